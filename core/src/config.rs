@@ -1,0 +1,318 @@
+//! What a session may hold, and for how long.
+
+use alloc::sync::Arc;
+use core::{ops::Deref, time::Duration};
+
+use thiserror::Error;
+
+/// The limits, timeouts and policies of a session.
+///
+/// A limit of 0 means none of the thing, where it is allowed at all. A timeout
+/// of `None` never strikes. Change what you need of the [`Default`] and call
+/// [`Config::validate`].
+///
+/// ```
+/// use core::time::Duration;
+/// use rejoin_core::Config;
+///
+/// let config = Config {
+///     idle_timeout: Some(Duration::from_secs(3_600)),
+///     ..Config::default()
+/// };
+/// let config = config.validate()?;
+/// assert_eq!(config.window, 16);
+/// # Ok::<(), rejoin_core::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Config {
+    /// How many events a connection holds that were not taken: at least 1, 16 by default.
+    pub window: u32,
+    /// How many request streams are reserved or open: at least 1, 1,024 by default.
+    pub streams_max: usize,
+    /// How many client requests are in flight: at least 1, 1,024 by default.
+    pub pending_max: usize,
+    /// How many connections there are, draining ones included: at least 1, 2,048 by default.
+    pub connections_max: usize,
+    /// How many requests of the backend wait for the client's answer: 1,024 by default.
+    pub asked_max: usize,
+    /// How many messages a batch has: 64 by default.
+    pub batch_max: usize,
+    /// How large a message is, in bytes: 4 MiB by default.
+    pub message_bytes_max: usize,
+
+    /// How many events the log of one stream holds: 1,000 by default.
+    pub stream_events_max: usize,
+    /// How much the log of one stream holds, in bytes: 1 MiB by default.
+    ///
+    /// Every event counts for its size and [`EVENT_OVERHEAD_BYTES`](crate::EVENT_OVERHEAD_BYTES).
+    pub stream_bytes_max: usize,
+    /// How much all logs of a session hold, in bytes, counted likewise: 16 MiB by default.
+    pub session_bytes_max: usize,
+
+    /// How many shadows the standalone stream has: 32 by default.
+    pub shadows_max: usize,
+    /// What becomes of a GET without an id while another one is connected: a shadow by default.
+    pub surplus: Surplus,
+    /// When a connection begins with a priming event: by revision, by default.
+    pub priming: Priming,
+    /// Where a message of the backend goes that names no client request: the
+    /// standalone stream by default.
+    pub unrelated: Unrelated,
+
+    /// How many complete streams are retained whose end was not taken: 1,024 by default.
+    pub untaken_max: usize,
+    /// How many complete streams are retained whose end was taken: 64 by default.
+    pub taken_max: usize,
+    /// How many tombstones are kept: 4,096 by default.
+    pub tombstones_max: usize,
+    /// How many ids of cancelled requests are reserved: 1,024 by default.
+    pub cancelled_max: usize,
+
+    /// How long a complete stream is retained; zero is allowed. 60 s by default.
+    pub retention: Option<Duration>,
+    /// How long a tombstone is kept: 10 min by default.
+    pub tombstone_timeout: Option<Duration>,
+    /// How long the id of a cancelled request is reserved: 60 s by default.
+    pub cancelled_timeout: Option<Duration>,
+    /// How long it may take from creation to the answer to `initialize`: 60 s by default.
+    pub init_timeout: Option<Duration>,
+    /// How long a session lives on without an input, a request in flight or a
+    /// connection: 5 min by default.
+    pub idle_timeout: Option<Duration>,
+    /// How long a request stays in flight without a connection: 10 min by default.
+    pub orphan_timeout: Option<Duration>,
+    /// How long a request of the backend waits for a connection: 10 s by default.
+    pub listen_timeout: Option<Duration>,
+    /// How long a reserved stream waits for its request: 10 s by default.
+    pub reservation_timeout: Option<Duration>,
+    /// How long a reader may take nothing and still hold up the backend: 250 ms by default.
+    pub stall_timeout: Option<Duration>,
+    /// How long a reader may take nothing and stay connected: 60 s by default;
+    /// longer than `stall_timeout`.
+    pub stall_limit: Option<Duration>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            window: 16,
+            streams_max: 1_024,
+            pending_max: 1_024,
+            connections_max: 2_048,
+            asked_max: 1_024,
+            batch_max: 64,
+            message_bytes_max: 4 << 20,
+            stream_events_max: 1_000,
+            stream_bytes_max: 1 << 20,
+            session_bytes_max: 16 << 20,
+            shadows_max: 32,
+            surplus: Surplus::Shadow,
+            priming: Priming::ByRevision,
+            unrelated: Unrelated::Standalone,
+            untaken_max: 1_024,
+            taken_max: 64,
+            tombstones_max: 4_096,
+            cancelled_max: 1_024,
+            retention: Some(Duration::from_secs(60)),
+            tombstone_timeout: Some(Duration::from_secs(600)),
+            cancelled_timeout: Some(Duration::from_secs(60)),
+            init_timeout: Some(Duration::from_secs(60)),
+            idle_timeout: Some(Duration::from_secs(300)),
+            orphan_timeout: Some(Duration::from_secs(600)),
+            listen_timeout: Some(Duration::from_secs(10)),
+            reservation_timeout: Some(Duration::from_secs(10)),
+            stall_timeout: Some(Duration::from_millis(250)),
+            stall_limit: Some(Duration::from_secs(60)),
+        }
+    }
+}
+
+/// What becomes of a GET without an id while another one carries the standalone stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Surplus {
+    /// It becomes a shadow, the first to take over.
+    Shadow,
+    /// It takes over, and the other one becomes a shadow.
+    Takeover,
+    /// It is rejected.
+    Conflict,
+}
+
+/// When a connection begins with a priming event, and may end with one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Priming {
+    /// Where the negotiated revision expects it.
+    ByRevision,
+    /// In every session.
+    Always,
+    /// In none.
+    Never,
+}
+
+/// Where a request or log message of the backend goes that names no client request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Unrelated {
+    /// To the standalone stream.
+    Standalone,
+    /// To the stream of the sole request in flight, else to the standalone
+    /// stream: for a backend that cannot say what its messages belong to.
+    SoleRequest,
+}
+
+/// A [`Config`] that was found valid: cheap to clone, shared by its sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidConfig(Arc<Config>);
+
+impl Deref for ValidConfig {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        &self.0
+    }
+}
+
+/// Says what is wrong with a [`Config`]. Whoever configures is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ConfigError {
+    /// A limit is 0 that must be at least 1.
+    #[error("{0} must be at least 1")]
+    Zero(&'static str),
+    /// A timeout is zero; `None` is never, and shortest is 1 ns.
+    #[error("{0} must be longer than zero")]
+    ZeroTimeout(&'static str),
+    /// `stall_limit` is not longer than `stall_timeout`.
+    #[error("stall_limit must be longer than stall_timeout")]
+    StallLimit,
+}
+
+impl Config {
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    ///
+    /// Names the first setting that is out of range.
+    pub fn validate(self) -> Result<ValidConfig, ConfigError> {
+        let limits = [
+            (self.window as usize, "window"),
+            (self.streams_max, "streams_max"),
+            (self.pending_max, "pending_max"),
+            (self.connections_max, "connections_max"),
+        ];
+        for (limit, name) in limits {
+            if limit == 0 {
+                return Err(ConfigError::Zero(name));
+            }
+        }
+        let timeouts = [
+            (self.tombstone_timeout, "tombstone_timeout"),
+            (self.cancelled_timeout, "cancelled_timeout"),
+            (self.init_timeout, "init_timeout"),
+            (self.idle_timeout, "idle_timeout"),
+            (self.orphan_timeout, "orphan_timeout"),
+            (self.listen_timeout, "listen_timeout"),
+            (self.reservation_timeout, "reservation_timeout"),
+            (self.stall_timeout, "stall_timeout"),
+            (self.stall_limit, "stall_limit"),
+        ];
+        for (timeout, name) in timeouts {
+            if timeout == Some(Duration::ZERO) {
+                return Err(ConfigError::ZeroTimeout(name));
+            }
+        }
+        match (self.stall_timeout, self.stall_limit) {
+            (Some(timeout), Some(limit)) if limit <= timeout => Err(ConfigError::StallLimit),
+            _ => Ok(ValidConfig(Arc::new(self))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert!(Config::default().validate().is_ok());
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_named() {
+        let zero = Some(Duration::ZERO);
+        let wrong: [(Config, &str); 14] = [
+            (Config { window: 0, ..Config::default() }, "window must be at least 1"),
+            (Config { streams_max: 0, ..Config::default() }, "streams_max must be at least 1"),
+            (Config { pending_max: 0, ..Config::default() }, "pending_max must be at least 1"),
+            (
+                Config { connections_max: 0, ..Config::default() },
+                "connections_max must be at least 1",
+            ),
+            (
+                Config { tombstone_timeout: zero, ..Config::default() },
+                "tombstone_timeout must be longer than zero",
+            ),
+            (
+                Config { cancelled_timeout: zero, ..Config::default() },
+                "cancelled_timeout must be longer than zero",
+            ),
+            (
+                Config { init_timeout: zero, ..Config::default() },
+                "init_timeout must be longer than zero",
+            ),
+            (
+                Config { idle_timeout: zero, ..Config::default() },
+                "idle_timeout must be longer than zero",
+            ),
+            (
+                Config { orphan_timeout: zero, ..Config::default() },
+                "orphan_timeout must be longer than zero",
+            ),
+            (
+                Config { listen_timeout: zero, ..Config::default() },
+                "listen_timeout must be longer than zero",
+            ),
+            (
+                Config { reservation_timeout: zero, ..Config::default() },
+                "reservation_timeout must be longer than zero",
+            ),
+            (
+                Config { stall_timeout: zero, ..Config::default() },
+                "stall_timeout must be longer than zero",
+            ),
+            (
+                Config { stall_limit: zero, ..Config::default() },
+                "stall_limit must be longer than zero",
+            ),
+            (
+                Config { stall_limit: Some(Duration::from_millis(250)), ..Config::default() },
+                "stall_limit must be longer than stall_timeout",
+            ),
+        ];
+        for (config, error) in wrong {
+            assert_eq!(alloc::string::ToString::to_string(&config.validate().unwrap_err()), error);
+        }
+    }
+
+    #[test]
+    fn no_retention_is_allowed_and_so_is_none_of_what_may_be_missing() {
+        let config = Config {
+            retention: Some(Duration::ZERO),
+            stream_events_max: 0,
+            stream_bytes_max: 0,
+            session_bytes_max: 0,
+            shadows_max: 0,
+            untaken_max: 0,
+            taken_max: 0,
+            tombstones_max: 0,
+            cancelled_max: 0,
+            asked_max: 0,
+            batch_max: 0,
+            message_bytes_max: 0,
+            ..Config::default()
+        };
+        assert!(config.validate().is_ok());
+    }
+}

@@ -1,0 +1,156 @@
+//! Cursors: how far a connection has got in the log of its stream.
+
+/// A place in the log of a stream, with a window.
+///
+/// The window is the span of indexes from the first event that was not taken.
+/// It holds at most as many events as it has indexes, so what is sent within it
+/// always fits into a channel of that size. Where nothing is outstanding, any
+/// index fits: a hole in the numbering never stops a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Cursor {
+    next: u64,
+    untaken: u64,
+    told: u64,
+}
+
+impl Cursor {
+    /// Returns a cursor that has had everything through `index`.
+    #[must_use]
+    pub const fn after(index: u64) -> Self {
+        let next = index.saturating_add(1);
+        Self { next, untaken: next, told: 0 }
+    }
+
+    /// Returns a cursor that has had everything through `index`, and is sent a
+    /// priming event with that index.
+    #[must_use]
+    pub const fn primed(index: u64) -> Self {
+        Self { next: index.saturating_add(1), untaken: index, told: 0 }
+    }
+
+    /// Returns the first index that was not sent.
+    #[must_use]
+    pub const fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Returns the first index that was not taken.
+    #[must_use]
+    pub const fn untaken(&self) -> u64 {
+        self.untaken
+    }
+
+    /// Returns whether something was sent that was not taken.
+    #[must_use]
+    pub const fn is_outstanding(&self) -> bool {
+        self.untaken != self.next
+    }
+
+    /// Returns whether the event at `index` may be sent: the one rule on how far
+    /// a cursor may go.
+    #[must_use]
+    pub const fn admits(&self, index: u64, window: u32) -> bool {
+        !self.is_outstanding() || index.saturating_sub(self.untaken) < window as u64
+    }
+
+    /// Notes that the event at `index` was sent, and what lies before it passed by.
+    pub(crate) const fn sent(&mut self, index: u64) {
+        if !self.is_outstanding() {
+            self.untaken = index;
+        }
+        self.next = index.saturating_add(1);
+    }
+
+    /// Notes that everything sent through `index` was taken. Returns whether
+    /// that is news.
+    pub(crate) fn taken(&mut self, index: u64) -> bool {
+        let untaken = index.saturating_add(1).min(self.next);
+        let is_news = untaken > self.untaken;
+        if is_news {
+            self.untaken = untaken;
+        }
+        is_news
+    }
+
+    /// Moves on to what comes after `index`, which was had on another connection.
+    pub(crate) fn skip(&mut self, index: u64) {
+        let next = index.saturating_add(1);
+        if next > self.next {
+            if !self.is_outstanding() {
+                self.untaken = next;
+            }
+            self.next = next;
+        }
+    }
+
+    /// Returns the missed indexes that the client was not told of yet, given
+    /// that events through `evicted` are gone, and notes that it is told now.
+    pub(crate) fn tell(&mut self, evicted: u64) -> Option<core::ops::RangeInclusive<u64>> {
+        let first = self.next.max(self.told.saturating_add(1));
+        (first <= evicted).then(|| {
+            self.told = evicted;
+            first..=evicted
+        })
+    }
+
+    /// Returns whether [`Cursor::tell`] would have something to tell.
+    pub(crate) fn owes(&self, evicted: u64) -> bool {
+        self.next.max(self.told.saturating_add(1)) <= evicted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_admits_as_many_events_as_it_has_places() {
+        let mut cursor = Cursor::after(4);
+        assert!(cursor.admits(5, 2));
+        cursor.sent(5);
+        assert!(cursor.admits(6, 2));
+        cursor.sent(6);
+        assert!(!cursor.admits(7, 2));
+        assert!(cursor.taken(5));
+        assert!(cursor.admits(7, 2));
+        assert!(!cursor.taken(5), "not news");
+    }
+
+    #[test]
+    fn a_priming_event_takes_a_place() {
+        let mut cursor = Cursor::primed(0);
+        assert!(!cursor.admits(1, 1));
+        assert!(cursor.taken(0));
+        assert!(cursor.admits(1, 1));
+    }
+
+    #[test]
+    fn a_hole_never_stops_a_cursor_without_anything_outstanding() {
+        let mut cursor = Cursor::after(0);
+        assert!(cursor.admits(1_000, 1));
+        cursor.sent(1_000);
+        assert!(!cursor.admits(1_001, 1));
+        assert!(cursor.taken(1_000));
+        cursor.skip(5_000);
+        assert!(cursor.admits(9_000, 1));
+    }
+
+    #[test]
+    fn only_what_was_sent_can_be_taken() {
+        let mut cursor = Cursor::after(0);
+        assert!(!cursor.taken(u64::MAX));
+        cursor.sent(1);
+        assert!(cursor.taken(u64::MAX));
+        assert_eq!(cursor.untaken(), 2);
+    }
+
+    #[test]
+    fn a_gap_is_told_once() {
+        let mut cursor = Cursor::after(2);
+        assert_eq!(cursor.tell(2), None);
+        assert_eq!(cursor.tell(5), Some(3..=5));
+        assert_eq!(cursor.tell(5), None);
+        assert_eq!(cursor.tell(6), Some(6..=6));
+    }
+}

@@ -1,0 +1,119 @@
+//! What happened, as told to a session.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::{CloseReason, ConnectionId, EventId, Head, RequestId, StreamId};
+
+/// A message, and what a session needs to know of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Message<M> {
+    /// What it is routed by.
+    pub head: Head,
+    /// What the driver calls a message: bytes, a typed message, a number.
+    pub body: M,
+    /// How much memory the body holds, in bytes.
+    pub bytes: usize,
+}
+
+/// What one POST carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Post<M> {
+    /// One message.
+    Single(Message<M>),
+    /// A JSON array of messages, even if it has but one.
+    Batch(Vec<Message<M>>),
+}
+
+/// How a POST wants to be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum AnswerFormat {
+    /// By a stream of SSE events.
+    Sse,
+    /// By one JSON object where the response comes first and alone, else by SSE.
+    Json,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Input<M> {
+    /// The driver wants a request stream of which it will hear the request later.
+    ///
+    /// The stream opens when an [`Input::Request`] names the same connection.
+    Reserve {
+        /// The connection that will carry the stream.
+        connection: ConnectionId,
+    },
+    /// A POST that carries at least one request came on a new connection, or on
+    /// one that was reserved.
+    Request {
+        /// The connection that will carry the answer.
+        connection: ConnectionId,
+        /// How the client wants to be answered.
+        format: AnswerFormat,
+        /// What the POST carries.
+        post: Post<M>,
+    },
+    /// A GET came on a new connection.
+    Get {
+        /// The connection that will carry the stream.
+        connection: ConnectionId,
+        /// What its `Last-Event-ID` says.
+        last_event_id: Option<EventId>,
+    },
+    /// A POST came that carries no request: notifications, responses, errors.
+    Message {
+        /// What the POST carries.
+        post: Post<M>,
+    },
+    /// The body of a connection pulled events out of its channel.
+    Taken {
+        /// The connection.
+        connection: ConnectionId,
+        /// The index of the last event that was pulled.
+        through: u64,
+    },
+    /// A connection is gone, by whichever side, whatever the reason.
+    Closed {
+        /// The connection.
+        connection: ConnectionId,
+        /// The index of the last event that its body ever pulled, if any.
+        through: Option<u64>,
+    },
+    /// Nobody wants a request stream any more: what waits on it is given up.
+    Abandon {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// The client deleted the session.
+    Delete,
+    /// The driver closes the session.
+    Close {
+        /// Why.
+        reason: CloseReason,
+    },
+    /// The backend sent a message.
+    Backend {
+        /// The message.
+        message: Message<M>,
+        /// The client's request that it belongs to, where the backend can say.
+        related: Option<RequestId>,
+    },
+    /// The backend wants a stream's connection closed, so that the client polls.
+    ///
+    /// For the standalone stream, that closes the shadows, too.
+    CloseStream {
+        /// The stream, which lives on.
+        stream: StreamId,
+        /// When the client should come back, told by a priming event.
+        retry: Option<Duration>,
+    },
+    /// The backend is gone, and will say nothing more.
+    BackendGone,
+    /// Time has passed.
+    Tick,
+}

@@ -1,0 +1,262 @@
+//! Logs: the bounded record of a stream's events.
+
+use alloc::collections::VecDeque;
+use core::ops::Range;
+
+use crate::{Failure, FailureReason, RequestId};
+
+/// What an event costs in a log beyond the size of its message, in bytes.
+///
+/// It stands for the log's own memory, so that a byte limit holds for many
+/// small events, too.
+pub const EVENT_OVERHEAD_BYTES: usize = 64;
+
+/// The bounded record of a stream's events, from which a replay is served.
+///
+/// It lacks a limit of its own: the session evicts from it, by the limits of the
+/// stream and those of the session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Log<M> {
+    /// By index, ascending; not every index has an event.
+    events: VecDeque<Logged<M>>,
+    /// The highest index given out.
+    last: u64,
+    /// The highest index of an event that was let go of, and should not have been.
+    missed: u64,
+    /// How many of the events are failures.
+    failures: usize,
+    /// What the events cost, failures excluded.
+    bytes: usize,
+    /// What all events that were ever recorded cost.
+    recorded_bytes: u64,
+}
+
+/// An event in a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Logged<M> {
+    /// Its index in its stream.
+    pub index: u64,
+    /// Its number in the session-wide sequence of opens, events and ends.
+    pub sequence: u64,
+    /// What it carries.
+    pub entry: Entry<M>,
+    /// What was recorded before it, in bytes.
+    recorded_before: u64,
+}
+
+/// What a log keeps of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Entry<M> {
+    /// A message of the backend.
+    Message {
+        /// The message.
+        body: M,
+        /// Its size, in bytes.
+        bytes: usize,
+        /// What it is to the requests of either side.
+        bearing: Bearing,
+    },
+    /// Why a request has no response.
+    Failure(Failure),
+}
+
+/// What a message of the backend is to the requests of either side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Bearing {
+    /// It answers this request of the client.
+    Answers(RequestId),
+    /// It is a request to the client, with this id.
+    Asks(RequestId),
+    /// It is a notification.
+    Tells,
+}
+
+/// What eviction did to the oldest event.
+#[derive(Debug)]
+pub(crate) enum Evicted {
+    /// A response became a failure.
+    Answer(RequestId),
+    /// A request of the backend is gone.
+    Question { id: RequestId, index: u64 },
+    /// A notification is gone.
+    Notification,
+}
+
+impl<M> Log<M> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            events: VecDeque::new(),
+            last: 0,
+            missed: 0,
+            failures: 0,
+            bytes: 0,
+            recorded_bytes: 0,
+        }
+    }
+
+    /// Returns the log of a stream whose events are gone.
+    pub(crate) fn exhumed(last: u64, missed: u64) -> Self {
+        Self { last, missed, ..Self::new() }
+    }
+
+    /// Returns the highest index that was given out, 0 at first.
+    #[must_use]
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Returns the highest index of an event that was let go of, 0 at first.
+    ///
+    /// Whoever resumes before it has missed something.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.missed
+    }
+
+    /// Returns how many events there are, failures not counted.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.events.len() - self.failures
+    }
+
+    /// Returns whether there are no events but failures.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns what the events cost, in bytes, failures not counted.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Goes through the events whose index lies in `range`. Finding the first
+    /// one takes logarithmic time.
+    pub fn range(&self, range: Range<u64>) -> impl DoubleEndedIterator<Item = &Logged<M>> {
+        let from = self.position(range.start);
+        let to = self.position(range.end).max(from);
+        self.events.range(from..to)
+    }
+
+    /// Returns the index of the first event at or after `index`.
+    pub(crate) fn first_from(&self, index: u64) -> Option<u64> {
+        let first = self.events.get(self.position(index))?;
+        Some(first.index)
+    }
+
+    /// Returns whether the event at `index` is here.
+    pub(crate) fn contains(&self, index: u64) -> bool {
+        self.first_from(index) == Some(index)
+    }
+
+    /// Returns how many events there are at or after `index`, and what was
+    /// recorded from the first of them on, in bytes.
+    pub(crate) fn trailing(&self, index: u64) -> (usize, u64) {
+        let position = self.position(index);
+        match self.events.get(position) {
+            Some(first) => (
+                self.events.len() - position,
+                self.recorded_bytes - first.recorded_before,
+            ),
+            None => (0, 0),
+        }
+    }
+
+    /// Gives out the next index, or `None` if there is none.
+    pub(crate) fn claim(&mut self) -> Option<u64> {
+        let next = self.last.checked_add(1).filter(|next| *next < u64::MAX)?;
+        self.last = next;
+        Some(next)
+    }
+
+    /// Appends the event with the index that was claimed last.
+    pub(crate) fn append(&mut self, index: u64, sequence: u64, entry: Entry<M>) {
+        let recorded_before = self.recorded_bytes;
+        match &entry {
+            Entry::Message { bytes, .. } => {
+                let cost = cost(*bytes);
+                self.bytes += cost;
+                self.recorded_bytes += cost as u64;
+            }
+            Entry::Failure(_) => self.failures += 1,
+        }
+        if self.events.capacity() == 0 {
+            // Most streams have one event, the response.
+            self.events.reserve_exact(1);
+        }
+        self.events.push_back(Logged { index, sequence, entry, recorded_before });
+    }
+
+    /// Lets go of the oldest event that is no failure.
+    pub(crate) fn evict(&mut self) -> Option<Evicted> {
+        // Failures stay, so they gather here: at most one for each request.
+        let position = self
+            .events
+            .iter()
+            .position(|logged| matches!(logged.entry, Entry::Message { .. }))?;
+        let logged = self.events.get_mut(position)?;
+        let Entry::Message { bytes, bearing, .. } = &logged.entry else {
+            return None;
+        };
+        self.bytes -= cost(*bytes);
+        let index = logged.index;
+        match bearing.clone() {
+            Bearing::Answers(id) => {
+                let reason = FailureReason::Evicted;
+                logged.entry = Entry::Failure(Failure { id: id.clone(), reason });
+                self.failures += 1;
+                Some(Evicted::Answer(id))
+            }
+            Bearing::Asks(id) => {
+                self.missed = self.missed.max(index);
+                self.events.remove(position);
+                Some(Evicted::Question { id, index })
+            }
+            Bearing::Tells => {
+                self.missed = self.missed.max(index);
+                self.events.remove(position);
+                Some(Evicted::Notification)
+            }
+        }
+    }
+
+    /// Lets go of the event at `index`, which nobody should miss. Returns what
+    /// it cost.
+    pub(crate) fn blank(&mut self, index: u64) -> usize {
+        let position = self.position(index);
+        let cost = match self.events.get(position) {
+            Some(Logged { index: found, entry: Entry::Message { bytes, .. }, .. })
+                if *found == index =>
+            {
+                cost(*bytes)
+            }
+            Some(_) | None => return 0,
+        };
+        self.events.remove(position);
+        self.bytes -= cost;
+        cost
+    }
+
+    /// Returns the missed index that is left when all events but the answers go.
+    pub(crate) fn missed_without_events(&self) -> u64 {
+        let last_other = self.events.iter().rev().find(|logged| match &logged.entry {
+            Entry::Message { bearing, .. } => !matches!(bearing, Bearing::Answers(_)),
+            Entry::Failure(_) => false,
+        });
+        last_other.map_or(self.missed, |logged| self.missed.max(logged.index))
+    }
+
+    fn position(&self, index: u64) -> usize {
+        self.events.partition_point(|logged| logged.index < index)
+    }
+}
+
+/// What a message of so many bytes costs.
+pub(crate) const fn cost(bytes: usize) -> usize {
+    bytes.saturating_add(EVENT_OVERHEAD_BYTES)
+}

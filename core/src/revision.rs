@@ -1,0 +1,138 @@
+//! Revisions as data: what each MCP protocol version means for a session.
+
+use core::{fmt, str};
+
+/// A protocol version as it stands on the wire: a date, `YYYY-MM-DD`.
+///
+/// Specification: MCP 2025-11-25, Lifecycle, "Version Negotiation".
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct ProtocolVersion([u8; 10]);
+
+impl ProtocolVersion {
+    /// Reads a version, or returns `None` where the text is no date of that form.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let bytes: [u8; 10] = text.as_bytes().try_into().ok()?;
+        let is_date = bytes.iter().enumerate().all(|(at, byte)| match at {
+            4 | 7 => *byte == b'-',
+            _ => byte.is_ascii_digit(),
+        });
+        is_date.then_some(Self(bytes))
+    }
+
+    /// Returns the text as it stands on the wire.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    const fn known(text: &[u8; 10]) -> Self {
+        Self(*text)
+    }
+}
+
+impl fmt::Display for ProtocolVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for ProtocolVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a revision means for a session.
+///
+/// A revision that works differently is another row of [`PROFILES`], and what
+/// it needs to say another field: no code asks for a version by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Profile {
+    /// The revision.
+    pub version: ProtocolVersion,
+    /// Whether one POST may carry several messages as a JSON array.
+    pub batches: bool,
+    /// Whether clients expect a priming event: an id with empty data.
+    ///
+    /// Strict clients of older revisions break on one.
+    pub priming: bool,
+}
+
+/// Every revision that has sessions, oldest first.
+pub const PROFILES: [Profile; 3] = [
+    Profile {
+        version: ProtocolVersion::known(b"2025-03-26"),
+        batches: true,
+        priming: false,
+    },
+    Profile {
+        version: ProtocolVersion::known(b"2025-06-18"),
+        batches: false,
+        priming: false,
+    },
+    Profile {
+        version: ProtocolVersion::known(b"2025-11-25"),
+        batches: false,
+        priming: true,
+    },
+];
+
+impl Profile {
+    /// Returns the profile that governs a session in which `version` was negotiated.
+    ///
+    /// It is the newest one that is not newer than `version`. For an older
+    /// version, or none that can be read, it is the oldest: the one that a
+    /// server assumes of a client that names none.
+    ///
+    /// Specification: MCP 2025-11-25, Transports, "Protocol Version Header".
+    #[must_use]
+    pub fn governing(version: Option<ProtocolVersion>) -> &'static Self {
+        let [oldest, ..] = &PROFILES;
+        PROFILES
+            .iter()
+            .rev()
+            .find(|profile| Some(profile.version) <= version)
+            .unwrap_or(oldest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn governing(text: &str) -> &'static str {
+        Profile::governing(ProtocolVersion::new(text)).version.as_str()
+    }
+
+    #[test]
+    fn a_session_is_governed_by_the_newest_revision_that_is_not_newer() {
+        assert_eq!(governing("2024-11-05"), "2025-03-26");
+        assert_eq!(governing("2025-03-26"), "2025-03-26");
+        assert_eq!(governing("2025-06-18"), "2025-06-18");
+        assert_eq!(governing("2025-11-24"), "2025-06-18");
+        assert_eq!(governing("2025-11-25"), "2025-11-25");
+        assert_eq!(governing("2030-01-01"), "2025-11-25");
+        assert_eq!(governing("latest"), "2025-03-26");
+    }
+
+    #[test]
+    fn the_table_is_in_order_and_every_version_is_a_date() {
+        assert!(PROFILES.is_sorted_by_key(|profile| profile.version));
+        for profile in &PROFILES {
+            assert_eq!(
+                ProtocolVersion::new(profile.version.as_str()),
+                Some(profile.version)
+            );
+        }
+    }
+
+    #[test]
+    fn only_a_date_is_a_version() {
+        for text in ["", "2025-6-18", "2025/06/18", "2025-06-18x", "x025-06-18"] {
+            assert_eq!(ProtocolVersion::new(text), None, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Time as an argument: the core has no clock.
+
+use core::{fmt, time::Duration};
+
+/// A point in time: the duration since an epoch that the driver chooses.
+///
+/// Resolution is one nanosecond, range 584 years. Arithmetic saturates, and a
+/// deadline that would lie at or past [`Instant::MAX`] never comes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Instant(u64);
+
+impl Instant {
+    /// The epoch itself.
+    pub const EPOCH: Self = Self(0);
+    /// The last representable instant.
+    pub const MAX: Self = Self(u64::MAX);
+
+    /// Returns the instant that lies `since_epoch` after the epoch.
+    #[must_use]
+    pub const fn new(since_epoch: Duration) -> Self {
+        Self(saturating_nanos(since_epoch))
+    }
+
+    /// Returns the time that has passed since the epoch.
+    #[must_use]
+    pub const fn since_epoch(self) -> Duration {
+        Duration::from_nanos(self.0)
+    }
+
+    /// Returns the time that has passed since `earlier`, zero if it lies ahead.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Returns this instant moved forward, at most to [`Instant::MAX`].
+    #[must_use]
+    pub const fn saturating_add(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(saturating_nanos(by)))
+    }
+
+    /// Returns when something falls due that waits `timeout` from here: `None`
+    /// if it waits for ever, or past [`Instant::MAX`].
+    pub(crate) fn due(self, timeout: Option<Duration>) -> Option<Self> {
+        let due = self.saturating_add(timeout?);
+        (due < Self::MAX).then_some(due)
+    }
+}
+
+const fn saturating_nanos(duration: Duration) -> u64 {
+    let nanos = duration.as_nanos();
+    if nanos > u64::MAX as u128 {
+        u64::MAX
+    } else {
+        #[expect(clippy::cast_possible_truncation, reason = "compared just above")]
+        let nanos = nanos as u64;
+        nanos
+    }
+}
+
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "t+{:?}", self.since_epoch())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_saturates() {
+        let late = Instant::new(Duration::MAX);
+        assert_eq!(late, Instant::MAX);
+        assert_eq!(late.saturating_add(Duration::from_secs(1)), Instant::MAX);
+        assert_eq!(Instant::EPOCH.since(late), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_deadline_past_the_last_instant_never_comes() {
+        assert_eq!(Instant::EPOCH.due(Some(Duration::MAX)), None);
+        assert_eq!(Instant::EPOCH.due(None), None);
+        assert_eq!(
+            Instant::EPOCH.due(Some(Duration::from_nanos(7))),
+            Some(Instant::new(Duration::from_nanos(7)))
+        );
+    }
+}
