@@ -19,14 +19,11 @@ impl Cursor {
     #[must_use]
     pub const fn after(index: u64) -> Self {
         let next = index.saturating_add(1);
-        Self { next, untaken: next, told: 0 }
-    }
-
-    /// Returns a cursor that has had everything through `index`, and is sent a
-    /// priming event with that index.
-    #[must_use]
-    pub const fn primed(index: u64) -> Self {
-        Self { next: index.saturating_add(1), untaken: index, told: 0 }
+        Self {
+            next,
+            untaken: next,
+            told: 0,
+        }
     }
 
     /// Returns the first index that was not sent.
@@ -60,6 +57,29 @@ impl Cursor {
             self.untaken = index;
         }
         self.next = index.saturating_add(1);
+    }
+
+    /// Notes that the events from `first` to `last` were sent.
+    pub(crate) const fn sent_range(&mut self, first: u64, last: u64) {
+        self.sent(first);
+        self.next = last.saturating_add(1);
+    }
+
+    /// Returns the index from which on the window ends, if `first` is sent next.
+    pub(crate) const fn limit(&self, first: u64, window: u32) -> u64 {
+        let base = if self.is_outstanding() {
+            self.untaken
+        } else {
+            first
+        };
+        base.saturating_add(window as u64)
+    }
+
+    /// Notes that a priming event was sent, with the index before the next one.
+    pub(crate) const fn prime(&mut self) {
+        if !self.is_outstanding() {
+            self.untaken = self.next.saturating_sub(1);
+        }
     }
 
     /// Notes that everything sent through `index` was taken. Returns whether
@@ -119,7 +139,8 @@ mod tests {
 
     #[test]
     fn a_priming_event_takes_a_place() {
-        let mut cursor = Cursor::primed(0);
+        let mut cursor = Cursor::after(0);
+        cursor.prime();
         assert!(!cursor.admits(1, 1));
         assert!(cursor.taken(0));
         assert!(cursor.admits(1, 1));

@@ -1,7 +1,7 @@
 //! What happened, as told to a session.
 
 use alloc::vec::Vec;
-use core::time::Duration;
+use core::{slice, time::Duration};
 
 use crate::{CloseReason, ConnectionId, EventId, Head, RequestId, StreamId};
 
@@ -25,6 +25,26 @@ pub enum Post<M> {
     Single(Message<M>),
     /// A JSON array of messages, even if it has but one.
     Batch(Vec<Message<M>>),
+}
+
+impl<M> Post<M> {
+    /// Returns its messages in order.
+    #[must_use]
+    pub fn messages(&self) -> &[Message<M>] {
+        match self {
+            Self::Single(message) => slice::from_ref(message),
+            Self::Batch(messages) => messages,
+        }
+    }
+
+    /// Takes its messages out in order.
+    pub(crate) fn into_messages(self) -> impl Iterator<Item = Message<M>> {
+        let (single, batch) = match self {
+            Self::Single(message) => (Some(message), Vec::new()),
+            Self::Batch(messages) => (None, messages),
+        };
+        single.into_iter().chain(batch)
+    }
 }
 
 /// How a POST wants to be answered.

@@ -15,6 +15,7 @@ mod head;
 mod id;
 mod input;
 mod log;
+mod queue;
 mod rejection;
 mod revision;
 mod session;

@@ -81,7 +81,7 @@ pub(crate) enum Evicted {
     /// A response became a failure.
     Answer(RequestId),
     /// A request of the backend is gone.
-    Question { id: RequestId, index: u64 },
+    Question { index: u64 },
     /// A notification is gone.
     Notification,
 }
@@ -100,7 +100,11 @@ impl<M> Log<M> {
 
     /// Returns the log of a stream whose events are gone.
     pub(crate) fn exhumed(last: u64, missed: u64) -> Self {
-        Self { last, missed, ..Self::new() }
+        Self {
+            last,
+            missed,
+            ..Self::new()
+        }
     }
 
     /// Returns the highest index that was given out, 0 at first.
@@ -149,6 +153,11 @@ impl<M> Log<M> {
         Some(first.index)
     }
 
+    /// Returns whether there is no event at or after `index`.
+    pub(crate) fn ends_before(&self, index: u64) -> bool {
+        self.events.back().is_none_or(|last| last.index < index)
+    }
+
     /// Returns whether the event at `index` is here.
     pub(crate) fn contains(&self, index: u64) -> bool {
         self.first_from(index) == Some(index)
@@ -189,7 +198,12 @@ impl<M> Log<M> {
             // Most streams have one event, the response.
             self.events.reserve_exact(1);
         }
-        self.events.push_back(Logged { index, sequence, entry, recorded_before });
+        self.events.push_back(Logged {
+            index,
+            sequence,
+            entry,
+            recorded_before,
+        });
     }
 
     /// Lets go of the oldest event that is no failure.
@@ -208,14 +222,17 @@ impl<M> Log<M> {
         match bearing.clone() {
             Bearing::Answers(id) => {
                 let reason = FailureReason::Evicted;
-                logged.entry = Entry::Failure(Failure { id: id.clone(), reason });
+                logged.entry = Entry::Failure(Failure {
+                    id: id.clone(),
+                    reason,
+                });
                 self.failures += 1;
                 Some(Evicted::Answer(id))
             }
-            Bearing::Asks(id) => {
+            Bearing::Asks(_) => {
                 self.missed = self.missed.max(index);
                 self.events.remove(position);
-                Some(Evicted::Question { id, index })
+                Some(Evicted::Question { index })
             }
             Bearing::Tells => {
                 self.missed = self.missed.max(index);
@@ -230,11 +247,11 @@ impl<M> Log<M> {
     pub(crate) fn blank(&mut self, index: u64) -> usize {
         let position = self.position(index);
         let cost = match self.events.get(position) {
-            Some(Logged { index: found, entry: Entry::Message { bytes, .. }, .. })
-                if *found == index =>
-            {
-                cost(*bytes)
-            }
+            Some(Logged {
+                index: found,
+                entry: Entry::Message { bytes, .. },
+                ..
+            }) if *found == index => cost(*bytes),
             Some(_) | None => return 0,
         };
         self.events.remove(position);

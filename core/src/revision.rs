@@ -104,7 +104,9 @@ mod tests {
     use super::*;
 
     fn governing(text: &str) -> &'static str {
-        Profile::governing(ProtocolVersion::new(text)).version.as_str()
+        Profile::governing(ProtocolVersion::new(text))
+            .version
+            .as_str()
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 mod peek;
 
-pub use peek::{Peeked, PeekError, peek};
+pub use peek::{PeekError, Peeked, peek};
 
 use crate::{ProgressToken, ProtocolVersion, RequestId};
 

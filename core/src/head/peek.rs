@@ -7,4 +7,6 @@ pub enum PeekError {}
 #[derive(Debug)]
 pub enum Peeked {}
 /// p
-pub fn peek(_: &[u8]) -> Result<Peeked, PeekError> { todo!() }
+pub fn peek(_: &[u8]) -> Result<Peeked, PeekError> {
+    todo!()
+}

@@ -1,0 +1,355 @@
+//! The session: decides what every input means, by asking the tables around it.
+
+mod backend;
+mod carry;
+mod check;
+mod client;
+mod close;
+mod connection;
+mod initialize;
+mod listen;
+mod pressure;
+mod record;
+mod requests;
+mod retain;
+mod stream;
+mod tick;
+
+use core::ops::Range;
+
+use smallvec::SmallVec;
+
+pub(crate) use self::{connection::ConnectionKey, stream::StreamKey};
+use self::{
+    connection::{Connections, Role, Subject},
+    requests::{Questions, Requests},
+    stream::Streams,
+};
+use crate::{
+    Actions, CloseReason, ConnectionId, Cursor, Initialized, Input, Instant, Log, Logged, Priming,
+    Profile, Rejection, RequestId, StreamId, ValidConfig,
+    queue::{Entrant, Queues},
+};
+
+/// One client's conversation with one server, as a state machine.
+///
+/// - *Inputs* are told to [`handle`](Self::handle), with the time, which is the
+///   only way to change a session.
+/// - *Deadlines* are asked for with [`deadline`](Self::deadline) after every input.
+/// - *Replays* are read with [`replay`](Self::replay), when an action says so.
+/// - Everything else looks at the state, for drivers and tests.
+///
+/// `M` is what the driver calls a message. It is cloned when it is both sent and
+/// kept, so it should be cheap to clone: reference-counted bytes, for example.
+#[derive(Debug)]
+pub struct Session<M> {
+    config: ValidConfig,
+    phase: Phase,
+    now: Instant,
+    /// When the idle time started.
+    active: Instant,
+    initialized: Option<Initialized>,
+    streams: Streams<M>,
+    connections: Connections,
+    requests: Requests,
+    questions: Questions,
+    queues: Queues,
+    /// What all logs cost.
+    bytes: usize,
+    /// The number of the last open, event or end.
+    sequence: u64,
+    /// Whether a counter has no next value.
+    exhausted: bool,
+    /// Streams that held a sender up, and may not need to any more.
+    reviews: SmallVec<[StreamId; 2]>,
+}
+
+/// How a session answers an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Pressure {
+    /// Go on.
+    None,
+    /// The sender of this message should wait for
+    /// [`Action::Release`](crate::Action::Release) of the stream: a reader that
+    /// makes progress trails by half of its log.
+    Hold(StreamId),
+}
+
+/// How far the session has got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    New,
+    Initializing {
+        id: RequestId,
+        connection: ConnectionKey,
+    },
+    Live,
+    Closed(CloseReason),
+}
+
+impl<M: Clone> Session<M> {
+    /// Begins a session at `now`.
+    #[must_use]
+    pub fn new(config: ValidConfig, now: Instant) -> Self {
+        let mut queues = Queues::new();
+        queues.enter(Entrant::Initialize, now.due(config.init_timeout));
+        Self {
+            config,
+            phase: Phase::New,
+            now,
+            active: now,
+            initialized: None,
+            streams: Streams::new(),
+            connections: Connections::new(),
+            requests: Requests::default(),
+            questions: Questions::default(),
+            queues,
+            bytes: 0,
+            sequence: 0,
+            exhausted: false,
+            reviews: SmallVec::new(),
+        }
+    }
+
+    /// Applies one input. Actions are appended to `out`, in the order in which
+    /// they must be carried out.
+    ///
+    /// What is due at `now` happens first. A `now` that is smaller than the last
+    /// one counts as the last one.
+    ///
+    /// # Errors
+    ///
+    /// A [`Rejection`] names who is at fault: the client, the backend or the
+    /// caller. The input has then changed nothing; what was due did happen, and
+    /// its actions are in `out`.
+    pub fn handle(
+        &mut self,
+        now: Instant,
+        input: Input<M>,
+        out: &mut Actions<M>,
+    ) -> Result<Pressure, Rejection> {
+        self.now = self.now.max(now);
+        self.tick(out);
+        if let Phase::Closed(reason) = self.phase {
+            return match input {
+                Input::Tick | Input::Taken { .. } | Input::Closed { .. } => Ok(Pressure::None),
+                Input::Reserve { .. }
+                | Input::Request { .. }
+                | Input::Get { .. }
+                | Input::Message { .. }
+                | Input::Abandon { .. }
+                | Input::Delete
+                | Input::Close { .. }
+                | Input::Backend { .. }
+                | Input::CloseStream { .. }
+                | Input::BackendGone => Err(Rejection::Closed(reason)),
+            };
+        }
+        if matches!(input, Input::Tick) {
+            return Ok(Pressure::None);
+        }
+        let pressure = self.apply(input, out)?;
+        self.active = self.now;
+        self.settle(out);
+        Ok(pressure)
+    }
+
+    /// Returns when the next [`Input::Tick`] has something to do.
+    ///
+    /// It is always later than the time of the last input. Takes constant time.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        match (self.queues.deadline(), self.idle_deadline()) {
+            (Some(due), Some(idle)) => Some(due.min(idle)),
+            (due, idle) => due.or(idle),
+        }
+    }
+
+    /// Returns the retained events of `stream` in `range`: what an
+    /// [`Action::Replay`](crate::Action::Replay) refers to.
+    ///
+    /// Read it before the next input, which may change the log.
+    pub fn replay(&self, stream: StreamId, range: Range<u64>) -> impl Iterator<Item = &Logged<M>> {
+        let log = self.log(stream);
+        log.into_iter()
+            .flat_map(move |log| log.range(range.clone()))
+    }
+
+    fn apply(&mut self, input: Input<M>, out: &mut Actions<M>) -> Result<Pressure, Rejection> {
+        if matches!(self.phase, Phase::New) && check::is_false_start(&input) {
+            self.close(CloseReason::ExpectedInitialize, out);
+            return Ok(Pressure::None);
+        }
+        match input {
+            Input::Reserve { connection } => {
+                self.check_reserve(connection)?;
+                self.reserve(connection);
+            }
+            Input::Request {
+                connection,
+                format,
+                post,
+            } => {
+                self.check_request(connection, &post)?;
+                self.request(connection, format, post, out);
+            }
+            Input::Get {
+                connection,
+                last_event_id,
+            } => {
+                self.check_get(connection, last_event_id)?;
+                self.get(connection, last_event_id, out);
+            }
+            Input::Message { post } => {
+                self.check_message(&post)?;
+                self.messages(post, out);
+            }
+            Input::Taken {
+                connection,
+                through,
+            } => self.taken(connection, through, out),
+            Input::Closed {
+                connection,
+                through,
+            } => self.gone(connection, through, out),
+            Input::Abandon { stream } => {
+                let key = self.check_abandon(stream)?;
+                self.abandon(key, out);
+            }
+            Input::Delete => self.close(CloseReason::Deleted, out),
+            Input::Close { reason } => self.close(reason, out),
+            Input::Backend { message, related } => {
+                self.check_backend(&message)?;
+                return Ok(self.backend(message, related.as_ref(), out));
+            }
+            Input::CloseStream { stream, retry } => {
+                let key = self.check_close_stream(stream, retry)?;
+                self.close_stream(key, retry, out);
+            }
+            Input::BackendGone => self.close(CloseReason::BackendGone, out),
+            Input::Tick => {}
+        }
+        Ok(Pressure::None)
+    }
+
+    /// Ends what an input or a deadline has begun.
+    fn settle(&mut self, out: &mut Actions<M>) {
+        if self.exhausted && !matches!(self.phase, Phase::Closed(_)) {
+            self.close(CloseReason::Exhausted, out);
+        }
+        if !self.reviews.is_empty() {
+            self.release(out);
+        }
+    }
+}
+
+impl<M> Session<M> {
+    /// Returns the cursor of a known connection.
+    #[must_use]
+    pub fn cursor(&self, connection: ConnectionId) -> Option<&Cursor> {
+        let key = self.connections.find(connection)?;
+        Some(&self.connections[key].cursor)
+    }
+
+    /// Returns the log of a stream, unless nothing or a tombstone is left of it.
+    #[must_use]
+    pub fn log(&self, stream: StreamId) -> Option<&Log<M>> {
+        if matches!(self.phase, Phase::Closed(_)) {
+            return None;
+        }
+        let key = self.streams.find(stream)?;
+        Some(&self.streams[key].log)
+    }
+
+    /// Returns the stream that a connection carries.
+    #[must_use]
+    pub fn carried(&self, connection: ConnectionId) -> Option<StreamId> {
+        let connection = &self.connections[self.connections.find(connection)?];
+        match (connection.role, connection.subject) {
+            (Role::Carries, Subject::Stream(key)) => Some(self.streams[key].id),
+            (Role::Carries, Subject::Initialize | Subject::Buried(_))
+            | (Role::Shadows | Role::Drains, _) => None,
+        }
+    }
+
+    /// Returns the stream of a pending request of the client.
+    #[must_use]
+    pub fn stream_of(&self, request: &RequestId) -> Option<StreamId> {
+        let key = self.requests.pending.get(request)?;
+        Some(self.streams[*key].id)
+    }
+
+    /// Goes through the known connections, by id.
+    pub fn connections(&self) -> impl Iterator<Item = ConnectionId> {
+        self.connections.iter().map(|(id, _)| id)
+    }
+
+    /// Returns how many requests of the client are pending, `initialize` not counted.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.requests.pending.len()
+    }
+
+    /// Returns what the logs cost, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Returns what the answer to `initialize` said, once it came.
+    #[must_use]
+    pub fn initialized(&self) -> Option<Initialized> {
+        self.initialized
+    }
+
+    /// Returns what governs the session: the oldest profile until it is initialized.
+    #[must_use]
+    pub fn profile(&self) -> &'static Profile {
+        Profile::governing(self.initialized.and_then(|initialized| initialized.version))
+    }
+
+    /// Returns why the session is closed, if it is.
+    #[must_use]
+    pub fn closed(&self) -> Option<CloseReason> {
+        match self.phase {
+            Phase::Closed(reason) => Some(reason),
+            Phase::New | Phase::Initializing { .. } | Phase::Live => None,
+        }
+    }
+
+    /// Returns whether connections are sent priming events.
+    fn primes(&self) -> bool {
+        match self.config.priming {
+            Priming::ByRevision => self.initialized.is_some() && self.profile().priming,
+            Priming::Always => true,
+            Priming::Never => false,
+        }
+    }
+
+    fn idle_deadline(&self) -> Option<Instant> {
+        let is_idle = matches!(self.phase, Phase::Live)
+            && self.requests.pending.is_empty()
+            && self.connections.len() == 0;
+        if is_idle {
+            self.active.due(self.config.idle_timeout)
+        } else {
+            None
+        }
+    }
+
+    /// Takes the next number of the session-wide sequence.
+    fn next_sequence(&mut self) -> u64 {
+        self.sequence += 1;
+        self.exhausted |= self.sequence == u64::MAX - 1;
+        self.sequence
+    }
+
+    /// Returns whether a connection has been sent all that its stream has, and
+    /// told of all that it has not.
+    fn is_at_head(&self, stream: StreamKey, connection: ConnectionKey) -> bool {
+        let log = &self.streams[stream].log;
+        let cursor = &self.connections[connection].cursor;
+        log.ends_before(cursor.next()) && !cursor.owes(log.missed())
+    }
+}

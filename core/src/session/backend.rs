@@ -1,0 +1,158 @@
+//! What the backend says: where each of its messages goes.
+
+use core::time::Duration;
+
+use super::{
+    Pressure, Session,
+    stream::{STANDALONE, StreamKey, answered},
+};
+use crate::{
+    Action, Actions, Bearing, EndReason, Entry, Head, Initialized, Message, Notification, Report,
+    RequestId, UndeliverableReason, Unrelated,
+};
+
+impl<M: Clone> Session<M> {
+    /// Treats a message of the backend.
+    pub(super) fn backend(
+        &mut self,
+        message: Message<M>,
+        related: Option<&RequestId>,
+        out: &mut Actions<M>,
+    ) -> Pressure {
+        let (stream, bearing) = match &message.head {
+            Head::Response { id, initialized } => {
+                let answer = (id.clone(), Some(*initialized));
+                return self.answer(answer, message, out);
+            }
+            Head::Error { id: Some(id) } => {
+                let answer = (id.clone(), None);
+                return self.answer(answer, message, out);
+            }
+            Head::Error { id: None } => {
+                let reason = UndeliverableReason::UnknownRequest;
+                out.push(Action::Report(Report::Undeliverable { id: None, reason }));
+                return Pressure::None;
+            }
+            Head::Request { id, .. } => (
+                self.route(related, self.config.unrelated),
+                Bearing::Asks(id.clone()),
+            ),
+            Head::Notification(Notification::Log) => {
+                (self.route(related, self.config.unrelated), Bearing::Tells)
+            }
+            Head::Notification(Notification::Other) => {
+                (self.route(related, Unrelated::Standalone), Bearing::Tells)
+            }
+            Head::Notification(Notification::Progress { token }) => {
+                let stream = self.requests.tokens.get(token).copied();
+                (stream.unwrap_or(STANDALONE), Bearing::Tells)
+            }
+            Head::Notification(Notification::Cancelled { request }) => {
+                let stream = self.withdraw(&request.clone());
+                (stream.unwrap_or(STANDALONE), Bearing::Tells)
+            }
+        };
+        let Message { body, bytes, .. } = message;
+        self.record(
+            stream,
+            Entry::Message {
+                body,
+                bytes,
+                bearing,
+            },
+            out,
+        );
+        self.pressure(stream)
+    }
+
+    /// Closes the connection of a stream, which lives on.
+    ///
+    /// Specification: MCP 2025-11-25, Transports, "Sending Messages to the Server".
+    pub(super) fn close_stream(
+        &mut self,
+        stream: StreamKey,
+        retry: Option<Duration>,
+        out: &mut Actions<M>,
+    ) {
+        if let Some(connection) = self.streams[stream].carrier {
+            if retry.is_some() && self.primes() {
+                self.prime_to_retry(stream, retry, out);
+            }
+            self.end(connection, EndReason::Requested, out);
+            if stream == STANDALONE {
+                self.end_shadows(out);
+            }
+            self.go_on_alone(stream, out);
+        }
+    }
+
+    fn end_shadows(&mut self, out: &mut Actions<M>) {
+        while let Some(shadow) = self.connections.shadows.pop_front() {
+            self.end(shadow, EndReason::Requested, out);
+        }
+    }
+
+    /// Treats the backend's answer to a request, `None` where it is an error.
+    fn answer(
+        &mut self,
+        (id, initialized): (RequestId, Option<Initialized>),
+        message: Message<M>,
+        out: &mut Actions<M>,
+    ) -> Pressure {
+        if let Some(connection) = self.awaits_initialize(&id) {
+            self.answer_initialize(connection, initialized, message, out);
+            return Pressure::None;
+        }
+        let Some(stream) = self.resolve(&id, answered) else {
+            let reason = if self.release_id(&id) {
+                UndeliverableReason::CancelledRequest
+            } else {
+                UndeliverableReason::UnknownRequest
+            };
+            out.push(Action::Report(Report::Undeliverable {
+                id: Some(id),
+                reason,
+            }));
+            return Pressure::None;
+        };
+        let Message { body, bytes, .. } = message;
+        let bearing = Bearing::Answers(id);
+        self.record(
+            stream,
+            Entry::Message {
+                body,
+                bytes,
+                bearing,
+            },
+            out,
+        );
+        if self.streams[stream].pending > 0 {
+            return self.pressure(stream);
+        }
+        self.complete(stream, out);
+        Pressure::None
+    }
+
+    /// Notes that the backend cancelled a request of its own. Returns the stream
+    /// on which to say so.
+    fn withdraw(&mut self, id: &RequestId) -> Option<StreamKey> {
+        let stream = self.questions.get(id)?.stream;
+        self.remove_question(id);
+        self.streams
+            .find(stream)
+            .filter(|key| self.streams[*key].is_open())
+    }
+}
+
+impl<M> Session<M> {
+    /// Returns the stream of a message that belongs to `related`, if it says so.
+    fn route(&self, related: Option<&RequestId>, unrelated: Unrelated) -> StreamKey {
+        let stream = related.and_then(|id| self.requests.pending.get(id).copied());
+        stream
+            .or_else(|| match unrelated {
+                Unrelated::Standalone => None,
+                Unrelated::SoleRequest => self.requests.sole(),
+            })
+            .unwrap_or(STANDALONE)
+    }
+}

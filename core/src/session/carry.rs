@@ -1,0 +1,236 @@
+//! Carrying: how connections begin, go on and end.
+
+use super::{
+    Session,
+    connection::{Connection, ConnectionKey, Role, Subject},
+    stream::{STANDALONE, Stage, StreamKey},
+};
+use crate::{Action, Actions, AnswerFormat, ConnectionId, EndReason, Report, queue::Entrant};
+
+impl<M: Clone> Session<M> {
+    /// Lets a connection carry a stream, from its cursor on.
+    pub(super) fn carry(
+        &mut self,
+        stream: StreamKey,
+        connection: ConnectionKey,
+        is_primed: bool,
+        out: &mut Actions<M>,
+    ) {
+        self.streams[stream].carrier = Some(connection);
+        self.connections[connection].role = Role::Carries;
+        if let Stage::Open { orphan } = &mut self.streams[stream].stage
+            && let Some(orphan) = orphan.take()
+        {
+            self.queues.leave(orphan);
+        }
+        self.find_listener(stream, out);
+        if is_primed {
+            self.prime(stream, connection, out);
+        }
+        self.send_logged(stream, connection, out);
+        self.review(stream);
+    }
+
+    /// Treats what a connection's body pulled out of its channel.
+    pub(super) fn taken(&mut self, id: ConnectionId, through: u64, out: &mut Actions<M>) {
+        let Some(key) = self.connections.find(id) else {
+            return;
+        };
+        self.take(key, through, out);
+        let Connection { role, subject, .. } = self.connections[key];
+        if let (Role::Carries, Subject::Stream(stream)) = (role, subject) {
+            self.send_logged(stream, key, out);
+        }
+    }
+
+    /// Treats that a connection is gone.
+    pub(super) fn gone(&mut self, id: ConnectionId, through: Option<u64>, out: &mut Actions<M>) {
+        let Some(key) = self.connections.find(id) else {
+            return;
+        };
+        if let Some(through) = through {
+            self.take(key, through, out);
+        }
+        self.lose(key, out);
+    }
+
+    /// Forgets a connection that is gone, and finds out what that means.
+    pub(super) fn lose(&mut self, key: ConnectionKey, out: &mut Actions<M>) {
+        let connection = self.forget(key);
+        let (stream, id) = match connection.subject {
+            Subject::Initialize => return self.lost_initialize(&connection, out),
+            Subject::Stream(stream) => (Some(stream), self.streams[stream].id),
+            Subject::Buried(id) => (None, id),
+        };
+        if connection.format == AnswerFormat::Json && connection.cursor.untaken() <= 1 {
+            out.push(Action::Report(Report::Lost { stream: id }));
+        }
+        let Some(stream) = stream else {
+            return;
+        };
+        match connection.role {
+            Role::Carries => {
+                self.streams[stream].carrier = None;
+                self.review(stream);
+                match self.successor(stream) {
+                    Some(shadow) => self.promote(shadow, out),
+                    None => self.go_on_alone(stream, out),
+                }
+            }
+            Role::Shadows => self.connections.shadows.retain(|shadow| *shadow != key),
+            Role::Drains => {
+                if self.streams[stream].drain == Some(key) {
+                    self.streams[stream].drain = None;
+                }
+            }
+        }
+    }
+
+    /// Ends a connection.
+    pub(super) fn end(&mut self, key: ConnectionKey, reason: EndReason, out: &mut Actions<M>) {
+        let connection = &mut self.connections[key];
+        out.push(Action::Close {
+            connection: connection.id,
+            reason,
+        });
+        if !reason.drains() {
+            self.forget(key);
+            return;
+        }
+        if matches!(reason, EndReason::Cancelled | EndReason::Abandoned) {
+            // Nobody waits for a JSON answer any more.
+            connection.format = AnswerFormat::Sse;
+        }
+        let carried = connection.role == Role::Carries;
+        connection.role = Role::Drains;
+        if let (true, Subject::Stream(stream)) = (carried, connection.subject) {
+            self.streams[stream].carrier = None;
+            self.streams[stream].drain = (stream != STANDALONE).then_some(key);
+            self.review(stream);
+        }
+    }
+
+    /// Sends a connection what it may have of what its stream has in its log.
+    pub(super) fn send_logged(
+        &mut self,
+        stream: StreamKey,
+        connection: ConnectionKey,
+        out: &mut Actions<M>,
+    ) {
+        let log = &self.streams[stream].log;
+        let id = self.streams[stream].id;
+        let carrier = &mut self.connections[connection];
+        let first = log.first_from(carrier.cursor.next());
+        let next = first.unwrap_or(log.last().saturating_add(1));
+        if carrier.cursor.admits(next, self.config.window) {
+            if let Some(missed) = carrier.cursor.tell(log.missed()) {
+                out.push(Action::Gap {
+                    connection: carrier.id,
+                    stream: id,
+                    missed,
+                });
+            }
+            if let Some(first) = first {
+                let limit = carrier.cursor.limit(first, self.config.window);
+                let last = log
+                    .range(first..limit)
+                    .next_back()
+                    .map_or(first, |last| last.index);
+                let range = first..last.saturating_add(1);
+                carrier.cursor.sent_range(first, last);
+                carrier.format = AnswerFormat::Sse;
+                carrier.can_resume = true;
+                out.push(Action::Replay {
+                    connection: carrier.id,
+                    stream: id,
+                    range,
+                });
+                self.watch(connection);
+            }
+        }
+        self.finish(stream, out);
+    }
+
+    /// Begins to watch whether what was sent on a connection is taken.
+    pub(super) fn watch(&mut self, key: ConnectionKey) {
+        let connection = &mut self.connections[key];
+        connection.was_sent = true;
+        if connection.is_stalled
+            || connection.stall.is_some()
+            || !connection.cursor.is_outstanding()
+        {
+            return;
+        }
+        connection.since = self.now;
+        let entrant = if self.config.stall_timeout.is_some() {
+            Some((Entrant::Stall(key), self.config.stall_timeout))
+        } else {
+            self.config
+                .stall_limit
+                .map(|limit| (Entrant::StallLimit(key), Some(limit)))
+        };
+        connection.stall =
+            entrant.map(|(entrant, timeout)| self.queues.enter(entrant, self.now.due(timeout)));
+    }
+
+    /// Notes what was taken on a connection.
+    fn take(&mut self, key: ConnectionKey, through: u64, out: &mut Actions<M>) {
+        let connection = &mut self.connections[key];
+        if !connection.cursor.taken(through) {
+            return;
+        }
+        connection.is_stalled = false;
+        if let Some(stall) = connection.stall.take() {
+            self.queues.leave(stall);
+        }
+        let taken = connection.cursor.untaken().saturating_sub(1);
+        let subject = connection.subject;
+        self.watch(key);
+        if let Subject::Stream(stream) = subject {
+            self.review(stream);
+            self.note_taken(stream, taken, out);
+        }
+    }
+
+    /// Lets go of a connection.
+    fn forget(&mut self, key: ConnectionKey) -> Connection {
+        let connection = self.connections.remove(key);
+        if let Some(stall) = connection.stall {
+            self.queues.leave(stall);
+        }
+        connection
+    }
+
+    /// Takes out the shadow that carries a stream next.
+    fn successor(&mut self, stream: StreamKey) -> Option<ConnectionKey> {
+        if stream == STANDALONE {
+            self.connections.shadows.pop_back()
+        } else {
+            None
+        }
+    }
+
+    /// Lets a shadow carry the standalone stream.
+    fn promote(&mut self, shadow: ConnectionKey, out: &mut Actions<M>) {
+        let taken = self.streams[STANDALONE].taken;
+        let is_primed = !self.connections[shadow].was_sent && self.primes();
+        self.connections[shadow].cursor.skip(taken);
+        self.carry(STANDALONE, shadow, is_primed, out);
+    }
+
+    /// Treats that a stream is without a connection.
+    pub(super) fn go_on_alone(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+        let due = self.now.due(self.config.orphan_timeout);
+        match &mut self.streams[stream].stage {
+            Stage::Reserved { .. } => self.cancel(stream, EndReason::Abandoned, out),
+            Stage::Open { orphan } => {
+                if stream != STANDALONE {
+                    *orphan = Some(self.queues.enter(Entrant::Orphan(stream), due));
+                }
+                self.lose_listener(stream, out);
+            }
+            Stage::Finishing { .. } => self.retain(stream, out),
+            Stage::Retained { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! Checks: whether an input is acceptable, and who is at fault if it is not.
+//!
+//! Nothing here changes a session.
+
+use core::time::Duration;
+
+use super::{
+    Phase, Session,
+    connection::Role,
+    stream::{Place, STANDALONE, Stage, StreamKey},
+};
+use crate::{
+    BackendFault, CallerFault, ClientFault, ConnectionId, EventId, Head, Input, Message, Method,
+    Post, Rejection, StreamId, Surplus,
+};
+
+/// Returns whether a client begins its session with something else than `initialize`.
+pub(super) fn is_false_start<M>(input: &Input<M>) -> bool {
+    match input {
+        Input::Request { post, .. } => {
+            single_method(post).is_none_or(|method| !is_initialize(method))
+        }
+        Input::Reserve { .. } | Input::Get { .. } | Input::Message { .. } => true,
+        Input::Taken { .. }
+        | Input::Closed { .. }
+        | Input::Abandon { .. }
+        | Input::Delete
+        | Input::Close { .. }
+        | Input::Backend { .. }
+        | Input::CloseStream { .. }
+        | Input::BackendGone
+        | Input::Tick => false,
+    }
+}
+
+impl<M> Session<M> {
+    pub(super) fn check_reserve(&self, connection: ConnectionId) -> Result<(), Rejection> {
+        self.check_initialized()?;
+        self.check_unknown(connection)?;
+        self.check_room()
+    }
+
+    pub(super) fn check_request(
+        &self,
+        connection: ConnectionId,
+        post: &Post<M>,
+    ) -> Result<(), Rejection> {
+        self.check_phase(post)?;
+        let is_reserved = self.is_reserved(connection);
+        if !is_reserved {
+            self.check_unknown(connection)?;
+        }
+        let messages = post.messages();
+        if matches!(post, Post::Batch(_)) && messages.is_empty() {
+            return Err(ClientFault::BatchEmpty.into());
+        }
+        if !messages.iter().any(|message| message.head.is_request()) {
+            return Err(CallerFault::NoRequest.into());
+        }
+        self.check_batch(post)?;
+        self.check_requests(messages)?;
+        if is_reserved || matches!(self.phase, Phase::New) {
+            Ok(())
+        } else {
+            self.check_room()
+        }
+    }
+
+    pub(super) fn check_message(&self, post: &Post<M>) -> Result<(), Rejection> {
+        self.check_initialized()?;
+        let messages = post.messages();
+        if matches!(post, Post::Batch(_)) && messages.is_empty() {
+            return Err(ClientFault::BatchEmpty.into());
+        }
+        if messages.iter().any(|message| message.head.is_request()) {
+            return Err(CallerFault::UnexpectedRequest.into());
+        }
+        self.check_batch(post)?;
+        for message in messages {
+            self.check_size(message)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_get(
+        &self,
+        connection: ConnectionId,
+        last_event_id: Option<EventId>,
+    ) -> Result<(), Rejection> {
+        self.check_initialized()?;
+        self.check_unknown(connection)?;
+        match last_event_id {
+            Some(id) => self.check_resume(id)?,
+            None => self.check_surplus()?,
+        }
+        self.check_connections()
+    }
+
+    pub(super) fn check_abandon(&self, stream: StreamId) -> Result<StreamKey, Rejection> {
+        match self.streams.find(stream) {
+            Some(key) if key != STANDALONE => Ok(key),
+            Some(_) | None => Err(CallerFault::UnknownStream(stream).into()),
+        }
+    }
+
+    pub(super) fn check_backend(&self, message: &Message<M>) -> Result<(), Rejection> {
+        let max = self.config.message_bytes_max;
+        if message.bytes > max {
+            return Err(BackendFault::MessageTooLarge { max }.into());
+        }
+        if let Head::Request { id, .. } = &message.head {
+            if self.questions.get(id).is_some() {
+                return Err(BackendFault::RequestIdInUse(id.clone()).into());
+            }
+            let max = self.config.asked_max;
+            if self.questions.len() >= max {
+                return Err(BackendFault::TooManyRequests { max }.into());
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_close_stream(
+        &self,
+        id: StreamId,
+        retry: Option<Duration>,
+    ) -> Result<StreamKey, Rejection> {
+        let key = self
+            .streams
+            .find(id)
+            .filter(|key| self.streams[*key].is_open())
+            .ok_or(BackendFault::StreamNotOpen(id))?;
+        match self.streams[key].carrier {
+            Some(connection) if key != STANDALONE => {
+                let connection = &self.connections[connection];
+                let index = self.streams[key].log.last().saturating_add(1);
+                let will_prime = retry.is_some()
+                    && self.primes()
+                    && connection.cursor.admits(index, self.config.window);
+                if connection.can_resume || will_prime {
+                    Ok(key)
+                } else {
+                    Err(BackendFault::NothingToResumeFrom(id).into())
+                }
+            }
+            Some(_) | None => Ok(key),
+        }
+    }
+
+    fn check_initialized(&self) -> Result<(), ClientFault> {
+        match self.phase {
+            Phase::Live => Ok(()),
+            Phase::New | Phase::Initializing { .. } | Phase::Closed(_) => {
+                Err(ClientFault::NotInitialized)
+            }
+        }
+    }
+
+    /// Checks a POST against how far the session has got.
+    fn check_phase(&self, post: &Post<M>) -> Result<(), ClientFault> {
+        match (&self.phase, single_method(post)) {
+            (Phase::New, _) | (Phase::Initializing { .. }, Some(Method::Ping)) => Ok(()),
+            (_, Some(Method::Initialize { .. })) => Err(ClientFault::AlreadyInitialized),
+            (Phase::Live, _) => Ok(()),
+            (Phase::Initializing { .. } | Phase::Closed(_), _) => Err(ClientFault::NotInitialized),
+        }
+    }
+
+    fn check_unknown(&self, connection: ConnectionId) -> Result<(), CallerFault> {
+        match self.connections.find(connection) {
+            Some(_) => Err(CallerFault::ConnectionInUse(connection)),
+            None => Ok(()),
+        }
+    }
+
+    fn is_reserved(&self, connection: ConnectionId) -> bool {
+        let Some(key) = self.connections.find(connection) else {
+            return false;
+        };
+        let connection = &self.connections[key];
+        match connection.subject {
+            super::Subject::Stream(stream) => {
+                connection.role == Role::Carries
+                    && matches!(self.streams[stream].stage, Stage::Reserved { .. })
+            }
+            super::Subject::Initialize | super::Subject::Buried(_) => false,
+        }
+    }
+
+    fn check_batch(&self, post: &Post<M>) -> Result<(), ClientFault> {
+        let messages = match post {
+            Post::Single(_) => return Ok(()),
+            Post::Batch(messages) => messages,
+        };
+        if !self.profile().batches {
+            return Err(ClientFault::BatchNotAllowed);
+        }
+        let max = self.config.batch_max;
+        if messages.len() > max {
+            return Err(ClientFault::BatchTooLong { max });
+        }
+        let is_initialize = |message: &Message<M>| method(&message.head).is_some_and(is_initialize);
+        if messages.iter().any(is_initialize) {
+            return Err(ClientFault::InitializeInBatch);
+        }
+        Ok(())
+    }
+
+    fn check_requests(&self, messages: &[Message<M>]) -> Result<(), ClientFault> {
+        let mut requests = 0;
+        for (position, message) in messages.iter().enumerate() {
+            self.check_size(message)?;
+            let Head::Request {
+                id, progress_token, ..
+            } = &message.head
+            else {
+                continue;
+            };
+            requests += 1;
+            // At most `batch_max` of them, so looking back at each is cheap.
+            let mut earlier =
+                messages
+                    .iter()
+                    .take(position)
+                    .filter_map(|earlier| match &earlier.head {
+                        Head::Request {
+                            id, progress_token, ..
+                        } => Some((id, progress_token)),
+                        Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => None,
+                    });
+            let is_initialize = matches!(
+                &self.phase,
+                Phase::Initializing { id: initialize, .. } if initialize == id
+            );
+            if is_initialize
+                || self.requests.is_in_use(id)
+                || earlier.clone().any(|(other, _)| other == id)
+            {
+                return Err(ClientFault::RequestIdInUse(id.clone()));
+            }
+            if let Some(token) = progress_token
+                && (self.requests.tokens.contains_key(token)
+                    || earlier.any(|(_, other)| other.as_ref() == Some(token)))
+            {
+                return Err(ClientFault::ProgressTokenInUse(token.clone()));
+            }
+        }
+        let max = self.config.pending_max;
+        if !matches!(self.phase, Phase::New) && self.requests.pending.len() + requests > max {
+            return Err(ClientFault::TooManyRequests { max });
+        }
+        Ok(())
+    }
+
+    fn check_size(&self, message: &Message<M>) -> Result<(), ClientFault> {
+        let max = self.config.message_bytes_max;
+        if message.bytes > max {
+            Err(ClientFault::MessageTooLarge { max })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn check_resume(&self, id: EventId) -> Result<(), ClientFault> {
+        let stream = id.stream;
+        let (last, wakes) = match stream {
+            StreamId::Standalone => (self.streams[STANDALONE].log.last(), false),
+            StreamId::Request(number) => match self.streams.places.get(&number) {
+                Some(Place::Stream(key)) => {
+                    let log = &self.streams[*key].log;
+                    match self.streams[*key].stage {
+                        Stage::Reserved { .. } => return Err(ClientFault::UnknownStream(stream)),
+                        Stage::Open { .. } | Stage::Finishing { .. } => (log.last(), false),
+                        Stage::Retained { .. } => (log.last(), true),
+                    }
+                }
+                Some(Place::Tombstone(tombstone)) if tombstone.cancelled => {
+                    return Err(ClientFault::CancelledStream(stream));
+                }
+                Some(Place::Tombstone(tombstone)) => (tombstone.last, true),
+                None if number < self.streams.next => {
+                    return Err(ClientFault::ExpiredStream(stream));
+                }
+                None => return Err(ClientFault::UnknownStream(stream)),
+            },
+        };
+        if id.index > last {
+            return Err(ClientFault::FutureEvent { stream, last });
+        }
+        if wakes { self.check_streams() } else { Ok(()) }
+    }
+
+    fn check_surplus(&self) -> Result<(), ClientFault> {
+        let is_surplus = self.streams[STANDALONE].carrier.is_some();
+        let is_refused = match self.config.surplus {
+            Surplus::Shadow | Surplus::Takeover => self.config.shadows_max == 0,
+            Surplus::Conflict => true,
+        };
+        if is_surplus && is_refused {
+            Err(ClientFault::StandaloneConflict)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn check_room(&self) -> Result<(), Rejection> {
+        self.check_streams()?;
+        self.check_connections()
+    }
+
+    fn check_streams(&self) -> Result<(), ClientFault> {
+        let max = self.config.streams_max;
+        if self.streams.in_use >= max {
+            Err(ClientFault::TooManyStreams { max })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn check_connections(&self) -> Result<(), Rejection> {
+        let max = self.config.connections_max;
+        if self.connections.len() >= max {
+            return Err(ClientFault::TooManyConnections { max }.into());
+        }
+        Ok(())
+    }
+}
+
+fn single_method<M>(post: &Post<M>) -> Option<Method> {
+    match post {
+        Post::Single(message) => method(&message.head),
+        Post::Batch(_) => None,
+    }
+}
+
+fn method(head: &Head) -> Option<Method> {
+    match head {
+        Head::Request { method, .. } => Some(*method),
+        Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => None,
+    }
+}
+
+fn is_initialize(method: Method) -> bool {
+    matches!(method, Method::Initialize { .. })
+}

@@ -1,0 +1,94 @@
+//! The end of a session.
+
+use alloc::vec::Vec;
+
+use super::{
+    Phase, Session,
+    connection::{Connections, Role},
+    initialize::ANSWER,
+    requests::{Questions, Requests},
+    stream::{StreamKey, Streams, answered},
+};
+use crate::{
+    Action, Actions, CloseReason, EndReason, Event, Failure, FailureReason, queue::Queues,
+};
+
+impl<M: Clone> Session<M> {
+    /// Ends the session: answers what waits and can be answered, ends every
+    /// connection, and lets go of everything.
+    pub(super) fn close(&mut self, reason: CloseReason, out: &mut Actions<M>) {
+        let failure = match reason {
+            CloseReason::BackendGone => FailureReason::BackendGone,
+            CloseReason::Deleted
+            | CloseReason::Terminated
+            | CloseReason::Cancelled
+            | CloseReason::ExpectedInitialize
+            | CloseReason::InitializeRejected
+            | CloseReason::InitializeTimeout
+            | CloseReason::InitializeNotTaken
+            | CloseReason::Idle
+            | CloseReason::Exhausted => FailureReason::SessionClosed,
+        };
+        self.fail_initialize(failure, out);
+        let open: Vec<StreamKey> = self
+            .streams
+            .request_streams()
+            .filter(|key| self.streams[*key].is_open())
+            .collect();
+        for stream in open {
+            self.fail_pending(stream, failure, out);
+        }
+        for (id, key) in self.connections.iter() {
+            if self.connections[key].role != Role::Drains {
+                let reason = EndReason::SessionClosed;
+                out.push(Action::Close {
+                    connection: id,
+                    reason,
+                });
+            }
+        }
+        out.push(Action::CloseSession { reason });
+        self.let_go(reason);
+    }
+
+    fn fail_initialize(&mut self, reason: FailureReason, out: &mut Actions<M>) {
+        let Phase::Initializing { id, connection } = &self.phase else {
+            return;
+        };
+        let (id, connection) = (id.clone(), *connection);
+        if self.connections.contains(connection) {
+            let event = Event::Failure(Failure { id, reason });
+            self.send_unnamed(connection, ANSWER, event, out);
+        }
+    }
+
+    fn fail_pending(&mut self, stream: StreamKey, reason: FailureReason, out: &mut Actions<M>) {
+        let Some(connection) = self.streams[stream].carrier else {
+            return;
+        };
+        if !self.is_at_head(stream, connection) {
+            return;
+        }
+        let pending: Vec<_> = self.streams[stream].pending().cloned().collect();
+        for id in pending {
+            if !self.may_send_next(stream, connection) || self.streams[stream].log.claim().is_none()
+            {
+                return;
+            }
+            self.resolve(&id, answered);
+            let event = Event::Failure(Failure { id, reason });
+            self.send_next(stream, connection, event, true, out);
+        }
+    }
+
+    fn let_go(&mut self, reason: CloseReason) {
+        self.phase = Phase::Closed(reason);
+        self.streams = Streams::new();
+        self.connections = Connections::new();
+        self.requests = Requests::default();
+        self.questions = Questions::default();
+        self.queues = Queues::new();
+        self.bytes = 0;
+        self.reviews.clear();
+    }
+}

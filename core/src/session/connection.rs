@@ -1,0 +1,134 @@
+//! The connections of a session.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use core::ops::{Index, IndexMut};
+
+use slab::Slab;
+
+use super::stream::StreamKey;
+use crate::{AnswerFormat, ConnectionId, Cursor, Instant, StreamId, queue::Ticket};
+
+/// Names a known connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ConnectionKey(usize);
+
+/// A known connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) id: ConnectionId,
+    pub(crate) subject: Subject,
+    pub(crate) role: Role,
+    pub(crate) cursor: Cursor,
+    /// JSON until it is an SSE connection.
+    pub(crate) format: AnswerFormat,
+    /// Whether its client has an event id, or will have one.
+    pub(crate) can_resume: bool,
+    /// Whether anything was sent on it.
+    pub(crate) was_sent: bool,
+    /// Whether its reader is stalled.
+    pub(crate) is_stalled: bool,
+    /// Since when it has not taken what was sent.
+    pub(crate) since: Instant,
+    /// Its place among those that may stall, or be cut.
+    pub(crate) stall: Option<Ticket>,
+}
+
+/// What a connection is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// The answer to `initialize`.
+    Initialize,
+    /// A stream.
+    Stream(StreamKey),
+    /// A stream that was buried; it can but drain.
+    Buried(StreamId),
+}
+
+/// What a connection does for its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) enum Role {
+    Carries,
+    Shadows,
+    Drains,
+}
+
+/// All known connections of a session, by key and by id.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    connections: Slab<Connection>,
+    ids: BTreeMap<ConnectionId, ConnectionKey>,
+    /// The shadows of the standalone stream, the oldest first.
+    pub(crate) shadows: VecDeque<ConnectionKey>,
+}
+
+impl Connection {
+    pub(crate) fn new(id: ConnectionId, subject: Subject, role: Role, cursor: Cursor) -> Self {
+        Self {
+            id,
+            subject,
+            role,
+            cursor,
+            format: AnswerFormat::Sse,
+            can_resume: false,
+            was_sent: false,
+            is_stalled: false,
+            since: Instant::EPOCH,
+            stall: None,
+        }
+    }
+}
+
+impl Connections {
+    pub(crate) const fn new() -> Self {
+        Self {
+            connections: Slab::new(),
+            ids: BTreeMap::new(),
+            shadows: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub(crate) fn contains(&self, key: ConnectionKey) -> bool {
+        self.connections.contains(key.0)
+    }
+
+    pub(crate) fn find(&self, id: ConnectionId) -> Option<ConnectionKey> {
+        self.ids.get(&id).copied()
+    }
+
+    pub(crate) fn add(&mut self, connection: Connection) -> ConnectionKey {
+        let id = connection.id;
+        let key = ConnectionKey(self.connections.insert(connection));
+        self.ids.insert(id, key);
+        key
+    }
+
+    pub(crate) fn remove(&mut self, key: ConnectionKey) -> Connection {
+        let connection = self.connections.remove(key.0);
+        self.ids.remove(&connection.id);
+        connection
+    }
+
+    /// Goes through all of them, by id.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnectionId, ConnectionKey)> {
+        self.ids.iter().map(|(id, key)| (*id, *key))
+    }
+}
+
+impl Index<ConnectionKey> for Connections {
+    type Output = Connection;
+
+    fn index(&self, key: ConnectionKey) -> &Connection {
+        &self.connections[key.0]
+    }
+}
+
+impl IndexMut<ConnectionKey> for Connections {
+    fn index_mut(&mut self, key: ConnectionKey) -> &mut Connection {
+        &mut self.connections[key.0]
+    }
+}

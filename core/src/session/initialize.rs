@@ -1,0 +1,73 @@
+//! The handshake: `initialize` and its answer.
+//!
+//! Specification: MCP 2025-11-25, Lifecycle, "Initialization".
+
+use super::{
+    Phase, Session,
+    connection::{Connection, ConnectionKey, Role, Subject},
+};
+use crate::{
+    Action, Actions, CloseReason, ConnectionId, Cursor, EndReason, Event, Initialized, Message,
+    RequestId, queue::Queue,
+};
+
+/// The index of the answer on its connection, which carries no stream.
+pub(super) const ANSWER: u64 = 1;
+
+impl<M: Clone> Session<M> {
+    pub(super) fn initialize(
+        &mut self,
+        connection: ConnectionId,
+        id: RequestId,
+        message: M,
+        out: &mut Actions<M>,
+    ) {
+        let connection = self.connections.add(Connection::new(
+            connection,
+            Subject::Initialize,
+            Role::Carries,
+            Cursor::after(0),
+        ));
+        self.phase = Phase::Initializing { id, connection };
+        out.push(Action::Forward { message });
+    }
+
+    /// Returns the connection that waits for this answer, if it answers `initialize`.
+    pub(super) fn awaits_initialize(&self, id: &RequestId) -> Option<ConnectionKey> {
+        match &self.phase {
+            Phase::Initializing {
+                id: initialize,
+                connection,
+            } if initialize == id => Some(*connection),
+            Phase::New | Phase::Initializing { .. } | Phase::Live | Phase::Closed(_) => None,
+        }
+    }
+
+    /// Lets the session begin, or end, with the backend's answer: an error says
+    /// nothing of what was negotiated.
+    pub(super) fn answer_initialize(
+        &mut self,
+        connection: ConnectionKey,
+        initialized: Option<Initialized>,
+        message: Message<M>,
+        out: &mut Actions<M>,
+    ) {
+        self.send_unnamed(connection, ANSWER, Event::Message(message.body), out);
+        self.end(connection, EndReason::Complete, out);
+        self.phase = Phase::Live;
+        if let Some(timeout) = self.queues.first_ticket(Queue::Initialize) {
+            self.queues.leave(timeout);
+        }
+        match initialized {
+            Some(_) => self.initialized = initialized,
+            None => self.close(CloseReason::InitializeRejected, out),
+        }
+    }
+
+    /// Ends the session if its first connection went without the answer.
+    pub(super) fn lost_initialize(&mut self, connection: &Connection, out: &mut Actions<M>) {
+        if connection.cursor.untaken() <= ANSWER {
+            self.close(CloseReason::InitializeNotTaken, out);
+        }
+    }
+}

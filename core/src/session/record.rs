@@ -1,0 +1,257 @@
+//! Recording: what a stream gets is sent, kept, and let go of by limits.
+
+use core::time::Duration;
+
+use super::{Session, connection::ConnectionKey, requests::Question, stream::StreamKey};
+use crate::{
+    Action, Actions, AnswerFormat, Bearing, Entry, Event, EventId, FailReason, Report,
+    log::Evicted,
+    queue::{Entrant, Queue},
+};
+
+impl<M: Clone> Session<M> {
+    /// Records an event on a stream that is open.
+    pub(super) fn record(&mut self, stream: StreamKey, entry: Entry<M>, out: &mut Actions<M>) {
+        let reader = self.streams[stream].carrier;
+        let reader = reader.filter(|reader| self.may_send_next(stream, *reader));
+        let Some(index) = self.streams[stream].log.claim() else {
+            self.exhausted = true;
+            return;
+        };
+        let (is_answer, asks) = match &entry {
+            Entry::Message {
+                bearing: Bearing::Answers(_),
+                ..
+            }
+            | Entry::Failure(_) => (true, None),
+            Entry::Message {
+                bearing: Bearing::Asks(id),
+                ..
+            } => (false, Some(id.clone())),
+            Entry::Message {
+                bearing: Bearing::Tells,
+                ..
+            } => (false, None),
+        };
+        if let Some(connection) = reader {
+            let event = match &entry {
+                Entry::Message { body, .. } => Event::Message(body.clone()),
+                Entry::Failure(failure) => Event::Failure(failure.clone()),
+            };
+            self.send_next(stream, connection, event, is_answer, out);
+        }
+        self.append(stream, index, entry);
+        if let Some(id) = asks {
+            let question = Question {
+                stream: self.streams[stream].id,
+                index,
+                listen: None,
+            };
+            self.questions.add(id, question);
+        }
+        self.enforce_limits(stream, out);
+        if self.streams[stream].carrier.is_none() {
+            self.await_listener(stream, index);
+        }
+    }
+
+    /// Returns whether a connection that is at the head may be sent the event
+    /// with the next index.
+    pub(super) fn may_send_next(&self, stream: StreamKey, connection: ConnectionKey) -> bool {
+        let next = self.streams[stream].log.last().saturating_add(1);
+        self.is_at_head(stream, connection)
+            && self.connections[connection]
+                .cursor
+                .admits(next, self.config.window)
+    }
+
+    /// Sends the event whose index was claimed last.
+    pub(super) fn send_next(
+        &mut self,
+        stream: StreamKey,
+        connection: ConnectionKey,
+        event: Event<M>,
+        is_answer: bool,
+        out: &mut Actions<M>,
+    ) {
+        let stream = &self.streams[stream];
+        let index = stream.log.last();
+        let is_whole = is_answer
+            && index == 1
+            && stream.pending == 0
+            && self.connections[connection].format == AnswerFormat::Json;
+        if is_whole {
+            self.send_unnamed(connection, index, event, out);
+        } else {
+            let id = EventId::new(stream.id, index);
+            self.send_named(connection, id, event, out);
+        }
+    }
+
+    /// Sends an event that a client can resume from.
+    pub(super) fn send_named(
+        &mut self,
+        connection: ConnectionKey,
+        id: EventId,
+        event: Event<M>,
+        out: &mut Actions<M>,
+    ) {
+        let carrier = &mut self.connections[connection];
+        carrier.cursor.sent(id.index);
+        carrier.format = AnswerFormat::Sse;
+        carrier.can_resume = true;
+        let connection_id = carrier.id;
+        self.watch(connection);
+        out.push(Action::Send {
+            connection: connection_id,
+            index: id.index,
+            id: Some(id),
+            event,
+        });
+    }
+
+    /// Sends an event that is a whole answer.
+    pub(super) fn send_unnamed(
+        &mut self,
+        connection: ConnectionKey,
+        index: u64,
+        event: Event<M>,
+        out: &mut Actions<M>,
+    ) {
+        let carrier = &mut self.connections[connection];
+        carrier.cursor.sent(index);
+        let connection_id = carrier.id;
+        self.watch(connection);
+        out.push(Action::Send {
+            connection: connection_id,
+            index,
+            id: None,
+            event,
+        });
+    }
+
+    /// Sends a priming event, which has the index before the next one.
+    pub(super) fn prime(
+        &mut self,
+        stream: StreamKey,
+        connection: ConnectionKey,
+        out: &mut Actions<M>,
+    ) {
+        let carrier = &mut self.connections[connection];
+        carrier.cursor.prime();
+        carrier.can_resume = true;
+        let index = carrier.cursor.next().saturating_sub(1);
+        let id = EventId::new(self.streams[stream].id, index);
+        let connection_id = carrier.id;
+        self.watch(connection);
+        let event = Event::Priming { retry: None };
+        out.push(Action::Send {
+            connection: connection_id,
+            index: id.index,
+            id: Some(id),
+            event,
+        });
+    }
+
+    /// Sends a priming event that takes an index, and no place in the log.
+    pub(super) fn prime_to_retry(
+        &mut self,
+        stream: StreamKey,
+        retry: Option<Duration>,
+        out: &mut Actions<M>,
+    ) {
+        let Some(connection) = self.streams[stream].carrier else {
+            return;
+        };
+        if !self.may_send_next(stream, connection) {
+            return;
+        }
+        if self.streams[stream].log.claim().is_none() {
+            self.exhausted = true;
+            return;
+        }
+        self.send_next(stream, connection, Event::Priming { retry }, false, out);
+    }
+
+    fn append(&mut self, stream: StreamKey, index: u64, entry: Entry<M>) {
+        let sequence = self.next_sequence();
+        let Session {
+            streams,
+            queues,
+            bytes,
+            ..
+        } = self;
+        let was_empty = streams[stream].log.is_empty();
+        let stream_key = stream;
+        let stream = &mut streams[stream];
+        let before = stream.log.bytes();
+        stream.log.append(index, sequence, entry);
+        *bytes += stream.log.bytes() - before;
+        if was_empty && !stream.log.is_empty() {
+            stream.eventful = Some(queues.enter(Entrant::Eventful(stream_key), None));
+        }
+    }
+
+    /// Lets go of events and streams until the limits hold.
+    fn enforce_limits(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+        while self.streams[stream].log.len() > self.config.stream_events_max
+            || self.streams[stream].log.bytes() > self.config.stream_bytes_max
+        {
+            self.evict(stream, out);
+        }
+        while self.bytes > self.config.session_bytes_max {
+            let taken = self.queues.first(Queue::Taken);
+            match taken.or_else(|| self.queues.first(Queue::Eventful)) {
+                Some(&Entrant::Taken(stream)) => self.bury(stream, false, out),
+                Some(&Entrant::Eventful(stream)) => self.evict(stream, out),
+                Some(_) | None => return,
+            }
+        }
+    }
+
+    /// Lets go of the oldest event of a stream that is no failure.
+    fn evict(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+        let log = &mut self.streams[stream].log;
+        let before = log.bytes();
+        let evicted = log.evict();
+        self.bytes -= before - log.bytes();
+        self.note_empty(stream);
+        self.review(stream);
+        let id = self.streams[stream].id;
+        match evicted {
+            Some(Evicted::Answer(request)) => {
+                out.push(Action::Report(Report::Evicted {
+                    stream: id,
+                    id: request,
+                }));
+            }
+            Some(Evicted::Question { index }) => self.fail_unsent(stream, index, out),
+            Some(Evicted::Notification) | None => {}
+        }
+    }
+
+    /// Lets a request of the backend fail whose event is gone before anybody got it.
+    fn fail_unsent(&mut self, stream: StreamKey, index: u64, out: &mut Actions<M>) {
+        let stream = &self.streams[stream];
+        let carrier = stream.carrier.map(|carrier| &self.connections[carrier]);
+        let was_sent = carrier.is_some_and(|carrier| carrier.cursor.next() > index);
+        if index <= stream.taken || was_sent {
+            return;
+        }
+        if let Some(id) = self.questions.at(stream.id, index).cloned() {
+            self.fail(id, FailReason::Evicted, out);
+        }
+    }
+}
+
+impl<M> Session<M> {
+    /// Notes that a log may have no event left.
+    pub(super) fn note_empty(&mut self, stream: StreamKey) {
+        let stream = &mut self.streams[stream];
+        if stream.log.is_empty()
+            && let Some(ticket) = stream.eventful.take()
+        {
+            self.queues.leave(ticket);
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Retention: what is left of a stream that is over, and for how long.
+
+use smallvec::SmallVec;
+
+use super::{
+    Session,
+    connection::Subject,
+    requests::failure,
+    stream::{Opening, Outcome, Place, Stage, Stream, StreamKey, Tombstone},
+};
+use crate::{
+    Actions, EndReason, FailReason, FailureReason, Log, StreamId,
+    queue::{Entrant, Queue, Ticket},
+};
+
+impl<M: Clone> Session<M> {
+    /// Treats that the last request of a stream was answered or cancelled.
+    pub(super) fn complete(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+        self.next_sequence();
+        self.review(stream);
+        if let Stage::Open {
+            orphan: Some(orphan),
+        } = self.streams[stream].stage
+        {
+            self.queues.leave(orphan);
+        }
+        self.streams[stream].stage = Stage::Finishing { exhumed: false };
+        match self.streams[stream].carrier {
+            Some(_) => self.finish(stream, out),
+            None => self.retain(stream, out),
+        }
+    }
+
+    /// Ends the connection of a complete stream that was sent all of it.
+    pub(super) fn finish(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+        if let Stream {
+            stage: Stage::Finishing { .. },
+            carrier: Some(connection),
+            ..
+        } = self.streams[stream]
+            && self.is_at_head(stream, connection)
+        {
+            self.end(connection, EndReason::Complete, out);
+            self.retain(stream, out);
+        }
+    }
+
+    /// Treats that nobody wants an open or a complete stream any more.
+    pub(super) fn abandon(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+        let pending: SmallVec<[_; 1]> = self.streams[stream].pending().cloned().collect();
+        for id in pending {
+            self.resolve(&id, |_| Outcome::Cancelled);
+            self.reserve_id(id);
+        }
+        self.cancel(stream, EndReason::Abandoned, out);
+    }
+
+    /// Lets go of a stream that nobody waits for.
+    pub(super) fn cancel(&mut self, stream: StreamKey, reason: EndReason, out: &mut Actions<M>) {
+        self.next_sequence();
+        if let Some(connection) = self.streams[stream].carrier {
+            self.end(connection, reason, out);
+        }
+        self.fail_untaken(stream, FailReason::Cancelled, out);
+        self.bury(stream, true, out);
+    }
+
+    /// Keeps a complete stream for those who come back.
+    pub(super) fn retain(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+        let is_exhumed = matches!(
+            self.streams[stream].stage,
+            Stage::Finishing { exhumed: true }
+        );
+        if is_exhumed
+            || self
+                .config
+                .retention
+                .is_some_and(|retention| retention.is_zero())
+        {
+            self.bury(stream, false, out);
+            return;
+        }
+        let due = self.now.due(self.config.retention);
+        let entrant = retained(&self.streams[stream], stream);
+        let queue = self.queues.enter(entrant, due);
+        self.streams[stream].stage = Stage::Retained { queue };
+        self.streams.in_use -= 1;
+        self.enforce_retention(out);
+    }
+
+    /// Notes that a stream was taken through an index, on whatever connection.
+    pub(super) fn note_taken(&mut self, key: StreamKey, through: u64, out: &mut Actions<M>) {
+        if through <= self.streams[key].taken {
+            return;
+        }
+        self.was_heard(key, through);
+        self.streams[key].taken = through;
+        if let Stage::Retained { queue } = self.streams[key].stage
+            && self.streams[key].is_taken()
+        {
+            let due = self.queues.due(queue);
+            self.queues.leave(queue);
+            let queue = self.queues.enter(Entrant::Taken(key), due);
+            self.streams[key].stage = Stage::Retained { queue };
+            self.enforce_retention(out);
+        }
+    }
+
+    /// Takes a stream out of retention, for a connection that carries it.
+    pub(super) fn wake(&mut self, stream: StreamKey) {
+        if let Stage::Retained { queue } = self.streams[stream].stage {
+            self.queues.leave(queue);
+            self.streams[stream].stage = Stage::Finishing { exhumed: false };
+            self.streams.in_use += 1;
+        }
+    }
+
+    /// Replaces a stream by its tombstone.
+    pub(super) fn bury(&mut self, key: StreamKey, cancelled: bool, out: &mut Actions<M>) {
+        self.fail_untaken(key, FailReason::Evicted, out);
+        self.review(key);
+        let stream = self.streams.remove(key);
+        if let Some(ticket) = stage_ticket(&stream.stage) {
+            self.queues.leave(ticket);
+        }
+        if !matches!(stream.stage, Stage::Retained { .. }) {
+            self.streams.in_use -= 1;
+        }
+        if let Some(eventful) = stream.eventful {
+            self.queues.leave(eventful);
+        }
+        if let Some(drain) = stream.drain {
+            self.connections[drain].subject = Subject::Buried(stream.id);
+        }
+        self.bytes -= stream.log.bytes();
+        if let StreamId::Request(number) = stream.id {
+            let due = self.now.due(self.config.tombstone_timeout);
+            let queue = self.queues.enter(Entrant::Tombstone(number), due);
+            let tombstone = tombstone(&stream, cancelled, queue);
+            self.streams
+                .places
+                .insert(number, Place::Tombstone(tombstone));
+        }
+        if self.queues.len(Queue::Tombstone) > self.config.tombstones_max
+            && let Some(Entrant::Tombstone(first)) = self.queues.first(Queue::Tombstone)
+        {
+            self.remove_tombstone(*first);
+        }
+    }
+
+    /// Makes a stream again of a tombstone.
+    pub(super) fn exhume(&mut self, number: u64) -> Option<StreamKey> {
+        let tombstone = self.remove_tombstone(number)?;
+        let mut log = Log::exhumed(tombstone.last, tombstone.missed);
+        let mut requests = SmallVec::new();
+        for (index, id) in tombstone.answers {
+            let sequence = self.next_sequence();
+            log.append(index, sequence, failure(id.clone(), FailureReason::Expired));
+            let outcome = Outcome::Answered { index };
+            requests.push(Opening {
+                id,
+                token: None,
+                outcome,
+            });
+        }
+        let stage = Stage::Finishing { exhumed: true };
+        let mut stream = Stream::new(StreamId::Request(number), stage, log);
+        stream.requests = requests;
+        Some(self.streams.add(number, stream))
+    }
+
+    /// Lets go of the last that is left of a stream.
+    pub(super) fn remove_tombstone(&mut self, number: u64) -> Option<Tombstone> {
+        match self.streams.places.remove(&number)? {
+            Place::Tombstone(tombstone) => {
+                self.queues.leave(tombstone.queue);
+                Some(tombstone)
+            }
+            Place::Stream(_) => None,
+        }
+    }
+
+    /// Buries what is more than may be retained.
+    fn enforce_retention(&mut self, out: &mut Actions<M>) {
+        let limits = [
+            (Queue::Untaken, self.config.untaken_max),
+            (Queue::Taken, self.config.taken_max),
+        ];
+        for (queue, max) in limits {
+            if self.queues.len(queue) > max
+                && let Some(Entrant::Untaken(first) | Entrant::Taken(first)) =
+                    self.queues.first(queue)
+            {
+                self.bury(*first, false, out);
+            }
+        }
+    }
+}
+
+fn retained<M>(stream: &Stream<M>, key: StreamKey) -> Entrant {
+    if stream.is_taken() {
+        Entrant::Taken(key)
+    } else {
+        Entrant::Untaken(key)
+    }
+}
+
+fn stage_ticket(stage: &Stage) -> Option<Ticket> {
+    match stage {
+        Stage::Reserved { expiry } => Some(*expiry),
+        Stage::Open { orphan } => *orphan,
+        Stage::Finishing { .. } => None,
+        Stage::Retained { queue } => Some(*queue),
+    }
+}
+
+fn tombstone<M>(stream: &Stream<M>, cancelled: bool, queue: Ticket) -> Tombstone {
+    let mut answers = SmallVec::new();
+    if !cancelled {
+        answers.extend(
+            stream
+                .requests
+                .iter()
+                .filter_map(|request| match request.outcome {
+                    Outcome::Answered { index } => Some((index, request.id.clone())),
+                    Outcome::Pending | Outcome::Cancelled => None,
+                }),
+        );
+        answers.sort_unstable();
+    }
+    Tombstone {
+        cancelled,
+        last: stream.log.last(),
+        missed: stream.log.missed_without_events(),
+        answers,
+        queue,
+    }
+}

@@ -1,0 +1,224 @@
+//! The streams of a session, from the first reservation to the last tombstone.
+
+use alloc::collections::BTreeMap;
+use core::ops::{Index, IndexMut};
+
+use slab::Slab;
+use smallvec::SmallVec;
+
+use super::connection::ConnectionKey;
+use crate::{Log, ProgressToken, RequestId, StreamId, queue::Ticket};
+
+/// Names a stream that has a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StreamKey(usize);
+
+/// A stream that has a log.
+#[derive(Debug)]
+pub(crate) struct Stream<M> {
+    pub(crate) id: StreamId,
+    pub(crate) stage: Stage,
+    pub(crate) log: Log<M>,
+    /// The requests that it opened with.
+    pub(crate) requests: SmallVec<[Opening; 1]>,
+    /// How many of them are pending.
+    pub(crate) pending: usize,
+    /// The highest index that any connection took, or a valid resume named.
+    pub(crate) taken: u64,
+    pub(crate) carrier: Option<ConnectionKey>,
+    /// The connection that carried it last, while it drains; request streams only.
+    pub(crate) drain: Option<ConnectionKey>,
+    /// Its place among the streams whose log has an event.
+    pub(crate) eventful: Option<Ticket>,
+    /// Whether a sender was told to wait.
+    pub(crate) holds: bool,
+}
+
+/// How far a stream has got.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    Reserved {
+        expiry: Ticket,
+    },
+    /// The standalone stream is always open, and never an orphan.
+    Open {
+        orphan: Option<Ticket>,
+    },
+    /// Complete, and carried by a connection that was not sent all of it.
+    Finishing {
+        exhumed: bool,
+    },
+    Retained {
+        queue: Ticket,
+    },
+}
+
+/// A request that a stream opened with.
+#[derive(Clone, Debug)]
+pub(crate) struct Opening {
+    pub(crate) id: RequestId,
+    pub(crate) token: Option<ProgressToken>,
+    pub(crate) outcome: Outcome,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) enum Outcome {
+    Pending,
+    Answered { index: u64 },
+    Cancelled,
+}
+
+/// What remains of a request stream that is over.
+#[derive(Debug)]
+pub(crate) struct Tombstone {
+    pub(crate) cancelled: bool,
+    pub(crate) last: u64,
+    pub(crate) missed: u64,
+    /// The answers that a late client may still wait for, by index.
+    pub(crate) answers: SmallVec<[(u64, RequestId); 1]>,
+    pub(crate) queue: Ticket,
+}
+
+/// What a stream number stands for.
+#[derive(Debug)]
+pub(crate) enum Place {
+    Stream(StreamKey),
+    Tombstone(Tombstone),
+}
+
+/// All streams of a session, by key and by number.
+#[derive(Debug)]
+pub(crate) struct Streams<M> {
+    streams: Slab<Stream<M>>,
+    /// Every request stream that something is left of, by number.
+    pub(crate) places: BTreeMap<u64, Place>,
+    /// The number of the next request stream.
+    pub(crate) next: u64,
+    /// How many are reserved, open or finishing, the standalone stream not counted.
+    pub(crate) in_use: usize,
+}
+
+/// The standalone stream.
+pub(crate) const STANDALONE: StreamKey = StreamKey(0);
+
+impl<M> Stream<M> {
+    pub(crate) fn new(id: StreamId, stage: Stage, log: Log<M>) -> Self {
+        Self {
+            id,
+            stage,
+            log,
+            requests: SmallVec::new(),
+            pending: 0,
+            taken: 0,
+            carrier: None,
+            drain: None,
+            eventful: None,
+            holds: false,
+        }
+    }
+
+    /// Returns whether more may be recorded on it.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open { .. })
+    }
+
+    /// Returns whether everything that it will ever have was taken.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.taken >= self.log.last()
+    }
+
+    /// Returns its requests that are pending, in the order of the POST.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = &RequestId> {
+        self.requests
+            .iter()
+            .filter(|request| request.outcome == Outcome::Pending)
+            .map(|request| &request.id)
+    }
+
+    /// Notes what became of a pending request. Returns its progress token.
+    pub(crate) fn resolve(&mut self, id: &RequestId, outcome: Outcome) -> Option<ProgressToken> {
+        let request = self
+            .requests
+            .iter_mut()
+            .find(|request| request.outcome == Outcome::Pending && request.id == *id)?;
+        request.outcome = outcome;
+        self.pending -= 1;
+        request.token.take()
+    }
+
+    /// Returns whether one of its requests was answered.
+    pub(crate) fn has_answer(&self) -> bool {
+        self.requests
+            .iter()
+            .any(|request| matches!(request.outcome, Outcome::Answered { .. }))
+    }
+}
+
+impl<M> Streams<M> {
+    pub(crate) fn new() -> Self {
+        let mut streams = Slab::with_capacity(1);
+        let open = Stage::Open { orphan: None };
+        streams.insert(Stream::new(StreamId::Standalone, open, Log::new()));
+        Self {
+            streams,
+            places: BTreeMap::new(),
+            next: 0,
+            in_use: 0,
+        }
+    }
+
+    /// Returns the key of a stream that has a log.
+    pub(crate) fn find(&self, id: StreamId) -> Option<StreamKey> {
+        match id {
+            StreamId::Standalone => Some(STANDALONE),
+            StreamId::Request(number) => match self.places.get(&number)? {
+                Place::Stream(key) => Some(*key),
+                Place::Tombstone(_) => None,
+            },
+        }
+    }
+
+    /// Adds a request stream under its number.
+    pub(crate) fn add(&mut self, number: u64, stream: Stream<M>) -> StreamKey {
+        let key = StreamKey(self.streams.insert(stream));
+        self.places.insert(number, Place::Stream(key));
+        self.in_use += 1;
+        key
+    }
+
+    /// Takes a stream out. Its number goes on to name it until it is replaced.
+    pub(crate) fn remove(&mut self, key: StreamKey) -> Stream<M> {
+        self.streams.remove(key.0)
+    }
+
+    /// Goes through all request streams that have a log, by number.
+    pub(crate) fn request_streams(&self) -> impl Iterator<Item = StreamKey> {
+        self.places.values().filter_map(|place| match place {
+            Place::Stream(key) => Some(*key),
+            Place::Tombstone(_) => None,
+        })
+    }
+}
+
+impl<M> Index<StreamKey> for Streams<M> {
+    type Output = Stream<M>;
+
+    fn index(&self, key: StreamKey) -> &Stream<M> {
+        &self.streams[key.0]
+    }
+}
+
+impl<M> IndexMut<StreamKey> for Streams<M> {
+    fn index_mut(&mut self, key: StreamKey) -> &mut Stream<M> {
+        &mut self.streams[key.0]
+    }
+}
+
+/// The outcome of a request whose answer is recorded next.
+pub(crate) fn answered<M>(log: &Log<M>) -> Outcome {
+    Outcome::Answered {
+        index: log.last().saturating_add(1),
+    }
+}
