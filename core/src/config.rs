@@ -243,110 +243,56 @@ mod tests {
     fn what_is_out_of_range_is_named() {
         let zero = Some(Duration::ZERO);
         let wrong: [(Config, &str); 14] = [
+            (Config { window: 0, ..Config::default() }, "window must be at least 1"),
+            (Config { streams_max: 0, ..Config::default() }, "streams_max must be at least 1"),
+            (Config { pending_max: 0, ..Config::default() }, "pending_max must be at least 1"),
             (
-                Config {
-                    window: 0,
-                    ..Config::default()
-                },
-                "window must be at least 1",
-            ),
-            (
-                Config {
-                    streams_max: 0,
-                    ..Config::default()
-                },
-                "streams_max must be at least 1",
-            ),
-            (
-                Config {
-                    pending_max: 0,
-                    ..Config::default()
-                },
-                "pending_max must be at least 1",
-            ),
-            (
-                Config {
-                    connections_max: 0,
-                    ..Config::default()
-                },
+                Config { connections_max: 0, ..Config::default() },
                 "connections_max must be at least 1",
             ),
             (
-                Config {
-                    tombstone_timeout: zero,
-                    ..Config::default()
-                },
+                Config { tombstone_timeout: zero, ..Config::default() },
                 "tombstone_timeout must be longer than zero",
             ),
             (
-                Config {
-                    cancelled_timeout: zero,
-                    ..Config::default()
-                },
+                Config { cancelled_timeout: zero, ..Config::default() },
                 "cancelled_timeout must be longer than zero",
             ),
             (
-                Config {
-                    init_timeout: zero,
-                    ..Config::default()
-                },
+                Config { init_timeout: zero, ..Config::default() },
                 "init_timeout must be longer than zero",
             ),
             (
-                Config {
-                    idle_timeout: zero,
-                    ..Config::default()
-                },
+                Config { idle_timeout: zero, ..Config::default() },
                 "idle_timeout must be longer than zero",
             ),
             (
-                Config {
-                    orphan_timeout: zero,
-                    ..Config::default()
-                },
+                Config { orphan_timeout: zero, ..Config::default() },
                 "orphan_timeout must be longer than zero",
             ),
             (
-                Config {
-                    listen_timeout: zero,
-                    ..Config::default()
-                },
+                Config { listen_timeout: zero, ..Config::default() },
                 "listen_timeout must be longer than zero",
             ),
             (
-                Config {
-                    reservation_timeout: zero,
-                    ..Config::default()
-                },
+                Config { reservation_timeout: zero, ..Config::default() },
                 "reservation_timeout must be longer than zero",
             ),
             (
-                Config {
-                    stall_timeout: zero,
-                    ..Config::default()
-                },
+                Config { stall_timeout: zero, ..Config::default() },
                 "stall_timeout must be longer than zero",
             ),
             (
-                Config {
-                    stall_limit: zero,
-                    ..Config::default()
-                },
+                Config { stall_limit: zero, ..Config::default() },
                 "stall_limit must be longer than zero",
             ),
             (
-                Config {
-                    stall_limit: Some(Duration::from_millis(250)),
-                    ..Config::default()
-                },
+                Config { stall_limit: Some(Duration::from_millis(250)), ..Config::default() },
                 "stall_limit must be longer than stall_timeout",
             ),
         ];
         for (config, error) in wrong {
-            assert_eq!(
-                alloc::string::ToString::to_string(&config.validate().unwrap_err()),
-                error
-            );
+            assert_eq!(alloc::string::ToString::to_string(&config.validate().unwrap_err()), error);
         }
     }
 

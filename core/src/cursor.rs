@@ -19,11 +19,7 @@ impl Cursor {
     #[must_use]
     pub const fn after(index: u64) -> Self {
         let next = index.saturating_add(1);
-        Self {
-            next,
-            untaken: next,
-            told: 0,
-        }
+        Self { next, untaken: next, told: 0 }
     }
 
     /// Returns the first index that was not sent.
@@ -67,11 +63,7 @@ impl Cursor {
 
     /// Returns the index from which on the window ends, if `first` is sent next.
     pub(crate) const fn limit(&self, first: u64, window: u32) -> u64 {
-        let base = if self.is_outstanding() {
-            self.untaken
-        } else {
-            first
-        };
+        let base = if self.is_outstanding() { self.untaken } else { first };
         base.saturating_add(window as u64)
     }
 

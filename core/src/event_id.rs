@@ -180,10 +180,8 @@ mod tests {
     }
 
     fn event_id() -> impl Strategy<Value = EventId> {
-        let stream = prop_oneof![
-            Just(StreamId::Standalone),
-            any::<u64>().prop_map(StreamId::Request)
-        ];
+        let stream =
+            prop_oneof![Just(StreamId::Standalone), any::<u64>().prop_map(StreamId::Request)];
         (stream, any::<u64>()).prop_map(|(stream, index)| EventId::new(stream, index))
     }
 

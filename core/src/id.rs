@@ -168,19 +168,13 @@ mod tests {
     #[test]
     fn ids_are_compared_as_json_values() {
         assert_ne!(RequestId::from(1), RequestId::try_from("1").unwrap());
-        assert_eq!(
-            RequestId::try_from("a").unwrap(),
-            RequestId::try_from("a").unwrap()
-        );
+        assert_eq!(RequestId::try_from("a").unwrap(), RequestId::try_from("a").unwrap());
     }
 
     #[test]
     fn an_id_has_at_most_256_bytes() {
         assert!(RequestId::try_from("x".repeat(256).as_str()).is_ok());
-        assert_eq!(
-            RequestId::try_from("x".repeat(257).as_str()),
-            Err(IdTooLong)
-        );
+        assert_eq!(RequestId::try_from("x".repeat(257).as_str()), Err(IdTooLong));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 use core::ops::Range;
 
-use crate::{Failure, FailureReason, RequestId};
+use crate::{Event, Failure, FailureReason, RequestId};
 
 /// What an event costs in a log beyond the size of its message, in bytes.
 ///
@@ -63,6 +63,17 @@ pub enum Entry<M> {
     Failure(Failure),
 }
 
+impl<M: Clone> Entry<M> {
+    /// Returns the entry as it is sent.
+    #[must_use]
+    pub fn to_event(&self) -> Event<M> {
+        match self {
+            Self::Message { body, .. } => Event::Message(body.clone()),
+            Self::Failure(failure) => Event::Failure(failure.clone()),
+        }
+    }
+}
+
 /// What a message of the backend is to the requests of either side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -100,11 +111,7 @@ impl<M> Log<M> {
 
     /// Returns the log of a stream whose events are gone.
     pub(crate) fn exhumed(last: u64, missed: u64) -> Self {
-        Self {
-            last,
-            missed,
-            ..Self::new()
-        }
+        Self { last, missed, ..Self::new() }
     }
 
     /// Returns the highest index that was given out, 0 at first.
@@ -168,10 +175,9 @@ impl<M> Log<M> {
     pub(crate) fn trailing(&self, index: u64) -> (usize, u64) {
         let position = self.position(index);
         match self.events.get(position) {
-            Some(first) => (
-                self.events.len() - position,
-                self.recorded_bytes - first.recorded_before,
-            ),
+            Some(first) => {
+                (self.events.len() - position, self.recorded_bytes - first.recorded_before)
+            }
             None => (0, 0),
         }
     }
@@ -198,21 +204,14 @@ impl<M> Log<M> {
             // Most streams have one event, the response.
             self.events.reserve_exact(1);
         }
-        self.events.push_back(Logged {
-            index,
-            sequence,
-            entry,
-            recorded_before,
-        });
+        self.events.push_back(Logged { index, sequence, entry, recorded_before });
     }
 
     /// Lets go of the oldest event that is no failure.
     pub(crate) fn evict(&mut self) -> Option<Evicted> {
         // Failures stay, so they gather here: at most one for each request.
-        let position = self
-            .events
-            .iter()
-            .position(|logged| matches!(logged.entry, Entry::Message { .. }))?;
+        let position =
+            self.events.iter().position(|logged| matches!(logged.entry, Entry::Message { .. }))?;
         let logged = self.events.get_mut(position)?;
         let Entry::Message { bytes, bearing, .. } = &logged.entry else {
             return None;
@@ -222,10 +221,7 @@ impl<M> Log<M> {
         match bearing.clone() {
             Bearing::Answers(id) => {
                 let reason = FailureReason::Evicted;
-                logged.entry = Entry::Failure(Failure {
-                    id: id.clone(),
-                    reason,
-                });
+                logged.entry = Entry::Failure(Failure { id: id.clone(), reason });
                 self.failures += 1;
                 Some(Evicted::Answer(id))
             }
@@ -247,11 +243,11 @@ impl<M> Log<M> {
     pub(crate) fn blank(&mut self, index: u64) -> usize {
         let position = self.position(index);
         let cost = match self.events.get(position) {
-            Some(Logged {
-                index: found,
-                entry: Entry::Message { bytes, .. },
-                ..
-            }) if *found == index => cost(*bytes),
+            Some(Logged { index: found, entry: Entry::Message { bytes, .. }, .. })
+                if *found == index =>
+            {
+                cost(*bytes)
+            }
             Some(_) | None => return 0,
         };
         self.events.remove(position);

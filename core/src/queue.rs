@@ -106,11 +106,7 @@ impl Entrant {
 )]
 impl Queues {
     pub(crate) const fn new() -> Self {
-        let empty = List {
-            front: NONE,
-            back: NONE,
-            len: 0,
-        };
+        let empty = List { front: NONE, back: NONE, len: 0 };
         Self {
             nodes: Vec::new(),
             free: NONE,
@@ -178,12 +174,7 @@ impl Queues {
             NONE => self.lists[queue].front,
             _ => self.nodes[before as usize].after,
         };
-        let node = Node {
-            due,
-            entrant,
-            before,
-            after,
-        };
+        let node = Node { due, entrant, before, after };
         let at = self.place(node);
         match before {
             NONE => {
@@ -209,12 +200,8 @@ impl Queues {
             before: NONE,
             after: self.free,
         };
-        let Node {
-            entrant,
-            before,
-            after,
-            ..
-        } = core::mem::replace(&mut self.nodes[at as usize], free);
+        let Node { entrant, before, after, .. } =
+            core::mem::replace(&mut self.nodes[at as usize], free);
         self.free = at;
         let queue = entrant.queue() as usize;
         match before {
@@ -296,10 +283,7 @@ mod tests {
         queues.enter(Entrant::Tombstone(1), None);
         queues.enter(Entrant::Tombstone(2), Some(at(9)));
         assert_eq!(queues.first(Queue::Tombstone), Some(&Entrant::Tombstone(2)));
-        assert_eq!(
-            pop_due(&mut queues, Instant::MAX),
-            Some(Entrant::Tombstone(2))
-        );
+        assert_eq!(pop_due(&mut queues, Instant::MAX), Some(Entrant::Tombstone(2)));
         assert_eq!(pop_due(&mut queues, Instant::MAX), None);
         assert_eq!(queues.len(Queue::Tombstone), 1);
     }
@@ -313,17 +297,7 @@ mod tests {
         assert_eq!(queues.leave(middle), Entrant::Tombstone(2));
         let reused = queues.enter(Entrant::Tombstone(4), None);
         assert_eq!(reused, middle);
-        let order: Vec<_> = queues
-            .iter(Queue::Tombstone)
-            .map(|(entrant, _)| entrant)
-            .collect();
-        assert_eq!(
-            order,
-            [
-                &Entrant::Tombstone(1),
-                &Entrant::Tombstone(3),
-                &Entrant::Tombstone(4)
-            ]
-        );
+        let order: Vec<_> = queues.iter(Queue::Tombstone).map(|(entrant, _)| entrant).collect();
+        assert_eq!(order, [&Entrant::Tombstone(1), &Entrant::Tombstone(3), &Entrant::Tombstone(4)]);
     }
 }

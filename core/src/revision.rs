@@ -63,21 +63,9 @@ pub struct Profile {
 
 /// Every revision that has sessions, oldest first.
 pub const PROFILES: [Profile; 3] = [
-    Profile {
-        version: ProtocolVersion::known(b"2025-03-26"),
-        batches: true,
-        priming: false,
-    },
-    Profile {
-        version: ProtocolVersion::known(b"2025-06-18"),
-        batches: false,
-        priming: false,
-    },
-    Profile {
-        version: ProtocolVersion::known(b"2025-11-25"),
-        batches: false,
-        priming: true,
-    },
+    Profile { version: ProtocolVersion::known(b"2025-03-26"), batches: true, priming: false },
+    Profile { version: ProtocolVersion::known(b"2025-06-18"), batches: false, priming: false },
+    Profile { version: ProtocolVersion::known(b"2025-11-25"), batches: false, priming: true },
 ];
 
 impl Profile {
@@ -91,11 +79,7 @@ impl Profile {
     #[must_use]
     pub fn governing(version: Option<ProtocolVersion>) -> &'static Self {
         let [oldest, ..] = &PROFILES;
-        PROFILES
-            .iter()
-            .rev()
-            .find(|profile| Some(profile.version) <= version)
-            .unwrap_or(oldest)
+        PROFILES.iter().rev().find(|profile| Some(profile.version) <= version).unwrap_or(oldest)
     }
 }
 
@@ -104,9 +88,7 @@ mod tests {
     use super::*;
 
     fn governing(text: &str) -> &'static str {
-        Profile::governing(ProtocolVersion::new(text))
-            .version
-            .as_str()
+        Profile::governing(ProtocolVersion::new(text)).version.as_str()
     }
 
     #[test]
@@ -124,10 +106,7 @@ mod tests {
     fn the_table_is_in_order_and_every_version_is_a_date() {
         assert!(PROFILES.is_sorted_by_key(|profile| profile.version));
         for profile in &PROFILES {
-            assert_eq!(
-                ProtocolVersion::new(profile.version.as_str()),
-                Some(profile.version)
-            );
+            assert_eq!(ProtocolVersion::new(profile.version.as_str()), Some(profile.version));
         }
     }
 

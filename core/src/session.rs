@@ -80,10 +80,7 @@ pub enum Pressure {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
     New,
-    Initializing {
-        id: RequestId,
-        connection: ConnectionKey,
-    },
+    Initializing { id: RequestId, connection: ConnectionKey },
     Live,
     Closed(CloseReason),
 }
@@ -172,8 +169,7 @@ impl<M: Clone> Session<M> {
     /// Read it before the next input, which may change the log.
     pub fn replay(&self, stream: StreamId, range: Range<u64>) -> impl Iterator<Item = &Logged<M>> {
         let log = self.log(stream);
-        log.into_iter()
-            .flat_map(move |log| log.range(range.clone()))
+        log.into_iter().flat_map(move |log| log.range(range.clone()))
     }
 
     fn apply(&mut self, input: Input<M>, out: &mut Actions<M>) -> Result<Pressure, Rejection> {
@@ -186,18 +182,11 @@ impl<M: Clone> Session<M> {
                 self.check_reserve(connection)?;
                 self.reserve(connection);
             }
-            Input::Request {
-                connection,
-                format,
-                post,
-            } => {
+            Input::Request { connection, format, post } => {
                 self.check_request(connection, &post)?;
                 self.request(connection, format, post, out);
             }
-            Input::Get {
-                connection,
-                last_event_id,
-            } => {
+            Input::Get { connection, last_event_id } => {
                 self.check_get(connection, last_event_id)?;
                 self.get(connection, last_event_id, out);
             }
@@ -205,14 +194,8 @@ impl<M: Clone> Session<M> {
                 self.check_message(&post)?;
                 self.messages(post, out);
             }
-            Input::Taken {
-                connection,
-                through,
-            } => self.taken(connection, through, out),
-            Input::Closed {
-                connection,
-                through,
-            } => self.gone(connection, through, out),
+            Input::Taken { connection, through } => self.taken(connection, through, out),
+            Input::Closed { connection, through } => self.gone(connection, through, out),
             Input::Abandon { stream } => {
                 let key = self.check_abandon(stream)?;
                 self.abandon(key, out);
@@ -331,11 +314,7 @@ impl<M> Session<M> {
         let is_idle = matches!(self.phase, Phase::Live)
             && self.requests.pending.is_empty()
             && self.connections.len() == 0;
-        if is_idle {
-            self.active.due(self.config.idle_timeout)
-        } else {
-            None
-        }
+        if is_idle { self.active.due(self.config.idle_timeout) } else { None }
     }
 
     /// Takes the next number of the session-wide sequence.

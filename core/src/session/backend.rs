@@ -33,10 +33,9 @@ impl<M: Clone> Session<M> {
                 out.push(Action::Report(Report::Undeliverable { id: None, reason }));
                 return Pressure::None;
             }
-            Head::Request { id, .. } => (
-                self.route(related, self.config.unrelated),
-                Bearing::Asks(id.clone()),
-            ),
+            Head::Request { id, .. } => {
+                (self.route(related, self.config.unrelated), Bearing::Asks(id.clone()))
+            }
             Head::Notification(Notification::Log) => {
                 (self.route(related, self.config.unrelated), Bearing::Tells)
             }
@@ -53,15 +52,7 @@ impl<M: Clone> Session<M> {
             }
         };
         let Message { body, bytes, .. } = message;
-        self.record(
-            stream,
-            Entry::Message {
-                body,
-                bytes,
-                bearing,
-            },
-            out,
-        );
+        self.record(stream, Entry::Message { body, bytes, bearing }, out);
         self.pressure(stream)
     }
 
@@ -109,23 +100,12 @@ impl<M: Clone> Session<M> {
             } else {
                 UndeliverableReason::UnknownRequest
             };
-            out.push(Action::Report(Report::Undeliverable {
-                id: Some(id),
-                reason,
-            }));
+            out.push(Action::Report(Report::Undeliverable { id: Some(id), reason }));
             return Pressure::None;
         };
         let Message { body, bytes, .. } = message;
         let bearing = Bearing::Answers(id);
-        self.record(
-            stream,
-            Entry::Message {
-                body,
-                bytes,
-                bearing,
-            },
-            out,
-        );
+        self.record(stream, Entry::Message { body, bytes, bearing }, out);
         if self.streams[stream].pending > 0 {
             return self.pressure(stream);
         }
@@ -138,9 +118,7 @@ impl<M: Clone> Session<M> {
     fn withdraw(&mut self, id: &RequestId) -> Option<StreamKey> {
         let stream = self.questions.get(id)?.stream;
         self.remove_question(id);
-        self.streams
-            .find(stream)
-            .filter(|key| self.streams[*key].is_open())
+        self.streams.find(stream).filter(|key| self.streams[*key].is_open())
     }
 }
 

@@ -5,7 +5,9 @@ use super::{
     connection::{Connection, ConnectionKey, Role, Subject},
     stream::{STANDALONE, Stage, StreamKey},
 };
-use crate::{Action, Actions, AnswerFormat, ConnectionId, EndReason, Report, queue::Entrant};
+use crate::{
+    Action, Actions, AnswerFormat, ConnectionId, EndReason, EventId, Report, queue::Entrant,
+};
 
 impl<M: Clone> Session<M> {
     /// Lets a connection carry a stream, from its cursor on.
@@ -27,8 +29,9 @@ impl<M: Clone> Session<M> {
         if is_primed {
             self.prime(stream, connection, out);
         }
-        self.send_logged(stream, connection, out);
         self.review(stream);
+        // This may be the end of the stream.
+        self.send_logged(stream, connection, out);
     }
 
     /// Treats what a connection's body pulled out of its channel.
@@ -89,10 +92,7 @@ impl<M: Clone> Session<M> {
     /// Ends a connection.
     pub(super) fn end(&mut self, key: ConnectionKey, reason: EndReason, out: &mut Actions<M>) {
         let connection = &mut self.connections[key];
-        out.push(Action::Close {
-            connection: connection.id,
-            reason,
-        });
+        out.push(Action::Close { connection: connection.id, reason });
         if !reason.drains() {
             self.forget(key);
             return;
@@ -124,27 +124,29 @@ impl<M: Clone> Session<M> {
         let next = first.unwrap_or(log.last().saturating_add(1));
         if carrier.cursor.admits(next, self.config.window) {
             if let Some(missed) = carrier.cursor.tell(log.missed()) {
-                out.push(Action::Gap {
-                    connection: carrier.id,
-                    stream: id,
-                    missed,
-                });
+                out.push(Action::Gap { connection: carrier.id, stream: id, missed });
             }
             if let Some(first) = first {
                 let limit = carrier.cursor.limit(first, self.config.window);
-                let last = log
-                    .range(first..limit)
-                    .next_back()
-                    .map_or(first, |last| last.index);
+                let last = log.range(first..limit).next_back().map_or(first, |last| last.index);
                 let range = first..last.saturating_add(1);
                 carrier.cursor.sent_range(first, last);
                 carrier.format = AnswerFormat::Sse;
                 carrier.can_resume = true;
-                out.push(Action::Replay {
-                    connection: carrier.id,
-                    stream: id,
-                    range,
-                });
+                let is_end = self.streams[stream].is_finishing() && log.ends_before(range.end);
+                if is_end {
+                    // The log may be gone when the actions are carried out.
+                    for logged in log.range(range) {
+                        out.push(Action::Send {
+                            connection: carrier.id,
+                            index: logged.index,
+                            id: Some(EventId::new(id, logged.index)),
+                            event: logged.entry.to_event(),
+                        });
+                    }
+                } else {
+                    out.push(Action::Replay { connection: carrier.id, stream: id, range });
+                }
                 self.watch(connection);
             }
         }
@@ -165,9 +167,7 @@ impl<M: Clone> Session<M> {
         let entrant = if self.config.stall_timeout.is_some() {
             Some((Entrant::Stall(key), self.config.stall_timeout))
         } else {
-            self.config
-                .stall_limit
-                .map(|limit| (Entrant::StallLimit(key), Some(limit)))
+            self.config.stall_limit.map(|limit| (Entrant::StallLimit(key), Some(limit)))
         };
         connection.stall =
             entrant.map(|(entrant, timeout)| self.queues.enter(entrant, self.now.due(timeout)));
@@ -203,11 +203,7 @@ impl<M: Clone> Session<M> {
 
     /// Takes out the shadow that carries a stream next.
     fn successor(&mut self, stream: StreamKey) -> Option<ConnectionKey> {
-        if stream == STANDALONE {
-            self.connections.shadows.pop_back()
-        } else {
-            None
-        }
+        if stream == STANDALONE { self.connections.shadows.pop_back() } else { None }
     }
 
     /// Lets a shadow carry the standalone stream.

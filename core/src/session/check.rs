@@ -59,11 +59,7 @@ impl<M> Session<M> {
         }
         self.check_batch(post)?;
         self.check_requests(messages)?;
-        if is_reserved || matches!(self.phase, Phase::New) {
-            Ok(())
-        } else {
-            self.check_room()
-        }
+        if is_reserved || matches!(self.phase, Phase::New) { Ok(()) } else { self.check_room() }
     }
 
     pub(super) fn check_message(&self, post: &Post<M>) -> Result<(), Rejection> {
@@ -210,24 +206,16 @@ impl<M> Session<M> {
         let mut requests = 0;
         for (position, message) in messages.iter().enumerate() {
             self.check_size(message)?;
-            let Head::Request {
-                id, progress_token, ..
-            } = &message.head
-            else {
+            let Head::Request { id, progress_token, .. } = &message.head else {
                 continue;
             };
             requests += 1;
             // At most `batch_max` of them, so looking back at each is cheap.
             let mut earlier =
-                messages
-                    .iter()
-                    .take(position)
-                    .filter_map(|earlier| match &earlier.head {
-                        Head::Request {
-                            id, progress_token, ..
-                        } => Some((id, progress_token)),
-                        Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => None,
-                    });
+                messages.iter().take(position).filter_map(|earlier| match &earlier.head {
+                    Head::Request { id, progress_token, .. } => Some((id, progress_token)),
+                    Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => None,
+                });
             let is_initialize = matches!(
                 &self.phase,
                 Phase::Initializing { id: initialize, .. } if initialize == id
@@ -254,11 +242,7 @@ impl<M> Session<M> {
 
     fn check_size(&self, message: &Message<M>) -> Result<(), ClientFault> {
         let max = self.config.message_bytes_max;
-        if message.bytes > max {
-            Err(ClientFault::MessageTooLarge { max })
-        } else {
-            Ok(())
-        }
+        if message.bytes > max { Err(ClientFault::MessageTooLarge { max }) } else { Ok(()) }
     }
 
     fn check_resume(&self, id: EventId) -> Result<(), ClientFault> {
@@ -296,11 +280,7 @@ impl<M> Session<M> {
             Surplus::Shadow | Surplus::Takeover => self.config.shadows_max == 0,
             Surplus::Conflict => true,
         };
-        if is_surplus && is_refused {
-            Err(ClientFault::StandaloneConflict)
-        } else {
-            Ok(())
-        }
+        if is_surplus && is_refused { Err(ClientFault::StandaloneConflict) } else { Ok(()) }
     }
 
     fn check_room(&self) -> Result<(), Rejection> {
@@ -310,11 +290,7 @@ impl<M> Session<M> {
 
     fn check_streams(&self) -> Result<(), ClientFault> {
         let max = self.config.streams_max;
-        if self.streams.in_use >= max {
-            Err(ClientFault::TooManyStreams { max })
-        } else {
-            Ok(())
-        }
+        if self.streams.in_use >= max { Err(ClientFault::TooManyStreams { max }) } else { Ok(()) }
     }
 
     fn check_connections(&self) -> Result<(), Rejection> {

@@ -70,20 +70,14 @@ impl<M: Clone> Session<M> {
     ) {
         match last_event_id {
             None => self.listen(connection, out),
-            Some(EventId {
-                stream: StreamId::Standalone,
-                index,
-            }) => {
+            Some(EventId { stream: StreamId::Standalone, index }) => {
                 let connection = self.add_connection(connection, STANDALONE, index);
                 self.connections[connection].can_resume = true;
                 self.take_over(connection, out);
                 self.note_taken(STANDALONE, index, out);
                 self.carry(STANDALONE, connection, false, out);
             }
-            Some(EventId {
-                stream: StreamId::Request(number),
-                index,
-            }) => {
+            Some(EventId { stream: StreamId::Request(number), index }) => {
                 let stream = match self.streams.places.get(&number) {
                     Some(Place::Stream(key)) => Some(*key),
                     Some(Place::Tombstone(_)) => self.exhume(number),
@@ -146,10 +140,7 @@ impl<M: Clone> Session<M> {
 
     /// Opens the stream of a POST: the reserved one of the connection, or a new one.
     fn open(&mut self, connection: ConnectionId) -> Option<StreamKey> {
-        let reserved = self
-            .connections
-            .find(connection)
-            .map(|key| self.connections[key].subject);
+        let reserved = self.connections.find(connection).map(|key| self.connections[key].subject);
         let stream = if let Some(Subject::Stream(stream)) = reserved {
             if let Stage::Reserved { expiry } = self.streams[stream].stage {
                 self.queues.leave(expiry);
@@ -185,17 +176,13 @@ impl<M: Clone> Session<M> {
     fn add_connection(&mut self, id: ConnectionId, stream: StreamKey, index: u64) -> ConnectionKey {
         let subject = Subject::Stream(stream);
         let cursor = Cursor::after(index);
-        self.connections
-            .add(Connection::new(id, subject, Role::Carries, cursor))
+        self.connections.add(Connection::new(id, subject, Role::Carries, cursor))
     }
 
     /// Notes the requests that a stream opens with.
     fn register(&mut self, stream: StreamKey, messages: &[Message<M>]) {
         for message in messages {
-            if let Head::Request {
-                id, progress_token, ..
-            } = &message.head
-            {
+            if let Head::Request { id, progress_token, .. } = &message.head {
                 self.requests.pending.insert(id.clone(), stream);
                 if let Some(token) = progress_token {
                     self.requests.tokens.insert(token.clone(), stream);

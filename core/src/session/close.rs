@@ -30,21 +30,15 @@ impl<M: Clone> Session<M> {
             | CloseReason::Exhausted => FailureReason::SessionClosed,
         };
         self.fail_initialize(failure, out);
-        let open: Vec<StreamKey> = self
-            .streams
-            .request_streams()
-            .filter(|key| self.streams[*key].is_open())
-            .collect();
+        let open: Vec<StreamKey> =
+            self.streams.request_streams().filter(|key| self.streams[*key].is_open()).collect();
         for stream in open {
             self.fail_pending(stream, failure, out);
         }
         for (id, key) in self.connections.iter() {
             if self.connections[key].role != Role::Drains {
                 let reason = EndReason::SessionClosed;
-                out.push(Action::Close {
-                    connection: id,
-                    reason,
-                });
+                out.push(Action::Close { connection: id, reason });
             }
         }
         out.push(Action::CloseSession { reason });

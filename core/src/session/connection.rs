@@ -81,11 +81,7 @@ impl Connection {
 
 impl Connections {
     pub(crate) const fn new() -> Self {
-        Self {
-            connections: Slab::new(),
-            ids: BTreeMap::new(),
-            shadows: VecDeque::new(),
-        }
+        Self { connections: Slab::new(), ids: BTreeMap::new(), shadows: VecDeque::new() }
     }
 
     pub(crate) fn len(&self) -> usize {

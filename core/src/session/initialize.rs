@@ -35,10 +35,9 @@ impl<M: Clone> Session<M> {
     /// Returns the connection that waits for this answer, if it answers `initialize`.
     pub(super) fn awaits_initialize(&self, id: &RequestId) -> Option<ConnectionKey> {
         match &self.phase {
-            Phase::Initializing {
-                id: initialize,
-                connection,
-            } if initialize == id => Some(*connection),
+            Phase::Initializing { id: initialize, connection } if initialize == id => {
+                Some(*connection)
+            }
             Phase::New | Phase::Initializing { .. } | Phase::Live | Phase::Closed(_) => None,
         }
     }

@@ -33,10 +33,7 @@ impl<M> Session<M> {
     /// Treats that what a stream has through an index was taken.
     pub(super) fn was_heard(&mut self, stream: StreamKey, through: u64) {
         let mut index = self.streams[stream].taken;
-        while let Some(next) = self
-            .next_question(stream, index)
-            .filter(|next| *next <= through)
-        {
+        while let Some(next) = self.next_question(stream, index).filter(|next| *next <= through) {
             index = next;
             self.stop_listening(stream, index);
         }
@@ -63,9 +60,7 @@ impl<M> Session<M> {
         };
         if let Some(question) = self.questions.get_mut(&id) {
             let queues = &mut self.queues;
-            question
-                .listen
-                .get_or_insert_with(|| queues.enter(Entrant::Listen(id), due));
+            question.listen.get_or_insert_with(|| queues.enter(Entrant::Listen(id), due));
         }
     }
 
@@ -84,10 +79,7 @@ impl<M> Session<M> {
             self.note_empty(stream);
             self.review(stream);
         }
-        out.push(Action::Fail {
-            id,
-            reason: FailReason::NoListener,
-        });
+        out.push(Action::Fail { id, reason: FailReason::NoListener });
     }
 
     fn fail_at(&mut self, stream: StreamKey, index: u64, reason: FailReason, out: &mut Actions<M>) {
@@ -100,10 +92,8 @@ impl<M> Session<M> {
         let Some(id) = self.questions.at(self.streams[stream].id, index).cloned() else {
             return;
         };
-        if let Some(listen) = self
-            .questions
-            .get_mut(&id)
-            .and_then(|question| question.listen.take())
+        if let Some(listen) =
+            self.questions.get_mut(&id).and_then(|question| question.listen.take())
         {
             self.queues.leave(listen);
         }

@@ -19,34 +19,17 @@ impl<M: Clone> Session<M> {
             return;
         };
         let (is_answer, asks) = match &entry {
-            Entry::Message {
-                bearing: Bearing::Answers(_),
-                ..
-            }
-            | Entry::Failure(_) => (true, None),
-            Entry::Message {
-                bearing: Bearing::Asks(id),
-                ..
-            } => (false, Some(id.clone())),
-            Entry::Message {
-                bearing: Bearing::Tells,
-                ..
-            } => (false, None),
+            Entry::Message { bearing: Bearing::Answers(_), .. } | Entry::Failure(_) => (true, None),
+            Entry::Message { bearing: Bearing::Asks(id), .. } => (false, Some(id.clone())),
+            Entry::Message { bearing: Bearing::Tells, .. } => (false, None),
         };
         if let Some(connection) = reader {
-            let event = match &entry {
-                Entry::Message { body, .. } => Event::Message(body.clone()),
-                Entry::Failure(failure) => Event::Failure(failure.clone()),
-            };
+            let event = entry.to_event();
             self.send_next(stream, connection, event, is_answer, out);
         }
         self.append(stream, index, entry);
         if let Some(id) = asks {
-            let question = Question {
-                stream: self.streams[stream].id,
-                index,
-                listen: None,
-            };
+            let question = Question { stream: self.streams[stream].id, index, listen: None };
             self.questions.add(id, question);
         }
         self.enforce_limits(stream, out);
@@ -60,9 +43,7 @@ impl<M: Clone> Session<M> {
     pub(super) fn may_send_next(&self, stream: StreamKey, connection: ConnectionKey) -> bool {
         let next = self.streams[stream].log.last().saturating_add(1);
         self.is_at_head(stream, connection)
-            && self.connections[connection]
-                .cursor
-                .admits(next, self.config.window)
+            && self.connections[connection].cursor.admits(next, self.config.window)
     }
 
     /// Sends the event whose index was claimed last.
@@ -102,12 +83,7 @@ impl<M: Clone> Session<M> {
         carrier.can_resume = true;
         let connection_id = carrier.id;
         self.watch(connection);
-        out.push(Action::Send {
-            connection: connection_id,
-            index: id.index,
-            id: Some(id),
-            event,
-        });
+        out.push(Action::Send { connection: connection_id, index: id.index, id: Some(id), event });
     }
 
     /// Sends an event that is a whole answer.
@@ -122,12 +98,7 @@ impl<M: Clone> Session<M> {
         carrier.cursor.sent(index);
         let connection_id = carrier.id;
         self.watch(connection);
-        out.push(Action::Send {
-            connection: connection_id,
-            index,
-            id: None,
-            event,
-        });
+        out.push(Action::Send { connection: connection_id, index, id: None, event });
     }
 
     /// Sends a priming event, which has the index before the next one.
@@ -145,12 +116,7 @@ impl<M: Clone> Session<M> {
         let connection_id = carrier.id;
         self.watch(connection);
         let event = Event::Priming { retry: None };
-        out.push(Action::Send {
-            connection: connection_id,
-            index: id.index,
-            id: Some(id),
-            event,
-        });
+        out.push(Action::Send { connection: connection_id, index: id.index, id: Some(id), event });
     }
 
     /// Sends a priming event that takes an index, and no place in the log.
@@ -175,12 +141,7 @@ impl<M: Clone> Session<M> {
 
     fn append(&mut self, stream: StreamKey, index: u64, entry: Entry<M>) {
         let sequence = self.next_sequence();
-        let Session {
-            streams,
-            queues,
-            bytes,
-            ..
-        } = self;
+        let Session { streams, queues, bytes, .. } = self;
         let was_empty = streams[stream].log.is_empty();
         let stream_key = stream;
         let stream = &mut streams[stream];
@@ -220,10 +181,7 @@ impl<M: Clone> Session<M> {
         let id = self.streams[stream].id;
         match evicted {
             Some(Evicted::Answer(request)) => {
-                out.push(Action::Report(Report::Evicted {
-                    stream: id,
-                    id: request,
-                }));
+                out.push(Action::Report(Report::Evicted { stream: id, id: request }));
             }
             Some(Evicted::Question { index }) => self.fail_unsent(stream, index, out),
             Some(Evicted::Notification) | None => {}

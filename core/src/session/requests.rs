@@ -71,8 +71,7 @@ impl Questions {
     }
 
     pub(crate) fn add(&mut self, id: RequestId, question: Question) {
-        self.places
-            .insert((question.stream, question.index), id.clone());
+        self.places.insert((question.stream, question.index), id.clone());
         self.questions.insert(id, question);
     }
 
@@ -87,19 +86,14 @@ impl Questions {
         if self.places.is_empty() {
             return None;
         }
-        let after = (
-            Bound::Excluded((stream, index)),
-            Bound::Included((stream, u64::MAX)),
-        );
+        let after = (Bound::Excluded((stream, index)), Bound::Included((stream, u64::MAX)));
         let ((_, next), _) = self.places.range(after).next()?;
         Some(*next)
     }
 
     /// Goes through all of them, by stream and index.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&RequestId, &Question)> {
-        self.places
-            .values()
-            .filter_map(|id| self.questions.get_key_value(id))
+        self.places.values().filter_map(|id| self.questions.get_key_value(id))
     }
 }
 

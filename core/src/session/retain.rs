@@ -18,10 +18,7 @@ impl<M: Clone> Session<M> {
     pub(super) fn complete(&mut self, stream: StreamKey, out: &mut Actions<M>) {
         self.next_sequence();
         self.review(stream);
-        if let Stage::Open {
-            orphan: Some(orphan),
-        } = self.streams[stream].stage
-        {
+        if let Stage::Open { orphan: Some(orphan) } = self.streams[stream].stage {
             self.queues.leave(orphan);
         }
         self.streams[stream].stage = Stage::Finishing { exhumed: false };
@@ -33,11 +30,8 @@ impl<M: Clone> Session<M> {
 
     /// Ends the connection of a complete stream that was sent all of it.
     pub(super) fn finish(&mut self, stream: StreamKey, out: &mut Actions<M>) {
-        if let Stream {
-            stage: Stage::Finishing { .. },
-            carrier: Some(connection),
-            ..
-        } = self.streams[stream]
+        if let Stream { stage: Stage::Finishing { .. }, carrier: Some(connection), .. } =
+            self.streams[stream]
             && self.is_at_head(stream, connection)
         {
             self.end(connection, EndReason::Complete, out);
@@ -67,16 +61,8 @@ impl<M: Clone> Session<M> {
 
     /// Keeps a complete stream for those who come back.
     pub(super) fn retain(&mut self, stream: StreamKey, out: &mut Actions<M>) {
-        let is_exhumed = matches!(
-            self.streams[stream].stage,
-            Stage::Finishing { exhumed: true }
-        );
-        if is_exhumed
-            || self
-                .config
-                .retention
-                .is_some_and(|retention| retention.is_zero())
-        {
+        let is_exhumed = matches!(self.streams[stream].stage, Stage::Finishing { exhumed: true });
+        if is_exhumed || self.config.retention.is_some_and(|retention| retention.is_zero()) {
             self.bury(stream, false, out);
             return;
         }
@@ -137,9 +123,7 @@ impl<M: Clone> Session<M> {
             let due = self.now.due(self.config.tombstone_timeout);
             let queue = self.queues.enter(Entrant::Tombstone(number), due);
             let tombstone = tombstone(&stream, cancelled, queue);
-            self.streams
-                .places
-                .insert(number, Place::Tombstone(tombstone));
+            self.streams.places.insert(number, Place::Tombstone(tombstone));
         }
         if self.queues.len(Queue::Tombstone) > self.config.tombstones_max
             && let Some(Entrant::Tombstone(first)) = self.queues.first(Queue::Tombstone)
@@ -157,11 +141,7 @@ impl<M: Clone> Session<M> {
             let sequence = self.next_sequence();
             log.append(index, sequence, failure(id.clone(), FailureReason::Expired));
             let outcome = Outcome::Answered { index };
-            requests.push(Opening {
-                id,
-                token: None,
-                outcome,
-            });
+            requests.push(Opening { id, token: None, outcome });
         }
         let stage = Stage::Finishing { exhumed: true };
         let mut stream = Stream::new(StreamId::Request(number), stage, log);
@@ -182,10 +162,8 @@ impl<M: Clone> Session<M> {
 
     /// Buries what is more than may be retained.
     fn enforce_retention(&mut self, out: &mut Actions<M>) {
-        let limits = [
-            (Queue::Untaken, self.config.untaken_max),
-            (Queue::Taken, self.config.taken_max),
-        ];
+        let limits =
+            [(Queue::Untaken, self.config.untaken_max), (Queue::Taken, self.config.taken_max)];
         for (queue, max) in limits {
             if self.queues.len(queue) > max
                 && let Some(Entrant::Untaken(first) | Entrant::Taken(first)) =
@@ -198,11 +176,7 @@ impl<M: Clone> Session<M> {
 }
 
 fn retained<M>(stream: &Stream<M>, key: StreamKey) -> Entrant {
-    if stream.is_taken() {
-        Entrant::Taken(key)
-    } else {
-        Entrant::Untaken(key)
-    }
+    if stream.is_taken() { Entrant::Taken(key) } else { Entrant::Untaken(key) }
 }
 
 fn stage_ticket(stage: &Stage) -> Option<Ticket> {
@@ -217,15 +191,10 @@ fn stage_ticket(stage: &Stage) -> Option<Ticket> {
 fn tombstone<M>(stream: &Stream<M>, cancelled: bool, queue: Ticket) -> Tombstone {
     let mut answers = SmallVec::new();
     if !cancelled {
-        answers.extend(
-            stream
-                .requests
-                .iter()
-                .filter_map(|request| match request.outcome {
-                    Outcome::Answered { index } => Some((index, request.id.clone())),
-                    Outcome::Pending | Outcome::Cancelled => None,
-                }),
-        );
+        answers.extend(stream.requests.iter().filter_map(|request| match request.outcome {
+            Outcome::Answered { index } => Some((index, request.id.clone())),
+            Outcome::Pending | Outcome::Cancelled => None,
+        }));
         answers.sort_unstable();
     }
     Tombstone {

@@ -124,6 +124,11 @@ impl<M> Stream<M> {
         matches!(self.stage, Stage::Open { .. })
     }
 
+    /// Returns whether nothing more will be recorded on it, but not all was sent.
+    pub(crate) fn is_finishing(&self) -> bool {
+        matches!(self.stage, Stage::Finishing { .. })
+    }
+
     /// Returns whether everything that it will ever have was taken.
     pub(crate) fn is_taken(&self) -> bool {
         self.taken >= self.log.last()
@@ -150,9 +155,7 @@ impl<M> Stream<M> {
 
     /// Returns whether one of its requests was answered.
     pub(crate) fn has_answer(&self) -> bool {
-        self.requests
-            .iter()
-            .any(|request| matches!(request.outcome, Outcome::Answered { .. }))
+        self.requests.iter().any(|request| matches!(request.outcome, Outcome::Answered { .. }))
     }
 }
 
@@ -161,12 +164,7 @@ impl<M> Streams<M> {
         let mut streams = Slab::with_capacity(1);
         let open = Stage::Open { orphan: None };
         streams.insert(Stream::new(StreamId::Standalone, open, Log::new()));
-        Self {
-            streams,
-            places: BTreeMap::new(),
-            next: 0,
-            in_use: 0,
-        }
+        Self { streams, places: BTreeMap::new(), next: 0, in_use: 0 }
     }
 
     /// Returns the key of a stream that has a log.
@@ -218,7 +216,5 @@ impl<M> IndexMut<StreamKey> for Streams<M> {
 
 /// The outcome of a request whose answer is recorded next.
 pub(crate) fn answered<M>(log: &Log<M>) -> Outcome {
-    Outcome::Answered {
-        index: log.last().saturating_add(1),
-    }
+    Outcome::Answered { index: log.last().saturating_add(1) }
 }

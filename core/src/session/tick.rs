@@ -33,10 +33,7 @@ impl<M: Clone> Session<M> {
                 self.active = self.now;
                 let id = self.connections[connection].id;
                 let reason = EndReason::Stalled;
-                out.push(Action::Close {
-                    connection: id,
-                    reason,
-                });
+                out.push(Action::Close { connection: id, reason });
                 self.lose(connection, out);
             }
             Entrant::Listen(id) => self.give_up_listening(id, out),

@@ -1,0 +1,106 @@
+//! Limits of the client.
+
+use std::time::Duration;
+
+use rejoin_core::Config;
+
+use crate::script::check_live;
+
+#[test]
+fn a_client_is_told_which_limit_it_is_at() {
+    let config = Config {
+        streams_max: 2,
+        pending_max: 1,
+        connections_max: 3,
+        message_bytes_max: 10,
+        ..Config::default()
+    };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > post 1 request 1 (11 bytes)
+          rejected: client: the message is larger than 10 bytes
+        > post notification (11 bytes)
+          rejected: client: the message is larger than 10 bytes
+        > post 1 request 1
+          to backend: request 1
+        > post 2 request 2
+          rejected: client: more than 1 requests are in flight
+        > reserve 2
+        > reserve 3
+          rejected: client: more than 2 request streams are open
+        > get 3
+        > get 4
+          rejected: client: more than 3 connections are open
+        ",
+    );
+}
+
+#[test]
+fn a_retained_stream_needs_a_place_to_be_resumed() {
+    let config = Config { streams_max: 1, window: 1, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > post 1 request 1
+          to backend: request 1
+        > closed 1
+        > backend response 1
+        > post 2 request 2
+          to backend: request 2
+        > get 3 after 0/0
+          rejected: client: more than 1 request streams are open
+        > backend response 2
+          to 2: 1/1 response 2
+          end 2: Complete
+        > get 3 after 0/0
+          to 3: 1/0 response 1
+          end 3: Complete
+        ",
+    );
+}
+
+#[test]
+fn with_limits_of_nothing_everything_still_works_live() {
+    let config = Config {
+        stream_events_max: 0,
+        stream_bytes_max: 0,
+        session_bytes_max: 0,
+        shadows_max: 0,
+        untaken_max: 0,
+        taken_max: 0,
+        tombstones_max: 0,
+        cancelled_max: 0,
+        asked_max: 0,
+        batch_max: 0,
+        retention: Some(Duration::ZERO),
+        ..Config::default()
+    };
+    check_live(
+        "2025-03-26",
+        config,
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > backend progress t
+          to 1: 1/0 progress t
+        > backend response 7
+          to 1: 2/0 response 7
+          report Evicted { stream: Request(0), id: 7 }
+          end 1: Complete
+        > post 2 batch [request 8]
+          rejected: client: the batch has more than 0 messages
+        > backend request q1
+          rejected: backend: more than 0 requests wait for the client's answer
+        > post 2 request 8
+          to backend: request 8
+        > post cancelled 8
+          to backend: cancelled 8
+          end 2: Cancelled
+        > post 3 request 8
+          to backend: request 8
+        ",
+    );
+}

@@ -1,0 +1,16 @@
+//! What a session does, as transcripts: each row of the behaviour page, and each input.
+
+mod script;
+
+mod cancellation;
+mod connections;
+mod handshake;
+mod limits;
+mod posts;
+mod pressure;
+mod questions;
+mod resume;
+mod retention;
+mod routing;
+mod standalone;
+mod the_end;

@@ -1,0 +1,271 @@
+//! POSTs: streams that requests open, batches, reservations, JSON answers.
+
+use rejoin_core::Config;
+
+use crate::script::check_live;
+
+#[test]
+fn a_request_opens_a_stream_that_its_answers_go_to() {
+    check_live(
+        "2025-06-18",
+        Config::default(),
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > post 2 request 8
+          to backend: request 8
+        > backend progress t
+          to 1: 1/0 progress t
+        > backend response 8
+          to 2: 1/1 response 8
+          end 2: Complete
+        > backend error 7
+          to 1: 2/0 error 7
+          end 1: Complete
+        > closed 1 through 2
+        ",
+    );
+}
+
+#[test]
+fn an_id_or_token_in_use_is_rejected() {
+    check_live(
+        "2025-06-18",
+        Config::default(),
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > post 2 request 7
+          rejected: client: the request id 7 is in use
+        > post 2 request 8 token t
+          rejected: client: the progress token \"t\" is in use
+        > post 2 request seven
+          to backend: request seven
+        > backend response 7
+          to 1: 1/0 response 7
+          end 1: Complete
+        > post 3 request 7 token t
+          to backend: request 7 token t
+        ",
+    );
+}
+
+#[test]
+fn a_batch_opens_one_stream_that_is_complete_with_its_last_answer() {
+    check_live(
+        "2025-03-26",
+        Config::default(),
+        "
+        > post 1 batch [request 1, notification, request 2 token t]
+          to backend: request 1
+          to backend: notification
+          to backend: request 2 token t
+        > backend response 2
+          to 1: 1/0 response 2
+        > backend response 1
+          to 1: 2/0 response 1
+          end 1: Complete
+        > post batch [notification, notification]
+          to backend: notification
+          to backend: notification
+        ",
+    );
+}
+
+#[test]
+fn a_batch_is_accepted_or_rejected_whole() {
+    let config = Config { batch_max: 3, pending_max: 3, ..Config::default() };
+    check_live(
+        "2025-03-26",
+        config,
+        "
+        > post 1 batch []
+          rejected: client: the batch is empty
+        > post batch []
+          rejected: client: the batch is empty
+        > post 1 batch [request 1, request 2, request 3, request 4]
+          rejected: client: the batch has more than 3 messages
+        > post batch [notification, notification, notification, notification]
+          rejected: client: the batch has more than 3 messages
+        > post 1 batch [request 1, initialize 2]
+          rejected: client: initialize must not be part of a batch
+        > post 1 batch [request 1, request 1]
+          rejected: client: the request id 1 is in use
+        > post 1 batch [request 1 token t, request 2 token t]
+          rejected: client: the progress token \"t\" is in use
+        > post 1 batch [request 1, request 2]
+          to backend: request 1
+          to backend: request 2
+        > post 2 batch [request 3, request 4]
+          rejected: client: more than 3 requests are in flight
+        > post 2 request 3
+          to backend: request 3
+        ",
+    );
+}
+
+#[test]
+fn later_revisions_have_no_batches() {
+    check_live(
+        "2025-06-18",
+        Config::default(),
+        "
+        > post 1 batch [request 1]
+          rejected: client: the negotiated protocol version has no batches
+        > post batch [notification]
+          rejected: client: the negotiated protocol version has no batches
+        ",
+    );
+}
+
+#[test]
+fn the_driver_is_told_when_it_is_at_fault() {
+    check_live(
+        "2025-06-18",
+        Config::default(),
+        "
+        > post 1 request 1
+          to backend: request 1
+        > post 1 request 2
+          rejected: caller: the connection 1 is in use
+        > get 1
+          rejected: caller: the connection 1 is in use
+        > reserve 1
+          rejected: caller: the connection 1 is in use
+        > post 2 notification
+          rejected: caller: the POST carries no request
+        > post request 2
+          rejected: caller: the POST carries a request
+        > abandon 7
+          rejected: caller: there is no stream 7 to abandon
+        > abandon standalone
+          rejected: caller: there is no stream standalone to abandon
+        ",
+    );
+}
+
+#[test]
+fn a_reserved_stream_opens_with_its_request() {
+    check_live(
+        "2025-11-25",
+        Config::default(),
+        "
+        > reserve 1
+        > reserve 2
+        > get 3 after 0/0
+          rejected: client: this session has no stream 0
+        > post 2 request 7
+          to 2: 0/1 priming
+          to backend: request 7
+        > post 2 request 8
+          rejected: caller: the connection 2 is in use
+        > post 1 request 8
+          to 1: 0/0 priming
+          to backend: request 8
+        > backend response 7
+          to 2: 1/1 response 7
+          end 2: Complete
+        ",
+    );
+}
+
+#[test]
+fn a_reservation_ends_with_its_time_its_connection_or_its_driver() {
+    check_live(
+        "2025-06-18",
+        Config::default(),
+        "
+        > reserve 1
+        > reserve 2
+        > reserve 3
+        > abandon 1
+          end 2: Abandoned
+        > closed 3
+        > +10s tick
+          end 1: Abandoned
+        > get 4 after 0/0
+          rejected: client: stream 0 was cancelled
+        > get 4 after 0/2
+          rejected: client: stream 2 was cancelled
+        > post 1 request 7
+          rejected: caller: the connection 1 is in use
+        ",
+    );
+}
+
+#[test]
+fn a_json_answer_is_whole_if_the_response_comes_first() {
+    check_live(
+        "2025-11-25",
+        Config::default(),
+        "
+        > post 1 json request 7
+          to backend: request 7
+        > backend response 7
+          to 1: whole response 7
+          end 1: Complete
+        > closed 1 through 1
+        > post 2 json request 8 token t
+          to backend: request 8 token t
+        > backend progress t
+          to 2: 1/1 progress t
+        > backend response 8
+          to 2: 2/1 response 8
+          end 2: Complete
+        ",
+    );
+}
+
+#[test]
+fn a_json_answer_that_is_not_taken_is_lost_to_the_client() {
+    check_live(
+        "2025-06-18",
+        Config::default(),
+        "
+        > post 1 json request 7
+          to backend: request 7
+        > backend response 7
+          to 1: whole response 7
+          end 1: Complete
+        > closed 1
+          report Lost { stream: Request(0) }
+        > post 2 json request 8
+          to backend: request 8
+        > closed 2
+          report Lost { stream: Request(1) }
+        > post 3 json request 9
+          to backend: request 9
+        > post cancelled 9
+          to backend: cancelled 9
+          end 3: Cancelled
+        > closed 3
+        ",
+    );
+}
+
+#[test]
+fn an_answer_of_the_client_goes_to_the_backend_once() {
+    check_live(
+        "2025-06-18",
+        Config::default(),
+        "
+        > get 1
+        > backend request q1
+          to 1: 1 request q1
+        > backend request q2
+          to 1: 2 request q2
+        > post response q1
+          to backend: response q1
+        > post response q1
+          report Undeliverable { id: Some(\"q1\"), reason: NotAsked }
+        > post error q2
+          to backend: error q2
+        > post null-error
+          report Undeliverable { id: None, reason: NotAsked }
+        > post notification
+          to backend: notification
+        > post progress t
+          to backend: progress t
+        ",
+    );
+}

@@ -1,0 +1,155 @@
+//! Requests of the backend that nobody hears.
+
+use rejoin_core::Config;
+
+use crate::script::check_live;
+
+#[test]
+fn a_request_that_nobody_hears_fails_and_leaves_no_gap() {
+    check_live(
+        "2025-06-18",
+        Config::default(),
+        "
+        > backend notification
+        > backend request q1
+        > backend notification
+        > +10s tick
+          fail q1: NoListener
+        > get 1
+          to 1: replay 1 notification
+          to 1: replay 3 notification
+        > post response q1
+          report Undeliverable { id: Some(\"q1\"), reason: NotAsked }
+        ",
+    );
+}
+
+#[test]
+fn a_connection_in_time_hears_it() {
+    check_live(
+        "2025-06-18",
+        Config::default(),
+        "
+        > backend request q1
+        > +9s get 1
+          to 1: replay 1 request q1
+        > +60s tick
+          end 1: Stalled
+        > +9s tick
+        > +1s tick
+          fail q1: NoListener
+        ",
+    );
+}
+
+#[test]
+fn what_was_taken_waits_for_its_answer_without_a_connection() {
+    check_live(
+        "2025-06-18",
+        Config::default(),
+        "
+        > get 1
+        > backend request q1
+          to 1: 1 request q1
+        > backend request q2
+          to 1: 2 request q2
+        > closed 1 through 1
+        > +10s tick
+          fail q2: NoListener
+        > post response q1
+          to backend: response q1
+        ",
+    );
+}
+
+#[test]
+fn what_a_draining_connection_takes_is_heard() {
+    check_live(
+        "2025-11-25",
+        Config::default(),
+        "
+        > get 1
+          to 1: 0 priming
+        > backend request q1
+          to 1: 1 request q1
+        > close_stream standalone
+          end 1: Requested
+        > +9s closed 1 through 1
+        > +60s post response q1
+          to backend: response q1
+        ",
+    );
+}
+
+#[test]
+fn what_the_log_lets_go_of_before_it_is_heard_fails_at_once() {
+    let config = Config { stream_events_max: 1, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > backend request q1
+        > backend notification
+          fail q1: Evicted
+        > get 1
+          to 1: gap 1..=1
+          to 1: replay 2 notification
+        > taken 1 through 2
+        > backend request q2
+          to 1: 3 request q2
+          hold standalone
+        > backend notification
+          to 1: 4 notification
+          hold standalone
+        > closed 1 through 2
+          fail q2: Evicted
+          release standalone
+        ",
+    );
+}
+
+#[test]
+fn a_request_on_a_cancelled_stream_fails_with_it() {
+    let config = Config { window: 1, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > post 1 request 7
+          to backend: request 7
+        > backend request q1 related 7
+          to 1: 1/0 request q1 related 7
+        > taken 1 through 1
+        > backend request q2 related 7
+          to 1: 2/0 request q2 related 7
+        > backend request q3 related 7
+        > post cancelled 7
+          to backend: cancelled 7
+          end 1: Cancelled
+          fail q2: Cancelled
+          fail q3: Cancelled
+        > post response q1
+          to backend: response q1
+        ",
+    );
+}
+
+#[test]
+fn a_request_on_a_stream_that_is_buried_fails() {
+    check_live(
+        "2025-06-18",
+        Config::default(),
+        "
+        > post 1 request 7
+          to backend: request 7
+        > backend request q1 related 7
+          to 1: 1/0 request q1 related 7
+        > backend response 7
+          to 1: 2/0 response 7
+          end 1: Complete
+        > closed 1
+        > +60s tick
+          fail q1: Evicted
+        ",
+    );
+}

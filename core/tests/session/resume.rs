@@ -1,0 +1,221 @@
+//! Resuming: coming back to a request stream after an event id.
+
+use rejoin_core::Config;
+
+use crate::script::check_live;
+
+#[test]
+fn a_client_that_comes_back_gets_what_came_after_its_id() {
+    check_live(
+        "2025-06-18",
+        Config::default(),
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > backend progress t
+          to 1: 1/0 progress t
+        > backend progress t
+          to 1: 2/0 progress t
+        > closed 1 through 1
+        > backend progress t
+        > get 2 after 1/0
+          to 2: replay 2/0 progress t
+          to 2: replay 3/0 progress t
+        > backend response 7
+          to 2: 4/0 response 7
+          end 2: Complete
+        ",
+    );
+}
+
+#[test]
+fn the_response_is_kept_for_a_client_that_is_away() {
+    check_live(
+        "2025-06-18",
+        Config::default(),
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > backend progress t
+          to 1: 1/0 progress t
+        > closed 1 through 1
+        > backend response 7
+        > get 2 after 1/0
+          to 2: 2/0 response 7
+          end 2: Complete
+        > closed 2 through 2
+        > get 3 after 1/0
+          to 3: 2/0 response 7
+          end 3: Complete
+        > get 4 after 2/0
+          end 3: Replaced
+          end 4: Complete
+        ",
+    );
+}
+
+#[test]
+fn a_resume_proves_the_old_connection_lost() {
+    check_live(
+        "2025-06-18",
+        Config::default(),
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > backend progress t
+          to 1: 1/0 progress t
+        > get 2 after 0/0
+          end 1: Replaced
+          to 2: replay 1/0 progress t
+        > closed 1 through 1
+        > backend response 7
+          to 2: 2/0 response 7
+          end 2: Complete
+        ",
+    );
+}
+
+#[test]
+fn an_invalid_id_touches_nothing() {
+    check_live(
+        "2025-06-18",
+        Config::default(),
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > backend progress t
+          to 1: 1/0 progress t
+        > get 2 after 2/0
+          rejected: client: the last event of stream 0 has index 1
+        > get 2 after 0/1
+          rejected: client: this session has no stream 1
+        > get 2 after 1
+          rejected: client: the last event of stream standalone has index 0
+        > backend response 7
+          to 1: 2/0 response 7
+          end 1: Complete
+        ",
+    );
+}
+
+#[test]
+fn a_gap_is_told_before_what_comes_after_it() {
+    let config = Config { stream_events_max: 2, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > backend progress t
+          to 1: 1/0 progress t
+          hold 0
+        > closed 1 through 1
+          release 0
+        > backend progress t
+        > backend progress t
+        > backend progress t
+        > backend response 7
+        > get 2 after 1/0
+          to 2: gap 2..=3
+          to 2: 4/0 progress t
+          to 2: 5/0 response 7
+          end 2: Complete
+        ",
+    );
+}
+
+#[test]
+fn a_gap_is_told_even_if_nothing_comes_after_it() {
+    let config = Config { stream_events_max: 0, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > closed 1
+        > backend progress t
+        > get 2 after 0/0
+          to 2: gap 1..=1
+        > backend progress t
+          to 2: 2/0 progress t
+        ",
+    );
+}
+
+#[test]
+fn a_response_that_does_not_fit_is_replaced_by_a_failure() {
+    let config = Config { stream_bytes_max: 200, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > post 1 request 7
+          to backend: request 7
+        > closed 1
+        > backend response 7 (137 bytes)
+          report Evicted { stream: Request(0), id: 7 }
+        > get 2 after 0/0
+          to 2: 1/0 failure 7 Evicted
+          end 2: Complete
+        > post 3 request 8
+          to backend: request 8
+        > backend response 8 (137 bytes)
+          to 3: 1/1 response 8 (137 bytes)
+          report Evicted { stream: Request(1), id: 8 }
+          end 3: Complete
+        > post 4 request 9
+          to backend: request 9
+        > closed 4
+        > backend response 9 (136 bytes)
+        > get 5 after 0/2
+          to 5: 1/2 response 9 (136 bytes)
+          end 5: Complete
+        ",
+    );
+}
+
+#[test]
+fn a_slow_reader_catches_up_by_the_same_replay() {
+    let config = Config { window: 2, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > backend progress t
+          to 1: 1/0 progress t
+        > backend progress t
+          to 1: 2/0 progress t
+        > backend progress t
+        > backend progress t
+        > backend response 7
+        > taken 1 through 1
+          to 1: replay 3/0 progress t
+        > taken 1 through 3
+          to 1: 4/0 progress t
+          to 1: 5/0 response 7
+          end 1: Complete
+        ",
+    );
+}
+
+#[test]
+fn a_priming_event_takes_a_place_in_the_window() {
+    let config = Config { window: 1, ..Config::default() };
+    check_live(
+        "2025-11-25",
+        config,
+        "
+        > post 1 request 7
+          to 1: 0/0 priming
+          to backend: request 7
+        > backend response 7
+        > taken 1 through 0
+          to 1: 1/0 response 7
+          end 1: Complete
+        ",
+    );
+}

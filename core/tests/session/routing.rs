@@ -1,0 +1,157 @@
+//! Where the backend's messages go.
+
+use rejoin_core::{Config, Unrelated};
+
+use crate::script::check_live;
+
+#[test]
+fn a_response_to_nothing_is_undeliverable() {
+    check_live(
+        "2025-06-18",
+        Config::default(),
+        "
+        > get 1
+        > backend response 7
+          report Undeliverable { id: Some(7), reason: UnknownRequest }
+        > backend error 7
+          report Undeliverable { id: Some(7), reason: UnknownRequest }
+        > backend null-error
+          report Undeliverable { id: None, reason: UnknownRequest }
+        > post 2 request 7
+          to backend: request 7
+        > backend response 7
+          to 2: 1/0 response 7
+          end 2: Complete
+        > backend response 7
+          report Undeliverable { id: Some(7), reason: UnknownRequest }
+        ",
+    );
+}
+
+#[test]
+fn progress_of_an_unknown_or_finished_token_goes_to_the_standalone_stream() {
+    check_live(
+        "2025-06-18",
+        Config::default(),
+        "
+        > get 1
+        > post 2 request 7 token t
+          to backend: request 7 token t
+        > backend progress u
+          to 1: 1 progress u
+        > backend progress t
+          to 2: 1/0 progress t
+        > backend response 7
+          to 2: 2/0 response 7
+          end 2: Complete
+        > backend progress t
+          to 1: 2 progress t
+        ",
+    );
+}
+
+#[test]
+fn what_is_related_to_a_request_goes_on_its_stream() {
+    check_live(
+        "2025-06-18",
+        Config::default(),
+        "
+        > get 1
+        > post 2 request 7
+          to backend: request 7
+        > backend request q1 related 7
+          to 2: 1/0 request q1 related 7
+        > backend log related 7
+          to 2: 2/0 log related 7
+        > backend notification related 7
+          to 2: 3/0 notification related 7
+        > backend request q2
+          to 1: 1 request q2
+        > backend log related 8
+          to 1: 2 log related 8
+        > post response q1
+          to backend: response q1
+        ",
+    );
+}
+
+#[test]
+fn a_backend_that_cannot_say_has_the_sole_request_in_flight() {
+    let config = Config { unrelated: Unrelated::SoleRequest, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > get 1
+        > backend log
+          to 1: 1 log
+        > post 2 request 7
+          to backend: request 7
+        > backend log
+          to 2: 1/0 log
+        > backend request q1
+          to 2: 2/0 request q1
+        > backend notification
+          to 1: 2 notification
+        > post 3 request 8
+          to backend: request 8
+        > backend log
+          to 1: 3 log
+        > backend request q2
+          to 1: 4 request q2
+        > backend log related 8
+          to 3: 1/1 log related 8
+        ",
+    );
+}
+
+#[test]
+fn the_backends_cancellation_follows_its_request() {
+    check_live(
+        "2025-06-18",
+        Config::default(),
+        "
+        > get 1
+        > post 2 request 7
+          to backend: request 7
+        > backend request q1 related 7
+          to 2: 1/0 request q1 related 7
+        > backend request 7
+          to 1: 1 request 7
+        > backend cancelled q1
+          to 2: 2/0 cancelled q1
+        > backend cancelled 7
+          to 1: 2 cancelled 7
+        > backend cancelled 7
+          to 1: 3 cancelled 7
+        > post response q1
+          report Undeliverable { id: Some(\"q1\"), reason: NotAsked }
+        ",
+    );
+}
+
+#[test]
+fn the_backends_request_ids_are_its_own_and_in_use_once() {
+    let config = Config { asked_max: 2, message_bytes_max: 10, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > get 1
+        > backend request q1
+          to 1: 1 request q1
+        > backend request q1
+          rejected: backend: the request id \"q1\" is in use
+        > backend request q2
+          to 1: 2 request q2
+        > backend request q3
+          rejected: backend: more than 2 requests wait for the client's answer
+        > backend log (11 bytes)
+          rejected: backend: the message is larger than 10 bytes
+        > post response q1
+          to backend: response q1
+        > backend request q1
+          to 1: 3 request q1
+        ",
+    );
+}

@@ -1,0 +1,266 @@
+//! Scripts: transcripts of a session, which are run and must come out as written.
+//!
+//! A line that begins with `>` is an input; what follows, up to the next one, is
+//! what the session does about it. `+10s` before an input lets time pass. The
+//! body of a message is its text: `request 7 token t (500 bytes)`.
+
+use std::{str::SplitWhitespace, time::Duration};
+
+use rejoin_core::{
+    Action, Actions, AnswerFormat, CloseReason, Config, ConnectionId, Event, EventId, Head,
+    Initialized, Input, Instant, Message, Method, Notification, Post, Pressure, ProgressToken,
+    ProtocolVersion, Rejection, RequestId, Session, StreamId,
+};
+
+/// Runs a script in a fresh session.
+pub(crate) fn check(config: Config, script: &str) {
+    let mut run = Run::new(config);
+    run.check(script);
+}
+
+/// Runs a script in a session that is initialized with a revision on connection 0.
+pub(crate) fn check_live(revision: &str, config: Config, script: &str) {
+    let mut run = Run::new(config);
+    for input in [
+        "> post 0 initialize 0".to_owned(),
+        format!("> backend response 0 version {revision}"),
+        "> closed 0 through 1".to_owned(),
+    ] {
+        run.step(&input);
+    }
+    run.check(script);
+}
+
+/// A session in the middle of its script.
+pub(crate) struct Run {
+    session: Session<String>,
+    now: Instant,
+}
+
+impl Run {
+    pub(crate) fn new(config: Config) -> Self {
+        let config = config.validate().expect("the configuration is valid");
+        Self { session: Session::new(config, Instant::EPOCH), now: Instant::EPOCH }
+    }
+
+    fn check(&mut self, script: &str) {
+        let expected: Vec<&str> =
+            script.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let mut actual = Vec::new();
+        for input in expected.iter().filter(|line| line.starts_with('>')) {
+            actual.push((*input).to_owned());
+            actual.extend(self.step(input));
+        }
+        let (expected, actual) = (expected.join("\n"), actual.join("\n"));
+        assert!(expected == actual, "expected:\n{expected}\n\nbut it was:\n{actual}\n");
+    }
+
+    fn step(&mut self, line: &str) -> Vec<String> {
+        let mut words = line.trim_start_matches('>').split_whitespace().peekable();
+        if let Some(time) = words.next_if(|word| word.starts_with('+')) {
+            self.now = self.now.saturating_add(duration(&time[1..]));
+        }
+        let rest: Vec<&str> = words.collect();
+        let input = parse_input(&rest.join(" "));
+        let mut actions = Actions::new();
+        let result = self.session.handle(self.now, input, &mut actions);
+        let mut lines: Vec<String> =
+            actions.iter().flat_map(|action| self.render(action)).collect();
+        match result {
+            Ok(Pressure::None) => {}
+            Ok(Pressure::Hold(stream)) => lines.push(format!("hold {stream}")),
+            Err(rejection) => lines.push(format!("rejected: {}: {rejection}", culprit(&rejection))),
+        }
+        if let Some(deadline) = self.session.deadline() {
+            assert!(deadline > self.now, "{line}: the deadline {deadline:?} is not later");
+        }
+        lines
+    }
+
+    fn render(&self, action: &Action<String>) -> Vec<String> {
+        let line = match action {
+            Action::Forward { message } => format!("to backend: {message}"),
+            Action::Send { connection, id, event, .. } => {
+                let id = id.map_or("whole".to_owned(), |id| id.to_string());
+                format!("to {connection}: {id} {}", render_event(event))
+            }
+            Action::Replay { connection, stream, range } => {
+                let replayed = self.session.replay(*stream, range.clone());
+                return replayed
+                    .map(|logged| {
+                        let event = logged.entry.to_event();
+                        let id = EventId::new(*stream, logged.index);
+                        format!("to {connection}: replay {id} {}", render_event(&event))
+                    })
+                    .collect();
+            }
+            Action::Gap { connection, missed, .. } => format!("to {connection}: gap {missed:?}"),
+            Action::Close { connection, reason } => format!("end {connection}: {reason:?}"),
+            Action::Fail { id, reason } => format!("fail {}: {reason:?}", bare(id)),
+            Action::Cancel { id } => format!("cancel {}", bare(id)),
+            Action::Release { stream } => format!("release {stream}"),
+            Action::CloseSession { reason } => format!("close session: {reason:?}"),
+            Action::Report(report) => format!("report {report:?}"),
+        };
+        vec![line]
+    }
+}
+
+fn render_event(event: &Event<String>) -> String {
+    match event {
+        Event::Message(body) => body.clone(),
+        Event::Failure(failure) => format!("failure {} {:?}", bare(&failure.id), failure.reason),
+        Event::Priming { retry: None } => "priming".to_owned(),
+        Event::Priming { retry: Some(retry) } => format!("priming retry {retry:?}"),
+    }
+}
+
+fn bare(id: &RequestId) -> String {
+    id.to_string().replace('"', "")
+}
+
+fn culprit(rejection: &Rejection) -> &'static str {
+    match rejection {
+        Rejection::Client(_) => "client",
+        Rejection::Backend(_) => "backend",
+        Rejection::Caller(_) => "caller",
+        Rejection::Closed(_) => "nobody",
+    }
+}
+
+fn parse_input(text: &str) -> Input<String> {
+    let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let mut words = rest.split_whitespace();
+    match verb {
+        "reserve" => Input::Reserve { connection: connection(&mut words) },
+        "post" => parse_post(rest),
+        "get" => {
+            let connection = connection(&mut words);
+            let last_event_id = option(rest, "after").map(|id| id.parse().expect("an event id"));
+            Input::Get { connection, last_event_id }
+        }
+        "taken" => {
+            let connection = connection(&mut words);
+            let through = option(rest, "through").expect("through");
+            Input::Taken { connection, through: through.parse().expect("an index") }
+        }
+        "closed" => {
+            let connection = connection(&mut words);
+            let through = option(rest, "through").map(|index| index.parse().expect("an index"));
+            Input::Closed { connection, through }
+        }
+        "abandon" => Input::Abandon { stream: stream(rest) },
+        "delete" => Input::Delete,
+        "close" => Input::Close { reason: CloseReason::Terminated },
+        "close_stream" => Input::CloseStream {
+            stream: stream(words.next().expect("a stream")),
+            retry: option(rest, "retry").map(duration),
+        },
+        "backend" if rest == "gone" => Input::BackendGone,
+        "backend" => {
+            Input::Backend { message: message(rest), related: option(rest, "related").map(id) }
+        }
+        "tick" => Input::Tick,
+        _ => panic!("unknown input: {text}"),
+    }
+}
+
+/// `[CONNECTION [json]] MESSAGE` or `[CONNECTION [json]] batch [MESSAGE, …]`.
+fn parse_post(text: &str) -> Input<String> {
+    let (number, rest) = match text.split_once(' ') {
+        Some((first, rest)) if first.parse::<u64>().is_ok() => (first.parse().ok(), rest),
+        _ => (None, text),
+    };
+    let (format, rest) = match rest.strip_prefix("json ") {
+        Some(rest) => (AnswerFormat::Json, rest),
+        None => (AnswerFormat::Sse, rest),
+    };
+    let post = match rest.strip_prefix("batch [").and_then(|rest| rest.strip_suffix(']')) {
+        Some(messages) => {
+            Post::Batch(messages.split(", ").filter(|text| !text.is_empty()).map(message).collect())
+        }
+        None => Post::Single(message(rest)),
+    };
+    match number {
+        Some(number) => Input::Request { connection: ConnectionId(number), format, post },
+        None => Input::Message { post },
+    }
+}
+
+fn message(text: &str) -> Message<String> {
+    let bytes = text
+        .split_once('(')
+        .map_or(0, |(_, size)| size.trim_end_matches(" bytes)").parse().expect("a size"));
+    let mut words = text.split_whitespace();
+    let kind = words.next().expect("a kind of message");
+    let mut next_id = || id(words.next().expect("an id"));
+    let head = match kind {
+        "initialize" => request(next_id(), Method::Initialize { version: None }, text),
+        "ping" => request(next_id(), Method::Ping, text),
+        "request" => request(next_id(), Method::Other, text),
+        "response" => Head::Response {
+            id: next_id(),
+            initialized: Initialized {
+                version: option(text, "version").and_then(ProtocolVersion::new),
+                logging: false,
+            },
+        },
+        "error" => Head::Error { id: Some(next_id()) },
+        "null-error" => Head::Error { id: None },
+        "progress" => {
+            let token = token(words.next().expect("a token"));
+            Head::Notification(Notification::Progress { token })
+        }
+        "cancelled" => Head::Notification(Notification::Cancelled { request: next_id() }),
+        "log" => Head::Notification(Notification::Log),
+        "notification" => Head::Notification(Notification::Other),
+        _ => panic!("unknown message: {text}"),
+    };
+    Message { head, body: text.to_owned(), bytes }
+}
+
+fn request(id: RequestId, method: Method, text: &str) -> Head {
+    Head::Request { id, method, progress_token: option(text, "token").map(token) }
+}
+
+fn id(word: &str) -> RequestId {
+    match word.parse::<i64>() {
+        Ok(integer) => RequestId::from(integer),
+        Err(_) => RequestId::try_from(word).expect("an id"),
+    }
+}
+
+fn token(word: &str) -> ProgressToken {
+    ProgressToken::try_from(word).expect("a token")
+}
+
+fn connection(words: &mut SplitWhitespace<'_>) -> ConnectionId {
+    ConnectionId(words.next().and_then(|word| word.parse().ok()).expect("a connection"))
+}
+
+fn stream(word: &str) -> StreamId {
+    match word {
+        "standalone" => StreamId::Standalone,
+        number => StreamId::Request(number.parse().expect("a stream")),
+    }
+}
+
+/// Returns the word after `name`.
+fn option<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let mut words = text.split_whitespace();
+    words.find(|word| *word == name)?;
+    words.next()
+}
+
+fn duration(text: &str) -> Duration {
+    let digits = text.find(|character: char| !character.is_ascii_digit()).expect("a unit");
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().expect("a number");
+    match unit {
+        "ns" => Duration::from_nanos(number),
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        "min" => Duration::from_secs(60 * number),
+        _ => panic!("unknown unit: {text}"),
+    }
+}
