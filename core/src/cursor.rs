@@ -106,6 +106,12 @@ impl Cursor {
         })
     }
 
+    /// Returns whether the cursor is one that a connection could have.
+    #[cfg(feature = "serde")]
+    pub(crate) const fn is_consistent(&self) -> bool {
+        self.untaken <= self.next
+    }
+
     /// Returns whether [`Cursor::tell`] would have something to tell.
     pub(crate) fn owes(&self, evicted: u64) -> bool {
         self.next.max(self.told.saturating_add(1)) <= evicted

@@ -19,6 +19,8 @@ mod queue;
 mod rejection;
 mod revision;
 mod session;
+#[cfg(feature = "serde")]
+mod snapshot;
 mod time;
 
 pub use action::{
@@ -35,4 +37,6 @@ pub use log::{Bearing, EVENT_OVERHEAD_BYTES, Entry, Log, Logged};
 pub use rejection::{BackendFault, CallerFault, ClientFault, Rejection};
 pub use revision::{PROFILES, Profile, ProtocolVersion};
 pub use session::{Pressure, Session};
+#[cfg(feature = "serde")]
+pub use snapshot::{RestoreError, Snapshot, State};
 pub use time::Instant;

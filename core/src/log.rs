@@ -148,6 +148,7 @@ impl<M> Log<M> {
 
     /// Goes through the events whose index lies in `range`. Finding the first
     /// one takes logarithmic time.
+    #[must_use = "an iterator does nothing by itself"]
     pub fn range(&self, range: Range<u64>) -> impl DoubleEndedIterator<Item = &Logged<M>> {
         let from = self.position(range.start);
         let to = self.position(range.end).max(from);
@@ -175,9 +176,10 @@ impl<M> Log<M> {
     pub(crate) fn trailing(&self, index: u64) -> (usize, u64) {
         let position = self.position(index);
         match self.events.get(position) {
-            Some(first) => {
-                (self.events.len() - position, self.recorded_bytes - first.recorded_before)
-            }
+            Some(first) => (
+                self.events.len() - position,
+                self.recorded_bytes.saturating_sub(first.recorded_before),
+            ),
             None => (0, 0),
         }
     }
@@ -196,7 +198,7 @@ impl<M> Log<M> {
             Entry::Message { bytes, .. } => {
                 let cost = cost(*bytes);
                 self.bytes += cost;
-                self.recorded_bytes += cost as u64;
+                self.recorded_bytes = self.recorded_bytes.saturating_add(cost as u64);
             }
             Entry::Failure(_) => self.failures += 1,
         }
@@ -262,6 +264,30 @@ impl<M> Log<M> {
             Entry::Failure(_) => false,
         });
         last_other.map_or(self.missed, |logged| self.missed.max(logged.index))
+    }
+
+    /// Returns whether the log is one that a session could have.
+    #[cfg(feature = "serde")]
+    pub(crate) fn is_consistent(&self) -> bool {
+        let mut failures = 0;
+        let mut bytes = 0_usize;
+        let mut previous = (0, 0);
+        for logged in &self.events {
+            let place = (logged.index, logged.recorded_before);
+            if place.0 <= previous.0 || place.1 < previous.1 {
+                return false;
+            }
+            previous = place;
+            match &logged.entry {
+                Entry::Message { bytes: size, .. } => bytes = bytes.saturating_add(cost(*size)),
+                Entry::Failure(_) => failures += 1,
+            }
+        }
+        failures == self.failures
+            && bytes == self.bytes
+            && previous.0 <= self.last
+            && previous.1 <= self.recorded_bytes
+            && self.missed <= self.last
     }
 
     fn position(&self, index: u64) -> usize {

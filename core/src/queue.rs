@@ -50,6 +50,12 @@ const QUEUES: usize = Queue::Eventful as usize + 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(u32);
 
+#[cfg(feature = "serde")]
+impl Ticket {
+    /// No place at all: a stand-in while a session is restored.
+    pub(crate) const NONE: Self = Self(NONE);
+}
+
 /// All queues of a session, each ordered by deadline, then by entry.
 ///
 /// Every kind has one timeout, so whoever enters usually goes to the end: all
@@ -153,6 +159,7 @@ impl Queues {
     }
 
     /// Goes through a queue from the front.
+    #[cfg(feature = "serde")]
     pub(crate) fn iter(&self, queue: Queue) -> impl Iterator<Item = (&Entrant, Option<Instant>)> {
         let mut at = self.lists[queue as usize].front;
         core::iter::from_fn(move || {
@@ -297,7 +304,11 @@ mod tests {
         assert_eq!(queues.leave(middle), Entrant::Tombstone(2));
         let reused = queues.enter(Entrant::Tombstone(4), None);
         assert_eq!(reused, middle);
-        let order: Vec<_> = queues.iter(Queue::Tombstone).map(|(entrant, _)| entrant).collect();
-        assert_eq!(order, [&Entrant::Tombstone(1), &Entrant::Tombstone(3), &Entrant::Tombstone(4)]);
+        let order: Vec<_> = core::iter::from_fn(|| {
+            let first = queues.first_ticket(Queue::Tombstone)?;
+            Some(queues.leave(first))
+        })
+        .collect();
+        assert_eq!(order, [Entrant::Tombstone(1), Entrant::Tombstone(3), Entrant::Tombstone(4)]);
     }
 }

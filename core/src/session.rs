@@ -11,7 +11,11 @@ mod listen;
 mod pressure;
 mod record;
 mod requests;
+#[cfg(feature = "serde")]
+mod restore;
 mod retain;
+#[cfg(feature = "serde")]
+mod snapshot;
 mod stream;
 mod tick;
 
@@ -19,9 +23,14 @@ use core::ops::Range;
 
 use smallvec::SmallVec;
 
-pub(crate) use self::{connection::ConnectionKey, stream::StreamKey};
+#[cfg(feature = "serde")]
+pub(crate) use self::stream::Opening;
+pub(crate) use self::{
+    connection::{ConnectionKey, Role},
+    stream::StreamKey,
+};
 use self::{
-    connection::{Connections, Role, Subject},
+    connection::{Connections, Subject},
     requests::{Questions, Requests},
     stream::Streams,
 };
@@ -46,8 +55,8 @@ pub struct Session<M> {
     config: ValidConfig,
     phase: Phase,
     now: Instant,
-    /// When the idle time started.
-    active: Instant,
+    /// When the idle time is over.
+    idle_due: Option<Instant>,
     initialized: Option<Initialized>,
     streams: Streams<M>,
     connections: Connections,
@@ -95,7 +104,7 @@ impl<M: Clone> Session<M> {
             config,
             phase: Phase::New,
             now,
-            active: now,
+            idle_due: None,
             initialized: None,
             streams: Streams::new(),
             connections: Connections::new(),
@@ -147,7 +156,7 @@ impl<M: Clone> Session<M> {
             return Ok(Pressure::None);
         }
         let pressure = self.apply(input, out)?;
-        self.active = self.now;
+        self.stay_awake();
         self.settle(out);
         Ok(pressure)
     }
@@ -314,13 +323,18 @@ impl<M> Session<M> {
         let is_idle = matches!(self.phase, Phase::Live)
             && self.requests.pending.is_empty()
             && self.connections.len() == 0;
-        if is_idle { self.active.due(self.config.idle_timeout) } else { None }
+        if is_idle { self.idle_due } else { None }
+    }
+
+    /// Starts the idle time anew.
+    fn stay_awake(&mut self) {
+        self.idle_due = self.now.due(self.config.idle_timeout);
     }
 
     /// Takes the next number of the session-wide sequence.
     fn next_sequence(&mut self) -> u64 {
-        self.sequence += 1;
-        self.exhausted |= self.sequence == u64::MAX - 1;
+        self.sequence = self.sequence.saturating_add(1);
+        self.exhausted |= self.sequence >= u64::MAX - 1;
         self.sequence
     }
 

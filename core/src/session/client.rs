@@ -201,12 +201,12 @@ impl<M: Clone> Session<M> {
     fn carry_out(&mut self, message: Message<M>, out: &mut Actions<M>) {
         let Message { head, body, .. } = message;
         match head {
-            Head::Request { .. } => out.push(Action::Forward { message: body }),
             Head::Notification(Notification::Cancelled { request }) => {
                 out.push(Action::Forward { message: body });
                 self.cancel_request(&request, out);
             }
-            Head::Notification(
+            Head::Request { .. }
+            | Head::Notification(
                 Notification::Progress { .. } | Notification::Log | Notification::Other,
             ) => out.push(Action::Forward { message: body }),
             Head::Response { id, .. } => self.answer_question(Some(id), body, out),

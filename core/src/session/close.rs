@@ -75,7 +75,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    fn let_go(&mut self, reason: CloseReason) {
+    pub(super) fn let_go(&mut self, reason: CloseReason) {
         self.phase = Phase::Closed(reason);
         self.streams = Streams::new();
         self.connections = Connections::new();

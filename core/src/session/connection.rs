@@ -56,7 +56,7 @@ pub(crate) enum Role {
 /// All known connections of a session, by key and by id.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    connections: Slab<Connection>,
+    slab: Slab<Connection>,
     ids: BTreeMap<ConnectionId, ConnectionKey>,
     /// The shadows of the standalone stream, the oldest first.
     pub(crate) shadows: VecDeque<ConnectionKey>,
@@ -81,7 +81,7 @@ impl Connection {
 
 impl Connections {
     pub(crate) const fn new() -> Self {
-        Self { connections: Slab::new(), ids: BTreeMap::new(), shadows: VecDeque::new() }
+        Self { slab: Slab::new(), ids: BTreeMap::new(), shadows: VecDeque::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -89,7 +89,7 @@ impl Connections {
     }
 
     pub(crate) fn contains(&self, key: ConnectionKey) -> bool {
-        self.connections.contains(key.0)
+        self.slab.contains(key.0)
     }
 
     pub(crate) fn find(&self, id: ConnectionId) -> Option<ConnectionKey> {
@@ -98,13 +98,13 @@ impl Connections {
 
     pub(crate) fn add(&mut self, connection: Connection) -> ConnectionKey {
         let id = connection.id;
-        let key = ConnectionKey(self.connections.insert(connection));
+        let key = ConnectionKey(self.slab.insert(connection));
         self.ids.insert(id, key);
         key
     }
 
     pub(crate) fn remove(&mut self, key: ConnectionKey) -> Connection {
-        let connection = self.connections.remove(key.0);
+        let connection = self.slab.remove(key.0);
         self.ids.remove(&connection.id);
         connection
     }
@@ -115,16 +115,18 @@ impl Connections {
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "a key is given up with what it names")]
 impl Index<ConnectionKey> for Connections {
     type Output = Connection;
 
     fn index(&self, key: ConnectionKey) -> &Connection {
-        &self.connections[key.0]
+        &self.slab[key.0]
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "a key is given up with what it names")]
 impl IndexMut<ConnectionKey> for Connections {
     fn index_mut(&mut self, key: ConnectionKey) -> &mut Connection {
-        &mut self.connections[key.0]
+        &mut self.slab[key.0]
     }
 }

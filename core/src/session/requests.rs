@@ -92,6 +92,7 @@ impl Questions {
     }
 
     /// Goes through all of them, by stream and index.
+    #[cfg(feature = "serde")]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&RequestId, &Question)> {
         self.places.values().filter_map(|id| self.questions.get_key_value(id))
     }

@@ -54,7 +54,8 @@ pub(crate) enum Stage {
 }
 
 /// A request that a stream opened with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Opening {
     pub(crate) id: RequestId,
     pub(crate) token: Option<ProgressToken>,
@@ -91,7 +92,7 @@ pub(crate) enum Place {
 /// All streams of a session, by key and by number.
 #[derive(Debug)]
 pub(crate) struct Streams<M> {
-    streams: Slab<Stream<M>>,
+    slab: Slab<Stream<M>>,
     /// Every request stream that something is left of, by number.
     pub(crate) places: BTreeMap<u64, Place>,
     /// The number of the next request stream.
@@ -161,10 +162,10 @@ impl<M> Stream<M> {
 
 impl<M> Streams<M> {
     pub(crate) fn new() -> Self {
-        let mut streams = Slab::with_capacity(1);
+        let mut slab = Slab::with_capacity(1);
         let open = Stage::Open { orphan: None };
-        streams.insert(Stream::new(StreamId::Standalone, open, Log::new()));
-        Self { streams, places: BTreeMap::new(), next: 0, in_use: 0 }
+        slab.insert(Stream::new(StreamId::Standalone, open, Log::new()));
+        Self { slab, places: BTreeMap::new(), next: 0, in_use: 0 }
     }
 
     /// Returns the key of a stream that has a log.
@@ -180,7 +181,7 @@ impl<M> Streams<M> {
 
     /// Adds a request stream under its number.
     pub(crate) fn add(&mut self, number: u64, stream: Stream<M>) -> StreamKey {
-        let key = StreamKey(self.streams.insert(stream));
+        let key = StreamKey(self.slab.insert(stream));
         self.places.insert(number, Place::Stream(key));
         self.in_use += 1;
         key
@@ -188,7 +189,7 @@ impl<M> Streams<M> {
 
     /// Takes a stream out. Its number goes on to name it until it is replaced.
     pub(crate) fn remove(&mut self, key: StreamKey) -> Stream<M> {
-        self.streams.remove(key.0)
+        self.slab.remove(key.0)
     }
 
     /// Goes through all request streams that have a log, by number.
@@ -200,17 +201,19 @@ impl<M> Streams<M> {
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "a key is given up with what it names")]
 impl<M> Index<StreamKey> for Streams<M> {
     type Output = Stream<M>;
 
     fn index(&self, key: StreamKey) -> &Stream<M> {
-        &self.streams[key.0]
+        &self.slab[key.0]
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "a key is given up with what it names")]
 impl<M> IndexMut<StreamKey> for Streams<M> {
     fn index_mut(&mut self, key: StreamKey) -> &mut Stream<M> {
-        &mut self.streams[key.0]
+        &mut self.slab[key.0]
     }
 }
 

@@ -30,7 +30,7 @@ impl<M: Clone> Session<M> {
             Entrant::Reservation(stream) => self.cancel(stream, EndReason::Abandoned, out),
             Entrant::Stall(connection) => self.stall(connection),
             Entrant::StallLimit(connection) => {
-                self.active = self.now;
+                self.stay_awake();
                 let id = self.connections[connection].id;
                 let reason = EndReason::Stalled;
                 out.push(Action::Close { connection: id, reason });
@@ -68,7 +68,7 @@ impl<M: Clone> Session<M> {
 
     /// Ends the requests of a stream that nobody came back for.
     fn orphan(&mut self, stream: StreamKey, out: &mut Actions<M>) {
-        self.active = self.now;
+        self.stay_awake();
         let pending: SmallVec<[RequestId; 1]> = self.streams[stream].pending().cloned().collect();
         for id in pending {
             out.push(Action::Cancel { id: id.clone() });

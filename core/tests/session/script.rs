@@ -4,6 +4,12 @@
 //! what the session does about it. `+10s` before an input lets time pass. The
 //! body of a message is its text: `request 7 token t (500 bytes)`.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a script that cannot be read is a broken test"
+)]
+
 use std::{str::SplitWhitespace, time::Duration};
 
 use rejoin_core::{

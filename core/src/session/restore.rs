@@ -1,0 +1,362 @@
+//! Restoring a session from a snapshot, which is not trusted.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use smallvec::SmallVec;
+
+use super::{
+    Phase, Session,
+    connection::{Connection, ConnectionKey, Role, Subject},
+    requests::Question,
+    stream::{Outcome, Place, STANDALONE, Stage, Stream, StreamKey, Tombstone},
+};
+use crate::{
+    Actions, ConnectionId, Instant, Log, StreamId, ValidConfig,
+    queue::{Entrant, Queue, Ticket},
+    snapshot::{
+        ConnectionState, PhaseState, QuestionState, RestoreError, Snapshot, StageState,
+        StreamState, SubjectState, TombstoneState, Waiting, What,
+    },
+};
+
+impl<M: Clone> Session<M> {
+    /// Makes a session of a snapshot, at `now`.
+    ///
+    /// Whatever time was left when the snapshot was taken is left from `now` on.
+    /// Every connection is gone: each is treated as closed, by id, with nothing
+    /// more taken than was, and the actions of that are appended to `out`.
+    ///
+    /// # Errors
+    ///
+    /// The snapshot contradicts itself: whoever stored it is at fault. It is
+    /// checked to the extent that no later input can panic or leak.
+    pub fn restore(
+        snapshot: Snapshot<M>,
+        config: ValidConfig,
+        now: Instant,
+        out: &mut Actions<M>,
+    ) -> Result<Self, RestoreError> {
+        let Snapshot { state, logs } = snapshot;
+        let mut session = Self::new(config, now);
+        if let PhaseState::Closed(reason) = state.phase {
+            session.let_go(reason);
+            return Ok(session);
+        }
+        session.initialized = state.initialized;
+        session.idle_due = now.due(state.idle);
+        session.sequence = state.sequence;
+        session.streams.next = state.next_stream;
+        session.restore_streams(state.streams, logs)?;
+        for connection in state.connections {
+            session.restore_connection(&connection)?;
+        }
+        session.restore_shadows(&state.shadows)?;
+        session.restore_phase(state.phase)?;
+        for question in state.questions {
+            session.restore_question(question)?;
+        }
+        session.restore_queues(state.queues, state.tombstones)?;
+        session.check_streams_restored()?;
+        session.detach_all(out);
+        Ok(session)
+    }
+
+    fn restore_streams(
+        &mut self,
+        states: Vec<StreamState>,
+        logs: Vec<(StreamId, Log<M>)>,
+    ) -> Result<(), RestoreError> {
+        ensure(states.len() == logs.len(), "as many logs as streams")?;
+        let has_standalone = logs.first().is_some_and(|(id, _)| *id == StreamId::Standalone);
+        ensure(has_standalone, "the standalone stream comes first")?;
+        for (state, (id, log)) in states.into_iter().zip(logs) {
+            ensure(log.is_consistent(), "what a log says of itself")?;
+            self.bytes = self.bytes.saturating_add(log.bytes());
+            match id {
+                StreamId::Standalone => {
+                    let is_first = self.streams[STANDALONE].log.last() == 0;
+                    ensure(is_first && self.streams.in_use == 0, "one standalone stream")?;
+                    ensure(state.stage == StageState::Open, "the standalone stream is open")?;
+                    ensure(state.requests.is_empty(), "the standalone stream has no request")?;
+                    self.streams[STANDALONE] = restored(id, state, log);
+                }
+                StreamId::Request(number) => {
+                    ensure(number < self.streams.next, "stream numbers that were given out")?;
+                    ensure(!self.streams.places.contains_key(&number), "one stream a number")?;
+                    let is_retained = state.stage == StageState::Retained;
+                    let key = self.streams.add(number, restored(id, state, log));
+                    if is_retained {
+                        self.streams.in_use -= 1;
+                    }
+                    self.restore_requests(key)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn restore_requests(&mut self, key: StreamKey) -> Result<(), RestoreError> {
+        let last = self.streams[key].log.last();
+        let requests = self.streams[key].requests.clone();
+        for request in requests {
+            match request.outcome {
+                Outcome::Pending => {
+                    self.streams[key].pending += 1;
+                    let earlier = self.requests.pending.insert(request.id, key);
+                    ensure(earlier.is_none(), "one pending request an id")?;
+                    if let Some(token) = request.token {
+                        let earlier = self.requests.tokens.insert(token, key);
+                        ensure(earlier.is_none(), "one pending request a progress token")?;
+                    }
+                }
+                Outcome::Answered { index } => {
+                    ensure((1..=last).contains(&index), "answers at indexes of their stream")?;
+                }
+                Outcome::Cancelled => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn restore_connection(&mut self, state: &ConnectionState) -> Result<(), RestoreError> {
+        let ConnectionState { id, subject, role, cursor, format, can_resume, was_sent } = *state;
+        ensure(self.connections.find(id).is_none(), "one connection an id")?;
+        ensure(cursor.is_consistent(), "cursors that take what was sent")?;
+        let (subject, is_fitting) = match subject {
+            SubjectState::Initialize => (Subject::Initialize, role != Role::Shadows),
+            SubjectState::Buried(id) => (Subject::Buried(id), role == Role::Drains),
+            SubjectState::Stream(id) => {
+                let key = self.streams.find(id).ok_or(RestoreError("connections of streams"))?;
+                (Subject::Stream(key), role != Role::Shadows || key == STANDALONE)
+            }
+        };
+        ensure(is_fitting, "roles that fit")?;
+        let mut connection = Connection::new(id, subject, role, cursor);
+        connection.format = format;
+        connection.can_resume = can_resume;
+        connection.was_sent = was_sent;
+        let key = self.connections.add(connection);
+        let Subject::Stream(stream) = subject else {
+            return Ok(());
+        };
+        let place = match role {
+            Role::Carries => &mut self.streams[stream].carrier,
+            Role::Drains if stream != STANDALONE => &mut self.streams[stream].drain,
+            Role::Drains | Role::Shadows => return Ok(()),
+        };
+        ensure(place.replace(key).is_none(), "one connection for each role")
+    }
+
+    fn restore_shadows(&mut self, shadows: &[ConnectionId]) -> Result<(), RestoreError> {
+        for id in shadows {
+            let key = self.connections.find(*id).ok_or(RestoreError("shadows are connections"))?;
+            let is_new = !self.connections.shadows.contains(&key);
+            let is_shadow = self.connections[key].role == Role::Shadows;
+            ensure(is_new && is_shadow, "shadows are shadows once")?;
+            self.connections.shadows.push_back(key);
+        }
+        let all = self.connections.iter();
+        let count = all.filter(|(_, key)| self.connections[*key].role == Role::Shadows).count();
+        ensure(count == shadows.len(), "all shadows are listed")?;
+        let is_led = shadows.is_empty() || self.streams[STANDALONE].carrier.is_some();
+        ensure(is_led, "shadows of a connection")
+    }
+
+    fn restore_phase(&mut self, phase: PhaseState) -> Result<(), RestoreError> {
+        let awaits: Vec<ConnectionKey> = self
+            .connections
+            .iter()
+            .map(|(_, key)| key)
+            .filter(|key| self.connections[*key].subject == Subject::Initialize)
+            .collect();
+        ensure(awaits.len() <= 1, "one connection for initialize")?;
+        let has_role = |role| awaits.iter().all(|key| self.connections[*key].role == role);
+        self.phase = match phase {
+            PhaseState::New => {
+                ensure(self.connections.len() == 0, "no connection before initialize")?;
+                Phase::New
+            }
+            PhaseState::Initializing { id, connection } => {
+                let connection = self.connections.find(connection);
+                let connection = connection.ok_or(RestoreError("a connection for initialize"))?;
+                ensure(awaits.contains(&connection), "that connection is for initialize")?;
+                ensure(has_role(Role::Carries), "an answer that is awaited")?;
+                Phase::Initializing { id, connection }
+            }
+            PhaseState::Live => {
+                ensure(has_role(Role::Drains), "an answer that came")?;
+                Phase::Live
+            }
+            PhaseState::Closed(reason) => Phase::Closed(reason),
+        };
+        Ok(())
+    }
+
+    fn restore_question(&mut self, state: QuestionState) -> Result<(), RestoreError> {
+        let QuestionState { id, stream, index } = state;
+        ensure(self.questions.get(&id).is_none(), "one request of the backend an id")?;
+        ensure(self.questions.at(stream, index).is_none(), "one request of the backend a place")?;
+        self.questions.add(id, Question { stream, index, listen: None });
+        Ok(())
+    }
+
+    fn restore_queues(
+        &mut self,
+        queues: Vec<Waiting>,
+        tombstones: Vec<TombstoneState>,
+    ) -> Result<(), RestoreError> {
+        // The new session has begun to wait for `initialize`; this one may have left off.
+        if let Some(ticket) = self.queues.first_ticket(Queue::Initialize) {
+            self.queues.leave(ticket);
+        }
+        for state in tombstones {
+            self.restore_tombstone(state)?;
+        }
+        for Waiting { what, left } in queues {
+            self.restore_waiting(what, left)?;
+        }
+        let awaits_initialize = matches!(self.phase, Phase::New | Phase::Initializing { .. });
+        let is_limited = self.queues.len(Queue::Initialize) == 1;
+        ensure(awaits_initialize == is_limited, "a deadline for initialize")?;
+        let tombstones = self.streams.places.values();
+        let count = tombstones.filter(|place| matches!(place, Place::Tombstone(_))).count();
+        ensure(count == self.queues.len(Queue::Tombstone), "all tombstones have a deadline")
+    }
+
+    fn restore_tombstone(&mut self, state: TombstoneState) -> Result<(), RestoreError> {
+        let TombstoneState { number, cancelled, last, missed, answers } = state;
+        ensure(number < self.streams.next, "stream numbers that were given out")?;
+        ensure(missed <= last, "tombstones that end")?;
+        let indexes = answers.iter().map(|(index, _)| *index);
+        let is_sorted = indexes.clone().is_sorted_by(|one, other| one < other);
+        ensure(is_sorted, "answers in order")?;
+        let mut indexes = indexes;
+        ensure(indexes.all(|index| (1..=last).contains(&index)), "answers of their stream")?;
+        let answers = SmallVec::from_vec(answers);
+        // Its place in the queue is found later; until then it holds no valid ticket.
+        let tombstone = Tombstone { cancelled, last, missed, answers, queue: Ticket::NONE };
+        let earlier = self.streams.places.insert(number, Place::Tombstone(tombstone));
+        ensure(earlier.is_none(), "one tombstone a number")
+    }
+
+    fn restore_waiting(&mut self, what: What, left: Option<Duration>) -> Result<(), RestoreError> {
+        let due = self.now.due(left);
+        match what {
+            What::Initialize => {
+                self.queues.enter(Entrant::Initialize, due);
+                Ok(())
+            }
+            What::Cancelled(id) => {
+                let ticket = self.queues.enter(Entrant::Cancelled(id.clone()), due);
+                let is_free = !self.requests.pending.contains_key(&id);
+                let earlier = self.requests.cancelled.insert(id, ticket);
+                ensure(is_free && earlier.is_none(), "ids are reserved once")
+            }
+            What::Listen(id) => {
+                let question = self.questions.get_mut(&id);
+                let question = question.ok_or(RestoreError("requests of the backend that wait"))?;
+                let has_stream = self.streams.find(question.stream).is_some();
+                let ticket = self.queues.enter(Entrant::Listen(id), due);
+                let earlier = question.listen.replace(ticket);
+                ensure(has_stream && earlier.is_none(), "requests of the backend wait once")
+            }
+            What::Tombstone(number) => match self.streams.places.get_mut(&number) {
+                Some(Place::Tombstone(tombstone)) if tombstone.queue == Ticket::NONE => {
+                    tombstone.queue = self.queues.enter(Entrant::Tombstone(number), due);
+                    Ok(())
+                }
+                Some(_) | None => Err(RestoreError("tombstones have one deadline")),
+            },
+            What::Eventful(id) => {
+                let key = self.streams.find(id).ok_or(RestoreError("streams have events"))?;
+                let ticket = self.queues.enter(Entrant::Eventful(key), None);
+                let earlier = self.streams[key].eventful.replace(ticket);
+                ensure(earlier.is_none(), "streams have events once")
+            }
+            What::Reservation(number) => self.restore_stage(number, Entrant::Reservation, due),
+            What::Orphan(number) => self.restore_stage(number, Entrant::Orphan, due),
+            What::Untaken(number) => self.restore_stage(number, Entrant::Untaken, due),
+            What::Taken(number) => self.restore_stage(number, Entrant::Taken, due),
+        }
+    }
+
+    /// Gives a stream the deadline of its stage.
+    fn restore_stage(
+        &mut self,
+        number: u64,
+        entrant: fn(StreamKey) -> Entrant,
+        due: Option<Instant>,
+    ) -> Result<(), RestoreError> {
+        let wrong = RestoreError("deadlines that fit their streams");
+        let key = self.streams.find(StreamId::Request(number)).ok_or(wrong)?;
+        let entrant = entrant(key);
+        let place = match (&mut self.streams[key].stage, &entrant) {
+            (Stage::Reserved { expiry }, Entrant::Reservation(_)) => expiry,
+            (Stage::Open { orphan }, Entrant::Orphan(_)) => orphan.get_or_insert(Ticket::NONE),
+            (Stage::Retained { queue }, Entrant::Untaken(_) | Entrant::Taken(_)) => queue,
+            (
+                Stage::Reserved { .. }
+                | Stage::Open { .. }
+                | Stage::Finishing { .. }
+                | Stage::Retained { .. },
+                _,
+            ) => return Err(wrong),
+        };
+        ensure(*place == Ticket::NONE, "streams have one deadline")?;
+        *place = self.queues.enter(entrant, due);
+        Ok(())
+    }
+
+    /// Checks each stream against what was found about it.
+    fn check_streams_restored(&self) -> Result<(), RestoreError> {
+        let standalone = &self.streams[STANDALONE];
+        let is_marked = standalone.eventful.is_some() != standalone.log.is_empty();
+        ensure(is_marked, "the standalone stream is known for its events")?;
+        for key in self.streams.request_streams() {
+            let stream = &self.streams[key];
+            let is_carried = stream.carrier.is_some();
+            let has_pending = stream.pending > 0;
+            ensure(stream.eventful.is_some() != stream.log.is_empty(), "streams with events")?;
+            let is_fitting = match stream.stage {
+                Stage::Reserved { expiry } => {
+                    is_carried && !has_pending && expiry != Ticket::NONE && stream.log.last() == 0
+                }
+                Stage::Open { orphan } => has_pending && is_carried == orphan.is_none(),
+                Stage::Finishing { .. } => is_carried && !has_pending,
+                Stage::Retained { queue } => !is_carried && !has_pending && queue != Ticket::NONE,
+            };
+            ensure(is_fitting, "streams that fit their stage")?;
+        }
+        Ok(())
+    }
+
+    /// Treats every connection as closed.
+    fn detach_all(&mut self, out: &mut Actions<M>) {
+        let connections: Vec<ConnectionKey> = self.connections.iter().map(|(_, key)| key).collect();
+        for connection in connections {
+            if self.closed().is_some() {
+                return;
+            }
+            self.lose(connection, out);
+            self.stay_awake();
+            self.settle(out);
+        }
+    }
+}
+
+fn restored<M>(id: StreamId, saved: StreamState, log: Log<M>) -> Stream<M> {
+    let StreamState { stage, requests, taken, holds } = saved;
+    let stage = match stage {
+        StageState::Reserved => Stage::Reserved { expiry: Ticket::NONE },
+        StageState::Open => Stage::Open { orphan: None },
+        StageState::Finishing { exhumed } => Stage::Finishing { exhumed },
+        StageState::Retained => Stage::Retained { queue: Ticket::NONE },
+    };
+    let requests = SmallVec::from_vec(requests);
+    Stream { requests, taken, holds, ..Stream::new(id, stage, log) }
+}
+
+fn ensure(holds: bool, what: &'static str) -> Result<(), RestoreError> {
+    if holds { Ok(()) } else { Err(RestoreError(what)) }
+}

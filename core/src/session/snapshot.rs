@@ -1,0 +1,162 @@
+//! Taking a snapshot.
+
+use alloc::vec::Vec;
+
+use super::{
+    Phase, Session,
+    connection::{ConnectionKey, Subject},
+    stream::{Place, STANDALONE, Stage, StreamKey},
+};
+use crate::{
+    ConnectionId, StreamId,
+    queue::{Entrant, Queue},
+    snapshot::{
+        ConnectionState, PhaseState, QuestionState, Snapshot, StageState, State, StreamState,
+        SubjectState, TombstoneState, Waiting, What,
+    },
+};
+
+/// The queues that are about more than connections, which a restored session has none of.
+const QUEUES: [Queue; 9] = [
+    Queue::Initialize,
+    Queue::Reservation,
+    Queue::Listen,
+    Queue::Orphan,
+    Queue::Cancelled,
+    Queue::Untaken,
+    Queue::Taken,
+    Queue::Tombstone,
+    Queue::Eventful,
+];
+
+impl<M: Clone> Session<M> {
+    /// Takes a snapshot, as of the last input.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot<M> {
+        let streams: Vec<StreamKey> = match self.phase {
+            Phase::Closed(_) => Vec::new(),
+            Phase::New | Phase::Initializing { .. } | Phase::Live => {
+                core::iter::once(STANDALONE).chain(self.streams.request_streams()).collect()
+            }
+        };
+        let logs = streams.iter().map(|key| &self.streams[*key]);
+        Snapshot {
+            logs: logs.map(|stream| (stream.id, stream.log.clone())).collect(),
+            state: State {
+                phase: self.phase_state(),
+                initialized: self.initialized,
+                idle: self.idle_due.map(|due| due.since(self.now)),
+                sequence: self.sequence,
+                next_stream: self.streams.next,
+                streams: streams.iter().map(|key| self.stream_state(*key)).collect(),
+                tombstones: self.tombstone_states(),
+                connections: self
+                    .connections
+                    .iter()
+                    .map(|(id, key)| self.connection_state(id, key))
+                    .collect(),
+                shadows: self
+                    .connections
+                    .shadows
+                    .iter()
+                    .map(|shadow| self.connections[*shadow].id)
+                    .collect(),
+                questions: self
+                    .questions
+                    .iter()
+                    .map(|(id, question)| QuestionState {
+                        id: id.clone(),
+                        stream: question.stream,
+                        index: question.index,
+                    })
+                    .collect(),
+                queues: QUEUES.into_iter().flat_map(|queue| self.waiting(queue)).collect(),
+            },
+        }
+    }
+
+    fn phase_state(&self) -> PhaseState {
+        match &self.phase {
+            Phase::New => PhaseState::New,
+            Phase::Initializing { id, connection } => PhaseState::Initializing {
+                id: id.clone(),
+                connection: self.connections[*connection].id,
+            },
+            Phase::Live => PhaseState::Live,
+            Phase::Closed(reason) => PhaseState::Closed(*reason),
+        }
+    }
+
+    fn stream_state(&self, key: StreamKey) -> StreamState {
+        let stream = &self.streams[key];
+        StreamState {
+            stage: match stream.stage {
+                Stage::Reserved { .. } => StageState::Reserved,
+                Stage::Open { .. } => StageState::Open,
+                Stage::Finishing { exhumed } => StageState::Finishing { exhumed },
+                Stage::Retained { .. } => StageState::Retained,
+            },
+            requests: stream.requests.to_vec(),
+            taken: stream.taken,
+            holds: stream.holds,
+        }
+    }
+
+    fn tombstone_states(&self) -> Vec<TombstoneState> {
+        let places = self.streams.places.iter();
+        places
+            .filter_map(|(number, place)| match place {
+                Place::Tombstone(tombstone) => Some(TombstoneState {
+                    number: *number,
+                    cancelled: tombstone.cancelled,
+                    last: tombstone.last,
+                    missed: tombstone.missed,
+                    answers: tombstone.answers.to_vec(),
+                }),
+                Place::Stream(_) => None,
+            })
+            .collect()
+    }
+
+    fn connection_state(&self, id: ConnectionId, key: ConnectionKey) -> ConnectionState {
+        let connection = &self.connections[key];
+        ConnectionState {
+            id,
+            subject: match connection.subject {
+                Subject::Initialize => SubjectState::Initialize,
+                Subject::Stream(stream) => SubjectState::Stream(self.streams[stream].id),
+                Subject::Buried(id) => SubjectState::Buried(id),
+            },
+            role: connection.role,
+            cursor: connection.cursor,
+            format: connection.format,
+            can_resume: connection.can_resume,
+            was_sent: connection.was_sent,
+        }
+    }
+
+    fn waiting(&self, queue: Queue) -> impl Iterator<Item = Waiting> {
+        self.queues.iter(queue).filter_map(|(entrant, due)| {
+            let what = match entrant {
+                Entrant::Initialize => What::Initialize,
+                Entrant::Reservation(key) => What::Reservation(self.number(*key)?),
+                Entrant::Listen(id) => What::Listen(id.clone()),
+                Entrant::Orphan(key) => What::Orphan(self.number(*key)?),
+                Entrant::Cancelled(id) => What::Cancelled(id.clone()),
+                Entrant::Untaken(key) => What::Untaken(self.number(*key)?),
+                Entrant::Taken(key) => What::Taken(self.number(*key)?),
+                Entrant::Tombstone(number) => What::Tombstone(*number),
+                Entrant::Eventful(key) => What::Eventful(self.streams[*key].id),
+                Entrant::Stall(_) | Entrant::StallLimit(_) => return None,
+            };
+            Some(Waiting { what, left: due.map(|due| due.since(self.now)) })
+        })
+    }
+
+    fn number(&self, key: StreamKey) -> Option<u64> {
+        match self.streams[key].id {
+            StreamId::Standalone => None,
+            StreamId::Request(number) => Some(number),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Snapshots: a session as plain data, to be stored and restored elsewhere.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{
+    AnswerFormat, CloseReason, ConnectionId, Cursor, Initialized, Log, RequestId, StreamId,
+    session::{Opening, Role},
+};
+
+/// A session at a point in time: its state without the bodies of messages, and
+/// the logs, which have them.
+///
+/// Times are kept as what is left of them, so a snapshot means the same under
+/// another clock. [`Session::snapshot`](crate::Session::snapshot) takes one, and
+/// [`Session::restore`](crate::Session::restore) makes a session of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot<M> {
+    /// Everything but the logs.
+    pub state: State,
+    /// The logs, by stream, the standalone one first.
+    pub logs: Vec<(StreamId, Log<M>)>,
+}
+
+/// The state of a session without its logs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    pub(crate) phase: PhaseState,
+    pub(crate) initialized: Option<Initialized>,
+    pub(crate) idle: Option<Duration>,
+    pub(crate) sequence: u64,
+    pub(crate) next_stream: u64,
+    /// In the order of the logs.
+    pub(crate) streams: Vec<StreamState>,
+    pub(crate) tombstones: Vec<TombstoneState>,
+    pub(crate) connections: Vec<ConnectionState>,
+    /// The oldest first.
+    pub(crate) shadows: Vec<ConnectionId>,
+    pub(crate) questions: Vec<QuestionState>,
+    /// Each queue from its front.
+    pub(crate) queues: Vec<Waiting>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum PhaseState {
+    New,
+    Initializing { id: RequestId, connection: ConnectionId },
+    Live,
+    Closed(CloseReason),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StreamState {
+    pub(crate) stage: StageState,
+    pub(crate) requests: Vec<Opening>,
+    pub(crate) taken: u64,
+    pub(crate) holds: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum StageState {
+    Reserved,
+    Open,
+    Finishing { exhumed: bool },
+    Retained,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TombstoneState {
+    pub(crate) number: u64,
+    pub(crate) cancelled: bool,
+    pub(crate) last: u64,
+    pub(crate) missed: u64,
+    pub(crate) answers: Vec<(u64, RequestId)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ConnectionState {
+    pub(crate) id: ConnectionId,
+    pub(crate) subject: SubjectState,
+    pub(crate) role: Role,
+    pub(crate) cursor: Cursor,
+    pub(crate) format: AnswerFormat,
+    pub(crate) can_resume: bool,
+    pub(crate) was_sent: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum SubjectState {
+    Initialize,
+    Stream(StreamId),
+    Buried(StreamId),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct QuestionState {
+    pub(crate) id: RequestId,
+    pub(crate) stream: StreamId,
+    pub(crate) index: u64,
+}
+
+/// Whatever waits in a queue, and how long it still has; for ever if `None`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Waiting {
+    pub(crate) what: What,
+    pub(crate) left: Option<Duration>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum What {
+    Initialize,
+    Reservation(u64),
+    Listen(RequestId),
+    Orphan(u64),
+    Cancelled(RequestId),
+    Untaken(u64),
+    Taken(u64),
+    Tombstone(u64),
+    Eventful(StreamId),
+}
+
+/// Says that a snapshot is of no session that there could be: it was damaged, or
+/// made up. Whoever stored it is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the snapshot is inconsistent: {0}")]
+pub struct RestoreError(pub(crate) &'static str);
