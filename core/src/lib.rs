@@ -30,7 +30,9 @@ pub use config::{Config, ConfigError, Priming, Surplus, Unrelated, ValidConfig};
 pub use cursor::Cursor;
 pub use event_id::{EventId, EventIdError, NumberError, StreamId};
 pub use failure::{Failure, FailureReason};
-pub use head::{Head, Initialized, Method, Notification, PeekError, Peeked, peek};
+pub use head::{
+    BatchEntry, Head, Initialized, MessageFault, Method, Notification, PeekError, Peeked, peek,
+};
 pub use id::{ConnectionId, ID_BYTES_MAX, IdTooLong, IdValue, ProgressToken, RequestId};
 pub use input::{AnswerFormat, Input, Message, Post};
 pub use log::{Bearing, EVENT_OVERHEAD_BYTES, Entry, Log, Logged};

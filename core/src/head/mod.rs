@@ -1,8 +1,13 @@
 //! The head of a message: the little of it that a session routes by.
 
+mod classify;
+mod error;
+mod id_value;
 mod peek;
+mod scan;
 
-pub use peek::{PeekError, Peeked, peek};
+pub use error::{MessageFault, PeekError};
+pub use peek::{BatchEntry, Peeked, peek};
 
 use crate::{ProgressToken, ProtocolVersion, RequestId};
 

@@ -1,0 +1,250 @@
+//! The work that is measured: each a closure that does one step.
+
+use std::{hint::black_box, sync::Arc, time::Duration};
+
+use rejoin_core::{
+    Action, Actions, AnswerFormat, Config, ConnectionId, EventId, Head, Initialized, Input, Instant,
+    Message, Method, Notification, Peeked, Post, ProgressToken, ProtocolVersion, RequestId,
+    Session, StreamId, ValidConfig, peek,
+};
+
+/// One unit of work.
+pub(crate) type Step = Box<dyn FnMut()>;
+
+type Body = Arc<[u8]>;
+
+/// What is measured.
+#[derive(Clone, Copy)]
+pub(crate) enum Work {
+    /// A request, its response, and the end of its connection.
+    RequestResponse,
+    /// The same, with both messages read from bytes.
+    PeekRequestResponse,
+    /// A progress event to a reader that takes one in eight steps.
+    Progress,
+    /// A resume that finds this many events before its place, and one after it.
+    ResumeOne(u64),
+    /// A resume that replays this many events.
+    ResumeAll(u64),
+    /// A request and its response while this many other streams are open.
+    AmongStreams(usize),
+}
+
+pub(crate) const SESSION_SIZE: usize = size_of::<Session<Body>>();
+
+const REQUEST: &[u8] = br#"{"jsonrpc":"2.0","id":12,"method":"tools/call","params":{"name":"echo","arguments":{"message":"hello"},"_meta":{"progressToken":"t-12"}}}"#;
+const RESPONSE: &[u8] =
+    br#"{"jsonrpc":"2.0","id":12,"result":{"content":[{"type":"text","text":"hello"}],"isError":false}}"#;
+
+impl Work {
+    pub(crate) const ALL: [Self; 12] = [
+        Self::RequestResponse,
+        Self::PeekRequestResponse,
+        Self::Progress,
+        Self::ResumeOne(10),
+        Self::ResumeOne(100),
+        Self::ResumeOne(999),
+        Self::ResumeAll(10),
+        Self::ResumeAll(100),
+        Self::ResumeAll(999),
+        Self::AmongStreams(1),
+        Self::AmongStreams(100),
+        Self::AmongStreams(10_000),
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::RequestResponse => "request + response",
+            Self::PeekRequestResponse => "request + response, with the peek of both",
+            Self::Progress => "progress event",
+            Self::ResumeOne(10) => "resume, 1 event of 10",
+            Self::ResumeOne(100) => "resume, 1 event of 100",
+            Self::ResumeOne(_) => "resume, 1 event of 999",
+            Self::ResumeAll(10) => "resume, 10 events",
+            Self::ResumeAll(100) => "resume, 100 events",
+            Self::ResumeAll(_) => "resume, 999 events",
+            Self::AmongStreams(1) => "request + response among 1 other stream",
+            Self::AmongStreams(100) => "request + response among 100 other streams",
+            Self::AmongStreams(_) => "request + response among 10000 other streams",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|work| work.name() == name)
+    }
+
+    /// Makes a session on which the limits of retention are reached, and the
+    /// step that is measured on it.
+    pub(crate) fn prepare(self) -> Step {
+        match self {
+            Self::RequestResponse => {
+                let mut driver = Driver::saturated(Config::default());
+                Box::new(move || driver.request_response())
+            }
+            Self::PeekRequestResponse => {
+                let mut driver = Driver::saturated(Config::default());
+                Box::new(move || driver.peek_request_response())
+            }
+            Self::Progress => {
+                let mut driver = Driver::saturated(Config::default());
+                let token = ProgressToken::from(1);
+                let connection = driver.open(Some(token.clone()));
+                let mut index = 0;
+                for _ in 0..2_000 {
+                    driver.progress(connection, &token, &mut index);
+                }
+                Box::new(move || driver.progress(connection, &token, &mut index))
+            }
+            Self::ResumeOne(events) => resume(events, events - 1),
+            Self::ResumeAll(events) => resume(events, 0),
+            Self::AmongStreams(streams) => {
+                let mut driver = Driver::saturated(Config {
+                    streams_max: 20_000,
+                    pending_max: 20_000,
+                    connections_max: 20_000,
+                    ..Config::default()
+                });
+                for _ in 0..streams {
+                    driver.open(None);
+                }
+                Box::new(move || driver.request_response())
+            }
+        }
+    }
+}
+
+/// Makes an initialized session whose client is connected to nothing.
+pub(crate) fn idle_session() -> Session<Body> {
+    let config = Config::default().validate().expect("the defaults are valid");
+    Driver::new(config).session
+}
+
+fn resume(events: u64, index: u64) -> Step {
+    let mut driver = Driver::saturated(Config { window: 1_024, ..Config::default() });
+    let token = ProgressToken::from(1);
+    let connection = driver.open(Some(token.clone()));
+    let stream = driver.session.carried(connection).expect("the connection carries a stream");
+    let mut taken = 0;
+    for _ in 0..events {
+        driver.progress(connection, &token, &mut taken);
+    }
+    let last_event_id = Some(EventId::new(stream, index));
+    Box::new(move || driver.resume(stream, last_event_id))
+}
+
+struct Driver {
+    session: Session<Body>,
+    out: Actions<Body>,
+    now: Instant,
+    next: i64,
+    request: Body,
+    response: Body,
+}
+
+impl Driver {
+    fn new(config: ValidConfig) -> Self {
+        let mut driver = Self {
+            session: Session::new(config, Instant::EPOCH),
+            out: Actions::new(),
+            now: Instant::EPOCH,
+            next: 0,
+            request: REQUEST.into(),
+            response: RESPONSE.into(),
+        };
+        let body = driver.request.clone();
+        let method = Method::Initialize { version: None };
+        let head = Head::Request { id: RequestId::from(0), method, progress_token: None };
+        driver.post(ConnectionId(0), Message { head, body, bytes: REQUEST.len() });
+        let version = ProtocolVersion::new("2025-06-18");
+        let initialized = Initialized { version, logging: false };
+        driver.respond(RequestId::from(0), initialized);
+        driver.handle(Input::Closed { connection: ConnectionId(0), through: Some(1) });
+        driver.next = 1;
+        driver
+    }
+
+    fn saturated(config: Config) -> Self {
+        let mut driver = Self::new(config.validate().expect("the configuration is valid"));
+        for _ in 0..10_000 {
+            driver.request_response();
+        }
+        driver
+    }
+
+    fn request_response(&mut self) {
+        let connection = self.open(None);
+        self.respond(RequestId::from(self.next - 1), Initialized::default());
+        self.handle(Input::Closed { connection, through: Some(1) });
+    }
+
+    fn peek_request_response(&mut self) {
+        let connection = ConnectionId(self.next.cast_unsigned());
+        self.next += 1;
+        let (Ok(Peeked::Single(request)), Ok(Peeked::Single(response))) =
+            (peek(black_box(REQUEST), 64), peek(black_box(RESPONSE), 64))
+        else {
+            return;
+        };
+        let body = self.request.clone();
+        self.post(connection, Message { head: request, body, bytes: REQUEST.len() });
+        let body = self.response.clone();
+        let message = Message { head: response, body, bytes: RESPONSE.len() };
+        self.handle(Input::Backend { message, related: None });
+        self.handle(Input::Closed { connection, through: Some(1) });
+    }
+
+    fn progress(&mut self, connection: ConnectionId, token: &ProgressToken, index: &mut u64) {
+        let head = Head::Notification(Notification::Progress { token: token.clone() });
+        let body = self.response.clone();
+        let message = Message { head, body, bytes: RESPONSE.len() };
+        self.handle(Input::Backend { message, related: None });
+        *index += 1;
+        if index.is_multiple_of(8) {
+            self.handle(Input::Taken { connection, through: *index });
+        }
+    }
+
+    fn resume(&mut self, stream: StreamId, last_event_id: Option<EventId>) {
+        let connection = ConnectionId(self.next.cast_unsigned());
+        self.next += 1;
+        self.handle(Input::Get { connection, last_event_id });
+        for action in &self.out {
+            if let Action::Replay { range, .. } = action {
+                for logged in self.session.replay(stream, range.clone()) {
+                    black_box(logged.index);
+                }
+            }
+        }
+    }
+
+    /// Opens a stream with a request; returns its connection.
+    fn open(&mut self, progress_token: Option<ProgressToken>) -> ConnectionId {
+        let id = RequestId::from(self.next);
+        let connection = ConnectionId(self.next.cast_unsigned());
+        self.next += 1;
+        let head = Head::Request { id, method: Method::Other, progress_token };
+        let body = self.request.clone();
+        self.post(connection, Message { head, body, bytes: REQUEST.len() });
+        connection
+    }
+
+    fn post(&mut self, connection: ConnectionId, message: Message<Body>) {
+        let post = Post::Single(message);
+        self.handle(Input::Request { connection, format: AnswerFormat::Sse, post });
+    }
+
+    fn respond(&mut self, id: RequestId, initialized: Initialized) {
+        let head = Head::Response { id, initialized };
+        let body = self.response.clone();
+        let message = Message { head, body, bytes: RESPONSE.len() };
+        self.handle(Input::Backend { message, related: None });
+    }
+
+    fn handle(&mut self, input: Input<Body>) {
+        self.out.clear();
+        self.now = self.now.saturating_add(Duration::from_nanos(100));
+        let result = self.session.handle(self.now, input, &mut self.out);
+        assert!(result.is_ok(), "{result:?}");
+        black_box(&self.out);
+    }
+}

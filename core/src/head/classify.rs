@@ -1,0 +1,495 @@
+//! What a message is, judged by what was found of it.
+
+use super::{
+    Head, Initialized, MessageFault, Method, Notification,
+    id_value::id_value,
+    scan::{Kind, MethodName, Scan, Slot},
+};
+use crate::{IdValue, ProgressToken, RequestId};
+
+/// Makes a head of what was found of a message, or says why there is none.
+///
+/// Specification: JSON-RPC 2.0, sections 4 and 5.
+pub(super) fn classify(scan: &Scan<'_>) -> Result<Head, MessageFault> {
+    let jsonrpc = scan.jsonrpc.once("jsonrpc")?;
+    let id = scan.id.once("id")?;
+    let method = scan.method.once("method")?;
+    let params = scan.params.once("params")?;
+    let result = scan.result.once("result")?;
+    let error = scan.error.once("error")?;
+    if jsonrpc != Some(true) {
+        return Err(MessageFault::Version);
+    }
+    match (method, result, error) {
+        (Some(None), None, None) => Err(MessageFault::MethodNotString),
+        (Some(_), None, None) if params == Some(Kind::Scalar) => {
+            Err(MessageFault::ParamsNotStructured)
+        }
+        (Some(Some(method)), None, None) => match id {
+            None => notification(method, scan).map(Head::Notification),
+            Some(NULL) => Err(MessageFault::RequestIdNull),
+            Some(id) => request(request_id(id)?, method, scan),
+        },
+        (None, Some(_), None) => match id {
+            None | Some(NULL) => Err(MessageFault::ResponseWithoutId),
+            Some(id) => Ok(Head::Response {
+                id: request_id(id)?,
+                initialized: initialized(scan),
+            }),
+        },
+        (None, None, Some(())) => match id {
+            None | Some(NULL) => Ok(Head::Error { id: None }),
+            Some(id) => request_id(id).map(|id| Head::Error { id: Some(id) }),
+        },
+        (Some(_), _, _) => Err(MessageFault::MethodAndAnswer),
+        (None, Some(_), Some(())) => Err(MessageFault::ResultAndError),
+        (None, None, None) => Err(MessageFault::Neither),
+    }
+}
+
+/// Returns the id of what was meant as a call.
+#[cold]
+pub(super) fn call_id(scan: &Scan<'_>) -> Option<RequestId> {
+    if let Slot::Absent = scan.method {
+        return None;
+    }
+    scan.id.sole().and_then(|id| request_id(id).ok())
+}
+
+const NULL: &str = "null";
+
+fn request_id(json: &str) -> Result<RequestId, MessageFault> {
+    id_value(json, "id").map(RequestId)
+}
+
+fn request(id: RequestId, method: MethodName, scan: &Scan<'_>) -> Result<Head, MessageFault> {
+    let method = match method {
+        MethodName::Initialize => Method::Initialize {
+            version: scan.params_protocol_version.sole().flatten(),
+        },
+        MethodName::Ping => Method::Ping,
+        MethodName::Progress | MethodName::Cancelled | MethodName::Log | MethodName::Other => {
+            Method::Other
+        }
+    };
+    scan.params_meta.once("params._meta")?;
+    let token = read_id(
+        scan.params_meta_progress_token,
+        "params._meta.progressToken",
+    )?;
+    Ok(Head::Request {
+        id,
+        method,
+        progress_token: token.map(ProgressToken),
+    })
+}
+
+fn notification(method: MethodName, scan: &Scan<'_>) -> Result<Notification, MessageFault> {
+    let notification = match method {
+        MethodName::Progress => {
+            let token = read_id(scan.params_progress_token, "params.progressToken")?;
+            token.map(|token| Notification::Progress {
+                token: ProgressToken(token),
+            })
+        }
+        MethodName::Cancelled => {
+            let request = read_id(scan.params_request_id, "params.requestId")?;
+            request.map(|request| Notification::Cancelled {
+                request: RequestId(request),
+            })
+        }
+        MethodName::Log => Some(Notification::Log),
+        MethodName::Initialize | MethodName::Ping | MethodName::Other => None,
+    };
+    Ok(notification.unwrap_or(Notification::Other))
+}
+
+/// Reads what belongs to the answer to `initialize`; what is there twice counts as absent.
+fn initialized(scan: &Scan<'_>) -> Initialized {
+    let declares = |member: Slot<Kind>| member.sole().is_some_and(|kind| kind != Kind::Null);
+    Initialized {
+        version: scan.result_protocol_version.sole().flatten(),
+        logging: declares(scan.result_capabilities) && declares(scan.result_capabilities_logging),
+    }
+}
+
+fn read_id(slot: Slot<&str>, member: &'static str) -> Result<Option<IdValue>, MessageFault> {
+    let json = slot.once(member)?;
+    json.map(|json| id_value(json, member)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::{format, string::ToString};
+
+    use super::*;
+    use crate::{PeekError, Peeked, ProtocolVersion, peek};
+
+    /// Peeks `members`, and `jsonrpc` before them.
+    fn check(members: &str, expected: Result<Head, MessageFault>) {
+        let json = format!(r#"{{"jsonrpc":"2.0",{members}}}"#);
+        let found = match peek(json.as_bytes(), 1) {
+            Ok(Peeked::Single(head)) => Ok(head),
+            Err(PeekError::Message { fault, .. }) => Err(fault),
+            other => panic!("{json}: {other:?}"),
+        };
+        assert_eq!(found, expected, "{json}");
+    }
+
+    fn request(
+        method: Method,
+        progress_token: Option<ProgressToken>,
+    ) -> Result<Head, MessageFault> {
+        Ok(Head::Request {
+            id: RequestId::from(1),
+            method,
+            progress_token,
+        })
+    }
+
+    fn response(version: &str, logging: bool) -> Result<Head, MessageFault> {
+        Ok(Head::Response {
+            id: RequestId::from(1),
+            initialized: Initialized {
+                version: ProtocolVersion::new(version),
+                logging,
+            },
+        })
+    }
+
+    #[test]
+    fn a_request_has_a_method_and_an_id() {
+        let initialize = |version| Method::Initialize {
+            version: ProtocolVersion::new(version),
+        };
+        let token = |token: &str| Some(ProgressToken::try_from(token).unwrap());
+        for (members, method, progress_token) in [
+            (r#""id":1,"method":"ping""#, Method::Ping, None),
+            (r#""method":"ping","id":1"#, Method::Ping, None),
+            (r#""method":"p\u0069ng","\u0069d":1.0"#, Method::Ping, None),
+            (r#""id":1,"method":"Ping""#, Method::Other, None),
+            (r#""id":1,"method":"","params":null"#, Method::Other, None),
+            (
+                r#""id":1,"method":"notifications/message""#,
+                Method::Other,
+                None,
+            ),
+            (
+                r#""id":1,"method":"a","params":[{"_meta":1}]"#,
+                Method::Other,
+                None,
+            ),
+            (
+                r#""id":1,"params":{"protocolVersion":"2025-06-18"},"method":"initialize""#,
+                initialize("2025-06-18"),
+                None,
+            ),
+            (
+                r#""id":1,"params":{"protocolVersion":"2025-06\u002d18"},"method":"initialize""#,
+                initialize("2025-06-18"),
+                None,
+            ),
+            (
+                r#""id":1,"params":{"protocolVersion":3},"method":"initialize""#,
+                initialize(""),
+                None,
+            ),
+            (
+                r#""id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","protocolVersion":"2025-03-26"}"#,
+                initialize(""),
+                None,
+            ),
+            (
+                r#""params":{"_meta":{"progressToken":"t"}},"id":1,"method":"ping""#,
+                Method::Ping,
+                token("t"),
+            ),
+            (
+                r#""id":1,"method":"a","params":{"name":"b","_meta":{"x":[],"progressToken":5},"c":{}}"#,
+                Method::Other,
+                Some(ProgressToken::from(5)),
+            ),
+            // None of these is where a request has its token.
+            (
+                r#""id":1,"method":"a","params":{"progressToken":{},"requestId":{},"progressToken":[]},"_meta":{"progressToken":1}"#,
+                Method::Other,
+                None,
+            ),
+            (
+                r#""id":1,"method":"a","params":{"arguments":{"_meta":{"progressToken":{}}},"_meta":{"_meta":{"progressToken":{}}}}"#,
+                Method::Other,
+                None,
+            ),
+            (
+                r#""id":1,"method":"a","params":{"_meta":null}"#,
+                Method::Other,
+                None,
+            ),
+            (
+                r#""id":1,"method":"a","params":{"_meta":["progressToken"]}"#,
+                Method::Other,
+                None,
+            ),
+        ] {
+            check(members, request(method, progress_token));
+        }
+    }
+
+    #[test]
+    fn a_notification_has_a_method_and_no_id() {
+        let progress = Notification::Progress { token: 7.into() };
+        let cancelled = Notification::Cancelled {
+            request: "r".try_into().unwrap(),
+        };
+        for (members, notification) in [
+            (
+                r#""method":"notifications/initialized""#,
+                Notification::Other,
+            ),
+            (r#""method":"ping""#, Notification::Other),
+            (r#""method":"notifications/message""#, Notification::Log),
+            (
+                r#""method":"notifications/progress","params":{"progress":1,"progressToken":7}"#,
+                progress.clone(),
+            ),
+            (
+                r#""params":{"progressToken":7},"method":"notifications/progress""#,
+                progress,
+            ),
+            (r#""method":"notifications/progress""#, Notification::Other),
+            (
+                r#""method":"notifications/progress","params":{"requestId":{}}"#,
+                Notification::Other,
+            ),
+            (
+                r#""method":"notifications/progress","params":{"_meta":{"progressToken":1}}"#,
+                Notification::Other,
+            ),
+            (
+                r#""method":"notifications/cancelled","params":{"requestId":"r","reason":"x"}"#,
+                cancelled.clone(),
+            ),
+            (
+                r#""params":{"\u0072equestId":"\u0072"},"method":"notifications/cancelled""#,
+                cancelled,
+            ),
+            (
+                r#""method":"notifications/cancelled","params":[]"#,
+                Notification::Other,
+            ),
+            (
+                r#""method":"a","params":{"_meta":1,"_meta":{"progressToken":{}},"progressToken":{}}"#,
+                Notification::Other,
+            ),
+        ] {
+            check(members, Ok(Head::Notification(notification)));
+        }
+    }
+
+    #[test]
+    fn a_response_has_a_result_and_an_id() {
+        for (result, version, logging) in [
+            ("null", "", false),
+            ("5", "", false),
+            (r#""protocolVersion""#, "", false),
+            (r#"[{"protocolVersion":"2025-06-18"}]"#, "", false),
+            (r#"{"content":[]}"#, "", false),
+            (
+                r#"{"protocolVersion":"2025-06-18","capabilities":{"tools":{},"logging":{}}}"#,
+                "2025-06-18",
+                true,
+            ),
+            (
+                r#"{"capabilities":{"logging":null},"protocolVersion":"1"}"#,
+                "",
+                false,
+            ),
+            (r#"{"capabilities":{"logging":true}}"#, "", true),
+            (r#"{"capabilities":{"logging":[1]}}"#, "", true),
+            (r#"{"capabilities":{"logging":"\n"}}"#, "", true),
+            (r#"{"capabilities":[{"logging":{}}]}"#, "", false),
+            (
+                r#"{"logging":{},"x":{"capabilities":{"logging":{}}}}"#,
+                "",
+                false,
+            ),
+            (
+                r#"{"protocolVersion":"2025-06-18","protocolVersion":"2025-06-18"}"#,
+                "",
+                false,
+            ),
+            (
+                r#"{"capabilities":{},"capabilities":{"logging":{}}}"#,
+                "",
+                false,
+            ),
+            (r#"{"capabilities":{"logging":{},"logging":{}}}"#, "", false),
+        ] {
+            check(
+                &format!(r#""id":1,"result":{result}"#),
+                response(version, logging),
+            );
+            check(
+                &format!(r#""result":{result},"params":5,"id":1"#),
+                response(version, logging),
+            );
+        }
+    }
+
+    #[test]
+    fn an_error_may_lack_its_id() {
+        let error = |id| Ok(Head::Error { id });
+        check(r#""error":{"code":1},"id":1"#, error(Some(1.into())));
+        check(
+            r#""id":"a","error":null"#,
+            error(Some("a".try_into().unwrap())),
+        );
+        check(r#""id":null,"error":{}"#, error(None));
+        check(r#""error":{}"#, error(None));
+    }
+
+    #[test]
+    fn whatever_is_no_message_is_refused_by_name() {
+        use MessageFault::{
+            Duplicate, MethodAndAnswer, MethodNotString, Neither, NotId, NotUnicode,
+            ParamsNotStructured, RequestIdNull, ResponseWithoutId, ResultAndError, TooLong,
+            Unreadable, Version,
+        };
+        let long = format!(r#""id":"{}","method":"a""#, "x".repeat(257));
+        for (members, fault) in [
+            (
+                r#""jsonrpc":"2.0","method":"a""#,
+                Duplicate { member: "jsonrpc" },
+            ),
+            (r#""id":1,"id":1,"method":"a""#, Duplicate { member: "id" }),
+            (
+                r#""id":1,"i\u0064":2,"method":"a""#,
+                Duplicate { member: "id" },
+            ),
+            (
+                r#""method":"a","method":"b""#,
+                Duplicate { member: "method" },
+            ),
+            (
+                r#""method":"a","params":{},"params":{}"#,
+                Duplicate { member: "params" },
+            ),
+            (
+                r#""id":1,"result":1,"result":1"#,
+                Duplicate { member: "result" },
+            ),
+            (r#""error":1,"error":1"#, Duplicate { member: "error" }),
+            (
+                r#""id":1,"method":"a","params":{"_meta":{},"_meta":{"progressToken":1}}"#,
+                Duplicate {
+                    member: "params._meta",
+                },
+            ),
+            (
+                r#""id":1,"method":"a","params":{"_meta":{"progressToken":1,"progressToken":1}}"#,
+                Duplicate {
+                    member: "params._meta.progressToken",
+                },
+            ),
+            (
+                r#""method":"notifications/progress","params":{"progressToken":1,"progressToken":1}"#,
+                Duplicate {
+                    member: "params.progressToken",
+                },
+            ),
+            (
+                r#""method":"notifications/cancelled","params":{"requestId":1,"requestId":1}"#,
+                Duplicate {
+                    member: "params.requestId",
+                },
+            ),
+            (r#""id":1"#, Neither),
+            (r#""id":1,"Method":"a""#, Neither),
+            (r#""id":1,"result":1,"error":1"#, ResultAndError),
+            (r#""id":1,"result":null,"error":null"#, ResultAndError),
+            (r#""id":1,"method":"a","result":1"#, MethodAndAnswer),
+            (r#""method":"a","error":1"#, MethodAndAnswer),
+            (r#""method":null,"result":1,"error":1"#, MethodAndAnswer),
+            (r#""id":1,"method":null"#, MethodNotString),
+            (r#""method":5"#, MethodNotString),
+            (r#""method":{"method":"a"},"id":1"#, MethodNotString),
+            (r#""method":["a"]"#, MethodNotString),
+            (r#""id":null,"method":"a""#, RequestIdNull),
+            (r#""result":1"#, ResponseWithoutId),
+            (r#""result":1,"id":null"#, ResponseWithoutId),
+            (r#""id":true,"method":"a""#, NotId { member: "id" }),
+            (r#""id":{"id":1},"result":1"#, NotId { member: "id" }),
+            (r#""id":1.5,"error":1"#, NotId { member: "id" }),
+            (r#""id":"\udc00","method":"a""#, NotUnicode { member: "id" }),
+            (long.as_str(), TooLong { member: "id" }),
+            (
+                r#""id":1,"method":"a","params":{"_meta":{"progressToken":null}}"#,
+                NotId {
+                    member: "params._meta.progressToken",
+                },
+            ),
+            (
+                r#""method":"notifications/progress","params":{"progressToken":[]}"#,
+                NotId {
+                    member: "params.progressToken",
+                },
+            ),
+            (
+                r#""method":"notifications/cancelled","params":{"requestId":0.1}"#,
+                NotId {
+                    member: "params.requestId",
+                },
+            ),
+            (r#""id":1,"method":"a","params":5"#, ParamsNotStructured),
+            (r#""method":"a","params":"{}""#, ParamsNotStructured),
+            (r#""method":"a","params":false"#, ParamsNotStructured),
+            (r#""method":"\ud800""#, Unreadable),
+            (r#""method":"a","\ud800":1"#, Unreadable),
+            (r#""method":"a","params":1e999"#, Unreadable),
+        ] {
+            check(members, Err(fault));
+        }
+        for version in [
+            "",
+            r#""jsonrpc":"1.0","#,
+            r#""jsonrpc":2.0,"#,
+            r#""jsonrpc":["2.0"],"#,
+        ] {
+            let json = format!(r#"{{{version}"id":1,"method":"a"}}"#);
+            let expected = PeekError::Message {
+                fault: Version,
+                id: Some(1.into()),
+            };
+            assert_eq!(peek(json.as_bytes(), 1), Err(expected), "{json}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_id_of_a_call_only() {
+        for (json, id) in [
+            (r#"{"id":7,"method":"a"}"#, Some(7)),
+            (r#"{"jsonrpc":"2.0","id":7,"method":5}"#, Some(7)),
+            (
+                r#"{"jsonrpc":"2.0","id":7,"method":"a","result":1}"#,
+                Some(7),
+            ),
+            (r#"{"jsonrpc":"2.0","id":7,"id":7,"method":"a"}"#, None),
+            (r#"{"jsonrpc":"2.0","id":{},"method":"a"}"#, None),
+            (r#"{"jsonrpc":"2.0","id":7,"result":1,"error":1}"#, None),
+            (r#"{"id":7}"#, None),
+        ] {
+            let error = peek(json.as_bytes(), 1).unwrap_err();
+            assert_eq!(error.id(), id.map(RequestId::from).as_ref(), "{json}");
+            assert_eq!(error.code(), -32_600, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_fault_says_what_to_change() {
+        let error = peek(br#"{"jsonrpc":"2.0","id":1.5,"method":"a"}"#, 1).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`id` must be a string or a whole number of at most 64 bits"
+        );
+    }
+}
