@@ -1,5 +1,7 @@
 //! Cursors: how far a connection has got in the log of its stream.
 
+use core::ops::RangeInclusive;
+
 /// A place in the log of a stream, with a window.
 ///
 /// The window is the span of indexes from the first event that was not taken.
@@ -11,6 +13,8 @@
 pub struct Cursor {
     next: u64,
     untaken: u64,
+    /// The index after the last one that was sent.
+    end: u64,
     told: u64,
 }
 
@@ -19,10 +23,10 @@ impl Cursor {
     #[must_use]
     pub const fn after(index: u64) -> Self {
         let next = index.saturating_add(1);
-        Self { next, untaken: next, told: 0 }
+        Self { next, untaken: next, end: next, told: 0 }
     }
 
-    /// Returns the first index that was not sent.
+    /// Returns the first index that was not sent, and is still to come.
     #[must_use]
     pub const fn next(&self) -> u64 {
         self.next
@@ -37,34 +41,30 @@ impl Cursor {
     /// Returns whether something was sent that was not taken.
     #[must_use]
     pub const fn is_outstanding(&self) -> bool {
-        self.untaken != self.next
+        self.untaken < self.end
     }
 
     /// Returns whether the event at `index` may be sent: the one rule on how far
     /// a cursor may go.
     #[must_use]
     pub const fn admits(&self, index: u64, window: u32) -> bool {
-        !self.is_outstanding() || index.saturating_sub(self.untaken) < window as u64
+        index < self.limit(index, window)
     }
 
-    /// Notes that the event at `index` was sent, and what lies before it passed by.
-    pub(crate) const fn sent(&mut self, index: u64) {
-        if !self.is_outstanding() {
-            self.untaken = index;
-        }
-        self.next = index.saturating_add(1);
-    }
-
-    /// Notes that the events from `first` to `last` were sent.
-    pub(crate) const fn sent_range(&mut self, first: u64, last: u64) {
-        self.sent(first);
-        self.next = last.saturating_add(1);
-    }
-
-    /// Returns the index from which on the window ends, if `first` is sent next.
+    /// Returns the index at which the window ends, if `first` is sent next.
     pub(crate) const fn limit(&self, first: u64, window: u32) -> u64 {
         let base = if self.is_outstanding() { self.untaken } else { first };
         base.saturating_add(window as u64)
+    }
+
+    /// Notes that the events from `first` to `last` were sent, and what lies
+    /// before them passed by.
+    pub(crate) const fn sent(&mut self, first: u64, last: u64) {
+        if !self.is_outstanding() {
+            self.untaken = first;
+        }
+        self.next = last.saturating_add(1);
+        self.end = self.next;
     }
 
     /// Notes that a priming event was sent, with the index before the next one.
@@ -72,49 +72,58 @@ impl Cursor {
         if !self.is_outstanding() {
             self.untaken = self.next.saturating_sub(1);
         }
+        self.end = self.next;
     }
 
-    /// Notes that everything sent through `index` was taken. Returns whether
-    /// that is news.
-    pub(crate) fn taken(&mut self, index: u64) -> bool {
-        let untaken = index.saturating_add(1).min(self.next);
-        let is_news = untaken > self.untaken;
-        if is_news {
+    /// Notes that everything sent through `index` was taken. Returns up to which
+    /// index that is, if it is news.
+    pub(crate) fn take(&mut self, index: u64) -> Option<u64> {
+        let untaken = index.saturating_add(1).min(self.end);
+        if untaken <= self.untaken {
+            return None;
+        }
+        if untaken == self.end {
+            self.untaken = self.next;
+            self.end = self.next;
+        } else {
             self.untaken = untaken;
         }
-        is_news
+        Some(untaken - 1)
     }
 
     /// Moves on to what comes after `index`, which was had on another connection.
     pub(crate) fn skip(&mut self, index: u64) {
-        let next = index.saturating_add(1);
-        if next > self.next {
-            if !self.is_outstanding() {
-                self.untaken = next;
-            }
-            self.next = next;
+        let is_outstanding = self.is_outstanding();
+        self.next = self.next.max(index.saturating_add(1));
+        if !is_outstanding {
+            self.untaken = self.next;
+            self.end = self.next;
         }
     }
 
     /// Returns the missed indexes that the client was not told of yet, given
-    /// that events through `evicted` are gone, and notes that it is told now.
-    pub(crate) fn tell(&mut self, evicted: u64) -> Option<core::ops::RangeInclusive<u64>> {
-        let first = self.next.max(self.told.saturating_add(1));
-        (first <= evicted).then(|| {
-            self.told = evicted;
-            first..=evicted
+    /// that events through `missed` are gone, and notes that it is told now.
+    pub(crate) fn tell(&mut self, missed: u64) -> Option<RangeInclusive<u64>> {
+        let first = self.first_untold();
+        (first <= missed).then(|| {
+            self.told = missed;
+            first..=missed
         })
+    }
+
+    /// Returns whether [`Cursor::tell`] would have something to tell.
+    pub(crate) fn owes(&self, missed: u64) -> bool {
+        self.first_untold() <= missed
     }
 
     /// Returns whether the cursor is one that a connection could have.
     #[cfg(feature = "serde")]
     pub(crate) const fn is_consistent(&self) -> bool {
-        self.untaken <= self.next
+        self.untaken <= self.next && self.end <= self.next
     }
 
-    /// Returns whether [`Cursor::tell`] would have something to tell.
-    pub(crate) fn owes(&self, evicted: u64) -> bool {
-        self.next.max(self.told.saturating_add(1)) <= evicted
+    fn first_untold(&self) -> u64 {
+        self.next.max(self.told.saturating_add(1))
     }
 }
 
@@ -126,13 +135,13 @@ mod tests {
     fn a_window_admits_as_many_events_as_it_has_places() {
         let mut cursor = Cursor::after(4);
         assert!(cursor.admits(5, 2));
-        cursor.sent(5);
+        cursor.sent(5, 5);
         assert!(cursor.admits(6, 2));
-        cursor.sent(6);
+        cursor.sent(6, 6);
         assert!(!cursor.admits(7, 2));
-        assert!(cursor.taken(5));
+        assert_eq!(cursor.take(5), Some(5));
         assert!(cursor.admits(7, 2));
-        assert!(!cursor.taken(5), "not news");
+        assert_eq!(cursor.take(5), None, "no news");
     }
 
     #[test]
@@ -140,7 +149,7 @@ mod tests {
         let mut cursor = Cursor::after(0);
         cursor.prime();
         assert!(!cursor.admits(1, 1));
-        assert!(cursor.taken(0));
+        assert_eq!(cursor.take(0), Some(0));
         assert!(cursor.admits(1, 1));
     }
 
@@ -148,19 +157,31 @@ mod tests {
     fn a_hole_never_stops_a_cursor_without_anything_outstanding() {
         let mut cursor = Cursor::after(0);
         assert!(cursor.admits(1_000, 1));
-        cursor.sent(1_000);
+        cursor.sent(1_000, 1_000);
         assert!(!cursor.admits(1_001, 1));
-        assert!(cursor.taken(1_000));
+        assert_eq!(cursor.take(1_000), Some(1_000));
         cursor.skip(5_000);
         assert!(cursor.admits(9_000, 1));
     }
 
     #[test]
+    fn what_was_had_elsewhere_is_not_outstanding_here() {
+        let mut cursor = Cursor::after(0);
+        cursor.sent(1, 3);
+        cursor.skip(10);
+        assert!(!cursor.admits(11, 2));
+        assert_eq!(cursor.take(10), Some(3));
+        assert!(!cursor.is_outstanding());
+        assert!(cursor.admits(11, 2));
+        assert_eq!(cursor.untaken(), 11);
+    }
+
+    #[test]
     fn only_what_was_sent_can_be_taken() {
         let mut cursor = Cursor::after(0);
-        assert!(!cursor.taken(u64::MAX));
-        cursor.sent(1);
-        assert!(cursor.taken(u64::MAX));
+        assert_eq!(cursor.take(u64::MAX), None);
+        cursor.sent(1, 1);
+        assert_eq!(cursor.take(u64::MAX), Some(1));
         assert_eq!(cursor.untaken(), 2);
     }
 

@@ -15,6 +15,17 @@ pub enum StreamId {
     Request(u64),
 }
 
+impl StreamId {
+    /// Returns the number of a request stream.
+    #[must_use]
+    pub const fn number(self) -> Option<u64> {
+        match self {
+            Self::Standalone => None,
+            Self::Request(number) => Some(number),
+        }
+    }
+}
+
 impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

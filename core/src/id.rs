@@ -15,6 +15,12 @@ pub const ID_BYTES_MAX: usize = 256;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ConnectionId(pub u64);
 
+impl From<ConnectionId> for u64 {
+    fn from(connection: ConnectionId) -> Self {
+        connection.0
+    }
+}
+
 impl fmt::Display for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)

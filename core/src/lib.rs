@@ -7,6 +7,7 @@ extern crate alloc;
 extern crate std;
 
 mod action;
+mod ascending;
 mod config;
 mod cursor;
 mod event_id;

@@ -2,49 +2,41 @@
 
 use alloc::vec::Vec;
 
-use crate::{
-    Instant, RequestId,
-    session::{ConnectionKey, StreamKey},
-};
+use crate::Instant;
 
-/// What waits to be let go of.
-///
-/// The order of the variants is the order in which things fall due that have the
-/// same deadline.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Entrant {
-    Initialize,
-    Reservation(StreamKey),
-    Stall(ConnectionKey),
-    StallLimit(ConnectionKey),
-    Listen(RequestId),
-    Orphan(StreamKey),
-    Cancelled(RequestId),
-    Untaken(StreamKey),
-    Taken(StreamKey),
-    Tombstone(u64),
-    /// A stream whose log has an event. It has no deadline, but may be asked to
-    /// make room.
-    Eventful(StreamKey),
-}
-
-/// Names a queue, one for each kind of [`Entrant`].
+/// Names a queue. The order is that in which things fall due that have the same
+/// deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Queue {
+    /// The answer to `initialize`; its key means nothing.
     Initialize,
+    /// Streams that are reserved.
     Reservation,
+    /// Connections whose reader may stall.
     Stall,
+    /// Connections whose reader is stalled.
     StallLimit,
+    /// Requests of the backend that wait for a connection.
     Listen,
+    /// Streams that have lost their connection.
     Orphan,
+    /// Ids of cancelled requests.
     Cancelled,
+    /// Retained streams whose end was not taken.
     Untaken,
+    /// Retained streams whose end was taken.
     Taken,
+    /// Tombstones.
     Tombstone,
+    /// Streams whose log has an event. They have no deadline, but may be asked
+    /// to make room.
     Eventful,
 }
 
 const QUEUES: usize = Queue::Eventful as usize + 1;
+
+/// The key, in whatever table it is, of what waits in a queue.
+pub(crate) type Key = u32;
 
 /// A place in a queue: what [`Queues::leave`] needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,11 +62,12 @@ pub(crate) struct Queues {
     fronts: [Instant; QUEUES],
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Node {
     /// [`Instant::MAX`] if it never comes.
     due: Instant,
-    entrant: Entrant,
+    key: Key,
+    queue: Queue,
     before: u32,
     after: u32,
 }
@@ -87,24 +80,6 @@ struct List {
 }
 
 const NONE: u32 = u32::MAX;
-
-impl Entrant {
-    fn queue(&self) -> Queue {
-        match self {
-            Self::Initialize => Queue::Initialize,
-            Self::Reservation(_) => Queue::Reservation,
-            Self::Stall(_) => Queue::Stall,
-            Self::StallLimit(_) => Queue::StallLimit,
-            Self::Listen(_) => Queue::Listen,
-            Self::Orphan(_) => Queue::Orphan,
-            Self::Cancelled(_) => Queue::Cancelled,
-            Self::Untaken(_) => Queue::Untaken,
-            Self::Taken(_) => Queue::Taken,
-            Self::Tombstone(_) => Queue::Tombstone,
-            Self::Eventful(_) => Queue::Eventful,
-        }
-    }
-}
 
 #[expect(
     clippy::indexing_slicing,
@@ -128,23 +103,17 @@ impl Queues {
     }
 
     /// Returns what is due first, if it is due.
-    pub(crate) fn first_due(&self, now: Instant) -> Option<&Entrant> {
+    pub(crate) fn first_due(&self, now: Instant) -> Option<(Queue, Key)> {
         let due = self.deadline().filter(|due| *due <= now)?;
         let queue = self.fronts.iter().position(|front| *front == due)?;
-        let front = self.lists[queue].front;
-        Some(&self.nodes[front as usize].entrant)
+        let node = self.nodes[self.lists[queue].front as usize];
+        Some((node.queue, node.key))
     }
 
     /// Returns who is first in a queue.
-    pub(crate) fn first(&self, queue: Queue) -> Option<&Entrant> {
+    pub(crate) fn first(&self, queue: Queue) -> Option<Key> {
         let front = self.lists[queue as usize].front;
-        (front != NONE).then(|| &self.nodes[front as usize].entrant)
-    }
-
-    /// Returns the place of who is first in a queue.
-    pub(crate) fn first_ticket(&self, queue: Queue) -> Option<Ticket> {
-        let front = self.lists[queue as usize].front;
-        (front != NONE).then_some(Ticket(front))
+        (front != NONE).then(|| self.nodes[front as usize].key)
     }
 
     /// Returns how many are in a queue.
@@ -160,61 +129,51 @@ impl Queues {
 
     /// Goes through a queue from the front.
     #[cfg(feature = "serde")]
-    pub(crate) fn iter(&self, queue: Queue) -> impl Iterator<Item = (&Entrant, Option<Instant>)> {
+    pub(crate) fn iter(&self, queue: Queue) -> impl Iterator<Item = (Key, Option<Instant>)> {
         let mut at = self.lists[queue as usize].front;
         core::iter::from_fn(move || {
             let node = self.nodes.get(at as usize)?;
             at = node.after;
-            Some((&node.entrant, (node.due < Instant::MAX).then_some(node.due)))
+            Some((node.key, (node.due < Instant::MAX).then_some(node.due)))
         })
     }
 
-    /// Lets `entrant` wait until `due`, for ever if there is none.
-    pub(crate) fn enter(&mut self, entrant: Entrant, due: Option<Instant>) -> Ticket {
+    /// Lets what has `key` wait until `due`, for ever if there is none.
+    pub(crate) fn enter(&mut self, queue: Queue, key: Key, due: Option<Instant>) -> Ticket {
         let due = due.unwrap_or(Instant::MAX);
-        let queue = entrant.queue() as usize;
-        let mut before = self.lists[queue].back;
+        let mut before = self.lists[queue as usize].back;
         while before != NONE && self.nodes[before as usize].due > due {
             before = self.nodes[before as usize].before;
         }
         let after = match before {
-            NONE => self.lists[queue].front,
+            NONE => self.lists[queue as usize].front,
             _ => self.nodes[before as usize].after,
         };
-        let node = Node { due, entrant, before, after };
-        let at = self.place(node);
+        let at = self.place(Node { due, key, queue, before, after });
         match before {
             NONE => {
-                self.lists[queue].front = at;
-                self.fronts[queue] = due;
+                self.lists[queue as usize].front = at;
+                self.fronts[queue as usize] = due;
             }
             _ => self.nodes[before as usize].after = at,
         }
         match after {
-            NONE => self.lists[queue].back = at,
+            NONE => self.lists[queue as usize].back = at,
             _ => self.nodes[after as usize].before = at,
         }
-        self.lists[queue].len += 1;
+        self.lists[queue as usize].len += 1;
         Ticket(at)
     }
 
     /// Takes whoever holds `ticket` out of the queue.
-    pub(crate) fn leave(&mut self, ticket: Ticket) -> Entrant {
-        let at = ticket.0;
-        let free = Node {
-            due: Instant::MAX,
-            entrant: Entrant::Initialize,
-            before: NONE,
-            after: self.free,
-        };
-        let Node { entrant, before, after, .. } =
-            core::mem::replace(&mut self.nodes[at as usize], free);
-        self.free = at;
-        let queue = entrant.queue() as usize;
+    pub(crate) fn leave(&mut self, ticket: Ticket) {
+        let Node { queue, before, after, .. } = self.nodes[ticket.0 as usize];
+        self.nodes[ticket.0 as usize].after = self.free;
+        self.free = ticket.0;
         match before {
             NONE => {
-                self.lists[queue].front = after;
-                self.fronts[queue] = match after {
+                self.lists[queue as usize].front = after;
+                self.fronts[queue as usize] = match after {
                     NONE => Instant::MAX,
                     _ => self.nodes[after as usize].due,
                 };
@@ -222,11 +181,17 @@ impl Queues {
             _ => self.nodes[before as usize].after = after,
         }
         match after {
-            NONE => self.lists[queue].back = before,
+            NONE => self.lists[queue as usize].back = before,
             _ => self.nodes[after as usize].before = before,
         }
-        self.lists[queue].len -= 1;
-        entrant
+        self.lists[queue as usize].len -= 1;
+    }
+
+    /// Takes everything out of a queue.
+    pub(crate) fn clear(&mut self, queue: Queue) {
+        while self.lists[queue as usize].front != NONE {
+            self.leave(Ticket(self.lists[queue as usize].front));
+        }
     }
 
     fn place(&mut self, node: Node) -> u32 {
@@ -256,29 +221,33 @@ mod tests {
         Instant::new(Duration::from_secs(seconds))
     }
 
-    fn pop_due(queues: &mut Queues, now: Instant) -> Option<Entrant> {
-        let queue = queues.first_due(now)?.queue();
-        let first = queues.first_ticket(queue)?;
-        Some(queues.leave(first))
+    /// Takes out what is due, in order.
+    fn drain(queues: &mut Queues, now: Instant) -> Vec<(Queue, Key)> {
+        core::iter::from_fn(|| {
+            let (queue, key) = queues.first_due(now)?;
+            let first = Ticket(queues.lists[queue as usize].front);
+            queues.leave(first);
+            Some((queue, key))
+        })
+        .collect()
     }
 
     #[test]
-    fn what_is_due_comes_out_by_deadline_then_kind_then_entry() {
+    fn what_is_due_comes_out_by_deadline_then_queue_then_entry() {
         let mut queues = Queues::new();
-        queues.enter(Entrant::Tombstone(1), Some(at(2)));
-        queues.enter(Entrant::Tombstone(2), Some(at(3)));
-        queues.enter(Entrant::Tombstone(3), Some(at(2)));
-        queues.enter(Entrant::Initialize, Some(at(2)));
+        queues.enter(Queue::Tombstone, 1, Some(at(2)));
+        queues.enter(Queue::Tombstone, 2, Some(at(3)));
+        queues.enter(Queue::Tombstone, 3, Some(at(2)));
+        queues.enter(Queue::Initialize, 4, Some(at(2)));
         assert_eq!(queues.deadline(), Some(at(2)));
-        assert_eq!(queues.first_due(at(1)), None);
-        let order: Vec<_> = core::iter::from_fn(|| pop_due(&mut queues, at(3))).collect();
+        assert_eq!(drain(&mut queues, at(1)), []);
         assert_eq!(
-            order,
+            drain(&mut queues, at(3)),
             [
-                Entrant::Initialize,
-                Entrant::Tombstone(1),
-                Entrant::Tombstone(3),
-                Entrant::Tombstone(2)
+                (Queue::Initialize, 4),
+                (Queue::Tombstone, 1),
+                (Queue::Tombstone, 3),
+                (Queue::Tombstone, 2)
             ]
         );
         assert_eq!(queues.deadline(), None);
@@ -287,28 +256,23 @@ mod tests {
     #[test]
     fn whoever_has_no_deadline_waits_behind_all_who_have_one() {
         let mut queues = Queues::new();
-        queues.enter(Entrant::Tombstone(1), None);
-        queues.enter(Entrant::Tombstone(2), Some(at(9)));
-        assert_eq!(queues.first(Queue::Tombstone), Some(&Entrant::Tombstone(2)));
-        assert_eq!(pop_due(&mut queues, Instant::MAX), Some(Entrant::Tombstone(2)));
-        assert_eq!(pop_due(&mut queues, Instant::MAX), None);
+        queues.enter(Queue::Tombstone, 1, None);
+        queues.enter(Queue::Tombstone, 2, Some(at(9)));
+        assert_eq!(queues.first(Queue::Tombstone), Some(2));
+        assert_eq!(drain(&mut queues, Instant::MAX), [(Queue::Tombstone, 2)]);
         assert_eq!(queues.len(Queue::Tombstone), 1);
     }
 
     #[test]
     fn leaving_from_the_middle_keeps_the_order_and_frees_the_node() {
         let mut queues = Queues::new();
-        queues.enter(Entrant::Tombstone(1), None);
-        let middle = queues.enter(Entrant::Tombstone(2), None);
-        queues.enter(Entrant::Tombstone(3), None);
-        assert_eq!(queues.leave(middle), Entrant::Tombstone(2));
-        let reused = queues.enter(Entrant::Tombstone(4), None);
+        queues.enter(Queue::Tombstone, 1, Some(at(1)));
+        let middle = queues.enter(Queue::Tombstone, 2, Some(at(1)));
+        queues.enter(Queue::Tombstone, 3, Some(at(1)));
+        queues.leave(middle);
+        let reused = queues.enter(Queue::Tombstone, 4, Some(at(1)));
         assert_eq!(reused, middle);
-        let order: Vec<_> = core::iter::from_fn(|| {
-            let first = queues.first_ticket(Queue::Tombstone)?;
-            Some(queues.leave(first))
-        })
-        .collect();
-        assert_eq!(order, [Entrant::Tombstone(1), Entrant::Tombstone(3), Entrant::Tombstone(4)]);
+        let order: Vec<_> = drain(&mut queues, at(1)).into_iter().map(|(_, key)| key).collect();
+        assert_eq!(order, [1, 3, 4]);
     }
 }

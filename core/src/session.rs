@@ -37,7 +37,7 @@ use self::{
 use crate::{
     Actions, CloseReason, ConnectionId, Cursor, Initialized, Input, Instant, Log, Logged, Priming,
     Profile, Rejection, RequestId, StreamId, ValidConfig,
-    queue::{Entrant, Queues},
+    queue::{Queue, Queues},
 };
 
 /// One client's conversation with one server, as a state machine.
@@ -58,6 +58,7 @@ pub struct Session<M> {
     /// When the idle time is over.
     idle_due: Option<Instant>,
     initialized: Option<Initialized>,
+    profile: &'static Profile,
     streams: Streams<M>,
     connections: Connections,
     requests: Requests,
@@ -99,13 +100,14 @@ impl<M: Clone> Session<M> {
     #[must_use]
     pub fn new(config: ValidConfig, now: Instant) -> Self {
         let mut queues = Queues::new();
-        queues.enter(Entrant::Initialize, now.due(config.init_timeout));
+        queues.enter(Queue::Initialize, 0, now.due(config.init_timeout));
         Self {
             config,
             phase: Phase::New,
             now,
             idle_due: None,
             initialized: None,
+            profile: Profile::governing(None),
             streams: Streams::new(),
             connections: Connections::new(),
             requests: Requests::default(),
@@ -298,7 +300,7 @@ impl<M> Session<M> {
     /// Returns what governs the session: the oldest profile until it is initialized.
     #[must_use]
     pub fn profile(&self) -> &'static Profile {
-        Profile::governing(self.initialized.and_then(|initialized| initialized.version))
+        self.profile
     }
 
     /// Returns why the session is closed, if it is.
@@ -329,6 +331,12 @@ impl<M> Session<M> {
     /// Starts the idle time anew.
     fn stay_awake(&mut self) {
         self.idle_due = self.now.due(self.config.idle_timeout);
+    }
+
+    /// Notes what the answer to `initialize` says.
+    fn note_initialized(&mut self, initialized: Option<Initialized>) {
+        self.initialized = initialized;
+        self.profile = Profile::governing(initialized.and_then(|answer| answer.version));
     }
 
     /// Takes the next number of the session-wide sequence.

@@ -3,9 +3,9 @@
 use std::{hint::black_box, sync::Arc, time::Duration};
 
 use rejoin_core::{
-    Action, Actions, AnswerFormat, Config, ConnectionId, EventId, Head, Initialized, Input, Instant,
-    Message, Method, Notification, Peeked, Post, ProgressToken, ProtocolVersion, RequestId,
-    Session, StreamId, ValidConfig, peek,
+    Action, Actions, AnswerFormat, Config, ConnectionId, EventId, Head, Initialized, Input,
+    Instant, Message, Method, Notification, Peeked, Post, ProgressToken, ProtocolVersion,
+    RequestId, Session, StreamId, ValidConfig, peek,
 };
 
 /// One unit of work.

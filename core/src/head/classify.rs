@@ -32,10 +32,7 @@ pub(super) fn classify(scan: &Scan<'_>) -> Result<Head, MessageFault> {
         },
         (None, Some(_), None) => match id {
             None | Some(NULL) => Err(MessageFault::ResponseWithoutId),
-            Some(id) => Ok(Head::Response {
-                id: request_id(id)?,
-                initialized: initialized(scan),
-            }),
+            Some(id) => Ok(Head::Response { id: request_id(id)?, initialized: initialized(scan) }),
         },
         (None, None, Some(())) => match id {
             None | Some(NULL) => Ok(Head::Error { id: None }),
@@ -64,39 +61,28 @@ fn request_id(json: &str) -> Result<RequestId, MessageFault> {
 
 fn request(id: RequestId, method: MethodName, scan: &Scan<'_>) -> Result<Head, MessageFault> {
     let method = match method {
-        MethodName::Initialize => Method::Initialize {
-            version: scan.params_protocol_version.sole().flatten(),
-        },
+        MethodName::Initialize => {
+            Method::Initialize { version: scan.params_protocol_version.sole().flatten() }
+        }
         MethodName::Ping => Method::Ping,
         MethodName::Progress | MethodName::Cancelled | MethodName::Log | MethodName::Other => {
             Method::Other
         }
     };
     scan.params_meta.once("params._meta")?;
-    let token = read_id(
-        scan.params_meta_progress_token,
-        "params._meta.progressToken",
-    )?;
-    Ok(Head::Request {
-        id,
-        method,
-        progress_token: token.map(ProgressToken),
-    })
+    let token = read_id(scan.params_meta_progress_token, "params._meta.progressToken")?;
+    Ok(Head::Request { id, method, progress_token: token.map(ProgressToken) })
 }
 
 fn notification(method: MethodName, scan: &Scan<'_>) -> Result<Notification, MessageFault> {
     let notification = match method {
         MethodName::Progress => {
             let token = read_id(scan.params_progress_token, "params.progressToken")?;
-            token.map(|token| Notification::Progress {
-                token: ProgressToken(token),
-            })
+            token.map(|token| Notification::Progress { token: ProgressToken(token) })
         }
         MethodName::Cancelled => {
             let request = read_id(scan.params_request_id, "params.requestId")?;
-            request.map(|request| Notification::Cancelled {
-                request: RequestId(request),
-            })
+            request.map(|request| Notification::Cancelled { request: RequestId(request) })
         }
         MethodName::Log => Some(Notification::Log),
         MethodName::Initialize | MethodName::Ping | MethodName::Other => None,
@@ -126,42 +112,19 @@ mod tests {
     use crate::{PeekError, Peeked, ProtocolVersion, peek};
 
     /// Peeks `members`, and `jsonrpc` before them.
-    fn check(members: &str, expected: Result<Head, MessageFault>) {
+    fn check(members: &str, expected: &Result<Head, MessageFault>) {
         let json = format!(r#"{{"jsonrpc":"2.0",{members}}}"#);
         let found = match peek(json.as_bytes(), 1) {
             Ok(Peeked::Single(head)) => Ok(head),
             Err(PeekError::Message { fault, .. }) => Err(fault),
             other => panic!("{json}: {other:?}"),
         };
-        assert_eq!(found, expected, "{json}");
-    }
-
-    fn request(
-        method: Method,
-        progress_token: Option<ProgressToken>,
-    ) -> Result<Head, MessageFault> {
-        Ok(Head::Request {
-            id: RequestId::from(1),
-            method,
-            progress_token,
-        })
-    }
-
-    fn response(version: &str, logging: bool) -> Result<Head, MessageFault> {
-        Ok(Head::Response {
-            id: RequestId::from(1),
-            initialized: Initialized {
-                version: ProtocolVersion::new(version),
-                logging,
-            },
-        })
+        assert_eq!(&found, expected, "{json}");
     }
 
     #[test]
     fn a_request_has_a_method_and_an_id() {
-        let initialize = |version| Method::Initialize {
-            version: ProtocolVersion::new(version),
-        };
+        let initialize = |version| Method::Initialize { version: ProtocolVersion::new(version) };
         let token = |token: &str| Some(ProgressToken::try_from(token).unwrap());
         for (members, method, progress_token) in [
             (r#""id":1,"method":"ping""#, Method::Ping, None),
@@ -169,16 +132,8 @@ mod tests {
             (r#""method":"p\u0069ng","\u0069d":1.0"#, Method::Ping, None),
             (r#""id":1,"method":"Ping""#, Method::Other, None),
             (r#""id":1,"method":"","params":null"#, Method::Other, None),
-            (
-                r#""id":1,"method":"notifications/message""#,
-                Method::Other,
-                None,
-            ),
-            (
-                r#""id":1,"method":"a","params":[{"_meta":1}]"#,
-                Method::Other,
-                None,
-            ),
+            (r#""id":1,"method":"notifications/message""#, Method::Other, None),
+            (r#""id":1,"method":"a","params":[{"_meta":1}]"#, Method::Other, None),
             (
                 r#""id":1,"params":{"protocolVersion":"2025-06-18"},"method":"initialize""#,
                 initialize("2025-06-18"),
@@ -220,47 +175,29 @@ mod tests {
                 Method::Other,
                 None,
             ),
-            (
-                r#""id":1,"method":"a","params":{"_meta":null}"#,
-                Method::Other,
-                None,
-            ),
-            (
-                r#""id":1,"method":"a","params":{"_meta":["progressToken"]}"#,
-                Method::Other,
-                None,
-            ),
+            (r#""id":1,"method":"a","params":{"_meta":null}"#, Method::Other, None),
+            (r#""id":1,"method":"a","params":{"_meta":["progressToken"]}"#, Method::Other, None),
         ] {
-            check(members, request(method, progress_token));
+            let head = Head::Request { id: 1.into(), method, progress_token };
+            check(members, &Ok(head));
         }
     }
 
     #[test]
     fn a_notification_has_a_method_and_no_id() {
         let progress = Notification::Progress { token: 7.into() };
-        let cancelled = Notification::Cancelled {
-            request: "r".try_into().unwrap(),
-        };
+        let cancelled = Notification::Cancelled { request: "r".try_into().unwrap() };
         for (members, notification) in [
-            (
-                r#""method":"notifications/initialized""#,
-                Notification::Other,
-            ),
+            (r#""method":"notifications/initialized""#, Notification::Other),
             (r#""method":"ping""#, Notification::Other),
             (r#""method":"notifications/message""#, Notification::Log),
             (
                 r#""method":"notifications/progress","params":{"progress":1,"progressToken":7}"#,
                 progress.clone(),
             ),
-            (
-                r#""params":{"progressToken":7},"method":"notifications/progress""#,
-                progress,
-            ),
+            (r#""params":{"progressToken":7},"method":"notifications/progress""#, progress),
             (r#""method":"notifications/progress""#, Notification::Other),
-            (
-                r#""method":"notifications/progress","params":{"requestId":{}}"#,
-                Notification::Other,
-            ),
+            (r#""method":"notifications/progress","params":{"requestId":{}}"#, Notification::Other),
             (
                 r#""method":"notifications/progress","params":{"_meta":{"progressToken":1}}"#,
                 Notification::Other,
@@ -273,16 +210,13 @@ mod tests {
                 r#""params":{"\u0072equestId":"\u0072"},"method":"notifications/cancelled""#,
                 cancelled,
             ),
-            (
-                r#""method":"notifications/cancelled","params":[]"#,
-                Notification::Other,
-            ),
+            (r#""method":"notifications/cancelled","params":[]"#, Notification::Other),
             (
                 r#""method":"a","params":{"_meta":1,"_meta":{"progressToken":{}},"progressToken":{}}"#,
                 Notification::Other,
             ),
         ] {
-            check(members, Ok(Head::Notification(notification)));
+            check(members, &Ok(Head::Notification(notification)));
         }
     }
 
@@ -299,110 +233,73 @@ mod tests {
                 "2025-06-18",
                 true,
             ),
-            (
-                r#"{"capabilities":{"logging":null},"protocolVersion":"1"}"#,
-                "",
-                false,
-            ),
+            (r#"{"capabilities":{"logging":null},"protocolVersion":"1"}"#, "", false),
             (r#"{"capabilities":{"logging":true}}"#, "", true),
             (r#"{"capabilities":{"logging":[1]}}"#, "", true),
             (r#"{"capabilities":{"logging":"\n"}}"#, "", true),
             (r#"{"capabilities":[{"logging":{}}]}"#, "", false),
-            (
-                r#"{"logging":{},"x":{"capabilities":{"logging":{}}}}"#,
-                "",
-                false,
-            ),
-            (
-                r#"{"protocolVersion":"2025-06-18","protocolVersion":"2025-06-18"}"#,
-                "",
-                false,
-            ),
-            (
-                r#"{"capabilities":{},"capabilities":{"logging":{}}}"#,
-                "",
-                false,
-            ),
+            (r#"{"logging":{},"x":{"capabilities":{"logging":{}}}}"#, "", false),
+            (r#"{"protocolVersion":"2025-06-18","protocolVersion":"2025-06-18"}"#, "", false),
+            (r#"{"capabilities":{},"capabilities":{"logging":{}}}"#, "", false),
             (r#"{"capabilities":{"logging":{},"logging":{}}}"#, "", false),
         ] {
-            check(
-                &format!(r#""id":1,"result":{result}"#),
-                response(version, logging),
-            );
-            check(
-                &format!(r#""result":{result},"params":5,"id":1"#),
-                response(version, logging),
-            );
+            let head = Ok(Head::Response {
+                id: 1.into(),
+                initialized: Initialized { version: ProtocolVersion::new(version), logging },
+            });
+            check(&format!(r#""id":1,"result":{result}"#), &head);
+            check(&format!(r#""result":{result},"params":5,"id":1"#), &head);
         }
     }
 
     #[test]
     fn an_error_may_lack_its_id() {
-        let error = |id| Ok(Head::Error { id });
-        check(r#""error":{"code":1},"id":1"#, error(Some(1.into())));
-        check(
-            r#""id":"a","error":null"#,
-            error(Some("a".try_into().unwrap())),
-        );
-        check(r#""id":null,"error":{}"#, error(None));
-        check(r#""error":{}"#, error(None));
+        let check = |members, id| check(members, &Ok(Head::Error { id }));
+        check(r#""error":{"code":1},"id":1"#, Some(1.into()));
+        check(r#""id":"a","error":null"#, Some("a".try_into().unwrap()));
+        check(r#""id":null,"error":{}"#, None);
+        check(r#""error":{}"#, None);
+    }
+
+    #[test]
+    fn what_is_read_is_there_once() {
+        for (members, member) in [
+            (r#""jsonrpc":"2.0","method":"a""#, "jsonrpc"),
+            (r#""id":1,"id":1,"method":"a""#, "id"),
+            (r#""id":1,"i\u0064":2,"method":"a""#, "id"),
+            (r#""method":"a","method":"b""#, "method"),
+            (r#""method":"a","params":{},"params":{}"#, "params"),
+            (r#""id":1,"result":1,"result":1"#, "result"),
+            (r#""error":1,"error":1"#, "error"),
+            (
+                r#""id":1,"method":"a","params":{"_meta":{},"_meta":{"progressToken":1}}"#,
+                "params._meta",
+            ),
+            (
+                r#""id":1,"method":"a","params":{"_meta":{"progressToken":1,"progressToken":1}}"#,
+                "params._meta.progressToken",
+            ),
+            (
+                r#""method":"notifications/progress","params":{"progressToken":1,"progressToken":1}"#,
+                "params.progressToken",
+            ),
+            (
+                r#""method":"notifications/cancelled","params":{"requestId":1,"requestId":1}"#,
+                "params.requestId",
+            ),
+        ] {
+            check(members, &Err(MessageFault::Duplicate { member }));
+        }
     }
 
     #[test]
     fn whatever_is_no_message_is_refused_by_name() {
         use MessageFault::{
-            Duplicate, MethodAndAnswer, MethodNotString, Neither, NotId, NotUnicode,
-            ParamsNotStructured, RequestIdNull, ResponseWithoutId, ResultAndError, TooLong,
-            Unreadable, Version,
+            MethodAndAnswer, MethodNotString, Neither, NotId, NotUnicode, ParamsNotStructured,
+            RequestIdNull, ResponseWithoutId, ResultAndError, TooLong, Unreadable, Version,
         };
         let long = format!(r#""id":"{}","method":"a""#, "x".repeat(257));
         for (members, fault) in [
-            (
-                r#""jsonrpc":"2.0","method":"a""#,
-                Duplicate { member: "jsonrpc" },
-            ),
-            (r#""id":1,"id":1,"method":"a""#, Duplicate { member: "id" }),
-            (
-                r#""id":1,"i\u0064":2,"method":"a""#,
-                Duplicate { member: "id" },
-            ),
-            (
-                r#""method":"a","method":"b""#,
-                Duplicate { member: "method" },
-            ),
-            (
-                r#""method":"a","params":{},"params":{}"#,
-                Duplicate { member: "params" },
-            ),
-            (
-                r#""id":1,"result":1,"result":1"#,
-                Duplicate { member: "result" },
-            ),
-            (r#""error":1,"error":1"#, Duplicate { member: "error" }),
-            (
-                r#""id":1,"method":"a","params":{"_meta":{},"_meta":{"progressToken":1}}"#,
-                Duplicate {
-                    member: "params._meta",
-                },
-            ),
-            (
-                r#""id":1,"method":"a","params":{"_meta":{"progressToken":1,"progressToken":1}}"#,
-                Duplicate {
-                    member: "params._meta.progressToken",
-                },
-            ),
-            (
-                r#""method":"notifications/progress","params":{"progressToken":1,"progressToken":1}"#,
-                Duplicate {
-                    member: "params.progressToken",
-                },
-            ),
-            (
-                r#""method":"notifications/cancelled","params":{"requestId":1,"requestId":1}"#,
-                Duplicate {
-                    member: "params.requestId",
-                },
-            ),
             (r#""id":1"#, Neither),
             (r#""id":1,"Method":"a""#, Neither),
             (r#""id":1,"result":1,"error":1"#, ResultAndError),
@@ -424,21 +321,15 @@ mod tests {
             (long.as_str(), TooLong { member: "id" }),
             (
                 r#""id":1,"method":"a","params":{"_meta":{"progressToken":null}}"#,
-                NotId {
-                    member: "params._meta.progressToken",
-                },
+                NotId { member: "params._meta.progressToken" },
             ),
             (
                 r#""method":"notifications/progress","params":{"progressToken":[]}"#,
-                NotId {
-                    member: "params.progressToken",
-                },
+                NotId { member: "params.progressToken" },
             ),
             (
                 r#""method":"notifications/cancelled","params":{"requestId":0.1}"#,
-                NotId {
-                    member: "params.requestId",
-                },
+                NotId { member: "params.requestId" },
             ),
             (r#""id":1,"method":"a","params":5"#, ParamsNotStructured),
             (r#""method":"a","params":"{}""#, ParamsNotStructured),
@@ -447,19 +338,11 @@ mod tests {
             (r#""method":"a","\ud800":1"#, Unreadable),
             (r#""method":"a","params":1e999"#, Unreadable),
         ] {
-            check(members, Err(fault));
+            check(members, &Err(fault));
         }
-        for version in [
-            "",
-            r#""jsonrpc":"1.0","#,
-            r#""jsonrpc":2.0,"#,
-            r#""jsonrpc":["2.0"],"#,
-        ] {
+        for version in ["", r#""jsonrpc":"1.0","#, r#""jsonrpc":2.0,"#, r#""jsonrpc":["2.0"],"#] {
             let json = format!(r#"{{{version}"id":1,"method":"a"}}"#);
-            let expected = PeekError::Message {
-                fault: Version,
-                id: Some(1.into()),
-            };
+            let expected = PeekError::Message { fault: Version, id: Some(1.into()) };
             assert_eq!(peek(json.as_bytes(), 1), Err(expected), "{json}");
         }
     }
@@ -469,10 +352,7 @@ mod tests {
         for (json, id) in [
             (r#"{"id":7,"method":"a"}"#, Some(7)),
             (r#"{"jsonrpc":"2.0","id":7,"method":5}"#, Some(7)),
-            (
-                r#"{"jsonrpc":"2.0","id":7,"method":"a","result":1}"#,
-                Some(7),
-            ),
+            (r#"{"jsonrpc":"2.0","id":7,"method":"a","result":1}"#, Some(7)),
             (r#"{"jsonrpc":"2.0","id":7,"id":7,"method":"a"}"#, None),
             (r#"{"jsonrpc":"2.0","id":{},"method":"a"}"#, None),
             (r#"{"jsonrpc":"2.0","id":7,"result":1,"error":1}"#, None),
@@ -487,9 +367,6 @@ mod tests {
     #[test]
     fn a_fault_says_what_to_change() {
         let error = peek(br#"{"jsonrpc":"2.0","id":1.5,"method":"a"}"#, 1).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "`id` must be a string or a whole number of at most 64 bits"
-        );
+        assert_eq!(error.to_string(), "`id` must be a string or a whole number of at most 64 bits");
     }
 }

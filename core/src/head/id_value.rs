@@ -17,9 +17,7 @@ pub(super) fn id_value(json: &str, member: &'static str) -> Result<IdValue, Mess
     if let Ok(integer) = json.parse() {
         return Ok(IdValue::Integer(integer));
     }
-    let string = json
-        .strip_prefix('"')
-        .and_then(|json| json.strip_suffix('"'));
+    let string = json.strip_prefix('"').and_then(|json| json.strip_suffix('"'));
     let Some(string) = string else {
         let integer = whole_number(json).ok_or(MessageFault::NotId { member })?;
         return Ok(IdValue::Integer(integer));
@@ -60,16 +58,10 @@ fn whole_number(json: &str) -> Option<i64> {
         return Some(0);
     }
     let exponent = exponent.parse::<isize>().ok()?;
-    let exponent = exponent
-        .checked_add_unsigned(zeros)?
-        .checked_sub_unsigned(fraction.len())?;
+    let exponent = exponent.checked_add_unsigned(zeros)?.checked_sub_unsigned(fraction.len())?;
     let integer = shift(integer, usize::try_from(exponent).ok()?)?;
     let integer = (integer <= FLOAT_MAX).then_some(integer)?;
-    Some(if number == magnitude {
-        integer
-    } else {
-        -integer
-    })
+    Some(if number == magnitude { integer } else { -integer })
 }
 
 /// Multiplies by a power of ten.
@@ -87,8 +79,8 @@ mod tests {
     const NOT_ID: MessageFault = MessageFault::NotId { member: "id" };
     const TOO_LONG: MessageFault = MessageFault::TooLong { member: "id" };
 
-    fn check(json: &str, expected: Result<IdValue, MessageFault>) {
-        assert_eq!(id_value(json, "id"), expected, "{json}");
+    fn check(json: &str, expected: &Result<IdValue, MessageFault>) {
+        assert_eq!(&id_value(json, "id"), expected, "{json}");
     }
 
     #[test]
@@ -112,7 +104,7 @@ mod tests {
             ("9223372036854775807", i64::MAX),
             ("-9223372036854775808", i64::MIN),
         ] {
-            check(json, Ok(IdValue::Integer(integer)));
+            check(json, &Ok(IdValue::Integer(integer)));
         }
     }
 
@@ -139,33 +131,24 @@ mod tests {
             r#"["e"]"#,
             r#"{"id":"e"}"#,
         ] {
-            check(json, Err(NOT_ID));
+            check(json, &Err(NOT_ID));
         }
-        check(&"1".repeat(1_000_000), Err(NOT_ID));
-        check(
-            &format!("1.{}", "0".repeat(1_000_000)),
-            Ok(IdValue::Integer(1)),
-        );
+        check(&"1".repeat(1_000_000), &Err(NOT_ID));
+        check(&format!("1.{}", "0".repeat(1_000_000)), &Ok(IdValue::Integer(1)));
     }
 
     #[test]
     fn a_string_is_an_id_of_at_most_256_bytes() {
         let text = |text: &str| Ok(text.try_into().unwrap());
-        check(r#""""#, text(""));
-        check(r#""a-1""#, text("a-1"));
-        check(r#""\u0061\n\"\ud83d\ude00é""#, text("a\n\"\u{1f600}é"));
-        check(&format!("\"{}\"", "x".repeat(256)), text(&"x".repeat(256)));
-        check(
-            &format!("\"{}\"", "\\u0078".repeat(256)),
-            text(&"x".repeat(256)),
-        );
-        check(&format!("\"{}\"", "x".repeat(257)), Err(TOO_LONG));
-        check(&format!("\"{}\"", "é".repeat(129)), Err(TOO_LONG));
-        check(&format!("\"{}\"", "\\n".repeat(257)), Err(TOO_LONG));
-        check(&format!("\"{}\"", "\\u0078".repeat(257)), Err(TOO_LONG));
-        check(
-            r#""\ud800""#,
-            Err(MessageFault::NotUnicode { member: "id" }),
-        );
+        check(r#""""#, &text(""));
+        check(r#""a-1""#, &text("a-1"));
+        check(r#""\u0061\n\"\ud83d\ude00é""#, &text("a\n\"\u{1f600}é"));
+        check(&format!("\"{}\"", "x".repeat(256)), &text(&"x".repeat(256)));
+        check(&format!("\"{}\"", "\\u0078".repeat(256)), &text(&"x".repeat(256)));
+        check(&format!("\"{}\"", "x".repeat(257)), &Err(TOO_LONG));
+        check(&format!("\"{}\"", "é".repeat(129)), &Err(TOO_LONG));
+        check(&format!("\"{}\"", "\\n".repeat(257)), &Err(TOO_LONG));
+        check(&format!("\"{}\"", "\\u0078".repeat(257)), &Err(TOO_LONG));
+        check(r#""\ud800""#, &Err(MessageFault::NotUnicode { member: "id" }));
     }
 }

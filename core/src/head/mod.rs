@@ -4,6 +4,8 @@ mod classify;
 mod error;
 mod id_value;
 mod peek;
+#[cfg(test)]
+mod properties;
 mod scan;
 
 pub use error::{MessageFault, PeekError};

@@ -62,9 +62,8 @@ pub struct BatchEntry<'a> {
 /// JSON, then a batch that is empty or too long, then the first entry.
 pub fn peek(bytes: &[u8], batch_max: usize) -> Result<Peeked<'_>, PeekError> {
     // `serde_json` does not look into the strings that it skips.
-    let text = str::from_utf8(bytes).map_err(|error| PeekError::NotUtf8 {
-        offset: error.valid_up_to(),
-    })?;
+    let text = str::from_utf8(bytes)
+        .map_err(|error| PeekError::NotUtf8 { offset: error.valid_up_to() })?;
     match first_byte(text) {
         Some(b'[') => batch(text, batch_max).map(Peeked::Batch),
         Some(_) => single(text).map(Peeked::Single),
@@ -88,10 +87,7 @@ fn single(text: &str) -> Result<Head, PeekError> {
     if kind != Kind::Object {
         return Err(MessageFault::NotObject.into());
     }
-    classify(&scan).map_err(|fault| PeekError::Message {
-        fault,
-        id: call_id(&scan),
-    })
+    classify(&scan).map_err(|fault| PeekError::Message { fault, id: call_id(&scan) })
 }
 
 /// Checks that the text is JSON, which has more in it than Rust has values for.
@@ -105,10 +101,7 @@ fn validate(text: &str) -> Result<(), PeekError> {
 fn batch(text: &str, max: usize) -> Result<Vec<BatchEntry<'_>>, PeekError> {
     let mut json = Deserializer::from_str(text);
     let mut too_long = false;
-    let entries = Entries {
-        max,
-        too_long: &mut too_long,
-    };
+    let entries = Entries { max, too_long: &mut too_long };
     let entries = json.deserialize_seq(entries);
     if too_long {
         return Err(PeekError::BatchTooLong { max });
@@ -128,18 +121,13 @@ fn batch(text: &str, max: usize) -> Result<Vec<BatchEntry<'_>>, PeekError> {
 }
 
 fn end(mut json: Deserializer<StrRead<'_>>) -> Result<(), PeekError> {
-    json.end().map_err(|error| PeekError::TrailingBytes {
-        line: error.line(),
-        column: error.column(),
-    })
+    json.end()
+        .map_err(|error| PeekError::TrailingBytes { line: error.line(), column: error.column() })
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn not_json(error: serde_json::Error) -> PeekError {
-    PeekError::NotJson {
-        line: error.line(),
-        column: error.column(),
-    }
+    PeekError::NotJson { line: error.line(), column: error.column() }
 }
 
 /// Finds the entries of a batch.
@@ -180,5 +168,172 @@ impl<'a> DeserializeSeed<'a> for Surplus<'_> {
     fn deserialize<D: serde_core::Deserializer<'a>>(self, _: D) -> Result<(), D::Error> {
         *self.0 = true;
         Err(D::Error::custom("too many entries"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::{format, string::ToString, vec};
+
+    use super::*;
+    use crate::{Method, Notification};
+
+    const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+
+    fn ping() -> Head {
+        Head::Request { id: 1.into(), method: Method::Ping, progress_token: None }
+    }
+
+    fn check(bytes: impl AsRef<[u8]>, expected: &Result<Peeked<'_>, PeekError>) {
+        let bytes = bytes.as_ref();
+        assert_eq!(&peek(bytes, 2), expected, "{}", bytes.escape_ascii());
+    }
+
+    #[test]
+    fn whitespace_around_and_in_a_message_is_no_matter() {
+        check(PING, &Ok(Peeked::Single(ping())));
+        check(
+            "\r\n\t {\"jsonrpc\" :\"2.0\" , \"id\"\n: 1,\"method\":\t\"ping\" } \n",
+            &Ok(Peeked::Single(ping())),
+        );
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused_where_it_goes_wrong() {
+        let not_json = |line, column| PeekError::NotJson { line, column };
+        let trailing = |line, column| PeekError::TrailingBytes { line, column };
+        for (bytes, error) in [
+            (&b""[..], PeekError::Empty),
+            (b" \r\n\t", PeekError::Empty),
+            (b"\x0c", not_json(1, 1)),
+            (b"\xff", PeekError::NotUtf8 { offset: 0 }),
+            (b"{\"a\":\"\xc3\x28\"}", PeekError::NotUtf8 { offset: 6 }),
+            (b"\xef\xbb\xbf{}", not_json(1, 1)),
+            (b"{", not_json(1, 1)),
+            (b"[", not_json(1, 1)),
+            (b"nul", not_json(1, 3)),
+            (b"{\"a\":1,}", not_json(1, 8)),
+            (b"{'a':1}", not_json(1, 2)),
+            (b"{\"a\":\n\n  01}", not_json(3, 4)),
+            (b"{\"a\":\"\n\"}", not_json(1, 6)),
+            (b"{\"a\":NaN}", not_json(1, 6)),
+            (b"{\"params\":{\"_meta\":{\"a\" 1}}}", not_json(1, 25)),
+            (b"[{},]", not_json(1, 5)),
+            (b"[{},{},]", not_json(1, 8)),
+            (b"{} {}", trailing(1, 4)),
+            (b"{}\n\0", trailing(2, 1)),
+            (b"[{}]]", trailing(1, 5)),
+            (b"5 5", trailing(1, 3)),
+        ] {
+            check(bytes, &Err(error.clone()));
+            assert_eq!(error.code(), -32_700, "{error}");
+            assert_eq!(error.id(), None);
+        }
+    }
+
+    #[test]
+    fn a_message_is_an_object() {
+        for json in ["null", "true", "-1.5e3", "\"{}\""] {
+            check(json, &Err(MessageFault::NotObject.into()));
+        }
+    }
+
+    #[test]
+    fn a_batch_has_its_messages_in_place() {
+        let batch = format!("[ {PING},\n{{\"jsonrpc\":\"2.0\",\"method\":\"é\" }}\t]");
+        let entries = vec![
+            BatchEntry { head: ping(), bytes: PING.as_bytes() },
+            BatchEntry {
+                head: Head::Notification(Notification::Other),
+                bytes: "{\"jsonrpc\":\"2.0\",\"method\":\"é\" }".as_bytes(),
+            },
+        ];
+        check(&batch, &Ok(Peeked::Batch(entries)));
+    }
+
+    #[test]
+    fn a_batch_is_neither_empty_nor_long_nor_nested() {
+        let too_long = PeekError::BatchTooLong { max: 2 };
+        let entry = |index, fault| PeekError::Entry { index, fault, id: None };
+        for (json, error) in [
+            ("[]", PeekError::BatchEmpty),
+            (" [ ] ", PeekError::BatchEmpty),
+            ("[1,2,3]", too_long.clone()),
+            // It is not read any further.
+            ("[1,2,{not json", too_long),
+            ("[[]]", entry(0, MessageFault::NotObject)),
+            (&format!("[{PING},[{PING}]]"), entry(1, MessageFault::NotObject)),
+            (&format!("[{PING},{{\"\\ud800\":1}}]"), entry(1, MessageFault::Unreadable)),
+            (
+                r#"[{"jsonrpc":"2.0","id":7,"method":null},5]"#,
+                PeekError::Entry {
+                    index: 0,
+                    fault: MessageFault::MethodNotString,
+                    id: Some(7.into()),
+                },
+            ),
+        ] {
+            assert_eq!(error.code(), -32_600, "{error}");
+            check(json, &Err(error));
+        }
+        assert_eq!(peek(b"[]", 0), Err(PeekError::BatchEmpty));
+        assert_eq!(peek(b"[1]", 0), Err(PeekError::BatchTooLong { max: 0 }));
+        assert_eq!(
+            entry(3, MessageFault::NotObject).to_string(),
+            "entry 3 of the batch: a message must be a JSON object"
+        );
+    }
+
+    #[test]
+    fn depth_is_no_matter() {
+        use MessageFault::{MethodNotString, NotId, NotObject, Version};
+        const DEPTH: usize = 1_000_000;
+        let token = "params._meta.progressToken";
+        for (open, close, alone) in [("[", "]", NotObject), ("{\"a\":", "}", Version)] {
+            let open = open.repeat(DEPTH);
+            let closed = format!("{open}1{}", close.repeat(DEPTH));
+            for (json, fault) in [
+                (r#"{"a":@,"jsonrpc":"2.0","id":1,"method":"ping"}"#, None),
+                (r#"{"jsonrpc":@}"#, Some(Version)),
+                (r#"{"jsonrpc":"2.0","method":"a","id":@}"#, Some(NotId { member: "id" })),
+                (r#"{"jsonrpc":"2.0","method":@}"#, Some(MethodNotString)),
+                (r#"{"jsonrpc":"2.0","method":"a","params":@}"#, None),
+                (r#"{"jsonrpc":"2.0","method":"a","params":{"a":@}}"#, None),
+                (r#"{"jsonrpc":"2.0","method":"a","params":{"protocolVersion":@}}"#, None),
+                (r#"{"jsonrpc":"2.0","method":"a","params":{"progressToken":@}}"#, None),
+                (r#"{"jsonrpc":"2.0","method":"a","params":{"_meta":@}}"#, None),
+                (r#"{"jsonrpc":"2.0","method":"a","params":{"_meta":{"a":@}}}"#, None),
+                (
+                    r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"_meta":{"progressToken":@}}}"#,
+                    Some(NotId { member: token }),
+                ),
+                (r#"{"jsonrpc":"2.0","id":1,"result":@}"#, None),
+                (r#"{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":@}}"#, None),
+                (r#"{"jsonrpc":"2.0","id":1,"result":{"capabilities":@}}"#, None),
+                (r#"{"jsonrpc":"2.0","id":1,"result":{"capabilities":{"logging":@}}}"#, None),
+                (r#"{"jsonrpc":"2.0","error":@}"#, None),
+                ("@", Some(alone)),
+            ] {
+                let whole = json.replace('@', &closed);
+                if json != "@" {
+                    assert_eq!(fault_of(&whole), fault, "{json}");
+                }
+                assert_eq!(fault_of(&format!("[{whole}]")), fault, "[{json}]");
+
+                let (cut, _) = json.split_once('@').unwrap();
+                for cut in [format!("{cut}{open}"), format!("[{cut}{open}")] {
+                    let error = peek(cut.as_bytes(), 1).unwrap_err();
+                    assert!(matches!(error, PeekError::NotJson { .. }), "{json}: {error}");
+                }
+            }
+        }
+    }
+
+    fn fault_of(json: &str) -> Option<MessageFault> {
+        match peek(json.as_bytes(), 1) {
+            Ok(_) => None,
+            Err(PeekError::Message { fault, .. } | PeekError::Entry { fault, .. }) => Some(fault),
+            Err(error) => panic!("{error}"),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! One pass over the JSON of a message, which finds what a head is made of.
 //!
-//! Nothing is judged here. The pass goes down four levels at most, and skips
+//! Nothing is judged here. The pass goes down three levels at most, and skips
 //! everything else without recursion, so the depth of the input is no matter.
 
 use core::fmt;

@@ -47,7 +47,7 @@ impl<M: Clone> Session<M> {
                 (stream.unwrap_or(STANDALONE), Bearing::Tells)
             }
             Head::Notification(Notification::Cancelled { request }) => {
-                let stream = self.withdraw(&request.clone());
+                let stream = self.withdraw(request);
                 (stream.unwrap_or(STANDALONE), Bearing::Tells)
             }
         };
@@ -95,10 +95,12 @@ impl<M: Clone> Session<M> {
             return Pressure::None;
         }
         let Some(stream) = self.resolve(&id, answered) else {
-            let reason = if self.release_id(&id) {
-                UndeliverableReason::CancelledRequest
-            } else {
-                UndeliverableReason::UnknownRequest
+            let reason = match self.requests.cancelled.find(&id) {
+                Some(cancelled) => {
+                    self.release_id(cancelled);
+                    UndeliverableReason::CancelledRequest
+                }
+                None => UndeliverableReason::UnknownRequest,
             };
             out.push(Action::Report(Report::Undeliverable { id: Some(id), reason }));
             return Pressure::None;
@@ -116,9 +118,9 @@ impl<M: Clone> Session<M> {
     /// Notes that the backend cancelled a request of its own. Returns the stream
     /// on which to say so.
     fn withdraw(&mut self, id: &RequestId) -> Option<StreamKey> {
-        let stream = self.questions.get(id)?.stream;
-        self.remove_question(id);
-        self.streams.find(stream).filter(|key| self.streams[*key].is_open())
+        let question = self.questions.find(id)?;
+        let question = self.remove_question(question);
+        self.streams.find(question.stream).filter(|key| self.streams[*key].is_open())
     }
 }
 

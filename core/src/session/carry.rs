@@ -3,10 +3,10 @@
 use super::{
     Session,
     connection::{Connection, ConnectionKey, Role, Subject},
-    stream::{STANDALONE, Stage, StreamKey},
+    stream::{STANDALONE, Stage, Stream, StreamKey},
 };
 use crate::{
-    Action, Actions, AnswerFormat, ConnectionId, EndReason, EventId, Report, queue::Entrant,
+    Action, Actions, AnswerFormat, ConnectionId, EndReason, EventId, Report, queue::Queue,
 };
 
 impl<M: Clone> Session<M> {
@@ -19,7 +19,6 @@ impl<M: Clone> Session<M> {
         out: &mut Actions<M>,
     ) {
         self.streams[stream].carrier = Some(connection);
-        self.connections[connection].role = Role::Carries;
         if let Stage::Open { orphan } = &mut self.streams[stream].stage
             && let Some(orphan) = orphan.take()
         {
@@ -118,39 +117,53 @@ impl<M: Clone> Session<M> {
         out: &mut Actions<M>,
     ) {
         let log = &self.streams[stream].log;
-        let id = self.streams[stream].id;
         let carrier = &mut self.connections[connection];
         let first = log.first_from(carrier.cursor.next());
         let next = first.unwrap_or(log.last().saturating_add(1));
         if carrier.cursor.admits(next, self.config.window) {
+            let id = self.streams[stream].id;
             if let Some(missed) = carrier.cursor.tell(log.missed()) {
                 out.push(Action::Gap { connection: carrier.id, stream: id, missed });
             }
             if let Some(first) = first {
-                let limit = carrier.cursor.limit(first, self.config.window);
-                let last = log.range(first..limit).next_back().map_or(first, |last| last.index);
-                let range = first..last.saturating_add(1);
-                carrier.cursor.sent_range(first, last);
-                carrier.format = AnswerFormat::Sse;
-                carrier.can_resume = true;
-                let is_end = self.streams[stream].is_finishing() && log.ends_before(range.end);
-                if is_end {
-                    // The log may be gone when the actions are carried out.
-                    for logged in log.range(range) {
-                        out.push(Action::Send {
-                            connection: carrier.id,
-                            index: logged.index,
-                            id: Some(EventId::new(id, logged.index)),
-                            event: logged.entry.to_event(),
-                        });
-                    }
-                } else {
-                    out.push(Action::Replay { connection: carrier.id, stream: id, range });
-                }
-                self.watch(connection);
+                self.send_from(stream, connection, first, out);
             }
         }
         self.finish(stream, out);
+    }
+
+    /// Sends what the window admits, from the event at `first` on.
+    fn send_from(
+        &mut self,
+        stream: StreamKey,
+        connection: ConnectionKey,
+        first: u64,
+        out: &mut Actions<M>,
+    ) {
+        let Stream { id, log, stage, .. } = &self.streams[stream];
+        let carrier = &mut self.connections[connection];
+        let limit = carrier.cursor.limit(first, self.config.window);
+        let last = log.range(first..limit).next_back().map_or(first, |last| last.index);
+        let range = first..last.saturating_add(1);
+        carrier.cursor.sent(first, last);
+        carrier.format = AnswerFormat::Sse;
+        carrier.can_resume = true;
+        // A replay is read when the actions are carried out. By then the log may
+        // be gone with its stream, or have been written on after a deadline.
+        let is_last = matches!(stage, Stage::Finishing { .. }) && log.ends_before(range.end);
+        if is_last || carrier.role == Role::Shadows {
+            for logged in log.range(range) {
+                out.push(Action::Send {
+                    connection: carrier.id,
+                    index: logged.index,
+                    id: Some(EventId::new(*id, logged.index)),
+                    event: logged.entry.to_event(),
+                });
+            }
+        } else {
+            out.push(Action::Replay { connection: carrier.id, stream: *id, range });
+        }
+        self.watch(connection);
     }
 
     /// Begins to watch whether what was sent on a connection is taken.
@@ -164,26 +177,25 @@ impl<M: Clone> Session<M> {
             return;
         }
         connection.since = self.now;
-        let entrant = if self.config.stall_timeout.is_some() {
-            Some((Entrant::Stall(key), self.config.stall_timeout))
+        let wait = if self.config.stall_timeout.is_some() {
+            Some((Queue::Stall, self.config.stall_timeout))
         } else {
-            self.config.stall_limit.map(|limit| (Entrant::StallLimit(key), Some(limit)))
+            self.config.stall_limit.map(|limit| (Queue::StallLimit, Some(limit)))
         };
         connection.stall =
-            entrant.map(|(entrant, timeout)| self.queues.enter(entrant, self.now.due(timeout)));
+            wait.map(|(queue, timeout)| self.queues.enter(queue, key.0, self.now.due(timeout)));
     }
 
     /// Notes what was taken on a connection.
     fn take(&mut self, key: ConnectionKey, through: u64, out: &mut Actions<M>) {
         let connection = &mut self.connections[key];
-        if !connection.cursor.taken(through) {
+        let Some(taken) = connection.cursor.take(through) else {
             return;
-        }
+        };
         connection.is_stalled = false;
         if let Some(stall) = connection.stall.take() {
             self.queues.leave(stall);
         }
-        let taken = connection.cursor.untaken().saturating_sub(1);
         let subject = connection.subject;
         self.watch(key);
         if let Subject::Stream(stream) = subject {
@@ -212,6 +224,7 @@ impl<M: Clone> Session<M> {
         let is_primed = !self.connections[shadow].was_sent && self.primes();
         self.connections[shadow].cursor.skip(taken);
         self.carry(STANDALONE, shadow, is_primed, out);
+        self.connections[shadow].role = Role::Carries;
     }
 
     /// Treats that a stream is without a connection.
@@ -221,7 +234,7 @@ impl<M: Clone> Session<M> {
             Stage::Reserved { .. } => self.cancel(stream, EndReason::Abandoned, out),
             Stage::Open { orphan } => {
                 if stream != STANDALONE {
-                    *orphan = Some(self.queues.enter(Entrant::Orphan(stream), due));
+                    *orphan = Some(self.queues.enter(Queue::Orphan, stream.0, due));
                 }
                 self.lose_listener(stream, out);
             }

@@ -7,7 +7,7 @@ use core::time::Duration;
 use super::{
     Phase, Session,
     connection::Role,
-    stream::{Place, STANDALONE, Stage, StreamKey},
+    stream::{Remains, STANDALONE, Stage, StreamKey},
 };
 use crate::{
     BackendFault, CallerFault, ClientFault, ConnectionId, EventId, Head, Input, Message, Method,
@@ -105,7 +105,7 @@ impl<M> Session<M> {
             return Err(BackendFault::MessageTooLarge { max }.into());
         }
         if let Head::Request { id, .. } = &message.head {
-            if self.questions.get(id).is_some() {
+            if self.questions.find(id).is_some() {
                 return Err(BackendFault::RequestIdInUse(id.clone()).into());
             }
             let max = self.config.asked_max;
@@ -249,19 +249,19 @@ impl<M> Session<M> {
         let stream = id.stream;
         let (last, wakes) = match stream {
             StreamId::Standalone => (self.streams[STANDALONE].log.last(), false),
-            StreamId::Request(number) => match self.streams.places.get(&number) {
-                Some(Place::Stream(key)) => {
-                    let log = &self.streams[*key].log;
-                    match self.streams[*key].stage {
+            StreamId::Request(number) => match self.streams.remains(number) {
+                Some(Remains::Stream(key)) => {
+                    let log = &self.streams[key].log;
+                    match self.streams[key].stage {
                         Stage::Reserved { .. } => return Err(ClientFault::UnknownStream(stream)),
                         Stage::Open { .. } | Stage::Finishing { .. } => (log.last(), false),
                         Stage::Retained { .. } => (log.last(), true),
                     }
                 }
-                Some(Place::Tombstone(tombstone)) if tombstone.cancelled => {
+                Some(Remains::Tombstone(tombstone)) if tombstone.cancelled => {
                     return Err(ClientFault::CancelledStream(stream));
                 }
-                Some(Place::Tombstone(tombstone)) => (tombstone.last, true),
+                Some(Remains::Tombstone(tombstone)) => (tombstone.last, true),
                 None if number < self.streams.next => {
                     return Err(ClientFault::ExpiredStream(stream));
                 }

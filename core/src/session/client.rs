@@ -3,11 +3,11 @@
 use super::{
     Phase, Session,
     connection::{Connection, ConnectionKey, Role, Subject},
-    stream::{Opening, Outcome, Place, STANDALONE, Stage, Stream, StreamKey},
+    stream::{Opening, Outcome, Remains, STANDALONE, Stage, Stream, StreamKey},
 };
 use crate::{
     Action, Actions, AnswerFormat, ConnectionId, Cursor, EndReason, EventId, Head, Log, Message,
-    Notification, Post, Report, RequestId, StreamId, Surplus, UndeliverableReason, queue::Entrant,
+    Notification, Post, Report, RequestId, StreamId, Surplus, UndeliverableReason, queue::Queue,
 };
 
 impl<M: Clone> Session<M> {
@@ -20,7 +20,7 @@ impl<M: Clone> Session<M> {
         // The stream does not exist yet, and its key is not known before it does.
         let open = Stage::Open { orphan: None };
         let stream = self.add_stream(number, open, connection);
-        let expiry = self.queues.enter(Entrant::Reservation(stream), due);
+        let expiry = self.queues.enter(Queue::Reservation, stream.0, due);
         self.streams[stream].stage = Stage::Reserved { expiry };
     }
 
@@ -78,9 +78,9 @@ impl<M: Clone> Session<M> {
                 self.carry(STANDALONE, connection, false, out);
             }
             Some(EventId { stream: StreamId::Request(number), index }) => {
-                let stream = match self.streams.places.get(&number) {
-                    Some(Place::Stream(key)) => Some(*key),
-                    Some(Place::Tombstone(_)) => self.exhume(number),
+                let stream = match self.streams.remains(number) {
+                    Some(Remains::Stream(key)) => Some(key),
+                    Some(Remains::Tombstone(_)) => self.exhume(number),
                     None => None,
                 };
                 if let Some(stream) = stream {
@@ -234,8 +234,9 @@ impl<M: Clone> Session<M> {
 
     /// Treats the client's answer to a request of the backend.
     fn answer_question(&mut self, id: Option<RequestId>, body: M, out: &mut Actions<M>) {
-        let asked = id.as_ref().and_then(|id| self.remove_question(id));
-        if asked.is_some() {
+        let question = id.as_ref().and_then(|id| self.questions.find(id));
+        if let Some(question) = question {
+            self.remove_question(question);
             out.push(Action::Forward { message: body });
         } else {
             let reason = UndeliverableReason::NotAsked;

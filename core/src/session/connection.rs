@@ -1,16 +1,20 @@
 //! The connections of a session.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use core::ops::{Index, IndexMut};
 
 use slab::Slab;
 
-use super::stream::StreamKey;
-use crate::{AnswerFormat, ConnectionId, Cursor, Instant, StreamId, queue::Ticket};
+use super::stream::{StreamKey, small};
+use crate::{
+    AnswerFormat, ConnectionId, Cursor, Instant, StreamId,
+    ascending::Ascending,
+    queue::{Key, Ticket},
+};
 
 /// Names a known connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ConnectionKey(usize);
+pub(crate) struct ConnectionKey(pub(crate) Key);
 
 /// A known connection.
 #[derive(Debug)]
@@ -57,7 +61,7 @@ pub(crate) enum Role {
 #[derive(Debug)]
 pub(crate) struct Connections {
     slab: Slab<Connection>,
-    ids: BTreeMap<ConnectionId, ConnectionKey>,
+    ids: Ascending<ConnectionId, ConnectionKey>,
     /// The shadows of the standalone stream, the oldest first.
     pub(crate) shadows: VecDeque<ConnectionKey>,
 }
@@ -81,7 +85,7 @@ impl Connection {
 
 impl Connections {
     pub(crate) const fn new() -> Self {
-        Self { slab: Slab::new(), ids: BTreeMap::new(), shadows: VecDeque::new() }
+        Self { slab: Slab::new(), ids: Ascending::new(), shadows: VecDeque::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -89,29 +93,29 @@ impl Connections {
     }
 
     pub(crate) fn contains(&self, key: ConnectionKey) -> bool {
-        self.slab.contains(key.0)
+        self.slab.contains(key.0 as usize)
     }
 
     pub(crate) fn find(&self, id: ConnectionId) -> Option<ConnectionKey> {
-        self.ids.get(&id).copied()
+        self.ids.get(id).copied()
     }
 
     pub(crate) fn add(&mut self, connection: Connection) -> ConnectionKey {
         let id = connection.id;
-        let key = ConnectionKey(self.slab.insert(connection));
+        let key = ConnectionKey(small(self.slab.insert(connection)));
         self.ids.insert(id, key);
         key
     }
 
     pub(crate) fn remove(&mut self, key: ConnectionKey) -> Connection {
-        let connection = self.slab.remove(key.0);
-        self.ids.remove(&connection.id);
+        let connection = self.slab.remove(key.0 as usize);
+        self.ids.remove(connection.id);
         connection
     }
 
     /// Goes through all of them, by id.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnectionId, ConnectionKey)> {
-        self.ids.iter().map(|(id, key)| (*id, *key))
+        self.ids.iter().map(|(id, key)| (id, *key))
     }
 }
 
@@ -120,13 +124,13 @@ impl Index<ConnectionKey> for Connections {
     type Output = Connection;
 
     fn index(&self, key: ConnectionKey) -> &Connection {
-        &self.slab[key.0]
+        &self.slab[key.0 as usize]
     }
 }
 
 #[expect(clippy::indexing_slicing, reason = "a key is given up with what it names")]
 impl IndexMut<ConnectionKey> for Connections {
     fn index_mut(&mut self, key: ConnectionKey) -> &mut Connection {
-        &mut self.slab[key.0]
+        &mut self.slab[key.0 as usize]
     }
 }

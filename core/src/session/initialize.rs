@@ -54,11 +54,9 @@ impl<M: Clone> Session<M> {
         self.send_unnamed(connection, ANSWER, Event::Message(message.body), out);
         self.end(connection, EndReason::Complete, out);
         self.phase = Phase::Live;
-        if let Some(timeout) = self.queues.first_ticket(Queue::Initialize) {
-            self.queues.leave(timeout);
-        }
+        self.queues.clear(Queue::Initialize);
         match initialized {
-            Some(_) => self.initialized = initialized,
+            Some(_) => self.note_initialized(initialized),
             None => self.close(CloseReason::InitializeRejected, out),
         }
     }

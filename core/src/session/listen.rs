@@ -1,18 +1,18 @@
 //! Requests of the backend that wait for a connection to carry them.
 
-use super::{Session, stream::StreamKey};
-use crate::{Action, Actions, FailReason, RequestId, queue::Entrant};
+use super::{Session, requests::QuestionKey, stream::StreamKey};
+use crate::{Action, Actions, FailReason, queue::Queue};
 
 impl<M> Session<M> {
     /// Treats that a stream lost its connection: what was not taken has to wait.
     pub(super) fn lose_listener(&mut self, stream: StreamKey, out: &mut Actions<M>) {
         let mut index = self.streams[stream].taken;
-        while let Some(next) = self.next_question(stream, index) {
+        while let Some((next, question)) = self.next_question(stream, index) {
             index = next;
             if self.streams[stream].log.contains(index) {
-                self.await_listener(stream, index);
+                self.await_listener(question);
             } else {
-                self.fail_at(stream, index, FailReason::Evicted, out);
+                self.fail(question, FailReason::Evicted, out);
             }
         }
     }
@@ -20,12 +20,12 @@ impl<M> Session<M> {
     /// Treats that a stream has a connection: what is in its log will get there.
     pub(super) fn find_listener(&mut self, stream: StreamKey, out: &mut Actions<M>) {
         let mut index = self.streams[stream].taken;
-        while let Some(next) = self.next_question(stream, index) {
+        while let Some((next, question)) = self.next_question(stream, index) {
             index = next;
             if self.streams[stream].log.contains(index) {
-                self.stop_listening(stream, index);
+                self.stop_listening(question);
             } else {
-                self.fail_at(stream, index, FailReason::Evicted, out);
+                self.fail(question, FailReason::Evicted, out);
             }
         }
     }
@@ -33,9 +33,11 @@ impl<M> Session<M> {
     /// Treats that what a stream has through an index was taken.
     pub(super) fn was_heard(&mut self, stream: StreamKey, through: u64) {
         let mut index = self.streams[stream].taken;
-        while let Some(next) = self.next_question(stream, index).filter(|next| *next <= through) {
+        while let Some((next, question)) =
+            self.next_question(stream, index).filter(|(next, _)| *next <= through)
+        {
             index = next;
-            self.stop_listening(stream, index);
+            self.stop_listening(question);
         }
     }
 
@@ -47,60 +49,43 @@ impl<M> Session<M> {
         out: &mut Actions<M>,
     ) {
         let taken = self.streams[stream].taken;
-        while let Some(index) = self.next_question(stream, taken) {
-            self.fail_at(stream, index, reason, out);
+        while let Some((_, question)) = self.next_question(stream, taken) {
+            self.fail(question, reason, out);
         }
     }
 
-    /// Lets the request at `index` wait for a connection.
-    pub(super) fn await_listener(&mut self, stream: StreamKey, index: u64) {
+    /// Lets a request of the backend wait for a connection.
+    pub(super) fn await_listener(&mut self, key: QuestionKey) {
         let due = self.now.due(self.config.listen_timeout);
-        let Some(id) = self.questions.at(self.streams[stream].id, index).cloned() else {
-            return;
-        };
-        if let Some(question) = self.questions.get_mut(&id) {
-            let queues = &mut self.queues;
-            question.listen.get_or_insert_with(|| queues.enter(Entrant::Listen(id), due));
-        }
+        let queues = &mut self.queues;
+        let listen = &mut self.questions[key].listen;
+        listen.get_or_insert_with(|| queues.enter(Queue::Listen, key.0, due));
     }
 
     /// Answers a request of the backend with an error.
-    pub(super) fn fail(&mut self, id: RequestId, reason: FailReason, out: &mut Actions<M>) {
-        self.remove_question(&id);
+    pub(super) fn fail(&mut self, question: QuestionKey, reason: FailReason, out: &mut Actions<M>) {
+        let id = self.remove_question(question).id;
         out.push(Action::Fail { id, reason });
     }
 
     /// Treats that nobody came to hear a request of the backend.
-    pub(super) fn give_up_listening(&mut self, id: RequestId, out: &mut Actions<M>) {
-        if let Some(question) = self.remove_question(&id)
-            && let Some(stream) = self.streams.find(question.stream)
-        {
+    pub(super) fn give_up_listening(&mut self, question: QuestionKey, out: &mut Actions<M>) {
+        let question = self.remove_question(question);
+        if let Some(stream) = self.streams.find(question.stream) {
             self.bytes -= self.streams[stream].log.blank(question.index);
             self.note_empty(stream);
             self.review(stream);
         }
-        out.push(Action::Fail { id, reason: FailReason::NoListener });
+        out.push(Action::Fail { id: question.id, reason: FailReason::NoListener });
     }
 
-    fn fail_at(&mut self, stream: StreamKey, index: u64, reason: FailReason, out: &mut Actions<M>) {
-        if let Some(id) = self.questions.at(self.streams[stream].id, index).cloned() {
-            self.fail(id, reason, out);
-        }
-    }
-
-    fn stop_listening(&mut self, stream: StreamKey, index: u64) {
-        let Some(id) = self.questions.at(self.streams[stream].id, index).cloned() else {
-            return;
-        };
-        if let Some(listen) =
-            self.questions.get_mut(&id).and_then(|question| question.listen.take())
-        {
+    fn stop_listening(&mut self, question: QuestionKey) {
+        if let Some(listen) = self.questions[question].listen.take() {
             self.queues.leave(listen);
         }
     }
 
-    /// Returns the index of the next waiting request on a stream.
-    fn next_question(&self, stream: StreamKey, after: u64) -> Option<u64> {
+    fn next_question(&self, stream: StreamKey, after: u64) -> Option<(u64, QuestionKey)> {
         self.questions.next(self.streams[stream].id, after)
     }
 }

@@ -5,8 +5,7 @@ use core::time::Duration;
 use super::{Session, connection::ConnectionKey, requests::Question, stream::StreamKey};
 use crate::{
     Action, Actions, AnswerFormat, Bearing, Entry, Event, EventId, FailReason, Report,
-    log::Evicted,
-    queue::{Entrant, Queue},
+    log::Evicted, queue::Queue,
 };
 
 impl<M: Clone> Session<M> {
@@ -29,12 +28,14 @@ impl<M: Clone> Session<M> {
         }
         self.append(stream, index, entry);
         if let Some(id) = asks {
-            let question = Question { stream: self.streams[stream].id, index, listen: None };
-            self.questions.add(id, question);
+            let stream = self.streams[stream].id;
+            self.questions.add(Question { id, stream, index, listen: None });
         }
         self.enforce_limits(stream, out);
-        if self.streams[stream].carrier.is_none() {
-            self.await_listener(stream, index);
+        if self.streams[stream].carrier.is_none()
+            && let Some(question) = self.questions.at(self.streams[stream].id, index)
+        {
+            self.await_listener(question);
         }
     }
 
@@ -78,7 +79,7 @@ impl<M: Clone> Session<M> {
         out: &mut Actions<M>,
     ) {
         let carrier = &mut self.connections[connection];
-        carrier.cursor.sent(id.index);
+        carrier.cursor.sent(id.index, id.index);
         carrier.format = AnswerFormat::Sse;
         carrier.can_resume = true;
         let connection_id = carrier.id;
@@ -95,7 +96,7 @@ impl<M: Clone> Session<M> {
         out: &mut Actions<M>,
     ) {
         let carrier = &mut self.connections[connection];
-        carrier.cursor.sent(index);
+        carrier.cursor.sent(index, index);
         let connection_id = carrier.id;
         self.watch(connection);
         out.push(Action::Send { connection: connection_id, index, id: None, event });
@@ -149,7 +150,7 @@ impl<M: Clone> Session<M> {
         stream.log.append(index, sequence, entry);
         *bytes += stream.log.bytes() - before;
         if was_empty && !stream.log.is_empty() {
-            stream.eventful = Some(queues.enter(Entrant::Eventful(stream_key), None));
+            stream.eventful = Some(queues.enter(Queue::Eventful, stream_key.0, None));
         }
     }
 
@@ -161,11 +162,12 @@ impl<M: Clone> Session<M> {
             self.evict(stream, out);
         }
         while self.bytes > self.config.session_bytes_max {
-            let taken = self.queues.first(Queue::Taken);
-            match taken.or_else(|| self.queues.first(Queue::Eventful)) {
-                Some(&Entrant::Taken(stream)) => self.bury(stream, false, out),
-                Some(&Entrant::Eventful(stream)) => self.evict(stream, out),
-                Some(_) | None => return,
+            if let Some(taken) = self.queues.first(Queue::Taken) {
+                self.bury(StreamKey(taken), false, out);
+            } else if let Some(eventful) = self.queues.first(Queue::Eventful) {
+                self.evict(StreamKey(eventful), out);
+            } else {
+                return;
             }
         }
     }
@@ -196,8 +198,8 @@ impl<M: Clone> Session<M> {
         if index <= stream.taken || was_sent {
             return;
         }
-        if let Some(id) = self.questions.at(stream.id, index).cloned() {
-            self.fail(id, FailReason::Evicted, out);
+        if let Some(question) = self.questions.at(stream.id, index) {
+            self.fail(question, FailReason::Evicted, out);
         }
     }
 }

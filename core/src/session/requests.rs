@@ -1,15 +1,17 @@
 //! The requests of both sides that are under way.
 
 use alloc::collections::BTreeMap;
-use core::ops::Bound;
+use core::ops::{Bound, Index, IndexMut};
+
+use slab::Slab;
 
 use super::{
     Session,
-    stream::{Outcome, StreamKey},
+    stream::{Outcome, StreamKey, small},
 };
 use crate::{
     Entry, Failure, FailureReason, Log, ProgressToken, RequestId, StreamId,
-    queue::{Entrant, Queue, Ticket},
+    queue::{Key, Queue, Ticket},
 };
 
 /// The client's requests.
@@ -20,12 +22,41 @@ pub(crate) struct Requests {
     /// The progress tokens of the pending ones.
     pub(crate) tokens: BTreeMap<ProgressToken, StreamKey>,
     /// The reserved ids of cancelled ones.
-    pub(crate) cancelled: BTreeMap<RequestId, Ticket>,
+    pub(crate) cancelled: Cancelled,
+}
+
+/// The reserved ids of cancelled requests.
+#[derive(Debug, Default)]
+pub(crate) struct Cancelled {
+    slab: Slab<(RequestId, Ticket)>,
+    ids: BTreeMap<RequestId, Key>,
+}
+
+/// The backend's requests that wait for the client.
+#[derive(Debug, Default)]
+pub(crate) struct Questions {
+    slab: Slab<Question>,
+    ids: BTreeMap<RequestId, QuestionKey>,
+    places: BTreeMap<(StreamId, u64), QuestionKey>,
+}
+
+/// Names a request of the backend that waits for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QuestionKey(pub(crate) Key);
+
+/// A request of the backend that waits for the client.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) id: RequestId,
+    pub(crate) stream: StreamId,
+    pub(crate) index: u64,
+    /// Its place among those that wait for a connection.
+    pub(crate) listen: Option<Ticket>,
 }
 
 impl Requests {
     pub(crate) fn is_in_use(&self, id: &RequestId) -> bool {
-        self.pending.contains_key(id) || self.cancelled.contains_key(id)
+        self.pending.contains_key(id) || self.cancelled.find(id).is_some()
     }
 
     /// Returns the stream of the only pending request, if there is but one.
@@ -37,64 +68,92 @@ impl Requests {
     }
 }
 
-/// The backend's requests that wait for the client.
-#[derive(Debug, Default)]
-pub(crate) struct Questions {
-    questions: BTreeMap<RequestId, Question>,
-    places: BTreeMap<(StreamId, u64), RequestId>,
-}
+impl Cancelled {
+    pub(crate) fn find(&self, id: &RequestId) -> Option<Key> {
+        self.ids.get(id).copied()
+    }
 
-/// A request of the backend that waits for the client.
-#[derive(Debug)]
-pub(crate) struct Question {
-    pub(crate) stream: StreamId,
-    pub(crate) index: u64,
-    /// Its place among those that wait for a connection.
-    pub(crate) listen: Option<Ticket>,
+    /// Adds an id, which `queue` gives a place by its key. Returns whether it is new.
+    pub(crate) fn add(&mut self, id: RequestId, queue: impl FnOnce(Key) -> Ticket) -> bool {
+        let entry = self.slab.vacant_entry();
+        let key = small(entry.key());
+        entry.insert((id.clone(), queue(key)));
+        self.ids.insert(id, key).is_none()
+    }
+
+    pub(crate) fn remove(&mut self, key: Key) -> Ticket {
+        let (id, ticket) = self.slab.remove(key as usize);
+        self.ids.remove(&id);
+        ticket
+    }
+
+    #[cfg(feature = "serde")]
+    pub(crate) fn id(&self, key: Key) -> Option<&RequestId> {
+        let (id, _) = self.slab.get(key as usize)?;
+        Some(id)
+    }
 }
 
 impl Questions {
     pub(crate) fn len(&self) -> usize {
-        self.questions.len()
+        self.ids.len()
     }
 
-    pub(crate) fn get(&self, id: &RequestId) -> Option<&Question> {
-        self.questions.get(id)
+    pub(crate) fn find(&self, id: &RequestId) -> Option<QuestionKey> {
+        self.ids.get(id).copied()
     }
 
-    pub(crate) fn get_mut(&mut self, id: &RequestId) -> Option<&mut Question> {
-        self.questions.get_mut(id)
+    pub(crate) fn at(&self, stream: StreamId, index: u64) -> Option<QuestionKey> {
+        if self.places.is_empty() {
+            return None;
+        }
+        self.places.get(&(stream, index)).copied()
     }
 
-    pub(crate) fn at(&self, stream: StreamId, index: u64) -> Option<&RequestId> {
-        self.places.get(&(stream, index))
-    }
-
-    pub(crate) fn add(&mut self, id: RequestId, question: Question) {
-        self.places.insert((question.stream, question.index), id.clone());
-        self.questions.insert(id, question);
-    }
-
-    pub(crate) fn remove(&mut self, id: &RequestId) -> Option<Question> {
-        let question = self.questions.remove(id)?;
-        self.places.remove(&(question.stream, question.index));
-        Some(question)
-    }
-
-    /// Returns the index of the first one on `stream` after `index`.
-    pub(crate) fn next(&self, stream: StreamId, index: u64) -> Option<u64> {
+    /// Returns the first one on `stream` after `index`.
+    pub(crate) fn next(&self, stream: StreamId, index: u64) -> Option<(u64, QuestionKey)> {
         if self.places.is_empty() {
             return None;
         }
         let after = (Bound::Excluded((stream, index)), Bound::Included((stream, u64::MAX)));
-        let ((_, next), _) = self.places.range(after).next()?;
-        Some(*next)
+        let ((_, next), key) = self.places.range(after).next()?;
+        Some((*next, *key))
+    }
+
+    pub(crate) fn add(&mut self, question: Question) {
+        let (id, place) = (question.id.clone(), (question.stream, question.index));
+        let key = QuestionKey(small(self.slab.insert(question)));
+        self.ids.insert(id, key);
+        self.places.insert(place, key);
+    }
+
+    pub(crate) fn remove(&mut self, key: QuestionKey) -> Question {
+        let question = self.slab.remove(key.0 as usize);
+        self.ids.remove(&question.id);
+        self.places.remove(&(question.stream, question.index));
+        question
     }
 
     /// Goes through all of them, by stream and index.
     #[cfg(feature = "serde")]
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&RequestId, &Question)> {
-        self.places.values().filter_map(|id| self.questions.get_key_value(id))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Question> {
+        self.places.values().map(|key| &self[*key])
+    }
+}
+
+#[expect(clippy::indexing_slicing, reason = "a key is given up with what it names")]
+impl Index<QuestionKey> for Questions {
+    type Output = Question;
+
+    fn index(&self, key: QuestionKey) -> &Question {
+        &self.slab[key.0 as usize]
+    }
+}
+
+#[expect(clippy::indexing_slicing, reason = "a key is given up with what it names")]
+impl IndexMut<QuestionKey> for Questions {
+    fn index_mut(&mut self, key: QuestionKey) -> &mut Question {
+        &mut self.slab[key.0 as usize]
     }
 }
 
@@ -118,31 +177,28 @@ impl<M> Session<M> {
     /// Keeps the id of a cancelled request from being used again, for a while.
     pub(super) fn reserve_id(&mut self, id: RequestId) {
         let due = self.now.due(self.config.cancelled_timeout);
-        let ticket = self.queues.enter(Entrant::Cancelled(id.clone()), due);
-        self.requests.cancelled.insert(id, ticket);
-        if self.requests.cancelled.len() > self.config.cancelled_max
-            && let Some(Entrant::Cancelled(first)) = self.queues.first(Queue::Cancelled)
+        let queues = &mut self.queues;
+        self.requests.cancelled.add(id, |key| queues.enter(Queue::Cancelled, key, due));
+        if self.queues.len(Queue::Cancelled) > self.config.cancelled_max
+            && let Some(first) = self.queues.first(Queue::Cancelled)
         {
-            self.release_id(&first.clone());
+            self.release_id(first);
         }
     }
 
-    /// Lets the id of a cancelled request be used again. Returns whether it was reserved.
-    pub(super) fn release_id(&mut self, id: &RequestId) -> bool {
-        let ticket = self.requests.cancelled.remove(id);
-        if let Some(ticket) = ticket {
-            self.queues.leave(ticket);
-        }
-        ticket.is_some()
+    /// Lets the id of a cancelled request be used again.
+    pub(super) fn release_id(&mut self, key: Key) {
+        let ticket = self.requests.cancelled.remove(key);
+        self.queues.leave(ticket);
     }
 
     /// Lets a request of the backend wait no longer.
-    pub(super) fn remove_question(&mut self, id: &RequestId) -> Option<Question> {
-        let question = self.questions.remove(id)?;
+    pub(super) fn remove_question(&mut self, key: QuestionKey) -> Question {
+        let question = self.questions.remove(key);
         if let Some(listen) = question.listen {
             self.queues.leave(listen);
         }
-        Some(question)
+        question
     }
 }
 

@@ -9,11 +9,11 @@ use super::{
     Phase, Session,
     connection::{Connection, ConnectionKey, Role, Subject},
     requests::Question,
-    stream::{Outcome, Place, STANDALONE, Stage, Stream, StreamKey, Tombstone},
+    stream::{Outcome, STANDALONE, Stage, Stream, StreamKey, Tombstone},
 };
 use crate::{
     Actions, ConnectionId, Instant, Log, StreamId, ValidConfig,
-    queue::{Entrant, Queue, Ticket},
+    queue::{Queue, Ticket},
     snapshot::{
         ConnectionState, PhaseState, QuestionState, RestoreError, Snapshot, StageState,
         StreamState, SubjectState, TombstoneState, Waiting, What,
@@ -43,7 +43,7 @@ impl<M: Clone> Session<M> {
             session.let_go(reason);
             return Ok(session);
         }
-        session.initialized = state.initialized;
+        session.note_initialized(state.initialized);
         session.idle_due = now.due(state.idle);
         session.sequence = state.sequence;
         session.streams.next = state.next_stream;
@@ -83,7 +83,7 @@ impl<M: Clone> Session<M> {
                 }
                 StreamId::Request(number) => {
                     ensure(number < self.streams.next, "stream numbers that were given out")?;
-                    ensure(!self.streams.places.contains_key(&number), "one stream a number")?;
+                    ensure(self.streams.remains(number).is_none(), "one stream a number")?;
                     let is_retained = state.stage == StageState::Retained;
                     let key = self.streams.add(number, restored(id, state, log));
                     if is_retained {
@@ -195,9 +195,9 @@ impl<M: Clone> Session<M> {
 
     fn restore_question(&mut self, state: QuestionState) -> Result<(), RestoreError> {
         let QuestionState { id, stream, index } = state;
-        ensure(self.questions.get(&id).is_none(), "one request of the backend an id")?;
+        ensure(self.questions.find(&id).is_none(), "one request of the backend an id")?;
         ensure(self.questions.at(stream, index).is_none(), "one request of the backend a place")?;
-        self.questions.add(id, Question { stream, index, listen: None });
+        self.questions.add(Question { id, stream, index, listen: None });
         Ok(())
     }
 
@@ -207,9 +207,7 @@ impl<M: Clone> Session<M> {
         tombstones: Vec<TombstoneState>,
     ) -> Result<(), RestoreError> {
         // The new session has begun to wait for `initialize`; this one may have left off.
-        if let Some(ticket) = self.queues.first_ticket(Queue::Initialize) {
-            self.queues.leave(ticket);
-        }
+        self.queues.clear(Queue::Initialize);
         for state in tombstones {
             self.restore_tombstone(state)?;
         }
@@ -219,8 +217,7 @@ impl<M: Clone> Session<M> {
         let awaits_initialize = matches!(self.phase, Phase::New | Phase::Initializing { .. });
         let is_limited = self.queues.len(Queue::Initialize) == 1;
         ensure(awaits_initialize == is_limited, "a deadline for initialize")?;
-        let tombstones = self.streams.places.values();
-        let count = tombstones.filter(|place| matches!(place, Place::Tombstone(_))).count();
+        let count = self.streams.tombstones().count();
         ensure(count == self.queues.len(Queue::Tombstone), "all tombstones have a deadline")
     }
 
@@ -235,49 +232,60 @@ impl<M: Clone> Session<M> {
         ensure(indexes.all(|index| (1..=last).contains(&index)), "answers of their stream")?;
         let answers = SmallVec::from_vec(answers);
         // Its place in the queue is found later; until then it holds no valid ticket.
-        let tombstone = Tombstone { cancelled, last, missed, answers, queue: Ticket::NONE };
-        let earlier = self.streams.places.insert(number, Place::Tombstone(tombstone));
-        ensure(earlier.is_none(), "one tombstone a number")
+        ensure(self.streams.remains(number).is_none(), "one tombstone a number")?;
+        let queue = Ticket::NONE;
+        self.streams.add_tombstone(|_| Tombstone {
+            number,
+            cancelled,
+            last,
+            missed,
+            answers,
+            queue,
+        });
+        Ok(())
     }
 
     fn restore_waiting(&mut self, what: What, left: Option<Duration>) -> Result<(), RestoreError> {
         let due = self.now.due(left);
         match what {
             What::Initialize => {
-                self.queues.enter(Entrant::Initialize, due);
+                self.queues.enter(Queue::Initialize, 0, due);
                 Ok(())
             }
             What::Cancelled(id) => {
-                let ticket = self.queues.enter(Entrant::Cancelled(id.clone()), due);
-                let is_free = !self.requests.pending.contains_key(&id);
-                let earlier = self.requests.cancelled.insert(id, ticket);
-                ensure(is_free && earlier.is_none(), "ids are reserved once")
+                ensure(!self.requests.pending.contains_key(&id), "reserved ids are not pending")?;
+                let queues = &mut self.queues;
+                let cancelled = &mut self.requests.cancelled;
+                let is_new = cancelled.add(id, |key| queues.enter(Queue::Cancelled, key, due));
+                ensure(is_new, "ids are reserved once")
             }
             What::Listen(id) => {
-                let question = self.questions.get_mut(&id);
-                let question = question.ok_or(RestoreError("requests of the backend that wait"))?;
-                let has_stream = self.streams.find(question.stream).is_some();
-                let ticket = self.queues.enter(Entrant::Listen(id), due);
-                let earlier = question.listen.replace(ticket);
-                ensure(has_stream && earlier.is_none(), "requests of the backend wait once")
+                let key = self.questions.find(&id);
+                let key = key.ok_or(RestoreError("requests of the backend that wait"))?;
+                let question = &mut self.questions[key];
+                ensure(question.listen.is_none(), "requests of the backend wait once")?;
+                question.listen = Some(self.queues.enter(Queue::Listen, key.0, due));
+                Ok(())
             }
-            What::Tombstone(number) => match self.streams.places.get_mut(&number) {
-                Some(Place::Tombstone(tombstone)) if tombstone.queue == Ticket::NONE => {
-                    tombstone.queue = self.queues.enter(Entrant::Tombstone(number), due);
-                    Ok(())
-                }
-                Some(_) | None => Err(RestoreError("tombstones have one deadline")),
-            },
+            What::Tombstone(number) => {
+                let key = self.streams.find_tombstone(number);
+                let key = key.ok_or(RestoreError("tombstones of streams"))?;
+                let ticket = self.queues.enter(Queue::Tombstone, key, due);
+                let tombstone = self.streams.tombstone_mut(number);
+                let tombstone = tombstone.ok_or(RestoreError("tombstones of streams"))?;
+                let earlier = core::mem::replace(&mut tombstone.queue, ticket);
+                ensure(earlier == Ticket::NONE, "tombstones have one deadline")
+            }
             What::Eventful(id) => {
                 let key = self.streams.find(id).ok_or(RestoreError("streams have events"))?;
-                let ticket = self.queues.enter(Entrant::Eventful(key), None);
+                let ticket = self.queues.enter(Queue::Eventful, key.0, None);
                 let earlier = self.streams[key].eventful.replace(ticket);
                 ensure(earlier.is_none(), "streams have events once")
             }
-            What::Reservation(number) => self.restore_stage(number, Entrant::Reservation, due),
-            What::Orphan(number) => self.restore_stage(number, Entrant::Orphan, due),
-            What::Untaken(number) => self.restore_stage(number, Entrant::Untaken, due),
-            What::Taken(number) => self.restore_stage(number, Entrant::Taken, due),
+            What::Reservation(number) => self.restore_stage(number, Queue::Reservation, due),
+            What::Orphan(number) => self.restore_stage(number, Queue::Orphan, due),
+            What::Untaken(number) => self.restore_stage(number, Queue::Untaken, due),
+            What::Taken(number) => self.restore_stage(number, Queue::Taken, due),
         }
     }
 
@@ -285,16 +293,15 @@ impl<M: Clone> Session<M> {
     fn restore_stage(
         &mut self,
         number: u64,
-        entrant: fn(StreamKey) -> Entrant,
+        queue: Queue,
         due: Option<Instant>,
     ) -> Result<(), RestoreError> {
         let wrong = RestoreError("deadlines that fit their streams");
         let key = self.streams.find(StreamId::Request(number)).ok_or(wrong)?;
-        let entrant = entrant(key);
-        let place = match (&mut self.streams[key].stage, &entrant) {
-            (Stage::Reserved { expiry }, Entrant::Reservation(_)) => expiry,
-            (Stage::Open { orphan }, Entrant::Orphan(_)) => orphan.get_or_insert(Ticket::NONE),
-            (Stage::Retained { queue }, Entrant::Untaken(_) | Entrant::Taken(_)) => queue,
+        let place = match (&mut self.streams[key].stage, queue) {
+            (Stage::Reserved { expiry }, Queue::Reservation) => expiry,
+            (Stage::Open { orphan }, Queue::Orphan) => orphan.get_or_insert(Ticket::NONE),
+            (Stage::Retained { queue }, Queue::Untaken | Queue::Taken) => queue,
             (
                 Stage::Reserved { .. }
                 | Stage::Open { .. }
@@ -304,7 +311,7 @@ impl<M: Clone> Session<M> {
             ) => return Err(wrong),
         };
         ensure(*place == Ticket::NONE, "streams have one deadline")?;
-        *place = self.queues.enter(entrant, due);
+        *place = self.queues.enter(queue, key.0, due);
         Ok(())
     }
 

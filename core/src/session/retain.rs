@@ -6,11 +6,11 @@ use super::{
     Session,
     connection::Subject,
     requests::failure,
-    stream::{Opening, Outcome, Place, Stage, Stream, StreamKey, Tombstone},
+    stream::{Opening, Outcome, Stage, Stream, StreamKey, Tombstone},
 };
 use crate::{
     Actions, EndReason, FailReason, FailureReason, Log, StreamId,
-    queue::{Entrant, Queue, Ticket},
+    queue::{Key, Queue, Ticket},
 };
 
 impl<M: Clone> Session<M> {
@@ -67,8 +67,9 @@ impl<M: Clone> Session<M> {
             return;
         }
         let due = self.now.due(self.config.retention);
-        let entrant = retained(&self.streams[stream], stream);
-        let queue = self.queues.enter(entrant, due);
+        let is_taken = self.streams[stream].is_taken();
+        let queue = if is_taken { Queue::Taken } else { Queue::Untaken };
+        let queue = self.queues.enter(queue, stream.0, due);
         self.streams[stream].stage = Stage::Retained { queue };
         self.streams.in_use -= 1;
         self.enforce_retention(out);
@@ -86,7 +87,7 @@ impl<M: Clone> Session<M> {
         {
             let due = self.queues.due(queue);
             self.queues.leave(queue);
-            let queue = self.queues.enter(Entrant::Taken(key), due);
+            let queue = self.queues.enter(Queue::Taken, key.0, due);
             self.streams[key].stage = Stage::Retained { queue };
             self.enforce_retention(out);
         }
@@ -119,22 +120,23 @@ impl<M: Clone> Session<M> {
             self.connections[drain].subject = Subject::Buried(stream.id);
         }
         self.bytes -= stream.log.bytes();
-        if let StreamId::Request(number) = stream.id {
-            let due = self.now.due(self.config.tombstone_timeout);
-            let queue = self.queues.enter(Entrant::Tombstone(number), due);
-            let tombstone = tombstone(&stream, cancelled, queue);
-            self.streams.places.insert(number, Place::Tombstone(tombstone));
-        }
+        let due = self.now.due(self.config.tombstone_timeout);
+        let queues = &mut self.queues;
+        self.streams.add_tombstone(|key| {
+            let queue = queues.enter(Queue::Tombstone, key, due);
+            tombstone(stream, cancelled, queue)
+        });
         if self.queues.len(Queue::Tombstone) > self.config.tombstones_max
-            && let Some(Entrant::Tombstone(first)) = self.queues.first(Queue::Tombstone)
+            && let Some(first) = self.queues.first(Queue::Tombstone)
         {
-            self.remove_tombstone(*first);
+            self.remove_tombstone(first);
         }
     }
 
     /// Makes a stream again of a tombstone.
     pub(super) fn exhume(&mut self, number: u64) -> Option<StreamKey> {
-        let tombstone = self.remove_tombstone(number)?;
+        let key = self.streams.find_tombstone(number)?;
+        let tombstone = self.remove_tombstone(key);
         let mut log = Log::exhumed(tombstone.last, tombstone.missed);
         let mut requests = SmallVec::new();
         for (index, id) in tombstone.answers {
@@ -150,14 +152,10 @@ impl<M: Clone> Session<M> {
     }
 
     /// Lets go of the last that is left of a stream.
-    pub(super) fn remove_tombstone(&mut self, number: u64) -> Option<Tombstone> {
-        match self.streams.places.remove(&number)? {
-            Place::Tombstone(tombstone) => {
-                self.queues.leave(tombstone.queue);
-                Some(tombstone)
-            }
-            Place::Stream(_) => None,
-        }
+    pub(super) fn remove_tombstone(&mut self, key: Key) -> Tombstone {
+        let tombstone = self.streams.remove_tombstone(key);
+        self.queues.leave(tombstone.queue);
+        tombstone
     }
 
     /// Buries what is more than may be retained.
@@ -166,17 +164,12 @@ impl<M: Clone> Session<M> {
             [(Queue::Untaken, self.config.untaken_max), (Queue::Taken, self.config.taken_max)];
         for (queue, max) in limits {
             if self.queues.len(queue) > max
-                && let Some(Entrant::Untaken(first) | Entrant::Taken(first)) =
-                    self.queues.first(queue)
+                && let Some(first) = self.queues.first(queue)
             {
-                self.bury(*first, false, out);
+                self.bury(StreamKey(first), false, out);
             }
         }
     }
-}
-
-fn retained<M>(stream: &Stream<M>, key: StreamKey) -> Entrant {
-    if stream.is_taken() { Entrant::Taken(key) } else { Entrant::Untaken(key) }
 }
 
 fn stage_ticket(stage: &Stage) -> Option<Ticket> {
@@ -188,16 +181,18 @@ fn stage_ticket(stage: &Stage) -> Option<Ticket> {
     }
 }
 
-fn tombstone<M>(stream: &Stream<M>, cancelled: bool, queue: Ticket) -> Tombstone {
+fn tombstone<M>(stream: Stream<M>, cancelled: bool, queue: Ticket) -> Tombstone {
     let mut answers = SmallVec::new();
     if !cancelled {
-        answers.extend(stream.requests.iter().filter_map(|request| match request.outcome {
-            Outcome::Answered { index } => Some((index, request.id.clone())),
-            Outcome::Pending | Outcome::Cancelled => None,
-        }));
+        for request in stream.requests {
+            if let Outcome::Answered { index } = request.outcome {
+                answers.push((index, request.id));
+            }
+        }
         answers.sort_unstable();
     }
     Tombstone {
+        number: stream.id.number().unwrap_or_default(),
         cancelled,
         last: stream.log.last(),
         missed: stream.log.missed_without_events(),

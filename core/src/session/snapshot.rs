@@ -5,11 +5,12 @@ use alloc::vec::Vec;
 use super::{
     Phase, Session,
     connection::{ConnectionKey, Subject},
-    stream::{Place, STANDALONE, Stage, StreamKey},
+    requests::QuestionKey,
+    stream::{STANDALONE, Stage, StreamKey},
 };
 use crate::{
-    ConnectionId, StreamId,
-    queue::{Entrant, Queue},
+    ConnectionId,
+    queue::Queue,
     snapshot::{
         ConnectionState, PhaseState, QuestionState, Snapshot, StageState, State, StreamState,
         SubjectState, TombstoneState, Waiting, What,
@@ -64,8 +65,8 @@ impl<M: Clone> Session<M> {
                 questions: self
                     .questions
                     .iter()
-                    .map(|(id, question)| QuestionState {
-                        id: id.clone(),
+                    .map(|question| QuestionState {
+                        id: question.id.clone(),
                         stream: question.stream,
                         index: question.index,
                     })
@@ -103,17 +104,14 @@ impl<M: Clone> Session<M> {
     }
 
     fn tombstone_states(&self) -> Vec<TombstoneState> {
-        let places = self.streams.places.iter();
-        places
-            .filter_map(|(number, place)| match place {
-                Place::Tombstone(tombstone) => Some(TombstoneState {
-                    number: *number,
-                    cancelled: tombstone.cancelled,
-                    last: tombstone.last,
-                    missed: tombstone.missed,
-                    answers: tombstone.answers.to_vec(),
-                }),
-                Place::Stream(_) => None,
+        let tombstones = self.streams.tombstones();
+        tombstones
+            .map(|tombstone| TombstoneState {
+                number: tombstone.number,
+                cancelled: tombstone.cancelled,
+                last: tombstone.last,
+                missed: tombstone.missed,
+                answers: tombstone.answers.to_vec(),
             })
             .collect()
     }
@@ -136,27 +134,21 @@ impl<M: Clone> Session<M> {
     }
 
     fn waiting(&self, queue: Queue) -> impl Iterator<Item = Waiting> {
-        self.queues.iter(queue).filter_map(|(entrant, due)| {
-            let what = match entrant {
-                Entrant::Initialize => What::Initialize,
-                Entrant::Reservation(key) => What::Reservation(self.number(*key)?),
-                Entrant::Listen(id) => What::Listen(id.clone()),
-                Entrant::Orphan(key) => What::Orphan(self.number(*key)?),
-                Entrant::Cancelled(id) => What::Cancelled(id.clone()),
-                Entrant::Untaken(key) => What::Untaken(self.number(*key)?),
-                Entrant::Taken(key) => What::Taken(self.number(*key)?),
-                Entrant::Tombstone(number) => What::Tombstone(*number),
-                Entrant::Eventful(key) => What::Eventful(self.streams[*key].id),
-                Entrant::Stall(_) | Entrant::StallLimit(_) => return None,
+        self.queues.iter(queue).filter_map(move |(key, due)| {
+            let stream = || self.streams[StreamKey(key)].id;
+            let what = match queue {
+                Queue::Initialize => What::Initialize,
+                Queue::Reservation => What::Reservation(stream().number()?),
+                Queue::Listen => What::Listen(self.questions[QuestionKey(key)].id.clone()),
+                Queue::Orphan => What::Orphan(stream().number()?),
+                Queue::Cancelled => What::Cancelled(self.requests.cancelled.id(key)?.clone()),
+                Queue::Untaken => What::Untaken(stream().number()?),
+                Queue::Taken => What::Taken(stream().number()?),
+                Queue::Tombstone => What::Tombstone(self.streams.tombstone(key).number),
+                Queue::Eventful => What::Eventful(stream()),
+                Queue::Stall | Queue::StallLimit => return None,
             };
             Some(Waiting { what, left: due.map(|due| due.since(self.now)) })
         })
-    }
-
-    fn number(&self, key: StreamKey) -> Option<u64> {
-        match self.streams[key].id {
-            StreamId::Standalone => None,
-            StreamId::Request(number) => Some(number),
-        }
     }
 }

@@ -1,17 +1,20 @@
 //! The streams of a session, from the first reservation to the last tombstone.
 
-use alloc::collections::BTreeMap;
 use core::ops::{Index, IndexMut};
 
 use slab::Slab;
 use smallvec::SmallVec;
 
 use super::connection::ConnectionKey;
-use crate::{Log, ProgressToken, RequestId, StreamId, queue::Ticket};
+use crate::{
+    Log, ProgressToken, RequestId, StreamId,
+    ascending::Ascending,
+    queue::{Key, Ticket},
+};
 
 /// Names a stream that has a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct StreamKey(usize);
+pub(crate) struct StreamKey(pub(crate) Key);
 
 /// A stream that has a log.
 #[derive(Debug)]
@@ -74,6 +77,7 @@ pub(crate) enum Outcome {
 /// What remains of a request stream that is over.
 #[derive(Debug)]
 pub(crate) struct Tombstone {
+    pub(crate) number: u64,
     pub(crate) cancelled: bool,
     pub(crate) last: u64,
     pub(crate) missed: u64,
@@ -82,19 +86,27 @@ pub(crate) struct Tombstone {
     pub(crate) queue: Ticket,
 }
 
-/// What a stream number stands for.
+/// What is left of a request stream.
 #[derive(Debug)]
-pub(crate) enum Place {
+pub(crate) enum Remains<'a> {
     Stream(StreamKey),
-    Tombstone(Tombstone),
+    Tombstone(&'a Tombstone),
+}
+
+/// Where what is left of a request stream is.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Stream(StreamKey),
+    Tombstone(Key),
 }
 
 /// All streams of a session, by key and by number.
 #[derive(Debug)]
 pub(crate) struct Streams<M> {
     slab: Slab<Stream<M>>,
+    tombstones: Slab<Tombstone>,
     /// Every request stream that something is left of, by number.
-    pub(crate) places: BTreeMap<u64, Place>,
+    places: Ascending<u64, Place>,
     /// The number of the next request stream.
     pub(crate) next: u64,
     /// How many are reserved, open or finishing, the standalone stream not counted.
@@ -123,11 +135,6 @@ impl<M> Stream<M> {
     /// Returns whether more may be recorded on it.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open { .. })
-    }
-
-    /// Returns whether nothing more will be recorded on it, but not all was sent.
-    pub(crate) fn is_finishing(&self) -> bool {
-        matches!(self.stage, Stage::Finishing { .. })
     }
 
     /// Returns whether everything that it will ever have was taken.
@@ -165,14 +172,14 @@ impl<M> Streams<M> {
         let mut slab = Slab::with_capacity(1);
         let open = Stage::Open { orphan: None };
         slab.insert(Stream::new(StreamId::Standalone, open, Log::new()));
-        Self { slab, places: BTreeMap::new(), next: 0, in_use: 0 }
+        Self { slab, tombstones: Slab::new(), places: Ascending::new(), next: 0, in_use: 0 }
     }
 
     /// Returns the key of a stream that has a log.
     pub(crate) fn find(&self, id: StreamId) -> Option<StreamKey> {
         match id {
             StreamId::Standalone => Some(STANDALONE),
-            StreamId::Request(number) => match self.places.get(&number)? {
+            StreamId::Request(number) => match self.places.get(number)? {
                 Place::Stream(key) => Some(*key),
                 Place::Tombstone(_) => None,
             },
@@ -181,20 +188,76 @@ impl<M> Streams<M> {
 
     /// Adds a request stream under its number.
     pub(crate) fn add(&mut self, number: u64, stream: Stream<M>) -> StreamKey {
-        let key = StreamKey(self.slab.insert(stream));
+        let key = StreamKey(small(self.slab.insert(stream)));
         self.places.insert(number, Place::Stream(key));
         self.in_use += 1;
         key
     }
 
-    /// Takes a stream out. Its number goes on to name it until it is replaced.
+    /// Returns what is left of a request stream.
+    pub(crate) fn remains(&self, number: u64) -> Option<Remains<'_>> {
+        match self.places.get(number)? {
+            Place::Stream(key) => Some(Remains::Stream(*key)),
+            Place::Tombstone(at) => {
+                let tombstone = self.tombstones.get(*at as usize)?;
+                Some(Remains::Tombstone(tombstone))
+            }
+        }
+    }
+
+    /// Takes a stream out. Its number goes on to name it until it has a tombstone.
     pub(crate) fn remove(&mut self, key: StreamKey) -> Stream<M> {
-        self.slab.remove(key.0)
+        self.slab.remove(key.0 as usize)
+    }
+
+    /// Puts a tombstone in the place of a stream. `queue` gives it a place among
+    /// the tombstones, by its key.
+    pub(crate) fn add_tombstone(&mut self, tombstone: impl FnOnce(Key) -> Tombstone) -> &Tombstone {
+        let entry = self.tombstones.vacant_entry();
+        let key = small(entry.key());
+        let tombstone = entry.insert(tombstone(key));
+        self.places.insert(tombstone.number, Place::Tombstone(key));
+        tombstone
+    }
+
+    /// Returns the key of the tombstone of a request stream.
+    pub(crate) fn find_tombstone(&self, number: u64) -> Option<Key> {
+        match self.places.get(number)? {
+            Place::Stream(_) => None,
+            Place::Tombstone(key) => Some(*key),
+        }
+    }
+
+    pub(crate) fn remove_tombstone(&mut self, key: Key) -> Tombstone {
+        let tombstone = self.tombstones.remove(key as usize);
+        self.places.remove(tombstone.number);
+        tombstone
+    }
+
+    /// Goes through all tombstones, by number.
+    #[cfg(feature = "serde")]
+    pub(crate) fn tombstones(&self) -> impl Iterator<Item = &Tombstone> {
+        self.places.iter().filter_map(|(_, place)| match place {
+            Place::Stream(_) => None,
+            Place::Tombstone(key) => self.tombstones.get(*key as usize),
+        })
+    }
+
+    #[cfg(feature = "serde")]
+    #[expect(clippy::indexing_slicing, reason = "a key is given up with what it names")]
+    pub(crate) fn tombstone(&self, key: Key) -> &Tombstone {
+        &self.tombstones[key as usize]
+    }
+
+    #[cfg(feature = "serde")]
+    pub(crate) fn tombstone_mut(&mut self, number: u64) -> Option<&mut Tombstone> {
+        let key = self.find_tombstone(number)?;
+        self.tombstones.get_mut(key as usize)
     }
 
     /// Goes through all request streams that have a log, by number.
     pub(crate) fn request_streams(&self) -> impl Iterator<Item = StreamKey> {
-        self.places.values().filter_map(|place| match place {
+        self.places.iter().filter_map(|(_, place)| match place {
             Place::Stream(key) => Some(*key),
             Place::Tombstone(_) => None,
         })
@@ -206,18 +269,25 @@ impl<M> Index<StreamKey> for Streams<M> {
     type Output = Stream<M>;
 
     fn index(&self, key: StreamKey) -> &Stream<M> {
-        &self.slab[key.0]
+        &self.slab[key.0 as usize]
     }
 }
 
 #[expect(clippy::indexing_slicing, reason = "a key is given up with what it names")]
 impl<M> IndexMut<StreamKey> for Streams<M> {
     fn index_mut(&mut self, key: StreamKey) -> &mut Stream<M> {
-        &mut self.slab[key.0]
+        &mut self.slab[key.0 as usize]
     }
 }
 
 /// The outcome of a request whose answer is recorded next.
 pub(crate) fn answered<M>(log: &Log<M>) -> Outcome {
     Outcome::Answered { index: log.last().saturating_add(1) }
+}
+
+/// Makes a short key: a session's limits keep it far below 2^32 streams.
+pub(crate) fn small(key: usize) -> Key {
+    #[expect(clippy::cast_possible_truncation, reason = "more would not fit into memory")]
+    let key = key as Key;
+    key
 }

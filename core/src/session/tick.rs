@@ -5,17 +5,19 @@ use smallvec::SmallVec;
 use super::{
     Session,
     connection::{ConnectionKey, Subject},
-    requests::failure,
+    requests::{QuestionKey, failure},
     stream::{StreamKey, answered},
 };
-use crate::{Action, Actions, CloseReason, EndReason, FailureReason, RequestId, queue::Entrant};
+use crate::{
+    Action, Actions, CloseReason, EndReason, FailureReason, RequestId,
+    queue::{Key, Queue},
+};
 
 impl<M: Clone> Session<M> {
     /// Carries out what is due.
     pub(super) fn tick(&mut self, out: &mut Actions<M>) {
-        while let Some(entrant) = self.queues.first_due(self.now) {
-            let entrant = entrant.clone();
-            self.strike(entrant, out);
+        while let Some((queue, key)) = self.queues.first_due(self.now) {
+            self.strike(queue, key, out);
             self.settle(out);
         }
         if self.idle_deadline().is_some_and(|due| due <= self.now) {
@@ -23,30 +25,29 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Carries out one deadline. Each arm takes its entrant out of the queue.
-    fn strike(&mut self, entrant: Entrant, out: &mut Actions<M>) {
-        match entrant {
-            Entrant::Initialize => self.close(CloseReason::InitializeTimeout, out),
-            Entrant::Reservation(stream) => self.cancel(stream, EndReason::Abandoned, out),
-            Entrant::Stall(connection) => self.stall(connection),
-            Entrant::StallLimit(connection) => {
+    /// Carries out one deadline. Each arm takes what was due out of the queue.
+    fn strike(&mut self, queue: Queue, key: Key, out: &mut Actions<M>) {
+        match queue {
+            Queue::Initialize => self.close(CloseReason::InitializeTimeout, out),
+            Queue::Reservation => self.cancel(StreamKey(key), EndReason::Abandoned, out),
+            Queue::Stall => self.stall(ConnectionKey(key)),
+            Queue::StallLimit => {
                 self.stay_awake();
+                let connection = ConnectionKey(key);
                 let id = self.connections[connection].id;
                 let reason = EndReason::Stalled;
                 out.push(Action::Close { connection: id, reason });
                 self.lose(connection, out);
             }
-            Entrant::Listen(id) => self.give_up_listening(id, out),
-            Entrant::Orphan(stream) => self.orphan(stream, out),
-            Entrant::Cancelled(id) => {
-                self.release_id(&id);
+            Queue::Listen => self.give_up_listening(QuestionKey(key), out),
+            Queue::Orphan => self.orphan(StreamKey(key), out),
+            Queue::Cancelled => self.release_id(key),
+            Queue::Untaken | Queue::Taken => self.bury(StreamKey(key), false, out),
+            Queue::Tombstone => {
+                self.remove_tombstone(key);
             }
-            Entrant::Untaken(stream) | Entrant::Taken(stream) => self.bury(stream, false, out),
-            Entrant::Tombstone(number) => {
-                self.remove_tombstone(number);
-            }
-            // It has no deadline.
-            Entrant::Eventful(_) => {}
+            // Nothing there has a deadline.
+            Queue::Eventful => {}
         }
     }
 
@@ -59,7 +60,7 @@ impl<M: Clone> Session<M> {
         }
         if self.config.stall_limit.is_some() {
             let due = connection.since.due(self.config.stall_limit);
-            connection.stall = Some(self.queues.enter(Entrant::StallLimit(key), due));
+            connection.stall = Some(self.queues.enter(Queue::StallLimit, key.0, due));
         }
         if let Subject::Stream(stream) = connection.subject {
             self.review(stream);

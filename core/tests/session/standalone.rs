@@ -60,7 +60,7 @@ fn a_surplus_get_is_a_shadow_until_it_takes_over() {
           to 1: 2 notification
         > closed 1 through 1
           to 3: 1 priming
-          to 3: replay 2 notification
+          to 3: 2 notification
         > closed 2
         > closed 3 through 2
         > backend notification
@@ -147,9 +147,9 @@ fn a_resume_takes_over_and_the_old_connection_becomes_a_shadow() {
         > backend notification
           to 3: 3 notification
         > closed 3
-          to 2: replay 3 notification
+          to 2: 3 notification
         > closed 2
-          to 1: replay 3 notification
+          to 1: 3 notification
         ",
     );
     let lonely = Config { shadows_max: 0, ..Config::default() };

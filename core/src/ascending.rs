@@ -1,0 +1,158 @@
+//! A map for keys that come in ascending order.
+
+use alloc::collections::VecDeque;
+
+/// A map whose new keys are usually higher than all before.
+///
+/// It is a sorted queue: a new highest key goes to the end, the lowest ones
+/// leave at the front, any other one is found by binary search, and leaves a
+/// hole that is closed when there are more holes than keys. So insertion in
+/// order and removal take amortised constant time beyond the search, which a
+/// tree cannot do. A key out of order costs what moving the queue costs.
+#[derive(Debug)]
+pub(crate) struct Ascending<K, V> {
+    /// By key; `None` is a hole. Neither end is one.
+    entries: VecDeque<(K, Option<V>)>,
+    holes: usize,
+}
+
+impl<K: Copy + Ord + Into<u64>, V> Ascending<K, V> {
+    pub(crate) const fn new() -> Self {
+        Self { entries: VecDeque::new(), holes: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len() - self.holes
+    }
+
+    pub(crate) fn get(&self, key: K) -> Option<&V> {
+        let position = self.position(key).ok()?;
+        let (_, value) = self.entries.get(position)?;
+        value.as_ref()
+    }
+
+    /// Inserts a value; returns the one that it replaces.
+    pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
+        match self.position(key) {
+            Ok(position) => {
+                let (_, place) = self.entries.get_mut(position)?;
+                let replaced = place.replace(value);
+                self.holes -= usize::from(replaced.is_none());
+                replaced
+            }
+            Err(position) => {
+                if position == self.entries.len() {
+                    self.entries.push_back((key, Some(value)));
+                } else {
+                    self.entries.insert(position, (key, Some(value)));
+                }
+                None
+            }
+        }
+    }
+
+    pub(crate) fn remove(&mut self, key: K) -> Option<V> {
+        let position = self.position(key).ok()?;
+        let (_, value) = self.entries.get_mut(position)?;
+        let removed = value.take();
+        self.holes += usize::from(removed.is_some());
+        self.close_holes();
+        removed
+    }
+
+    /// Goes through the entries, by key.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (K, &V)> {
+        self.entries.iter().filter_map(|(key, value)| Some((*key, value.as_ref()?)))
+    }
+
+    fn close_holes(&mut self) {
+        while self.entries.front().is_some_and(|(_, value)| value.is_none()) {
+            self.entries.pop_front();
+            self.holes -= 1;
+        }
+        while self.entries.back().is_some_and(|(_, value)| value.is_none()) {
+            self.entries.pop_back();
+            self.holes -= 1;
+        }
+        if self.holes > self.entries.len() / 2 {
+            self.entries.retain(|(_, value)| value.is_some());
+            self.holes = 0;
+        }
+    }
+
+    /// Returns where a key is, or where it would be.
+    fn position(&self, key: K) -> Result<usize, usize> {
+        match self.entries.back() {
+            Some((last, _)) if *last > key => {}
+            Some((last, _)) if *last == key => return Ok(self.entries.len() - 1),
+            Some(_) | None => return Err(self.entries.len()),
+        }
+        // Where no hole was closed yet, the keys are as far apart as their places.
+        if let Some((first, _)) = self.entries.front()
+            && let Some(distance) = key.into().checked_sub((*first).into())
+            && let Ok(position) = usize::try_from(distance)
+            && let Some((found, _)) = self.entries.get(position)
+            && *found == key
+        {
+            return Ok(position);
+        }
+        self.entries.binary_search_by_key(&key, |(key, _)| *key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::{collections::BTreeMap, vec::Vec};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Append,
+        Insert(u8),
+        Remove(u8),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            Just(Step::Append),
+            any::<u8>().prop_map(Step::Insert),
+            any::<u8>().prop_map(Step::Remove),
+            any::<u8>().prop_map(Step::Remove),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_a_map(steps in prop::collection::vec(step(), 0..200)) {
+            let mut map = Ascending::new();
+            let mut model = BTreeMap::new();
+            for (value, step) in steps.into_iter().enumerate() {
+                match step {
+                    Step::Append => {
+                        let key = model.last_key_value().map_or(0, |(key, _)| key + 1);
+                        prop_assert_eq!(map.insert(key, value), model.insert(key, value));
+                    }
+                    Step::Insert(key) => {
+                        let key = u32::from(key);
+                        prop_assert_eq!(map.insert(key, value), model.insert(key, value));
+                    }
+                    Step::Remove(key) => {
+                        let key = u32::from(key);
+                        prop_assert_eq!(map.remove(key), model.remove(&key));
+                    }
+                }
+                prop_assert_eq!(map.len(), model.len());
+                prop_assert!(map.entries.len() <= 2 * map.len() + 1, "holes are closed");
+                let entries: Vec<_> = map.iter().map(|(key, value)| (key, *value)).collect();
+                let expected: Vec<_> = model.iter().map(|(key, value)| (*key, *value)).collect();
+                prop_assert_eq!(entries, expected);
+                for key in 0..300 {
+                    prop_assert_eq!(map.get(key), model.get(&key));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Section "Messages of the backend".
+
+use rejoin_core::{
+    Action, BackendFault, EVENT_OVERHEAD_BYTES, Head, Message, Notification, Rejection, Report,
+    RequestId, StreamId, UndeliverableReason, Unrelated,
+};
+
+use super::{
+    Model,
+    stream::{Bearing, Entry, Phase, Status},
+};
+
+impl Model {
+    pub(super) fn check_backend(&self, message: &Message<u64>) -> Result<(), Rejection> {
+        let max = self.config.message_bytes_max;
+        if message.bytes > max {
+            return Err(BackendFault::MessageTooLarge { max }.into());
+        }
+        if let Head::Request { id, .. } = &message.head {
+            if self.question(id).is_some() {
+                return Err(BackendFault::RequestIdInUse(id.clone()).into());
+            }
+            let max = self.config.asked_max;
+            if self.questions.len() >= max {
+                return Err(BackendFault::TooManyRequests { max }.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out a message of the backend. Returns the stream that it was recorded on.
+    pub(super) fn backend(
+        &mut self,
+        message: &Message<u64>,
+        related: Option<&RequestId>,
+    ) -> Option<StreamId> {
+        let entry = Entry::Message(message.body);
+        let cost = message.bytes.saturating_add(EVENT_OVERHEAD_BYTES);
+        match &message.head {
+            Head::Response { id, .. } => self.backend_answers(Some(id), message, cost),
+            Head::Error { id } => self.backend_answers(id.as_ref(), message, cost),
+            Head::Notification(Notification::Progress { token }) => {
+                let stream = self.stream_of_token(token).unwrap_or(StreamId::Standalone);
+                self.record(stream, Bearing::Tells, entry, cost);
+                Some(stream)
+            }
+            Head::Notification(Notification::Cancelled { request }) => {
+                let stream = self.stream_of_cancellation(request);
+                self.remove_question(request);
+                self.record(stream, Bearing::Tells, entry, cost);
+                Some(stream)
+            }
+            Head::Notification(Notification::Log) => {
+                let stream = self.stream_related_to(related, true);
+                self.record(stream, Bearing::Tells, entry, cost);
+                Some(stream)
+            }
+            Head::Notification(Notification::Other) => {
+                let stream = self.stream_related_to(related, false);
+                self.record(stream, Bearing::Tells, entry, cost);
+                Some(stream)
+            }
+            Head::Request { id, .. } => {
+                let stream = self.stream_related_to(related, true);
+                self.record(stream, Bearing::Asks(id.clone()), entry, cost);
+                Some(stream)
+            }
+        }
+    }
+
+    fn backend_answers(
+        &mut self,
+        id: Option<&RequestId>,
+        message: &Message<u64>,
+        cost: usize,
+    ) -> Option<StreamId> {
+        let reason = match id {
+            Some(id) if self.is_unanswered_initialize(id) => {
+                self.initialize_is_answered(&message.head, message.body);
+                return None;
+            }
+            Some(id) if self.is_reserved(id) => {
+                self.unreserve_id(id);
+                UndeliverableReason::CancelledRequest
+            }
+            Some(id) => {
+                if let Some(stream) = self.stream_of(id) {
+                    self.streams[stream].set_status(id, Status::Answered);
+                    let entry = Entry::Message(message.body);
+                    self.record(stream, Bearing::Answers(id.clone()), entry, cost);
+                    self.complete_if_answered(stream);
+                    return Some(stream);
+                }
+                UndeliverableReason::UnknownRequest
+            }
+            None => UndeliverableReason::UnknownRequest,
+        };
+        self.act(Action::Report(Report::Undeliverable { id: id.cloned(), reason }));
+        None
+    }
+
+    /// The stream that a cancellation of a request of the backend goes to.
+    fn stream_of_cancellation(&self, request: &RequestId) -> StreamId {
+        let stream = self.question(request).map(|question| question.stream);
+        let open = stream
+            .and_then(|stream| self.streams.get(stream))
+            .filter(|stream| matches!(stream.phase, Phase::Standing | Phase::Open));
+        open.map_or(StreamId::Standalone, |stream| stream.id)
+    }
+
+    /// The stream that a request or notification goes to.
+    fn stream_related_to(&self, related: Option<&RequestId>, follows_sole: bool) -> StreamId {
+        let related = related.and_then(|id| self.stream_of(id));
+        let follows_sole = follows_sole && self.config.unrelated == Unrelated::SoleRequest;
+        let sole = if follows_sole { self.sole_stream() } else { None };
+        related.or(sole).unwrap_or(StreamId::Standalone)
+    }
+}

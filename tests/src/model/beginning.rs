@@ -1,0 +1,96 @@
+//! Section "Beginning".
+
+use rejoin_core::{
+    Action, ClientFault, CloseReason, ConnectionId, EndReason, Event, Head, Input, Message, Method,
+    Post, Profile, Rejection,
+};
+
+use super::{
+    Model,
+    connection::{Connection, Origin, Role},
+    state::Stage,
+};
+
+impl Model {
+    /// Whether the client should have sent `initialize` instead.
+    pub(super) fn is_unexpected(&self, input: &Input<u64>) -> bool {
+        matches!(self.stage, Stage::Expected) && is_of_client(input) && !is_initialize(input)
+    }
+
+    /// Checks what depends on how far the session has got with `initialize`.
+    pub(super) fn check_stage(&self, input: &Input<u64>) -> Result<(), Rejection> {
+        match self.stage {
+            Stage::Unanswered { .. } | Stage::Initialized(_) if is_initialize(input) => {
+                Err(ClientFault::AlreadyInitialized.into())
+            }
+            Stage::Unanswered { .. } if is_of_client(input) && !is_ping(input) => {
+                Err(ClientFault::NotInitialized.into())
+            }
+            Stage::Expected | Stage::Unanswered { .. } | Stage::Initialized(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn initialize(&mut self, connection: ConnectionId, post: Post<u64>) {
+        if let Post::Single(Message { head: Head::Request { id, .. }, body, .. }) = post {
+            self.connections.push(Connection::new(connection, Role::Initialize, None));
+            self.connections[connection].origin = Origin::Initialize;
+            self.stage = Stage::Unanswered { id, connection };
+            self.act(Action::Forward { message: body });
+        }
+    }
+
+    /// The backend answers `initialize`.
+    pub(super) fn initialize_is_answered(&mut self, head: &Head, body: u64) {
+        let Stage::Unanswered { connection, .. } = self.stage else {
+            return;
+        };
+        let version = match head {
+            Head::Response { initialized, .. } => Some(initialized.version),
+            Head::Request { .. } | Head::Notification(_) | Head::Error { .. } => None,
+        };
+        self.stage = Stage::Initialized(Profile::governing(version.flatten()));
+        self.send(connection, 1, None, Event::Message(body));
+        self.end(connection, EndReason::Complete);
+        if version.is_none() {
+            self.close(CloseReason::InitializeRejected);
+        }
+    }
+}
+
+fn is_of_client(input: &Input<u64>) -> bool {
+    matches!(
+        input,
+        Input::Reserve { .. } | Input::Request { .. } | Input::Get { .. } | Input::Message { .. }
+    )
+}
+
+fn is_initialize(input: &Input<u64>) -> bool {
+    matches!(method(input), Some(Method::Initialize { .. }))
+}
+
+fn is_ping(input: &Input<u64>) -> bool {
+    matches!(method(input), Some(Method::Ping))
+}
+
+/// The method of the single request that a `Request` carries.
+fn method(input: &Input<u64>) -> Option<Method> {
+    match input {
+        Input::Request {
+            post: Post::Single(Message { head: Head::Request { method, .. }, .. }),
+            ..
+        } => Some(*method),
+        Input::Reserve { .. }
+        | Input::Request { .. }
+        | Input::Get { .. }
+        | Input::Message { .. }
+        | Input::Taken { .. }
+        | Input::Closed { .. }
+        | Input::Abandon { .. }
+        | Input::Delete
+        | Input::Close { .. }
+        | Input::Backend { .. }
+        | Input::CloseStream { .. }
+        | Input::BackendGone
+        | Input::Tick => None,
+    }
+}

@@ -1,0 +1,137 @@
+//! Section "Sending": how a connection gets what its stream has.
+
+use rejoin_core::{Action, ConnectionId, EndReason, Event, EventId, StreamId};
+
+use super::{
+    Model,
+    connection::{Connection, Role},
+    stream::{Phase, Recorded},
+};
+
+impl Model {
+    /// The connection that carries `stream`.
+    pub(super) fn carrier(&self, stream: StreamId) -> Option<&Connection> {
+        self.connections.iter().find(|connection| {
+            connection.role == Role::Carries && connection.stream == Some(stream)
+        })
+    }
+
+    /// A connection begins to carry a stream.
+    pub(super) fn carry(
+        &mut self,
+        connection: ConnectionId,
+        stream: StreamId,
+        after: u64,
+        is_primed: bool,
+    ) {
+        let it = &mut self.connections[connection];
+        let takes_over = matches!(it.role, Role::Shadow { .. });
+        it.role = Role::Carries;
+        it.stream = Some(stream);
+        it.go_on_after(after);
+        self.streams[stream].orphan = None;
+        self.questions_are_heard(stream);
+        if is_primed && self.primes() {
+            let id = EventId::new(stream, after);
+            self.send(connection, after, Some(id), Event::Priming { retry: None });
+        }
+        self.send_what_it_may_have(connection, takes_over);
+    }
+
+    /// A connection that carries a stream is sent what it may have.
+    pub(super) fn send_what_it_may_have(&mut self, connection: ConnectionId, takes_over: bool) {
+        let it = &self.connections[connection];
+        let Some(stream) = it.stream.filter(|_| it.role == Role::Carries) else {
+            return;
+        };
+        let logged: Vec<Recorded> = self.streams[stream].logged_from(it.next).cloned().collect();
+        let next = self.streams[stream].last + 1;
+        let first = logged.first().map_or(next, |event| event.index);
+        if it.admits(first, self.config.window) {
+            self.tell_gap(connection, stream);
+            self.send_logged(connection, stream, &logged, takes_over);
+        }
+        self.end_if_complete(stream);
+    }
+
+    fn tell_gap(&mut self, connection: ConnectionId, stream: StreamId) {
+        let missed = self.streams[stream].missed;
+        let it = &mut self.connections[connection];
+        if let Some(first) = it.gap_begins(missed) {
+            it.told = missed;
+            self.act(Action::Gap { connection, stream, missed: first..=missed });
+        }
+    }
+
+    /// Sends as many of the `logged` events as the window admits.
+    fn send_logged(
+        &mut self,
+        connection: ConnectionId,
+        stream: StreamId,
+        logged: &[Recorded],
+        takes_over: bool,
+    ) {
+        // A copy goes ahead, to find out what is admitted.
+        let mut it = self.connections[connection].clone();
+        let mut admitted = Vec::new();
+        for event in logged {
+            if !it.admits(event.index, self.config.window) {
+                break;
+            }
+            it.send(event.index, self.begin());
+            admitted.push(event.clone());
+        }
+        let is_rest = admitted.len() == logged.len();
+        let is_last = is_rest && self.streams[stream].phase == Phase::Complete;
+        if is_last || takes_over {
+            for event in admitted {
+                let id = EventId::new(stream, event.index);
+                self.send(connection, event.index, Some(id), event.event());
+            }
+        } else if let (Some(first), Some(last)) = (admitted.first(), admitted.last()) {
+            self.connections[connection] = it;
+            let range = first.index..last.index + 1;
+            self.act(Action::Replay { connection, stream, range });
+        }
+    }
+
+    /// Whether a connection carries `stream` and is at the head.
+    pub(super) fn is_at_head(&self, stream: StreamId) -> bool {
+        let it = &self.streams[stream];
+        self.carrier(stream).is_some_and(|carrier| {
+            it.logged_from(carrier.next).next().is_none() && carrier.gap_begins(it.missed).is_none()
+        })
+    }
+
+    /// Whether a connection carries `stream`, and its window admits the index.
+    pub(super) fn may_send(&self, stream: StreamId, index: u64) -> bool {
+        self.carrier(stream).is_some_and(|carrier| carrier.admits(index, self.config.window))
+    }
+
+    /// Sends one event.
+    pub(super) fn send(
+        &mut self,
+        connection: ConnectionId,
+        index: u64,
+        id: Option<EventId>,
+        event: Event<u64>,
+    ) {
+        let begun = self.begin();
+        let it = &mut self.connections[connection];
+        it.send(index, begun);
+        it.is_sse |= id.is_some();
+        self.act(Action::Send { connection, index, id, event });
+    }
+
+    /// Ends a connection: it drains, or is cut.
+    pub(super) fn end(&mut self, connection: ConnectionId, reason: EndReason) {
+        self.act(Action::Close { connection, reason });
+        if reason.drains() {
+            let it = &mut self.connections[connection];
+            it.role = Role::Drains;
+            it.ended = Some(reason);
+        } else {
+            self.connections.remove(connection);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Section "Closing a connection for the backend".
+
+use std::time::Duration;
+
+use rejoin_core::{EndReason, Event, EventId, StreamId};
+
+use super::Model;
+
+impl Model {
+    pub(super) fn close_stream(&mut self, stream: StreamId, retry: Option<Duration>) {
+        let Some(connection) = self.carrier(stream).map(|carrier| carrier.id) else {
+            return;
+        };
+        if retry.is_some() && self.may_prime_at_end(stream) {
+            let index = self.streams[stream].last + 1;
+            self.streams[stream].last = index;
+            let id = EventId::new(stream, index);
+            self.send(connection, index, Some(id), Event::Priming { retry });
+        }
+        self.end(connection, EndReason::Requested);
+        if stream == StreamId::Standalone {
+            for shadow in self.shadows() {
+                self.end(shadow, EndReason::Requested);
+            }
+        } else {
+            self.streams[stream].orphan = Some(self.begin());
+        }
+        self.questions_are_unheard(stream);
+    }
+
+    /// Whether a priming event with a retry could be sent now.
+    pub(super) fn may_prime_at_end(&self, stream: StreamId) -> bool {
+        self.primes() && self.may_send(stream, self.streams[stream].last + 1)
+    }
+}

@@ -1,0 +1,65 @@
+//! Section "The end".
+
+use rejoin_core::{Action, CloseReason, EndReason, Event, Failure, FailureReason, StreamId};
+
+use super::{
+    Model,
+    connection::Role,
+    state::Stage,
+    stream::{Phase, Recorded, Status},
+};
+
+impl Model {
+    pub(super) fn close(&mut self, reason: CloseReason) {
+        let failure = match reason {
+            CloseReason::BackendGone => FailureReason::BackendGone,
+            CloseReason::Deleted
+            | CloseReason::Terminated
+            | CloseReason::Cancelled
+            | CloseReason::ExpectedInitialize
+            | CloseReason::InitializeRejected
+            | CloseReason::InitializeTimeout
+            | CloseReason::InitializeNotTaken
+            | CloseReason::Idle
+            | CloseReason::Exhausted => FailureReason::SessionClosed,
+        };
+        self.fail_initialize(failure);
+        let open = self.streams.iter().filter(|stream| stream.phase == Phase::Open);
+        let mut open: Vec<StreamId> = open.map(|stream| stream.id).collect();
+        open.sort();
+        for stream in open {
+            if self.is_at_head(stream) {
+                self.fail_pending(stream, failure);
+            }
+        }
+        for connection in self.connections() {
+            if self.connections[connection].role != Role::Drains {
+                self.end(connection, EndReason::SessionClosed);
+            }
+        }
+        self.connections.clear();
+        self.act(Action::CloseSession { reason });
+        self.closed = Some(reason);
+    }
+
+    fn fail_initialize(&mut self, reason: FailureReason) {
+        if let Stage::Unanswered { id, connection } = &self.stage
+            && self.connections.get(*connection).is_some()
+        {
+            let failure = Failure { id: id.clone(), reason };
+            self.send(*connection, 1, None, Event::Failure(failure));
+        }
+    }
+
+    /// Sends failures for the pending requests of a stream, as far as there is room.
+    fn fail_pending(&mut self, stream: StreamId, reason: FailureReason) {
+        for id in self.streams[stream].pending() {
+            let index = self.streams[stream].last + 1;
+            if self.may_send(stream, index) {
+                self.streams[stream].last = index;
+                self.streams[stream].set_status(&id, Status::Answered);
+                self.send_live(stream, &Recorded::failure(index, id, reason));
+            }
+        }
+    }
+}

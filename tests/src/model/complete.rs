@@ -1,0 +1,69 @@
+//! Sections "Cancelled" and "Complete": how a stream ends.
+
+use rejoin_core::{EndReason, FailReason, RequestId, StreamId};
+
+use super::{
+    Model,
+    stream::{Phase, Status},
+};
+
+impl Model {
+    /// A request of the client was answered, and the answer recorded.
+    pub(super) fn complete_if_answered(&mut self, stream: StreamId) {
+        if self.streams[stream].pending().is_empty() {
+            self.complete(stream);
+        }
+    }
+
+    /// The client cancels a pending request.
+    pub(super) fn cancelled_by_client(&mut self, stream: StreamId, id: &RequestId) {
+        self.cancel_request(stream, id);
+        let it = &self.streams[stream];
+        if !it.pending().is_empty() {
+            return;
+        }
+        if it.requests.iter().any(|request| request.status == Status::Answered) {
+            self.complete(stream);
+        } else {
+            self.cancel_stream(stream, EndReason::Cancelled);
+        }
+    }
+
+    fn complete(&mut self, stream: StreamId) {
+        let it = &mut self.streams[stream];
+        it.phase = Phase::Complete;
+        it.orphan = None;
+        self.end_if_complete(stream);
+    }
+
+    /// Ends the connection of a complete stream if all was sent on it.
+    pub(super) fn end_if_complete(&mut self, stream: StreamId) {
+        if self.streams[stream].phase != Phase::Complete {
+            return;
+        }
+        let carrier = self.carrier(stream).map(|carrier| carrier.id);
+        if let Some(connection) = carrier.filter(|_| self.is_at_head(stream)) {
+            self.end(connection, EndReason::Complete);
+        }
+        if self.carrier(stream).is_none() {
+            self.retain(stream);
+        }
+    }
+
+    /// A stream is cancelled.
+    pub(super) fn cancel_stream(&mut self, stream: StreamId, reason: EndReason) {
+        if let Some(connection) = self.carrier(stream).map(|carrier| carrier.id) {
+            self.end(connection, reason);
+        }
+        self.fail_untaken(stream, FailReason::Cancelled);
+        self.bury(stream, true);
+    }
+
+    /// Nobody wants a stream any more.
+    pub(super) fn abandon(&mut self, stream: StreamId) {
+        for id in self.streams[stream].pending() {
+            self.cancel_request(stream, &id);
+        }
+        self.cancel_stream(stream, EndReason::Abandoned);
+    }
+}

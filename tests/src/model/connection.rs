@@ -1,0 +1,137 @@
+//! A connection: its role, and how far it has got.
+
+use rejoin_core::{ConnectionId, EndReason, StreamId};
+
+use super::{state::Begun, table::Keyed};
+
+/// A connection that is known.
+#[derive(Clone, Debug)]
+pub(super) struct Connection {
+    pub(super) id: ConnectionId,
+    pub(super) role: Role,
+    /// The stream that it carries, that it is a shadow of, or that it drains from.
+    pub(super) stream: Option<StreamId>,
+    pub(super) origin: Origin,
+    pub(super) is_sse: bool,
+    pub(super) ended: Option<EndReason>,
+
+    /// The first index that was neither sent on it nor had before.
+    pub(super) next: u64,
+    /// The first index that it did not take: where its window begins.
+    pub(super) untaken: u64,
+    /// What was sent on it and not taken, by index.
+    pub(super) sent: Vec<u64>,
+    pub(super) last_sent: Option<u64>,
+    pub(super) taken: Option<u64>,
+    /// Through which index it was told what is missing.
+    pub(super) told: u64,
+    /// While something was not taken: since when its reader took nothing.
+    pub(super) waits: Option<Begun>,
+    pub(super) is_stalled: bool,
+}
+
+/// What a connection is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It waits for the answer to `initialize`.
+    Initialize,
+    Carries,
+    /// It is a shadow, the newest one if `since` is the highest.
+    Shadow {
+        since: u64,
+    },
+    Drains,
+}
+
+/// How a connection began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// It brought `initialize`.
+    Initialize,
+    /// It opened this stream, to be answered by JSON.
+    Json(StreamId),
+    /// It resumed a stream.
+    Resume,
+    /// It opened a stream to be answered by SSE, or is a GET without an id.
+    Other,
+}
+
+impl Keyed for Connection {
+    type Key = ConnectionId;
+
+    fn key(&self) -> ConnectionId {
+        self.id
+    }
+}
+
+impl Connection {
+    pub(super) fn new(id: ConnectionId, role: Role, stream: Option<StreamId>) -> Self {
+        Self {
+            id,
+            role,
+            stream,
+            origin: Origin::Other,
+            is_sse: true,
+            ended: None,
+            next: 1,
+            untaken: 1,
+            sent: Vec::new(),
+            last_sent: None,
+            taken: None,
+            told: 0,
+            waits: None,
+            is_stalled: false,
+        }
+    }
+
+    /// What comes up to `index` was had elsewhere.
+    pub(super) fn go_on_after(&mut self, index: u64) {
+        self.next = self.next.max(index + 1);
+        if self.sent.is_empty() {
+            self.untaken = self.next;
+        }
+    }
+
+    /// Whether its window admits the event at `index`.
+    pub(super) fn admits(&self, index: u64, window: u32) -> bool {
+        self.sent.is_empty() || index - self.untaken < u64::from(window)
+    }
+
+    /// The event at `index` is sent on it.
+    pub(super) fn send(&mut self, index: u64, begun: Begun) {
+        if self.sent.is_empty() {
+            self.untaken = index;
+            self.waits = Some(begun);
+        }
+        self.sent.push(index);
+        self.last_sent = Some(index);
+        self.next = index + 1;
+    }
+
+    /// Everything that was sent up to `through` is taken. Returns up to where
+    /// that is, if it is news.
+    pub(super) fn take(&mut self, through: u64, begun: Begun) -> Option<u64> {
+        let last_sent = self.last_sent?;
+        let through = through.min(last_sent);
+        if self.sent.is_empty() || through < self.untaken {
+            return None;
+        }
+        self.sent.retain(|index| *index > through);
+        if self.sent.is_empty() {
+            self.untaken = self.next;
+            self.waits = None;
+        } else {
+            self.untaken = through + 1;
+            self.waits = Some(begun);
+        }
+        self.is_stalled = false;
+        self.taken = Some(through);
+        Some(through)
+    }
+
+    /// The first missed index that it was not told of, where `missed` is the last one.
+    pub(super) fn gap_begins(&self, missed: u64) -> Option<u64> {
+        let first = self.next.max(self.told + 1);
+        (first <= missed).then_some(first)
+    }
+}

@@ -1,0 +1,142 @@
+//! Section "GET".
+
+use rejoin_core::{
+    CallerFault, ClientFault, ConnectionId, EndReason, EventId, Rejection, StreamId, Surplus,
+};
+
+use super::{
+    Model,
+    connection::{Connection, Origin, Role},
+    stream::Phase,
+};
+
+impl Model {
+    pub(super) fn check_get(
+        &self,
+        connection: ConnectionId,
+        last_event_id: Option<EventId>,
+    ) -> Result<(), Rejection> {
+        if self.connections.get(connection).is_some() {
+            return Err(CallerFault::ConnectionInUse(connection).into());
+        }
+        match last_event_id {
+            Some(id) => self.check_resume(id)?,
+            None => self.check_standalone()?,
+        }
+        self.check_connections()
+    }
+
+    fn check_standalone(&self) -> Result<(), ClientFault> {
+        let is_conflict = self.config.surplus == Surplus::Conflict || self.config.shadows_max == 0;
+        if is_conflict && self.carrier(StreamId::Standalone).is_some() {
+            return Err(ClientFault::StandaloneConflict);
+        }
+        Ok(())
+    }
+
+    fn check_resume(&self, EventId { stream, index }: EventId) -> Result<(), Rejection> {
+        let it = self.streams.get(stream);
+        let tombstone = self.tombstones.iter().find(|tombstone| tombstone.stream == stream);
+        let was_given_out = match stream {
+            StreamId::Standalone => true,
+            StreamId::Request(number) => number < self.numbers,
+        };
+        if !was_given_out || it.is_some_and(|it| it.phase == Phase::Reserved) {
+            return Err(ClientFault::UnknownStream(stream).into());
+        }
+        let last = match (it, tombstone) {
+            (Some(it), _) => it.last,
+            (None, Some(tombstone)) if tombstone.is_cancelled => {
+                return Err(ClientFault::CancelledStream(stream).into());
+            }
+            (None, Some(tombstone)) => tombstone.last,
+            (None, None) => return Err(ClientFault::ExpiredStream(stream).into()),
+        };
+        if index > last {
+            return Err(ClientFault::FutureEvent { stream, last }.into());
+        }
+        if it.is_none_or(|it| it.retained.is_some()) {
+            self.check_streams()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn get(&mut self, connection: ConnectionId, last_event_id: Option<EventId>) {
+        let standalone = StreamId::Standalone;
+        let is_carried = self.carrier(standalone).is_some();
+        match last_event_id {
+            Some(EventId { stream: StreamId::Standalone, index }) => {
+                self.take_over_standalone(connection, Some(index));
+            }
+            Some(EventId { stream, index }) => self.resume(connection, stream, index),
+            None if is_carried && self.config.surplus == Surplus::Shadow => {
+                let role = self.newest_shadow();
+                self.connections.push(Connection::new(connection, role, Some(standalone)));
+                self.end_surplus();
+            }
+            None => self.take_over_standalone(connection, None),
+        }
+    }
+
+    /// A new connection carries the standalone stream: after the event that it
+    /// resumes from, or else after the taken index, primed.
+    fn take_over_standalone(&mut self, connection: ConnectionId, resumes_after: Option<u64>) {
+        let stream = StreamId::Standalone;
+        if let Some(carrier) = self.carrier(stream).map(|carrier| carrier.id) {
+            self.connections[carrier].role = self.newest_shadow();
+        }
+        self.end_surplus();
+        if let Some(index) = resumes_after {
+            self.raise_taken(stream, index);
+        }
+        let is_resume = resumes_after.is_some();
+        let after = resumes_after.unwrap_or(self.streams[stream].taken);
+        self.connections.push(Connection::new(connection, Role::Carries, Some(stream)));
+        self.connections[connection].origin =
+            if is_resume { Origin::Resume } else { Origin::Other };
+        self.carry(connection, stream, after, !is_resume);
+    }
+
+    fn resume(&mut self, connection: ConnectionId, stream: StreamId, index: u64) {
+        let replaced = self.connections.iter().find(|it| it.stream == Some(stream));
+        if let Some(replaced) = replaced.map(|it| it.id) {
+            self.end(replaced, EndReason::Replaced);
+        }
+        if self.streams.get(stream).is_none() {
+            self.bring_back(stream);
+        }
+        self.streams[stream].retained = None;
+        self.raise_taken(stream, index);
+        self.connections.push(Connection::new(connection, Role::Carries, Some(stream)));
+        self.connections[connection].origin = Origin::Resume;
+        self.carry(connection, stream, index, false);
+    }
+
+    fn newest_shadow(&mut self) -> Role {
+        let since = self.begin().order;
+        Role::Shadow { since }
+    }
+
+    /// Ends the oldest shadows that are too many.
+    fn end_surplus(&mut self) {
+        let shadows = self.shadows();
+        let surplus = shadows.len().saturating_sub(self.config.shadows_max);
+        for shadow in shadows.into_iter().take(surplus) {
+            self.end(shadow, EndReason::Surplus);
+        }
+    }
+
+    /// The shadows, the oldest first.
+    pub(super) fn shadows(&self) -> Vec<ConnectionId> {
+        let mut shadows: Vec<_> = self
+            .connections
+            .iter()
+            .filter_map(|connection| match connection.role {
+                Role::Shadow { since } => Some((since, connection.id)),
+                Role::Initialize | Role::Carries | Role::Drains => None,
+            })
+            .collect();
+        shadows.sort();
+        shadows.into_iter().map(|(_, id)| id).collect()
+    }
+}

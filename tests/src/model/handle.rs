@@ -1,0 +1,121 @@
+//! Section "One call".
+
+use std::mem;
+
+use rejoin_core::{
+    Action, BackendFault, CallerFault, CloseReason, Input, Instant, Pressure, Rejection, StreamId,
+};
+
+use super::{Model, connection::Origin, state::Stage, stream::Phase};
+
+impl Model {
+    /// Applies one input. Returns the answer, and the actions in order.
+    pub fn handle(
+        &mut self,
+        now: Instant,
+        input: Input<u64>,
+    ) -> (Result<Pressure, Rejection>, Vec<Action<u64>>) {
+        self.now = self.now.max(now);
+        self.carry_out_what_is_due();
+        let result = self.apply(input);
+        (result, mem::take(&mut self.out))
+    }
+
+    fn apply(&mut self, input: Input<u64>) -> Result<Pressure, Rejection> {
+        if let Some(reason) = self.closed {
+            let is_accepted =
+                matches!(input, Input::Tick | Input::Taken { .. } | Input::Closed { .. });
+            return if is_accepted { Ok(Pressure::None) } else { Err(Rejection::Closed(reason)) };
+        }
+        self.check(&input)?;
+        if input != Input::Tick {
+            self.idle_since = self.now;
+        }
+        let pressure = self.carry_out(input);
+        self.release();
+        Ok(pressure)
+    }
+
+    fn check(&self, input: &Input<u64>) -> Result<(), Rejection> {
+        if self.is_unexpected(input) {
+            // It will close the session, whatever else is wrong with it.
+            return Ok(());
+        }
+        self.check_stage(input)?;
+        match input {
+            Input::Reserve { connection } => self.check_reserve(*connection),
+            Input::Request { connection, post, .. } => self.check_request(*connection, post),
+            Input::Get { connection, last_event_id } => self.check_get(*connection, *last_event_id),
+            Input::Message { post } => self.check_message(post),
+            Input::Abandon { stream } => self.check_abandon(*stream),
+            Input::Backend { message, .. } => self.check_backend(message),
+            Input::CloseStream { stream, retry } => {
+                self.check_close_stream(*stream, retry.is_some())
+            }
+            Input::Taken { .. }
+            | Input::Closed { .. }
+            | Input::Delete
+            | Input::Close { .. }
+            | Input::BackendGone
+            | Input::Tick => Ok(()),
+        }
+    }
+
+    fn carry_out(&mut self, input: Input<u64>) -> Pressure {
+        if self.is_unexpected(&input) {
+            self.close(CloseReason::ExpectedInitialize);
+            return Pressure::None;
+        }
+        match input {
+            Input::Reserve { connection } => self.reserve(connection),
+            Input::Request { connection, format, post } => match self.stage {
+                Stage::Expected => self.initialize(connection, post),
+                Stage::Unanswered { .. } | Stage::Initialized(_) => {
+                    self.request(connection, format, post);
+                }
+            },
+            Input::Get { connection, last_event_id } => self.get(connection, last_event_id),
+            Input::Message { post } => self.message(post),
+            Input::Taken { connection, through } => self.taken_on(connection, through),
+            Input::Closed { connection, through } => self.closed_by_peer(connection, through),
+            Input::Abandon { stream } => self.abandon(stream),
+            Input::Delete => self.close(CloseReason::Deleted),
+            Input::Close { reason } => self.close(reason),
+            Input::Backend { message, related } => {
+                let stream = self.backend(&message, related.as_ref());
+                return self.pressure(stream);
+            }
+            Input::CloseStream { stream, retry } => self.close_stream(stream, retry),
+            Input::BackendGone => self.close(CloseReason::BackendGone),
+            Input::Tick => {}
+        }
+        Pressure::None
+    }
+
+    fn check_abandon(&self, stream: StreamId) -> Result<(), Rejection> {
+        let phase = self.streams.get(stream).map(|stream| stream.phase);
+        match phase {
+            Some(Phase::Reserved | Phase::Open | Phase::Complete) => Ok(()),
+            Some(Phase::Standing) | None => Err(CallerFault::UnknownStream(stream).into()),
+        }
+    }
+
+    fn check_close_stream(&self, stream: StreamId, has_retry: bool) -> Result<(), Rejection> {
+        if stream == StreamId::Standalone {
+            return Ok(());
+        }
+        if self.streams.get(stream).map(|stream| stream.phase) != Some(Phase::Open) {
+            return Err(BackendFault::StreamNotOpen(stream).into());
+        }
+        match self.carrier(stream) {
+            Some(carrier)
+                if carrier.last_sent.is_none()
+                    && carrier.origin != Origin::Resume
+                    && !(has_retry && self.may_prime_at_end(stream)) =>
+            {
+                Err(BackendFault::NothingToResumeFrom(stream).into())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}

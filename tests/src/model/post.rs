@@ -1,0 +1,236 @@
+//! Sections "A POST with requests" and "A POST without requests".
+
+use rejoin_core::{
+    Action, AnswerFormat, CallerFault, ClientFault, ConnectionId, Head, Message, Method,
+    Notification, Post, Profile, Rejection, Report, RequestId, StreamId, UndeliverableReason,
+};
+
+use super::{
+    Model,
+    connection::{Connection, Origin, Role},
+    state::Stage,
+    stream::{Phase, Request, Status, Stream},
+};
+
+impl Model {
+    pub(super) fn check_reserve(&self, connection: ConnectionId) -> Result<(), Rejection> {
+        if self.connections.get(connection).is_some() {
+            return Err(CallerFault::ConnectionInUse(connection).into());
+        }
+        self.check_streams()?;
+        self.check_connections()
+    }
+
+    pub(super) fn check_request(
+        &self,
+        connection: ConnectionId,
+        post: &Post<u64>,
+    ) -> Result<(), Rejection> {
+        if let Stage::Expected = self.stage {
+            return self.check_sizes(post);
+        }
+        let is_known = self.connections.get(connection).is_some();
+        let reserved = self.reserved_stream(connection);
+        if is_known && reserved.is_none() {
+            return Err(CallerFault::ConnectionInUse(connection).into());
+        }
+        let has_requests = messages(post).iter().any(|message| message.head.is_request());
+        if is_batch(post) && messages(post).is_empty() {
+            return Err(ClientFault::BatchEmpty.into());
+        }
+        if !has_requests {
+            return Err(CallerFault::NoRequest.into());
+        }
+        self.check_batch(post)?;
+        if is_batch(post) && messages(post).iter().any(is_initialize) {
+            return Err(ClientFault::InitializeInBatch.into());
+        }
+        self.check_messages(messages(post))?;
+        if reserved.is_none() {
+            self.check_streams()?;
+            self.check_connections()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_message(&self, post: &Post<u64>) -> Result<(), Rejection> {
+        if is_batch(post) && messages(post).is_empty() {
+            return Err(ClientFault::BatchEmpty.into());
+        }
+        if messages(post).iter().any(|message| message.head.is_request()) {
+            return Err(CallerFault::UnexpectedRequest.into());
+        }
+        self.check_batch(post)?;
+        self.check_sizes(post)
+    }
+
+    pub(super) fn reserve(&mut self, connection: ConnectionId) {
+        let stream = self.new_stream(Phase::Reserved);
+        self.streams[stream].reservation = Some(self.begin());
+        self.connections.push(Connection::new(connection, Role::Carries, Some(stream)));
+    }
+
+    pub(super) fn request(
+        &mut self,
+        connection: ConnectionId,
+        format: AnswerFormat,
+        post: Post<u64>,
+    ) {
+        let stream = if let Some(stream) = self.reserved_stream(connection) {
+            stream
+        } else {
+            let stream = self.new_stream(Phase::Open);
+            self.connections.push(Connection::new(connection, Role::Carries, Some(stream)));
+            stream
+        };
+        let it = &mut self.streams[stream];
+        it.phase = Phase::Open;
+        it.reservation = None;
+        it.requests = messages(&post).iter().filter_map(request).collect();
+        let is_sse = format == AnswerFormat::Sse || is_batch(&post);
+        let it = &mut self.connections[connection];
+        it.is_sse = is_sse;
+        it.origin = if is_sse { Origin::Other } else { Origin::Json(stream) };
+        self.carry(connection, stream, 0, is_sse);
+        self.message(post);
+    }
+
+    /// Carries out what a POST carries.
+    pub(super) fn message(&mut self, post: Post<u64>) {
+        let messages = match post {
+            Post::Single(message) => vec![message],
+            Post::Batch(messages) => messages,
+        };
+        for Message { head, body, .. } in messages {
+            match head {
+                Head::Notification(Notification::Cancelled { request }) => {
+                    self.act(Action::Forward { message: body });
+                    if let Some(stream) = self.stream_of(&request) {
+                        self.cancelled_by_client(stream, &request);
+                    }
+                }
+                Head::Request { .. } | Head::Notification(_) => {
+                    self.act(Action::Forward { message: body });
+                }
+                Head::Response { id, .. } => self.answer_question(Some(id), body),
+                Head::Error { id } => self.answer_question(id, body),
+            }
+        }
+    }
+
+    fn answer_question(&mut self, id: Option<RequestId>, body: u64) {
+        match id {
+            Some(id) if self.question(&id).is_some() => {
+                self.remove_question(&id);
+                self.act(Action::Forward { message: body });
+            }
+            id => {
+                let reason = UndeliverableReason::NotAsked;
+                self.act(Action::Report(Report::Undeliverable { id, reason }));
+            }
+        }
+    }
+
+    fn new_stream(&mut self, phase: Phase) -> StreamId {
+        let stream = StreamId::Request(self.numbers);
+        self.numbers += 1;
+        self.streams.push(Stream::new(stream, phase));
+        stream
+    }
+
+    /// The reserved stream that a connection carries.
+    fn reserved_stream(&self, connection: ConnectionId) -> Option<StreamId> {
+        let connection = self.connections.get(connection)?;
+        let stream = connection.stream.filter(|_| connection.role == Role::Carries)?;
+        (self.streams[stream].phase == Phase::Reserved).then_some(stream)
+    }
+
+    fn check_batch(&self, post: &Post<u64>) -> Result<(), ClientFault> {
+        let profile = match self.stage {
+            Stage::Initialized(profile) => profile,
+            Stage::Expected | Stage::Unanswered { .. } => Profile::governing(None),
+        };
+        let max = self.config.batch_max;
+        if is_batch(post) && !profile.batches {
+            Err(ClientFault::BatchNotAllowed)
+        } else if is_batch(post) && messages(post).len() > max {
+            Err(ClientFault::BatchTooLong { max })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn check_messages(&self, messages: &[Message<u64>]) -> Result<(), ClientFault> {
+        let mut ids = Vec::new();
+        let mut tokens = Vec::new();
+        for message in messages {
+            self.check_size(message)?;
+            let Head::Request { id, progress_token, .. } = &message.head else {
+                continue;
+            };
+            if self.is_in_use(id) || ids.contains(id) {
+                return Err(ClientFault::RequestIdInUse(id.clone()));
+            }
+            ids.push(id.clone());
+            if let Some(token) = progress_token {
+                if self.stream_of_token(token).is_some() || tokens.contains(token) {
+                    return Err(ClientFault::ProgressTokenInUse(token.clone()));
+                }
+                tokens.push(token.clone());
+            }
+        }
+        let max = self.config.pending_max;
+        if self.pending() + ids.len() > max {
+            return Err(ClientFault::TooManyRequests { max });
+        }
+        Ok(())
+    }
+
+    fn check_sizes(&self, post: &Post<u64>) -> Result<(), Rejection> {
+        for message in messages(post) {
+            self.check_size(message)?;
+        }
+        Ok(())
+    }
+
+    fn check_size(&self, message: &Message<u64>) -> Result<(), ClientFault> {
+        let max = self.config.message_bytes_max;
+        if message.bytes > max { Err(ClientFault::MessageTooLarge { max }) } else { Ok(()) }
+    }
+
+    pub(super) fn check_streams(&self) -> Result<(), Rejection> {
+        let max = self.config.streams_max;
+        let in_use = self.streams.iter().filter(|stream| stream.is_in_use()).count();
+        if in_use >= max { Err(ClientFault::TooManyStreams { max }.into()) } else { Ok(()) }
+    }
+
+    pub(super) fn check_connections(&self) -> Result<(), Rejection> {
+        let max = self.config.connections_max;
+        let known = self.connections.len();
+        if known >= max { Err(ClientFault::TooManyConnections { max }.into()) } else { Ok(()) }
+    }
+}
+
+fn messages(post: &Post<u64>) -> &[Message<u64>] {
+    match post {
+        Post::Single(message) => std::slice::from_ref(message),
+        Post::Batch(messages) => messages,
+    }
+}
+
+fn is_batch(post: &Post<u64>) -> bool {
+    matches!(post, Post::Batch(_))
+}
+
+fn is_initialize(message: &Message<u64>) -> bool {
+    matches!(message.head, Head::Request { method: Method::Initialize { .. }, .. })
+}
+
+fn request(message: &Message<u64>) -> Option<Request> {
+    match &message.head {
+        Head::Request { id, progress_token, .. } => {
+            Some(Request { id: id.clone(), token: progress_token.clone(), status: Status::Pending })
+        }
+        Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => None,
+    }
+}

@@ -1,0 +1,91 @@
+//! Section "Recording".
+
+use rejoin_core::{Action, EventId, FailReason, FailureReason, Report, StreamId};
+
+use super::{
+    Model,
+    stream::{Bearing, Entry, Recorded, Stream},
+};
+
+impl Model {
+    /// Records an event.
+    pub(super) fn record(&mut self, stream: StreamId, bearing: Bearing, entry: Entry, cost: usize) {
+        let index = self.streams[stream].last + 1;
+        let event = Recorded { index, bearing: bearing.clone(), cost, entry };
+        if self.is_at_head(stream) && self.may_send(stream, index) {
+            self.send_live(stream, &event);
+        }
+        let it = &mut self.streams[stream];
+        it.last = index;
+        it.events.push(event);
+        self.note_whether_filled(stream);
+        if let Bearing::Asks(id) = bearing {
+            self.question_waits(id, stream, index);
+        }
+        self.keep_limits(stream);
+    }
+
+    /// Sends an event on the connection that carries the stream.
+    pub(super) fn send_live(&mut self, stream: StreamId, event: &Recorded) {
+        let Some(carrier) = self.carrier(stream) else {
+            return;
+        };
+        let connection = carrier.id;
+        let answers_last = matches!(event.bearing, Bearing::Answers(_))
+            && self.streams[stream].pending().is_empty();
+        let is_whole_answer = !carrier.is_sse && event.index == 1 && answers_last;
+        let id = (!is_whole_answer).then(|| EventId::new(stream, event.index));
+        self.send(connection, event.index, id, event.event());
+    }
+
+    /// What was recorded on `stream` is evicted until the limits are kept.
+    fn keep_limits(&mut self, stream: StreamId) {
+        while self.streams[stream].count() > self.config.stream_events_max
+            || self.streams[stream].bytes() > self.config.stream_bytes_max
+        {
+            self.evict(stream);
+        }
+        while self.bytes() > self.config.session_bytes_max {
+            let filled = self.streams.iter().filter(|stream| stream.filled.is_some());
+            let longest_filled = filled.min_by_key(|stream| stream.filled).map(|stream| stream.id);
+            if let Some(first) = self.first_retained(true) {
+                self.bury(first, false);
+            } else if let Some(stream) = longest_filled {
+                self.evict(stream);
+            }
+        }
+    }
+
+    /// The oldest event of a log is evicted.
+    fn evict(&mut self, stream: StreamId) {
+        let oldest = self.streams[stream].events.iter().find(|event| event.is_message()).cloned();
+        let Some(Recorded { index, bearing, .. }) = oldest else {
+            return;
+        };
+        if let Bearing::Answers(id) = bearing {
+            let events = self.streams[stream].events.iter_mut();
+            for event in events.filter(|event| event.index == index) {
+                event.entry = Entry::Failure(FailureReason::Evicted);
+            }
+            self.act(Action::Report(Report::Evicted { stream, id }));
+        } else {
+            let it = &mut self.streams[stream];
+            it.missed = it.missed.max(index);
+            it.let_go(index);
+            let is_sent = self.carrier(stream).is_some_and(|it| it.sent.contains(&index));
+            let untaken = self.untaken_questions(stream);
+            let question = untaken.into_iter().find(|question| question.index == index);
+            if let Some(question) = question.filter(|_| !is_sent) {
+                self.fail(question.id, FailReason::Evicted);
+            }
+        }
+        self.note_whether_filled(stream);
+    }
+
+    /// Keeps the order in which the logs ceased to be without an event.
+    pub(super) fn note_whether_filled(&mut self, stream: StreamId) {
+        let order = self.begin().order;
+        let it: &mut Stream = &mut self.streams[stream];
+        it.filled = (it.count() > 0).then(|| it.filled.unwrap_or(order));
+    }
+}

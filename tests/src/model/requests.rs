@@ -1,0 +1,74 @@
+//! The requests of the client: pending ones, and the ids of cancelled ones.
+
+use rejoin_core::{ProgressToken, RequestId, StreamId};
+
+use super::{
+    Model,
+    state::{Begun, Stage},
+    stream::Status,
+};
+
+/// The id of a cancelled request that the backend has not answered.
+#[derive(Clone, Debug)]
+pub(super) struct ReservedId {
+    pub(super) id: RequestId,
+    pub(super) begun: Begun,
+}
+
+impl Model {
+    /// The stream of a pending request.
+    pub(super) fn stream_of(&self, id: &RequestId) -> Option<StreamId> {
+        let stream = self.streams.iter().find(|stream| stream.is_pending(id))?;
+        Some(stream.id)
+    }
+
+    /// The stream of the pending request with this progress token.
+    pub(super) fn stream_of_token(&self, token: &ProgressToken) -> Option<StreamId> {
+        let stream = self.streams.iter().find(|stream| {
+            stream.requests.iter().any(|request| {
+                request.status == Status::Pending && request.token.as_ref() == Some(token)
+            })
+        })?;
+        Some(stream.id)
+    }
+
+    /// The stream of the only pending request.
+    pub(super) fn sole_stream(&self) -> Option<StreamId> {
+        if self.pending() != 1 {
+            return None;
+        }
+        let stream = self.streams.iter().find(|stream| !stream.pending().is_empty())?;
+        Some(stream.id)
+    }
+
+    pub(super) fn is_reserved(&self, id: &RequestId) -> bool {
+        self.reserved_ids.iter().any(|reserved| reserved.id == *id)
+    }
+
+    pub(super) fn is_unanswered_initialize(&self, id: &RequestId) -> bool {
+        matches!(&self.stage, Stage::Unanswered { id: initialize, .. } if initialize == id)
+    }
+
+    /// Whether a request of the client must not have this id.
+    pub(super) fn is_in_use(&self, id: &RequestId) -> bool {
+        self.stream_of(id).is_some() || self.is_reserved(id) || self.is_unanswered_initialize(id)
+    }
+
+    pub(super) fn reserve_id(&mut self, id: RequestId) {
+        let begun = self.begin();
+        self.reserved_ids.push(ReservedId { id, begun });
+        while self.reserved_ids.len() > self.config.cancelled_max {
+            self.reserved_ids.remove(0);
+        }
+    }
+
+    pub(super) fn unreserve_id(&mut self, id: &RequestId) {
+        self.reserved_ids.retain(|reserved| reserved.id != *id);
+    }
+
+    /// A pending request of `stream` is cancelled.
+    pub(super) fn cancel_request(&mut self, stream: StreamId, id: &RequestId) {
+        self.streams[stream].set_status(id, Status::Cancelled);
+        self.reserve_id(id.clone());
+    }
+}

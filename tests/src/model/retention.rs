@@ -1,0 +1,142 @@
+//! Section "Retention": what becomes of a stream that is over.
+
+use std::time::Duration;
+
+use rejoin_core::{FailReason, FailureReason, Instant, RequestId, StreamId};
+
+use super::{
+    Model,
+    state::Begun,
+    stream::{Bearing, Phase, Recorded, Stream},
+};
+
+/// What is left of a stream that was buried.
+#[derive(Clone, Debug)]
+pub(super) struct Tombstone {
+    pub(super) stream: StreamId,
+    pub(super) is_cancelled: bool,
+    pub(super) last: u64,
+    pub(super) missed: u64,
+    pub(super) answers: Vec<(RequestId, u64)>,
+    pub(super) begun: Begun,
+}
+
+impl Model {
+    /// A complete stream has no connection (any more).
+    pub(super) fn retain(&mut self, stream: StreamId) {
+        let begun = self.begin();
+        let it = &mut self.streams[stream];
+        if it.brought_back || self.config.retention == Some(Duration::ZERO) {
+            self.bury(stream, false);
+        } else {
+            it.retained = Some(begun);
+            let end_is_taken = it.end_is_taken();
+            self.keep_retained_limit(end_is_taken);
+        }
+    }
+
+    /// Something of a stream was taken up to `index`.
+    pub(super) fn raise_taken(&mut self, stream: StreamId, index: u64) {
+        let order = self.begin().order;
+        let it = &mut self.streams[stream];
+        let was_taken = it.end_is_taken();
+        it.taken = it.taken.max(index);
+        for question in &mut self.questions {
+            if question.stream == stream && question.index <= it.taken {
+                question.unheard = None;
+            }
+        }
+        if let Some(retained) = &mut it.retained
+            && !was_taken
+            && it.taken >= it.last
+        {
+            retained.order = order;
+            self.keep_retained_limit(true);
+        }
+    }
+
+    /// Buries what is retained over the limit.
+    fn keep_retained_limit(&mut self, end_is_taken: bool) {
+        let max = if end_is_taken { self.config.taken_max } else { self.config.untaken_max };
+        while self.retained(end_is_taken).len() > max {
+            if let Some(first) = self.first_retained(end_is_taken) {
+                self.bury(first, false);
+            }
+        }
+    }
+
+    fn retained(&self, end_is_taken: bool) -> Vec<&Stream> {
+        let retained = self.streams.iter().filter(|stream| stream.retained.is_some());
+        retained.filter(|stream| stream.end_is_taken() == end_is_taken).collect()
+    }
+
+    /// The first one of those that are retained.
+    pub(super) fn first_retained(&self, end_is_taken: bool) -> Option<StreamId> {
+        let first = self.retained(end_is_taken).into_iter().min_by_key(|stream| {
+            let due = stream.retained.and_then(|begun| begun.due(self.config.retention));
+            // None is later than any.
+            (due.unwrap_or(Instant::MAX), stream.retained.map(|begun| begun.order))
+        })?;
+        Some(first.id)
+    }
+
+    /// Leaves a tombstone of a stream.
+    pub(super) fn bury(&mut self, stream: StreamId, is_cancelled: bool) {
+        self.fail_untaken(stream, FailReason::Evicted);
+        for connection in self.connections.iter_mut() {
+            if connection.stream == Some(stream) {
+                connection.stream = None;
+            }
+        }
+        let begun = self.begin();
+        let buried = self.streams.remove(stream);
+        self.tombstones.push(Tombstone {
+            stream,
+            is_cancelled,
+            last: buried.last,
+            missed: missed_without_log(&buried),
+            answers: if is_cancelled { Vec::new() } else { answers(&buried) },
+            begun,
+        });
+        while self.tombstones.len() > self.config.tombstones_max {
+            self.tombstones.remove(0);
+        }
+    }
+
+    /// A tombstone becomes a complete stream again.
+    pub(super) fn bring_back(&mut self, stream: StreamId) {
+        for tombstone in self.tombstones.iter().filter(|tombstone| tombstone.stream == stream) {
+            let mut it = Stream::new(stream, Phase::Complete);
+            it.brought_back = true;
+            it.last = tombstone.last;
+            it.missed = tombstone.missed;
+            it.events = tombstone
+                .answers
+                .iter()
+                .map(|(id, index)| Recorded::failure(*index, id.clone(), FailureReason::Expired))
+                .collect();
+            self.streams.push(it);
+        }
+        self.tombstones.retain(|tombstone| tombstone.stream != stream);
+    }
+}
+
+fn missed_without_log(stream: &Stream) -> u64 {
+    let others = stream.logged_from(0).filter(|event| !is_answer(event));
+    others.map(|event| event.index).fold(stream.missed, u64::max)
+}
+
+fn answers(stream: &Stream) -> Vec<(RequestId, u64)> {
+    let logged = stream.logged_from(0);
+    logged
+        .filter_map(|event| match &event.bearing {
+            Bearing::Answers(id) => Some((id.clone(), event.index)),
+            Bearing::Asks(_) | Bearing::Tells => None,
+        })
+        .collect()
+}
+
+/// Whether it is an answer, or a failure in its place.
+fn is_answer(event: &Recorded) -> bool {
+    matches!(event.bearing, Bearing::Answers(_))
+}

@@ -1,0 +1,189 @@
+//! A stream: its requests, and all that was ever recorded on it.
+
+use rejoin_core::{Event, Failure, FailureReason, ProgressToken, RequestId, StreamId};
+
+use super::{state::Begun, table::Keyed};
+
+/// The standalone stream, or a request stream that is no tombstone.
+#[derive(Clone, Debug)]
+pub(super) struct Stream {
+    pub(super) id: StreamId,
+    pub(super) phase: Phase,
+    /// Those that it opened with, in order.
+    pub(super) requests: Vec<Request>,
+    /// By index. Before the first one that the log has, what is gone is left out.
+    pub(super) events: Vec<Recorded>,
+    pub(super) last: u64,
+    pub(super) taken: u64,
+    pub(super) missed: u64,
+    /// Since when its log was not without an event.
+    pub(super) filled: Option<u64>,
+    /// Whether it was brought back from a tombstone.
+    pub(super) brought_back: bool,
+    /// While it is reserved.
+    pub(super) reservation: Option<Begun>,
+    /// While it is open and has no connection.
+    pub(super) orphan: Option<Begun>,
+    /// While it is retained.
+    pub(super) retained: Option<Begun>,
+}
+
+/// How far a stream has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It is the standalone stream.
+    Standing,
+    Reserved,
+    Open,
+    Complete,
+}
+
+/// A request of the client.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    pub(super) id: RequestId,
+    pub(super) token: Option<ProgressToken>,
+    pub(super) status: Status,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    Pending,
+    Answered,
+    Cancelled,
+}
+
+/// An event that was recorded.
+#[derive(Clone, Debug)]
+pub(super) struct Recorded {
+    pub(super) index: u64,
+    pub(super) bearing: Bearing,
+    /// What it cost when it was recorded.
+    pub(super) cost: usize,
+    pub(super) entry: Entry,
+}
+
+/// What an event is to the requests of either side.
+#[derive(Clone, Debug)]
+pub(super) enum Bearing {
+    Answers(RequestId),
+    Asks(RequestId),
+    Tells,
+}
+
+/// What the log has of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    Message(u64),
+    Failure(FailureReason),
+    /// Nothing: it was evicted or has left the log.
+    Gone,
+}
+
+impl Keyed for Stream {
+    type Key = StreamId;
+
+    fn key(&self) -> StreamId {
+        self.id
+    }
+}
+
+impl Recorded {
+    pub(super) fn failure(index: u64, id: RequestId, reason: FailureReason) -> Self {
+        let entry = Entry::Failure(reason);
+        Self { index, bearing: Bearing::Answers(id), cost: 0, entry }
+    }
+
+    /// What is sent of it. It must not be gone.
+    pub(super) fn event(&self) -> Event<u64> {
+        match (&self.entry, &self.bearing) {
+            (Entry::Message(body), _) => Event::Message(*body),
+            (Entry::Failure(reason), Bearing::Answers(id)) => {
+                Event::Failure(Failure { id: id.clone(), reason: *reason })
+            }
+            (Entry::Failure(_) | Entry::Gone, _) => unreachable!("{self:?} is no event"),
+        }
+    }
+
+    pub(super) fn is_message(&self) -> bool {
+        matches!(self.entry, Entry::Message(_))
+    }
+
+    fn is_in_log(&self) -> bool {
+        self.entry != Entry::Gone
+    }
+}
+
+impl Stream {
+    pub(super) fn new(id: StreamId, phase: Phase) -> Self {
+        Self {
+            id,
+            phase,
+            requests: Vec::new(),
+            events: Vec::new(),
+            last: 0,
+            taken: 0,
+            missed: 0,
+            filled: None,
+            brought_back: false,
+            reservation: None,
+            orphan: None,
+            retained: None,
+        }
+    }
+
+    /// Whether it is one of the streams of which there are at most `streams_max`.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.phase != Phase::Standing && self.retained.is_none()
+    }
+
+    pub(super) fn pending(&self) -> Vec<RequestId> {
+        let pending = self.requests.iter().filter(|request| request.status == Status::Pending);
+        pending.map(|request| request.id.clone()).collect()
+    }
+
+    pub(super) fn is_pending(&self, id: &RequestId) -> bool {
+        let mut requests = self.requests.iter();
+        requests.any(|request| request.id == *id && request.status == Status::Pending)
+    }
+
+    pub(super) fn set_status(&mut self, id: &RequestId, status: Status) {
+        for request in self.requests.iter_mut().filter(|request| request.id == *id) {
+            request.status = status;
+        }
+    }
+
+    pub(super) fn end_is_taken(&self) -> bool {
+        self.taken >= self.last
+    }
+
+    /// What the log has at or after `index`.
+    pub(super) fn logged_from(&self, index: u64) -> impl Iterator<Item = &Recorded> {
+        self.events.iter().filter(move |event| event.index >= index && event.is_in_log())
+    }
+
+    pub(super) fn has_logged(&self, index: u64) -> bool {
+        self.logged_from(index).any(|event| event.index == index)
+    }
+
+    /// How many events the log has, failures not counted.
+    pub(super) fn count(&self) -> usize {
+        self.events.iter().filter(|event| event.is_message()).count()
+    }
+
+    /// What the log costs.
+    pub(super) fn bytes(&self) -> usize {
+        let messages = self.events.iter().filter(|event| event.is_message());
+        messages.map(|event| event.cost).sum()
+    }
+
+    /// The event at `index` leaves the log.
+    pub(super) fn let_go(&mut self, index: u64) {
+        for event in self.events.iter_mut().filter(|event| event.index == index) {
+            event.entry = Entry::Gone;
+        }
+        while self.events.first().is_some_and(|event| !event.is_in_log()) {
+            self.events.remove(0);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! A list in the order of arrival, looked up by looking through it.
+
+use std::{
+    fmt::Debug,
+    ops::{Index, IndexMut},
+    slice::{Iter, IterMut},
+};
+
+/// What has a name that no other one in the same table has.
+pub(super) trait Keyed {
+    type Key: Copy + PartialEq + Debug;
+
+    fn key(&self) -> Self::Key;
+}
+
+/// A list of named things. To index it by a name that is not there is a mistake of the model.
+#[derive(Clone, Debug)]
+pub(super) struct Table<T>(Vec<T>);
+
+impl<T: Keyed> Table<T> {
+    pub(super) fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn iter(&self) -> Iter<'_, T> {
+        self.0.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> IterMut<'_, T> {
+        self.0.iter_mut()
+    }
+
+    pub(super) fn get(&self, key: T::Key) -> Option<&T> {
+        self.0.iter().find(|item| item.key() == key)
+    }
+
+    pub(super) fn push(&mut self, item: T) {
+        self.0.push(item);
+    }
+
+    pub(super) fn remove(&mut self, key: T::Key) -> T {
+        match self.0.iter().position(|item| item.key() == key) {
+            Some(at) => self.0.remove(at),
+            None => unreachable!("{key:?} is not there"),
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl<T: Keyed> Index<T::Key> for Table<T> {
+    type Output = T;
+
+    fn index(&self, key: T::Key) -> &T {
+        match self.get(key) {
+            Some(item) => item,
+            None => unreachable!("{key:?} is not there"),
+        }
+    }
+}
+
+impl<T: Keyed> IndexMut<T::Key> for Table<T> {
+    fn index_mut(&mut self, key: T::Key) -> &mut T {
+        match self.0.iter_mut().find(|item| item.key() == key) {
+            Some(item) => item,
+            None => unreachable!("{key:?} is not there"),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Pressure, stalls, and what the limits do.
+
+use rejoin_core::{
+    Action, ClientFault, CloseReason, Config, ConnectionId, EndReason, FailReason, FailureReason,
+    Input, Pressure, Report, RequestId,
+};
+
+use crate::script::*;
+
+const RELEASE: Action<u64> = Action::Release { stream: STANDALONE };
+
+#[test]
+fn a_reader_that_makes_progress_holds_the_backend_up() {
+    let config = Config { window: 2, stream_events_max: 4, ..Config::default() };
+    let mut script = Script::initialized(config);
+    script.on(get(1), [prime(1, STANDALONE, 0)]);
+    script.on(notify(3, None), [send(1, STANDALONE, 1, 3)]);
+    script.pressed(notify(4, None), Pressure::Hold(STANDALONE), []);
+    script.pressed(notify(5, None), Pressure::Hold(STANDALONE), []);
+    script.on(taken(1, 0), [replay(1, STANDALONE, 2, 3)]);
+    script.wait(100);
+    script.on(taken(1, 2), [replay(1, STANDALONE, 3, 4), RELEASE]);
+    script.on(taken(1, 3), []);
+}
+
+#[test]
+fn a_stalled_reader_holds_nobody_up_and_is_cut() {
+    let config = Config { window: 2, stream_events_max: 4, ..Config::default() };
+    let mut script = Script::initialized(config);
+    script.on(get(1), [prime(1, STANDALONE, 0)]);
+    script.on(get(2), []);
+    script.on(notify(3, None), [send(1, STANDALONE, 1, 3)]);
+    script.pressed(notify(4, None), Pressure::Hold(STANDALONE), []);
+    script.is_due_in(250);
+    script.wait(250);
+    script.on(Input::Tick, [RELEASE]);
+    script.on(notify(5, None), []);
+    script.is_due_in(59_750);
+    script.wait(59_750);
+    script.on(
+        Input::Tick,
+        [close(1, EndReason::Stalled), prime(2, STANDALONE, 0), send(2, STANDALONE, 1, 3)],
+    );
+    assert_eq!(script.model.connections(), [ConnectionId(2)]);
+}
+
+#[test]
+fn what_a_deadline_sends_is_sent_although_the_same_call_evicts_it() {
+    let mut script = Script::initialized(Config { stream_events_max: 1, ..Config::default() });
+    script.on(get(1), [prime(1, STANDALONE, 0)]);
+    script.on(get(2), []);
+    script.pressed(notify(3, None), Pressure::Hold(STANDALONE), [send(1, STANDALONE, 1, 3)]);
+    script.wait(60_000);
+    script.pressed(
+        notify(4, None),
+        Pressure::Hold(STANDALONE),
+        [
+            RELEASE,
+            close(1, EndReason::Stalled),
+            prime(2, STANDALONE, 0),
+            send(2, STANDALONE, 1, 3),
+            send(2, STANDALONE, 2, 4),
+        ],
+    );
+    assert_eq!(script.model.replay(STANDALONE, 1..2), []);
+    assert_eq!(script.model.bytes(), 100);
+}
+
+#[test]
+fn logs_that_hold_nothing_lose_nothing_silently() {
+    let config = Config {
+        stream_events_max: 0,
+        shadows_max: 0,
+        tombstones_max: 0,
+        taken_max: 0,
+        window: 1,
+        ..Config::default()
+    };
+    let mut script = Script::initialized(config);
+    script.on(get(1), [prime(1, STANDALONE, 0)]);
+    script.rejects(get(2), ClientFault::StandaloneConflict);
+    script.on(ask(7, 3, None), [fail(7, FailReason::Evicted)]);
+    script.on(taken(1, 0), [gap(1, STANDALONE, 1, 1)]);
+    script.on(ask(8, 4, None), [send(1, STANDALONE, 2, 4)]);
+    script.on(closed(1, None), [fail(8, FailReason::Evicted)]);
+
+    script.on(request(2, 1, 5), [prime(2, FIRST, 0), forward(5)]);
+    let evicted = Action::Report(Report::Evicted { stream: FIRST, id: RequestId::from(1) });
+    script.on(response(1, 6), [evicted]);
+    let failed = failure(1, FailureReason::Evicted);
+    assert_eq!(script.model.replay(FIRST, 1..2), [(1, failed)]);
+    script.on(
+        taken(2, 0),
+        [send_failure(2, FIRST, 1, 1, FailureReason::Evicted), close(2, EndReason::Complete)],
+    );
+    script.on(taken(2, 1), []);
+    script.rejects(resume(3, FIRST, 0), ClientFault::ExpiredStream(FIRST));
+}
+
+#[test]
+fn the_session_lets_go_of_what_was_taken_first_and_then_of_the_oldest() {
+    let config = Config { session_bytes_max: 300, ..Config::default() };
+    let mut script = Script::initialized(config);
+    script.on(notify(3, None), []);
+    script.on(request(1, 1, 4), [prime(1, FIRST, 0), forward(4)]);
+    script.on(response(1, 5), [send(1, FIRST, 1, 5), close(1, EndReason::Complete)]);
+    script.on(closed(1, Some(1)), []);
+    script.on(request(2, 2, 6), [prime(2, SECOND, 0), forward(6)]);
+    script.on(ask(7, 7, Some(2)), [send(2, SECOND, 1, 7)]);
+    assert_eq!(script.model.bytes(), 300);
+    script.on(progress(2, 8), [send(2, SECOND, 2, 8)]);
+    assert_eq!(script.model.replay(FIRST, 0..9), []);
+    assert_eq!(script.model.bytes(), 300);
+    script.on(progress(2, 9), [send(2, SECOND, 3, 9)]);
+    assert_eq!(script.model.replay(STANDALONE, 0..9), []);
+    script.on(progress(2, 10), [send(2, SECOND, 4, 10)]);
+    assert_eq!(script.model.replay(SECOND, 0..9).len(), 3);
+    script.on(closed(2, None), [fail(7, FailReason::Evicted)]);
+}
+
+#[test]
+fn failures_end_what_the_session_can_still_send() {
+    let mut script = Script::initialized(Config::default());
+    script.on(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
+    let gone = FailureReason::SessionClosed;
+    let reason = CloseReason::Deleted;
+    script.on(
+        Input::Delete,
+        [
+            send_failure(1, FIRST, 1, 1, gone),
+            close(1, EndReason::SessionClosed),
+            Action::CloseSession { reason },
+        ],
+    );
+}

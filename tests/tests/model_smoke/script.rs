@@ -1,0 +1,239 @@
+//! A session as a script: inputs with a time, and the actions that must follow.
+
+use std::time::Duration;
+
+use rejoin_core::{
+    Action, AnswerFormat, Config, ConnectionId, EndReason, Event, EventId, FailReason, Failure,
+    FailureReason, Head, Initialized, Input, Instant, Message, Method, Notification, Post,
+    Pressure, ProgressToken, ProtocolVersion, Rejection, RequestId, StreamId,
+};
+use rejoin_tests::model::Model;
+
+pub(crate) const STANDALONE: StreamId = StreamId::Standalone;
+pub(crate) const FIRST: StreamId = StreamId::Request(0);
+pub(crate) const SECOND: StreamId = StreamId::Request(1);
+
+/// A session, and what time it is.
+pub(crate) struct Script {
+    pub(crate) model: Model,
+    now: Instant,
+}
+
+impl Script {
+    pub(crate) fn new(config: Config) -> Self {
+        let now = Instant::new(Duration::from_secs(1_000));
+        Self { model: Model::new(config, now), now }
+    }
+
+    /// A session of the newest revision, initialized on connection 0, which is gone.
+    pub(crate) fn initialized(config: Config) -> Self {
+        let mut script = Self::new(config);
+        script.on(initialize(0, 1), [forward(1)]);
+        let answer = Action::Send {
+            connection: ConnectionId(0),
+            index: 1,
+            id: None,
+            event: Event::Message(2),
+        };
+        script.on(initialized("2025-11-25"), [answer, close(0, EndReason::Complete)]);
+        script.on(closed(0, Some(1)), []);
+        script
+    }
+
+    pub(crate) fn wait(&mut self, millis: u64) {
+        self.now = self.now.saturating_add(Duration::from_millis(millis));
+    }
+
+    /// Gives an input, which must be accepted and have these actions.
+    #[track_caller]
+    pub(crate) fn on<const N: usize>(&mut self, input: Input<u64>, actions: [Action<u64>; N]) {
+        self.pressed(input, Pressure::None, actions);
+    }
+
+    /// Gives an input, which must be answered so and have these actions.
+    #[track_caller]
+    pub(crate) fn pressed<const N: usize>(
+        &mut self,
+        input: Input<u64>,
+        pressure: Pressure,
+        actions: [Action<u64>; N],
+    ) {
+        let (result, out) = self.model.handle(self.now, input);
+        assert_eq!(result, Ok(pressure));
+        assert_eq!(out, Vec::from(actions));
+    }
+
+    /// Gives an input, which must be rejected without an action.
+    #[track_caller]
+    pub(crate) fn rejects(&mut self, input: Input<u64>, rejection: impl Into<Rejection>) {
+        let (result, out) = self.model.handle(self.now, input);
+        assert_eq!(result, Err(rejection.into()));
+        assert_eq!(out, []);
+    }
+
+    /// The next deadline must be so far from now.
+    #[track_caller]
+    pub(crate) fn is_due_in(&self, millis: u64) {
+        let due = self.model.deadline().map(|due| due.since(self.now));
+        assert_eq!(due, Some(Duration::from_millis(millis)));
+    }
+}
+
+fn message(head: Head, body: u64) -> Message<u64> {
+    Message { head, body, bytes: 36 }
+}
+
+pub(crate) fn request_head(id: i64) -> Head {
+    let progress_token = Some(ProgressToken::from(id));
+    Head::Request { id: RequestId::from(id), method: Method::Other, progress_token }
+}
+
+pub(crate) fn initialize(connection: u64, body: u64) -> Input<u64> {
+    let method = Method::Initialize { version: None };
+    let head = Head::Request { id: RequestId::from(0), method, progress_token: None };
+    Input::Request {
+        connection: ConnectionId(connection),
+        format: AnswerFormat::Json,
+        post: Post::Single(message(head, body)),
+    }
+}
+
+pub(crate) fn initialized(version: &str) -> Input<u64> {
+    let initialized = Initialized { version: ProtocolVersion::new(version), logging: false };
+    backend(Head::Response { id: RequestId::from(0), initialized }, 2, None)
+}
+
+pub(crate) fn request(connection: u64, id: i64, body: u64) -> Input<u64> {
+    Input::Request {
+        connection: ConnectionId(connection),
+        format: AnswerFormat::Sse,
+        post: Post::Single(message(request_head(id), body)),
+    }
+}
+
+pub(crate) fn json_request(connection: u64, id: i64, body: u64) -> Input<u64> {
+    Input::Request {
+        connection: ConnectionId(connection),
+        format: AnswerFormat::Json,
+        post: Post::Single(message(request_head(id), body)),
+    }
+}
+
+pub(crate) fn batch(connection: u64, heads: Vec<(Head, u64)>) -> Input<u64> {
+    let messages = heads.into_iter().map(|(head, body)| message(head, body)).collect();
+    Input::Request {
+        connection: ConnectionId(connection),
+        format: AnswerFormat::Sse,
+        post: Post::Batch(messages),
+    }
+}
+
+pub(crate) fn cancelled_head(id: i64) -> Head {
+    Head::Notification(Notification::Cancelled { request: RequestId::from(id) })
+}
+
+pub(crate) fn from_client(head: Head, body: u64) -> Input<u64> {
+    Input::Message { post: Post::Single(message(head, body)) }
+}
+
+pub(crate) fn get(connection: u64) -> Input<u64> {
+    Input::Get { connection: ConnectionId(connection), last_event_id: None }
+}
+
+pub(crate) fn resume(connection: u64, stream: StreamId, index: u64) -> Input<u64> {
+    let last_event_id = Some(EventId::new(stream, index));
+    Input::Get { connection: ConnectionId(connection), last_event_id }
+}
+
+pub(crate) fn taken(connection: u64, through: u64) -> Input<u64> {
+    Input::Taken { connection: ConnectionId(connection), through }
+}
+
+pub(crate) fn closed(connection: u64, through: Option<u64>) -> Input<u64> {
+    Input::Closed { connection: ConnectionId(connection), through }
+}
+
+fn backend(head: Head, body: u64, related: Option<i64>) -> Input<u64> {
+    let related = related.map(RequestId::from);
+    Input::Backend { message: message(head, body), related }
+}
+
+pub(crate) fn response_head(id: i64) -> Head {
+    Head::Response { id: RequestId::from(id), initialized: Initialized::default() }
+}
+
+/// A response of the backend.
+pub(crate) fn response(id: i64, body: u64) -> Input<u64> {
+    backend(response_head(id), body, None)
+}
+
+/// A notification of the backend. An event with it costs 100 bytes.
+pub(crate) fn notify(body: u64, related: Option<i64>) -> Input<u64> {
+    backend(Head::Notification(Notification::Other), body, related)
+}
+
+pub(crate) fn progress(token: i64, body: u64) -> Input<u64> {
+    let token = ProgressToken::from(token);
+    backend(Head::Notification(Notification::Progress { token }), body, None)
+}
+
+/// A request of the backend.
+pub(crate) fn ask(id: i64, body: u64, related: Option<i64>) -> Input<u64> {
+    backend(request_head(id), body, related)
+}
+
+pub(crate) fn close_stream(stream: StreamId, retry: Option<u64>) -> Input<u64> {
+    Input::CloseStream { stream, retry: retry.map(Duration::from_millis) }
+}
+
+pub(crate) fn forward(body: u64) -> Action<u64> {
+    Action::Forward { message: body }
+}
+
+fn send_event(connection: u64, stream: StreamId, index: u64, event: Event<u64>) -> Action<u64> {
+    let id = Some(EventId::new(stream, index));
+    Action::Send { connection: ConnectionId(connection), index, id, event }
+}
+
+pub(crate) fn send(connection: u64, stream: StreamId, index: u64, body: u64) -> Action<u64> {
+    send_event(connection, stream, index, Event::Message(body))
+}
+
+pub(crate) fn send_failure(
+    connection: u64,
+    stream: StreamId,
+    index: u64,
+    id: i64,
+    reason: FailureReason,
+) -> Action<u64> {
+    send_event(connection, stream, index, failure(id, reason))
+}
+
+pub(crate) fn failure(id: i64, reason: FailureReason) -> Event<u64> {
+    Event::Failure(Failure { id: RequestId::from(id), reason })
+}
+
+pub(crate) fn prime(connection: u64, stream: StreamId, index: u64) -> Action<u64> {
+    send_event(connection, stream, index, Event::Priming { retry: None })
+}
+
+pub(crate) fn prime_retry(connection: u64, stream: StreamId, index: u64, ms: u64) -> Action<u64> {
+    let retry = Some(Duration::from_millis(ms));
+    send_event(connection, stream, index, Event::Priming { retry })
+}
+
+pub(crate) fn replay(connection: u64, stream: StreamId, from: u64, to: u64) -> Action<u64> {
+    Action::Replay { connection: ConnectionId(connection), stream, range: from..to }
+}
+
+pub(crate) fn gap(connection: u64, stream: StreamId, from: u64, through: u64) -> Action<u64> {
+    Action::Gap { connection: ConnectionId(connection), stream, missed: from..=through }
+}
+
+pub(crate) fn close(connection: u64, reason: EndReason) -> Action<u64> {
+    Action::Close { connection: ConnectionId(connection), reason }
+}
+
+pub(crate) fn fail(id: i64, reason: FailReason) -> Action<u64> {
+    Action::Fail { id: RequestId::from(id), reason }
+}
