@@ -5,6 +5,8 @@ use core::{ops::Deref, time::Duration};
 
 use thiserror::Error;
 
+use crate::time::Timeout;
+
 /// The limits, timeouts and policies of a session.
 ///
 /// A limit of 0 means none of the thing, where it is allowed at all. A timeout
@@ -165,13 +167,40 @@ pub enum Unrelated {
 
 /// A [`Config`] that was found valid: cheap to clone, shared by its sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ValidConfig(Arc<Config>);
+pub struct ValidConfig(Arc<Checked>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Checked {
+    config: Config,
+    timeouts: Timeouts,
+}
+
+/// The timeouts of a [`Config`], ready to be added to an instant.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Timeouts {
+    pub(crate) retention: Timeout,
+    pub(crate) tombstone: Timeout,
+    pub(crate) cancelled: Timeout,
+    pub(crate) init: Timeout,
+    pub(crate) idle: Timeout,
+    pub(crate) orphan: Timeout,
+    pub(crate) listen: Timeout,
+    pub(crate) reservation: Timeout,
+    pub(crate) stall: Timeout,
+    pub(crate) stall_limit: Timeout,
+}
+
+impl ValidConfig {
+    pub(crate) fn timeouts(&self) -> &Timeouts {
+        &self.0.timeouts
+    }
+}
 
 impl Deref for ValidConfig {
     type Target = Config;
 
     fn deref(&self) -> &Config {
-        &self.0
+        &self.0.config
     }
 }
 
@@ -225,7 +254,25 @@ impl Config {
         }
         match (self.stall_timeout, self.stall_limit) {
             (Some(timeout), Some(limit)) if limit <= timeout => Err(ConfigError::StallLimit),
-            _ => Ok(ValidConfig(Arc::new(self))),
+            _ => {
+                let timeouts = self.timeouts();
+                Ok(ValidConfig(Arc::new(Checked { config: self, timeouts })))
+            }
+        }
+    }
+
+    fn timeouts(&self) -> Timeouts {
+        Timeouts {
+            retention: self.retention.into(),
+            tombstone: self.tombstone_timeout.into(),
+            cancelled: self.cancelled_timeout.into(),
+            init: self.init_timeout.into(),
+            idle: self.idle_timeout.into(),
+            orphan: self.orphan_timeout.into(),
+            listen: self.listen_timeout.into(),
+            reservation: self.reservation_timeout.into(),
+            stall: self.stall_timeout.into(),
+            stall_limit: self.stall_limit.into(),
         }
     }
 }

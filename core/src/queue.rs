@@ -60,6 +60,8 @@ pub(crate) struct Queues {
     lists: [List; QUEUES],
     /// The deadline at the front of each queue.
     fronts: [Instant; QUEUES],
+    /// No deadline is earlier than this.
+    soonest: Instant,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -93,19 +95,25 @@ impl Queues {
             free: NONE,
             lists: [empty; QUEUES],
             fronts: [Instant::MAX; QUEUES],
+            soonest: Instant::MAX,
         }
     }
 
-    /// Returns the earliest deadline.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        let due = self.fronts.iter().copied().min().unwrap_or(Instant::MAX);
-        (due < Instant::MAX).then_some(due)
+    /// Returns the earliest deadline; [`Instant::MAX`] is never.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.fronts.iter().copied().min().unwrap_or(Instant::MAX)
     }
 
     /// Returns what is due first, if it is due.
-    pub(crate) fn first_due(&self, now: Instant) -> Option<(Queue, Key)> {
-        let due = self.deadline().filter(|due| *due <= now)?;
-        let queue = self.fronts.iter().position(|front| *front == due)?;
+    pub(crate) fn first_due(&mut self, now: Instant) -> Option<(Queue, Key)> {
+        if now < self.soonest {
+            return None;
+        }
+        self.soonest = self.deadline();
+        if now < self.soonest || self.soonest == Instant::MAX {
+            return None;
+        }
+        let queue = self.fronts.iter().position(|front| *front == self.soonest)?;
         let node = self.nodes[self.lists[queue].front as usize];
         Some((node.queue, node.key))
     }
@@ -122,9 +130,8 @@ impl Queues {
     }
 
     /// Returns the deadline of whoever holds `ticket`.
-    pub(crate) fn due(&self, ticket: Ticket) -> Option<Instant> {
-        let due = self.nodes[ticket.0 as usize].due;
-        (due < Instant::MAX).then_some(due)
+    pub(crate) fn due(&self, ticket: Ticket) -> Instant {
+        self.nodes[ticket.0 as usize].due
     }
 
     /// Goes through a queue from the front.
@@ -134,13 +141,13 @@ impl Queues {
         core::iter::from_fn(move || {
             let node = self.nodes.get(at as usize)?;
             at = node.after;
-            Some((node.key, (node.due < Instant::MAX).then_some(node.due)))
+            Some((node.key, node.due.unless_never()))
         })
     }
 
-    /// Lets what has `key` wait until `due`, for ever if there is none.
-    pub(crate) fn enter(&mut self, queue: Queue, key: Key, due: Option<Instant>) -> Ticket {
-        let due = due.unwrap_or(Instant::MAX);
+    /// Lets what has `key` wait until `due`; [`Instant::MAX`] is for ever.
+    pub(crate) fn enter(&mut self, queue: Queue, key: Key, due: Instant) -> Ticket {
+        self.soonest = self.soonest.min(due);
         let mut before = self.lists[queue as usize].back;
         while before != NONE && self.nodes[before as usize].due > due {
             before = self.nodes[before as usize].before;
@@ -235,11 +242,11 @@ mod tests {
     #[test]
     fn what_is_due_comes_out_by_deadline_then_queue_then_entry() {
         let mut queues = Queues::new();
-        queues.enter(Queue::Tombstone, 1, Some(at(2)));
-        queues.enter(Queue::Tombstone, 2, Some(at(3)));
-        queues.enter(Queue::Tombstone, 3, Some(at(2)));
-        queues.enter(Queue::Initialize, 4, Some(at(2)));
-        assert_eq!(queues.deadline(), Some(at(2)));
+        queues.enter(Queue::Tombstone, 1, at(2));
+        queues.enter(Queue::Tombstone, 2, at(3));
+        queues.enter(Queue::Tombstone, 3, at(2));
+        queues.enter(Queue::Initialize, 4, at(2));
+        assert_eq!(queues.deadline(), at(2));
         assert_eq!(drain(&mut queues, at(1)), []);
         assert_eq!(
             drain(&mut queues, at(3)),
@@ -250,14 +257,14 @@ mod tests {
                 (Queue::Tombstone, 2)
             ]
         );
-        assert_eq!(queues.deadline(), None);
+        assert_eq!(queues.deadline(), Instant::MAX);
     }
 
     #[test]
     fn whoever_has_no_deadline_waits_behind_all_who_have_one() {
         let mut queues = Queues::new();
-        queues.enter(Queue::Tombstone, 1, None);
-        queues.enter(Queue::Tombstone, 2, Some(at(9)));
+        queues.enter(Queue::Tombstone, 1, Instant::MAX);
+        queues.enter(Queue::Tombstone, 2, at(9));
         assert_eq!(queues.first(Queue::Tombstone), Some(2));
         assert_eq!(drain(&mut queues, Instant::MAX), [(Queue::Tombstone, 2)]);
         assert_eq!(queues.len(Queue::Tombstone), 1);
@@ -266,11 +273,11 @@ mod tests {
     #[test]
     fn leaving_from_the_middle_keeps_the_order_and_frees_the_node() {
         let mut queues = Queues::new();
-        queues.enter(Queue::Tombstone, 1, Some(at(1)));
-        let middle = queues.enter(Queue::Tombstone, 2, Some(at(1)));
-        queues.enter(Queue::Tombstone, 3, Some(at(1)));
+        queues.enter(Queue::Tombstone, 1, at(1));
+        let middle = queues.enter(Queue::Tombstone, 2, at(1));
+        queues.enter(Queue::Tombstone, 3, at(1));
         queues.leave(middle);
-        let reused = queues.enter(Queue::Tombstone, 4, Some(at(1)));
+        let reused = queues.enter(Queue::Tombstone, 4, at(1));
         assert_eq!(reused, middle);
         let order: Vec<_> = drain(&mut queues, at(1)).into_iter().map(|(_, key)| key).collect();
         assert_eq!(order, [1, 3, 4]);

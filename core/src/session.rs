@@ -56,7 +56,7 @@ pub struct Session<M> {
     phase: Phase,
     now: Instant,
     /// When the idle time is over.
-    idle_due: Option<Instant>,
+    idle_due: Instant,
     initialized: Option<Initialized>,
     profile: &'static Profile,
     streams: Streams<M>,
@@ -100,12 +100,12 @@ impl<M: Clone> Session<M> {
     #[must_use]
     pub fn new(config: ValidConfig, now: Instant) -> Self {
         let mut queues = Queues::new();
-        queues.enter(Queue::Initialize, 0, now.due(config.init_timeout));
+        queues.enter(Queue::Initialize, 0, now.due(config.timeouts().init));
         Self {
             config,
             phase: Phase::New,
             now,
-            idle_due: None,
+            idle_due: Instant::MAX,
             initialized: None,
             profile: Profile::governing(None),
             streams: Streams::new(),
@@ -168,10 +168,7 @@ impl<M: Clone> Session<M> {
     /// It is always later than the time of the last input. Takes constant time.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        match (self.queues.deadline(), self.idle_deadline()) {
-            (Some(due), Some(idle)) => Some(due.min(idle)),
-            (due, idle) => due.or(idle),
-        }
+        self.queues.deadline().min(self.idle_deadline()).unless_never()
     }
 
     /// Returns the retained events of `stream` in `range`: what an
@@ -321,16 +318,17 @@ impl<M> Session<M> {
         }
     }
 
-    fn idle_deadline(&self) -> Option<Instant> {
+    /// Returns when the session closes if nothing happens; [`Instant::MAX`] is never.
+    fn idle_deadline(&self) -> Instant {
         let is_idle = matches!(self.phase, Phase::Live)
             && self.requests.pending.is_empty()
             && self.connections.len() == 0;
-        if is_idle { self.idle_due } else { None }
+        if is_idle { self.idle_due } else { Instant::MAX }
     }
 
     /// Starts the idle time anew.
     fn stay_awake(&mut self) {
-        self.idle_due = self.now.due(self.config.idle_timeout);
+        self.idle_due = self.now.due(self.config.timeouts().idle);
     }
 
     /// Notes what the answer to `initialize` says.

@@ -40,11 +40,25 @@ impl Instant {
         Self(self.0.saturating_add(saturating_nanos(by)))
     }
 
-    /// Returns when something falls due that waits `timeout` from here: `None`
-    /// if it waits for ever, or past [`Instant::MAX`].
-    pub(crate) fn due(self, timeout: Option<Duration>) -> Option<Self> {
-        let due = self.saturating_add(timeout?);
-        (due < Self::MAX).then_some(due)
+    /// Returns when something falls due that waits `timeout` from here:
+    /// [`Instant::MAX`] if it waits for ever.
+    pub(crate) const fn due(self, timeout: Timeout) -> Self {
+        Self(self.0.saturating_add(timeout.0))
+    }
+
+    /// Returns the deadline, unless it never comes.
+    pub(crate) fn unless_never(self) -> Option<Self> {
+        (self < Self::MAX).then_some(self)
+    }
+}
+
+/// How long something waits, for ever included: in the resolution of an [`Instant`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Timeout(u64);
+
+impl From<Option<Duration>> for Timeout {
+    fn from(timeout: Option<Duration>) -> Self {
+        Self(timeout.map_or(u64::MAX, saturating_nanos))
     }
 }
 
@@ -79,11 +93,10 @@ mod tests {
 
     #[test]
     fn a_deadline_past_the_last_instant_never_comes() {
-        assert_eq!(Instant::EPOCH.due(Some(Duration::MAX)), None);
-        assert_eq!(Instant::EPOCH.due(None), None);
-        assert_eq!(
-            Instant::EPOCH.due(Some(Duration::from_nanos(7))),
-            Some(Instant::new(Duration::from_nanos(7)))
-        );
+        let due = |timeout: Option<Duration>| Instant::EPOCH.due(timeout.into()).unless_never();
+        assert_eq!(due(Some(Duration::MAX)), None);
+        assert_eq!(due(None), None);
+        let short = Duration::from_nanos(7);
+        assert_eq!(due(Some(short)), Some(Instant::new(short)));
     }
 }

@@ -177,13 +177,13 @@ impl<M: Clone> Session<M> {
             return;
         }
         connection.since = self.now;
-        let wait = if self.config.stall_timeout.is_some() {
-            Some((Queue::Stall, self.config.stall_timeout))
+        let timeouts = self.config.timeouts();
+        let (queue, timeout) = if self.config.stall_timeout.is_some() {
+            (Queue::Stall, timeouts.stall)
         } else {
-            self.config.stall_limit.map(|limit| (Queue::StallLimit, Some(limit)))
+            (Queue::StallLimit, timeouts.stall_limit)
         };
-        connection.stall =
-            wait.map(|(queue, timeout)| self.queues.enter(queue, key.0, self.now.due(timeout)));
+        connection.stall = Some(self.queues.enter(queue, key.0, self.now.due(timeout)));
     }
 
     /// Notes what was taken on a connection.
@@ -229,7 +229,7 @@ impl<M: Clone> Session<M> {
 
     /// Treats that a stream is without a connection.
     pub(super) fn go_on_alone(&mut self, stream: StreamKey, out: &mut Actions<M>) {
-        let due = self.now.due(self.config.orphan_timeout);
+        let due = self.now.due(self.config.timeouts().orphan);
         match &mut self.streams[stream].stage {
             Stage::Reserved { .. } => self.cancel(stream, EndReason::Abandoned, out),
             Stage::Open { orphan } => {

@@ -13,7 +13,7 @@ use crate::{
 impl<M: Clone> Session<M> {
     /// Gives the next stream number to a stream that will be opened later.
     pub(super) fn reserve(&mut self, connection: ConnectionId) {
-        let due = self.now.due(self.config.reservation_timeout);
+        let due = self.now.due(self.config.timeouts().reservation);
         let Some(number) = self.next_number() else {
             return;
         };

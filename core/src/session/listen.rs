@@ -56,7 +56,7 @@ impl<M> Session<M> {
 
     /// Lets a request of the backend wait for a connection.
     pub(super) fn await_listener(&mut self, key: QuestionKey) {
-        let due = self.now.due(self.config.listen_timeout);
+        let due = self.now.due(self.config.timeouts().listen);
         let queues = &mut self.queues;
         let listen = &mut self.questions[key].listen;
         listen.get_or_insert_with(|| queues.enter(Queue::Listen, key.0, due));

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::{Session, connection::ConnectionKey, requests::Question, stream::StreamKey};
 use crate::{
-    Action, Actions, AnswerFormat, Bearing, Entry, Event, EventId, FailReason, Report,
+    Action, Actions, AnswerFormat, Bearing, Entry, Event, EventId, FailReason, Instant, Report,
     log::Evicted, queue::Queue,
 };
 
@@ -150,7 +150,7 @@ impl<M: Clone> Session<M> {
         stream.log.append(index, sequence, entry);
         *bytes += stream.log.bytes() - before;
         if was_empty && !stream.log.is_empty() {
-            stream.eventful = Some(queues.enter(Queue::Eventful, stream_key.0, None));
+            stream.eventful = Some(queues.enter(Queue::Eventful, stream_key.0, Instant::MAX));
         }
     }
 

@@ -176,7 +176,7 @@ impl<M> Session<M> {
 
     /// Keeps the id of a cancelled request from being used again, for a while.
     pub(super) fn reserve_id(&mut self, id: RequestId) {
-        let due = self.now.due(self.config.cancelled_timeout);
+        let due = self.now.due(self.config.timeouts().cancelled);
         let queues = &mut self.queues;
         self.requests.cancelled.add(id, |key| queues.enter(Queue::Cancelled, key, due));
         if self.queues.len(Queue::Cancelled) > self.config.cancelled_max

@@ -44,7 +44,7 @@ impl<M: Clone> Session<M> {
             return Ok(session);
         }
         session.note_initialized(state.initialized);
-        session.idle_due = now.due(state.idle);
+        session.idle_due = now.due(state.idle.into());
         session.sequence = state.sequence;
         session.streams.next = state.next_stream;
         session.restore_streams(state.streams, logs)?;
@@ -246,7 +246,7 @@ impl<M: Clone> Session<M> {
     }
 
     fn restore_waiting(&mut self, what: What, left: Option<Duration>) -> Result<(), RestoreError> {
-        let due = self.now.due(left);
+        let due = self.now.due(left.into());
         match what {
             What::Initialize => {
                 self.queues.enter(Queue::Initialize, 0, due);
@@ -278,7 +278,7 @@ impl<M: Clone> Session<M> {
             }
             What::Eventful(id) => {
                 let key = self.streams.find(id).ok_or(RestoreError("streams have events"))?;
-                let ticket = self.queues.enter(Queue::Eventful, key.0, None);
+                let ticket = self.queues.enter(Queue::Eventful, key.0, Instant::MAX);
                 let earlier = self.streams[key].eventful.replace(ticket);
                 ensure(earlier.is_none(), "streams have events once")
             }
@@ -294,7 +294,7 @@ impl<M: Clone> Session<M> {
         &mut self,
         number: u64,
         queue: Queue,
-        due: Option<Instant>,
+        due: Instant,
     ) -> Result<(), RestoreError> {
         let wrong = RestoreError("deadlines that fit their streams");
         let key = self.streams.find(StreamId::Request(number)).ok_or(wrong)?;

@@ -66,7 +66,7 @@ impl<M: Clone> Session<M> {
             self.bury(stream, false, out);
             return;
         }
-        let due = self.now.due(self.config.retention);
+        let due = self.now.due(self.config.timeouts().retention);
         let is_taken = self.streams[stream].is_taken();
         let queue = if is_taken { Queue::Taken } else { Queue::Untaken };
         let queue = self.queues.enter(queue, stream.0, due);
@@ -120,7 +120,7 @@ impl<M: Clone> Session<M> {
             self.connections[drain].subject = Subject::Buried(stream.id);
         }
         self.bytes -= stream.log.bytes();
-        let due = self.now.due(self.config.tombstone_timeout);
+        let due = self.now.due(self.config.timeouts().tombstone);
         let queues = &mut self.queues;
         self.streams.add_tombstone(|key| {
             let queue = queues.enter(Queue::Tombstone, key, due);

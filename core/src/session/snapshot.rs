@@ -46,7 +46,7 @@ impl<M: Clone> Session<M> {
             state: State {
                 phase: self.phase_state(),
                 initialized: self.initialized,
-                idle: self.idle_due.map(|due| due.since(self.now)),
+                idle: self.idle_due.unless_never().map(|due| due.since(self.now)),
                 sequence: self.sequence,
                 next_stream: self.streams.next,
                 streams: streams.iter().map(|key| self.stream_state(*key)).collect(),

@@ -20,7 +20,7 @@ impl<M: Clone> Session<M> {
             self.strike(queue, key, out);
             self.settle(out);
         }
-        if self.idle_deadline().is_some_and(|due| due <= self.now) {
+        if self.idle_deadline().unless_never().is_some_and(|due| due <= self.now) {
             self.close(CloseReason::Idle, out);
         }
     }
@@ -59,7 +59,7 @@ impl<M: Clone> Session<M> {
             self.queues.leave(stall);
         }
         if self.config.stall_limit.is_some() {
-            let due = connection.since.due(self.config.stall_limit);
+            let due = connection.since.due(self.config.timeouts().stall_limit);
             connection.stall = Some(self.queues.enter(Queue::StallLimit, key.0, due));
         }
         if let Subject::Stream(stream) = connection.subject {
