@@ -16,7 +16,19 @@ pub(crate) struct Ascending<K, V> {
     holes: usize,
 }
 
-impl<K: Copy + Ord + Into<u64>, V> Ascending<K, V> {
+/// A key that may be a number.
+pub(crate) trait Key: Clone + Ord {
+    /// Returns the number, if it is one; numbers are in the order of their keys.
+    fn number(&self) -> Option<u64>;
+}
+
+impl Key for u64 {
+    fn number(&self) -> Option<u64> {
+        Some(*self)
+    }
+}
+
+impl<K: Key, V> Ascending<K, V> {
     pub(crate) const fn new() -> Self {
         Self { entries: VecDeque::new(), holes: 0 }
     }
@@ -25,7 +37,11 @@ impl<K: Copy + Ord + Into<u64>, V> Ascending<K, V> {
         self.entries.len() - self.holes
     }
 
-    pub(crate) fn get(&self, key: K) -> Option<&V> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(crate) fn get(&self, key: &K) -> Option<&V> {
         let position = self.position(key).ok()?;
         let (_, value) = self.entries.get(position)?;
         value.as_ref()
@@ -33,7 +49,7 @@ impl<K: Copy + Ord + Into<u64>, V> Ascending<K, V> {
 
     /// Inserts a value; returns the one that it replaces.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
-        match self.position(key) {
+        match self.position(&key) {
             Ok(position) => {
                 let (_, place) = self.entries.get_mut(position)?;
                 let replaced = place.replace(value);
@@ -51,7 +67,7 @@ impl<K: Copy + Ord + Into<u64>, V> Ascending<K, V> {
         }
     }
 
-    pub(crate) fn remove(&mut self, key: K) -> Option<V> {
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         let position = self.position(key).ok()?;
         let (_, value) = self.entries.get_mut(position)?;
         let removed = value.take();
@@ -61,8 +77,8 @@ impl<K: Copy + Ord + Into<u64>, V> Ascending<K, V> {
     }
 
     /// Goes through the entries, by key.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (K, &V)> {
-        self.entries.iter().filter_map(|(key, value)| Some((*key, value.as_ref()?)))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.entries.iter().filter_map(|(key, value)| Some((key, value.as_ref()?)))
     }
 
     fn close_holes(&mut self) {
@@ -81,22 +97,23 @@ impl<K: Copy + Ord + Into<u64>, V> Ascending<K, V> {
     }
 
     /// Returns where a key is, or where it would be.
-    fn position(&self, key: K) -> Result<usize, usize> {
+    fn position(&self, key: &K) -> Result<usize, usize> {
         match self.entries.back() {
-            Some((last, _)) if *last > key => {}
-            Some((last, _)) if *last == key => return Ok(self.entries.len() - 1),
+            Some((last, _)) if last > key => {}
+            Some((last, _)) if last == key => return Ok(self.entries.len() - 1),
             Some(_) | None => return Err(self.entries.len()),
         }
         // Where no hole was closed yet, the keys are as far apart as their places.
         if let Some((first, _)) = self.entries.front()
-            && let Some(distance) = key.into().checked_sub((*first).into())
-            && let Ok(position) = usize::try_from(distance)
+            && let (Some(first), Some(number)) = (first.number(), key.number())
+            && let Some(position) = number.checked_sub(first)
+            && let Ok(position) = usize::try_from(position)
             && let Some((found, _)) = self.entries.get(position)
-            && *found == key
+            && found == key
         {
             return Ok(position);
         }
-        self.entries.binary_search_by_key(&key, |(key, _)| *key)
+        self.entries.binary_search_by(|(other, _)| other.cmp(key))
     }
 }
 
@@ -136,21 +153,21 @@ mod tests {
                         prop_assert_eq!(map.insert(key, value), model.insert(key, value));
                     }
                     Step::Insert(key) => {
-                        let key = u32::from(key);
+                        let key = u64::from(key);
                         prop_assert_eq!(map.insert(key, value), model.insert(key, value));
                     }
                     Step::Remove(key) => {
-                        let key = u32::from(key);
-                        prop_assert_eq!(map.remove(key), model.remove(&key));
+                        let key = u64::from(key);
+                        prop_assert_eq!(map.remove(&key), model.remove(&key));
                     }
                 }
                 prop_assert_eq!(map.len(), model.len());
                 prop_assert!(map.entries.len() <= 2 * map.len() + 1, "holes are closed");
-                let entries: Vec<_> = map.iter().map(|(key, value)| (key, *value)).collect();
+                let entries: Vec<_> = map.iter().map(|(key, value)| (*key, *value)).collect();
                 let expected: Vec<_> = model.iter().map(|(key, value)| (*key, *value)).collect();
                 prop_assert_eq!(entries, expected);
                 for key in 0..300 {
-                    prop_assert_eq!(map.get(key), model.get(&key));
+                    prop_assert_eq!(map.get(&key), model.get(&key));
                 }
             }
         }

@@ -5,6 +5,8 @@ use core::fmt;
 
 use thiserror::Error;
 
+use crate::ascending::Key;
+
 /// The longest text of a request id or progress token, in bytes.
 pub const ID_BYTES_MAX: usize = 256;
 
@@ -15,9 +17,19 @@ pub const ID_BYTES_MAX: usize = 256;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ConnectionId(pub u64);
 
-impl From<ConnectionId> for u64 {
-    fn from(connection: ConnectionId) -> Self {
-        connection.0
+impl Key for ConnectionId {
+    fn number(&self) -> Option<u64> {
+        Some(self.0)
+    }
+}
+
+impl Key for RequestId {
+    fn number(&self) -> Option<u64> {
+        match self.0 {
+            // Moves the least integer to 0, which keeps the order.
+            IdValue::Integer(integer) => Some(integer.cast_unsigned() ^ (1 << 63)),
+            IdValue::Text(_) => None,
+        }
     }
 }
 

@@ -157,18 +157,19 @@ impl Queues {
             _ => self.nodes[before as usize].after,
         };
         let at = self.place(Node { due, key, queue, before, after });
+        let list = &mut self.lists[queue as usize];
+        list.len += 1;
         match before {
             NONE => {
-                self.lists[queue as usize].front = at;
+                list.front = at;
                 self.fronts[queue as usize] = due;
             }
             _ => self.nodes[before as usize].after = at,
         }
         match after {
-            NONE => self.lists[queue as usize].back = at,
+            NONE => list.back = at,
             _ => self.nodes[after as usize].before = at,
         }
-        self.lists[queue as usize].len += 1;
         Ticket(at)
     }
 

@@ -110,7 +110,7 @@ impl<M: Clone> Session<M> {
             profile: Profile::governing(None),
             streams: Streams::new(),
             connections: Connections::new(),
-            requests: Requests::default(),
+            requests: Requests::new(),
             questions: Questions::default(),
             queues,
             bytes: 0,

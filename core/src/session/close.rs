@@ -79,7 +79,7 @@ impl<M: Clone> Session<M> {
         self.phase = Phase::Closed(reason);
         self.streams = Streams::new();
         self.connections = Connections::new();
-        self.requests = Requests::default();
+        self.requests = Requests::new();
         self.questions = Questions::default();
         self.queues = Queues::new();
         self.bytes = 0;

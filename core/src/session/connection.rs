@@ -97,7 +97,7 @@ impl Connections {
     }
 
     pub(crate) fn find(&self, id: ConnectionId) -> Option<ConnectionKey> {
-        self.ids.get(id).copied()
+        self.ids.get(&id).copied()
     }
 
     pub(crate) fn add(&mut self, connection: Connection) -> ConnectionKey {
@@ -109,13 +109,13 @@ impl Connections {
 
     pub(crate) fn remove(&mut self, key: ConnectionKey) -> Connection {
         let connection = self.slab.remove(key.0 as usize);
-        self.ids.remove(connection.id);
+        self.ids.remove(&connection.id);
         connection
     }
 
     /// Goes through all of them, by id.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnectionId, ConnectionKey)> {
-        self.ids.iter().map(|(id, key)| (id, *key))
+        self.ids.iter().map(|(id, key)| (*id, *key))
     }
 }
 

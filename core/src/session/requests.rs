@@ -11,14 +11,15 @@ use super::{
 };
 use crate::{
     Entry, Failure, FailureReason, Log, ProgressToken, RequestId, StreamId,
+    ascending::Ascending,
     queue::{Key, Queue, Ticket},
 };
 
 /// The client's requests.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Requests {
     /// Those that are pending, `initialize` not included.
-    pub(crate) pending: BTreeMap<RequestId, StreamKey>,
+    pub(crate) pending: Ascending<RequestId, StreamKey>,
     /// The progress tokens of the pending ones.
     pub(crate) tokens: BTreeMap<ProgressToken, StreamKey>,
     /// The reserved ids of cancelled ones.
@@ -26,7 +27,7 @@ pub(crate) struct Requests {
 }
 
 /// The reserved ids of cancelled requests.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Cancelled {
     slab: Slab<(RequestId, Ticket)>,
     ids: BTreeMap<RequestId, Key>,
@@ -55,14 +56,22 @@ pub(crate) struct Question {
 }
 
 impl Requests {
+    pub(crate) const fn new() -> Self {
+        Self {
+            pending: Ascending::new(),
+            tokens: BTreeMap::new(),
+            cancelled: Cancelled { slab: Slab::new(), ids: BTreeMap::new() },
+        }
+    }
+
     pub(crate) fn is_in_use(&self, id: &RequestId) -> bool {
-        self.pending.contains_key(id) || self.cancelled.find(id).is_some()
+        self.pending.get(id).is_some() || self.cancelled.find(id).is_some()
     }
 
     /// Returns the stream of the only pending request, if there is but one.
     pub(crate) fn sole(&self) -> Option<StreamKey> {
         match self.pending.len() {
-            1 => self.pending.values().next().copied(),
+            1 => self.pending.iter().next().map(|(_, stream)| *stream),
             _ => None,
         }
     }

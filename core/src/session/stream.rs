@@ -179,7 +179,7 @@ impl<M> Streams<M> {
     pub(crate) fn find(&self, id: StreamId) -> Option<StreamKey> {
         match id {
             StreamId::Standalone => Some(STANDALONE),
-            StreamId::Request(number) => match self.places.get(number)? {
+            StreamId::Request(number) => match self.places.get(&number)? {
                 Place::Stream(key) => Some(*key),
                 Place::Tombstone(_) => None,
             },
@@ -196,7 +196,7 @@ impl<M> Streams<M> {
 
     /// Returns what is left of a request stream.
     pub(crate) fn remains(&self, number: u64) -> Option<Remains<'_>> {
-        match self.places.get(number)? {
+        match self.places.get(&number)? {
             Place::Stream(key) => Some(Remains::Stream(*key)),
             Place::Tombstone(at) => {
                 let tombstone = self.tombstones.get(*at as usize)?;
@@ -222,7 +222,7 @@ impl<M> Streams<M> {
 
     /// Returns the key of the tombstone of a request stream.
     pub(crate) fn find_tombstone(&self, number: u64) -> Option<Key> {
-        match self.places.get(number)? {
+        match self.places.get(&number)? {
             Place::Stream(_) => None,
             Place::Tombstone(key) => Some(*key),
         }
@@ -230,7 +230,7 @@ impl<M> Streams<M> {
 
     pub(crate) fn remove_tombstone(&mut self, key: Key) -> Tombstone {
         let tombstone = self.tombstones.remove(key as usize);
-        self.places.remove(tombstone.number);
+        self.places.remove(&tombstone.number);
         tombstone
     }
 
