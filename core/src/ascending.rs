@@ -97,6 +97,7 @@ impl<K: Key, V> Ascending<K, V> {
     }
 
     /// Returns where a key is, or where it would be.
+    #[inline]
     fn position(&self, key: &K) -> Result<usize, usize> {
         match self.entries.back() {
             Some((last, _)) if last > key => {}
@@ -113,6 +114,11 @@ impl<K: Key, V> Ascending<K, V> {
         {
             return Ok(position);
         }
+        self.search(key)
+    }
+
+    #[inline(never)]
+    fn search(&self, key: &K) -> Result<usize, usize> {
         self.entries.binary_search_by(|(other, _)| other.cmp(key))
     }
 }

@@ -109,6 +109,17 @@ impl<M> Log<M> {
         }
     }
 
+    /// Returns an empty log that uses the memory of another.
+    pub(crate) fn reusing(memory: VecDeque<Logged<M>>) -> Self {
+        Self { events: memory, ..Self::new() }
+    }
+
+    /// Drops the events, and returns their memory.
+    pub(crate) fn into_memory(mut self) -> VecDeque<Logged<M>> {
+        self.events.clear();
+        self.events
+    }
+
     /// Returns the log of a stream whose events are gone.
     pub(crate) fn exhumed(last: u64, missed: u64) -> Self {
         Self { last, missed, ..Self::new() }
@@ -201,10 +212,6 @@ impl<M> Log<M> {
                 self.recorded_bytes = self.recorded_bytes.saturating_add(cost as u64);
             }
             Entry::Failure(_) => self.failures += 1,
-        }
-        if self.events.capacity() == 0 {
-            // Most streams have one event, the response.
-            self.events.reserve_exact(1);
         }
         self.events.push_back(Logged { index, sequence, entry, recorded_before });
     }

@@ -225,12 +225,20 @@ impl<M: Clone> Session<M> {
     }
 
     /// Ends what an input or a deadline has begun.
+    #[inline]
     fn settle(&mut self, out: &mut Actions<M>) {
-        if self.exhausted && !matches!(self.phase, Phase::Closed(_)) {
-            self.close(CloseReason::Exhausted, out);
+        if self.exhausted {
+            self.close_exhausted(out);
         }
         if !self.reviews.is_empty() {
             self.release(out);
+        }
+    }
+
+    #[cold]
+    fn close_exhausted(&mut self, out: &mut Actions<M>) {
+        if !matches!(self.phase, Phase::Closed(_)) {
+            self.close(CloseReason::Exhausted, out);
         }
     }
 }

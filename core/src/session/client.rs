@@ -6,7 +6,7 @@ use super::{
     stream::{Opening, Outcome, Remains, STANDALONE, Stage, Stream, StreamKey},
 };
 use crate::{
-    Action, Actions, AnswerFormat, ConnectionId, Cursor, EndReason, EventId, Head, Log, Message,
+    Action, Actions, AnswerFormat, ConnectionId, Cursor, EndReason, EventId, Head, Message,
     Notification, Post, Report, RequestId, StreamId, Surplus, UndeliverableReason, queue::Queue,
 };
 
@@ -166,7 +166,8 @@ impl<M: Clone> Session<M> {
     }
 
     fn add_stream(&mut self, number: u64, stage: Stage, connection: ConnectionId) -> StreamKey {
-        let stream = Stream::new(StreamId::Request(number), stage, Log::new());
+        let log = self.streams.new_log();
+        let stream = Stream::new(StreamId::Request(number), stage, log);
         let stream = self.streams.add(number, stream);
         let connection = self.add_connection(connection, stream, 0);
         self.streams[stream].carrier = Some(connection);

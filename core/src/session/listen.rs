@@ -85,7 +85,11 @@ impl<M> Session<M> {
         }
     }
 
+    #[inline]
     fn next_question(&self, stream: StreamKey, after: u64) -> Option<(u64, QuestionKey)> {
+        if self.questions.is_empty() {
+            return None;
+        }
         self.questions.next(self.streams[stream].id, after)
     }
 }

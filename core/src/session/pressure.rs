@@ -1,7 +1,7 @@
 //! Pressure: holding a sender up for a reader that makes progress.
 
 use super::{Pressure, Session, stream::StreamKey};
-use crate::{Action, Actions};
+use crate::{Action, Actions, StreamId};
 
 impl<M> Session<M> {
     /// Returns whether the sender of what was recorded last should wait.
@@ -15,6 +15,7 @@ impl<M> Session<M> {
     }
 
     /// Lets go of senders that do not need to wait any more.
+    #[cold]
     pub(super) fn release(&mut self, out: &mut Actions<M>) {
         let mut reviews = core::mem::take(&mut self.reviews);
         reviews.sort_unstable();
@@ -32,11 +33,18 @@ impl<M> Session<M> {
     }
 
     /// Notes that a stream may not need to hold a sender up any more.
+    #[inline]
     pub(super) fn review(&mut self, stream: StreamKey) {
         let stream = &self.streams[stream];
         if stream.holds {
-            self.reviews.push(stream.id);
+            let id = stream.id;
+            self.add_review(id);
         }
+    }
+
+    #[cold]
+    fn add_review(&mut self, stream: StreamId) {
+        self.reviews.push(stream);
     }
 
     /// Returns whether more may come on a stream whose reader makes progress and

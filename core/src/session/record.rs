@@ -156,9 +156,7 @@ impl<M: Clone> Session<M> {
 
     /// Lets go of events and streams until the limits hold.
     fn enforce_limits(&mut self, stream: StreamKey, out: &mut Actions<M>) {
-        while self.streams[stream].log.len() > self.config.stream_events_max
-            || self.streams[stream].log.bytes() > self.config.stream_bytes_max
-        {
+        while self.exceeds_limits(stream) {
             self.evict(stream, out);
         }
         while self.bytes > self.config.session_bytes_max {
@@ -170,6 +168,11 @@ impl<M: Clone> Session<M> {
                 return;
             }
         }
+    }
+
+    fn exceeds_limits(&self, stream: StreamKey) -> bool {
+        let log = &self.streams[stream].log;
+        log.len() > self.config.stream_events_max || log.bytes() > self.config.stream_bytes_max
     }
 
     /// Lets go of the oldest event of a stream that is no failure.

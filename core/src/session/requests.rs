@@ -108,6 +108,10 @@ impl Questions {
         self.ids.len()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
     pub(crate) fn find(&self, id: &RequestId) -> Option<QuestionKey> {
         self.ids.get(id).copied()
     }
@@ -121,9 +125,6 @@ impl Questions {
 
     /// Returns the first one on `stream` after `index`.
     pub(crate) fn next(&self, stream: StreamId, index: u64) -> Option<(u64, QuestionKey)> {
-        if self.places.is_empty() {
-            return None;
-        }
         let after = (Bound::Excluded((stream, index)), Bound::Included((stream, u64::MAX)));
         let ((_, next), key) = self.places.range(after).next()?;
         Some((*next, *key))

@@ -106,7 +106,7 @@ impl<M: Clone> Session<M> {
     pub(super) fn bury(&mut self, key: StreamKey, cancelled: bool, out: &mut Actions<M>) {
         self.fail_untaken(key, FailReason::Evicted, out);
         self.review(key);
-        let stream = self.streams.remove(key);
+        let mut stream = self.streams.remove(key);
         if let Some(ticket) = stage_ticket(&stream.stage) {
             self.queues.leave(ticket);
         }
@@ -124,8 +124,9 @@ impl<M: Clone> Session<M> {
         let queues = &mut self.queues;
         self.streams.add_tombstone(|key| {
             let queue = queues.enter(Queue::Tombstone, key, due);
-            tombstone(stream, cancelled, queue)
+            tombstone(&mut stream, cancelled, queue)
         });
+        self.streams.drop_log(stream.log);
         if self.queues.len(Queue::Tombstone) > self.config.tombstones_max
             && let Some(first) = self.queues.first(Queue::Tombstone)
         {
@@ -181,10 +182,10 @@ fn stage_ticket(stage: &Stage) -> Option<Ticket> {
     }
 }
 
-fn tombstone<M>(stream: Stream<M>, cancelled: bool, queue: Ticket) -> Tombstone {
+fn tombstone<M>(stream: &mut Stream<M>, cancelled: bool, queue: Ticket) -> Tombstone {
     let mut answers = SmallVec::new();
     if !cancelled {
-        for request in stream.requests {
+        for request in stream.requests.drain(..) {
             if let Outcome::Answered { index } = request.outcome {
                 answers.push((index, request.id));
             }

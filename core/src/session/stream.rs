@@ -1,13 +1,17 @@
 //! The streams of a session, from the first reservation to the last tombstone.
 
-use core::ops::{Index, IndexMut};
+use alloc::collections::VecDeque;
+use core::{
+    mem,
+    ops::{Index, IndexMut},
+};
 
 use slab::Slab;
 use smallvec::SmallVec;
 
 use super::connection::ConnectionKey;
 use crate::{
-    Log, ProgressToken, RequestId, StreamId,
+    Log, Logged, ProgressToken, RequestId, StreamId,
     ascending::Ascending,
     queue::{Key, Ticket},
 };
@@ -111,7 +115,12 @@ pub(crate) struct Streams<M> {
     pub(crate) next: u64,
     /// How many are reserved, open or finishing, the standalone stream not counted.
     pub(crate) in_use: usize,
+    /// The memory of the last log that was dropped, for the next stream.
+    spare: VecDeque<Logged<M>>,
 }
+
+/// How many events the memory of a log has room for that is kept for another.
+const SPARE_EVENTS_MAX: usize = 4;
 
 /// The standalone stream.
 pub(crate) const STANDALONE: StreamKey = StreamKey(0);
@@ -172,7 +181,14 @@ impl<M> Streams<M> {
         let mut slab = Slab::with_capacity(1);
         let open = Stage::Open { orphan: None };
         slab.insert(Stream::new(StreamId::Standalone, open, Log::new()));
-        Self { slab, tombstones: Slab::new(), places: Ascending::new(), next: 0, in_use: 0 }
+        Self {
+            slab,
+            tombstones: Slab::new(),
+            places: Ascending::new(),
+            next: 0,
+            in_use: 0,
+            spare: VecDeque::new(),
+        }
     }
 
     /// Returns the key of a stream that has a log.
@@ -202,6 +218,19 @@ impl<M> Streams<M> {
                 let tombstone = self.tombstones.get(*at as usize)?;
                 Some(Remains::Tombstone(tombstone))
             }
+        }
+    }
+
+    /// Returns an empty log.
+    pub(crate) fn new_log(&mut self) -> Log<M> {
+        Log::reusing(mem::take(&mut self.spare))
+    }
+
+    /// Drops a log, and keeps its memory for the next one, unless it is large.
+    pub(crate) fn drop_log(&mut self, log: Log<M>) {
+        let memory = log.into_memory();
+        if memory.capacity() <= SPARE_EVENTS_MAX {
+            self.spare = memory;
         }
     }
 
