@@ -72,7 +72,9 @@ impl<K: Key, V> Ascending<K, V> {
         let (_, value) = self.entries.get_mut(position)?;
         let removed = value.take();
         self.holes += usize::from(removed.is_some());
-        self.close_holes();
+        if self.holes > 0 {
+            self.close_holes();
+        }
         removed
     }
 
@@ -82,12 +84,12 @@ impl<K: Key, V> Ascending<K, V> {
     }
 
     fn close_holes(&mut self) {
-        while self.entries.front().is_some_and(|(_, value)| value.is_none()) {
-            self.entries.pop_front();
+        while let Some((_, None)) = self.entries.back() {
+            self.entries.pop_back();
             self.holes -= 1;
         }
-        while self.entries.back().is_some_and(|(_, value)| value.is_none()) {
-            self.entries.pop_back();
+        while let Some((_, None)) = self.entries.front() {
+            self.entries.pop_front();
             self.holes -= 1;
         }
         if self.holes > self.entries.len() / 2 {

@@ -36,15 +36,6 @@ impl<M> Post<M> {
             Self::Batch(messages) => messages,
         }
     }
-
-    /// Takes its messages out in order.
-    pub(crate) fn into_messages(self) -> impl Iterator<Item = Message<M>> {
-        let (single, batch) = match self {
-            Self::Single(message) => (Some(message), Vec::new()),
-            Self::Batch(messages) => (None, messages),
-        };
-        single.into_iter().chain(batch)
-    }
 }
 
 /// How a POST wants to be answered.

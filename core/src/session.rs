@@ -191,8 +191,8 @@ impl<M: Clone> Session<M> {
                 self.reserve(connection);
             }
             Input::Request { connection, format, post } => {
-                self.check_request(connection, &post)?;
-                self.request(connection, format, post, out);
+                let reserved = self.check_request(connection, &post)?;
+                self.request(connection, reserved, format, post, out);
             }
             Input::Get { connection, last_event_id } => {
                 self.check_get(connection, last_event_id)?;

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::{
     Phase, Session,
-    connection::Role,
+    connection::{Role, Subject},
     stream::{Remains, STANDALONE, Stage, StreamKey},
 };
 use crate::{
@@ -44,12 +44,9 @@ impl<M> Session<M> {
         &self,
         connection: ConnectionId,
         post: &Post<M>,
-    ) -> Result<(), Rejection> {
+    ) -> Result<Option<StreamKey>, Rejection> {
         self.check_phase(post)?;
-        let is_reserved = self.is_reserved(connection);
-        if !is_reserved {
-            self.check_unknown(connection)?;
-        }
+        let reserved = self.check_unknown_or_reserved(connection)?;
         let messages = post.messages();
         if matches!(post, Post::Batch(_)) && messages.is_empty() {
             return Err(ClientFault::BatchEmpty.into());
@@ -59,7 +56,10 @@ impl<M> Session<M> {
         }
         self.check_batch(post)?;
         self.check_requests(messages)?;
-        if is_reserved || matches!(self.phase, Phase::New) { Ok(()) } else { self.check_room() }
+        if reserved.is_none() && !matches!(self.phase, Phase::New) {
+            self.check_room()?;
+        }
+        Ok(reserved)
     }
 
     pub(super) fn check_message(&self, post: &Post<M>) -> Result<(), Rejection> {
@@ -169,17 +169,25 @@ impl<M> Session<M> {
         }
     }
 
-    fn is_reserved(&self, connection: ConnectionId) -> bool {
-        let Some(key) = self.connections.find(connection) else {
-            return false;
+    /// Returns the reserved stream of a connection that carries one.
+    fn check_unknown_or_reserved(
+        &self,
+        id: ConnectionId,
+    ) -> Result<Option<StreamKey>, CallerFault> {
+        let Some(key) = self.connections.find(id) else {
+            return Ok(None);
         };
         let connection = &self.connections[key];
         match connection.subject {
-            super::Subject::Stream(stream) => {
-                connection.role == Role::Carries
-                    && matches!(self.streams[stream].stage, Stage::Reserved { .. })
+            Subject::Stream(stream)
+                if connection.role == Role::Carries
+                    && matches!(self.streams[stream].stage, Stage::Reserved { .. }) =>
+            {
+                Ok(Some(stream))
             }
-            super::Subject::Initialize | super::Subject::Buried(_) => false,
+            Subject::Stream(_) | Subject::Initialize | Subject::Buried(_) => {
+                Err(CallerFault::ConnectionInUse(id))
+            }
         }
     }
 
@@ -210,7 +218,7 @@ impl<M> Session<M> {
                 continue;
             };
             requests += 1;
-            // At most `batch_max` of them, so looking back at each is cheap.
+            // At most `batch_max` of them, so looking back from each is cheap.
             let mut earlier =
                 messages.iter().take(position).filter_map(|earlier| match &earlier.head {
                     Head::Request { id, progress_token, .. } => Some((id, progress_token)),

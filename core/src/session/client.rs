@@ -27,19 +27,18 @@ impl<M: Clone> Session<M> {
     pub(super) fn request(
         &mut self,
         connection: ConnectionId,
+        reserved: Option<StreamKey>,
         format: AnswerFormat,
         post: Post<M>,
         out: &mut Actions<M>,
     ) {
         if matches!(self.phase, Phase::New) {
-            for message in post.into_messages() {
-                if let Head::Request { id, .. } = message.head {
-                    self.initialize(connection, id, message.body, out);
-                }
+            if let Post::Single(Message { head: Head::Request { id, .. }, body, .. }) = post {
+                self.initialize(connection, id, body, out);
             }
             return;
         }
-        let Some(stream) = self.open(connection) else {
+        let Some(stream) = self.open(connection, reserved) else {
             return;
         };
         self.register(stream, post.messages());
@@ -51,14 +50,17 @@ impl<M: Clone> Session<M> {
                 self.prime(stream, carrier, out);
             }
         }
-        for message in post.into_messages() {
-            self.carry_out(message, out);
-        }
+        self.messages(post, out);
     }
 
     pub(super) fn messages(&mut self, post: Post<M>, out: &mut Actions<M>) {
-        for message in post.into_messages() {
-            self.carry_out(message, out);
+        match post {
+            Post::Single(message) => self.carry_out(message, out),
+            Post::Batch(messages) => {
+                for message in messages {
+                    self.carry_out(message, out);
+                }
+            }
         }
     }
 
@@ -139,9 +141,8 @@ impl<M: Clone> Session<M> {
     }
 
     /// Opens the stream of a POST: the reserved one of the connection, or a new one.
-    fn open(&mut self, connection: ConnectionId) -> Option<StreamKey> {
-        let reserved = self.connections.find(connection).map(|key| self.connections[key].subject);
-        let stream = if let Some(Subject::Stream(stream)) = reserved {
+    fn open(&mut self, connection: ConnectionId, reserved: Option<StreamKey>) -> Option<StreamKey> {
+        let stream = if let Some(stream) = reserved {
             if let Stage::Reserved { expiry } = self.streams[stream].stage {
                 self.queues.leave(expiry);
             }

@@ -190,7 +190,9 @@ fn tombstone<M>(stream: &mut Stream<M>, cancelled: bool, queue: Ticket) -> Tombs
                 answers.push((index, request.id));
             }
         }
-        answers.sort_unstable();
+        if answers.len() > 1 {
+            answers.sort_unstable();
+        }
     }
     Tombstone {
         number: stream.id.number().unwrap_or_default(),
