@@ -134,6 +134,7 @@ mod id;
 mod input;
 mod log;
 mod queue;
+mod rarely;
 mod rejection;
 mod revision;
 mod session;

@@ -58,8 +58,6 @@ pub(crate) struct Queues {
     nodes: Vec<Node>,
     free: u32,
     lists: [List; QUEUES],
-    /// The deadline at the front of each queue.
-    fronts: [Instant; QUEUES],
     /// No deadline is earlier than this.
     soonest: Instant,
 }
@@ -90,18 +88,13 @@ const NONE: u32 = u32::MAX;
 impl Queues {
     pub(crate) const fn new() -> Self {
         let empty = List { front: NONE, back: NONE, len: 0 };
-        Self {
-            nodes: Vec::new(),
-            free: NONE,
-            lists: [empty; QUEUES],
-            fronts: [Instant::MAX; QUEUES],
-            soonest: Instant::MAX,
-        }
+        Self { nodes: Vec::new(), free: NONE, lists: [empty; QUEUES], soonest: Instant::MAX }
     }
 
     /// Returns the earliest deadline; [`Instant::MAX`] is never.
     pub(crate) fn deadline(&self) -> Instant {
-        self.fronts.iter().copied().min().unwrap_or(Instant::MAX)
+        let fronts = self.lists.iter().filter_map(|list| self.nodes.get(list.front as usize));
+        fronts.map(|node| node.due).min().unwrap_or(Instant::MAX)
     }
 
     /// Returns what is due first, if it is due.
@@ -113,8 +106,8 @@ impl Queues {
         if now < self.soonest || self.soonest == Instant::MAX {
             return None;
         }
-        let queue = self.fronts.iter().position(|front| *front == self.soonest)?;
-        let node = self.nodes[self.lists[queue].front as usize];
+        let mut fronts = self.lists.iter().filter_map(|list| self.nodes.get(list.front as usize));
+        let node = fronts.find(|node| node.due == self.soonest)?;
         Some((node.queue, node.key))
     }
 
@@ -160,10 +153,7 @@ impl Queues {
         let list = &mut self.lists[queue as usize];
         list.len += 1;
         match before {
-            NONE => {
-                list.front = at;
-                self.fronts[queue as usize] = due;
-            }
+            NONE => list.front = at,
             _ => self.nodes[before as usize].after = at,
         }
         match after {
@@ -179,13 +169,7 @@ impl Queues {
         self.nodes[ticket.0 as usize].after = self.free;
         self.free = ticket.0;
         match before {
-            NONE => {
-                self.lists[queue as usize].front = after;
-                self.fronts[queue as usize] = match after {
-                    NONE => Instant::MAX,
-                    _ => self.nodes[after as usize].due,
-                };
-            }
+            NONE => self.lists[queue as usize].front = after,
             _ => self.nodes[before as usize].after = after,
         }
         match after {

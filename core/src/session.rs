@@ -19,9 +19,8 @@ mod snapshot;
 mod stream;
 mod tick;
 
+use alloc::vec::Vec;
 use core::ops::Range;
-
-use smallvec::SmallVec;
 
 #[cfg(feature = "serde")]
 pub(crate) use self::stream::Opening;
@@ -71,7 +70,7 @@ pub struct Session<M> {
     /// Whether a counter has no next value.
     exhausted: bool,
     /// Streams that held a sender up, and may not need to any more.
-    reviews: SmallVec<[StreamId; 2]>,
+    reviews: Vec<StreamId>,
 }
 
 /// How a session answers an input.
@@ -111,12 +110,12 @@ impl<M: Clone> Session<M> {
             streams: Streams::new(),
             connections: Connections::new(),
             requests: Requests::new(),
-            questions: Questions::default(),
+            questions: Questions::new(),
             queues,
             bytes: 0,
             sequence: 0,
             exhausted: false,
-            reviews: SmallVec::new(),
+            reviews: Vec::new(),
         }
     }
 

@@ -134,8 +134,10 @@ fn print_flatness(rows: &[(usize, f64, Option<f64>)]) {
 }
 
 fn heap_of_idle_session() -> isize {
+    // Sessions share their configuration.
+    let config = work::default_config();
     let region = Region::new(ALLOCATOR);
-    let session = work::idle_session();
+    let session = work::idle_session(config);
     let change = region.change();
     black_box(session);
     change.bytes_allocated.cast_signed() - change.bytes_deallocated.cast_signed()

@@ -114,9 +114,12 @@ impl Work {
 }
 
 /// Makes an initialized session whose client is connected to nothing.
-pub(crate) fn idle_session() -> Session<Body> {
-    let config = Config::default().validate().expect("the defaults are valid");
+pub(crate) fn idle_session(config: ValidConfig) -> Session<Body> {
     Driver::new(config).session
+}
+
+pub(crate) fn default_config() -> ValidConfig {
+    Config::default().validate().expect("the defaults are valid")
 }
 
 fn resume(events: u64, index: u64) -> Step {

@@ -119,7 +119,7 @@ impl<M: Clone> Session<M> {
     /// on which to say so.
     fn withdraw(&mut self, id: &RequestId) -> Option<StreamKey> {
         let question = self.questions.find(id)?;
-        let question = self.remove_question(question);
+        let question = self.remove_question(question)?;
         self.streams.find(question.stream).filter(|key| self.streams[*key].is_open())
     }
 }

@@ -80,7 +80,7 @@ impl<M: Clone> Session<M> {
         self.streams = Streams::new();
         self.connections = Connections::new();
         self.requests = Requests::new();
-        self.questions = Questions::default();
+        self.questions = Questions::new();
         self.queues = Queues::new();
         self.bytes = 0;
         self.reviews.clear();

@@ -84,8 +84,8 @@ impl Connection {
 }
 
 impl Connections {
-    pub(crate) const fn new() -> Self {
-        Self { slab: Slab::new(), ids: Ascending::new(), shadows: VecDeque::new() }
+    pub(crate) fn new() -> Self {
+        Self { slab: Slab::with_capacity(1), ids: Ascending::new(), shadows: VecDeque::new() }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -1,6 +1,10 @@
 //! Requests of the backend that wait for a connection to carry them.
 
-use super::{Session, requests::QuestionKey, stream::StreamKey};
+use super::{
+    Session,
+    requests::{Question, QuestionKey},
+    stream::StreamKey,
+};
 use crate::{Action, Actions, FailReason, queue::Queue};
 
 impl<M> Session<M> {
@@ -58,19 +62,23 @@ impl<M> Session<M> {
     pub(super) fn await_listener(&mut self, key: QuestionKey) {
         let due = self.now.due(self.config.timeouts().listen);
         let queues = &mut self.queues;
-        let listen = &mut self.questions[key].listen;
-        listen.get_or_insert_with(|| queues.enter(Queue::Listen, key.0, due));
+        if let Some(question) = self.questions.get_mut(key) {
+            question.listen.get_or_insert_with(|| queues.enter(Queue::Listen, key.0, due));
+        }
     }
 
     /// Answers a request of the backend with an error.
     pub(super) fn fail(&mut self, question: QuestionKey, reason: FailReason, out: &mut Actions<M>) {
-        let id = self.remove_question(question).id;
-        out.push(Action::Fail { id, reason });
+        if let Some(Question { id, .. }) = self.remove_question(question) {
+            out.push(Action::Fail { id, reason });
+        }
     }
 
     /// Treats that nobody came to hear a request of the backend.
     pub(super) fn give_up_listening(&mut self, question: QuestionKey, out: &mut Actions<M>) {
-        let question = self.remove_question(question);
+        let Some(question) = self.remove_question(question) else {
+            return;
+        };
         if let Some(stream) = self.streams.find(question.stream) {
             self.bytes -= self.streams[stream].log.blank(question.index);
             self.note_empty(stream);
@@ -80,16 +88,14 @@ impl<M> Session<M> {
     }
 
     fn stop_listening(&mut self, question: QuestionKey) {
-        if let Some(listen) = self.questions[question].listen.take() {
+        let question = self.questions.get_mut(question);
+        if let Some(listen) = question.and_then(|question| question.listen.take()) {
             self.queues.leave(listen);
         }
     }
 
     #[inline]
     fn next_question(&self, stream: StreamKey, after: u64) -> Option<(u64, QuestionKey)> {
-        if self.questions.is_empty() {
-            return None;
-        }
         self.questions.next(self.streams[stream].id, after)
     }
 }

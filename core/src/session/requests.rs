@@ -1,7 +1,7 @@
 //! The requests of both sides that are under way.
 
 use alloc::collections::BTreeMap;
-use core::ops::{Bound, Index, IndexMut};
+use core::ops::Bound;
 
 use slab::Slab;
 
@@ -13,6 +13,7 @@ use crate::{
     Entry, Failure, FailureReason, Log, ProgressToken, RequestId, StreamId,
     ascending::Ascending,
     queue::{Key, Queue, Ticket},
+    rarely::Rarely,
 };
 
 /// The client's requests.
@@ -28,14 +29,20 @@ pub(crate) struct Requests {
 
 /// The reserved ids of cancelled requests.
 #[derive(Debug)]
-pub(crate) struct Cancelled {
+pub(crate) struct Cancelled(Rarely<CancelledTables>);
+
+#[derive(Debug, Default)]
+struct CancelledTables {
     slab: Slab<(RequestId, Ticket)>,
     ids: BTreeMap<RequestId, Key>,
 }
 
 /// The backend's requests that wait for the client.
+#[derive(Debug)]
+pub(crate) struct Questions(Rarely<QuestionTables>);
+
 #[derive(Debug, Default)]
-pub(crate) struct Questions {
+struct QuestionTables {
     slab: Slab<Question>,
     ids: BTreeMap<RequestId, QuestionKey>,
     places: BTreeMap<(StreamId, u64), QuestionKey>,
@@ -60,7 +67,7 @@ impl Requests {
         Self {
             pending: Ascending::new(),
             tokens: BTreeMap::new(),
-            cancelled: Cancelled { slab: Slab::new(), ids: BTreeMap::new() },
+            cancelled: Cancelled(Rarely::new()),
         }
     }
 
@@ -79,91 +86,91 @@ impl Requests {
 
 impl Cancelled {
     pub(crate) fn find(&self, id: &RequestId) -> Option<Key> {
-        self.ids.get(id).copied()
+        self.0.get()?.ids.get(id).copied()
     }
 
     /// Adds an id, which `queue` gives a place by its key. Returns whether it is new.
     pub(crate) fn add(&mut self, id: RequestId, queue: impl FnOnce(Key) -> Ticket) -> bool {
-        let entry = self.slab.vacant_entry();
+        let tables = self.0.need();
+        let entry = tables.slab.vacant_entry();
         let key = small(entry.key());
         entry.insert((id.clone(), queue(key)));
-        self.ids.insert(id, key).is_none()
+        tables.ids.insert(id, key).is_none()
     }
 
-    pub(crate) fn remove(&mut self, key: Key) -> Ticket {
-        let (id, ticket) = self.slab.remove(key as usize);
-        self.ids.remove(&id);
-        ticket
+    pub(crate) fn remove(&mut self, key: Key) -> Option<Ticket> {
+        let tables = self.0.get_mut()?;
+        let (id, ticket) = tables.slab.try_remove(key as usize)?;
+        tables.ids.remove(&id);
+        Some(ticket)
     }
 
     #[cfg(feature = "serde")]
     pub(crate) fn id(&self, key: Key) -> Option<&RequestId> {
-        let (id, _) = self.slab.get(key as usize)?;
+        let (id, _) = self.0.get()?.slab.get(key as usize)?;
         Some(id)
     }
 }
 
 impl Questions {
-    pub(crate) fn len(&self) -> usize {
-        self.ids.len()
+    pub(crate) const fn new() -> Self {
+        Self(Rarely::new())
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.ids.is_empty()
+    pub(crate) fn len(&self) -> usize {
+        self.0.get().map_or(0, |tables| tables.ids.len())
     }
 
     pub(crate) fn find(&self, id: &RequestId) -> Option<QuestionKey> {
-        self.ids.get(id).copied()
+        self.0.get()?.ids.get(id).copied()
     }
 
+    #[inline]
     pub(crate) fn at(&self, stream: StreamId, index: u64) -> Option<QuestionKey> {
-        if self.places.is_empty() {
-            return None;
-        }
-        self.places.get(&(stream, index)).copied()
+        self.0.get()?.places.get(&(stream, index)).copied()
     }
 
     /// Returns the first one on `stream` after `index`.
+    #[inline]
     pub(crate) fn next(&self, stream: StreamId, index: u64) -> Option<(u64, QuestionKey)> {
         let after = (Bound::Excluded((stream, index)), Bound::Included((stream, u64::MAX)));
-        let ((_, next), key) = self.places.range(after).next()?;
+        let ((_, next), key) = self.0.get()?.places.range(after).next()?;
         Some((*next, *key))
     }
 
-    pub(crate) fn add(&mut self, question: Question) {
-        let (id, place) = (question.id.clone(), (question.stream, question.index));
-        let key = QuestionKey(small(self.slab.insert(question)));
-        self.ids.insert(id, key);
-        self.places.insert(place, key);
+    pub(crate) fn get_mut(&mut self, key: QuestionKey) -> Option<&mut Question> {
+        self.0.get_mut()?.slab.get_mut(key.0 as usize)
     }
 
-    pub(crate) fn remove(&mut self, key: QuestionKey) -> Question {
-        let question = self.slab.remove(key.0 as usize);
-        self.ids.remove(&question.id);
-        self.places.remove(&(question.stream, question.index));
-        question
+    pub(crate) fn add(&mut self, question: Question) {
+        let tables = self.0.need();
+        let (id, place) = (question.id.clone(), (question.stream, question.index));
+        let key = QuestionKey(small(tables.slab.insert(question)));
+        tables.ids.insert(id, key);
+        tables.places.insert(place, key);
+    }
+
+    pub(crate) fn remove(&mut self, key: QuestionKey) -> Option<Question> {
+        let tables = self.0.get_mut()?;
+        let question = tables.slab.try_remove(key.0 as usize)?;
+        tables.ids.remove(&question.id);
+        tables.places.remove(&(question.stream, question.index));
+        Some(question)
+    }
+
+    #[cfg(feature = "serde")]
+    pub(crate) fn id(&self, key: Key) -> Option<&RequestId> {
+        let question = self.0.get()?.slab.get(key as usize)?;
+        Some(&question.id)
     }
 
     /// Goes through all of them, by stream and index.
     #[cfg(feature = "serde")]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Question> {
-        self.places.values().map(|key| &self[*key])
-    }
-}
-
-#[expect(clippy::indexing_slicing, reason = "a key is given up with what it names")]
-impl Index<QuestionKey> for Questions {
-    type Output = Question;
-
-    fn index(&self, key: QuestionKey) -> &Question {
-        &self.slab[key.0 as usize]
-    }
-}
-
-#[expect(clippy::indexing_slicing, reason = "a key is given up with what it names")]
-impl IndexMut<QuestionKey> for Questions {
-    fn index_mut(&mut self, key: QuestionKey) -> &mut Question {
-        &mut self.slab[key.0 as usize]
+        let tables = self.0.get().into_iter();
+        tables.flat_map(|tables| {
+            tables.places.values().filter_map(|key| tables.slab.get(key.0 as usize))
+        })
     }
 }
 
@@ -198,17 +205,18 @@ impl<M> Session<M> {
 
     /// Lets the id of a cancelled request be used again.
     pub(super) fn release_id(&mut self, key: Key) {
-        let ticket = self.requests.cancelled.remove(key);
-        self.queues.leave(ticket);
+        if let Some(ticket) = self.requests.cancelled.remove(key) {
+            self.queues.leave(ticket);
+        }
     }
 
     /// Lets a request of the backend wait no longer.
-    pub(super) fn remove_question(&mut self, key: QuestionKey) -> Question {
-        let question = self.questions.remove(key);
+    pub(super) fn remove_question(&mut self, key: QuestionKey) -> Option<Question> {
+        let question = self.questions.remove(key)?;
         if let Some(listen) = question.listen {
             self.queues.leave(listen);
         }
-        question
+        Some(question)
     }
 }
 

@@ -262,10 +262,10 @@ impl<M: Clone> Session<M> {
             What::Listen(id) => {
                 let key = self.questions.find(&id);
                 let key = key.ok_or(RestoreError("requests of the backend that wait"))?;
-                let question = &mut self.questions[key];
-                ensure(question.listen.is_none(), "requests of the backend wait once")?;
-                question.listen = Some(self.queues.enter(Queue::Listen, key.0, due));
-                Ok(())
+                let question = self.questions.get_mut(key);
+                let question = question.ok_or(RestoreError("requests of the backend that wait"))?;
+                let earlier = question.listen.replace(self.queues.enter(Queue::Listen, key.0, due));
+                ensure(earlier.is_none(), "requests of the backend wait once")
             }
             What::Tombstone(number) => {
                 let key = self.streams.find_tombstone(number);

@@ -137,7 +137,7 @@ impl<M: Clone> Session<M> {
     /// Makes a stream again of a tombstone.
     pub(super) fn exhume(&mut self, number: u64) -> Option<StreamKey> {
         let key = self.streams.find_tombstone(number)?;
-        let tombstone = self.remove_tombstone(key);
+        let tombstone = self.remove_tombstone(key)?;
         let mut log = Log::exhumed(tombstone.last, tombstone.missed);
         let mut requests = SmallVec::new();
         for (index, id) in tombstone.answers {
@@ -153,10 +153,10 @@ impl<M: Clone> Session<M> {
     }
 
     /// Lets go of the last that is left of a stream.
-    pub(super) fn remove_tombstone(&mut self, key: Key) -> Tombstone {
-        let tombstone = self.streams.remove_tombstone(key);
+    pub(super) fn remove_tombstone(&mut self, key: Key) -> Option<Tombstone> {
+        let tombstone = self.streams.remove_tombstone(key)?;
         self.queues.leave(tombstone.queue);
-        tombstone
+        Some(tombstone)
     }
 
     /// Buries what is more than may be retained.

@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 use super::{
     Phase, Session,
     connection::{ConnectionKey, Subject},
-    requests::QuestionKey,
     stream::{STANDALONE, Stage, StreamKey},
 };
 use crate::{
@@ -139,12 +138,12 @@ impl<M: Clone> Session<M> {
             let what = match queue {
                 Queue::Initialize => What::Initialize,
                 Queue::Reservation => What::Reservation(stream().number()?),
-                Queue::Listen => What::Listen(self.questions[QuestionKey(key)].id.clone()),
+                Queue::Listen => What::Listen(self.questions.id(key)?.clone()),
                 Queue::Orphan => What::Orphan(stream().number()?),
                 Queue::Cancelled => What::Cancelled(self.requests.cancelled.id(key)?.clone()),
                 Queue::Untaken => What::Untaken(stream().number()?),
                 Queue::Taken => What::Taken(stream().number()?),
-                Queue::Tombstone => What::Tombstone(self.streams.tombstone(key).number),
+                Queue::Tombstone => What::Tombstone(self.streams.tombstone(key)?.number),
                 Queue::Eventful => What::Eventful(stream()),
                 Queue::Stall | Queue::StallLimit => return None,
             };

@@ -14,6 +14,7 @@ use crate::{
     Log, Logged, ProgressToken, RequestId, StreamId,
     ascending::Ascending,
     queue::{Key, Ticket},
+    rarely::Rarely,
 };
 
 /// Names a stream that has a log.
@@ -108,15 +109,27 @@ enum Place {
 #[derive(Debug)]
 pub(crate) struct Streams<M> {
     slab: Slab<Stream<M>>,
-    tombstones: Slab<Tombstone>,
+    past: Rarely<Past<M>>,
     /// Every request stream that something is left of, by number.
     places: Ascending<u64, Place>,
     /// The number of the next request stream.
     pub(crate) next: u64,
     /// How many are reserved, open or finishing, the standalone stream not counted.
     pub(crate) in_use: usize,
+}
+
+/// What is left of streams that are over.
+#[derive(Debug)]
+struct Past<M> {
+    tombstones: Slab<Tombstone>,
     /// The memory of the last log that was dropped, for the next stream.
     spare: VecDeque<Logged<M>>,
+}
+
+impl<M> Default for Past<M> {
+    fn default() -> Self {
+        Self { tombstones: Slab::new(), spare: VecDeque::new() }
+    }
 }
 
 /// How many events the memory of a log has room for that is kept for another.
@@ -181,14 +194,7 @@ impl<M> Streams<M> {
         let mut slab = Slab::with_capacity(1);
         let open = Stage::Open { orphan: None };
         slab.insert(Stream::new(StreamId::Standalone, open, Log::new()));
-        Self {
-            slab,
-            tombstones: Slab::new(),
-            places: Ascending::new(),
-            next: 0,
-            in_use: 0,
-            spare: VecDeque::new(),
-        }
+        Self { slab, past: Rarely::new(), places: Ascending::new(), next: 0, in_use: 0 }
     }
 
     /// Returns the key of a stream that has a log.
@@ -215,7 +221,7 @@ impl<M> Streams<M> {
         match self.places.get(&number)? {
             Place::Stream(key) => Some(Remains::Stream(*key)),
             Place::Tombstone(at) => {
-                let tombstone = self.tombstones.get(*at as usize)?;
+                let tombstone = self.tombstone(*at)?;
                 Some(Remains::Tombstone(tombstone))
             }
         }
@@ -223,14 +229,17 @@ impl<M> Streams<M> {
 
     /// Returns an empty log.
     pub(crate) fn new_log(&mut self) -> Log<M> {
-        Log::reusing(mem::take(&mut self.spare))
+        match self.past.get_mut() {
+            Some(past) => Log::reusing(mem::take(&mut past.spare)),
+            None => Log::new(),
+        }
     }
 
     /// Drops a log, and keeps its memory for the next one, unless it is large.
     pub(crate) fn drop_log(&mut self, log: Log<M>) {
         let memory = log.into_memory();
         if memory.capacity() <= SPARE_EVENTS_MAX {
-            self.spare = memory;
+            self.past.need().spare = memory;
         }
     }
 
@@ -242,7 +251,7 @@ impl<M> Streams<M> {
     /// Puts a tombstone in the place of a stream. `queue` gives it a place among
     /// the tombstones, by its key.
     pub(crate) fn add_tombstone(&mut self, tombstone: impl FnOnce(Key) -> Tombstone) -> &Tombstone {
-        let entry = self.tombstones.vacant_entry();
+        let entry = self.past.need().tombstones.vacant_entry();
         let key = small(entry.key());
         let tombstone = entry.insert(tombstone(key));
         self.places.insert(tombstone.number, Place::Tombstone(key));
@@ -257,10 +266,10 @@ impl<M> Streams<M> {
         }
     }
 
-    pub(crate) fn remove_tombstone(&mut self, key: Key) -> Tombstone {
-        let tombstone = self.tombstones.remove(key as usize);
+    pub(crate) fn remove_tombstone(&mut self, key: Key) -> Option<Tombstone> {
+        let tombstone = self.past.get_mut()?.tombstones.try_remove(key as usize)?;
         self.places.remove(&tombstone.number);
-        tombstone
+        Some(tombstone)
     }
 
     /// Goes through all tombstones, by number.
@@ -268,20 +277,18 @@ impl<M> Streams<M> {
     pub(crate) fn tombstones(&self) -> impl Iterator<Item = &Tombstone> {
         self.places.iter().filter_map(|(_, place)| match place {
             Place::Stream(_) => None,
-            Place::Tombstone(key) => self.tombstones.get(*key as usize),
+            Place::Tombstone(key) => self.tombstone(*key),
         })
     }
 
-    #[cfg(feature = "serde")]
-    #[expect(clippy::indexing_slicing, reason = "a key is given up with what it names")]
-    pub(crate) fn tombstone(&self, key: Key) -> &Tombstone {
-        &self.tombstones[key as usize]
+    pub(crate) fn tombstone(&self, key: Key) -> Option<&Tombstone> {
+        self.past.get()?.tombstones.get(key as usize)
     }
 
     #[cfg(feature = "serde")]
     pub(crate) fn tombstone_mut(&mut self, number: u64) -> Option<&mut Tombstone> {
         let key = self.find_tombstone(number)?;
-        self.tombstones.get_mut(key as usize)
+        self.past.get_mut()?.tombstones.get_mut(key as usize)
     }
 
     /// Goes through all request streams that have a log, by number.
