@@ -78,7 +78,7 @@ impl<M: Clone> Session<M> {
     }
 
     fn end_shadows(&mut self, out: &mut Actions<M>) {
-        while let Some(shadow) = self.connections.shadows.pop_front() {
+        for shadow in core::mem::take(&mut self.connections.shadows) {
             self.end(shadow, EndReason::Requested, out);
         }
     }

@@ -215,7 +215,7 @@ impl<M: Clone> Session<M> {
 
     /// Takes out the shadow that carries a stream next.
     fn successor(&mut self, stream: StreamKey) -> Option<ConnectionKey> {
-        if stream == STANDALONE { self.connections.shadows.pop_back() } else { None }
+        if stream == STANDALONE { self.connections.shadows.pop() } else { None }
     }
 
     /// Lets a shadow carry the standalone stream.

@@ -132,10 +132,9 @@ impl<M: Clone> Session<M> {
 
     fn add_shadow(&mut self, connection: ConnectionKey, out: &mut Actions<M>) {
         self.connections[connection].role = Role::Shadows;
-        self.connections.shadows.push_back(connection);
-        if self.connections.shadows.len() > self.config.shadows_max
-            && let Some(oldest) = self.connections.shadows.pop_front()
-        {
+        self.connections.shadows.push(connection);
+        if self.connections.shadows.len() > self.config.shadows_max {
+            let oldest = self.connections.shadows.remove(0);
             self.end(oldest, EndReason::Surplus, out);
         }
     }

@@ -1,6 +1,6 @@
 //! The connections of a session.
 
-use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::ops::{Index, IndexMut};
 
 use slab::Slab;
@@ -63,7 +63,7 @@ pub(crate) struct Connections {
     slab: Slab<Connection>,
     ids: Ascending<ConnectionId, ConnectionKey>,
     /// The shadows of the standalone stream, the oldest first.
-    pub(crate) shadows: VecDeque<ConnectionKey>,
+    pub(crate) shadows: Vec<ConnectionKey>,
 }
 
 impl Connection {
@@ -85,7 +85,7 @@ impl Connection {
 
 impl Connections {
     pub(crate) fn new() -> Self {
-        Self { slab: Slab::with_capacity(1), ids: Ascending::new(), shadows: VecDeque::new() }
+        Self { slab: Slab::with_capacity(1), ids: Ascending::new(), shadows: Vec::new() }
     }
 
     pub(crate) fn len(&self) -> usize {

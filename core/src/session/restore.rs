@@ -154,7 +154,7 @@ impl<M: Clone> Session<M> {
             let is_new = !self.connections.shadows.contains(&key);
             let is_shadow = self.connections[key].role == Role::Shadows;
             ensure(is_new && is_shadow, "shadows are shadows once")?;
-            self.connections.shadows.push_back(key);
+            self.connections.shadows.push(key);
         }
         let all = self.connections.iter();
         let count = all.filter(|(_, key)| self.connections[*key].role == Role::Shadows).count();
