@@ -2,6 +2,7 @@
 //! damaged snapshot is refused or harmless.
 
 #![cfg(feature = "serde")]
+#![expect(clippy::unwrap_used, reason = "what these helpers make is valid")]
 
 use std::time::Duration;
 
@@ -243,14 +244,16 @@ fn collect_pointers(value: &Value, path: &mut String, pointers: &mut Vec<String>
     match value {
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                path.push_str(&format!("/{index}"));
+                *path += "/";
+                *path += &index.to_string();
                 collect_pointers(item, path, pointers);
                 path.truncate(length);
             }
         }
         Value::Object(members) => {
             for (name, member) in members {
-                path.push_str(&format!("/{name}"));
+                *path += "/";
+                *path += name;
                 collect_pointers(member, path, pointers);
                 path.truncate(length);
             }

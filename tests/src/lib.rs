@@ -1,3 +1,8 @@
-//! What crosses crates: the reference model, and the histories that are run on it.
+//! The reference model, the histories that it and a session see, and the
+//! checkers of the laws.
 
+pub mod history;
+pub mod laws;
 pub mod model;
+pub mod runner;
+pub mod stats;

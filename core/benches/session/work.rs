@@ -127,9 +127,9 @@ fn resume(events: u64, index: u64) -> Step {
     let token = ProgressToken::from(1);
     let connection = driver.open(Some(token.clone()));
     let stream = driver.session.carried(connection).expect("the connection carries a stream");
-    let mut taken = 0;
+    let mut last = 0;
     for _ in 0..events {
-        driver.progress(connection, &token, &mut taken);
+        driver.progress(connection, &token, &mut last);
     }
     let last_event_id = Some(EventId::new(stream, index));
     Box::new(move || driver.resume(stream, last_event_id))

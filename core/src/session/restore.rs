@@ -253,7 +253,7 @@ impl<M: Clone> Session<M> {
                 Ok(())
             }
             What::Cancelled(id) => {
-                ensure(!self.requests.pending.get(&id).is_some(), "reserved ids are not pending")?;
+                ensure(self.requests.pending.get(&id).is_none(), "reserved ids are not pending")?;
                 let queues = &mut self.queues;
                 let cancelled = &mut self.requests.cancelled;
                 let is_new = cancelled.add(id, |key| queues.enter(Queue::Cancelled, key, due));

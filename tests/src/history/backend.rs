@@ -1,0 +1,133 @@
+//! What the backend does.
+
+use std::time::Duration;
+
+use rejoin_core::{Head, Initialized, Input, Notification, ProgressToken, RequestId, StreamId};
+
+use super::client::{PUSHING, WRONG};
+use super::{World, ids};
+
+impl World {
+    /// The answer to `initialize`, which is an error now and then.
+    pub(super) fn answer_initialize(&mut self, id: RequestId) -> Input<u64> {
+        let initialized =
+            Initialized { version: self.version, logging: self.luck.is_multiple_of(2) };
+        let head = if matches!(self.luck, 71..=73) {
+            Head::Error { id: Some(id) }
+        } else {
+            Head::Response { id, initialized }
+        };
+        let message = self.message(head, usize::from(self.luck).min(self.config.message_bytes_max));
+        Input::Backend { message, related: None }
+    }
+
+    /// A response or error.
+    pub(super) fn answer(&mut self, which: u8, how: u8, size: u8, fault: u8) -> Input<u64> {
+        let over = |memory: &std::collections::VecDeque<RequestId>| {
+            memory.get(usize::from(which) % memory.len().max(1)).cloned()
+        };
+        let strange = || Some(ids::request_id(u64::from(which) + 500));
+        let current = || Some(ids::pick(&self.flights, which)?.id.clone());
+        let id = match fault {
+            0..=5 => over(&self.answered).or_else(strange),
+            6..=9 => strange(),
+            10..=11 => None,
+            12..=59 => over(&self.cancelled).or_else(current),
+            60..=255 => current().or_else(|| over(&self.cancelled)),
+        };
+        if id.is_none() && fault >= WRONG {
+            return self.notify(how, which, size, how, fault);
+        }
+        let bytes = if how == 0 { self.excess(size) } else { self.size(size) };
+        let head = match id {
+            Some(id) if how < 220 => Head::Response { id, initialized: Initialized::default() },
+            id => Head::Error { id },
+        };
+        let message = self.message(head, bytes);
+        Input::Backend { message, related: self.related(how, which) }
+    }
+
+    /// A notification.
+    pub(super) fn notify(
+        &mut self,
+        what: u8,
+        which: u8,
+        size: u8,
+        related: u8,
+        fault: u8,
+    ) -> Input<u64> {
+        let bytes = if fault < 6 { self.excess(size) } else { self.size(size) };
+        let token = || self.progress_token(which);
+        let notification = match what {
+            0..=99 => token().map_or(Notification::Other, |token| Notification::Progress { token }),
+            100..=109 => Notification::Progress { token: ids::progress_token(u64::from(which)) },
+            110..=179 => Notification::Log,
+            180..=255 => Notification::Other,
+        };
+        let message = self.message(Head::Notification(notification), bytes);
+        Input::Backend { message, related: self.related(related, which) }
+    }
+
+    /// A request to the client.
+    pub(super) fn ask(&mut self, which: u8, size: u8, related: u8, fault: u8) -> Input<u64> {
+        if fault >= PUSHING && self.asked.len() >= self.config.asked_max {
+            return self.notify(related, which, size, related, fault);
+        }
+        let n = ids::free(which, self.ids_made, |n| !self.asked.contains(&ids::request_id(n)));
+        let mut id = ids::request_id(n);
+        if fault < WRONG / 2 {
+            id = ids::pick(&self.asked, which).cloned().unwrap_or(id);
+        }
+        self.ids_made += 1;
+        let method = rejoin_core::Method::Other;
+        let bytes = if fault == WRONG { self.excess(size) } else { self.size(size) };
+        let message = self.message(Head::Request { id, method, progress_token: None }, bytes);
+        Input::Backend { message, related: self.related(related, which) }
+    }
+
+    /// A cancellation of a request to the client.
+    pub(super) fn withdraw(&mut self, which: u8, fault: u8) -> Input<u64> {
+        let known = ids::pick(&self.asked, which).cloned();
+        let request = match known {
+            Some(id) if fault >= PUSHING => id,
+            Some(_) | None => ids::request_id(u64::from(which) % 60),
+        };
+        let head = Head::Notification(Notification::Cancelled { request });
+        let message = self.message(head, usize::from(fault).min(self.config.message_bytes_max));
+        Input::Backend { message, related: self.related(fault, which) }
+    }
+
+    /// A wish to have a connection closed.
+    pub(super) fn close_stream(&mut self, which: u8, retry: u8, fault: u8) -> Input<u64> {
+        let retry = retry.is_multiple_of(2).then(|| Duration::from_millis(u64::from(retry)));
+        let resumable = self.lines.values().filter(|line| line.resumable && line.ended.is_none());
+        let resumable: Vec<StreamId> = resumable.filter_map(|line| line.stream).collect();
+        let in_use: Vec<StreamId> = self.in_use.iter().copied().collect();
+        let stream = match fault {
+            0..=17 => Some(StreamId::Request(u64::from(which) % (self.streams_seen + 2))),
+            18..=39 => ids::pick(&in_use, which).copied(),
+            40..=255 => ids::pick(&resumable, which).copied(),
+        };
+        Input::CloseStream { stream: stream.unwrap_or(StreamId::Standalone), retry }
+    }
+
+    /// What a message is said to belong to.
+    fn related(&self, selector: u8, which: u8) -> Option<RequestId> {
+        match selector {
+            0..=109 => None,
+            110..=229 => Some(ids::pick(&self.flights, which.wrapping_mul(7))?.id.clone()),
+            230..=244 => self.answered.front().cloned(),
+            245..=255 => Some(ids::request_id(u64::from(which))),
+        }
+    }
+
+    /// The token of a request in flight, or now and then of one that is over.
+    fn progress_token(&self, which: u8) -> Option<ProgressToken> {
+        let tokens: Vec<&ProgressToken> =
+            self.flights.iter().filter_map(|flight| flight.token.as_ref()).collect();
+        if which % 16 == 5 {
+            return self.tokens_used.front().cloned();
+        }
+        ids::pick(&tokens, which).copied().cloned()
+    }
+}

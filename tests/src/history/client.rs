@@ -1,0 +1,246 @@
+//! What the client does.
+
+use rejoin_core::{
+    AnswerFormat, ConnectionId, EventId, Head, Input, Message, Method, Post, RequestId, StreamId,
+};
+
+use super::world::{Origin, Phase};
+use super::{World, ids};
+
+/// Below this, a fault makes an input that breaks a rule.
+pub(super) const WRONG: u8 = 18;
+/// Below this, it makes one although a limit is reached.
+pub(super) const PUSHING: u8 = 40;
+
+impl World {
+    pub(super) fn initialize(&mut self) -> Input<u64> {
+        let connection = self.new_connection();
+        let post = Post::Single(self.initialize_message());
+        Input::Request { connection, format: format(self.luck), post }
+    }
+
+    /// A POST with requests.
+    pub(super) fn post(
+        &mut self,
+        shape: u8,
+        which: u8,
+        size: u8,
+        count: u8,
+        fault: u8,
+    ) -> Input<u64> {
+        if self.phase == Phase::New || matches!(self.phase, Phase::Waiting(_)) {
+            return self.early_post(shape, which);
+        }
+        if fault < WRONG {
+            return self.wrong_post(which, count, fault);
+        }
+        let reserved =
+            self.line(which, |line| line.origin == Origin::Reserve && line.ended.is_none());
+        if fault >= PUSHING {
+            if self.flights.len() >= self.config.pending_max {
+                return self.answer(which, shape, size, u8::MAX);
+            }
+            if reserved.is_none() && self.in_use.len() >= self.config.streams_max {
+                return self.make_room(which, size);
+            }
+            if reserved.is_none() && self.known >= self.config.connections_max {
+                return self.hang_up(which);
+            }
+        }
+        let connection = match reserved {
+            Some(connection) => connection,
+            None => self.new_connection(),
+        };
+        let post = if shape % 3 == 1 && self.may_batch(fault) {
+            Post::Batch(self.batch(which, size, count))
+        } else {
+            Post::Single(self.request(which, size, &[]))
+        };
+        Input::Request { connection, format: format(shape >> 2), post }
+    }
+
+    /// A POST before the session is initialized.
+    fn early_post(&mut self, shape: u8, which: u8) -> Input<u64> {
+        let connection = self.new_connection();
+        let message = match which % 4 {
+            0 | 1 => self.message(
+                Head::Request {
+                    id: ids::request_id(ids::free(shape, self.ids_made, |n| self.is_free(n))),
+                    method: Method::Ping,
+                    progress_token: None,
+                },
+                0,
+            ),
+            2 => self.initialize_message(),
+            _ => self.request(which, 0, &[]),
+        };
+        Input::Request { connection, format: format(shape), post: Post::Single(message) }
+    }
+
+    /// A POST that should be rejected.
+    fn wrong_post(&mut self, which: u8, count: u8, fault: u8) -> Input<u64> {
+        let mut connection = self.new_connection();
+        let mut message = self.request(which, count, &[]);
+        let mut other = self.request(which, count, std::slice::from_ref(&message));
+        let mut is_batch = false;
+        match fault % 9 {
+            0 => {
+                let taken: Vec<RequestId> = self.ids_in_use();
+                if let (Head::Request { id, .. }, Some(taken)) =
+                    (&mut message.head, ids::pick(&taken, which))
+                {
+                    id.clone_from(taken);
+                }
+            }
+            1 => {
+                if let Head::Request { progress_token, .. } = &mut message.head {
+                    *progress_token = self.token_in_flight(which);
+                }
+            }
+            2 => message = self.initialize_message(),
+            3 => message.bytes = self.excess(count),
+            4 => message = self.notification(which),
+            5 => connection = self.known_line(which).unwrap_or(connection),
+            6 => {
+                is_batch = true;
+                other = self.initialize_message();
+            }
+            7 => {
+                is_batch = true;
+                other.head = message.head.clone();
+            }
+            _ => {
+                let long = self.config.batch_max.saturating_add(1).min(70);
+                let mut post = vec![message];
+                for _ in 1..long {
+                    post.push(self.notification(which));
+                }
+                let messages = if count < 128 { post } else { Vec::new() };
+                return self.request_on(connection, Post::Batch(messages));
+            }
+        }
+        let post = if is_batch { Post::Batch(vec![message, other]) } else { Post::Single(message) };
+        self.request_on(connection, post)
+    }
+
+    fn request_on(&self, connection: ConnectionId, post: Post<u64>) -> Input<u64> {
+        Input::Request { connection, format: format(self.luck), post }
+    }
+
+    /// A POST without requests.
+    pub(super) fn tell(
+        &mut self,
+        what: u8,
+        which: u8,
+        size: u8,
+        count: u8,
+        fault: u8,
+    ) -> Input<u64> {
+        if fault < WRONG {
+            return self.wrong_tell(which, count, fault);
+        }
+        let post = if count % 4 == 1 && self.may_batch(fault) {
+            let most = self.config.batch_max.min(1 + usize::from(count / 64));
+            let told =
+                (0..most).map(|nth| self.told(what.wrapping_add(37 * small(nth)), which, size));
+            Post::Batch(told.collect())
+        } else {
+            Post::Single(self.told(what, which, size))
+        };
+        Input::Message { post }
+    }
+
+    fn wrong_tell(&mut self, which: u8, count: u8, fault: u8) -> Input<u64> {
+        let mut message = self.notification(which);
+        let post = match fault % 4 {
+            0 => Post::Single(self.request(which, 0, &[])),
+            1 => Post::Batch(Vec::new()),
+            2 => {
+                let long = self.config.batch_max.saturating_add(1).min(70);
+                Post::Batch((0..long).map(|_| self.notification(which)).collect())
+            }
+            _ => {
+                message.bytes = self.excess(count);
+                Post::Single(message)
+            }
+        };
+        Input::Message { post }
+    }
+
+    /// A GET.
+    pub(super) fn get(&mut self, how: u8, which: u8, index: u8, fault: u8) -> Input<u64> {
+        if fault >= PUSHING && self.known >= self.config.connections_max {
+            return self.hang_up(which);
+        }
+        let mut connection = self.new_connection();
+        if fault < 3 {
+            connection = self.known_line(which).unwrap_or(connection);
+        }
+        let is_fresh = how < 80 && (self.may_listen() || fault < PUSHING);
+        let last_event_id = (!is_fresh).then(|| self.last_event_id(how, which, index, fault));
+        Input::Get { connection, last_event_id }
+    }
+
+    fn last_event_id(&self, how: u8, which: u8, index: u8, fault: u8) -> EventId {
+        let lost: Vec<StreamId> = self.lost.iter().copied().collect();
+        let alive = self.recent.iter().filter(|stream| !self.dead.contains(stream));
+        let alive: Vec<StreamId> = alive.copied().collect();
+        let any = StreamId::Request(u64::from(which) % self.streams_seen.max(1));
+        let stream = match how {
+            _ if fault < 6 => StreamId::Request(self.streams_seen + u64::from(which % 3)),
+            _ if fault < 12 => any,
+            0..=99 => StreamId::Standalone,
+            100..=189 => ids::pick(&lost, which).copied().unwrap_or(StreamId::Standalone),
+            190..=249 => ids::pick(&alive, which).copied().unwrap_or(StreamId::Standalone),
+            250..=255 => any,
+        };
+        let seen = self.seen.get(&stream).copied().unwrap_or(0);
+        let index = match index {
+            _ if fault % 16 == 15 => seen + u64::from(index) + 1,
+            0..=179 => seen,
+            180..=209 => 0,
+            210..=249 => seen.saturating_sub(u64::from(index % 5)),
+            250..=255 => seen + 1,
+        };
+        EventId::new(stream, index)
+    }
+
+    /// Returns whether a GET without an id is welcome.
+    fn may_listen(&self) -> bool {
+        let is_taken = self
+            .lines
+            .values()
+            .any(|line| line.stream == Some(StreamId::Standalone) && line.ended.is_none());
+        let is_open = self.config.surplus != rejoin_core::Surplus::Conflict;
+        !is_taken || is_open && self.config.shadows_max > 0
+    }
+
+    fn may_batch(&self, fault: u8) -> bool {
+        let is_allowed = self.profile.is_some_and(|profile| profile.batches);
+        fault < PUSHING || is_allowed && self.config.batch_max > 0
+    }
+
+    fn batch(&mut self, which: u8, size: u8, count: u8) -> Vec<Message<u64>> {
+        let room = self.config.pending_max.saturating_sub(self.flights.len());
+        let mut messages = vec![self.request(which, size, &[])];
+        let more = usize::from(count % 6).min(self.config.batch_max.saturating_sub(1));
+        for nth in 1..=more {
+            let selector = count.wrapping_mul(29).wrapping_add(small(41 * nth));
+            let is_request = selector < 160 && messages.len() < room;
+            messages.push(if is_request {
+                self.request(selector, size, &messages)
+            } else {
+                self.told(selector, which, size)
+            });
+        }
+        messages
+    }
+}
+
+fn format(selector: u8) -> AnswerFormat {
+    if selector % 4 == 3 { AnswerFormat::Json } else { AnswerFormat::Sse }
+}
+
+fn small(nth: usize) -> u8 {
+    u8::try_from(nth % 256).unwrap_or(0)
+}

@@ -1,0 +1,148 @@
+//! What the driver tells: connections, reservations, the end.
+
+use rejoin_core::{CloseReason, ConnectionId, Input, StreamId};
+
+use super::client::{PUSHING, WRONG};
+use super::world::{Line, Origin};
+use super::{World, ids};
+
+impl World {
+    /// A body pulls events out of its channel.
+    pub(super) fn take(&mut self, which: u8, far: u8) -> Input<u64> {
+        // Some readers are slow: they pull now and then only.
+        let is_slow = |connection: ConnectionId| connection.0 % 5 == 3 && far % 16 != 1;
+        let full = self.lines.iter().filter(|(_, line)| !line.channel.is_empty());
+        let full: Vec<ConnectionId> =
+            full.map(|(id, _)| *id).filter(|connection| !is_slow(*connection)).collect();
+        let Some(connection) = ids::pick(&full, which).copied() else {
+            return self.take_nothing(which, far);
+        };
+        let Some(line) = self.lines.get(&connection) else {
+            return Input::Tick;
+        };
+        let indexes: Vec<u64> = line.channel.iter().map(|(index, _)| *index).collect();
+        let first = indexes.first().copied().unwrap_or_default();
+        let last = indexes.last().copied().unwrap_or_default();
+        let through = match far {
+            0..=119 => last,
+            120..=169 => indexes.get(indexes.len() / 2).copied().unwrap_or(last),
+            170..=219 => first,
+            220..=227 => first.saturating_add(1),
+            228..=233 => last.saturating_sub(1),
+            234..=239 => last.saturating_add(u64::from(far)),
+            240..=243 => u64::MAX,
+            244..=255 => first.saturating_sub(1),
+        };
+        Input::Taken { connection, through }
+    }
+
+    /// A notice of what was taken that says nothing new.
+    fn take_nothing(&mut self, which: u8, far: u8) -> Input<u64> {
+        let connection = match self.line(which, |_| true) {
+            Some(connection) if far < 200 => connection,
+            Some(_) | None => ConnectionId(1_000_000 + u64::from(which)),
+        };
+        Input::Taken { connection, through: u64::from(far % 8) }
+    }
+
+    /// A connection that was ended is gone, or another one takes what it has.
+    pub(super) fn leave(&mut self, which: u8, far: u8) -> Input<u64> {
+        match self.line(which, |line| line.ended.is_some() || is_done(line)) {
+            Some(connection) => self.closed(connection, far),
+            None => self.take(which, far),
+        }
+    }
+
+    /// A connection breaks, whatever it carries.
+    pub(super) fn break_off(&mut self, which: u8, far: u8) -> Input<u64> {
+        let is_spared = self.luck > 19;
+        let is_meant =
+            |line: &Line| !(is_spared && line.origin == Origin::Initialize && line.taken.is_none());
+        match self.line(which, is_meant) {
+            Some(connection) => self.closed(connection, far),
+            None => self.take(which, far),
+        }
+    }
+
+    /// Any connection that can be missed goes, to make room for another one.
+    pub(super) fn hang_up(&mut self, which: u8) -> Input<u64> {
+        match self.line(which, |line| line.ended.is_some() || is_done(line)) {
+            Some(connection) => self.closed(connection, 0),
+            None => self.break_off(which, 0),
+        }
+    }
+
+    /// Any stream in use ends, to make room for another one.
+    pub(super) fn make_room(&mut self, which: u8, size: u8) -> Input<u64> {
+        if self.flights.is_empty() { self.hang_up(which) } else { self.answer(which, 1, size, 255) }
+    }
+
+    fn closed(&self, connection: ConnectionId, far: u8) -> Input<u64> {
+        let Some(line) = self.lines.get(&connection) else {
+            return Input::Closed { connection, through: None };
+        };
+        let pulled = match far {
+            0..=159 => line.channel.back(),
+            160..=199 => line.channel.get(line.channel.len() / 2),
+            200..=255 => None,
+        };
+        let through = match pulled {
+            Some((index, _)) => Some(*index),
+            None if far < 250 => line.taken,
+            None => None,
+        };
+        Input::Closed { connection, through }
+    }
+
+    /// A stream is reserved.
+    pub(super) fn reserve(&mut self, which: u8, fault: u8) -> Input<u64> {
+        if fault >= PUSHING {
+            if self.in_use.len() >= self.config.streams_max {
+                return self.make_room(which, fault);
+            }
+            if self.known >= self.config.connections_max {
+                return self.hang_up(which);
+            }
+        }
+        let connection = self.new_connection();
+        let used = self.known_line(which).filter(|_| fault < WRONG);
+        Input::Reserve { connection: used.unwrap_or(connection) }
+    }
+
+    /// A stream is given up.
+    pub(super) fn abandon(&mut self, which: u8, fault: u8) -> Input<u64> {
+        let used: Vec<StreamId> = self.in_use.iter().copied().collect();
+        let recent: Vec<StreamId> = self.recent.iter().copied().collect();
+        let stream = match fault {
+            0..=4 => Some(StreamId::Standalone),
+            5..=14 => Some(StreamId::Request(self.streams_seen + u64::from(which))),
+            15..=79 => ids::pick(&recent, which).copied(),
+            80..=255 => ids::pick(&used, which).copied(),
+        };
+        match stream {
+            Some(stream) => Input::Abandon { stream },
+            None => self.take(which, fault),
+        }
+    }
+
+    /// The session ends, if it is meant.
+    pub(super) fn end(&mut self, how: u8, sure: u8) -> Input<u64> {
+        if sure > 40 {
+            return self.take(how, sure);
+        }
+        match how {
+            0..=59 => Input::Delete,
+            60..=119 => Input::BackendGone,
+            120..=169 => Input::Close { reason: CloseReason::Terminated },
+            170..=229 => Input::Close { reason: CloseReason::Cancelled },
+            230..=242 => Input::Close { reason: CloseReason::Idle },
+            243..=255 => Input::Close { reason: CloseReason::Deleted },
+        }
+    }
+}
+
+/// Whether a connection has nothing left to do: that of `initialize`, once its
+/// answer was taken.
+fn is_done(line: &Line) -> bool {
+    line.origin == Origin::Initialize && line.taken.is_some()
+}

@@ -1,0 +1,119 @@
+//! The messages that the client posts.
+
+use std::collections::VecDeque;
+
+use rejoin_core::{Head, Initialized, Message, Method, Notification, ProgressToken, RequestId};
+
+use super::world::Phase;
+use super::{World, ids};
+use crate::laws::request_id;
+
+impl World {
+    /// A request with an id and a token that are free, and differ from those of
+    /// the messages before it.
+    pub(super) fn request(&mut self, which: u8, size: u8, before: &[Message<u64>]) -> Message<u64> {
+        self.ids_made += 1;
+        let is_new = |id: &RequestId| {
+            let head = |message: &Message<u64>| request_id(&message.head) == Some(id);
+            !before.iter().any(head)
+        };
+        let n = ids::free(which, self.ids_made, |n| self.is_free(n) && is_new(&ids::request_id(n)));
+        let id = ids::request_id(n);
+        let method = if which % 16 == 7 { Method::Ping } else { Method::Other };
+        let has_token = size.is_multiple_of(2);
+        let progress_token = has_token.then(|| {
+            let taken = |token: &ProgressToken| {
+                let in_flight =
+                    self.flights.iter().any(|flight| flight.token.as_ref() == Some(token));
+                in_flight
+                    || before.iter().any(|message| {
+                        matches!(
+                            &message.head,
+                            Head::Request { progress_token: Some(used), .. } if used == token
+                        )
+                    })
+            };
+            let is_free = |n| !taken(&ids::progress_token(n));
+            ids::progress_token(ids::free(which, self.ids_made, is_free))
+        });
+        let bytes = self.size(size);
+        Message { bytes, ..self.message(Head::Request { id, method, progress_token }, 0) }
+    }
+
+    pub(super) fn initialize_message(&mut self) -> Message<u64> {
+        let n = ids::free(self.luck, self.ids_made, |n| self.is_free(n));
+        let method = Method::Initialize { version: self.version };
+        self.message(Head::Request { id: ids::request_id(n), method, progress_token: None }, 0)
+    }
+
+    /// A message that is no request.
+    pub(super) fn told(&mut self, what: u8, which: u8, size: u8) -> Message<u64> {
+        let bytes = self.size(size);
+        let answered = ids::pick(&self.asked, which).cloned();
+        let over = |memory: &VecDeque<RequestId>| {
+            memory.get(usize::from(which) % memory.len().max(1)).cloned()
+        };
+        let head = match what {
+            0..=49 => match ids::pick(&self.flights, which) {
+                Some(flight) => cancel(flight.id.clone()),
+                None => other(),
+            },
+            50..=69 => match over(&self.answered).or_else(|| over(&self.cancelled)) {
+                Some(id) => cancel(id),
+                None => cancel(ids::request_id(u64::from(which))),
+            },
+            70..=169 => match answered {
+                Some(id) if what.is_multiple_of(4) => Head::Error { id: Some(id) },
+                Some(id) => Head::Response { id, initialized: Initialized::default() },
+                None => other(),
+            },
+            170..=189 => match over(&self.settled) {
+                Some(id) => Head::Response { id, initialized: Initialized::default() },
+                None => Head::Error { id: Some(ids::request_id(u64::from(which))) },
+            },
+            190..=194 => Head::Error { id: None },
+            195..=209 => Head::Notification(Notification::Progress {
+                token: ids::progress_token(u64::from(which)),
+            }),
+            210..=219 => Head::Notification(Notification::Log),
+            220..=255 => other(),
+        };
+        self.message(head, bytes)
+    }
+
+    pub(super) fn notification(&mut self, which: u8) -> Message<u64> {
+        let bytes = self.size(which / 4);
+        self.message(other(), bytes)
+    }
+
+    pub(super) fn message(&mut self, head: Head, bytes: usize) -> Message<u64> {
+        Message { head, body: self.new_body(), bytes }
+    }
+
+    /// Returns whether an id of the pool may be used, as far as the client knows.
+    pub(super) fn is_free(&self, n: u64) -> bool {
+        let id = ids::request_id(n);
+        let in_flight = self.flights.iter().any(|flight| flight.id == id);
+        let awaited = self.phase == Phase::Waiting(id.clone());
+        !in_flight && !awaited && !self.cancelled.contains(&id)
+    }
+
+    pub(super) fn ids_in_use(&self) -> Vec<RequestId> {
+        let in_flight = self.flights.iter().map(|flight| flight.id.clone());
+        in_flight.chain(self.cancelled.iter().cloned()).collect()
+    }
+
+    pub(super) fn token_in_flight(&self, which: u8) -> Option<ProgressToken> {
+        let tokens: Vec<&ProgressToken> =
+            self.flights.iter().filter_map(|flight| flight.token.as_ref()).collect();
+        ids::pick(&tokens, which).copied().cloned()
+    }
+}
+
+fn cancel(request: RequestId) -> Head {
+    Head::Notification(Notification::Cancelled { request })
+}
+
+fn other() -> Head {
+    Head::Notification(Notification::Other)
+}

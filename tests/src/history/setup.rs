@@ -1,0 +1,139 @@
+//! Setups: under which configuration a history happens.
+
+use std::time::Duration;
+
+use rejoin_core::{Config, Instant, Priming, ProtocolVersion, Surplus, Unrelated};
+
+/// How many bytes make a [`Setup`].
+pub const SETUP_BYTES: usize = 32;
+
+/// Under which configuration a history happens, and from when on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// The configuration of every session; it is valid.
+    pub config: Config,
+    /// When the first session begins.
+    pub epoch: Instant,
+    /// Selects the version that the first session negotiates.
+    pub version: u8,
+}
+
+impl Setup {
+    /// Reads a setup. Zeros make the default configuration.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; SETUP_BYTES]) -> Self {
+        let [mood, version, epoch, surplus, priming, unrelated, rest @ ..] = bytes;
+        let mut selectors = rest.into_iter();
+        let mut config = Config {
+            surplus: of(surplus, Surplus::Shadow, &[Surplus::Takeover, Surplus::Conflict]),
+            priming: of(
+                priming,
+                Priming::ByRevision,
+                &[Priming::ByRevision, Priming::Always, Priming::Never],
+            ),
+            unrelated: of(unrelated, Unrelated::Standalone, &[Unrelated::SoleRequest]),
+            ..Config::default()
+        };
+        match mood {
+            0..=31 => {}
+            32..=79 => limit(&mut config, &mut selectors),
+            80..=127 => time_out(&mut config, &mut selectors),
+            128..=255 => {
+                limit(&mut config, &mut selectors);
+                time_out(&mut config, &mut selectors);
+            }
+        }
+        let epoch = match epoch {
+            0..=127 => Instant::EPOCH,
+            128..=247 => Instant::new(Duration::from_secs(1_800_000_000)),
+            248..=255 => {
+                Instant::new(Instant::MAX.since_epoch().saturating_sub(Duration::from_secs(3_600)))
+            }
+        };
+        Self { config, epoch, version }
+    }
+
+    /// Returns the version that the backend answers to the `initialize` of the
+    /// `nth` session.
+    #[must_use]
+    pub fn negotiated(&self, nth: usize) -> Option<ProtocolVersion> {
+        let texts =
+            ["2025-11-25", "2025-03-26", "2025-06-18", "2024-11-05", "2031-01-01", "latest"];
+        let at = usize::from(self.version).wrapping_add(nth) % texts.len();
+        texts.get(at).copied().and_then(ProtocolVersion::new)
+    }
+}
+
+fn limit(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
+    let mut next = || selectors.next().unwrap_or_default();
+    config.window = of(next(), 16, &[1, 2, 3, 4, 6, 8, 1]);
+    let streams = next();
+    config.streams_max = of(streams, 1_024, &[1, 2, 3, 4, 6, 8, 16]);
+    config.pending_max = of(streams >> 3, 1_024, &[1, 2, 3, 4, 6, 8, 16]);
+    config.connections_max = of(next(), 2_048, &[1, 2, 3, 4, 6, 8, 16]);
+    let few = next();
+    config.asked_max = of(few, 1_024, &[0, 1, 2, 4, 8, 16, 32]);
+    config.batch_max = of(few >> 3, 64, &[0, 1, 2, 3, 4, 64, 64]);
+    let message = next();
+    config.message_bytes_max = of(message, 4 << 20, &[0, 40, 200, 1_000, 1_000, 4 << 20, 4 << 20]);
+    config.shadows_max = of(message >> 3, 32, &[0, 1, 2, 3, 4, 1, 2]);
+    config.stream_events_max = of(next(), 1_000, &[0, 1, 2, 3, 4, 6, 8, 12, 32]);
+    let bytes = next();
+    config.stream_bytes_max = of(bytes, 1 << 20, &[0, 64, 100, 200, 400, 800, 2_000]);
+    config.session_bytes_max = of(bytes >> 3, 16 << 20, &[0, 64, 200, 500, 1_000, 3_000, 9_000]);
+    let kept = next();
+    config.untaken_max = of(kept, 1_024, &[0, 1, 2, 3, 4, 8, 16]);
+    config.taken_max = of(kept >> 3, 64, &[0, 1, 2, 3, 4, 8, 16]);
+    let buried = next();
+    config.tombstones_max = of(buried, 4_096, &[0, 1, 2, 3, 4, 8, 16]);
+    config.cancelled_max = of(buried >> 3, 1_024, &[0, 1, 2, 3, 4, 8, 16]);
+}
+
+fn time_out(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
+    let second = Duration::from_secs(1);
+    let mut next = |usual: Duration| match selectors.next().unwrap_or_default() {
+        0..=63 => Some(usual),
+        64..=111 => None,
+        112..=119 => Some(Duration::from_nanos(1)),
+        few @ 120..=191 => Some(Duration::from_millis(u64::from(few))),
+        more @ 192..=247 => Some(Duration::from_secs(u64::from(more))),
+        248..=255 => Some(Duration::MAX),
+    };
+    config.retention = next(60 * second);
+    if config.retention == Some(Duration::from_nanos(1)) {
+        config.retention = Some(Duration::ZERO);
+    }
+    config.tombstone_timeout = next(600 * second);
+    config.cancelled_timeout = next(60 * second);
+    config.init_timeout = next(60 * second);
+    config.idle_timeout = next(300 * second);
+    config.orphan_timeout = next(600 * second);
+    config.listen_timeout = next(10 * second);
+    config.reservation_timeout = next(10 * second);
+    config.stall_timeout = next(second / 4);
+    config.stall_limit = match (config.stall_timeout, next(60 * second)) {
+        (Some(timeout), Some(limit)) => timeout.checked_add(limit),
+        (_, limit) => limit,
+    };
+}
+
+/// Selects one of some choices: the first one where the selector is zero.
+fn of<T: Copy>(selector: u8, first: T, others: &[T]) -> T {
+    match usize::from(selector) % (others.len() + 1) {
+        0 => first,
+        nth => others.get(nth - 1).copied().unwrap_or(first),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::draw;
+
+    #[test]
+    fn every_setup_is_valid() {
+        for seed in 0..10_000 {
+            let (setup, _) = draw(seed, 0);
+            assert!(setup.config.clone().validate().is_ok(), "{setup:?}");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Heads: what the messages of an input are about.
+
+use rejoin_core::{Head, Input, Message, Notification, RequestId};
+
+/// Returns the messages of the client that an input carries.
+#[must_use]
+pub fn posted(input: &Input<u64>) -> &[Message<u64>] {
+    match input {
+        Input::Request { post, .. } | Input::Message { post } => post.messages(),
+        Input::Reserve { .. }
+        | Input::Get { .. }
+        | Input::Taken { .. }
+        | Input::Closed { .. }
+        | Input::Abandon { .. }
+        | Input::Delete
+        | Input::Close { .. }
+        | Input::Backend { .. }
+        | Input::CloseStream { .. }
+        | Input::BackendGone
+        | Input::Tick => &[],
+    }
+}
+
+/// Returns the id of a request.
+#[must_use]
+pub fn request_id(head: &Head) -> Option<&RequestId> {
+    match head {
+        Head::Request { id, .. } => Some(id),
+        Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => None,
+    }
+}
+
+/// Returns the id of the request that a response or error answers.
+#[must_use]
+pub fn answered_id(head: &Head) -> Option<&RequestId> {
+    match head {
+        Head::Response { id, .. } => Some(id),
+        Head::Error { id } => id.as_ref(),
+        Head::Request { .. } | Head::Notification(_) => None,
+    }
+}
+
+/// Returns the id of the request that a notification cancels.
+#[must_use]
+pub fn cancelled_id(head: &Head) -> Option<&RequestId> {
+    match head {
+        Head::Notification(Notification::Cancelled { request }) => Some(request),
+        Head::Request { .. }
+        | Head::Notification(_)
+        | Head::Response { .. }
+        | Head::Error { .. } => None,
+    }
+}

@@ -1,0 +1,223 @@
+//! Exactly once, in order: on one stream, a client that always resumes after the
+//! last id that it saw sees every event once, in order; after a gap it is told.
+//!
+//! An index without an event is no gap: one that a priming event with a retry
+//! took, or that of a request of the backend that failed for lack of a listener.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rejoin_core::{Action, Event, FailReason, FailureReason, Input, RequestId, StreamId};
+
+use super::readers::{Sent, SentEvent};
+use super::{Step, request_id};
+
+/// What every stream was seen to hold.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Streams {
+    books: BTreeMap<StreamId, Book>,
+    /// Where the requests of the backend are.
+    asked: BTreeMap<RequestId, (StreamId, u64)>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Book {
+    events: BTreeMap<u64, Event<u64>>,
+    holes: BTreeSet<u64>,
+}
+
+/// Checks what was sent in a step.
+pub(super) fn check(streams: &mut Streams, step: &Step, sent: &[Sent]) -> Result<(), String> {
+    for action in &step.actions {
+        if let Action::Fail { id, reason: FailReason::NoListener } = action
+            && let Some((stream, index)) = streams.asked.remove(id)
+        {
+            streams.books.entry(stream).or_default().holes.insert(index);
+        }
+    }
+    for sent in sent {
+        streams.check_sent(sent)?;
+    }
+    let records = matches!(step.input, Input::Backend { .. })
+        || step.actions.iter().any(|action| matches!(action, Action::Cancel { .. }));
+    if records {
+        for log in &step.after.logs {
+            if let Some(event) = &log.newest {
+                streams.note(log.stream, log.last, event)?;
+            }
+        }
+    }
+    streams.note_asked(step);
+    Ok(())
+}
+
+impl Streams {
+    fn check_sent(&mut self, sent: &Sent) -> Result<(), String> {
+        let Some(stream) = sent.stream else {
+            return Ok(());
+        };
+        let connection = sent.connection;
+        if let Some(SentEvent { index, event, .. }) = &sent.event {
+            let is_place = matches!(event, Event::Priming { retry: None });
+            if *index < sent.floor || *index == sent.floor && !is_place {
+                return Err(format!(
+                    "connection {connection} of {stream} had all through {}, and gets {index}",
+                    sent.floor
+                ));
+            }
+            self.note(stream, *index, event)?;
+        }
+        let book = self.books.entry(stream).or_default();
+        let is_told = |index: &u64| sent.gaps.iter().any(|gap| gap.contains(index));
+        let is_excused = |index: &u64| is_told(index) || book.holes.contains(index);
+        match sent.skipped.clone().find(|index| !is_excused(index)) {
+            Some(index) => Err(format!(
+                "connection {connection} of {stream} was not sent {index}, nor told of a gap, before {:?}",
+                sent.event
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Notes what an index of a stream holds, which only a failure may change.
+    fn note(&mut self, stream: StreamId, index: u64, event: &Event<u64>) -> Result<(), String> {
+        let book = self.books.entry(stream).or_default();
+        if let Event::Priming { retry } = event {
+            if retry.is_some() {
+                book.holes.insert(index);
+            }
+            return Ok(());
+        }
+        match book.events.insert(index, event.clone()) {
+            Some(other) if !may_become(&other, event) => {
+                Err(format!("{index} of {stream} was {other:?}, and is {event:?}"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn note_asked(&mut self, step: &Step) {
+        let (Input::Backend { message, .. }, Ok(_)) = (&step.input, &step.result) else {
+            return;
+        };
+        let Some(id) = request_id(&message.head) else {
+            return;
+        };
+        let body = Event::Message(message.body);
+        let place = step.after.logs.iter().find(|log| log.newest.as_ref() == Some(&body));
+        if let Some(log) = place {
+            self.asked.insert(id.clone(), (log.stream, log.last));
+        }
+    }
+}
+
+fn may_become(one: &Event<u64>, other: &Event<u64>) -> bool {
+    match (one, other) {
+        (Event::Message(_), Event::Failure(failure)) => {
+            matches!(failure.reason, FailureReason::Evicted | FailureReason::Expired)
+        }
+        (Event::Failure(one), Event::Failure(other)) => {
+            one == other || one.id == other.id && other.reason == FailureReason::Expired
+        }
+        (one, other) => one == other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rejoin_core::{ConnectionId, EventId, Failure};
+
+    use super::super::View;
+    use super::super::readers::Readers;
+    use super::super::stage::{backend, log, request, send, step};
+    use super::*;
+
+    const STREAM: StreamId = StreamId::Request(0);
+
+    /// Two connections that resume after `indexes`, and are sent some events.
+    fn resumes(indexes: [u64; 2], actions: [Vec<Action<u64>>; 2]) -> Result<(), String> {
+        let mut readers = Readers::default();
+        let mut streams = Streams::default();
+        for ((connection, index), actions) in (1..).zip(indexes).zip(actions) {
+            let last_event_id = Some(EventId::new(STREAM, index));
+            let mut get = step(Input::Get { connection: ConnectionId(connection), last_event_id });
+            get.actions = actions;
+            let sent = readers.follow(&View::default(), &get);
+            check(&mut streams, &get, &sent)?;
+        }
+        Ok(())
+    }
+
+    fn event(connection: u64, index: u64) -> Action<u64> {
+        send(connection, STREAM, index, Event::Message(100 + index))
+    }
+
+    #[test]
+    fn an_event_that_comes_again_is_seen() {
+        assert!(resumes([0, 1], [vec![event(1, 1)], vec![event(2, 2)]]).is_ok());
+        assert!(resumes([0, 1], [vec![event(1, 1)], vec![event(2, 1)]]).is_err());
+        assert!(resumes([0, 1], [vec![event(1, 1), event(1, 1)], vec![]]).is_err());
+    }
+
+    #[test]
+    fn an_event_that_is_left_out_is_seen() {
+        assert!(resumes([0, 1], [vec![event(1, 1)], vec![event(2, 3)]]).is_err());
+        let gap = Action::Gap { connection: ConnectionId(2), stream: STREAM, missed: 2..=2 };
+        assert!(resumes([0, 1], [vec![event(1, 1)], vec![gap, event(2, 3)]]).is_ok());
+    }
+
+    #[test]
+    fn the_index_of_a_hint_is_no_gap() {
+        let hint = send(1, STREAM, 2, Event::Priming { retry: Some(Duration::from_secs(1)) });
+        assert!(resumes([0, 1], [vec![event(1, 1), hint], vec![event(2, 3)]]).is_ok());
+    }
+
+    #[test]
+    fn another_event_at_the_same_index_is_seen() {
+        let reason = FailureReason::Evicted;
+        let failed = |on| send(on, STREAM, 1, Event::Failure(Failure { id: 7.into(), reason }));
+        assert!(resumes([0, 0], [vec![event(1, 1)], vec![failed(2)]]).is_ok());
+        assert!(resumes([0, 0], [vec![failed(1)], vec![event(2, 1)]]).is_err());
+        let different = send(2, STREAM, 1, Event::Message(5));
+        assert!(resumes([0, 0], [vec![event(1, 1)], vec![different]]).is_err());
+    }
+
+    #[test]
+    fn an_end_before_the_last_event_is_seen() {
+        let mut readers = Readers::default();
+        let mut get = step(Input::Get {
+            connection: ConnectionId(1),
+            last_event_id: Some(EventId::new(StreamId::Standalone, 1)),
+        });
+        let reason = rejoin_core::EndReason::Complete;
+        get.actions = vec![Action::Close { connection: ConnectionId(1), reason }];
+        get.after.logs = vec![log(2)];
+        let sent = readers.follow(&View::default(), &get);
+        assert!(check(&mut Streams::default(), &get, &sent).is_err());
+    }
+
+    #[test]
+    fn the_index_of_a_request_that_failed_is_no_gap() {
+        let mut streams = Streams::default();
+        let mut ask = step(backend(request(9), 50));
+        ask.after.logs = vec![log(1)];
+        ask.after.logs[0].newest = Some(Event::Message(50));
+        check(&mut streams, &ask, &[]).unwrap();
+        let fail = |reason| {
+            let mut failed = step(Input::Tick);
+            failed.actions = vec![Action::Fail { id: 9.into(), reason }];
+            let mut streams = streams.clone();
+            check(&mut streams, &failed, &[]).unwrap();
+            let mut get = step(Input::Get {
+                connection: ConnectionId(1),
+                last_event_id: Some(EventId::new(StreamId::Standalone, 0)),
+            });
+            get.actions = vec![send(1, StreamId::Standalone, 2, Event::Message(51))];
+            let sent = Readers::default().follow(&View::default(), &get);
+            check(&mut streams, &get, &sent)
+        };
+        assert!(fail(FailReason::NoListener).is_ok());
+        assert!(fail(FailReason::Evicted).is_err());
+    }
+}

@@ -1,0 +1,304 @@
+//! A request that was forwarded ends in exactly one of: its response taken or
+//! retained; cancelled; the session closed; a `Failure` that the client can see.
+//! It never just disappears.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rejoin_core::{
+    Action, Event, Failure, FailureReason, Head, Input, Method, RequestId, StreamId,
+};
+
+use super::readers::{Sent, SentEvent};
+use super::{Step, answered_id, cancelled_id, posted, request_id};
+
+/// The requests of the client.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Requests {
+    /// That of `initialize`, until it is answered.
+    initialize: Option<RequestId>,
+    pending: BTreeMap<RequestId, StreamId>,
+    /// How those ended of which the client may hear more, by stream.
+    ended: BTreeMap<StreamId, BTreeMap<RequestId, End>>,
+    /// At which indexes a stream holds answers.
+    answers: BTreeMap<StreamId, BTreeSet<u64>>,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Answered,
+    Orphaned,
+    Closed,
+}
+
+/// Checks what a step did to requests.
+pub(super) fn check(requests: &mut Requests, step: &Step, sent: &[Sent]) -> Result<(), String> {
+    requests.orphan(step)?;
+    requests.follow_input(step, sent)?;
+    if step.after.closed.is_some() {
+        for (id, stream) in std::mem::take(&mut requests.pending) {
+            requests.ended.entry(stream).or_default().insert(id, End::Closed);
+        }
+    }
+    for sent in sent {
+        requests.check_sent(sent)?;
+    }
+    let pending: BTreeMap<RequestId, StreamId> = step.after.requests.iter().cloned().collect();
+    if pending != requests.pending || pending.len() != step.after.pending {
+        return Err(format!(
+            "{:?} should be pending, but {pending:?} are, and it says {}",
+            requests.pending, step.after.pending
+        ));
+    }
+    Ok(())
+}
+
+impl Requests {
+    /// Notes the requests that the session itself cancels at the backend.
+    fn orphan(&mut self, step: &Step) -> Result<(), String> {
+        for action in &step.actions {
+            let Action::Cancel { id } = action else {
+                continue;
+            };
+            match self.pending.remove(id) {
+                Some(stream) => self.end(stream, id, End::Orphaned),
+                None => return Err(format!("{id} is cancelled, but was not pending")),
+            }
+        }
+        Ok(())
+    }
+
+    fn follow_input(&mut self, step: &Step, sent: &[Sent]) -> Result<(), String> {
+        if step.result.is_err() {
+            return Ok(());
+        }
+        match &step.input {
+            Input::Request { .. } | Input::Message { .. } => self.follow_posted(step),
+            Input::Abandon { stream } => {
+                self.pending.retain(|_, other| other != stream);
+                Ok(())
+            }
+            Input::Backend { message, .. } => match answered_id(&message.head) {
+                Some(id) => self.answer(step, sent, id, message.body),
+                None => Ok(()),
+            },
+            Input::Reserve { .. }
+            | Input::Get { .. }
+            | Input::Taken { .. }
+            | Input::Closed { .. }
+            | Input::Delete
+            | Input::Close { .. }
+            | Input::CloseStream { .. }
+            | Input::BackendGone
+            | Input::Tick => Ok(()),
+        }
+    }
+
+    fn follow_posted(&mut self, step: &Step) -> Result<(), String> {
+        let messages = posted(&step.input);
+        for (nth, message) in messages.iter().enumerate() {
+            if let Some(id) = cancelled_id(&message.head) {
+                self.pending.remove(id);
+            }
+            let Some(id) = request_id(&message.head) else {
+                continue;
+            };
+            if matches!(message.head, Head::Request { method: Method::Initialize { .. }, .. }) {
+                self.initialize = Some(id.clone());
+                continue;
+            }
+            let mut later = messages.iter().skip(nth);
+            let is_cancelled = later.any(|later| cancelled_id(&later.head) == Some(id));
+            match step.after.stream_of(id) {
+                Some(stream) => {
+                    self.pending.insert(id.clone(), stream);
+                }
+                None if is_cancelled || step.after.closed.is_some() => {}
+                None => return Err(format!("{id} was accepted, but is not pending")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that the answer to a pending request went somewhere, and that to
+    /// any other request nowhere.
+    fn answer(
+        &mut self,
+        step: &Step,
+        sent: &[Sent],
+        id: &RequestId,
+        body: u64,
+    ) -> Result<(), String> {
+        let sent_at = sent.iter().find_map(|sent| {
+            let SentEvent { index, event, .. } = sent.event.as_ref()?;
+            (*event == Event::Message(body)).then_some(*index)
+        });
+        if self.initialize.as_ref() == Some(id) {
+            self.initialize = None;
+            return Ok(());
+        }
+        let Some(stream) = self.pending.remove(id) else {
+            return match sent_at {
+                Some(index) => {
+                    Err(format!("the answer to {id}, which is not pending, was sent at {index}"))
+                }
+                None => Ok(()),
+            };
+        };
+        self.end(stream, id, End::Answered);
+        let log = step.after.log(stream);
+        let kept_at = log.filter(|log| match &log.newest {
+            Some(Event::Message(kept)) => *kept == body,
+            Some(Event::Failure(failure)) => failure.id == *id,
+            Some(Event::Priming { .. }) | None => false,
+        });
+        let place = sent_at.or(kept_at.map(|log| log.last));
+        if let Some(index) = place {
+            self.answers.entry(stream).or_default().insert(index);
+        } else if log.is_some() && step.after.closed.is_none() {
+            return Err(format!(
+                "the answer to {id} is neither sent nor kept on {stream}: {log:?}"
+            ));
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, stream: StreamId, id: &RequestId, end: End) {
+        self.ended.entry(stream).or_default().insert(id.clone(), end);
+    }
+
+    /// Checks that a failure speaks of a request that has one, and that no
+    /// answer is passed by, not even in a gap.
+    fn check_sent(&self, sent: &Sent) -> Result<(), String> {
+        let Some(stream) = sent.stream else {
+            return Ok(());
+        };
+        if let Some(SentEvent { event: Event::Failure(failure), .. }) = &sent.event {
+            self.check_failure(stream, failure)?;
+        }
+        let answers = self.answers.get(&stream).into_iter().flatten();
+        match answers.copied().find(|index| sent.skipped.contains(index)) {
+            Some(index) => Err(format!(
+                "connection {} was not sent the answer at {index} of {stream}",
+                sent.connection
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn check_failure(&self, stream: StreamId, failure: &Failure) -> Result<(), String> {
+        let end = self.ended.get(&stream).and_then(|ended| ended.get(&failure.id));
+        let fits = match failure.reason {
+            FailureReason::Evicted => end == Some(&End::Answered),
+            FailureReason::Orphaned => end == Some(&End::Orphaned),
+            FailureReason::Expired => matches!(end, Some(End::Answered | End::Orphaned)),
+            FailureReason::BackendGone | FailureReason::SessionClosed => end == Some(&End::Closed),
+        };
+        if fits {
+            return Ok(());
+        }
+        Err(format!("{failure:?} on {stream}, but it ended as {end:?}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rejoin_core::{CloseReason, ConnectionId, EndReason, EventId};
+
+    use super::super::readers::Readers;
+    use super::super::stage::{backend, log, post, response, send, step};
+    use super::super::{LogView, View};
+    use super::*;
+
+    const STREAM: StreamId = StreamId::Request(0);
+
+    fn see(steps: &[Step]) -> Result<(), String> {
+        let mut requests = Requests::default();
+        let mut readers = Readers::default();
+        let mut before = View::default();
+        steps.iter().try_for_each(|step| {
+            let sent = readers.follow(&before, step);
+            check(&mut requests, step, &sent)?;
+            before = step.after.clone();
+            Ok(())
+        })
+    }
+
+    fn asked() -> Step {
+        let mut asked = step(post(1, 7, 70));
+        asked.after.pending = 1;
+        asked.after.requests = vec![(7.into(), STREAM)];
+        asked
+    }
+
+    fn answered(newest: Option<Event<u64>>) -> Step {
+        let mut answered = step(backend(response(7), 80));
+        answered.after.logs = vec![LogView { stream: STREAM, newest, ..log(3) }];
+        answered
+    }
+
+    fn resumed(actions: Vec<Action<u64>>) -> Step {
+        let last_event_id = Some(EventId::new(STREAM, 0));
+        let mut resumed = step(Input::Get { connection: ConnectionId(2), last_event_id });
+        resumed.actions = actions;
+        resumed.after.logs = vec![LogView { stream: STREAM, ..log(3) }];
+        resumed
+    }
+
+    fn failure(reason: FailureReason) -> Event<u64> {
+        Event::Failure(Failure { id: 7.into(), reason })
+    }
+
+    #[test]
+    fn a_request_that_disappears_is_seen() {
+        assert!(see(&[asked()]).is_ok());
+        assert!(see(&[step(post(1, 7, 70))]).is_err());
+        assert!(see(&[asked(), step(Input::Tick)]).is_err());
+        let mut closed = step(Input::Delete);
+        closed.after.closed = Some(CloseReason::Deleted);
+        assert!(see(&[asked(), closed]).is_ok());
+    }
+
+    #[test]
+    fn an_answer_that_goes_nowhere_is_seen() {
+        assert!(see(&[asked(), answered(Some(Event::Message(80)))]).is_ok());
+        assert!(see(&[asked(), answered(Some(failure(FailureReason::Evicted)))]).is_ok());
+        assert!(see(&[asked(), answered(Some(Event::Message(81)))]).is_err());
+        assert!(see(&[asked(), answered(None)]).is_err());
+    }
+
+    #[test]
+    fn an_answer_to_a_request_that_has_ended_is_seen() {
+        let mut again = step(backend(response(7), 81));
+        again.actions = vec![send(1, STREAM, 4, Event::Message(81))];
+        let first = answered(Some(Event::Message(80)));
+        assert!(see(&[asked(), first.clone(), step(backend(response(7), 81))]).is_ok());
+        assert!(see(&[asked(), first, again]).is_err());
+    }
+
+    #[test]
+    fn an_answer_that_is_passed_by_is_seen() {
+        let kept = answered(Some(Event::Message(80)));
+        let gap = Action::Gap { connection: ConnectionId(2), stream: STREAM, missed: 1..=3 };
+        let end = Action::Close { connection: ConnectionId(2), reason: EndReason::Complete };
+        let evicted = send(2, STREAM, 3, failure(FailureReason::Evicted));
+        let told = resumed(vec![gap.clone(), evicted, end.clone()]);
+        assert!(see(&[asked(), kept.clone(), told]).is_ok());
+        assert!(see(&[asked(), kept, resumed(vec![gap, end])]).is_err());
+    }
+
+    #[test]
+    fn a_failure_without_a_cause_is_seen() {
+        let orphaned = resumed(vec![send(2, STREAM, 3, failure(FailureReason::Orphaned))]);
+        let kept = answered(Some(Event::Message(80)));
+        assert!(see(&[asked(), kept, orphaned]).is_err());
+    }
+
+    #[test]
+    fn a_cancellation_of_nothing_is_seen() {
+        let mut cancelled = step(Input::Tick);
+        cancelled.actions = vec![Action::Cancel { id: 7.into() }];
+        assert!(see(&[cancelled.clone()]).is_err());
+        assert!(see(&[asked(), cancelled]).is_ok());
+    }
+}

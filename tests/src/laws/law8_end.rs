@@ -1,0 +1,106 @@
+//! After the session closes no action is ever produced again.
+
+use rejoin_core::{Action, Input, Pressure, Rejection};
+
+use super::{Step, View};
+
+/// Checks the step that closes the session, and all that come after.
+pub(super) fn check(before: &View, step: &Step) -> Result<(), String> {
+    if let Some(reason) = before.closed {
+        return check_closed(before, step, reason);
+    }
+    let end = |(at, action): (usize, &Action<u64>)| {
+        let Action::CloseSession { reason } = action else {
+            return None;
+        };
+        Some((at, *reason))
+    };
+    let (at, told) = step.actions.iter().enumerate().find_map(end).unzip();
+    if at.is_some_and(|at| at + 1 != step.actions.len()) {
+        return Err(format!("something comes after the end: {:?}", step.actions));
+    }
+    if told != step.after.closed {
+        return Err(format!("was told {told:?}, but is closed by {:?}", step.after.closed));
+    }
+    check_silent(step)
+}
+
+fn check_closed(
+    before: &View,
+    step: &Step,
+    reason: rejoin_core::CloseReason,
+) -> Result<(), String> {
+    if !step.actions.is_empty() {
+        return Err(format!("closed by {reason:?}, it still does {:?}", step.actions));
+    }
+    let is_harmless =
+        matches!(step.input, Input::Tick | Input::Taken { .. } | Input::Closed { .. });
+    let expected = if is_harmless { Ok(Pressure::None) } else { Err(Rejection::Closed(reason)) };
+    if step.result != expected {
+        return Err(format!("closed by {reason:?}, it answers {:?}", step.result));
+    }
+    if step.after != *before {
+        return Err(format!("closed, it changed from {before:?} to {:?}", step.after));
+    }
+    check_silent(step)
+}
+
+fn check_silent(step: &Step) -> Result<(), String> {
+    let view = &step.after;
+    if view.closed.is_some() && (view.deadline.is_some() || !view.connections.is_empty()) {
+        return Err(format!("closed, it still waits for something: {view:?}"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rejoin_core::{CloseReason, Instant, StreamId};
+
+    use super::super::stage::step;
+    use super::*;
+
+    fn closed() -> View {
+        View { closed: Some(CloseReason::Deleted), ..View::default() }
+    }
+
+    #[test]
+    fn an_action_after_the_end_is_seen() {
+        let end = Action::CloseSession { reason: CloseReason::Deleted };
+        let late = Action::Release { stream: StreamId::Standalone };
+        let mut last = step(Input::Delete);
+        last.after = closed();
+        last.actions = vec![late.clone(), end.clone()];
+        assert!(check(&View::default(), &last).is_ok());
+        last.actions = vec![end, late];
+        assert!(check(&View::default(), &last).is_err());
+        assert!(check(&closed(), &last).is_err());
+    }
+
+    #[test]
+    fn an_end_that_is_not_told_is_seen() {
+        let mut last = step(Input::Delete);
+        last.after = closed();
+        assert!(check(&View::default(), &last).is_err());
+    }
+
+    #[test]
+    fn an_input_that_is_accepted_after_the_end_is_seen() {
+        let mut late = step(Input::Tick);
+        late.after = closed();
+        assert!(check(&closed(), &late).is_ok());
+        late.input = Input::Delete;
+        assert!(check(&closed(), &late).is_err());
+        late.result = Err(Rejection::Closed(CloseReason::Deleted));
+        assert!(check(&closed(), &late).is_ok());
+        late.result = Err(Rejection::Closed(CloseReason::Idle));
+        assert!(check(&closed(), &late).is_err());
+    }
+
+    #[test]
+    fn a_deadline_after_the_end_is_seen() {
+        let mut late = step(Input::Tick);
+        late.after = View { deadline: Some(Instant::MAX), ..closed() };
+        assert!(check(&late.after.clone(), &late).is_err());
+    }
+}

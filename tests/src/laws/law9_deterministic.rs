@@ -1,0 +1,52 @@
+//! Same config and inputs, same actions.
+
+use super::Step;
+
+/// Compares an accepted input with the same one of the twin, whose history
+/// differs in rejected inputs only.
+pub(super) fn check(step: &Step, twin: &Step) -> Result<(), String> {
+    if step.result.is_err() {
+        return Ok(());
+    }
+    if step.result != twin.result {
+        return Err(format!("one answers {:?}, one {:?}", step.result, twin.result));
+    }
+    match difference(step, twin) {
+        Some(difference) => Err(format!("two sessions differ in {difference}")),
+        None => Ok(()),
+    }
+}
+
+/// Says in what two steps differ, beyond their inputs and results.
+pub(super) fn difference(one: &Step, other: &Step) -> Option<String> {
+    if one.actions != other.actions {
+        return Some(format!("actions: {:?} and {:?}", one.actions, other.actions));
+    }
+    if one.replays != other.replays {
+        return Some(format!("replays: {:?} and {:?}", one.replays, other.replays));
+    }
+    (one.after != other.after).then(|| format!("state: {:?} and {:?}", one.after, other.after))
+}
+
+#[cfg(test)]
+mod tests {
+    use rejoin_core::{Action, Input, Pressure, StreamId};
+
+    use super::super::stage::step;
+    use super::*;
+
+    #[test]
+    fn sessions_that_differ_are_seen() {
+        let same = step(Input::Tick);
+        let stream = StreamId::Standalone;
+        assert!(check(&same, &same.clone()).is_ok());
+        let answer = Step { result: Ok(Pressure::Hold(stream)), ..same.clone() };
+        let action = Step { actions: vec![Action::Release { stream }], ..same.clone() };
+        let replay = Step { replays: vec![Vec::new()], ..same.clone() };
+        let mut state = same.clone();
+        state.after.pending = 1;
+        for other in [answer, action, replay, state] {
+            assert!(check(&same, &other).is_err(), "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The nine laws of a session, checked from outside after every step.
+//!
+//! An [`Observer`] sees what a driver could see: the configuration, each input
+//! with its time, the result, the actions, what the replays refer to, and what
+//! the session says of itself. One file holds one law, as a function from these
+//! to what breaks it. [`Readers`](readers::Readers) only follows what each
+//! connection was sent; the laws judge it.
+
+mod heads;
+mod law1_nothing_queued;
+mod law2_deadline;
+mod law3_rejection;
+mod law4_in_order;
+mod law5_one_stream;
+mod law6_no_request_lost;
+mod law7_bounded;
+mod law8_end;
+mod law9_deterministic;
+mod observer;
+mod readers;
+#[cfg(test)]
+mod stage;
+mod step;
+mod watched;
+
+pub use heads::{answered_id, cancelled_id, posted, request_id};
+pub use observer::{Observer, Violation};
+pub use step::{LogView, Seat, Step, View};
+pub use watched::Watched;

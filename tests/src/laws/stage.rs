@@ -1,0 +1,80 @@
+//! Hand-made steps, for the tests of the laws.
+
+use rejoin_core::{
+    Action, ConnectionId, Cursor, Event, EventId, Head, Initialized, Input, Instant, Message,
+    Method, Notification, Post, Pressure, RequestId, StreamId,
+};
+
+use super::{LogView, Seat, Step, View};
+
+/// An accepted input that did nothing.
+pub(super) fn step(input: Input<u64>) -> Step {
+    Step {
+        now: Instant::EPOCH,
+        input,
+        result: Ok(Pressure::None),
+        actions: Vec::new(),
+        replays: Vec::new(),
+        after: View::default(),
+    }
+}
+
+/// A log of the standalone stream that has had events through `last`.
+pub(super) fn log(last: u64) -> LogView {
+    LogView { stream: StreamId::Standalone, last, missed: 0, events: 0, bytes: 0, newest: None }
+}
+
+/// A connection that carries the standalone stream, and had all through `index`.
+pub(super) fn carrying(connection: u64, index: u64) -> Seat {
+    Seat {
+        connection: ConnectionId(connection),
+        carries: Some(StreamId::Standalone),
+        cursor: Some(Cursor::after(index)),
+        first: None,
+    }
+}
+
+/// A message.
+pub(super) fn message(head: Head, body: u64) -> Message<u64> {
+    Message { head, body, bytes: 0 }
+}
+
+/// A request.
+pub(super) fn request(id: i64) -> Head {
+    Head::Request { id: id.into(), method: Method::Other, progress_token: None }
+}
+
+/// A response.
+pub(super) fn response(id: i64) -> Head {
+    Head::Response { id: id.into(), initialized: Initialized::default() }
+}
+
+/// A notification.
+pub(super) fn notification() -> Head {
+    Head::Notification(Notification::Other)
+}
+
+/// A message of the backend.
+pub(super) fn backend(head: Head, body: u64) -> Input<u64> {
+    Input::Backend { message: message(head, body), related: None::<RequestId> }
+}
+
+/// A POST with one request.
+pub(super) fn post(connection: u64, id: i64, body: u64) -> Input<u64> {
+    Input::Request {
+        connection: ConnectionId(connection),
+        format: rejoin_core::AnswerFormat::Sse,
+        post: Post::Single(message(request(id), body)),
+    }
+}
+
+/// An event with an id.
+pub(super) fn send(
+    connection: u64,
+    stream: StreamId,
+    index: u64,
+    event: Event<u64>,
+) -> Action<u64> {
+    let id = Some(EventId::new(stream, index));
+    Action::Send { connection: ConnectionId(connection), index, id, event }
+}

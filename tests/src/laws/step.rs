@@ -1,0 +1,100 @@
+//! Steps: what one input looks like from outside of a session.
+
+use rejoin_core::{
+    Action, CloseReason, ConnectionId, Cursor, Event, Input, Instant, Pressure, Rejection,
+    RequestId, StreamId,
+};
+
+/// One input, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// When the input came.
+    pub now: Instant,
+    /// The input.
+    pub input: Input<u64>,
+    /// How the session answered.
+    pub result: Result<Pressure, Rejection>,
+    /// What it wants done.
+    pub actions: Vec<Action<u64>>,
+    /// What the replays among the actions refer to, in order.
+    pub replays: Vec<Vec<(u64, Event<u64>)>>,
+    /// What the session says of itself afterwards.
+    pub after: View,
+}
+
+/// What a session says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// Its deadline.
+    pub deadline: Option<Instant>,
+    /// Why it is closed, if it is.
+    pub closed: Option<CloseReason>,
+    /// How many requests of the client are pending.
+    pub pending: usize,
+    /// What its logs cost.
+    pub bytes: usize,
+    /// Its connections, by id.
+    pub connections: Vec<Seat>,
+    /// The logs of the streams that are watched, by stream.
+    pub logs: Vec<LogView>,
+    /// The requests of the client that are pending, and on which stream.
+    pub requests: Vec<(RequestId, StreamId)>,
+}
+
+/// What a session says of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// Which one.
+    pub connection: ConnectionId,
+    /// The stream that it carries.
+    pub carries: Option<StreamId>,
+    /// Its cursor.
+    pub cursor: Option<Cursor>,
+    /// The index of the first logged event at or after the cursor, where it
+    /// carries a stream.
+    pub first: Option<u64>,
+}
+
+/// What a session says of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogView {
+    /// Of which stream.
+    pub stream: StreamId,
+    /// Its last index.
+    pub last: u64,
+    /// Its missed index.
+    pub missed: u64,
+    /// How many events it has, failures not counted.
+    pub events: usize,
+    /// What they cost.
+    pub bytes: usize,
+    /// The event at the last index, where it is there.
+    pub newest: Option<Event<u64>>,
+}
+
+impl View {
+    /// Returns what the session says of a connection.
+    #[must_use]
+    pub fn seat(&self, connection: ConnectionId) -> Option<&Seat> {
+        self.connections.iter().find(|seat| seat.connection == connection)
+    }
+
+    /// Returns the stream that a connection carries.
+    #[must_use]
+    pub fn carried(&self, connection: ConnectionId) -> Option<StreamId> {
+        self.seat(connection)?.carries
+    }
+
+    /// Returns what the session says of the log of a stream.
+    #[must_use]
+    pub fn log(&self, stream: StreamId) -> Option<&LogView> {
+        self.logs.iter().find(|log| log.stream == stream)
+    }
+
+    /// Returns the stream of a pending request.
+    #[must_use]
+    pub fn stream_of(&self, request: &RequestId) -> Option<StreamId> {
+        let (_, stream) = self.requests.iter().find(|(id, _)| id == request)?;
+        Some(*stream)
+    }
+}

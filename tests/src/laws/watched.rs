@@ -1,0 +1,162 @@
+//! Watched sessions: asked after every input for all that they say of themselves.
+
+use std::collections::BTreeSet;
+
+use rejoin_core::{
+    Action, Actions, ConnectionId, Entry, Event, Input, Instant, Logged, RequestId, Session,
+    StreamId, ValidConfig,
+};
+
+use super::{LogView, Seat, Step, View, posted, request_id};
+
+/// A session, and what one must know to ask it all that a [`View`] holds.
+#[derive(Debug)]
+pub struct Watched {
+    session: Session<u64>,
+    clock: Clock,
+    actions: Actions<u64>,
+    streams: BTreeSet<StreamId>,
+    requests: Vec<RequestId>,
+}
+
+/// What a session calls the time, if its epoch differs: `here` is `there`.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    here: Instant,
+    there: Instant,
+}
+
+impl Clock {
+    fn there(self, here: Instant) -> Instant {
+        self.there.saturating_add(here.since(self.here))
+    }
+
+    fn here(self, there: Instant) -> Instant {
+        self.here.saturating_add(there.since(self.there))
+    }
+}
+
+/// What a restored session is and wants done.
+type Restored = (Watched, Vec<Action<u64>>, Vec<Vec<(u64, Event<u64>)>>);
+
+impl Watched {
+    /// Watches a session that has just begun, at `now`.
+    #[must_use]
+    pub fn new(session: Session<u64>, now: Instant) -> Self {
+        Self {
+            session,
+            clock: Clock { here: now, there: now },
+            actions: Actions::new(),
+            streams: BTreeSet::from([StreamId::Standalone]),
+            requests: Vec::new(),
+        }
+    }
+
+    /// Returns the session that a snapshot of this one gives, written to JSON and
+    /// read back, at a place where `now` is called `there`.
+    ///
+    /// # Errors
+    ///
+    /// The snapshot cannot be written, read or restored.
+    pub fn restored(
+        &self,
+        config: &ValidConfig,
+        now: Instant,
+        there: Instant,
+    ) -> Result<Restored, String> {
+        let text = serde_json::to_string(&self.session.snapshot()).map_err(|it| it.to_string())?;
+        let snapshot = serde_json::from_str(&text).map_err(|it| it.to_string())?;
+        let mut actions = Actions::new();
+        let session = Session::restore(snapshot, config.clone(), there, &mut actions)
+            .map_err(|error| format!("{error}: {text}"))?;
+        let restored = Self {
+            session,
+            clock: Clock { here: now, there },
+            actions: Actions::new(),
+            streams: self.streams.clone(),
+            requests: self.requests.clone(),
+        };
+        let actions: Vec<_> = actions.drain().collect();
+        let replays = actions.iter().filter_map(|action| restored.replayed(action)).collect();
+        Ok((restored, actions, replays))
+    }
+
+    /// Lets the session handle an input.
+    pub fn step(&mut self, now: Instant, input: Input<u64>) -> Step {
+        self.actions.clear();
+        let result = self.session.handle(self.clock.there(now), input.clone(), &mut self.actions);
+        let actions: Vec<_> = self.actions.drain().collect();
+        let replays = actions.iter().filter_map(|action| self.replayed(action)).collect();
+        if result.is_ok() {
+            let ids = posted(&input).iter().filter_map(|message| request_id(&message.head));
+            self.requests.extend(ids.cloned());
+        }
+        let after = self.view();
+        Step { now, input, result, actions, replays, after }
+    }
+
+    fn replayed(&self, action: &Action<u64>) -> Option<Vec<(u64, Event<u64>)>> {
+        let Action::Replay { stream, range, .. } = action else {
+            return None;
+        };
+        Some(self.session.replay(*stream, range.clone()).map(event).collect())
+    }
+
+    /// Asks the session for all that it says of itself.
+    pub fn view(&mut self) -> View {
+        let Self { session, clock, streams, requests, .. } = self;
+        let connections: Vec<Seat> = session.connections().map(|id| seat(session, id)).collect();
+        streams.extend(connections.iter().filter_map(|seat| seat.carries));
+        let logs: Vec<LogView> = streams.iter().filter_map(|id| log(session, *id)).collect();
+        if logs.len() != streams.len() {
+            *streams = logs.iter().map(|log| log.stream).collect();
+            streams.insert(StreamId::Standalone);
+        }
+        let pair = |id: &RequestId| Some((id.clone(), session.stream_of(id)?));
+        let pending: Vec<(RequestId, StreamId)> = requests.iter().filter_map(pair).collect();
+        if pending.len() != requests.len() {
+            *requests = pending.iter().map(|(id, _)| id.clone()).collect();
+        }
+        View {
+            deadline: session.deadline().map(|deadline| clock.here(deadline)),
+            closed: session.closed(),
+            pending: session.pending(),
+            bytes: session.bytes(),
+            connections,
+            logs,
+            requests: pending,
+        }
+    }
+}
+
+/// Returns an event as it goes over the wire.
+fn event(logged: &Logged<u64>) -> (u64, Event<u64>) {
+    let event = match &logged.entry {
+        Entry::Message { body, .. } => Event::Message(*body),
+        Entry::Failure(failure) => Event::Failure(failure.clone()),
+    };
+    (logged.index, event)
+}
+
+fn seat(session: &Session<u64>, connection: ConnectionId) -> Seat {
+    let cursor = session.cursor(connection).copied();
+    let carries = session.carried(connection);
+    let first = carries.zip(cursor).and_then(|(stream, cursor)| {
+        let logged = session.log(stream)?.range(cursor.next()..u64::MAX).next()?;
+        Some(logged.index)
+    });
+    Seat { connection, carries, cursor, first }
+}
+
+fn log(session: &Session<u64>, stream: StreamId) -> Option<LogView> {
+    let log = session.log(stream)?;
+    let last = log.last();
+    Some(LogView {
+        stream,
+        last,
+        missed: log.missed(),
+        events: log.len(),
+        bytes: log.bytes(),
+        newest: log.range(last..last.saturating_add(1)).next().map(|logged| event(logged).1),
+    })
+}

@@ -1,0 +1,106 @@
+//! Outcomes: what a session and its model must agree on.
+
+use std::fmt::{Debug, Write as _};
+
+use rejoin_core::{Action, CloseReason, ConnectionId, Event, Input, Instant, Pressure, Rejection};
+
+use crate::laws::Step;
+use crate::model::Model;
+
+/// What came of an input.
+#[derive(Debug, PartialEq)]
+pub(super) struct Outcome {
+    result: Result<Pressure, Rejection>,
+    actions: Vec<Action<u64>>,
+    replays: Vec<Vec<(u64, Event<u64>)>>,
+    deadline: Option<Instant>,
+    closed: Option<CloseReason>,
+    pending: usize,
+    bytes: usize,
+    connections: Vec<ConnectionId>,
+}
+
+impl Outcome {
+    /// Returns what a session made of an input.
+    pub(super) fn of(step: &Step) -> Self {
+        let view = &step.after;
+        Self {
+            result: step.result.clone(),
+            actions: step.actions.clone(),
+            replays: step.replays.clone(),
+            deadline: view.deadline,
+            closed: view.closed,
+            pending: view.pending,
+            bytes: view.bytes,
+            connections: view.connections.iter().map(|seat| seat.connection).collect(),
+        }
+    }
+
+    /// Returns what the model makes of an input.
+    pub(super) fn of_model(model: &mut Model, now: Instant, input: Input<u64>) -> Self {
+        let (result, actions) = model.handle(now, input);
+        let replays = actions.iter().filter_map(|action| {
+            let Action::Replay { stream, range, .. } = action else {
+                return None;
+            };
+            Some(model.replay(*stream, range.clone()))
+        });
+        Self {
+            replays: replays.collect(),
+            result,
+            actions,
+            deadline: model.deadline(),
+            closed: model.closed(),
+            pending: model.pending(),
+            bytes: model.bytes(),
+            connections: model.connections(),
+        }
+    }
+
+    /// Says in what this outcome of a session differs from that of the model.
+    /// What a closed one holds is its own business.
+    pub(super) fn compare(&self, mut model: Self) -> Result<(), String> {
+        if self.closed.is_some() && self.closed == model.closed {
+            (model.bytes, model.pending) = (self.bytes, self.pending);
+        }
+        if *self == model {
+            return Ok(());
+        }
+        let mut text = String::from("the session and the model disagree");
+        note(&mut text, "result", &self.result, &model.result);
+        note(&mut text, "actions", &self.actions, &model.actions);
+        note(&mut text, "replays", &self.replays, &model.replays);
+        note(&mut text, "deadline", &self.deadline, &model.deadline);
+        note(&mut text, "closed", &self.closed, &model.closed);
+        note(&mut text, "pending", &self.pending, &model.pending);
+        note(&mut text, "bytes", &self.bytes, &model.bytes);
+        note(&mut text, "connections", &self.connections, &model.connections);
+        Err(text)
+    }
+}
+
+fn note<T: Debug + PartialEq>(text: &mut String, name: &str, session: &T, model: &T) {
+    if session != model {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n  {name}\n    session: {session:?}\n    model:   {model:?}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rejoin_core::Config;
+
+    use super::*;
+
+    #[test]
+    fn a_difference_is_named() {
+        let outcome = || {
+            let mut model = Model::new(Config::default(), Instant::EPOCH);
+            Outcome::of_model(&mut model, Instant::EPOCH, Input::Tick)
+        };
+        assert_eq!(outcome().compare(outcome()), Ok(()));
+        let other = Outcome { bytes: 7, ..outcome() };
+        let text = outcome().compare(other).unwrap_err();
+        assert!(text.contains("bytes") && text.contains('7') && !text.contains("pending"));
+    }
+}

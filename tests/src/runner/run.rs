@@ -1,0 +1,126 @@
+//! Runs of whole histories.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::{Failure, trial::Trial};
+use crate::history::{Op, Setup, decode};
+use crate::stats::Stats;
+
+/// How to run a history.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan<'a> {
+    /// Under which configuration.
+    pub setup: &'a Setup,
+    /// What happens.
+    pub ops: &'a [Op],
+    /// After every how many ops all connections break, and the twin is restored
+    /// from a snapshot, at another time; 0 is never.
+    pub restore_every: usize,
+}
+
+impl Plan<'_> {
+    /// Runs the history, and checks every step against the model and the laws.
+    ///
+    /// # Errors
+    ///
+    /// The first step on which they disagree, or that breaks a law.
+    pub fn run(&self, stats: &mut Stats) -> Result<(), Box<Failure>> {
+        let mut trial = match Trial::new(self.setup, 0, self.setup.epoch) {
+            Ok(trial) => trial,
+            Err(error) => return Err(Box::new(Failure::early(self.setup, error.to_string()))),
+        };
+        for (op, nth) in self.ops.iter().zip(1..) {
+            let outcome = caught(|| {
+                trial.step(*op, stats)?;
+                if self.restores_after(nth) {
+                    trial.restore(nth, stats)?;
+                }
+                Ok(())
+            });
+            if let Err(what) = outcome {
+                return Err(Box::new(trial.failure(nth, what)));
+            }
+            trial.begin_anew_if_over();
+        }
+        stats.sessions += trial.sessions();
+        Ok(())
+    }
+
+    /// Returns a part of the history that still fails, and how: as short as
+    /// leaving out pieces makes it. `None` if it does not fail.
+    #[must_use]
+    pub fn minimize(&self) -> Option<(Vec<Op>, Box<Failure>)> {
+        let fails = |ops: &[Op]| Plan { ops, ..*self }.run(&mut Stats::default()).err();
+        let mut failure = fails(self.ops)?;
+        let mut kept: Vec<Op> = self.ops.iter().take(failure.ops).copied().collect();
+        let mut size = kept.len() / 2;
+        while size > 0 {
+            let mut at = kept.len();
+            while at > 0 {
+                at = at.saturating_sub(size);
+                let mut fewer = kept.clone();
+                fewer.drain(at..(at + size).min(kept.len()));
+                if let Some(found) = fails(&fewer) {
+                    kept = fewer.into_iter().take(found.ops).collect();
+                    failure = found;
+                    at = at.min(kept.len());
+                }
+            }
+            size /= 2;
+        }
+        Some((kept, failure))
+    }
+
+    fn restores_after(&self, nth: usize) -> bool {
+        nth.checked_rem(self.restore_every) == Some(0)
+    }
+}
+
+/// Takes a panic for an error, so that its history can be told.
+fn caught(act: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+        Err(format!("panicked: {}", text.unwrap_or_default()))
+    })
+}
+
+/// Runs the history that some bytes make, and another time with restores.
+///
+/// # Panics
+///
+/// If a step breaks a law, or the model disagrees.
+pub fn run_bytes(data: &[u8]) {
+    let (setup, ops) = decode(data);
+    for restore_every in [0, 16] {
+        let plan = Plan { setup: &setup, ops: &ops, restore_every };
+        let failure = plan.run(&mut Stats::default()).err();
+        assert!(failure.is_none(), "{}", failure.map(|it| it.to_string()).unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::draw;
+
+    #[test]
+    fn any_bytes_run() {
+        let bytes: Vec<u8> = (0..=250).cycle().take(2_000).collect();
+        for length in [0, 1, 40, 500, 2_000] {
+            run_bytes(&bytes[..length]);
+        }
+    }
+
+    #[test]
+    fn a_panic_is_an_error() {
+        assert_eq!(caught(|| Ok(())), Ok(()));
+        assert_eq!(caught(|| panic!("{} legs", 7)), Err("panicked: 7 legs".to_owned()));
+    }
+
+    #[test]
+    fn what_does_not_fail_is_not_minimized() {
+        let (setup, ops) = draw(1, 50);
+        assert!(Plan { setup: &setup, ops: &ops, restore_every: 0 }.minimize().is_none());
+    }
+}

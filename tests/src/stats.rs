@@ -1,0 +1,347 @@
+//! Counts of what histories brought about, by kind.
+//!
+//! The macro below makes of each list of kinds both an exhaustive match and the
+//! table of what is expected, so that a new variant cannot be forgotten.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use rejoin_core::{
+    Action, AnswerFormat, BackendFault, CallerFault, ClientFault, CloseReason, EndReason, Event,
+    EventId, FailReason, Failure, FailureReason, Head, Input, Message, Notification, Post,
+    Pressure, Rejection, Report, StreamId, UndeliverableReason,
+};
+
+use crate::laws::Step;
+
+/// How often each kind of input, rejection, action and event was seen.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    counts: BTreeMap<&'static str, u64>,
+    /// How many inputs were accepted.
+    pub accepted: u64,
+    /// How many were rejected.
+    pub rejected: u64,
+    /// How many sessions began.
+    pub sessions: u64,
+    /// How many inputs the longest session saw.
+    pub longest: u64,
+}
+
+impl Stats {
+    /// Counts a step.
+    pub fn count(&mut self, step: &Step) {
+        self.add(input(&step.input));
+        match &step.result {
+            Ok(answer) => {
+                self.accepted += 1;
+                self.add(pressure(answer));
+            }
+            Err(fault) => {
+                self.rejected += 1;
+                self.add(rejection(fault));
+            }
+        }
+        step.actions.iter().for_each(|done| self.add(action(done)));
+        let replayed = step.replays.iter().flatten().map(|(_, event)| event);
+        let sent = step.actions.iter().filter_map(|action| {
+            let Action::Send { event, .. } = action else {
+                return None;
+            };
+            Some(event)
+        });
+        sent.for_each(|event| self.add(sent_event(event)));
+        replayed.for_each(|event| self.add(replayed_event(event)));
+    }
+
+    /// Adds what was counted elsewhere.
+    pub fn merge(&mut self, other: &Self) {
+        for (kind, count) in &other.counts {
+            *self.counts.entry(kind).or_default() += count;
+        }
+        self.accepted += other.accepted;
+        self.rejected += other.rejected;
+        self.sessions += other.sessions;
+        self.longest = self.longest.max(other.longest);
+    }
+
+    /// Returns the kinds that were expected and not seen.
+    pub fn missing(&self) -> impl Iterator<Item = &'static str> {
+        expected().filter(|kind| !self.counts.contains_key(kind))
+    }
+
+    fn add(&mut self, kind: &'static str) {
+        *self.counts.entry(kind).or_default() += 1;
+    }
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { accepted, rejected, sessions, longest, .. } = self;
+        writeln!(f, "{accepted:>10}  inputs accepted, {rejected} rejected")?;
+        writeln!(f, "{sessions:>10}  sessions, the longest of {longest} inputs")?;
+        for kind in expected() {
+            writeln!(f, "{:>10}  {kind}", self.counts.get(kind).copied().unwrap_or(0))?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns every kind that a long run must see.
+fn expected() -> impl Iterator<Item = &'static str> {
+    let kinds = [INPUT, PRESSURE, REJECTION, ACTION, SENT_EVENT, REPLAYED_EVENT];
+    kinds.into_iter().flatten().copied()
+}
+
+macro_rules! kinds {
+    (
+        $name:ident of $type:ty, $expected:ident
+        { $($pattern:pat => $kind:expr,)* }
+        never { $($unexpected:pat => $strange:expr,)* }
+    ) => {
+        const $expected: &[&str] = &[$($kind),*];
+
+        fn $name(value: &$type) -> &'static str {
+            match value {
+                $($pattern => $kind,)*
+                $($unexpected => $strange,)*
+            }
+        }
+    };
+}
+
+kinds! {
+    input of Input<u64>, INPUT {
+        Input::Reserve { .. } => "input: reserve",
+        Input::Request { format: AnswerFormat::Sse, post: Post::Single(_), .. } => "input: request",
+        Input::Request { format: AnswerFormat::Json, post: Post::Single(_), .. } => {
+            "input: request, JSON"
+        },
+        Input::Request { format: AnswerFormat::Sse, post: Post::Batch(_), .. } => {
+            "input: request, batch"
+        },
+        Input::Request { format: AnswerFormat::Json, post: Post::Batch(_), .. } => {
+            "input: request, batch, JSON"
+        },
+        Input::Get { last_event_id: None, .. } => "input: get",
+        Input::Get { last_event_id: Some(EventId { stream: StreamId::Standalone, .. }), .. } => {
+            "input: get, standalone id"
+        },
+        Input::Get { last_event_id: Some(EventId { stream: StreamId::Request(_), .. }), .. } => {
+            "input: get, request id"
+        },
+        Input::Message { post: Post::Single(_) } => "input: message",
+        Input::Message { post: Post::Batch(_) } => "input: message, batch",
+        Input::Taken { .. } => "input: taken",
+        Input::Closed { through: Some(_), .. } => "input: closed",
+        Input::Closed { through: None, .. } => "input: closed, nothing taken",
+        Input::Abandon { .. } => "input: abandon",
+        Input::Delete => "input: delete",
+        Input::Close { .. } => "input: close",
+        Input::Backend { message: Message { head: Head::Request { .. }, .. }, related: None } => {
+            "input: backend request"
+        },
+        Input::Backend { message: Message { head: Head::Request { .. }, .. }, related: Some(_) } => {
+            "input: backend request, related"
+        },
+        Input::Backend {
+            message: Message { head: Head::Notification(Notification::Progress { .. }), .. },
+            ..
+        } => "input: backend progress",
+        Input::Backend {
+            message: Message { head: Head::Notification(Notification::Cancelled { .. }), .. },
+            ..
+        } => "input: backend cancellation",
+        Input::Backend {
+            message: Message { head: Head::Notification(Notification::Log), .. },
+            related: None,
+        } => "input: backend log message",
+        Input::Backend {
+            message: Message { head: Head::Notification(Notification::Log), .. },
+            related: Some(_),
+        } => "input: backend log message, related",
+        Input::Backend {
+            message: Message { head: Head::Notification(Notification::Other), .. },
+            related: None,
+        } => "input: backend notification",
+        Input::Backend {
+            message: Message { head: Head::Notification(Notification::Other), .. },
+            related: Some(_),
+        } => "input: backend notification, related",
+        Input::Backend { message: Message { head: Head::Response { .. }, .. }, .. } => {
+            "input: backend response"
+        },
+        Input::Backend { message: Message { head: Head::Error { id: Some(_) }, .. }, .. } => {
+            "input: backend error"
+        },
+        Input::Backend { message: Message { head: Head::Error { id: None }, .. }, .. } => {
+            "input: backend error without id"
+        },
+        Input::CloseStream { stream: StreamId::Standalone, retry: None } => {
+            "input: close standalone stream"
+        },
+        Input::CloseStream { stream: StreamId::Standalone, retry: Some(_) } => {
+            "input: close standalone stream, retry"
+        },
+        Input::CloseStream { stream: StreamId::Request(_), retry: None } => {
+            "input: close request stream"
+        },
+        Input::CloseStream { stream: StreamId::Request(_), retry: Some(_) } => {
+            "input: close request stream, retry"
+        },
+        Input::BackendGone => "input: backend gone",
+        Input::Tick => "input: tick",
+    }
+    never {}
+}
+
+kinds! {
+    pressure of Pressure, PRESSURE {
+        Pressure::None => "pressure: none",
+        Pressure::Hold(StreamId::Standalone) => "pressure: hold, standalone",
+        Pressure::Hold(StreamId::Request(_)) => "pressure: hold, request",
+    }
+    never {}
+}
+
+kinds! {
+    rejection of Rejection, REJECTION {
+        Rejection::Client(ClientFault::NotInitialized) => "rejection: not initialized",
+        Rejection::Client(ClientFault::AlreadyInitialized) => "rejection: already initialized",
+        Rejection::Client(ClientFault::RequestIdInUse(_)) => "rejection: request id in use",
+        Rejection::Client(ClientFault::ProgressTokenInUse(_)) => "rejection: progress token in use",
+        Rejection::Client(ClientFault::BatchNotAllowed) => "rejection: batch not allowed",
+        Rejection::Client(ClientFault::BatchEmpty) => "rejection: batch empty",
+        Rejection::Client(ClientFault::BatchTooLong { .. }) => "rejection: batch too long",
+        Rejection::Client(ClientFault::InitializeInBatch) => "rejection: initialize in batch",
+        Rejection::Client(ClientFault::MessageTooLarge { .. }) => "rejection: message too large",
+        Rejection::Client(ClientFault::TooManyRequests { .. }) => "rejection: too many requests",
+        Rejection::Client(ClientFault::TooManyStreams { .. }) => "rejection: too many streams",
+        Rejection::Client(ClientFault::TooManyConnections { .. }) => "rejection: too many connections",
+        Rejection::Client(ClientFault::StandaloneConflict) => "rejection: standalone conflict",
+        Rejection::Client(ClientFault::UnknownStream(_)) => "rejection: unknown stream",
+        Rejection::Client(ClientFault::FutureEvent { .. }) => "rejection: future event",
+        Rejection::Client(ClientFault::CancelledStream(_)) => "rejection: cancelled stream",
+        Rejection::Client(ClientFault::ExpiredStream(_)) => "rejection: expired stream",
+        Rejection::Backend(BackendFault::RequestIdInUse(_)) => "rejection: backend's id in use",
+        Rejection::Backend(BackendFault::TooManyRequests { .. }) => {
+            "rejection: too many requests of the backend"
+        },
+        Rejection::Backend(BackendFault::MessageTooLarge { .. }) => {
+            "rejection: message of the backend too large"
+        },
+        Rejection::Backend(BackendFault::StreamNotOpen(_)) => "rejection: stream not open",
+        Rejection::Backend(BackendFault::NothingToResumeFrom(_)) => {
+            "rejection: nothing to resume from"
+        },
+        Rejection::Caller(CallerFault::ConnectionInUse(_)) => "rejection: connection in use",
+        Rejection::Caller(CallerFault::NoRequest) => "rejection: no request",
+        Rejection::Caller(CallerFault::UnexpectedRequest) => "rejection: unexpected request",
+        Rejection::Caller(CallerFault::UnknownStream(_)) => "rejection: nothing to abandon",
+        Rejection::Closed(_) => "rejection: closed",
+    }
+    never {}
+}
+
+kinds! {
+    action of Action<u64>, ACTION {
+        Action::Forward { .. } => "action: forward",
+        Action::Send { id: Some(_), .. } => "action: send",
+        Action::Send { id: None, .. } => "action: send without id",
+        Action::Replay { stream: StreamId::Standalone, .. } => "action: replay, standalone",
+        Action::Replay { stream: StreamId::Request(_), .. } => "action: replay, request",
+        Action::Gap { stream: StreamId::Standalone, .. } => "action: gap, standalone",
+        Action::Gap { stream: StreamId::Request(_), .. } => "action: gap, request",
+        Action::Close { reason: EndReason::Complete, .. } => "action: close, complete",
+        Action::Close { reason: EndReason::Cancelled, .. } => "action: close, cancelled",
+        Action::Close { reason: EndReason::Abandoned, .. } => "action: close, abandoned",
+        Action::Close { reason: EndReason::Requested, .. } => "action: close, requested",
+        Action::Close { reason: EndReason::Surplus, .. } => "action: close, surplus",
+        Action::Close { reason: EndReason::SessionClosed, .. } => "action: close, session closed",
+        Action::Close { reason: EndReason::Replaced, .. } => "action: close, replaced",
+        Action::Close { reason: EndReason::Stalled, .. } => "action: close, stalled",
+        Action::Fail { reason: FailReason::NoListener, .. } => "action: fail, no listener",
+        Action::Fail { reason: FailReason::Evicted, .. } => "action: fail, evicted",
+        Action::Fail { reason: FailReason::Cancelled, .. } => "action: fail, cancelled",
+        Action::Cancel { .. } => "action: cancel",
+        Action::Release { stream: StreamId::Standalone } => "action: release, standalone",
+        Action::Release { stream: StreamId::Request(_) } => "action: release, request",
+        Action::CloseSession { reason: CloseReason::Deleted } => "end: deleted",
+        Action::CloseSession { reason: CloseReason::Terminated } => "end: terminated",
+        Action::CloseSession { reason: CloseReason::Cancelled } => "end: cancelled",
+        Action::CloseSession { reason: CloseReason::ExpectedInitialize } => "end: expected initialize",
+        Action::CloseSession { reason: CloseReason::InitializeRejected } => "end: initialize rejected",
+        Action::CloseSession { reason: CloseReason::InitializeTimeout } => "end: initialize timeout",
+        Action::CloseSession { reason: CloseReason::InitializeNotTaken } => "end: initialize not taken",
+        Action::CloseSession { reason: CloseReason::Idle } => "end: idle",
+        Action::CloseSession { reason: CloseReason::BackendGone } => "end: backend gone",
+        Action::Report(Report::Undeliverable { reason: UndeliverableReason::UnknownRequest, .. }) => {
+            "report: undeliverable, unknown request"
+        },
+        Action::Report(Report::Undeliverable { reason: UndeliverableReason::CancelledRequest, .. }) => {
+            "report: undeliverable, cancelled request"
+        },
+        Action::Report(Report::Undeliverable { reason: UndeliverableReason::NotAsked, .. }) => {
+            "report: undeliverable, not asked"
+        },
+        Action::Report(Report::Evicted { .. }) => "report: evicted",
+        Action::Report(Report::Lost { .. }) => "report: lost",
+    }
+    never {
+        // No history is long enough for a counter to end.
+        Action::CloseSession { reason: CloseReason::Exhausted } => "end: exhausted",
+    }
+}
+
+kinds! {
+    sent_event of Event<u64>, SENT_EVENT {
+        Event::Message(_) => "sent: message",
+        Event::Failure(Failure { reason: FailureReason::BackendGone, .. }) => "sent: backend gone",
+        Event::Failure(Failure { reason: FailureReason::SessionClosed, .. }) => "sent: session closed",
+        Event::Failure(Failure { reason: FailureReason::Evicted, .. }) => "sent: evicted",
+        Event::Failure(Failure { reason: FailureReason::Expired, .. }) => "sent: expired",
+        Event::Failure(Failure { reason: FailureReason::Orphaned, .. }) => "sent: orphaned",
+        Event::Priming { retry: None } => "sent: priming",
+        Event::Priming { retry: Some(_) } => "sent: priming, retry",
+    }
+    never {}
+}
+
+kinds! {
+    replayed_event of Event<u64>, REPLAYED_EVENT {
+        Event::Message(_) => "replayed: message",
+        Event::Failure(Failure { reason: FailureReason::Evicted, .. }) => "replayed: evicted",
+        Event::Failure(Failure { reason: FailureReason::Expired, .. }) => "replayed: expired",
+        Event::Failure(Failure { reason: FailureReason::Orphaned, .. }) => "replayed: orphaned",
+    }
+    never {
+        // These are not logged.
+        Event::Failure(Failure { reason: FailureReason::BackendGone, .. }) => "replayed: backend gone",
+        Event::Failure(Failure { reason: FailureReason::SessionClosed, .. }) => {
+            "replayed: session closed"
+        },
+        Event::Priming { .. } => "replayed: priming",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_kinds_have_the_same_name() {
+        let mut kinds: Vec<&str> = expected().collect();
+        let count = kinds.len();
+        kinds.sort_unstable();
+        kinds.dedup();
+        assert_eq!(kinds.len(), count);
+    }
+
+    #[test]
+    fn what_was_not_seen_is_missing() {
+        let mut stats = Stats::default();
+        assert_eq!(stats.missing().count(), expected().count());
+        stats.add("input: tick");
+        assert_eq!(stats.missing().count(), expected().count() - 1);
+    }
+}

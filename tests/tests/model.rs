@@ -1,0 +1,130 @@
+//! Whole histories, on a session and on the model of one.
+
+use std::{env, thread};
+
+use proptest::prelude::*;
+use rejoin_tests::history::{Op, Setup, draw, ops, setups};
+use rejoin_tests::runner::Plan;
+use rejoin_tests::stats::Stats;
+
+/// How many accepted inputs the long run sees, unless it is told otherwise.
+const INPUTS: u64 = 1_000_000;
+/// On how many threads: thread `n` runs every so manyth seed from the `n`th on.
+const THREADS: usize = 2;
+/// How many ops one history of it has.
+const OPS: usize = 1_500;
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 300,
+        // A failure is printed whole, and becomes a test by hand.
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn a_session_does_what_its_model_does(setup in setups(), ops in ops(0..400)) {
+        run(&setup, &ops, 0)?;
+    }
+
+    #[test]
+    fn a_restored_session_does_what_its_model_does(
+        setup in setups(),
+        ops in ops(0..200),
+        restore_every in 1_usize..40,
+    ) {
+        run(&setup, &ops, restore_every)?;
+    }
+}
+
+fn run(setup: &Setup, ops: &[Op], restore_every: usize) -> Result<(), TestCaseError> {
+    let outcome = Plan { setup, ops, restore_every }.run(&mut Stats::default());
+    outcome.map_err(|failure| TestCaseError::fail(failure.to_string()))
+}
+
+#[test]
+fn the_same_history_has_the_same_outcome() {
+    for seed in 0..20 {
+        let outcome = || {
+            let (setup, ops) = draw(seed, 300);
+            let mut stats = Stats::default();
+            let plan = Plan { setup: &setup, ops: &ops, restore_every: 50 };
+            let failure = plan.run(&mut stats).err();
+            (stats.to_string(), failure.map(|failure| failure.to_string()))
+        };
+        assert_eq!(outcome(), outcome());
+    }
+}
+
+/// Sees at least a million accepted inputs, and every kind of input, rejection,
+/// action and event.
+///
+/// `REJOIN_MODEL_INPUTS` says how many inputs, `REJOIN_MODEL_SEED` from which seed on.
+#[test]
+fn a_long_run() {
+    let inputs = variable("REJOIN_MODEL_INPUTS").unwrap_or(INPUTS);
+    let stats = long_run("a_long_run", inputs, |_| 0).unwrap_or_else(|failure| panic!("{failure}"));
+    println!("{stats}");
+    if inputs >= INPUTS {
+        let missing: Vec<_> = stats.missing().collect();
+        assert!(missing.is_empty(), "never seen: {missing:#?}");
+        assert!(stats.accepted > 3 * stats.rejected, "too much was rejected");
+    }
+}
+
+/// Sees a fifth of that, with restores in between, more or less often.
+#[test]
+fn a_long_run_with_restores() {
+    let inputs = variable("REJOIN_MODEL_INPUTS").unwrap_or(INPUTS) / 5;
+    let every = |seed| 7 + usize::try_from(seed % 60).unwrap_or(0);
+    let stats = long_run("a_long_run_with_restores", inputs, every)
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    println!("{stats}");
+}
+
+fn long_run(
+    name: &'static str,
+    inputs: u64,
+    restore_every: fn(u64) -> usize,
+) -> Result<Stats, String> {
+    let first = variable("REJOIN_MODEL_SEED").unwrap_or(0);
+    let run = move |thread| {
+        let seeds = (first..).skip(thread).step_by(THREADS);
+        run_seeds(name, seeds, inputs / THREADS as u64, restore_every)
+    };
+    let threads: Vec<_> = (0..THREADS).map(|thread| thread::spawn(move || run(thread))).collect();
+    let mut stats = Stats::default();
+    for thread in threads {
+        stats.merge(&thread.join().map_err(|_| "a history panicked")??);
+    }
+    Ok(stats)
+}
+
+/// Runs the histories of some seeds, until so many inputs were accepted.
+fn run_seeds(
+    name: &str,
+    seeds: impl Iterator<Item = u64>,
+    inputs: u64,
+    restore_every: fn(u64) -> usize,
+) -> Result<Stats, String> {
+    let mut stats = Stats::default();
+    for seed in seeds {
+        let (setup, ops) = draw(seed, OPS);
+        let plan = Plan { setup: &setup, ops: &ops, restore_every: restore_every(seed) };
+        plan.run(&mut stats).map_err(|failure| {
+            let (ops, failure) = plan.minimize().unwrap_or((ops.clone(), failure));
+            format!(
+                "{failure}\n\nof {ops:?}\nrerun with REJOIN_MODEL_SEED={seed} \
+                 REJOIN_MODEL_INPUTS=1 cargo test -p rejoin-tests --test model {name}"
+            )
+        })?;
+        if stats.accepted >= inputs {
+            break;
+        }
+    }
+    Ok(stats)
+}
+
+fn variable(name: &str) -> Option<u64> {
+    env::var(name).ok()?.parse().ok()
+}
