@@ -1,18 +1,18 @@
 //! A map for keys that come in ascending order.
 
-use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 /// A map whose new keys are usually higher than all before.
 ///
-/// It is a sorted queue: a new highest key goes to the end, the lowest ones
-/// leave at the front, any other one is found by binary search, and leaves a
-/// hole that is closed when there are more holes than keys. So insertion in
+/// It is a sorted vector: a new highest key goes to the end, any other one is
+/// found by binary search, and leaves a hole. Holes are closed at the end at
+/// once, and elsewhere when there are more of them than keys. So insertion in
 /// order and removal take amortised constant time beyond the search, which a
-/// tree cannot do. A key out of order costs what moving the queue costs.
+/// tree cannot do. A key out of order costs what moving the vector costs.
 #[derive(Debug)]
 pub(crate) struct Ascending<K, V> {
-    /// By key; `None` is a hole. Neither end is one.
-    entries: VecDeque<(K, Option<V>)>,
+    /// By key; `None` is a hole. The last one is none.
+    entries: Vec<(K, Option<V>)>,
     holes: usize,
 }
 
@@ -30,7 +30,7 @@ impl Key for u64 {
 
 impl<K: Key, V> Ascending<K, V> {
     pub(crate) const fn new() -> Self {
-        Self { entries: VecDeque::new(), holes: 0 }
+        Self { entries: Vec::new(), holes: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -41,6 +41,7 @@ impl<K: Key, V> Ascending<K, V> {
         self.entries.is_empty()
     }
 
+    #[inline]
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
         let position = self.position(key).ok()?;
         let (_, value) = self.entries.get(position)?;
@@ -48,6 +49,7 @@ impl<K: Key, V> Ascending<K, V> {
     }
 
     /// Inserts a value; returns the one that it replaces.
+    #[inline]
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
         match self.position(&key) {
             Ok(position) => {
@@ -58,7 +60,7 @@ impl<K: Key, V> Ascending<K, V> {
             }
             Err(position) => {
                 if position == self.entries.len() {
-                    self.entries.push_back((key, Some(value)));
+                    self.entries.push((key, Some(value)));
                 } else {
                     self.entries.insert(position, (key, Some(value)));
                 }
@@ -67,6 +69,7 @@ impl<K: Key, V> Ascending<K, V> {
         }
     }
 
+    #[inline]
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         let position = self.position(key).ok()?;
         let (_, value) = self.entries.get_mut(position)?;
@@ -84,12 +87,8 @@ impl<K: Key, V> Ascending<K, V> {
     }
 
     fn close_holes(&mut self) {
-        while let Some((_, None)) = self.entries.back() {
-            self.entries.pop_back();
-            self.holes -= 1;
-        }
-        while let Some((_, None)) = self.entries.front() {
-            self.entries.pop_front();
+        while let Some((_, None)) = self.entries.last() {
+            self.entries.pop();
             self.holes -= 1;
         }
         if self.holes > self.entries.len() / 2 {
@@ -101,13 +100,13 @@ impl<K: Key, V> Ascending<K, V> {
     /// Returns where a key is, or where it would be.
     #[inline]
     fn position(&self, key: &K) -> Result<usize, usize> {
-        match self.entries.back() {
+        match self.entries.last() {
             Some((last, _)) if last > key => {}
             Some((last, _)) if last == key => return Ok(self.entries.len() - 1),
             Some(_) | None => return Err(self.entries.len()),
         }
         // Where no hole was closed yet, the keys are as far apart as their places.
-        if let Some((first, _)) = self.entries.front()
+        if let Some((first, _)) = self.entries.first()
             && let (Some(first), Some(number)) = (first.number(), key.number())
             && let Some(position) = number.checked_sub(first)
             && let Ok(position) = usize::try_from(position)
@@ -127,7 +126,7 @@ impl<K: Key, V> Ascending<K, V> {
 
 #[cfg(test)]
 mod tests {
-    use alloc::{collections::BTreeMap, vec::Vec};
+    use alloc::collections::BTreeMap;
 
     use proptest::prelude::*;
 

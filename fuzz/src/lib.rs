@@ -1,1 +1,20 @@
-//! The fuzz targets.
+//! The fuzz targets, as plain functions that panic where a property does not hold.
+//!
+//! The ordinary test run replays their corpora. To look for new inputs, from the
+//! root of the workspace:
+//!
+//! ```text
+//! mkdir -p target/corpus/peek
+//! CARGO_PROFILE_RELEASE_LTO=off cargo +nightly fuzz run --fuzz-dir fuzz --features libfuzzer \
+//!     peek target/corpus/peek fuzz/corpus/peek -- -dict=fuzz/dictionaries/peek.dict -max_len=4096
+//! ```
+//!
+//! What it finds goes to the first folder. An input that fails goes to
+//! `fuzz/corpus` with the fix. The sanitizer's symbols get lost in fat link-time
+//! optimization: <https://github.com/rust-fuzz/cargo-fuzz/issues/384>.
+
+mod event_id;
+mod peek;
+
+pub use event_id::event_id;
+pub use peek::peek;

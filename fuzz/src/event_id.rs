@@ -1,0 +1,31 @@
+//! Event ids: reading and writing are inverse to each other.
+
+use std::str;
+
+use rejoin_core::{EventId, StreamId};
+
+/// Reads `data` as an event id, and writes one that is made of it.
+///
+/// # Panics
+///
+/// Panics where reading and writing are not inverse to each other.
+pub fn event_id(data: &[u8]) {
+    if let Ok(text) = str::from_utf8(data)
+        && let Ok(id) = text.parse::<EventId>()
+    {
+        assert_eq!(id.to_string(), text);
+    }
+
+    let (index, rest) = number(data);
+    let stream =
+        if rest.is_empty() { StreamId::Standalone } else { StreamId::Request(number(rest).0) };
+    let id = EventId::new(stream, index);
+    assert_eq!(id.to_string().parse(), Ok(id));
+}
+
+/// Takes a number off the front of `data`.
+fn number(data: &[u8]) -> (u64, &[u8]) {
+    let (front, rest) = data.split_at(data.len().min(size_of::<u64>()));
+    let number = front.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    (number, rest)
+}

@@ -1,0 +1,241 @@
+//! The message peek: it agrees with a parser that builds a tree.
+
+use std::str;
+
+use rejoin_core::{
+    Head, ID_BYTES_MAX, IdValue, Initialized, MessageFault, Method, Notification, PeekError,
+    Peeked, ProtocolVersion,
+};
+use serde_json::{Value, value::RawValue};
+
+/// Peeks `data`, and looks whether the answer is true.
+///
+/// # Panics
+///
+/// Panics where it is not.
+pub fn peek(data: &[u8]) {
+    let peeked = rejoin_core::peek(data, usize::MAX);
+    let is_json =
+        str::from_utf8(data).is_ok_and(|text| serde_json::from_str::<&RawValue>(text).is_ok());
+    match &peeked {
+        Ok(_) => assert!(is_json),
+        Err(error) => assert_eq!(error.code() == -32_600, is_json, "{error}"),
+    }
+
+    let limited = rejoin_core::peek(data, 2);
+    if limited != Err(PeekError::BatchTooLong { max: 2 }) {
+        assert_eq!(limited, peeked);
+    }
+
+    let tree = tree_of(data);
+    match peeked {
+        Ok(Peeked::Single(head)) => {
+            if let Some(tree) = tree {
+                agree(&head, data, &tree);
+            }
+        }
+        Ok(Peeked::Batch(entries)) => {
+            assert!(!entries.is_empty());
+            let mut rest = data.as_ptr_range();
+            for entry in &entries {
+                let range = entry.bytes.as_ptr_range();
+                assert!(rest.start < range.start && range.end < rest.end);
+                rest.start = range.end;
+
+                let alone = rejoin_core::peek(entry.bytes, 0);
+                assert_eq!(alone, Ok(Peeked::Single(entry.head.clone())));
+            }
+            if let Some(tree) = tree {
+                let trees = tree.as_array().map(Vec::as_slice).unwrap_or_default();
+                assert_eq!(trees.len(), entries.len());
+                for (entry, tree) in entries.iter().zip(trees) {
+                    assert_eq!(tree_of(entry.bytes).as_ref(), Some(tree));
+                    agree(&entry.head, entry.bytes, tree);
+                }
+            }
+        }
+        Err(PeekError::Message { fault, .. }) => {
+            if let Some(tree) = tree {
+                agree_to_refuse(fault, data, &tree);
+            }
+        }
+        Err(PeekError::Entry { index, fault, .. }) => {
+            if let Some(tree) = tree.as_ref().and_then(|tree| tree.get(index)) {
+                agree_to_refuse(fault, data, tree);
+            }
+        }
+        Err(PeekError::BatchEmpty) => assert_eq!(tree, Some(Value::Array(Vec::new()))),
+        Err(
+            PeekError::BatchTooLong { .. }
+            | PeekError::Empty
+            | PeekError::NotUtf8 { .. }
+            | PeekError::NotJson { .. }
+            | PeekError::TrailingBytes { .. },
+        ) => assert_eq!(tree, None),
+    }
+}
+
+/// Builds a tree, if it can: there is no `Value` for all that JSON allows, nor for any depth.
+fn tree_of(json: &[u8]) -> Option<Value> {
+    // A member of such a name makes `serde_json` read what is a string as JSON.
+    let marker = b"$serde_json::private::";
+    if json.windows(marker.len()).any(|window| window == marker) {
+        return None;
+    }
+    serde_json::from_slice(json).ok()
+}
+
+/// Looks whether a tree says what the head says.
+fn agree(head: &Head, json: &[u8], tree: &Value) {
+    assert_eq!(tree.get("jsonrpc"), Some(&Value::from("2.0")));
+    let id = tree.get("id");
+    let method = tree.get("method").and_then(Value::as_str);
+    let params = |name| tree.get("params").and_then(|params| params.get(name));
+    match head {
+        Head::Request { id: found, method: kind, progress_token } => {
+            assert!(is(found.value(), id));
+            match kind {
+                Method::Initialize { version } => {
+                    assert_eq!(method, Some("initialize"));
+                    agree_on_version(*version, json, params("protocolVersion"));
+                }
+                Method::Ping => assert_eq!(method, Some("ping")),
+                Method::Other => {
+                    assert!(!matches!(method, None | Some("initialize" | "ping")));
+                }
+            }
+            let token = params("_meta").and_then(|meta| meta.get("progressToken"));
+            match progress_token {
+                Some(found) => assert!(is(found.value(), token)),
+                None => assert_eq!(token, None),
+            }
+        }
+        Head::Notification(notification) => {
+            assert_eq!(id, None);
+            match notification {
+                Notification::Progress { token } => {
+                    assert_eq!(method, Some("notifications/progress"));
+                    assert!(is(token.value(), params("progressToken")));
+                }
+                Notification::Cancelled { request } => {
+                    assert_eq!(method, Some("notifications/cancelled"));
+                    assert!(is(request.value(), params("requestId")));
+                }
+                Notification::Log => assert_eq!(method, Some("notifications/message")),
+                Notification::Other => match method {
+                    Some("notifications/progress") => assert_eq!(params("progressToken"), None),
+                    Some("notifications/cancelled") => assert_eq!(params("requestId"), None),
+                    method => assert!(!matches!(method, None | Some("notifications/message"))),
+                },
+            }
+        }
+        Head::Response { id: found, initialized: Initialized { version, logging } } => {
+            assert!(is(found.value(), id));
+            assert_eq!((method, tree.get("error")), (None, None));
+            let result = tree.get("result");
+            assert!(result.is_some());
+            let version_there = result.and_then(|result| result.get("protocolVersion"));
+            agree_on_version(*version, json, version_there);
+            let there = result
+                .and_then(|result| result.get("capabilities"))
+                .and_then(|capabilities| capabilities.get("logging"))
+                .is_some_and(|logging| !logging.is_null());
+            if *logging || is_once("capabilities", json) && is_once("logging", json) {
+                assert_eq!(*logging, there);
+            }
+        }
+        Head::Error { id: found } => {
+            assert_eq!((method, tree.get("result")), (None, None));
+            assert!(tree.get("error").is_some());
+            match found {
+                Some(found) => assert!(is(found.value(), id)),
+                None => assert!(id.is_none_or(Value::is_null)),
+            }
+        }
+    }
+}
+
+/// Looks whether a tree has this fault.
+fn agree_to_refuse(fault: MessageFault, json: &[u8], tree: &Value) {
+    let has = |name| tree.get(name).is_some();
+    let at = |member: &str| member.split('.').try_fold(tree, |tree, name| tree.get(name));
+    match fault {
+        MessageFault::NotObject => assert!(!tree.is_object()),
+        // A tree keeps the last of two.
+        MessageFault::Duplicate { member } => assert!(at(member).is_some()),
+        MessageFault::Version => assert_ne!(tree.get("jsonrpc"), Some(&Value::from("2.0"))),
+        MessageFault::Neither => assert!(!has("method") && !has("result") && !has("error")),
+        MessageFault::MethodAndAnswer => {
+            assert!(has("method") && (has("result") || has("error")));
+        }
+        MessageFault::ResultAndError => assert!(has("result") && has("error")),
+        MessageFault::MethodNotString => assert!(!at("method").is_some_and(Value::is_string)),
+        MessageFault::ParamsNotStructured => {
+            let params = at("params");
+            let is_structured =
+                |params: &Value| params.is_object() || params.is_array() || params.is_null();
+            assert!(params.is_some_and(|params| !is_structured(params)));
+        }
+        MessageFault::RequestIdNull => assert_eq!(at("id"), Some(&Value::Null)),
+        MessageFault::ResponseWithoutId => assert!(at("id").is_none_or(Value::is_null)),
+        MessageFault::NotId { member } => {
+            let id = at(member);
+            assert!(id.is_some_and(|id| !id.is_string() && !id.is_i64()));
+            if let Some(float) = id.and_then(Value::as_f64)
+                && !is_rounded(float, json)
+            {
+                assert!(float.fract() != 0.0 || float.abs() > FLOAT_MAX);
+            }
+        }
+        MessageFault::TooLong { member } => {
+            let id = at(member).and_then(Value::as_str);
+            assert!(id.is_some_and(|id| id.len() > ID_BYTES_MAX));
+        }
+        // Then there is no tree.
+        MessageFault::Unreadable | MessageFault::NotUnicode { .. } => unreachable!("{fault}"),
+    }
+}
+
+/// Returns whether a tree has this id or progress token.
+fn is(found: &IdValue, value: Option<&Value>) -> bool {
+    match (found, value) {
+        (IdValue::Integer(found), Some(Value::Number(number))) => {
+            number.as_i64() == Some(*found)
+                || number.as_f64().is_some_and(|float| near(*found, float))
+        }
+        (IdValue::Text(found), Some(Value::String(text))) => **found == **text,
+        _ => false,
+    }
+}
+
+/// Returns whether they are equal, as far as `serde_json` reads a float without rounding.
+#[expect(clippy::cast_precision_loss, reason = "it is at most 2^53, or does not come here")]
+fn near(integer: i64, float: f64) -> bool {
+    let integer = integer as f64;
+    (integer - float).abs() <= integer.abs() * f64::EPSILON
+}
+
+/// The largest magnitude of an id that is written as a float: 2^53.
+const FLOAT_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// Returns whether a float may have come from a number that is not whole, although it is.
+fn is_rounded(float: f64, json: &[u8]) -> bool {
+    let is_long = |digits: &[u8]| digits.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
+    float == 0.0 || json.windows(17).any(is_long)
+}
+
+/// Looks whether a tree has this version.
+fn agree_on_version(found: Option<ProtocolVersion>, json: &[u8], there: Option<&Value>) {
+    let there = there.and_then(Value::as_str).and_then(ProtocolVersion::new);
+    if found.is_some() || is_once("protocolVersion", json) {
+        assert_eq!(found, there);
+    }
+}
+
+/// Returns whether there can be no second member of this name.
+///
+/// A tree keeps the last of two members; the peek reads neither.
+fn is_once(name: &str, json: &[u8]) -> bool {
+    let is_name = |window: &&[u8]| *window == name.as_bytes();
+    !json.contains(&b'\\') && json.windows(name.len()).filter(is_name).count() <= 1
+}

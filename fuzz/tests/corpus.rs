@@ -1,0 +1,27 @@
+//! Replays the corpora.
+
+use std::{fs, io, path::Path};
+
+#[test]
+fn event_id() -> io::Result<()> {
+    replay("event_id", rejoin_fuzz::event_id)
+}
+
+#[test]
+fn peek() -> io::Result<()> {
+    replay("peek", rejoin_fuzz::peek)
+}
+
+#[expect(clippy::print_stdout, reason = "the file that fails is the last one that is named")]
+fn replay(target: &str, run: fn(&[u8])) -> io::Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    let mut files = 0;
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        println!("{}", path.display());
+        run(&fs::read(&path)?);
+        files += 1;
+    }
+    assert_ne!(files, 0, "the corpus of {target} is empty");
+    Ok(())
+}
