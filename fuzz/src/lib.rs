@@ -18,3 +18,13 @@ mod peek;
 
 pub use event_id::event_id;
 pub use peek::peek;
+
+/// Decodes `data` into a configuration and a history, and runs them on a session
+/// and on its model, under the checkers of the laws.
+///
+/// # Panics
+///
+/// Panics with a transcript where they disagree, or a law does not hold.
+pub fn history(data: &[u8]) {
+    rejoin_tests::runner::run_bytes(data);
+}

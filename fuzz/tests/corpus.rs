@@ -8,6 +8,11 @@ fn event_id() -> io::Result<()> {
 }
 
 #[test]
+fn history() -> io::Result<()> {
+    replay("history", rejoin_fuzz::history)
+}
+
+#[test]
 fn peek() -> io::Result<()> {
     replay("peek", rejoin_fuzz::peek)
 }
