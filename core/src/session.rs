@@ -295,6 +295,13 @@ impl<M> Session<M> {
         self.bytes
     }
 
+    /// Returns the last number of the session-wide sequence of streams that open,
+    /// events that are logged and streams that end; 0 at first.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
     /// Returns what the answer to `initialize` said, once it came.
     #[must_use]
     pub fn initialized(&self) -> Option<Initialized> {
