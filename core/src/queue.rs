@@ -26,8 +26,6 @@ pub(crate) enum Queue {
     Untaken,
     /// Retained streams whose end was taken.
     Taken,
-    /// Tombstones.
-    Tombstone,
     /// Streams whose log has an event. They have no deadline, but may be asked
     /// to make room.
     Eventful,
@@ -227,20 +225,15 @@ mod tests {
     #[test]
     fn what_is_due_comes_out_by_deadline_then_queue_then_entry() {
         let mut queues = Queues::new();
-        queues.enter(Queue::Tombstone, 1, at(2));
-        queues.enter(Queue::Tombstone, 2, at(3));
-        queues.enter(Queue::Tombstone, 3, at(2));
+        queues.enter(Queue::Orphan, 1, at(2));
+        queues.enter(Queue::Orphan, 2, at(3));
+        queues.enter(Queue::Orphan, 3, at(2));
         queues.enter(Queue::Initialize, 4, at(2));
         assert_eq!(queues.deadline(), at(2));
         assert_eq!(drain(&mut queues, at(1)), []);
         assert_eq!(
             drain(&mut queues, at(3)),
-            [
-                (Queue::Initialize, 4),
-                (Queue::Tombstone, 1),
-                (Queue::Tombstone, 3),
-                (Queue::Tombstone, 2)
-            ]
+            [(Queue::Initialize, 4), (Queue::Orphan, 1), (Queue::Orphan, 3), (Queue::Orphan, 2)]
         );
         assert_eq!(queues.deadline(), Instant::MAX);
     }
@@ -248,21 +241,21 @@ mod tests {
     #[test]
     fn whoever_has_no_deadline_waits_behind_all_who_have_one() {
         let mut queues = Queues::new();
-        queues.enter(Queue::Tombstone, 1, Instant::MAX);
-        queues.enter(Queue::Tombstone, 2, at(9));
-        assert_eq!(queues.first(Queue::Tombstone), Some(2));
-        assert_eq!(drain(&mut queues, Instant::MAX), [(Queue::Tombstone, 2)]);
-        assert_eq!(queues.len(Queue::Tombstone), 1);
+        queues.enter(Queue::Orphan, 1, Instant::MAX);
+        queues.enter(Queue::Orphan, 2, at(9));
+        assert_eq!(queues.first(Queue::Orphan), Some(2));
+        assert_eq!(drain(&mut queues, Instant::MAX), [(Queue::Orphan, 2)]);
+        assert_eq!(queues.len(Queue::Orphan), 1);
     }
 
     #[test]
     fn leaving_from_the_middle_keeps_the_order_and_frees_the_node() {
         let mut queues = Queues::new();
-        queues.enter(Queue::Tombstone, 1, at(1));
-        let middle = queues.enter(Queue::Tombstone, 2, at(1));
-        queues.enter(Queue::Tombstone, 3, at(1));
+        queues.enter(Queue::Orphan, 1, at(1));
+        let middle = queues.enter(Queue::Orphan, 2, at(1));
+        queues.enter(Queue::Orphan, 3, at(1));
         queues.leave(middle);
-        let reused = queues.enter(Queue::Tombstone, 4, at(1));
+        let reused = queues.enter(Queue::Orphan, 4, at(1));
         assert_eq!(reused, middle);
         let order: Vec<_> = drain(&mut queues, at(1)).into_iter().map(|(_, key)| key).collect();
         assert_eq!(order, [1, 3, 4]);

@@ -6,6 +6,7 @@ mod check;
 mod client;
 mod close;
 mod connection;
+mod graveyard;
 mod initialize;
 mod listen;
 mod pressure;
@@ -167,7 +168,8 @@ impl<M: Clone> Session<M> {
     /// It is always later than the time of the last input. Takes constant time.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.queues.deadline().min(self.idle_deadline()).unless_never()
+        let due = self.queues.deadline().min(self.streams.tombstone_deadline());
+        due.min(self.idle_deadline()).unless_never()
     }
 
     /// Returns the retained events of `stream` in `range`: what an

@@ -35,6 +35,7 @@ pub struct State {
     pub(crate) next_stream: u64,
     /// In the order of the logs.
     pub(crate) streams: Vec<StreamState>,
+    /// In the order in which they go.
     pub(crate) tombstones: Vec<TombstoneState>,
     pub(crate) connections: Vec<ConnectionState>,
     /// The oldest first.
@@ -75,6 +76,8 @@ pub(crate) struct TombstoneState {
     pub(crate) last: u64,
     pub(crate) missed: u64,
     pub(crate) answers: Vec<(u64, RequestId)>,
+    /// For ever if `None`.
+    pub(crate) left: Option<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,7 +121,6 @@ pub(crate) enum What {
     Cancelled(RequestId),
     Untaken(u64),
     Taken(u64),
-    Tombstone(u64),
     Eventful(StreamId),
 }
 

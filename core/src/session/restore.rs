@@ -8,8 +8,9 @@ use smallvec::SmallVec;
 use super::{
     Phase, Session,
     connection::{Connection, ConnectionKey, Role, Subject},
+    graveyard::Tombstone,
     requests::Question,
-    stream::{Outcome, STANDALONE, Stage, Stream, StreamKey, Tombstone},
+    stream::{Outcome, STANDALONE, Stage, Stream, StreamKey},
 };
 use crate::{
     Actions, ConnectionId, Instant, Log, StreamId, ValidConfig,
@@ -208,6 +209,8 @@ impl<M: Clone> Session<M> {
     ) -> Result<(), RestoreError> {
         // The new session has begun to wait for `initialize`; this one may have left off.
         self.queues.clear(Queue::Initialize);
+        let is_in_order = tombstones.is_sorted_by_key(|state| self.now.due(state.left.into()));
+        ensure(is_in_order, "tombstones in the order in which they go")?;
         for state in tombstones {
             self.restore_tombstone(state)?;
         }
@@ -216,13 +219,11 @@ impl<M: Clone> Session<M> {
         }
         let awaits_initialize = matches!(self.phase, Phase::New | Phase::Initializing { .. });
         let is_limited = self.queues.len(Queue::Initialize) == 1;
-        ensure(awaits_initialize == is_limited, "a deadline for initialize")?;
-        let count = self.streams.tombstones().count();
-        ensure(count == self.queues.len(Queue::Tombstone), "all tombstones have a deadline")
+        ensure(awaits_initialize == is_limited, "a deadline for initialize")
     }
 
     fn restore_tombstone(&mut self, state: TombstoneState) -> Result<(), RestoreError> {
-        let TombstoneState { number, cancelled, last, missed, answers } = state;
+        let TombstoneState { number, cancelled, last, missed, answers, left } = state;
         ensure(number < self.streams.next, "stream numbers that were given out")?;
         ensure(missed <= last, "tombstones that end")?;
         let indexes = answers.iter().map(|(index, _)| *index);
@@ -231,17 +232,8 @@ impl<M: Clone> Session<M> {
         let mut indexes = indexes;
         ensure(indexes.all(|index| (1..=last).contains(&index)), "answers of their stream")?;
         let answers = SmallVec::from_vec(answers);
-        // Its place in the queue is found later; until then it holds no valid ticket.
-        ensure(self.streams.remains(number).is_none(), "one tombstone a number")?;
-        let queue = Ticket::NONE;
-        self.streams.add_tombstone(|_| Tombstone {
-            number,
-            cancelled,
-            last,
-            missed,
-            answers,
-            queue,
-        });
+        let due = self.now.due(left.into());
+        self.streams.add_tombstone(Tombstone { number, cancelled, last, missed, answers, due });
         Ok(())
     }
 
@@ -266,15 +258,6 @@ impl<M: Clone> Session<M> {
                 let question = question.ok_or(RestoreError("requests of the backend that wait"))?;
                 let earlier = question.listen.replace(self.queues.enter(Queue::Listen, key.0, due));
                 ensure(earlier.is_none(), "requests of the backend wait once")
-            }
-            What::Tombstone(number) => {
-                let key = self.streams.find_tombstone(number);
-                let key = key.ok_or(RestoreError("tombstones of streams"))?;
-                let ticket = self.queues.enter(Queue::Tombstone, key, due);
-                let tombstone = self.streams.tombstone_mut(number);
-                let tombstone = tombstone.ok_or(RestoreError("tombstones of streams"))?;
-                let earlier = core::mem::replace(&mut tombstone.queue, ticket);
-                ensure(earlier == Ticket::NONE, "tombstones have one deadline")
             }
             What::Eventful(id) => {
                 let key = self.streams.find(id).ok_or(RestoreError("streams have events"))?;

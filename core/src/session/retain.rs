@@ -5,12 +5,13 @@ use smallvec::SmallVec;
 use super::{
     Session,
     connection::Subject,
+    graveyard::Tombstone,
     requests::failure,
-    stream::{Opening, Outcome, Stage, Stream, StreamKey, Tombstone},
+    stream::{Opening, Outcome, Stage, Stream, StreamKey},
 };
 use crate::{
-    Actions, EndReason, FailReason, FailureReason, Log, StreamId,
-    queue::{Key, Queue, Ticket},
+    Actions, EndReason, FailReason, FailureReason, Instant, Log, StreamId,
+    queue::{Queue, Ticket},
 };
 
 impl<M: Clone> Session<M> {
@@ -121,23 +122,16 @@ impl<M: Clone> Session<M> {
         }
         self.bytes -= stream.log.bytes();
         let due = self.now.due(self.config.timeouts().tombstone);
-        let queues = &mut self.queues;
-        self.streams.add_tombstone(|key| {
-            let queue = queues.enter(Queue::Tombstone, key, due);
-            tombstone(&mut stream, cancelled, queue)
-        });
+        self.streams.add_tombstone(tombstone(&mut stream, cancelled, due));
         self.streams.drop_log(stream.log);
-        if self.queues.len(Queue::Tombstone) > self.config.tombstones_max
-            && let Some(first) = self.queues.first(Queue::Tombstone)
-        {
-            self.remove_tombstone(first);
+        if self.streams.tombstone_count() > self.config.tombstones_max {
+            self.streams.remove_first_tombstone();
         }
     }
 
     /// Makes a stream again of a tombstone.
     pub(super) fn exhume(&mut self, number: u64) -> Option<StreamKey> {
-        let key = self.streams.find_tombstone(number)?;
-        let tombstone = self.remove_tombstone(key)?;
+        let tombstone = self.streams.remove_tombstone(number)?;
         let mut log = Log::exhumed(tombstone.last, tombstone.missed);
         let mut requests = SmallVec::new();
         for (index, id) in tombstone.answers {
@@ -150,13 +144,6 @@ impl<M: Clone> Session<M> {
         let mut stream = Stream::new(StreamId::Request(number), stage, log);
         stream.requests = requests;
         Some(self.streams.add(number, stream))
-    }
-
-    /// Lets go of the last that is left of a stream.
-    pub(super) fn remove_tombstone(&mut self, key: Key) -> Option<Tombstone> {
-        let tombstone = self.streams.remove_tombstone(key)?;
-        self.queues.leave(tombstone.queue);
-        Some(tombstone)
     }
 
     /// Buries what is more than may be retained.
@@ -182,7 +169,7 @@ fn stage_ticket(stage: &Stage) -> Option<Ticket> {
     }
 }
 
-fn tombstone<M>(stream: &mut Stream<M>, cancelled: bool, queue: Ticket) -> Tombstone {
+fn tombstone<M>(stream: &mut Stream<M>, cancelled: bool, due: Instant) -> Tombstone {
     let mut answers = SmallVec::new();
     if !cancelled {
         for request in stream.requests.drain(..) {
@@ -200,6 +187,6 @@ fn tombstone<M>(stream: &mut Stream<M>, cancelled: bool, queue: Ticket) -> Tombs
         last: stream.log.last(),
         missed: stream.log.missed_without_events(),
         answers,
-        queue,
+        due,
     }
 }

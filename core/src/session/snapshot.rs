@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The queues that are about more than connections, which a restored session has none of.
-const QUEUES: [Queue; 9] = [
+const QUEUES: [Queue; 8] = [
     Queue::Initialize,
     Queue::Reservation,
     Queue::Listen,
@@ -25,7 +25,6 @@ const QUEUES: [Queue; 9] = [
     Queue::Cancelled,
     Queue::Untaken,
     Queue::Taken,
-    Queue::Tombstone,
     Queue::Eventful,
 ];
 
@@ -111,6 +110,7 @@ impl<M: Clone> Session<M> {
                 last: tombstone.last,
                 missed: tombstone.missed,
                 answers: tombstone.answers.to_vec(),
+                left: tombstone.due.unless_never().map(|due| due.since(self.now)),
             })
             .collect()
     }
@@ -143,7 +143,6 @@ impl<M: Clone> Session<M> {
                 Queue::Cancelled => What::Cancelled(self.requests.cancelled.id(key)?.clone()),
                 Queue::Untaken => What::Untaken(stream().number()?),
                 Queue::Taken => What::Taken(stream().number()?),
-                Queue::Tombstone => What::Tombstone(self.streams.tombstone(key)?.number),
                 Queue::Eventful => What::Eventful(stream()),
                 Queue::Stall | Queue::StallLimit => return None,
             };

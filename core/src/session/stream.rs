@@ -9,9 +9,12 @@ use core::{
 use slab::Slab;
 use smallvec::SmallVec;
 
-use super::connection::ConnectionKey;
+use super::{
+    connection::ConnectionKey,
+    graveyard::{Graveyard, PlotKey, Tombstone},
+};
 use crate::{
-    Log, Logged, ProgressToken, RequestId, StreamId,
+    Instant, Log, Logged, ProgressToken, RequestId, StreamId,
     ascending::Ascending,
     queue::{Key, Ticket},
     rarely::Rarely,
@@ -79,18 +82,6 @@ pub(crate) enum Outcome {
     Cancelled,
 }
 
-/// What remains of a request stream that is over.
-#[derive(Debug)]
-pub(crate) struct Tombstone {
-    pub(crate) number: u64,
-    pub(crate) cancelled: bool,
-    pub(crate) last: u64,
-    pub(crate) missed: u64,
-    /// The answers that a late client may still wait for, by index.
-    pub(crate) answers: SmallVec<[(u64, RequestId); 1]>,
-    pub(crate) queue: Ticket,
-}
-
 /// What is left of a request stream.
 #[derive(Debug)]
 pub(crate) enum Remains<'a> {
@@ -102,7 +93,7 @@ pub(crate) enum Remains<'a> {
 #[derive(Clone, Copy, Debug)]
 enum Place {
     Stream(StreamKey),
-    Tombstone(Key),
+    Tombstone(PlotKey),
 }
 
 /// All streams of a session, by key and by number.
@@ -121,14 +112,14 @@ pub(crate) struct Streams<M> {
 /// What is left of streams that are over.
 #[derive(Debug)]
 struct Past<M> {
-    tombstones: Slab<Tombstone>,
+    graveyard: Graveyard,
     /// The memory of the last log that was dropped, for the next stream.
     spare: VecDeque<Logged<M>>,
 }
 
 impl<M> Default for Past<M> {
     fn default() -> Self {
-        Self { tombstones: Slab::new(), spare: VecDeque::new() }
+        Self { graveyard: Graveyard::default(), spare: VecDeque::new() }
     }
 }
 
@@ -221,7 +212,7 @@ impl<M> Streams<M> {
         match self.places.get(&number)? {
             Place::Stream(key) => Some(Remains::Stream(*key)),
             Place::Tombstone(at) => {
-                let tombstone = self.tombstone(*at)?;
+                let tombstone = self.past.get()?.graveyard.get(*at)?;
                 Some(Remains::Tombstone(tombstone))
             }
         }
@@ -248,47 +239,50 @@ impl<M> Streams<M> {
         self.slab.remove(key.0 as usize)
     }
 
-    /// Puts a tombstone in the place of a stream. `queue` gives it a place among
-    /// the tombstones, by its key.
-    pub(crate) fn add_tombstone(&mut self, tombstone: impl FnOnce(Key) -> Tombstone) -> &Tombstone {
-        let entry = self.past.need().tombstones.vacant_entry();
-        let key = small(entry.key());
-        let tombstone = entry.insert(tombstone(key));
-        self.places.insert(tombstone.number, Place::Tombstone(key));
+    /// Puts a tombstone in the place of a stream.
+    pub(crate) fn add_tombstone(&mut self, tombstone: Tombstone) {
+        let number = tombstone.number;
+        let key = self.past.need().graveyard.add(tombstone);
+        self.places.insert(number, Place::Tombstone(key));
+    }
+
+    /// Takes out the tombstone of a request stream, if that is what is left of it.
+    pub(crate) fn remove_tombstone(&mut self, number: u64) -> Option<Tombstone> {
+        let Place::Tombstone(key) = *self.places.get(&number)? else {
+            return None;
+        };
+        self.places.remove(&number);
+        let graveyard = &mut self.past.get_mut()?.graveyard;
+        let tombstone = graveyard.remove(key);
+        if graveyard.is_sparse() {
+            for (number, key) in graveyard.close() {
+                self.places.insert(number, Place::Tombstone(key));
+            }
+        }
         tombstone
     }
 
-    /// Returns the key of the tombstone of a request stream.
-    pub(crate) fn find_tombstone(&self, number: u64) -> Option<Key> {
-        match self.places.get(&number)? {
-            Place::Stream(_) => None,
-            Place::Tombstone(key) => Some(*key),
+    /// Takes out the tombstone that goes first.
+    pub(crate) fn remove_first_tombstone(&mut self) {
+        let past = self.past.get_mut();
+        if let Some(first) = past.and_then(|past| past.graveyard.remove_first()) {
+            self.places.remove(&first.number);
         }
     }
 
-    pub(crate) fn remove_tombstone(&mut self, key: Key) -> Option<Tombstone> {
-        let tombstone = self.past.get_mut()?.tombstones.try_remove(key as usize)?;
-        self.places.remove(&tombstone.number);
-        Some(tombstone)
+    /// Returns when the first tombstone goes; [`Instant::MAX`] is never.
+    pub(crate) fn tombstone_deadline(&self) -> Instant {
+        self.past.get().map_or(Instant::MAX, |past| past.graveyard.deadline())
     }
 
-    /// Goes through all tombstones, by number.
+    pub(crate) fn tombstone_count(&self) -> usize {
+        self.past.get().map_or(0, |past| past.graveyard.len())
+    }
+
+    /// Goes through all tombstones, in the order in which they go.
     #[cfg(feature = "serde")]
     pub(crate) fn tombstones(&self) -> impl Iterator<Item = &Tombstone> {
-        self.places.iter().filter_map(|(_, place)| match place {
-            Place::Stream(_) => None,
-            Place::Tombstone(key) => self.tombstone(*key),
-        })
-    }
-
-    pub(crate) fn tombstone(&self, key: Key) -> Option<&Tombstone> {
-        self.past.get()?.tombstones.get(key as usize)
-    }
-
-    #[cfg(feature = "serde")]
-    pub(crate) fn tombstone_mut(&mut self, number: u64) -> Option<&mut Tombstone> {
-        let key = self.find_tombstone(number)?;
-        self.past.get_mut()?.tombstones.get_mut(key as usize)
+        self.past.get().into_iter().flat_map(|past| past.graveyard.iter())
     }
 
     /// Goes through all request streams that have a log, by number.

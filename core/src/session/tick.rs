@@ -20,6 +20,9 @@ impl<M: Clone> Session<M> {
             self.strike(queue, key, out);
             self.settle(out);
         }
+        while self.streams.tombstone_deadline().unless_never().is_some_and(|due| due <= self.now) {
+            self.streams.remove_first_tombstone();
+        }
         if self.idle_deadline().unless_never().is_some_and(|due| due <= self.now) {
             self.close(CloseReason::Idle, out);
         }
@@ -43,9 +46,6 @@ impl<M: Clone> Session<M> {
             Queue::Orphan => self.orphan(StreamKey(key), out),
             Queue::Cancelled => self.release_id(key),
             Queue::Untaken | Queue::Taken => self.bury(StreamKey(key), false, out),
-            Queue::Tombstone => {
-                self.remove_tombstone(key);
-            }
             // Nothing there has a deadline.
             Queue::Eventful => {}
         }

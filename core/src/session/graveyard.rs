@@ -1,0 +1,148 @@
+//! What is left of streams that are over.
+
+use alloc::collections::VecDeque;
+
+use smallvec::SmallVec;
+
+use crate::{Instant, RequestId};
+
+/// What remains of a request stream that is over.
+#[derive(Debug)]
+pub(crate) struct Tombstone {
+    pub(crate) number: u64,
+    pub(crate) cancelled: bool,
+    pub(crate) last: u64,
+    pub(crate) missed: u64,
+    /// The answers that a late client may still wait for, by index.
+    pub(crate) answers: SmallVec<[(u64, RequestId); 1]>,
+    /// When it goes; [`Instant::MAX`] is never.
+    pub(crate) due: Instant,
+}
+
+/// All tombstones of a session, in the order in which they were made, which is
+/// that of their deadlines.
+#[derive(Debug, Default)]
+pub(crate) struct Graveyard {
+    /// `None` where one was taken out; the first is none such.
+    plots: VecDeque<Option<Tombstone>>,
+    /// The key of the first plot; the others follow, modulo 2^32.
+    first: u32,
+    len: usize,
+}
+
+/// Names a tombstone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PlotKey(u32);
+
+impl Graveyard {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn get(&self, key: PlotKey) -> Option<&Tombstone> {
+        self.plots.get(self.position(key))?.as_ref()
+    }
+
+    /// Returns when the first one goes.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.plots.front().and_then(Option::as_ref).map_or(Instant::MAX, |first| first.due)
+    }
+
+    /// Adds one that goes after all others.
+    pub(crate) fn add(&mut self, tombstone: Tombstone) -> PlotKey {
+        let key = self.key(self.plots.len());
+        self.plots.push_back(Some(tombstone));
+        self.len += 1;
+        key
+    }
+
+    pub(crate) fn remove(&mut self, key: PlotKey) -> Option<Tombstone> {
+        let position = self.position(key);
+        let tombstone = self.plots.get_mut(position)?.take()?;
+        self.len -= 1;
+        self.close_front();
+        Some(tombstone)
+    }
+
+    pub(crate) fn remove_first(&mut self) -> Option<Tombstone> {
+        let tombstone = self.plots.pop_front()?;
+        self.first = self.first.wrapping_add(1);
+        self.len -= 1;
+        self.close_front();
+        tombstone
+    }
+
+    /// Returns whether most plots are empty.
+    pub(crate) fn is_sparse(&self) -> bool {
+        self.plots.len() > 2 * self.len
+    }
+
+    /// Closes the empty plots. Returns the new keys, by stream number.
+    pub(crate) fn close(&mut self) -> impl Iterator<Item = (u64, PlotKey)> {
+        self.plots.retain(Option::is_some);
+        let numbers = self.iter().map(|tombstone| tombstone.number);
+        numbers.enumerate().map(|(position, number)| (number, self.key(position)))
+    }
+
+    /// Goes through all of them, in their order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Tombstone> {
+        self.plots.iter().flatten()
+    }
+
+    fn close_front(&mut self) {
+        while let Some(None) = self.plots.front() {
+            self.plots.pop_front();
+            self.first = self.first.wrapping_add(1);
+        }
+    }
+
+    fn position(&self, key: PlotKey) -> usize {
+        key.0.wrapping_sub(self.first) as usize
+    }
+
+    fn key(&self, position: usize) -> PlotKey {
+        #[expect(clippy::cast_possible_truncation, reason = "more would not fit into memory")]
+        let position = position as u32;
+        PlotKey(self.first.wrapping_add(position))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    fn tombstone(number: u64) -> Tombstone {
+        let answers = SmallVec::new();
+        Tombstone { number, cancelled: false, last: 0, missed: 0, answers, due: Instant::MAX }
+    }
+
+    #[test]
+    fn keys_stay_valid_while_others_go() {
+        let mut graveyard = Graveyard { first: u32::MAX - 1, ..Graveyard::default() };
+        let keys: Vec<_> = (0..4).map(|number| graveyard.add(tombstone(number))).collect();
+        assert_eq!(graveyard.remove_first().map(|first| first.number), Some(0));
+        assert_eq!(graveyard.remove(keys[2]).map(|removed| removed.number), Some(2));
+        assert!(graveyard.get(keys[0]).is_none());
+        assert!(graveyard.get(keys[2]).is_none());
+        assert_eq!(graveyard.get(keys[3]).map(|found| found.number), Some(3));
+        assert_eq!(graveyard.remove(keys[1]).map(|removed| removed.number), Some(1));
+        assert_eq!((graveyard.len(), graveyard.plots.len()), (1, 1));
+    }
+
+    #[test]
+    fn empty_plots_are_closed() {
+        let mut graveyard = Graveyard::default();
+        let keys: Vec<_> = (0..6).map(|number| graveyard.add(tombstone(number))).collect();
+        for key in &keys[1..5] {
+            graveyard.remove(*key);
+        }
+        assert!(graveyard.is_sparse());
+        let keys: Vec<_> = graveyard.close().collect();
+        assert_eq!(graveyard.plots.len(), 2);
+        for (number, key) in keys {
+            assert_eq!(graveyard.get(key).map(|found| found.number), Some(number));
+        }
+    }
+}
