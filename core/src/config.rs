@@ -204,6 +204,9 @@ impl Deref for ValidConfig {
     }
 }
 
+/// The highest limit in bytes: sums of a few of them still fit into a `usize`.
+pub(crate) const BYTES_MAX: usize = usize::MAX / 8;
+
 /// Says what is wrong with a [`Config`]. Whoever configures is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ConfigError {
@@ -213,6 +216,9 @@ pub enum ConfigError {
     /// A timeout is zero; `None` is never, and shortest is 1 ns.
     #[error("{0} must be longer than zero")]
     ZeroTimeout(&'static str),
+    /// A limit in bytes is so large that sums of it would overflow.
+    #[error("{0} must be at most {max}", max = BYTES_MAX)]
+    TooLarge(&'static str),
     /// `stall_limit` is not longer than `stall_timeout`.
     #[error("stall_limit must be longer than stall_timeout")]
     StallLimit,
@@ -234,6 +240,16 @@ impl Config {
         for (limit, name) in limits {
             if limit == 0 {
                 return Err(ConfigError::Zero(name));
+            }
+        }
+        let sizes = [
+            (self.message_bytes_max, "message_bytes_max"),
+            (self.stream_bytes_max, "stream_bytes_max"),
+            (self.session_bytes_max, "session_bytes_max"),
+        ];
+        for (size, name) in sizes {
+            if size > BYTES_MAX {
+                return Err(ConfigError::TooLarge(name));
             }
         }
         let timeouts = [
@@ -340,6 +356,52 @@ mod tests {
         ];
         for (config, error) in wrong {
             assert_eq!(alloc::string::ToString::to_string(&config.validate().unwrap_err()), error);
+        }
+    }
+
+    #[test]
+    fn a_limit_that_could_overflow_is_named() {
+        let config = Config { message_bytes_max: usize::MAX, ..Config::default() };
+        assert_eq!(config.validate(), Err(ConfigError::TooLarge("message_bytes_max")));
+    }
+
+    #[test]
+    fn the_defaults_are_what_is_documented() {
+        let config = Config::default();
+        let limits = [
+            (config.window as usize, 16),
+            (config.streams_max, 1_024),
+            (config.pending_max, 1_024),
+            (config.connections_max, 2_048),
+            (config.asked_max, 1_024),
+            (config.batch_max, 64),
+            (config.message_bytes_max, 4_194_304),
+            (config.stream_events_max, 1_000),
+            (config.stream_bytes_max, 1_048_576),
+            (config.session_bytes_max, 16_777_216),
+            (config.shadows_max, 32),
+            (config.untaken_max, 1_024),
+            (config.taken_max, 64),
+            (config.tombstones_max, 4_096),
+            (config.cancelled_max, 1_024),
+        ];
+        for (limit, documented) in limits {
+            assert_eq!(limit, documented);
+        }
+        let seconds = [
+            (config.retention, 60.0),
+            (config.tombstone_timeout, 600.0),
+            (config.cancelled_timeout, 60.0),
+            (config.init_timeout, 60.0),
+            (config.idle_timeout, 300.0),
+            (config.orphan_timeout, 600.0),
+            (config.listen_timeout, 10.0),
+            (config.reservation_timeout, 10.0),
+            (config.stall_timeout, 0.25),
+            (config.stall_limit, 60.0),
+        ];
+        for (timeout, documented) in seconds {
+            assert_eq!(timeout.map(|timeout| timeout.as_secs_f64()), Some(documented));
         }
     }
 

@@ -18,7 +18,7 @@ pub struct Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum FailureReason {
-    /// The response did not fit into the limits of the log.
+    /// The response was larger than a message may be, or did not fit into the log.
     Evicted,
     /// The client came back for the response after its retention.
     Expired,

@@ -286,7 +286,10 @@ impl<M> Log<M> {
             }
             previous = place;
             match &logged.entry {
-                Entry::Message { bytes: size, .. } => bytes = bytes.saturating_add(cost(*size)),
+                Entry::Message { bytes: size, .. } => match bytes.checked_add(cost(*size)) {
+                    Some(sum) => bytes = sum,
+                    None => return false,
+                },
                 Entry::Failure(_) => failures += 1,
             }
         }

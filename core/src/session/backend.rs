@@ -4,11 +4,12 @@ use core::time::Duration;
 
 use super::{
     Pressure, Session,
+    requests::failure,
     stream::{STANDALONE, StreamKey, answered},
 };
 use crate::{
-    Action, Actions, Bearing, EndReason, Entry, Head, Initialized, Message, Notification, Report,
-    RequestId, UndeliverableReason, Unrelated,
+    Action, Actions, Bearing, EndReason, Entry, FailureReason, Head, Initialized, Message,
+    Notification, Report, RequestId, UndeliverableReason, Unrelated,
 };
 
 impl<M: Clone> Session<M> {
@@ -91,7 +92,7 @@ impl<M: Clone> Session<M> {
         out: &mut Actions<M>,
     ) -> Pressure {
         if let Some(connection) = self.awaits_initialize(&id) {
-            self.answer_initialize(connection, initialized, message, out);
+            self.answer_initialize(connection, id, initialized, message, out);
             return Pressure::None;
         }
         let Some(stream) = self.resolve(&id, answered) else {
@@ -106,8 +107,14 @@ impl<M: Clone> Session<M> {
             return Pressure::None;
         };
         let Message { body, bytes, .. } = message;
-        let bearing = Bearing::Answers(id);
-        self.record(stream, Entry::Message { body, bytes, bearing }, out);
+        if bytes > self.config.message_bytes_max {
+            let report = Report::Evicted { stream: self.streams[stream].id, id: id.clone() };
+            self.record(stream, failure(id, FailureReason::Evicted), out);
+            out.push(Action::Report(report));
+        } else {
+            let bearing = Bearing::Answers(id);
+            self.record(stream, Entry::Message { body, bytes, bearing }, out);
+        }
         if self.streams[stream].pending > 0 {
             return self.pressure(stream);
         }
@@ -127,12 +134,11 @@ impl<M: Clone> Session<M> {
 impl<M> Session<M> {
     /// Returns the stream of a message that belongs to `related`, if it says so.
     fn route(&self, related: Option<&RequestId>, unrelated: Unrelated) -> StreamKey {
-        let stream = related.and_then(|id| self.requests.pending.get(id).copied());
-        stream
-            .or_else(|| match unrelated {
-                Unrelated::Standalone => None,
-                Unrelated::SoleRequest => self.requests.sole(),
-            })
-            .unwrap_or(STANDALONE)
+        let stream = match (related, unrelated) {
+            (Some(id), _) => self.requests.pending.get(id).copied(),
+            (None, Unrelated::SoleRequest) => self.requests.sole(),
+            (None, Unrelated::Standalone) => None,
+        };
+        stream.unwrap_or(STANDALONE)
     }
 }

@@ -89,6 +89,9 @@ impl<M> Session<M> {
             Some(id) => self.check_resume(id)?,
             None => self.check_surplus()?,
         }
+        if last_event_id.is_some_and(|id| self.replaces(id.stream)) {
+            return Ok(());
+        }
         self.check_connections()
     }
 
@@ -101,7 +104,9 @@ impl<M> Session<M> {
 
     pub(super) fn check_backend(&self, message: &Message<M>) -> Result<(), Rejection> {
         let max = self.config.message_bytes_max;
-        if message.bytes > max {
+        // An answer is replaced instead: the client waits for one.
+        let is_answer = matches!(message.head, Head::Response { .. } | Head::Error { .. });
+        if message.bytes > max && !is_answer {
             return Err(BackendFault::MessageTooLarge { max }.into());
         }
         if let Head::Request { id, .. } = &message.head {
@@ -280,6 +285,15 @@ impl<M> Session<M> {
             return Err(ClientFault::FutureEvent { stream, last });
         }
         if wakes { self.check_streams() } else { Ok(()) }
+    }
+
+    /// Returns whether a resume of a stream cuts another connection.
+    fn replaces(&self, stream: StreamId) -> bool {
+        let key = self.streams.find(stream).filter(|key| *key != STANDALONE);
+        key.is_some_and(|key| {
+            let stream = &self.streams[key];
+            stream.carrier.is_some() || stream.drain.is_some()
+        })
     }
 
     fn check_surplus(&self) -> Result<(), ClientFault> {

@@ -113,7 +113,7 @@ impl<M: Clone> Session<M> {
         out: &mut Actions<M>,
     ) {
         let Stream { carrier, drain, .. } = &mut self.streams[stream];
-        if let Some(old) = carrier.take().or(drain.take()) {
+        for old in [carrier.take(), drain.take()].into_iter().flatten() {
             self.end(old, EndReason::Replaced, out);
         }
         self.wake(stream);
@@ -133,7 +133,7 @@ impl<M: Clone> Session<M> {
     fn add_shadow(&mut self, connection: ConnectionKey, out: &mut Actions<M>) {
         self.connections[connection].role = Role::Shadows;
         self.connections.shadows.push(connection);
-        if self.connections.shadows.len() > self.config.shadows_max {
+        while self.connections.shadows.len() > self.config.shadows_max {
             let oldest = self.connections.shadows.remove(0);
             self.end(oldest, EndReason::Surplus, out);
         }
@@ -206,8 +206,13 @@ impl<M: Clone> Session<M> {
                 out.push(Action::Forward { message: body });
                 self.cancel_request(&request, out);
             }
-            Head::Request { .. }
-            | Head::Notification(
+            Head::Request { id, .. } => {
+                // It may have been cancelled by a message before it in the batch.
+                if self.requests.pending.get(&id).is_some() {
+                    out.push(Action::Forward { message: body });
+                }
+            }
+            Head::Notification(
                 Notification::Progress { .. } | Notification::Log | Notification::Other,
             ) => out.push(Action::Forward { message: body }),
             Head::Response { id, .. } => self.answer_question(Some(id), body, out),

@@ -7,8 +7,8 @@ use super::{
     connection::{Connection, ConnectionKey, Role, Subject},
 };
 use crate::{
-    Action, Actions, CloseReason, ConnectionId, Cursor, EndReason, Event, Initialized, Message,
-    RequestId, queue::Queue,
+    Action, Actions, CloseReason, ConnectionId, Cursor, EndReason, Event, Failure, FailureReason,
+    Initialized, Message, RequestId, queue::Queue,
 };
 
 /// The index of the answer on its connection, which carries no stream.
@@ -47,11 +47,19 @@ impl<M: Clone> Session<M> {
     pub(super) fn answer_initialize(
         &mut self,
         connection: ConnectionKey,
+        id: RequestId,
         initialized: Option<Initialized>,
         message: Message<M>,
         out: &mut Actions<M>,
     ) {
-        self.send_unnamed(connection, ANSWER, Event::Message(message.body), out);
+        let fits = message.bytes <= self.config.message_bytes_max;
+        let event = if fits {
+            Event::Message(message.body)
+        } else {
+            Event::Failure(Failure { id, reason: FailureReason::Evicted })
+        };
+        let initialized = initialized.filter(|_| fits);
+        self.send_unnamed(connection, ANSWER, event, out);
         self.end(connection, EndReason::Complete, out);
         self.phase = Phase::Live;
         self.queues.clear(Queue::Initialize);

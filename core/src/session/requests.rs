@@ -196,9 +196,10 @@ impl<M> Session<M> {
         let due = self.now.due(self.config.timeouts().cancelled);
         let queues = &mut self.queues;
         self.requests.cancelled.add(id, |key| queues.enter(Queue::Cancelled, key, due));
-        if self.queues.len(Queue::Cancelled) > self.config.cancelled_max
-            && let Some(first) = self.queues.first(Queue::Cancelled)
-        {
+        while self.queues.len(Queue::Cancelled) > self.config.cancelled_max {
+            let Some(first) = self.queues.first(Queue::Cancelled) else {
+                return;
+            };
             self.release_id(first);
         }
     }

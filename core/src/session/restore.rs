@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     Actions, ConnectionId, Instant, Log, StreamId, ValidConfig,
+    config::BYTES_MAX,
     queue::{Queue, Ticket},
     snapshot::{
         ConnectionState, PhaseState, QuestionState, RestoreError, Snapshot, StageState,
@@ -73,7 +74,10 @@ impl<M: Clone> Session<M> {
         ensure(has_standalone, "the standalone stream comes first")?;
         for (state, (id, log)) in states.into_iter().zip(logs) {
             ensure(log.is_consistent(), "what a log says of itself")?;
-            self.bytes = self.bytes.saturating_add(log.bytes());
+            let bytes = self.bytes.checked_add(log.bytes());
+            self.bytes = bytes
+                .filter(|bytes| *bytes <= BYTES_MAX)
+                .ok_or(RestoreError("logs that fit into memory"))?;
             match id {
                 StreamId::Standalone => {
                     let is_first = self.streams[STANDALONE].log.last() == 0;

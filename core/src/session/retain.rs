@@ -52,16 +52,23 @@ impl<M: Clone> Session<M> {
 
     /// Lets go of a stream that nobody waits for.
     pub(super) fn cancel(&mut self, stream: StreamKey, reason: EndReason, out: &mut Actions<M>) {
-        self.next_sequence();
+        let was_open = !matches!(self.streams[stream].stage, Stage::Reserved { .. });
         if let Some(connection) = self.streams[stream].carrier {
             self.end(connection, reason, out);
         }
-        self.fail_untaken(stream, FailReason::Cancelled, out);
-        self.bury(stream, true, out);
+        if was_open {
+            self.next_sequence();
+            self.fail_untaken(stream, FailReason::Cancelled, out);
+            self.bury(stream, true, out);
+        } else {
+            let stream = self.take_out(stream);
+            self.streams.forget(stream.id);
+        }
     }
 
     /// Keeps a complete stream for those who come back.
     pub(super) fn retain(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+        self.lose_listener(stream, out);
         let is_exhumed = matches!(self.streams[stream].stage, Stage::Finishing { exhumed: true });
         if is_exhumed || self.config.retention.is_some_and(|retention| retention.is_zero()) {
             self.bury(stream, false, out);
@@ -107,7 +114,19 @@ impl<M: Clone> Session<M> {
     pub(super) fn bury(&mut self, key: StreamKey, cancelled: bool, out: &mut Actions<M>) {
         self.fail_untaken(key, FailReason::Evicted, out);
         self.review(key);
-        let mut stream = self.streams.remove(key);
+        let mut stream = self.take_out(key);
+        let due = self.now.due(self.config.timeouts().tombstone);
+        self.streams.add_tombstone(tombstone(&mut stream, cancelled, due));
+        self.streams.drop_log(stream.log);
+        while self.streams.tombstone_count() > self.config.tombstones_max {
+            self.streams.remove_first_tombstone();
+        }
+    }
+
+    /// Takes out a stream that no connection carries, with all that refers to it
+    /// but its number.
+    fn take_out(&mut self, key: StreamKey) -> Stream<M> {
+        let stream = self.streams.remove(key);
         if let Some(ticket) = stage_ticket(&stream.stage) {
             self.queues.leave(ticket);
         }
@@ -121,12 +140,7 @@ impl<M: Clone> Session<M> {
             self.connections[drain].subject = Subject::Buried(stream.id);
         }
         self.bytes -= stream.log.bytes();
-        let due = self.now.due(self.config.timeouts().tombstone);
-        self.streams.add_tombstone(tombstone(&mut stream, cancelled, due));
-        self.streams.drop_log(stream.log);
-        if self.streams.tombstone_count() > self.config.tombstones_max {
-            self.streams.remove_first_tombstone();
-        }
+        stream
     }
 
     /// Makes a stream again of a tombstone.
@@ -151,9 +165,10 @@ impl<M: Clone> Session<M> {
         let limits =
             [(Queue::Untaken, self.config.untaken_max), (Queue::Taken, self.config.taken_max)];
         for (queue, max) in limits {
-            if self.queues.len(queue) > max
-                && let Some(first) = self.queues.first(queue)
-            {
+            while self.queues.len(queue) > max {
+                let Some(first) = self.queues.first(queue) else {
+                    break;
+                };
                 self.bury(StreamKey(first), false, out);
             }
         }

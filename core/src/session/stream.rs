@@ -239,6 +239,13 @@ impl<M> Streams<M> {
         self.slab.remove(key.0 as usize)
     }
 
+    /// Lets nothing be left of a stream that was taken out.
+    pub(crate) fn forget(&mut self, id: StreamId) {
+        if let StreamId::Request(number) = id {
+            self.places.remove(&number);
+        }
+    }
+
     /// Puts a tombstone in the place of a stream.
     pub(crate) fn add_tombstone(&mut self, tombstone: Tombstone) {
         let number = tombstone.number;

@@ -201,3 +201,19 @@ fn a_too_large_initialize_is_rejected_and_the_session_goes_on() {
         ",
     );
 }
+
+#[test]
+fn a_too_large_answer_is_a_rejection() {
+    let config = Config { message_bytes_max: 10, ..Config::default() };
+    check(
+        config,
+        "
+        > post 1 initialize 0
+          to backend: initialize 0
+        > backend response 0 (11 bytes)
+          to 1: whole failure 0 Evicted
+          end 1: Complete
+          close session: InitializeRejected
+        ",
+    );
+}

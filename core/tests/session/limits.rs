@@ -104,3 +104,46 @@ fn with_limits_of_nothing_everything_still_works_live() {
         ",
     );
 }
+
+#[test]
+fn a_response_that_is_too_large_is_replaced_by_a_failure() {
+    let config = Config { message_bytes_max: 10, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > post 1 request 7
+          to backend: request 7
+        > backend response 7 (11 bytes)
+          to 1: 1/0 failure 7 Evicted
+          report Evicted { stream: Request(0), id: 7 }
+          end 1: Complete
+        > backend error 8 (11 bytes)
+          report Undeliverable { id: Some(8), reason: UnknownRequest }
+        ",
+    );
+}
+
+#[test]
+fn a_resume_at_the_limit_takes_the_place_of_the_connection_that_it_replaces() {
+    let config = Config { connections_max: 1, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > post 1 request 7
+          to backend: request 7
+        > get 2
+          rejected: client: more than 1 connections are open
+        > get 2 after 0/0
+          end 1: Replaced
+        > backend response 7
+          to 2: 1/0 response 7
+          end 2: Complete
+        > get 3 after 0/0
+          end 2: Replaced
+          to 3: 1/0 response 7
+          end 3: Complete
+        ",
+    );
+}

@@ -184,9 +184,9 @@ fn a_reservation_ends_with_its_time_its_connection_or_its_driver() {
         > +10s tick
           end 1: Abandoned
         > get 4 after 0/0
-          rejected: client: stream 0 was cancelled
+          rejected: client: stream 0 has expired
         > get 4 after 0/2
-          rejected: client: stream 2 was cancelled
+          rejected: client: stream 2 has expired
         > post 1 request 7
           rejected: caller: the connection 1 is in use
         ",
@@ -266,6 +266,19 @@ fn an_answer_of_the_client_goes_to_the_backend_once() {
           to backend: notification
         > post progress t
           to backend: progress t
+        ",
+    );
+}
+
+#[test]
+fn a_request_that_is_cancelled_before_it_in_its_batch_is_not_forwarded() {
+    check_live(
+        "2025-03-26",
+        Config::default(),
+        "
+        > post 1 batch [cancelled 1, request 1]
+          to backend: cancelled 1
+          end 1: Cancelled
         ",
     );
 }

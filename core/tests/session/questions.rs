@@ -135,10 +135,11 @@ fn a_request_on_a_cancelled_stream_fails_with_it() {
 }
 
 #[test]
-fn a_request_on_a_stream_that_is_buried_fails() {
+fn a_request_on_a_stream_that_is_complete_waits_as_long_as_any() {
+    let config = Config { retention: None, ..Config::default() };
     check_live(
         "2025-06-18",
-        Config::default(),
+        config,
         "
         > post 1 request 7
           to backend: request 7
@@ -147,8 +148,30 @@ fn a_request_on_a_stream_that_is_buried_fails() {
         > backend response 7
           to 1: 2/0 response 7
           end 1: Complete
-        > closed 1
-        > +60s tick
+        > +9s closed 1
+        > +1s tick
+          fail q1: NoListener
+        > get 2 after 0/0
+          to 2: 2/0 response 7
+          end 2: Complete
+        ",
+    );
+}
+
+#[test]
+fn a_request_on_a_stream_that_is_buried_fails() {
+    let config = Config { untaken_max: 0, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > post 1 request 7
+          to backend: request 7
+        > backend request q1 related 7
+          to 1: 1/0 request q1 related 7
+        > backend response 7
+          to 1: 2/0 response 7
+          end 1: Complete
           fail q1: Evicted
         ",
     );

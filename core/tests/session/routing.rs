@@ -101,6 +101,11 @@ fn a_backend_that_cannot_say_has_the_sole_request_in_flight() {
           to 1: 4 request q2
         > backend log related 8
           to 3: 1/1 log related 8
+        > backend response 8
+          to 3: 2/1 response 8
+          end 3: Complete
+        > backend log related 8
+          to 1: 5 log related 8
         ",
     );
 }

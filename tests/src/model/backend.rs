@@ -1,8 +1,8 @@
 //! Section "Messages of the backend".
 
 use rejoin_core::{
-    Action, BackendFault, EVENT_OVERHEAD_BYTES, Head, Message, Notification, Rejection, Report,
-    RequestId, StreamId, UndeliverableReason, Unrelated,
+    Action, BackendFault, EVENT_OVERHEAD_BYTES, FailureReason, Head, Message, Notification,
+    Rejection, Report, RequestId, StreamId, UndeliverableReason, Unrelated,
 };
 
 use super::{
@@ -13,7 +13,8 @@ use super::{
 impl Model {
     pub(super) fn check_backend(&self, message: &Message<u64>) -> Result<(), Rejection> {
         let max = self.config.message_bytes_max;
-        if message.bytes > max {
+        let is_answer = matches!(message.head, Head::Response { .. } | Head::Error { .. });
+        if message.bytes > max && !is_answer {
             return Err(BackendFault::MessageTooLarge { max }.into());
         }
         if let Head::Request { id, .. } = &message.head {
@@ -76,7 +77,7 @@ impl Model {
     ) -> Option<StreamId> {
         let reason = match id {
             Some(id) if self.is_unanswered_initialize(id) => {
-                self.initialize_is_answered(&message.head, message.body);
+                self.initialize_is_answered(id, message);
                 return None;
             }
             Some(id) if self.is_reserved(id) => {
@@ -86,8 +87,14 @@ impl Model {
             Some(id) => {
                 if let Some(stream) = self.stream_of(id) {
                     self.streams[stream].set_status(id, Status::Answered);
-                    let entry = Entry::Message(message.body);
-                    self.record(stream, Bearing::Answers(id.clone()), entry, cost);
+                    if message.bytes > self.config.message_bytes_max {
+                        let entry = Entry::Failure(FailureReason::Evicted);
+                        self.record(stream, Bearing::Answers(id.clone()), entry, 0);
+                        self.act(Action::Report(Report::Evicted { stream, id: id.clone() }));
+                    } else {
+                        let entry = Entry::Message(message.body);
+                        self.record(stream, Bearing::Answers(id.clone()), entry, cost);
+                    }
                     self.complete_if_answered(stream);
                     return Some(stream);
                 }
@@ -110,9 +117,12 @@ impl Model {
 
     /// The stream that a request or notification goes to.
     fn stream_related_to(&self, related: Option<&RequestId>, follows_sole: bool) -> StreamId {
-        let related = related.and_then(|id| self.stream_of(id));
         let follows_sole = follows_sole && self.config.unrelated == Unrelated::SoleRequest;
-        let sole = if follows_sole { self.sole_stream() } else { None };
-        related.or(sole).unwrap_or(StreamId::Standalone)
+        let stream = match related {
+            Some(id) => self.stream_of(id),
+            None if follows_sole => self.sole_stream(),
+            None => None,
+        };
+        stream.unwrap_or(StreamId::Standalone)
     }
 }

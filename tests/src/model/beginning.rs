@@ -1,8 +1,8 @@
 //! Section "Beginning".
 
 use rejoin_core::{
-    Action, ClientFault, CloseReason, ConnectionId, EndReason, Event, Head, Input, Message, Method,
-    Post, Profile, Rejection,
+    Action, ClientFault, CloseReason, ConnectionId, EndReason, Event, Failure, FailureReason, Head,
+    Input, Message, Method, Post, Profile, Rejection, RequestId,
 };
 
 use super::{
@@ -40,16 +40,25 @@ impl Model {
     }
 
     /// The backend answers `initialize`.
-    pub(super) fn initialize_is_answered(&mut self, head: &Head, body: u64) {
+    pub(super) fn initialize_is_answered(&mut self, id: &RequestId, message: &Message<u64>) {
         let Stage::Unanswered { connection, .. } = self.stage else {
             return;
         };
-        let version = match head {
-            Head::Response { initialized, .. } => Some(initialized.version),
-            Head::Request { .. } | Head::Notification(_) | Head::Error { .. } => None,
+        let fits = message.bytes <= self.config.message_bytes_max;
+        let version = match &message.head {
+            Head::Response { initialized, .. } if fits => Some(initialized.version),
+            Head::Response { .. }
+            | Head::Request { .. }
+            | Head::Notification(_)
+            | Head::Error { .. } => None,
+        };
+        let event = if fits {
+            Event::Message(message.body)
+        } else {
+            Event::Failure(Failure { id: id.clone(), reason: FailureReason::Evicted })
         };
         self.stage = Stage::Initialized(Profile::governing(version.flatten()));
-        self.send(connection, 1, None, Event::Message(body));
+        self.send(connection, 1, None, event);
         self.end(connection, EndReason::Complete);
         if version.is_none() {
             self.close(CloseReason::InitializeRejected);

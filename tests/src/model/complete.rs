@@ -55,8 +55,17 @@ impl Model {
         if let Some(connection) = self.carrier(stream).map(|carrier| carrier.id) {
             self.end(connection, reason);
         }
-        self.fail_untaken(stream, FailReason::Cancelled);
-        self.bury(stream, true);
+        if self.streams[stream].phase == Phase::Reserved {
+            for connection in self.connections.iter_mut() {
+                if connection.stream == Some(stream) {
+                    connection.stream = None;
+                }
+            }
+            self.streams.remove(stream);
+        } else {
+            self.fail_untaken(stream, FailReason::Cancelled);
+            self.bury(stream, true);
+        }
     }
 
     /// Nobody wants a stream any more.

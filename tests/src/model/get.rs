@@ -23,7 +23,14 @@ impl Model {
             Some(id) => self.check_resume(id)?,
             None => self.check_standalone()?,
         }
-        self.check_connections()
+        let replaces = last_event_id.is_some_and(|id| {
+            id.stream != StreamId::Standalone
+                && self.connections.iter().any(|other| {
+                    other.stream == Some(id.stream)
+                        && matches!(other.role, Role::Carries | Role::Drains)
+                })
+        });
+        if replaces { Ok(()) } else { self.check_connections() }
     }
 
     fn check_standalone(&self) -> Result<(), ClientFault> {

@@ -109,6 +109,7 @@ impl Model {
                         self.cancelled_by_client(stream, &request);
                     }
                 }
+                Head::Request { id, .. } if self.stream_of(&id).is_none() => {}
                 Head::Request { .. } | Head::Notification(_) => {
                     self.act(Action::Forward { message: body });
                 }

@@ -74,14 +74,14 @@ impl Model {
         }
     }
 
-    /// An open stream, or the standalone stream, is without a connection now.
+    /// A stream is without a connection now.
     pub(super) fn questions_are_unheard(&mut self, stream: StreamId) {
         for question in self.untaken_questions(stream) {
             if self.streams[stream].has_logged(question.index) {
                 let begun = self.begin();
                 let questions = self.questions.iter_mut();
                 for it in questions.filter(|it| it.id == question.id) {
-                    it.unheard = Some(begun);
+                    it.unheard.get_or_insert(begun);
                 }
             } else {
                 self.fail(question.id, FailReason::Evicted);

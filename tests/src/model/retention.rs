@@ -24,6 +24,7 @@ pub(super) struct Tombstone {
 impl Model {
     /// A complete stream has no connection (any more).
     pub(super) fn retain(&mut self, stream: StreamId) {
+        self.questions_are_unheard(stream);
         let begun = self.begin();
         let it = &mut self.streams[stream];
         if it.brought_back || self.config.retention == Some(Duration::ZERO) {

@@ -117,7 +117,7 @@ fn a_reservation_opens_or_expires() {
     script.on(taken(1, 0), []);
     script.wait(10_000);
     script.on(Input::Tick, [close(2, EndReason::Abandoned)]);
-    script.rejects(resume(3, SECOND, 0), ClientFault::CancelledStream(SECOND));
+    script.rejects(resume(3, SECOND, 0), ClientFault::ExpiredStream(SECOND));
     script.rejects(Input::Abandon { stream: SECOND }, CallerFault::UnknownStream(SECOND));
     script.on(Input::Abandon { stream: FIRST }, [close(1, EndReason::Abandoned)]);
     script.pressed(
