@@ -216,8 +216,8 @@ pub enum UndeliverableReason {
     NotAsked,
 }
 
-/// The actions of one or more inputs, in the order in which they must be
-/// carried out.
+/// The actions of an input, in the order in which they must be carried out:
+/// before the next input, which may change what an [`Action::Replay`] refers to.
 ///
 /// The driver owns it, and uses it again.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,12 +4,37 @@ use core::ops::RangeInclusive;
 
 /// A place in the log of a stream, with a window.
 ///
+/// A session has one for each connection. It serves as well to send the
+/// [`Log`](crate::Log) of a stream from elsewhere:
+///
+/// ```
+/// use rejoin_core::{Cursor, Log};
+///
+/// /// Returns the indexes that a reader with a window of 16 may be sent now.
+/// fn next_events<M>(log: &Log<M>, cursor: &mut Cursor) -> Vec<u64> {
+///     let Some(first) = log.range(cursor.next()..u64::MAX).next().map(|logged| logged.index)
+///     else {
+///         return Vec::new();
+///     };
+///     if !cursor.admits(first, 16) {
+///         return Vec::new();
+///     }
+///     let events: Vec<u64> =
+///         log.range(first..cursor.limit(first, 16)).map(|logged| logged.index).collect();
+///     if let Some(last) = events.last() {
+///         cursor.sent(first, *last);
+///     }
+///     events
+/// }
+/// ```
+///
 /// The window is the span of indexes from the first event that was not taken.
 /// It holds at most as many events as it has indexes, so what is sent within it
 /// always fits into a channel of that size. Where nothing is outstanding, any
 /// index fits: a hole in the numbering never stops a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "wire::Cursor"))]
 pub struct Cursor {
     next: u64,
     untaken: u64,
@@ -52,14 +77,15 @@ impl Cursor {
     }
 
     /// Returns the index at which the window ends, if `first` is sent next.
-    pub(crate) const fn limit(&self, first: u64, window: u32) -> u64 {
+    #[must_use]
+    pub const fn limit(&self, first: u64, window: u32) -> u64 {
         let base = if self.is_outstanding() { self.untaken } else { first };
         base.saturating_add(window as u64)
     }
 
     /// Notes that the events from `first` to `last` were sent, and what lies
     /// before them passed by.
-    pub(crate) const fn sent(&mut self, first: u64, last: u64) {
+    pub const fn sent(&mut self, first: u64, last: u64) {
         if !self.is_outstanding() {
             self.untaken = first;
         }
@@ -68,7 +94,7 @@ impl Cursor {
     }
 
     /// Notes that a priming event was sent, with the index before the next one.
-    pub(crate) const fn prime(&mut self) {
+    pub const fn prime(&mut self) {
         if !self.is_outstanding() {
             self.untaken = self.next.saturating_sub(1);
         }
@@ -77,7 +103,8 @@ impl Cursor {
 
     /// Notes that everything sent through `index` was taken. Returns up to which
     /// index that is, if it is news.
-    pub(crate) fn take(&mut self, index: u64) -> Option<u64> {
+    #[must_use = "it says how far the stream was taken"]
+    pub fn take(&mut self, index: u64) -> Option<u64> {
         let untaken = index.saturating_add(1).min(self.end);
         if untaken <= self.untaken {
             return None;
@@ -92,7 +119,7 @@ impl Cursor {
     }
 
     /// Moves on to what comes after `index`, which was had on another connection.
-    pub(crate) fn skip(&mut self, index: u64) {
+    pub fn skip(&mut self, index: u64) {
         let is_outstanding = self.is_outstanding();
         self.next = self.next.max(index.saturating_add(1));
         if !is_outstanding {
@@ -103,7 +130,8 @@ impl Cursor {
 
     /// Returns the missed indexes that the client was not told of yet, given
     /// that events through `missed` are gone, and notes that it is told now.
-    pub(crate) fn tell(&mut self, missed: u64) -> Option<RangeInclusive<u64>> {
+    #[must_use = "who asks has to tell the client"]
+    pub fn tell(&mut self, missed: u64) -> Option<RangeInclusive<u64>> {
         let first = self.first_untold();
         (first <= missed).then(|| {
             self.told = missed;
@@ -112,18 +140,38 @@ impl Cursor {
     }
 
     /// Returns whether [`Cursor::tell`] would have something to tell.
-    pub(crate) fn owes(&self, missed: u64) -> bool {
+    #[must_use]
+    pub fn owes(&self, missed: u64) -> bool {
         self.first_untold() <= missed
-    }
-
-    /// Returns whether the cursor is one that a connection could have.
-    #[cfg(feature = "serde")]
-    pub(crate) const fn is_consistent(&self) -> bool {
-        self.untaken <= self.next && self.end <= self.next
     }
 
     fn first_untold(&self) -> u64 {
         self.next.max(self.told.saturating_add(1))
+    }
+}
+
+#[cfg(feature = "serde")]
+mod wire {
+    //! A cursor as it is stored, which is checked when it is read.
+
+    #[derive(serde::Deserialize)]
+    pub(super) struct Cursor {
+        next: u64,
+        untaken: u64,
+        end: u64,
+        told: u64,
+    }
+
+    impl TryFrom<Cursor> for super::Cursor {
+        type Error = &'static str;
+
+        fn try_from(wire: Cursor) -> Result<Self, &'static str> {
+            let Cursor { next, untaken, end, told } = wire;
+            if untaken > next || end > next {
+                return Err("a cursor takes only what was sent");
+            }
+            Ok(Self { next, untaken, end, told })
+        }
     }
 }
 

@@ -11,12 +11,16 @@ use crate::{Event, Failure, FailureReason, RequestId};
 /// small events, too.
 pub const EVENT_OVERHEAD_BYTES: usize = 64;
 
+/// How many events the memory of a log may have room for, however few there are.
+const SPACIOUS: usize = 16;
+
 /// The bounded record of a stream's events, from which a replay is served.
 ///
 /// It lacks a limit of its own: the session evicts from it, by the limits of the
 /// stream and those of the session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "wire::Log<M>"))]
 pub struct Log<M> {
     /// By index, ascending; not every index has an event.
     events: VecDeque<Logged<M>>,
@@ -25,8 +29,10 @@ pub struct Log<M> {
     /// The highest index of an event that was let go of, and should not have been.
     missed: u64,
     /// How many of the events are failures.
+    #[cfg_attr(feature = "serde", serde(skip_serializing))]
     failures: usize,
     /// What the events cost, failures excluded.
+    #[cfg_attr(feature = "serde", serde(skip_serializing))]
     bytes: usize,
     /// What all events that were ever recorded cost.
     recorded_bytes: u64,
@@ -236,12 +242,12 @@ impl<M> Log<M> {
             }
             Bearing::Asks(_) => {
                 self.missed = self.missed.max(index);
-                self.events.remove(position);
+                self.remove(position);
                 Some(Evicted::Question { index })
             }
             Bearing::Tells => {
                 self.missed = self.missed.max(index);
-                self.events.remove(position);
+                self.remove(position);
                 Some(Evicted::Notification)
             }
         }
@@ -259,7 +265,7 @@ impl<M> Log<M> {
             }
             Some(_) | None => return 0,
         };
-        self.events.remove(position);
+        self.remove(position);
         self.bytes -= cost;
         cost
     }
@@ -273,31 +279,12 @@ impl<M> Log<M> {
         last_other.map_or(self.missed, |logged| self.missed.max(logged.index))
     }
 
-    /// Returns whether the log is one that a session could have.
-    #[cfg(feature = "serde")]
-    pub(crate) fn is_consistent(&self) -> bool {
-        let mut failures = 0;
-        let mut bytes = 0_usize;
-        let mut previous = (0, 0);
-        for logged in &self.events {
-            let place = (logged.index, logged.recorded_before);
-            if place.0 <= previous.0 || place.1 < previous.1 {
-                return false;
-            }
-            previous = place;
-            match &logged.entry {
-                Entry::Message { bytes: size, .. } => match bytes.checked_add(cost(*size)) {
-                    Some(sum) => bytes = sum,
-                    None => return false,
-                },
-                Entry::Failure(_) => failures += 1,
-            }
+    /// Removes an event, and gives memory back that few events are left in.
+    fn remove(&mut self, position: usize) {
+        self.events.remove(position);
+        if self.events.capacity() > SPACIOUS && self.events.len() < self.events.capacity() / 4 {
+            self.events.shrink_to(self.events.capacity() / 2);
         }
-        failures == self.failures
-            && bytes == self.bytes
-            && previous.0 <= self.last
-            && previous.1 <= self.recorded_bytes
-            && self.missed <= self.last
     }
 
     fn position(&self, index: u64) -> usize {
@@ -308,4 +295,50 @@ impl<M> Log<M> {
 /// What a message of so many bytes costs.
 pub(crate) const fn cost(bytes: usize) -> usize {
     bytes.saturating_add(EVENT_OVERHEAD_BYTES)
+}
+
+#[cfg(feature = "serde")]
+mod wire {
+    //! A log as it is stored, which is checked when it is read.
+
+    use alloc::collections::VecDeque;
+
+    use super::{Entry, Logged, cost};
+
+    #[derive(serde::Deserialize)]
+    pub(super) struct Log<M> {
+        events: VecDeque<Logged<M>>,
+        last: u64,
+        missed: u64,
+        recorded_bytes: u64,
+    }
+
+    impl<M> TryFrom<Log<M>> for super::Log<M> {
+        type Error = &'static str;
+
+        fn try_from(wire: Log<M>) -> Result<Self, &'static str> {
+            let Log { events, last, missed, recorded_bytes } = wire;
+            let mut log = Self { last, missed, recorded_bytes, ..Self::new() };
+            let mut previous = (0, 0);
+            for logged in &events {
+                let place = (logged.index, logged.recorded_before);
+                if place.0 <= previous.0 || place.1 < previous.1 {
+                    return Err("a log is in the order of its events");
+                }
+                previous = place;
+                match &logged.entry {
+                    Entry::Message { bytes, .. } => {
+                        let sum = log.bytes.checked_add(cost(*bytes));
+                        log.bytes = sum.ok_or("a log fits into memory")?;
+                    }
+                    Entry::Failure(_) => log.failures += 1,
+                }
+            }
+            if previous.0 > last || previous.1 > recorded_bytes || missed > last {
+                return Err("a log ends with its last event");
+            }
+            log.events = events;
+            Ok(log)
+        }
+    }
 }

@@ -21,12 +21,12 @@ impl<M> Session<M> {
         reviews.sort_unstable();
         reviews.dedup();
         for stream in reviews {
-            let still_holds = match self.streams.find(stream) {
+            let is_settled = match self.streams.find(stream) {
                 Some(key) if self.trails_by_half(key) => true,
                 Some(key) => !core::mem::take(&mut self.streams[key].holds),
                 None => false,
             };
-            if !still_holds {
+            if !is_settled {
                 out.push(Action::Release { stream });
             }
         }
