@@ -1,0 +1,49 @@
+//! A connection, as the server that writes its HTTP body sees it.
+
+use std::{sync::Arc, time::Duration};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use rejoin_core::ConnectionId;
+
+use crate::{
+    Fault,
+    driver::{Driver, SseEvent},
+};
+
+/// How long an event may take. Only a lost one takes as long.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The body of one HTTP response. To drop it is to disconnect.
+pub(crate) struct Connection {
+    id: ConnectionId,
+    driver: Arc<Driver>,
+    events: Receiver<SseEvent>,
+    /// The index of the last event that was pulled.
+    through: Option<u64>,
+}
+
+impl Connection {
+    pub(crate) fn new(id: ConnectionId, driver: Arc<Driver>, events: Receiver<SseEvent>) -> Self {
+        Self { id, driver, events, through: None }
+    }
+
+    /// Pulls the next event, and tells the session; `None` at the end of the body.
+    pub(crate) fn pull(&mut self) -> Result<Option<SseEvent>, Fault> {
+        match self.events.recv_timeout(PATIENCE) {
+            Ok(event) => {
+                self.through = Some(event.index);
+                self.driver.taken(self.id, event.index)?;
+                Ok(Some(event))
+            }
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+            Err(RecvTimeoutError::Timeout) => Err("nothing more came, and no end".into()),
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Never rejected: a session takes this even when it is closed.
+        let _ = self.driver.closed(self.id, self.through);
+    }
+}

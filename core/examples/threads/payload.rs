@@ -1,0 +1,62 @@
+//! What a client and its backend say to each other, and what a session sees of it.
+
+use std::sync::Arc;
+
+use rejoin_core::{
+    Head, Initialized, Message, Method, Notification, ProgressToken, ProtocolVersion, RequestId,
+};
+
+/// What this driver calls a message.
+///
+/// It is typed, so its head is made by hand. A driver that moves bytes would
+/// read the head with [`rejoin_core::peek`].
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Payload {
+    /// The request that begins a session.
+    Initialize { id: i64 },
+    /// Its response.
+    Initialized { id: i64 },
+    /// A request to count; its id is its progress token, too.
+    Count { id: i64, to: u64 },
+    /// How far a count has got.
+    Progress { token: i64, done: u64 },
+    /// The response to a count.
+    Counted { id: i64, to: u64 },
+}
+
+/// A payload is cloned where it is both sent and kept.
+pub(crate) type Body = Arc<Payload>;
+
+impl Payload {
+    fn head(&self) -> Head {
+        let version = ProtocolVersion::new("2025-11-25");
+        match *self {
+            Self::Initialize { id } => Head::Request {
+                id: RequestId::from(id),
+                method: Method::Initialize { version },
+                progress_token: None,
+            },
+            Self::Initialized { id } => Head::Response {
+                id: RequestId::from(id),
+                initialized: Initialized { version, logging: false },
+            },
+            Self::Count { id, to: _ } => Head::Request {
+                id: RequestId::from(id),
+                method: Method::Other,
+                progress_token: Some(ProgressToken::from(id)),
+            },
+            Self::Progress { token, done: _ } => {
+                Head::Notification(Notification::Progress { token: ProgressToken::from(token) })
+            }
+            Self::Counted { id, to: _ } => {
+                Head::Response { id: RequestId::from(id), initialized: Initialized::default() }
+            }
+        }
+    }
+}
+
+impl From<Payload> for Message<Body> {
+    fn from(payload: Payload) -> Self {
+        Self { head: payload.head(), bytes: size_of::<Payload>(), body: Body::new(payload) }
+    }
+}
