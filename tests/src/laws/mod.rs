@@ -3,7 +3,7 @@
 //! An [`Observer`] sees what a driver could see: the configuration, each input
 //! with its time, the result, the actions, what the replays refer to, and what
 //! the session says of itself. One file holds one law, as a function from these
-//! to what breaks it. [`Readers`](readers::Readers) only follows what each
+//! to what breaks it. `Readers` only follows what each
 //! connection was sent; the laws judge it.
 
 mod heads;
