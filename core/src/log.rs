@@ -8,8 +8,11 @@ use crate::{Event, Failure, FailureReason, RequestId};
 /// What an event costs in a log beyond the size of its message, in bytes.
 ///
 /// It stands for the log's own memory, so that a byte limit holds for many
-/// small events, too.
-pub const EVENT_OVERHEAD_BYTES: usize = 64;
+/// small events, too: at most 96 bytes an event, where `M` itself has up to 32,
+/// in memory that may be half empty.
+pub const EVENT_OVERHEAD_BYTES: usize = 192;
+
+const _: () = assert!(2 * size_of::<Logged<[u64; 4]>>() <= EVENT_OVERHEAD_BYTES);
 
 /// How many events the memory of a log may have room for, however few there are.
 const SPACIOUS: usize = 16;

@@ -30,7 +30,7 @@ fn a_sender_waits_for_a_reader_that_trails_by_half() {
 
 #[test]
 fn bytes_count_like_events() {
-    let config = Config { stream_bytes_max: 400, window: 1, ..Config::default() };
+    let config = Config { stream_bytes_max: 912, window: 1, ..Config::default() };
     check_live(
         "2025-06-18",
         config,

@@ -146,7 +146,7 @@ fn a_gap_is_told_even_if_nothing_comes_after_it() {
 
 #[test]
 fn a_response_that_does_not_fit_is_replaced_by_a_failure() {
-    let config = Config { stream_bytes_max: 200, ..Config::default() };
+    let config = Config { stream_bytes_max: 328, ..Config::default() };
     check_live(
         "2025-06-18",
         config,

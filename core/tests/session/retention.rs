@@ -203,7 +203,7 @@ fn a_reader_that_catches_up_keeps_its_complete_stream() {
 
 #[test]
 fn the_session_lets_go_of_what_was_taken_first_and_then_of_the_oldest() {
-    let config = Config { session_bytes_max: 500, ..Config::default() };
+    let config = Config { session_bytes_max: 900, ..Config::default() };
     check_live(
         "2025-06-18",
         config,

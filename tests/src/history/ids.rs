@@ -1,6 +1,6 @@
 //! Ids, tokens and sizes: small pools, so that they come again.
 
-use rejoin_core::{ProgressToken, RequestId};
+use rejoin_core::{EVENT_OVERHEAD_BYTES, ProgressToken, RequestId};
 
 /// How many ids a pool has before it counts on.
 const POOL: u64 = 48;
@@ -46,10 +46,10 @@ pub(super) fn size(selector: u8, max: usize, limits: [usize; 3]) -> usize {
         100..=149 => 0,
         150..=189 => 10 * wide,
         190..=209 => stream / 3,
-        210..=219 => stream.saturating_sub(64),
-        220..=223 => stream.saturating_sub(63),
+        210..=219 => stream.saturating_sub(EVENT_OVERHEAD_BYTES),
+        220..=223 => (stream + 1).saturating_sub(EVENT_OVERHEAD_BYTES),
         224..=235 => session / 3,
-        236..=240 => session.saturating_sub(64),
+        236..=240 => session.saturating_sub(EVENT_OVERHEAD_BYTES),
         241..=249 => message / 2,
         250..=255 => message,
     };

@@ -79,8 +79,9 @@ fn limit(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
     config.shadows_max = of(message >> 3, 32, &[0, 1, 2, 3, 4, 1, 2]);
     config.stream_events_max = of(next(), 1_000, &[0, 1, 2, 3, 4, 6, 8, 12, 32]);
     let bytes = next();
-    config.stream_bytes_max = of(bytes, 1 << 20, &[0, 64, 100, 200, 400, 800, 2_000]);
-    config.session_bytes_max = of(bytes >> 3, 16 << 20, &[0, 64, 200, 500, 1_000, 3_000, 9_000]);
+    config.stream_bytes_max = of(bytes, 1 << 20, &[0, 192, 250, 400, 800, 1_600, 4_000]);
+    config.session_bytes_max =
+        of(bytes >> 3, 16 << 20, &[0, 192, 400, 1_000, 2_000, 6_000, 18_000]);
     let kept = next();
     config.untaken_max = of(kept, 1_024, &[0, 1, 2, 3, 4, 8, 16]);
     config.taken_max = of(kept >> 3, 64, &[0, 1, 2, 3, 4, 8, 16]);

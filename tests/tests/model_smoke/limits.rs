@@ -63,7 +63,7 @@ fn what_a_deadline_sends_is_sent_although_the_same_call_evicts_it() {
         ],
     );
     assert_eq!(script.model.replay(STANDALONE, 1..2), []);
-    assert_eq!(script.model.bytes(), 100);
+    assert_eq!(script.model.bytes(), 228);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn logs_that_hold_nothing_lose_nothing_silently() {
 
 #[test]
 fn the_session_lets_go_of_what_was_taken_first_and_then_of_the_oldest() {
-    let config = Config { session_bytes_max: 300, ..Config::default() };
+    let config = Config { session_bytes_max: 684, ..Config::default() };
     let mut script = Script::initialized(config);
     script.on(notify(3, None), []);
     script.on(request(1, 1, 4), [prime(1, FIRST, 0), forward(4)]);
@@ -107,10 +107,10 @@ fn the_session_lets_go_of_what_was_taken_first_and_then_of_the_oldest() {
     script.on(closed(1, Some(1)), []);
     script.on(request(2, 2, 6), [prime(2, SECOND, 0), forward(6)]);
     script.on(ask(7, 7, Some(2)), [send(2, SECOND, 1, 7)]);
-    assert_eq!(script.model.bytes(), 300);
+    assert_eq!(script.model.bytes(), 684);
     script.on(progress(2, 8), [send(2, SECOND, 2, 8)]);
     assert_eq!(script.model.replay(FIRST, 0..9), []);
-    assert_eq!(script.model.bytes(), 300);
+    assert_eq!(script.model.bytes(), 684);
     script.on(progress(2, 9), [send(2, SECOND, 3, 9)]);
     assert_eq!(script.model.replay(STANDALONE, 0..9), []);
     script.on(progress(2, 10), [send(2, SECOND, 4, 10)]);

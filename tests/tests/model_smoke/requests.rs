@@ -99,7 +99,7 @@ fn a_late_resume_finds_a_tombstone() {
     script.on(closed(1, None), []);
     script.on(response(1, 5), []);
     script.is_due_in(60_000);
-    assert_eq!(script.model.bytes(), 200);
+    assert_eq!(script.model.bytes(), 456);
     script.wait(60_000);
     script.on(Input::Tick, []);
     assert_eq!(script.model.bytes(), 0);
