@@ -62,11 +62,13 @@ pub struct Config {
     /// standalone stream by default.
     pub unrelated: Unrelated,
 
-    /// How many complete streams are retained whose end was not taken: 1,024 by default.
+    /// For how many requests complete streams are retained whose end was not
+    /// taken: 1,024 by default. A stream of a batch counts for each of its requests.
     pub untaken_max: usize,
-    /// How many complete streams are retained whose end was taken: 64 by default.
+    /// For how many requests complete streams are retained whose end was taken,
+    /// counted likewise: 64 by default.
     pub taken_max: usize,
-    /// How many tombstones are kept: 4,096 by default.
+    /// For how many answers tombstones are kept, and at least one each: 4,096 by default.
     pub tombstones_max: usize,
     /// How many ids of cancelled requests are reserved: 1,024 by default.
     pub cancelled_max: usize,

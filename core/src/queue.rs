@@ -66,6 +66,7 @@ struct Node {
     due: Instant,
     key: Key,
     queue: Queue,
+    weight: u16,
     before: u32,
     after: u32,
 }
@@ -74,7 +75,7 @@ struct Node {
 struct List {
     front: u32,
     back: u32,
-    len: u32,
+    weight: u32,
 }
 
 const NONE: u32 = u32::MAX;
@@ -85,7 +86,7 @@ const NONE: u32 = u32::MAX;
 )]
 impl Queues {
     pub(crate) const fn new() -> Self {
-        let empty = List { front: NONE, back: NONE, len: 0 };
+        let empty = List { front: NONE, back: NONE, weight: 0 };
         Self { nodes: Vec::new(), free: NONE, lists: [empty; QUEUES], soonest: Instant::MAX }
     }
 
@@ -115,9 +116,9 @@ impl Queues {
         (front != NONE).then(|| self.nodes[front as usize].key)
     }
 
-    /// Returns how many are in a queue.
-    pub(crate) fn len(&self, queue: Queue) -> usize {
-        self.lists[queue as usize].len as usize
+    /// Returns what all in a queue weigh: how many they are, where each weighs 1.
+    pub(crate) fn weight(&self, queue: Queue) -> usize {
+        self.lists[queue as usize].weight as usize
     }
 
     /// Returns the deadline of whoever holds `ticket`.
@@ -138,6 +139,18 @@ impl Queues {
 
     /// Lets what has `key` wait until `due`; [`Instant::MAX`] is for ever.
     pub(crate) fn enter(&mut self, queue: Queue, key: Key, due: Instant) -> Ticket {
+        self.enter_weighing(queue, key, due, 1)
+    }
+
+    /// Likewise, for what counts for more than one.
+    pub(crate) fn enter_weighing(
+        &mut self,
+        queue: Queue,
+        key: Key,
+        due: Instant,
+        weight: usize,
+    ) -> Ticket {
+        let weight = u16::try_from(weight).unwrap_or(u16::MAX);
         self.soonest = self.soonest.min(due);
         let mut before = self.lists[queue as usize].back;
         while before != NONE && self.nodes[before as usize].due > due {
@@ -147,9 +160,9 @@ impl Queues {
             NONE => self.lists[queue as usize].front,
             _ => self.nodes[before as usize].after,
         };
-        let at = self.place(Node { due, key, queue, before, after });
+        let at = self.place(Node { due, key, queue, weight, before, after });
         let list = &mut self.lists[queue as usize];
-        list.len += 1;
+        list.weight += u32::from(weight);
         match before {
             NONE => list.front = at,
             _ => self.nodes[before as usize].after = at,
@@ -163,7 +176,7 @@ impl Queues {
 
     /// Takes whoever holds `ticket` out of the queue.
     pub(crate) fn leave(&mut self, ticket: Ticket) {
-        let Node { queue, before, after, .. } = self.nodes[ticket.0 as usize];
+        let Node { queue, weight, before, after, .. } = self.nodes[ticket.0 as usize];
         self.nodes[ticket.0 as usize].after = self.free;
         self.free = ticket.0;
         match before {
@@ -174,7 +187,7 @@ impl Queues {
             NONE => self.lists[queue as usize].back = before,
             _ => self.nodes[after as usize].before = before,
         }
-        self.lists[queue as usize].len -= 1;
+        self.lists[queue as usize].weight -= u32::from(weight);
     }
 
     /// Takes everything out of a queue.
@@ -245,7 +258,7 @@ mod tests {
         queues.enter(Queue::Orphan, 2, at(9));
         assert_eq!(queues.first(Queue::Orphan), Some(2));
         assert_eq!(drain(&mut queues, Instant::MAX), [(Queue::Orphan, 2)]);
-        assert_eq!(queues.len(Queue::Orphan), 1);
+        assert_eq!(queues.weight(Queue::Orphan), 1);
     }
 
     #[test]

@@ -19,6 +19,12 @@ pub(crate) struct Tombstone {
     pub(crate) due: Instant,
 }
 
+impl Tombstone {
+    fn weight(&self) -> usize {
+        self.answers.len().max(1)
+    }
+}
+
 /// All tombstones of a session, in the order in which they were made, which is
 /// that of their deadlines.
 #[derive(Debug, Default)]
@@ -27,7 +33,8 @@ pub(crate) struct Graveyard {
     plots: VecDeque<Option<Tombstone>>,
     /// The key of the first plot; the others follow, modulo 2^32.
     first: u32,
-    len: usize,
+    count: usize,
+    weight: usize,
 }
 
 /// Names a tombstone.
@@ -35,8 +42,9 @@ pub(crate) struct Graveyard {
 pub(crate) struct PlotKey(u32);
 
 impl Graveyard {
-    pub(crate) fn len(&self) -> usize {
-        self.len
+    /// Returns what all of them weigh: one for each answer, and at least one each.
+    pub(crate) fn weight(&self) -> usize {
+        self.weight
     }
 
     pub(crate) fn get(&self, key: PlotKey) -> Option<&Tombstone> {
@@ -51,30 +59,33 @@ impl Graveyard {
     /// Adds one that goes after all others.
     pub(crate) fn add(&mut self, tombstone: Tombstone) -> PlotKey {
         let key = self.key(self.plots.len());
+        self.count += 1;
+        self.weight += tombstone.weight();
         self.plots.push_back(Some(tombstone));
-        self.len += 1;
         key
     }
 
     pub(crate) fn remove(&mut self, key: PlotKey) -> Option<Tombstone> {
         let position = self.position(key);
         let tombstone = self.plots.get_mut(position)?.take()?;
-        self.len -= 1;
+        self.count -= 1;
+        self.weight -= tombstone.weight();
         self.close_front();
         Some(tombstone)
     }
 
     pub(crate) fn remove_first(&mut self) -> Option<Tombstone> {
-        let tombstone = self.plots.pop_front()?;
+        let tombstone = self.plots.pop_front()??;
         self.first = self.first.wrapping_add(1);
-        self.len -= 1;
+        self.count -= 1;
+        self.weight -= tombstone.weight();
         self.close_front();
-        tombstone
+        Some(tombstone)
     }
 
     /// Returns whether most plots are empty.
     pub(crate) fn is_sparse(&self) -> bool {
-        self.plots.len() > 2 * self.len
+        self.plots.len() > 2 * self.count
     }
 
     /// Closes the empty plots. Returns the new keys, by stream number.
@@ -128,7 +139,7 @@ mod tests {
         assert!(graveyard.get(keys[2]).is_none());
         assert_eq!(graveyard.get(keys[3]).map(|found| found.number), Some(3));
         assert_eq!(graveyard.remove(keys[1]).map(|removed| removed.number), Some(1));
-        assert_eq!((graveyard.len(), graveyard.plots.len()), (1, 1));
+        assert_eq!((graveyard.weight(), graveyard.plots.len()), (1, 1));
     }
 
     #[test]

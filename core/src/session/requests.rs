@@ -196,7 +196,7 @@ impl<M> Session<M> {
         let due = self.now.due(self.config.timeouts().cancelled);
         let queues = &mut self.queues;
         self.requests.cancelled.add(id, |key| queues.enter(Queue::Cancelled, key, due));
-        while self.queues.len(Queue::Cancelled) > self.config.cancelled_max {
+        while self.queues.weight(Queue::Cancelled) > self.config.cancelled_max {
             let Some(first) = self.queues.first(Queue::Cancelled) else {
                 return;
             };

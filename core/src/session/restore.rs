@@ -220,7 +220,7 @@ impl<M: Clone> Session<M> {
             self.restore_waiting(what, left)?;
         }
         let awaits_initialize = matches!(self.phase, Phase::New | Phase::Initializing { .. });
-        let is_limited = self.queues.len(Queue::Initialize) == 1;
+        let is_limited = self.queues.weight(Queue::Initialize) == 1;
         ensure(awaits_initialize == is_limited, "a deadline for initialize")
     }
 
@@ -283,6 +283,7 @@ impl<M: Clone> Session<M> {
     ) -> Result<(), RestoreError> {
         let wrong = RestoreError("deadlines that fit their streams");
         let key = self.streams.find(StreamId::Request(number)).ok_or(wrong)?;
+        let weight = self.streams[key].weight();
         let place = match (&mut self.streams[key].stage, queue) {
             (Stage::Reserved { expiry }, Queue::Reservation) => expiry,
             (Stage::Open { orphan }, Queue::Orphan) => orphan.get_or_insert(Ticket::NONE),
@@ -296,7 +297,7 @@ impl<M: Clone> Session<M> {
             ) => return Err(wrong),
         };
         ensure(*place == Ticket::NONE, "streams have one deadline")?;
-        *place = self.queues.enter(queue, key.0, due);
+        *place = self.queues.enter_weighing(queue, key.0, due, weight);
         Ok(())
     }
 

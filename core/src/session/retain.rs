@@ -77,7 +77,8 @@ impl<M: Clone> Session<M> {
         let due = self.now.due(self.config.timeouts().retention);
         let is_taken = self.streams[stream].is_taken();
         let queue = if is_taken { Queue::Taken } else { Queue::Untaken };
-        let queue = self.queues.enter(queue, stream.0, due);
+        let weight = self.streams[stream].weight();
+        let queue = self.queues.enter_weighing(queue, stream.0, due, weight);
         self.streams[stream].stage = Stage::Retained { queue };
         self.streams.in_use -= 1;
         self.enforce_retention(out);
@@ -95,7 +96,8 @@ impl<M: Clone> Session<M> {
         {
             let due = self.queues.due(queue);
             self.queues.leave(queue);
-            let queue = self.queues.enter(Queue::Taken, key.0, due);
+            let weight = self.streams[key].weight();
+            let queue = self.queues.enter_weighing(Queue::Taken, key.0, due, weight);
             self.streams[key].stage = Stage::Retained { queue };
             self.enforce_retention(out);
         }
@@ -118,7 +120,7 @@ impl<M: Clone> Session<M> {
         let due = self.now.due(self.config.timeouts().tombstone);
         self.streams.add_tombstone(tombstone(&mut stream, cancelled, due));
         self.streams.drop_log(stream.log);
-        while self.streams.tombstone_count() > self.config.tombstones_max {
+        while self.streams.tombstones_weight() > self.config.tombstones_max {
             self.streams.remove_first_tombstone();
         }
     }
@@ -165,7 +167,7 @@ impl<M: Clone> Session<M> {
         let limits =
             [(Queue::Untaken, self.config.untaken_max), (Queue::Taken, self.config.taken_max)];
         for (queue, max) in limits {
-            while self.queues.len(queue) > max {
+            while self.queues.weight(queue) > max {
                 let Some(first) = self.queues.first(queue) else {
                     break;
                 };

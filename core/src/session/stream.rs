@@ -155,6 +155,11 @@ impl<M> Stream<M> {
         self.taken >= self.log.last()
     }
 
+    /// Returns for how many requests it counts while it is retained.
+    pub(crate) fn weight(&self) -> usize {
+        self.requests.len().max(1)
+    }
+
     /// Returns its requests that are pending, in the order of the POST.
     pub(crate) fn pending(&self) -> impl Iterator<Item = &RequestId> {
         self.requests
@@ -282,8 +287,9 @@ impl<M> Streams<M> {
         self.past.get().map_or(Instant::MAX, |past| past.graveyard.deadline())
     }
 
-    pub(crate) fn tombstone_count(&self) -> usize {
-        self.past.get().map_or(0, |past| past.graveyard.len())
+    /// Returns for how many requests there are tombstones.
+    pub(crate) fn tombstones_weight(&self) -> usize {
+        self.past.get().map_or(0, |past| past.graveyard.weight())
     }
 
     /// Goes through all tombstones, in the order in which they go.

@@ -237,3 +237,39 @@ fn the_session_lets_go_of_what_was_taken_first_and_then_of_the_oldest() {
         ",
     );
 }
+
+#[test]
+fn a_batch_counts_for_each_of_its_requests() {
+    let config = Config { untaken_max: 2, tombstones_max: 2, ..Config::default() };
+    check_live(
+        "2025-03-26",
+        config,
+        "
+        > post 1 request 1
+          to backend: request 1
+        > closed 1
+        > backend response 1
+        > post 2 batch [request 2, request 3]
+          to backend: request 2
+          to backend: request 3
+        > closed 2
+        > backend response 2
+        > backend response 3
+        > get 3 after 0/0
+          to 3: 1/0 failure 1 Expired
+          end 3: Complete
+        > post 4 batch [request 4, request 5]
+          to backend: request 4
+          to backend: request 5
+        > closed 4
+        > backend response 4
+        > backend response 5
+        > get 5 after 0/0
+          rejected: client: stream 0 has expired
+        > get 5 after 0/1
+          to 5: 1/1 failure 2 Expired
+          to 5: 2/1 failure 3 Expired
+          end 5: Complete
+        ",
+    );
+}

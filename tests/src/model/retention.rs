@@ -59,7 +59,10 @@ impl Model {
     /// Buries what is retained over the limit.
     fn keep_retained_limit(&mut self, end_is_taken: bool) {
         let max = if end_is_taken { self.config.taken_max } else { self.config.untaken_max };
-        while self.retained(end_is_taken).len() > max {
+        let weight = |it: &Self| -> usize {
+            it.retained(end_is_taken).iter().map(|stream| stream.requests.len().max(1)).sum()
+        };
+        while weight(self) > max {
             if let Some(first) = self.first_retained(end_is_taken) {
                 self.bury(first, false);
             }
@@ -99,7 +102,10 @@ impl Model {
             answers: if is_cancelled { Vec::new() } else { answers(&buried) },
             begun,
         });
-        while self.tombstones.len() > self.config.tombstones_max {
+        let weight = |it: &Self| -> usize {
+            it.tombstones.iter().map(|tombstone| tombstone.answers.len().max(1)).sum()
+        };
+        while weight(self) > self.config.tombstones_max {
             self.tombstones.remove(0);
         }
     }
