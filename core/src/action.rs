@@ -77,6 +77,10 @@ pub enum Action<M> {
         stream: StreamId,
     },
     /// Let the session go: it will never produce another action.
+    ///
+    /// So it comes instead of anything else that was due. Cancel what is pending
+    /// at a backend that lives on, fail the requests of it that wait, and let go of
+    /// every sender that was held up.
     CloseSession {
         /// Why.
         reason: CloseReason,

@@ -30,7 +30,8 @@ use crate::time::Timeout;
 pub struct Config {
     /// How many events a connection holds that were not taken: at least 1, 16 by default.
     pub window: u32,
-    /// How many request streams are reserved or open: at least 1, 1,024 by default.
+    /// How many request streams are reserved, open, or complete and still being
+    /// sent: at least 1, 1,024 by default.
     pub streams_max: usize,
     /// How many client requests are in flight: at least 1, 1,024 by default.
     pub pending_max: usize,

@@ -59,20 +59,20 @@ pub enum ClientFault {
         /// How many bytes are allowed.
         max: usize,
     },
-    /// It has too many requests in flight.
-    #[error("more than {max} requests are in flight")]
+    /// It would have more requests in flight than are allowed.
+    #[error("no more than {max} requests may be in flight")]
     TooManyRequests {
         /// How many are allowed.
         max: usize,
     },
-    /// It has too many request streams open.
-    #[error("more than {max} request streams are open")]
+    /// It has as many request streams open, or still being sent, as are allowed.
+    #[error("{max} request streams are open already")]
     TooManyStreams {
         /// How many are allowed.
         max: usize,
     },
-    /// It has too many connections.
-    #[error("more than {max} connections are open")]
+    /// It has as many connections as are allowed.
+    #[error("{max} connections are open already")]
     TooManyConnections {
         /// How many are allowed.
         max: usize,
@@ -105,8 +105,8 @@ pub enum BackendFault {
     /// It used an id of a request that waits for the client's answer.
     #[error("the request id {0} is in use")]
     RequestIdInUse(RequestId),
-    /// It has too many requests that wait for an answer.
-    #[error("more than {max} requests wait for the client's answer")]
+    /// It has as many requests that wait for an answer as are allowed.
+    #[error("{max} requests wait for the client's answer already")]
     TooManyRequests {
         /// How many are allowed.
         max: usize,

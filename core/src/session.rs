@@ -130,7 +130,9 @@ impl<M: Clone> Session<M> {
     ///
     /// A [`Rejection`] names who is at fault: the client, the backend or the
     /// caller. The input has then changed nothing; what was due did happen, and
-    /// its actions are in `out`.
+    /// its actions are in `out`. The message is gone with the input: whoever has to
+    /// answer it with an error keeps its id. A rejected request of the backend
+    /// needs such an answer, too.
     pub fn handle(
         &mut self,
         now: Instant,
@@ -245,6 +247,12 @@ impl<M: Clone> Session<M> {
 }
 
 impl<M> Session<M> {
+    /// Returns what the session may hold, and for how long.
+    #[must_use]
+    pub fn config(&self) -> &ValidConfig {
+        &self.config
+    }
+
     /// Returns the cursor of a known connection.
     #[must_use]
     pub fn cursor(&self, connection: ConnectionId) -> Option<&Cursor> {

@@ -26,13 +26,13 @@ fn a_client_is_told_which_limit_it_is_at() {
         > post 1 request 1
           to backend: request 1
         > post 2 request 2
-          rejected: client: more than 1 requests are in flight
+          rejected: client: no more than 1 requests may be in flight
         > reserve 2
         > reserve 3
-          rejected: client: more than 2 request streams are open
+          rejected: client: 2 request streams are open already
         > get 3
         > get 4
-          rejected: client: more than 3 connections are open
+          rejected: client: 3 connections are open already
         ",
     );
 }
@@ -51,7 +51,7 @@ fn a_retained_stream_needs_a_place_to_be_resumed() {
         > post 2 request 2
           to backend: request 2
         > get 3 after 0/0
-          rejected: client: more than 1 request streams are open
+          rejected: client: 1 request streams are open already
         > backend response 2
           to 2: 1/1 response 2
           end 2: Complete
@@ -93,7 +93,7 @@ fn with_limits_of_nothing_everything_still_works_live() {
         > post 2 batch [request 8]
           rejected: client: the batch has more than 0 messages
         > backend request q1
-          rejected: backend: more than 0 requests wait for the client's answer
+          rejected: backend: 0 requests wait for the client's answer already
         > post 2 request 8
           to backend: request 8
         > post cancelled 8
@@ -134,7 +134,7 @@ fn a_resume_at_the_limit_takes_the_place_of_the_connection_that_it_replaces() {
         > post 1 request 7
           to backend: request 7
         > get 2
-          rejected: client: more than 1 connections are open
+          rejected: client: 1 connections are open already
         > get 2 after 0/0
           end 1: Replaced
         > backend response 7

@@ -150,7 +150,7 @@ fn the_backends_request_ids_are_its_own_and_in_use_once() {
         > backend request q2
           to 1: 2 request q2
         > backend request q3
-          rejected: backend: more than 2 requests wait for the client's answer
+          rejected: backend: 2 requests wait for the client's answer already
         > backend log (11 bytes)
           rejected: backend: the message is larger than 10 bytes
         > post response q1

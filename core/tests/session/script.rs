@@ -92,13 +92,15 @@ impl Run {
             }
             Action::Replay { connection, stream, range } => {
                 let replayed = self.session.replay(*stream, range.clone());
-                return replayed
+                let lines: Vec<String> = replayed
                     .map(|logged| {
                         let event = logged.entry.to_event();
                         let id = EventId::new(*stream, logged.index);
                         format!("to {connection}: replay {id} {}", render_event(&event))
                     })
                     .collect();
+                assert!(!lines.is_empty(), "nothing is left to replay in {range:?} of {stream}");
+                return lines;
             }
             Action::Gap { connection, missed, .. } => format!("to {connection}: gap {missed:?}"),
             Action::Close { connection, reason } => format!("end {connection}: {reason:?}"),
