@@ -181,6 +181,12 @@ impl<M> Log<M> {
         Some(first.index)
     }
 
+    /// Returns the index of the oldest event that is no failure.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        let is_message = |logged: &&Logged<M>| matches!(logged.entry, Entry::Message { .. });
+        self.events.iter().find(is_message).map(|logged| logged.index)
+    }
+
     /// Returns whether there is no event at or after `index`.
     pub(crate) fn ends_before(&self, index: u64) -> bool {
         self.events.back().is_none_or(|last| last.index < index)

@@ -26,6 +26,9 @@ pub(crate) enum Queue {
     Untaken,
     /// Retained streams whose end was taken.
     Taken,
+    /// Streams whose oldest event was taken. They have no deadline, but are asked
+    /// first to make room.
+    Spent,
     /// Streams whose log has an event. They have no deadline, but may be asked
     /// to make room.
     Eventful,

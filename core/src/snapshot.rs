@@ -121,6 +121,7 @@ pub(crate) enum What {
     Cancelled(RequestId),
     Untaken(u64),
     Taken(u64),
+    Spent(StreamId),
     Eventful(StreamId),
 }
 

@@ -162,6 +162,8 @@ impl<M: Clone> Session<M> {
         while self.bytes > self.config.session_bytes_max {
             if let Some(taken) = self.queues.first(Queue::Taken) {
                 self.bury(StreamKey(taken), false, out);
+            } else if let Some(spent) = self.queues.first(Queue::Spent) {
+                self.evict(StreamKey(spent), out);
             } else if let Some(eventful) = self.queues.first(Queue::Eventful) {
                 self.evict(StreamKey(eventful), out);
             } else {
@@ -182,6 +184,7 @@ impl<M: Clone> Session<M> {
         let evicted = log.evict();
         self.bytes -= before - log.bytes();
         self.note_empty(stream);
+        self.note_spent(stream);
         self.review(stream);
         let id = self.streams[stream].id;
         match evicted {
@@ -208,6 +211,21 @@ impl<M: Clone> Session<M> {
 }
 
 impl<M> Session<M> {
+    /// Notes that the oldest event of a stream may have been taken, or be another.
+    pub(super) fn note_spent(&mut self, key: StreamKey) {
+        let stream = &mut self.streams[key];
+        match (stream.is_spent(), stream.spent) {
+            (true, None) => {
+                stream.spent = Some(self.queues.enter(Queue::Spent, key.0, Instant::MAX));
+            }
+            (false, Some(ticket)) => {
+                stream.spent = None;
+                self.queues.leave(ticket);
+            }
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+
     /// Notes that a log may have no event left.
     pub(super) fn note_empty(&mut self, stream: StreamKey) {
         let stream = &mut self.streams[stream];

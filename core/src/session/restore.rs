@@ -261,6 +261,12 @@ impl<M: Clone> Session<M> {
                 let earlier = question.listen.replace(self.queues.enter(Queue::Listen, key.0, due));
                 ensure(earlier.is_none(), "requests of the backend wait once")
             }
+            What::Spent(id) => {
+                let key = self.streams.find(id).ok_or(RestoreError("streams have events"))?;
+                let ticket = self.queues.enter(Queue::Spent, key.0, Instant::MAX);
+                let earlier = self.streams[key].spent.replace(ticket);
+                ensure(earlier.is_none(), "streams have taken events once")
+            }
             What::Eventful(id) => {
                 let key = self.streams.find(id).ok_or(RestoreError("streams have events"))?;
                 let ticket = self.queues.enter(Queue::Eventful, key.0, Instant::MAX);
@@ -306,11 +312,14 @@ impl<M: Clone> Session<M> {
         let standalone = &self.streams[STANDALONE];
         let is_marked = standalone.eventful.is_some() != standalone.log.is_empty();
         ensure(is_marked, "the standalone stream is known for its events")?;
+        let is_marked = standalone.spent.is_some() == standalone.is_spent();
+        ensure(is_marked, "the standalone stream is known for its taken events")?;
         for key in self.streams.request_streams() {
             let stream = &self.streams[key];
             let is_carried = stream.carrier.is_some();
             let has_pending = stream.pending > 0;
             ensure(stream.eventful.is_some() != stream.log.is_empty(), "streams with events")?;
+            ensure(stream.spent.is_some() == stream.is_spent(), "streams with taken events")?;
             let is_fitting = match stream.stage {
                 Stage::Reserved { expiry } => {
                     is_carried && !has_pending && expiry != Ticket::NONE && stream.log.last() == 0

@@ -81,6 +81,7 @@ impl<M: Clone> Session<M> {
         let queue = self.queues.enter_weighing(queue, stream.0, due, weight);
         self.streams[stream].stage = Stage::Retained { queue };
         self.streams.in_use -= 1;
+        self.note_spent(stream);
         self.enforce_retention(out);
     }
 
@@ -99,7 +100,10 @@ impl<M: Clone> Session<M> {
             let weight = self.streams[key].weight();
             let queue = self.queues.enter_weighing(Queue::Taken, key.0, due, weight);
             self.streams[key].stage = Stage::Retained { queue };
+            self.note_spent(key);
             self.enforce_retention(out);
+        } else {
+            self.note_spent(key);
         }
     }
 
@@ -109,6 +113,7 @@ impl<M: Clone> Session<M> {
             self.queues.leave(queue);
             self.streams[stream].stage = Stage::Finishing { exhumed: false };
             self.streams.in_use += 1;
+            self.note_spent(stream);
         }
     }
 
@@ -135,8 +140,8 @@ impl<M: Clone> Session<M> {
         if !matches!(stream.stage, Stage::Retained { .. }) {
             self.streams.in_use -= 1;
         }
-        if let Some(eventful) = stream.eventful {
-            self.queues.leave(eventful);
+        for ticket in [stream.eventful, stream.spent].into_iter().flatten() {
+            self.queues.leave(ticket);
         }
         if let Some(drain) = stream.drain {
             self.connections[drain].subject = Subject::Buried(stream.id);

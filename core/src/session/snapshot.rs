@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The queues that are about more than connections, which a restored session has none of.
-const QUEUES: [Queue; 8] = [
+const QUEUES: [Queue; 9] = [
     Queue::Initialize,
     Queue::Reservation,
     Queue::Listen,
@@ -25,6 +25,7 @@ const QUEUES: [Queue; 8] = [
     Queue::Cancelled,
     Queue::Untaken,
     Queue::Taken,
+    Queue::Spent,
     Queue::Eventful,
 ];
 
@@ -143,6 +144,7 @@ impl<M: Clone> Session<M> {
                 Queue::Cancelled => What::Cancelled(self.requests.cancelled.id(key)?.clone()),
                 Queue::Untaken => What::Untaken(stream().number()?),
                 Queue::Taken => What::Taken(stream().number()?),
+                Queue::Spent => What::Spent(stream()),
                 Queue::Eventful => What::Eventful(stream()),
                 Queue::Stall | Queue::StallLimit => return None,
             };

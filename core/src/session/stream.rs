@@ -41,6 +41,8 @@ pub(crate) struct Stream<M> {
     pub(crate) drain: Option<ConnectionKey>,
     /// Its place among the streams whose log has an event.
     pub(crate) eventful: Option<Ticket>,
+    /// Its place among the streams whose oldest event was taken.
+    pub(crate) spent: Option<Ticket>,
     /// Whether a sender was told to wait.
     pub(crate) holds: bool,
 }
@@ -141,6 +143,7 @@ impl<M> Stream<M> {
             carrier: None,
             drain: None,
             eventful: None,
+            spent: None,
             holds: false,
         }
     }
@@ -153,6 +156,13 @@ impl<M> Stream<M> {
     /// Returns whether everything that it will ever have was taken.
     pub(crate) fn is_taken(&self) -> bool {
         self.taken >= self.log.last()
+    }
+
+    /// Returns whether its oldest event was taken. One that is retained for who
+    /// may come back once more is let go of as a whole, and does not count.
+    pub(crate) fn is_spent(&self) -> bool {
+        let is_buried_first = matches!(self.stage, Stage::Retained { .. }) && self.is_taken();
+        !is_buried_first && self.log.oldest().is_some_and(|oldest| oldest <= self.taken)
     }
 
     /// Returns for how many requests it counts while it is retained.

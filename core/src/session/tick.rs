@@ -47,7 +47,7 @@ impl<M: Clone> Session<M> {
             Queue::Cancelled => self.release_id(key),
             Queue::Untaken | Queue::Taken => self.bury(StreamKey(key), false, out),
             // Nothing there has a deadline.
-            Queue::Eventful => {}
+            Queue::Spent | Queue::Eventful => {}
         }
     }
 

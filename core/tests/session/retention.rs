@@ -273,3 +273,27 @@ fn a_batch_counts_for_each_of_its_requests() {
         ",
     );
 }
+
+#[test]
+fn the_session_lets_go_of_what_was_taken_before_what_was_not() {
+    let config = Config { session_bytes_max: 1_000, window: 2, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > backend notification
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > backend progress t (200 bytes)
+          to 1: 1/0 progress t (200 bytes)
+        > taken 1 through 1
+        > backend progress t (200 bytes)
+          to 1: 2/0 progress t (200 bytes)
+        > taken 1 through 2
+        > backend progress t (200 bytes)
+          to 1: 3/0 progress t (200 bytes)
+        > get 2
+          to 2: replay 1 notification
+        ",
+    );
+}

@@ -113,6 +113,7 @@ impl Model {
             self.bring_back(stream);
         }
         self.streams[stream].retained = None;
+        self.note_whether_filled(stream);
         self.raise_taken(stream, index);
         self.connections.push(Connection::new(connection, Role::Carries, Some(stream)));
         self.connections[connection].origin = Origin::Resume;

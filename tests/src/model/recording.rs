@@ -48,8 +48,12 @@ impl Model {
         while self.bytes() > self.config.session_bytes_max {
             let filled = self.streams.iter().filter(|stream| stream.filled.is_some());
             let longest_filled = filled.min_by_key(|stream| stream.filled).map(|stream| stream.id);
+            let spent = self.streams.iter().filter(|stream| stream.spent.is_some());
+            let longest_spent = spent.min_by_key(|stream| stream.spent).map(|stream| stream.id);
             if let Some(first) = self.first_retained(true) {
                 self.bury(first, false);
+            } else if let Some(stream) = longest_spent {
+                self.evict(stream);
             } else if let Some(stream) = longest_filled {
                 self.evict(stream);
             }
@@ -82,10 +86,15 @@ impl Model {
         self.note_whether_filled(stream);
     }
 
-    /// Keeps the order in which the logs ceased to be without an event.
+    /// Keeps the order in which the logs ceased to be without an event, and in
+    /// which their oldest event was taken.
     pub(super) fn note_whether_filled(&mut self, stream: StreamId) {
         let order = self.begin().order;
         let it: &mut Stream = &mut self.streams[stream];
         it.filled = (it.count() > 0).then(|| it.filled.unwrap_or(order));
+        let oldest = it.events.iter().find(|event| event.is_message());
+        let is_taken = oldest.is_some_and(|oldest| oldest.index <= it.taken);
+        let is_buried_first = it.retained.is_some() && it.end_is_taken();
+        it.spent = (is_taken && !is_buried_first).then(|| it.spent.unwrap_or(order));
     }
 }

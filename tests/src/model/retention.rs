@@ -32,6 +32,7 @@ impl Model {
         } else {
             it.retained = Some(begun);
             let end_is_taken = it.end_is_taken();
+            self.note_whether_filled(stream);
             self.keep_retained_limit(end_is_taken);
         }
     }
@@ -52,7 +53,10 @@ impl Model {
             && it.taken >= it.last
         {
             retained.order = order;
+            self.note_whether_filled(stream);
             self.keep_retained_limit(true);
+        } else {
+            self.note_whether_filled(stream);
         }
     }
 

@@ -18,6 +18,8 @@ pub(super) struct Stream {
     pub(super) missed: u64,
     /// Since when its log was not without an event.
     pub(super) filled: Option<u64>,
+    /// Since when its oldest event was taken, in the order of what began.
+    pub(super) spent: Option<u64>,
     /// Whether it was brought back from a tombstone.
     pub(super) brought_back: bool,
     /// While it is reserved.
@@ -125,6 +127,7 @@ impl Stream {
             taken: 0,
             missed: 0,
             filled: None,
+            spent: None,
             brought_back: false,
             reservation: None,
             orphan: None,
