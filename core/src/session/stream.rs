@@ -162,7 +162,9 @@ impl<M> Stream<M> {
     /// may come back once more is let go of as a whole, and does not count.
     pub(crate) fn is_spent(&self) -> bool {
         let is_buried_first = matches!(self.stage, Stage::Retained { .. }) && self.is_taken();
-        !is_buried_first && self.log.oldest().is_some_and(|oldest| oldest <= self.taken)
+        self.taken > 0
+            && !is_buried_first
+            && self.log.oldest().is_some_and(|oldest| oldest <= self.taken)
     }
 
     /// Returns for how many requests it counts while it is retained.
