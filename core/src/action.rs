@@ -63,7 +63,7 @@ pub enum Action<M> {
         /// The request, by the backend's id.
         id: RequestId,
         /// Why.
-        reason: FailReason,
+        reason: UnansweredReason,
     },
     /// Tell the backend that a client's request is no longer wanted.
     Cancel {
@@ -148,7 +148,7 @@ impl EndReason {
 /// Why a request of the backend gets an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum FailReason {
+pub enum UnansweredReason {
     /// No connection came to carry it.
     NoListener,
     /// The log had to let go of it before anybody took it.

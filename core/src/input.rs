@@ -103,8 +103,8 @@ pub enum Input<M> {
     /// The client deleted the session.
     Delete,
     /// The driver closes the session.
-    Close {
-        /// Why.
+    CloseSession {
+        /// Why, as it sees it: this is what everybody else will hear.
         reason: CloseReason,
     },
     /// The backend sent a message.

@@ -143,7 +143,7 @@ mod snapshot;
 mod time;
 
 pub use action::{
-    Action, Actions, CloseReason, EndReason, Event, FailReason, Report, UndeliverableReason,
+    Action, Actions, CloseReason, EndReason, Event, Report, UnansweredReason, UndeliverableReason,
 };
 pub use config::{Config, ConfigError, Priming, Surplus, Unrelated, ValidConfig};
 pub use cursor::Cursor;

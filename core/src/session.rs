@@ -150,7 +150,7 @@ impl<M: Clone> Session<M> {
                 | Input::Message { .. }
                 | Input::Abandon { .. }
                 | Input::Delete
-                | Input::Close { .. }
+                | Input::CloseSession { .. }
                 | Input::Backend { .. }
                 | Input::CloseStream { .. }
                 | Input::BackendGone => Err(Rejection::Closed(reason)),
@@ -212,7 +212,7 @@ impl<M: Clone> Session<M> {
                 self.abandon(key, out);
             }
             Input::Delete => self.close(CloseReason::Deleted, out),
-            Input::Close { reason } => self.close(reason, out),
+            Input::CloseSession { reason } => self.close(reason, out),
             Input::Backend { message, related } => {
                 self.check_backend(&message)?;
                 return Ok(self.backend(message, related.as_ref(), out));

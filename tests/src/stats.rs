@@ -8,8 +8,8 @@ use std::fmt;
 
 use rejoin_core::{
     Action, AnswerFormat, BackendFault, CallerFault, ClientFault, CloseReason, EndReason, Event,
-    EventId, FailReason, Failure, FailureReason, Head, Input, Message, Notification, Post,
-    Pressure, Rejection, Report, StreamId, UndeliverableReason,
+    EventId, Failure, FailureReason, Head, Input, Message, Notification, Post, Pressure, Rejection,
+    Report, StreamId, UnansweredReason, UndeliverableReason,
 };
 
 use crate::laws::Step;
@@ -137,7 +137,7 @@ kinds! {
         Input::Closed { through: None, .. } => "input: closed, nothing taken",
         Input::Abandon { .. } => "input: abandon",
         Input::Delete => "input: delete",
-        Input::Close { .. } => "input: close",
+        Input::CloseSession { .. } => "input: close",
         Input::Backend { message: Message { head: Head::Request { .. }, .. }, related: None } => {
             "input: backend request"
         },
@@ -260,9 +260,9 @@ kinds! {
         Action::Close { reason: EndReason::SessionClosed, .. } => "action: close, session closed",
         Action::Close { reason: EndReason::Replaced, .. } => "action: close, replaced",
         Action::Close { reason: EndReason::Stalled, .. } => "action: close, stalled",
-        Action::Fail { reason: FailReason::NoListener, .. } => "action: fail, no listener",
-        Action::Fail { reason: FailReason::Evicted, .. } => "action: fail, evicted",
-        Action::Fail { reason: FailReason::Cancelled, .. } => "action: fail, cancelled",
+        Action::Fail { reason: UnansweredReason::NoListener, .. } => "action: fail, no listener",
+        Action::Fail { reason: UnansweredReason::Evicted, .. } => "action: fail, evicted",
+        Action::Fail { reason: UnansweredReason::Cancelled, .. } => "action: fail, cancelled",
         Action::Cancel { .. } => "action: cancel",
         Action::Release { stream: StreamId::Standalone } => "action: release, standalone",
         Action::Release { stream: StreamId::Request(_) } => "action: release, request",

@@ -9,9 +9,8 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
 use rejoin_core::{
-    Action, Actions, AnswerFormat, CloseReason, ConnectionId, EndReason, Event, EventId,
-    FailReason, Input, Post, Pressure, Rejection, Report, RequestId, Session, StreamId,
-    ValidConfig,
+    Action, Actions, AnswerFormat, CloseReason, ConnectionId, EndReason, Event, EventId, Input,
+    Post, Pressure, Rejection, Report, RequestId, Session, StreamId, UnansweredReason, ValidConfig,
 };
 
 use crate::{
@@ -54,7 +53,7 @@ pub(crate) enum Order {
     /// Stop: this request of the client is not wanted any more.
     Cancel(RequestId),
     /// Do not wait: this request to the client has failed.
-    Fail(RequestId, FailReason),
+    Fail(RequestId, UnansweredReason),
 }
 
 /// What a connection carries, for its HTTP body to write.

@@ -25,7 +25,7 @@ pub(super) fn is_false_start<M>(input: &Input<M>) -> bool {
         | Input::Closed { .. }
         | Input::Abandon { .. }
         | Input::Delete
-        | Input::Close { .. }
+        | Input::CloseSession { .. }
         | Input::Backend { .. }
         | Input::CloseStream { .. }
         | Input::BackendGone

@@ -5,7 +5,7 @@ use super::{
     requests::{Question, QuestionKey},
     stream::StreamKey,
 };
-use crate::{Action, Actions, FailReason, queue::Queue};
+use crate::{Action, Actions, UnansweredReason, queue::Queue};
 
 impl<M> Session<M> {
     /// Treats that a stream lost its connection: what was not taken has to wait.
@@ -16,7 +16,7 @@ impl<M> Session<M> {
             if self.streams[stream].log.contains(index) {
                 self.await_listener(question);
             } else {
-                self.fail(question, FailReason::Evicted, out);
+                self.fail(question, UnansweredReason::Evicted, out);
             }
         }
     }
@@ -29,7 +29,7 @@ impl<M> Session<M> {
             if self.streams[stream].log.contains(index) {
                 self.stop_listening(question);
             } else {
-                self.fail(question, FailReason::Evicted, out);
+                self.fail(question, UnansweredReason::Evicted, out);
             }
         }
     }
@@ -49,7 +49,7 @@ impl<M> Session<M> {
     pub(super) fn fail_untaken(
         &mut self,
         stream: StreamKey,
-        reason: FailReason,
+        reason: UnansweredReason,
         out: &mut Actions<M>,
     ) {
         let taken = self.streams[stream].taken;
@@ -68,7 +68,12 @@ impl<M> Session<M> {
     }
 
     /// Answers a request of the backend with an error.
-    pub(super) fn fail(&mut self, question: QuestionKey, reason: FailReason, out: &mut Actions<M>) {
+    pub(super) fn fail(
+        &mut self,
+        question: QuestionKey,
+        reason: UnansweredReason,
+        out: &mut Actions<M>,
+    ) {
         if let Some(Question { id, .. }) = self.remove_question(question) {
             out.push(Action::Fail { id, reason });
         }
@@ -84,7 +89,7 @@ impl<M> Session<M> {
             self.note_empty(stream);
             self.review(stream);
         }
-        out.push(Action::Fail { id: question.id, reason: FailReason::NoListener });
+        out.push(Action::Fail { id: question.id, reason: UnansweredReason::NoListener });
     }
 
     fn stop_listening(&mut self, question: QuestionKey) {

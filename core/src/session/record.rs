@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use super::{Session, connection::ConnectionKey, requests::Question, stream::StreamKey};
 use crate::{
-    Action, Actions, AnswerFormat, Bearing, Entry, Event, EventId, FailReason, Instant, Report,
-    log::Evicted, queue::Queue,
+    Action, Actions, AnswerFormat, Bearing, Entry, Event, EventId, Instant, Report,
+    UnansweredReason, log::Evicted, queue::Queue,
 };
 
 impl<M: Clone> Session<M> {
@@ -205,7 +205,7 @@ impl<M: Clone> Session<M> {
             return;
         }
         if let Some(question) = self.questions.at(stream.id, index) {
-            self.fail(question, FailReason::Evicted, out);
+            self.fail(question, UnansweredReason::Evicted, out);
         }
     }
 }

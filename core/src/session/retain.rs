@@ -10,7 +10,7 @@ use super::{
     stream::{Opening, Outcome, Stage, Stream, StreamKey},
 };
 use crate::{
-    Actions, EndReason, FailReason, FailureReason, Instant, Log, StreamId,
+    Actions, EndReason, FailureReason, Instant, Log, StreamId, UnansweredReason,
     queue::{Queue, Ticket},
 };
 
@@ -58,7 +58,7 @@ impl<M: Clone> Session<M> {
         }
         if was_open {
             self.next_sequence();
-            self.fail_untaken(stream, FailReason::Cancelled, out);
+            self.fail_untaken(stream, UnansweredReason::Cancelled, out);
             self.bury(stream, true, out);
         } else {
             let stream = self.take_out(stream);
@@ -119,7 +119,7 @@ impl<M: Clone> Session<M> {
 
     /// Replaces a stream by its tombstone.
     pub(super) fn bury(&mut self, key: StreamKey, cancelled: bool, out: &mut Actions<M>) {
-        self.fail_untaken(key, FailReason::Evicted, out);
+        self.fail_untaken(key, UnansweredReason::Evicted, out);
         self.review(key);
         let mut stream = self.take_out(key);
         let due = self.now.due(self.config.timeouts().tombstone);

@@ -159,7 +159,7 @@ fn parse_input(text: &str) -> Input<String> {
         }
         "abandon" => Input::Abandon { stream: stream(rest) },
         "delete" => Input::Delete,
-        "close" => Input::Close { reason: CloseReason::Terminated },
+        "close" => Input::CloseSession { reason: CloseReason::Terminated },
         "close_stream" => Input::CloseStream {
             stream: stream(words.next().expect("a stream")),
             retry: option(rest, "retry").map(duration),

@@ -133,10 +133,10 @@ impl World {
         match how {
             0..=59 => Input::Delete,
             60..=119 => Input::BackendGone,
-            120..=169 => Input::Close { reason: CloseReason::Terminated },
-            170..=229 => Input::Close { reason: CloseReason::Cancelled },
-            230..=242 => Input::Close { reason: CloseReason::Idle },
-            243..=255 => Input::Close { reason: CloseReason::Deleted },
+            120..=169 => Input::CloseSession { reason: CloseReason::Terminated },
+            170..=229 => Input::CloseSession { reason: CloseReason::Cancelled },
+            230..=242 => Input::CloseSession { reason: CloseReason::Idle },
+            243..=255 => Input::CloseSession { reason: CloseReason::Deleted },
         }
     }
 }

@@ -48,7 +48,7 @@ impl World {
             Input::Backend { message, .. } => self.watch_backend(&message.head),
             Input::Abandon { .. }
             | Input::Delete
-            | Input::Close { .. }
+            | Input::CloseSession { .. }
             | Input::CloseStream { .. }
             | Input::BackendGone
             | Input::Tick => {}

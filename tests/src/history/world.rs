@@ -156,7 +156,7 @@ impl World {
             | Input::Closed { .. }
             | Input::Abandon { .. }
             | Input::Delete
-            | Input::Close { .. }
+            | Input::CloseSession { .. }
             | Input::Backend { .. }
             | Input::CloseStream { .. }
             | Input::BackendGone

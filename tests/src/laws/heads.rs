@@ -13,7 +13,7 @@ pub fn posted(input: &Input<u64>) -> &[Message<u64>] {
         | Input::Closed { .. }
         | Input::Abandon { .. }
         | Input::Delete
-        | Input::Close { .. }
+        | Input::CloseSession { .. }
         | Input::Backend { .. }
         | Input::CloseStream { .. }
         | Input::BackendGone

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rejoin_core::{Action, Event, FailReason, FailureReason, Input, RequestId, StreamId};
+use rejoin_core::{Action, Event, FailureReason, Input, RequestId, StreamId, UnansweredReason};
 
 use super::readers::{Sent, SentEvent};
 use super::{Step, request_id};
@@ -28,7 +28,7 @@ struct Book {
 /// Checks what was sent in a step.
 pub(super) fn check(streams: &mut Streams, step: &Step, sent: &[Sent]) -> Result<(), String> {
     for action in &step.actions {
-        if let Action::Fail { id, reason: FailReason::NoListener } = action
+        if let Action::Fail { id, reason: UnansweredReason::NoListener } = action
             && let Some((stream, index)) = streams.asked.remove(id)
         {
             streams.books.entry(stream).or_default().holes.insert(index);
@@ -217,7 +217,7 @@ mod tests {
             let sent = Readers::default().follow(&View::default(), &get);
             check(&mut streams, &get, &sent)
         };
-        assert!(fail(FailReason::NoListener).is_ok());
-        assert!(fail(FailReason::Evicted).is_err());
+        assert!(fail(UnansweredReason::NoListener).is_ok());
+        assert!(fail(UnansweredReason::Evicted).is_err());
     }
 }

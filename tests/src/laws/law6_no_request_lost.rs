@@ -87,7 +87,7 @@ impl Requests {
             | Input::Taken { .. }
             | Input::Closed { .. }
             | Input::Delete
-            | Input::Close { .. }
+            | Input::CloseSession { .. }
             | Input::CloseStream { .. }
             | Input::BackendGone
             | Input::Tick => Ok(()),

@@ -163,7 +163,7 @@ mod tests {
         let config = Config { asked_max: 0, ..Config::default() };
         assert!(see(&Config::default(), &ask).is_ok());
         assert!(see(&config, &ask).is_err());
-        let reason = rejoin_core::FailReason::Evicted;
+        let reason = rejoin_core::UnansweredReason::Evicted;
         ask.actions = vec![Action::Fail { id: 1.into(), reason }];
         assert!(see(&config, &ask).is_ok());
     }

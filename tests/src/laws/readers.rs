@@ -146,7 +146,7 @@ impl Readers {
             | Input::Closed { .. }
             | Input::Abandon { .. }
             | Input::Delete
-            | Input::Close { .. }
+            | Input::CloseSession { .. }
             | Input::Backend { .. }
             | Input::CloseStream { .. }
             | Input::BackendGone

@@ -96,7 +96,7 @@ fn method(input: &Input<u64>) -> Option<Method> {
         | Input::Closed { .. }
         | Input::Abandon { .. }
         | Input::Delete
-        | Input::Close { .. }
+        | Input::CloseSession { .. }
         | Input::Backend { .. }
         | Input::CloseStream { .. }
         | Input::BackendGone

@@ -1,6 +1,6 @@
 //! Sections "Cancelled" and "Complete": how a stream ends.
 
-use rejoin_core::{EndReason, FailReason, RequestId, StreamId};
+use rejoin_core::{EndReason, RequestId, StreamId, UnansweredReason};
 
 use super::{
     Model,
@@ -63,7 +63,7 @@ impl Model {
             }
             self.streams.remove(stream);
         } else {
-            self.fail_untaken(stream, FailReason::Cancelled);
+            self.fail_untaken(stream, UnansweredReason::Cancelled);
             self.bury(stream, true);
         }
     }

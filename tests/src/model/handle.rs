@@ -55,7 +55,7 @@ impl Model {
             Input::Taken { .. }
             | Input::Closed { .. }
             | Input::Delete
-            | Input::Close { .. }
+            | Input::CloseSession { .. }
             | Input::BackendGone
             | Input::Tick => Ok(()),
         }
@@ -80,7 +80,7 @@ impl Model {
             Input::Closed { connection, through } => self.closed_by_peer(connection, through),
             Input::Abandon { stream } => self.abandon(stream),
             Input::Delete => self.close(CloseReason::Deleted),
-            Input::Close { reason } => self.close(reason),
+            Input::CloseSession { reason } => self.close(reason),
             Input::Backend { message, related } => {
                 let stream = self.backend(&message, related.as_ref());
                 return self.pressure(stream);

@@ -1,6 +1,6 @@
 //! The requests of the backend to the client that wait.
 
-use rejoin_core::{Action, FailReason, RequestId, StreamId};
+use rejoin_core::{Action, RequestId, StreamId, UnansweredReason};
 
 use super::{Model, state::Begun};
 
@@ -48,13 +48,13 @@ impl Model {
         questions
     }
 
-    pub(super) fn fail(&mut self, id: RequestId, reason: FailReason) {
+    pub(super) fn fail(&mut self, id: RequestId, reason: UnansweredReason) {
         self.remove_question(&id);
         self.act(Action::Fail { id, reason });
     }
 
     /// The requests that nobody took will not be taken any more.
-    pub(super) fn fail_untaken(&mut self, stream: StreamId, reason: FailReason) {
+    pub(super) fn fail_untaken(&mut self, stream: StreamId, reason: UnansweredReason) {
         for question in self.untaken_questions(stream) {
             self.fail(question.id, reason);
         }
@@ -64,7 +64,7 @@ impl Model {
     pub(super) fn questions_are_heard(&mut self, stream: StreamId) {
         for question in self.untaken_questions(stream) {
             if !self.streams[stream].has_logged(question.index) {
-                self.fail(question.id, FailReason::Evicted);
+                self.fail(question.id, UnansweredReason::Evicted);
             }
         }
         for question in &mut self.questions {
@@ -84,7 +84,7 @@ impl Model {
                     it.unheard.get_or_insert(begun);
                 }
             } else {
-                self.fail(question.id, FailReason::Evicted);
+                self.fail(question.id, UnansweredReason::Evicted);
             }
         }
     }
@@ -92,7 +92,7 @@ impl Model {
     /// No connection came in time.
     pub(super) fn question_has_no_listener(&mut self, id: RequestId) {
         if let Some(Question { stream, index, .. }) = self.question(&id).cloned() {
-            self.fail(id, FailReason::NoListener);
+            self.fail(id, UnansweredReason::NoListener);
             self.streams[stream].let_go(index);
             self.note_whether_filled(stream);
         }

@@ -1,6 +1,6 @@
 //! Section "Recording".
 
-use rejoin_core::{Action, EventId, FailReason, FailureReason, Report, StreamId};
+use rejoin_core::{Action, EventId, FailureReason, Report, StreamId, UnansweredReason};
 
 use super::{
     Model,
@@ -80,7 +80,7 @@ impl Model {
             let untaken = self.untaken_questions(stream);
             let question = untaken.into_iter().find(|question| question.index == index);
             if let Some(question) = question.filter(|_| !is_sent) {
-                self.fail(question.id, FailReason::Evicted);
+                self.fail(question.id, UnansweredReason::Evicted);
             }
         }
         self.note_whether_filled(stream);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rejoin_core::{FailReason, FailureReason, Instant, RequestId, StreamId};
+use rejoin_core::{FailureReason, Instant, RequestId, StreamId, UnansweredReason};
 
 use super::{
     Model,
@@ -90,7 +90,7 @@ impl Model {
 
     /// Leaves a tombstone of a stream.
     pub(super) fn bury(&mut self, stream: StreamId, is_cancelled: bool) {
-        self.fail_untaken(stream, FailReason::Evicted);
+        self.fail_untaken(stream, UnansweredReason::Evicted);
         for connection in self.connections.iter_mut() {
             if connection.stream == Some(stream) {
                 connection.stream = None;

@@ -1,8 +1,8 @@
 //! Pressure, stalls, and what the limits do.
 
 use rejoin_core::{
-    Action, ClientFault, CloseReason, Config, ConnectionId, EndReason, FailReason, FailureReason,
-    Input, Pressure, Report, RequestId,
+    Action, ClientFault, CloseReason, Config, ConnectionId, EndReason, FailureReason, Input,
+    Pressure, Report, RequestId, UnansweredReason,
 };
 
 use crate::script::*;
@@ -79,10 +79,10 @@ fn logs_that_hold_nothing_lose_nothing_silently() {
     let mut script = Script::initialized(config);
     script.on(get(1), [prime(1, STANDALONE, 0)]);
     script.rejects(get(2), ClientFault::StandaloneConflict);
-    script.on(ask(7, 3, None), [fail(7, FailReason::Evicted)]);
+    script.on(ask(7, 3, None), [fail(7, UnansweredReason::Evicted)]);
     script.on(taken(1, 0), [gap(1, STANDALONE, 1, 1)]);
     script.on(ask(8, 4, None), [send(1, STANDALONE, 2, 4)]);
-    script.on(closed(1, None), [fail(8, FailReason::Evicted)]);
+    script.on(closed(1, None), [fail(8, UnansweredReason::Evicted)]);
 
     script.on(request(2, 1, 5), [prime(2, FIRST, 0), forward(5)]);
     let evicted = Action::Report(Report::Evicted { stream: FIRST, id: RequestId::from(1) });
@@ -115,7 +115,7 @@ fn the_session_lets_go_of_what_was_taken_first_and_then_of_the_oldest() {
     assert_eq!(script.model.replay(STANDALONE, 0..9), []);
     script.on(progress(2, 10), [send(2, SECOND, 4, 10)]);
     assert_eq!(script.model.replay(SECOND, 0..9).len(), 3);
-    script.on(closed(2, None), [fail(7, FailReason::Evicted)]);
+    script.on(closed(2, None), [fail(7, UnansweredReason::Evicted)]);
 }
 
 #[test]

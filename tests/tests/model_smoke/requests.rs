@@ -1,8 +1,8 @@
 //! Request streams, from their opening to their tombstone.
 
 use rejoin_core::{
-    Action, BackendFault, ClientFault, Config, ConnectionId, EndReason, Event, FailReason,
-    FailureReason, Input, Priming, Report, RequestId, UndeliverableReason,
+    Action, BackendFault, ClientFault, Config, ConnectionId, EndReason, Event, FailureReason,
+    Input, Priming, Report, RequestId, UnansweredReason, UndeliverableReason,
 };
 
 use crate::script::*;
@@ -59,7 +59,7 @@ fn a_cancelled_request_keeps_its_id_until_the_late_answer() {
     script.on(ask(9, 4, Some(1)), [send(1, FIRST, 1, 4)]);
     script.on(
         from_client(cancelled_head(1), 5),
-        [forward(5), close(1, EndReason::Cancelled), fail(9, FailReason::Cancelled)],
+        [forward(5), close(1, EndReason::Cancelled), fail(9, UnansweredReason::Cancelled)],
     );
     script.rejects(resume(2, FIRST, 0), ClientFault::CancelledStream(FIRST));
     script.rejects(request(2, 1, 6), ClientFault::RequestIdInUse(RequestId::from(1)));

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use rejoin_core::{
-    Action, AnswerFormat, Config, ConnectionId, EndReason, Event, EventId, FailReason, Failure,
-    FailureReason, Head, Initialized, Input, Instant, Message, Method, Notification, Post,
-    Pressure, ProgressToken, ProtocolVersion, Rejection, RequestId, StreamId,
+    Action, AnswerFormat, Config, ConnectionId, EndReason, Event, EventId, Failure, FailureReason,
+    Head, Initialized, Input, Instant, Message, Method, Notification, Post, Pressure,
+    ProgressToken, ProtocolVersion, Rejection, RequestId, StreamId, UnansweredReason,
 };
 use rejoin_tests::model::Model;
 
@@ -234,6 +234,6 @@ pub(crate) fn close(connection: u64, reason: EndReason) -> Action<u64> {
     Action::Close { connection: ConnectionId(connection), reason }
 }
 
-pub(crate) fn fail(id: i64, reason: FailReason) -> Action<u64> {
+pub(crate) fn fail(id: i64, reason: UnansweredReason) -> Action<u64> {
     Action::Fail { id: RequestId::from(id), reason }
 }

@@ -1,7 +1,7 @@
 //! The standalone stream: shadows, gaps, and requests of the backend.
 
 use rejoin_core::{
-    Action, ClientFault, Config, EndReason, FailReason, Input, Pressure, Surplus, Unrelated,
+    Action, ClientFault, Config, EndReason, Input, Pressure, Surplus, UnansweredReason, Unrelated,
 };
 
 use crate::script::*;
@@ -90,7 +90,7 @@ fn a_request_that_nobody_hears_fails() {
     script.on(closed(1, Some(0)), []);
     script.is_due_in(10_000);
     script.wait(10_000);
-    script.on(Input::Tick, [fail(1, FailReason::NoListener)]);
+    script.on(Input::Tick, [fail(1, UnansweredReason::NoListener)]);
     assert_eq!(script.model.bytes(), 0);
     script.on(get(2), [prime(2, STANDALONE, 0)]);
     script.on(ask(1, 4, None), [send(2, STANDALONE, 2, 4)]);
