@@ -1,5 +1,24 @@
-//! The shell around [`rejoin_core`]: a tokio driver, an HTTP service, and the
-//! `rejoin` program.
+//! MCP sessions that clients can rejoin without missing a message, as a server
+//! you can run and mount.
 //!
-//! None of it is there yet. The `threads` example of the core is a whole driver
-//! without a runtime.
+//! The session layer itself is [`rejoin_core`], a pure state machine. This crate
+//! drives it with real channels and timers.
+
+mod backend;
+mod clock;
+mod log;
+mod manager;
+mod message;
+mod render;
+mod session;
+mod session_id;
+
+pub use rejoin_core;
+
+pub use crate::{
+    backend::{Backend, Inbox, OpenError, Peer, SendError},
+    manager::{ManagerError, SessionManager, Settings, SettingsError},
+    message::parse,
+    session::{Connection, SessionError, SessionHandle, SseEvent},
+    session_id::{SessionId, SessionIdError},
+};

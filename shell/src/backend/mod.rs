@@ -1,0 +1,72 @@
+//! Backends: what answers the messages of a session.
+
+mod inbox;
+mod peer;
+
+use std::{error::Error, future::Future, pin::Pin};
+
+pub(crate) use self::inbox::{NoRoom, Outbox, Room};
+pub use self::{
+    inbox::Inbox,
+    peer::{Peer, SendError},
+};
+
+/// Why a backend could not be opened: for the log, and for the client.
+pub type OpenError = Box<dyn Error + Send + Sync>;
+
+/// Answers the messages of sessions.
+///
+/// A backend is opened once for each session. It hears the client's messages from
+/// the [`Inbox`] and speaks to the client through the [`Peer`], usually in a task
+/// of its own:
+///
+/// ```
+/// use rejoin::{Backend, Inbox, OpenError, Peer};
+///
+/// /// Answers every request with an empty result.
+/// struct Agreeable;
+///
+/// impl Backend for Agreeable {
+///     async fn open(&self, peer: Peer, mut inbox: Inbox) -> Result<(), OpenError> {
+///         tokio::spawn(async move {
+///             while let Some(message) = inbox.recv().await {
+///                 let message: serde_json::Value = serde_json::from_slice(&message)?;
+///                 if message["method"].is_string() && !message["id"].is_null() {
+///                     let answer = serde_json::json!({
+///                         "jsonrpc": "2.0", "id": message["id"], "result": {},
+///                     });
+///                     peer.send(answer.to_string(), None).await?;
+///                 }
+///             }
+///             Ok::<(), OpenError>(())
+///         });
+///         Ok(())
+///     }
+/// }
+/// ```
+///
+/// The session ends when the inbox is dropped, and the inbox ends when the session does.
+pub trait Backend: Send + Sync + 'static {
+    /// Begins to serve a session.
+    ///
+    /// Returns when it can take messages. Nothing else of the session happens meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// The backend cannot serve the session, and says why. The client that wanted
+    /// the session is told.
+    fn open(&self, peer: Peer, inbox: Inbox) -> impl Future<Output = Result<(), OpenError>> + Send;
+}
+
+type Opening<'a> = Pin<Box<dyn Future<Output = Result<(), OpenError>> + Send + 'a>>;
+
+/// A [`Backend`] whose type is forgotten.
+pub(crate) trait AnyBackend: Send + Sync {
+    fn open_any(&self, peer: Peer, inbox: Inbox) -> Opening<'_>;
+}
+
+impl<B: Backend> AnyBackend for B {
+    fn open_any(&self, peer: Peer, inbox: Inbox) -> Opening<'_> {
+        Box::pin(self.open(peer, inbox))
+    }
+}

@@ -1,0 +1,135 @@
+//! What a backend says.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use rejoin_core::{BackendFault, Input, Message, PeekError, Post, Rejection, RequestId, StreamId};
+use thiserror::Error;
+
+use crate::{SessionId, message, session::Cell};
+
+/// The client of one session, as its backend sees it.
+///
+/// It does not keep the session alive. A clone speaks to the same client.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    id: SessionId,
+    session: Weak<Cell>,
+}
+
+impl Peer {
+    pub(crate) fn new(id: SessionId, session: Weak<Cell>) -> Self {
+        Self { id, session }
+    }
+
+    /// Returns the id of the session.
+    #[must_use]
+    pub fn session_id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Says a JSON-RPC message, or a batch of them, to the client.
+    ///
+    /// `related` is the client's request that a request or notification belongs to,
+    /// where the backend can say: it then goes where the answer of that one will go.
+    ///
+    /// It is recorded before this waits. It waits only while a client that reads,
+    /// but slowly, trails so far that it would lose events. Cancel-safe: who stops
+    /// waiting has said it.
+    ///
+    /// # Errors
+    ///
+    /// The backend is at fault, or the session has ended. What came before the
+    /// message of a batch that is at fault was said.
+    pub async fn send(
+        &self,
+        message: impl Into<Bytes>,
+        related: Option<RequestId>,
+    ) -> Result<(), SendError> {
+        let session = self.session()?;
+        let messages = match message::parse(message.into(), session.batch_max())? {
+            Post::Single(message) => return self.say(&session, message, related).await,
+            Post::Batch(messages) => messages,
+        };
+        for message in messages {
+            self.say(&session, message, related.clone()).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the connection of a client's request, so that the client polls: it is told
+    /// to come back after `retry`, and gets then what has come meanwhile.
+    ///
+    /// Does nothing where the request has no connection.
+    ///
+    /// Specification: MCP 2025-11-25, Transports, "Sending Messages to the Server".
+    ///
+    /// # Errors
+    ///
+    /// The backend is at fault: the request is not pending, or its client could not come
+    /// back, for lack of an event id. Or the session has ended.
+    pub fn close_stream(
+        &self,
+        request: &RequestId,
+        retry: Option<Duration>,
+    ) -> Result<(), SendError> {
+        let session = self.session()?;
+        let stream = session.stream_of(request).ok_or(SendError::NotPending)?;
+        session.close_stream(stream, retry).map_err(SendError::from)
+    }
+
+    /// Ends the connection of the standalone stream, likewise.
+    ///
+    /// # Errors
+    ///
+    /// The session has ended.
+    pub fn close_standalone_stream(&self, retry: Option<Duration>) -> Result<(), SendError> {
+        self.session()?.close_stream(StreamId::Standalone, retry).map_err(SendError::from)
+    }
+
+    async fn say(
+        &self,
+        session: &Cell,
+        message: Message<Bytes>,
+        related: Option<RequestId>,
+    ) -> Result<(), SendError> {
+        if let Some(held) = session.say(Input::Backend { message, related })? {
+            // An error says that the session has ended, which holds nobody up.
+            let _ = held.await;
+        }
+        Ok(())
+    }
+
+    fn session(&self) -> Result<Arc<Cell>, SendError> {
+        self.session.upgrade().ok_or(SendError::Ended)
+    }
+}
+
+/// Why a message of a backend was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SendError {
+    /// The bytes are no JSON-RPC message: the backend is at fault.
+    #[error(transparent)]
+    Malformed(#[from] PeekError),
+    /// The session did not accept it: the backend is at fault.
+    #[error(transparent)]
+    Rejected(BackendFault),
+    /// There is no such request of the client: the backend is at fault, or late.
+    #[error("the client has no such request pending")]
+    NotPending,
+    /// The session has ended.
+    #[error("the session has ended")]
+    Ended,
+}
+
+impl From<Rejection> for SendError {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::Backend(fault) => Self::Rejected(fault),
+            Rejection::Client(_) | Rejection::Caller(_) | Rejection::Closed(_) => Self::Ended,
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The one clock.
+
+use rejoin_core::Instant;
+
+/// Tells the time since the shell began, as sessions count it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    epoch: tokio::time::Instant,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self { epoch: tokio::time::Instant::now() }
+    }
+
+    pub(crate) fn now(self) -> Instant {
+        Instant::new(self.epoch.elapsed())
+    }
+
+    /// Waits until `instant`.
+    pub(crate) async fn sleep_until(self, instant: Instant) {
+        match self.epoch.checked_add(instant.since_epoch()) {
+            Some(instant) => tokio::time::sleep_until(instant).await,
+            None => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! What happened in a session, as lines of the log: never a body of a message.
+
+use rejoin_core::{CloseReason, Report};
+
+use crate::{SessionId, session::Happened};
+
+pub(crate) fn happened(session: SessionId, happened: &Happened) {
+    let session = session.short();
+    match happened {
+        Happened::Gap { stream, first, last } => {
+            tracing::warn!(%session, %stream, first, last, "events were missed");
+        }
+        Happened::Ended { connection, reason } => {
+            tracing::debug!(%session, %connection, ?reason, "connection ended");
+        }
+        Happened::Reported(Report::Undeliverable { id, reason }) => {
+            tracing::warn!(%session, ?id, ?reason, "answer goes nowhere");
+        }
+        Happened::Reported(Report::Evicted { stream, id }) => {
+            tracing::warn!(%session, %stream, %id, "response was too large to be kept");
+        }
+        Happened::Reported(Report::Lost { stream }) => {
+            tracing::warn!(%session, %stream, "client left without the JSON answer");
+        }
+    }
+}
+
+pub(crate) fn closed(session: SessionId, reason: CloseReason) {
+    tracing::info!(session = %session.short(), ?reason, "session closed");
+}
+
+pub(crate) fn opened(session: SessionId) {
+    tracing::info!(session = %session.short(), "session opened");
+}

@@ -1,0 +1,98 @@
+//! The deadline queue: one timer for all sessions.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+use rejoin_core::Instant;
+use tokio::sync::Notify;
+
+use crate::{SessionId, clock::Clock, session::Cell};
+
+/// After how many sessions the task that wakes them lets others run.
+const SESSIONS_PER_TURN: usize = 64;
+
+/// When which session is to be woken: at most one entry for each.
+#[derive(Debug, Default)]
+pub(crate) struct Deadlines {
+    queue: Mutex<BTreeMap<(Instant, SessionId), Weak<Cell>>>,
+    /// Says that the first entry is earlier than before.
+    sooner: Notify,
+    is_watched: AtomicBool,
+    is_over: AtomicBool,
+}
+
+impl Deadlines {
+    /// Begins to wake sessions, the first time that it is called.
+    pub(crate) fn watch(self: &Arc<Self>, clock: Clock) {
+        if !self.is_watched.swap(true, Ordering::Relaxed) {
+            tokio::spawn(Arc::clone(self).run(clock));
+        }
+    }
+
+    /// Stops to wake sessions.
+    pub(crate) fn end(&self) {
+        self.is_over.store(true, Ordering::Release);
+        self.sooner.notify_one();
+    }
+
+    /// Has a session woken at `deadline`, and not at `armed`.
+    pub(crate) fn arm(
+        &self,
+        id: SessionId,
+        armed: Option<Instant>,
+        deadline: Instant,
+        cell: &Weak<Cell>,
+    ) {
+        let mut queue = self.queue.lock();
+        if let Some(armed) = armed {
+            queue.remove(&(armed, id));
+        }
+        let is_first = queue.first_key_value().is_none_or(|((first, _), _)| deadline < *first);
+        queue.insert((deadline, id), Weak::clone(cell));
+        drop(queue);
+        if is_first {
+            self.sooner.notify_one();
+        }
+    }
+
+    /// Does not wake a session any more.
+    pub(crate) fn disarm(&self, id: SessionId, armed: Instant) {
+        self.queue.lock().remove(&(armed, id));
+    }
+
+    async fn run(self: Arc<Self>, clock: Clock) {
+        while !self.is_over.load(Ordering::Acquire) {
+            for _ in 0..SESSIONS_PER_TURN {
+                let Some((due, cell)) = self.pop(clock.now()) else { break };
+                cell.upgrade().into_iter().for_each(|cell| cell.wake(due));
+            }
+            match self.first() {
+                Some(first) if first <= clock.now() => tokio::task::yield_now().await,
+                Some(first) => {
+                    tokio::select! {
+                        () = clock.sleep_until(first) => {}
+                        () = self.sooner.notified() => {}
+                    }
+                }
+                None => self.sooner.notified().await,
+            }
+        }
+    }
+
+    fn pop(&self, now: Instant) -> Option<(Instant, Weak<Cell>)> {
+        let mut queue = self.queue.lock();
+        let first = queue.first_entry()?;
+        let (due, _) = *first.key();
+        (due <= now).then(|| (due, first.remove()))
+    }
+
+    fn first(&self) -> Option<Instant> {
+        self.queue.lock().first_key_value().map(|((first, _), _)| *first)
+    }
+}

@@ -1,0 +1,35 @@
+//! Why the manager did not do what it was asked.
+
+use rejoin_core::Rejection;
+use thiserror::Error;
+
+use crate::{backend::OpenError, session::SessionError};
+
+/// Why the manager did not do what it was asked.
+#[derive(Debug, Error)]
+pub enum ManagerError {
+    /// The session ended, expired, or was never there.
+    #[error("there is no such session")]
+    NotFound,
+    /// There are as many sessions as are allowed.
+    #[error("there are {0} sessions already, which is as many as are allowed")]
+    TooManySessions(usize),
+    /// The backend could not be opened for a new session.
+    #[error("the server could not be started: {0}")]
+    Open(OpenError),
+    /// The operating system has no randomness to give for a session id.
+    #[error("there is no randomness for a session id")]
+    NoRandomness,
+    /// The session did not do what it was asked.
+    #[error(transparent)]
+    Session(SessionError),
+}
+
+impl From<SessionError> for ManagerError {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Rejected(Rejection::Closed(_)) => Self::NotFound,
+            SessionError::Rejected(_) | SessionError::Busy => Self::Session(error),
+        }
+    }
+}

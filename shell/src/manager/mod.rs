@@ -1,0 +1,260 @@
+//! The session manager: who is there, who may come, and when who is to be woken.
+
+mod deadlines;
+mod error;
+mod registry;
+mod settings;
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use rejoin_core::{AnswerFormat, CloseReason, EventId, Post, ValidConfig};
+
+use self::{deadlines::Deadlines, registry::Registry};
+pub use self::{
+    error::ManagerError,
+    settings::{Settings, SettingsError},
+};
+use crate::{
+    Backend, Connection, SessionHandle, SessionId,
+    backend::{AnyBackend, Peer},
+    clock::Clock,
+    log,
+    session::Cell,
+};
+
+/// All sessions of one server. A clone manages the same sessions.
+///
+/// When the last clone is gone, every session is closed.
+///
+/// ```
+/// # use rejoin::{Backend, Inbox, OpenError, Peer};
+/// use rejoin::{SessionManager, Settings};
+/// # struct Silent;
+/// # impl Backend for Silent {
+/// #     async fn open(&self, _: Peer, mut inbox: Inbox) -> Result<(), OpenError> {
+/// #         tokio::spawn(async move { while inbox.recv().await.is_some() {} });
+/// #         Ok(())
+/// #     }
+/// # }
+/// # let my_backend = Silent;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+/// let sessions = SessionManager::new(my_backend, Settings::default())?;
+/// let session = sessions.create_session().await?;
+/// assert!(sessions.has_session(session.id()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct SessionManager {
+    life: Arc<Life>,
+}
+
+/// Ends with the last manager.
+#[derive(Debug)]
+struct Life(Arc<Shared>);
+
+/// What all sessions share.
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) config: ValidConfig,
+    pub(crate) clock: Clock,
+    pub(crate) deadlines: Arc<Deadlines>,
+    registry: Registry,
+    backend: Box<dyn AnyBackend>,
+}
+
+impl SessionManager {
+    /// Begins without a session.
+    ///
+    /// # Errors
+    ///
+    /// A setting is wrong: the caller is at fault.
+    pub fn new(backend: impl Backend, settings: Settings) -> Result<Self, SettingsError> {
+        let config = settings.validate()?;
+        let registry = Registry::new(settings.sessions_max);
+        let shared = Shared {
+            settings,
+            config,
+            clock: Clock::start(),
+            deadlines: Arc::new(Deadlines::default()),
+            registry,
+            backend: Box::new(backend),
+        };
+        Ok(Self { life: Arc::new(Life(Arc::new(shared))) })
+    }
+
+    /// Returns what the sessions are held to.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.shared().settings
+    }
+
+    /// Begins a session, which waits for `initialize`. Call it in a tokio runtime with
+    /// timers, and go on calling the manager in the same one.
+    ///
+    /// Cancel-safe: who stops waiting leaves no session behind.
+    ///
+    /// # Errors
+    ///
+    /// There are too many sessions, or the backend could not be opened.
+    pub async fn create_session(&self) -> Result<SessionHandle, ManagerError> {
+        let shared = self.shared();
+        shared.deadlines.watch(shared.clock);
+        let id = SessionId::random().map_err(|_| ManagerError::NoRandomness)?;
+        let place = shared.registry.reserve().map_err(ManagerError::TooManySessions)?;
+        let (cell, inbox) = Cell::begin(id, Arc::clone(shared));
+        let peer = Peer::new(id, Arc::downgrade(&cell));
+        place.fill(id, Arc::clone(&cell));
+        log::opened(id);
+        let session = SessionHandle::new(cell);
+        let opening = shared.backend.open_any(peer, inbox);
+        let opened = tokio::time::timeout(shared.settings.open_timeout, opening).await;
+        let error = match opened {
+            Ok(Ok(())) => return Ok(session),
+            Ok(Err(error)) => error,
+            Err(_) => "it took too long to start".into(),
+        };
+        tracing::error!(session = %id.short(), %error, "backend could not be opened");
+        session.close(CloseReason::BackendGone);
+        Err(ManagerError::Open(error))
+    }
+
+    /// Begins a session by a POST with `initialize`. The answer comes on the connection;
+    /// if it is dropped before, or says an error, no session is left.
+    ///
+    /// # Errors
+    ///
+    /// As of [`create_session`](Self::create_session), or the client is at fault.
+    pub async fn initialize_session(
+        &self,
+        post: Post<Bytes>,
+        format: AnswerFormat,
+    ) -> Result<(SessionHandle, Connection), ManagerError> {
+        let session = self.create_session().await?;
+        let connection = session.request(post, format).await;
+        if connection.is_err() {
+            session.close(CloseReason::Cancelled);
+        }
+        Ok((session, connection?))
+    }
+
+    /// Returns a session.
+    ///
+    /// # Errors
+    ///
+    /// There is none of that id, or not any more.
+    pub fn session(&self, id: SessionId) -> Result<SessionHandle, ManagerError> {
+        let cell = self.shared().registry.find(id).ok_or(ManagerError::NotFound)?;
+        Ok(SessionHandle::new(cell))
+    }
+
+    /// Returns whether there is a session of that id.
+    #[must_use]
+    pub fn has_session(&self, id: SessionId) -> bool {
+        self.shared().registry.find(id).is_some()
+    }
+
+    /// Returns how many sessions there are.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.shared().registry.len()
+    }
+
+    /// Closes a session as its client wants it.
+    ///
+    /// # Errors
+    ///
+    /// There is none of that id, or not any more.
+    pub fn close_session(&self, id: SessionId) -> Result<(), ManagerError> {
+        Ok(self.session(id)?.delete()?)
+    }
+
+    /// Closes all sessions, as the server goes down. Connections get what they have
+    /// to hear of it, and end.
+    pub fn close_all(&self) {
+        self.shared().close_all();
+    }
+
+    /// Opens a stream of a session by a POST with a request.
+    ///
+    /// # Errors
+    ///
+    /// As of [`session`](Self::session) and [`SessionHandle::request`].
+    pub async fn create_stream(
+        &self,
+        id: SessionId,
+        post: Post<Bytes>,
+        format: AnswerFormat,
+    ) -> Result<Connection, ManagerError> {
+        Ok(self.session(id)?.request(post, format).await?)
+    }
+
+    /// Connects to the standalone stream of a session.
+    ///
+    /// # Errors
+    ///
+    /// As of [`session`](Self::session) and [`SessionHandle::standalone`].
+    pub fn create_standalone_stream(&self, id: SessionId) -> Result<Connection, ManagerError> {
+        Ok(self.session(id)?.standalone()?)
+    }
+
+    /// Connects to a stream of a session again.
+    ///
+    /// # Errors
+    ///
+    /// As of [`session`](Self::session) and [`SessionHandle::resume`].
+    pub fn resume(
+        &self,
+        id: SessionId,
+        last_event_id: EventId,
+    ) -> Result<Connection, ManagerError> {
+        Ok(self.session(id)?.resume(last_event_id)?)
+    }
+
+    /// Takes a POST without a request for a session.
+    ///
+    /// # Errors
+    ///
+    /// As of [`session`](Self::session) and [`SessionHandle::message`].
+    pub async fn accept_message(
+        &self,
+        id: SessionId,
+        post: Post<Bytes>,
+    ) -> Result<(), ManagerError> {
+        Ok(self.session(id)?.message(post).await?)
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.life.0
+    }
+}
+
+impl Shared {
+    /// Lets go of a session that is closed.
+    pub(crate) fn forget(&self, cell: &Cell) {
+        self.registry.remove(cell.id());
+        cell.disarm();
+    }
+
+    fn close_all(&self) {
+        for cell in self.registry.all() {
+            SessionHandle::new(cell).close(CloseReason::Terminated);
+        }
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.0.close_all();
+        self.0.deadlines.end();
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("sessions", &self.registry.len()).finish_non_exhaustive()
+    }
+}

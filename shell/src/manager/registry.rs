@@ -1,0 +1,92 @@
+//! The registry: from session id to session, in shards.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use parking_lot::RwLock;
+
+use crate::{SessionId, session::Cell};
+
+/// How many parts the registry has, so that sessions on different cores rarely meet.
+const SHARDS: usize = 16;
+
+/// All sessions. No lock of it is held while a session is called.
+#[derive(Debug)]
+pub(super) struct Registry {
+    shards: [RwLock<HashMap<SessionId, Arc<Cell>>>; SHARDS],
+    sessions: AtomicUsize,
+    sessions_max: usize,
+}
+
+/// A place for one session; free again when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place<'a>(Option<&'a Registry>);
+
+impl Registry {
+    pub(super) fn new(sessions_max: usize) -> Self {
+        Self {
+            shards: std::array::from_fn(|_| RwLock::default()),
+            sessions: AtomicUsize::new(0),
+            sessions_max,
+        }
+    }
+
+    /// Takes a place, or says how many there are.
+    pub(super) fn reserve(&self) -> Result<Place<'_>, usize> {
+        let next = |sessions| (sessions < self.sessions_max).then_some(sessions + 1);
+        match self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next) {
+            Ok(_) => Ok(Place(Some(self))),
+            Err(_) => Err(self.sessions_max),
+        }
+    }
+
+    pub(super) fn find(&self, id: SessionId) -> Option<Arc<Cell>> {
+        self.shard(id).read().get(&id).cloned()
+    }
+
+    pub(super) fn remove(&self, id: SessionId) {
+        let removed = self.shard(id).write().remove(&id);
+        if removed.is_some() {
+            self.sessions.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Cell>> {
+        let mut all = Vec::with_capacity(self.len());
+        for shard in &self.shards {
+            all.extend(shard.read().values().cloned());
+        }
+        all
+    }
+
+    fn shard(&self, id: SessionId) -> &RwLock<HashMap<SessionId, Arc<Cell>>> {
+        #[expect(clippy::indexing_slicing, reason = "the remainder is a valid index")]
+        &self.shards[usize::from(id.spread()) % SHARDS]
+    }
+}
+
+impl Place<'_> {
+    /// Puts the session there, until it is removed.
+    pub(super) fn fill(mut self, id: SessionId, cell: Arc<Cell>) {
+        if let Some(registry) = self.0.take() {
+            registry.shard(id).write().insert(id, cell);
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(registry) = self.0 {
+            registry.sessions.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}

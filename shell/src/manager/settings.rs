@@ -1,0 +1,69 @@
+//! What a manager is held to, beyond what each session is.
+
+use std::time::Duration;
+
+use rejoin_core::{Config, ConfigError, ValidConfig};
+use thiserror::Error;
+
+/// The limits and timeouts of a manager, and of each of its sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// What each session is held to.
+    pub session: Config,
+    /// How many sessions there are: at least 1, 10,000 by default.
+    pub sessions_max: usize,
+    /// How many messages of a client wait for its backend: 64 by default, and at least
+    /// as many as a batch may have.
+    pub queue_max: usize,
+    /// How long a message waits for room in that queue: 5 s by default.
+    pub backend_timeout: Duration,
+    /// How long a backend may take to open: 30 s by default.
+    pub open_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            session: Config::default(),
+            sessions_max: 10_000,
+            queue_max: 64,
+            backend_timeout: Duration::from_secs(5),
+            open_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Settings {
+    pub(super) fn validate(&self) -> Result<ValidConfig, SettingsError> {
+        if self.sessions_max == 0 {
+            return Err(SettingsError::ZeroSessions);
+        }
+        let queue_min = self.session.batch_max.max(1);
+        if self.queue_max < queue_min || self.queue_max > QUEUE_LIMIT {
+            return Err(SettingsError::Queue { min: queue_min, max: QUEUE_LIMIT });
+        }
+        Ok(self.session.clone().validate()?)
+    }
+}
+
+/// More than this is no queue any more.
+const QUEUE_LIMIT: usize = 1 << 20;
+
+/// Which setting is wrong. The caller is at fault.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SettingsError {
+    /// A limit or timeout of the sessions is wrong.
+    #[error(transparent)]
+    Session(#[from] ConfigError),
+    /// No session would be allowed.
+    #[error("sessions_max must be at least 1")]
+    ZeroSessions,
+    /// The queue could not take a whole batch, or is too long.
+    #[error("queue_max must be at least {min}, which is what batch_max allows, and at most {max}")]
+    Queue {
+        /// The least that is allowed.
+        min: usize,
+        /// The most that is allowed.
+        max: usize,
+    },
+}

@@ -1,0 +1,67 @@
+//! Messages: from bytes to what a session routes by.
+
+use bytes::Bytes;
+use rejoin_core::{Message, PeekError, Peeked, Post, peek};
+
+/// Reads the heads of a message, or of a batch of at most `batch_max` messages.
+///
+/// The bodies share the memory of `bytes`. A body that has line breaks gets a
+/// copy without them, so that it fits into one line of SSE or of stdio.
+///
+/// # Errors
+///
+/// The sender is at fault.
+pub fn parse(bytes: Bytes, batch_max: usize) -> Result<Post<Bytes>, PeekError> {
+    match peek(&bytes, batch_max)? {
+        Peeked::Single(head) => {
+            let bytes = one_line(bytes);
+            Ok(Post::Single(Message { head, bytes: bytes.len(), body: bytes }))
+        }
+        Peeked::Batch(entries) => {
+            let message = |entry: rejoin_core::BatchEntry<'_>| {
+                let body = one_line(bytes.slice_ref(entry.bytes));
+                Message { head: entry.head, bytes: body.len(), body }
+            };
+            Ok(Post::Batch(entries.into_iter().map(message).collect()))
+        }
+    }
+}
+
+/// Returns whether a POST waits for an answer.
+pub(crate) fn has_request(post: &Post<Bytes>) -> bool {
+    post.messages().iter().any(|message| message.head.is_request())
+}
+
+/// Replaces line breaks: in JSON they are only ever insignificant whitespace.
+fn one_line(bytes: Bytes) -> Bytes {
+    let is_break = |byte: u8| matches!(byte, b'\n' | b'\r');
+    if !bytes.iter().any(|byte| is_break(*byte)) {
+        return bytes;
+    }
+    bytes.iter().map(|byte| if is_break(*byte) { b' ' } else { *byte }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bodies(text: &'static str) -> Vec<Bytes> {
+        let post = parse(Bytes::from_static(text.as_bytes()), 64).unwrap();
+        post.messages().iter().map(|message| message.body.clone()).collect()
+    }
+
+    #[test]
+    fn a_body_is_one_line() {
+        let pretty = "{\n  \"jsonrpc\": \"2.0\",\r\n  \"method\": \"a\\nb\"\n}";
+        assert_eq!(bodies(pretty), ["{   \"jsonrpc\": \"2.0\",    \"method\": \"a\\nb\" }"]);
+    }
+
+    #[test]
+    fn the_bodies_of_a_batch_are_its_entries() {
+        let batch = r#"[{"jsonrpc":"2.0","method":"a"}, {"jsonrpc":"2.0","method":"b"}]"#;
+        assert_eq!(
+            bodies(batch),
+            [r#"{"jsonrpc":"2.0","method":"a"}"#, r#"{"jsonrpc":"2.0","method":"b"}"#]
+        );
+    }
+}

@@ -1,0 +1,102 @@
+//! JSON that the session layer itself has to say.
+
+use std::ops::RangeInclusive;
+
+use bytes::Bytes;
+use rejoin_core::{Failure, FailureReason, IdValue, RequestId, StreamId, UnansweredReason};
+use serde_json::{Value, json};
+
+/// The JSON-RPC code of an error on this side of the wire.
+///
+/// Specification: JSON-RPC 2.0, section 5.1, "Internal error".
+const INTERNAL_ERROR: i32 = -32_603;
+
+/// Returns what a client hears in the place of a response.
+pub(crate) fn failure(failure: &Failure) -> Bytes {
+    let why = match failure.reason {
+        FailureReason::Evicted => "the response was too large to be kept",
+        FailureReason::Expired => "the response was kept for a time, and has expired",
+        FailureReason::Orphaned => {
+            "nobody was connected for too long, so the request was cancelled"
+        }
+        FailureReason::BackendGone => "the server process is gone",
+        FailureReason::SessionClosed => "the session was closed",
+    };
+    error(Some(&failure.id), INTERNAL_ERROR, why)
+}
+
+/// Returns what a backend hears when its request to the client has no answer.
+pub(crate) fn unanswered(id: &RequestId, reason: UnansweredReason) -> Bytes {
+    let why = match reason {
+        UnansweredReason::NoListener => "no client was connected to hear the request",
+        UnansweredReason::Evicted => "the request was dropped before a client heard it",
+        UnansweredReason::Cancelled => "the call that the request belongs to was cancelled",
+    };
+    error(Some(id), INTERNAL_ERROR, why)
+}
+
+/// Returns what a backend hears when a request of the client is no longer wanted.
+pub(crate) fn cancelled(id: &RequestId) -> Bytes {
+    let params = json!({ "requestId": id_value(id), "reason": "nobody waits for the response" });
+    bytes(&json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params }))
+}
+
+/// Returns the log message that tells a client of a gap.
+pub(crate) fn gap(stream: StreamId, missed: &RangeInclusive<u64>) -> Bytes {
+    let data = json!({
+        "message": "events are missing from this stream",
+        "stream": stream.to_string(),
+        "first": missed.start(),
+        "last": missed.end(),
+    });
+    let params = json!({ "level": "warning", "logger": "rejoin", "data": data });
+    bytes(&json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": params }))
+}
+
+/// Returns a JSON-RPC error; without an id it answers what could not be read.
+pub(crate) fn error(id: Option<&RequestId>, code: i32, message: &str) -> Bytes {
+    let error = json!({ "code": code, "message": message });
+    bytes(&json!({ "jsonrpc": "2.0", "id": id.map(id_value), "error": error }))
+}
+
+fn id_value(id: &RequestId) -> Value {
+    match id.value() {
+        IdValue::Integer(integer) => Value::from(*integer),
+        IdValue::Text(text) => Value::from(&**text),
+    }
+}
+
+fn bytes(value: &Value) -> Bytes {
+    Bytes::from(value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_answers_the_request_that_it_names() {
+        let failure = super::failure(&Failure {
+            id: RequestId::try_from("a\"b").unwrap(),
+            reason: FailureReason::BackendGone,
+        });
+        let value: Value = serde_json::from_slice(&failure).unwrap();
+        assert_eq!(value["id"], "a\"b");
+        assert_eq!(value["error"]["code"], -32_603);
+        assert_eq!(value["error"]["message"], "the server process is gone");
+    }
+
+    #[test]
+    fn what_the_shell_says_is_what_a_session_can_read() {
+        let id = RequestId::from(7);
+        let texts = [
+            unanswered(&id, UnansweredReason::NoListener),
+            cancelled(&id),
+            gap(StreamId::Request(1), &(3..=9)),
+            error(None, -32_700, "no JSON"),
+        ];
+        for text in texts {
+            assert!(rejoin_core::peek(&text, 1).is_ok(), "{text:?}");
+        }
+    }
+}

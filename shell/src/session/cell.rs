@@ -1,0 +1,293 @@
+//! The session cell: one lock, held for a synchronous call and never longer.
+
+use std::{
+    sync::{Arc, Weak},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rejoin_core::{
+    AnswerFormat, CloseReason, ConnectionId, EventId, Input, Instant, Post, Pressure, Rejection,
+    RequestId, StreamId,
+};
+use tokio::sync::oneshot;
+
+use super::{
+    channel::{Channel, SseEvent},
+    state::{Aftermath, State},
+};
+use crate::{
+    SessionId,
+    backend::{Inbox, NoRoom, Outbox, Room},
+    log,
+    manager::Shared,
+    message,
+};
+
+/// A session, and all that it takes to carry its actions out.
+#[derive(Debug)]
+pub(crate) struct Cell {
+    id: SessionId,
+    shared: Arc<Shared>,
+    outbox: Arc<Outbox>,
+    state: Mutex<State>,
+    this: Weak<Cell>,
+}
+
+/// A sender that must wait; ready when the reader that holds it up has caught up.
+pub(crate) type Held = oneshot::Receiver<()>;
+
+impl Cell {
+    /// Begins a session, and returns the inbox of its backend, too.
+    pub(crate) fn begin(id: SessionId, shared: Arc<Shared>) -> (Arc<Self>, Inbox) {
+        let mut inbox = None;
+        let cell = Arc::new_cyclic(|this: &Weak<Self>| {
+            let (outbox, other_end) = Outbox::new(shared.settings.queue_max, Weak::clone(this));
+            inbox = Some(other_end);
+            let outbox = Arc::new(outbox);
+            let state = State::new(shared.config.clone(), shared.clock.now(), Arc::clone(&outbox));
+            Self { id, shared, outbox, state: Mutex::new(state), this: Weak::clone(this) }
+        });
+        cell.turn(|_, _| ());
+        #[expect(clippy::expect_used, reason = "the closure above has run")]
+        let inbox = inbox.expect("a session has an inbox");
+        (cell, inbox)
+    }
+
+    pub(crate) fn id(&self) -> SessionId {
+        self.id
+    }
+
+    pub(crate) fn batch_max(&self) -> usize {
+        self.shared.config.batch_max
+    }
+
+    /// Returns what the answer to `initialize` said, once it came.
+    pub(crate) fn initialized(&self) -> Option<rejoin_core::Initialized> {
+        self.state.lock().core.initialized()
+    }
+
+    pub(crate) fn closed(&self) -> Option<CloseReason> {
+        self.state.lock().core.closed()
+    }
+
+    /// Returns the stream of a pending request of the client.
+    pub(crate) fn stream_of(&self, request: &RequestId) -> Option<StreamId> {
+        self.state.lock().core.stream_of(request)
+    }
+
+    pub(crate) fn carried(&self, connection: ConnectionId) -> Option<StreamId> {
+        self.state.lock().core.carried(connection)
+    }
+
+    /// Waits until the backend has room for what a POST carries.
+    pub(crate) async fn room(&self, post: &Post<Bytes>) -> Result<Room, NoRoom> {
+        self.outbox.reserve(post.messages().len(), self.shared.settings.backend_timeout).await
+    }
+
+    /// Takes a reservation: a connection for a request that is still to come.
+    pub(crate) fn reserve(&self) -> Result<ConnectionId, Rejection> {
+        self.connect(None, |connection| Input::Reserve { connection })
+    }
+
+    /// Takes a POST with a request, on a new connection.
+    pub(crate) fn request(
+        &self,
+        post: Post<Bytes>,
+        format: AnswerFormat,
+        room: &mut Room,
+    ) -> Result<ConnectionId, Rejection> {
+        self.connect(Some(room), |connection| Input::Request { connection, format, post })
+    }
+
+    /// Takes a POST with a request, on a connection that was reserved.
+    pub(crate) fn request_on(
+        &self,
+        connection: ConnectionId,
+        post: Post<Bytes>,
+        format: AnswerFormat,
+        room: &mut Room,
+    ) -> Result<(), Rejection> {
+        let input = Input::Request { connection, format, post };
+        self.turn(|state, aftermath| {
+            state.handle(self.shared.clock.now(), input, Some(room), aftermath).map(drop_pressure)
+        })
+    }
+
+    /// Takes a POST without a request.
+    pub(crate) fn message(&self, post: Post<Bytes>, room: &mut Room) -> Result<(), Rejection> {
+        debug_assert!(!message::has_request(&post), "a POST with a request has a connection");
+        self.turn(|state, aftermath| {
+            let input = Input::Message { post };
+            state.handle(self.shared.clock.now(), input, Some(room), aftermath).map(drop_pressure)
+        })
+    }
+
+    /// Takes a GET.
+    pub(crate) fn get(&self, last_event_id: Option<EventId>) -> Result<ConnectionId, Rejection> {
+        self.connect(None, |connection| Input::Get { connection, last_event_id })
+    }
+
+    /// Takes a message of the backend. Returns what its sender must wait for.
+    pub(crate) fn say(&self, input: Input<Bytes>) -> Result<Option<Held>, Rejection> {
+        self.turn(|state, aftermath| {
+            match state.handle(self.shared.clock.now(), input, None, aftermath)? {
+                Pressure::None => Ok(None),
+                Pressure::Hold(stream) => {
+                    let (sender, held) = oneshot::channel();
+                    state.held.retain(|(_, sender)| !sender.is_closed());
+                    state.held.push((stream, sender));
+                    Ok(Some(held))
+                }
+            }
+        })
+    }
+
+    pub(crate) fn close_stream(
+        &self,
+        stream: StreamId,
+        retry: Option<Duration>,
+    ) -> Result<(), Rejection> {
+        self.apply(Input::CloseStream { stream, retry })
+    }
+
+    /// Applies an input that forwards nothing.
+    pub(crate) fn apply(&self, input: Input<Bytes>) -> Result<(), Rejection> {
+        self.turn(|state, aftermath| {
+            state.handle(self.shared.clock.now(), input, None, aftermath).map(drop_pressure)
+        })
+    }
+
+    /// Applies an input that only a closed session rejects, which does not mind.
+    pub(crate) fn tell(&self, input: Input<Bytes>) {
+        let _ = self.apply(input);
+    }
+
+    /// Lets time pass: the deadline queue has let go of the entry for `due`.
+    pub(crate) fn wake(&self, due: Instant) {
+        self.turn(|state, aftermath| {
+            state.armed.take_if(|armed| *armed == due);
+            let _ = state.handle(self.shared.clock.now(), Input::Tick, None, aftermath);
+        });
+    }
+
+    /// Moves what a connection has to send to `out`, or waits for it. Returns whether
+    /// more may come.
+    pub(crate) fn poll_events(
+        &self,
+        connection: ConnectionId,
+        through: &mut Option<u64>,
+        out: &mut Vec<SseEvent>,
+        events_max: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<bool> {
+        self.turn(|state, aftermath| {
+            let Some(channel) = state.channels.get_mut(&connection) else {
+                return Poll::Ready(false);
+            };
+            let mut taken = None;
+            let before = out.len();
+            while out.len() - before < events_max {
+                let Some((event, index)) = channel.pop() else { break };
+                out.push(event);
+                taken = index.or(taken);
+            }
+            *through = taken.or(*through);
+            let now = self.shared.clock.now();
+            if channel.is_over() {
+                state.channels.remove(&connection);
+                let input = Input::Closed { connection, through: *through };
+                let _ = state.handle(now, input, None, aftermath);
+                return Poll::Ready(false);
+            }
+            if out.len() == before {
+                channel.wake(cx.waker());
+                return Poll::Pending;
+            }
+            if let Some(through) = taken {
+                let _ = state.handle(now, Input::Taken { connection, through }, None, aftermath);
+            }
+            Poll::Ready(true)
+        })
+    }
+
+    /// Hears that a connection is gone.
+    pub(crate) fn disconnect(&self, connection: ConnectionId, through: Option<u64>) {
+        self.turn(|state, aftermath| {
+            if state.channels.remove(&connection).is_some() {
+                let input = Input::Closed { connection, through };
+                let _ = state.handle(self.shared.clock.now(), input, None, aftermath);
+            }
+        });
+    }
+
+    /// Makes a connection, with a channel to carry what comes at once.
+    fn connect(
+        &self,
+        room: Option<&mut Room>,
+        input: impl FnOnce(ConnectionId) -> Input<Bytes>,
+    ) -> Result<ConnectionId, Rejection> {
+        self.turn(|state, aftermath| {
+            let connection = ConnectionId(state.next_connection);
+            state.next_connection = state.next_connection.saturating_add(1);
+            state.channels.insert(connection, Channel::default());
+            let now = self.shared.clock.now();
+            let result = state.handle(now, input(connection), room, aftermath);
+            if result.is_err() {
+                state.channels.remove(&connection);
+            }
+            result.map(|_| connection)
+        })
+    }
+
+    /// Holds the lock for `act`, keeps the deadline queue up to date, and does what
+    /// must not be done under the lock afterwards.
+    fn turn<R>(&self, act: impl FnOnce(&mut State, &mut Aftermath) -> R) -> R {
+        let mut aftermath = Aftermath::default();
+        let result = {
+            let mut state = self.state.lock();
+            let result = act(&mut state, &mut aftermath);
+            self.arm(&mut state);
+            result
+        };
+        self.see_to(aftermath);
+        result
+    }
+
+    /// Has the deadline queue wake this session in time; too early does no harm.
+    fn arm(&self, state: &mut State) {
+        let Some(deadline) = state.core.deadline() else { return };
+        if state.armed.is_none_or(|armed| deadline < armed) {
+            self.shared.deadlines.arm(self.id, state.armed, deadline, &self.this);
+            state.armed = Some(deadline);
+        }
+    }
+
+    fn see_to(&self, aftermath: Aftermath) {
+        let Aftermath { wakers, released, reports, closed } = aftermath;
+        wakers.into_iter().for_each(std::task::Waker::wake);
+        drop(released);
+        for happened in &reports {
+            log::happened(self.id, happened);
+        }
+        if let Some(reason) = closed {
+            log::closed(self.id, reason);
+            self.shared.forget(self);
+        }
+    }
+
+    /// Leaves the deadline queue, once closed.
+    pub(crate) fn disarm(&self) {
+        let mut state = self.state.lock();
+        if let Some(armed) = state.armed.take() {
+            self.shared.deadlines.disarm(self.id, armed);
+        }
+    }
+}
+
+/// Nobody is held up by an input that is no message of the backend.
+fn drop_pressure(pressure: Pressure) {
+    debug_assert_eq!(pressure, Pressure::None);
+}

@@ -1,0 +1,87 @@
+//! A connection: what an HTTP body is made of.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_core::Stream;
+use rejoin_core::{ConnectionId, StreamId};
+
+use super::{cell::Cell, channel::SseEvent};
+use crate::SessionId;
+
+/// The events of one stream, as far as they come: a [`Stream`] of [`SseEvent`]s.
+///
+/// What it returned counts as taken. To drop it is to disconnect: the stream lives
+/// on, and is resumed by an event id.
+#[derive(Debug)]
+pub struct Connection {
+    session: Arc<Cell>,
+    id: ConnectionId,
+    through: Option<u64>,
+    is_over: bool,
+}
+
+impl Connection {
+    pub(super) fn new(session: Arc<Cell>, id: ConnectionId) -> Self {
+        Self { session, id, through: None, is_over: false }
+    }
+
+    /// Returns the id of the session.
+    #[must_use]
+    pub fn session_id(&self) -> SessionId {
+        self.session.id()
+    }
+
+    /// Returns the stream that the connection carries now: none where it is a shadow,
+    /// answers `initialize`, or has ended.
+    #[must_use]
+    pub fn stream_id(&self) -> Option<StreamId> {
+        self.session.carried(self.id)
+    }
+
+    /// Takes all events that are there at once; `false` says that they are the last.
+    ///
+    /// Waits where there is none and more may come. Cancel-safe.
+    pub fn poll_events(&mut self, cx: &mut Context<'_>, events: &mut Vec<SseEvent>) -> Poll<bool> {
+        self.poll_up_to(usize::MAX, cx, events)
+    }
+
+    pub(super) fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    fn poll_up_to(
+        &mut self,
+        events_max: usize,
+        cx: &mut Context<'_>,
+        events: &mut Vec<SseEvent>,
+    ) -> Poll<bool> {
+        if self.is_over {
+            return Poll::Ready(false);
+        }
+        let through = &mut self.through;
+        let polled = self.session.poll_events(self.id, through, events, events_max, cx);
+        self.is_over = polled == Poll::Ready(false);
+        polled
+    }
+}
+
+impl Stream for Connection {
+    type Item = SseEvent;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<SseEvent>> {
+        let mut events = Vec::new();
+        self.get_mut().poll_up_to(1, cx, &mut events).map(|_| events.pop())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.session.disconnect(self.id, self.through);
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! A session, driven: the core's state machine behind a lock, and what is around it.
+
+mod cell;
+mod channel;
+mod connection;
+mod handle;
+mod state;
+
+pub(crate) use self::{cell::Cell, state::Happened};
+pub use self::{
+    channel::SseEvent,
+    connection::Connection,
+    handle::{SessionError, SessionHandle},
+};

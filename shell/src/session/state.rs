@@ -1,0 +1,149 @@
+//! What the lock of a session guards: the core, and what its actions are done to.
+
+use std::{collections::BTreeMap, sync::Arc, task::Waker};
+
+use bytes::Bytes;
+use rejoin_core::{
+    Action, Actions, CloseReason, ConnectionId, EndReason, Event, EventId, Input, Instant,
+    Pressure, Rejection, Report, Session, StreamId, ValidConfig,
+};
+use smallvec::SmallVec;
+use tokio::sync::oneshot;
+
+use super::channel::{Channel, SseEvent};
+use crate::{
+    backend::{Outbox, Room},
+    render,
+};
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) core: Session<Bytes>,
+    pub(super) outbox: Arc<Outbox>,
+    /// Of every connection that has an HTTP body: at most `connections_max`, and those
+    /// that the core has cut and whose body has not noticed yet.
+    pub(super) channels: BTreeMap<ConnectionId, Channel>,
+    /// Senders that wait, by the stream that holds them up.
+    pub(super) held: Vec<(StreamId, oneshot::Sender<()>)>,
+    pub(super) next_connection: u64,
+    /// When the deadline queue is to wake this session.
+    pub(super) armed: Option<Instant>,
+}
+
+/// What is to be done once the lock is released.
+#[derive(Debug, Default)]
+pub(super) struct Aftermath {
+    pub(super) wakers: SmallVec<[Waker; 2]>,
+    pub(super) released: SmallVec<[oneshot::Sender<()>; 1]>,
+    pub(super) reports: Vec<Happened>,
+    pub(super) closed: Option<CloseReason>,
+}
+
+/// What is worth a line in the log.
+#[derive(Debug)]
+pub(crate) enum Happened {
+    Reported(Report),
+    Gap { stream: StreamId, first: u64, last: u64 },
+    Ended { connection: ConnectionId, reason: EndReason },
+}
+
+impl State {
+    pub(super) fn new(config: ValidConfig, now: Instant, outbox: Arc<Outbox>) -> Self {
+        Self {
+            core: Session::new(config, now),
+            outbox,
+            channels: BTreeMap::new(),
+            held: Vec::new(),
+            next_connection: 0,
+            armed: None,
+        }
+    }
+
+    /// Applies one input, and carries the actions out. `room` is for what it forwards.
+    pub(super) fn handle(
+        &mut self,
+        now: Instant,
+        input: Input<Bytes>,
+        room: Option<&mut Room>,
+        aftermath: &mut Aftermath,
+    ) -> Result<Pressure, Rejection> {
+        let mut actions = Actions::new();
+        let result = self.core.handle(now, input, &mut actions);
+        // Even where the input was rejected: what was due has happened.
+        self.carry_out(&mut actions, room, aftermath);
+        result
+    }
+
+    fn carry_out(
+        &mut self,
+        actions: &mut Actions<Bytes>,
+        mut room: Option<&mut Room>,
+        aftermath: &mut Aftermath,
+    ) {
+        for action in actions.drain() {
+            match action {
+                Action::Forward { message } => {
+                    if let Some(room) = room.as_deref_mut() {
+                        self.outbox.forward(message, room);
+                    }
+                }
+                Action::Send { connection, index, id, event } => {
+                    self.push(connection, event_of(id, event), Some(index), aftermath);
+                }
+                Action::Replay { connection, stream, range } => {
+                    let Some(channel) = self.channels.get_mut(&connection) else { continue };
+                    for logged in self.core.replay(stream, range) {
+                        let id = Some(EventId::new(stream, logged.index));
+                        let event = event_of(id, logged.entry.to_event());
+                        aftermath.wakers.extend(channel.push(event, Some(logged.index)));
+                    }
+                }
+                Action::Gap { connection, stream, missed } => {
+                    let (first, last) = (*missed.start(), *missed.end());
+                    aftermath.reports.push(Happened::Gap { stream, first, last });
+                    let logs = self.core.initialized().is_some_and(|answer| answer.logging);
+                    let notification = logs.then(|| render::gap(stream, &missed));
+                    self.push(connection, SseEvent::Gap { missed, notification }, None, aftermath);
+                }
+                Action::Close { connection, reason } => {
+                    aftermath.reports.push(Happened::Ended { connection, reason });
+                    if let Some(channel) = self.channels.get_mut(&connection) {
+                        aftermath.wakers.extend(channel.end(reason));
+                    }
+                }
+                Action::Fail { id, reason } => self.outbox.say(render::unanswered(&id, reason)),
+                Action::Cancel { id } => self.outbox.say(render::cancelled(&id)),
+                Action::Release { stream } => {
+                    let released = self.held.extract_if(.., |(held, _)| *held == stream);
+                    aftermath.released.extend(released.map(|(_, sender)| sender));
+                }
+                Action::CloseSession { reason } => {
+                    self.outbox.end();
+                    aftermath.released.extend(self.held.drain(..).map(|(_, sender)| sender));
+                    aftermath.closed = Some(reason);
+                }
+                Action::Report(report) => aftermath.reports.push(Happened::Reported(report)),
+            }
+        }
+    }
+
+    fn push(
+        &mut self,
+        connection: ConnectionId,
+        event: SseEvent,
+        index: Option<u64>,
+        aftermath: &mut Aftermath,
+    ) {
+        if let Some(channel) = self.channels.get_mut(&connection) {
+            aftermath.wakers.extend(channel.push(event, index));
+        }
+    }
+}
+
+fn event_of(id: Option<EventId>, event: Event<Bytes>) -> SseEvent {
+    match event {
+        Event::Message(data) => SseEvent::Message { id, data },
+        Event::Failure(failure) => SseEvent::Message { id, data: render::failure(&failure) },
+        Event::Priming { retry } => SseEvent::Priming { id, retry },
+    }
+}

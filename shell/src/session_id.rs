@@ -1,0 +1,109 @@
+//! Session ids.
+
+use std::{fmt, str::FromStr};
+
+use thiserror::Error;
+
+/// How many characters a session id has on the wire.
+const LENGTH: usize = 32;
+
+/// Names a session: 128 random bits, on the wire 32 hexadecimal digits.
+///
+/// Whoever knows it can act for the client. It is only logged as far as
+/// [`SessionId::short`] says.
+///
+/// Specification: MCP 2025-11-25, Transports, "Session Management".
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(u128);
+
+impl SessionId {
+    /// Draws a new id.
+    ///
+    /// # Errors
+    ///
+    /// The operating system has no randomness to give.
+    pub(crate) fn random() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self(u128::from_be_bytes(bytes)))
+    }
+
+    /// Returns the first half, which tells sessions apart in a log and lets nobody in.
+    #[must_use]
+    pub fn short(self) -> impl fmt::Display {
+        struct Short(u64);
+        impl fmt::Display for Short {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:016x}", self.0)
+            }
+        }
+        let [high, _] = self.halves();
+        Short(high)
+    }
+
+    /// Returns a number that differs for most ids.
+    pub(crate) fn spread(self) -> u8 {
+        let [.., last] = self.0.to_be_bytes();
+        last
+    }
+
+    fn halves(self) -> [u64; 2] {
+        let bytes = self.0.to_be_bytes();
+        let (high, low) = bytes.split_at(8);
+        [high, low].map(|half| half.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+    }
+}
+
+/// Says that a text is no session id of this server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a session id has {LENGTH} lower-case hexadecimal digits")]
+pub struct SessionIdError;
+
+impl FromStr for SessionId {
+    type Err = SessionIdError;
+
+    fn from_str(text: &str) -> Result<Self, SessionIdError> {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if text.len() != LENGTH || !text.bytes().all(is_digit) {
+            return Err(SessionIdError);
+        }
+        u128::from_str_radix(text, 16).map(Self).map_err(|_| SessionIdError)
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionId({}…)", self.short())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_nothing_else() {
+        let id = SessionId(0x0123_4567_89ab_cdef_0000_0000_0000_00ff);
+        assert_eq!(id.to_string(), "0123456789abcdef00000000000000ff");
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(id.short().to_string(), "0123456789abcdef");
+        for text in
+            ["", "0", "0123456789ABCDEF00000000000000ff", "+123456789abcdef00000000000000ff"]
+        {
+            assert_eq!(text.parse::<SessionId>(), Err(SessionIdError), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn ids_differ_and_a_debug_text_does_not_let_anybody_in() {
+        let id = SessionId::random().unwrap();
+        assert_ne!(id, SessionId::random().unwrap());
+        assert!(!format!("{id:?}").contains(&id.to_string()));
+    }
+}
