@@ -6,8 +6,8 @@ mod support;
 
 use std::time::Duration;
 
-use rejoin::{ManagerError, SseEvent};
-use rejoin_core::{AnswerFormat, EventId, StreamId};
+use rejoin::{ManagerError, SendError, SessionError, Settings, SseEvent};
+use rejoin_core::{AnswerFormat, CloseReason, Config, EventId, RequestId, StreamId};
 use support::{Server, message, next, post};
 
 #[tokio::test(start_paused = true)]
@@ -79,4 +79,159 @@ async fn a_backend_that_is_gone_ends_its_session() {
     assert!(data.starts_with(br#"{"error":{"code":-32603"#), "{data:?}");
     assert_eq!(next(&mut connection).await, None);
     assert_eq!(server.sessions.sessions(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_waits_for_a_reader_that_reads_and_not_for_one_that_does_not() {
+    let session = Config { window: 1, stream_events_max: 4, ..Config::default() };
+    let server = Server::with(Settings { session, ..Settings::default() });
+    let session = server.initialized().await;
+    let backend = server.backend().await;
+    let mut connection = session.standalone().unwrap();
+    assert!(matches!(next(&mut connection).await, Some(SseEvent::Priming { .. })));
+
+    let peer = backend.peer();
+    let told = tokio::spawn(async move {
+        for number in 0..8 {
+            peer.send(message(&format!(r#""method":"n{number}""#)), None).await?;
+        }
+        Ok::<(), SendError>(())
+    });
+    for index in 1..=8 {
+        assert_eq!(next(&mut connection).await.map(|event| index_of(&event)), Some(Some(index)));
+    }
+    told.await.unwrap().unwrap();
+
+    let peer = backend.peer();
+    let begun = tokio::time::Instant::now();
+    for _ in 0..8 {
+        peer.send(message(r#""method":"n""#), None).await.unwrap();
+    }
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    let mut gaps = 0;
+    while let Some(event) = next(&mut connection).await {
+        match event {
+            SseEvent::Gap { .. } => gaps += 1,
+            SseEvent::Message { id: Some(id), .. } if id.index == 16 => break,
+            SseEvent::Message { .. } | SseEvent::Priming { .. } => {}
+        }
+    }
+    assert_eq!(gaps, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_takes_nothing_makes_its_client_wait_and_nobody_else() {
+    let session = Config { batch_max: 1, ..Config::default() };
+    let settings = Settings { session, queue_max: 1, ..Settings::default() };
+    let server = Server::with(settings);
+    let (busy, other) = (server.initialized().await, server.initialized().await);
+    let note = || post(r#""method":"n""#);
+    busy.message(note()).await.unwrap();
+    let (refused, ()) = tokio::join!(busy.message(note()), async {
+        other.message(note()).await.unwrap();
+    });
+    assert_eq!(refused, Err(SessionError::Busy));
+    let mut backend = server.backend().await;
+    backend.hear().await;
+    busy.message(note()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_are_no_more_sessions_than_allowed_and_places_come_back() {
+    let server = Server::with(Settings { sessions_max: 2, ..Settings::default() });
+    let first = server.sessions.create_session().await.unwrap();
+    let _second = server.sessions.create_session().await.unwrap();
+    let refused = server.sessions.create_session().await;
+    assert!(matches!(refused, Err(ManagerError::TooManySessions(2))), "{refused:?}");
+    first.close(CloseReason::Cancelled);
+    server.sessions.create_session().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_manager_takes_its_sessions_along() {
+    let server = Server::begin();
+    let session = server.initialized().await;
+    let mut backend = server.backend().await;
+    drop(server);
+    assert_eq!(session.closed(), Some(CloseReason::Terminated));
+    assert_eq!(backend.hear_end().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_polls_as_the_backend_wants_it() {
+    let server = Server::begin();
+    let session = server.initialized().await;
+    let mut connection =
+        session.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap();
+    let mut backend = server.backend().await;
+    let retry = Some(Duration::from_secs(1));
+    backend.peer().close_stream(&RequestId::from(1), retry).unwrap();
+    let first = next(&mut connection).await;
+    assert!(matches!(first, Some(SseEvent::Priming { retry: None, .. })), "{first:?}");
+    let Some(SseEvent::Priming { id: Some(id), retry: told }) = next(&mut connection).await else {
+        panic!("a priming event with a retry");
+    };
+    assert_eq!(told, retry);
+    assert_eq!(next(&mut connection).await, None);
+    backend.say(r#""id":1,"result":{}"#).await;
+    let mut connection = session.resume(id).unwrap();
+    let event = next(&mut connection).await.unwrap();
+    assert_eq!(index_of(&event), Some(id.index + 1));
+    assert_eq!(backend.peer().close_stream(&RequestId::from(1), retry), Err(SendError::NotPending));
+}
+
+/// Many clients on many threads drop their connections and come back, while their
+/// backends talk: each gets every event once, in order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_comes_back_gets_everything_once() {
+    const EVENTS: u64 = 400;
+    let server = Server::begin();
+    let mut clients = Vec::new();
+    for seed in 1..=8_u64 {
+        let session = server.initialized().await;
+        let mut backend = server.backend().await;
+        clients.push(tokio::spawn(async move {
+            let call = post(r#""id":1,"method":"a","params":{"_meta":{"progressToken":1}}"#);
+            let mut connection = session.request(call, AnswerFormat::Sse).await.unwrap();
+            let told = tokio::spawn(async move {
+                backend.hear().await;
+                for _ in 0..EVENTS {
+                    let progress =
+                        r#""method":"notifications/progress","params":{"progressToken":1}"#;
+                    backend.say(progress).await;
+                    tokio::task::yield_now().await;
+                }
+                backend.say(r#""id":1,"result":{}"#).await;
+                backend
+            });
+            let mut seen = 0;
+            let mut random = seed;
+            loop {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                if random >> 61 == 0 {
+                    let id = EventId::new(StreamId::Request(0), seen);
+                    connection = session.resume(id).unwrap();
+                }
+                let Some(event) = next(&mut connection).await else { break };
+                let Some(index) = index_of(&event) else { panic!("a gap: {event:?}") };
+                if index == 0 {
+                    continue;
+                }
+                assert_eq!(index, seen + 1);
+                seen = index;
+            }
+            assert_eq!(seen, EVENTS + 1);
+            drop(told.await.unwrap());
+        }));
+    }
+    for client in clients {
+        client.await.unwrap();
+    }
+}
+
+fn index_of(event: &SseEvent) -> Option<u64> {
+    match event {
+        SseEvent::Message { id, .. } | SseEvent::Priming { id, .. } => id.map(|id| id.index),
+        SseEvent::Gap { .. } => None,
+    }
 }

@@ -4,13 +4,14 @@ mod deadlines;
 mod error;
 mod registry;
 mod settings;
+mod unopened;
 
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use rejoin_core::{AnswerFormat, CloseReason, EventId, Post, ValidConfig};
 
-use self::{deadlines::Deadlines, registry::Registry};
+use self::{deadlines::Deadlines, registry::Registry, unopened::Unopened};
 pub use self::{
     error::ManagerError,
     settings::{Settings, SettingsError},
@@ -109,16 +110,15 @@ impl SessionManager {
         let peer = Peer::new(id, Arc::downgrade(&cell));
         place.fill(id, Arc::clone(&cell));
         log::opened(id);
-        let session = SessionHandle::new(cell);
+        let unopened = Unopened::new(SessionHandle::new(cell));
         let opening = shared.backend.open_any(peer, inbox);
         let opened = tokio::time::timeout(shared.settings.open_timeout, opening).await;
         let error = match opened {
-            Ok(Ok(())) => return Ok(session),
+            Ok(Ok(())) => return Ok(unopened.opened()),
             Ok(Err(error)) => error,
             Err(_) => "it took too long to start".into(),
         };
         tracing::error!(session = %id.short(), %error, "backend could not be opened");
-        session.close(CloseReason::BackendGone);
         Err(ManagerError::Open(error))
     }
 
@@ -133,12 +133,9 @@ impl SessionManager {
         post: Post<Bytes>,
         format: AnswerFormat,
     ) -> Result<(SessionHandle, Connection), ManagerError> {
-        let session = self.create_session().await?;
-        let connection = session.request(post, format).await;
-        if connection.is_err() {
-            session.close(CloseReason::Cancelled);
-        }
-        Ok((session, connection?))
+        let unopened = Unopened::new(self.create_session().await?);
+        let connection = unopened.session().request(post, format).await?;
+        Ok((unopened.opened(), connection))
     }
 
     /// Returns a session.

@@ -266,10 +266,10 @@ impl Cell {
     }
 
     fn see_to(&self, aftermath: Aftermath) {
-        let Aftermath { wakers, released, reports, closed } = aftermath;
+        let Aftermath { wakers, released, happened, closed } = aftermath;
         wakers.into_iter().for_each(std::task::Waker::wake);
         drop(released);
-        for happened in &reports {
+        for happened in &happened {
             log::happened(self.id, happened);
         }
         if let Some(reason) = closed {

@@ -35,7 +35,7 @@ pub(super) struct State {
 pub(super) struct Aftermath {
     pub(super) wakers: SmallVec<[Waker; 2]>,
     pub(super) released: SmallVec<[oneshot::Sender<()>; 1]>,
-    pub(super) reports: Vec<Happened>,
+    pub(super) happened: SmallVec<[Happened; 1]>,
     pub(super) closed: Option<CloseReason>,
 }
 
@@ -100,13 +100,13 @@ impl State {
                 }
                 Action::Gap { connection, stream, missed } => {
                     let (first, last) = (*missed.start(), *missed.end());
-                    aftermath.reports.push(Happened::Gap { stream, first, last });
+                    aftermath.happened.push(Happened::Gap { stream, first, last });
                     let logs = self.core.initialized().is_some_and(|answer| answer.logging);
                     let notification = logs.then(|| render::gap(stream, &missed));
                     self.push(connection, SseEvent::Gap { missed, notification }, None, aftermath);
                 }
                 Action::Close { connection, reason } => {
-                    aftermath.reports.push(Happened::Ended { connection, reason });
+                    aftermath.happened.push(Happened::Ended { connection, reason });
                     if let Some(channel) = self.channels.get_mut(&connection) {
                         aftermath.wakers.extend(channel.end(reason));
                     }
@@ -122,7 +122,7 @@ impl State {
                     aftermath.released.extend(self.held.drain(..).map(|(_, sender)| sender));
                     aftermath.closed = Some(reason);
                 }
-                Action::Report(report) => aftermath.reports.push(Happened::Reported(report)),
+                Action::Report(report) => aftermath.happened.push(Happened::Reported(report)),
             }
         }
     }

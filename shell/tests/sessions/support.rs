@@ -1,6 +1,6 @@
 //! A manager whose backends are the test itself.
 
-use std::{future::poll_fn, pin::Pin};
+use std::{collections::VecDeque, future::poll_fn, pin::Pin};
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -12,8 +12,9 @@ use tokio::sync::{Mutex, mpsc};
 
 pub(crate) struct Server {
     pub(crate) sessions: SessionManager,
-    put_back: mpsc::UnboundedSender<Opened>,
-    backends: Mutex<mpsc::UnboundedReceiver<Opened>>,
+    opened: Mutex<mpsc::UnboundedReceiver<Opened>>,
+    /// The backends of initialized sessions, in order.
+    backends: Mutex<VecDeque<Opened>>,
 }
 
 /// The backend of one session.
@@ -32,33 +33,42 @@ impl Backend for Doors {
 
 impl Server {
     pub(crate) fn begin() -> Self {
-        let (doors, backends) = mpsc::unbounded_channel();
-        let sessions = SessionManager::new(Doors(doors.clone()), Settings::default()).unwrap();
-        Self { sessions, put_back: doors, backends: Mutex::new(backends) }
+        Self::with(Settings::default())
     }
 
-    /// Begins a session of the newest revision; its backend is put back.
+    pub(crate) fn with(settings: Settings) -> Self {
+        let (doors, opened) = mpsc::unbounded_channel();
+        let sessions = SessionManager::new(Doors(doors), settings).unwrap();
+        Self { sessions, opened: Mutex::new(opened), backends: Mutex::default() }
+    }
+
+    /// Begins a session of the newest revision.
     pub(crate) async fn initialized(&self) -> SessionHandle {
         let initialize = post(r#""id":0,"method":"initialize""#);
         let opened = self.sessions.initialize_session(initialize, AnswerFormat::Sse).await.unwrap();
         let (session, mut connection) = opened;
-        let mut backend = self.backend().await;
+        let mut backend = self.opened.lock().await.recv().await.unwrap();
         backend.hear().await;
         backend.say(r#""id":0,"result":{"protocolVersion":"2025-11-25"}"#).await;
         assert!(next(&mut connection).await.is_some());
         assert!(next(&mut connection).await.is_none());
-        assert!(self.put_back.send(backend).is_ok());
+        self.backends.lock().await.push_back(backend);
         session
     }
 
+    /// Takes the backend of the first session whose backend was not taken.
     pub(crate) async fn backend(&self) -> Opened {
-        self.backends.lock().await.recv().await.unwrap()
+        self.backends.lock().await.pop_front().unwrap()
     }
 }
 
 impl Opened {
     pub(crate) async fn hear(&mut self) -> Bytes {
         self.inbox.recv().await.unwrap()
+    }
+
+    pub(crate) fn peer(&self) -> Peer {
+        self.peer.clone()
     }
 
     pub(crate) async fn hear_end(&mut self) -> Option<Bytes> {

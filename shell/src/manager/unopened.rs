@@ -1,0 +1,35 @@
+//! A session that nobody has got yet.
+
+use rejoin_core::CloseReason;
+
+use crate::SessionHandle;
+
+/// Closes its session, unless that is opened in time.
+#[derive(Debug)]
+pub(super) struct Unopened {
+    session: SessionHandle,
+    is_opened: bool,
+}
+
+impl Unopened {
+    pub(super) fn new(session: SessionHandle) -> Self {
+        Self { session, is_opened: false }
+    }
+
+    pub(super) fn session(&self) -> &SessionHandle {
+        &self.session
+    }
+
+    pub(super) fn opened(mut self) -> SessionHandle {
+        self.is_opened = true;
+        self.session.clone()
+    }
+}
+
+impl Drop for Unopened {
+    fn drop(&mut self) {
+        if !self.is_opened {
+            self.session.close(CloseReason::Cancelled);
+        }
+    }
+}
