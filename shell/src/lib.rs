@@ -6,6 +6,8 @@
 
 mod backend;
 mod clock;
+#[cfg(feature = "http")]
+mod http;
 mod log;
 mod manager;
 mod message;
@@ -14,6 +16,9 @@ mod session;
 mod session_id;
 
 pub use rejoin_core;
+
+#[cfg(feature = "http")]
+pub use crate::http::{HttpSettings, HttpSettingsError, ResponseBody, StreamableHttp};
 
 pub use crate::{
     backend::{Backend, Inbox, OpenError, Peer, SendError},

@@ -1,0 +1,141 @@
+//! The body of a response.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Instant, Sleep};
+
+use super::sse;
+use crate::{Connection, SseEvent};
+
+/// The body of a response: nothing, something, or the events of a connection as they come.
+#[derive(Debug)]
+pub struct ResponseBody(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Full(Bytes),
+    Events(Box<Events>),
+}
+
+#[derive(Debug)]
+struct Events {
+    /// What was there before the headers were sent.
+    first: Option<Bytes>,
+    connection: Connection,
+    /// Empty between calls; kept for its memory.
+    taken: Vec<SseEvent>,
+    keep_alive: Option<KeepAlive>,
+}
+
+/// Finds out that nothing was sent for a while.
+#[derive(Debug)]
+struct KeepAlive {
+    interval: Duration,
+    sent_at: Instant,
+    /// Only there once there was something to wait for.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl ResponseBody {
+    pub(super) fn empty() -> Self {
+        Self::full(Bytes::new())
+    }
+
+    pub(super) fn full(bytes: Bytes) -> Self {
+        Self(Kind::Full(bytes))
+    }
+
+    pub(super) fn events(
+        taken: &[SseEvent],
+        connection: Connection,
+        keep_alive: Option<Duration>,
+    ) -> Self {
+        let first = (!taken.is_empty()).then(|| sse::write(taken));
+        let keep_alive = keep_alive.map(KeepAlive::new);
+        Self(Kind::Events(Box::new(Events { first, connection, taken: Vec::new(), keep_alive })))
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let bytes = match &mut self.get_mut().0 {
+            Kind::Full(bytes) => Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty()),
+            Kind::Events(events) => ready!(events.poll(cx)),
+        };
+        Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Full(bytes) => bytes.is_empty(),
+            Kind::Events(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Events(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl Events {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first));
+        }
+        self.taken.clear();
+        match self.connection.poll_events(cx, &mut self.taken) {
+            Poll::Ready(_) if self.taken.is_empty() => Poll::Ready(None),
+            Poll::Ready(_) => {
+                if let Some(keep_alive) = &mut self.keep_alive {
+                    keep_alive.sent_at = Instant::now();
+                }
+                Poll::Ready(Some(sse::write(&self.taken)))
+            }
+            Poll::Pending => match &mut self.keep_alive {
+                None => Poll::Pending,
+                Some(keep_alive) => {
+                    ready!(keep_alive.poll(cx));
+                    Poll::Ready(Some(Bytes::from_static(sse::KEEP_ALIVE)))
+                }
+            },
+        }
+    }
+}
+
+impl KeepAlive {
+    fn new(interval: Duration) -> Self {
+        Self { interval, sent_at: Instant::now(), timer: None }
+    }
+
+    /// Is ready when nothing was sent for the interval, and begins anew.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let due = self.sent_at + self.interval;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            let (now, due) = (Instant::now(), self.sent_at + self.interval);
+            if due <= now {
+                self.sent_at = now;
+                timer.as_mut().reset(now + self.interval);
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(due);
+        }
+    }
+}

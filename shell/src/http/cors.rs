@@ -1,0 +1,49 @@
+//! CORS: what lets web pages of allowed origins read the answers.
+//!
+//! Specification: Fetch, "CORS protocol".
+
+use http::{HeaderValue, Response, StatusCode, header, request::Parts};
+
+use super::{METHODS, body::ResponseBody, head, settings::Checked};
+
+/// What a web page may send along.
+const REQUEST_HEADERS: &str =
+    "accept, authorization, content-type, last-event-id, mcp-protocol-version, mcp-session-id";
+
+/// What a web page may read of an answer, beyond what every page may.
+const RESPONSE_HEADERS: &str = "mcp-session-id, retry-after";
+
+/// How long a browser need not ask again, in seconds.
+const MAX_AGE: &str = "7200";
+
+/// Answers what a browser asks before it calls.
+pub(super) fn options() -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(METHODS));
+    response
+}
+
+impl Checked {
+    /// Lets the web page that called, if it was one and is allowed, read the answer.
+    pub(super) fn share(&self, head: &Parts, response: &mut Response<ResponseBody>) {
+        if !self.settings.cors {
+            return;
+        }
+        let Ok(Some(origin)) = head::single(&head.headers, &header::ORIGIN) else { return };
+        let headers = response.headers_mut();
+        headers.insert(header::VARY, HeaderValue::from_static("origin"));
+        let Some(value) = head.headers.get(header::ORIGIN).filter(|_| self.origins.allow(origin))
+        else {
+            return;
+        };
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, value.clone());
+        let mut say = |name, value| headers.insert(name, HeaderValue::from_static(value));
+        say(header::ACCESS_CONTROL_EXPOSE_HEADERS, RESPONSE_HEADERS);
+        if head.method == http::Method::OPTIONS {
+            say(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+            say(header::ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS);
+            say(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+        }
+    }
+}

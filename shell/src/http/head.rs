@@ -1,0 +1,129 @@
+//! The head of an HTTP request: what the service needs of its headers.
+
+use http::{HeaderMap, HeaderName, StatusCode, header};
+use rejoin_core::{EventId, PROFILES, ProtocolVersion};
+
+use super::refusal::Refusal;
+use crate::{ManagerError, SessionHandle, SessionId, SessionManager};
+
+pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+pub(super) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// Which media types a client accepts, of those that the service has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Accepts {
+    pub(super) json: bool,
+    pub(super) sse: bool,
+}
+
+/// Reads the one value of a header that must not be there twice.
+pub(super) fn single<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a str>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("`{name}` is there twice")));
+    }
+    let is_text = || Refusal::new(StatusCode::BAD_REQUEST, format!("`{name}` is no ASCII text"));
+    value.to_str().map(Some).map_err(|_| is_text())
+}
+
+/// Specification: MCP 2025-11-25, Transports, "Sending Messages to the Server", 2.
+pub(super) fn accepts(headers: &HeaderMap) -> Accepts {
+    let mut accepts = Accepts::default();
+    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    for range in values.flat_map(|value| value.split(',')) {
+        let mut parts = range.split(';').map(str::trim);
+        let media = parts.next().unwrap_or_default();
+        if parts.any(is_refusal) {
+            continue;
+        }
+        let is = |known: &str| media.eq_ignore_ascii_case(known);
+        accepts.json |= is("application/json") || is("application/*") || is("*/*");
+        accepts.sse |= is("text/event-stream") || is("text/*") || is("*/*");
+    }
+    accepts
+}
+
+/// Returns whether a parameter says that the range is not acceptable: a quality of 0.
+fn is_refusal(parameter: &str) -> bool {
+    let quality = parameter.split_once('=').filter(|(name, _)| name.eq_ignore_ascii_case("q"));
+    quality.is_some_and(|(_, value)| value.parse::<f32>() == Ok(0.0))
+}
+
+/// A POST carries JSON.
+pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
+    let value = single(headers, &header::CONTENT_TYPE)?.unwrap_or_default();
+    let media = value.split(';').next().unwrap_or_default().trim();
+    if media.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let message = "`content-type` must be application/json";
+    Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
+}
+
+/// Finds the session that a request names, and checks the version that it speaks.
+///
+/// Specification: MCP 2025-11-25, Transports, "Session Management" and "Protocol
+/// Version Header".
+pub(super) fn session(
+    headers: &HeaderMap,
+    sessions: &SessionManager,
+) -> Result<SessionHandle, Refusal> {
+    let Some(id) = single(headers, &SESSION_ID)? else {
+        let message = "`mcp-session-id` is missing: a session begins with `initialize`";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, message));
+    };
+    let id: SessionId = id.parse().map_err(|_| ManagerError::NotFound)?;
+    let session = sessions.session(id)?;
+    if let Some(version) = single(headers, &PROTOCOL_VERSION)? {
+        check_version(version, &session)?;
+    }
+    Ok(session)
+}
+
+/// A client speaks what was negotiated, or at least something that is known here.
+fn check_version(text: &str, session: &SessionHandle) -> Result<(), Refusal> {
+    let version = ProtocolVersion::new(text);
+    let is_known = |version| PROFILES.iter().any(|profile| profile.version == version);
+    let negotiated = session.initialized().and_then(|answer| answer.version);
+    if version.is_some_and(|version| is_known(version) || negotiated == Some(version)) {
+        return Ok(());
+    }
+    let message = format!("`mcp-protocol-version` {text:?} is not supported");
+    Err(Refusal::new(StatusCode::BAD_REQUEST, message))
+}
+
+/// Specification: MCP 2025-11-25, Transports, "Resumability and Redelivery".
+pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<EventId>, Refusal> {
+    let parse = |text: &str| {
+        text.parse().map_err(|error: rejoin_core::EventIdError| {
+            Refusal::new(StatusCode::BAD_REQUEST, format!("`last-event-id`: {error}"))
+        })
+    };
+    single(headers, &LAST_EVENT_ID)?.map(parse).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepted(value: &'static str) -> (bool, bool) {
+        let headers = HeaderMap::from_iter([(header::ACCEPT, value.parse().unwrap())]);
+        let Accepts { json, sse } = accepts(&headers);
+        (json, sse)
+    }
+
+    #[test]
+    fn accept_is_read_by_ranges() {
+        assert_eq!(accepted("application/json, text/event-stream"), (true, true));
+        assert_eq!(accepted("*/*"), (true, true));
+        assert_eq!(accepted("Text/Event-Stream;q=0.9"), (false, true));
+        assert_eq!(accepted("application/*;q=0, text/*"), (false, true));
+        assert_eq!(accepted("text/html"), (false, false));
+        assert_eq!(accepted(""), (false, false));
+    }
+}

@@ -1,0 +1,145 @@
+//! The HTTP service: Streamable HTTP, as a tower service.
+
+mod allow;
+mod body;
+mod cors;
+mod head;
+mod post;
+mod receive;
+mod refusal;
+mod settings;
+mod sse;
+mod stream;
+
+use std::{
+    convert::Infallible,
+    error::Error,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Method, Request, Response, StatusCode, header, request::Parts};
+use tower_service::Service;
+
+pub use self::{
+    body::ResponseBody,
+    settings::{HttpSettings, HttpSettingsError},
+};
+use self::{refusal::Refusal, settings::Checked};
+use crate::SessionManager;
+
+/// The methods that the service knows.
+const METHODS: &str = "GET, POST, DELETE, OPTIONS";
+
+#[doc = include_str!("../../docs/streamable_http.md")]
+#[derive(Clone, Debug)]
+pub struct StreamableHttp {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    sessions: SessionManager,
+    checked: Checked,
+}
+
+impl StreamableHttp {
+    /// Serves the sessions of a manager.
+    ///
+    /// # Errors
+    ///
+    /// A setting is wrong: the caller is at fault.
+    pub fn new(
+        sessions: SessionManager,
+        settings: HttpSettings,
+    ) -> Result<Self, HttpSettingsError> {
+        let checked = settings.check()?;
+        Ok(Self { inner: Arc::new(Inner { sessions, checked }) })
+    }
+}
+
+impl<B> Service<Request<B>> for StreamableHttp
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            let (head, body) = request.into_parts();
+            let answer = inner.answer(&head, body).await;
+            let mut response = answer.unwrap_or_else(Refusal::into_response);
+            inner.checked.share(&head, &mut response);
+            Ok(response)
+        })
+    }
+}
+
+impl Inner {
+    async fn answer<B>(&self, head: &Parts, body: B) -> Result<Response<ResponseBody>, Refusal>
+    where
+        B: http_body::Body,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        self.checked.admit(head)?;
+        match head.method {
+            Method::POST => self.post(&head.headers, body).await,
+            Method::GET => self.get(&head.headers),
+            Method::DELETE => {
+                head::session(&head.headers, &self.sessions)?.delete()?;
+                let mut response = Response::new(ResponseBody::empty());
+                *response.status_mut() = StatusCode::NO_CONTENT;
+                Ok(response)
+            }
+            Method::OPTIONS => Ok(cors::options()),
+            _ => {
+                let message = format!("{} is not a method of this endpoint", head.method);
+                Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message))
+            }
+        }
+    }
+
+    fn get(&self, headers: &http::HeaderMap) -> Result<Response<ResponseBody>, Refusal> {
+        if !head::accepts(headers).sse {
+            let message = "`accept` must list text/event-stream";
+            return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, message));
+        }
+        let last_event_id = head::last_event_id(headers)?;
+        let session = head::session(headers, &self.sessions)?;
+        let connection = match last_event_id {
+            Some(id) => session.resume(id)?,
+            None => session.standalone()?,
+        };
+        Ok(stream::sse(&[], connection, self.checked.settings.keep_alive))
+    }
+}
+
+impl Checked {
+    /// Refuses who must not call here.
+    ///
+    /// Specification: MCP 2025-11-25, Transports, "Security Warning".
+    fn admit(&self, head: &Parts) -> Result<(), Refusal> {
+        let host = head::single(&head.headers, &header::HOST)?;
+        let host = host.or_else(|| head.uri.authority().map(http::uri::Authority::as_str));
+        if !self.hosts.allow(host.unwrap_or_default()) {
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "this `host` is not allowed"));
+        }
+        match head::single(&head.headers, &header::ORIGIN)? {
+            Some(origin) if !self.origins.allow(origin) => {
+                Err(Refusal::new(StatusCode::FORBIDDEN, "this `origin` is not allowed"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Refusals: which fault gives which status and which JSON-RPC error.
+
+use http::{HeaderValue, Response, StatusCode, header};
+use rejoin_core::{ClientFault, PeekError, Rejection, RequestId};
+
+use super::body::ResponseBody;
+use crate::{ManagerError, SessionError, render};
+
+/// JSON-RPC 2.0, section 5.1.
+const INVALID_REQUEST: i32 = -32_600;
+const INTERNAL_ERROR: i32 = -32_603;
+/// What the official SDKs say of a session that they do not know.
+const SESSION_NOT_FOUND: i32 = -32_001;
+
+/// Why a request is not served.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    code: i32,
+    message: String,
+    id: Option<RequestId>,
+    /// When to come back, in seconds.
+    retry_after: Option<u16>,
+}
+
+impl Refusal {
+    /// The client's request is wrong.
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        let code = if status.is_server_error() { INTERNAL_ERROR } else { INVALID_REQUEST };
+        Self { status, code, message: message.into(), id: None, retry_after: None }
+    }
+
+    /// Says which request it answers, where that is not known yet.
+    pub(super) fn of(self, id: Option<RequestId>) -> Self {
+        Self { id: self.id.or(id), ..self }
+    }
+
+    fn retry_after(self, seconds: u16) -> Self {
+        Self { retry_after: Some(seconds), ..self }
+    }
+
+    pub(super) fn into_response(self) -> Response<ResponseBody> {
+        let body = render::error(self.id.as_ref(), self.code, &self.message);
+        let mut response = Response::new(ResponseBody::full(body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(header::ALLOW, HeaderValue::from_static(super::METHODS));
+        }
+        response
+    }
+}
+
+impl From<PeekError> for Refusal {
+    fn from(error: PeekError) -> Self {
+        let refusal = Self::new(StatusCode::BAD_REQUEST, error.to_string());
+        Self { code: error.code(), id: error.id().cloned(), ..refusal }
+    }
+}
+
+impl From<ManagerError> for Refusal {
+    fn from(error: ManagerError) -> Self {
+        let message = error.to_string();
+        match error {
+            ManagerError::NotFound => Self {
+                code: SESSION_NOT_FOUND,
+                ..Self::new(StatusCode::NOT_FOUND, "there is no such session: begin a new one")
+            },
+            ManagerError::TooManySessions(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(10)
+            }
+            ManagerError::Open(_) => Self::new(StatusCode::BAD_GATEWAY, message),
+            ManagerError::NoRandomness => Self::new(StatusCode::INTERNAL_SERVER_ERROR, message),
+            ManagerError::Session(error) => error.into(),
+        }
+    }
+}
+
+impl From<SessionError> for Refusal {
+    fn from(error: SessionError) -> Self {
+        let message = error.to_string();
+        match error {
+            SessionError::Busy => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(1)
+            }
+            SessionError::Rejected(Rejection::Client(fault)) => Self::of_client(&fault, message),
+            SessionError::Rejected(Rejection::Closed(_)) => ManagerError::NotFound.into(),
+            SessionError::Rejected(Rejection::Backend(_) | Rejection::Caller(_)) => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+            }
+        }
+    }
+}
+
+impl Refusal {
+    fn of_client(fault: &ClientFault, message: String) -> Self {
+        match fault {
+            ClientFault::NotInitialized
+            | ClientFault::AlreadyInitialized
+            | ClientFault::RequestIdInUse(_)
+            | ClientFault::ProgressTokenInUse(_)
+            | ClientFault::BatchNotAllowed
+            | ClientFault::BatchEmpty
+            | ClientFault::BatchTooLong { .. }
+            | ClientFault::InitializeInBatch
+            | ClientFault::UnknownStream(_)
+            | ClientFault::FutureEvent { .. }
+            | ClientFault::CancelledStream(_)
+            | ClientFault::ExpiredStream(_) => Self::new(StatusCode::BAD_REQUEST, message),
+            ClientFault::MessageTooLarge { .. } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+            }
+            ClientFault::StandaloneConflict => Self::new(StatusCode::CONFLICT, message),
+            ClientFault::TooManyRequests { .. }
+            | ClientFault::TooManyStreams { .. }
+            | ClientFault::TooManyConnections { .. } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, message).retry_after(1)
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Events as they stand on the wire.
+//!
+//! Specification: HTML, "Server-sent events"; MCP 2025-11-25, Transports.
+
+use std::io::Write as _;
+
+use bytes::Bytes;
+
+use crate::SseEvent;
+
+/// How many bytes an event takes beyond its data.
+const FRAMING_BYTES: usize = 64;
+
+/// What keeps a connection alive that has nothing to say: an empty comment.
+pub(super) const KEEP_ALIVE: &[u8] = b":\n\n";
+
+/// Writes events, one after the other.
+pub(super) fn write(events: &[SseEvent]) -> Bytes {
+    let mut text = Vec::with_capacity(events.iter().map(length_max).sum());
+    for event in events {
+        write_event(event, &mut text);
+    }
+    Bytes::from(text)
+}
+
+fn length_max(event: &SseEvent) -> usize {
+    FRAMING_BYTES
+        + match event {
+            SseEvent::Message { data, .. } => data.len(),
+            SseEvent::Priming { .. } => 0,
+            SseEvent::Gap { notification, .. } => notification.as_ref().map_or(0, Bytes::len),
+        }
+}
+
+fn write_event(event: &SseEvent, text: &mut Vec<u8>) {
+    match event {
+        SseEvent::Message { id, data } => {
+            text.extend_from_slice(b"event: message\n");
+            if let Some(id) = id {
+                field(text, format_args!("id: {id}"));
+            }
+            write_data(data, text);
+        }
+        SseEvent::Priming { id, retry } => {
+            if let Some(id) = id {
+                field(text, format_args!("id: {id}"));
+            }
+            if let Some(retry) = retry {
+                field(text, format_args!("retry: {}", retry.as_millis()));
+            }
+            text.extend_from_slice(b"data:\n\n");
+        }
+        SseEvent::Gap { missed, notification } => {
+            let (first, last) = (missed.start(), missed.end());
+            field(text, format_args!(": gap: events {first} to {last} are missing"));
+            text.extend_from_slice(b"\n");
+            if let Some(data) = notification {
+                text.extend_from_slice(b"event: message\n");
+                write_data(data, text);
+            }
+        }
+    }
+}
+
+/// The data is one line.
+fn write_data(data: &[u8], text: &mut Vec<u8>) {
+    text.extend_from_slice(b"data: ");
+    text.extend_from_slice(data);
+    text.extend_from_slice(b"\n\n");
+}
+
+fn field(text: &mut Vec<u8>, line: std::fmt::Arguments<'_>) {
+    // Writing to memory does not fail.
+    let _ = writeln!(text, "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rejoin_core::{EventId, StreamId};
+
+    use super::*;
+
+    fn written(event: SseEvent) -> String {
+        String::from_utf8(write(&[event]).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn every_kind_of_event_stands_as_the_specification_says() {
+        let id = Some(EventId::new(StreamId::Request(7), 3));
+        let data = Bytes::from_static(b"{}");
+        assert_eq!(
+            written(SseEvent::Message { id, data: data.clone() }),
+            "event: message\nid: 3/7\ndata: {}\n\n"
+        );
+        assert_eq!(
+            written(SseEvent::Message { id: None, data: data.clone() }),
+            "event: message\ndata: {}\n\n"
+        );
+        let retry = Some(Duration::from_millis(1_500));
+        assert_eq!(written(SseEvent::Priming { id, retry }), "id: 3/7\nretry: 1500\ndata:\n\n");
+        assert_eq!(
+            written(SseEvent::Gap { missed: 4..=9, notification: Some(data) }),
+            ": gap: events 4 to 9 are missing\n\nevent: message\ndata: {}\n\n"
+        );
+    }
+}

@@ -1,0 +1,32 @@
+//! Responses that are streams of events.
+
+use std::time::Duration;
+
+use http::{HeaderValue, Response, header};
+
+use super::{body::ResponseBody, sse};
+use crate::{Connection, SseEvent};
+
+/// Answers with what was taken of a connection, and what will come.
+pub(super) fn sse(
+    taken: &[SseEvent],
+    connection: Connection,
+    keep_alive: Option<Duration>,
+) -> Response<ResponseBody> {
+    event_stream(ResponseBody::events(taken, connection, keep_alive))
+}
+
+/// Answers with all that there was.
+pub(super) fn whole(taken: &[SseEvent]) -> Response<ResponseBody> {
+    event_stream(ResponseBody::full(sse::write(taken)))
+}
+
+fn event_stream(body: ResponseBody) -> Response<ResponseBody> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Tells a proxy in between to pass events on as they come.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}

@@ -1,0 +1,19 @@
+//! The program, served over loopback sockets to clients that behave badly.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+#[path = "served/client.rs"]
+mod client;
+#[path = "served/isolation.rs"]
+mod isolation;
+#[path = "served/lifetime.rs"]
+mod lifetime;
+#[path = "served/memory.rs"]
+mod memory;
+#[path = "served/program.rs"]
+mod program;
+#[path = "served/resume.rs"]
+mod resume;
+#[path = "served/standalone.rs"]
+mod standalone;

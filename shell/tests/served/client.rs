@@ -1,0 +1,254 @@
+//! A client that does what it is told, also what no good client does.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::{net::TcpStream, task::JoinHandle};
+
+use crate::program::Program;
+
+pub(crate) const NEWEST: &str = "2025-11-25";
+
+/// A client of one session. Every call has a TCP connection of its own.
+#[derive(Clone)]
+pub(crate) struct Client {
+    address: String,
+    session: Option<String>,
+    version: &'static str,
+}
+
+impl Client {
+    /// A client that has no session.
+    pub(crate) fn stranger(program: &Program) -> Self {
+        Self { address: program.address.clone(), session: None, version: NEWEST }
+    }
+
+    pub(crate) async fn initialize(program: &Program) -> Self {
+        Self::initialize_with(program, NEWEST, &json!({})).await
+    }
+
+    pub(crate) async fn initialize_with(
+        program: &Program,
+        version: &'static str,
+        capabilities: &Value,
+    ) -> Self {
+        let mut client = Self { version, ..Self::stranger(program) };
+        let mut answer = client.post(&initialize(version, capabilities)).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        let session = answer.headers["mcp-session-id"].to_str().unwrap().to_owned();
+        assert_eq!(answer.response().await["result"]["protocolVersion"], version);
+        client.session = Some(session);
+        let told =
+            client.post(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })).await;
+        assert_eq!(told.status, StatusCode::ACCEPTED);
+        client
+    }
+
+    pub(crate) fn session(&self) -> &str {
+        self.session.as_deref().unwrap()
+    }
+
+    /// The same client, with another session id.
+    pub(crate) fn with_session(&self, session: &str) -> Self {
+        Self { session: Some(session.to_owned()), ..self.clone() }
+    }
+
+    /// Calls a tool, under the progress token that equals `id`.
+    pub(crate) async fn call(&self, id: i64, tool: &str, arguments: Value) -> Answer {
+        let params = json!({
+            "name": tool, "arguments": arguments, "_meta": { "progressToken": id },
+        });
+        self.post(&json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params }))
+            .await
+    }
+
+    pub(crate) async fn post(&self, message: &Value) -> Answer {
+        self.send(Method::POST, message.to_string(), &[]).await
+    }
+
+    pub(crate) async fn get(&self, last_event_id: Option<&str>) -> Answer {
+        let extra = last_event_id.map(|id| ("last-event-id", id));
+        self.send(Method::GET, String::new(), extra.as_slice()).await
+    }
+
+    pub(crate) async fn delete(&self) -> Answer {
+        self.send(Method::DELETE, String::new(), &[]).await
+    }
+
+    /// Sends a request with these headers instead of, or beside, the usual ones.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        body: String,
+        extra: &[(&'static str, &str)],
+    ) -> Answer {
+        let mut request = Request::builder().method(method.clone()).uri("/mcp");
+        let headers = request.headers_mut().unwrap();
+        headers.insert(header::HOST, self.address.parse().unwrap());
+        let accept = match method {
+            Method::GET => "text/event-stream",
+            _ => "application/json, text/event-stream",
+        };
+        headers.insert(header::ACCEPT, accept.parse().unwrap());
+        if method == Method::POST {
+            headers.insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
+        }
+        if let Some(session) = &self.session {
+            headers.insert("mcp-session-id", session.parse().unwrap());
+            headers.insert("mcp-protocol-version", self.version.parse().unwrap());
+        }
+        for (name, value) in extra {
+            headers.insert(*name, value.parse().unwrap());
+        }
+        let stream = TcpStream::connect(&self.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let connection = tokio::spawn(async move { drop(connection.await) });
+        let response = sender.send_request(request.body(Full::from(body)).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+            connection,
+            text: Vec::new(),
+            seen: None,
+        }
+    }
+}
+
+pub(crate) fn initialize(version: &str, capabilities: &Value) -> Value {
+    let params = json!({
+        "protocolVersion": version,
+        "capabilities": capabilities,
+        "clientInfo": { "name": "test", "version": "0" },
+    });
+    json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params })
+}
+
+/// An answer whose body comes as the server writes it. To drop it cuts the connection.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    body: Incoming,
+    connection: JoinHandle<()>,
+    text: Vec<u8>,
+    /// The id of the last event that had one.
+    pub(crate) seen: Option<String>,
+}
+
+/// An SSE event; a comment is one, too.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Event {
+    pub(crate) id: Option<String>,
+    pub(crate) retry: Option<u64>,
+    pub(crate) comment: Option<String>,
+    /// `Null` where the data is empty.
+    pub(crate) data: Value,
+}
+
+impl Event {
+    /// What a progress notification says.
+    pub(crate) fn progress(&self) -> Option<u64> {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is a count"
+        )]
+        self.data["params"]["progress"].as_f64().map(|progress| progress as u64)
+    }
+
+    pub(crate) fn is_response(&self) -> bool {
+        self.data["result"].is_object() || self.data["error"].is_object()
+    }
+}
+
+impl Answer {
+    /// Waits for the next event; `None` is the end of the body.
+    pub(crate) async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(end) = self.text.windows(2).position(|pair| pair == b"\n\n") {
+                let text: Vec<u8> = self.text.drain(..end + 2).collect();
+                let event = parse(&String::from_utf8(text).unwrap());
+                self.seen = event.id.clone().or(self.seen.take());
+                return Some(event);
+            }
+            self.text.extend(self.chunk().await?);
+        }
+    }
+
+    /// Waits for the next event that is neither a comment nor priming.
+    pub(crate) async fn message(&mut self) -> Option<Event> {
+        loop {
+            let event = self.next().await?;
+            if !event.data.is_null() {
+                return Some(event);
+            }
+        }
+    }
+
+    /// Waits for the response, in whichever form; what comes before it is dropped.
+    pub(crate) async fn response(&mut self) -> Value {
+        if self.headers[header::CONTENT_TYPE] == "application/json" {
+            return self.json().await;
+        }
+        loop {
+            let event = self.next().await.unwrap();
+            if event.is_response() {
+                return event.data;
+            }
+        }
+    }
+
+    /// Waits for all messages.
+    pub(crate) async fn messages(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Some(event) = self.message().await {
+            events.push(event);
+        }
+        events
+    }
+
+    /// Waits for a body that is one JSON value.
+    pub(crate) async fn json(&mut self) -> Value {
+        while let Some(chunk) = self.chunk().await {
+            self.text.extend(chunk);
+        }
+        serde_json::from_slice(&self.text).unwrap()
+    }
+
+    async fn chunk(&mut self) -> Option<Bytes> {
+        loop {
+            match self.body.frame().await?.ok()?.into_data() {
+                Ok(data) => return Some(data),
+                Err(_trailers) => {}
+            }
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+fn parse(text: &str) -> Event {
+    let mut event = Event::default();
+    for line in text.lines() {
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match field {
+            "id" => event.id = Some(value.to_owned()),
+            "retry" => event.retry = Some(value.parse().unwrap()),
+            "data" if !value.is_empty() => event.data = serde_json::from_str(value).unwrap(),
+            "" if !line.is_empty() => event.comment = Some(value.to_owned()),
+            _ => {}
+        }
+    }
+    event
+}

@@ -1,0 +1,119 @@
+//! Clients that behave badly, and neighbours that notice nothing.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::{
+    client::{Client, initialize},
+    program::Program,
+};
+
+#[tokio::test]
+async fn a_flood_reaches_a_reading_client_without_a_gap() {
+    const EVENTS: u64 = 100_000;
+    let program = Program::serve(&[]);
+    let client = Client::initialize(&program).await;
+    let mut call = client.call(1, "flood", json!({ "events": EVENTS })).await;
+    let mut at = 0;
+    while let Some(event) = call.next().await {
+        assert_eq!(event.comment, None);
+        if let Some(progress) = event.progress() {
+            assert_eq!(progress, at + 1);
+            at = progress;
+        }
+    }
+    assert_eq!(at, EVENTS);
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_stalls_nobody() {
+    let program = Program::serve(&[]);
+    let client = Client::initialize(&program).await;
+    let other = Client::initialize(&program).await;
+    let stalled = client.call(1, "flood", json!({ "events": 100_000 })).await;
+    for id in 2..20 {
+        let echo = json!({ "message": "m" });
+        client.call(id, "echo", echo.clone()).await.response().await;
+        other.call(id, "echo", echo).await.response().await;
+    }
+    assert_eq!(client.delete().await.status.is_success(), true);
+    drop(stalled);
+}
+
+#[tokio::test]
+async fn an_id_or_token_that_is_in_use_is_rejected_and_the_first_call_answered() {
+    let program = Program::serve(&[]);
+    let client = Client::initialize(&program).await;
+    let mut first = client.call(1, "nap", json!({ "ms": 200 })).await;
+    let mut second = client.call(1, "echo", json!({ "message": "m" })).await;
+    assert_eq!(second.status, StatusCode::BAD_REQUEST);
+    assert_eq!(second.json().await["error"]["code"], -32_600);
+    let params = json!({ "name": "echo", "arguments": { "message": "m" },
+        "_meta": { "progressToken": 1 } });
+    let token_in_use =
+        json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params });
+    assert_eq!(client.post(&token_in_use).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(first.response().await["id"], 1);
+}
+
+#[tokio::test]
+async fn a_string_and_a_number_are_different_ids() {
+    let program = Program::serve(&[]);
+    let client = Client::initialize(&program).await;
+    let call = |id: Value| {
+        let params = json!({ "name": "nap", "arguments": { "ms": 50 } });
+        json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params })
+    };
+    let mut number = client.post(&call(json!(1))).await;
+    let mut text = client.post(&call(json!("1"))).await;
+    assert_eq!(text.response().await["id"], "1");
+    assert_eq!(number.response().await["id"], 1);
+}
+
+#[tokio::test]
+async fn a_second_initialize_is_rejected_and_the_session_lives_on() {
+    let program = Program::serve(&[]);
+    let client = Client::initialize(&program).await;
+    let again = client.post(&initialize("2025-11-25", &json!({}))).await;
+    assert_eq!(again.status, StatusCode::BAD_REQUEST);
+    client.call(1, "echo", json!({ "message": "m" })).await.response().await;
+}
+
+#[tokio::test]
+async fn delete_ends_calls_and_gets() {
+    let program = Program::serve(&[]);
+    let client = Client::initialize(&program).await;
+    let mut call = client.call(1, "nap", json!({ "ms": 60_000 })).await;
+    let mut get = client.get(None).await;
+    assert!(client.delete().await.status.is_success());
+    assert!(call.response().await["error"].is_object());
+    while call.next().await.is_some() {}
+    while get.next().await.is_some() {}
+    assert_eq!(client.get(None).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(client.delete().await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_stale_session_id_does_not_keep_a_client_from_beginning_anew() {
+    let program = Program::serve(&[]);
+    let client = Client::initialize(&program).await;
+    assert!(client.delete().await.status.is_success());
+    let mut again = client.post(&initialize("2025-11-25", &json!({}))).await;
+    assert_eq!(again.status, StatusCode::OK);
+    let session = again.headers["mcp-session-id"].to_str().unwrap().to_owned();
+    assert_ne!(session, client.session());
+    again.response().await;
+    let client = client.with_session(&session);
+    client.call(1, "echo", json!({ "message": "m" })).await.response().await;
+}
+
+#[tokio::test]
+async fn a_foreign_origin_is_refused() {
+    let program = Program::serve(&[]);
+    let stranger = Client::stranger(&program);
+    let body = initialize("2025-11-25", &json!({})).to_string();
+    for (name, value) in [("origin", "http://evil.example"), ("host", "evil.example")] {
+        let refused = stranger.send(http::Method::POST, body.clone(), &[(name, value)]).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{name}");
+    }
+}

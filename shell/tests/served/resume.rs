@@ -1,0 +1,166 @@
+//! Clients that lose their connection, and come back.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::{
+    client::{Answer, Client},
+    program::Program,
+};
+
+/// Counts progress up, and says whether the response came.
+async fn count_on(answer: &mut Answer, from: u64, until: Option<u64>) -> (u64, bool) {
+    let mut at = from;
+    while until != Some(at) {
+        let Some(event) = answer.message().await else { return (at, false) };
+        match event.progress() {
+            Some(progress) => {
+                assert_eq!(progress, at + 1, "{event:?}");
+                at = progress;
+            }
+            None => {
+                assert!(event.is_response(), "{event:?}");
+                assert_eq!(answer.message().await, None);
+                return (at, true);
+            }
+        }
+    }
+    (at, false)
+}
+
+#[tokio::test]
+async fn what_was_missed_comes_once_and_in_order_after_the_call_has_ended() {
+    let program = Program::serve(&[]);
+    let client = Client::initialize(&program).await;
+    let mut call = client.call(1, "count", json!({ "total": 10, "interval_ms": 20 })).await;
+    assert_eq!(count_on(&mut call, 0, Some(3)).await, (3, false));
+    let seen = call.seen.clone().unwrap();
+    drop(call);
+    // The call runs for 200 ms in all; an echo after it shows that the server lives on.
+    client.call(2, "nap", json!({ "ms": 400 })).await.response().await;
+    let mut resumed = client.get(Some(&seen)).await;
+    assert_eq!(resumed.status, StatusCode::OK);
+    assert_eq!(count_on(&mut resumed, 3, None).await, (10, true));
+}
+
+#[tokio::test]
+async fn a_client_may_drop_as_often_as_it_likes_while_the_call_runs() {
+    let program = Program::serve(&[]);
+    let client = Client::initialize(&program).await;
+    let mut answer = client.call(1, "count", json!({ "total": 100, "interval_ms": 2 })).await;
+    let mut at = 0;
+    for stop in (5..100).step_by(5) {
+        (at, _) = count_on(&mut answer, at, Some(stop)).await;
+        let seen = answer.seen.clone().unwrap();
+        drop(answer);
+        answer = client.get(Some(&seen)).await;
+    }
+    assert_eq!(count_on(&mut answer, at, None).await, (100, true));
+}
+
+#[tokio::test]
+async fn a_resume_sends_nothing_twice() {
+    let program = Program::serve(&[]);
+    let client = Client::initialize(&program).await;
+    let mut call = client.call(1, "count", json!({ "total": 3, "interval_ms": 0 })).await;
+    let events = call.messages().await;
+    assert_eq!(events.len(), 4);
+    for (position, event) in events.iter().enumerate() {
+        let mut resumed = client.get(event.id.as_deref()).await;
+        assert_eq!(resumed.messages().await, events[position + 1..]);
+    }
+}
+
+#[tokio::test]
+async fn events_by_the_thousand_are_replayed_or_their_loss_is_told() {
+    let program = Program::serve(&[]);
+    let client = Client::initialize(&program).await;
+    let mut call = client.call(1, "nap", json!({ "ms": 0 })).await;
+    call.response().await;
+    drop(client.call(2, "flood", json!({ "events": 5000 })).await);
+    // Another call shows when the flood is over: it is one session, one backend.
+    let mut resumed;
+    let mut events = Vec::new();
+    loop {
+        resumed = client.get(Some("0/1")).await;
+        assert_eq!(resumed.status, StatusCode::OK);
+        while let Some(event) = resumed.next().await {
+            events.push(event);
+        }
+        if events.last().is_some_and(super::client::Event::is_response) {
+            break;
+        }
+    }
+    let first = events.iter().find_map(super::client::Event::progress).unwrap();
+    if first > 1 {
+        assert!(events[0].comment.is_some(), "{:?}", events[0]);
+    }
+    let told: Vec<_> = events.iter().filter_map(super::client::Event::progress).collect();
+    assert!(told.windows(2).all(|pair| pair[1] == pair[0] + 1));
+    assert_eq!(told.last(), Some(&5000));
+}
+
+#[tokio::test]
+async fn a_client_polls_as_the_server_tells_it_to() {
+    let program = Program::serve(&[]);
+    let client = Client::initialize(&program).await;
+    let mut call = client.call(1, "poll", json!({ "ms": 300 })).await;
+    let mut retry = None;
+    while let Some(event) = call.next().await {
+        assert!(!event.is_response());
+        retry = event.retry.or(retry);
+    }
+    let seen = call.seen.clone().unwrap();
+    let wait = Duration::from_millis(retry.unwrap());
+    let mut resumed = loop {
+        // The very thing that the server asked for.
+        tokio::time::sleep(wait).await;
+        let mut resumed = client.get(Some(&seen)).await;
+        if let Some(event) = resumed.message().await {
+            break event;
+        }
+    };
+    assert!(resumed.is_response());
+    assert_eq!(resumed.data["id"].take(), 1);
+}
+
+#[tokio::test]
+async fn a_future_id_does_not_disturb_the_call_that_it_names() {
+    let program = Program::serve(&[]);
+    let client = Client::initialize(&program).await;
+    let mut call = client.call(1, "count", json!({ "total": 5, "interval_ms": 20 })).await;
+    assert_eq!(count_on(&mut call, 0, Some(1)).await, (1, false));
+    for id in ["999999/0", "-1", "x", "0/0/0", "7/7", &"9".repeat(5000)] {
+        let mut refused = client.get(Some(id)).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{id}");
+        assert!(refused.json().await["error"]["message"].is_string());
+    }
+    assert_eq!(count_on(&mut call, 1, None).await, (5, true));
+}
+
+#[tokio::test]
+async fn an_id_of_another_session_is_not_known_here() {
+    let program = Program::serve(&[]);
+    let (mine, other) = (Client::initialize(&program).await, Client::initialize(&program).await);
+    let mut call = other.call(1, "echo", json!({ "message": "private" })).await;
+    call.response().await;
+    let refused = mine.get(call.seen.as_deref()).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_response_past_its_retention_is_a_failure_that_the_client_can_see() {
+    let program = Program::serve(&["--retention", "0s"]);
+    let client = Client::initialize(&program).await;
+    let mut call = client.call(1, "echo", json!({ "message": "m" })).await;
+    assert!(call.response().await["result"].is_object());
+    drop(call);
+    let mut resumed = client.get(Some("0/0")).await;
+    assert_eq!(resumed.status, StatusCode::OK);
+    let events = resumed.messages().await;
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].data["id"], 1);
+    assert!(events[0].data["error"].is_object());
+}

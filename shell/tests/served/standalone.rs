@@ -1,0 +1,85 @@
+//! The standalone stream.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::{
+    client::{Client, NEWEST},
+    program::Program,
+};
+
+async fn announce(client: &Client, id: i64, count: u64) {
+    client.call(id, "announce", json!({ "count": count, "interval_ms": 0 })).await.response().await;
+}
+
+#[tokio::test]
+async fn what_was_said_before_the_first_get_is_heard() {
+    let program = Program::serve(&[]);
+    let client = Client::initialize(&program).await;
+    announce(&client, 1, 3).await;
+    let mut get = client.get(None).await;
+    for _ in 0..3 {
+        assert_eq!(get.message().await.unwrap().data["method"], "notifications/message");
+    }
+}
+
+#[tokio::test]
+async fn a_second_get_takes_over_when_the_first_one_goes() {
+    let program = Program::serve(&[]);
+    let client = Client::initialize(&program).await;
+    let mut first = client.get(None).await;
+    let mut second = client.get(None).await;
+    assert_eq!(second.status, StatusCode::OK);
+    announce(&client, 1, 1).await;
+    assert!(first.message().await.is_some());
+    drop(first);
+    announce(&client, 2, 1).await;
+    assert!(second.message().await.is_some());
+}
+
+#[tokio::test]
+async fn a_resume_takes_the_stream_from_a_connection_that_was_lost_unnoticed() {
+    let program = Program::serve(&[]);
+    let client = Client::initialize(&program).await;
+    let mut lost = client.get(None).await;
+    announce(&client, 1, 1).await;
+    lost.message().await.unwrap();
+    let mut resumed = client.get(lost.seen.as_deref()).await;
+    announce(&client, 2, 1).await;
+    assert!(resumed.message().await.is_some());
+}
+
+#[tokio::test]
+async fn every_priming_event_names_its_own_place() {
+    let program = Program::serve(&[]);
+    let client = Client::initialize(&program).await;
+    let mut call = client.call(1, "echo", json!({ "message": "m" })).await;
+    let primed = call.next().await.unwrap();
+    assert_eq!((primed.id.as_deref(), &primed.data), (Some("0/0"), &Value::Null));
+    let mut get = client.get(None).await;
+    assert_eq!(get.next().await.unwrap().id.as_deref(), Some("0"));
+}
+
+#[tokio::test]
+async fn an_older_client_is_not_primed() {
+    let program = Program::serve(&[]);
+    for version in ["2025-03-26", "2025-06-18"] {
+        let client = Client::initialize_with(&program, version, &json!({})).await;
+        let mut call = client.call(1, "echo", json!({ "message": "m" })).await;
+        assert!(call.next().await.unwrap().is_response());
+    }
+}
+
+#[tokio::test]
+async fn the_server_asks_and_the_client_answers_in_the_middle_of_a_call() {
+    let program = Program::serve(&[]);
+    let capabilities = json!({ "elicitation": {}, "sampling": {} });
+    let client = Client::initialize_with(&program, NEWEST, &capabilities).await;
+    let mut call = client.call(1, "ask", json!({ "question": "Which?" })).await;
+    let asked = call.message().await.unwrap().data;
+    assert_eq!(asked["method"], "elicitation/create");
+    let result = json!({ "action": "accept", "content": { "answer": "this" } });
+    let told = client.post(&json!({ "jsonrpc": "2.0", "id": asked["id"], "result": result })).await;
+    assert_eq!(told.status, StatusCode::ACCEPTED);
+    assert!(call.response().await["result"].to_string().contains("this"));
+}
