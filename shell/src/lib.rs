@@ -15,6 +15,9 @@ mod session_id;
 
 pub use rejoin_core;
 
+#[cfg(feature = "rmcp")]
+pub use crate::backend::{AnswerStream, RmcpBackend};
+
 pub use crate::{
     backend::{Backend, Inbox, OpenError, Peer, SendError},
     manager::{ManagerError, SessionManager, Settings, SettingsError},
