@@ -17,6 +17,8 @@ mod session_id;
 
 pub use rejoin_core;
 
+#[cfg(feature = "rmcp")]
+pub use crate::backend::{AnswerStream, RmcpBackend};
 #[cfg(feature = "http")]
 pub use crate::http::{HttpSettings, HttpSettingsError, ResponseBody, StreamableHttp};
 

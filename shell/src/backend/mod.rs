@@ -2,10 +2,14 @@
 
 mod inbox;
 mod peer;
+#[cfg(feature = "rmcp")]
+mod rmcp;
 
 use std::{error::Error, future::Future, pin::Pin};
 
 pub(crate) use self::inbox::{NoRoom, Outbox, Room};
+#[cfg(feature = "rmcp")]
+pub use self::rmcp::{AnswerStream, RmcpBackend};
 pub use self::{
     inbox::Inbox,
     peer::{Peer, SendError},

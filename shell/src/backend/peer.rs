@@ -9,7 +9,10 @@ use bytes::Bytes;
 use rejoin_core::{BackendFault, Input, Message, PeekError, Post, Rejection, RequestId, StreamId};
 use thiserror::Error;
 
-use crate::{SessionId, message, session::Cell};
+use crate::{
+    SessionId, message,
+    session::{Cell, Held},
+};
 
 /// The client of one session, as its backend sees it.
 ///
@@ -51,13 +54,31 @@ impl Peer {
     ) -> Result<(), SendError> {
         let session = self.session()?;
         let messages = match message::parse(message.into(), session.batch_max())? {
-            Post::Single(message) => return self.say(&session, message, related).await,
+            Post::Single(message) => {
+                wait(say(&session, message, related)?).await;
+                return Ok(());
+            }
             Post::Batch(messages) => messages,
         };
         for message in messages {
-            self.say(&session, message, related.clone()).await?;
+            wait(say(&session, message, related.clone())?).await;
         }
         Ok(())
+    }
+
+    /// Says a JSON-RPC message, likewise, and returns what its sender must [`wait`] for.
+    #[cfg(feature = "rmcp")]
+    pub(super) fn say(
+        &self,
+        message: impl Into<Bytes>,
+        related: Option<RequestId>,
+    ) -> Result<Option<Held>, SendError> {
+        let session = self.session()?;
+        match message::parse(message.into(), 0)? {
+            Post::Single(message) => say(&session, message, related),
+            // No entry is allowed.
+            Post::Batch(_) => Ok(None),
+        }
     }
 
     /// Ends the connection of a client's request, so that the client polls: it is told
@@ -90,21 +111,24 @@ impl Peer {
         self.session()?.close_stream(StreamId::Standalone, retry).map_err(SendError::from)
     }
 
-    async fn say(
-        &self,
-        session: &Cell,
-        message: Message<Bytes>,
-        related: Option<RequestId>,
-    ) -> Result<(), SendError> {
-        if let Some(held) = session.say(Input::Backend { message, related })? {
-            // An error says that the session has ended, which holds nobody up.
-            let _ = held.await;
-        }
-        Ok(())
-    }
-
     fn session(&self) -> Result<Arc<Cell>, SendError> {
         self.session.upgrade().ok_or(SendError::Ended)
+    }
+}
+
+fn say(
+    session: &Cell,
+    message: Message<Bytes>,
+    related: Option<RequestId>,
+) -> Result<Option<Held>, SendError> {
+    Ok(session.say(Input::Backend { message, related })?)
+}
+
+/// Waits until the reader that holds a sender up has caught up.
+pub(super) async fn wait(held: Option<Held>) {
+    if let Some(held) = held {
+        // An error says that the session has ended, which holds nobody up.
+        let _ = held.await;
     }
 }
 

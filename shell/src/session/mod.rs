@@ -6,7 +6,10 @@ mod connection;
 mod handle;
 mod state;
 
-pub(crate) use self::{cell::Cell, state::Happened};
+pub(crate) use self::{
+    cell::{Cell, Held},
+    state::Happened,
+};
 pub use self::{
     channel::SseEvent,
     connection::Connection,

@@ -1,0 +1,58 @@
+//! A service whose every request is answered.
+
+use std::{borrow::Cow, panic::AssertUnwindSafe};
+
+use futures_util::FutureExt;
+use rmcp::{
+    ErrorData, RoleServer, Service,
+    model::{ClientNotification, ClientRequest, ProtocolVersion, ServerConfig, ServerResult},
+    service::{NotificationContext, RequestContext},
+};
+
+use crate::Peer;
+
+/// Gives every handler the session's [`Peer`], and answers for those that panic.
+pub(super) struct Guarded<S> {
+    service: S,
+    peer: Peer,
+}
+
+impl<S> Guarded<S> {
+    pub(super) fn new(service: S, peer: Peer) -> Self {
+        Self { service, peer }
+    }
+}
+
+impl<S: Service<RoleServer>> Service<RoleServer> for Guarded<S> {
+    async fn handle_request(
+        &self,
+        request: ClientRequest,
+        mut context: RequestContext<RoleServer>,
+    ) -> Result<ServerResult, ErrorData> {
+        context.extensions.insert(self.peer.clone());
+        let id = context.id.clone();
+        let answer = AssertUnwindSafe(self.service.handle_request(request, context));
+        answer.catch_unwind().await.unwrap_or_else(|_| {
+            let session = self.peer.session_id().short();
+            tracing::error!(%session, %id, "handler of the request panicked");
+            Err(ErrorData::internal_error("the server failed at this request", None))
+        })
+    }
+
+    async fn handle_notification(
+        &self,
+        notification: ClientNotification,
+        mut context: NotificationContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        context.extensions.insert(self.peer.clone());
+        self.service.handle_notification(notification, context).await
+    }
+
+    fn get_info(&self) -> ServerConfig {
+        self.service.get_info()
+    }
+
+    fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
+        self.service.supported_protocol_versions()
+    }
+}

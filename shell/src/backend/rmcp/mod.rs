@@ -1,0 +1,115 @@
+//! Any service of the crate `rmcp`, in this process.
+
+mod answer_stream;
+mod guard;
+mod id;
+mod read;
+mod transport;
+
+use std::fmt;
+
+use rmcp::{RoleServer, Service, ServiceExt, service::ServerInitializeError};
+use tokio::sync::oneshot;
+use tracing::Instrument;
+
+pub use self::answer_stream::AnswerStream;
+use self::{guard::Guarded, transport::SessionTransport};
+use super::{Backend, Inbox, OpenError, Peer};
+
+/// Serves each session by an rmcp service of its own, in this process.
+///
+/// ```
+/// use rejoin::{RmcpBackend, SessionManager, Settings};
+/// use rmcp::{ServerHandler, model::{ServerCapabilities, ServerConfig}};
+///
+/// struct Greeter;
+///
+/// impl ServerHandler for Greeter {
+///     fn get_info(&self) -> ServerConfig {
+///         ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+///     }
+/// }
+///
+/// let sessions = SessionManager::new(RmcpBackend::new(|| Ok(Greeter)), Settings::default())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A session ends when its service does. When a session ends, so does its service: the
+/// tokens of its requests are cancelled at once. A handler that does not look at its
+/// token runs on, and nobody hears its answer.
+///
+/// A handler that panics has its request answered with an error, and so has a request
+/// whose parameters rmcp cannot read.
+///
+/// # Where messages go
+///
+/// | what a handler sends | where it goes |
+/// |---|---|
+/// | its answer | where the request came from |
+/// | progress | where the request with that token came from |
+/// | a request of its own, such as elicitation | where the request came from that it handles; rmcp knows it only in the handler's own task |
+/// | any other notification | rmcp does not know: to the standalone stream, unless it is sent by [`AnswerStream::notify_related`] |
+///
+/// For services that do not say, [`Unrelated::SoleRequest`](rejoin_core::Unrelated) guesses.
+/// A message that a handler marks itself with [`rmcp::service::OriginatingRequestId`] in its
+/// extensions goes where that request came from.
+///
+/// A handler has the session's [`Peer`] in the extensions of its context.
+pub struct RmcpBackend<F> {
+    factory: F,
+}
+
+impl<F> RmcpBackend<F> {
+    /// Makes a backend that has `factory` make the service of each session.
+    pub fn new<S>(factory: F) -> Self
+    where
+        F: Fn() -> Result<S, OpenError> + Send + Sync + 'static,
+        S: Service<RoleServer>,
+    {
+        Self { factory }
+    }
+}
+
+impl<F, S> Backend for RmcpBackend<F>
+where
+    F: Fn() -> Result<S, OpenError> + Send + Sync + 'static,
+    S: Service<RoleServer>,
+{
+    async fn open(&self, peer: Peer, inbox: Inbox) -> Result<(), OpenError> {
+        let service = Guarded::new((self.factory)()?, peer.clone());
+        let span = tracing::info_span!("rmcp", session = %peer.session_id().short());
+        let (end, ended) = oneshot::channel();
+        let transport = SessionTransport::new(peer, inbox, end);
+        tokio::spawn(serve(service, transport, ended).instrument(span));
+        Ok(())
+    }
+}
+
+impl<F> fmt::Debug for RmcpBackend<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RmcpBackend").finish_non_exhaustive()
+    }
+}
+
+/// Runs a service until it ends, and cancels it when the session has ended.
+async fn serve<S: Service<RoleServer>>(
+    service: Guarded<S>,
+    transport: SessionTransport,
+    ended: oneshot::Receiver<()>,
+) {
+    let running = match service.serve(transport).await {
+        Ok(running) => running,
+        Err(ServerInitializeError::ConnectionClosed(_)) => return,
+        Err(error) => return tracing::warn!(%error, "service was not initialized"),
+    };
+    let token = running.cancellation_token();
+    let mut waiting = std::pin::pin!(running.waiting());
+    let quit = tokio::select! {
+        quit = &mut waiting => quit,
+        _ = ended => {
+            token.cancel();
+            waiting.await
+        }
+    };
+    tracing::debug!(?quit, "service ended");
+}

@@ -1,0 +1,156 @@
+//! What an rmcp service sends and receives: the messages of one session.
+
+use std::future::Future;
+
+use bytes::Bytes;
+use rejoin_core::{Head, RequestId};
+use rmcp::{
+    ErrorData, RoleServer,
+    model::{
+        ClientJsonRpcMessage, Extensions, GetExtensions, JsonRpcMessage, ServerJsonRpcMessage,
+    },
+    service::OriginatingRequestId,
+    transport::Transport,
+};
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use super::{
+    id,
+    read::{self, Unreadable},
+};
+use crate::{Inbox, Peer, SendError, backend::peer, render, session::Held};
+
+/// The session, as its service sees it.
+pub(super) struct SessionTransport {
+    peer: Peer,
+    inbox: Inbox,
+    /// Dropped when the session has ended.
+    end: Option<oneshot::Sender<()>>,
+}
+
+/// Why a message of the service was not taken.
+#[derive(Debug, Error)]
+pub(super) enum SayError {
+    #[error("the message cannot be written: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Send(#[from] SendError),
+}
+
+impl SessionTransport {
+    pub(super) fn new(peer: Peer, inbox: Inbox, end: oneshot::Sender<()>) -> Self {
+        Self { peer, inbox, end: Some(end) }
+    }
+
+    /// Says a message, or in place of an answer that the session does not take, an error.
+    fn say(&self, message: &ServerJsonRpcMessage) -> Result<Option<Held>, SayError> {
+        let error = match self.try_say(message) {
+            Ok(held) => return Ok(held),
+            // Nobody waits for the answer any more.
+            Err(SayError::Send(SendError::Ended)) if answered(message).is_some() => {
+                return Ok(None);
+            }
+            Err(error) => error,
+        };
+        let session = self.peer.session_id().short();
+        tracing::warn!(%session, %error, "message of the service was not taken");
+        if let Some(id) = answered(message) {
+            self.say_error(&id, INTERNAL_ERROR, &format!("the answer is not sent: {error}"));
+        }
+        Err(error)
+    }
+
+    fn try_say(&self, message: &ServerJsonRpcMessage) -> Result<Option<Held>, SayError> {
+        let bytes = serde_json::to_vec(message)?;
+        Ok(self.peer.say(bytes, related(message))?)
+    }
+
+    /// Tells the client, and does not wait for it.
+    fn say_error(&self, id: &RequestId, code: i32, why: &str) {
+        let _ = self.peer.say(render::error(Some(id), code, why), None);
+    }
+
+    /// Sees to it that whoever waits for a message that cannot be read waits no longer.
+    /// Returns what the service hears in its place.
+    fn make_up_for(&self, bytes: &Bytes, why: &Unreadable) -> Option<ClientJsonRpcMessage> {
+        let session = self.peer.session_id().short();
+        tracing::warn!(%session, %why, "message of the client is not understood");
+        match read::head(bytes)? {
+            Head::Request { id, .. } => {
+                self.say_error(&id, why.code(), &why.to_string());
+                None
+            }
+            Head::Response { id, .. } | Head::Error { id: Some(id) } => {
+                let error =
+                    ErrorData::internal_error(format!("of the client's answer: {why}"), None);
+                Some(JsonRpcMessage::error(error, Some(id::to_rmcp(&id))))
+            }
+            Head::Notification(_) | Head::Error { id: None } => None,
+        }
+    }
+}
+
+impl Transport<RoleServer> for SessionTransport {
+    type Error = SayError;
+
+    /// Says it at once, so that messages keep their order; the future only waits.
+    fn send(
+        &mut self,
+        message: ServerJsonRpcMessage,
+    ) -> impl Future<Output = Result<(), SayError>> + Send + 'static {
+        let said = self.say(&message);
+        async move {
+            peer::wait(said?).await;
+            Ok(())
+        }
+    }
+
+    async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
+        loop {
+            let Some(bytes) = self.inbox.recv().await else {
+                self.end.take();
+                return None;
+            };
+            let message = match read::read(&bytes) {
+                Ok(message) => Some(message),
+                Err(why) => self.make_up_for(&bytes, &why),
+            };
+            if message.is_some() {
+                return message;
+            }
+        }
+    }
+
+    async fn close(&mut self) -> Result<(), SayError> {
+        Ok(())
+    }
+}
+
+/// Specification: JSON-RPC 2.0, section 5.1.
+const INTERNAL_ERROR: i32 = -32_603;
+
+/// Returns the request that a message answers.
+fn answered(message: &ServerJsonRpcMessage) -> Option<RequestId> {
+    match message {
+        JsonRpcMessage::Response(response) => id::from_rmcp(&response.id),
+        JsonRpcMessage::Error(error) => id::from_rmcp(error.id.as_ref()?),
+        JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => None,
+    }
+}
+
+/// Returns the request of the client that a message of the service belongs to.
+fn related(message: &ServerJsonRpcMessage) -> Option<RequestId> {
+    match message {
+        JsonRpcMessage::Request(request) => origin(request.request.extensions()),
+        JsonRpcMessage::Notification(notification) => {
+            origin(notification.notification.extensions())
+        }
+        JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => None,
+    }
+}
+
+fn origin(extensions: &Extensions) -> Option<RequestId> {
+    let OriginatingRequestId(id) = extensions.get()?;
+    id::from_rmcp(id)
+}

@@ -1,0 +1,183 @@
+//! rmcp services behind a session manager, in paused time.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "rmcp/client.rs"]
+mod client;
+#[path = "rmcp/service.rs"]
+mod service;
+
+use std::time::Duration;
+
+use client::{Client, answer, next, outcome};
+use rejoin::{RmcpBackend, SessionManager, Settings, SseEvent};
+use rejoin_core::{AnswerFormat, CloseReason, StreamId};
+use serde_json::json;
+use service::{Heard, Server};
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_answered_and_every_session_has_a_service_of_its_own() {
+    let (backend, mut made) = service::backend();
+    let client = Client::connect(backend).await;
+    assert_eq!(made.recv().await, Some(Heard::Made));
+    let answer = answer(client.call(1, "greet", json!({})).await).await;
+    assert_eq!(answer["id"], 1);
+    assert_eq!(answer["result"]["content"][0]["text"], "hello");
+    client.sessions.create_session().await.unwrap();
+    assert_eq!(made.recv().await, Some(Heard::Made));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_handler_asks_goes_where_its_call_came_from() {
+    let client = Client::connect(service::backend().0).await;
+    let mut standalone = client.session.standalone().unwrap();
+    let mut connection = client.call(1, "ask", json!({})).await;
+    let question = next(&mut connection).await.unwrap();
+    assert_eq!(question["method"], "ping");
+    client.message(&json!({ "jsonrpc": "2.0", "id": question["id"], "result": {} })).await;
+    let (before, answer) = outcome(&mut connection).await;
+    assert_eq!(before.len(), 0);
+    assert_eq!(answer["result"]["content"][0]["text"], "pong");
+    client.session.delete().unwrap();
+    assert_eq!(next(&mut standalone).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn notifications_keep_their_order_and_go_where_the_handler_says() {
+    let client = Client::connect(service::backend().0).await;
+    let mut standalone = client.session.standalone().unwrap();
+    let mut connection = client.call(1, "notify", json!({})).await;
+    let (before, _) = outcome(&mut connection).await;
+    let methods: Vec<_> = before.iter().map(|message| message["params"]["n"].clone()).collect();
+    assert_eq!(methods, [1, 2, 3]);
+    let unrelated = next(&mut standalone).await.unwrap();
+    assert_eq!(unrelated["method"], "notifications/unrelated");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_closes_the_connection_of_its_call_and_the_client_comes_back() {
+    let client = Client::connect(service::backend().0).await;
+    let mut connection = client.call(1, "poll", json!({})).await;
+    let mut last = Vec::new();
+    while poll(&mut connection, &mut last).await {}
+    let retry = Some(Duration::from_secs(7));
+    let Some(SseEvent::Priming { id: Some(id), retry: told }) = last.pop() else { panic!() };
+    assert_eq!(told, retry);
+    assert_eq!(id.stream, StreamId::Request(0));
+    let mut connection = client.session.resume(id).unwrap();
+    let (_, answer) = outcome(&mut connection).await;
+    assert_eq!(answer["result"]["content"][0]["text"], "later");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_call_is_told_by_its_token() {
+    let (backend, mut heard) = service::backend();
+    let client = Client::connect(backend).await;
+    let mut connection = client.call(1, "hang", json!({})).await;
+    assert_eq!(heard.recv().await, Some(Heard::Made));
+    assert_eq!(heard.recv().await, Some(Heard::Called));
+    client.notify("notifications/cancelled", json!({ "requestId": 1 })).await;
+    assert_eq!(heard.recv().await, Some(Heard::Cancelled));
+    assert_eq!(next(&mut connection).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_the_session_cancels_the_service() {
+    let (backend, mut heard) = service::backend();
+    let client = Client::connect(backend).await;
+    let _connection = client.call(1, "hang", json!({})).await;
+    assert_eq!(heard.recv().await, Some(Heard::Made));
+    assert_eq!(heard.recv().await, Some(Heard::Called));
+    let ended = tokio::time::Instant::now();
+    client.session.delete().unwrap();
+    assert_eq!(heard.recv().await, Some(Heard::Cancelled));
+    assert_eq!(heard.recv().await, Some(Heard::Dropped));
+    assert_eq!(ended.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_panics_has_its_call_answered() {
+    let client = Client::connect(service::backend().0).await;
+    let answer = answer(client.call(1, "panic", json!({})).await).await;
+    assert_eq!(answer["error"]["code"], -32_603);
+    assert_eq!(answer["error"]["message"], "the server failed at this request");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_too_large_becomes_an_error() {
+    let client = Client::connect(service::backend().0).await;
+    let answer = answer(client.call(1, "large", json!({})).await).await;
+    assert_eq!(answer["id"], 1);
+    assert_eq!(answer["error"]["code"], -32_603);
+    assert_eq!(answer["error"]["message"], "the response was too large to be kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_rmcp_cannot_read_is_answered() {
+    let client = Client::connect(service::backend().0).await;
+    let answer = answer(client.request(1, "tools/call", json!({ "nom": "greet" })).await).await;
+    assert_eq!(answer["error"]["code"], -32_602);
+    assert_eq!(answer["error"]["message"], "the parameters are not what `tools/call` takes");
+
+    let text = r#"{"jsonrpc":"2.0","id":2,"method":"a","params":{"n":1e999}}"#;
+    let post = rejoin::parse(text.into(), 0).unwrap();
+    let connection = client.session.request(post, AnswerFormat::Sse).await.unwrap();
+    let answer = self::answer(connection).await;
+    assert_eq!(answer["id"], 2);
+    assert_eq!(answer["error"]["code"], -32_600);
+
+    let unknown = self::answer(client.request(3, "no/such", json!({})).await).await;
+    assert_eq!(unknown["error"]["code"], -32_601);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_asks_hears_of_an_answer_that_nobody_can_read() {
+    let client = Client::connect(service::backend().0).await;
+    let mut connection = client.call(1, "ask", json!({})).await;
+    let question = next(&mut connection).await.unwrap();
+    client.message(&json!({ "jsonrpc": "2.0", "id": question["id"], "error": "no" })).await;
+    let (_, answer) = outcome(&mut connection).await;
+    let text = answer["result"]["content"][0]["text"].as_str().unwrap();
+    assert!(text.contains("of the client's answer"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn parameters_of_initialize_that_cannot_be_read_leave_no_session() {
+    let sessions = SessionManager::new(service::backend().0, Settings::default()).unwrap();
+    let text = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#;
+    let post = rejoin::parse(text.into(), 0).unwrap();
+    let (_, mut connection) = sessions.initialize_session(post, AnswerFormat::Sse).await.unwrap();
+    let answer = next(&mut connection).await.unwrap();
+    assert_eq!(answer["error"]["code"], -32_602);
+    assert_eq!(next(&mut connection).await, None);
+    assert_eq!(sessions.sessions(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_factory_that_fails_opens_no_session() {
+    let backend = RmcpBackend::new(|| Err::<Server, _>("no more servers".into()));
+    let sessions = SessionManager::new(backend, Settings::default()).unwrap();
+    let error = sessions.create_session().await.unwrap_err();
+    assert_eq!(error.to_string(), "the server could not be started: no more servers");
+    assert_eq!(sessions.sessions(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_waits_for_a_reader_and_loses_nothing() {
+    let client = Client::connect(service::backend().0).await;
+    let mut connection = client.call(1, "flood", json!({})).await;
+    let (before, _) = outcome(&mut connection).await;
+    assert_eq!(before.len(), 5_000);
+    for (n, message) in before.iter().enumerate() {
+        assert_eq!(message["params"]["n"], n);
+    }
+    client.session.close(CloseReason::Terminated);
+}
+
+async fn poll(connection: &mut rejoin::Connection, events: &mut Vec<SseEvent>) -> bool {
+    std::future::poll_fn(|cx| connection.poll_events(cx, events)).await
+}

@@ -1,0 +1,93 @@
+//! A client that speaks to the sessions of a manager without HTTP.
+
+use std::{future::poll_fn, pin::Pin};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use rejoin::{Backend, Connection, SessionHandle, SessionManager, Settings, SseEvent};
+use rejoin_core::{AnswerFormat, Post};
+use serde_json::{Value, json};
+
+pub(crate) struct Client {
+    pub(crate) sessions: SessionManager,
+    pub(crate) session: SessionHandle,
+}
+
+impl Client {
+    /// Begins a session as a client that can be asked.
+    pub(crate) async fn connect(backend: impl Backend) -> Self {
+        Self::connect_with(backend, json!({ "elicitation": {}, "sampling": {} })).await
+    }
+
+    pub(crate) async fn connect_with(backend: impl Backend, capabilities: Value) -> Self {
+        let sessions = SessionManager::new(backend, Settings::default()).unwrap();
+        let initialize = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+            "protocolVersion": "2025-11-25",
+            "capabilities": capabilities,
+            "clientInfo": { "name": "test", "version": "0" },
+        }});
+        let opened = sessions.initialize_session(post(&initialize), AnswerFormat::Sse).await;
+        let (session, mut connection) = opened.unwrap();
+        let answer = next(&mut connection).await.unwrap();
+        assert_eq!(answer["result"]["protocolVersion"], "2025-11-25", "{answer}");
+        let client = Self { sessions, session };
+        client.notify("notifications/initialized", json!({})).await;
+        client
+    }
+
+    pub(crate) async fn request(&self, id: i64, method: &str, params: Value) -> Connection {
+        let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+        self.session.request(post(&request), AnswerFormat::Sse).await.unwrap()
+    }
+
+    /// Calls a tool, with its id as the progress token.
+    pub(crate) async fn call(&self, id: i64, tool: &str, arguments: Value) -> Connection {
+        let meta = json!({ "progressToken": id });
+        let params = json!({ "name": tool, "arguments": arguments, "_meta": meta });
+        self.request(id, "tools/call", params).await
+    }
+
+    pub(crate) async fn notify(&self, method: &str, params: Value) {
+        self.message(&json!({ "jsonrpc": "2.0", "method": method, "params": params })).await;
+    }
+
+    /// Says something that is no request.
+    pub(crate) async fn message(&self, message: &Value) {
+        self.session.message(post(message)).await.unwrap();
+    }
+}
+
+/// Returns the next message of a connection.
+pub(crate) async fn next(connection: &mut Connection) -> Option<Value> {
+    loop {
+        match poll_fn(|cx| Pin::new(&mut *connection).poll_next(cx)).await? {
+            SseEvent::Message { data, .. } => return Some(serde_json::from_slice(&data).unwrap()),
+            SseEvent::Priming { .. } => {}
+            SseEvent::Gap { missed, .. } => panic!("events {missed:?} are missing"),
+        }
+    }
+}
+
+/// Returns all that comes before the answer, and the answer.
+pub(crate) async fn outcome(connection: &mut Connection) -> (Vec<Value>, Value) {
+    let mut before = Vec::new();
+    loop {
+        let message = next(connection).await.unwrap();
+        if message.get("method").is_none() {
+            assert_eq!(next(connection).await, None);
+            return (before, message);
+        }
+        before.push(message);
+    }
+}
+
+/// Returns the answer, before which nothing comes.
+pub(crate) async fn answer(mut connection: Connection) -> Value {
+    let (before, answer) = outcome(&mut connection).await;
+    assert_eq!(before, [] as [Value; 0]);
+    answer
+}
+
+fn post(message: &Value) -> Post<Bytes> {
+    rejoin::parse(message.to_string().into(), 0).unwrap()
+}

@@ -1,0 +1,103 @@
+//! An rmcp service that does what a test needs, and panics at a tool that it does not have.
+
+use std::time::Duration;
+
+use rejoin::{AnswerStream, Backend, RmcpBackend};
+use rmcp::{
+    ErrorData, RoleServer, ServerHandler,
+    model::{
+        CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, CustomNotification,
+        Extensions, PingRequestMethod, RequestNoParam, ServerCapabilities, ServerConfig,
+        ServerNotification, ServerRequest,
+    },
+    service::RequestContext,
+};
+use serde_json::json;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
+pub(crate) struct Server(UnboundedSender<Heard>);
+
+/// What happened to a service.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Heard {
+    Made,
+    Called,
+    Cancelled,
+    Dropped,
+}
+
+pub(crate) fn backend() -> (impl Backend, UnboundedReceiver<Heard>) {
+    let (sender, heard) = mpsc::unbounded_channel();
+    let backend = RmcpBackend::new(move || {
+        let _ = sender.send(Heard::Made);
+        Ok(Server(sender.clone()))
+    });
+    (backend, heard)
+}
+
+impl ServerHandler for Server {
+    fn get_info(&self) -> ServerConfig {
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        assert!(context.extensions.get::<rejoin::Peer>().is_some());
+        let text = match &*request.name {
+            "greet" => "hello".to_owned(),
+            "ask" => ask(&context).await,
+            "notify" => notify(&context).await,
+            "poll" => {
+                context.close_stream(Some(Duration::from_secs(7))).unwrap();
+                tokio::time::sleep(Duration::from_secs(7)).await;
+                "later".to_owned()
+            }
+            "hang" => {
+                let _ = self.0.send(Heard::Called);
+                context.ct.cancelled().await;
+                let _ = self.0.send(Heard::Cancelled);
+                String::new()
+            }
+            "flood" => flood(&context).await,
+            "large" => "x".repeat(5 << 20),
+            name => panic!("{name}"),
+        };
+        Ok(CallToolResult::success(vec![ContentBlock::text(text)]).into())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.send(Heard::Dropped);
+    }
+}
+
+async fn ask(context: &RequestContext<RoleServer>) -> String {
+    let ping = RequestNoParam { method: PingRequestMethod, extensions: Extensions::default() };
+    match context.peer.send_request(ServerRequest::PingRequest(ping)).await {
+        Ok(_) => "pong".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+async fn notify(context: &RequestContext<RoleServer>) -> String {
+    for n in 1..=3 {
+        context.notify_related(news("notifications/related", n)).await.unwrap();
+    }
+    context.peer.send_notification(news("notifications/unrelated", 4)).await.unwrap();
+    String::new()
+}
+
+async fn flood(context: &RequestContext<RoleServer>) -> String {
+    for n in 0..5_000 {
+        context.notify_related(news("notifications/related", n)).await.unwrap();
+    }
+    String::new()
+}
+
+fn news(method: &str, n: u64) -> ServerNotification {
+    ServerNotification::CustomNotification(CustomNotification::new(method, Some(json!({ "n": n }))))
+}
