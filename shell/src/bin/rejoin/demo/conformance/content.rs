@@ -1,0 +1,68 @@
+//! Every type of content, and an error.
+
+use rmcp::model::{ContentBlock, ResourceContents};
+
+use crate::demo::{
+    samples::{PNG, PNG_TYPE, WAV, WAV_TYPE},
+    tool::{Input, Tool, ToolError, at_once, text},
+};
+
+pub(super) const SIMPLE: Tool = Tool {
+    name: "test_simple_text",
+    about: "Answers with a text",
+    input: Input::Arguments(&[]),
+    run: |_| at_once(Ok(text("This is a simple text response for testing."))),
+};
+
+pub(super) const IMAGE: Tool = Tool {
+    name: "test_image_content",
+    about: "Answers with an image",
+    input: Input::Arguments(&[]),
+    run: |_| at_once(Ok(vec![image()])),
+};
+
+pub(super) const AUDIO: Tool = Tool {
+    name: "test_audio_content",
+    about: "Answers with a sound",
+    input: Input::Arguments(&[]),
+    run: |_| at_once(Ok(vec![ContentBlock::audio(WAV, WAV_TYPE)])),
+};
+
+pub(super) const RESOURCE: Tool = Tool {
+    name: "test_embedded_resource",
+    about: "Answers with a resource",
+    input: Input::Arguments(&[]),
+    run: |_| {
+        let text = "This is an embedded resource content.";
+        at_once(Ok(vec![resource("test://embedded-resource", "text/plain", text)]))
+    },
+};
+
+pub(super) const MIXED: Tool = Tool {
+    name: "test_multiple_content_types",
+    about: "Answers with a text, an image and a resource",
+    input: Input::Arguments(&[]),
+    run: |_| {
+        let json = r#"{"test":"data","value":123}"#;
+        at_once(Ok(vec![
+            ContentBlock::text("Multiple content types test:"),
+            image(),
+            resource("test://mixed-content-resource", "application/json", json),
+        ]))
+    },
+};
+
+pub(super) const ERROR: Tool = Tool {
+    name: "test_error_handling",
+    about: "Fails",
+    input: Input::Arguments(&[]),
+    run: |_| at_once(Err(ToolError::OnPurpose)),
+};
+
+fn image() -> ContentBlock {
+    ContentBlock::image(PNG, PNG_TYPE)
+}
+
+fn resource(uri: &str, mime_type: &str, text: &str) -> ContentBlock {
+    ContentBlock::resource(ResourceContents::text(text, uri).with_mime_type(mime_type))
+}

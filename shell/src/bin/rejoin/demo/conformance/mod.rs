@@ -1,0 +1,28 @@
+//! The tools that the official MCP conformance suite calls, by its names.
+//!
+//! What they say is the suite's, too: `@modelcontextprotocol/conformance` 0.1.16 and
+//! 0.2.0-alpha.12, the server scenarios of revisions up to 2025-11-25.
+
+mod asking;
+mod content;
+mod running;
+mod schema;
+
+use super::tool::Tool;
+
+pub(super) const TOOLS: &[Tool] = &[
+    content::SIMPLE,
+    content::IMAGE,
+    content::AUDIO,
+    content::RESOURCE,
+    content::MIXED,
+    content::ERROR,
+    running::LOGGING,
+    running::PROGRESS,
+    running::RECONNECTION,
+    asking::SAMPLING,
+    asking::ELICITATION,
+    asking::DEFAULTS,
+    asking::ENUMS,
+    schema::TOOL,
+];

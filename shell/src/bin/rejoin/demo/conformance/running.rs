@@ -1,0 +1,56 @@
+//! What happens while a tool runs.
+
+use std::time::Duration;
+
+use rejoin::AnswerStream;
+
+use crate::demo::tool::{Answer, Call, Input, Tool, text};
+
+pub(super) const LOGGING: Tool = Tool {
+    name: "test_tool_with_logging",
+    about: "Logs while it runs",
+    input: Input::Arguments(&[]),
+    run: |call| Box::pin(logging(call)),
+};
+
+pub(super) const PROGRESS: Tool = Tool {
+    name: "test_tool_with_progress",
+    about: "Reports progress while it runs",
+    input: Input::Arguments(&[]),
+    run: |call| Box::pin(progress(call)),
+};
+
+pub(super) const RECONNECTION: Tool = Tool {
+    name: "test_reconnection",
+    about: "Closes the connection of the call before it answers",
+    input: Input::Arguments(&[]),
+    run: |call| Box::pin(reconnection(call)),
+};
+
+const STEP: Duration = Duration::from_millis(50);
+const RETRY: Duration = Duration::from_millis(500);
+
+async fn logging(call: Call) -> Answer {
+    call.log("Tool execution started").await?;
+    call.wait(STEP).await?;
+    call.log("Tool processing data").await?;
+    call.wait(STEP).await?;
+    call.log("Tool execution completed").await?;
+    Ok(text("Tool with logging executed successfully"))
+}
+
+async fn progress(call: Call) -> Answer {
+    call.report(0, 100).await?;
+    call.wait(STEP).await?;
+    call.report(50, 100).await?;
+    call.wait(STEP).await?;
+    call.report(100, 100).await?;
+    Ok(text("Tool with progress executed successfully"))
+}
+
+async fn reconnection(call: Call) -> Answer {
+    // A client that could not come back keeps its connection, and gets the answer there.
+    let _ = call.context.close_stream(Some(RETRY));
+    call.wait(RETRY).await?;
+    Ok(text("Reconnection test completed successfully"))
+}

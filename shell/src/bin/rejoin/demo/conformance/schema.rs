@@ -1,0 +1,44 @@
+//! A schema with all that JSON Schema 2020-12 has.
+
+use serde_json::{Value, json};
+
+use crate::demo::tool::{Input, Tool, at_once, text};
+
+pub(super) const TOOL: Tool = Tool {
+    name: "json_schema_2020_12_tool",
+    about: "Tool with JSON Schema 2020-12 features",
+    input: Input::Schema(schema),
+    run: |call| {
+        let said = format!("called with {}", Value::Object(call.arguments));
+        at_once(Ok(text(said)))
+    },
+};
+
+fn schema() -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "$defs": {
+            "address": {
+                "$anchor": "addressDef",
+                "type": "object",
+                "properties": { "street": { "type": "string" }, "city": { "type": "string" } },
+            },
+        },
+        "properties": {
+            "name": { "type": "string" },
+            "address": { "$ref": "#/$defs/address" },
+            "contactMethod": { "type": "string", "enum": ["phone", "email"] },
+            "phone": { "type": "string" },
+            "email": { "type": "string" },
+        },
+        "allOf": [{ "anyOf": [{ "required": ["phone"] }, { "required": ["email"] }] }],
+        "if": {
+            "properties": { "contactMethod": { "const": "phone" } },
+            "required": ["contactMethod"],
+        },
+        "then": { "required": ["phone"] },
+        "else": { "required": ["email"] },
+        "additionalProperties": false,
+    })
+}

@@ -1,0 +1,69 @@
+//! What is said when nobody has asked.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::{Instant, timeout};
+
+use super::{
+    client::{answer, next},
+    connect, failure, text,
+};
+
+#[tokio::test(start_paused = true)]
+async fn announcements_come_after_the_answer_on_the_standalone_stream() {
+    let client = connect().await;
+    let mut standalone = client.session.standalone().unwrap();
+    let begun = Instant::now();
+    let arguments = json!({ "count": 3, "interval_ms": 1_000 });
+    let answer = answer(client.call(1, "announce", arguments).await).await;
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert_eq!(text(&answer), "3 announcements follow");
+    for n in 1..=3 {
+        let message = next(&mut standalone).await.unwrap();
+        assert_eq!(message["method"], "notifications/message");
+        assert_eq!(message["params"]["data"], format!("announcement {n} of 3"));
+        assert_eq!(begun.elapsed(), Duration::from_secs(n));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_wants_only_warnings_hears_none() {
+    let client = connect().await;
+    let mut standalone = client.session.standalone().unwrap();
+    let level = json!({ "level": "warning" });
+    assert_eq!(
+        answer(client.request(1, "logging/setLevel", level).await).await["result"],
+        json!({})
+    );
+    let arguments = json!({ "count": 3, "interval_ms": 1 });
+    answer(client.call(2, "announce", arguments).await).await;
+    let silence = timeout(Duration::from_secs(1), next(&mut standalone)).await;
+    assert!(silence.is_err(), "{silence:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_announces_so_much_at_once_and_not_more() {
+    let client = connect().await;
+    let arguments = json!({ "count": 1, "interval_ms": 1_000 });
+    for id in 1..=16 {
+        text(&answer(client.call(id, "announce", arguments.clone()).await).await);
+    }
+    let refused = answer(client.call(17, "announce", arguments.clone()).await).await;
+    assert_eq!(failure(&refused), "16 tasks of this session run in the background already");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    text(&answer(client.call(18, "announce", arguments).await).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn announcements_end_with_the_session() {
+    let client = connect().await;
+    let arguments = json!({ "count": 100_000, "interval_ms": 60_000 });
+    answer(client.call(1, "announce", arguments).await).await;
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    client.sessions.close_session(client.session.id()).unwrap();
+    // The service, its loop and the announcements.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(tasks(), before - 3);
+}

@@ -1,0 +1,33 @@
+//! The demo server behind a session manager, in paused time.
+
+mod announcements;
+mod arguments;
+#[path = "../../../../../tests/rmcp/client.rs"]
+mod client;
+mod conformance;
+mod prompts;
+mod questions;
+mod resources;
+mod tools;
+
+use serde_json::Value;
+
+use self::client::Client;
+
+async fn connect() -> Client {
+    Client::connect(super::backend()).await
+}
+
+/// Returns the text of a tool's answer.
+#[track_caller]
+fn text(answer: &Value) -> &str {
+    assert_eq!(answer["result"]["isError"], false, "{answer}");
+    answer["result"]["content"][0]["text"].as_str().unwrap()
+}
+
+/// Returns why a tool has failed.
+#[track_caller]
+fn failure(answer: &Value) -> &str {
+    assert_eq!(answer["result"]["isError"], true, "{answer}");
+    answer["result"]["content"][0]["text"].as_str().unwrap()
+}

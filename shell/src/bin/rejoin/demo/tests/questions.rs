@@ -1,0 +1,71 @@
+//! What the client is asked in the middle of a call.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{
+    client::{Client, answer, next, outcome},
+    connect, failure, text,
+};
+use crate::demo::backend;
+
+#[tokio::test(start_paused = true)]
+async fn ask_asks_on_the_stream_of_the_call() {
+    let accepted = json!({ "action": "accept", "content": { "answer": "blue" } });
+    let cases = [
+        (accepted, "the user said: blue"),
+        (json!({ "action": "decline" }), "the user declined"),
+        (json!({ "action": "cancel" }), "the user went away"),
+    ];
+    let client = connect().await;
+    let _standalone = client.session.standalone().unwrap();
+    for (id, (said, heard)) in (1..).zip(cases) {
+        let mut connection = client.call(id, "ask", json!({ "question": "Which colour?" })).await;
+        let question = next(&mut connection).await.unwrap();
+        assert_eq!(question["method"], "elicitation/create");
+        assert_eq!(question["params"]["message"], "Which colour?");
+        assert_eq!(question["params"]["requestedSchema"]["required"], json!(["answer"]));
+        reply(&client, &question, said).await;
+        let (before, answer) = outcome(&mut connection).await;
+        assert_eq!(before.len(), 0);
+        assert_eq!(text(&answer), heard);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn complete_asks_the_model_on_the_stream_of_the_call() {
+    let client = connect().await;
+    let mut connection = client.call(1, "complete", json!({ "prompt": "Once upon" })).await;
+    let question = next(&mut connection).await.unwrap();
+    assert_eq!(question["method"], "sampling/createMessage");
+    assert_eq!(question["params"]["messages"][0]["content"]["text"], "Once upon");
+    let said = json!({ "role": "assistant", "model": "m", "content": { "type": "text", "text": "a time" } });
+    reply(&client, &question, said).await;
+    let (_, answer) = outcome(&mut connection).await;
+    assert_eq!(text(&answer), "the model said: a time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_cannot_be_asked_is_not() {
+    let client = Client::connect_as(backend(), "2025-11-25", json!({})).await;
+    let asked = answer(client.call(1, "ask", json!({ "question": "?" })).await).await;
+    assert_eq!(failure(&asked), "the client did not declare the capability `elicitation`");
+    let completed = answer(client.call(2, "complete", json!({ "prompt": "?" })).await).await;
+    assert_eq!(failure(&completed), "the client did not declare the capability `sampling`");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_nobody_hears_fails_the_call() {
+    let client = connect().await;
+    drop(client.call(1, "ask", json!({ "question": "?" })).await);
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let mut connection = client.session.resume("0/0".parse().unwrap()).unwrap();
+    let (_, answer) = outcome(&mut connection).await;
+    let why = failure(&answer);
+    assert!(why.contains("no client was connected to hear the request"), "{why}");
+}
+
+async fn reply(client: &Client, question: &Value, result: Value) {
+    client.message(&json!({ "jsonrpc": "2.0", "id": question["id"], "result": result })).await;
+}

@@ -1,0 +1,133 @@
+//! Every tool, one by one.
+
+use std::{future::poll_fn, time::Duration};
+
+use rejoin::SseEvent;
+use rejoin_core::{EventId, StreamId};
+use serde_json::json;
+use tokio::time::{Instant, timeout};
+
+use super::{
+    client::{Client, answer, next, outcome},
+    connect, failure, text,
+};
+use crate::demo::backend;
+
+#[tokio::test(start_paused = true)]
+async fn the_server_says_who_it_is_and_what_it_has() {
+    let client = connect().await;
+    let initialized = client.session.initialized().unwrap();
+    assert!(initialized.logging);
+    let answer = answer(client.request(1, "tools/list", json!({})).await).await;
+    let tools = answer["result"]["tools"].as_array().unwrap();
+    assert!(tools.iter().all(|tool| tool["description"].is_string()));
+    assert!(tools.iter().all(|tool| tool["inputSchema"]["type"] == "object"));
+    let flood = tools.iter().find(|tool| tool["name"] == "flood").unwrap();
+    assert_eq!(flood["inputSchema"]["properties"]["events"]["maximum"], 1_000_000);
+    assert_eq!(flood["inputSchema"]["required"], json!(["events"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn echo_answers_at_once() {
+    let client = connect().await;
+    let begun = Instant::now();
+    let answer = answer(client.call(1, "echo", json!({ "message": "hello" })).await).await;
+    assert_eq!(text(&answer), "hello");
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn count_reports_every_step_on_its_own_stream() {
+    let client = connect().await;
+    let _standalone = client.session.standalone().unwrap();
+    let arguments = json!({ "total": 5, "interval_ms": 100 });
+    let mut connection = client.call(1, "count", arguments.clone()).await;
+    let begun = Instant::now();
+    let (before, answer) = outcome(&mut connection).await;
+    assert_eq!(begun.elapsed(), Duration::from_millis(500));
+    let steps: Vec<_> = before.iter().map(|step| &step["params"]).collect();
+    assert_eq!(steps.len(), 5);
+    for (step, n) in steps.into_iter().zip(1_u8..) {
+        assert_eq!(step["progressToken"], 1);
+        assert_eq!(step["progress"], f64::from(n));
+        assert_eq!(step["total"], 5.0);
+    }
+    assert_eq!(text(&answer), "counted to 5");
+
+    let params = json!({ "name": "count", "arguments": arguments });
+    let mut connection = client.request(2, "tools/call", params).await;
+    let (before, _) = outcome(&mut connection).await;
+    assert_eq!(before.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn flood_loses_nothing_for_a_reader() {
+    let client = connect().await;
+    let mut connection = client.call(1, "flood", json!({ "events": 20_000 })).await;
+    let (before, answer) = outcome(&mut connection).await;
+    assert_eq!(before.len(), 20_000);
+    assert_eq!(before.last().unwrap()["params"]["progress"], 20_000.0);
+    assert_eq!(text(&answer), "sent 20000 events");
+}
+
+#[tokio::test(start_paused = true)]
+async fn flood_needs_a_token() {
+    let client = connect().await;
+    let params = json!({ "name": "flood", "arguments": { "events": 1 } });
+    let answer = answer(client.request(1, "tools/call", params).await).await;
+    assert_eq!(failure(&answer), "the call needs a progress token");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nap_says_nothing_before_its_answer() {
+    let client = connect().await;
+    let begun = Instant::now();
+    let answer = answer(client.call(1, "nap", json!({ "ms": 90_000 })).await).await;
+    assert_eq!(begun.elapsed(), Duration::from_secs(90));
+    assert_eq!(text(&answer), "good morning");
+}
+
+#[tokio::test(start_paused = true)]
+async fn poll_has_the_client_come_back() {
+    let client = connect().await;
+    let mut connection = client.call(1, "poll", json!({ "ms": 2_000 })).await;
+    let mut events = Vec::new();
+    let begun = Instant::now();
+    while poll_fn(|cx| connection.poll_events(cx, &mut events)).await {}
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    let retry = Some(Duration::from_secs(2));
+    let id = EventId::new(StreamId::Request(0), 1);
+    assert_eq!(events.last(), Some(&SseEvent::Priming { id: Some(id), retry }));
+    let mut connection = client.session.resume(id).unwrap();
+    let (_, answer) = outcome(&mut connection).await;
+    assert_eq!(text(&answer), "the connection was closed meanwhile");
+    assert_eq!(begun.elapsed(), Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn poll_leaves_a_connection_open_whose_client_could_not_come_back() {
+    let client = Client::connect_as(backend(), "2025-06-18", json!({})).await;
+    let answer = answer(client.call(1, "poll", json!({ "ms": 10 })).await).await;
+    assert!(text(&answer).starts_with("the connection was left open: "), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_call_stops() {
+    let client = connect().await;
+    let arguments = json!({ "total": 100_000, "interval_ms": 1_000 });
+    let mut connection = client.call(1, "count", arguments).await;
+    assert_eq!(next(&mut connection).await.unwrap()["params"]["progress"], 1.0);
+    client.notify("notifications/cancelled", json!({ "requestId": 1 })).await;
+    let mut standalone = client.session.standalone().unwrap();
+    assert_eq!(next(&mut connection).await, None);
+    let silence = timeout(Duration::from_secs(10), next(&mut standalone)).await;
+    assert!(silence.is_err(), "{silence:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_is_no_other_tool() {
+    let client = connect().await;
+    let answer = answer(client.call(1, "sing", json!({})).await).await;
+    assert_eq!(answer["error"]["code"], -32_602);
+    assert_eq!(answer["error"]["message"], "there is no tool `sing`");
+}

@@ -1,0 +1,149 @@
+//! What a tool is, and a call of it.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use rejoin::AnswerStream;
+use rmcp::{
+    RoleServer, ServiceError,
+    model::{ContentBlock, JsonObject, ProgressNotificationParam, ProgressToken},
+    service::RequestContext,
+};
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use super::{
+    argument::{Argument, ArgumentError, Number, Text},
+    state::State,
+};
+
+pub(super) struct Tool {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    pub(super) input: Input,
+    pub(super) run: fn(Call) -> Running,
+}
+
+/// What a tool takes.
+pub(super) enum Input {
+    /// All of these arguments.
+    Arguments(&'static [&'static dyn Argument]),
+    /// What this JSON Schema says.
+    Schema(fn() -> Value),
+}
+
+pub(super) type Running = Pin<Box<dyn Future<Output = Answer> + Send>>;
+pub(super) type Answer = Result<Vec<ContentBlock>, ToolError>;
+
+/// Why a tool has no result. Its caller is told.
+#[derive(Debug, Error)]
+pub(super) enum ToolError {
+    #[error(transparent)]
+    Argument(#[from] ArgumentError),
+    #[error("the call needs a progress token")]
+    NoProgressToken,
+    #[error("the call was cancelled")]
+    Cancelled,
+    #[error("the client did not declare the capability `{0}`")]
+    Undeclared(&'static str),
+    #[error("the client did not answer: {0}")]
+    Unanswered(#[from] ServiceError),
+    #[error("the schema cannot be read: {0}")]
+    Schema(#[from] serde_json::Error),
+    #[error("{0} tasks of this session run in the background already")]
+    TooManyTasks(usize),
+    #[error("This tool intentionally returns an error for testing")]
+    OnPurpose,
+}
+
+impl Tool {
+    /// Returns what a client is told of it.
+    pub(super) fn describe(&self) -> rmcp::model::Tool {
+        let schema = match &self.input {
+            Input::Arguments(arguments) => schema(arguments),
+            Input::Schema(schema) => schema(),
+        };
+        rmcp::model::Tool::new(self.name, self.about, object(schema))
+    }
+}
+
+/// A call of a tool.
+pub(super) struct Call {
+    pub(super) state: Arc<State>,
+    pub(super) context: RequestContext<RoleServer>,
+    pub(super) arguments: JsonObject,
+}
+
+impl Call {
+    pub(super) fn number(&self, argument: &Number) -> Result<u32, ToolError> {
+        Ok(argument.read(&self.arguments)?)
+    }
+
+    pub(super) fn text(&self, argument: &Text) -> Result<&str, ToolError> {
+        Ok(argument.read(&self.arguments)?)
+    }
+
+    /// Returns a time, of an argument that counts milliseconds.
+    pub(super) fn millis(&self, argument: &Number) -> Result<Duration, ToolError> {
+        Ok(Duration::from_millis(self.number(argument)?.into()))
+    }
+
+    pub(super) fn progress_token(&self) -> Option<ProgressToken> {
+        self.context.meta.get_progress_token()
+    }
+
+    /// Waits for a time, or until the call is cancelled.
+    pub(super) async fn wait(&self, time: Duration) -> Result<(), ToolError> {
+        self.unless_cancelled(async {
+            tokio::time::sleep(time).await;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Reports progress, if the client wants it.
+    pub(super) async fn report(&self, done: u32, total: u32) -> Result<(), ToolError> {
+        let Some(token) = self.progress_token() else { return Ok(()) };
+        let progress = ProgressNotificationParam::new(token, done.into()).with_total(total.into());
+        self.unless_cancelled(self.context.peer.notify_progress(progress)).await
+    }
+
+    /// Logs on the stream of the call, if the client wants it.
+    pub(super) async fn log(&self, text: &str) -> Result<(), ToolError> {
+        let Some(message) = self.state.log.info(text) else { return Ok(()) };
+        self.unless_cancelled(self.context.notify_related(message)).await
+    }
+
+    /// Returns what `work` does, unless the call is cancelled before.
+    pub(super) async fn unless_cancelled<T>(
+        &self,
+        work: impl Future<Output = Result<T, ServiceError>>,
+    ) -> Result<T, ToolError> {
+        tokio::select! {
+            biased;
+            () = self.context.ct.cancelled() => Err(ToolError::Cancelled),
+            result = work => Ok(result?),
+        }
+    }
+}
+
+/// Runs a tool that has its answer already.
+pub(super) fn at_once(answer: Answer) -> Running {
+    Box::pin(std::future::ready(answer))
+}
+
+/// Returns an answer that is one text.
+pub(super) fn text(text: impl Into<String>) -> Vec<ContentBlock> {
+    vec![ContentBlock::text(text)]
+}
+
+fn schema(arguments: &[&dyn Argument]) -> Value {
+    let properties: JsonObject =
+        arguments.iter().map(|argument| (argument.name().to_owned(), argument.schema())).collect();
+    let required: Vec<_> = arguments.iter().map(|argument| argument.name()).collect();
+    json!({ "type": "object", "properties": properties, "required": required })
+}
+
+/// A schema that is no object allows nothing.
+fn object(value: Value) -> JsonObject {
+    if let Value::Object(object) = value { object } else { JsonObject::new() }
+}

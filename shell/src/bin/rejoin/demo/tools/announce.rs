@@ -1,0 +1,37 @@
+//! Speaks when nobody has asked.
+
+use crate::demo::{
+    argument::Number,
+    tool::{Answer, Call, Input, Tool, at_once, text},
+};
+
+pub(super) const TOOL: Tool = Tool {
+    name: "announce",
+    about: "Answers at once, and sends log messages afterwards",
+    input: Input::Arguments(&[&COUNT, &INTERVAL]),
+    run: |call| at_once(announce(&call)),
+};
+
+const COUNT: Number =
+    Number { name: "count", about: "How many messages to send", min: 1, max: 100_000 };
+
+/// Not at once, so that the answer is first.
+const INTERVAL: Number = Number { min: 1, ..super::INTERVAL };
+
+fn announce(call: &Call) -> Answer {
+    let count = call.number(&COUNT)?;
+    let interval = call.millis(&INTERVAL)?;
+    let (peer, log) = (call.context.peer.clone(), call.state.log.clone());
+    call.state.background.start(async move {
+        for number in 1..=count {
+            tokio::time::sleep(interval).await;
+            let Some(message) = log.info(&format!("announcement {number} of {count}")) else {
+                continue;
+            };
+            if peer.send_notification(message).await.is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(text(format!("{count} announcements follow")))
+}

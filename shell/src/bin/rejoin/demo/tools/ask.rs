@@ -1,0 +1,39 @@
+//! Asks the user in the middle of the call.
+
+use rmcp::model::ElicitationAction;
+use serde_json::json;
+
+use super::TEXT_MAX;
+use crate::demo::{
+    argument::Text,
+    ask::elicit,
+    tool::{Answer, Call, Input, Tool, text},
+};
+
+pub(super) const TOOL: Tool = Tool {
+    name: "ask",
+    about: "Asks the user, then answers with what the user said",
+    input: Input::Arguments(&[&QUESTION]),
+    run: |call| Box::pin(ask(call)),
+};
+
+const QUESTION: Text = Text { name: "question", about: "What to ask", bytes_max: TEXT_MAX };
+
+async fn ask(call: Call) -> Answer {
+    let schema = json!({
+        "type": "object",
+        "properties": { "answer": { "type": "string", "description": "The answer" } },
+        "required": ["answer"],
+    });
+    let result = elicit(&call, call.text(&QUESTION)?, schema).await?;
+    let said = match result.action {
+        ElicitationAction::Accept => {
+            let content = result.content.unwrap_or_default();
+            let answer = content.get("answer").and_then(serde_json::Value::as_str);
+            format!("the user said: {}", answer.unwrap_or_default())
+        }
+        ElicitationAction::Decline => "the user declined".to_owned(),
+        ElicitationAction::Cancel | _ => "the user went away".to_owned(),
+    };
+    Ok(text(said))
+}

@@ -1,0 +1,26 @@
+//! Reports how far it has got.
+
+use super::INTERVAL;
+use crate::demo::{
+    argument::Number,
+    tool::{Answer, Call, Input, Tool, text},
+};
+
+pub(super) const TOOL: Tool = Tool {
+    name: "count",
+    about: "Counts to a number, reports progress at each step, then answers",
+    input: Input::Arguments(&[&TOTAL, &INTERVAL]),
+    run: |call| Box::pin(count(call)),
+};
+
+const TOTAL: Number = Number { name: "total", about: "How far to count", min: 1, max: 100_000 };
+
+async fn count(call: Call) -> Answer {
+    let total = call.number(&TOTAL)?;
+    let interval = call.millis(&INTERVAL)?;
+    for step in 1..=total {
+        call.wait(interval).await?;
+        call.report(step, total).await?;
+    }
+    Ok(text(format!("counted to {total}")))
+}

@@ -1,0 +1,65 @@
+//! The resource that changes while it is subscribed to.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use rmcp::{Peer, RoleServer, model::ResourceUpdatedNotificationParam};
+use tokio::task::AbortHandle;
+
+use super::{background::Background, tool::ToolError};
+
+pub(super) const WATCHED: &str = "test://watched-resource";
+
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// For how many changes a subscription lasts: an hour, so that a client that went away
+/// does not keep its session for ever.
+const CHANGES_MAX: u32 = 3_600;
+
+/// How often the resource has changed, and who is told.
+#[derive(Default)]
+pub(super) struct Watch {
+    changes: Arc<AtomicU32>,
+    subscription: Mutex<Option<AbortHandle>>,
+}
+
+impl Watch {
+    pub(super) fn changes(&self) -> u32 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    /// Begins to change the resource, and to tell the client; again, if it does already.
+    pub(super) fn subscribe(
+        &self,
+        background: &Background,
+        peer: Peer<RoleServer>,
+    ) -> Result<(), ToolError> {
+        self.unsubscribe();
+        let subscription = background.start(change(Arc::clone(&self.changes), peer))?;
+        *self.subscription.lock() = Some(subscription);
+        Ok(())
+    }
+
+    pub(super) fn unsubscribe(&self) {
+        if let Some(subscription) = self.subscription.lock().take() {
+            subscription.abort();
+        }
+    }
+}
+
+async fn change(changes: Arc<AtomicU32>, peer: Peer<RoleServer>) {
+    for _ in 0..CHANGES_MAX {
+        tokio::time::sleep(INTERVAL).await;
+        changes.fetch_add(1, Ordering::Relaxed);
+        let update = ResourceUpdatedNotificationParam::new(WATCHED);
+        if peer.notify_resource_updated(update).await.is_err() {
+            return;
+        }
+    }
+}
