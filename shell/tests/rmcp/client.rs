@@ -16,20 +16,25 @@ pub(crate) struct Client {
 impl Client {
     /// Begins a session as a client that can be asked.
     pub(crate) async fn connect(backend: impl Backend) -> Self {
-        Self::connect_with(backend, json!({ "elicitation": {}, "sampling": {} })).await
+        let capabilities = json!({ "elicitation": {}, "sampling": {} });
+        Self::connect_as(backend, "2025-11-25", capabilities).await
     }
 
-    pub(crate) async fn connect_with(backend: impl Backend, capabilities: Value) -> Self {
+    pub(crate) async fn connect_as(
+        backend: impl Backend,
+        version: &str,
+        capabilities: Value,
+    ) -> Self {
         let sessions = SessionManager::new(backend, Settings::default()).unwrap();
         let initialize = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
-            "protocolVersion": "2025-11-25",
+            "protocolVersion": version,
             "capabilities": capabilities,
             "clientInfo": { "name": "test", "version": "0" },
         }});
         let opened = sessions.initialize_session(post(&initialize), AnswerFormat::Sse).await;
         let (session, mut connection) = opened.unwrap();
         let answer = next(&mut connection).await.unwrap();
-        assert_eq!(answer["result"]["protocolVersion"], "2025-11-25", "{answer}");
+        assert_eq!(answer["result"]["protocolVersion"], version, "{answer}");
         let client = Self { sessions, session };
         client.notify("notifications/initialized", json!({})).await;
         client
