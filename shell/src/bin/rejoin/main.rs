@@ -1,6 +1,13 @@
 //! The `rejoin` program.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the program serves nothing yet"))]
+mod cli;
+mod config;
 mod demo;
+mod logging;
+mod serve;
 
-fn main() {}
+fn main() -> anyhow::Result<()> {
+    match cli::read() {
+        cli::Task::Serve(config) => serve::run(*config),
+    }
+}

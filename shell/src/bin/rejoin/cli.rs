@@ -1,0 +1,177 @@
+//! The command line.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{
+    Arg, Args, Command, FromArgMatches, Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+use serde_json::Value;
+
+use crate::config::{self, Config, Options};
+
+/// What the user wants done.
+pub(crate) enum Task {
+    Serve(Box<Config>),
+}
+
+#[derive(Parser)]
+#[command(name = "rejoin", version, about = ABOUT, subcommand_required = false)]
+struct Cli {
+    #[command(subcommand)]
+    task: Option<Subtask>,
+}
+
+const ABOUT: &str = "MCP sessions that clients can rejoin without missing a message";
+
+#[derive(Subcommand)]
+enum Subtask {
+    /// Serve MCP over HTTP; without a subcommand, this is what is done
+    ///
+    /// Every option is also an environment variable, as shown, and a key of the
+    /// configuration file, without the dashes in front. A flag is stronger than the
+    /// environment, and the environment than the file.
+    Serve(Serve),
+}
+
+#[derive(Args)]
+struct Serve {
+    /// A configuration file, in TOML
+    #[arg(long, value_name = "FILE", help_heading = "Server")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// Reads the command line and what it refers to. A wrong option, or a question for help,
+/// ends the program.
+pub(crate) fn read() -> Task {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    parse(&arguments).unwrap_or_else(|error| in_environment(error, &arguments).exit())
+}
+
+fn parse(arguments: &[OsString]) -> Result<Task, clap::Error> {
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    let serve = match Cli::from_arg_matches(&matches)?.task {
+        Some(Subtask::Serve(serve)) => serve,
+        None => {
+            let program = arguments.first().cloned().unwrap_or_default();
+            let matches = command.try_get_matches_from_mut([program, "serve".into()])?;
+            match Cli::from_arg_matches(&matches)?.task {
+                Some(Subtask::Serve(serve)) => serve,
+                None => return Err(command.error(ErrorKind::MissingSubcommand, "what to do?")),
+            }
+        }
+    };
+    match Config::decide(serve.options, serve.config.as_deref()) {
+        Ok(config) => Ok(Task::Serve(Box::new(config))),
+        Err(error) => Err(command.error(ErrorKind::ValueValidation, format!("{error:#}"))),
+    }
+}
+
+/// The command line, with what every option has: a variable, and a default to show.
+fn command() -> Command {
+    use clap::CommandFactory as _;
+    let defaults = config::defaults();
+    Cli::command().mut_subcommand("serve", |serve| {
+        serve.mut_args(|argument| {
+            let name = argument.get_id().as_str().to_owned();
+            let argument = argument.env(variable(&name)).hide_env_values(true);
+            let argument = match name.as_str() {
+                "cors" | "json_responses" => {
+                    argument.num_args(0..=1).require_equals(true).default_missing_value("true")
+                }
+                "allow_host" | "allow_origin" => argument.value_delimiter(','),
+                _ => argument,
+            };
+            match defaults.get(&name.replace('_', "-")) {
+                Some(default) => with_default(argument, default),
+                None => argument,
+            }
+        })
+    })
+}
+
+/// Shows the default without setting it: it is the weakest of all, behind the file.
+fn with_default(argument: Arg, default: &Value) -> Arg {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let default = match default.as_array() {
+        Some(values) => values.iter().map(text).collect::<Vec<_>>().join(","),
+        None => text(default),
+    };
+    let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+    argument.help(format!("{help} [default: {default}]"))
+}
+
+/// Returns the environment variable of an option.
+fn variable(name: &str) -> String {
+    format!("REJOIN_{}", name.to_uppercase())
+}
+
+/// Says where a wrong value comes from, where that is the environment.
+fn in_environment(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
+    let (Some(ContextValue::String(option)), Some(ContextValue::String(value))) =
+        (error.get(ContextKind::InvalidArg), error.get(ContextKind::InvalidValue))
+    else {
+        return error;
+    };
+    let flag = option.split_whitespace().next().unwrap_or_default();
+    let is_flag = |argument: &OsString| argument.to_string_lossy().starts_with(flag);
+    let variable = variable(&flag.trim_start_matches('-').replace('-', "_"));
+    let is_there = std::env::var_os(&variable).is_some_and(|there| there == value.as_str());
+    if is_there && !arguments.iter().any(is_flag) {
+        let option = format!("{variable} (in the environment, for {flag})");
+        error.insert(ContextKind::InvalidArg, ContextValue::String(option));
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_has_a_variable_a_key_and_a_default_that_is_shown() {
+        let mut command = command();
+        command.build();
+        let serve = command.find_subcommand("serve").unwrap();
+        let defaults = config::defaults();
+        let options: Vec<_> = serve
+            .get_arguments()
+            .filter(|argument| !["help", "config"].contains(&argument.get_id().as_str()))
+            .collect();
+        assert_eq!(options.len(), defaults.len());
+        for option in options {
+            let name = option.get_id().as_str();
+            let variable = option.get_env().unwrap().to_str().unwrap();
+            assert_eq!(variable, format!("REJOIN_{}", name.to_uppercase()));
+            assert!(defaults.contains_key(&name.replace('_', "-")), "{name}");
+            assert!(option.get_help().unwrap().to_string().contains("[default: "), "{name}");
+        }
+    }
+
+    fn error(arguments: &[&str]) -> String {
+        let arguments: Vec<_> = arguments.iter().map(OsString::from).collect();
+        parse(&arguments).err().unwrap().to_string()
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert!(error(&["rejoin", "serve", "--idle-timeout", "soon"]).contains("--idle-timeout"));
+        assert!(error(&["rejoin", "serve", "--idle-timeot", "1s"]).contains("--idle-timeot"));
+        assert!(error(&["rejoin", "serve", "--window", "0"]).contains("--window"));
+        assert!(error(&["rejoin", "sreve"]).contains("sreve"));
+    }
+
+    #[test]
+    fn to_serve_is_what_is_done_unless_something_else_is_said() {
+        let Ok(Task::Serve(config)) = parse(&["rejoin".into()]) else { panic!() };
+        assert_eq!(config.listen.port(), 8848);
+    }
+}

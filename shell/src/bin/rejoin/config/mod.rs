@@ -1,0 +1,152 @@
+//! The configuration: flags, else environment, else file, else defaults.
+
+mod options;
+mod values;
+
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
+
+use anyhow::Context as _;
+use rejoin::{HttpSettings, SessionManager, Settings, StreamableHttp};
+
+pub(crate) use self::{options::Options, values::LogFormat};
+
+/// What the program is to do, with every option decided.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) path: String,
+    pub(crate) http: HttpSettings,
+    pub(crate) sessions: Settings,
+    pub(crate) header_timeout: Duration,
+    pub(crate) tcp_max: usize,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) log_format: LogFormat,
+    pub(crate) log_level: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8848)),
+            path: "/mcp".to_owned(),
+            http: HttpSettings::default(),
+            sessions: Settings::default(),
+            header_timeout: Duration::from_secs(10),
+            tcp_max: 20_000,
+            drain_timeout: Duration::from_secs(5),
+            log_format: LogFormat::Human,
+            // At `info`, rmcp shows the bodies of messages.
+            log_level: "info,rmcp=warn".to_owned(),
+        }
+    }
+}
+
+impl Config {
+    /// Decides every option: by `said`, else by the file, else by default.
+    ///
+    /// # Errors
+    ///
+    /// The user is at fault; the error names the option, and the file where it is from one.
+    pub(crate) fn decide(said: Options, file: Option<&Path>) -> anyhow::Result<Self> {
+        let said = match file {
+            Some(file) => said.or(read(file)?),
+            None => said,
+        };
+        let mut config = Self::default();
+        said.apply(&mut config);
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(self.path.starts_with('/'), "--path must begin with a `/`");
+        anyhow::ensure!(self.tcp_max > 0, "--max-tcp must be at least 1");
+        let timeouts = [
+            ("--header-timeout", self.header_timeout),
+            ("--open-timeout", self.sessions.open_timeout),
+        ];
+        for (name, timeout) in timeouts {
+            anyhow::ensure!(!timeout.is_zero(), "{name} must be longer than zero");
+        }
+        tracing_subscriber::EnvFilter::try_new(&self.log_level).context("--log-level")?;
+        let sessions = SessionManager::new(crate::demo::backend(), self.sessions.clone())
+            .map_err(|error| anyhow::anyhow!(in_options(&error.to_string())))?;
+        StreamableHttp::new(sessions, self.http.clone())
+            .map_err(|error| anyhow::anyhow!(in_options(&error.to_string())))?;
+        Ok(())
+    }
+}
+
+/// Returns the value of every option by default, by name.
+pub(crate) fn defaults() -> serde_json::Map<String, serde_json::Value> {
+    match serde_json::to_value(Options::of(&Config::default())) {
+        Ok(serde_json::Value::Object(defaults)) => defaults,
+        _ => serde_json::Map::new(),
+    }
+}
+
+fn read(file: &Path) -> anyhow::Result<Options> {
+    let text = fs::read_to_string(file).with_context(|| format!("{}", file.display()))?;
+    toml::from_str(&text).with_context(|| format!("{}", file.display()))
+}
+
+/// Replaces names of settings by those of their options, as the user writes them.
+fn in_options(message: &str) -> String {
+    let option = |word: &str| {
+        let setting = word.trim_end_matches(':');
+        let (option, _) = options::NAMES.iter().find(|(_, name)| *name == setting)?;
+        Some(format!("--{}{}", option.replace('_', "-"), word.trim_start_matches(setting)))
+    };
+    let words = message.split(' ').map(|word| option(word).unwrap_or_else(|| word.to_owned()));
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    fn error(text: &str) -> String {
+        let file = file(text);
+        format!("{:#}", Config::decide(Options::default(), Some(file.path())).unwrap_err())
+    }
+
+    #[test]
+    fn every_option_can_stand_in_a_file_as_it_is_shown() {
+        let all = toml::to_string(&Options::of(&Config::default())).unwrap();
+        let config = Config::decide(Options::default(), Some(file(&all).path())).unwrap();
+        assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn what_was_said_is_stronger_than_the_file() {
+        let file = file("listen = \"127.0.0.1:1\"\nmax-sessions = 7\nretention = \"never\"");
+        let said: Options = toml::from_str("max-sessions = 8").unwrap();
+        let config = Config::decide(said, Some(file.path())).unwrap();
+        assert_eq!(config.listen.port(), 1);
+        assert_eq!(config.sessions.sessions_max, 8);
+        assert_eq!(config.sessions.session.retention, None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_as_the_user_wrote_it() {
+        for (text, named) in [
+            ("max-session = 1", "max-session"),
+            ("idle-timeout = 5", "idle-timeout"),
+            ("idle-timeout = \"0s\"", "--idle-timeout must be longer than zero"),
+            ("max-sessions = 0", "--max-sessions must be at least 1"),
+            ("max-queue = 1", "--max-queue must be at least 64, which is what --max-batch"),
+            ("allow-host = [\"a b\"]", "--allow-host: `a b`"),
+            ("path = \"mcp\"", "--path"),
+            ("log-level = \"=,=\"", "--log-level"),
+            ("listen = \"here\"", "listen"),
+        ] {
+            assert!(error(text).contains(named), "{text}: {}", error(text));
+        }
+    }
+}

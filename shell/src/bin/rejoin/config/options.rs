@@ -1,0 +1,163 @@
+//! The options: each is defined once, and is a flag, an environment variable and a key
+//! of the configuration file.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Config,
+    values::{LogFormatWord, PrimingWord, Size, Span, SurplusWord, Switch, Timeout, UnrelatedWord},
+};
+
+/// Defines the options: `name: type => where it goes in the configuration`.
+macro_rules! options {
+    ($($heading:literal {
+        $($(#[doc = $doc:literal])* $name:ident: $type:ty => $($path:ident).+;)*
+    })*) => {
+        /// What a user said, in one of the three places.
+        #[derive(Args, Clone, Debug, Default, Deserialize, Serialize)]
+        #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+        pub(crate) struct Options {
+            $($(
+                $(#[doc = $doc])*
+                #[arg(long, help_heading = $heading)]
+                $name: Option<$type>,
+            )*)*
+        }
+
+        impl Options {
+            /// Takes from `weaker` what is not said here.
+            pub(super) fn or(self, weaker: Self) -> Self {
+                Self { $($($name: self.$name.or(weaker.$name),)*)* }
+            }
+
+            pub(super) fn apply(self, config: &mut Config) {
+                $($(
+                    if let Some(value) = self.$name {
+                        config.$($path).+ = value.into();
+                    }
+                )*)*
+            }
+
+            /// Says all of a configuration.
+            pub(super) fn of(config: &Config) -> Self {
+                Self { $($($name: Some(config.$($path).+.clone().into()),)*)* }
+            }
+        }
+
+        /// The name of each option, and of the setting that it goes to.
+        pub(super) const NAMES: &[(&str, &str)] = &[
+            $($((stringify!($name), last!($($path),+)),)*)*
+        ];
+    };
+}
+
+macro_rules! last {
+    ($last:ident) => { stringify!($last) };
+    ($first:ident, $($rest:ident),+) => { last!($($rest),+) };
+}
+
+options! {
+    "Server" {
+        /// The address and port to listen on; port 0 is any free one
+        listen: SocketAddr => listen;
+        /// The path of the endpoint
+        path: String => path;
+        /// A name by which clients may call, for all ports or with one; `*` is any; may be repeated
+        allow_host: Vec<String> => http.hosts;
+        /// An origin of web pages that may call, like `https://example.com`; `*` is any; may be repeated
+        allow_origin: Vec<String> => http.origins;
+        /// Whether web pages of these origins may read the answers (CORS)
+        cors: Switch => http.cors;
+        /// Whether calls are answered by one JSON object where that is possible
+        json_responses: Switch => http.json_responses;
+        /// The largest body of a request
+        max_body: Size => http.body_bytes_max;
+        /// How long a client may take to send a body
+        body_timeout: Span => http.body_timeout;
+        /// How long a client may take to send the headers of a request
+        header_timeout: Span => header_timeout;
+        /// After how long without an event a stream gets a comment; or `never`
+        keep_alive: Timeout => http.keep_alive;
+        /// The most TCP connections at a time; more wait
+        max_tcp: usize => tcp_max;
+        /// How long connections may take to end when the program does
+        drain_timeout: Span => drain_timeout;
+    }
+    "Sessions" {
+        /// The most sessions at a time
+        max_sessions: usize => sessions.sessions_max;
+        /// How long a session lives on without a message, a call in flight or a connection; or `never`
+        idle_timeout: Timeout => sessions.session.idle_timeout;
+        /// How long it may take from the first message to the answer to `initialize`; or `never`
+        init_timeout: Timeout => sessions.session.init_timeout;
+        /// How long a server may take to start for a session
+        open_timeout: Span => sessions.open_timeout;
+        /// How long a message waits while the server takes none
+        backend_timeout: Span => sessions.backend_timeout;
+        /// The most messages of a session that wait for the server
+        max_queue: usize => sessions.queue_max;
+        /// The most calls of a session in flight
+        max_pending: usize => sessions.session.pending_max;
+        /// The most calls of the server that wait for the client's answer
+        max_asked: usize => sessions.session.asked_max;
+        /// The most request streams of a session that are open or still being sent
+        max_streams: usize => sessions.session.streams_max;
+        /// The most connections of a session
+        max_connections: usize => sessions.session.connections_max;
+        /// The most messages in a batch
+        max_batch: usize => sessions.session.batch_max;
+        /// The largest message
+        max_message: Size => sessions.session.message_bytes_max;
+    }
+    "Streams" {
+        /// How long a complete stream is kept for a client to come back; or `never`
+        retention: Timeout => sessions.session.retention;
+        /// The most events that are kept of a stream
+        max_stream_events: usize => sessions.session.stream_events_max;
+        /// The most memory for the events that are kept of a stream
+        max_stream_bytes: Size => sessions.session.stream_bytes_max;
+        /// The most memory for the events that are kept of a session
+        max_session_bytes: Size => sessions.session.session_bytes_max;
+        /// The most calls whose complete streams are kept and whose end was not taken
+        max_untaken: usize => sessions.session.untaken_max;
+        /// The most calls whose complete streams are kept and whose end was taken
+        max_taken: usize => sessions.session.taken_max;
+        /// The most answers of which a tombstone is kept
+        max_tombstones: usize => sessions.session.tombstones_max;
+        /// How long a tombstone is kept; or `never`
+        tombstone_timeout: Timeout => sessions.session.tombstone_timeout;
+        /// The most ids of cancelled calls that are reserved
+        max_cancelled: usize => sessions.session.cancelled_max;
+        /// How long the id of a cancelled call is reserved; or `never`
+        cancelled_timeout: Timeout => sessions.session.cancelled_timeout;
+        /// How long a call goes on without a connection; or `never`
+        orphan_timeout: Timeout => sessions.session.orphan_timeout;
+        /// How long a stream is reserved for a call that is to come; or `never`
+        reservation_timeout: Timeout => sessions.session.reservation_timeout;
+        /// How long a call of the server waits for a connection; or `never`
+        listen_timeout: Timeout => sessions.session.listen_timeout;
+        /// The most surplus GETs that are kept waiting
+        max_shadows: usize => sessions.session.shadows_max;
+        /// What becomes of a second GET: shadow, takeover or conflict
+        surplus: SurplusWord => sessions.session.surplus;
+        /// When a stream begins with a priming event: by-revision, always or never
+        priming: PrimingWord => sessions.session.priming;
+        /// Where messages of the server go that name no call: standalone or sole-request
+        unrelated: UnrelatedWord => sessions.session.unrelated;
+        /// The most events that a connection holds
+        window: u32 => sessions.session.window;
+        /// How long a reader may take nothing and still slow the server down; or `never`
+        stall_timeout: Timeout => sessions.session.stall_timeout;
+        /// How long a reader may take nothing and stay connected; or `never`
+        stall_limit: Timeout => sessions.session.stall_limit;
+    }
+    "Log" {
+        /// How lines of the log are written: human or json
+        log_format: LogFormatWord => log_format;
+        /// What is logged: error, warn, info, debug or trace, also by module as in `info,rejoin=debug`
+        log_level: String => log_level;
+    }
+}

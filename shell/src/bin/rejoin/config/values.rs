@@ -1,0 +1,288 @@
+//! Values of options, as users write them.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use clap::ValueEnum;
+use rejoin::rejoin_core::{Priming, Surplus, Unrelated};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A duration, such as `300s`, `250ms` or `1h 30m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span(pub(crate) Duration);
+
+/// A duration, or `never`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Timeout(pub(crate) Option<Duration>);
+
+/// A number of bytes, such as `1024`, `64KiB` or `4MiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size(pub(crate) usize);
+
+/// Yes or no: `true` or `false`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Switch(pub(crate) bool);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = |error| format!("{error}: write it like `300s`, `250ms` or `5min`");
+        humantime::parse_duration(text).map(Self).map_err(wrong)
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        if millis.is_multiple_of(1_000) {
+            write!(f, "{}s", millis / 1_000)
+        } else {
+            write!(f, "{millis}ms")
+        }
+    }
+}
+
+impl FromStr for Timeout {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "never" {
+            return Ok(Self(None));
+        }
+        let span = text.parse::<Span>().map_err(|error| format!("{error}, or `never`"))?;
+        Ok(Self(Some(span.0)))
+    }
+}
+
+impl fmt::Display for Timeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(duration) => Span(duration).fmt(f),
+            None => f.write_str("never"),
+        }
+    }
+}
+
+/// The units of a [`Size`], largest first.
+const UNITS: [(&str, usize); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "a size is a number of bytes, or one of KiB, MiB or GiB".to_owned();
+        let unit = UNITS.iter().find_map(|(name, bytes)| Some((text.strip_suffix(name)?, *bytes)));
+        let (number, bytes) = unit.unwrap_or((text, 1));
+        let number: usize = number.trim_end().parse().map_err(|_| wrong())?;
+        number.checked_mul(bytes).map(Self).ok_or_else(wrong)
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit =
+            UNITS.iter().find(|(_, bytes)| self.0 >= *bytes && self.0.is_multiple_of(*bytes));
+        match unit {
+            Some((name, bytes)) => write!(f, "{}{name}", self.0 / bytes),
+            None => self.0.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Switch {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|_| "write `true` or `false`".to_owned())
+    }
+}
+
+impl fmt::Display for Switch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+macro_rules! wraps {
+    ($($name:ident($inner:ty)),*) => {$(
+        impl From<$inner> for $name {
+            fn from(inner: $inner) -> Self {
+                Self(inner)
+            }
+        }
+
+        impl From<$name> for $inner {
+            fn from(value: $name) -> Self {
+                value.0
+            }
+        }
+    )*};
+}
+wraps!(Span(Duration), Timeout(Option<Duration>), Size(usize), Switch(bool));
+
+/// Makes an enum whose variants users write as words.
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident: $core:ident { $($(#[$variant_doc:meta])* $variant:ident),* })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+        pub(crate) enum $name {
+            $($(#[$variant_doc])* $variant,)*
+        }
+
+        impl From<$core> for $name {
+            fn from(value: $core) -> Self {
+                match value {
+                    $($core::$variant => Self::$variant,)*
+                }
+            }
+        }
+
+        impl From<$name> for $core {
+            fn from(value: $name) -> Self {
+                match value {
+                    $($name::$variant => Self::$variant,)*
+                }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                <Self as ValueEnum>::from_str(text, false).map_err(|_| {
+                    let words = Self::value_variants().iter().map(ToString::to_string);
+                    format!("it is one of {}", words.collect::<Vec<_>>().join(", "))
+                })
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.to_possible_value().as_ref().map_or("", |value| value.get_name()))
+            }
+        }
+    )*};
+}
+
+words! {
+    /// What becomes of a second GET.
+    SurplusWord: Surplus {
+        /// It waits, and takes over when the first one goes.
+        Shadow,
+        /// It takes over at once.
+        Takeover,
+        /// It is refused with 409.
+        Conflict
+    }
+    /// When a stream begins with a priming event.
+    PrimingWord: Priming {
+        /// Where the negotiated revision expects it.
+        ByRevision,
+        /// In every session.
+        Always,
+        /// In none.
+        Never
+    }
+    /// Where messages of the server go that name no call.
+    UnrelatedWord: Unrelated {
+        /// To the standalone stream.
+        Standalone,
+        /// To the stream of the sole call in flight, else to the standalone stream.
+        SoleRequest
+    }
+    /// How lines of the log are written.
+    LogFormatWord: LogFormat {
+        /// For people.
+        Human,
+        /// One JSON object a line.
+        Json
+    }
+}
+
+/// How lines of the log are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+macro_rules! serde_as_text {
+    ($($name:ident),*) => {$(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let Text(text) = Text::deserialize(deserializer)?;
+                text.parse().map_err(de::Error::custom)
+            }
+        }
+    )*};
+}
+serde_as_text!(Span, Timeout, Size, Switch, SurplusWord, PrimingWord, UnrelatedWord, LogFormatWord);
+
+/// A scalar of a configuration file, whether it stands in quotes or not.
+struct Text(String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl de::Visitor<'_> for Visitor {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text, a number, or true or false")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Text, E> {
+                Ok(Text(text.to_owned()))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Text, E> {
+                Ok(Text(number.to_string()))
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Text, E> {
+                Ok(Text(value.to_string()))
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_same<T: FromStr<Err = String> + fmt::Display>(texts: &[&str]) {
+        for text in texts {
+            assert_eq!(text.parse::<T>().unwrap().to_string(), *text);
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_written() {
+        is_same::<Span>(&["300s", "250ms", "0s"]);
+        is_same::<Timeout>(&["60s", "never"]);
+        is_same::<Size>(&["0", "1023", "1KiB", "4MiB", "2GiB"]);
+        is_same::<Switch>(&["true", "false"]);
+        is_same::<PrimingWord>(&["by-revision", "always", "never"]);
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_a_hint() {
+        assert!("5".parse::<Span>().unwrap_err().contains("300s"));
+        assert!("soon".parse::<Timeout>().unwrap_err().contains("never"));
+        assert!("4MB".parse::<Size>().unwrap_err().contains("MiB"));
+        assert!("-1".parse::<Size>().is_err());
+        assert!("99999999999GiB".parse::<Size>().is_err());
+        assert!("x".parse::<SurplusWord>().unwrap_err().contains("takeover"));
+    }
+}
