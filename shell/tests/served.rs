@@ -3,7 +3,7 @@
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-#[path = "served/client.rs"]
+#[path = "support/client.rs"]
 mod client;
 #[path = "served/isolation.rs"]
 mod isolation;

@@ -12,7 +12,7 @@ use crate::{
 async fn a_flood_reaches_a_reading_client_without_a_gap() {
     const EVENTS: u64 = 100_000;
     let program = Program::serve(&[]);
-    let client = Client::initialize(&program).await;
+    let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "flood", json!({ "events": EVENTS })).await;
     let mut at = 0;
     while let Some(event) = call.next().await {
@@ -28,22 +28,22 @@ async fn a_flood_reaches_a_reading_client_without_a_gap() {
 #[tokio::test]
 async fn a_client_that_reads_nothing_stalls_nobody() {
     let program = Program::serve(&[]);
-    let client = Client::initialize(&program).await;
-    let other = Client::initialize(&program).await;
+    let client = Client::initialize(&program.address).await;
+    let other = Client::initialize(&program.address).await;
     let stalled = client.call(1, "flood", json!({ "events": 100_000 })).await;
     for id in 2..20 {
         let echo = json!({ "message": "m" });
         client.call(id, "echo", echo.clone()).await.response().await;
         other.call(id, "echo", echo).await.response().await;
     }
-    assert_eq!(client.delete().await.status.is_success(), true);
+    assert!(client.delete().await.status.is_success());
     drop(stalled);
 }
 
 #[tokio::test]
 async fn an_id_or_token_that_is_in_use_is_rejected_and_the_first_call_answered() {
     let program = Program::serve(&[]);
-    let client = Client::initialize(&program).await;
+    let client = Client::initialize(&program.address).await;
     let mut first = client.call(1, "nap", json!({ "ms": 200 })).await;
     let mut second = client.call(1, "echo", json!({ "message": "m" })).await;
     assert_eq!(second.status, StatusCode::BAD_REQUEST);
@@ -59,7 +59,7 @@ async fn an_id_or_token_that_is_in_use_is_rejected_and_the_first_call_answered()
 #[tokio::test]
 async fn a_string_and_a_number_are_different_ids() {
     let program = Program::serve(&[]);
-    let client = Client::initialize(&program).await;
+    let client = Client::initialize(&program.address).await;
     let call = |id: Value| {
         let params = json!({ "name": "nap", "arguments": { "ms": 50 } });
         json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params })
@@ -73,7 +73,7 @@ async fn a_string_and_a_number_are_different_ids() {
 #[tokio::test]
 async fn a_second_initialize_is_rejected_and_the_session_lives_on() {
     let program = Program::serve(&[]);
-    let client = Client::initialize(&program).await;
+    let client = Client::initialize(&program.address).await;
     let again = client.post(&initialize("2025-11-25", &json!({}))).await;
     assert_eq!(again.status, StatusCode::BAD_REQUEST);
     client.call(1, "echo", json!({ "message": "m" })).await.response().await;
@@ -82,7 +82,7 @@ async fn a_second_initialize_is_rejected_and_the_session_lives_on() {
 #[tokio::test]
 async fn delete_ends_calls_and_gets() {
     let program = Program::serve(&[]);
-    let client = Client::initialize(&program).await;
+    let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "nap", json!({ "ms": 60_000 })).await;
     let mut get = client.get(None).await;
     assert!(client.delete().await.status.is_success());
@@ -96,7 +96,7 @@ async fn delete_ends_calls_and_gets() {
 #[tokio::test]
 async fn a_stale_session_id_does_not_keep_a_client_from_beginning_anew() {
     let program = Program::serve(&[]);
-    let client = Client::initialize(&program).await;
+    let client = Client::initialize(&program.address).await;
     assert!(client.delete().await.status.is_success());
     let mut again = client.post(&initialize("2025-11-25", &json!({}))).await;
     assert_eq!(again.status, StatusCode::OK);
@@ -110,7 +110,7 @@ async fn a_stale_session_id_does_not_keep_a_client_from_beginning_anew() {
 #[tokio::test]
 async fn a_foreign_origin_is_refused() {
     let program = Program::serve(&[]);
-    let stranger = Client::stranger(&program);
+    let stranger = Client::stranger(&program.address);
     let body = initialize("2025-11-25", &json!({})).to_string();
     for (name, value) in [("origin", "http://evil.example"), ("host", "evil.example")] {
         let refused = stranger.send(http::Method::POST, body.clone(), &[(name, value)]).await;

@@ -8,7 +8,7 @@ use crate::{client::Client, program::Program};
 #[tokio::test]
 async fn a_call_may_run_longer_than_the_idle_timeout() {
     let program = Program::serve(&["--idle-timeout", "200ms"]);
-    let client = Client::initialize(&program).await;
+    let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "nap", json!({ "ms": 1_000 })).await;
     assert!(call.response().await["result"].is_object());
 }
@@ -16,7 +16,7 @@ async fn a_call_may_run_longer_than_the_idle_timeout() {
 #[tokio::test]
 async fn a_connected_get_keeps_a_session_and_its_end_lets_it_go() {
     let program = Program::serve(&["--idle-timeout", "200ms"]);
-    let client = Client::initialize(&program).await;
+    let client = Client::initialize(&program.address).await;
     let get = client.get(None).await;
     // Longer than the idle timeout, and seen by the server as one call.
     client.call(1, "nap", json!({ "ms": 600 })).await.response().await;
@@ -31,11 +31,11 @@ async fn a_connected_get_keeps_a_session_and_its_end_lets_it_go() {
 #[tokio::test]
 async fn more_sessions_than_allowed_are_told_to_come_later() {
     let program = Program::serve(&["--max-sessions", "1"]);
-    let client = Client::initialize(&program).await;
+    let client = Client::initialize(&program.address).await;
     let initialize = crate::client::initialize("2025-11-25", &json!({}));
-    let refused = Client::stranger(&program).post(&initialize).await;
+    let refused = Client::stranger(&program.address).post(&initialize).await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(refused.headers.contains_key("retry-after"));
     assert!(client.delete().await.status.is_success());
-    Client::initialize(&program).await;
+    Client::initialize(&program.address).await;
 }

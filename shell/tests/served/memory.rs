@@ -21,7 +21,7 @@ fn descriptors(program: &Program) -> usize {
 
 async fn open_and_leave(program: &Program, sessions: usize) {
     for _ in 0..sessions {
-        let client = Client::initialize(program).await;
+        let client = Client::initialize(&program.address).await;
         assert!(client.delete().await.status.is_success());
     }
 }
@@ -40,8 +40,8 @@ async fn sessions_that_come_and_go_leave_nothing() {
 #[tokio::test]
 async fn requests_that_are_rejected_leave_nothing() {
     let program = Program::serve(&[]);
-    let client = Client::initialize(&program).await;
-    let stranger = Client::stranger(&program);
+    let client = Client::initialize(&program.address).await;
+    let stranger = Client::stranger(&program.address);
     let rejected = async |times: usize| {
         for _ in 0..times {
             let answer = stranger.call(1, "echo", json!({ "message": "m" })).await;

@@ -15,16 +15,13 @@ async fn count_on(answer: &mut Answer, from: u64, until: Option<u64>) -> (u64, b
     let mut at = from;
     while until != Some(at) {
         let Some(event) = answer.message().await else { return (at, false) };
-        match event.progress() {
-            Some(progress) => {
-                assert_eq!(progress, at + 1, "{event:?}");
-                at = progress;
-            }
-            None => {
-                assert!(event.is_response(), "{event:?}");
-                assert_eq!(answer.message().await, None);
-                return (at, true);
-            }
+        if let Some(progress) = event.progress() {
+            assert_eq!(progress, at + 1, "{event:?}");
+            at = progress;
+        } else {
+            assert!(event.is_response(), "{event:?}");
+            assert_eq!(answer.message().await, None);
+            return (at, true);
         }
     }
     (at, false)
@@ -33,7 +30,7 @@ async fn count_on(answer: &mut Answer, from: u64, until: Option<u64>) -> (u64, b
 #[tokio::test]
 async fn what_was_missed_comes_once_and_in_order_after_the_call_has_ended() {
     let program = Program::serve(&[]);
-    let client = Client::initialize(&program).await;
+    let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "count", json!({ "total": 10, "interval_ms": 20 })).await;
     assert_eq!(count_on(&mut call, 0, Some(3)).await, (3, false));
     let seen = call.seen.clone().unwrap();
@@ -48,7 +45,7 @@ async fn what_was_missed_comes_once_and_in_order_after_the_call_has_ended() {
 #[tokio::test]
 async fn a_client_may_drop_as_often_as_it_likes_while_the_call_runs() {
     let program = Program::serve(&[]);
-    let client = Client::initialize(&program).await;
+    let client = Client::initialize(&program.address).await;
     let mut answer = client.call(1, "count", json!({ "total": 100, "interval_ms": 2 })).await;
     let mut at = 0;
     for stop in (5..100).step_by(5) {
@@ -63,7 +60,7 @@ async fn a_client_may_drop_as_often_as_it_likes_while_the_call_runs() {
 #[tokio::test]
 async fn a_resume_sends_nothing_twice() {
     let program = Program::serve(&[]);
-    let client = Client::initialize(&program).await;
+    let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "count", json!({ "total": 3, "interval_ms": 0 })).await;
     let events = call.messages().await;
     assert_eq!(events.len(), 4);
@@ -76,7 +73,7 @@ async fn a_resume_sends_nothing_twice() {
 #[tokio::test]
 async fn events_by_the_thousand_are_replayed_or_their_loss_is_told() {
     let program = Program::serve(&[]);
-    let client = Client::initialize(&program).await;
+    let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "nap", json!({ "ms": 0 })).await;
     call.response().await;
     drop(client.call(2, "flood", json!({ "events": 5000 })).await);
@@ -105,7 +102,7 @@ async fn events_by_the_thousand_are_replayed_or_their_loss_is_told() {
 #[tokio::test]
 async fn a_client_polls_as_the_server_tells_it_to() {
     let program = Program::serve(&[]);
-    let client = Client::initialize(&program).await;
+    let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "poll", json!({ "ms": 300 })).await;
     let mut retry = None;
     while let Some(event) = call.next().await {
@@ -129,7 +126,7 @@ async fn a_client_polls_as_the_server_tells_it_to() {
 #[tokio::test]
 async fn a_future_id_does_not_disturb_the_call_that_it_names() {
     let program = Program::serve(&[]);
-    let client = Client::initialize(&program).await;
+    let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "count", json!({ "total": 5, "interval_ms": 20 })).await;
     assert_eq!(count_on(&mut call, 0, Some(1)).await, (1, false));
     for id in ["999999/0", "-1", "x", "0/0/0", "7/7", &"9".repeat(5000)] {
@@ -143,7 +140,8 @@ async fn a_future_id_does_not_disturb_the_call_that_it_names() {
 #[tokio::test]
 async fn an_id_of_another_session_is_not_known_here() {
     let program = Program::serve(&[]);
-    let (mine, other) = (Client::initialize(&program).await, Client::initialize(&program).await);
+    let (mine, other) =
+        (Client::initialize(&program.address).await, Client::initialize(&program.address).await);
     let mut call = other.call(1, "echo", json!({ "message": "private" })).await;
     call.response().await;
     let refused = mine.get(call.seen.as_deref()).await;
@@ -153,7 +151,7 @@ async fn an_id_of_another_session_is_not_known_here() {
 #[tokio::test]
 async fn a_response_past_its_retention_is_a_failure_that_the_client_can_see() {
     let program = Program::serve(&["--retention", "0s"]);
-    let client = Client::initialize(&program).await;
+    let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "echo", json!({ "message": "m" })).await;
     assert!(call.response().await["result"].is_object());
     drop(call);

@@ -9,14 +9,17 @@ use crate::{
 };
 
 async fn announce(client: &Client, id: i64, count: u64) {
-    client.call(id, "announce", json!({ "count": count, "interval_ms": 0 })).await.response().await;
+    let arguments = json!({ "count": count, "interval_ms": 1 });
+    let answer = client.call(id, "announce", arguments).await.response().await;
+    assert_ne!(answer["result"]["isError"], true, "{answer}");
 }
 
 #[tokio::test]
 async fn what_was_said_before_the_first_get_is_heard() {
     let program = Program::serve(&[]);
-    let client = Client::initialize(&program).await;
+    let client = Client::initialize(&program.address).await;
     announce(&client, 1, 3).await;
+    client.call(2, "nap", json!({ "ms": 100 })).await.response().await;
     let mut get = client.get(None).await;
     for _ in 0..3 {
         assert_eq!(get.message().await.unwrap().data["method"], "notifications/message");
@@ -26,7 +29,7 @@ async fn what_was_said_before_the_first_get_is_heard() {
 #[tokio::test]
 async fn a_second_get_takes_over_when_the_first_one_goes() {
     let program = Program::serve(&[]);
-    let client = Client::initialize(&program).await;
+    let client = Client::initialize(&program.address).await;
     let mut first = client.get(None).await;
     let mut second = client.get(None).await;
     assert_eq!(second.status, StatusCode::OK);
@@ -40,7 +43,7 @@ async fn a_second_get_takes_over_when_the_first_one_goes() {
 #[tokio::test]
 async fn a_resume_takes_the_stream_from_a_connection_that_was_lost_unnoticed() {
     let program = Program::serve(&[]);
-    let client = Client::initialize(&program).await;
+    let client = Client::initialize(&program.address).await;
     let mut lost = client.get(None).await;
     announce(&client, 1, 1).await;
     lost.message().await.unwrap();
@@ -52,7 +55,7 @@ async fn a_resume_takes_the_stream_from_a_connection_that_was_lost_unnoticed() {
 #[tokio::test]
 async fn every_priming_event_names_its_own_place() {
     let program = Program::serve(&[]);
-    let client = Client::initialize(&program).await;
+    let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "echo", json!({ "message": "m" })).await;
     let primed = call.next().await.unwrap();
     assert_eq!((primed.id.as_deref(), &primed.data), (Some("0/0"), &Value::Null));
@@ -64,7 +67,7 @@ async fn every_priming_event_names_its_own_place() {
 async fn an_older_client_is_not_primed() {
     let program = Program::serve(&[]);
     for version in ["2025-03-26", "2025-06-18"] {
-        let client = Client::initialize_with(&program, version, &json!({})).await;
+        let client = Client::initialize_with(&program.address, version, &json!({})).await;
         let mut call = client.call(1, "echo", json!({ "message": "m" })).await;
         assert!(call.next().await.unwrap().is_response());
     }
@@ -74,7 +77,7 @@ async fn an_older_client_is_not_primed() {
 async fn the_server_asks_and_the_client_answers_in_the_middle_of_a_call() {
     let program = Program::serve(&[]);
     let capabilities = json!({ "elicitation": {}, "sampling": {} });
-    let client = Client::initialize_with(&program, NEWEST, &capabilities).await;
+    let client = Client::initialize_with(&program.address, NEWEST, &capabilities).await;
     let mut call = client.call(1, "ask", json!({ "question": "Which?" })).await;
     let asked = call.message().await.unwrap().data;
     assert_eq!(asked["method"], "elicitation/create");

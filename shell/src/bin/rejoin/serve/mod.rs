@@ -30,7 +30,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let listener = Listener::bind(&config)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
-    hello::say(listener.address()?, &config.path)?;
+    // Nobody has to listen to what it says.
+    let _ = hello::say(listener.address()?, &config.path);
     tokio::select! {
         () = listener.accept(&router) => {}
         signal = signals.next() => tracing::info!(signal, "ending"),

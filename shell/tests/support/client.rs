@@ -8,8 +8,6 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, task::JoinHandle};
 
-use crate::program::Program;
-
 pub(crate) const NEWEST: &str = "2025-11-25";
 
 /// A client of one session. Every call has a TCP connection of its own.
@@ -22,20 +20,20 @@ pub(crate) struct Client {
 
 impl Client {
     /// A client that has no session.
-    pub(crate) fn stranger(program: &Program) -> Self {
-        Self { address: program.address.clone(), session: None, version: NEWEST }
+    pub(crate) fn stranger(address: &str) -> Self {
+        Self { address: address.to_owned(), session: None, version: NEWEST }
     }
 
-    pub(crate) async fn initialize(program: &Program) -> Self {
-        Self::initialize_with(program, NEWEST, &json!({})).await
+    pub(crate) async fn initialize(address: &str) -> Self {
+        Self::initialize_with(address, NEWEST, &json!({})).await
     }
 
     pub(crate) async fn initialize_with(
-        program: &Program,
+        address: &str,
         version: &'static str,
         capabilities: &Value,
     ) -> Self {
-        let mut client = Self { version, ..Self::stranger(program) };
+        let mut client = Self { version, ..Self::stranger(address) };
         let mut answer = client.post(&initialize(version, capabilities)).await;
         assert_eq!(answer.status, StatusCode::OK);
         let session = answer.headers["mcp-session-id"].to_str().unwrap().to_owned();
@@ -108,7 +106,8 @@ impl Client {
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         let connection = tokio::spawn(async move { drop(connection.await) });
-        let response = sender.send_request(request.body(Full::from(body)).unwrap()).await.unwrap();
+        let response =
+            sender.send_request(request.body(Full::<Bytes>::from(body)).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         Answer {
             status: parts.status,
@@ -177,7 +176,8 @@ impl Answer {
                 self.seen = event.id.clone().or(self.seen.take());
                 return Some(event);
             }
-            self.text.extend(self.chunk().await?);
+            let chunk = self.chunk().await?;
+            self.text.extend(chunk);
         }
     }
 
