@@ -1,7 +1,7 @@
 //! Sessions as the manager drives them, in paused time.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "sessions/support.rs"]
+#[path = "support/backend.rs"]
 mod support;
 
 use std::time::Duration;

@@ -17,6 +17,11 @@ pub(super) struct Accepts {
     pub(super) sse: bool,
 }
 
+/// Returns the name of a header whose value is too long, if there is one.
+pub(super) fn too_long(headers: &HeaderMap, bytes_max: usize) -> Option<&HeaderName> {
+    headers.iter().find(|(_, value)| value.len() > bytes_max).map(|(name, _)| name)
+}
+
 /// Reads the one value of a header that must not be there twice.
 pub(super) fn single<'a>(
     headers: &'a HeaderMap,

@@ -30,6 +30,9 @@ pub use self::{
 use self::{refusal::Refusal, settings::Checked};
 use crate::SessionManager;
 
+/// The longest value of a header, in bytes.
+const HEADER_BYTES_MAX: usize = 8 << 10;
+
 /// The methods that the service knows.
 const METHODS: &str = "GET, POST, DELETE, OPTIONS";
 
@@ -130,6 +133,10 @@ impl Checked {
     ///
     /// Specification: MCP 2025-11-25, Transports, "Security Warning".
     fn admit(&self, head: &Parts) -> Result<(), Refusal> {
+        if let Some(name) = head::too_long(&head.headers, HEADER_BYTES_MAX) {
+            let message = format!("`{name}` is longer than {HEADER_BYTES_MAX} bytes");
+            return Err(Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message));
+        }
         let host = head::single(&head.headers, &header::HOST)?;
         let host = host.or_else(|| head.uri.authority().map(http::uri::Authority::as_str));
         if !self.hosts.allow(host.unwrap_or_default()) {

@@ -44,16 +44,25 @@ impl Server {
 
     /// Begins a session of the newest revision.
     pub(crate) async fn initialized(&self) -> SessionHandle {
+        self.initialized_as("2025-11-25").await
+    }
+
+    pub(crate) async fn initialized_as(&self, version: &str) -> SessionHandle {
         let initialize = post(r#""id":0,"method":"initialize""#);
         let opened = self.sessions.initialize_session(initialize, AnswerFormat::Sse).await.unwrap();
         let (session, mut connection) = opened;
-        let mut backend = self.opened.lock().await.recv().await.unwrap();
+        let mut backend = self.opened().await;
         backend.hear().await;
-        backend.say(r#""id":0,"result":{"protocolVersion":"2025-11-25"}"#).await;
+        backend.say(&format!(r#""id":0,"result":{{"protocolVersion":"{version}"}}"#)).await;
         assert!(next(&mut connection).await.is_some());
         assert!(next(&mut connection).await.is_none());
         self.backends.lock().await.push_back(backend);
         session
+    }
+
+    /// Waits for a backend to be opened.
+    pub(crate) async fn opened(&self) -> Opened {
+        self.opened.lock().await.recv().await.unwrap()
     }
 
     /// Takes the backend of the first session whose backend was not taken.

@@ -1,0 +1,116 @@
+//! In which form answers come.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use rejoin::{HttpSettings, Settings};
+use serde_json::json;
+
+use crate::{client::Client, host::Host};
+
+async fn json_host() -> Host {
+    let http = HttpSettings { json_responses: true, ..HttpSettings::default() };
+    Host::with(Settings::default(), http).await
+}
+
+fn call() -> serde_json::Value {
+    let params = json!({ "_meta": { "progressToken": 1 } });
+    json!({ "jsonrpc": "2.0", "id": 1, "method": "a", "params": params })
+}
+
+#[tokio::test]
+async fn a_stream_says_what_it_is_and_that_nobody_is_to_keep_it() {
+    let host = Host::begin().await;
+    let (_, client) = host.session().await;
+    for answer in [client.post(&call()).await, client.get(None).await] {
+        assert_eq!(answer.status, StatusCode::OK);
+        assert_eq!(answer.headers["content-type"], "text/event-stream");
+        assert_eq!(answer.headers["cache-control"], "no-store");
+        assert_eq!(answer.headers["x-accel-buffering"], "no");
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_comes_alone_may_be_one_json_object() {
+    let host = json_host().await;
+    let (_, client) = host.session().await;
+    let call = call();
+    let (mut answer, ()) = tokio::join!(client.post(&call), async {
+        let mut backend = host.server.backend().await;
+        backend.hear().await;
+        backend.say(r#""id":1,"result":{}"#).await;
+    });
+    assert_eq!(answer.headers["content-type"], "application/json");
+    assert_eq!(answer.json().await, json!({ "jsonrpc": "2.0", "id": 1, "result": {} }));
+}
+
+#[tokio::test]
+async fn json_falls_back_to_sse_where_something_comes_before_the_response() {
+    let host = json_host().await;
+    let (_, client) = host.session().await;
+    let call = call();
+    let (mut answer, ()) = tokio::join!(client.post(&call), async {
+        let mut backend = host.server.backend().await;
+        backend.hear().await;
+        let progress = r#""method":"notifications/progress","params":{"progressToken":1}"#;
+        backend.say(progress).await;
+        backend.say(r#""id":1,"result":{}"#).await;
+    });
+    assert_eq!(answer.headers["content-type"], "text/event-stream");
+    assert_eq!(answer.messages().await.len(), 2);
+}
+
+#[tokio::test]
+async fn where_json_is_wanted_a_client_need_not_know_sse() {
+    let host = json_host().await;
+    let (_, client) = host.session().await;
+    let accept = [("accept", "application/json")];
+    let post = client.send(Method::POST, call().to_string(), &accept);
+    let (answer, ()) = tokio::join!(post, async {
+        let mut backend = host.server.backend().await;
+        backend.hear().await;
+        backend.say(r#""id":1,"result":{}"#).await;
+    });
+    assert_eq!(answer.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_stream_that_has_nothing_to_say_is_kept_alive() {
+    let keep_alive = Some(Duration::from_millis(10));
+    let http = HttpSettings { keep_alive, ..HttpSettings::default() };
+    let host = Host::with(Settings::default(), http).await;
+    let (_, client) = host.session().await;
+    let mut get = client.get(None).await;
+    assert_eq!(get.next().await.unwrap().id.as_deref(), Some("0"));
+    for _ in 0..3 {
+        assert_eq!(get.next().await.unwrap().comment.as_deref(), Some(""));
+    }
+}
+
+#[tokio::test]
+async fn a_notification_is_accepted_without_a_body() {
+    let host = Host::begin().await;
+    let (_, client) = host.session().await;
+    let told = client.post(&json!({ "jsonrpc": "2.0", "method": "n" })).await;
+    assert_eq!(told.status, StatusCode::ACCEPTED);
+    assert_eq!(told.headers["content-length"], "0");
+}
+
+#[tokio::test]
+async fn a_batch_is_answered_on_one_stream_where_the_revision_has_batches() {
+    let host = Host::begin().await;
+    let session = host.server.initialized_as("2025-03-26").await;
+    let client = Client::stranger(&host.address).with_session(&session.id().to_string());
+    let batch = json!([
+        { "jsonrpc": "2.0", "id": 1, "method": "a" },
+        { "jsonrpc": "2.0", "id": 2, "method": "b" },
+    ]);
+    let version = [("mcp-protocol-version", "2025-03-26")];
+    let mut answer = client.send(Method::POST, batch.to_string(), &version).await;
+    let mut backend = host.server.backend().await;
+    backend.say(r#""id":2,"result":{}"#).await;
+    backend.say(r#""id":1,"result":{}"#).await;
+    let events = answer.messages().await;
+    assert_eq!(events.len(), 2);
+    assert_eq!((&events[0].data["id"], &events[1].data["id"]), (&json!(2), &json!(1)));
+}

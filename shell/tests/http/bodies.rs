@@ -1,0 +1,115 @@
+//! Bodies that are too large, too slow, or break off.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use rejoin::{HttpSettings, Settings};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::{host::Host, raw};
+
+fn head(host: &str, session: &str, framing: &str) -> Vec<u8> {
+    format!(
+        "POST / HTTP/1.1\r\nhost: {host}\r\naccept: */*\r\ncontent-type: application/json\r\n\
+         mcp-session-id: {session}\r\n{framing}\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+#[tokio::test]
+async fn a_body_that_says_that_it_is_too_large_is_not_received() {
+    let host = Host::begin().await;
+    let (session, _) = host.session().await;
+    let head = head("localhost", &session.id().to_string(), "content-length: 4194305");
+    let status = raw::status_of(&host.address, &head).await;
+    assert_eq!(status, "HTTP/1.1 413 Payload Too Large");
+}
+
+#[tokio::test]
+async fn a_body_in_chunks_is_received_as_far_as_the_limit() {
+    let http = HttpSettings { body_bytes_max: 1_000, ..HttpSettings::default() };
+    let host = Host::with(Settings::default(), http).await;
+    let (session, _) = host.session().await;
+    let mut request = head("localhost", &session.id().to_string(), "transfer-encoding: chunked");
+    for _ in 0..11 {
+        request.extend_from_slice(b"64\r\n");
+        request.extend_from_slice(&[b' '; 100]);
+        request.extend_from_slice(b"\r\n");
+    }
+    // The last chunk never comes: the answer does not wait for it.
+    let status = raw::status_of(&host.address, &request).await;
+    assert_eq!(status, "HTTP/1.1 413 Payload Too Large");
+}
+
+#[tokio::test]
+async fn a_body_may_come_in_many_parts() {
+    let host = Host::begin().await;
+    let (session, _) = host.session().await;
+    let mut request = head("localhost", &session.id().to_string(), "transfer-encoding: chunked");
+    for byte in r#"{"jsonrpc":"2.0","method":"n"}"#.bytes() {
+        request.extend_from_slice(&[b'1', b'\r', b'\n', byte, b'\r', b'\n']);
+    }
+    request.extend_from_slice(b"0\r\n\r\n");
+    let status = raw::status_of(&host.address, &request).await;
+    assert_eq!(status, "HTTP/1.1 202 Accepted");
+    let mut backend = host.server.backend().await;
+    assert_eq!(backend.hear().await, r#"{"jsonrpc":"2.0","method":"n"}"#);
+}
+
+#[tokio::test]
+async fn a_body_of_the_largest_size_is_taken_and_answered() {
+    let host = Host::begin().await;
+    let (_, client) = host.session().await;
+    let params = "x".repeat((4 << 20) - 100);
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "a", "params": { "p": params } });
+    let mut answer = client.send(Method::POST, call.to_string(), &[]).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let mut backend = host.server.backend().await;
+    assert_eq!(backend.hear().await.len(), call.to_string().len());
+    backend.say(r#""id":1,"result":{}"#).await;
+    assert_eq!(answer.response().await["id"], 1);
+}
+
+#[tokio::test]
+async fn a_client_that_sends_too_slowly_is_sent_away_and_nobody_else_notices() {
+    let body_timeout = Duration::from_millis(100);
+    let http = HttpSettings { body_timeout, ..HttpSettings::default() };
+    let host = Host::with(Settings::default(), http).await;
+    let (session, client) = host.session().await;
+    let head = head("localhost", &session.id().to_string(), "content-length: 30");
+    let mut slow = TcpStream::connect(&host.address).await.unwrap();
+    slow.write_all(&head).await.unwrap();
+    slow.write_all(b"{").await.unwrap();
+    let told = client.post(&json!({ "jsonrpc": "2.0", "method": "n" })).await;
+    assert_eq!(told.status, StatusCode::ACCEPTED);
+    assert_eq!(raw::status(&mut slow).await, "HTTP/1.1 408 Request Timeout");
+}
+
+#[tokio::test]
+async fn a_client_that_breaks_off_in_a_body_takes_nothing_along() {
+    let host = Host::begin().await;
+    let (session, client) = host.session().await;
+    let head = head("localhost", &session.id().to_string(), "content-length: 30");
+    let mut broken = TcpStream::connect(&host.address).await.unwrap();
+    broken.write_all(&head).await.unwrap();
+    broken.write_all(b"{\"jsonrpc\"").await.unwrap();
+    broken.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    let _ = broken.read_to_end(&mut rest).await;
+    let told = client.post(&json!({ "jsonrpc": "2.0", "method": "n" })).await;
+    assert_eq!(told.status, StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
+async fn a_pretty_printed_body_reaches_the_backend_as_one_line() {
+    let host = Host::begin().await;
+    let (_, client) = host.session().await;
+    let body = "{\n  \"jsonrpc\": \"2.0\",\n  \"method\": \"n\"\n}";
+    let told = client.send(Method::POST, body.to_owned(), &[]).await;
+    assert_eq!(told.status, StatusCode::ACCEPTED);
+    assert!(!host.server.backend().await.hear().await.contains(&b'\n'));
+}

@@ -1,0 +1,48 @@
+//! What web pages of allowed origins get.
+
+use http::{Method, StatusCode};
+use rejoin::{HttpSettings, Settings};
+
+use crate::{client::Client, host::Host};
+
+const ORIGIN: (&str, &str) = ("origin", "http://localhost:5173");
+
+#[tokio::test]
+async fn a_page_of_an_allowed_origin_may_call_and_read() {
+    let host = Host::begin().await;
+    let stranger = Client::stranger(&host.address);
+    let asked = stranger.send(Method::OPTIONS, String::new(), &[ORIGIN]).await;
+    assert_eq!(asked.status, StatusCode::NO_CONTENT);
+    assert_eq!(asked.headers["access-control-allow-origin"], ORIGIN.1);
+    assert!(
+        asked.headers["access-control-allow-headers"].to_str().unwrap().contains("last-event-id")
+    );
+    assert!(asked.headers["access-control-allow-methods"].to_str().unwrap().contains("DELETE"));
+    let (_, client) = host.session().await;
+    let get = client.send(Method::GET, String::new(), &[ORIGIN]).await;
+    assert_eq!(get.headers["access-control-allow-origin"], ORIGIN.1);
+    assert!(
+        get.headers["access-control-expose-headers"].to_str().unwrap().contains("mcp-session-id")
+    );
+    assert_eq!(get.headers["vary"], "origin");
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_may_not_even_read_why() {
+    let host = Host::begin().await;
+    let stranger = Client::stranger(&host.address);
+    let foreign = [("origin", "http://evil.example")];
+    let refused = stranger.send(Method::OPTIONS, String::new(), &foreign).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert!(!refused.headers.contains_key("access-control-allow-origin"));
+}
+
+#[tokio::test]
+async fn without_cors_no_page_may_read() {
+    let http = HttpSettings { cors: false, ..HttpSettings::default() };
+    let host = Host::with(Settings::default(), http).await;
+    let (_, client) = host.session().await;
+    let get = client.send(Method::GET, String::new(), &[ORIGIN]).await;
+    assert_eq!(get.status, StatusCode::OK);
+    assert!(!get.headers.contains_key("access-control-allow-origin"));
+}

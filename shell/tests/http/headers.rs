@@ -1,0 +1,195 @@
+//! Headers that are wrong, missing or twice there.
+
+use http::{Method, StatusCode};
+use rejoin::{HttpSettings, Settings};
+use rejoin_core::{Config, Surplus};
+use serde_json::json;
+
+use crate::{
+    client::{Answer, Client, initialize},
+    host::Host,
+    raw,
+};
+
+const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+
+async fn refused(mut answer: Answer, status: StatusCode) -> serde_json::Value {
+    assert_eq!(answer.status, status);
+    let body = answer.json().await;
+    assert_eq!(body["jsonrpc"], "2.0");
+    assert!(body["error"]["message"].is_string(), "{body}");
+    body
+}
+
+#[tokio::test]
+async fn an_unknown_session_is_not_found() {
+    let host = Host::begin().await;
+    let stranger = Client::stranger(&host.address);
+    for session in ["0123456789abcdef0123456789abcdef", "x", "0123456789ABCDEF0123456789abcdef"] {
+        let client = stranger.with_session(session);
+        for method in [Method::POST, Method::GET, Method::DELETE] {
+            let answer = client.send(method.clone(), PING.to_owned(), &[]).await;
+            let body = refused(answer, StatusCode::NOT_FOUND).await;
+            assert_eq!(body["error"]["code"], -32_001);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_id_is_needed_for_all_but_initialize() {
+    let host = Host::begin().await;
+    let stranger = Client::stranger(&host.address);
+    for method in [Method::POST, Method::GET, Method::DELETE] {
+        let answer = stranger.send(method, PING.to_owned(), &[]).await;
+        refused(answer, StatusCode::BAD_REQUEST).await;
+    }
+    assert_eq!(host.server.sessions.sessions(), 0);
+}
+
+#[tokio::test]
+async fn a_post_carries_json_and_accepts_both_forms() {
+    let host = Host::begin().await;
+    let (_, client) = host.session().await;
+    for media in ["text/plain", "application/jsonx", ""] {
+        let answer = client.send(Method::POST, PING.to_owned(), &[("content-type", media)]).await;
+        refused(answer, StatusCode::UNSUPPORTED_MEDIA_TYPE).await;
+    }
+    let half = ["application/json", "text/event-stream", "text/html", "*/*;q=0"];
+    for accept in half {
+        let answer = client.send(Method::POST, PING.to_owned(), &[("accept", accept)]).await;
+        refused(answer, StatusCode::NOT_ACCEPTABLE).await;
+    }
+    let answer = client.send(Method::GET, String::new(), &[("accept", "application/json")]).await;
+    refused(answer, StatusCode::NOT_ACCEPTABLE).await;
+}
+
+#[tokio::test]
+async fn a_version_is_one_that_is_known() {
+    let host = Host::begin().await;
+    let (_, client) = host.session().await;
+    let note = r#"{"jsonrpc":"2.0","method":"n"}"#;
+    for version in ["2025-3-26", "1.0", "1999-01-01", "latest"] {
+        let header = [("mcp-protocol-version", version)];
+        let answer = client.send(Method::POST, note.to_owned(), &header).await;
+        refused(answer, StatusCode::BAD_REQUEST).await;
+    }
+    for version in ["2025-03-26", "2025-06-18", "2025-11-25"] {
+        let header = [("mcp-protocol-version", version)];
+        let answer = client.send(Method::POST, note.to_owned(), &header).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED);
+    }
+}
+
+#[tokio::test]
+async fn only_names_of_the_loopback_are_allowed_unless_others_are() {
+    let host = Host::begin().await;
+    let (_, client) = host.session().await;
+    let send = async |client: &Client, header| {
+        client.send(Method::POST, r#"{"jsonrpc":"2.0","method":"n"}"#.to_owned(), &[header]).await
+    };
+    let foreign = [
+        ("host", "evil.example"),
+        ("host", "localhost.evil.example"),
+        ("origin", "http://evil.example"),
+        ("origin", "null"),
+        ("origin", "https://localhost.evil.example"),
+    ];
+    for header in foreign {
+        refused(send(&client, header).await, StatusCode::FORBIDDEN).await;
+    }
+    for header in [("host", "localhost:1"), ("host", "[::1]"), ("origin", "http://localhost:5173")]
+    {
+        assert_eq!(send(&client, header).await.status, StatusCode::ACCEPTED);
+    }
+    let settings = HttpSettings {
+        hosts: vec!["mcp.example".into()],
+        origins: vec!["https://app.example".into()],
+        ..HttpSettings::default()
+    };
+    let host = Host::with(Settings::default(), settings).await;
+    let (_, client) = host.session().await;
+    refused(send(&client, ("host", "localhost")).await, StatusCode::FORBIDDEN).await;
+    assert_eq!(send(&client, ("host", "mcp.example")).await.status, StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
+async fn headers_that_are_twice_there_are_refused() {
+    let host = Host::begin().await;
+    let (session, _) = host.session().await;
+    let usual = format!(
+        "host: localhost\r\naccept: application/json, text/event-stream\r\n\
+         content-type: application/json\r\nmcp-session-id: {}\r\ncontent-length: {}\r\n",
+        session.id(),
+        PING.len(),
+    );
+    let twice = [
+        "host: localhost",
+        "origin: http://localhost\r\norigin: http://localhost",
+        "content-type: text/plain",
+        "mcp-session-id: 0123456789abcdef0123456789abcdef",
+        "mcp-protocol-version: 2025-11-25\r\nmcp-protocol-version: 2025-06-18",
+    ];
+    for extra in twice {
+        let request = format!("POST / HTTP/1.1\r\n{usual}{extra}\r\n\r\n{PING}");
+        let status = raw::status_of(&host.address, request.as_bytes()).await;
+        assert_eq!(status, "HTTP/1.1 400 Bad Request", "{extra}");
+    }
+}
+
+#[tokio::test]
+async fn headers_that_are_no_headers_or_too_long_are_refused() {
+    let host = Host::begin().await;
+    let (session, client) = host.session().await;
+    let long = "x".repeat(9 << 10);
+    let answer = client.send(Method::POST, PING.to_owned(), &[("x-long", &long)]).await;
+    refused(answer, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE).await;
+    let id = session.id();
+    for line in ["no colon", "mcp-session-id: a\0b", "a b: c", ": x"] {
+        let request =
+            format!("GET / HTTP/1.1\r\nhost: localhost\r\nmcp-session-id: {id}\r\n{line}\r\n\r\n");
+        let status = raw::status_of(&host.address, request.as_bytes()).await;
+        assert!(status.starts_with("HTTP/1.1 4"), "{line:?}: {status}");
+    }
+}
+
+#[tokio::test]
+async fn a_method_that_is_none_of_the_endpoint_is_refused() {
+    let host = Host::begin().await;
+    let (_, client) = host.session().await;
+    for method in [Method::PUT, Method::PATCH, Method::HEAD] {
+        let answer = client.send(method, String::new(), &[]).await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(answer.headers["allow"], "GET, POST, DELETE, OPTIONS");
+    }
+}
+
+#[tokio::test]
+async fn a_second_get_conflicts_where_that_is_wanted() {
+    let session = Config { surplus: Surplus::Conflict, ..Config::default() };
+    let settings = Settings { session, ..Settings::default() };
+    let host = Host::with(settings, HttpSettings::default()).await;
+    let (_, client) = host.session().await;
+    let _first = client.get(None).await;
+    refused(client.get(None).await, StatusCode::CONFLICT).await;
+}
+
+#[tokio::test]
+async fn a_stale_session_id_begins_a_new_session() {
+    let host = Host::begin().await;
+    let stranger = Client::stranger(&host.address);
+    let client = stranger.with_session("0123456789abcdef0123456789abcdef");
+    let initialize = initialize("2025-11-25", &json!({}));
+    let (mut answer, mut backend) = tokio::join!(client.post(&initialize), async {
+        let mut backend = host.server.opened().await;
+        backend.hear().await;
+        backend.say(r#""id":0,"result":{"protocolVersion":"2025-11-25"}"#).await;
+        backend
+    });
+    assert_eq!(answer.status, StatusCode::OK);
+    let session = answer.headers["mcp-session-id"].to_str().unwrap().to_owned();
+    answer.response().await;
+    let client = client.with_session(&session);
+    let told = client.post(&json!({ "jsonrpc": "2.0", "method": "n" })).await;
+    assert_eq!(told.status, StatusCode::ACCEPTED);
+    assert_eq!(backend.hear().await, r#"{"jsonrpc":"2.0","method":"n"}"#);
+}

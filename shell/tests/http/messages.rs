@@ -1,0 +1,148 @@
+//! Messages that are none, or not now.
+
+use http::{Method, StatusCode};
+use rejoin::{HttpSettings, Settings};
+use rejoin_core::Config;
+use serde_json::{Value, json};
+
+use crate::{
+    client::{Client, initialize},
+    host::Host,
+};
+
+async fn refused(client: &Client, body: impl Into<String>) -> (StatusCode, Value) {
+    let mut answer = client.send(Method::POST, body.into(), &[]).await;
+    (answer.status, answer.json().await)
+}
+
+#[tokio::test]
+async fn what_is_no_message_is_told_so() {
+    let host = Host::begin().await;
+    let (_, client) = host.session().await;
+    let deep = "[".repeat(100_000);
+    let deeper =
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"a","params":{}"#, "[".repeat(100_000));
+    for (body, code) in [
+        ("", -32_700),
+        ("{", -32_700),
+        ("hello", -32_700),
+        ("{} {}", -32_700),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"a"#, -32_700),
+        (deep.as_str(), -32_700),
+        (deeper.as_str(), -32_700),
+        ("{\"jsonrpc\":\"2.0\",\"method\":\"a\0\"}", -32_700),
+        ("1", -32_600),
+        ("[]", -32_600),
+        ("{}", -32_600),
+        (r#"{"jsonrpc":"1.0","id":1,"method":"a"}"#, -32_600),
+        (r#"{"jsonrpc":"2.0","id":null,"method":"a"}"#, -32_600),
+        (r#"{"jsonrpc":"2.0","id":1.5,"method":"a"}"#, -32_600),
+        (r#"{"jsonrpc":"2.0","id":1,"method":7}"#, -32_600),
+        (r#"[{"jsonrpc":"2.0","id":1,"method":"a"}]"#, -32_600),
+    ] {
+        let (status, answer) = refused(&client, body).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{}", &body[..body.len().min(60)]);
+        assert_eq!(answer["error"]["code"], code, "{}", &body[..body.len().min(60)]);
+    }
+}
+
+#[tokio::test]
+async fn text_that_is_no_utf_8_is_told_so() {
+    let host = Host::begin().await;
+    let (session, _) = host.session().await;
+    let body = b"{\"jsonrpc\":\"2.0\",\"method\":\"\xff\"}";
+    let mut request = format!(
+        "POST / HTTP/1.1\r\nhost: localhost\r\naccept: */*\r\ncontent-type: application/json\r\n\
+         mcp-session-id: {}\r\ncontent-length: {}\r\n\r\n",
+        session.id(),
+        body.len(),
+    )
+    .into_bytes();
+    request.extend_from_slice(body);
+    let status = crate::raw::status_of(&host.address, &request).await;
+    assert_eq!(status, "HTTP/1.1 400 Bad Request");
+}
+
+#[tokio::test]
+async fn a_second_initialize_is_refused_and_the_session_lives_on() {
+    let host = Host::begin().await;
+    let (_, client) = host.session().await;
+    let (status, answer) = refused(&client, initialize("2025-11-25", &json!({})).to_string()).await;
+    assert_eq!((status, &answer["id"]), (StatusCode::BAD_REQUEST, &json!(0)));
+    let told = client.post(&json!({ "jsonrpc": "2.0", "method": "n" })).await;
+    assert_eq!(told.status, StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
+async fn what_is_in_use_is_refused_by_its_own_id() {
+    let host = Host::begin().await;
+    let (_, client) = host.session().await;
+    let call = |id: Value, token: i64| {
+        let params = json!({ "_meta": { "progressToken": token } });
+        json!({ "jsonrpc": "2.0", "id": id, "method": "a", "params": params }).to_string()
+    };
+    let mut first = client.send(Method::POST, call(json!(1), 1), &[]).await;
+    for (body, id) in [(call(json!(1), 2), json!(1)), (call(json!("1"), 1), json!("1"))] {
+        let (status, answer) = refused(&client, body).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        assert_eq!(answer["error"]["code"], -32_600);
+        assert_eq!(answer["id"], id);
+    }
+    let mut backend = host.server.backend().await;
+    backend.say(r#""id":1,"result":{}"#).await;
+    assert_eq!(first.response().await["id"], 1);
+}
+
+#[tokio::test]
+async fn more_than_is_allowed_is_told_to_come_later() {
+    let session = Config { batch_max: 1, pending_max: 1, ..Config::default() };
+    let backend_timeout = std::time::Duration::from_millis(20);
+    let settings =
+        Settings { session, sessions_max: 1, queue_max: 1, backend_timeout, ..Settings::default() };
+    let host = Host::with(settings, HttpSettings::default()).await;
+    let (_, client) = host.session().await;
+    let later = async |client: &Client, message: Value, status: StatusCode| {
+        let answer = client.post(&message).await;
+        assert_eq!(answer.status, status);
+        assert!(answer.headers.contains_key("retry-after"));
+    };
+    let initialize = initialize("2025-11-25", &json!({}));
+    let stranger = Client::stranger(&host.address);
+    later(&stranger, initialize, StatusCode::SERVICE_UNAVAILABLE).await;
+    let call = |id| json!({ "jsonrpc": "2.0", "id": id, "method": "a" });
+    let _first = client.post(&call(1)).await;
+    // The queue of the backend is full, and nobody takes anything.
+    later(&client, call(2), StatusCode::SERVICE_UNAVAILABLE).await;
+    let mut backend = host.server.backend().await;
+    backend.hear().await;
+    later(&client, call(3), StatusCode::TOO_MANY_REQUESTS).await;
+}
+
+#[tokio::test]
+async fn an_initialize_that_is_rejected_leaves_no_session() {
+    let host = Host::begin().await;
+    let stranger = Client::stranger(&host.address);
+    let initialize = initialize("2025-11-25", &json!({}));
+    let (mut answer, ()) = tokio::join!(stranger.post(&initialize), async {
+        let mut backend = host.server.opened().await;
+        backend.hear().await;
+        backend.say(r#""id":0,"error":{"code":-32602,"message":"no"}"#).await;
+        assert_eq!(backend.hear_end().await, None);
+    });
+    assert!(!answer.headers.contains_key("mcp-session-id"));
+    assert_eq!(answer.response().await["error"]["message"], "no");
+    assert_eq!(host.server.sessions.sessions(), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_during_initialize_leaves_no_session() {
+    let host = Host::begin().await;
+    let stranger = Client::stranger(&host.address);
+    let initialize = initialize("2025-11-25", &json!({}));
+    let post = tokio::spawn(async move { drop(stranger.post(&initialize).await) });
+    let mut backend = host.server.opened().await;
+    backend.hear().await;
+    post.abort();
+    assert_eq!(backend.hear_end().await, None);
+    assert_eq!(host.server.sessions.sessions(), 0);
+}

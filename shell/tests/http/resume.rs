@@ -1,0 +1,60 @@
+//! `Last-Event-ID`: what it may say, and what it gets.
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::host::Host;
+
+#[tokio::test]
+async fn an_id_that_no_event_has_is_refused_by_saying_which_part_is_wrong() {
+    let host = Host::begin().await;
+    let (_, client) = host.session().await;
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "a" });
+    let mut open = client.post(&call).await;
+    for (id, why) in [
+        ("x", "last-event-id"),
+        ("-1", "last-event-id"),
+        ("01/0", "last-event-id"),
+        ("0/0/0", "last-event-id"),
+        ("", "last-event-id"),
+        ("18446744073709551616", "last-event-id"),
+        ("0/7", "no stream 7"),
+        ("5/0", "stream 0 has index 0"),
+        ("5", "stream standalone has index 0"),
+    ] {
+        let mut refused = client.get(Some(id)).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{id}");
+        let message = refused.json().await["error"]["message"].to_string();
+        assert!(message.contains(why), "{id}: {message}");
+    }
+    let mut backend = host.server.backend().await;
+    backend.say(r#""id":1,"result":{}"#).await;
+    assert_eq!(open.response().await["id"], 1);
+}
+
+#[tokio::test]
+async fn a_stream_that_was_cancelled_is_told_so() {
+    let host = Host::begin().await;
+    let (_, client) = host.session().await;
+    let mut call = client.post(&json!({ "jsonrpc": "2.0", "id": 1, "method": "a" })).await;
+    let params = json!({ "requestId": 1 });
+    let method = "notifications/cancelled";
+    client.post(&json!({ "jsonrpc": "2.0", "method": method, "params": params })).await;
+    assert!(call.messages().await.is_empty());
+    let mut refused = client.get(Some("0/0")).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert!(refused.json().await["error"]["message"].to_string().contains("cancelled"));
+}
+
+#[tokio::test]
+async fn a_resume_replaces_a_connection_that_was_lost_unnoticed() {
+    let host = Host::begin().await;
+    let (_, client) = host.session().await;
+    let mut lost = client.post(&json!({ "jsonrpc": "2.0", "id": 1, "method": "a" })).await;
+    assert_eq!(lost.next().await.unwrap().id.as_deref(), Some("0/0"));
+    let mut resumed = client.get(Some("0/0")).await;
+    let mut backend = host.server.backend().await;
+    backend.say(r#""id":1,"result":{}"#).await;
+    assert_eq!(resumed.messages().await.len(), 1);
+    assert_eq!(lost.next().await, None);
+}
