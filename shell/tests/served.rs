@@ -15,5 +15,7 @@ mod memory;
 mod program;
 #[path = "served/resume.rs"]
 mod resume;
+#[path = "served/rmcp_client.rs"]
+mod rmcp_client;
 #[path = "served/standalone.rs"]
 mod standalone;

@@ -1,0 +1,140 @@
+//! rmcp's own client.
+#![expect(
+    deprecated,
+    reason = "sessions have sampling and log messages, which later revisions give up"
+)]
+
+use std::{sync::Arc, time::Duration};
+
+use rmcp::{
+    ClientHandler, ErrorData, RoleClient, ServiceExt as _,
+    model::{
+        CallToolRequestParams, ClientCapabilities, ClientConfig, CreateMessageRequestParams,
+        CreateMessageResult, ElicitRequestParams, ElicitResult, ElicitationAction, Implementation,
+        JsonObject, LoggingMessageNotificationParam, ProgressNotificationParam, Role,
+        SamplingMessage, SamplingMessageContentBlock,
+    },
+    service::{NotificationContext, RequestContext, RunningService},
+    transport::StreamableHttpClientTransport,
+};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::program::Program;
+
+/// What the client hears beside answers.
+#[derive(Debug)]
+enum Heard {
+    Progress(f64),
+    Log,
+}
+
+#[derive(Clone)]
+struct Handler(mpsc::UnboundedSender<Heard>);
+
+impl ClientHandler for Handler {
+    fn get_info(&self) -> ClientConfig {
+        let capabilities =
+            ClientCapabilities::builder().enable_elicitation().enable_sampling().build();
+        ClientConfig::new(capabilities, Implementation::new("test", "0"))
+    }
+
+    async fn create_message(
+        &self,
+        _: CreateMessageRequestParams,
+        _: RequestContext<RoleClient>,
+    ) -> Result<CreateMessageResult, ErrorData> {
+        let text = SamplingMessageContentBlock::text("sampled");
+        Ok(CreateMessageResult::new(SamplingMessage::new(Role::Assistant, text), "m".into()))
+    }
+
+    async fn create_elicitation(
+        &self,
+        _: ElicitRequestParams,
+        _: RequestContext<RoleClient>,
+    ) -> Result<ElicitResult, ErrorData> {
+        Ok(ElicitResult::new(ElicitationAction::Accept)
+            .with_content(json!({ "answer": "elicited" })))
+    }
+
+    async fn on_progress(
+        &self,
+        said: ProgressNotificationParam,
+        _: NotificationContext<RoleClient>,
+    ) {
+        self.0.send(Heard::Progress(said.progress)).unwrap();
+    }
+
+    async fn on_logging_message(
+        &self,
+        _: LoggingMessageNotificationParam,
+        _: NotificationContext<RoleClient>,
+    ) {
+        self.0.send(Heard::Log).unwrap();
+    }
+}
+
+async fn connect(
+    program: &Program,
+) -> (RunningService<RoleClient, Handler>, mpsc::UnboundedReceiver<Heard>) {
+    let (sender, heard) = mpsc::unbounded_channel();
+    let url: Arc<str> = format!("http://{}/mcp", program.address).into();
+    let transport = StreamableHttpClientTransport::from_uri(url);
+    (Handler(sender).serve(transport).await.unwrap(), heard)
+}
+
+fn call(tool: &'static str, arguments: Value) -> CallToolRequestParams {
+    let arguments: JsonObject = serde_json::from_value(arguments).unwrap();
+    CallToolRequestParams::new(tool).with_arguments(arguments)
+}
+
+async fn text_of(
+    client: &RunningService<RoleClient, Handler>,
+    tool: &'static str,
+    arguments: Value,
+) -> String {
+    let result = client.call_tool(call(tool, arguments)).await.unwrap();
+    serde_json::to_string(&result).unwrap()
+}
+
+#[tokio::test]
+async fn it_lists_calls_hears_and_is_asked() {
+    let program = Program::serve(&[]);
+    let (client, mut heard) = connect(&program).await;
+    let tools = client.list_all_tools().await.unwrap();
+    assert!(tools.iter().any(|tool| tool.name == "echo"));
+    assert!(text_of(&client, "echo", json!({ "message": "hello" })).await.contains("hello"));
+    assert!(text_of(&client, "ask", json!({ "question": "?" })).await.contains("elicited"));
+    assert!(text_of(&client, "complete", json!({ "prompt": "?" })).await.contains("sampled"));
+
+    text_of(&client, "count", json!({ "total": 3, "interval_ms": 1 })).await;
+    for number in [1.0, 2.0, 3.0] {
+        let Some(Heard::Progress(progress)) = heard.recv().await else { panic!() };
+        assert!((progress - number).abs() < 0.1);
+    }
+    text_of(&client, "announce", json!({ "count": 2, "interval_ms": 1 })).await;
+    for _ in 0..2 {
+        assert!(matches!(heard.recv().await, Some(Heard::Log)));
+    }
+    client.cancel().await.unwrap();
+}
+
+#[tokio::test]
+async fn it_comes_back_by_itself_when_the_server_closes_the_connection() {
+    let program = Program::serve(&[]);
+    let (client, _heard) = connect(&program).await;
+    let call = text_of(&client, "poll", json!({ "ms": 200 }));
+    let answer = tokio::time::timeout(Duration::from_secs(20), call).await.unwrap();
+    assert!(!answer.contains("\"isError\":true"), "{answer}");
+    client.cancel().await.unwrap();
+}
+
+#[tokio::test]
+async fn its_delete_makes_room_for_another_session() {
+    let program = Program::serve(&["--max-sessions", "1"]);
+    for _ in 0..3 {
+        let (client, _heard) = connect(&program).await;
+        client.list_all_tools().await.unwrap();
+        client.cancel().await.unwrap();
+    }
+}
