@@ -1,6 +1,6 @@
 //! What is left when clients are gone: nothing.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use http::StatusCode;
 use serde_json::json;
@@ -19,22 +19,77 @@ fn descriptors(program: &Program) -> usize {
     fs::read_dir(format!("/proc/{}/fd", program.id())).unwrap().count()
 }
 
-async fn open_and_leave(program: &Program, sessions: usize) {
+/// Opens sessions that nobody comes back to, and waits until they have expired.
+async fn open_and_forget(program: &Program, sessions: usize) {
+    let mut last = None;
     for _ in 0..sessions {
-        let client = Client::initialize(&program.address).await;
-        assert!(client.delete().await.status.is_success());
+        last = Some(Client::initialize(&program.address).await);
+    }
+    let last = last.unwrap();
+    let idle = json!({ "jsonrpc": "2.0", "method": "n" });
+    loop {
+        // Each look begins the idle time of this one session anew.
+        tokio::time::sleep(IDLE_TIMEOUT + Duration::from_millis(200)).await;
+        if last.post(&idle).await.status == StatusCode::NOT_FOUND {
+            return;
+        }
     }
 }
 
+const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
+
 #[tokio::test]
-async fn sessions_that_come_and_go_leave_nothing() {
-    let program = Program::serve(&[]);
-    open_and_leave(&program, 2_000).await;
+async fn ten_thousand_sessions_that_expire_leave_nothing() {
+    let program = Program::serve(&["--idle-timeout", "1s"]);
+    open_and_forget(&program, 1_000).await;
     let (memory, files) = (resident(&program), descriptors(&program));
-    open_and_leave(&program, 8_000).await;
+    open_and_forget(&program, 10_000).await;
     let grown = resident(&program).saturating_sub(memory);
-    assert!(grown < 8_000, "8,000 sessions left {grown} KiB");
+    assert!(grown < 10_000, "10,000 sessions left {grown} KiB");
     assert!(descriptors(&program) <= files + 16);
+}
+
+#[tokio::test]
+async fn sessions_that_are_deleted_leave_nothing() {
+    let program = Program::serve(&[]);
+    let open_and_delete = async |sessions: usize| {
+        for _ in 0..sessions {
+            let client = Client::initialize(&program.address).await;
+            assert!(client.delete().await.status.is_success());
+        }
+    };
+    open_and_delete(1_000).await;
+    let memory = resident(&program);
+    open_and_delete(4_000).await;
+    let grown = resident(&program).saturating_sub(memory);
+    assert!(grown < 4_000, "4,000 sessions left {grown} KiB");
+}
+
+#[tokio::test]
+async fn calls_that_are_abandoned_are_bounded_and_nobody_else_notices() {
+    let program = Program::serve(&["--max-pending", "100"]);
+    let client = Client::initialize(&program.address).await;
+    for id in 0..1_000 {
+        let call = client.call(id, "nap", json!({ "ms": 600_000 })).await;
+        let expected = if id < 100 { StatusCode::OK } else { StatusCode::TOO_MANY_REQUESTS };
+        assert_eq!(call.status, expected);
+    }
+    let other = Client::initialize(&program.address).await;
+    other.call(1, "echo", json!({ "message": "m" })).await.response().await;
+}
+
+#[tokio::test]
+async fn calls_that_are_cancelled_make_room_at_once() {
+    let program = Program::serve(&["--max-pending", "1"]);
+    let client = Client::initialize(&program.address).await;
+    for id in 0..2_000 {
+        let call = client.call(id, "nap", json!({ "ms": 600_000 })).await;
+        assert_eq!(call.status, StatusCode::OK);
+        let params = json!({ "requestId": id });
+        let cancel =
+            json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params });
+        assert_eq!(client.post(&cancel).await.status, StatusCode::ACCEPTED);
+    }
 }
 
 #[tokio::test]
