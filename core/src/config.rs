@@ -49,6 +49,8 @@ pub struct Config {
     /// How much the log of one stream holds, in bytes: 1 MiB by default.
     ///
     /// Every event counts for its size and [`EVENT_OVERHEAD_BYTES`](crate::EVENT_OVERHEAD_BYTES).
+    /// One event may be larger, if it is the only one: a response of 4 MiB still waits
+    /// for its reader.
     pub stream_bytes_max: usize,
     /// How much all logs of a session hold, in bytes, counted likewise: 16 MiB by default.
     pub session_bytes_max: usize,

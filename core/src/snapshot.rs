@@ -16,7 +16,8 @@ use crate::{
 ///
 /// Times are kept as what is left of them, so a snapshot means the same under
 /// another clock. [`Session::snapshot`](crate::Session::snapshot) takes one, and
-/// [`Session::restore`](crate::Session::restore) makes a session of it.
+/// [`Session::restore`](crate::Session::restore) makes a session of it, if it is of
+/// the same format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot<M> {
     /// Everything but the logs.
@@ -28,6 +29,7 @@ pub struct Snapshot<M> {
 /// The state of a session without its logs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
+    pub(crate) format: Format,
     pub(crate) phase: PhaseState,
     pub(crate) initialized: Option<Initialized>,
     pub(crate) idle: Option<Duration>,
@@ -43,6 +45,27 @@ pub struct State {
     pub(crate) questions: Vec<QuestionState>,
     /// Each queue from its front.
     pub(crate) queues: Vec<Waiting>,
+}
+
+/// The way in which snapshots are written: a number that grows with every change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub(crate) struct Format;
+
+const FORMAT: u32 = 1;
+
+impl TryFrom<u32> for Format {
+    type Error = &'static str;
+
+    fn try_from(number: u32) -> Result<Self, &'static str> {
+        if number == FORMAT { Ok(Self) } else { Err("a snapshot of another format") }
+    }
+}
+
+impl From<Format> for u32 {
+    fn from(Format: Format) -> Self {
+        FORMAT
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

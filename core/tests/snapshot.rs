@@ -1,7 +1,6 @@
 //! Snapshots: a restored session goes on like the one that was stored, and a
 //! damaged snapshot is refused or harmless.
 
-#![cfg(feature = "serde")]
 #![expect(clippy::unwrap_used, reason = "what these helpers make is valid")]
 
 use std::time::Duration;
@@ -171,6 +170,14 @@ fn a_restored_session_goes_on_like_the_one_that_was_stored() {
         assert_eq!(out, expected, "after {length} inputs");
         assert_eq!(finish(&mut restored, other_clock), finish(&mut stored, now));
     }
+}
+
+#[test]
+fn a_snapshot_of_another_format_is_refused() {
+    let mut json = serde_json::to_value(run(busy(), &config()).snapshot()).unwrap();
+    *json.pointer_mut("/state/format").unwrap() = 2.into();
+    let error = serde_json::from_value::<Snapshot<u64>>(json).unwrap_err();
+    assert_eq!(error.to_string(), "a snapshot of another format");
 }
 
 #[test]

@@ -15,9 +15,11 @@
 
 mod event_id;
 mod peek;
+mod snapshot;
 
 pub use event_id::event_id;
 pub use peek::peek;
+pub use snapshot::snapshot;
 
 /// Decodes `data` into a configuration and a history, and runs them on a session
 /// and on its model, under the checkers of the laws.

@@ -17,6 +17,11 @@ fn peek() -> io::Result<()> {
     replay("peek", rejoin_fuzz::peek)
 }
 
+#[test]
+fn snapshot() -> io::Result<()> {
+    replay("snapshot", rejoin_fuzz::snapshot)
+}
+
 #[expect(clippy::print_stdout, reason = "the file that fails is the last one that is named")]
 fn replay(target: &str, run: fn(&[u8])) -> io::Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);

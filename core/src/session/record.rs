@@ -174,7 +174,11 @@ impl<M: Clone> Session<M> {
 
     fn exceeds_limits(&self, stream: StreamKey) -> bool {
         let log = &self.streams[stream].log;
-        log.len() > self.config.stream_events_max || log.bytes() > self.config.stream_bytes_max
+        let bytes_max = self.config.stream_bytes_max;
+        // A single event that is larger than its log still waits for its reader.
+        let may_be_single = usize::from(bytes_max > 0);
+        log.len() > self.config.stream_events_max
+            || log.bytes() > bytes_max && log.len() > may_be_single
     }
 
     /// Lets go of the oldest event of a stream that is no failure.

@@ -27,7 +27,8 @@ impl<M: Clone> Session<M> {
     ///
     /// Whatever time was left when the snapshot was taken is left from `now` on.
     /// Every connection is gone: each is treated as closed, by id, with nothing
-    /// more taken than was, and the actions of that are appended to `out`.
+    /// more taken than was, and the actions of that are appended to `out`. Where
+    /// `config` allows less than the session has, it keeps that, and gets no more.
     ///
     /// # Errors
     ///

@@ -11,8 +11,8 @@ use crate::{
     ConnectionId,
     queue::Queue,
     snapshot::{
-        ConnectionState, PhaseState, QuestionState, Snapshot, StageState, State, StreamState,
-        SubjectState, TombstoneState, Waiting, What,
+        ConnectionState, Format, PhaseState, QuestionState, Snapshot, StageState, State,
+        StreamState, SubjectState, TombstoneState, Waiting, What,
     },
 };
 
@@ -43,6 +43,7 @@ impl<M: Clone> Session<M> {
         Snapshot {
             logs: logs.map(|stream| (stream.id, stream.log.clone())).collect(),
             state: State {
+                format: Format,
                 phase: self.phase_state(),
                 initialized: self.initialized,
                 idle: self.idle_due.unless_never().map(|due| due.since(self.now)),

@@ -145,8 +145,47 @@ fn a_gap_is_told_even_if_nothing_comes_after_it() {
 }
 
 #[test]
+fn a_single_event_that_is_larger_than_its_log_waits_for_its_reader() {
+    let config = Config { stream_bytes_max: 400, window: 1, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > backend progress t
+          to 1: 1/0 progress t
+        > backend response 7 (9999 bytes)
+        > taken 1 through 1
+          to 1: 2/0 response 7 (9999 bytes)
+          end 1: Complete
+        > closed 1
+        > get 2 after 1/0
+          to 2: 2/0 response 7 (9999 bytes)
+          end 2: Complete
+        ",
+    );
+}
+
+#[test]
+fn what_comes_after_an_event_that_is_larger_than_its_log_takes_its_place() {
+    let config = Config { stream_bytes_max: 400, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > backend notification (9999 bytes)
+        > backend notification (8888 bytes)
+        > get 1 after 0
+          to 1: gap 1..=1
+          to 1: replay 2 notification (8888 bytes)
+        ",
+    );
+}
+
+#[test]
 fn a_response_that_does_not_fit_is_replaced_by_a_failure() {
-    let config = Config { stream_bytes_max: 328, ..Config::default() };
+    let config = Config { session_bytes_max: 328, ..Config::default() };
     check_live(
         "2025-06-18",
         config,

@@ -40,9 +40,7 @@ impl Model {
 
     /// What was recorded on `stream` is evicted until the limits are kept.
     fn keep_limits(&mut self, stream: StreamId) {
-        while self.streams[stream].count() > self.config.stream_events_max
-            || self.streams[stream].bytes() > self.config.stream_bytes_max
-        {
+        while self.has_too_much(stream) {
             self.evict(stream);
         }
         while self.bytes() > self.config.session_bytes_max {
@@ -58,6 +56,13 @@ impl Model {
                 self.evict(stream);
             }
         }
+    }
+
+    fn has_too_much(&self, stream: StreamId) -> bool {
+        let it = &self.streams[stream];
+        let is_only_one = it.count() == 1 && self.config.stream_bytes_max > 0;
+        let too_many = it.count() > self.config.stream_events_max;
+        too_many || (it.bytes() > self.config.stream_bytes_max && !is_only_one)
     }
 
     /// The oldest event of a log is evicted.

@@ -1,0 +1,112 @@
+//! Snapshots: whatever is read as one is refused, or is a session that goes on.
+
+use std::time::Duration;
+
+use rejoin_core::{
+    Actions, AnswerFormat, Config, ConnectionId, EventId, Head, Initialized, Input, Instant,
+    Message, Method, Notification, Post, ProgressToken, RequestId, Session, Snapshot, StreamId,
+};
+
+/// Reads `data` as a snapshot, restores it, and goes on with it.
+///
+/// # Panics
+///
+/// Panics where a restored session panics, holds more than it may, or does not come
+/// to rest.
+pub fn snapshot(data: &[u8]) {
+    let Ok(snapshot) = serde_json::from_slice::<Snapshot<u64>>(data) else {
+        return;
+    };
+    let config = Config { window: 2, stream_events_max: 4, ..Config::default() };
+    let Ok(config) = config.validate() else {
+        return;
+    };
+    let start = Instant::new(Duration::from_secs(1));
+    let mut out = Actions::new();
+    let Ok(mut session) = Session::restore(snapshot, config, start, &mut out) else {
+        return;
+    };
+    for input in inputs() {
+        out.clear();
+        let _ = session.handle(start, input, &mut out);
+        read_replays(&session, &out);
+    }
+    let again = session.snapshot();
+    assert_eq!(again, session.snapshot());
+    rest(&mut session);
+    let _ = session.handle(Instant::MAX, Input::Delete, &mut out);
+    assert!(session.closed().is_some());
+    assert_eq!((session.bytes(), session.pending(), session.connections().count()), (0, 0, 0));
+}
+
+/// Lets time pass until nothing is due any more.
+fn rest(session: &mut Session<u64>) {
+    let mut out = Actions::new();
+    while let Some(deadline) = session.deadline() {
+        out.clear();
+        let _ = session.handle(deadline, Input::Tick, &mut out);
+        let next = session.deadline();
+        assert!(next.is_none_or(|next| next > deadline), "{next:?} is not after {deadline:?}");
+    }
+}
+
+fn read_replays(session: &Session<u64>, actions: &Actions<u64>) {
+    for action in actions {
+        if let rejoin_core::Action::Replay { stream, range, .. } = action {
+            assert_ne!(session.replay(*stream, range.clone()).count(), 0, "an empty replay");
+        }
+    }
+}
+
+/// Something of everything, with names that a snapshot is likely to know.
+fn inputs() -> Vec<Input<u64>> {
+    let mut inputs = vec![get(100, None), get(101, None)];
+    for number in 0_u64..10 {
+        let id = number.cast_signed();
+        let after = Some(EventId::new(StreamId::Request(number), number % 3));
+        inputs.extend([
+            get(110 + number, after),
+            request(120 + number, id),
+            backend(progress(id)),
+            backend(response(id)),
+            Input::Taken { connection: ConnectionId(110 + number), through: number },
+            Input::Closed { connection: ConnectionId(120 + number), through: None },
+            Input::Message { post: Post::Single(message(cancelled(id + 1))) },
+        ]);
+    }
+    inputs
+}
+
+fn get(connection: u64, last_event_id: Option<EventId>) -> Input<u64> {
+    Input::Get { connection: ConnectionId(connection), last_event_id }
+}
+
+fn request(connection: u64, id: i64) -> Input<u64> {
+    let method = Method::Other;
+    let head = Head::Request { id: id.into(), method, progress_token: Some(id.into()) };
+    Input::Request {
+        connection: ConnectionId(connection),
+        format: AnswerFormat::Sse,
+        post: Post::Single(message(head)),
+    }
+}
+
+fn backend(head: Head) -> Input<u64> {
+    Input::Backend { message: message(head), related: None }
+}
+
+fn progress(token: i64) -> Head {
+    Head::Notification(Notification::Progress { token: ProgressToken::from(token) })
+}
+
+fn cancelled(request: i64) -> Head {
+    Head::Notification(Notification::Cancelled { request: RequestId::from(request) })
+}
+
+fn response(id: i64) -> Head {
+    Head::Response { id: id.into(), initialized: Initialized::default() }
+}
+
+fn message(head: Head) -> Message<u64> {
+    Message { head, body: 1, bytes: 10 }
+}
