@@ -1,0 +1,131 @@
+//! What is left in memory when sessions are over: nothing. In paused time, to the byte.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::{alloc::System, time::Duration};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use rejoin::{HttpSettings, ResponseBody, RmcpBackend, SessionManager, Settings, StreamableHttp};
+use rmcp::ServerHandler;
+use serde_json::{Value, json};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use tower_service::Service as _;
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const SESSIONS: usize = 10_000;
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// How many bytes are allocated, in this whole process.
+fn allocated() -> usize {
+    let stats = ALLOCATOR.stats();
+    stats.bytes_allocated - stats.bytes_deallocated
+}
+
+struct Service;
+
+impl ServerHandler for Service {}
+
+struct Server {
+    sessions: SessionManager,
+    service: StreamableHttp,
+}
+
+impl Server {
+    fn begin() -> Self {
+        let settings = Settings { sessions_max: SESSIONS, ..Settings::default() };
+        let backend = RmcpBackend::new(|| Ok(Service));
+        let sessions = SessionManager::new(backend, settings).unwrap();
+        let service = StreamableHttp::new(sessions.clone(), HttpSettings::default()).unwrap();
+        Self { sessions, service }
+    }
+
+    async fn post(&mut self, session: Option<&str>, message: &Value) -> Response<ResponseBody> {
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .header("host", "localhost")
+            .header("content-type", "application/json")
+            .header("accept", "application/json, text/event-stream");
+        if let Some(session) = session {
+            request = request.header("mcp-session-id", session);
+        }
+        let body = Full::new(Bytes::from(message.to_string()));
+        self.service.call(request.body(body).unwrap()).await.unwrap()
+    }
+
+    async fn initialize(&mut self) -> String {
+        let initialize = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+            "protocolVersion": "2025-11-25",
+            "capabilities": {},
+            "clientInfo": { "name": "test", "version": "0" },
+        }});
+        let answer = self.post(None, &initialize).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        let session = answer.headers()["mcp-session-id"].to_str().unwrap().to_owned();
+        answer.into_body().collect().await.unwrap();
+        let told = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+        assert_eq!(self.post(Some(&session), &told).await.status(), StatusCode::ACCEPTED);
+        session
+    }
+
+    /// Opens sessions that nobody comes back to, and waits until they have expired.
+    async fn open_and_forget(&mut self) {
+        for _ in 0..SESSIONS {
+            self.initialize().await;
+        }
+        assert_eq!(self.sessions.sessions(), SESSIONS);
+        tokio::time::sleep(6 * MINUTE).await;
+        assert_eq!(self.sessions.sessions(), 0);
+        self.let_tasks_end().await;
+    }
+
+    /// One message of each kind that no session takes.
+    async fn be_rejected(&mut self, session: &str) {
+        let request = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {} });
+        let unknown = "00000000000000000000000000000000";
+        for (session, message, expected) in [
+            (Some(session), &request, StatusCode::BAD_REQUEST),
+            (Some(session), &json!([]), StatusCode::BAD_REQUEST),
+            (Some(session), &json!({ "id": 1 }), StatusCode::BAD_REQUEST),
+            (None, &json!({ "jsonrpc": "2.0", "id": 1, "method": "m" }), StatusCode::BAD_REQUEST),
+            (
+                Some(unknown),
+                &json!({ "jsonrpc": "2.0", "id": 1, "method": "m" }),
+                StatusCode::NOT_FOUND,
+            ),
+        ] {
+            let answer = self.post(session, message).await;
+            assert_eq!(answer.status(), expected, "{message}");
+            answer.into_body().collect().await.unwrap();
+        }
+    }
+
+    /// In paused time, to sleep is to let every task do all that it can.
+    async fn let_tasks_end(&self) {
+        tokio::time::sleep(MINUTE).await;
+    }
+}
+
+/// One test, because the allocator counts for the whole process.
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_sessions_and_ten_thousand_rejections_leave_nothing() {
+    let mut server = Server::begin();
+    // What is made once, and the places of maps and queues, stay.
+    server.open_and_forget().await;
+    let before = allocated();
+    server.open_and_forget().await;
+    let left = allocated().saturating_sub(before);
+    assert!(left < SESSIONS, "{SESSIONS} sessions left {left} bytes");
+
+    let session = server.initialize().await;
+    server.be_rejected(&session).await;
+    let before = allocated();
+    for _ in 0..2_000 {
+        server.be_rejected(&session).await;
+    }
+    let left = allocated().saturating_sub(before);
+    assert!(left < 2_000, "10,000 rejections left {left} bytes");
+}
