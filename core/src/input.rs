@@ -36,6 +36,25 @@ impl<M> Post<M> {
             Self::Batch(messages) => messages,
         }
     }
+
+    /// Returns the POST with other bodies, likewise.
+    pub fn map<N>(self, mut body: impl FnMut(&Head, M) -> N) -> Post<N> {
+        match self {
+            Self::Single(message) => Post::Single(message.map(body)),
+            Self::Batch(messages) => {
+                let messages = messages.into_iter();
+                Post::Batch(messages.map(|message| message.map(&mut body)).collect())
+            }
+        }
+    }
+}
+
+impl<M> Message<M> {
+    /// Returns the message with another body, made of it and its head.
+    pub fn map<N>(self, body: impl FnOnce(&Head, M) -> N) -> Message<N> {
+        let body = body(&self.head, self.body);
+        Message { head: self.head, body, bytes: self.bytes }
+    }
 }
 
 /// How a POST wants to be answered.
@@ -127,4 +146,30 @@ pub enum Input<M> {
     BackendGone,
     /// Time has passed.
     Tick,
+}
+
+impl<M> Input<M> {
+    /// Returns the input with other bodies, each made of it and the head of its
+    /// message: none for a journal, labels for a transcript.
+    pub fn map<N>(self, mut body: impl FnMut(&Head, M) -> N) -> Input<N> {
+        match self {
+            Self::Reserve { connection } => Input::Reserve { connection },
+            Self::Request { connection, format, post } => {
+                Input::Request { connection, format, post: post.map(body) }
+            }
+            Self::Get { connection, last_event_id } => Input::Get { connection, last_event_id },
+            Self::Message { post } => Input::Message { post: post.map(body) },
+            Self::Taken { connection, through } => Input::Taken { connection, through },
+            Self::Closed { connection, through } => Input::Closed { connection, through },
+            Self::Abandon { stream } => Input::Abandon { stream },
+            Self::Delete => Input::Delete,
+            Self::CloseSession { reason } => Input::CloseSession { reason },
+            Self::Backend { message, related } => {
+                Input::Backend { message: message.map(&mut body), related }
+            }
+            Self::CloseStream { stream, retry } => Input::CloseStream { stream, retry },
+            Self::BackendGone => Input::BackendGone,
+            Self::Tick => Input::Tick,
+        }
+    }
 }

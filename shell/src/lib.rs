@@ -8,6 +8,8 @@ mod backend;
 mod clock;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "journal")]
+pub mod journal;
 mod log;
 mod manager;
 mod message;

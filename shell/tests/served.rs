@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(dead_code, reason = "the support serves other tests, too")]
 
 #[path = "support/client.rs"]
 mod client;
@@ -11,7 +12,7 @@ mod isolation;
 mod lifetime;
 #[path = "served/memory.rs"]
 mod memory;
-#[path = "served/program.rs"]
+#[path = "support/program.rs"]
 mod program;
 #[path = "served/resume.rs"]
 mod resume;

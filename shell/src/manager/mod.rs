@@ -16,6 +16,8 @@ pub use self::{
     error::ManagerError,
     settings::{Settings, SettingsError},
 };
+#[cfg(feature = "journal")]
+use crate::journal::Journal;
 use crate::{
     Backend, Connection, SessionHandle, SessionId,
     backend::{AnyBackend, Peer},
@@ -65,6 +67,8 @@ pub(crate) struct Shared {
     pub(crate) deadlines: Arc<Deadlines>,
     registry: Registry,
     backend: Box<dyn AnyBackend>,
+    #[cfg(feature = "journal")]
+    pub(crate) journal: Option<Journal>,
 }
 
 impl SessionManager {
@@ -74,17 +78,27 @@ impl SessionManager {
     ///
     /// A setting is wrong: the caller is at fault.
     pub fn new(backend: impl Backend, settings: Settings) -> Result<Self, SettingsError> {
-        let config = settings.validate()?;
-        let registry = Registry::new(settings.sessions_max);
-        let shared = Shared {
-            settings,
-            config,
-            clock: Clock::start(),
-            deadlines: Arc::new(Deadlines::default()),
-            registry,
-            backend: Box::new(backend),
-        };
-        Ok(Self { life: Arc::new(Life(Arc::new(shared))) })
+        Ok(Self::begin(Shared::new(backend, settings)?))
+    }
+
+    /// Begins likewise, and records what happens in every session.
+    ///
+    /// # Errors
+    ///
+    /// A setting is wrong: the caller is at fault.
+    #[cfg(feature = "journal")]
+    pub fn with_journal(
+        backend: impl Backend,
+        settings: Settings,
+        journal: Journal,
+    ) -> Result<Self, SettingsError> {
+        let mut shared = Shared::new(backend, settings)?;
+        shared.journal = Some(journal);
+        Ok(Self::begin(shared))
+    }
+
+    fn begin(shared: Shared) -> Self {
+        Self { life: Arc::new(Life(Arc::new(shared))) }
     }
 
     /// Returns what the sessions are held to.
@@ -230,6 +244,21 @@ impl SessionManager {
 }
 
 impl Shared {
+    fn new(backend: impl Backend, settings: Settings) -> Result<Self, SettingsError> {
+        let config = settings.validate()?;
+        let registry = Registry::new(settings.sessions_max);
+        Ok(Self {
+            settings,
+            config,
+            clock: Clock::start(),
+            deadlines: Arc::new(Deadlines::default()),
+            registry,
+            backend: Box::new(backend),
+            #[cfg(feature = "journal")]
+            journal: None,
+        })
+    }
+
     /// Lets go of a session that is closed.
     pub(crate) fn forget(&self, cell: &Cell) {
         self.registry.remove(cell.id());

@@ -47,7 +47,13 @@ impl Cell {
             let (outbox, other_end) = Outbox::new(shared.settings.queue_max, Weak::clone(this));
             inbox = Some(other_end);
             let outbox = Arc::new(outbox);
-            let state = State::new(shared.config.clone(), shared.clock.now(), Arc::clone(&outbox));
+            let now = shared.clock.now();
+            #[cfg_attr(not(feature = "journal"), expect(unused_mut, reason = "for the recorder"))]
+            let mut state = State::new(shared.config.clone(), now, Arc::clone(&outbox));
+            #[cfg(feature = "journal")]
+            if let Some(journal) = &shared.journal {
+                state.recorder = Some(journal.recorder(id, &shared.config, now));
+            }
             Self { id, shared, outbox, state: Mutex::new(state), this: Weak::clone(this) }
         });
         cell.turn(|_, _| ());

@@ -11,6 +11,8 @@ use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::channel::{Channel, SseEvent};
+#[cfg(feature = "journal")]
+use crate::journal::Recorder;
 use crate::{
     backend::{Outbox, Room},
     render,
@@ -28,6 +30,8 @@ pub(super) struct State {
     pub(super) next_connection: u64,
     /// When the deadline queue is to wake this session.
     pub(super) armed: Option<Instant>,
+    #[cfg(feature = "journal")]
+    pub(super) recorder: Option<Recorder>,
 }
 
 /// What is to be done once the lock is released.
@@ -56,6 +60,8 @@ impl State {
             held: Vec::new(),
             next_connection: 0,
             armed: None,
+            #[cfg(feature = "journal")]
+            recorder: None,
         }
     }
 
@@ -67,6 +73,10 @@ impl State {
         room: Option<&mut Room>,
         aftermath: &mut Aftermath,
     ) -> Result<Pressure, Rejection> {
+        #[cfg(feature = "journal")]
+        if let Some(recorder) = &mut self.recorder {
+            recorder.record(now, &input);
+        }
         let mut actions = Actions::new();
         let result = self.core.handle(now, input, &mut actions);
         // Even where the input was rejected: what was due has happened.

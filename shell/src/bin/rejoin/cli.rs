@@ -13,6 +13,7 @@ use crate::config::{self, Config, Options};
 /// What the user wants done.
 pub(crate) enum Task {
     Serve(Box<Config>),
+    Replay(Replay),
 }
 
 #[derive(Parser)]
@@ -25,6 +26,7 @@ struct Cli {
 const ABOUT: &str = "MCP sessions that clients can rejoin without missing a message";
 
 #[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, for a moment")]
 enum Subtask {
     /// Serve MCP over HTTP; without a subcommand, this is what is done
     ///
@@ -32,6 +34,17 @@ enum Subtask {
     /// configuration file, without the dashes in front. A flag is stronger than the
     /// environment, and the environment than the file.
     Serve(Serve),
+    /// Run a journal through a session again, and print what it did
+    Replay(Replay),
+}
+
+#[derive(Args)]
+pub(crate) struct Replay {
+    /// A file that was written by `rejoin serve --journal`
+    pub(crate) file: PathBuf,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args)]
@@ -55,12 +68,15 @@ fn parse(arguments: &[OsString]) -> Result<Task, clap::Error> {
     let matches = command.try_get_matches_from_mut(arguments)?;
     let serve = match Cli::from_arg_matches(&matches)?.task {
         Some(Subtask::Serve(serve)) => serve,
+        Some(Subtask::Replay(replay)) => return Ok(Task::Replay(replay)),
         None => {
             let program = arguments.first().cloned().unwrap_or_default();
             let matches = command.try_get_matches_from_mut([program, "serve".into()])?;
             match Cli::from_arg_matches(&matches)?.task {
                 Some(Subtask::Serve(serve)) => serve,
-                None => return Err(command.error(ErrorKind::MissingSubcommand, "what to do?")),
+                Some(Subtask::Replay(_)) | None => {
+                    return Err(command.error(ErrorKind::MissingSubcommand, "what to do?"));
+                }
             }
         }
     };

@@ -3,7 +3,12 @@
 mod options;
 mod values;
 
-use std::{fs, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use rejoin::{HttpSettings, SessionManager, Settings, StreamableHttp};
@@ -22,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) drain_timeout: Duration,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: String,
+    pub(crate) journal: Option<PathBuf>,
+    pub(crate) journal_bytes_max: usize,
 }
 
 impl Default for Config {
@@ -37,6 +44,8 @@ impl Default for Config {
             log_format: LogFormat::Human,
             // At `info`, rmcp shows the bodies of messages.
             log_level: "info,rmcp=warn".to_owned(),
+            journal: None,
+            journal_bytes_max: 1 << 30,
         }
     }
 }

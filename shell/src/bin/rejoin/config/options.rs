@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Config,
-    values::{LogFormatWord, PrimingWord, Size, Span, SurplusWord, Switch, Timeout, UnrelatedWord},
+    values::{
+        Folder, LogFormatWord, PrimingWord, Size, Span, SurplusWord, Switch, Timeout, UnrelatedWord,
+    },
 };
 
 /// Defines the options: `name: type => where it goes in the configuration`.
@@ -159,5 +161,9 @@ options! {
         log_format: LogFormatWord => log_format;
         /// What is logged: error, warn, info, debug or trace, also by module as in `info,rejoin=debug`
         log_level: String => log_level;
+        /// A folder for journals, one file a session, for `rejoin replay`; or `off`
+        journal: Folder => journal;
+        /// The most that is written to journals, over all sessions
+        max_journal: Size => journal_bytes_max;
     }
 }

@@ -1,6 +1,6 @@
 //! Values of options, as users write them.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::ValueEnum;
 use rejoin::rejoin_core::{Priming, Surplus, Unrelated};
@@ -17,6 +17,10 @@ pub(crate) struct Timeout(pub(crate) Option<Duration>);
 /// A number of bytes, such as `1024`, `64KiB` or `4MiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) usize);
+
+/// A folder, or `off`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Folder(pub(crate) Option<PathBuf>);
 
 /// Yes or no: `true` or `false`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +93,27 @@ impl fmt::Display for Size {
     }
 }
 
+impl FromStr for Folder {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "" => Err("write the name of a folder, or `off`".to_owned()),
+            "off" => Ok(Self(None)),
+            name => Ok(Self(Some(name.into()))),
+        }
+    }
+}
+
+impl fmt::Display for Folder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(folder) => folder.display().fmt(f),
+            None => f.write_str("off"),
+        }
+    }
+}
+
 impl FromStr for Switch {
     type Err = String;
 
@@ -118,7 +143,13 @@ macro_rules! wraps {
         }
     )*};
 }
-wraps!(Span(Duration), Timeout(Option<Duration>), Size(usize), Switch(bool));
+wraps!(
+    Span(Duration),
+    Timeout(Option<Duration>),
+    Size(usize),
+    Folder(Option<PathBuf>),
+    Switch(bool)
+);
 
 /// Makes an enum whose variants users write as words.
 macro_rules! words {
@@ -224,7 +255,17 @@ macro_rules! serde_as_text {
         }
     )*};
 }
-serde_as_text!(Span, Timeout, Size, Switch, SurplusWord, PrimingWord, UnrelatedWord, LogFormatWord);
+serde_as_text!(
+    Span,
+    Timeout,
+    Size,
+    Folder,
+    Switch,
+    SurplusWord,
+    PrimingWord,
+    UnrelatedWord,
+    LogFormatWord
+);
 
 /// A scalar of a configuration file, whether it stands in quotes or not.
 struct Text(String);

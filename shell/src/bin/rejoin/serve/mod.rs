@@ -6,7 +6,7 @@ mod router;
 mod signals;
 
 use anyhow::Context as _;
-use rejoin::{SessionManager, StreamableHttp};
+use rejoin::{SessionManager, StreamableHttp, journal::Journal};
 
 use self::{listen::Listener, router::Router, signals::Signals};
 use crate::{config::Config, demo, logging};
@@ -23,7 +23,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    let sessions = SessionManager::new(demo::backend(), config.sessions.clone())?;
+    let sessions = begin(&config)?;
     let service = StreamableHttp::new(sessions.clone(), config.http.clone())?;
     let router = Router::new(config.path.clone(), service);
     let mut signals = Signals::catch()?;
@@ -46,4 +46,14 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         signal = signals.next() => tracing::warn!(signal, "ending at once"),
     }
     Ok(())
+}
+
+fn begin(config: &Config) -> anyhow::Result<SessionManager> {
+    let settings = config.sessions.clone();
+    let Some(folder) = &config.journal else {
+        return Ok(SessionManager::new(demo::backend(), settings)?);
+    };
+    let journal = Journal::begin(folder, config.journal_bytes_max as u64)
+        .with_context(|| format!("cannot write journals to {}", folder.display()))?;
+    Ok(SessionManager::with_journal(demo::backend(), settings, journal)?)
 }

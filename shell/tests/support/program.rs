@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
 };
 
 /// A running server on a free port; killed when it is dropped.
@@ -10,6 +10,8 @@ pub(crate) struct Program {
     child: Child,
     /// `host:port`
     pub(crate) address: String,
+    /// Of the endpoint.
+    pub(crate) path: String,
 }
 
 impl Program {
@@ -22,16 +24,29 @@ impl Program {
             .spawn()
             .unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        let address = stdout.lines().find_map(|line| {
+        let url = stdout.lines().find_map(|line| {
             let line = line.unwrap();
             let (_, url) = line.split_once("http://")?;
-            Some(url.split_once("/mcp")?.0.to_owned())
+            let (address, path) = url.split_once(' ')?.0.split_once('/')?;
+            Some((address.to_owned(), format!("/{path}")))
         });
-        let address = address.unwrap_or_else(|| {
+        let (address, path) = url.unwrap_or_else(|| {
             child.kill().unwrap();
             panic!("the program says where it listens");
         });
-        Self { child, address }
+        Self { child, address, path }
+    }
+
+    /// Sends a signal, by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
+    /// Sends a signal, and waits until the program has ended.
+    pub(crate) fn end_by(mut self, signal: &str) -> ExitStatus {
+        self.signal(signal);
+        self.child.wait().unwrap()
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -41,7 +56,8 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

@@ -1,0 +1,26 @@
+//! One JSON object for each input, for machines.
+
+use std::io::{self, Write};
+
+use rejoin::rejoin_core::Pressure;
+use serde_json::json;
+
+use super::Turn;
+
+/// Prints what a session was told and what it did, in one line.
+pub(super) fn turn(out: &mut impl Write, turn: &Turn<'_>) -> io::Result<()> {
+    let (hold, rejection) = match &turn.result {
+        Ok(Pressure::None) => (None, None),
+        Ok(Pressure::Hold(stream)) => (Some(stream), None),
+        Err(rejection) => (None, Some(rejection.to_string())),
+    };
+    let actions: Vec<_> = turn.actions.iter().collect();
+    let line = json!({
+        "now": turn.now,
+        "input": turn.input,
+        "rejection": rejection,
+        "hold": hold,
+        "actions": actions,
+    });
+    writeln!(out, "{line}")
+}

@@ -1,0 +1,130 @@
+//! A transcript, for people: each input with its time, and below it what was done.
+
+use std::io::{self, Write};
+
+use rejoin::{
+    journal::Header,
+    rejoin_core::{
+        Action, AnswerFormat, Event, EventId, Input, Instant, Post, Pressure, Rejection, Session,
+    },
+};
+
+use super::Turn;
+
+/// Prints how the session began.
+pub(super) fn begin(out: &mut impl Write, header: &Header) -> io::Result<()> {
+    writeln!(out, "session {}, of rejoin {}", header.session, header.version)
+}
+
+/// Prints what a session was told and what it did.
+pub(super) fn turn(out: &mut impl Write, begun: Instant, turn: &Turn<'_>) -> io::Result<()> {
+    let time = turn.now.since(begun).as_secs_f64();
+    writeln!(out, "{time:>10.3}  {}", input(&turn.input))?;
+    let mut say = |line: String| writeln!(out, "{:12}  {line}", "");
+    for action in &turn.actions {
+        actions(turn.session, action).into_iter().try_for_each(&mut say)?;
+    }
+    match &turn.result {
+        Ok(Pressure::None) => Ok(()),
+        Ok(Pressure::Hold(stream)) => say(format!("hold the sender to {stream}")),
+        Err(rejection) => say(format!("reject: {} is at fault: {rejection}", culprit(rejection))),
+    }
+}
+
+fn input(input: &Input<String>) -> String {
+    match input {
+        Input::Reserve { connection } => format!("connection {connection}: reserve"),
+        Input::Request { connection, format, post } => {
+            let format = match format {
+                AnswerFormat::Sse => "",
+                AnswerFormat::Json => " (wants JSON)",
+            };
+            format!("connection {connection}: POST {}{format}", messages(post))
+        }
+        Input::Get { connection, last_event_id: None } => format!("connection {connection}: GET"),
+        Input::Get { connection, last_event_id: Some(id) } => {
+            format!("connection {connection}: GET after {id}")
+        }
+        Input::Message { post } => format!("POST {}", messages(post)),
+        Input::Taken { connection, through } => {
+            format!("connection {connection}: taken through {through}")
+        }
+        Input::Closed { connection, through: Some(through) } => {
+            format!("connection {connection}: closed, taken through {through}")
+        }
+        Input::Closed { connection, through: None } => {
+            format!("connection {connection}: closed, nothing taken")
+        }
+        Input::Abandon { stream } => format!("abandon {stream}"),
+        Input::Delete => "DELETE".to_owned(),
+        Input::CloseSession { reason } => format!("close: {reason:?}"),
+        Input::Backend { message, related: None } => {
+            format!("backend: {} ({} bytes)", message.body, message.bytes)
+        }
+        Input::Backend { message, related: Some(id) } => {
+            format!("backend: {} ({} bytes), related to {id}", message.body, message.bytes)
+        }
+        Input::CloseStream { stream, retry } => {
+            let retry = retry.map(|retry| format!(", retry after {retry:?}"));
+            format!("backend: close the connection of {stream}{}", retry.unwrap_or_default())
+        }
+        Input::BackendGone => "backend: gone".to_owned(),
+        Input::Tick => "time passes".to_owned(),
+    }
+}
+
+fn messages(post: &Post<String>) -> String {
+    let messages = post.messages().iter();
+    let messages: Vec<_> =
+        messages.map(|message| format!("{} ({} bytes)", message.body, message.bytes)).collect();
+    match post {
+        Post::Single(_) => messages.concat(),
+        Post::Batch(_) => format!("[{}]", messages.join(", ")),
+    }
+}
+
+fn actions(session: &Session<String>, action: &Action<String>) -> Vec<String> {
+    let line = match action {
+        Action::Forward { message } => format!("forward {message}"),
+        Action::Send { connection, id, event: sent, .. } => {
+            let id = id.map_or(String::new(), |id| format!("{id} "));
+            format!("send on {connection}: {id}{}", event(sent))
+        }
+        Action::Replay { connection, stream, range } => {
+            let replayed = session.replay(*stream, range.clone());
+            let line = replayed.map(|logged| {
+                let id = EventId::new(*stream, logged.index);
+                format!("replay on {connection}: {id} {}", event(&logged.entry.to_event()))
+            });
+            return line.collect();
+        }
+        Action::Gap { connection, missed, .. } => {
+            format!("tell {connection} that it misses {} to {}", missed.start(), missed.end())
+        }
+        Action::Close { connection, reason } => format!("end {connection}: {reason:?}"),
+        Action::Fail { id, reason } => format!("fail {id} of the backend: {reason:?}"),
+        Action::Cancel { id } => format!("cancel {id} at the backend"),
+        Action::Release { stream } => format!("release the senders to {stream}"),
+        Action::CloseSession { reason } => format!("close the session: {reason:?}"),
+        Action::Report(report) => format!("report {report:?}"),
+    };
+    vec![line]
+}
+
+fn event(event: &Event<String>) -> String {
+    match event {
+        Event::Message(label) => label.clone(),
+        Event::Failure(failure) => format!("failure {}: {:?}", failure.id, failure.reason),
+        Event::Priming { retry: None } => "priming".to_owned(),
+        Event::Priming { retry: Some(retry) } => format!("priming, retry after {retry:?}"),
+    }
+}
+
+fn culprit(rejection: &Rejection) -> &'static str {
+    match rejection {
+        Rejection::Client(_) => "the client",
+        Rejection::Backend(_) => "the backend",
+        Rejection::Caller(_) => "the caller",
+        Rejection::Closed(_) => "nobody",
+    }
+}

@@ -1,0 +1,137 @@
+//! Reading a journal.
+
+use std::io::{self, BufRead, Read};
+
+use thiserror::Error;
+
+use super::entry::{Entry, Header};
+
+/// The entries of a journal, in order.
+#[derive(Debug)]
+pub struct Reader<R> {
+    header: Header,
+    lines: Lines<R>,
+}
+
+/// Why a journal cannot be read, or not any further.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// There is nothing in it.
+    #[error("it is empty")]
+    Empty,
+    /// A line is not what it should be.
+    #[error("line {line}: {error}")]
+    Line {
+        /// Which one, from 1.
+        line: u64,
+        /// What is wrong.
+        error: serde_json::Error,
+    },
+    /// A line is longer than any that is written.
+    #[error("line {line} is longer than {LINE_BYTES_MAX} bytes")]
+    TooLong {
+        /// Which one, from 1.
+        line: u64,
+    },
+    /// It is written in another way than what is read here.
+    #[error("it has format {0}, and format {expected} is what is read here", expected = Header::FORMAT)]
+    Format(u32),
+}
+
+const LINE_BYTES_MAX: u64 = 64 << 20;
+
+impl<R: BufRead> Reader<R> {
+    /// Begins to read a journal.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or does not begin like a journal.
+    pub fn begin(journal: R) -> Result<Self, ReadError> {
+        let mut lines = Lines { journal, line: 0 };
+        let header: Header = lines.next()?.ok_or(ReadError::Empty)?;
+        if header.format != Header::FORMAT {
+            return Err(ReadError::Format(header.format));
+        }
+        Ok(Self { header, lines })
+    }
+
+    /// Returns how the session began.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+}
+
+impl<R: BufRead> Iterator for Reader<R> {
+    type Item = Result<Entry, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.lines.next().transpose()
+    }
+}
+
+#[derive(Debug)]
+struct Lines<R> {
+    journal: R,
+    line: u64,
+}
+
+impl<R: BufRead> Lines<R> {
+    /// Reads a line; `None` is the end. A last line that was not written whole is none.
+    fn next<T: serde::de::DeserializeOwned>(&mut self) -> Result<Option<T>, ReadError> {
+        self.line = self.line.saturating_add(1);
+        let line = self.line;
+        let mut text = Vec::new();
+        self.journal.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut text)?;
+        let is_whole = text.ends_with(b"\n");
+        if !is_whole && text.len() as u64 == LINE_BYTES_MAX {
+            return Err(ReadError::TooLong { line });
+        }
+        if text.is_empty() {
+            return Ok(None);
+        }
+        match serde_json::from_slice(&text) {
+            Ok(entry) => Ok(Some(entry)),
+            Err(_) if !is_whole && line > 1 => Ok(None),
+            Err(error) => Err(ReadError::Line { line, error }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = r#"{"format":1,"version":"0.1.0","session":"00","now":0,"config":"#;
+
+    fn journal(rest: &str) -> String {
+        let config = serde_json::to_string(&rejoin_core::Config::default()).unwrap();
+        format!("{HEADER}{config}}}\n{rest}")
+    }
+
+    fn entries(text: &str) -> Result<Vec<Entry>, ReadError> {
+        Reader::begin(text.as_bytes())?.collect()
+    }
+
+    #[test]
+    fn what_was_not_written_whole_is_not_there() {
+        let whole = r#"{"now":1,"input":"Tick"}"#;
+        assert_eq!(entries(&journal(&format!("{whole}\n{whole}\n{{\"now"))).unwrap().len(), 2);
+        assert_eq!(entries(&journal("")).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, expected) in [
+            (String::new(), "it is empty"),
+            ("hello\n".to_owned(), "line 1: expected value"),
+            (journal("").replace("\"format\":1", "\"format\":7"), "it has format 7"),
+            (journal("{\"now\":1,\"input\":\"Tock\"}\n"), "line 2: unknown variant `Tock`"),
+        ] {
+            let error = entries(&text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

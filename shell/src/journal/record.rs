@@ -1,0 +1,55 @@
+//! The session's end of the journal.
+
+use bytes::Bytes;
+use crossbeam_channel::{Sender, TrySendError};
+use rejoin_core::{Input, Instant};
+
+use super::entry::{Entry, Header};
+use crate::SessionId;
+
+/// What the writer is told.
+#[derive(Debug)]
+pub(super) enum Note {
+    Began(SessionId, Box<Header>),
+    Told(SessionId, Entry),
+    /// The journal ends.
+    End,
+}
+
+/// Records one session. It never waits: where the writer cannot keep up, the session
+/// goes on, and its journal ends.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    session: SessionId,
+    /// `None` once something could not be recorded: what follows would mean nothing.
+    notes: Option<Sender<Note>>,
+}
+
+impl Recorder {
+    pub(super) fn begin(session: SessionId, notes: Sender<Note>, header: Header) -> Self {
+        let mut recorder = Self { session, notes: Some(notes) };
+        recorder.note(Note::Began(session, Box::new(header)));
+        recorder
+    }
+
+    /// Records what the session is told.
+    pub(crate) fn record(&mut self, now: Instant, input: &Input<Bytes>) {
+        if self.notes.is_some() {
+            let input = input.clone().map(|_, _| ());
+            self.note(Note::Told(self.session, Entry { now, input }));
+        }
+    }
+
+    fn note(&mut self, note: Note) {
+        let Some(notes) = &self.notes else { return };
+        match notes.try_send(note) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                tracing::warn!(session = %self.session.short(), "journal ends here: its writer cannot keep up");
+                self.notes = None;
+            }
+            // The writer has said why.
+            Err(TrySendError::Disconnected(_)) => self.notes = None,
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The writer: one thread for all sessions, with no file open between two writes.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    thread::{self, JoinHandle},
+};
+
+use crossbeam_channel::{Receiver, Sender};
+use rejoin_core::{Config, Instant};
+use serde::Serialize;
+
+use super::{
+    entry::Header,
+    record::{Note, Recorder},
+};
+use crate::SessionId;
+
+/// Writes what happens in the sessions of a manager to a folder.
+///
+/// To drop it waits until everything is written.
+#[derive(Debug)]
+pub struct Journal {
+    notes: Sender<Note>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// How many notes wait for the writer.
+const QUEUE_MAX: usize = 1 << 16;
+/// How many notes are written at once.
+const TURN_MAX: usize = 1 << 10;
+
+impl Journal {
+    /// Begins a journal in `folder`, which is made if it is not there. It ends when it
+    /// has written `bytes_max` bytes, over all sessions.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be made or written to, or there is no thread to be had.
+    pub fn begin(folder: impl Into<PathBuf>, bytes_max: u64) -> io::Result<Self> {
+        let folder = folder.into();
+        fs::create_dir_all(&folder)?;
+        let (notes, queue) = crossbeam_channel::bounded(QUEUE_MAX);
+        let writer = Writer { folder, left: bytes_max };
+        let write = move || writer.write(&queue);
+        let writer = thread::Builder::new().name("rejoin-journal".to_owned()).spawn(write)?;
+        Ok(Self { notes, writer: Some(writer) })
+    }
+
+    /// Begins to record a session.
+    pub(crate) fn recorder(&self, session: SessionId, config: &Config, now: Instant) -> Recorder {
+        let header = Header {
+            format: Header::FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            session: session.short().to_string(),
+            now,
+            config: config.clone(),
+        };
+        Recorder::begin(session, self.notes.clone(), header)
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // An error says that the writer has ended.
+        let _ = self.notes.send(Note::End);
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+struct Writer {
+    folder: PathBuf,
+    /// How many bytes may still be written.
+    left: u64,
+}
+
+impl Writer {
+    fn write(mut self, queue: &Receiver<Note>) {
+        loop {
+            let Ok(first) = queue.recv() else { return };
+            let mut is_over = false;
+            let mut lines: BTreeMap<SessionId, Vec<u8>> = BTreeMap::new();
+            for note in std::iter::once(first).chain(queue.try_iter()).take(TURN_MAX) {
+                match note {
+                    Note::Began(session, header) => add(&mut lines, session, &header),
+                    Note::Told(session, entry) => add(&mut lines, session, &entry),
+                    Note::End => is_over = true,
+                }
+            }
+            for (session, lines) in lines {
+                if let Err(error) = self.append(session, &lines) {
+                    tracing::error!(%error, folder = %self.folder.display(), "journal ends here");
+                    return;
+                }
+            }
+            if is_over {
+                return;
+            }
+        }
+    }
+
+    fn append(&mut self, session: SessionId, lines: &[u8]) -> io::Result<()> {
+        let left = self.left.checked_sub(lines.len() as u64);
+        self.left = left.ok_or_else(|| io::Error::other("it may not grow any larger"))?;
+        let path = file_of(&self.folder, session);
+        OpenOptions::new().create(true).append(true).open(path)?.write_all(lines)
+    }
+}
+
+fn add(lines: &mut BTreeMap<SessionId, Vec<u8>>, session: SessionId, line: &impl Serialize) {
+    let lines = lines.entry(session).or_default();
+    // What is written has string keys and goes to memory: there is nothing to fail.
+    let _ = serde_json::to_writer(&mut *lines, line);
+    lines.push(b'\n');
+}
+
+fn file_of(folder: &Path, session: SessionId) -> PathBuf {
+    folder.join(format!("{}.jsonl", session.short()))
+}

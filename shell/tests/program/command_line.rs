@@ -1,0 +1,90 @@
+//! What the program answers to a command line, and to what stands beside it.
+
+use std::{
+    fs,
+    net::TcpListener,
+    process::{Command, Output},
+};
+
+use crate::program::Program;
+
+fn rejoin(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rejoin"));
+    command.args(arguments);
+    command
+}
+
+/// Returns what the program says on the error output, after it has ended with `code`.
+fn error(output: Output, code: i32) -> String {
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn said(output: Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn help_tells_every_option_with_its_default_and_its_variable() {
+    let help = said(rejoin(&["serve", "--help"]).output().unwrap());
+    for expected in [
+        "--listen <LISTEN>",
+        "127.0.0.1:8848",
+        "REJOIN_IDLE_TIMEOUT",
+        "[default: 300s]",
+        "[default: 4MiB]",
+        "--journal",
+    ] {
+        assert!(help.contains(expected), "{expected}: {help}");
+    }
+    assert!(said(rejoin(&["--help"]).output().unwrap()).contains("replay"));
+    let version = said(rejoin(&["--version"]).output().unwrap());
+    assert_eq!(version.trim(), format!("rejoin {}", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_wrong_flag_is_named() {
+    let said = error(rejoin(&["serve", "--idle-timeout", "soon"]).output().unwrap(), 2);
+    assert!(said.contains("--idle-timeout") && said.contains("soon"), "{said}");
+    let said = error(rejoin(&["serve", "--idle-tmeout", "1s"]).output().unwrap(), 2);
+    assert!(said.contains("--idle-tmeout"), "{said}");
+}
+
+#[test]
+fn a_wrong_variable_is_named() {
+    let output = rejoin(&["serve"]).env("REJOIN_MAX_SESSIONS", "many").output().unwrap();
+    let said = error(output, 2);
+    assert!(said.contains("REJOIN_MAX_SESSIONS") && said.contains("many"), "{said}");
+}
+
+#[test]
+fn a_wrong_key_is_named_with_its_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    for (text, named) in
+        [("retension = \"1s\"", "retension"), ("retention = 1", "retention"), ("=", "line 1")]
+    {
+        fs::write(path, text).unwrap();
+        let said = error(rejoin(&["serve", "--config", path]).output().unwrap(), 2);
+        assert!(said.contains(named) && said.contains(path), "{said}");
+    }
+    let said = error(rejoin(&["serve", "--config", "/no/such/file"]).output().unwrap(), 2);
+    assert!(said.contains("/no/such/file"), "{said}");
+}
+
+#[test]
+fn an_address_that_is_taken_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let said = error(rejoin(&["serve", "--listen", &address]).output().unwrap(), 1);
+    assert!(said.contains(&address), "{said}");
+}
+
+#[tokio::test]
+async fn a_file_and_the_environment_are_heard() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), "path = \"/here\"\n").unwrap();
+    let program = Program::serve(&["--config", file.path().to_str().unwrap()]);
+    assert_eq!(program.path, "/here");
+}

@@ -1,0 +1,103 @@
+//! What is recorded, and what it looks like when it is run again.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::{Value, json};
+
+use crate::{client::Client, program::Program};
+
+fn replay(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_rejoin")).arg("replay").args(arguments).output().unwrap()
+}
+
+fn lines(output: Output) -> Vec<String> {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().lines().map(|line| line.trim().to_owned()).collect()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+/// Records a session whose client comes back in the middle of a call.
+async fn record(folder: &Path) -> PathBuf {
+    let program = Program::serve(&["--journal", folder.to_str().unwrap()]);
+    let client = Client::initialize(&program.address).await;
+    let mut call = client.call(7, "count", json!({ "total": 3, "interval_ms": 1 })).await;
+    let first = call.message().await.unwrap();
+    drop(call);
+    let mut call = client.get(first.id.as_deref()).await;
+    call.response().await;
+    client.call(8, "echo", json!({ "message": "a secret" })).await.response().await;
+    assert!(program.end_by("TERM").success());
+    match files(folder).as_slice() {
+        [file] => {
+            let name = file.file_stem().unwrap().to_str().unwrap();
+            assert!(client.session().starts_with(name) && client.session() != name);
+            file.clone()
+        }
+        files => panic!("one session has one file: {files:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_session_can_be_run_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = record(folder.path()).await;
+    assert!(!fs::read_to_string(&file).unwrap().contains("secret"), "there are no bodies");
+    let file = file.to_str().unwrap();
+
+    let transcript = lines(replay(&[file]));
+    let has = |expected: &str| transcript.iter().any(|line| line.contains(expected));
+    for expected in [
+        "POST initialize 0, version 2025-11-25",
+        "forward request 7, progress token 7",
+        "backend: progress 7",
+        "GET after 1/0",
+        "2/0 progress 7",
+        "4/0 response 7",
+        "close the session: Terminated",
+    ] {
+        assert!(has(expected), "{expected}: {transcript:#?}");
+    }
+    assert!(!has("reject"), "{transcript:#?}");
+
+    let turns = lines(replay(&[file, "--json"]));
+    let turns: Vec<Value> = turns.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(turns.is_sorted_by_key(|turn| turn["now"].as_u64().unwrap()));
+    let end = &turns.last().unwrap()["actions"];
+    let closed = json!({ "CloseSession": { "reason": "Terminated" } });
+    assert!(end.as_array().unwrap().contains(&closed), "{end}");
+}
+
+#[tokio::test]
+async fn a_journal_that_may_not_grow_ends_and_nobody_notices() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().to_str().unwrap();
+    let program = Program::serve(&["--journal", journal, "--max-journal", "4KiB"]);
+    let client = Client::initialize(&program.address).await;
+    for id in 1..100 {
+        client.call(id, "echo", json!({ "message": "m" })).await.response().await;
+    }
+    assert!(program.end_by("TERM").success());
+    let size: u64 = files(folder.path()).iter().map(|file| fs::metadata(file).unwrap().len()).sum();
+    assert!((1..=4_096).contains(&size), "{size}");
+    assert!(replay(&[files(folder.path())[0].to_str().unwrap()]).status.success());
+}
+
+#[test]
+fn what_is_no_journal_is_named() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    for (text, named) in [("", "empty"), ("{}\n", "line 1: missing field")] {
+        fs::write(path, text).unwrap();
+        let output = replay(&[path]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(path) && said.contains(named), "{said}");
+    }
+}
