@@ -1,0 +1,31 @@
+//! Servers that speak stdio, served over HTTP.
+
+use std::ffi::OsString;
+
+use tokio::process::Command;
+
+use crate::{install, process, program::Program};
+
+#[tokio::test]
+#[ignore = "the program serves no commands yet"]
+async fn the_reference_server_is_served() {
+    let script =
+        install::npm().join("node_modules/@modelcontextprotocol/server-everything/dist/index.js");
+    let server = [install::node().into(), script.into(), "stdio".into()];
+    answers(&server, "echo", r#"{"message":"hello"}"#, "Echo: hello").await;
+}
+
+#[tokio::test]
+#[ignore = "the program serves no commands yet"]
+async fn a_server_of_the_python_sdk_is_served() {
+    let server = [install::python(2).into(), "-m".into(), "mcp_server_time".into()];
+    let noon = r#"{"source_timezone":"UTC","time":"12:00","target_timezone":"Asia/Tokyo"}"#;
+    answers(&server, "convert_time", noon, "T21:00:00+09:00").await;
+}
+
+async fn answers(server: &[OsString], tool: &str, arguments: &str, part: &str) {
+    let program = Program::serve(server);
+    let mut client = Command::new(install::node());
+    client.arg(install::npm().join("any-server.mjs"));
+    process::run(client.args([&program.url, tool, arguments, part])).await;
+}
