@@ -1,6 +1,5 @@
 //! What is left in memory when sessions are over: nothing. In paused time, to the byte.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::{alloc::System, time::Duration};
 

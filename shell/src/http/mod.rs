@@ -98,12 +98,10 @@ impl Inner {
         self.checked.admit(head)?;
         match head.method {
             Method::POST => self.post(&head.headers, body).await,
-            Method::GET => self.get(&head.headers),
+            Method::GET => self.get(&head.headers).await,
             Method::DELETE => {
                 head::session(&head.headers, &self.sessions)?.delete()?;
-                let mut response = Response::new(ResponseBody::empty());
-                *response.status_mut() = StatusCode::NO_CONTENT;
-                Ok(response)
+                Ok(no_content())
             }
             Method::OPTIONS => Ok(cors::options()),
             _ => {
@@ -113,19 +111,35 @@ impl Inner {
         }
     }
 
-    fn get(&self, headers: &http::HeaderMap) -> Result<Response<ResponseBody>, Refusal> {
+    async fn get(&self, headers: &http::HeaderMap) -> Result<Response<ResponseBody>, Refusal> {
         if !head::accepts(headers).sse {
             let message = "`accept` must list text/event-stream";
             return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, message));
         }
         let last_event_id = head::last_event_id(headers)?;
         let session = head::session(headers, &self.sessions)?;
-        let connection = match last_event_id {
+        let mut connection = match last_event_id {
             Some(id) => session.resume(id)?,
             None => session.standalone()?,
         };
-        Ok(stream::sse(&[], connection, self.checked.settings.keep_alive))
+        let mut taken = Vec::new();
+        let more = stream::take_now(&mut connection, &mut taken).await;
+        Ok(match taken.as_slice() {
+            [] if !more => no_content(),
+            taken if !more => stream::whole(taken),
+            taken => stream::sse(taken, connection, self.checked.settings.keep_alive),
+        })
     }
+}
+
+/// Says that all was done. To a GET it says that nothing will come, and that the client
+/// need not come back.
+///
+/// Specification: HTML Living Standard, Server-sent events, "Processing model".
+fn no_content() -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
 }
 
 impl Checked {

@@ -2,11 +2,7 @@
 //!
 //! Specification: MCP 2025-11-25, Transports, "Sending Messages to the Server".
 
-use std::{
-    error::Error,
-    future::poll_fn,
-    task::{Context, Poll},
-};
+use std::{error::Error, future::poll_fn};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -20,7 +16,7 @@ use super::{
     refusal::Refusal,
     stream,
 };
-use crate::{Connection, SessionHandle, SseEvent, message};
+use crate::{SessionHandle, SseEvent, message};
 
 impl Inner {
     pub(super) async fn post<B>(
@@ -104,25 +100,13 @@ impl Inner {
         let mut taken = Vec::new();
         let more = match format {
             AnswerFormat::Json => poll_fn(|cx| connection.poll_events(cx, &mut taken)).await,
-            AnswerFormat::Sse => poll_fn(|cx| take_now(&mut connection, cx, &mut taken)).await,
+            AnswerFormat::Sse => stream::take_now(&mut connection, &mut taken).await,
         };
         Ok(match taken.as_slice() {
             [SseEvent::Message { id: None, data }] => json(data.clone()),
             taken if !more => stream::whole(taken),
             _ => stream::sse(&taken, connection, self.checked.settings.keep_alive),
         })
-    }
-}
-
-/// Takes what is there, and does not wait for more. Returns whether more may come.
-fn take_now(
-    connection: &mut Connection,
-    cx: &mut Context<'_>,
-    taken: &mut Vec<SseEvent>,
-) -> Poll<bool> {
-    match connection.poll_events(cx, taken) {
-        Poll::Ready(more) => Poll::Ready(more),
-        Poll::Pending => Poll::Ready(true),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Responses that are streams of events.
 
-use std::time::Duration;
+use std::{future::poll_fn, task::Poll, time::Duration};
 
 use http::{HeaderValue, Response, header};
 
@@ -19,6 +19,15 @@ pub(super) fn sse(
 /// Answers with all that there was.
 pub(super) fn whole(taken: &[SseEvent]) -> Response<ResponseBody> {
     event_stream(ResponseBody::full(sse::write(taken)))
+}
+
+/// Takes what is there, and does not wait for more. Returns whether more may come.
+pub(super) async fn take_now(connection: &mut Connection, taken: &mut Vec<SseEvent>) -> bool {
+    poll_fn(|cx| match connection.poll_events(cx, taken) {
+        Poll::Ready(more) => Poll::Ready(more),
+        Poll::Pending => Poll::Ready(true),
+    })
+    .await
 }
 
 fn event_stream(body: ResponseBody) -> Response<ResponseBody> {

@@ -58,3 +58,17 @@ async fn a_resume_replaces_a_connection_that_was_lost_unnoticed() {
     assert_eq!(resumed.messages().await.len(), 1);
     assert_eq!(lost.next().await, None);
 }
+
+#[tokio::test]
+async fn who_has_had_all_is_told_not_to_come_back() {
+    let host = Host::begin().await;
+    let (_, client) = host.session().await;
+    let mut call = client.post(&json!({ "jsonrpc": "2.0", "id": 1, "method": "a" })).await;
+    let mut backend = host.server.backend().await;
+    backend.say(r#""id":1,"error":{"code":-1,"message":"m"}"#).await;
+    assert_eq!(call.messages().await.len(), 1);
+    assert_eq!(client.get(Some("1/0")).await.status, StatusCode::NO_CONTENT);
+    let mut again = client.get(Some("0/0")).await;
+    assert_eq!(again.status, StatusCode::OK);
+    assert_eq!(again.response().await["id"], 1);
+}

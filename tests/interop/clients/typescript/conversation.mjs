@@ -19,12 +19,12 @@ export async function converse(name, url, connect) {
     const conversation = { name, url, wire, logged, client };
     await begins(conversation);
     await calls(conversation);
+    await isRefused(conversation);
     await hears(conversation);
     await isAsked(conversation);
     await doesAllAtOnce(conversation);
     await polls(conversation);
     await isCutOff(conversation);
-    await isRefused(conversation);
     await ends(conversation);
 }
 
@@ -42,6 +42,11 @@ async function calls({ name, client }) {
     fact(`${name} lists tools`, TOOLS.every((tool) => tools.includes(tool)), tools);
     sameFact(`${name} calls`, await client.call('echo', { message: 'grüße ✓' }), 'grüße ✓');
     await counts(client, 5, 1, `${name} hears progress`);
+}
+
+async function isRefused({ name, client }) {
+    const error = await client.call('unknown', {}).catch((error) => error);
+    sameFact(`${name} is told of an error`, error.code, -32602);
 }
 
 async function counts(client, total, interval, text) {
@@ -113,13 +118,6 @@ async function isCutOff({ name, wire, logged, client }) {
     );
     sameFact(`${name} missed nothing and heard nothing twice`, logged.splice(0), announcements(30));
     fact(`${name} was cut off from the standalone stream, and resumed`, isCutOutside());
-}
-
-// Comes late, because the SDK 1.x takes an error for no answer: it resumes its stream,
-// which is over, and opens another standalone one.
-async function isRefused({ name, client }) {
-    const error = await client.call('unknown', {}).catch((error) => error);
-    sameFact(`${name} is told of an error`, error.code, -32602);
 }
 
 async function ends({ name, url, wire, client }) {
