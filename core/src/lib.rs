@@ -164,7 +164,3 @@ pub use time::Instant;
 
 #[doc = include_str!("../docs/behaviour.md")]
 pub mod behaviour {}
-
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-mod readme {}
