@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use super::sse;
+use super::{settings::HttpSettings, sse};
 use crate::{Connection, SseEvent};
 
 /// The body of a response: nothing, something, or the events of a connection as they come.
@@ -32,6 +32,7 @@ struct Events {
     /// Empty between calls; kept for its memory.
     taken: Vec<SseEvent>,
     keep_alive: Option<KeepAlive>,
+    recycling: Option<Recycling>,
 }
 
 /// Finds out that nothing was sent for a while.
@@ -41,6 +42,14 @@ struct KeepAlive {
     sent_at: Instant,
     /// Only there once there was something to wait for.
     timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// Ends a connection that was held for long.
+#[derive(Debug)]
+struct Recycling {
+    interval: Duration,
+    retry: Duration,
+    timer: Pin<Box<Sleep>>,
 }
 
 impl ResponseBody {
@@ -55,11 +64,17 @@ impl ResponseBody {
     pub(super) fn events(
         taken: &[SseEvent],
         connection: Connection,
-        keep_alive: Option<Duration>,
+        settings: &HttpSettings,
     ) -> Self {
-        let first = (!taken.is_empty()).then(|| sse::write(taken));
-        let keep_alive = keep_alive.map(KeepAlive::new);
-        Self(Kind::Events(Box::new(Events { first, connection, taken: Vec::new(), keep_alive })))
+        Self(Kind::Events(Box::new(Events {
+            first: (!taken.is_empty()).then(|| sse::write(taken)),
+            connection,
+            taken: Vec::new(),
+            keep_alive: settings.keep_alive.map(KeepAlive::new),
+            recycling: settings
+                .recycle_after
+                .map(|interval| Recycling::new(interval, settings.recycle_retry)),
+        })))
     }
 }
 
@@ -97,6 +112,9 @@ impl Events {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(first));
+        }
+        if let Some(recycling) = &mut self.recycling {
+            recycling.poll(cx, &self.connection);
         }
         self.taken.clear();
         match self.connection.poll_events(cx, &mut self.taken) {
@@ -136,6 +154,20 @@ impl KeepAlive {
                 return Poll::Ready(());
             }
             timer.as_mut().reset(due);
+        }
+    }
+}
+
+impl Recycling {
+    fn new(interval: Duration, retry: Duration) -> Self {
+        Self { interval, retry, timer: Box::pin(tokio::time::sleep(interval)) }
+    }
+
+    /// Ends the connection when it is time. One whose client could not come back goes on.
+    fn poll(&mut self, cx: &mut Context<'_>, connection: &Connection) {
+        while self.timer.as_mut().poll(cx).is_ready() {
+            connection.recycle(self.retry);
+            self.timer.as_mut().reset(Instant::now() + self.interval);
         }
     }
 }

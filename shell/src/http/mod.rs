@@ -127,7 +127,7 @@ impl Inner {
         Ok(match taken.as_slice() {
             [] if !more => no_content(),
             taken if !more => stream::whole(taken),
-            taken => stream::sse(taken, connection, self.checked.settings.keep_alive),
+            taken => stream::sse(taken, connection, &self.checked.settings),
         })
     }
 }

@@ -105,7 +105,7 @@ impl Inner {
         Ok(match taken.as_slice() {
             [SseEvent::Message { id: None, data }] => json(data.clone()),
             taken if !more => stream::whole(taken),
-            _ => stream::sse(&taken, connection, self.checked.settings.keep_alive),
+            _ => stream::sse(&taken, connection, &self.checked.settings),
         })
     }
 }

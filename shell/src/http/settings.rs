@@ -12,6 +12,14 @@ pub struct HttpSettings {
     /// After how long without an event a stream gets a comment, so that whatever
     /// stands between does not take it for dead: 15 s by default, `None` is never.
     pub keep_alive: Option<Duration>,
+    /// After how long a connection is ended that carries a stream which goes on, so that
+    /// its client comes back on a new one: `None`, never, by default. It helps where
+    /// something in between cuts connections that are held for long.
+    ///
+    /// Specification: MCP 2025-11-25, Transports, "Sending Messages to the Server".
+    pub recycle_after: Option<Duration>,
+    /// When such a client is to come back: after 1 s by default.
+    pub recycle_retry: Duration,
     /// How large the body of a request is, in bytes: 4 MiB by default.
     pub body_bytes_max: usize,
     /// How long a client may take to send the body of a request: 30 s by default.
@@ -39,6 +47,8 @@ impl Default for HttpSettings {
         let origins = ["http", "https"].map(|scheme| loopback.map(|h| format!("{scheme}://{h}")));
         Self {
             keep_alive: Some(Duration::from_secs(15)),
+            recycle_after: None,
+            recycle_retry: Duration::from_secs(1),
             body_bytes_max: 4 << 20,
             body_timeout: Duration::from_secs(30),
             hosts: loopback.map(String::from).into(),
@@ -75,6 +85,9 @@ impl HttpSettings {
     pub(super) fn check(self) -> Result<Checked, HttpSettingsError> {
         if self.keep_alive == Some(Duration::ZERO) {
             return Err(HttpSettingsError::ZeroTimeout("keep_alive"));
+        }
+        if self.recycle_after == Some(Duration::ZERO) {
+            return Err(HttpSettingsError::ZeroTimeout("recycle_after"));
         }
         if self.body_timeout.is_zero() {
             return Err(HttpSettingsError::ZeroTimeout("body_timeout"));

@@ -1,19 +1,19 @@
 //! Responses that are streams of events.
 
-use std::{future::poll_fn, task::Poll, time::Duration};
+use std::{future::poll_fn, task::Poll};
 
 use http::{HeaderValue, Response, header};
 
-use super::{body::ResponseBody, sse};
+use super::{body::ResponseBody, settings::HttpSettings, sse};
 use crate::{Connection, SseEvent};
 
 /// Answers with what was taken of a connection, and what will come.
 pub(super) fn sse(
     taken: &[SseEvent],
     connection: Connection,
-    keep_alive: Option<Duration>,
+    settings: &HttpSettings,
 ) -> Response<ResponseBody> {
-    event_stream(ResponseBody::events(taken, connection, keep_alive))
+    event_stream(ResponseBody::events(taken, connection, settings))
 }
 
 /// Answers with all that there was.

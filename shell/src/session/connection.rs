@@ -1,5 +1,7 @@
 //! A connection: what an HTTP body is made of.
 
+#[cfg(feature = "http")]
+use std::time::Duration;
 use std::{
     pin::Pin,
     sync::Arc,
@@ -47,6 +49,15 @@ impl Connection {
     /// Waits where there is none and more may come. Cancel-safe.
     pub fn poll_events(&mut self, cx: &mut Context<'_>, events: &mut Vec<SseEvent>) -> Poll<bool> {
         self.poll_up_to(usize::MAX, cx, events)
+    }
+
+    /// Ends the connection, if its client can come back: it is told to do so after `retry`.
+    #[cfg(feature = "http")]
+    pub(crate) fn recycle(&self, retry: Duration) {
+        if let Some(stream) = self.stream_id() {
+            // An error says that the client could not come back, or that all is over.
+            let _ = self.session.close_stream(stream, Some(retry));
+        }
     }
 
     pub(super) fn id(&self) -> ConnectionId {

@@ -124,6 +124,32 @@ async fn a_client_polls_as_the_server_tells_it_to() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_held_for_long_is_recycled_and_nothing_is_lost() {
+    let options = ["--recycle-after", "50ms", "--recycle-retry", "7ms"];
+    let program = Program::serve(&options);
+    let client = Client::initialize(&program.address).await;
+    let mut connection = client.call(1, "count", json!({ "total": 30, "interval_ms": 10 })).await;
+    let (mut at, mut recycled) = (0, 0);
+    loop {
+        let mut retry = None;
+        while let Some(event) = connection.next().await {
+            retry = event.retry.or(retry);
+            if let Some(progress) = event.progress() {
+                assert_eq!(progress, at + 1);
+                at = progress;
+            } else if event.is_response() {
+                assert_eq!(at, 30);
+                assert!(recycled > 1, "300 ms were recycled {recycled} times");
+                return;
+            }
+        }
+        assert_eq!(retry, Some(7));
+        recycled += 1;
+        connection = client.get(connection.seen.as_deref()).await;
+    }
+}
+
+#[tokio::test]
 async fn a_future_id_does_not_disturb_the_call_that_it_names() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;

@@ -83,6 +83,10 @@ options! {
         header_timeout: Span => header_timeout;
         /// After how long without an event a stream gets a comment; or `never`
         keep_alive: Timeout => http.keep_alive;
+        /// After how long a connection is ended so that its client comes back on a new one; or `never`
+        recycle_after: Timeout => http.recycle_after;
+        /// When such a client is to come back
+        recycle_retry: Span => http.recycle_retry;
         /// The most TCP connections at a time; more wait
         max_tcp: usize => tcp_max;
         /// How long connections may take to end when the program does
