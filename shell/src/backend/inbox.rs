@@ -24,6 +24,28 @@ pub struct Inbox {
     queue: mpsc::UnboundedReceiver<Delivery>,
     room: Arc<Semaphore>,
     session: Weak<Cell>,
+    end: SessionEnd,
+}
+
+/// Says that the session has ended, even to who does not get at the end of its inbox.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionEnd(Arc<Semaphore>);
+
+impl SessionEnd {
+    fn new() -> Self {
+        Self(Arc::new(Semaphore::new(0)))
+    }
+
+    fn announce(&self) {
+        self.0.close();
+    }
+
+    /// Waits for it.
+    #[cfg(feature = "stdio")]
+    pub(super) async fn wait(&self) {
+        // There never is a permit: the error says that the semaphore is closed.
+        let _ = self.0.acquire().await;
+    }
 }
 
 impl Inbox {
@@ -42,6 +64,11 @@ impl Inbox {
                 None
             }
         }
+    }
+
+    #[cfg(feature = "stdio")]
+    pub(super) fn session_end(&self) -> SessionEnd {
+        self.end.clone()
     }
 }
 
@@ -63,6 +90,7 @@ impl Drop for Inbox {
 pub(crate) struct Outbox {
     queue: mpsc::UnboundedSender<Delivery>,
     room: Arc<Semaphore>,
+    end: SessionEnd,
 }
 
 #[derive(Debug)]
@@ -91,8 +119,9 @@ impl Outbox {
     pub(crate) fn new(messages_max: usize, session: Weak<Cell>) -> (Self, Inbox) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(messages_max));
-        let inbox = Inbox { queue: receiver, room: Arc::clone(&room), session };
-        (Self { queue: sender, room }, inbox)
+        let end = SessionEnd::new();
+        let inbox = Inbox { queue: receiver, room: Arc::clone(&room), session, end: end.clone() };
+        (Self { queue: sender, room, end }, inbox)
     }
 
     /// Waits for room for `messages`. Where the backend is gone there is room for
@@ -119,6 +148,7 @@ impl Outbox {
     /// Ends the inbox, after what it holds.
     pub(crate) fn end(&self) {
         self.deliver(Delivery::End);
+        self.end.announce();
     }
 
     /// A backend that is gone has told the session so: what it does not hear, nobody waits for.

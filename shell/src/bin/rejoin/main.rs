@@ -9,5 +9,7 @@ mod serve;
 fn main() -> anyhow::Result<()> {
     match cli::read() {
         cli::Task::Serve(config) => serve::run(*config),
+        cli::Task::Demo => demo::run(),
+        cli::Task::Guard => Ok(rejoin::run_guard()?),
     }
 }
