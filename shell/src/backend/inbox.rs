@@ -1,6 +1,7 @@
 //! The queue from a session to its backend.
 
 use std::{
+    future::Future,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -27,27 +28,6 @@ pub struct Inbox {
     end: SessionEnd,
 }
 
-/// Says that the session has ended, even to who does not get at the end of its inbox.
-#[derive(Clone, Debug)]
-pub(crate) struct SessionEnd(Arc<Semaphore>);
-
-impl SessionEnd {
-    fn new() -> Self {
-        Self(Arc::new(Semaphore::new(0)))
-    }
-
-    fn announce(&self) {
-        self.0.close();
-    }
-
-    /// Waits for it.
-    #[cfg(feature = "stdio")]
-    pub(super) async fn wait(&self) {
-        // There never is a permit: the error says that the semaphore is closed.
-        let _ = self.0.acquire().await;
-    }
-}
-
 impl Inbox {
     /// Waits for the next message; `None` says that the session has ended.
     ///
@@ -66,9 +46,11 @@ impl Inbox {
         }
     }
 
-    #[cfg(feature = "stdio")]
-    pub(super) fn session_end(&self) -> SessionEnd {
-        self.end.clone()
+    /// Returns what is ready when the session has ended, also while there still are
+    /// messages to receive: for a backend that may be busy with one of them for long.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let end = self.end.clone();
+        async move { end.wait().await }
     }
 }
 
@@ -154,6 +136,32 @@ impl Outbox {
     /// A backend that is gone has told the session so: what it does not hear, nobody waits for.
     fn deliver(&self, delivery: Delivery) {
         let _ = self.queue.send(delivery);
+    }
+}
+
+/// A session that is gone has ended.
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.end.announce();
+    }
+}
+
+/// Says that the session has ended, also to who does not get at the end of its inbox.
+#[derive(Clone, Debug)]
+struct SessionEnd(Arc<Semaphore>);
+
+impl SessionEnd {
+    fn new() -> Self {
+        Self(Arc::new(Semaphore::new(0)))
+    }
+
+    fn announce(&self) {
+        self.0.close();
+    }
+
+    async fn wait(&self) {
+        // There never is a permit: the error says that the semaphore is closed.
+        let _ = self.0.acquire().await;
     }
 }
 

@@ -48,6 +48,8 @@ async fn questions_go_where_their_calls_came_from() {
     let client = connect(&program).await;
     let mut get = client.get(None).await;
     let mut nap = client.call(1, "nap", json!({ "ms": 600_000 })).await;
+    // With only one call in flight, its stream would get the announcement.
+    let _other = client.call(6, "nap", json!({ "ms": 600_000 })).await;
     let mut ask = client.call(2, "ask", json!({ "question": "Which?" })).await;
     let mut complete = client.call(3, "complete", json!({ "prompt": "Once" })).await;
     let mut log = client.call(4, "test_tool_with_logging", json!({})).await;
@@ -59,7 +61,8 @@ async fn questions_go_where_their_calls_came_from() {
 
     let asked = heard(&mut complete).await;
     assert_eq!(asked["method"], "sampling/createMessage");
-    let said = json!({ "role": "assistant", "model": "m", "content": { "type": "text", "text": "upon" } });
+    let said =
+        json!({ "role": "assistant", "model": "m", "content": { "type": "text", "text": "upon" } });
     reply(&client, &asked, said).await;
     assert!(heard(&mut complete).await["result"].to_string().contains("upon"));
 

@@ -27,8 +27,12 @@ fn read(id: i32) -> Option<Process> {
     let (_, fields) = stat.rsplit_once(')')?;
     let fields: Vec<_> = fields.split_whitespace().collect();
     let number = |at: usize| fields[at].parse().unwrap();
-    (!["Z", "X"].contains(&fields[0]))
-        .then(|| Process { id, parent: number(1), group: number(2), command })
+    (!["Z", "X"].contains(&fields[0])).then(|| Process {
+        id,
+        parent: number(1),
+        group: number(2),
+        command,
+    })
 }
 
 pub(crate) fn children(parent: u32) -> Vec<Process> {

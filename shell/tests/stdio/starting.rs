@@ -26,7 +26,8 @@ async fn each_session_has_a_process_of_its_own() {
     let second = Client::initialize(&program.address).await;
     let (a, b) = (result(&first, 1, json!({})).await, result(&second, 1, json!({})).await);
     assert_ne!(a, b);
-    assert_eq!(result(&first, 2, json!({})).await, a);
+    let first_again = second.with_session(first.session());
+    assert_eq!(result(&first_again, 2, json!({})).await, a);
 }
 
 #[tokio::test]

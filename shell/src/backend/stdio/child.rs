@@ -77,12 +77,12 @@ pub(super) fn start(shared: &Shared, session: SessionId) -> io::Result<(Child, C
 impl Child {
     /// Serves a session until it ends, or the child does.
     pub(super) async fn serve(mut self, stdin: ChildStdin, peer: Peer, mut inbox: Inbox) {
-        let session_end = inbox.session_end();
+        let ended = inbox.ended();
         let gone = {
             let mut hear = pin!(pumps::hear(&mut inbox, stdin));
             let gone = tokio::select! {
                 biased;
-                () = session_end.wait() => None,
+                () = ended => None,
                 gone = self.converse(hear.as_mut(), &peer) => Some(gone),
             };
             match gone {

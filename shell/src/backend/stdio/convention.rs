@@ -91,10 +91,8 @@ mod tests {
     use super::*;
 
     fn related(line: &str) -> Option<RequestId> {
-        match read(line.as_bytes()) {
-            Said::Message { related } => related,
-            said => panic!("{said:?}"),
-        }
+        let Said::Message { related } = read(line.as_bytes()) else { panic!("{line}") };
+        related
     }
 
     #[test]

@@ -44,7 +44,8 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 continue;
             }
             let room = self.bytes_max.saturating_sub(self.line.len());
-            self.line.extend(part.iter().take(length.min(room)));
+            let (taken, _) = part.split_at(length.min(room));
+            self.line.extend_from_slice(taken);
             if length > room {
                 self.is_skipping = true;
                 self.output.consume(room);

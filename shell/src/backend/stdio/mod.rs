@@ -14,8 +14,8 @@ use std::{fmt, io, sync::Arc};
 
 use tokio_util::task::TaskTracker;
 
-pub use self::{guard::GuardCommand, guard_process::run_guard, settings::StdioSettings};
 use self::guard::Guard;
+pub use self::{guard::GuardCommand, guard_process::run_guard, settings::StdioSettings};
 use super::{Backend, Inbox, OpenError, Peer};
 
 #[cfg(not(unix))]
@@ -68,7 +68,7 @@ impl Backend for StdioBackend {
 impl fmt::Debug for StdioBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StdioBackend")
-            .field("settings", &self.0.settings)
+            .field("command", &self.0.settings.command)
             .field("children", &self.0.children.len())
             .finish_non_exhaustive()
     }

@@ -1,6 +1,8 @@
 //! How children are started, and ended.
 
-use std::{collections::BTreeMap, ffi::OsString, io, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    collections::BTreeMap, ffi::OsString, io, path::PathBuf, process::Stdio, time::Duration,
+};
 
 use thiserror::Error;
 use tokio::process::Command;

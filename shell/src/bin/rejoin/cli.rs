@@ -36,7 +36,7 @@ enum Subtask {
     ///
     /// With a command, each session has a process of it, which speaks MCP on stdin and
     /// stdout; without, the demo server.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Be the demo server, on stdin and stdout
     Demo,
     /// Kill the process groups that are left when stdin ends
