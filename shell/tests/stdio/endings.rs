@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{
     client::Client,
-    processes::{children, in_group, is_gone_soon, soon},
+    processes::{children, descriptors, in_group, is_gone_soon, soon},
     script::{ECHO, STUBBORN, pid, serve},
 };
 
@@ -93,11 +93,17 @@ async fn sessions_that_expire_leave_no_process() {
 #[tokio::test]
 async fn sessions_that_are_deleted_leave_no_process() {
     let program = serve(&[], ECHO);
-    let clients = (0..50).map(|_| Client::initialize(&program.address));
-    for client in clients {
-        assert!(client.await.delete().await.status.is_success());
-    }
-    only_the_guard_is_left(program.id()).await;
+    let open_and_delete = async |sessions: usize| {
+        for _ in 0..sessions {
+            let client = Client::initialize(&program.address).await;
+            assert!(client.delete().await.status.is_success());
+        }
+        only_the_guard_is_left(program.id()).await;
+    };
+    open_and_delete(1).await;
+    let files = descriptors(program.id());
+    open_and_delete(50).await;
+    soon(|| descriptors(program.id()) <= files).await;
 }
 
 async fn only_the_guard_is_left(program: u32) {

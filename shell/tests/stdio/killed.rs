@@ -1,6 +1,9 @@
 //! What is left of a program that has ended: nothing.
 
+use std::time::Duration;
+
 use rustix::process::Signal;
+use tokio::time::timeout;
 
 use crate::{
     client::Client,
@@ -33,10 +36,13 @@ async fn a_program_that_is_killed_leaves_nothing() {
     let groups = begin(&program, 3).await;
     let guard = guard(&program);
     signal(program.id(), Signal::KILL);
-    for group in groups {
-        is_gone_soon(group).await;
-    }
-    soon(|| !is_alive(guard)).await;
+    let end = async {
+        for group in groups {
+            is_gone_soon(group).await;
+        }
+        soon(|| !is_alive(guard)).await;
+    };
+    timeout(Duration::from_secs(2), end).await.unwrap();
 }
 
 #[tokio::test]

@@ -48,14 +48,19 @@ pub(crate) fn is_alive(id: u32) -> bool {
     read(id.try_into().unwrap()).is_some()
 }
 
-/// Waits until something holds, for two seconds.
+/// Returns how many file descriptors a process has open.
+pub(crate) fn descriptors(id: u32) -> usize {
+    fs::read_dir(format!("/proc/{id}/fd")).unwrap().count()
+}
+
+/// Waits until something holds, but not for ever.
 pub(crate) async fn soon(holds: impl Fn() -> bool) {
     let wait = async {
         while !holds() {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(Duration::from_secs(2), wait).await.unwrap();
+    timeout(Duration::from_secs(10), wait).await.unwrap();
 }
 
 pub(crate) async fn is_gone_soon(group: i32) {

@@ -98,6 +98,8 @@ fn command() -> Command {
                     argument.num_args(0..=1).require_equals(true).default_missing_value("true")
                 }
                 "allow_host" | "allow_origin" => argument.value_delimiter(','),
+                "cwd" => argument.value_name("DIR"),
+                "env" => argument.value_name("NAME=VALUE"),
                 _ => argument,
             };
             match defaults.get(&name.replace('_', "-")) {
