@@ -82,6 +82,19 @@ async fn a_child_that_is_deaf_gets_a_signal_and_then_another() {
 }
 
 #[tokio::test]
+async fn a_child_that_never_stops_talking_ends_with_its_session() {
+    let script = "hear; answer \"{\\\"pid\\\":$$}\"; trap '' TERM; \
+                  exec yes '{\"jsonrpc\":\"2.0\",\"method\":\"n\"}'";
+    let program = serve(&["--kill-grace", "400ms"], script);
+    let client = Client::initialize(&program.address).await;
+    let group = pid(&client, 1).await;
+    let other = Client::initialize(&program.address).await;
+    assert!(client.delete().await.status.is_success());
+    is_gone_soon(group).await;
+    pid(&other, 1).await;
+}
+
+#[tokio::test]
 async fn sessions_that_expire_leave_no_process() {
     let program = serve(&["--idle-timeout", "200ms"], ECHO);
     for _ in 0..10 {

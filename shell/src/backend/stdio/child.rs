@@ -12,7 +12,7 @@ use rustix::process::Pid;
 use thiserror::Error;
 use tokio::{
     process::{Child as Process, ChildStderr, ChildStdin, ChildStdout},
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{
@@ -144,12 +144,13 @@ impl Child {
     /// Ends the child and its group, while `hear` still tells it what it has to hear.
     async fn end(mut self, hear: impl Future) {
         let (begun, kill_grace) = (Instant::now(), self.kill_grace);
-        let mut is_over = tokio::select! {
-            biased;
-            () = self.is_over() => true,
-            never = forever(hear) => never,
-            () = sleep(kill_grace / 4) => false,
+        let end_of_stdin = async {
+            tokio::select! {
+                () = self.is_over() => {}
+                never = forever(hear) => never,
+            }
         };
+        let mut is_over = timeout(kill_grace / 4, end_of_stdin).await.is_ok();
         if !is_over {
             self.group.terminate();
             is_over = timeout_at(begun + kill_grace, self.is_over()).await.is_ok();
