@@ -1,12 +1,13 @@
 //! How children end, by themselves and with their sessions.
 
 use http::StatusCode;
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::{
     client::Client,
-    processes::{children, descriptors, in_group, is_gone_soon, soon},
-    script::{ECHO, STUBBORN, pid, serve},
+    processes::{children, descriptors, group_of, in_group, is_gone_soon, signal, soon},
+    script::{ECHO, STUBBORN, group, pid, serve},
 };
 
 #[tokio::test]
@@ -14,7 +15,7 @@ async fn a_child_that_dies_fails_its_calls_and_its_session() {
     for death in ["exit 3", "kill -9 $$", "sleep 1000 & kill -9 $$", "exec >&-; sleep 1000"] {
         let program = serve(&[], &format!("hear; answer \"{{\\\"pid\\\":$$}}\"; hear; {death}"));
         let client = Client::initialize(&program.address).await;
-        let group = pid(&client, 1).await;
+        let group = group(&client, 1).await;
         let error = client.call(2, "any", json!({})).await.response().await["error"].take();
         assert_eq!(error["code"], -32_603, "{death}: {error}");
         assert_eq!(client.get(None).await.status, StatusCode::NOT_FOUND);
@@ -29,9 +30,10 @@ async fn a_child_that_is_killed_takes_along_what_it_has_started() {
     let script = format!("{STUBBORN} while hear; do answer \"{{\\\"pid\\\":$$}}\"; done");
     let program = serve(&[], &script);
     let client = Client::initialize(&program.address).await;
-    let group = pid(&client, 1).await;
+    let child = pid(&client, 1).await;
+    let group = group_of(child);
     assert!(in_group(group).len() > 1);
-    crate::processes::signal(group.try_into().unwrap(), rustix::process::Signal::KILL);
+    signal(child.try_into().unwrap(), Signal::KILL);
     is_gone_soon(group).await;
     soon(|| children(program.id()).len() == 1).await;
     assert_eq!(client.get(None).await.status, StatusCode::NOT_FOUND);
@@ -46,7 +48,7 @@ async fn a_session_that_ends_ends_a_grandchild_that_does_not_want_to() {
         );
         let program = serve(&["--kill-grace", "400ms"], &script);
         let client = Client::initialize(&program.address).await;
-        let group = pid(&client, 1).await;
+        let group = group(&client, 1).await;
         assert!(in_group(group).len() > 1, "{end}");
         assert!(client.delete().await.status.is_success());
         is_gone_soon(group).await;
@@ -64,7 +66,7 @@ async fn a_child_may_end_in_peace() {
     );
     let program = serve(&["--kill-grace", "10s"], &script);
     let client = Client::initialize(&program.address).await;
-    let group = pid(&client, 1).await;
+    let group = group(&client, 1).await;
     assert!(client.delete().await.status.is_success());
     is_gone_soon(group).await;
     assert_eq!(std::fs::read_to_string(path).unwrap().trim(), "peace");
@@ -76,7 +78,7 @@ async fn a_child_that_is_deaf_gets_a_signal_and_then_another() {
                   while :; do sleep 0.05; done";
     let program = serve(&["--kill-grace", "400ms"], script);
     let client = Client::initialize(&program.address).await;
-    let group = pid(&client, 1).await;
+    let group = group(&client, 1).await;
     assert!(client.delete().await.status.is_success());
     is_gone_soon(group).await;
 }
@@ -87,7 +89,7 @@ async fn a_child_that_never_stops_talking_ends_with_its_session() {
                   exec yes '{\"jsonrpc\":\"2.0\",\"method\":\"n\"}'";
     let program = serve(&["--kill-grace", "400ms"], script);
     let client = Client::initialize(&program.address).await;
-    let group = pid(&client, 1).await;
+    let group = group(&client, 1).await;
     let other = Client::initialize(&program.address).await;
     assert!(client.delete().await.status.is_success());
     is_gone_soon(group).await;

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
+use serde_json::json;
 use tokio::time::timeout;
 
 use crate::{
-    client::Client,
-    processes::{children, in_group, is_alive, is_gone_soon, signal, soon},
+    client::{Client, NEWEST, initialize},
+    processes::{children, in_group, is_alive, is_gone_soon, signal, soon, with_word},
     program::Program,
-    script::{STUBBORN, pid, serve},
+    script::{STUBBORN, group, serve},
 };
 
 fn stubborn(options: &[&str]) -> Program {
@@ -24,7 +25,7 @@ async fn begin(program: &Program, sessions: usize) -> Vec<i32> {
     let mut groups = Vec::new();
     for _ in 0..sessions {
         let client = Client::initialize(&program.address).await;
-        groups.push(pid(&client, 1).await);
+        groups.push(group(&client, 1).await);
     }
     assert!(groups.iter().all(|group| in_group(*group).len() > 1));
     groups
@@ -43,6 +44,27 @@ async fn a_program_that_is_killed_leaves_nothing() {
         soon(|| !is_alive(guard)).await;
     };
     timeout(Duration::from_secs(2), end).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_program_that_is_killed_while_it_starts_children_leaves_nothing() {
+    for round in 0..10_u64 {
+        let word = format!("storm-{}-{round}", std::process::id());
+        let stubborn = format!("trap '' TERM HUP INT; : {word}; while :; do sleep 1; done");
+        let program = Program::serve(&["--", "/bin/sh", "-c", &stubborn]);
+        let stranger = Client::stranger(&program.address);
+        let clients: Vec<_> = (0..20)
+            .map(|_| {
+                let stranger = stranger.clone();
+                let begin = async move { stranger.post(&initialize(NEWEST, &json!({}))).await };
+                tokio::spawn(timeout(Duration::from_secs(10), begin))
+            })
+            .collect();
+        soon(|| with_word(&word).len() > usize::try_from(round).unwrap() + 1).await;
+        signal(program.id(), Signal::KILL);
+        timeout(Duration::from_secs(2), soon(|| with_word(&word).is_empty())).await.unwrap();
+        clients.iter().for_each(tokio::task::JoinHandle::abort);
+    }
 }
 
 #[tokio::test]

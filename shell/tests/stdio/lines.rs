@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::{
     client::Client,
-    processes::is_gone_soon,
-    script::{ECHO, pid, result, serve},
+    processes::{group_of, is_gone_soon},
+    script::{ECHO, group, pid, result, serve},
 };
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn a_line_that_is_too_long_ends_its_session_only() {
     let program = serve(&["--max-message", "64KiB", "--kill-grace", "400ms"], script);
     let other = Client::initialize(&program.address).await;
     let client = Client::initialize(&program.address).await;
-    let group = pid(&client, 1).await;
+    let group = group(&client, 1).await;
     let error = client.call(2, "long", json!({})).await.response().await["error"].take();
     assert_eq!(error["code"], -32_603, "{error}");
     assert_eq!(client.get(None).await.status, StatusCode::NOT_FOUND);
@@ -79,7 +79,7 @@ async fn a_child_that_does_not_read_disturbs_no_other_session() {
     let program = serve(&["--backend-timeout", "100ms", "--kill-grace", "400ms"], script);
     let other = Client::initialize(&program.address).await;
     let client = Client::initialize(&program.address).await;
-    let group = pid_of_deaf(&client).await;
+    let group = group_of_deaf(&client).await;
     let note = json!({ "jsonrpc": "2.0", "method": "n", "params": { "a": "x".repeat(4_000) } });
     let mut id = 1;
     while client.post(&note).await.status == StatusCode::ACCEPTED {
@@ -94,9 +94,9 @@ async fn a_child_that_does_not_read_disturbs_no_other_session() {
     is_gone_soon(group).await;
 }
 
-async fn pid_of_deaf(client: &Client) -> i32 {
+async fn group_of_deaf(client: &Client) -> i32 {
     let result = &client.call(1, "deaf", Value::Null).await.response().await["result"];
-    result["pid"].as_i64().unwrap().try_into().unwrap()
+    group_of(result["pid"].as_i64().unwrap().try_into().unwrap())
 }
 
 #[tokio::test]

@@ -40,6 +40,15 @@ pub(crate) fn children(parent: u32) -> Vec<Process> {
     all().into_iter().filter(|process| process.parent == parent).collect()
 }
 
+pub(crate) fn group_of(id: i32) -> i32 {
+    read(id).unwrap().group
+}
+
+/// Returns those that have a word in their command line.
+pub(crate) fn with_word(word: &str) -> Vec<Process> {
+    all().into_iter().filter(|process| process.command.contains(word)).collect()
+}
+
 pub(crate) fn in_group(group: i32) -> Vec<Process> {
     all().into_iter().filter(|process| process.group == group).collect()
 }

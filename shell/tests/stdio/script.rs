@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{client::Client, program::Program};
+use crate::{client::Client, processes::group_of, program::Program};
 
 /// What every script has at hand, after which the client is initialized.
 const PRELUDE: &str = r#"
@@ -39,7 +39,11 @@ pub(crate) async fn result(client: &Client, id: i64, arguments: Value) -> Value 
     client.call(id, "any", arguments).await.response().await["result"].take()
 }
 
-/// Asks a script for the ids of processes: answers `{"pid":…}`.
+/// Returns the process group of a script that answers `{"pid":…}`.
+pub(crate) async fn group(client: &Client, id: i64) -> i32 {
+    group_of(pid(client, id).await)
+}
+
 pub(crate) async fn pid(client: &Client, id: i64) -> i32 {
     let pid = &result(client, id, Value::Null).await["pid"];
     pid.as_i64().and_then(|pid| pid.try_into().ok()).unwrap()

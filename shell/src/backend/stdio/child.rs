@@ -56,10 +56,7 @@ enum Gone {
 
 /// Starts a child, and returns its stdin, too.
 pub(super) fn start(shared: &Shared, session: SessionId) -> io::Result<(Child, ChildStdin)> {
-    let mut process = shared.settings.command().spawn()?;
-    let missing = || io::Error::other("the process has ended already");
-    let id = process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-    let group = Group::new(id.ok_or_else(missing)?, shared.guard.clone());
+    let (mut process, group) = spawn(shared)?;
     let stdin = process.stdin.take().ok_or_else(missing)?;
     let stdout = process.stdout.take().ok_or_else(missing)?;
     let stderr = process.stderr.take().ok_or_else(missing)?;
@@ -72,6 +69,26 @@ pub(super) fn start(shared: &Shared, session: SessionId) -> io::Result<(Child, C
         kill_grace: shared.settings.kill_grace,
     };
     Ok((child, stdin))
+}
+
+/// Starts a process in a group of which the guard knows already, since rejoin may be killed
+/// at any time; or, where there is no guard, in one of its own.
+fn spawn(shared: &Shared) -> io::Result<(Process, Group)> {
+    let guard = || shared.guard.clone();
+    if let Some(founder) = guard().and_then(|guard| guard.found()) {
+        let group = Group::new(founder.group(), guard());
+        let process = shared.settings.command(Some(group.id())).spawn()?;
+        return Ok((process, group));
+    }
+    let process = shared.settings.command(None).spawn()?;
+    let id = process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let group = Group::new(id.ok_or_else(missing)?, guard());
+    Ok((process, group))
+}
+
+/// What is the matter with a process of which the system does not say what was asked for.
+fn missing() -> io::Error {
+    io::Error::other("the process was not started as a child")
 }
 
 impl Child {
@@ -169,7 +186,7 @@ impl Child {
     async fn is_over(&mut self) {
         let exit = async {
             let _ = self.process.wait().await;
-            self.group.first_is_reaped();
+            self.group.child_is_reaped();
         };
         tokio::join!(exit, self.stdout.drain(), pumps::log(&mut self.stderr, self.session));
     }

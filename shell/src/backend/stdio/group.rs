@@ -18,15 +18,16 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// Takes care of the group of a child that was just started, and has the guard do so.
-    ///
-    /// A rejoin that is killed between the child's start and this call leaves the child
-    /// to itself: its stdin is at the end, and that is all that it is told.
+    /// Takes care of a group, and has the guard do so.
     pub(super) fn new(id: Pid, guard: Option<Arc<Guard>>) -> Self {
         if let Some(guard) = &guard {
             guard.add(id);
         }
         Self { id, guard, is_over: false }
+    }
+
+    pub(super) fn id(&self) -> Pid {
+        self.id
     }
 
     /// Asks every process of it to end.
@@ -44,8 +45,8 @@ impl Group {
         }
     }
 
-    /// Hears that its first process was reaped. While others are left, they keep the id.
-    pub(super) fn first_is_reaped(&mut self) {
+    /// Hears that the child was reaped. While others are left, they keep the id.
+    pub(super) fn child_is_reaped(&mut self) {
         if test_kill_process_group(self.id) == Err(Errno::SRCH) {
             self.is_over = true;
         }

@@ -13,6 +13,8 @@ use parking_lot::Mutex;
 use rustix::process::Pid;
 
 /// How the guard is started: a program that calls [`run_guard`](super::run_guard).
+///
+/// It is also started with each child, for a moment, to found the child's group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuardCommand {
     /// The program.
@@ -38,11 +40,26 @@ struct State {
     groups: BTreeSet<i32>,
 }
 
+/// The first process of a group, which is there until a child has joined it.
+///
+/// So the guard knows of a group before there is a child in it. It is of the same program
+/// as the guard: when rejoin is killed, it ends by itself.
+pub(super) struct Founder(Child);
+
 impl Guard {
     pub(super) fn start(command: GuardCommand) -> io::Result<Self> {
         let process = start(&command)?;
         let state = Mutex::new(State { process, groups: BTreeSet::new() });
         Ok(Self { command, state })
+    }
+
+    /// Founds a group; `None` where that is not possible, which is logged.
+    pub(super) fn found(&self) -> Option<Founder> {
+        let founded = start(&self.command);
+        founded
+            .inspect_err(|error| tracing::warn!(%error, "a child is guarded only once it runs"))
+            .ok()
+            .map(Founder)
     }
 
     pub(super) fn add(&self, group: Pid) {
@@ -87,6 +104,18 @@ impl State {
             self.tell('+', group)?;
         }
         Ok(())
+    }
+}
+
+impl Founder {
+    pub(super) fn group(&self) -> Pid {
+        Pid::from_child(&self.0)
+    }
+}
+
+impl Drop for Founder {
+    fn drop(&mut self) {
+        end(&mut self.0);
     }
 }
 

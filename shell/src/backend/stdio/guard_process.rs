@@ -3,9 +3,13 @@
 use std::{
     collections::BTreeSet,
     io::{self, BufRead},
+    time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, kill_process_group},
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Is the guard, until stdin ends: the whole work of the process that
@@ -33,13 +37,29 @@ pub fn run_guard() -> io::Result<()> {
     }
     // Keeps no file system from being unmounted.
     std::env::set_current_dir("/")?;
-    for group in read(io::stdin().lock()) {
-        if let Some(group) = Pid::from_raw(group) {
-            // One that has ended meanwhile cannot be killed.
-            let _ = kill_process_group(group, Signal::KILL);
+    let mut groups = read(io::stdin().lock());
+    // Rejoin may have been killed while it started a child, which joins its group late.
+    for _ in 0..ROUNDS {
+        groups.retain(|group| kill(*group));
+        if groups.is_empty() {
+            break;
         }
+        runtime.block_on(tokio::time::sleep(PAUSE));
     }
     Ok(())
+}
+
+/// How often groups are killed in which there still is a process, be it one that has ended
+/// and was not reaped yet.
+const ROUNDS: usize = 50;
+
+/// How long to wait in between.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Kills a group. Returns whether there was any process in it.
+fn kill(group: i32) -> bool {
+    let group = Pid::from_raw(group);
+    group.is_some_and(|group| kill_process_group(group, Signal::KILL) != Err(Errno::SRCH))
 }
 
 /// Returns the groups that are left at the end of `input`, however it ends.

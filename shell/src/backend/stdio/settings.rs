@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap, ffi::OsString, io, path::PathBuf, process::Stdio, time::Duration,
 };
 
+use rustix::process::Pid;
 use thiserror::Error;
 use tokio::process::Command;
 
@@ -45,15 +46,15 @@ impl StdioSettings {
         }
     }
 
-    /// Returns what starts a child, in a process group of its own.
-    pub(super) fn command(&self) -> Command {
+    /// Returns what starts a child in a process group, or in a new one that has its id.
+    pub(super) fn command(&self, group: Option<Pid>) -> Command {
         let mut command = Command::new(&self.command);
         command
             .args(&self.args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0);
+            .process_group(group.map_or(0, |group| group.as_raw_nonzero().get()));
         for (name, value) in &self.env {
             match value {
                 Some(value) => command.env(name, value),
