@@ -94,6 +94,8 @@ pub use rejoin_core;
 
 #[cfg(feature = "rmcp")]
 pub use crate::backend::{AnswerStream, RmcpBackend};
+#[cfg(feature = "stdio")]
+pub use crate::backend::{GuardCommand, StdioBackend, StdioSettings, run_guard};
 #[cfg(feature = "http")]
 pub use crate::http::{HttpSettings, HttpSettingsError, ResponseBody, StreamableHttp};
 

@@ -1,6 +1,7 @@
 //! The queue from a session to its backend.
 
 use std::{
+    future::Future,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -24,6 +25,7 @@ pub struct Inbox {
     queue: mpsc::UnboundedReceiver<Delivery>,
     room: Arc<Semaphore>,
     session: Weak<Cell>,
+    end: SessionEnd,
 }
 
 impl Inbox {
@@ -42,6 +44,13 @@ impl Inbox {
                 None
             }
         }
+    }
+
+    /// Returns what is ready when the session has ended, also while there still are
+    /// messages to receive: for a backend that may be busy with one of them for long.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let end = self.end.clone();
+        async move { end.wait().await }
     }
 }
 
@@ -63,6 +72,7 @@ impl Drop for Inbox {
 pub(crate) struct Outbox {
     queue: mpsc::UnboundedSender<Delivery>,
     room: Arc<Semaphore>,
+    end: SessionEnd,
 }
 
 #[derive(Debug)]
@@ -91,8 +101,9 @@ impl Outbox {
     pub(crate) fn new(messages_max: usize, session: Weak<Cell>) -> (Self, Inbox) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(messages_max));
-        let inbox = Inbox { queue: receiver, room: Arc::clone(&room), session };
-        (Self { queue: sender, room }, inbox)
+        let end = SessionEnd::new();
+        let inbox = Inbox { queue: receiver, room: Arc::clone(&room), session, end: end.clone() };
+        (Self { queue: sender, room, end }, inbox)
     }
 
     /// Waits for room for `messages`. Where the backend is gone there is room for
@@ -119,11 +130,38 @@ impl Outbox {
     /// Ends the inbox, after what it holds.
     pub(crate) fn end(&self) {
         self.deliver(Delivery::End);
+        self.end.announce();
     }
 
     /// A backend that is gone has told the session so: what it does not hear, nobody waits for.
     fn deliver(&self, delivery: Delivery) {
         let _ = self.queue.send(delivery);
+    }
+}
+
+/// A session that is gone has ended.
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.end.announce();
+    }
+}
+
+/// Says that the session has ended, also to who does not get at the end of its inbox.
+#[derive(Clone, Debug)]
+struct SessionEnd(Arc<Semaphore>);
+
+impl SessionEnd {
+    fn new() -> Self {
+        Self(Arc::new(Semaphore::new(0)))
+    }
+
+    fn announce(&self) {
+        self.0.close();
+    }
+
+    async fn wait(&self) {
+        // There never is a permit: the error says that the semaphore is closed.
+        let _ = self.0.acquire().await;
     }
 }
 

@@ -4,12 +4,16 @@ mod inbox;
 mod peer;
 #[cfg(feature = "rmcp")]
 mod rmcp;
+#[cfg(feature = "stdio")]
+mod stdio;
 
 use std::{error::Error, future::Future, pin::Pin};
 
 pub(crate) use self::inbox::{NoRoom, Outbox, Room};
 #[cfg(feature = "rmcp")]
 pub use self::rmcp::{AnswerStream, RmcpBackend};
+#[cfg(feature = "stdio")]
+pub use self::stdio::{GuardCommand, StdioBackend, StdioSettings, run_guard};
 pub use self::{
     inbox::Inbox,
     peer::{Peer, SendError},

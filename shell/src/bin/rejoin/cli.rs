@@ -14,6 +14,8 @@ use crate::config::{self, Config, Options};
 pub(crate) enum Task {
     Serve(Box<Config>),
     Replay(Replay),
+    Demo,
+    Guard,
 }
 
 #[derive(Parser)]
@@ -26,16 +28,23 @@ struct Cli {
 const ABOUT: &str = "MCP sessions that clients can rejoin without missing a message";
 
 #[derive(Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one, for a moment")]
 enum Subtask {
     /// Serve MCP over HTTP; without a subcommand, this is what is done
     ///
     /// Every option is also an environment variable, as shown, and a key of the
     /// configuration file, without the dashes in front. A flag is stronger than the
     /// environment, and the environment than the file.
-    Serve(Serve),
+    ///
+    /// With a command, each session has a process of it, which speaks MCP on stdin and
+    /// stdout; without, the demo server.
+    Serve(Box<Serve>),
     /// Run a journal through a session again, and print what it did
     Replay(Replay),
+    /// Be the demo server, on stdin and stdout
+    Demo,
+    /// Kill the process groups that are left when stdin ends
+    #[command(hide = true)]
+    Guard,
 }
 
 #[derive(Args)]
@@ -65,20 +74,20 @@ pub(crate) fn read() -> Task {
 
 fn parse(arguments: &[OsString]) -> Result<Task, clap::Error> {
     let mut command = command();
-    let matches = command.try_get_matches_from_mut(arguments)?;
-    let serve = match Cli::from_arg_matches(&matches)?.task {
+    let mut subtask = |arguments: &[OsString]| {
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        Ok::<_, clap::Error>(Cli::from_arg_matches(&matches)?.task)
+    };
+    let task = match subtask(arguments)? {
+        Some(task) => Some(task),
+        None => subtask(&[arguments.first().cloned().unwrap_or_default(), "serve".into()])?,
+    };
+    let serve = match task {
         Some(Subtask::Serve(serve)) => serve,
         Some(Subtask::Replay(replay)) => return Ok(Task::Replay(replay)),
-        None => {
-            let program = arguments.first().cloned().unwrap_or_default();
-            let matches = command.try_get_matches_from_mut([program, "serve".into()])?;
-            match Cli::from_arg_matches(&matches)?.task {
-                Some(Subtask::Serve(serve)) => serve,
-                Some(Subtask::Replay(_)) | None => {
-                    return Err(command.error(ErrorKind::MissingSubcommand, "what to do?"));
-                }
-            }
-        }
+        Some(Subtask::Demo) => return Ok(Task::Demo),
+        Some(Subtask::Guard) => return Ok(Task::Guard),
+        None => return Err(command.error(ErrorKind::MissingSubcommand, "what to do?")),
     };
     match Config::decide(serve.options, serve.config.as_deref()) {
         Ok(config) => Ok(Task::Serve(Box::new(config))),
@@ -93,12 +102,17 @@ fn command() -> Command {
     Cli::command().mut_subcommand("serve", |serve| {
         serve.mut_args(|argument| {
             let name = argument.get_id().as_str().to_owned();
+            if name == "command" {
+                return argument.long(None).last(true).num_args(1..);
+            }
             let argument = argument.env(variable(&name)).hide_env_values(true);
             let argument = match name.as_str() {
                 "cors" | "json_responses" => {
                     argument.num_args(0..=1).require_equals(true).default_missing_value("true")
                 }
                 "allow_host" | "allow_origin" => argument.value_delimiter(','),
+                "cwd" => argument.value_name("DIR"),
+                "env" => argument.value_name("NAME=VALUE"),
                 _ => argument,
             };
             match defaults.get(&name.replace('_', "-")) {
@@ -113,6 +127,7 @@ fn command() -> Command {
 fn with_default(argument: Arg, default: &Value) -> Arg {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let default = match default.as_array() {
+        Some(values) if values.is_empty() => "none".to_owned(),
         Some(values) => values.iter().map(text).collect::<Vec<_>>().join(","),
         None => text(default),
     };
@@ -145,6 +160,8 @@ fn in_environment(mut error: clap::Error, arguments: &[OsString]) -> clap::Error
 
 #[cfg(test)]
 mod tests {
+    use rejoin::rejoin_core::Unrelated;
+
     use super::*;
 
     #[test]
@@ -160,9 +177,9 @@ mod tests {
         let defaults = config::defaults();
         let options: Vec<_> = serve
             .get_arguments()
-            .filter(|argument| !["help", "config"].contains(&argument.get_id().as_str()))
+            .filter(|argument| !["help", "config", "command"].contains(&argument.get_id().as_str()))
             .collect();
-        assert_eq!(options.len(), defaults.len());
+        assert_eq!(options.len() + ["command"].len(), defaults.len());
         for option in options {
             let name = option.get_id().as_str();
             let variable = option.get_env().unwrap().to_str().unwrap();
@@ -189,5 +206,40 @@ mod tests {
     fn to_serve_is_what_is_done_unless_something_else_is_said() {
         let Ok(Task::Serve(config)) = parse(&["rejoin".into()]) else { panic!() };
         assert_eq!(config.listen.port(), 8848);
+        assert_eq!(config.command, [] as [&str; 0]);
+        assert_eq!(config.sessions.session.unrelated, Unrelated::Standalone);
+    }
+
+    fn serve(arguments: &[&str]) -> Config {
+        let arguments: Vec<_> = ["rejoin", "serve"].iter().chain(arguments).collect();
+        let arguments: Vec<_> = arguments.into_iter().map(OsString::from).collect();
+        let Ok(Task::Serve(config)) = parse(&arguments) else { panic!() };
+        *config
+    }
+
+    #[test]
+    fn a_command_keeps_its_own_options() {
+        let config = serve(&["--window", "3", "--", "npx", "-y", "a b", "--window", "4"]);
+        assert_eq!(config.command, ["npx", "-y", "a b", "--window", "4"]);
+        assert_eq!(config.sessions.session.window, 3);
+    }
+
+    #[test]
+    fn what_a_command_does_not_say_is_guessed_unless_something_else_is_said() {
+        let guessed = serve(&["--", "server"]);
+        assert_eq!(guessed.sessions.session.unrelated, Unrelated::SoleRequest);
+        let said = serve(&["--unrelated", "standalone", "--", "server"]);
+        assert_eq!(said.sessions.session.unrelated, Unrelated::Standalone);
+    }
+
+    #[test]
+    fn variables_of_the_command_are_set_and_taken_away() {
+        let config = serve(&["--env", "A=1=2", "--env", "B=", "--env", "C", "--", "server"]);
+        let settings = config.stdio().unwrap().unwrap();
+        let set = |name: &str| settings.env[&OsString::from(name)].clone();
+        assert_eq!(set("A"), Some("1=2".into()));
+        assert_eq!(set("B"), Some("".into()));
+        assert_eq!(set("C"), None);
+        assert!(error(&["rejoin", "serve", "--env", "=1"]).contains("--env"));
     }
 }

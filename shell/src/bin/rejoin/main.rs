@@ -11,5 +11,7 @@ fn main() -> anyhow::Result<()> {
     match cli::read() {
         cli::Task::Serve(config) => serve::run(*config),
         cli::Task::Replay(replay) => replay::run(&replay.file, replay.json),
+        cli::Task::Demo => demo::run(),
+        cli::Task::Guard => Ok(rejoin::run_guard()?),
     }
 }

@@ -4,15 +4,19 @@ mod options;
 mod values;
 
 use std::{
-    fs,
+    env, fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::Context as _;
-use rejoin::{HttpSettings, SessionManager, Settings, StreamableHttp};
+use rejoin::{
+    GuardCommand, HttpSettings, SessionManager, Settings, StdioSettings, StreamableHttp,
+    rejoin_core::Unrelated,
+};
 
+use self::values::Variable;
 pub(crate) use self::{options::Options, values::LogFormat};
 
 /// What the program is to do, with every option decided.
@@ -25,6 +29,11 @@ pub(crate) struct Config {
     pub(crate) header_timeout: Duration,
     pub(crate) tcp_max: usize,
     pub(crate) drain_timeout: Duration,
+    /// The server of each session and its arguments; where it is empty, the demo server.
+    pub(crate) command: Vec<String>,
+    pub(crate) cwd: PathBuf,
+    pub(crate) env: Vec<Variable>,
+    pub(crate) kill_grace: Duration,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: String,
     pub(crate) journal: Option<PathBuf>,
@@ -41,6 +50,10 @@ impl Default for Config {
             header_timeout: Duration::from_secs(10),
             tcp_max: 20_000,
             drain_timeout: Duration::from_secs(5),
+            command: Vec::new(),
+            cwd: PathBuf::from("."),
+            env: Vec::new(),
+            kill_grace: Duration::from_secs(2),
             log_format: LogFormat::Human,
             // At `info`, rmcp shows the bodies of messages.
             log_level: "info,rmcp=warn".to_owned(),
@@ -62,14 +75,38 @@ impl Config {
             None => said,
         };
         let mut config = Self::default();
+        if said.has_command() {
+            // It cannot say which call its messages belong to.
+            config.sessions.session.unrelated = Unrelated::SoleRequest;
+        }
         said.apply(&mut config);
         config.check()?;
         Ok(config)
     }
 
+    /// Returns how the server of each session is started, unless that is the demo server.
+    ///
+    /// # Errors
+    ///
+    /// This program does not know where it is, and so cannot start its guard.
+    pub(crate) fn stdio(&self) -> io::Result<Option<StdioSettings>> {
+        let Some((command, args)) = self.command.split_first() else { return Ok(None) };
+        let guard = GuardCommand { program: env::current_exe()?, args: vec!["guard".into()] };
+        Ok(Some(StdioSettings {
+            args: args.iter().map(Into::into).collect(),
+            env: self.env.iter().map(Variable::to_setting).collect(),
+            working_dir: Some(self.cwd.clone()),
+            kill_grace: self.kill_grace,
+            line_bytes_max: self.sessions.session.message_bytes_max,
+            guard: Some(guard),
+            ..StdioSettings::new(command)
+        }))
+    }
+
     fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(self.path.starts_with('/'), "--path must begin with a `/`");
         anyhow::ensure!(self.tcp_max > 0, "--max-tcp must be at least 1");
+        anyhow::ensure!(self.cwd.is_dir(), "--cwd: `{}` is no directory", self.cwd.display());
         let timeouts = [
             ("--header-timeout", self.header_timeout),
             ("--open-timeout", self.sessions.open_timeout),
@@ -154,6 +191,9 @@ mod tests {
             ("path = \"mcp\"", "--path"),
             ("log-level = \"=,=\"", "--log-level"),
             ("listen = \"here\"", "listen"),
+            ("cwd = \"/no/such\"", "--cwd: `/no/such` is no directory"),
+            ("command = \"npx -y server\"", "command"),
+            ("env = [\"=x\"]", "env"),
         ] {
             assert!(error(text).contains(named), "{text}: {}", error(text));
         }

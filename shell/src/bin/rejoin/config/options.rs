@@ -1,7 +1,7 @@
 //! The options: each is defined once, and is a flag, an environment variable and a key
 //! of the configuration file.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     Config,
     values::{
-        Folder, LogFormatWord, PrimingWord, Size, Span, SurplusWord, Switch, Timeout, UnrelatedWord,
+        Folder, LogFormatWord, PrimingWord, Size, Span, SurplusWord, Switch, Timeout,
+        UnrelatedWord, Variable,
     },
 };
 
@@ -61,6 +62,13 @@ macro_rules! last {
     ($first:ident, $($rest:ident),+) => { last!($($rest),+) };
 }
 
+impl Options {
+    /// Returns whether the server of a session is a command.
+    pub(super) fn has_command(&self) -> bool {
+        self.command.as_ref().is_some_and(|command| !command.is_empty())
+    }
+}
+
 options! {
     "Server" {
         /// The address and port to listen on; port 0 is any free one
@@ -91,6 +99,16 @@ options! {
         max_tcp: usize => tcp_max;
         /// How long connections may take to end when the program does
         drain_timeout: Span => drain_timeout;
+    }
+    "Command" {
+        /// The server of each session, which speaks MCP on stdin and stdout, and its arguments
+        command: Vec<String> => command;
+        /// The working directory of the command
+        cwd: PathBuf => cwd;
+        /// `NAME=VALUE` sets a variable of the command's environment, `NAME` takes it away; may be repeated
+        env: Vec<Variable> => env;
+        /// How long the command may take to end: then it is killed, with all that it has started
+        kill_grace: Span => kill_grace;
     }
     "Sessions" {
         /// The most sessions at a time
@@ -151,7 +169,7 @@ options! {
         surplus: SurplusWord => sessions.session.surplus;
         /// When a stream begins with a priming event: by-revision, always or never
         priming: PrimingWord => sessions.session.priming;
-        /// Where messages of the server go that name no call: standalone or sole-request
+        /// Where messages of the server go that name no call: standalone or sole-request, which is the default with a command
         unrelated: UnrelatedWord => sessions.session.unrelated;
         /// The most events that a connection holds
         window: u32 => sessions.session.window;

@@ -1,6 +1,6 @@
 //! Values of options, as users write them.
 
-use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{ffi::OsString, fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::ValueEnum;
 use rejoin::rejoin_core::{Priming, Surplus, Unrelated};
@@ -25,6 +25,43 @@ pub(crate) struct Folder(pub(crate) Option<PathBuf>);
 /// Yes or no: `true` or `false`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Switch(pub(crate) bool);
+
+/// A variable of an environment: `NAME=VALUE` is set, `NAME` is taken away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Variable {
+    name: String,
+    value: Option<String>,
+}
+
+impl Variable {
+    pub(super) fn to_setting(&self) -> (OsString, Option<OsString>) {
+        (OsString::from(&self.name), self.value.as_ref().map(OsString::from))
+    }
+}
+
+impl FromStr for Variable {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (text, None),
+        };
+        if name.is_empty() || text.contains('\0') {
+            return Err("write `NAME=VALUE`, or `NAME` to take it away".to_owned());
+        }
+        Ok(Self { name: name.to_owned(), value })
+    }
+}
+
+impl fmt::Display for Variable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Some(value) => write!(f, "{}={value}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
 
 impl FromStr for Span {
     type Err = String;
@@ -264,7 +301,8 @@ serde_as_text!(
     SurplusWord,
     PrimingWord,
     UnrelatedWord,
-    LogFormatWord
+    LogFormatWord,
+    Variable
 );
 
 /// A scalar of a configuration file, whether it stands in quotes or not.
@@ -314,6 +352,7 @@ mod tests {
         is_same::<Timeout>(&["60s", "never"]);
         is_same::<Size>(&["0", "1023", "1KiB", "4MiB", "2GiB"]);
         is_same::<Switch>(&["true", "false"]);
+        is_same::<Variable>(&["A=1", "A=", "A"]);
         is_same::<PrimingWord>(&["by-revision", "always", "never"]);
     }
 

@@ -12,6 +12,7 @@ mod resources;
 mod samples;
 mod server;
 mod state;
+mod stdio;
 #[cfg(test)]
 mod tests;
 mod tool;
@@ -21,6 +22,7 @@ mod watch;
 use rejoin::{Backend, RmcpBackend};
 
 use self::server::Demo;
+pub(crate) use self::stdio::run;
 
 /// Returns the backend that serves each session by a demo server of its own.
 pub(crate) fn backend() -> impl Backend {

@@ -2,10 +2,13 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use rejoin::AnswerStream;
+use rejoin::{AnswerStream, Peer, SendError};
 use rmcp::{
     RoleServer, ServiceError,
-    model::{ContentBlock, JsonObject, ProgressNotificationParam, ProgressToken},
+    model::{
+        ContentBlock, CustomNotification, JsonObject, ProgressNotificationParam, ProgressToken,
+        ServerNotification,
+    },
     service::RequestContext,
 };
 use serde_json::{Value, json};
@@ -47,6 +50,8 @@ pub(super) enum ToolError {
     Undeclared(&'static str),
     #[error("the client did not answer: {0}")]
     Unanswered(#[from] ServiceError),
+    #[error(transparent)]
+    NotClosed(#[from] SendError),
     #[error("the schema cannot be read: {0}")]
     Schema(#[from] serde_json::Error),
     #[error("{0} tasks of this session run in the background already")]
@@ -64,6 +69,13 @@ impl Tool {
         };
         rmcp::model::Tool::new(self.name, self.about, object(schema))
     }
+}
+
+/// What became of a wish to close the connection of a call.
+pub(super) enum Closing {
+    Done,
+    /// A rejoin at the other end does so, if it can.
+    AskedFor,
 }
 
 /// A call of a tool.
@@ -111,6 +123,20 @@ impl Call {
     pub(super) async fn log(&self, text: &str) -> Result<(), ToolError> {
         let Some(message) = self.state.log.info(text) else { return Ok(()) };
         self.unless_cancelled(self.context.notify_related(message)).await
+    }
+
+    /// Ends the connection of the call, so that the client comes back after `retry`.
+    pub(super) async fn close_stream(&self, retry: Duration) -> Result<Closing, ToolError> {
+        if self.context.extensions.get::<Peer>().is_some() {
+            self.context.close_stream(Some(retry))?;
+            return Ok(Closing::Done);
+        }
+        // On stdio. Whoever does not know rejoin does not know the notification either.
+        let params = json!({ "requestId": self.context.id, "retryMs": retry.as_millis() });
+        let ask = CustomNotification::new("notifications/rejoin/close_stream", Some(params));
+        let ask = ServerNotification::CustomNotification(ask);
+        self.unless_cancelled(self.context.peer.send_notification(ask)).await?;
+        Ok(Closing::AskedFor)
     }
 
     /// Returns what `work` does, unless the call is cancelled before.

@@ -5,13 +5,19 @@ use std::{
     net::SocketAddr,
 };
 
+use crate::config::Config;
+
 /// Says where the server is, and what to try.
-pub(super) fn say(address: SocketAddr, path: &str) -> io::Result<()> {
-    let url = format!("http://{address}{path}");
+pub(super) fn say(address: SocketAddr, config: &Config) -> io::Result<()> {
+    let url = format!("http://{address}{}", config.path);
+    let server = match config.command.first() {
+        Some(command) => format!("a process of `{command}` for each session"),
+        None => "its demo server".to_owned(),
+    };
     let mut out = io::stdout().lock();
     writeln!(
         out,
-        r#"rejoin listens on {url} and serves its demo server.
+        r#"rejoin listens on {url} and serves {server}.
 
 Try it:
 

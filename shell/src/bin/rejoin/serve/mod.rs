@@ -5,25 +5,30 @@ mod listen;
 mod router;
 mod signals;
 
+use std::time::Duration;
+
 use anyhow::Context as _;
-use rejoin::{SessionManager, StreamableHttp, journal::Journal};
+use rejoin::{Backend, SessionManager, StdioBackend, StreamableHttp, journal::Journal};
 
 use self::{listen::Listener, router::Router, signals::Signals};
 use crate::{config::Config, demo, logging};
+
+/// How long a child may take beyond its grace, so that the system can end its processes.
+const KILL_TIME: Duration = Duration::from_secs(1);
 
 /// Serves until a signal says that it is enough.
 ///
 /// # Errors
 ///
-/// The address cannot be listened on.
+/// The address cannot be listened on, or the guard cannot be started.
 pub(crate) fn run(config: Config) -> anyhow::Result<()> {
-    logging::begin(&config)?;
+    logging::begin(config.log_format, &config.log_level)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(config))
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    let sessions = begin(&config)?;
+    let (sessions, children) = sessions(&config)?;
     let service = StreamableHttp::new(sessions.clone(), config.http.clone())?;
     let router = Router::new(config.path.clone(), service);
     let mut signals = Signals::catch()?;
@@ -31,29 +36,47 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     // Nobody has to listen to what it says.
-    let _ = hello::say(listener.address()?, &config.path);
+    let _ = hello::say(listener.address()?, &config);
     tokio::select! {
         () = listener.accept(&router) => {}
         signal = signals.next() => tracing::info!(signal, "ending"),
     }
     sessions.close_all();
     tokio::select! {
-        is_done = listener.drain(config.drain_timeout) => {
-            if !is_done {
-                tracing::warn!("connections did not end in time, and were cut");
-            }
-        }
+        ((), ()) = async { tokio::join!(drain(listener, &config), end(children, &config)) } => {}
         signal = signals.next() => tracing::warn!(signal, "ending at once"),
     }
     Ok(())
 }
 
-fn begin(config: &Config) -> anyhow::Result<SessionManager> {
+/// Makes the sessions, and returns the backend that has children, if it has any.
+fn sessions(config: &Config) -> anyhow::Result<(SessionManager, Option<StdioBackend>)> {
+    let Some(stdio) = config.stdio()? else {
+        return Ok((begin(demo::backend(), config)?, None));
+    };
+    let backend = StdioBackend::new(stdio).context("cannot start the guard")?;
+    Ok((begin(backend.clone(), config)?, Some(backend)))
+}
+
+fn begin(backend: impl Backend, config: &Config) -> anyhow::Result<SessionManager> {
     let settings = config.sessions.clone();
     let Some(folder) = &config.journal else {
-        return Ok(SessionManager::new(demo::backend(), settings)?);
+        return Ok(SessionManager::new(backend, settings)?);
     };
     let journal = Journal::begin(folder, config.journal_bytes_max as u64)
         .with_context(|| format!("cannot write journals to {}", folder.display()))?;
-    Ok(SessionManager::with_journal(demo::backend(), settings, journal)?)
+    Ok(SessionManager::with_journal(backend, settings, journal)?)
+}
+
+async fn drain(listener: Listener, config: &Config) {
+    if !listener.drain(config.drain_timeout).await {
+        tracing::warn!("connections did not end in time, and were cut");
+    }
+}
+
+async fn end(children: Option<StdioBackend>, config: &Config) {
+    let Some(children) = children else { return };
+    if tokio::time::timeout(config.kill_grace + KILL_TIME, children.ended()).await.is_err() {
+        tracing::warn!("servers did not end in time, and are killed");
+    }
 }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use rejoin::AnswerStream;
-
 use crate::demo::tool::{Answer, Call, Input, Tool, text};
 
 pub(super) const LOGGING: Tool = Tool {
@@ -50,7 +48,7 @@ async fn progress(call: Call) -> Answer {
 
 async fn reconnection(call: Call) -> Answer {
     // A client that could not come back keeps its connection, and gets the answer there.
-    let _ = call.context.close_stream(Some(RETRY));
+    let _ = call.close_stream(RETRY).await;
     call.wait(RETRY).await?;
     Ok(text("Reconnection test completed successfully"))
 }

@@ -1,9 +1,7 @@
 //! Has the client come back for the answer.
 
-use rejoin::AnswerStream;
-
 use super::MILLIS;
-use crate::demo::tool::{Answer, Call, Input, Tool, text};
+use crate::demo::tool::{Answer, Call, Closing, Input, Tool, text};
 
 pub(super) const TOOL: Tool = Tool {
     name: "poll",
@@ -14,10 +12,11 @@ pub(super) const TOOL: Tool = Tool {
 
 async fn poll(call: Call) -> Answer {
     let time = call.millis(&MILLIS)?;
-    let closed = call.context.close_stream(Some(time));
+    let closed = call.close_stream(time).await;
     call.wait(time).await?;
     Ok(text(match closed {
-        Ok(()) => "the connection was closed meanwhile".to_owned(),
+        Ok(Closing::Done) => "the connection was closed meanwhile".to_owned(),
+        Ok(Closing::AskedFor) => "the connection was to be closed meanwhile".to_owned(),
         Err(error) => format!("the connection was left open: {error}"),
     }))
 }

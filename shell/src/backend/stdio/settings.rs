@@ -1,0 +1,89 @@
+//! How children are started, and ended.
+
+use std::{
+    collections::BTreeMap, ffi::OsString, io, path::PathBuf, process::Stdio, time::Duration,
+};
+
+use rustix::process::Pid;
+use thiserror::Error;
+use tokio::process::Command;
+
+use super::GuardCommand;
+
+/// How the child of each session is started, and ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StdioSettings {
+    /// The command: a path, or a name that is looked up in `PATH`.
+    pub command: OsString,
+    /// Its arguments: none by default.
+    pub args: Vec<OsString>,
+    /// What differs from this process's environment: variables that are set, and, with
+    /// `None`, ones that are taken away. Nothing by default.
+    pub env: BTreeMap<OsString, Option<OsString>>,
+    /// The working directory: that of this process by default.
+    pub working_dir: Option<PathBuf>,
+    /// How long a child may take to end: 2 s by default. For a quarter of it the child is
+    /// left to see that its stdin has ended, then its group gets SIGTERM, and at the end
+    /// SIGKILL.
+    pub kill_grace: Duration,
+    /// The longest line that a child writes to its stdout, in bytes: 4 MiB by default.
+    pub line_bytes_max: usize,
+    /// The process that ends all children when this one is killed: none by default.
+    pub guard: Option<GuardCommand>,
+}
+
+impl StdioSettings {
+    /// Returns the default settings of a command.
+    pub fn new(command: impl Into<OsString>) -> Self {
+        Self {
+            command: command.into(),
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            working_dir: None,
+            kill_grace: Duration::from_secs(2),
+            line_bytes_max: 4 << 20,
+            guard: None,
+        }
+    }
+
+    /// Returns what starts a child in a process group, or in a new one that has its id.
+    pub(super) fn command(&self, group: Option<Pid>) -> Command {
+        let mut command = Command::new(&self.command);
+        command
+            .args(&self.args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(group.map_or(0, |group| group.as_raw_nonzero().get()));
+        for (name, value) in &self.env {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        if let Some(directory) = &self.working_dir {
+            command.current_dir(directory);
+        }
+        command
+    }
+
+    /// Says why the command could not be started, which the system does not say.
+    pub(super) fn start_error(&self, error: io::Error) -> StartError {
+        let command = self.command.to_string_lossy().into_owned();
+        match &self.working_dir {
+            Some(directory) if !directory.is_dir() => {
+                StartError::Directory { command, directory: directory.clone() }
+            }
+            _ => StartError::Command { command, error },
+        }
+    }
+}
+
+/// Why a child could not be started. Whoever configures is at fault.
+#[derive(Debug, Error)]
+pub(super) enum StartError {
+    #[error("cannot start `{command}`: {error}")]
+    Command { command: String, error: io::Error },
+    #[error("cannot start `{command}`: `{}` is no directory", directory.display())]
+    Directory { command: String, directory: PathBuf },
+}

@@ -1,0 +1,75 @@
+//! `rejoin demo`: the demo server on stdin and stdout.
+
+use rmcp::{
+    RoleServer, ServiceExt as _,
+    model::{Extensions, GetExtensions, JsonRpcMessage, MetaObject, ServerJsonRpcMessage},
+    service::{OriginatingRequestId, ServerInitializeError},
+    transport::{Transport, async_rw::AsyncRwTransport, stdio_pipes},
+};
+use serde_json::json;
+
+use super::server::Demo;
+use crate::{config::Config, logging};
+
+/// Serves one session until stdin ends.
+///
+/// # Errors
+///
+/// The client does not begin as MCP has it.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let config = Config::default();
+    logging::begin(config.log_format, &config.log_level)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve())
+}
+
+async fn serve() -> anyhow::Result<()> {
+    let (stdin, stdout) = stdio_pipes();
+    let transport = Related(AsyncRwTransport::<RoleServer, _, _>::new(stdin, stdout));
+    match Demo::default().serve(transport).await {
+        Ok(running) => {
+            running.waiting().await?;
+            Ok(())
+        }
+        Err(ServerInitializeError::ConnectionClosed(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Tells a rejoin at the other end which request of the client a message belongs to.
+struct Related<T>(T);
+
+impl<T: Transport<RoleServer>> Transport<RoleServer> for Related<T> {
+    type Error = T::Error;
+
+    fn send(
+        &mut self,
+        mut message: ServerJsonRpcMessage,
+    ) -> impl Future<Output = Result<(), T::Error>> + Send + 'static {
+        match &mut message {
+            JsonRpcMessage::Request(request) => name_origin(request.request.extensions_mut()),
+            JsonRpcMessage::Notification(notification) => {
+                name_origin(notification.notification.extensions_mut());
+            }
+            JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => {}
+        }
+        self.0.send(message)
+    }
+
+    fn receive(
+        &mut self,
+    ) -> impl Future<Output = Option<rmcp::model::ClientJsonRpcMessage>> + Send {
+        self.0.receive()
+    }
+
+    fn close(&mut self) -> impl Future<Output = Result<(), T::Error>> + Send {
+        self.0.close()
+    }
+}
+
+/// Says on the wire what rmcp knows in this process only.
+fn name_origin(extensions: &mut Extensions) {
+    let Some(OriginatingRequestId(id)) = extensions.get().cloned() else { return };
+    let meta = extensions.get_or_insert_default::<MetaObject>();
+    meta.0.insert("rejoin/relatedRequestId".to_owned(), json!(id));
+}

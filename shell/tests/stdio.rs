@@ -1,0 +1,25 @@
+//! The program in front of servers that speak on stdin and stdout, also badly.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(dead_code, reason = "the support serves other tests, too")]
+
+#[path = "support/client.rs"]
+mod client;
+#[path = "stdio/conventions.rs"]
+mod conventions;
+#[path = "stdio/endings.rs"]
+mod endings;
+#[path = "stdio/killed.rs"]
+mod killed;
+#[path = "stdio/lines.rs"]
+mod lines;
+#[path = "stdio/processes.rs"]
+mod processes;
+#[path = "support/program.rs"]
+mod program;
+#[path = "stdio/script.rs"]
+mod script;
+#[path = "stdio/starting.rs"]
+mod starting;

@@ -1,0 +1,135 @@
+//! What a child says of its messages, and what is guessed where it says nothing.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::{
+    client::{Answer, Client, NEWEST},
+    program::Program,
+    script::serve,
+};
+
+fn demo() -> Program {
+    Program::serve(&["--", env!("CARGO_BIN_EXE_rejoin"), "demo"])
+}
+
+async fn connect(program: &Program) -> Client {
+    let capabilities = json!({ "elicitation": {}, "sampling": {} });
+    Client::initialize_with(&program.address, NEWEST, &capabilities).await
+}
+
+async fn reply(client: &Client, question: &Value, result: Value) {
+    let reply = json!({ "jsonrpc": "2.0", "id": question["id"], "result": result });
+    assert_eq!(client.post(&reply).await.status, StatusCode::ACCEPTED);
+}
+
+/// Waits for the next message, but not for ever.
+async fn heard(answer: &mut Answer) -> Value {
+    timeout(Duration::from_secs(10), answer.message()).await.unwrap().unwrap().data
+}
+
+#[tokio::test]
+async fn the_demo_counts_and_floods_through_a_child() {
+    let program = demo();
+    let client = connect(&program).await;
+    let mut call = client.call(1, "flood", json!({ "events": 20_000 })).await;
+    let messages = call.messages().await;
+    let progress = messages.iter().filter_map(crate::client::Event::progress);
+    assert!(progress.eq(1..=20_000));
+    assert!(messages.last().unwrap().is_response());
+}
+
+#[tokio::test]
+async fn questions_go_where_their_calls_came_from() {
+    let program = demo();
+    let client = connect(&program).await;
+    let mut get = client.get(None).await;
+    let mut nap = client.call(1, "nap", json!({ "ms": 600_000 })).await;
+    // With only one call in flight, its stream would get the announcement.
+    let _other = client.call(6, "nap", json!({ "ms": 600_000 })).await;
+    let mut ask = client.call(2, "ask", json!({ "question": "Which?" })).await;
+    let mut complete = client.call(3, "complete", json!({ "prompt": "Once" })).await;
+    let mut log = client.call(4, "test_tool_with_logging", json!({})).await;
+
+    let asked = heard(&mut ask).await;
+    assert_eq!(asked["method"], "elicitation/create");
+    reply(&client, &asked, json!({ "action": "accept", "content": { "answer": "this" } })).await;
+    assert!(heard(&mut ask).await["result"].to_string().contains("this"));
+
+    let asked = heard(&mut complete).await;
+    assert_eq!(asked["method"], "sampling/createMessage");
+    let said =
+        json!({ "role": "assistant", "model": "m", "content": { "type": "text", "text": "upon" } });
+    reply(&client, &asked, said).await;
+    assert!(heard(&mut complete).await["result"].to_string().contains("upon"));
+
+    let messages = log.messages().await;
+    assert_eq!(messages.len(), 4);
+    assert!(messages[..3].iter().all(|said| said.data["method"] == "notifications/message"));
+
+    client.call(5, "announce", json!({ "count": 1, "interval_ms": 1 })).await.response().await;
+    let announced = heard(&mut get).await;
+    assert_eq!(announced["params"]["data"], "announcement 1 of 1");
+    assert!(timeout(Duration::ZERO, nap.message()).await.is_err());
+}
+
+#[tokio::test]
+async fn the_client_polls_when_the_child_wants_it_to() {
+    let program = demo();
+    let client = connect(&program).await;
+    let mut call = client.call(1, "poll", json!({ "ms": 300 })).await;
+    let mut retry = None;
+    while let Some(event) = call.next().await {
+        assert_eq!(event.data, Value::Null);
+        retry = event.retry.or(retry);
+    }
+    assert_eq!(retry, Some(300));
+    let mut resumed = client.get(call.seen.as_deref()).await;
+    let answer = resumed.response().await;
+    assert_eq!(answer["result"]["content"][0]["text"], "the connection was to be closed meanwhile");
+}
+
+#[tokio::test]
+async fn a_client_that_could_not_come_back_keeps_its_connection() {
+    let program = demo();
+    let client = Client::initialize_with(&program.address, "2025-06-18", &json!({})).await;
+    let mut call = client.call(1, "poll", json!({ "ms": 10 })).await;
+    assert!(call.message().await.unwrap().is_response());
+}
+
+/// Asks when it is called, and answers with what it was told.
+const ASKS: &str = r#"
+    hear
+    call=$id
+    echo '{"jsonrpc":"2.0","id":"q","method":"roots/list"}'
+    hear
+    id=$call
+    answer "{\"heard\":$line}"
+    hear"#;
+
+#[tokio::test]
+async fn a_child_that_says_nothing_asks_where_the_only_call_came_from() {
+    let program = serve(&[], ASKS);
+    let client = connect(&program).await;
+    let mut get = client.get(None).await;
+    let mut call = client.call(1, "any", json!({})).await;
+    let asked = heard(&mut call).await;
+    assert_eq!(asked["method"], "roots/list");
+    reply(&client, &asked, json!({ "roots": [] })).await;
+    assert_eq!(heard(&mut call).await["result"]["heard"]["id"], "q");
+    assert!(timeout(Duration::ZERO, get.message()).await.is_err());
+}
+
+#[tokio::test]
+async fn or_on_the_standalone_stream_if_that_is_said() {
+    let program = serve(&["--unrelated", "standalone"], ASKS);
+    let client = connect(&program).await;
+    let mut get = client.get(None).await;
+    let mut call = client.call(1, "any", json!({})).await;
+    let asked = heard(&mut get).await;
+    reply(&client, &asked, json!({ "roots": [] })).await;
+    assert!(heard(&mut call).await["result"].is_object());
+}

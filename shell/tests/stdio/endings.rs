@@ -1,0 +1,128 @@
+//! How children end, by themselves and with their sessions.
+
+use http::StatusCode;
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::{
+    client::Client,
+    processes::{children, descriptors, group_of, in_group, is_gone_soon, signal, soon},
+    script::{ECHO, STUBBORN, group, pid, serve},
+};
+
+#[tokio::test]
+async fn a_child_that_dies_fails_its_calls_and_its_session() {
+    for death in ["exit 3", "kill -9 $$", "sleep 1000 & kill -9 $$", "exec >&-; sleep 1000"] {
+        let program = serve(&[], &format!("hear; answer \"{{\\\"pid\\\":$$}}\"; hear; {death}"));
+        let client = Client::initialize(&program.address).await;
+        let group = group(&client, 1).await;
+        let error = client.call(2, "any", json!({})).await.response().await["error"].take();
+        assert_eq!(error["code"], -32_603, "{death}: {error}");
+        assert_eq!(client.get(None).await.status, StatusCode::NOT_FOUND);
+        is_gone_soon(group).await;
+        let again = Client::initialize(&program.address).await;
+        pid(&again, 1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_child_that_is_killed_takes_along_what_it_has_started() {
+    let script = format!("{STUBBORN} while hear; do answer \"{{\\\"pid\\\":$$}}\"; done");
+    let program = serve(&[], &script);
+    let client = Client::initialize(&program.address).await;
+    let child = pid(&client, 1).await;
+    let group = group_of(child);
+    assert!(in_group(group).len() > 1);
+    signal(child.try_into().unwrap(), Signal::KILL);
+    is_gone_soon(group).await;
+    soon(|| children(program.id()).len() == 1).await;
+    assert_eq!(client.get(None).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_session_that_ends_ends_a_grandchild_that_does_not_want_to() {
+    for end in ["done", "done; wait", "done; exit 0"] {
+        let script = format!(
+            "{STUBBORN} while read -r line; do case $line in *params*) id=${{line#*'\"id\":'}}; \
+             id=${{id%%[,\\}}]*}}; answer \"{{\\\"pid\\\":$$}}\";; esac; {end}"
+        );
+        let program = serve(&["--kill-grace", "400ms"], &script);
+        let client = Client::initialize(&program.address).await;
+        let group = group(&client, 1).await;
+        assert!(in_group(group).len() > 1, "{end}");
+        assert!(client.delete().await.status.is_success());
+        is_gone_soon(group).await;
+    }
+}
+
+#[tokio::test]
+async fn a_child_may_end_in_peace() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    // After the end of its stdin it says something more, does its work, and exits.
+    let script = format!(
+        "hear; answer \"{{\\\"pid\\\":$$}}\"; while read -r line; do :; done; \
+         echo '{{\"jsonrpc\":\"2.0\",\"method\":\"n\"}}'; sleep 0.2; echo \"$line\" peace > {path}"
+    );
+    let program = serve(&["--kill-grace", "10s"], &script);
+    let client = Client::initialize(&program.address).await;
+    let group = group(&client, 1).await;
+    assert!(client.delete().await.status.is_success());
+    is_gone_soon(group).await;
+    assert_eq!(std::fs::read_to_string(path).unwrap().trim(), "peace");
+}
+
+#[tokio::test]
+async fn a_child_that_is_deaf_gets_a_signal_and_then_another() {
+    let script = "trap 'echo termed >&2' TERM; hear; answer \"{\\\"pid\\\":$$}\"; \
+                  while :; do sleep 0.05; done";
+    let program = serve(&["--kill-grace", "400ms"], script);
+    let client = Client::initialize(&program.address).await;
+    let group = group(&client, 1).await;
+    assert!(client.delete().await.status.is_success());
+    is_gone_soon(group).await;
+}
+
+#[tokio::test]
+async fn a_child_that_never_stops_talking_ends_with_its_session() {
+    let script = "hear; answer \"{\\\"pid\\\":$$}\"; trap '' TERM; \
+                  exec yes '{\"jsonrpc\":\"2.0\",\"method\":\"n\"}'";
+    let program = serve(&["--kill-grace", "400ms"], script);
+    let client = Client::initialize(&program.address).await;
+    let group = group(&client, 1).await;
+    let other = Client::initialize(&program.address).await;
+    assert!(client.delete().await.status.is_success());
+    is_gone_soon(group).await;
+    pid(&other, 1).await;
+}
+
+#[tokio::test]
+async fn sessions_that_expire_leave_no_process() {
+    let program = serve(&["--idle-timeout", "200ms"], ECHO);
+    for _ in 0..10 {
+        Client::initialize(&program.address).await;
+    }
+    only_the_guard_is_left(program.id()).await;
+}
+
+#[tokio::test]
+async fn sessions_that_are_deleted_leave_no_process() {
+    let program = serve(&[], ECHO);
+    let open_and_delete = async |sessions: usize| {
+        for _ in 0..sessions {
+            let client = Client::initialize(&program.address).await;
+            assert!(client.delete().await.status.is_success());
+        }
+        only_the_guard_is_left(program.id()).await;
+    };
+    open_and_delete(1).await;
+    let files = descriptors(program.id());
+    open_and_delete(50).await;
+    soon(|| descriptors(program.id()) <= files).await;
+}
+
+async fn only_the_guard_is_left(program: u32) {
+    soon(|| children(program).len() == 1).await;
+    let [guard] = &children(program)[..] else { panic!() };
+    assert!(guard.command.contains(" guard "), "{guard:?}");
+}

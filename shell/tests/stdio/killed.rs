@@ -1,0 +1,135 @@
+//! What is left of a program that has ended: nothing.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::{
+    client::{Client, NEWEST, initialize},
+    processes::{children, in_group, is_alive, is_gone_soon, signal, soon, with_word},
+    program::Program,
+    script::{STUBBORN, group, serve},
+};
+
+fn stubborn(options: &[&str]) -> Program {
+    let script = format!(
+        "trap '' TERM; {STUBBORN} hear; answer \"{{\\\"pid\\\":$$}}\"; while :; do sleep 1; done"
+    );
+    serve(options, &script)
+}
+
+/// Begins sessions, and returns the groups of their children.
+async fn begin(program: &Program, sessions: usize) -> Vec<i32> {
+    let mut groups = Vec::new();
+    for _ in 0..sessions {
+        let client = Client::initialize(&program.address).await;
+        groups.push(group(&client, 1).await);
+    }
+    assert!(groups.iter().all(|group| in_group(*group).len() > 1));
+    groups
+}
+
+#[tokio::test]
+async fn a_program_that_is_killed_leaves_nothing() {
+    let program = stubborn(&[]);
+    let groups = begin(&program, 3).await;
+    let guard = guard(&program);
+    signal(program.id(), Signal::KILL);
+    let end = async {
+        for group in groups {
+            is_gone_soon(group).await;
+        }
+        soon(|| !is_alive(guard)).await;
+    };
+    timeout(Duration::from_secs(2), end).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_program_that_is_killed_while_it_starts_children_leaves_nothing() {
+    for round in 0..10_u64 {
+        let word = format!("storm-{}-{round}", std::process::id());
+        let stubborn = format!("trap '' TERM HUP INT; : {word}; while :; do sleep 1; done");
+        let program = Program::serve(&["--", "/bin/sh", "-c", &stubborn]);
+        let stranger = Client::stranger(&program.address);
+        let clients: Vec<_> = (0..20)
+            .map(|_| {
+                let stranger = stranger.clone();
+                let begin = async move { stranger.post(&initialize(NEWEST, &json!({}))).await };
+                tokio::spawn(timeout(Duration::from_secs(10), begin))
+            })
+            .collect();
+        soon(|| with_word(&word).len() > usize::try_from(round).unwrap() + 1).await;
+        signal(program.id(), Signal::KILL);
+        timeout(Duration::from_secs(2), soon(|| with_word(&word).is_empty())).await.unwrap();
+        clients.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+#[tokio::test]
+async fn a_guard_hears_no_signal_but_the_last() {
+    let program = stubborn(&[]);
+    let groups = begin(&program, 1).await;
+    let guard = guard(&program);
+    for deaf_to in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
+        signal(guard, deaf_to);
+    }
+    signal(program.id(), Signal::KILL);
+    is_gone_soon(groups[0]).await;
+    soon(|| !is_alive(guard)).await;
+}
+
+#[tokio::test]
+async fn a_guard_that_is_killed_is_replaced() {
+    let program = stubborn(&[]);
+    let mut groups = begin(&program, 1).await;
+    let first = guard(&program);
+    signal(first, Signal::KILL);
+    soon(|| !is_alive(first)).await;
+    groups.extend(begin(&program, 1).await);
+    assert_ne!(guard(&program), first);
+    signal(program.id(), Signal::KILL);
+    for group in groups {
+        is_gone_soon(group).await;
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_is_told_to_end_ends_last() {
+    for told in [Signal::TERM, Signal::INT] {
+        let program = stubborn(&["--kill-grace", "400ms"]);
+        let groups = begin(&program, 3).await;
+        let guard = guard(&program);
+        signal(program.id(), told);
+        soon(|| !is_alive(program.id())).await;
+        assert!(groups.iter().all(|group| in_group(*group).is_empty()));
+        soon(|| !is_alive(guard)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_is_told_twice_ends_at_once() {
+    let program = stubborn(&["--kill-grace", "60s"]);
+    let groups = begin(&program, 1).await;
+    signal(program.id(), Signal::TERM);
+    // The second one may come before the first was heard, and then is the same.
+    soon(|| {
+        signal_if_alive(&program);
+        !is_alive(program.id())
+    })
+    .await;
+    is_gone_soon(groups[0]).await;
+}
+
+fn signal_if_alive(program: &Program) {
+    if is_alive(program.id()) {
+        signal(program.id(), Signal::TERM);
+    }
+}
+
+fn guard(program: &Program) -> u32 {
+    let mut children = children(program.id()).into_iter();
+    let guard = children.find(|child| child.command.contains(" guard ")).unwrap();
+    guard.id.try_into().unwrap()
+}

@@ -1,0 +1,81 @@
+//! Which processes there are.
+
+use std::{fs, time::Duration};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::{sleep, timeout};
+
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) id: i32,
+    parent: i32,
+    group: i32,
+    pub(crate) command: String,
+}
+
+/// Returns all processes, without those that have ended and were not reaped.
+fn all() -> Vec<Process> {
+    let entries = fs::read_dir("/proc").unwrap();
+    let ids = entries.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    ids.filter_map(read).collect()
+}
+
+/// `None` where the process has ended.
+fn read(id: i32) -> Option<Process> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let command = fs::read_to_string(format!("/proc/{id}/cmdline")).ok()?.replace('\0', " ");
+    let (_, fields) = stat.rsplit_once(')')?;
+    let fields: Vec<_> = fields.split_whitespace().collect();
+    let number = |at: usize| fields[at].parse().unwrap();
+    (!["Z", "X"].contains(&fields[0])).then(|| Process {
+        id,
+        parent: number(1),
+        group: number(2),
+        command,
+    })
+}
+
+pub(crate) fn children(parent: u32) -> Vec<Process> {
+    let parent = i32::try_from(parent).unwrap();
+    all().into_iter().filter(|process| process.parent == parent).collect()
+}
+
+pub(crate) fn group_of(id: i32) -> i32 {
+    read(id).unwrap().group
+}
+
+/// Returns those that have a word in their command line.
+pub(crate) fn with_word(word: &str) -> Vec<Process> {
+    all().into_iter().filter(|process| process.command.contains(word)).collect()
+}
+
+pub(crate) fn in_group(group: i32) -> Vec<Process> {
+    all().into_iter().filter(|process| process.group == group).collect()
+}
+
+pub(crate) fn is_alive(id: u32) -> bool {
+    read(id.try_into().unwrap()).is_some()
+}
+
+/// Returns how many file descriptors a process has open.
+pub(crate) fn descriptors(id: u32) -> usize {
+    fs::read_dir(format!("/proc/{id}/fd")).unwrap().count()
+}
+
+/// Waits until something holds, but not for ever.
+pub(crate) async fn soon(holds: impl Fn() -> bool) {
+    let wait = async {
+        while !holds() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), wait).await.unwrap();
+}
+
+pub(crate) async fn is_gone_soon(group: i32) {
+    soon(|| in_group(group).is_empty()).await;
+}
+
+pub(crate) fn signal(id: u32, signal: Signal) {
+    kill_process(Pid::from_raw(id.try_into().unwrap()).unwrap(), signal).unwrap();
+}

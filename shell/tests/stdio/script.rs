@@ -1,0 +1,50 @@
+//! Servers in a few lines of shell.
+
+use serde_json::Value;
+
+use crate::{client::Client, processes::group_of, program::Program};
+
+/// What every script has at hand, after which the client is initialized.
+const PRELUDE: &str = r#"
+hear() {
+    IFS= read -r line || exit 0
+    rest=${line#*'"id":'}
+    id=${rest%%[,\}]*}
+}
+answer() {
+    printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$id" "$1"
+}
+hear
+answer '{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"sh","version":"0"}}'
+hear
+"#;
+
+/// Answers every call with what it has heard.
+pub(crate) const ECHO: &str = r#"while hear; do answer "{\"heard\":$line}"; done"#;
+
+/// A grandchild that only SIGKILL ends, of which `$grandchild` is the id.
+pub(crate) const STUBBORN: &str = r#"
+sh -c 'trap "" TERM HUP INT; while :; do sleep 1; done' <&0 &
+grandchild=$!
+"#;
+
+/// Serves each session by a shell that runs `script`.
+pub(crate) fn serve(options: &[&str], script: &str) -> Program {
+    let script = format!("{PRELUDE}\n{script}");
+    Program::serve(&[options, &["--", "/bin/sh", "-c", &script]].concat())
+}
+
+/// Calls, and returns the result.
+pub(crate) async fn result(client: &Client, id: i64, arguments: Value) -> Value {
+    client.call(id, "any", arguments).await.response().await["result"].take()
+}
+
+/// Returns the process group of a script that answers `{"pid":…}`.
+pub(crate) async fn group(client: &Client, id: i64) -> i32 {
+    group_of(pid(client, id).await)
+}
+
+pub(crate) async fn pid(client: &Client, id: i64) -> i32 {
+    let pid = &result(client, id, Value::Null).await["pid"];
+    pid.as_i64().and_then(|pid| pid.try_into().ok()).unwrap()
+}

@@ -1,0 +1,54 @@
+//! How children begin.
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::{
+    client::{Client, NEWEST, initialize},
+    program::Program,
+    script::{ECHO, result, serve},
+};
+
+#[tokio::test]
+async fn what_is_said_is_heard_and_answered() {
+    let program = serve(&[], ECHO);
+    let client = Client::initialize(&program.address).await;
+    for id in 1..20 {
+        let heard = &result(&client, id, json!({ "a": "ö\n\"" })).await["heard"];
+        assert_eq!(heard["params"]["arguments"]["a"], "ö\n\"");
+    }
+}
+
+#[tokio::test]
+async fn each_session_has_a_process_of_its_own() {
+    let program = serve(&[], r#"while hear; do answer "{\"pid\":$$}"; done"#);
+    let first = Client::initialize(&program.address).await;
+    let second = Client::initialize(&program.address).await;
+    let (a, b) = (result(&first, 1, json!({})).await, result(&second, 1, json!({})).await);
+    assert_ne!(a, b);
+    let first_again = second.with_session(first.session());
+    assert_eq!(result(&first_again, 2, json!({})).await, a);
+}
+
+#[tokio::test]
+async fn a_command_that_does_not_start_is_named() {
+    for (command, why) in [("/no/such/command", "No such file"), ("/etc/passwd", "ermission")] {
+        let program = Program::serve(&["--", command]);
+        let stranger = Client::stranger(&program.address);
+        let mut answer = stranger.post(&initialize(NEWEST, &json!({}))).await;
+        assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
+        assert!(!answer.headers.contains_key("mcp-session-id"));
+        let message = answer.json().await["error"]["message"].to_string();
+        assert!(message.contains(command) && message.contains(why), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn the_environment_and_the_directory_are_as_said() {
+    let options = ["--env", "A=b c", "--env", "PWD", "--env", "HOME", "--cwd", "/usr/bin"];
+    let script = r#"hear; answer "{\"a\":\"$A\",\"home\":\"${HOME-none}\",\"cwd\":\"$(pwd)\"}""#;
+    let program = serve(&options, script);
+    let client = Client::initialize(&program.address).await;
+    let expected = json!({ "a": "b c", "home": "none", "cwd": "/usr/bin" });
+    assert_eq!(result(&client, 1, json!({})).await, expected);
+}
