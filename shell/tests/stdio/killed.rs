@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
 
 use crate::{
     client::{Client, NEWEST, initialize},
@@ -52,19 +52,27 @@ async fn a_program_that_is_killed_while_it_starts_children_leaves_nothing() {
         let word = format!("storm-{}-{round}", std::process::id());
         let stubborn = format!("trap '' TERM HUP INT; : {word}; while :; do sleep 1; done");
         let program = Program::serve(&["--", "/bin/sh", "-c", &stubborn]);
-        let stranger = Client::stranger(&program.address);
-        let clients: Vec<_> = (0..20)
-            .map(|_| {
-                let stranger = stranger.clone();
-                let begin = async move { stranger.post(&initialize(NEWEST, &json!({}))).await };
-                tokio::spawn(timeout(Duration::from_secs(10), begin))
-            })
-            .collect();
+        let mut clients = Vec::new();
+        for _ in 0..20 {
+            clients.push(begin_session(&program.address).await);
+        }
         soon(|| with_word(&word).len() > usize::try_from(round).unwrap() + 1).await;
         signal(program.id(), Signal::KILL);
         timeout(Duration::from_secs(2), soon(|| with_word(&word).is_empty())).await.unwrap();
-        clients.iter().for_each(tokio::task::JoinHandle::abort);
     }
+}
+
+/// Asks for a session, and does not wait for the answer.
+async fn begin_session(address: &str) -> TcpStream {
+    let body = initialize(NEWEST, &json!({})).to_string();
+    let request = format!(
+        "POST /mcp HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
+         accept: application/json, text/event-stream\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
 }
 
 #[tokio::test]
