@@ -66,6 +66,5 @@ macro_rules! backends {
 
 backends! {
     in_process: &program::IN_PROCESS;
-    #[ignore = "the program serves no commands yet"]
     stdio: &program::demo();
 }

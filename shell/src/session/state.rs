@@ -74,7 +74,9 @@ impl State {
         aftermath: &mut Aftermath,
     ) -> Result<Pressure, Rejection> {
         #[cfg(feature = "journal")]
-        if let Some(recorder) = &mut self.recorder {
+        if let Some(recorder) = &mut self.recorder
+            && self.core.closed().is_none()
+        {
             recorder.record(now, &input);
         }
         let mut actions = Actions::new();

@@ -7,7 +7,6 @@ use tokio::process::Command;
 use crate::{install, process, program::Program};
 
 #[tokio::test]
-#[ignore = "the program serves no commands yet"]
 async fn the_reference_server_is_served() {
     let script =
         install::npm().join("node_modules/@modelcontextprotocol/server-everything/dist/index.js");
@@ -16,7 +15,6 @@ async fn the_reference_server_is_served() {
 }
 
 #[tokio::test]
-#[ignore = "the program serves no commands yet"]
 async fn a_server_of_the_python_sdk_is_served() {
     let server = [install::python(2).into(), "-m".into(), "mcp_server_time".into()];
     let noon = r#"{"source_timezone":"UTC","time":"12:00","target_timezone":"Asia/Tokyo"}"#;

@@ -119,7 +119,7 @@ async def does_all_at_once(it):
 async def polls(it):
     before = len(it.wire.resumes())
     said = await it.client.call("poll", {"ms": 300})
-    same_fact(f"{it.name} polls", said, "the connection was closed meanwhile")
+    fact(f"{it.name} polls", said.endswith("closed meanwhile"), said)
     resumes = it.wire.resumes()[before:]
     fact(f"{it.name} comes back for the answer", resumes and said in resumes[-1].text, resumes)
 

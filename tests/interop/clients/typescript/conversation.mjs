@@ -96,7 +96,7 @@ async function doesAllAtOnce({ name, client }) {
 async function polls({ name, wire, client }) {
     const before = wire.resumes().length;
     const said = await client.call('poll', { ms: 300 });
-    sameFact(`${name} polls`, said, 'the connection was closed meanwhile');
+    fact(`${name} polls`, said.endsWith('closed meanwhile'), said);
     const resumes = wire.resumes().slice(before);
     fact(`${name} comes back for the answer`, resumes.at(-1)?.text.includes(said), resumes);
 }
