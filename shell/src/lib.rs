@@ -5,8 +5,8 @@
 //! message goes on which stream, what is kept, and what is replayed. This crate drives
 //! it with real channels and timers, for tokio.
 //!
-//! - A [`Backend`] answers the messages of sessions: a handler of your own, or any
-//!   service of the crate `rmcp` by [`RmcpBackend`].
+//! - A [`Backend`] answers the messages of sessions: a handler of your own, any service
+//!   of the crate `rmcp` by [`RmcpBackend`], or a child process by [`StdioBackend`].
 //! - A [`SessionManager`] has the sessions, and a [`SessionHandle`] is one of them.
 //! - A [`Connection`] is what an HTTP body is made of. To drop it is to disconnect; the
 //!   stream lives on.
@@ -74,6 +74,7 @@
 //!
 //! - `http`: [`StreamableHttp`].
 //! - `rmcp`: [`RmcpBackend`].
+//! - `stdio`: [`StdioBackend`], on Unix.
 //! - `journal`: what happened in each session, as a file.
 //! - `program`, on by default: the program `rejoin`, and all of the above.
 

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     client::Client,
-    processes::{children, descriptors, group_of, in_group, is_gone_soon, signal, soon},
+    processes::{children, descriptors, group_of, in_group, is_gone_soon, resident, signal, soon},
     script::{ECHO, STUBBORN, group, pid, serve},
 };
 
@@ -99,7 +99,7 @@ async fn a_child_that_never_stops_talking_ends_with_its_session() {
 #[tokio::test]
 async fn sessions_that_expire_leave_no_process() {
     let program = serve(&["--idle-timeout", "200ms"], ECHO);
-    for _ in 0..10 {
+    for _ in 0..200 {
         Client::initialize(&program.address).await;
     }
     only_the_guard_is_left(program.id()).await;
@@ -115,10 +115,12 @@ async fn sessions_that_are_deleted_leave_no_process() {
         }
         only_the_guard_is_left(program.id()).await;
     };
-    open_and_delete(1).await;
-    let files = descriptors(program.id());
     open_and_delete(50).await;
+    let (files, memory) = (descriptors(program.id()), resident(program.id()));
+    open_and_delete(1_000).await;
     soon(|| descriptors(program.id()) <= files).await;
+    let grown = resident(program.id()).saturating_sub(memory);
+    assert!(grown < 1_000, "1,000 sessions left {grown} KiB");
 }
 
 async fn only_the_guard_is_left(program: u32) {

@@ -62,6 +62,13 @@ pub(crate) fn descriptors(id: u32) -> usize {
     fs::read_dir(format!("/proc/{id}/fd")).unwrap().count()
 }
 
+/// Returns how much memory a process holds, in KiB.
+pub(crate) fn resident(id: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
 /// Waits until something holds, but not for ever.
 pub(crate) async fn soon(holds: impl Fn() -> bool) {
     let wait = async {
