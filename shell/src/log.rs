@@ -32,3 +32,11 @@ pub(crate) fn closed(session: SessionId, reason: CloseReason) {
 pub(crate) fn opened(session: SessionId) {
     tracing::info!(session = %session.short(), "session opened");
 }
+
+pub(crate) fn flooded(session: SessionId) {
+    tracing::error!(session = %session.short(), "server asks and does not listen: it is given up");
+}
+
+pub(crate) fn broken(session: SessionId) {
+    tracing::error!(session = %session.short(), "session is broken, and given up");
+}

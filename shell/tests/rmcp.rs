@@ -181,3 +181,21 @@ async fn a_flood_waits_for_a_reader_and_loses_nothing() {
 async fn poll(connection: &mut rejoin::Connection, events: &mut Vec<SseEvent>) -> bool {
     std::future::poll_fn(|cx| connection.poll_events(cx, events)).await
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_never_begins_is_dropped_with_its_session() {
+    let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let backend = RmcpBackend::new(move || Ok(service::Undecided(sender.clone())));
+    let sessions = SessionManager::new(backend, Settings::default()).unwrap();
+    let initialize = client::post(&json!({
+        "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+            "protocolVersion": "2025-11-25",
+            "capabilities": {},
+            "clientInfo": { "name": "test", "version": "0" },
+        },
+    }));
+    let (_, _connection) =
+        sessions.initialize_session(initialize, AnswerFormat::Sse).await.unwrap();
+    assert_eq!(heard.recv().await, Some(Heard::Dropped));
+    assert_eq!(sessions.sessions(), 0);
+}

@@ -4,10 +4,13 @@
 #[path = "support/backend.rs"]
 mod support;
 
-use std::time::Duration;
+use std::{future::poll_fn, time::Duration};
 
-use rejoin::{ManagerError, SendError, SessionError, Settings, SseEvent};
-use rejoin_core::{AnswerFormat, CloseReason, Config, EventId, RequestId, StreamId};
+use rejoin::{
+    Backend, Inbox, ManagerError, OpenError, Peer, SendError, SessionError, SessionManager,
+    Settings, SseEvent,
+};
+use rejoin_core::{AnswerFormat, CloseReason, Config, EventId, Rejection, RequestId, StreamId};
 use support::{Server, message, next, post};
 
 #[tokio::test(start_paused = true)]
@@ -234,4 +237,118 @@ fn index_of(event: &SseEvent) -> Option<u64> {
         SseEvent::Message { id, .. } | SseEvent::Priming { id, .. } => id.map(|id| id.index),
         SseEvent::Gap { .. } => None,
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_asks_and_does_not_listen_is_given_up() {
+    let server = Server::begin();
+    let session = server.initialized().await;
+    let backend = server.backend().await;
+    let peer = backend.peer();
+    for id in 0..100_000 {
+        let ask = message(&format!(r#""id":{id},"method":"ping""#));
+        if peer.send(ask, None).await == Err(SendError::Ended) {
+            assert_eq!(session.closed(), Some(CloseReason::BackendGone));
+            return;
+        }
+    }
+    panic!("nobody hears that its requests have failed, and they are all kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_said_though_nobody_waits_for_its_readers() {
+    let config = Config { stream_events_max: 2, ..Config::default() };
+    let settings = Settings { session: config, ..Settings::default() };
+    let server = Server::with(settings);
+    let session = server.initialized_as("2025-03-26").await;
+    let call = post(r#""id":1,"method":"a""#);
+    let mut connection = session.request(call, AnswerFormat::Sse).await.unwrap();
+    let backend = server.backend().await;
+    let notification = r#"{"jsonrpc":"2.0","method":"n"}"#;
+    let batch = format!("[{notification},{notification}]");
+    let related = Some(RequestId::from(1));
+    let said = tokio::time::timeout(Duration::ZERO, backend.peer().send(batch, related)).await;
+    assert!(said.is_err(), "the reader is behind, and its sender is to wait");
+    assert!(matches!(next(&mut connection).await, Some(SseEvent::Message { .. })));
+    assert!(matches!(next(&mut connection).await, Some(SseEvent::Message { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_begin_with_initialize_is_told_that_the_session_is_over() {
+    let server = Server::begin();
+    let over = SessionError::Rejected(Rejection::Closed(CloseReason::ExpectedInitialize));
+    let session = server.sessions.create_session().await.unwrap();
+    assert_eq!(session.standalone().unwrap_err(), over);
+    let session = server.sessions.create_session().await.unwrap();
+    assert_eq!(session.reserve().unwrap_err(), over);
+    let session = server.sessions.create_session().await.unwrap();
+    assert_eq!(session.message(post(r#""method":"n""#)).await.unwrap_err(), over);
+    let session = server.sessions.create_session().await.unwrap();
+    let call = post(r#""id":1,"method":"a""#);
+    assert_eq!(session.request(call, AnswerFormat::Sse).await.unwrap_err(), over);
+    assert_eq!(server.sessions.sessions(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_session_begins_after_the_end() {
+    let server = Server::begin();
+    server.initialized().await;
+    server.sessions.close_all();
+    let late = server.sessions.create_session().await;
+    assert!(matches!(late, Err(ManagerError::Closing)), "{late:?}");
+    assert_eq!(server.sessions.sessions(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_ends_before_it_begins_is_not_one_that_is_unknown() {
+    let sessions = SessionManager::new(Deserter, Settings::default()).unwrap();
+    let initialize = post(r#""id":0,"method":"initialize""#);
+    let begun = sessions.initialize_session(initialize, AnswerFormat::Sse).await;
+    assert!(matches!(begun, Err(ManagerError::Unbegun(CloseReason::BackendGone))), "{begun:?}");
+}
+
+/// Is gone as soon as it is there.
+struct Deserter;
+
+impl Backend for Deserter {
+    async fn open(&self, _: Peer, _: Inbox) -> Result<(), OpenError> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reservation_that_is_over_or_of_another_session_takes_no_request() {
+    let server = Server::begin();
+    let session = server.initialized().await;
+    let call = || post(r#""id":1,"method":"a""#);
+    let of_another = server.initialized().await.reserve().unwrap();
+    let late = session.request_on(&of_another, call(), AnswerFormat::Sse).await;
+    assert_eq!(late, Err(SessionError::NotReserved));
+    let mut reserved = session.reserve().unwrap();
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let late = session.request_on(&reserved, call(), AnswerFormat::Sse).await;
+    assert_eq!(late, Err(SessionError::NotReserved));
+    assert_eq!(next(&mut reserved).await, None);
+    let late = session.request_on(&reserved, call(), AnswerFormat::Sse).await;
+    assert_eq!(late, Err(SessionError::NotReserved));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_is_taken_at_once_than_a_slow_reader_gets_through() {
+    let server = Server::begin();
+    let session = server.initialized().await;
+    let mut connection =
+        session.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap();
+    let backend = server.backend().await;
+    let large = format!(r#"{{"jsonrpc":"2.0","method":"n","params":["{}"]}}"#, "x".repeat(40_000));
+    for _ in 0..5 {
+        backend.peer().send(large.clone(), Some(1.into())).await.unwrap();
+    }
+    let mut taken = Vec::new();
+    let mut sizes = Vec::new();
+    for _ in 0..3 {
+        assert!(poll_fn(|cx| connection.poll_events(cx, &mut taken)).await);
+        sizes.push(std::mem::take(&mut taken).len());
+    }
+    assert_eq!(sizes, [3, 2, 1], "the first one is the priming event and two more");
 }

@@ -1,14 +1,17 @@
 //! The queue from a session to its backend.
 
 use std::{
-    future::Future,
+    collections::VecDeque,
+    future::{Future, poll_fn},
     sync::{Arc, Weak},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use rejoin_core::Input;
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
 
 use crate::session::Cell;
 
@@ -22,10 +25,8 @@ use crate::session::Cell;
 /// To drop it says that the backend is gone, which ends the session.
 #[derive(Debug)]
 pub struct Inbox {
-    queue: mpsc::UnboundedReceiver<Delivery>,
-    room: Arc<Semaphore>,
+    queue: Arc<Queue>,
     session: Weak<Cell>,
-    end: SessionEnd,
 }
 
 impl Inbox {
@@ -33,30 +34,28 @@ impl Inbox {
     ///
     /// Cancel-safe: a message that was not returned is not lost.
     pub async fn recv(&mut self) -> Option<Bytes> {
-        match self.queue.recv().await? {
+        match poll_fn(|cx| self.queue.poll_next(cx)).await? {
             Delivery::Forwarded(message) => {
-                self.room.add_permits(1);
+                self.queue.room.add_permits(1);
                 Some(message)
             }
             Delivery::Said(message) => Some(message),
-            Delivery::End => {
-                self.queue.close();
-                None
-            }
         }
     }
 
     /// Returns what is ready when the session has ended, also while there still are
     /// messages to receive: for a backend that may be busy with one of them for long.
     pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
-        let end = self.end.clone();
-        async move { end.wait().await }
+        let queue = Arc::clone(&self.queue);
+        // There never is a permit: the error says that the semaphore is closed.
+        async move { drop(queue.end.acquire().await) }
     }
 }
 
 impl Drop for Inbox {
     fn drop(&mut self) {
-        self.room.close();
+        self.queue.room.close();
+        drop(self.queue.give_up());
         if let Some(session) = self.session.upgrade() {
             session.tell(Input::BackendGone);
         }
@@ -64,15 +63,29 @@ impl Drop for Inbox {
 }
 
 /// The session's end of an inbox.
-///
-/// The queue holds as many messages of the client as it has room for. What the
-/// session says itself needs no room: it is at most one message for each request
-/// that is pending or waits, and so is bounded by the limits of the session.
+#[derive(Clone, Debug)]
+pub(crate) struct Outbox(Arc<Queue>);
+
+/// What both ends share.
 #[derive(Debug)]
-pub(crate) struct Outbox {
-    queue: mpsc::UnboundedSender<Delivery>,
-    room: Arc<Semaphore>,
-    end: SessionEnd,
+struct Queue {
+    held: Mutex<Held>,
+    /// How many more messages of the client the queue holds.
+    room: Semaphore,
+    /// Closed when the session has ended.
+    end: Semaphore,
+    /// How many messages of the session itself the queue holds.
+    said_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    deliveries: VecDeque<Delivery>,
+    /// How many of them the session says itself.
+    said: usize,
+    /// Whether nothing is put in any more.
+    is_over: bool,
+    waker: Option<Waker>,
 }
 
 #[derive(Debug)]
@@ -81,14 +94,12 @@ enum Delivery {
     Forwarded(Bytes),
     /// A message of the session itself.
     Said(Bytes),
-    /// The session has ended.
-    End,
 }
 
 /// Room for messages of the client; what is not used is given back.
 #[derive(Debug)]
 pub(crate) struct Room {
-    semaphore: Arc<Semaphore>,
+    queue: Arc<Queue>,
     messages: usize,
 }
 
@@ -96,77 +107,118 @@ pub(crate) struct Room {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NoRoom;
 
+/// Says that a backend does not take what the session has to say, and goes on asking.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flooded;
+
 impl Outbox {
-    /// Makes a queue that holds `messages_max` messages of the client.
-    pub(crate) fn new(messages_max: usize, session: Weak<Cell>) -> (Self, Inbox) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let room = Arc::new(Semaphore::new(messages_max));
-        let end = SessionEnd::new();
-        let inbox = Inbox { queue: receiver, room: Arc::clone(&room), session, end: end.clone() };
-        (Self { queue: sender, room, end }, inbox)
+    /// Makes a queue that holds `messages_max` messages of the client, and `said_max` of
+    /// the session itself.
+    pub(crate) fn new(messages_max: usize, said_max: usize, session: Weak<Cell>) -> (Self, Inbox) {
+        let queue = Arc::new(Queue {
+            held: Mutex::default(),
+            room: Semaphore::new(messages_max),
+            end: Semaphore::new(0),
+            said_max,
+        });
+        (Self(Arc::clone(&queue)), Inbox { queue, session })
     }
 
     /// Waits for room for `messages`. Where the backend is gone there is room for
     /// anything: the session says what becomes of it.
     pub(crate) async fn reserve(&self, messages: usize, timeout: Duration) -> Result<Room, NoRoom> {
         let count = u32::try_from(messages).map_err(|_| NoRoom)?;
-        let acquired = tokio::time::timeout(timeout, self.room.acquire_many(count)).await;
-        acquired.map_err(|_| NoRoom)?.into_iter().for_each(SemaphorePermit::forget);
-        Ok(Room { semaphore: Arc::clone(&self.room), messages })
+        let room = &self.0.room;
+        let permits = match room.try_acquire_many(count) {
+            Err(TryAcquireError::NoPermits) => {
+                let acquired = tokio::time::timeout(timeout, room.acquire_many(count)).await;
+                acquired.map_err(|_| NoRoom)?.ok()
+            }
+            permits => permits.ok(),
+        };
+        permits.into_iter().for_each(SemaphorePermit::forget);
+        Ok(Room { queue: Arc::clone(&self.0), messages })
     }
 
-    /// Hands a message of the client over, for which there is room.
-    pub(crate) fn forward(&self, message: Bytes, room: &mut Room) {
+    /// Hands a message of the client over, for which there is room. Returns whom to wake.
+    pub(crate) fn forward(&self, message: Bytes, room: &mut Room) -> Option<Waker> {
         debug_assert!(room.messages > 0, "there is room for every message that is forwarded");
         room.messages = room.messages.saturating_sub(1);
-        self.deliver(Delivery::Forwarded(message));
+        self.0.held.lock().put(Delivery::Forwarded(message))
     }
 
-    /// Hands over what the session says itself.
-    pub(crate) fn say(&self, message: Bytes) {
-        self.deliver(Delivery::Said(message));
+    /// Hands over what the session says itself. Returns whom to wake.
+    pub(crate) fn say(&self, message: Bytes) -> Result<Option<Waker>, Flooded> {
+        let mut held = self.0.held.lock();
+        if held.said >= self.0.said_max {
+            return Err(Flooded);
+        }
+        Ok(held.put(Delivery::Said(message)))
     }
 
-    /// Ends the inbox, after what it holds.
-    pub(crate) fn end(&self) {
-        self.deliver(Delivery::End);
-        self.end.announce();
+    /// Ends the inbox, after what it holds. Returns whom to wake.
+    pub(crate) fn end(&self) -> Option<Waker> {
+        let mut held = self.0.held.lock();
+        held.is_over = true;
+        held.waker.take()
     }
 
-    /// A backend that is gone has told the session so: what it does not hear, nobody waits for.
-    fn deliver(&self, delivery: Delivery) {
-        let _ = self.queue.send(delivery);
-    }
-}
-
-/// A session that is gone has ended.
-impl Drop for Outbox {
-    fn drop(&mut self) {
-        self.end.announce();
+    /// Says that the session has ended, also to who does not get at the end of the inbox.
+    pub(crate) fn announce_end(&self) {
+        self.0.end.close();
     }
 }
 
-/// Says that the session has ended, also to who does not get at the end of its inbox.
-#[derive(Clone, Debug)]
-struct SessionEnd(Arc<Semaphore>);
-
-impl SessionEnd {
-    fn new() -> Self {
-        Self(Arc::new(Semaphore::new(0)))
+impl Queue {
+    fn poll_next(&self, cx: &Context<'_>) -> Poll<Option<Delivery>> {
+        let mut held = self.held.lock();
+        if let Some(delivery) = held.take() {
+            return Poll::Ready(Some(delivery));
+        }
+        if held.is_over {
+            return Poll::Ready(None);
+        }
+        let earlier = held.waker.replace(cx.waker().clone());
+        drop(held);
+        drop(earlier);
+        Poll::Pending
     }
 
-    fn announce(&self) {
-        self.0.close();
-    }
-
-    async fn wait(&self) {
-        // There never is a permit: the error says that the semaphore is closed.
-        let _ = self.0.acquire().await;
+    /// Takes no more, and returns what nobody will hear.
+    fn give_up(&self) -> VecDeque<Delivery> {
+        let mut held = self.held.lock();
+        held.is_over = true;
+        std::mem::take(&mut held.deliveries)
     }
 }
+
+impl Held {
+    /// What is put in after the end, nobody waits for.
+    fn put(&mut self, delivery: Delivery) -> Option<Waker> {
+        if self.is_over {
+            return None;
+        }
+        self.said += usize::from(matches!(delivery, Delivery::Said(_)));
+        self.deliveries.push_back(delivery);
+        self.waker.take()
+    }
+
+    fn take(&mut self) -> Option<Delivery> {
+        let delivery = self.deliveries.pop_front()?;
+        self.said -= usize::from(matches!(delivery, Delivery::Said(_)));
+        if self.deliveries.is_empty() {
+            // An idle session needs little memory.
+            self.deliveries.shrink_to(IDLE_PLACES);
+        }
+        Some(delivery)
+    }
+}
+
+/// How many places an empty queue keeps.
+const IDLE_PLACES: usize = 4;
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.semaphore.add_permits(self.messages);
+        self.queue.room.add_permits(self.messages);
     }
 }

@@ -9,7 +9,7 @@ mod stdio;
 
 use std::{error::Error, future::Future, pin::Pin};
 
-pub(crate) use self::inbox::{NoRoom, Outbox, Room};
+pub(crate) use self::inbox::{Flooded, NoRoom, Outbox, Room};
 #[cfg(feature = "rmcp")]
 pub use self::rmcp::{AnswerStream, RmcpBackend};
 #[cfg(feature = "stdio")]

@@ -60,10 +60,21 @@ impl Peer {
             }
             Post::Batch(messages) => messages,
         };
+        let mut holds = Vec::new();
+        let mut said = Ok(());
         for message in messages {
-            wait(say(&session, message, related.clone())?).await;
+            match say(&session, message, related.clone()) {
+                Ok(hold) => holds.extend(hold),
+                Err(error) => {
+                    said = Err(error);
+                    break;
+                }
+            }
         }
-        Ok(())
+        for hold in holds {
+            wait(Some(hold)).await;
+        }
+        said
     }
 
     /// Says a JSON-RPC message, likewise, and returns what its sender must [`wait`] for.

@@ -36,7 +36,7 @@ impl Hosts {
     pub(super) fn allow(&self, authority: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::Only(hosts) => hosts.iter().any(|host| host.is(authority)),
+            Self::Only(hosts) => hosts.iter().any(|host| host.is(authority, &[80, 443])),
         }
     }
 }
@@ -60,7 +60,9 @@ impl Origins {
             Self::Any => true,
             Self::Only(origins) => origin.split_once("://").is_some_and(|(scheme, authority)| {
                 let is_scheme = |known: &str| known.eq_ignore_ascii_case(scheme);
-                origins.iter().any(|(known, host)| is_scheme(known) && host.is(authority))
+                let default_port = default_port(scheme);
+                let is = |host: &Host| host.is(authority, default_port.as_slice());
+                origins.iter().any(|(known, host)| is_scheme(known) && is(host))
             }),
         }
     }
@@ -74,12 +76,25 @@ impl Host {
         is_host.then(|| Self { name, port: authority.port_u16() })
     }
 
-    fn is(&self, authority: &str) -> bool {
+    fn is(&self, authority: &str, default_ports: &[u16]) -> bool {
         let Ok(authority) = authority.parse::<Authority>() else { return false };
-        let is_port = self.port.is_none() || self.port == authority.port_u16();
+        let is_port = match (self.port, authority.port_u16()) {
+            (None, _) => true,
+            (Some(port), Some(called)) => port == called,
+            // It is left out where it is that of the scheme.
+            (Some(port), None) => default_ports.contains(&port),
+        };
         is_port
             && self.name.eq_ignore_ascii_case(authority.host())
             && !authority.as_str().contains('@')
+    }
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
     }
 }
 
@@ -97,10 +112,11 @@ mod tests {
 
     #[test]
     fn a_host_is_compared_by_name_and_by_port_where_it_has_one() {
-        let hosts = hosts(&["localhost", "[::1]", "example.com:8080"]);
+        let hosts = hosts(&["localhost", "[::1]", "example.com:8080", "example.org:443"]);
         for host in ["localhost", "LOCALHOST:1", "[::1]", "[::1]:80", "example.com:8080"] {
             assert!(hosts.allow(host), "{host}");
         }
+        assert!(hosts.allow("example.org") && !hosts.allow("example.org:80"));
         for host in ["example.com", "localhost.evil", "evil@localhost", "", ":80", "::1", "[::1"] {
             assert!(!hosts.allow(host), "{host}");
         }
@@ -108,7 +124,9 @@ mod tests {
 
     #[test]
     fn an_origin_is_compared_by_scheme_too() {
-        let origins = origins(&["https://example.com", "http://localhost:3000"]);
+        let origins =
+            origins(&["https://example.com", "http://localhost:3000", "https://a.org:443"]);
+        assert!(origins.allow("https://a.org") && !origins.allow("https://a.org:80"));
         for origin in ["https://example.com", "https://example.com:8443", "http://localhost:3000"] {
             assert!(origins.allow(origin), "{origin}");
         }

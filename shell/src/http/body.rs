@@ -70,9 +70,10 @@ impl ResponseBody {
             first: (!taken.is_empty()).then(|| sse::write(taken)),
             connection,
             taken: Vec::new(),
-            keep_alive: settings.keep_alive.map(KeepAlive::new),
+            keep_alive: settings.keep_alive.and_then(KeepAlive::new),
             recycling: settings
                 .recycle_after
+                .filter(|interval| *interval < FOREVER)
                 .map(|interval| Recycling::new(interval, settings.recycle_retry)),
         })))
     }
@@ -136,9 +137,14 @@ impl Events {
     }
 }
 
+/// An interval that no connection sees the end of, and that any clock can count to.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 impl KeepAlive {
-    fn new(interval: Duration) -> Self {
-        Self { interval, sent_at: Instant::now(), timer: None }
+    /// `None` where the interval never ends.
+    fn new(interval: Duration) -> Option<Self> {
+        let interval = (interval < FOREVER).then_some(interval)?;
+        Some(Self { interval, sent_at: Instant::now(), timer: None })
     }
 
     /// Is ready when nothing was sent for the interval, and begins anew.

@@ -27,7 +27,7 @@ pub use self::{
     body::ResponseBody,
     settings::{HttpSettings, HttpSettingsError},
 };
-use self::{refusal::Refusal, settings::Checked};
+use self::{receive::Memory, refusal::Refusal, settings::Checked};
 use crate::SessionManager;
 
 /// The longest value of a header, in bytes.
@@ -46,6 +46,8 @@ pub struct StreamableHttp {
 struct Inner {
     sessions: SessionManager,
     checked: Checked,
+    /// For the bodies that are being received.
+    memory: Memory,
 }
 
 impl StreamableHttp {
@@ -59,7 +61,8 @@ impl StreamableHttp {
         settings: HttpSettings,
     ) -> Result<Self, HttpSettingsError> {
         let checked = settings.check()?;
-        Ok(Self { inner: Arc::new(Inner { sessions, checked }) })
+        let memory = Memory::new(checked.settings.bodies_bytes_max);
+        Ok(Self { inner: Arc::new(Inner { sessions, checked, memory }) })
     }
 }
 

@@ -31,7 +31,8 @@ impl Inner {
         let format = self.format(headers)?;
         head::check_content_type(headers)?;
         let settings = &self.checked.settings;
-        let bytes = receive(body, settings.body_bytes_max, settings.body_timeout).await?;
+        let (bytes_max, timeout) = (settings.body_bytes_max, settings.body_timeout);
+        let bytes = receive(body, bytes_max, timeout, &self.memory).await?;
         let post = message::parse(bytes, self.sessions.settings().session.batch_max)?;
         let id = request_id(&post);
         let answer = if is_initialize(&post) && !self.is_live(headers)? {
@@ -46,14 +47,12 @@ impl Inner {
     /// Returns how the client is to be answered.
     fn format(&self, headers: &HeaderMap) -> Result<AnswerFormat, Refusal> {
         let accepts = head::accepts(headers);
-        if self.checked.settings.json_responses && accepts.json {
-            return Ok(AnswerFormat::Json);
+        if !(accepts.json && accepts.sse) {
+            let message = "`accept` must list application/json and text/event-stream";
+            return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, message));
         }
-        if accepts.json && accepts.sse {
-            return Ok(AnswerFormat::Sse);
-        }
-        let message = "`accept` must list application/json and text/event-stream";
-        Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, message))
+        let is_json = self.checked.settings.json_responses;
+        Ok(if is_json { AnswerFormat::Json } else { AnswerFormat::Sse })
     }
 
     /// Returns whether the session that a request names, if any, is there.

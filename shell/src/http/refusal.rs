@@ -35,7 +35,7 @@ impl Refusal {
         Self { id: self.id.or(id), ..self }
     }
 
-    fn retry_after(self, seconds: u16) -> Self {
+    pub(super) fn retry_after(self, seconds: u16) -> Self {
         Self { retry_after: Some(seconds), ..self }
     }
 
@@ -70,10 +70,12 @@ impl From<ManagerError> for Refusal {
                 code: SESSION_NOT_FOUND,
                 ..Self::new(StatusCode::NOT_FOUND, "there is no such session: begin a new one")
             },
-            ManagerError::TooManySessions(_) => {
+            ManagerError::TooManySessions(_) | ManagerError::Closing => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(10)
             }
-            ManagerError::Open(_) => Self::new(StatusCode::BAD_GATEWAY, message),
+            ManagerError::Open(_) | ManagerError::Unbegun(_) => {
+                Self::new(StatusCode::BAD_GATEWAY, message)
+            }
             ManagerError::NoRandomness => Self::new(StatusCode::INTERNAL_SERVER_ERROR, message),
             ManagerError::Session(error) => error.into(),
         }
@@ -89,7 +91,8 @@ impl From<SessionError> for Refusal {
             }
             SessionError::Rejected(Rejection::Client(fault)) => Self::of_client(&fault, message),
             SessionError::Rejected(Rejection::Closed(_)) => ManagerError::NotFound.into(),
-            SessionError::Rejected(Rejection::Backend(_) | Rejection::Caller(_)) => {
+            SessionError::NotReserved
+            | SessionError::Rejected(Rejection::Backend(_) | Rejection::Caller(_)) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
             }
         }

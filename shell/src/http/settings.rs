@@ -22,6 +22,9 @@ pub struct HttpSettings {
     pub recycle_retry: Duration,
     /// How large the body of a request is, in bytes: 4 MiB by default.
     pub body_bytes_max: usize,
+    /// How much memory all bodies together take that are being received, in bytes:
+    /// 256 MiB by default, and at least as much as one may.
+    pub bodies_bytes_max: usize,
     /// How long a client may take to send the body of a request: 30 s by default.
     pub body_timeout: Duration,
     /// By which names clients may call this server: `localhost` and the loopback
@@ -50,6 +53,7 @@ impl Default for HttpSettings {
             recycle_after: None,
             recycle_retry: Duration::from_secs(1),
             body_bytes_max: 4 << 20,
+            bodies_bytes_max: 256 << 20,
             body_timeout: Duration::from_secs(30),
             hosts: loopback.map(String::from).into(),
             origins: origins.into_iter().flatten().collect(),
@@ -68,6 +72,9 @@ pub enum HttpSettingsError {
     /// An origin cannot be one.
     #[error("origins: `{0}` is no origin like `https://example.com`, or `*`")]
     Origin(String),
+    /// The largest body would never be received.
+    #[error("bodies_bytes_max must be at least body_bytes_max")]
+    Bodies,
     /// A timeout would end everything at once.
     #[error("{0} must be longer than zero")]
     ZeroTimeout(&'static str),
@@ -88,6 +95,9 @@ impl HttpSettings {
         }
         if self.recycle_after == Some(Duration::ZERO) {
             return Err(HttpSettingsError::ZeroTimeout("recycle_after"));
+        }
+        if self.bodies_bytes_max < self.body_bytes_max {
+            return Err(HttpSettingsError::Bodies);
         }
         if self.body_timeout.is_zero() {
             return Err(HttpSettingsError::ZeroTimeout("body_timeout"));

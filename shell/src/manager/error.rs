@@ -1,8 +1,9 @@
 //! Why the manager did not do what it was asked.
 
-use rejoin_core::Rejection;
+use rejoin_core::{CloseReason, Rejection};
 use thiserror::Error;
 
+use super::registry::NoPlace;
 use crate::{backend::OpenError, session::SessionError};
 
 /// Why the manager did not do what it was asked.
@@ -14,6 +15,12 @@ pub enum ManagerError {
     /// There are as many sessions as are allowed.
     #[error("there are {0} sessions already, which is as many as are allowed")]
     TooManySessions(usize),
+    /// The server goes down, and lets no session begin.
+    #[error("the server is about to end")]
+    Closing,
+    /// The session was closed before it could begin.
+    #[error("the session was closed before it began: {0:?}")]
+    Unbegun(CloseReason),
     /// The backend could not be opened for a new session.
     #[error("the server could not be started: {0}")]
     Open(OpenError),
@@ -29,7 +36,18 @@ impl From<SessionError> for ManagerError {
     fn from(error: SessionError) -> Self {
         match error {
             SessionError::Rejected(Rejection::Closed(_)) => Self::NotFound,
-            SessionError::Rejected(_) | SessionError::Busy => Self::Session(error),
+            SessionError::Rejected(_) | SessionError::NotReserved | SessionError::Busy => {
+                Self::Session(error)
+            }
+        }
+    }
+}
+
+impl From<NoPlace> for ManagerError {
+    fn from(none: NoPlace) -> Self {
+        match none {
+            NoPlace::Full(sessions) => Self::TooManySessions(sessions),
+            NoPlace::Closing => Self::Closing,
         }
     }
 }

@@ -9,7 +9,7 @@ mod unopened;
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
-use rejoin_core::{AnswerFormat, CloseReason, EventId, Post, ValidConfig};
+use rejoin_core::{AnswerFormat, CloseReason, EventId, Post, Rejection, ValidConfig};
 
 use self::{deadlines::Deadlines, registry::Registry, unopened::Unopened};
 pub use self::{
@@ -19,7 +19,7 @@ pub use self::{
 #[cfg(feature = "journal")]
 use crate::journal::Journal;
 use crate::{
-    Backend, Connection, SessionHandle, SessionId,
+    Backend, Connection, SessionError, SessionHandle, SessionId,
     backend::{AnyBackend, Peer},
     clock::Clock,
     log,
@@ -119,12 +119,16 @@ impl SessionManager {
         let shared = self.shared();
         shared.deadlines.watch(shared.clock);
         let id = SessionId::random().map_err(|_| ManagerError::NoRandomness)?;
-        let place = shared.registry.reserve().map_err(ManagerError::TooManySessions)?;
+        let place = shared.registry.reserve()?;
         let (cell, inbox) = Cell::begin(id, Arc::clone(shared));
         let peer = Peer::new(id, Arc::downgrade(&cell));
         place.fill(id, Arc::clone(&cell));
         log::opened(id);
         let unopened = Unopened::new(SessionHandle::new(cell));
+        if shared.registry.is_closing() {
+            // Whoever closes all sessions may not have seen this one.
+            return Err(ManagerError::Closing);
+        }
         let opening = shared.backend.open_any(peer, inbox);
         let opened = tokio::time::timeout(shared.settings.open_timeout, opening).await;
         let error = match opened {
@@ -148,8 +152,14 @@ impl SessionManager {
         format: AnswerFormat,
     ) -> Result<(SessionHandle, Connection), ManagerError> {
         let unopened = Unopened::new(self.create_session().await?);
-        let connection = unopened.session().request(post, format).await?;
-        Ok((unopened.opened(), connection))
+        match unopened.session().request(post, format).await {
+            Ok(connection) => Ok((unopened.opened(), connection)),
+            // There was a session, which the client has never heard of.
+            Err(SessionError::Rejected(Rejection::Closed(reason))) => {
+                Err(ManagerError::Unbegun(reason))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Returns a session.
@@ -183,8 +193,8 @@ impl SessionManager {
         Ok(self.session(id)?.delete()?)
     }
 
-    /// Closes all sessions, as the server goes down. Connections get what they have
-    /// to hear of it, and end.
+    /// Closes all sessions, as the server goes down, and lets no other one begin.
+    /// Connections get what they have to hear of it, and end.
     pub fn close_all(&self) {
         self.shared().close_all();
     }
@@ -266,6 +276,7 @@ impl Shared {
     }
 
     fn close_all(&self) {
+        self.registry.begin_closing();
         for cell in self.registry.all() {
             SessionHandle::new(cell).close(CloseReason::Terminated);
         }

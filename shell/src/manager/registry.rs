@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -21,6 +21,15 @@ pub(super) struct Registry {
     shards: [RwLock<HashMap<SessionId, Arc<Cell>>>; SHARDS],
     sessions: AtomicUsize,
     sessions_max: usize,
+    is_closing: AtomicBool,
+}
+
+/// Why there is no place for a session.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum NoPlace {
+    /// There are as many as are allowed.
+    Full(usize),
+    Closing,
 }
 
 /// A place for one session; free again when it is dropped.
@@ -33,16 +42,29 @@ impl Registry {
             shards: std::array::from_fn(|_| RwLock::default()),
             sessions: AtomicUsize::new(0),
             sessions_max,
+            is_closing: AtomicBool::new(false),
         }
     }
 
-    /// Takes a place, or says how many there are.
-    pub(super) fn reserve(&self) -> Result<Place<'_>, usize> {
+    /// Takes a place, if there is one.
+    pub(super) fn reserve(&self) -> Result<Place<'_>, NoPlace> {
+        if self.is_closing() {
+            return Err(NoPlace::Closing);
+        }
         let next = |sessions| (sessions < self.sessions_max).then_some(sessions + 1);
         match self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next) {
             Ok(_) => Ok(Place(Some(self))),
-            Err(_) => Err(self.sessions_max),
+            Err(_) => Err(NoPlace::Full(self.sessions_max)),
         }
+    }
+
+    /// Has no place for a session any more.
+    pub(super) fn begin_closing(&self) {
+        self.is_closing.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::SeqCst)
     }
 
     pub(super) fn find(&self, id: SessionId) -> Option<Arc<Cell>> {

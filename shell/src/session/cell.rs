@@ -15,6 +15,7 @@ use rejoin_core::{
 use tokio::sync::oneshot;
 
 use super::{
+    SessionError,
     channel::{Channel, SseEvent},
     state::{Aftermath, State},
 };
@@ -31,9 +32,16 @@ use crate::{
 pub(crate) struct Cell {
     id: SessionId,
     shared: Arc<Shared>,
-    outbox: Arc<Outbox>,
+    outbox: Outbox,
     state: Mutex<State>,
     this: Weak<Cell>,
+}
+
+/// How much is taken of a connection at once; one event at least, however large it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Most {
+    pub(super) events: usize,
+    pub(super) bytes: usize,
 }
 
 /// A sender that must wait; ready when the reader that holds it up has caught up.
@@ -44,12 +52,14 @@ impl Cell {
     pub(crate) fn begin(id: SessionId, shared: Arc<Shared>) -> (Arc<Self>, Inbox) {
         let mut inbox = None;
         let cell = Arc::new_cyclic(|this: &Weak<Self>| {
-            let (outbox, other_end) = Outbox::new(shared.settings.queue_max, Weak::clone(this));
+            // As many as can be owed at a time, so that only who does not listen has more.
+            let said_max = shared.config.asked_max.saturating_add(shared.config.pending_max);
+            let queue_max = shared.settings.queue_max;
+            let (outbox, other_end) = Outbox::new(queue_max, said_max, Weak::clone(this));
             inbox = Some(other_end);
-            let outbox = Arc::new(outbox);
             let now = shared.clock.now();
             #[cfg_attr(not(feature = "journal"), expect(unused_mut, reason = "for the recorder"))]
-            let mut state = State::new(shared.config.clone(), now, Arc::clone(&outbox));
+            let mut state = State::new(shared.config.clone(), now, outbox.clone());
             #[cfg(feature = "journal")]
             if let Some(journal) = &shared.journal {
                 state.recorder = Some(journal.recorder(id, &shared.config, now));
@@ -115,10 +125,16 @@ impl Cell {
         post: Post<Bytes>,
         format: AnswerFormat,
         room: &mut Room,
-    ) -> Result<(), Rejection> {
+    ) -> Result<(), SessionError> {
         let input = Input::Request { connection, format, post };
         self.turn(|state, aftermath| {
-            state.handle(self.shared.clock.now(), input, Some(room), aftermath).map(drop_pressure)
+            if !state.is_connected(connection) {
+                return Err(SessionError::NotReserved);
+            }
+            state
+                .handle(self.shared.clock.now(), input, Some(room), aftermath)
+                .map(drop_pressure)?;
+            Ok(state.check_open()?)
         })
     }
 
@@ -127,7 +143,10 @@ impl Cell {
         debug_assert!(!message::has_request(&post), "a POST with a request has a connection");
         self.turn(|state, aftermath| {
             let input = Input::Message { post };
-            state.handle(self.shared.clock.now(), input, Some(room), aftermath).map(drop_pressure)
+            state
+                .handle(self.shared.clock.now(), input, Some(room), aftermath)
+                .map(drop_pressure)?;
+            state.check_open()
         })
     }
 
@@ -179,6 +198,19 @@ impl Cell {
         });
     }
 
+    /// Lets go of a session that has panicked: its state may be anything, so the core is
+    /// not asked again.
+    pub(crate) fn give_up(&self) {
+        log::broken(self.id);
+        let channels = std::mem::take(&mut self.state.lock().channels);
+        for waker in channels.into_values().filter_map(Channel::into_waker) {
+            waker.wake();
+        }
+        self.outbox.end().into_iter().for_each(std::task::Waker::wake);
+        self.outbox.announce_end();
+        self.shared.forget(self);
+    }
+
     /// Moves what a connection has to send to `out`, or waits for it. Returns whether
     /// more may come.
     pub(crate) fn poll_events(
@@ -186,17 +218,18 @@ impl Cell {
         connection: ConnectionId,
         through: &mut Option<u64>,
         out: &mut Vec<SseEvent>,
-        events_max: usize,
+        most: Most,
         cx: &mut Context<'_>,
     ) -> Poll<bool> {
         self.turn(|state, aftermath| {
             let Some(channel) = state.channels.get_mut(&connection) else {
                 return Poll::Ready(false);
             };
-            let mut taken = None;
+            let (mut taken, mut bytes) = (None, 0);
             let before = out.len();
-            while out.len() - before < events_max {
+            while out.len() - before < most.events && bytes < most.bytes {
                 let Some((event, index)) = channel.pop() else { break };
+                bytes += event.bytes();
                 out.push(event);
                 taken = index.or(taken);
             }
@@ -241,10 +274,11 @@ impl Cell {
             state.channels.insert(connection, Channel::default());
             let now = self.shared.clock.now();
             let result = state.handle(now, input(connection), room, aftermath);
+            let result = result.and_then(|_| state.check_open());
             if result.is_err() {
                 state.channels.remove(&connection);
             }
-            result.map(|_| connection)
+            result.map(|()| connection)
         })
     }
 
@@ -272,15 +306,19 @@ impl Cell {
     }
 
     fn see_to(&self, aftermath: Aftermath) {
-        let Aftermath { wakers, released, happened, closed } = aftermath;
+        let Aftermath { wakers, released, happened, is_flooded, closed } = aftermath;
         wakers.into_iter().for_each(std::task::Waker::wake);
         drop(released);
         for happened in &happened {
             log::happened(self.id, happened);
         }
         if let Some(reason) = closed {
+            self.outbox.announce_end();
             log::closed(self.id, reason);
             self.shared.forget(self);
+        } else if is_flooded {
+            log::flooded(self.id);
+            self.tell(Input::BackendGone);
         }
     }
 

@@ -34,6 +34,17 @@ pub enum SseEvent {
     },
 }
 
+impl SseEvent {
+    /// Returns how large it is, without its framing.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Message { data, .. } => data.len(),
+            Self::Priming { .. } => 0,
+            Self::Gap { notification, .. } => notification.as_ref().map_or(0, Bytes::len),
+        }
+    }
+}
+
 /// The session's end of a connection. It never holds more events than the window allows.
 #[derive(Debug, Default)]
 pub(super) struct Channel {
@@ -56,6 +67,15 @@ impl Channel {
             self.events.clear();
         }
         self.waker.take()
+    }
+
+    /// Drops what there is. Returns whom to wake.
+    pub(super) fn into_waker(self) -> Option<Waker> {
+        self.waker
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        self.is_ended
     }
 
     /// Takes the next event out, and says what the session calls it.

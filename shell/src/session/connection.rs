@@ -11,7 +11,10 @@ use std::{
 use futures_core::Stream;
 use rejoin_core::{ConnectionId, StreamId};
 
-use super::{cell::Cell, channel::SseEvent};
+use super::{
+    cell::{Cell, Most},
+    channel::SseEvent,
+};
 use crate::SessionId;
 
 /// The events of one stream, as far as they come: a [`Stream`] of [`SseEvent`]s.
@@ -25,6 +28,12 @@ pub struct Connection {
     through: Option<u64>,
     is_over: bool,
 }
+
+/// What is taken is out of the session's sight: if it were much, a reader that is slow
+/// would look like one that is stalled.
+const BYTES_AT_ONCE: usize = 64 << 10;
+
+const ONE: Most = Most { events: 1, bytes: usize::MAX };
 
 impl Connection {
     pub(super) fn new(session: Arc<Cell>, id: ConnectionId) -> Self {
@@ -44,11 +53,13 @@ impl Connection {
         self.session.carried(self.id)
     }
 
-    /// Takes all events that are there at once; `false` says that they are the last.
+    /// Takes the events that are there at once, up to 64 KiB of them and at least one;
+    /// `false` says that they are the last.
     ///
     /// Waits where there is none and more may come. Cancel-safe.
     pub fn poll_events(&mut self, cx: &mut Context<'_>, events: &mut Vec<SseEvent>) -> Poll<bool> {
-        self.poll_up_to(usize::MAX, cx, events)
+        let most = Most { events: usize::MAX, bytes: BYTES_AT_ONCE };
+        self.poll_up_to(most, cx, events)
     }
 
     /// Ends the connection, if its client can come back: it is told to do so after `retry`.
@@ -60,13 +71,17 @@ impl Connection {
         }
     }
 
+    pub(super) fn is_of(&self, session: &Arc<Cell>) -> bool {
+        Arc::ptr_eq(&self.session, session)
+    }
+
     pub(super) fn id(&self) -> ConnectionId {
         self.id
     }
 
     fn poll_up_to(
         &mut self,
-        events_max: usize,
+        most: Most,
         cx: &mut Context<'_>,
         events: &mut Vec<SseEvent>,
     ) -> Poll<bool> {
@@ -74,7 +89,7 @@ impl Connection {
             return Poll::Ready(false);
         }
         let through = &mut self.through;
-        let polled = self.session.poll_events(self.id, through, events, events_max, cx);
+        let polled = self.session.poll_events(self.id, through, events, most, cx);
         self.is_over = polled == Poll::Ready(false);
         polled
     }
@@ -85,7 +100,7 @@ impl Stream for Connection {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<SseEvent>> {
         let mut events = Vec::new();
-        self.get_mut().poll_up_to(1, cx, &mut events).map(|_| events.pop())
+        self.get_mut().poll_up_to(ONE, cx, &mut events).map(|_| events.pop())
     }
 }
 

@@ -86,16 +86,19 @@ impl SessionHandle {
     ///
     /// # Errors
     ///
-    /// The client is at fault, or the backend had no room in time, or the reservation
-    /// has expired: the caller is at fault.
+    /// The client is at fault, or the backend had no room in time. Or the reservation has
+    /// expired, or was of another session: the caller is at fault.
     pub async fn request_on(
         &self,
         connection: &Connection,
         post: Post<Bytes>,
         format: AnswerFormat,
     ) -> Result<(), SessionError> {
+        if !connection.is_of(&self.cell) {
+            return Err(SessionError::NotReserved);
+        }
         let mut room = self.cell.room(&post).await?;
-        Ok(self.cell.request_on(connection.id(), post, format, &mut room)?)
+        self.cell.request_on(connection.id(), post, format, &mut room)
     }
 
     /// Gives a stream up, and all that waits on it: its requests are cancelled, and the
@@ -189,6 +192,9 @@ pub enum SessionError {
     /// The session did not accept it, and says who is at fault.
     #[error(transparent)]
     Rejected(#[from] Rejection),
+    /// The connection is not one that this session has reserved, or not any more.
+    #[error("the connection is not reserved")]
+    NotReserved,
     /// The backend had no room for the message in time.
     #[error("the server takes no message at the moment")]
     Busy,

@@ -1,6 +1,6 @@
 //! What the lock of a session guards: the core, and what its actions are done to.
 
-use std::{collections::BTreeMap, sync::Arc, task::Waker};
+use std::{collections::BTreeMap, task::Waker};
 
 use bytes::Bytes;
 use rejoin_core::{
@@ -14,14 +14,14 @@ use super::channel::{Channel, SseEvent};
 #[cfg(feature = "journal")]
 use crate::journal::Recorder;
 use crate::{
-    backend::{Outbox, Room},
+    backend::{Flooded, Outbox, Room},
     render,
 };
 
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) core: Session<Bytes>,
-    pub(super) outbox: Arc<Outbox>,
+    pub(super) outbox: Outbox,
     /// Of every connection that has an HTTP body: at most `connections_max`, and those
     /// that the core has cut and whose body has not noticed yet.
     pub(super) channels: BTreeMap<ConnectionId, Channel>,
@@ -40,6 +40,8 @@ pub(super) struct Aftermath {
     pub(super) wakers: SmallVec<[Waker; 2]>,
     pub(super) released: SmallVec<[oneshot::Sender<()>; 1]>,
     pub(super) happened: SmallVec<[Happened; 1]>,
+    /// Whether the backend does not hear what it asked for.
+    pub(super) is_flooded: bool,
     pub(super) closed: Option<CloseReason>,
 }
 
@@ -52,7 +54,7 @@ pub(crate) enum Happened {
 }
 
 impl State {
-    pub(super) fn new(config: ValidConfig, now: Instant, outbox: Arc<Outbox>) -> Self {
+    pub(super) fn new(config: ValidConfig, now: Instant, outbox: Outbox) -> Self {
         Self {
             core: Session::new(config, now),
             outbox,
@@ -86,6 +88,20 @@ impl State {
         result
     }
 
+    /// Returns whether something that is sent on a connection is heard.
+    pub(super) fn is_connected(&self, connection: ConnectionId) -> bool {
+        self.channels.get(&connection).is_some_and(|channel| !channel.is_ended())
+    }
+
+    /// Returns an error where the session is closed: by what the client has just said, or
+    /// the client would have been told before.
+    pub(super) fn check_open(&self) -> Result<(), Rejection> {
+        match self.core.closed() {
+            Some(reason) => Err(Rejection::Closed(reason)),
+            None => Ok(()),
+        }
+    }
+
     fn carry_out(
         &mut self,
         actions: &mut Actions<Bytes>,
@@ -96,7 +112,7 @@ impl State {
             match action {
                 Action::Forward { message } => {
                     if let Some(room) = room.as_deref_mut() {
-                        self.outbox.forward(message, room);
+                        aftermath.wakers.extend(self.outbox.forward(message, room));
                     }
                 }
                 Action::Send { connection, index, id, event } => {
@@ -123,19 +139,31 @@ impl State {
                         aftermath.wakers.extend(channel.end(reason));
                     }
                 }
-                Action::Fail { id, reason } => self.outbox.say(render::unanswered(&id, reason)),
-                Action::Cancel { id } => self.outbox.say(render::cancelled(&id)),
+                Action::Fail { id, reason } => {
+                    self.say(render::unanswered(&id, reason), aftermath);
+                }
+                Action::Cancel { id } => self.say(render::cancelled(&id), aftermath),
                 Action::Release { stream } => {
                     let released = self.held.extract_if(.., |(held, _)| *held == stream);
                     aftermath.released.extend(released.map(|(_, sender)| sender));
                 }
                 Action::CloseSession { reason } => {
-                    self.outbox.end();
+                    aftermath.wakers.extend(self.outbox.end());
+                    for channel in self.channels.values_mut() {
+                        aftermath.wakers.extend(channel.end(EndReason::SessionClosed));
+                    }
                     aftermath.released.extend(self.held.drain(..).map(|(_, sender)| sender));
                     aftermath.closed = Some(reason);
                 }
                 Action::Report(report) => aftermath.happened.push(Happened::Reported(report)),
             }
+        }
+    }
+
+    fn say(&self, message: Bytes, aftermath: &mut Aftermath) {
+        match self.outbox.say(message) {
+            Ok(waker) => aftermath.wakers.extend(waker),
+            Err(Flooded) => aftermath.is_flooded = true,
         }
     }
 

@@ -61,20 +61,6 @@ async fn json_falls_back_to_sse_where_something_comes_before_the_response() {
 }
 
 #[tokio::test]
-async fn where_json_is_wanted_a_client_need_not_know_sse() {
-    let host = json_host().await;
-    let (_, client) = host.session().await;
-    let accept = [("accept", "application/json")];
-    let post = client.send(Method::POST, call().to_string(), &accept);
-    let (answer, ()) = tokio::join!(post, async {
-        let mut backend = host.server.backend().await;
-        backend.hear().await;
-        backend.say(r#""id":1,"result":{}"#).await;
-    });
-    assert_eq!(answer.status, StatusCode::OK);
-}
-
-#[tokio::test]
 async fn a_stream_that_has_nothing_to_say_is_kept_alive() {
     let keep_alive = Some(Duration::from_millis(10));
     let http = HttpSettings { keep_alive, ..HttpSettings::default() };
@@ -113,4 +99,29 @@ async fn a_batch_is_answered_on_one_stream_where_the_revision_has_batches() {
     let events = answer.messages().await;
     assert_eq!(events.len(), 2);
     assert_eq!((&events[0].data["id"], &events[1].data["id"]), (&json!(2), &json!(1)));
+}
+
+#[tokio::test]
+async fn who_knows_json_only_is_refused_also_where_json_is_likely() {
+    let host = json_host().await;
+    let (_, client) = host.session().await;
+    let accept = [("accept", "application/json")];
+    let refused = client.send(Method::POST, call().to_string(), &accept).await;
+    assert_eq!(refused.status, StatusCode::NOT_ACCEPTABLE);
+}
+
+#[tokio::test]
+async fn an_interval_may_be_as_long_as_there_are_numbers() {
+    let http = HttpSettings {
+        keep_alive: Some(Duration::MAX),
+        recycle_after: Some(Duration::MAX),
+        ..HttpSettings::default()
+    };
+    let host = Host::with(Settings::default(), http).await;
+    let (_, client) = host.session().await;
+    let mut call = client.post(&call()).await;
+    let mut backend = host.server.backend().await;
+    backend.hear().await;
+    backend.say(r#""id":1,"result":{}"#).await;
+    assert_eq!(call.response().await["id"], 1);
 }

@@ -113,3 +113,27 @@ async fn a_pretty_printed_body_reaches_the_backend_as_one_line() {
     assert_eq!(told.status, StatusCode::ACCEPTED);
     assert!(!host.server.backend().await.hear().await.contains(&b'\n'));
 }
+
+#[tokio::test]
+async fn many_bodies_together_take_no_more_than_is_allowed() {
+    let http =
+        HttpSettings { body_bytes_max: 1_000, bodies_bytes_max: 1_500, ..HttpSettings::default() };
+    let host = Host::with(Settings::default(), http).await;
+    let (session, client) = host.session().await;
+    let session = session.id().to_string();
+    let mut slow = TcpStream::connect(&host.address).await.unwrap();
+    slow.write_all(&head("localhost", &session, "content-length: 1000")).await.unwrap();
+    slow.write_all(&[b' '; 900]).await.unwrap();
+    let notification = json!({ "jsonrpc": "2.0", "method": "n", "params": ["x".repeat(800)] });
+    // The first bytes may not have been received yet.
+    let refused = loop {
+        let answer = client.post(&notification).await;
+        if answer.status != StatusCode::ACCEPTED {
+            break answer;
+        }
+    };
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.headers["retry-after"], "1");
+    drop(slow);
+    while client.post(&notification).await.status != StatusCode::ACCEPTED {}
+}

@@ -93,6 +93,6 @@ pub(crate) async fn answer(mut connection: Connection) -> Value {
     answer
 }
 
-fn post(message: &Value) -> Post<Bytes> {
+pub(crate) fn post(message: &Value) -> Post<Bytes> {
     rejoin::parse(message.to_string().into(), 0).unwrap()
 }

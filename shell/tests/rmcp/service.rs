@@ -101,3 +101,22 @@ async fn flood(context: &RequestContext<RoleServer>) -> String {
 fn news(method: &str, n: u64) -> ServerNotification {
     ServerNotification::CustomNotification(CustomNotification::new(method, Some(json!({ "n": n }))))
 }
+
+/// A service that never answers `initialize`, and says when it is dropped.
+pub(crate) struct Undecided(pub(crate) UnboundedSender<Heard>);
+
+impl ServerHandler for Undecided {
+    async fn initialize(
+        &self,
+        _: rmcp::model::InitializeRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<rmcp::model::InitializeResult, ErrorData> {
+        std::future::pending().await
+    }
+}
+
+impl Drop for Undecided {
+    fn drop(&mut self) {
+        let _ = self.0.send(Heard::Dropped);
+    }
+}

@@ -1,22 +1,22 @@
 //! The program under test, in front of the demo server on stdin and stdout.
 
 #[path = "program.rs"]
-mod program;
+mod plain;
 
 /// A running server, as a process of its own with more processes behind it.
-pub(crate) struct Program(program::Program);
+pub(crate) struct Program(plain::Program);
 
 impl Program {
     pub(crate) fn serve(options: &[&str]) -> Self {
         // The demo server names the calls that its messages belong to. What it says of
         // none belongs to none, though a call may be in flight.
         let demo = ["--unrelated", "standalone", "--", env!("CARGO_BIN_EXE_rejoin"), "demo"];
-        Self(program::Program::serve(&[options, &demo].concat()))
+        Self(plain::Program::serve(&[options, &demo].concat()))
     }
 }
 
 impl std::ops::Deref for Program {
-    type Target = program::Program;
+    type Target = plain::Program;
 
     fn deref(&self) -> &Self::Target {
         &self.0

@@ -9,7 +9,6 @@ mod transport;
 use std::fmt;
 
 use rmcp::{RoleServer, Service, ServiceExt, service::ServerInitializeError};
-use tokio::sync::oneshot;
 use tracing::Instrument;
 
 pub use self::answer_stream::AnswerStream;
@@ -78,8 +77,8 @@ where
     async fn open(&self, peer: Peer, inbox: Inbox) -> Result<(), OpenError> {
         let service = Guarded::new((self.factory)()?, peer.clone());
         let span = tracing::info_span!("rmcp", session = %peer.session_id().short());
-        let (end, ended) = oneshot::channel();
-        let transport = SessionTransport::new(peer, inbox, end);
+        let ended = inbox.ended();
+        let transport = SessionTransport::new(peer, inbox);
         tokio::spawn(serve(service, transport, ended).instrument(span));
         Ok(())
     }
@@ -95,9 +94,15 @@ impl<F> fmt::Debug for RmcpBackend<F> {
 async fn serve<S: Service<RoleServer>>(
     service: Guarded<S>,
     transport: SessionTransport,
-    ended: oneshot::Receiver<()>,
+    ended: impl Future<Output = ()>,
 ) {
-    let running = match service.serve(transport).await {
+    let mut ended = std::pin::pin!(ended);
+    let served = tokio::select! {
+        served = service.serve(transport) => served,
+        // It may wait for something else than its client.
+        () = &mut ended => return,
+    };
+    let running = match served {
         Ok(running) => running,
         Err(ServerInitializeError::ConnectionClosed(_)) => return,
         Err(error) => return tracing::warn!(%error, "service was not initialized"),
@@ -106,7 +111,7 @@ async fn serve<S: Service<RoleServer>>(
     let mut waiting = std::pin::pin!(running.waiting());
     let quit = tokio::select! {
         quit = &mut waiting => quit,
-        _ = ended => {
+        () = ended => {
             token.cancel();
             waiting.await
         }

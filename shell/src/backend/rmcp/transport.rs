@@ -13,7 +13,6 @@ use rmcp::{
     transport::Transport,
 };
 use thiserror::Error;
-use tokio::sync::oneshot;
 
 use super::{
     id,
@@ -25,8 +24,6 @@ use crate::{Inbox, Peer, SendError, backend::peer, render, session::Held};
 pub(super) struct SessionTransport {
     peer: Peer,
     inbox: Inbox,
-    /// Dropped when the session has ended.
-    end: Option<oneshot::Sender<()>>,
 }
 
 /// Why a message of the service was not taken.
@@ -39,8 +36,8 @@ pub(super) enum SayError {
 }
 
 impl SessionTransport {
-    pub(super) fn new(peer: Peer, inbox: Inbox, end: oneshot::Sender<()>) -> Self {
-        Self { peer, inbox, end: Some(end) }
+    pub(super) fn new(peer: Peer, inbox: Inbox) -> Self {
+        Self { peer, inbox }
     }
 
     /// Says a message, or in place of an answer that the session does not take, an error.
@@ -108,10 +105,7 @@ impl Transport<RoleServer> for SessionTransport {
 
     async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
         loop {
-            let Some(bytes) = self.inbox.recv().await else {
-                self.end.take();
-                return None;
-            };
+            let bytes = self.inbox.recv().await?;
             let message = match read::read(&bytes) {
                 Ok(message) => Some(message),
                 Err(why) => self.make_up_for(&bytes, &why),

@@ -55,8 +55,8 @@ impl Default for Config {
             env: Vec::new(),
             kill_grace: Duration::from_secs(2),
             log_format: LogFormat::Human,
-            // At `info`, rmcp shows the bodies of messages.
-            log_level: "info,rmcp=warn".to_owned(),
+            // At `info` and `warn`, rmcp shows what is in messages.
+            log_level: "info,rmcp=error".to_owned(),
             journal: None,
             journal_bytes_max: 1 << 30,
         }

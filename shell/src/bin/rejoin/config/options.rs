@@ -85,6 +85,8 @@ options! {
         json_responses: Switch => http.json_responses;
         /// The largest body of a request
         max_body: Size => http.body_bytes_max;
+        /// The most memory for the bodies that are being received
+        max_bodies: Size => http.bodies_bytes_max;
         /// How long a client may take to send a body
         body_timeout: Span => http.body_timeout;
         /// How long a client may take to send the headers of a request
