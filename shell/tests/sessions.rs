@@ -1,10 +1,18 @@
 //! Sessions as the manager drives them, in paused time.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 #[path = "support/backend.rs"]
 mod support;
 
-use std::{future::poll_fn, time::Duration};
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use rejoin::{
     Backend, Inbox, ManagerError, OpenError, Peer, SendError, SessionError, SessionManager,
@@ -351,4 +359,64 @@ async fn no_more_is_taken_at_once_than_a_slow_reader_gets_through() {
         sizes.push(std::mem::take(&mut taken).len());
     }
     assert_eq!(sizes, [3, 2, 1], "the first one is the priming event and two more");
+}
+
+/// Answers at once, and counts what it heard.
+struct Echo {
+    heard: Arc<AtomicUsize>,
+}
+
+impl Backend for Echo {
+    async fn open(&self, peer: Peer, inbox: Inbox) -> Result<(), OpenError> {
+        let heard = Arc::clone(&self.heard);
+        inbox.handle(move |message| {
+            heard.fetch_add(1, Ordering::Relaxed);
+            let message: serde_json::Value = serde_json::from_slice(&message).unwrap();
+            assert_ne!(message["method"], "panic");
+            if message["id"].is_number() {
+                let id = &message["id"];
+                let result = r#"{"protocolVersion":"2025-11-25"}"#;
+                let answer = support::message(&format!(r#""id":{id},"result":{result}"#));
+                peer.send_now(answer, None).unwrap();
+            }
+        });
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_answers_before_its_caller_looks_and_goes_with_its_session() {
+    let heard = Arc::new(AtomicUsize::new(0));
+    let backend = Echo { heard: Arc::clone(&heard) };
+    let sessions = SessionManager::new(backend, Settings::default()).unwrap();
+    let initialize = post(r#""id":0,"method":"initialize""#);
+    let (session, mut answer) =
+        sessions.initialize_session(initialize, AnswerFormat::Sse).await.unwrap();
+    let mut events = Vec::new();
+    assert!(!poll_fn(|cx| answer.poll_events(cx, &mut events)).await);
+    assert_eq!(events.len(), 1);
+    let call = post(r#""id":1,"method":"a""#);
+    let mut connection = session.request(call, AnswerFormat::Sse).await.unwrap();
+    assert!(!poll_fn(|cx| connection.poll_events(cx, &mut events)).await);
+    assert_eq!((events.len(), heard.load(Ordering::Relaxed)), (3, 2));
+    assert_eq!(Arc::strong_count(&heard), 3);
+    session.delete().unwrap();
+    assert_eq!(Arc::strong_count(&heard), 2, "the handler is dropped");
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_ends_its_session_only() {
+    let backend = Echo { heard: Arc::default() };
+    let sessions = SessionManager::new(backend, Settings::default()).unwrap();
+    let initialize = || post(r#""id":0,"method":"initialize""#);
+    let (broken, _broken) =
+        sessions.initialize_session(initialize(), AnswerFormat::Sse).await.unwrap();
+    let (other, _other) =
+        sessions.initialize_session(initialize(), AnswerFormat::Sse).await.unwrap();
+    let handle = broken.clone();
+    let panicked =
+        tokio::spawn(async move { handle.message(post(r#""method":"panic""#)).await }).await;
+    assert!(panicked.unwrap_err().is_panic());
+    assert_eq!(broken.closed(), Some(CloseReason::BackendGone));
+    assert_eq!(other.closed(), None);
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     future::{Future, poll_fn},
     sync::{Arc, Weak},
     task::{Context, Poll, Waker},
@@ -34,13 +35,8 @@ impl Inbox {
     ///
     /// Cancel-safe: a message that was not returned is not lost.
     pub async fn recv(&mut self) -> Option<Bytes> {
-        match poll_fn(|cx| self.queue.poll_next(cx)).await? {
-            Delivery::Forwarded(message) => {
-                self.queue.room.add_permits(1);
-                Some(message)
-            }
-            Delivery::Said(message) => Some(message),
-        }
+        let delivery = poll_fn(|cx| self.queue.poll_next(cx)).await?;
+        Some(self.queue.receive(delivery))
     }
 
     /// Returns what is ready when the session has ended, also while there still are
@@ -49,6 +45,17 @@ impl Inbox {
         let queue = Arc::clone(&self.queue);
         // There never is a permit: the error says that the semaphore is closed.
         async move { drop(queue.end.acquire().await) }
+    }
+
+    /// Has messages handled as they come, by whoever brings them: for a handler that
+    /// answers without waiting for anything, and so needs no task.
+    ///
+    /// It is called with one message at a time, in order, and dropped when the session
+    /// has ended. A handler that panics ends its session.
+    pub fn handle(self, handler: impl FnMut(Bytes) + Send + 'static) {
+        let queue = Arc::clone(&self.queue);
+        queue.held.lock().handler = Some(Handler { handle: Box::new(handler), _inbox: self });
+        queue.run_handler();
     }
 }
 
@@ -59,6 +66,18 @@ impl Drop for Inbox {
         if let Some(session) = self.session.upgrade() {
             session.tell(Input::BackendGone);
         }
+    }
+}
+
+/// What is called with messages. To drop it drops the inbox.
+struct Handler {
+    handle: Box<dyn FnMut(Bytes) + Send>,
+    _inbox: Inbox,
+}
+
+impl fmt::Debug for Handler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handler").finish_non_exhaustive()
     }
 }
 
@@ -86,6 +105,8 @@ struct Held {
     /// Whether nothing is put in any more.
     is_over: bool,
     waker: Option<Waker>,
+    /// Not there while it is called.
+    handler: Option<Handler>,
 }
 
 #[derive(Debug)]
@@ -163,6 +184,11 @@ impl Outbox {
         held.waker.take()
     }
 
+    /// Calls the handler, if there is one. No lock of the session may be held.
+    pub(crate) fn run_handler(&self) {
+        self.0.run_handler();
+    }
+
     /// Says that the session has ended, also to who does not get at the end of the inbox.
     pub(crate) fn announce_end(&self) {
         self.0.end.close();
@@ -182,6 +208,36 @@ impl Queue {
         drop(held);
         drop(earlier);
         Poll::Pending
+    }
+
+    /// Calls the handler with all that there is, unless somebody does so already.
+    fn run_handler(&self) {
+        let mut held = self.held.lock();
+        while let Some(mut handler) = held.handler.take() {
+            let Some(delivery) = held.take() else {
+                if !held.is_over {
+                    held.handler = Some(handler);
+                }
+                // What is left of it is dropped after the lock.
+                return drop(held);
+            };
+            drop(held);
+            let message = self.receive(delivery);
+            (handler.handle)(message);
+            held = self.held.lock();
+            held.handler = Some(handler);
+        }
+    }
+
+    /// Returns the message, and gives back the room that it took.
+    fn receive(&self, delivery: Delivery) -> Bytes {
+        match delivery {
+            Delivery::Forwarded(message) => {
+                self.room.add_permits(1);
+                message
+            }
+            Delivery::Said(message) => message,
+        }
     }
 
     /// Takes no more, and returns what nobody will hear.

@@ -54,6 +54,25 @@ pub type OpenError = Box<dyn Error + Send + Sync>;
 /// ```
 ///
 /// The session ends when the inbox is dropped, and the inbox ends when the session does.
+///
+/// A backend that answers without waiting for anything needs no task, and is much faster:
+///
+/// ```
+/// # use rejoin::{Backend, Inbox, OpenError, Peer};
+/// # struct Agreeable;
+/// impl Backend for Agreeable {
+///     async fn open(&self, peer: Peer, inbox: Inbox) -> Result<(), OpenError> {
+///         inbox.handle(move |message| {
+///             # let answer = |_| None::<String>;
+///             if let Some(answer) = answer(message) {
+///                 // An error says that the session has ended.
+///                 let _ = peer.send_now(answer, None);
+///             }
+///         });
+///         Ok(())
+///     }
+/// }
+/// ```
 pub trait Backend: Send + Sync + 'static {
     /// Begins to serve a session.
     ///

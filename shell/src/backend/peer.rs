@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use rejoin_core::{BackendFault, Input, Message, PeekError, Post, Rejection, RequestId, StreamId};
+use smallvec::SmallVec;
 use thiserror::Error;
 
 use crate::{
@@ -52,29 +53,47 @@ impl Peer {
         message: impl Into<Bytes>,
         related: Option<RequestId>,
     ) -> Result<(), SendError> {
-        let session = self.session()?;
-        let messages = match message::parse(message.into(), session.batch_max())? {
-            Post::Single(message) => {
-                wait(say(&session, message, related)?).await;
-                return Ok(());
-            }
-            Post::Batch(messages) => messages,
-        };
-        let mut holds = Vec::new();
-        let mut said = Ok(());
-        for message in messages {
-            match say(&session, message, related.clone()) {
-                Ok(hold) => holds.extend(hold),
-                Err(error) => {
-                    said = Err(error);
-                    break;
-                }
-            }
-        }
+        let (holds, said) = self.say_all(message.into(), related)?;
         for hold in holds {
             wait(Some(hold)).await;
         }
         said
+    }
+
+    /// Says a JSON-RPC message, or a batch of them, and does not wait: for a handler that
+    /// cannot, or that says little. Who says much loses events of slow readers.
+    ///
+    /// # Errors
+    ///
+    /// As of [`send`](Self::send).
+    pub fn send_now(
+        &self,
+        message: impl Into<Bytes>,
+        related: Option<RequestId>,
+    ) -> Result<(), SendError> {
+        let (_, said) = self.say_all(message.into(), related)?;
+        said
+    }
+
+    /// Says messages up to the first one that is at fault, and returns what their sender
+    /// must wait for.
+    fn say_all(&self, message: Bytes, related: Option<RequestId>) -> Result<Said, SendError> {
+        let session = self.session()?;
+        let mut holds = SmallVec::new();
+        let messages = match message::parse(message, session.batch_max())? {
+            Post::Single(message) => {
+                holds.extend(say(&session, message, related)?);
+                return Ok((holds, Ok(())));
+            }
+            Post::Batch(messages) => messages,
+        };
+        for message in messages {
+            match say(&session, message, related.clone()) {
+                Ok(hold) => holds.extend(hold),
+                Err(error) => return Ok((holds, Err(error))),
+            }
+        }
+        Ok((holds, Ok(())))
     }
 
     /// Says a JSON-RPC message, likewise, and returns what its sender must [`wait`] for.
@@ -126,6 +145,9 @@ impl Peer {
         self.session.upgrade().ok_or(SendError::Ended)
     }
 }
+
+/// What was said, and what is wrong with what was not.
+type Said = (SmallVec<[Held; 1]>, Result<(), SendError>);
 
 fn say(
     session: &Cell,

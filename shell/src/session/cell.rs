@@ -202,12 +202,13 @@ impl Cell {
     /// not asked again.
     pub(crate) fn give_up(&self) {
         log::broken(self.id);
-        let channels = std::mem::take(&mut self.state.lock().channels);
-        for waker in channels.into_values().filter_map(Channel::into_waker) {
+        let mut channels = std::mem::take(&mut self.state.lock().channels);
+        for waker in channels.iter_mut().filter_map(Channel::take_waker) {
             waker.wake();
         }
         self.outbox.end().into_iter().for_each(std::task::Waker::wake);
         self.outbox.announce_end();
+        self.outbox.run_handler();
         self.shared.forget(self);
     }
 
@@ -222,7 +223,7 @@ impl Cell {
         cx: &mut Context<'_>,
     ) -> Poll<bool> {
         self.turn(|state, aftermath| {
-            let Some(channel) = state.channels.get_mut(&connection) else {
+            let Some(channel) = state.channels.get_mut(connection) else {
                 return Poll::Ready(false);
             };
             let (mut taken, mut bytes) = (None, 0);
@@ -236,7 +237,7 @@ impl Cell {
             *through = taken.or(*through);
             let now = self.shared.clock.now();
             if channel.is_over() {
-                state.channels.remove(&connection);
+                state.channels.remove(connection);
                 let input = Input::Closed { connection, through: *through };
                 let _ = state.handle(now, input, None, aftermath);
                 return Poll::Ready(false);
@@ -255,7 +256,7 @@ impl Cell {
     /// Hears that a connection is gone.
     pub(crate) fn disconnect(&self, connection: ConnectionId, through: Option<u64>) {
         self.turn(|state, aftermath| {
-            if state.channels.remove(&connection).is_some() {
+            if state.channels.remove(connection).is_some() {
                 let input = Input::Closed { connection, through };
                 let _ = state.handle(self.shared.clock.now(), input, None, aftermath);
             }
@@ -271,12 +272,12 @@ impl Cell {
         self.turn(|state, aftermath| {
             let connection = ConnectionId(state.next_connection);
             state.next_connection = state.next_connection.saturating_add(1);
-            state.channels.insert(connection, Channel::default());
+            state.channels.insert(connection);
             let now = self.shared.clock.now();
             let result = state.handle(now, input(connection), room, aftermath);
             let result = result.and_then(|_| state.check_open());
             if result.is_err() {
-                state.channels.remove(&connection);
+                state.channels.remove(connection);
             }
             result.map(|()| connection)
         })
@@ -306,7 +307,7 @@ impl Cell {
     }
 
     fn see_to(&self, aftermath: Aftermath) {
-        let Aftermath { wakers, released, happened, is_flooded, closed } = aftermath;
+        let Aftermath { wakers, released, happened, has_mail, is_flooded, closed } = aftermath;
         wakers.into_iter().for_each(std::task::Waker::wake);
         drop(released);
         for happened in &happened {
@@ -319,6 +320,9 @@ impl Cell {
         } else if is_flooded {
             log::flooded(self.id);
             self.tell(Input::BackendGone);
+        }
+        if has_mail {
+            self.outbox.run_handler();
         }
     }
 

@@ -69,9 +69,9 @@ impl Channel {
         self.waker.take()
     }
 
-    /// Drops what there is. Returns whom to wake.
-    pub(super) fn into_waker(self) -> Option<Waker> {
-        self.waker
+    /// Returns whom to wake.
+    pub(super) fn take_waker(&mut self) -> Option<Waker> {
+        self.waker.take()
     }
 
     pub(super) fn is_ended(&self) -> bool {

@@ -2,6 +2,7 @@
 
 mod cell;
 mod channel;
+mod channels;
 mod connection;
 mod handle;
 mod state;

@@ -1,6 +1,6 @@
 //! What the lock of a session guards: the core, and what its actions are done to.
 
-use std::{collections::BTreeMap, task::Waker};
+use std::task::Waker;
 
 use bytes::Bytes;
 use rejoin_core::{
@@ -10,7 +10,7 @@ use rejoin_core::{
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
-use super::channel::{Channel, SseEvent};
+use super::{channel::SseEvent, channels::Channels};
 #[cfg(feature = "journal")]
 use crate::journal::Recorder;
 use crate::{
@@ -24,7 +24,7 @@ pub(super) struct State {
     pub(super) outbox: Outbox,
     /// Of every connection that has an HTTP body: at most `connections_max`, and those
     /// that the core has cut and whose body has not noticed yet.
-    pub(super) channels: BTreeMap<ConnectionId, Channel>,
+    pub(super) channels: Channels,
     /// Senders that wait, by the stream that holds them up.
     pub(super) held: Vec<(StreamId, oneshot::Sender<()>)>,
     pub(super) next_connection: u64,
@@ -40,6 +40,8 @@ pub(super) struct Aftermath {
     pub(super) wakers: SmallVec<[Waker; 2]>,
     pub(super) released: SmallVec<[oneshot::Sender<()>; 1]>,
     pub(super) happened: SmallVec<[Happened; 1]>,
+    /// Whether there is something in the inbox of the backend, or its end.
+    pub(super) has_mail: bool,
     /// Whether the backend does not hear what it asked for.
     pub(super) is_flooded: bool,
     pub(super) closed: Option<CloseReason>,
@@ -58,7 +60,7 @@ impl State {
         Self {
             core: Session::new(config, now),
             outbox,
-            channels: BTreeMap::new(),
+            channels: Channels::default(),
             held: Vec::new(),
             next_connection: 0,
             armed: None,
@@ -90,7 +92,7 @@ impl State {
 
     /// Returns whether something that is sent on a connection is heard.
     pub(super) fn is_connected(&self, connection: ConnectionId) -> bool {
-        self.channels.get(&connection).is_some_and(|channel| !channel.is_ended())
+        self.channels.get(connection).is_some_and(|channel| !channel.is_ended())
     }
 
     /// Returns an error where the session is closed: by what the client has just said, or
@@ -113,13 +115,14 @@ impl State {
                 Action::Forward { message } => {
                     if let Some(room) = room.as_deref_mut() {
                         aftermath.wakers.extend(self.outbox.forward(message, room));
+                        aftermath.has_mail = true;
                     }
                 }
                 Action::Send { connection, index, id, event } => {
                     self.push(connection, event_of(id, event), Some(index), aftermath);
                 }
                 Action::Replay { connection, stream, range } => {
-                    let Some(channel) = self.channels.get_mut(&connection) else { continue };
+                    let Some(channel) = self.channels.get_mut(connection) else { continue };
                     for logged in self.core.replay(stream, range) {
                         let id = Some(EventId::new(stream, logged.index));
                         let event = event_of(id, logged.entry.to_event());
@@ -135,7 +138,7 @@ impl State {
                 }
                 Action::Close { connection, reason } => {
                     aftermath.happened.push(Happened::Ended { connection, reason });
-                    if let Some(channel) = self.channels.get_mut(&connection) {
+                    if let Some(channel) = self.channels.get_mut(connection) {
                         aftermath.wakers.extend(channel.end(reason));
                     }
                 }
@@ -149,7 +152,8 @@ impl State {
                 }
                 Action::CloseSession { reason } => {
                     aftermath.wakers.extend(self.outbox.end());
-                    for channel in self.channels.values_mut() {
+                    aftermath.has_mail = true;
+                    for channel in self.channels.iter_mut() {
                         aftermath.wakers.extend(channel.end(EndReason::SessionClosed));
                     }
                     aftermath.released.extend(self.held.drain(..).map(|(_, sender)| sender));
@@ -161,6 +165,7 @@ impl State {
     }
 
     fn say(&self, message: Bytes, aftermath: &mut Aftermath) {
+        aftermath.has_mail = true;
         match self.outbox.say(message) {
             Ok(waker) => aftermath.wakers.extend(waker),
             Err(Flooded) => aftermath.is_flooded = true,
@@ -174,7 +179,7 @@ impl State {
         index: Option<u64>,
         aftermath: &mut Aftermath,
     ) {
-        if let Some(channel) = self.channels.get_mut(&connection) {
+        if let Some(channel) = self.channels.get_mut(connection) {
             aftermath.wakers.extend(channel.push(event, index));
         }
     }

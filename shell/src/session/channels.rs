@@ -1,0 +1,49 @@
+//! The channels of a session, by connection.
+
+use rejoin_core::ConnectionId;
+
+use super::channel::Channel;
+
+/// A map that is small, and smaller when it is empty. Connections are numbered as they
+/// come, so that a new one is the last.
+#[derive(Debug, Default)]
+pub(super) struct Channels(Vec<(ConnectionId, Channel)>);
+
+impl Channels {
+    pub(super) fn get(&self, connection: ConnectionId) -> Option<&Channel> {
+        let at = self.position(connection).ok()?;
+        self.0.get(at).map(|(_, channel)| channel)
+    }
+
+    pub(super) fn get_mut(&mut self, connection: ConnectionId) -> Option<&mut Channel> {
+        let at = self.position(connection).ok()?;
+        self.0.get_mut(at).map(|(_, channel)| channel)
+    }
+
+    /// Adds a channel for a connection that has none.
+    pub(super) fn insert(&mut self, connection: ConnectionId) {
+        if let Err(at) = self.position(connection) {
+            self.0.insert(at, (connection, Channel::default()));
+        }
+    }
+
+    pub(super) fn remove(&mut self, connection: ConnectionId) -> Option<Channel> {
+        let at = self.position(connection).ok()?;
+        let (_, channel) = self.0.remove(at);
+        if self.0.is_empty() {
+            self.0.shrink_to(IDLE_PLACES);
+        }
+        Some(channel)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Channel> {
+        self.0.iter_mut().map(|(_, channel)| channel)
+    }
+
+    fn position(&self, connection: ConnectionId) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&connection, |(id, _)| *id)
+    }
+}
+
+/// How many places an idle session keeps.
+const IDLE_PLACES: usize = 2;
