@@ -1,0 +1,151 @@
+//! Servers: a session each, and whoever must hold it to its laws.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use rejoin_core::{
+    ConfigError, ConnectionId, Input, Instant, ProtocolVersion, Session, ValidConfig,
+};
+
+use super::agenda::LineNo;
+use super::backend::Backend;
+use super::chance::Chance;
+use super::tally::Tally;
+use super::witness::Truth;
+use crate::laws::{Observer, Step, View, Watched};
+
+/// How many steps are kept to be shown.
+const SHOWN: usize = 25;
+
+/// A session, its backend, and what a driver knows.
+#[derive(Debug)]
+pub(super) struct Server {
+    /// What the backend will answer to `initialize`.
+    pub(super) version: Option<ProtocolVersion>,
+    pub(super) config: ValidConfig,
+    pub(super) session: Watched,
+    pub(super) twin: Watched,
+    observer: Observer,
+    /// What the session said of itself last.
+    pub(super) view: View,
+    pub(super) truth: Truth,
+    pub(super) backend: Backend,
+    pub(super) luck: Chance,
+    /// The connections that have not been reported as closed.
+    pub(super) lines: BTreeMap<ConnectionId, LineNo>,
+    next_connection: u64,
+    /// When a tick is on the agenda.
+    pub(super) armed: Option<Instant>,
+    /// How many requests were accepted.
+    pub(super) requests: usize,
+    /// How often it was restored.
+    pub(super) restarts: u64,
+    /// All that happened to it.
+    pub(super) tape: Vec<(Instant, Input<u64>)>,
+    pub(super) steps: VecDeque<Step>,
+}
+
+impl Server {
+    pub(super) fn new(
+        config: ValidConfig,
+        now: Instant,
+        mut luck: Chance,
+        backend: Backend,
+    ) -> Self {
+        let session = || Watched::new(Session::new(config.clone(), now), now);
+        let (mut session, twin) = (session(), session());
+        let view = session.view();
+        let versions = ["2025-11-25", "2025-11-25", "2025-06-18", "2025-03-26"];
+        let version = luck.pick(&versions).and_then(ProtocolVersion::new);
+        Self {
+            version,
+            observer: Observer::new((*config).clone(), now, view.clone()),
+            config,
+            session,
+            twin,
+            view,
+            truth: Truth::default(),
+            backend,
+            luck,
+            lines: BTreeMap::new(),
+            next_connection: 1,
+            armed: None,
+            requests: 0,
+            restarts: 0,
+            tape: Vec::new(),
+            steps: VecDeque::new(),
+        }
+    }
+
+    /// Names a connection for a line.
+    pub(super) fn connect(&mut self, line: LineNo) -> ConnectionId {
+        let connection = ConnectionId(self.next_connection);
+        self.next_connection += 1;
+        self.lines.insert(connection, line);
+        connection
+    }
+
+    /// Lets the session handle an input, and the laws judge it. Returns the step, and
+    /// the pending request of the client that a message is about.
+    pub(super) fn step(
+        &mut self,
+        now: Instant,
+        input: Input<u64>,
+        tally: &mut Tally,
+    ) -> Result<(Step, Option<rejoin_core::RequestId>), String> {
+        self.tape.push((now, input.clone()));
+        let step = self.session.step(now, input.clone());
+        let for_twin = if step.result.is_ok() { input } else { Input::Tick };
+        let twin = self.twin.step(now, for_twin);
+        self.judge(step, Some(&twin), tally)
+    }
+
+    /// Lets the session alone handle an input.
+    pub(super) fn step_alone(
+        &mut self,
+        now: Instant,
+        input: Input<u64>,
+        tally: &mut Tally,
+    ) -> Result<Step, String> {
+        self.tape.push((now, input.clone()));
+        let step = self.session.step(now, input);
+        self.judge(step, None, tally).map(|(step, _)| step)
+    }
+
+    fn judge(
+        &mut self,
+        step: Step,
+        twin: Option<&Step>,
+        tally: &mut Tally,
+    ) -> Result<(Step, Option<rejoin_core::RequestId>), String> {
+        tally.stats.count(&step);
+        if self.steps.len() == SHOWN {
+            self.steps.pop_front();
+        }
+        self.steps.push_back(step.clone());
+        let lawful = self.observer.see(&step, twin.unwrap_or(&step));
+        lawful.map_err(|broken| broken.to_string())?;
+        let about = self.truth.note(self.config.unrelated, &self.view, &step)?;
+        self.view.clone_from(&step.after);
+        Ok((step, about))
+    }
+}
+
+/// Reads a session's tape to another one, under the eyes of the laws alone.
+pub(super) fn play(config: &ValidConfig, tape: &[(Instant, Input<u64>)]) -> Result<(), String> {
+    let now = Instant::EPOCH;
+    let session = || Watched::new(Session::new(config.clone(), now), now);
+    let (mut session, mut twin) = (session(), session());
+    let mut observer = Observer::new((**config).clone(), now, session.view());
+    for (now, input) in tape {
+        let step = session.step(*now, input.clone());
+        let for_twin = if step.result.is_ok() { input.clone() } else { Input::Tick };
+        let twin = twin.step(*now, for_twin);
+        observer.see(&step, &twin).map_err(|broken| broken.to_string())?;
+    }
+    Ok(())
+}
+
+/// Returns whether a configuration can be had.
+pub(super) fn valid(config: &rejoin_core::Config) -> Result<ValidConfig, ConfigError> {
+    config.clone().validate()
+}

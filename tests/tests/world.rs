@@ -1,0 +1,98 @@
+//! Whole worlds: many clients, sessions and backends, and all that goes wrong.
+
+use std::{
+    env,
+    io::{self, Write},
+    thread,
+};
+
+use rejoin_tests::world::{Knobs, REQUESTS_MIN, Sabotage, Tally, run, shrink};
+
+/// How many worlds there are, unless it is told otherwise.
+const WORLDS: u64 = 500;
+/// On how many threads: thread `n` runs every so manyth seed from the `n`th on.
+const THREADS: u64 = 2;
+
+/// Runs at least five hundred worlds, and sees everything in them that may happen.
+///
+/// `REJOIN_WORLDS` says how many worlds, `REJOIN_WORLD_SEED` from which seed on.
+#[test]
+fn many_worlds() {
+    let worlds = variable("REJOIN_WORLDS").unwrap_or(WORLDS);
+    let first = variable("REJOIN_WORLD_SEED").unwrap_or(0);
+    let run = move |nth: u64| {
+        let mut seeds = (first + nth..first + worlds).step_by(usize::try_from(THREADS).unwrap());
+        seeds.try_fold(Tally::default(), |mut tally, seed| {
+            tally.merge(&run_seed(seed)?);
+            Ok::<_, String>(tally)
+        })
+    };
+    let threads: Vec<_> = (0..THREADS).map(|nth| thread::spawn(move || run(nth))).collect();
+    let mut tally = Tally::default();
+    for thread in threads {
+        let seen = thread.join().unwrap();
+        tally.merge(&seen.unwrap_or_else(|failure| panic!("{failure}")));
+    }
+    let _ = writeln!(io::stderr(), "{tally}");
+    if worlds >= WORLDS {
+        let missing: Vec<_> = tally.missing().collect();
+        assert!(missing.is_empty(), "never seen: {missing:#?}");
+    }
+}
+
+fn run_seed(seed: u64) -> Result<Tally, String> {
+    let tally = run(&Knobs::draw(seed)).map_err(|failure| {
+        format!(
+            "{}\n\nrerun with REJOIN_WORLD_SEED={seed} REJOIN_WORLDS=1 \
+             cargo test -p rejoin-tests --test world many_worlds",
+            shrink(failure)
+        )
+    })?;
+    let requests = tally.count("requests");
+    if requests < u64::try_from(REQUESTS_MIN).unwrap_or(0) {
+        return Err(format!("seed {seed}: only {requests} requests were accepted"));
+    }
+    Ok(tally)
+}
+
+#[test]
+fn the_same_seed_is_the_same_world() {
+    for seed in 0..5 {
+        let outcome = || run(&Knobs::draw(seed)).map(|tally| tally.to_string());
+        assert_eq!(outcome().unwrap(), outcome().unwrap());
+    }
+}
+
+/// Returns how many of some worlds fail where the driver does something wrong.
+fn failures(sabotage: Sabotage) -> usize {
+    let fails =
+        |seed: &u64| run(&Knobs { sabotage: Some(sabotage), ..Knobs::draw(*seed) }).is_err();
+    (0..20).filter(fails).count()
+}
+
+#[test]
+fn a_driver_that_errs_is_seen() {
+    for sabotage in [
+        Sabotage::Loses,
+        Sabotage::Repeats,
+        Sabotage::Misroutes,
+        Sabotage::HidesGaps,
+        Sabotage::Holds,
+        Sabotage::Leaks,
+    ] {
+        assert!(failures(sabotage) > 0, "{sabotage:?}");
+    }
+}
+
+#[test]
+fn a_failure_is_shrunk_and_says_how_to_run_it_again() {
+    let knobs = Knobs { sabotage: Some(Sabotage::Repeats), ..Knobs::draw(1) };
+    let small = shrink(run(&knobs).unwrap_err());
+    assert_eq!(small.knobs.clients.len(), 1);
+    assert!(small.knobs.requests < knobs.requests);
+    assert!(small.to_string().contains("seed 1:"));
+}
+
+fn variable(name: &str) -> Option<u64> {
+    env::var(name).ok()?.parse().ok()
+}
