@@ -2,6 +2,7 @@
 //! which sessions live, and the checkers of the laws.
 
 pub mod history;
+pub mod journal;
 pub mod laws;
 pub mod model;
 pub mod runner;

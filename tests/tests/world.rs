@@ -1,11 +1,12 @@
 //! Whole worlds: many clients, sessions and backends, and all that goes wrong.
 
 use std::{
-    env,
+    env, fs,
     io::{self, Write},
     thread,
 };
 
+use rejoin_tests::journal::Journal;
 use rejoin_tests::world::{Knobs, REQUESTS_MIN, Sabotage, Tally, run, shrink};
 
 /// How many worlds there are, unless it is told otherwise.
@@ -91,6 +92,20 @@ fn a_failure_is_shrunk_and_says_how_to_run_it_again() {
     assert_eq!(small.knobs.clients.len(), 1);
     assert!(small.knobs.requests < knobs.requests);
     assert!(small.to_string().contains("seed 1:"));
+    let journal = &small.journal;
+    assert!(!journal.inputs.is_empty());
+    assert_eq!(journal.play(), Ok(()), "the session itself is not to blame");
+}
+
+/// Lets the laws judge a journal, where `REJOIN_JOURNAL` names one.
+#[test]
+fn a_journal_is_lawful() {
+    let Ok(path) = env::var("REJOIN_JOURNAL") else {
+        return;
+    };
+    let journal = Journal::read(&fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(journal.play(), Ok(()));
+    let _ = writeln!(io::stderr(), "{:>10}  inputs of a journal", journal.inputs.len());
 }
 
 fn variable(name: &str) -> Option<u64> {

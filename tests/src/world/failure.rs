@@ -3,13 +3,11 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use rejoin_core::{Action, Input, Instant};
+use rejoin_core::{Action, Instant};
 
 use super::{Knobs, World};
+use crate::journal::Journal;
 use crate::laws::Step;
-
-/// The inputs of a session, with their times.
-pub(super) type Tape = Vec<(Instant, Input<u64>)>;
 
 /// What was wrong with a world.
 #[derive(Clone, Debug)]
@@ -18,26 +16,27 @@ pub struct Failure {
     pub knobs: Knobs,
     /// What was wrong.
     pub what: String,
-    /// Which session was concerned, how often it was restored, and its last steps.
+    /// The session that was concerned, how often it was restored, and its last steps.
     session: Option<usize>,
     restarts: u64,
     steps: VecDeque<Step>,
-    /// All that happened to that session.
-    pub(super) tape: Tape,
-    /// As few inputs as break a law alike, where inputs alone do.
-    pub(super) least: Option<(Tape, String)>,
+    /// All that this session was told, restores left out.
+    pub journal: Journal,
+    /// The part of it that is left where a part breaks a law, too, and which.
+    pub least: Option<(Journal, String)>,
 }
 
 impl Failure {
     /// A world that could not even begin.
     pub(super) fn early(knobs: &Knobs, what: String) -> Self {
+        let config = knobs.config.clone();
         Self {
             knobs: knobs.clone(),
             what,
             session: None,
             restarts: 0,
             steps: VecDeque::new(),
-            tape: Vec::new(),
+            journal: Journal { config, began: Instant::EPOCH, inputs: Vec::new() },
             least: None,
         }
     }
@@ -48,7 +47,10 @@ impl Failure {
         if let Some(server) = world.suspect.and_then(|no| world.servers.get_mut(no)) {
             failure.restarts = server.restarts;
             failure.steps = std::mem::take(&mut server.steps);
-            failure.tape = std::mem::take(&mut server.tape);
+            failure.journal.began = server.began;
+            let inputs = std::mem::take(&mut server.inputs).into_iter();
+            let without_body = inputs.map(|(now, input)| (now, input.map(|_, _| ())));
+            failure.journal.inputs = without_body.collect();
         }
         failure
     }
@@ -56,9 +58,13 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { knobs, what, session, restarts, steps, tape, least } = self;
-        writeln!(f, "{knobs:#?}")?;
-        writeln!(f, "session {session:?}, restored {restarts} times, {} inputs", tape.len())?;
+        let Self { knobs, what, session, restarts, steps, journal, least } = self;
+        writeln!(f, "{knobs:?}")?;
+        let told = journal.inputs.len();
+        writeln!(
+            f,
+            "session {session:?}, restored {restarts} times, told {told} inputs, at last:"
+        )?;
         for step in steps {
             writeln!(f, "{:?} {:?}", step.now, step.input)?;
             writeln!(f, "    {:?}; then due {:?}", step.result, step.after.deadline)?;
@@ -70,11 +76,9 @@ impl fmt::Display for Failure {
                 }
             }
         }
-        if let Some((inputs, broken)) = least {
-            writeln!(f, "these {} inputs are enough for \"{broken}\":", inputs.len())?;
-            for (now, input) in inputs {
-                writeln!(f, "{now:?} {input:?}")?;
-            }
+        if let Some((journal, wrong)) = least {
+            writeln!(f, "this journal of {} inputs is enough:", journal.inputs.len())?;
+            writeln!(f, "{journal}{wrong}")?;
         }
         write!(f, "seed {}: {what}", knobs.seed)
     }

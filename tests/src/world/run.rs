@@ -7,7 +7,6 @@ use rejoin_core::Instant;
 use serde_json::Value;
 
 use super::agenda::{Happening, ServerNo};
-use super::server::valid;
 use super::witness::check_baseline;
 use super::{Failure, Faults, Knobs, Tally, World};
 
@@ -23,7 +22,7 @@ const FAULTS_MAX: Duration = Duration::from_secs(48 * 3_600);
 /// What was wrong first: a law that was broken, a client that missed something
 /// unexplained, a request that did not settle, or memory that was not let go of.
 pub fn run(knobs: &Knobs) -> Result<Tally, Box<Failure>> {
-    let config = match valid(&knobs.config) {
+    let config = match knobs.config.clone().validate() {
         Ok(config) => config,
         Err(error) => return Err(Box::new(Failure::early(knobs, error.to_string()))),
     };

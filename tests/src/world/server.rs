@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use rejoin_core::{
-    ConfigError, ConnectionId, Input, Instant, ProtocolVersion, Session, ValidConfig,
-};
+use rejoin_core::{ConnectionId, Input, Instant, ProtocolVersion, Session, ValidConfig};
 
 use super::agenda::LineNo;
 use super::backend::Backend;
@@ -37,10 +35,13 @@ pub(super) struct Server {
     pub(super) armed: Option<Instant>,
     /// How many requests were accepted.
     pub(super) requests: usize,
+    /// When it began.
+    pub(super) began: Instant,
     /// How often it was restored.
     pub(super) restarts: u64,
-    /// All that happened to it.
-    pub(super) tape: Vec<(Instant, Input<u64>)>,
+    /// All that it was told.
+    pub(super) inputs: Vec<(Instant, Input<u64>)>,
+    /// The last steps.
     pub(super) steps: VecDeque<Step>,
 }
 
@@ -70,8 +71,9 @@ impl Server {
             next_connection: 1,
             armed: None,
             requests: 0,
+            began: now,
             restarts: 0,
-            tape: Vec::new(),
+            inputs: Vec::new(),
             steps: VecDeque::new(),
         }
     }
@@ -92,7 +94,7 @@ impl Server {
         input: Input<u64>,
         tally: &mut Tally,
     ) -> Result<(Step, Option<rejoin_core::RequestId>), String> {
-        self.tape.push((now, input.clone()));
+        self.inputs.push((now, input.clone()));
         let step = self.session.step(now, input.clone());
         let for_twin = if step.result.is_ok() { input } else { Input::Tick };
         let twin = self.twin.step(now, for_twin);
@@ -106,7 +108,7 @@ impl Server {
         input: Input<u64>,
         tally: &mut Tally,
     ) -> Result<Step, String> {
-        self.tape.push((now, input.clone()));
+        self.inputs.push((now, input.clone()));
         let step = self.session.step(now, input);
         self.judge(step, None, tally).map(|(step, _)| step)
     }
@@ -128,24 +130,4 @@ impl Server {
         self.view.clone_from(&step.after);
         Ok((step, about))
     }
-}
-
-/// Reads a session's tape to another one, under the eyes of the laws alone.
-pub(super) fn play(config: &ValidConfig, tape: &[(Instant, Input<u64>)]) -> Result<(), String> {
-    let now = Instant::EPOCH;
-    let session = || Watched::new(Session::new(config.clone(), now), now);
-    let (mut session, mut twin) = (session(), session());
-    let mut observer = Observer::new((**config).clone(), now, session.view());
-    for (now, input) in tape {
-        let step = session.step(*now, input.clone());
-        let for_twin = if step.result.is_ok() { input.clone() } else { Input::Tick };
-        let twin = twin.step(*now, for_twin);
-        observer.see(&step, &twin).map_err(|broken| broken.to_string())?;
-    }
-    Ok(())
-}
-
-/// Returns whether a configuration can be had.
-pub(super) fn valid(config: &rejoin_core::Config) -> Result<ValidConfig, ConfigError> {
-    config.clone().validate()
 }

@@ -1,18 +1,15 @@
 //! Shrinking: a smaller world that still fails.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use rejoin_core::{Config, Input, Instant};
 
-use rejoin_core::{Config, Input, Instant, ValidConfig};
-
-use super::failure::Tape;
-use super::server::{play, valid};
 use super::{Failure, Knobs, run};
+use crate::journal::Journal;
 
 /// How many requests a client makes in a small world.
 const FEWER: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 
 /// Returns a failure in as small a world as leaving out clients, requests, faults and
-/// limits makes it, and as few inputs as break a law alike.
+/// limits makes it, and as little of a journal as breaks a law.
 #[must_use]
 pub fn shrink(failure: Box<Failure>) -> Box<Failure> {
     let mut found = failure;
@@ -33,9 +30,7 @@ pub fn shrink(failure: Box<Failure>) -> Box<Failure> {
     }
     try_with(&mut found, |knobs| knobs.at_once = 1);
     try_with(&mut found, |knobs| knobs.config = unlimited(&knobs.config));
-    if let Ok(config) = valid(&found.knobs.config) {
-        found.least = fewest(&config, &found.tape);
-    }
+    found.least = least(&found.journal);
     found
 }
 
@@ -75,29 +70,50 @@ fn unlimited(config: &Config) -> Config {
     }
 }
 
-/// Returns as few inputs as break a law, by leaving out pieces. `None` if all of them
-/// break none.
-fn fewest(config: &ValidConfig, tape: &Tape) -> Option<(Tape, String)> {
-    let breaks = |tape: &[(Instant, Input<u64>)]| {
-        let played = catch_unwind(AssertUnwindSafe(|| play(config, tape)));
-        played.unwrap_or_else(|_| Err("a panic".to_owned())).err()
+/// Returns as little of a journal as breaks a law. `None` if all of it breaks none.
+fn least(journal: &Journal) -> Option<(Journal, String)> {
+    let journal_of = |inputs: &[(Instant, Input<()>)]| {
+        let Journal { config, began, .. } = journal;
+        Journal { config: config.clone(), began: *began, inputs: inputs.to_vec() }
     };
-    let mut broken = breaks(tape)?;
-    let mut kept = tape.clone();
-    let mut size = kept.len() / 2;
+    let breaks =
+        |inputs: &[(Instant, Input<()>)]| journal_of(inputs).play().err().map(|(_, wrong)| wrong);
+    let (inputs, wrong) = reduce(&journal.inputs, breaks)?;
+    Some((journal_of(&inputs), wrong))
+}
+
+/// Returns as few items as are wrong, by leaving out ever smaller pieces, and what is
+/// wrong with them. `None` if nothing is wrong with all of them.
+fn reduce<T: Clone, E>(items: &[T], wrong: impl Fn(&[T]) -> Option<E>) -> Option<(Vec<T>, E)> {
+    let mut found = wrong(items)?;
+    let mut kept = items.to_vec();
+    let mut size = kept.len().div_ceil(2);
     while size > 0 {
         let mut at = kept.len();
         while at > 0 {
             at = at.saturating_sub(size);
             let mut fewer = kept.clone();
             fewer.drain(at..(at + size).min(kept.len()));
-            if let Some(found) = breaks(&fewer) {
+            if let Some(still) = wrong(&fewer) {
                 kept = fewer;
-                broken = found;
+                found = still;
                 at = at.min(kept.len());
             }
         }
         size /= 2;
     }
-    Some((kept, broken))
+    Some((kept, found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_needed_is_left() {
+        let items: Vec<u32> = (0..1_000).collect();
+        let wrong = |items: &[u32]| (items.contains(&7) && items.contains(&900)).then_some(());
+        assert_eq!(reduce(&items, wrong), Some((vec![7, 900], ())));
+        assert_eq!(reduce(&items, |_| None::<()>), None);
+    }
 }

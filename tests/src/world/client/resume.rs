@@ -160,9 +160,10 @@ impl World {
                 open.into_iter().try_for_each(|serial| self.settle(serial, outcome))
             }
             Kind::Requests { open, .. } => {
-                let is_doubled = open.iter().any(|serial| {
-                    self.requests.get(serial).is_some_and(|request| request.is_doubled)
-                });
+                // What has settled before, or was sent twice, may be in use.
+                let was_doubled =
+                    |serial| self.requests.get(serial).is_some_and(|request| request.is_doubled);
+                let is_doubled = open.is_empty() || open.iter().any(was_doubled);
                 if !may_be_refused(rejection, is_doubled, is_reserved) {
                     return Err(format!("a request was refused: {rejection}"));
                 }
