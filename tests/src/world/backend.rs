@@ -13,6 +13,7 @@ use super::agenda::{Happening, ServerNo, TaskNo};
 use super::chance::Chance;
 use super::faults::Fault;
 use super::knobs::LATEST_SECS;
+use super::witness::check_question;
 
 /// What speaks for one server.
 #[derive(Debug)]
@@ -244,10 +245,11 @@ impl World {
             .cloned()
             .filter(|_| self.backend(no).is_some_and(|backend| backend.luck.strikes(850)));
         let is_initialized = what == Utterance::Initialized;
-        let asked = crate::laws::request_id(&head).cloned();
+        let mut asked = crate::laws::request_id(&head).cloned();
         if let (Some(id), Some(backend)) = (&asked, self.backend(no)) {
-            // It may fail at once, which must find it here.
-            backend.asked.insert(id.clone());
+            // It may fail at once, which must find it here. Or it is there already.
+            let is_new = backend.asked.insert(id.clone());
+            asked = asked.filter(|_| is_new);
         }
         match self.tell_server(no, Input::Backend { message, related })? {
             Ok(pressure) => {
@@ -352,6 +354,10 @@ impl World {
             return Ok(());
         }
         self.tally.add("questions: withdrawn");
+        if let Some(server) = self.servers.get(no) {
+            self.suspect = Some(no);
+            check_question(&server.truth, &server.view, &server.taken, &request)?;
+        }
         let head = Head::Notification(Notification::Cancelled { request });
         let message = self.messages.say(no, head, 60);
         self.tell_server(no, Input::Backend { message, related: None }).map(|_| ())

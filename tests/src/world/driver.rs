@@ -253,7 +253,13 @@ impl World {
         } else {
             Way::Reserve
         };
+        let resumed =
+            if let Input::Get { last_event_id, .. } = &input { *last_event_id } else { None };
         let result = self.tell_server(server_no, input)?;
+        if let (Some(id), Ok(_), Some(server)) = (resumed, &result, self.servers.get_mut(server_no))
+        {
+            server.note_taken(id);
+        }
         let Some(line) = self.lines.get_mut(&no) else {
             return Ok(());
         };

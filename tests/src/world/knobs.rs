@@ -134,6 +134,10 @@ fn config(chance: &mut Chance) -> Config {
         stall_limit: Some(chance.millis(1_001, 30_000)),
         ..Config::default()
     };
+    if chance.strikes(400) {
+        // Long enough to see what is left when nobody comes any more.
+        config.idle_timeout = Some(Duration::from_secs(3_600));
+    }
     if chance.strikes(300) {
         config.retention = Some(Duration::ZERO);
     }

@@ -96,6 +96,8 @@ pub(super) struct Line {
 pub(super) struct Pulled {
     /// The index of the last event that it pulled.
     pub(super) taken: Option<u64>,
+    /// The id of the last one that has an id.
+    pub(super) id: Option<EventId>,
     /// Whether that was all that there will be.
     pub(super) is_over: bool,
 }
@@ -145,14 +147,15 @@ impl Line {
 
     /// Writes what there is room for.
     pub(super) fn pull(&mut self) -> Pulled {
-        let mut taken = None;
+        let (mut taken, mut last_id) = (None, None);
         let mut full: usize = self.pipe.iter().map(Item::bytes).sum();
         while full < self.room
             && let Some(item) = self.channel.pop_front()
         {
             full += item.bytes();
-            if let Item::Event { index, .. } = &item {
+            if let Item::Event { index, id, .. } = &item {
                 taken = Some(*index);
+                last_id = id.or(last_id);
             }
             if !self.is_broken {
                 self.pipe.push_back(item);
@@ -161,7 +164,7 @@ impl Line {
         self.through = taken.or(self.through);
         let is_over = self.ended.is_some() && self.channel.is_empty();
         self.is_done = is_over && !self.is_broken;
-        Pulled { taken, is_over }
+        Pulled { taken, id: last_id, is_over }
     }
 
     /// Returns whether there is something for the body to write.
@@ -243,14 +246,14 @@ mod tests {
     #[test]
     fn a_body_pulls_as_long_as_there_is_room() {
         let mut line = line(101);
-        assert_eq!(line.pull(), Pulled { taken: Some(2), is_over: false });
-        assert_eq!(line.pull(), Pulled { taken: None, is_over: false });
+        assert_eq!(line.pull(), Pulled { taken: Some(2), id: None, is_over: false });
+        assert_eq!(line.pull(), Pulled { taken: None, id: None, is_over: false });
         assert_eq!(line.through, Some(2));
         assert_eq!(line.read(150), [event(1)]);
         assert!(line.is_midway() && line.has_room());
         assert_eq!(line.read(50), [event(2)]);
         line.end(EndReason::Complete);
-        assert_eq!(line.pull(), Pulled { taken: Some(3), is_over: true });
+        assert_eq!(line.pull(), Pulled { taken: Some(3), id: None, is_over: true });
         assert!(!line.is_finished());
         assert_eq!(line.read(1_000), [event(3)]);
         assert!(line.is_finished());
@@ -262,7 +265,7 @@ mod tests {
         line.pull();
         line.lose();
         line.end(EndReason::Complete);
-        assert_eq!(line.pull(), Pulled { taken: Some(3), is_over: true });
+        assert_eq!(line.pull(), Pulled { taken: Some(3), id: None, is_over: true });
         assert!(line.read(1_000).is_empty() && !line.is_finished());
     }
 
@@ -271,7 +274,7 @@ mod tests {
         let mut line = line(1);
         line.pull();
         line.end(EndReason::Replaced);
-        assert_eq!(line.pull(), Pulled { taken: None, is_over: true });
+        assert_eq!(line.pull(), Pulled { taken: None, id: None, is_over: true });
         assert_eq!(line.read(1_000), [event(1)]);
         assert!(line.is_finished());
     }

@@ -76,6 +76,9 @@ impl World {
         let is_complete = line.ended == Some(EndReason::Complete);
         let is_cut = line.fate == Fate::Unread && pulled.is_over && is_complete;
         let is_cut = is_cut && line.holds_unread() && line.is_read;
+        if let (Some(id), Some(server)) = (pulled.id, self.servers.get_mut(server)) {
+            server.note_taken(id);
+        }
         if pulled.is_over {
             line.is_served = false;
             if let Some(server) = self.servers.get_mut(server) {

@@ -35,6 +35,9 @@ pub fn run(knobs: &Knobs) -> Result<Tally, Box<Failure>> {
     match lived {
         Ok(()) => {
             world.tally.add("worlds");
+            let longest = world.servers.iter().map(|server| server.inputs.len()).max();
+            let longest = longest.and_then(|longest| u64::try_from(longest).ok());
+            world.tally.stats.longest = longest.unwrap_or(0);
             world.tally.stats.sessions += u64::try_from(world.servers.len()).unwrap_or(0);
             Ok(world.tally)
         }

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use rejoin_core::{ConnectionId, Input, Instant, ProtocolVersion, Session, ValidConfig};
+use rejoin_core::{
+    ConnectionId, EventId, Input, Instant, ProtocolVersion, Session, StreamId, ValidConfig,
+};
 
 use super::agenda::LineNo;
 use super::backend::Backend;
 use super::chance::Chance;
 use super::tally::Tally;
-use super::witness::Truth;
+use super::witness::{Truth, check_forwarded};
 use crate::laws::{Observer, Step, View, Watched};
 
 /// How many steps are kept to be shown.
@@ -26,6 +28,8 @@ pub(super) struct Server {
     /// What the session said of itself last.
     pub(super) view: View,
     pub(super) truth: Truth,
+    /// What was taken of each stream.
+    pub(super) taken: BTreeMap<StreamId, u64>,
     pub(super) backend: Backend,
     pub(super) luck: Chance,
     /// The connections that have not been reported as closed.
@@ -65,6 +69,7 @@ impl Server {
             twin,
             view,
             truth: Truth::default(),
+            taken: BTreeMap::new(),
             backend,
             luck,
             lines: BTreeMap::new(),
@@ -76,6 +81,12 @@ impl Server {
             inputs: Vec::new(),
             steps: VecDeque::new(),
         }
+    }
+
+    /// Notes that a stream was taken as far as an event.
+    pub(super) fn note_taken(&mut self, id: EventId) {
+        let taken = self.taken.entry(id.stream).or_default();
+        *taken = id.index.max(*taken);
     }
 
     /// Names a connection for a line.
@@ -126,6 +137,7 @@ impl Server {
         self.steps.push_back(step.clone());
         let lawful = self.observer.see(&step, twin.unwrap_or(&step));
         lawful.map_err(|broken| broken.to_string())?;
+        check_forwarded(&step, |id| self.backend.asked.contains(id))?;
         let about = self.truth.note(self.config.unrelated, &self.view, &step)?;
         self.view.clone_from(&step.after);
         Ok((step, about))

@@ -7,7 +7,7 @@ use super::faults::Fault;
 use crate::stats::Stats;
 
 /// What must be seen at least once in many worlds.
-const EXPECTED: [&str; 42] = [
+const EXPECTED: [&str; 43] = [
     "worlds",
     "sessions",
     "requests",
@@ -50,6 +50,7 @@ const EXPECTED: [&str; 42] = [
     "senders: held up",
     "senders: let go on",
     "events seen",
+    "wrong inputs",
 ];
 
 /// How often each thing was seen.

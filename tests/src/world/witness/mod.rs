@@ -5,10 +5,14 @@
 
 mod baseline;
 mod chain;
+mod forwarded;
 mod outcome;
+mod question;
 mod truth;
 
 pub(super) use baseline::check_baseline;
 pub(super) use chain::{Chain, check_owner};
+pub(super) use forwarded::check_forwarded;
 pub(super) use outcome::{Circumstances, Outcome, check_end, explain};
+pub(super) use question::check_question;
 pub(super) use truth::Truth;

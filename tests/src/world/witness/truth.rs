@@ -103,6 +103,11 @@ impl Truth {
         }
     }
 
+    /// Returns where a request of the backend stands.
+    pub(in crate::world) fn place_of(&self, asked: &RequestId) -> Option<(StreamId, u64)> {
+        self.asked.get(asked).copied()
+    }
+
     /// Returns what stands at a place.
     pub(in crate::world) fn at(&self, stream: StreamId, index: u64) -> Option<&Fact> {
         self.streams.get(&stream)?.get(&index)
