@@ -12,7 +12,7 @@ use super::agenda::{Happening, LineNo, ServerNo};
 use super::knobs::Sabotage;
 use super::line::Item;
 use super::parcel::Parcel;
-use crate::laws::Step;
+use crate::laws::{Seat, Step};
 
 /// Every so manyth event is where a saboteur strikes.
 const SABOTAGED: u64 = 97;
@@ -243,8 +243,8 @@ impl World {
             return Ok(());
         }
         let connection = known.unwrap_or_else(|| server.connect(no));
-        let carried = server.view.connections.iter();
-        let carried = carried.filter(|seat| seat.carries == Some(StreamId::Standalone)).count();
+        let is_standalone = |seat: &Seat| seat.carries == Some(StreamId::Standalone);
+        let was_carried = server.view.connections.iter().any(is_standalone);
         let input = input(connection);
         let way = if matches!(input, Input::Get { .. }) {
             Way::Get
@@ -268,7 +268,12 @@ impl World {
             Ok(_) => {
                 line.is_served = true;
                 self.wake_body(no);
-                self.connected(no, way, carried > 0);
+                let view = self.servers.get(server_no).map(|server| &server.view);
+                let carries = view.and_then(|view| view.carried(connection));
+                if was_carried && way == Way::Get && carries == Some(StreamId::Standalone) {
+                    self.tally.add("takeovers: standalone stream");
+                }
+                self.connected(no, way);
                 Ok(())
             }
             Err(rejection) => {

@@ -139,7 +139,8 @@ impl Faults {
     }
 
     /// Returns those that happen at all.
-    pub(super) fn present(&self) -> Vec<Fault> {
+    #[must_use]
+    pub fn present(&self) -> Vec<Fault> {
         self.0.keys().copied().collect()
     }
 

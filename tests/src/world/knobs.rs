@@ -139,6 +139,9 @@ fn config(chance: &mut Chance) -> Config {
         config.idle_timeout = Some(Duration::from_secs(3_600));
     }
     if chance.strikes(300) {
+        config.orphan_timeout = Some(chance.millis(100, 3_000));
+    }
+    if chance.strikes(300) {
         config.retention = Some(Duration::ZERO);
     }
     limit(&mut config, chance);

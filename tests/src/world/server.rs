@@ -1,6 +1,6 @@
 //! Servers: a session each, and whoever must hold it to its laws.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rejoin_core::{
     ConnectionId, EventId, Input, Instant, ProtocolVersion, Session, StreamId, ValidConfig,
@@ -28,6 +28,8 @@ pub(super) struct Server {
     /// What the session said of itself last.
     pub(super) view: View,
     pub(super) truth: Truth,
+    /// Since when a stream has no connection.
+    pub(super) alone: BTreeMap<StreamId, Instant>,
     /// What was taken of each stream.
     pub(super) taken: BTreeMap<StreamId, u64>,
     pub(super) backend: Backend,
@@ -69,6 +71,7 @@ impl Server {
             twin,
             view,
             truth: Truth::default(),
+            alone: BTreeMap::new(),
             taken: BTreeMap::new(),
             backend,
             luck,
@@ -87,6 +90,18 @@ impl Server {
     pub(super) fn note_taken(&mut self, id: EventId) {
         let taken = self.taken.entry(id.stream).or_default();
         *taken = id.index.max(*taken);
+    }
+
+    /// Notes which streams have no connection, and since when.
+    fn note_alone(&mut self, now: Instant) {
+        let view = &self.view;
+        let carried: BTreeSet<StreamId> =
+            view.connections.iter().filter_map(|seat| seat.carries).collect();
+        let is_alone = |stream: &StreamId| !carried.contains(stream);
+        self.alone.retain(|stream, _| is_alone(stream) && view.log(*stream).is_some());
+        for log in view.logs.iter().filter(|log| is_alone(&log.stream)) {
+            self.alone.entry(log.stream).or_insert(now);
+        }
     }
 
     /// Names a connection for a line.
@@ -140,6 +155,7 @@ impl Server {
         check_forwarded(&step, |id| self.backend.asked.contains(id))?;
         let about = self.truth.note(self.config.unrelated, &self.view, &step)?;
         self.view.clone_from(&step.after);
+        self.note_alone(step.now);
         Ok((step, about))
     }
 }

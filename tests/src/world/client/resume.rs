@@ -10,7 +10,7 @@ use crate::world::driver::Way;
 use crate::world::faults::Fault;
 use crate::world::line::Fate;
 use crate::world::parcel::Parcel;
-use crate::world::state::Kind;
+use crate::world::state::{Kind, Reading};
 use crate::world::tally::drop_kind;
 use crate::world::witness::Outcome;
 
@@ -66,7 +66,7 @@ impl World {
     }
 
     /// Notes that a line has come to its server, and what it did there.
-    pub(in crate::world) fn connected(&mut self, no: LineNo, way: Way, was_carried: bool) {
+    pub(in crate::world) fn connected(&mut self, no: LineNo, way: Way) {
         let Some(line) = self.lines.get_mut(&no) else {
             return;
         };
@@ -76,17 +76,11 @@ impl World {
             line.fate = Fate::Sound;
         }
         let is_read = line.is_read;
-        let is_standalone = |reading: &crate::world::state::Reading| {
-            reading.chain.stream == Some(StreamId::Standalone)
-        };
+        let is_standalone = |reading: &Reading| reading.chain.stream == Some(StreamId::Standalone);
         let is_stray = reading.is_some_and(|it| matches!(it.kind, Kind::Stray));
-        if way == Way::Get && reading.is_none_or(is_standalone) {
-            if was_carried {
-                self.tally.add("takeovers: standalone stream");
-            }
-            if is_stray || reading.is_none() {
-                self.doubt_standalone(client);
-            }
+        let is_other = reading.is_none() || is_stray && reading.is_some_and(is_standalone);
+        if way == Way::Get && is_other {
+            self.doubt_standalone(client);
         }
         if way == Way::Request {
             self.count_accepted(no);
