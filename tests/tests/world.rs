@@ -101,10 +101,10 @@ fn a_failure_is_shrunk_and_says_how_to_run_it_again() {
     assert_eq!(journal.play(), Ok(()), "the session itself is not to blame");
 }
 
-/// Lets the laws judge a journal, where `REJOIN_JOURNAL` names one.
+/// Lets the laws judge a journal, where `REJOIN_WORLD_JOURNAL` names one.
 #[test]
 fn a_journal_is_lawful() {
-    let Ok(path) = env::var("REJOIN_JOURNAL") else {
+    let Ok(path) = env::var("REJOIN_WORLD_JOURNAL") else {
         return;
     };
     let journal = Journal::read(&fs::read_to_string(path).unwrap()).unwrap();
