@@ -64,7 +64,7 @@ impl Watched {
         now: Instant,
         there: Instant,
     ) -> Result<Restored, String> {
-        let text = serde_json::to_string(&self.session.snapshot()).map_err(|it| it.to_string())?;
+        let text = self.written()?;
         let snapshot = serde_json::from_str(&text).map_err(|it| it.to_string())?;
         let mut actions = Actions::new();
         let session = Session::restore(snapshot, config.clone(), there, &mut actions)
@@ -79,6 +79,15 @@ impl Watched {
         let actions: Vec<_> = actions.drain().collect();
         let replays = actions.iter().filter_map(|action| restored.replayed(action)).collect();
         Ok((restored, actions, replays))
+    }
+
+    /// Returns the session as it would be stored.
+    ///
+    /// # Errors
+    ///
+    /// The snapshot cannot be written.
+    pub fn written(&self) -> Result<String, String> {
+        serde_json::to_string(&self.session.snapshot()).map_err(|it| it.to_string())
     }
 
     /// Lets the session handle an input.

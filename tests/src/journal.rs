@@ -1,0 +1,140 @@
+//! Journals: all that one session was told, to be judged by the laws.
+//!
+//! They are read and written as `rejoin serve --journal` writes them: a first line
+//! with the configuration, then one line for each input, without bodies.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rejoin_core::{Config, Input, Instant, Session};
+use serde_json::{Value, json};
+
+use crate::laws::{Observer, Watched};
+
+/// All that one session was told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Journal {
+    /// What the session was held to.
+    pub config: Config,
+    /// When it began.
+    pub began: Instant,
+    /// What it was told, and when.
+    pub inputs: Vec<(Instant, Input<()>)>,
+}
+
+impl Journal {
+    /// Reads a journal. A last line that is not whole is left out.
+    ///
+    /// # Errors
+    ///
+    /// A line is none of a journal.
+    pub fn read(text: &str) -> Result<Self, String> {
+        let mut lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let header = lines.next().ok_or("a journal has a first line")?;
+        let mut header: Value = parse(header)?;
+        let mut inputs = Vec::new();
+        for line in lines {
+            let mut line: Value = parse(line)?;
+            inputs.push((field(&mut line, "now")?, field(&mut line, "input")?));
+        }
+        Ok(Self {
+            config: field(&mut header, "config")?,
+            began: field(&mut header, "now")?,
+            inputs,
+        })
+    }
+
+    /// Tells a session all of it, and lets the laws judge every step.
+    ///
+    /// # Errors
+    ///
+    /// Which input, counted from 1, and what was wrong: a law that is broken, or a
+    /// panic.
+    pub fn play(&self) -> Result<(), (usize, String)> {
+        let mut nth = 0;
+        let played = catch_unwind(AssertUnwindSafe(|| self.play_on(&mut nth)));
+        let played = played.unwrap_or_else(|_| Err("it panics".to_owned()));
+        played.map_err(|wrong| (nth, wrong))
+    }
+
+    fn play_on(&self, nth: &mut usize) -> Result<(), String> {
+        let config = self.config.clone().validate().map_err(|error| error.to_string())?;
+        let now = self.began;
+        let session = || Watched::new(Session::new(config.clone(), now), now);
+        let (mut session, mut twin) = (session(), session());
+        let mut observer = Observer::new(self.config.clone(), now, session.view());
+        let mut body = 0;
+        for (now, input) in &self.inputs {
+            *nth += 1;
+            let input = input.clone().map(|_, ()| {
+                body += 1;
+                body
+            });
+            let step = session.step(*now, input.clone());
+            let for_twin = if step.result.is_ok() { input } else { Input::Tick };
+            let twin = twin.step(*now, for_twin);
+            observer.see(&step, &twin).map_err(|broken| broken.to_string())?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { config, began, inputs } = self;
+        let header = json!({
+            "format": 1, "version": "0", "session": "0", "now": began, "config": config,
+        });
+        writeln!(f, "{header}")?;
+        for (now, input) in inputs {
+            writeln!(f, "{}", json!({"now": now, "input": input}))?;
+        }
+        Ok(())
+    }
+}
+
+fn parse(line: &str) -> Result<Value, String> {
+    serde_json::from_str(line).map_err(|error| format!("{error}: {line}"))
+}
+
+fn field<T: for<'a> serde::Deserialize<'a>>(line: &mut Value, name: &str) -> Result<T, String> {
+    let value = line.get_mut(name).map(Value::take).unwrap_or_default();
+    serde_json::from_value(value).map_err(|error| format!("{name}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use rejoin_core::ConnectionId;
+
+    use super::*;
+
+    fn journal() -> Journal {
+        let get = Input::Get { connection: ConnectionId(1), last_event_id: None };
+        let inputs = vec![(Instant::EPOCH, Input::Tick), (Instant::EPOCH, get)];
+        Journal { config: Config::default(), began: Instant::EPOCH, inputs }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let text = journal().to_string();
+        assert_eq!(Journal::read(&text), Ok(journal()));
+        let cut = text.trim_end().len() - 3;
+        let mut shorter = journal();
+        shorter.inputs.pop();
+        assert_eq!(Journal::read(&text[..cut]), Ok(shorter));
+        assert!(Journal::read("").is_err());
+        assert!(Journal::read("{}\n").is_err());
+    }
+
+    #[test]
+    fn a_journal_is_played_to_its_end() {
+        assert_eq!(journal().play(), Ok(()));
+    }
+
+    #[test]
+    fn what_cannot_begin_is_wrong_from_the_beginning() {
+        let mut journal = journal();
+        journal.config.window = 0;
+        assert_eq!(journal.play().unwrap_err().0, 0);
+    }
+}

@@ -1,0 +1,189 @@
+//! Knobs: how large a world is, what goes wrong in it, and within which limits.
+
+use std::time::Duration;
+
+use rejoin_core::{Config, Priming, Surplus, Unrelated};
+
+use super::chance::Chance;
+use super::faults::Faults;
+
+/// How many requests of all clients of a world are accepted, at least.
+pub const REQUESTS_MIN: usize = 200;
+/// How many they make, some of which their clients let go of.
+const REQUESTS: usize = 230;
+
+/// All that a seed decides before anything happens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Knobs {
+    /// What all luck comes from.
+    pub seed: u64,
+    /// Which clients there are: all of them, unless a failure is minimized.
+    pub clients: Vec<usize>,
+    /// How many requests each of them makes.
+    pub requests: usize,
+    /// How many of them a client has in flight.
+    pub at_once: usize,
+    /// How long a client waits for an answer before it cancels.
+    pub patience: Duration,
+    /// How long a backend waits for an answer before it cancels.
+    pub backend_patience: Duration,
+    /// How long nothing is written before a sign of life is.
+    pub keep_alive: Duration,
+    /// How many bytes are between a writer and its reader.
+    pub room: usize,
+    /// What goes wrong.
+    pub faults: Faults,
+    /// The limits of every session.
+    pub config: Config,
+    /// What the driver does wrong, for tests of the checkers.
+    pub sabotage: Option<Sabotage>,
+}
+
+/// Something that a driver must not do, and that a check must see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// It loses an event now and then.
+    Loses,
+    /// It sends one twice.
+    Repeats,
+    /// It sends one on another connection.
+    Misroutes,
+    /// It says nothing of gaps.
+    HidesGaps,
+    /// It forgets who is held up.
+    Holds,
+    /// It does not tell the session that a connection is gone.
+    Leaks,
+}
+
+impl Knobs {
+    /// Returns the knobs of a seed.
+    #[must_use]
+    pub fn draw(seed: u64) -> Self {
+        let mut chance = Chance::new(seed, 0, 0);
+        let clients = chance.size(2, 7);
+        let config = config(&mut chance);
+        Self {
+            seed,
+            clients: (0..clients).collect(),
+            requests: REQUESTS.div_ceil(clients) + chance.size(0, 10),
+            at_once: chance.size(1, 10),
+            patience: chance.millis(5_000, 90_000),
+            backend_patience: chance.millis(2_000, 30_000),
+            keep_alive: chance.millis(1_000, 15_000),
+            room: chance.size(1, 4_000),
+            faults: Faults::draw(&mut chance),
+            config,
+            sabotage: None,
+        }
+    }
+
+    /// Returns how long it may take from when nothing goes wrong any more until every
+    /// request has settled.
+    ///
+    /// A server finds dead connections, and ends a session that was never entered. Who
+    /// waits then loses patience, and who found a limit reached makes its requests, one
+    /// after the other, if need be.
+    #[must_use]
+    pub fn settle_bound(&self) -> Duration {
+        let turns = u32::try_from(self.at_once).unwrap_or(u32::MAX);
+        2 * self.keep_alive
+            + self.config.init_timeout.unwrap_or_default()
+            + 2 * self.patience
+            + turns * Duration::from_secs(5)
+    }
+
+    /// Returns how long it may take from then on until a session holds nothing but its
+    /// standalone stream: the longest chain of timeouts that begin one after the other.
+    #[must_use]
+    pub fn baseline_bound(&self) -> Duration {
+        let of = |timeout: Option<Duration>| timeout.unwrap_or_default();
+        let config = &self.config;
+        2 * self.keep_alive
+            + self.backend_patience
+            + of(config.init_timeout)
+            + of(config.stall_limit)
+            + of(config.listen_timeout)
+            + of(config.orphan_timeout).max(of(config.cancelled_timeout))
+            + of(config.retention)
+            + of(config.tombstone_timeout)
+            + Duration::from_secs(LATEST_SECS + 5)
+    }
+}
+
+/// How late a backend answers at most.
+pub(super) const LATEST_SECS: u64 = 60;
+
+fn config(chance: &mut Chance) -> Config {
+    let policy = chance.below(3);
+    let surplus = [Surplus::Shadow, Surplus::Takeover, Surplus::Conflict];
+    let priming = [Priming::ByRevision, Priming::ByRevision, Priming::Always, Priming::Never];
+    let mut config = Config {
+        surplus: chance.pick(&surplus).unwrap_or(Surplus::Shadow),
+        priming: chance.pick(&priming).unwrap_or(Priming::ByRevision),
+        unrelated: if policy == 0 { Unrelated::SoleRequest } else { Unrelated::Standalone },
+        retention: Some(chance.millis(0, 40_000)),
+        tombstone_timeout: Some(chance.millis(1, 60_000)),
+        cancelled_timeout: Some(chance.millis(1, 40_000)),
+        init_timeout: Some(chance.millis(3_000, 20_000)),
+        idle_timeout: Some(chance.millis(5_000, 120_000)),
+        orphan_timeout: Some(chance.millis(500, 60_000)),
+        listen_timeout: Some(chance.millis(1, 10_000)),
+        reservation_timeout: Some(chance.millis(50, 5_000)),
+        stall_timeout: Some(chance.millis(1, 1_000)),
+        stall_limit: Some(chance.millis(1_001, 30_000)),
+        ..Config::default()
+    };
+    if chance.strikes(400) {
+        // Long enough to see what is left when nobody comes any more.
+        config.idle_timeout = Some(Duration::from_secs(3_600));
+    }
+    if chance.strikes(300) {
+        config.orphan_timeout = Some(chance.millis(100, 3_000));
+    }
+    if chance.strikes(300) {
+        config.retention = Some(Duration::ZERO);
+    }
+    limit(&mut config, chance);
+    config
+}
+
+/// Sets limits, many of which are tiny.
+fn limit(config: &mut Config, chance: &mut Chance) {
+    let mut tiny = |limit: &mut usize, least: u64, most: u64| {
+        if chance.strikes(350) {
+            *limit = usize::try_from(chance.between(least, most)).unwrap_or(*limit);
+        }
+    };
+    let mut window = 16;
+    tiny(&mut window, 1, 6);
+    tiny(&mut config.streams_max, 1, 8);
+    tiny(&mut config.pending_max, 1, 8);
+    tiny(&mut config.connections_max, 2, 10);
+    tiny(&mut config.asked_max, 0, 4);
+    tiny(&mut config.batch_max, 1, 4);
+    tiny(&mut config.message_bytes_max, 400, 900);
+    tiny(&mut config.shadows_max, 0, 3);
+    tiny(&mut config.stream_events_max, 0, 16);
+    tiny(&mut config.stream_bytes_max, 0, 3_000);
+    tiny(&mut config.session_bytes_max, 0, 12_000);
+    tiny(&mut config.untaken_max, 0, 8);
+    tiny(&mut config.taken_max, 0, 8);
+    tiny(&mut config.tombstones_max, 0, 8);
+    tiny(&mut config.cancelled_max, 0, 4);
+    config.window = u32::try_from(window).unwrap_or(16);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_world_is_valid_and_large_enough() {
+        for seed in 0..2_000 {
+            let knobs = Knobs::draw(seed);
+            assert!(knobs.config.clone().validate().is_ok(), "{knobs:?}");
+            assert!(knobs.clients.len() * knobs.requests >= REQUESTS);
+        }
+    }
+}

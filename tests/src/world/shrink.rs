@@ -1,0 +1,119 @@
+//! Shrinking: a smaller world that still fails.
+
+use rejoin_core::{Config, Input, Instant};
+
+use super::{Failure, Knobs, run};
+use crate::journal::Journal;
+
+/// How many requests a client makes in a small world.
+const FEWER: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
+
+/// Returns a failure in as small a world as leaving out clients, requests, faults and
+/// limits makes it, and as little of a journal as breaks a law.
+#[must_use]
+pub fn shrink(failure: Box<Failure>) -> Box<Failure> {
+    let mut found = failure;
+    for client in found.knobs.clients.clone() {
+        try_with(&mut found, |knobs| knobs.clients.retain(|other| *other == client));
+    }
+    for client in found.knobs.clients.clone() {
+        try_with(&mut found, |knobs| knobs.clients.retain(|other| *other != client));
+    }
+    let most = found.knobs.requests;
+    for fewer in FEWER.into_iter().filter(|fewer| *fewer < most) {
+        if try_with(&mut found, |knobs| knobs.requests = fewer) {
+            break;
+        }
+    }
+    for fault in found.knobs.faults.present() {
+        try_with(&mut found, |knobs| knobs.faults.remove(fault));
+    }
+    try_with(&mut found, |knobs| knobs.at_once = 1);
+    try_with(&mut found, |knobs| knobs.config = unlimited(&knobs.config));
+    found.least = least(&found.journal);
+    found
+}
+
+/// Changes a world, if it still fails then.
+fn try_with(found: &mut Box<Failure>, change: impl FnOnce(&mut Knobs)) -> bool {
+    let mut knobs = found.knobs.clone();
+    change(&mut knobs);
+    if knobs == found.knobs || knobs.clients.is_empty() {
+        return false;
+    }
+    match run(&knobs) {
+        Ok(_) => false,
+        Err(failure) => {
+            *found = failure;
+            true
+        }
+    }
+}
+
+/// Returns a configuration with the same timeouts and policies, and no tiny limits.
+fn unlimited(config: &Config) -> Config {
+    Config {
+        surplus: config.surplus,
+        priming: config.priming,
+        unrelated: config.unrelated,
+        retention: config.retention,
+        tombstone_timeout: config.tombstone_timeout,
+        cancelled_timeout: config.cancelled_timeout,
+        init_timeout: config.init_timeout,
+        idle_timeout: config.idle_timeout,
+        orphan_timeout: config.orphan_timeout,
+        listen_timeout: config.listen_timeout,
+        reservation_timeout: config.reservation_timeout,
+        stall_timeout: config.stall_timeout,
+        stall_limit: config.stall_limit,
+        ..Config::default()
+    }
+}
+
+/// Returns as little of a journal as breaks a law. `None` if all of it breaks none.
+fn least(journal: &Journal) -> Option<(Journal, String)> {
+    let journal_of = |inputs: &[(Instant, Input<()>)]| {
+        let Journal { config, began, .. } = journal;
+        Journal { config: config.clone(), began: *began, inputs: inputs.to_vec() }
+    };
+    let breaks =
+        |inputs: &[(Instant, Input<()>)]| journal_of(inputs).play().err().map(|(_, wrong)| wrong);
+    let (inputs, wrong) = reduce(&journal.inputs, breaks)?;
+    Some((journal_of(&inputs), wrong))
+}
+
+/// Returns as few items as are wrong, by leaving out ever smaller pieces, and what is
+/// wrong with them. `None` if nothing is wrong with all of them.
+fn reduce<T: Clone, E>(items: &[T], wrong: impl Fn(&[T]) -> Option<E>) -> Option<(Vec<T>, E)> {
+    let mut found = wrong(items)?;
+    let mut kept = items.to_vec();
+    let mut size = kept.len().div_ceil(2);
+    while size > 0 {
+        let mut at = kept.len();
+        while at > 0 {
+            at = at.saturating_sub(size);
+            let mut fewer = kept.clone();
+            fewer.drain(at..(at + size).min(kept.len()));
+            if let Some(still) = wrong(&fewer) {
+                kept = fewer;
+                found = still;
+                at = at.min(kept.len());
+            }
+        }
+        size /= 2;
+    }
+    Some((kept, found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_needed_is_left() {
+        let items: Vec<u32> = (0..1_000).collect();
+        let wrong = |items: &[u32]| (items.contains(&7) && items.contains(&900)).then_some(());
+        assert_eq!(reduce(&items, wrong), Some((vec![7, 900], ())));
+        assert_eq!(reduce(&items, |_| None::<()>), None);
+    }
+}

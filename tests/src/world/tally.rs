@@ -1,0 +1,126 @@
+//! The tally: what worlds brought about.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::faults::Fault;
+use crate::stats::Stats;
+
+/// What must be seen at least once in many worlds.
+const EXPECTED: [&str; 43] = [
+    "worlds",
+    "sessions",
+    "requests",
+    "requests: answered",
+    "requests: failed",
+    "requests: cancelled",
+    "requests: unreachable",
+    "requests: expired",
+    "requests: session closed",
+    "failures: evicted",
+    "failures: expired",
+    "failures: orphaned",
+    "failures: backend gone",
+    "failures: session closed",
+    "drops: before the first byte",
+    "drops: in the middle of an event",
+    "drops: between two events",
+    "drops: written and not read",
+    "drops: half-open",
+    "drops: unknown to the client",
+    "drops: stalled",
+    "resumes",
+    "resumes: old id",
+    "resumes: future id",
+    "resumes: foreign id",
+    "resumes: refused",
+    "replays",
+    "gaps",
+    "takeovers: request stream",
+    "takeovers: standalone stream",
+    "restarts",
+    "posts: lost",
+    "posts: doubled",
+    "requests: doubled",
+    "requests: abandoned",
+    "requests: refused",
+    "questions: answered",
+    "questions: failed",
+    "questions: withdrawn",
+    "senders: held up",
+    "senders: let go on",
+    "events seen",
+    "wrong inputs",
+];
+
+/// How often each thing was seen.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    counts: BTreeMap<&'static str, u64>,
+    /// Accepted and rejected inputs, actions and events, by kind.
+    pub stats: Stats,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, kind: &'static str) {
+        *self.counts.entry(kind).or_default() += 1;
+    }
+
+    /// Returns how often something was seen.
+    #[must_use]
+    pub fn count(&self, kind: &str) -> u64 {
+        self.counts.get(kind).copied().unwrap_or(0)
+    }
+
+    /// Adds what was counted elsewhere.
+    pub fn merge(&mut self, other: &Self) {
+        for (kind, count) in &other.counts {
+            *self.counts.entry(kind).or_default() += count;
+        }
+        self.stats.merge(&other.stats);
+    }
+
+    /// Returns what was expected and not seen.
+    pub fn missing(&self) -> impl Iterator<Item = &'static str> {
+        let own = EXPECTED.into_iter().filter(|kind| self.count(kind) == 0);
+        own.chain(self.stats.missing().filter(|kind| !RARE.contains(kind)))
+    }
+}
+
+/// What no world is sure to see, though histories do: a failure that stands before the
+/// last few events of its stream, and is not sent with them.
+const RARE: [&str; 1] = ["replayed: orphaned"];
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (kind, count) in &self.counts {
+            writeln!(f, "{count:>10}  {kind}")?;
+        }
+        write!(f, "{}", self.stats)
+    }
+}
+
+/// Returns how drops of a kind are counted.
+pub(super) fn drop_kind(fault: Fault) -> &'static str {
+    let kinds = [
+        (Fault::CutEarly, "drops: before the first byte"),
+        (Fault::CutUnread, "drops: written and not read"),
+        (Fault::HalfOpen, "drops: half-open"),
+    ];
+    let known = kinds.into_iter().find(|(kind, _)| *kind == fault);
+    known.map_or("drops: unknown to the client", |(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_seen_is_missing() {
+        let mut tally = Tally::default();
+        let all = tally.missing().count();
+        tally.add("worlds");
+        assert_eq!(tally.missing().count(), all - 1);
+        assert_eq!(tally.count("worlds"), 1);
+    }
+}

@@ -1,0 +1,91 @@
+//! Forwarded: what a client says, and is accepted, comes to the backend, once and in
+//! order; but an answer that nobody waits for does not.
+
+use rejoin_core::{Action, Head, RequestId};
+
+use crate::laws::{Step, posted};
+
+/// Checks what a step forwards; `waits` says which requests of the backend wait.
+pub(in crate::world) fn check_forwarded(
+    step: &Step,
+    waits: impl Fn(&RequestId) -> bool,
+) -> Result<(), String> {
+    let forwarded = step.actions.iter().filter_map(|action| {
+        if let Action::Forward { message } = action { Some(*message) } else { None }
+    });
+    let forwarded: Vec<u64> = forwarded.collect();
+    let fails = |id: &RequestId| {
+        let failed =
+            |action: &Action<u64>| matches!(action, Action::Fail { id: it, .. } if it == id);
+        step.actions.iter().any(failed)
+    };
+    let is_wanted = |head: &Head| match head {
+        Head::Request { .. } | Head::Notification(_) => true,
+        Head::Response { id, .. } | Head::Error { id: Some(id) } => waits(id) && !fails(id),
+        Head::Error { id: None } => false,
+    };
+    // What is said first may close a session.
+    let is_accepted = step.result.is_ok() && step.after.closed.is_none();
+    let said = if is_accepted { posted(&step.input) } else { &[] };
+    let wanted = said.iter().filter(|message| is_wanted(&message.head));
+    let wanted: Vec<u64> = wanted.map(|message| message.body).collect();
+    if forwarded == wanted {
+        return Ok(());
+    }
+    Err(format!("the backend should hear {wanted:?}, and hears {forwarded:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use rejoin_core::{
+        Initialized, Input, Instant, Message, Notification, Post, Pressure, UnansweredReason,
+    };
+
+    use super::*;
+    use crate::laws::View;
+
+    fn step(heads: Vec<Head>, forwarded: &[u64]) -> Step {
+        let messages = heads.into_iter().zip(1..);
+        let messages = messages.map(|(head, body)| Message { head, body, bytes: 0 });
+        let forward = |message: &u64| Action::Forward { message: *message };
+        Step {
+            now: Instant::EPOCH,
+            input: Input::Message { post: Post::Batch(messages.collect()) },
+            result: Ok(Pressure::None),
+            actions: forwarded.iter().map(forward).collect(),
+            replays: Vec::new(),
+            after: View::default(),
+        }
+    }
+
+    fn note() -> Head {
+        Head::Notification(Notification::Other)
+    }
+
+    fn answer() -> Head {
+        Head::Response { id: 7.into(), initialized: Initialized::default() }
+    }
+
+    #[test]
+    fn what_does_not_come_once_and_in_order_is_seen() {
+        let check = |forwarded: &[u64]| {
+            check_forwarded(&step(vec![note(), note()], forwarded), |_| false).is_ok()
+        };
+        assert!(check(&[1, 2]));
+        for wrong in [&[][..], &[1], &[2, 1], &[1, 2, 2], &[1, 2, 3]] {
+            assert!(!check(wrong), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_nobody_waits_for_is_seen() {
+        let check = |forwarded: &[u64], waits: bool| {
+            check_forwarded(&step(vec![answer()], forwarded), |_| waits).is_ok()
+        };
+        assert!(check(&[1], true) && check(&[], false));
+        assert!(!check(&[], true) && !check(&[1], false));
+        let mut failed = step(vec![answer()], &[]);
+        failed.actions = vec![Action::Fail { id: 7.into(), reason: UnansweredReason::NoListener }];
+        assert!(check_forwarded(&failed, |_| true).is_ok());
+    }
+}

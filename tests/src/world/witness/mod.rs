@@ -1,0 +1,18 @@
+//! The witness: what a client can hold a server to, whatever is in between.
+//!
+//! The laws judge what a session does. These checks judge what comes out at the far
+//! end of the wire, against what the backend said and what was told of its loss.
+
+mod baseline;
+mod chain;
+mod forwarded;
+mod outcome;
+mod question;
+mod truth;
+
+pub(super) use baseline::check_baseline;
+pub(super) use chain::{Chain, check_owner};
+pub(super) use forwarded::check_forwarded;
+pub(super) use outcome::{Circumstances, Outcome, check_end, explain};
+pub(super) use question::check_question;
+pub(super) use truth::Truth;

@@ -1,0 +1,165 @@
+//! Outcomes: how a request ended, as its client sees it, and what explains a loss.
+
+use std::time::Duration;
+
+use rejoin_core::{CloseReason, Config, FailureReason};
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::world) enum Outcome {
+    /// The response came.
+    Answered,
+    /// A failure came instead.
+    Failed(FailureReason),
+    /// The client has cancelled it.
+    Cancelled,
+    /// The client has no event to come back after.
+    Unreachable,
+    /// The client came back, and nothing was left.
+    Expired,
+    /// The client came back, and the stream had been cancelled.
+    StreamCancelled,
+    /// The session is closed.
+    Closed,
+}
+
+/// What is known of a request when it ends.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::world) struct Circumstances<'a> {
+    /// The limits of its session.
+    pub(in crate::world) config: &'a Config,
+    /// How long ago it was sent.
+    pub(in crate::world) age: Duration,
+    /// Why its session is closed.
+    pub(in crate::world) closed: Option<CloseReason>,
+    /// Whether its client, or the driver, gave it up.
+    pub(in crate::world) is_given_up: bool,
+    /// Whether its client saw any event id of its stream.
+    pub(in crate::world) saw_id: bool,
+    /// How many requests the session has had.
+    pub(in crate::world) requests: usize,
+    /// Whether the backend answers with what is too large.
+    pub(in crate::world) is_huge: bool,
+}
+
+/// Clocks go back by less than this.
+const SLACK: Duration = Duration::from_millis(20);
+
+/// Checks that a request may end like this.
+pub(in crate::world) fn explain(outcome: Outcome, known: &Circumstances<'_>) -> Result<(), String> {
+    let usual = Config::default();
+    let config = known.config;
+    let lasted = |timeout: Option<Duration>| timeout.is_some_and(|it| known.age + SLACK >= it);
+    let is_buried = || {
+        lasted(config.retention)
+            || known.requests > config.untaken_max.min(config.taken_max)
+            || config.session_bytes_max < usual.session_bytes_max
+    };
+    let is_tight = || {
+        config.message_bytes_max < usual.message_bytes_max
+            || config.stream_events_max < usual.stream_events_max
+            || config.stream_bytes_max < usual.stream_bytes_max
+            || config.session_bytes_max < usual.session_bytes_max
+    };
+    let is_explained = match outcome {
+        Outcome::Answered => true,
+        Outcome::Failed(FailureReason::Evicted) => known.is_huge || is_tight(),
+        Outcome::Failed(FailureReason::Expired) => is_buried(),
+        Outcome::Failed(FailureReason::Orphaned) => lasted(config.orphan_timeout),
+        Outcome::Failed(FailureReason::BackendGone) => {
+            known.closed == Some(CloseReason::BackendGone)
+        }
+        Outcome::Failed(FailureReason::SessionClosed) | Outcome::Closed => known.closed.is_some(),
+        Outcome::Cancelled | Outcome::StreamCancelled => known.is_given_up,
+        Outcome::Unreachable => !known.saw_id,
+        Outcome::Expired => {
+            let is_forgotten =
+                lasted(config.tombstone_timeout) || known.requests > config.tombstones_max;
+            // What was cancelled is buried at once.
+            (known.is_given_up || is_buried()) && is_forgotten
+        }
+    };
+    if is_explained {
+        return Ok(());
+    }
+    Err(format!("nothing explains {outcome:?}: {known:?}"))
+}
+
+/// Checks that a stream that is over, and was read to its end, leaves no request
+/// without an answer.
+pub(in crate::world) fn check_end(is_complete: bool, unsettled: usize) -> Result<(), String> {
+    if is_complete && unsettled > 0 {
+        return Err(format!("a stream is complete, and {unsettled} requests have no answer"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Circumstances<'static> {
+        let config = Box::leak(Box::new(Config::default()));
+        Circumstances {
+            config,
+            age: Duration::from_secs(seconds),
+            closed: None,
+            is_given_up: false,
+            saw_id: true,
+            requests: 10,
+            is_huge: false,
+        }
+    }
+
+    #[test]
+    fn an_answer_explains_itself() {
+        assert!(explain(Outcome::Answered, &at(0)).is_ok());
+    }
+
+    #[test]
+    fn a_loss_without_a_cause_is_seen() {
+        for outcome in [
+            Outcome::Failed(FailureReason::Evicted),
+            Outcome::Failed(FailureReason::Expired),
+            Outcome::Failed(FailureReason::Orphaned),
+            Outcome::Failed(FailureReason::BackendGone),
+            Outcome::Failed(FailureReason::SessionClosed),
+            Outcome::Cancelled,
+            Outcome::Unreachable,
+            Outcome::Expired,
+            Outcome::StreamCancelled,
+            Outcome::Closed,
+        ] {
+            assert!(explain(outcome, &at(1)).is_err(), "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn a_loss_with_a_cause_is_fine() {
+        let fine = |outcome, known: &Circumstances<'_>| explain(outcome, known).is_ok();
+        let expired = Outcome::Failed(FailureReason::Expired);
+        assert!(!fine(expired, &at(59)) && fine(expired, &at(60)));
+        let orphaned = Outcome::Failed(FailureReason::Orphaned);
+        assert!(!fine(orphaned, &at(599)) && fine(orphaned, &at(600)));
+        assert!(!fine(Outcome::Expired, &at(599)) && fine(Outcome::Expired, &at(600)));
+        let many = Circumstances { requests: 65, ..at(1) };
+        assert!(fine(expired, &many) && !fine(Outcome::Expired, &many));
+        let gone = Circumstances { closed: Some(CloseReason::BackendGone), ..at(1) };
+        assert!(fine(Outcome::Failed(FailureReason::BackendGone), &gone));
+        assert!(fine(Outcome::Closed, &gone));
+        let given_up = Circumstances { is_given_up: true, ..at(1) };
+        assert!(fine(Outcome::Cancelled, &given_up) && fine(Outcome::StreamCancelled, &given_up));
+        assert!(fine(Outcome::Unreachable, &Circumstances { saw_id: false, ..at(1) }));
+        let evicted = Outcome::Failed(FailureReason::Evicted);
+        assert!(fine(evicted, &Circumstances { is_huge: true, ..at(1) }));
+        let tight = Config { stream_bytes_max: 1_000, ..Config::default() };
+        let tight = Circumstances { config: &tight, ..at(1) };
+        assert!(fine(evicted, &tight));
+    }
+
+    #[test]
+    fn a_complete_stream_without_an_answer_is_seen() {
+        assert!(check_end(true, 0).is_ok() && check_end(false, 1).is_ok());
+        assert!(check_end(true, 1).is_err());
+    }
+}

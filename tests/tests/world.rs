@@ -1,0 +1,117 @@
+//! Whole worlds: many clients, sessions and backends, and all that goes wrong.
+
+use std::{
+    env, fs,
+    io::{self, Write},
+    thread,
+};
+
+use rejoin_tests::journal::Journal;
+use rejoin_tests::world::{Knobs, REQUESTS_MIN, Sabotage, Tally, run, shrink};
+
+/// How many worlds there are, unless it is told otherwise.
+const WORLDS: u64 = 500;
+/// On how many threads: thread `n` runs every so manyth seed from the `n`th on.
+const THREADS: u64 = 2;
+
+/// Runs at least five hundred worlds, and sees everything in them that may happen.
+///
+/// `REJOIN_WORLDS` says how many worlds, `REJOIN_WORLD_SEED` from which seed on.
+#[test]
+fn many_worlds() {
+    let worlds = variable("REJOIN_WORLDS").unwrap_or(WORLDS);
+    let first = variable("REJOIN_WORLD_SEED").unwrap_or(0);
+    let run = move |nth: u64| {
+        let mut seeds = (first + nth..first + worlds).step_by(usize::try_from(THREADS).unwrap());
+        seeds.try_fold(Tally::default(), |mut tally, seed| {
+            tally.merge(&run_seed(seed)?);
+            Ok::<_, String>(tally)
+        })
+    };
+    let threads: Vec<_> = (0..THREADS).map(|nth| thread::spawn(move || run(nth))).collect();
+    let mut tally = Tally::default();
+    for thread in threads {
+        let seen = thread.join().unwrap();
+        tally.merge(&seen.unwrap_or_else(|failure| panic!("{failure}")));
+    }
+    let _ = writeln!(io::stderr(), "{tally}");
+    if worlds >= WORLDS {
+        let missing: Vec<_> = tally.missing().collect();
+        assert!(missing.is_empty(), "never seen: {missing:#?}");
+    }
+}
+
+fn run_seed(seed: u64) -> Result<Tally, String> {
+    let tally = run(&Knobs::draw(seed)).map_err(|failure| {
+        format!(
+            "{}\n\nrerun with REJOIN_WORLD_SEED={seed} REJOIN_WORLDS=1 \
+             cargo test -p rejoin-tests --test world many_worlds",
+            shrink(failure)
+        )
+    })?;
+    let requests = tally.count("requests");
+    if requests < u64::try_from(REQUESTS_MIN).unwrap_or(0) {
+        return Err(format!("seed {seed}: only {requests} requests were accepted"));
+    }
+    Ok(tally)
+}
+
+#[test]
+fn the_same_seed_is_the_same_world() {
+    for seed in 0..5 {
+        let outcome = || run(&Knobs::draw(seed)).map(|tally| tally.to_string());
+        assert_eq!(outcome().unwrap(), outcome().unwrap());
+    }
+}
+
+/// Returns what is wrong with some worlds where the driver does something wrong.
+fn wrongs(sabotage: Sabotage) -> Vec<String> {
+    let sabotaged = |seed| Knobs { sabotage: Some(sabotage), ..Knobs::draw(seed) };
+    (0..20).filter_map(|seed| Some(run(&sabotaged(seed)).err()?.what)).collect()
+}
+
+#[test]
+fn a_driver_that_errs_is_seen() {
+    for (sabotage, wrong) in [
+        (Sabotage::Loses, "is missing before"),
+        (Sabotage::Loses, "have no answer"),
+        (Sabotage::Repeats, "comes again, or too late"),
+        (Sabotage::Misroutes, "is of stream"),
+        (Sabotage::HidesGaps, "is missing before"),
+        (Sabotage::Holds, "a sender is held up"),
+        (Sabotage::Leaks, "at rest, it still holds something"),
+    ] {
+        let seen = wrongs(sabotage);
+        assert!(seen.iter().any(|seen| seen.contains(wrong)), "{sabotage:?}: {seen:#?}");
+    }
+}
+
+#[test]
+fn a_failure_is_shrunk_and_says_how_to_run_it_again() {
+    let sabotaged = |seed| Knobs { sabotage: Some(Sabotage::Repeats), ..Knobs::draw(seed) };
+    let failure = (0..20).find_map(|seed| run(&sabotaged(seed)).err()).unwrap();
+    let knobs = failure.knobs.clone();
+    let small = shrink(failure);
+    assert_eq!(small.knobs.clients.len(), 1);
+    assert!(small.knobs.requests <= knobs.requests);
+    assert!(small.knobs.faults.present().len() < knobs.faults.present().len());
+    assert!(small.to_string().contains(&format!("seed {}:", knobs.seed)));
+    let journal = &small.journal;
+    assert!(!journal.inputs.is_empty());
+    assert_eq!(journal.play(), Ok(()), "the session itself is not to blame");
+}
+
+/// Lets the laws judge a journal, where `REJOIN_WORLD_JOURNAL` names one.
+#[test]
+fn a_journal_is_lawful() {
+    let Ok(path) = env::var("REJOIN_WORLD_JOURNAL") else {
+        return;
+    };
+    let journal = Journal::read(&fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(journal.play(), Ok(()));
+    let _ = writeln!(io::stderr(), "{:>10}  inputs of a journal", journal.inputs.len());
+}
+
+fn variable(name: &str) -> Option<u64> {
+    env::var(name).ok()?.parse().ok()
+}
