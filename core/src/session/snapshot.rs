@@ -30,7 +30,8 @@ const QUEUES: [Queue; 9] = [
 ];
 
 impl<M: Clone> Session<M> {
-    /// Takes a snapshot, as of the last input.
+    /// Takes a snapshot, as of the last input: what is left of a timeout is counted from
+    /// there. So tell the time by an [`Input::Tick`](crate::Input::Tick) before.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot<M> {
         let streams: Vec<StreamKey> = match self.phase {
