@@ -3,8 +3,8 @@
 use std::{
     env,
     process::Command,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     sync::OnceLock,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -28,22 +28,23 @@ const LATE: Metric = Metric::cost("latest end", "ms late");
 /// Does all of it, each time in a process of its own.
 pub(crate) fn run(sizing: &Sizing, report: &mut Report) -> Result<()> {
     for (count, rounds) in [(1_000, sizing.heavy_rounds), (sizing.idle_sessions, 1)] {
-        let mut trials = [hold(LayerName::Rejoin, count, None), hold(LayerName::Rmcp, count, None)];
         let work = format!("an idle session of {count}");
-        report.add(&work, interleave(rounds, &mut trials)?);
+        let mut trials =
+            [LayerName::Rejoin, LayerName::Rmcp].map(|layer| hold(&work, layer, count, None));
+        report.add(interleave(rounds, &mut trials)?);
         report.compare(&work, "rejoin", "rmcp");
     }
     let timeout = Some(sizing.idle_timeout);
     let count = sizing.idle_sessions;
-    let mut trials =
-        [hold(LayerName::Rejoin, count, timeout), hold(LayerName::Rmcp, count, timeout)];
     let seconds = sizing.idle_timeout.as_secs();
     let work = format!("{count} idle sessions that end after {seconds} s");
-    report.add(&work, interleave(1, &mut trials)?);
+    let mut trials =
+        [LayerName::Rejoin, LayerName::Rmcp].map(|layer| hold(&work, layer, count, timeout));
+    report.add(interleave(1, &mut trials)?);
     Ok(())
 }
 
-fn hold(layer: LayerName, count: usize, timeout: Option<Duration>) -> Trial {
+fn hold(work: &str, layer: LayerName, count: usize, timeout: Option<Duration>) -> Trial {
     let (subject, name) = match layer {
         LayerName::Rejoin => ("rejoin", "rejoin"),
         LayerName::Rmcp => ("rmcp", "rmcp"),
@@ -60,7 +61,7 @@ fn hold(layer: LayerName, count: usize, timeout: Option<Duration>) -> Trial {
         ensure!(values.len() == metrics.len(), "it said {said}");
         Ok(metrics.iter().copied().zip(values).collect::<Readings>())
     });
-    Trial { subject, round }
+    Trial { work: work.to_owned(), subject, round }
 }
 
 /// Holds sessions in this process, and prints what they cost.

@@ -31,15 +31,19 @@ pub(crate) type Readings = Vec<(Metric, f64)>;
 
 /// Somebody who does some work, again and again.
 pub(crate) struct Trial {
+    /// What the work is.
+    pub(crate) work: String,
     /// Who it is.
     pub(crate) subject: &'static str,
     /// Does the work once.
     pub(crate) round: Box<dyn FnMut() -> Result<Readings>>,
 }
 
-/// The readings of all rounds, of one subject and one metric.
+/// The readings of all rounds, of one subject at one work, and one metric.
 #[derive(Clone, Debug)]
 pub(crate) struct Series {
+    /// What the work is.
+    pub(crate) work: String,
     /// Who it is.
     pub(crate) subject: &'static str,
     /// What was measured.
@@ -48,7 +52,7 @@ pub(crate) struct Series {
     pub(crate) rounds: Vec<f64>,
 }
 
-/// Runs rounds, each of which begins with another subject.
+/// Runs rounds, each of which begins with another trial.
 pub(crate) fn interleave(rounds: usize, trials: &mut [Trial]) -> Result<Vec<Series>> {
     let mut series: Vec<Series> = Vec::new();
     for round in 0..rounds {
@@ -57,12 +61,15 @@ pub(crate) fn interleave(rounds: usize, trials: &mut [Trial]) -> Result<Vec<Seri
             let trial = trials.get_mut((round + turn) % count).context("no such trial")?;
             let readings = (trial.round)().with_context(|| trial.subject)?;
             for (metric, value) in readings {
-                let is_it = |one: &&mut Series| one.subject == trial.subject && one.metric == metric;
-                match series.iter_mut().find(is_it) {
-                    Some(known) => known.rounds.push(value),
-                    None => {
-                        series.push(Series { subject: trial.subject, metric, rounds: vec![value] });
-                    }
+                let (work, subject) = (&trial.work, trial.subject);
+                let is_it = |one: &&mut Series| {
+                    one.work == *work && one.subject == subject && one.metric == metric
+                };
+                if let Some(known) = series.iter_mut().find(is_it) {
+                    known.rounds.push(value);
+                } else {
+                    let (work, rounds) = (work.clone(), vec![value]);
+                    series.push(Series { work, subject, metric, rounds });
                 }
             }
         }
@@ -98,14 +105,15 @@ pub(crate) trait Work: Send + Sized + 'static {
 
 /// Makes a trial of work on a runtime of its own, where it is prepared first.
 pub(crate) fn trial<W: Work>(
+    work: &str,
     subject: &'static str,
     flavor: Flavor,
     prepare: impl Future<Output = Result<W>> + Send + 'static,
 ) -> Result<Trial> {
     let runtime = flavor.runtime()?;
-    let mut work = Some(runtime.block_on(async { tokio::spawn(prepare).await? })?);
+    let mut prepared = Some(runtime.block_on(async { tokio::spawn(prepare).await? })?);
     let round = Box::new(move || {
-        let mut current = work.take().context("an earlier round has failed")?;
+        let mut current = prepared.take().context("an earlier round has failed")?;
         let (current, readings) = runtime.block_on(async {
             let done = tokio::spawn(async move {
                 let readings = current.round().await;
@@ -113,8 +121,8 @@ pub(crate) fn trial<W: Work>(
             });
             done.await
         })?;
-        work = Some(current);
+        prepared = Some(current);
         readings
     });
-    Ok(Trial { subject, round })
+    Ok(Trial { work: work.to_owned(), subject, round })
 }

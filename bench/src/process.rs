@@ -42,23 +42,11 @@ impl Process {
         self.status("VmHWM:")
     }
 
-    /// Returns the children of the process, and theirs.
-    pub(crate) fn family(self) -> Vec<Self> {
-        let mut family = vec![self];
-        let mut next = 0;
-        while let Some(Self(id)) = family.get(next).copied() {
-            let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
-            let children = children.unwrap_or_default();
-            family.extend(children.split_whitespace().flat_map(str::parse).map(Self));
-            next += 1;
-        }
-        family
-    }
-
     fn status(self, field: &str) -> Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0))?;
         let line = status.lines().find_map(|line| line.strip_prefix(field));
-        let kilobytes = line.and_then(|line| line.split_whitespace().next()).context("no memory")?;
+        let kilobytes =
+            line.and_then(|line| line.split_whitespace().next()).context("no memory")?;
         Ok(kilobytes.parse::<f64>()? * 1024.0)
     }
 }

@@ -5,7 +5,7 @@ use std::{future::poll_fn, time::Duration};
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use rejoin::{
-    Backend, Connection, RmcpBackend, SessionHandle, SessionManager, Settings, SseEvent,
+    Backend, Connection, RmcpBackend, SessionId, SessionManager, Settings, SseEvent,
     rejoin_core::{AnswerFormat, Config},
 };
 
@@ -68,7 +68,7 @@ fn settings(sizes: Sizes) -> Result<Settings> {
 }
 
 impl Layer for Rejoin {
-    type Session = SessionHandle;
+    type Session = SessionId;
     type Stream = (Connection, Vec<SseEvent>);
     type Message = Bytes;
 
@@ -76,18 +76,19 @@ impl Layer for Rejoin {
         Ok(message::call(id, tool, text).into())
     }
 
-    async fn open(&self) -> Result<SessionHandle> {
+    async fn open(&self) -> Result<SessionId> {
         let post = rejoin::parse(message::initialize().into(), 1)?;
         let (session, connection) =
             self.sessions.initialize_session(post, AnswerFormat::Sse).await?;
         drain(self, &mut (connection, Vec::new())).await;
         session.initialized().context("the session is not initialized")?;
-        Ok(session)
+        Ok(session.id())
     }
 
-    async fn send(&self, session: &SessionHandle, message: Bytes) -> Result<Self::Stream> {
+    async fn send(&self, session: &SessionId, message: Bytes) -> Result<Self::Stream> {
         let post = rejoin::parse(message, 1)?;
-        Ok((session.request(post, AnswerFormat::Sse).await?, Vec::new()))
+        let connection = self.sessions.create_stream(*session, post, AnswerFormat::Sse).await?;
+        Ok((connection, Vec::new()))
     }
 
     async fn take(&self, (connection, events): &mut Self::Stream) -> usize {
@@ -108,7 +109,7 @@ impl Layer for Rejoin {
         }
     }
 
-    async fn resume(&self, session: &SessionHandle, last_event_id: &str) -> Result<Self::Stream> {
-        Ok((session.resume(last_event_id.parse()?)?, Vec::new()))
+    async fn resume(&self, session: &SessionId, last_event_id: &str) -> Result<Self::Stream> {
+        Ok((self.sessions.resume(*session, last_event_id.parse()?)?, Vec::new()))
     }
 }

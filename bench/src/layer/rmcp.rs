@@ -12,7 +12,7 @@ use rmcp::{
     transport::{
         Transport,
         streamable_http_server::session::{
-            ServerSseMessage, SessionManager as _,
+            ServerSseMessage, SessionId, SessionManager as _,
             local::{LocalSessionHandle, LocalSessionManager},
         },
     },
@@ -60,8 +60,16 @@ impl Rmcp {
     }
 }
 
+impl Rmcp {
+    /// Finds a session as its manager does, whose streams have no name.
+    async fn handle(&self, id: &SessionId) -> Result<LocalSessionHandle> {
+        let sessions = self.sessions.sessions.read().await;
+        sessions.get(id).cloned().context("there is no such session")
+    }
+}
+
 impl Layer for Rmcp {
-    type Session = LocalSessionHandle;
+    type Session = SessionId;
     type Stream = Receiver<ServerSseMessage>;
     type Message = ClientJsonRpcMessage;
 
@@ -69,7 +77,7 @@ impl Layer for Rmcp {
         Ok(serde_json::from_str(&message::call(id, tool, text))?)
     }
 
-    async fn open(&self) -> Result<LocalSessionHandle> {
+    async fn open(&self) -> Result<SessionId> {
         let (id, transport) = self.sessions.create_session().await?;
         if self.has_service {
             tokio::spawn(async move {
@@ -82,18 +90,17 @@ impl Layer for Rmcp {
         }
         let initialize = serde_json::from_str(&message::initialize())?;
         self.sessions.initialize_session(&id, initialize).await?;
-        let session = self.sessions.sessions.read().await.get(&id).cloned();
-        let session = session.context("the session is gone")?;
         let initialized = serde_json::from_str(message::initialized())?;
-        session.push_message(initialized, None).await?;
-        Ok(session)
+        self.sessions.accept_message(&id, initialized).await?;
+        Ok(id)
     }
 
     async fn send(
         &self,
-        session: &LocalSessionHandle,
+        session: &SessionId,
         message: ClientJsonRpcMessage,
     ) -> Result<Self::Stream> {
+        let session = self.handle(session).await?;
         let receiver = session.establish_request_wise_channel().await?;
         session.push_message(message, receiver.http_request_id).await?;
         Ok(receiver.inner)
@@ -108,11 +115,8 @@ impl Layer for Rmcp {
         first.event_id.context("the first event has no id")
     }
 
-    async fn resume(
-        &self,
-        session: &LocalSessionHandle,
-        last_event_id: &str,
-    ) -> Result<Self::Stream> {
+    async fn resume(&self, session: &SessionId, last_event_id: &str) -> Result<Self::Stream> {
+        let session = self.handle(session).await?;
         Ok(session.resume(last_event_id.parse()?).await?.inner)
     }
 }

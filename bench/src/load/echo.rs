@@ -24,7 +24,7 @@ const WARMING: usize = 20;
 
 /// Calls through as many connections as there are sessions, for a while.
 pub(crate) async fn measure(
-    family: &[Process],
+    process: Process,
     sessions: &mut Vec<Session>,
     text: &str,
     window: Duration,
@@ -34,11 +34,11 @@ pub(crate) async fn measure(
         callers.push(Caller::connect(session, text).await?);
     }
     let callers = run(callers, Until::Calls(WARMING)).await?;
-    let before = processor_seconds(family)?;
+    let before = process.processor_seconds()?;
     let start = Instant::now();
     let callers = run(callers, Until::Time(start + window)).await?;
     let seconds = start.elapsed().as_secs_f64();
-    let processor = processor_seconds(family)? - before;
+    let processor = process.processor_seconds()? - before;
     let mut latencies: Vec<f64> =
         callers.iter().flat_map(|caller| caller.latencies.iter().copied()).collect();
     latencies.sort_by(f64::total_cmp);
@@ -53,11 +53,7 @@ pub(crate) async fn measure(
 }
 
 /// Calls so many times in each of some sessions.
-pub(crate) async fn saturate(
-    sessions: &mut Vec<Session>,
-    text: &str,
-    calls: usize,
-) -> Result<()> {
+pub(crate) async fn saturate(sessions: &mut Vec<Session>, text: &str, calls: usize) -> Result<()> {
     let mut callers = Vec::new();
     for session in sessions.drain(..) {
         callers.push(Caller::connect(session, text).await?);
@@ -65,10 +61,6 @@ pub(crate) async fn saturate(
     let callers = run(callers, Until::Calls(calls)).await?;
     sessions.extend(callers.into_iter().map(|caller| caller.session));
     Ok(())
-}
-
-fn processor_seconds(family: &[Process]) -> Result<f64> {
-    family.iter().map(|process| process.processor_seconds()).sum()
 }
 
 /// When it is enough.

@@ -11,10 +11,10 @@ use std::{cell::RefCell, rc::Rc};
 use anyhow::{Context as _, Result};
 use tokio::runtime::Runtime;
 
-pub(crate) use self::{echo::measure, random::Random, session::Session};
 use self::streams::Crowd;
+pub(crate) use self::{echo::measure, random::Random, session::Session};
 use crate::{
-    measure::{Flavor, Metric, Trial, interleave},
+    measure::{Flavor, Metric, Readings, Trial, interleave},
     options::Sizing,
     report::Report,
     server::{Kind, Server},
@@ -45,13 +45,15 @@ fn echo(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Report)
     let start = |kind| anyhow::Ok((kind, Rc::new(Server::start(kind, text)?), Rc::default()));
     let servers = Kind::ALL.into_iter().map(start).collect::<Result<Vec<_>>>()?;
     for count in CONNECTIONS {
+        let work = format!("echo, {count} connections");
         let mut trials = Vec::new();
         for (kind, server, sessions) in &servers {
             runtime.block_on(fill(server, *kind, sessions, count, text, sizing))?;
-            trials.push(echo_trial(*kind, server, sessions, text, runtime, sizing));
+            let round = echo_round(server, sessions, text, runtime, sizing);
+            let round: Box<dyn FnMut() -> _> = Box::new(round);
+            trials.push(Trial { work: work.clone(), subject: kind.subject(), round });
         }
-        let work = format!("echo, {count} connections");
-        report.add(&work, interleave(sizing.windows, &mut trials)?);
+        report.add(interleave(sizing.windows, &mut trials)?);
         compare(&work, report);
     }
     let mut trials: Vec<Trial> = servers
@@ -59,10 +61,11 @@ fn echo(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Report)
         .map(|(kind, server, _)| {
             let process = server.process();
             let peak = move || Ok(vec![(PEAK, process.peak_bytes()? / f64::from(1 << 20))]);
-            Trial { subject: kind.subject(), round: Box::new(peak) }
+            let work = "after all echoes".to_owned();
+            Trial { work, subject: kind.subject(), round: Box::new(peak) }
         })
         .collect();
-    report.add("after all echoes", interleave(1, &mut trials)?);
+    report.add(interleave(1, &mut trials)?);
     compare("after all echoes", report);
     Ok(())
 }
@@ -94,24 +97,21 @@ async fn fill(
     Ok(())
 }
 
-fn echo_trial(
-    kind: Kind,
+fn echo_round(
     server: &Rc<Server>,
     sessions: &Sessions,
     text: &str,
     runtime: &Rc<Runtime>,
     sizing: &Sizing,
-) -> Trial {
+) -> impl FnMut() -> Result<Readings> + 'static {
     let (server, sessions) = (Rc::clone(server), Rc::clone(sessions));
     let (text, runtime, window) = (text.to_owned(), Rc::clone(runtime), sizing.window);
-    let round = move || {
-        let family = [server.process()];
+    move || {
         let mut taken = sessions.take();
-        let readings = runtime.block_on(echo::measure(&family, &mut taken, &text, window));
+        let readings = runtime.block_on(echo::measure(server.process(), &mut taken, &text, window));
         sessions.replace(taken);
         readings
-    };
-    Trial { subject: kind.subject(), round: Box::new(round) }
+    }
 }
 
 fn compare(work: &str, report: &mut Report) {
@@ -126,19 +126,21 @@ fn compare(work: &str, report: &mut Report) {
 const STREAMING: [Kind; 4] = [Kind::Late, Kind::Rejoin, Kind::RejoinService, Kind::Rmcp];
 
 fn events(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Report) -> Result<()> {
+    let work = format!("{EVENTS} events on one stream");
     let mut trials = Vec::new();
     for kind in STREAMING {
         let (server, runtime) = (Server::start(kind, text)?, Rc::clone(runtime));
         let round = move || runtime.block_on(streams::events(&server, EVENTS));
-        trials.push(Trial { subject: kind.subject(), round: Box::new(round) });
+        let (work, subject) = (work.clone(), kind.subject());
+        trials.push(Trial { work, subject, round: Box::new(round) });
     }
-    let work = format!("{EVENTS} events on one stream");
-    report.add(&work, interleave(sizing.windows, &mut trials)?);
+    report.add(interleave(sizing.windows, &mut trials)?);
     compare(&work, report);
     Ok(())
 }
 
 fn idle(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Report) -> Result<()> {
+    let work = format!("{} idle streams", sizing.clients);
     let mut trials = Vec::new();
     for kind in STREAMING {
         let (text, runtime) = (text.to_owned(), Rc::clone(runtime));
@@ -147,10 +149,10 @@ fn idle(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Report)
             let server = Server::start(kind, &text)?;
             runtime.block_on(streams::idle(&server, clients, watch))
         };
-        trials.push(Trial { subject: kind.subject(), round: Box::new(round) });
+        let (work, subject) = (work.clone(), kind.subject());
+        trials.push(Trial { work, subject, round: Box::new(round) });
     }
-    let work = format!("{} idle streams", sizing.clients);
-    report.add(&work, interleave(1, &mut trials)?);
+    report.add(interleave(1, &mut trials)?);
     compare(&work, report);
     Ok(())
 }
@@ -162,6 +164,7 @@ fn storm(
     runtime: &Rc<Runtime>,
     report: &mut Report,
 ) -> Result<()> {
+    let work = format!("{} clients resume at once", sizing.clients);
     let mut trials = Vec::new();
     for kind in STREAMING {
         let (server, runtime) = (Server::start(kind, text)?, Rc::clone(runtime));
@@ -172,10 +175,10 @@ fn storm(
             crowd = Some(back);
             Ok(readings)
         };
-        trials.push(Trial { subject: kind.subject(), round: Box::new(round) });
+        let (work, subject) = (work.clone(), kind.subject());
+        trials.push(Trial { work, subject, round: Box::new(round) });
     }
-    let work = format!("{} clients resume at once", sizing.clients);
-    report.add(&work, interleave(sizing.heavy_rounds, &mut trials)?);
+    report.add(interleave(sizing.heavy_rounds, &mut trials)?);
     compare(&work, report);
     Ok(())
 }

@@ -5,7 +5,8 @@ use std::fs;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::{Figure, Ratio, Report, numbers::Summary};
+use super::{Ratio, Report, numbers::Summary};
+use crate::measure::Series;
 
 /// Writes everything.
 pub(super) fn write(report: &Report, seed: u64) -> Result<String> {
@@ -21,10 +22,9 @@ pub(super) fn write(report: &Report, seed: u64) -> Result<String> {
     Ok(serde_json::to_string_pretty(&all)?)
 }
 
-fn figure(figure: &Figure) -> Value {
-    let series = &figure.series;
+fn figure(series: &Series) -> Value {
     json!({
-        "work": figure.work,
+        "work": series.work,
         "who": series.subject,
         "what": series.metric.name,
         "unit": series.metric.unit,

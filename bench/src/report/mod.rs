@@ -11,23 +11,16 @@ use std::{fs, path::Path};
 
 use anyhow::Result;
 
-pub(crate) use self::numbers::quantile;
 use self::numbers::Summary;
+pub(crate) use self::numbers::quantile;
 use crate::measure::{Metric, Series};
 
 /// All that was measured.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    figures: Vec<Figure>,
+    figures: Vec<Series>,
     ratios: Vec<Ratio>,
     notes: Vec<String>,
-}
-
-/// One metric of one subject at some work.
-#[derive(Debug)]
-struct Figure {
-    work: String,
-    series: Series,
 }
 
 /// How many times better one subject was than another one, or the same one elsewhere.
@@ -43,11 +36,9 @@ struct Ratio {
 
 impl Report {
     /// Adds what was measured, and shows it.
-    pub(crate) fn add(&mut self, work: &str, series: Vec<Series>) {
-        for series in series {
-            text::print_figure(work, &series);
-            self.figures.push(Figure { work: work.to_owned(), series });
-        }
+    pub(crate) fn add(&mut self, series: Vec<Series>) {
+        series.iter().for_each(text::print_figure);
+        self.figures.extend(series);
     }
 
     /// Compares two subjects in everything that was measured of both.
@@ -60,10 +51,21 @@ impl Report {
         }
     }
 
+    /// Compares two subjects at several works, and each with itself at the first of them.
+    pub(crate) fn all_beside(&mut self, works: &[String], of: &'static str, against: &'static str) {
+        for work in works {
+            self.compare(work, of, against);
+        }
+        if let [base, others @ ..] = works {
+            for work in others {
+                self.flat(work, base);
+            }
+        }
+    }
+
     /// Compares every subject with itself at other work.
-    pub(crate) fn flat(&mut self, work: &str, base: &str) {
-        let here: Vec<Series> = self.all(work).cloned().collect();
-        for ours in here {
+    fn flat(&mut self, work: &str, base: &str) {
+        for ours in self.all(work) {
             let there = self.series(base, ours.subject);
             if let Some(before) = there.into_iter().find(|series| series.metric == ours.metric) {
                 self.ratio(work, &ours, format!("itself, {base}"), &before);
@@ -80,6 +82,7 @@ impl Report {
     /// Shows the ratios, and writes everything into a folder.
     pub(crate) fn end(&self, folder: &Path, seed: u64) -> Result<()> {
         text::print_ratios(&self.ratios);
+        self.notes.iter().for_each(|note| text::print_note(note));
         fs::create_dir_all(folder)?;
         fs::write(folder.join("figures.json"), json::write(self, seed)?)?;
         fs::write(folder.join("ratios.svg"), svg::draw(&self.ratios))?;
@@ -87,12 +90,12 @@ impl Report {
         Ok(())
     }
 
-    fn all(&self, work: &str) -> impl Iterator<Item = &Series> {
-        self.figures.iter().filter(move |figure| figure.work == work).map(|figure| &figure.series)
+    fn all(&self, work: &str) -> Vec<Series> {
+        self.figures.iter().filter(|series| series.work == work).cloned().collect()
     }
 
     fn series(&self, work: &str, subject: &str) -> Vec<Series> {
-        self.all(work).filter(|series| series.subject == subject).cloned().collect()
+        self.all(work).into_iter().filter(|series| series.subject == subject).collect()
     }
 
     fn ratio(&mut self, work: &str, ours: &Series, against: String, theirs: &Series) {
@@ -100,7 +103,11 @@ impl Report {
         let pairs = ours.rounds.iter().zip(&theirs.rounds);
         let ratios: Vec<f64> = pairs
             .map(|(ours, theirs)| if less_is_better { theirs / ours } else { ours / theirs })
+            .filter(|ratio| ratio.is_finite())
             .collect();
+        if ratios.is_empty() {
+            return;
+        }
         self.ratios.push(Ratio {
             work: work.to_owned(),
             metric: ours.metric,

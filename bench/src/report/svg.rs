@@ -12,9 +12,8 @@ const TOP: f64 = 56.0;
 
 /// Draws all ratios between subjects.
 pub(super) fn draw(ratios: &[Ratio]) -> String {
-    let is_shown = |ratio: &&Ratio| {
-        !ratio.against.starts_with("itself") && ratio.summary.median.is_normal()
-    };
+    let is_shown =
+        |ratio: &&Ratio| !ratio.against.starts_with("itself") && ratio.summary.median.is_normal();
     let shown: Vec<&Ratio> = ratios.iter().filter(is_shown).collect();
     let logs = || shown.iter().map(|ratio| ratio.summary.median.log2());
     let low = logs().fold(-1.0, f64::min).floor();
@@ -70,8 +69,7 @@ fn bar(scale: &Scale, ratio: &Ratio, y: f64, out: &mut String) {
     let (left, width) = (one.min(x), (one - x).abs().max(1.0));
     let (bar_y, text_y, color) = (y + 4.0, y + 15.0, color(&ratio.against));
     let (label_x, value_x) = (LEFT - 10.0, one.max(x) + 6.0);
-    let label =
-        escaped(&format!("{}: {} beside {}", ratio.work, ratio.metric.name, ratio.against));
+    let label = escaped(&format!("{}: {} beside {}", ratio.work, ratio.metric.name, ratio.against));
     let value = short(ratio.summary.median);
     let _ = writeln!(
         out,

@@ -8,12 +8,13 @@ use super::{
 use crate::measure::Series;
 
 /// Shows one row of the figures.
-pub(super) fn print_figure(work: &str, series: &Series) {
+pub(super) fn print_figure(series: &Series) {
     let Summary { minimum, lower_quartile, median, upper_quartile, maximum } =
         Summary::of(&series.rounds);
     let what = format!("{} ({})", series.metric.name, series.metric.unit);
     println!(
-        "{work:<52} {:<26} {what:<34} {:>11}   {:>11} {:>11} {:>11} {:>11}",
+        "{:<52} {:<26} {what:<34} {:>11}   {:>11} {:>11} {:>11} {:>11}",
+        series.work,
         series.subject,
         short(median),
         short(minimum),

@@ -1,7 +1,7 @@
 //! The listener: the same for all servers.
 #![expect(clippy::print_stdout, reason = "who runs the server has to know where it listens")]
 
-use std::{convert::Infallible, error::Error};
+use std::{convert::Infallible, error::Error, net::Ipv4Addr};
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -9,11 +9,15 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tower_service::Service;
 
+/// How many clients may come at once: with fewer, some would wait a second until they
+/// try again, whichever server it is.
+const BACKLOG: u32 = 4_096;
+
 /// Begins to serve on a free port of the loopback, and prints which one.
-pub(super) async fn begin<S, B>(service: S) -> Result<()>
+pub(super) fn begin<S, B>(service: S) -> Result<()>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S: Clone + Send + 'static,
@@ -21,7 +25,9 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    let listener = socket.listen(BACKLOG)?;
     println!("{}", listener.local_addr()?.port());
     tokio::spawn(accept(listener, service));
     Ok(())

@@ -7,17 +7,15 @@ mod spawn;
 use std::{io, sync::Arc};
 
 use anyhow::Result;
-use rejoin::{
-    Backend, HttpSettings, RmcpBackend, SessionManager, Settings, StreamableHttp,
-};
+use rejoin::{Backend, HttpSettings, RmcpBackend, SessionManager, Settings, StreamableHttp};
 use rmcp::transport::{
     StreamableHttpServerConfig, StreamableHttpService,
     streamable_http_server::session::local::LocalSessionManager,
 };
 use tokio::io::AsyncReadExt as _;
 
-pub(crate) use self::spawn::Server;
 use self::limit::{Limit, Parts};
+pub(crate) use self::spawn::Server;
 use crate::{backend::Handler, measure::Flavor, service::Service};
 
 /// Which server it is.
@@ -65,15 +63,15 @@ pub(crate) fn serve(kind: Kind, text: &str) -> Result<()> {
     let text = text.to_owned();
     Flavor::MultiThread.runtime()?.block_on(async move {
         match kind {
-            Kind::Whole => listen::begin(Limit::new(Parts::Whole, &text)).await?,
-            Kind::Parts => listen::begin(Limit::new(Parts::Two, &text)).await?,
-            Kind::Late => listen::begin(Limit::new(Parts::Late, &text)).await?,
-            Kind::Rejoin => listen::begin(rejoin(Handler)?).await?,
+            Kind::Whole => listen::begin(Limit::new(Parts::Whole, &text))?,
+            Kind::Parts => listen::begin(Limit::new(Parts::Two, &text))?,
+            Kind::Late => listen::begin(Limit::new(Parts::Late, &text))?,
+            Kind::Rejoin => listen::begin(rejoin(Handler)?)?,
             Kind::RejoinService => {
                 let backend = RmcpBackend::new(|| Ok(Service::default()));
-                listen::begin(rejoin(backend)?).await?;
+                listen::begin(rejoin(backend)?)?;
             }
-            Kind::Rmcp => listen::begin(rmcp()).await?,
+            Kind::Rmcp => listen::begin(rmcp())?,
         }
         wait_for_the_end().await;
         Ok(())

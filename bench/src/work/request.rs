@@ -14,6 +14,10 @@ use crate::{
 /// How many requests a session needs until it has as much behind it as it keeps.
 const SATURATING: usize = 6_000;
 
+/// How many requests a session needs until it keeps as many streams as it ever does whose
+/// end was taken.
+const TAKEN: usize = 70;
+
 /// How many answers are kept at most that nobody took.
 const UNTAKEN: usize = 1_100;
 
@@ -49,14 +53,15 @@ impl<L: Layer> Requests<L> {
         }
         let per_round = setting.per_round;
         let mut work = Self { layer, sessions, next: 1, per_round, held: Vec::new() };
-        // What is kept of streams that were taken is full after few requests.
-        let enough = if work.sessions.len() == 1 { SATURATING } else { 70 * work.sessions.len() };
-        for _ in 0..enough {
+        for _ in 0..TAKEN * work.sessions.len() {
             work.one().await?;
         }
         // The others keep what they have, and are left alone: their manager has them.
         work.sessions = work.sessions.split_off(setting.others);
         if work.sessions.len() == 1 {
+            for _ in 0..SATURATING {
+                work.one().await?;
+            }
             work.leave_untaken().await?;
         }
         for _ in 0..setting.held {

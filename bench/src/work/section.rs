@@ -27,7 +27,11 @@ const RMCP_SERVICE: &str = "rmcp + rmcp service";
 /// A hop to a task and back.
 const HOP: &str = "mpsc + oneshot";
 
-const ONE: Setting = Setting { sessions: 1, others: 0, held: 0, per_round: 2_000 };
+/// How many requests a round has.
+const PER_ROUND: usize = 2_000;
+
+/// One session, and nothing beside it.
+const ONE: Setting = Setting { sessions: 1, others: 0, held: 0, per_round: PER_ROUND };
 
 /// Does all of it.
 pub(crate) fn run(sizing: &Sizing, report: &mut Report) -> Result<()> {
@@ -37,15 +41,9 @@ pub(crate) fn run(sizing: &Sizing, report: &mut Report) -> Result<()> {
         requests(name, flavor, sizing, report)?;
         progress(name, flavor, sizing, report)?;
     }
-    for held in [0, 100, 1_000, 10_000] {
-        among_streams(held, sizing, report)?;
-    }
-    for count in [0, 1_000] {
-        in_flight(count, sizing, report)?;
-    }
-    for sessions in [1, sizing.many_sessions] {
-        among_sessions(sessions, sizing, report)?;
-    }
+    among_streams(sizing, report)?;
+    in_flight(sizing, report)?;
+    among_sessions(sizing, report)?;
     for events in [1, 16, 256, 900] {
         resume(events, sizing, report)?;
     }
@@ -56,106 +54,101 @@ pub(crate) fn run(sizing: &Sizing, report: &mut Report) -> Result<()> {
 }
 
 fn requests(name: &str, flavor: Flavor, sizing: &Sizing, report: &mut Report) -> Result<()> {
+    let work = &format!("request and response, {name}");
     let mut trials = [
-        request(REJOIN, flavor, Rejoin::with_handler(Sizes::default())?, ONE)?,
-        request(RMCP, flavor, Rmcp::with_handler(), ONE)?,
-        request(REJOIN_SERVICE, flavor, Rejoin::with_service(Sizes::default())?, ONE)?,
-        request(RMCP_SERVICE, flavor, Rmcp::with_service(), ONE)?,
-        request(HOP, flavor, Hop, ONE)?,
+        request(work, REJOIN, flavor, Rejoin::with_handler(Sizes::default())?, ONE)?,
+        request(work, RMCP, flavor, Rmcp::with_handler(), ONE)?,
+        request(work, REJOIN_SERVICE, flavor, Rejoin::with_service(Sizes::default())?, ONE)?,
+        request(work, RMCP_SERVICE, flavor, Rmcp::with_service(), ONE)?,
+        request(work, HOP, flavor, Hop, ONE)?,
     ];
-    let work = format!("request and response, {name}");
-    report.add(&work, interleave(sizing.rounds, &mut trials)?);
-    report.compare(&work, REJOIN, RMCP);
-    report.compare(&work, REJOIN_SERVICE, RMCP_SERVICE);
+    report.add(interleave(sizing.rounds, &mut trials)?);
+    report.compare(work, REJOIN, RMCP);
+    report.compare(work, REJOIN_SERVICE, RMCP_SERVICE);
     Ok(())
 }
 
 fn request<L: Layer>(
+    work: &str,
     subject: &'static str,
     flavor: Flavor,
     layer: L,
     setting: Setting,
 ) -> Result<Trial> {
-    trial(subject, flavor, Requests::prepare(layer, setting))
+    trial(work, subject, flavor, Requests::prepare(layer, setting))
 }
 
 fn progress(name: &str, flavor: Flavor, sizing: &Sizing, report: &mut Report) -> Result<()> {
+    let work = &format!("progress event, {name}");
+    let rejoin = Rejoin::with_handler(Sizes::default())?;
+    let service = Rejoin::with_service(Sizes::default())?;
     let mut trials = [
-        trial(REJOIN, flavor, Progress::prepare(Rejoin::with_handler(Sizes::default())?))?,
-        trial(RMCP, flavor, Progress::prepare(Rmcp::with_handler()))?,
-        trial(
-            REJOIN_SERVICE,
-            flavor,
-            Progress::prepare(Rejoin::with_service(Sizes::default())?),
-        )?,
-        trial(RMCP_SERVICE, flavor, Progress::prepare(Rmcp::with_service()))?,
+        trial(work, REJOIN, flavor, Progress::prepare(rejoin))?,
+        trial(work, RMCP, flavor, Progress::prepare(Rmcp::with_handler()))?,
+        trial(work, REJOIN_SERVICE, flavor, Progress::prepare(service))?,
+        trial(work, RMCP_SERVICE, flavor, Progress::prepare(Rmcp::with_service()))?,
     ];
-    let work = format!("progress event, {name}");
-    report.add(&work, interleave(sizing.rounds, &mut trials)?);
-    report.compare(&work, REJOIN, RMCP);
-    report.compare(&work, REJOIN_SERVICE, RMCP_SERVICE);
+    report.add(interleave(sizing.rounds, &mut trials)?);
+    report.compare(work, REJOIN, RMCP);
+    report.compare(work, REJOIN_SERVICE, RMCP_SERVICE);
     Ok(())
 }
 
 /// A session may have far more streams than by default here.
-fn among_streams(held: usize, sizing: &Sizing, report: &mut Report) -> Result<()> {
+fn among_streams(sizing: &Sizing, report: &mut Report) -> Result<()> {
+    const HELD: [usize; 4] = [0, 100, 1_000, 10_000];
+    let flavor = Flavor::CurrentThread;
     let wide = Sizes { streams: Some(20_000), ..Sizes::default() };
-    let setting = Setting { held, ..ONE };
-    let mut trials = [
-        request(REJOIN, Flavor::CurrentThread, Rejoin::with_handler(wide)?, setting)?,
-        request(RMCP, Flavor::CurrentThread, Rmcp::with_handler(), setting)?,
-    ];
-    let work = format!("the same, {held} other streams held");
-    report.add(&work, interleave(sizing.rounds, &mut trials)?);
-    report.compare(&work, REJOIN, RMCP);
-    if held > 0 {
-        report.flat(&work, "the same, 0 other streams held");
+    let work = |held| format!("request and response, {held} other streams held");
+    let mut trials = Vec::new();
+    for held in HELD {
+        let setting = Setting { held, ..ONE };
+        trials.push(request(&work(held), REJOIN, flavor, Rejoin::with_handler(wide)?, setting)?);
+        trials.push(request(&work(held), RMCP, flavor, Rmcp::with_handler(), setting)?);
     }
+    report.add(interleave(sizing.rounds, &mut trials)?);
+    report.all_beside(&HELD.map(work), REJOIN, RMCP);
     Ok(())
 }
 
-fn in_flight(count: usize, sizing: &Sizing, report: &mut Report) -> Result<()> {
+fn in_flight(sizing: &Sizing, report: &mut Report) -> Result<()> {
+    const OTHERS: [usize; 2] = [0, 1_000];
     let flavor = Flavor::CurrentThread;
-    let rejoin = Rejoin::with_handler(Sizes::default())?;
-    let mut trials = [
-        trial(REJOIN, flavor, InFlight::prepare(rejoin, count, ONE.per_round))?,
-        trial(RMCP, flavor, InFlight::prepare(Rmcp::with_handler(), count, ONE.per_round))?,
-    ];
-    let name = |count| format!("the same, {count} other requests in flight");
-    let work = name(count);
-    report.add(&work, interleave(sizing.rounds, &mut trials)?);
-    report.compare(&work, REJOIN, RMCP);
-    if count > 0 {
-        report.flat(&work, &name(0));
+    let work = |count| format!("request and response, {count} others in flight");
+    let mut trials = Vec::new();
+    for count in OTHERS {
+        let rejoin = InFlight::prepare(Rejoin::with_handler(Sizes::default())?, count, PER_ROUND);
+        let rmcp = InFlight::prepare(Rmcp::with_handler(), count, PER_ROUND);
+        trials.push(trial(&work(count), REJOIN, flavor, rejoin)?);
+        trials.push(trial(&work(count), RMCP, flavor, rmcp)?);
     }
+    report.add(interleave(sizing.rounds, &mut trials)?);
+    report.all_beside(&OTHERS.map(work), REJOIN, RMCP);
     Ok(())
 }
 
-fn among_sessions(sessions: usize, sizing: &Sizing, report: &mut Report) -> Result<()> {
+fn among_sessions(sizing: &Sizing, report: &mut Report) -> Result<()> {
     let flavor = Flavor::CurrentThread;
-    let many = Sizes { sessions: Some(sessions + 1), ..Sizes::default() };
-    let all = Setting { sessions, ..ONE };
-    let mut trials = vec![
-        request(REJOIN, flavor, Rejoin::with_handler(many)?, all)?,
-        request(RMCP, flavor, Rmcp::with_handler(), all)?,
+    let many = sizing.many_sessions;
+    let sizes = Sizes { sessions: Some(many), ..Sizes::default() };
+    let cases = [
+        ("request and response, 1 session".to_owned(), ONE),
+        (
+            format!("request and response, 1 session among {many}"),
+            Setting { others: many - 1, ..ONE },
+        ),
+        (
+            format!("request and response, {many} sessions in turn"),
+            Setting { sessions: many, per_round: PER_ROUND.max(many), ..ONE },
+        ),
     ];
-    let name = |sessions| format!("the same, {sessions} sessions in turn");
-    report.add(&name(sessions), interleave(sizing.rounds, &mut trials)?);
-    report.compare(&name(sessions), REJOIN, RMCP);
-    if sessions == 1 {
-        return Ok(());
+    let mut trials = Vec::new();
+    for (work, setting) in &cases {
+        trials.push(request(work, REJOIN, flavor, Rejoin::with_handler(sizes)?, *setting)?);
+        trials.push(request(work, RMCP, flavor, Rmcp::with_handler(), *setting)?);
     }
-    report.flat(&name(sessions), &name(1));
-    drop(trials);
-    let one = Setting { sessions: 1, others: sessions - 1, ..ONE };
-    let mut trials = [
-        request(REJOIN, flavor, Rejoin::with_handler(many)?, one)?,
-        request(RMCP, flavor, Rmcp::with_handler(), one)?,
-    ];
-    let work = format!("the same, one session of {sessions}");
-    report.add(&work, interleave(sizing.rounds, &mut trials)?);
-    report.compare(&work, REJOIN, RMCP);
-    report.flat(&work, &name(1));
+    report.add(interleave(sizing.rounds, &mut trials)?);
+    report.all_beside(&cases.map(|(work, _)| work), REJOIN, RMCP);
     Ok(())
 }
 
@@ -168,13 +161,14 @@ fn resume(events: usize, sizing: &Sizing, report: &mut Report) -> Result<()> {
     } else {
         (Sizes { window: Some(1_024), ..Sizes::default() }, Rmcp::with_capacity(1_024))
     };
+    let work = &format!("resume, {events} events");
+    let rejoin = Rejoin::with_handler(sizes)?;
     let mut trials = [
-        trial(REJOIN, flavor, Resumes::prepare(Rejoin::with_handler(sizes)?, events))?,
-        trial(RMCP, flavor, Resumes::prepare(rmcp, events))?,
+        trial(work, REJOIN, flavor, Resumes::prepare(rejoin, events))?,
+        trial(work, RMCP, flavor, Resumes::prepare(rmcp, events))?,
     ];
-    let work = format!("resume, {events} events");
-    report.add(&work, interleave(sizing.rounds, &mut trials)?);
-    report.compare(&work, REJOIN, RMCP);
+    report.add(interleave(sizing.rounds, &mut trials)?);
+    report.compare(work, REJOIN, RMCP);
     Ok(())
 }
 
@@ -183,12 +177,12 @@ fn create(count: usize, sizing: &Sizing, report: &mut Report) -> Result<()> {
     let many = Sizes { sessions: Some(count), ..Sizes::default() };
     let rejoin = Creations::new(move || Rejoin::with_handler(many), count);
     let rmcp = Creations::new(|| Ok(Rmcp::with_handler()), count);
+    let work = &format!("sessions created, {count} at once");
     let mut trials = [
-        trial(REJOIN, flavor, std::future::ready(Ok(rejoin)))?,
-        trial(RMCP, flavor, std::future::ready(Ok(rmcp)))?,
+        trial(work, REJOIN, flavor, std::future::ready(Ok(rejoin)))?,
+        trial(work, RMCP, flavor, std::future::ready(Ok(rmcp)))?,
     ];
-    let work = format!("sessions created, {count} at once");
-    report.add(&work, interleave(sizing.heavy_rounds, &mut trials)?);
-    report.compare(&work, REJOIN, RMCP);
+    report.add(interleave(sizing.heavy_rounds, &mut trials)?);
+    report.compare(work, REJOIN, RMCP);
     Ok(())
 }
