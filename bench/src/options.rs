@@ -93,6 +93,8 @@ pub(crate) struct Sizing {
     pub(crate) clients: usize,
     /// How long idle streams are watched.
     pub(crate) watch: Duration,
+    /// How many calls a gateway answers before it is measured.
+    pub(crate) gateway_calls: usize,
 }
 
 impl Sizing {
@@ -108,6 +110,7 @@ impl Sizing {
         saturated: 64,
         clients: 1_000,
         watch: Duration::from_secs(20),
+        gateway_calls: 4_000,
     };
 
     /// The same, less exactly.
@@ -122,5 +125,6 @@ impl Sizing {
         saturated: 4,
         clients: 1_000,
         watch: Duration::from_secs(3),
+        gateway_calls: 1_000,
     };
 }

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 pub(crate) use self::stdio::serve as stdio;
 use self::{packages::Packages, running::Gateway};
 use crate::{
-    load::{Random, Session, measure},
+    load::{Random, Session, measure, saturate},
     measure::{Flavor, Readings, Trial, interleave},
     options::Sizing,
     report::Report,
@@ -60,7 +60,8 @@ pub(crate) fn run(sizing: &Sizing, seed: u64, report: &mut Report) -> Result<()>
         let work = format!("gateway echo, {count} sessions");
         let mut trials = vec![stdio::bare_pipe(&work, &child, &text, sizing.window)?];
         for (kind, gateway) in &gateways {
-            let sessions = runtime.block_on(begin(gateway, count)).context(kind.subject())?;
+            let sessions =
+                runtime.block_on(warm(gateway, count, &text, sizing)).context(kind.subject())?;
             let round = echo_round(gateway, sessions, &text, &runtime, sizing);
             let (work, subject) = (work.clone(), kind.subject());
             trials.push(Trial { work, subject, round: Box::new(round) });
@@ -85,6 +86,18 @@ fn start(kind: Kind, packages: &Packages, child: &[PathBuf], runtime: &Runtime) 
     let gateway = Gateway::start(command, port)?;
     runtime.block_on(begin(&gateway, 1))?;
     Ok(gateway)
+}
+
+/// Begins sessions, and calls until whatever compiles as it runs has done so.
+async fn warm(
+    gateway: &Gateway,
+    count: usize,
+    text: &str,
+    sizing: &Sizing,
+) -> Result<Vec<Session>> {
+    let mut sessions = begin(gateway, count).await?;
+    saturate(&mut sessions, text, sizing.gateway_calls / count).await?;
+    Ok(sessions)
 }
 
 async fn begin(gateway: &Gateway, count: usize) -> Result<Vec<Session>> {

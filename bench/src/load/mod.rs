@@ -12,7 +12,11 @@ use anyhow::{Context as _, Result};
 use tokio::runtime::Runtime;
 
 use self::streams::Crowd;
-pub(crate) use self::{echo::measure, random::Random, session::Session};
+pub(crate) use self::{
+    echo::{measure, saturate},
+    random::Random,
+    session::Session,
+};
 use crate::{
     measure::{Flavor, Metric, Readings, Trial, interleave},
     options::Sizing,
@@ -91,7 +95,7 @@ async fn fill(
         }
         new.push(Session::begin(server.address, "/").await?);
     }
-    echo::saturate(&mut new, text, calls).await?;
+    saturate(&mut new, text, calls).await?;
     known.append(&mut new);
     sessions.replace(known);
     Ok(())
@@ -108,7 +112,7 @@ fn echo_round(
     let (text, runtime, window) = (text.to_owned(), Rc::clone(runtime), sizing.window);
     move || {
         let mut taken = sessions.take();
-        let readings = runtime.block_on(echo::measure(server.process(), &mut taken, &text, window));
+        let readings = runtime.block_on(measure(server.process(), &mut taken, &text, window));
         sessions.replace(taken);
         readings
     }

@@ -40,15 +40,15 @@ pub(crate) fn run(sizing: &Sizing, report: &mut Report) -> Result<()> {
     {
         requests(name, flavor, sizing, report)?;
         progress(name, flavor, sizing, report)?;
+        for count in [1_000, 10_000] {
+            create(count, name, flavor, sizing, report)?;
+        }
     }
     among_streams(sizing, report)?;
     in_flight(sizing, report)?;
     among_sessions(sizing, report)?;
     for events in [1, 16, 256, 900] {
         resume(events, sizing, report)?;
-    }
-    for count in [1_000, 10_000] {
-        create(count, sizing, report)?;
     }
     Ok(())
 }
@@ -172,12 +172,17 @@ fn resume(events: usize, sizing: &Sizing, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn create(count: usize, sizing: &Sizing, report: &mut Report) -> Result<()> {
-    let flavor = Flavor::CurrentThread;
+fn create(
+    count: usize,
+    name: &str,
+    flavor: Flavor,
+    sizing: &Sizing,
+    report: &mut Report,
+) -> Result<()> {
     let many = Sizes { sessions: Some(count), ..Sizes::default() };
     let rejoin = Creations::new(move || Rejoin::with_handler(many), count);
     let rmcp = Creations::new(|| Ok(Rmcp::with_handler()), count);
-    let work = &format!("sessions created, {count} at once");
+    let work = &format!("{count} sessions created, {name}");
     let mut trials = [
         trial(work, REJOIN, flavor, std::future::ready(Ok(rejoin)))?,
         trial(work, RMCP, flavor, std::future::ready(Ok(rmcp)))?,
