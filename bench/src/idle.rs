@@ -33,6 +33,7 @@ pub(crate) fn run(sizing: &Sizing, report: &mut Report) -> Result<()> {
             [LayerName::Rejoin, LayerName::Rmcp].map(|layer| hold(&work, layer, count, None));
         report.add(interleave(rounds, &mut trials)?);
         report.compare(&work, "rejoin", "rmcp");
+        report.draw(&work, "rejoin", "rmcp", &["memory"]);
     }
     let timeout = Some(sizing.idle_timeout);
     let count = sizing.idle_sessions;

@@ -69,6 +69,8 @@ pub(crate) fn run(sizing: &Sizing, seed: u64, report: &mut Report) -> Result<()>
         report.add(interleave(sizing.heavy_rounds, &mut trials)?);
         for other in Kind::ALL.into_iter().skip(1) {
             report.compare(&work, Kind::Rejoin.subject(), other.subject());
+            let metrics = ["throughput", "processor"];
+            report.draw(&work, Kind::Rejoin.subject(), other.subject(), &metrics);
         }
     }
     Ok(())

@@ -59,6 +59,9 @@ fn echo(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Report)
         }
         report.add(interleave(sizing.windows, &mut trials)?);
         compare(&work, report);
+        if [16, 64].contains(&count) {
+            draw(&work, Kind::Parts, &["throughput", "processor"], report);
+        }
     }
     let mut trials: Vec<Trial> = servers
         .iter()
@@ -126,6 +129,14 @@ fn compare(work: &str, report: &mut Report) {
     report.compare(work, Kind::RejoinService.subject(), Kind::Rmcp.subject());
 }
 
+/// Has the picture show how rejoin does beside rmcp and beside the limit.
+fn draw(work: &str, limit: Kind, metrics: &[&str], report: &mut Report) {
+    let (rejoin, rmcp) = (Kind::Rejoin.subject(), Kind::Rmcp.subject());
+    report.draw(work, rejoin, limit.subject(), metrics);
+    report.draw(work, rejoin, rmcp, metrics);
+    report.draw(work, Kind::RejoinService.subject(), rmcp, metrics);
+}
+
 /// The limit sends these from a task, whichever it is.
 const STREAMING: [Kind; 4] = [Kind::Late, Kind::Rejoin, Kind::RejoinService, Kind::Rmcp];
 
@@ -140,6 +151,7 @@ fn events(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Repor
     }
     report.add(interleave(sizing.windows, &mut trials)?);
     compare(&work, report);
+    draw(&work, Kind::Late, &["time"], report);
     Ok(())
 }
 
@@ -158,6 +170,7 @@ fn idle(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Report)
     }
     report.add(interleave(1, &mut trials)?);
     compare(&work, report);
+    draw(&work, Kind::Late, &["memory"], report);
     Ok(())
 }
 
@@ -184,5 +197,6 @@ fn storm(
     }
     report.add(interleave(sizing.heavy_rounds, &mut trials)?);
     compare(&work, report);
+    draw(&work, Kind::Late, &["time"], report);
     Ok(())
 }

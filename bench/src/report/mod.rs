@@ -32,6 +32,8 @@ struct Ratio {
     against: String,
     /// Of the two values of each round.
     summary: Summary,
+    /// Whether the picture shows it.
+    is_drawn: bool,
 }
 
 impl Report {
@@ -60,6 +62,14 @@ impl Report {
             for work in others {
                 self.flat(work, base);
             }
+        }
+    }
+
+    /// Has the picture show what a comparison said of some metrics.
+    pub(crate) fn draw(&mut self, work: &str, of: &str, against: &str, metrics: &[&str]) {
+        for ratio in &mut self.ratios {
+            let is_it = ratio.work == work && ratio.of == of && ratio.against == against;
+            ratio.is_drawn |= is_it && metrics.contains(&ratio.metric.name);
         }
     }
 
@@ -114,6 +124,7 @@ impl Report {
             of: ours.subject,
             against,
             summary: Summary::of(&ratios),
+            is_drawn: false,
         });
     }
 }

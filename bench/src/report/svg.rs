@@ -5,15 +5,14 @@ use std::fmt::Write as _;
 use super::{Ratio, numbers::short};
 
 const ROW: f64 = 22.0;
-const LEFT: f64 = 470.0;
+const LEFT: f64 = 520.0;
 const PLOT: f64 = 380.0;
 const RIGHT: f64 = 70.0;
 const TOP: f64 = 56.0;
 
-/// Draws all ratios between subjects.
+/// Draws the ratios that are to be drawn.
 pub(super) fn draw(ratios: &[Ratio]) -> String {
-    let is_shown =
-        |ratio: &&Ratio| !ratio.against.starts_with("itself") && ratio.summary.median.is_normal();
+    let is_shown = |ratio: &&Ratio| ratio.is_drawn && ratio.summary.median.is_normal();
     let shown: Vec<&Ratio> = ratios.iter().filter(is_shown).collect();
     let logs = || shown.iter().map(|ratio| ratio.summary.median.log2());
     let low = logs().fold(-1.0, f64::min).floor();

@@ -65,6 +65,7 @@ fn requests(name: &str, flavor: Flavor, sizing: &Sizing, report: &mut Report) ->
     report.add(interleave(sizing.rounds, &mut trials)?);
     report.compare(work, REJOIN, RMCP);
     report.compare(work, REJOIN_SERVICE, RMCP_SERVICE);
+    report.draw(work, REJOIN, RMCP, &["time"]);
     Ok(())
 }
 
@@ -91,6 +92,7 @@ fn progress(name: &str, flavor: Flavor, sizing: &Sizing, report: &mut Report) ->
     report.add(interleave(sizing.rounds, &mut trials)?);
     report.compare(work, REJOIN, RMCP);
     report.compare(work, REJOIN_SERVICE, RMCP_SERVICE);
+    report.draw(work, REJOIN, RMCP, &["time"]);
     Ok(())
 }
 
@@ -108,6 +110,7 @@ fn among_streams(sizing: &Sizing, report: &mut Report) -> Result<()> {
     }
     report.add(interleave(sizing.rounds, &mut trials)?);
     report.all_beside(&HELD.map(work), REJOIN, RMCP);
+    report.draw(&work(10_000), REJOIN, RMCP, &["time"]);
     Ok(())
 }
 
@@ -124,6 +127,7 @@ fn in_flight(sizing: &Sizing, report: &mut Report) -> Result<()> {
     }
     report.add(interleave(sizing.rounds, &mut trials)?);
     report.all_beside(&OTHERS.map(work), REJOIN, RMCP);
+    report.draw(&work(1_000), REJOIN, RMCP, &["time"]);
     Ok(())
 }
 
@@ -169,6 +173,7 @@ fn resume(events: usize, sizing: &Sizing, report: &mut Report) -> Result<()> {
     ];
     report.add(interleave(sizing.rounds, &mut trials)?);
     report.compare(work, REJOIN, RMCP);
+    report.draw(work, REJOIN, RMCP, &["time", "rate"]);
     Ok(())
 }
 
@@ -189,5 +194,6 @@ fn create(
     ];
     report.add(interleave(sizing.heavy_rounds, &mut trials)?);
     report.compare(work, REJOIN, RMCP);
+    report.draw(work, REJOIN, RMCP, &["time", "rate"]);
     Ok(())
 }
