@@ -111,9 +111,15 @@ pub(crate) fn answer(id: &str, text: &str) -> String {
 
 /// Returns a progress event.
 pub(crate) fn progress(token: &str, step: usize) -> String {
-    format!(
-        r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{token},"progress":{step}.0}}}}"#
-    )
+    let step = step.to_string();
+    let parts = [
+        r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"#,
+        token,
+        r#","progress":"#,
+        &step,
+        ".0}}",
+    ];
+    parts.concat()
 }
 
 /// What a handler reads of a message, which must be of the forms above.

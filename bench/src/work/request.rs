@@ -53,11 +53,11 @@ impl<L: Layer> Requests<L> {
         }
         let per_round = setting.per_round;
         let mut work = Self { layer, sessions, next: 1, per_round, held: Vec::new() };
+        // The others are left alone: their manager has them.
+        work.sessions = work.sessions.split_off(setting.others);
         for _ in 0..TAKEN * work.sessions.len() {
             work.one().await?;
         }
-        // The others keep what they have, and are left alone: their manager has them.
-        work.sessions = work.sessions.split_off(setting.others);
         if work.sessions.len() == 1 {
             for _ in 0..SATURATING {
                 work.one().await?;
