@@ -1,4 +1,4 @@
-//! A backend of rejoin, as one writes it by hand.
+//! Backends of rejoin, as one writes them by hand: with a task, and without.
 
 use std::collections::VecDeque;
 
@@ -13,6 +13,24 @@ pub(crate) struct Handler;
 impl Backend for Handler {
     async fn open(&self, peer: Peer, inbox: Inbox) -> Result<(), OpenError> {
         tokio::spawn(serve(peer, inbox));
+        Ok(())
+    }
+}
+
+/// Answers likewise, where the messages come in. Echoes is all that it has.
+pub(crate) struct InPlace;
+
+impl Backend for InPlace {
+    async fn open(&self, peer: Peer, inbox: Inbox) -> Result<(), OpenError> {
+        inbox.handle(move |heard| {
+            let answer = match message::read(&heard) {
+                Heard::Initialize => message::welcome(),
+                Heard::Call(id, Tool::Echo, text) => message::answer(id, text),
+                Heard::Call(..) | Heard::Other => return,
+            };
+            // An error says that the session has ended.
+            let _ = peer.send_now(answer, None);
+        });
         Ok(())
     }
 }

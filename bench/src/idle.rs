@@ -29,10 +29,11 @@ const LATE: Metric = Metric::cost("latest end", "ms late");
 pub(crate) fn run(sizing: &Sizing, report: &mut Report) -> Result<()> {
     for (count, rounds) in [(1_000, sizing.heavy_rounds), (sizing.idle_sessions, 1)] {
         let work = format!("an idle session of {count}");
-        let mut trials =
-            [LayerName::Rejoin, LayerName::Rmcp].map(|layer| hold(&work, layer, count, None));
+        let mut trials = [LayerName::Rejoin, LayerName::InPlace, LayerName::Rmcp]
+            .map(|layer| hold(&work, layer, count, None));
         report.add(interleave(rounds, &mut trials)?);
         report.compare(&work, "rejoin", "rmcp");
+        report.compare(&work, "rejoin, in place", "rmcp");
         report.draw(&work, "rejoin", "rmcp", &["memory"]);
     }
     let timeout = Some(sizing.idle_timeout);
@@ -48,6 +49,7 @@ pub(crate) fn run(sizing: &Sizing, report: &mut Report) -> Result<()> {
 fn hold(work: &str, layer: LayerName, count: usize, timeout: Option<Duration>) -> Trial {
     let (subject, name) = match layer {
         LayerName::Rejoin => ("rejoin", "rejoin"),
+        LayerName::InPlace => ("rejoin, in place", "in-place"),
         LayerName::Rmcp => ("rmcp", "rmcp"),
     };
     let round = Box::new(move || {
@@ -76,6 +78,10 @@ pub(crate) fn be_held(layer: LayerName, count: usize, timeout: Option<u64>) -> R
                 let sizes =
                     Sizes { sessions: Some(count), idle_timeout: timeout, ..Sizes::default() };
                 cost(Rejoin::new(Watched, sizes)?, count, timeout).await
+            }
+            LayerName::InPlace => {
+                let sizes = Sizes { sessions: Some(count), ..Sizes::default() };
+                cost(Rejoin::in_place(sizes)?, count, timeout).await
             }
             LayerName::Rmcp => {
                 let rmcp = match timeout {

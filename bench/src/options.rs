@@ -66,6 +66,8 @@ pub(crate) enum Role {
 pub(crate) enum LayerName {
     /// rejoin with a handler
     Rejoin,
+    /// rejoin with a handler that needs no task
+    InPlace,
     /// rmcp with a loop
     Rmcp,
 }

@@ -11,7 +11,7 @@ use rejoin::{
 
 use super::{Layer, drain};
 use crate::{
-    backend::Handler,
+    backend::{Handler, InPlace},
     message::{self, Tool},
     service::Service,
 };
@@ -39,6 +39,11 @@ impl Rejoin {
     /// Has a handler of its own behind it.
     pub(crate) fn with_handler(sizes: Sizes) -> Result<Self> {
         Self::new(Handler, sizes)
+    }
+
+    /// Has a handler without a task behind it.
+    pub(crate) fn in_place(sizes: Sizes) -> Result<Self> {
+        Self::new(InPlace, sizes)
     }
 
     /// Has a service of the crate `rmcp` behind it.

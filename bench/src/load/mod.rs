@@ -124,7 +124,9 @@ fn echo_round(
 fn compare(work: &str, report: &mut Report) {
     for limit in [Kind::Whole, Kind::Parts, Kind::Late] {
         report.compare(work, Kind::Rejoin.subject(), limit.subject());
+        report.compare(work, Kind::InPlace.subject(), limit.subject());
     }
+    report.compare(work, Kind::InPlace.subject(), Kind::Rmcp.subject());
     report.compare(work, Kind::Rejoin.subject(), Kind::Rmcp.subject());
     report.compare(work, Kind::RejoinService.subject(), Kind::Rmcp.subject());
 }
@@ -133,6 +135,7 @@ fn compare(work: &str, report: &mut Report) {
 fn draw(work: &str, limit: Kind, metrics: &[&str], report: &mut Report) {
     let (rejoin, rmcp) = (Kind::Rejoin.subject(), Kind::Rmcp.subject());
     report.draw(work, rejoin, limit.subject(), metrics);
+    report.draw(work, Kind::InPlace.subject(), limit.subject(), metrics);
     report.draw(work, rejoin, rmcp, metrics);
     report.draw(work, Kind::RejoinService.subject(), rmcp, metrics);
 }

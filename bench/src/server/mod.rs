@@ -16,7 +16,11 @@ use tokio::io::AsyncReadExt as _;
 
 use self::limit::{Limit, Parts};
 pub(crate) use self::spawn::Server;
-use crate::{backend::Handler, measure::Flavor, service::Service};
+use crate::{
+    backend::{Handler, InPlace},
+    measure::Flavor,
+    service::Service,
+};
 
 /// Which server it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -29,6 +33,8 @@ pub(crate) enum Kind {
     Late,
     /// rejoin, with a handler
     Rejoin,
+    /// rejoin, with a handler that needs no task
+    InPlace,
     /// rejoin, with an rmcp service
     RejoinService,
     /// rmcp
@@ -37,8 +43,15 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// All of them.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Whole, Self::Parts, Self::Late, Self::Rejoin, Self::RejoinService, Self::Rmcp];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Whole,
+        Self::Parts,
+        Self::Late,
+        Self::Rejoin,
+        Self::InPlace,
+        Self::RejoinService,
+        Self::Rmcp,
+    ];
 
     /// Returns how it is called in a report.
     pub(crate) fn subject(self) -> &'static str {
@@ -47,6 +60,7 @@ impl Kind {
             Self::Parts => "limit, two parts",
             Self::Late => "limit, two writes",
             Self::Rejoin => "rejoin",
+            Self::InPlace => "rejoin, in place",
             Self::RejoinService => "rejoin + rmcp service",
             Self::Rmcp => "rmcp",
         }
@@ -67,6 +81,7 @@ pub(crate) fn serve(kind: Kind, text: &str) -> Result<()> {
             Kind::Parts => listen::begin(Limit::new(Parts::Two, &text))?,
             Kind::Late => listen::begin(Limit::new(Parts::Late, &text))?,
             Kind::Rejoin => listen::begin(rejoin(Handler)?)?,
+            Kind::InPlace => listen::begin(rejoin(InPlace)?)?,
             Kind::RejoinService => {
                 let backend = RmcpBackend::new(|| Ok(Service::default()));
                 listen::begin(rejoin(backend)?)?;

@@ -18,6 +18,8 @@ use crate::{
 
 /// rejoin with a handler of its own.
 const REJOIN: &str = "rejoin";
+/// rejoin with a handler that needs no task.
+const REJOIN_IN_PLACE: &str = "rejoin, in place";
 /// rejoin with an rmcp service.
 const REJOIN_SERVICE: &str = "rejoin + rmcp service";
 /// The sessions of rmcp with a loop of its own.
@@ -57,12 +59,15 @@ fn requests(name: &str, flavor: Flavor, sizing: &Sizing, report: &mut Report) ->
     let work = &format!("request and response, {name}");
     let mut trials = [
         request(work, REJOIN, flavor, Rejoin::with_handler(Sizes::default())?, ONE)?,
+        request(work, REJOIN_IN_PLACE, flavor, Rejoin::in_place(Sizes::default())?, ONE)?,
         request(work, RMCP, flavor, Rmcp::with_handler(), ONE)?,
         request(work, REJOIN_SERVICE, flavor, Rejoin::with_service(Sizes::default())?, ONE)?,
         request(work, RMCP_SERVICE, flavor, Rmcp::with_service(), ONE)?,
         request(work, HOP, flavor, Hop, ONE)?,
     ];
     report.add(interleave(sizing.rounds, &mut trials)?);
+    report.compare(work, REJOIN_IN_PLACE, RMCP);
+    report.draw(work, REJOIN_IN_PLACE, RMCP, &["time"]);
     report.compare(work, REJOIN, RMCP);
     report.compare(work, REJOIN_SERVICE, RMCP_SERVICE);
     report.draw(work, REJOIN, RMCP, &["time"]);
@@ -186,13 +191,16 @@ fn create(
 ) -> Result<()> {
     let many = Sizes { sessions: Some(count), ..Sizes::default() };
     let rejoin = Creations::new(move || Rejoin::with_handler(many), count);
+    let in_place = Creations::new(move || Rejoin::in_place(many), count);
     let rmcp = Creations::new(|| Ok(Rmcp::with_handler()), count);
     let work = &format!("{count} sessions created, {name}");
     let mut trials = [
         trial(work, REJOIN, flavor, std::future::ready(Ok(rejoin)))?,
+        trial(work, REJOIN_IN_PLACE, flavor, std::future::ready(Ok(in_place)))?,
         trial(work, RMCP, flavor, std::future::ready(Ok(rmcp)))?,
     ];
     report.add(interleave(sizing.heavy_rounds, &mut trials)?);
+    report.compare(work, REJOIN_IN_PLACE, RMCP);
     report.compare(work, REJOIN, RMCP);
     report.draw(work, REJOIN, RMCP, &["time", "rate"]);
     Ok(())
