@@ -1,0 +1,97 @@
+//! What npm, pip and cargo put beside this program.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+/// From the registry that npm is configured with.
+const SUPERGATEWAY: &str = "supergateway@4.0.0";
+/// From the registry that npm is configured with.
+const NPM_PROXY: &str = "mcp-proxy@6.7.19";
+/// From the index that pip is configured with.
+const PYPI_PROXY: &str = "mcp-proxy==0.13.0";
+
+/// The folder that cargo builds into.
+pub(super) struct Packages {
+    build: PathBuf,
+}
+
+impl Packages {
+    /// Finds the folder by where this program is.
+    pub(super) fn beside_this_program() -> Result<Self> {
+        let program = env::current_exe()?;
+        let build = program.ancestors().nth(2).context("this program is in no build folder")?;
+        Ok(Self { build: build.to_owned() })
+    }
+
+    /// Builds the program of this workspace, and returns the command that serves a child.
+    pub(super) fn rejoin(&self, port: u16, child: &[PathBuf]) -> Result<Command> {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--release", "--quiet", "--package", "rejoin", "--bin", "rejoin"]);
+        cargo.arg("--target-dir").arg(&self.build);
+        run(cargo.current_dir(env!("CARGO_MANIFEST_DIR")))?;
+        let mut command = Command::new(self.build.join("release/rejoin"));
+        command.args(["serve", "--log-level", "warn", "--listen", &format!("127.0.0.1:{port}")]);
+        command.arg("--").args(child);
+        Ok(command)
+    }
+
+    /// Returns the command of supergateway: a child for each session.
+    pub(super) fn supergateway(&self, port: u16, child: &[PathBuf]) -> Result<Command> {
+        let script = self.npm(SUPERGATEWAY, "node_modules/supergateway/dist/index.js")?;
+        let child: Vec<_> = child.iter().map(|part| part.display().to_string()).collect();
+        let mut command = Command::new("node");
+        command.arg(script).args(["--stdio", &child.join(" "), "--port", &port.to_string()]);
+        command.args(["--outputTransport", "streamableHttp", "--stateful", "--logLevel", "none"]);
+        Ok(command)
+    }
+
+    /// Returns the command of mcp-proxy from npm: one child for all sessions.
+    pub(super) fn npm_proxy(&self, port: u16, child: &[PathBuf]) -> Result<Command> {
+        let script = self.npm(NPM_PROXY, "node_modules/.bin/mcp-proxy")?;
+        let mut command = Command::new("node");
+        command.arg(script).args(["--port", &port.to_string(), "--server", "stream", "--"]);
+        command.args(child);
+        Ok(command)
+    }
+
+    /// Returns the command of mcp-proxy from `PyPI`: one child for all sessions.
+    pub(super) fn pypi_proxy(&self, port: u16, child: &[PathBuf]) -> Result<Command> {
+        let folder = self.build.join("bench/pypi");
+        let program = folder.join("bin/mcp-proxy");
+        if !program.exists() {
+            run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+            let mut pip = Command::new(folder.join("bin/python"));
+            run(pip.args(["-m", "pip", "install", "--quiet", PYPI_PROXY]))?;
+        }
+        let mut command = Command::new(program);
+        command.args(["--port", &port.to_string(), "--"]).args(child);
+        Ok(command)
+    }
+
+    /// Installs a package once, and returns a file of it.
+    fn npm(&self, package: &str, file: &str) -> Result<PathBuf> {
+        let folder = self.build.join("bench/npm").join(package);
+        let file = folder.join(file);
+        if !file.exists() {
+            fs::create_dir_all(&folder)?;
+            let mut npm = Command::new("npm");
+            npm.args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"]);
+            run(npm.arg(&folder).arg(package))?;
+        }
+        Ok(file)
+    }
+}
+
+/// Runs a command to its end.
+fn run(command: &mut Command) -> Result<()> {
+    let program = Path::new(command.get_program()).display().to_string();
+    let output = command.stdin(Stdio::null()).output().with_context(|| program.clone())?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{program} failed: {said}");
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! A gateway that runs.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, bail};
+
+use crate::process::Process;
+
+/// How long a gateway may take until it listens.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running gateway; killed when it is dropped.
+pub(super) struct Gateway {
+    child: Child,
+    pub(super) address: SocketAddr,
+}
+
+impl Gateway {
+    /// Starts a gateway, and waits until it listens.
+    pub(super) fn start(mut command: Command, port: u16) -> Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mut gateway = Self { child: command.spawn()?, address };
+        let start = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            if let Some(status) = gateway.child.try_wait()? {
+                bail!("it ended with {status}: {command:?}");
+            }
+            if start.elapsed() > PATIENCE {
+                bail!("it does not listen: {command:?}");
+            }
+            std::thread::yield_now();
+        }
+        Ok(gateway)
+    }
+
+    /// Returns its process, without its children.
+    pub(super) fn process(&self) -> Process {
+        Process::new(self.child.id())
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Returns a port that nobody listens on.
+pub(super) fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}

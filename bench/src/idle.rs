@@ -1,0 +1,163 @@
+//! Sessions that have nothing to do: what they take, and whether they end on time.
+
+use std::{
+    env,
+    process::Command,
+    sync::OnceLock,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use rejoin::{Backend, Inbox, OpenError, Peer};
+
+use crate::{
+    layer::{Layer, Rejoin, Rmcp, Sizes},
+    measure::{Flavor, Metric, Readings, Trial, interleave},
+    message::{self, Heard},
+    options::{LayerName, Sizing},
+    process::Process,
+    report::Report,
+};
+
+const MEMORY: Metric = Metric::cost("memory", "bytes");
+const IDLE: Metric = Metric::cost("processor, idle", "% of a core");
+const WHOLE: Metric = Metric::cost("processor, with the end of all", "% of a core");
+const LATE: Metric = Metric::cost("latest end", "ms late");
+
+/// Does all of it, each time in a process of its own.
+pub(crate) fn run(sizing: &Sizing, report: &mut Report) -> Result<()> {
+    for (count, rounds) in [(1_000, sizing.heavy_rounds), (sizing.idle_sessions, 1)] {
+        let work = format!("an idle session of {count}");
+        let mut trials = [LayerName::Rejoin, LayerName::InPlace, LayerName::Rmcp]
+            .map(|layer| hold(&work, layer, count, None));
+        report.add(interleave(rounds, &mut trials)?);
+        report.compare(&work, "rejoin", "rmcp");
+        report.compare(&work, "rejoin, in place", "rmcp");
+        report.draw(&work, "rejoin", "rmcp", &["memory"]);
+    }
+    let timeout = Some(sizing.idle_timeout);
+    let count = sizing.idle_sessions;
+    let seconds = sizing.idle_timeout.as_secs();
+    let work = format!("{count} idle sessions that end after {seconds} s");
+    let mut trials =
+        [LayerName::Rejoin, LayerName::Rmcp].map(|layer| hold(&work, layer, count, timeout));
+    report.add(interleave(1, &mut trials)?);
+    Ok(())
+}
+
+fn hold(work: &str, layer: LayerName, count: usize, timeout: Option<Duration>) -> Trial {
+    let (subject, name) = match layer {
+        LayerName::Rejoin => ("rejoin", "rejoin"),
+        LayerName::InPlace => ("rejoin, in place", "in-place"),
+        LayerName::Rmcp => ("rmcp", "rmcp"),
+    };
+    let round = Box::new(move || {
+        let mut command = Command::new(env::current_exe()?);
+        command.args(["hold", name, &count.to_string()]);
+        command.args(timeout.map(|timeout| timeout.as_secs().to_string()));
+        let output = command.output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8(output.stdout)?;
+        let values = said.split_whitespace().map(str::parse).collect::<Result<Vec<f64>, _>>()?;
+        let metrics = if timeout.is_some() { &[IDLE, WHOLE, LATE][..] } else { &[MEMORY] };
+        ensure!(values.len() == metrics.len(), "it said {said}");
+        Ok(metrics.iter().copied().zip(values).collect::<Readings>())
+    });
+    Trial { work: work.to_owned(), subject, round }
+}
+
+/// Holds sessions in this process, and prints what they cost.
+#[expect(clippy::print_stdout, reason = "the process that runs this one reads it")]
+pub(crate) fn be_held(layer: LayerName, count: usize, timeout: Option<u64>) -> Result<()> {
+    let timeout = timeout.map(Duration::from_secs);
+    CLOCK.get_or_init(Instant::now);
+    let values = Flavor::CurrentThread.runtime()?.block_on(async {
+        match layer {
+            LayerName::Rejoin => {
+                let sizes =
+                    Sizes { sessions: Some(count), idle_timeout: timeout, ..Sizes::default() };
+                cost(Rejoin::new(Watched, sizes)?, count, timeout).await
+            }
+            LayerName::InPlace => {
+                let sizes = Sizes { sessions: Some(count), ..Sizes::default() };
+                cost(Rejoin::in_place(sizes)?, count, timeout).await
+            }
+            LayerName::Rmcp => {
+                let rmcp = match timeout {
+                    Some(timeout) => Rmcp::with_timeout(timeout, ended),
+                    None => Rmcp::with_handler(),
+                };
+                cost(rmcp, count, timeout).await
+            }
+        }
+    })?;
+    println!("{}", values.iter().map(f64::to_string).collect::<Vec<_>>().join(" "));
+    Ok(())
+}
+
+async fn cost<L: Layer>(layer: L, count: usize, timeout: Option<Duration>) -> Result<Vec<f64>> {
+    let this = Process::this();
+    let before = this.memory_bytes()?;
+    let mut born = Vec::with_capacity(count);
+    for _ in 0..count {
+        drop(layer.open().await?);
+        born.push(millis());
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let Some(timeout) = timeout else {
+        return Ok(vec![(this.memory_bytes()? - before) / count as f64]);
+    };
+    let (first, last) = (born.first().context("no session")?, born.last().context("no session")?);
+    let due = |born: u64| Duration::from_millis(born) + timeout;
+    ensure!(due(*first) > Duration::from_millis(millis()), "the sessions took too long to begin");
+    let (start, before) = (millis(), this.processor_seconds()?);
+    let calm = due(*first).saturating_sub(Duration::from_millis(start + 500));
+    tokio::time::sleep(calm).await;
+    let idle = (this.processor_seconds()? - before) / calm.as_secs_f64();
+    let patience = due(*last) + Duration::from_secs(30);
+    while ENDED.load(Ordering::Relaxed) < count && Duration::from_millis(millis()) < patience {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let missing = count - ENDED.load(Ordering::Relaxed);
+    ensure!(missing == 0, "{missing} sessions have not ended");
+    let seconds = Duration::from_millis(millis() - start).as_secs_f64();
+    let whole = (this.processor_seconds()? - before) / seconds;
+    let late = LAST_END.load(Ordering::Relaxed) as f64 - due(*last).as_secs_f64() * 1e3;
+    Ok(vec![100.0 * idle, 100.0 * whole, late])
+}
+
+/// When this process began.
+static CLOCK: OnceLock<Instant> = OnceLock::new();
+/// How many sessions have ended.
+static ENDED: AtomicUsize = AtomicUsize::new(0);
+/// When the last one did, in milliseconds.
+static LAST_END: AtomicU64 = AtomicU64::new(0);
+
+fn millis() -> u64 {
+    let elapsed = CLOCK.get_or_init(Instant::now).elapsed();
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn ended() {
+    LAST_END.store(millis(), Ordering::Relaxed);
+    ENDED.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Answers `initialize`, and notices when the session ends.
+struct Watched;
+
+impl Backend for Watched {
+    async fn open(&self, peer: Peer, mut inbox: Inbox) -> Result<(), OpenError> {
+        tokio::spawn(async move {
+            while let Some(heard) = inbox.recv().await {
+                if let Heard::Initialize = message::read(&heard) {
+                    peer.send(message::welcome(), None).await?;
+                }
+            }
+            ended();
+            Ok::<(), OpenError>(())
+        });
+        Ok(())
+    }
+}

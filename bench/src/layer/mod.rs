@@ -1,0 +1,61 @@
+//! Session layers in this process, behind one interface.
+
+mod hop;
+mod rejoin;
+mod rmcp;
+
+use anyhow::Result;
+
+pub(crate) use self::{
+    hop::Hop,
+    rejoin::{Rejoin, Sizes},
+    rmcp::Rmcp,
+};
+use crate::message::Tool;
+
+/// A session layer, and what answers behind it.
+pub(crate) trait Layer: Clone + Send + Sync + 'static {
+    /// A session, as its client has it.
+    type Session: Send + Sync + 'static;
+    /// What carries the answer to a request, or a stream that is resumed.
+    type Stream: Send + 'static;
+    /// A message of the client, as the layer takes it.
+    type Message: Send + 'static;
+
+    /// Returns a call.
+    fn call(&self, id: i64, tool: Tool, text: &str) -> Result<Self::Message>;
+
+    /// Begins a session, through the answer to `initialize`.
+    fn open(&self) -> impl Future<Output = Result<Self::Session>> + Send;
+
+    /// Hands a call over; the answer comes on the stream.
+    fn send(
+        &self,
+        session: &Self::Session,
+        message: Self::Message,
+    ) -> impl Future<Output = Result<Self::Stream>> + Send;
+
+    /// Takes one or more events, and returns how many; 0 is the end.
+    fn take(&self, stream: &mut Self::Stream) -> impl Future<Output = usize> + Send;
+
+    /// Takes the first event of a stream, which must be alone, and returns its id.
+    fn first_id(&self, stream: &mut Self::Stream) -> impl Future<Output = Result<String>> + Send;
+
+    /// Resumes a stream after an event.
+    fn resume(
+        &self,
+        session: &Self::Session,
+        last_event_id: &str,
+    ) -> impl Future<Output = Result<Self::Stream>> + Send;
+}
+
+/// Takes events to the end of a stream, and returns how many there were.
+pub(crate) async fn drain<L: Layer>(layer: &L, stream: &mut L::Stream) -> usize {
+    let mut events = 0;
+    loop {
+        match layer.take(stream).await {
+            0 => return events,
+            taken => events += taken,
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The sessions of rejoin.
+
+use std::{future::poll_fn, time::Duration};
+
+use anyhow::{Context as _, Result};
+use bytes::Bytes;
+use rejoin::{
+    Backend, Connection, RmcpBackend, SessionId, SessionManager, Settings, SseEvent,
+    rejoin_core::{AnswerFormat, Config},
+};
+
+use super::{Layer, drain};
+use crate::{
+    backend::{Handler, InPlace},
+    message::{self, Tool},
+    service::Service,
+};
+
+/// A session manager of rejoin.
+#[derive(Clone)]
+pub(crate) struct Rejoin {
+    sessions: SessionManager,
+}
+
+/// What is not as it is by default.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sizes {
+    /// How many sessions there may be, if not as by default.
+    pub(crate) sessions: Option<usize>,
+    /// How many streams a session may have, if not as by default.
+    pub(crate) streams: Option<usize>,
+    /// How many events a connection takes at once, if not as by default.
+    pub(crate) window: Option<usize>,
+    /// How long a session lives idly, if not as by default.
+    pub(crate) idle_timeout: Option<Duration>,
+}
+
+impl Rejoin {
+    /// Has a handler of its own behind it.
+    pub(crate) fn with_handler(sizes: Sizes) -> Result<Self> {
+        Self::new(Handler, sizes)
+    }
+
+    /// Has a handler without a task behind it.
+    pub(crate) fn in_place(sizes: Sizes) -> Result<Self> {
+        Self::new(InPlace, sizes)
+    }
+
+    /// Has a service of the crate `rmcp` behind it.
+    pub(crate) fn with_service(sizes: Sizes) -> Result<Self> {
+        Self::new(RmcpBackend::new(|| Ok(Service::default())), sizes)
+    }
+
+    /// Has any backend behind it.
+    pub(crate) fn new(backend: impl Backend, sizes: Sizes) -> Result<Self> {
+        Ok(Self { sessions: SessionManager::new(backend, settings(sizes)?)? })
+    }
+}
+
+fn settings(sizes: Sizes) -> Result<Settings> {
+    let usual = Settings::default();
+    let config = Config::default();
+    let streams = sizes.streams;
+    let session = Config {
+        streams_max: streams.unwrap_or(config.streams_max),
+        pending_max: streams.unwrap_or(config.pending_max),
+        connections_max: streams.map_or(config.connections_max, |streams| 2 * streams),
+        window: sizes.window.map_or(Ok(config.window), u32::try_from)?,
+        idle_timeout: sizes.idle_timeout.or(config.idle_timeout),
+        ..config
+    };
+    Ok(Settings { session, sessions_max: sizes.sessions.unwrap_or(usual.sessions_max), ..usual })
+}
+
+impl Layer for Rejoin {
+    type Session = SessionId;
+    type Stream = (Connection, Vec<SseEvent>);
+    type Message = Bytes;
+
+    fn call(&self, id: i64, tool: Tool, text: &str) -> Result<Bytes> {
+        Ok(message::call(id, tool, text).into())
+    }
+
+    async fn open(&self) -> Result<SessionId> {
+        let post = rejoin::parse(message::initialize().into(), 1)?;
+        let (session, connection) =
+            self.sessions.initialize_session(post, AnswerFormat::Sse).await?;
+        drain(self, &mut (connection, Vec::new())).await;
+        session.initialized().context("the session is not initialized")?;
+        Ok(session.id())
+    }
+
+    async fn send(&self, session: &SessionId, message: Bytes) -> Result<Self::Stream> {
+        let post = rejoin::parse(message, 1)?;
+        let connection = self.sessions.create_stream(*session, post, AnswerFormat::Sse).await?;
+        Ok((connection, Vec::new()))
+    }
+
+    async fn take(&self, (connection, events): &mut Self::Stream) -> usize {
+        loop {
+            events.clear();
+            let more = poll_fn(|cx| connection.poll_events(cx, events)).await;
+            if !more || !events.is_empty() {
+                return events.len();
+            }
+        }
+    }
+
+    async fn first_id(&self, stream: &mut Self::Stream) -> Result<String> {
+        self.take(stream).await;
+        match stream.1.first() {
+            Some(SseEvent::Priming { id: Some(id), .. }) => Ok(id.to_string()),
+            other => anyhow::bail!("{other:?} is no priming event"),
+        }
+    }
+
+    async fn resume(&self, session: &SessionId, last_event_id: &str) -> Result<Self::Stream> {
+        Ok((self.sessions.resume(*session, last_event_id.parse()?)?, Vec::new()))
+    }
+}

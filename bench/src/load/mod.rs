@@ -1,0 +1,205 @@
+//! Load over HTTP: the same for every server, from one thread.
+
+mod client;
+mod echo;
+mod random;
+mod session;
+mod streams;
+
+use std::{cell::RefCell, rc::Rc};
+
+use anyhow::{Context as _, Result};
+use tokio::runtime::Runtime;
+
+use self::streams::Crowd;
+pub(crate) use self::{
+    echo::{measure, saturate},
+    random::Random,
+    session::Session,
+};
+use crate::{
+    measure::{Flavor, Metric, Readings, Trial, interleave},
+    options::Sizing,
+    report::Report,
+    server::{Kind, Server},
+};
+
+const PEAK: Metric = Metric::cost("peak memory", "MiB");
+
+/// How many connections there are.
+const CONNECTIONS: [usize; 4] = [1, 16, 64, 256];
+
+/// How many calls fill all that a session keeps, and how many fill what it keeps for long.
+const SATURATING: [usize; 2] = [4_200, 100];
+
+/// How many events there are on one stream.
+const EVENTS: usize = 1_000;
+
+/// Does all of it.
+pub(crate) fn run(sizing: &Sizing, seed: u64, report: &mut Report) -> Result<()> {
+    let text = Random::new(seed).word(24);
+    let runtime = Rc::new(Flavor::CurrentThread.runtime()?);
+    echo(sizing, &text, &runtime, report)?;
+    events(sizing, &text, &runtime, report)?;
+    idle(sizing, &text, &runtime, report)?;
+    storm(sizing, seed, &text, &runtime, report)
+}
+
+fn echo(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Report) -> Result<()> {
+    let start = |kind| anyhow::Ok((kind, Rc::new(Server::start(kind, text)?), Rc::default()));
+    let servers = Kind::ALL.into_iter().map(start).collect::<Result<Vec<_>>>()?;
+    for count in CONNECTIONS {
+        let work = format!("echo, {count} connections");
+        let mut trials = Vec::new();
+        for (kind, server, sessions) in &servers {
+            runtime.block_on(fill(server, *kind, sessions, count, text, sizing))?;
+            let round = echo_round(server, sessions, text, runtime, sizing);
+            let round: Box<dyn FnMut() -> _> = Box::new(round);
+            trials.push(Trial { work: work.clone(), subject: kind.subject(), round });
+        }
+        report.add(interleave(sizing.windows, &mut trials)?);
+        compare(&work, report);
+        if [16, 64].contains(&count) {
+            draw(&work, Kind::Parts, &["throughput", "processor"], report);
+        }
+    }
+    let mut trials: Vec<Trial> = servers
+        .iter()
+        .map(|(kind, server, _)| {
+            let process = server.process();
+            let peak = move || Ok(vec![(PEAK, process.peak_bytes()? / f64::from(1 << 20))]);
+            let work = "after all echoes".to_owned();
+            Trial { work, subject: kind.subject(), round: Box::new(peak) }
+        })
+        .collect();
+    report.add(interleave(1, &mut trials)?);
+    compare("after all echoes", report);
+    Ok(())
+}
+
+type Sessions = Rc<RefCell<Vec<Session>>>;
+
+/// Begins sessions until there are as many as connections, and fills what they keep.
+async fn fill(
+    server: &Server,
+    kind: Kind,
+    sessions: &Sessions,
+    count: usize,
+    text: &str,
+    sizing: &Sizing,
+) -> Result<()> {
+    let mut known = sessions.take();
+    let [all, few] = SATURATING;
+    let mut new = Vec::new();
+    let mut calls = few;
+    while known.len() + new.len() < count {
+        if known.len() + new.len() < sizing.saturated && !kind.is_limit() {
+            calls = all;
+        }
+        new.push(Session::begin(server.address, "/").await?);
+    }
+    saturate(&mut new, text, calls).await?;
+    known.append(&mut new);
+    sessions.replace(known);
+    Ok(())
+}
+
+fn echo_round(
+    server: &Rc<Server>,
+    sessions: &Sessions,
+    text: &str,
+    runtime: &Rc<Runtime>,
+    sizing: &Sizing,
+) -> impl FnMut() -> Result<Readings> + 'static {
+    let (server, sessions) = (Rc::clone(server), Rc::clone(sessions));
+    let (text, runtime, window) = (text.to_owned(), Rc::clone(runtime), sizing.window);
+    move || {
+        let mut taken = sessions.take();
+        let readings = runtime.block_on(measure(server.process(), &mut taken, &text, window));
+        sessions.replace(taken);
+        readings
+    }
+}
+
+fn compare(work: &str, report: &mut Report) {
+    for limit in [Kind::Whole, Kind::Parts, Kind::Late] {
+        report.compare(work, Kind::Rejoin.subject(), limit.subject());
+        report.compare(work, Kind::InPlace.subject(), limit.subject());
+    }
+    report.compare(work, Kind::InPlace.subject(), Kind::Rmcp.subject());
+    report.compare(work, Kind::Rejoin.subject(), Kind::Rmcp.subject());
+    report.compare(work, Kind::RejoinService.subject(), Kind::Rmcp.subject());
+}
+
+/// Has the picture show how rejoin does beside rmcp and beside the limit.
+fn draw(work: &str, limit: Kind, metrics: &[&str], report: &mut Report) {
+    let (rejoin, rmcp) = (Kind::Rejoin.subject(), Kind::Rmcp.subject());
+    report.draw(work, rejoin, limit.subject(), metrics);
+    report.draw(work, Kind::InPlace.subject(), limit.subject(), metrics);
+    report.draw(work, rejoin, rmcp, metrics);
+    report.draw(work, Kind::RejoinService.subject(), rmcp, metrics);
+}
+
+/// The limit sends these from a task, whichever it is.
+const STREAMING: [Kind; 4] = [Kind::Late, Kind::Rejoin, Kind::RejoinService, Kind::Rmcp];
+
+fn events(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Report) -> Result<()> {
+    let work = format!("{EVENTS} events on one stream");
+    let mut trials = Vec::new();
+    for kind in STREAMING {
+        let (server, runtime) = (Server::start(kind, text)?, Rc::clone(runtime));
+        let round = move || runtime.block_on(streams::events(&server, EVENTS));
+        let (work, subject) = (work.clone(), kind.subject());
+        trials.push(Trial { work, subject, round: Box::new(round) });
+    }
+    report.add(interleave(sizing.windows, &mut trials)?);
+    compare(&work, report);
+    draw(&work, Kind::Late, &["time"], report);
+    Ok(())
+}
+
+fn idle(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Report) -> Result<()> {
+    let work = format!("{} idle streams", sizing.clients);
+    let mut trials = Vec::new();
+    for kind in STREAMING {
+        let (text, runtime) = (text.to_owned(), Rc::clone(runtime));
+        let (clients, watch) = (sizing.clients, sizing.watch);
+        let round = move || {
+            let server = Server::start(kind, &text)?;
+            runtime.block_on(streams::idle(&server, clients, watch))
+        };
+        let (work, subject) = (work.clone(), kind.subject());
+        trials.push(Trial { work, subject, round: Box::new(round) });
+    }
+    report.add(interleave(1, &mut trials)?);
+    compare(&work, report);
+    draw(&work, Kind::Late, &["memory"], report);
+    Ok(())
+}
+
+fn storm(
+    sizing: &Sizing,
+    seed: u64,
+    text: &str,
+    runtime: &Rc<Runtime>,
+    report: &mut Report,
+) -> Result<()> {
+    let work = format!("{} clients resume at once", sizing.clients);
+    let mut trials = Vec::new();
+    for kind in STREAMING {
+        let (server, runtime) = (Server::start(kind, text)?, Rc::clone(runtime));
+        let mut crowd = Some(runtime.block_on(Crowd::gather(&server, sizing.clients))?);
+        let round = move || {
+            let gone = crowd.take().context("an earlier round has failed")?;
+            let (back, readings) = runtime.block_on(gone.storm(&server, seed))?;
+            crowd = Some(back);
+            Ok(readings)
+        };
+        let (work, subject) = (work.clone(), kind.subject());
+        trials.push(Trial { work, subject, round: Box::new(round) });
+    }
+    report.add(interleave(sizing.heavy_rounds, &mut trials)?);
+    compare(&work, report);
+    draw(&work, Kind::Late, &["time"], report);
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! A client's session over HTTP, and the requests that belong to it.
+
+use std::{io::Write as _, net::SocketAddr};
+
+use anyhow::{Context as _, Result, ensure};
+use memchr::memmem;
+
+use super::client::Client;
+use crate::message::{self, REVISION, Tool};
+
+/// A session, and where it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub(crate) address: SocketAddr,
+    pub(crate) path: &'static str,
+    /// What the server calls it, if it has sessions.
+    id: Option<String>,
+    /// The id of the next request.
+    next: i64,
+    /// Kept for their memory.
+    request: Vec<u8>,
+    body: String,
+}
+
+impl Session {
+    /// Begins a session, through a connection of its own.
+    pub(crate) async fn begin(address: SocketAddr, path: &'static str) -> Result<Self> {
+        let mut client = Client::connect(address).await?;
+        Self::begin_on(&mut client, address, path).await
+    }
+
+    /// Begins a session.
+    pub(crate) async fn begin_on(
+        client: &mut Client,
+        address: SocketAddr,
+        path: &'static str,
+    ) -> Result<Self> {
+        let (request, body) = (Vec::new(), message::initialize());
+        // From here on, all ids have the same length.
+        let mut session = Self { address, path, id: None, next: 1_000_000, request, body };
+        session.write_post();
+        let (status, said) = client.exchange(&session.request).await?;
+        ensure!(status == 200, "{}", String::from_utf8_lossy(said));
+        session.id = header(said, "mcp-session-id");
+        message::initialized().clone_into(&mut session.body);
+        session.write_post();
+        let (status, said) = client.exchange(&session.request).await?;
+        ensure!(status / 100 == 2, "{}", String::from_utf8_lossy(said));
+        Ok(session)
+    }
+
+    /// Returns the next request that calls a tool.
+    pub(crate) fn call(&mut self, tool: Tool, text: &str) -> &[u8] {
+        self.body.clear();
+        message::write_call(self.next, tool, text, &mut self.body);
+        self.next += 1;
+        self.write_post();
+        &self.request
+    }
+
+    /// Returns a request for the standalone stream, or for what it has said since.
+    pub(crate) fn get(&self, last_event_id: Option<&str>) -> Vec<u8> {
+        let mut request = Vec::new();
+        self.write_head("GET", &mut request);
+        if let Some(id) = last_event_id {
+            // Writing to memory does not fail.
+            let _ = write!(request, "last-event-id: {id}\r\n");
+        }
+        request.extend_from_slice(b"\r\n");
+        request
+    }
+
+    fn write_post(&mut self) {
+        let mut request = std::mem::take(&mut self.request);
+        request.clear();
+        self.write_head("POST", &mut request);
+        let length = self.body.len();
+        // Writing to memory does not fail.
+        let _ = write!(request, "content-type: application/json\r\ncontent-length: {length}\r\n");
+        request.extend_from_slice(b"\r\n");
+        request.extend_from_slice(self.body.as_bytes());
+        self.request = request;
+    }
+
+    fn write_head(&self, method: &str, request: &mut Vec<u8>) {
+        let (path, port) = (self.path, self.address.port());
+        let accept = match method {
+            "GET" => "text/event-stream",
+            _ => "application/json, text/event-stream",
+        };
+        // Writing to memory does not fail.
+        let _ = write!(
+            request,
+            "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\naccept: {accept}\r\n\
+             mcp-protocol-version: {REVISION}\r\n"
+        );
+        if let Some(id) = &self.id {
+            let _ = write!(request, "mcp-session-id: {id}\r\n");
+        }
+    }
+}
+
+/// Returns what an event of a response is called.
+pub(crate) fn event_id(said: &[u8]) -> Result<String> {
+    let start = memmem::find(said, b"\nid: ").context("no event has an id")? + 5;
+    let rest = said.get(start..).unwrap_or_default();
+    let id = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    Ok(String::from_utf8(id.to_vec())?)
+}
+
+fn header(said: &[u8], name: &str) -> Option<String> {
+    let head = said.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+    let lines = head.take_while(|line| !line.is_empty());
+    lines.flat_map(std::str::from_utf8).find_map(|line| {
+        let (known, value) = line.split_once(':')?;
+        known.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+    })
+}

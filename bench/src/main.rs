@@ -1,0 +1,70 @@
+//! What rejoin costs, beside the crate `rmcp`, beside a bare hyper service that says the
+//! same, and beside other gateways.
+//!
+//! `cargo run --release -p rejoin-bench --features run` does everything; `--quick` does
+//! less of it. Whatever is compared is measured in the same run and in turn, so a ratio
+//! holds where a figure does not.
+
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_wrap,
+    clippy::disallowed_methods,
+    reason = "a benchmark reads the clock, and rounds"
+)]
+
+mod backend;
+mod gateway;
+mod idle;
+mod layer;
+mod load;
+mod measure;
+mod message;
+mod options;
+mod process;
+mod report;
+mod server;
+mod service;
+mod work;
+
+use anyhow::Result;
+use clap::Parser as _;
+
+use crate::{
+    options::{Options, Role, Section, Sizing},
+    report::Report,
+};
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    rlimit::increase_nofile_limit(20_000)?;
+    match options.role {
+        Some(Role::Serve { kind, text }) => server::serve(kind, &text),
+        Some(Role::Hold { layer, count, timeout }) => idle::be_held(layer, count, timeout),
+        Some(Role::Stdio) => gateway::stdio(),
+        None => measure_all(&options),
+    }
+}
+
+fn measure_all(options: &Options) -> Result<()> {
+    let sizing = if options.quick { Sizing::QUICK } else { Sizing::FULL };
+    let mut report = Report::default();
+    let is_wanted = |section| options.only.is_empty() || options.only.contains(&section);
+    report::print_head();
+    if is_wanted(Section::Sessions) {
+        report::print_section("sessions, in one process");
+        work::run(&sizing, &mut report)?;
+    }
+    if is_wanted(Section::Idle) {
+        report::print_section("idle sessions, each time in a process of its own");
+        idle::run(&sizing, &mut report)?;
+    }
+    if is_wanted(Section::Http) {
+        report::print_section("HTTP, each server in a process of its own");
+        load::run(&sizing, options.seed, &mut report)?;
+    }
+    if is_wanted(Section::Gateways) {
+        report::print_section("gateways to a server on stdio");
+        gateway::run(&sizing, options.seed, &mut report)?;
+    }
+    report.end(&options.output, options.seed)
+}

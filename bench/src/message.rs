@@ -1,0 +1,155 @@
+//! The messages of the benchmark, and a handler that knows nothing else.
+
+use std::fmt::Write as _;
+
+use memchr::memmem;
+
+/// The revision that every client speaks.
+pub(crate) const REVISION: &str = "2025-11-25";
+
+/// What the notification says that nobody has asked for.
+pub(crate) const NEWS: &str = r#"{"jsonrpc":"2.0","method":"notifications/news","params":{}}"#;
+
+/// What a tool does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tool {
+    /// Answers at once.
+    Echo,
+    /// Reports progress so many times, then answers.
+    Events(usize),
+    /// Reports progress so many times, and never answers.
+    Hang(usize),
+    /// Answers when so many other calls of it have come.
+    Lag(usize),
+    /// Says something on the standalone stream, then answers.
+    Announce,
+}
+
+impl Tool {
+    /// Returns the tool of a name, with its count.
+    pub(crate) fn named(name: &str, count: usize) -> Option<Self> {
+        Some(match name {
+            "echo" => Self::Echo,
+            "events" => Self::Events(count),
+            "hang" => Self::Hang(count),
+            "lag" => Self::Lag(count),
+            "announce" => Self::Announce,
+            _ => return None,
+        })
+    }
+
+    fn name(self) -> (&'static str, usize) {
+        match self {
+            Self::Echo => ("echo", 0),
+            Self::Events(count) => ("events", count),
+            Self::Hang(count) => ("hang", count),
+            Self::Lag(count) => ("lag", count),
+            Self::Announce => ("announce", 0),
+        }
+    }
+
+    /// Returns how many progress events the tool reports.
+    pub(crate) fn events(self) -> usize {
+        match self {
+            Self::Events(count) | Self::Hang(count) => count,
+            Self::Echo | Self::Lag(_) | Self::Announce => 0,
+        }
+    }
+}
+
+/// Returns the request that begins a session.
+pub(crate) fn initialize() -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"{REVISION}","capabilities":{{}},"clientInfo":{{"name":"bench","version":"0"}}}}}}"#
+    )
+}
+
+/// Returns the notification that follows its answer.
+pub(crate) fn initialized() -> &'static str {
+    r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#
+}
+
+/// Writes the call of a tool, in the one form that [`read`] knows.
+pub(crate) fn write_call(id: i64, tool: Tool, text: &str, out: &mut String) {
+    let (name, count) = tool.name();
+    // Writing to memory does not fail.
+    let _ = write!(
+        out,
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{name}","arguments":{{"message":"{text}","count":{count}}}"#
+    );
+    if tool.events() > 0 {
+        let _ = write!(out, r#","_meta":{{"progressToken":{id}}}"#);
+    }
+    out.push_str("}}");
+}
+
+/// Returns the call of a tool.
+pub(crate) fn call(id: i64, tool: Tool, text: &str) -> String {
+    let mut out = String::with_capacity(192);
+    write_call(id, tool, text, &mut out);
+    out
+}
+
+/// Returns the answer to `initialize`.
+pub(crate) fn welcome() -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":0,"result":{{"protocolVersion":"{REVISION}","capabilities":{{"tools":{{}},"logging":{{}}}},"serverInfo":{{"name":"bench","version":"0"}}}}}}"#
+    )
+}
+
+/// Returns the answer to the call of a tool.
+pub(crate) fn answer(id: &str, text: &str) -> String {
+    let parts = [
+        r#"{"jsonrpc":"2.0","id":"#,
+        id,
+        r#","result":{"content":[{"type":"text","text":""#,
+        text,
+        r#""}],"isError":false}}"#,
+    ];
+    parts.concat()
+}
+
+/// Returns a progress event.
+pub(crate) fn progress(token: &str, step: usize) -> String {
+    let step = step.to_string();
+    let parts = [
+        r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"#,
+        token,
+        r#","progress":"#,
+        &step,
+        ".0}}",
+    ];
+    parts.concat()
+}
+
+/// What a handler reads of a message, which must be of the forms above.
+pub(crate) enum Heard<'a> {
+    /// The beginning of a session.
+    Initialize,
+    /// A call, with its id and its text.
+    Call(&'a str, Tool, &'a str),
+    /// Anything else.
+    Other,
+}
+
+/// Finds what a handler must know by looking for it, so that hardly any time is its own.
+pub(crate) fn read(message: &[u8]) -> Heard<'_> {
+    let Ok(message) = std::str::from_utf8(message) else { return Heard::Other };
+    let call = || {
+        let (id, rest) = between(message, r#""id":"#, ",")?;
+        let (name, rest) = between(rest, r#""name":""#, "\"")?;
+        let (text, rest) = between(rest, r#""message":""#, "\"")?;
+        let (count, _) = between(rest, r#""count":"#, "}")?;
+        Some(Heard::Call(id, Tool::named(name, count.parse().ok()?)?, text))
+    };
+    call().unwrap_or_else(|| {
+        let is_first = memmem::find(message.as_bytes(), br#""method":"initialize""#).is_some();
+        if is_first { Heard::Initialize } else { Heard::Other }
+    })
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<(&'a str, &'a str)> {
+    let start = memmem::find(text.as_bytes(), before.as_bytes())? + before.len();
+    let rest = text.get(start..)?;
+    rest.split_once(after)
+}

@@ -1,0 +1,67 @@
+//! The report as JSON.
+
+use std::fs;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::{Ratio, Report, numbers::Summary};
+use crate::measure::Series;
+
+/// Writes everything.
+pub(super) fn write(report: &Report, seed: u64) -> Result<String> {
+    let figures: Vec<Value> = report.figures.iter().map(figure).collect();
+    let ratios: Vec<Value> = report.ratios.iter().map(ratio).collect();
+    let all = json!({
+        "machine": machine(),
+        "seed": seed,
+        "figures": figures,
+        "ratios": ratios,
+        "notes": report.notes,
+    });
+    Ok(serde_json::to_string_pretty(&all)?)
+}
+
+fn figure(series: &Series) -> Value {
+    json!({
+        "work": series.work,
+        "who": series.subject,
+        "what": series.metric.name,
+        "unit": series.metric.unit,
+        "less_is_better": series.metric.less_is_better,
+        "summary": summary(Summary::of(&series.rounds)),
+        "rounds": series.rounds,
+    })
+}
+
+fn ratio(ratio: &Ratio) -> Value {
+    json!({
+        "work": ratio.work,
+        "what": ratio.metric.name,
+        "who": ratio.of,
+        "than": ratio.against,
+        "times_better": summary(ratio.summary),
+    })
+}
+
+fn summary(summary: Summary) -> Value {
+    json!({
+        "minimum": summary.minimum,
+        "lower_quartile": summary.lower_quartile,
+        "median": summary.median,
+        "upper_quartile": summary.upper_quartile,
+        "maximum": summary.maximum,
+    })
+}
+
+/// Figures mean nothing without the machine that they were taken on.
+fn machine() -> Value {
+    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = processors.lines().find_map(|line| line.strip_prefix("model name"));
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    json!({
+        "processor": model.unwrap_or_default().trim_start_matches([':', ' ', '\t']),
+        "cores": std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
+        "kernel": kernel.trim(),
+    })
+}

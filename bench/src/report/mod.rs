@@ -1,0 +1,130 @@
+//! What was measured, and what it means: figures, and ratios of them.
+
+mod json;
+mod numbers;
+mod svg;
+mod text;
+
+pub(crate) use self::text::{print_head, print_section};
+
+use std::{fs, path::Path};
+
+use anyhow::Result;
+
+use self::numbers::Summary;
+pub(crate) use self::numbers::quantile;
+use crate::measure::{Metric, Series};
+
+/// All that was measured.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    figures: Vec<Series>,
+    ratios: Vec<Ratio>,
+    notes: Vec<String>,
+}
+
+/// How many times better one subject was than another one, or the same one elsewhere.
+#[derive(Debug)]
+struct Ratio {
+    work: String,
+    metric: Metric,
+    of: &'static str,
+    against: String,
+    /// Of the two values of each round.
+    summary: Summary,
+    /// Whether the picture shows it.
+    is_drawn: bool,
+}
+
+impl Report {
+    /// Adds what was measured, and shows it.
+    pub(crate) fn add(&mut self, series: Vec<Series>) {
+        series.iter().for_each(text::print_figure);
+        self.figures.extend(series);
+    }
+
+    /// Compares two subjects in everything that was measured of both.
+    pub(crate) fn compare(&mut self, work: &str, of: &'static str, against: &'static str) {
+        for ours in self.series(work, of) {
+            let same = self.series(work, against);
+            if let Some(theirs) = same.into_iter().find(|series| series.metric == ours.metric) {
+                self.ratio(work, &ours, against.to_owned(), &theirs);
+            }
+        }
+    }
+
+    /// Compares two subjects at several works, and each with itself at the first of them.
+    pub(crate) fn all_beside(&mut self, works: &[String], of: &'static str, against: &'static str) {
+        for work in works {
+            self.compare(work, of, against);
+        }
+        if let [base, others @ ..] = works {
+            for work in others {
+                self.flat(work, base);
+            }
+        }
+    }
+
+    /// Has the picture show what a comparison said of some metrics.
+    pub(crate) fn draw(&mut self, work: &str, of: &str, against: &str, metrics: &[&str]) {
+        for ratio in &mut self.ratios {
+            let is_it = ratio.work == work && ratio.of == of && ratio.against == against;
+            ratio.is_drawn |= is_it && metrics.contains(&ratio.metric.name);
+        }
+    }
+
+    /// Compares every subject with itself at other work.
+    fn flat(&mut self, work: &str, base: &str) {
+        for ours in self.all(work) {
+            let there = self.series(base, ours.subject);
+            if let Some(before) = there.into_iter().find(|series| series.metric == ours.metric) {
+                self.ratio(work, &ours, format!("itself, {base}"), &before);
+            }
+        }
+    }
+
+    /// Adds what has to be said.
+    pub(crate) fn note(&mut self, note: String) {
+        text::print_note(&note);
+        self.notes.push(note);
+    }
+
+    /// Shows the ratios, and writes everything into a folder.
+    pub(crate) fn end(&self, folder: &Path, seed: u64) -> Result<()> {
+        text::print_ratios(&self.ratios);
+        self.notes.iter().for_each(|note| text::print_note(note));
+        fs::create_dir_all(folder)?;
+        fs::write(folder.join("figures.json"), json::write(self, seed)?)?;
+        fs::write(folder.join("ratios.svg"), svg::draw(&self.ratios))?;
+        text::print_note(&format!("figures.json and ratios.svg are in {}", folder.display()));
+        Ok(())
+    }
+
+    fn all(&self, work: &str) -> Vec<Series> {
+        self.figures.iter().filter(|series| series.work == work).cloned().collect()
+    }
+
+    fn series(&self, work: &str, subject: &str) -> Vec<Series> {
+        self.all(work).into_iter().filter(|series| series.subject == subject).collect()
+    }
+
+    fn ratio(&mut self, work: &str, ours: &Series, against: String, theirs: &Series) {
+        let less_is_better = ours.metric.less_is_better;
+        let pairs = ours.rounds.iter().zip(&theirs.rounds);
+        let ratios: Vec<f64> = pairs
+            .map(|(ours, theirs)| if less_is_better { theirs / ours } else { ours / theirs })
+            .filter(|ratio| ratio.is_finite())
+            .collect();
+        if ratios.is_empty() {
+            return;
+        }
+        self.ratios.push(Ratio {
+            work: work.to_owned(),
+            metric: ours.metric,
+            of: ours.subject,
+            against,
+            summary: Summary::of(&ratios),
+            is_drawn: false,
+        });
+    }
+}

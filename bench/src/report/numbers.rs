@@ -1,0 +1,87 @@
+//! What is said of many numbers, and how a number is said.
+
+/// The middle of many numbers, and how far they spread.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Summary {
+    pub(crate) minimum: f64,
+    pub(crate) lower_quartile: f64,
+    pub(crate) median: f64,
+    pub(crate) upper_quartile: f64,
+    pub(crate) maximum: f64,
+}
+
+impl Summary {
+    /// Sums numbers up.
+    pub(crate) fn of(numbers: &[f64]) -> Self {
+        let mut sorted = numbers.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        Self {
+            minimum: quantile(&sorted, 0.0),
+            lower_quartile: quantile(&sorted, 0.25),
+            median: quantile(&sorted, 0.5),
+            upper_quartile: quantile(&sorted, 0.75),
+            maximum: quantile(&sorted, 1.0),
+        }
+    }
+}
+
+/// Returns what stands at a share of numbers that are sorted.
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let last = sorted.len().saturating_sub(1);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is a place")]
+    let at = (share * last as f64).round() as usize;
+    sorted.get(at).copied().unwrap_or(f64::NAN)
+}
+
+/// Writes a number with three digits that count, or all that stand before the point.
+pub(crate) fn short(number: f64) -> String {
+    let size = number.abs();
+    if size >= 100.0 {
+        let digits = format!("{number:.0}");
+        return thousands(&digits);
+    }
+    if size >= 10.0 {
+        format!("{number:.1}")
+    } else if size >= 0.1 {
+        format!("{number:.2}")
+    } else {
+        format!("{number:.3}")
+    }
+}
+
+fn thousands(digits: &str) -> String {
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        let left = digits.len() - place;
+        if place > 0 && left.is_multiple_of(3) && !out.ends_with('-') {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quartiles_stand_in_between() {
+        let summary = Summary::of(&[5.0, 1.0, 4.0, 2.0, 3.0]);
+        let all = [
+            summary.minimum,
+            summary.lower_quartile,
+            summary.median,
+            summary.upper_quartile,
+            summary.maximum,
+        ];
+        assert_eq!(all.map(short), ["1.00", "2.00", "3.00", "4.00", "5.00"]);
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        let numbers = [1_234_567.0, 999.6, 12.34, 1.234, 0.0123, -1_234.0];
+        let said = ["1,234,567", "1,000", "12.3", "1.23", "0.012", "-1,234"];
+        assert_eq!(numbers.map(short), said);
+    }
+}

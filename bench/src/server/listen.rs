@@ -1,0 +1,56 @@
+//! The listener: the same for all servers.
+#![expect(clippy::print_stdout, reason = "who runs the server has to know where it listens")]
+
+use std::{convert::Infallible, error::Error, net::Ipv4Addr};
+
+use anyhow::Result;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{body::Incoming, server::conn::http1};
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use tokio::net::{TcpListener, TcpSocket};
+use tower_service::Service;
+
+/// How many clients may come at once: with fewer, some would wait a second until they
+/// try again, whichever server it is.
+const BACKLOG: u32 = 4_096;
+
+/// Begins to serve on a free port of the loopback, and prints which one.
+pub(super) fn begin<S, B>(service: S) -> Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    let listener = socket.listen(BACKLOG)?;
+    println!("{}", listener.local_addr()?.port());
+    tokio::spawn(accept(listener, service));
+    Ok(())
+}
+
+async fn accept<S, B>(listener: TcpListener, service: S)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        if stream.set_nodelay(true).is_err() {
+            continue;
+        }
+        let service = TowerToHyperService::new(service.clone());
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        tokio::spawn(async move {
+            // Clients come and go.
+            let _ = connection.await;
+        });
+    }
+}

@@ -1,0 +1,47 @@
+//! A server, as the load generator has it.
+
+use std::{
+    env,
+    io::{BufRead as _, BufReader},
+    net::{Ipv4Addr, SocketAddr},
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::{Context as _, Result};
+
+use super::Kind;
+use crate::process::Process;
+
+/// A running server; killed when it is dropped.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Server {
+    /// Starts a server, and waits until it listens.
+    pub(crate) fn start(kind: Kind, text: &str) -> Result<Self> {
+        let name = clap::ValueEnum::to_possible_value(&kind).context("a server has a name")?;
+        let mut command = Command::new(env::current_exe()?);
+        command.args(["serve", name.get_name(), text]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut line = String::new();
+        let stdout = child.stdout.take().context("there is no stdout")?;
+        BufReader::new(stdout).read_line(&mut line)?;
+        let port = line.trim().parse().with_context(|| format!("{name:?} says `{line}`"))?;
+        Ok(Self { child, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) })
+    }
+
+    /// Returns its process.
+    pub(crate) fn process(&self) -> Process {
+        Process::new(self.child.id())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,43 @@
+//! Sessions are created and initialized.
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::{
+    layer::Layer,
+    measure::{Metric, Readings, Work},
+};
+
+const RATE: Metric = Metric::rate("rate", "per s");
+
+/// Creates sessions with a fresh manager each time.
+pub(crate) struct Creations<F> {
+    make: F,
+    count: usize,
+}
+
+impl<F> Creations<F> {
+    /// Creates so many sessions in each round.
+    pub(crate) fn new(make: F, count: usize) -> Self {
+        Self { make, count }
+    }
+}
+
+impl<L: Layer, F: Fn() -> Result<L> + Send + Sync + 'static> Work for Creations<F> {
+    async fn round(&mut self) -> Result<Readings> {
+        let layer = (self.make)()?;
+        let mut sessions = Vec::with_capacity(self.count);
+        let start = Instant::now();
+        for _ in 0..self.count {
+            sessions.push(layer.open().await?);
+        }
+        let rate = self.count as f64 / start.elapsed().as_secs_f64();
+        drop((sessions, layer));
+        // Whatever served the sessions ends now, and not during the next round.
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        Ok(vec![(RATE, rate)])
+    }
+}

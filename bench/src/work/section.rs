@@ -1,0 +1,207 @@
+//! Which work is done in this process, by whom, and what is compared.
+
+use anyhow::Result;
+
+use super::{
+    create::Creations,
+    lag::InFlight,
+    progress::Progress,
+    request::{Requests, Setting},
+    resume::Resumes,
+};
+use crate::{
+    layer::{Hop, Layer, Rejoin, Rmcp, Sizes},
+    measure::{Flavor, Trial, interleave, trial},
+    options::Sizing,
+    report::Report,
+};
+
+/// rejoin with a handler of its own.
+const REJOIN: &str = "rejoin";
+/// rejoin with a handler that needs no task.
+const REJOIN_IN_PLACE: &str = "rejoin, in place";
+/// rejoin with an rmcp service.
+const REJOIN_SERVICE: &str = "rejoin + rmcp service";
+/// The sessions of rmcp with a loop of its own.
+const RMCP: &str = "rmcp";
+/// The sessions of rmcp with an rmcp service.
+const RMCP_SERVICE: &str = "rmcp + rmcp service";
+/// A hop to a task and back.
+const HOP: &str = "mpsc + oneshot";
+
+/// How many requests a round has.
+const PER_ROUND: usize = 2_000;
+
+/// One session, and nothing beside it.
+const ONE: Setting = Setting { sessions: 1, others: 0, held: 0, per_round: PER_ROUND };
+
+/// Does all of it.
+pub(crate) fn run(sizing: &Sizing, report: &mut Report) -> Result<()> {
+    for (name, flavor) in
+        [("current-thread", Flavor::CurrentThread), ("multi-thread", Flavor::MultiThread)]
+    {
+        requests(name, flavor, sizing, report)?;
+        progress(name, flavor, sizing, report)?;
+        for count in [1_000, 10_000] {
+            create(count, name, flavor, sizing, report)?;
+        }
+    }
+    among_streams(sizing, report)?;
+    in_flight(sizing, report)?;
+    among_sessions(sizing, report)?;
+    for events in [1, 16, 256, 900] {
+        resume(events, sizing, report)?;
+    }
+    Ok(())
+}
+
+fn requests(name: &str, flavor: Flavor, sizing: &Sizing, report: &mut Report) -> Result<()> {
+    let work = &format!("request and response, {name}");
+    let mut trials = [
+        request(work, REJOIN, flavor, Rejoin::with_handler(Sizes::default())?, ONE)?,
+        request(work, REJOIN_IN_PLACE, flavor, Rejoin::in_place(Sizes::default())?, ONE)?,
+        request(work, RMCP, flavor, Rmcp::with_handler(), ONE)?,
+        request(work, REJOIN_SERVICE, flavor, Rejoin::with_service(Sizes::default())?, ONE)?,
+        request(work, RMCP_SERVICE, flavor, Rmcp::with_service(), ONE)?,
+        request(work, HOP, flavor, Hop, ONE)?,
+    ];
+    report.add(interleave(sizing.rounds, &mut trials)?);
+    report.compare(work, REJOIN_IN_PLACE, RMCP);
+    report.draw(work, REJOIN_IN_PLACE, RMCP, &["time"]);
+    report.compare(work, REJOIN, RMCP);
+    report.compare(work, REJOIN_SERVICE, RMCP_SERVICE);
+    report.draw(work, REJOIN, RMCP, &["time"]);
+    Ok(())
+}
+
+fn request<L: Layer>(
+    work: &str,
+    subject: &'static str,
+    flavor: Flavor,
+    layer: L,
+    setting: Setting,
+) -> Result<Trial> {
+    trial(work, subject, flavor, Requests::prepare(layer, setting))
+}
+
+fn progress(name: &str, flavor: Flavor, sizing: &Sizing, report: &mut Report) -> Result<()> {
+    let work = &format!("progress event, {name}");
+    let rejoin = Rejoin::with_handler(Sizes::default())?;
+    let service = Rejoin::with_service(Sizes::default())?;
+    let mut trials = [
+        trial(work, REJOIN, flavor, Progress::prepare(rejoin))?,
+        trial(work, RMCP, flavor, Progress::prepare(Rmcp::with_handler()))?,
+        trial(work, REJOIN_SERVICE, flavor, Progress::prepare(service))?,
+        trial(work, RMCP_SERVICE, flavor, Progress::prepare(Rmcp::with_service()))?,
+    ];
+    report.add(interleave(sizing.rounds, &mut trials)?);
+    report.compare(work, REJOIN, RMCP);
+    report.compare(work, REJOIN_SERVICE, RMCP_SERVICE);
+    report.draw(work, REJOIN, RMCP, &["time"]);
+    Ok(())
+}
+
+/// A session may have far more streams than by default here.
+fn among_streams(sizing: &Sizing, report: &mut Report) -> Result<()> {
+    const HELD: [usize; 4] = [0, 100, 1_000, 10_000];
+    let flavor = Flavor::CurrentThread;
+    let wide = Sizes { streams: Some(20_000), ..Sizes::default() };
+    let work = |held| format!("request and response, {held} other streams held");
+    let mut trials = Vec::new();
+    for held in HELD {
+        let setting = Setting { held, ..ONE };
+        trials.push(request(&work(held), REJOIN, flavor, Rejoin::with_handler(wide)?, setting)?);
+        trials.push(request(&work(held), RMCP, flavor, Rmcp::with_handler(), setting)?);
+    }
+    report.add(interleave(sizing.rounds, &mut trials)?);
+    report.all_beside(&HELD.map(work), REJOIN, RMCP);
+    report.draw(&work(10_000), REJOIN, RMCP, &["time"]);
+    Ok(())
+}
+
+fn in_flight(sizing: &Sizing, report: &mut Report) -> Result<()> {
+    const OTHERS: [usize; 2] = [0, 1_000];
+    let flavor = Flavor::CurrentThread;
+    let work = |count| format!("request and response, {count} others in flight");
+    let mut trials = Vec::new();
+    for count in OTHERS {
+        let rejoin = InFlight::prepare(Rejoin::with_handler(Sizes::default())?, count, PER_ROUND);
+        let rmcp = InFlight::prepare(Rmcp::with_handler(), count, PER_ROUND);
+        trials.push(trial(&work(count), REJOIN, flavor, rejoin)?);
+        trials.push(trial(&work(count), RMCP, flavor, rmcp)?);
+    }
+    report.add(interleave(sizing.rounds, &mut trials)?);
+    report.all_beside(&OTHERS.map(work), REJOIN, RMCP);
+    report.draw(&work(1_000), REJOIN, RMCP, &["time"]);
+    Ok(())
+}
+
+fn among_sessions(sizing: &Sizing, report: &mut Report) -> Result<()> {
+    let flavor = Flavor::CurrentThread;
+    let many = sizing.many_sessions;
+    let sizes = Sizes { sessions: Some(many), ..Sizes::default() };
+    let cases = [
+        ("request and response, 1 session".to_owned(), ONE),
+        (
+            format!("request and response, 1 session among {many}"),
+            Setting { others: many - 1, ..ONE },
+        ),
+        (
+            format!("request and response, {many} sessions in turn"),
+            Setting { sessions: many, per_round: PER_ROUND.max(many), ..ONE },
+        ),
+    ];
+    let mut trials = Vec::new();
+    for (work, setting) in &cases {
+        trials.push(request(work, REJOIN, flavor, Rejoin::with_handler(sizes)?, *setting)?);
+        trials.push(request(work, RMCP, flavor, Rmcp::with_handler(), *setting)?);
+    }
+    report.add(interleave(sizing.rounds, &mut trials)?);
+    report.all_beside(&cases.map(|(work, _)| work), REJOIN, RMCP);
+    Ok(())
+}
+
+/// Beyond 16 events, both have larger windows than by default: rmcp keeps as many
+/// events as its channels hold.
+fn resume(events: usize, sizing: &Sizing, report: &mut Report) -> Result<()> {
+    let flavor = Flavor::CurrentThread;
+    let (sizes, rmcp) = if events <= 16 {
+        (Sizes::default(), Rmcp::with_handler())
+    } else {
+        (Sizes { window: Some(1_024), ..Sizes::default() }, Rmcp::with_capacity(1_024))
+    };
+    let work = &format!("resume, {events} events");
+    let rejoin = Rejoin::with_handler(sizes)?;
+    let mut trials = [
+        trial(work, REJOIN, flavor, Resumes::prepare(rejoin, events))?,
+        trial(work, RMCP, flavor, Resumes::prepare(rmcp, events))?,
+    ];
+    report.add(interleave(sizing.rounds, &mut trials)?);
+    report.compare(work, REJOIN, RMCP);
+    report.draw(work, REJOIN, RMCP, &["time", "rate"]);
+    Ok(())
+}
+
+fn create(
+    count: usize,
+    name: &str,
+    flavor: Flavor,
+    sizing: &Sizing,
+    report: &mut Report,
+) -> Result<()> {
+    let many = Sizes { sessions: Some(count), ..Sizes::default() };
+    let rejoin = Creations::new(move || Rejoin::with_handler(many), count);
+    let in_place = Creations::new(move || Rejoin::in_place(many), count);
+    let rmcp = Creations::new(|| Ok(Rmcp::with_handler()), count);
+    let work = &format!("{count} sessions created, {name}");
+    let mut trials = [
+        trial(work, REJOIN, flavor, std::future::ready(Ok(rejoin)))?,
+        trial(work, REJOIN_IN_PLACE, flavor, std::future::ready(Ok(in_place)))?,
+        trial(work, RMCP, flavor, std::future::ready(Ok(rmcp)))?,
+    ];
+    report.add(interleave(sizing.heavy_rounds, &mut trials)?);
+    report.compare(work, REJOIN_IN_PLACE, RMCP);
+    report.compare(work, REJOIN, RMCP);
+    report.draw(work, REJOIN, RMCP, &["time", "rate"]);
+    Ok(())
+}
