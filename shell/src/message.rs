@@ -1,6 +1,7 @@
 //! Messages: from bytes to what a session routes by.
 
 use bytes::Bytes;
+use memchr::memchr2;
 use rejoin_core::{Message, PeekError, Peeked, Post, peek};
 
 /// Reads the heads of a message, or of a batch of at most `batch_max` messages.
@@ -34,10 +35,10 @@ pub(crate) fn has_request(post: &Post<Bytes>) -> bool {
 
 /// Replaces line breaks: in JSON they are only ever insignificant whitespace.
 fn one_line(bytes: Bytes) -> Bytes {
-    let is_break = |byte: u8| matches!(byte, b'\n' | b'\r');
-    if !bytes.iter().any(|byte| is_break(*byte)) {
+    if memchr2(b'\n', b'\r', &bytes).is_none() {
         return bytes;
     }
+    let is_break = |byte: u8| matches!(byte, b'\n' | b'\r');
     bytes.iter().map(|byte| if is_break(*byte) { b' ' } else { *byte }).collect()
 }
 

@@ -99,7 +99,7 @@ impl Inner {
         let mut taken = Vec::new();
         let more = match format {
             AnswerFormat::Json => poll_fn(|cx| connection.poll_events(cx, &mut taken)).await,
-            AnswerFormat::Sse => stream::take_now(&mut connection, &mut taken).await,
+            AnswerFormat::Sse => stream::take_soon(&mut connection, &mut taken).await,
         };
         Ok(match taken.as_slice() {
             [SseEvent::Message { id: None, data }] => json(data.clone()),

@@ -21,6 +21,21 @@ pub(super) fn whole(taken: &[SseEvent]) -> Response<ResponseBody> {
     event_stream(ResponseBody::full(sse::write(taken)))
 }
 
+/// Takes what is there, or comes before others have had their turn: an answer that is
+/// quick goes out in one write. Returns whether more may come.
+pub(super) async fn take_soon(connection: &mut Connection, taken: &mut Vec<SseEvent>) -> bool {
+    for _ in 0..TURNS {
+        if !take_now(connection, taken).await {
+            return false;
+        }
+        tokio::task::yield_now().await;
+    }
+    take_now(connection, taken).await
+}
+
+/// How many turns of others a quick answer takes: a service of rmcp needs as many.
+const TURNS: usize = 4;
+
 /// Takes what is there, and does not wait for more. Returns whether more may come.
 pub(super) async fn take_now(connection: &mut Connection, taken: &mut Vec<SseEvent>) -> bool {
     poll_fn(|cx| match connection.poll_events(cx, taken) {

@@ -9,7 +9,7 @@ use hyper_util::{
 };
 use socket2::SockRef;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::Semaphore,
 };
 
@@ -35,8 +35,8 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    pub(super) async fn bind(config: &Config) -> io::Result<Self> {
-        let listener = TcpListener::bind(config.listen).await?;
+    pub(super) fn bind(config: &Config) -> io::Result<Self> {
+        let listener = listen(config.listen)?;
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(config.header_timeout)
@@ -100,3 +100,14 @@ fn is_of_connection(error: &io::Error) -> bool {
     ];
     kinds.contains(&error.kind())
 }
+
+/// Listens with room for many clients that come at once, as after a restart.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// How many connections wait to be accepted, as far as the system allows it.
+const BACKLOG: u32 = 4_096;

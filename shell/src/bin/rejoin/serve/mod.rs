@@ -32,9 +32,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let service = StreamableHttp::new(sessions.clone(), config.http.clone())?;
     let router = Router::new(config.path.clone(), service);
     let mut signals = Signals::catch()?;
-    let listener = Listener::bind(&config)
-        .await
-        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let listener =
+        Listener::bind(&config).with_context(|| format!("cannot listen on {}", config.listen))?;
     // Nobody has to listen to what it says.
     let _ = hello::say(listener.address()?, &config);
     tokio::select! {
