@@ -39,12 +39,12 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Returns whether a connection that is at the head may be sent the event
-    /// with the next index.
+    /// Returns whether a connection may be sent the event with the next index.
+    ///
+    /// It is at the head then: whatever else its window admits was sent.
     pub(super) fn may_send_next(&self, stream: StreamKey, connection: ConnectionKey) -> bool {
         let next = self.streams[stream].log.last().saturating_add(1);
-        self.is_at_head(stream, connection)
-            && self.connections[connection].cursor.admits(next, self.config.window)
+        self.connections[connection].cursor.admits(next, self.config.window)
     }
 
     /// Sends the event whose index was claimed last.
@@ -58,11 +58,8 @@ impl<M: Clone> Session<M> {
     ) {
         let stream = &self.streams[stream];
         let index = stream.log.last();
-        let is_whole = is_answer
-            && index == 1
-            && stream.pending == 0
-            && self.connections[connection].format == AnswerFormat::Json;
-        if is_whole {
+        // It is a single request, and anything before its answer has made an SSE connection of it.
+        if is_answer && self.connections[connection].format == AnswerFormat::Json {
             self.send_unnamed(connection, index, event, out);
         } else {
             let id = EventId::new(stream.id, index);
