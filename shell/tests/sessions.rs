@@ -420,3 +420,28 @@ async fn a_handler_that_panics_ends_its_session_only() {
     assert_eq!(broken.closed(), Some(CloseReason::BackendGone));
     assert_eq!(other.closed(), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_comes_before_all_others_is_kept() {
+    let server = Server::begin();
+    let session = server.initialized().await;
+    // The next deadline is that of the idle time, or later.
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    let mut reserved = session.reserve().unwrap();
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let over = tokio::time::timeout(Duration::from_secs(1), next(&mut reserved)).await;
+    assert_eq!(over, Ok(None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_rejected_takes_no_room_from_what_is_not() {
+    let server = Server::begin();
+    let session = server.initialized().await;
+    let call = || post(r#""id":1,"method":"a""#);
+    let _connection = session.request(call(), AnswerFormat::Sse).await.unwrap();
+    for _ in 0..1_000 {
+        let again = session.request(call(), AnswerFormat::Sse).await.unwrap_err();
+        assert!(matches!(again, SessionError::Rejected(Rejection::Client(_))), "{again}");
+    }
+    session.message(post(r#""method":"n""#)).await.unwrap();
+}
