@@ -16,20 +16,12 @@ pub(super) const KEEP_ALIVE: &[u8] = b":\n\n";
 
 /// Writes events, one after the other.
 pub(super) fn write(events: &[SseEvent]) -> Bytes {
-    let mut text = Vec::with_capacity(events.iter().map(length_max).sum());
+    let mut text =
+        Vec::with_capacity(events.iter().map(|event| FRAMING_BYTES + event.bytes()).sum());
     for event in events {
         write_event(event, &mut text);
     }
     Bytes::from(text)
-}
-
-fn length_max(event: &SseEvent) -> usize {
-    FRAMING_BYTES
-        + match event {
-            SseEvent::Message { data, .. } => data.len(),
-            SseEvent::Priming { .. } => 0,
-            SseEvent::Gap { notification, .. } => notification.as_ref().map_or(0, Bytes::len),
-        }
 }
 
 fn write_event(event: &SseEvent, text: &mut Vec<u8>) {

@@ -36,7 +36,7 @@ pub enum SseEvent {
 
 impl SseEvent {
     /// Returns how large it is, without its framing.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Message { data, .. } => data.len(),
             Self::Priming { .. } => 0,

@@ -1,5 +1,7 @@
 //! Steps: what one input looks like from outside of a session.
 
+use std::fmt;
+
 use rejoin_core::{
     Action, CloseReason, ConnectionId, Cursor, Event, Input, Instant, Pressure, Rejection,
     RequestId, StreamId,
@@ -20,6 +22,22 @@ pub struct Step {
     pub replays: Vec<Vec<(u64, Event<u64>)>>,
     /// What the session says of itself afterwards.
     pub after: View,
+}
+
+/// A step as it stands in the report of a failure, on lines of its own.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:?} {:?}", self.now, self.input)?;
+        writeln!(f, "    {:?}; then due {:?}", self.result, self.after.deadline)?;
+        let mut replays = self.replays.iter();
+        for action in &self.actions {
+            writeln!(f, "    -> {action:?}")?;
+            if matches!(action, Action::Replay { .. }) {
+                writeln!(f, "       {:?}", replays.next())?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What a session says of itself.

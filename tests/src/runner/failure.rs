@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use rejoin_core::{Action, Config, Input, Instant};
+use rejoin_core::{Config, Input, Instant};
 
 use crate::history::Setup;
 use crate::laws::Step;
@@ -34,15 +34,7 @@ impl fmt::Display for Failure {
         writeln!(f, "{:?}", self.config)?;
         writeln!(f, "after {} ops, the last steps:", self.ops)?;
         for step in &self.steps {
-            writeln!(f, "{:?} {:?}", step.now, step.input)?;
-            writeln!(f, "    {:?}; then due {:?}", step.result, step.after.deadline)?;
-            let mut replays = step.replays.iter();
-            for action in &step.actions {
-                writeln!(f, "    -> {action:?}")?;
-                if matches!(action, Action::Replay { .. }) {
-                    writeln!(f, "       {:?}", replays.next())?;
-                }
-            }
+            write!(f, "{step}")?;
         }
         if let Some((now, input)) = &self.tried {
             writeln!(f, "{now:?} {input:?}")?;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use rejoin_core::{Action, Instant};
+use rejoin_core::Instant;
 
 use super::{Knobs, World};
 use crate::journal::Journal;
@@ -66,15 +66,7 @@ impl fmt::Display for Failure {
             "session {session:?}, restored {restarts} times, told {told} inputs, at last:"
         )?;
         for step in steps {
-            writeln!(f, "{:?} {:?}", step.now, step.input)?;
-            writeln!(f, "    {:?}; then due {:?}", step.result, step.after.deadline)?;
-            let mut replays = step.replays.iter();
-            for action in &step.actions {
-                writeln!(f, "    -> {action:?}")?;
-                if matches!(action, Action::Replay { .. }) {
-                    writeln!(f, "       {:?}", replays.next())?;
-                }
-            }
+            write!(f, "{step}")?;
         }
         if let Some((journal, wrong)) = least {
             writeln!(f, "this journal of {} inputs is enough:", journal.inputs.len())?;
