@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use memchr::memchr2;
-use rejoin_core::{Message, PeekError, Peeked, Post, peek};
+use rejoin_core::{Head, Message, PeekError, Peeked, Post, peek};
 
 /// Reads the heads of a message, or of a batch of at most `batch_max` messages.
 ///
@@ -14,18 +14,20 @@ use rejoin_core::{Message, PeekError, Peeked, Post, peek};
 /// The sender is at fault.
 pub fn parse(bytes: Bytes, batch_max: usize) -> Result<Post<Bytes>, PeekError> {
     match peek(&bytes, batch_max)? {
-        Peeked::Single(head) => {
-            let bytes = one_line(bytes);
-            Ok(Post::Single(Message { head, bytes: bytes.len(), body: bytes }))
-        }
+        Peeked::Single(head) => Ok(Post::Single(with_head(head, bytes))),
         Peeked::Batch(entries) => {
             let message = |entry: rejoin_core::BatchEntry<'_>| {
-                let body = one_line(bytes.slice_ref(entry.bytes));
-                Message { head: entry.head, bytes: body.len(), body }
+                with_head(entry.head, bytes.slice_ref(entry.bytes))
             };
             Ok(Post::Batch(entries.into_iter().map(message).collect()))
         }
     }
+}
+
+/// Makes a message of a head and its body, in one line.
+pub(crate) fn with_head(head: Head, body: Bytes) -> Message<Bytes> {
+    let body = one_line(body);
+    Message { head, bytes: body.len(), body }
 }
 
 /// Returns whether a POST waits for an answer.

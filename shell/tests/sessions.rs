@@ -18,7 +18,10 @@ use rejoin::{
     Backend, Inbox, ManagerError, OpenError, Peer, SendError, SessionError, SessionManager,
     Settings, SseEvent,
 };
-use rejoin_core::{AnswerFormat, CloseReason, Config, EventId, Rejection, RequestId, StreamId};
+use rejoin_core::{
+    AnswerFormat, CloseReason, Config, EventId, Head, Initialized, Method, Notification, Rejection,
+    RequestId, StreamId,
+};
 use support::{Server, message, next, post};
 
 #[tokio::test(start_paused = true)]
@@ -444,4 +447,29 @@ async fn what_is_rejected_takes_no_room_from_what_is_not() {
         assert!(matches!(again, SessionError::Rejected(Rejection::Client(_))), "{again}");
     }
     session.message(post(r#""method":"n""#)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_whose_head_is_known_goes_where_its_head_says_and_is_not_read() {
+    let server = Server::begin();
+    let session = server.initialized().await;
+    let backend = server.backend().await;
+    let mut connection =
+        session.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap();
+    let log = Head::Notification(Notification::Log);
+    let related = Some(RequestId::from(1));
+    backend.peer().send_with_head(log, "no JSON\nat all", related).await.unwrap();
+    let answer = Head::Response { id: 1.into(), initialized: Initialized::default() };
+    backend.peer().send_with_head_now(answer, "an answer", None).unwrap();
+    let mut bodies = Vec::new();
+    while let Some(event) = next(&mut connection).await {
+        if let SseEvent::Message { data, .. } = event {
+            bodies.push(data);
+        }
+    }
+    assert_eq!(bodies, ["no JSON at all", "an answer"]);
+    let asked = Head::Request { id: 7.into(), method: Method::Other, progress_token: None };
+    backend.peer().send_with_head_now(asked.clone(), "a question", None).unwrap();
+    let again = backend.peer().send_with_head_now(asked, "a question", None).unwrap_err();
+    assert!(matches!(again, SendError::Rejected(_)), "{again}");
 }

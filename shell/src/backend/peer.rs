@@ -6,7 +6,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use rejoin_core::{BackendFault, Input, Message, PeekError, Post, Rejection, RequestId, StreamId};
+use rejoin_core::{
+    BackendFault, Head, Input, Message, PeekError, Post, Rejection, RequestId, StreamId,
+};
 use smallvec::SmallVec;
 use thiserror::Error;
 
@@ -73,6 +75,50 @@ impl Peer {
     ) -> Result<(), SendError> {
         let (_, said) = self.say_all(message.into(), related)?;
         said
+    }
+
+    /// Says a JSON-RPC message of which the head is known, likewise: for a backend that has
+    /// its messages as types, and writes them itself. Nothing of the body is read.
+    ///
+    /// # Errors
+    ///
+    /// As of [`send`](Self::send). A head that is not that of the body is the backend's fault,
+    /// too, and nobody sees it here: its own session goes wrong.
+    pub async fn send_with_head(
+        &self,
+        head: Head,
+        body: impl Into<Bytes>,
+        related: Option<RequestId>,
+    ) -> Result<(), SendError> {
+        let hold = self.say_with_head(head, body.into(), related)?;
+        wait(hold).await;
+        Ok(())
+    }
+
+    /// Says a JSON-RPC message of which the head is known, and does not wait, as
+    /// [`send_now`](Self::send_now) does not.
+    ///
+    /// # Errors
+    ///
+    /// As of [`send_with_head`](Self::send_with_head).
+    pub fn send_with_head_now(
+        &self,
+        head: Head,
+        body: impl Into<Bytes>,
+        related: Option<RequestId>,
+    ) -> Result<(), SendError> {
+        self.say_with_head(head, body.into(), related).map(drop)
+    }
+
+    /// Says a message, and returns what its sender must [`wait`] for.
+    pub(super) fn say_with_head(
+        &self,
+        head: Head,
+        body: Bytes,
+        related: Option<RequestId>,
+    ) -> Result<Option<Held>, SendError> {
+        let session = self.session()?;
+        say(&session, message::with_head(head, body), related)
     }
 
     /// Says messages up to the first one that is at fault, and returns what their sender
