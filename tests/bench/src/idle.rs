@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use rejoin::{Backend, Inbox, OpenError, Peer};
 
 use crate::{
+    backend::Says,
     layer::{Layer, Rejoin, Rmcp, Sizes},
     measure::{Flavor, Metric, Readings, Trial, interleave},
     message::{self, Heard},
@@ -81,7 +82,7 @@ pub(crate) fn be_held(layer: LayerName, count: usize, timeout: Option<u64>) -> R
             }
             LayerName::InPlace => {
                 let sizes = Sizes { sessions: Some(count), ..Sizes::default() };
-                cost(Rejoin::in_place(sizes)?, count, timeout).await
+                cost(Rejoin::in_place(Says::Heads, sizes)?, count, timeout).await
             }
             LayerName::Rmcp => {
                 let rmcp = match timeout {

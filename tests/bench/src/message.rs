@@ -98,10 +98,11 @@ pub(crate) fn welcome() -> String {
 }
 
 /// Returns the answer to the call of a tool.
-pub(crate) fn answer(id: &str, text: &str) -> String {
+pub(crate) fn answer(id: i64, text: &str) -> String {
+    let id = id.to_string();
     let parts = [
         r#"{"jsonrpc":"2.0","id":"#,
-        id,
+        &id,
         r#","result":{"content":[{"type":"text","text":""#,
         text,
         r#""}],"isError":false}}"#,
@@ -110,11 +111,11 @@ pub(crate) fn answer(id: &str, text: &str) -> String {
 }
 
 /// Returns a progress event.
-pub(crate) fn progress(token: &str, step: usize) -> String {
-    let step = step.to_string();
+pub(crate) fn progress(token: i64, step: usize) -> String {
+    let (token, step) = (token.to_string(), step.to_string());
     let parts = [
         r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"#,
-        token,
+        &token,
         r#","progress":"#,
         &step,
         ".0}}",
@@ -123,33 +124,70 @@ pub(crate) fn progress(token: &str, step: usize) -> String {
 }
 
 /// What a handler reads of a message, which must be of the forms above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heard<'a> {
     /// The beginning of a session.
     Initialize,
     /// A call, with its id and its text.
-    Call(&'a str, Tool, &'a str),
+    Call(i64, Tool, &'a str),
     /// Anything else.
     Other,
 }
 
-/// Finds what a handler must know by looking for it, so that hardly any time is its own.
+/// Reads a message, so that hardly any time is the handler's own.
 pub(crate) fn read(message: &[u8]) -> Heard<'_> {
-    let Ok(message) = std::str::from_utf8(message) else { return Heard::Other };
-    let call = || {
-        let (id, rest) = between(message, r#""id":"#, ",")?;
-        let (name, rest) = between(rest, r#""name":""#, "\"")?;
-        let (text, rest) = between(rest, r#""message":""#, "\"")?;
-        let (count, _) = between(rest, r#""count":"#, "}")?;
-        Some(Heard::Call(id, Tool::named(name, count.parse().ok()?)?, text))
-    };
-    call().unwrap_or_else(|| {
-        let is_first = memmem::find(message.as_bytes(), br#""method":"initialize""#).is_some();
+    let Ok(text) = std::str::from_utf8(message) else { return Heard::Other };
+    read_as_written(text).or_else(|| read_anyhow(text)).unwrap_or_else(|| {
+        let is_first = memmem::find(message, br#""method":"initialize""#).is_some();
         if is_first { Heard::Initialize } else { Heard::Other }
     })
 }
 
-fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<(&'a str, &'a str)> {
+/// Reads a call as [`write_call`] writes it.
+fn read_as_written(message: &str) -> Option<Heard<'_>> {
+    let rest = message.strip_prefix(r#"{"jsonrpc":"2.0","id":"#)?;
+    let (id, rest) = rest.split_once(',')?;
+    let rest = rest.strip_prefix(r#""method":"tools/call","params":{"name":""#)?;
+    let (name, rest) = rest.split_once('"')?;
+    let rest = rest.strip_prefix(r#","arguments":{"message":""#)?;
+    let (text, rest) = rest.split_once('"')?;
+    let (count, _) = rest.strip_prefix(r#","count":"#)?.split_once('}')?;
+    call_of(id, name, text, count)
+}
+
+/// Finds what is said in a call that a gateway has written anew, in whichever order.
+fn read_anyhow(message: &str) -> Option<Heard<'_>> {
+    let id = between(message, r#""id":"#, &[',', '}'])?;
+    let name = between(message, r#""name":""#, &['"'])?;
+    let text = between(message, r#""message":""#, &['"'])?;
+    let count = between(message, r#""count":"#, &[',', '}'])?;
+    call_of(id, name, text, count)
+}
+
+fn call_of<'a>(id: &str, name: &str, text: &'a str, count: &str) -> Option<Heard<'a>> {
+    let tool = Tool::named(name, count.parse().ok()?)?;
+    Some(Heard::Call(id.parse().ok()?, tool, text))
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &[char]) -> Option<&'a str> {
     let start = memmem::find(text.as_bytes(), before.as_bytes())? + before.len();
     let rest = text.get(start..)?;
-    rest.split_once(after)
+    rest.split_once(after).map(|(found, _)| found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_read_as_it_was_written_and_in_another_order() {
+        let expected = Heard::Call(7, Tool::Events(3), "hello");
+        let call = call(7, Tool::Events(3), "hello");
+        assert_eq!(read_as_written(&call), Some(expected));
+        assert_eq!(read_anyhow(&call), Some(expected));
+        let other = r#"{"method":"tools/call","params":{"arguments":{"count":3,"message":"hello"},"name":"events"},"id":7}"#;
+        assert_eq!(read(other.as_bytes()), expected);
+        assert_eq!(read(initialize().as_bytes()), Heard::Initialize);
+        assert_eq!(read(initialized().as_bytes()), Heard::Other);
+    }
 }

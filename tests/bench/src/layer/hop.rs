@@ -4,7 +4,6 @@ use anyhow::{Context as _, Result};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Layer;
-use crate::message::Tool;
 
 /// A channel to a task, which answers on another one.
 #[derive(Clone)]
@@ -15,7 +14,7 @@ impl Layer for Hop {
     type Stream = Option<oneshot::Receiver<()>>;
     type Message = ();
 
-    fn call(&self, _: i64, _: Tool, _: &str) -> Result<()> {
+    fn read(&self, _: String) -> Result<()> {
         Ok(())
     }
 
@@ -36,11 +35,15 @@ impl Layer for Hop {
         Ok(Some(answer))
     }
 
-    async fn take(&self, stream: &mut Self::Stream) -> usize {
-        match stream.take() {
+    async fn take(&self, stream: &mut Self::Stream) -> Result<usize> {
+        Ok(match stream.take() {
             Some(answer) => answer.await.is_ok().into(),
             None => 0,
-        }
+        })
+    }
+
+    async fn write(&self, stream: &mut Self::Stream) -> Result<usize> {
+        self.take(stream).await
     }
 
     async fn first_id(&self, _: &mut Self::Stream) -> Result<String> {

@@ -1,6 +1,7 @@
 //! Session layers in this process, behind one interface.
 
 mod hop;
+mod json;
 mod rejoin;
 mod rmcp;
 
@@ -8,10 +9,11 @@ use anyhow::Result;
 
 pub(crate) use self::{
     hop::Hop,
+    json::Json,
     rejoin::{Rejoin, Sizes},
     rmcp::Rmcp,
 };
-use crate::message::Tool;
+use crate::message::{self, Tool};
 
 /// A session layer, and what answers behind it.
 pub(crate) trait Layer: Clone + Send + Sync + 'static {
@@ -19,11 +21,11 @@ pub(crate) trait Layer: Clone + Send + Sync + 'static {
     type Session: Send + Sync + 'static;
     /// What carries the answer to a request, or a stream that is resumed.
     type Stream: Send + 'static;
-    /// A message of the client, as the layer takes it.
+    /// A message of the client that was read, as the layer takes it.
     type Message: Send + 'static;
 
-    /// Returns a call.
-    fn call(&self, id: i64, tool: Tool, text: &str) -> Result<Self::Message>;
+    /// Reads a message.
+    fn read(&self, json: String) -> Result<Self::Message>;
 
     /// Begins a session, through the answer to `initialize`.
     fn open(&self) -> impl Future<Output = Result<Self::Session>> + Send;
@@ -36,7 +38,10 @@ pub(crate) trait Layer: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Stream>> + Send;
 
     /// Takes one or more events, and returns how many; 0 is the end.
-    fn take(&self, stream: &mut Self::Stream) -> impl Future<Output = usize> + Send;
+    fn take(&self, stream: &mut Self::Stream) -> impl Future<Output = Result<usize>> + Send;
+
+    /// Takes events likewise, and writes their messages as JSON.
+    fn write(&self, stream: &mut Self::Stream) -> impl Future<Output = Result<usize>> + Send;
 
     /// Takes the first event of a stream, which must be alone, and returns its id.
     fn first_id(&self, stream: &mut Self::Stream) -> impl Future<Output = Result<String>> + Send;
@@ -49,12 +54,17 @@ pub(crate) trait Layer: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Stream>> + Send;
 }
 
+/// Returns the call of a tool, as the layer takes it.
+pub(crate) fn call<L: Layer>(layer: &L, id: i64, tool: Tool, text: &str) -> Result<L::Message> {
+    layer.read(message::call(id, tool, text))
+}
+
 /// Takes events to the end of a stream, and returns how many there were.
-pub(crate) async fn drain<L: Layer>(layer: &L, stream: &mut L::Stream) -> usize {
+pub(crate) async fn drain<L: Layer>(layer: &L, stream: &mut L::Stream) -> Result<usize> {
     let mut events = 0;
     loop {
-        match layer.take(stream).await {
-            0 => return events,
+        match layer.take(stream).await? {
+            0 => return Ok(events),
             taken => events += taken,
         }
     }

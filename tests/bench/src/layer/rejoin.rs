@@ -6,13 +6,13 @@ use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use rejoin::{
     Backend, Connection, RmcpBackend, SessionId, SessionManager, Settings, SseEvent,
-    rejoin_core::{AnswerFormat, Config},
+    rejoin_core::{AnswerFormat, Config, Post},
 };
 
 use super::{Layer, drain};
 use crate::{
-    backend::{Handler, InPlace},
-    message::{self, Tool},
+    backend::{Handler, InPlace, Says},
+    message,
     service::Service,
 };
 
@@ -37,13 +37,13 @@ pub(crate) struct Sizes {
 
 impl Rejoin {
     /// Has a handler of its own behind it.
-    pub(crate) fn with_handler(sizes: Sizes) -> Result<Self> {
-        Self::new(Handler, sizes)
+    pub(crate) fn with_handler(says: Says, sizes: Sizes) -> Result<Self> {
+        Self::new(Handler(says), sizes)
     }
 
     /// Has a handler without a task behind it.
-    pub(crate) fn in_place(sizes: Sizes) -> Result<Self> {
-        Self::new(InPlace, sizes)
+    pub(crate) fn in_place(says: Says, sizes: Sizes) -> Result<Self> {
+        Self::new(InPlace(says), sizes)
     }
 
     /// Has a service of the crate `rmcp` behind it.
@@ -75,39 +75,43 @@ fn settings(sizes: Sizes) -> Result<Settings> {
 impl Layer for Rejoin {
     type Session = SessionId;
     type Stream = (Connection, Vec<SseEvent>);
-    type Message = Bytes;
+    type Message = Post<Bytes>;
 
-    fn call(&self, id: i64, tool: Tool, text: &str) -> Result<Bytes> {
-        Ok(message::call(id, tool, text).into())
+    fn read(&self, json: String) -> Result<Post<Bytes>> {
+        Ok(rejoin::parse(json.into(), 1)?)
     }
 
     async fn open(&self) -> Result<SessionId> {
-        let post = rejoin::parse(message::initialize().into(), 1)?;
+        let post = self.read(message::initialize())?;
         let (session, connection) =
             self.sessions.initialize_session(post, AnswerFormat::Sse).await?;
-        drain(self, &mut (connection, Vec::new())).await;
+        drain(self, &mut (connection, Vec::new())).await?;
         session.initialized().context("the session is not initialized")?;
         Ok(session.id())
     }
 
-    async fn send(&self, session: &SessionId, message: Bytes) -> Result<Self::Stream> {
-        let post = rejoin::parse(message, 1)?;
+    async fn send(&self, session: &SessionId, post: Post<Bytes>) -> Result<Self::Stream> {
         let connection = self.sessions.create_stream(*session, post, AnswerFormat::Sse).await?;
         Ok((connection, Vec::new()))
     }
 
-    async fn take(&self, (connection, events): &mut Self::Stream) -> usize {
+    async fn take(&self, (connection, events): &mut Self::Stream) -> Result<usize> {
         loop {
             events.clear();
             let more = poll_fn(|cx| connection.poll_events(cx, events)).await;
             if !more || !events.is_empty() {
-                return events.len();
+                return Ok(events.len());
             }
         }
     }
 
+    /// Its events are JSON already.
+    async fn write(&self, stream: &mut Self::Stream) -> Result<usize> {
+        self.take(stream).await
+    }
+
     async fn first_id(&self, stream: &mut Self::Stream) -> Result<String> {
-        self.take(stream).await;
+        self.take(stream).await?;
         match stream.1.first() {
             Some(SseEvent::Priming { id: Some(id), .. }) => Ok(id.to_string()),
             other => anyhow::bail!("{other:?} is no priming event"),

@@ -1,6 +1,6 @@
 //! The sessions of the crate `rmcp`: its `LocalSessionManager`.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, hint::black_box, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use rmcp::{
@@ -73,8 +73,8 @@ impl Layer for Rmcp {
     type Stream = Receiver<ServerSseMessage>;
     type Message = ClientJsonRpcMessage;
 
-    fn call(&self, id: i64, tool: Tool, text: &str) -> Result<ClientJsonRpcMessage> {
-        Ok(serde_json::from_str(&message::call(id, tool, text))?)
+    fn read(&self, json: String) -> Result<ClientJsonRpcMessage> {
+        Ok(serde_json::from_str(&json)?)
     }
 
     async fn open(&self) -> Result<SessionId> {
@@ -106,8 +106,16 @@ impl Layer for Rmcp {
         Ok(receiver.inner)
     }
 
-    async fn take(&self, stream: &mut Self::Stream) -> usize {
-        stream.recv().await.is_some().into()
+    async fn take(&self, stream: &mut Self::Stream) -> Result<usize> {
+        Ok(stream.recv().await.is_some().into())
+    }
+
+    async fn write(&self, stream: &mut Self::Stream) -> Result<usize> {
+        let Some(event) = stream.recv().await else { return Ok(0) };
+        if let Some(message) = event.message {
+            black_box(serde_json::to_string(&message)?);
+        }
+        Ok(1)
     }
 
     async fn first_id(&self, stream: &mut Self::Stream) -> Result<String> {

@@ -51,12 +51,12 @@ impl Limit {
     pub(super) fn new(parts: Parts, text: &str) -> Self {
         let event = |data: &str| format!("event: message\nid: 1/1000000\ndata: {data}\n\n");
         let priming = "id: 0/1000000\ndata:\n\n".to_owned();
-        let answer = event(&message::answer("1000000", text));
+        let answer = event(&message::answer(1_000_000, text));
         let said = Said {
             whole: format!("{priming}{answer}").into(),
             priming: priming.into(),
             answer: answer.into(),
-            progress: event(&message::progress("1000000", 500)).into(),
+            progress: event(&message::progress(1_000_000, 500)).into(),
             welcome: event(&message::welcome()).into(),
             news: event(message::NEWS).into(),
         };

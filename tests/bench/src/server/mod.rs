@@ -17,7 +17,7 @@ use tokio::io::AsyncReadExt as _;
 use self::limit::{Limit, Parts};
 pub(crate) use self::spawn::Server;
 use crate::{
-    backend::{Handler, InPlace},
+    backend::{Handler, InPlace, Says},
     measure::Flavor,
     service::Service,
 };
@@ -80,8 +80,8 @@ pub(crate) fn serve(kind: Kind, text: &str) -> Result<()> {
             Kind::Whole => listen::begin(Limit::new(Parts::Whole, &text))?,
             Kind::Parts => listen::begin(Limit::new(Parts::Two, &text))?,
             Kind::Late => listen::begin(Limit::new(Parts::Late, &text))?,
-            Kind::Rejoin => listen::begin(rejoin(Handler)?)?,
-            Kind::InPlace => listen::begin(rejoin(InPlace)?)?,
+            Kind::Rejoin => listen::begin(rejoin(Handler(Says::Heads))?)?,
+            Kind::InPlace => listen::begin(rejoin(InPlace(Says::Heads))?)?,
             Kind::RejoinService => {
                 let backend = RmcpBackend::new(|| Ok(Service::default()));
                 listen::begin(rejoin(backend)?)?;

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use super::{TIME, nanoseconds};
 use crate::{
-    layer::{Layer, drain},
+    layer::{Layer, call, drain},
     measure::{Readings, Work},
     message::Tool,
 };
@@ -29,7 +29,7 @@ impl<L: Layer> InFlight<L> {
         let tool = Tool::Lag(count);
         let mut work = Self { layer, session, tool, next: 1, waiting, per_round };
         for _ in 0..count {
-            let message = work.layer.call(work.next, tool, "hello")?;
+            let message = call(&work.layer, work.next, tool, "hello")?;
             work.next += 1;
             work.waiting.push_back(work.layer.send(&work.session, message).await?);
         }
@@ -44,14 +44,14 @@ impl<L: Layer> Work for InFlight<L> {
     async fn round(&mut self) -> Result<Readings> {
         let mut messages = Vec::with_capacity(self.per_round);
         for _ in 0..self.per_round {
-            messages.push(self.layer.call(self.next, self.tool, "hello")?);
+            messages.push(call(&self.layer, self.next, self.tool, "hello")?);
             self.next += 1;
         }
         let start = Instant::now();
         for message in messages {
             self.waiting.push_back(self.layer.send(&self.session, message).await?);
             if let Some(mut oldest) = self.waiting.pop_front() {
-                ensure!(drain(&self.layer, &mut oldest).await > 0, "there is no answer");
+                ensure!(drain(&self.layer, &mut oldest).await? > 0, "there is no answer");
             }
         }
         Ok(vec![(TIME, nanoseconds(start, self.per_round))])

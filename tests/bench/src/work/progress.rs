@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use super::{TIME, nanoseconds};
 use crate::{
-    layer::{Layer, drain},
+    layer::{Layer, call, drain},
     measure::{Readings, Work},
     message::Tool,
 };
@@ -36,11 +36,11 @@ impl<L: Layer> Progress<L> {
 
 impl<L: Layer> Work for Progress<L> {
     async fn round(&mut self) -> Result<Readings> {
-        let message = self.layer.call(self.next, Tool::Events(EVENTS), "hello")?;
+        let message = call(&self.layer, self.next, Tool::Events(EVENTS), "hello")?;
         self.next += 1;
         let start = Instant::now();
         let mut stream = self.layer.send(&self.session, message).await?;
-        let events = drain(&self.layer, &mut stream).await;
+        let events = drain(&self.layer, &mut stream).await?;
         ensure!(events > EVENTS, "there were {events} events only");
         Ok(vec![(TIME, nanoseconds(start, EVENTS))])
     }

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use super::{TIME, nanoseconds};
 use crate::{
-    layer::{Layer, drain},
+    layer::{Layer, call, drain},
     measure::{Readings, Work},
     message::Tool,
 };
@@ -73,7 +73,7 @@ impl<L: Layer> Requests<L> {
 
     async fn one(&mut self) -> Result<()> {
         let mut stream = self.send(Tool::Echo).await?;
-        ensure!(drain(&self.layer, &mut stream).await > 0, "there is no answer");
+        ensure!(drain(&self.layer, &mut stream).await? > 0, "there is no answer");
         Ok(())
     }
 
@@ -85,7 +85,7 @@ impl<L: Layer> Requests<L> {
     }
 
     async fn send(&mut self, tool: Tool) -> Result<L::Stream> {
-        let message = self.layer.call(self.next, tool, "hello")?;
+        let message = call(&self.layer, self.next, tool, "hello")?;
         let turn = usize::try_from(self.next)? % self.sessions.len();
         let session = self.sessions.get(turn);
         self.next += 1;
@@ -101,7 +101,7 @@ impl<L: Layer> Work for Requests<L> {
             if messages.len() == self.per_round {
                 break;
             }
-            messages.push(self.layer.call(id, Tool::Echo, "hello")?);
+            messages.push(call(&self.layer, id, Tool::Echo, "hello")?);
         }
         self.next += self.per_round as i64;
         let mut sessions = self.sessions.iter().cycle();
@@ -109,7 +109,7 @@ impl<L: Layer> Work for Requests<L> {
         for message in messages {
             let Some(session) = sessions.next() else { break };
             let mut stream = self.layer.send(session, message).await?;
-            ensure!(drain(&self.layer, &mut stream).await > 0, "there is no answer");
+            ensure!(drain(&self.layer, &mut stream).await? > 0, "there is no answer");
         }
         Ok(vec![(TIME, nanoseconds(start, self.per_round))])
     }

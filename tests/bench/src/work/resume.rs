@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use super::{TIME, nanoseconds};
 use crate::{
-    layer::Layer,
+    layer::{Layer, call},
     measure::{Readings, Work},
     message::Tool,
 };
@@ -24,7 +24,7 @@ impl<L: Layer> Resumes<L> {
     /// Begins a stream that has so many events after the first one.
     pub(crate) async fn prepare(layer: L, events: usize) -> Result<Self> {
         let session = layer.open().await?;
-        let message = layer.call(1, Tool::Hang(events), "hello")?;
+        let message = call(&layer, 1, Tool::Hang(events), "hello")?;
         let mut stream = layer.send(&session, message).await?;
         let first_id = layer.first_id(&mut stream).await?;
         take(&layer, &mut stream, events).await?;
@@ -37,7 +37,7 @@ impl<L: Layer> Resumes<L> {
 async fn take<L: Layer>(layer: &L, stream: &mut L::Stream, events: usize) -> Result<()> {
     let mut taken = 0;
     while taken < events {
-        let more = layer.take(stream).await;
+        let more = layer.take(stream).await?;
         ensure!(more > 0, "the stream ended after {taken} events");
         taken += more;
     }

@@ -10,7 +10,8 @@ use super::{
     resume::Resumes,
 };
 use crate::{
-    layer::{Hop, Layer, Rejoin, Rmcp, Sizes},
+    backend::Says,
+    layer::{Hop, Json, Layer, Rejoin, Rmcp, Sizes},
     measure::{Flavor, Trial, interleave, trial},
     options::Sizing,
     report::Report,
@@ -55,22 +56,35 @@ pub(crate) fn run(sizing: &Sizing, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// First with messages that were read and need not be written, as the sessions of `rmcp` have
+/// them, then from JSON to JSON, which is what both services of HTTP do around their sessions.
 fn requests(name: &str, flavor: Flavor, sizing: &Sizing, report: &mut Report) -> Result<()> {
+    let sizes = Sizes::default();
     let work = &format!("request and response, {name}");
     let mut trials = [
-        request(work, REJOIN, flavor, Rejoin::with_handler(Sizes::default())?, ONE)?,
-        request(work, REJOIN_IN_PLACE, flavor, Rejoin::in_place(Sizes::default())?, ONE)?,
+        request(work, REJOIN, flavor, Rejoin::with_handler(Says::Heads, sizes)?, ONE)?,
+        request(work, REJOIN_IN_PLACE, flavor, Rejoin::in_place(Says::Heads, sizes)?, ONE)?,
         request(work, RMCP, flavor, Rmcp::with_handler(), ONE)?,
-        request(work, REJOIN_SERVICE, flavor, Rejoin::with_service(Sizes::default())?, ONE)?,
-        request(work, RMCP_SERVICE, flavor, Rmcp::with_service(), ONE)?,
         request(work, HOP, flavor, Hop, ONE)?,
     ];
     report.add(interleave(sizing.rounds, &mut trials)?);
     report.compare(work, REJOIN_IN_PLACE, RMCP);
     report.draw(work, REJOIN_IN_PLACE, RMCP, &["time"]);
     report.compare(work, REJOIN, RMCP);
-    report.compare(work, REJOIN_SERVICE, RMCP_SERVICE);
     report.draw(work, REJOIN, RMCP, &["time"]);
+
+    let work = &format!("request and response in JSON, {name}");
+    let mut trials = [
+        request(work, REJOIN, flavor, Json(Rejoin::with_handler(Says::Json, sizes)?), ONE)?,
+        request(work, REJOIN_IN_PLACE, flavor, Json(Rejoin::in_place(Says::Json, sizes)?), ONE)?,
+        request(work, RMCP, flavor, Json(Rmcp::with_handler()), ONE)?,
+        request(work, REJOIN_SERVICE, flavor, Json(Rejoin::with_service(sizes)?), ONE)?,
+        request(work, RMCP_SERVICE, flavor, Json(Rmcp::with_service()), ONE)?,
+    ];
+    report.add(interleave(sizing.rounds, &mut trials)?);
+    report.compare(work, REJOIN_IN_PLACE, RMCP);
+    report.compare(work, REJOIN, RMCP);
+    report.compare(work, REJOIN_SERVICE, RMCP_SERVICE);
     Ok(())
 }
 
@@ -85,19 +99,29 @@ fn request<L: Layer>(
 }
 
 fn progress(name: &str, flavor: Flavor, sizing: &Sizing, report: &mut Report) -> Result<()> {
+    let sizes = Sizes::default();
     let work = &format!("progress event, {name}");
-    let rejoin = Rejoin::with_handler(Sizes::default())?;
-    let service = Rejoin::with_service(Sizes::default())?;
+    let rejoin = Rejoin::with_handler(Says::Heads, sizes)?;
     let mut trials = [
         trial(work, REJOIN, flavor, Progress::prepare(rejoin))?,
         trial(work, RMCP, flavor, Progress::prepare(Rmcp::with_handler()))?,
+    ];
+    report.add(interleave(sizing.rounds, &mut trials)?);
+    report.compare(work, REJOIN, RMCP);
+    report.draw(work, REJOIN, RMCP, &["time"]);
+
+    let work = &format!("progress event in JSON, {name}");
+    let rejoin = Json(Rejoin::with_handler(Says::Json, sizes)?);
+    let service = Json(Rejoin::with_service(sizes)?);
+    let mut trials = [
+        trial(work, REJOIN, flavor, Progress::prepare(rejoin))?,
+        trial(work, RMCP, flavor, Progress::prepare(Json(Rmcp::with_handler())))?,
         trial(work, REJOIN_SERVICE, flavor, Progress::prepare(service))?,
-        trial(work, RMCP_SERVICE, flavor, Progress::prepare(Rmcp::with_service()))?,
+        trial(work, RMCP_SERVICE, flavor, Progress::prepare(Json(Rmcp::with_service())))?,
     ];
     report.add(interleave(sizing.rounds, &mut trials)?);
     report.compare(work, REJOIN, RMCP);
     report.compare(work, REJOIN_SERVICE, RMCP_SERVICE);
-    report.draw(work, REJOIN, RMCP, &["time"]);
     Ok(())
 }
 
@@ -110,7 +134,13 @@ fn among_streams(sizing: &Sizing, report: &mut Report) -> Result<()> {
     let mut trials = Vec::new();
     for held in HELD {
         let setting = Setting { held, ..ONE };
-        trials.push(request(&work(held), REJOIN, flavor, Rejoin::with_handler(wide)?, setting)?);
+        trials.push(request(
+            &work(held),
+            REJOIN,
+            flavor,
+            Rejoin::with_handler(Says::Heads, wide)?,
+            setting,
+        )?);
         trials.push(request(&work(held), RMCP, flavor, Rmcp::with_handler(), setting)?);
     }
     report.add(interleave(sizing.rounds, &mut trials)?);
@@ -125,7 +155,11 @@ fn in_flight(sizing: &Sizing, report: &mut Report) -> Result<()> {
     let work = |count| format!("request and response, {count} others in flight");
     let mut trials = Vec::new();
     for count in OTHERS {
-        let rejoin = InFlight::prepare(Rejoin::with_handler(Sizes::default())?, count, PER_ROUND);
+        let rejoin = InFlight::prepare(
+            Rejoin::with_handler(Says::Heads, Sizes::default())?,
+            count,
+            PER_ROUND,
+        );
         let rmcp = InFlight::prepare(Rmcp::with_handler(), count, PER_ROUND);
         trials.push(trial(&work(count), REJOIN, flavor, rejoin)?);
         trials.push(trial(&work(count), RMCP, flavor, rmcp)?);
@@ -153,7 +187,13 @@ fn among_sessions(sizing: &Sizing, report: &mut Report) -> Result<()> {
     ];
     let mut trials = Vec::new();
     for (work, setting) in &cases {
-        trials.push(request(work, REJOIN, flavor, Rejoin::with_handler(sizes)?, *setting)?);
+        trials.push(request(
+            work,
+            REJOIN,
+            flavor,
+            Rejoin::with_handler(Says::Heads, sizes)?,
+            *setting,
+        )?);
         trials.push(request(work, RMCP, flavor, Rmcp::with_handler(), *setting)?);
     }
     report.add(interleave(sizing.rounds, &mut trials)?);
@@ -171,7 +211,7 @@ fn resume(events: usize, sizing: &Sizing, report: &mut Report) -> Result<()> {
         (Sizes { window: Some(1_024), ..Sizes::default() }, Rmcp::with_capacity(1_024))
     };
     let work = &format!("resume, {events} events");
-    let rejoin = Rejoin::with_handler(sizes)?;
+    let rejoin = Rejoin::with_handler(Says::Heads, sizes)?;
     let mut trials = [
         trial(work, REJOIN, flavor, Resumes::prepare(rejoin, events))?,
         trial(work, RMCP, flavor, Resumes::prepare(rmcp, events))?,
@@ -190,8 +230,8 @@ fn create(
     report: &mut Report,
 ) -> Result<()> {
     let many = Sizes { sessions: Some(count), ..Sizes::default() };
-    let rejoin = Creations::new(move || Rejoin::with_handler(many), count);
-    let in_place = Creations::new(move || Rejoin::in_place(many), count);
+    let rejoin = Creations::new(move || Rejoin::with_handler(Says::Heads, many), count);
+    let in_place = Creations::new(move || Rejoin::in_place(Says::Heads, many), count);
     let rmcp = Creations::new(|| Ok(Rmcp::with_handler()), count);
     let work = &format!("{count} sessions created, {name}");
     let mut trials = [
