@@ -25,6 +25,11 @@ pub(crate) fn happened(session: SessionId, happened: &Happened) {
     }
 }
 
+/// Returns whether anybody reads of every connection that ends.
+pub(crate) fn tells_of_ends() -> bool {
+    tracing::enabled!(tracing::Level::DEBUG)
+}
+
 pub(crate) fn closed(session: SessionId, reason: CloseReason) {
     tracing::info!(session = %session.short(), ?reason, "session closed");
 }

@@ -119,8 +119,8 @@ enum Delivery {
 
 /// Room for messages of the client; what is not used is given back.
 #[derive(Debug)]
-pub(crate) struct Room {
-    queue: Arc<Queue>,
+pub(crate) struct Room<'a> {
+    queue: &'a Queue,
     messages: usize,
 }
 
@@ -147,7 +147,11 @@ impl Outbox {
 
     /// Waits for room for `messages`. Where the backend is gone there is room for
     /// anything: the session says what becomes of it.
-    pub(crate) async fn reserve(&self, messages: usize, timeout: Duration) -> Result<Room, NoRoom> {
+    pub(crate) async fn reserve(
+        &self,
+        messages: usize,
+        timeout: Duration,
+    ) -> Result<Room<'_>, NoRoom> {
         let count = u32::try_from(messages).map_err(|_| NoRoom)?;
         let room = &self.0.room;
         let permits = match room.try_acquire_many(count) {
@@ -158,11 +162,11 @@ impl Outbox {
             permits => permits.ok(),
         };
         permits.into_iter().for_each(SemaphorePermit::forget);
-        Ok(Room { queue: Arc::clone(&self.0), messages })
+        Ok(Room { queue: &self.0, messages })
     }
 
     /// Hands a message of the client over, for which there is room. Returns whom to wake.
-    pub(crate) fn forward(&self, message: Bytes, room: &mut Room) -> Option<Waker> {
+    pub(crate) fn forward(&self, message: Bytes, room: &mut Room<'_>) -> Option<Waker> {
         debug_assert!(room.messages > 0, "there is room for every message that is forwarded");
         room.messages = room.messages.saturating_sub(1);
         self.0.held.lock().put(Delivery::Forwarded(message))
@@ -273,7 +277,7 @@ impl Held {
 /// How many places an empty queue keeps.
 const IDLE_PLACES: usize = 4;
 
-impl Drop for Room {
+impl Drop for Room<'_> {
     fn drop(&mut self) {
         self.queue.room.add_permits(self.messages);
     }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -18,11 +19,17 @@ const SHARDS: usize = 16;
 /// All sessions. No lock of it is held while a session is called.
 #[derive(Debug)]
 pub(super) struct Registry {
-    shards: [RwLock<HashMap<SessionId, Arc<Cell>>>; SHARDS],
+    shards: [RwLock<Shard>; SHARDS],
     sessions: AtomicUsize,
     sessions_max: usize,
     is_closing: AtomicBool,
 }
+
+type Shard = HashMap<SessionId, Arc<Cell>, BuildHasherDefault<Spread>>;
+
+/// Hashes an id to its halves: it is random already, and no peer chooses one that is kept.
+#[derive(Debug, Default)]
+struct Spread(u64);
 
 /// Why there is no place for a session.
 #[derive(Clone, Copy, Debug)]
@@ -90,9 +97,21 @@ impl Registry {
         all
     }
 
-    fn shard(&self, id: SessionId) -> &RwLock<HashMap<SessionId, Arc<Cell>>> {
+    fn shard(&self, id: SessionId) -> &RwLock<Shard> {
         #[expect(clippy::indexing_slicing, reason = "the remainder is a valid index")]
         &self.shards[usize::from(id.spread()) % SHARDS]
+    }
+}
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        for part in bytes.as_chunks::<8>().0 {
+            self.0 ^= u64::from_ne_bytes(*part);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

@@ -99,7 +99,7 @@ impl Cell {
     }
 
     /// Waits until the backend has room for what a POST carries.
-    pub(crate) async fn room(&self, post: &Post<Bytes>) -> Result<Room, NoRoom> {
+    pub(crate) async fn room(&self, post: &Post<Bytes>) -> Result<Room<'_>, NoRoom> {
         self.outbox.reserve(post.messages().len(), self.shared.settings.backend_timeout).await
     }
 
@@ -113,7 +113,7 @@ impl Cell {
         &self,
         post: Post<Bytes>,
         format: AnswerFormat,
-        room: &mut Room,
+        room: &mut Room<'_>,
     ) -> Result<ConnectionId, Rejection> {
         self.connect(Some(room), |connection| Input::Request { connection, format, post })
     }
@@ -124,7 +124,7 @@ impl Cell {
         connection: ConnectionId,
         post: Post<Bytes>,
         format: AnswerFormat,
-        room: &mut Room,
+        room: &mut Room<'_>,
     ) -> Result<(), SessionError> {
         let input = Input::Request { connection, format, post };
         self.turn(|state, aftermath| {
@@ -139,7 +139,7 @@ impl Cell {
     }
 
     /// Takes a POST without a request.
-    pub(crate) fn message(&self, post: Post<Bytes>, room: &mut Room) -> Result<(), Rejection> {
+    pub(crate) fn message(&self, post: Post<Bytes>, room: &mut Room<'_>) -> Result<(), Rejection> {
         debug_assert!(!message::has_request(&post), "a POST with a request has a connection");
         self.turn(|state, aftermath| {
             let input = Input::Message { post };
@@ -266,7 +266,7 @@ impl Cell {
     /// Makes a connection, with a channel to carry what comes at once.
     fn connect(
         &self,
-        room: Option<&mut Room>,
+        room: Option<&mut Room<'_>>,
         input: impl FnOnce(ConnectionId) -> Input<Bytes>,
     ) -> Result<ConnectionId, Rejection> {
         self.turn(|state, aftermath| {

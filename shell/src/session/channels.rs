@@ -1,13 +1,15 @@
 //! The channels of a session, by connection.
 
+use std::collections::VecDeque;
+
 use rejoin_core::ConnectionId;
 
 use super::channel::Channel;
 
 /// A map that is small, and smaller when it is empty. Connections are numbered as they
-/// come, so that a new one is the last.
+/// come, so that a new one is the last; it is mostly the oldest that goes.
 #[derive(Debug, Default)]
-pub(super) struct Channels(Vec<(ConnectionId, Channel)>);
+pub(super) struct Channels(VecDeque<(ConnectionId, Channel)>);
 
 impl Channels {
     pub(super) fn get(&self, connection: ConnectionId) -> Option<&Channel> {
@@ -29,7 +31,7 @@ impl Channels {
 
     pub(super) fn remove(&mut self, connection: ConnectionId) -> Option<Channel> {
         let at = self.position(connection).ok()?;
-        let (_, channel) = self.0.remove(at);
+        let (_, channel) = self.0.remove(at)?;
         if self.0.is_empty() {
             self.0.shrink_to(IDLE_PLACES);
         }

@@ -15,7 +15,7 @@ use super::{channel::SseEvent, channels::Channels};
 use crate::journal::Recorder;
 use crate::{
     backend::{Flooded, Outbox, Room},
-    render,
+    log, render,
 };
 
 #[derive(Debug)]
@@ -55,6 +55,14 @@ pub(crate) enum Happened {
     Ended { connection: ConnectionId, reason: EndReason },
 }
 
+impl Aftermath {
+    fn wake(&mut self, waker: Option<Waker>) {
+        if let Some(waker) = waker {
+            self.wakers.push(waker);
+        }
+    }
+}
+
 impl State {
     pub(super) fn new(config: ValidConfig, now: Instant, outbox: Outbox) -> Self {
         Self {
@@ -74,7 +82,7 @@ impl State {
         &mut self,
         now: Instant,
         input: Input<Bytes>,
-        room: Option<&mut Room>,
+        room: Option<&mut Room<'_>>,
         aftermath: &mut Aftermath,
     ) -> Result<Pressure, Rejection> {
         #[cfg(feature = "journal")]
@@ -107,14 +115,14 @@ impl State {
     fn carry_out(
         &mut self,
         actions: &mut Actions<Bytes>,
-        mut room: Option<&mut Room>,
+        mut room: Option<&mut Room<'_>>,
         aftermath: &mut Aftermath,
     ) {
         for action in actions.drain() {
             match action {
                 Action::Forward { message } => {
                     if let Some(room) = room.as_deref_mut() {
-                        aftermath.wakers.extend(self.outbox.forward(message, room));
+                        aftermath.wake(self.outbox.forward(message, room));
                         aftermath.has_mail = true;
                     }
                 }
@@ -126,7 +134,7 @@ impl State {
                     for logged in self.core.replay(stream, range) {
                         let id = Some(EventId::new(stream, logged.index));
                         let event = event_of(id, logged.entry.to_event());
-                        aftermath.wakers.extend(channel.push(event, Some(logged.index)));
+                        aftermath.wake(channel.push(event, Some(logged.index)));
                     }
                 }
                 Action::Gap { connection, stream, missed } => {
@@ -137,9 +145,11 @@ impl State {
                     self.push(connection, SseEvent::Gap { missed, notification }, None, aftermath);
                 }
                 Action::Close { connection, reason } => {
-                    aftermath.happened.push(Happened::Ended { connection, reason });
+                    if log::tells_of_ends() {
+                        aftermath.happened.push(Happened::Ended { connection, reason });
+                    }
                     if let Some(channel) = self.channels.get_mut(connection) {
-                        aftermath.wakers.extend(channel.end(reason));
+                        aftermath.wake(channel.end(reason));
                     }
                 }
                 Action::Fail { id, reason } => {
@@ -151,10 +161,10 @@ impl State {
                     aftermath.released.extend(released.map(|(_, sender)| sender));
                 }
                 Action::CloseSession { reason } => {
-                    aftermath.wakers.extend(self.outbox.end());
+                    aftermath.wake(self.outbox.end());
                     aftermath.has_mail = true;
                     for channel in self.channels.iter_mut() {
-                        aftermath.wakers.extend(channel.end(EndReason::SessionClosed));
+                        aftermath.wake(channel.end(EndReason::SessionClosed));
                     }
                     aftermath.released.extend(self.held.drain(..).map(|(_, sender)| sender));
                     aftermath.closed = Some(reason);
@@ -180,7 +190,7 @@ impl State {
         aftermath: &mut Aftermath,
     ) {
         if let Some(channel) = self.channels.get_mut(connection) {
-            aftermath.wakers.extend(channel.push(event, index));
+            aftermath.wake(channel.push(event, index));
         }
     }
 }
