@@ -1,6 +1,9 @@
 //! The one clock.
+//!
+//! Under `cfg(shuttle)`, the tests have `races/clock.rs` in its place.
 
 use rejoin_core::Instant;
+pub(crate) use tokio::time::timeout;
 
 /// Tells the time since the shell began, as sessions count it.
 #[derive(Clone, Copy, Debug)]

@@ -79,6 +79,7 @@
 //! - `program`, on by default: the program `rejoin`, and all of the above.
 
 mod backend;
+#[cfg_attr(all(test, shuttle), path = "races/clock.rs")]
 mod clock;
 #[cfg(feature = "http")]
 mod http;
@@ -87,9 +88,14 @@ pub mod journal;
 mod log;
 mod manager;
 mod message;
+#[cfg(test)]
+#[cfg(shuttle)]
+mod races;
 mod render;
 mod session;
 mod session_id;
+#[cfg_attr(all(test, shuttle), path = "races/sync.rs")]
+mod sync;
 
 pub use rejoin_core;
 

@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use thiserror::Error;
 
+use crate::sync;
+
 /// How many characters a session id has on the wire.
 const LENGTH: usize = 32;
 
@@ -24,7 +26,7 @@ impl SessionId {
     /// The operating system has no randomness to give.
     pub(crate) fn random() -> Result<Self, getrandom::Error> {
         let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes)?;
+        sync::draw(&mut bytes)?;
         Ok(Self(u128::from_be_bytes(bytes)))
     }
 

@@ -10,11 +10,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use rejoin_core::Input;
-use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
 
-use crate::session::Cell;
+use crate::{
+    clock,
+    session::Cell,
+    sync::{Mutex, Semaphore, SemaphorePermit, TryAcquireError},
+};
 
 /// What a backend hears of a session: JSON-RPC messages, one at a time.
 ///
@@ -156,7 +158,7 @@ impl Outbox {
         let room = &self.0.room;
         let permits = match room.try_acquire_many(count) {
             Err(TryAcquireError::NoPermits) => {
-                let acquired = tokio::time::timeout(timeout, room.acquire_many(count)).await;
+                let acquired = clock::timeout(timeout, room.acquire_many(count)).await;
                 acquired.map_err(|_| NoRoom)?.ok()
             }
             permits => permits.ok(),

@@ -3,17 +3,21 @@
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Weak},
 };
 
-use parking_lot::Mutex;
 use rejoin_core::Instant;
-use tokio::sync::Notify;
 
-use crate::{SessionId, clock::Clock, session::Cell};
+use crate::{
+    SessionId,
+    clock::Clock,
+    session::Cell,
+    sync::{
+        Mutex, Notify,
+        atomic::{AtomicBool, Ordering},
+        spawn, yield_now,
+    },
+};
 
 /// After how many sessions the task that wakes them lets others run.
 const SESSIONS_PER_TURN: usize = 64;
@@ -32,7 +36,7 @@ impl Deadlines {
     /// Begins to wake sessions, the first time that it is called.
     pub(crate) fn watch(self: &Arc<Self>, clock: Clock) {
         if !self.is_watched.swap(true, Ordering::Relaxed) {
-            tokio::spawn(Arc::clone(self).run(clock));
+            spawn(Arc::clone(self).run(clock));
         }
     }
 
@@ -67,6 +71,12 @@ impl Deadlines {
         self.queue.lock().remove(&(armed, id));
     }
 
+    /// Returns whether no session is to be woken.
+    #[cfg(all(test, shuttle))]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.lock().is_empty()
+    }
+
     async fn run(self: Arc<Self>, clock: Clock) {
         while !self.is_over.load(Ordering::Acquire) {
             for _ in 0..SESSIONS_PER_TURN {
@@ -74,9 +84,11 @@ impl Deadlines {
                 cell.upgrade().into_iter().for_each(|cell| wake(&cell, due));
             }
             match self.first() {
-                Some(first) if first <= clock.now() => tokio::task::yield_now().await,
+                Some(first) if first <= clock.now() => yield_now().await,
                 Some(first) => {
                     tokio::select! {
+                        // Without chance: whichever it is, what is due is looked for again.
+                        biased;
                         () = clock.sleep_until(first) => {}
                         () = self.sooner.notified() => {}
                     }

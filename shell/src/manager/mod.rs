@@ -21,7 +21,7 @@ use crate::journal::Journal;
 use crate::{
     Backend, Connection, SessionError, SessionHandle, SessionId,
     backend::{AnyBackend, Peer},
-    clock::Clock,
+    clock::{self, Clock},
     log,
     session::Cell,
 };
@@ -130,7 +130,7 @@ impl SessionManager {
             return Err(ManagerError::Closing);
         }
         let opening = shared.backend.open_any(peer, inbox);
-        let opened = tokio::time::timeout(shared.settings.open_timeout, opening).await;
+        let opened = clock::timeout(shared.settings.open_timeout, opening).await;
         let error = match opened {
             Ok(Ok(())) => return Ok(unopened.opened()),
             Ok(Err(error)) => error,
@@ -248,7 +248,7 @@ impl SessionManager {
         Ok(self.session(id)?.message(post).await?)
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.life.0
     }
 }

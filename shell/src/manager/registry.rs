@@ -3,15 +3,17 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
+    sync::Arc,
+};
+
+use crate::{
+    SessionId,
+    session::Cell,
     sync::{
-        Arc,
+        RwLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
-
-use parking_lot::RwLock;
-
-use crate::{SessionId, session::Cell};
 
 /// How many parts the registry has, so that sessions on different cores rarely meet.
 const SHARDS: usize = 16;

@@ -7,12 +7,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use rejoin_core::{
     AnswerFormat, CloseReason, ConnectionId, EventId, Input, Instant, Post, Pressure, Rejection,
     RequestId, StreamId,
 };
-use tokio::sync::oneshot;
 
 use super::{
     SessionError,
@@ -25,6 +23,7 @@ use crate::{
     log,
     manager::Shared,
     message,
+    sync::{Mutex, oneshot},
 };
 
 /// A session, and all that it takes to carry its actions out.

@@ -8,7 +8,6 @@ use rejoin_core::{
     Pressure, Rejection, Report, Session, StreamId, ValidConfig,
 };
 use smallvec::SmallVec;
-use tokio::sync::oneshot;
 
 use super::{channel::SseEvent, channels::Channels};
 #[cfg(feature = "journal")]
@@ -16,6 +15,7 @@ use crate::journal::Recorder;
 use crate::{
     backend::{Flooded, Outbox, Room},
     log, render,
+    sync::oneshot,
 };
 
 #[derive(Debug)]

@@ -1,0 +1,118 @@
+//! Sessions that begin while others do, or none may any more.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use rejoin_core::{AnswerFormat, CloseReason};
+use shuttle::future::block_on;
+
+use super::{
+    race,
+    world::{World, at_once, post, thread},
+};
+use crate::{Backend, Inbox, ManagerError, OpenError, Peer, Settings, sync::Semaphore};
+
+#[test]
+fn no_session_begins_and_stays_when_all_are_closed() {
+    race(|| {
+        let world = World::begin(Settings::default());
+        let creates = {
+            let sessions = world.sessions.clone();
+            thread(async move { sessions.create_session().await })
+        };
+        let initializes = {
+            let sessions = world.sessions.clone();
+            thread(async move {
+                let initialize = post(r#""id":0,"method":"initialize""#);
+                let begun = sessions.initialize_session(initialize, AnswerFormat::Sse).await;
+                begun.map(|(session, _)| session)
+            })
+        };
+        world.sessions.close_all();
+        for begins in [creates, initializes] {
+            match begins.join().unwrap() {
+                Ok(session) => assert!(session.closed().is_some()),
+                Err(ManagerError::Closing) => {}
+                Err(ManagerError::Unbegun(reason)) => assert_eq!(reason, CloseReason::Terminated),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        world.end();
+    });
+}
+
+#[test]
+fn there_are_never_more_sessions_than_are_allowed() {
+    const SESSIONS_MAX: usize = 2;
+    race(|| {
+        let world = World::begin(Settings { sessions_max: SESSIONS_MAX, ..Settings::default() });
+        let alive = Arc::new(AtomicUsize::new(0));
+        let threads = [(); 3].map(|()| {
+            let (sessions, alive) = (world.sessions.clone(), Arc::clone(&alive));
+            thread(async move {
+                match sessions.create_session().await {
+                    Ok(session) => {
+                        assert!(alive.fetch_add(1, Ordering::Relaxed) < SESSIONS_MAX);
+                        assert!(sessions.sessions() <= SESSIONS_MAX);
+                        alive.fetch_sub(1, Ordering::Relaxed);
+                        session.delete().unwrap();
+                    }
+                    Err(error) => assert!(matches!(error, ManagerError::TooManySessions(_))),
+                }
+            })
+        });
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        block_on(async {
+            for _ in 0..SESSIONS_MAX {
+                world.sessions.create_session().await.unwrap();
+            }
+            let error = world.sessions.create_session().await.unwrap_err();
+            assert!(matches!(error, ManagerError::TooManySessions(SESSIONS_MAX)));
+        });
+        world.sessions.close_all();
+        world.end();
+    });
+}
+
+/// Opens when it is let.
+struct Slow {
+    doors: Arc<Semaphore>,
+    opened: Mutex<Vec<Inbox>>,
+}
+
+impl Backend for Slow {
+    async fn open(&self, _: Peer, inbox: Inbox) -> Result<(), OpenError> {
+        self.doors.acquire().await?.forget();
+        self.opened.lock().unwrap().push(inbox);
+        Ok(())
+    }
+}
+
+/// One of them at least does.
+#[test]
+fn who_gives_up_before_a_session_is_open_leaves_none() {
+    race(|| {
+        let doors = Arc::new(Semaphore::new(0));
+        let slow = Slow { doors: Arc::clone(&doors), opened: Mutex::default() };
+        let world = World::with(slow, Settings::default());
+        let threads = [(); 2].map(|()| {
+            let sessions = world.sessions.clone();
+            thread(async move {
+                match at_once(sessions.create_session()).await {
+                    Some(Ok(session)) => session.delete().unwrap(),
+                    Some(Err(error)) => panic!("{error}"),
+                    None => {}
+                }
+            })
+        });
+        doors.add_permits(1);
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        world.end();
+    });
+}

@@ -1,0 +1,44 @@
+//! Deadlines that come, change, and go.
+
+use std::time::Duration;
+
+use super::{
+    race,
+    world::{Begun, World, next, post, thread},
+};
+use crate::{Settings, clock};
+
+/// A deadline that comes before all others is kept, while others come and go.
+#[test]
+fn a_deadline_is_kept_whatever_becomes_of_others() {
+    race(|| {
+        let world = World::begin(Settings::default());
+        let Begun { session: first, inbox: other, .. } = world.initialized();
+        let Begun { session: second, inbox, .. } = world.initialized();
+        let threads = [first.clone(), second.clone()].map(|session| {
+            thread(async move {
+                let mut reserved = session.reserve().unwrap();
+                clock::advance(Duration::from_secs(10));
+                assert_eq!(next(&mut reserved).await, None);
+            })
+        });
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        let is_gone = {
+            let first = first.clone();
+            thread(async move { first.delete().unwrap() })
+        };
+        let says = {
+            let second = second.clone();
+            thread(async move { second.message(post(r#""method":"n""#)).await.unwrap() })
+        };
+        is_gone.join().unwrap();
+        says.join().unwrap();
+        assert_eq!(second.closed(), None);
+        clock::advance(Duration::from_secs(300));
+        world.let_end(&inbox);
+        drop((first, second, inbox, other));
+        world.end();
+    });
+}

@@ -1,0 +1,115 @@
+//! Clients that ask, lose their connections, and come back.
+
+use std::{future::poll_fn, task::Poll};
+
+use rejoin_core::AnswerFormat;
+
+use super::{
+    race,
+    world::{
+        Begun, World, answer, at_once, id_after, message_of, next, request, rest, serve, thread,
+    },
+};
+use crate::Settings;
+
+/// One of the two reads a little, goes, and comes back.
+#[test]
+fn two_requests_are_answered_exactly_once_each() {
+    race(|| {
+        let world = World::begin(Settings::default());
+        let Begun { session, peer, inbox } = world.initialized();
+        let backend = thread(serve(peer, inbox));
+        let stays = {
+            let session = session.clone();
+            thread(async move {
+                let connection = session.request(request(1), AnswerFormat::Sse).await.unwrap();
+                rest(connection).await
+            })
+        };
+        let returns = {
+            let session = session.clone();
+            thread(async move {
+                let mut connection = session.request(request(2), AnswerFormat::Sse).await.unwrap();
+                let (mut messages, mut last) = (Vec::new(), None);
+                let primed = next(&mut connection).await;
+                let another = at_once(next(&mut connection)).await.flatten();
+                for event in [primed, another].into_iter().flatten() {
+                    last = id_after(&event);
+                    messages.extend(message_of(event));
+                }
+                drop(connection);
+                messages.extend(rest(session.resume(last.unwrap()).unwrap()).await);
+                messages
+            })
+        };
+        assert_eq!(stays.join().unwrap(), answer(1));
+        assert_eq!(returns.join().unwrap(), answer(2));
+        session.delete().unwrap();
+        let mut heard = backend.join().unwrap();
+        heard.sort_unstable();
+        assert_eq!(heard, [1, 2]);
+        drop(session);
+        world.end();
+    });
+}
+
+/// The old connection may be read and dropped before, after and while its client resumes.
+#[test]
+fn a_resume_gets_everything_whatever_becomes_of_the_old_connection() {
+    race(|| {
+        let world = World::begin(Settings::default());
+        let Begun { session, peer, inbox } = world.initialized();
+        let request = session.request(request(1), AnswerFormat::Sse);
+        let mut old = shuttle::future::block_on(request).unwrap();
+        let primed = shuttle::future::block_on(next(&mut old)).unwrap();
+        let backend = thread(serve(peer, inbox));
+        let reads = thread(async move {
+            let event = next(&mut old).await;
+            let another = at_once(next(&mut old)).await.flatten();
+            event.into_iter().chain(another).filter_map(message_of).collect::<Vec<_>>()
+        });
+        let resumes = {
+            let session = session.clone();
+            thread(async move { rest(session.resume(id_after(&primed).unwrap()).unwrap()).await })
+        };
+        assert!(answer(1).starts_with(&reads.join().unwrap()));
+        assert_eq!(resumes.join().unwrap(), answer(1));
+        session.delete().unwrap();
+        assert_eq!(backend.join().unwrap(), [1]);
+        drop(session);
+        world.end();
+    });
+}
+
+/// The task that polled it first is woken no more.
+#[test]
+fn a_connection_wakes_whoever_polled_it_last() {
+    race(|| {
+        let world = World::begin(Settings::default());
+        let Begun { session, peer, inbox } = world.initialized();
+        let request = session.request(request(1), AnswerFormat::Sse);
+        let mut connection = shuttle::future::block_on(request).unwrap();
+        let backend = thread(serve(peer, inbox));
+        let begins = thread(async move {
+            let (mut events, mut messages) = (Vec::new(), Vec::new());
+            let goes_on = poll_fn(|cx| {
+                // Whatever is there, and then not once more.
+                while connection.poll_events(cx, &mut events) == Poll::Ready(true) {}
+                Poll::Ready(())
+            });
+            goes_on.await;
+            messages.extend(events.into_iter().filter_map(message_of));
+            (connection, messages)
+        });
+        let ends = thread(async move {
+            let (connection, mut messages) = begins.join().unwrap();
+            messages.extend(rest(connection).await);
+            messages
+        });
+        assert_eq!(ends.join().unwrap(), answer(1));
+        session.delete().unwrap();
+        assert_eq!(backend.join().unwrap(), [1]);
+        drop(session);
+        world.end();
+    });
+}

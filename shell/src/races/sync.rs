@@ -1,0 +1,101 @@
+//! What threads and tasks meet at, and chance, such that the schedule of a test decides at
+//! each of them who goes on.
+//!
+//! Tokio's own semaphores and notifications wait for nothing but a waker, so that they are
+//! used as they are: each of their steps is one step here, and somebody else may come
+//! before it. Atomics are stronger than they have to be, since shuttle knows no weak memory.
+
+use std::{future::Future, time::Duration};
+
+use shuttle::{future::JoinHandle, rand::RngCore as _};
+pub(crate) use shuttle::{future::yield_now, sync::atomic};
+pub(crate) use shuttle_parking_lot::{Mutex, RwLock};
+use tokio::sync::AcquireError;
+pub(crate) use tokio::sync::{SemaphorePermit, TryAcquireError, oneshot};
+
+shuttle::lazy_static! {
+    /// The tasks of one schedule.
+    static ref TASKS: Mutex<Vec<JoinHandle<()>>> = Mutex::default();
+}
+
+/// Begins a task, for [`tasks_end`] to wait for.
+pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+    let task = shuttle::future::spawn(task);
+    TASKS.lock().push(task);
+}
+
+/// Waits until every task has ended.
+pub(super) async fn tasks_end() {
+    let tasks = std::mem::take(&mut *TASKS.lock());
+    for task in tasks {
+        assert!(task.await.is_ok());
+    }
+}
+
+/// Fills `bytes` by chance, which is a part of the schedule.
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere there may be no randomness")]
+pub(crate) fn draw(bytes: &mut [u8]) -> Result<(), getrandom::Error> {
+    shuttle::rand::thread_rng().fill_bytes(bytes);
+    Ok(())
+}
+
+/// Tokio's `Notify`.
+#[derive(Debug, Default)]
+pub(crate) struct Notify(tokio::sync::Notify);
+
+impl Notify {
+    pub(crate) fn notify_one(&self) {
+        others_may_come();
+        self.0.notify_one();
+    }
+
+    pub(crate) async fn notified(&self) {
+        others_may_come();
+        self.0.notified().await;
+    }
+}
+
+/// Tokio's `Semaphore`.
+#[derive(Debug)]
+pub(crate) struct Semaphore(tokio::sync::Semaphore);
+
+impl Semaphore {
+    pub(crate) fn new(permits: usize) -> Self {
+        Self(tokio::sync::Semaphore::new(permits))
+    }
+
+    pub(crate) fn try_acquire_many(
+        &self,
+        permits: u32,
+    ) -> Result<SemaphorePermit<'_>, TryAcquireError> {
+        others_may_come();
+        self.0.try_acquire_many(permits)
+    }
+
+    pub(crate) async fn acquire_many(
+        &self,
+        permits: u32,
+    ) -> Result<SemaphorePermit<'_>, AcquireError> {
+        others_may_come();
+        self.0.acquire_many(permits).await
+    }
+
+    pub(crate) async fn acquire(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
+        self.acquire_many(1).await
+    }
+
+    pub(crate) fn add_permits(&self, permits: usize) {
+        others_may_come();
+        self.0.add_permits(permits);
+    }
+
+    pub(crate) fn close(&self) {
+        others_may_come();
+        self.0.close();
+    }
+}
+
+/// Shuttle knows no time: to sleep is to let others come first, or not.
+fn others_may_come() {
+    shuttle::thread::sleep(Duration::ZERO);
+}
