@@ -3,6 +3,7 @@
 mod answer_stream;
 mod guard;
 mod id;
+mod known;
 mod read;
 mod transport;
 

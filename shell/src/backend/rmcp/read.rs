@@ -1,31 +1,14 @@
 //! Messages of the client, from bytes to rmcp's types.
 
+use std::borrow::Cow;
+
 use rejoin_core::{Head, Peeked};
-use rmcp::model::{
-    CallToolRequestMethod, ClientJsonRpcMessage, ClientRequest, CompleteRequestMethod, ConstString,
-    GetPromptRequestMethod, InitializeResultMethod, JsonRpcMessage, ListPromptsRequestMethod,
-    ListResourceTemplatesRequestMethod, ListResourcesRequestMethod, ListToolsRequestMethod,
-    ReadResourceRequestMethod, SetLevelRequestMethod, SubscribeRequestMethod,
-    UnsubscribeRequestMethod,
-};
+use rmcp::model::{ClientJsonRpcMessage, JsonRpcMessage, NumberOrString};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use thiserror::Error;
 
-/// The requests whose parameters rmcp reads. It takes one that it cannot read for one
-/// that it does not know.
-const KNOWN: [&str; 12] = [
-    CallToolRequestMethod::VALUE,
-    CompleteRequestMethod::VALUE,
-    GetPromptRequestMethod::VALUE,
-    InitializeResultMethod::VALUE,
-    ListPromptsRequestMethod::VALUE,
-    ListResourceTemplatesRequestMethod::VALUE,
-    ListResourcesRequestMethod::VALUE,
-    ListToolsRequestMethod::VALUE,
-    ReadResourceRequestMethod::VALUE,
-    SetLevelRequestMethod::VALUE,
-    SubscribeRequestMethod::VALUE,
-    UnsubscribeRequestMethod::VALUE,
-];
+use super::known::{Call, KNOWN};
 
 /// Why rmcp cannot read a message. The client is at fault.
 #[derive(Debug, Error)]
@@ -38,15 +21,26 @@ pub(super) enum Unreadable {
     Params(&'static str),
 }
 
-pub(super) fn read(bytes: &[u8]) -> Result<ClientJsonRpcMessage, Unreadable> {
-    let message = serde_json::from_slice(bytes)?;
-    if let JsonRpcMessage::Request(request) = &message
-        && let ClientRequest::CustomRequest(custom) = &request.request
-        && let Some(method) = KNOWN.iter().find(|known| **known == custom.method)
-    {
-        return Err(Unreadable::Params(method));
-    }
-    Ok(message)
+/// What tells how to read the rest.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    id: Option<NumberOrString>,
+    #[serde(borrow, default)]
+    method: Cow<'a, str>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+}
+
+/// Reads a request that is known as what its method says. rmcp itself would try one type
+/// after the other, and take one that it cannot read for one that it does not know.
+pub(super) fn read(message: &[u8]) -> Result<ClientJsonRpcMessage, Unreadable> {
+    let Envelope { id, method, params } = serde_json::from_slice(message)?;
+    let known = KNOWN.iter().find(|(known, _)| *known == method);
+    let (Some(id), Some((method, read))) = (id, known) else {
+        return Ok(serde_json::from_slice(message)?);
+    };
+    let request = read(&Call { message, params }).map_err(|_| Unreadable::Params(method))?;
+    Ok(JsonRpcMessage::request(request, id))
 }
 
 impl Unreadable {

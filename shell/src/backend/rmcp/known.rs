@@ -1,0 +1,140 @@
+//! The requests whose parameters rmcp reads, in revisions that have sessions.
+#![expect(deprecated, reason = "clients of these revisions call what later ones have not")]
+
+use rmcp::model::{
+    CallToolRequestMethod, CallToolRequestParams, ClientRequest, CompleteRequestMethod,
+    CompleteRequestParams, ConstString, GetPromptRequestMethod, GetPromptRequestParams,
+    InitializeRequestParams, InitializeResultMethod, ListPromptsRequest, ListPromptsRequestMethod,
+    ListResourceTemplatesRequest, ListResourceTemplatesRequestMethod, ListResourcesRequest,
+    ListResourcesRequestMethod, ListToolsRequest, ListToolsRequestMethod, PingRequest,
+    PingRequestMethod, ReadResourceRequestMethod, ReadResourceRequestParams, Request,
+    RequestParamsMeta, SetLevelRequestMethod, SetLevelRequestParams, SubscribeRequestMethod,
+    SubscribeRequestParams, UnsubscribeRequestMethod, UnsubscribeRequestParams,
+};
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+/// A request, as it came.
+pub(super) struct Call<'a> {
+    pub(super) message: &'a [u8],
+    pub(super) params: Option<&'a RawValue>,
+}
+
+/// Reads one kind of request.
+type Read = fn(&Call<'_>) -> serde_json::Result<ClientRequest>;
+
+/// How each kind is read, by its method; those that come most are first.
+pub(super) const KNOWN: [(&str, Read); 13] = [
+    (CallToolRequestMethod::VALUE, params::<CallToolRequestMethod, CallToolRequestParams>),
+    (
+        ReadResourceRequestMethod::VALUE,
+        params::<ReadResourceRequestMethod, ReadResourceRequestParams>,
+    ),
+    (GetPromptRequestMethod::VALUE, params::<GetPromptRequestMethod, GetPromptRequestParams>),
+    (CompleteRequestMethod::VALUE, params::<CompleteRequestMethod, CompleteRequestParams>),
+    (SubscribeRequestMethod::VALUE, params::<SubscribeRequestMethod, SubscribeRequestParams>),
+    (UnsubscribeRequestMethod::VALUE, params::<UnsubscribeRequestMethod, UnsubscribeRequestParams>),
+    (SetLevelRequestMethod::VALUE, params::<SetLevelRequestMethod, SetLevelRequestParams>),
+    (InitializeResultMethod::VALUE, params::<InitializeResultMethod, InitializeRequestParams>),
+    (PingRequestMethod::VALUE, whole::<PingRequest>),
+    (ListToolsRequestMethod::VALUE, whole::<ListToolsRequest>),
+    (ListResourcesRequestMethod::VALUE, whole::<ListResourcesRequest>),
+    (ListResourceTemplatesRequestMethod::VALUE, whole::<ListResourceTemplatesRequest>),
+    (ListPromptsRequestMethod::VALUE, whole::<ListPromptsRequest>),
+];
+
+/// Reads a request by its parameters, of which rmcp has what is about the request itself
+/// in the extensions.
+fn params<M, P>(call: &Call<'_>) -> serde_json::Result<ClientRequest>
+where
+    M: Default,
+    P: DeserializeOwned + RequestParamsMeta,
+    Request<M, P>: Into<ClientRequest>,
+{
+    // Parameters come by name.
+    let object = call.params.map(RawValue::get).filter(|params| params.starts_with('{'));
+    let mut params: P = serde_json::from_str(object.unwrap_or("null"))?;
+    let meta = params.meta_mut().take();
+    let mut request = Request::new(params);
+    if let Some(meta) = meta {
+        request.extensions.insert(meta);
+    }
+    Ok(request.into())
+}
+
+/// Reads a request that may have no parameters.
+fn whole<R>(call: &Call<'_>) -> serde_json::Result<ClientRequest>
+where
+    R: DeserializeOwned + Into<ClientRequest>,
+{
+    serde_json::from_slice::<R>(call.message).map(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use rmcp::model::{ClientJsonRpcMessage, JsonRpcMessage};
+
+    use super::super::read::{Unreadable, read};
+
+    /// As rmcp itself reads it.
+    fn tried(message: &str) -> ClientJsonRpcMessage {
+        serde_json::from_str(message).unwrap()
+    }
+
+    fn debug(message: &ClientJsonRpcMessage) -> String {
+        let JsonRpcMessage::Request(request) = message else { panic!("{message:?}") };
+        // Extensions do not show what is in them.
+        let json = serde_json::to_string(&request).unwrap();
+        format!("{request:?} {json}")
+    }
+
+    #[test]
+    fn parameters_that_are_not_there_or_not_named_are_not_read() {
+        for members in ["", r#","params":null"#, r#","params":[null,"a"]"#] {
+            let message = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call"{members}}}"#);
+            let error = read(message.as_bytes()).unwrap_err();
+            assert!(matches!(error, Unreadable::Params("tools/call")), "{message}");
+        }
+    }
+
+    #[test]
+    fn every_kind_is_read_as_rmcp_itself_reads_it() {
+        let meta = r#""_meta":{"progressToken":5,"a":[null]}"#;
+        for (method, members) in [
+            ("tools/call", r#""name":"a""#),
+            ("tools/call", r#""name":"a","arguments":{"b":{"_meta":1.5}},"else":1"#),
+            ("resources/read", r#""uri":"a://b""#),
+            ("resources/subscribe", r#""uri":"a://b""#),
+            ("resources/unsubscribe", r#""uri":"a://b""#),
+            ("prompts/get", r#""name":"a","arguments":{"b":"c"}"#),
+            (
+                "completion/complete",
+                r#""ref":{"type":"ref/prompt","name":"a"},"argument":{"name":"b","value":"c"}"#,
+            ),
+            ("logging/setLevel", r#""level":"info""#),
+            (
+                "initialize",
+                r#""protocolVersion":"2025-11-25","capabilities":{"roots":{}},"clientInfo":{"name":"a","version":"0"}"#,
+            ),
+            ("ping", r#""else":1"#),
+            ("tools/list", r#""cursor":"a""#),
+            ("tools/list", r#""cursor":1"#),
+            ("resources/list", r#""cursor":"a""#),
+            ("resources/templates/list", r#""cursor":"a""#),
+            ("prompts/list", r#""cursor":"a""#),
+        ] {
+            for params in [format!("{{{members}}}"), format!("{{{members},{meta}}}")] {
+                let message = format!(
+                    r#"{{"params":{params},"jsonrpc":"2.0","method":"{method}","id":"x"}}"#
+                );
+                let read = read(message.as_bytes()).unwrap();
+                assert_eq!(debug(&read), debug(&tried(&message)), "{message}");
+            }
+        }
+        for method in ["ping", "tools/list", "resources/list", "prompts/list"] {
+            let message = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#);
+            let read = read(message.as_bytes()).unwrap();
+            assert_eq!(debug(&read), debug(&tried(&message)), "{message}");
+        }
+    }
+}
