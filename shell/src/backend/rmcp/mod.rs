@@ -2,6 +2,7 @@
 
 mod answer_stream;
 mod guard;
+mod head;
 mod id;
 mod known;
 mod read;

@@ -15,7 +15,7 @@ use rmcp::{
 use thiserror::Error;
 
 use super::{
-    id,
+    head, id,
     read::{self, Unreadable},
 };
 use crate::{Inbox, Peer, SendError, backend::peer, render, session::Held};
@@ -60,7 +60,11 @@ impl SessionTransport {
 
     fn try_say(&self, message: &ServerJsonRpcMessage) -> Result<Option<Held>, SayError> {
         let bytes = serde_json::to_vec(message)?;
-        Ok(self.peer.say(bytes, related(message))?)
+        let related = related(message);
+        Ok(match head::by_type(message) {
+            Some(head) => self.peer.say_with_head(head, bytes.into(), related)?,
+            None => self.peer.say(bytes, related)?,
+        })
     }
 
     /// Tells the client, and does not wait for it.

@@ -1,0 +1,104 @@
+//! The heads of a service's messages, where their types say all that is in them.
+
+use rejoin_core::{Head, Initialized, Notification, ProgressToken};
+use rmcp::model::{
+    JsonRpcMessage, NumberOrString, ServerJsonRpcMessage, ServerNotification, ServerResult,
+};
+
+use super::id;
+
+/// Returns the head of a message, or `None` where it has to be read.
+pub(super) fn by_type(message: &ServerJsonRpcMessage) -> Option<Head> {
+    match message {
+        JsonRpcMessage::Response(response) => {
+            let id = id::from_rmcp(&response.id)?;
+            let initialized = Initialized::default();
+            (!may_initialize(&response.result)).then_some(Head::Response { id, initialized })
+        }
+        JsonRpcMessage::Error(error) => {
+            let id = id::from_rmcp(error.id.as_ref()?)?;
+            Some(Head::Error { id: Some(id) })
+        }
+        JsonRpcMessage::Notification(notification) => {
+            let ServerNotification::ProgressNotification(progress) = &notification.notification
+            else {
+                return None;
+            };
+            let token = token(&progress.params.progress_token.0)?;
+            Some(Head::Notification(Notification::Progress { token }))
+        }
+        JsonRpcMessage::Request(_) => None,
+    }
+}
+
+/// Returns whether it may be an answer to `initialize`, which says more.
+fn may_initialize(result: &ServerResult) -> bool {
+    matches!(result, ServerResult::InitializeResult(_) | ServerResult::CustomResult(_))
+}
+
+fn token(token: &NumberOrString) -> Option<ProgressToken> {
+    match token {
+        NumberOrString::Number(number) => Some(ProgressToken::from(*number)),
+        NumberOrString::String(text) => ProgressToken::try_from(&**text).ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use rejoin_core::{Peeked, peek};
+    use rmcp::model::{
+        CallToolResult, CustomNotification, CustomRequest, CustomResult, EmptyResult, ErrorData,
+        InitializeResult, ProgressNotification, ProgressNotificationParam, ServerCapabilities,
+    };
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(message: &ServerJsonRpcMessage) -> Head {
+        match peek(&serde_json::to_vec(message).unwrap(), 0).unwrap() {
+            Peeked::Single(head) => head,
+            Peeked::Batch(_) => panic!("{message:?}"),
+        }
+    }
+
+    #[test]
+    fn a_head_by_type_is_the_one_that_would_be_read() {
+        let text = |length| NumberOrString::String("é".repeat(length).into());
+        for id in [NumberOrString::Number(-7), text(3)] {
+            let error = ErrorData::new(rmcp::model::ErrorCode(1), Cow::from("a"), None);
+            let progress =
+                ProgressNotificationParam::new(rmcp::model::ProgressToken(id.clone()), 1.0);
+            let progress: ServerNotification = ProgressNotification::new(progress).into();
+            for message in [
+                JsonRpcMessage::response(CallToolResult::success(vec![]).into(), id.clone()),
+                JsonRpcMessage::response(EmptyResult {}.into(), id.clone()),
+                JsonRpcMessage::error(error, Some(id.clone())),
+                JsonRpcMessage::notification(progress),
+            ] {
+                assert_eq!(by_type(&message), Some(read(&message)), "{message:?}");
+            }
+        }
+        let too_long = JsonRpcMessage::response(EmptyResult {}.into(), text(129));
+        assert_eq!(by_type(&too_long), None);
+    }
+
+    #[test]
+    fn what_may_say_more_is_read() {
+        let welcome = InitializeResult::new(ServerCapabilities::default());
+        let custom = CustomNotification::new("notifications/progress", Some(json!({})));
+        let request = CustomRequest::new("a", None);
+        for message in [
+            JsonRpcMessage::response(welcome.into(), NumberOrString::Number(0)),
+            JsonRpcMessage::response(
+                CustomResult::new(json!({})).into(),
+                NumberOrString::Number(0),
+            ),
+            JsonRpcMessage::notification(ServerNotification::CustomNotification(custom)),
+            JsonRpcMessage::request(request.into(), NumberOrString::Number(0)),
+        ] {
+            assert_eq!(by_type(&message), None, "{message:?}");
+        }
+    }
+}
