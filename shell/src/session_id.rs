@@ -65,11 +65,19 @@ impl FromStr for SessionId {
     type Err = SessionIdError;
 
     fn from_str(text: &str) -> Result<Self, SessionIdError> {
-        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        if text.len() != LENGTH || !text.bytes().all(is_digit) {
+        if text.len() != LENGTH {
             return Err(SessionIdError);
         }
-        u128::from_str_radix(text, 16).map(Self).map_err(|_| SessionIdError)
+        let add = |sum: u128, byte| Some(sum << 4 | u128::from(digit(byte)?));
+        text.bytes().try_fold(0, add).map(Self).ok_or(SessionIdError)
+    }
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
     }
 }
 

@@ -36,7 +36,10 @@ impl Hosts {
     pub(super) fn allow(&self, authority: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::Only(hosts) => hosts.iter().any(|host| host.is(authority, &[80, 443])),
+            Self::Only(hosts) => {
+                let called = split(authority);
+                hosts.iter().any(|host| host.is(called, &[80, 443]))
+            }
         }
     }
 }
@@ -60,8 +63,8 @@ impl Origins {
             Self::Any => true,
             Self::Only(origins) => origin.split_once("://").is_some_and(|(scheme, authority)| {
                 let is_scheme = |known: &str| known.eq_ignore_ascii_case(scheme);
-                let default_port = default_port(scheme);
-                let is = |host: &Host| host.is(authority, default_port.as_slice());
+                let (default_port, called) = (default_port(scheme), split(authority));
+                let is = |host: &Host| host.is(called, default_port.as_slice());
                 origins.iter().any(|(known, host)| is_scheme(known) && is(host))
             }),
         }
@@ -76,17 +79,24 @@ impl Host {
         is_host.then(|| Self { name, port: authority.port_u16() })
     }
 
-    fn is(&self, authority: &str, default_ports: &[u16]) -> bool {
-        let Ok(authority) = authority.parse::<Authority>() else { return false };
-        let is_port = match (self.port, authority.port_u16()) {
+    /// Compares with a name and a port that were called.
+    fn is(&self, (name, port): (&str, Option<u16>), default_ports: &[u16]) -> bool {
+        let is_port = match (self.port, port) {
             (None, _) => true,
             (Some(port), Some(called)) => port == called,
             // It is left out where it is that of the scheme.
             (Some(port), None) => default_ports.contains(&port),
         };
-        is_port
-            && self.name.eq_ignore_ascii_case(authority.host())
-            && !authority.as_str().contains('@')
+        is_port && self.name.eq_ignore_ascii_case(name)
+    }
+}
+
+/// Splits a port off, where there is one. What is no authority is no name of a host, either.
+fn split(authority: &str) -> (&str, Option<u16>) {
+    let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    match authority.rsplit_once(':').filter(|(_, port)| is_port(port)) {
+        Some((name, port)) => (name, port.parse().ok()),
+        None => (authority, None),
     }
 }
 
@@ -117,7 +127,16 @@ mod tests {
             assert!(hosts.allow(host), "{host}");
         }
         assert!(hosts.allow("example.org") && !hosts.allow("example.org:80"));
-        for host in ["example.com", "localhost.evil", "evil@localhost", "", ":80", "::1", "[::1"] {
+        for host in [
+            "example.com",
+            "localhost.evil",
+            "evil@localhost",
+            "",
+            ":80",
+            "::1",
+            "[::1",
+            "localhost:a",
+        ] {
             assert!(!hosts.allow(host), "{host}");
         }
     }

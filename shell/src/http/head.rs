@@ -39,23 +39,24 @@ pub(super) fn single<'a>(
 /// Specification: MCP 2025-11-25, Transports, "Sending Messages to the Server", 2.
 pub(super) fn accepts(headers: &HeaderMap) -> Accepts {
     let mut accepts = Accepts::default();
-    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    for range in values.flat_map(|value| value.split(',')) {
-        let mut parts = range.split(';').map(str::trim);
+    let values = headers.get_all(header::ACCEPT).iter();
+    for range in values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')) {
+        let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
         let media = parts.next().unwrap_or_default();
         if parts.any(is_refusal) {
             continue;
         }
-        let is = |known: &str| media.eq_ignore_ascii_case(known);
-        accepts.json |= is("application/json") || is("application/*") || is("*/*");
-        accepts.sse |= is("text/event-stream") || is("text/*") || is("*/*");
+        let is = |known: &[u8]| media.eq_ignore_ascii_case(known);
+        accepts.json |= is(b"application/json") || is(b"application/*") || is(b"*/*");
+        accepts.sse |= is(b"text/event-stream") || is(b"text/*") || is(b"*/*");
     }
     accepts
 }
 
 /// Returns whether a parameter says that the range is not acceptable: a quality of 0.
-fn is_refusal(parameter: &str) -> bool {
-    let quality = parameter.split_once('=').filter(|(name, _)| name.eq_ignore_ascii_case("q"));
+fn is_refusal(parameter: &[u8]) -> bool {
+    let text = str::from_utf8(parameter).unwrap_or_default();
+    let quality = text.split_once('=').filter(|(name, _)| name.eq_ignore_ascii_case("q"));
     quality.is_some_and(|(_, value)| value.parse::<f32>() == Ok(0.0))
 }
 
@@ -92,10 +93,10 @@ pub(super) fn session(
 
 /// A client speaks what was negotiated, or at least something that is known here.
 fn check_version(text: &str, session: &SessionHandle) -> Result<(), Refusal> {
-    let version = ProtocolVersion::new(text);
     let is_known = |version| PROFILES.iter().any(|profile| profile.version == version);
-    let negotiated = session.initialized().and_then(|answer| answer.version);
-    if version.is_some_and(|version| is_known(version) || negotiated == Some(version)) {
+    let negotiated = || session.initialized().and_then(|answer| answer.version);
+    let version = ProtocolVersion::new(text);
+    if version.is_some_and(|version| is_known(version) || negotiated() == Some(version)) {
         return Ok(());
     }
     let message = format!("`mcp-protocol-version` {text:?} is not supported");

@@ -5,6 +5,7 @@
 use std::io::Write as _;
 
 use bytes::Bytes;
+use rejoin_core::EventId;
 
 use crate::SseEvent;
 
@@ -28,24 +29,21 @@ fn write_event(event: &SseEvent, text: &mut Vec<u8>) {
     match event {
         SseEvent::Message { id, data } => {
             text.extend_from_slice(b"event: message\n");
-            if let Some(id) = id {
-                field(text, format_args!("id: {id}"));
-            }
+            write_id(id.as_ref(), text);
             write_data(data, text);
         }
         SseEvent::Priming { id, retry } => {
-            if let Some(id) = id {
-                field(text, format_args!("id: {id}"));
-            }
+            write_id(id.as_ref(), text);
             if let Some(retry) = retry {
-                field(text, format_args!("retry: {}", retry.as_millis()));
+                // Likewise.
+                let _ = writeln!(text, "retry: {}", retry.as_millis());
             }
             text.extend_from_slice(b"data:\n\n");
         }
         SseEvent::Gap { missed, notification } => {
             let (first, last) = (missed.start(), missed.end());
-            field(text, format_args!(": gap: events {first} to {last} are missing"));
-            text.extend_from_slice(b"\n");
+            // Likewise.
+            let _ = writeln!(text, ": gap: events {first} to {last} are missing\n");
             if let Some(data) = notification {
                 text.extend_from_slice(b"event: message\n");
                 write_data(data, text);
@@ -61,16 +59,18 @@ fn write_data(data: &[u8], text: &mut Vec<u8>) {
     text.extend_from_slice(b"\n\n");
 }
 
-fn field(text: &mut Vec<u8>, line: std::fmt::Arguments<'_>) {
-    // Writing to memory does not fail.
-    let _ = writeln!(text, "{line}");
+fn write_id(id: Option<&EventId>, text: &mut Vec<u8>) {
+    if let Some(id) = id {
+        // Writing to memory does not fail.
+        let _ = writeln!(text, "id: {id}");
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use rejoin_core::{EventId, StreamId};
+    use rejoin_core::StreamId;
 
     use super::*;
 

@@ -2,10 +2,13 @@
 
 use std::{future::poll_fn, task::Poll};
 
-use http::{HeaderValue, Response, header};
+use http::{HeaderName, HeaderValue, Response, header};
 
 use super::{body::ResponseBody, settings::HttpSettings, sse};
 use crate::{Connection, SseEvent};
+
+/// Tells a proxy in between whether to keep events back, to pass on more of them at once.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Answers with what was taken of a connection, and what will come.
 pub(super) fn sse(
@@ -50,7 +53,6 @@ fn event_stream(body: ResponseBody) -> Response<ResponseBody> {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // Tells a proxy in between to pass events on as they come.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     response
 }
