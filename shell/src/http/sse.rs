@@ -35,7 +35,7 @@ fn write_event(event: &SseEvent, text: &mut Vec<u8>) {
         SseEvent::Priming { id, retry } => {
             write_id(id.as_ref(), text);
             if let Some(retry) = retry {
-                // Likewise.
+                // Writing to memory does not fail.
                 let _ = writeln!(text, "retry: {}", retry.as_millis());
             }
             text.extend_from_slice(b"data:\n\n");
@@ -60,10 +60,15 @@ fn write_data(data: &[u8], text: &mut Vec<u8>) {
 }
 
 fn write_id(id: Option<&EventId>, text: &mut Vec<u8>) {
-    if let Some(id) = id {
-        // Writing to memory does not fail.
-        let _ = writeln!(text, "id: {id}");
+    let Some(EventId { index, stream }) = id else { return };
+    let mut digits = itoa::Buffer::new();
+    text.extend_from_slice(b"id: ");
+    text.extend_from_slice(digits.format(*index).as_bytes());
+    if let Some(number) = stream.number() {
+        text.push(b'/');
+        text.extend_from_slice(digits.format(number).as_bytes());
     }
+    text.push(b'\n');
 }
 
 #[cfg(test)]
@@ -76,6 +81,15 @@ mod tests {
 
     fn written(event: SseEvent) -> String {
         String::from_utf8(write(&[event]).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn an_id_stands_as_it_is_read() {
+        for stream in [StreamId::Standalone, StreamId::Request(0), StreamId::Request(u64::MAX)] {
+            let id = EventId::new(stream, u64::MAX);
+            let event = SseEvent::Priming { id: Some(id), retry: None };
+            assert_eq!(written(event), format!("id: {id}\ndata:\n\n"));
+        }
     }
 
     #[test]
