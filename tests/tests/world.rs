@@ -13,6 +13,9 @@ use rejoin_tests::world::{Knobs, REQUESTS_MIN, Sabotage, Tally, run, shrink};
 const WORLDS: u64 = 500;
 /// On how many threads: thread `n` runs every so manyth seed from the `n`th on.
 const THREADS: u64 = 2;
+/// Worlds in which something was wrong once: a client whose cancellation had overtaken its
+/// request waited for ever.
+const WRONG_ONCE: [u64; 1] = [1_000_081];
 
 /// Runs at least five hundred worlds, and sees everything in them that may happen.
 ///
@@ -54,6 +57,13 @@ fn run_seed(seed: u64) -> Result<Tally, String> {
         return Err(format!("seed {seed}: only {requests} requests were accepted"));
     }
     Ok(tally)
+}
+
+#[test]
+fn what_was_wrong_once_is_right() {
+    for seed in WRONG_ONCE {
+        run_seed(seed).unwrap_or_else(|failure| panic!("{failure}"));
+    }
 }
 
 #[test]

@@ -144,7 +144,9 @@ impl World {
     fn unsettled(&mut self, bound: Duration) -> String {
         let open = self.requests.values().filter(|request| request.outcome.is_none());
         let open: Vec<_> = open.collect();
-        self.suspect = open.first().map(|request| request.server);
+        let mut idle = self.clients.values().filter(|client| client.todo > 0);
+        let asked = open.first().map(|request| request.server);
+        self.suspect = asked.or_else(|| idle.next()?.server);
         let todo: Vec<usize> = self.clients.values().map(|client| client.todo).collect();
         format!("after {bound:?} without faults, these have not settled: {open:?}, to do: {todo:?}")
     }

@@ -7,7 +7,7 @@ use super::faults::Fault;
 use crate::stats::Stats;
 
 /// What must be seen at least once in many worlds.
-const EXPECTED: [&str; 43] = [
+const EXPECTED: [&str; 44] = [
     "worlds",
     "sessions",
     "requests",
@@ -44,6 +44,7 @@ const EXPECTED: [&str; 43] = [
     "requests: doubled",
     "requests: abandoned",
     "requests: refused",
+    "cancellations: before the request",
     "questions: answered",
     "questions: failed",
     "questions: withdrawn",

@@ -97,16 +97,25 @@ impl World {
         let Some(line) = self.lines.get(&no) else {
             return;
         };
-        let server = line.server;
+        let (server, is_read) = (line.server, line.is_read);
         let reading = self.readings.get(&line.reading);
         let ids = match reading.map(|it| &it.kind) {
             Some(Kind::Requests { ids, .. }) => ids.clone(),
             Some(Kind::Enter | Kind::Standalone | Kind::Stray) | None => BTreeSet::new(),
         };
-        let own = self.requests.values_mut().filter(|it| it.server == server);
-        for request in own.filter(|request| ids.contains(&request.id)) {
+        let mut overtaken = Vec::new();
+        let own = self.requests.iter_mut().filter(|(_, it)| it.server == server);
+        for (serial, request) in own.filter(|(_, request)| ids.contains(&request.id)) {
             request.is_accepted = true;
             self.tally.add("requests");
+            if is_read && request.outcome.is_some() {
+                overtaken.push(*serial);
+            }
+        }
+        for serial in overtaken {
+            // Its cancellation came first, and said nothing to anybody.
+            self.tally.add("cancellations: before the request");
+            self.give_up(serial);
         }
         if let Some(server) = self.servers.get_mut(server) {
             server.requests += ids.len().max(1);
