@@ -14,8 +14,8 @@ const WORLDS: u64 = 500;
 /// On how many threads: thread `n` runs every so manyth seed from the `n`th on.
 const THREADS: u64 = 2;
 /// Worlds in which something was wrong once: a client whose cancellation had overtaken its
-/// request waited for ever.
-const WRONG_ONCE: [u64; 1] = [1_000_081];
+/// request waited for ever, and one was told that an id was in use that it had sent twice.
+const WRONG_ONCE: [u64; 3] = [1_000_081, 3_000_189, 4_000_939];
 
 /// Runs at least five hundred worlds, and sees everything in them that may happen.
 ///

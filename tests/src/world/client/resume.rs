@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rejoin_core::{CallerFault, ClientFault, Rejection, StreamId};
+use rejoin_core::{CallerFault, ClientFault, Rejection, RequestId, StreamId};
 
 use crate::world::World;
 use crate::world::agenda::{Happening, LineNo, ReadingNo, Serial};
@@ -10,7 +10,7 @@ use crate::world::driver::Way;
 use crate::world::faults::Fault;
 use crate::world::line::Fate;
 use crate::world::parcel::Parcel;
-use crate::world::state::{Kind, Reading};
+use crate::world::state::{Kind, Reading, Request};
 use crate::world::tally::drop_kind;
 use crate::world::witness::Outcome;
 
@@ -163,11 +163,13 @@ impl World {
                 open.into_iter().try_for_each(|serial| self.settle(serial, outcome))
             }
             Kind::Requests { open, .. } => {
-                // What has settled before, or was sent twice, may be in use.
-                let was_doubled =
-                    |serial| self.requests.get(serial).is_some_and(|request| request.is_doubled);
-                let is_doubled = open.is_empty() || open.iter().any(was_doubled);
-                if !may_be_refused(rejection, is_doubled, is_reserved) {
+                // What was sent twice, or was cancelled before it came, may be in use.
+                let may_be_in_use = |id: &RequestId| {
+                    let known = |request: &&Request| request.server == server && request.id == *id;
+                    let request = self.requests.values().find(known);
+                    request.is_some_and(|request| request.is_doubled || request.outcome.is_some())
+                };
+                if !may_be_refused(rejection, may_be_in_use, is_reserved) {
                     return Err(format!("a request was refused: {rejection}"));
                 }
                 self.readings.remove(&reading_no);
@@ -223,7 +225,11 @@ fn over(rejection: &Rejection) -> Option<Outcome> {
 }
 
 /// Returns whether a POST with requests that breaks no rule may be refused like this.
-fn may_be_refused(rejection: &Rejection, is_doubled: bool, is_reserved: bool) -> bool {
+fn may_be_refused(
+    rejection: &Rejection,
+    may_be_in_use: impl FnOnce(&RequestId) -> bool,
+    is_reserved: bool,
+) -> bool {
     let is_limit = matches!(
         rejection,
         Rejection::Client(
@@ -233,8 +239,14 @@ fn may_be_refused(rejection: &Rejection, is_doubled: bool, is_reserved: bool) ->
                 | ClientFault::MessageTooLarge { .. },
         )
     );
-    let is_known = matches!(rejection, Rejection::Client(ClientFault::RequestIdInUse(_)));
+    let is_known = match rejection {
+        Rejection::Client(ClientFault::RequestIdInUse(id)) => may_be_in_use(id),
+        Rejection::Client(_)
+        | Rejection::Backend(_)
+        | Rejection::Caller(_)
+        | Rejection::Closed(_) => false,
+    };
     // The reservation may have expired just now.
     let is_over = matches!(rejection, Rejection::Caller(CallerFault::ConnectionInUse(_)));
-    is_limit || is_doubled && is_known || is_reserved && is_over
+    is_limit || is_known || is_reserved && is_over
 }
