@@ -84,6 +84,19 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_of_nothing_is_seen() {
+        let mut carrying_on = step(Input::Tick);
+        carrying_on.after.connections = vec![carrying(1, 1)];
+        let check =
+            |step: &Step| check(&mut Told::new(), &Config::default(), step, &Readers::default());
+        assert!(check(&carrying_on).is_err(), "no log");
+        carrying_on.after.logs = vec![log(1)];
+        assert!(check(&carrying_on).is_ok());
+        carrying_on.after.connections[0].cursor = None;
+        assert!(check(&carrying_on).is_err(), "no cursor");
+    }
+
+    #[test]
     fn a_gap_that_was_not_told_is_seen() {
         let mut lagging = step(Input::Tick);
         lagging.after.logs = vec![log(2)];

@@ -52,18 +52,19 @@ pub(super) fn check(streams: &mut Streams, step: &Step, sent: &[Sent]) -> Result
 
 impl Streams {
     fn check_sent(&mut self, sent: &Sent) -> Result<(), String> {
+        let Sent { connection, event, floor, .. } = sent;
+        if let Some(SentEvent { index, event, .. }) = event {
+            let is_place = matches!(event, Event::Priming { retry: None });
+            if index < floor || index == floor && !is_place {
+                return Err(format!(
+                    "connection {connection} had all through {floor}, and gets {index}"
+                ));
+            }
+        }
         let Some(stream) = sent.stream else {
             return Ok(());
         };
-        let connection = sent.connection;
-        if let Some(SentEvent { index, event, .. }) = &sent.event {
-            let is_place = matches!(event, Event::Priming { retry: None });
-            if *index < sent.floor || *index == sent.floor && !is_place {
-                return Err(format!(
-                    "connection {connection} of {stream} had all through {}, and gets {index}",
-                    sent.floor
-                ));
-            }
+        if let Some(SentEvent { index, event, .. }) = event {
             self.note(stream, *index, event)?;
         }
         let book = self.books.entry(stream).or_default();
@@ -71,8 +72,7 @@ impl Streams {
         let is_excused = |index: &u64| is_told(index) || book.holes.contains(index);
         match sent.skipped.clone().find(|index| !is_excused(index)) {
             Some(index) => Err(format!(
-                "connection {connection} of {stream} was not sent {index}, nor told of a gap, before {:?}",
-                sent.event
+                "connection {connection} of {stream} was not sent {index}, nor told of a gap, before {event:?}"
             )),
             None => Ok(()),
         }
@@ -158,6 +158,15 @@ mod tests {
         assert!(resumes([0, 1], [vec![event(1, 1)], vec![event(2, 2)]]).is_ok());
         assert!(resumes([0, 1], [vec![event(1, 1)], vec![event(2, 1)]]).is_err());
         assert!(resumes([0, 1], [vec![event(1, 1), event(1, 1)], vec![]]).is_err());
+    }
+
+    #[test]
+    fn an_event_on_a_connection_that_is_not_there_is_seen() {
+        assert!(resumes([0, 0], [vec![event(3, 1)], vec![]]).is_err());
+        let reason = rejoin_core::EndReason::Requested;
+        let end = Action::Close { connection: ConnectionId(1), reason };
+        assert!(resumes([0, 1], [vec![event(1, 1), end.clone()], vec![]]).is_ok());
+        assert!(resumes([0, 1], [vec![event(1, 1), end, event(1, 2)], vec![]]).is_err());
     }
 
     #[test]

@@ -98,6 +98,13 @@ mod tests {
     }
 
     #[test]
+    fn a_change_after_the_end_is_seen() {
+        let mut late = step(Input::Tick);
+        late.after = View { bytes: 1, ..closed() };
+        assert!(check(&closed(), &late).is_err());
+    }
+
+    #[test]
     fn a_deadline_after_the_end_is_seen() {
         let mut late = step(Input::Tick);
         late.after = View { deadline: Some(Instant::MAX), ..closed() };

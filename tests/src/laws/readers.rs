@@ -263,7 +263,8 @@ impl Readers {
     }
 }
 
-/// Notes an event that is sent to a reader.
+/// Notes an event that is sent to a reader; on a connection that is not there, or has
+/// ended, nothing may come any more.
 fn send(
     reader: Option<&mut Reader>,
     connection: ConnectionId,
@@ -271,7 +272,7 @@ fn send(
     event: SentEvent,
 ) -> Sent {
     let index = event.index;
-    let Some(reader) = reader else {
+    let Some(reader) = reader.filter(|reader| !reader.ended) else {
         let event = Some(event);
         let (floor, skipped) = (u64::MAX, 0..0);
         return Sent { connection, stream: None, event, floor, skipped, gaps: Vec::new() };
