@@ -124,7 +124,7 @@ impl<'a> Trial<'a> {
         Failure { config: setup.config.clone(), steps, tried, ops, what }
     }
 
-    /// Compares a step with that of the model, and lets the observer judge it.
+    /// Lets the observer judge a step, and compares it with that of the model.
     fn check(&mut self, step: Step, twin: Option<&Step>, stats: &mut Stats) -> Result<(), String> {
         stats.count(&step);
         self.seen += 1;
@@ -138,8 +138,8 @@ impl<'a> Trial<'a> {
         }
         self.steps.push_back(step);
         self.tried = None;
-        agreed?;
-        lawful.map_err(|broken| broken.to_string())
+        lawful.map_err(|broken| broken.to_string())?;
+        agreed
     }
 }
 
