@@ -52,6 +52,15 @@ pub(super) struct Agenda {
     count: u64,
 }
 
+/// What happens next.
+#[derive(Clone, Debug)]
+pub(super) struct Next {
+    pub(super) at: Instant,
+    pub(super) happening: Happening,
+    /// Whether it comes before something of the same instant that was entered first.
+    pub(super) is_reordered: bool,
+}
+
 impl Agenda {
     /// Has something happen. Of what happens at one instant the lowest `turn` comes
     /// first, and of those what was entered first.
@@ -61,10 +70,16 @@ impl Agenda {
     }
 
     /// Takes the next entry out, if it is not after `end`.
-    pub(super) fn next(&mut self, end: Instant) -> Option<(Instant, Happening)> {
+    pub(super) fn next(&mut self, end: Instant) -> Option<Next> {
         let entry = self.entries.first_entry()?;
-        let (at, ..) = *entry.key();
-        (at <= end).then(|| (at, entry.remove()))
+        let (at, turn, count) = *entry.key();
+        if at > end {
+            return None;
+        }
+        let happening = entry.remove();
+        let later = self.entries.range((at, turn, count)..=(at, u64::MAX, u64::MAX));
+        let is_reordered = later.into_iter().any(|((.., later), _)| *later < count);
+        Some(Next { at, happening, is_reordered })
     }
 }
 
@@ -82,9 +97,11 @@ mod tests {
             agenda.enter(at(second), turn, Happening::Pull(line));
         }
         let mut lines = Vec::new();
-        while let Some((_, Happening::Pull(line))) = agenda.next(at(2)) {
-            lines.push(line);
+        while let Some(Next { happening: Happening::Pull(line), is_reordered, .. }) =
+            agenda.next(at(2))
+        {
+            lines.push((line, is_reordered));
         }
-        assert_eq!(lines, [3, 4, 2, 1]);
+        assert_eq!(lines, [(3, true), (4, true), (2, false), (1, false)]);
     }
 }

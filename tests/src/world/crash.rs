@@ -74,7 +74,10 @@ impl World {
         for step in &steps {
             self.carry_out(no, step);
         }
-        self.tally.add("restarts");
+        self.tally.struck(Fault::Crash);
+        if !view.requests.is_empty() {
+            self.tally.add("restarts: with requests in flight");
+        }
         self.arm(no);
         self.plan_crash(no);
         Ok(())

@@ -9,6 +9,7 @@ use rejoin_core::{
 
 use super::World;
 use super::agenda::{Happening, LineNo, ServerNo};
+use super::faults::Fault;
 use super::knobs::Sabotage;
 use super::line::Item;
 use super::parcel::Parcel;
@@ -207,18 +208,26 @@ impl World {
                     Err(Rejection::Client(ClientFault::NotInitialized))
                         if self.clients.get(&client).is_some_and(|it| !it.is_inside) =>
                     {
+                        self.tally.struck(Fault::Eager);
                         Ok(())
                     }
                     Err(rejection) => Err(format!("a message was refused: {rejection}")),
                 }
             }
             Parcel::Delete { client, server } => {
-                let _ = self.tell_server(server, Input::Delete)?;
+                let is_busy =
+                    self.clients.get(&client).is_some_and(|client| !client.flights.is_empty());
+                if self.tell_server(server, Input::Delete)?.is_ok() && is_busy {
+                    self.tally.struck(Fault::Delete);
+                }
                 self.leave(client, server)
             }
             Parcel::Wrong { server, wrong } => self.arrive_wrong(server, wrong),
             Parcel::Shutdown { server, reason } => {
-                self.tell_server(server, Input::CloseSession { reason }).map(|_| ())
+                if self.tell_server(server, Input::CloseSession { reason })?.is_ok() {
+                    self.tally.struck(Fault::Shutdown);
+                }
+                Ok(())
             }
             Parcel::Abandon { server, serial } => self.abandon(server, serial),
         }

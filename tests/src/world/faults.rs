@@ -80,44 +80,58 @@ pub enum Fault {
     Skew,
 }
 
-/// Every fault, and how often it may happen in a thousand times, at most.
-const FAULTS: [(Fault, u32); 35] = [
-    (Fault::CutEarly, 120),
-    (Fault::CutMidway, 300),
-    (Fault::CutUnread, 120),
-    (Fault::HalfOpen, 120),
-    (Fault::Deaf, 80),
-    (Fault::Slow, 300),
-    (Fault::Stalled, 80),
-    (Fault::PostLost, 200),
-    (Fault::PostDoubled, 200),
-    (Fault::Old, 50),
-    (Fault::Future, 30),
-    (Fault::Foreign, 30),
-    (Fault::ManyGets, 60),
-    (Fault::Duplicate, 60),
-    (Fault::Cancel, 120),
-    (Fault::Abandon, 30),
-    (Fault::Delete, 4),
-    (Fault::Wrong, 100),
-    (Fault::Shutdown, 3),
-    (Fault::Eager, 300),
-    (Fault::Absent, 200),
-    (Fault::BadAnswer, 200),
-    (Fault::Rush, 150),
-    (Fault::Huge, 40),
-    (Fault::Late, 200),
-    (Fault::Never, 100),
-    (Fault::Twice, 100),
-    (Fault::Unknown, 50),
-    (Fault::Burst, 150),
-    (Fault::Impolite, 700),
-    (Fault::Polling, 100),
-    (Fault::Dies, 8),
-    (Fault::Crash, 900),
-    (Fault::Reorder, 700),
-    (Fault::Skew, 50),
+/// Every fault, how often it may happen in a thousand times, at most, and as what it is
+/// counted when it strikes.
+const FAULTS: [(Fault, u32, &str); 35] = [
+    (Fault::CutEarly, 120, "drops: before the first byte"),
+    (Fault::CutMidway, 300, "drops: in the middle of an event"),
+    (Fault::CutUnread, 120, "drops: written and not read"),
+    (Fault::HalfOpen, 120, "drops: half-open"),
+    (Fault::Deaf, 80, "drops: unknown to the client"),
+    (Fault::Slow, 300, "reads: slow"),
+    (Fault::Stalled, 80, "reads: stalled"),
+    (Fault::PostLost, 200, "posts: lost"),
+    (Fault::PostDoubled, 200, "posts: doubled"),
+    (Fault::Old, 50, "resumes: old id"),
+    (Fault::Future, 30, "resumes: future id"),
+    (Fault::Foreign, 30, "resumes: foreign id"),
+    (Fault::ManyGets, 60, "gets: more than needed"),
+    (Fault::Duplicate, 60, "requests: doubled"),
+    (Fault::Cancel, 120, "cancellations: at whim"),
+    (Fault::Abandon, 30, "requests: abandoned"),
+    (Fault::Delete, 4, "sessions: deleted in the middle"),
+    (Fault::Wrong, 100, "wrong inputs"),
+    (Fault::Shutdown, 3, "sessions: shut down"),
+    (Fault::Eager, 300, "messages: before the session begins"),
+    (Fault::Absent, 200, "resumes: after a long time"),
+    (Fault::BadAnswer, 200, "questions: answered never, or twice"),
+    (Fault::Rush, 150, "requests: in a rush"),
+    (Fault::Huge, 40, "messages: too large"),
+    (Fault::Late, 200, "answers: late"),
+    (Fault::Never, 100, "answers: never"),
+    (Fault::Twice, 100, "answers: twice"),
+    (Fault::Unknown, 50, "answers: to nobody"),
+    (Fault::Burst, 150, "messages: in a burst"),
+    (Fault::Impolite, 700, "senders: not waiting"),
+    (Fault::Polling, 100, "connections: closed to poll"),
+    (Fault::Dies, 8, "backends: dead"),
+    (Fault::Crash, 900, "restarts"),
+    (Fault::Reorder, 700, "happenings: reordered"),
+    (Fault::Skew, 50, "clocks: gone back"),
 ];
+
+impl Fault {
+    /// Returns as what it is counted when it strikes.
+    pub(super) fn name(self) -> &'static str {
+        let known = FAULTS.into_iter().find(|(fault, ..)| *fault == self);
+        known.map_or("", |(_, _, name)| name)
+    }
+
+    /// Returns as what all of them are counted.
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+        FAULTS.into_iter().map(|(_, _, name)| name)
+    }
+}
 
 /// How often each fault happens, in a thousand times.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -126,7 +140,7 @@ pub struct Faults(BTreeMap<Fault, u32>);
 impl Faults {
     /// Draws how often each happens: one in four never does.
     pub(super) fn draw(chance: &mut Chance) -> Self {
-        let rate = |(fault, most)| {
+        let rate = |(fault, most, _)| {
             let rate = if chance.strikes(250) { 0 } else { chance.between(1, u64::from(most)) };
             (fault, u32::try_from(rate).unwrap_or(0))
         };

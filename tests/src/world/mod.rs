@@ -37,6 +37,6 @@ pub use failure::Failure;
 pub use faults::{Fault, Faults};
 pub use knobs::{Knobs, REQUESTS_MIN, Sabotage};
 pub use run::run;
-pub use shrink::shrink;
+pub use shrink::{shrink, way};
 use state::World;
 pub use tally::Tally;

@@ -9,7 +9,6 @@ use super::agenda::{ClientNo, Happening, LineNo, ReadingNo, ServerNo};
 use super::faults::Fault;
 use super::knobs::Sabotage;
 use super::line::{Fate, Line, Pace};
-use super::tally::drop_kind;
 
 impl World {
     /// Opens a line, and draws what is to become of it.
@@ -89,7 +88,7 @@ impl World {
             let _ = self.tell_server(server, Input::Taken { connection, through })?;
         }
         if is_cut {
-            self.tally.add(drop_kind(Fault::CutUnread));
+            self.tally.struck(Fault::CutUnread);
             self.lose_both(no);
             return Ok(());
         }
@@ -136,13 +135,18 @@ impl World {
         let items = line.read(bytes);
         is_cut &= matches!(line.fate, Fate::After(end) if line.bytes_read() >= end);
         let (is_midway, is_finished) = (line.is_midway(), line.is_finished() && !is_cut);
+        match line.pace {
+            Pace::Slow if line.is_readable() => self.tally.struck(Fault::Slow),
+            Pace::Stalled => self.tally.struck(Fault::Stalled),
+            Pace::Slow | Pace::Quick => {}
+        }
         self.suspect = Some(line.server);
         for item in items {
             self.receive(no, item)?;
         }
         if is_cut {
             self.tally.add(if is_midway {
-                "drops: in the middle of an event"
+                Fault::CutMidway.name()
             } else {
                 "drops: between two events"
             });
@@ -191,13 +195,13 @@ impl World {
         }
         match line.fate {
             Fate::HalfOpen => {
-                self.tally.add(drop_kind(Fault::HalfOpen));
+                self.tally.struck(Fault::HalfOpen);
                 self.end_reading(no, false)?;
                 // The first sign of life is answered by a reset, at the latest the second.
                 self.later(keep_alive + keep_alive / 2, Happening::Noticed(no));
             }
             Fate::Deaf => {
-                self.tally.add(drop_kind(Fault::Deaf));
+                self.tally.struck(Fault::Deaf);
                 self.lose_pipe(no);
                 self.hang_up(no);
                 // No sign of life comes any more.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use rejoin_core::Instant;
 use serde_json::Value;
 
-use super::agenda::{Happening, ServerNo};
+use super::agenda::{Happening, Next, ServerNo};
+use super::faults::Fault;
 use super::witness::check_baseline;
 use super::{Failure, Faults, Knobs, Tally, World};
 
@@ -78,10 +79,13 @@ impl World {
     fn run_while(&mut self, end: Instant, should: impl Fn(&Self) -> bool) -> Result<(), String> {
         let mut count = 0;
         while should(self) {
-            let Some((at, happening)) = self.agenda.next(end) else {
+            let Some(Next { at, happening, is_reordered }) = self.agenda.next(end) else {
                 self.now = self.now.max(end);
                 return Ok(());
             };
+            if is_reordered {
+                self.tally.struck(Fault::Reorder);
+            }
             self.now = self.now.max(at);
             self.happen(at, happening)?;
             count += 1;

@@ -9,6 +9,7 @@ use rejoin_core::{
 use super::agenda::LineNo;
 use super::backend::Backend;
 use super::chance::Chance;
+use super::faults::Fault;
 use super::tally::Tally;
 use super::witness::{Truth, check_forwarded};
 use crate::laws::{Observer, Step, View, Watched};
@@ -120,6 +121,9 @@ impl Server {
         input: Input<u64>,
         tally: &mut Tally,
     ) -> Result<(Step, Option<rejoin_core::RequestId>), String> {
+        if self.inputs.last().is_some_and(|(last, _)| now < *last) {
+            tally.struck(Fault::Skew);
+        }
         self.inputs.push((now, input.clone()));
         let step = self.session.step(now, input.clone());
         let for_twin = if step.result.is_ok() { input } else { Input::Tick };

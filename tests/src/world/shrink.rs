@@ -50,8 +50,10 @@ fn try_with(found: &mut Box<Failure>, change: impl FnOnce(&mut Knobs)) -> bool {
     }
 }
 
-/// Returns in which way a world fails: what is said first, without its numbers.
-fn way(what: &str) -> String {
+/// Returns in which way a world fails, given what was wrong: what is said first, without
+/// numbers but that of a law.
+#[must_use]
+pub fn way(what: &str) -> String {
     let first = what.split(':').next().unwrap_or(what);
     first.chars().filter(|it| !it.is_ascii_digit() || what.starts_with("law")).collect()
 }

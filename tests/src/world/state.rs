@@ -34,8 +34,8 @@ pub(super) struct World {
     pub(super) tally: Tally,
     /// Whether nothing goes wrong any more.
     pub(super) is_healed: bool,
-    /// An event that some client saw, for others to misuse.
-    pub(super) seen: Option<EventId>,
+    /// An event that some client saw in its session, for others to misuse.
+    pub(super) seen: Option<(ServerNo, EventId)>,
     /// The session in which something was wrong.
     pub(super) suspect: Option<ServerNo>,
     /// How many events were sent, for sabotage.

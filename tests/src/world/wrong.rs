@@ -7,6 +7,7 @@ use rejoin_core::{
 
 use super::World;
 use super::agenda::ServerNo;
+use super::faults::Fault;
 
 /// What is wrong with an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +89,7 @@ impl World {
             Err(Rejection::Backend(_)) => false,
         };
         if is_right {
-            self.tally.add("wrong inputs");
+            self.tally.struck(Fault::Wrong);
             return Ok(());
         }
         Err(format!("an input with {wrong:?} was answered by {result:?}"))

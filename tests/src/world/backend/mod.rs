@@ -48,6 +48,13 @@ impl Backend {
         }
     }
 
+    /// Returns whether a request is not answered yet that was made before that of a task.
+    fn is_overtaking(&self, no: TaskNo) -> bool {
+        let earlier = self.tasks.range(..no).filter(|(_, task)| task.request.is_some());
+        let mut left = earlier.flat_map(|(_, task)| &task.left);
+        left.any(|(_, what)| *what == Utterance::Answer)
+    }
+
     /// Returns whether somebody waits for a reader.
     pub(super) fn is_held_up(&self) -> bool {
         self.tasks.values().any(|task| task.held.is_some())

@@ -11,6 +11,7 @@ use crate::world::agenda::{Happening, ServerNo};
 use crate::world::chance::Chance;
 use crate::world::faults::{Fault, Faults};
 use crate::world::knobs::LATEST_SECS;
+use crate::world::tally::Tally;
 
 /// Something to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub(super) enum Utterance {
     Note,
     Question,
     Answer,
+    /// One more answer to the same request.
+    Again,
     Failure,
     /// An answer to a request that nobody made.
     Stray,
@@ -52,14 +55,16 @@ impl World {
         token: Option<ProgressToken>,
     ) {
         let faults = self.faults.clone();
-        let Some(backend) = self.backend(no) else {
+        let Some(backend) = self.servers.get_mut(no).map(|server| &mut server.backend) else {
             return;
         };
-        let luck = &mut backend.luck;
+        let (luck, tally) = (&mut backend.luck, &mut self.tally);
         let mut left = VecDeque::new();
         match (&request, method) {
             (Some(_), Method::Initialize { .. }) => {
-                if !luck.strikes(faults.rate(Fault::Never)) {
+                if luck.strikes(faults.rate(Fault::Never)) {
+                    tally.struck(Fault::Never);
+                } else {
                     let dies = luck.strikes(faults.rate(Fault::Dies));
                     let is_error = luck.strikes(faults.rate(Fault::Unknown));
                     let what = match (dies, is_error) {
@@ -70,8 +75,8 @@ impl World {
                     left.push_back((luck.millis(0, 300), what));
                 }
             }
-            (Some(_), _) => plan_answer(&mut left, luck, &faults),
-            (None, _) => plan_talk(&mut left, luck, &faults, &TALK),
+            (Some(_), _) => plan_answer(&mut left, luck, &faults, tally),
+            (None, _) => plan_talk(&mut left, luck, &faults, tally, &TALK),
         }
         let is_impolite = luck.strikes(faults.rate(Fault::Impolite));
         let task = Task { request, token, left, held: None, is_impolite };
@@ -89,9 +94,11 @@ fn plan_talk(
     left: &mut VecDeque<(Duration, Utterance)>,
     luck: &mut Chance,
     faults: &Faults,
+    tally: &mut Tally,
     words: &[Utterance],
 ) {
     let (count, longest) = if luck.strikes(faults.rate(Fault::Burst)) {
+        tally.struck(Fault::Burst);
         (luck.size(8, 40), 1)
     } else {
         (luck.size(0, 3), if words.len() == TALK.len() { 4_000 } else { 600 })
@@ -108,9 +115,14 @@ fn plan_talk(
     }
 }
 
-fn plan_answer(left: &mut VecDeque<(Duration, Utterance)>, luck: &mut Chance, faults: &Faults) {
+fn plan_answer(
+    left: &mut VecDeque<(Duration, Utterance)>,
+    luck: &mut Chance,
+    faults: &Faults,
+    tally: &mut Tally,
+) {
     if luck.strikes(800) {
-        plan_talk(left, luck, faults, &WORK);
+        plan_talk(left, luck, faults, tally, &WORK);
     }
     if luck.strikes(faults.rate(Fault::Dies)) {
         left.push_back((luck.millis(0, 100), Utterance::Die));
@@ -119,9 +131,11 @@ fn plan_answer(left: &mut VecDeque<(Duration, Utterance)>, luck: &mut Chance, fa
         left.push_back((luck.millis(0, 100), Utterance::Stray));
     }
     if luck.strikes(faults.rate(Fault::Never)) {
+        tally.struck(Fault::Never);
         return;
     }
     let delay = if luck.strikes(faults.rate(Fault::Late)) {
+        tally.struck(Fault::Late);
         luck.millis(3_000, LATEST_SECS * 1_000)
     } else {
         luck.millis(0, 800)
@@ -129,7 +143,7 @@ fn plan_answer(left: &mut VecDeque<(Duration, Utterance)>, luck: &mut Chance, fa
     let answer = if luck.strikes(100) { Utterance::Failure } else { Utterance::Answer };
     left.push_back((delay, answer));
     if luck.strikes(faults.rate(Fault::Twice)) {
-        left.push_back((luck.millis(0, 2_000), Utterance::Answer));
+        left.push_back((luck.millis(0, 2_000), Utterance::Again));
     }
     if luck.strikes(100) {
         // It speaks of what is over.

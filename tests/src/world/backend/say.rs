@@ -32,8 +32,14 @@ impl World {
             }
             return Ok(());
         };
+        if what == Utterance::Answer && backend.is_overtaking(task_no) {
+            self.tally.add("answers: out of order");
+        }
         let held = self.utter(no, request.as_ref(), token, what)?;
         let is_held = held.is_some() && !is_impolite;
+        if held.is_some() && is_impolite {
+            self.tally.struck(Fault::Impolite);
+        }
         let Some(task) = self.backend(no).and_then(|backend| backend.tasks.get_mut(&task_no))
         else {
             return Ok(());
@@ -58,7 +64,9 @@ impl World {
     ) -> Result<Option<StreamId>, String> {
         let head = match what {
             Utterance::Die => {
-                let _ = self.tell_server(no, Input::BackendGone)?;
+                if self.tell_server(no, Input::BackendGone)?.is_ok() {
+                    self.tally.struck(Fault::Dies);
+                }
                 return Ok(None);
             }
             Utterance::Poll => return self.poll(no, request).map(|()| None),
@@ -68,6 +76,7 @@ impl World {
             | Utterance::Note
             | Utterance::Question
             | Utterance::Answer
+            | Utterance::Again
             | Utterance::Failure
             | Utterance::Stray => self.head_of(no, request, token, what),
         };
@@ -88,6 +97,11 @@ impl World {
                 if let Some(id) = asked {
                     let patience = self.knobs.backend_patience;
                     self.later(patience, Happening::Withdraw(no, id));
+                }
+                if what == Utterance::Again {
+                    self.tally.struck(Fault::Twice);
+                } else if what == Utterance::Stray {
+                    self.tally.struck(Fault::Unknown);
                 }
                 if is_initialized {
                     self.plan(no, None, Method::Other, None);
@@ -128,7 +142,9 @@ impl World {
                 let logging = luck.strikes(500);
                 Head::Response { id, initialized: Initialized { version: server.version, logging } }
             }
-            Utterance::Answer => Head::Response { id, initialized: Initialized::default() },
+            Utterance::Answer | Utterance::Again => {
+                Head::Response { id, initialized: Initialized::default() }
+            }
             Utterance::Failure => Head::Error { id: Some(id) },
             Utterance::Stray => {
                 let id = (!luck.strikes(200)).then(|| (-7).into());
@@ -160,7 +176,11 @@ impl World {
         let Some(luck) = self.backend(no).map(|backend| &mut backend.luck) else {
             return 0;
         };
-        if luck.strikes(huge) { most.saturating_add(1) } else { luck.size(0, 300) }
+        if luck.strikes(huge) {
+            self.tally.struck(Fault::Huge);
+            return most.saturating_add(1);
+        }
+        luck.size(0, 300)
     }
 
     /// Has the connection of a request, or of the standalone stream, closed.
@@ -175,7 +195,11 @@ impl World {
         let luck = &mut server.backend.luck;
         let retry = luck.strikes(600).then(|| luck.millis(0, 400));
         match self.tell_server(no, Input::CloseStream { stream, retry })? {
-            Ok(_) | Err(Rejection::Backend(_) | Rejection::Closed(_)) => Ok(()),
+            Ok(_) => {
+                self.tally.struck(Fault::Polling);
+                Ok(())
+            }
+            Err(Rejection::Backend(_) | Rejection::Closed(_)) => Ok(()),
             Err(rejection) => Err(format!("a wish of the backend was refused: {rejection}")),
         }
     }

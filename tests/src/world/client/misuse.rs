@@ -45,22 +45,26 @@ impl World {
 
     fn resume_elsewhere(&mut self, no: ClientNo, server: ServerNo, is_future: bool) {
         if let Some(id) = self.some_id(no, is_future) {
-            let kind = if is_future { "resumes: future id" } else { "resumes: old id" };
-            self.tally.add(kind);
+            self.tally.struck(if is_future { Fault::Future } else { Fault::Old });
             self.stray_get(no, server, Some(id));
         }
     }
 
     fn resume_foreign(&mut self, no: ClientNo, server: ServerNo) {
-        if let Some(id) = self.seen {
-            self.tally.add("resumes: foreign id");
+        if let Some((owner, id)) = self.seen {
+            if owner != server {
+                self.tally.struck(Fault::Foreign);
+            }
             self.stray_get(no, server, Some(id));
         }
     }
 
     fn open_many(&mut self, no: ClientNo, server: ServerNo) {
         let count = self.clients.get_mut(&no).map_or(0, |client| client.luck.size(1, 4));
-        (0..count).for_each(|_| self.stray_get(no, server, None));
+        for _ in 0..count {
+            self.tally.struck(Fault::ManyGets);
+            self.stray_get(no, server, None);
+        }
     }
 
     fn abandon_some(&mut self, no: ClientNo, server: ServerNo) {
@@ -131,7 +135,7 @@ impl World {
         };
         request.is_doubled = true;
         let id = request.id.clone();
-        self.tally.add("requests: doubled");
+        self.tally.struck(Fault::Duplicate);
         let progress_token = Some(token(&id));
         let head = Head::Request { id, method: Method::Other, progress_token };
         let message = self.messages.say(server, head, 50);
@@ -147,11 +151,13 @@ impl World {
         let is_late = self.clients.get_mut(&no).is_some_and(|it| it.luck.strikes(300));
         let flight = self.some_flight(no);
         if let Some(serial) = flight.filter(|_| !is_late) {
+            self.tally.struck(Fault::Cancel);
             self.give_up(serial);
             return;
         }
         let over = self.requests.iter().rev();
         let mut over = over.filter(|(_, it)| it.client == no && it.outcome.is_some());
+        self.tally.add("cancellations: late");
         let id = over.next().map_or(77.into(), |(_, request)| request.id.clone());
         let message = self.cancellation(server, id);
         self.post(no, server, message, None);

@@ -196,7 +196,7 @@ impl World {
         };
         let delay = client.network.millis(0, 20);
         if early && client.network.strikes(500) {
-            self.tally.add(super::tally::drop_kind(Fault::CutEarly));
+            self.tally.struck(Fault::CutEarly);
             self.later(delay, Happening::Lost(line));
         } else {
             self.later(delay, Happening::Arrive(Box::new(parcel)));
@@ -223,10 +223,10 @@ impl World {
         let is_doubled = luck.strikes(faults.rate(Fault::PostDoubled));
         let parcel = Parcel::Told { client, server, message, cancels };
         if is_lost {
-            self.tally.add("posts: lost");
+            self.tally.struck(Fault::PostLost);
         }
         if is_doubled {
-            self.tally.add("posts: doubled");
+            self.tally.struck(Fault::PostDoubled);
             self.later(delay, Happening::Arrive(Box::new(parcel.clone())));
         }
         self.later(delay, Happening::Arrive(Box::new(parcel)));

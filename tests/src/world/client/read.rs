@@ -28,7 +28,7 @@ impl World {
                 self.tally.add("events seen");
                 reading.chain.see(&server.truth, id, &event)?;
                 reading.saw_id |= id.is_some();
-                self.seen = id.or(self.seen);
+                self.seen = id.map(|id| (server_no, id)).or(self.seen);
                 match event {
                     Event::Priming { retry } => {
                         reading.retry = retry;
@@ -80,6 +80,9 @@ impl World {
         let bad = self.faults.rate(Fault::BadAnswer);
         let luck = self.clients.get_mut(&client).map(|client| &mut client.luck);
         let count = luck.map_or(1, |luck| if luck.strikes(bad) { 2 * luck.below(2) } else { 1 });
+        if count != 1 {
+            self.tally.struck(Fault::BadAnswer);
+        }
         for _ in 0..count {
             let head = Head::Response { id: id.clone(), initialized: Initialized::default() };
             let message = self.messages.say(server, head, 80);

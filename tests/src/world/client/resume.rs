@@ -11,7 +11,6 @@ use crate::world::faults::Fault;
 use crate::world::line::Fate;
 use crate::world::parcel::Parcel;
 use crate::world::state::{Kind, Reading, Request};
-use crate::world::tally::drop_kind;
 use crate::world::witness::Outcome;
 
 impl World {
@@ -26,6 +25,7 @@ impl World {
         };
         let retry = reading.retry.take();
         let delay = if luck.strikes(self.faults.rate(Fault::Absent)) {
+            self.tally.struck(Fault::Absent);
             luck.millis(1_000, 60_000)
         } else {
             retry.unwrap_or(luck.millis(0, 500))
@@ -86,7 +86,7 @@ impl World {
             self.count_accepted(no);
         }
         if is_early {
-            self.tally.add(drop_kind(Fault::CutEarly));
+            self.tally.struck(Fault::CutEarly);
             self.lose_both(no);
         } else if !is_read {
             self.hang_up(no);

@@ -146,7 +146,7 @@ impl World {
         let reading = request.reading;
         let of_stream = self.requests.values_mut().filter(|it| it.reading == reading);
         of_stream.for_each(|request| request.is_given_up = true);
-        self.tally.add("requests: abandoned");
+        self.tally.struck(Fault::Abandon);
         self.tell_server(server, Input::Abandon { stream }).map(|_| ())
     }
 }

@@ -22,12 +22,15 @@ impl World {
             return;
         };
         let posts = if client.luck.strikes(rush) { client.luck.size(2, 8) } else { 1 };
-        for _ in 0..posts {
+        for nth in 0..posts {
             let is_free = |client: &super::Client| {
                 client.todo > 0 && client.flights.len() < at_once && client.server == Some(server)
             };
             if self.clients.get(&no).is_some_and(is_free) {
                 self.request(no, server);
+                if nth == 1 {
+                    self.tally.struck(Fault::Rush);
+                }
             }
         }
     }
@@ -97,6 +100,7 @@ impl World {
             bytes = client.luck.size(0, 300);
             if client.luck.strikes(huge) {
                 bytes = config.message_bytes_max.saturating_add(1);
+                self.tally.struck(Fault::Huge);
             }
             has_token = client.luck.strikes(700);
         }
