@@ -14,8 +14,9 @@ const WORLDS: u64 = 500;
 /// On how many threads: thread `n` runs every so manyth seed from the `n`th on.
 const THREADS: u64 = 2;
 /// Worlds in which something was wrong once: a client whose cancellation had overtaken its
-/// request waited for ever, and one was told that an id was in use that it had sent twice.
-const WRONG_ONCE: [u64; 3] = [1_000_081, 3_000_189, 4_000_939];
+/// request waited for ever; one was told that an id was in use that it had sent twice; and one
+/// repeated its requests with a progress token that they had not had.
+const WRONG_ONCE: [u64; 4] = [50_169, 1_000_081, 3_000_189, 4_000_939];
 
 /// Runs at least five hundred worlds, and sees everything in them that may happen.
 ///

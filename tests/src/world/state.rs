@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rejoin_core::{EventId, Instant, RequestId, ValidConfig};
+use rejoin_core::{EventId, Instant, ProgressToken, RequestId, ValidConfig};
 
 use super::agenda::{Agenda, ClientNo, Happening, LineNo, ReadingNo, Serial, ServerNo};
 use super::chance::Chance;
@@ -52,6 +52,7 @@ pub(super) struct Request {
     pub(super) client: ClientNo,
     pub(super) server: ServerNo,
     pub(super) id: RequestId,
+    pub(super) token: Option<ProgressToken>,
     pub(super) reading: ReadingNo,
     pub(super) sent_at: Instant,
     /// Whether the client, or the driver, has given it up.

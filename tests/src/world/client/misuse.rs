@@ -7,7 +7,6 @@ use rejoin_core::{
 
 use crate::world::World;
 use crate::world::agenda::{ClientNo, Happening, Serial, ServerNo};
-use crate::world::backend::token;
 use crate::world::faults::Fault;
 use crate::world::parcel::Parcel;
 use crate::world::state::Kind;
@@ -134,9 +133,8 @@ impl World {
             return;
         };
         request.is_doubled = true;
-        let id = request.id.clone();
+        let (id, progress_token) = (request.id.clone(), request.token.clone());
         self.tally.struck(Fault::Duplicate);
-        let progress_token = Some(token(&id));
         let head = Head::Request { id, method: Method::Other, progress_token };
         let message = self.messages.say(server, head, 50);
         let reading = self.begin_reading((no, server), Kind::Stray, Chain::fresh());

@@ -106,11 +106,16 @@ impl World {
         }
         let id = id_of(serial);
         let progress_token = has_token.then(|| token(&id));
-        let head = Head::Request { id: id.clone(), method: Method::Other, progress_token };
+        let head = Head::Request {
+            id: id.clone(),
+            method: Method::Other,
+            progress_token: progress_token.clone(),
+        };
         let request = Request {
             client: no,
             server,
             id,
+            token: progress_token,
             reading,
             sent_at: self.now,
             is_given_up: false,
