@@ -81,39 +81,39 @@ impl Knobs {
     /// Returns how long it may take from when nothing goes wrong any more until every
     /// request has settled.
     ///
-    /// A server finds dead connections, and ends a session that was never entered. Who
-    /// waits then loses patience, and who found a limit reached makes its requests, one
-    /// after the other, if need be.
+    /// A server finds dead connections, and ends a session that was never entered; a client
+    /// that waits for what never comes loses patience meanwhile. Who found a limit reached
+    /// then makes its requests, one after the other, if need be.
     #[must_use]
     pub fn settle_bound(&self) -> Duration {
         let turns = u32::try_from(self.at_once).unwrap_or(u32::MAX);
-        2 * self.keep_alive
-            + self.config.init_timeout.unwrap_or_default()
-            + 2 * self.patience
-            + turns * Duration::from_secs(5)
+        let entered = 2 * self.keep_alive + self.config.init_timeout.unwrap_or_default();
+        entered.max(self.patience) + turns * TURN
     }
 
     /// Returns how long it may take from then on until a session holds nothing but its
-    /// standalone stream: the longest chain of timeouts that begin one after the other.
+    /// standalone stream.
+    ///
+    /// A server finds dead connections. Then the longest of what happens side by side: a
+    /// session that was never entered ends; requests become orphans, and what is left of
+    /// them is retained, buried and forgotten, or their ids are free again; backends say
+    /// the rest of what they have to say, and take back what they have asked.
     #[must_use]
     pub fn baseline_bound(&self) -> Duration {
         let of = |timeout: Option<Duration>| timeout.unwrap_or_default();
         let config = &self.config;
-        2 * self.keep_alive
-            + self.backend_patience
-            + of(config.init_timeout)
-            + of(config.stall_limit)
-            + of(config.listen_timeout)
-            + of(config.orphan_timeout).max(of(config.cancelled_timeout))
-            + of(config.retention)
-            + of(config.tombstone_timeout)
-            + Duration::from_secs(LATEST_SECS + 5)
+        let forgotten = of(config.retention) + of(config.tombstone_timeout);
+        let orphaned = of(config.orphan_timeout) + forgotten.max(of(config.cancelled_timeout));
+        let withdrawn = TALK + self.backend_patience;
+        let longest = of(config.init_timeout).max(orphaned).max(withdrawn);
+        2 * self.keep_alive + longest + TURN
     }
 }
 
-/// How late a backend answers at most.
-pub(super) const LATEST_SECS: u64 = 60;
-
+/// How long a client needs for a request, if all goes well.
+const TURN: Duration = Duration::from_secs(3);
+/// How long a backend goes on to talk.
+const TALK: Duration = Duration::from_secs(30);
 fn config(chance: &mut Chance) -> Config {
     let policy = chance.below(3);
     let surplus = [Surplus::Shadow, Surplus::Takeover, Surplus::Conflict];

@@ -10,7 +10,6 @@ use crate::world::World;
 use crate::world::agenda::{Happening, ServerNo};
 use crate::world::chance::Chance;
 use crate::world::faults::{Fault, Faults};
-use crate::world::knobs::LATEST_SECS;
 use crate::world::tally::Tally;
 
 /// Something to say.
@@ -136,7 +135,7 @@ fn plan_answer(
     }
     let delay = if luck.strikes(faults.rate(Fault::Late)) {
         tally.struck(Fault::Late);
-        luck.millis(3_000, LATEST_SECS * 1_000)
+        luck.millis(3_000, 60_000)
     } else {
         luck.millis(0, 800)
     };
