@@ -110,7 +110,6 @@ pub(crate) struct ConnectionState {
     pub(crate) role: Role,
     pub(crate) cursor: Cursor,
     pub(crate) format: AnswerFormat,
-    pub(crate) can_resume: bool,
     pub(crate) was_sent: bool,
 }
 

@@ -87,7 +87,6 @@ impl<M> Session<M> {
         if let Some(stream) = self.streams.find(question.stream) {
             self.bytes -= self.streams[stream].log.blank(question.index);
             self.note_empty(stream);
-            self.review(stream);
         }
         out.push(Action::Fail { id: question.id, reason: UnansweredReason::NoListener });
     }

@@ -125,7 +125,7 @@ impl<M: Clone> Session<M> {
     }
 
     fn restore_connection(&mut self, state: &ConnectionState) -> Result<(), RestoreError> {
-        let ConnectionState { id, subject, role, cursor, format, can_resume, was_sent } = *state;
+        let ConnectionState { id, subject, role, cursor, format, was_sent } = *state;
         ensure(self.connections.find(id).is_none(), "one connection an id")?;
         let (subject, is_fitting) = match subject {
             SubjectState::Initialize => (Subject::Initialize, role != Role::Shadows),
@@ -138,7 +138,6 @@ impl<M: Clone> Session<M> {
         ensure(is_fitting, "roles that fit")?;
         let mut connection = Connection::new(id, subject, role, cursor);
         connection.format = format;
-        connection.can_resume = can_resume;
         connection.was_sent = was_sent;
         let key = self.connections.add(connection);
         let Subject::Stream(stream) = subject else {

@@ -130,7 +130,6 @@ impl<M: Clone> Session<M> {
             role: connection.role,
             cursor: connection.cursor,
             format: connection.format,
-            can_resume: connection.can_resume,
             was_sent: connection.was_sent,
         }
     }

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "what these helpers make is valid")]
 
+mod contradictions;
+
 use std::time::Duration;
 
 use rejoin_core::{
@@ -103,6 +105,8 @@ fn busy() -> Vec<Input<u64>> {
         question("a"),
         question("b"),
         question("c"),
+        // One comes back: the primary, which was sent something, is the newest shadow.
+        get(0, Some(EventId::new(StreamId::Standalone, 1))),
     ]
 }
 

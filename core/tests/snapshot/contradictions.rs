@@ -1,0 +1,128 @@
+//! Contradictions: each thing that a snapshot must not say, and how it is refused.
+
+use rejoin_core::{Actions, Input, Session, Snapshot};
+use serde_json::Value;
+
+use crate::{at, busy, config, request, run};
+
+/// What is done to a snapshot, as JSON at a place in it.
+#[derive(Clone, Copy)]
+enum Damage {
+    Set(&'static str, &'static str),
+    Add(&'static str, &'static str),
+    Reverse(&'static str),
+}
+
+use Damage::{Add, Reverse, Set};
+
+impl Damage {
+    fn apply(self, json: &mut Value) {
+        match self {
+            Self::Set(place, text) => {
+                *json.pointer_mut(place).unwrap() = serde_json::from_str(text).unwrap();
+            }
+            Self::Add(place, text) => {
+                list(json, place).push(serde_json::from_str(text).unwrap());
+            }
+            Self::Reverse(place) => list(json, place).reverse(),
+        }
+    }
+}
+
+fn list<'a>(json: &'a mut Value, place: &str) -> &'a mut Vec<Value> {
+    json.pointer_mut(place).unwrap().as_array_mut().unwrap()
+}
+
+/// Damages the snapshot of a session with some inputs, and expects to be told why that
+/// cannot be.
+fn check(inputs: &[Input<u64>], damages: &[Damage], expected: &str) {
+    let mut json = serde_json::to_value(run(inputs.to_vec(), &config()).snapshot()).unwrap();
+    for damage in damages {
+        damage.apply(&mut json);
+    }
+    let snapshot = serde_json::from_value::<Snapshot<u64>>(json).unwrap();
+    let restored = Session::restore(snapshot, config(), at(5_000), &mut Actions::new());
+    let error = restored.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(error.ends_with(expected), "{expected}: {error}");
+}
+
+#[test]
+fn a_session_awaits_its_answer_on_one_connection() {
+    let waiting = [request(1, 0, None)];
+    for (damages, expected) in [
+        (&[Set("/state/connections", "[]")][..], "a connection for initialize"),
+        (&[Set("/state/connections/0/role", r#""Drains""#)], "an answer that is awaited"),
+        (
+            &[
+                Set("/state/connections/0/subject", r#"{"Buried":{"Request":0}}"#),
+                Set("/state/connections/0/role", r#""Drains""#),
+            ],
+            "that connection is for initialize",
+        ),
+        (&[Set("/state/phase", r#""New""#)], "no connection before initialize"),
+        (&[Set("/state/queues", "[]")], "a deadline for initialize"),
+    ] {
+        check(&waiting, damages, expected);
+    }
+    for (damages, expected) in [
+        (&[Set("/state/connections/4/subject", r#""Initialize""#)][..], "an answer that came"),
+        (
+            &[
+                Set("/state/connections/1/subject", r#""Initialize""#),
+                Set("/state/connections/2/subject", r#""Initialize""#),
+            ],
+            "one connection for initialize",
+        ),
+        (
+            &[Add("/state/queues", r#"{"what":"Initialize","left":null}"#)],
+            "a deadline for initialize",
+        ),
+    ] {
+        check(&busy(), damages, expected);
+    }
+}
+
+#[test]
+fn streams_have_requests_of_their_own() {
+    const REQUEST: &str = r#"[{"id":9,"token":null,"outcome":"Cancelled"}]"#;
+    const STREAM: &str = r#"{"stage":"Open","requests":[],"taken":0,"holds":false}"#;
+    const LOG: &str = r#"["Standalone",{"events":[],"last":0,"missed":0,"recorded_bytes":0}]"#;
+    for (damages, expected) in [
+        (&[Set("/state/streams/0/requests", REQUEST)][..], "the standalone stream has no request"),
+        (&[Add("/state/streams", STREAM), Add("/logs", LOG)], "one standalone stream"),
+        (&[Set("/state/streams/4/requests/0/token", "5")], "one pending request a progress token"),
+    ] {
+        check(&busy(), damages, expected);
+    }
+}
+
+#[test]
+fn tombstones_are_in_order_and_so_are_their_answers() {
+    for (damages, expected) in [
+        (&[Reverse("/state/tombstones")][..], "tombstones in the order in which they go"),
+        (&[Set("/state/tombstones/0/answers", "[[1,7]]")], "answers of their stream"),
+        (
+            &[
+                Set("/state/tombstones/0/last", "2"),
+                Set("/state/tombstones/0/answers", "[[2,7],[1,8]]"),
+            ],
+            "answers in order",
+        ),
+    ] {
+        check(&busy(), damages, expected);
+    }
+}
+
+#[test]
+fn nothing_waits_twice_or_for_nothing() {
+    for (waiting, expected) in [
+        (&[r#"{"what":{"Cancelled":3},"left":null}"#][..], "ids are reserved once"),
+        (&[r#"{"what":{"Spent":"Standalone"},"left":null}"#], "streams have taken events once"),
+        (&[r#"{"what":{"Listen":"z"},"left":null}"#], "requests of the backend that wait"),
+        (&[r#"{"what":{"Listen":"a"},"left":null}"#; 2], "requests of the backend wait once"),
+    ] {
+        let damages: Vec<Damage> =
+            waiting.iter().map(|waiting| Add("/state/queues", waiting)).collect();
+        check(&busy(), &damages, expected);
+    }
+}
