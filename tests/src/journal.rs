@@ -22,26 +22,22 @@ pub struct Journal {
     pub inputs: Vec<(Instant, Input<()>)>,
 }
 
+/// The way in which journals are written.
+const FORMAT: u64 = 1;
+
 impl Journal {
     /// Reads a journal. A last line that is not whole is left out.
     ///
     /// # Errors
     ///
-    /// A line is none of a journal.
+    /// Which line is none of a journal, or of one that is written in another way.
     pub fn read(text: &str) -> Result<Self, String> {
-        let mut lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-        let header = lines.next().ok_or("a journal has a first line")?;
-        let mut header: Value = parse(header)?;
-        let mut inputs = Vec::new();
-        for line in lines {
-            let mut line: Value = parse(line)?;
-            inputs.push((field(&mut line, "now")?, field(&mut line, "input")?));
-        }
-        Ok(Self {
-            config: field(&mut header, "config")?,
-            began: field(&mut header, "now")?,
-            inputs,
-        })
+        let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let mut lines = lines.zip(1_usize..);
+        let (header, _) = lines.next().ok_or("it has no first line")?;
+        let (config, began) = header_of(header).map_err(|error| format!("line 1: {error}"))?;
+        let input = |(line, nth)| input_of(line).map_err(|error| format!("line {nth}: {error}"));
+        Ok(Self { config, began, inputs: lines.map(input).collect::<Result<_, _>>()? })
     }
 
     /// Tells a session all of it, and lets the laws judge every step.
@@ -83,7 +79,7 @@ impl fmt::Display for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { config, began, inputs } = self;
         let header = json!({
-            "format": 1, "version": "0", "session": "0", "now": began, "config": config,
+            "format": FORMAT, "version": "0", "session": "0", "now": began, "config": config,
         });
         writeln!(f, "{header}")?;
         for (now, input) in inputs {
@@ -93,8 +89,22 @@ impl fmt::Display for Journal {
     }
 }
 
+fn header_of(line: &str) -> Result<(Config, Instant), String> {
+    let mut header = parse(line)?;
+    let format: u64 = field(&mut header, "format")?;
+    if format != FORMAT {
+        return Err(format!("it has format {format}, and format {FORMAT} is what is read here"));
+    }
+    Ok((field(&mut header, "config")?, field(&mut header, "now")?))
+}
+
+fn input_of(line: &str) -> Result<(Instant, Input<()>), String> {
+    let mut line = parse(line)?;
+    Ok((field(&mut line, "now")?, field(&mut line, "input")?))
+}
+
 fn parse(line: &str) -> Result<Value, String> {
-    serde_json::from_str(line).map_err(|error| format!("{error}: {line}"))
+    serde_json::from_str(line).map_err(|error| error.to_string())
 }
 
 fn field<T: for<'a> serde::Deserialize<'a>>(line: &mut Value, name: &str) -> Result<T, String> {
@@ -122,8 +132,25 @@ mod tests {
         let mut shorter = journal();
         shorter.inputs.pop();
         assert_eq!(Journal::read(&text[..cut]), Ok(shorter));
-        assert!(Journal::read("").is_err());
-        assert!(Journal::read("{}\n").is_err());
+    }
+
+    #[test]
+    fn what_is_no_journal_is_named() {
+        let whole = journal().to_string();
+        for (text, expected) in [
+            (String::new(), "it has no first line"),
+            ("{}\n".to_owned(), "line 1: format: invalid type: null"),
+            (
+                whole.replace("\"format\":1", "\"format\":2"),
+                "line 1: it has format 2, and format 1",
+            ),
+            (whole.replace("\"window\":", "\"windows\":"), "line 1: config: missing field"),
+            (whole.replace("\"Tick\"", "\"Tock\""), "line 2: input: unknown variant `Tock`"),
+            (whole.replace("{\"input\":{\"Get\"", "Get"), "line 3: expected value"),
+        ] {
+            let error = Journal::read(&text).unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+        }
     }
 
     #[test]

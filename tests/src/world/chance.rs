@@ -40,6 +40,12 @@ impl Chance {
         Duration::from_millis(self.between(least, most))
     }
 
+    /// Returns a time of those from `least` to `most`, in whole milliseconds.
+    pub(super) fn duration(&mut self, least: Duration, most: Duration) -> Duration {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.millis(millis(least), millis(most))
+    }
+
     /// Returns whether something happens that does so this often in a thousand times.
     pub(super) fn strikes(&mut self, rate: u32) -> bool {
         self.below(1_000) < u64::from(rate)

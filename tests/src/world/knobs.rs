@@ -108,7 +108,17 @@ impl Knobs {
         let longest = of(config.init_timeout).max(orphaned).max(withdrawn);
         2 * self.keep_alive + longest + TURN
     }
+
+    /// Returns how long it may take from then on until a session is closed: the last late
+    /// answer of a backend begins the idle time anew.
+    #[must_use]
+    pub fn end_bound(&self) -> Duration {
+        LATEST + self.config.idle_timeout.unwrap_or_default() + Duration::from_secs(1)
+    }
 }
+
+/// How late a backend answers at most.
+pub(super) const LATEST: Duration = Duration::from_secs(60);
 
 /// How long a client needs for a request, if all goes well.
 const TURN: Duration = Duration::from_secs(3);

@@ -64,8 +64,8 @@ impl World {
         let bound = self.knobs.baseline_bound();
         self.run_while(self.now.saturating_add(bound), |_| true)?;
         (0..self.servers.len()).try_for_each(|no| self.check_rest(no))?;
-        let idle = self.config.idle_timeout.unwrap_or_default() + Duration::from_secs(1);
-        self.run_while(self.now.saturating_add(idle), |_| true)?;
+        let bound = self.knobs.end_bound();
+        self.run_while(self.now.saturating_add(bound), |_| true)?;
         match self.servers.iter().position(|server| server.view.closed.is_none()) {
             Some(no) => {
                 self.suspect = Some(no);

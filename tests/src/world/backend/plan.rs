@@ -10,6 +10,7 @@ use crate::world::World;
 use crate::world::agenda::{Happening, ServerNo};
 use crate::world::chance::Chance;
 use crate::world::faults::{Fault, Faults};
+use crate::world::knobs::LATEST;
 use crate::world::tally::Tally;
 
 /// Something to say.
@@ -135,7 +136,7 @@ fn plan_answer(
     }
     let delay = if luck.strikes(faults.rate(Fault::Late)) {
         tally.struck(Fault::Late);
-        luck.millis(3_000, 60_000)
+        luck.duration(Duration::from_secs(3), LATEST)
     } else {
         luck.millis(0, 800)
     };
