@@ -72,6 +72,8 @@ fn bytes(value: &Value) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use rejoin_core::{Head, Notification, Peeked};
+
     use super::*;
 
     #[test]
@@ -89,14 +91,20 @@ mod tests {
     #[test]
     fn what_the_shell_says_is_what_a_session_can_read() {
         let id = RequestId::from(7);
-        let texts = [
-            unanswered(&id, UnansweredReason::NoListener),
-            cancelled(&id),
-            gap(StreamId::Request(1), &(3..=9)),
-            error(None, -32_700, "no JSON"),
-        ];
-        for text in texts {
-            assert!(rejoin_core::peek(&text, 1).is_ok(), "{text:?}");
+        for (text, head) in [
+            (unanswered(&id, UnansweredReason::NoListener), Head::Error { id: Some(id.clone()) }),
+            (cancelled(&id), Head::Notification(Notification::Cancelled { request: id.clone() })),
+            (gap(StreamId::Request(1), &(3..=9)), Head::Notification(Notification::Log)),
+            (error(None, -32_700, "no JSON"), Head::Error { id: None }),
+        ] {
+            assert_eq!(rejoin_core::peek(&text, 1), Ok(Peeked::Single(head)), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_gap_is_told_from_its_first_event_to_its_last() {
+        let gap: Value = serde_json::from_slice(&gap(StreamId::Request(1), &(3..=9))).unwrap();
+        let data = &gap["params"]["data"];
+        assert_eq!((&data["first"], &data["last"]), (&json!(3), &json!(9)));
     }
 }

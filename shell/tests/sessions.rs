@@ -332,10 +332,11 @@ async fn a_reservation_that_is_over_or_of_another_session_takes_no_request() {
     let server = Server::begin();
     let session = server.initialized().await;
     let call = || post(r#""id":1,"method":"a""#);
+    // Both have the same number, each in its own session.
     let of_another = server.initialized().await.reserve().unwrap();
+    let mut reserved = session.reserve().unwrap();
     let late = session.request_on(&of_another, call(), AnswerFormat::Sse).await;
     assert_eq!(late, Err(SessionError::NotReserved));
-    let mut reserved = session.reserve().unwrap();
     tokio::time::sleep(Duration::from_secs(11)).await;
     let late = session.request_on(&reserved, call(), AnswerFormat::Sse).await;
     assert_eq!(late, Err(SessionError::NotReserved));
@@ -404,6 +405,7 @@ async fn a_handler_answers_before_its_caller_looks_and_goes_with_its_session() {
     assert_eq!((events.len(), heard.load(Ordering::Relaxed)), (3, 2));
     assert_eq!(Arc::strong_count(&heard), 3);
     session.delete().unwrap();
+    assert_eq!(session.closed(), Some(CloseReason::Deleted));
     assert_eq!(Arc::strong_count(&heard), 2, "the handler is dropped");
 }
 

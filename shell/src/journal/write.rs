@@ -103,12 +103,27 @@ impl Writer {
         }
     }
 
+    /// Writes as many lines as may still be written, and fails if that is not all.
     fn append(&mut self, session: SessionId, lines: &[u8]) -> io::Result<()> {
-        let left = self.left.checked_sub(lines.len() as u64);
-        self.left = left.ok_or_else(|| io::Error::other("it may not grow any larger"))?;
-        let path = file_of(&self.folder, session);
-        OpenOptions::new().create(true).append(true).open(path)?.write_all(lines)
+        let fitting = fitting(lines, self.left);
+        self.left -= fitting.len() as u64;
+        if !fitting.is_empty() {
+            let path = file_of(&self.folder, session);
+            OpenOptions::new().create(true).append(true).open(path)?.write_all(fitting)?;
+        }
+        if fitting.len() < lines.len() {
+            return Err(io::Error::other("it may not grow any larger"));
+        }
+        Ok(())
     }
+}
+
+/// Returns the whole lines that fit into so many bytes.
+fn fitting(lines: &[u8], bytes_max: u64) -> &[u8] {
+    let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    let Some(part) = lines.get(..bytes_max) else { return lines };
+    let end = part.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    part.get(..end).unwrap_or_default()
 }
 
 fn add(lines: &mut BTreeMap<SessionId, Vec<u8>>, session: SessionId, line: &impl Serialize) {
@@ -120,4 +135,19 @@ fn add(lines: &mut BTreeMap<SessionId, Vec<u8>>, session: SessionId, line: &impl
 
 fn file_of(folder: &Path, session: SessionId) -> PathBuf {
     folder.join(format!("{}.jsonl", session.short()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fits_is_written_by_whole_lines() {
+        let lines = b"one\ntwo\n";
+        for (bytes_max, expected) in
+            [(9, &lines[..]), (8, lines), (7, b"one\n"), (4, b"one\n"), (3, b""), (0, b"")]
+        {
+            assert_eq!(fitting(lines, bytes_max), expected, "{bytes_max}");
+        }
+    }
 }

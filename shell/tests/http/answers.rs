@@ -41,6 +41,7 @@ async fn a_response_that_comes_alone_may_be_one_json_object() {
         backend.say(r#""id":1,"result":{}"#).await;
     });
     assert_eq!(answer.headers["content-type"], "application/json");
+    assert_eq!(answer.headers["cache-control"], "no-store");
     assert_eq!(answer.json().await, json!({ "jsonrpc": "2.0", "id": 1, "result": {} }));
 }
 
