@@ -74,13 +74,18 @@ async fn a_child_may_end_in_peace() {
 
 #[tokio::test]
 async fn a_child_that_is_deaf_gets_a_signal_and_then_another() {
-    let script = "trap 'echo termed >&2' TERM; hear; answer \"{\\\"pid\\\":$$}\"; \
-                  while :; do sleep 0.05; done";
-    let program = serve(&["--kill-grace", "400ms"], script);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    let script = format!(
+        "trap 'echo asked >> {path}' TERM; hear; answer \"{{\\\"pid\\\":$$}}\"; \
+         while :; do sleep 0.05; done"
+    );
+    let program = serve(&["--kill-grace", "2s"], &script);
     let client = Client::initialize(&program.address).await;
     let group = group(&client, 1).await;
     assert!(client.delete().await.status.is_success());
     is_gone_soon(group).await;
+    assert_eq!(std::fs::read_to_string(path).unwrap(), "asked\n");
 }
 
 #[tokio::test]
