@@ -53,3 +53,28 @@ impl Recorder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rejoin_core::Config;
+
+    use super::*;
+
+    #[test]
+    fn a_journal_has_no_hole() {
+        let (notes, queue) = crossbeam_channel::bounded(1);
+        let header = Header {
+            format: Header::FORMAT,
+            version: String::new(),
+            session: String::new(),
+            now: Instant::EPOCH,
+            config: Config::default(),
+        };
+        let mut recorder = Recorder::begin(SessionId::random().unwrap(), notes, header);
+        recorder.record(Instant::EPOCH, &Input::Tick);
+        assert!(matches!(queue.try_recv(), Ok(Note::Began(..))));
+        // There is room again, but something is missing before it.
+        recorder.record(Instant::EPOCH, &Input::Delete);
+        assert!(queue.try_recv().is_err());
+    }
+}
