@@ -1,22 +1,29 @@
 //! Does the net catch fish? Puts one fault after the other into a copy of the workspace,
 //! and sees whether a test fails: `cargo run -p rejoin-tests --example mutants [WORD]`.
 //!
-//! The faults are in `tests/mutants/faults.txt`; with a word, only those that have it in
-//! their title or file. A fault that no test catches is a missing test.
+//! The faults are in `tests/mutants`; with a word, only those that have it in their title or
+//! file, or the list of that name. A fault that no test catches is a missing test. One
+//! that breaks a law must be seen by the checker of that law, in some world.
 
 #![expect(clippy::print_stdout, reason = "it prints what it finds")]
 
 use std::{
+    collections::BTreeSet,
     env,
     error::Error,
     fs, io,
     path::{Path, PathBuf},
-    process::{Command, ExitCode, Stdio},
+    process::{Command, ExitCode, Output, Stdio},
 };
+
+/// The lists of faults, in `tests/mutants`.
+const LISTS: [&str; 3] = ["core", "shell", "laws"];
 
 /// One fault.
 struct Fault {
     title: String,
+    /// The law that it breaks, as its checker begins to say so.
+    law: Option<String>,
     file: String,
     right: String,
     wrong: String,
@@ -25,37 +32,61 @@ struct Fault {
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let word = env::args().nth(1).unwrap_or_default();
-    let mut faults = read(&fs::read_to_string(root.join("tests/mutants/faults.txt"))?);
-    faults.retain(|fault| fault.title.contains(&word) || fault.file.contains(&word));
+    let mut faults = Vec::new();
+    for list in LISTS {
+        if LISTS.contains(&word.as_str()) && word != list {
+            continue;
+        }
+        let mut listed =
+            read(&fs::read_to_string(root.join(format!("tests/mutants/{list}.txt")))?)?;
+        listed.retain(|it| word == list || it.title.contains(&word) || it.file.contains(&word));
+        faults.extend(listed);
+    }
     let tree = root.join("target/mutants/tree");
     copy(&root, &tree)?;
-    if let Some(test) = first_failure(&tree, "core")?.or(first_failure(&tree, "shell")?) {
-        return Err(format!("{test} fails without a fault").into());
+    for fault in &faults {
+        fault.put_into(&fs::read_to_string(tree.join(&fault.file))?)?;
+    }
+    for folder in ["core", "shell"] {
+        if faults.iter().any(|fault| fault.file.starts_with(folder))
+            && let Some(test) = first_failure(&tree, folder)?
+        {
+            return Err(format!("{test} fails without a fault").into());
+        }
     }
     let mut survivors = 0;
     for fault in &faults {
         let path = tree.join(&fault.file);
         let right = fs::read_to_string(&path)?;
         fs::write(&path, fault.put_into(&right)?)?;
-        let caught = first_failure(&tree, &fault.file)?;
+        let caught = match &fault.law {
+            Some(law) => verdict(&tree, law)?,
+            None => first_failure(&tree, &fault.file)?,
+        };
         fs::write(&path, right)?;
         survivors += usize::from(caught.as_deref().is_none_or(|test| test == BROKEN));
         let by = caught.map_or("NOT CAUGHT".to_owned(), |test| format!("`{test}`"));
-        println!("| {} | `{}` | {by} |", fault.title, fault.file);
+        let law = fault.law.as_ref().map(|law| format!("| {law} ")).unwrap_or_default();
+        println!("{law}| {} | `{}` | {by} |", fault.title, fault.file);
     }
     println!("\n{} faults, {survivors} not caught", faults.len());
     Ok(ExitCode::from(u8::from(survivors > 0)))
 }
 
 /// Reads faults, which are separated by empty lines.
-fn read(text: &str) -> Vec<Fault> {
+fn read(text: &str) -> Result<Vec<Fault>, String> {
     let blocks = text.split("\n\n").map(|block| {
         block.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
     });
+    let blocks = blocks.filter(|lines| !lines.is_empty());
     blocks
-        .filter_map(|lines| {
-            let [title, file, right, wrong] = lines.try_into().ok()?;
-            Some(Fault { title, file, right, wrong })
+        .map(|mut lines| {
+            let is_law = lines.get(1).is_some_and(|line| line.starts_with("law "));
+            let law = is_law.then(|| lines.remove(1));
+            let [title, file, right, wrong] = lines.try_into().map_err(|lines: Vec<_>| {
+                format!("a fault has four lines, or five, and not: {lines:#?}")
+            })?;
+            Ok(Fault { title, law, file, right, wrong })
         })
         .collect()
 }
@@ -92,16 +123,31 @@ fn end_of(text: &str, start: usize, words: &[&str]) -> Option<usize> {
     Some(at)
 }
 
-/// Copies what is under version control, unless it is there already as it should be.
+/// Makes the tree what is under version control, and touches nothing that is so already.
 fn copy(root: &Path, tree: &Path) -> io::Result<()> {
     let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output()?;
-    for name in String::from_utf8_lossy(&listed.stdout).split('\0').filter(|name| !name.is_empty())
-    {
+    let listed = String::from_utf8_lossy(&listed.stdout);
+    let names: BTreeSet<&Path> =
+        listed.split('\0').filter(|name| !name.is_empty()).map(Path::new).collect();
+    for name in &names {
         let (from, to) = (root.join(name), tree.join(name));
         let contents = fs::read(from)?;
         if fs::read(&to).ok().as_ref() != Some(&contents) {
             fs::create_dir_all(to.parent().unwrap_or(tree))?;
             fs::write(to, contents)?;
+        }
+    }
+    remove_others(tree, tree, &names)
+}
+
+/// Removes the files of a folder of the tree that do not belong to it.
+fn remove_others(tree: &Path, folder: &Path, names: &BTreeSet<&Path>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            remove_others(tree, &path, names)?;
+        } else if path.strip_prefix(tree).is_ok_and(|name| !names.contains(name)) {
+            fs::remove_file(path)?;
         }
     }
     Ok(())
@@ -115,8 +161,10 @@ fn first_failure(tree: &Path, file: &str) -> io::Result<Option<String>> {
         &["-p", "rejoin-tests", "--test", "model"],
         &["-p", "rejoin-tests", "--test", "world"],
     ];
-    let shell: &[&[&str]] =
-        &[&["-p", "rejoin", "--lib", "--test", "sessions", "--test", "http", "--test", "rmcp"]];
+    let shell: &[&[&str]] = &[
+        &["-p", "rejoin", "--lib", "--test", "sessions", "--test", "http", "--test", "rmcp"],
+        &["-p", "rejoin", "--test", "stdio", "--test", "program"],
+    ];
     for test in if file.starts_with("core") { core } else { shell } {
         if let Some(failure) = run(tree, test)? {
             return Ok(Some(failure));
@@ -125,26 +173,58 @@ fn first_failure(tree: &Path, file: &str) -> io::Result<Option<String>> {
     Ok(None)
 }
 
+/// Returns what the checker of a law says first, in a hundred worlds.
+fn verdict(tree: &Path, law: &str) -> io::Result<Option<String>> {
+    let asked = format!("{law} (");
+    let arguments = ["-p", "rejoin-tests", "--example", "verdicts", "--", asked.as_str()];
+    let output = cargo(tree, "run", &arguments)?;
+    if !output.status.success() {
+        return Ok((!hangs(&output)).then(|| BROKEN.to_owned()));
+    }
+    let said = String::from_utf8_lossy(&output.stdout);
+    let text = said.lines().find_map(|line| {
+        let (_, text) = line.split_once(": ").filter(|(_, text)| text.starts_with(&asked))?;
+        text.split_once("): ")
+    });
+    Ok(text.map(|(_, text)| text.chars().take(SHOWN_MAX).collect()))
+}
+
+/// How much is shown of what a checker says.
+const SHOWN_MAX: usize = 100;
+
 /// A fault that is none: it is to be mended.
 const BROKEN: &str = "it does not build";
 
 fn run(tree: &Path, arguments: &[&str]) -> io::Result<Option<String>> {
-    let target: PathBuf = tree.join("../target");
-    let output = Command::new("timeout")
-        .args(["600", "cargo", "test", "--quiet"])
-        .args(arguments)
-        .current_dir(tree)
-        .env("CARGO_TARGET_DIR", target)
-        .env("REJOIN_MODEL_INPUTS", "200000")
-        .env("REJOIN_WORLDS", "100")
-        .stdin(Stdio::null())
-        .output()?;
+    let output = cargo(tree, "test", arguments)?;
     if output.status.success() {
         return Ok(None);
     }
     let said = String::from_utf8_lossy(&output.stdout);
     let mut lines = said.lines().skip_while(|line| *line != "failures:");
     let name = lines.find_map(|line| line.strip_prefix("---- ")?.split(' ').next());
-    let what = if output.status.code() == Some(124) { "it hangs" } else { BROKEN };
+    let what = if hangs(&output) { "it hangs" } else { BROKEN };
     Ok(Some(name.unwrap_or(what).to_owned()))
+}
+
+/// Returns whether the time was over.
+fn hangs(output: &Output) -> bool {
+    output.status.code() == Some(124)
+}
+
+/// How long it may take to build and to run tests.
+const MINUTES_MAX: &str = "5m";
+
+fn cargo(tree: &Path, command: &str, arguments: &[&str]) -> io::Result<Output> {
+    let target: PathBuf = tree.join("../target");
+    Command::new("timeout")
+        .args([MINUTES_MAX, "cargo", command, "--quiet"])
+        .args(arguments)
+        .current_dir(tree)
+        .env("CARGO_TARGET_DIR", target)
+        .env("CARGO_PROFILE_DEV_DEBUG", "0")
+        .env("REJOIN_MODEL_INPUTS", "200000")
+        .env("REJOIN_WORLDS", "100")
+        .stdin(Stdio::null())
+        .output()
 }
