@@ -63,7 +63,8 @@ impl World {
             is_given_up: request.is_given_up,
             saw_id: reading.as_ref().is_some_and(|reading| reading.saw_id),
             requests: server.requests,
-            is_huge: self.knobs.faults.rate(Fault::Huge) > 0,
+            was_evicted: server.truth.is_evicted(&request.id),
+            was_orphaned: server.truth.is_orphaned(&request.id),
         };
         self.suspect = Some(request.server);
         explain(outcome, &known)?;

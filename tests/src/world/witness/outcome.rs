@@ -25,6 +25,7 @@ pub(in crate::world) enum Outcome {
 
 /// What is known of a request when it ends.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing of its own")]
 pub(in crate::world) struct Circumstances<'a> {
     /// The limits of its session.
     pub(in crate::world) config: &'a Config,
@@ -38,8 +39,10 @@ pub(in crate::world) struct Circumstances<'a> {
     pub(in crate::world) saw_id: bool,
     /// How many requests the session has had.
     pub(in crate::world) requests: usize,
-    /// Whether the backend answers with what is too large.
-    pub(in crate::world) is_huge: bool,
+    /// Whether its answer was reported to be let go of.
+    pub(in crate::world) was_evicted: bool,
+    /// Whether it was cancelled at the backend, for lack of a connection.
+    pub(in crate::world) was_orphaned: bool,
 }
 
 /// Clocks go back by less than this.
@@ -55,17 +58,13 @@ pub(in crate::world) fn explain(outcome: Outcome, known: &Circumstances<'_>) -> 
             || known.requests > config.untaken_max.min(config.taken_max)
             || config.session_bytes_max < usual.session_bytes_max
     };
-    let is_tight = || {
-        config.message_bytes_max < usual.message_bytes_max
-            || config.stream_events_max < usual.stream_events_max
-            || config.stream_bytes_max < usual.stream_bytes_max
-            || config.session_bytes_max < usual.session_bytes_max
-    };
     let is_explained = match outcome {
         Outcome::Answered => true,
-        Outcome::Failed(FailureReason::Evicted) => known.is_huge || is_tight(),
+        Outcome::Failed(FailureReason::Evicted) => known.was_evicted,
         Outcome::Failed(FailureReason::Expired) => is_buried(),
-        Outcome::Failed(FailureReason::Orphaned) => lasted(config.orphan_timeout),
+        Outcome::Failed(FailureReason::Orphaned) => {
+            known.was_orphaned && lasted(config.orphan_timeout)
+        }
         Outcome::Failed(FailureReason::BackendGone) => {
             known.closed == Some(CloseReason::BackendGone)
         }
@@ -107,7 +106,8 @@ mod tests {
             is_given_up: false,
             saw_id: true,
             requests: 10,
-            is_huge: false,
+            was_evicted: false,
+            was_orphaned: false,
         }
     }
 
@@ -140,7 +140,9 @@ mod tests {
         let expired = Outcome::Failed(FailureReason::Expired);
         assert!(!fine(expired, &at(59)) && fine(expired, &at(60)));
         let orphaned = Outcome::Failed(FailureReason::Orphaned);
-        assert!(!fine(orphaned, &at(599)) && fine(orphaned, &at(600)));
+        let orphan = |seconds| Circumstances { was_orphaned: true, ..at(seconds) };
+        assert!(!fine(orphaned, &orphan(599)) && fine(orphaned, &orphan(600)));
+        assert!(!fine(orphaned, &at(600)));
         assert!(!fine(Outcome::Expired, &at(599)) && fine(Outcome::Expired, &at(600)));
         let many = Circumstances { requests: 65, ..at(1) };
         assert!(fine(expired, &many) && !fine(Outcome::Expired, &many));
@@ -151,10 +153,7 @@ mod tests {
         assert!(fine(Outcome::Cancelled, &given_up) && fine(Outcome::StreamCancelled, &given_up));
         assert!(fine(Outcome::Unreachable, &Circumstances { saw_id: false, ..at(1) }));
         let evicted = Outcome::Failed(FailureReason::Evicted);
-        assert!(fine(evicted, &Circumstances { is_huge: true, ..at(1) }));
-        let tight = Config { stream_bytes_max: 1_000, ..Config::default() };
-        let tight = Circumstances { config: &tight, ..at(1) };
-        assert!(fine(evicted, &tight));
+        assert!(fine(evicted, &Circumstances { was_evicted: true, ..at(1) }));
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub(in crate::world) struct Truth {
     streams: BTreeMap<StreamId, BTreeMap<u64, Fact>>,
     asked: BTreeMap<RequestId, (StreamId, u64)>,
     orphaned: BTreeSet<RequestId>,
+    /// What was answered, and reported to be let go of.
+    evicted: BTreeSet<RequestId>,
     /// What was answered when nobody kept it any more.
     buried: BTreeSet<RequestId>,
 }
@@ -43,6 +45,8 @@ impl Truth {
                 self.orphaned.insert(id.clone());
             } else if let Action::Fail { id, reason: UnansweredReason::NoListener } = action {
                 self.void(id);
+            } else if let Action::Report(Report::Evicted { id, .. }) = action {
+                self.evicted.insert(id.clone());
             }
         }
         let (Input::Backend { message, related }, Ok(_)) = (&step.input, &step.result) else {
@@ -127,6 +131,11 @@ impl Truth {
     /// Returns whether the answer to a request was buried as soon as it came.
     pub(in crate::world) fn is_buried(&self, request: &RequestId) -> bool {
         self.buried.contains(request)
+    }
+
+    /// Returns whether the session reported that the answer to a request was let go of.
+    pub(in crate::world) fn is_evicted(&self, request: &RequestId) -> bool {
+        self.evicted.contains(request)
     }
 
     /// Returns whether the session gave a request up for lack of a connection.
