@@ -114,7 +114,8 @@ impl SessionManager {
     ///
     /// # Errors
     ///
-    /// There are too many sessions, or the backend could not be opened.
+    /// There are too many sessions, the backend could not be opened, or the time to
+    /// initialize the session was over at once.
     pub async fn create_session(&self) -> Result<SessionHandle, ManagerError> {
         let shared = self.shared();
         shared.deadlines.watch(shared.clock);
@@ -124,6 +125,11 @@ impl SessionManager {
         let peer = Peer::new(id, Arc::downgrade(&cell));
         place.fill(id, Arc::clone(&cell));
         log::opened(id);
+        if let Some(reason) = cell.closed() {
+            // Its time was over before it had its place, so that nobody has let go of it.
+            shared.forget(&cell);
+            return Err(ManagerError::Unbegun(reason));
+        }
         let unopened = Unopened::new(SessionHandle::new(cell));
         if shared.registry.is_closing() {
             // Whoever closes all sessions may not have seen this one.

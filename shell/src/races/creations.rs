@@ -1,18 +1,21 @@
 //! Sessions that begin while others do, or none may any more.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
-use rejoin_core::{AnswerFormat, CloseReason};
+use rejoin_core::{AnswerFormat, CloseReason, Config};
 use shuttle::future::block_on;
 
 use super::{
     race,
     world::{World, at_once, post, thread},
 };
-use crate::{Backend, Inbox, ManagerError, OpenError, Peer, Settings, sync::Semaphore};
+use crate::{Backend, Inbox, ManagerError, OpenError, Peer, Settings, clock, sync::Semaphore};
 
 #[test]
 fn no_session_begins_and_stays_when_all_are_closed() {
@@ -74,6 +77,35 @@ fn there_are_never_more_sessions_than_are_allowed() {
             assert!(matches!(error, ManagerError::TooManySessions(SESSIONS_MAX)));
         });
         world.sessions.close_all();
+        world.end();
+    });
+}
+
+/// Its time may be over before anybody has got it.
+#[test]
+fn a_session_that_is_over_before_it_began_leaves_its_place() {
+    const INIT_TIMEOUT: Duration = Duration::from_secs(1);
+    race(|| {
+        let session = Config { init_timeout: Some(INIT_TIMEOUT), ..Config::default() };
+        let world = World::begin(Settings { session, ..Settings::default() });
+        let creates = {
+            let sessions = world.sessions.clone();
+            thread(async move { sessions.create_session().await })
+        };
+        clock::advance(INIT_TIMEOUT);
+        match creates.join().unwrap() {
+            Ok(session) => {
+                let (_, inbox) = world.opened();
+                clock::advance(INIT_TIMEOUT);
+                world.let_end(&inbox);
+                assert_eq!(session.closed(), Some(CloseReason::InitializeTimeout));
+            }
+            Err(ManagerError::Unbegun(reason)) => {
+                world.settle();
+                assert_eq!(reason, CloseReason::InitializeTimeout);
+            }
+            Err(error) => panic!("{error}"),
+        }
         world.end();
     });
 }

@@ -80,7 +80,11 @@ impl World {
     /// Waits until a session has ended by its deadline, and was let go of.
     pub(super) fn let_end(&self, inbox: &Inbox) {
         block_on(inbox.ended());
-        // Whoever says so may have a little more to do.
+        self.settle();
+    }
+
+    /// Has whoever lets go of a session, by its deadline, finish what it does.
+    pub(super) fn settle(&self) {
         for _ in 0..SETTLING {
             if self.sessions.sessions() == 0 {
                 break;
