@@ -17,13 +17,15 @@ use std::{
 };
 
 /// The lists of faults, in `tests/mutants`.
-const LISTS: [&str; 3] = ["core", "shell", "laws"];
+const LISTS: [&str; 4] = ["core", "shell", "laws", "races"];
 
 /// One fault.
 struct Fault {
     title: String,
     /// The law that it breaks, as its checker begins to say so.
     law: Option<String>,
+    /// Whether it must be caught by a race.
+    is_race: bool,
     file: String,
     right: String,
     wrong: String,
@@ -39,6 +41,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         }
         let mut listed =
             read(&fs::read_to_string(root.join(format!("tests/mutants/{list}.txt")))?)?;
+        for fault in &mut listed {
+            fault.is_race = list == "races";
+        }
         listed.retain(|it| word == list || it.title.contains(&word) || it.file.contains(&word));
         faults.extend(listed);
     }
@@ -47,9 +52,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     for fault in &faults {
         fault.put_into(&fs::read_to_string(tree.join(&fault.file))?)?;
     }
-    for folder in ["core", "shell"] {
-        if faults.iter().any(|fault| fault.file.starts_with(folder))
-            && let Some(test) = first_failure(&tree, folder)?
+    for tests in ["core", "shell", "races"] {
+        if faults.iter().any(|fault| fault.tests().starts_with(tests))
+            && let Some(test) = first_failure(&tree, tests)?
         {
             return Err(format!("{test} fails without a fault").into());
         }
@@ -61,7 +66,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         fs::write(&path, fault.put_into(&right)?)?;
         let caught = match &fault.law {
             Some(law) => verdict(&tree, law)?,
-            None => first_failure(&tree, &fault.file)?,
+            None => first_failure(&tree, fault.tests())?,
         };
         fs::write(&path, right)?;
         survivors += usize::from(caught.as_deref().is_none_or(|test| test == BROKEN));
@@ -86,12 +91,17 @@ fn read(text: &str) -> Result<Vec<Fault>, String> {
             let [title, file, right, wrong] = lines.try_into().map_err(|lines: Vec<_>| {
                 format!("a fault has four lines, or five, and not: {lines:#?}")
             })?;
-            Ok(Fault { title, law, file, right, wrong })
+            Ok(Fault { title, law, is_race: false, file, right, wrong })
         })
         .collect()
 }
 
 impl Fault {
+    /// Returns the tests that must catch it: those of its file, or the races.
+    fn tests(&self) -> &str {
+        if self.is_race { "races" } else { &self.file }
+    }
+
     /// Returns the text with the fault in it. Spaces between words match line breaks, too.
     fn put_into(&self, text: &str) -> Result<String, String> {
         let words: Vec<&str> = self.right.split_whitespace().collect();
@@ -153,9 +163,9 @@ fn remove_others(tree: &Path, folder: &Path, names: &BTreeSet<&Path>) -> io::Res
     Ok(())
 }
 
-/// Runs the tests that concern a file, the quick ones first, and returns the first one that
-/// fails.
-fn first_failure(tree: &Path, file: &str) -> io::Result<Option<String>> {
+/// Runs the tests that concern a file, the quick ones first, or the races, and returns the
+/// first one that fails.
+fn first_failure(tree: &Path, tests: &str) -> io::Result<Option<String>> {
     let core: &[&[&str]] = &[
         &["-p", "rejoin-core", "--all-features", "--lib", "--tests"],
         &["-p", "rejoin-tests", "--test", "model"],
@@ -165,7 +175,21 @@ fn first_failure(tree: &Path, file: &str) -> io::Result<Option<String>> {
         &["-p", "rejoin", "--lib", "--test", "sessions", "--test", "http", "--test", "rmcp"],
         &["-p", "rejoin", "--test", "stdio", "--test", "program"],
     ];
-    for test in if file.starts_with("core") { core } else { shell } {
+    let races: &[&[&str]] = &[&[
+        "-p",
+        "rejoin",
+        "--lib",
+        "--no-default-features",
+        "--config=build.rustflags=['--cfg=shuttle']",
+        "--target-dir=../races",
+        "races",
+    ]];
+    let tests = match tests {
+        "races" => races,
+        file if file.starts_with("core") => core,
+        _ => shell,
+    };
+    for test in tests {
         if let Some(failure) = run(tree, test)? {
             return Ok(Some(failure));
         }

@@ -118,8 +118,8 @@ struct Slow {
 
 impl Backend for Slow {
     async fn open(&self, _: Peer, inbox: Inbox) -> Result<(), OpenError> {
-        self.doors.acquire().await?.forget();
         self.opened.lock().unwrap().push(inbox);
+        self.doors.acquire().await?.forget();
         Ok(())
     }
 }

@@ -97,10 +97,12 @@ impl World {
     /// for one or keeps one.
     pub(super) fn end(self) {
         let shared = Arc::downgrade(self.sessions.shared());
-        assert_eq!(self.sessions.sessions(), 0);
-        assert!(self.sessions.shared().deadlines.is_empty());
+        let known = self.sessions.sessions();
+        let is_asleep = self.sessions.shared().deadlines.is_empty();
         drop(self);
         block_on(tasks_end());
+        assert_eq!(known, 0);
+        assert!(is_asleep);
         // Every session, and whatever keeps one, keeps this.
         assert!(shared.upgrade().is_none());
     }
