@@ -139,7 +139,32 @@ fn file_of(folder: &Path, session: SessionId) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use rejoin_core::Input;
+
     use super::*;
+
+    #[test]
+    fn all_is_written_when_a_journal_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = SessionId::random().unwrap();
+        let journal = Journal::begin(folder.path(), u64::MAX).unwrap();
+        let mut recorder = journal.recorder(session, &Config::default(), Instant::EPOCH);
+        (0..10_000).for_each(|_| recorder.record(Instant::EPOCH, &Input::Tick));
+        drop(journal);
+        let text = fs::read_to_string(file_of(folder.path(), session)).unwrap();
+        assert_eq!(text.lines().count(), 10_001);
+    }
+
+    #[test]
+    fn no_more_is_written_than_allowed() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = SessionId::random().unwrap();
+        let mut writer = Writer { folder: folder.path().to_owned(), left: 11 };
+        assert!(writer.append(session, b"one\n").is_ok());
+        assert!(writer.append(session, b"two\nthree\n").is_err());
+        let text = fs::read_to_string(file_of(folder.path(), session)).unwrap();
+        assert_eq!(text, "one\ntwo\n");
+    }
 
     #[test]
     fn what_fits_is_written_by_whole_lines() {

@@ -73,6 +73,21 @@ async fn a_child_may_end_in_peace() {
 }
 
 #[tokio::test]
+async fn what_a_child_has_said_before_its_end_is_heard() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let note = "{\"jsonrpc\":\"2.0\",\"method\":\"n\"}\n".repeat(1_000);
+    let answer = "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n";
+    std::fs::write(file.path(), note + answer).unwrap();
+    // All of it fits into the pipe, and nobody is there any more when it is read.
+    let program = serve(&[], &format!("hear; exec cat {}", file.path().display()));
+    for _ in 0..20 {
+        let client = Client::initialize(&program.address).await;
+        let answer = client.call(1, "any", json!({})).await.response().await;
+        assert_eq!(answer["result"], json!({}), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_child_that_is_deaf_gets_a_signal_and_then_another() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().to_str().unwrap();
