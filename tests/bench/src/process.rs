@@ -1,11 +1,12 @@
 //! What the system says of a process.
 
-use std::{fs, process};
+use std::{fs, process, time::Duration};
 
 use anyhow::{Context as _, Result};
-
-/// How many ticks of processor time a second has: the same on every Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
+use nix::{
+    time::{clock_getcpuclockid, clock_gettime},
+    unistd::Pid,
+};
 
 /// A process whose cost is read.
 #[derive(Clone, Copy, Debug)]
@@ -22,14 +23,11 @@ impl Process {
         Self(process::id())
     }
 
-    /// Returns how many seconds of processor time the process has taken, and those of its
-    /// children that it waited for.
+    /// Returns how many seconds of processor time all threads of the process have taken, by
+    /// a clock that counts nanoseconds.
     pub(crate) fn processor_seconds(self) -> Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0))?;
-        let (_, fields) = stat.rsplit_once(')').context("`stat` names no program")?;
-        let ticks: Vec<f64> =
-            fields.split_whitespace().skip(11).take(4).flat_map(str::parse).collect();
-        Ok(ticks.iter().sum::<f64>() / TICKS_PER_SECOND)
+        let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(self.0)?))?;
+        Ok(Duration::from(clock_gettime(clock)?).as_secs_f64())
     }
 
     /// Returns how many bytes of memory the process has.

@@ -18,6 +18,8 @@ const RATE: Metric = Metric::rate("throughput", "requests per s");
 const MEDIAN: Metric = Metric::cost("p50", "µs");
 const TAIL: Metric = Metric::cost("p99", "µs");
 const PROCESSOR: Metric = Metric::cost("processor", "s per 10,000");
+/// What the load itself takes. It has one thread, so a server that takes less waits for it.
+const LOAD: Metric = Metric::cost("processor of the load", "s per 10,000");
 
 /// How many calls each connection makes before anything is measured.
 const WARMING: usize = 20;
@@ -34,11 +36,12 @@ pub(crate) async fn measure(
         callers.push(Caller::connect(session, text).await?);
     }
     let callers = run(callers, Until::Calls(WARMING)).await?;
-    let before = process.processor_seconds()?;
+    let before = (process.processor_seconds()?, Process::this().processor_seconds()?);
     let start = Instant::now();
     let callers = run(callers, Until::Time(start + window)).await?;
     let seconds = start.elapsed().as_secs_f64();
-    let processor = process.processor_seconds()? - before;
+    let processor = process.processor_seconds()? - before.0;
+    let load = Process::this().processor_seconds()? - before.1;
     let mut latencies: Vec<f64> =
         callers.iter().flat_map(|caller| caller.latencies.iter().copied()).collect();
     latencies.sort_by(f64::total_cmp);
@@ -49,6 +52,7 @@ pub(crate) async fn measure(
         (MEDIAN, quantile(&latencies, 0.5)),
         (TAIL, quantile(&latencies, 0.99)),
         (PROCESSOR, processor / count * 1e4),
+        (LOAD, load / count * 1e4),
     ])
 }
 
