@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rejoin_core::{Config, Input, Instant, Session};
 use serde_json::{Value, json};
 
-use crate::laws::{Observer, Watched};
+use crate::laws::{Observer, Step, View, Watched};
 
 /// All that one session was told.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,18 +47,37 @@ impl Journal {
     /// Which input, counted from 1, and what was wrong: a law that is broken, or a
     /// panic.
     pub fn play(&self) -> Result<(), (usize, String)> {
+        self.watch(|_, _| Ok(()))
+    }
+
+    /// Plays it likewise, and lets `see` judge every step, too: with what the session
+    /// said of itself before, and what the step is. Messages are numbered from 1, in the
+    /// order in which they came from either side.
+    ///
+    /// # Errors
+    ///
+    /// As of [`play`](Self::play), or what `see` says.
+    pub fn watch(
+        &self,
+        mut see: impl FnMut(&View, &Step) -> Result<(), String>,
+    ) -> Result<(), (usize, String)> {
         let mut nth = 0;
-        let played = catch_unwind(AssertUnwindSafe(|| self.play_on(&mut nth)));
+        let played = catch_unwind(AssertUnwindSafe(|| self.play_on(&mut nth, &mut see)));
         let played = played.unwrap_or_else(|_| Err("it panics".to_owned()));
         played.map_err(|wrong| (nth, wrong))
     }
 
-    fn play_on(&self, nth: &mut usize) -> Result<(), String> {
+    fn play_on(
+        &self,
+        nth: &mut usize,
+        see: &mut impl FnMut(&View, &Step) -> Result<(), String>,
+    ) -> Result<(), String> {
         let config = self.config.clone().validate().map_err(|error| error.to_string())?;
         let now = self.began;
         let session = || Watched::new(Session::new(config.clone(), now), now);
         let (mut session, mut twin) = (session(), session());
-        let mut observer = Observer::new(self.config.clone(), now, session.view());
+        let mut before = session.view();
+        let mut observer = Observer::new(self.config.clone(), now, before.clone());
         let mut body = 0;
         for (now, input) in &self.inputs {
             *nth += 1;
@@ -70,6 +89,8 @@ impl Journal {
             let for_twin = if step.result.is_ok() { input } else { Input::Tick };
             let twin = twin.step(*now, for_twin);
             observer.see(&step, &twin).map_err(|broken| broken.to_string())?;
+            see(&before, &step)?;
+            before = step.after;
         }
         Ok(())
     }

@@ -7,11 +7,12 @@ use crate::history::Random;
 /// The luck of one actor. No actor draws from another's, so that a world without
 /// one of them leaves the others what they were.
 #[derive(Clone, Debug)]
-pub(super) struct Chance(Random);
+pub struct Chance(Random);
 
 impl Chance {
     /// Returns the luck of the `nth` of some actors.
-    pub(super) const fn new(seed: u64, kind: u64, nth: u64) -> Self {
+    #[must_use]
+    pub const fn new(seed: u64, kind: u64, nth: u64) -> Self {
         let mut random = Random::new(seed);
         let base = random.next();
         let mut random = Random::new(base ^ kind.rotate_left(32) ^ nth.rotate_left(8));
@@ -20,23 +21,23 @@ impl Chance {
     }
 
     /// Returns a number below `end`, or 0.
-    pub(super) fn below(&mut self, end: u64) -> u64 {
+    pub fn below(&mut self, end: u64) -> u64 {
         self.0.next().checked_rem(end).unwrap_or(0)
     }
 
     /// Returns a number of those from `least` to `most`.
-    pub(super) fn between(&mut self, least: u64, most: u64) -> u64 {
+    pub fn between(&mut self, least: u64, most: u64) -> u64 {
         least + self.below(most.saturating_sub(least) + 1)
     }
 
     /// Returns a number of those from `least` to `most`.
-    pub(super) fn size(&mut self, least: usize, most: usize) -> usize {
+    pub fn size(&mut self, least: usize, most: usize) -> usize {
         let wide = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
         usize::try_from(self.between(wide(least), wide(most))).unwrap_or(least)
     }
 
     /// Returns a time of those from `least` to `most` milliseconds.
-    pub(super) fn millis(&mut self, least: u64, most: u64) -> Duration {
+    pub fn millis(&mut self, least: u64, most: u64) -> Duration {
         Duration::from_millis(self.between(least, most))
     }
 
@@ -47,12 +48,12 @@ impl Chance {
     }
 
     /// Returns whether something happens that does so this often in a thousand times.
-    pub(super) fn strikes(&mut self, rate: u32) -> bool {
+    pub fn strikes(&mut self, rate: u32) -> bool {
         self.below(1_000) < u64::from(rate)
     }
 
     /// Returns one of some items.
-    pub(super) fn pick<T: Copy>(&mut self, items: &[T]) -> Option<T> {
+    pub fn pick<T: Copy>(&mut self, items: &[T]) -> Option<T> {
         let at = self.size(0, items.len().saturating_sub(1));
         items.get(at).copied()
     }

@@ -148,7 +148,8 @@ impl Faults {
     }
 
     /// Returns how often a fault happens.
-    pub(super) fn rate(&self, fault: Fault) -> u32 {
+    #[must_use]
+    pub fn rate(&self, fault: Fault) -> u32 {
         self.0.get(&fault).copied().unwrap_or(0)
     }
 
@@ -159,7 +160,7 @@ impl Faults {
     }
 
     /// Lets one never happen.
-    pub(super) fn remove(&mut self, fault: Fault) {
+    pub fn remove(&mut self, fault: Fault) {
         self.0.remove(&fault);
     }
 }

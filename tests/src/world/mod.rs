@@ -30,13 +30,15 @@ mod server;
 mod shrink;
 mod state;
 mod tally;
-mod witness;
+pub mod witness;
 mod wrong;
 
+pub use backend::{Utterance, plan_answer, plan_talk};
+pub use chance::Chance;
 pub use failure::Failure;
 pub use faults::{Fault, Faults};
 pub use knobs::{Knobs, REQUESTS_MIN, Sabotage};
 pub use run::run;
-pub use shrink::{shrink, way};
+pub use shrink::{shrink, smaller, way};
 use state::World;
 pub use tally::Tally;

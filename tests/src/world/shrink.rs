@@ -12,42 +12,53 @@ const FEWER: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 /// limits makes it, and as little of a journal as breaks a law.
 #[must_use]
 pub fn shrink(failure: Box<Failure>) -> Box<Failure> {
-    let mut found = failure;
-    for client in found.knobs.clients.clone() {
-        try_with(&mut found, |knobs| knobs.clients.retain(|other| *other == client));
-    }
-    for client in found.knobs.clients.clone() {
-        try_with(&mut found, |knobs| knobs.clients.retain(|other| *other != client));
-    }
-    let most = found.knobs.requests;
-    for fewer in FEWER.into_iter().filter(|fewer| *fewer < most) {
-        if try_with(&mut found, |knobs| knobs.requests = fewer) {
-            break;
-        }
-    }
-    for fault in found.knobs.faults.present() {
-        try_with(&mut found, |knobs| knobs.faults.remove(fault));
-    }
-    try_with(&mut found, |knobs| knobs.at_once = 1);
-    try_with(&mut found, |knobs| knobs.config = unlimited(&knobs.config));
+    let knobs = failure.knobs.clone();
+    let known = way(&failure.what);
+    let fails = |knobs: &Knobs| run(knobs).err().filter(|failure| way(&failure.what) == known);
+    let (_, mut found) = smaller(knobs, failure, fails);
     found.least = least(&found.journal);
     found
 }
 
-/// Changes a world, if it still fails then, in the same way.
-fn try_with(found: &mut Box<Failure>, change: impl FnOnce(&mut Knobs)) -> bool {
-    let mut knobs = found.knobs.clone();
-    change(&mut knobs);
-    if knobs == found.knobs || knobs.clients.is_empty() {
-        return false;
-    }
-    match run(&knobs) {
-        Err(failure) if way(&failure.what) == way(&found.what) => {
-            *found = failure;
-            true
+/// Returns what fails in as small a world as leaving out clients, requests, faults and
+/// limits makes it, where `fails` says what fails in a world, in
+/// the same way.
+pub fn smaller<F>(
+    knobs: Knobs,
+    failure: F,
+    mut fails: impl FnMut(&Knobs) -> Option<F>,
+) -> (Knobs, F) {
+    let mut found = (knobs, failure);
+    let mut try_with = |found: &mut (Knobs, F), change: &dyn Fn(&mut Knobs)| {
+        let mut knobs = found.0.clone();
+        change(&mut knobs);
+        if knobs == found.0 || knobs.clients.is_empty() {
+            return false;
         }
-        Ok(_) | Err(_) => false,
+        let Some(failure) = fails(&knobs) else {
+            return false;
+        };
+        *found = (knobs, failure);
+        true
+    };
+    for client in found.0.clients.clone() {
+        try_with(&mut found, &|knobs| knobs.clients.retain(|other| *other == client));
     }
+    for client in found.0.clients.clone() {
+        try_with(&mut found, &|knobs| knobs.clients.retain(|other| *other != client));
+    }
+    let most = found.0.requests;
+    for fewer in FEWER.into_iter().filter(|fewer| *fewer < most) {
+        if try_with(&mut found, &|knobs| knobs.requests = fewer) {
+            break;
+        }
+    }
+    for fault in found.0.faults.present() {
+        try_with(&mut found, &|knobs| knobs.faults.remove(fault));
+    }
+    try_with(&mut found, &|knobs| knobs.at_once = 1);
+    try_with(&mut found, &|knobs| knobs.config = unlimited(&knobs.config));
+    found
 }
 
 /// Returns in which way a world fails, given what was wrong: what is said first, without

@@ -53,11 +53,12 @@ pub struct Tally {
 
 impl Tally {
     /// Notes that a fault was not only drawn, but did something.
-    pub(super) fn struck(&mut self, fault: Fault) {
+    pub fn struck(&mut self, fault: Fault) {
         self.add(fault.name());
     }
 
-    pub(super) fn add(&mut self, kind: &'static str) {
+    /// Counts something that was seen.
+    pub fn add(&mut self, kind: &'static str) {
         *self.counts.entry(kind).or_default() += 1;
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rejoin_core::{Head, IdValue, Notification, ProgressToken, RequestId, StreamId};
 
-use self::plan::Utterance;
+pub use self::plan::{Utterance, plan_answer, plan_talk};
 use super::World;
 use super::agenda::{Happening, ServerNo, TaskNo};
 use super::chance::Chance;

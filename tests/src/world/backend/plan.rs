@@ -15,15 +15,22 @@ use crate::world::tally::Tally;
 
 /// Something to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Utterance {
+pub enum Utterance {
+    /// The answer to `initialize`.
     Initialized,
+    /// Progress of the request.
     Progress,
+    /// A log message.
     Log,
+    /// Another notification.
     Note,
+    /// A request to the client.
     Question,
+    /// The answer.
     Answer,
     /// One more answer to the same request.
     Again,
+    /// An error as the answer.
     Failure,
     /// An answer to a request that nobody made.
     Stray,
@@ -76,7 +83,7 @@ impl World {
                 }
             }
             (Some(_), _) => plan_answer(&mut left, luck, &faults, tally),
-            (None, _) => plan_talk(&mut left, luck, &faults, tally, &TALK),
+            (None, _) => plan_talk(&mut left, luck, &faults, tally),
         }
         let is_impolite = luck.strikes(faults.rate(Fault::Impolite));
         let task = Task { request, token, left, held: None, is_impolite };
@@ -90,7 +97,17 @@ impl World {
     }
 }
 
-fn plan_talk(
+/// Plans what to say about no request, and after how long each.
+pub fn plan_talk(
+    left: &mut VecDeque<(Duration, Utterance)>,
+    luck: &mut Chance,
+    faults: &Faults,
+    tally: &mut Tally,
+) {
+    plan_words(left, luck, faults, tally, &TALK);
+}
+
+fn plan_words(
     left: &mut VecDeque<(Duration, Utterance)>,
     luck: &mut Chance,
     faults: &Faults,
@@ -115,14 +132,15 @@ fn plan_talk(
     }
 }
 
-fn plan_answer(
+/// Plans what to say about a request, and after how long each.
+pub fn plan_answer(
     left: &mut VecDeque<(Duration, Utterance)>,
     luck: &mut Chance,
     faults: &Faults,
     tally: &mut Tally,
 ) {
     if luck.strikes(800) {
-        plan_talk(left, luck, faults, tally, &WORK);
+        plan_words(left, luck, faults, tally, &WORK);
     }
     if luck.strikes(faults.rate(Fault::Dies)) {
         left.push_back((luck.millis(0, 100), Utterance::Die));

@@ -11,41 +11,49 @@ use crate::world::messages::Said;
 
 /// What a client has seen of a stream.
 #[derive(Clone, Debug)]
-pub(in crate::world) struct Chain {
+pub struct Chain {
     /// Which one it is, once an id has said so.
-    pub(in crate::world) stream: Option<StreamId>,
+    pub stream: Option<StreamId>,
     /// All through here was seen; unknown before the first event.
-    pub(in crate::world) last: Option<u64>,
+    pub last: Option<u64>,
     /// Of which events it was told that some are missing.
     gaps: Vec<RangeInclusive<u64>>,
     /// Whether nothing may be missing that it is not told of.
-    pub(in crate::world) is_sure: bool,
+    pub is_sure: bool,
 }
 
 impl Chain {
     /// A stream that begins with the exchange.
-    pub(in crate::world) fn fresh() -> Self {
+    #[must_use]
+    pub fn fresh() -> Self {
         Self { stream: None, last: Some(0), gaps: Vec::new(), is_sure: true }
     }
 
     /// The standalone stream, from wherever it begins.
-    pub(in crate::world) fn standalone() -> Self {
+    #[must_use]
+    pub fn standalone() -> Self {
         Self { stream: Some(StreamId::Standalone), last: None, ..Self::fresh() }
     }
 
     /// A stream from an event on that was not, perhaps, the last one seen.
-    pub(in crate::world) fn after(id: EventId) -> Self {
+    #[must_use]
+    pub fn after(id: EventId) -> Self {
         let is_sure = id.stream != StreamId::Standalone;
         Self { stream: Some(id.stream), last: Some(id.index), is_sure, ..Self::fresh() }
     }
 
     /// Returns what to resume after.
-    pub(in crate::world) fn last_event_id(&self) -> Option<EventId> {
+    #[must_use]
+    pub fn last_event_id(&self) -> Option<EventId> {
         Some(EventId::new(self.stream?, self.last?))
     }
 
     /// Hears that events are missing before the next one.
-    pub(in crate::world) fn tell(&mut self, missed: RangeInclusive<u64>) -> Result<(), String> {
+    ///
+    /// # Errors
+    ///
+    /// It has seen one of them.
+    pub fn tell(&mut self, missed: RangeInclusive<u64>) -> Result<(), String> {
         if let Some(last) = self.last.filter(|last| missed.start() <= last) {
             return Err(format!("told of a gap {missed:?}, but has seen all through {last}"));
         }
@@ -54,7 +62,11 @@ impl Chain {
     }
 
     /// Sees an event.
-    pub(in crate::world) fn see(
+    ///
+    /// # Errors
+    ///
+    /// It is not the one that comes next, by the truth.
+    pub fn see(
         &mut self,
         truth: &Truth,
         id: Option<EventId>,

@@ -11,8 +11,10 @@ mod question;
 mod truth;
 
 pub(super) use baseline::check_baseline;
-pub(super) use chain::{Chain, check_owner};
+pub use chain::Chain;
+pub(super) use chain::check_owner;
 pub(super) use forwarded::check_forwarded;
-pub(super) use outcome::{Circumstances, Outcome, check_end, explain};
+pub(super) use outcome::check_end;
+pub use outcome::{Circumstances, Outcome, explain};
 pub(super) use question::check_question;
-pub(super) use truth::Truth;
+pub use truth::{Fact, Truth};

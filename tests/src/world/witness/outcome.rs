@@ -6,7 +6,7 @@ use rejoin_core::{CloseReason, Config, FailureReason};
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::world) enum Outcome {
+pub enum Outcome {
     /// The response came.
     Answered,
     /// A failure came instead.
@@ -26,30 +26,34 @@ pub(in crate::world) enum Outcome {
 /// What is known of a request when it ends.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each says one thing of its own")]
-pub(in crate::world) struct Circumstances<'a> {
+pub struct Circumstances<'a> {
     /// The limits of its session.
-    pub(in crate::world) config: &'a Config,
+    pub config: &'a Config,
     /// How long ago it was sent.
-    pub(in crate::world) age: Duration,
+    pub age: Duration,
     /// Why its session is closed.
-    pub(in crate::world) closed: Option<CloseReason>,
+    pub closed: Option<CloseReason>,
     /// Whether its client, or the driver, gave it up.
-    pub(in crate::world) is_given_up: bool,
+    pub is_given_up: bool,
     /// Whether its client saw any event id of its stream.
-    pub(in crate::world) saw_id: bool,
+    pub saw_id: bool,
     /// How many requests the session has had.
-    pub(in crate::world) requests: usize,
+    pub requests: usize,
     /// Whether its answer was reported to be let go of.
-    pub(in crate::world) was_evicted: bool,
+    pub was_evicted: bool,
     /// Whether it was cancelled at the backend, for lack of a connection.
-    pub(in crate::world) was_orphaned: bool,
+    pub was_orphaned: bool,
 }
 
 /// Clocks go back by less than this.
 const SLACK: Duration = Duration::from_millis(20);
 
 /// Checks that a request may end like this.
-pub(in crate::world) fn explain(outcome: Outcome, known: &Circumstances<'_>) -> Result<(), String> {
+///
+/// # Errors
+///
+/// Nothing that is known explains it.
+pub fn explain(outcome: Outcome, known: &Circumstances<'_>) -> Result<(), String> {
     let usual = Config::default();
     let config = known.config;
     let lasted = |timeout: Option<Duration>| timeout.is_some_and(|it| known.age + SLACK >= it);

@@ -12,7 +12,7 @@ use crate::laws::{LogView, Step, View, answered_id, request_id};
 
 /// What the streams of one session hold, whether or not it is still there.
 #[derive(Clone, Debug, Default)]
-pub(in crate::world) struct Truth {
+pub struct Truth {
     streams: BTreeMap<StreamId, BTreeMap<u64, Fact>>,
     asked: BTreeMap<RequestId, (StreamId, u64)>,
     orphaned: BTreeSet<RequestId>,
@@ -24,17 +24,22 @@ pub(in crate::world) struct Truth {
 
 /// What stands at one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::world) struct Fact {
-    pub(in crate::world) body: u64,
+pub struct Fact {
+    /// The message that was said.
+    pub body: u64,
     /// The request that it answers.
-    pub(in crate::world) answers: Option<RequestId>,
+    pub answers: Option<RequestId>,
     /// Whether nobody need see it any more.
-    pub(in crate::world) is_void: bool,
+    pub is_void: bool,
 }
 
 impl Truth {
     /// Notes what a step recorded. Returns the request that it is about.
-    pub(in crate::world) fn note(
+    ///
+    /// # Errors
+    ///
+    /// A message of the backend is on another stream than it belongs on, or nowhere.
+    pub fn note(
         &mut self,
         unrelated: Unrelated,
         before: &View,
@@ -108,28 +113,27 @@ impl Truth {
     }
 
     /// Returns where a request of the backend stands.
-    pub(in crate::world) fn place_of(&self, asked: &RequestId) -> Option<(StreamId, u64)> {
+    #[must_use]
+    pub fn place_of(&self, asked: &RequestId) -> Option<(StreamId, u64)> {
         self.asked.get(asked).copied()
     }
 
     /// Returns what stands at a place.
-    pub(in crate::world) fn at(&self, stream: StreamId, index: u64) -> Option<&Fact> {
+    #[must_use]
+    pub fn at(&self, stream: StreamId, index: u64) -> Option<&Fact> {
         self.streams.get(&stream)?.get(&index)
     }
 
     /// Returns the places in a range that somebody should see.
-    pub(in crate::world) fn within(
-        &self,
-        stream: StreamId,
-        range: Range<u64>,
-    ) -> impl Iterator<Item = u64> {
+    pub fn within(&self, stream: StreamId, range: Range<u64>) -> impl Iterator<Item = u64> {
         let facts = self.streams.get(&stream).into_iter();
         let facts = facts.flat_map(move |facts| facts.range(range.clone()));
         facts.filter(|(_, fact)| !fact.is_void).map(|(index, _)| *index)
     }
 
     /// Returns whether the answer to a request was buried as soon as it came.
-    pub(in crate::world) fn is_buried(&self, request: &RequestId) -> bool {
+    #[must_use]
+    pub fn is_buried(&self, request: &RequestId) -> bool {
         self.buried.contains(request)
     }
 
@@ -139,7 +143,8 @@ impl Truth {
     }
 
     /// Returns whether the session gave a request up for lack of a connection.
-    pub(in crate::world) fn is_orphaned(&self, request: &RequestId) -> bool {
+    #[must_use]
+    pub fn is_orphaned(&self, request: &RequestId) -> bool {
         self.orphaned.contains(request)
     }
 }

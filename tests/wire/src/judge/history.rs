@@ -1,0 +1,164 @@
+//! Histories: what a session did, as its journal says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rejoin_core::{
+    Action, CloseReason, EndReason, Head, Input, Message, Notification, RequestId, StreamId,
+    Unrelated,
+};
+use rejoin_tests::laws::{Step, View, posted, request_id};
+use rejoin_tests::world::Tally;
+use rejoin_tests::world::witness::Truth;
+
+use crate::backend::Heard;
+
+/// What a session did.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    /// What stood where on which stream.
+    pub(super) truth: Truth,
+    /// Every message, by its number.
+    messages: BTreeMap<u64, Heard>,
+    /// The numbers of what the backend said, in order.
+    said: Vec<u64>,
+    /// The requests that each stream opened with.
+    pub(super) streams: BTreeMap<StreamId, BTreeSet<RequestId>>,
+    /// What the backend was to hear.
+    pub(super) mail: Vec<Mail>,
+    /// How many POSTs were accepted, and how many requests they had.
+    pub(super) posts: u64,
+    pub(super) requests: usize,
+    pub(super) closed: Option<Closed>,
+    began: Option<rejoin_core::Instant>,
+}
+
+/// What a backend was to hear: a message, or at least its head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mail {
+    pub(super) head: Head,
+    pub(super) bytes: Option<usize>,
+}
+
+/// When a session closed, counted from its beginning, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Closed {
+    pub(super) reason: CloseReason,
+    pub(super) after: Duration,
+}
+
+impl History {
+    /// Notes what a step did.
+    pub(super) fn note(
+        &mut self,
+        unrelated: Unrelated,
+        before: &View,
+        step: &Step,
+        tally: &mut Tally,
+    ) -> Result<(), String> {
+        let began = *self.began.get_or_insert(step.now);
+        for message in posted(&step.input) {
+            self.add(message);
+        }
+        if let Input::Backend { message, .. } = &step.input {
+            self.add(message);
+            self.said.push(message.body);
+        }
+        self.truth.note(unrelated, before, step)?;
+        let is_post = matches!(step.input, Input::Request { .. } | Input::Message { .. });
+        if is_post && step.result.is_ok() {
+            self.posts += 1;
+            self.open(step);
+        }
+        for action in &step.actions {
+            self.carry_out(action, tally);
+        }
+        tally_takeover(before, step, tally);
+        if let Some(reason) = step.after.closed.filter(|_| self.closed.is_none()) {
+            self.closed = Some(Closed { reason, after: step.now.since(began) });
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, message: &Message<u64>) {
+        let heard = Heard { head: message.head.clone(), bytes: message.bytes };
+        self.messages.insert(message.body, heard);
+    }
+
+    fn open(&mut self, step: &Step) {
+        for id in posted(&step.input).iter().filter_map(|message| request_id(&message.head)) {
+            self.requests += 1;
+            if let Some(stream) = step.after.stream_of(id) {
+                self.streams.entry(stream).or_default().insert(id.clone());
+            }
+        }
+    }
+
+    fn carry_out(&mut self, action: &Action<u64>, tally: &mut Tally) {
+        match action {
+            Action::Forward { message } => {
+                let known = self.messages.get(message);
+                self.mail.extend(known.map(|Heard { head, bytes }| Mail {
+                    head: head.clone(),
+                    bytes: Some(*bytes),
+                }));
+            }
+            Action::Cancel { id } => {
+                let head = Head::Notification(Notification::Cancelled { request: id.clone() });
+                self.mail.push(Mail { head, bytes: None });
+            }
+            Action::Fail { id, .. } => {
+                tally.add("questions: failed");
+                let head = Head::Error { id: Some(id.clone()) };
+                self.mail.push(Mail { head, bytes: None });
+            }
+            Action::Replay { .. } => tally.add("replays"),
+            Action::Close { reason: EndReason::Replaced, .. } => {
+                tally.add("takeovers: request stream");
+            }
+            Action::Close { reason: EndReason::Stalled, .. } => tally.add("drops: stalled"),
+            Action::Release { .. } => tally.add("senders: let go on"),
+            Action::Send { .. }
+            | Action::Gap { .. }
+            | Action::Close { .. }
+            | Action::CloseSession { .. }
+            | Action::Report(_) => {}
+        }
+    }
+
+    /// Returns what the backend said as its so manyth message.
+    pub(super) fn said(&self, serial: u64) -> Option<u64> {
+        self.said.get(usize::try_from(serial).ok()?).copied()
+    }
+
+    /// Returns a message by its number.
+    pub(super) fn message(&self, body: u64) -> Option<&Heard> {
+        self.messages.get(&body)
+    }
+}
+
+fn tally_takeover(before: &View, step: &Step, tally: &mut Tally) {
+    let carrier = |view: &View| {
+        let mut seats = view.connections.iter();
+        let seat = seats.find(|seat| seat.carries == Some(StreamId::Standalone))?;
+        Some(seat.connection)
+    };
+    let (Some(old), Some(new)) = (carrier(before), carrier(&step.after)) else { return };
+    if old != new {
+        tally.add("takeovers: standalone stream");
+    }
+}
+
+/// Returns how the end of a session is counted.
+pub(super) fn end_kind(reason: CloseReason) -> &'static str {
+    match reason {
+        CloseReason::Deleted => "ends: deleted",
+        CloseReason::Idle => "ends: idle",
+        CloseReason::BackendGone => "ends: backend gone",
+        CloseReason::InitializeRejected
+        | CloseReason::InitializeNotTaken
+        | CloseReason::InitializeTimeout
+        | CloseReason::ExpectedInitialize => "ends: before it began",
+        _ => "ends: otherwise",
+    }
+}

@@ -1,0 +1,178 @@
+//! Knobs of a world over the wire: those of any world, and a few more.
+
+use std::time::Duration;
+
+use rejoin::{HttpSettings, Settings};
+use rejoin_tests::world::{self, Chance};
+
+/// All that a seed decides before anything happens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Knobs {
+    /// Those of any world.
+    pub world: world::Knobs,
+    /// What answers the clients.
+    pub kind: Kind,
+    /// Whether the server answers by one JSON object where it can.
+    pub json: bool,
+    /// After how long the server ends connections, to have their clients come back.
+    pub recycle_after: Option<Duration>,
+    /// How many messages wait for the backend, if a batch has no more.
+    pub queue_max: usize,
+    /// By how much everything that clients and backends wait for is shorter.
+    pub hurry: u32,
+}
+
+/// What answers the clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A backend of the test, with a task of its own.
+    Task,
+    /// One that is called with each message.
+    Handler,
+    /// One that is a process, and speaks on stdin and stdout.
+    Child,
+    /// The demo server of the program.
+    Demo,
+}
+
+impl Knobs {
+    /// Returns the knobs of a world in this process.
+    #[must_use]
+    pub fn draw(seed: u64) -> Self {
+        let mut luck = Chance::new(seed, LUCK, 0);
+        let mut world = world::Knobs::draw(seed);
+        world.room = world.room.max(64);
+        Self {
+            kind: if luck.strikes(300) { Kind::Handler } else { Kind::Task },
+            json: luck.strikes(150),
+            recycle_after: luck.strikes(300).then(|| luck.millis(500, 20_000)),
+            queue_max: luck.size(2, 40),
+            hurry: 1,
+            world,
+        }
+    }
+
+    /// Returns the knobs of a world over sockets, where time is real: all of it is shorter,
+    /// and there is less to do.
+    #[must_use]
+    pub fn draw_hurried(seed: u64, kind: Kind, requests: usize) -> Self {
+        let mut knobs = Self { kind, hurry: HURRY, ..Self::draw(seed) };
+        let world = &mut knobs.world;
+        world.clients.truncate(CLIENTS_MAX);
+        world.requests = requests.div_ceil(world.clients.len().max(1));
+        let config = &mut world.config;
+        for time in [
+            &mut config.retention,
+            &mut config.tombstone_timeout,
+            &mut config.cancelled_timeout,
+            &mut config.init_timeout,
+            &mut config.idle_timeout,
+            &mut config.orphan_timeout,
+            &mut config.listen_timeout,
+            &mut config.stall_timeout,
+            &mut config.stall_limit,
+        ] {
+            *time = time.map(hurried);
+        }
+        // Processes take their time to start.
+        config.init_timeout = config.init_timeout.map(|time| time.max(Duration::from_secs(5)));
+        config.idle_timeout = config.idle_timeout.map(|time| time.min(Duration::from_secs(5)));
+        world.patience = hurried(world.patience);
+        world.backend_patience = hurried(world.backend_patience);
+        world.keep_alive = hurried(world.keep_alive);
+        knobs.recycle_after = knobs.recycle_after.map(hurried);
+        if kind == Kind::Demo {
+            // Its answers are larger than some limits.
+            world.config.message_bytes_max = rejoin_core::Config::default().message_bytes_max;
+        }
+        knobs
+    }
+
+    /// Returns a time that somebody waits for.
+    pub(crate) fn millis(&self, luck: &mut Chance, least: u64, most: u64) -> Duration {
+        luck.millis(least, most) / self.hurry
+    }
+
+    /// Returns how long something in between stalls at most: longer than a reader may.
+    pub(crate) fn stall_max(&self) -> Duration {
+        2 * self.world.config.stall_limit.unwrap_or_default() + Duration::from_secs(1)
+    }
+
+    /// Returns how long a client waits for the head of a response.
+    pub(crate) fn head_max(&self) -> Duration {
+        (Duration::from_secs(100) / self.hurry).max(Duration::from_secs(10))
+    }
+
+    /// Returns after how long a client takes a stream on which nothing comes for dead.
+    pub(crate) fn silence_max(&self) -> Duration {
+        2 * self.world.keep_alive + Duration::from_secs(1)
+    }
+
+    /// Returns how long it may take from when nothing goes wrong any more until every
+    /// request has settled.
+    pub(crate) fn settle_bound(&self) -> Duration {
+        // Each of those in flight may wait for room at the backend.
+        let turns = u32::try_from(self.world.at_once).unwrap_or(u32::MAX);
+        self.world.settle_bound() + self.silence_max() + turns * Duration::from_secs(5)
+    }
+
+    /// Returns how long it may take from then on until every session that its clients
+    /// have left is gone, and all that was done for it.
+    pub(crate) fn rest_bound(&self) -> Duration {
+        let idle = self.world.config.idle_timeout.unwrap_or_default();
+        self.world.baseline_bound() + idle + Duration::from_secs(10)
+    }
+
+    /// Returns what the manager is held to.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings {
+            session: self.world.config.clone(),
+            queue_max: self.queue_max.max(self.world.config.batch_max),
+            ..Settings::default()
+        }
+    }
+
+    /// Returns what the HTTP service is held to.
+    #[must_use]
+    pub fn http_settings(&self) -> HttpSettings {
+        HttpSettings {
+            keep_alive: Some(self.world.keep_alive),
+            recycle_after: self.recycle_after,
+            recycle_retry: Duration::from_millis(300) / self.hurry,
+            json_responses: self.json,
+            ..HttpSettings::default()
+        }
+    }
+}
+
+/// Which luck the knobs are drawn with; those of the actors follow.
+const LUCK: u64 = 10;
+/// By how much a world in real time is faster than others.
+const HURRY: u32 = 20;
+/// How many clients it has at most.
+const CLIENTS_MAX: usize = 4;
+
+fn hurried(time: Duration) -> Duration {
+    (time / HURRY).max(Duration::from_millis(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_world_is_valid() {
+        for seed in 0..1_000 {
+            let all = [
+                Knobs::draw(seed),
+                Knobs::draw_hurried(seed, Kind::Child, 50),
+                Knobs::draw_hurried(seed, Kind::Demo, 50),
+            ];
+            for knobs in all {
+                assert!(knobs.world.config.clone().validate().is_ok(), "{knobs:?}");
+                assert!(!knobs.world.clients.is_empty() && knobs.world.requests > 0);
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! SSE as this server writes it, read strictly: whatever else comes is wrong.
+//!
+//! Specification: HTML Living Standard, "Server-sent events".
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use rejoin_core::EventId;
+
+/// What comes in a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Item {
+    /// A sign of life.
+    KeepAlive,
+    /// Word that events are missing.
+    Gap(RangeInclusive<u64>),
+    /// Nothing but an id, and when to come back.
+    Priming { id: Option<EventId>, retry: Option<Duration> },
+    /// A message.
+    Message { id: Option<EventId>, data: Bytes },
+}
+
+/// Reads a stream piece by piece.
+#[derive(Debug, Default)]
+pub(crate) struct Reader {
+    buffer: BytesMut,
+}
+
+/// The largest event that a reader waits for, in bytes.
+const EVENT_BYTES_MAX: usize = 8 << 20;
+
+impl Reader {
+    /// Takes what came.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Returns the next item, if all of it is there.
+    pub(crate) fn next(&mut self) -> Result<Option<Item>, String> {
+        let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") else {
+            if self.buffer.len() > EVENT_BYTES_MAX {
+                return Err("an event does not end".to_owned());
+            }
+            return Ok(None);
+        };
+        let block = self.buffer.split_to(end + 2).freeze();
+        let block = block.slice(..end);
+        let wrong = |why: &str| format!("{why}: {:?}", String::from_utf8_lossy(&block));
+        read(&block).map(Some).map_err(wrong)
+    }
+
+    /// Returns whether a part of an event is there.
+    pub(crate) fn is_midway(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+}
+
+fn read(block: &Bytes) -> Result<Item, &'static str> {
+    if let Some(comment) = block.strip_prefix(b":") {
+        return read_comment(comment);
+    }
+    let (mut id, mut retry, mut data, mut is_message) = (None, None, None, false);
+    for line in block.split(|byte| *byte == b'\n') {
+        let (name, value) = match line.iter().position(|byte| *byte == b':') {
+            Some(at) => line.split_at(at),
+            None => return Err("a line is no field"),
+        };
+        let value = value.strip_prefix(b": ").or(value.strip_prefix(b":")).unwrap_or_default();
+        let text = || str::from_utf8(value).map_err(|_| "a field is no text");
+        match name {
+            b"event" if value == b"message" && !is_message => is_message = true,
+            b"id" if id.is_none() => {
+                id = Some(text()?.parse::<EventId>().map_err(|_| "an id is none")?);
+            }
+            b"retry" if retry.is_none() => {
+                let millis = text()?.parse().map_err(|_| "a retry is no number")?;
+                retry = Some(Duration::from_millis(millis));
+            }
+            b"data" if data.is_none() => data = Some(block.slice_ref(value)),
+            _ => return Err("a field comes twice, or is unknown"),
+        }
+    }
+    match (data, is_message) {
+        (Some(data), true) if retry.is_none() && !data.is_empty() => Ok(Item::Message { id, data }),
+        (Some(data), false) if data.is_empty() => Ok(Item::Priming { id, retry }),
+        (Some(_) | None, _) => Err("this is no event"),
+    }
+}
+
+fn read_comment(comment: &[u8]) -> Result<Item, &'static str> {
+    if comment.is_empty() {
+        return Ok(Item::KeepAlive);
+    }
+    let text = str::from_utf8(comment).map_err(|_| "a comment is no text")?;
+    let range = text.strip_prefix(" gap: events ").and_then(|it| it.strip_suffix(" are missing"));
+    let (first, last) = range.and_then(|it| it.split_once(" to ")).ok_or("a comment is unknown")?;
+    match (first.parse(), last.parse()) {
+        (Ok(first), Ok(last)) => Ok(Item::Gap(first..=last)),
+        (Ok(_) | Err(_), _) => Err("a gap has no bounds"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_all(text: &str, piece: usize) -> Result<Vec<Item>, String> {
+        let mut reader = Reader::default();
+        let mut items = Vec::new();
+        for bytes in text.as_bytes().chunks(piece) {
+            reader.push(bytes);
+            while let Some(item) = reader.next()? {
+                items.push(item);
+            }
+        }
+        assert!(!reader.is_midway());
+        Ok(items)
+    }
+
+    #[test]
+    fn a_stream_is_read_in_pieces_of_any_size() {
+        let text = "id: 0/7\nretry: 1500\ndata:\n\n:\n\n: gap: events 1 to 3 are missing\n\n\
+                    event: message\nid: 4/7\ndata: {}\n\nevent: message\ndata: []\n\n";
+        let id = |text: &str| text.parse::<EventId>().ok();
+        let expected = vec![
+            Item::Priming { id: id("0/7"), retry: Some(Duration::from_millis(1_500)) },
+            Item::KeepAlive,
+            Item::Gap(1..=3),
+            Item::Message { id: id("4/7"), data: Bytes::from_static(b"{}") },
+            Item::Message { id: None, data: Bytes::from_static(b"[]") },
+        ];
+        for piece in [1, 2, 7, 1_000] {
+            assert_eq!(read_all(text, piece).as_ref(), Ok(&expected));
+        }
+    }
+
+    #[test]
+    fn what_this_server_does_not_write_is_wrong() {
+        for text in [
+            "event: note\ndata: {}\n\n",
+            "data: {}\n\n",
+            "event: message\ndata:\n\n",
+            "event: message\nid: 1/1\nid: 1/1\ndata: {}\n\n",
+            "event: message\nid: x\ndata: {}\n\n",
+            "event: message\ndata: {}\ndata: {}\n\n",
+            "id: 1/1\n\n",
+            "retry: soon\ndata:\n\n",
+            "nothing\n\n",
+            ": hello\n\n",
+            ": gap: events 1 to x are missing\n\n",
+        ] {
+            assert!(read_all(text, 1_000).is_err(), "{text:?}");
+        }
+    }
+}

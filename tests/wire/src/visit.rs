@@ -1,0 +1,260 @@
+//! Visits: one client in one session, and all that it did and saw there.
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rejoin_core::{EventId, RequestId};
+use rejoin_tests::world::witness::Outcome;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// One client in one session.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    /// By what the backend knows it.
+    pub(crate) name: String,
+    /// What the server calls the session.
+    pub(crate) session: String,
+    /// The revision that was negotiated.
+    pub(crate) version: String,
+    /// When the client asked for it.
+    pub(crate) began: Instant,
+    /// Whether the session is over, as far as the client knows.
+    over: watch::Sender<bool>,
+    pub(crate) record: Mutex<Record>,
+}
+
+/// What a client did and saw in a session.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Record {
+    pub(crate) readings: Vec<Reading>,
+    pub(crate) calls: Vec<Call>,
+    /// How many POSTs were sent, and how many of them the server is known to have taken.
+    pub(crate) sent: u64,
+    pub(crate) taken: u64,
+    /// How many GETs of the standalone stream are there that may take what another one
+    /// should have had.
+    rivals: usize,
+    /// What came last, to be read where something is wrong.
+    trail: VecDeque<String>,
+}
+
+/// What a client reads, over all the connections on which it comes back to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    pub(crate) kind: Kind,
+    pub(crate) seen: Vec<Seen>,
+    /// What to come back after.
+    pub(crate) last: Option<EventId>,
+}
+
+/// What a client reads for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Answers to these requests.
+    Requests(Vec<RequestId>),
+    /// The standalone stream.
+    Standalone,
+    /// Nothing that it needs: from after an event, or from wherever it begins.
+    Stray(Option<EventId>),
+    /// Nothing that it needs: a request that was sent a second time.
+    Double(RequestId),
+}
+
+/// What a client saw.
+#[derive(Clone, Debug)]
+pub(crate) enum Seen {
+    Gap(RangeInclusive<u64>),
+    Priming { id: Option<EventId>, retry: Option<Duration> },
+    Message { id: Option<EventId>, data: Bytes },
+    /// It came back after the last event that it had seen.
+    Resumed,
+    /// Another GET may have taken what comes next.
+    Doubted,
+}
+
+/// A request of a client.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) id: RequestId,
+    pub(crate) reading: usize,
+    pub(crate) sent_at: Instant,
+    /// Whether the server is known to have it.
+    pub(crate) is_accepted: bool,
+    /// Whether the client has given it up.
+    pub(crate) is_given_up: bool,
+    /// Whether it was sent a second time.
+    pub(crate) is_doubled: bool,
+    pub(crate) outcome: Option<(Outcome, Instant)>,
+    /// Whether it was refused for lack of room, and asked for again.
+    pub(crate) is_refused: bool,
+}
+
+/// How many lines of a trail are kept.
+const TRAIL_MAX: usize = 60;
+
+impl Visit {
+    pub(crate) fn new(name: String, session: String, version: String, began: Instant) -> Arc<Self> {
+        let (over, _) = watch::channel(false);
+        let record = Mutex::default();
+        Arc::new(Self { name, session, version, began, over, record })
+    }
+
+    /// Leaves a session that is not there any more.
+    pub(crate) fn leave(&self) {
+        self.over.send_replace(true);
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        *self.over.borrow()
+    }
+
+    /// Waits until the session is over.
+    pub(crate) async fn over(&self) {
+        // The sender is here.
+        let _ = self.over.subscribe().wait_for(|is_over| *is_over).await;
+    }
+
+    /// Notes what came last.
+    pub(crate) fn note(&self, line: String) {
+        let mut record = self.record.lock();
+        if record.trail.len() >= TRAIL_MAX {
+            record.trail.pop_front();
+        }
+        record.trail.push_back(line);
+    }
+
+    /// Returns what came last.
+    pub(crate) fn trail(&self) -> Vec<String> {
+        self.record.lock().trail.iter().cloned().collect()
+    }
+
+    /// Begins to read something.
+    pub(crate) fn begin_reading(&self, kind: Kind) -> usize {
+        let mut record = self.record.lock();
+        record.readings.push(Reading { kind, seen: Vec::new(), last: None });
+        record.readings.len() - 1
+    }
+
+    /// Notes what was seen.
+    pub(crate) fn see(&self, reading: usize, seen: Seen) {
+        if let Some(reading) = self.record.lock().readings.get_mut(reading) {
+            match &seen {
+                Seen::Priming { id, .. } | Seen::Message { id, .. } => reading.last = id.or(reading.last),
+                Seen::Gap(_) | Seen::Resumed | Seen::Doubted => {}
+            }
+            reading.seen.push(seen);
+        }
+    }
+
+    /// Returns what to come back after.
+    pub(crate) fn last(&self, reading: usize) -> Option<EventId> {
+        self.record.lock().readings.get(reading)?.last
+    }
+
+    /// Notes that a client comes back to what it reads. With a rival at the standalone
+    /// stream, it may not get all that comes next.
+    pub(crate) fn resume(&self, reading: usize) {
+        let has_rivals = self.record.lock().rivals > 0;
+        self.see(reading, Seen::Resumed);
+        if has_rivals {
+            self.see(reading, Seen::Doubted);
+        }
+    }
+
+    /// Notes that another GET of the standalone stream begins.
+    pub(crate) fn begin_rival(&self) {
+        let mut record = self.record.lock();
+        record.rivals += 1;
+        let own = record.readings.iter_mut().filter(|it| it.kind == Kind::Standalone);
+        own.for_each(|reading| reading.seen.push(Seen::Doubted));
+    }
+
+    /// Notes that it has ended.
+    pub(crate) fn end_rival(&self) {
+        let mut record = self.record.lock();
+        record.rivals = record.rivals.saturating_sub(1);
+    }
+
+    /// Begins requests whose answers are read together.
+    pub(crate) fn begin_calls(&self, ids: &[RequestId], reading: usize) {
+        let sent_at = Instant::now();
+        self.record.lock().calls.extend(ids.iter().map(|id| Call {
+            id: id.clone(),
+            reading,
+            sent_at,
+            is_accepted: false,
+            is_given_up: false,
+            is_doubled: false,
+            outcome: None,
+            is_refused: false,
+        }));
+    }
+
+    /// Changes the calls of a reading.
+    pub(crate) fn change(&self, reading: usize, change: impl FnMut(&mut Call)) {
+        let mut record = self.record.lock();
+        record.calls.iter_mut().filter(|call| call.reading == reading).for_each(change);
+    }
+
+    /// Returns the ids of the calls of a reading that have not settled.
+    pub(crate) fn open(&self, reading: usize) -> Vec<RequestId> {
+        let record = self.record.lock();
+        let open = record.calls.iter().filter(|it| it.reading == reading && it.outcome.is_none());
+        open.filter(|call| !call.is_refused).map(|call| call.id.clone()).collect()
+    }
+
+    /// Settles the calls of a reading that have not yet. Returns how many there were.
+    pub(crate) fn settle_rest(&self, reading: usize, outcome: Outcome) -> usize {
+        let mut count = 0;
+        self.change(reading, |call| {
+            if call.outcome.is_none() && !call.is_refused {
+                call.outcome = Some((outcome, Instant::now()));
+                count += 1;
+            }
+        });
+        count
+    }
+
+    /// Settles the call that an answer or a failure names.
+    pub(crate) fn settle(&self, reading: usize, id: &RequestId, outcome: Outcome) -> Result<bool, String> {
+        let mut record = self.record.lock();
+        let Some(known) = record.readings.get(reading) else { return Ok(false) };
+        let Kind::Requests(ids) = &known.kind else { return Ok(false) };
+        if !ids.contains(id) {
+            return Err(format!("an answer to {id} came on the stream of {ids:?}"));
+        }
+        let mut own = record.calls.iter_mut().filter(|call| call.reading == reading);
+        let Some(call) = own.find(|call| call.id == *id) else { return Ok(false) };
+        match call.outcome {
+            Some((Outcome::Answered | Outcome::Failed(_), _)) => {
+                Err(format!("request {id} was answered twice"))
+            }
+            Some(_) => Ok(false),
+            None => {
+                call.outcome = Some((outcome, Instant::now()));
+                Ok(true)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_comes_twice_or_to_another_is_seen() {
+        let visit = Visit::new(String::new(), String::new(), String::new(), Instant::now());
+        let reading = visit.begin_reading(Kind::Requests(vec![1.into()]));
+        visit.begin_calls(&[1.into()], reading);
+        assert_eq!(visit.settle(reading, &1.into(), Outcome::Answered), Ok(true));
+        assert!(visit.settle(reading, &1.into(), Outcome::Answered).is_err());
+        assert!(visit.settle(reading, &2.into(), Outcome::Answered).is_err());
+        assert!(visit.open(reading).is_empty());
+    }
+}
