@@ -23,7 +23,13 @@ pub struct Failure {
 
 impl Failure {
     pub(crate) fn new(knobs: &Knobs, what: String) -> Box<Self> {
-        Box::new(Self { knobs: knobs.clone(), what, session: None, trail: Vec::new(), journal: None })
+        Box::new(Self {
+            knobs: knobs.clone(),
+            what,
+            session: None,
+            trail: Vec::new(),
+            journal: None,
+        })
     }
 
     /// A world in which something was wrong in a session.
@@ -37,7 +43,8 @@ impl Failure {
 
     /// Writes a journal to where it is found, when the world is gone.
     fn keep(&self, journal: &str) -> Option<PathBuf> {
-        let path = std::env::temp_dir().join(format!("rejoin-wire-{}.jsonl", self.knobs.world.seed));
+        let path =
+            std::env::temp_dir().join(format!("rejoin-wire-{}.jsonl", self.knobs.world.seed));
         std::fs::write(&path, journal).is_ok().then_some(path)
     }
 

@@ -55,7 +55,8 @@ pub fn run_here(knobs: &Knobs) -> Result<Tally, Box<Failure>> {
 #[must_use]
 pub fn shrink_here(failure: Box<Failure>) -> Box<Failure> {
     let knobs = failure.knobs.clone();
-    let fails = |world: &world::Knobs| run_here(&Knobs { world: world.clone(), ..knobs.clone() }).err();
+    let fails =
+        |world: &world::Knobs| run_here(&Knobs { world: world.clone(), ..knobs.clone() }).err();
     smaller(failure.knobs.world.clone(), failure, fails).1
 }
 

@@ -224,7 +224,11 @@ async fn read_away<T: AsyncRead>(from: &mut ReadHalf<T>) {
 }
 
 /// Waits for something, but not for longer, and not when everything is healed.
-async fn until(healed: &mut watch::Receiver<bool>, longest: Duration, wait: impl Future<Output = ()>) {
+async fn until(
+    healed: &mut watch::Receiver<bool>,
+    longest: Duration,
+    wait: impl Future<Output = ()>,
+) {
     tokio::select! {
         biased;
         () = wait => {}

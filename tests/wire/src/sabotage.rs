@@ -140,12 +140,7 @@ impl Drop for SabotagedBody {
 
 impl State {
     /// Returns what is sent instead of some events; `None` is nothing any more.
-    fn spoil(
-        &mut self,
-        sabotage: Sabotage,
-        session: &HeaderValue,
-        data: &Bytes,
-    ) -> Option<Bytes> {
+    fn spoil(&mut self, sabotage: Sabotage, session: &HeaderValue, data: &Bytes) -> Option<Bytes> {
         let text = String::from_utf8_lossy(data);
         let mut out = String::new();
         for event in text.split_inclusive("\n\n") {
@@ -182,7 +177,8 @@ impl State {
     /// Returns an event of another stream of the session, or of another session.
     fn other(&self, session: &HeaderValue, event: &str) -> Option<&str> {
         let stream = |event: &str| {
-            let id: EventId = event.lines().find_map(|line| line.strip_prefix("id: "))?.parse().ok()?;
+            let id: EventId =
+                event.lines().find_map(|line| line.strip_prefix("id: "))?.parse().ok()?;
             Some(id.stream)
         };
         let is_other = |(of, other): &&(HeaderValue, String)| {

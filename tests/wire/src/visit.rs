@@ -39,6 +39,8 @@ pub(crate) struct Record {
     /// How many GETs of the standalone stream are there that may take what another one
     /// should have had.
     rivals: usize,
+    /// How many of them have begun.
+    rivals_begun: u64,
     /// What came last, to be read where something is wrong.
     trail: VecDeque<String>,
 }
@@ -69,8 +71,14 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug)]
 pub(crate) enum Seen {
     Gap(RangeInclusive<u64>),
-    Priming { id: Option<EventId>, retry: Option<Duration> },
-    Message { id: Option<EventId>, data: Bytes },
+    Priming {
+        id: Option<EventId>,
+        retry: Option<Duration>,
+    },
+    Message {
+        id: Option<EventId>,
+        data: Bytes,
+    },
     /// It came back after the last event that it had seen.
     Resumed,
     /// Another GET may have taken what comes next.
@@ -79,6 +87,7 @@ pub(crate) enum Seen {
 
 /// A request of a client.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing of its own")]
 pub(crate) struct Call {
     pub(crate) id: RequestId,
     pub(crate) reading: usize,
@@ -144,7 +153,9 @@ impl Visit {
     pub(crate) fn see(&self, reading: usize, seen: Seen) {
         if let Some(reading) = self.record.lock().readings.get_mut(reading) {
             match &seen {
-                Seen::Priming { id, .. } | Seen::Message { id, .. } => reading.last = id.or(reading.last),
+                Seen::Priming { id, .. } | Seen::Message { id, .. } => {
+                    reading.last = id.or(reading.last);
+                }
                 Seen::Gap(_) | Seen::Resumed | Seen::Doubted => {}
             }
             reading.seen.push(seen);
@@ -156,10 +167,18 @@ impl Visit {
         self.record.lock().readings.get(reading)?.last
     }
 
-    /// Notes that a client comes back to what it reads. With a rival at the standalone
-    /// stream, it may not get all that comes next.
-    pub(crate) fn resume(&self, reading: usize) {
-        let has_rivals = self.record.lock().rivals > 0;
+    /// Returns how many other GETs of the standalone stream have begun.
+    pub(crate) fn rivals_begun(&self) -> u64 {
+        self.record.lock().rivals_begun
+    }
+
+    /// Notes that a client comes back to the standalone stream, for which it asked when so
+    /// many rivals had begun. With another one, it may not get all that comes next.
+    pub(crate) fn resume_listening(&self, reading: usize, rivals_begun: u64) {
+        let has_rivals = {
+            let record = self.record.lock();
+            record.rivals > 0 || record.rivals_begun > rivals_begun
+        };
         self.see(reading, Seen::Resumed);
         if has_rivals {
             self.see(reading, Seen::Doubted);
@@ -170,6 +189,7 @@ impl Visit {
     pub(crate) fn begin_rival(&self) {
         let mut record = self.record.lock();
         record.rivals += 1;
+        record.rivals_begun += 1;
         let own = record.readings.iter_mut().filter(|it| it.kind == Kind::Standalone);
         own.for_each(|reading| reading.seen.push(Seen::Doubted));
     }
@@ -221,7 +241,12 @@ impl Visit {
     }
 
     /// Settles the call that an answer or a failure names.
-    pub(crate) fn settle(&self, reading: usize, id: &RequestId, outcome: Outcome) -> Result<bool, String> {
+    pub(crate) fn settle(
+        &self,
+        reading: usize,
+        id: &RequestId,
+        outcome: Outcome,
+    ) -> Result<bool, String> {
         let mut record = self.record.lock();
         let Some(known) = record.readings.get(reading) else { return Ok(false) };
         let Kind::Requests(ids) = &known.kind else { return Ok(false) };

@@ -24,7 +24,10 @@ pub(crate) struct Backends {
 
 /// What the backend of each session heard, by the first half of its id.
 #[derive(Clone, Default)]
-pub(crate) struct HeardBy(Arc<Mutex<BTreeMap<String, Box<dyn Fn() -> Vec<Heard> + Send>>>>);
+pub(crate) struct HeardBy(Arc<Mutex<BTreeMap<String, Ask>>>);
+
+/// Asks a backend what it heard.
+type Ask = Box<dyn Fn() -> Vec<Heard> + Send>;
 
 impl fmt::Debug for HeardBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,7 +57,8 @@ impl Backend for Backends {
         let nth = self.opened.fetch_add(1, Ordering::Relaxed);
         let is_quick = self.knobs.kind == Kind::Handler;
         let session = peer.session_id().short().to_string();
-        let mut speaker = Speaker::new(peer, Arc::clone(&self.knobs), nth, is_quick, Arc::clone(&self.is_calm));
+        let mut speaker =
+            Speaker::new(peer, Arc::clone(&self.knobs), nth, is_quick, Arc::clone(&self.is_calm));
         self.heard.0.lock().insert(session, Box::new(speaker.heard()));
         if is_quick {
             // Whoever cannot be read here is found out by what was heard.
@@ -82,11 +86,11 @@ impl Backend for Backends {
 
 impl Mouth for Peer {
     async fn say(&self, text: String, related: Option<RequestId>) -> bool {
-        is_there(self.send(text, related).await)
+        is_there(&self.send(text, related).await)
     }
 
     fn say_now(&self, text: String, related: Option<RequestId>) -> bool {
-        is_there(self.send_now(text, related))
+        is_there(&self.send_now(text, related))
     }
 
     fn close_stream(&self, request: &RequestId, retry: Duration) {
@@ -95,6 +99,6 @@ impl Mouth for Peer {
     }
 }
 
-fn is_there(said: Result<(), SendError>) -> bool {
-    said != Err(SendError::Ended)
+fn is_there(said: &Result<(), SendError>) -> bool {
+    *said != Err(SendError::Ended)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rejoin_core::{Head, Method, ProgressToken, RequestId};
-use rejoin_tests::world::{Chance, Fault, Faults, Utterance, plan_answer, plan_talk};
+use rejoin_tests::world::{Chance, Fault, Faults, Tally, Utterance, plan_answer, plan_talk};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -53,6 +53,8 @@ struct Voice<M> {
 #[derive(Debug)]
 struct State {
     luck: Chance,
+    /// What went wrong with what it says.
+    tally: Tally,
     /// What the client calls itself.
     visit: String,
     /// How many messages it has said.
@@ -86,14 +88,20 @@ impl<M: Mouth> Speaker<M> {
     ) -> Self {
         let state = State {
             luck: Chance::new(knobs.world.seed, LUCK, nth),
+            tally: Tally::default(),
             visit: String::new(),
             serial: 0,
             asked: BTreeSet::new(),
             next_question: 0,
             heard: Vec::new(),
         };
-        let voice =
-            Voice { mouth, knobs, state: Arc::new(Mutex::new(state)), died: Arc::default(), is_calm };
+        let voice = Voice {
+            mouth,
+            knobs,
+            state: Arc::new(Mutex::new(state)),
+            died: Arc::default(),
+            is_calm,
+        };
         Self { voice, work: JoinSet::new(), is_quick }
     }
 
@@ -141,6 +149,7 @@ impl<M: Mouth> Speaker<M> {
                 self.voice.is_calm.store(true, Ordering::Relaxed);
             }
             let faults = self.voice.faults();
+            let state = &mut *state;
             let luck = &mut state.luck;
             if matches!(method, Method::Initialize { .. }) {
                 if !luck.strikes(faults.rate(Fault::Never)) {
@@ -155,11 +164,12 @@ impl<M: Mouth> Speaker<M> {
                 }
                 state.visit = text("/params/clientInfo/name").unwrap_or_default();
             } else {
-                plan_answer(&mut plan, luck, &faults);
+                plan_answer(&mut plan, luck, &faults, &mut state.tally);
             }
             state.luck.strikes(faults.rate(Fault::Impolite))
         };
-        let task = Task { id: Some(id), token, version: text("/params/protocolVersion"), is_impolite };
+        let task =
+            Task { id: Some(id), token, version: text("/params/protocolVersion"), is_impolite };
         if self.is_quick && is_at_once(&plan) {
             while let Some((_, what)) = plan.pop_front() {
                 let Some((text, related)) = self.voice.phrase(&task, what) else { continue };
@@ -204,7 +214,7 @@ impl<M: Mouth> Voice<M> {
 
     /// Says what is planned; and then, after `initialize`, whatever comes to its mind.
     async fn speak(self, task: Task, mut plan: VecDeque<(Duration, Utterance)>) {
-        let talk = Task { id: None, token: None, version: None, is_impolite: task.is_impolite };
+        let idle = Task { id: None, token: None, version: None, is_impolite: task.is_impolite };
         let mut task = task;
         let talks = plan.iter().any(|(_, what)| *what == Utterance::Initialized);
         loop {
@@ -217,10 +227,9 @@ impl<M: Mouth> Voice<M> {
             if !talks || self.is_calm() {
                 return;
             }
-            task = talk.clone();
-            let mut state = self.state.lock();
-            let faults = self.faults();
-            plan_talk(&mut plan, &mut state.luck, &faults);
+            task = idle.clone();
+            let state = &mut *self.state.lock();
+            plan_talk(&mut plan, &mut state.luck, &self.faults(), &mut state.tally);
             // Nothing else would let anybody else speak.
             plan.push_front((Duration::from_millis(20), Utterance::Note));
         }
@@ -269,7 +278,7 @@ impl<M: Mouth> Voice<M> {
                     "serverInfo": { "name": "wire", "version": "0" }, "stamp": stamp,
                 } })
             }
-            Utterance::Answer => {
+            Utterance::Answer | Utterance::Again => {
                 json!({ "jsonrpc": "2.0", "id": id, "result": { "stamp": stamp, "pad": pad } })
             }
             Utterance::Failure => json!({ "jsonrpc": "2.0", "id": id, "error": {
@@ -287,9 +296,11 @@ impl<M: Mouth> Voice<M> {
                 }
                 None => note(&stamp, &pad),
             },
-            Utterance::Log => json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": {
+            Utterance::Log => {
+                json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": {
                 "level": "info", "logger": "wire", "data": { "stamp": stamp, "pad": pad },
-            } }),
+            } })
+            }
             Utterance::Note => note(&stamp, &pad),
             Utterance::Question => {
                 state.next_question += 1;

@@ -102,7 +102,9 @@ impl Guest {
         }
         self.visit.change(reading, |call| call.is_accepted = true);
         self.visit.record.lock().taken += 1;
-        ids.iter().for_each(|_| self.world.count("requests"));
+        for _ in ids {
+            self.world.count("requests");
+        }
         loop {
             match self.read(luck, &mut exchange, reading).await {
                 Break::Settled => return Rest::Settled(Outcome::Answered),
@@ -126,7 +128,7 @@ impl Guest {
             let Ok(mut exchange) = self.get(luck, Some(last)).await else { continue };
             match exchange.status() {
                 StatusCode::OK => {
-                    self.visit.resume(reading);
+                    self.visit.see(reading, Seen::Resumed);
                     return Ok(exchange);
                 }
                 StatusCode::NO_CONTENT => return Err(self.nothing_left(reading)),
@@ -236,7 +238,9 @@ fn tool(luck: &mut Chance) -> Value {
         5 => ("poll", json!({ "ms": luck.below(400) })),
         6 => ("complete", json!({ "prompt": "what?" })),
         7 => ("ask", json!({ "question": "why?" })),
-        8 => ("announce", json!({ "count": luck.between(1, 5), "interval_ms": luck.between(1, 80) })),
+        8 => {
+            ("announce", json!({ "count": luck.between(1, 5), "interval_ms": luck.between(1, 80) }))
+        }
         _ => ("echo", json!({ "message": pad(luck.size(1, 2_000)) })),
     };
     json!({ "name": name, "arguments": arguments })

@@ -21,12 +21,13 @@ impl Guest {
     async fn keep_listening(&self, luck: &mut Chance, reading: usize) {
         loop {
             let last = self.visit.last(reading);
+            let rivals = self.visit.rivals_begun();
             if let Ok(mut exchange) = self.get(luck, last).await {
                 match exchange.status() {
                     StatusCode::OK => {
                         if last.is_some() {
                             self.world.count("resumes");
-                            self.visit.resume(reading);
+                            self.visit.resume_listening(reading, rivals);
                         }
                         self.read(luck, &mut exchange, reading).await;
                     }
@@ -39,7 +40,9 @@ impl Guest {
                     }
                     status => {
                         if let Some(text) = self.text(&mut exchange).await {
-                            self.blame(format!("a GET after {last:?} was answered by {status}: {text}"));
+                            self.blame(format!(
+                                "a GET after {last:?} was answered by {status}: {text}"
+                            ));
                         }
                         return;
                     }

@@ -106,7 +106,7 @@ impl Guest {
             if count == 0 {
                 return;
             }
-            let ids = (0..count).map(|_| self.next_id(serial)).collect();
+            let ids = (0..count).map(|_| next_id(serial)).collect();
             flows.spawn(self.clone().call(self.luck(serial), ids, is_batch));
             self.world.touch();
         }
@@ -120,16 +120,6 @@ impl Guest {
         self.world.desks.get(&self.no)
     }
 
-    /// Returns the id of the next request: integers and texts in turn.
-    fn next_id(&self, serial: &mut u64) -> RequestId {
-        *serial += 1;
-        let number = i64::try_from(*serial).unwrap_or(i64::MAX);
-        if serial.is_multiple_of(2) {
-            return number.into();
-        }
-        RequestId::try_from(number.to_string().as_str()).unwrap_or(number.into())
-    }
-
     /// Returns the luck of something new that this client does.
     fn luck(&self, serial: &mut u64) -> Chance {
         *serial += 1;
@@ -140,6 +130,16 @@ impl Guest {
     pub(crate) fn blame(&self, what: String) {
         self.world.blame(Some(&self.visit), what);
     }
+}
+
+/// Returns the id of the next request: integers and texts in turn.
+fn next_id(serial: &mut u64) -> RequestId {
+    *serial += 1;
+    let number = i64::try_from(*serial).unwrap_or(i64::MAX);
+    if serial.is_multiple_of(2) {
+        return number.into();
+    }
+    RequestId::try_from(number.to_string().as_str()).unwrap_or(number.into())
 }
 
 pub(crate) fn wide(no: usize) -> u64 {

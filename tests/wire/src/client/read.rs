@@ -35,7 +35,7 @@ impl Guest {
             let Ok(whole) = exchange.whole(self.world.knobs.head_max()).await else {
                 return Break::Off;
             };
-            self.receive(luck, reading, Item::Message { id: None, data: whole.into() }).await;
+            self.receive(luck, reading, Item::Message { id: None, data: whole.into() });
             return if self.is_settled(reading) { Break::Settled } else { Break::Ended };
         }
         // Whoever has what it wants may go at once, or wait for the end.
@@ -57,7 +57,7 @@ impl Guest {
             loop {
                 match reader.next() {
                     Ok(None) => break,
-                    Ok(Some(item)) => self.receive(luck, reading, item).await,
+                    Ok(Some(item)) => self.receive(luck, reading, item),
                     Err(wrong) => {
                         self.blame(wrong);
                         return Break::Off;
@@ -81,7 +81,9 @@ impl Guest {
         self.visit.note(format!("< broken: {broken:?}"));
         match broken {
             Broken::Silent if exchange.is_sound => {
-                self.blame("nothing comes on a sound connection, not even a sign of life".to_owned());
+                self.blame(
+                    "nothing comes on a sound connection, not even a sign of life".to_owned(),
+                );
             }
             Broken::Silent => self.world.count("drops: nothing came any more"),
             Broken::Off if reader.is_midway() => {
@@ -101,7 +103,7 @@ impl Guest {
         is_for_requests && self.visit.open(reading).is_empty()
     }
 
-    async fn receive(&self, luck: &mut Chance, reading: usize, item: Item) {
+    fn receive(&self, luck: &mut Chance, reading: usize, item: Item) {
         match item {
             Item::KeepAlive => self.world.count("signs of life"),
             Item::Gap(missed) => {
@@ -122,7 +124,7 @@ impl Guest {
                 self.visit.note(format!("< {} {}", shown(id), String::from_utf8_lossy(&data)));
                 self.offer(id);
                 self.visit.see(reading, Seen::Message { id, data: data.clone() });
-                if let Err(wrong) = self.receive_message(luck, reading, &data).await {
+                if let Err(wrong) = self.receive_message(luck, reading, &data) {
                     self.blame(wrong);
                 }
             }
@@ -135,7 +137,7 @@ impl Guest {
         *stray = id.or(*stray);
     }
 
-    async fn receive_message(
+    fn receive_message(
         &self,
         luck: &mut Chance,
         reading: usize,
@@ -149,7 +151,7 @@ impl Guest {
         }
         match head_of(data)? {
             Head::Request { id, .. } => {
-                self.answer(luck, &id).await;
+                self.answer(luck, &id);
                 Ok(())
             }
             Head::Response { id, .. } => self.settle(reading, &id, Outcome::Answered),
@@ -169,7 +171,7 @@ impl Guest {
     }
 
     /// Answers what the backend has asked, mostly once.
-    async fn answer(&self, luck: &mut Chance, id: &RequestId) {
+    fn answer(&self, luck: &mut Chance, id: &RequestId) {
         self.world.count("questions: heard");
         let is_bad = self.world.strikes(luck, Fault::BadAnswer);
         let count = if is_bad { 2 * luck.below(2) } else { 1 };

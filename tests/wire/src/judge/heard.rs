@@ -7,11 +7,7 @@ use super::history::{History, Mail};
 use crate::backend::Heard;
 
 /// Checks what a backend heard.
-pub(super) fn check(
-    history: &History,
-    reason: CloseReason,
-    heard: &[Heard],
-) -> Result<(), String> {
+pub(super) fn check(history: &History, reason: CloseReason, heard: &[Heard]) -> Result<(), String> {
     let mut mail = history.mail.iter();
     for (nth, heard) in heard.iter().enumerate() {
         let Some(expected) = mail.next().filter(|mail| is_same(mail, heard)) else {

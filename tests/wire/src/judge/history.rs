@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rejoin_core::{
-    Action, CloseReason, EndReason, Head, Input, Message, Notification, RequestId, StreamId,
-    Unrelated,
+    Action, CloseReason, EndReason, Head, Input, Message, Notification, Report, RequestId,
+    StreamId, Unrelated,
 };
 use rejoin_tests::laws::{Step, View, posted, request_id};
 use rejoin_tests::world::Tally;
@@ -30,6 +30,10 @@ pub(super) struct History {
     pub(super) posts: u64,
     pub(super) requests: usize,
     pub(super) closed: Option<Closed>,
+    /// The requests whose answers were reported to be let go of.
+    pub(super) evicted: BTreeSet<RequestId>,
+    /// The requests that were cancelled at the backend, for lack of a connection.
+    pub(super) orphaned: BTreeSet<RequestId>,
     began: Option<rejoin_core::Instant>,
 }
 
@@ -98,12 +102,15 @@ impl History {
         match action {
             Action::Forward { message } => {
                 let known = self.messages.get(message);
-                self.mail.extend(known.map(|Heard { head, bytes }| Mail {
-                    head: head.clone(),
-                    bytes: Some(*bytes),
-                }));
+                self.mail.extend(
+                    known.map(|Heard { head, bytes }| Mail {
+                        head: head.clone(),
+                        bytes: Some(*bytes),
+                    }),
+                );
             }
             Action::Cancel { id } => {
+                self.orphaned.insert(id.clone());
                 let head = Head::Notification(Notification::Cancelled { request: id.clone() });
                 self.mail.push(Mail { head, bytes: None });
             }
@@ -118,6 +125,9 @@ impl History {
             }
             Action::Close { reason: EndReason::Stalled, .. } => tally.add("drops: stalled"),
             Action::Release { .. } => tally.add("senders: let go on"),
+            Action::Report(Report::Evicted { id, .. }) => {
+                self.evicted.insert(id.clone());
+            }
             Action::Send { .. }
             | Action::Gap { .. }
             | Action::Close { .. }
@@ -159,6 +169,8 @@ pub(super) fn end_kind(reason: CloseReason) -> &'static str {
         | CloseReason::InitializeNotTaken
         | CloseReason::InitializeTimeout
         | CloseReason::ExpectedInitialize => "ends: before it began",
-        _ => "ends: otherwise",
+        CloseReason::Terminated | CloseReason::Cancelled | CloseReason::Exhausted => {
+            "ends: otherwise"
+        }
     }
 }

@@ -58,6 +58,5 @@ pub(crate) fn judge(case: &Case<'_>, tally: &mut Tally) -> Result<(), String> {
             .map_err(|wrong| format!("{:?}: {wrong}", reading.kind))?;
         streams::check_owner(&history, reading, stream)?;
     }
-    let huge = case.knobs.world.faults.rate(rejoin_tests::world::Fault::Huge) > 0;
-    outcomes::check(&history, case.journal, visit.began, &record, huge, tally)
+    outcomes::check(&history, case.journal, visit.began, &record, tally)
 }

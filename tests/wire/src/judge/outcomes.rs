@@ -20,7 +20,6 @@ pub(super) fn check(
     journal: &Journal,
     began: Instant,
     record: &Record,
-    is_huge: bool,
     tally: &mut Tally,
 ) -> Result<(), String> {
     // The one with `initialize` is not counted by the client.
@@ -44,7 +43,8 @@ pub(super) fn check(
             is_given_up: call.is_given_up,
             saw_id: saw_id(record, call),
             requests: history.requests,
-            is_huge,
+            was_evicted: history.evicted.contains(&call.id),
+            was_orphaned: history.orphaned.contains(&call.id),
         };
         explain(outcome, &known).map_err(|wrong| format!("{wrong}, {call:?}"))?;
         tally_outcome(outcome, tally);

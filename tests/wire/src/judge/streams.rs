@@ -26,7 +26,11 @@ pub(super) fn check(
     for seen in &reading.seen {
         match seen {
             Seen::Resumed => chain.is_sure = true,
-            Seen::Doubted => chain.is_sure = false,
+            Seen::Doubted => {
+                // It says nothing of the connection, which may be telling of a gap.
+                chain.is_sure = false;
+                continue;
+            }
             Seen::Gap(missed) => {
                 chain.tell(missed.clone())?;
                 told = Some(missed);
