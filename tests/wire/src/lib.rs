@@ -3,11 +3,11 @@
 //!
 //! It is the worlds of [`rejoin_tests::world`] again, with the same luck, faults and limits,
 //! but nothing in it is made of the core any more. Clients speak HTTP/1.1 and read SSE;
-//! [links](link) between them and their server cut, delay, throttle, stall and lose what
-//! they pass on; [backends](backend) work, ask and answer. The server is in this process,
+//! `link`s between them and their server cut, delay, throttle, stall and lose what
+//! they pass on; `backend`s work, ask and answer. The server is in this process,
 //! where time is virtual, or is a process of its own behind sockets.
 //!
-//! Every session has its journal on. When it is over, a [judge] has the nine laws checked
+//! Every session has its journal on. When it is over, a `judge` has the nine laws checked
 //! step by step, and then holds what its client saw and what its backend heard against what
 //! the journal says that the session did.
 
