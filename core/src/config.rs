@@ -84,7 +84,7 @@ pub struct Config {
     pub cancelled_timeout: Option<Duration>,
     /// How long it may take from creation to the answer to `initialize`: 60 s by default.
     pub init_timeout: Option<Duration>,
-    /// How long a session lives on without an input, a request in flight or a
+    /// How long a session lives on without a word of its client, a request in flight or a
     /// connection: 5 min by default.
     pub idle_timeout: Option<Duration>,
     /// How long a request stays in flight without a connection: 10 min by default.

@@ -159,8 +159,11 @@ impl<M: Clone> Session<M> {
         if matches!(input, Input::Tick) {
             return Ok(Pressure::None);
         }
+        let keeps_awake = !(self.is_idle() && check::is_of_backend(&input));
         let pressure = self.apply(input, out)?;
-        self.stay_awake();
+        if keeps_awake {
+            self.stay_awake();
+        }
         self.settle(out);
         Ok(pressure)
     }
@@ -344,10 +347,13 @@ impl<M> Session<M> {
 
     /// Returns when the session closes if nothing happens; [`Instant::MAX`] is never.
     fn idle_deadline(&self) -> Instant {
-        let is_idle = matches!(self.phase, Phase::Live)
+        if self.is_idle() { self.idle_due } else { Instant::MAX }
+    }
+
+    fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Live)
             && self.requests.pending.is_empty()
-            && self.connections.len() == 0;
-        if is_idle { self.idle_due } else { Instant::MAX }
+            && self.connections.len() == 0
     }
 
     /// Starts the idle time anew.

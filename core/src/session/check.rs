@@ -14,6 +14,24 @@ use crate::{
     Post, Rejection, StreamId, Surplus,
 };
 
+/// Returns whether the backend says or wants something, and lives on.
+pub(super) fn is_of_backend<M>(input: &Input<M>) -> bool {
+    match input {
+        Input::Backend { .. } | Input::CloseStream { .. } => true,
+        Input::Reserve { .. }
+        | Input::Request { .. }
+        | Input::Get { .. }
+        | Input::Message { .. }
+        | Input::Taken { .. }
+        | Input::Closed { .. }
+        | Input::Abandon { .. }
+        | Input::Delete
+        | Input::CloseSession { .. }
+        | Input::BackendGone
+        | Input::Tick => false,
+    }
+}
+
 /// Returns whether a client begins its session with something else than `initialize`.
 pub(super) fn is_false_start<M>(input: &Input<M>) -> bool {
     match input {

@@ -136,6 +136,20 @@ fn a_request_in_flight_or_a_connection_keeps_a_session() {
 }
 
 #[test]
+fn a_backend_that_talks_does_not_keep_a_session_that_its_client_has_left() {
+    check_live(
+        "2025-06-18",
+        Config::default(),
+        "
+        > +299s backend notification
+        > close_stream standalone
+        > +1s tick
+          close session: Idle
+        ",
+    );
+}
+
+#[test]
 fn what_is_rejected_does_not_keep_a_session() {
     check_live(
         "2025-06-18",

@@ -99,11 +99,14 @@ impl Model {
     }
 
     fn idle_deadline(&self) -> Option<Instant> {
-        let is_idle = matches!(self.stage, Stage::Initialized(_))
-            && self.pending() == 0
-            && self.connections.len() == 0;
         let since = Begun { at: self.idle_since, order: 0 };
-        since.due(self.config.idle_timeout).filter(|_| is_idle)
+        since.due(self.config.idle_timeout).filter(|_| self.is_idle())
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.stage, Stage::Initialized(_))
+            && self.pending() == 0
+            && self.connections.len() == 0
     }
 
     fn first_deadline(&self) -> Option<(Due, Deadline)> {

@@ -28,7 +28,8 @@ impl Model {
             return if is_accepted { Ok(Pressure::None) } else { Err(Rejection::Closed(reason)) };
         }
         self.check(&input)?;
-        if input != Input::Tick {
+        let is_of_backend = matches!(input, Input::Backend { .. } | Input::CloseStream { .. });
+        if input != Input::Tick && !(is_of_backend && self.is_idle()) {
             self.idle_since = self.now;
         }
         let pressure = self.carry_out(input);

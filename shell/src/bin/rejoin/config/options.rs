@@ -115,7 +115,7 @@ options! {
     "Sessions" {
         /// The most sessions at a time
         max_sessions: usize => sessions.sessions_max;
-        /// How long a session lives on without a message, a call in flight or a connection; or `never`
+        /// How long a session lives on without a message of its client, a call in flight or a connection; or `never`
         idle_timeout: Timeout => sessions.session.idle_timeout;
         /// How long it may take from the first message to the answer to `initialize`; or `never`
         init_timeout: Timeout => sessions.session.init_timeout;
