@@ -49,7 +49,7 @@ impl Exchange {
         fate: Fate,
         request: Request<Full<Bytes>>,
     ) -> Result<Self, Broken> {
-        let ends = world.server.connect();
+        let ends = world.server.connect().await.map_err(|_| Broken::Off)?;
         let (healed, longest) = (world.healed(), world.knobs.stall_max());
         let tally = world.tally_of_links();
         tokio::spawn(async move {
