@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rejoin::{HttpSettings, Settings};
+use rejoin_core::Config;
 use rejoin_tests::world::{self, Chance};
 
 /// All that a seed decides before anything happens.
@@ -83,9 +84,50 @@ impl Knobs {
         knobs.recycle_after = knobs.recycle_after.map(hurried);
         if kind == Kind::Demo {
             // Its answers are larger than some limits.
-            world.config.message_bytes_max = rejoin_core::Config::default().message_bytes_max;
+            world.config.message_bytes_max = Config::default().message_bytes_max;
         }
         knobs
+    }
+
+    /// Returns the knobs of the first round of a soak: many clients, and limits as they are by
+    /// default, or there would be little to replay.
+    #[must_use]
+    pub fn draw_soaking(seed: u64, kind: Kind) -> Self {
+        let mut knobs = Self::draw_hurried(seed, kind, 1);
+        let world = &mut knobs.world;
+        world.clients = (0..CLIENTS_SOAKING).collect();
+        world.requests = REQUESTS_SOAKING;
+        let drawn = &world.config;
+        world.config = Config {
+            retention: drawn.retention,
+            tombstone_timeout: drawn.tombstone_timeout,
+            cancelled_timeout: drawn.cancelled_timeout,
+            init_timeout: drawn.init_timeout,
+            idle_timeout: drawn.idle_timeout,
+            orphan_timeout: drawn.orphan_timeout,
+            listen_timeout: drawn.listen_timeout,
+            stall_timeout: drawn.stall_timeout,
+            stall_limit: drawn.stall_limit,
+            ..Config::default()
+        };
+        knobs
+    }
+
+    /// Returns the knobs of another round on the same server, with other luck and other
+    /// faults.
+    #[must_use]
+    pub fn of_round(&self, round: u64) -> Self {
+        let seed = self.world.seed.wrapping_add(round);
+        let drawn = Self::draw_hurried(seed, self.kind, 1).world;
+        let own = &self.world;
+        let world = world::Knobs {
+            clients: own.clients.clone(),
+            requests: own.requests,
+            keep_alive: own.keep_alive,
+            config: own.config.clone(),
+            ..drawn
+        };
+        Self { world, ..self.clone() }
     }
 
     /// Returns a time that somebody waits for.
@@ -154,6 +196,9 @@ const LUCK: u64 = 10;
 const HURRY: u32 = 20;
 /// How many clients it has at most.
 const CLIENTS_MAX: usize = 4;
+/// How many clients there are in a round of a soak, and how many requests each has.
+const CLIENTS_SOAKING: usize = 24;
+const REQUESTS_SOAKING: usize = 250;
 
 fn hurried(time: Duration) -> Duration {
     (time / HURRY).max(Duration::from_millis(1))
@@ -170,6 +215,8 @@ mod tests {
                 Knobs::draw(seed),
                 Knobs::draw_hurried(seed, Kind::Child, 50),
                 Knobs::draw_hurried(seed, Kind::Demo, 50),
+                Knobs::draw_soaking(seed, Kind::Child),
+                Knobs::draw_soaking(seed, Kind::Demo).of_round(seed),
             ];
             for knobs in all {
                 assert!(knobs.world.config.clone().validate().is_ok(), "{knobs:?}");

@@ -8,7 +8,7 @@ use rejoin_core::{Priming, Surplus, Unrelated};
 use crate::knobs::Knobs;
 
 /// The most that is written to the journals of a world.
-const JOURNALS_MAX: &str = "4GiB";
+const JOURNALS_MAX: &str = "64GiB";
 
 /// Returns the options for a world whose journals go to a folder.
 pub(crate) fn options(knobs: &Knobs, journals: &Path) -> Vec<String> {

@@ -60,8 +60,8 @@ struct Log {
     closed: AtomicUsize,
     /// The first line that says that the program itself is wrong.
     wrong: Mutex<Option<String>>,
-    /// The last line of all.
-    last: Mutex<String>,
+    /// The first line of all.
+    first: Mutex<Option<String>>,
 }
 
 impl Program {
@@ -87,7 +87,8 @@ impl Program {
         // It may have ended by itself.
         let _ = child.kill();
         let _ = child.wait();
-        anyhow::bail!("the program does not say where it listens: {}", log.last.lock())
+        let why = log.first.lock().clone().unwrap_or_default();
+        anyhow::bail!("the program does not say where it listens: {why}")
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -98,6 +99,19 @@ impl Program {
     pub(crate) fn sessions(&self) -> usize {
         let closed = self.log.closed.load(Ordering::Relaxed);
         self.log.opened.load(Ordering::Relaxed).saturating_sub(closed)
+    }
+
+    /// Returns how many bytes of memory it has.
+    pub(crate) fn memory_bytes(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().next());
+        Ok(kilobytes.context("the system says nothing of its memory")?.parse::<u64>()? * 1_024)
+    }
+
+    /// Returns how many files and sockets it has open.
+    pub(crate) fn descriptors(&self) -> Result<usize> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.id()))?.count())
     }
 
     /// Returns its child processes, among them the guard.
@@ -142,7 +156,7 @@ impl Log {
             } else if line.contains("panicked") || line.contains("session is broken") {
                 self.wrong.lock().get_or_insert_with(|| line.clone());
             }
-            *self.last.lock() = line;
+            self.first.lock().get_or_insert(line);
         }
     }
 }

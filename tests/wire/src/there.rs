@@ -38,52 +38,79 @@ pub struct Programs {
 /// What was wrong first.
 pub fn run_there(knobs: &Knobs, programs: &Programs) -> Result<Tally, Box<Failure>> {
     let wrong = |what: String| Failure::new(knobs, what);
-    let journals = tempfile::tempdir().map_err(|error| wrong(error.to_string()))?;
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| wrong(error.to_string()))?;
-    let (world, lived) = runtime.block_on(live(knobs, programs, &journals)).map_err(wrong)?;
-    let mut left = world.take();
-    drop((runtime, world));
-    if left.wrong.is_none() {
-        lived.map_err(wrong)?;
+    let served = Served::begin(knobs, programs).map_err(|error| wrong(error.to_string()))?;
+    let world = served.play(knobs)?;
+    let journals = served.end().map_err(wrong)?;
+    judge(knobs, &world, &journals)
+}
+
+/// The program, serving, and its journals.
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub(crate) program: Program,
+    pub(crate) journals: TempDir,
+}
+
+impl Served {
+    pub(crate) fn begin(knobs: &Knobs, programs: &Programs) -> anyhow::Result<Self> {
+        let journals = tempfile::tempdir()?;
+        let command = match knobs.kind {
+            Kind::Child => {
+                let wire = programs.wire.display().to_string();
+                vec![wire, "child".to_owned(), knobs.world.seed.to_string()]
+            }
+            Kind::Task | Kind::Handler | Kind::Demo => Vec::new(),
+        };
+        let options = options(knobs, journals.path());
+        let program = Program::begin(&programs.rejoin, &options, &command)?;
+        Ok(Self { program, journals })
     }
+
+    /// Plays a world until nothing is left of it but the journals.
+    pub(crate) fn play(&self, knobs: &Knobs) -> Result<Arc<World>, Box<Failure>> {
+        let wrong = |what: String| Failure::new(knobs, what);
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| wrong(error.to_string()))?;
+        let server = Server::There(self.program.address);
+        let world = World::new(knobs.clone(), server, Arc::new(AtomicBool::new(false)));
+        let lived = runtime.block_on(async {
+            play(&world, FAULTS_MAX).await?;
+            rest(knobs, &self.program).await
+        });
+        if let Some(wrong) = self.program.wrong() {
+            return Err(Failure::new(knobs, format!("the program says: {wrong}")));
+        }
+        if !world.is_wrong() {
+            lived.map_err(wrong)?;
+        }
+        Ok(world)
+    }
+
+    /// Ends the program, and returns its journals.
+    pub(crate) fn end(self) -> Result<TempDir, String> {
+        let ended = self.program.end().map_err(|error| error.to_string())?;
+        if !ended.success() {
+            return Err(format!("the program ended with {ended}"));
+        }
+        Ok(self.journals)
+    }
+}
+
+/// Judges the sessions of a world, all of which are over.
+pub(crate) fn judge(
+    knobs: &Knobs,
+    world: &World,
+    journals: &TempDir,
+) -> Result<Tally, Box<Failure>> {
+    let mut left = world.take();
     judge_all(knobs, &mut left, &HeardBy::default(), journals.path())?;
-    match left.tally.count("ends: otherwise") {
-        0 => {}
-        count => return Err(wrong(format!("{count} sessions lived until the program ended"))),
+    let outlived = left.tally.count("ends: otherwise");
+    if outlived > 0 {
+        let what = format!("{outlived} sessions lived until the program ended");
+        return Err(Failure::new(knobs, what));
     }
     left.tally.add("worlds");
     Ok(left.tally)
-}
-
-type Lived = (Arc<World>, Result<(), String>);
-
-async fn live(knobs: &Knobs, programs: &Programs, journals: &TempDir) -> Result<Lived, String> {
-    let text = |error: anyhow::Error| error.to_string();
-    let command = match knobs.kind {
-        Kind::Child => {
-            let wire = programs.wire.display().to_string();
-            vec![wire, "child".to_owned(), knobs.world.seed.to_string()]
-        }
-        Kind::Task | Kind::Handler | Kind::Demo => Vec::new(),
-    };
-    let options = options(knobs, journals.path());
-    let program = Program::begin(&programs.rejoin, &options, &command).map_err(text)?;
-    let server = Server::There(program.address);
-    let world = World::new(knobs.clone(), server, Arc::new(AtomicBool::new(false)));
-    let mut lived = play(&world, FAULTS_MAX).await;
-    if lived.is_ok() {
-        lived = rest(knobs, &program).await;
-    }
-    let wrong = program.wrong();
-    let ended = program.end().map_err(text)?;
-    if let Some(wrong) = wrong {
-        lived = lived.and(Err(format!("the program says: {wrong}")));
-    }
-    if !ended.success() {
-        lived = lived.and(Err(format!("the program ended with {ended}")));
-    }
-    Ok((world, lived))
 }
 
 /// Waits until the program has nothing left of what clients have left.

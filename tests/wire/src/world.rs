@@ -174,7 +174,8 @@ impl World {
         }
     }
 
-    fn is_wrong(&self) -> bool {
+    /// Returns whether something is wrong already.
+    pub(crate) fn is_wrong(&self) -> bool {
         self.wrong.lock().is_some()
     }
 
