@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -32,10 +32,21 @@ impl Drop for Ending {
     }
 }
 
-/// Says that a connection broke, or that nothing came for too long.
+/// Says that a connection broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Broken {
+pub(crate) struct Broken {
+    pub(crate) how: How,
+    /// Whether it was the server that broke it: nothing in between has, nor was there
+    /// anything to wait for.
+    pub(crate) is_wrong: bool,
+}
+
+/// How a connection broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// It ended before all had come that was to come.
     Off,
+    /// Nothing came for too long.
     Silent,
 }
 
@@ -49,7 +60,10 @@ impl Exchange {
         fate: Fate,
         request: Request<Full<Bytes>>,
     ) -> Result<Self, Broken> {
-        let ends = world.server.connect().await.map_err(|_| Broken::Off)?;
+        let is_sound = fate.is_sound();
+        let off = Broken { how: How::Off, is_wrong: is_sound };
+        let silent = Broken { how: How::Silent, is_wrong: is_sound && !may_wait(world, &request) };
+        let ends = world.server.connect().await.map_err(|_| off)?;
         let (healed, longest) = (world.healed(), world.knobs.stall_max());
         let tally = world.tally_of_links();
         tokio::spawn(async move {
@@ -57,11 +71,10 @@ impl Exchange {
             tally.count(end);
         });
         let shaken = hyper::client::conn::http1::handshake(TokioIo::new(ends.client)).await;
-        let (mut sender, connection) = shaken.map_err(|_| Broken::Off)?;
+        let (mut sender, connection) = shaken.map_err(|_| off)?;
         let connection = Ending(tokio::spawn(async move { drop(connection.await) }));
         let response = timeout(world.knobs.head_max(), sender.send_request(request)).await;
-        let response = response.map_err(|_| Broken::Silent)?.map_err(|_| Broken::Off)?;
-        let is_sound = fate.is_sound();
+        let response = response.map_err(|_| silent)?.map_err(|_| off)?;
         Ok(Self { response, is_sound, _connection: connection })
     }
 
@@ -81,11 +94,13 @@ impl Exchange {
 
     /// Waits for more of the body, but not for longer than `longest`; `None` is its end.
     pub(crate) async fn next(&mut self, longest: Duration) -> Result<Option<Bytes>, Broken> {
+        let broken = |how| Broken { how, is_wrong: self.is_sound };
+        let (off, silent) = (broken(How::Off), broken(How::Silent));
         loop {
             let frame = timeout(longest, self.response.body_mut().frame()).await;
-            match frame.map_err(|_| Broken::Silent)? {
+            match frame.map_err(|_| silent)? {
                 None => return Ok(None),
-                Some(Err(_)) => return Err(Broken::Off),
+                Some(Err(_)) => return Err(off),
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         return Ok(Some(data));
@@ -101,9 +116,69 @@ impl Exchange {
         while let Some(data) = self.next(longest).await? {
             all.extend_from_slice(&data);
             if all.len() > BODY_BYTES_MAX {
-                return Err(Broken::Off);
+                return Err(Broken { how: How::Off, is_wrong: true });
             }
         }
         Ok(all)
+    }
+}
+
+impl Broken {
+    /// Returns what the server has done wrong.
+    pub(crate) fn wrong(self) -> Option<&'static str> {
+        self.is_wrong.then_some(match self.how {
+            How::Off => "a sound connection breaks off",
+            How::Silent => "nothing comes on a sound connection, not even a sign of life",
+        })
+    }
+}
+
+/// Returns whether the head of a response waits for the answer, which a backend may not give.
+fn may_wait(world: &World, request: &Request<Full<Bytes>>) -> bool {
+    world.knobs.json && request.method() == Method::POST && !world.is_healed()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, atomic::AtomicBool};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::knobs::{Kind, Knobs};
+    use crate::link::End;
+    use crate::server::Server;
+
+    /// Returns how an exchange breaks with a server that says `said` and hangs up.
+    async fn broken(fate: Fate, said: &'static str) -> Option<Broken> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = Server::There(listener.local_addr().unwrap());
+        let serving = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 1_000]).await;
+            let _ = stream.write_all(said.as_bytes()).await;
+        });
+        let knobs = Knobs::draw_hurried(0, Kind::Demo, 1);
+        let world = World::new(knobs, server, Arc::new(AtomicBool::new(false)));
+        let request = Request::get("/mcp").body(Full::default()).unwrap();
+        let whole = async {
+            Exchange::begin(&world, fate, request).await?.whole(world.knobs.head_max()).await
+        };
+        let broken = whole.await.err();
+        serving.abort();
+        broken
+    }
+
+    #[tokio::test]
+    async fn a_server_that_breaks_off_is_to_blame_unless_the_link_did() {
+        let off = |is_wrong| Some(Broken { how: How::Off, is_wrong });
+        let whole = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nall";
+        assert_eq!(broken(Fate::SOUND, whole).await, None);
+        for said in ["", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nall"] {
+            assert_eq!(broken(Fate::SOUND, said).await, off(true), "{said}");
+        }
+        let cut = Fate { end: End::After(9), ..Fate::SOUND };
+        assert_eq!(broken(cut, whole).await, off(false));
     }
 }

@@ -203,7 +203,8 @@ impl Guest {
     }
 
     pub(super) async fn text(&self, exchange: &mut Exchange) -> Option<String> {
-        let whole = exchange.whole(self.world.knobs.head_max()).await.ok()?;
+        let whole = exchange.whole(self.world.knobs.head_max()).await;
+        let whole = whole.inspect_err(|broken| self.hear_of(*broken)).ok()?;
         let text = String::from_utf8_lossy(&whole).into_owned();
         self.visit.note(format!("< {text}"));
         Some(text)

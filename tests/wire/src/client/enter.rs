@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::Guest;
 use super::send::request;
-use crate::exchange::Exchange;
+use crate::exchange::{Broken, Exchange};
 use crate::sse::{Item, Reader};
 use crate::visit::Visit;
 use crate::world::World;
@@ -37,9 +37,13 @@ pub(super) async fn enter(
     let began = Instant::now();
     let request = request(Method::POST).body(Full::new(Bytes::from(body.to_string()))).ok()?;
     let fate = world.fate(luck);
-    let Ok(mut exchange) = Exchange::begin(world, fate, request).await else {
-        world.count("sessions: not entered");
-        return None;
+    let mut exchange = match Exchange::begin(world, fate, request).await {
+        Ok(exchange) => exchange,
+        Err(broken) => {
+            hear_of(world, broken);
+            world.count("sessions: not entered");
+            return None;
+        }
     };
     let session = exchange.headers().get("mcp-session-id").cloned();
     let answer = answer(world, &mut exchange).await;
@@ -62,9 +66,17 @@ fn version_of_old() -> &'static str {
     VERSIONS.last().copied().unwrap_or_default()
 }
 
+/// Hears that a connection broke.
+fn hear_of(world: &World, broken: Broken) {
+    if let Some(wrong) = broken.wrong() {
+        world.blame(None, format!("whoever enters: {wrong}"));
+    }
+}
+
 /// Returns the answer, if all of it comes.
 async fn answer(world: &World, exchange: &mut Exchange) -> Option<Value> {
-    let whole = exchange.whole(world.knobs.head_max()).await.ok()?;
+    let whole = exchange.whole(world.knobs.head_max()).await;
+    let whole = whole.inspect_err(|broken| hear_of(world, *broken)).ok()?;
     if !exchange.is_stream() {
         return serde_json::from_slice(&whole).ok();
     }

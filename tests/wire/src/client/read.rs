@@ -7,7 +7,7 @@ use rejoin_tests::world::{Chance, Fault};
 use serde_json::{Value, json};
 
 use super::Guest;
-use crate::exchange::{Broken, Exchange};
+use crate::exchange::{Broken, Exchange, How};
 use crate::message::{Stamp, failure_of, head_of, id_value};
 use crate::sse::{Item, Reader};
 use crate::visit::{Kind, Seen};
@@ -32,8 +32,12 @@ impl Guest {
         reading: usize,
     ) -> Break {
         if !exchange.is_stream() {
-            let Ok(whole) = exchange.whole(self.world.knobs.head_max()).await else {
-                return Break::Off;
+            let whole = match exchange.whole(self.world.knobs.head_max()).await {
+                Ok(whole) => whole,
+                Err(broken) => {
+                    self.hear_of(broken);
+                    return Break::Off;
+                }
             };
             self.receive(luck, reading, Item::Message { id: None, data: whole.into() });
             return if self.is_settled(reading) { Break::Settled } else { Break::Ended };
@@ -52,7 +56,7 @@ impl Guest {
                     self.visit.note("< end".to_owned());
                     return if self.is_settled(reading) { Break::Settled } else { Break::Ended };
                 }
-                Err(broken) => return self.break_off(broken, exchange, &reader, reading),
+                Err(broken) => return self.break_off(broken, &reader, reading),
             }
             loop {
                 match reader.next() {
@@ -71,25 +75,14 @@ impl Guest {
     }
 
     /// Hears that a connection broke.
-    fn break_off(
-        &self,
-        broken: Broken,
-        exchange: &Exchange,
-        reader: &Reader,
-        reading: usize,
-    ) -> Break {
-        self.visit.note(format!("< broken: {broken:?}"));
-        match broken {
-            Broken::Silent if exchange.is_sound => {
-                self.blame(
-                    "nothing comes on a sound connection, not even a sign of life".to_owned(),
-                );
-            }
-            Broken::Silent => self.world.count("drops: nothing came any more"),
-            Broken::Off if reader.is_midway() => {
-                self.world.count("drops: in the middle of an event");
-            }
-            Broken::Off => self.world.count("drops: between two events"),
+    fn break_off(&self, broken: Broken, reader: &Reader, reading: usize) -> Break {
+        self.hear_of(broken);
+        if !broken.is_wrong {
+            self.world.count(match broken.how {
+                How::Silent => "drops: nothing came any more",
+                How::Off if reader.is_midway() => "drops: in the middle of an event",
+                How::Off => "drops: between two events",
+            });
         }
         if self.is_settled(reading) { Break::Settled } else { Break::Off }
     }

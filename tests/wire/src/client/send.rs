@@ -7,7 +7,7 @@ use rejoin_core::EventId;
 use rejoin_tests::world::Chance;
 
 use super::Guest;
-use crate::exchange::{Broken, Exchange};
+use crate::exchange::{Broken, Exchange, How};
 use crate::link::Fate;
 
 /// The path of the endpoint.
@@ -66,18 +66,27 @@ impl Guest {
         }
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         fate: Fate,
         request: http::request::Builder,
         body: Bytes,
     ) -> Result<Exchange, Broken> {
-        let request = request.body(Full::new(body)).map_err(|_| Broken::Off)?;
+        let no_request = Broken { how: How::Off, is_wrong: true };
+        let request = request.body(Full::new(body)).map_err(|_| no_request)?;
         let sent = Exchange::begin(&self.world, fate, request).await;
         match &sent {
             Ok(exchange) => self.visit.note(format!("< {}", exchange.status())),
-            Err(broken) => self.visit.note(format!("< broken: {broken:?}")),
+            Err(broken) => self.hear_of(*broken),
         }
         sent
+    }
+
+    /// Hears that a connection broke.
+    pub(super) fn hear_of(&self, broken: Broken) {
+        self.visit.note(format!("< broken: {broken:?}"));
+        if let Some(wrong) = broken.wrong() {
+            self.blame(wrong.to_owned());
+        }
     }
 }

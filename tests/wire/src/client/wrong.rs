@@ -1,13 +1,10 @@
 //! Wrong requests: what the server must refuse, whatever else goes on.
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
-use http_body_util::Full;
 use rejoin_tests::world::Chance;
 use serde_json::{Value, json};
 
 use super::Guest;
-use crate::exchange::Exchange;
 use crate::link::Fate;
 
 /// What is wrong with a request.
@@ -127,11 +124,8 @@ impl Guest {
             | Wrong::EventId
             | Wrong::Method => note().to_string(),
         };
-        let Ok(request) = request.body(Full::new(Bytes::from(body))) else {
-            return;
-        };
         self.visit.note(format!("> something wrong: {wrong:?}"));
-        let Ok(exchange) = Exchange::begin(&self.world, Fate::SOUND, request).await else {
+        let Ok(exchange) = self.send(Fate::SOUND, request, body.into()).await else {
             return;
         };
         let status = exchange.status().as_u16();
