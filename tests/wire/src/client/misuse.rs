@@ -60,13 +60,12 @@ impl Guest {
         Some(EventId::new(stream, index))
     }
 
-    /// Returns a request in flight, and notes what `change` says of it.
+    /// Returns a request in flight.
     fn some_flight(&self, luck: &mut Chance) -> Option<RequestId> {
         let record = self.visit.record.lock();
         let open = record.calls.iter().filter(|it| it.outcome.is_none() && !it.is_refused);
-        let open: Vec<usize> = open.map(|call| call.reading).collect();
-        let reading = luck.pick(&open)?;
-        record.calls.iter().find(|call| call.reading == reading).map(|call| call.id.clone())
+        let open: Vec<&RequestId> = open.map(|call| &call.id).collect();
+        luck.pick(&open).cloned()
     }
 
     /// Returns the id of a request in flight, which is given up, or of what is over.
