@@ -18,6 +18,8 @@ pub struct Chain {
     pub last: Option<u64>,
     /// Of which events it was told that some are missing.
     gaps: Vec<RangeInclusive<u64>>,
+    /// Whether something without an id has come, which is all that comes.
+    is_whole: bool,
     /// Whether nothing may be missing that it is not told of.
     pub is_sure: bool,
 }
@@ -26,7 +28,8 @@ impl Chain {
     /// A stream that begins with the exchange.
     #[must_use]
     pub fn fresh() -> Self {
-        Self { stream: None, last: Some(0), gaps: Vec::new(), is_sure: true }
+        let (gaps, is_whole) = (Vec::new(), false);
+        Self { stream: None, last: Some(0), gaps, is_whole, is_sure: true }
     }
 
     /// The standalone stream, from wherever it begins.
@@ -74,11 +77,15 @@ impl Chain {
     ) -> Result<(), String> {
         let Some(EventId { stream, index }) = id else {
             // One JSON object, or the answer to `initialize`.
-            return match (self.stream, self.last) {
-                (None, Some(0)) => Ok(()),
-                _ => Err(format!("{event:?} has no id, but is not alone: {self:?}")),
-            };
+            if (self.stream, self.last, self.is_whole) == (None, Some(0), false) {
+                self.is_whole = true;
+                return Ok(());
+            }
+            return Err(format!("{event:?} has no id, but is not alone: {self:?}"));
         };
+        if self.is_whole {
+            return Err(format!("{event:?} came after all that comes: {self:?}"));
+        }
         if self.stream.is_some_and(|known| known != stream) {
             return Err(format!("{event:?} is of stream {stream}: {self:?}"));
         }
@@ -245,7 +252,10 @@ mod tests {
         let other = Some(EventId::new(StreamId::Request(1), 1));
         assert!(Chain::standalone().see(&truth(), other, &Event::Message(10)).is_err());
         assert!(Chain::standalone().see(&truth(), None, &Event::Message(10)).is_err());
-        assert!(Chain::fresh().see(&truth(), None, &Event::Message(10)).is_ok());
+        let mut whole = Chain::fresh();
+        assert!(whole.see(&truth(), None, &Event::Message(10)).is_ok());
+        assert!(whole.clone().see(&truth(), None, &Event::Message(20)).is_err());
+        assert!(see(&mut whole, 1, 10).is_err());
     }
 
     #[test]

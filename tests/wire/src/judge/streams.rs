@@ -100,17 +100,47 @@ pub(super) fn check_owner(
     reading: &Reading,
     stream: Option<StreamId>,
 ) -> Result<(), String> {
-    let Some(stream @ StreamId::Request(_)) = stream else { return Ok(()) };
+    // Whatever has no id has come alone, and was told by its stamp.
+    let Some(stream) = stream else { return Ok(()) };
     let own = history.streams.get(&stream);
     let is_of = |id: &RequestId| own.is_some_and(|ids| ids.contains(id));
     let is_own = match &reading.kind {
         Kind::Requests(ids) => ids.iter().all(is_of),
         Kind::Double(id) => is_of(id),
-        Kind::Standalone => false,
-        Kind::Stray(_) => true,
+        Kind::Standalone | Kind::Stray(None) => stream == StreamId::Standalone,
+        Kind::Stray(Some(id)) => stream == id.stream,
     };
     if is_own {
         return Ok(());
     }
     Err(format!("the stream {stream} of {own:?} came to {:?}", reading.kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_stream_that_comes_to_another_is_seen() {
+        const OWN: StreamId = StreamId::Request(3);
+        const OTHER: StreamId = StreamId::Request(4);
+        const ALL: StreamId = StreamId::Standalone;
+        let mut history = History::default();
+        history.streams.insert(OWN, BTreeSet::from([1.into(), 2.into()]));
+        history.streams.insert(OTHER, BTreeSet::from([5.into()]));
+        for (kind, own, others) in [
+            (Kind::Requests(vec![1.into(), 2.into()]), OWN, [OTHER, ALL]),
+            (Kind::Double(2.into()), OWN, [OTHER, ALL]),
+            (Kind::Standalone, ALL, [OWN, OTHER]),
+            (Kind::Stray(None), ALL, [OWN, OTHER]),
+            (Kind::Stray(Some(EventId::new(OWN, 7))), OWN, [OTHER, ALL]),
+        ] {
+            let reading = Reading { kind, seen: Vec::new(), last: None };
+            let check = |stream| check_owner(&history, &reading, Some(stream));
+            assert_eq!(check(own), Ok(()), "{reading:?}");
+            assert!(others.into_iter().all(|other| check(other).is_err()), "{reading:?}");
+        }
+    }
 }
