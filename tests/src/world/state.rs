@@ -48,6 +48,7 @@ pub(super) struct World {
 
 /// A request of a client.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing of its own")]
 pub(super) struct Request {
     pub(super) client: ClientNo,
     pub(super) server: ServerNo,
@@ -55,6 +56,8 @@ pub(super) struct Request {
     pub(super) token: Option<ProgressToken>,
     pub(super) reading: ReadingNo,
     pub(super) sent_at: Instant,
+    /// Whether nothing went wrong any more when it was made, so that it must be answered.
+    pub(super) is_due: bool,
     /// Whether the client, or the driver, has given it up.
     pub(super) is_given_up: bool,
     /// Whether the session has it.

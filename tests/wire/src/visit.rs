@@ -92,6 +92,8 @@ pub(crate) struct Call {
     pub(crate) id: RequestId,
     pub(crate) reading: usize,
     pub(crate) sent_at: Instant,
+    /// Whether nothing went wrong any more when it was made, so that it must be answered.
+    pub(crate) is_due: bool,
     /// Whether the server is known to have it.
     pub(crate) is_accepted: bool,
     /// Whether the client has given it up.
@@ -201,12 +203,13 @@ impl Visit {
     }
 
     /// Begins requests whose answers are read together.
-    pub(crate) fn begin_calls(&self, ids: &[RequestId], reading: usize) {
+    pub(crate) fn begin_calls(&self, ids: &[RequestId], reading: usize, is_due: bool) {
         let sent_at = Instant::now();
         self.record.lock().calls.extend(ids.iter().map(|id| Call {
             id: id.clone(),
             reading,
             sent_at,
+            is_due,
             is_accepted: false,
             is_given_up: false,
             is_doubled: false,
@@ -276,7 +279,7 @@ mod tests {
     async fn an_answer_that_comes_twice_or_to_another_is_seen() {
         let visit = Visit::new(String::new(), String::new(), String::new(), Instant::now());
         let reading = visit.begin_reading(Kind::Requests(vec![1.into()]));
-        visit.begin_calls(&[1.into()], reading);
+        visit.begin_calls(&[1.into()], reading, false);
         assert_eq!(visit.settle(reading, &1.into(), Outcome::Answered), Ok(true));
         assert!(visit.settle(reading, &1.into(), Outcome::Answered).is_err());
         assert!(visit.settle(reading, &2.into(), Outcome::Answered).is_err());

@@ -121,6 +121,10 @@ impl World {
     pub(crate) fn heal(&self) {
         self.is_calm.store(true, Ordering::Relaxed);
         self.phase.send_replace(true);
+        // What is made from now on must be answered: as many requests as may be in flight.
+        for desk in self.desks.values() {
+            desk.todo.fetch_add(self.knobs.world.at_once, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn is_healed(&self) -> bool {

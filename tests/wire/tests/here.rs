@@ -15,7 +15,7 @@ const WORLDS: u64 = 200;
 const THREADS: u64 = 2;
 
 /// What must be seen at least once in many worlds.
-const EXPECTED: [&str; 45] = [
+const EXPECTED: [&str; 46] = [
     "answers",
     "clients: away",
     "drops: between two events",
@@ -47,6 +47,7 @@ const EXPECTED: [&str; 45] = [
     "requests: answered",
     "requests: cancelled",
     "requests: doubled",
+    "requests: due",
     "requests: expired",
     "requests: failed",
     "requests: session closed",

@@ -61,6 +61,7 @@ impl World {
             age: self.now.since(request.sent_at),
             closed: server.view.closed,
             is_given_up: request.is_given_up,
+            is_due: request.is_due,
             saw_id: reading.as_ref().is_some_and(|reading| reading.saw_id),
             requests: server.requests,
             was_evicted: server.truth.is_evicted(&request.id),

@@ -35,6 +35,9 @@ pub struct Circumstances<'a> {
     pub closed: Option<CloseReason>,
     /// Whether its client, or the driver, gave it up.
     pub is_given_up: bool,
+    /// Whether it was sent when nothing went wrong any more: it ends by an answer, a limit
+    /// or the end of its session.
+    pub is_due: bool,
     /// Whether its client saw any event id of its stream.
     pub saw_id: bool,
     /// How many requests the session has had.
@@ -73,8 +76,8 @@ pub fn explain(outcome: Outcome, known: &Circumstances<'_>) -> Result<(), String
             known.closed == Some(CloseReason::BackendGone)
         }
         Outcome::Failed(FailureReason::SessionClosed) | Outcome::Closed => known.closed.is_some(),
-        Outcome::Cancelled | Outcome::StreamCancelled => known.is_given_up,
-        Outcome::Unreachable => !known.saw_id,
+        Outcome::Cancelled | Outcome::StreamCancelled => known.is_given_up && !known.is_due,
+        Outcome::Unreachable => !known.saw_id && !known.is_due,
         Outcome::Expired => {
             let is_forgotten =
                 lasted(config.tombstone_timeout) || known.requests > config.tombstones_max;
@@ -108,6 +111,7 @@ mod tests {
             age: Duration::from_secs(seconds),
             closed: None,
             is_given_up: false,
+            is_due: false,
             saw_id: true,
             requests: 10,
             was_evicted: false,
@@ -155,7 +159,12 @@ mod tests {
         assert!(fine(Outcome::Closed, &gone));
         let given_up = Circumstances { is_given_up: true, ..at(1) };
         assert!(fine(Outcome::Cancelled, &given_up) && fine(Outcome::StreamCancelled, &given_up));
-        assert!(fine(Outcome::Unreachable, &Circumstances { saw_id: false, ..at(1) }));
+        let lost = Circumstances { saw_id: false, ..at(1) };
+        assert!(fine(Outcome::Unreachable, &lost));
+        for outcome in [Outcome::Cancelled, Outcome::StreamCancelled, Outcome::Unreachable] {
+            let due = Circumstances { is_given_up: true, is_due: true, ..lost };
+            assert!(!fine(outcome, &due), "{outcome:?} though nothing went wrong");
+        }
         let evicted = Outcome::Failed(FailureReason::Evicted);
         assert!(fine(evicted, &Circumstances { was_evicted: true, ..at(1) }));
     }

@@ -26,13 +26,15 @@ impl Guest {
     /// Makes requests by one POST, and sees to it that each of them settles.
     pub(super) async fn call(self, mut luck: Chance, ids: Vec<RequestId>, is_batch: bool) {
         let reading = self.visit.begin_reading(Kind::Requests(ids.clone()));
-        self.visit.begin_calls(&ids, reading);
+        // Nobody has to give up when nothing goes wrong any more.
+        let is_due = self.world.is_healed();
+        self.visit.begin_calls(&ids, reading, is_due);
         let patience = self.world.knobs.world.patience;
         let rest = tokio::select! {
             biased;
             rest = self.follow(&mut luck, reading, &ids, is_batch) => Some(rest),
             () = self.visit.over() => Some(Rest::Settled(Outcome::Closed)),
-            () = sleep(patience) => None,
+            () = sleep(patience), if !is_due => None,
         };
         let again = match rest {
             Some(Rest::Refused) => {

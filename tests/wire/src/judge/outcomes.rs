@@ -41,6 +41,7 @@ pub(super) fn check(
             age: at - call.sent_at,
             closed: closed.map(|closed| closed.reason),
             is_given_up: call.is_given_up,
+            is_due: call.is_due,
             saw_id: saw_id(record, call),
             requests: history.requests,
             was_evicted: history.evicted.contains(&call.id),
@@ -48,6 +49,9 @@ pub(super) fn check(
         };
         explain(outcome, &known).map_err(|wrong| format!("{wrong}, {call:?}"))?;
         tally_outcome(outcome, tally);
+        if call.is_due {
+            tally.add("requests: due");
+        }
     }
     Ok(())
 }
