@@ -84,6 +84,7 @@ impl Guest {
         is_batch: bool,
     ) -> Rest {
         let requests: Vec<Value> = ids.iter().map(|id| self.request_of(luck, id)).collect();
+        let is_too_large = requests.iter().any(|request| self.is_too_large(request));
         let body = match requests.as_slice() {
             [request] if !is_batch => request.to_string(),
             requests => json!(requests).to_string(),
@@ -92,14 +93,15 @@ impl Guest {
             return Rest::Settled(Outcome::Unreachable);
         };
         match exchange.status() {
-            StatusCode::OK => {}
+            StatusCode::OK if !is_too_large => {}
             StatusCode::NOT_FOUND => {
                 self.visit.leave();
                 return Rest::Settled(Outcome::Closed);
             }
-            StatusCode::TOO_MANY_REQUESTS
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::PAYLOAD_TOO_LARGE => return Rest::Refused,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                return Rest::Refused;
+            }
+            StatusCode::PAYLOAD_TOO_LARGE if is_too_large => return Rest::Refused,
             status => return self.refused(&mut exchange, reading, status).await,
         }
         self.visit.change(reading, |call| call.is_accepted = true);
@@ -210,6 +212,11 @@ impl Guest {
         let text = String::from_utf8_lossy(&whole).into_owned();
         self.visit.note(format!("< {text}"));
         Some(text)
+    }
+
+    /// Returns whether a message is larger than one may be.
+    pub(super) fn is_too_large(&self, message: &Value) -> bool {
+        message.to_string().len() > self.world.knobs.world.config.message_bytes_max
     }
 
     /// Returns what is asked for.

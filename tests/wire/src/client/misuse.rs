@@ -1,5 +1,6 @@
 //! Misuse: what a client does that it should not, or need not.
 
+use http::StatusCode;
 use rejoin_core::{EventId, RequestId, StreamId};
 use rejoin_tests::world::{Chance, Fault};
 use tokio::task::JoinSet;
@@ -90,11 +91,20 @@ impl Guest {
             self.visit.begin_rival();
         }
         if let Ok(exchange) = self.get(&mut luck, last_event_id).await {
-            if exchange.status() == http::StatusCode::OK {
-                let reading = self.visit.begin_reading(Kind::Stray(last_event_id));
-                self.look(&mut luck, exchange, reading).await;
-            } else {
-                self.world.count("resumes: refused");
+            match exchange.status() {
+                StatusCode::OK => {
+                    let reading = self.visit.begin_reading(Kind::Stray(last_event_id));
+                    self.look(&mut luck, exchange, reading).await;
+                }
+                StatusCode::NOT_FOUND => self.visit.leave(),
+                StatusCode::BAD_REQUEST if last_event_id.is_some() => {
+                    self.world.count("resumes: refused");
+                }
+                StatusCode::NO_CONTENT | StatusCode::TOO_MANY_REQUESTS => {}
+                StatusCode::CONFLICT if is_rival => {}
+                status => {
+                    self.blame(format!("a GET after {last_event_id:?} was answered by {status}"));
+                }
             }
         }
         if is_rival {
@@ -109,14 +119,25 @@ impl Guest {
             record.calls.iter_mut().filter(|it| it.id == id).for_each(|it| it.is_doubled = true);
         };
         double(&mut self.visit.record.lock());
-        let body = self.request_of(&mut luck, &id).to_string();
+        let request = self.request_of(&mut luck, &id);
+        let is_too_large = self.is_too_large(&request);
         let fate = self.world.fate(&mut luck);
-        if let Ok(exchange) = self.post(fate, body).await
-            && exchange.status().is_success()
-        {
-            self.visit.record.lock().taken += 1;
-            let reading = self.visit.begin_reading(Kind::Double(id));
-            self.look(&mut luck, exchange, reading).await;
+        let Ok(mut exchange) = self.post(fate, request.to_string()).await else { return };
+        match exchange.status() {
+            StatusCode::OK if !is_too_large => {
+                self.visit.record.lock().taken += 1;
+                let reading = self.visit.begin_reading(Kind::Double(id));
+                self.look(&mut luck, exchange, reading).await;
+            }
+            StatusCode::NOT_FOUND => self.visit.leave(),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {}
+            StatusCode::PAYLOAD_TOO_LARGE if is_too_large => {}
+            status => {
+                let Some(text) = self.text(&mut exchange).await else { return };
+                if !(status == StatusCode::BAD_REQUEST && text.contains("is in use")) {
+                    self.blame(format!("a double of {id} was answered by {status}: {text}"));
+                }
+            }
         }
     }
 

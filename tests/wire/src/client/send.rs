@@ -1,10 +1,11 @@
 //! Sending: the HTTP requests of a client.
 
 use bytes::Bytes;
-use http::{Method, Request, header};
+use http::{Method, Request, StatusCode, header};
 use http_body_util::Full;
 use rejoin_core::EventId;
 use rejoin_tests::world::Chance;
+use tokio::time::sleep;
 
 use super::Guest;
 use crate::exchange::{Broken, Exchange, How};
@@ -59,9 +60,13 @@ impl Guest {
             let fate = self.world.fate(luck);
             self.visit.note("> DELETE".to_owned());
             let sent = self.send(fate, self.request(Method::DELETE), Bytes::new()).await;
-            if sent.is_ok_and(|exchange| matches!(exchange.status().as_u16(), 204 | 404)) {
-                self.world.count("sessions: deleted");
-                self.visit.leave();
+            match sent.map(|exchange| exchange.status()) {
+                Ok(StatusCode::NO_CONTENT | StatusCode::NOT_FOUND) => {
+                    self.world.count("sessions: deleted");
+                    return self.visit.leave();
+                }
+                Ok(status) => return self.blame(format!("a DELETE was answered by {status}")),
+                Err(_) => sleep(self.world.millis(luck, 20, 500)).await,
             }
         }
     }
@@ -76,7 +81,13 @@ impl Guest {
         let request = request.body(Full::new(body)).map_err(|_| no_request)?;
         let sent = Exchange::begin(&self.world, fate, request).await;
         match &sent {
-            Ok(exchange) => self.visit.note(format!("< {}", exchange.status())),
+            Ok(exchange) => {
+                let status = exchange.status();
+                self.visit.note(format!("< {status}"));
+                if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
+                    self.blame(format!("the server is at fault: {status}"));
+                }
+            }
             Err(broken) => self.hear_of(*broken),
         }
         sent
