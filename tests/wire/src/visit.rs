@@ -78,6 +78,16 @@ pub(crate) enum Seen {
     Message {
         id: Option<EventId>,
         data: Bytes,
+        at: Instant,
+    },
+    /// It has a connection, on which nothing in between keeps it waiting, if `is_sound`.
+    Began {
+        at: Instant,
+        is_sound: bool,
+    },
+    /// It reads no more on that connection.
+    Ended {
+        at: Instant,
     },
     /// It came back after the last event that it had seen.
     Resumed,
@@ -103,6 +113,19 @@ pub(crate) struct Call {
     pub(crate) outcome: Option<(Outcome, Instant)>,
     /// Whether it was refused for lack of room, and asked for again.
     pub(crate) is_refused: bool,
+}
+
+/// A client that reads on a connection, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Attending<'a> {
+    visit: &'a Visit,
+    reading: usize,
+}
+
+impl Drop for Attending<'_> {
+    fn drop(&mut self) {
+        self.visit.see(self.reading, Seen::Ended { at: Instant::now() });
+    }
 }
 
 /// How many lines of a trail are kept.
@@ -151,6 +174,12 @@ impl Visit {
         record.readings.len() - 1
     }
 
+    /// Reads what comes on a connection.
+    pub(crate) fn attend(&self, reading: usize, is_sound: bool) -> Attending<'_> {
+        self.see(reading, Seen::Began { at: Instant::now(), is_sound });
+        Attending { visit: self, reading }
+    }
+
     /// Notes what was seen.
     pub(crate) fn see(&self, reading: usize, seen: Seen) {
         if let Some(reading) = self.record.lock().readings.get_mut(reading) {
@@ -158,7 +187,11 @@ impl Visit {
                 Seen::Priming { id, .. } | Seen::Message { id, .. } => {
                     reading.last = id.or(reading.last);
                 }
-                Seen::Gap(_) | Seen::Resumed | Seen::Doubted => {}
+                Seen::Gap(_)
+                | Seen::Began { .. }
+                | Seen::Ended { .. }
+                | Seen::Resumed
+                | Seen::Doubted => {}
             }
             reading.seen.push(seen);
         }

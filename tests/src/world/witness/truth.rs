@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use rejoin_core::{
-    Action, Event, Head, Input, Message, Notification, ProgressToken, Report, RequestId, StreamId,
-    UnansweredReason, Unrelated,
+    Action, Event, Head, Input, Instant, Message, Notification, ProgressToken, Report, RequestId,
+    StreamId, UnansweredReason, Unrelated,
 };
 
 use crate::laws::{LogView, Step, View, answered_id, request_id};
@@ -27,6 +27,8 @@ pub struct Truth {
 pub struct Fact {
     /// The message that was said.
     pub body: u64,
+    /// When it was said.
+    pub said_at: Instant,
     /// The request that it answers.
     pub answers: Option<RequestId>,
     /// Whether nobody need see it any more.
@@ -74,7 +76,7 @@ impl Truth {
             return Err(format!("{message:?} belongs on {expected}, and is on {stream}"));
         }
         if let Some((stream, index)) = place {
-            self.record(stream, index, message)?;
+            self.record(stream, index, step.now, message)?;
         } else {
             check_gone(before, step, message, expected)?;
             self.buried.extend(answered_id(&message.head).and(about.clone()));
@@ -86,6 +88,7 @@ impl Truth {
         &mut self,
         stream: StreamId,
         index: u64,
+        said_at: Instant,
         message: &Message<u64>,
     ) -> Result<(), String> {
         let facts = self.streams.entry(stream).or_default();
@@ -95,7 +98,7 @@ impl Truth {
             return Err(format!("{message:?} is at {index} of {stream}, which had {last} before"));
         }
         let answers = answered_id(&message.head).cloned();
-        facts.insert(index, Fact { body: message.body, answers, is_void: false });
+        facts.insert(index, Fact { body: message.body, said_at, answers, is_void: false });
         if let Some(id) = request_id(&message.head) {
             self.asked.insert(id.clone(), (stream, index));
         }
@@ -236,7 +239,7 @@ fn check_gone(
 
 #[cfg(test)]
 mod tests {
-    use rejoin_core::{ConnectionId, EventId, Initialized, Instant, Pressure};
+    use rejoin_core::{ConnectionId, EventId, Initialized, Pressure};
 
     use super::*;
 

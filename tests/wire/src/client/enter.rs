@@ -28,15 +28,16 @@ pub(super) async fn enter(
     luck: &mut Chance,
 ) -> Option<Arc<Visit>> {
     let version = luck.pick(&VERSIONS)?;
+    let (began, is_due) = (Instant::now(), world.is_healed());
     let body = json!({
         "jsonrpc": "2.0", "id": 0, "method": "initialize",
         "params": {
+            "arguments": { "calm": is_due },
             "protocolVersion": version,
             "capabilities": { "sampling": {}, "elicitation": {} },
             "clientInfo": { "name": name, "version": "0" },
         },
     });
-    let (began, is_due) = (Instant::now(), world.is_healed());
     let request = request(Method::POST).body(Full::new(Bytes::from(body.to_string()))).ok()?;
     let fate = world.fate(luck);
     let mut exchange = match Exchange::begin(world, fate, request).await {

@@ -5,6 +5,7 @@ use rejoin_core::{EventId, Head, RequestId};
 use rejoin_tests::world::witness::Outcome;
 use rejoin_tests::world::{Chance, Fault};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::Guest;
 use crate::exchange::{Broken, Exchange, How};
@@ -31,6 +32,7 @@ impl Guest {
         exchange: &mut Exchange,
         reading: usize,
     ) -> Break {
+        let _attending = self.visit.attend(reading, exchange.is_sound);
         if !exchange.is_stream() {
             let whole = match exchange.whole(self.world.knobs.head_max()).await {
                 Ok(whole) => whole,
@@ -116,7 +118,8 @@ impl Guest {
                 self.world.count("events seen");
                 self.visit.note(format!("< {} {}", shown(id), String::from_utf8_lossy(&data)));
                 self.offer(id);
-                self.visit.see(reading, Seen::Message { id, data: data.clone() });
+                self.visit
+                    .see(reading, Seen::Message { id, data: data.clone(), at: Instant::now() });
                 if let Err(wrong) = self.receive_message(luck, reading, &data) {
                     self.blame(wrong);
                 }

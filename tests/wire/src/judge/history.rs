@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rejoin_core::{
-    Action, CloseReason, EndReason, Head, Input, Message, Notification, Report, RequestId,
+    Action, CloseReason, EndReason, EventId, Head, Input, Message, Notification, Report, RequestId,
     StreamId, Unrelated,
 };
 use rejoin_tests::laws::{Step, View, posted, request_id};
@@ -22,6 +22,8 @@ pub(super) struct History {
     messages: BTreeMap<u64, Heard>,
     /// The numbers of what the backend said, in order.
     said: Vec<u64>,
+    /// When each place of a stream was sent, and sent again, counted from the beginning.
+    pub(super) sent: BTreeMap<EventId, Vec<Duration>>,
     /// The requests that each stream opened with.
     pub(super) streams: BTreeMap<StreamId, BTreeSet<RequestId>>,
     /// What the backend was to hear.
@@ -77,6 +79,7 @@ impl History {
         for action in &step.actions {
             self.carry_out(action, tally);
         }
+        self.send(step);
         tally_takeover(before, step, tally);
         if let Some(reason) = step.after.closed.filter(|_| self.closed.is_none()) {
             self.closed = Some(Closed { reason, after: step.now.since(began) });
@@ -96,6 +99,25 @@ impl History {
                 self.streams.entry(stream).or_default().insert(id.clone());
             }
         }
+    }
+
+    fn send(&mut self, step: &Step) {
+        let now = self.time_of(step.now);
+        let mut replays = step.replays.iter();
+        for action in &step.actions {
+            if let Action::Send { id: Some(id), .. } = action {
+                self.sent.entry(*id).or_default().push(now);
+            } else if let Action::Replay { stream, .. } = action {
+                for (index, _) in replays.next().into_iter().flatten() {
+                    self.sent.entry(EventId::new(*stream, *index)).or_default().push(now);
+                }
+            }
+        }
+    }
+
+    /// Returns a time as counted from the beginning of the session.
+    pub(super) fn time_of(&self, at: rejoin_core::Instant) -> Duration {
+        self.began.map_or(Duration::ZERO, |began| at.since(began))
     }
 
     fn carry_out(&mut self, action: &Action<u64>, tally: &mut Tally) {

@@ -10,6 +10,7 @@ mod heard;
 mod history;
 mod outcomes;
 mod streams;
+mod times;
 
 use rejoin_tests::journal::Journal;
 use rejoin_tests::world::Tally;
@@ -57,6 +58,8 @@ pub(crate) fn judge(case: &Case<'_>, tally: &mut Tally) -> Result<(), String> {
         let stream = streams::check(&history, reading, is_stamped)
             .map_err(|wrong| format!("{:?}: {wrong}", reading.kind))?;
         streams::check_owner(&history, reading, stream)?;
+        times::check(&history, reading, stream, visit.began, case.knobs.hurry > 1)
+            .map_err(|wrong| format!("{:?}: {wrong}", reading.kind))?;
     }
     outcomes::check(&history, case.journal, visit.began, &record, tally)
 }

@@ -60,7 +60,9 @@ fn saw_id(record: &Record, call: &Call) -> bool {
     let seen = record.readings.get(call.reading).map(|reading| reading.seen.as_slice());
     seen.unwrap_or_default().iter().any(|seen| match seen {
         Seen::Priming { id, .. } | Seen::Message { id, .. } => id.is_some(),
-        Seen::Gap(_) | Seen::Resumed | Seen::Doubted => false,
+        Seen::Gap(_) | Seen::Began { .. } | Seen::Ended { .. } | Seen::Resumed | Seen::Doubted => {
+            false
+        }
     })
 }
 

@@ -25,6 +25,7 @@ pub(super) fn check(
     let mut told = None;
     for seen in &reading.seen {
         match seen {
+            Seen::Began { .. } | Seen::Ended { .. } => {}
             Seen::Resumed => chain.is_sure = true,
             Seen::Doubted => {
                 // It says nothing of the connection, which may be telling of a gap.
@@ -42,7 +43,7 @@ pub(super) fn check(
                 }
                 chain.see(&history.truth, *id, &Event::Priming { retry: *retry })?;
             }
-            Seen::Message { id, data } => {
+            Seen::Message { id, data, .. } => {
                 let message: Value = serde_json::from_slice(data).map_err(|it| it.to_string())?;
                 if let (None, Some(missed), Some(gap)) = (id, told, gap_of(&message)) {
                     check_gap(&chain, (*missed.start(), *missed.end()), gap)?;
