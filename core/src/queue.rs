@@ -99,6 +99,11 @@ impl Queues {
         fronts.map(|node| node.due).min().unwrap_or(Instant::MAX)
     }
 
+    /// Returns what no deadline is earlier than, and which may be earlier than all.
+    pub(crate) fn earliest(&self) -> Instant {
+        self.soonest
+    }
+
     /// Returns what is due first, if it is due.
     pub(crate) fn first_due(&mut self, now: Instant) -> Option<(Queue, Key)> {
         if now < self.soonest {

@@ -177,6 +177,15 @@ impl<M: Clone> Session<M> {
         due.min(self.idle_deadline()).unless_never()
     }
 
+    /// Returns [`deadline`](Self::deadline) if it is earlier than `limit`: at less cost,
+    /// where a timer is set already, and mostly early enough.
+    #[must_use]
+    pub fn deadline_before(&self, limit: Instant) -> Option<Instant> {
+        let others = self.streams.tombstone_deadline().min(self.idle_deadline());
+        let is_late = limit <= self.queues.earliest() && limit <= others;
+        if is_late { None } else { self.deadline().filter(|deadline| *deadline < limit) }
+    }
+
     /// Returns the retained events of `stream` in `range`: what an
     /// [`Action::Replay`](crate::Action::Replay) refers to.
     ///

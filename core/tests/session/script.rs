@@ -79,6 +79,7 @@ impl Run {
         }
         if let Some(deadline) = self.session.deadline() {
             assert!(deadline > self.now, "{line}: the deadline {deadline:?} is not later");
+            assert_eq!(self.session.deadline_before(deadline), None, "{line}");
         }
         lines
     }

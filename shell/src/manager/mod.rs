@@ -216,7 +216,7 @@ impl SessionManager {
         post: Post<Bytes>,
         format: AnswerFormat,
     ) -> Result<Connection, ManagerError> {
-        Ok(self.session(id)?.request(post, format).await?)
+        Ok(self.session(id)?.into_request(post, format).await?)
     }
 
     /// Connects to the standalone stream of a session.

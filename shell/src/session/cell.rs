@@ -298,8 +298,8 @@ impl Cell {
 
     /// Has the deadline queue wake this session in time; too early does no harm.
     fn arm(&self, state: &mut State) {
-        let Some(deadline) = state.core.deadline() else { return };
-        if state.armed.is_none_or(|armed| deadline < armed) {
+        let armed = state.armed.unwrap_or(Instant::MAX);
+        if let Some(deadline) = state.core.deadline_before(armed) {
             self.shared.deadlines.arm(self.id, state.armed, deadline, &self.this);
             state.armed = Some(deadline);
         }

@@ -56,9 +56,20 @@ impl SessionHandle {
         post: Post<Bytes>,
         format: AnswerFormat,
     ) -> Result<Connection, SessionError> {
-        let mut room = self.cell.room(&post).await?;
-        let connection = self.cell.request(post, format, &mut room)?;
-        Ok(self.connection(connection))
+        self.clone().into_request(post, format).await
+    }
+
+    /// Opens a stream likewise, where the handle is of no more use.
+    pub(crate) async fn into_request(
+        self,
+        post: Post<Bytes>,
+        format: AnswerFormat,
+    ) -> Result<Connection, SessionError> {
+        let connection = {
+            let mut room = self.cell.room(&post).await?;
+            self.cell.request(post, format, &mut room)?
+        };
+        Ok(Connection::new(self.cell, connection))
     }
 
     /// Takes a POST without a request: notifications, and answers to the backend.

@@ -1,6 +1,6 @@
 //! Watched sessions: asked after every input for all that they say of themselves.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use rejoin_core::{
     Action, Actions, ConnectionId, Entry, Event, Input, Instant, Logged, RequestId, Session,
@@ -127,7 +127,7 @@ impl Watched {
             *requests = pending.iter().map(|(id, _)| id.clone()).collect();
         }
         View {
-            deadline: session.deadline().map(|deadline| clock.here(deadline)),
+            deadline: deadline(session).map(|deadline| clock.here(deadline)),
             closed: session.closed(),
             pending: session.pending(),
             bytes: session.bytes(),
@@ -136,6 +136,12 @@ impl Watched {
             requests: pending,
         }
     }
+}
+
+/// Returns the deadline, as who has a timer that is hardly later hears of it.
+fn deadline(session: &Session<u64>) -> Option<Instant> {
+    let limit = session.deadline()?.saturating_add(Duration::from_nanos(1));
+    session.deadline_before(limit)
 }
 
 /// Returns an event as it goes over the wire.
