@@ -59,9 +59,11 @@ fn some_worlds() {
             })
         })
         .collect();
+    // All of them, lest a server be left behind where one has failed.
+    let all: Vec<_> = threads.into_iter().map(thread::JoinHandle::join).collect();
     let mut tally = Tally::default();
-    for thread in threads {
-        let seen = thread.join().unwrap();
+    for seen in all {
+        let seen = seen.unwrap();
         tally.merge(&seen.unwrap_or_else(|failure| panic!("{failure}")));
     }
     let _ = writeln!(io::stderr(), "{tally}");

@@ -31,7 +31,8 @@ pub(super) async fn enter(
         "params": {
             "protocolVersion": version,
             "capabilities": { "sampling": {}, "elicitation": {} },
-            "clientInfo": { "name": name, "version": "0" },
+            // A backend that is a process has its luck from here.
+            "clientInfo": { "name": name, "version": world.knobs.world.seed.to_string() },
         },
     });
     let began = Instant::now();
