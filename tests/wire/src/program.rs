@@ -167,7 +167,7 @@ impl Program {
         let id = self.id().to_string();
         ensure!(Command::new("kill").args(["-s", "TERM", &id]).status()?.success());
         let waits = Builder::new_current_thread().enable_time().build()?;
-        let ended = waits.block_on(timeout(END_MAX, ended(&mut self.child)));
+        let ended = waits.block_on(async { timeout(END_MAX, ended(&mut self.child)).await });
         let ended =
             ended.with_context(|| format!("the program has not ended in {END_MAX:?}"))??;
         if self.log_ends.recv_timeout(LOG_MAX) == Err(RecvTimeoutError::Timeout) {
