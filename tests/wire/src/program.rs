@@ -59,6 +59,12 @@ pub(crate) struct Program {
     log_ends: Receiver<()>,
 }
 
+/// How the allocator of glibc is told so; others do not read it.
+const ALLOCATOR: [(&str, &str); 3] = [
+    ("MALLOC_ARENA_MAX", "1"),
+    ("MALLOC_TRIM_THRESHOLD_", "0"),
+    ("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0"),
+];
 /// How long it may take until the program says where it listens.
 const BEGIN_MAX: Duration = Duration::from_secs(60);
 /// How long it may take to end: it gives connections 5 s, and child processes as much.
@@ -78,7 +84,8 @@ struct Log {
 }
 
 impl Program {
-    /// Begins to serve, with `command` for each session if there is one.
+    /// Begins to serve, with `command` for each session if there is one. So that it can be
+    /// seen what it holds, the allocator has one heap, and keeps little that is free.
     pub(crate) fn begin(path: &Path, options: &[String], command: &[String]) -> Result<Self> {
         let mut serve = Command::new(path);
         serve.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "error,rejoin=info"]);
@@ -86,7 +93,7 @@ impl Program {
         if !command.is_empty() {
             serve.arg("--").args(command);
         }
-        serve.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        serve.envs(ALLOCATOR).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = serve.spawn()?;
         let (out, err) = (child.stdout.take(), child.stderr.take());
         let log = Arc::<Log>::default();
@@ -225,4 +232,33 @@ fn address(out: impl Read) -> Option<SocketAddr> {
         let (_, url) = line.split_once("http://")?;
         url.split_once('/')?.0.parse().ok()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// What is wrong with a program from its beginning to its end.
+    fn wrong(script: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("program");
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        let ended = Program::begin(&path, &[], &[]).and_then(Program::end);
+        ended.map_or_else(|wrong| wrong.to_string(), |()| "nothing".to_owned())
+    }
+
+    #[test]
+    fn what_is_wrong_until_the_end_is_seen() {
+        let serve = |end: &str| {
+            format!("trap '{end}' TERM; echo http://127.0.0.1:1/mcp; while :; do sleep 0.02; done")
+        };
+        assert_eq!(wrong(&serve("exit 0")), "nothing");
+        assert_eq!(wrong(&serve("echo it panicked >&2; exit 0")), "the program says: it panicked");
+        assert!(wrong(&serve("exit 3")).contains("exit status: 3"));
+        let silent = "the program does not say where it listens: no room";
+        assert_eq!(wrong("echo no room >&2"), silent);
+    }
 }

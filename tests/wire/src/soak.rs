@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, sleep};
 
 use crate::failure::Failure;
-use crate::knobs::Knobs;
+use crate::knobs::{Kind, Knobs};
 use crate::memory::{self, Memory};
 use crate::there::{Programs, Served, judge};
 
@@ -41,6 +41,7 @@ struct Wrongs {
 /// What has become of a server over all rounds.
 #[derive(Debug)]
 pub struct Soak {
+    kind: Kind,
     /// All that was seen.
     pub tally: Tally,
     wrongs: Wrongs,
@@ -65,8 +66,31 @@ const CLOSING_MAX: Duration = Duration::from_secs(10);
 /// How long the journals of sessions that are over may take to be written.
 const WRITTEN_MAX: Duration = Duration::from_secs(60);
 
-/// What every soak sees, whatever its luck.
-const EXPECTED: [&str; 3] = ["requests", "resumes", "replays"];
+/// What every soak sees hundreds of times, whatever its luck.
+const EXPECTED: [&str; 20] = [
+    "ends: deleted",
+    "events seen",
+    "gaps",
+    "links: cut after all was written",
+    "links: cut before the first byte",
+    "links: cut midway",
+    "links: half-open",
+    "links: half-open, and found by the server",
+    "links: lost by the server alone",
+    "links: slow",
+    "links: stalled",
+    "polls",
+    "questions: heard",
+    "replays",
+    "requests",
+    "requests: answered",
+    "requests: cancelled",
+    "requests: session closed",
+    "resumes",
+    "signs of life",
+];
+/// What is seen where there is a process for each session, too.
+const EXPECTED_OF_PROCESSES: [&str; 2] = ["ends: backend gone", "failures: backend gone"];
 
 /// Plays rounds on one server for a while. `say` is told of each, and of whatever is wrong.
 ///
@@ -116,7 +140,12 @@ impl<'a> Soaking<'a> {
         let waits = Builder::new_current_thread().enable_time().build()?;
         let served = Served::begin(knobs, programs)?;
         let descriptors = served.program.descriptors()?;
-        let soak = Soak { tally: Tally::default(), wrongs: Wrongs::default(), rests: Vec::new() };
+        let soak = Soak {
+            kind: knobs.kind,
+            tally: Tally::default(),
+            wrongs: Wrongs::default(),
+            rests: Vec::new(),
+        };
         Ok(Self { knobs, served, waits, descriptors, soak, say })
     }
 
@@ -280,7 +309,11 @@ impl Soak {
             );
         }
         memory::check(&self.rests)?;
-        let missing: Vec<_> = EXPECTED.iter().filter(|kind| self.tally.count(kind) == 0).collect();
+        let expected = EXPECTED.iter().chain(match self.kind {
+            Kind::Child => &EXPECTED_OF_PROCESSES[..],
+            Kind::Task | Kind::Handler | Kind::Demo => &[],
+        });
+        let missing: Vec<_> = expected.filter(|kind| self.tally.count(kind) == 0).collect();
         ensure!(missing.is_empty(), "never seen: {missing:?}");
         Ok(())
     }
@@ -320,8 +353,10 @@ mod tests {
     fn soak() -> Soak {
         let rest = Rest { sessions: 9, memory_bytes: 1 << 20, descriptors: 12, children: 1 };
         let mut tally = Tally::default();
-        EXPECTED.iter().for_each(|kind| tally.add(kind));
-        Soak { tally, wrongs: Wrongs::default(), rests: vec![rest; 6] }
+        for kind in EXPECTED {
+            tally.add(kind);
+        }
+        Soak { kind: Kind::Demo, tally, wrongs: Wrongs::default(), rests: vec![rest; 6] }
     }
 
     fn wrong(soak: &Soak) -> String {
@@ -346,8 +381,10 @@ mod tests {
     #[test]
     fn what_sees_nothing_is_no_soak() {
         let mut soak = soak();
+        soak.kind = Kind::Child;
+        assert_eq!(wrong(&soak), format!("never seen: {EXPECTED_OF_PROCESSES:?}"));
         soak.tally = Tally::default();
-        assert!(wrong(&soak).starts_with("never seen: "), "{}", wrong(&soak));
+        assert!(wrong(&soak).contains("replays"), "{}", wrong(&soak));
     }
 
     #[test]

@@ -17,8 +17,10 @@ const REQUESTS: usize = 60;
 /// On how many threads: they mostly wait.
 const THREADS: u64 = 4;
 
-/// What must be seen at least once.
-const EXPECTED: [&str; 14] = [
+/// What must be seen at least once; each of them happens several times, or many times, with
+/// the seeds that there are unless it is told otherwise.
+const EXPECTED: [&str; 19] = [
+    "ends: backend gone",
     "ends: deleted",
     "events seen",
     "gaps",
@@ -26,12 +28,16 @@ const EXPECTED: [&str; 14] = [
     "links: cut before the first byte",
     "links: cut midway",
     "links: half-open",
+    "links: slow",
+    "links: stalled",
     "polls",
     "questions: heard",
     "replays",
     "requests: answered",
     "requests: failed",
+    "requests: session closed",
     "resumes",
+    "senders: let go on",
     "signs of life",
 ];
 
