@@ -20,8 +20,10 @@ const WARMING_ROUNDS: usize = 3;
 /// By how many bytes for each session the memory may grow: less than the smallest thing
 /// that is kept for one.
 const SESSION_BYTES: u64 = 256;
-/// How many bytes the allocator may keep more of at one time than at another.
-const ALLOCATOR_BYTES: u64 = 2 << 20;
+/// How many bytes the allocator may keep more of at one time than at another: it gives back
+/// whole pages from the end of its heap, and what is free in between goes up and down with
+/// what was there last. Those are some tens of KiB.
+const ALLOCATOR_BYTES: u64 = 512 << 10;
 
 /// Checks that what is left is not more the more sessions there were.
 pub(crate) fn check(rests: &[Rest]) -> Result<()> {
@@ -86,7 +88,7 @@ mod tests {
 
     #[test]
     fn memory_may_go_up_and_down() {
-        assert_eq!(wrong(&[4_000, 9_000, 9_500, 10_000, 14_000, 9_000, 9_000, 11_500]), "nothing");
+        assert_eq!(wrong(&[4_000, 9_000, 9_500, 10_000, 14_000, 9_000, 9_000, 10_500]), "nothing");
     }
 
     #[test]
