@@ -39,6 +39,6 @@ pub use failure::Failure;
 pub use faults::{Fault, Faults};
 pub use knobs::{Knobs, REQUESTS_MIN, Sabotage};
 pub use run::run;
-pub use shrink::{shrink, smaller, way};
+pub use shrink::{shrink, smaller, unlimited, way};
 use state::World;
 pub use tally::Tally;

@@ -70,7 +70,8 @@ pub fn way(what: &str) -> String {
 }
 
 /// Returns a configuration with the same timeouts and policies, and no tiny limits.
-fn unlimited(config: &Config) -> Config {
+#[must_use]
+pub fn unlimited(config: &Config) -> Config {
     Config {
         surplus: config.surplus,
         priming: config.priming,

@@ -64,11 +64,10 @@ impl Exchange {
         let off = Broken { how: How::Off, is_wrong: is_sound };
         let silent = Broken { how: How::Silent, is_wrong: is_sound && !may_wait(world, &request) };
         let ends = world.server.connect().await.map_err(|_| off)?;
-        let (healed, longest) = (world.healed(), world.knobs.stall_max());
+        let (healed, longest) = (world.healed(), world.knobs.longest());
         let tally = world.tally_of_links();
         tokio::spawn(async move {
-            let end = relay(ends.near, ends.far, fate, longest, healed).await;
-            tally.count(end);
+            tally.count(relay(ends.near, ends.far, fate, longest, healed).await);
         });
         let shaken = hyper::client::conn::http1::handshake(TokioIo::new(ends.client)).await;
         let (mut sender, connection) = shaken.map_err(|_| off)?;

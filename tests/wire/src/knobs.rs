@@ -6,6 +6,8 @@ use rejoin::{HttpSettings, Settings};
 use rejoin_core::Config;
 use rejoin_tests::world::{self, Chance};
 
+use crate::link::Longest;
+
 /// All that a seed decides before anything happens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Knobs {
@@ -21,6 +23,8 @@ pub struct Knobs {
     pub queue_max: usize,
     /// By how much everything that clients and backends wait for is shorter.
     pub hurry: u32,
+    /// Whether it is a round of a soak, whose faults end by time.
+    pub is_soaking: bool,
 }
 
 /// What answers the clients.
@@ -49,6 +53,7 @@ impl Knobs {
             recycle_after: luck.strikes(300).then(|| luck.millis(500, 20_000)),
             queue_max: luck.size(2, 40),
             hurry: 1,
+            is_soaking: false,
             world,
         }
     }
@@ -70,6 +75,7 @@ impl Knobs {
             &mut config.idle_timeout,
             &mut config.orphan_timeout,
             &mut config.listen_timeout,
+            &mut config.reservation_timeout,
             &mut config.stall_timeout,
             &mut config.stall_limit,
         ] {
@@ -93,23 +99,11 @@ impl Knobs {
     /// default, or there would be little to replay.
     #[must_use]
     pub fn draw_soaking(seed: u64, kind: Kind) -> Self {
-        let mut knobs = Self::draw_hurried(seed, kind, 1);
+        let mut knobs = Self { is_soaking: true, ..Self::draw_hurried(seed, kind, 1) };
         let world = &mut knobs.world;
         world.clients = (0..CLIENTS_SOAKING).collect();
         world.requests = REQUESTS_SOAKING;
-        let drawn = &world.config;
-        world.config = Config {
-            retention: drawn.retention,
-            tombstone_timeout: drawn.tombstone_timeout,
-            cancelled_timeout: drawn.cancelled_timeout,
-            init_timeout: drawn.init_timeout,
-            idle_timeout: drawn.idle_timeout,
-            orphan_timeout: drawn.orphan_timeout,
-            listen_timeout: drawn.listen_timeout,
-            stall_timeout: drawn.stall_timeout,
-            stall_limit: drawn.stall_limit,
-            ..Config::default()
-        };
+        world.config = world::unlimited(&world.config);
         knobs
     }
 
@@ -140,6 +134,14 @@ impl Knobs {
         2 * self.world.config.stall_limit.unwrap_or_default() + Duration::from_secs(1)
     }
 
+    /// Returns for how long links let somebody wait. What is half-open takes the place of
+    /// another connection: only where there is plenty of it the server has time to find out.
+    pub(crate) fn longest(&self) -> Longest {
+        let stall = self.stall_max();
+        let half_open = if self.is_soaking { HALF_OPEN_MAX } else { stall };
+        Longest { stall, half_open }
+    }
+
     /// Returns how long a client waits for the head of a response.
     pub(crate) fn head_max(&self) -> Duration {
         (Duration::from_secs(100) / self.hurry).max(Duration::from_secs(10))
@@ -155,8 +157,8 @@ impl Knobs {
     /// Returns how long it may take from when nothing goes wrong any more until every
     /// request has settled.
     pub(crate) fn settle_bound(&self) -> Duration {
-        // Each of those in flight may wait for room at the backend.
-        let turns = u32::try_from(self.world.at_once).unwrap_or(u32::MAX);
+        // Each of those in flight, and one more, may wait for room at the backend.
+        let turns = u32::try_from(self.world.at_once + 1).unwrap_or(u32::MAX);
         self.world.settle_bound() + self.silence_max() + turns * Duration::from_secs(5)
     }
 
@@ -196,7 +198,9 @@ const LUCK: u64 = 10;
 const HURRY: u32 = 20;
 /// How many clients it has at most.
 const CLIENTS_MAX: usize = 4;
-/// How many clients there are in a round of a soak, and how many requests each has.
+/// For how long a link is half-open in a soak: mostly until all is healed.
+const HALF_OPEN_MAX: Duration = Duration::from_secs(1_000);
+/// How many clients there are in a round of a soak, and how many requests each has at most.
 const CLIENTS_SOAKING: usize = 24;
 const REQUESTS_SOAKING: usize = 250;
 

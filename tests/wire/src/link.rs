@@ -5,7 +5,7 @@ use std::time::Duration;
 use rejoin_tests::world::{Chance, Fault, Faults};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, split};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// What is to become of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,26 @@ pub(crate) enum Pace {
     Slow(Duration),
     /// Nothing for so long, after so many bytes.
     Stalled(usize, Duration),
+}
+
+/// What has become of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Course {
+    /// How it ended.
+    pub(crate) end: End,
+    /// Its pace, if anything came later because of it.
+    pub(crate) pace: Pace,
+    /// Whether the server ended it while it was half-open.
+    pub(crate) is_found: bool,
+}
+
+/// For how long links let somebody wait, unless all is healed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Longest {
+    /// A reader, or a writer whom nothing tells of it.
+    pub(crate) stall: Duration,
+    /// A server that writes to nobody.
+    pub(crate) half_open: Duration,
 }
 
 impl Fate {
@@ -96,9 +116,26 @@ impl Fate {
     }
 }
 
+impl Course {
+    /// Returns as what it is counted.
+    pub(crate) fn kinds(self) -> impl Iterator<Item = &'static str> {
+        let found = self.is_found.then_some("links: half-open, and found by the server");
+        self.end.kind().into_iter().chain(self.pace.kind()).chain(found)
+    }
+}
+
+impl Pace {
+    const fn kind(self) -> Option<&'static str> {
+        match self {
+            Self::Quick => None,
+            Self::Slow(_) => Some("links: slow"),
+            Self::Stalled(..) => Some("links: stalled"),
+        }
+    }
+}
+
 impl End {
-    /// Returns how it is counted, unless nothing goes wrong.
-    pub(crate) const fn kind(self) -> Option<&'static str> {
+    const fn kind(self) -> Option<&'static str> {
         match self {
             Self::Sound => None,
             Self::Early { .. } => Some("links: cut before the first byte"),
@@ -118,25 +155,28 @@ const BYTES: usize = 4_096;
 /// For how long a client is left alone with a link that its server has lost.
 const DEAF_MAX: Duration = Duration::from_secs(1_000);
 
+/// For how long what a server has sent before it ended a link is read away, to see that end.
+const ENDING_MAX: Duration = Duration::from_millis(100);
+
 /// Passes on what two sides send until one of them ends, or the link meets its fate.
-/// Returns how it ended. One that lets somebody wait does so for `longest`, and no longer
-/// than until everything is healed.
+/// One that lets somebody wait does so no longer than until everything is healed.
 pub(crate) async fn relay(
     near: impl AsyncRead + AsyncWrite,
     far: impl AsyncRead + AsyncWrite,
     fate: Fate,
-    longest: Duration,
+    longest: Longest,
     mut healed: watch::Receiver<bool>,
-) -> End {
+) -> Course {
+    let mut course = Course { end: fate.end, pace: Pace::Quick, is_found: false };
     if fate.end == (End::Early { is_forwarded: false }) {
-        return fate.end;
+        return course;
     }
     sleep(fate.latency).await;
     let (mut near_read, mut near_write) = split(near);
     let (mut far_read, mut far_write) = split(far);
     let is_met = {
         let up = tokio::io::copy(&mut near_read, &mut far_write);
-        let down = pass_down(&mut far_read, &mut near_write, fate, &mut healed);
+        let down = pass_down(&mut far_read, &mut near_write, fate, &mut healed, &mut course.pace);
         tokio::select! {
             biased;
             is_met = down => is_met,
@@ -145,17 +185,22 @@ pub(crate) async fn relay(
         }
     };
     if !is_met {
-        return End::Sound;
+        return Course { end: End::Sound, ..course };
     }
     match fate.end {
         End::Sound | End::Early { .. } | End::After(_) => {}
-        End::Unread(_) => until(&mut healed, longest, read_away(&mut far_read)).await,
+        End::Unread(_) => {
+            until(&mut healed, longest.stall, read_away(&mut far_read)).await;
+        }
         End::HalfOpen { is_read, .. } => {
             drop((near_read, near_write));
             if is_read {
-                until(&mut healed, longest, read_away(&mut far_read)).await;
+                let read = read_away(&mut far_read);
+                course.is_found = until(&mut healed, longest.stall, read).await;
             } else {
-                until(&mut healed, longest, std::future::pending()).await;
+                until(&mut healed, longest.half_open, std::future::pending()).await;
+                let read = timeout(ENDING_MAX, read_away(&mut far_read));
+                course.is_found = read.await.is_ok();
             }
         }
         End::Deaf(_) => {
@@ -164,18 +209,20 @@ pub(crate) async fn relay(
             until(&mut healed, DEAF_MAX, read_away(&mut near_read)).await;
         }
     }
-    fate.end
+    course
 }
 
 /// Passes on what the server sends. Returns whether the link has met its fate, or else
-/// the server has ended it.
+/// the server has ended it. Says its pace, once something comes later because of it.
 async fn pass_down(
     far: &mut (impl AsyncRead + Unpin),
     near: &mut (impl AsyncWrite + Unpin),
     fate: Fate,
     healed: &mut watch::Receiver<bool>,
+    pace: &mut Pace,
 ) -> bool {
     let mut buffer = vec![0; BYTES];
+    let mut has_waited = false;
     let mut passed = 0_usize;
     let mut stalls = fate.pace;
     loop {
@@ -198,9 +245,13 @@ async fn pass_down(
                 return false;
             }
             passed += before.len();
+            has_waited = !is_healed;
             until(healed, time, std::future::pending()).await;
             stalls = Pace::Quick;
             data = after;
+        }
+        if has_waited && !data.is_empty() {
+            *pace = fate.pace;
         }
         if near.write_all(data).await.is_err() {
             return false;
@@ -212,6 +263,7 @@ async fn pass_down(
         if let Pace::Slow(time) = fate.pace
             && is_slow
         {
+            has_waited = true;
             until(healed, time, std::future::pending()).await;
         }
     }
@@ -223,18 +275,19 @@ async fn read_away<T: AsyncRead>(from: &mut ReadHalf<T>) {
     while let Ok(1..) = from.read(&mut buffer).await {}
 }
 
-/// Waits for something, but not for longer, and not when everything is healed.
+/// Waits for something, but not for longer, and not when everything is healed. Returns
+/// whether it came.
 async fn until(
     healed: &mut watch::Receiver<bool>,
     longest: Duration,
     wait: impl Future<Output = ()>,
-) {
+) -> bool {
     tokio::select! {
         biased;
-        () = wait => {}
+        () = wait => true,
         // An error says that the world is over.
-        _ = healed.wait_for(|is_healed| *is_healed) => {}
-        () = sleep(longest) => {}
+        _ = healed.wait_for(|is_healed| *is_healed) => false,
+        () = sleep(longest) => false,
     }
 }
 
@@ -244,20 +297,23 @@ mod tests {
 
     use super::*;
 
+    const LONGEST: Longest =
+        Longest { stall: Duration::from_secs(9), half_open: Duration::from_secs(99) };
+
     /// What the client gets where the server sends `sent`, and whether it is told of the end.
-    async fn got(end: End, pace: Pace, sent: usize) -> (usize, bool) {
+    async fn got(end: End, pace: Pace, sent: usize) -> (usize, bool, Pace) {
         let (mut client, near) = duplex(64);
         let (far, mut server) = duplex(64);
         let (_healing, healed) = watch::channel(false);
         let fate = Fate { end, pace, latency: Duration::ZERO };
-        let link = tokio::spawn(relay(near, far, fate, Duration::from_secs(9), healed));
+        let link = tokio::spawn(relay(near, far, fate, LONGEST, healed));
         let serving = tokio::spawn(async move {
             let _ = server.write_all(&vec![7; sent]).await;
             std::future::pending::<()>().await;
         });
         let (mut count, mut buffer) = (0, vec![0; 100]);
         let is_told = loop {
-            match tokio::time::timeout(Duration::from_secs(60), client.read(&mut buffer)).await {
+            match timeout(Duration::from_secs(60), client.read(&mut buffer)).await {
                 Err(_) => break false,
                 Ok(Ok(0) | Err(_)) => break true,
                 Ok(Ok(more)) => count += more,
@@ -265,23 +321,26 @@ mod tests {
         };
         serving.abort();
         drop(client);
-        link.await.unwrap();
-        (count, is_told)
+        (count, is_told, link.await.unwrap().pace)
     }
 
     #[tokio::test(start_paused = true)]
     async fn every_link_meets_its_fate() {
+        let slow = Pace::Slow(Duration::from_millis(7));
+        let stalled = |bytes| Pace::Stalled(bytes, Duration::from_secs(5));
         for (end, pace, expected) in [
-            (End::Sound, Pace::Quick, (500, false)),
-            (End::Sound, Pace::Slow(Duration::from_millis(7)), (500, false)),
-            (End::Sound, Pace::Stalled(200, Duration::from_secs(5)), (500, false)),
-            (End::Early { is_forwarded: true }, Pace::Quick, (0, true)),
-            (End::Early { is_forwarded: false }, Pace::Quick, (0, true)),
-            (End::After(123), Pace::Quick, (123, true)),
-            (End::Unread(123), Pace::Quick, (123, true)),
-            (End::HalfOpen { bytes: 123, is_read: true }, Pace::Quick, (123, true)),
-            (End::HalfOpen { bytes: 123, is_read: false }, Pace::Quick, (123, true)),
-            (End::Deaf(123), Pace::Quick, (123, false)),
+            (End::Sound, Pace::Quick, (500, false, Pace::Quick)),
+            (End::Sound, slow, (500, false, slow)),
+            (End::Sound, stalled(200), (500, false, stalled(200))),
+            (End::Sound, stalled(501), (500, false, Pace::Quick)),
+            (End::Early { is_forwarded: true }, Pace::Quick, (0, true, Pace::Quick)),
+            (End::Early { is_forwarded: false }, Pace::Quick, (0, true, Pace::Quick)),
+            (End::After(123), Pace::Quick, (123, true, Pace::Quick)),
+            (End::After(40), slow, (40, true, Pace::Quick)),
+            (End::Unread(123), Pace::Quick, (123, true, Pace::Quick)),
+            (End::HalfOpen { bytes: 123, is_read: true }, Pace::Quick, (123, true, Pace::Quick)),
+            (End::HalfOpen { bytes: 123, is_read: false }, Pace::Quick, (123, true, Pace::Quick)),
+            (End::Deaf(123), Pace::Quick, (123, false, Pace::Quick)),
         ] {
             assert_eq!(got(end, pace, 500).await, expected, "{end:?} {pace:?}");
         }
@@ -294,14 +353,29 @@ mod tests {
         let (healing, healed) = watch::channel(false);
         let end = End::HalfOpen { bytes: 3, is_read: false };
         let fate = Fate { end, ..Fate::SOUND };
-        let link = tokio::spawn(relay(near, far, fate, Duration::from_secs(99), healed));
+        let link = tokio::spawn(relay(near, far, fate, LONGEST, healed));
         server.write_all(b"12345").await.unwrap();
         let mut buffer = [0; 9];
         let read = server.read(&mut buffer);
-        assert!(tokio::time::timeout(Duration::from_secs(50), read).await.is_err());
+        assert!(timeout(Duration::from_secs(50), read).await.is_err());
         healing.send_replace(true);
         assert_eq!(server.read(&mut buffer).await.unwrap(), 0);
-        assert_eq!(link.await.unwrap(), end);
+        assert_eq!(link.await.unwrap(), Course { end, pace: Pace::Quick, is_found: false });
         drop(client);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_finds_a_half_open_link_is_seen() {
+        for is_read in [false, true] {
+            let (client, near) = duplex(64);
+            let (far, mut server) = duplex(64);
+            let (_healing, healed) = watch::channel(false);
+            let end = End::HalfOpen { bytes: 3, is_read };
+            let link = tokio::spawn(relay(near, far, Fate { end, ..Fate::SOUND }, LONGEST, healed));
+            server.write_all(b"12345").await.unwrap();
+            drop(server);
+            assert!(link.await.unwrap().is_found, "{is_read}");
+            drop(client);
+        }
     }
 }

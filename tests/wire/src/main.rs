@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
-use rejoin_wire::{Build, Kind, Knobs, Programs, build, run_child, soak};
+use rejoin_wire::{Build, Kind, Knobs, Programs, Soak, build, run_child, soak, soak_round};
 use tokio::time::Instant;
 
 #[derive(Debug, Parser)]
@@ -22,52 +22,68 @@ enum Arguments {
         /// What goes wrong
         #[arg(long, default_value_t = 0)]
         seed: u64,
+        /// Play only this round, counted from 0
+        #[arg(long)]
+        round: Option<u64>,
     },
     /// Be the server of one session, on stdin and stdout
     Child {
-        /// What goes wrong, and how often
-        seed: u64,
+        /// Whether it is one of a soak
+        #[arg(long)]
+        soaking: bool,
     },
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse() {
-        Arguments::Soak { minutes, seed } => soak_all(Duration::from_secs(60 * minutes), seed),
-        Arguments::Child { seed } => run_child(seed, process::id().into()),
+        Arguments::Soak { minutes, seed, round } => soak_all(minutes, seed, round),
+        Arguments::Child { soaking } => run_child(soaking),
     }
 }
 
 /// Soaks the program's own server, and a process for each session, at once.
-fn soak_all(time: Duration, seed: u64) -> anyhow::Result<()> {
+fn soak_all(minutes: u64, seed: u64, round: Option<u64>) -> anyhow::Result<()> {
     let programs = Programs { rejoin: build(Build::Release)?, wire: env::current_exe()? };
+    let time = Duration::from_secs(60 * minutes);
     let kinds = [("its own server", Kind::Demo), ("a process each", Kind::Child)];
     let threads = kinds.map(|(name, kind)| {
         let programs = programs.clone();
         let knobs = Knobs::draw_soaking(seed, kind);
         let begun = Instant::now();
         let run = move || {
-            let mut report = |soak: &rejoin_wire::Soak| {
-                say(&format!("{:>5} s  {name}: {soak}", begun.elapsed().as_secs()));
+            let mut report = |what: &dyn Display| {
+                say(&format_args!("{:>5} s  {name}: {what}", begun.elapsed().as_secs()));
             };
-            soak(&knobs, &programs, time, &mut report)
+            match round {
+                Some(round) => soak_round(&knobs, &programs, round, &mut report),
+                None => soak(&knobs, &programs, time, &mut report),
+            }
         };
         (name, thread::spawn(run))
     });
     let mut is_fine = true;
     for (name, thread) in threads {
         match thread.join() {
-            Ok(Ok(soak)) => {
-                say(&soak.tally);
-                say(&format!("{name}: {soak}; nothing lost, doubled or leaked"));
-            }
+            Ok(Ok(soak)) => is_fine &= is_good(name, &soak, round.is_none()),
             Ok(Err(wrong)) => {
                 is_fine = false;
-                say(&format!("{name}: WRONG: {wrong:#}"));
+                say(&format_args!("{name}: WRONG: {wrong:#}"));
             }
             Err(_) => is_fine = false,
         }
     }
     process::exit(i32::from(!is_fine));
+}
+
+/// Says what was seen, and returns whether nothing was wrong.
+fn is_good(name: &str, soak: &Soak, is_whole: bool) -> bool {
+    say(&soak.tally);
+    say(&format_args!("{name}: {soak:#}"));
+    let checked = if is_whole { soak.check() } else { Ok(()) };
+    if let Err(wrong) = &checked {
+        say(&format_args!("{name}: WRONG: {wrong:#}"));
+    }
+    checked.is_ok() && soak.is_fine()
 }
 
 fn say(what: &dyn Display) {

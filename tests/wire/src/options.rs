@@ -34,6 +34,7 @@ pub(crate) fn options(knobs: &Knobs, journals: &Path) -> Vec<String> {
         ("cancelled-timeout", config.cancelled_timeout),
         ("orphan-timeout", config.orphan_timeout),
         ("listen-timeout", config.listen_timeout),
+        ("reservation-timeout", config.reservation_timeout),
         ("stall-timeout", config.stall_timeout),
         ("stall-limit", config.stall_limit),
     ];

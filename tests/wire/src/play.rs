@@ -1,6 +1,8 @@
 //! The play of a world: faults first, then none.
 
 use std::fmt::Write as _;
+use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +19,10 @@ use crate::knobs::Knobs;
 use crate::visit::Visit;
 use crate::world::{Desk, Left, World};
 
-/// Plays a world from its beginning until all clients have gone, where faults happen for
-/// `faults_max` at most.
+/// Plays a world from its beginning until all clients have gone.
+///
+/// Faults happen until all requests are made. Where that takes longer than `faults_max`,
+/// something is wrong, but not in a soak: there each client makes one more without faults.
 pub(crate) async fn play(world: &Arc<World>, faults_max: Duration) -> Result<(), String> {
     let mut clients = JoinSet::new();
     for no in world.desks.keys() {
@@ -26,11 +30,19 @@ pub(crate) async fn play(world: &Arc<World>, faults_max: Duration) -> Result<(),
     }
     let made = timeout(faults_max, world.until_all(Desk::is_made)).await;
     world.heal();
-    made.map_err(|_| format!("after {faults_max:?}, some requests were not even made"))?;
+    if made.is_err() && world.knobs.is_soaking {
+        world.withdraw();
+    } else if made.is_err() {
+        let what = format!("after {faults_max:?}, some requests were not even made:");
+        return Err(accuse(world, what, Desk::is_made));
+    }
     let bound = world.knobs.settle_bound();
     let settled = timeout(bound, world.until_all(Desk::is_settled)).await;
     world.part();
-    settled.map_err(|_| unsettled(world, bound))?;
+    settled.map_err(|_| {
+        let what = format!("after {bound:?} without faults, some requests have not settled:");
+        accuse(world, what, Desk::is_settled)
+    })?;
     let bound = world.knobs.rest_bound();
     let gone = timeout(bound, async {
         while let Some(joined) = clients.join_next().await {
@@ -41,12 +53,20 @@ pub(crate) async fn play(world: &Arc<World>, faults_max: Duration) -> Result<(),
     gone.await.map_err(|_| format!("after {bound:?}, some clients have not gone"))?
 }
 
-fn unsettled(world: &World, bound: Duration) -> String {
-    let mut text = format!("after {bound:?} without faults, some requests have not settled:");
-    for visit in world.take_visits(|_| true) {
+/// How many requests are shown.
+const SHOWN_MAX: usize = 20;
+
+/// Says what is wrong, what is open, and how far each client is; and that it is wrong in the
+/// session of a client that is not so far.
+fn accuse(world: &World, what: String, is_so: impl Fn(&Desk) -> bool) -> String {
+    let visits = world.visits();
+    let mut text = what;
+    let mut left = SHOWN_MAX;
+    for visit in &visits {
         let record = visit.record.lock();
         let open = record.calls.iter().filter(|it| it.outcome.is_none() && !it.is_refused);
-        for call in open {
+        for call in open.take(left) {
+            left -= 1;
             // Writing to memory does not fail.
             let _ = write!(text, "\n    {} {call:?}", visit.name);
         }
@@ -54,6 +74,12 @@ fn unsettled(world: &World, bound: Duration) -> String {
     for (no, desk) in &world.desks {
         let _ = write!(text, "\n    client {no}: {desk:?}");
     }
+    let mut late = world.desks.iter().filter(|(_, desk)| !is_so(desk));
+    let last = late.find_map(|(no, _)| {
+        let client = format!("{no}/");
+        visits.iter().rfind(|visit| visit.name.starts_with(&client))
+    });
+    world.blame(last, text.clone());
     text
 }
 
@@ -64,33 +90,50 @@ pub(crate) fn judge_all(
     heard: &HeardBy,
     journals: &Path,
 ) -> Result<(), Box<Failure>> {
-    let wrong = |what: String| Failure::new(knobs, what);
+    let mut first = None;
+    let judged = judge_each(knobs, left, heard, journals, &mut |failure| {
+        first.get_or_insert(failure);
+    });
+    judged.map_err(|error| Failure::new(knobs, error.to_string()))?;
+    first.map_or(Ok(()), Err)
+}
+
+/// Judges it likewise, and tells `report` of each session in which something was wrong, or
+/// of what was wrong in the play.
+pub(crate) fn judge_each(
+    knobs: &Knobs,
+    left: &mut Left,
+    heard: &HeardBy,
+    journals: &Path,
+    report: &mut impl FnMut(Box<Failure>),
+) -> io::Result<()> {
     if let Some((visit, what)) = left.wrong.take() {
-        return Err(match visit {
+        // The sessions were not played to their ends.
+        report(match visit {
             Some(visit) => Failure::of(knobs, what, &visit, journals),
-            None => wrong(what),
+            None => Failure::new(knobs, what),
         });
+        return Ok(());
     }
-    let files = std::fs::read_dir(journals).map_err(|error| wrong(error.to_string()))?;
-    let mut paths = Vec::new();
-    for file in files {
-        paths.push(file.map_err(|error| wrong(error.to_string()))?.path());
-    }
+    let files = fs::read_dir(journals)?.map(|file| Ok(file?.path()));
+    let mut paths = files.collect::<io::Result<Vec<_>>>()?;
     paths.sort();
     for visit in &left.visits {
         if !paths.iter().any(|path| path.ends_with(file_of(&visit.session))) {
             let what = "there is no journal of a session".to_owned();
-            return Err(Failure::of(knobs, what, visit, journals));
+            report(Failure::of(knobs, what, visit, journals));
         }
     }
     for path in paths {
-        let text = std::fs::read_to_string(&path).map_err(|error| wrong(error.to_string()))?;
+        let text = fs::read_to_string(&path)?;
         let visit = left.visits.iter().find(|visit| path.ends_with(file_of(&visit.session)));
         let judged = judge_one(knobs, visit.map(|it| &**it), heard, &path, &text, &mut left.tally);
-        judged.map_err(|what| match visit {
-            Some(visit) => Failure::of(knobs, what, visit, journals),
-            None => wrong(what).with_journal(text),
-        })?;
+        if let Err(what) = judged {
+            report(match visit {
+                Some(visit) => Failure::of(knobs, what, visit, journals),
+                None => Failure::new(knobs, what).with_journal(text),
+            });
+        }
     }
     Ok(())
 }

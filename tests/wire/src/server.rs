@@ -5,8 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::sabotage::Sabotaged;
 
@@ -45,7 +46,7 @@ impl Server {
                 let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
                 let client = TcpStream::connect(listener.local_addr()?).await?;
                 let (near, _) = listener.accept().await?;
-                let far = TcpStream::connect(address).await?;
+                let far = far_socket()?.connect(*address).await?;
                 for stream in [&client, &near, &far] {
                     stream.set_nodelay(true)?;
                 }
@@ -53,6 +54,20 @@ impl Server {
             }
         }
     }
+}
+
+/// How many bytes the system takes from a server that nobody reads yet, and how many it sends
+/// in one piece. By the latter it decides how much the server may write before it waits: some
+/// 20,000 bytes, where it would be some millions otherwise.
+const FAR_BYTES: u32 = 2_048;
+const FAR_PIECE_BYTES: u32 = 88;
+
+/// Returns a socket at whose other end a server soon notices that nobody reads.
+fn far_socket() -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(FAR_BYTES)?;
+    SockRef::from(&socket).set_tcp_mss(FAR_PIECE_BYTES)?;
+    Ok(socket)
 }
 
 fn serve(service: Sabotaged, server: DuplexStream) {

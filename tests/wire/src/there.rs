@@ -1,6 +1,7 @@
 //! Worlds over sockets, whose server is the program, in real time.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -14,13 +15,26 @@ use crate::backend::HeardBy;
 use crate::failure::Failure;
 use crate::knobs::{Kind, Knobs};
 use crate::options::options;
-use crate::play::{judge_all, play};
+use crate::play::{judge_each, play};
 use crate::program::Program;
 use crate::server::Server;
 use crate::world::World;
 
-/// For how long faults happen at most.
-const FAULTS_MAX: Duration = Duration::from_secs(60);
+/// For how long faults happen in a round of a soak.
+const FAULTS_SOAKING: Duration = Duration::from_secs(15);
+/// How long it takes to make the requests of a world where all goes well.
+const FAULTS: Duration = Duration::from_secs(60);
+
+/// Returns for how long faults happen at most: each request may wait for as long as its
+/// client has patience, and then some more.
+fn faults_max(knobs: &Knobs) -> Duration {
+    if knobs.is_soaking {
+        return FAULTS_SOAKING;
+    }
+    let turns = knobs.world.requests.div_ceil(knobs.world.at_once);
+    let turns = u32::try_from(turns).unwrap_or(u32::MAX);
+    FAULTS + turns * (knobs.world.patience + Duration::from_secs(1))
+}
 
 /// The programs that a world over sockets is made of.
 #[derive(Clone, Debug)]
@@ -40,8 +54,13 @@ pub fn run_there(knobs: &Knobs, programs: &Programs) -> Result<Tally, Box<Failur
     let wrong = |what: String| Failure::new(knobs, what);
     let served = Served::begin(knobs, programs).map_err(|error| wrong(error.to_string()))?;
     let world = served.play(knobs)?;
-    let journals = served.end().map_err(wrong)?;
-    judge(knobs, &world, &journals)
+    let journals = served.end().map_err(|error| wrong(error.to_string()))?;
+    let mut first = None;
+    let tally = judge(knobs, &world, journals.path(), &mut |failure| {
+        first.get_or_insert(failure);
+    });
+    first.map_or(Ok(()), Err)?;
+    tally.map_err(|error| wrong(error.to_string()))
 }
 
 /// The program, serving, and its journals.
@@ -56,8 +75,9 @@ impl Served {
         let journals = tempfile::tempdir()?;
         let command = match knobs.kind {
             Kind::Child => {
+                let soaking = knobs.is_soaking.then(|| "--soaking".to_owned());
                 let wire = programs.wire.display().to_string();
-                vec![wire, "child".to_owned(), knobs.world.seed.to_string()]
+                [wire, "child".to_owned()].into_iter().chain(soaking).collect()
             }
             Kind::Task | Kind::Handler | Kind::Demo => Vec::new(),
         };
@@ -74,11 +94,11 @@ impl Served {
         let server = Server::There(self.program.address);
         let world = World::new(knobs.clone(), server, Arc::new(AtomicBool::new(false)));
         let lived = runtime.block_on(async {
-            play(&world, FAULTS_MAX).await?;
-            rest(knobs, &self.program).await
+            play(&world, faults_max(knobs)).await?;
+            self.rest(knobs).await
         });
-        if let Some(wrong) = self.program.wrong() {
-            return Err(Failure::new(knobs, format!("the program says: {wrong}")));
+        if let Some(what) = self.program.wrong() {
+            return Err(wrong(what));
         }
         if !world.is_wrong() {
             lived.map_err(wrong)?;
@@ -86,46 +106,56 @@ impl Served {
         Ok(world)
     }
 
-    /// Ends the program, and returns its journals.
-    pub(crate) fn end(self) -> Result<TempDir, String> {
-        let ended = self.program.end().map_err(|error| error.to_string())?;
-        if !ended.success() {
-            return Err(format!("the program ended with {ended}"));
+    /// Waits until the program has nothing left of what clients have left.
+    pub(crate) async fn rest(&self, knobs: &Knobs) -> Result<(), String> {
+        let program = &self.program;
+        let bound = knobs.rest_bound();
+        let end = Instant::now() + bound;
+        loop {
+            let children = program.children().map_err(|error| error.to_string())?;
+            let sessions = program.sessions();
+            if sessions == 0 && children.len() == guards(knobs.kind) {
+                return Ok(());
+            }
+            if Instant::now() >= end {
+                return Err(format!(
+                    "{bound:?} later, there are {sessions} sessions, {children:?}"
+                ));
+            }
+            sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// Ends the program, and returns its journals.
+    pub(crate) fn end(self) -> anyhow::Result<TempDir> {
+        self.program.end()?;
         Ok(self.journals)
     }
 }
 
-/// Judges the sessions of a world, all of which are over.
+/// Returns how many processes the program has that are no server of a session: its guard.
+const fn guards(kind: Kind) -> usize {
+    match kind {
+        Kind::Child => 1,
+        Kind::Task | Kind::Handler | Kind::Demo => 0,
+    }
+}
+
+/// Judges the sessions of a world, all of which are over, and returns what was seen. `report`
+/// is told of each in which something was wrong.
 pub(crate) fn judge(
     knobs: &Knobs,
     world: &World,
-    journals: &TempDir,
-) -> Result<Tally, Box<Failure>> {
+    journals: &Path,
+    report: &mut impl FnMut(Box<Failure>),
+) -> io::Result<Tally> {
     let mut left = world.take();
-    judge_all(knobs, &mut left, &HeardBy::default(), journals.path())?;
+    judge_each(knobs, &mut left, &HeardBy::default(), journals, report)?;
     let outlived = left.tally.count("ends: otherwise");
     if outlived > 0 {
         let what = format!("{outlived} sessions lived until the program ended");
-        return Err(Failure::new(knobs, what));
+        report(Failure::new(knobs, what));
     }
     left.tally.add("worlds");
     Ok(left.tally)
 }
-
-/// Waits until the program has nothing left of what clients have left.
-async fn rest(knobs: &Knobs, program: &Program) -> Result<(), String> {
-    let bound = knobs.rest_bound();
-    let end = Instant::now() + bound;
-    while program.sessions() > 0 || program.children().len() > GUARDS {
-        if Instant::now() >= end {
-            let (sessions, children) = (program.sessions(), program.children());
-            return Err(format!("{bound:?} later, there are {sessions} sessions, {children:?}"));
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-    Ok(())
-}
-
-/// How many processes the program has that are no server of a session: its guard.
-const GUARDS: usize = 1;

@@ -11,7 +11,7 @@ use rejoin_tests::world::{Chance, Fault, Faults, Tally};
 use tokio::sync::{Notify, watch};
 
 use crate::knobs::Knobs;
-use crate::link::{End, Fate};
+use crate::link::{Course, Fate};
 use crate::server::Server;
 use crate::visit::Visit;
 
@@ -30,7 +30,7 @@ pub(crate) struct World {
     pub(crate) stray_id: Mutex<Option<EventId>>,
     /// What each client has still to do.
     pub(crate) desks: BTreeMap<usize, Desk>,
-    /// Every session that was entered and is not judged yet.
+    /// Every session that was entered.
     visits: Mutex<Vec<Arc<Visit>>>,
     /// What was wrong first, and in which session.
     wrong: Mutex<Option<(Option<Arc<Visit>>, String)>>,
@@ -54,15 +54,14 @@ pub(crate) struct Desk {
     pub(crate) flights: AtomicUsize,
 }
 
-/// Counts how links end.
+/// Counts what becomes of links.
 #[derive(Clone, Debug)]
 pub(crate) struct LinkTally(Arc<Mutex<Tally>>);
 
 impl LinkTally {
-    pub(crate) fn count(&self, end: End) {
-        if let Some(kind) = end.kind() {
-            self.0.lock().add(kind);
-        }
+    pub(crate) fn count(&self, course: Course) {
+        let mut tally = self.0.lock();
+        course.kinds().for_each(|kind| tally.add(kind));
     }
 }
 
@@ -135,6 +134,14 @@ impl World {
         self.phase.subscribe()
     }
 
+    /// Leaves each client one request to make, of those that it has still to make.
+    pub(crate) fn withdraw(&self) {
+        for desk in self.desks.values() {
+            desk.todo.fetch_min(1, Ordering::Relaxed);
+        }
+        self.touch();
+    }
+
     /// Lets all clients go.
     pub(crate) fn part(&self) {
         self.parting.send_replace(true);
@@ -155,12 +162,9 @@ impl World {
         self.visits.lock().push(Arc::clone(visit));
     }
 
-    /// Takes the sessions that are not judged yet, and that `is_due`.
-    pub(crate) fn take_visits(&self, is_due: impl Fn(&Visit) -> bool) -> Vec<Arc<Visit>> {
-        let mut visits = self.visits.lock();
-        let (due, left) = visits.drain(..).partition(|visit| is_due(visit));
-        *visits = left;
-        due
+    /// Returns the sessions that were entered.
+    pub(crate) fn visits(&self) -> Vec<Arc<Visit>> {
+        self.visits.lock().clone()
     }
 
     /// Says that something is wrong. What was wrong first counts.
@@ -172,7 +176,7 @@ impl World {
     /// Takes what is left to be judged.
     pub(crate) fn take(&self) -> Left {
         Left {
-            visits: self.take_visits(|_| true),
+            visits: std::mem::take(&mut *self.visits.lock()),
             wrong: self.wrong.lock().take(),
             tally: self.tally.lock().clone(),
         }

@@ -12,18 +12,27 @@ use super::speaker::{Mouth, Speaker};
 use crate::knobs::{Kind, Knobs};
 use crate::message::id_value;
 
-/// Serves one session on stdin and stdout, with what goes wrong by a seed.
+/// Serves one session on stdin and stdout, with what goes wrong in the world of its client,
+/// who says in `initialize` which that is.
 ///
 /// # Errors
 ///
 /// What comes is no message, or cannot be read.
-pub fn run_child(seed: u64, nth: u64) -> anyhow::Result<()> {
+pub fn run_child(is_soaking: bool) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let knobs = Arc::new(Knobs::draw_hurried(seed, Kind::Child, 1));
     runtime.block_on(async {
-        let mut speaker = Speaker::new(Stdout, knobs, nth, false, Arc::default());
-        let died = speaker.died();
         let mut lines = BufReader::new(tokio::io::stdin()).lines();
+        let Some(first) = lines.next_line().await? else { return Ok(()) };
+        // Who sends something wrong says nothing of a world.
+        let (seed, nth) = origin(&first).unwrap_or_default();
+        let knobs = if is_soaking {
+            Knobs::draw_soaking(seed, Kind::Child)
+        } else {
+            Knobs::draw_hurried(seed, Kind::Child, 1)
+        };
+        let mut speaker = Speaker::new(Stdout, Arc::new(knobs), nth, false, Arc::default());
+        let died = speaker.died();
+        speaker.hear(first.as_bytes()).map_err(anyhow::Error::msg)?;
         loop {
             tokio::select! {
                 biased;
@@ -36,6 +45,19 @@ pub fn run_child(seed: u64, nth: u64) -> anyhow::Result<()> {
         }
     })
 }
+
+/// Returns the seed of a client's world, and which of the backends there this one is.
+fn origin(initialize: &str) -> Option<(u64, u64)> {
+    let message: Value = serde_json::from_str(initialize).ok()?;
+    let client = message.pointer("/params/clientInfo")?;
+    let seed = client.get("version")?.as_str()?.parse().ok()?;
+    let (no, visit) = client.get("name")?.as_str()?.split_once('/')?;
+    let (no, visit): (u64, u64) = (no.parse().ok()?, visit.parse().ok()?);
+    Some((seed, no * VISITS_MAX + visit))
+}
+
+/// How many sessions a client enters, one after the other.
+const VISITS_MAX: u64 = 1_000_000;
 
 /// One line for each message.
 #[derive(Clone, Copy, Debug)]
@@ -70,4 +92,17 @@ fn name(text: &str, related: &RequestId) -> Option<String> {
     let params = message.get_mut("params")?.as_object_mut()?;
     params.insert("_meta".to_owned(), json!({ "rejoin/relatedRequestId": id_value(related) }));
     Some(message.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_says_where_it_is_from() {
+        let client = json!({ "name": "3/5", "version": "17" });
+        let initialize = json!({ "params": { "clientInfo": client } });
+        assert_eq!(origin(&initialize.to_string()), Some((17, 3_000_005)));
+        assert_eq!(origin(r#"{"params":{}}"#), None);
+    }
 }
