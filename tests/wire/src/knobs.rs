@@ -6,6 +6,8 @@ use rejoin::{HttpSettings, Settings};
 use rejoin_core::Config;
 use rejoin_tests::world::{self, Chance};
 
+use crate::sabotage::Sabotage;
+
 /// All that a seed decides before anything happens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Knobs {
@@ -21,6 +23,8 @@ pub struct Knobs {
     pub queue_max: usize,
     /// By how much everything that clients and backends wait for is shorter.
     pub hurry: u32,
+    /// What the server does wrong, for tests of the judge.
+    pub sabotage: Option<Sabotage>,
 }
 
 /// What answers the clients.
@@ -49,6 +53,7 @@ impl Knobs {
             recycle_after: luck.strikes(300).then(|| luck.millis(500, 20_000)),
             queue_max: luck.size(2, 40),
             hurry: 1,
+            sabotage: None,
             world,
         }
     }

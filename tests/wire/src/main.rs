@@ -3,6 +3,7 @@
 use std::env;
 use std::fmt::Display;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process;
 use std::thread;
 use std::time::Duration;
@@ -27,13 +28,15 @@ enum Arguments {
     Child {
         /// What goes wrong, and how often
         seed: u64,
+        /// The folder to write down in what is heard
+        heard: PathBuf,
     },
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse() {
         Arguments::Soak { minutes, seed } => soak_all(Duration::from_secs(60 * minutes), seed),
-        Arguments::Child { seed } => run_child(seed, process::id().into()),
+        Arguments::Child { seed, heard } => run_child(seed, process::id().into(), &heard),
     }
 }
 

@@ -14,6 +14,8 @@ use anyhow::{Context as _, Result, ensure};
 use parking_lot::Mutex;
 use serde_json::Value;
 
+use crate::backend::GARBLED;
+
 /// How the program is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Build {
@@ -153,7 +155,8 @@ impl Log {
                 self.opened.fetch_add(1, Ordering::Relaxed);
             } else if line.contains("session closed") {
                 self.closed.fetch_add(1, Ordering::Relaxed);
-            } else if line.contains("panicked") || line.contains("session is broken") {
+            } else if [GARBLED, "panicked", "session is broken"].iter().any(|it| line.contains(it))
+            {
                 self.wrong.lock().get_or_insert_with(|| line.clone());
             }
             self.first.lock().get_or_insert(line);

@@ -64,11 +64,11 @@ pub fn soak(
         let knobs = knobs.of_round(round);
         let judged = served.play(&knobs).and_then(|world| {
             // What cannot be read there is missed by the judge.
-            let _ = waits.block_on(settle(served.journals.path()));
-            judge(&knobs, &world, &served.journals)
+            let _ = waits.block_on(settle(served.files.journals.path()));
+            judge(&knobs, &world, &served.files)
         });
-        soak.tally.merge(&judged.map_err(|failure| anyhow::anyhow!("{failure}"))?);
-        for journal in fs::read_dir(served.journals.path())? {
+        soak.tally.merge(&judged.map_err(|failure| anyhow::anyhow!("{}", failure.keep()))?);
+        for journal in fs::read_dir(served.files.journals.path())? {
             fs::remove_file(journal?.path())?;
         }
         let known = before.max(soak.descriptors());

@@ -40,30 +40,38 @@ pub fn run_there(knobs: &Knobs, programs: &Programs) -> Result<Tally, Box<Failur
     let wrong = |what: String| Failure::new(knobs, what);
     let served = Served::begin(knobs, programs).map_err(|error| wrong(error.to_string()))?;
     let world = served.play(knobs)?;
-    let journals = served.end().map_err(wrong)?;
-    judge(knobs, &world, &journals)
+    let files = served.end().map_err(wrong)?;
+    judge(knobs, &world, &files).map_err(Failure::keep)
 }
 
-/// The program, serving, and its journals.
+/// The program, serving, and what is written down of it.
 #[derive(Debug)]
 pub(crate) struct Served {
     pub(crate) program: Program,
+    pub(crate) files: Files,
+}
+
+/// The journals of sessions, and what their backends heard where those are processes.
+#[derive(Debug)]
+pub(crate) struct Files {
     pub(crate) journals: TempDir,
+    heard: TempDir,
 }
 
 impl Served {
     pub(crate) fn begin(knobs: &Knobs, programs: &Programs) -> anyhow::Result<Self> {
-        let journals = tempfile::tempdir()?;
+        let files = Files { journals: tempfile::tempdir()?, heard: tempfile::tempdir()? };
         let command = match knobs.kind {
             Kind::Child => {
                 let wire = programs.wire.display().to_string();
-                vec![wire, "child".to_owned(), knobs.world.seed.to_string()]
+                let heard = files.heard.path().display().to_string();
+                vec![wire, "child".to_owned(), knobs.world.seed.to_string(), heard]
             }
             Kind::Task | Kind::Handler | Kind::Demo => Vec::new(),
         };
-        let options = options(knobs, journals.path());
+        let options = options(knobs, files.journals.path());
         let program = Program::begin(&programs.rejoin, &options, &command)?;
-        Ok(Self { program, journals })
+        Ok(Self { program, files })
     }
 
     /// Plays a world until nothing is left of it but the journals.
@@ -86,24 +94,22 @@ impl Served {
         Ok(world)
     }
 
-    /// Ends the program, and returns its journals.
-    pub(crate) fn end(self) -> Result<TempDir, String> {
+    /// Ends the program, and returns what was written down.
+    pub(crate) fn end(self) -> Result<Files, String> {
         let ended = self.program.end().map_err(|error| error.to_string())?;
         if !ended.success() {
             return Err(format!("the program ended with {ended}"));
         }
-        Ok(self.journals)
+        Ok(self.files)
     }
 }
 
 /// Judges the sessions of a world, all of which are over.
-pub(crate) fn judge(
-    knobs: &Knobs,
-    world: &World,
-    journals: &TempDir,
-) -> Result<Tally, Box<Failure>> {
+pub(crate) fn judge(knobs: &Knobs, world: &World, files: &Files) -> Result<Tally, Box<Failure>> {
     let mut left = world.take();
-    judge_all(knobs, &mut left, &HeardBy::default(), journals.path())?;
+    let heard = HeardBy::take(files.heard.path());
+    let heard = heard.map_err(|error| Failure::new(knobs, error.to_string()))?;
+    judge_all(knobs, &mut left, &heard, files.journals.path())?;
     let outlived = left.tally.count("ends: otherwise");
     if outlived > 0 {
         let what = format!("{outlived} sessions lived until the program ended");
