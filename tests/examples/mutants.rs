@@ -17,15 +17,15 @@ use std::{
 };
 
 /// The lists of faults, in `tests/mutants`.
-const LISTS: [&str; 4] = ["core", "shell", "laws", "races"];
+const LISTS: [&str; 5] = ["core", "shell", "laws", "races", "wire"];
 
 /// One fault.
 struct Fault {
     title: String,
     /// The law that it breaks, as its checker begins to say so.
     law: Option<String>,
-    /// Whether it must be caught by a race.
-    is_race: bool,
+    /// The list that it is in.
+    list: &'static str,
     file: String,
     right: String,
     wrong: String,
@@ -42,7 +42,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         let mut listed =
             read(&fs::read_to_string(root.join(format!("tests/mutants/{list}.txt")))?)?;
         for fault in &mut listed {
-            fault.is_race = list == "races";
+            fault.list = list;
         }
         listed.retain(|it| word == list || it.title.contains(&word) || it.file.contains(&word));
         faults.extend(listed);
@@ -52,7 +52,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     for fault in &faults {
         fault.put_into(&fs::read_to_string(tree.join(&fault.file))?)?;
     }
-    for tests in ["core", "shell", "races"] {
+    for tests in ["core", "shell", "races", "wire"] {
         if faults.iter().any(|fault| fault.tests().starts_with(tests))
             && let Some(test) = first_failure(&tree, tests)?
         {
@@ -91,15 +91,16 @@ fn read(text: &str) -> Result<Vec<Fault>, String> {
             let [title, file, right, wrong] = lines.try_into().map_err(|lines: Vec<_>| {
                 format!("a fault has four lines, or five, and not: {lines:#?}")
             })?;
-            Ok(Fault { title, law, is_race: false, file, right, wrong })
+            Ok(Fault { title, law, list: "", file, right, wrong })
         })
         .collect()
 }
 
 impl Fault {
-    /// Returns the tests that must catch it: those of its file, or the races.
+    /// Returns the tests that must catch it: those of its file, or the races, or worlds over
+    /// the wire.
     fn tests(&self) -> &str {
-        if self.is_race { "races" } else { &self.file }
+        if ["races", "wire"].contains(&self.list) { self.list } else { &self.file }
     }
 
     /// Returns the text with the fault in it. Spaces between words match line breaks, too.
@@ -163,8 +164,8 @@ fn remove_others(tree: &Path, folder: &Path, names: &BTreeSet<&Path>) -> io::Res
     Ok(())
 }
 
-/// Runs the tests that concern a file, the quick ones first, or the races, and returns the
-/// first one that fails.
+/// Runs the tests that concern a file, the quick ones first, or the races, or worlds over the
+/// wire, and returns the first one that fails, and how where it is such a world.
 fn first_failure(tree: &Path, tests: &str) -> io::Result<Option<String>> {
     let core: &[&[&str]] = &[
         &["-p", "rejoin-core", "--all-features", "--lib", "--tests"],
@@ -184,8 +185,10 @@ fn first_failure(tree: &Path, tests: &str) -> io::Result<Option<String>> {
         "--target-dir=../races",
         "races",
     ]];
+    let wire: &[&[&str]] = &[&["-p", "rejoin-wire", "--test", "here", "many_worlds"]];
     let tests = match tests {
         "races" => races,
+        "wire" => wire,
         file if file.starts_with("core") => core,
         _ => shell,
     };
@@ -225,6 +228,14 @@ fn run(tree: &Path, arguments: &[&str]) -> io::Result<Option<String>> {
         return Ok(None);
     }
     let said = String::from_utf8_lossy(&output.stdout);
+    // A world says which one it is, and what is wrong.
+    let world = said.lines().find_map(|line| {
+        let (_, what) = line.strip_prefix("seed ")?.split_once(": ")?;
+        Some(what.chars().take(SHOWN_MAX).collect())
+    });
+    if world.is_some() {
+        return Ok(world);
+    }
     let mut lines = said.lines().skip_while(|line| *line != "failures:");
     let name = lines.find_map(|line| line.strip_prefix("---- ")?.split(' ').next());
     let what = if hangs(&output) { "it hangs" } else { BROKEN };

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use tempfile::Builder;
+
 use crate::knobs::Knobs;
 use crate::visit::Visit;
 
@@ -19,6 +21,8 @@ pub struct Failure {
     trail: Vec<String>,
     /// Its journal.
     journal: Option<String>,
+    /// Where it is kept, when the world is gone.
+    kept: Option<PathBuf>,
 }
 
 impl Failure {
@@ -29,6 +33,7 @@ impl Failure {
             session: None,
             trail: Vec::new(),
             journal: None,
+            kept: None,
         })
     }
 
@@ -41,11 +46,17 @@ impl Failure {
         failure
     }
 
-    /// Writes a journal to where it is found, when the world is gone.
-    fn keep(&self, journal: &str) -> Option<PathBuf> {
-        let path =
-            std::env::temp_dir().join(format!("rejoin-wire-{}.jsonl", self.knobs.world.seed));
-        std::fs::write(&path, journal).is_ok().then_some(path)
+    /// Writes the journal to where it is found when the world is gone, under a name that no
+    /// other one has.
+    #[must_use]
+    pub fn keep(mut self: Box<Self>) -> Box<Self> {
+        self.kept = self.journal.as_ref().and_then(|journal| {
+            let prefix = format!("rejoin-wire-{}-", self.knobs.world.seed);
+            let file = Builder::new().prefix(&prefix).suffix(".jsonl").tempfile().ok()?;
+            let (_, path) = file.keep().ok()?;
+            std::fs::write(&path, journal).is_ok().then_some(path)
+        });
+        self
     }
 
     /// Adds a journal.
@@ -62,7 +73,7 @@ pub(crate) fn file_of(session: &str) -> String {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { knobs, what, session, trail, journal } = self;
+        let Self { knobs, what, session, trail, kept, journal: _ } = self;
         writeln!(f, "{knobs:?}")?;
         if let Some((client, server)) = session {
             writeln!(f, "session {client}, which the server calls {server}, at last:")?;
@@ -70,9 +81,29 @@ impl fmt::Display for Failure {
         for line in trail {
             writeln!(f, "    {line}")?;
         }
-        if let Some(path) = journal.as_ref().and_then(|journal| self.keep(journal)) {
+        if let Some(path) = kept {
             writeln!(f, "its journal is {}", path.display())?;
         }
         write!(f, "seed {}: {what}", knobs.world.seed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_is_kept_once_for_each_failure_and_said_where() {
+        let knobs = Knobs::draw(1);
+        let failure = || Failure::new(&knobs, "wrong".to_owned()).with_journal("it".to_owned());
+        assert!(!failure().to_string().contains("its journal is"));
+        let (one, other) = (failure().keep(), failure().keep());
+        assert_ne!(one.kept, other.kept);
+        for failure in [one, other] {
+            let path = failure.kept.as_ref().unwrap();
+            assert!(failure.to_string().contains(&format!("its journal is {}", path.display())));
+            assert_eq!(std::fs::read_to_string(path).unwrap(), "it");
+            std::fs::remove_file(path).unwrap();
+        }
     }
 }

@@ -7,6 +7,7 @@ use rejoin_core::Config;
 use rejoin_tests::world::{self, Chance};
 
 use crate::link::Longest;
+use crate::sabotage::Sabotage;
 
 /// All that a seed decides before anything happens.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +26,8 @@ pub struct Knobs {
     pub hurry: u32,
     /// Whether it is a round of a soak, whose faults end by time.
     pub is_soaking: bool,
+    /// What the server does wrong, for tests of the judge.
+    pub sabotage: Option<Sabotage>,
 }
 
 /// What answers the clients.
@@ -54,6 +57,7 @@ impl Knobs {
             queue_max: luck.size(2, 40),
             hurry: 1,
             is_soaking: false,
+            sabotage: None,
             world,
         }
     }

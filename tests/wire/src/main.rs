@@ -3,6 +3,7 @@
 use std::env;
 use std::fmt::Display;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process;
 use std::thread;
 use std::time::Duration;
@@ -31,13 +32,15 @@ enum Arguments {
         /// Whether it is one of a soak
         #[arg(long)]
         soaking: bool,
+        /// The folder to write down in what is heard
+        heard: PathBuf,
     },
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse() {
         Arguments::Soak { minutes, seed, round } => soak_all(minutes, seed, round),
-        Arguments::Child { soaking } => run_child(soaking),
+        Arguments::Child { soaking, heard } => run_child(soaking, &heard),
     }
 }
 

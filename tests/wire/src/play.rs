@@ -148,6 +148,6 @@ fn judge_one(
 ) -> Result<(), String> {
     let journal = Journal::read(text)?;
     let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
-    let heard = heard.of(&name.unwrap_or_default());
-    judge(&Case { knobs, journal: &journal, visit, heard: heard.as_deref() }, tally)
+    let heard = heard.of(&name.unwrap_or_default(), visit.map(|visit| visit.name.as_str()));
+    judge(&Case { knobs, journal: &journal, visit, heard: heard.as_ref() }, tally)
 }

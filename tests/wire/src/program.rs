@@ -18,6 +18,8 @@ use serde_json::Value;
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
 
+use crate::backend::GARBLED;
+
 /// How the program is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Build {
@@ -207,8 +209,8 @@ impl Drop for Program {
 }
 
 /// What the log says where something is wrong with the program itself.
-const WRONG: [&str; 4] =
-    ["panicked", "session is broken", "journal ends here", "there is no guard"];
+const WRONG: [&str; 5] =
+    ["panicked", "session is broken", "journal ends here", "there is no guard", GARBLED];
 
 impl Log {
     fn follow(&self, err: impl Read) {

@@ -157,19 +157,20 @@ impl<'a> Soaking<'a> {
         // What is left of a round would be taken for a part of the next one.
         self.waits.block_on(self.served.rest(&knobs)).map_err(anyhow::Error::msg)?;
         let sessions = self.served.program.opened() - sessions_before;
-        let journals = self.served.journals.path();
-        let late = self.waits.block_on(written(journals, sessions)).err();
+        let files = &self.served.files;
+        let late = self.waits.block_on(written(files.journals.path(), sessions)).err();
         let late = late.map(|late| Failure::new(&knobs, late.to_string()));
         let mut wrong: Vec<Box<Failure>> = late.into_iter().collect();
         match played {
             Ok(world) => {
-                let judged = judge(&knobs, &world, journals, &mut |failure| wrong.push(failure));
+                let judged = judge(&knobs, &world, files, &mut |failure| wrong.push(failure));
                 self.soak.tally.merge(&judged?);
             }
             Err(failure) => wrong.push(failure),
         }
         for failure in wrong {
             self.soak.wrongs.add(&failure.what);
+            let failure = failure.keep();
             let seed = self.knobs.world.seed;
             (self.say)(&format_args!(
                 "WRONG in round {round}: {failure}\n\nrerun with \
@@ -179,9 +180,7 @@ impl<'a> Soaking<'a> {
         if let Some(wrong) = self.served.program.wrong() {
             bail!(wrong);
         }
-        for journal in fs::read_dir(journals)? {
-            fs::remove_file(journal?.path())?;
-        }
+        files.clear()?;
         let known = self.descriptors.max(self.soak.descriptors());
         self.soak.rests.push(self.waits.block_on(rest(&self.served, known))?);
         Ok(())

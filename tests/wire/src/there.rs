@@ -1,7 +1,8 @@
 //! Worlds over sockets, whose server is the program, in real time.
 
+use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -54,36 +55,56 @@ pub fn run_there(knobs: &Knobs, programs: &Programs) -> Result<Tally, Box<Failur
     let wrong = |what: String| Failure::new(knobs, what);
     let served = Served::begin(knobs, programs).map_err(|error| wrong(error.to_string()))?;
     let world = served.play(knobs)?;
-    let journals = served.end().map_err(|error| wrong(error.to_string()))?;
+    let files = served.end().map_err(|error| wrong(error.to_string()))?;
     let mut first = None;
-    let tally = judge(knobs, &world, journals.path(), &mut |failure| {
+    let tally = judge(knobs, &world, &files, &mut |failure| {
         first.get_or_insert(failure);
     });
-    first.map_or(Ok(()), Err)?;
+    first.map_or(Ok(()), |failure| Err(failure.keep()))?;
     tally.map_err(|error| wrong(error.to_string()))
 }
 
-/// The program, serving, and its journals.
+/// The program, serving, and what is written down of it.
 #[derive(Debug)]
 pub(crate) struct Served {
     pub(crate) program: Program,
+    pub(crate) files: Files,
+}
+
+/// The journals of sessions, and what their backends heard where those are processes.
+#[derive(Debug)]
+pub(crate) struct Files {
     pub(crate) journals: TempDir,
+    heard: TempDir,
+}
+
+impl Files {
+    /// Removes what was written down.
+    pub(crate) fn clear(&self) -> io::Result<()> {
+        for folder in [&self.journals, &self.heard] {
+            for file in fs::read_dir(folder.path())? {
+                fs::remove_file(file?.path())?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Served {
     pub(crate) fn begin(knobs: &Knobs, programs: &Programs) -> anyhow::Result<Self> {
-        let journals = tempfile::tempdir()?;
+        let files = Files { journals: tempfile::tempdir()?, heard: tempfile::tempdir()? };
         let command = match knobs.kind {
             Kind::Child => {
                 let soaking = knobs.is_soaking.then(|| "--soaking".to_owned());
                 let wire = programs.wire.display().to_string();
-                [wire, "child".to_owned()].into_iter().chain(soaking).collect()
+                let heard = files.heard.path().display().to_string();
+                [wire, "child".to_owned()].into_iter().chain(soaking).chain([heard]).collect()
             }
             Kind::Task | Kind::Handler | Kind::Demo => Vec::new(),
         };
-        let options = options(knobs, journals.path());
+        let options = options(knobs, files.journals.path());
         let program = Program::begin(&programs.rejoin, &options, &command)?;
-        Ok(Self { program, journals })
+        Ok(Self { program, files })
     }
 
     /// Plays a world until nothing is left of it but the journals.
@@ -126,10 +147,10 @@ impl Served {
         }
     }
 
-    /// Ends the program, and returns its journals.
-    pub(crate) fn end(self) -> anyhow::Result<TempDir> {
+    /// Ends the program, and returns what was written down.
+    pub(crate) fn end(self) -> anyhow::Result<Files> {
         self.program.end()?;
-        Ok(self.journals)
+        Ok(self.files)
     }
 }
 
@@ -146,11 +167,12 @@ const fn guards(kind: Kind) -> usize {
 pub(crate) fn judge(
     knobs: &Knobs,
     world: &World,
-    journals: &Path,
+    files: &Files,
     report: &mut impl FnMut(Box<Failure>),
 ) -> io::Result<Tally> {
     let mut left = world.take();
-    judge_each(knobs, &mut left, &HeardBy::default(), journals, report)?;
+    let heard = HeardBy::take(files.heard.path())?;
+    judge_each(knobs, &mut left, &heard, files.journals.path(), report)?;
     let outlived = left.tally.count("ends: otherwise");
     if outlived > 0 {
         let what = format!("{outlived} sessions lived until the program ended");

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rejoin_core::{EventId, RequestId};
 use rejoin_tests::world::witness::Outcome;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -36,6 +37,10 @@ pub(crate) struct Record {
     /// How many POSTs were sent, and how many of them the server is known to have taken.
     pub(crate) sent: u64,
     pub(crate) taken: u64,
+    /// What was told, each time that it was, by its number.
+    pub(crate) told: Vec<Told>,
+    /// How many things were told, or accepted.
+    told_count: usize,
     /// How many GETs of the standalone stream are there that may take what another one
     /// should have had.
     rivals: usize,
@@ -43,6 +48,16 @@ pub(crate) struct Record {
     rivals_begun: u64,
     /// What came last, to be read where something is wrong.
     trail: VecDeque<String>,
+}
+
+/// Something without an answer that a client told its server, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// When it was sent, and when the client heard that it was accepted.
+    pub(crate) sent: usize,
+    pub(crate) accepted: Option<usize>,
+    /// Whether every backend hears it, whatever else goes on.
+    pub(crate) is_plain: bool,
 }
 
 /// What a client reads, over all the connections on which it comes back to it.
@@ -165,6 +180,34 @@ impl Visit {
     /// Returns what came last.
     pub(crate) fn trail(&self) -> Vec<String> {
         self.record.lock().trail.iter().cloned().collect()
+    }
+
+    /// Gives something that is told, now, a number of its own.
+    pub(crate) fn number(&self, message: &Value) -> (usize, Value) {
+        let method = message.get("method").and_then(Value::as_str);
+        let is_plain = method.is_some_and(|method| method != "notifications/cancelled");
+        let mut record = self.record.lock();
+        let (nth, sent) = (record.told.len(), record.told_count);
+        record.told.push(Told { sent, accepted: None, is_plain });
+        record.told_count += 1;
+        drop(record);
+        let mut message = message.clone();
+        let part = if method.is_some() { "params" } else { "result" };
+        if let Some(message) = message.as_object_mut() {
+            let part = message.entry(part).or_insert_with(|| json!({}));
+            part.as_object_mut().map(|part| part.insert("told".to_owned(), nth.into()));
+        }
+        (nth, message)
+    }
+
+    /// Notes that it was accepted.
+    pub(crate) fn told(&self, nth: usize) {
+        let mut record = self.record.lock();
+        record.told_count += 1;
+        let accepted = Some(record.told_count);
+        if let Some(told) = record.told.get_mut(nth) {
+            told.accepted = accepted;
+        }
     }
 
     /// Begins to read something.

@@ -1,26 +1,33 @@
 //! The backend as a process of its own, on stdin and stdout.
 
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rejoin_core::RequestId;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::sync::Notify;
 
-use super::speaker::{Mouth, Speaker};
+use super::heard::{DIED, file_of};
+use super::speaker::{Mouth, Scene, Speaker};
 use crate::knobs::{Kind, Knobs};
 use crate::message::id_value;
 
+/// How a process begins to say on stderr that what it heard is no message.
+pub(crate) const GARBLED: &str = "the backend heard what is no message";
+
 /// Serves one session on stdin and stdout, with what goes wrong in the world of its client,
-/// who says in `initialize` which that is.
+/// who says in `initialize` which that is; and writes down what it hears in a folder.
 ///
 /// # Errors
 ///
-/// What comes is no message, or cannot be read.
-pub fn run_child(is_soaking: bool) -> anyhow::Result<()> {
+/// What comes cannot be read, or cannot be written down.
+pub fn run_child(is_soaking: bool, heard: &Path) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let mut lines = BufReader::new(tokio::io::stdin()).lines();
         let Some(first) = lines.next_line().await? else { return Ok(()) };
         // Who sends something wrong says nothing of a world.
@@ -30,20 +37,48 @@ pub fn run_child(is_soaking: bool) -> anyhow::Result<()> {
         } else {
             Knobs::draw_hurried(seed, Kind::Child, 1)
         };
-        let mut speaker = Speaker::new(Stdout, Arc::new(knobs), nth, false, Arc::default());
+        let line_max = knobs.world.config.message_bytes_max;
+        let given_up = Arc::new(Notify::new());
+        let mouth = Stdout { line_max, given_up: Arc::clone(&given_up) };
+        let mut speaker = Speaker::new(mouth, Scene::new(knobs), nth, false);
         let died = speaker.died();
-        speaker.hear(first.as_bytes()).map_err(anyhow::Error::msg)?;
+        let mut file = begin(heard, &first)?;
+        hear(&mut speaker, &mut file, &first)?;
         loop {
             tokio::select! {
                 biased;
-                () = died.notified() => return Ok(()),
+                () = died.notified() => return write_down(&mut file, DIED),
+                () = given_up.notified() => return write_down(&mut file, DIED),
                 line = lines.next_line() => {
                     let Some(line) = line? else { return Ok(()) };
-                    speaker.hear(line.as_bytes()).map_err(anyhow::Error::msg)?;
+                    hear(&mut speaker, &mut file, &line)?;
                 }
             }
         }
-    })
+    });
+    // Somebody may wait for the next line.
+    runtime.shutdown_background();
+    served
+}
+
+/// Begins the file that is named by the client, which says its name first.
+fn begin(heard: &Path, first: &str) -> anyhow::Result<File> {
+    let first: Value = serde_json::from_str(first).unwrap_or_default();
+    let name = first.pointer("/params/clientInfo/name").and_then(Value::as_str);
+    let path = heard.join(file_of(name.unwrap_or("nobody")));
+    Ok(OpenOptions::new().create(true).append(true).open(path)?)
+}
+
+fn hear(speaker: &mut Speaker<Stdout>, file: &mut File, line: &str) -> anyhow::Result<()> {
+    write_down(file, line.as_bytes())?;
+    if let Err(garbled) = speaker.hear(line.as_bytes()) {
+        writeln!(io::stderr(), "{GARBLED}: {garbled}")?;
+    }
+    Ok(())
+}
+
+fn write_down(file: &mut File, line: &[u8]) -> anyhow::Result<()> {
+    Ok(file.write_all(&[line, b"\n"].concat())?)
 }
 
 /// Returns the seed of a client's world, and which of the backends there this one is.
@@ -60,8 +95,12 @@ fn origin(initialize: &str) -> Option<(u64, u64)> {
 const VISITS_MAX: u64 = 1_000_000;
 
 /// One line for each message.
-#[derive(Clone, Copy, Debug)]
-struct Stdout;
+#[derive(Clone, Debug)]
+struct Stdout {
+    /// The longest line that the program takes. Whoever writes a longer one is given up.
+    line_max: usize,
+    given_up: Arc<Notify>,
+}
 
 impl Mouth for Stdout {
     async fn say(&self, text: String, related: Option<RequestId>) -> bool {
@@ -73,16 +112,19 @@ impl Mouth for Stdout {
             Some(named) => named,
             None => text,
         };
+        if text.len() > self.line_max {
+            self.given_up.notify_one();
+        }
         let mut out = io::stdout().lock();
         writeln!(out, "{text}").and_then(|()| out.flush()).is_ok()
     }
 
-    fn close_stream(&self, request: &RequestId, retry: Duration) {
+    fn close_stream(&self, request: &RequestId, retry: Duration) -> bool {
         let params = json!({ "requestId": id_value(request), "retryMs": retry.as_millis() });
         let ask = json!({
             "jsonrpc": "2.0", "method": "notifications/rejoin/close_stream", "params": params,
         });
-        self.say_now(ask.to_string(), None);
+        self.say_now(ask.to_string(), None)
     }
 }
 

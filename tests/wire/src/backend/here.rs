@@ -1,68 +1,65 @@
 //! Backends in this process.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rejoin::{Backend, Inbox, OpenError, Peer, SendError};
+use rejoin::{Backend, Inbox, OpenError, Peer, SendError, SessionId};
 use rejoin_core::RequestId;
 
-use super::speaker::{Heard, Mouth, Speaker};
-use crate::knobs::{Kind, Knobs};
+use super::heard::HeardBy;
+use super::speaker::{Mouth, Scene, Speaker};
+use crate::knobs::Kind;
+use crate::sabotage::Delivery;
 
 /// Opens a backend for each session, with or without a task.
+#[derive(Debug)]
 pub(crate) struct Backends {
-    knobs: Arc<Knobs>,
+    scene: Scene,
     opened: AtomicU64,
-    heard: HeardBy,
-    /// Whether nothing goes wrong any more.
-    is_calm: Arc<AtomicBool>,
+    record: Arc<Mutex<Opened>>,
+    delivery: Delivery,
 }
 
-/// What the backend of each session heard, by the first half of its id.
-#[derive(Clone, Default)]
-pub(crate) struct HeardBy(Arc<Mutex<BTreeMap<String, Ask>>>);
-
-/// Asks a backend what it heard.
-type Ask = Box<dyn Fn() -> Vec<Heard> + Send>;
-
-impl fmt::Debug for HeardBy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HeardBy").finish_non_exhaustive()
-    }
-}
-
-impl HeardBy {
-    /// Returns what the backend of a session heard.
-    pub(crate) fn of(&self, session: &str) -> Option<Vec<Heard>> {
-        self.0.lock().get(session).map(|heard| heard())
-    }
+/// Every backend that was opened.
+#[derive(Debug, Default)]
+pub(crate) struct Opened {
+    pub(crate) sessions: Vec<SessionId>,
+    pub(crate) heard: HeardBy,
 }
 
 impl Backends {
-    pub(crate) fn new(knobs: Arc<Knobs>, is_calm: Arc<AtomicBool>) -> Self {
-        Self { knobs, opened: AtomicU64::new(0), heard: HeardBy::default(), is_calm }
+    pub(crate) fn new(scene: Scene) -> Self {
+        let delivery = Delivery::new(scene.knobs.sabotage);
+        Self { scene, opened: AtomicU64::new(0), record: Arc::default(), delivery }
     }
 
-    pub(crate) fn heard(&self) -> HeardBy {
-        self.heard.clone()
+    /// Returns where every backend is noted.
+    pub(crate) fn record(&self) -> Arc<Mutex<Opened>> {
+        Arc::clone(&self.record)
     }
 }
 
 impl Backend for Backends {
     async fn open(&self, peer: Peer, mut inbox: Inbox) -> Result<(), OpenError> {
         let nth = self.opened.fetch_add(1, Ordering::Relaxed);
-        let is_quick = self.knobs.kind == Kind::Handler;
-        let session = peer.session_id().short().to_string();
-        let mut speaker =
-            Speaker::new(peer, Arc::clone(&self.knobs), nth, is_quick, Arc::clone(&self.is_calm));
-        self.heard.0.lock().insert(session, Box::new(speaker.heard()));
+        let is_quick = self.scene.knobs.kind == Kind::Handler;
+        let session = peer.session_id();
+        let mut speaker = Speaker::new(peer, self.scene.clone(), nth, is_quick);
+        {
+            let mut record = self.record.lock();
+            record.sessions.push(session);
+            record.heard.insert(session.short().to_string(), speaker.hearing());
+        }
+        let delivery = self.delivery.clone();
         if is_quick {
-            // Whoever cannot be read here is found out by what was heard.
-            inbox.handle(move |message| drop(speaker.hear(&message)));
+            inbox.handle(move |message| {
+                if let Some(message) = delivery.pass(message) {
+                    // What cannot be read is kept with what was heard.
+                    let _ = speaker.hear(&message);
+                }
+            });
             return Ok(());
         }
         let died = speaker.died();
@@ -73,7 +70,11 @@ impl Backend for Backends {
                     () = died.notified() => return,
                     message = inbox.recv() => {
                         let Some(message) = message else { return };
-                        if speaker.hear(&message).is_err() {
+                        if let Some(message) = delivery.pass(message) {
+                            // Likewise.
+                            let _ = speaker.hear(&message);
+                        }
+                        if delivery.buries() {
                             return;
                         }
                     }
@@ -93,9 +94,9 @@ impl Mouth for Peer {
         is_there(&self.send_now(text, related))
     }
 
-    fn close_stream(&self, request: &RequestId, retry: Duration) {
+    fn close_stream(&self, request: &RequestId, retry: Duration) -> bool {
         // An error says that the client could not come back, or need not.
-        let _ = Peer::close_stream(self, request, Some(retry));
+        Peer::close_stream(self, request, Some(retry)).is_ok()
     }
 }
 

@@ -57,10 +57,12 @@ impl Guest {
             };
             let latency = luck.millis(0, 20);
             let fate = Fate { end, latency, ..Fate::SOUND };
-            if let Ok(mut exchange) = self.post(fate, message.to_string()).await {
+            let (nth, numbered) = self.visit.number(message);
+            if let Ok(mut exchange) = self.post(fate, numbered.to_string()).await {
                 match exchange.status() {
                     StatusCode::ACCEPTED => {
                         self.visit.record.lock().taken += 1;
+                        self.visit.told(nth);
                         return;
                     }
                     StatusCode::NOT_FOUND => self.visit.leave(),

@@ -88,7 +88,7 @@ impl History {
     }
 
     fn add(&mut self, message: &Message<u64>) {
-        let heard = Heard { head: message.head.clone(), bytes: message.bytes };
+        let heard = Heard { head: message.head.clone(), bytes: message.bytes, told: None };
         self.messages.insert(message.body, heard);
     }
 
@@ -124,12 +124,10 @@ impl History {
         match action {
             Action::Forward { message } => {
                 let known = self.messages.get(message);
-                self.mail.extend(
-                    known.map(|Heard { head, bytes }| Mail {
-                        head: head.clone(),
-                        bytes: Some(*bytes),
-                    }),
-                );
+                self.mail.extend(known.map(|Heard { head, bytes, told: _ }| Mail {
+                    head: head.clone(),
+                    bytes: Some(*bytes),
+                }));
             }
             Action::Cancel { id } => {
                 self.orphaned.insert(id.clone());

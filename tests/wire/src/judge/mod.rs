@@ -4,7 +4,7 @@
 //! The session is deterministic, so its journal says what it did: the nine laws are checked
 //! once more, step by step, and it becomes known what stood where on which stream. All
 //! that the shell, HTTP and the links in between made of it is then judged by what came
-//! out at both ends.
+//! out at both ends. Of the program's own server, the end of the clients alone is known.
 
 mod heard;
 mod history;
@@ -12,11 +12,14 @@ mod outcomes;
 mod streams;
 mod times;
 
+use std::time::Duration;
+
+use rejoin_core::{CloseReason, Config};
 use rejoin_tests::journal::Journal;
 use rejoin_tests::world::Tally;
 
 use self::history::History;
-use crate::backend::Heard;
+use crate::backend::Hearing;
 use crate::knobs::{Kind, Knobs};
 use crate::visit::Visit;
 
@@ -27,8 +30,8 @@ pub(crate) struct Case<'a> {
     pub(crate) journal: &'a Journal,
     /// What its client did and saw, if it got that far.
     pub(crate) visit: Option<&'a Visit>,
-    /// What its backend heard, where that is known.
-    pub(crate) heard: Option<&'a [Heard]>,
+    /// What its backend heard.
+    pub(crate) heard: Option<&'a Hearing>,
 }
 
 /// Judges a session that is over.
@@ -37,8 +40,10 @@ pub(crate) struct Case<'a> {
 ///
 /// What was wrong first.
 pub(crate) fn judge(case: &Case<'_>, tally: &mut Tally) -> Result<(), String> {
+    let config = &case.journal.config;
+    check_config(case.knobs, config)?;
     let mut history = History::default();
-    let unrelated = case.journal.config.unrelated;
+    let unrelated = config.unrelated;
     let watched = case.journal.watch(|before, step| {
         tally.stats.count(step);
         history.note(unrelated, before, step, tally)
@@ -48,8 +53,22 @@ pub(crate) fn judge(case: &Case<'_>, tally: &mut Tally) -> Result<(), String> {
         return Err("the journal says nothing of the end of the session".to_owned());
     };
     tally.add(history::end_kind(closed.reason));
-    if let Some(heard) = case.heard {
-        heard::check(&history, closed.reason, heard)?;
+    let is_known = match case.knobs.kind {
+        Kind::Task | Kind::Handler => true,
+        // A process tells its client's name, which is unknown where nobody has entered.
+        Kind::Child => case.visit.is_some(),
+        Kind::Demo => false,
+    };
+    if is_known {
+        // A backend that was never opened is one that has heard nothing.
+        let nothing = Hearing::default();
+        let hearing = case.heard.unwrap_or(&nothing);
+        let said_max = config.asked_max.saturating_add(config.pending_max);
+        heard::check(&history, closed.reason, hearing, said_max)?;
+        if let Some(visit) = case.visit {
+            let is_cut = closed.reason == CloseReason::BackendGone || hearing.is_dead;
+            heard::check_told(&visit.record.lock().told, hearing, is_cut)?;
+        }
     }
     let Some(visit) = case.visit else { return Ok(()) };
     let record = visit.record.lock();
@@ -62,4 +81,49 @@ pub(crate) fn judge(case: &Case<'_>, tally: &mut Tally) -> Result<(), String> {
             .map_err(|wrong| format!("{:?}: {wrong}", reading.kind))?;
     }
     outcomes::check(&history, case.journal, visit.began, &record, tally)
+}
+
+/// Checks that a session was held to what the knobs say, whatever the program says.
+fn check_config(knobs: &Knobs, found: &Config) -> Result<(), String> {
+    let mut expected = knobs.settings().session;
+    if matches!(knobs.kind, Kind::Child | Kind::Demo) {
+        // The program is told whole milliseconds.
+        for time in [
+            &mut expected.reservation_timeout,
+            &mut expected.retention,
+            &mut expected.tombstone_timeout,
+            &mut expected.cancelled_timeout,
+            &mut expected.init_timeout,
+            &mut expected.idle_timeout,
+            &mut expected.orphan_timeout,
+            &mut expected.listen_timeout,
+            &mut expected.stall_timeout,
+            &mut expected.stall_limit,
+        ] {
+            *time = time.map(|time| {
+                Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+            });
+        }
+    }
+    if *found == expected {
+        return Ok(());
+    }
+    Err(format!("the session was held to other limits: {found:?}, and not {expected:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_does_not_listen_to_its_options_is_seen() {
+        for kind in [Kind::Task, Kind::Child, Kind::Demo] {
+            let knobs = Knobs { kind, ..Knobs::draw(3) };
+            let config = knobs.settings().session;
+            assert_eq!(check_config(&knobs, &config), Ok(()));
+            let more = Config { shadows_max: config.shadows_max + 1, ..config.clone() };
+            assert!(check_config(&knobs, &more).is_err());
+            assert!(check_config(&knobs, &Config { stall_limit: None, ..config }).is_err());
+        }
+    }
 }
