@@ -154,7 +154,6 @@ fn a_server_that_errs_is_seen() {
         (Sabotage::Miscounts, "told of a gap"),
         (Sabotage::CutsEvents, "ends in the middle of an event"),
         (Sabotage::DropsPosts, "were accepted, but the session had"),
-        (Sabotage::DropsPosts, "was accepted, and the backend never heard it"),
         (Sabotage::DoublesPosts, "heard twice what was told once"),
         (Sabotage::ForgetsRequests, "and never came to the session"),
         (Sabotage::Accepts, "a request with a wrong"),
