@@ -5,8 +5,8 @@
 
 pub(crate) use std::sync::atomic;
 
-pub(crate) use getrandom::fill as draw;
 pub(crate) use parking_lot::{Mutex, RwLock};
+pub(crate) use rand::random;
 pub(crate) use tokio::{
     spawn,
     sync::{Notify, Semaphore, SemaphorePermit, TryAcquireError, oneshot},

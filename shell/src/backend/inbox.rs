@@ -277,7 +277,7 @@ impl Held {
 }
 
 /// How many places an empty queue keeps.
-const IDLE_PLACES: usize = 4;
+const IDLE_PLACES: usize = 2;
 
 impl Drop for Room<'_> {
     fn drop(&mut self) {

@@ -76,7 +76,6 @@ impl From<ManagerError> for Refusal {
             ManagerError::Open(_) | ManagerError::Unbegun(_) => {
                 Self::new(StatusCode::BAD_GATEWAY, message)
             }
-            ManagerError::NoRandomness => Self::new(StatusCode::INTERNAL_SERVER_ERROR, message),
             ManagerError::Session(error) => error.into(),
         }
     }

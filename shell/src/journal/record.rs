@@ -70,7 +70,7 @@ mod tests {
             now: Instant::EPOCH,
             config: Config::default(),
         };
-        let mut recorder = Recorder::begin(SessionId::random().unwrap(), notes, header);
+        let mut recorder = Recorder::begin(SessionId::random(), notes, header);
         recorder.record(Instant::EPOCH, &Input::Tick);
         assert!(matches!(queue.try_recv(), Ok(Note::Began(..))));
         // There is room again, but something is missing before it.

@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn all_is_written_when_a_journal_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
-        let session = SessionId::random().unwrap();
+        let session = SessionId::random();
         let journal = Journal::begin(folder.path(), u64::MAX).unwrap();
         let mut recorder = journal.recorder(session, &Config::default(), Instant::EPOCH);
         (0..10_000).for_each(|_| recorder.record(Instant::EPOCH, &Input::Tick));
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn no_more_is_written_than_allowed() {
         let folder = tempfile::tempdir().unwrap();
-        let session = SessionId::random().unwrap();
+        let session = SessionId::random();
         let mut writer = Writer { folder: folder.path().to_owned(), left: 11 };
         assert!(writer.append(session, b"one\n").is_ok());
         assert!(writer.append(session, b"two\nthree\n").is_err());

@@ -24,9 +24,6 @@ pub enum ManagerError {
     /// The backend could not be opened for a new session.
     #[error("the server could not be started: {0}")]
     Open(OpenError),
-    /// The operating system has no randomness to give for a session id.
-    #[error("there is no randomness for a session id")]
-    NoRandomness,
     /// The session did not do what it was asked.
     #[error(transparent)]
     Session(SessionError),

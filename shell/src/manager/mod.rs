@@ -116,10 +116,14 @@ impl SessionManager {
     ///
     /// There are too many sessions, the backend could not be opened, or the time to
     /// initialize the session was over at once.
+    ///
+    /// # Panics
+    ///
+    /// The operating system has no randomness to give, for an id that nobody guesses.
     pub async fn create_session(&self) -> Result<SessionHandle, ManagerError> {
         let shared = self.shared();
         shared.deadlines.watch(shared.clock);
-        let id = SessionId::random().map_err(|_| ManagerError::NoRandomness)?;
+        let id = SessionId::random();
         let place = shared.registry.reserve()?;
         let (cell, inbox) = Cell::begin(id, Arc::clone(shared));
         let peer = Peer::new(id, Arc::downgrade(&cell));

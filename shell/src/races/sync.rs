@@ -7,7 +7,7 @@
 
 use std::{future::Future, time::Duration};
 
-use shuttle::{future::JoinHandle, rand::RngCore as _};
+use shuttle::{future::JoinHandle, rand::Rng as _};
 pub(crate) use shuttle::{future::yield_now, sync::atomic};
 pub(crate) use shuttle_parking_lot::{Mutex, RwLock};
 use tokio::sync::AcquireError;
@@ -32,11 +32,9 @@ pub(super) async fn tasks_end() {
     }
 }
 
-/// Fills `bytes` by chance, which is a part of the schedule.
-#[expect(clippy::unnecessary_wraps, reason = "elsewhere there may be no randomness")]
-pub(crate) fn draw(bytes: &mut [u8]) -> Result<(), getrandom::Error> {
-    shuttle::rand::thread_rng().fill_bytes(bytes);
-    Ok(())
+/// Draws a number by chance, which is a part of the schedule.
+pub(crate) fn random() -> u128 {
+    shuttle::rand::thread_rng().r#gen()
 }
 
 /// Tokio's `Notify`.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Ratio, numbers::short};
 
 const ROW: f64 = 22.0;
-const LEFT: f64 = 520.0;
+const LEFT: f64 = 600.0;
 const PLOT: f64 = 380.0;
 const RIGHT: f64 = 70.0;
 const TOP: f64 = 56.0;
@@ -68,7 +68,8 @@ fn bar(scale: &Scale, ratio: &Ratio, y: f64, out: &mut String) {
     let (left, width) = (one.min(x), (one - x).abs().max(1.0));
     let (bar_y, text_y, color) = (y + 4.0, y + 15.0, color(&ratio.against));
     let (label_x, value_x) = (LEFT - 10.0, one.max(x) + 6.0);
-    let label = escaped(&format!("{}: {} beside {}", ratio.work, ratio.metric.name, ratio.against));
+    let Ratio { work, metric, of, against, .. } = ratio;
+    let label = escaped(&format!("{work}: {} ({of} beside {against})", metric.name));
     let value = short(ratio.summary.median);
     let _ = writeln!(
         out,
