@@ -182,7 +182,7 @@ impl<'a> Soaking<'a> {
         }
         files.clear()?;
         let known = self.descriptors.max(self.soak.descriptors());
-        self.soak.rests.push(self.waits.block_on(rest(&self.served, known))?);
+        self.soak.rests.push(self.waits.block_on(look(&self.served, known))?);
         Ok(())
     }
 
@@ -229,7 +229,7 @@ fn is_whole(text: &str) -> bool {
 }
 
 /// Waits until a server has as few files and sockets open as the first time, and looks at it.
-async fn rest(served: &Served, known: usize) -> Result<Rest> {
+async fn look(served: &Served, known: usize) -> Result<Rest> {
     let program = &served.program;
     let end = Instant::now() + CLOSING_MAX;
     let mut descriptors = program.descriptors()?;

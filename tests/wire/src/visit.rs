@@ -34,9 +34,9 @@ pub(crate) struct Visit {
 pub(crate) struct Record {
     pub(crate) readings: Vec<Reading>,
     pub(crate) calls: Vec<Call>,
-    /// How many POSTs were sent, and how many of them the server is known to have taken.
+    /// How many POSTs were sent, and how many of them are known to have been accepted.
     pub(crate) sent: u64,
-    pub(crate) taken: u64,
+    pub(crate) accepted: u64,
     /// What was told, each time that it was, by its number.
     pub(crate) told: Vec<Told>,
     /// How many things were told, or accepted.

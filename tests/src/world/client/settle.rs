@@ -1,6 +1,6 @@
 //! Settling: every request ends once, and something explains how.
 
-use rejoin_core::{FailureReason, Input, RequestId};
+use rejoin_core::{Input, RequestId};
 
 use crate::world::World;
 use crate::world::agenda::{ReadingNo, Serial, ServerNo};
@@ -78,23 +78,7 @@ impl World {
             // What never came to a session is asked for again.
             client.todo += usize::from(!request.is_accepted);
         }
-        self.tally.add(match outcome {
-            Outcome::Answered => "requests: answered",
-            Outcome::Failed(_) => "requests: failed",
-            Outcome::Cancelled | Outcome::StreamCancelled => "requests: cancelled",
-            Outcome::Unreachable => "requests: unreachable",
-            Outcome::Expired => "requests: expired",
-            Outcome::Closed => "requests: session closed",
-        });
-        if let Outcome::Failed(reason) = outcome {
-            self.tally.add(match reason {
-                FailureReason::Evicted => "failures: evicted",
-                FailureReason::Expired => "failures: expired",
-                FailureReason::Orphaned => "failures: orphaned",
-                FailureReason::BackendGone => "failures: backend gone",
-                FailureReason::SessionClosed => "failures: session closed",
-            });
-        }
+        outcome.count(&mut self.tally);
         Ok(())
     }
 

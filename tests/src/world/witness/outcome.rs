@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rejoin_core::{CloseReason, Config, FailureReason};
 
+use crate::world::Tally;
+
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -21,6 +23,29 @@ pub enum Outcome {
     StreamCancelled,
     /// The session is closed.
     Closed,
+}
+
+impl Outcome {
+    /// Adds that a request ended like this.
+    pub fn count(self, tally: &mut Tally) {
+        tally.add(match self {
+            Self::Answered => "requests: answered",
+            Self::Failed(_) => "requests: failed",
+            Self::Cancelled | Self::StreamCancelled => "requests: cancelled",
+            Self::Unreachable => "requests: unreachable",
+            Self::Expired => "requests: expired",
+            Self::Closed => "requests: session closed",
+        });
+        if let Self::Failed(reason) = self {
+            tally.add(match reason {
+                FailureReason::Evicted => "failures: evicted",
+                FailureReason::Expired => "failures: expired",
+                FailureReason::Orphaned => "failures: orphaned",
+                FailureReason::BackendGone => "failures: backend gone",
+                FailureReason::SessionClosed => "failures: session closed",
+            });
+        }
+    }
 }
 
 /// What is known of a request when it ends.

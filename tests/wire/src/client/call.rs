@@ -105,7 +105,7 @@ impl Guest {
             status => return self.refused(&mut exchange, reading, status).await,
         }
         self.visit.change(reading, |call| call.is_accepted = true);
-        self.visit.record.lock().taken += 1;
+        self.visit.record.lock().accepted += 1;
         for _ in ids {
             self.world.count("requests");
         }

@@ -125,7 +125,7 @@ impl Guest {
         let Ok(mut exchange) = self.post(fate, request.to_string()).await else { return };
         match exchange.status() {
             StatusCode::OK if !is_too_large => {
-                self.visit.record.lock().taken += 1;
+                self.visit.record.lock().accepted += 1;
                 let reading = self.visit.begin_reading(Kind::Double(id));
                 self.look(&mut luck, exchange, reading).await;
             }

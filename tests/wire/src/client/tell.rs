@@ -61,7 +61,7 @@ impl Guest {
             if let Ok(mut exchange) = self.post(fate, numbered.to_string()).await {
                 match exchange.status() {
                     StatusCode::ACCEPTED => {
-                        self.visit.record.lock().taken += 1;
+                        self.visit.record.lock().accepted += 1;
                         self.visit.told(nth);
                         return;
                     }

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use rejoin_core::FailureReason;
 use rejoin_tests::journal::Journal;
 use rejoin_tests::world::Tally;
-use rejoin_tests::world::witness::{Circumstances, Outcome, explain};
+use rejoin_tests::world::witness::{Circumstances, explain};
 use tokio::time::Instant;
 
 use super::history::History;
@@ -24,9 +23,11 @@ pub(super) fn check(
 ) -> Result<(), String> {
     // The one with `initialize` is not counted by the client.
     let posts = history.posts.saturating_sub(1);
-    if posts < record.taken || posts > record.sent {
-        let (taken, sent) = (record.taken, record.sent);
-        return Err(format!("of {sent} POSTs {taken} were accepted, but the session had {posts}"));
+    if posts < record.accepted || posts > record.sent {
+        let (accepted, sent) = (record.accepted, record.sent);
+        return Err(format!(
+            "of {sent} POSTs {accepted} were accepted, but the session had {posts}"
+        ));
     }
     for call in record.calls.iter().filter(|call| !call.is_refused) {
         let Some((outcome, at)) = call.outcome else {
@@ -48,7 +49,7 @@ pub(super) fn check(
             was_orphaned: history.orphaned.contains(&call.id),
         };
         explain(outcome, &known).map_err(|wrong| format!("{wrong}, {call:?}"))?;
-        tally_outcome(outcome, tally);
+        outcome.count(tally);
         if call.is_due {
             tally.add("requests: due");
         }
@@ -64,24 +65,4 @@ fn saw_id(record: &Record, call: &Call) -> bool {
             false
         }
     })
-}
-
-fn tally_outcome(outcome: Outcome, tally: &mut Tally) {
-    tally.add(match outcome {
-        Outcome::Answered => "requests: answered",
-        Outcome::Failed(_) => "requests: failed",
-        Outcome::Cancelled | Outcome::StreamCancelled => "requests: cancelled",
-        Outcome::Unreachable => "requests: unreachable",
-        Outcome::Expired => "requests: expired",
-        Outcome::Closed => "requests: session closed",
-    });
-    if let Outcome::Failed(reason) = outcome {
-        tally.add(match reason {
-            FailureReason::Evicted => "failures: evicted",
-            FailureReason::Expired => "failures: expired",
-            FailureReason::Orphaned => "failures: orphaned",
-            FailureReason::BackendGone => "failures: backend gone",
-            FailureReason::SessionClosed => "failures: session closed",
-        });
-    }
 }
