@@ -59,8 +59,6 @@ struct Soaking<'a> {
     say: &'a mut dyn FnMut(&dyn fmt::Display),
 }
 
-/// How many rounds it takes to tell.
-const ROUNDS_MIN: usize = 6;
 /// How long the system may take to close what a client has left.
 const CLOSING_MAX: Duration = Duration::from_secs(10);
 /// How long the journals of sessions that are over may take to be written.
@@ -106,7 +104,7 @@ pub fn soak(
     let mut soaking = Soaking::begin(knobs, programs, say)?;
     let begun = Instant::now();
     for round in 0.. {
-        if begun.elapsed() >= time && soaking.soak.rests.len() >= ROUNDS_MIN {
+        if begun.elapsed() >= time && soaking.soak.rests.len() >= memory::ROUNDS_MIN {
             break;
         }
         soaking.play(round)?;
