@@ -241,7 +241,8 @@ fn create(
     ];
     report.add(interleave(sizing.heavy_rounds, &mut trials)?);
     report.compare(work, REJOIN_IN_PLACE, RMCP);
+    report.draw(work, REJOIN_IN_PLACE, RMCP, &["rate"]);
     report.compare(work, REJOIN, RMCP);
-    report.draw(work, REJOIN, RMCP, &["time", "rate"]);
+    report.draw(work, REJOIN, RMCP, &["rate"]);
     Ok(())
 }
