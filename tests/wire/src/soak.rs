@@ -261,16 +261,19 @@ impl Wrongs {
 }
 
 /// What the judge says where something was lost.
-const LOST: [&str; 6] = [
+const LOST: [&str; 9] = [
     "is missing before",
     "have no answer",
-    "never came to the session",
-    "and never did",
-    "is nowhere",
+    "have not settled",
     "has not settled",
+    "never came to the session",
+    "never came until",
+    "and never did",
+    "never heard it",
+    "is nowhere",
 ];
 /// What it says where something came twice.
-const DOUBLED: [&str; 2] = ["comes again", "was answered twice"];
+const DOUBLED: [&str; 3] = ["comes again", "was answered twice", "heard twice"];
 
 impl Soak {
     /// Returns how many files and sockets were open after the first round, where what is
@@ -392,6 +395,10 @@ mod tests {
         wrongs.add("request 5 was answered twice");
         wrongs.add("law 2 (deadline): it is over");
         assert_eq!((wrongs.lost, wrongs.doubled, wrongs.otherwise), (1, 2, 1));
+        wrongs.add("number 3 was accepted, and the backend never heard it");
+        wrongs.add("4 of 1, said after 1s, never came until 9s, on a sound connection since 0s");
+        wrongs.add("the backend heard twice what was told once, as number 3");
+        assert_eq!((wrongs.lost, wrongs.doubled, wrongs.otherwise), (3, 3, 1));
     }
 
     #[test]
