@@ -17,14 +17,12 @@ pub(crate) struct Memory {
 /// How many rounds are left out, in which threads, buffers and tables become as large as
 /// they are needed.
 const WARMING_ROUNDS: usize = 3;
-/// By how many bytes for each session the memory may grow: less than the smallest thing
-/// that is kept for one.
-const SESSION_BYTES: u64 = 256;
-/// By how many bytes it may go up and down: the allocator gives back whole pages.
-const PAGES_BYTES: u64 = 32 << 10;
-/// By how many bytes for each session, and for all of them together, it may have grown in
-/// the end, if not all the time.
-const STEP_BYTES: [u64; 2] = [1 << 10, 1 << 20];
+/// How much more there may be in one part of the time than in the one before: less than the
+/// smallest thing that is kept for a session, and what goes up and down, as the allocator
+/// gives back whole pages.
+const BETWEEN_PARTS: Growth = Growth { session_bytes: 256, bytes: 32 << 10 };
+/// How much more there may be in the end, if there is not more all the time.
+const IN_THE_END: Growth = Growth { session_bytes: 1 << 10, bytes: 1 << 20 };
 /// Into how many parts the rounds are cut.
 const PARTS: usize = 4;
 /// How many rounds it takes to tell.
@@ -38,30 +36,41 @@ pub(crate) const ROUNDS_MIN: usize = WARMING_ROUNDS + 2 * PARTS;
 pub(crate) fn check(rests: &[Rest]) -> Result<()> {
     let warm = rests.get(WARMING_ROUNDS..).unwrap_or_default();
     let parts = warm.rchunks_exact((warm.len() / PARTS).max(1)).take(PARTS);
-    let middles: Vec<(u64, u64)> = parts
+    let middles: Vec<Middle> = parts
         .rev()
-        .map(|part| (middle(part, |rest| rest.sessions), middle(part, |rest| rest.memory_bytes)))
+        .map(|part| Middle {
+            sessions: middle(part, |rest| rest.sessions),
+            bytes: middle(part, |rest| rest.memory_bytes),
+        })
         .collect();
-    let is_growing = middles.len() == PARTS
-        && middles.windows(2).all(|pair| grows(pair, SESSION_BYTES, PAGES_BYTES));
-    let [session_bytes, bytes] = STEP_BYTES;
-    let first_and_last: Vec<_> =
-        middles.first().into_iter().chain(middles.last()).copied().collect();
-    let has_grown = grows(&first_and_last, session_bytes, bytes);
-    ensure!(
-        !is_growing && !has_grown,
-        "the memory has grown; after so many sessions it had so many bytes: {middles:?}"
-    );
+    let mut pairs = middles.iter().zip(middles.iter().skip(1));
+    let is_growing =
+        middles.len() == PARTS && pairs.all(|(one, next)| BETWEEN_PARTS.is_less(*one, *next));
+    let ends = middles.first().zip(middles.last());
+    let has_grown = ends.is_some_and(|(first, last)| IN_THE_END.is_less(*first, *last));
+    ensure!(!is_growing && !has_grown, "the memory has grown: {middles:?}");
     Ok(())
 }
 
-/// Returns whether the second of two has more bytes by so many for each session, and some.
-fn grows(pair: &[(u64, u64)], session_bytes: u64, bytes: u64) -> bool {
-    match pair {
-        [(before, earlier), (after, later)] => {
-            *later > earlier + bytes + (after - before) * session_bytes
-        }
-        _ => false,
+/// What there was in the middle of some rounds.
+#[derive(Clone, Copy, Debug)]
+struct Middle {
+    sessions: u64,
+    bytes: u64,
+}
+
+/// How many bytes more there may be, for each session between, and for all of them together.
+#[derive(Clone, Copy, Debug)]
+struct Growth {
+    session_bytes: u64,
+    bytes: u64,
+}
+
+impl Growth {
+    /// Returns whether it is less than what there is more.
+    fn is_less(self, before: Middle, after: Middle) -> bool {
+        let allowed = self.bytes + (after.sessions - before.sessions) * self.session_bytes;
+        after.bytes > before.bytes + allowed
     }
 }
 
