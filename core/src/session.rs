@@ -173,8 +173,7 @@ impl<M: Clone> Session<M> {
     /// It is always later than the time of the last input. Takes constant time.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        let due = self.queues.deadline().min(self.streams.tombstone_deadline());
-        due.min(self.idle_deadline()).unless_never()
+        self.deadline_before(Instant::MAX)
     }
 
     /// Returns [`deadline`](Self::deadline) if it is earlier than `limit`: at less cost,
@@ -183,7 +182,8 @@ impl<M: Clone> Session<M> {
     pub fn deadline_before(&self, limit: Instant) -> Option<Instant> {
         let others = self.streams.tombstone_deadline().min(self.idle_deadline());
         let is_late = limit <= self.queues.earliest() && limit <= others;
-        if is_late { None } else { self.deadline().filter(|deadline| *deadline < limit) }
+        let deadline = if is_late { limit } else { self.queues.deadline().min(others) };
+        (deadline < limit).then_some(deadline)
     }
 
     /// Returns the retained events of `stream` in `range`: what an
