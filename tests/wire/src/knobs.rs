@@ -71,18 +71,7 @@ impl Knobs {
         world.clients.truncate(CLIENTS_MAX);
         world.requests = requests.div_ceil(world.clients.len().max(1));
         let config = &mut world.config;
-        for time in [
-            &mut config.retention,
-            &mut config.tombstone_timeout,
-            &mut config.cancelled_timeout,
-            &mut config.init_timeout,
-            &mut config.idle_timeout,
-            &mut config.orphan_timeout,
-            &mut config.listen_timeout,
-            &mut config.reservation_timeout,
-            &mut config.stall_timeout,
-            &mut config.stall_limit,
-        ] {
+        for time in timeouts(config) {
             *time = time.map(hurried);
         }
         // Processes take their time to start.
@@ -207,6 +196,22 @@ const HALF_OPEN_MAX: Duration = Duration::from_secs(1_000);
 /// How many clients there are in a round of a soak, and how many requests each has at most.
 const CLIENTS_SOAKING: usize = 24;
 const REQUESTS_SOAKING: usize = 250;
+
+/// Returns every time that a session waits.
+pub(crate) fn timeouts(config: &mut Config) -> [&mut Option<Duration>; 10] {
+    [
+        &mut config.retention,
+        &mut config.tombstone_timeout,
+        &mut config.cancelled_timeout,
+        &mut config.init_timeout,
+        &mut config.idle_timeout,
+        &mut config.orphan_timeout,
+        &mut config.listen_timeout,
+        &mut config.reservation_timeout,
+        &mut config.stall_timeout,
+        &mut config.stall_limit,
+    ]
+}
 
 fn hurried(time: Duration) -> Duration {
     (time / HURRY).max(Duration::from_millis(1))

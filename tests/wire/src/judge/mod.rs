@@ -20,7 +20,7 @@ use rejoin_tests::world::Tally;
 
 use self::history::History;
 use crate::backend::Hearing;
-use crate::knobs::{Kind, Knobs};
+use crate::knobs::{Kind, Knobs, timeouts};
 use crate::visit::Visit;
 
 /// One session, as it is judged.
@@ -88,18 +88,7 @@ fn check_config(knobs: &Knobs, found: &Config) -> Result<(), String> {
     let mut expected = knobs.settings().session;
     if matches!(knobs.kind, Kind::Child | Kind::Demo) {
         // The program is told whole milliseconds.
-        for time in [
-            &mut expected.reservation_timeout,
-            &mut expected.retention,
-            &mut expected.tombstone_timeout,
-            &mut expected.cancelled_timeout,
-            &mut expected.init_timeout,
-            &mut expected.idle_timeout,
-            &mut expected.orphan_timeout,
-            &mut expected.listen_timeout,
-            &mut expected.stall_timeout,
-            &mut expected.stall_limit,
-        ] {
+        for time in timeouts(&mut expected) {
             *time = time.map(|time| {
                 Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
             });
