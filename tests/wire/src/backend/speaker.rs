@@ -345,14 +345,20 @@ impl<M: Mouth> Voice<M> {
                 } })
             }
             Utterance::Answer | Utterance::Again => {
+                if what == Utterance::Again {
+                    self.struck(Fault::Twice);
+                }
                 json!({ "jsonrpc": "2.0", "id": id, "result": { "stamp": stamp, "pad": pad } })
             }
             Utterance::Failure => json!({ "jsonrpc": "2.0", "id": id, "error": {
                 "code": 1, "message": "it failed", "data": { "stamp": stamp },
             } }),
-            Utterance::Stray => json!({ "jsonrpc": "2.0", "id": -7, "error": {
-                "code": 1, "message": "whose?", "data": { "stamp": stamp },
-            } }),
+            Utterance::Stray => {
+                self.struck(Fault::Unknown);
+                json!({ "jsonrpc": "2.0", "id": -7, "error": {
+                    "code": 1, "message": "whose?", "data": { "stamp": stamp },
+                } })
+            }
             Utterance::Progress => match &task.token {
                 Some(token) => {
                     related = None;
@@ -382,19 +388,6 @@ impl<M: Mouth> Voice<M> {
             }
             Utterance::Poll | Utterance::Die => return None,
         };
-        match what {
-            Utterance::Again => self.struck(Fault::Twice),
-            Utterance::Stray => self.struck(Fault::Unknown),
-            Utterance::Initialized
-            | Utterance::Progress
-            | Utterance::Log
-            | Utterance::Note
-            | Utterance::Question
-            | Utterance::Answer
-            | Utterance::Failure
-            | Utterance::Poll
-            | Utterance::Die => {}
-        }
         Some((message.to_string(), related))
     }
 }
