@@ -61,7 +61,9 @@ pub fn run_here(knobs: &Knobs) -> Result<Tally, Box<Failure>> {
     if left.wrong.is_none() {
         lived.map_err(wrong)?;
     }
-    judge_all(knobs, &mut left, heard, journals.path())?;
+    let judged = judge_all(knobs, &mut left, heard, journals.path());
+    let judged = judged.map_err(|error| wrong(error.to_string()))?;
+    judged.into_iter().next().map_or(Ok(()), |failure| Err(Box::new(failure)))?;
     left.tally.add("worlds");
     Ok(left.tally)
 }

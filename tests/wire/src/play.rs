@@ -83,37 +83,22 @@ fn accuse(world: &World, what: String, is_so: impl Fn(&Desk) -> bool) -> String 
     text
 }
 
-/// Judges what is left of a world, all of whose sessions are over.
+/// Judges what is left of a world, all of whose sessions are over. Returns what was wrong in
+/// each of them, or in the play.
 pub(crate) fn judge_all(
     knobs: &Knobs,
     left: &mut Left,
     heard: &HeardBy,
     journals: &Path,
-) -> Result<(), Box<Failure>> {
-    let mut first = None;
-    let judged = judge_each(knobs, left, heard, journals, &mut |failure| {
-        first.get_or_insert(failure);
-    });
-    judged.map_err(|error| Failure::new(knobs, error.to_string()))?;
-    first.map_or(Ok(()), Err)
-}
-
-/// Judges it likewise, and tells `report` of each session in which something was wrong, or
-/// of what was wrong in the play.
-pub(crate) fn judge_each(
-    knobs: &Knobs,
-    left: &mut Left,
-    heard: &HeardBy,
-    journals: &Path,
-    report: &mut impl FnMut(Box<Failure>),
-) -> io::Result<()> {
+) -> io::Result<Vec<Failure>> {
+    let mut wrong = Vec::new();
     if let Some((visit, what)) = left.wrong.take() {
         // The sessions were not played to their ends.
-        report(match visit {
+        wrong.push(*match visit {
             Some(visit) => Failure::of(knobs, what, &visit, journals),
             None => Failure::new(knobs, what),
         });
-        return Ok(());
+        return Ok(wrong);
     }
     let files = fs::read_dir(journals)?.map(|file| Ok(file?.path()));
     let mut paths = files.collect::<io::Result<Vec<_>>>()?;
@@ -121,7 +106,7 @@ pub(crate) fn judge_each(
     for visit in &left.visits {
         if !paths.iter().any(|path| path.ends_with(file_of(&visit.session))) {
             let what = "there is no journal of a session".to_owned();
-            report(Failure::of(knobs, what, visit, journals));
+            wrong.push(*Failure::of(knobs, what, visit, journals));
         }
     }
     for path in paths {
@@ -129,13 +114,13 @@ pub(crate) fn judge_each(
         let visit = left.visits.iter().find(|visit| path.ends_with(file_of(&visit.session)));
         let judged = judge_one(knobs, visit.map(|it| &**it), heard, &path, &text, &mut left.tally);
         if let Err(what) = judged {
-            report(match visit {
+            wrong.push(*match visit {
                 Some(visit) => Failure::of(knobs, what, visit, journals),
                 None => Failure::new(knobs, what).with_journal(text),
             });
         }
     }
-    Ok(())
+    Ok(wrong)
 }
 
 fn judge_one(

@@ -157,18 +157,19 @@ impl<'a> Soaking<'a> {
         let sessions = self.served.program.opened() - sessions_before;
         let files = &self.served.files;
         let late = self.waits.block_on(written(files.journals.path(), sessions)).err();
-        let late = late.map(|late| Failure::new(&knobs, late.to_string()));
-        let mut wrong: Vec<Box<Failure>> = late.into_iter().collect();
+        let late = late.map(|late| *Failure::new(&knobs, late.to_string()));
+        let mut wrong: Vec<Failure> = late.into_iter().collect();
         match played {
             Ok(world) => {
-                let judged = judge(&knobs, &world, files, &mut |failure| wrong.push(failure));
-                self.soak.tally.merge(&judged?);
+                let (tally, judged) = judge(&knobs, &world, files)?;
+                self.soak.tally.merge(&tally);
+                wrong.extend(judged);
             }
-            Err(failure) => wrong.push(failure),
+            Err(failure) => wrong.push(*failure),
         }
         for failure in wrong {
             self.soak.wrongs.add(&failure.what);
-            let failure = failure.keep();
+            let failure = Box::new(failure).keep();
             let seed = self.knobs.world.seed;
             (self.say)(&format_args!(
                 "WRONG in round {round}: {failure}\n\nrerun with \

@@ -16,7 +16,7 @@ use crate::backend::HeardBy;
 use crate::failure::Failure;
 use crate::knobs::{Kind, Knobs};
 use crate::options::options;
-use crate::play::{judge_each, play};
+use crate::play::{judge_all, play};
 use crate::program::Program;
 use crate::server::Server;
 use crate::world::World;
@@ -56,12 +56,9 @@ pub fn run_there(knobs: &Knobs, programs: &Programs) -> Result<Tally, Box<Failur
     let served = Served::begin(knobs, programs).map_err(|error| wrong(error.to_string()))?;
     let world = served.play(knobs)?;
     let files = served.end().map_err(|error| wrong(error.to_string()))?;
-    let mut first = None;
-    let tally = judge(knobs, &world, &files, &mut |failure| {
-        first.get_or_insert(failure);
-    });
-    first.map_or(Ok(()), |failure| Err(failure.keep()))?;
-    tally.map_err(|error| wrong(error.to_string()))
+    let judged = judge(knobs, &world, &files);
+    let (tally, judged) = judged.map_err(|error| wrong(error.to_string()))?;
+    judged.into_iter().next().map_or(Ok(tally), |failure| Err(Box::new(failure).keep()))
 }
 
 /// The program, serving, and what is written down of it.
@@ -162,22 +159,21 @@ const fn guards(kind: Kind) -> usize {
     }
 }
 
-/// Judges the sessions of a world, all of which are over, and returns what was seen. `report`
-/// is told of each in which something was wrong.
+/// Judges the sessions of a world, all of which are over, and returns what was seen, and what
+/// was wrong in each.
 pub(crate) fn judge(
     knobs: &Knobs,
     world: &World,
     files: &Files,
-    report: &mut impl FnMut(Box<Failure>),
-) -> io::Result<Tally> {
+) -> io::Result<(Tally, Vec<Failure>)> {
     let mut left = world.take();
     let heard = HeardBy::take(files.heard.path())?;
-    judge_each(knobs, &mut left, &heard, files.journals.path(), report)?;
+    let mut wrong = judge_all(knobs, &mut left, &heard, files.journals.path())?;
     let outlived = left.tally.count("ends: otherwise");
     if outlived > 0 {
         let what = format!("{outlived} sessions lived until the program ended");
-        report(Failure::new(knobs, what));
+        wrong.push(*Failure::new(knobs, what));
     }
     left.tally.add("worlds");
-    Ok(left.tally)
+    Ok((left.tally, wrong))
 }
