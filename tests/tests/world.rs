@@ -4,16 +4,15 @@ use std::{
     env, fs,
     io::{self, Write},
     path::Path,
-    thread,
 };
 
 use rejoin_tests::journal::Journal;
-use rejoin_tests::world::{Knobs, REQUESTS_MIN, Sabotage, Tally, run, shrink};
+use rejoin_tests::world::{Knobs, REQUESTS_MIN, Sabotage, Tally, run, run_seeds, shrink};
 
 /// How many worlds there are, unless it is told otherwise.
 const WORLDS: u64 = 500;
-/// On how many threads: thread `n` runs every so manyth seed from the `n`th on.
-const THREADS: u64 = 2;
+/// On how many threads.
+const THREADS: usize = 2;
 /// Worlds that look wrong and are right: a cancellation overtakes its request, whose client
 /// does not wait for ever; an id is in use that is sent twice; a request is repeated with the
 /// same progress token; a late answer keeps a session awake.
@@ -26,19 +25,8 @@ const LOOKS_WRONG: [u64; 5] = [50_169, 1_000_081, 3_000_189, 4_000_939, 24_000_7
 fn many_worlds() {
     let worlds = variable("REJOIN_WORLDS").unwrap_or(WORLDS);
     let first = variable("REJOIN_WORLD_SEED").unwrap_or(0);
-    let run = move |nth: u64| {
-        let mut seeds = (first + nth..first + worlds).step_by(usize::try_from(THREADS).unwrap());
-        seeds.try_fold(Tally::default(), |mut tally, seed| {
-            tally.merge(&run_seed(seed)?);
-            Ok::<_, String>(tally)
-        })
-    };
-    let threads: Vec<_> = (0..THREADS).map(|nth| thread::spawn(move || run(nth))).collect();
-    let mut tally = Tally::default();
-    for thread in threads {
-        let seen = thread.join().unwrap();
-        tally.merge(&seen.unwrap_or_else(|failure| panic!("{failure}")));
-    }
+    let tally = run_seeds(first..first + worlds, THREADS, run_seed);
+    let tally = tally.unwrap_or_else(|failure| panic!("{failure}"));
     let _ = writeln!(io::stderr(), "{tally}");
     if worlds >= WORLDS {
         let missing: Vec<_> = tally.missing().collect();

@@ -3,16 +3,15 @@
 use std::{
     env,
     io::{self, Write},
-    thread,
 };
 
-use rejoin_tests::world::Tally;
+use rejoin_tests::world::{Tally, run_seeds};
 use rejoin_wire::{Knobs, Sabotage, run_here, shrink_here};
 
 /// How many worlds there are, unless it is told otherwise.
 const WORLDS: u64 = 200;
 /// On how many threads.
-const THREADS: u64 = 2;
+const THREADS: usize = 2;
 
 /// What must be seen at least once in many worlds.
 const EXPECTED: [&str; 61] = [
@@ -86,19 +85,8 @@ const EXPECTED: [&str; 61] = [
 fn many_worlds() {
     let worlds = variable("REJOIN_WIRE_WORLDS").unwrap_or(WORLDS);
     let first = variable("REJOIN_WIRE_SEED").unwrap_or(0);
-    let run = move |nth: u64| {
-        let mut seeds = (first + nth..first + worlds).step_by(usize::try_from(THREADS).unwrap());
-        seeds.try_fold(Tally::default(), |mut tally, seed| {
-            tally.merge(&run_seed(seed)?);
-            Ok::<_, String>(tally)
-        })
-    };
-    let threads: Vec<_> = (0..THREADS).map(|nth| thread::spawn(move || run(nth))).collect();
-    let mut tally = Tally::default();
-    for thread in threads {
-        let seen = thread.join().unwrap();
-        tally.merge(&seen.unwrap_or_else(|failure| panic!("{failure}")));
-    }
+    let tally = run_seeds(first..first + worlds, THREADS, run_seed);
+    let tally = tally.unwrap_or_else(|failure| panic!("{failure}"));
     let _ = writeln!(io::stderr(), "{tally}");
     if worlds >= WORLDS {
         let missing: Vec<_> = EXPECTED.iter().filter(|kind| tally.count(kind) == 0).collect();

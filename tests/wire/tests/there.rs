@@ -3,10 +3,9 @@
 use std::{
     env,
     io::{self, Write},
-    thread,
 };
 
-use rejoin_tests::world::Tally;
+use rejoin_tests::world::{Tally, run_seeds};
 use rejoin_wire::{Build, Kind, Knobs, Programs, build, run_there};
 
 /// How many worlds there are, unless it is told otherwise: half of them with a process for
@@ -15,7 +14,7 @@ const WORLDS: u64 = 12;
 /// How many requests each of them has.
 const REQUESTS: usize = 60;
 /// On how many threads: they mostly wait.
-const THREADS: u64 = 4;
+const THREADS: usize = 4;
 
 /// What must be seen at least once; each of them happens several times, or many times, with
 /// the seeds that there are unless it is told otherwise.
@@ -50,28 +49,9 @@ fn some_worlds() {
         rejoin: build(Build::Dev).unwrap(),
         wire: env!("CARGO_BIN_EXE_rejoin-wire").into(),
     };
-    let run = move |nth: u64| {
-        let mut seeds = (first + nth..first + worlds).step_by(usize::try_from(THREADS).unwrap());
-        seeds.try_fold(Tally::default(), |mut tally, seed| {
-            tally.merge(&run_seed(seed, &programs)?);
-            Ok::<_, String>(tally)
-        })
-    };
-    let threads: Vec<_> = (0..THREADS)
-        .map(|nth| {
-            thread::spawn({
-                let run = run.clone();
-                move || run(nth)
-            })
-        })
-        .collect();
-    // All of them, lest a server be left behind where one has failed.
-    let all: Vec<_> = threads.into_iter().map(thread::JoinHandle::join).collect();
-    let mut tally = Tally::default();
-    for seen in all {
-        let seen = seen.unwrap();
-        tally.merge(&seen.unwrap_or_else(|failure| panic!("{failure}")));
-    }
+    let run = move |seed| run_seed(seed, &programs);
+    let tally = run_seeds(first..first + worlds, THREADS, run);
+    let tally = tally.unwrap_or_else(|failure| panic!("{failure}"));
     let _ = writeln!(io::stderr(), "{tally}");
     if worlds >= WORLDS {
         let missing: Vec<_> = EXPECTED.iter().filter(|kind| tally.count(kind) == 0).collect();
