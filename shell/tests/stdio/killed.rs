@@ -8,7 +8,7 @@ use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
 
 use crate::{
     client::{Client, NEWEST, initialize},
-    processes::{children, in_group, is_alive, is_gone_soon, signal, soon, with_word},
+    processes::{catches, children, in_group, is_alive, is_gone_soon, signal, soon, with_word},
     program::Program,
     script::{STUBBORN, group, serve},
 };
@@ -81,6 +81,8 @@ async fn a_guard_hears_no_signal_but_the_last() {
     let groups = begin(&program, 1).await;
     let guard = guard(&program);
     for deaf_to in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
+        // It has only just begun.
+        soon(|| catches(guard, deaf_to)).await;
         signal(guard, deaf_to);
     }
     signal(program.id(), Signal::KILL);

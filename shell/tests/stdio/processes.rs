@@ -64,9 +64,19 @@ pub(crate) fn descriptors(id: u32) -> usize {
 
 /// Returns how much memory a process holds, in KiB.
 pub(crate) fn resident(id: u32) -> u64 {
+    status(id, "VmRSS:").parse().unwrap()
+}
+
+/// Returns whether a process catches a signal.
+pub(crate) fn catches(id: u32, signal: Signal) -> bool {
+    let caught = u64::from_str_radix(&status(id, "SigCgt:"), 16).unwrap();
+    caught & 1 << (signal.as_raw() - 1) != 0
+}
+
+fn status(id: u32, field: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+    line.split_whitespace().nth(1).unwrap().to_owned()
 }
 
 /// Waits until something holds, but not for ever.
