@@ -296,8 +296,16 @@ impl<M> Log<M> {
         }
     }
 
+    /// Returns how many events are before `index`.
     fn position(&self, index: u64) -> usize {
-        self.events.partition_point(|logged| logged.index < index)
+        let Some(last) = self.events.back() else { return 0 };
+        let Some(behind) = last.index.checked_sub(index) else { return self.events.len() };
+        // Indexes are rarely missing: then an event is as far behind the last one as its index.
+        let guess = usize::try_from(behind).ok().and_then(|behind| {
+            let position = (self.events.len() - 1).checked_sub(behind)?;
+            (self.events.get(position)?.index == index).then_some(position)
+        });
+        guess.unwrap_or_else(|| self.events.partition_point(|logged| logged.index < index))
     }
 }
 
