@@ -143,11 +143,15 @@ pub(crate) fn read(message: &[u8]) -> Heard<'_> {
     })
 }
 
-/// Reads a call as [`write_call`] writes it.
+/// Reads a request as [`initialize`] and [`write_call`] write them.
 fn read_as_written(message: &str) -> Option<Heard<'_>> {
     let rest = message.strip_prefix(r#"{"jsonrpc":"2.0","id":"#)?;
     let (id, rest) = rest.split_once(',')?;
-    let rest = rest.strip_prefix(r#""method":"tools/call","params":{"name":""#)?;
+    let rest = rest.strip_prefix(r#""method":""#)?;
+    if rest.starts_with(r#"initialize""#) {
+        return Some(Heard::Initialize);
+    }
+    let rest = rest.strip_prefix(r#"tools/call","params":{"name":""#)?;
     let (name, rest) = rest.split_once('"')?;
     let rest = rest.strip_prefix(r#","arguments":{"message":""#)?;
     let (text, rest) = rest.split_once('"')?;
