@@ -89,7 +89,8 @@ impl Knobs {
     }
 
     /// Returns the knobs of the first round of a soak: many clients, and limits as they are by
-    /// default, or there would be little to replay.
+    /// default, or there would be little to replay. Nobody could be made to poll who is not
+    /// primed.
     #[must_use]
     pub fn draw_soaking(seed: u64, kind: Kind) -> Self {
         let mut knobs = Self { is_soaking: true, ..Self::draw_hurried(seed, kind, 1) };
@@ -97,6 +98,7 @@ impl Knobs {
         world.clients = (0..CLIENTS_SOAKING).collect();
         world.requests = REQUESTS_SOAKING;
         world.config = world::unlimited(&world.config);
+        world.config.priming = Config::default().priming;
         knobs
     }
 
@@ -219,6 +221,8 @@ fn hurried(time: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use rejoin_core::Priming;
+
     use super::*;
 
     #[test]
@@ -234,6 +238,7 @@ mod tests {
             for knobs in all {
                 assert!(knobs.world.config.clone().validate().is_ok(), "{knobs:?}");
                 assert!(!knobs.world.clients.is_empty() && knobs.world.requests > 0);
+                assert!(!knobs.is_soaking || knobs.world.config.priming != Priming::Never);
             }
         }
     }
