@@ -301,11 +301,14 @@ impl<M> Log<M> {
         let Some(last) = self.events.back() else { return 0 };
         let Some(behind) = last.index.checked_sub(index) else { return self.events.len() };
         // Indexes are rarely missing: then an event is as far behind the last one as its index.
-        let guess = usize::try_from(behind).ok().and_then(|behind| {
-            let position = (self.events.len() - 1).checked_sub(behind)?;
-            (self.events.get(position)?.index == index).then_some(position)
-        });
-        guess.unwrap_or_else(|| self.events.partition_point(|logged| logged.index < index))
+        if let Ok(behind) = usize::try_from(behind)
+            && let Some(position) = (self.events.len() - 1).checked_sub(behind)
+            && let Some(found) = self.events.get(position)
+            && found.index == index
+        {
+            return position;
+        }
+        self.events.partition_point(|logged| logged.index < index)
     }
 }
 

@@ -46,11 +46,14 @@ impl Channels {
         let Some((last, _)) = self.0.back() else { return Err(0) };
         let Some(behind) = last.0.checked_sub(connection.0) else { return Err(self.0.len()) };
         // Few are missing: mostly, one is as far behind the last one as its number.
-        let guess = usize::try_from(behind).ok().and_then(|behind| {
-            let position = (self.0.len() - 1).checked_sub(behind)?;
-            (self.0.get(position)?.0 == connection).then_some(position)
-        });
-        guess.map_or_else(|| self.0.binary_search_by_key(&connection, |(id, _)| *id), Ok)
+        if let Ok(behind) = usize::try_from(behind)
+            && let Some(position) = (self.0.len() - 1).checked_sub(behind)
+            && let Some((found, _)) = self.0.get(position)
+            && *found == connection
+        {
+            return Ok(position);
+        }
+        self.0.binary_search_by_key(&connection, |(id, _)| *id)
     }
 }
 
