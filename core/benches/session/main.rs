@@ -14,19 +14,15 @@
 mod work;
 
 use std::{
-    alloc::System,
     env,
     hint::black_box,
     process::Command,
     time::{Duration, Instant},
 };
 
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use allocation_counter::measure;
 
 use crate::work::{Step, Work};
-
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 fn main() {
     let arguments: Vec<String> = env::args().collect();
@@ -96,10 +92,7 @@ fn time(work: Work) -> [f64; 3] {
 fn allocations(work: Work) -> f64 {
     const STEPS: usize = 10_000;
     let mut step = work.prepare();
-    let region = Region::new(ALLOCATOR);
-    repeat(&mut step, STEPS);
-    let change = region.change();
-    (change.allocations + change.reallocations) as f64 / STEPS as f64
+    measure(|| repeat(&mut step, STEPS)).count_total as f64 / STEPS as f64
 }
 
 /// Counts instructions a step, as the difference of two runs.
@@ -134,14 +127,13 @@ fn print_flatness(rows: &[(usize, f64, Option<f64>)]) {
     println!();
 }
 
-fn heap_of_idle_session() -> isize {
+fn heap_of_idle_session() -> i64 {
     // Sessions share their configuration.
     let config = work::default_config();
-    let region = Region::new(ALLOCATOR);
-    let session = work::idle_session(config);
-    let change = region.change();
+    let mut session = None;
+    let heap = measure(|| session = Some(work::idle_session(config))).bytes_current;
     black_box(session);
-    change.bytes_allocated.cast_signed() - change.bytes_deallocated.cast_signed()
+    heap
 }
 
 fn repeat(step: &mut Step, count: usize) {
