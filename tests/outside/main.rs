@@ -1,0 +1,16 @@
+//! The program outside of virtual time: real sockets with the system's own buffers,
+//! real children, and the limits that the system sets.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(dead_code, reason = "the support serves other tests, too")]
+
+#[path = "../../shell/tests/support/client.rs"]
+mod client;
+#[path = "../../shell/tests/stdio/processes.rs"]
+mod processes;
+#[path = "../../shell/tests/support/program.rs"]
+mod program;
+#[path = "../../shell/tests/stdio/script.rs"]
+mod script;
