@@ -184,7 +184,11 @@ fn message(head: Head) -> Message<u64> {
 
 fn response(id: i64) -> Head {
     let version = ProtocolVersion::new("2025-11-25");
-    Head::Response { id: id.into(), initialized: Initialized { version, logging: false } }
+    Head::Response {
+        id: id.into(),
+        initialized: Initialized { version, logging: false },
+        creates_task: false,
+    }
 }
 
 fn cancelled(id: i64) -> Head {

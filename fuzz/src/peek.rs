@@ -107,7 +107,7 @@ fn agree(head: &Head, json: &[u8], tree: &Value) {
             let token = params("_meta").and_then(|meta| meta.get("progressToken"));
             match progress_token {
                 Some(found) => assert!(is(found.value(), token)),
-                None => assert_eq!(token, None),
+                None => assert!(token.is_none_or(Value::is_null)),
             }
         }
         Head::Notification(notification) => {
@@ -123,13 +123,21 @@ fn agree(head: &Head, json: &[u8], tree: &Value) {
                 }
                 Notification::Log => assert_eq!(method, Some("notifications/message")),
                 Notification::Other => match method {
-                    Some("notifications/progress") => assert_eq!(params("progressToken"), None),
-                    Some("notifications/cancelled") => assert_eq!(params("requestId"), None),
+                    Some("notifications/progress") => {
+                        assert!(params("progressToken").is_none_or(Value::is_null));
+                    }
+                    Some("notifications/cancelled") => {
+                        assert!(params("requestId").is_none_or(Value::is_null));
+                    }
                     method => assert!(!matches!(method, None | Some("notifications/message"))),
                 },
             }
         }
-        Head::Response { id: found, initialized: Initialized { version, logging } } => {
+        Head::Response {
+            id: found,
+            initialized: Initialized { version, logging },
+            creates_task,
+        } => {
             assert!(is(found.value(), id));
             assert_eq!((method, tree.get("error")), (None, None));
             let result = tree.get("result");
@@ -142,6 +150,10 @@ fn agree(head: &Head, json: &[u8], tree: &Value) {
                 .is_some_and(|logging| !logging.is_null());
             if *logging || is_once("capabilities", json) && is_once("logging", json) {
                 assert_eq!(*logging, there);
+            }
+            let there = result.and_then(|result| result.get("task")).is_some_and(Value::is_object);
+            if *creates_task || is_once("task", json) {
+                assert_eq!(*creates_task, there);
             }
         }
         Head::Error { id: found } => {

@@ -104,7 +104,7 @@ fn cancelled(request: i64) -> Head {
 }
 
 fn response(id: i64) -> Head {
-    Head::Response { id: id.into(), initialized: Initialized::default() }
+    Head::Response { id: id.into(), initialized: Initialized::default(), creates_task: false }
 }
 
 fn message(head: Head) -> Message<u64> {

@@ -461,7 +461,8 @@ async fn a_message_whose_head_is_known_goes_where_its_head_says_and_is_not_read(
     let log = Head::Notification(Notification::Log);
     let related = Some(RequestId::from(1));
     backend.peer().send_with_head(log, "no JSON\nat all", related).await.unwrap();
-    let answer = Head::Response { id: 1.into(), initialized: Initialized::default() };
+    let answer =
+        Head::Response { id: 1.into(), initialized: Initialized::default(), creates_task: false };
     backend.peer().send_with_head_now(answer, "an answer", None).unwrap();
     let mut bodies = Vec::new();
     while let Some(event) = next(&mut connection).await {

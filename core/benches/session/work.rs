@@ -237,7 +237,7 @@ impl Driver {
     }
 
     fn respond(&mut self, id: RequestId, initialized: Initialized) {
-        let head = Head::Response { id, initialized };
+        let head = Head::Response { id, initialized, creates_task: false };
         let body = self.response.clone();
         let message = Message { head, body, bytes: RESPONSE.len() };
         self.handle(Input::Backend { message, related: None });

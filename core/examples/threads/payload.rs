@@ -39,6 +39,7 @@ impl Payload {
             Self::Initialized { id } => Head::Response {
                 id: RequestId::from(id),
                 initialized: Initialized { version, logging: false },
+                creates_task: false,
             },
             Self::Count { id, to: _ } => Head::Request {
                 id: RequestId::from(id),
@@ -48,9 +49,11 @@ impl Payload {
             Self::Progress { token, done: _ } => {
                 Head::Notification(Notification::Progress { token: ProgressToken::from(token) })
             }
-            Self::Counted { id, to: _ } => {
-                Head::Response { id: RequestId::from(id), initialized: Initialized::default() }
-            }
+            Self::Counted { id, to: _ } => Head::Response {
+                id: RequestId::from(id),
+                initialized: Initialized::default(),
+                creates_task: false,
+            },
         }
     }
 }

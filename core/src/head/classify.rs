@@ -32,7 +32,11 @@ pub(super) fn classify(scan: &Scan<'_>) -> Result<Head, MessageFault> {
         },
         (None, Some(_), None) => match id {
             None | Some(NULL) => Err(MessageFault::ResponseWithoutId),
-            Some(id) => Ok(Head::Response { id: request_id(id)?, initialized: initialized(scan) }),
+            Some(id) => Ok(Head::Response {
+                id: request_id(id)?,
+                initialized: initialized(scan),
+                creates_task: scan.result_task.sole() == Some(Kind::Object),
+            }),
         },
         (None, None, Some(())) => match id {
             None | Some(NULL) => Ok(Head::Error { id: None }),
@@ -99,8 +103,9 @@ fn initialized(scan: &Scan<'_>) -> Initialized {
     }
 }
 
+/// Reads an id that may be absent; `null` is as absent.
 fn read_id(slot: Slot<&str>, member: &'static str) -> Result<Option<IdValue>, MessageFault> {
-    let json = slot.once(member)?;
+    let json = slot.once(member)?.filter(|json| *json != NULL);
     json.map(|json| id_value(json, member)).transpose()
 }
 
@@ -176,6 +181,11 @@ mod tests {
                 None,
             ),
             (r#""id":1,"method":"a","params":{"_meta":null}"#, Method::Other, None),
+            (
+                r#""id":1,"method":"a","params":{"_meta":{"progressToken":null}}"#,
+                Method::Other,
+                None,
+            ),
             (r#""id":1,"method":"a","params":{"_meta":["progressToken"]}"#, Method::Other, None),
         ] {
             let head = Head::Request { id: 1.into(), method, progress_token };
@@ -212,6 +222,10 @@ mod tests {
             ),
             (r#""method":"notifications/cancelled","params":[]"#, Notification::Other),
             (
+                r#""method":"notifications/cancelled","params":{"requestId":null}"#,
+                Notification::Other,
+            ),
+            (
                 r#""method":"a","params":{"_meta":1,"_meta":{"progressToken":{}},"progressToken":{}}"#,
                 Notification::Other,
             ),
@@ -246,9 +260,27 @@ mod tests {
             let head = Ok(Head::Response {
                 id: 1.into(),
                 initialized: Initialized { version: ProtocolVersion::new(version), logging },
+                creates_task: false,
             });
             check(&format!(r#""id":1,"result":{result}"#), &head);
             check(&format!(r#""result":{result},"params":5,"id":1"#), &head);
+        }
+    }
+
+    #[test]
+    fn a_result_that_has_a_task_creates_one() {
+        for (result, creates_task) in [
+            (r#"{"task":{"taskId":"t","status":"working"}}"#, true),
+            (r#"{"_meta":{},"t\u0061sk":{}}"#, true),
+            (r#"{"task":null}"#, false),
+            (r#"{"task":"t"}"#, false),
+            (r#"{"task":[{}]}"#, false),
+            (r#"{"task":{},"task":{}}"#, false),
+            (r#"{"content":[{"task":{}}]}"#, false),
+        ] {
+            let initialized = Initialized::default();
+            let head = Head::Response { id: 1.into(), initialized, creates_task };
+            check(&format!(r#""id":1,"result":{result}"#), &Ok(head));
         }
     }
 
@@ -320,7 +352,7 @@ mod tests {
             (r#""id":"\udc00","method":"a""#, NotUnicode { member: "id" }),
             (long.as_str(), TooLong { member: "id" }),
             (
-                r#""id":1,"method":"a","params":{"_meta":{"progressToken":null}}"#,
+                r#""id":1,"method":"a","params":{"_meta":{"progressToken":false}}"#,
                 NotId { member: "params._meta.progressToken" },
             ),
             (
@@ -367,6 +399,9 @@ mod tests {
     #[test]
     fn a_fault_says_what_to_change() {
         let error = peek(br#"{"jsonrpc":"2.0","id":1.5,"method":"a"}"#, 1).unwrap_err();
-        assert_eq!(error.to_string(), "`id` must be a string or a whole number of at most 64 bits");
+        assert_eq!(
+            error.to_string(),
+            "`id` must be a string or an integer from -2^63 to 2^63 - 1 (2^53, with a fraction or exponent)"
+        );
     }
 }

@@ -157,7 +157,9 @@ pub enum MessageFault {
     #[error("a message with a `result` must have the `id` of the request")]
     ResponseWithoutId,
     /// An id or progress token has the wrong type.
-    #[error("`{member}` must be a string or a whole number of at most 64 bits")]
+    #[error(
+        "`{member}` must be a string or an integer from -2^63 to 2^63 - 1 (2^53, with a fraction or exponent)"
+    )]
     NotId {
         /// The path of the member.
         member: &'static str,

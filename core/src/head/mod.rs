@@ -40,6 +40,11 @@ pub enum Head {
         id: RequestId,
         /// What it says where it answers `initialize`.
         initialized: Initialized,
+        /// Whether its result is a task, which goes on after it.
+        ///
+        /// Specification: MCP 2025-11-25, Utilities, "Tasks".
+        #[cfg_attr(feature = "serde", serde(default))]
+        creates_task: bool,
     },
     /// An error answer.
     Error {

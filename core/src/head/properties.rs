@@ -237,17 +237,19 @@ fn notifications() -> impl Strategy<Value = (Head, Vec<Member>)> {
 }
 
 fn responses() -> impl Strategy<Value = (Head, Vec<Member>)> {
-    let responses = (id(), any::<bool>(), any::<bool>());
-    responses.prop_map(|((id, json), has_version, logging)| {
+    let responses = (id(), any::<bool>(), any::<bool>(), any::<bool>());
+    responses.prop_map(|((id, json), has_version, logging, creates_task)| {
         let version = has_version.then_some("2025-06-18");
         let head = Head::Response {
             id: RequestId(id),
             initialized: Initialized { version: version.and_then(ProtocolVersion::new), logging },
+            creates_task,
         };
+        let task = creates_task.then(|| ("task", Object(vec![])));
         let capabilities = logging.then(|| ("logging", Object(vec![])));
         let capabilities = ("capabilities", Object(capabilities.into_iter().collect()));
         let version = version.map(|version| string("protocolVersion", version));
-        let result = version.into_iter().chain([capabilities]).collect();
+        let result = version.into_iter().chain([capabilities]).chain(task).collect();
         (head, vec![("id", Text(json)), ("result", Object(result))])
     })
 }
@@ -289,6 +291,7 @@ fn messages_at_random() -> impl Strategy<Value = String> {
         "protocolVersion",
         "capabilities",
         "logging",
+        "task",
         "x",
     ]);
     let leaf = prop::sample::select(vec![
@@ -342,6 +345,7 @@ fn oracle(json: &str) -> Option<Head> {
     let tree: Value = serde_json::from_str(json).ok()?;
     let tree = tree.as_object()?;
     let read = |value: &Value| id_value(&value.to_string(), "");
+    let given = |value: Option<&Value>| value.filter(|value| !value.is_null()).cloned();
     if tree.get("jsonrpc")? != "2.0" {
         return None;
     }
@@ -363,6 +367,7 @@ fn oracle(json: &str) -> Option<Head> {
                         .and_then(|capabilities| capabilities.get("logging"))
                         .is_some_and(|logging| !logging.is_null()),
                 },
+                creates_task: tree["result"].get("task").is_some_and(Value::is_object),
             }),
             (false, true) => Some(Head::Error { id: id.flatten() }),
             _ => None,
@@ -374,8 +379,8 @@ fn oracle(json: &str) -> Option<Head> {
         return None;
     }
     if let Some(id) = id {
-        let token = params.get("_meta").and_then(|meta| meta.get("progressToken"));
-        let token = token.map(read).transpose().ok()?;
+        let token = given(params.get("_meta").and_then(|meta| meta.get("progressToken")));
+        let token = token.as_ref().map(read).transpose().ok()?;
         return Some(Head::Request {
             id: id?,
             method: match method {
@@ -389,12 +394,12 @@ fn oracle(json: &str) -> Option<Head> {
         });
     }
     Some(Head::Notification(match method {
-        "notifications/progress" => match params.get("progressToken") {
-            Some(token) => Notification::Progress { token: ProgressToken(read(token).ok()?) },
+        "notifications/progress" => match given(params.get("progressToken")) {
+            Some(token) => Notification::Progress { token: ProgressToken(read(&token).ok()?) },
             None => Notification::Other,
         },
-        "notifications/cancelled" => match params.get("requestId") {
-            Some(request) => Notification::Cancelled { request: RequestId(read(request).ok()?) },
+        "notifications/cancelled" => match given(params.get("requestId")) {
+            Some(request) => Notification::Cancelled { request: RequestId(read(&request).ok()?) },
             None => Notification::Other,
         },
         "notifications/message" => Notification::Log,

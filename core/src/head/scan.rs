@@ -3,10 +3,11 @@
 //! Nothing is judged here. The pass goes down three levels at most, and skips
 //! everything else without recursion, so the depth of the input is no matter.
 
+use alloc::string::String;
 use core::fmt;
 
 use serde_core::de::{
-    Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
+    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 use serde_json::value::RawValue;
 
@@ -34,6 +35,7 @@ pub(super) struct Scan<'a> {
     pub(super) result_protocol_version: Slot<Option<ProtocolVersion>>,
     pub(super) result_capabilities: Slot<Kind>,
     pub(super) result_capabilities_logging: Slot<Kind>,
+    pub(super) result_task: Slot<Kind>,
     pub(super) error: Slot<()>,
 }
 
@@ -173,6 +175,10 @@ impl<'a> Object<'_, 'a> {
                 let kind = descend(scan, Level::ResultCapabilities, map)?;
                 scan.result_capabilities.put(kind);
             }
+            (Level::Result, Name::Task) => {
+                let kind = map.next_value_seed(Seed(KindOnly))?;
+                scan.result_task.put(kind);
+            }
             (Level::ResultCapabilities, Name::Logging) => {
                 let kind = map.next_value_seed(Seed(KindOnly))?;
                 scan.result_capabilities_logging.put(kind);
@@ -205,6 +211,10 @@ fn skip<'a, A: MapAccess<'a>>(map: &mut A) -> Result<(), A::Error> {
     map.next_value::<IgnoredAny>().map(drop)
 }
 
+/// The name under which `serde_json` presents a number as an object of one member, if any
+/// crate of the build turns its feature `arbitrary_precision` on.
+const NUMBER: &str = "$serde_json::private::Number";
+
 /// A name of a member that is read on some level.
 #[derive(Clone, Copy)]
 enum Name {
@@ -220,6 +230,8 @@ enum Name {
     ProtocolVersion,
     Capabilities,
     Logging,
+    Task,
+    Number,
     Other,
 }
 
@@ -248,6 +260,8 @@ impl<'a> Deserialize<'a> for Name {
                     "protocolVersion" => Name::ProtocolVersion,
                     "capabilities" => Name::Capabilities,
                     "logging" => Name::Logging,
+                    "task" => Name::Task,
+                    NUMBER => Name::Number,
                     _ => Name::Other,
                 })
             }
@@ -261,9 +275,15 @@ impl<'a> Deserialize<'a> for Name {
 trait Read<'a>: Sized {
     type Output;
 
-    fn object<A: MapAccess<'a>>(self, map: A) -> Result<Self::Output, A::Error> {
-        IgnoredAny.visit_map(map)?;
-        Ok(self.other(Kind::Object))
+    fn object<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Output, A::Error> {
+        let mut kind = Kind::Object;
+        while let Some(name) = map.next_key()? {
+            match name {
+                Name::Number => kind = map.next_value_seed(Number)?,
+                _ => skip(&mut map)?,
+            }
+        }
+        Ok(self.other(kind))
     }
 
     fn string(self, _: &str) -> Self::Output {
@@ -277,10 +297,14 @@ impl<'a> Read<'a> for Object<'_, 'a> {
     type Output = Kind;
 
     fn object<A: MapAccess<'a>>(mut self, mut map: A) -> Result<Kind, A::Error> {
+        let mut kind = Kind::Object;
         while let Some(name) = map.next_key()? {
-            self.member(name, &mut map)?;
+            match name {
+                Name::Number => kind = map.next_value_seed(Number)?,
+                name => self.member(name, &mut map)?,
+            }
         }
-        Ok(Kind::Object)
+        Ok(kind)
     }
 
     fn other(self, kind: Kind) -> Kind {
@@ -311,6 +335,68 @@ impl Read<'_> for KindOnly {
 
     fn other(self, kind: Kind) -> Kind {
         kind
+    }
+}
+
+/// Tells a number that is presented as an object from an object with such a member: only
+/// the number's text is an owned string.
+struct Number;
+
+impl<'a> DeserializeSeed<'a> for Number {
+    type Value = Kind;
+
+    fn deserialize<D: Deserializer<'a>>(self, json: D) -> Result<Kind, D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'a> Visitor<'a> for Number {
+    type Value = Kind;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_string<E: Error>(self, number: String) -> Result<Kind, E> {
+        // As without the feature, a number must be one that Rust has a value for.
+        match number.parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok(Kind::Scalar),
+            Ok(_) | Err(_) => Err(E::custom("number out of range")),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<Kind, A::Error> {
+        IgnoredAny.visit_map(map)?;
+        Ok(Kind::Object)
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, array: A) -> Result<Kind, A::Error> {
+        IgnoredAny.visit_seq(array)?;
+        Ok(Kind::Object)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Kind, E> {
+        Ok(Kind::Object)
+    }
+
+    fn visit_unit<E>(self) -> Result<Kind, E> {
+        Ok(Kind::Object)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Kind, E> {
+        Ok(Kind::Object)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Kind, E> {
+        Ok(Kind::Object)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Kind, E> {
+        Ok(Kind::Object)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Kind, E> {
+        Ok(Kind::Object)
     }
 }
 
@@ -362,5 +448,36 @@ impl<'a, R: Read<'a>> Visitor<'a> for Seed<R> {
 
     fn visit_f64<E>(self, _: f64) -> Result<R::Output, E> {
         Ok(self.0.other(Kind::Scalar))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::iter;
+
+    use serde_core::de::value::{Error, MapDeserializer};
+
+    use super::*;
+
+    fn kind<'a, V>(value: V) -> Result<Kind, Error>
+    where
+        V: serde_core::de::IntoDeserializer<'a, Error>,
+    {
+        Scan::default().read(MapDeserializer::new(iter::once((NUMBER, value))))
+    }
+
+    #[test]
+    fn a_number_is_one_however_it_is_presented() {
+        for number in ["1.5", "-1e300", "18446744073709551616"] {
+            assert_eq!(kind(String::from(number)), Ok(Kind::Scalar), "{number}");
+        }
+        assert!(kind(String::from("1e999")).is_err());
+    }
+
+    #[test]
+    fn an_object_with_the_name_of_a_number_is_an_object() {
+        assert_eq!(kind("1.5"), Ok(Kind::Object));
+        assert_eq!(kind(1.5), Ok(Kind::Object));
+        assert_eq!(kind(true), Ok(Kind::Object));
     }
 }

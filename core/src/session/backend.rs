@@ -21,7 +21,7 @@ impl<M: Clone> Session<M> {
         out: &mut Actions<M>,
     ) -> Pressure {
         let (stream, bearing) = match &message.head {
-            Head::Response { id, initialized } => {
+            Head::Response { id, initialized, .. } => {
                 let answer = (id.clone(), Some(*initialized));
                 return self.answer(answer, message, out);
             }

@@ -213,6 +213,7 @@ fn message(text: &str) -> Message<String> {
                 version: option(text, "version").and_then(ProtocolVersion::new),
                 logging: false,
             },
+            creates_task: text.contains(" creates task"),
         },
         "error" => Head::Error { id: Some(next_id()) },
         "null-error" => Head::Error { id: None },

@@ -43,7 +43,11 @@ fn backend(head: Head) -> Input<u64> {
 
 fn response(id: i64) -> Input<u64> {
     let version = ProtocolVersion::new("2025-11-25");
-    backend(Head::Response { id: id.into(), initialized: Initialized { version, logging: true } })
+    backend(Head::Response {
+        id: id.into(),
+        initialized: Initialized { version, logging: true },
+        creates_task: false,
+    })
 }
 
 fn question(id: &str) -> Input<u64> {

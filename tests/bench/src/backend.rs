@@ -114,10 +114,14 @@ impl Voice {
 }
 
 fn response(id: i64) -> Head {
-    Head::Response { id: id.into(), initialized: Initialized::default() }
+    Head::Response { id: id.into(), initialized: Initialized::default(), creates_task: false }
 }
 
 fn welcome() -> Head {
     let version = ProtocolVersion::new(message::REVISION);
-    Head::Response { id: 0.into(), initialized: Initialized { version, logging: true } }
+    Head::Response {
+        id: 0.into(),
+        initialized: Initialized { version, logging: true },
+        creates_task: false,
+    }
 }

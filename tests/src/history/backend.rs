@@ -15,7 +15,7 @@ impl World {
         let head = if matches!(self.luck, 71..=73) {
             Head::Error { id: Some(id) }
         } else {
-            Head::Response { id, initialized }
+            Head::Response { id, initialized, creates_task: false }
         };
         let message = self.message(head, usize::from(self.luck).min(self.config.message_bytes_max));
         Input::Backend { message, related: None }
@@ -40,7 +40,9 @@ impl World {
         }
         let bytes = if how == 0 { self.excess(size) } else { self.size(size) };
         let head = match id {
-            Some(id) if how < 220 => Head::Response { id, initialized: Initialized::default() },
+            Some(id) if how < 220 => {
+                Head::Response { id, initialized: Initialized::default(), creates_task: false }
+            }
             id => Head::Error { id },
         };
         let message = self.message(head, bytes);

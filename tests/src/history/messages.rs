@@ -64,11 +64,15 @@ impl World {
             },
             70..=169 => match answered {
                 Some(id) if what.is_multiple_of(4) => Head::Error { id: Some(id) },
-                Some(id) => Head::Response { id, initialized: Initialized::default() },
+                Some(id) => {
+                    Head::Response { id, initialized: Initialized::default(), creates_task: false }
+                }
                 None => other(),
             },
             170..=189 => match over(&self.settled) {
-                Some(id) => Head::Response { id, initialized: Initialized::default() },
+                Some(id) => {
+                    Head::Response { id, initialized: Initialized::default(), creates_task: false }
+                }
                 None => Head::Error { id: Some(ids::request_id(u64::from(which))) },
             },
             190..=194 => Head::Error { id: None },

@@ -46,7 +46,7 @@ pub(super) fn request(id: i64) -> Head {
 
 /// A response.
 pub(super) fn response(id: i64) -> Head {
-    Head::Response { id: id.into(), initialized: Initialized::default() }
+    Head::Response { id: id.into(), initialized: Initialized::default(), creates_task: false }
 }
 
 /// A notification.

@@ -100,7 +100,7 @@ pub(crate) fn initialize(connection: u64, body: u64) -> Input<u64> {
 
 pub(crate) fn initialized(version: &str) -> Input<u64> {
     let initialized = Initialized { version: ProtocolVersion::new(version), logging: false };
-    backend(Head::Response { id: RequestId::from(0), initialized }, 2, None)
+    backend(Head::Response { id: RequestId::from(0), initialized, creates_task: false }, 2, None)
 }
 
 pub(crate) fn request(connection: u64, id: i64, body: u64) -> Input<u64> {
@@ -159,7 +159,11 @@ fn backend(head: Head, body: u64, related: Option<i64>) -> Input<u64> {
 }
 
 pub(crate) fn response_head(id: i64) -> Head {
-    Head::Response { id: RequestId::from(id), initialized: Initialized::default() }
+    Head::Response {
+        id: RequestId::from(id),
+        initialized: Initialized::default(),
+        creates_task: false,
+    }
 }
 
 /// A response of the backend.

@@ -13,7 +13,8 @@ pub(super) fn by_type(message: &ServerJsonRpcMessage) -> Option<Head> {
         JsonRpcMessage::Response(response) => {
             let id = id::from_rmcp(&response.id)?;
             let initialized = Initialized::default();
-            (!may_initialize(&response.result)).then_some(Head::Response { id, initialized })
+            let is_plain = !may_say_more(&response.result);
+            is_plain.then_some(Head::Response { id, initialized, creates_task: false })
         }
         JsonRpcMessage::Error(error) => {
             let id = id::from_rmcp(error.id.as_ref()?)?;
@@ -31,9 +32,14 @@ pub(super) fn by_type(message: &ServerJsonRpcMessage) -> Option<Head> {
     }
 }
 
-/// Returns whether it may be an answer to `initialize`, which says more.
-fn may_initialize(result: &ServerResult) -> bool {
-    matches!(result, ServerResult::InitializeResult(_) | ServerResult::CustomResult(_))
+/// Returns whether it may answer `initialize` or create a task, which only its JSON says.
+fn may_say_more(result: &ServerResult) -> bool {
+    matches!(
+        result,
+        ServerResult::InitializeResult(_)
+            | ServerResult::CreateTaskResult(_)
+            | ServerResult::CustomResult(_)
+    )
 }
 
 fn token(token: &NumberOrString) -> Option<ProgressToken> {

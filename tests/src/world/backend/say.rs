@@ -140,10 +140,14 @@ impl World {
         match what {
             Utterance::Initialized => {
                 let logging = luck.strikes(500);
-                Head::Response { id, initialized: Initialized { version: server.version, logging } }
+                Head::Response {
+                    id,
+                    initialized: Initialized { version: server.version, logging },
+                    creates_task: false,
+                }
             }
             Utterance::Answer | Utterance::Again => {
-                Head::Response { id, initialized: Initialized::default() }
+                Head::Response { id, initialized: Initialized::default(), creates_task: false }
             }
             Utterance::Failure => Head::Error { id: Some(id) },
             Utterance::Stray => {

@@ -84,7 +84,11 @@ impl World {
             self.tally.struck(Fault::BadAnswer);
         }
         for _ in 0..count {
-            let head = Head::Response { id: id.clone(), initialized: Initialized::default() };
+            let head = Head::Response {
+                id: id.clone(),
+                initialized: Initialized::default(),
+                creates_task: false,
+            };
             let message = self.messages.say(server, head, 80);
             self.post(client, server, message, None);
         }

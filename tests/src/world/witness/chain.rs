@@ -260,7 +260,11 @@ mod tests {
 
     #[test]
     fn a_message_of_another_session_or_request_is_seen() {
-        let head = Head::Response { id: 7.into(), initialized: Initialized::default() };
+        let head = Head::Response {
+            id: 7.into(),
+            initialized: Initialized::default(),
+            creates_task: false,
+        };
         let said = Said { server: 1, head, about: Some(7.into()) };
         let own = BTreeSet::from([7.into(), 8.into()]);
         assert!(check_owner(&said, 1, Some(&own)).is_ok());

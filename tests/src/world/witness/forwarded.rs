@@ -63,7 +63,7 @@ mod tests {
     }
 
     fn answer() -> Head {
-        Head::Response { id: 7.into(), initialized: Initialized::default() }
+        Head::Response { id: 7.into(), initialized: Initialized::default(), creates_task: false }
     }
 
     #[test]

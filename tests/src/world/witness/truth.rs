@@ -280,7 +280,11 @@ mod tests {
 
     #[test]
     fn a_message_on_the_wrong_stream_is_seen() {
-        let head = Head::Response { id: 7.into(), initialized: Initialized::default() };
+        let head = Head::Response {
+            id: 7.into(),
+            initialized: Initialized::default(),
+            creates_task: false,
+        };
         assert_eq!(note(&said(head.clone(), None, Some(STREAM))), Ok(Some(7.into())));
         assert!(note(&said(head, None, Some(StreamId::Standalone))).is_err());
         let other = Head::Notification(Notification::Other);

@@ -21,7 +21,7 @@ pub(super) fn of(head: &Head) -> String {
         Head::Notification(Notification::Cancelled { request }) => format!("cancelled {request}"),
         Head::Notification(Notification::Log) => "log message".to_owned(),
         Head::Notification(Notification::Other) => "notification".to_owned(),
-        Head::Response { id, initialized } => match initialized.version {
+        Head::Response { id, initialized, .. } => match initialized.version {
             Some(version) => format!("response {id}, version {version}"),
             None => format!("response {id}"),
         },
