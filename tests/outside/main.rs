@@ -8,6 +8,8 @@
 
 #[path = "../../shell/tests/support/client.rs"]
 mod client;
+#[path = "process_life.rs"]
+mod process_life;
 #[path = "../../shell/tests/stdio/processes.rs"]
 mod processes;
 #[path = "../../shell/tests/support/program.rs"]

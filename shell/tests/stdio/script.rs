@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{client::Client, processes::group_of, program::Program};
 
 /// What every script has at hand, after which the client is initialized.
-const PRELUDE: &str = r#"
+pub(crate) const PRELUDE: &str = r#"
 hear() {
     IFS= read -r line || exit 0
     rest=${line#*'"id":'}

@@ -16,7 +16,12 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn serve(options: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_rejoin"))
+        Self::serve_by(Command::new(env!("CARGO_BIN_EXE_rejoin")), options)
+    }
+
+    /// Starts the program by a command that is `rejoin`, or ends with it.
+    pub(crate) fn serve_by(mut command: Command, options: &[&str]) -> Self {
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn"])
             .args(options)
             .stdin(Stdio::null())

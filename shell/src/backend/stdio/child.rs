@@ -1,25 +1,24 @@
 //! The life of one child.
 
 use std::{
-    future::{Future, pending, ready},
+    future::{Future, pending},
     io,
-    pin::pin,
     process::ExitStatus,
     time::Duration,
 };
 
-use rustix::process::Pid;
 use thiserror::Error;
 use tokio::{
-    process::{Child as Process, ChildStderr, ChildStdin, ChildStdout},
+    process::{ChildStderr, ChildStdout},
     time::{Instant, timeout, timeout_at},
 };
 
 use super::{
     Shared,
-    group::Group,
     lines::{Line, Lines},
+    process::Process,
     pumps::{self, SHOWN_MAX, Silence},
+    stdin::Stdin,
 };
 use crate::{Inbox, Peer, SessionId};
 
@@ -27,10 +26,10 @@ use crate::{Inbox, Peer, SessionId};
 /// a process whose output has ended.
 const MOMENT: Duration = Duration::from_millis(100);
 
-/// A process that answers the messages of a session, in a group of its own.
+/// A process that answers the messages of a session.
 pub(super) struct Child {
     process: Process,
-    group: Group,
+    stdin: Stdin,
     stdout: Lines<ChildStdout>,
     stderr: Lines<ChildStderr>,
     session: SessionId,
@@ -54,59 +53,31 @@ enum Gone {
     LineTooLong(usize),
 }
 
-/// Starts a child, and returns its stdin, too.
-pub(super) fn start(shared: &Shared, session: SessionId) -> io::Result<(Child, ChildStdin)> {
-    let (mut process, group) = spawn(shared)?;
-    let stdin = process.stdin.take().ok_or_else(missing)?;
-    let stdout = process.stdout.take().ok_or_else(missing)?;
-    let stderr = process.stderr.take().ok_or_else(missing)?;
-    let child = Child {
-        process,
-        group,
-        stdout: Lines::new(stdout, shared.settings.line_bytes_max),
-        stderr: Lines::new(stderr, SHOWN_MAX),
-        session,
-        kill_grace: shared.settings.kill_grace,
-    };
-    Ok((child, stdin))
-}
-
-/// Starts a process in a group of which the guard knows already, since rejoin may be killed
-/// at any time; or, where there is no guard, in one of its own.
-fn spawn(shared: &Shared) -> io::Result<(Process, Group)> {
-    let guard = || shared.guard.clone();
-    if let Some(founder) = guard().and_then(|guard| guard.found()) {
-        let group = Group::new(founder.group(), guard());
-        let process = shared.settings.command(Some(group.id())).spawn()?;
-        return Ok((process, group));
-    }
-    let process = shared.settings.command(None).spawn()?;
-    let id = process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-    let group = Group::new(id.ok_or_else(missing)?, guard());
-    Ok((process, group))
-}
-
-/// What is the matter with a process of which the system does not say what was asked for.
-fn missing() -> io::Error {
-    io::Error::other("the process was not started as a child")
-}
-
 impl Child {
+    /// Starts a child. Blocks, and needs a runtime.
+    pub(super) fn start(shared: &Shared, session: SessionId) -> io::Result<Self> {
+        let settings = &shared.settings;
+        let (process, (stdin, stdout, stderr)) = Process::start(settings, &shared.system)?;
+        tracing::debug!(session = %session.short(), pid = process.id(), "server was started");
+        Ok(Self {
+            process,
+            stdin: Stdin::new(stdin),
+            stdout: Lines::new(stdout, settings.line_bytes_max),
+            stderr: Lines::new(stderr, SHOWN_MAX),
+            session,
+            kill_grace: settings.kill_grace,
+        })
+    }
+
     /// Serves a session until it ends, or the child does.
-    pub(super) async fn serve(mut self, stdin: ChildStdin, peer: Peer, mut inbox: Inbox) {
+    pub(super) async fn serve(mut self, peer: Peer, mut inbox: Inbox) {
         let ended = inbox.ended();
-        let gone = {
-            let mut hear = pin!(pumps::hear(&mut inbox, stdin));
-            let gone = tokio::select! {
-                biased;
-                () = ended => None,
-                gone = self.converse(hear.as_mut(), &peer) => Some(gone),
-            };
-            match gone {
-                Some(gone) => gone,
-                None => return self.end(hear).await,
-            }
+        let gone = tokio::select! {
+            biased;
+            () = ended => None,
+            gone = self.converse(&mut inbox, &peer) => gone,
         };
+        let Some(gone) = gone else { return self.end(Some(inbox)).await };
         let gone = self.settle(gone, &peer).await;
         let session = self.session.short();
         match gone {
@@ -119,28 +90,30 @@ impl Child {
         }
         // Ends the session, and the requests that are pending.
         drop(inbox);
-        self.end(ready(())).await;
+        self.end(None).await;
     }
 
-    /// Carries messages both ways until that cannot go on.
-    async fn converse(&mut self, hear: impl Future<Output = io::Error>, peer: &Peer) -> Gone {
+    /// Carries messages both ways until that cannot go on; `None` says that the session has
+    /// ended.
+    async fn converse(&mut self, inbox: &mut Inbox, peer: &Peer) -> Option<Gone> {
         let lines_max = self.stdout.bytes_max();
-        tokio::select! {
-            exit = self.process.wait() => exit.map_or_else(Gone::Lost, Gone::Exited),
-            error = hear => Gone::Deaf(error),
+        let gone = tokio::select! {
+            exit = self.process.exited() => exit.map_or_else(Gone::Lost, Gone::Exited),
+            told = self.stdin.tell(inbox) => Gone::Deaf(told.err()?),
             silence = pumps::speak(&mut self.stdout, peer) => match silence {
                 Silence::End => Gone::Silent,
                 Silence::Unreadable(error) => Gone::Unreadable(error),
                 Silence::LineTooLong => Gone::LineTooLong(lines_max),
             },
             never = forever(pumps::log(&mut self.stderr, self.session)) => never,
-        }
+        };
+        Some(gone)
     }
 
     /// Finds out whether the child has exited, and hears what it said before that.
     async fn settle(&mut self, gone: Gone, peer: &Peer) -> Gone {
         let gone = match gone {
-            Gone::Silent | Gone::Deaf(_) => match timeout(MOMENT, self.process.wait()).await {
+            Gone::Silent | Gone::Deaf(_) => match timeout(MOMENT, self.process.exited()).await {
                 Ok(exit) => exit.map_or_else(Gone::Lost, Gone::Exited),
                 Err(_) => gone,
             },
@@ -149,7 +122,7 @@ impl Child {
         };
         if let Gone::Exited(_) = gone {
             // Nobody speaks for the child, so that its output ends.
-            self.group.kill();
+            self.process.kill_group();
         }
         tokio::select! {
             _ = timeout(self.kill_grace, last_words(&mut self.stdout, peer)) => {}
@@ -158,38 +131,57 @@ impl Child {
         gone
     }
 
-    /// Ends the child and its group, while `hear` still tells it what it has to hear.
-    async fn end(mut self, hear: impl Future) {
-        let (begun, kill_grace) = (Instant::now(), self.kill_grace);
-        let end_of_stdin = async {
-            tokio::select! {
-                () = self.is_over() => {}
-                never = forever(hear) => never,
-            }
-        };
-        let mut is_over = timeout(kill_grace / 4, end_of_stdin).await.is_ok();
+    /// Ends the child and all that it has started. Where the session has ended, it is still
+    /// told what is in the inbox.
+    async fn end(mut self, inbox: Option<Inbox>) {
+        let begun = Instant::now();
+        let mut is_over = timeout(self.kill_grace / 4, self.end_stdin(inbox)).await.is_ok();
+        self.stdin.close();
         if !is_over {
-            self.group.terminate();
-            is_over = timeout_at(begun + kill_grace, self.is_over()).await.is_ok();
+            self.process.terminate().await;
+            is_over = timeout_at(begun + self.kill_grace, self.is_over()).await.is_ok();
         }
-        // There may be some that hold neither of the outputs.
-        self.group.kill();
         if !is_over {
-            let _ = self.process.wait().await;
+            self.process.kill_group();
             // What is left of an output is nobody's but a process's that has left the group.
             let _ = timeout(MOMENT, self.is_over()).await;
         }
-        tracing::debug!(session = %self.session.short(), "server has ended");
+        let session = self.session;
+        // There may be some that hold neither of the outputs.
+        self.process.kill(session).await;
+        tracing::debug!(session = %session.short(), "server has ended");
     }
 
-    /// Waits until the process has exited, and nobody has its outputs any more.
-    async fn is_over(&mut self) {
-        let exit = async {
-            let _ = self.process.wait().await;
-            self.group.child_is_reaped();
+    /// Tells the child what it has to hear, and that this is the end. Returns when the child
+    /// has ended.
+    async fn end_stdin(&mut self, inbox: Option<Inbox>) {
+        let Self { process, stdin, stdout, stderr, session, .. } = self;
+        let tell = async {
+            if let Some(mut inbox) = inbox {
+                let _ = stdin.tell(&mut inbox).await;
+            }
+            stdin.close();
         };
-        tokio::join!(exit, self.stdout.drain(), pumps::log(&mut self.stderr, self.session));
+        tokio::select! {
+            () = is_over(process, stdout, stderr, *session) => {}
+            never = forever(tell) => never,
+        }
     }
+
+    async fn is_over(&mut self) {
+        is_over(&mut self.process, &mut self.stdout, &mut self.stderr, self.session).await;
+    }
+}
+
+/// Waits until a process has exited, and nobody has its outputs any more.
+async fn is_over(
+    process: &mut Process,
+    stdout: &mut Lines<ChildStdout>,
+    stderr: &mut Lines<ChildStderr>,
+    session: SessionId,
+) {
+    let exit = async { drop(process.exited().await) };
+    tokio::join!(exit, stdout.drain(), pumps::log(stderr, session));
 }
 
 /// Tells the client what is in the pipe already.

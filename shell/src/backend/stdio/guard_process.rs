@@ -1,23 +1,29 @@
 //! The guard itself.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::{self, BufRead},
     time::Duration,
 };
 
 use rustix::{
     io::Errno,
-    process::{Pid, Signal, kill_process_group},
+    process::{Pid, Signal, getpgid, getpgrp, kill_process, kill_process_group},
 };
 use tokio::signal::unix::{SignalKind, signal};
+
+use super::table::{Process, Table};
 
 /// Is the guard, until stdin ends: the whole work of the process that
 /// [`GuardCommand`](super::GuardCommand) starts.
 ///
-/// It reads which process groups there are, `+` or `-` and the id in each line, and kills
-/// those that are left when its stdin ends. It does not listen to signals that are meant
-/// to end it, since it must be the last to go.
+/// It reads which children there are, and kills those that are left when its stdin ends, with
+/// all that they have started. It does not listen to signals that are meant to end it, since
+/// it must be the last to go.
+///
+/// The first line is a number that the marks of all children begin with, in hexadecimal. The
+/// others are `+ CHILD GROUP` for a child that is about to start, `+ CHILD GROUP PID` for one
+/// that has started, and `- CHILD` for one that has ended.
 ///
 /// # Errors
 ///
@@ -37,11 +43,10 @@ pub fn run_guard() -> io::Result<()> {
     }
     // Keeps no file system from being unmounted.
     std::env::set_current_dir("/")?;
-    let mut groups = read(io::stdin().lock());
+    let left = Left::read(io::stdin().lock());
     // Rejoin may have been killed while it started a child, which joins its group late.
     for _ in 0..ROUNDS {
-        groups.retain(|group| kill(*group));
-        if groups.is_empty() {
+        if left.kill() == 0 {
             break;
         }
         runtime.block_on(tokio::time::sleep(PAUSE));
@@ -49,32 +54,105 @@ pub fn run_guard() -> io::Result<()> {
     Ok(())
 }
 
-/// How often groups are killed in which there still is a process, be it one that has ended
-/// and was not reaped yet.
+/// How often processes are killed that were there a moment ago.
 const ROUNDS: usize = 50;
 
 /// How long to wait in between.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Kills a group. Returns whether there was any process in it.
-fn kill(group: i32) -> bool {
-    let group = Pid::from_raw(group);
-    group.is_some_and(|group| kill_process_group(group, Signal::KILL) != Err(Errno::SRCH))
+/// The children that are left.
+#[derive(Debug, Default, PartialEq)]
+struct Left {
+    /// `None` where the first line could not be read.
+    instance: Option<u64>,
+    /// Group and process id, by number; no process id while a child is being started.
+    children: BTreeMap<u64, (i32, Option<i32>)>,
 }
 
-/// Returns the groups that are left at the end of `input`, however it ends.
-fn read(input: impl BufRead) -> BTreeSet<i32> {
-    let mut groups = BTreeSet::new();
-    for line in input.lines().map_while(Result::ok) {
-        // Group 1 is that of init, and a group below it would be all processes.
-        let id = |text: &str| text.parse().ok().filter(|id: &i32| *id > 1);
-        if let Some(added) = line.strip_prefix('+').and_then(id) {
-            groups.insert(added);
-        } else if let Some(removed) = line.strip_prefix('-').and_then(id) {
-            groups.remove(&removed);
+impl Left {
+    /// Returns what is left at the end of `input`, however it ends.
+    fn read(input: impl BufRead) -> Self {
+        let mut lines = input.lines().map_while(Result::ok);
+        let first = lines.next().unwrap_or_default();
+        let mut left = Self { instance: u64::from_str_radix(&first, 16).ok(), ..Self::default() };
+        for line in lines {
+            left.hear(&line);
         }
+        left
     }
-    groups
+
+    fn hear(&mut self, line: &str) -> Option<()> {
+        // Process 1 is init, and what is below it would be all processes.
+        let id = |text: &str| text.parse().ok().filter(|id: &i32| *id > 1);
+        let mut words = line.split(' ');
+        let sign = words.next()?;
+        let child = words.next()?.parse().ok()?;
+        match sign {
+            "+" => {
+                let group = id(words.next()?)?;
+                self.children.insert(child, (group, words.next().and_then(id)));
+            }
+            "-" => {
+                self.children.remove(&child);
+            }
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// Kills what is there of the children. Returns how many processes or groups that was.
+    fn kill(&self) -> usize {
+        let table = Table::read(|_| true);
+        if table.is_empty() {
+            let groups: Vec<_> = self.children.values().map(|child| kill_blindly(*child)).collect();
+            return groups.into_iter().filter(|is_there| *is_there).count();
+        }
+        let members = self.members(&table);
+        for process in &members {
+            process.signal(Signal::KILL);
+        }
+        members.len()
+    }
+
+    /// Returns all processes of the children. The id of a group alone does not say that it is
+    /// still the same group, unless its child is only about to start in it.
+    fn members(&self, table: &Table) -> Vec<Process> {
+        let (mut ids, mut groups) = (BTreeSet::new(), BTreeSet::new());
+        for (group, id) in self.children.values() {
+            match id {
+                Some(id) => ids.insert(*id),
+                None => groups.insert(*group),
+            };
+        }
+        let is_root = |process: &Process| {
+            let instance = process.mark.map(|mark| mark.instance);
+            ids.contains(&process.id)
+                || groups.contains(&process.group)
+                || (instance.is_some() && instance == self.instance)
+        };
+        let known = table.trees(is_root);
+        let own = raw(getpgrp());
+        let groups: BTreeSet<i32> =
+            known.iter().map(|process| process.group).filter(|group| *group != own).collect();
+        table.trees(|process| is_root(process) || groups.contains(&process.group))
+    }
+}
+
+/// Kills a child and its group on a system that does not say which processes there are.
+/// Returns whether there was anything.
+fn kill_blindly((group, id): (i32, Option<i32>)) -> bool {
+    let kill_group = |group| kill_process_group(group, Signal::KILL) != Err(Errno::SRCH);
+    let mut is_there = Pid::from_raw(group).is_some_and(kill_group);
+    if let Some(id) = id.and_then(Pid::from_raw) {
+        // It may have left its group.
+        is_there |= getpgid(Some(id)).is_ok_and(kill_group);
+        is_there |= kill_process(id, Signal::KILL).is_ok();
+    }
+    is_there
+}
+
+fn raw(id: Pid) -> i32 {
+    id.as_raw_nonzero().get()
 }
 
 #[cfg(test)]
@@ -83,7 +161,10 @@ mod tests {
 
     #[test]
     fn what_was_added_and_not_removed_is_left() {
-        let input = b"+10\n+11\n-10\n+0\n+1\n+-5\nx\n+12";
-        assert_eq!(read(&input[..]).into_iter().collect::<Vec<_>>(), [11, 12]);
+        let input =
+            "00000000000000ab\n+ 0 10\n+ 1 11\n- 0\n+ 2 0\n+ 3 1\n- 5\nx\n+ 4 12 13\n+ 1 11 14";
+        let left = Left::read(input.as_bytes());
+        assert_eq!(left.instance, Some(0xab));
+        assert_eq!(left.children, BTreeMap::from([(1, (11, Some(14))), (4, (12, Some(13)))]));
     }
 }

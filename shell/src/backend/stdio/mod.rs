@@ -2,19 +2,24 @@
 
 mod child;
 mod convention;
-mod group;
 mod guard;
 mod guard_process;
+mod known;
 mod lines;
 mod printable;
+mod process;
 mod pumps;
 mod settings;
+mod stdin;
+mod system;
+mod table;
 
 use std::{fmt, io, sync::Arc};
 
+use tokio::{sync::oneshot, task::spawn_blocking};
 use tokio_util::task::TaskTracker;
 
-use self::guard::Guard;
+use self::{child::Child, guard::Guard, known::Known, system::System};
 pub use self::{guard::GuardCommand, guard_process::run_guard, settings::StdioSettings};
 use super::{Backend, Inbox, OpenError, Peer};
 
@@ -27,7 +32,7 @@ pub struct StdioBackend(Arc<Shared>);
 
 struct Shared {
     settings: StdioSettings,
-    guard: Option<Arc<Guard>>,
+    system: Arc<System>,
     /// One task for each child.
     children: TaskTracker,
 }
@@ -40,8 +45,11 @@ impl StdioBackend {
     ///
     /// The guard cannot be started.
     pub fn new(settings: StdioSettings) -> io::Result<Self> {
-        let guard = settings.guard.clone().map(Guard::start).transpose()?.map(Arc::new);
-        Ok(Self(Arc::new(Shared { settings, guard, children: TaskTracker::new() })))
+        let (instance, known) = (rand::random(), Known::default());
+        let guard = settings.guard.clone();
+        let guard = guard.map(|guard| Guard::start(guard, instance, &known)).transpose()?;
+        let system = Arc::new(System::new(instance, guard, known, settings.adopts_orphans));
+        Ok(Self(Arc::new(Shared { settings, system, children: TaskTracker::new() })))
     }
 
     /// Waits until all children have ended, with all that they have started. Call it when
@@ -52,17 +60,35 @@ impl StdioBackend {
     pub async fn ended(&self) {
         self.0.children.close();
         self.0.children.wait().await;
+        self.0.system.kill_orphans().await;
     }
 }
 
 impl Backend for StdioBackend {
     async fn open(&self, peer: Peer, inbox: Inbox) -> Result<(), OpenError> {
-        let Shared { settings, children, .. } = &*self.0;
-        let started = child::start(&self.0, peer.session_id());
-        let (child, stdin) = started.map_err(|error| settings.start_error(error))?;
-        children.spawn(child.serve(stdin, peer, inbox));
-        Ok(())
+        self.0.system.reap_orphans();
+        let (starts, started) = oneshot::channel();
+        let shared = Arc::clone(&self.0);
+        // In a task of its own, so that a child is ended also where nobody waits for it.
+        self.0.children.spawn(async move {
+            match start(shared, &peer).await {
+                Ok(child) => {
+                    let _ = starts.send(Ok(()));
+                    child.serve(peer, inbox).await;
+                }
+                Err(error) => drop(starts.send(Err(error))),
+            }
+        });
+        started.await?
     }
+}
+
+/// Starts a child, without blocking the threads of the runtime.
+async fn start(shared: Arc<Shared>, peer: &Peer) -> Result<Child, OpenError> {
+    let session = peer.session_id();
+    let start =
+        move || Child::start(&shared, session).map_err(|error| shared.settings.start_error(error));
+    Ok(spawn_blocking(start).await??)
 }
 
 impl fmt::Debug for StdioBackend {

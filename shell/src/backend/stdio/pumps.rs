@@ -1,11 +1,9 @@
-//! From the session to the child, and back.
+//! From the child to its client, and to the log.
 
-use std::future::pending;
-
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use tokio::{
-    io::{self, AsyncWriteExt as _},
-    process::{ChildStderr, ChildStdin, ChildStdout},
+    io,
+    process::{ChildStderr, ChildStdout},
 };
 
 use super::{
@@ -13,7 +11,7 @@ use super::{
     lines::{Line, Lines},
     printable::Printable,
 };
-use crate::{Inbox, Peer, SendError, SessionId};
+use crate::{Peer, SendError, SessionId};
 
 /// How much of a line is shown in the log, in bytes.
 pub(super) const SHOWN_MAX: usize = 4 << 10;
@@ -24,19 +22,6 @@ pub(super) enum Silence {
     End,
     Unreadable(io::Error),
     LineTooLong,
-}
-
-/// Tells the child what its session hears, and closes its stdin afterwards. Returns only
-/// when the child cannot be told.
-pub(super) async fn hear(inbox: &mut Inbox, mut stdin: ChildStdin) -> io::Error {
-    while let Some(message) = inbox.recv().await {
-        // A message has no line break in it.
-        if let Err(error) = stdin.write_all_buf(&mut message.chain(&b"\n"[..])).await {
-            return error;
-        }
-    }
-    drop(stdin);
-    pending().await
 }
 
 /// Tells the client what its child says. Cancel-safe.

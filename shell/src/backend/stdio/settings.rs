@@ -1,14 +1,22 @@
 //! How children are started, and ended.
 
 use std::{
-    collections::BTreeMap, ffi::OsString, io, path::PathBuf, process::Stdio, time::Duration,
+    collections::BTreeMap,
+    ffi::OsString,
+    io,
+    os::unix::process::CommandExt as _,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::Duration,
 };
 
 use rustix::process::Pid;
 use thiserror::Error;
-use tokio::process::Command;
 
-use super::GuardCommand;
+use super::{
+    GuardCommand,
+    table::{Mark, VARIABLE},
+};
 
 /// How the child of each session is started, and ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,13 +31,19 @@ pub struct StdioSettings {
     /// The working directory: that of this process by default.
     pub working_dir: Option<PathBuf>,
     /// How long a child may take to end: 2 s by default. For a quarter of it the child is
-    /// left to see that its stdin has ended, then its group gets SIGTERM, and at the end
-    /// SIGKILL.
+    /// left to see that its stdin has ended, then it gets SIGTERM, and at the end SIGKILL, with
+    /// all that it has started.
     pub kill_grace: Duration,
     /// The longest line that a child writes to its stdout, in bytes: 4 MiB by default.
     pub line_bytes_max: usize,
     /// The process that ends all children when this one is killed: none by default.
     pub guard: Option<GuardCommand>,
+    /// Whether processes that children leave behind become children of this process, which
+    /// reaps them: false by default. On Linux only.
+    ///
+    /// It concerns the whole process, which must have no children of its own. The first
+    /// process of a container gets such orphans anyway.
+    pub adopts_orphans: bool,
 }
 
 impl StdioSettings {
@@ -43,11 +57,12 @@ impl StdioSettings {
             kill_grace: Duration::from_secs(2),
             line_bytes_max: 4 << 20,
             guard: None,
+            adopts_orphans: false,
         }
     }
 
     /// Returns what starts a child in a process group, or in a new one that has its id.
-    pub(super) fn command(&self, group: Option<Pid>) -> Command {
+    pub(super) fn command(&self, group: Option<Pid>, mark: Mark) -> Command {
         let mut command = Command::new(&self.command);
         command
             .args(&self.args)
@@ -61,6 +76,7 @@ impl StdioSettings {
                 None => command.env_remove(name),
             };
         }
+        command.env(VARIABLE, mark.to_string());
         if let Some(directory) = &self.working_dir {
             command.current_dir(directory);
         }

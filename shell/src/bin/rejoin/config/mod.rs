@@ -99,6 +99,7 @@ impl Config {
             kill_grace: self.kill_grace,
             line_bytes_max: self.sessions.session.message_bytes_max,
             guard: Some(guard),
+            adopts_orphans: true,
             ..StdioSettings::new(command)
         }))
     }

@@ -1,0 +1,153 @@
+//! What all children share: the guard, the table of processes, and the care for orphans.
+
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Mutex,
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
+
+use super::{
+    guard::Guard,
+    known::Known,
+    table::{Mark, Process, Table},
+};
+
+/// How long orphans may wait to be reaped, so that many are reaped at once.
+const REAP_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long to wait for processes that were killed to be gone.
+pub(super) const KILL_TIME: Duration = Duration::from_secs(1);
+
+/// How long to wait between two looks at processes that were killed.
+pub(super) const KILL_PAUSE: Duration = Duration::from_millis(10);
+
+pub(super) struct System {
+    pub(super) known: Known,
+    pub(super) guard: Option<Guard>,
+    /// Whether orphans become children of this process.
+    adopts: bool,
+    is_reaping: AtomicBool,
+    instance: u64,
+    children: AtomicU64,
+    /// How many tables were asked for.
+    tables: AtomicU64,
+    /// The latest table, and which one it was.
+    latest: Mutex<(u64, Arc<Table>)>,
+}
+
+impl System {
+    pub(super) fn new(instance: u64, guard: Option<Guard>, known: Known, adopts: bool) -> Self {
+        Self {
+            known,
+            guard,
+            adopts: adopts && adopt(),
+            is_reaping: AtomicBool::new(false),
+            instance,
+            children: AtomicU64::new(0),
+            tables: AtomicU64::new(0),
+            latest: Mutex::default(),
+        }
+    }
+
+    /// Returns the mark of the next child.
+    pub(super) fn next_mark(&self) -> Mark {
+        let child = self.children.fetch_add(1, Ordering::Relaxed);
+        Mark { instance: self.instance, child }
+    }
+
+    /// Returns whether a process is a child of this one that was not started here.
+    pub(super) fn is_orphan(&self, process: &Process) -> bool {
+        self.adopts && process.parent == own_id() && !self.known.contains(process.id)
+    }
+
+    /// Reads the table of processes, once for all who ask meanwhile.
+    pub(super) async fn table(self: &Arc<Self>) -> Arc<Table> {
+        let asked = self.tables.load(Ordering::Acquire);
+        let mut latest = self.latest.lock().await;
+        if latest.0 > asked {
+            // It was read after this call.
+            return Arc::clone(&latest.1);
+        }
+        let number = self.tables.fetch_add(1, Ordering::AcqRel).saturating_add(1);
+        let adopts = self.adopts;
+        // Orphans are children of this process, or, where it adopts none, may be anybody's.
+        let read = move || Table::read(|parent| !adopts || parent == own_id());
+        // An error says that the runtime ends.
+        let table = Arc::new(spawn_blocking(read).await.unwrap_or_default());
+        *latest = (number, Arc::clone(&table));
+        table
+    }
+
+    /// Begins to reap orphans, the first time that it is called in a runtime.
+    pub(super) fn reap_orphans(self: &Arc<Self>) {
+        if !self.adopts || self.is_reaping.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        match signal(SignalKind::child()) {
+            Ok(signals) => drop(tokio::spawn(reap(Arc::downgrade(self), signals))),
+            Err(error) => tracing::error!(%error, "orphans cannot be reaped"),
+        }
+    }
+
+    /// Kills the orphans that are left when no child is.
+    pub(super) async fn kill_orphans(self: &Arc<Self>) {
+        if !self.adopts {
+            return;
+        }
+        let begun = Instant::now();
+        loop {
+            let left = self.table().await.trees(|process| self.is_orphan(process));
+            if left.is_empty() {
+                return;
+            }
+            if begun.elapsed() > KILL_TIME {
+                let pids: Vec<_> = left.iter().map(|process| process.id).collect();
+                tracing::error!(?pids, "processes could not be killed, and are left behind");
+                return;
+            }
+            for process in &left {
+                process.signal(rustix::process::Signal::KILL);
+            }
+            sleep(KILL_PAUSE).await;
+        }
+    }
+}
+
+/// Reaps orphans whenever some child of this process has exited.
+async fn reap(system: Weak<System>, mut signals: Signal) {
+    while signals.recv().await.is_some() {
+        loop {
+            sleep(REAP_PAUSE).await;
+            let Some(system) = system.upgrade() else { return };
+            if system.known.reap_orphans(&*system.table().await) {
+                break;
+            }
+        }
+    }
+}
+
+/// Has orphaned descendants become children of this process, as they do anyway where it is
+/// the first one of a container. Returns whether they do.
+#[cfg(target_os = "linux")]
+fn adopt() -> bool {
+    let adopted = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    adopted.inspect_err(|error| tracing::warn!(%error, "orphans are not adopted")).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn adopt() -> bool {
+    false
+}
+
+pub(super) fn own_id() -> i32 {
+    std::process::id().cast_signed()
+}

@@ -1,0 +1,183 @@
+//! Whatever was started for a session ends with it, and with the program.
+
+use std::{
+    fs,
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use rustix::process::Signal;
+
+use crate::{
+    client::Client,
+    processes::{children, signal, soon, with_word},
+    program::Program,
+    script::{PRELUDE, STUBBORN, pid},
+};
+
+/// Returns a word that no other process has in its command line.
+fn word() -> String {
+    static WORDS: AtomicU32 = AtomicU32::new(0);
+    format!("life-{}-{}", std::process::id(), WORDS.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Serves each session by a command that ends with a shell, which runs `script` and has `word`
+/// in its command line.
+fn serve(wrapper: &[&str], word: &str, script: &str) -> Program {
+    let script = format!(": {word}\n{PRELUDE}\n{script}");
+    let options = ["--kill-grace", "300ms", "--"];
+    Program::serve(&[&options, wrapper, &["/bin/sh", "-c", &script]].concat())
+}
+
+/// Answers one call, and ends by SIGKILL alone.
+const DEAF: &str =
+    "trap '' TERM HUP INT; hear; answer \"{\\\"pid\\\":$$}\"; while :; do sleep 1; done";
+
+/// Commands that leave the process group that they are started in, also with an environment
+/// of their own.
+const LEAVERS: [&[&str]; 4] = [
+    &["setsid"],
+    &["timeout", "1h"],
+    &["env", "-i", "PATH=/usr/bin:/bin", "setsid"],
+    &["env", "-i", "PATH=/usr/bin:/bin", "timeout", "1h"],
+];
+
+#[tokio::test]
+async fn a_child_that_leaves_its_group_ends_with_its_session() {
+    for leaver in LEAVERS {
+        let word = word();
+        let program = serve(leaver, &word, DEAF);
+        let client = Client::initialize(&program.address).await;
+        pid(&client, 1).await;
+        assert!(with_word(&word).len() > 1);
+        assert!(client.delete().await.status.is_success());
+        // The program has the word in its own command line.
+        soon(|| with_word(&word).len() == 1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_child_that_leaves_its_group_ends_with_the_program() {
+    for ending in [Signal::TERM, Signal::KILL] {
+        for leaver in LEAVERS {
+            let word = word();
+            let program = serve(leaver, &word, DEAF);
+            let client = Client::initialize(&program.address).await;
+            pid(&client, 1).await;
+            signal(program.id(), ending);
+            soon(|| with_word(&word).is_empty()).await;
+        }
+    }
+}
+
+/// Starts a process that has left everything, and only has the environment of the child.
+fn daemon(word: &str, by: &str) -> String {
+    let daemon = format!("trap \"\" TERM HUP INT; : {word}; while :; do sleep 1; done");
+    format!(
+        "{by} setsid /bin/sh -c '/bin/sh -c '\\''{daemon}'\\'' &' <&- >/dev/null 2>&1; \
+         while hear; do answer \"{{\\\"pid\\\":$$}}\"; done"
+    )
+}
+
+#[tokio::test]
+async fn a_daemon_ends_with_its_session_and_with_the_program() {
+    for ending in [None, Some(Signal::TERM), Some(Signal::KILL)] {
+        let (word, its) = (word(), word());
+        let program = serve(&[], &word, &daemon(&its, ""));
+        let client = Client::initialize(&program.address).await;
+        pid(&client, 1).await;
+        let daemons = || with_word(&its).into_iter().filter(|one| !one.command.contains(&word));
+        soon(|| daemons().count() == 1).await;
+        match ending {
+            Some(ending) => signal(program.id(), ending),
+            None => assert!(client.delete().await.status.is_success()),
+        }
+        soon(|| daemons().count() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_daemon_without_an_environment_ends_with_the_program() {
+    let (word, its) = (word(), word());
+    let program = serve(&[], &word, &daemon(&its, "env -i"));
+    let client = Client::initialize(&program.address).await;
+    pid(&client, 1).await;
+    let daemons = || with_word(&its).into_iter().filter(|one| !one.command.contains(&word));
+    soon(|| daemons().count() == 1).await;
+    signal(program.id(), Signal::TERM);
+    soon(|| daemons().count() == 0).await;
+}
+
+/// Returns how many children of a process have exited and were not reaped.
+fn zombies(parent: i32) -> usize {
+    let stats = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let entry = entry.unwrap();
+        entry.file_name().to_str()?.parse::<i32>().ok()?;
+        fs::read_to_string(entry.path().join("stat")).ok()
+    });
+    let is_zombie = |stat: &String| {
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        let mut fields = fields.split_whitespace();
+        fields.next() == Some("Z") && fields.next().unwrap().parse() == Ok(parent)
+    };
+    stats.filter(is_zombie).count()
+}
+
+/// Leaves processes behind that end soon, before and after the child does.
+const LITTER: &str =
+    "while hear; do (sleep 0.01 &); (sleep 0.2 &); answer \"{\\\"pid\\\":$$}\"; done";
+
+async fn litters(program: &Program, id: i32) {
+    for _ in 0..3 {
+        let client = Client::initialize(&program.address).await;
+        for call in 1..4 {
+            pid(&client, call).await;
+        }
+        soon(|| zombies(id) == 0).await;
+        assert!(client.delete().await.status.is_success());
+    }
+    soon(|| zombies(id) == 0).await;
+}
+
+#[tokio::test]
+async fn orphans_are_reaped() {
+    let program = serve(&[], &word(), LITTER);
+    litters(&program, program.id().try_into().unwrap()).await;
+}
+
+/// Returns what starts the program as the first process of a container; `None` where this
+/// user must not do so.
+fn contained() -> Option<Command> {
+    let unshare = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+    let may = Command::new("unshare").args(unshare).arg("true").output();
+    if !may.is_ok_and(|output| output.status.success()) {
+        eprintln!("SKIPPED: this user may not make a PID namespace");
+        return None;
+    }
+    let mut command = Command::new("unshare");
+    command.args(unshare).arg(env!("CARGO_BIN_EXE_rejoin"));
+    Some(command)
+}
+
+#[tokio::test]
+async fn the_first_process_of_a_container_reaps_orphans_and_leaves_nothing() {
+    for ending in [None, Some(Signal::TERM), Some(Signal::KILL)] {
+        let Some(command) = contained() else { return };
+        let word = word();
+        let script = format!(": {word}\n{PRELUDE}\n{STUBBORN}\n{LITTER}");
+        let options = ["--kill-grace", "300ms", "--", "/bin/sh", "-c", &script];
+        let program = Program::serve_by(command, &options);
+        let [rejoin] = &children(program.id())[..] else { panic!("there is one process") };
+        litters(&program, rejoin.id).await;
+        let client = Client::initialize(&program.address).await;
+        pid(&client, 1).await;
+        match ending {
+            Some(ending) => signal(rejoin.id.try_into().unwrap(), ending),
+            None => assert!(client.delete().await.status.is_success()),
+        }
+        // What starts the program has the word in its own command line.
+        let left = usize::from(ending.is_none());
+        let others = || with_word(&word).into_iter().filter(|one| !one.command.contains("unshare"));
+        soon(|| others().count() == left).await;
+    }
+}
