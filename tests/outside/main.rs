@@ -10,6 +10,7 @@
 mod client;
 #[path = "process_life.rs"]
 mod process_life;
+mod http_edge;
 #[path = "../../shell/tests/stdio/processes.rs"]
 mod processes;
 #[path = "../../shell/tests/support/program.rs"]

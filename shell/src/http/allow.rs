@@ -1,103 +1,195 @@
 //! Who may call: by the names in `Host` and `Origin`.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use http::uri::Authority;
 
-/// Host names, each with a port or for all ports.
+/// Which names clients may use for this server.
 #[derive(Debug)]
-pub(super) enum Hosts {
-    Any,
-    Only(Vec<Host>),
+pub(super) struct Hosts {
+    /// Whether every name is allowed.
+    any: bool,
+    /// Whether every IP address is allowed as a name.
+    any_ip: bool,
+    patterns: Vec<Pattern>,
 }
 
-/// Origins: a scheme, and a host.
+/// From which origins web pages may call.
 #[derive(Debug)]
-pub(super) enum Origins {
-    Any,
-    Only(Vec<(String, Host)>),
+pub(super) struct Origins {
+    any: bool,
+    /// Each with its scheme, in lower case.
+    patterns: Vec<(String, Pattern)>,
 }
 
+/// Names of hosts, for all ports or for one.
 #[derive(Debug)]
-pub(super) struct Host {
-    name: String,
-    /// `None` stands for all ports.
+struct Pattern {
+    name: Name,
+    /// `None` matches every port.
     port: Option<u16>,
 }
 
+#[derive(Debug, PartialEq, Eq)]
+enum Name {
+    Ip(IpAddr),
+    /// A host name, in lower case.
+    Exact(String),
+    /// Every subdomain of a host name, in lower case: `*.example.com`.
+    SubdomainsOf(String),
+}
+
+/// The names that always mean this machine.
+const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
 impl Hosts {
-    /// Reads a list, or returns what in it is no host.
-    pub(super) fn read(texts: &[String]) -> Result<Self, String> {
-        if texts.iter().any(|text| text == "*") {
-            return Ok(Self::Any);
-        }
-        let hosts = texts.iter().map(|text| Host::read(text).ok_or_else(|| text.clone()));
-        Ok(Self::Only(hosts.collect::<Result<_, _>>()?))
+    /// Reads a list of patterns, or returns what is wrong with one of them. The names of
+    /// the loopback are always allowed.
+    pub(super) fn read(texts: &[String], any_ip: bool) -> Result<Self, String> {
+        let (any, texts) = without_star(texts);
+        let patterns = LOOPBACK.into_iter().chain(texts).map(Pattern::read);
+        Ok(Self { any, any_ip, patterns: patterns.collect::<Result<_, _>>()? })
     }
 
     pub(super) fn allow(&self, authority: &str) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Only(hosts) => {
-                let called = split(authority);
-                hosts.iter().any(|host| host.is(called, &[80, 443]))
-            }
+        if self.any {
+            return true;
         }
+        let Some((name, port)) = split(authority) else { return false };
+        self.any_ip && matches!(name, Name::Ip(_)) || self.match_name(&name, port, &[80, 443])
+    }
+
+    /// Whether one of the names that are listed matches.
+    fn match_name(&self, name: &Name, port: Option<u16>, default_ports: &[u16]) -> bool {
+        self.patterns.iter().any(|pattern| pattern.matches(name, port, default_ports))
     }
 }
 
 impl Origins {
-    /// Reads a list, or returns what in it is no origin.
+    /// Reads a list of patterns, or returns what is wrong with one of them. The names of
+    /// the loopback are always allowed.
     pub(super) fn read(texts: &[String]) -> Result<Self, String> {
-        if texts.iter().any(|text| text == "*") {
-            return Ok(Self::Any);
-        }
-        let origins = texts.iter().map(|text| {
-            let (scheme, host) = text.split_once("://").ok_or_else(|| text.clone())?;
-            let host = Host::read(host).ok_or_else(|| text.clone())?;
-            Ok((scheme.to_ascii_lowercase(), host))
+        let (any, texts) = without_star(texts);
+        let loopback = ["http", "https"]
+            .into_iter()
+            .flat_map(|scheme| LOOPBACK.map(|name| Ok((scheme.to_owned(), Pattern::read(name)?))));
+        let listed = texts.map(|text| {
+            let (scheme, host) = text
+                .split_once("://")
+                .ok_or_else(|| format!("`{text}` has no scheme, like `https://`"))?;
+            Ok((scheme.to_ascii_lowercase(), Pattern::read(host)?))
         });
-        Ok(Self::Only(origins.collect::<Result<_, String>>()?))
+        Ok(Self { any, patterns: loopback.chain(listed).collect::<Result<_, String>>()? })
     }
 
-    pub(super) fn allow(&self, origin: &str) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Only(origins) => origin.split_once("://").is_some_and(|(scheme, authority)| {
-                let is_scheme = |known: &str| known.eq_ignore_ascii_case(scheme);
-                let (default_port, called) = (default_port(scheme), split(authority));
-                let is = |host: &Host| host.is(called, default_port.as_slice());
-                origins.iter().any(|(known, host)| is_scheme(known) && is(host))
-            }),
+    /// Decides for a request that names this server by `host`. An allowed host is an
+    /// allowed origin, and so is the server's own: `host` has been allowed.
+    pub(super) fn allow(&self, origin: &str, hosts: &Hosts, host: &str) -> bool {
+        if self.any {
+            return true;
         }
+        let Some((scheme, authority)) = origin.split_once("://") else { return false };
+        let Some((name, port)) = split(authority) else { return false };
+        let default_port = default_port(scheme);
+        let is_listed = self.patterns.iter().any(|(known, pattern)| {
+            known.eq_ignore_ascii_case(scheme)
+                && pattern.matches(&name, port, default_port.as_slice())
+        });
+        let is_own = || authority.eq_ignore_ascii_case(host);
+        let is_web = default_port.is_some();
+        is_listed || is_web && (is_own() || hosts.match_name(&name, port, default_port.as_slice()))
     }
 }
 
-impl Host {
-    fn read(text: &str) -> Option<Self> {
-        let authority: Authority = text.parse().ok()?;
-        let is_host = !authority.host().is_empty() && !text.contains('@');
-        let name = authority.host().to_ascii_lowercase();
-        is_host.then(|| Self { name, port: authority.port_u16() })
+impl Pattern {
+    fn read(text: &str) -> Result<Self, String> {
+        if let Ok(ip) = text.parse::<Ipv6Addr>() {
+            return Ok(Self { name: Name::Ip(ip.into()), port: None });
+        }
+        let authority: Authority =
+            text.parse().map_err(|_| format!("`{text}` is not a host name"))?;
+        if text.contains('@') || authority.host().is_empty() {
+            return Err(format!("`{text}` is not a host name"));
+        }
+        let port = match text.strip_prefix(authority.host()).and_then(|rest| rest.strip_prefix(':'))
+        {
+            None => None,
+            Some(port) => match port.parse() {
+                Ok(0) | Err(_) => {
+                    return Err(format!("`{text}`: the port must be a number from 1 to 65535"));
+                }
+                Ok(port) => Some(port),
+            },
+        };
+        let name = match authority.host().split_once("*.") {
+            Some(("", parent)) if !parent.is_empty() && !parent.contains('*') => {
+                Name::SubdomainsOf(parent.to_ascii_lowercase())
+            }
+            _ if authority.host().contains('*') => {
+                return Err(format!(
+                    "`{text}`: `*` stands alone, or for subdomains as in `*.example.com`"
+                ));
+            }
+            _ => Name::read(authority.host())
+                .ok_or_else(|| format!("`{text}` is not a host name"))?,
+        };
+        Ok(Self { name, port })
     }
 
-    /// Compares with a name and a port that were called.
-    fn is(&self, (name, port): (&str, Option<u16>), default_ports: &[u16]) -> bool {
+    /// Compares with a name and a port that were called; no port is one of `default_ports`.
+    fn matches(&self, name: &Name, port: Option<u16>, default_ports: &[u16]) -> bool {
         let is_port = match (self.port, port) {
             (None, _) => true,
             (Some(port), Some(called)) => port == called,
-            // It is left out where it is that of the scheme.
             (Some(port), None) => default_ports.contains(&port),
         };
-        is_port && self.name.eq_ignore_ascii_case(name)
+        is_port && self.name.matches(name)
     }
 }
 
-/// Splits a port off, where there is one. What is no authority is no name of a host, either.
-fn split(authority: &str) -> (&str, Option<u16>) {
-    let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    match authority.rsplit_once(':').filter(|(_, port)| is_port(port)) {
-        Some((name, port)) => (name, port.parse().ok()),
-        None => (authority, None),
+impl Name {
+    /// Reads a host name or an IP address, with an IPv6 address in brackets.
+    fn read(text: &str) -> Option<Self> {
+        if let Some(ip) = text.strip_prefix('[') {
+            let ip: Ipv6Addr = ip.strip_suffix(']')?.parse().ok()?;
+            return Some(Self::Ip(ip.into()));
+        }
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        let is_valid = !text.is_empty() && text.bytes().all(is_name);
+        is_valid.then(|| match text.parse() {
+            Ok(ip) => Self::Ip(ip),
+            Err(_) => Self::Exact(text.to_ascii_lowercase()),
+        })
     }
+
+    fn matches(&self, called: &Self) -> bool {
+        match (self, called) {
+            (Self::SubdomainsOf(parent), Self::Exact(called)) => called
+                .strip_suffix(parent.as_str())
+                .and_then(|rest| rest.strip_suffix('.'))
+                .is_some_and(|rest| !rest.is_empty()),
+            _ => self == called,
+        }
+    }
+}
+
+/// Returns whether `*` stands among the patterns, and the others.
+fn without_star(texts: &[String]) -> (bool, impl Iterator<Item = &str>) {
+    let is_star = |text: &&str| *text == "*";
+    let texts = texts.iter().map(String::as_str);
+    (texts.clone().any(|text| is_star(&text)), texts.filter(move |text| !is_star(text)))
+}
+
+/// Splits what was called into a name and a port, where it has one.
+fn split(authority: &str) -> Option<(Name, Option<u16>)> {
+    let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let (name, port) = match authority.rsplit_once(':').filter(|(_, port)| is_port(port)) {
+        // An empty port is that of the scheme: RFC 3986, 3.2.3.
+        Some((name, "")) => (name, None),
+        Some((name, port)) => (name, Some(port.parse().ok()?)),
+        None => (authority, None),
+    };
+    Some((Name::read(name)?, port))
 }
 
 fn default_port(scheme: &str) -> Option<u16> {
@@ -112,25 +204,43 @@ fn default_port(scheme: &str) -> Option<u16> {
 mod tests {
     use super::*;
 
-    fn hosts(texts: &[&str]) -> Hosts {
-        Hosts::read(&texts.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap()
+    fn texts(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(ToString::to_string).collect()
     }
 
-    fn origins(texts: &[&str]) -> Origins {
-        Origins::read(&texts.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap()
+    fn hosts(patterns: &[&str]) -> Hosts {
+        Hosts::read(&texts(patterns), false).unwrap()
+    }
+
+    #[track_caller]
+    fn origin(patterns: &[&str], hosts: &Hosts, host: &str, origin: &str, expected: bool) {
+        let origins = Origins::read(&texts(patterns)).unwrap();
+        assert_eq!(origins.allow(origin, hosts, host), expected, "{origin} of {host}");
     }
 
     #[test]
     fn a_host_is_compared_by_name_and_by_port_where_it_has_one() {
-        let hosts = hosts(&["localhost", "[::1]", "example.com:8080", "example.org:443"]);
-        for host in ["localhost", "LOCALHOST:1", "[::1]", "[::1]:80", "example.com:8080"] {
+        let hosts = hosts(&["example.com:8080", "example.org:443", "::2"]);
+        for host in [
+            "localhost",
+            "LOCALHOST:1",
+            "[::1]",
+            "[0:0:0:0:0:0:0:1]:80",
+            "127.0.0.1:8848",
+            "[::2]:1",
+            "example.com:8080",
+            "example.org",
+            "example.org:",
+        ] {
             assert!(hosts.allow(host), "{host}");
         }
-        assert!(hosts.allow("example.org") && !hosts.allow("example.org:80"));
         for host in [
             "example.com",
+            "example.com:99999",
+            "example.org:80",
             "localhost.evil",
             "evil@localhost",
+            "127.0.0.2",
             "",
             ":80",
             "::1",
@@ -142,25 +252,108 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_compared_by_scheme_too() {
-        let origins =
-            origins(&["https://example.com", "http://localhost:3000", "https://a.org:443"]);
-        assert!(origins.allow("https://a.org") && !origins.allow("https://a.org:80"));
-        for origin in ["https://example.com", "https://example.com:8443", "http://localhost:3000"] {
-            assert!(origins.allow(origin), "{origin}");
+    fn a_wildcard_matches_every_subdomain_and_nothing_else() {
+        let hosts = hosts(&["*.example.com", "*.example.org:8080"]);
+        for host in ["a.example.com", "A.B.Example.com:1", "a.example.org:8080"] {
+            assert!(hosts.allow(host), "{host}");
         }
-        for origin in ["http://example.com", "http://localhost", "null", "", "https://", "file://"]
-        {
-            assert!(!origins.allow(origin), "{origin}");
+        for host in ["example.com", ".example.com", "aexample.com", "a.example.org"] {
+            assert!(!hosts.allow(host), "{host}");
         }
     }
 
     #[test]
-    fn a_star_allows_all_and_nonsense_is_named() {
+    fn any_ip_address_is_a_name_where_that_is_set() {
+        let hosts = Hosts::read(&[], true).unwrap();
+        for host in ["192.168.1.7:8848", "[fe80::1]", "10.0.0.1"] {
+            assert!(hosts.allow(host), "{host}");
+        }
+        for host in ["example.com", "192.168.1.7.example.com", "192.168.1"] {
+            assert!(!hosts.allow(host), "{host}");
+        }
+        // A page at an address of its own is not one of this server.
+        origin(&[], &hosts, "192.168.1.7:8848", "http://192.168.1.7:8848", true);
+        origin(&[], &hosts, "192.168.1.7:8848", "http://203.0.113.9", false);
+    }
+
+    #[test]
+    fn an_origin_is_compared_by_scheme_too() {
+        let listed = ["https://example.com", "app://localhost:3000", "https://a.org:443"];
+        let hosts = hosts(&[]);
+        for allowed in [
+            "https://example.com",
+            "https://example.com:8443",
+            "http://localhost:5173",
+            "app://localhost:3000",
+            "https://a.org",
+        ] {
+            origin(&listed, &hosts, "localhost", allowed, true);
+        }
+        for refused in [
+            "http://example.com",
+            "app://localhost",
+            "https://a.org:80",
+            "null",
+            "",
+            "https://",
+            "file://",
+        ] {
+            origin(&listed, &hosts, "localhost", refused, false);
+        }
+    }
+
+    #[test]
+    fn an_allowed_host_is_an_allowed_origin() {
+        let listed = hosts(&["mcp.example", "*.example.org:8443"]);
+        for (allowed, expected) in [
+            ("https://mcp.example", true),
+            ("http://mcp.example:8848", true),
+            ("https://a.example.org:8443", true),
+            ("https://a.example.org", false),
+            ("ftp://mcp.example", false),
+            ("https://evil.example", false),
+        ] {
+            origin(&[], &listed, "localhost", allowed, expected);
+        }
+        // Where every name is allowed, a page may call the server that it came from.
+        let any = hosts(&["*"]);
+        origin(&[], &any, "Mcp.example:1", "http://mcp.example:1", true);
+        origin(&[], &any, "mcp.example:1", "http://mcp.example:2", false);
+        origin(&[], &any, "mcp.example:1", "http://evil.example", false);
+    }
+
+    #[test]
+    fn a_star_allows_all() {
         assert!(hosts(&["*"]).allow("anything"));
-        assert!(origins(&["a://b", "*"]).allow("null"));
-        let read = |text: &str| Hosts::read(&[text.to_owned()]).unwrap_err();
-        assert_eq!(read("a b"), "a b");
-        assert_eq!(Origins::read(&["example.com".to_owned()]).unwrap_err(), "example.com");
+        origin(&["a://b", "*"], &hosts(&[]), "localhost", "null", true);
+    }
+
+    #[test]
+    fn a_pattern_that_can_never_match_is_named() {
+        for pattern in [
+            "",
+            "a b",
+            "user@example.com",
+            "example.com:",
+            "example.com:0",
+            "example.com:99999",
+            "example.com:http",
+            "example.com/mcp",
+            "https://example.com",
+            "*.",
+            "*example.com",
+            "a.*.example.com",
+            "*.*.example.com",
+            "[::1",
+            "[1]",
+            ":80",
+        ] {
+            let error = Hosts::read(&texts(&[pattern]), false).unwrap_err();
+            assert!(error.contains(&format!("`{pattern}`")), "{pattern}: {error}");
+        }
+        for pattern in ["example.com", "https://example.com:99999", "https://", "https://a/b"] {
+            let error = Origins::read(&texts(&[pattern])).unwrap_err();
+            assert!(error.contains('`'), "{pattern}: {error}");
+        }
     }
 }

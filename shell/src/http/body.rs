@@ -26,7 +26,8 @@ enum Kind {
 
 #[derive(Debug)]
 struct Events {
-    /// What was there before the headers were sent.
+    /// What was there before the headers were sent, or a comment: a proxy may hold the
+    /// headers back until the body begins.
     first: Option<Bytes>,
     connection: Connection,
     /// Empty between calls; kept for its memory.
@@ -67,7 +68,10 @@ impl ResponseBody {
         settings: &HttpSettings,
     ) -> Self {
         Self(Kind::Events(Box::new(Events {
-            first: (!taken.is_empty()).then(|| sse::write(taken)),
+            first: Some(match taken {
+                [] => Bytes::from_static(sse::COMMENT),
+                taken => sse::write(taken),
+            }),
             connection,
             taken: Vec::new(),
             keep_alive: settings.keep_alive.and_then(KeepAlive::new),
@@ -130,7 +134,7 @@ impl Events {
                 None => Poll::Pending,
                 Some(keep_alive) => {
                     ready!(keep_alive.poll(cx));
-                    Poll::Ready(Some(Bytes::from_static(sse::KEEP_ALIVE)))
+                    Poll::Ready(Some(Bytes::from_static(sse::COMMENT)))
                 }
             },
         }

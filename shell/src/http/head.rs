@@ -1,6 +1,6 @@
 //! The head of an HTTP request: what the service needs of its headers.
 
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode, header, request::Parts};
 use rejoin_core::{EventId, PROFILES, ProtocolVersion};
 
 use super::refusal::Refusal;
@@ -17,17 +17,12 @@ pub(super) struct Accepts {
     pub(super) sse: bool,
 }
 
-/// Returns the name of a header whose value is too long, if there is one.
-pub(super) fn too_long(headers: &HeaderMap, bytes_max: usize) -> Option<&HeaderName> {
-    headers.iter().find(|(_, value)| value.len() > bytes_max).map(|(name, _)| name)
-}
-
-/// Reads the one value of a header that must not be there twice.
+/// Reads the one value of a header that must not be there twice. An empty one is absent.
 pub(super) fn single<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
 ) -> Result<Option<&'a str>, Refusal> {
-    let mut values = headers.get_all(name).iter();
+    let mut values = headers.get_all(name).iter().filter(|value| !value.is_empty());
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("`{name}` is there twice")));
@@ -36,10 +31,23 @@ pub(super) fn single<'a>(
     value.to_str().map(Some).map_err(|_| is_text())
 }
 
+/// Returns by which name the server is called. The authority of the target has precedence:
+/// RFC 9112, 3.2.2.
+pub(super) fn host(head: &Parts) -> Result<Option<&str>, Refusal> {
+    let host = single(&head.headers, &header::HOST)?;
+    Ok(head.uri.authority().map(http::uri::Authority::as_str).or(host))
+}
+
+/// Where `Accept` is absent, everything is accepted: RFC 9110, 12.5.1.
+///
 /// Specification: MCP 2025-11-25, Transports, "Sending Messages to the Server", 2.
 pub(super) fn accepts(headers: &HeaderMap) -> Accepts {
     let mut accepts = Accepts::default();
-    let values = headers.get_all(header::ACCEPT).iter();
+    let mut values =
+        headers.get_all(header::ACCEPT).iter().filter(|value| !value.is_empty()).peekable();
+    if values.peek().is_none() {
+        return Accepts { json: true, sse: true };
+    }
     for range in values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')) {
         let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
         let media = parts.next().unwrap_or_default();
@@ -69,6 +77,18 @@ pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     }
     let message = "`content-type` must be application/json";
     Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
+}
+
+/// A body is not compressed.
+pub(super) fn check_content_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
+    match single(headers, &header::CONTENT_ENCODING)? {
+        Some(coding) if !coding.trim().eq_ignore_ascii_case("identity") => {
+            let message =
+                format!("`content-encoding` {coding:?} is not supported: send the body as it is");
+            Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message).accept_encoding())
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Finds the session that a request names, and checks the version that it speaks.
@@ -130,6 +150,12 @@ mod tests {
         assert_eq!(accepted("Text/Event-Stream;q=0.9"), (false, true));
         assert_eq!(accepted("application/*;q=0, text/*"), (false, true));
         assert_eq!(accepted("text/html"), (false, false));
-        assert_eq!(accepted(""), (false, false));
+        assert_eq!(accepted(""), (true, true));
+    }
+
+    #[test]
+    fn an_absent_accept_accepts_everything() {
+        let Accepts { json, sse } = accepts(&HeaderMap::new());
+        assert!(json && sse);
     }
 }

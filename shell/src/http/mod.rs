@@ -20,7 +20,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Method, Request, Response, StatusCode, header, request::Parts};
+use http::{Method, Request, Response, StatusCode, Version, header, request::Parts};
 use tower_service::Service;
 
 pub use self::{
@@ -29,9 +29,6 @@ pub use self::{
 };
 use self::{receive::Memory, refusal::Refusal, settings::Checked};
 use crate::SessionManager;
-
-/// The longest value of a header, in bytes.
-const HEADER_BYTES_MAX: usize = 8 << 10;
 
 /// The methods that the service knows.
 const METHODS: &str = "GET, POST, DELETE, OPTIONS";
@@ -150,17 +147,16 @@ impl Checked {
     ///
     /// Specification: MCP 2025-11-25, Transports, "Security Warning".
     fn admit(&self, head: &Parts) -> Result<(), Refusal> {
-        if let Some(name) = head::too_long(&head.headers, HEADER_BYTES_MAX) {
-            let message = format!("`{name}` is longer than {HEADER_BYTES_MAX} bytes");
-            return Err(Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message));
+        let host = head::host(head)?.unwrap_or_default();
+        if host.is_empty() && head.version == Version::HTTP_11 {
+            // RFC 9112, 3.2.
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, "`host` is missing"));
         }
-        let host = head::single(&head.headers, &header::HOST)?;
-        let host = host.or_else(|| head.uri.authority().map(http::uri::Authority::as_str));
-        if !self.hosts.allow(host.unwrap_or_default()) {
+        if !self.hosts.allow(host) {
             return Err(Refusal::new(StatusCode::FORBIDDEN, "this `host` is not allowed"));
         }
         match head::single(&head.headers, &header::ORIGIN)? {
-            Some(origin) if !self.origins.allow(origin) => {
+            Some(origin) if !self.origins.allow(origin, &self.hosts, host) => {
                 Err(Refusal::new(StatusCode::FORBIDDEN, "this `origin` is not allowed"))
             }
             Some(_) | None => Ok(()),

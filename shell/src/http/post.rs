@@ -6,7 +6,7 @@ use std::{error::Error, future::poll_fn};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use rejoin_core::{AnswerFormat, Head, Method, Post, RequestId};
+use rejoin_core::{AnswerFormat, Head, Method, Peeked, Post, RequestId, peek};
 
 use super::{
     Inner,
@@ -16,7 +16,7 @@ use super::{
     refusal::Refusal,
     stream,
 };
-use crate::{SessionHandle, SseEvent, message};
+use crate::{Connection, SessionHandle, SseEvent, message};
 
 impl Inner {
     pub(super) async fn post<B>(
@@ -28,31 +28,42 @@ impl Inner {
         B: http_body::Body,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let format = self.format(headers)?;
         head::check_content_type(headers)?;
+        head::check_content_encoding(headers)?;
         let settings = &self.checked.settings;
         let (bytes_max, timeout) = (settings.body_bytes_max, settings.body_timeout);
         let bytes = receive(body, bytes_max, timeout, &self.memory).await?;
         let post = message::parse(bytes, self.sessions.settings().session.batch_max)?;
         let id = request_id(&post);
         let answer = if is_initialize(&post) && !self.is_live(headers)? {
-            self.initialize(post, format).await
+            self.initialize(headers, post).await
         } else {
             let session = head::session(headers, &self.sessions)?;
-            self.pass_on(&session, post, format).await
+            self.pass_on(headers, &session, post).await
         };
         answer.map_err(|refusal| refusal.of(id))
     }
 
-    /// Returns how the client is to be answered.
-    fn format(&self, headers: &HeaderMap) -> Result<AnswerFormat, Refusal> {
-        let accepts = head::accepts(headers);
-        if !(accepts.json && accepts.sse) {
-            let message = "`accept` must list application/json and text/event-stream";
-            return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, message));
-        }
+    /// Returns how the client is to be answered, and whether an answer may be SSE.
+    fn format(
+        &self,
+        headers: &HeaderMap,
+        post: &Post<Bytes>,
+    ) -> Result<(AnswerFormat, bool), Refusal> {
         let is_json = self.checked.settings.json_responses;
-        Ok(if is_json { AnswerFormat::Json } else { AnswerFormat::Sse })
+        // The responses to a batch come one by one.
+        let can_be_json = is_json && matches!(post, Post::Single(_));
+        let accepts = head::accepts(headers);
+        if accepts.json && (accepts.sse || can_be_json) {
+            let format = if is_json { AnswerFormat::Json } else { AnswerFormat::Sse };
+            return Ok((format, accepts.sse));
+        }
+        let message = if can_be_json {
+            "`accept` must list application/json"
+        } else {
+            "`accept` must list application/json and text/event-stream"
+        };
+        Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, message))
     }
 
     /// Returns whether the session that a request names, if any, is there.
@@ -66,14 +77,18 @@ impl Inner {
     /// only where there is one.
     async fn initialize(
         &self,
+        headers: &HeaderMap,
         post: Post<Bytes>,
-        format: AnswerFormat,
     ) -> Result<Response<ResponseBody>, Refusal> {
+        let (format, sse) = self.format(headers, &post)?;
         let (session, mut connection) = self.sessions.initialize_session(post, format).await?;
         let mut events = Vec::new();
         while poll_fn(|cx| connection.poll_events(cx, &mut events)).await {}
         let mut response = match (format, events.as_slice()) {
             (AnswerFormat::Json, [SseEvent::Message { data, .. }]) => json(data.clone()),
+            (AnswerFormat::Json, [.., SseEvent::Message { data, .. }]) if !sse => {
+                json(data.clone())
+            }
             (AnswerFormat::Json | AnswerFormat::Sse, events) => stream::whole(events),
         };
         if session.initialized().is_some() {
@@ -85,9 +100,9 @@ impl Inner {
 
     async fn pass_on(
         &self,
+        headers: &HeaderMap,
         session: &SessionHandle,
         post: Post<Bytes>,
-        format: AnswerFormat,
     ) -> Result<Response<ResponseBody>, Refusal> {
         if !message::has_request(&post) {
             session.message(post).await?;
@@ -95,7 +110,11 @@ impl Inner {
             *response.status_mut() = StatusCode::ACCEPTED;
             return Ok(response);
         }
+        let (format, sse) = self.format(headers, &post)?;
         let mut connection = session.request(post, format).await?;
+        if !sse {
+            return response_alone(&mut connection).await;
+        }
         let mut taken = Vec::new();
         let more = match format {
             AnswerFormat::Json => poll_fn(|cx| connection.poll_events(cx, &mut taken)).await,
@@ -109,11 +128,31 @@ impl Inner {
     }
 }
 
+/// Answers a client that does not know SSE: by the response, without what precedes it.
+async fn response_alone(connection: &mut Connection) -> Result<Response<ResponseBody>, Refusal> {
+    let mut last = None;
+    let mut events = Vec::new();
+    let mut more = true;
+    while more {
+        more = poll_fn(|cx| connection.poll_events(cx, &mut events)).await;
+        last = events.drain(..).next_back().or(last);
+    }
+    match last {
+        Some(SseEvent::Message { data, .. }) if is_response(&data) => Ok(json(data)),
+        // The call was cancelled, or its stream was closed for the client to resume it.
+        _ => Ok(super::no_content()),
+    }
+}
+
+fn is_response(message: &[u8]) -> bool {
+    matches!(peek(message, 1), Ok(Peeked::Single(Head::Response { .. } | Head::Error { .. })))
+}
+
 fn json(data: Bytes) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::full(data));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(stream::CACHE_CONTROL));
     response
 }
 

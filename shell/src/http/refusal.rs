@@ -21,13 +21,22 @@ pub(super) struct Refusal {
     id: Option<RequestId>,
     /// When to come back, in seconds.
     retry_after: Option<u16>,
+    /// Whether to say that a body is not to be compressed.
+    accept_encoding: bool,
 }
 
 impl Refusal {
     /// The client's request is wrong.
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         let code = if status.is_server_error() { INTERNAL_ERROR } else { INVALID_REQUEST };
-        Self { status, code, message: message.into(), id: None, retry_after: None }
+        Self {
+            status,
+            code,
+            message: message.into(),
+            id: None,
+            retry_after: None,
+            accept_encoding: false,
+        }
     }
 
     /// Says which request it answers, where that is not known yet.
@@ -39,12 +48,21 @@ impl Refusal {
         Self { retry_after: Some(seconds), ..self }
     }
 
+    /// Specification: RFC 9110, 15.5.16.
+    pub(super) fn accept_encoding(self) -> Self {
+        Self { accept_encoding: true, ..self }
+    }
+
     pub(super) fn into_response(self) -> Response<ResponseBody> {
         let body = render::error(self.id.as_ref(), self.code, &self.message);
         let mut response = Response::new(ResponseBody::full(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.accept_encoding {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

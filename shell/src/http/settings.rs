@@ -27,15 +27,19 @@ pub struct HttpSettings {
     pub bodies_bytes_max: usize,
     /// How long a client may take to send the body of a request: 30 s by default.
     pub body_timeout: Duration,
-    /// By which names clients may call this server: `localhost` and the loopback
-    /// addresses by default. A name stands for all its ports, unless it has one;
-    /// `*` stands for all names.
+    /// By which names clients may call this server, beside `localhost` and the loopback
+    /// addresses, which are always allowed: none by default. A name is allowed with every
+    /// port, unless it has one; `*.example.com` allows every subdomain; `*` every name.
     ///
     /// Specification: MCP 2025-11-25, Transports, "Security Warning".
     pub hosts: Vec<String>,
+    /// Whether clients may call this server by any IP address: no by default. An address
+    /// cannot be rebound by DNS, so it is safe for a server that listens on all addresses.
+    pub any_ip_host: bool,
     /// From which origins web pages may call this server, as `scheme://host`, for all
-    /// ports, or `scheme://host:port`: those of the loopback by default. `*` stands
-    /// for all. A client that is no web page has no origin, and is not asked.
+    /// ports, or `scheme://host:port`: none by default. `*` allows all. The origins of the
+    /// loopback, of [`hosts`](Self::hosts) and of the server itself are always allowed. A
+    /// client that is not a web page sends no origin.
     pub origins: Vec<String>,
     /// Whether web pages of allowed origins may read the answers (CORS): yes by default.
     pub cors: bool,
@@ -46,8 +50,6 @@ pub struct HttpSettings {
 
 impl Default for HttpSettings {
     fn default() -> Self {
-        let loopback = ["localhost", "127.0.0.1", "[::1]"];
-        let origins = ["http", "https"].map(|scheme| loopback.map(|h| format!("{scheme}://{h}")));
         Self {
             keep_alive: Some(Duration::from_secs(15)),
             recycle_after: None,
@@ -55,26 +57,35 @@ impl Default for HttpSettings {
             body_bytes_max: 4 << 20,
             bodies_bytes_max: 256 << 20,
             body_timeout: Duration::from_secs(30),
-            hosts: loopback.map(String::from).into(),
-            origins: origins.into_iter().flatten().collect(),
+            hosts: Vec::new(),
+            any_ip_host: false,
+            origins: Vec::new(),
             cors: true,
             json_responses: false,
         }
     }
 }
 
+/// The longest timer of a web page.
+const RETRY_MILLIS_MAX: u64 = i32::MAX as u64;
+
 /// Which setting is wrong. The caller is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum HttpSettingsError {
-    /// A host cannot be one.
-    #[error("hosts: `{0}` is no host name, host name with port, or `*`")]
+    /// A pattern for hosts can never match; the text says why.
+    #[error("hosts: {0}")]
     Host(String),
-    /// An origin cannot be one.
-    #[error("origins: `{0}` is no origin like `https://example.com`, or `*`")]
+    /// A pattern for origins can never match; the text says why.
+    #[error("origins: {0}")]
     Origin(String),
     /// The largest body would never be received.
     #[error("bodies_bytes_max must be at least body_bytes_max")]
     Bodies,
+    /// A client could not count to the time when it is to come back.
+    #[error(
+        "recycle_retry must be at most {RETRY_MILLIS_MAX} ms, which is the longest timer of a web page"
+    )]
+    Retry,
     /// A timeout would end everything at once.
     #[error("{0} must be longer than zero")]
     ZeroTimeout(&'static str),
@@ -96,13 +107,16 @@ impl HttpSettings {
         if self.recycle_after == Some(Duration::ZERO) {
             return Err(HttpSettingsError::ZeroTimeout("recycle_after"));
         }
+        if self.recycle_retry > Duration::from_millis(RETRY_MILLIS_MAX) {
+            return Err(HttpSettingsError::Retry);
+        }
         if self.bodies_bytes_max < self.body_bytes_max {
             return Err(HttpSettingsError::Bodies);
         }
         if self.body_timeout.is_zero() {
             return Err(HttpSettingsError::ZeroTimeout("body_timeout"));
         }
-        let hosts = Hosts::read(&self.hosts).map_err(HttpSettingsError::Host)?;
+        let hosts = Hosts::read(&self.hosts, self.any_ip_host).map_err(HttpSettingsError::Host)?;
         let origins = Origins::read(&self.origins).map_err(HttpSettingsError::Origin)?;
         Ok(Checked { settings: self, hosts, origins })
     }

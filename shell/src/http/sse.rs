@@ -12,8 +12,8 @@ use crate::SseEvent;
 /// How many bytes an event takes beyond its data.
 const FRAMING_BYTES: usize = 64;
 
-/// What keeps a connection alive that has nothing to say: an empty comment.
-pub(super) const KEEP_ALIVE: &[u8] = b":\n\n";
+/// What is sent where there is no event to send: an empty comment.
+pub(super) const COMMENT: &[u8] = b":\n\n";
 
 /// Writes events, one after the other.
 pub(super) fn write(events: &[SseEvent]) -> Bytes {

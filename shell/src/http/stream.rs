@@ -10,6 +10,12 @@ use crate::{Connection, SseEvent};
 /// Tells a proxy in between whether to keep events back, to pass on more of them at once.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
+/// Nobody keeps an answer, and nobody compresses it: who does may hold events back until
+/// there are enough of them.
+///
+/// Specification: RFC 9111, 5.2.2.5 and 5.2.2.6.
+pub(super) const CACHE_CONTROL: &str = "no-store, no-transform";
+
 /// Answers with what was taken of a connection, and what will come.
 pub(super) fn sse(
     taken: &[SseEvent],
@@ -52,7 +58,7 @@ fn event_stream(body: ResponseBody) -> Response<ResponseBody> {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(CACHE_CONTROL));
     headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     response
 }

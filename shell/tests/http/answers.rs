@@ -6,7 +6,10 @@ use http::{Method, StatusCode};
 use rejoin::{HttpSettings, Settings};
 use serde_json::json;
 
-use crate::{client::Client, host::Host};
+use crate::{
+    client::{Client, Event},
+    host::Host,
+};
 
 async fn json_host() -> Host {
     let http = HttpSettings { json_responses: true, ..HttpSettings::default() };
@@ -25,7 +28,7 @@ async fn a_stream_says_what_it_is_and_that_nobody_is_to_keep_it() {
     for answer in [client.post(&call()).await, client.get(None).await] {
         assert_eq!(answer.status, StatusCode::OK);
         assert_eq!(answer.headers["content-type"], "text/event-stream");
-        assert_eq!(answer.headers["cache-control"], "no-store");
+        assert_eq!(answer.headers["cache-control"], "no-store, no-transform");
         assert_eq!(answer.headers["x-accel-buffering"], "no");
     }
 }
@@ -41,7 +44,7 @@ async fn a_response_that_comes_alone_may_be_one_json_object() {
         backend.say(r#""id":1,"result":{}"#).await;
     });
     assert_eq!(answer.headers["content-type"], "application/json");
-    assert_eq!(answer.headers["cache-control"], "no-store");
+    assert_eq!(answer.headers["cache-control"], "no-store, no-transform");
     assert_eq!(answer.json().await, json!({ "jsonrpc": "2.0", "id": 1, "result": {} }));
 }
 
@@ -103,12 +106,86 @@ async fn a_batch_is_answered_on_one_stream_where_the_revision_has_batches() {
 }
 
 #[tokio::test]
-async fn who_knows_json_only_is_refused_also_where_json_is_likely() {
+async fn a_client_that_accepts_json_only_gets_the_response_alone() {
     let host = json_host().await;
     let (_, client) = host.session().await;
     let accept = [("accept", "application/json")];
-    let refused = client.send(Method::POST, call().to_string(), &accept).await;
+    let (mut answer, ()) =
+        tokio::join!(client.send(Method::POST, call().to_string(), &accept), async {
+            let mut backend = host.server.backend().await;
+            backend.hear().await;
+            let progress = r#""method":"notifications/progress","params":{"progressToken":1}"#;
+            backend.say(progress).await;
+            backend.say(r#""id":1,"result":{}"#).await;
+        });
+    assert_eq!(answer.headers["content-type"], "application/json");
+    assert_eq!(answer.json().await, json!({ "jsonrpc": "2.0", "id": 1, "result": {} }));
+}
+
+#[tokio::test]
+async fn a_client_that_accepts_json_only_gets_no_answer_to_a_call_that_it_cancels() {
+    let host = json_host().await;
+    let (_, client) = host.session().await;
+    let accept = [("accept", "application/json")];
+    let mut backend = host.server.backend().await;
+    let (answer, ()) =
+        tokio::join!(client.send(Method::POST, call().to_string(), &accept), async {
+            backend.hear().await;
+            let params = json!({ "requestId": 1 });
+            let method = "notifications/cancelled";
+            client.post(&json!({ "jsonrpc": "2.0", "method": method, "params": params })).await;
+        });
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn a_batch_is_refused_to_a_client_that_accepts_json_only() {
+    let host = json_host().await;
+    let session = host.server.initialized_as("2025-03-26").await;
+    let client = Client::stranger(&host.address).with_session(&session.id().to_string());
+    let batch = json!([{ "jsonrpc": "2.0", "id": 1, "method": "a" }]).to_string();
+    let accept = [("accept", "application/json"), ("mcp-protocol-version", "2025-03-26")];
+    let refused = client.send(Method::POST, batch, &accept).await;
     assert_eq!(refused.status, StatusCode::NOT_ACCEPTABLE);
+}
+
+/// A proxy may hold the headers back until the body begins.
+#[tokio::test]
+async fn a_stream_that_begins_without_an_event_begins_with_a_comment() {
+    let http = HttpSettings { keep_alive: None, ..HttpSettings::default() };
+    let host = Host::with(Settings::default(), http).await;
+    let session = host.server.initialized_as("2025-06-18").await;
+    let client = Client::stranger(&host.address).with_session(&session.id().to_string());
+    let comment = |event: Option<Event>| event.unwrap().comment;
+    // The standalone stream, its shadow, a call that takes its time.
+    let mut standalone = client.get(None).await;
+    assert_eq!(comment(standalone.next().await).as_deref(), Some(""));
+    let mut shadow = client.get(None).await;
+    assert_eq!(comment(shadow.next().await).as_deref(), Some(""));
+    let mut slow = client.post(&call()).await;
+    assert_eq!(comment(slow.next().await).as_deref(), Some(""));
+    // And a client that comes back after the last event that there is.
+    let mut backend = host.server.backend().await;
+    let progress = r#""method":"notifications/progress","params":{"progressToken":1}"#;
+    backend.say(progress).await;
+    let seen = slow.next().await.unwrap().id;
+    let mut resumed = client.get(seen.as_deref()).await;
+    assert_eq!(comment(resumed.next().await).as_deref(), Some(""));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_quick_needs_no_comment() {
+    let host = Host::begin().await;
+    let (_, client) = host.session().await;
+    let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "a" });
+    let (mut answer, ()) = tokio::join!(client.post(&ping), async {
+        let mut backend = host.server.backend().await;
+        backend.hear().await;
+        backend.say(r#""id":1,"result":{}"#).await;
+    });
+    while let Some(event) = answer.next().await {
+        assert_eq!(event.comment, None);
+    }
 }
 
 #[tokio::test]

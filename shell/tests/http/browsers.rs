@@ -24,7 +24,20 @@ async fn a_page_of_an_allowed_origin_may_call_and_read() {
     assert!(
         get.headers["access-control-expose-headers"].to_str().unwrap().contains("mcp-session-id")
     );
-    assert_eq!(get.headers["vary"], "origin");
+    assert!(get.headers["vary"].to_str().unwrap().contains("origin"));
+}
+
+#[tokio::test]
+async fn a_page_of_an_allowed_origin_may_send_any_header() {
+    let host = Host::begin().await;
+    let stranger = Client::stranger(&host.address);
+    let wanted = ("access-control-request-headers", "content-type,traceparent,x-api-key");
+    let asked = stranger.send(Method::OPTIONS, String::new(), &[ORIGIN, wanted]).await;
+    assert_eq!(asked.headers["access-control-allow-headers"], wanted.1);
+    assert!(asked.headers["vary"].to_str().unwrap().contains(wanted.0));
+    let foreign = ("origin", "http://evil.example");
+    let refused = stranger.send(Method::OPTIONS, String::new(), &[foreign, wanted]).await;
+    assert!(!refused.headers.contains_key("access-control-allow-headers"));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ mod values;
 
 use std::{
     env, fs, io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -27,6 +27,7 @@ pub(crate) struct Config {
     pub(crate) http: HttpSettings,
     pub(crate) sessions: Settings,
     pub(crate) header_timeout: Duration,
+    pub(crate) connection_idle_timeout: Duration,
     pub(crate) tcp_max: usize,
     pub(crate) drain_timeout: Duration,
     /// The server of each session and its arguments; where it is empty, the demo server.
@@ -48,6 +49,8 @@ impl Default for Config {
             http: HttpSettings::default(),
             sessions: Settings::default(),
             header_timeout: Duration::from_secs(10),
+            // Longer than proxies and pools of clients keep a connection.
+            connection_idle_timeout: Duration::from_secs(120),
             tcp_max: 20_000,
             drain_timeout: Duration::from_secs(5),
             command: Vec::new(),
@@ -104,12 +107,25 @@ impl Config {
         }))
     }
 
+    /// Returns what the HTTP service is held to. A client may also call the server by the
+    /// address that it listens on; where that is every address, by any.
+    pub(crate) fn http(&self) -> HttpSettings {
+        let mut http = self.http.clone();
+        match self.listen.ip() {
+            ip if ip.is_unspecified() => http.any_ip_host = true,
+            IpAddr::V4(ip) => http.hosts.push(ip.to_string()),
+            IpAddr::V6(ip) => http.hosts.push(format!("[{ip}]")),
+        }
+        http
+    }
+
     fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(self.path.starts_with('/'), "--path must begin with a `/`");
         anyhow::ensure!(self.tcp_max > 0, "--max-tcp must be at least 1");
         anyhow::ensure!(self.cwd.is_dir(), "--cwd: `{}` is no directory", self.cwd.display());
         let timeouts = [
             ("--header-timeout", self.header_timeout),
+            ("--connection-idle-timeout", self.connection_idle_timeout),
             ("--open-timeout", self.sessions.open_timeout),
         ];
         for (name, timeout) in timeouts {
@@ -118,7 +134,7 @@ impl Config {
         tracing_subscriber::EnvFilter::try_new(&self.log_level).context("--log-level")?;
         let sessions = SessionManager::new(crate::demo::backend(), self.sessions.clone())
             .map_err(|error| anyhow::anyhow!(in_options(&error.to_string())))?;
-        StreamableHttp::new(sessions, self.http.clone())
+        StreamableHttp::new(sessions, self.http())
             .map_err(|error| anyhow::anyhow!(in_options(&error.to_string())))?;
         Ok(())
     }
@@ -181,6 +197,20 @@ mod tests {
     }
 
     #[test]
+    fn a_client_may_call_the_server_by_the_address_that_it_listens_on() {
+        let http = |listen: &str| {
+            let file = file(&format!("listen = \"{listen}\""));
+            Config::decide(Options::default(), Some(file.path())).unwrap().http()
+        };
+        assert_eq!(http("192.168.1.7:1").hosts, ["192.168.1.7"]);
+        assert!(!http("192.168.1.7:1").any_ip_host);
+        assert_eq!(http("[fe80::1]:1").hosts, ["[fe80::1]"]);
+        for everywhere in ["0.0.0.0:1", "[::]:1"] {
+            assert!(http(everywhere).any_ip_host);
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named_as_the_user_wrote_it() {
         for (text, named) in [
             ("max-session = 1", "max-session"),
@@ -189,6 +219,12 @@ mod tests {
             ("max-sessions = 0", "--max-sessions must be at least 1"),
             ("max-queue = 1", "--max-queue must be at least 64, which is what --max-batch"),
             ("allow-host = [\"a b\"]", "--allow-host: `a b`"),
+            ("allow-host = [\"example.com:99999\"]", "--allow-host: `example.com:99999`"),
+            ("allow-host = [\"a*.example.com\"]", "--allow-host: `a*.example.com`"),
+            ("allow-origin = [\"example.com\"]", "--allow-origin: `example.com`"),
+            ("recycle-retry = \"30days\"", "--recycle-retry must be at most"),
+            ("connection-idle-timeout = \"0s\"", "--connection-idle-timeout must be longer"),
+            ("connection-idle-timeout = \"200years\"", "at most 100 years"),
             ("path = \"mcp\"", "--path"),
             ("log-level = \"=,=\"", "--log-level"),
             ("listen = \"here\"", "listen"),

@@ -75,9 +75,9 @@ options! {
         listen: SocketAddr => listen;
         /// The path of the endpoint
         path: String => path;
-        /// A name by which clients may call, for all ports or with one; `*` is any; may be repeated
+        /// A name by which clients may call, beside the loopback names and the address of `--listen`, for all ports or with one; `*.example.com` is any subdomain, `*` is any name; may be repeated
         allow_host: Vec<String> => http.hosts;
-        /// An origin of web pages that may call, like `https://example.com`; `*` is any; may be repeated
+        /// An origin of web pages that may call, beside those of the loopback and of allowed hosts, like `https://example.com`; `*` is any; may be repeated
         allow_origin: Vec<String> => http.origins;
         /// Whether web pages of these origins may read the answers (CORS)
         cors: Switch => http.cors;
@@ -89,8 +89,10 @@ options! {
         max_bodies: Size => http.bodies_bytes_max;
         /// How long a client may take to send a body
         body_timeout: Span => http.body_timeout;
-        /// How long a client may take to send the headers of a request
+        /// How long a client may take to send the headers of a request, from its first byte
         header_timeout: Span => header_timeout;
+        /// How long a connection is kept open between two requests (HTTP keep-alive); longer than proxies in front keep it
+        connection_idle_timeout: Span => connection_idle_timeout;
         /// After how long without an event a stream gets a comment; or `never`
         keep_alive: Timeout => http.keep_alive;
         /// After how long a connection is ended so that its client comes back on a new one; or `never`

@@ -63,12 +63,19 @@ impl fmt::Display for Variable {
     }
 }
 
+/// The longest duration of an option. Every clock can count to it.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = |error| format!("{error}: write it like `300s`, `250ms` or `5min`");
-        humantime::parse_duration(text).map(Self).map_err(wrong)
+        let span = humantime::parse_duration(text).map_err(wrong)?;
+        if span > LONGEST {
+            return Err("it must be at most 100 years".to_owned());
+        }
+        Ok(Self(span))
     }
 }
 
@@ -359,6 +366,9 @@ mod tests {
     #[test]
     fn nonsense_is_refused_with_a_hint() {
         assert!("5".parse::<Span>().unwrap_err().contains("300s"));
+        assert!("584542046090years".parse::<Span>().unwrap_err().contains("100 years"));
+        assert!("101years".parse::<Timeout>().unwrap_err().contains("never"));
+        assert!("36500days".parse::<Span>().is_ok());
         assert!("soon".parse::<Timeout>().unwrap_err().contains("never"));
         assert!("4MB".parse::<Size>().unwrap_err().contains("MiB"));
         assert!("-1".parse::<Size>().is_err());

@@ -1,27 +1,41 @@
 //! The listener: TCP connections, and HTTP on them.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-};
-use socket2::SockRef;
+use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     sync::Semaphore,
 };
 
-use super::router::Router;
+use super::{
+    activity::{Activity, Timeouts},
+    router::Router,
+    socket::Socket,
+};
 use crate::config::Config;
 
 /// How long data may stay unacknowledged before a connection counts as dead.
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// After how long without data, and how often from then on, the system asks whether the
+/// client is still there.
+const PROBE_AFTER: Duration = Duration::from_secs(30);
+const PROBE_INTERVAL: Duration = Duration::from_secs(10);
+
 /// The largest head of a request, in bytes, and the largest part of a body that is read
 /// at once.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
+
+/// How often a warning is repeated.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long to wait after an error that is no connection's own, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -29,7 +43,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Listener {
     tcp: TcpListener,
     http: http1::Builder,
+    timeouts: Timeouts,
     graceful: GracefulShutdown,
+    tcp_max: usize,
     /// One permit for each connection that may come.
     places: Arc<Semaphore>,
 }
@@ -38,11 +54,20 @@ impl Listener {
     pub(super) fn bind(config: &Config) -> io::Result<Self> {
         let listener = listen(config.listen)?;
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new())
-            .header_read_timeout(config.header_timeout)
-            .max_buf_size(BUFFER_BYTES_MAX);
+        // `Socket` has the timeouts: hyper's own cannot tell an idle connection from one in
+        // the middle of a request.
+        http.header_read_timeout(None).max_buf_size(BUFFER_BYTES_MAX);
+        let timeouts =
+            Timeouts { idle: config.connection_idle_timeout, header: config.header_timeout };
         let places = Arc::new(Semaphore::new(config.tcp_max.min(Semaphore::MAX_PERMITS)));
-        Ok(Self { tcp: listener, http, graceful: GracefulShutdown::new(), places })
+        Ok(Self {
+            tcp: listener,
+            http,
+            timeouts,
+            graceful: GracefulShutdown::new(),
+            tcp_max: config.tcp_max,
+            places,
+        })
     }
 
     pub(super) fn address(&self) -> io::Result<SocketAddr> {
@@ -51,7 +76,11 @@ impl Listener {
 
     /// Accepts connections for ever.
     pub(super) async fn accept(&self, router: &Router) {
+        let mut warned = None;
         loop {
+            if self.places.available_permits() == 0 {
+                self.warn_of_full(&mut warned);
+            }
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
             let stream = match self.tcp.accept().await {
                 Ok((stream, _)) => stream,
@@ -66,7 +95,10 @@ impl Listener {
                 tracing::debug!(%error, "connection was lost at once");
                 continue;
             }
-            let connection = self.http.serve_connection(TokioIo::new(stream), router.clone());
+            let activity = Arc::new(Activity::new(self.timeouts));
+            let socket = Socket::new(stream, Arc::clone(&activity));
+            let connected = router.connected(activity);
+            let connection = self.http.serve_connection(TokioIo::new(socket), connected);
             let connection = self.graceful.watch(connection);
             tokio::spawn(async move {
                 if let Err(error) = connection.await {
@@ -74,6 +106,15 @@ impl Listener {
                 }
                 drop(place);
             });
+        }
+    }
+
+    /// Says, now and then, why clients wait.
+    fn warn_of_full(&self, warned: &mut Option<Instant>) {
+        if warned.is_none_or(|warned| warned.elapsed() > WARNING_INTERVAL) {
+            *warned = Some(Instant::now());
+            let connections = self.tcp_max;
+            tracing::warn!(connections, "new clients wait: --max-tcp connections are open");
         }
     }
 
@@ -89,7 +130,8 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     #[cfg(target_os = "linux")]
     SockRef::from(stream).set_tcp_user_timeout(Some(TCP_USER_TIMEOUT))?;
-    Ok(())
+    let keep_alive = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_INTERVAL);
+    SockRef::from(stream).set_tcp_keepalive(&keep_alive)
 }
 
 fn is_of_connection(error: &io::Error) -> bool {

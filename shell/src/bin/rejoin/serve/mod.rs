@@ -1,9 +1,12 @@
 //! `rejoin serve`.
 
+mod activity;
+mod bodies;
 mod hello;
 mod listen;
 mod router;
 mod signals;
+mod socket;
 
 use std::time::Duration;
 
@@ -29,7 +32,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let (sessions, children) = sessions(&config)?;
-    let service = StreamableHttp::new(sessions.clone(), config.http.clone())?;
+    let service = StreamableHttp::new(sessions.clone(), config.http())?;
     let router = Router::new(config.path.clone(), service);
     let mut signals = Signals::catch()?;
     let listener =

@@ -6,7 +6,12 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{Either, Full};
 use hyper::{body::Incoming, service::Service};
-use rejoin::{ResponseBody, StreamableHttp};
+use rejoin::StreamableHttp;
+
+use super::{
+    activity::Activity,
+    bodies::{AnswerBody, RequestBody},
+};
 
 #[derive(Clone)]
 pub(super) struct Router {
@@ -14,27 +19,53 @@ pub(super) struct Router {
     service: StreamableHttp,
 }
 
-type Answer = Response<Either<ResponseBody, Full<Bytes>>>;
+/// The router, for the requests of one connection.
+pub(super) struct Connected {
+    router: Router,
+    activity: Arc<Activity>,
+}
+
+type Answer = Response<Either<AnswerBody, Full<Bytes>>>;
 
 impl Router {
     pub(super) fn new(path: String, service: StreamableHttp) -> Self {
         Self { path: path.into(), service }
     }
+
+    pub(super) fn connected(&self, activity: Arc<Activity>) -> Connected {
+        Connected { router: self.clone(), activity }
+    }
 }
 
-impl Service<Request<Incoming>> for Router {
+impl Service<Request<Incoming>> for Connected {
     type Response = Answer;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        if request.uri().path() != &*self.path {
-            let answer = not_found(&self.path);
+        let activity = Arc::clone(&self.activity);
+        let Router { path, service } = &self.router;
+        if without_slash(request.uri().path()) != without_slash(path) {
+            let answer = not_found(path);
+            drop(RequestBody::new(request.into_body(), Arc::clone(&activity)));
+            activity.answer_begins();
+            activity.answer_ended();
             return Box::pin(async { Ok(answer) });
         }
-        let answer = tower_service::Service::call(&mut self.service.clone(), request);
-        Box::pin(async { Ok(answer.await?.map(Either::Left)) })
+        let request = request.map(|body| RequestBody::new(body, Arc::clone(&activity)));
+        let answer = tower_service::Service::call(&mut service.clone(), request);
+        Box::pin(async {
+            let answer = answer.await?;
+            let content_type = answer.headers().get(header::CONTENT_TYPE);
+            let is_stream = content_type.is_some_and(|value| value == "text/event-stream");
+            Ok(answer.map(|body| Either::Left(AnswerBody::new(body, is_stream, activity))))
+        })
     }
+}
+
+/// A path is the same one with a slash at its end.
+fn without_slash(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
 }
 
 fn not_found(path: &str) -> Answer {

@@ -1,0 +1,139 @@
+//! The bodies of a request and of its answer, as they tell what the connection is doing.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use rejoin::ResponseBody;
+use tokio::time::Sleep;
+
+use super::activity::Activity;
+
+/// The body of a request.
+#[derive(Debug)]
+pub(super) struct RequestBody {
+    body: Incoming,
+    activity: Arc<Activity>,
+}
+
+/// The body of an answer.
+#[derive(Debug)]
+pub(super) struct AnswerBody {
+    body: ResponseBody,
+    activity: Arc<Activity>,
+    /// Where it is a stream of events: finds out whether a client that has ended its
+    /// sending side is still there.
+    probe: Option<Probe>,
+}
+
+/// Comments that are sent to a client which has ended its sending side. One that has left
+/// answers the first of them by resetting the connection, and the next one fails.
+#[derive(Debug, Default)]
+struct Probe {
+    sent: usize,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// How long after one probe the next one is sent.
+const PROBE_INTERVALS: [Duration; 4] = [
+    Duration::ZERO,
+    Duration::from_millis(50),
+    Duration::from_millis(250),
+    Duration::from_millis(1_000),
+];
+
+const COMMENT: &[u8] = b":\n\n";
+
+impl RequestBody {
+    pub(super) fn new(body: Incoming, activity: Arc<Activity>) -> Self {
+        activity.request_came();
+        if body.is_end_stream() {
+            activity.body_came();
+        }
+        Self { body, activity }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = self.get_mut();
+        let frame = Pin::new(&mut this.body).poll_frame(cx);
+        this.activity.awaits_body(frame.is_pending());
+        if matches!(frame, Poll::Ready(None)) || this.body.is_end_stream() {
+            this.activity.body_came();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl AnswerBody {
+    pub(super) fn new(body: ResponseBody, is_stream: bool, activity: Arc<Activity>) -> Self {
+        activity.answer_begins();
+        Self { body, activity, probe: is_stream.then(Probe::default) }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = self.get_mut();
+        let frame = Pin::new(&mut this.body).poll_frame(cx);
+        match &mut this.probe {
+            Some(probe) if frame.is_pending() && this.activity.is_half_closed() => {
+                probe.poll(cx).map(|()| Some(Ok(Frame::data(Bytes::from_static(COMMENT)))))
+            }
+            Some(_) | None => frame,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        self.activity.answer_ended();
+    }
+}
+
+impl Probe {
+    /// Is ready when the next probe is due, and never after the last one.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(interval) = PROBE_INTERVALS.get(self.sent) else { return Poll::Pending };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(*interval)));
+        std::task::ready!(timer.as_mut().poll(cx));
+        self.sent += 1;
+        self.timer = None;
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,173 @@
+//! The edge of HTTP: connections that idle, that are refused, and that end on one side.
+
+use std::{fs, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::{Instant, sleep, timeout},
+};
+
+use crate::{client::Client, program::Program};
+
+/// Far longer than anything here takes.
+const LONG: Duration = Duration::from_secs(20);
+
+fn request(client: &Client, method: &str, extra: &str, body: &str) -> String {
+    let (session, length) = (client.session(), body.len());
+    format!(
+        "{method} /mcp HTTP/1.1\r\nhost: localhost\r\nmcp-session-id: {session}\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\n{extra}\r\n{body}"
+    )
+}
+
+fn ping(id: u32) -> String {
+    json!({ "jsonrpc": "2.0", "id": id, "method": "ping" }).to_string()
+}
+
+fn call(id: u32, tool: &str, arguments: &Value) -> String {
+    let params = json!({ "name": tool, "arguments": arguments });
+    json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params }).to_string()
+}
+
+/// Reads until `expected` has come; returns what came until then, or until the end.
+async fn read_until(stream: &mut TcpStream, expected: &str) -> String {
+    let mut text = Vec::new();
+    let mut part = [0; 4_096];
+    let read = async {
+        loop {
+            match stream.read(&mut part).await.unwrap() {
+                0 => break,
+                length => text.extend_from_slice(&part[..length]),
+            }
+            if String::from_utf8_lossy(&text).contains(expected) {
+                break;
+            }
+        }
+    };
+    timeout(LONG, read).await.unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+#[tokio::test]
+async fn an_idle_connection_outlives_the_header_timeout() {
+    let times = ["--header-timeout", "200ms", "--connection-idle-timeout", "1500ms"];
+    let program = Program::serve(&times);
+    let client = Client::initialize(&program.address).await;
+    let mut stream = TcpStream::connect(&program.address).await.unwrap();
+    for id in 0..2 {
+        stream.write_all(request(&client, "POST", "", &ping(id)).as_bytes()).await.unwrap();
+        let answer = read_until(&mut stream, "}\n\n").await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        if id == 0 {
+            sleep(Duration::from_millis(600)).await;
+        }
+    }
+    let idle = Instant::now();
+    assert_eq!(read_until(&mut stream, "\n").await, "");
+    assert!(idle.elapsed() > Duration::from_secs(1), "{:?}", idle.elapsed());
+}
+
+#[tokio::test]
+async fn the_header_timeout_begins_with_the_first_byte() {
+    let program = Program::serve(&["--header-timeout", "500ms"]);
+    let mut stream = TcpStream::connect(&program.address).await.unwrap();
+    sleep(Duration::from_millis(800)).await;
+    stream.write_all(b"POST /mcp HT").await.unwrap();
+    let begun = Instant::now();
+    assert_eq!(read_until(&mut stream, "\n").await, "");
+    assert!(begun.elapsed() > Duration::from_millis(300), "{:?}", begun.elapsed());
+}
+
+/// Sends a whole body without looking for an answer, as many clients do.
+#[tokio::test]
+async fn a_refusal_arrives_though_the_body_is_still_being_sent() {
+    let program = Program::serve(&["--max-body", "1MiB"]);
+    let client = Client::initialize(&program.address).await;
+    let body = "x".repeat(16 << 20);
+    for (refused, status) in [
+        (request(&client, "POST", "", &body), "413"),
+        (request(&client, "POST", "origin: http://evil.example\r\n", &body), "403"),
+        (request(&client, "POST", "content-encoding: gzip\r\n", &body), "415"),
+        (request(&client, "POST", "", &body).replace("/mcp", "/other"), "404"),
+        (format!("nonsense\r\n\r\n{body}"), "400"),
+        (format!("GET / HTTP/1.1\r\nx: {body}"), "431"),
+    ] {
+        let mut stream = TcpStream::connect(&program.address).await.unwrap();
+        stream.write_all(refused.as_bytes()).await.expect(status);
+        let answer = read_until(&mut stream, "\r\n\r\n").await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{status}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_ends_its_sending_side_gets_its_answer() {
+    let program = Program::serve(&[]);
+    let client = Client::initialize(&program.address).await;
+    let nap = call(1, "nap", &json!({ "ms": 500 }));
+    let mut stream = TcpStream::connect(&program.address).await.unwrap();
+    stream.write_all(request(&client, "POST", "", &nap).as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let answer = read_until(&mut stream, "\"result\"").await;
+    assert!(answer.contains("\"result\""), "{answer}");
+    assert_eq!(read_until(&mut stream, "never").await.matches("HTTP/").count(), 0);
+}
+
+/// Its place is free for the next one, though nothing is ever sent to it.
+#[tokio::test]
+async fn a_client_that_has_left_is_noticed_without_keep_alive() {
+    let program = Program::serve(&["--max-tcp", "1", "--keep-alive", "never"]);
+    let client = Client::initialize(&program.address).await;
+    for pause in [0, 600] {
+        let mut stream = TcpStream::connect(&program.address).await.unwrap();
+        let get = request(&client, "GET", "accept: text/event-stream\r\n", "");
+        stream.write_all(get.as_bytes()).await.unwrap();
+        read_until(&mut stream, "\r\n\r\n").await;
+        sleep(Duration::from_millis(pause)).await;
+        drop(stream);
+        let next = timeout(LONG, client.call(1, "echo", json!({ "message": "m" })));
+        let mut answer = next.await.unwrap();
+        assert_eq!(answer.response().await["id"], 1);
+    }
+}
+
+#[tokio::test]
+async fn the_system_asks_whether_an_idle_client_is_still_there() {
+    let program = Program::serve(&["--keep-alive", "never"]);
+    let client = Client::initialize(&program.address).await;
+    let mut stream = TcpStream::connect(&program.address).await.unwrap();
+    let get = request(&client, "GET", "accept: text/event-stream\r\n", "");
+    stream.write_all(get.as_bytes()).await.unwrap();
+    read_until(&mut stream, "\n\n").await;
+    let port = |address: std::net::SocketAddr| format!(":{:04X}", address.port());
+    let ours = port(stream.local_addr().unwrap());
+    let theirs = port(stream.peer_addr().unwrap());
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    // Its columns: number, local address, remote address, state, queues, timer.
+    let columns = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let line = columns
+        .filter(|line| line.len() > 5)
+        .find(|line| line[1].ends_with(&theirs) && line[2].ends_with(&ours))
+        .unwrap();
+    // 2 is the timer that sends keep-alive probes.
+    assert!(line[5].starts_with("02:"), "{line:?}");
+}
+
+#[tokio::test]
+async fn a_path_with_a_slash_at_its_end_is_the_same_path() {
+    let program = Program::serve(&[]);
+    let client = Client::initialize(&program.address).await;
+    for (id, path, status) in [
+        (1, "/mcp/", "200"),
+        (2, "http://localhost/mcp?x=1", "200"),
+        (3, "/mcp//", "404"),
+        (4, "/", "404"),
+    ] {
+        let get = request(&client, "POST", "", &ping(id)).replace("/mcp", path);
+        let mut stream = TcpStream::connect(&program.address).await.unwrap();
+        stream.write_all(get.as_bytes()).await.unwrap();
+        let answer = read_until(&mut stream, "\r\n\r\n").await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
+    }
+}
