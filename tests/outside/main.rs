@@ -8,9 +8,9 @@
 
 #[path = "../../shell/tests/support/client.rs"]
 mod client;
+mod http_edge;
 #[path = "process_life.rs"]
 mod process_life;
-mod http_edge;
 #[path = "../../shell/tests/stdio/processes.rs"]
 mod processes;
 #[path = "../../shell/tests/support/program.rs"]

@@ -41,12 +41,8 @@ struct Probe {
 }
 
 /// How long after one probe the next one is sent.
-const PROBE_INTERVALS: [Duration; 4] = [
-    Duration::ZERO,
-    Duration::from_millis(50),
-    Duration::from_millis(250),
-    Duration::from_millis(1_000),
-];
+const PROBE_INTERVALS: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(50), Duration::from_millis(250), Duration::from_secs(1)];
 
 const COMMENT: &[u8] = b":\n\n";
 
