@@ -41,7 +41,11 @@ pub struct Config {
     pub asked_max: usize,
     /// How many messages a batch has: 64 by default.
     pub batch_max: usize,
-    /// How large a message is, in bytes: 4 MiB by default.
+    /// How large a message is, in bytes: 16 MiB by default, which is the file of 5 MB that
+    /// a server gives twice and escaped.
+    ///
+    /// A larger response is replaced by a failure. One that is larger than
+    /// `session_bytes_max` is sent, but cannot be kept for a client that comes back.
     pub message_bytes_max: usize,
 
     /// How many events the log of one stream holds: 1,000 by default.
@@ -49,7 +53,7 @@ pub struct Config {
     /// How much the log of one stream holds, in bytes: 1 MiB by default.
     ///
     /// Every event counts for its size and [`EVENT_OVERHEAD_BYTES`](crate::EVENT_OVERHEAD_BYTES).
-    /// One event may be larger, if it is the only one: a response of 4 MiB still waits
+    /// One event may be larger, if it is the only one: a response of 16 MiB still waits
     /// for its reader.
     pub stream_bytes_max: usize,
     /// How much all logs of a session hold, in bytes, counted likewise: 16 MiB by default.
@@ -109,7 +113,7 @@ impl Default for Config {
             connections_max: 2_048,
             asked_max: 1_024,
             batch_max: 64,
-            message_bytes_max: 4 << 20,
+            message_bytes_max: 16 << 20,
             stream_events_max: 1_000,
             stream_bytes_max: 1 << 20,
             session_bytes_max: 16 << 20,
@@ -380,7 +384,7 @@ mod tests {
             (config.connections_max, 2_048),
             (config.asked_max, 1_024),
             (config.batch_max, 64),
-            (config.message_bytes_max, 4_194_304),
+            (config.message_bytes_max, 16_777_216),
             (config.stream_events_max, 1_000),
             (config.stream_bytes_max, 1_048_576),
             (config.session_bytes_max, 16_777_216),

@@ -311,6 +311,30 @@ impl<M> Session<M> {
         self.requests.pending.len()
     }
 
+    /// Returns whether the backend still has to answer this request of the client.
+    #[must_use]
+    pub fn is_unanswered(&self, request: &RequestId) -> bool {
+        self.unanswered_initialize() == Some(request)
+            || self.requests.pending.get(request).is_some()
+    }
+
+    /// Returns the only request of the client that the backend still has to answer;
+    /// `None` where there is none, or more than one.
+    #[must_use]
+    pub fn sole_unanswered(&self) -> Option<&RequestId> {
+        let pending = self.requests.pending.iter().map(|(id, _)| id);
+        let mut unanswered = self.unanswered_initialize().into_iter().chain(pending);
+        let first = unanswered.next()?;
+        unanswered.next().is_none().then_some(first)
+    }
+
+    fn unanswered_initialize(&self) -> Option<&RequestId> {
+        match &self.phase {
+            Phase::Initializing { id, .. } => Some(id),
+            Phase::New | Phase::Live | Phase::Closed(_) => None,
+        }
+    }
+
     /// Returns what the logs cost, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {

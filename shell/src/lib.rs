@@ -88,6 +88,7 @@ pub mod journal;
 mod log;
 mod manager;
 mod message;
+mod nesting;
 #[cfg(test)]
 #[cfg(shuttle)]
 mod races;

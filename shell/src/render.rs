@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 /// The JSON-RPC code of an error on this side of the wire.
 ///
 /// Specification: JSON-RPC 2.0, section 5.1, "Internal error".
-const INTERNAL_ERROR: i32 = -32_603;
+pub(crate) const INTERNAL_ERROR: i32 = -32_603;
 
 /// Returns what a client hears in the place of a response.
 pub(crate) fn failure(failure: &Failure) -> Bytes {

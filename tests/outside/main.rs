@@ -9,6 +9,7 @@
 #[path = "../../shell/tests/support/client.rs"]
 mod client;
 mod http_edge;
+mod long_lines;
 #[path = "process_life.rs"]
 mod process_life;
 #[path = "../../shell/tests/stdio/processes.rs"]
@@ -17,3 +18,4 @@ mod processes;
 mod program;
 #[path = "../../shell/tests/stdio/script.rs"]
 mod script;
+mod unreadable_answers;

@@ -12,6 +12,8 @@ use rejoin_core::{
 use smallvec::SmallVec;
 use thiserror::Error;
 
+#[cfg(feature = "stdio")]
+use crate::render;
 use crate::{
     SessionId, message,
     session::{Cell, Held},
@@ -155,6 +157,42 @@ impl Peer {
             // No entry is allowed.
             Post::Batch(_) => Ok(None),
         }
+    }
+
+    /// Returns whether the client still waits for the answer to this request.
+    #[cfg(feature = "stdio")]
+    pub(super) fn is_unanswered(&self, request: &RequestId) -> bool {
+        self.session.upgrade().is_some_and(|session| session.is_unanswered(request))
+    }
+
+    /// Returns the only request to which the client still waits for the answer.
+    #[cfg(feature = "stdio")]
+    pub(super) fn sole_unanswered(&self) -> Option<RequestId> {
+        self.session.upgrade()?.sole_unanswered()
+    }
+
+    /// Answers a request of the client with an error, in place of the backend.
+    #[cfg(feature = "stdio")]
+    pub(super) fn fail(&self, request: RequestId, why: &str) {
+        let error = render::error(Some(&request), render::INTERNAL_ERROR, why);
+        let head = Head::Error { id: Some(request) };
+        // An error says that the session has ended, which has ended the request, too.
+        let _ = self.say_with_head(head, error, None);
+    }
+
+    /// Answers a request of the backend with an error, through its inbox.
+    #[cfg(feature = "stdio")]
+    pub(super) fn refuse(&self, request: &RequestId, code: i32, why: &str) {
+        if let Some(session) = self.session.upgrade() {
+            session.tell_backend(render::error(Some(request), code, why));
+        }
+    }
+
+    /// Returns what messages are held to: how many a batch has, and how deep JSON is nested.
+    #[cfg(feature = "stdio")]
+    pub(super) fn message_limits(&self) -> Option<(usize, usize)> {
+        let session = self.session.upgrade()?;
+        Some((session.batch_max(), session.json_depth_max()))
     }
 
     /// Ends the connection of a client's request, so that the client polls: it is told

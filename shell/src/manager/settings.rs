@@ -17,6 +17,9 @@ pub struct Settings {
     pub queue_max: usize,
     /// How long a message waits for room in that queue: 5 s by default.
     pub backend_timeout: Duration,
+    /// How deep the JSON of a message may be nested, the message itself included: 128
+    /// levels by default. Receivers that recurse fail on more.
+    pub json_depth_max: usize,
     /// How long a backend may take to open: 30 s by default.
     pub open_timeout: Duration,
 }
@@ -28,6 +31,7 @@ impl Default for Settings {
             sessions_max: 10_000,
             queue_max: 64,
             backend_timeout: Duration::from_secs(5),
+            json_depth_max: 128,
             open_timeout: Duration::from_secs(30),
         }
     }

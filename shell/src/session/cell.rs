@@ -79,6 +79,21 @@ impl Cell {
         self.shared.config.batch_max
     }
 
+    /// Returns how deep the JSON of a message may be nested.
+    pub(crate) fn json_depth_max(&self) -> usize {
+        self.shared.settings.json_depth_max
+    }
+
+    /// Returns whether the backend still has to answer this request of the client.
+    pub(crate) fn is_unanswered(&self, request: &RequestId) -> bool {
+        self.state.lock().core.is_unanswered(request)
+    }
+
+    /// Returns the only request of the client that the backend still has to answer.
+    pub(crate) fn sole_unanswered(&self) -> Option<RequestId> {
+        self.state.lock().core.sole_unanswered().cloned()
+    }
+
     /// Returns what the answer to `initialize` said, once it came.
     pub(crate) fn initialized(&self) -> Option<rejoin_core::Initialized> {
         self.state.lock().core.initialized()
@@ -167,6 +182,11 @@ impl Cell {
                 }
             }
         })
+    }
+
+    /// Hands a message of this server itself to the backend.
+    pub(crate) fn tell_backend(&self, message: Bytes) {
+        self.turn(|state, aftermath| state.say(message, aftermath));
     }
 
     pub(crate) fn close_stream(

@@ -174,7 +174,8 @@ impl State {
         }
     }
 
-    fn say(&self, message: Bytes, aftermath: &mut Aftermath) {
+    /// Hands a message of the session itself to the backend.
+    pub(super) fn say(&self, message: Bytes, aftermath: &mut Aftermath) {
         aftermath.has_mail = true;
         match self.outbox.say(message) {
             Ok(waker) => aftermath.wakers.extend(waker),

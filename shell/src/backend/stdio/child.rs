@@ -17,7 +17,7 @@ use super::{
     Shared,
     lines::{Line, Lines},
     process::Process,
-    pumps::{self, SHOWN_MAX, Silence},
+    pumps::{self, SHOWN_MAX, Silence, Speaker},
     stdin::Stdin,
 };
 use crate::{Inbox, Peer, SessionId};
@@ -49,8 +49,6 @@ enum Gone {
     Unreadable(io::Error),
     #[error("it takes no messages: {0}")]
     Deaf(io::Error),
-    #[error("it has written a line of more than {0} bytes")]
-    LineTooLong(usize),
 }
 
 impl Child {
@@ -72,16 +70,17 @@ impl Child {
     /// Serves a session until it ends, or the child does.
     pub(super) async fn serve(mut self, peer: Peer, mut inbox: Inbox) {
         let ended = inbox.ended();
+        let mut speaker = Speaker::new(peer);
         let gone = tokio::select! {
             biased;
             () = ended => None,
-            gone = self.converse(&mut inbox, &peer) => gone,
+            gone = self.converse(&mut inbox, &mut speaker) => gone,
         };
         let Some(gone) = gone else { return self.end(Some(inbox)).await };
-        let gone = self.settle(gone, &peer).await;
+        let gone = self.settle(gone, &mut speaker).await;
         let session = self.session.short();
         match gone {
-            Gone::LineTooLong(_) | Gone::Unreadable(_) | Gone::Lost(_) => {
+            Gone::Unreadable(_) | Gone::Lost(_) => {
                 tracing::error!(%session, why = %gone, "server is given up");
             }
             Gone::Exited(_) | Gone::Silent | Gone::Deaf(_) => {
@@ -95,15 +94,13 @@ impl Child {
 
     /// Carries messages both ways until that cannot go on; `None` says that the session has
     /// ended.
-    async fn converse(&mut self, inbox: &mut Inbox, peer: &Peer) -> Option<Gone> {
-        let lines_max = self.stdout.bytes_max();
+    async fn converse(&mut self, inbox: &mut Inbox, speaker: &mut Speaker) -> Option<Gone> {
         let gone = tokio::select! {
             exit = self.process.exited() => exit.map_or_else(Gone::Lost, Gone::Exited),
             told = self.stdin.tell(inbox) => Gone::Deaf(told.err()?),
-            silence = pumps::speak(&mut self.stdout, peer) => match silence {
+            silence = speaker.speak(&mut self.stdout) => match silence {
                 Silence::End => Gone::Silent,
                 Silence::Unreadable(error) => Gone::Unreadable(error),
-                Silence::LineTooLong => Gone::LineTooLong(lines_max),
             },
             never = forever(pumps::log(&mut self.stderr, self.session)) => never,
         };
@@ -111,13 +108,13 @@ impl Child {
     }
 
     /// Finds out whether the child has exited, and hears what it said before that.
-    async fn settle(&mut self, gone: Gone, peer: &Peer) -> Gone {
+    async fn settle(&mut self, gone: Gone, speaker: &mut Speaker) -> Gone {
         let gone = match gone {
             Gone::Silent | Gone::Deaf(_) => match timeout(MOMENT, self.process.exited()).await {
                 Ok(exit) => exit.map_or_else(Gone::Lost, Gone::Exited),
                 Err(_) => gone,
             },
-            Gone::Unreadable(_) | Gone::LineTooLong(_) => return gone,
+            Gone::Unreadable(_) => return gone,
             Gone::Exited(_) | Gone::Lost(_) => gone,
         };
         if let Gone::Exited(_) = gone {
@@ -125,7 +122,7 @@ impl Child {
             self.process.kill_group();
         }
         tokio::select! {
-            _ = timeout(self.kill_grace, last_words(&mut self.stdout, peer)) => {}
+            _ = timeout(self.kill_grace, last_words(&mut self.stdout, speaker)) => {}
             never = forever(pumps::log(&mut self.stderr, self.session)) => never,
         }
         gone
@@ -185,9 +182,9 @@ async fn is_over(
 }
 
 /// Tells the client what is in the pipe already.
-async fn last_words(stdout: &mut Lines<ChildStdout>, peer: &Peer) {
+async fn last_words(stdout: &mut Lines<ChildStdout>, speaker: &mut Speaker) {
     while let Ok(Ok(Some(Line::Whole(line)))) = timeout(MOMENT, stdout.next()).await {
-        pumps::say(peer, line).await;
+        speaker.say(line).await;
     }
 }
 

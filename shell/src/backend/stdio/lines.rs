@@ -58,6 +58,27 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
+    /// Shows the rest of a line of which the beginning was returned, piece by piece, until
+    /// `is_enough` says so. What it does not see is skipped.
+    pub(super) async fn show_rest(
+        &mut self,
+        mut is_enough: impl FnMut(&[u8]) -> bool,
+    ) -> io::Result<()> {
+        while self.is_skipping {
+            let part = self.output.fill_buf().await?;
+            let end = memchr(b'\n', part);
+            let length = end.unwrap_or(part.len());
+            self.is_skipping = end.is_none() && !part.is_empty();
+            let (shown, _) = part.split_at(length);
+            let is_enough = is_enough(shown);
+            self.output.consume(length + usize::from(end.is_some()));
+            if is_enough {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn bytes_max(&self) -> usize {
         self.bytes_max
     }
@@ -103,6 +124,24 @@ mod tests {
     async fn of_a_line_that_is_too_long_there_is_the_beginning() {
         let cut = Line::Cut(Bytes::from_static(b"1234"));
         assert_eq!(lines("1234\n12345678\n5", 4).await, [whole("1234"), cut, whole("5")]);
+    }
+
+    #[tokio::test]
+    async fn the_rest_of_a_line_that_is_too_long_can_be_seen() {
+        for (sees_all, seen) in [(true, "56789"), (false, "")] {
+            let mut lines = Lines::new("123456789\na\n".as_bytes(), 4);
+            assert_eq!(lines.next().await.unwrap(), Some(Line::Cut(Bytes::from_static(b"1234"))));
+            let mut rest = Vec::new();
+            if sees_all {
+                let see = |part: &[u8]| {
+                    rest.extend_from_slice(part);
+                    false
+                };
+                lines.show_rest(see).await.unwrap();
+            }
+            assert_eq!(rest, seen.as_bytes());
+            assert_eq!(lines.next().await.unwrap(), Some(whole("a")));
+        }
     }
 
     #[tokio::test]

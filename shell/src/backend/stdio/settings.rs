@@ -34,7 +34,9 @@ pub struct StdioSettings {
     /// left to see that its stdin has ended, then it gets SIGTERM, and at the end SIGKILL, with
     /// all that it has started.
     pub kill_grace: Duration,
-    /// The longest line that a child writes to its stdout, in bytes: 4 MiB by default.
+    /// The longest line that a child writes to its stdout, in bytes: 16 MiB by default, as
+    /// [`Config::message_bytes_max`](rejoin_core::Config::message_bytes_max) is. A longer
+    /// one is not read, and the call that it answers fails.
     pub line_bytes_max: usize,
     /// The process that ends all children when this one is killed: none by default.
     pub guard: Option<GuardCommand>,
@@ -55,7 +57,7 @@ impl StdioSettings {
             env: BTreeMap::new(),
             working_dir: None,
             kill_grace: Duration::from_secs(2),
-            line_bytes_max: 4 << 20,
+            line_bytes_max: 16 << 20,
             guard: None,
             adopts_orphans: false,
         }

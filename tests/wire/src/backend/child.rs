@@ -97,7 +97,8 @@ const VISITS_MAX: u64 = 1_000_000;
 /// One line for each message.
 #[derive(Clone, Debug)]
 struct Stdout {
-    /// The longest line that the program takes. Whoever writes a longer one is given up.
+    /// The longest line that the program takes. A child dies in place of writing a longer
+    /// one, since nothing that the program says of it would have a stamp.
     line_max: usize,
     given_up: Arc<Notify>,
 }
@@ -114,6 +115,7 @@ impl Mouth for Stdout {
         };
         if text.len() > self.line_max {
             self.given_up.notify_one();
+            return false;
         }
         let mut out = io::stdout().lock();
         writeln!(out, "{text}").and_then(|()| out.flush()).is_ok()

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rejoin_core::{
-    Action, CloseReason, EndReason, EventId, Head, Input, Message, Notification, Report, RequestId,
-    StreamId, Unrelated,
+    Action, CloseReason, EndReason, EventId, Head, Input, Message, Notification, Rejection, Report,
+    RequestId, StreamId, Unrelated,
 };
 use rejoin_tests::laws::{Step, View, posted, request_id};
 use rejoin_tests::world::Tally;
@@ -28,6 +28,8 @@ pub(super) struct History {
     pub(super) streams: BTreeMap<StreamId, BTreeSet<RequestId>>,
     /// What the backend was to hear.
     pub(super) mail: Vec<Mail>,
+    /// Whether the backend hears that a request of its own was refused.
+    pub(super) hears_refusals: bool,
     /// How many POSTs were accepted, and how many requests they had.
     pub(super) posts: u64,
     pub(super) requests: usize,
@@ -69,6 +71,12 @@ impl History {
         if let Input::Backend { message, .. } = &step.input {
             self.add(message);
             self.said.push(message.body);
+            if self.hears_refusals
+                && let Err(Rejection::Backend(_)) = &step.result
+                && let Some(id) = request_id(&message.head)
+            {
+                self.mail.push(Mail { head: Head::Error { id: Some(id.clone()) }, bytes: None });
+            }
         }
         self.truth.note(unrelated, before, step)?;
         let is_post = matches!(step.input, Input::Request { .. } | Input::Message { .. });

@@ -43,6 +43,8 @@ pub(crate) fn judge(case: &Case<'_>, tally: &mut Tally) -> Result<(), String> {
     let config = &case.journal.config;
     check_config(case.knobs, config)?;
     let mut history = History::default();
+    // A process that asks what is refused is told so on its stdin.
+    history.hears_refusals = case.knobs.kind == Kind::Child;
     let unrelated = config.unrelated;
     let watched = case.journal.watch(|before, step| {
         tally.stats.count(step);

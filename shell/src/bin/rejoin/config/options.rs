@@ -83,7 +83,7 @@ options! {
         cors: Switch => http.cors;
         /// Whether calls are answered by one JSON object where that is possible
         json_responses: Switch => http.json_responses;
-        /// The largest body of a request
+        /// The largest body of a request; what it carries is also bounded by --max-message
         max_body: Size => http.body_bytes_max;
         /// The most memory for the bodies that are being received
         max_bodies: Size => http.bodies_bytes_max;
@@ -135,9 +135,11 @@ options! {
         max_streams: usize => sessions.session.streams_max;
         /// The most connections of a session
         max_connections: usize => sessions.session.connections_max;
+        /// How deep the JSON of a message may be nested, the message itself included
+        max_depth: usize => sessions.json_depth_max;
         /// The most messages in a batch
         max_batch: usize => sessions.session.batch_max;
-        /// The largest message
+        /// The largest message, and the longest line of the command: a larger answer fails its call, and one that is larger than --max-session-bytes is not kept for a client that comes back
         max_message: Size => sessions.session.message_bytes_max;
     }
     "Streams" {
@@ -145,9 +147,9 @@ options! {
         retention: Timeout => sessions.session.retention;
         /// The most events that are kept of a stream
         max_stream_events: usize => sessions.session.stream_events_max;
-        /// The most memory for the events that are kept of a stream
+        /// The most memory for the events that are kept of a stream; one event may be larger, up to --max-message
         max_stream_bytes: Size => sessions.session.stream_bytes_max;
-        /// The most memory for the events that are kept of a session
+        /// The most memory for the events that are kept of a session; answers that are larger than this cannot be replayed
         max_session_bytes: Size => sessions.session.session_bytes_max;
         /// The most calls whose complete streams are kept and whose end was not taken
         max_untaken: usize => sessions.session.untaken_max;

@@ -1,0 +1,303 @@
+//! Messages of a child that break a rule of JSON or JSON-RPC, and whose meaning is plain.
+//!
+//! Nothing here changes what a message says: characters that must be escaped are escaped,
+//! bytes that are not UTF-8 become U+FFFD, and the members that frame an answer are set
+//! right. What a result or an error contains stays as it is.
+
+use std::{
+    borrow::Cow,
+    fmt::{self, Write as _},
+};
+
+use bytes::Bytes;
+use rejoin_core::RequestId;
+use serde::de::{Deserializer as _, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Deserializer, value::RawValue};
+
+/// The most values of a line that are read.
+const VALUES_MAX: usize = 64;
+
+/// The values of a line.
+#[derive(Debug, PartialEq)]
+pub(super) struct Values {
+    /// At most [`VALUES_MAX`], an array with fewer entries counting as these.
+    pub(super) found: Vec<Bytes>,
+    /// Whether there is text before the first value, as in a line of a log.
+    pub(super) is_prefixed: bool,
+    /// What follows the last value, and why it is no value.
+    pub(super) rest: Option<(Bytes, String)>,
+}
+
+/// Finds the values of a line that is not one message: several in a row, the entries of
+/// an array, or one with text around it.
+pub(super) fn values(line: &[u8]) -> Values {
+    let text = escape_controls(&String::from_utf8_lossy(line)).into_owned();
+    let values = values_from(text.trim_start(), false);
+    let is_json = !values.found.is_empty() || text.trim_start().starts_with(['{', '"']);
+    match text.find('{').and_then(|start| text.get(start..)) {
+        Some(object) if !is_json => {
+            let later = values_from(object, true);
+            if later.found.is_empty() { values } else { later }
+        }
+        Some(_) | None => values,
+    }
+}
+
+fn values_from(text: &str, is_prefixed: bool) -> Values {
+    let mut stream = Deserializer::from_str(text).into_iter::<&RawValue>();
+    let mut values = Vec::new();
+    let why = loop {
+        if values.len() >= VALUES_MAX {
+            break Some(format!("the line has more than {VALUES_MAX} messages"));
+        }
+        match stream.next() {
+            Some(Ok(value)) => match entries(value.get()) {
+                Some(entries) => values.extend(entries),
+                None => values.push(copy(value.get())),
+            },
+            Some(Err(error)) => break Some(reason(text, &error)),
+            None => break None,
+        }
+    };
+    let rest = text.get(stream.byte_offset()..).map(str::trim).unwrap_or_default();
+    let rest = why.filter(|_| !rest.is_empty()).map(|why| (copy(rest), why));
+    Values { found: values, is_prefixed, rest }
+}
+
+/// Returns the entries of an array, unless there are too many.
+fn entries(value: &str) -> Option<Vec<Bytes>> {
+    struct Entries;
+
+    impl<'a> Visitor<'a> for Entries {
+        type Value = Vec<Bytes>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an array")
+        }
+
+        fn visit_seq<A: SeqAccess<'a>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+            let mut entries = Vec::new();
+            while let Some(entry) = array.next_element::<&RawValue>()? {
+                if entries.len() == VALUES_MAX {
+                    return Err(A::Error::custom("too many entries"));
+                }
+                entries.push(copy(entry.get()));
+            }
+            Ok(entries)
+        }
+    }
+
+    Deserializer::from_str(value).deserialize_seq(Entries).ok()
+}
+
+/// A value must not keep the memory of the whole line.
+fn copy(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+/// Says why a text is not JSON.
+fn reason(text: &str, error: &serde_json::Error) -> String {
+    let at = text.get(error.column().saturating_sub(1)..).unwrap_or_default();
+    let at = at.strip_prefix('-').unwrap_or(at);
+    let number = ["NaN", "Infinity"].into_iter().find(|name| at.starts_with(name));
+    match number {
+        Some(name) => format!("{name} is not JSON: column {}", error.column()),
+        None if error.is_eof() => "the JSON has no end".to_owned(),
+        None => format!("it is not JSON: {error}"),
+    }
+}
+
+/// Escapes control characters in strings.
+fn escape_controls(text: &str) -> Cow<'_, str> {
+    if !text.bytes().any(|byte| byte.is_ascii_control()) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len());
+    let (mut is_in_string, mut is_escaped) = (false, false);
+    for character in text.chars() {
+        if is_in_string && character < ' ' {
+            // What was escaped by a backslash is the character itself.
+            if is_escaped {
+                escaped.pop();
+            }
+            // To write to a string does not fail.
+            let _ = write!(escaped, "\\u{:04x}", u32::from(character));
+            is_escaped = false;
+            continue;
+        }
+        if character == '"' && !is_escaped {
+            is_in_string = !is_in_string;
+        }
+        is_escaped = is_in_string && character == '\\' && !is_escaped;
+        escaped.push(character);
+    }
+    Cow::Owned(escaped)
+}
+
+/// Sets right the members that frame an answer: `jsonrpc` is "2.0", and of `result` and
+/// `error` only one is there. Returns `None` where it is not plain what is meant.
+pub(super) fn answer(value: &[u8]) -> Option<Bytes> {
+    let members = members(value)?;
+    let one = |name: &str| -> Option<Option<&RawValue>> {
+        let mut values = members.iter().filter(|(member, _)| member == name);
+        let value = values.next().map(|(_, value)| *value);
+        values.next().is_none().then_some(value)
+    };
+    let is_null = |value: &RawValue| value.get() == "null";
+    let (jsonrpc, id, result, error) =
+        (one("jsonrpc")?, one("id")??, one("result")?, one("error")?);
+    let is_answer = one("method")?.is_none() && !is_null(id);
+    let is_framed = jsonrpc.is_some() || is_bare(&members, error);
+    if !is_answer || !is_framed {
+        return None;
+    }
+    let surplus = match (result, error) {
+        (Some(_), Some(error)) if is_null(error) => Some("error"),
+        (Some(result), Some(_)) if is_null(result) => Some("result"),
+        (Some(_), Some(_)) | (None, None) => return None,
+        (Some(_), None) | (None, Some(_)) => None,
+    };
+    let kept = members.iter().filter(|(name, _)| name != "jsonrpc" && Some(&**name) != surplus);
+    Some(object(kept.map(|(name, value)| (&**name, value.get()))))
+}
+
+/// Returns whether nothing but an answer looks like this, though it does not say so.
+fn is_bare(members: &[(Cow<'_, str>, &RawValue)], error: Option<&RawValue>) -> bool {
+    members.iter().all(|(name, _)| matches!(&**name, "id" | "result" | "error"))
+        && error.is_none_or(|error| error.get().starts_with('{') || error.get() == "null")
+}
+
+/// Gives an answer another id.
+pub(super) fn with_id(value: &[u8], id: &RequestId) -> Option<Bytes> {
+    let id = serde_json::to_string(id).ok()?;
+    let members = members(value)?;
+    let others = members.iter().filter(|(name, _)| name != "jsonrpc" && name != "id");
+    let others = others.map(|(name, value)| (&**name, value.get()));
+    Some(object([("id", id.as_str())].into_iter().chain(others)))
+}
+
+/// Writes an object of JSON-RPC.
+fn object<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> Bytes {
+    let mut object = String::from(r#"{"jsonrpc":"2.0""#);
+    for (name, value) in members {
+        object.push(',');
+        object.push_str(&serde_json::Value::from(name).to_string());
+        object.push(':');
+        object.push_str(value);
+    }
+    object.push('}');
+    object.into()
+}
+
+/// Returns the members of an object, in order.
+fn members(value: &[u8]) -> Option<Vec<(Cow<'_, str>, &RawValue)>> {
+    struct Members;
+
+    impl<'a> Visitor<'a> for Members {
+        type Value = Vec<(Cow<'a, str>, &'a RawValue)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut members = Vec::new();
+            while let Some(member) = map.next_entry()? {
+                members.push(member);
+            }
+            Ok(members)
+        }
+    }
+
+    let mut json = Deserializer::from_slice(value);
+    let members = json.deserialize_map(Members).ok()?;
+    json.end().ok()?;
+    Some(members)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(line: &[u8]) -> (Vec<String>, bool, Option<String>) {
+        let Values { found, is_prefixed, rest } = values(line);
+        let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+        (found.iter().map(text).collect(), is_prefixed, rest.map(|(_, why)| why))
+    }
+
+    fn one(value: &str) -> (Vec<String>, bool, Option<String>) {
+        (vec![value.to_owned()], false, None)
+    }
+
+    #[test]
+    fn characters_become_what_json_allows() {
+        assert_eq!(found(b"{\"a\":\"b\tc\x01\"}"), one(r#"{"a":"b\u0009c\u0001"}"#));
+        assert_eq!(found(b"{\"a\":\t\"b\\\\\"}"), one("{\"a\":\t\"b\\\\\"}"));
+        assert_eq!(found(b"{\"a\":\"b\\\tc\"}"), one(r#"{"a":"b\u0009c"}"#));
+        assert_eq!(found(b"{\"a\":\"caf\xe9\"}"), one("{\"a\":\"caf\u{fffd}\"}"));
+    }
+
+    #[test]
+    fn a_line_may_have_several_values() {
+        let two = |is_prefixed| (vec!["{}".to_owned(), "{\"a\":1}".to_owned()], is_prefixed, None);
+        assert_eq!(found(b"{}{\"a\":1}"), two(false));
+        assert_eq!(found(b"{} {\"a\":1} "), two(false));
+        assert_eq!(found(b" [{},{\"a\":1}]"), two(false));
+        assert_eq!(found(b"[INFO] {}{\"a\":1}"), two(true));
+        assert_eq!(found(b"INFO: {}{\"a\":1}"), two(true));
+        let (values, is_prefixed, rest) = found(b"{}x");
+        assert!(values == ["{}"] && !is_prefixed && rest.is_some());
+    }
+
+    #[test]
+    fn it_is_said_why_a_value_cannot_be_read() {
+        for (line, why) in [
+            (r#"{"a":NaN}"#, "NaN is not JSON: column 6"),
+            (r#"{"a":-Infinity}"#, "Infinity is not JSON: column 6"),
+            (r#"{"a":1"#, "the JSON has no end"),
+            ("hello", "it is not JSON: expected value at line 1 column 1"),
+        ] {
+            let (values, is_prefixed, rest) = found(line.as_bytes());
+            assert!(values.is_empty() && !is_prefixed, "{line}");
+            let rest = rest.unwrap();
+            assert!(rest.starts_with(why) || rest.contains("is not JSON"), "{line}: {rest}");
+        }
+    }
+
+    #[test]
+    fn what_frames_an_answer_is_set_right() {
+        let right = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+        let error = r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"m"}}"#;
+        for (value, mended) in [
+            (r#"{"jsonrpc":"2.0","id":1,"result":{},"error":null}"#, Some(right)),
+            (r#"{"id":1,"error":null,"result":{}}"#, Some(right)),
+            (r#"{"id":1,"result":{}}"#, Some(right)),
+            (r#"{"jsonrpc":"1.0","id":1,"result":{}}"#, Some(right)),
+            (r#"{"jsonrpc":2,"id":1,"result":{}}"#, Some(right)),
+            (r#"{"id":1,"result":null,"error":{"code":1,"message":"m"}}"#, Some(error)),
+            (r#"{"id":1,"error":{"code":1,"message":"m"}}"#, Some(error)),
+            (r#"{"id":1,"result":{},"error":{}}"#, None),
+            (r#"{"jsonrpc":"2.0","id":1}"#, None),
+            (r#"{"jsonrpc":"2.0","id":null,"result":{}}"#, None),
+            (r#"{"jsonrpc":"2.0","result":{}}"#, None),
+            (r#"{"id":1,"id":1,"result":{}}"#, None),
+            (r#"{"id":1,"result":{},"result":{}}"#, None),
+            (r#"{"id":1,"method":"a","result":{}}"#, None),
+            // Lines of a log.
+            (r#"{"id":1,"error":"refused"}"#, None),
+            (r#"{"id":1,"result":"ok","level":"info"}"#, None),
+            ("[]", None),
+            ("{", None),
+        ] {
+            let mended = mended.map(|mended| Bytes::from_static(mended.as_bytes()));
+            assert_eq!(answer(value.as_bytes()), mended, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_answer_keeps_all_but_its_id() {
+        let answer = br#"{"id":"1","a":1,"jsonrpc":"2.0","result":{"b" : 1.50}}"#;
+        let other = with_id(answer, &1.into()).unwrap();
+        assert_eq!(other, r#"{"jsonrpc":"2.0","id":1,"a":1,"result":{"b" : 1.50}}"#);
+    }
+}

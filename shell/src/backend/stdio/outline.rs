@@ -1,0 +1,348 @@
+//! What can be told of messages that are not valid JSON, or too long to be kept.
+//!
+//! The scan is fed byte by byte, holds nothing but the value of one `id`, and does not
+//! care whether strings, numbers or nested values are well-formed.
+
+use memchr::memchr2;
+use rejoin_core::{ID_BYTES_MAX, RequestId};
+
+/// The most objects of one line that are described; what follows them is not looked at.
+const OBJECTS_MAX: usize = 64;
+
+/// The longest JSON of an id: every byte of its text may be escaped, as in `\u0041`.
+const ID_JSON_BYTES_MAX: usize = 6 * ID_BYTES_MAX + 2;
+
+/// Which members an object has that a JSON-RPC message is told by.
+#[derive(Debug, Default, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a member that is there or not")]
+pub(super) struct Outline {
+    pub(super) id: Id,
+    pub(super) has_jsonrpc: bool,
+    pub(super) has_method: bool,
+    pub(super) has_result: bool,
+    pub(super) has_error: bool,
+    /// Whether there are members that no JSON-RPC message has.
+    pub(super) has_others: bool,
+    /// Whether the object is closed.
+    pub(super) is_whole: bool,
+    /// Whether there is text before it, as in a line of a log.
+    pub(super) is_prefixed: bool,
+}
+
+/// The id of an object.
+#[derive(Debug, Default, PartialEq)]
+pub(super) enum Id {
+    #[default]
+    Absent,
+    Known(RequestId),
+    /// It is null, or nothing that an id can be.
+    Unreadable,
+    /// It is there more than once, with different values.
+    Ambiguous,
+}
+
+impl Outline {
+    /// Returns whether the object is meant as an answer to a request.
+    pub(super) fn is_answer(&self) -> bool {
+        // A server that leaves out what is null may leave out the result.
+        let lacks_result = self.is_whole && self.has_jsonrpc && !self.has_method;
+        self.is_json_rpc() && (self.has_result || self.has_error || lacks_result)
+    }
+
+    /// Returns whether the object is meant as a request.
+    pub(super) fn is_request(&self) -> bool {
+        self.is_json_rpc() && self.has_method && !self.has_result && !self.has_error
+    }
+
+    /// A line of a structured log may have an id and an error, too.
+    fn is_json_rpc(&self) -> bool {
+        self.has_jsonrpc || !self.has_others
+    }
+
+    /// Returns whether it is known what the object is and what its id is.
+    fn is_decided(&self) -> bool {
+        matches!(self.id, Id::Known(_)) && (self.is_request() || self.is_answer())
+    }
+}
+
+/// Describes the objects of a line.
+#[derive(Debug, Default)]
+pub(super) struct Outlines {
+    /// At most [`OBJECTS_MAX`].
+    whole: Vec<Outline>,
+    object: Outline,
+    /// How many objects and arrays are open, the object itself included.
+    depth: usize,
+    place: Place,
+    member: Member,
+    /// A name of a member, or the value of an id: at most [`ID_JSON_BYTES_MAX`] bytes.
+    text: Vec<u8>,
+    is_in_string: bool,
+    is_escaped: bool,
+    is_prefixed: bool,
+}
+
+/// What comes next in the object itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Place {
+    #[default]
+    Name,
+    Colon,
+    Value,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Member {
+    Id,
+    Error,
+    #[default]
+    Other,
+}
+
+impl Outlines {
+    pub(super) fn of(bytes: &[u8]) -> Vec<Outline> {
+        let mut outlines = Self::default();
+        outlines.feed(bytes);
+        outlines.finish()
+    }
+
+    /// Goes on with the next bytes of the line.
+    pub(super) fn feed(&mut self, mut bytes: &[u8]) {
+        while let [byte, rest @ ..] = bytes {
+            if self.is_in_string && !self.is_escaped && !self.collects() {
+                let plain = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
+                if plain > 0 {
+                    bytes = bytes.get(plain..).unwrap_or_default();
+                    continue;
+                }
+            }
+            self.step(*byte);
+            bytes = rest;
+        }
+    }
+
+    /// Returns whether an object is known well enough to be treated before the line ends.
+    pub(super) fn is_decided(&self) -> bool {
+        self.object.is_decided() || self.whole.iter().any(Outline::is_decided)
+    }
+
+    /// Returns the objects of the line, the last of which may have no end.
+    pub(super) fn finish(mut self) -> Vec<Outline> {
+        if self.depth > 0 {
+            self.close(false);
+        }
+        self.whole
+    }
+
+    fn step(&mut self, byte: u8) {
+        if self.is_in_string {
+            self.step_in_string(byte);
+        } else if self.depth == 0 {
+            self.step_outside(byte);
+        } else {
+            self.step_in_object(byte);
+        }
+    }
+
+    fn step_outside(&mut self, byte: u8) {
+        match byte {
+            b'{' => {
+                self.depth = 1;
+                self.place = Place::Name;
+                self.object = Outline { is_prefixed: self.is_prefixed, ..Outline::default() };
+            }
+            b'[' | b']' | b',' | b' ' | b'\t' | b'\r' => {}
+            _ => self.is_prefixed = true,
+        }
+    }
+
+    fn step_in_string(&mut self, byte: u8) {
+        let is_end = byte == b'"' && !self.is_escaped;
+        self.is_escaped = byte == b'\\' && !self.is_escaped;
+        if !is_end || self.is_id() {
+            self.collect(byte);
+        }
+        if is_end {
+            self.is_in_string = false;
+            if self.depth == 1 && self.place == Place::Name {
+                self.place = Place::Colon;
+            }
+        }
+    }
+
+    fn step_in_object(&mut self, byte: u8) {
+        match byte {
+            b'"' => {
+                self.is_in_string = true;
+                if self.is_id() {
+                    self.collect(byte);
+                } else {
+                    self.text.clear();
+                }
+            }
+            b':' if self.depth == 1 && self.place == Place::Colon => self.begin_value(),
+            b',' if self.depth == 1 => {
+                self.end_value();
+                self.place = Place::Name;
+            }
+            b'{' | b'[' => {
+                if self.depth == 1 && self.member == Member::Error && self.place == Place::Value {
+                    self.object.has_error = true;
+                }
+                if self.is_id() {
+                    self.collect(byte);
+                }
+                self.depth = self.depth.saturating_add(1);
+            }
+            b'}' | b']' if self.depth == 1 => {
+                self.end_value();
+                self.close(true);
+            }
+            b'}' | b']' => self.depth -= 1,
+            b' ' | b'\t' | b'\r' => {}
+            _ if self.is_id() => self.collect(byte),
+            _ => {}
+        }
+    }
+
+    fn begin_value(&mut self) {
+        self.member = Member::Other;
+        match self.text.as_slice() {
+            b"jsonrpc" => self.object.has_jsonrpc = true,
+            b"method" => self.object.has_method = true,
+            b"result" => self.object.has_result = true,
+            b"error" => self.member = Member::Error,
+            b"id" => self.member = Member::Id,
+            b"params" => {}
+            _ => self.object.has_others = true,
+        }
+        self.text.clear();
+        self.place = Place::Value;
+    }
+
+    fn end_value(&mut self) {
+        if self.is_id() {
+            let found = serde_json::from_slice(&self.text).map_or(Id::Unreadable, Id::Known);
+            let earlier = std::mem::take(&mut self.object.id);
+            self.object.id = match earlier {
+                Id::Absent => found,
+                earlier if earlier == found => earlier,
+                Id::Known(_) | Id::Unreadable | Id::Ambiguous => Id::Ambiguous,
+            };
+        }
+        self.member = Member::Other;
+        self.text.clear();
+    }
+
+    fn close(&mut self, is_whole: bool) {
+        let object = std::mem::take(&mut self.object);
+        if self.whole.len() < OBJECTS_MAX {
+            self.whole.push(Outline { is_whole, ..object });
+        }
+        self.depth = 0;
+        self.is_prefixed = false;
+        self.member = Member::Other;
+    }
+
+    /// Returns whether this is the value of an id, on the level of the object.
+    fn is_id(&self) -> bool {
+        self.depth == 1 && self.place == Place::Value && self.member == Member::Id
+    }
+
+    fn collects(&self) -> bool {
+        self.is_id() || (self.depth == 1 && self.place == Place::Name)
+    }
+
+    /// Keeps a byte; one more than the longest id makes it unreadable.
+    fn collect(&mut self, byte: u8) {
+        if self.collects() && self.text.len() <= ID_JSON_BYTES_MAX {
+            self.text.push(byte);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outline(text: &str) -> Outline {
+        let mut outlines = Outlines::of(text.as_bytes());
+        assert_eq!(outlines.len(), 1, "{text}");
+        outlines.remove(0)
+    }
+
+    #[test]
+    fn the_id_is_found_wherever_it_stands() {
+        let long = "x".repeat(300_000);
+        for (text, id) in [
+            (r#"{"jsonrpc":"2.0","id":7,"result":{"id":8}}"#, Id::Known(7.into())),
+            (r#"{"result":{"a":[{"id":8}],"b":"}\",\"id\":9"},"id":7}"#, Id::Known(7.into())),
+            (r#"{"result":{},"id" : "a\"b" }"#, Id::Known("a\"b".try_into().unwrap())),
+            (r#"{"id":-7,"result":NaN}"#, Id::Known((-7).into())),
+            ("{\"id\":7,\"result\":\"\t\u{1}\"}", Id::Known(7.into())),
+            (r#"{"id":7,"result":[[[["#, Id::Known(7.into())),
+            (r#"{"result":{"a":"b""#, Id::Absent),
+            (r#"{"id":7"#, Id::Absent),
+            (r#"{"id":null,"error":{}}"#, Id::Unreadable),
+            (r#"{"id":{"id":1},"error":{}}"#, Id::Unreadable),
+            (r#"{"id":[1],"error":{}}"#, Id::Unreadable),
+            (r#"{"id":1.5,"error":{}}"#, Id::Unreadable),
+            (r#"{"id":7,"id":7,"result":1}"#, Id::Known(7.into())),
+            (r#"{"id":7,"id":8,"result":1}"#, Id::Ambiguous),
+            (r#"{"i\u0064":7,"result":1}"#, Id::Absent),
+            (&format!(r#"{{"result":"{long}","id":7}}"#), Id::Known(7.into())),
+            (&format!(r#"{{"id":"{long}","result":1}}"#), Id::Unreadable),
+        ] {
+            assert_eq!(outline(text).id, id, "{}", text.get(..60).unwrap_or(text));
+        }
+    }
+
+    #[test]
+    fn it_is_the_same_in_pieces() {
+        let text = r#"a {"result":{"a":"\\\"","b":[1,{}]},"id":"\u00e9"}{"error":{},"id":1}"#;
+        let whole = Outlines::of(text.as_bytes());
+        let mut outlines = Outlines::default();
+        for byte in text.as_bytes().chunks(1) {
+            outlines.feed(byte);
+        }
+        assert_eq!(outlines.finish(), whole);
+        assert_eq!(whole.len(), 2);
+        assert!(whole[0].is_prefixed && !whole[1].is_prefixed);
+        assert_eq!(whole[0].id, Id::Known("é".try_into().unwrap()));
+    }
+
+    #[test]
+    fn an_answer_is_told_from_what_is_none() {
+        for (text, is_answer) in [
+            (r#"{"id":1,"result":"#, true),
+            (r#"{"id":1,"error":{"code":1}"#, true),
+            (r#"{"jsonrpc":"2.0","id":1}"#, true),
+            (r#"{"jsonrpc":"2.0","id":1,"#, false),
+            (r#"{"id":1,"method":"a","params":{}}"#, false),
+            (r#"{"id":1,"method":"a","result":1}"#, true),
+            (r#"{"id":1}"#, false),
+            // Lines of a log.
+            (r#"{"id":1,"level":"error","error":"refused"}"#, false),
+            (r#"{"id":1,"error":{"code":1},"level":"error"}"#, false),
+            (r#"{"id":1,"result":1,"msg":"sending"}"#, false),
+            (r#"{"id":1,"error":null}"#, false),
+            ("{'id':1,'result':1}", false),
+            ("{id:1,result:{}}", false),
+        ] {
+            assert_eq!(outline(text).is_answer(), is_answer, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_object_has_no_outline() {
+        for text in ["", "hello", "[1,2]", "}]", "\"{\\\"id\\\":1}"] {
+            let outlines = Outlines::of(text.as_bytes());
+            assert!(outlines.iter().all(|outline| outline.id == Id::Absent), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_more_objects_are_described_than_is_bounded() {
+        assert_eq!(Outlines::of("{}".repeat(1_000).as_bytes()).len(), OBJECTS_MAX);
+    }
+}

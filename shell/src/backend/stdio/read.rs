@@ -1,0 +1,413 @@
+//! What a line of a child says, also where it breaks the rules.
+
+use bytes::Bytes;
+use rejoin_core::{Head, IdValue, PeekError, Peeked, RequestId, peek};
+
+use super::{
+    mend,
+    outline::{Id, Outline, Outlines},
+};
+use crate::nesting;
+
+/// What a file or a stream in UTF-8 may begin with.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// JSON-RPC 2.0, section 5.1.
+const PARSE_ERROR: i32 = -32_700;
+const INVALID_REQUEST: i32 = -32_600;
+
+/// What lines are held to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) batch_max: usize,
+    pub(super) depth_max: usize,
+}
+
+/// The client's requests that a child still has to answer.
+pub(super) trait Unanswered {
+    fn contains(&self, id: &RequestId) -> bool;
+
+    /// Returns the only one, if there is but one.
+    fn sole(&self) -> Option<RequestId>;
+}
+
+/// A part of a line.
+#[derive(Debug, PartialEq)]
+pub(super) enum Part {
+    Message {
+        head: Head,
+        body: Bytes,
+        /// Whether it follows text, as in a line of a log.
+        is_prefixed: bool,
+    },
+    Unreadable {
+        /// What it has in place of messages.
+        outlines: Vec<Outline>,
+        why: String,
+        code: i32,
+    },
+}
+
+/// What is to be done where no message can be read.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Consequences {
+    /// The client's requests that this was meant to answer: they have no other answer.
+    pub(super) failed: Vec<RequestId>,
+    /// The child's own requests, which it waits for.
+    pub(super) refused: Vec<RequestId>,
+}
+
+/// Divides a line into what can be read and what cannot. Mostly it is one message.
+pub(super) fn parts(line: &Bytes, limits: Limits) -> Vec<Part> {
+    let line = line.slice_ref(line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line).trim_ascii());
+    if line.is_empty() {
+        return Vec::new();
+    }
+    let depth_max = limits.depth_max;
+    if nesting::is_deeper(&line, depth_max) {
+        let why = format!("the JSON is nested deeper than {depth_max} levels");
+        return vec![unreadable(&line, why, INVALID_REQUEST)];
+    }
+    let message = |head, body| Part::Message { head, body, is_prefixed: false };
+    match peek(&line, limits.batch_max) {
+        Ok(Peeked::Single(head)) => vec![message(head, line)],
+        Ok(Peeked::Batch(entries)) => {
+            let entries = entries.into_iter();
+            entries.map(|entry| message(entry.head, line.slice_ref(entry.bytes))).collect()
+        }
+        Err(PeekError::BatchTooLong { max }) => {
+            let why = format!("the batch has more than {max} messages");
+            vec![unreadable(&line, why, INVALID_REQUEST)]
+        }
+        Err(_) => mended(&line),
+    }
+}
+
+/// Divides a line that breaks a rule.
+fn mended(line: &[u8]) -> Vec<Part> {
+    let mend::Values { found, is_prefixed, rest } = mend::values(line);
+    let values = found.into_iter().map(|value| match read(value) {
+        Ok((head, body)) => Part::Message { head, body, is_prefixed },
+        Err((value, error)) => {
+            let mut part = unreadable(&value, error.to_string(), error.code());
+            if let Part::Unreadable { outlines, .. } = &mut part
+                && is_prefixed
+            {
+                outlines.clear();
+            }
+            part
+        }
+    });
+    let rest = rest.map(|(rest, why)| unreadable(&rest, why, PARSE_ERROR));
+    values.chain(rest.filter(|_| !is_prefixed)).collect()
+}
+
+/// Reads a value as a message, as an answer whose frame is wrong, or not at all.
+fn read(value: Bytes) -> Result<(Head, Bytes), (Bytes, PeekError)> {
+    let single = |value: &Bytes| match peek(value, 0)? {
+        Peeked::Single(head) => Ok(head),
+        Peeked::Batch(_) => Err(PeekError::BatchTooLong { max: 0 }),
+    };
+    match single(&value) {
+        Ok(head) => Ok((head, value)),
+        Err(error) => {
+            let answer = mend::answer(&value).and_then(|answer| {
+                let head = single(&answer).ok()?;
+                Some((head, answer))
+            });
+            answer.ok_or((value, error))
+        }
+    }
+}
+
+fn unreadable(bytes: &[u8], why: String, code: i32) -> Part {
+    Part::Unreadable { outlines: Outlines::of(bytes), why, code }
+}
+
+/// Has an answer name the request that it answers as its client does, where the child has
+/// made a string of a number or left the id of an error out.
+pub(super) fn name_request(head: Head, body: Bytes, unanswered: &impl Unanswered) -> (Head, Bytes) {
+    let id = match &head {
+        Head::Response { id, .. } | Head::Error { id: Some(id) } => asked(id, unanswered),
+        Head::Error { id: None } => unanswered.sole(),
+        Head::Request { .. } | Head::Notification(_) => None,
+    };
+    let id = id.filter(|id| Some(id) != answered(&head));
+    match id.and_then(|id| Some((mend::with_id(&body, &id)?, id))) {
+        Some((body, asked)) => {
+            let mut head = head;
+            match &mut head {
+                Head::Response { id, .. } => *id = asked,
+                Head::Error { id } => *id = Some(asked),
+                Head::Request { .. } | Head::Notification(_) => {}
+            }
+            (head, body)
+        }
+        None => (head, body),
+    }
+}
+
+/// Returns the request that a message answers.
+pub(super) fn answered(head: &Head) -> Option<&RequestId> {
+    match head {
+        Head::Response { id, .. } | Head::Error { id: Some(id) } => Some(id),
+        Head::Error { id: None } | Head::Request { .. } | Head::Notification(_) => None,
+    }
+}
+
+/// Returns the unanswered request that is meant by an id.
+fn asked(id: &RequestId, unanswered: &impl Unanswered) -> Option<RequestId> {
+    if unanswered.contains(id) {
+        return Some(id.clone());
+    }
+    let other = match id.value() {
+        IdValue::Integer(integer) => RequestId::try_from(integer.to_string().as_str()).ok()?,
+        IdValue::Text(text) => text.parse::<i64>().ok()?.into(),
+    };
+    unanswered.contains(&other).then_some(other)
+}
+
+/// Finds out who waits for what cannot be read. Nobody waits for a line of a log.
+pub(super) fn consequences(outlines: Vec<Outline>, unanswered: &impl Unanswered) -> Consequences {
+    let mut consequences = Consequences::default();
+    let mut has_nameless = false;
+    for outline in outlines.into_iter().filter(|outline| !outline.is_prefixed) {
+        let (is_answer, is_request) = (outline.is_answer(), outline.is_request());
+        let has_content = outline.has_result || outline.has_error;
+        match outline.id {
+            Id::Known(id) if is_answer => {
+                let failed = asked(&id, unanswered);
+                consequences.failed.extend(failed);
+            }
+            Id::Known(id) if is_request => consequences.refused.push(id),
+            Id::Absent | Id::Unreadable => has_nameless |= outline.has_jsonrpc && has_content,
+            Id::Known(_) | Id::Ambiguous => {}
+        }
+    }
+    if has_nameless && consequences.failed.is_empty() {
+        consequences.failed.extend(unanswered.sole());
+    }
+    consequences.failed.dedup();
+    consequences
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits { batch_max: 64, depth_max: 16 };
+
+    impl Unanswered for Vec<RequestId> {
+        fn contains(&self, id: &RequestId) -> bool {
+            self.as_slice().contains(id)
+        }
+
+        fn sole(&self) -> Option<RequestId> {
+            match self.as_slice() {
+                [id] => Some(id.clone()),
+                _ => None,
+            }
+        }
+    }
+
+    /// What becomes of a line, in words.
+    fn outcome(line: &[u8], unanswered: &Vec<RequestId>) -> Vec<String> {
+        let mut outcome = Vec::new();
+        for part in parts(&Bytes::copy_from_slice(line), LIMITS) {
+            match part {
+                Part::Message { head, body, is_prefixed } => {
+                    let (head, body) = name_request(head, body, unanswered);
+                    let again = peek(&body, 0).unwrap();
+                    assert_eq!(again, Peeked::Single(head), "the head is that of the body");
+                    let prefix = if is_prefixed { "prefixed " } else { "" };
+                    outcome.push(format!("{prefix}{}", String::from_utf8(body.into()).unwrap()));
+                }
+                Part::Unreadable { outlines, why, .. } => {
+                    let Consequences { failed, refused } = consequences(outlines, unanswered);
+                    for id in &failed {
+                        assert!(unanswered.contains(id));
+                    }
+                    outcome.push(format!("failed {failed:?} refused {refused:?}: {why}"));
+                }
+            }
+        }
+        outcome
+    }
+
+    fn check(line: impl AsRef<[u8]>, expected: &[&str]) {
+        let line = line.as_ref();
+        let outcome = outcome(line, &vec![1.into(), "2".try_into().unwrap()]);
+        assert_eq!(outcome.len(), expected.len(), "{}: {outcome:?}", line.escape_ascii());
+        for (outcome, expected) in outcome.iter().zip(expected) {
+            assert!(outcome.starts_with(expected), "{}: {outcome}", line.escape_ascii());
+        }
+    }
+
+    const ANSWER: &str = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+
+    #[test]
+    fn an_answer_whose_meaning_is_plain_is_given() {
+        check(ANSWER, &[ANSWER]);
+        check(format!("\u{feff}{ANSWER}"), &[ANSWER]);
+        check(format!(" \t{ANSWER} "), &[ANSWER]);
+        check(r#"{"jsonrpc":"2.0","id":1,"result":{},"error":null}"#, &[ANSWER]);
+        check(r#"{"id":1,"result":{}}"#, &[ANSWER]);
+        check(r#"{"jsonrpc":"1.0","id":1,"result":{}}"#, &[ANSWER]);
+        check(r#"{"jsonrpc":"2.0","id":"1","result":{}}"#, &[ANSWER]);
+        check(
+            r#"{"jsonrpc":"2.0","id":2,"result":{}}"#,
+            &[r#"{"jsonrpc":"2.0","id":"2","result":{}}"#],
+        );
+        check(
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"a\":\"b\tc\"}}",
+            &[r#"{"jsonrpc":"2.0","id":1,"result":{"a":"b\u0009c"}}"#],
+        );
+        check(
+            b"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"a\":\"caf\xe9\"}}",
+            &["{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"a\":\"caf\u{fffd}\"}}"],
+        );
+        let other = r#"{"jsonrpc":"2.0","id":7,"result":{}}"#;
+        check(format!("{ANSWER}{other}"), &[ANSWER, other]);
+        check(format!("[{ANSWER},{other}]"), &[ANSWER, other]);
+        check(format!("[{ANSWER},{{}}]"), &[ANSWER, "failed [] refused []"]);
+        check(format!("LOG {ANSWER}"), &[&format!("prefixed {ANSWER}")]);
+        check(format!("{ANSWER} done"), &[ANSWER, "failed [] refused []"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_ends_the_call_that_it_names() {
+        for line in [
+            r#"{"jsonrpc":"2.0","id":1,"result":{"a":NaN}}"#,
+            r#"{"jsonrpc":"2.0","result":{"a":-Infinity},"id":1}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{"a":{"b":"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{"\ud83d":1}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{},"result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"id":1,"result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"a","result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":"1","result":{"a":NaN}}"#,
+            r#"[{"jsonrpc":"2.0","id":1,"result":{"a":NaN}}]"#,
+            r#"{"jsonrpc":"2.0","id":1}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":"it said "no", twice"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}"#,
+            &format!("[{ANSWER}{}]", ",1".repeat(64)),
+        ] {
+            check(line, &["failed [1] refused []"]);
+        }
+        check(
+            format!(r#"{ANSWER}{{"jsonrpc":"2.0","id":"2","result":NaN}}"#),
+            &[ANSWER, r#"failed ["2"] refused []"#],
+        );
+    }
+
+    #[test]
+    fn what_names_no_call_ends_the_only_one() {
+        let error = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"?"}}"#;
+        let nameless = r#"{"jsonrpc":"2.0","result":{}}"#;
+        let one = vec![RequestId::from(1)];
+        assert_eq!(
+            outcome(error.as_bytes(), &one),
+            [r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32700,"message":"?"}}"#]
+        );
+        assert!(outcome(nameless.as_bytes(), &one)[0].starts_with("failed [1] refused []"));
+        check(error, &[error]);
+        check(nameless, &["failed [] refused []"]);
+        // It names another one.
+        let other = r#"{"jsonrpc":"2.0","id":9,"result":NaN}"#;
+        assert!(outcome(other.as_bytes(), &one)[0].starts_with("failed [] refused []"));
+    }
+
+    #[test]
+    fn a_request_of_the_child_is_refused_by_its_id() {
+        for line in [
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":5}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":5}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":NaN}}"#,
+            r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
+        ] {
+            check(line, &["failed [] refused [1]"]);
+        }
+    }
+
+    #[test]
+    fn lines_of_a_log_end_no_call() {
+        let one = vec![RequestId::from(1)];
+        for line in [
+            "Server running on stdio",
+            "[INFO] listening",
+            r#"{"level":"error","error":"refused"}"#,
+            r#"{"level":"error","id":1,"error":{"code":"E"}}"#,
+            r#"{"level":"info","id":1,"result":{}}"#,
+            r#"{"id":1"#,
+            r#"{"jsonrpc":"1.0"}"#,
+            r#"Sending {"jsonrpc":"2.0","id":1,"result":{"a":"b..."#,
+            r#"Heard {"jsonrpc":"2.0","id":1,"method":"a","params":5}"#,
+            "Sending { jsonrpc: '2.0', id: 1, result: {} }",
+            "[]",
+            "5",
+        ] {
+            for outcome in outcome(line.as_bytes(), &one) {
+                assert!(outcome.starts_with("failed [] refused []"), "{line}: {outcome}");
+            }
+        }
+        check("", &[]);
+        check(" \u{feff}", &["failed [] refused []"]);
+        check("\u{feff}\r", &[]);
+    }
+
+    /// Pieces of which lines are made that are almost messages.
+    fn piece() -> impl Strategy<Value = String> {
+        prop_oneof![
+            Just(ANSWER.to_owned()),
+            prop::sample::select(
+                &[
+                    "{",
+                    "}",
+                    "[",
+                    "]",
+                    ",",
+                    ":",
+                    "\"",
+                    "\\",
+                    "\t",
+                    "\u{feff}",
+                    " ",
+                    "NaN",
+                    "null",
+                    "1",
+                    "\"1\"",
+                    "\"id\":",
+                    "\"jsonrpc\":\"2.0\"",
+                    "\"result\":",
+                    "\"error\":",
+                    "\"method\":",
+                    "\"2\"",
+                    "{\"id\":1,",
+                    "\"\\ud800\"",
+                    "é",
+                ][..],
+            )
+            .prop_map(str::to_owned),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_do_harm(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            outcome(&bytes, &vec![1.into()]);
+        }
+
+        #[test]
+        fn nothing_that_is_almost_a_message_does_harm(
+            pieces in prop::collection::vec(piece(), 0..30),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let text = pieces.concat();
+            let bytes = text.as_bytes();
+            let (line, _) = bytes.split_at(cut.index(bytes.len() + 1));
+            outcome(line, &vec![1.into(), "2".try_into().unwrap()]);
+        }
+    }
+}

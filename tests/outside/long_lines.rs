@@ -1,0 +1,80 @@
+//! Lines that are longer than a message may be, and answers that are just large.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::{client::Client, program::Program};
+
+/// Does what the name of a call says, in a thread of its own.
+const SERVER: &str = r#"
+import json, sys, threading
+lock, released = threading.Lock(), threading.Event()
+def write(line):
+    with lock: sys.stdout.buffer.write(line + b"\n"); sys.stdout.buffer.flush()
+def say(message): write(json.dumps(message).encode())
+def do(id, name, arguments):
+    x = "x" * arguments.get("bytes", 0)
+    if name == "wait": released.wait()
+    if name == "release": released.set()
+    if name == "garbage": write(x.encode())
+    if name == "log": say({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": x}})
+    if name == "first": say({"jsonrpc": "2.0", "id": id, "result": {"x": x}})
+    elif name == "last": say({"jsonrpc": "2.0", "result": {"x": x}, "id": id})
+    elif name == "read":
+        with open(arguments["path"]) as file: text = file.read()
+        say({"jsonrpc": "2.0", "id": id, "result": {"content": [{"type": "text", "text": text}], "structuredContent": {"content": text}}})
+    else: say({"jsonrpc": "2.0", "id": id, "result": {"ok": True}})
+for line in sys.stdin:
+    message = json.loads(line)
+    method, id = message.get("method"), message.get("id")
+    if method == "initialize":
+        say({"jsonrpc": "2.0", "id": id, "result": {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "s", "version": "0"}}})
+    elif method == "tools/call":
+        params = message["params"]
+        threading.Thread(target=do, args=(id, params["name"], params["arguments"]), daemon=True).start()
+"#;
+
+fn serve(options: &[&str]) -> Program {
+    Program::serve(&[options, &["--", "python3", "-u", "-c", SERVER]].concat())
+}
+
+async fn end_of(client: &Client, id: i64, name: &str, arguments: Value) -> Value {
+    let end = async { client.call(id, name, arguments).await.response().await };
+    timeout(Duration::from_secs(20), end).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_line_that_is_too_long_fails_its_own_call_only() {
+    let program = serve(&["--max-message", "64KiB"]);
+    let client = Client::initialize(&program.address).await;
+    let mut other = client.call(1, "wait", json!({})).await;
+    let long = json!({ "bytes": 1_000_000 });
+    for (id, name) in [(2, "first"), (3, "last")] {
+        let answer = end_of(&client, id, name, long.clone()).await;
+        assert_eq!(answer["error"]["code"], -32_603, "{name}: {answer}");
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(message.contains("65536 bytes"), "{message}");
+    }
+    for (id, name) in [(4, "garbage"), (5, "log")] {
+        let answer = end_of(&client, id, name, long.clone()).await;
+        assert_eq!(answer["result"], json!({ "ok": true }), "{name}");
+    }
+    end_of(&client, 6, "release", json!({})).await;
+    assert_eq!(other.response().await["result"], json!({ "ok": true }));
+}
+
+#[tokio::test]
+async fn a_file_of_5_mb_is_read_with_the_limits_by_default() {
+    let program = serve(&[]);
+    let client = Client::initialize(&program.address).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let line = "A line of text with a \"quotation\", as there are many.\n";
+    let text = line.repeat(5_000_000 / line.len());
+    std::fs::write(file.path(), &text).unwrap();
+    // As the official server of files answers: twice, and escaped.
+    let answer = end_of(&client, 1, "read", json!({ "path": file.path() })).await;
+    assert_eq!(answer["result"]["content"][0]["text"], text, "{}", answer["error"]);
+    assert_eq!(answer["result"]["structuredContent"]["content"], text);
+}

@@ -1,0 +1,134 @@
+//! Every call ends, whatever its server writes.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::{client::Client, program::Program};
+
+/// Answers every call with the lines that it brings, which are bytes in Latin-1, and tells
+/// on request what it has heard last.
+const SERVER: &str = r#"
+import json, sys
+def write(line): sys.stdout.buffer.write(line); sys.stdout.buffer.flush()
+def answer(id, result): write(json.dumps({"jsonrpc": "2.0", "id": id, "result": result}).encode() + b"\n")
+call, heard = None, []
+for line in sys.stdin:
+    message = json.loads(line)
+    method, id = message.get("method"), message.get("id")
+    if method == "initialize":
+        answer(id, {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "s", "version": "0"}})
+    elif method == "tools/call":
+        arguments = message["params"]["arguments"]
+        if "refused" in arguments: call = id
+        for text in arguments["lines"]: write(text.encode("latin-1") + b"\n")
+    elif method is None:
+        heard.append(message)
+        if call is not None and "error" in message: answer(call, {"told": message}); call = None
+"#;
+
+fn serve(options: &[&str]) -> Program {
+    Program::serve(&[options, &["--", "python3", "-u", "-c", SERVER]].concat())
+}
+
+/// Calls, and waits for the end of the call.
+async fn end_of(client: &Client, id: i64, arguments: Value) -> Value {
+    let end = async { client.call(id, "any", arguments).await.response().await };
+    timeout(Duration::from_secs(10), end).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_answer_whose_meaning_is_plain_arrives() {
+    let program = serve(&[]);
+    let client = Client::initialize(&program.address).await;
+    let lines = [
+        r#"{"jsonrpc":"2.0","id":@,"result":{"a":1},"error":null}"#,
+        r#"{"id":@,"result":{"a":1}}"#,
+        r#"{"jsonrpc":"1.0","id":@,"result":{"a":1}}"#,
+        r#"{"jsonrpc":"2.0","id":"@","result":{"a":1}}"#,
+        "\u{ef}\u{bb}\u{bf}{\"jsonrpc\":\"2.0\",\"id\":@,\"result\":{\"a\":1}}",
+        r#"[{"jsonrpc":"2.0","id":@,"result":{"a":1}}]"#,
+        r#"{"jsonrpc":"2.0","id":@,"result":{"a":1}}{"jsonrpc":"2.0","id":77,"result":{}}"#,
+        r#"Loading... {"jsonrpc":"2.0","id":@,"result":{"a":1}}"#,
+    ];
+    for (id, line) in (1..).zip(lines) {
+        let line = line.replace('@', &id.to_string());
+        let answer = end_of(&client, id, json!({ "lines": [line] })).await;
+        assert_eq!(answer, json!({ "jsonrpc": "2.0", "id": id, "result": { "a": 1 } }), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_ends_its_call_with_the_reason() {
+    let program = serve(&[]);
+    let client = Client::initialize(&program.address).await;
+    let deep =
+        format!(r#"{{"jsonrpc":"2.0","id":@,"result":{}1{}}}"#, "[".repeat(128), "]".repeat(128));
+    let lines = [
+        (r#"{"jsonrpc":"2.0","id":@,"result":{"a":NaN}}"#, "NaN"),
+        (r#"{"jsonrpc":"2.0","id":@,"result":{"\ud83d":1}}"#, "surrogate"),
+        (r#"{"jsonrpc":"2.0","id":@,"result":{},"result":{}}"#, "`result`"),
+        (r#"{"jsonrpc":"2.0","id":@,"result":{"a":"#, "no end"),
+        (r#"{"jsonrpc":"2.0","result":{}}"#, "`id`"),
+        (&deep, "128 levels"),
+    ];
+    for (id, (line, why)) in (1..).zip(lines) {
+        let line = line.replace('@', &id.to_string());
+        let answer = end_of(&client, id, json!({ "lines": [line] })).await;
+        assert_eq!(answer["error"]["code"], -32_603, "{answer}");
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(message.contains(why), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_without_an_id_ends_the_only_call() {
+    let program = serve(&[]);
+    let client = Client::initialize(&program.address).await;
+    let line = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"what?"}}"#;
+    let answer = end_of(&client, 1, json!({ "lines": [line] })).await;
+    assert_eq!((&answer["id"], &answer["error"]["message"]), (&json!(1), &json!("what?")));
+}
+
+#[tokio::test]
+async fn a_line_of_a_log_ends_no_call() {
+    let program = serve(&[]);
+    let client = Client::initialize(&program.address).await;
+    let answer = json!({ "jsonrpc": "2.0", "id": 1, "result": { "a": 1 } }).to_string();
+    let lines = [
+        "listening",
+        r#"{"level":"error","id":1,"error":"refused"}"#,
+        r#"{"level":"info","id":1,"result":{}}"#,
+        r#"sending {"jsonrpc":"2.0","id":1,"result":{"a":"a..."#,
+        &answer,
+    ];
+    assert_eq!(end_of(&client, 1, json!({ "lines": lines })).await["result"]["a"], 1);
+}
+
+#[tokio::test]
+async fn a_refused_request_of_the_server_is_answered() {
+    let program = serve(&["--max-asked", "1"]);
+    let client = Client::initialize(&program.address).await;
+    let _get = client.get(None).await;
+    let ping = |id: i64| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
+    for (id, lines, refused) in [
+        (
+            1,
+            vec![r#"{"jsonrpc":"2.0","id":"m","method":"ping","params":5}"#.to_owned()],
+            json!("m"),
+        ),
+        (
+            2,
+            vec![r#"{"jsonrpc":"2.0","id":"n","method":"ping","params":{"a":NaN}}"#.to_owned()],
+            json!("n"),
+        ),
+        (3, vec![ping(1), ping(2)], json!(2)),
+        (4, vec![ping(1)], json!(1)),
+    ] {
+        let answer = end_of(&client, id, json!({ "refused": true, "lines": lines })).await;
+        let told = &answer["result"]["told"];
+        assert_eq!(told["id"], refused, "{answer}");
+        assert!(told["error"]["message"].is_string(), "{answer}");
+    }
+}
