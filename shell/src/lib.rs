@@ -78,6 +78,8 @@
 //! - `journal`: what happened in each session, as a file.
 //! - `program`, on by default: the program `rejoin`, and all of the above.
 
+#[cfg(feature = "http")]
+mod account;
 mod backend;
 #[cfg_attr(all(test, shuttle), path = "races/clock.rs")]
 mod clock;

@@ -10,6 +10,7 @@
 mod client;
 mod http_edge;
 mod long_lines;
+mod memory_limits;
 #[path = "process_life.rs"]
 mod process_life;
 #[path = "../../shell/tests/stdio/processes.rs"]

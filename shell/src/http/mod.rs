@@ -4,6 +4,7 @@ mod allow;
 mod body;
 mod cors;
 mod head;
+mod memory;
 mod post;
 mod receive;
 mod refusal;
@@ -27,7 +28,7 @@ pub use self::{
     body::ResponseBody,
     settings::{HttpSettings, HttpSettingsError},
 };
-use self::{receive::Memory, refusal::Refusal, settings::Checked};
+use self::{memory::Memory, refusal::Refusal, settings::Checked};
 use crate::SessionManager;
 
 /// The methods that the service knows.
@@ -43,7 +44,7 @@ pub struct StreamableHttp {
 struct Inner {
     sessions: SessionManager,
     checked: Checked,
-    /// For the bodies that are being received.
+    /// For the messages of clients, until their backends have taken them.
     memory: Memory,
 }
 
@@ -58,7 +59,8 @@ impl StreamableHttp {
         settings: HttpSettings,
     ) -> Result<Self, HttpSettingsError> {
         let checked = settings.check()?;
-        let memory = Memory::new(checked.settings.bodies_bytes_max);
+        let (all, one) = (checked.settings.bodies_bytes_max, checked.settings.body_bytes_max);
+        let memory = Memory::new(all, one);
         Ok(Self { inner: Arc::new(Inner { sessions, checked, memory }) })
     }
 }

@@ -12,11 +12,14 @@ use super::{
     Inner,
     body::ResponseBody,
     head::{self, SESSION_ID},
-    receive::receive,
+    receive::{NotReceived, receive},
     refusal::Refusal,
     stream,
 };
 use crate::{Connection, SessionHandle, SseEvent, message};
+
+/// How large the body of an `initialize` request is, in bytes.
+const INITIALIZE_BYTES_MAX: usize = 64 << 10;
 
 impl Inner {
     pub(super) async fn post<B>(
@@ -30,18 +33,47 @@ impl Inner {
     {
         head::check_content_type(headers)?;
         head::check_content_encoding(headers)?;
-        let settings = &self.checked.settings;
-        let (bytes_max, timeout) = (settings.body_bytes_max, settings.body_timeout);
-        let bytes = receive(body, bytes_max, timeout, &self.memory).await?;
-        let post = message::parse(bytes, self.sessions.settings().session.batch_max)?;
+        let session = head::session(headers, &self.sessions);
+        let (post, session) = self.receive(session, body).await?;
         let id = request_id(&post);
-        let answer = if is_initialize(&post) && !self.is_live(headers)? {
-            self.initialize(headers, post).await
-        } else {
-            let session = head::session(headers, &self.sessions)?;
-            self.pass_on(headers, &session, post).await
+        let answer = match session {
+            Err(_) if is_initialize(&post) && !self.is_live(headers)? => {
+                self.initialize(headers, post).await
+            }
+            Ok(session) => self.pass_on(headers, &session, post).await,
+            Err(refusal) => Err(refusal),
         };
         answer.map_err(|refusal| refusal.of(id))
+    }
+
+    /// Receives the messages of a POST. Where it has no session, it can only be
+    /// `initialize`, and is not received if it is larger than that ever is.
+    async fn receive<B>(
+        &self,
+        session: Result<SessionHandle, Refusal>,
+        body: B,
+    ) -> Result<(Post<Bytes>, Result<SessionHandle, Refusal>), Refusal>
+    where
+        B: http_body::Body,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let settings = &self.checked.settings;
+        let bytes_max = match &session {
+            Ok(_) => settings.body_bytes_max,
+            Err(_) => settings.body_bytes_max.min(INITIALIZE_BYTES_MAX),
+        };
+        let mut share = self.memory.share(session.as_ref().ok());
+        let bytes = match receive(body, bytes_max, settings.body_timeout, &mut share).await {
+            Ok(bytes) => bytes,
+            Err(NotReceived::Refused(refusal)) => return Err(refusal),
+            Err(NotReceived::TooLarge) => {
+                session?;
+                let message = format!("the body is larger than {bytes_max} bytes");
+                return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+            }
+        };
+        let post = message::parse(bytes, self.sessions.settings().session.batch_max)?;
+        Ok((share.attach(post), session))
     }
 
     /// Returns how the client is to be answered, and whether an answer may be SSE.

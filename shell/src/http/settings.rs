@@ -22,8 +22,10 @@ pub struct HttpSettings {
     pub recycle_retry: Duration,
     /// How large the body of a request is, in bytes: 4 MiB by default.
     pub body_bytes_max: usize,
-    /// How much memory all bodies together take that are being received, in bytes:
-    /// 256 MiB by default, and at least as much as one may.
+    /// How much memory all messages of clients together take while they are received and
+    /// until their backends have taken them, in bytes: 256 MiB by default, and at least as
+    /// much as one may. A session has a quarter of it, clients without a session have one
+    /// together, and an eighth is for small messages.
     pub bodies_bytes_max: usize,
     /// How long a client may take to send the body of a request: 30 s by default.
     pub body_timeout: Duration,

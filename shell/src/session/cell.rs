@@ -32,6 +32,9 @@ pub(crate) struct Cell {
     id: SessionId,
     shared: Arc<Shared>,
     outbox: Outbox,
+    /// Messages of the client that the backend has not taken, in bytes.
+    #[cfg(feature = "http")]
+    received: Arc<crate::account::Account>,
     state: Mutex<State>,
     this: Weak<Cell>,
 }
@@ -63,7 +66,15 @@ impl Cell {
             if let Some(journal) = &shared.journal {
                 state.recorder = Some(journal.recorder(id, &shared.config, now));
             }
-            Self { id, shared, outbox, state: Mutex::new(state), this: Weak::clone(this) }
+            Self {
+                id,
+                shared,
+                outbox,
+                #[cfg(feature = "http")]
+                received: Arc::default(),
+                state: Mutex::new(state),
+                this: Weak::clone(this),
+            }
         });
         cell.turn(|_, _| ());
         #[expect(clippy::expect_used, reason = "the closure above has run")]
@@ -73,6 +84,11 @@ impl Cell {
 
     pub(crate) fn id(&self) -> SessionId {
         self.id
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn received(&self) -> &Arc<crate::account::Account> {
+        &self.received
     }
 
     pub(crate) fn batch_max(&self) -> usize {

@@ -31,6 +31,12 @@ impl SessionHandle {
         self.cell.id()
     }
 
+    /// Returns how many bytes of the client's messages the server has not taken yet.
+    #[cfg(feature = "http")]
+    pub(crate) fn received(&self) -> &Arc<crate::account::Account> {
+        self.cell.received()
+    }
+
     /// Returns what the answer to `initialize` said, once it came.
     #[must_use]
     pub fn initialized(&self) -> Option<Initialized> {

@@ -137,3 +137,57 @@ async fn many_bodies_together_take_no_more_than_is_allowed() {
     drop(slow);
     while client.post(&notification).await.status != StatusCode::ACCEPTED {}
 }
+
+#[tokio::test]
+async fn a_message_that_waits_for_its_backend_keeps_its_memory() {
+    let http =
+        HttpSettings { body_bytes_max: 1_000, bodies_bytes_max: 1_000, ..HttpSettings::default() };
+    let host = Host::with(Settings::default(), http).await;
+    let (_, client) = host.session().await;
+    let notification = json!({ "jsonrpc": "2.0", "method": "n", "params": ["x".repeat(800)] });
+    assert_eq!(client.post(&notification).await.status, StatusCode::ACCEPTED);
+    assert_eq!(client.post(&notification).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    let mut backend = host.server.backend().await;
+    drop(backend.hear().await);
+    assert_eq!(client.post(&notification).await.status, StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
+async fn uploads_without_a_session_leave_memory_to_those_that_have_one() {
+    let http =
+        HttpSettings { body_bytes_max: 1_000, bodies_bytes_max: 4_000, ..HttpSettings::default() };
+    let host = Host::with(Settings::default(), http).await;
+    let (_, client) = host.session().await;
+    let mut backend = host.server.backend().await;
+    let mut stalled = Vec::new();
+    for _ in 0..64 {
+        let mut stranger = TcpStream::connect(&host.address).await.unwrap();
+        let head = head("localhost", "", "content-length: 1000");
+        stranger.write_all(&head).await.unwrap();
+        stranger.write_all(&[b' '; 900]).await.unwrap();
+        stalled.push(stranger);
+    }
+    // All but one of them are sent away.
+    for stranger in &mut stalled[1..] {
+        raw::status(stranger).await;
+    }
+    for _ in 0..3 {
+        let notification = json!({ "jsonrpc": "2.0", "method": "n", "params": ["x".repeat(800)] });
+        assert_eq!(client.post(&notification).await.status, StatusCode::ACCEPTED);
+        drop(backend.hear().await);
+    }
+}
+
+#[tokio::test]
+async fn a_large_body_without_a_session_is_not_received() {
+    let host = Host::begin().await;
+    let unknown = "mcp-session-id: 0123456789abcdef0123456789abcdef\r\n";
+    for (session, expected) in [("", "400 Bad Request"), (unknown, "404 Not Found")] {
+        let head = format!(
+            "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+             {session}content-length: 100000\r\n\r\n"
+        );
+        let status = raw::status_of(&host.address, head.as_bytes()).await;
+        assert_eq!(status, format!("HTTP/1.1 {expected}"));
+    }
+}

@@ -85,7 +85,7 @@ options! {
         json_responses: Switch => http.json_responses;
         /// The largest body of a request; what it carries is also bounded by --max-message
         max_body: Size => http.body_bytes_max;
-        /// The most memory for the bodies that are being received
+        /// The most memory for messages of clients, from their first byte until the server has taken them
         max_bodies: Size => http.bodies_bytes_max;
         /// How long a client may take to send a body
         body_timeout: Span => http.body_timeout;
