@@ -97,10 +97,20 @@ pub struct Config {
     pub listen_timeout: Option<Duration>,
     /// How long a reserved stream waits for its request: 10 s by default.
     pub reservation_timeout: Option<Duration>,
-    /// How long a reader may take nothing and still hold up the backend: 250 ms by default.
-    pub stall_timeout: Option<Duration>,
+    /// How long any reader may take nothing and still hold up the backend: 1 s by default.
+    ///
+    /// How long one may in fact follows from the pauses that it has made, as a
+    /// retransmission timer follows the round trip.
+    pub stall_timeout_min: Duration,
+    /// How long no reader may take nothing and still hold up the backend: 10 s by default,
+    /// and at least `stall_timeout_min`. A reader that has shown nothing yet may as long.
+    pub stall_timeout_max: Option<Duration>,
+    /// How long a reader may take nothing and still hold up the backend while other requests
+    /// are pending: `None` by default, for a backend whose senders wait each for itself. Where
+    /// all of them share one way, such as a pipe, the others wait as long.
+    pub hold_timeout: Option<Duration>,
     /// How long a reader may take nothing and stay connected: 60 s by default;
-    /// longer than `stall_timeout`.
+    /// longer than `stall_timeout_max`.
     pub stall_limit: Option<Duration>,
 }
 
@@ -133,7 +143,9 @@ impl Default for Config {
             orphan_timeout: Some(Duration::from_secs(600)),
             listen_timeout: Some(Duration::from_secs(10)),
             reservation_timeout: Some(Duration::from_secs(10)),
-            stall_timeout: Some(Duration::from_millis(250)),
+            stall_timeout_min: Duration::from_secs(1),
+            stall_timeout_max: Some(Duration::from_secs(10)),
+            hold_timeout: None,
             stall_limit: Some(Duration::from_secs(60)),
         }
     }
@@ -195,8 +207,17 @@ pub(crate) struct Timeouts {
     pub(crate) orphan: Timeout,
     pub(crate) listen: Timeout,
     pub(crate) reservation: Timeout,
-    pub(crate) stall: Timeout,
+    pub(crate) stall: StallTimeout,
+    pub(crate) hold: Timeout,
     pub(crate) stall_limit: Timeout,
+}
+
+/// Between what a reader may take nothing and still hold up the backend, in nanoseconds;
+/// `u64::MAX` is for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StallTimeout {
+    pub(crate) min: u64,
+    pub(crate) max: u64,
 }
 
 impl ValidConfig {
@@ -228,8 +249,11 @@ pub enum ConfigError {
     /// A limit in bytes is so large that sums of it would overflow.
     #[error("{0} must be at most {max}", max = BYTES_MAX)]
     TooLarge(&'static str),
-    /// `stall_limit` is not longer than `stall_timeout`.
-    #[error("stall_limit must be longer than stall_timeout")]
+    /// `stall_timeout_min` is longer than `stall_timeout_max`.
+    #[error("stall_timeout_min must be at most stall_timeout_max")]
+    StallTimeout,
+    /// `stall_limit` is not longer than `stall_timeout_max`.
+    #[error("stall_limit must be longer than stall_timeout_max")]
     StallLimit,
 }
 
@@ -269,7 +293,9 @@ impl Config {
             (self.orphan_timeout, "orphan_timeout"),
             (self.listen_timeout, "listen_timeout"),
             (self.reservation_timeout, "reservation_timeout"),
-            (self.stall_timeout, "stall_timeout"),
+            (Some(self.stall_timeout_min), "stall_timeout_min"),
+            (self.stall_timeout_max, "stall_timeout_max"),
+            (self.hold_timeout, "hold_timeout"),
             (self.stall_limit, "stall_limit"),
         ];
         for (timeout, name) in timeouts {
@@ -277,7 +303,10 @@ impl Config {
                 return Err(ConfigError::ZeroTimeout(name));
             }
         }
-        match (self.stall_timeout, self.stall_limit) {
+        if self.stall_timeout_max.is_some_and(|max| max < self.stall_timeout_min) {
+            return Err(ConfigError::StallTimeout);
+        }
+        match (self.stall_timeout_max, self.stall_limit) {
             (Some(timeout), Some(limit)) if limit <= timeout => Err(ConfigError::StallLimit),
             _ => {
                 let timeouts = self.timeouts();
@@ -296,7 +325,11 @@ impl Config {
             orphan: self.orphan_timeout.into(),
             listen: self.listen_timeout.into(),
             reservation: self.reservation_timeout.into(),
-            stall: self.stall_timeout.into(),
+            stall: StallTimeout {
+                min: Timeout::from(Some(self.stall_timeout_min)).nanos(),
+                max: Timeout::from(self.stall_timeout_max).nanos(),
+            },
+            hold: self.hold_timeout.into(),
             stall_limit: self.stall_limit.into(),
         }
     }
@@ -314,7 +347,7 @@ mod tests {
     #[test]
     fn what_is_out_of_range_is_named() {
         let zero = Some(Duration::ZERO);
-        let wrong: [(Config, &str); 14] = [
+        let wrong: [(Config, &str); 17] = [
             (Config { window: 0, ..Config::default() }, "window must be at least 1"),
             (Config { streams_max: 0, ..Config::default() }, "streams_max must be at least 1"),
             (Config { pending_max: 0, ..Config::default() }, "pending_max must be at least 1"),
@@ -351,16 +384,28 @@ mod tests {
                 "reservation_timeout must be longer than zero",
             ),
             (
-                Config { stall_timeout: zero, ..Config::default() },
-                "stall_timeout must be longer than zero",
+                Config { stall_timeout_min: Duration::ZERO, ..Config::default() },
+                "stall_timeout_min must be longer than zero",
+            ),
+            (
+                Config { stall_timeout_max: zero, ..Config::default() },
+                "stall_timeout_max must be longer than zero",
+            ),
+            (
+                Config { hold_timeout: zero, ..Config::default() },
+                "hold_timeout must be longer than zero",
+            ),
+            (
+                Config { stall_timeout_min: Duration::from_secs(11), ..Config::default() },
+                "stall_timeout_min must be at most stall_timeout_max",
             ),
             (
                 Config { stall_limit: zero, ..Config::default() },
                 "stall_limit must be longer than zero",
             ),
             (
-                Config { stall_limit: Some(Duration::from_millis(250)), ..Config::default() },
-                "stall_limit must be longer than stall_timeout",
+                Config { stall_limit: Some(Duration::from_secs(10)), ..Config::default() },
+                "stall_limit must be longer than stall_timeout_max",
             ),
         ];
         for (config, error) in wrong {
@@ -406,12 +451,14 @@ mod tests {
             (config.orphan_timeout, 600.0),
             (config.listen_timeout, 10.0),
             (config.reservation_timeout, 10.0),
-            (config.stall_timeout, 0.25),
+            (Some(config.stall_timeout_min), 1.0),
+            (config.stall_timeout_max, 10.0),
             (config.stall_limit, 60.0),
         ];
         for (timeout, documented) in seconds {
             assert_eq!(timeout.map(|timeout| timeout.as_secs_f64()), Some(documented));
         }
+        assert_eq!(config.hold_timeout, None);
     }
 
     #[test]

@@ -12,7 +12,9 @@ pub(crate) enum Queue {
     Initialize,
     /// Streams that are reserved.
     Reservation,
-    /// Connections whose reader may stall.
+    /// Streams that hold a sender up that others wait behind.
+    Hold,
+    /// Connections whose reader may stall. Their timeouts differ.
     Stall,
     /// Connections whose reader is stalled.
     StallLimit,
@@ -51,7 +53,7 @@ impl Ticket {
 
 /// All queues of a session, each ordered by deadline, then by entry.
 ///
-/// Every kind has one timeout, so whoever enters usually goes to the end: all
+/// Every kind but one has one timeout, so whoever enters usually goes to the end: all
 /// operations take constant time then. Each queue is a doubly linked list
 /// through one vector of nodes, so leaving from the middle is as cheap.
 #[derive(Debug)]
@@ -135,7 +137,6 @@ impl Queues {
     }
 
     /// Goes through a queue from the front.
-    #[cfg(feature = "serde")]
     pub(crate) fn iter(&self, queue: Queue) -> impl Iterator<Item = (Key, Option<Instant>)> {
         let mut at = self.lists[queue as usize].front;
         core::iter::from_fn(move || {

@@ -9,6 +9,7 @@ mod connection;
 mod graveyard;
 mod initialize;
 mod listen;
+mod pace;
 mod pressure;
 mod record;
 mod requests;
@@ -31,6 +32,7 @@ pub(crate) use self::{
 };
 use self::{
     connection::{Connections, Subject},
+    pressure::Held,
     requests::{Questions, Requests},
     stream::Streams,
 };
@@ -70,8 +72,8 @@ pub struct Session<M> {
     sequence: u64,
     /// Whether a counter has no next value.
     exhausted: bool,
-    /// Streams that held a sender up, and may not need to any more.
-    reviews: Vec<StreamId>,
+    /// Streams that hold a sender up, each once.
+    held: Vec<Held>,
 }
 
 /// How a session answers an input.
@@ -82,7 +84,7 @@ pub enum Pressure {
     None,
     /// The sender of this message should wait for
     /// [`Action::Release`](crate::Action::Release) of the stream: a reader that
-    /// makes progress trails by half of its log.
+    /// makes progress trails, and what the session may keep is half used up.
     Hold(StreamId),
 }
 
@@ -116,7 +118,7 @@ impl<M: Clone> Session<M> {
             bytes: 0,
             sequence: 0,
             exhausted: false,
-            reviews: Vec::new(),
+            held: Vec::new(),
         }
     }
 
@@ -245,7 +247,7 @@ impl<M: Clone> Session<M> {
         if self.exhausted {
             self.close_exhausted(out);
         }
-        if !self.reviews.is_empty() {
+        if !self.held.is_empty() {
             self.release(out);
         }
     }

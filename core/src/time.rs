@@ -56,6 +56,18 @@ impl Instant {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Timeout(u64);
 
+impl Timeout {
+    /// Returns a timeout of so many nanoseconds; `u64::MAX` is for ever.
+    pub(crate) const fn of_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Returns how many nanoseconds it has; `u64::MAX` is for ever.
+    pub(crate) const fn nanos(self) -> u64 {
+        self.0
+    }
+}
+
 impl From<Option<Duration>> for Timeout {
     fn from(timeout: Option<Duration>) -> Self {
         Self(timeout.map_or(u64::MAX, saturating_nanos))

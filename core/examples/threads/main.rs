@@ -103,7 +103,7 @@ fn config(habits: Habits) -> Config {
         // A whole answer, so nothing is let go of. A backend waits at half of it.
         stream_events_max: usize::try_from(COUNT_TO + 1).unwrap_or(usize::MAX),
         // Nobody is that slow, but a busy machine may be.
-        stall_timeout: Some(Duration::from_secs(30)),
+        stall_timeout_max: Some(Duration::from_secs(30)),
         idle_timeout: Some(Duration::from_millis(if habits.deletes { 300_000 } else { 200 })),
         ..Config::default()
     }

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     Action, Actions, AnswerFormat, ConnectionId, EndReason, EventId, Report, queue::Queue,
+    time::Timeout,
 };
 
 impl<M: Clone> Session<M> {
@@ -28,7 +29,6 @@ impl<M: Clone> Session<M> {
         if is_primed {
             self.prime(stream, connection, out);
         }
-        self.review(stream);
         // This may be the end of the stream.
         self.send_logged(stream, connection, out);
     }
@@ -41,6 +41,7 @@ impl<M: Clone> Session<M> {
         self.take(key, through, out);
         let Connection { role, subject, .. } = self.connections[key];
         if let (Role::Carries, Subject::Stream(stream)) = (role, subject) {
+            self.enforce_stream_limits(stream, out);
             self.send_logged(stream, key, out);
         }
     }
@@ -73,7 +74,6 @@ impl<M: Clone> Session<M> {
         match connection.role {
             Role::Carries => {
                 self.streams[stream].carrier = None;
-                self.review(stream);
                 match self.successor(stream) {
                     Some(shadow) => self.promote(shadow, out),
                     None => self.go_on_alone(stream, out),
@@ -105,7 +105,6 @@ impl<M: Clone> Session<M> {
         if let (true, Subject::Stream(stream)) = (carried, connection.subject) {
             self.streams[stream].carrier = None;
             self.streams[stream].drain = (stream != STANDALONE).then_some(key);
-            self.review(stream);
         }
     }
 
@@ -178,8 +177,8 @@ impl<M: Clone> Session<M> {
         }
         connection.since = self.now;
         let timeouts = self.config.timeouts();
-        let (queue, timeout) = if self.config.stall_timeout.is_some() {
-            (Queue::Stall, timeouts.stall)
+        let (queue, timeout) = if self.config.stall_timeout_max.is_some() {
+            (Queue::Stall, Timeout::of_nanos(connection.pace.timeout(timeouts.stall)))
         } else {
             (Queue::StallLimit, timeouts.stall_limit)
         };
@@ -188,10 +187,17 @@ impl<M: Clone> Session<M> {
 
     /// Notes what was taken on a connection.
     fn take(&mut self, key: ConnectionKey, through: u64, out: &mut Actions<M>) {
+        let is_behind = self.is_behind(key);
         let connection = &mut self.connections[key];
         let Some(taken) = connection.cursor.take(through) else {
             return;
         };
+        if is_behind {
+            let limits = self.config.timeouts().stall;
+            connection.pace.note(connection.since, self.now, limits);
+        } else {
+            connection.pace.note_at_head();
+        }
         connection.is_stalled = false;
         if let Some(stall) = connection.stall.take() {
             self.queues.leave(stall);
@@ -199,8 +205,19 @@ impl<M: Clone> Session<M> {
         let subject = connection.subject;
         self.watch(key);
         if let Subject::Stream(stream) = subject {
-            self.review(stream);
             self.note_taken(stream, taken, out);
+        }
+    }
+
+    /// Returns whether a connection carries a stream that has more than it was sent.
+    fn is_behind(&self, key: ConnectionKey) -> bool {
+        let Connection { role, subject, cursor, .. } = &self.connections[key];
+        match (role, subject) {
+            (Role::Carries, Subject::Stream(stream)) => {
+                !self.streams[*stream].log.ends_before(cursor.next())
+            }
+            (Role::Carries, Subject::Initialize | Subject::Buried(_))
+            | (Role::Shadows | Role::Drains, _) => false,
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{
     Phase, Session,
     connection::{Connection, ConnectionKey, Role, Subject},
+    pace::Pace,
     stream::{Opening, Outcome, Remains, STANDALONE, Stage, Stream, StreamKey},
 };
 use crate::{
@@ -177,7 +178,8 @@ impl<M: Clone> Session<M> {
     fn add_connection(&mut self, id: ConnectionId, stream: StreamKey, index: u64) -> ConnectionKey {
         let subject = Subject::Stream(stream);
         let cursor = Cursor::after(index);
-        self.connections.add(Connection::new(id, subject, Role::Carries, cursor))
+        let pace = Pace::unknown(self.config.timeouts().stall);
+        self.connections.add(Connection::new(id, subject, Role::Carries, cursor, pace))
     }
 
     /// Notes the requests that a stream opens with.

@@ -83,6 +83,6 @@ impl<M: Clone> Session<M> {
         self.questions = Questions::new();
         self.queues = Queues::new();
         self.bytes = 0;
-        self.reviews.clear();
+        self.held.clear();
     }
 }

@@ -5,7 +5,10 @@ use core::ops::{Index, IndexMut};
 
 use slab::Slab;
 
-use super::stream::{StreamKey, small};
+use super::{
+    pace::Pace,
+    stream::{StreamKey, small},
+};
 use crate::{
     AnswerFormat, ConnectionId, Cursor, Instant, StreamId,
     ascending::Ascending,
@@ -33,6 +36,8 @@ pub(crate) struct Connection {
     pub(crate) is_stalled: bool,
     /// Since when it has not taken what was sent.
     pub(crate) since: Instant,
+    /// How long its reader may take nothing.
+    pub(crate) pace: Pace,
     /// Its place among those that may stall, or be cut.
     pub(crate) stall: Option<Ticket>,
 }
@@ -67,7 +72,13 @@ pub(crate) struct Connections {
 }
 
 impl Connection {
-    pub(crate) fn new(id: ConnectionId, subject: Subject, role: Role, cursor: Cursor) -> Self {
+    pub(crate) fn new(
+        id: ConnectionId,
+        subject: Subject,
+        role: Role,
+        cursor: Cursor,
+        pace: Pace,
+    ) -> Self {
         Self {
             id,
             subject,
@@ -78,6 +89,7 @@ impl Connection {
             was_sent: false,
             is_stalled: false,
             since: Instant::EPOCH,
+            pace,
             stall: None,
         }
     }

@@ -5,6 +5,7 @@
 use super::{
     Phase, Session,
     connection::{Connection, ConnectionKey, Role, Subject},
+    pace::Pace,
 };
 use crate::{
     Action, Actions, CloseReason, ConnectionId, Cursor, EndReason, Event, Failure, FailureReason,
@@ -27,6 +28,7 @@ impl<M: Clone> Session<M> {
             Subject::Initialize,
             Role::Carries,
             Cursor::after(0),
+            Pace::unknown(self.config.timeouts().stall),
         ));
         self.phase = Phase::Initializing { id, connection };
         out.push(Action::Forward { message });

@@ -153,20 +153,42 @@ impl<M: Clone> Session<M> {
 
     /// Lets go of events and streams until the limits hold.
     fn enforce_limits(&mut self, stream: StreamKey, out: &mut Actions<M>) {
-        while self.exceeds_limits(stream) {
-            self.evict(stream, out);
-        }
+        self.enforce_stream_limits(stream, out);
         while self.bytes > self.config.session_bytes_max {
             if let Some(taken) = self.queues.first(Queue::Taken) {
                 self.bury(StreamKey(taken), false, out);
             } else if let Some(spent) = self.queues.first(Queue::Spent) {
                 self.evict(StreamKey(spent), out);
-            } else if let Some(eventful) = self.queues.first(Queue::Eventful) {
-                self.evict(StreamKey(eventful), out);
+            } else if let Some(eventful) = self.first_eventful() {
+                self.evict(eventful, out);
             } else {
                 return;
             }
         }
+    }
+
+    /// Lets go of events of a stream until its own limits hold, or the oldest one is
+    /// still to come to a reader.
+    pub(super) fn enforce_stream_limits(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+        while self.exceeds_limits(stream) && !self.is_oldest_awaited(stream) {
+            self.evict(stream, out);
+        }
+    }
+
+    /// Returns which stream loses an event that nobody has taken: one without a reader
+    /// that makes progress, if there is any.
+    fn first_eventful(&self) -> Option<StreamKey> {
+        let mut eventful = self.queues.iter(Queue::Eventful).map(|(key, _)| StreamKey(key));
+        let first = self.queues.first(Queue::Eventful).map(StreamKey);
+        eventful.find(|key| self.reader(*key).is_none()).or(first)
+    }
+
+    /// Returns whether a reader that makes progress has not taken the oldest event of its
+    /// stream.
+    fn is_oldest_awaited(&self, stream: StreamKey) -> bool {
+        let Some(reader) = self.reader(stream) else { return false };
+        let oldest = self.streams[stream].log.oldest();
+        oldest.is_some_and(|oldest| oldest >= reader.cursor.untaken())
     }
 
     fn exceeds_limits(&self, stream: StreamKey) -> bool {
@@ -186,7 +208,6 @@ impl<M: Clone> Session<M> {
         self.bytes -= before - log.bytes();
         self.note_empty(stream);
         self.note_spent(stream);
-        self.review(stream);
         let id = self.streams[stream].id;
         match evicted {
             Some(Evicted::Answer(request)) => {

@@ -9,6 +9,8 @@ use super::{
     Phase, Session,
     connection::{Connection, ConnectionKey, Role, Subject},
     graveyard::Tombstone,
+    pace::Pace,
+    pressure::Held,
     requests::Question,
     stream::{Outcome, STANDALONE, Stage, Stream, StreamKey},
 };
@@ -74,6 +76,7 @@ impl<M: Clone> Session<M> {
         let has_standalone = logs.first().is_some_and(|(id, _)| *id == StreamId::Standalone);
         ensure(has_standalone, "the standalone stream comes first")?;
         for (state, (id, log)) in states.into_iter().zip(logs) {
+            self.held.extend(state.holds.then(|| Held::new(id)));
             let bytes = self.bytes.checked_add(log.bytes());
             self.bytes = bytes
                 .filter(|bytes| *bytes <= BYTES_MAX)
@@ -136,9 +139,11 @@ impl<M: Clone> Session<M> {
             }
         };
         ensure(is_fitting, "roles that fit")?;
-        let mut connection = Connection::new(id, subject, role, cursor);
+        let pace = Pace::unknown(self.config.timeouts().stall);
+        let mut connection = Connection::new(id, subject, role, cursor, pace);
         connection.format = format;
         connection.was_sent = was_sent;
+        connection.since = self.now;
         let key = self.connections.add(connection);
         let Subject::Stream(stream) = subject else {
             return Ok(());

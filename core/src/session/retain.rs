@@ -18,7 +18,6 @@ impl<M: Clone> Session<M> {
     /// Treats that the last request of a stream was answered or cancelled.
     pub(super) fn complete(&mut self, stream: StreamKey, out: &mut Actions<M>) {
         self.next_sequence();
-        self.review(stream);
         if let Stage::Open { orphan: Some(orphan) } = self.streams[stream].stage {
             self.queues.leave(orphan);
         }
@@ -120,7 +119,6 @@ impl<M: Clone> Session<M> {
     /// Replaces a stream by its tombstone.
     pub(super) fn bury(&mut self, key: StreamKey, cancelled: bool, out: &mut Actions<M>) {
         self.fail_untaken(key, UnansweredReason::Evicted, out);
-        self.review(key);
         let mut stream = self.take_out(key);
         let due = self.now.due(self.config.timeouts().tombstone);
         self.streams.add_tombstone(tombstone(&mut stream, cancelled, due));

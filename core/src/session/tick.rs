@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::{
     Session,
-    connection::{ConnectionKey, Subject},
+    connection::ConnectionKey,
     requests::{QuestionKey, failure},
     stream::{StreamKey, answered},
 };
@@ -33,6 +33,7 @@ impl<M: Clone> Session<M> {
         match queue {
             Queue::Initialize => self.close(CloseReason::InitializeTimeout, out),
             Queue::Reservation => self.cancel(StreamKey(key), EndReason::Abandoned, out),
+            Queue::Hold => self.lose_patience(),
             Queue::Stall => self.stall(ConnectionKey(key)),
             Queue::StallLimit => {
                 self.stay_awake();
@@ -61,9 +62,6 @@ impl<M: Clone> Session<M> {
         if self.config.stall_limit.is_some() {
             let due = connection.since.due(self.config.timeouts().stall_limit);
             connection.stall = Some(self.queues.enter(Queue::StallLimit, key.0, due));
-        }
-        if let Subject::Stream(stream) = connection.subject {
-            self.review(stream);
         }
     }
 

@@ -147,7 +147,7 @@ fn a_draining_connection_is_cut_too() {
 #[test]
 fn without_a_stall_timeout_only_the_limit_counts() {
     let config = Config {
-        stall_timeout: None,
+        stall_timeout_max: None,
         stall_limit: Some(Duration::from_secs(1)),
         ..Config::default()
     };

@@ -97,13 +97,11 @@ fn what_the_log_lets_go_of_before_it_is_heard_fails_at_once() {
         > taken 1 through 2
         > backend request q2
           to 1: 3 request q2
-          hold standalone
         > backend notification
           to 1: 4 notification
-          hold standalone
         > closed 1 through 2
+        > backend notification
           fail q2: Evicted
-          release standalone
         ",
     );
 }

@@ -109,9 +109,7 @@ fn a_gap_is_told_before_what_comes_after_it() {
           to backend: request 7 token t
         > backend progress t
           to 1: 1/0 progress t
-          hold 0
         > closed 1 through 1
-          release 0
         > backend progress t
         > backend progress t
         > backend progress t

@@ -111,8 +111,11 @@ fn time_out(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
     config.orphan_timeout = next(600 * second);
     config.listen_timeout = next(10 * second);
     config.reservation_timeout = next(10 * second);
-    config.stall_timeout = next(second / 4);
-    config.stall_limit = match (config.stall_timeout, next(60 * second)) {
+    config.stall_timeout_min = next(second).unwrap_or(second).min(10 * second);
+    let more = next(9 * second);
+    config.stall_timeout_max = more.map(|more| more.saturating_add(config.stall_timeout_min));
+    config.hold_timeout = next(second / 4);
+    config.stall_limit = match (config.stall_timeout_max, next(60 * second)) {
         (Some(timeout), Some(limit)) => timeout.checked_add(limit),
         (_, limit) => limit,
     };

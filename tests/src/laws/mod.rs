@@ -2,7 +2,7 @@
 //!
 //! An [`Observer`] sees what a driver could see: the configuration, each input
 //! with its time, the result, the actions, what the replays refer to, and what
-//! the session says of itself. One file holds one law, as a function from these
+//! the session says of itself. One file holds one law, or one part of it, as a function from these
 //! to what breaks it. `Readers` only follows what each
 //! connection was sent; the laws judge it.
 
@@ -11,6 +11,7 @@ mod law1_nothing_queued;
 mod law2_deadline;
 mod law3_rejection;
 mod law4_in_order;
+mod law4_without_gap;
 mod law5_one_stream;
 mod law6_no_request_lost;
 mod law7_bounded;

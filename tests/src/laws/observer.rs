@@ -6,12 +6,13 @@ use rejoin_core::{Config, Instant};
 
 use super::law1_nothing_queued::Told;
 use super::law4_in_order::Streams;
+use super::law4_without_gap::Silent;
 use super::law5_one_stream::Places;
 use super::law6_no_request_lost::Requests;
 use super::law7_bounded::Waiting;
 use super::readers::Readers;
 use super::{
-    Step, View, law1_nothing_queued, law2_deadline, law3_rejection, law4_in_order, law5_one_stream,
+    Step, View, law1_nothing_queued, law2_deadline, law3_rejection, law4_in_order, law4_without_gap, law5_one_stream,
     law6_no_request_lost, law7_bounded, law8_end, law9_deterministic,
 };
 
@@ -24,6 +25,7 @@ pub struct Observer {
     readers: Readers,
     told: Told,
     streams: Streams,
+    silent: Silent,
     places: Places,
     requests: Requests,
     waiting: Waiting,
@@ -66,6 +68,7 @@ impl Observer {
             readers: Readers::default(),
             told: Told::default(),
             streams: Streams::default(),
+            silent: Silent::default(),
             places: Places::default(),
             requests: Requests::default(),
             waiting: Waiting::default(),
@@ -90,9 +93,10 @@ impl Observer {
             (2, law2_deadline::check(self.last, before, step)),
             (1, law1_nothing_queued::check(&mut self.told, config, step, &self.readers)),
             (4, law4_in_order::check(&mut self.streams, step, &sent)),
+            (4, law4_without_gap::check(&mut self.silent, config, self.last, before, step)),
             (5, law5_one_stream::check(&mut self.places, step, &sent)),
             (6, law6_no_request_lost::check(&mut self.requests, step, &sent)),
-            (7, law7_bounded::check(&mut self.waiting, config, step, &self.readers)),
+            (7, law7_bounded::check(&mut self.waiting, config, before, step, &self.readers)),
         ];
         self.before.clone_from(&step.after);
         for (law, verdict) in verdicts {

@@ -1,6 +1,8 @@
 //! A connection: its role, and how far it has got.
 
-use rejoin_core::{ConnectionId, EndReason, StreamId};
+use std::time::Duration;
+
+use rejoin_core::{Config, ConnectionId, EndReason, Instant, StreamId};
 
 use super::{state::Begun, table::Keyed};
 
@@ -28,6 +30,17 @@ pub(super) struct Connection {
     /// While something was not taken: since when its reader took nothing.
     pub(super) waits: Option<Begun>,
     pub(super) is_stalled: bool,
+    /// What its pauses say.
+    pub(super) pace: Pace,
+}
+
+/// How long a reader pauses.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pace {
+    /// S and V of the behaviour page in nanoseconds, once there was a sample.
+    estimate: Option<(u64, u64)>,
+    /// When the round began, and its longest pause.
+    round: Option<(Instant, u64)>,
 }
 
 /// What a connection is there for.
@@ -81,6 +94,7 @@ impl Connection {
             told: 0,
             waits: None,
             is_stalled: false,
+            pace: Pace::default(),
         }
     }
 
@@ -108,14 +122,49 @@ impl Connection {
         self.next = index + 1;
     }
 
+    /// How long its reader may be silent.
+    pub(super) fn stall_timeout(&self, config: &Config) -> Option<Duration> {
+        let most = nanos(config.stall_timeout_max?);
+        let (smoothed, variation) = self.pace.estimate(most);
+        let margin = variation.saturating_mul(4).max(smoothed);
+        let timeout = smoothed.saturating_add(margin);
+        Some(Duration::from_nanos(timeout.max(nanos(config.stall_timeout_min)).min(most)))
+    }
+
+    /// Its reader takes something now, and is behind or not.
+    pub(super) fn pause(&mut self, now: Instant, is_behind: bool, config: &Config) {
+        let Some(since) = self.waits.filter(|_| is_behind) else {
+            self.pace.round = None;
+            return;
+        };
+        let pause = nanos(now.since(since.at));
+        let (began, longest) = self.pace.round.unwrap_or((since.at, 0));
+        let longest = longest.max(pause);
+        if nanos(now.since(began)) < nanos(config.stall_timeout_min) {
+            self.pace.round = Some((began, longest));
+        } else {
+            self.pace.round = None;
+            let most = config.stall_timeout_max.map_or(u64::MAX, nanos);
+            let (smoothed, variation) = self.pace.estimate(most);
+            let sample = longest.min(most);
+            let variation = variation - variation / 4 + smoothed.abs_diff(sample) / 4;
+            self.pace.estimate = Some((smoothed - smoothed / 8 + sample / 8, variation));
+        }
+    }
+
+    /// Whether it is news that everything that was sent up to `through` is taken.
+    pub(super) fn will_take(&self, through: u64) -> bool {
+        let through = self.last_sent.map(|last_sent| through.min(last_sent));
+        !self.sent.is_empty() && through.is_some_and(|through| through >= self.untaken)
+    }
+
     /// Everything that was sent up to `through` is taken. Returns up to where
     /// that is, if it is news.
     pub(super) fn take(&mut self, through: u64, begun: Begun) -> Option<u64> {
-        let last_sent = self.last_sent?;
-        let through = through.min(last_sent);
-        if self.sent.is_empty() || through < self.untaken {
+        if !self.will_take(through) {
             return None;
         }
+        let through = through.min(self.last_sent?);
         self.sent.retain(|index| *index > through);
         if self.sent.is_empty() {
             self.untaken = self.next;
@@ -134,4 +183,14 @@ impl Connection {
         let first = self.next.max(self.told + 1);
         (first <= missed).then_some(first)
     }
+}
+
+impl Pace {
+    fn estimate(self, most: u64) -> (u64, u64) {
+        self.estimate.unwrap_or((most / 2, most / 8))
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -15,6 +15,7 @@ use super::{
 enum Deadline {
     Initialize,
     Reservation(StreamId),
+    Patience,
     Stall(ConnectionId),
     StallLimit(ConnectionId),
     Question(RequestId),
@@ -31,14 +32,15 @@ impl Deadline {
         match self {
             Self::Initialize => 0,
             Self::Reservation(_) => 1,
-            Self::Stall(_) => 2,
-            Self::StallLimit(_) => 3,
-            Self::Question(_) => 4,
-            Self::Orphan(_) => 5,
-            Self::CancelledId(_) => 6,
-            Self::Untaken(_) => 7,
-            Self::Taken(_) => 8,
-            Self::Tombstone(_) => 9,
+            Self::Patience => 2,
+            Self::Stall(_) => 3,
+            Self::StallLimit(_) => 4,
+            Self::Question(_) => 5,
+            Self::Orphan(_) => 6,
+            Self::CancelledId(_) => 7,
+            Self::Untaken(_) => 8,
+            Self::Taken(_) => 9,
+            Self::Tombstone(_) => 10,
         }
     }
 }
@@ -62,8 +64,11 @@ impl Model {
             && let Some(((due, ..), deadline)) = self.first_deadline()
             && due <= self.now
         {
+            let is_tombstone = matches!(deadline, Deadline::Tombstone(_));
             self.strike(deadline);
-            self.release();
+            if !is_tombstone {
+                self.release();
+            }
         }
         if self.closed.is_none() && self.idle_deadline().is_some_and(|due| due <= self.now) {
             self.close(CloseReason::Idle);
@@ -74,7 +79,15 @@ impl Model {
         match deadline {
             Deadline::Initialize => self.close(CloseReason::InitializeTimeout),
             Deadline::Reservation(stream) => self.cancel_stream(stream, EndReason::Abandoned),
-            Deadline::Stall(connection) => self.connections[connection].is_stalled = true,
+            // It is over by now, which is seen when the held are let go.
+            Deadline::Patience => {}
+            Deadline::Stall(connection) => {
+                let order = self.begin().order;
+                let it = &mut self.connections[connection];
+                it.is_stalled = true;
+                // Its limit is counted from the same time, but began after the stall.
+                it.waits = it.waits.map(|waits| Begun { order, ..waits });
+            }
             Deadline::StallLimit(connection) => self.cut_as_stalled(connection),
             Deadline::Question(id) => self.question_has_no_listener(id),
             Deadline::Orphan(stream) => self.cancel_orphan(stream),
@@ -138,9 +151,12 @@ impl Model {
             let id = connection.id;
             let waits = connection.waits;
             if !connection.is_stalled {
-                add(waits, config.stall_timeout, Deadline::Stall(id));
+                add(waits, connection.stall_timeout(config), Deadline::Stall(id));
             }
             add(waits, config.stall_limit, Deadline::StallLimit(id));
+        }
+        for stream in &self.held {
+            add(self.delays_others(*stream), config.hold_timeout, Deadline::Patience);
         }
         for question in &self.questions {
             let id = question.id.clone();

@@ -40,12 +40,12 @@ impl Model {
 
     /// What was recorded on `stream` is evicted until the limits are kept.
     fn keep_limits(&mut self, stream: StreamId) {
-        while self.has_too_much(stream) {
-            self.evict(stream);
-        }
+        self.keep_stream_limits(stream);
         while self.bytes() > self.config.session_bytes_max {
             let filled = self.streams.iter().filter(|stream| stream.filled.is_some());
-            let longest_filled = filled.min_by_key(|stream| stream.filled).map(|stream| stream.id);
+            let longest_filled = filled
+                .min_by_key(|stream| (self.reader(stream.id).is_some(), stream.filled))
+                .map(|stream| stream.id);
             let spent = self.streams.iter().filter(|stream| stream.spent.is_some());
             let longest_spent = spent.min_by_key(|stream| stream.spent).map(|stream| stream.id);
             if let Some(first) = self.first_retained(true) {
@@ -56,6 +56,20 @@ impl Model {
                 self.evict(stream);
             }
         }
+    }
+
+    /// The oldest events of `stream` are evicted until its own limits are kept, or a reader
+    /// did not take the oldest one.
+    pub(super) fn keep_stream_limits(&mut self, stream: StreamId) {
+        while self.has_too_much(stream) && !self.is_awaited(stream) {
+            self.evict(stream);
+        }
+    }
+
+    fn is_awaited(&self, stream: StreamId) -> bool {
+        let oldest = self.streams[stream].events.iter().find(|event| event.is_message());
+        let reader = self.reader(stream);
+        oldest.zip(reader).is_some_and(|(oldest, reader)| oldest.index >= reader.untaken)
     }
 
     fn has_too_much(&self, stream: StreamId) -> bool {

@@ -12,6 +12,10 @@ impl Model {
     pub(super) fn taken_on(&mut self, connection: ConnectionId, through: u64) {
         if self.connections.get(connection).is_some() {
             self.take(connection, through);
+            let it = &self.connections[connection];
+            if let Some(stream) = it.stream.filter(|_| it.role == Role::Carries) {
+                self.keep_stream_limits(stream);
+            }
             self.send_what_it_may_have(connection, false);
         }
     }
@@ -34,7 +38,14 @@ impl Model {
 
     fn take(&mut self, connection: ConnectionId, through: u64) {
         let begun = self.begin();
+        let it = &self.connections[connection];
+        let carried = it.stream.filter(|_| it.role == Role::Carries);
+        let is_behind =
+            carried.is_some_and(|id| self.streams[id].logged_from(it.next).next().is_some());
         let it = &mut self.connections[connection];
+        if it.will_take(through) {
+            it.pause(self.now, is_behind, &self.config);
+        }
         if let Some(taken) = it.take(through, begun)
             && let Some(stream) = it.stream
         {

@@ -140,8 +140,10 @@ fn config(chance: &mut Chance) -> Config {
         orphan_timeout: Some(chance.millis(500, 60_000)),
         listen_timeout: Some(chance.millis(1, 10_000)),
         reservation_timeout: Some(chance.millis(50, 5_000)),
-        stall_timeout: Some(chance.millis(1, 1_000)),
-        stall_limit: Some(chance.millis(1_001, 30_000)),
+        stall_timeout_min: chance.millis(1, 500),
+        stall_timeout_max: Some(chance.millis(500, 3_000)),
+        hold_timeout: (policy == 0).then(|| chance.millis(1, 1_000)),
+        stall_limit: Some(chance.millis(3_001, 30_000)),
         ..Config::default()
     };
     if chance.strikes(400) {

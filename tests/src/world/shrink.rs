@@ -84,7 +84,9 @@ pub fn unlimited(config: &Config) -> Config {
         orphan_timeout: config.orphan_timeout,
         listen_timeout: config.listen_timeout,
         reservation_timeout: config.reservation_timeout,
-        stall_timeout: config.stall_timeout,
+        stall_timeout_min: config.stall_timeout_min,
+        stall_timeout_max: config.stall_timeout_max,
+        hold_timeout: config.hold_timeout,
         stall_limit: config.stall_limit,
         ..Config::default()
     }

@@ -74,6 +74,7 @@ impl Knobs {
         for time in timeouts(config) {
             *time = time.map(hurried);
         }
+        config.stall_timeout_min = hurried(config.stall_timeout_min);
         // Processes take their time to start.
         config.init_timeout = config.init_timeout.map(|time| time.max(Duration::from_secs(5)));
         config.idle_timeout = config.idle_timeout.map(|time| time.min(Duration::from_secs(5)));
@@ -200,7 +201,7 @@ const CLIENTS_SOAKING: usize = 24;
 const REQUESTS_SOAKING: usize = 250;
 
 /// Returns every time that a session waits.
-pub(crate) fn timeouts(config: &mut Config) -> [&mut Option<Duration>; 10] {
+pub(crate) fn timeouts(config: &mut Config) -> [&mut Option<Duration>; 11] {
     [
         &mut config.retention,
         &mut config.tombstone_timeout,
@@ -210,7 +211,8 @@ pub(crate) fn timeouts(config: &mut Config) -> [&mut Option<Duration>; 10] {
         &mut config.orphan_timeout,
         &mut config.listen_timeout,
         &mut config.reservation_timeout,
-        &mut config.stall_timeout,
+        &mut config.stall_timeout_max,
+        &mut config.hold_timeout,
         &mut config.stall_limit,
     ]
 }

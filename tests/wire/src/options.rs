@@ -35,7 +35,9 @@ pub(crate) fn options(knobs: &Knobs, journals: &Path) -> Vec<String> {
         ("orphan-timeout", config.orphan_timeout),
         ("listen-timeout", config.listen_timeout),
         ("reservation-timeout", config.reservation_timeout),
-        ("stall-timeout", config.stall_timeout),
+        ("stall-timeout-min", Some(config.stall_timeout_min)),
+        ("stall-timeout-max", config.stall_timeout_max),
+        ("hold-timeout", config.hold_timeout),
         ("stall-limit", config.stall_limit),
     ];
     options.extend(timeouts.map(|(name, timeout)| format!("--{name}={}", span(timeout))));

@@ -90,11 +90,13 @@ fn check_config(knobs: &Knobs, found: &Config) -> Result<(), String> {
     let mut expected = knobs.settings().session;
     if matches!(knobs.kind, Kind::Child | Kind::Demo) {
         // The program is told whole milliseconds.
+        let whole_millis = |time: Duration| {
+            Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+        };
         for time in timeouts(&mut expected) {
-            *time = time.map(|time| {
-                Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
-            });
+            *time = time.map(whole_millis);
         }
+        expected.stall_timeout_min = whole_millis(expected.stall_timeout_min);
     }
     if *found == expected {
         return Ok(());

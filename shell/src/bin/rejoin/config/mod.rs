@@ -81,6 +81,8 @@ impl Config {
         if said.has_command() {
             // It cannot say which call its messages belong to.
             config.sessions.session.unrelated = Unrelated::SoleRequest;
+            // All that it says comes through one pipe.
+            config.sessions.session.hold_timeout = Some(Duration::from_secs(1));
         }
         said.apply(&mut config);
         config.check()?;

@@ -179,8 +179,12 @@ options! {
         unrelated: UnrelatedWord => sessions.session.unrelated;
         /// The most events that a connection holds
         window: u32 => sessions.session.window;
-        /// How long a reader may take nothing and still slow the server down; or `never`
-        stall_timeout: Timeout => sessions.session.stall_timeout;
+        /// How long any reader may take nothing and still slow the server down; how long one may follows from the pauses that it makes
+        stall_timeout_min: Span => sessions.session.stall_timeout_min;
+        /// How long no reader may take nothing and still slow the server down; or `never`
+        stall_timeout_max: Timeout => sessions.session.stall_timeout_max;
+        /// How long a reader may take nothing and still slow down a server that has other calls in flight; or `never`, which is the default without a command; 1s with one
+        hold_timeout: Timeout => sessions.session.hold_timeout;
         /// How long a reader may take nothing and stay connected; or `never`
         stall_limit: Timeout => sessions.session.stall_limit;
     }

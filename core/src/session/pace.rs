@@ -1,0 +1,119 @@
+//! Pace: how long a reader that makes progress may take nothing.
+
+use core::time::Duration;
+
+use crate::{Instant, config::StallTimeout};
+
+/// Estimates the pauses of one reader from those that it has made, as a retransmission
+/// timer estimates the round trip (RFC 6298, section 2).
+///
+/// A pause counts while the reader is behind only: one that has taken all there is shows
+/// nothing of its speed. A reader's system takes in bursts, with one long pause between two
+/// of them, so of every round of at least the shortest timeout the longest pause is the sample.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// In nanoseconds.
+    smoothed: u64,
+    /// How far samples are from that, in nanoseconds.
+    variation: u64,
+    round: Option<Round>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Round {
+    began: Instant,
+    longest: u64,
+}
+
+impl Pace {
+    /// Returns the estimate for a reader that has shown nothing yet: the longest timeout.
+    pub(crate) const fn unknown(limits: StallTimeout) -> Self {
+        Self { smoothed: limits.max / 2, variation: limits.max / 8, round: None }
+    }
+
+    /// Returns how long the reader may take nothing.
+    pub(crate) fn timeout(&self, limits: StallTimeout) -> u64 {
+        let margin = self.variation.saturating_mul(4).max(self.smoothed);
+        self.smoothed.saturating_add(margin).clamp(limits.min, limits.max)
+    }
+
+    /// Notes that a reader that is behind has taken something at `now`, after it had taken
+    /// nothing since `since`.
+    pub(crate) fn note(&mut self, since: Instant, now: Instant, limits: StallTimeout) {
+        let mut round = self.round.unwrap_or(Round { began: since, longest: 0 });
+        round.longest = round.longest.max(nanos(now.since(since)));
+        if nanos(now.since(round.began)) < limits.min {
+            self.round = Some(round);
+            return;
+        }
+        self.round = None;
+        let sample = round.longest.min(limits.max);
+        self.variation = self.variation - self.variation / 4 + self.smoothed.abs_diff(sample) / 4;
+        self.smoothed = self.smoothed - self.smoothed / 8 + sample / 8;
+    }
+
+    /// Notes that a reader has taken all there is.
+    pub(crate) const fn note_at_head(&mut self) {
+        self.round = None;
+    }
+}
+
+/// An instant has nanoseconds in 64 bits, so their difference has, too.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: StallTimeout = StallTimeout { min: 1_000, max: 10_000 };
+
+    /// Lets a reader pause for so long, and take so much in a burst, again and again, and
+    /// returns its timeout before each pause.
+    fn timeouts(pause: u64, burst: usize, rounds: usize) -> Vec<u64> {
+        let mut pace = Pace::unknown(LIMITS);
+        let mut now = 0;
+        let at = |nanos| Instant::new(Duration::from_nanos(nanos));
+        let mut before = Vec::new();
+        for _ in 0..rounds {
+            for _ in 0..burst {
+                pace.note(at(now), at(now), LIMITS);
+            }
+            before.push(pace.timeout(LIMITS));
+            pace.note(at(now), at(now + pause), LIMITS);
+            now += pause;
+        }
+        before
+    }
+
+    extern crate alloc;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn a_steady_reader_is_never_given_less_than_its_pause() {
+        for pause in (100..=10_000).step_by(100) {
+            for burst in [0, 1, 30] {
+                let timeouts = timeouts(pause, burst, 200);
+                assert!(timeouts.iter().all(|timeout| *timeout >= pause), "{pause} {burst}");
+                assert_eq!(timeouts.first(), Some(&LIMITS.max));
+            }
+        }
+    }
+
+    #[test]
+    fn a_fast_reader_is_soon_given_little() {
+        assert_eq!(timeouts(10, 3, 3_000).last(), Some(&LIMITS.min));
+    }
+
+    #[test]
+    fn who_has_taken_all_shows_nothing() {
+        let mut pace = Pace::unknown(LIMITS);
+        let at = |nanos| Instant::new(Duration::from_nanos(nanos));
+        for begin in (0..100_000).step_by(600) {
+            pace.note(at(begin), at(begin + 1), LIMITS);
+            pace.note_at_head();
+        }
+        assert_eq!(pace.timeout(LIMITS), LIMITS.max);
+    }
+}
