@@ -19,4 +19,5 @@ mod processes;
 mod program;
 #[path = "../../shell/tests/stdio/script.rs"]
 mod script;
+mod slow_readers;
 mod unreadable_answers;

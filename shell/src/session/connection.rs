@@ -31,7 +31,7 @@ pub struct Connection {
 
 /// What is taken is out of the session's sight: if it were much, a reader that is slow
 /// would look like one that is stalled.
-const BYTES_AT_ONCE: usize = 64 << 10;
+const BYTES_AT_ONCE: usize = 16 << 10;
 
 const ONE: Most = Most { events: 1, bytes: usize::MAX };
 
@@ -53,7 +53,7 @@ impl Connection {
         self.session.carried(self.id)
     }
 
-    /// Takes the events that are there at once, up to 64 KiB of them and at least one;
+    /// Takes the events that are there at once, up to 16 KiB of them and at least one;
     /// `false` says that they are the last.
     ///
     /// Waits where there is none and more may come. Cancel-safe.

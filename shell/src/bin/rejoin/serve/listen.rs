@@ -18,8 +18,9 @@ use super::{
 };
 use crate::config::Config;
 
-/// How long data may stay unacknowledged before a connection counts as dead.
-const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many bytes the system holds that it has not sent yet: few, so that what it has taken
+/// is what a reader is about to get, and so that it takes more in short steps.
+const NOT_SENT_BYTES_MAX: u32 = 64 << 10;
 
 /// After how long without data, and how often from then on, the system asks whether the
 /// client is still there.
@@ -44,6 +45,9 @@ pub(super) struct Listener {
     tcp_max: usize,
     /// One permit for each connection that may come.
     places: Arc<Semaphore>,
+    /// How long data may stay unacknowledged before a connection counts as dead: as long as
+    /// a session waits for its reader.
+    user_timeout: Option<Duration>,
 }
 
 impl Listener {
@@ -63,6 +67,7 @@ impl Listener {
             graceful: GracefulShutdown::new(),
             tcp_max: config.tcp_max,
             places,
+            user_timeout: config.sessions.session.stall_limit,
         })
     }
 
@@ -87,7 +92,7 @@ impl Listener {
                     continue;
                 }
             };
-            if let Err(error) = prepare(&stream) {
+            if let Err(error) = prepare(&stream, self.user_timeout) {
                 tracing::debug!(%error, "connection was lost at once");
                 continue;
             }
@@ -122,13 +127,21 @@ impl Listener {
 }
 
 /// Sends at once what is written, and finds out when nobody is there any more.
-fn prepare(stream: &TcpStream) -> io::Result<()> {
+fn prepare(stream: &TcpStream, user_timeout: Option<Duration>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     #[cfg(target_os = "linux")]
-    SockRef::from(stream).set_tcp_user_timeout(Some(TCP_USER_TIMEOUT))?;
+    {
+        let socket = SockRef::from(stream);
+        socket.set_tcp_notsent_lowat(NOT_SENT_BYTES_MAX)?;
+        socket.set_tcp_user_timeout(user_timeout.map(|timeout| timeout.min(USER_TIMEOUT_MAX)))?;
+    }
     let keep_alive = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_INTERVAL);
     SockRef::from(stream).set_tcp_keepalive(&keep_alive)
 }
+
+/// The longest that Linux can count to, in a signed number of milliseconds.
+#[cfg(target_os = "linux")]
+const USER_TIMEOUT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 
 fn is_of_connection(error: &io::Error) -> bool {
     let kinds = [

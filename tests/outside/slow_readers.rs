@@ -1,0 +1,178 @@
+//! Readers that are slow, and never stop: they get all there is. One that stops holds nobody
+//! up but its own sender.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
+
+use crate::{
+    client::{Client, NEWEST},
+    program::Program,
+    script,
+};
+
+/// What is sent has to be more than what the system and a session hold together.
+const EVENTS: usize = 40_000;
+
+/// For how long a reader is slow, before it reads on as fast as it can.
+const SLOW_TIME: Duration = Duration::from_secs(5);
+
+/// Reports progress of the call `$id` in the background, and goes on to answer calls.
+const FLOOD: &str = r#"
+flood() {
+    count=0
+    while [ $count -lt $1 ]; do
+        count=$((count + 1))
+        printf '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":%s,"message":"as much as there is, and a little more of it"}}\n' $2 $count
+    done
+    printf '{"jsonrpc":"2.0","id":%s,"result":{}}\n' $2
+}
+while hear; do
+    case $line in
+    *'"flood"'*) flood 40000 $id & ;;
+    *) answer '{}' ;;
+    esac
+done"#;
+
+/// A call whose answer is read as a socket gives it.
+struct Call(TcpStream);
+
+impl Call {
+    fn send(client: &Client, address: &str, id: i64) -> Self {
+        let params = json!({
+            "name": "flood", "arguments": { "events": EVENTS }, "_meta": { "progressToken": id },
+        });
+        let message =
+            json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params });
+        let body = message.to_string();
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(
+            stream,
+            "POST /mcp HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+             Accept: application/json, text/event-stream\r\nContent-Type: application/json\r\n\
+             Mcp-Session-Id: {}\r\nMcp-Protocol-Version: {NEWEST}\r\nContent-Length: {}\r\n\r\n{body}",
+            client.session(),
+            body.len(),
+        )
+        .unwrap();
+        Self(stream)
+    }
+
+    /// Reads all there is: so many bytes a second for a while, and the rest at once.
+    /// Returns how many reports of progress came, in order.
+    fn read(mut self, bytes_a_second: u32) -> usize {
+        let began = Instant::now();
+        let step = usize::try_from(bytes_a_second / 50).unwrap();
+        let (mut all, mut buffer) = (Vec::new(), vec![0; step.max(1 << 16)]);
+        loop {
+            let is_slow = began.elapsed() < SLOW_TIME;
+            let most = if is_slow { step } else { buffer.len() };
+            let count = self.0.read(&mut buffer[..most]).unwrap();
+            if count == 0 {
+                return progress(&body(&all));
+            }
+            all.extend_from_slice(&buffer[..count]);
+            if is_slow {
+                let due = Duration::from_secs(1) * u32::try_from(all.len()).unwrap() / bytes_a_second;
+                sleep(due.saturating_sub(began.elapsed()).min(SLOW_TIME));
+            }
+        }
+    }
+}
+
+/// Takes the chunks of a response out of their frames.
+fn body(response: &[u8]) -> String {
+    let text = std::str::from_utf8(response).unwrap();
+    let (_, mut rest) = text.split_once("\r\n\r\n").unwrap();
+    let mut body = String::new();
+    loop {
+        let (size, chunk) = rest.split_once("\r\n").unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        if size == 0 {
+            return body;
+        }
+        body.push_str(&chunk[..size]);
+        rest = &chunk[size + 2..];
+    }
+}
+
+/// Returns how many reports there are, each with the number after the last one.
+fn progress(body: &str) -> usize {
+    assert!(!body.contains(": gap"), "events are missing");
+    let events = body.split("\n\n").filter_map(|event| event.split_once("data: "));
+    let messages = events.filter_map(|(_, data)| serde_json::from_str::<Value>(data).ok());
+    let reports: Vec<_> =
+        messages.filter_map(|message| message["params"]["progress"].as_f64()).collect();
+    for (nth, report) in (1_u32..).zip(&reports) {
+        assert!((report - f64::from(nth)).abs() < 0.5, "{report} came in place of {nth}");
+    }
+    reports.len()
+}
+
+/// Floods a reader of each speed at the same time, each in a session of its own.
+async fn flood_slow_readers(address: &str) {
+    let mut readers = Vec::new();
+    for bytes_a_second in [20_000, 50_000, 400_000, 1_000_000] {
+        let client = Client::initialize(address).await;
+        let address = address.to_owned();
+        readers.push((
+            bytes_a_second,
+            spawn_blocking(move || Call::send(&client, &address, 1).read(bytes_a_second)),
+        ));
+    }
+    for (bytes_a_second, reader) in readers {
+        assert_eq!(reader.await.unwrap(), EVENTS, "at {bytes_a_second} bytes a second");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_reader_misses_nothing() {
+    flood_slow_readers(&Program::serve(&[]).address).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_reader_misses_nothing_of_a_command() {
+    flood_slow_readers(&script::serve(&[], FLOOD).address).await;
+}
+
+/// Returns how long calls of a session take together, beside a reader that has stopped.
+async fn calls_beside_a_stopped_reader(address: &str, calls: std::ops::Range<i64>) -> Duration {
+    let client = Client::initialize(address).await;
+    let stopped = Call::send(&client, address, 1);
+    let began = Instant::now();
+    let mut longest = Duration::ZERO;
+    // For as long as its sender may be held.
+    for id in calls {
+        let sent = Instant::now();
+        let answer = client.call(id, "echo", json!({ "text": "" })).await.response().await;
+        assert!(answer["result"].is_object(), "{answer}");
+        longest += sent.elapsed().saturating_sub(QUICK);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(began.elapsed() > Duration::from_secs(3));
+    drop(stopped);
+    longest
+}
+
+/// How long a call may take on a machine that has other things to do.
+const QUICK: Duration = Duration::from_millis(100);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_a_reader_that_has_stopped_nobody_waits() {
+    let program = Program::serve(&[]);
+    let waited = calls_beside_a_stopped_reader(&program.address, 2..40).await;
+    assert!(waited < Duration::from_millis(500), "{waited:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_a_reader_of_a_command_that_has_stopped_others_wait_for_a_second() {
+    let program = script::serve(&[], FLOOD);
+    let waited = calls_beside_a_stopped_reader(&program.address, 2..40).await;
+    assert!(waited < Duration::from_millis(1_500), "{waited:?}");
+}
