@@ -79,7 +79,8 @@ impl Call {
             }
             all.extend_from_slice(&buffer[..count]);
             if is_slow {
-                let due = Duration::from_secs(1) * u32::try_from(all.len()).unwrap() / bytes_a_second;
+                let due =
+                    Duration::from_secs(1) * u32::try_from(all.len()).unwrap() / bytes_a_second;
                 sleep(due.saturating_sub(began.elapsed()).min(SLOW_TIME));
             }
         }

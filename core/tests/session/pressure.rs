@@ -33,12 +33,8 @@ fn a_sender_waits_for_a_reader_that_trails_by_half() {
 
 #[test]
 fn bytes_count_like_events() {
-    let config = Config {
-        stream_bytes_max: 912,
-        session_bytes_max: 912,
-        window: 1,
-        ..Config::default()
-    };
+    let config =
+        Config { stream_bytes_max: 912, session_bytes_max: 912, window: 1, ..Config::default() };
     check_live(
         "2025-06-18",
         config,
@@ -57,12 +53,8 @@ fn bytes_count_like_events() {
 
 #[test]
 fn a_reader_that_trails_may_use_what_the_session_may_keep() {
-    let config = Config {
-        stream_events_max: 1,
-        session_bytes_max: 1_920,
-        window: 1,
-        ..Config::default()
-    };
+    let config =
+        Config { stream_events_max: 1, session_bytes_max: 1_920, window: 1, ..Config::default() };
     check_live(
         "2025-06-18",
         config,
@@ -96,12 +88,8 @@ fn a_reader_that_trails_may_use_what_the_session_may_keep() {
 
 #[test]
 fn a_stalled_reader_holds_nobody_up_until_it_takes_again() {
-    let config = Config {
-        stream_events_max: 2,
-        session_bytes_max: 384,
-        window: 1,
-        ..Config::default()
-    };
+    let config =
+        Config { stream_events_max: 2, session_bytes_max: 384, window: 1, ..Config::default() };
     check_live(
         "2025-06-18",
         config,

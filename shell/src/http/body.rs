@@ -30,7 +30,7 @@ struct Events {
     /// headers back until the body begins.
     first: Option<Bytes>,
     connection: Connection,
-    /// Empty between calls; kept for its memory.
+    /// A buffer that is used again; empty between calls.
     taken: Vec<SseEvent>,
     keep_alive: Option<KeepAlive>,
     recycling: Option<Recycling>,
@@ -121,14 +121,16 @@ impl Events {
         if let Some(recycling) = &mut self.recycling {
             recycling.poll(cx, &self.connection);
         }
-        self.taken.clear();
         match self.connection.poll_events(cx, &mut self.taken) {
             Poll::Ready(_) if self.taken.is_empty() => Poll::Ready(None),
             Poll::Ready(_) => {
                 if let Some(keep_alive) = &mut self.keep_alive {
                     keep_alive.sent_at = Instant::now();
                 }
-                Poll::Ready(Some(sse::write(&self.taken)))
+                let written = sse::write(&self.taken);
+                // Each is in memory once only.
+                self.taken.clear();
+                Poll::Ready(Some(written))
             }
             Poll::Pending => match &mut self.keep_alive {
                 None => Poll::Pending,

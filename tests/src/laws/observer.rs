@@ -12,8 +12,9 @@ use super::law6_no_request_lost::Requests;
 use super::law7_bounded::Waiting;
 use super::readers::Readers;
 use super::{
-    Step, View, law1_nothing_queued, law2_deadline, law3_rejection, law4_in_order, law4_without_gap, law5_one_stream,
-    law6_no_request_lost, law7_bounded, law8_end, law9_deterministic,
+    Step, View, law1_nothing_queued, law2_deadline, law3_rejection, law4_in_order,
+    law4_without_gap, law5_one_stream, law6_no_request_lost, law7_bounded, law8_end,
+    law9_deterministic,
 };
 
 /// Watches one session from its beginning, and says which law a step breaks.
