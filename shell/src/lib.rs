@@ -112,7 +112,7 @@ pub use crate::http::{HttpSettings, HttpSettingsError, ResponseBody, StreamableH
 pub use crate::{
     backend::{Backend, Inbox, OpenError, Peer, SendError},
     manager::{ManagerError, SessionManager, Settings, SettingsError},
-    message::parse,
+    message::{TooDeep, parse},
     session::{Connection, SessionError, SessionHandle, SseEvent},
     session_id::{SessionId, SessionIdError},
 };

@@ -13,6 +13,9 @@ pub(crate) fn happened(session: SessionId, happened: &Happened) {
         Happened::Ended { connection, reason } => {
             tracing::debug!(%session, %connection, ?reason, "connection ended");
         }
+        Happened::TimedOut { request } => {
+            tracing::warn!(%session, %request, "request was not answered in time");
+        }
         Happened::Reported(Report::Undeliverable { id, reason }) => {
             tracing::warn!(%session, ?id, ?reason, "answer goes nowhere");
         }

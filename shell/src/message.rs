@@ -3,8 +3,16 @@
 use bytes::Bytes;
 use memchr::memchr2;
 use rejoin_core::{Head, Message, PeekError, Peeked, Post, peek};
+use thiserror::Error;
+
+use crate::nesting;
+
+/// What a text in UTF-8 may begin with.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Reads the heads of a message, or of a batch of at most `batch_max` messages.
+///
+/// A byte order mark before it is ignored.
 ///
 /// The bodies share the memory of `bytes`. A body that has line breaks gets a
 /// copy without them, so that it fits into one line of SSE or of stdio.
@@ -13,6 +21,7 @@ use rejoin_core::{Head, Message, PeekError, Peeked, Post, peek};
 ///
 /// The sender is at fault.
 pub fn parse(bytes: Bytes, batch_max: usize) -> Result<Post<Bytes>, PeekError> {
+    let bytes = without_mark(bytes);
     match peek(&bytes, batch_max)? {
         Peeked::Single(head) => Ok(Post::Single(with_head(head, bytes))),
         Peeked::Batch(entries) => {
@@ -22,6 +31,29 @@ pub fn parse(bytes: Bytes, batch_max: usize) -> Result<Post<Bytes>, PeekError> {
             Ok(Post::Batch(entries.into_iter().map(message).collect()))
         }
     }
+}
+
+/// Leaves out a byte order mark.
+///
+/// Specification: RFC 8259, section 8.1.
+pub(crate) fn without_mark(bytes: Bytes) -> Bytes {
+    match bytes.strip_prefix(BYTE_ORDER_MARK) {
+        Some(text) => bytes.slice_ref(text),
+        None => bytes,
+    }
+}
+
+/// Says that JSON is nested too deep. Its sender is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the JSON is nested deeper than {max} levels")]
+pub struct TooDeep {
+    /// How many levels are allowed.
+    pub max: usize,
+}
+
+/// Checks how deep the JSON of a message is nested.
+pub(crate) fn check_depth(bytes: &[u8], max: usize) -> Result<(), TooDeep> {
+    if nesting::is_deeper(bytes, max) { Err(TooDeep { max }) } else { Ok(()) }
 }
 
 /// Makes a message of a head and its body, in one line.
@@ -57,6 +89,12 @@ mod tests {
     fn a_body_is_one_line() {
         let pretty = "{\n  \"jsonrpc\": \"2.0\",\r\n  \"method\": \"a\\nb\"\n}";
         assert_eq!(bodies(pretty), ["{   \"jsonrpc\": \"2.0\",    \"method\": \"a\\nb\" }"]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_body() {
+        let message = r#"{"jsonrpc":"2.0","method":"a"}"#;
+        assert_eq!(bodies("\u{feff}{\"jsonrpc\":\"2.0\",\"method\":\"a\"}"), [message]);
     }
 
     #[test]

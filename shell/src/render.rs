@@ -1,9 +1,11 @@
 //! JSON that the session layer itself has to say.
 
-use std::ops::RangeInclusive;
+use std::{borrow::Cow, ops::RangeInclusive};
 
 use bytes::Bytes;
-use rejoin_core::{Failure, FailureReason, IdValue, RequestId, StreamId, UnansweredReason};
+use rejoin_core::{
+    CloseReason, Failure, FailureReason, IdValue, RequestId, StreamId, UnansweredReason,
+};
 use serde_json::{Value, json};
 
 /// The JSON-RPC code of an error on this side of the wire.
@@ -11,18 +13,44 @@ use serde_json::{Value, json};
 /// Specification: JSON-RPC 2.0, section 5.1, "Internal error".
 pub(crate) const INTERNAL_ERROR: i32 = -32_603;
 
-/// Returns what a client hears in the place of a response.
-pub(crate) fn failure(failure: &Failure) -> Bytes {
-    let why = match failure.reason {
-        FailureReason::Evicted => "the response was too large to be kept",
-        FailureReason::Expired => "the response was kept for a time, and has expired",
+/// Returns what a client hears in the place of a response. Where that is because its
+/// session is `closed`, or because the backend is `gone`, it is said why.
+pub(crate) fn failure(failure: &Failure, closed: Option<CloseReason>, gone: Option<&str>) -> Bytes {
+    let why: Cow<'_, str> = match failure.reason {
+        FailureReason::Evicted => "the response was too large to be kept".into(),
+        FailureReason::Expired => "the response was kept for a time, and has expired".into(),
         FailureReason::Orphaned => {
-            "nobody was connected for too long, so the request was cancelled"
+            "nobody was connected for too long, so the request was cancelled".into()
         }
-        FailureReason::BackendGone => "the server process is gone",
-        FailureReason::SessionClosed => "the session was closed",
+        FailureReason::BackendGone => match gone {
+            Some(why) => format!("the server process is gone: {why}").into(),
+            None => "the server process is gone".into(),
+        },
+        FailureReason::SessionClosed => session_closed(closed).into(),
     };
-    error(Some(&failure.id), INTERNAL_ERROR, why)
+    error(Some(&failure.id), INTERNAL_ERROR, &why)
+}
+
+fn session_closed(reason: Option<CloseReason>) -> &'static str {
+    match reason {
+        Some(CloseReason::InitializeTimeout) => "the server did not answer `initialize` in time",
+        Some(CloseReason::Deleted) => "the session was closed: its client deleted it",
+        Some(CloseReason::Terminated) => "the session was closed: this server is shutting down",
+        Some(CloseReason::InitializeRejected) => {
+            "the session was closed: the server rejected `initialize`"
+        }
+        Some(CloseReason::InitializeNotTaken) => {
+            "the session was closed: its client left without the answer to `initialize`"
+        }
+        Some(
+            CloseReason::BackendGone
+            | CloseReason::Cancelled
+            | CloseReason::ExpectedInitialize
+            | CloseReason::Idle
+            | CloseReason::Exhausted,
+        )
+        | None => "the session was closed",
+    }
 }
 
 /// Returns what a backend hears when its request to the client has no answer.
@@ -77,15 +105,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_answers_the_request_that_it_names() {
-        let failure = super::failure(&Failure {
-            id: RequestId::try_from("a\"b").unwrap(),
-            reason: FailureReason::BackendGone,
-        });
-        let value: Value = serde_json::from_slice(&failure).unwrap();
-        assert_eq!(value["id"], "a\"b");
-        assert_eq!(value["error"]["code"], -32_603);
-        assert_eq!(value["error"]["message"], "the server process is gone");
+    fn a_failure_answers_the_request_that_it_names_and_says_why() {
+        let id = RequestId::try_from("a\"b").unwrap();
+        for (reason, closed, gone, message) in [
+            (FailureReason::BackendGone, None, None, "the server process is gone"),
+            (FailureReason::BackendGone, None, Some("x\"y"), "the server process is gone: x\"y"),
+            (FailureReason::SessionClosed, None, None, "the session was closed"),
+            (
+                FailureReason::SessionClosed,
+                Some(CloseReason::InitializeTimeout),
+                None,
+                "the server did not answer `initialize` in time",
+            ),
+        ] {
+            let failure = super::failure(&Failure { id: id.clone(), reason }, closed, gone);
+            let value: Value = serde_json::from_slice(&failure).unwrap();
+            assert_eq!(value["id"], "a\"b");
+            assert_eq!(value["error"]["code"], -32_603);
+            assert_eq!(value["error"]["message"], message);
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod process_life;
 mod processes;
 #[path = "../../shell/tests/support/program.rs"]
 mod program;
+mod reasons;
 #[path = "../../shell/tests/stdio/script.rs"]
 mod script;
 mod slow_readers;

@@ -3,13 +3,13 @@
 use core::time::Duration;
 
 use super::{
-    Pressure, Session,
+    Phase, Pressure, Session,
     requests::failure,
     stream::{STANDALONE, StreamKey, answered},
 };
 use crate::{
     Action, Actions, Bearing, EndReason, Entry, FailureReason, Head, Initialized, Message,
-    Notification, Report, RequestId, UndeliverableReason, Unrelated,
+    Notification, Report, RequestId, UnansweredReason, UndeliverableReason, Unrelated,
 };
 
 impl<M: Clone> Session<M> {
@@ -32,6 +32,12 @@ impl<M: Clone> Session<M> {
             Head::Error { id: None } => {
                 let reason = UndeliverableReason::UnknownRequest;
                 out.push(Action::Report(Report::Undeliverable { id: None, reason }));
+                return Pressure::None;
+            }
+            Head::Request { id, .. } if !matches!(self.phase, Phase::Live) => {
+                // No client can hear it yet, and the answer to `initialize` may wait for it.
+                let reason = UnansweredReason::NoListener;
+                out.push(Action::Fail { id: id.clone(), reason });
                 return Pressure::None;
             }
             Head::Request { id, .. } => {

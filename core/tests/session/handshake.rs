@@ -27,6 +27,28 @@ fn the_answer_is_matched_by_its_id_and_not_by_coming_first() {
 }
 
 #[test]
+fn a_request_of_the_backend_before_the_answer_fails_at_once() {
+    check(
+        Config::default(),
+        "
+        > post 1 initialize 0
+          to backend: initialize 0
+        > backend request q1
+          fail q1: NoListener
+        > backend request q1
+          fail q1: NoListener
+        > backend response 0 version 2025-06-18
+          to 1: whole response 0 version 2025-06-18
+          end 1: Complete
+        > closed 1 through 1
+        > get 2
+        > backend request q1
+          to 2: 1 request q1
+        ",
+    );
+}
+
+#[test]
 fn whatever_else_comes_first_ends_the_session() {
     for first in [
         "post 1 request 7",

@@ -25,7 +25,8 @@ use crate::{
 /// waits for any more, and an error for a request of the backend that the client
 /// will not answer.
 ///
-/// To drop it says that the backend is gone, which ends the session.
+/// To drop it says that the backend is gone, which ends the session;
+/// [`close`](Self::close) says why, too.
 #[derive(Debug)]
 pub struct Inbox {
     queue: Arc<Queue>,
@@ -47,6 +48,14 @@ impl Inbox {
         let queue = Arc::clone(&self.queue);
         // There never is a permit: the error says that the semaphore is closed.
         async move { drop(queue.end.acquire().await) }
+    }
+
+    /// Says that the backend is gone, and why, for the clients whose requests are pending.
+    /// It ends the session, as to drop the inbox does.
+    pub fn close(self, why: impl Into<String>) {
+        if let Some(session) = self.session.upgrade() {
+            session.lose_backend(why.into());
+        }
     }
 
     /// Has messages handled as they come, by whoever brings them: for a handler that

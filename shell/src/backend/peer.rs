@@ -15,7 +15,8 @@ use thiserror::Error;
 #[cfg(feature = "stdio")]
 use crate::render;
 use crate::{
-    SessionId, message,
+    SessionId,
+    message::{self, TooDeep},
     session::{Cell, Held},
 };
 
@@ -50,8 +51,8 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// The backend is at fault, or the session has ended. What came before the
-    /// message of a batch that is at fault was said.
+    /// The backend is at fault, or the session has ended. The messages of a batch that
+    /// are not at fault were said.
     pub async fn send(
         &self,
         message: impl Into<Bytes>,
@@ -123,10 +124,10 @@ impl Peer {
         say(&session, message::with_head(head, body), related)
     }
 
-    /// Says messages up to the first one that is at fault, and returns what their sender
-    /// must wait for.
+    /// Says the messages that are not at fault, and returns what their sender must wait for.
     fn say_all(&self, message: Bytes, related: Option<RequestId>) -> Result<Said, SendError> {
         let session = self.session()?;
+        message::check_depth(&message, session.json_depth_max())?;
         let mut holds = SmallVec::new();
         let messages = match message::parse(message, session.batch_max())? {
             Post::Single(message) => {
@@ -135,13 +136,14 @@ impl Peer {
             }
             Post::Batch(messages) => messages,
         };
+        let mut said = Ok(());
         for message in messages {
             match say(&session, message, related.clone()) {
                 Ok(hold) => holds.extend(hold),
-                Err(error) => return Ok((holds, Err(error))),
+                Err(error) => said = said.and(Err(error)),
             }
         }
-        Ok((holds, Ok(())))
+        Ok((holds, said))
     }
 
     /// Says a JSON-RPC message, likewise, and returns what its sender must [`wait`] for.
@@ -255,6 +257,9 @@ pub enum SendError {
     /// The bytes are no JSON-RPC message: the backend is at fault.
     #[error(transparent)]
     Malformed(#[from] PeekError),
+    /// The JSON is nested too deep: the backend is at fault.
+    #[error(transparent)]
+    TooDeep(#[from] TooDeep),
     /// The session did not accept it: the backend is at fault.
     #[error(transparent)]
     Rejected(BackendFault),

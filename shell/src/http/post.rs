@@ -72,7 +72,10 @@ impl Inner {
                 return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message));
             }
         };
-        let post = message::parse(bytes, self.sessions.settings().session.batch_max)?;
+        let limits = self.sessions.settings();
+        let post = message::parse(bytes.clone(), limits.session.batch_max)?;
+        let depth = message::check_depth(&bytes, limits.json_depth_max);
+        depth.map_err(|error| Refusal::from(error).of(request_id(&post)))?;
         Ok((share.attach(post), session))
     }
 

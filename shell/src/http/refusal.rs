@@ -4,7 +4,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use rejoin_core::{ClientFault, PeekError, Rejection, RequestId};
 
 use super::body::ResponseBody;
-use crate::{ManagerError, SessionError, render};
+use crate::{ManagerError, SessionError, TooDeep, render};
 
 /// JSON-RPC 2.0, section 5.1.
 const INVALID_REQUEST: i32 = -32_600;
@@ -77,6 +77,12 @@ impl From<PeekError> for Refusal {
     fn from(error: PeekError) -> Self {
         let refusal = Self::new(StatusCode::BAD_REQUEST, error.to_string());
         Self { code: error.code(), id: error.id().cloned(), ..refusal }
+    }
+}
+
+impl From<TooDeep> for Refusal {
+    fn from(error: TooDeep) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error.to_string())
     }
 }
 

@@ -17,6 +17,12 @@ pub struct Settings {
     pub queue_max: usize,
     /// How long a message waits for room in that queue: 5 s by default.
     pub backend_timeout: Duration,
+    /// How long a backend may take to answer a request of the client: `None`, as long as it
+    /// likes, by default. Then the client gets an error, and the backend a cancellation.
+    /// Progress does not extend it. `initialize` has `Config::init_timeout`.
+    ///
+    /// Specification: MCP 2025-11-25, Lifecycle, "Timeouts".
+    pub request_timeout: Option<Duration>,
     /// How deep the JSON of a message may be nested, the message itself included: 128
     /// levels by default. Receivers that recurse fail on more.
     pub json_depth_max: usize,
@@ -31,6 +37,7 @@ impl Default for Settings {
             sessions_max: 10_000,
             queue_max: 64,
             backend_timeout: Duration::from_secs(5),
+            request_timeout: None,
             json_depth_max: 128,
             open_timeout: Duration::from_secs(30),
         }
@@ -41,6 +48,9 @@ impl Settings {
     pub(super) fn validate(&self) -> Result<ValidConfig, SettingsError> {
         if self.sessions_max == 0 {
             return Err(SettingsError::ZeroSessions);
+        }
+        if self.request_timeout == Some(Duration::ZERO) {
+            return Err(SettingsError::ZeroTimeout("request_timeout"));
         }
         let queue_min = self.session.batch_max.max(1);
         if self.queue_max < queue_min || self.queue_max > QUEUE_LIMIT {
@@ -59,6 +69,9 @@ pub enum SettingsError {
     /// A limit or timeout of the sessions is wrong.
     #[error(transparent)]
     Session(#[from] ConfigError),
+    /// A timeout would end everything at once.
+    #[error("{0} must be longer than zero")]
+    ZeroTimeout(&'static str),
     /// No session would be allowed.
     #[error("sessions_max must be at least 1")]
     ZeroSessions,

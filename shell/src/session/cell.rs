@@ -8,9 +8,11 @@ use std::{
 
 use bytes::Bytes;
 use rejoin_core::{
-    AnswerFormat, CloseReason, ConnectionId, EventId, Input, Instant, Post, Pressure, Rejection,
-    RequestId, StreamId,
+    AnswerFormat, CloseReason, ConnectionId, EventId, Head, Input, Instant, Post, Pressure,
+    Rejection, RequestId, StreamId,
 };
+
+use smallvec::SmallVec;
 
 use super::{
     SessionError,
@@ -135,7 +137,7 @@ impl Cell {
 
     /// Takes a reservation: a connection for a request that is still to come.
     pub(crate) fn reserve(&self) -> Result<ConnectionId, Rejection> {
-        self.connect(None, |connection| Input::Reserve { connection })
+        self.connect(None, &[], |connection| Input::Reserve { connection })
     }
 
     /// Takes a POST with a request, on a new connection.
@@ -145,7 +147,8 @@ impl Cell {
         format: AnswerFormat,
         room: &mut Room<'_>,
     ) -> Result<ConnectionId, Rejection> {
-        self.connect(Some(room), |connection| Input::Request { connection, format, post })
+        let limited = self.limited(&post);
+        self.connect(Some(room), &limited, |connection| Input::Request { connection, format, post })
     }
 
     /// Takes a POST with a request, on a connection that was reserved.
@@ -156,16 +159,36 @@ impl Cell {
         format: AnswerFormat,
         room: &mut Room<'_>,
     ) -> Result<(), SessionError> {
+        let limited = self.limited(&post);
         let input = Input::Request { connection, format, post };
         self.turn(|state, aftermath| {
             if !state.is_connected(connection) {
                 return Err(SessionError::NotReserved);
             }
-            state
-                .handle(self.shared.clock.now(), input, Some(room), aftermath)
-                .map(drop_pressure)?;
-            Ok(state.check_open()?)
+            let now = self.shared.clock.now();
+            state.handle(now, input, Some(room), aftermath).map(drop_pressure)?;
+            state.check_open()?;
+            self.limit(state, now, &limited);
+            Ok(())
         })
+    }
+
+    /// Returns the requests of a POST that are to have a time limit.
+    fn limited(&self, post: &Post<Bytes>) -> SmallVec<[RequestId; 1]> {
+        if self.shared.settings.request_timeout.is_none() {
+            return SmallVec::new();
+        }
+        let ids = post.messages().iter().filter_map(|message| match &message.head {
+            Head::Request { id, .. } => Some(id.clone()),
+            Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => None,
+        });
+        ids.collect()
+    }
+
+    fn limit(&self, state: &mut State, now: Instant, ids: &[RequestId]) {
+        if let Some(timeout) = self.shared.settings.request_timeout {
+            state.limit(ids, now.saturating_add(timeout));
+        }
     }
 
     /// Takes a POST without a request.
@@ -182,7 +205,7 @@ impl Cell {
 
     /// Takes a GET.
     pub(crate) fn get(&self, last_event_id: Option<EventId>) -> Result<ConnectionId, Rejection> {
-        self.connect(None, |connection| Input::Get { connection, last_event_id })
+        self.connect(None, &[], |connection| Input::Get { connection, last_event_id })
     }
 
     /// Takes a message of the backend. Returns what its sender must wait for.
@@ -225,11 +248,25 @@ impl Cell {
         let _ = self.apply(input);
     }
 
+    /// Hears that the backend is gone, and why.
+    pub(crate) fn lose_backend(&self, why: String) {
+        self.turn(|state, aftermath| {
+            aftermath.gone = Some(why);
+            // Only a closed session rejects it.
+            let _ = state.handle(self.shared.clock.now(), Input::BackendGone, None, aftermath);
+        });
+    }
+
     /// Lets time pass: the deadline queue has let go of the entry for `due`.
     pub(crate) fn wake(&self, due: Instant) {
         self.turn(|state, aftermath| {
             state.armed.take_if(|armed| *armed == due);
-            let _ = state.handle(self.shared.clock.now(), Input::Tick, None, aftermath);
+            let now = self.shared.clock.now();
+            let _ = state.handle(now, Input::Tick, None, aftermath);
+            if let Some(timeout) = self.shared.settings.request_timeout {
+                let why = format!("the server did not answer within {timeout:?}");
+                state.strike_limits(now, &why, aftermath);
+            }
         });
     }
 
@@ -302,6 +339,7 @@ impl Cell {
     fn connect(
         &self,
         room: Option<&mut Room<'_>>,
+        limited: &[RequestId],
         input: impl FnOnce(ConnectionId) -> Input<Bytes>,
     ) -> Result<ConnectionId, Rejection> {
         self.turn(|state, aftermath| {
@@ -311,8 +349,9 @@ impl Cell {
             let now = self.shared.clock.now();
             let result = state.handle(now, input(connection), room, aftermath);
             let result = result.and_then(|_| state.check_open());
-            if result.is_err() {
-                state.channels.remove(connection);
+            match result {
+                Ok(()) => self.limit(state, now, limited),
+                Err(_) => state.channels.remove(connection).into_iter().for_each(drop),
             }
             result.map(|()| connection)
         })
@@ -335,14 +374,17 @@ impl Cell {
     /// Has the deadline queue wake this session in time; too early does no harm.
     fn arm(&self, state: &mut State) {
         let armed = state.armed.unwrap_or(Instant::MAX);
-        if let Some(deadline) = state.core.deadline_before(armed) {
+        let deadline = state.core.deadline_before(armed).unwrap_or(armed);
+        let deadline = state.time_limit().map_or(deadline, |limit| limit.min(deadline));
+        if deadline < armed {
             self.shared.deadlines.arm(self.id, state.armed, deadline, &self.this);
             state.armed = Some(deadline);
         }
     }
 
     fn see_to(&self, aftermath: Aftermath) {
-        let Aftermath { wakers, released, happened, has_mail, is_flooded, closed } = aftermath;
+        let Aftermath { wakers, released, happened, has_mail, is_flooded, closed, gone: _ } =
+            aftermath;
         wakers.into_iter().for_each(std::task::Waker::wake);
         drop(released);
         for happened in &happened {

@@ -6,6 +6,7 @@ mod channels;
 mod connection;
 mod handle;
 mod state;
+mod time_limit;
 
 pub(crate) use self::{
     cell::{Cell, Held},

@@ -4,17 +4,21 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use rejoin_core::{
-    Action, Actions, CloseReason, ConnectionId, EndReason, Event, EventId, Input, Instant,
-    Pressure, Rejection, Report, Session, StreamId, ValidConfig,
+    Action, Actions, CloseReason, ConnectionId, EndReason, Event, EventId, Head, Input, Instant,
+    Pressure, Rejection, Report, RequestId, Session, StreamId, ValidConfig,
 };
 use smallvec::SmallVec;
 
-use super::{channel::SseEvent, channels::Channels};
+use super::{
+    channel::SseEvent,
+    channels::Channels,
+    time_limit::{Request, TimeLimits},
+};
 #[cfg(feature = "journal")]
 use crate::journal::Recorder;
 use crate::{
     backend::{Flooded, Outbox, Room},
-    log, render,
+    log, message, render,
     sync::oneshot,
 };
 
@@ -28,6 +32,8 @@ pub(super) struct State {
     /// Senders that wait, by the stream that holds them up.
     pub(super) held: Vec<(StreamId, oneshot::Sender<()>)>,
     pub(super) next_connection: u64,
+    /// Not there before the first request that has a time limit.
+    time_limits: Option<Box<TimeLimits>>,
     /// When the deadline queue is to wake this session.
     pub(super) armed: Option<Instant>,
     #[cfg(feature = "journal")]
@@ -45,6 +51,8 @@ pub(super) struct Aftermath {
     /// Whether the backend does not hear what it asked for.
     pub(super) is_flooded: bool,
     pub(super) closed: Option<CloseReason>,
+    /// Why the backend is gone, where it says so.
+    pub(super) gone: Option<String>,
 }
 
 /// What is worth a line in the log.
@@ -53,6 +61,7 @@ pub(crate) enum Happened {
     Reported(Report),
     Gap { stream: StreamId, first: u64, last: u64 },
     Ended { connection: ConnectionId, reason: EndReason },
+    TimedOut { request: RequestId },
 }
 
 impl Aftermath {
@@ -71,6 +80,7 @@ impl State {
             channels: Channels::default(),
             held: Vec::new(),
             next_connection: 0,
+            time_limits: None,
             armed: None,
             #[cfg(feature = "journal")]
             recorder: None,
@@ -98,6 +108,43 @@ impl State {
         result
     }
 
+    /// Gives requests that were accepted a time limit.
+    pub(super) fn limit(&mut self, ids: &[RequestId], due: Instant) {
+        let core = &self.core;
+        let many = core.config().pending_max.saturating_mul(2);
+        for id in ids {
+            if let Some(stream) = core.stream_of(id) {
+                let request = Request { due, stream, id: id.clone() };
+                let is_pending =
+                    |request: &Request| core.stream_of(&request.id) == Some(request.stream);
+                self.time_limits.get_or_insert_default().add(request, many, is_pending);
+            }
+        }
+    }
+
+    /// Returns when the first request has reached its time limit.
+    pub(super) fn time_limit(&self) -> Option<Instant> {
+        self.time_limits.as_ref()?.deadline()
+    }
+
+    /// Answers the requests that have reached their time limit with an error, and has the
+    /// backend cancel them.
+    pub(super) fn strike_limits(&mut self, now: Instant, why: &str, aftermath: &mut Aftermath) {
+        while let Some(limits) = &mut self.time_limits
+            && let Some(Request { stream, id, .. }) = limits.pop_due(now)
+        {
+            if self.core.stream_of(&id) != Some(stream) {
+                continue;
+            }
+            aftermath.happened.push(Happened::TimedOut { request: id.clone() });
+            self.say(render::cancelled(&id), aftermath);
+            let error = render::error(Some(&id), render::INTERNAL_ERROR, why);
+            let message = message::with_head(Head::Error { id: Some(id) }, error);
+            // Only a closed session rejects it.
+            let _ = self.handle(now, Input::Backend { message, related: None }, None, aftermath);
+        }
+    }
+
     /// Returns whether something that is sent on a connection is heard.
     pub(super) fn is_connected(&self, connection: ConnectionId) -> bool {
         self.channels.get(connection).is_some_and(|channel| !channel.is_ended())
@@ -118,6 +165,8 @@ impl State {
         mut room: Option<&mut Room<'_>>,
         aftermath: &mut Aftermath,
     ) {
+        let (closed, gone) = (self.core.closed(), aftermath.gone.take());
+        let event_of = |id, event| event_of(id, event, closed, gone.as_deref());
         for action in actions.drain() {
             match action {
                 Action::Forward { message } => {
@@ -196,10 +245,17 @@ impl State {
     }
 }
 
-fn event_of(id: Option<EventId>, event: Event<Bytes>) -> SseEvent {
+fn event_of(
+    id: Option<EventId>,
+    event: Event<Bytes>,
+    closed: Option<CloseReason>,
+    gone: Option<&str>,
+) -> SseEvent {
     match event {
         Event::Message(data) => SseEvent::Message { id, data },
-        Event::Failure(failure) => SseEvent::Message { id, data: render::failure(&failure) },
+        Event::Failure(failure) => {
+            SseEvent::Message { id, data: render::failure(&failure, closed, gone) }
+        }
         Event::Priming { retry } => SseEvent::Priming { id, retry },
     }
 }

@@ -2,11 +2,12 @@
 
 use rejoin_core::{
     Action, BackendFault, EVENT_OVERHEAD_BYTES, FailureReason, Head, Message, Notification,
-    Rejection, Report, RequestId, StreamId, UndeliverableReason, Unrelated,
+    Rejection, Report, RequestId, StreamId, UnansweredReason, UndeliverableReason, Unrelated,
 };
 
 use super::{
     Model,
+    state::Stage,
     stream::{Bearing, Entry, Phase, Status},
 };
 
@@ -60,6 +61,10 @@ impl Model {
                 let stream = self.stream_related_to(related, false);
                 self.record(stream, Bearing::Tells, entry, cost);
                 Some(stream)
+            }
+            Head::Request { id, .. } if !matches!(self.stage, Stage::Initialized(_)) => {
+                self.fail(id.clone(), UnansweredReason::NoListener);
+                None
             }
             Head::Request { id, .. } => {
                 let stream = self.stream_related_to(related, true);

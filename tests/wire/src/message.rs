@@ -46,16 +46,18 @@ pub(crate) fn failure_of(message: &Value) -> Option<FailureReason> {
     if message.pointer("/error/code")?.as_i64() != Some(-32_603) {
         return None;
     }
-    Some(match message.pointer("/error/message")?.as_str()? {
-        "the response was too large to be kept" => FailureReason::Evicted,
-        "the response was kept for a time, and has expired" => FailureReason::Expired,
-        "nobody was connected for too long, so the request was cancelled" => {
-            FailureReason::Orphaned
-        }
-        "the server process is gone" => FailureReason::BackendGone,
-        "the session was closed" => FailureReason::SessionClosed,
-        _ => return None,
-    })
+    // What follows says more.
+    let reasons = [
+        ("the response was too large to be kept", FailureReason::Evicted),
+        ("the response was kept for a time, and has expired", FailureReason::Expired),
+        ("nobody was connected for too long", FailureReason::Orphaned),
+        ("the server process is gone", FailureReason::BackendGone),
+        ("the session was closed", FailureReason::SessionClosed),
+        ("the server did not answer `initialize` in time", FailureReason::SessionClosed),
+    ];
+    let said = message.pointer("/error/message")?.as_str()?;
+    let reason = reasons.into_iter().find(|(beginning, _)| said.starts_with(beginning));
+    reason.map(|(_, reason)| reason)
 }
 
 /// Returns which events of which stream a log message of the shell says are missing.

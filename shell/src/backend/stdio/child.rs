@@ -9,7 +9,7 @@ use std::{
 
 use thiserror::Error;
 use tokio::{
-    process::{ChildStderr, ChildStdout},
+    process::ChildStdout,
     time::{Instant, timeout, timeout_at},
 };
 
@@ -17,7 +17,7 @@ use super::{
     Shared,
     lines::{Line, Lines},
     process::Process,
-    pumps::{self, SHOWN_MAX, Silence, Speaker},
+    pumps::{Silence, Speaker, Stderr},
     stdin::Stdin,
 };
 use crate::{Inbox, Peer, SessionId};
@@ -31,7 +31,7 @@ pub(super) struct Child {
     process: Process,
     stdin: Stdin,
     stdout: Lines<ChildStdout>,
-    stderr: Lines<ChildStderr>,
+    stderr: Stderr,
     session: SessionId,
     kill_grace: Duration,
 }
@@ -61,7 +61,7 @@ impl Child {
             process,
             stdin: Stdin::new(stdin),
             stdout: Lines::new(stdout, settings.line_bytes_max),
-            stderr: Lines::new(stderr, SHOWN_MAX),
+            stderr: Stderr::new(stderr, session),
             session,
             kill_grace: settings.kill_grace,
         })
@@ -79,16 +79,20 @@ impl Child {
         let Some(gone) = gone else { return self.end(Some(inbox)).await };
         let gone = self.settle(gone, &mut speaker).await;
         let session = self.session.short();
+        let why = match self.stderr.last() {
+            Some(line) => format!("{gone}; the last line of its stderr: {line}"),
+            None => gone.to_string(),
+        };
         match gone {
             Gone::Unreadable(_) | Gone::Lost(_) => {
-                tracing::error!(%session, why = %gone, "server is given up");
+                tracing::error!(%session, why, "server is given up");
             }
             Gone::Exited(_) | Gone::Silent | Gone::Deaf(_) => {
-                tracing::warn!(%session, why = %gone, "server is gone");
+                tracing::warn!(%session, why, "server is gone");
             }
         }
         // Ends the session, and the requests that are pending.
-        drop(inbox);
+        inbox.close(why);
         self.end(None).await;
     }
 
@@ -102,7 +106,7 @@ impl Child {
                 Silence::End => Gone::Silent,
                 Silence::Unreadable(error) => Gone::Unreadable(error),
             },
-            never = forever(pumps::log(&mut self.stderr, self.session)) => never,
+            never = forever(self.stderr.log()) => never,
         };
         Some(gone)
     }
@@ -123,8 +127,10 @@ impl Child {
         }
         tokio::select! {
             _ = timeout(self.kill_grace, last_words(&mut self.stdout, speaker)) => {}
-            never = forever(pumps::log(&mut self.stderr, self.session)) => never,
+            never = forever(self.stderr.log()) => never,
         }
+        // What a process says last is mostly why it has exited.
+        let _ = timeout(MOMENT, self.stderr.log()).await;
         gone
     }
 
@@ -152,7 +158,7 @@ impl Child {
     /// Tells the child what it has to hear, and that this is the end. Returns when the child
     /// has ended.
     async fn end_stdin(&mut self, inbox: Option<Inbox>) {
-        let Self { process, stdin, stdout, stderr, session, .. } = self;
+        let Self { process, stdin, stdout, stderr, .. } = self;
         let tell = async {
             if let Some(mut inbox) = inbox {
                 let _ = stdin.tell(&mut inbox).await;
@@ -160,25 +166,20 @@ impl Child {
             stdin.close();
         };
         tokio::select! {
-            () = is_over(process, stdout, stderr, *session) => {}
+            () = is_over(process, stdout, stderr) => {}
             never = forever(tell) => never,
         }
     }
 
     async fn is_over(&mut self) {
-        is_over(&mut self.process, &mut self.stdout, &mut self.stderr, self.session).await;
+        is_over(&mut self.process, &mut self.stdout, &mut self.stderr).await;
     }
 }
 
 /// Waits until a process has exited, and nobody has its outputs any more.
-async fn is_over(
-    process: &mut Process,
-    stdout: &mut Lines<ChildStdout>,
-    stderr: &mut Lines<ChildStderr>,
-    session: SessionId,
-) {
+async fn is_over(process: &mut Process, stdout: &mut Lines<ChildStdout>, stderr: &mut Stderr) {
     let exit = async { drop(process.exited().await) };
-    tokio::join!(exit, stdout.drain(), pumps::log(stderr, session));
+    tokio::join!(exit, stdout.drain(), stderr.log());
 }
 
 /// Tells the client what is in the pipe already.

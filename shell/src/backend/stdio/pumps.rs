@@ -178,15 +178,40 @@ fn shown(line: &[u8]) -> &[u8] {
     line.get(..SHOWN_MAX).unwrap_or(line)
 }
 
-/// Logs what the child writes to its stderr. Cancel-safe.
-pub(super) async fn log(stderr: &mut Lines<ChildStderr>, session: SessionId) {
-    let session = session.short();
-    // What cannot be read is at its end, too.
-    while let Ok(Some(line)) = stderr.next().await {
-        let (line, more) = match &line {
-            Line::Whole(line) => (line, ""),
-            Line::Cut(line) => (line, "…"),
-        };
-        tracing::info!(target: "rejoin::stderr", %session, "{}{more}", Printable(line));
+/// What the child writes to its stderr.
+pub(super) struct Stderr {
+    lines: Lines<ChildStderr>,
+    session: SessionId,
+    /// The beginning of the last line that is not blank: at most [`LAST_BYTES_MAX`] bytes.
+    last: Bytes,
+}
+
+/// How much of the last line of its stderr a client is told of, in bytes.
+const LAST_BYTES_MAX: usize = 256;
+
+impl Stderr {
+    pub(super) fn new(stderr: ChildStderr, session: SessionId) -> Self {
+        Self { lines: Lines::new(stderr, SHOWN_MAX), session, last: Bytes::new() }
+    }
+
+    /// Logs it. Cancel-safe.
+    pub(super) async fn log(&mut self) {
+        let session = self.session.short();
+        // What cannot be read is at its end, too.
+        while let Ok(Some(line)) = self.lines.next().await {
+            let (line, more) = match &line {
+                Line::Whole(line) => (line, ""),
+                Line::Cut(line) => (line, "…"),
+            };
+            tracing::info!(target: "rejoin::stderr", %session, "{}{more}", Printable(line));
+            if !line.trim_ascii().is_empty() {
+                self.last = Bytes::copy_from_slice(line.get(..LAST_BYTES_MAX).unwrap_or(line));
+            }
+        }
+    }
+
+    /// Returns the last line so far, if there was one.
+    pub(super) fn last(&self) -> Option<Printable<'_>> {
+        (!self.last.is_empty()).then_some(Printable(&self.last))
     }
 }

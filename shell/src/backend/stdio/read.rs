@@ -7,10 +7,7 @@ use super::{
     mend,
     outline::{Id, Outline, Outlines},
 };
-use crate::nesting;
-
-/// What a file or a stream in UTF-8 may begin with.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+use crate::message;
 
 /// JSON-RPC 2.0, section 5.1.
 const PARSE_ERROR: i32 = -32_700;
@@ -59,21 +56,20 @@ pub(super) struct Consequences {
 
 /// Divides a line into what can be read and what cannot. Mostly it is one message.
 pub(super) fn parts(line: &Bytes, limits: Limits) -> Vec<Part> {
-    let line = line.slice_ref(line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line).trim_ascii());
+    let line = message::without_mark(line.slice_ref(line.trim_ascii()));
+    let line = line.slice_ref(line.trim_ascii());
     if line.is_empty() {
         return Vec::new();
     }
-    let depth_max = limits.depth_max;
-    if nesting::is_deeper(&line, depth_max) {
-        let why = format!("the JSON is nested deeper than {depth_max} levels");
-        return vec![unreadable(&line, why, INVALID_REQUEST)];
+    if let Err(error) = message::check_depth(&line, limits.depth_max) {
+        return vec![unreadable(&line, error.to_string(), INVALID_REQUEST)];
     }
-    let message = |head, body| Part::Message { head, body, is_prefixed: false };
+    let readable = |head, body| Part::Message { head, body, is_prefixed: false };
     match peek(&line, limits.batch_max) {
-        Ok(Peeked::Single(head)) => vec![message(head, line)],
+        Ok(Peeked::Single(head)) => vec![readable(head, line)],
         Ok(Peeked::Batch(entries)) => {
             let entries = entries.into_iter();
-            entries.map(|entry| message(entry.head, line.slice_ref(entry.bytes))).collect()
+            entries.map(|entry| readable(entry.head, line.slice_ref(entry.bytes))).collect()
         }
         Err(PeekError::BatchTooLong { max }) => {
             let why = format!("the batch has more than {max} messages");
@@ -353,7 +349,7 @@ mod tests {
             }
         }
         check("", &[]);
-        check(" \u{feff}", &["failed [] refused []"]);
+        check(" \u{feff} ", &[]);
         check("\u{feff}\r", &[]);
     }
 

@@ -123,6 +123,8 @@ options! {
         init_timeout: Timeout => sessions.session.init_timeout;
         /// How long a server may take to start for a session
         open_timeout: Span => sessions.open_timeout;
+        /// How long the server may take to answer a call, progress or not; then the call fails, and the server is told to cancel it; or `never`
+        request_timeout: Timeout => sessions.request_timeout;
         /// How long a message waits while the server takes none
         backend_timeout: Span => sessions.backend_timeout;
         /// The most messages of a session that wait for the server

@@ -1,0 +1,102 @@
+//! Errors say what happened.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::{
+    client::{Client, NEWEST, initialize},
+    program::Program,
+    script::{ECHO, serve},
+};
+
+async fn message_of(client: &Client, id: i64) -> String {
+    let end = async { client.call(id, "any", json!({})).await.response().await };
+    let answer = timeout(Duration::from_secs(10), end).await.unwrap();
+    assert_eq!(answer["error"]["code"], -32_603, "{answer}");
+    answer["error"]["message"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_call_of_a_server_that_exits_is_told_how_and_its_last_words() {
+    for (end, status) in [("exit 3", "exit status: 3"), ("kill -9 $$", "SIGKILL")] {
+        let program =
+            serve(&[], &format!("hear; echo first >&2; printf 'no\\033 db\\n' >&2; {end}"));
+        let client = Client::initialize(&program.address).await;
+        let message = message_of(&client, 1).await;
+        assert!(message.contains(status), "{message}");
+        assert!(message.ends_with(r"no\u{1b} db"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn initialize_that_is_not_answered_says_so() {
+    let program = Program::serve(&["--init-timeout", "300ms", "--", "sleep", "1000"]);
+    let stranger = Client::stranger(&program.address);
+    let answer = stranger.post(&initialize(NEWEST, &json!({}))).await.response().await;
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert_eq!(message, "the server did not answer `initialize` in time");
+}
+
+#[tokio::test]
+async fn a_call_that_takes_too_long_fails_and_is_cancelled() {
+    // The call is not answered; the next one tells what was heard in between.
+    let script = r#"hear; hear; heard=$line; hear; answer "{\"heard\":$heard}"; hear"#;
+    let program = serve(&["--request-timeout", "300ms"], script);
+    let client = Client::initialize(&program.address).await;
+    assert!(message_of(&client, 1).await.contains("within 300ms"));
+    let answer = client.call(2, "any", json!({})).await.response().await;
+    let heard = &answer["result"]["heard"];
+    assert_eq!(heard["method"], "notifications/cancelled", "{answer}");
+    assert_eq!(heard["params"]["requestId"], 1);
+}
+
+#[tokio::test]
+async fn a_request_before_the_answer_to_initialize_does_not_delay_it() {
+    let server = r#"
+        read -r line
+        echo '{"jsonrpc":"2.0","id":"q","method":"roots/list"}'
+        read -r heard
+        echo '{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"s","version":"0"}}}'
+        read -r line
+        read -r line
+        echo "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"heard\":$heard}}"
+        read -r line"#;
+    let program = Program::serve(&["--", "/bin/sh", "-c", server]);
+    let client = timeout(Duration::from_secs(5), Client::initialize(&program.address));
+    let client = client.await.unwrap();
+    let answer = client.call(1, "any", json!({})).await.response().await;
+    assert_eq!(answer["result"]["heard"]["id"], "q", "{answer}");
+    assert!(answer["result"]["heard"]["error"].is_object(), "{answer}");
+}
+
+#[tokio::test]
+async fn json_that_is_nested_too_deep_never_reaches_the_server() {
+    let program = serve(&[], ECHO);
+    let client = Client::initialize(&program.address).await;
+    let call = |id: i64, depth: usize| {
+        let (open, close) = ("[".repeat(depth - 2), "]".repeat(depth - 2));
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"a","params":{{"a":{open}{close}}}}}"#)
+    };
+    let mut refused = client.send(Method::POST, call(1, 129), &[]).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    let refused = refused.json().await;
+    assert_eq!((&refused["id"], &refused["error"]["code"]), (&json!(1), &json!(-32_600)));
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(message.contains("128 levels"), "{message}");
+    // An answer that contains it is nested two levels deeper.
+    let fine = call(2, 120);
+    let heard = client.send(Method::POST, fine.clone(), &[]).await.response().await;
+    assert_eq!(heard["result"]["heard"], serde_json::from_str::<Value>(&fine).unwrap(), "{heard}");
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_before_a_body_is_ignored() {
+    let program = serve(&[], ECHO);
+    let client = Client::initialize(&program.address).await;
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "a" });
+    let answer = client.send(Method::POST, format!("\u{feff}{call}"), &[]).await.response().await;
+    assert_eq!(answer["result"]["heard"], call);
+}
