@@ -13,6 +13,7 @@ mod long_lines;
 mod memory_limits;
 #[path = "process_life.rs"]
 mod process_life;
+mod logging;
 #[path = "../../shell/tests/stdio/processes.rs"]
 mod processes;
 #[path = "../../shell/tests/support/program.rs"]

@@ -2,11 +2,12 @@
 
 use std::{
     fs,
+    io::Read as _,
     net::TcpListener,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
-use crate::program::Program;
+use crate::{client::Client, program::Program};
 
 fn rejoin(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rejoin"));
@@ -29,7 +30,7 @@ fn said(output: Output) -> String {
 fn help_tells_every_option_with_its_default_and_its_variable() {
     let help = said(rejoin(&["serve", "--help"]).output().unwrap());
     for expected in [
-        "--listen <LISTEN>",
+        "--listen <ADDRESS>",
         "127.0.0.1:8848",
         "REJOIN_IDLE_TIMEOUT",
         "[default: 300s]",
@@ -79,6 +80,43 @@ fn an_address_that_is_taken_is_named() {
     let address = listener.local_addr().unwrap().to_string();
     let said = error(rejoin(&["serve", "--listen", &address]).output().unwrap(), 1);
     assert!(said.contains(&address), "{said}");
+}
+
+#[tokio::test]
+async fn the_url_that_is_printed_can_be_called() {
+    for listen in ["0.0.0.0:0", "localhost:0", "0"] {
+        let program = Program::start(&mut rejoin(&["--listen", listen]));
+        assert!(program.address.starts_with("127.0.0.1:"), "{}", program.address);
+        Client::initialize(&program.address).await;
+    }
+}
+
+#[test]
+fn a_command_without_a_separator_gets_a_hint() {
+    let said = error(rejoin(&["npx", "-y", "server"]).output().unwrap(), 2);
+    assert!(said.contains("`rejoin -- npx -y server`"), "{said}");
+}
+
+/// Returns whether the log of a short life says at level info that it ends.
+fn logs_info(command: &mut Command) -> bool {
+    let mut program = Program::start(command.stderr(Stdio::piped()));
+    let mut stderr = program.stderr();
+    assert!(program.end_by("TERM").success());
+    let mut log = String::new();
+    stderr.read_to_string(&mut log).unwrap();
+    log.contains("SIGTERM")
+}
+
+#[test]
+fn the_level_of_the_log_is_that_of_the_flag_or_else_of_rust_log() {
+    let listen = ["--listen", "127.0.0.1:0"];
+    let warning = [&listen[..], &["--log-level", "warning"]].concat();
+    assert!(!logs_info(rejoin(&warning).env("RUST_LOG", "debug")));
+    assert!(!logs_info(rejoin(&listen).env("RUST_LOG", "rejoin=warn")));
+    assert!(logs_info(rejoin(&listen).env("RUST_LOG", "rejoin=debug")));
+    assert!(logs_info(rejoin(&listen).env("RUST_LOG", "")));
+    let output = rejoin(&listen).env("RUST_LOG", "rejoin=loud").output().unwrap();
+    assert!(error(output, 2).contains("RUST_LOG"));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
 };
 
 /// A running server on a free port; killed when it is dropped.
@@ -21,13 +21,20 @@ impl Program {
 
     /// Starts the program by a command that is `rejoin`, or ends with it.
     pub(crate) fn serve_by(mut command: Command, options: &[&str]) -> Self {
-        let mut child = command
-            .args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn"])
-            .args(options)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn"]).args(options);
+        Self::start(&mut command)
+    }
+
+    /// Serves, and logs to `stderr`.
+    pub(crate) fn logging_to(stderr: Stdio, options: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rejoin"));
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(options).stderr(stderr);
+        Self::start(&mut command)
+    }
+
+    /// Starts a command that serves.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let url = stdout.lines().find_map(|line| {
             let line = line.unwrap();
@@ -42,6 +49,16 @@ impl Program {
         Self { child, address, path }
     }
 
+    /// Takes the log, where it is a pipe.
+    pub(crate) fn stderr(&mut self) -> ChildStderr {
+        self.child.stderr.take().unwrap()
+    }
+
+    /// Waits until the program has ended.
+    pub(crate) fn wait(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
     /// Sends a signal, by its name.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.id().to_string();
@@ -49,9 +66,9 @@ impl Program {
     }
 
     /// Sends a signal, and waits until the program has ended.
-    pub(crate) fn end_by(mut self, signal: &str) -> ExitStatus {
+    pub(crate) fn end_by(self, signal: &str) -> ExitStatus {
         self.signal(signal);
-        self.child.wait().unwrap()
+        self.wait()
     }
 
     pub(crate) fn id(&self) -> u32 {

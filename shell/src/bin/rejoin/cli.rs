@@ -1,5 +1,7 @@
 //! The command line.
 
+mod slips;
+
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
@@ -19,24 +21,26 @@ pub(crate) enum Task {
 }
 
 #[derive(Parser)]
-#[command(name = "rejoin", version, about = ABOUT, subcommand_required = false)]
+#[command(name = "rejoin", version, about = ABOUT, override_usage = USAGE)]
 struct Cli {
     #[command(subcommand)]
-    task: Option<Subtask>,
+    task: Subtask,
 }
+
+const USAGE: &str = "rejoin [OPTIONS] [-- COMMAND...]\n       rejoin <SUBCOMMAND>";
 
 const ABOUT: &str = "MCP sessions that clients can rejoin without missing a message";
 
 #[derive(Subcommand)]
 enum Subtask {
-    /// Serve MCP over HTTP; without a subcommand, this is what is done
+    /// Serve MCP over HTTP; this is the default, so `serve` may be left out
     ///
     /// Every option is also an environment variable, as shown, and a key of the
-    /// configuration file, without the dashes in front. A flag is stronger than the
-    /// environment, and the environment than the file.
+    /// configuration file, without the dashes in front. Precedence: flag, environment
+    /// variable, file.
     ///
-    /// With a command, each session has a process of it, which speaks MCP on stdin and
-    /// stdout; without, the demo server.
+    /// With a command, one process of it is started for each session, which speaks MCP on
+    /// stdin and stdout; without, the demo server answers.
     Serve(Box<Serve>),
     /// Run a journal through a session again, and print what it did
     Replay(Replay),
@@ -68,26 +72,32 @@ struct Serve {
 /// Reads the command line and what it refers to. A wrong option, or a question for help,
 /// ends the program.
 pub(crate) fn read() -> Task {
-    let arguments: Vec<_> = std::env::args_os().collect();
-    parse(&arguments).unwrap_or_else(|error| in_environment(error, &arguments).exit())
+    let arguments = with_subcommand(std::env::args_os().collect());
+    parse(&arguments).unwrap_or_else(|error| {
+        slips::add_hint(in_environment(error, &arguments), &arguments).exit()
+    })
+}
+
+/// Adds the subcommand `serve` where only its options and its command are given.
+fn with_subcommand(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let is_of_program = |first: &OsString| {
+        !first.to_string_lossy().starts_with('-')
+            || ["-h", "--help", "-V", "--version"].iter().any(|known| first == known)
+    };
+    if !arguments.get(1).is_some_and(is_of_program) {
+        arguments.insert(arguments.len().min(1), "serve".into());
+    }
+    arguments
 }
 
 fn parse(arguments: &[OsString]) -> Result<Task, clap::Error> {
     let mut command = command();
-    let mut subtask = |arguments: &[OsString]| {
-        let matches = command.try_get_matches_from_mut(arguments)?;
-        Ok::<_, clap::Error>(Cli::from_arg_matches(&matches)?.task)
-    };
-    let task = match subtask(arguments)? {
-        Some(task) => Some(task),
-        None => subtask(&[arguments.first().cloned().unwrap_or_default(), "serve".into()])?,
-    };
-    let serve = match task {
-        Some(Subtask::Serve(serve)) => serve,
-        Some(Subtask::Replay(replay)) => return Ok(Task::Replay(replay)),
-        Some(Subtask::Demo) => return Ok(Task::Demo),
-        Some(Subtask::Guard) => return Ok(Task::Guard),
-        None => return Err(command.error(ErrorKind::MissingSubcommand, "what to do?")),
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    let serve = match Cli::from_arg_matches(&matches)?.task {
+        Subtask::Serve(serve) => serve,
+        Subtask::Replay(replay) => return Ok(Task::Replay(replay)),
+        Subtask::Demo => return Ok(Task::Demo),
+        Subtask::Guard => return Ok(Task::Guard),
     };
     match Config::decide(serve.options, serve.config.as_deref()) {
         Ok(config) => Ok(Task::Serve(Box::new(config))),
@@ -111,6 +121,7 @@ fn command() -> Command {
                     argument.num_args(0..=1).require_equals(true).default_missing_value("true")
                 }
                 "allow_host" | "allow_origin" => argument.value_delimiter(','),
+                "listen" => argument.value_name("ADDRESS"),
                 "cwd" => argument.value_name("DIR"),
                 "env" => argument.value_name("NAME=VALUE"),
                 _ => argument,
@@ -203,8 +214,19 @@ mod tests {
     }
 
     #[test]
-    fn to_serve_is_what_is_done_unless_something_else_is_said() {
-        let Ok(Task::Serve(config)) = parse(&["rejoin".into()]) else { panic!() };
+    fn serve_may_be_left_out() {
+        let task = |arguments: &[&str]| {
+            parse(&with_subcommand(arguments.iter().map(OsString::from).collect()))
+        };
+        let Ok(Task::Serve(config)) = task(&["rejoin", "--listen", "9100"]) else { panic!() };
+        assert_eq!(config.listen.to_string(), "127.0.0.1:9100");
+        let Ok(Task::Serve(config)) = task(&["rejoin", "--", "npx", "-y"]) else { panic!() };
+        assert_eq!(config.command, ["npx", "-y"]);
+        assert!(matches!(task(&["rejoin", "demo"]), Ok(Task::Demo)));
+        let kind = |flag| task(&["rejoin", flag]).err().unwrap().kind();
+        assert_eq!(kind("--help"), ErrorKind::DisplayHelp);
+        assert_eq!(kind("-V"), ErrorKind::DisplayVersion);
+        let Ok(Task::Serve(config)) = task(&["rejoin"]) else { panic!() };
         assert_eq!(config.listen.port(), 8848);
         assert_eq!(config.command, [] as [&str; 0]);
         assert_eq!(config.sessions.session.unrelated, Unrelated::Standalone);

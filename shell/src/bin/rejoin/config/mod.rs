@@ -1,5 +1,6 @@
 //! The configuration: flags, else environment, else file, else defaults.
 
+mod log_level;
 mod options;
 mod values;
 
@@ -17,7 +18,7 @@ use rejoin::{
 };
 
 use self::values::Variable;
-pub(crate) use self::{options::Options, values::LogFormat};
+pub(crate) use self::{log_level::LogLevel, options::Options, values::LogFormat};
 
 /// What the program is to do, with every option decided.
 #[derive(Clone, Debug)]
@@ -36,7 +37,7 @@ pub(crate) struct Config {
     pub(crate) env: Vec<Variable>,
     pub(crate) kill_grace: Duration,
     pub(crate) log_format: LogFormat,
-    pub(crate) log_level: String,
+    pub(crate) log_level: LogLevel,
     pub(crate) journal: Option<PathBuf>,
     pub(crate) journal_bytes_max: usize,
 }
@@ -44,7 +45,7 @@ pub(crate) struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8848)),
+            listen: SocketAddr::from(([127, 0, 0, 1], values::PORT)),
             path: "/mcp".to_owned(),
             http: HttpSettings::default(),
             sessions: Settings::default(),
@@ -52,14 +53,13 @@ impl Default for Config {
             // Longer than proxies and pools of clients keep a connection.
             connection_idle_timeout: Duration::from_secs(120),
             tcp_max: 20_000,
-            drain_timeout: Duration::from_secs(5),
+            drain_timeout: Duration::from_secs(10),
             command: Vec::new(),
             cwd: PathBuf::from("."),
             env: Vec::new(),
             kill_grace: Duration::from_secs(2),
             log_format: LogFormat::Human,
-            // At `info` and `warn`, rmcp shows what is in messages.
-            log_level: "info,rmcp=error".to_owned(),
+            log_level: LogLevel::default(),
             journal: None,
             journal_bytes_max: 1 << 30,
         }
@@ -73,10 +73,11 @@ impl Config {
     ///
     /// The user is at fault; the error names the option, and the file where it is from one.
     pub(crate) fn decide(said: Options, file: Option<&Path>) -> anyhow::Result<Self> {
-        let said = match file {
+        let mut said = match file {
             Some(file) => said.or(read(file)?),
             None => said,
         };
+        said.log_level_or(LogLevel::from_environment)?;
         let mut config = Self::default();
         if said.has_command() {
             // It cannot say which call its messages belong to.
@@ -133,7 +134,6 @@ impl Config {
         for (name, timeout) in timeouts {
             anyhow::ensure!(!timeout.is_zero(), "{name} must be longer than zero");
         }
-        tracing_subscriber::EnvFilter::try_new(&self.log_level).context("--log-level")?;
         let sessions = SessionManager::new(crate::demo::backend(), self.sessions.clone())
             .map_err(|error| anyhow::anyhow!(in_options(&error.to_string())))?;
         StreamableHttp::new(sessions, self.http())
@@ -228,7 +228,7 @@ mod tests {
             ("connection-idle-timeout = \"0s\"", "--connection-idle-timeout must be longer"),
             ("connection-idle-timeout = \"200years\"", "at most 100 years"),
             ("path = \"mcp\"", "--path"),
-            ("log-level = \"=,=\"", "--log-level"),
+            ("log-level = \"=,=\"", "log-level"),
             ("listen = \"here\"", "listen"),
             ("cwd = \"/no/such\"", "--cwd: `/no/such` is no directory"),
             ("command = \"npx -y server\"", "command"),

@@ -1,15 +1,15 @@
 //! The options: each is defined once, and is a flag, an environment variable and a key
 //! of the configuration file.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Config,
+    Config, LogLevel,
     values::{
-        Folder, LogFormatWord, PrimingWord, Size, Span, SurplusWord, Switch, Timeout,
+        Folder, Listen, LogFormatWord, PrimingWord, Size, Span, SurplusWord, Switch, Timeout,
         UnrelatedWord, Variable,
     },
 };
@@ -63,6 +63,17 @@ macro_rules! last {
 }
 
 impl Options {
+    /// Says the level of the log, unless it was said.
+    pub(super) fn log_level_or(
+        &mut self,
+        other: impl FnOnce() -> anyhow::Result<Option<LogLevel>>,
+    ) -> anyhow::Result<()> {
+        if self.log_level.is_none() {
+            self.log_level = other()?;
+        }
+        Ok(())
+    }
+
     /// Returns whether the server of a session is a command.
     pub(super) fn has_command(&self) -> bool {
         self.command.as_ref().is_some_and(|command| !command.is_empty())
@@ -71,8 +82,8 @@ impl Options {
 
 options! {
     "Server" {
-        /// The address and port to listen on; port 0 is any free one
-        listen: SocketAddr => listen;
+        /// The address to listen on: `HOST:PORT`, or a port of the loopback address; port 0 is any free one
+        listen: Listen => listen;
         /// The path of the endpoint
         path: String => path;
         /// A name by which clients may call, beside the loopback names and the address of `--listen`, for all ports or with one; `*.example.com` is any subdomain, `*` is any name; may be repeated
@@ -101,7 +112,7 @@ options! {
         recycle_retry: Span => http.recycle_retry;
         /// The most TCP connections at a time; more wait
         max_tcp: usize => tcp_max;
-        /// How long connections may take to end when the program does
+        /// How long calls in flight may take to finish when the program is told to end
         drain_timeout: Span => drain_timeout;
     }
     "Command" {
@@ -167,8 +178,6 @@ options! {
         cancelled_timeout: Timeout => sessions.session.cancelled_timeout;
         /// How long a call goes on without a connection; or `never`
         orphan_timeout: Timeout => sessions.session.orphan_timeout;
-        /// How long a stream is reserved for a call that is to come; or `never`
-        reservation_timeout: Timeout => sessions.session.reservation_timeout;
         /// How long a call of the server waits for a connection; or `never`
         listen_timeout: Timeout => sessions.session.listen_timeout;
         /// The most surplus GETs that are kept waiting
@@ -193,8 +202,8 @@ options! {
     "Log" {
         /// How lines of the log are written: human or json
         log_format: LogFormatWord => log_format;
-        /// What is logged: error, warn, info, debug or trace, also by module as in `info,rejoin=debug`
-        log_level: String => log_level;
+        /// What is logged: off, error, warn, info, debug or trace, also by module as in `info,rejoin=debug`; `RUST_LOG` is used where nothing else is given
+        log_level: LogLevel => log_level;
         /// A folder for journals, one file a session, for `rejoin replay`; or `off`
         journal: Folder => journal;
         /// The most that is written to journals, over all sessions

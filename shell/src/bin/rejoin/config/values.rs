@@ -1,6 +1,13 @@
 //! Values of options, as users write them.
 
-use std::{ffi::OsString, fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    ffi::OsString,
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
 
 use clap::ValueEnum;
 use rejoin::rejoin_core::{Priming, Surplus, Unrelated};
@@ -13,6 +20,10 @@ pub(crate) struct Span(pub(crate) Duration);
 /// A duration, or `never`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Timeout(pub(crate) Option<Duration>);
+
+/// An address to listen on: `HOST:PORT`, a port of the loopback, or an IP address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listen(pub(crate) SocketAddr);
 
 /// A number of bytes, such as `1024`, `64KiB` or `4MiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +76,42 @@ impl fmt::Display for Variable {
 
 /// The longest duration of an option. Every clock can count to it.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// The port where none is given.
+pub(crate) const PORT: u16 = 8848;
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(port) = text.parse::<u16>() {
+            return Ok(Self((Ipv4Addr::LOCALHOST, port).into()));
+        }
+        if let Ok(ip) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
+            return Ok(Self((ip, PORT).into()));
+        }
+        if let Some(port) = text.strip_prefix(':') {
+            return Err(format!(
+                "write `{port}` to listen on the loopback address, \
+                 or `0.0.0.0:{port}` for all addresses"
+            ));
+        }
+        let wrong = |why: &dyn fmt::Display| {
+            format!("{why}: write `HOST:PORT`, like `127.0.0.1:{PORT}`, or just a port")
+        };
+        let text = if text.contains(':') { text } else { &format!("{text}:{PORT}") };
+        let addresses = text.to_socket_addrs().map_err(|error| wrong(&error))?;
+        // IPv4 first, since not every system has the other one.
+        let address = addresses.min_by_key(SocketAddr::is_ipv6);
+        address.map(Self).ok_or_else(|| wrong(&"the host has no address"))
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 impl FromStr for Span {
     type Err = String;
@@ -188,6 +235,7 @@ macro_rules! wraps {
     )*};
 }
 wraps!(
+    Listen(SocketAddr),
     Span(Duration),
     Timeout(Option<Duration>),
     Size(usize),
@@ -300,6 +348,7 @@ macro_rules! serde_as_text {
     )*};
 }
 serde_as_text!(
+    Listen,
     Span,
     Timeout,
     Size,
@@ -361,6 +410,20 @@ mod tests {
         is_same::<Switch>(&["true", "false"]);
         is_same::<Variable>(&["A=1", "A=", "A"]);
         is_same::<PrimingWord>(&["by-revision", "always", "never"]);
+    }
+
+    #[test]
+    fn an_address_needs_neither_a_host_nor_digits() {
+        let listen = |text: &str| text.parse().map(|Listen(address)| address.to_string());
+        assert_eq!(listen("9100").unwrap(), "127.0.0.1:9100");
+        assert_eq!(listen("localhost:9100").unwrap(), "127.0.0.1:9100");
+        assert_eq!(listen("0.0.0.0:0").unwrap(), "0.0.0.0:0");
+        assert_eq!(listen("0.0.0.0").unwrap(), "0.0.0.0:8848");
+        assert_eq!(listen("[::1]:80").unwrap(), "[::1]:80");
+        assert_eq!(listen("::1").unwrap(), "[::1]:8848");
+        assert!(listen(":9100").unwrap_err().contains("0.0.0.0:9100"));
+        assert!(listen("127.0.0.1:99999").unwrap_err().contains("HOST:PORT"));
+        assert!(listen("").is_err());
     }
 
     #[test]

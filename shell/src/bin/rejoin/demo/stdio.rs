@@ -18,7 +18,7 @@ use crate::{config::Config, logging};
 /// The client does not begin as MCP has it.
 pub(crate) fn run() -> anyhow::Result<()> {
     let config = Config::default();
-    logging::begin(config.log_format, &config.log_level)?;
+    let _logging = logging::start(config.log_format, &config.log_level.filter())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve())
 }

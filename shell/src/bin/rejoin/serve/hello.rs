@@ -2,22 +2,34 @@
 
 use std::{
     io::{self, Write as _},
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    thread,
 };
 
 use crate::config::Config;
 
-/// Says where the server is, and what to try.
-pub(super) fn say(address: SocketAddr, config: &Config) -> io::Result<()> {
-    let url = format!("http://{address}{}", config.path);
+/// Says where the server is, and what to try, without waiting for whoever reads it.
+pub(super) fn say(address: SocketAddr, config: &Config) {
+    let text = text(address, config);
+    let say = move || {
+        let mut out = io::stdout().lock();
+        // Nobody has to read it.
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    };
+    // Without a thread nothing is said, and all the same is served.
+    let _ = thread::Builder::new().name("rejoin-hello".to_owned()).spawn(say);
+}
+
+fn text(address: SocketAddr, config: &Config) -> String {
+    let url = format!("http://{}{}", reachable(address), config.path);
+    let everywhere = if address.ip().is_unspecified() { " (all addresses)" } else { "" };
     let server = match config.command.first() {
         Some(command) => format!("a process of `{command}` for each session"),
         None => "its demo server".to_owned(),
     };
-    let mut out = io::stdout().lock();
-    writeln!(
-        out,
-        r#"rejoin listens on {url} and serves {server}.
+    let others = if address.ip().is_loopback() { "" } else { OTHERS };
+    format!(
+        r#"rejoin listens on {url}{everywhere} and serves {server}.
 
 Try it:
 
@@ -29,7 +41,23 @@ Try it:
 Or tell your MCP client:
 
   {{"mcpServers":{{"rejoin":{{"type":"http","url":"{url}"}}}}}}
+{others}
 "#
-    )?;
-    out.flush()
+    )
+}
+
+/// What clients on other machines need.
+const OTHERS: &str = "
+Clients on other machines may call it only by a host name that you allow: add
+`--allow-host NAME` for the name in their URL.
+";
+
+/// Returns an address that a client on this machine can connect to.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }

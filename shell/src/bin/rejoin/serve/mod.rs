@@ -25,7 +25,7 @@ const KILL_TIME: Duration = Duration::from_secs(1);
 ///
 /// The address cannot be listened on, or the guard cannot be started.
 pub(crate) fn run(config: Config) -> anyhow::Result<()> {
-    logging::begin(config.log_format, &config.log_level)?;
+    let _logging = logging::start(config.log_format, &config.log_level.filter())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(config))
 }
@@ -37,8 +37,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::catch()?;
     let listener =
         Listener::bind(&config).with_context(|| format!("cannot listen on {}", config.listen))?;
-    // Nobody has to listen to what it says.
-    let _ = hello::say(listener.address()?, &config);
+    hello::say(listener.address()?, &config);
     tokio::select! {
         () = listener.accept(&router) => {}
         signal = signals.next() => tracing::info!(signal, "ending"),

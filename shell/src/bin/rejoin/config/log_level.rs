@@ -1,0 +1,137 @@
+//! What is logged: directives of [`EnvFilter`], read so that a typing error is found.
+
+use std::{env, fmt, str::FromStr};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+/// What a level is, in words.
+const LEVELS: &str = "error, warn, info, debug, trace or off";
+
+/// Directives that [`EnvFilter`] reads as they are meant.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct LogLevel(String);
+
+impl LogLevel {
+    /// Reads `RUST_LOG`, if it is set.
+    pub(super) fn from_environment() -> anyhow::Result<Option<Self>> {
+        let Some(text) = env::var_os("RUST_LOG").filter(|text| !text.is_empty()) else {
+            return Ok(None);
+        };
+        let text = text.to_string_lossy();
+        // By convention a name alone stands for all that the module logs.
+        read(&text, |name| Ok(name.to_owned()))
+            .map(Some)
+            .map_err(anyhow::Error::msg)
+            .with_context(|| format!("RUST_LOG: `{text}`"))
+    }
+
+    /// Returns the directives, without what `rmcp` logs of the bodies of messages at `info`
+    /// and below, unless it is asked for by name.
+    pub(crate) fn filter(&self) -> String {
+        if self.0 == "off" || self.0.contains("rmcp") {
+            self.0.clone()
+        } else {
+            format!("{},rmcp=error", self.0)
+        }
+    }
+}
+
+impl Default for LogLevel {
+    fn default() -> Self {
+        Self("info".to_owned())
+    }
+}
+
+impl FromStr for LogLevel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        read(text, |name| {
+            Err(format!("`{name}` is not one of {LEVELS}; for a module write `{name}=debug`"))
+        })
+    }
+}
+
+/// Reads directives; `on_name` decides about a directive that is neither a level nor has one.
+fn read(text: &str, on_name: impl Fn(&str) -> Result<String, String>) -> Result<LogLevel, String> {
+    let directives = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let directives = directives.map(|directive| match directive.rsplit_once('=') {
+        // The value of a field of a span.
+        Some((_, value)) if value.ends_with([']', '}']) => Ok(directive.to_owned()),
+        Some((target, level)) => match read_level(level) {
+            Some(level) => Ok(format!("{target}={level}")),
+            None => Err(format!("`{level}` is not one of {LEVELS}")),
+        },
+        None => read_level(directive).map_or_else(|| on_name(directive), Ok),
+    });
+    let directives = directives.collect::<Result<Vec<_>, _>>()?.join(",");
+    if directives.is_empty() {
+        return Err("write a level, such as `info`".to_owned());
+    }
+    EnvFilter::try_new(&directives).map_err(|error| error.to_string())?;
+    Ok(LogLevel(directives))
+}
+
+/// Reads a level, also by the name that other programs give it.
+fn read_level(word: &str) -> Option<String> {
+    let word = word.to_ascii_lowercase();
+    let word = if word == "warning" { "warn" } else { &word };
+    word.parse::<LevelFilter>().ok().map(|level| level.to_string())
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for LogLevel {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<LogLevel> for String {
+    fn from(level: LogLevel) -> Self {
+        level.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(text: &str) -> String {
+        text.parse::<LogLevel>().unwrap().filter()
+    }
+
+    #[test]
+    fn a_level_is_read_as_it_is_meant() {
+        assert_eq!(filter("warning"), "warn,rmcp=error");
+        assert_eq!(filter("WARN, rejoin=Warning"), "warn,rejoin=warn,rmcp=error");
+        assert_eq!(filter("debug"), "debug,rmcp=error");
+        assert_eq!(filter("info,rmcp=trace"), "info,rmcp=trace");
+        assert_eq!(filter("off"), "off");
+    }
+
+    #[test]
+    fn what_would_log_nothing_or_everything_is_refused() {
+        let error = |text: &str| text.parse::<LogLevel>().unwrap_err();
+        assert!(error("verbose").contains("`verbose` is not one of error, warn"));
+        assert!(error("rejoin").contains("`rejoin=debug`"));
+        assert!(error("").contains("info"));
+        assert!(error("=,=").contains("is not one of"));
+        assert!(error("rejoin=loud").contains("`loud` is not one of"));
+    }
+
+    #[test]
+    fn rust_log_has_names_alone_by_convention() {
+        let read = read("rejoin,hyper=Warning", |name| Ok(name.to_owned())).unwrap();
+        assert_eq!(read.0, "rejoin,hyper=warn");
+    }
+}

@@ -1,0 +1,228 @@
+//! Limits for lines that a peer can cause: each source has a bucket of tokens, and lines
+//! beyond it are counted instead of written.
+
+use std::{
+    collections::HashMap,
+    fmt::{self, Write as _},
+    sync::Arc,
+    time::Instant,
+};
+
+use parking_lot::Mutex;
+use tracing::{
+    Event, Level, Subscriber,
+    callsite::Identifier,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{Layer, layer::Context};
+
+use super::queue::Queue;
+
+/// How many lines may come at once, and how many a second after that.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    burst: f64,
+    per_second: f64,
+}
+
+/// Lines of one kind and one source: a session, or the address of a client.
+const LINES: Rate = Rate { burst: 20.0, per_second: 2.0 };
+/// Lines that one child writes to its stderr.
+const STDERR: Rate = Rate { burst: 500.0, per_second: 50.0 };
+/// Lines of one kind, whatever their source.
+const KIND: Rate = Rate { burst: 5_000.0, per_second: 500.0 };
+
+/// The target of what children write to their stderr.
+const STDERR_TARGET: &str = "rejoin::stderr";
+
+/// How many buckets there are at most. Where more sources are busy, the others have none
+/// of their own.
+const BUCKETS_MAX: usize = 4_096;
+
+/// How many sources are reported at once.
+const REPORTED_MAX: usize = 16;
+
+/// How much of a line is shown as an example, in bytes.
+const EXAMPLE_MAX: usize = 80;
+
+/// Counts lines at level info and above, and suppresses those that are too many.
+/// A clone has the same buckets.
+#[derive(Clone, Debug)]
+pub(super) struct Limits {
+    buckets: Arc<Mutex<Buckets>>,
+    queue: Queue,
+}
+
+#[derive(Debug, Default)]
+struct Buckets {
+    /// At most [`BUCKETS_MAX`].
+    map: HashMap<Key, Bucket>,
+    has_suppressed: bool,
+}
+
+/// A kind of line, by the place in the code; and its source, `None` for all together.
+type Key = (Identifier, Option<String>);
+
+#[derive(Debug)]
+struct Bucket {
+    rate: Rate,
+    tokens: f64,
+    filled_at: Instant,
+    suppressed: u64,
+    /// The beginning of the first line that was suppressed.
+    example: String,
+}
+
+impl Limits {
+    pub(super) fn new(queue: Queue) -> Self {
+        Self { buckets: Arc::default(), queue }
+    }
+
+    /// Logs how many lines were suppressed since the last time.
+    pub(super) fn report(&self) {
+        let (suppressed, has_more) = self.buckets.lock().take_suppressed();
+        for (source, lines, example) in suppressed {
+            tracing::warn!(
+                target: super::TARGET,
+                lines,
+                source,
+                ?example,
+                "log lines were suppressed: too many of a kind",
+            );
+        }
+        if has_more {
+            self.queue.report_suppressed();
+        }
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Limits {
+    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
+        let metadata = event.metadata();
+        if *metadata.level() > Level::INFO || metadata.target() == super::TARGET {
+            return true;
+        }
+        let rate = if metadata.target() == STDERR_TARGET { STDERR } else { LINES };
+        let mut source = Source::default();
+        event.record(&mut source);
+        let (now, kind) = (Instant::now(), metadata.callsite());
+        let mut buckets = self.buckets.lock();
+        let is_allowed = buckets.take((kind.clone(), Some(source.0)), rate, event, now)
+            && buckets.take((kind, None), KIND, event, now);
+        let is_first = !is_allowed && !std::mem::replace(&mut buckets.has_suppressed, true);
+        drop(buckets);
+        if is_first {
+            self.queue.report_suppressed();
+        }
+        is_allowed
+    }
+}
+
+impl Buckets {
+    /// Takes a token for a line. Returns whether there was one.
+    fn take(&mut self, key: Key, rate: Rate, event: &Event<'_>, now: Instant) -> bool {
+        if !self.map.contains_key(&key) && self.map.len() >= BUCKETS_MAX {
+            self.map.retain(|_, bucket| bucket.is_needed(now));
+            if self.map.len() >= BUCKETS_MAX {
+                return true;
+            }
+        }
+        let bucket = self.map.entry(key).or_insert_with(|| Bucket::full(rate, now));
+        if bucket.take(now) {
+            return true;
+        }
+        if bucket.suppressed == 0 {
+            let mut example = Example::default();
+            event.record(&mut example);
+            bucket.example = example.0;
+        }
+        bucket.suppressed += 1;
+        false
+    }
+
+    /// Returns what was suppressed, and whether there is more of it.
+    fn take_suppressed(&mut self) -> (Vec<(String, u64, String)>, bool) {
+        let mut suppressed = self.map.iter_mut().filter(|(_, bucket)| bucket.suppressed > 0);
+        let taken = suppressed.by_ref().take(REPORTED_MAX).map(|((_, source), bucket)| {
+            let lines = std::mem::take(&mut bucket.suppressed);
+            let source = source.as_deref().unwrap_or("all");
+            (source.to_owned(), lines, std::mem::take(&mut bucket.example))
+        });
+        let taken = taken.collect();
+        self.has_suppressed = suppressed.next().is_some();
+        (taken, self.has_suppressed)
+    }
+}
+
+impl Bucket {
+    fn full(rate: Rate, now: Instant) -> Self {
+        let example = String::new();
+        Self { rate, tokens: rate.burst, filled_at: now, suppressed: 0, example }
+    }
+
+    fn fill(&mut self, now: Instant) {
+        let seconds = now.saturating_duration_since(self.filled_at).as_secs_f64();
+        self.tokens = seconds.mul_add(self.rate.per_second, self.tokens).min(self.rate.burst);
+        self.filled_at = now;
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        self.fill(now);
+        let is_there = self.tokens >= 1.0;
+        if is_there {
+            self.tokens -= 1.0;
+        }
+        is_there
+    }
+
+    /// Returns whether it differs from a new one.
+    fn is_needed(&mut self, now: Instant) -> bool {
+        self.fill(now);
+        self.suppressed > 0 || self.tokens < self.rate.burst
+    }
+}
+
+/// Where a line comes from: its session, or the peer that caused it.
+#[derive(Default)]
+struct Source(String);
+
+impl Visit for Source {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if matches!(field.name(), "session" | "peer_ip") {
+            // To write to a string does not fail.
+            let _ = write!(self.0, "{value:?}");
+        }
+    }
+}
+
+/// The beginning of a line's message.
+#[derive(Default)]
+struct Example(String);
+
+impl Visit for Example {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+            self.0.truncate(self.0.floor_char_boundary(EXAMPLE_MAX));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_bucket_allows_a_burst_and_then_a_rate() {
+        let start = Instant::now();
+        let mut bucket = Bucket::full(LINES, start);
+        let mut taken = |at: Duration| (0..100).filter(|_| bucket.take(start + at)).count();
+        assert_eq!(taken(Duration::ZERO), 20);
+        assert_eq!(taken(Duration::from_secs(3)), 6);
+        assert_eq!(taken(Duration::from_secs(1_000)), 20);
+        assert!(bucket.is_needed(start + Duration::from_secs(1_000)));
+        assert!(!bucket.is_needed(start + Duration::from_secs(1_010)));
+    }
+}

@@ -1,0 +1,57 @@
+//! The log: lines on stderr, which never block and never fail whoever logs.
+
+mod limits;
+mod panics;
+mod queue;
+
+use std::{
+    io::{self, IsTerminal as _},
+    time::Duration,
+};
+
+use tracing_subscriber::{
+    EnvFilter, Layer, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
+
+use self::{limits::Limits, queue::Queue};
+use crate::config::LogFormat;
+
+/// What the log says of itself. These lines are not limited.
+const TARGET: &str = "rejoin::log";
+
+/// How long the end of the program waits for the reader of the log.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A running log. To drop it writes what is queued, unless nobody reads it.
+#[must_use]
+pub(crate) struct Logging {
+    queue: Queue,
+    limits: Limits,
+}
+
+/// Starts to log.
+///
+/// # Errors
+///
+/// The level is not a filter, there is a log already, or no thread can be started.
+pub(crate) fn start(format: LogFormat, level: &str) -> anyhow::Result<Logging> {
+    let filter = EnvFilter::try_new(level)?;
+    let queue = Queue::default();
+    let limits = Limits::new(queue.clone());
+    let lines = tracing_subscriber::fmt::layer().with_writer(queue.clone());
+    let lines = match format {
+        LogFormat::Human => lines.with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(limits.clone()).with(lines).try_init()?;
+    queue::start_writer(io::stderr(), queue.clone(), limits.clone())?;
+    panics::log();
+    Ok(Logging { queue, limits })
+}
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        self.limits.report();
+        self.queue.flush(FLUSH_TIMEOUT);
+    }
+}

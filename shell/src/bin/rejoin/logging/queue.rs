@@ -1,0 +1,227 @@
+//! The queue between those who log and the one thread that writes, so that nobody waits
+//! for whoever reads the log.
+
+use std::{
+    io::{self, Write},
+    mem,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Condvar, Mutex};
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::limits::Limits;
+
+/// How many bytes of lines wait to be written. Lines beyond it are dropped.
+const BYTES_MAX: usize = 1 << 20;
+
+/// How long the writer waits where the output is full and does not block.
+const WRITE_PAUSE: Duration = Duration::from_millis(10);
+
+/// How often suppressed lines are reported.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Whole lines that wait for the writer. A clone is the same queue.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Queue(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// At most [`BYTES_MAX`].
+    lines: Vec<u8>,
+    /// How many lines were lost since that was last reported.
+    dropped: u64,
+    /// Whether the writer has lines that are not in the queue any more.
+    is_writing: bool,
+    /// Whether some lines were suppressed, which is to be reported.
+    has_suppressed: bool,
+}
+
+/// What the writer does next.
+enum Next {
+    Write,
+    ReportSuppressed,
+}
+
+impl Queue {
+    /// Adds a line, or drops it where the queue is full.
+    fn add(&self, line: &[u8]) {
+        let mut state = self.0.state.lock();
+        if state.lines.len() + line.len() > BYTES_MAX {
+            state.dropped += 1;
+            return;
+        }
+        state.lines.extend_from_slice(line);
+        drop(state);
+        self.0.changed.notify_all();
+    }
+
+    /// Has suppressed lines reported in a while.
+    pub(super) fn report_suppressed(&self) {
+        self.0.state.lock().has_suppressed = true;
+        self.0.changed.notify_all();
+    }
+
+    /// Waits until everything is written, at most for `timeout`.
+    pub(super) fn flush(&self, timeout: Duration) {
+        let end = Instant::now() + timeout;
+        let mut state = self.0.state.lock();
+        while state.is_writing || !state.lines.is_empty() {
+            if self.0.changed.wait_until(&mut state, end).timed_out() {
+                return;
+            }
+        }
+    }
+
+    /// Waits for something to do, and takes all lines that are queued.
+    fn next(&self, lines: &mut Vec<u8>) -> Next {
+        lines.clear();
+        let mut state = self.0.state.lock();
+        state.is_writing = false;
+        self.0.changed.notify_all();
+        let mut report_at = None;
+        while state.lines.is_empty() {
+            if !state.has_suppressed {
+                self.0.changed.wait(&mut state);
+                continue;
+            }
+            let report_at = *report_at.get_or_insert_with(|| Instant::now() + REPORT_INTERVAL);
+            if self.0.changed.wait_until(&mut state, report_at).timed_out() {
+                state.has_suppressed = false;
+                return Next::ReportSuppressed;
+            }
+        }
+        mem::swap(lines, &mut state.lines);
+        state.is_writing = true;
+        Next::Write
+    }
+
+    /// Notes how many lines were not written. Returns how many were lost in all, once
+    /// lines can be written again.
+    fn wrote(&self, lost: u64) -> u64 {
+        let mut state = self.0.state.lock();
+        state.dropped += lost;
+        if lost > 0 { 0 } else { mem::take(&mut state.dropped) }
+    }
+}
+
+/// Starts the thread that writes the lines.
+pub(super) fn start_writer(
+    mut output: impl Write + Send + 'static,
+    queue: Queue,
+    limits: Limits,
+) -> io::Result<()> {
+    let write = move || {
+        let mut lines = Vec::new();
+        loop {
+            match queue.next(&mut lines) {
+                Next::ReportSuppressed => limits.report(),
+                Next::Write => {
+                    let dropped = queue.wrote(write_lines(&mut output, &lines));
+                    if dropped > 0 {
+                        tracing::warn!(
+                            target: super::TARGET,
+                            lines = dropped,
+                            "log lines were dropped: they could not be written in time",
+                        );
+                    }
+                }
+            }
+        }
+    };
+    thread::Builder::new().name("rejoin-log".to_owned()).spawn(write)?;
+    Ok(())
+}
+
+/// Writes lines, and returns how many were not written.
+fn write_lines(output: &mut impl Write, mut lines: &[u8]) -> u64 {
+    while !lines.is_empty() {
+        match output.write(lines) {
+            Ok(0) => break,
+            Ok(length) => lines = lines.get(length..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(WRITE_PAUSE),
+            Err(_) => break,
+        }
+    }
+    memchr::memchr_iter(b'\n', lines).count() as u64
+}
+
+impl<'a> MakeWriter<'a> for Queue {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line(self)
+    }
+}
+
+/// Takes one line, which is written to it at once.
+pub(super) struct Line<'a>(&'a Queue);
+
+impl Write for Line<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.add(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An output that fails once it has taken so many bytes.
+    struct Failing(usize);
+
+    impl Write for Failing {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let length = bytes.len().min(self.0);
+            self.0 -= length;
+            if length == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(length) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_are_not_written_are_counted() {
+        assert_eq!(write_lines(&mut Failing(100), b"one\ntwo\n"), 0);
+        assert_eq!(write_lines(&mut Failing(5), b"one\ntwo\n"), 1);
+        assert_eq!(write_lines(&mut Failing(0), b"one\ntwo\n"), 2);
+    }
+
+    #[test]
+    fn a_full_queue_drops_whole_lines_and_reports_them_once_it_was_written() {
+        let queue = Queue::default();
+        let line = [&[b'x'; 999][..], b"\n"].concat();
+        (0..2_000).for_each(|_| queue.add(&line));
+        let mut lines = Vec::new();
+        assert!(matches!(queue.next(&mut lines), Next::Write));
+        assert_eq!(lines.len(), BYTES_MAX / 1_000 * 1_000);
+        assert_eq!(queue.wrote(3), 0);
+        assert_eq!(queue.wrote(0), 2_000 - (BYTES_MAX as u64 / 1_000) + 3);
+        assert_eq!(queue.wrote(0), 0);
+    }
+
+    #[test]
+    fn the_end_does_not_wait_for_an_output_that_takes_nothing() {
+        let queue = Queue::default();
+        queue.add(b"line\n");
+        let started = Instant::now();
+        queue.flush(Duration::from_millis(20));
+        assert!(started.elapsed() < Duration::from_secs(5));
+    }
+}
