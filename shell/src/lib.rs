@@ -107,7 +107,7 @@ pub use crate::backend::{AnswerStream, RmcpBackend};
 #[cfg(feature = "stdio")]
 pub use crate::backend::{GuardCommand, StdioBackend, StdioSettings, run_guard};
 #[cfg(feature = "http")]
-pub use crate::http::{HttpSettings, HttpSettingsError, ResponseBody, StreamableHttp};
+pub use crate::http::{HttpSettings, HttpSettingsError, PeerAddress, ResponseBody, StreamableHttp};
 
 pub use crate::{
     backend::{Backend, Inbox, OpenError, Peer, SendError},

@@ -1,14 +1,18 @@
 //! What happened in a session, as lines of the log: never a body of a message.
 
-use rejoin_core::{CloseReason, Report};
+use rejoin_core::{CloseReason, ProtocolVersion, Report};
 
-use crate::{SessionId, session::Happened};
+use crate::{
+    SessionId,
+    session::{Happened, Opened},
+};
 
 pub(crate) fn happened(session: SessionId, happened: &Happened) {
     let session = session.short();
     match happened {
         Happened::Gap { stream, first, last } => {
-            tracing::warn!(%session, %stream, first, last, "events were missed");
+            let missed = last.saturating_sub(*first).saturating_add(1);
+            tracing::warn!(%session, %stream, first, last, missed, "gap: a client missed events");
         }
         Happened::Ended { connection, reason } => {
             tracing::debug!(%session, %connection, ?reason, "connection ended");
@@ -16,8 +20,14 @@ pub(crate) fn happened(session: SessionId, happened: &Happened) {
         Happened::TimedOut { request } => {
             tracing::warn!(%session, %request, "request was not answered in time");
         }
+        Happened::Lost { connection, stream, through } => {
+            tracing::info!(%session, %stream, %connection, ?through, "connection lost");
+        }
+        Happened::Resumed { stream, after, replayed } => {
+            tracing::info!(%session, %stream, after, replayed, "stream resumed");
+        }
         Happened::Reported(Report::Undeliverable { id, reason }) => {
-            tracing::warn!(%session, ?id, ?reason, "answer goes nowhere");
+            tracing::warn!(%session, ?id, ?reason, "response dropped: no request waits for it");
         }
         Happened::Reported(Report::Evicted { stream, id }) => {
             tracing::warn!(%session, %stream, %id, "response was too large to be kept");
@@ -33,12 +43,20 @@ pub(crate) fn tells_of_ends() -> bool {
     tracing::enabled!(tracing::Level::DEBUG)
 }
 
-pub(crate) fn closed(session: SessionId, reason: CloseReason) {
-    tracing::info!(session = %session.short(), ?reason, "session closed");
+pub(crate) fn opened(session: SessionId, opened: &Opened) {
+    let Opened { client, revision, process } = opened;
+    let (session, client) = (session.short(), client.as_deref().unwrap_or_default());
+    let revision = revision.as_ref().map(ProtocolVersion::as_str);
+    tracing::info!(%session, ?client, revision, pid = process, "session opened");
 }
 
-pub(crate) fn opened(session: SessionId) {
-    tracing::info!(session = %session.short(), "session opened");
+pub(crate) fn closed(session: SessionId, reason: CloseReason, was_opened: bool) {
+    let session = session.short();
+    if was_opened {
+        tracing::info!(%session, ?reason, "session closed");
+    } else {
+        tracing::info!(%session, ?reason, "session ended before it was initialized");
+    }
 }
 
 pub(crate) fn flooded(session: SessionId) {
@@ -46,5 +64,5 @@ pub(crate) fn flooded(session: SessionId) {
 }
 
 pub(crate) fn broken(session: SessionId) {
-    tracing::error!(session = %session.short(), "session is broken, and given up");
+    tracing::error!(session = %session.short(), "session is broken, and closed: it panicked");
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use memchr::memchr2;
-use rejoin_core::{Head, Message, PeekError, Peeked, Post, peek};
+use rejoin_core::{Head, Message, Method, PeekError, Peeked, Post, peek};
 use thiserror::Error;
 
 use crate::nesting;
@@ -61,6 +61,24 @@ pub(crate) fn with_head(head: Head, body: Bytes) -> Message<Bytes> {
     let body = one_line(body);
     Message { head, bytes: body.len(), body }
 }
+
+/// Returns the name and version of the client in an `initialize` request, as far as it is fit
+/// for the log.
+pub(crate) fn client_of(post: &Post<Bytes>) -> Option<Box<str>> {
+    let Post::Single(message) = post else { return None };
+    let Head::Request { method: Method::Initialize { .. }, .. } = &message.head else {
+        return None;
+    };
+    let message: serde_json::Value = serde_json::from_slice(&message.body).ok()?;
+    let info = message.get("params")?.get("clientInfo")?;
+    let part = |name| info.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
+    let text = format!("{} {}", part("name"), part("version"));
+    let end = text.floor_char_boundary(CLIENT_BYTES_MAX);
+    Some(text.get(..end)?.trim().into())
+}
+
+/// How much of a client's name and version is logged, in bytes.
+const CLIENT_BYTES_MAX: usize = 100;
 
 /// Returns whether a POST waits for an answer.
 pub(crate) fn has_request(post: &Post<Bytes>) -> bool {

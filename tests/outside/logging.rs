@@ -2,10 +2,11 @@
 
 use std::{fs::File, io::Read as _, process::Stdio, time::Duration};
 
+use http::Method;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::{client::Client, program::Program};
+use crate::{client::Client, program::Program, script};
 
 /// How long anything may take that does not wait for the log.
 const PROMPT: Duration = Duration::from_secs(10);
@@ -56,4 +57,101 @@ async fn a_log_that_nobody_reads_holds_nobody_up_and_what_is_lost_is_counted() {
     let mut log = Vec::new();
     stderr.read_to_end(&mut log).unwrap();
     assert!(log.len() < 4 << 20, "{} bytes", log.len());
+}
+
+/// Returns the log of a program, once it has ended.
+fn log_of(mut program: Program) -> String {
+    let mut stderr = program.stderr();
+    assert!(program.end_by("TERM").success());
+    let mut log = String::new();
+    stderr.read_to_string(&mut log).unwrap();
+    log
+}
+
+fn count(log: &str, words: &str) -> usize {
+    log.lines().filter(|line| line.contains(words)).count()
+}
+
+#[tokio::test]
+async fn lines_that_a_child_causes_are_limited_and_counted() {
+    let flood =
+        "i=0; while [ $i -lt 3000 ]; do echo line-$i >&2; i=$((i+1)); done; hear; answer {}";
+    let script = script::with_prelude(flood);
+    let command = ["--", "/bin/sh", "-c", &script];
+    let program = Program::logging_to(Stdio::piped(), &command);
+    let client = Client::initialize(&program.address).await;
+    client.call(1, "any", json!({})).await.response().await;
+    let log = log_of(program);
+    let lines = count(&log, "line-");
+    assert!((500..1_500).contains(&lines), "{lines}");
+    assert!(log.contains("log lines were suppressed"), "{log}");
+}
+
+#[tokio::test]
+async fn lines_that_a_client_causes_are_limited_and_counted() {
+    let program = Program::logging_to(Stdio::piped(), &[]);
+    let client = Client::initialize(&program.address).await;
+    for id in 0..200 {
+        let answer = json!({ "jsonrpc": "2.0", "id": id, "result": {} });
+        client.post(&answer).await;
+        client.send(Method::GET, String::new(), &[("host", "example.com")]).await;
+    }
+    let log = log_of(program);
+    assert!(count(&log, "request refused") < 60, "{log}");
+    assert!(count(&log, "response dropped") < 60, "{log}");
+    assert!(count(&log, "log lines were suppressed") >= 2, "{log}");
+}
+
+#[tokio::test]
+async fn the_life_of_a_session_is_in_the_log() {
+    let program = Program::logging_to(Stdio::piped(), &[]);
+    let client = Client::initialize(&program.address).await;
+    let mut call = client.call(7, "count", json!({ "total": 3, "interval_ms": 1 })).await;
+    let first = call.message().await.unwrap();
+    drop(call);
+    client.get(first.id.as_deref()).await.response().await;
+    client.delete().await;
+    let refused = client.send(Method::GET, String::new(), &[("host", "evil.example")]).await;
+    assert_eq!(refused.status, 403);
+    let (session, log) = (client.session().to_owned(), log_of(program));
+    assert!(!log.contains(&session), "{log}");
+    let short = &session[..16];
+    for parts in [
+        ["session opened", short, "client=\"test 0\"", "revision=\"2025-11-25\""],
+        ["connection lost", short, "stream=", "through="],
+        ["stream resumed", short, "after=", "replayed="],
+        ["session closed", short, "reason=Deleted", ""],
+        ["request refused", "peer=127.0.0.1", "\"evil.example\"", "--allow-host"],
+    ] {
+        let is_line = |line: &str| parts.iter().all(|part| line.contains(part));
+        assert!(log.lines().any(is_line), "{parts:?}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn the_process_of_a_session_is_in_the_log() {
+    let script = script::with_prelude("while hear; do answer \"{\\\"pid\\\":$$}\"; done");
+    let program = Program::logging_to(Stdio::piped(), &["--", "/bin/sh", "-c", &script]);
+    let client = Client::initialize(&program.address).await;
+    let pid = script::pid(&client, 1).await;
+    let log = log_of(program);
+    assert!(
+        log.lines()
+            .any(|line| line.contains("session opened") && line.contains(&format!("pid={pid}"))),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn each_request_has_one_line_at_debug_without_what_was_said() {
+    let program = Program::logging_to(Stdio::piped(), &["--log-level", "debug"]);
+    let client = Client::initialize(&program.address).await;
+    client.call(1, "echo", json!({ "message": "a secret" })).await.response().await;
+    let (session, log) = (client.session().to_owned(), log_of(program));
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("access: request")).collect();
+    assert_eq!(lines.len(), 3, "{log}");
+    for part in ["method=POST", "path=\"/mcp\"", "status=200", "duration=", &session[..16]] {
+        assert!(lines[2].contains(part), "{part}: {}", lines[2]);
+    }
+    assert!(!log.contains("a secret") && !log.contains(&session), "{log}");
 }

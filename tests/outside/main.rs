@@ -9,11 +9,11 @@
 #[path = "../../shell/tests/support/client.rs"]
 mod client;
 mod http_edge;
+mod logging;
 mod long_lines;
 mod memory_limits;
 #[path = "process_life.rs"]
 mod process_life;
-mod logging;
 #[path = "../../shell/tests/stdio/processes.rs"]
 mod processes;
 #[path = "../../shell/tests/support/program.rs"]
@@ -21,5 +21,6 @@ mod program;
 mod reasons;
 #[path = "../../shell/tests/stdio/script.rs"]
 mod script;
+mod shutdown;
 mod slow_readers;
 mod unreadable_answers;

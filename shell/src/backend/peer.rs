@@ -227,6 +227,14 @@ impl Peer {
         self.session()?.close_stream(StreamId::Standalone, retry).map_err(SendError::from)
     }
 
+    /// Notes the process that serves the session, for the log.
+    #[cfg(feature = "stdio")]
+    pub(super) fn served_by(&self, process: i32) {
+        if let Some(session) = self.session.upgrade() {
+            session.served_by(process);
+        }
+    }
+
     fn session(&self) -> Result<Arc<Cell>, SendError> {
         self.session.upgrade().ok_or(SendError::Ended)
     }

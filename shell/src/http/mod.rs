@@ -5,6 +5,7 @@ mod body;
 mod cors;
 mod head;
 mod memory;
+mod peer_address;
 mod post;
 mod receive;
 mod refusal;
@@ -26,6 +27,7 @@ use tower_service::Service;
 
 pub use self::{
     body::ResponseBody,
+    peer_address::PeerAddress,
     settings::{HttpSettings, HttpSettingsError},
 };
 use self::{memory::Memory, refusal::Refusal, settings::Checked};
@@ -84,7 +86,10 @@ where
         Box::pin(async move {
             let (head, body) = request.into_parts();
             let answer = inner.answer(&head, body).await;
-            let mut response = answer.unwrap_or_else(Refusal::into_response);
+            let mut response = answer.unwrap_or_else(|refusal| {
+                refusal.log(&head);
+                refusal.into_response()
+            });
             inner.checked.share(&head, &mut response);
             Ok(response)
         })
@@ -155,11 +160,13 @@ impl Checked {
             return Err(Refusal::new(StatusCode::BAD_REQUEST, "`host` is missing"));
         }
         if !self.hosts.allow(host) {
-            return Err(Refusal::new(StatusCode::FORBIDDEN, "this `host` is not allowed"));
+            let message = format!("host {host:?} is not allowed: see `--allow-host`");
+            return Err(Refusal::new(StatusCode::FORBIDDEN, message));
         }
         match head::single(&head.headers, &header::ORIGIN)? {
             Some(origin) if !self.origins.allow(origin, &self.hosts, host) => {
-                Err(Refusal::new(StatusCode::FORBIDDEN, "this `origin` is not allowed"))
+                let message = format!("origin {origin:?} is not allowed: see `--allow-origin`");
+                Err(Refusal::new(StatusCode::FORBIDDEN, message))
             }
             Some(_) | None => Ok(()),
         }

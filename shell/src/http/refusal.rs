@@ -1,9 +1,9 @@
 //! Refusals: which fault gives which status and which JSON-RPC error.
 
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use rejoin_core::{ClientFault, PeekError, Rejection, RequestId};
 
-use super::body::ResponseBody;
+use super::{PeerAddress, body::ResponseBody};
 use crate::{ManagerError, SessionError, TooDeep, render};
 
 /// JSON-RPC 2.0, section 5.1.
@@ -51,6 +51,19 @@ impl Refusal {
     /// Specification: RFC 9110, 15.5.16.
     pub(super) fn accept_encoding(self) -> Self {
         Self { accept_encoding: true, ..self }
+    }
+
+    /// Logs it, with who was refused.
+    pub(super) fn log(&self, head: &Parts) {
+        let peer = head.extensions.get::<PeerAddress>().map(|PeerAddress(peer)| peer);
+        let peer = peer.map(tracing::field::display);
+        let host = head.headers.get(header::HOST).map(tracing::field::debug);
+        let (status, reason) = (self.status.as_u16(), &self.message);
+        if self.status == StatusCode::FORBIDDEN || self.status.is_server_error() {
+            tracing::warn!(peer, host, status, ?reason, "request refused");
+        } else {
+            tracing::info!(peer, host, status, ?reason, "request refused");
+        }
     }
 
     pub(super) fn into_response(self) -> Response<ResponseBody> {
@@ -112,6 +125,7 @@ impl From<SessionError> for Refusal {
             SessionError::Busy => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(1)
             }
+            SessionError::Closing => ManagerError::Closing.into(),
             SessionError::Rejected(Rejection::Client(fault)) => Self::of_client(&fault, message),
             SessionError::Rejected(Rejection::Closed(_)) => ManagerError::NotFound.into(),
             SessionError::NotReserved

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Weak},
 };
 
@@ -81,7 +80,7 @@ impl Deadlines {
         while !self.is_over.load(Ordering::Acquire) {
             for _ in 0..SESSIONS_PER_TURN {
                 let Some((due, cell)) = self.pop(clock.now()) else { break };
-                cell.upgrade().into_iter().for_each(|cell| wake(&cell, due));
+                cell.upgrade().into_iter().for_each(|cell| cell.wake(due));
             }
             match self.first() {
                 Some(first) if first <= clock.now() => yield_now().await,
@@ -107,12 +106,5 @@ impl Deadlines {
 
     fn first(&self) -> Option<Instant> {
         self.queue.lock().first_key_value().map(|((first, _), _)| *first)
-    }
-}
-
-/// Wakes a session. One that is broken is given up, so that the others are woken on time.
-fn wake(cell: &Cell, due: Instant) {
-    if catch_unwind(AssertUnwindSafe(|| cell.wake(due))).is_err() {
-        cell.give_up();
     }
 }

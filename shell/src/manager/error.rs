@@ -15,8 +15,8 @@ pub enum ManagerError {
     /// There are as many sessions as are allowed.
     #[error("there are {0} sessions already, which is as many as are allowed")]
     TooManySessions(usize),
-    /// The server goes down, and lets no session begin.
-    #[error("the server is about to end")]
+    /// The server shuts down, and no session begins.
+    #[error("the server is shutting down")]
     Closing,
     /// The session was closed before it could begin.
     #[error("the session was closed before it began: {0:?}")]
@@ -33,6 +33,7 @@ impl From<SessionError> for ManagerError {
     fn from(error: SessionError) -> Self {
         match error {
             SessionError::Rejected(Rejection::Closed(_)) => Self::NotFound,
+            SessionError::Closing => Self::Closing,
             SessionError::Rejected(_) | SessionError::NotReserved | SessionError::Busy => {
                 Self::Session(error)
             }

@@ -1,17 +1,18 @@
 //! The session manager: who is there, who may come, and when who is to be woken.
 
 mod deadlines;
+mod drain;
 mod error;
 mod registry;
 mod settings;
 mod unopened;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rejoin_core::{AnswerFormat, CloseReason, EventId, Post, Rejection, ValidConfig};
 
-use self::{deadlines::Deadlines, registry::Registry, unopened::Unopened};
+use self::{deadlines::Deadlines, drain::Drain, registry::Registry, unopened::Unopened};
 pub use self::{
     error::ManagerError,
     settings::{Settings, SettingsError},
@@ -22,9 +23,12 @@ use crate::{
     Backend, Connection, SessionError, SessionHandle, SessionId,
     backend::{AnyBackend, Peer},
     clock::{self, Clock},
-    log,
     session::Cell,
+    sync::yield_now,
 };
+
+/// After how many sessions the others have a turn while all are drained.
+const SESSIONS_PER_TURN: usize = 64;
 
 /// All sessions of one server. A clone manages the same sessions.
 ///
@@ -65,6 +69,7 @@ pub(crate) struct Shared {
     pub(crate) config: ValidConfig,
     pub(crate) clock: Clock,
     pub(crate) deadlines: Arc<Deadlines>,
+    pub(crate) drain: Drain,
     registry: Registry,
     backend: Box<dyn AnyBackend>,
     #[cfg(feature = "journal")]
@@ -128,7 +133,6 @@ impl SessionManager {
         let (cell, inbox) = Cell::begin(id, Arc::clone(shared));
         let peer = Peer::new(id, Arc::downgrade(&cell));
         place.fill(id, Arc::clone(&cell));
-        log::opened(id);
         if let Some(reason) = cell.closed() {
             // Its time was over before it had its place, so that nobody has let go of it.
             shared.forget(&cell);
@@ -203,6 +207,27 @@ impl SessionManager {
         Ok(self.session(id)?.delete()?)
     }
 
+    /// Ends every session as soon as nothing is in flight in it, and waits until all have
+    /// ended. No session begins any more, and no request is accepted; responses and
+    /// notifications of clients are, so that what is in flight can finish.
+    ///
+    /// Clients that can come back are told to do so after `retry`. To set a limit, stop to
+    /// wait and call [`close_all`](Self::close_all).
+    pub async fn drain(&self, retry: Duration) {
+        let shared = self.shared();
+        shared.drain.start(retry);
+        shared.registry.begin_closing();
+        for (number, cell) in shared.registry.all().into_iter().enumerate() {
+            cell.end_if_quiet();
+            if number % SESSIONS_PER_TURN == 0 {
+                yield_now().await;
+            }
+        }
+        while shared.registry.len() > 0 {
+            shared.drain.next().await;
+        }
+    }
+
     /// Closes all sessions, as the server goes down, and lets no other one begin.
     /// Connections get what they have to hear of it, and end.
     pub fn close_all(&self) {
@@ -272,6 +297,7 @@ impl Shared {
             config,
             clock: Clock::start(),
             deadlines: Arc::new(Deadlines::default()),
+            drain: Drain::default(),
             registry,
             backend: Box::new(backend),
             #[cfg(feature = "journal")]
@@ -282,7 +308,13 @@ impl Shared {
     /// Lets go of a session that is closed.
     pub(crate) fn forget(&self, cell: &Cell) {
         self.registry.remove(cell.id());
+        self.drain.left();
         cell.disarm();
+    }
+
+    #[cfg(all(test, not(shuttle)))]
+    pub(crate) fn find(&self, id: SessionId) -> Option<Arc<Cell>> {
+        self.registry.find(id)
     }
 
     fn close_all(&self) {

@@ -1,6 +1,7 @@
 //! The session cell: one lock, held for a synchronous call and never longer.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Weak},
     task::{Context, Poll},
     time::Duration,
@@ -16,8 +17,8 @@ use smallvec::SmallVec;
 
 use super::{
     SessionError,
-    channel::{Channel, SseEvent},
-    state::{Aftermath, State},
+    channel::SseEvent,
+    state::{Aftermath, Happened, State},
 };
 use crate::{
     SessionId,
@@ -47,6 +48,9 @@ pub(crate) struct Most {
     pub(super) events: usize,
     pub(super) bytes: usize,
 }
+
+/// What is said of a session that has panicked.
+const BROKEN: Rejection = Rejection::Closed(CloseReason::Cancelled);
 
 /// A sender that must wait; ready when the reader that holds it up has caught up.
 pub(crate) type Held = oneshot::Receiver<()>;
@@ -78,7 +82,7 @@ impl Cell {
                 this: Weak::clone(this),
             }
         });
-        cell.turn(|_, _| ());
+        cell.turn((), |_, _| ());
         #[expect(clippy::expect_used, reason = "the closure above has run")]
         let inbox = inbox.expect("a session has an inbox");
         (cell, inbox)
@@ -147,6 +151,9 @@ impl Cell {
         format: AnswerFormat,
         room: &mut Room<'_>,
     ) -> Result<ConnectionId, Rejection> {
+        if let Some(client) = message::client_of(&post) {
+            self.turn((), |state, _| state.client = Some(client));
+        }
         let limited = self.limited(&post);
         self.connect(Some(room), &limited, |connection| Input::Request { connection, format, post })
     }
@@ -161,7 +168,7 @@ impl Cell {
     ) -> Result<(), SessionError> {
         let limited = self.limited(&post);
         let input = Input::Request { connection, format, post };
-        self.turn(|state, aftermath| {
+        self.turn(Err(BROKEN.into()), |state, aftermath| {
             if !state.is_connected(connection) {
                 return Err(SessionError::NotReserved);
             }
@@ -194,7 +201,7 @@ impl Cell {
     /// Takes a POST without a request.
     pub(crate) fn message(&self, post: Post<Bytes>, room: &mut Room<'_>) -> Result<(), Rejection> {
         debug_assert!(!message::has_request(&post), "a POST with a request has a connection");
-        self.turn(|state, aftermath| {
+        self.turn(Err(BROKEN), |state, aftermath| {
             let input = Input::Message { post };
             state
                 .handle(self.shared.clock.now(), input, Some(room), aftermath)
@@ -205,12 +212,17 @@ impl Cell {
 
     /// Takes a GET.
     pub(crate) fn get(&self, last_event_id: Option<EventId>) -> Result<ConnectionId, Rejection> {
-        self.connect(None, &[], |connection| Input::Get { connection, last_event_id })
+        let connection =
+            self.connect(None, &[], |connection| Input::Get { connection, last_event_id })?;
+        if let Some(id) = last_event_id {
+            self.turn((), |state, aftermath| aftermath.happened.push(state.resumed(id)));
+        }
+        Ok(connection)
     }
 
     /// Takes a message of the backend. Returns what its sender must wait for.
     pub(crate) fn say(&self, input: Input<Bytes>) -> Result<Option<Held>, Rejection> {
-        self.turn(|state, aftermath| {
+        self.turn(Err(BROKEN), |state, aftermath| {
             match state.handle(self.shared.clock.now(), input, None, aftermath)? {
                 Pressure::None => Ok(None),
                 Pressure::Hold(stream) => {
@@ -225,7 +237,7 @@ impl Cell {
 
     /// Hands a message of this server itself to the backend.
     pub(crate) fn tell_backend(&self, message: Bytes) {
-        self.turn(|state, aftermath| state.say(message, aftermath));
+        self.turn((), |state, aftermath| state.say(message, aftermath));
     }
 
     pub(crate) fn close_stream(
@@ -238,7 +250,7 @@ impl Cell {
 
     /// Applies an input that forwards nothing.
     pub(crate) fn apply(&self, input: Input<Bytes>) -> Result<(), Rejection> {
-        self.turn(|state, aftermath| {
+        self.turn(Err(BROKEN), |state, aftermath| {
             state.handle(self.shared.clock.now(), input, None, aftermath).map(drop_pressure)
         })
     }
@@ -250,7 +262,7 @@ impl Cell {
 
     /// Hears that the backend is gone, and why.
     pub(crate) fn lose_backend(&self, why: String) {
-        self.turn(|state, aftermath| {
+        self.turn((), |state, aftermath| {
             aftermath.gone = Some(why);
             // Only a closed session rejects it.
             let _ = state.handle(self.shared.clock.now(), Input::BackendGone, None, aftermath);
@@ -259,7 +271,7 @@ impl Cell {
 
     /// Lets time pass: the deadline queue has let go of the entry for `due`.
     pub(crate) fn wake(&self, due: Instant) {
-        self.turn(|state, aftermath| {
+        self.turn((), |state, aftermath| {
             state.armed.take_if(|armed| *armed == due);
             let now = self.shared.clock.now();
             let _ = state.handle(now, Input::Tick, None, aftermath);
@@ -268,20 +280,6 @@ impl Cell {
                 state.strike_limits(now, &why, aftermath);
             }
         });
-    }
-
-    /// Lets go of a session that has panicked: its state may be anything, so the core is
-    /// not asked again.
-    pub(crate) fn give_up(&self) {
-        log::broken(self.id);
-        let mut channels = std::mem::take(&mut self.state.lock().channels);
-        for waker in channels.iter_mut().filter_map(Channel::take_waker) {
-            waker.wake();
-        }
-        self.outbox.end().into_iter().for_each(std::task::Waker::wake);
-        self.outbox.announce_end();
-        self.outbox.run_handler();
-        self.shared.forget(self);
     }
 
     /// Moves what a connection has to send to `out`, or waits for it. Returns whether
@@ -294,7 +292,7 @@ impl Cell {
         most: Most,
         cx: &mut Context<'_>,
     ) -> Poll<bool> {
-        self.turn(|state, aftermath| {
+        self.turn(Poll::Ready(false), |state, aftermath| {
             let Some(channel) = state.channels.get_mut(connection) else {
                 return Poll::Ready(false);
             };
@@ -327,12 +325,33 @@ impl Cell {
 
     /// Hears that a connection is gone.
     pub(crate) fn disconnect(&self, connection: ConnectionId, through: Option<u64>) {
-        self.turn(|state, aftermath| {
-            if state.channels.remove(connection).is_some() {
+        self.turn((), |state, aftermath| {
+            if let Some(channel) = state.channels.remove(connection) {
+                if !channel.is_ended()
+                    && let Some(stream) = state.core.carried(connection)
+                {
+                    aftermath.happened.push(Happened::Lost { connection, stream, through });
+                }
                 let input = Input::Closed { connection, through };
                 let _ = state.handle(self.shared.clock.now(), input, None, aftermath);
             }
         });
+    }
+
+    /// Returns whether no new request is accepted.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.shared.drain.retry().is_some()
+    }
+
+    /// Ends the session, if all sessions are drained and nothing is in flight in this one.
+    pub(crate) fn end_if_quiet(&self) {
+        self.turn((), |_, _| ());
+    }
+
+    /// Notes the process that serves the session, for the log.
+    #[cfg(feature = "stdio")]
+    pub(crate) fn served_by(&self, process: i32) {
+        self.turn((), |state, _| state.process = Some(process));
     }
 
     /// Makes a connection, with a channel to carry what comes at once.
@@ -342,7 +361,7 @@ impl Cell {
         limited: &[RequestId],
         input: impl FnOnce(ConnectionId) -> Input<Bytes>,
     ) -> Result<ConnectionId, Rejection> {
-        self.turn(|state, aftermath| {
+        self.turn(Err(BROKEN), |state, aftermath| {
             let connection = ConnectionId(state.next_connection);
             state.next_connection = state.next_connection.saturating_add(1);
             state.channels.insert(connection);
@@ -359,11 +378,25 @@ impl Cell {
 
     /// Holds the lock for `act`, keeps the deadline queue up to date, and does what
     /// must not be done under the lock afterwards.
-    fn turn<R>(&self, act: impl FnOnce(&mut State, &mut Aftermath) -> R) -> R {
+    ///
+    /// A panic of the core leaves its state in the middle of a change. The session is then
+    /// closed, and `otherwise` is the result.
+    fn turn<R>(&self, otherwise: R, act: impl FnOnce(&mut State, &mut Aftermath) -> R) -> R {
         let mut aftermath = Aftermath::default();
         let result = {
             let mut state = self.state.lock();
-            let result = act(&mut state, &mut aftermath);
+            let turn = || {
+                let result = act(&mut state, &mut aftermath);
+                if let Some(retry) = self.shared.drain.retry() {
+                    state.end_if_quiet(self.shared.clock.now(), retry, &mut aftermath);
+                }
+                result
+            };
+            let result = catch_unwind(AssertUnwindSafe(turn)).unwrap_or_else(|_| {
+                log::broken(self.id);
+                state.give_up(&self.shared.config, self.shared.clock.now(), &mut aftermath);
+                otherwise
+            });
             self.arm(&mut state);
             result
         };
@@ -383,16 +416,19 @@ impl Cell {
     }
 
     fn see_to(&self, aftermath: Aftermath) {
-        let Aftermath { wakers, released, happened, has_mail, is_flooded, closed, gone: _ } =
+        let Aftermath { wakers, released, opened, happened, has_mail, is_flooded, closed, gone: _ } =
             aftermath;
         wakers.into_iter().for_each(std::task::Waker::wake);
         drop(released);
+        if let Some(opened) = &opened {
+            log::opened(self.id, opened);
+        }
         for happened in &happened {
             log::happened(self.id, happened);
         }
-        if let Some(reason) = closed {
+        if let Some((reason, was_opened)) = closed {
             self.outbox.announce_end();
-            log::closed(self.id, reason);
+            log::closed(self.id, reason, was_opened);
             self.shared.forget(self);
         } else if is_flooded {
             log::flooded(self.id);
@@ -415,4 +451,44 @@ impl Cell {
 /// Nobody is held up by an input that is no message of the backend.
 fn drop_pressure(pressure: Pressure) {
     debug_assert_eq!(pressure, Pressure::None);
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::{Backend, OpenError, Peer, SessionManager, Settings};
+
+    /// A backend that never answers.
+    struct Silent;
+
+    impl Backend for Silent {
+        async fn open(&self, _: Peer, mut inbox: Inbox) -> Result<(), OpenError> {
+            tokio::spawn(async move { while inbox.recv().await.is_some() {} });
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_that_panics_is_closed_on_every_path_and_harms_no_other() {
+        let sessions = SessionManager::new(Silent, Settings::default()).unwrap();
+        let broken = sessions.create_session().await.unwrap();
+        let other = sessions.create_session().await.unwrap();
+        let initialize = || {
+            let text = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#;
+            message::parse(Bytes::from_static(text.as_bytes()), 1).unwrap()
+        };
+        let waiting = broken.request(initialize(), AnswerFormat::Sse).await.unwrap();
+        let cell = sessions.shared().find(broken.id()).unwrap();
+        let outcome = cell
+            .turn(Err(BROKEN), |_, _| -> Result<(), Rejection> { panic!("the core is at fault") });
+        assert_eq!(outcome, Err(BROKEN));
+        // To drop a connection of it calls the session again.
+        drop(waiting);
+        assert_eq!(broken.closed(), Some(CloseReason::Cancelled));
+        assert!(broken.request(initialize(), AnswerFormat::Sse).await.is_err());
+        cell.wake(Instant::MAX);
+        assert!(!sessions.has_session(broken.id()));
+        assert_eq!(sessions.sessions(), 1);
+        assert!(other.request(initialize(), AnswerFormat::Sse).await.is_ok());
+    }
 }

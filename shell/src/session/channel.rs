@@ -69,11 +69,6 @@ impl Channel {
         self.waker.take()
     }
 
-    /// Returns whom to wake.
-    pub(super) fn take_waker(&mut self) -> Option<Waker> {
-        self.waker.take()
-    }
-
     pub(super) fn is_ended(&self) -> bool {
         self.is_ended
     }

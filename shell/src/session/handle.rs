@@ -71,6 +71,9 @@ impl SessionHandle {
         post: Post<Bytes>,
         format: AnswerFormat,
     ) -> Result<Connection, SessionError> {
+        if self.cell.is_draining() {
+            return Err(SessionError::Closing);
+        }
         let connection = {
             let mut room = self.cell.room(&post).await?;
             self.cell.request(post, format, &mut room)?
@@ -212,6 +215,9 @@ pub enum SessionError {
     /// The connection is not one that this session has reserved, or not any more.
     #[error("the connection is not reserved")]
     NotReserved,
+    /// The server shuts down, and accepts no new request.
+    #[error("the server is shutting down")]
+    Closing,
     /// The backend had no room for the message in time.
     #[error("the server takes no message at the moment")]
     Busy,

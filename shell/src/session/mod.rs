@@ -10,7 +10,7 @@ mod time_limit;
 
 pub(crate) use self::{
     cell::{Cell, Held},
-    state::Happened,
+    state::{Happened, Opened},
 };
 pub use self::{
     channel::SseEvent,

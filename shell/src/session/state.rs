@@ -1,11 +1,11 @@
 //! What the lock of a session guards: the core, and what its actions are done to.
 
-use std::task::Waker;
+use std::{task::Waker, time::Duration};
 
 use bytes::Bytes;
 use rejoin_core::{
     Action, Actions, CloseReason, ConnectionId, EndReason, Event, EventId, Head, Input, Instant,
-    Pressure, Rejection, Report, RequestId, Session, StreamId, ValidConfig,
+    Pressure, ProtocolVersion, Rejection, Report, RequestId, Session, StreamId, ValidConfig,
 };
 use smallvec::SmallVec;
 
@@ -36,6 +36,12 @@ pub(super) struct State {
     time_limits: Option<Box<TimeLimits>>,
     /// When the deadline queue is to wake this session.
     pub(super) armed: Option<Instant>,
+    /// What the client says that it is, until the session is opened.
+    pub(super) client: Option<Box<str>>,
+    /// The process that serves the session, where one does.
+    pub(super) process: Option<i32>,
+    /// Whether `initialize` was answered.
+    is_opened: bool,
     #[cfg(feature = "journal")]
     pub(super) recorder: Option<Recorder>,
 }
@@ -45,23 +51,54 @@ pub(super) struct State {
 pub(super) struct Aftermath {
     pub(super) wakers: SmallVec<[Waker; 2]>,
     pub(super) released: SmallVec<[oneshot::Sender<()>; 1]>,
+    pub(super) opened: Option<Opened>,
     pub(super) happened: SmallVec<[Happened; 1]>,
     /// Whether there is something in the inbox of the backend, or its end.
     pub(super) has_mail: bool,
     /// Whether the backend does not hear what it asked for.
     pub(super) is_flooded: bool,
-    pub(super) closed: Option<CloseReason>,
+    /// Why the session was closed, and whether it was opened before.
+    pub(super) closed: Option<(CloseReason, bool)>,
     /// Why the backend is gone, where it says so.
     pub(super) gone: Option<String>,
+}
+
+/// Who begins a session, and what serves it.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) client: Option<Box<str>>,
+    pub(crate) revision: Option<ProtocolVersion>,
+    pub(crate) process: Option<i32>,
 }
 
 /// What is worth a line in the log.
 #[derive(Debug)]
 pub(crate) enum Happened {
     Reported(Report),
-    Gap { stream: StreamId, first: u64, last: u64 },
-    Ended { connection: ConnectionId, reason: EndReason },
-    TimedOut { request: RequestId },
+    Gap {
+        stream: StreamId,
+        first: u64,
+        last: u64,
+    },
+    Ended {
+        connection: ConnectionId,
+        reason: EndReason,
+    },
+    /// A client disconnected before the end of a stream.
+    Lost {
+        connection: ConnectionId,
+        stream: StreamId,
+        through: Option<u64>,
+    },
+    /// A client came back, to events that it has not had.
+    Resumed {
+        stream: StreamId,
+        after: u64,
+        replayed: usize,
+    },
+    TimedOut {
+        request: RequestId,
+    },
 }
 
 impl Aftermath {
@@ -82,6 +119,9 @@ impl State {
             next_connection: 0,
             time_limits: None,
             armed: None,
+            client: None,
+            process: None,
+            is_opened: false,
             #[cfg(feature = "journal")]
             recorder: None,
         }
@@ -105,6 +145,13 @@ impl State {
         let result = self.core.handle(now, input, &mut actions);
         // Even where the input was rejected: what was due has happened.
         self.carry_out(&mut actions, room, aftermath);
+        if !self.is_opened
+            && let Some(initialized) = self.core.initialized()
+        {
+            self.is_opened = true;
+            let (client, process) = (self.client.take(), self.process);
+            aftermath.opened = Some(Opened { client, revision: initialized.version, process });
+        }
         result
     }
 
@@ -143,6 +190,56 @@ impl State {
             // Only a closed session rejects it.
             let _ = self.handle(now, Input::Backend { message, related: None }, None, aftermath);
         }
+    }
+
+    /// Ends the session, unless something is in flight in it.
+    pub(super) fn end_if_quiet(
+        &mut self,
+        now: Instant,
+        retry: Duration,
+        aftermath: &mut Aftermath,
+    ) {
+        if self.core.closed().is_some() || self.is_busy() {
+            return;
+        }
+        let close = Input::CloseStream { stream: StreamId::Standalone, retry: Some(retry) };
+        // An error says that nobody is connected who could come back.
+        let _ = self.handle(now, close, None, aftermath);
+        let close = Input::CloseSession { reason: CloseReason::Terminated };
+        let _ = self.handle(now, close, None, aftermath);
+    }
+
+    /// Returns whether a request is in flight, or its answer is still being sent.
+    fn is_busy(&self) -> bool {
+        let is_request =
+            |connection| matches!(self.core.carried(connection), Some(StreamId::Request(_)));
+        self.core.initialized().is_some()
+            && (self.core.pending() > 0 || self.core.connections().any(is_request))
+    }
+
+    /// Gives up a core that has panicked: one that is closed takes its place, so that
+    /// nothing asks the other one again.
+    pub(super) fn give_up(
+        &mut self,
+        config: &ValidConfig,
+        now: Instant,
+        aftermath: &mut Aftermath,
+    ) {
+        self.core = Session::new(config.clone(), now);
+        #[cfg(feature = "journal")]
+        {
+            self.recorder = None;
+        }
+        let close = Input::CloseSession { reason: CloseReason::Cancelled };
+        let _ = self.handle(now, close, None, aftermath);
+    }
+
+    /// Returns what is to be said of a client that came back after `id`.
+    pub(super) fn resumed(&self, id: EventId) -> Happened {
+        let (stream, after) = (id.stream, id.index);
+        let log = self.core.log(stream);
+        let replayed = log.map_or(0, |log| log.range(after.saturating_add(1)..u64::MAX).count());
+        Happened::Resumed { stream, after, replayed }
     }
 
     /// Returns whether something that is sent on a connection is heard.
@@ -216,7 +313,7 @@ impl State {
                         aftermath.wake(channel.end(EndReason::SessionClosed));
                     }
                     aftermath.released.extend(self.held.drain(..).map(|(_, sender)| sender));
-                    aftermath.closed = Some(reason);
+                    aftermath.closed = Some((reason, self.is_opened));
                 }
                 Action::Report(report) => aftermath.happened.push(Happened::Reported(report)),
             }

@@ -5,16 +5,29 @@ use serde_json::json;
 use crate::{client::Client, program::Program};
 
 #[tokio::test]
-async fn a_signal_ends_every_connection_and_then_the_program() {
-    for signal in ["TERM", "INT"] {
-        let program = Program::serve(&[]);
+async fn a_signal_ends_idle_connections_at_once_and_then_the_program() {
+    for signal in ["TERM", "INT", "HUP"] {
+        let program = Program::serve(&["--drain-timeout", "600s"]);
         let client = Client::initialize(&program.address).await;
-        let mut call = client.call(1, "nap", json!({ "ms": 600_000 })).await;
         let mut standalone = client.get(None).await;
         assert!(program.end_by(signal).success());
-        assert_eq!(call.response().await["error"]["code"], -32603);
-        while standalone.next().await.is_some() {}
+        let mut retry = None;
+        while let Some(event) = standalone.next().await {
+            retry = event.retry.or(retry);
+        }
+        assert_eq!(retry, Some(1_000));
     }
+}
+
+#[tokio::test]
+async fn calls_that_do_not_finish_in_time_fail() {
+    let program = Program::serve(&["--drain-timeout", "100ms"]);
+    let client = Client::initialize(&program.address).await;
+    let mut call = client.call(1, "nap", json!({ "ms": 600_000 })).await;
+    assert!(program.end_by("TERM").success());
+    let error = &call.response().await["error"];
+    assert_eq!(error["code"], -32603);
+    assert_eq!(error["message"], "the session was closed: this server is shutting down");
 }
 
 #[tokio::test]

@@ -30,8 +30,12 @@ grandchild=$!
 
 /// Serves each session by a shell that runs `script`.
 pub(crate) fn serve(options: &[&str], script: &str) -> Program {
-    let script = format!("{PRELUDE}\n{script}");
+    let script = with_prelude(script);
     Program::serve(&[options, &["--", "/bin/sh", "-c", &script]].concat())
+}
+
+pub(crate) fn with_prelude(script: &str) -> String {
+    format!("{PRELUDE}\n{script}")
 }
 
 /// Calls, and returns the result.

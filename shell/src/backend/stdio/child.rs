@@ -67,6 +67,10 @@ impl Child {
         })
     }
 
+    pub(super) fn process_id(&self) -> i32 {
+        self.process.id()
+    }
+
     /// Serves a session until it ends, or the child does.
     pub(super) async fn serve(mut self, peer: Peer, mut inbox: Inbox) {
         let ended = inbox.ended();

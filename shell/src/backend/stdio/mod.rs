@@ -76,6 +76,7 @@ impl Backend for StdioBackend {
         self.0.children.spawn(async move {
             match start(shared, &peer).await {
                 Ok(child) => {
+                    peer.served_by(child.process_id());
                     let _ = starts.send(Ok(()));
                     child.serve(peer, inbox).await;
                 }

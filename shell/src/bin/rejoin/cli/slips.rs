@@ -9,11 +9,14 @@ use clap::{
 
 /// Adds what was probably meant to the error for an unknown option or subcommand.
 pub(super) fn add_hint(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
-    let context = match error.kind() {
-        ErrorKind::UnknownArgument => ContextKind::InvalidArg,
-        ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
-        _ => return error,
+    let context = if error.kind() == ErrorKind::InvalidSubcommand {
+        ContextKind::InvalidSubcommand
+    } else {
+        ContextKind::InvalidArg
     };
+    if !matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument) {
+        return error;
+    }
     let Some(ContextValue::String(unknown)) = error.get(context) else { return error };
     let Some(hint) = hint(unknown, arguments) else { return error };
     error.remove(ContextKind::SuggestedArg);

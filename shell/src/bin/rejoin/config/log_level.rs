@@ -77,8 +77,12 @@ fn read(text: &str, on_name: impl Fn(&str) -> Result<String, String>) -> Result<
 
 /// Reads a level, also by the name that other programs give it.
 fn read_level(word: &str) -> Option<String> {
-    let word = word.to_ascii_lowercase();
-    let word = if word == "warning" { "warn" } else { &word };
+    let word = match &*word.to_ascii_lowercase() {
+        // This would be read as `error`.
+        "" => return None,
+        "warning" => "warn".to_owned(),
+        word => word.to_owned(),
+    };
     word.parse::<LevelFilter>().ok().map(|level| level.to_string())
 }
 

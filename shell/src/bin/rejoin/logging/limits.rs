@@ -5,10 +5,10 @@ use std::{
     collections::HashMap,
     fmt::{self, Write as _},
     sync::Arc,
-    time::Instant,
 };
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tracing::{
     Event, Level, Subscriber,
     callsite::Identifier,
@@ -188,9 +188,15 @@ struct Source(String);
 
 impl Visit for Source {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if matches!(field.name(), "session" | "peer_ip") {
+        match field.name() {
             // To write to a string does not fail.
-            let _ = write!(self.0, "{value:?}");
+            "session" => drop(write!(self.0, "{value:?}")),
+            "peer" => {
+                let peer = format!("{value:?}");
+                // Without the port, of which a peer has many.
+                self.0.push_str(peer.rsplit_once(':').map_or(&peer, |(ip, _)| ip));
+            }
+            _ => {}
         }
     }
 }

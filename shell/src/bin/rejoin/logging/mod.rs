@@ -17,7 +17,7 @@ use self::{limits::Limits, queue::Queue};
 use crate::config::LogFormat;
 
 /// What the log says of itself. These lines are not limited.
-const TARGET: &str = "rejoin::log";
+const TARGET: &str = "rejoin::logging";
 
 /// How long the end of the program waits for the reader of the log.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);

@@ -11,11 +11,8 @@ pub(super) fn log() {
         let backtrace = Backtrace::capture();
         let thread = std::thread::current();
         let thread = thread.name().unwrap_or("unnamed");
-        match backtrace.status() {
-            BacktraceStatus::Captured => {
-                tracing::error!(target: super::TARGET, thread, %backtrace, "{panic}");
-            }
-            _ => tracing::error!(target: super::TARGET, thread, "{panic}"),
-        }
+        let is_captured = backtrace.status() == BacktraceStatus::Captured;
+        let backtrace = is_captured.then_some(tracing::field::display(backtrace));
+        tracing::error!(target: super::TARGET, thread, backtrace, "{panic}");
     }));
 }

@@ -6,10 +6,11 @@ use std::{
     mem,
     sync::Arc,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use parking_lot::{Condvar, Mutex};
+use tokio::time::Instant;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::limits::Limits;
@@ -75,7 +76,7 @@ impl Queue {
         let end = Instant::now() + timeout;
         let mut state = self.0.state.lock();
         while state.is_writing || !state.lines.is_empty() {
-            if self.0.changed.wait_until(&mut state, end).timed_out() {
+            if self.0.changed.wait_until(&mut state, end.into_std()).timed_out() {
                 return;
             }
         }
@@ -94,7 +95,7 @@ impl Queue {
                 continue;
             }
             let report_at = *report_at.get_or_insert_with(|| Instant::now() + REPORT_INTERVAL);
-            if self.0.changed.wait_until(&mut state, report_at).timed_out() {
+            if self.0.changed.wait_until(&mut state, report_at.into_std()).timed_out() {
                 state.has_suppressed = false;
                 return Next::ReportSuppressed;
             }
@@ -142,6 +143,7 @@ pub(super) fn start_writer(
 }
 
 /// Writes lines, and returns how many were not written.
+#[expect(clippy::disallowed_methods, reason = "no event says that the output takes more")]
 fn write_lines(output: &mut impl Write, mut lines: &[u8]) -> u64 {
     while !lines.is_empty() {
         match output.write(lines) {

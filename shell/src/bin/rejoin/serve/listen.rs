@@ -12,6 +12,7 @@ use tokio::{
 };
 
 use super::{
+    access::InProgress,
     activity::{Activity, Timeouts},
     router::Router,
     socket::Socket,
@@ -83,8 +84,8 @@ impl Listener {
                 self.warn_of_full(&mut warned);
             }
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
-            let stream = match self.tcp.accept().await {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match self.tcp.accept().await {
+                Ok(accepted) => accepted,
                 Err(error) if is_of_connection(&error) => continue,
                 Err(error) => {
                     tracing::error!(%error, "cannot accept connections");
@@ -93,17 +94,17 @@ impl Listener {
                 }
             };
             if let Err(error) = prepare(&stream, self.user_timeout) {
-                tracing::debug!(%error, "connection was lost at once");
+                tracing::debug!(%peer, %error, "cannot prepare a connection");
                 continue;
             }
             let activity = Arc::new(Activity::new(self.timeouts));
             let socket = Socket::new(stream, Arc::clone(&activity));
-            let connected = router.connected(activity);
+            let connected = router.connected(activity, peer);
             let connection = self.http.serve_connection(TokioIo::new(socket), connected);
             let connection = self.graceful.watch(connection);
             tokio::spawn(async move {
                 if let Err(error) = connection.await {
-                    tracing::debug!(%error, "connection broke off");
+                    tracing::debug!(%peer, %error, "connection broke off");
                 }
                 drop(place);
             });
@@ -119,12 +120,27 @@ impl Listener {
         }
     }
 
-    /// Lets connections end what they have begun. Returns whether they did, in time.
-    pub(super) async fn drain(self, timeout: Duration) -> bool {
+    /// Lets connections send what they have begun to send, for `timeout` at most. Returns
+    /// whether all was sent.
+    ///
+    /// Nobody waits for connections on which no response is being sent: a request that came
+    /// in part is not served any more.
+    pub(super) async fn drain(self, in_progress: &InProgress, timeout: Duration) -> bool {
         drop(self.tcp);
-        tokio::time::timeout(timeout, self.graceful.shutdown()).await.is_ok()
+        let sent = async {
+            in_progress.none().await;
+            tokio::time::sleep(FLUSH_TIME).await;
+        };
+        tokio::select! {
+            () = self.graceful.shutdown() => true,
+            () = sent => true,
+            () = tokio::time::sleep(timeout) => false,
+        }
     }
 }
+
+/// How long the end of a response may be on its way from this program to the system.
+const FLUSH_TIME: Duration = Duration::from_millis(250);
 
 /// Sends at once what is written, and finds out when nobody is there any more.
 fn prepare(stream: &TcpStream, user_timeout: Option<Duration>) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! `rejoin serve`.
 
+mod access;
 mod activity;
 mod bodies;
 mod hello;
@@ -12,12 +13,19 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rejoin::{Backend, SessionManager, StdioBackend, StreamableHttp, journal::Journal};
+use tokio::time::Instant;
 
 use self::{listen::Listener, router::Router, signals::Signals};
 use crate::{config::Config, demo, logging};
 
 /// How long a child may take beyond its grace, so that the system can end its processes.
 const KILL_TIME: Duration = Duration::from_secs(1);
+
+/// How long clients have at least to read why their calls failed.
+const SEND_TIME: Duration = Duration::from_secs(1);
+
+/// How long tasks have to end with the program.
+const TASKS_TIME: Duration = Duration::from_secs(1);
 
 /// Serves until a signal says that it is enough.
 ///
@@ -27,7 +35,10 @@ const KILL_TIME: Duration = Duration::from_secs(1);
 pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     let _logging = logging::start(config.log_format, &config.log_level.filter())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(config))
+    let served = runtime.block_on(serve(config));
+    // What blocks a thread does not hold up the end.
+    runtime.shutdown_timeout(TASKS_TIME);
+    served
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
@@ -40,14 +51,41 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     hello::say(listener.address()?, &config);
     tokio::select! {
         () = listener.accept(&router) => {}
-        signal = signals.next() => tracing::info!(signal, "ending"),
+        signal = signals.next() => {
+            let (sessions, limit) = (sessions.sessions(), config.drain_timeout);
+            tracing::info!(signal, sessions, ?limit, "shutting down: calls in flight may finish");
+        }
     }
-    sessions.close_all();
     tokio::select! {
-        ((), ()) = async { tokio::join!(drain(listener, &config), end(children, &config)) } => {}
-        signal = signals.next() => tracing::warn!(signal, "ending at once"),
+        () = end(listener, &router, &sessions, children, &config) => {
+            tracing::info!("shut down");
+        }
+        signal = signals.next() => tracing::warn!(signal, "second signal: exiting at once"),
     }
     Ok(())
+}
+
+/// Lets calls in flight finish, then ends everything.
+async fn end(
+    listener: Listener,
+    router: &Router,
+    sessions: &SessionManager,
+    children: Option<StdioBackend>,
+    config: &Config,
+) {
+    let limit = Instant::now() + config.drain_timeout;
+    tokio::select! {
+        () = sessions.drain(config.http.recycle_retry) => {}
+        // Clients of sessions that are still there may come on new connections.
+        () = listener.accept(router) => {}
+        () = tokio::time::sleep_until(limit) => {
+            let sessions = sessions.sessions();
+            tracing::warn!(sessions, "calls did not finish in time, and fail");
+        }
+    }
+    sessions.close_all();
+    let left = limit.saturating_duration_since(Instant::now()).max(SEND_TIME);
+    tokio::join!(drain(listener, router, left), end_children(children, config));
 }
 
 /// Makes the sessions, and returns the backend that has children, if it has any.
@@ -69,15 +107,15 @@ fn begin(backend: impl Backend, config: &Config) -> anyhow::Result<SessionManage
     Ok(SessionManager::with_journal(backend, settings, journal)?)
 }
 
-async fn drain(listener: Listener, config: &Config) {
-    if !listener.drain(config.drain_timeout).await {
-        tracing::warn!("connections did not end in time, and were cut");
+async fn drain(listener: Listener, router: &Router, timeout: Duration) {
+    if !listener.drain(&router.in_progress(), timeout).await {
+        tracing::warn!("some responses were not read in time, and were cut off");
     }
 }
 
-async fn end(children: Option<StdioBackend>, config: &Config) {
+async fn end_children(children: Option<StdioBackend>, config: &Config) {
     let Some(children) = children else { return };
     if tokio::time::timeout(config.kill_grace + KILL_TIME, children.ended()).await.is_err() {
-        tracing::warn!("servers did not end in time, and are killed");
+        tracing::warn!("some server processes did not end in time, and are killed");
     }
 }

@@ -1,14 +1,15 @@
 //! The endpoint, and nothing beside it.
 
-use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc};
+use std::{convert::Infallible, future::Future, net::SocketAddr, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{Either, Full};
 use hyper::{body::Incoming, service::Service};
-use rejoin::StreamableHttp;
+use rejoin::{PeerAddress, StreamableHttp};
 
 use super::{
+    access::{Access, FollowedBody, InProgress},
     activity::Activity,
     bodies::{AnswerBody, RequestBody},
 };
@@ -17,40 +18,50 @@ use super::{
 pub(super) struct Router {
     path: Arc<str>,
     service: StreamableHttp,
+    in_progress: Arc<InProgress>,
 }
 
 /// The router, for the requests of one connection.
 pub(super) struct Connected {
     router: Router,
     activity: Arc<Activity>,
+    peer: PeerAddress,
 }
 
 type Answer = Response<Either<AnswerBody, Full<Bytes>>>;
+type Followed = Response<FollowedBody<Either<AnswerBody, Full<Bytes>>>>;
 
 impl Router {
     pub(super) fn new(path: String, service: StreamableHttp) -> Self {
-        Self { path: path.into(), service }
+        Self { path: path.into(), service, in_progress: Arc::default() }
     }
 
-    pub(super) fn connected(&self, activity: Arc<Activity>) -> Connected {
-        Connected { router: self.clone(), activity }
+    /// Returns which responses are being sent.
+    pub(super) fn in_progress(&self) -> Arc<InProgress> {
+        Arc::clone(&self.in_progress)
+    }
+
+    pub(super) fn connected(&self, activity: Arc<Activity>, peer: SocketAddr) -> Connected {
+        Connected { router: self.clone(), activity, peer: PeerAddress(peer) }
     }
 }
 
 impl Service<Request<Incoming>> for Connected {
-    type Response = Answer;
+    type Response = Followed;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Followed, Infallible>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
         let activity = Arc::clone(&self.activity);
-        let Router { path, service } = &self.router;
+        let Router { path, service, in_progress } = &self.router;
+        let access = Access::begin(&request, Arc::clone(in_progress));
         if without_slash(request.uri().path()) != without_slash(path) {
             let answer = not_found(path);
             drop(RequestBody::new(request.into_body(), Arc::clone(&activity)));
             activity.answer_begins();
             activity.answer_ended();
-            return Box::pin(async { Ok(answer) });
+            return Box::pin(async { Ok(access.follow(answer)) });
         }
         let request = request.map(|body| RequestBody::new(body, Arc::clone(&activity)));
         let answer = tower_service::Service::call(&mut service.clone(), request);
@@ -58,7 +69,9 @@ impl Service<Request<Incoming>> for Connected {
             let answer = answer.await?;
             let content_type = answer.headers().get(header::CONTENT_TYPE);
             let is_stream = content_type.is_some_and(|value| value == "text/event-stream");
-            Ok(answer.map(|body| Either::Left(AnswerBody::new(body, is_stream, activity))))
+            let answer =
+                answer.map(|body| Either::Left(AnswerBody::new(body, is_stream, activity)));
+            Ok(access.follow(answer))
         })
     }
 }

@@ -1,0 +1,121 @@
+//! One line of the log for each request, and what is known of responses in progress.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use http::{HeaderMap, Method, Response};
+use http_body::{Body, Frame, SizeHint};
+use rejoin::SessionId;
+use tokio::{sync::Notify, time::Instant};
+
+/// How many responses are being sent.
+#[derive(Debug, Default)]
+pub(super) struct InProgress {
+    responses: AtomicUsize,
+    none_left: Notify,
+}
+
+impl InProgress {
+    /// Waits until no response is being sent.
+    pub(super) async fn none(&self) {
+        while self.responses.load(Ordering::Acquire) > 0 {
+            self.none_left.notified().await;
+        }
+    }
+}
+
+impl InProgress {
+    fn start(self: Arc<Self>) -> Sending {
+        self.responses.fetch_add(1, Ordering::Relaxed);
+        Sending(self)
+    }
+}
+
+/// One response that is being sent.
+struct Sending(Arc<InProgress>);
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if self.0.responses.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.none_left.notify_one();
+        }
+    }
+}
+
+/// A request, until its response was sent or its client left.
+pub(super) struct Access {
+    method: Method,
+    path: String,
+    session: Option<SessionId>,
+    status: u16,
+    started_at: Instant,
+    in_progress: Arc<InProgress>,
+}
+
+impl Access {
+    /// Begins to answer a request.
+    pub(super) fn begin<B>(request: &http::Request<B>, in_progress: Arc<InProgress>) -> Self {
+        Self {
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            session: session(request.headers()),
+            status: 0,
+            started_at: Instant::now(),
+            in_progress,
+        }
+    }
+
+    /// Follows the response to its end.
+    pub(super) fn follow<B>(mut self, response: Response<B>) -> Response<FollowedBody<B>> {
+        self.status = response.status().as_u16();
+        self.session = self.session.or_else(|| session(response.headers()));
+        let sending = Arc::clone(&self.in_progress).start();
+        response.map(|body| FollowedBody { body, _access: self, _sending: sending })
+    }
+}
+
+fn session(headers: &HeaderMap) -> Option<SessionId> {
+    headers.get("mcp-session-id")?.to_str().ok()?.parse().ok()
+}
+
+impl Drop for Access {
+    fn drop(&mut self) {
+        let session = self.session.map(|session| tracing::field::display(session.short()));
+        let (method, path, status) = (&self.method, &self.path, self.status);
+        let duration = self.started_at.elapsed();
+        tracing::debug!(%method, ?path, status, ?duration, session, "request");
+    }
+}
+
+/// A body whose end is the end of its request.
+pub(super) struct FollowedBody<B> {
+    body: B,
+    _access: Access,
+    _sending: Sending,
+}
+
+impl<B: Body + Unpin> Body for FollowedBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

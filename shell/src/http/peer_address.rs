@@ -1,0 +1,8 @@
+//! Where a request comes from.
+
+use std::net::SocketAddr;
+
+/// The address of a request's peer, for the log: an extension of the request, which whoever
+/// accepts connections may insert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddress(pub SocketAddr);

@@ -1,0 +1,91 @@
+//! The program ends: calls in flight finish, and nothing new begins.
+
+use std::{io::Write as _, net::TcpStream, time::Duration};
+
+use serde_json::json;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::{client::Client, program::Program, script};
+
+/// How long anything may take that nothing holds up.
+const PROMPT: Duration = Duration::from_secs(10);
+
+/// Answers the first call when its client has sent a notification or a response after it.
+const FINISHES_LATER: &str = r#"hear; call=$id; IFS= read -r line; id=$call; answer '{"done":true}'
+while hear; do answer '{}'; done"#;
+
+async fn ended(program: Program) -> bool {
+    let ended = tokio::task::spawn_blocking(move || program.wait());
+    timeout(PROMPT, ended).await.unwrap().unwrap().success()
+}
+
+/// Sends SIGTERM, and waits until it was noticed.
+async fn terminate(program: &Program, client: &Client) {
+    program.signal("TERM");
+    let refused = async {
+        while client.call(99, "any", json!({})).await.status != 503 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PROMPT, refused).await.unwrap();
+}
+
+#[tokio::test]
+async fn calls_in_flight_finish_and_nothing_new_begins() {
+    let program = script::serve(&["--drain-timeout", "600s"], FINISHES_LATER);
+    let client = Client::initialize(&program.address).await;
+    let mut call = client.call(1, "any", json!({})).await;
+    terminate(&program, &client).await;
+
+    let mut refused = client.call(2, "any", json!({})).await;
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.headers["retry-after"], "10");
+    assert_eq!(refused.response().await["error"]["message"], "the server is shutting down");
+    let stranger = Client::stranger(&program.address);
+    let initialize = crate::client::initialize("2025-11-25", &json!({}));
+    assert_eq!(stranger.post(&initialize).await.status, 503);
+
+    // What a call in flight may wait for is passed on.
+    let notification = json!({ "jsonrpc": "2.0", "method": "notifications/any" });
+    assert_eq!(client.post(&notification).await.status, 202);
+    assert_eq!(call.response().await["result"], json!({ "done": true }));
+    assert!(ended(program).await);
+}
+
+#[tokio::test]
+async fn requests_that_came_in_part_hold_nothing_up() {
+    let program = Program::serve(&["--drain-timeout", "600s", "--body-timeout", "600s"]);
+    let client = Client::initialize(&program.address).await;
+    let head = "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+                accept: application/json, text/event-stream\r\ncontent-length: 100\r\n";
+    let session = format!("mcp-session-id: {}\r\n\r\n{{", client.session());
+    let parts = ["", "POST /mcp HT", head, &format!("{head}{session}")];
+    let _connections = parts.map(|part| {
+        let mut stream = TcpStream::connect(&program.address).unwrap();
+        stream.write_all(part.as_bytes()).unwrap();
+        stream
+    });
+    program.signal("TERM");
+    let begun = Instant::now();
+    assert!(ended(program).await);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn an_answer_that_is_still_being_read_is_not_cut() {
+    let program = Program::serve(&["--drain-timeout", "600s"]);
+    let client = Client::initialize(&program.address).await;
+    let mut flood = client.call(1, "flood", json!({ "events": 20_000 })).await;
+    // It has begun, and is far from its end.
+    flood.next().await.unwrap();
+    program.signal("TERM");
+    let mut events = 0;
+    while let Some(event) = flood.message().await {
+        if event.is_response() {
+            assert!(event.data["result"].is_object(), "{:?}", event.data);
+            events += 1;
+        }
+    }
+    assert_eq!(events, 1);
+    assert!(ended(program).await);
+}
