@@ -1,10 +1,8 @@
 //! Whole histories, on a session and on the model of one.
 
-use std::{
-    env,
-    io::{self, Write},
-    thread,
-};
+#![expect(clippy::print_stdout, reason = "a long run shows what it has seen, if it is asked to")]
+
+use std::{env, thread};
 
 use proptest::prelude::*;
 use rejoin_tests::history::{Op, Setup, draw, ops, setups};
@@ -68,7 +66,7 @@ fn the_same_history_has_the_same_outcome() {
 fn a_long_run() {
     let inputs = variable("REJOIN_MODEL_INPUTS").unwrap_or(INPUTS);
     let stats = long_run("a_long_run", inputs, |_| 0).unwrap_or_else(|failure| panic!("{failure}"));
-    report(&stats);
+    println!("{inputs} inputs, by kind:\n{stats}");
     if inputs >= INPUTS {
         let missing: Vec<_> = stats.missing().collect();
         assert!(missing.is_empty(), "never seen: {missing:#?}");
@@ -83,7 +81,7 @@ fn a_long_run_with_restores() {
     let every = |seed| 7 + usize::try_from(seed % 60).unwrap_or(0);
     let stats = long_run("a_long_run_with_restores", inputs, every)
         .unwrap_or_else(|failure| panic!("{failure}"));
-    report(&stats);
+    println!("{inputs} inputs with restores in between, by kind:\n{stats}");
 }
 
 fn long_run(
@@ -127,11 +125,6 @@ fn run_seeds(
         }
     }
     Ok(stats)
-}
-
-/// Says what was seen, though the test passes.
-fn report(stats: &Stats) {
-    let _ = writeln!(io::stderr(), "{stats}");
 }
 
 fn variable(name: &str) -> Option<u64> {

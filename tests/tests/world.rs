@@ -1,10 +1,8 @@
 //! Whole worlds: many clients, sessions and backends, and all that goes wrong.
 
-use std::{
-    env, fs,
-    io::{self, Write},
-    path::Path,
-};
+#![expect(clippy::print_stdout, reason = "it shows what it has seen, if it is asked to")]
+
+use std::{env, fs, path::Path};
 
 use rejoin_tests::journal::Journal;
 use rejoin_tests::world::{Knobs, REQUESTS_MIN, Sabotage, Tally, run, run_seeds, shrink};
@@ -27,7 +25,7 @@ fn many_worlds() {
     let first = variable("REJOIN_WORLD_SEED").unwrap_or(0);
     let tally = run_seeds(first..first + worlds, THREADS, run_seed);
     let tally = tally.unwrap_or_else(|failure| panic!("{failure}"));
-    let _ = writeln!(io::stderr(), "{tally}");
+    println!("{worlds} worlds, by what happened:\n{tally}");
     if worlds >= WORLDS {
         let missing: Vec<_> = tally.missing().collect();
         assert!(missing.is_empty(), "never seen: {missing:#?}");
@@ -115,7 +113,7 @@ fn a_journal_is_lawful() {
     let count = journal.inputs.len();
     assert!(count > 0, "{named}: nothing happens in it");
     journal.play().unwrap_or_else(|(nth, wrong)| panic!("{named}: input {nth}: {wrong}"));
-    let _ = writeln!(io::stderr(), "{count:>10}  inputs of a journal");
+    println!("{count} inputs of a journal");
 }
 
 fn variable(name: &str) -> Option<u64> {

@@ -45,7 +45,6 @@ pub use backend::run_child;
 pub use failure::Failure;
 pub use here::{run_here, shrink_here};
 pub use knobs::{Kind, Knobs};
-pub use program::{Build, build};
 pub use sabotage::Sabotage;
 pub use soak::{Soak, soak, soak_round};
 pub use there::{Programs, run_there};

@@ -1,5 +1,7 @@
 //! Worlds over the wire, as a program.
 
+mod build;
+
 use std::env;
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -9,8 +11,10 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
-use rejoin_wire::{Build, Kind, Knobs, Programs, Soak, build, run_child, soak, soak_round};
+use rejoin_wire::{Kind, Knobs, Programs, Soak, run_child, soak, soak_round};
 use tokio::time::Instant;
+
+use build::build;
 
 #[derive(Debug, Parser)]
 #[command(about = "Worlds over the wire")]
@@ -46,7 +50,9 @@ fn main() -> anyhow::Result<()> {
 
 /// Soaks the program's own server, and a process for each session, at once.
 fn soak_all(minutes: u64, seed: u64, round: Option<u64>) -> anyhow::Result<()> {
-    let programs = Programs { rejoin: build(Build::Release)?, wire: env::current_exe()? };
+    let itself = env::current_exe()?.display().to_string();
+    let child = [&itself, "child", "--soaking"].map(str::to_owned).to_vec();
+    let programs = Programs { rejoin: build()?, child };
     let time = Duration::from_secs(60 * minutes);
     let kinds = [("its own server", Kind::Demo), ("a process each", Kind::Child)];
     let threads = kinds.map(|(name, kind)| {

@@ -1,10 +1,9 @@
 //! The program under test, as a process of its own.
 
-use std::env;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,42 +13,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use parking_lot::Mutex;
-use serde_json::Value;
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
 
 use crate::backend::GARBLED;
-
-/// How the program is built.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Build {
-    /// As for tests.
-    Dev,
-    /// As for its users.
-    Release,
-}
-
-/// Builds the program, unless it is built already, and returns where it is.
-///
-/// # Errors
-///
-/// It cannot be built.
-pub fn build(build: Build) -> Result<PathBuf> {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--package", "rejoin", "--bin", "rejoin"]);
-    cargo.args(["--message-format", "json-render-diagnostics"]);
-    if build == Build::Release {
-        cargo.arg("--release");
-    }
-    let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::inherit()).output()?;
-    ensure!(output.status.success(), "the program cannot be built");
-    let said = String::from_utf8(output.stdout)?;
-    let path = said.lines().find_map(|line| {
-        let message: Value = serde_json::from_str(line).ok()?;
-        Some(message.get("executable")?.as_str()?.into())
-    });
-    path.context("cargo does not say where the program is")
-}
 
 /// A running server on a free port; killed when it is dropped.
 #[derive(Debug)]

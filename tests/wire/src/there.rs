@@ -42,8 +42,9 @@ fn faults_max(knobs: &Knobs) -> Duration {
 pub struct Programs {
     /// The one under test.
     pub rejoin: PathBuf,
-    /// This package's own, which can be the backend of a session.
-    pub wire: PathBuf,
+    /// The command that calls [`run_child`](crate::run_child), to be the backend of a session;
+    /// its last argument, the folder to write in, is added to it.
+    pub child: Vec<String>,
 }
 
 /// Runs a world over sockets, and has every session of it judged.
@@ -92,10 +93,8 @@ impl Served {
         let files = Files { journals: tempfile::tempdir()?, heard: tempfile::tempdir()? };
         let command = match knobs.kind {
             Kind::Child => {
-                let soaking = knobs.is_soaking.then(|| "--soaking".to_owned());
-                let wire = programs.wire.display().to_string();
                 let heard = files.heard.path().display().to_string();
-                [wire, "child".to_owned()].into_iter().chain(soaking).chain([heard]).collect()
+                programs.child.iter().cloned().chain([heard]).collect()
             }
             Kind::Task | Kind::Handler | Kind::Demo => Vec::new(),
         };

@@ -1,9 +1,8 @@
 //! Worlds in one process, in virtual time, through the real shell.
 
-use std::{
-    env,
-    io::{self, Write},
-};
+#![expect(clippy::print_stdout, reason = "it shows what it has seen, if it is asked to")]
+
+use std::env;
 
 use rejoin_tests::world::{Tally, run_seeds};
 use rejoin_wire::{Knobs, Sabotage, run_here, shrink_here};
@@ -87,7 +86,7 @@ fn many_worlds() {
     let first = variable("REJOIN_WIRE_SEED").unwrap_or(0);
     let tally = run_seeds(first..first + worlds, THREADS, run_seed);
     let tally = tally.unwrap_or_else(|failure| panic!("{failure}"));
-    let _ = writeln!(io::stderr(), "{tally}");
+    println!("{worlds} worlds over the wire, by what happened:\n{tally}");
     if worlds >= WORLDS {
         let missing: Vec<_> = EXPECTED.iter().filter(|kind| tally.count(kind) == 0).collect();
         assert!(missing.is_empty(), "never seen: {missing:#?}");

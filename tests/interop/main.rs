@@ -1,21 +1,19 @@
-//! The program as it is released, with clients, servers and tests that others made.
+//! The program with clients, servers and tests that others made.
 //!
 //! They are installed into the build folder, by npm and pip, at the versions that the
 //! folder `tests/interop` pins.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
-#[path = "interop/clients.rs"]
 mod clients;
-#[path = "interop/conformance.rs"]
 mod conformance;
-#[path = "interop/install.rs"]
+mod ends;
 mod install;
-#[path = "interop/process.rs"]
+mod line;
 mod process;
-#[path = "interop/program.rs"]
 mod program;
-#[path = "interop/servers.rs"]
+mod proxies;
+mod scripts;
 mod servers;
 
 /// Makes the tests of each backend: whatever stands behind the program must be the demo
@@ -23,40 +21,46 @@ mod servers;
 macro_rules! backends {
     ($($(#[$attribute:meta])* $backend:ident: $command:expr;)*) => {$(
         mod $backend {
-            use crate::{clients, conformance, program};
+            use crate::{clients, conformance, install::Python, program};
 
             $(#[$attribute])*
             #[tokio::test]
+            #[ignore = "installs packages"]
             async fn serves_the_typescript_sdk_1() {
                 clients::typescript("sdk-1.mjs", $command).await;
             }
 
             $(#[$attribute])*
             #[tokio::test]
+            #[ignore = "installs packages"]
             async fn serves_the_typescript_sdk_2() {
                 clients::typescript("sdk-2.mjs", $command).await;
             }
 
             $(#[$attribute])*
             #[tokio::test]
+            #[ignore = "installs packages"]
             async fn serves_the_python_sdk_1() {
-                clients::python(1, "sdk_1.py", $command).await;
+                clients::python(Python::Sdk1, "sdk_1.py", $command).await;
             }
 
             $(#[$attribute])*
             #[tokio::test]
+            #[ignore = "installs packages"]
             async fn serves_the_python_sdk_2() {
-                clients::python(2, "sdk_2.py", $command).await;
+                clients::python(Python::Sdk2, "sdk_2.py", $command).await;
             }
 
             $(#[$attribute])*
             #[tokio::test]
+            #[ignore = "installs packages"]
             async fn conforms_by_the_suite_0_1() {
                 conformance::conforms("0.1.16", 32, stringify!($backend), $command).await;
             }
 
             $(#[$attribute])*
             #[tokio::test]
+            #[ignore = "installs packages"]
             async fn conforms_by_the_suite_0_2() {
                 conformance::conforms("0.2.0-alpha.12", 33, stringify!($backend), $command).await;
             }
@@ -67,4 +71,33 @@ macro_rules! backends {
 backends! {
     in_process: &program::IN_PROCESS;
     stdio: &program::demo();
+}
+
+/// Progress that comes after its call was cancelled or answered.
+mod late {
+    use crate::{clients, install::Python};
+
+    #[tokio::test]
+    #[ignore = "installs packages"]
+    async fn is_no_error_to_the_typescript_sdk_1() {
+        clients::typescript_late("late-1.mjs").await;
+    }
+
+    #[tokio::test]
+    #[ignore = "installs packages"]
+    async fn is_no_error_to_the_typescript_sdk_2() {
+        clients::typescript_late("late-2.mjs").await;
+    }
+
+    #[tokio::test]
+    #[ignore = "installs packages"]
+    async fn is_no_error_to_the_python_sdk_1() {
+        clients::python_late(Python::Sdk1, "late_1.py").await;
+    }
+
+    #[tokio::test]
+    #[ignore = "installs packages"]
+    async fn is_no_error_to_the_python_sdk_2() {
+        clients::python_late(Python::Sdk2, "late_2.py").await;
+    }
 }

@@ -1,12 +1,14 @@
 //! Worlds over sockets, through the program as a process.
 
-use std::{
-    env,
-    io::{self, Write},
-};
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "it shows what it has seen, if it is asked to")]
 
+use std::{env, path::Path};
+
+use libtest_mimic::{Arguments, Trial};
 use rejoin_tests::world::{Tally, run_seeds};
-use rejoin_wire::{Build, Kind, Knobs, Programs, build, run_there};
+use rejoin_wire::{Kind, Knobs, Programs, run_child, run_there};
 
 /// How many worlds there are, unless it is told otherwise: half of them with a process for
 /// each session, half of them with the program's own server.
@@ -40,19 +42,39 @@ const EXPECTED: [&str; 19] = [
     "signs of life",
 ];
 
+/// The first argument that makes this program the server of one session instead of a test.
+const CHILD: &str = "child";
+
+/// A test, or with [`CHILD`] and a folder a server on stdin and stdout that writes down there
+/// what it receives: a test knows the path of no program but its own and those of its
+/// package, which is that of the program under test.
+fn main() {
+    let arguments: Vec<String> = env::args().collect();
+    if let [_, first, folder] = arguments.as_slice()
+        && first == CHILD
+    {
+        run_child(false, Path::new(folder)).unwrap();
+        return;
+    }
+    let tests = vec![Trial::test("some_worlds", || {
+        some_worlds();
+        Ok(())
+    })];
+    libtest_mimic::run(&Arguments::from_args(), tests).exit();
+}
+
 /// `REJOIN_WIRE_PROGRAM_WORLDS` says how many worlds, `REJOIN_WIRE_SEED` from which seed on.
-#[test]
 fn some_worlds() {
     let worlds = variable("REJOIN_WIRE_PROGRAM_WORLDS").unwrap_or(WORLDS);
     let first = variable("REJOIN_WIRE_SEED").unwrap_or(0);
     let programs = Programs {
-        rejoin: build(Build::Dev).unwrap(),
-        wire: env!("CARGO_BIN_EXE_rejoin-wire").into(),
+        rejoin: env!("CARGO_BIN_EXE_rejoin").into(),
+        child: vec![env::current_exe().unwrap().display().to_string(), CHILD.to_owned()],
     };
     let run = move |seed| run_seed(seed, &programs);
     let tally = run_seeds(first..first + worlds, THREADS, run);
     let tally = tally.unwrap_or_else(|failure| panic!("{failure}"));
-    let _ = writeln!(io::stderr(), "{tally}");
+    println!("{worlds} worlds over sockets:\n{tally}");
     if worlds >= WORLDS {
         let missing: Vec<_> = EXPECTED.iter().filter(|kind| tally.count(kind) == 0).collect();
         assert!(missing.is_empty(), "never seen: {missing:#?}");
@@ -64,7 +86,7 @@ fn run_seed(seed: u64, programs: &Programs) -> Result<Tally, String> {
     run_there(&Knobs::draw_hurried(seed, kind, REQUESTS), programs).map_err(|failure| {
         format!(
             "{failure}\n\nrerun with REJOIN_WIRE_SEED={seed} REJOIN_WIRE_PROGRAM_WORLDS=1 \
-             cargo test -p rejoin-wire --test there"
+             cargo test -p rejoin --test there"
         )
     })
 }

@@ -1,23 +1,18 @@
 //! The program under test, as a process of its own.
 
 use std::{
+    env,
     ffi::OsString,
     io::{BufRead as _, BufReader},
-    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::LazyLock,
 };
-
-use serde_json::Value;
-
-use crate::install;
 
 /// The command of no other server: the program serves its own.
 pub(crate) const IN_PROCESS: [OsString; 0] = [];
 
 /// The command of the demo server on stdio.
 pub(crate) fn demo() -> [OsString; 2] {
-    [path().into(), "demo".into()]
+    [path(), "demo".into()]
 }
 
 /// A running server on a free port; killed when it is dropped.
@@ -56,20 +51,8 @@ impl Drop for Program {
     }
 }
 
-/// Returns the path of the program, which is built first.
-fn path() -> &'static Path {
-    static PATH: LazyLock<PathBuf> = LazyLock::new(|| {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo
-            .args(["build", "--release", "--package", "rejoin", "--bin", "rejoin"])
-            .args(["--message-format", "json-render-diagnostics", "--target-dir"])
-            .arg(install::build_folder())
-            .current_dir(env!("CARGO_MANIFEST_DIR"));
-        let messages = install::run(&mut cargo);
-        let mut messages = messages.lines().map(|line| serde_json::from_str(line).unwrap());
-        let path =
-            messages.find_map(|message: Value| Some(message.get("executable")?.as_str()?.into()));
-        path.unwrap_or_else(|| panic!("cargo says where the program is"))
-    });
-    &PATH
+/// Returns the path of the program: the one of this build, or the one that
+/// `REJOIN_TEST_PROGRAM` names.
+pub(crate) fn path() -> OsString {
+    env::var_os("REJOIN_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_rejoin").into())
 }

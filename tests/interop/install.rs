@@ -14,7 +14,7 @@ pub(crate) fn build_folder() -> &'static Path {
 
 /// Returns a file of the folder `tests/interop`.
 pub(crate) fn source(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("interop").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/interop").join(path)
 }
 
 /// Returns the folder where the packages of npm are, and beside them the scripts that
@@ -53,21 +53,34 @@ pub(crate) fn node() -> PathBuf {
     path
 }
 
-/// Returns the path of a Python that has what a major version of the SDK needs.
-pub(crate) fn python(sdk: usize) -> PathBuf {
-    static FOLDERS: [LazyLock<PathBuf>; 2] = [
-        LazyLock::new(|| environment("python-1", "requirements-1.txt")),
-        LazyLock::new(|| environment("python-2", "requirements-2.txt")),
-    ];
-    let folder = FOLDERS.get(sdk - 1).unwrap();
+/// What a Python is installed for.
+#[derive(Clone, Copy)]
+pub(crate) enum Python {
+    Sdk1,
+    Sdk2,
+    Servers,
+}
+
+/// Returns the path of a Python with its packages.
+pub(crate) fn python(purpose: Python) -> PathBuf {
+    static SDK_1: Environment = LazyLock::new(|| environment("1"));
+    static SDK_2: Environment = LazyLock::new(|| environment("2"));
+    static SERVERS: Environment = LazyLock::new(|| environment("servers"));
+    let folder: &Path = match purpose {
+        Python::Sdk1 => &SDK_1,
+        Python::Sdk2 => &SDK_2,
+        Python::Servers => &SERVERS,
+    };
     folder.join("bin/python")
 }
 
-fn environment(name: &str, requirements: &str) -> PathBuf {
-    let requirements = source(requirements);
+type Environment = LazyLock<PathBuf>;
+
+fn environment(name: &str) -> PathBuf {
+    let requirements = source(&format!("requirements-{name}.txt"));
     let version = run(Command::new("python3").arg("--version"));
     let recipe = version + &fs::read_to_string(&requirements).unwrap();
-    once(name, &recipe, |folder| {
+    once(&format!("python-{name}"), &recipe, |folder| {
         run(Command::new("python3").args(["-m", "venv"]).arg(folder));
         let mut pip = Command::new(folder.join("bin/python"));
         pip.args(["-m", "pip", "install", "--quiet", "--requirement"]);

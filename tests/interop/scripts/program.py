@@ -1,0 +1,62 @@
+"""The program under test, and others, as processes."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+from facts import at_end, fail
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SERVER = [sys.executable, os.path.join(HERE, "server.py")]
+
+
+def stop(process):
+    """Ends a process and waits for it."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def serve(program, *options, command=(), before=(), host="127.0.0.1", **settings):
+    """Starts the program on a free port; `before` is a command that runs it."""
+    arguments = [*before, program, "serve", "--listen", f"{host}:0", "--log-level", "warn"]
+    arguments += options
+    if command:
+        arguments += ["--", *command]
+    process = subprocess.Popen(
+        arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, **settings
+    )
+    at_end(lambda: stop(process))
+    for line in process.stdout:
+        if found := re.search(r"http://[^/ ]*:(\d+)/", line):
+            process.address = (host, int(found[1]))
+            return process
+    fail("the program says where it listens")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start(command, port, **settings):
+    """Starts another program, and waits until it accepts connections."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **settings)
+    at_end(lambda: stop(process))
+    end = time.monotonic() + 20
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return process
+        except OSError:
+            time.sleep(0.05)
+    fail(f"{command[0]} accepts connections")
