@@ -114,8 +114,9 @@ impl Guest {
                 json!({ "jsonrpc": "2.0", "id": -1, "method": "initialize", "params": {} })
                     .to_string()
             }
+            // Nothing must be acceptable where nothing is answered.
+            Wrong::Accept => json!({ "jsonrpc": "2.0", "id": -1, "method": "ping" }).to_string(),
             Wrong::Media
-            | Wrong::Accept
             | Wrong::Host
             | Wrong::Origin
             | Wrong::NoSession
