@@ -110,8 +110,8 @@ pub use crate::backend::{GuardCommand, StdioBackend, StdioSettings, run_guard};
 pub use crate::http::{HttpSettings, HttpSettingsError, PeerAddress, ResponseBody, StreamableHttp};
 
 pub use crate::{
-    backend::{Backend, Inbox, OpenError, Peer, SendError},
-    manager::{ManagerError, SessionManager, Settings, SettingsError},
+    backend::{Backend, Inbox, OpenError, Overloaded, Peer, SendError},
+    manager::{ManagerError, Place, SessionManager, Settings, SettingsError},
     message::{TooDeep, parse},
     session::{Connection, SessionError, SessionHandle, SseEvent},
     session_id::{SessionId, SessionIdError},

@@ -25,6 +25,7 @@ impl Program {
     /// Serves the stdio server of a command, or the program's own.
     pub(crate) fn serve(command: &[OsString]) -> Self {
         let mut serve = Command::new(path());
+        serve.env("REJOIN_MAX_STARTS_PER_SECOND", "unlimited");
         serve.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn,rmcp=error"]);
         if !command.is_empty() {
             serve.arg("--").args(command);

@@ -4,15 +4,23 @@ use std::{
     fs,
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
 };
 
+use http::StatusCode;
 use rustix::process::Signal;
+use serde_json::json;
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 
 use crate::{
-    client::Client,
+    client::{Client, NEWEST, initialize},
     processes::{children, signal, soon, with_word},
     program::Program,
-    script::{PRELUDE, STUBBORN, pid},
+    script::{ECHO, PRELUDE, STUBBORN, pid, result, serve as serve_script},
 };
 
 /// Returns a word that no other process has in its command line.
@@ -180,4 +188,193 @@ async fn the_first_process_of_a_container_reaps_orphans_and_leaves_nothing() {
         let others = || with_word(&word).into_iter().filter(|one| !one.command.contains("unshare"));
         soon(|| others().count() == left).await;
     }
+}
+
+/// Asks for a session, and does not wait for the answer.
+async fn ask_for_session(program: &Program) -> TcpStream {
+    let body = initialize(NEWEST, &json!({})).to_string();
+    let request = format!(
+        "POST /mcp HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
+         accept: application/json, text/event-stream\r\ncontent-length: {}\r\n\r\n{body}",
+        program.address,
+        body.len()
+    );
+    let mut stream = TcpStream::connect(&program.address).await.unwrap();
+    // It does not only stop to send when it is dropped, but is gone.
+    stream.set_zero_linger().unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn there_are_never_more_processes_than_sessions_are_allowed() {
+    let word = word();
+    let script = format!(": {word}\n{PRELUDE}\n{DEAF}");
+    let options = ["--max-sessions", "2", "--kill-grace", "200ms", "--", "/bin/sh", "-c", &script];
+    let program = Program::serve(&options);
+    for _ in 0..8 {
+        // It waits for the end of a process where two are left of sessions before.
+        let client = Client::initialize(&program.address).await;
+        assert!(client.delete().await.status.is_success());
+        assert!(children(program.id()).iter().filter(|it| it.command.contains(&word)).count() <= 2);
+    }
+}
+
+#[tokio::test]
+async fn a_place_that_takes_too_long_to_be_free_is_refused() {
+    let options = ["--max-sessions", "1", "--kill-grace", "20s", "--backend-timeout", "100ms"];
+    let program = serve_script(&options, "trap '' TERM; while :; do sleep 1; done");
+    let client = Client::initialize(&program.address).await;
+    assert!(client.delete().await.status.is_success());
+    let refused = Client::stranger(&program.address).post(&initialize(NEWEST, &json!({}))).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn more_starts_than_allowed_wait_and_then_are_refused() {
+    let program = serve_script(&["--max-starts-per-second", "1"], ECHO);
+    let begun = Instant::now();
+    Client::initialize(&program.address).await;
+    Client::initialize(&program.address).await;
+    assert!(begun.elapsed() > Duration::from_millis(900));
+    // So many wait that the next one would have to wait for more than 5 s.
+    let mut waiting = Vec::new();
+    for _ in 0..6 {
+        waiting.push(ask_for_session(&program).await);
+    }
+    let refused = async {
+        loop {
+            let stranger = Client::stranger(&program.address);
+            let request = initialize(NEWEST, &json!({}));
+            let answer = timeout(Duration::from_millis(500), stranger.post(&request)).await;
+            if let Ok(answer) = answer
+                && answer.status != StatusCode::OK
+            {
+                break answer;
+            }
+        }
+    };
+    let mut refused = timeout(Duration::from_secs(10), refused).await.unwrap();
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    let seconds: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=10).contains(&seconds), "{seconds}");
+    let why = refused.json().await["error"]["message"].to_string();
+    assert!(why.contains("too many servers are being started"), "{why}");
+}
+
+/// Is slow to start, and writes down that it does. It says what has started it.
+fn cold(starts: &str) -> String {
+    format!("echo started >> {starts}; sleep 1.5\n{PRELUDE}\n{ECHO}")
+}
+
+fn count(starts: &str) -> usize {
+    fs::read_to_string(starts).unwrap_or_default().lines().count()
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_gets_the_server_that_it_did_not_wait_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let starts = folder.path().join("starts");
+    let starts = starts.to_str().unwrap();
+    // Nor does the child that waits for a client keep the only place.
+    let options = ["--max-sessions", "1", "--", "/bin/sh", "-c", &cold(starts)];
+    let program = Program::serve(&options);
+    let impatient = ask_for_session(&program).await;
+    soon(|| count(starts) == 1).await;
+    // What the child reads later is in its pipe by then.
+    sleep(Duration::from_millis(300)).await;
+    drop(impatient);
+    let client = Client::initialize(&program.address).await;
+    assert_eq!(result(&client, 1, json!({ "a": 1 })).await["heard"]["params"]["arguments"]["a"], 1);
+    assert_eq!(count(starts), 1);
+    assert!(client.delete().await.status.is_success());
+    // The child was this client's alone.
+    Client::initialize(&program.address).await;
+    assert_eq!(count(starts), 2);
+}
+
+#[tokio::test]
+async fn a_client_that_says_something_else_gets_a_server_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let starts = folder.path().join("starts");
+    let starts = starts.to_str().unwrap();
+    let program = Program::serve(&["--start-grace", "4s", "--", "/bin/sh", "-c", &cold(starts)]);
+    let impatient = ask_for_session(&program).await;
+    soon(|| count(starts) == 1).await;
+    sleep(Duration::from_millis(300)).await;
+    drop(impatient);
+    let other = Client::initialize_with(&program.address, NEWEST, &json!({ "sampling": {} })).await;
+    assert_eq!(count(starts), 2);
+    assert!(other.delete().await.status.is_success());
+    // Nobody has come for the first one.
+    soon(|| children(program.id()).iter().all(|it| !it.command.contains("started"))).await;
+}
+
+#[tokio::test]
+async fn a_server_that_waits_for_a_client_ends_with_the_program() {
+    for ending in [Signal::TERM, Signal::KILL] {
+        let word = word();
+        let script = format!(": {word}; sleep 1000");
+        let program = Program::serve(&["--kill-grace", "300ms", "--", "/bin/sh", "-c", &script]);
+        let impatient = ask_for_session(&program).await;
+        soon(|| with_word(&word).len() == 2).await;
+        drop(impatient);
+        sleep(Duration::from_millis(300)).await;
+        assert_eq!(with_word(&word).len(), 2);
+        signal(program.id(), ending);
+        soon(|| with_word(&word).is_empty()).await;
+    }
+}
+
+#[tokio::test]
+async fn many_starts_at_once_delay_no_other_request() {
+    const STARTS: usize = 200;
+    let program = serve_script(&["--max-sessions", "1000"], ECHO);
+    let client = Client::initialize(&program.address).await;
+    let mut asking = Vec::new();
+    for _ in 0..STARTS {
+        asking.push(ask_for_session(&program).await);
+    }
+    let mut times = Vec::new();
+    for id in 1..=20 {
+        let begun = Instant::now();
+        result(&client, id, json!({})).await;
+        times.push(begun.elapsed());
+    }
+    times.sort();
+    let median = times[times.len() / 2];
+    assert!(median < Duration::from_millis(100), "{times:?}");
+}
+
+#[tokio::test]
+async fn the_limit_of_open_files_is_raised_for_the_program_and_not_for_the_command() {
+    let script = "while hear; do answer \"{\\\"files\\\":$(ulimit -n)}\"; done";
+    let script = format!("{PRELUDE}\n{script}");
+    let mut command = Command::new("/bin/sh");
+    let limited = "ulimit -S -n 256 && exec \"$0\" \"$@\"";
+    command.args(["-c", limited, env!("CARGO_BIN_EXE_rejoin")]);
+    let program = Program::serve_by(command, &["--", "/bin/sh", "-c", &script]);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", program.id())).unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let [soft, hard] = [3, 4].map(|at| files.split_whitespace().nth(at).unwrap());
+    assert_eq!(soft, hard);
+    let client = Client::initialize(&program.address).await;
+    assert_eq!(result(&client, 1, json!({})).await["files"], 256);
+}
+
+#[test]
+fn a_limit_of_open_files_that_is_too_low_is_said() {
+    let limited = "ulimit -n 256 && exec \"$0\" \"$@\"";
+    let mut rejoin = Command::new("/bin/sh")
+        .args(["-c", limited, env!("CARGO_BIN_EXE_rejoin"), "serve", "--listen", "127.0.0.1:0"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stderr = std::io::BufReader::new(rejoin.stderr.take().unwrap());
+    let mut lines = std::io::BufRead::lines(stderr).map(Result::unwrap);
+    let said = lines.find(|line| line.contains("open files")).unwrap();
+    assert!(said.contains("256") && said.contains("--max-tcp"), "{said}");
+    rejoin.kill().unwrap();
+    rejoin.wait().unwrap();
 }

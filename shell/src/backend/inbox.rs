@@ -13,7 +13,8 @@ use bytes::Bytes;
 use rejoin_core::Input;
 
 use crate::{
-    clock,
+    Place, clock,
+    manager::WeakPlace,
     session::Cell,
     sync::{Mutex, Semaphore, SemaphorePermit, TryAcquireError},
 };
@@ -31,6 +32,7 @@ use crate::{
 pub struct Inbox {
     queue: Arc<Queue>,
     session: Weak<Cell>,
+    place: WeakPlace,
 }
 
 impl Inbox {
@@ -56,6 +58,13 @@ impl Inbox {
         if let Some(session) = self.session.upgrade() {
             session.lose_backend(why.into());
         }
+    }
+
+    /// Returns the place of the session, to be kept until its server has ended, if that takes
+    /// a while.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.place.upgrade()
     }
 
     /// Has messages handled as they come, by whoever brings them: for a handler that
@@ -146,14 +155,19 @@ pub(crate) struct Flooded;
 impl Outbox {
     /// Makes a queue that holds `messages_max` messages of the client, and `said_max` of
     /// the session itself.
-    pub(crate) fn new(messages_max: usize, said_max: usize, session: Weak<Cell>) -> (Self, Inbox) {
+    pub(crate) fn new(
+        messages_max: usize,
+        said_max: usize,
+        session: Weak<Cell>,
+        place: WeakPlace,
+    ) -> (Self, Inbox) {
         let queue = Arc::new(Queue {
             held: Mutex::default(),
             room: Semaphore::new(messages_max),
             end: Semaphore::new(0),
             said_max,
         });
-        (Self(Arc::clone(&queue)), Inbox { queue, session })
+        (Self(Arc::clone(&queue)), Inbox { queue, session, place })
     }
 
     /// Waits for room for `messages`. Where the backend is gone there is room for

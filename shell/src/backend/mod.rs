@@ -1,6 +1,7 @@
 //! Backends: what answers the messages of a session.
 
 mod inbox;
+mod overloaded;
 mod peer;
 #[cfg(feature = "rmcp")]
 mod rmcp;
@@ -16,6 +17,7 @@ pub use self::rmcp::{AnswerStream, RmcpBackend};
 pub use self::stdio::{GuardCommand, StdioBackend, StdioSettings, run_guard};
 pub use self::{
     inbox::Inbox,
+    overloaded::Overloaded,
     peer::{Peer, SendError},
 };
 
@@ -80,8 +82,8 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// The backend cannot serve the session, and says why. The client that wanted
-    /// the session is told.
+    /// The backend cannot serve the session, and says why, also by [`Overloaded`]. The client
+    /// that wanted the session is told.
     fn open(&self, peer: Peer, inbox: Inbox) -> impl Future<Output = Result<(), OpenError>> + Send;
 }
 

@@ -4,7 +4,7 @@ use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use rejoin_core::{ClientFault, PeekError, Rejection, RequestId};
 
 use super::{PeerAddress, body::ResponseBody};
-use crate::{ManagerError, SessionError, TooDeep, render};
+use crate::{ManagerError, Overloaded, SessionError, TooDeep, render};
 
 /// JSON-RPC 2.0, section 5.1.
 const INVALID_REQUEST: i32 = -32_600;
@@ -110,9 +110,14 @@ impl From<ManagerError> for Refusal {
             ManagerError::TooManySessions(_) | ManagerError::Closing => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(10)
             }
-            ManagerError::Open(_) | ManagerError::Unbegun(_) => {
-                Self::new(StatusCode::BAD_GATEWAY, message)
-            }
+            ManagerError::Open(error) => match error.downcast_ref::<Overloaded>() {
+                Some(overloaded) => {
+                    let seconds = u16::try_from(overloaded.seconds()).unwrap_or(u16::MAX);
+                    Self::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(seconds)
+                }
+                None => Self::new(StatusCode::BAD_GATEWAY, message),
+            },
+            ManagerError::Unbegun(_) => Self::new(StatusCode::BAD_GATEWAY, message),
             ManagerError::Session(error) => error.into(),
         }
     }

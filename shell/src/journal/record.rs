@@ -1,5 +1,10 @@
 //! The session's end of the journal.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use bytes::Bytes;
 use crossbeam_channel::{Sender, TrySendError};
 use rejoin_core::{Input, Instant};
@@ -10,34 +15,52 @@ use crate::SessionId;
 /// What the writer is told.
 #[derive(Debug)]
 pub(super) enum Note {
-    Began(SessionId, Box<Header>),
-    Told(SessionId, Entry),
+    Began(Of, Box<Header>),
+    Told(Of, Entry),
     /// The journal ends.
     End,
+}
+
+/// Whose journal a note belongs to.
+#[derive(Clone, Debug)]
+pub(super) struct Of {
+    pub(super) session: SessionId,
+    /// Whether the journal has ended, since something of it could not be written.
+    pub(super) has_failed: Arc<AtomicBool>,
 }
 
 /// Records one session. It never waits: where the writer cannot keep up, the session
 /// goes on, and its journal ends.
 #[derive(Debug)]
 pub(crate) struct Recorder {
-    session: SessionId,
+    of: Of,
     /// `None` once something could not be recorded: what follows would mean nothing.
     notes: Option<Sender<Note>>,
 }
 
 impl Recorder {
     pub(super) fn begin(session: SessionId, notes: Sender<Note>, header: Header) -> Self {
-        let mut recorder = Self { session, notes: Some(notes) };
-        recorder.note(Note::Began(session, Box::new(header)));
+        let of = Of { session, has_failed: Arc::default() };
+        let mut recorder = Self { of: of.clone(), notes: Some(notes) };
+        recorder.note(Note::Began(of, Box::new(header)));
         recorder
     }
 
     /// Records what the session is told.
     pub(crate) fn record(&mut self, now: Instant, input: &Input<Bytes>) {
+        if self.of.has_failed.load(Ordering::Relaxed) {
+            // The writer has said why.
+            self.notes = None;
+        }
         if self.notes.is_some() {
             let input = input.clone().map(|_, _| ());
-            self.note(Note::Told(self.session, Entry { now, input }));
+            self.note(Note::Told(self.of.clone(), Entry { now, input }));
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_failed(&self) -> bool {
+        self.of.has_failed.load(Ordering::Relaxed)
     }
 
     fn note(&mut self, note: Note) {
@@ -45,7 +68,7 @@ impl Recorder {
         match notes.try_send(note) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {
-                tracing::warn!(session = %self.session.short(), "journal ends here: its writer cannot keep up");
+                tracing::warn!(session = %self.of.session.short(), "journal ends here: its writer cannot keep up");
                 self.notes = None;
             }
             // The writer has said why.

@@ -2,9 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, OpenOptions},
+    fs::{self, DirBuilder, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
+    sync::atomic::Ordering,
     thread::{self, JoinHandle},
 };
 
@@ -14,7 +15,7 @@ use serde::Serialize;
 
 use super::{
     entry::Header,
-    record::{Note, Recorder},
+    record::{Note, Of, Recorder},
 };
 use crate::SessionId;
 
@@ -34,14 +35,16 @@ const TURN_MAX: usize = 1 << 10;
 
 impl Journal {
     /// Begins a journal in `folder`, which is made if it is not there. It ends when it
-    /// has written `bytes_max` bytes, over all sessions.
+    /// has written `bytes_max` bytes, over all sessions. On Unix, nobody but the owner can read
+    /// what is made.
     ///
     /// # Errors
     ///
     /// The folder cannot be made or written to, or there is no thread to be had.
     pub fn begin(folder: impl Into<PathBuf>, bytes_max: u64) -> io::Result<Self> {
         let folder = folder.into();
-        fs::create_dir_all(&folder)?;
+        make_folder(&folder)?;
+        try_to_write(&folder)?;
         let (notes, queue) = crossbeam_channel::bounded(QUEUE_MAX);
         let writer = Writer { folder, left: bytes_max };
         let write = move || writer.write(&queue);
@@ -83,17 +86,21 @@ impl Writer {
         loop {
             let Ok(first) = queue.recv() else { return };
             let mut is_over = false;
-            let mut lines: BTreeMap<SessionId, Vec<u8>> = BTreeMap::new();
+            let mut lines: Lines = BTreeMap::new();
             for note in std::iter::once(first).chain(queue.try_iter()).take(TURN_MAX) {
                 match note {
-                    Note::Began(session, header) => add(&mut lines, session, &header),
-                    Note::Told(session, entry) => add(&mut lines, session, &entry),
+                    Note::Began(of, header) => add(&mut lines, of, &header),
+                    Note::Told(of, entry) => add(&mut lines, of, &entry),
                     Note::End => is_over = true,
                 }
             }
-            for (session, lines) in lines {
-                if let Err(error) = self.append(session, &lines) {
-                    tracing::error!(%error, folder = %self.folder.display(), "journal ends here");
+            for (session, (of, lines)) in lines {
+                let Err(error) = self.append(session, &lines) else { continue };
+                // What follows would mean nothing. Other sessions may have more luck.
+                of.has_failed.store(true, Ordering::Relaxed);
+                let folder = self.folder.display();
+                tracing::error!(session = %session.short(), %error, %folder, "journal ends here");
+                if self.left == 0 {
                     return;
                 }
             }
@@ -106,12 +113,13 @@ impl Writer {
     /// Writes as many lines as may still be written, and fails if that is not all.
     fn append(&mut self, session: SessionId, lines: &[u8]) -> io::Result<()> {
         let fitting = fitting(lines, self.left);
-        self.left -= fitting.len() as u64;
         if !fitting.is_empty() {
             let path = file_of(&self.folder, session);
-            OpenOptions::new().create(true).append(true).open(path)?.write_all(fitting)?;
+            options().create(true).append(true).open(path)?.write_all(fitting)?;
+            self.left -= fitting.len() as u64;
         }
         if fitting.len() < lines.len() {
+            self.left = 0;
             return Err(io::Error::other("it may not grow any larger"));
         }
         Ok(())
@@ -126,8 +134,14 @@ fn fitting(lines: &[u8], bytes_max: u64) -> &[u8] {
     part.get(..end).unwrap_or_default()
 }
 
-fn add(lines: &mut BTreeMap<SessionId, Vec<u8>>, session: SessionId, line: &impl Serialize) {
-    let lines = lines.entry(session).or_default();
+/// The lines of each session that are to be written next.
+type Lines = BTreeMap<SessionId, (Of, Vec<u8>)>;
+
+fn add(lines: &mut Lines, of: Of, line: &impl Serialize) {
+    if of.has_failed.load(Ordering::Relaxed) {
+        return;
+    }
+    let (_, lines) = lines.entry(of.session).or_insert_with(|| (of, Vec::new()));
     // What is written has string keys and goes to memory: there is nothing to fail.
     let _ = serde_json::to_writer(&mut *lines, line);
     lines.push(b'\n');
@@ -135,6 +149,29 @@ fn add(lines: &mut BTreeMap<SessionId, Vec<u8>>, session: SessionId, line: &impl
 
 fn file_of(folder: &Path, session: SessionId) -> PathBuf {
     folder.join(format!("{}.jsonl", session.short()))
+}
+
+/// Makes a folder, for its owner alone.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder)
+}
+
+/// Finds out now whether files can be made and written, and not only with the first session.
+fn try_to_write(folder: &Path) -> io::Result<()> {
+    let file = folder.join(format!(".test-{}", std::process::id()));
+    options().create_new(true).write(true).open(&file)?.write_all(b"\n")?;
+    fs::remove_file(file)
+}
+
+/// How files are opened: those that are made are for their owner alone.
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 #[cfg(test)]
@@ -164,6 +201,53 @@ mod tests {
         assert!(writer.append(session, b"two\nthree\n").is_err());
         let text = fs::read_to_string(file_of(folder.path(), session)).unwrap();
         assert_eq!(text, "one\ntwo\n");
+    }
+
+    /// The file of one session cannot be written, since there is a folder in its place.
+    #[test]
+    fn a_journal_that_cannot_be_written_ends_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let (broken, other) = (SessionId::random(), SessionId::random());
+        fs::create_dir(file_of(folder.path(), broken)).unwrap();
+        let journal = Journal::begin(folder.path(), u64::MAX).unwrap();
+        let mut recorders = [broken, other]
+            .map(|session| journal.recorder(session, &Config::default(), Instant::EPOCH));
+        while !recorders[0].has_failed() {
+            thread::yield_now();
+        }
+        for recorder in &mut recorders {
+            recorder.record(Instant::EPOCH, &Input::Tick);
+        }
+        fs::remove_dir(file_of(folder.path(), broken)).unwrap();
+        recorders[0].record(Instant::EPOCH, &Input::Tick);
+        drop(journal);
+        let text = fs::read_to_string(file_of(folder.path(), other)).unwrap();
+        assert_eq!(text.lines().count(), 2);
+        assert!(!file_of(folder.path(), broken).exists(), "a journal has no hole");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_written_is_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("new");
+        let journal = Journal::begin(&folder, u64::MAX).unwrap();
+        let session = SessionId::random();
+        drop(journal.recorder(session, &Config::default(), Instant::EPOCH));
+        drop(journal);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&folder), 0o700);
+        assert_eq!(mode(&file_of(&folder, session)), 0o600);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_noticed_at_once() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(Journal::begin(file.path(), u64::MAX).is_err());
+        // Where not even the superuser may make files.
+        assert!(Journal::begin("/proc/self", u64::MAX).is_err());
     }
 
     #[test]

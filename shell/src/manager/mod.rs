@@ -3,6 +3,7 @@
 mod deadlines;
 mod drain;
 mod error;
+mod places;
 mod registry;
 mod settings;
 mod unopened;
@@ -12,9 +13,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use rejoin_core::{AnswerFormat, CloseReason, EventId, Post, Rejection, ValidConfig};
 
+pub(crate) use self::places::WeakPlace;
 use self::{deadlines::Deadlines, drain::Drain, registry::Registry, unopened::Unopened};
 pub use self::{
     error::ManagerError,
+    places::Place,
     settings::{Settings, SettingsError},
 };
 #[cfg(feature = "journal")]
@@ -129,10 +132,10 @@ impl SessionManager {
         let shared = self.shared();
         shared.deadlines.watch(shared.clock);
         let id = SessionId::random();
-        let place = shared.registry.reserve()?;
-        let (cell, inbox) = Cell::begin(id, Arc::clone(shared));
+        let place = shared.registry.reserve(shared.settings.backend_timeout).await?;
+        let (cell, inbox) = Cell::begin(id, Arc::clone(shared), place.downgrade());
         let peer = Peer::new(id, Arc::downgrade(&cell));
-        place.fill(id, Arc::clone(&cell));
+        shared.registry.insert(Arc::clone(&cell), place);
         if let Some(reason) = cell.closed() {
             // Its time was over before it had its place, so that nobody has let go of it.
             shared.forget(&cell);

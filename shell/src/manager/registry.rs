@@ -4,8 +4,10 @@ use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
     sync::Arc,
+    time::Duration,
 };
 
+use super::places::{Place, Places};
 use crate::{
     SessionId,
     session::Cell,
@@ -23,11 +25,12 @@ const SHARDS: usize = 16;
 pub(super) struct Registry {
     shards: [RwLock<Shard>; SHARDS],
     sessions: AtomicUsize,
+    places: Arc<Places>,
     sessions_max: usize,
     is_closing: AtomicBool,
 }
 
-type Shard = HashMap<SessionId, Arc<Cell>, BuildHasherDefault<Spread>>;
+type Shard = HashMap<SessionId, (Arc<Cell>, Place), BuildHasherDefault<Spread>>;
 
 /// Hashes an id to its halves: it is random already, and no peer chooses one that is kept.
 #[derive(Debug, Default)]
@@ -41,30 +44,37 @@ pub(super) enum NoPlace {
     Closing,
 }
 
-/// A place for one session; free again when it is dropped.
-#[derive(Debug)]
-pub(super) struct Place<'a>(Option<&'a Registry>);
-
 impl Registry {
     pub(super) fn new(sessions_max: usize) -> Self {
         Self {
             shards: std::array::from_fn(|_| RwLock::default()),
             sessions: AtomicUsize::new(0),
+            places: Places::new(sessions_max),
             sessions_max,
             is_closing: AtomicBool::new(false),
         }
     }
 
-    /// Takes a place, if there is one.
-    pub(super) fn reserve(&self) -> Result<Place<'_>, NoPlace> {
+    /// Takes a place, if there is one, or if one is about to be free: where the servers of
+    /// sessions that are over still have to end. Cancel-safe.
+    pub(super) async fn reserve(&self, timeout: Duration) -> Result<Place, NoPlace> {
         if self.is_closing() {
             return Err(NoPlace::Closing);
         }
-        let next = |sessions| (sessions < self.sessions_max).then_some(sessions + 1);
-        match self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next) {
-            Ok(_) => Ok(Place(Some(self))),
-            Err(_) => Err(NoPlace::Full(self.sessions_max)),
+        if let Some(place) = self.places.try_take() {
+            return Ok(place);
         }
+        let full = NoPlace::Full(self.sessions_max);
+        if self.len() >= self.sessions_max {
+            return Err(full);
+        }
+        self.places.take_in(timeout).await.ok_or(full)
+    }
+
+    /// Puts a session into its place, until it is removed.
+    pub(super) fn insert(&self, cell: Arc<Cell>, place: Place) {
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+        self.shard(cell.id()).write().insert(cell.id(), (cell, place));
     }
 
     /// Has no place for a session any more.
@@ -77,7 +87,7 @@ impl Registry {
     }
 
     pub(super) fn find(&self, id: SessionId) -> Option<Arc<Cell>> {
-        self.shard(id).read().get(&id).cloned()
+        self.shard(id).read().get(&id).map(|(cell, _)| Arc::clone(cell))
     }
 
     pub(super) fn remove(&self, id: SessionId) {
@@ -94,7 +104,7 @@ impl Registry {
     pub(super) fn all(&self) -> Vec<Arc<Cell>> {
         let mut all = Vec::with_capacity(self.len());
         for shard in &self.shards {
-            all.extend(shard.read().values().cloned());
+            all.extend(shard.read().values().map(|(cell, _)| Arc::clone(cell)));
         }
         all
     }
@@ -114,22 +124,5 @@ impl Hasher for Spread {
 
     fn finish(&self) -> u64 {
         self.0
-    }
-}
-
-impl Place<'_> {
-    /// Puts the session there, until it is removed.
-    pub(super) fn fill(mut self, id: SessionId, cell: Arc<Cell>) {
-        if let Some(registry) = self.0.take() {
-            registry.shard(id).write().insert(id, cell);
-        }
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        if let Some(registry) = self.0 {
-            registry.sessions.fetch_sub(1, Ordering::Relaxed);
-        }
     }
 }

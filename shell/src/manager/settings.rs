@@ -10,12 +10,14 @@ use thiserror::Error;
 pub struct Settings {
     /// What each session is held to.
     pub session: Config,
-    /// How many sessions there are: at least 1, 10,000 by default.
+    /// How many sessions there are, with those whose servers have not ended yet: at least 1,
+    /// 10,000 by default.
     pub sessions_max: usize,
     /// How many messages of a client wait for its backend: 64 by default, and at least
     /// as many as a batch may have.
     pub queue_max: usize,
-    /// How long a message waits for room in that queue: 5 s by default.
+    /// How long a message waits for room in that queue, and a new session for the end of the
+    /// server of one that is over: 5 s by default.
     pub backend_timeout: Duration,
     /// How long a backend may take to answer a request of the client: `None`, as long as it
     /// likes, by default. Then the client gets an error, and the backend a cancellation.

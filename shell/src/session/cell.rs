@@ -24,7 +24,7 @@ use crate::{
     SessionId,
     backend::{Inbox, NoRoom, Outbox, Room},
     log,
-    manager::Shared,
+    manager::{Shared, WeakPlace},
     message,
     sync::{Mutex, oneshot},
 };
@@ -57,13 +57,17 @@ pub(crate) type Held = oneshot::Receiver<()>;
 
 impl Cell {
     /// Begins a session, and returns the inbox of its backend, too.
-    pub(crate) fn begin(id: SessionId, shared: Arc<Shared>) -> (Arc<Self>, Inbox) {
+    pub(crate) fn begin(
+        id: SessionId,
+        shared: Arc<Shared>,
+        place: WeakPlace,
+    ) -> (Arc<Self>, Inbox) {
         let mut inbox = None;
         let cell = Arc::new_cyclic(|this: &Weak<Self>| {
             // As many as can be owed at a time, so that only who does not listen has more.
             let said_max = shared.config.asked_max.saturating_add(shared.config.pending_max);
             let queue_max = shared.settings.queue_max;
-            let (outbox, other_end) = Outbox::new(queue_max, said_max, Weak::clone(this));
+            let (outbox, other_end) = Outbox::new(queue_max, said_max, Weak::clone(this), place);
             inbox = Some(other_end);
             let now = shared.clock.now();
             #[cfg_attr(not(feature = "journal"), expect(unused_mut, reason = "for the recorder"))]

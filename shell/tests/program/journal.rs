@@ -90,6 +90,17 @@ async fn a_journal_that_may_not_grow_ends_and_nobody_notices() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_written_is_noticed_at_the_start() {
+    let output = Command::new(env!("CARGO_BIN_EXE_rejoin"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--journal", "/proc/self"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("cannot write journals to /proc/self"), "{said}");
+}
+
+#[test]
 fn what_is_no_journal_is_named() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().to_str().unwrap();

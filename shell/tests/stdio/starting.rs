@@ -32,15 +32,45 @@ async fn each_session_has_a_process_of_its_own() {
 
 #[tokio::test]
 async fn a_command_that_does_not_start_is_named() {
-    for (command, why) in [("/no/such/command", "No such file"), ("/etc/passwd", "ermission")] {
-        let program = Program::serve(&["--", command]);
-        let stranger = Client::stranger(&program.address);
-        let mut answer = stranger.post(&initialize(NEWEST, &json!({}))).await;
-        assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
-        assert!(!answer.headers.contains_key("mcp-session-id"));
-        let message = answer.json().await["error"]["message"].to_string();
-        assert!(message.contains(command) && message.contains(why), "{message}");
+    let folder = tempfile::tempdir().unwrap();
+    let command = folder.path().join("command");
+    std::os::unix::fs::symlink("/bin/sh", &command).unwrap();
+    let command = command.to_str().unwrap();
+    let program = Program::serve(&["--", command]);
+    // It was there when the program began.
+    std::fs::remove_file(command).unwrap();
+    let stranger = Client::stranger(&program.address);
+    let mut answer = stranger.post(&initialize(NEWEST, &json!({}))).await;
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
+    assert!(!answer.headers.contains_key("mcp-session-id"));
+    let message = answer.json().await["error"]["message"].to_string();
+    assert!(message.contains(command) && message.contains("No such file"), "{message}");
+}
+
+#[test]
+fn a_command_that_cannot_start_is_noticed_at_the_start() {
+    for (command, why) in [
+        ("/no/such/command", "No such file"),
+        ("/etc/passwd", "ermission"),
+        ("no-such-command", "no such command in PATH"),
+        ("/bin", "folder"),
+    ] {
+        let rejoin = env!("CARGO_BIN_EXE_rejoin");
+        let arguments = ["serve", "--listen", "127.0.0.1:0", "--", command];
+        let output = std::process::Command::new(rejoin).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(command) && said.contains(why), "{said}");
     }
+}
+
+#[tokio::test]
+async fn a_command_is_looked_for_as_the_command_sees_the_world() {
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/bin/sh", folder.path().join("its-own-sh")).unwrap();
+    let path = format!("PATH={}:/usr/bin:/bin", folder.path().display());
+    Program::serve(&["--env", &path, "--", "its-own-sh"]);
+    Program::serve(&["--cwd", folder.path().to_str().unwrap(), "--", "./its-own-sh"]);
 }
 
 #[tokio::test]

@@ -34,6 +34,7 @@ impl Program {
 
     /// Starts a command that serves.
     pub(crate) fn start(command: &mut Command) -> Self {
+        command.env("REJOIN_MAX_STARTS_PER_SECOND", "unlimited");
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let url = stdout.lines().find_map(|line| {

@@ -57,6 +57,9 @@ impl Program {
     /// seen what it holds, the allocator has one heap, and keeps little that is free.
     pub(crate) fn begin(path: &Path, options: &[String], command: &[String]) -> Result<Self> {
         let mut serve = Command::new(path);
+        // Worlds begin many sessions at a time, some with a process each.
+        serve.env("REJOIN_MAX_STARTS_PER_SECOND", "unlimited");
+        serve.env("REJOIN_MAX_SESSIONS", "10000");
         serve.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "error,rejoin=info"]);
         serve.args(options);
         if !command.is_empty() {

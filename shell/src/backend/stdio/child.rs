@@ -4,23 +4,26 @@ use std::{
     future::{Future, pending},
     io,
     process::ExitStatus,
+    sync::Arc,
     time::Duration,
 };
 
+use bytes::Bytes;
 use thiserror::Error;
 use tokio::{
     process::ChildStdout,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use super::{
     Shared,
     lines::{Line, Lines},
+    parked::Served,
     process::Process,
     pumps::{Silence, Speaker, Stderr},
     stdin::Stdin,
 };
-use crate::{Inbox, Peer, SessionId};
+use crate::{Inbox, Peer, Place, SessionId};
 
 /// How long to wait for what is on its way already: the rest of an output, or the exit of
 /// a process whose output has ended.
@@ -33,7 +36,7 @@ pub(super) struct Child {
     stdout: Lines<ChildStdout>,
     stderr: Stderr,
     session: SessionId,
-    kill_grace: Duration,
+    shared: Arc<Shared>,
 }
 
 /// Why a session has no server any more.
@@ -53,7 +56,7 @@ enum Gone {
 
 impl Child {
     /// Starts a child. Blocks, and needs a runtime.
-    pub(super) fn start(shared: &Shared, session: SessionId) -> io::Result<Self> {
+    pub(super) fn start(shared: Arc<Shared>, session: SessionId) -> io::Result<Self> {
         let settings = &shared.settings;
         let (process, (stdin, stdout, stderr)) = Process::start(settings, &shared.system)?;
         tracing::debug!(session = %session.short(), pid = process.id(), "server was started");
@@ -63,7 +66,7 @@ impl Child {
             stdout: Lines::new(stdout, settings.line_bytes_max),
             stderr: Stderr::new(stderr, session),
             session,
-            kill_grace: settings.kill_grace,
+            shared,
         })
     }
 
@@ -71,16 +74,39 @@ impl Child {
         self.process.id()
     }
 
-    /// Serves a session until it ends, or the child does.
-    pub(super) async fn serve(mut self, peer: Peer, mut inbox: Inbox) {
-        let ended = inbox.ended();
+    /// Says what the child is to hear first.
+    pub(super) fn put(&mut self, message: Bytes) {
+        self.stdin.put(message);
+    }
+
+    /// Serves a session until it ends, or the child does. A child that is still starting then
+    /// may serve another one. It has a place until it has ended, which takes longer.
+    pub(super) async fn serve(mut self, peer: Peer, mut inbox: Inbox, mut place: Place) {
         let mut speaker = Speaker::new(peer);
-        let gone = tokio::select! {
-            biased;
-            () = ended => None,
-            gone = self.converse(&mut inbox, &mut speaker) => gone,
+        let gone = loop {
+            let ended = inbox.ended();
+            let gone = tokio::select! {
+                biased;
+                () = ended => None,
+                gone = self.converse(&mut inbox, &mut speaker) => gone,
+            };
+            if let Some(gone) = gone {
+                break gone;
+            }
+            let Some(next) = self.wait_for_client(&mut place).await else {
+                return self.end(Some(inbox)).await;
+            };
+            let (peer, next) = next;
+            inbox = next;
+            place = inbox.place();
+            let (before, session) = (self.session.short(), peer.session_id());
+            peer.served_by(self.process.id());
+            speaker = Speaker::new(peer);
+            tracing::info!(session = %session.short(), %before, pid = self.process.id(),
+                "session gets a server that has begun to start before");
+            self.session = session;
+            self.stderr.set_session(session);
         };
-        let Some(gone) = gone else { return self.end(Some(inbox)).await };
         let gone = self.settle(gone, &mut speaker).await;
         let session = self.session.short();
         let why = match self.stderr.last() {
@@ -98,6 +124,31 @@ impl Child {
         // Ends the session, and the requests that are pending.
         inbox.close(why);
         self.end(None).await;
+    }
+
+    /// Goes on starting for a while, though the client has left, and returns the next session
+    /// of a client that says the same; `None` where the child is not starting any more.
+    /// Meanwhile it has no place.
+    async fn wait_for_client(&mut self, place: &mut Place) -> Option<Served> {
+        let start_grace = self.shared.settings.start_grace;
+        let initialize = self.stdin.only_message()?;
+        if start_grace.is_zero() || !self.stdout.is_untouched() {
+            return None;
+        }
+        let mut next = self.shared.parked.park(initialize)?;
+        let session = self.session.short();
+        tracing::info!(%session, pid = self.process.id(),
+            "client left before its server had started, which goes on for the next client");
+        *place = Place::none();
+        tokio::select! {
+            served = &mut next => return served.ok(),
+            _ = self.process.exited() => {}
+            () = sleep(start_grace) => {}
+            never = forever(self.stderr.log()) => never,
+        }
+        // Somebody may have come at the last moment.
+        next.close();
+        next.try_recv().ok()
     }
 
     /// Carries messages both ways until that cannot go on; `None` says that the session has
@@ -130,7 +181,7 @@ impl Child {
             self.process.kill_group();
         }
         tokio::select! {
-            _ = timeout(self.kill_grace, last_words(&mut self.stdout, speaker)) => {}
+            _ = timeout(self.shared.settings.kill_grace, last_words(&mut self.stdout, speaker)) => {}
             never = forever(self.stderr.log()) => never,
         }
         // What a process says last is mostly why it has exited.
@@ -141,12 +192,12 @@ impl Child {
     /// Ends the child and all that it has started. Where the session has ended, it is still
     /// told what is in the inbox.
     async fn end(mut self, inbox: Option<Inbox>) {
-        let begun = Instant::now();
-        let mut is_over = timeout(self.kill_grace / 4, self.end_stdin(inbox)).await.is_ok();
+        let (begun, kill_grace) = (Instant::now(), self.shared.settings.kill_grace);
+        let mut is_over = timeout(kill_grace / 4, self.end_stdin(inbox)).await.is_ok();
         self.stdin.close();
         if !is_over {
             self.process.terminate().await;
-            is_over = timeout_at(begun + self.kill_grace, self.is_over()).await.is_ok();
+            is_over = timeout_at(begun + kill_grace, self.is_over()).await.is_ok();
         }
         if !is_over {
             self.process.kill_group();

@@ -12,6 +12,8 @@ pub(super) struct Lines<R> {
     bytes_max: usize,
     /// Whether the rest of a line is left out.
     is_skipping: bool,
+    /// Whether nothing was read yet.
+    is_untouched: bool,
 }
 
 /// A line, without its end.
@@ -24,13 +26,20 @@ pub(super) enum Line {
 
 impl<R: AsyncRead + Unpin> Lines<R> {
     pub(super) fn new(output: R, bytes_max: usize) -> Self {
-        Self { output: BufReader::new(output), line: Vec::new(), bytes_max, is_skipping: false }
+        Self {
+            output: BufReader::new(output),
+            line: Vec::new(),
+            bytes_max,
+            is_skipping: false,
+            is_untouched: true,
+        }
     }
 
     /// Waits for the next line; `None` is the end of the output. Cancel-safe.
     pub(super) async fn next(&mut self) -> io::Result<Option<Line>> {
         loop {
             let part = self.output.fill_buf().await?;
+            self.is_untouched = false;
             if part.is_empty() {
                 let line = self.take();
                 return Ok((!line.is_empty()).then_some(Line::Whole(line)));
@@ -77,6 +86,11 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             }
         }
         Ok(())
+    }
+
+    /// Returns whether nothing was read yet, not even the end.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.is_untouched
     }
 
     pub(super) fn bytes_max(&self) -> usize {

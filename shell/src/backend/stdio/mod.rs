@@ -1,6 +1,7 @@
 //! A child process for each session, which speaks MCP on its stdin and stdout.
 
 mod child;
+mod command;
 mod convention;
 mod guard;
 mod guard_process;
@@ -8,6 +9,7 @@ mod known;
 mod lines;
 mod mend;
 mod outline;
+mod parked;
 mod printable;
 mod process;
 mod pumps;
@@ -16,15 +18,24 @@ mod settings;
 mod stdin;
 mod system;
 mod table;
+mod throttle;
 
 use std::{fmt, io, sync::Arc};
 
-use tokio::{sync::oneshot, task::spawn_blocking};
+use bytes::Bytes;
+use rejoin_core::{Head, Message, Post};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    task::spawn_blocking,
+};
 use tokio_util::task::TaskTracker;
 
-use self::{child::Child, guard::Guard, known::Known, system::System};
+use self::{
+    child::Child, guard::Guard, known::Known, parked::Parked, system::System, throttle::Throttle,
+};
 pub use self::{guard::GuardCommand, guard_process::run_guard, settings::StdioSettings};
 use super::{Backend, Inbox, OpenError, Peer};
+use crate::{message, render};
 
 #[cfg(not(unix))]
 compile_error!("the feature `stdio` needs Unix: it ends children by their process groups");
@@ -36,6 +47,10 @@ pub struct StdioBackend(Arc<Shared>);
 struct Shared {
     settings: StdioSettings,
     system: Arc<System>,
+    throttle: Throttle,
+    /// One permit for each child that may be started at the same time.
+    starts: Semaphore,
+    parked: Parked,
     /// One task for each child.
     children: TaskTracker,
 }
@@ -46,39 +61,59 @@ impl StdioBackend {
     ///
     /// # Errors
     ///
-    /// The guard cannot be started.
+    /// There is no such command, or the guard cannot be started.
     pub fn new(settings: StdioSettings) -> io::Result<Self> {
+        settings.check().map_err(io::Error::other)?;
         let (instance, known) = (rand::random(), Known::default());
         let guard = settings.guard.clone();
-        let guard = guard.map(|guard| Guard::start(guard, instance, &known)).transpose()?;
+        let guard = guard.map(|guard| Guard::start(guard, instance, &known)).transpose();
+        let guard = guard.map_err(|error| in_context("cannot start the guard", &error))?;
         let system = Arc::new(System::new(instance, guard, known, settings.adopts_orphans));
-        Ok(Self(Arc::new(Shared { settings, system, children: TaskTracker::new() })))
+        Ok(Self(Arc::new(Shared {
+            throttle: Throttle::new(settings.starts_per_second_max),
+            starts: Semaphore::new(STARTS_MAX),
+            parked: Parked::default(),
+            children: TaskTracker::new(),
+            settings,
+            system,
+        })))
     }
 
     /// Waits until all children have ended, with all that they have started. Call it when
     /// the sessions are closed: who exits before kills those that are still to end.
     ///
     /// It takes no longer than [`StdioSettings::kill_grace`] and the moment that the system
-    /// needs to end a process. Cancel-safe.
+    /// needs to end a process, unless the system does not end one that was killed, which is
+    /// logged. Cancel-safe.
     pub async fn ended(&self) {
+        self.0.parked.close();
         self.0.children.close();
         self.0.children.wait().await;
         self.0.system.kill_orphans().await;
     }
 }
 
+/// How many children are started at the same time, each by a thread of its own.
+const STARTS_MAX: usize = 16;
+
 impl Backend for StdioBackend {
     async fn open(&self, peer: Peer, inbox: Inbox) -> Result<(), OpenError> {
-        self.0.system.reap_orphans();
-        let (starts, started) = oneshot::channel();
         let shared = Arc::clone(&self.0);
+        shared.system.reap_orphans();
+        if !shared.parked.is_empty() {
+            // What the client says first decides which child it gets.
+            self.0.children.spawn(shared.serve_by_any(peer, inbox));
+            return Ok(());
+        }
+        let (starts, started) = oneshot::channel();
         // In a task of its own, so that a child is ended also where nobody waits for it.
         self.0.children.spawn(async move {
-            match start(shared, &peer).await {
+            let place = inbox.place();
+            match shared.start(&peer, &inbox).await {
                 Ok(child) => {
                     peer.served_by(child.process_id());
                     let _ = starts.send(Ok(()));
-                    child.serve(peer, inbox).await;
+                    child.serve(peer, inbox, place).await;
                 }
                 Err(error) => drop(starts.send(Err(error))),
             }
@@ -87,13 +122,66 @@ impl Backend for StdioBackend {
     }
 }
 
-/// Starts a child, without blocking the threads of the runtime.
-async fn start(shared: Arc<Shared>, peer: &Peer) -> Result<Child, OpenError> {
-    let session = peer.session_id();
-    let start =
-        move || Child::start(&shared, session).map_err(|error| shared.settings.start_error(error));
-    Ok(spawn_blocking(start).await??)
+impl Shared {
+    /// Serves a session by a child that has heard already what its client says first, or else
+    /// by one that is started.
+    async fn serve_by_any(self: Arc<Self>, peer: Peer, mut inbox: Inbox) {
+        let place = inbox.place();
+        let Some(initialize) = inbox.recv().await else { return };
+        let Err((peer, inbox)) = self.parked.hand_over(&initialize, (peer, inbox)) else { return };
+        match self.start(&peer, &inbox).await {
+            Ok(mut child) => {
+                peer.served_by(child.process_id());
+                child.put(initialize);
+                child.serve(peer, inbox, place).await;
+            }
+            Err(error) => {
+                tracing::error!(session = %peer.session_id().short(), %error,
+                    "server could not be started");
+                refuse(&peer, initialize, &error).await;
+            }
+        }
+    }
+
+    /// Starts a child when it is its turn, without blocking the threads of the runtime.
+    /// Where the session ends before that, none is started.
+    async fn start(self: &Arc<Self>, peer: &Peer, inbox: &Inbox) -> Result<Child, OpenError> {
+        let turn = async {
+            self.throttle.turn().await?;
+            Ok::<_, OpenError>(self.starts.acquire().await?)
+        };
+        let _permit = tokio::select! {
+            biased;
+            () = inbox.ended() => return Err("the session has ended".into()),
+            permit = turn => permit?,
+        };
+        let (shared, session) = (Arc::clone(self), peer.session_id());
+        let start = move || {
+            let started = Child::start(Arc::clone(&shared), session);
+            started.map_err(|error| shared.settings.start_error(error))
+        };
+        Ok(spawn_blocking(start).await??)
+    }
 }
+
+fn in_context(context: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{context}: {error}"))
+}
+
+/// Answers the request that a client began with, where there is no server to do so.
+async fn refuse(peer: &Peer, initialize: Bytes, error: &OpenError) {
+    let Ok(Post::Single(Message { head: Head::Request { id, .. }, .. })) =
+        message::parse(initialize, 0)
+    else {
+        return;
+    };
+    let text = format!("the server could not be started: {error}");
+    // An error says that the session has ended.
+    let _ = peer.send(render::error(Some(&id), INTERNAL_ERROR, &text), None).await;
+}
+
+/// JSON-RPC 2.0, section 5.1.
+const INTERNAL_ERROR: i32 = -32_603;
 
 impl fmt::Debug for StdioBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

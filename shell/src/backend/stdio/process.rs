@@ -70,6 +70,9 @@ impl Process {
         })?;
         let id = Pid::from_child(&child);
         let group = joined.unwrap_or(id);
+        if let Some(limit) = settings.open_files {
+            limit_files(id, limit);
+        }
         if let Some(guard) = guard {
             guard.started(mark.child, group, id, known);
         }
@@ -196,6 +199,19 @@ impl Process {
         Some(id)
     }
 }
+
+/// Sets the soft limit of open files of a process, which it has only begun to run.
+#[cfg(target_os = "linux")]
+fn limit_files(id: Pid, limit: u64) {
+    use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+    let limits = Rlimit { current: Some(limit), ..getrlimit(Resource::Nofile) };
+    if let Err(error) = prlimit(Some(id), Resource::Nofile, limits) {
+        tracing::debug!(pid = id.as_raw_nonzero(), %error, "limit of open files was not set");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn limit_files(_: Pid, _: u64) {}
 
 impl Drop for Process {
     fn drop(&mut self) {

@@ -194,6 +194,11 @@ impl Stderr {
         Self { lines: Lines::new(stderr, SHOWN_MAX), session, last: Bytes::new() }
     }
 
+    /// Logs it for another session from now on.
+    pub(super) fn set_session(&mut self, session: SessionId) {
+        self.session = session;
+    }
+
     /// Logs it. Cancel-safe.
     pub(super) async fn log(&mut self) {
         let session = self.session.short();

@@ -2,8 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    ffi::OsString,
+    env,
+    ffi::{OsStr, OsString},
     io,
+    num::NonZeroU32,
     os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Command, Stdio},
@@ -14,7 +16,7 @@ use rustix::process::Pid;
 use thiserror::Error;
 
 use super::{
-    GuardCommand,
+    GuardCommand, command,
     table::{Mark, VARIABLE},
 };
 
@@ -38,6 +40,16 @@ pub struct StdioSettings {
     /// [`Config::message_bytes_max`](rejoin_core::Config::message_bytes_max) is. A longer
     /// one is not read, and the call that it answers fails.
     pub line_bytes_max: usize,
+    /// How many children are started in a second: 10 by default, all with `None`. Others wait
+    /// for a few seconds, and beyond that sessions are refused as [`Overloaded`](crate::Overloaded).
+    pub starts_per_second_max: Option<NonZeroU32>,
+    /// How long a child goes on starting whose client has left before the child has said
+    /// anything: 60 s by default. The next client with the same `initialize` gets it. There
+    /// are at most 4 such children, beside those of sessions.
+    pub start_grace: Duration,
+    /// The soft limit of open files that children get, on Linux: that of this process by
+    /// default.
+    pub open_files: Option<u64>,
     /// The process that ends all children when this one is killed: none by default.
     pub guard: Option<GuardCommand>,
     /// Whether processes that children leave behind become children of this process, which
@@ -58,6 +70,9 @@ impl StdioSettings {
             working_dir: None,
             kill_grace: Duration::from_secs(2),
             line_bytes_max: 16 << 20,
+            starts_per_second_max: NonZeroU32::new(10),
+            start_grace: Duration::from_secs(60),
+            open_files: None,
             guard: None,
             adopts_orphans: false,
         }
@@ -83,6 +98,19 @@ impl StdioSettings {
             command.current_dir(directory);
         }
         command
+    }
+
+    /// Finds out whether there is such a command.
+    pub(super) fn check(&self) -> Result<(), StartError> {
+        let found = command::find(&self.command, &self.path(), self.working_dir.as_deref());
+        found.map_err(|error| self.start_error(error))
+    }
+
+    /// Returns where the command is looked for.
+    fn path(&self) -> OsString {
+        let own = || env::var_os("PATH");
+        let path = self.env.get(OsStr::new("PATH")).cloned().unwrap_or_else(own);
+        path.unwrap_or_else(|| command::DEFAULT_PATH.into())
     }
 
     /// Says why the command could not be started, which the system does not say.

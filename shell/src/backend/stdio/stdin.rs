@@ -11,16 +11,39 @@ use crate::Inbox;
 /// The end of each message, which has no line break in it.
 const LINE_END: &[u8] = b"\n";
 
+/// The largest message that is kept after it was written.
+const KEPT_BYTES_MAX: usize = 64 << 10;
+
 pub(super) struct Stdin {
     /// `None` once it is closed.
     pipe: Option<ChildStdin>,
     /// What is left of the message that is being written.
     message: Chain<Bytes, &'static [u8]>,
+    heard: Heard,
+}
+
+/// What the child has heard.
+enum Heard {
+    Nothing,
+    One(Bytes),
+    More,
 }
 
 impl Stdin {
     pub(super) fn new(pipe: ChildStdin) -> Self {
-        Self { pipe: Some(pipe), message: Bytes::new().chain(&[]) }
+        Self { pipe: Some(pipe), message: Bytes::new().chain(&[]), heard: Heard::Nothing }
+    }
+
+    /// Says what the child is told next.
+    pub(super) fn put(&mut self, message: Bytes) {
+        self.heard = match self.heard {
+            // A copy, since the message counts as received until it is written.
+            Heard::Nothing if message.len() <= KEPT_BYTES_MAX => {
+                Heard::One(Bytes::copy_from_slice(&message))
+            }
+            Heard::Nothing | Heard::One(_) | Heard::More => Heard::More,
+        };
+        self.message = message.chain(LINE_END);
     }
 
     /// Tells the child what its session hears, until that ends. Cancel-safe.
@@ -29,11 +52,19 @@ impl Stdin {
     ///
     /// The child cannot be told.
     pub(super) async fn tell(&mut self, inbox: &mut Inbox) -> io::Result<()> {
-        let Some(pipe) = &mut self.pipe else { return Ok(()) };
         loop {
+            let Some(pipe) = &mut self.pipe else { return Ok(()) };
             pipe.write_all_buf(&mut self.message).await?;
             let Some(message) = inbox.recv().await else { return Ok(()) };
-            self.message = message.chain(LINE_END);
+            self.put(message);
+        }
+    }
+
+    /// Returns the message that the child has heard, if it is the only one.
+    pub(super) fn only_message(&self) -> Option<Bytes> {
+        match &self.heard {
+            Heard::One(message) if !self.message.has_remaining() => Some(message.clone()),
+            Heard::One(_) | Heard::Nothing | Heard::More => None,
         }
     }
 

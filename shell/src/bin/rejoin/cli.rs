@@ -255,6 +255,14 @@ mod tests {
     }
 
     #[test]
+    fn a_command_allows_fewer_sessions_unless_something_else_is_said() {
+        assert_eq!(serve(&[]).sessions.sessions_max, 10_000);
+        assert_eq!(serve(&["--", "server"]).sessions.sessions_max, 100);
+        let said = serve(&["--max-sessions", "500", "--", "server"]);
+        assert_eq!(said.sessions.sessions_max, 500);
+    }
+
+    #[test]
     fn variables_of_the_command_are_set_and_taken_away() {
         let config = serve(&["--env", "A=1=2", "--env", "B=", "--env", "C", "--", "server"]);
         let settings = config.stdio().unwrap().unwrap();

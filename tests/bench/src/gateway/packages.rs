@@ -35,6 +35,7 @@ impl Packages {
         cargo.arg("--target-dir").arg(&self.build);
         run(cargo.current_dir(env!("CARGO_MANIFEST_DIR")))?;
         let mut command = Command::new(self.build.join("release/rejoin"));
+        command.env("REJOIN_MAX_STARTS_PER_SECOND", "unlimited");
         command.args(["serve", "--log-level", "warn", "--listen", &format!("127.0.0.1:{port}")]);
         command.arg("--").args(child);
         Ok(command)

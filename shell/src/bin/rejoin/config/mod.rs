@@ -7,6 +7,7 @@ mod values;
 use std::{
     env, fs, io,
     net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -36,6 +37,10 @@ pub(crate) struct Config {
     pub(crate) cwd: PathBuf,
     pub(crate) env: Vec<Variable>,
     pub(crate) kill_grace: Duration,
+    pub(crate) starts_per_second_max: Option<NonZeroU32>,
+    pub(crate) start_grace: Duration,
+    /// The soft limit of open files that the command gets.
+    pub(crate) open_files: Option<u64>,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: LogLevel,
     pub(crate) journal: Option<PathBuf>,
@@ -58,6 +63,9 @@ impl Default for Config {
             cwd: PathBuf::from("."),
             env: Vec::new(),
             kill_grace: Duration::from_secs(2),
+            starts_per_second_max: NonZeroU32::new(10),
+            start_grace: Duration::from_secs(60),
+            open_files: None,
             log_format: LogFormat::Human,
             log_level: LogLevel::default(),
             journal: None,
@@ -65,6 +73,9 @@ impl Default for Config {
         }
     }
 }
+
+/// How many sessions there are by default, if each has a process of its own.
+const COMMANDS_MAX: usize = 100;
 
 impl Config {
     /// Decides every option: by `said`, else by the file, else by default.
@@ -84,6 +95,7 @@ impl Config {
             config.sessions.session.unrelated = Unrelated::SoleRequest;
             // All that it says comes through one pipe.
             config.sessions.session.hold_timeout = Some(Duration::from_secs(1));
+            config.sessions.sessions_max = COMMANDS_MAX;
         }
         said.apply(&mut config);
         config.check()?;
@@ -104,6 +116,9 @@ impl Config {
             working_dir: Some(self.cwd.clone()),
             kill_grace: self.kill_grace,
             line_bytes_max: self.sessions.session.message_bytes_max,
+            starts_per_second_max: self.starts_per_second_max,
+            start_grace: self.start_grace,
+            open_files: self.open_files,
             guard: Some(guard),
             adopts_orphans: true,
             ..StdioSettings::new(command)

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Config, LogLevel,
     values::{
-        Folder, Listen, LogFormatWord, PrimingWord, Size, Span, SurplusWord, Switch, Timeout,
+        Folder, Listen, LogFormatWord, PrimingWord, Rate, Size, Span, SurplusWord, Switch, Timeout,
         UnrelatedWord, Variable,
     },
 };
@@ -124,9 +124,13 @@ options! {
         env: Vec<Variable> => env;
         /// How long the command may take to end: then it is killed, with all that it has started
         kill_grace: Span => kill_grace;
+        /// How many processes of the command are started in a second; others wait for up to 5 s, and more get 503; or `unlimited`
+        max_starts_per_second: Rate => starts_per_second_max;
+        /// How long the command goes on starting after its client left without an answer, for the next client with the same `initialize`; `0s` ends it at once
+        start_grace: Span => start_grace;
     }
     "Sessions" {
-        /// The most sessions at a time
+        /// The most sessions at a time; 100 by default with a command, since each has a process of it
         max_sessions: usize => sessions.sessions_max;
         /// How long a session lives on without a message of its client, a call in flight or a connection; or `never`
         idle_timeout: Timeout => sessions.session.idle_timeout;

@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _},
+    num::NonZeroU32,
     path::PathBuf,
     str::FromStr,
     time::Duration,
@@ -28,6 +29,10 @@ pub(crate) struct Listen(pub(crate) SocketAddr);
 /// A number of bytes, such as `1024`, `64KiB` or `4MiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) usize);
+
+/// A number of something in a second, or `unlimited`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rate(pub(crate) Option<NonZeroU32>);
 
 /// A folder, or `off`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,6 +189,27 @@ impl fmt::Display for Size {
     }
 }
 
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "unlimited" {
+            return Ok(Self(None));
+        }
+        let wrong = |_| "it is a number of at least 1, or `unlimited`".to_owned();
+        text.parse().map(|rate| Self(Some(rate))).map_err(wrong)
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(rate) => rate.fmt(f),
+            None => f.write_str("unlimited"),
+        }
+    }
+}
+
 impl FromStr for Folder {
     type Err = String;
 
@@ -239,6 +265,7 @@ wraps!(
     Span(Duration),
     Timeout(Option<Duration>),
     Size(usize),
+    Rate(Option<NonZeroU32>),
     Folder(Option<PathBuf>),
     Switch(bool)
 );
@@ -352,6 +379,7 @@ serde_as_text!(
     Span,
     Timeout,
     Size,
+    Rate,
     Folder,
     Switch,
     SurplusWord,
@@ -407,6 +435,7 @@ mod tests {
         is_same::<Span>(&["300s", "250ms", "0s"]);
         is_same::<Timeout>(&["60s", "never"]);
         is_same::<Size>(&["0", "1023", "1KiB", "4MiB", "2GiB"]);
+        is_same::<Rate>(&["10", "unlimited"]);
         is_same::<Switch>(&["true", "false"]);
         is_same::<Variable>(&["A=1", "A=", "A"]);
         is_same::<PrimingWord>(&["by-revision", "always", "never"]);
@@ -434,6 +463,7 @@ mod tests {
         assert!("36500days".parse::<Span>().is_ok());
         assert!("soon".parse::<Timeout>().unwrap_err().contains("never"));
         assert!("4MB".parse::<Size>().unwrap_err().contains("MiB"));
+        assert!("0".parse::<Rate>().unwrap_err().contains("unlimited"));
         assert!("-1".parse::<Size>().is_err());
         assert!("99999999999GiB".parse::<Size>().is_err());
         assert!("x".parse::<SurplusWord>().unwrap_err().contains("takeover"));

@@ -3,6 +3,7 @@
 mod access;
 mod activity;
 mod bodies;
+mod files;
 mod hello;
 mod listen;
 mod router;
@@ -19,7 +20,7 @@ use self::{listen::Listener, router::Router, signals::Signals};
 use crate::{config::Config, demo, logging};
 
 /// How long a child may take beyond its grace, so that the system can end its processes.
-const KILL_TIME: Duration = Duration::from_secs(1);
+const KILL_TIME: Duration = Duration::from_secs(3);
 
 /// How long clients have at least to read why their calls failed.
 const SEND_TIME: Duration = Duration::from_secs(1);
@@ -31,9 +32,11 @@ const TASKS_TIME: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 ///
-/// The address cannot be listened on, or the guard cannot be started.
-pub(crate) fn run(config: Config) -> anyhow::Result<()> {
+/// There is no such command, the address cannot be listened on, journals cannot be written,
+/// or the guard cannot be started.
+pub(crate) fn run(mut config: Config) -> anyhow::Result<()> {
     let _logging = logging::start(config.log_format, &config.log_level.filter())?;
+    files::raise_limit(&mut config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve(config));
     // What blocks a thread does not hold up the end.
@@ -93,7 +96,7 @@ fn sessions(config: &Config) -> anyhow::Result<(SessionManager, Option<StdioBack
     let Some(stdio) = config.stdio()? else {
         return Ok((begin(demo::backend(), config)?, None));
     };
-    let backend = StdioBackend::new(stdio).context("cannot start the guard")?;
+    let backend = StdioBackend::new(stdio)?;
     Ok((begin(backend.clone(), config)?, Some(backend)))
 }
 

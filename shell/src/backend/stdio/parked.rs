@@ -1,0 +1,85 @@
+//! Children that are still starting, and whose clients have left.
+//!
+//! A child may take long to start, as when `npx` has to download a package first. A client
+//! that does not wait for that would come back to a child that begins from the start, and
+//! leave again. So the child goes on starting for a while. It has heard nothing but one
+//! `initialize` and has said nothing; the next client whose `initialize` is the same, byte for
+//! byte, can have it.
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::{Inbox, Peer};
+
+/// How many children wait for a client at a time, beside those of sessions.
+const PARKED_MAX: usize = 4;
+
+/// What a child serves a session with.
+pub(super) type Served = (Peer, Inbox);
+
+/// The children that wait for a client.
+#[derive(Default)]
+pub(super) struct Parked(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// At most [`PARKED_MAX`].
+    children: Vec<Waiting>,
+    is_closed: bool,
+}
+
+struct Waiting {
+    /// What the child has heard.
+    initialize: Bytes,
+    client: oneshot::Sender<Served>,
+}
+
+impl Parked {
+    /// Lets a child wait for a client; `None` where too many do so already.
+    pub(super) fn park(&self, initialize: Bytes) -> Option<oneshot::Receiver<Served>> {
+        let mut state = self.0.lock();
+        state.remove_gone();
+        if state.is_closed || state.children.len() >= PARKED_MAX {
+            return None;
+        }
+        let (client, next) = oneshot::channel();
+        state.children.push(Waiting { initialize, client });
+        Some(next)
+    }
+
+    /// Returns whether no child waits for a client.
+    pub(super) fn is_empty(&self) -> bool {
+        let mut state = self.0.lock();
+        state.remove_gone();
+        state.children.is_empty()
+    }
+
+    /// Hands a session to a child that has heard the same `initialize`. Returns it where there
+    /// is none.
+    pub(super) fn hand_over(&self, initialize: &Bytes, mut served: Served) -> Result<(), Served> {
+        let mut state = self.0.lock();
+        while let Some(at) = state.children.iter().position(|it| it.initialize == *initialize) {
+            let Waiting { client, .. } = state.children.remove(at);
+            match client.send(served) {
+                Ok(()) => return Ok(()),
+                // The child has ended meanwhile.
+                Err(returned) => served = returned,
+            }
+        }
+        Err(served)
+    }
+
+    /// Has no child wait for a client any more.
+    pub(super) fn close(&self) {
+        let mut state = self.0.lock();
+        state.is_closed = true;
+        state.children.clear();
+    }
+}
+
+impl State {
+    fn remove_gone(&mut self) {
+        self.children.retain(|waiting| !waiting.client.is_closed());
+    }
+}

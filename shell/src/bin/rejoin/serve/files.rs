@@ -1,0 +1,58 @@
+//! The limit of open files, which connections and pipes count against.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::config::Config;
+
+/// How many files a session with a command has open here: stdin, stdout and stderr of it.
+const FILES_OF_SESSION: u64 = 3;
+
+/// How many files are open besides: the log, the listener, the guard, journals, children that
+/// are being started.
+const FILES_OTHER: u64 = 128;
+
+/// Raises the soft limit to the hard one, which the command does not notice: it gets the limit
+/// that was there before, since many programs look at each file that they could have open.
+/// Where the limit is still too low, fewer connections are accepted.
+pub(super) fn raise_limit(config: &mut Config) {
+    let before = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: before.maximum, ..before };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => config.open_files = before.current,
+        Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
+    }
+    let Some(limit) = getrlimit(Resource::Nofile).current else { return };
+    let has_command = !config.command.is_empty();
+    let sessions = if has_command { config.sessions.sessions_max as u64 } else { 0 };
+    let connections = connections(limit, sessions);
+    if connections < config.tcp_max as u64 {
+        tracing::warn!(
+            "open files are limited to {limit}, which is too few for --max-tcp {} and \
+             --max-sessions {}: {connections} connections at most are accepted at a time. Raise \
+             the limit (`ulimit -n`, `LimitNOFILE=`), or lower these options",
+            config.tcp_max,
+            config.sessions.sessions_max,
+        );
+        config.tcp_max = usize::try_from(connections).unwrap_or(usize::MAX);
+    }
+}
+
+/// Returns how many connections there may be beside so many sessions with a command; a quarter
+/// of all files at least, since not all sessions may be there.
+fn connections(limit: u64, sessions: u64) -> u64 {
+    let others = sessions.saturating_mul(FILES_OF_SESSION).saturating_add(FILES_OTHER);
+    limit.saturating_sub(others).max(limit / 4).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_get_what_sessions_leave_and_a_quarter_at_least() {
+        assert_eq!(connections(20_000, 0), 19_872);
+        assert_eq!(connections(1_024, 100), 596);
+        assert_eq!(connections(1_024, 10_000), 256);
+        assert_eq!(connections(1, 1), 1);
+    }
+}
