@@ -37,7 +37,8 @@
 //! - A **failure** stands in the place of a response that there will not be, so
 //!   that a client never waits in vain.
 //!
-//! [`behaviour`] says exactly what a session does, to the last action.
+//! [`behaviour`] says exactly what a session does, to the last action. [`drivers`] lists
+//! what a driver must get right.
 //!
 //! # The loop
 //!
@@ -164,3 +165,6 @@ pub use time::Instant;
 
 #[doc = include_str!("../docs/behaviour.md")]
 pub mod behaviour {}
+
+#[doc = include_str!("../docs/drivers.md")]
+pub mod drivers {}

@@ -1,0 +1,185 @@
+//! Checks a small driver of its own, which can make mistakes, and prints which are found:
+//! `cargo run -p rejoin-tests --example check_driver`.
+//!
+//! To check another driver, have it call a `CheckedSession` in the place of a `Session`.
+
+#![expect(clippy::print_stdout, reason = "it prints what it finds")]
+
+use std::{collections::BTreeMap, error::Error, time::Duration};
+
+use rejoin_core::{
+    Action, Actions, AnswerFormat, Config, ConnectionId, EventId, Input, Instant, Message, Peeked,
+    Post, StreamId, peek,
+};
+use rejoin_tests::driver::{CheckedSession, Fault};
+
+/// What the driver does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mistake {
+    Nothing,
+    ForgetsReplays,
+    LosesAnEvent,
+    NeverTicks,
+    NeverReportsTheEnd,
+}
+
+const MISTAKES: [Mistake; 5] = [
+    Mistake::Nothing,
+    Mistake::ForgetsReplays,
+    Mistake::LosesAnEvent,
+    Mistake::NeverTicks,
+    Mistake::NeverReportsTheEnd,
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    for mistake in MISTAKES {
+        println!("{mistake:?}");
+        for fault in play(mistake)? {
+            println!("    {fault}");
+        }
+    }
+    Ok(())
+}
+
+/// The driver under test: what each connection holds is written to its client by `flush`.
+struct Driver {
+    session: CheckedSession<&'static str>,
+    actions: Actions<&'static str>,
+    held: BTreeMap<ConnectionId, Vec<u64>>,
+    ended: Vec<ConnectionId>,
+    now: Instant,
+    mistake: Mistake,
+}
+
+impl Driver {
+    fn new(mistake: Mistake) -> Result<Self, Box<dyn Error>> {
+        let (config, now) = (Config::default().validate()?, Instant::EPOCH);
+        let session = CheckedSession::new(config, now, Duration::from_millis(10));
+        let actions = Actions::new();
+        Ok(Self { session, actions, held: BTreeMap::new(), ended: Vec::new(), now, mistake })
+    }
+
+    fn tell(&mut self, input: Input<&'static str>) -> Result<(), Box<dyn Error>> {
+        let result = self.session.handle(self.now, input, &mut self.actions);
+        for action in self.actions.drain() {
+            match action {
+                Action::Send { connection, index, .. } => {
+                    self.held.entry(connection).or_default().push(index);
+                }
+                Action::Replay { .. } if self.mistake == Mistake::ForgetsReplays => {}
+                Action::Replay { connection, stream, range } => {
+                    let replay = self.session.replay(stream, range);
+                    let held = self.held.entry(connection).or_default();
+                    held.extend(replay.map(|logged| logged.index));
+                }
+                Action::Close { connection, .. } => self.ended.push(connection),
+                Action::Forward { .. }
+                | Action::Gap { .. }
+                | Action::Fail { .. }
+                | Action::Cancel { .. }
+                | Action::Release { .. }
+                | Action::CloseSession { .. }
+                | Action::Report(_) => {}
+            }
+        }
+        Ok(result.map(drop)?)
+    }
+
+    /// Lets time pass.
+    fn wait(&mut self, time: Duration) -> Result<(), Box<dyn Error>> {
+        let end = self.now.saturating_add(time);
+        while let Some(deadline) = self.session.deadline().filter(|deadline| *deadline <= end) {
+            if self.mistake == Mistake::NeverTicks {
+                break;
+            }
+            self.now = deadline;
+            self.tell(Input::Tick)?;
+        }
+        self.now = end;
+        Ok(())
+    }
+
+    /// Writes what a connection holds to its client, and reports it.
+    fn flush(&mut self, connection: ConnectionId) -> Result<(), Box<dyn Error>> {
+        let mut held = self.held.remove(&connection).unwrap_or_default();
+        let last = held.last().copied();
+        if self.mistake == Mistake::LosesAnEvent && held.len() > 1 {
+            held.remove(0);
+        }
+        for index in held {
+            self.session.received(connection, index);
+        }
+        if let Some(through) = last {
+            self.tell(Input::Taken { connection, through })?;
+        }
+        if self.ended.contains(&connection) && self.mistake != Mistake::NeverReportsTheEnd {
+            self.tell(Input::Closed { connection, through: last })?;
+        }
+        Ok(())
+    }
+
+    fn post(&mut self, connection: u64, json: &'static str) -> Result<(), Box<dyn Error>> {
+        let (connection, post) = (ConnectionId(connection), Post::Single(message(json)?));
+        self.tell(Input::Request { connection, format: AnswerFormat::Sse, post })
+    }
+
+    fn backend(&mut self, json: &'static str) -> Result<(), Box<dyn Error>> {
+        self.tell(Input::Backend { message: message(json)?, related: None })
+    }
+}
+
+fn message(json: &'static str) -> Result<Message<&'static str>, Box<dyn Error>> {
+    let Peeked::Single(head) = peek(json.as_bytes(), 1)? else { return Err("a batch".into()) };
+    Ok(Message { head, body: json, bytes: json.len() })
+}
+
+const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize"}"#;
+const INITIALIZED: &str = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25"}}"#;
+const CALL: &str =
+    r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"_meta":{"progressToken":1}}}"#;
+const PROGRESS: &str =
+    r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1}}"#;
+const ANSWER: &str = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+
+/// A client loses its connection in a call, comes back, gets the rest, and leaves for long.
+fn play(mistake: Mistake) -> Result<Vec<Fault>, Box<dyn Error>> {
+    let mut driver = Driver::new(mistake)?;
+    driver.post(1, INITIALIZE)?;
+    driver.backend(INITIALIZED)?;
+    driver.flush(ConnectionId(1))?;
+
+    driver.post(2, CALL)?;
+    driver.flush(ConnectionId(2))?;
+    driver.tell(Input::Closed { connection: ConnectionId(2), through: Some(0) })?;
+    for _ in 0..3 {
+        driver.backend(PROGRESS)?;
+    }
+
+    let last_event_id = Some(EventId::new(StreamId::Request(0), 0));
+    driver.tell(Input::Get { connection: ConnectionId(3), last_event_id })?;
+    driver.backend(ANSWER)?;
+    driver.flush(ConnectionId(3))?;
+    driver.wait(Duration::from_secs(61))?;
+    Ok(driver.session.finish(driver.now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mistake_is_found_and_nothing_else() {
+        for (mistake, words) in MISTAKES.into_iter().zip([
+            "",
+            "the replay of 1..4 of stream 0 was not read",
+            "connection 3 got event 2, and 1 was next",
+            "no tick at the deadline",
+            "was ended, and `Input::Closed` never came",
+        ]) {
+            let faults = play(mistake).unwrap_or_else(|error| panic!("{mistake:?}: {error}"));
+            let said: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            let is_found = said.iter().any(|fault| fault.contains(words));
+            assert_eq!(is_found, mistake != Mistake::Nothing, "{mistake:?}: {said:?}");
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! Checks drivers: a session that judges every call, and whoever makes it.
+//!
+//! [`CheckedSession`] stands in for a [`Session`] in the tests of a driver. Give the
+//! driver a type parameter or an alias for its session, run whatever scenario you like,
+//! tell [`received`](CheckedSession::received) what each client got, and ask
+//! [`finish`](CheckedSession::finish) for all faults. The example `check_driver` shows a
+//! driver with mistakes that are found.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fmt,
+    ops::Range,
+    time::Duration,
+};
+
+use rejoin_core::{
+    Action, Actions, CloseReason, ConnectionId, Input, Instant, Logged, Pressure, Rejection,
+    Session, StreamId, ValidConfig,
+};
+
+use crate::laws::{Observer, Violation, Watched};
+
+/// What is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The session broke a law.
+    Session(Violation),
+    /// The driver made a mistake.
+    Driver(String),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Session(violation) => violation.fmt(f),
+            Self::Driver(mistake) => write!(f, "driver: {mistake}"),
+        }
+    }
+}
+
+/// A session that checks every call by the laws, and the driver that makes it.
+///
+/// It keeps all that it needs to know of the past, so it is for tests.
+#[derive(Debug)]
+pub struct CheckedSession<M> {
+    session: Session<M>,
+    judge: Judge,
+    now: Instant,
+    /// How long after a deadline a call may come.
+    lateness: Duration,
+    connections: BTreeMap<ConnectionId, Delivery>,
+    /// The replays of the last call that were not read yet.
+    unread: RefCell<BTreeSet<(StreamId, u64, u64)>>,
+    faults: Vec<Fault>,
+}
+
+/// What a connection was sent.
+#[derive(Debug, Default)]
+struct Delivery {
+    /// The indexes that its client did not get yet, in order.
+    due: VecDeque<u64>,
+    /// The highest index that was sent.
+    sent: u64,
+    is_reserved: bool,
+    is_ended: bool,
+    is_reported: bool,
+}
+
+impl<M: Clone> CheckedSession<M> {
+    /// Begins a session whose driver may be late by `lateness` at deadlines.
+    #[must_use]
+    pub fn new(config: ValidConfig, now: Instant, lateness: Duration) -> Self {
+        Self {
+            judge: Judge::new(&config, now),
+            session: Session::new(config, now),
+            now,
+            lateness,
+            connections: BTreeMap::new(),
+            unread: RefCell::default(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// Is [`Session::handle`].
+    ///
+    /// # Errors
+    ///
+    /// The session rejected the input.
+    pub fn handle(
+        &mut self,
+        now: Instant,
+        input: Input<M>,
+        out: &mut Actions<M>,
+    ) -> Result<Pressure, Rejection> {
+        self.check_call(now, &input);
+        let violation = self.judge.see(now, &input);
+        self.faults.extend(violation.map(Fault::Session));
+        let before = out.len();
+        let connection = begun(&input);
+        let result = self.session.handle(now, input, out);
+        if let (Err(_), Some(connection)) = (&result, connection) {
+            self.connections.remove(&connection);
+        }
+        for action in out.iter().skip(before) {
+            self.follow(action);
+        }
+        result
+    }
+
+    /// Is [`Session::replay`].
+    pub fn replay(&self, stream: StreamId, range: Range<u64>) -> impl Iterator<Item = &Logged<M>> {
+        self.unread.borrow_mut().remove(&(stream, range.start, range.end));
+        self.session.replay(stream, range)
+    }
+
+    /// Is [`Session::deadline`].
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.session.deadline()
+    }
+
+    /// Is [`Session::closed`].
+    #[must_use]
+    pub fn closed(&self) -> Option<CloseReason> {
+        self.session.closed()
+    }
+
+    /// Tells what a client got on a connection: the event with this index.
+    pub fn received(&mut self, connection: ConnectionId, index: u64) {
+        let delivery = self.connections.entry(connection).or_default();
+        match delivery.due.pop_front() {
+            Some(due) if due == index => {}
+            Some(due) => {
+                self.mistake(format!(
+                    "connection {connection} got event {index}, and {due} was next"
+                ));
+            }
+            None => self
+                .mistake(format!("connection {connection} got event {index}, which was not sent")),
+        }
+    }
+
+    /// Ends the check at `now`, and returns all faults.
+    #[must_use]
+    pub fn finish(mut self, now: Instant) -> Vec<Fault> {
+        self.check_time(now);
+        self.check_replays();
+        if self.closed().is_none() {
+            let is_due = |delivery: &Delivery| delivery.is_ended && !delivery.is_reported;
+            let forgotten = self.connections.iter().filter(|(_, delivery)| is_due(delivery));
+            let forgotten: Vec<_> = forgotten.map(|(id, _)| *id).collect();
+            for id in forgotten {
+                self.mistake(format!("connection {id} was ended, and `Input::Closed` never came"));
+            }
+        }
+        self.faults
+    }
+
+    fn check_call(&mut self, now: Instant, input: &Input<M>) {
+        self.check_time(now);
+        self.check_replays();
+        match input {
+            Input::Reserve { connection } => self.begin(*connection, true),
+            Input::Request { connection, .. } | Input::Get { connection, .. } => {
+                self.begin(*connection, false);
+            }
+            Input::Taken { connection, through } => self.check_taken(*connection, Some(*through)),
+            Input::Closed { connection, through } => {
+                self.check_taken(*connection, *through);
+                let delivery = self.connections.entry(*connection).or_default();
+                if std::mem::replace(&mut delivery.is_reported, true) {
+                    self.mistake(format!("connection {connection} was reported as closed twice"));
+                }
+            }
+            Input::Message { .. }
+            | Input::Abandon { .. }
+            | Input::Delete
+            | Input::CloseSession { .. }
+            | Input::Backend { .. }
+            | Input::CloseStream { .. }
+            | Input::BackendGone
+            | Input::Tick => {}
+        }
+    }
+
+    fn check_time(&mut self, now: Instant) {
+        if now < self.now {
+            self.mistake(format!("time goes back from {:?} to {now:?}", self.now));
+        }
+        self.now = self.now.max(now);
+        if let Some(deadline) = self.deadline()
+            && now > deadline.saturating_add(self.lateness)
+        {
+            let late = now.since(deadline);
+            self.mistake(format!("no tick at the deadline, {late:?} before {now:?}"));
+        }
+    }
+
+    fn check_replays(&mut self) {
+        for (stream, first, end) in self.unread.take() {
+            self.mistake(format!("the replay of {first}..{end} of stream {stream} was not read"));
+        }
+    }
+
+    fn check_taken(&mut self, connection: ConnectionId, through: Option<u64>) {
+        let sent = self.connections.get(&connection).map(|delivery| delivery.sent);
+        match (sent, through) {
+            (None, _) => self.mistake(format!("connection {connection} was never there")),
+            (Some(sent), Some(through)) if through > sent => {
+                self.mistake(format!(
+                    "connection {connection} took event {through}, and was sent {sent}"
+                ));
+            }
+            (Some(_), _) => {}
+        }
+    }
+
+    fn begin(&mut self, connection: ConnectionId, is_reserved: bool) {
+        let known = self.connections.get(&connection);
+        if known.is_some_and(|delivery| !delivery.is_reserved) {
+            self.mistake(format!("connection {connection} is used again"));
+        }
+        self.connections.insert(connection, Delivery { is_reserved, ..Delivery::default() });
+    }
+
+    fn follow(&mut self, action: &Action<M>) {
+        match action {
+            Action::Send { connection, index, .. } => self.send(*connection, &[*index]),
+            Action::Replay { connection, stream, range } => {
+                self.unread.borrow_mut().insert((*stream, range.start, range.end));
+                let replay = self.session.replay(*stream, range.clone());
+                let indexes: Vec<_> = replay.map(|logged| logged.index).collect();
+                self.send(*connection, &indexes);
+            }
+            Action::Close { connection, reason } => {
+                let delivery = self.connections.entry(*connection).or_default();
+                delivery.is_ended = reason.drains();
+                if !reason.drains() {
+                    delivery.due.clear();
+                }
+            }
+            Action::Forward { .. }
+            | Action::Gap { .. }
+            | Action::Fail { .. }
+            | Action::Cancel { .. }
+            | Action::Release { .. }
+            | Action::CloseSession { .. }
+            | Action::Report(_) => {}
+        }
+    }
+
+    fn send(&mut self, connection: ConnectionId, indexes: &[u64]) {
+        let delivery = self.connections.entry(connection).or_default();
+        delivery.due.extend(indexes);
+        delivery.sent = indexes.iter().copied().fold(delivery.sent, u64::max);
+    }
+
+    fn mistake(&mut self, text: String) {
+        self.faults.push(Fault::Driver(text));
+    }
+}
+
+/// Returns the connection that begins with an input.
+fn begun<M>(input: &Input<M>) -> Option<ConnectionId> {
+    match input {
+        Input::Reserve { connection }
+        | Input::Request { connection, .. }
+        | Input::Get { connection, .. } => Some(*connection),
+        Input::Message { .. }
+        | Input::Taken { .. }
+        | Input::Closed { .. }
+        | Input::Abandon { .. }
+        | Input::Delete
+        | Input::CloseSession { .. }
+        | Input::Backend { .. }
+        | Input::CloseStream { .. }
+        | Input::BackendGone
+        | Input::Tick => None,
+    }
+}
+
+/// The laws, and two sessions like the one that is checked, whose bodies are numbers.
+#[derive(Debug)]
+struct Judge {
+    watched: Watched,
+    twin: Watched,
+    /// `None` once a law was broken: what comes after that is not to be judged.
+    observer: Option<Observer>,
+    bodies: u64,
+}
+
+impl Judge {
+    fn new(config: &ValidConfig, now: Instant) -> Self {
+        let session = || Watched::new(Session::new(config.clone(), now), now);
+        let mut watched = session();
+        let observer = Observer::new((**config).clone(), now, watched.view());
+        Self { watched, twin: session(), observer: Some(observer), bodies: 0 }
+    }
+
+    fn see<M: Clone>(&mut self, now: Instant, input: &Input<M>) -> Option<Violation> {
+        let input = input.clone().map(|_, _| {
+            self.bodies += 1;
+            self.bodies
+        });
+        let step = self.watched.step(now, input.clone());
+        let for_twin = if step.result.is_ok() { input } else { Input::Tick };
+        let twin = self.twin.step(now, for_twin);
+        let verdict = self.observer.as_mut()?.see(&step, &twin);
+        if verdict.is_err() {
+            self.observer = None;
+        }
+        verdict.err()
+    }
+}
