@@ -1,0 +1,299 @@
+"""What is tried with each gateway. A probe returns a few words for its cell of the table."""
+
+import http.client
+import os
+import signal
+import time
+
+from client import Client
+
+LIST_CHANGED = "notifications/resources/list_changed"
+
+
+class Subject:
+    """A running gateway, and how its tools are called."""
+
+    def __init__(self, running):
+        self.running = running
+        self.prefix = running.system.prefix
+
+    def client(self, **options):
+        return Client(self.running.port, self.running.system.path, **options).begin()
+
+    def tool(self, name):
+        return self.prefix + name
+
+
+def last_id(events):
+    return next((event["id"] for event in reversed(events) if event["id"]), None)
+
+
+def is_progress(event, token=None):
+    message = event["message"]
+    if not isinstance(message, dict) or message.get("method") != "notifications/progress":
+        return False
+    return token is None or message["params"]["progressToken"] == token
+
+
+def tells_a_gap(event):
+    return "events are missing" in event["text"]
+
+
+def come_back(client, events, seconds=3):
+    """Resumes after the last event id, or without one where none came; None: nothing came."""
+    try:
+        return client.get(last_id(events), timeout=seconds)
+    except OSError:
+        return None
+
+
+def lost_answer(subject):
+    """The connection is lost in a call, the call ends, the client comes back."""
+    client = subject.client()
+    tool = subject.tool("wait")
+    request, events = client.call_and_drop(tool, after=0.7, token="t", ms=1500, text="here")
+    time.sleep(2)
+    back = come_back(client, events)
+    response = back and back.response_to(request, 3)
+    if response and "result" in response:
+        return "delivered"
+    why = "" if last_id(events) else ", no event id to resume from"
+    return "lost" + why
+
+
+def resume_during_the_call(subject):
+    """The connection is lost in a call, and the client is back before the call ends."""
+    client = subject.client()
+    tool = subject.tool("wait")
+    request, events = client.call_and_drop(tool, after=0.7, token="t", ms=3000, text="here")
+    if not last_id(events):
+        return "lost, no event id to resume from"
+    back = come_back(client, events, 6)
+    response = back and back.response_to(request, 6)
+    return "delivered" if response and "result" in response else "lost"
+
+
+def away(subject):
+    """5,000 progress events while the client is away."""
+    client = subject.client()
+    tool = subject.tool("burst")
+    request, events = client.call_and_drop(tool, after=0.7, token="t", ms=1500, count=5000)
+    time.sleep(5)
+    back = come_back(client, events)
+    if not last_id(events):
+        return "all lost, no event id to resume from"
+    if back is None:
+        return "all lost, no answer"
+    if back.status != 200:
+        return f"all lost, {back.status}"
+    got, response = [], None
+    end = time.monotonic() + 5
+    while response is None and time.monotonic() < end:
+        event = back.next(1)
+        if event is None:
+            break
+        got.append(event)
+        message = event["message"]
+        is_response = isinstance(message, dict) and message.get("id") == request
+        response = message if is_response and "method" not in message else None
+    replayed = sum(is_progress(event, "t") for event in got)
+    gap = "gap told" if any(map(tells_a_gap, got)) else "gap not told"
+    answer = "answer delivered" if response and "result" in response else "answer lost"
+    gap = "" if replayed == 5000 else f", {gap}"
+    return f"{replayed:,} replayed{gap}, {answer}"
+
+
+def early_notification(subject):
+    """A notification comes while no GET is open; then one is opened."""
+    client = subject.client()
+    client.call(subject.tool("announce"), ms=200)
+    time.sleep(1)
+    stream = come_back(client, [], 2)
+    if stream is None or stream.status != 200:
+        return "lost"
+    is_it = lambda event: (event["message"] or {}).get("method") == LIST_CHANGED
+    return "delivered" if stream.find(is_it, 2) else "lost"
+
+
+def second_get(subject):
+    """A second GET, and then the loss of the first one."""
+    client = subject.client()
+    first = come_back(client, [], 2)
+    second = come_back(client, [], 2)
+    if second is None:
+        return "no answer"
+    if second.status != 200:
+        return str(second.status)
+    first and first.drop()
+    time.sleep(0.3)
+    client.call(subject.tool("announce"), ms=200)
+    is_it = lambda event: (event["message"] or {}).get("method") == LIST_CHANGED
+    return "200, takes over" if second.find(is_it, 3) else "200, stays silent"
+
+
+def bad_event_id(subject):
+    """Last-Event-ID says something that was never an event id."""
+    client = subject.client()
+    try:
+        status = client.get("no such event").status
+    except OSError:
+        return "no answer"
+    return "200, ignored" if status == 200 else str(status)
+
+
+def foreign_host(subject):
+    client = subject.client()
+    try:
+        answer = client.send("POST", client.request("ping", {}), {"host": "evil.example"})
+    except OSError:
+        return "no answer"
+    return str(answer.status)
+
+
+def foreign_origin(subject):
+    client = subject.client()
+    headers = {"origin": "https://evil.example"}
+    answer = client.send("POST", client.request("ping", {}), headers)
+    allowed = answer.headers.get("access-control-allow-origin")
+    return f"{answer.status}, readable by any page" if allowed else str(answer.status)
+
+
+def same_id_twice(subject):
+    """Two calls in flight with one id."""
+    client = subject.client()
+    tool = subject.tool("wait")
+    first = client.call_later(tool, ms=1500, text="first", timeout=5)
+    time.sleep(0.4)
+    client.next_id -= 1
+    second = client.call_later(tool, ms=100, text="second", timeout=5)
+    said = [text_of(answer_of(result, client.next_id - 1)) for result in (first, second)]
+    first, second = said
+    return f"first: {first}, second: {second}"
+
+
+def answer_of(result, request):
+    answer = result.get()
+    return answer.response_to(request, 5) if not isinstance(answer, Exception) else None
+
+
+def text_of(response):
+    if response is None:
+        return "never answered"
+    if "error" in response:
+        return "rejected"
+    return "its answer" if response["result"].get("content") else "an answer without content"
+
+
+def killed_child(subject):
+    """kill -9 of the server in the middle of a call; then another call, and a new session."""
+    client = subject.client()
+    answer = client.call(subject.tool("pid"))
+    pid = int(answer.response_to(answer.request_id, 5)["result"]["content"][0]["text"])
+    waiting = client.call_later(subject.tool("wait"), ms=8000, timeout=6)
+    time.sleep(0.5)
+    os.kill(pid, signal.SIGKILL)
+    start = time.monotonic()
+    response = answer_of(waiting, client.next_id - 1)
+    seconds = time.monotonic() - start
+    call = f"error after {seconds:.1f} s" if response else "never answered"
+    return f"call: {call}; new session: {new_session(subject)}"
+
+
+def new_session(subject):
+    try:
+        client = subject.client()
+        answer = client.call(subject.tool("wait"), text="again", timeout=5)
+        response = answer.response_to(answer.request_id, 5)
+    except (OSError, RuntimeError, http.client.HTTPException):
+        return "fails"
+    is_well = response and "result" in response and not response["result"].get("isError")
+    return "works" if is_well else "fails"
+
+
+def terminated(subject):
+    """SIGTERM in the middle of a call that would end within two seconds."""
+    client = subject.client()
+    waiting = client.call_later(subject.tool("wait"), ms=2000, timeout=8)
+    time.sleep(0.6)
+    subject.running.terminate()
+    response = answer_of(waiting, client.next_id - 1)
+    if response is None:
+        return "cut without an answer"
+    return "answered" if "result" in response else "error"
+
+
+def sampling(subject):
+    """The server asks the client during a call."""
+    client = subject.client(capabilities={"sampling": {}})
+    stream = come_back(client, [], 2)
+    waiting = client.call_later(subject.tool("ask"), timeout=8)
+    is_it = lambda event: (event["message"] or {}).get("method") == "sampling/createMessage"
+    on, where = None, "on the stream of the call"
+    end = time.monotonic() + 4
+    while on is None and time.monotonic() < end:
+        if not waiting.empty():
+            answer = waiting.get()
+            if isinstance(answer, Exception):
+                return "refused"
+            on = answer.find(is_it, 2)
+            if on is None:
+                return "refused"
+        elif stream is not None and any(map(is_it, stream.events)):
+            on, where = next(filter(is_it, stream.events)), "on the GET"
+        else:
+            time.sleep(0.05)
+    if on is None:
+        return "refused"
+    said = {"role": "assistant", "model": "m", "content": {"type": "text", "text": "42"}}
+    client.send("POST", {"jsonrpc": "2.0", "id": on["message"]["id"], "result": said})
+    return f"relayed, {where}"
+
+
+def progress_of_two(subject):
+    """Progress of two calls at the same time."""
+    client = subject.client()
+    tool = subject.tool("burst")
+    calls = [client.call_later(tool, token=token, ms=700, count=3) for token in ("a", "b")]
+    time.sleep(2.5)
+    got = []
+    for result, token in zip(calls, ("a", "b")):
+        answer = result.get()
+        events = [] if isinstance(answer, Exception) else answer.events
+        own = sum(is_progress(event, token) for event in events)
+        foreign = sum(is_progress(event) for event in events) - own
+        got.append((own, foreign))
+    if all(own == 4 and not foreign for own, foreign in got):
+        return "each on its own stream"
+    if not any(own or foreign for own, foreign in got):
+        return "not forwarded"
+    owns, foreigns = (sum(column) for column in zip(*got))
+    return f"{owns} of 8 on their own stream, {foreigns} on the other's"
+
+
+def another_session(subject):
+    """A notification that one session caused, on the GET of another one."""
+    mine, other = subject.client(), subject.client()
+    stream = come_back(mine, [], 2)
+    if stream is None or stream.status != 200:
+        return f"no GET ({stream.status if stream else 'no answer'})"
+    other.call(subject.tool("announce"), ms=200)
+    is_it = lambda event: (event["message"] or {}).get("method") == LIST_CHANGED
+    return "sent to it, too" if stream.find(is_it, 2) else "not sent to it"
+
+
+ALL = {
+    "connection lost in a call, the call ends, client resumes": lost_answer,
+    "client resumes while the call still runs": resume_during_the_call,
+    "5,000 progress events while the client is away": away,
+    "notification before the GET is open": early_notification,
+    "second GET": second_get,
+    "unknown `Last-Event-ID`": bad_event_id,
+    "foreign `Host`": foreign_host,
+    "foreign `Origin`": foreign_origin,
+    "one id on two calls in flight": same_id_twice,
+    "server killed (`kill -9`) in a call": killed_child,
+    "SIGTERM to the gateway in a call": terminated,
+    "sampling request of the server": sampling,
+    "progress of two calls at once": progress_of_two,
+    "notification of another session": another_session,
+}

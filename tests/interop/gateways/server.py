@@ -1,0 +1,110 @@
+"""The stdio MCP server behind every gateway. Only the standard library is needed.
+
+Tools:
+  wait      sends one progress event, waits `ms`, then answers with `text`
+  burst     sends one progress event, waits `ms`, sends `count` more, then answers
+  announce  answers, and `ms` later sends notifications/resources/list_changed
+  ask       asks the client to sample, and answers with what the client said
+  pid       answers with the id of this process
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+
+write_lock = threading.Lock()
+answers = {}
+answered = threading.Condition()
+
+
+def send(message):
+    with write_lock:
+        sys.stdout.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+        sys.stdout.flush()
+
+
+def progress(token, value):
+    if token is not None:
+        params = {"progressToken": token, "progress": value}
+        send({"method": "notifications/progress", "params": params})
+
+
+def sample():
+    key = f"ask-{time.monotonic_ns()}"
+    content = {"type": "text", "text": "?"}
+    params = {"messages": [{"role": "user", "content": content}], "maxTokens": 1}
+    send({"id": key, "method": "sampling/createMessage", "params": params})
+    with answered:
+        answered.wait_for(lambda: key in answers, timeout=5)
+    answer = answers.get(key, {"error": {"message": "no answer"}})
+    if "error" in answer:
+        return "error: " + answer["error"]["message"]
+    return answer["result"]["content"]["text"]
+
+
+def call(request):
+    params = request["params"]
+    arguments = params.get("arguments") or {}
+    token = (params.get("_meta") or {}).get("progressToken")
+    name = params["name"]
+    seconds = arguments.get("ms", 0) / 1000
+    text = arguments.get("text", "done")
+    if name in ("wait", "burst"):
+        progress(token, 0)
+        time.sleep(seconds)
+        for value in range(arguments.get("count", 0)):
+            progress(token, value + 1)
+    elif name == "ask":
+        text = sample()
+    elif name == "pid":
+        text = str(os.getpid())
+    content = [{"type": "text", "text": text}]
+    send({"id": request["id"], "result": {"content": content, "isError": False}})
+    if name == "announce":
+        time.sleep(seconds)
+        send({"method": "notifications/resources/list_changed"})
+
+
+def initialize(request):
+    capabilities = {"tools": {}, "resources": {"listChanged": True}, "logging": {}}
+    result = {
+        "protocolVersion": request["params"]["protocolVersion"],
+        "capabilities": capabilities,
+        "serverInfo": {"name": "probe", "version": "0"},
+    }
+    send({"id": request["id"], "result": result})
+
+
+def list_tools(request):
+    schema = {"type": "object"}
+    names = ("wait", "burst", "announce", "ask", "pid")
+    tools = [{"name": name, "description": name, "inputSchema": schema} for name in names]
+    send({"id": request["id"], "result": {"tools": tools}})
+
+
+def handle(message):
+    method = message.get("method")
+    if method is None:
+        with answered:
+            answers[message.get("id")] = message
+            answered.notify_all()
+    elif "id" not in message:
+        return
+    elif method == "initialize":
+        initialize(message)
+    elif method == "tools/list":
+        list_tools(message)
+    elif method == "tools/call":
+        threading.Thread(target=call, args=(message,), daemon=True).start()
+    else:
+        empty = {"resources/list": "resources", "prompts/list": "prompts"}
+        empty["resources/templates/list"] = "resourceTemplates"
+        result = {empty[method]: []} if method in empty else {}
+        send({"id": message["id"], "result": result})
+
+
+for line in sys.stdin:
+    if line.strip():
+        handle(json.loads(line))
