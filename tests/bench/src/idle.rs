@@ -35,7 +35,6 @@ pub(crate) fn run(sizing: &Sizing, report: &mut Report) -> Result<()> {
         report.add(interleave(rounds, &mut trials)?);
         report.compare(&work, "rejoin", "rmcp");
         report.compare(&work, "rejoin, in place", "rmcp");
-        report.draw(&work, "rejoin", "rmcp", &["memory"]);
     }
     let timeout = Some(sizing.idle_timeout);
     let count = sizing.idle_sessions;

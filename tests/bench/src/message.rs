@@ -70,12 +70,12 @@ pub(crate) fn initialized() -> &'static str {
 }
 
 /// Writes the call of a tool, in the one form that [`read`] knows.
-pub(crate) fn write_call(id: i64, tool: Tool, text: &str, out: &mut String) {
+pub(crate) fn write_call(id: i64, prefix: &str, tool: Tool, text: &str, out: &mut String) {
     let (name, count) = tool.name();
     // Writing to memory does not fail.
     let _ = write!(
         out,
-        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{name}","arguments":{{"message":"{text}","count":{count}}}"#
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{prefix}{name}","arguments":{{"message":"{text}","count":{count}}}"#
     );
     if tool.events() > 0 {
         let _ = write!(out, r#","_meta":{{"progressToken":{id}}}"#);
@@ -86,7 +86,7 @@ pub(crate) fn write_call(id: i64, tool: Tool, text: &str, out: &mut String) {
 /// Returns the call of a tool.
 pub(crate) fn call(id: i64, tool: Tool, text: &str) -> String {
     let mut out = String::with_capacity(192);
-    write_call(id, tool, text, &mut out);
+    write_call(id, "", tool, text, &mut out);
     out
 }
 

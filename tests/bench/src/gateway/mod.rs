@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 pub(crate) use self::stdio::serve as stdio;
 use self::{packages::Packages, running::Gateway};
 use crate::{
-    load::{Random, Session, measure, saturate},
+    load::{Random, Session, Wrk, measure, saturate},
     measure::{Flavor, Readings, Trial, interleave},
     options::Sizing,
     report::Report,
@@ -28,10 +28,12 @@ enum Kind {
     Supergateway,
     NpmProxy,
     PyPiProxy,
+    CrateProxy,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Rejoin, Self::Supergateway, Self::NpmProxy, Self::PyPiProxy];
+    const ALL: [Self; 5] =
+        [Self::Rejoin, Self::Supergateway, Self::NpmProxy, Self::PyPiProxy, Self::CrateProxy];
 
     fn subject(self) -> &'static str {
         match self {
@@ -39,6 +41,15 @@ impl Kind {
             Self::Supergateway => "supergateway (npm)",
             Self::NpmProxy => "mcp-proxy (npm)",
             Self::PyPiProxy => "mcp-proxy (PyPI)",
+            Self::CrateProxy => "mcp-proxy (crate)",
+        }
+    }
+
+    /// Returns the path of its endpoint, and what it puts before the name of a tool.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Rejoin | Self::Supergateway | Self::NpmProxy | Self::PyPiProxy => ("/mcp", ""),
+            Self::CrateProxy => ("/", "child/"),
         }
     }
 }
@@ -60,8 +71,8 @@ pub(crate) fn run(sizing: &Sizing, seed: u64, report: &mut Report) -> Result<()>
         let work = format!("gateway echo, {count} sessions");
         let mut trials = vec![stdio::bare_pipe(&work, &child, &text, sizing.window)?];
         for (kind, gateway) in &gateways {
-            let sessions =
-                runtime.block_on(warm(gateway, count, &text, sizing)).context(kind.subject())?;
+            let warm = warm(gateway, *kind, count, &text, sizing);
+            let sessions = runtime.block_on(warm).context(kind.subject())?;
             let round = echo_round(gateway, sessions, &text, &runtime, sizing);
             let (work, subject) = (work.clone(), kind.subject());
             trials.push(Trial { work, subject, round: Box::new(round) });
@@ -69,10 +80,36 @@ pub(crate) fn run(sizing: &Sizing, seed: u64, report: &mut Report) -> Result<()>
         report.add(interleave(sizing.heavy_rounds, &mut trials)?);
         for other in Kind::ALL.into_iter().skip(1) {
             report.compare(&work, Kind::Rejoin.subject(), other.subject());
-            let metrics = ["throughput", "processor"];
-            report.draw(&work, Kind::Rejoin.subject(), other.subject(), &metrics);
         }
     }
+    by_wrk(&gateways, &runtime, &text, sizing, report)
+}
+
+/// The two that are fastest, by a load generator that is not ours.
+fn by_wrk(
+    gateways: &[(Kind, Rc<Gateway>)],
+    runtime: &Runtime,
+    text: &str,
+    sizing: &Sizing,
+    report: &mut Report,
+) -> Result<()> {
+    let Some(wrk) = Wrk::find() else {
+        report.note("SKIPPED: gateways by wrk: wrk is not installed".to_owned());
+        return Ok(());
+    };
+    let count = SESSIONS[1];
+    let work = format!("gateway echo, {count} sessions, by wrk");
+    let mut trials = Vec::new();
+    for (kind, gateway) in gateways {
+        if ![Kind::Rejoin, Kind::CrateProxy].contains(kind) {
+            continue;
+        }
+        let sessions = runtime.block_on(begin(gateway, *kind, count))?;
+        let round = wrk.clone().round(gateway.process(), sessions, text, sizing.window);
+        trials.push(Trial { work: work.clone(), subject: kind.subject(), round: Box::new(round) });
+    }
+    report.add(interleave(sizing.heavy_rounds, &mut trials)?);
+    report.compare(&work, Kind::Rejoin.subject(), Kind::CrateProxy.subject());
     Ok(())
 }
 
@@ -84,28 +121,31 @@ fn start(kind: Kind, packages: &Packages, child: &[PathBuf], runtime: &Runtime) 
         Kind::Supergateway => packages.supergateway(port, child)?,
         Kind::NpmProxy => packages.npm_proxy(port, child)?,
         Kind::PyPiProxy => packages.pypi_proxy(port, child)?,
+        Kind::CrateProxy => packages.crate_proxy(port, child)?,
     };
     let gateway = Gateway::start(command, port)?;
-    runtime.block_on(begin(&gateway, 1))?;
+    runtime.block_on(begin(&gateway, kind, 1))?;
     Ok(gateway)
 }
 
 /// Begins sessions, and calls until whatever compiles as it runs has done so.
 async fn warm(
     gateway: &Gateway,
+    kind: Kind,
     count: usize,
     text: &str,
     sizing: &Sizing,
 ) -> Result<Vec<Session>> {
-    let mut sessions = begin(gateway, count).await?;
+    let mut sessions = begin(gateway, kind, count).await?;
     saturate(&mut sessions, text, sizing.gateway_calls / count).await?;
     Ok(sessions)
 }
 
-async fn begin(gateway: &Gateway, count: usize) -> Result<Vec<Session>> {
+async fn begin(gateway: &Gateway, kind: Kind, count: usize) -> Result<Vec<Session>> {
+    let (path, prefix) = kind.names();
     let mut sessions = Vec::new();
     for _ in 0..count {
-        sessions.push(Session::begin(gateway.address, "/mcp").await?);
+        sessions.push(Session::begin(gateway.address, path).await?.with_prefix(prefix));
     }
     Ok(sessions)
 }

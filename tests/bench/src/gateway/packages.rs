@@ -15,6 +15,9 @@ const NPM_PROXY: &str = "mcp-proxy@6.7.19";
 /// From the index that pip is configured with.
 const PYPI_PROXY: &str = "mcp-proxy==0.13.0";
 
+/// From the registry that cargo is configured with.
+const CRATE_PROXY: &str = "mcp-proxy@0.6.0";
+
 /// The folder that cargo builds into.
 pub(super) struct Packages {
     build: PathBuf,
@@ -71,6 +74,32 @@ impl Packages {
         }
         let mut command = Command::new(program);
         command.args(["--port", &port.to_string(), "--"]).args(child);
+        Ok(command)
+    }
+
+    /// Returns the command of the crate mcp-proxy: one child for all sessions. It is built
+    /// without its optional features, none of which serves a call.
+    pub(super) fn crate_proxy(&self, port: u16, child: &[PathBuf]) -> Result<Command> {
+        let folder = self.build.join("bench/cargo");
+        let program = folder.join("bin/mcp-proxy");
+        if !program.exists() {
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo.args(["install", "--quiet", "--locked", "--no-default-features", "--root"]);
+            run(cargo.arg(&folder).arg(CRATE_PROXY))?;
+        }
+        let (name, arguments) = child.split_first().context("there is no child")?;
+        let config = folder.join(format!("proxy-{port}.toml"));
+        fs::write(
+            &config,
+            format!(
+                "[proxy]\nname = \"bench\"\nseparator = \"/\"\n\
+                 [proxy.listen]\nhost = \"127.0.0.1\"\nport = {port}\n\
+                 [[backends]]\nname = \"child\"\ntransport = \"stdio\"\n\
+                 command = {name:?}\nargs = {arguments:?}\n"
+            ),
+        )?;
+        let mut command = Command::new(program);
+        command.arg("--config").arg(config);
         Ok(command)
     }
 

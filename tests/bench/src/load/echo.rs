@@ -14,10 +14,10 @@ use crate::{
     report::quantile,
 };
 
-const RATE: Metric = Metric::rate("throughput", "requests per s");
-const MEDIAN: Metric = Metric::cost("p50", "µs");
-const TAIL: Metric = Metric::cost("p99", "µs");
-const PROCESSOR: Metric = Metric::cost("processor", "s per 10,000");
+pub(super) const RATE: Metric = Metric::rate("throughput", "requests per s");
+pub(super) const MEDIAN: Metric = Metric::cost("p50", "µs");
+pub(super) const TAIL: Metric = Metric::cost("p99", "µs");
+pub(super) const PROCESSOR: Metric = Metric::cost("processor", "s per 10,000");
 /// What the load itself takes. It has one thread, so a server that takes less waits for it.
 const LOAD: Metric = Metric::cost("processor of the load", "s per 10,000");
 

@@ -5,6 +5,7 @@ mod echo;
 mod random;
 mod session;
 mod streams;
+mod wrk;
 
 use std::{cell::RefCell, rc::Rc};
 
@@ -16,6 +17,7 @@ pub(crate) use self::{
     echo::{measure, saturate},
     random::Random,
     session::Session,
+    wrk::Wrk,
 };
 use crate::{
     measure::{Flavor, Metric, Readings, Trial, interleave},
@@ -59,10 +61,8 @@ fn echo(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Report)
         }
         report.add(interleave(sizing.windows, &mut trials)?);
         compare(&work, report);
-        if [16, 64].contains(&count) {
-            draw(&work, Kind::Parts, &["throughput", "processor"], report);
-        }
     }
+    by_wrk(&servers, text, runtime, sizing, report)?;
     let mut trials: Vec<Trial> = servers
         .iter()
         .map(|(kind, server, _)| {
@@ -74,6 +74,36 @@ fn echo(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Report)
         .collect();
     report.add(interleave(1, &mut trials)?);
     compare("after all echoes", report);
+    Ok(())
+}
+
+/// How many connections there are where the load comes from `wrk`.
+const WRK_CONNECTIONS: usize = 16;
+
+/// The same by a load generator that is not ours, with sessions that are new.
+fn by_wrk(
+    servers: &[(Kind, Rc<Server>, Sessions)],
+    text: &str,
+    runtime: &Runtime,
+    sizing: &Sizing,
+    report: &mut Report,
+) -> Result<()> {
+    let Some(wrk) = Wrk::find() else {
+        report.note("SKIPPED: echo by wrk: wrk is not installed".to_owned());
+        return Ok(());
+    };
+    let work = format!("echo, {WRK_CONNECTIONS} connections, by wrk");
+    let mut trials = Vec::new();
+    for (kind, server, _) in servers.iter().filter(|(kind, ..)| !kind.is_limit()) {
+        let mut sessions = Vec::new();
+        for _ in 0..WRK_CONNECTIONS {
+            sessions.push(runtime.block_on(Session::begin(server.address, "/"))?);
+        }
+        let round = wrk.clone().round(server.process(), sessions, text, sizing.window);
+        trials.push(Trial { work: work.clone(), subject: kind.subject(), round: Box::new(round) });
+    }
+    report.add(interleave(sizing.windows, &mut trials)?);
+    compare(&work, report);
     Ok(())
 }
 
@@ -129,15 +159,7 @@ fn compare(work: &str, report: &mut Report) {
     report.compare(work, Kind::InPlace.subject(), Kind::Rmcp.subject());
     report.compare(work, Kind::Rejoin.subject(), Kind::Rmcp.subject());
     report.compare(work, Kind::RejoinService.subject(), Kind::Rmcp.subject());
-}
-
-/// Has the picture show how rejoin does beside rmcp and beside the limit.
-fn draw(work: &str, limit: Kind, metrics: &[&str], report: &mut Report) {
-    let (rejoin, rmcp) = (Kind::Rejoin.subject(), Kind::Rmcp.subject());
-    report.draw(work, rejoin, limit.subject(), metrics);
-    report.draw(work, Kind::InPlace.subject(), limit.subject(), metrics);
-    report.draw(work, rejoin, rmcp, metrics);
-    report.draw(work, Kind::RejoinService.subject(), rmcp, metrics);
+    report.compare(work, Kind::Rejoin.subject(), Kind::TowerMcp.subject());
 }
 
 /// The limit sends these from a task, whichever it is.
@@ -154,7 +176,6 @@ fn events(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Repor
     }
     report.add(interleave(sizing.windows, &mut trials)?);
     compare(&work, report);
-    draw(&work, Kind::Late, &["time"], report);
     Ok(())
 }
 
@@ -173,7 +194,6 @@ fn idle(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Report)
     }
     report.add(interleave(1, &mut trials)?);
     compare(&work, report);
-    draw(&work, Kind::Late, &["memory"], report);
     Ok(())
 }
 
@@ -200,6 +220,5 @@ fn storm(
     }
     report.add(interleave(sizing.heavy_rounds, &mut trials)?);
     compare(&work, report);
-    draw(&work, Kind::Late, &["time"], report);
     Ok(())
 }

@@ -13,8 +13,10 @@ use crate::message::{self, REVISION, Tool};
 pub(crate) struct Session {
     pub(crate) address: SocketAddr,
     pub(crate) path: &'static str,
+    /// What stands before the name of each tool.
+    prefix: &'static str,
     /// What the server calls it, if it has sessions.
-    id: Option<String>,
+    pub(crate) id: Option<String>,
     /// The id of the next request.
     next: i64,
     /// Kept for their memory.
@@ -37,7 +39,8 @@ impl Session {
     ) -> Result<Self> {
         let (request, body) = (Vec::new(), message::initialize());
         // From here on, all ids have the same length.
-        let mut session = Self { address, path, id: None, next: 1_000_000, request, body };
+        let mut session =
+            Self { address, path, prefix: "", id: None, next: 1_000_000, request, body };
         session.write_post();
         let (status, said) = client.exchange(&session.request).await?;
         ensure!(status == 200, "{}", String::from_utf8_lossy(said));
@@ -49,10 +52,20 @@ impl Session {
         Ok(session)
     }
 
+    /// Has every tool called by a longer name.
+    pub(crate) fn with_prefix(self, prefix: &'static str) -> Self {
+        Self { prefix, ..self }
+    }
+
+    /// Returns the name by which a tool is called.
+    pub(crate) fn tool(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
     /// Returns the next request that calls a tool.
     pub(crate) fn call(&mut self, tool: Tool, text: &str) -> &[u8] {
         self.body.clear();
-        message::write_call(self.next, tool, text, &mut self.body);
+        message::write_call(self.next, self.prefix, tool, text, &mut self.body);
         self.next += 1;
         self.write_post();
         &self.request

@@ -2,24 +2,22 @@
 
 use std::fs;
 
-use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::{Ratio, Report, numbers::Summary};
 use crate::measure::Series;
 
 /// Writes everything.
-pub(super) fn write(report: &Report, seed: u64) -> Result<String> {
+pub(super) fn write(report: &Report, seed: u64) -> Value {
     let figures: Vec<Value> = report.figures.iter().map(figure).collect();
     let ratios: Vec<Value> = report.ratios.iter().map(ratio).collect();
-    let all = json!({
+    json!({
         "machine": machine(),
         "seed": seed,
         "figures": figures,
         "ratios": ratios,
         "notes": report.notes,
-    });
-    Ok(serde_json::to_string_pretty(&all)?)
+    })
 }
 
 fn figure(series: &Series) -> Value {
@@ -30,7 +28,7 @@ fn figure(series: &Series) -> Value {
         "unit": series.metric.unit,
         "less_is_better": series.metric.less_is_better,
         "summary": summary(Summary::of(&series.rounds)),
-        "rounds": series.rounds,
+        "rounds": series.rounds.len(),
     })
 }
 
@@ -54,8 +52,9 @@ fn summary(summary: Summary) -> Value {
     })
 }
 
-/// Figures mean nothing without the machine that they were taken on.
+/// Figures mean nothing without the machine that they were taken on, and what else it did.
 fn machine() -> Value {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = processors.lines().find_map(|line| line.strip_prefix("model name"));
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -63,5 +62,6 @@ fn machine() -> Value {
         "processor": model.unwrap_or_default().trim_start_matches([':', ' ', '\t']),
         "cores": std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
         "kernel": kernel.trim(),
+        "load at the end": load.split(' ').next().unwrap_or_default(),
     })
 }

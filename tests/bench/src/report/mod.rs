@@ -2,7 +2,6 @@
 
 mod json;
 mod numbers;
-mod svg;
 mod text;
 
 pub(crate) use self::text::{print_head, print_section};
@@ -10,6 +9,7 @@ pub(crate) use self::text::{print_head, print_section};
 use std::{fs, path::Path};
 
 use anyhow::Result;
+use rejoin_bench::{picture, table};
 
 use self::numbers::Summary;
 pub(crate) use self::numbers::quantile;
@@ -32,8 +32,6 @@ struct Ratio {
     against: String,
     /// Of the two values of each round.
     summary: Summary,
-    /// Whether the picture shows it.
-    is_drawn: bool,
 }
 
 impl Report {
@@ -65,14 +63,6 @@ impl Report {
         }
     }
 
-    /// Has the picture show what a comparison said of some metrics.
-    pub(crate) fn draw(&mut self, work: &str, of: &str, against: &str, metrics: &[&str]) {
-        for ratio in &mut self.ratios {
-            let is_it = ratio.work == work && ratio.of == of && ratio.against == against;
-            ratio.is_drawn |= is_it && metrics.contains(&ratio.metric.name);
-        }
-    }
-
     /// Compares every subject with itself at other work.
     fn flat(&mut self, work: &str, base: &str) {
         for ours in self.all(work) {
@@ -94,9 +84,20 @@ impl Report {
         text::print_ratios(&self.ratios);
         self.notes.iter().for_each(|note| text::print_note(note));
         fs::create_dir_all(folder)?;
-        fs::write(folder.join("figures.json"), json::write(self, seed)?)?;
-        fs::write(folder.join("ratios.svg"), svg::draw(&self.ratios))?;
-        text::print_note(&format!("figures.json and ratios.svg are in {}", folder.display()));
+        let figures = json::write(self, seed);
+        fs::write(folder.join("figures.json"), format!("{figures:#}\n"))?;
+        fs::write(folder.join("figures.md"), table::write(&figures))?;
+        let names = match picture::draw(&figures) {
+            Ok(picture) => {
+                fs::write(folder.join("ratios.svg"), picture)?;
+                "figures.json, figures.md and ratios.svg"
+            }
+            Err(missing) => {
+                text::print_note(&format!("no picture: {missing}"));
+                "figures.json and figures.md"
+            }
+        };
+        text::print_note(&format!("{names} are in {}", folder.display()));
         Ok(())
     }
 
@@ -124,7 +125,6 @@ impl Report {
             of: ours.subject,
             against,
             summary: Summary::of(&ratios),
-            is_drawn: false,
         });
     }
 }

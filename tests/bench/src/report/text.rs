@@ -1,10 +1,9 @@
 //! The report as a table.
 #![expect(clippy::print_stdout, reason = "the table is what the program is for")]
 
-use super::{
-    Ratio,
-    numbers::{Summary, short},
-};
+use rejoin_bench::short;
+
+use super::{Ratio, numbers::Summary};
 use crate::measure::Series;
 
 /// Shows one row of the figures.

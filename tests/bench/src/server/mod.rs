@@ -3,6 +3,7 @@
 mod limit;
 mod listen;
 mod spawn;
+mod tower_mcp;
 
 use std::{io, sync::Arc};
 
@@ -39,11 +40,13 @@ pub(crate) enum Kind {
     RejoinService,
     /// rmcp
     Rmcp,
+    /// tower-mcp, which answers by SSE here
+    TowerMcp,
 }
 
 impl Kind {
     /// All of them.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Whole,
         Self::Parts,
         Self::Late,
@@ -51,6 +54,7 @@ impl Kind {
         Self::InPlace,
         Self::RejoinService,
         Self::Rmcp,
+        Self::TowerMcp,
     ];
 
     /// Returns how it is called in a report.
@@ -63,6 +67,7 @@ impl Kind {
             Self::InPlace => "rejoin, in place",
             Self::RejoinService => "rejoin + rmcp service",
             Self::Rmcp => "rmcp",
+            Self::TowerMcp => "tower-mcp",
         }
     }
 
@@ -87,6 +92,7 @@ pub(crate) fn serve(kind: Kind, text: &str) -> Result<()> {
                 listen::begin(rejoin(backend)?)?;
             }
             Kind::Rmcp => listen::begin(rmcp())?,
+            Kind::TowerMcp => listen::begin(tower_mcp::router())?,
         }
         wait_for_the_end().await;
         Ok(())

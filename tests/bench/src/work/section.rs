@@ -69,9 +69,7 @@ fn requests(name: &str, flavor: Flavor, sizing: &Sizing, report: &mut Report) ->
     ];
     report.add(interleave(sizing.rounds, &mut trials)?);
     report.compare(work, REJOIN_IN_PLACE, RMCP);
-    report.draw(work, REJOIN_IN_PLACE, RMCP, &["time"]);
     report.compare(work, REJOIN, RMCP);
-    report.draw(work, REJOIN, RMCP, &["time"]);
 
     let work = &format!("request and response in JSON, {name}");
     let mut trials = [
@@ -108,7 +106,6 @@ fn progress(name: &str, flavor: Flavor, sizing: &Sizing, report: &mut Report) ->
     ];
     report.add(interleave(sizing.rounds, &mut trials)?);
     report.compare(work, REJOIN, RMCP);
-    report.draw(work, REJOIN, RMCP, &["time"]);
 
     let work = &format!("progress event in JSON, {name}");
     let rejoin = Json(Rejoin::with_handler(Says::Json, sizes)?);
@@ -145,7 +142,6 @@ fn among_streams(sizing: &Sizing, report: &mut Report) -> Result<()> {
     }
     report.add(interleave(sizing.rounds, &mut trials)?);
     report.all_beside(&HELD.map(work), REJOIN, RMCP);
-    report.draw(&work(10_000), REJOIN, RMCP, &["time"]);
     Ok(())
 }
 
@@ -166,7 +162,6 @@ fn in_flight(sizing: &Sizing, report: &mut Report) -> Result<()> {
     }
     report.add(interleave(sizing.rounds, &mut trials)?);
     report.all_beside(&OTHERS.map(work), REJOIN, RMCP);
-    report.draw(&work(1_000), REJOIN, RMCP, &["time"]);
     Ok(())
 }
 
@@ -218,7 +213,6 @@ fn resume(events: usize, sizing: &Sizing, report: &mut Report) -> Result<()> {
     ];
     report.add(interleave(sizing.rounds, &mut trials)?);
     report.compare(work, REJOIN, RMCP);
-    report.draw(work, REJOIN, RMCP, &["time", "rate"]);
     Ok(())
 }
 
@@ -241,8 +235,6 @@ fn create(
     ];
     report.add(interleave(sizing.heavy_rounds, &mut trials)?);
     report.compare(work, REJOIN_IN_PLACE, RMCP);
-    report.draw(work, REJOIN_IN_PLACE, RMCP, &["rate"]);
     report.compare(work, REJOIN, RMCP);
-    report.draw(work, REJOIN, RMCP, &["rate"]);
     Ok(())
 }
