@@ -8,6 +8,8 @@
 mod client;
 #[path = "program/command_line.rs"]
 mod command_line;
+#[path = "program/example_file.rs"]
+mod example_file;
 #[path = "program/journal.rs"]
 mod journal;
 #[path = "support/program.rs"]

@@ -1,0 +1,102 @@
+//! An rmcp service behind axum, with a layer that asks for a token:
+//! `MCP_TOKEN=secret cargo run -p rejoin --example axum_auth`.
+//!
+//! A request without `Authorization: Bearer secret` gets 401 before rejoin sees it.
+
+use std::{env, error::Error};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    serve::ListenerExt as _,
+};
+use rejoin::{HttpSettings, RmcpBackend, SessionManager, Settings, StreamableHttp};
+use rmcp::{
+    ErrorData, RoleServer, ServerHandler,
+    model::{
+        CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ServerCapabilities,
+        ServerConfig,
+    },
+    service::RequestContext,
+};
+use tokio::net::TcpListener;
+
+/// Greets whoever calls, with whatever tool.
+#[derive(Clone)]
+struct Greeter;
+
+impl ServerHandler for Greeter {
+    fn get_info(&self) -> ServerConfig {
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+    }
+
+    async fn call_tool(
+        &self,
+        _: CallToolRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        Ok(CallToolResult::success(vec![ContentBlock::text("hello")]).into())
+    }
+}
+
+#[derive(Clone)]
+struct Token(String);
+
+/// Lets a request through that has the token.
+async fn check(State(token): State<Token>, request: Request, next: Next) -> Response {
+    let said = request.headers().get(header::AUTHORIZATION);
+    let expected = format!("Bearer {}", token.0);
+    if said.is_some_and(|said| said.as_bytes() == expected.as_bytes()) {
+        next.run(request).await
+    } else {
+        (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")]).into_response()
+    }
+}
+
+fn app(token: Token) -> Result<Router, Box<dyn Error>> {
+    let sessions = SessionManager::new(RmcpBackend::new(|| Ok(Greeter)), Settings::default())?;
+    let mcp = StreamableHttp::new(sessions, HttpSettings::default())?;
+    let app = Router::new().route_service("/mcp", mcp);
+    Ok(app.layer(middleware::from_fn_with_state(token, check)))
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let token = env::var("MCP_TOKEN").map_err(|_| "set MCP_TOKEN to the token of your clients")?;
+    let listener = TcpListener::bind("127.0.0.1:8848").await?;
+    let listener = listener.tap_io(|stream| {
+        // Without it an answer in several parts waits 40 ms for the client's kernel.
+        let _ = stream.set_nodelay(true);
+    });
+    axum::serve(listener, app(Token(token))?).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tower_service::Service as _;
+
+    use super::*;
+
+    async fn status(authorization: &str) -> StatusCode {
+        let initialize = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"0"}}}"#;
+        let request = axum::http::Request::post("http://127.0.0.1/mcp")
+            .header(header::HOST, "127.0.0.1")
+            .header(header::ACCEPT, "application/json, text/event-stream")
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::AUTHORIZATION, authorization)
+            .body(initialize.into());
+        let mut app = app(Token("secret".into())).expect("the settings are valid");
+        let response = app.call(request.expect("the request is valid")).await;
+        response.expect("a service answers").status()
+    }
+
+    #[tokio::test]
+    async fn a_request_needs_the_token() {
+        assert_eq!(status("Bearer secret").await, StatusCode::OK);
+        assert_eq!(status("Bearer other").await, StatusCode::UNAUTHORIZED);
+    }
+}
