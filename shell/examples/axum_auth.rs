@@ -88,7 +88,7 @@ mod tests {
             .header(header::ACCEPT, "application/json, text/event-stream")
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::AUTHORIZATION, authorization)
-            .body(initialize.into());
+            .body(axum::body::Body::from(initialize));
         let mut app = app(Token("secret".into())).expect("the settings are valid");
         let response = app.call(request.expect("the request is valid")).await;
         response.expect("a service answers").status()

@@ -119,7 +119,7 @@ fn faults() -> Vec<ClientFault> {
         ClientFault::NotInitialized,
         ClientFault::AlreadyInitialized,
         ClientFault::RequestIdInUse(RequestId::from(7)),
-        ClientFault::ProgressTokenInUse(RequestId::from(7).into()),
+        ClientFault::ProgressTokenInUse(7.into()),
         ClientFault::BatchNotAllowed,
         ClientFault::BatchEmpty,
         ClientFault::BatchTooLong { max: 64 },

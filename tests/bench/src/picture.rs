@@ -108,7 +108,8 @@ fn ratio(figures: &Value, bar: &Bar) -> Result<f64, String> {
             && ratio["who"] == *who
             && ratio["than"] == *than
     };
-    let median = ratios.filter(is_it).find_map(|ratio| ratio["times_better"]["median"].as_f64());
+    let median = |ratio: &Value| ratio.pointer("/times_better/median")?.as_f64();
+    let median = ratios.filter(is_it).find_map(median);
     median.ok_or_else(|| format!("{work}: {what} of {who} beside {than} was not measured"))
 }
 

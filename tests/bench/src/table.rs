@@ -22,14 +22,14 @@ pub fn write(figures: &Value) -> String {
     for ratio in rows(&figures["ratios"]) {
         let [work, what, who, than] = ["work", "what", "who", "than"].map(|key| text(&ratio[key]));
         let [median, least, most] =
-            ["median", "minimum", "maximum"].map(|key| number(&ratio["times_better"][key]));
+            ["median", "minimum", "maximum"].map(|key| number(&ratio["times_better"], key));
         let _ = writeln!(out, "| {work} | {what} | {who} | {than} | {median} | {least} | {most} |");
     }
     out.push_str("\n## Figures\n\n| work | of | what | median | least | most | rounds |\n|---|---|---|---:|---:|---:|---:|\n");
     for figure in rows(&figures["figures"]) {
         let [work, who, what, unit] = ["work", "who", "what", "unit"].map(|key| text(&figure[key]));
         let [median, least, most] =
-            ["median", "minimum", "maximum"].map(|key| number(&figure["summary"][key]));
+            ["median", "minimum", "maximum"].map(|key| number(&figure["summary"], key));
         let rounds = &figure["rounds"];
         let _ = writeln!(
             out,
@@ -47,6 +47,6 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-fn number(value: &Value) -> String {
-    short(value.as_f64().unwrap_or(f64::NAN))
+fn number(summary: &Value, key: &str) -> String {
+    short(summary.get(key).and_then(Value::as_f64).unwrap_or(f64::NAN))
 }

@@ -93,7 +93,7 @@ fn by_wrk(
     sizing: &Sizing,
     report: &mut Report,
 ) -> Result<()> {
-    let Some(wrk) = Wrk::find() else {
+    let Some(generator) = Wrk::find() else {
         report.note("SKIPPED: gateways by wrk: wrk is not installed".to_owned());
         return Ok(());
     };
@@ -105,7 +105,7 @@ fn by_wrk(
             continue;
         }
         let sessions = runtime.block_on(begin(gateway, *kind, count))?;
-        let round = wrk.clone().round(gateway.process(), sessions, text, sizing.window);
+        let round = generator.clone().round(gateway.process(), sessions, text, sizing.window);
         trials.push(Trial { work: work.clone(), subject: kind.subject(), round: Box::new(round) });
     }
     report.add(interleave(sizing.heavy_rounds, &mut trials)?);

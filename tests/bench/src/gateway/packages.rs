@@ -87,6 +87,7 @@ impl Packages {
             cargo.args(["install", "--quiet", "--locked", "--no-default-features", "--root"]);
             run(cargo.arg(&folder).arg(CRATE_PROXY))?;
         }
+        let child: Vec<_> = child.iter().map(|part| part.display().to_string()).collect();
         let (name, arguments) = child.split_first().context("there is no child")?;
         let config = folder.join(format!("proxy-{port}.toml"));
         fs::write(

@@ -88,7 +88,7 @@ fn by_wrk(
     sizing: &Sizing,
     report: &mut Report,
 ) -> Result<()> {
-    let Some(wrk) = Wrk::find() else {
+    let Some(generator) = Wrk::find() else {
         report.note("SKIPPED: echo by wrk: wrk is not installed".to_owned());
         return Ok(());
     };
@@ -99,7 +99,7 @@ fn by_wrk(
         for _ in 0..WRK_CONNECTIONS {
             sessions.push(runtime.block_on(Session::begin(server.address, "/"))?);
         }
-        let round = wrk.clone().round(server.process(), sessions, text, sizing.window);
+        let round = generator.clone().round(server.process(), sessions, text, sizing.window);
         trials.push(Trial { work: work.clone(), subject: kind.subject(), round: Box::new(round) });
     }
     report.add(interleave(sizing.windows, &mut trials)?);
