@@ -12,8 +12,6 @@ mod refusal;
 mod settings;
 mod sse;
 mod stream;
-#[cfg(test)]
-mod wire_page;
 
 use std::{
     convert::Infallible,
