@@ -15,8 +15,8 @@ export async function isLate(name, url, connect) {
     const { call, close } = await connect(url, wire.fetch, (error) => errors.push(error));
     const silent = (text) => {
         sameFact(`${name}, ${text}: no error`, errors.map(String), []);
-        const refused = wire.exchanges.filter(({ status }) => status >= 400);
-        sameFact(`${name}, ${text}: nothing is refused`, refused, []);
+        const refused = wire.resumes().filter(({ status }) => status >= 400);
+        sameFact(`${name}, ${text}: no resume is refused`, refused, []);
     };
 
     const abort = new AbortController();
