@@ -1,7 +1,5 @@
 //! Whole histories, on a session and on the model of one.
 
-#![expect(clippy::print_stdout, reason = "a long run shows what it has seen, if it is asked to")]
-
 use std::{env, thread};
 
 use proptest::prelude::*;

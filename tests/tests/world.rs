@@ -1,7 +1,5 @@
 //! Whole worlds: many clients, sessions and backends, and all that goes wrong.
 
-#![expect(clippy::print_stdout, reason = "it shows what it has seen, if it is asked to")]
-
 use std::{env, fs, path::Path};
 
 use rejoin_tests::journal::Journal;

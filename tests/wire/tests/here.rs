@@ -1,7 +1,5 @@
 //! Worlds in one process, in virtual time, through the real shell.
 
-#![expect(clippy::print_stdout, reason = "it shows what it has seen, if it is asked to")]
-
 use std::env;
 
 use rejoin_tests::world::{Tally, run_seeds};
