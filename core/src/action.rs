@@ -4,7 +4,7 @@ use core::{ops::Range, ops::RangeInclusive, slice, time::Duration};
 
 use smallvec::SmallVec;
 
-use crate::{ConnectionId, EventId, Failure, RequestId, StreamId};
+use crate::{ConnectionId, EventId, Failure, ProgressToken, RequestId, StreamId};
 
 /// What must be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,12 @@ pub enum Action<M> {
         connection: ConnectionId,
         /// Why, and so how.
         reason: EndReason,
+    },
+    /// Drop what a connection holds and was not taken: its stream sends it on another
+    /// connection. This one stays open.
+    Discard {
+        /// The connection.
+        connection: ConnectionId,
     },
     /// Answer a request of the backend with an error.
     Fail {
@@ -155,6 +161,8 @@ pub enum UnansweredReason {
     Evicted,
     /// The client's request that it belonged to was cancelled or abandoned.
     Cancelled,
+    /// The client received it, and did not answer in time.
+    TimedOut,
 }
 
 /// Why a session is closed.
@@ -205,6 +213,11 @@ pub enum Report {
     Lost {
         /// The stream.
         stream: StreamId,
+    },
+    /// Progress was dropped: its token is of no request in progress, and of no task.
+    UnknownProgressToken {
+        /// The token.
+        token: ProgressToken,
     },
 }
 

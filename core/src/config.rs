@@ -93,8 +93,12 @@ pub struct Config {
     pub idle_timeout: Option<Duration>,
     /// How long a request stays in flight without a connection: 10 min by default.
     pub orphan_timeout: Option<Duration>,
-    /// How long a request of the backend waits for a connection: 10 s by default.
+    /// How long a request of the backend waits for a connection: 10 s by default, from the
+    /// time at which a client that was told to come back later does so.
     pub listen_timeout: Option<Duration>,
+    /// How long a request of the backend that was delivered waits for the client's
+    /// answer: 1 h by default, since a person may have to give it.
+    pub answer_timeout: Option<Duration>,
     /// How long a reserved stream waits for its request: 10 s by default.
     pub reservation_timeout: Option<Duration>,
     /// How long any reader may take nothing and still hold up the backend: 1 s by default.
@@ -142,6 +146,7 @@ impl Default for Config {
             idle_timeout: Some(Duration::from_secs(300)),
             orphan_timeout: Some(Duration::from_secs(600)),
             listen_timeout: Some(Duration::from_secs(10)),
+            answer_timeout: Some(Duration::from_secs(3_600)),
             reservation_timeout: Some(Duration::from_secs(10)),
             stall_timeout_min: Duration::from_secs(1),
             stall_timeout_max: Some(Duration::from_secs(10)),
@@ -206,6 +211,7 @@ pub(crate) struct Timeouts {
     pub(crate) idle: Timeout,
     pub(crate) orphan: Timeout,
     pub(crate) listen: Timeout,
+    pub(crate) answer: Timeout,
     pub(crate) reservation: Timeout,
     pub(crate) stall: StallTimeout,
     pub(crate) hold: Timeout,
@@ -292,6 +298,7 @@ impl Config {
             (self.idle_timeout, "idle_timeout"),
             (self.orphan_timeout, "orphan_timeout"),
             (self.listen_timeout, "listen_timeout"),
+            (self.answer_timeout, "answer_timeout"),
             (self.reservation_timeout, "reservation_timeout"),
             (Some(self.stall_timeout_min), "stall_timeout_min"),
             (self.stall_timeout_max, "stall_timeout_max"),
@@ -324,6 +331,7 @@ impl Config {
             idle: self.idle_timeout.into(),
             orphan: self.orphan_timeout.into(),
             listen: self.listen_timeout.into(),
+            answer: self.answer_timeout.into(),
             reservation: self.reservation_timeout.into(),
             stall: StallTimeout {
                 min: Timeout::from(Some(self.stall_timeout_min)).nanos(),
@@ -347,7 +355,7 @@ mod tests {
     #[test]
     fn what_is_out_of_range_is_named() {
         let zero = Some(Duration::ZERO);
-        let wrong: [(Config, &str); 17] = [
+        let wrong: [(Config, &str); 18] = [
             (Config { window: 0, ..Config::default() }, "window must be at least 1"),
             (Config { streams_max: 0, ..Config::default() }, "streams_max must be at least 1"),
             (Config { pending_max: 0, ..Config::default() }, "pending_max must be at least 1"),
@@ -378,6 +386,10 @@ mod tests {
             (
                 Config { listen_timeout: zero, ..Config::default() },
                 "listen_timeout must be longer than zero",
+            ),
+            (
+                Config { answer_timeout: zero, ..Config::default() },
+                "answer_timeout must be longer than zero",
             ),
             (
                 Config { reservation_timeout: zero, ..Config::default() },
@@ -450,6 +462,7 @@ mod tests {
             (config.idle_timeout, 300.0),
             (config.orphan_timeout, 600.0),
             (config.listen_timeout, 10.0),
+            (config.answer_timeout, 3_600.0),
             (config.reservation_timeout, 10.0),
             (Some(config.stall_timeout_min), 1.0),
             (config.stall_timeout_max, 10.0),

@@ -128,6 +128,12 @@ impl Cursor {
         }
     }
 
+    /// Takes back what was sent and not taken, and what was told: it is sent elsewhere.
+    pub fn discard(&mut self) {
+        let next = if self.is_outstanding() { self.untaken.max(1) } else { self.next };
+        *self = Self { next, untaken: next, end: next, told: 0 };
+    }
+
     /// Returns the missed indexes that the client was not told of yet, given
     /// that events through `missed` are gone, and notes that it is told now.
     #[must_use = "who asks has to tell the client"]
@@ -222,6 +228,20 @@ mod tests {
         assert!(!cursor.is_outstanding());
         assert!(cursor.admits(11, 2));
         assert_eq!(cursor.untaken(), 11);
+    }
+
+    #[test]
+    fn what_is_discarded_was_not_sent() {
+        let mut cursor = Cursor::after(0);
+        cursor.sent(1, 3);
+        assert_eq!(cursor.take(1), Some(1));
+        cursor.discard();
+        assert_eq!((cursor.next(), cursor.is_outstanding()), (2, false));
+        assert_eq!(cursor.take(3), None);
+        let mut primed = Cursor::after(0);
+        primed.prime();
+        primed.discard();
+        assert_eq!(primed, Cursor::after(0));
     }
 
     #[test]

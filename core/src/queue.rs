@@ -20,6 +20,8 @@ pub(crate) enum Queue {
     StallLimit,
     /// Requests of the backend that wait for a connection.
     Listen,
+    /// Requests of the backend that were delivered, and wait for their answer.
+    Answer,
     /// Streams that have lost their connection.
     Orphan,
     /// Ids of cancelled requests.
@@ -45,9 +47,8 @@ pub(crate) type Key = u32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(u32);
 
-#[cfg(feature = "serde")]
 impl Ticket {
-    /// No place at all: a stand-in while a session is restored.
+    /// No place at all: what is left of a ticket whose deadline was due.
     pub(crate) const NONE: Self = Self(NONE);
 }
 
@@ -106,8 +107,8 @@ impl Queues {
         self.soonest
     }
 
-    /// Returns what is due first, if it is due.
-    pub(crate) fn first_due(&mut self, now: Instant) -> Option<(Queue, Key)> {
+    /// Takes out what is due first, if it is due. Its ticket is void from then on.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(Queue, Key)> {
         if now < self.soonest {
             return None;
         }
@@ -116,8 +117,9 @@ impl Queues {
             return None;
         }
         let mut fronts = self.lists.iter().filter_map(|list| self.nodes.get(list.front as usize));
-        let node = fronts.find(|node| node.due == self.soonest)?;
-        Some((node.queue, node.key))
+        let Node { queue, key, .. } = *fronts.find(|node| node.due == self.soonest)?;
+        self.leave(Ticket(self.lists[queue as usize].front));
+        Some((queue, key))
     }
 
     /// Returns who is first in a queue.
@@ -183,8 +185,11 @@ impl Queues {
         Ticket(at)
     }
 
-    /// Takes whoever holds `ticket` out of the queue.
+    /// Takes whoever holds `ticket` out of the queue; nobody holds [`Ticket::NONE`].
     pub(crate) fn leave(&mut self, ticket: Ticket) {
+        if ticket == Ticket::NONE {
+            return;
+        }
         let Node { queue, weight, before, after, .. } = self.nodes[ticket.0 as usize];
         self.nodes[ticket.0 as usize].after = self.free;
         self.free = ticket.0;
@@ -235,13 +240,7 @@ mod tests {
 
     /// Takes out what is due, in order.
     fn drain(queues: &mut Queues, now: Instant) -> Vec<(Queue, Key)> {
-        core::iter::from_fn(|| {
-            let (queue, key) = queues.first_due(now)?;
-            let first = Ticket(queues.lists[queue as usize].front);
-            queues.leave(first);
-            Some((queue, key))
-        })
-        .collect()
+        core::iter::from_fn(|| queues.pop_due(now)).collect()
     }
 
     #[test]

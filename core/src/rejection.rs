@@ -59,8 +59,9 @@ pub enum ClientFault {
         /// How many bytes are allowed.
         max: usize,
     },
-    /// It would have more requests in flight than are allowed.
-    #[error("no more than {max} requests may be in flight")]
+    /// It would have more requests in flight than are allowed. A cancelled one counts
+    /// while its id is reserved.
+    #[error("no more than {max} requests may be in flight (cancelled ones count until answered)")]
     TooManyRequests {
         /// How many are allowed.
         max: usize,
@@ -117,12 +118,6 @@ pub enum BackendFault {
         /// How many bytes are allowed.
         max: usize,
     },
-    /// It wants a stream's connection closed that is not open.
-    #[error("stream {0} is not open")]
-    StreamNotOpen(StreamId),
-    /// It wants a connection closed whose client could not come back.
-    #[error("the client of stream {0} has no event id to resume from")]
-    NothingToResumeFrom(StreamId),
 }
 
 /// What the driver did wrong.
@@ -137,6 +132,15 @@ pub enum CallerFault {
     /// It passed a POST with a request as [`Input::Message`](crate::Input::Message).
     #[error("the POST carries a request")]
     UnexpectedRequest,
+    /// It reserved a stream before the answer to `initialize`.
+    #[error("the session is not initialized yet")]
+    NotInitialized,
+    /// It wants a stream's connection closed that is not open.
+    #[error("stream {0} is not open")]
+    StreamNotOpen(StreamId),
+    /// It wants a connection closed whose client could not come back.
+    #[error("the client of stream {0} has no event id to resume from")]
+    NothingToResumeFrom(StreamId),
     /// It abandoned a stream that is not there.
     #[error("there is no stream {0} to abandon")]
     UnknownStream(StreamId),

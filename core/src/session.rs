@@ -59,7 +59,11 @@ pub struct Session<M> {
     now: Instant,
     /// When the idle time is over.
     idle_due: Instant,
+    /// When the last client of a stream comes back that was told to do so later.
+    retry_at: Instant,
     initialized: Option<Initialized>,
+    /// Whether the client used the session, and so had the answer to `initialize`.
+    was_used: bool,
     profile: &'static Profile,
     streams: Streams<M>,
     connections: Connections,
@@ -108,7 +112,9 @@ impl<M: Clone> Session<M> {
             phase: Phase::New,
             now,
             idle_due: Instant::MAX,
+            retry_at: Instant::EPOCH,
             initialized: None,
+            was_used: false,
             profile: Profile::governing(None),
             streams: Streams::new(),
             connections: Connections::new(),
@@ -162,7 +168,9 @@ impl<M: Clone> Session<M> {
             return Ok(Pressure::None);
         }
         let keeps_awake = !(self.is_idle() && check::is_of_backend(&input));
+        let is_use = check::is_of_client(&input) && matches!(self.phase, Phase::Live);
         let pressure = self.apply(input, out)?;
+        self.was_used |= is_use;
         if keeps_awake {
             self.stay_awake();
         }
@@ -393,7 +401,7 @@ impl<M> Session<M> {
 
     /// Starts the idle time anew.
     fn stay_awake(&mut self) {
-        self.idle_due = self.now.due(self.config.timeouts().idle);
+        self.idle_due = self.now.max(self.retry_at).due(self.config.timeouts().idle);
     }
 
     /// Notes what the answer to `initialize` says.

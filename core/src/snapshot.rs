@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    AnswerFormat, CloseReason, ConnectionId, Cursor, Initialized, Log, RequestId, StreamId,
+    AnswerFormat, CloseReason, ConnectionId, Cursor, Initialized, Log, ProgressToken, RequestId,
+    StreamId,
     session::{Opening, Role},
 };
 
@@ -32,6 +33,8 @@ pub struct State {
     pub(crate) format: Format,
     pub(crate) phase: PhaseState,
     pub(crate) initialized: Option<Initialized>,
+    pub(crate) was_used: bool,
+    pub(crate) away: Option<Duration>,
     pub(crate) idle: Option<Duration>,
     pub(crate) sequence: u64,
     pub(crate) next_stream: u64,
@@ -43,6 +46,8 @@ pub struct State {
     /// The oldest first.
     pub(crate) shadows: Vec<ConnectionId>,
     pub(crate) questions: Vec<QuestionState>,
+    /// The progress tokens of tasks, the oldest first.
+    pub(crate) tasks: Vec<ProgressToken>,
     /// Each queue from its front.
     pub(crate) queues: Vec<Waiting>,
 }
@@ -52,7 +57,7 @@ pub struct State {
 #[serde(try_from = "u32", into = "u32")]
 pub(crate) struct Format;
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 impl TryFrom<u32> for Format {
     type Error = &'static str;
@@ -82,6 +87,8 @@ pub(crate) struct StreamState {
     pub(crate) requests: Vec<Opening>,
     pub(crate) taken: u64,
     pub(crate) holds: bool,
+    pub(crate) is_primed: bool,
+    pub(crate) away: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,7 +117,7 @@ pub(crate) struct ConnectionState {
     pub(crate) role: Role,
     pub(crate) cursor: Cursor,
     pub(crate) format: AnswerFormat,
-    pub(crate) was_sent: bool,
+    pub(crate) was_taken: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +146,7 @@ pub(crate) enum What {
     Initialize,
     Reservation(u64),
     Listen(RequestId),
+    Answer(RequestId),
     Orphan(u64),
     Cancelled(RequestId),
     Untaken(u64),

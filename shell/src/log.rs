@@ -35,6 +35,9 @@ pub(crate) fn happened(session: SessionId, happened: &Happened) {
         Happened::Reported(Report::Lost { stream }) => {
             tracing::warn!(%session, %stream, "client left without the JSON answer");
         }
+        Happened::Reported(Report::UnknownProgressToken { token }) => {
+            tracing::debug!(%session, %token, "progress dropped: its request is not in progress");
+        }
     }
 }
 

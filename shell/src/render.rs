@@ -58,6 +58,7 @@ pub(crate) fn unanswered(id: &RequestId, reason: UnansweredReason) -> Bytes {
     let why = match reason {
         UnansweredReason::NoListener => "no client was connected to hear the request",
         UnansweredReason::Evicted => "the request was dropped before a client heard it",
+        UnansweredReason::TimedOut => "the client did not answer the request in time",
         UnansweredReason::Cancelled => "the call that the request belongs to was cancelled",
     };
     error(Some(id), INTERNAL_ERROR, why)

@@ -230,11 +230,12 @@ kinds! {
         Rejection::Backend(BackendFault::MessageTooLarge { .. }) => {
             "rejection: message of the backend too large"
         },
-        Rejection::Backend(BackendFault::StreamNotOpen(_)) => "rejection: stream not open",
-        Rejection::Backend(BackendFault::NothingToResumeFrom(_)) => {
+        Rejection::Caller(CallerFault::StreamNotOpen(_)) => "rejection: stream not open",
+        Rejection::Caller(CallerFault::NothingToResumeFrom(_)) => {
             "rejection: nothing to resume from"
         },
         Rejection::Caller(CallerFault::ConnectionInUse(_)) => "rejection: connection in use",
+        Rejection::Caller(CallerFault::NotInitialized) => "rejection: reserved too early",
         Rejection::Caller(CallerFault::NoRequest) => "rejection: no request",
         Rejection::Caller(CallerFault::UnexpectedRequest) => "rejection: unexpected request",
         Rejection::Caller(CallerFault::UnknownStream(_)) => "rejection: nothing to abandon",
@@ -263,6 +264,8 @@ kinds! {
         Action::Fail { reason: UnansweredReason::NoListener, .. } => "action: fail, no listener",
         Action::Fail { reason: UnansweredReason::Evicted, .. } => "action: fail, evicted",
         Action::Fail { reason: UnansweredReason::Cancelled, .. } => "action: fail, cancelled",
+        Action::Fail { reason: UnansweredReason::TimedOut, .. } => "action: fail, timed out",
+        Action::Discard { .. } => "action: discard",
         Action::Cancel { .. } => "action: cancel",
         Action::Release { stream: StreamId::Standalone } => "action: release, standalone",
         Action::Release { stream: StreamId::Request(_) } => "action: release, request",
@@ -286,6 +289,7 @@ kinds! {
         },
         Action::Report(Report::Evicted { .. }) => "report: evicted",
         Action::Report(Report::Lost { .. }) => "report: lost",
+        Action::Report(Report::UnknownProgressToken { .. }) => "report: unknown progress token",
     }
     never {
         // No history is long enough for a counter to end.

@@ -224,6 +224,11 @@ impl State {
                         outlet.note_gap(&missed);
                     }
                 }
+                Action::Discard { connection } => {
+                    if let Some(outlet) = outlets.get_mut(&connection) {
+                        outlet.discard();
+                    }
+                }
                 Action::Close { connection, reason } => {
                     if let Some(outlet) = outlets.remove(&connection) {
                         outlet.end(reason);
@@ -246,7 +251,7 @@ impl State {
 /// The session's end of a connection. To drop it is to end the body, after what it holds.
 struct Outlet {
     events: Sender<SseEvent>,
-    /// The other end, to take back what was sent where the connection is cut.
+    /// The other end, to take back what was sent.
     body: Receiver<SseEvent>,
     /// What was missed before the next event.
     gap: Option<RangeInclusive<u64>>,
@@ -264,9 +269,14 @@ impl Outlet {
         self.gap = Some(first..=*missed.end());
     }
 
-    fn end(self, reason: EndReason) {
+    fn discard(&mut self) {
+        self.gap = None;
+        self.body.try_iter().for_each(drop);
+    }
+
+    fn end(mut self, reason: EndReason) {
         if !reason.drains() {
-            self.body.try_iter().for_each(drop);
+            self.discard();
         }
     }
 }

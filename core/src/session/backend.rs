@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Action, Actions, Bearing, EndReason, Entry, FailureReason, Head, Initialized, Message,
-    Notification, Report, RequestId, UnansweredReason, UndeliverableReason, Unrelated,
+    Notification, ProgressToken, Report, RequestId, UnansweredReason, UndeliverableReason, Unrelated,
 };
 
 impl<M: Clone> Session<M> {
@@ -50,8 +50,12 @@ impl<M: Clone> Session<M> {
                 (self.route(related, Unrelated::Standalone), Bearing::Tells)
             }
             Head::Notification(Notification::Progress { token }) => {
-                let stream = self.requests.tokens.get(token).copied();
-                (stream.unwrap_or(STANDALONE), Bearing::Tells)
+                let Some(stream) = self.in_progress(token) else {
+                    let token = token.clone();
+                    out.push(Action::Report(Report::UnknownProgressToken { token }));
+                    return Pressure::None;
+                };
+                (stream, Bearing::Tells)
             }
             Head::Notification(Notification::Cancelled { request }) => {
                 let stream = self.withdraw(request);
@@ -73,7 +77,7 @@ impl<M: Clone> Session<M> {
         out: &mut Actions<M>,
     ) {
         if let Some(connection) = self.streams[stream].carrier {
-            if retry.is_some() && self.primes() {
+            if let Some(retry) = retry.filter(|_| self.primes()) {
                 self.prime_to_retry(stream, retry, out);
             }
             self.end(connection, EndReason::Requested, out);
@@ -101,7 +105,7 @@ impl<M: Clone> Session<M> {
             self.answer_initialize(connection, id, initialized, message, out);
             return Pressure::None;
         }
-        let Some(stream) = self.resolve(&id, answered) else {
+        let Some((stream, token)) = self.resolve(&id, answered) else {
             let reason = match self.requests.cancelled.find(&id) {
                 Some(cancelled) => {
                     self.release_id(cancelled);
@@ -112,12 +116,15 @@ impl<M: Clone> Session<M> {
             out.push(Action::Report(Report::Undeliverable { id: Some(id), reason }));
             return Pressure::None;
         };
-        let Message { body, bytes, .. } = message;
+        let Message { head, body, bytes } = message;
         if bytes > self.config.message_bytes_max {
             let report = Report::Evicted { stream: self.streams[stream].id, id: id.clone() };
             self.record(stream, failure(id, FailureReason::Evicted), out);
             out.push(Action::Report(report));
         } else {
+            if let (Head::Response { creates_task: true, .. }, Some(token)) = (head, token) {
+                self.requests.tasks.add(token, self.config.pending_max);
+            }
             let bearing = Bearing::Answers(id);
             self.record(stream, Entry::Message { body, bytes, bearing }, out);
         }
@@ -138,6 +145,15 @@ impl<M: Clone> Session<M> {
 }
 
 impl<M> Session<M> {
+    /// Returns the stream on which progress of a token is sent: that of its pending
+    /// request, or the standalone one for a task, whose request was answered.
+    ///
+    /// Specification: MCP 2025-11-25, Utilities, "Progress".
+    fn in_progress(&self, token: &ProgressToken) -> Option<StreamKey> {
+        let pending = self.requests.tokens.get(token).copied();
+        pending.or_else(|| self.requests.tasks.contains(token).then_some(STANDALONE))
+    }
+
     /// Returns the stream of a message that belongs to `related`, if it says so.
     fn route(&self, related: Option<&RequestId>, unrelated: Unrelated) -> StreamKey {
         let stream = match (related, unrelated) {

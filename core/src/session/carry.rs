@@ -6,7 +6,7 @@ use super::{
     stream::{STANDALONE, Stage, Stream, StreamKey},
 };
 use crate::{
-    Action, Actions, AnswerFormat, ConnectionId, EndReason, EventId, Report, queue::Queue,
+    Action, Actions, AnswerFormat, ConnectionId, EndReason, EventId, Instant, Report, queue::Queue,
     time::Timeout,
 };
 
@@ -25,12 +25,13 @@ impl<M: Clone> Session<M> {
         {
             self.queues.leave(orphan);
         }
+        self.streams[stream].retry_at = Instant::EPOCH;
         self.find_listener(stream, out);
-        if is_primed {
-            self.prime(stream, connection, out);
-        }
         // This may be the end of the stream.
         self.send_logged(stream, connection, out);
+        if is_primed && !self.connections[connection].cursor.is_outstanding() {
+            self.prime(stream, connection, out);
+        }
     }
 
     /// Treats what a connection's body pulled out of its channel.
@@ -104,7 +105,7 @@ impl<M: Clone> Session<M> {
         connection.role = Role::Drains;
         if let (true, Subject::Stream(stream)) = (carried, connection.subject) {
             self.streams[stream].carrier = None;
-            self.streams[stream].drain = (stream != STANDALONE).then_some(key);
+            self.streams[stream].drain = Some(key);
         }
     }
 
@@ -165,10 +166,23 @@ impl<M: Clone> Session<M> {
         self.watch(connection);
     }
 
+    /// Takes back what a connection holds, for its stream to send it on another one.
+    pub(super) fn discard(&mut self, key: ConnectionKey, out: &mut Actions<M>) {
+        let connection = &mut self.connections[key];
+        if !connection.cursor.is_outstanding() {
+            return;
+        }
+        connection.cursor.discard();
+        connection.is_stalled = false;
+        if let Some(stall) = connection.stall.take() {
+            self.queues.leave(stall);
+        }
+        out.push(Action::Discard { connection: connection.id });
+    }
+
     /// Begins to watch whether what was sent on a connection is taken.
     pub(super) fn watch(&mut self, key: ConnectionKey) {
         let connection = &mut self.connections[key];
-        connection.was_sent = true;
         if connection.is_stalled
             || connection.stall.is_some()
             || !connection.cursor.is_outstanding()
@@ -192,6 +206,7 @@ impl<M: Clone> Session<M> {
         let Some(taken) = connection.cursor.take(through) else {
             return;
         };
+        connection.was_taken = true;
         if is_behind {
             let limits = self.config.timeouts().stall;
             connection.pace.note(connection.since, self.now, limits);
@@ -238,7 +253,7 @@ impl<M: Clone> Session<M> {
     /// Lets a shadow carry the standalone stream.
     fn promote(&mut self, shadow: ConnectionKey, out: &mut Actions<M>) {
         let taken = self.streams[STANDALONE].taken;
-        let is_primed = !self.connections[shadow].was_sent && self.primes();
+        let is_primed = !self.connections[shadow].was_taken && self.primes();
         self.connections[shadow].cursor.skip(taken);
         self.carry(STANDALONE, shadow, is_primed, out);
         self.connections[shadow].role = Role::Carries;
@@ -246,7 +261,7 @@ impl<M: Clone> Session<M> {
 
     /// Treats that a stream is without a connection.
     pub(super) fn go_on_alone(&mut self, stream: StreamKey, out: &mut Actions<M>) {
-        let due = self.now.due(self.config.timeouts().orphan);
+        let due = self.expected_at(stream).due(self.config.timeouts().orphan);
         match &mut self.streams[stream].stage {
             Stage::Reserved { .. } => self.cancel(stream, EndReason::Abandoned, out),
             Stage::Open { orphan } => {

@@ -2,6 +2,7 @@
 //!
 //! Nothing here changes a session.
 
+use alloc::collections::BTreeSet;
 use core::time::Duration;
 
 use super::{
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::{
     BackendFault, CallerFault, ClientFault, ConnectionId, EventId, Head, Input, Message, Method,
-    Post, Rejection, StreamId, Surplus,
+    Post, Rejection, StreamId, Surplus, queue::Queue,
 };
 
 /// Returns whether the backend says or wants something, and lives on.
@@ -32,14 +33,12 @@ pub(super) fn is_of_backend<M>(input: &Input<M>) -> bool {
     }
 }
 
-/// Returns whether a client begins its session with something else than `initialize`.
-pub(super) fn is_false_start<M>(input: &Input<M>) -> bool {
+/// Returns whether the client says or wants something.
+pub(super) fn is_of_client<M>(input: &Input<M>) -> bool {
     match input {
-        Input::Request { post, .. } => {
-            single_method(post).is_none_or(|method| !is_initialize(method))
-        }
-        Input::Reserve { .. } | Input::Get { .. } | Input::Message { .. } => true,
-        Input::Taken { .. }
+        Input::Request { .. } | Input::Get { .. } | Input::Message { .. } => true,
+        Input::Reserve { .. }
+        | Input::Taken { .. }
         | Input::Closed { .. }
         | Input::Abandon { .. }
         | Input::Delete
@@ -51,9 +50,19 @@ pub(super) fn is_false_start<M>(input: &Input<M>) -> bool {
     }
 }
 
+/// Returns whether a client begins its session with something else than `initialize`.
+pub(super) fn is_false_start<M>(input: &Input<M>) -> bool {
+    match input {
+        Input::Request { post, .. } => {
+            single_method(post).is_none_or(|method| !is_initialize(method))
+        }
+        input => is_of_client(input),
+    }
+}
+
 impl<M> Session<M> {
     pub(super) fn check_reserve(&self, connection: ConnectionId) -> Result<(), Rejection> {
-        self.check_initialized()?;
+        self.check_initialized().map_err(|_| CallerFault::NotInitialized)?;
         self.check_unknown(connection)?;
         self.check_room()
     }
@@ -148,7 +157,7 @@ impl<M> Session<M> {
             .streams
             .find(id)
             .filter(|key| self.streams[*key].is_open())
-            .ok_or(BackendFault::StreamNotOpen(id))?;
+            .ok_or(CallerFault::StreamNotOpen(id))?;
         match self.streams[key].carrier {
             Some(connection) if key != STANDALONE => {
                 let connection = &self.connections[connection];
@@ -159,7 +168,7 @@ impl<M> Session<M> {
                 if connection.can_resume || will_prime {
                     Ok(key)
                 } else {
-                    Err(BackendFault::NothingToResumeFrom(id).into())
+                    Err(CallerFault::NothingToResumeFrom(id).into())
                 }
             }
             Some(_) | None => Ok(key),
@@ -235,37 +244,32 @@ impl<M> Session<M> {
 
     fn check_requests(&self, messages: &[Message<M>]) -> Result<(), ClientFault> {
         let mut requests = 0;
-        for (position, message) in messages.iter().enumerate() {
+        // Nothing is earlier than a single message, which must not allocate.
+        let is_batch = messages.len() > 1;
+        let (mut ids, mut tokens) = (BTreeSet::new(), BTreeSet::new());
+        for message in messages {
             self.check_size(message)?;
             let Head::Request { id, progress_token, .. } = &message.head else {
                 continue;
             };
             requests += 1;
-            // At most `batch_max` of them, so looking back from each is cheap.
-            let mut earlier =
-                messages.iter().take(position).filter_map(|earlier| match &earlier.head {
-                    Head::Request { id, progress_token, .. } => Some((id, progress_token)),
-                    Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => None,
-                });
             let is_initialize = matches!(
                 &self.phase,
                 Phase::Initializing { id: initialize, .. } if initialize == id
             );
-            if is_initialize
-                || self.requests.is_in_use(id)
-                || earlier.clone().any(|(other, _)| other == id)
-            {
+            if is_initialize || self.requests.is_in_use(id) || is_batch && !ids.insert(id) {
                 return Err(ClientFault::RequestIdInUse(id.clone()));
             }
             if let Some(token) = progress_token
-                && (self.requests.tokens.contains_key(token)
-                    || earlier.any(|(_, other)| other.as_ref() == Some(token)))
+                && (self.requests.tokens.contains_key(token) || is_batch && !tokens.insert(token))
             {
                 return Err(ClientFault::ProgressTokenInUse(token.clone()));
             }
         }
         let max = self.config.pending_max;
-        if !matches!(self.phase, Phase::New) && self.requests.pending.len() + requests > max {
+        let cancelled = self.queues.weight(Queue::Cancelled);
+        let in_flight = self.requests.pending.len() + cancelled + requests;
+        if !matches!(self.phase, Phase::New) && in_flight > max {
             return Err(ClientFault::TooManyRequests { max });
         }
         Ok(())

@@ -124,9 +124,16 @@ impl<M: Clone> Session<M> {
         self.carry(stream, connection, false, out);
     }
 
-    /// Makes whatever carries the standalone stream a shadow.
+    /// Makes whatever carries the standalone stream a shadow. What it holds, or one that
+    /// drains, is sent on the new connection only.
+    ///
+    /// Specification: MCP 2025-11-25, Transports, "Multiple Connections".
     fn take_over(&mut self, connection: ConnectionKey, out: &mut Actions<M>) {
+        if let Some(drain) = self.streams[STANDALONE].drain.take() {
+            self.discard(drain, out);
+        }
         if let Some(old) = self.streams[STANDALONE].carrier.replace(connection) {
+            self.discard(old, out);
             self.add_shadow(old, out);
         }
     }
@@ -188,6 +195,7 @@ impl<M: Clone> Session<M> {
             if let Head::Request { id, progress_token, .. } = &message.head {
                 self.requests.pending.insert(id.clone(), stream);
                 if let Some(token) = progress_token {
+                    self.requests.tasks.remove(token);
                     self.requests.tokens.insert(token.clone(), stream);
                 }
                 self.streams[stream].pending += 1;
@@ -226,7 +234,7 @@ impl<M: Clone> Session<M> {
     ///
     /// Specification: MCP 2025-11-25, Utilities, "Cancellation".
     fn cancel_request(&mut self, id: &RequestId, out: &mut Actions<M>) {
-        let Some(stream) = self.resolve(id, |_| Outcome::Cancelled) else {
+        let Some((stream, _)) = self.resolve(id, |_| Outcome::Cancelled) else {
             return;
         };
         self.reserve_id(id.clone());

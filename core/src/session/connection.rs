@@ -30,8 +30,8 @@ pub(crate) struct Connection {
     pub(crate) format: AnswerFormat,
     /// Whether its client has an event id, or will have one.
     pub(crate) can_resume: bool,
-    /// Whether anything was sent on it.
-    pub(crate) was_sent: bool,
+    /// Whether anything was taken on it.
+    pub(crate) was_taken: bool,
     /// Whether its reader is stalled.
     pub(crate) is_stalled: bool,
     /// Since when it has not taken what was sent.
@@ -86,7 +86,7 @@ impl Connection {
             cursor,
             format: AnswerFormat::Sse,
             can_resume: false,
-            was_sent: false,
+            was_taken: false,
             is_stalled: false,
             since: Instant::EPOCH,
             pace,

@@ -71,9 +71,10 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Ends the session if its first connection went without the answer.
+    /// Ends the session if its first connection went without the answer, and the client
+    /// did not use the session, whose id came with the answer's headers.
     pub(super) fn lost_initialize(&mut self, connection: &Connection, out: &mut Actions<M>) {
-        if connection.cursor.untaken() <= ANSWER {
+        if connection.cursor.untaken() <= ANSWER && !self.was_used {
             self.close(CloseReason::InitializeNotTaken, out);
         }
     }

@@ -5,7 +5,7 @@ use super::{
     requests::{Question, QuestionKey},
     stream::StreamKey,
 };
-use crate::{Action, Actions, UnansweredReason, queue::Queue};
+use crate::{Action, Actions, Instant, UnansweredReason, queue::Queue};
 
 impl<M> Session<M> {
     /// Treats that a stream lost its connection: what was not taken has to wait.
@@ -14,7 +14,7 @@ impl<M> Session<M> {
         while let Some((next, question)) = self.next_question(stream, index) {
             index = next;
             if self.streams[stream].log.contains(index) {
-                self.await_listener(question);
+                self.await_listener(stream, question);
             } else {
                 self.fail(question, UnansweredReason::Evicted, out);
             }
@@ -42,6 +42,7 @@ impl<M> Session<M> {
         {
             index = next;
             self.stop_listening(question);
+            self.await_answer(question);
         }
     }
 
@@ -58,12 +59,26 @@ impl<M> Session<M> {
         }
     }
 
-    /// Lets a request of the backend wait for a connection.
-    pub(super) fn await_listener(&mut self, key: QuestionKey) {
-        let due = self.now.due(self.config.timeouts().listen);
+    /// Returns when the client of a stream without a connection is to be back: now, unless
+    /// it was told to come back later.
+    pub(super) fn expected_at(&self, stream: StreamKey) -> Instant {
+        self.now.max(self.streams[stream].retry_at)
+    }
+
+    /// Lets a request of the backend wait for a connection to `stream`.
+    pub(super) fn await_listener(&mut self, stream: StreamKey, key: QuestionKey) {
+        let due = self.expected_at(stream).due(self.config.timeouts().listen);
         let queues = &mut self.queues;
         if let Some(question) = self.questions.get_mut(key) {
-            question.listen.get_or_insert_with(|| queues.enter(Queue::Listen, key.0, due));
+            question.timer.get_or_insert_with(|| queues.enter(Queue::Listen, key.0, due));
+        }
+    }
+
+    /// Lets a request of the backend that was delivered wait for its answer.
+    fn await_answer(&mut self, key: QuestionKey) {
+        let due = self.now.due(self.config.timeouts().answer);
+        if let Some(question) = self.questions.get_mut(key) {
+            question.timer = Some(self.queues.enter(Queue::Answer, key.0, due));
         }
     }
 
@@ -93,8 +108,8 @@ impl<M> Session<M> {
 
     fn stop_listening(&mut self, question: QuestionKey) {
         let question = self.questions.get_mut(question);
-        if let Some(listen) = question.and_then(|question| question.listen.take()) {
-            self.queues.leave(listen);
+        if let Some(timer) = question.and_then(|question| question.timer.take()) {
+            self.queues.leave(timer);
         }
     }
 

@@ -48,8 +48,8 @@ impl<M> Session<M> {
             let due = holding.and_then(|key| self.patience_due(key));
             if held.patience.map(|ticket| self.queues.due(ticket)) != due {
                 held.patience.take().into_iter().for_each(|ticket| self.queues.leave(ticket));
-                // Its key means nothing: what is due is looked for here.
-                held.patience = due.map(|due| self.queues.enter(Queue::Hold, 0, due));
+                let due = holding.zip(due);
+                held.patience = due.map(|(key, due)| self.queues.enter(Queue::Hold, key.0, due));
             }
             if holding.is_none() {
                 if let Some(key) = key {
@@ -62,12 +62,11 @@ impl<M> Session<M> {
         self.held = held;
     }
 
-    /// Takes out of their queue those who have held up others for long enough.
-    pub(super) fn lose_patience(&mut self) {
-        for held in &mut self.held {
-            if let Some(ticket) = held.patience.take_if(|it| self.queues.due(*it) <= self.now) {
-                self.queues.leave(ticket);
-            }
+    /// Notes that a stream has held up others for long enough, and is in no queue any more.
+    pub(super) fn lose_patience(&mut self, key: StreamKey) {
+        let stream = self.streams[key].id;
+        for held in self.held.iter_mut().filter(|held| held.stream == stream) {
+            held.patience = None;
         }
     }
 

@@ -29,13 +29,13 @@ impl<M: Clone> Session<M> {
         self.append(stream, index, entry);
         if let Some(id) = asks {
             let stream = self.streams[stream].id;
-            self.questions.add(Question { id, stream, index, listen: None });
+            self.questions.add(Question { id, stream, index, timer: None });
         }
         self.enforce_limits(stream, out);
         if self.streams[stream].carrier.is_none()
             && let Some(question) = self.questions.at(self.streams[stream].id, index)
         {
-            self.await_listener(question);
+            self.await_listener(stream, question);
         }
     }
 
@@ -99,29 +99,36 @@ impl<M: Clone> Session<M> {
         out.push(Action::Send { connection: connection_id, index, id: None, event });
     }
 
-    /// Sends a priming event, which has the index before the next one.
+    /// Sends a priming event on a connection that is at the head and holds nothing. The
+    /// first event of a stream has index 0 then, so that no id is used twice.
+    ///
+    /// Specification: MCP 2025-11-25, Transports, "Resumability and Redelivery".
     pub(super) fn prime(
         &mut self,
         stream: StreamKey,
         connection: ConnectionKey,
         out: &mut Actions<M>,
     ) {
+        let event = Event::Priming { retry: None };
+        if self.streams[stream].is_primed || self.streams[stream].log.last() > 0 {
+            self.send_unlogged(stream, connection, event, out);
+            return;
+        }
+        self.streams[stream].is_primed = true;
         let carrier = &mut self.connections[connection];
         carrier.cursor.prime();
         carrier.can_resume = true;
-        let index = carrier.cursor.next().saturating_sub(1);
-        let id = EventId::new(self.streams[stream].id, index);
+        let id = EventId::new(self.streams[stream].id, 0);
         let connection_id = carrier.id;
         self.watch(connection);
-        let event = Event::Priming { retry: None };
         out.push(Action::Send { connection: connection_id, index: id.index, id: Some(id), event });
     }
 
-    /// Sends a priming event that takes an index, and no place in the log.
+    /// Tells the client of a stream when to come back, if the window has room for it.
     pub(super) fn prime_to_retry(
         &mut self,
         stream: StreamKey,
-        retry: Option<Duration>,
+        retry: Duration,
         out: &mut Actions<M>,
     ) {
         let Some(connection) = self.streams[stream].carrier else {
@@ -130,11 +137,25 @@ impl<M: Clone> Session<M> {
         if !self.may_send_next(stream, connection) {
             return;
         }
+        self.send_unlogged(stream, connection, Event::Priming { retry: Some(retry) }, out);
+        let retry_at = self.now.saturating_add(retry);
+        self.streams[stream].retry_at = retry_at;
+        self.retry_at = self.retry_at.max(retry_at);
+    }
+
+    /// Sends an event that takes an index, and no place in the log.
+    fn send_unlogged(
+        &mut self,
+        stream: StreamKey,
+        connection: ConnectionKey,
+        event: Event<M>,
+        out: &mut Actions<M>,
+    ) {
         if self.streams[stream].log.claim().is_none() {
             self.exhausted = true;
             return;
         }
-        self.send_next(stream, connection, Event::Priming { retry }, false, out);
+        self.send_next(stream, connection, event, false, out);
     }
 
     fn append(&mut self, stream: StreamKey, index: u64, entry: Entry<M>) {

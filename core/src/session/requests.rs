@@ -1,6 +1,6 @@
 //! The requests of both sides that are under way.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use core::ops::Bound;
 
 use slab::Slab;
@@ -25,7 +25,16 @@ pub(crate) struct Requests {
     pub(crate) tokens: BTreeMap<ProgressToken, StreamKey>,
     /// The reserved ids of cancelled ones.
     pub(crate) cancelled: Cancelled,
+    /// The progress tokens of tasks.
+    pub(crate) tasks: TaskTokens,
 }
+
+/// The progress tokens of requests that were answered by a task, which live on with it.
+/// Nobody has to say when a task ends, so the latest ones are kept: at most `pending_max`.
+///
+/// Specification: MCP 2025-11-25, Utilities, "Progress".
+#[derive(Debug)]
+pub(crate) struct TaskTokens(Rarely<VecDeque<ProgressToken>>);
 
 /// The reserved ids of cancelled requests.
 #[derive(Debug)]
@@ -58,8 +67,8 @@ pub(crate) struct Question {
     pub(crate) id: RequestId,
     pub(crate) stream: StreamId,
     pub(crate) index: u64,
-    /// Its place among those that wait for a connection.
-    pub(crate) listen: Option<Ticket>,
+    /// Its place among those that wait for a connection, or for their answer.
+    pub(crate) timer: Option<Ticket>,
 }
 
 impl Requests {
@@ -68,6 +77,7 @@ impl Requests {
             pending: Ascending::new(),
             tokens: BTreeMap::new(),
             cancelled: Cancelled(Rarely::new()),
+            tasks: TaskTokens(Rarely::new()),
         }
     }
 
@@ -81,6 +91,33 @@ impl Requests {
             1 => self.pending.iter().next().map(|(_, stream)| *stream),
             _ => None,
         }
+    }
+}
+
+impl TaskTokens {
+    pub(crate) fn contains(&self, token: &ProgressToken) -> bool {
+        self.0.get().is_some_and(|tokens| tokens.contains(token))
+    }
+
+    /// Adds a token, and drops the oldest ones where there are more than `max`.
+    pub(crate) fn add(&mut self, token: ProgressToken, max: usize) {
+        let tokens = self.0.need();
+        tokens.push_back(token);
+        while tokens.len() > max {
+            tokens.pop_front();
+        }
+    }
+
+    pub(crate) fn remove(&mut self, token: &ProgressToken) {
+        if let Some(tokens) = self.0.get_mut() {
+            tokens.retain(|other| other != token);
+        }
+    }
+
+    /// Goes through all of them, the oldest first.
+    #[cfg(feature = "serde")]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &ProgressToken> {
+        self.0.get().into_iter().flatten()
     }
 }
 
@@ -176,19 +213,20 @@ impl Questions {
 
 impl<M> Session<M> {
     /// Notes what became of a pending request, and lets go of its id and token.
-    /// Returns its stream.
+    /// Returns its stream, and the token.
     pub(super) fn resolve(
         &mut self,
         id: &RequestId,
         outcome: impl FnOnce(&Log<M>) -> Outcome,
-    ) -> Option<StreamKey> {
+    ) -> Option<(StreamKey, Option<ProgressToken>)> {
         let key = self.requests.pending.remove(id)?;
         let stream = &mut self.streams[key];
         let outcome = outcome(&stream.log);
-        if let Some(token) = stream.resolve(id, outcome) {
-            self.requests.tokens.remove(&token);
+        let token = stream.resolve(id, outcome);
+        if let Some(token) = &token {
+            self.requests.tokens.remove(token);
         }
-        Some(key)
+        Some((key, token))
     }
 
     /// Keeps the id of a cancelled request from being used again, for a while.
@@ -214,8 +252,8 @@ impl<M> Session<M> {
     /// Lets a request of the backend wait no longer.
     pub(super) fn remove_question(&mut self, key: QuestionKey) -> Option<Question> {
         let question = self.questions.remove(key)?;
-        if let Some(listen) = question.listen {
-            self.queues.leave(listen);
+        if let Some(timer) = question.timer {
+            self.queues.leave(timer);
         }
         Some(question)
     }

@@ -15,7 +15,7 @@ use super::{
     stream::{Outcome, STANDALONE, Stage, Stream, StreamKey},
 };
 use crate::{
-    Actions, ConnectionId, Instant, Log, StreamId, ValidConfig,
+    Actions, ConnectionId, Instant, Log, ProgressToken, RequestId, StreamId, ValidConfig,
     config::BYTES_MAX,
     queue::{Queue, Ticket},
     snapshot::{
@@ -49,6 +49,8 @@ impl<M: Clone> Session<M> {
             return Ok(session);
         }
         session.note_initialized(state.initialized);
+        session.was_used = state.was_used;
+        session.retry_at = now.due(state.away.into());
         session.idle_due = now.due(state.idle.into());
         session.sequence = state.sequence;
         session.streams.next = state.next_stream;
@@ -60,6 +62,9 @@ impl<M: Clone> Session<M> {
         session.restore_phase(state.phase)?;
         for question in state.questions {
             session.restore_question(question)?;
+        }
+        for token in state.tasks {
+            session.restore_task(token)?;
         }
         session.restore_queues(state.queues, state.tombstones)?;
         session.check_streams_restored()?;
@@ -87,13 +92,13 @@ impl<M: Clone> Session<M> {
                     ensure(is_first && self.streams.in_use == 0, "one standalone stream")?;
                     ensure(state.stage == StageState::Open, "the standalone stream is open")?;
                     ensure(state.requests.is_empty(), "the standalone stream has no request")?;
-                    self.streams[STANDALONE] = restored(id, state, log);
+                    self.streams[STANDALONE] = restored(id, state, log, self.now);
                 }
                 StreamId::Request(number) => {
                     ensure(number < self.streams.next, "stream numbers that were given out")?;
                     ensure(self.streams.remains(number).is_none(), "one stream a number")?;
                     let is_retained = state.stage == StageState::Retained;
-                    let key = self.streams.add(number, restored(id, state, log));
+                    let key = self.streams.add(number, restored(id, state, log, self.now));
                     if is_retained {
                         self.streams.in_use -= 1;
                     }
@@ -128,7 +133,7 @@ impl<M: Clone> Session<M> {
     }
 
     fn restore_connection(&mut self, state: &ConnectionState) -> Result<(), RestoreError> {
-        let ConnectionState { id, subject, role, cursor, format, was_sent } = *state;
+        let ConnectionState { id, subject, role, cursor, format, was_taken } = *state;
         ensure(self.connections.find(id).is_none(), "one connection an id")?;
         let (subject, is_fitting) = match subject {
             SubjectState::Initialize => (Subject::Initialize, role != Role::Shadows),
@@ -142,7 +147,7 @@ impl<M: Clone> Session<M> {
         let pace = Pace::unknown(self.config.timeouts().stall);
         let mut connection = Connection::new(id, subject, role, cursor, pace);
         connection.format = format;
-        connection.was_sent = was_sent;
+        connection.was_taken = was_taken;
         connection.since = self.now;
         let key = self.connections.add(connection);
         let Subject::Stream(stream) = subject else {
@@ -205,7 +210,7 @@ impl<M: Clone> Session<M> {
         let QuestionState { id, stream, index } = state;
         ensure(self.questions.find(&id).is_none(), "one request of the backend an id")?;
         ensure(self.questions.at(stream, index).is_none(), "one request of the backend a place")?;
-        self.questions.add(Question { id, stream, index, listen: None });
+        self.questions.add(Question { id, stream, index, timer: None });
         Ok(())
     }
 
@@ -258,14 +263,8 @@ impl<M: Clone> Session<M> {
                 let is_new = cancelled.add(id, |key| queues.enter(Queue::Cancelled, key, due));
                 ensure(is_new, "ids are reserved once")
             }
-            What::Listen(id) => {
-                let key = self.questions.find(&id);
-                let key = key.ok_or(RestoreError("requests of the backend that wait"))?;
-                let question = self.questions.get_mut(key);
-                let question = question.ok_or(RestoreError("requests of the backend that wait"))?;
-                let earlier = question.listen.replace(self.queues.enter(Queue::Listen, key.0, due));
-                ensure(earlier.is_none(), "requests of the backend wait once")
-            }
+            What::Listen(id) => self.restore_timer(&id, Queue::Listen, due),
+            What::Answer(id) => self.restore_timer(&id, Queue::Answer, due),
             What::Spent(id) => {
                 let key = self.streams.find(id).ok_or(RestoreError("streams have events"))?;
                 let ticket = self.queues.enter(Queue::Spent, key.0, Instant::MAX);
@@ -283,6 +282,27 @@ impl<M: Clone> Session<M> {
             What::Untaken(number) => self.restore_stage(number, Queue::Untaken, due),
             What::Taken(number) => self.restore_stage(number, Queue::Taken, due),
         }
+    }
+
+    /// Gives a request of the backend the deadline of what it waits for.
+    fn restore_timer(
+        &mut self,
+        id: &RequestId,
+        queue: Queue,
+        due: Instant,
+    ) -> Result<(), RestoreError> {
+        let wrong = RestoreError("requests of the backend that wait");
+        let key = self.questions.find(id).ok_or(wrong)?;
+        let question = self.questions.get_mut(key).ok_or(wrong)?;
+        let earlier = question.timer.replace(self.queues.enter(queue, key.0, due));
+        ensure(earlier.is_none(), "requests of the backend wait once")
+    }
+
+    fn restore_task(&mut self, token: ProgressToken) -> Result<(), RestoreError> {
+        let is_free = !self.requests.tokens.contains_key(&token);
+        ensure(is_free && !self.requests.tasks.contains(&token), "one task a progress token")?;
+        self.requests.tasks.add(token, usize::MAX);
+        Ok(())
     }
 
     /// Gives a stream the deadline of its stage.
@@ -352,8 +372,8 @@ impl<M: Clone> Session<M> {
     }
 }
 
-fn restored<M>(id: StreamId, saved: StreamState, log: Log<M>) -> Stream<M> {
-    let StreamState { stage, requests, taken, holds } = saved;
+fn restored<M>(id: StreamId, saved: StreamState, log: Log<M>, now: Instant) -> Stream<M> {
+    let StreamState { stage, requests, taken, holds, is_primed, away } = saved;
     let stage = match stage {
         StageState::Reserved => Stage::Reserved { expiry: Ticket::NONE },
         StageState::Open => Stage::Open { orphan: None },
@@ -361,7 +381,8 @@ fn restored<M>(id: StreamId, saved: StreamState, log: Log<M>) -> Stream<M> {
         StageState::Retained => Stage::Retained { queue: Ticket::NONE },
     };
     let requests = SmallVec::from_vec(requests);
-    Stream { requests, taken, holds, ..Stream::new(id, stage, log) }
+    let retry_at = now.due(away.into());
+    Stream { requests, taken, holds, is_primed, retry_at, ..Stream::new(id, stage, log) }
 }
 
 fn ensure(holds: bool, what: &'static str) -> Result<(), RestoreError> {

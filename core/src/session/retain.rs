@@ -73,7 +73,7 @@ impl<M: Clone> Session<M> {
             self.bury(stream, false, out);
             return;
         }
-        let due = self.now.due(self.config.timeouts().retention);
+        let due = self.expected_at(stream).due(self.config.timeouts().retention);
         let is_taken = self.streams[stream].is_taken();
         let queue = if is_taken { Queue::Taken } else { Queue::Untaken };
         let weight = self.streams[stream].weight();

@@ -1,6 +1,7 @@
 //! Taking a snapshot.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::{
     Phase, Session,
@@ -8,7 +9,7 @@ use super::{
     stream::{STANDALONE, Stage, StreamKey},
 };
 use crate::{
-    ConnectionId,
+    ConnectionId, Instant,
     queue::Queue,
     snapshot::{
         ConnectionState, Format, PhaseState, QuestionState, Snapshot, StageState, State,
@@ -17,10 +18,11 @@ use crate::{
 };
 
 /// The queues that are about more than connections, which a restored session has none of.
-const QUEUES: [Queue; 9] = [
+const QUEUES: [Queue; 10] = [
     Queue::Initialize,
     Queue::Reservation,
     Queue::Listen,
+    Queue::Answer,
     Queue::Orphan,
     Queue::Cancelled,
     Queue::Untaken,
@@ -47,7 +49,9 @@ impl<M: Clone> Session<M> {
                 format: Format,
                 phase: self.phase_state(),
                 initialized: self.initialized,
-                idle: self.idle_due.unless_never().map(|due| due.since(self.now)),
+                was_used: self.was_used,
+                away: left(self.retry_at, self.now),
+                idle: left(self.idle_due, self.now),
                 sequence: self.sequence,
                 next_stream: self.streams.next,
                 streams: streams.iter().map(|key| self.stream_state(*key)).collect(),
@@ -72,6 +76,7 @@ impl<M: Clone> Session<M> {
                         index: question.index,
                     })
                     .collect(),
+                tasks: self.requests.tasks.iter().cloned().collect(),
                 queues: QUEUES.into_iter().flat_map(|queue| self.waiting(queue)).collect(),
             },
         }
@@ -101,6 +106,8 @@ impl<M: Clone> Session<M> {
             requests: stream.requests.to_vec(),
             taken: stream.taken,
             holds: stream.holds,
+            is_primed: stream.is_primed,
+            away: left(stream.retry_at, self.now),
         }
     }
 
@@ -113,7 +120,7 @@ impl<M: Clone> Session<M> {
                 last: tombstone.last,
                 missed: tombstone.missed,
                 answers: tombstone.answers.to_vec(),
-                left: tombstone.due.unless_never().map(|due| due.since(self.now)),
+                left: left(tombstone.due, self.now),
             })
             .collect()
     }
@@ -130,7 +137,7 @@ impl<M: Clone> Session<M> {
             role: connection.role,
             cursor: connection.cursor,
             format: connection.format,
-            was_sent: connection.was_sent,
+            was_taken: connection.was_taken,
         }
     }
 
@@ -141,6 +148,7 @@ impl<M: Clone> Session<M> {
                 Queue::Initialize => What::Initialize,
                 Queue::Reservation => What::Reservation(stream().number()?),
                 Queue::Listen => What::Listen(self.questions.id(key)?.clone()),
+                Queue::Answer => What::Answer(self.questions.id(key)?.clone()),
                 Queue::Orphan => What::Orphan(stream().number()?),
                 Queue::Cancelled => What::Cancelled(self.requests.cancelled.id(key)?.clone()),
                 Queue::Untaken => What::Untaken(stream().number()?),
@@ -152,4 +160,9 @@ impl<M: Clone> Session<M> {
             Some(Waiting { what, left: due.map(|due| due.since(self.now)) })
         })
     }
+}
+
+/// Returns what is left until `then`; `None` is for ever.
+fn left(then: Instant, now: Instant) -> Option<Duration> {
+    then.unless_never().map(|then| then.since(now))
 }

@@ -45,6 +45,11 @@ pub(crate) struct Stream<M> {
     pub(crate) spent: Option<Ticket>,
     /// Whether a sender was told to wait.
     pub(crate) holds: bool,
+    /// Whether a priming event had index 0.
+    pub(crate) is_primed: bool,
+    /// When its client comes back that was told to do so later; meaningless while a
+    /// connection carries it.
+    pub(crate) retry_at: Instant,
 }
 
 /// How far a stream has got.
@@ -145,6 +150,8 @@ impl<M> Stream<M> {
             eventful: None,
             spent: None,
             holds: false,
+            is_primed: false,
+            retry_at: Instant::EPOCH,
         }
     }
 

@@ -6,17 +6,18 @@ use super::{
     Session,
     connection::ConnectionKey,
     requests::{QuestionKey, failure},
-    stream::{StreamKey, answered},
+    stream::{Stage, StreamKey, answered},
 };
 use crate::{
-    Action, Actions, CloseReason, EndReason, FailureReason, RequestId,
-    queue::{Key, Queue},
+    Action, Actions, CloseReason, EndReason, FailureReason, RequestId, UnansweredReason,
+    queue::{Key, Queue, Ticket},
 };
 
 impl<M: Clone> Session<M> {
     /// Carries out what is due.
     pub(super) fn tick(&mut self, out: &mut Actions<M>) {
-        while let Some((queue, key)) = self.queues.first_due(self.now) {
+        while let Some((queue, key)) = self.queues.pop_due(self.now) {
+            self.void_ticket(queue, key);
             self.strike(queue, key, out);
             self.settle(out);
         }
@@ -28,12 +29,32 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Carries out one deadline. Each arm takes what was due out of the queue.
+    /// Notes that what was due is in no queue any more.
+    fn void_ticket(&mut self, queue: Queue, key: Key) {
+        match queue {
+            Queue::Reservation => {
+                self.streams[StreamKey(key)].stage = Stage::Reserved { expiry: Ticket::NONE };
+            }
+            Queue::Hold => self.lose_patience(StreamKey(key)),
+            Queue::Stall | Queue::StallLimit => self.connections[ConnectionKey(key)].stall = None,
+            Queue::Listen | Queue::Answer => {
+                if let Some(question) = self.questions.get_mut(QuestionKey(key)) {
+                    question.timer = None;
+                }
+            }
+            Queue::Orphan => self.streams[StreamKey(key)].stage = Stage::Open { orphan: None },
+            Queue::Untaken | Queue::Taken => {
+                self.streams[StreamKey(key)].stage = Stage::Retained { queue: Ticket::NONE };
+            }
+            Queue::Initialize | Queue::Cancelled | Queue::Spent | Queue::Eventful => {}
+        }
+    }
+
+    /// Carries out one deadline, which is in no queue any more.
     fn strike(&mut self, queue: Queue, key: Key, out: &mut Actions<M>) {
         match queue {
             Queue::Initialize => self.close(CloseReason::InitializeTimeout, out),
             Queue::Reservation => self.cancel(StreamKey(key), EndReason::Abandoned, out),
-            Queue::Hold => self.lose_patience(),
             Queue::Stall => self.stall(ConnectionKey(key)),
             Queue::StallLimit => {
                 self.stay_awake();
@@ -44,11 +65,14 @@ impl<M: Clone> Session<M> {
                 self.lose(connection, out);
             }
             Queue::Listen => self.give_up_listening(QuestionKey(key), out),
+            Queue::Answer => self.fail(QuestionKey(key), UnansweredReason::TimedOut, out),
             Queue::Orphan => self.orphan(StreamKey(key), out),
-            Queue::Cancelled => self.release_id(key),
+            Queue::Cancelled => {
+                self.requests.cancelled.remove(key);
+            }
             Queue::Untaken | Queue::Taken => self.bury(StreamKey(key), false, out),
-            // Nothing there has a deadline.
-            Queue::Spent | Queue::Eventful => {}
+            // What is held is released when the deadline is settled. The others have none.
+            Queue::Hold | Queue::Spent | Queue::Eventful => {}
         }
     }
 
@@ -56,9 +80,6 @@ impl<M: Clone> Session<M> {
     fn stall(&mut self, key: ConnectionKey) {
         let connection = &mut self.connections[key];
         connection.is_stalled = true;
-        if let Some(stall) = connection.stall.take() {
-            self.queues.leave(stall);
-        }
         if self.config.stall_limit.is_some() {
             let due = connection.since.due(self.config.timeouts().stall_limit);
             connection.stall = Some(self.queues.enter(Queue::StallLimit, key.0, due));

@@ -22,7 +22,7 @@ fn a_client_polls_as_it_is_told() {
           end 1: Requested
         > backend response 7
         > close_stream 0 retry 1s
-          rejected: backend: stream 0 is not open
+          rejected: caller: stream 0 is not open
         > closed 1 through 2
         > get 2 after 2/0
           to 2: 3/0 response 7
@@ -43,7 +43,7 @@ fn a_stream_without_a_connection_needs_no_closing() {
         > closed 1 through 0
         > close_stream 0 retry 1s
         > close_stream 1 retry 1s
-          rejected: backend: stream 1 is not open
+          rejected: caller: stream 1 is not open
         ",
     );
 }
@@ -57,7 +57,7 @@ fn a_client_that_could_not_come_back_stays_connected() {
         > post 1 request 7 token t
           to backend: request 7 token t
         > close_stream 0 retry 1s
-          rejected: backend: the client of stream 0 has no event id to resume from
+          rejected: caller: the client of stream 0 has no event id to resume from
         > backend progress t
           to 1: 1/0 progress t
         > close_stream 0 retry 1s

@@ -54,7 +54,6 @@ fn whatever_else_comes_first_ends_the_session() {
         "post 1 request 7",
         "post 1 ping 7",
         "get 1",
-        "reserve 1",
         "post notification",
         "post 1 batch [initialize 1]",
     ] {
@@ -77,7 +76,7 @@ fn only_ping_may_come_before_the_answer() {
         > get 2
           rejected: client: the session is not initialized yet
         > reserve 2
-          rejected: client: the session is not initialized yet
+          rejected: caller: the session is not initialized yet
         > post 2 initialize 1
           rejected: client: the session is initialized already
         > post 2 ping 0
@@ -147,6 +146,45 @@ fn a_client_that_leaves_before_the_answer_leaves_no_session_behind() {
           end 1: Complete
         > closed 1
           close session: InitializeNotTaken
+        ",
+    );
+}
+
+#[test]
+fn a_client_that_uses_the_session_had_the_answer_to_initialize() {
+    for used in [
+        "post notification\nto backend: notification",
+        "get 2",
+        "post 2 request 1\nto backend: request 1",
+    ] {
+        for end in ["closed 1", "+60s tick\nend 1: Stalled"] {
+            check(
+                Config::default(),
+                &format!(
+                    "
+                    > post 1 initialize 0
+                      to backend: initialize 0
+                    > backend response 0 version 2025-06-18
+                      to 1: whole response 0 version 2025-06-18
+                      end 1: Complete
+                    > {used}
+                    > {end}
+                    "
+                ),
+            );
+        }
+    }
+}
+
+#[test]
+fn a_driver_that_reserves_too_early_does_no_harm() {
+    check(
+        Config::default(),
+        "
+        > reserve 1
+          rejected: caller: the session is not initialized yet
+        > post 1 initialize 0
+          to backend: initialize 0
         ",
     );
 }

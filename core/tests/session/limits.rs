@@ -26,7 +26,7 @@ fn a_client_is_told_which_limit_it_is_at() {
         > post 1 request 1
           to backend: request 1
         > post 2 request 2
-          rejected: client: no more than 1 requests may be in flight
+          rejected: client: no more than 1 requests may be in flight (cancelled ones count until answered)
         > reserve 2
         > reserve 3
           rejected: client: 2 request streams are open already
@@ -34,6 +34,38 @@ fn a_client_is_told_which_limit_it_is_at() {
         > get 4
           rejected: client: 3 connections are open already
         ",
+    );
+}
+
+#[test]
+fn a_cancelled_request_is_in_flight_until_it_is_answered() {
+    let config = Config { pending_max: 1, ..Config::default() };
+    let refused = "rejected: client: no more than 1 requests may be in flight (cancelled ones count until answered)";
+    check_live(
+        "2025-06-18",
+        config,
+        &format!(
+            "
+            > post 1 request 1
+              to backend: request 1
+            > post cancelled 1
+              to backend: cancelled 1
+              end 1: Cancelled
+            > post 2 request 2
+              {refused}
+            > backend response 1
+              report Undeliverable {{ id: Some(1), reason: CancelledRequest }}
+            > post 2 request 2
+              to backend: request 2
+            > post cancelled 2
+              to backend: cancelled 2
+              end 2: Cancelled
+            > +59s post 3 request 3
+              {refused}
+            > +1s post 3 request 3
+              to backend: request 3
+            "
+        ),
     );
 }
 

@@ -1,5 +1,7 @@
 //! Requests of the backend that nobody hears.
 
+use core::time::Duration;
+
 use rejoin_core::Config;
 
 use crate::script::check_live;
@@ -58,6 +60,106 @@ fn what_was_taken_waits_for_its_answer_without_a_connection() {
           fail q2: NoListener
         > post response q1
           to backend: response q1
+        ",
+    );
+}
+
+#[test]
+fn what_was_taken_waits_for_its_answer_for_an_hour() {
+    check_live(
+        "2025-06-18",
+        Config { asked_max: 1, ..Config::default() },
+        "
+        > get 1
+        > backend request q1
+          to 1: 1 request q1
+        > taken 1 through 1
+        > +3599s backend request q2
+          rejected: backend: 1 requests wait for the client's answer already
+        > +1s backend request q2
+          fail q1: TimedOut
+          to 1: 2 request q2
+        > post response q1
+          report Undeliverable { id: Some(\"q1\"), reason: NotAsked }
+        ",
+    );
+}
+
+#[test]
+fn a_client_that_was_told_to_come_back_later_is_waited_for() {
+    let config = Config {
+        orphan_timeout: Some(Duration::from_secs(60)),
+        idle_timeout: Some(Duration::from_secs(5)),
+        ..Config::default()
+    };
+    check_live(
+        "2025-11-25",
+        config.clone(),
+        "
+        > post 1 request 7
+          to 1: 0/0 priming
+          to backend: request 7
+        > get 2
+          to 2: 0 priming
+        > close_stream 0 retry 30s
+          to 1: 1/0 priming retry 30s
+          end 1: Requested
+        > close_stream standalone retry 20s
+          to 2: 1 priming retry 20s
+          end 2: Requested
+        > closed 1 through 1
+        > closed 2 through 1
+        > +10s backend request q1 related 7
+        > backend request q2
+        > +19s backend request q3
+        > +1s tick
+          fail q2: NoListener
+        > +9s backend request q4
+          fail q3: NoListener
+        > +1s tick
+          fail q1: NoListener
+        > +9s tick
+          fail q4: NoListener
+        > +40s tick
+        > +1s tick
+          cancel 7
+        > +4s tick
+        ",
+    );
+    check_live(
+        "2025-11-25",
+        config,
+        "
+        > get 2
+          to 2: 0 priming
+        > close_stream standalone retry 20s
+          to 2: 1 priming retry 20s
+          end 2: Requested
+        > closed 2 through 1
+        > +24s tick
+        > +1s tick
+          close session: Idle
+        ",
+    );
+}
+
+#[test]
+fn a_response_is_retained_for_a_client_that_was_told_to_come_back_later() {
+    check_live(
+        "2025-11-25",
+        Config { tombstones_max: 0, ..Config::default() },
+        "
+        > post 1 request 7
+          to 1: 0/0 priming
+          to backend: request 7
+        > close_stream 0 retry 120s
+          to 1: 1/0 priming retry 120s
+          end 1: Requested
+        > closed 1 through 1
+        > backend response 7
+        > +179s get 2 after 1/0
+          to 2: 2/0 response 7
+          end 2: Complete
         ",
     );
 }

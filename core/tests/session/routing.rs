@@ -29,7 +29,7 @@ fn a_response_to_nothing_is_undeliverable() {
 }
 
 #[test]
-fn progress_of_an_unknown_or_finished_token_goes_to_the_standalone_stream() {
+fn progress_of_an_unknown_or_finished_token_is_dropped() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -38,14 +38,83 @@ fn progress_of_an_unknown_or_finished_token_goes_to_the_standalone_stream() {
         > post 2 request 7 token t
           to backend: request 7 token t
         > backend progress u
-          to 1: 1 progress u
+          report UnknownProgressToken { token: \"u\" }
         > backend progress t
           to 2: 1/0 progress t
         > backend response 7
           to 2: 2/0 response 7
           end 2: Complete
         > backend progress t
-          to 1: 2 progress t
+          report UnknownProgressToken { token: \"t\" }
+        > post 3 request 8 token t
+          to backend: request 8 token t
+        > post cancelled 8
+          to backend: cancelled 8
+          end 3: Cancelled
+        > backend progress t
+          report UnknownProgressToken { token: \"t\" }
+        > backend notification
+          to 1: 1 notification
+        ",
+    );
+}
+
+#[test]
+fn the_token_of_a_task_lives_on() {
+    let config = Config { pending_max: 2, ..Config::default() };
+    check_live(
+        "2025-11-25",
+        config,
+        "
+        > get 1
+          to 1: 0 priming
+        > post 2 request 7 token t
+          to 2: 0/0 priming
+          to backend: request 7 token t
+        > backend progress t
+          to 2: 1/0 progress t
+        > backend response 7 creates task
+          to 2: 2/0 response 7 creates task
+          end 2: Complete
+        > closed 2 through 2
+        > backend progress t
+          to 1: 1 progress t
+        > post 3 request 8 token t
+          to 3: 0/1 priming
+          to backend: request 8 token t
+        > backend progress t
+          to 3: 1/1 progress t
+        > backend error 8
+          to 3: 2/1 error 8
+          end 3: Complete
+        > backend progress t
+          report UnknownProgressToken { token: \"t\" }
+        ",
+    );
+}
+
+#[test]
+fn as_many_tasks_as_requests_have_a_token() {
+    let config = Config { pending_max: 1, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > backend response 7 creates task
+          to 1: 1/0 response 7 creates task
+          end 1: Complete
+        > post 2 request 8 token u
+          to backend: request 8 token u
+        > backend response 8 creates task
+          to 2: 1/1 response 8 creates task
+          end 2: Complete
+        > get 3
+        > backend progress t
+          report UnknownProgressToken { token: \"t\" }
+        > backend progress u
+          to 3: 1 progress u
         ",
     );
 }

@@ -105,6 +105,7 @@ impl Run {
             }
             Action::Gap { connection, missed, .. } => format!("to {connection}: gap {missed:?}"),
             Action::Close { connection, reason } => format!("end {connection}: {reason:?}"),
+            Action::Discard { connection } => format!("discard {connection}"),
             Action::Fail { id, reason } => format!("fail {}: {reason:?}", bare(id)),
             Action::Cancel { id } => format!("cancel {}", bare(id)),
             Action::Release { stream } => format!("release {stream}"),

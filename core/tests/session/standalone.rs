@@ -25,7 +25,7 @@ fn a_get_without_an_id_starts_after_what_anyone_took() {
 }
 
 #[test]
-fn later_connections_are_primed_where_they_start() {
+fn no_priming_event_has_an_id_that_was_used() {
     check_live(
         "2025-11-25",
         Config::default(),
@@ -36,10 +36,49 @@ fn later_connections_are_primed_where_they_start() {
           to 1: 1 notification
         > closed 1 through 1
         > get 2
-          to 2: 1 priming
-        > closed 2 through 1
-        > get 3 after 0
-          to 3: replay 1 notification
+          to 2: 2 priming
+        > closed 2
+        > get 3
+          to 3: 3 priming
+        > closed 3 through 3
+        > get 4 after 0
+          to 4: replay 1 notification
+        > backend notification
+          to 4: 4 notification
+        ",
+    );
+    check_live(
+        "2025-11-25",
+        Config::default(),
+        "
+        > get 1 after 0
+        > backend notification
+          to 1: 1 notification
+        > closed 1 through 1
+        > get 2
+          to 2: 2 priming
+        ",
+    );
+}
+
+#[test]
+fn a_client_that_gets_an_event_at_once_needs_no_priming() {
+    let config = Config { stream_events_max: 1, ..Config::default() };
+    check_live(
+        "2025-11-25",
+        config,
+        "
+        > backend notification
+        > backend notification
+        > get 1
+          to 1: gap 1..=1
+          to 1: replay 2 notification
+        > closed 1 through 2
+        > backend request q
+        > +10s tick
+          fail q: NoListener
+        > get 2
+          to 2: 4 priming
         ",
     );
 }
@@ -59,14 +98,15 @@ fn a_surplus_get_is_a_shadow_until_it_takes_over() {
         > backend notification
           to 1: 2 notification
         > closed 1 through 1
-          to 3: 1 priming
           to 3: 2 notification
         > closed 2
         > closed 3 through 2
         > backend notification
         > get 4
-          to 4: 2 priming
           to 4: replay 3 notification
+        > get 5
+        > closed 4 through 3
+          to 5: 4 priming
         ",
     );
 }
@@ -121,7 +161,9 @@ fn by_policy_a_surplus_get_takes_over_at_once() {
         > backend notification
           to 1: 1 notification
         > get 2
+          discard 1
           to 2: replay 1 notification
+        > taken 1 through 1
         > taken 2 through 1
         > closed 2 through 1
         > backend notification
@@ -142,8 +184,10 @@ fn a_resume_takes_over_and_the_old_connection_becomes_a_shadow() {
         > backend notification
           to 1: 2 notification
         > get 2 after 1
+          discard 1
           to 2: replay 2 notification
         > get 3 after 2
+          discard 2
         > backend notification
           to 3: 3 notification
         > closed 3
@@ -168,7 +212,29 @@ fn a_resume_takes_over_and_the_old_connection_becomes_a_shadow() {
 }
 
 #[test]
-fn what_a_shadow_still_takes_counts() {
+fn what_drains_is_sent_on_the_next_connection_only() {
+    check_live(
+        "2025-11-25",
+        Config::default(),
+        "
+        > get 1
+          to 1: 0 priming
+        > backend notification
+          to 1: 1 notification
+        > taken 1 through 0
+        > close_stream standalone
+          end 1: Requested
+        > get 2
+          discard 1
+          to 2: replay 1 notification
+        > taken 1 through 1
+        > closed 1
+        ",
+    );
+}
+
+#[test]
+fn what_a_shadow_took_before_counts() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -178,11 +244,14 @@ fn what_a_shadow_still_takes_counts() {
           to 1: 1 notification
         > backend notification
           to 1: 2 notification
+        > taken 1 through 1
         > get 2 after 0
+          discard 1
           to 2: replay 1 notification
           to 2: replay 2 notification
         > taken 1 through 2
         > closed 2
+          to 1: 2 notification
         > closed 1 through 2
         > get 3
         ",

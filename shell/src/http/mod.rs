@@ -23,6 +23,7 @@ use std::{
 };
 
 use http::{Method, Request, Response, StatusCode, Version, header, request::Parts};
+use rejoin_core::{ClientFault, Rejection};
 use tower_service::Service;
 
 pub use self::{
@@ -31,7 +32,7 @@ pub use self::{
     settings::{HttpSettings, HttpSettingsError},
 };
 use self::{memory::Memory, refusal::Refusal, settings::Checked};
-use crate::SessionManager;
+use crate::{SessionError, SessionManager};
 
 /// The methods that the service knows.
 const METHODS: &str = "GET, POST, DELETE, OPTIONS";
@@ -126,7 +127,13 @@ impl Inner {
         let last_event_id = head::last_event_id(headers)?;
         let session = head::session(headers, &self.sessions)?;
         let mut connection = match last_event_id {
-            Some(id) => session.resume(id)?,
+            Some(id) => match session.resume(id) {
+                // An error would be retried, and reported to the user.
+                Err(SessionError::Rejected(Rejection::Client(ClientFault::CancelledStream(_)))) => {
+                    return Ok(no_content());
+                }
+                resumed => resumed?,
+            },
             None => session.standalone()?,
         };
         let mut taken = Vec::new();

@@ -60,11 +60,16 @@ impl Channel {
         self.waker.take()
     }
 
+    /// Drops what the body has not taken: it is sent on another connection.
+    pub(super) fn discard(&mut self) {
+        self.events.clear();
+    }
+
     /// Ends the connection. Returns whom to wake.
     pub(super) fn end(&mut self, reason: EndReason) -> Option<Waker> {
         self.is_ended = true;
         if !reason.drains() {
-            self.events.clear();
+            self.discard();
         }
         self.waker.take()
     }

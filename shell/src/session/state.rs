@@ -290,6 +290,11 @@ impl State {
                     let notification = logs.then(|| render::gap(stream, &missed));
                     self.push(connection, SseEvent::Gap { missed, notification }, None, aftermath);
                 }
+                Action::Discard { connection } => {
+                    if let Some(channel) = self.channels.get_mut(connection) {
+                        channel.discard();
+                    }
+                }
                 Action::Close { connection, reason } => {
                     if log::tells_of_ends() {
                         aftermath.happened.push(Happened::Ended { connection, reason });

@@ -41,7 +41,8 @@ impl World {
         let bytes = if how == 0 { self.excess(size) } else { self.size(size) };
         let head = match id {
             Some(id) if how < 220 => {
-                Head::Response { id, initialized: Initialized::default(), creates_task: false }
+                let creates_task = how >= 180;
+                Head::Response { id, initialized: Initialized::default(), creates_task }
             }
             id => Head::Error { id },
         };
@@ -101,7 +102,11 @@ impl World {
 
     /// A wish to have a connection closed.
     pub(super) fn close_stream(&mut self, which: u8, retry: u8, fault: u8) -> Input<u64> {
-        let retry = retry.is_multiple_of(2).then(|| Duration::from_millis(u64::from(retry)));
+        let retry = match retry {
+            0..=29 => Some(Duration::from_secs(u64::from(retry))),
+            30..=39 => Some(Duration::MAX),
+            _ => retry.is_multiple_of(2).then(|| Duration::from_millis(u64::from(retry))),
+        };
         let resumable = self.lines.values().filter(|line| line.resumable && line.ended.is_none());
         let resumable: Vec<StreamId> = resumable.filter_map(|line| line.stream).collect();
         let in_use: Vec<StreamId> = self.in_use.iter().copied().collect();

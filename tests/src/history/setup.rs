@@ -110,6 +110,7 @@ fn time_out(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
     config.idle_timeout = next(300 * second);
     config.orphan_timeout = next(600 * second);
     config.listen_timeout = next(10 * second);
+    config.answer_timeout = next(60 * second);
     config.reservation_timeout = next(10 * second);
     config.stall_timeout_min = next(second).unwrap_or(second).min(10 * second);
     let more = next(9 * second);

@@ -129,6 +129,11 @@ impl World {
                         self.push(*connection, *index, Some(EventId::new(*stream, *index)));
                     }
                 }
+                Action::Discard { connection } => {
+                    if let Some(line) = self.lines.get_mut(connection) {
+                        line.channel.clear();
+                    }
+                }
                 Action::Close { connection, reason } => self.watch_end(*connection, *reason),
                 Action::Fail { id, .. } => self.settle(id),
                 Action::Forward { .. }

@@ -1,8 +1,10 @@
 //! Exactly once, in order: on one stream, a client that always resumes after the
 //! last id that it saw sees every event once, in order; after a gap it is told.
 //!
-//! An index without an event is no gap: one that a priming event with a retry
-//! took, or that of a request of the backend that failed for lack of a listener.
+//! No event id is used twice: a priming event has index 0 once, and an index of its own
+//! later.
+//!
+//! An index without an event is no gap: one that a priming event took, or that of a request of the backend that failed for lack of a listener.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +25,8 @@ pub(super) struct Streams {
 struct Book {
     events: BTreeMap<u64, Event<u64>>,
     holes: BTreeSet<u64>,
+    /// The indexes of priming events.
+    primed: BTreeSet<u64>,
 }
 
 /// Checks what was sent in a step.
@@ -54,7 +58,7 @@ impl Streams {
     fn check_sent(&mut self, sent: &Sent) -> Result<(), String> {
         let Sent { connection, event, floor, .. } = sent;
         if let Some(SentEvent { index, event, .. }) = event {
-            let is_place = matches!(event, Event::Priming { retry: None });
+            let is_place = *index == 0 && matches!(event, Event::Priming { retry: None });
             if index < floor || index == floor && !is_place {
                 return Err(format!(
                     "connection {connection} had all through {floor}, and gets {index}"
@@ -81,11 +85,15 @@ impl Streams {
     /// Notes what an index of a stream holds, which only a failure may change.
     fn note(&mut self, stream: StreamId, index: u64, event: &Event<u64>) -> Result<(), String> {
         let book = self.books.entry(stream).or_default();
-        if let Event::Priming { retry } = event {
-            if retry.is_some() {
-                book.holes.insert(index);
+        if let Event::Priming { .. } = event {
+            if !book.primed.insert(index) || book.events.contains_key(&index) {
+                return Err(format!("{index} of {stream} is used again by a priming event"));
             }
+            book.holes.insert(index);
             return Ok(());
+        }
+        if book.primed.contains(&index) {
+            return Err(format!("{index} of {stream} was a priming event, and is {event:?}"));
         }
         match book.events.insert(index, event.clone()) {
             Some(other) if !may_become(&other, event) => {
@@ -174,6 +182,15 @@ mod tests {
         assert!(resumes([0, 1], [vec![event(1, 1)], vec![event(2, 3)]]).is_err());
         let gap = Action::Gap { connection: ConnectionId(2), stream: STREAM, missed: 2..=2 };
         assert!(resumes([0, 1], [vec![event(1, 1)], vec![gap, event(2, 3)]]).is_ok());
+    }
+
+    #[test]
+    fn an_id_that_is_used_twice_is_seen() {
+        let prime = |on, index| send(on, STREAM, index, Event::Priming { retry: None });
+        assert!(resumes([0, 0], [vec![prime(1, 0)], vec![event(2, 1), prime(2, 2)]]).is_ok());
+        assert!(resumes([0, 0], [vec![prime(1, 0)], vec![prime(2, 0)]]).is_err());
+        assert!(resumes([0, 1], [vec![event(1, 1)], vec![prime(2, 1)]]).is_err());
+        assert!(resumes([0, 0], [vec![prime(1, 1)], vec![event(2, 1)]]).is_err());
     }
 
     #[test]

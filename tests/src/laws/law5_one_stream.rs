@@ -1,5 +1,5 @@
-//! Every message handed to the core goes on one stream only, at one index, and
-//! never on another session's; and one of the client to the backend only once.
+//! Every message handed to the core goes on one stream only, at one index, on one
+//! connection at a time, and never on another session's; and one of the client to the backend only once.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub(super) fn check(places: &mut Places, step: &Step, sent: &[Sent]) -> Result<(
             }
         }
     }
-    for Sent { connection, stream, event, .. } in sent {
+    for Sent { connection, stream, event, also_on, .. } in sent {
         let Some(SentEvent { index, event, named }) = event else {
             continue;
         };
@@ -33,6 +33,11 @@ pub(super) fn check(places: &mut Places, step: &Step, sent: &[Sent]) -> Result<(
             return Err(format!("connection {connection} of {stream:?} gets {index} of {named:?}"));
         }
         if let Event::Message(body) = event {
+            if let Some(other) = also_on {
+                return Err(format!(
+                    "message {body} is on connection {connection}, and on {other}"
+                ));
+            }
             put(places, *body, (*stream, *index))?;
         }
     }
@@ -78,7 +83,7 @@ fn check_forwarded(step: &Step) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use rejoin_core::{ConnectionId, EventId};
+    use rejoin_core::{ConnectionId, EndReason, EventId};
 
     use super::super::View;
     use super::super::readers::Readers;
@@ -108,13 +113,28 @@ mod tests {
         let two = StreamId::Standalone;
         let event = Event::Message(7);
         let first = get(1, one, vec![send(1, one, 1, event.clone())]);
-        let again = get(2, one, vec![send(2, one, 1, event.clone())]);
+        let reason = EndReason::Replaced;
+        let replaced = Action::Close { connection: ConnectionId(1), reason };
+        let again = get(2, one, vec![replaced, send(2, one, 1, event.clone())]);
         let later = get(2, one, vec![send(2, one, 2, event.clone())]);
         let elsewhere = get(2, two, vec![send(2, two, 1, event)]);
         assert!(see(&[told.clone(), first.clone(), again]).is_ok());
         assert!(see(&[told.clone(), first.clone(), later]).is_err());
         assert!(see(&[told, first.clone(), elsewhere]).is_err());
         assert!(see(&[first]).is_err(), "nobody sent it");
+    }
+
+    #[test]
+    fn a_message_on_two_connections_is_seen() {
+        let told = step(backend(notification(), 7));
+        let stream = StreamId::Standalone;
+        let first = get(1, stream, vec![send(1, stream, 1, Event::Message(7))]);
+        let again = send(2, stream, 1, Event::Message(7));
+        let discard = Action::Discard { connection: ConnectionId(1) };
+        let kept = get(2, stream, vec![again.clone()]);
+        let discarded = get(2, stream, vec![discard, again]);
+        assert!(see(&[told.clone(), first.clone(), discarded]).is_ok());
+        assert!(see(&[told, first, kept]).is_err());
     }
 
     #[test]

@@ -26,6 +26,8 @@ struct Taken {
 #[derive(Clone, Debug)]
 pub(super) struct Reader {
     stream: Option<StreamId>,
+    /// What it took, or had before.
+    taken: u64,
     /// Nothing up to here may come.
     floor: u64,
     /// Nothing after this may be left out.
@@ -56,6 +58,8 @@ pub(super) struct Sent {
     pub(super) skipped: Range<u64>,
     /// What was told as a gap.
     pub(super) gaps: Vec<RangeInclusive<u64>>,
+    /// Another connection that holds the same event.
+    pub(super) also_on: Option<ConnectionId>,
 }
 
 /// An event that was sent.
@@ -187,6 +191,7 @@ impl Readers {
         };
         let pulled = reader.outstanding.iter().take_while(|sent| *sent <= index).count();
         let last = reader.outstanding.drain(..pulled).next_back();
+        reader.taken = last.unwrap_or(reader.taken);
         reader.is_sure &= is_sure;
         if reader.stream == Some(StreamId::Standalone) {
             let surely = last.filter(|_| is_sure).unwrap_or(0);
@@ -204,20 +209,33 @@ impl Readers {
                     let reader = self.readers.get_mut(connection);
                     let named = id.map(|id| id.stream);
                     let event = SentEvent { index: *index, event: event.clone(), named };
-                    sent.push(send(reader, *connection, (least, most), event));
+                    let event = send(reader, *connection, (least, most), event);
+                    let also_on = self.other_holder(step, *connection, named, *index);
+                    sent.push(Sent { also_on, ..event });
                 }
                 Action::Replay { connection, stream, .. } => {
                     for (index, event) in replays.next().into_iter().flatten() {
                         let reader = self.readers.get_mut(connection);
                         let named = Some(*stream);
                         let event = SentEvent { index: *index, event: event.clone(), named };
-                        sent.push(send(reader, *connection, (least, most), event));
+                        let event = send(reader, *connection, (least, most), event);
+                        let also_on = self.other_holder(step, *connection, named, *index);
+                        sent.push(Sent { also_on, ..event });
                     }
                 }
                 Action::Gap { connection, missed, .. } => {
                     if let Some(reader) = self.readers.get_mut(connection) {
                         reader.carry(least, most);
                         reader.gaps.push(missed.clone());
+                    }
+                }
+                Action::Discard { connection } => {
+                    if let Some(reader) = self.readers.get_mut(connection) {
+                        reader.outstanding.clear();
+                        reader.from = reader.taken;
+                        reader.floor = reader.taken;
+                        reader.gaps.clear();
+                        reader.is_sure = true;
                     }
                 }
                 Action::Close { connection, reason } => {
@@ -232,6 +250,24 @@ impl Readers {
             }
         }
         sent
+    }
+
+    /// Returns another connection that holds an event which it could still send.
+    fn other_holder(
+        &self,
+        step: &Step,
+        connection: ConnectionId,
+        stream: Option<StreamId>,
+        index: u64,
+    ) -> Option<ConnectionId> {
+        let holds = |(other, reader): &(&ConnectionId, &Reader)| {
+            let is_gone =
+                matches!(step.input, Input::Closed { connection, .. } if connection == **other);
+            let is_other = **other != connection && !is_gone;
+            is_other && reader.stream == stream && reader.outstanding.contains(&index)
+        };
+        stream?;
+        self.readers.iter().find(holds).map(|(other, _)| *other)
     }
 
     fn end(
@@ -259,6 +295,7 @@ impl Readers {
             floor: reader.floor,
             skipped: reader.from.saturating_add(1)..log.last.saturating_add(1),
             gaps: reader.gaps,
+            also_on: None,
         })
     }
 }
@@ -275,7 +312,8 @@ fn send(
     let Some(reader) = reader.filter(|reader| !reader.ended) else {
         let event = Some(event);
         let (floor, skipped) = (u64::MAX, 0..0);
-        return Sent { connection, stream: None, event, floor, skipped, gaps: Vec::new() };
+        let gaps = Vec::new();
+        return Sent { connection, stream: None, event, floor, skipped, gaps, also_on: None };
     };
     reader.carry(least, most);
     reader.stream = reader.stream.or(event.named);
@@ -286,6 +324,7 @@ fn send(
         floor: reader.floor,
         skipped: reader.from.saturating_add(1)..index,
         gaps: reader.gaps.clone(),
+        also_on: None,
     };
     reader.floor = index;
     reader.from = index;
@@ -297,6 +336,7 @@ impl Reader {
     fn after(stream: Option<StreamId>, index: u64) -> Self {
         Self {
             stream,
+            taken: index,
             floor: index,
             from: index,
             outstanding: VecDeque::new(),

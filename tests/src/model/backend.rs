@@ -42,7 +42,12 @@ impl Model {
             Head::Response { id, .. } => self.backend_answers(Some(id), message, cost),
             Head::Error { id } => self.backend_answers(id.as_ref(), message, cost),
             Head::Notification(Notification::Progress { token }) => {
-                let stream = self.stream_of_token(token).unwrap_or(StreamId::Standalone);
+                let of_task = || self.tasks.contains(token).then_some(StreamId::Standalone);
+                let Some(stream) = self.stream_of_token(token).or_else(of_task) else {
+                    let token = token.clone();
+                    self.act(Action::Report(Report::UnknownProgressToken { token }));
+                    return None;
+                };
                 self.record(stream, Bearing::Tells, entry, cost);
                 Some(stream)
             }
@@ -97,6 +102,7 @@ impl Model {
                         self.record(stream, Bearing::Answers(id.clone()), entry, 0);
                         self.act(Action::Report(Report::Evicted { stream, id: id.clone() }));
                     } else {
+                        self.note_task(stream, id, &message.head);
                         let entry = Entry::Message(message.body);
                         self.record(stream, Bearing::Answers(id.clone()), entry, cost);
                     }
@@ -109,6 +115,17 @@ impl Model {
         };
         self.act(Action::Report(Report::Undeliverable { id: id.cloned(), reason }));
         None
+    }
+
+    /// The token of a request that was answered by a task lives on.
+    fn note_task(&mut self, stream: StreamId, id: &RequestId, head: &Head) {
+        let mut requests = self.streams[stream].requests.iter();
+        let token = requests.find(|request| request.id == *id).and_then(|it| it.token.clone());
+        if let (Head::Response { creates_task: true, .. }, Some(token)) = (head, token) {
+            self.tasks.push(token);
+            let surplus = self.tasks.len().saturating_sub(self.config.pending_max);
+            self.tasks.drain(..surplus);
+        }
     }
 
     /// The stream that a cancellation of a request of the backend goes to.

@@ -1,8 +1,8 @@
 //! Section "Beginning".
 
 use rejoin_core::{
-    Action, ClientFault, CloseReason, ConnectionId, EndReason, Event, Failure, FailureReason, Head,
-    Input, Message, Method, Post, Profile, Rejection, RequestId,
+    Action, CallerFault, ClientFault, CloseReason, ConnectionId, EndReason, Event, Failure,
+    FailureReason, Head, Input, Message, Method, Post, Profile, Rejection, RequestId,
 };
 
 use super::{
@@ -22,6 +22,11 @@ impl Model {
         match self.stage {
             Stage::Unanswered { .. } | Stage::Initialized(_) if is_initialize(input) => {
                 Err(ClientFault::AlreadyInitialized.into())
+            }
+            Stage::Expected | Stage::Unanswered { .. }
+                if matches!(input, Input::Reserve { .. }) =>
+            {
+                Err(CallerFault::NotInitialized.into())
             }
             Stage::Unanswered { .. } if is_of_client(input) && !is_ping(input) => {
                 Err(ClientFault::NotInitialized.into())
@@ -66,11 +71,8 @@ impl Model {
     }
 }
 
-fn is_of_client(input: &Input<u64>) -> bool {
-    matches!(
-        input,
-        Input::Reserve { .. } | Input::Request { .. } | Input::Get { .. } | Input::Message { .. }
-    )
+pub(super) fn is_of_client(input: &Input<u64>) -> bool {
+    matches!(input, Input::Request { .. } | Input::Get { .. } | Input::Message { .. })
 }
 
 fn is_initialize(input: &Input<u64>) -> bool {

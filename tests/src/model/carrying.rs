@@ -1,6 +1,6 @@
 //! Section "Sending": how a connection gets what its stream has.
 
-use rejoin_core::{Action, ConnectionId, EndReason, Event, EventId, StreamId};
+use rejoin_core::{Action, ConnectionId, EndReason, Event, EventId, Instant, StreamId};
 
 use super::{
     Model,
@@ -30,12 +30,32 @@ impl Model {
         it.stream = Some(stream);
         it.go_on_after(after);
         self.streams[stream].orphan = None;
+        self.streams[stream].retry_at = Instant::EPOCH;
         self.questions_are_heard(stream);
-        if is_primed && self.primes() {
-            let id = EventId::new(stream, after);
-            self.send(connection, after, Some(id), Event::Priming { retry: None });
-        }
         self.send_what_it_may_have(connection, takes_over);
+        if is_primed && self.primes() && self.connections[connection].sent.is_empty() {
+            let it = &mut self.streams[stream];
+            let is_first = it.last == 0 && !it.is_primed;
+            it.is_primed |= is_first;
+            it.last += u64::from(!is_first);
+            let index = it.last;
+            let id = EventId::new(stream, index);
+            self.send(connection, index, Some(id), Event::Priming { retry: None });
+        }
+    }
+
+    /// What a connection holds is sent on another one.
+    pub(super) fn discard(&mut self, connection: ConnectionId) {
+        let it = &mut self.connections[connection];
+        if !it.sent.is_empty() {
+            it.sent.clear();
+            it.next = it.untaken.max(1);
+            it.untaken = it.next;
+            it.told = 0;
+            it.waits = None;
+            it.is_stalled = false;
+            self.act(Action::Discard { connection });
+        }
     }
 
     /// A connection that carries a stream is sent what it may have.

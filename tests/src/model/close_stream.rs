@@ -16,6 +16,9 @@ impl Model {
             self.streams[stream].last = index;
             let id = EventId::new(stream, index);
             self.send(connection, index, Some(id), Event::Priming { retry });
+            let retry_at = self.now.saturating_add(retry.unwrap_or_default());
+            self.streams[stream].retry_at = retry_at;
+            self.retry_at = self.retry_at.max(retry_at);
         }
         self.end(connection, EndReason::Requested);
         if stream == StreamId::Standalone {
@@ -23,7 +26,7 @@ impl Model {
                 self.end(shadow, EndReason::Requested);
             }
         } else {
-            self.streams[stream].orphan = Some(self.begin());
+            self.streams[stream].orphan = Some(self.begin_when_expected(stream));
         }
         self.questions_are_unheard(stream);
     }

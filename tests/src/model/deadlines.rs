@@ -2,6 +2,7 @@
 
 use rejoin_core::{
     Action, CloseReason, ConnectionId, EndReason, FailureReason, Instant, RequestId, StreamId,
+    UnansweredReason,
 };
 
 use super::{
@@ -19,6 +20,7 @@ enum Deadline {
     Stall(ConnectionId),
     StallLimit(ConnectionId),
     Question(RequestId),
+    Answer(RequestId),
     Orphan(StreamId),
     CancelledId(RequestId),
     Untaken(StreamId),
@@ -36,11 +38,12 @@ impl Deadline {
             Self::Stall(_) => 3,
             Self::StallLimit(_) => 4,
             Self::Question(_) => 5,
-            Self::Orphan(_) => 6,
-            Self::CancelledId(_) => 7,
-            Self::Untaken(_) => 8,
-            Self::Taken(_) => 9,
-            Self::Tombstone(_) => 10,
+            Self::Answer(_) => 6,
+            Self::Orphan(_) => 7,
+            Self::CancelledId(_) => 8,
+            Self::Untaken(_) => 9,
+            Self::Taken(_) => 10,
+            Self::Tombstone(_) => 11,
         }
     }
 }
@@ -90,6 +93,7 @@ impl Model {
             }
             Deadline::StallLimit(connection) => self.cut_as_stalled(connection),
             Deadline::Question(id) => self.question_has_no_listener(id),
+            Deadline::Answer(id) => self.fail(id, UnansweredReason::TimedOut),
             Deadline::Orphan(stream) => self.cancel_orphan(stream),
             Deadline::CancelledId(id) => self.unreserve_id(&id),
             Deadline::Untaken(stream) | Deadline::Taken(stream) => self.bury(stream, false),
@@ -112,7 +116,7 @@ impl Model {
     }
 
     fn idle_deadline(&self) -> Option<Instant> {
-        let since = Begun { at: self.idle_since, order: 0 };
+        let since = Begun { at: self.idle_since.max(self.retry_at), order: 0 };
         since.due(self.config.idle_timeout).filter(|_| self.is_idle())
     }
 
@@ -160,7 +164,8 @@ impl Model {
         }
         for question in &self.questions {
             let id = question.id.clone();
-            add(question.unheard, config.listen_timeout, Deadline::Question(id));
+            add(question.unheard, config.listen_timeout, Deadline::Question(id.clone()));
+            add(question.heard, config.answer_timeout, Deadline::Answer(id));
         }
         for reserved in &self.reserved_ids {
             let id = reserved.id.clone();

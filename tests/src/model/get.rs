@@ -89,6 +89,15 @@ impl Model {
     /// resumes from, or else after the taken index, primed.
     fn take_over_standalone(&mut self, connection: ConnectionId, resumes_after: Option<u64>) {
         let stream = StreamId::Standalone;
+        let standalone = self.connections.iter().filter(|it| it.stream == Some(stream));
+        let mut former: Vec<_> = standalone
+            .filter(|it| matches!(it.role, Role::Drains | Role::Carries))
+            .map(|it| (it.role == Role::Carries, it.id))
+            .collect();
+        former.sort();
+        for (_, connection) in former {
+            self.discard(connection);
+        }
         if let Some(carrier) = self.carrier(stream).map(|carrier| carrier.id) {
             self.connections[carrier].role = self.newest_shadow();
         }

@@ -3,10 +3,10 @@
 use std::mem;
 
 use rejoin_core::{
-    Action, BackendFault, CallerFault, CloseReason, Input, Instant, Pressure, Rejection, StreamId,
+    Action, CallerFault, CloseReason, Input, Instant, Pressure, Rejection, StreamId,
 };
 
-use super::{Model, connection::Origin, state::Stage, stream::Phase};
+use super::{Model, beginning::is_of_client, connection::Origin, state::Stage, stream::Phase};
 
 impl Model {
     /// Applies one input. Returns the answer, and the actions in order.
@@ -32,6 +32,7 @@ impl Model {
         if input != Input::Tick && !(is_of_backend && self.is_idle()) {
             self.idle_since = self.now;
         }
+        self.was_used |= is_of_client(&input) && matches!(self.stage, Stage::Initialized(_));
         let pressure = self.carry_out(input);
         self.release();
         Ok(pressure)
@@ -106,7 +107,7 @@ impl Model {
             return Ok(());
         }
         if self.streams.get(stream).map(|stream| stream.phase) != Some(Phase::Open) {
-            return Err(BackendFault::StreamNotOpen(stream).into());
+            return Err(CallerFault::StreamNotOpen(stream).into());
         }
         match self.carrier(stream) {
             Some(carrier)
@@ -114,7 +115,7 @@ impl Model {
                     && carrier.origin != Origin::Resume
                     && !(has_retry && self.may_prime_at_end(stream)) =>
             {
-                Err(BackendFault::NothingToResumeFrom(stream).into())
+                Err(CallerFault::NothingToResumeFrom(stream).into())
             }
             Some(_) | None => Ok(()),
         }

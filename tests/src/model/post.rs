@@ -87,6 +87,9 @@ impl Model {
         it.phase = Phase::Open;
         it.reservation = None;
         it.requests = messages(&post).iter().filter_map(request).collect();
+        for request in &it.requests {
+            self.tasks.retain(|token| request.token.as_ref() != Some(token));
+        }
         let is_sse = format == AnswerFormat::Sse || is_batch(&post);
         let it = &mut self.connections[connection];
         it.is_sse = is_sse;
@@ -181,7 +184,7 @@ impl Model {
             }
         }
         let max = self.config.pending_max;
-        if self.pending() + ids.len() > max {
+        if self.pending() + self.reserved_ids.len() + ids.len() > max {
             return Err(ClientFault::TooManyRequests { max });
         }
         Ok(())

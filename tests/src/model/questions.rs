@@ -13,6 +13,8 @@ pub(super) struct Question {
     pub(super) index: u64,
     /// While it has `listen_timeout`.
     pub(super) unheard: Option<Begun>,
+    /// While it has `answer_timeout`: since it was taken.
+    pub(super) heard: Option<Begun>,
 }
 
 impl Model {
@@ -23,8 +25,8 @@ impl Model {
     /// A request was recorded: it waits from now on.
     pub(super) fn question_waits(&mut self, id: RequestId, stream: StreamId, index: u64) {
         let is_heard = self.carrier(stream).is_some();
-        let unheard = Some(self.begin()).filter(|_| !is_heard);
-        self.questions.push(Question { id, stream, index, unheard });
+        let unheard = Some(self.begin_when_expected(stream)).filter(|_| !is_heard);
+        self.questions.push(Question { id, stream, index, unheard, heard: None });
     }
 
     /// A request waits no longer.
@@ -78,7 +80,7 @@ impl Model {
     pub(super) fn questions_are_unheard(&mut self, stream: StreamId) {
         for question in self.untaken_questions(stream) {
             if self.streams[stream].has_logged(question.index) {
-                let begun = self.begin();
+                let begun = self.begin_when_expected(stream);
                 let questions = self.questions.iter_mut();
                 for it in questions.filter(|it| it.id == question.id) {
                     it.unheard.get_or_insert(begun);

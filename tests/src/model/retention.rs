@@ -25,7 +25,7 @@ impl Model {
     /// A complete stream has no connection (any more).
     pub(super) fn retain(&mut self, stream: StreamId) {
         self.questions_are_unheard(stream);
-        let begun = self.begin();
+        let begun = self.begin_when_expected(stream);
         let it = &mut self.streams[stream];
         if it.brought_back || self.config.retention == Some(Duration::ZERO) {
             self.bury(stream, false);
@@ -39,6 +39,7 @@ impl Model {
 
     /// Something of a stream was taken up to `index`.
     pub(super) fn raise_taken(&mut self, stream: StreamId, index: u64) {
+        let heard = self.begin();
         let order = self.begin().order;
         let it = &mut self.streams[stream];
         let was_taken = it.end_is_taken();
@@ -46,6 +47,7 @@ impl Model {
         for question in &mut self.questions {
             if question.stream == stream && question.index <= it.taken {
                 question.unheard = None;
+                question.heard.get_or_insert(heard);
             }
         }
         if let Some(retained) = &mut it.retained

@@ -3,8 +3,8 @@
 use std::{ops::Range, time::Duration};
 
 use rejoin_core::{
-    Action, CloseReason, Config, ConnectionId, Event, Instant, Priming, Profile, RequestId,
-    StreamId,
+    Action, CloseReason, Config, ConnectionId, Event, Instant, Priming, Profile, ProgressToken,
+    RequestId, StreamId,
 };
 
 use super::{
@@ -25,6 +25,10 @@ pub struct Model {
     pub(super) begun: u64,
     pub(super) created: Begun,
     pub(super) idle_since: Instant,
+    /// When the last client comes back that was told to do so later.
+    pub(super) retry_at: Instant,
+    /// Whether the client used the session once it was initialized.
+    pub(super) was_used: bool,
     pub(super) stage: Stage,
     pub(super) closed: Option<CloseReason>,
     /// The standalone stream and the request streams, but no tombstones.
@@ -37,6 +41,8 @@ pub struct Model {
     pub(super) connections: Table<Connection>,
     /// The requests of the backend that wait, by arrival.
     pub(super) questions: Vec<Question>,
+    /// The progress tokens of tasks, by creation.
+    pub(super) tasks: Vec<ProgressToken>,
     /// The ids of cancelled requests, by reservation.
     pub(super) reserved_ids: Vec<ReservedId>,
     /// The streams for which a `Hold` was answered that was not released.
@@ -83,6 +89,8 @@ impl Model {
             begun: 0,
             created: Begun { at: now, order: 0 },
             idle_since: now,
+            retry_at: Instant::EPOCH,
+            was_used: false,
             stage: Stage::Expected,
             closed: None,
             streams,
@@ -90,6 +98,7 @@ impl Model {
             tombstones: Vec::new(),
             connections: Table::new(),
             questions: Vec::new(),
+            tasks: Vec::new(),
             reserved_ids: Vec::new(),
             held: Vec::new(),
             out: Vec::new(),
@@ -139,6 +148,12 @@ impl Model {
     pub(super) fn begin(&mut self) -> Begun {
         self.begun += 1;
         Begun { at: self.now, order: self.begun }
+    }
+
+    /// Something begins once the client of `stream` is to be back.
+    pub(super) fn begin_when_expected(&mut self, stream: StreamId) -> Begun {
+        let at = self.now.max(self.streams[stream].retry_at);
+        Begun { at, ..self.begin() }
     }
 
     pub(super) fn act(&mut self, action: Action<u64>) {

@@ -1,6 +1,6 @@
 //! A stream: its requests, and all that was ever recorded on it.
 
-use rejoin_core::{Event, Failure, FailureReason, ProgressToken, RequestId, StreamId};
+use rejoin_core::{Event, Failure, FailureReason, Instant, ProgressToken, RequestId, StreamId};
 
 use super::{state::Begun, table::Keyed};
 
@@ -22,6 +22,10 @@ pub(super) struct Stream {
     pub(super) spent: Option<u64>,
     /// Whether it was brought back from a tombstone.
     pub(super) brought_back: bool,
+    /// Whether a priming event had index 0.
+    pub(super) is_primed: bool,
+    /// When its client comes back that was told to do so later.
+    pub(super) retry_at: Instant,
     /// While it is reserved.
     pub(super) reservation: Option<Begun>,
     /// While it is open and has no connection.
@@ -129,6 +133,8 @@ impl Stream {
             filled: None,
             spent: None,
             brought_back: false,
+            is_primed: false,
+            retry_at: Instant::EPOCH,
             reservation: None,
             orphan: None,
             retained: None,

@@ -57,7 +57,7 @@ impl Model {
     fn forget(&mut self, connection: ConnectionId) {
         let it = self.connections.remove(connection);
         if it.origin == Origin::Initialize {
-            if it.taken.is_none() {
+            if it.taken.is_none() && !self.was_used {
                 self.close(CloseReason::InitializeNotTaken);
             }
             return;
@@ -69,7 +69,7 @@ impl Model {
         match self.streams[stream].phase {
             Phase::Reserved => self.cancel_stream(stream, EndReason::Cancelled),
             Phase::Open => {
-                self.streams[stream].orphan = Some(self.begin());
+                self.streams[stream].orphan = Some(self.begin_when_expected(stream));
                 self.questions_are_unheard(stream);
             }
             Phase::Complete => self.retain(stream),
@@ -95,8 +95,7 @@ impl Model {
     /// A shadow carries the standalone stream from now on.
     fn promote(&mut self, shadow: ConnectionId) {
         let stream = StreamId::Standalone;
-        let last_sent = self.connections[shadow].last_sent;
-        let after = self.streams[stream].taken.max(last_sent.unwrap_or(0));
-        self.carry(shadow, stream, after, last_sent.is_none());
+        let after = self.streams[stream].taken;
+        self.carry(shadow, stream, after, self.connections[shadow].taken.is_none());
     }
 }

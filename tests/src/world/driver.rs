@@ -81,6 +81,7 @@ impl World {
                         self.push(no, *connection, Item::Gap(missed.clone()));
                     }
                 }
+                Action::Discard { connection } => self.discard(no, *connection),
                 Action::Close { connection, reason } => self.end_line(no, *connection, *reason),
                 Action::Fail { id, .. } => {
                     if self.forget_question(no, id) {
@@ -154,6 +155,15 @@ impl World {
                 line.end(reason);
             }
             self.wake_body(line);
+        }
+    }
+
+    fn discard(&mut self, no: ServerNo, connection: ConnectionId) {
+        self.tally.add("takeovers: standalone stream, with events under way");
+        if let Some(line) = self.line_of(no, connection)
+            && let Some(line) = self.lines.get_mut(&line)
+        {
+            line.discard();
         }
     }
 

@@ -139,6 +139,7 @@ fn config(chance: &mut Chance) -> Config {
         idle_timeout: Some(chance.millis(5_000, 120_000)),
         orphan_timeout: Some(chance.millis(500, 60_000)),
         listen_timeout: Some(chance.millis(1, 10_000)),
+        answer_timeout: Some(chance.millis(5_000, 60_000)),
         reservation_timeout: Some(chance.millis(50, 5_000)),
         stall_timeout_min: chance.millis(1, 500),
         stall_timeout_max: Some(chance.millis(500, 3_000)),

@@ -137,6 +137,11 @@ impl Line {
         self.channel.push_back(item);
     }
 
+    /// Drops what was not pulled.
+    pub(super) fn discard(&mut self) {
+        self.channel.clear();
+    }
+
     /// Ends it, as the session wants it.
     pub(super) fn end(&mut self, reason: EndReason) {
         self.ended = Some(reason);

@@ -83,6 +83,7 @@ pub fn unlimited(config: &Config) -> Config {
         idle_timeout: config.idle_timeout,
         orphan_timeout: config.orphan_timeout,
         listen_timeout: config.listen_timeout,
+        answer_timeout: config.answer_timeout,
         reservation_timeout: config.reservation_timeout,
         stall_timeout_min: config.stall_timeout_min,
         stall_timeout_max: config.stall_timeout_max,

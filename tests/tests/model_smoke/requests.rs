@@ -1,8 +1,8 @@
 //! Request streams, from their opening to their tombstone.
 
 use rejoin_core::{
-    Action, BackendFault, ClientFault, Config, ConnectionId, EndReason, Event, FailureReason,
-    Input, Priming, Report, RequestId, UnansweredReason, UndeliverableReason,
+    Action, CallerFault, ClientFault, Config, ConnectionId, EndReason, Event, FailureReason, Input,
+    Priming, Report, RequestId, UnansweredReason, UndeliverableReason,
 };
 
 use crate::script::*;
@@ -149,14 +149,14 @@ fn a_json_answer_is_one_object_and_can_be_lost() {
 fn the_backend_closes_a_connection_with_a_retry() {
     let mut script = Script::initialized(Config::default());
     script.on(json_request(1, 1, 3), [forward(3)]);
-    script.rejects(close_stream(FIRST, None), BackendFault::NothingToResumeFrom(FIRST));
+    script.rejects(close_stream(FIRST, None), CallerFault::NothingToResumeFrom(FIRST));
     script.on(
         close_stream(FIRST, Some(500)),
         [prime_retry(1, FIRST, 1, 500), close(1, EndReason::Requested)],
     );
     script.on(close_stream(FIRST, Some(500)), []);
     script.on(response(1, 4), []);
-    script.rejects(close_stream(FIRST, None), BackendFault::StreamNotOpen(FIRST));
+    script.rejects(close_stream(FIRST, None), CallerFault::StreamNotOpen(FIRST));
     script.on(
         resume(2, FIRST, 1),
         [close(1, EndReason::Replaced), send(2, FIRST, 2, 4), close(2, EndReason::Complete)],

@@ -234,6 +234,10 @@ pub(crate) fn gap(connection: u64, stream: StreamId, from: u64, through: u64) ->
     Action::Gap { connection: ConnectionId(connection), stream, missed: from..=through }
 }
 
+pub(crate) fn discard(connection: u64) -> Action<u64> {
+    Action::Discard { connection: ConnectionId(connection) }
+}
+
 pub(crate) fn close(connection: u64, reason: EndReason) -> Action<u64> {
     Action::Close { connection: ConnectionId(connection), reason }
 }

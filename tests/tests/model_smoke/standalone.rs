@@ -15,8 +15,8 @@ fn the_newest_shadow_takes_over() {
     script.on(get(4), [close(2, EndReason::Surplus)]);
     script.on(notify(3, None), [send(1, STANDALONE, 1, 3)]);
     script.on(notify(4, None), [send(1, STANDALONE, 2, 4)]);
-    script.on(closed(1, Some(1)), [prime(4, STANDALONE, 1), send(4, STANDALONE, 2, 4)]);
-    script.on(resume(5, STANDALONE, 2), []);
+    script.on(closed(1, Some(1)), [send(4, STANDALONE, 2, 4)]);
+    script.on(resume(5, STANDALONE, 2), [discard(4)]);
     script.on(notify(5, None), [send(5, STANDALONE, 3, 5)]);
     script.on(closed(5, None), [send(4, STANDALONE, 3, 5)]);
     script.on(
@@ -30,18 +30,18 @@ fn the_newest_shadow_takes_over() {
 }
 
 #[test]
-fn a_shadow_that_takes_over_has_a_window_once_it_took_what_was_sent_to_it() {
+fn what_a_shadow_held_is_sent_on_the_connection_that_replaced_it() {
     let mut script = Script::initialized(Config { window: 2, ..Config::default() });
     script.on(get(1), [prime(1, STANDALONE, 0)]);
     script.on(notify(3, None), [send(1, STANDALONE, 1, 3)]);
-    script.on(resume(2, STANDALONE, 0), [replay(2, STANDALONE, 1, 2)]);
+    script.on(resume(2, STANDALONE, 0), [discard(1), replay(2, STANDALONE, 1, 2)]);
     script.on(notify(4, None), [send(2, STANDALONE, 2, 4)]);
     script.on(taken(2, 2), []);
     script.on(notify(5, None), [send(2, STANDALONE, 3, 5)]);
-    script.on(closed(2, Some(3)), []);
-    script.on(notify(6, None), []);
-    script.on(taken(1, 1), [replay(1, STANDALONE, 4, 5)]);
-    script.on(taken(1, 4), []);
+    script.on(taken(1, 1), []);
+    script.on(closed(2, Some(3)), [prime(1, STANDALONE, 4)]);
+    script.on(notify(6, None), [send(1, STANDALONE, 5, 6)]);
+    script.on(taken(1, 5), []);
     assert_eq!(script.model.deadline(), None);
 }
 
@@ -51,16 +51,16 @@ fn a_get_may_take_over_or_be_a_conflict() {
     let mut script = Script::initialized(config);
     script.on(get(1), [prime(1, STANDALONE, 0)]);
     script.on(notify(3, None), [send(1, STANDALONE, 1, 3)]);
-    script.on(get(2), [prime(2, STANDALONE, 0), replay(2, STANDALONE, 1, 2)]);
+    script.on(get(2), [discard(1), replay(2, STANDALONE, 1, 2)]);
     script.on(taken(1, 1), []);
-    script.on(closed(2, None), []);
+    script.on(closed(2, None), [send(1, STANDALONE, 1, 3)]);
     script.on(notify(4, None), [send(1, STANDALONE, 2, 4)]);
 
     let config = Config { surplus: Surplus::Conflict, ..Config::default() };
     let mut script = Script::initialized(config);
     script.on(get(1), [prime(1, STANDALONE, 0)]);
     script.rejects(get(2), ClientFault::StandaloneConflict);
-    script.on(resume(2, STANDALONE, 0), []);
+    script.on(resume(2, STANDALONE, 0), [discard(1)]);
 }
 
 #[test]
@@ -86,15 +86,16 @@ fn a_request_that_nobody_hears_fails() {
     script.on(ask(1, 3, None), []);
     script.is_due_in(10_000);
     script.wait(5_000);
-    script.on(get(1), [prime(1, STANDALONE, 0), replay(1, STANDALONE, 1, 2)]);
-    script.on(closed(1, Some(0)), []);
+    script.on(get(1), [replay(1, STANDALONE, 1, 2)]);
+    script.on(closed(1, None), []);
     script.is_due_in(10_000);
     script.wait(10_000);
     script.on(Input::Tick, [fail(1, UnansweredReason::NoListener)]);
     assert_eq!(script.model.bytes(), 0);
-    script.on(get(2), [prime(2, STANDALONE, 0)]);
-    script.on(ask(1, 4, None), [send(2, STANDALONE, 2, 4)]);
-    script.on(closed(2, Some(2)), []);
+    script.on(get(2), [prime(2, STANDALONE, 2)]);
+    script.on(ask(1, 4, None), [send(2, STANDALONE, 3, 4)]);
+    script.on(closed(2, Some(3)), []);
+    script.is_due_in(300_000);
     script.on(from_client(response_head(1), 5), [forward(5)]);
 }
 

@@ -210,6 +210,7 @@ pub(crate) fn timeouts(config: &mut Config) -> [&mut Option<Duration>; 11] {
         &mut config.idle_timeout,
         &mut config.orphan_timeout,
         &mut config.listen_timeout,
+        &mut config.answer_timeout,
         &mut config.reservation_timeout,
         &mut config.stall_timeout_max,
         &mut config.hold_timeout,

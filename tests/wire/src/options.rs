@@ -34,6 +34,7 @@ pub(crate) fn options(knobs: &Knobs, journals: &Path) -> Vec<String> {
         ("cancelled-timeout", config.cancelled_timeout),
         ("orphan-timeout", config.orphan_timeout),
         ("listen-timeout", config.listen_timeout),
+        ("answer-timeout", config.answer_timeout),
         ("stall-timeout-min", Some(config.stall_timeout_min)),
         ("stall-timeout-max", config.stall_timeout_max),
         ("hold-timeout", config.hold_timeout),

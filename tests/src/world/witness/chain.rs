@@ -90,7 +90,7 @@ impl Chain {
             return Err(format!("{event:?} is of stream {stream}: {self:?}"));
         }
         self.stream = Some(stream);
-        let is_place = matches!(event, Event::Priming { retry: None });
+        let is_place = index == 0 && matches!(event, Event::Priming { retry: None });
         if self.last.is_some_and(|last| index < last || index == last && !is_place) {
             return Err(format!("{event:?} at {index} comes again, or too late: {self:?}"));
         }

@@ -75,6 +75,11 @@ impl Truth {
         {
             return Err(format!("{message:?} belongs on {expected}, and is on {stream}"));
         }
+        let is_progress = matches!(message.head, Head::Notification(Notification::Progress { .. }));
+        if is_progress && about.is_none() && place.is_some() {
+            // Nothing here creates tasks, whose tokens live on.
+            return Err(format!("{message:?} is of no pending request, and is at {place:?}"));
+        }
         if let Some((stream, index)) = place {
             self.record(stream, index, step.now, message)?;
         } else {
@@ -176,11 +181,11 @@ fn request_of(token: &ProgressToken) -> RequestId {
 /// Returns where a message goes that is about no pending request, if that is sure.
 fn default_place(head: &Head, unrelated: Unrelated) -> Option<StreamId> {
     let is_free = match head {
-        Head::Notification(Notification::Progress { .. } | Notification::Other) => true,
+        Head::Notification(Notification::Other) => true,
         Head::Notification(Notification::Log) | Head::Request { .. } => {
             unrelated == Unrelated::Standalone
         }
-        Head::Notification(Notification::Cancelled { .. })
+        Head::Notification(Notification::Progress { .. } | Notification::Cancelled { .. })
         | Head::Response { .. }
         | Head::Error { .. } => false,
     };
@@ -297,6 +302,13 @@ mod tests {
         let other = Head::Notification(Notification::Other);
         assert_eq!(note(&said(other.clone(), None, Some(StreamId::Standalone))), Ok(None));
         assert!(note(&said(other, Some(7.into()), Some(StreamId::Standalone))).is_err());
+    }
+
+    #[test]
+    fn progress_of_a_request_that_is_over_is_seen() {
+        let progress = Head::Notification(Notification::Progress { token: 9.into() });
+        assert!(note(&said(progress.clone(), None, None)).is_ok());
+        assert!(note(&said(progress, None, Some(StreamId::Standalone))).is_err());
     }
 
     #[test]

@@ -147,9 +147,6 @@ impl Guest {
                     if text.contains("has expired") {
                         return Err(Rest::Settled(Outcome::Expired));
                     }
-                    if text.contains("was cancelled") {
-                        return Err(Rest::Settled(Outcome::StreamCancelled));
-                    }
                     self.blame(format!("a resume after {last} was answered by {status}: {text}"));
                     return Err(Rest::Settled(Outcome::Unreachable));
                 }

@@ -151,6 +151,7 @@ impl History {
             Action::Close { reason: EndReason::Replaced, .. } => {
                 tally.add("takeovers: request stream");
             }
+            Action::Discard { .. } => tally.add("takeovers: with events under way"),
             Action::Close { reason: EndReason::Stalled, .. } => tally.add("drops: stalled"),
             Action::Release { .. } => tally.add("senders: let go on"),
             Action::Report(Report::Evicted { id, .. }) => {

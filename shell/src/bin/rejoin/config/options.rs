@@ -184,6 +184,8 @@ options! {
         orphan_timeout: Timeout => sessions.session.orphan_timeout;
         /// How long a call of the server waits for a connection; or `never`
         listen_timeout: Timeout => sessions.session.listen_timeout;
+        /// How long a call of the server that was delivered waits for the client's answer; or `never`
+        answer_timeout: Timeout => sessions.session.answer_timeout;
         /// The most surplus GETs that are kept waiting
         max_shadows: usize => sessions.session.shadows_max;
         /// What becomes of a second GET: shadow, takeover or conflict

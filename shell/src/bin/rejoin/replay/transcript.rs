@@ -101,6 +101,7 @@ fn actions(session: &Session<String>, action: &Action<String>) -> Vec<String> {
         Action::Gap { connection, missed, .. } => {
             format!("tell {connection} that it misses {} to {}", missed.start(), missed.end())
         }
+        Action::Discard { connection } => format!("discard what {connection} holds"),
         Action::Close { connection, reason } => format!("end {connection}: {reason:?}"),
         Action::Fail { id, reason } => format!("fail {id} of the backend: {reason:?}"),
         Action::Cancel { id } => format!("cancel {id} at the backend"),
