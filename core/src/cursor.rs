@@ -41,6 +41,8 @@ pub struct Cursor {
     /// The index after the last one that was sent.
     end: u64,
     told: u64,
+    /// The index from which on nothing was taken, missing ones included.
+    start: u64,
 }
 
 impl Cursor {
@@ -48,7 +50,7 @@ impl Cursor {
     #[must_use]
     pub const fn after(index: u64) -> Self {
         let next = index.saturating_add(1);
-        Self { next, untaken: next, end: next, told: 0 }
+        Self { next, untaken: next, end: next, told: 0, start: next }
     }
 
     /// Returns the first index that was not sent, and is still to come.
@@ -115,6 +117,7 @@ impl Cursor {
         } else {
             self.untaken = untaken;
         }
+        self.start = self.untaken;
         Some(untaken - 1)
     }
 
@@ -125,13 +128,13 @@ impl Cursor {
         if !is_outstanding {
             self.untaken = self.next;
             self.end = self.next;
+            self.start = self.next;
         }
     }
 
     /// Takes back what was sent and not taken, and what was told: it is sent elsewhere.
     pub fn discard(&mut self) {
-        let next = if self.is_outstanding() { self.untaken.max(1) } else { self.next };
-        *self = Self { next, untaken: next, end: next, told: 0 };
+        *self = Self::after(self.start.saturating_sub(1));
     }
 
     /// Returns the missed indexes that the client was not told of yet, given
@@ -166,17 +169,18 @@ mod wire {
         untaken: u64,
         end: u64,
         told: u64,
+        start: u64,
     }
 
     impl TryFrom<Cursor> for super::Cursor {
         type Error = &'static str;
 
         fn try_from(wire: Cursor) -> Result<Self, &'static str> {
-            let Cursor { next, untaken, end, told } = wire;
-            if untaken > next || end > next {
+            let Cursor { next, untaken, end, told, start } = wire;
+            if untaken > next || end > next || start > next {
                 return Err("a cursor takes only what was sent");
             }
-            Ok(Self { next, untaken, end, told })
+            Ok(Self { next, untaken, end, told, start })
         }
     }
 }
@@ -238,6 +242,10 @@ mod tests {
         cursor.discard();
         assert_eq!((cursor.next(), cursor.is_outstanding()), (2, false));
         assert_eq!(cursor.take(3), None);
+        assert_eq!(cursor.tell(4), Some(2..=4));
+        cursor.sent(5, 5);
+        cursor.discard();
+        assert_eq!(cursor.tell(4), Some(2..=4), "it was discarded, too");
         let mut primed = Cursor::after(0);
         primed.prime();
         primed.discard();

@@ -234,6 +234,29 @@ fn what_drains_is_sent_on_the_next_connection_only() {
 }
 
 #[test]
+fn a_gap_that_is_discarded_is_told_again() {
+    let config = Config { stream_events_max: 1, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > backend notification
+        > backend notification
+        > get 1
+          to 1: gap 1..=1
+          to 1: replay 2 notification
+        > get 2 after 0
+          discard 1
+          to 2: gap 1..=1
+          to 2: replay 2 notification
+        > closed 2
+          to 1: gap 1..=1
+          to 1: 2 notification
+        ",
+    );
+}
+
+#[test]
 fn what_a_shadow_took_before_counts() {
     check_live(
         "2025-06-18",

@@ -49,7 +49,7 @@ impl Model {
         let it = &mut self.connections[connection];
         if !it.sent.is_empty() {
             it.sent.clear();
-            it.next = it.untaken.max(1);
+            it.next = it.start;
             it.untaken = it.next;
             it.told = 0;
             it.waits = None;

@@ -21,6 +21,8 @@ pub(super) struct Connection {
     pub(super) next: u64,
     /// The first index that it did not take: where its window begins.
     pub(super) untaken: u64,
+    /// The first index that it did not take, missing ones included.
+    pub(super) start: u64,
     /// What was sent on it and not taken, by index.
     pub(super) sent: Vec<u64>,
     pub(super) last_sent: Option<u64>,
@@ -88,6 +90,7 @@ impl Connection {
             ended: None,
             next: 1,
             untaken: 1,
+            start: 1,
             sent: Vec::new(),
             last_sent: None,
             taken: None,
@@ -103,6 +106,7 @@ impl Connection {
         self.next = self.next.max(index + 1);
         if self.sent.is_empty() {
             self.untaken = self.next;
+            self.start = self.next;
         }
     }
 
@@ -173,6 +177,7 @@ impl Connection {
             self.untaken = through + 1;
             self.waits = Some(begun);
         }
+        self.start = self.untaken;
         self.is_stalled = false;
         self.taken = Some(through);
         Some(through)
