@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use crate::shrink;
+
 /// A map whose new keys are usually higher than all before.
 ///
 /// It is a sorted vector: a new highest key goes to the end, any other one is
@@ -95,6 +97,7 @@ impl<K: Key, V> Ascending<K, V> {
             self.entries.retain(|(_, value)| value.is_some());
             self.holes = 0;
         }
+        shrink::vec(&mut self.entries);
     }
 
     /// Returns where a key is, or where it would be.

@@ -139,6 +139,7 @@ mod rarely;
 mod rejection;
 mod revision;
 mod session;
+mod shrink;
 #[cfg(feature = "serde")]
 mod snapshot;
 mod time;

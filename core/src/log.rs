@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 use core::ops::Range;
 
-use crate::{Event, Failure, FailureReason, RequestId};
+use crate::{Event, Failure, FailureReason, RequestId, shrink};
 
 /// What an event costs in a log beyond the size of its message, in bytes.
 ///
@@ -13,9 +13,6 @@ use crate::{Event, Failure, FailureReason, RequestId};
 pub const EVENT_OVERHEAD_BYTES: usize = 192;
 
 const _: () = assert!(2 * size_of::<Logged<[u64; 4]>>() <= EVENT_OVERHEAD_BYTES);
-
-/// How many events the memory of a log may have room for, however few there are.
-const SPACIOUS: usize = 16;
 
 /// The bounded record of a stream's events, from which a replay is served.
 ///
@@ -291,9 +288,7 @@ impl<M> Log<M> {
     /// Removes an event, and gives memory back that few events are left in.
     fn remove(&mut self, position: usize) {
         self.events.remove(position);
-        if self.events.capacity() > SPACIOUS && self.events.len() < self.events.capacity() / 4 {
-            self.events.shrink_to(self.events.capacity() / 2);
-        }
+        shrink::deque(&mut self.events);
     }
 
     /// Returns how many events are before `index`.

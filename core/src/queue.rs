@@ -1,8 +1,8 @@
 //! Queues of what will be let go of: by a deadline, by a limit, or by both.
 
-use alloc::vec::Vec;
+use slab::Slab;
 
-use crate::Instant;
+use crate::{Instant, shrink};
 
 /// Names a queue. The order is that in which things fall due that have the same
 /// deadline.
@@ -56,11 +56,10 @@ impl Ticket {
 ///
 /// Every kind but one has one timeout, so whoever enters usually goes to the end: all
 /// operations take constant time then. Each queue is a doubly linked list
-/// through one vector of nodes, so leaving from the middle is as cheap.
+/// through one slab of nodes, so leaving from the middle is as cheap.
 #[derive(Debug)]
 pub(crate) struct Queues {
-    nodes: Vec<Node>,
-    free: u32,
+    nodes: Slab<Node>,
     lists: [List; QUEUES],
     /// No deadline is earlier than this.
     soonest: Instant,
@@ -93,7 +92,7 @@ const NONE: u32 = u32::MAX;
 impl Queues {
     pub(crate) const fn new() -> Self {
         let empty = List { front: NONE, back: NONE, weight: 0 };
-        Self { nodes: Vec::new(), free: NONE, lists: [empty; QUEUES], soonest: Instant::MAX }
+        Self { nodes: Slab::new(), lists: [empty; QUEUES], soonest: Instant::MAX }
     }
 
     /// Returns the earliest deadline; [`Instant::MAX`] is never.
@@ -171,7 +170,7 @@ impl Queues {
             NONE => self.lists[queue as usize].front,
             _ => self.nodes[before as usize].after,
         };
-        let at = self.place(Node { due, key, queue, weight, before, after });
+        let at = small(self.nodes.insert(Node { due, key, queue, weight, before, after }));
         let list = &mut self.lists[queue as usize];
         list.weight += u32::from(weight);
         match before {
@@ -190,9 +189,8 @@ impl Queues {
         if ticket == Ticket::NONE {
             return;
         }
-        let Node { queue, weight, before, after, .. } = self.nodes[ticket.0 as usize];
-        self.nodes[ticket.0 as usize].after = self.free;
-        self.free = ticket.0;
+        let node = self.nodes.remove(ticket.0 as usize);
+        let Node { queue, weight, before, after, .. } = node;
         match before {
             NONE => self.lists[queue as usize].front = after,
             _ => self.nodes[before as usize].after = after,
@@ -202,6 +200,7 @@ impl Queues {
             _ => self.nodes[after as usize].before = before,
         }
         self.lists[queue as usize].weight -= u32::from(weight);
+        shrink::slab(&mut self.nodes);
     }
 
     /// Takes everything out of a queue.
@@ -210,26 +209,18 @@ impl Queues {
             self.leave(Ticket(self.lists[queue as usize].front));
         }
     }
+}
 
-    fn place(&mut self, node: Node) -> u32 {
-        if self.free == NONE {
-            self.nodes.push(node);
-            // A session's limits keep it far below 2^32 nodes: more would not
-            // fit into memory.
-            #[expect(clippy::cast_possible_truncation, reason = "see above")]
-            let at = (self.nodes.len() - 1) as u32;
-            at
-        } else {
-            let at = self.free;
-            self.free = self.nodes[at as usize].after;
-            self.nodes[at as usize] = node;
-            at
-        }
-    }
+/// Makes a short key: a session's limits keep it far below 2^32 entries.
+pub(crate) fn small(key: usize) -> Key {
+    #[expect(clippy::cast_possible_truncation, reason = "more would not fit into memory")]
+    let key = key as Key;
+    key
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
     use core::time::Duration;
 
     use super::*;
@@ -267,6 +258,16 @@ mod tests {
         assert_eq!(queues.first(Queue::Orphan), Some(2));
         assert_eq!(drain(&mut queues, Instant::MAX), [(Queue::Orphan, 2)]);
         assert_eq!(queues.weight(Queue::Orphan), 1);
+    }
+
+    #[test]
+    fn the_memory_of_many_is_given_back() {
+        let mut queues = Queues::new();
+        let tickets: Vec<_> =
+            (0..1_000).map(|key| queues.enter(Queue::Orphan, key, at(1))).collect();
+        assert!(queues.nodes.capacity() >= 1_000);
+        tickets.into_iter().for_each(|ticket| queues.leave(ticket));
+        assert!(queues.nodes.capacity() <= shrink::KEPT, "{}", queues.nodes.capacity());
     }
 
     #[test]

@@ -26,7 +26,7 @@ struct Run {
 
 impl Run {
     fn begin() -> Self {
-        let config = Config {
+        Self::with(Config {
             window: 4,
             stream_events_max: 8,
             untaken_max: 2,
@@ -34,7 +34,10 @@ impl Run {
             cancelled_max: 2,
             idle_timeout: None,
             ..Config::default()
-        };
+        })
+    }
+
+    fn with(config: Config) -> Self {
         let session = Session::new(config.validate().unwrap(), Instant::EPOCH);
         let mut run = Self { session, now: Instant::EPOCH, actions: Actions::new(), connection: 0 };
         let connection = run.request(0, Method::Initialize { version: None });
@@ -153,7 +156,7 @@ impl Run {
         self.ask(first + 1);
         self.backend(cancelled(first + 1));
         self.ask(first + 2);
-        (0..20).for_each(|_| self.progress(-1));
+        (0..20).for_each(|_| self.backend(Head::Notification(Notification::Other)));
         self.close(one, None);
         self.close(other, None);
         self.ask(first + 3);
@@ -203,4 +206,23 @@ fn a_session_at_rest_holds_what_it_held_before() {
     // Of this thread alone: the one that waits for it allocates when it will.
     let more = measure(|| rounds.for_each(|round| run.round(100 * round))).bytes_current;
     assert_eq!(more, 0, "after {ROUNDS} more rounds");
+}
+
+/// A burst of calls, connections and questions, of which tombstones are left for a while.
+#[test]
+fn a_session_gives_back_what_a_burst_has_taken() {
+    const CALLS: i64 = 1_000;
+    const LEFT_MAX: i64 = 16 << 10;
+    let config = Config { idle_timeout: None, ..Config::default() };
+    let mut run = Run::with(config);
+    run.round(0);
+    let burst = measure(|| {
+        let calls: Vec<ConnectionId> = (0..CALLS).map(|nth| run.call(1_000 + nth)).collect();
+        (0..CALLS).for_each(|nth| run.ask(1_000 + nth));
+        (0..CALLS).for_each(|nth| run.response(1_000 + nth));
+        calls.into_iter().for_each(|connection| run.close(connection, None));
+        run.rest();
+    });
+    assert!(burst.bytes_max > 500_000, "{burst:?}");
+    assert!(burst.bytes_current < LEFT_MAX, "{burst:?}");
 }

@@ -7,12 +7,13 @@ use slab::Slab;
 
 use super::{
     pace::Pace,
-    stream::{StreamKey, small},
+    stream::StreamKey,
 };
 use crate::{
     AnswerFormat, ConnectionId, Cursor, Instant, StreamId,
     ascending::Ascending,
-    queue::{Key, Ticket},
+    queue::{Key, Ticket, small},
+    shrink,
 };
 
 /// Names a known connection.
@@ -122,6 +123,7 @@ impl Connections {
     pub(crate) fn remove(&mut self, key: ConnectionKey) -> Connection {
         let connection = self.slab.remove(key.0 as usize);
         self.ids.remove(&connection.id);
+        shrink::slab(&mut self.slab);
         connection
     }
 

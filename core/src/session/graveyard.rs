@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 
 use smallvec::SmallVec;
 
-use crate::{Instant, RequestId};
+use crate::{Instant, RequestId, shrink};
 
 /// What remains of a request stream that is over.
 #[derive(Debug)]
@@ -91,6 +91,7 @@ impl Graveyard {
     /// Closes the empty plots. Returns the new keys, by stream number.
     pub(crate) fn close(&mut self) -> impl Iterator<Item = (u64, PlotKey)> {
         self.plots.retain(Option::is_some);
+        shrink::deque(&mut self.plots);
         let numbers = self.iter().map(|tombstone| tombstone.number);
         numbers.enumerate().map(|(position, number)| (number, self.key(position)))
     }
@@ -105,6 +106,7 @@ impl Graveyard {
             self.plots.pop_front();
             self.first = self.first.wrapping_add(1);
         }
+        shrink::deque(&mut self.plots);
     }
 
     fn position(&self, key: PlotKey) -> usize {

@@ -77,7 +77,8 @@ impl<M> Session<M> {
     /// Lets a request of the backend that was delivered wait for its answer.
     fn await_answer(&mut self, key: QuestionKey) {
         let due = self.now.due(self.config.timeouts().answer);
-        if let Some(question) = self.questions.get_mut(key) {
+        if let Some(question) = self.questions.get_mut(key).filter(|it| !it.was_delivered) {
+            question.was_delivered = true;
             question.timer = Some(self.queues.enter(Queue::Answer, key.0, due));
         }
     }
@@ -107,7 +108,7 @@ impl<M> Session<M> {
     }
 
     fn stop_listening(&mut self, question: QuestionKey) {
-        let question = self.questions.get_mut(question);
+        let question = self.questions.get_mut(question).filter(|it| !it.was_delivered);
         if let Some(timer) = question.and_then(|question| question.timer.take()) {
             self.queues.leave(timer);
         }

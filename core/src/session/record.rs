@@ -29,7 +29,7 @@ impl<M: Clone> Session<M> {
         self.append(stream, index, entry);
         if let Some(id) = asks {
             let stream = self.streams[stream].id;
-            self.questions.add(Question { id, stream, index, timer: None });
+            self.questions.add(Question { id, stream, index, timer: None, was_delivered: false });
         }
         self.enforce_limits(stream, out);
         if self.streams[stream].carrier.is_none()

@@ -7,13 +7,14 @@ use slab::Slab;
 
 use super::{
     Session,
-    stream::{Outcome, StreamKey, small},
+    stream::{Outcome, StreamKey},
 };
 use crate::{
     Entry, Failure, FailureReason, Log, ProgressToken, RequestId, StreamId,
     ascending::Ascending,
-    queue::{Key, Queue, Ticket},
+    queue::{Key, Queue, Ticket, small},
     rarely::Rarely,
+    shrink,
 };
 
 /// The client's requests.
@@ -69,6 +70,8 @@ pub(crate) struct Question {
     pub(crate) index: u64,
     /// Its place among those that wait for a connection, or for their answer.
     pub(crate) timer: Option<Ticket>,
+    /// Whether it was taken, and waits for its answer only.
+    pub(crate) was_delivered: bool,
 }
 
 impl Requests {
@@ -139,6 +142,7 @@ impl Cancelled {
         let tables = self.0.get_mut()?;
         let (id, ticket) = tables.slab.try_remove(key as usize)?;
         tables.ids.remove(&id);
+        shrink::slab(&mut tables.slab);
         Some(ticket)
     }
 
@@ -192,6 +196,7 @@ impl Questions {
         let question = tables.slab.try_remove(key.0 as usize)?;
         tables.ids.remove(&question.id);
         tables.places.remove(&(question.stream, question.index));
+        shrink::slab(&mut tables.slab);
         Some(question)
     }
 

@@ -210,7 +210,7 @@ impl<M: Clone> Session<M> {
         let QuestionState { id, stream, index } = state;
         ensure(self.questions.find(&id).is_none(), "one request of the backend an id")?;
         ensure(self.questions.at(stream, index).is_none(), "one request of the backend a place")?;
-        self.questions.add(Question { id, stream, index, timer: None });
+        self.questions.add(Question { id, stream, index, timer: None, was_delivered: false });
         Ok(())
     }
 
@@ -294,6 +294,7 @@ impl<M: Clone> Session<M> {
         let wrong = RestoreError("requests of the backend that wait");
         let key = self.questions.find(id).ok_or(wrong)?;
         let question = self.questions.get_mut(key).ok_or(wrong)?;
+        question.was_delivered = queue == Queue::Answer;
         let earlier = question.timer.replace(self.queues.enter(queue, key.0, due));
         ensure(earlier.is_none(), "requests of the backend wait once")
     }

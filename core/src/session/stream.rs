@@ -16,8 +16,9 @@ use super::{
 use crate::{
     Instant, Log, Logged, ProgressToken, RequestId, StreamId,
     ascending::Ascending,
-    queue::{Key, Ticket},
+    queue::{Key, Ticket, small},
     rarely::Rarely,
+    shrink,
 };
 
 /// Names a stream that has a log.
@@ -260,7 +261,9 @@ impl<M> Streams<M> {
 
     /// Takes a stream out. Its number goes on to name it until it has a tombstone.
     pub(crate) fn remove(&mut self, key: StreamKey) -> Stream<M> {
-        self.slab.remove(key.0 as usize)
+        let stream = self.slab.remove(key.0 as usize);
+        shrink::slab(&mut self.slab);
+        stream
     }
 
     /// Lets nothing be left of a stream that was taken out.
@@ -345,11 +348,4 @@ impl<M> IndexMut<StreamKey> for Streams<M> {
 /// The outcome of a request whose answer is recorded next.
 pub(crate) fn answered<M>(log: &Log<M>) -> Outcome {
     Outcome::Answered { index: log.last().saturating_add(1) }
-}
-
-/// Makes a short key: a session's limits keep it far below 2^32 streams.
-pub(crate) fn small(key: usize) -> Key {
-    #[expect(clippy::cast_possible_truncation, reason = "more would not fit into memory")]
-    let key = key as Key;
-    key
 }
