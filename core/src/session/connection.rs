@@ -5,10 +5,7 @@ use core::ops::{Index, IndexMut};
 
 use slab::Slab;
 
-use super::{
-    pace::Pace,
-    stream::StreamKey,
-};
+use super::{pace::Pace, stream::StreamKey};
 use crate::{
     AnswerFormat, ConnectionId, Cursor, Instant, StreamId,
     ascending::Ascending,

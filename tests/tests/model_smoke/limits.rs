@@ -39,7 +39,7 @@ fn a_stalled_reader_holds_nobody_up_and_is_cut() {
     script.wait(59_750);
     script.on(
         Input::Tick,
-        [close(1, EndReason::Stalled), prime(2, STANDALONE, 0), send(2, STANDALONE, 1, 3)],
+        [close(1, EndReason::Stalled), send(2, STANDALONE, 1, 3), send(2, STANDALONE, 2, 4)],
     );
     assert_eq!(script.model.connections(), [ConnectionId(2)]);
 }
@@ -57,7 +57,6 @@ fn what_a_deadline_sends_is_sent_although_the_same_call_evicts_it() {
         [
             RELEASE,
             close(1, EndReason::Stalled),
-            prime(2, STANDALONE, 0),
             send(2, STANDALONE, 1, 3),
             send(2, STANDALONE, 2, 4),
         ],
