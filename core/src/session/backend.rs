@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     Action, Actions, Bearing, EndReason, Entry, FailureReason, Head, Initialized, Message,
-    Notification, ProgressToken, Report, RequestId, UnansweredReason, UndeliverableReason, Unrelated,
+    Notification, ProgressToken, Report, RequestId, UnansweredReason, UndeliverableReason,
+    Unrelated,
 };
 
 impl<M: Clone> Session<M> {

@@ -201,7 +201,7 @@ const CLIENTS_SOAKING: usize = 24;
 const REQUESTS_SOAKING: usize = 250;
 
 /// Returns every time that a session waits.
-pub(crate) fn timeouts(config: &mut Config) -> [&mut Option<Duration>; 11] {
+pub(crate) fn timeouts(config: &mut Config) -> [&mut Option<Duration>; 12] {
     [
         &mut config.retention,
         &mut config.tombstone_timeout,
