@@ -72,6 +72,9 @@ impl Driver {
                     let held = self.held.entry(connection).or_default();
                     held.extend(replay.map(|logged| logged.index));
                 }
+                Action::Discard { connection } => {
+                    self.held.remove(&connection);
+                }
                 Action::Close { connection, .. } => self.ended.push(connection),
                 Action::Forward { .. }
                 | Action::Gap { .. }

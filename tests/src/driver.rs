@@ -233,6 +233,9 @@ impl<M: Clone> CheckedSession<M> {
                 let indexes: Vec<_> = replay.map(|logged| logged.index).collect();
                 self.send(*connection, &indexes);
             }
+            Action::Discard { connection } => {
+                self.connections.entry(*connection).or_default().due.clear();
+            }
             Action::Close { connection, reason } => {
                 let delivery = self.connections.entry(*connection).or_default();
                 delivery.is_ended = reason.drains();
