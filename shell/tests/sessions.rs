@@ -60,8 +60,38 @@ async fn what_was_missed_is_replayed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_session_goes_by_itself() {
+async fn an_unused_session_ends_soon_unless_it_has_a_connection() {
     let server = Server::begin();
+    let (unused, listening) = (server.initialized().await, server.initialized().await);
+    let called = server.initialized().await;
+    let mut standalone = listening.standalone().unwrap();
+    assert!(next(&mut standalone).await.is_some());
+    drop(called.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap());
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    unused.message(post(r#""method":"notifications/initialized""#)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(unused.closed(), Some(CloseReason::Idle));
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!((listening.closed(), called.closed()), (None, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unused_session_makes_room_for_another() {
+    let server = Server::with(Settings { sessions_max: 2, ..Settings::default() });
+    let (oldest, newer) = (server.initialized().await, server.initialized().await);
+    let newest = server.initialized().await;
+    assert_eq!(oldest.closed(), Some(CloseReason::Idle));
+    for used in [&newer, &newest] {
+        assert_eq!(used.closed(), None);
+        drop(used.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap());
+    }
+    let refused = server.sessions.create_session().await;
+    assert!(matches!(refused, Err(ManagerError::TooManySessions(2))), "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_session_goes_by_itself() {
+    let server = Server::with(Settings { unused_timeout: None, ..Settings::default() });
     let session = server.initialized().await;
     tokio::time::sleep(Duration::from_secs(299)).await;
     assert!(server.sessions.has_session(session.id()));
@@ -428,7 +458,7 @@ async fn a_handler_that_panics_ends_its_session_only() {
 
 #[tokio::test(start_paused = true)]
 async fn a_deadline_that_comes_before_all_others_is_kept() {
-    let server = Server::begin();
+    let server = Server::with(Settings { unused_timeout: None, ..Settings::default() });
     let session = server.initialized().await;
     // The next deadline is that of the idle time, or later.
     tokio::time::sleep(Duration::from_secs(61)).await;

@@ -5,7 +5,10 @@ use std::{fs, time::Duration};
 use http::{Method, StatusCode};
 use serde_json::json;
 
-use crate::{client::Client, program::Program};
+use crate::{
+    client::{Client, initialize},
+    program::Program,
+};
 
 /// How much memory a process has held at most, in KiB.
 fn peak(program: &Program) -> u64 {
@@ -48,4 +51,66 @@ async fn messages_that_wait_for_a_server_take_no_more_than_is_allowed() {
         let told = tokio::time::timeout(Duration::from_secs(20), client.post(&small));
         assert_eq!(told.await.unwrap().status, StatusCode::ACCEPTED);
     }
+}
+
+/// 10,000 of them can be opened in a second by one client.
+#[tokio::test]
+async fn sessions_that_never_called_anything_make_room_for_others() {
+    let program = Program::serve(&["--max-sessions", "4"]);
+    let used = Client::initialize(&program.address).await;
+    used.call(1, "echo", json!({ "message": "m" })).await.response().await;
+    let listening = Client::initialize(&program.address).await;
+    let mut standalone = listening.get(None).await;
+    standalone.next().await.unwrap();
+    for _ in 0..20 {
+        Client::initialize(&program.address).await;
+    }
+    let newest = Client::initialize(&program.address).await;
+    for client in [&used, &listening, &newest] {
+        client.call(2, "echo", json!({ "message": "m" })).await.response().await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_never_called_anything_ends_soon() {
+    let program = Program::serve(&["--unused-timeout", "300ms"]);
+    let used = Client::initialize(&program.address).await;
+    used.call(1, "echo", json!({ "message": "m" })).await.response().await;
+    let unused = Client::initialize(&program.address).await;
+    let note = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+    let ended = async {
+        while unused.post(&note).await.status != StatusCode::NOT_FOUND {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), ended).await.unwrap();
+    used.call(2, "echo", json!({ "message": "m" })).await.response().await;
+}
+
+#[tokio::test]
+async fn the_clients_at_one_address_have_as_many_sessions_as_are_allowed() {
+    let trusting = ["--max-sessions-per-peer", "1", "--trusted-peer-header", "X-Forwarded-For"];
+    let program = Program::serve(&trusting);
+    let stranger = Client::stranger(&program.address);
+    let initialize = initialize("2025-11-25", &json!({})).to_string();
+    let from = async |address: &str| {
+        let header = [("x-forwarded-for", address)];
+        let answer = stranger.send(Method::POST, initialize.clone(), &header).await;
+        let session = answer.headers.get("mcp-session-id");
+        (answer.status, session.map(|id| id.to_str().unwrap().to_owned()))
+    };
+    let (first, session) = from("192.0.2.1").await;
+    assert_eq!(first, StatusCode::OK);
+    // What a client says itself comes before what the proxy adds.
+    assert_eq!(from("203.0.113.9, 192.0.2.1").await.0, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(from("192.0.2.2").await.0, StatusCode::OK);
+    assert!(stranger.with_session(&session.unwrap()).delete().await.status.is_success());
+    assert_eq!(from("192.0.2.1").await.0, StatusCode::OK);
+
+    let program = Program::serve(&["--max-sessions-per-peer", "1"]);
+    let _first = Client::initialize(&program.address).await;
+    let stranger = Client::stranger(&program.address);
+    let refused =
+        stranger.send(Method::POST, initialize.clone(), &[("x-forwarded-for", "192.0.2.1")]);
+    assert_eq!(refused.await.status, StatusCode::TOO_MANY_REQUESTS);
 }

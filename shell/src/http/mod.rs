@@ -5,6 +5,7 @@ mod body;
 mod cors;
 mod head;
 mod memory;
+mod peer;
 mod peer_address;
 mod post;
 mod receive;
@@ -105,7 +106,7 @@ impl Inner {
     {
         self.checked.admit(head)?;
         match head.method {
-            Method::POST => self.post(&head.headers, body).await,
+            Method::POST => self.post(head, body).await,
             Method::GET => self.get(&head.headers).await,
             Method::DELETE => {
                 head::session(&head.headers, &self.sessions)?.delete()?;

@@ -5,13 +5,14 @@
 use std::{error::Error, future::poll_fn};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
 use rejoin_core::{AnswerFormat, Head, Method, Peeked, Post, RequestId, peek};
 
 use super::{
     Inner,
     body::ResponseBody,
     head::{self, SESSION_ID},
+    peer,
     receive::{NotReceived, receive},
     refusal::Refusal,
     stream,
@@ -24,13 +25,14 @@ const INITIALIZE_BYTES_MAX: usize = 64 << 10;
 impl Inner {
     pub(super) async fn post<B>(
         &self,
-        headers: &HeaderMap,
+        head: &Parts,
         body: B,
     ) -> Result<Response<ResponseBody>, Refusal>
     where
         B: http_body::Body,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
+        let headers = &head.headers;
         head::check_content_type(headers)?;
         head::check_content_encoding(headers)?;
         let session = head::session(headers, &self.sessions);
@@ -38,7 +40,7 @@ impl Inner {
         let id = request_id(&post);
         let answer = match session {
             Err(_) if is_initialize(&post) && !self.is_live(headers)? => {
-                self.initialize(headers, post).await
+                self.initialize(head, post).await
             }
             Ok(session) => self.pass_on(headers, &session, post).await,
             Err(refusal) => Err(refusal),
@@ -112,11 +114,13 @@ impl Inner {
     /// only where there is one.
     async fn initialize(
         &self,
-        headers: &HeaderMap,
+        head: &Parts,
         post: Post<Bytes>,
     ) -> Result<Response<ResponseBody>, Refusal> {
-        let (format, sse) = self.format(headers, &post)?;
-        let (session, mut connection) = self.sessions.initialize_session(post, format).await?;
+        let (format, sse) = self.format(&head.headers, &post)?;
+        let peer = peer::address(head, &self.checked.settings);
+        let begun = self.sessions.initialize_session_of(peer, post, format).await;
+        let (session, mut connection) = begun?;
         let mut events = Vec::new();
         while poll_fn(|cx| connection.poll_events(cx, &mut events)).await {}
         let mut response = match (format, events.as_slice()) {

@@ -110,6 +110,9 @@ impl From<ManagerError> for Refusal {
             ManagerError::TooManySessions(_) | ManagerError::Closing => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(10)
             }
+            ManagerError::TooManySessionsOfPeer(_) => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, message).retry_after(10)
+            }
             ManagerError::Open(error) => match error.downcast_ref::<Overloaded>() {
                 Some(overloaded) => {
                     let seconds = u16::try_from(overloaded.seconds()).unwrap_or(u16::MAX);

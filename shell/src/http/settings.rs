@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::HeaderName;
 use thiserror::Error;
 
 use super::allow::{Hosts, Origins};
@@ -43,6 +44,12 @@ pub struct HttpSettings {
     /// loopback, of [`hosts`](Self::hosts) and of the server itself are always allowed. A
     /// client that is not a web page sends no origin.
     pub origins: Vec<String>,
+    /// The header in which a proxy in front says which address a request comes from, such as
+    /// `X-Forwarded-For`: none by default. Its last entry is taken, which the proxy itself
+    /// has added. Without a proxy that adds it, every client may say what it likes.
+    ///
+    /// Where there is none, the [`PeerAddress`](super::PeerAddress) of the request is taken.
+    pub trusted_peer_header: Option<HeaderName>,
     /// Whether web pages of allowed origins may read the answers (CORS): yes by default.
     pub cors: bool,
     /// Whether calls are answered by one JSON object where that is possible, also to
@@ -62,6 +69,7 @@ impl Default for HttpSettings {
             hosts: Vec::new(),
             any_ip_host: false,
             origins: Vec::new(),
+            trusted_peer_header: None,
             cors: true,
             json_responses: false,
         }

@@ -15,6 +15,9 @@ pub enum ManagerError {
     /// There are as many sessions as are allowed.
     #[error("there are {0} sessions already, which is as many as are allowed")]
     TooManySessions(usize),
+    /// The clients at one address have as many sessions as are allowed.
+    #[error("your address has {0} sessions already, which is as many as are allowed")]
+    TooManySessionsOfPeer(usize),
     /// The server shuts down, and no session begins.
     #[error("the server is shutting down")]
     Closing,

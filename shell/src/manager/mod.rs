@@ -3,23 +3,28 @@
 mod deadlines;
 mod drain;
 mod error;
+mod peers;
 mod places;
 mod registry;
 mod settings;
 mod unopened;
+mod unused;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rejoin_core::{AnswerFormat, CloseReason, EventId, Post, Rejection, ValidConfig};
 
-pub(crate) use self::places::WeakPlace;
-use self::{deadlines::Deadlines, drain::Drain, registry::Registry, unopened::Unopened};
+use self::{
+    deadlines::Deadlines, drain::Drain, peers::Peers, registry::Registry, unopened::Unopened,
+    unused::Unused,
+};
 pub use self::{
     error::ManagerError,
     places::Place,
     settings::{Settings, SettingsError},
 };
+pub(crate) use self::{peers::PeerPlace, places::WeakPlace};
 #[cfg(feature = "journal")]
 use crate::journal::Journal;
 use crate::{
@@ -73,6 +78,9 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) deadlines: Arc<Deadlines>,
     pub(crate) drain: Drain,
+    /// Sessions that have never called anything.
+    pub(crate) unused: Unused,
+    peers: Arc<Peers>,
     registry: Registry,
     backend: Box<dyn AnyBackend>,
     #[cfg(feature = "journal")]
@@ -129,13 +137,22 @@ impl SessionManager {
     ///
     /// The operating system has no randomness to give, for an id that nobody guesses.
     pub async fn create_session(&self) -> Result<SessionHandle, ManagerError> {
+        self.create(None).await
+    }
+
+    async fn create(&self, peer: Option<IpAddr>) -> Result<SessionHandle, ManagerError> {
         let shared = self.shared();
         shared.deadlines.watch(shared.clock);
+        let peer_place = shared.peer_place(peer)?;
         let id = SessionId::random();
+        if shared.registry.is_full() {
+            shared.unused.end_oldest();
+        }
         let place = shared.registry.reserve(shared.settings.backend_timeout).await?;
         let (cell, inbox) = Cell::begin(id, Arc::clone(shared), place.downgrade());
         let peer = Peer::new(id, Arc::downgrade(&cell));
         shared.registry.insert(Arc::clone(&cell), place);
+        cell.begin_unused(peer_place);
         if let Some(reason) = cell.closed() {
             // Its time was over before it had its place, so that nobody has let go of it.
             shared.forget(&cell);
@@ -168,7 +185,23 @@ impl SessionManager {
         post: Post<Bytes>,
         format: AnswerFormat,
     ) -> Result<(SessionHandle, Connection), ManagerError> {
-        let unopened = Unopened::new(self.create_session().await?);
+        self.initialize_session_of(None, post, format).await
+    }
+
+    /// Begins a session of a client at an address, which counts for
+    /// [`Settings::sessions_per_peer_max`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`initialize_session`](Self::initialize_session), or clients at that address
+    /// have as many sessions as are allowed.
+    pub async fn initialize_session_of(
+        &self,
+        peer: Option<IpAddr>,
+        post: Post<Bytes>,
+        format: AnswerFormat,
+    ) -> Result<(SessionHandle, Connection), ManagerError> {
+        let unopened = Unopened::new(self.create(peer).await?);
         match unopened.session().request(post, format).await {
             Ok(connection) => Ok((unopened.opened(), connection)),
             // There was a session, which the client has never heard of.
@@ -301,11 +334,22 @@ impl Shared {
             clock: Clock::start(),
             deadlines: Arc::new(Deadlines::default()),
             drain: Drain::default(),
+            unused: Unused::default(),
+            peers: Arc::default(),
             registry,
             backend: Box::new(backend),
             #[cfg(feature = "journal")]
             journal: None,
         })
+    }
+
+    /// Counts a session for the address of its client.
+    fn peer_place(&self, peer: Option<IpAddr>) -> Result<Option<PeerPlace>, ManagerError> {
+        let (Some(peer), Some(max)) = (peer, self.settings.sessions_per_peer_max) else {
+            return Ok(None);
+        };
+        let place = self.peers.take(peer, max);
+        place.map(Some).ok_or(ManagerError::TooManySessionsOfPeer(max))
     }
 
     /// Lets go of a session that is closed.

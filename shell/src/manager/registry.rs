@@ -97,6 +97,10 @@ impl Registry {
         }
     }
 
+    pub(super) fn is_full(&self) -> bool {
+        self.len() >= self.sessions_max
+    }
+
     pub(super) fn len(&self) -> usize {
         self.sessions.load(Ordering::Relaxed)
     }

@@ -13,6 +13,13 @@ pub struct Settings {
     /// How many sessions there are, with those whose servers have not ended yet: at least 1,
     /// 10,000 by default.
     pub sessions_max: usize,
+    /// How many sessions the clients at one address have, where it is known: `None`, as
+    /// many as there may be, by default. An IPv6 network of 64 bits counts as one address.
+    pub sessions_per_peer_max: Option<usize>,
+    /// How long a session lives on that has made no request but `initialize` and has no
+    /// connection: 60 s by default. Where there are too many sessions, the oldest of these
+    /// ends at once.
+    pub unused_timeout: Option<Duration>,
     /// How many messages of a client wait for its backend: 64 by default, and at least
     /// as many as a batch may have.
     pub queue_max: usize,
@@ -37,6 +44,8 @@ impl Default for Settings {
         Self {
             session: Config::default(),
             sessions_max: 10_000,
+            sessions_per_peer_max: None,
+            unused_timeout: Some(Duration::from_secs(60)),
             queue_max: 64,
             backend_timeout: Duration::from_secs(5),
             request_timeout: None,
@@ -53,6 +62,12 @@ impl Settings {
         }
         if self.request_timeout == Some(Duration::ZERO) {
             return Err(SettingsError::ZeroTimeout("request_timeout"));
+        }
+        if self.unused_timeout == Some(Duration::ZERO) {
+            return Err(SettingsError::ZeroTimeout("unused_timeout"));
+        }
+        if self.sessions_per_peer_max == Some(0) {
+            return Err(SettingsError::ZeroSessionsPerPeer);
         }
         let queue_min = self.session.batch_max.max(1);
         if self.queue_max < queue_min || self.queue_max > QUEUE_LIMIT {
@@ -77,6 +92,9 @@ pub enum SettingsError {
     /// No session would be allowed.
     #[error("sessions_max must be at least 1")]
     ZeroSessions,
+    /// No client would be allowed a session.
+    #[error("sessions_per_peer_max must be at least 1")]
+    ZeroSessionsPerPeer,
     /// The queue could not take a whole batch, or is too long.
     #[error("queue_max must be at least {min}, which is what batch_max allows, and at most {max}")]
     Queue {

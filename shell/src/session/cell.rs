@@ -18,13 +18,13 @@ use smallvec::SmallVec;
 use super::{
     SessionError,
     channel::SseEvent,
-    state::{Aftermath, Happened, State},
+    state::{Aftermath, Happened, State, UnusedSession},
 };
 use crate::{
     SessionId,
     backend::{Inbox, NoRoom, Outbox, Room},
     log,
-    manager::{Shared, WeakPlace},
+    manager::{PeerPlace, Shared, WeakPlace},
     message,
     sync::{Mutex, oneshot},
 };
@@ -143,6 +143,63 @@ impl Cell {
         self.outbox.reserve(post.messages().len(), self.shared.settings.backend_timeout).await
     }
 
+    /// Counts as unused, and for the address of its client, from now on.
+    pub(crate) fn begin_unused(&self, peer_place: Option<PeerPlace>) {
+        self.turn((), |state, _| {
+            // Whoever lets go of a session that is closed may have been here already.
+            if state.core.closed().is_none() {
+                state.peer_place = peer_place;
+                let number = self.shared.unused.add(&self.this);
+                let deadline = self.unused_deadline();
+                state.unused = Some(UnusedSession { number, deadline });
+            }
+        });
+    }
+
+    /// Ends if it is initialized but unused, and has no connection. Returns whether it has
+    /// ended.
+    pub(crate) fn end_unused(&self) -> bool {
+        self.turn(true, |state, aftermath| {
+            let ends = state.unused.is_some() && is_idle(state);
+            if ends {
+                let input = Input::CloseSession { reason: CloseReason::Idle };
+                let _ = state.handle(self.shared.clock.now(), input, None, aftermath);
+            }
+            ends
+        })
+    }
+
+    fn unused_deadline(&self) -> Instant {
+        let timeout = self.shared.settings.unused_timeout;
+        timeout.map_or(Instant::MAX, |timeout| self.shared.clock.now().saturating_add(timeout))
+    }
+
+    /// Ends if it has been unused for too long and has no connection.
+    fn wake_unused(&self, now: Instant) {
+        let is_due = self.turn(false, |state, _| {
+            let deadline = self.unused_deadline();
+            let is_idle = is_idle(state);
+            let unused = state.unused.as_mut().filter(|unused| unused.deadline <= now);
+            let is_due = unused.is_some();
+            if let Some(unused) = unused.filter(|_| !is_idle) {
+                unused.deadline = deadline;
+            }
+            is_due && is_idle
+        });
+        if is_due {
+            self.end_unused();
+        }
+    }
+
+    /// The client has called something.
+    fn note_used(&self, state: &mut State) {
+        if state.core.initialized().is_some()
+            && let Some(unused) = state.unused.take()
+        {
+            self.shared.unused.remove(unused.number);
+        }
+    }
+
     /// Takes a reservation: a connection for a request that is still to come.
     pub(crate) fn reserve(&self) -> Result<ConnectionId, Rejection> {
         self.connect(None, &[], |connection| Input::Reserve { connection })
@@ -178,6 +235,7 @@ impl Cell {
             }
             let now = self.shared.clock.now();
             state.handle(now, input, Some(room), aftermath).map(drop_pressure)?;
+            self.note_used(state);
             state.check_open()?;
             self.limit(state, now, &limited);
             Ok(())
@@ -284,6 +342,7 @@ impl Cell {
                 state.strike_limits(now, &why, aftermath);
             }
         });
+        self.wake_unused(due);
     }
 
     /// Moves what a connection has to send to `out`, or waits for it. Returns whether
@@ -365,6 +424,7 @@ impl Cell {
         limited: &[RequestId],
         input: impl FnOnce(ConnectionId) -> Input<Bytes>,
     ) -> Result<ConnectionId, Rejection> {
+        let is_request = room.is_some();
         self.turn(Err(BROKEN), |state, aftermath| {
             let connection = ConnectionId(state.next_connection);
             state.next_connection = state.next_connection.saturating_add(1);
@@ -372,6 +432,9 @@ impl Cell {
             let now = self.shared.clock.now();
             let result = state.handle(now, input(connection), room, aftermath);
             let result = result.and_then(|_| state.check_open());
+            if is_request && result.is_ok() {
+                self.note_used(state);
+            }
             match result {
                 Ok(()) => self.limit(state, now, limited),
                 Err(_) => state.channels.remove(connection).into_iter().for_each(drop),
@@ -413,6 +476,8 @@ impl Cell {
         let armed = state.armed.unwrap_or(Instant::MAX);
         let deadline = state.core.deadline_before(armed).unwrap_or(armed);
         let deadline = state.time_limit().map_or(deadline, |limit| limit.min(deadline));
+        let unused = state.unused.as_ref().map(|unused| unused.deadline);
+        let deadline = unused.map_or(deadline, |unused| unused.min(deadline));
         if deadline < armed {
             self.shared.deadlines.arm(self.id, state.armed, deadline, &self.this);
             state.armed = Some(deadline);
@@ -449,7 +514,16 @@ impl Cell {
         if let Some(armed) = state.armed.take() {
             self.shared.deadlines.disarm(self.id, armed);
         }
+        if let Some(unused) = state.unused.take() {
+            self.shared.unused.remove(unused.number);
+        }
+        state.peer_place = None;
     }
+}
+
+/// Returns whether nobody listens, and nobody is about to.
+fn is_idle(state: &State) -> bool {
+    state.core.initialized().is_some() && state.channels.is_empty()
 }
 
 /// Nobody is held up by an input that is no message of the backend.

@@ -38,6 +38,10 @@ impl Channels {
         Some(channel)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Channel> {
         self.0.iter_mut().map(|(_, channel)| channel)
     }

@@ -18,7 +18,9 @@ use super::{
 use crate::journal::Recorder;
 use crate::{
     backend::{Flooded, Outbox, Room},
-    log, message, render,
+    log,
+    manager::PeerPlace,
+    message, render,
     sync::oneshot,
 };
 
@@ -42,8 +44,21 @@ pub(super) struct State {
     pub(super) process: Option<i32>,
     /// Whether `initialize` was answered.
     is_opened: bool,
+    /// `None` once the client has called something.
+    pub(super) unused: Option<UnusedSession>,
+    /// What counts the session for the address of its client, until it ends.
+    pub(super) peer_place: Option<PeerPlace>,
     #[cfg(feature = "journal")]
     pub(super) recorder: Option<Recorder>,
+}
+
+/// A session whose client has made no request but `initialize`.
+#[derive(Debug)]
+pub(super) struct UnusedSession {
+    /// By which the manager knows it.
+    pub(super) number: u64,
+    /// When it ends, unless it has a connection then.
+    pub(super) deadline: Instant,
 }
 
 /// What is to be done once the lock is released.
@@ -122,6 +137,8 @@ impl State {
             client: None,
             process: None,
             is_opened: false,
+            unused: None,
+            peer_place: None,
             #[cfg(feature = "journal")]
             recorder: None,
         }

@@ -108,9 +108,9 @@ async fn more_than_is_allowed_is_told_to_come_later() {
     };
     let initialize = initialize("2025-11-25", &json!({}));
     let stranger = Client::stranger(&host.address);
-    later(&stranger, initialize, StatusCode::SERVICE_UNAVAILABLE).await;
     let call = |id| json!({ "jsonrpc": "2.0", "id": id, "method": "a" });
     let _first = client.post(&call(1)).await;
+    later(&stranger, initialize, StatusCode::SERVICE_UNAVAILABLE).await;
     // The queue of the backend is full, and nobody takes anything.
     later(&client, call(2), StatusCode::SERVICE_UNAVAILABLE).await;
     let mut backend = host.server.backend().await;

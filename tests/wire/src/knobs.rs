@@ -171,6 +171,8 @@ impl Knobs {
         Settings {
             session: self.world.config.clone(),
             queue_max: self.queue_max.max(self.world.config.batch_max),
+            // Clients of a world take their time.
+            unused_timeout: None,
             ..Settings::default()
         }
     }

@@ -29,6 +29,7 @@ pub(crate) fn options(knobs: &Knobs, journals: &Path) -> Vec<String> {
         ("recycle-after", http.recycle_after),
         ("idle-timeout", config.idle_timeout),
         ("init-timeout", config.init_timeout),
+        ("unused-timeout", settings.unused_timeout),
         ("retention", config.retention),
         ("tombstone-timeout", config.tombstone_timeout),
         ("cancelled-timeout", config.cancelled_timeout),

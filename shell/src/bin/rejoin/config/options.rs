@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     Config, LogLevel,
     values::{
-        Folder, Listen, LogFormatWord, PrimingWord, Rate, Size, Span, SurplusWord, Switch, Timeout,
-        UnrelatedWord, Variable,
+        Folder, Header, Listen, LogFormatWord, Maximum, PrimingWord, Rate, Size, Span, SurplusWord,
+        Switch, Timeout, UnrelatedWord, Variable,
     },
 };
 
@@ -90,6 +90,8 @@ options! {
         allow_host: Vec<String> => http.hosts;
         /// An origin of web pages that may call, beside those of the loopback and of allowed hosts, like `https://example.com`; `*` is any; may be repeated
         allow_origin: Vec<String> => http.origins;
+        /// The header whose last entry is the address of the client, such as `X-Forwarded-For`; or `off`. Only for a proxy in front that adds it to every request: else clients choose their address
+        trusted_peer_header: Header => http.trusted_peer_header;
         /// Whether web pages of these origins may read the answers (CORS)
         cors: Switch => http.cors;
         /// Whether calls are answered by one JSON object where that is possible
@@ -132,6 +134,10 @@ options! {
     "Sessions" {
         /// The most sessions at a time; 100 by default with a command, since each has a process of it
         max_sessions: usize => sessions.sessions_max;
+        /// The most sessions of the clients at one address; or `off`. Behind a proxy it needs --trusted-peer-header
+        max_sessions_per_peer: Maximum => sessions.sessions_per_peer_max;
+        /// How long a session lives on that has made no request but `initialize` and has no connection; or `never`
+        unused_timeout: Timeout => sessions.unused_timeout;
         /// How long a session lives on without a message of its client, a call in flight or a connection; or `never`
         idle_timeout: Timeout => sessions.session.idle_timeout;
         /// How long it may take from the first message to the answer to `initialize`; or `never`

@@ -11,6 +11,7 @@ use std::{
 };
 
 use clap::ValueEnum;
+use http::HeaderName;
 use rejoin::rejoin_core::{Priming, Surplus, Unrelated};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -37,6 +38,14 @@ pub(crate) struct Rate(pub(crate) Option<NonZeroU32>);
 /// A folder, or `off`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Folder(pub(crate) Option<PathBuf>);
+
+/// A number that is at most allowed, or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Maximum(pub(crate) Option<usize>);
+
+/// The name of a header, or `off`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Header(pub(crate) Option<HeaderName>);
 
 /// Yes or no: `true` or `false`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,6 +240,49 @@ impl fmt::Display for Folder {
     }
 }
 
+impl FromStr for Maximum {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self(None)),
+            text => text
+                .parse()
+                .map(|max| Self(Some(max)))
+                .map_err(|_| "write a number, or `off`".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Maximum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(max) => max.fmt(f),
+            None => f.write_str("off"),
+        }
+    }
+}
+
+impl FromStr for Header {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self(None)),
+            text => text
+                .parse()
+                .map(|name| Self(Some(name)))
+                .map_err(|_| "write the name of a header, or `off`".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_ref().map_or("off", HeaderName::as_str))
+    }
+}
+
 impl FromStr for Switch {
     type Err = String;
 
@@ -267,6 +319,8 @@ wraps!(
     Size(usize),
     Rate(Option<NonZeroU32>),
     Folder(Option<PathBuf>),
+    Maximum(Option<usize>),
+    Header(Option<HeaderName>),
     Switch(bool)
 );
 
@@ -381,6 +435,8 @@ serde_as_text!(
     Size,
     Rate,
     Folder,
+    Maximum,
+    Header,
     Switch,
     SurplusWord,
     PrimingWord,
@@ -436,6 +492,8 @@ mod tests {
         is_same::<Timeout>(&["60s", "never"]);
         is_same::<Size>(&["0", "1023", "1KiB", "4MiB", "2GiB"]);
         is_same::<Rate>(&["10", "unlimited"]);
+        is_same::<Maximum>(&["1", "off"]);
+        is_same::<Header>(&["x-forwarded-for", "off"]);
         is_same::<Switch>(&["true", "false"]);
         is_same::<Variable>(&["A=1", "A=", "A"]);
         is_same::<PrimingWord>(&["by-revision", "always", "never"]);

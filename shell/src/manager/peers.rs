@@ -1,0 +1,76 @@
+//! How many sessions the clients at each address have.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+};
+
+use crate::sync::Mutex;
+
+/// Counts the sessions of each address: at most as many entries as there are sessions.
+#[derive(Debug, Default)]
+pub(super) struct Peers(Mutex<HashMap<IpAddr, usize>>);
+
+/// A session that counts for its address until this is dropped.
+#[derive(Debug)]
+pub(crate) struct PeerPlace {
+    peers: Arc<Peers>,
+    network: IpAddr,
+}
+
+impl Peers {
+    /// Counts a session, unless its address has `max` already.
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr, max: usize) -> Option<PeerPlace> {
+        let network = network(address);
+        let mut counts = self.0.lock();
+        let count = counts.entry(network).or_default();
+        if *count >= max {
+            return None;
+        }
+        *count += 1;
+        Some(PeerPlace { peers: Arc::clone(self), network })
+    }
+}
+
+impl Drop for PeerPlace {
+    fn drop(&mut self) {
+        let mut counts = self.peers.0.lock();
+        if let Some(count) = counts.get_mut(&self.network) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.network);
+            }
+        }
+    }
+}
+
+/// A client has all addresses of an IPv6 network of 64 bits.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
+        }
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_address_has_as_many_sessions_as_are_allowed() {
+        let peers = Arc::new(Peers::default());
+        let take = |address: &str| peers.take(address.parse().unwrap(), 1);
+        let first = take("192.0.2.1");
+        assert!(first.is_some() && take("192.0.2.1").is_none() && take("192.0.2.2").is_some());
+        assert!(take("::ffff:192.0.2.1").is_none(), "it is the same address");
+        drop(first);
+        assert!(take("192.0.2.1").is_some());
+        let held = take("2001:db8::1");
+        assert!(take("2001:db8::2").is_none() && take("2001:db8:0:1::1").is_some());
+        drop(held);
+        assert!(peers.0.lock().is_empty());
+    }
+}

@@ -1,0 +1,52 @@
+//! Sessions that have never called anything: the first to end where there are too many.
+
+use std::{
+    collections::BTreeMap,
+    ops::Bound,
+    sync::{Arc, Weak},
+};
+
+use crate::{session::Cell, sync::Mutex};
+
+/// Sessions that have made no request but `initialize`, in the order in which they began:
+/// at most as many as there are sessions.
+#[derive(Debug, Default)]
+pub(crate) struct Unused(Mutex<Queue>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    sessions: BTreeMap<u64, Weak<Cell>>,
+    next: u64,
+}
+
+impl Unused {
+    /// Adds a session, and returns the number by which it is removed.
+    pub(crate) fn add(&self, cell: &Weak<Cell>) -> u64 {
+        let mut queue = self.0.lock();
+        let number = queue.next;
+        queue.next = number.saturating_add(1);
+        queue.sessions.insert(number, Weak::clone(cell));
+        number
+    }
+
+    pub(crate) fn remove(&self, number: u64) {
+        self.0.lock().sessions.remove(&number);
+    }
+
+    /// Ends the oldest session that has no connection, if there is one.
+    pub(super) fn end_oldest(&self) {
+        let mut after = Bound::Unbounded;
+        while let Some((number, cell)) = self.first(after) {
+            if cell.is_some_and(|cell| cell.end_unused()) {
+                return;
+            }
+            after = Bound::Excluded(number);
+        }
+    }
+
+    fn first(&self, after: Bound<u64>) -> Option<(u64, Option<Arc<Cell>>)> {
+        let queue = self.0.lock();
+        let (number, cell) = queue.sessions.range((after, Bound::Unbounded)).next()?;
+        Some((*number, cell.upgrade()))
+    }
+}
