@@ -97,6 +97,8 @@ fn check_config(knobs: &Knobs, found: &Config) -> Result<(), String> {
             *time = time.map(whole_millis);
         }
         expected.stall_timeout_min = whole_millis(expected.stall_timeout_min);
+        // It has no option for this one.
+        expected.reservation_timeout = Config::default().reservation_timeout;
     }
     if *found == expected {
         return Ok(());
