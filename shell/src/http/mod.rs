@@ -13,6 +13,8 @@ mod refusal;
 mod settings;
 mod sse;
 mod stream;
+#[cfg(test)]
+mod wire_page;
 
 use std::{
     convert::Infallible,

@@ -1,0 +1,171 @@
+//! Sees that `docs/wire.md` says what the service answers.
+
+use std::{collections::BTreeSet, fmt::Write as _};
+
+use http::{Response, StatusCode, header};
+use http_body_util::BodyExt as _;
+use rejoin_core::{
+    ClientFault, CloseReason, Failure, FailureReason, Rejection, RequestId, StreamId,
+    UnansweredReason,
+};
+use serde_json::Value;
+
+use super::{Refusal, ResponseBody};
+use crate::{ManagerError, SessionError, render};
+
+const PAGE: &str = include_str!("../../docs/wire.md");
+
+/// The files in which requests are refused.
+const SOURCES: [&str; 5] = [
+    include_str!("head.rs"),
+    include_str!("mod.rs"),
+    include_str!("post.rs"),
+    include_str!("receive.rs"),
+    include_str!("refusal.rs"),
+];
+
+#[tokio::test]
+async fn every_refusal_of_a_session_is_on_the_page() {
+    let mut table = String::new();
+    for error in errors() {
+        let row = row(Refusal::from(error).into_response()).await;
+        if !table.contains(&row) {
+            table.push_str(&row);
+        }
+    }
+    assert!(PAGE.contains(&table), "docs/wire.md must have this table:\n{table}");
+}
+
+#[test]
+fn every_failure_is_on_the_page() {
+    let mut table = String::new();
+    let id = RequestId::from(7);
+    let closed = FailureReason::SessionClosed;
+    for (reason, closed, gone) in [
+        (FailureReason::Evicted, None, None),
+        (FailureReason::Expired, None, None),
+        (FailureReason::Orphaned, None, None),
+        (FailureReason::BackendGone, None, Some("exit status: 1")),
+        (closed, None, None),
+        (closed, Some(CloseReason::Deleted), None),
+        (closed, Some(CloseReason::Terminated), None),
+        (closed, Some(CloseReason::InitializeRejected), None),
+        (closed, Some(CloseReason::InitializeTimeout), None),
+    ] {
+        let failure = Failure { id: id.clone(), reason };
+        let (code, message) = said(&render::failure(&failure, closed, gone));
+        let _ = writeln!(table, "| `{message}` | {code} |");
+    }
+    assert!(PAGE.contains(&table), "docs/wire.md must have this table:\n{table}");
+}
+
+#[test]
+fn every_unanswered_request_of_the_server_is_on_the_page() {
+    let mut table = String::new();
+    for reason in
+        [UnansweredReason::NoListener, UnansweredReason::Evicted, UnansweredReason::Cancelled]
+    {
+        let (code, message) = said(&render::unanswered(&RequestId::from(7), reason));
+        let _ = writeln!(table, "| `{message}` | {code} |");
+    }
+    assert!(PAGE.contains(&table), "docs/wire.md must have this table:\n{table}");
+}
+
+#[test]
+fn a_gap_is_on_the_page() {
+    let gap = render::gap(StreamId::Request(3), &(5..=204));
+    let gap = String::from_utf8(gap.to_vec()).unwrap();
+    assert!(PAGE.contains(&gap), "docs/wire.md must show:\n{gap}");
+}
+
+#[test]
+fn every_status_is_on_the_page() {
+    for status in (100..600).filter_map(|code| StatusCode::from_u16(code).ok()) {
+        let Some(reason) = status.canonical_reason() else { continue };
+        let name = format!("StatusCode::{}", reason.to_uppercase().replace([' ', '-'], "_"));
+        let is_used = SOURCES.iter().any(|source| source.contains(&name));
+        let number = format!("| {} |", status.as_u16());
+        assert!(!is_used || PAGE.contains(&number), "docs/wire.md says nothing of {status}");
+    }
+}
+
+#[test]
+fn every_fault_of_a_client_has_a_sample() {
+    let numbers: BTreeSet<usize> = faults().iter().map(number).collect();
+    assert_eq!(numbers, (0..faults().len()).collect());
+}
+
+/// Counts the faults without a wildcard, so that a new one does not compile until it has a
+/// sample, too.
+fn number(fault: &ClientFault) -> usize {
+    match fault {
+        ClientFault::NotInitialized => 0,
+        ClientFault::AlreadyInitialized => 1,
+        ClientFault::RequestIdInUse(_) => 2,
+        ClientFault::ProgressTokenInUse(_) => 3,
+        ClientFault::BatchNotAllowed => 4,
+        ClientFault::BatchEmpty => 5,
+        ClientFault::BatchTooLong { .. } => 6,
+        ClientFault::InitializeInBatch => 7,
+        ClientFault::MessageTooLarge { .. } => 8,
+        ClientFault::TooManyRequests { .. } => 9,
+        ClientFault::TooManyStreams { .. } => 10,
+        ClientFault::TooManyConnections { .. } => 11,
+        ClientFault::StandaloneConflict => 12,
+        ClientFault::UnknownStream(_) => 13,
+        ClientFault::FutureEvent { .. } => 14,
+        ClientFault::CancelledStream(_) => 15,
+        ClientFault::ExpiredStream(_) => 16,
+    }
+}
+
+fn faults() -> Vec<ClientFault> {
+    let stream = StreamId::Request(3);
+    vec![
+        ClientFault::NotInitialized,
+        ClientFault::AlreadyInitialized,
+        ClientFault::RequestIdInUse(RequestId::from(7)),
+        ClientFault::ProgressTokenInUse(7.into()),
+        ClientFault::BatchNotAllowed,
+        ClientFault::BatchEmpty,
+        ClientFault::BatchTooLong { max: 64 },
+        ClientFault::InitializeInBatch,
+        ClientFault::MessageTooLarge { max: 4_194_304 },
+        ClientFault::TooManyRequests { max: 1_024 },
+        ClientFault::TooManyStreams { max: 1_024 },
+        ClientFault::TooManyConnections { max: 1_024 },
+        ClientFault::StandaloneConflict,
+        ClientFault::UnknownStream(stream),
+        ClientFault::FutureEvent { stream, last: 9 },
+        ClientFault::CancelledStream(stream),
+        ClientFault::ExpiredStream(stream),
+    ]
+}
+
+fn errors() -> Vec<ManagerError> {
+    let of_client = |fault| ManagerError::Session(SessionError::Rejected(Rejection::Client(fault)));
+    let others = [
+        ManagerError::NotFound,
+        ManagerError::TooManySessions(100),
+        ManagerError::Closing,
+        ManagerError::Unbegun(CloseReason::InitializeTimeout),
+        ManagerError::Open("No such file or directory".into()),
+        ManagerError::Session(SessionError::Busy),
+    ];
+    faults().into_iter().map(of_client).chain(others).collect()
+}
+
+async fn row(response: Response<ResponseBody>) -> String {
+    let status = response.status().as_u16();
+    let retry = response.headers().get(header::RETRY_AFTER);
+    let retry = retry.map_or_else(String::new, |retry| format!("{} s", retry.to_str().unwrap()));
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let (code, message) = said(&body);
+    format!("| `{message}` | {status} | {code} | {retry} |\n")
+}
+
+fn said(body: &[u8]) -> (i64, String) {
+    let value: Value = serde_json::from_slice(body).unwrap();
+    let error = &value["error"];
+    (error["code"].as_i64().unwrap(), error["message"].as_str().unwrap().to_owned())
+}
