@@ -14,6 +14,9 @@ pub(crate) fn happened(session: SessionId, happened: &Happened) {
             let missed = last.saturating_sub(*first).saturating_add(1);
             tracing::warn!(%session, %stream, first, last, missed, "gap: a client missed events");
         }
+        Happened::Ended { connection, reason } if !reason.drains() => {
+            tracing::info!(%session, %connection, ?reason, "connection lost");
+        }
         Happened::Ended { connection, reason } => {
             tracing::debug!(%session, %connection, ?reason, "connection ended");
         }
@@ -41,7 +44,7 @@ pub(crate) fn happened(session: SessionId, happened: &Happened) {
     }
 }
 
-/// Returns whether anybody reads of every connection that ends.
+/// Returns whether anybody reads of every connection that ends, and not only of lost ones.
 pub(crate) fn tells_of_ends() -> bool {
     tracing::enabled!(tracing::Level::DEBUG)
 }

@@ -118,7 +118,7 @@ async fn the_life_of_a_session_is_in_the_log() {
     let short = &session[..16];
     for parts in [
         ["session opened", short, "client=\"test 0\"", "revision=\"2025-11-25\""],
-        ["connection lost", short, "stream=", "through="],
+        ["connection lost", short, "connection=", ""],
         ["stream resumed", short, "after=", "replayed="],
         ["session closed", short, "reason=Deleted", ""],
         ["request refused", "peer=127.0.0.1", "\"evil.example\"", "--allow-host"],

@@ -313,7 +313,7 @@ impl State {
                     }
                 }
                 Action::Close { connection, reason } => {
-                    if log::tells_of_ends() {
+                    if !reason.drains() || log::tells_of_ends() {
                         aftermath.happened.push(Happened::Ended { connection, reason });
                     }
                     if let Some(channel) = self.channels.get_mut(connection) {
