@@ -266,7 +266,9 @@ mod tests {
         let tickets: Vec<_> =
             (0..1_000).map(|key| queues.enter(Queue::Orphan, key, at(1))).collect();
         assert!(queues.nodes.capacity() >= 1_000);
-        tickets.into_iter().for_each(|ticket| queues.leave(ticket));
+        for ticket in tickets {
+            queues.leave(ticket);
+        }
         assert!(queues.nodes.capacity() <= shrink::KEPT, "{}", queues.nodes.capacity());
     }
 

@@ -220,7 +220,9 @@ fn a_session_gives_back_what_a_burst_has_taken() {
         let calls: Vec<ConnectionId> = (0..CALLS).map(|nth| run.call(1_000 + nth)).collect();
         (0..CALLS).for_each(|nth| run.ask(1_000 + nth));
         (0..CALLS).for_each(|nth| run.response(1_000 + nth));
-        calls.into_iter().for_each(|connection| run.close(connection, None));
+        for connection in calls {
+            run.close(connection, None);
+        }
         run.rest();
     });
     assert!(burst.bytes_max > 500_000, "{burst:?}");

@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::print_stderr, reason = "a test that cannot run says so")]
+#![expect(clippy::disallowed_methods, reason = "the time is that of the system")]
 #![allow(dead_code, reason = "the support serves other tests, too")]
 
 #[path = "../../shell/tests/support/client.rs"]

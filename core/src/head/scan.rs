@@ -216,7 +216,7 @@ fn skip<'a, A: MapAccess<'a>>(map: &mut A) -> Result<(), A::Error> {
 const NUMBER: &str = "$serde_json::private::Number";
 
 /// A name of a member that is read on some level.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Name {
     Jsonrpc,
     Id,
@@ -277,10 +277,11 @@ trait Read<'a>: Sized {
 
     fn object<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Output, A::Error> {
         let mut kind = Kind::Object;
-        while let Some(name) = map.next_key()? {
-            match name {
-                Name::Number => kind = map.next_value_seed(Number)?,
-                _ => skip(&mut map)?,
+        while let Some(name) = map.next_key::<Name>()? {
+            if name == Name::Number {
+                kind = map.next_value_seed(Number)?;
+            } else {
+                skip(&mut map)?;
             }
         }
         Ok(self.other(kind))
@@ -299,9 +300,10 @@ impl<'a> Read<'a> for Object<'_, 'a> {
     fn object<A: MapAccess<'a>>(mut self, mut map: A) -> Result<Kind, A::Error> {
         let mut kind = Kind::Object;
         while let Some(name) = map.next_key()? {
-            match name {
-                Name::Number => kind = map.next_value_seed(Number)?,
-                name => self.member(name, &mut map)?,
+            if name == Name::Number {
+                kind = map.next_value_seed(Number)?;
+            } else {
+                self.member(name, &mut map)?;
             }
         }
         Ok(kind)

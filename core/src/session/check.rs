@@ -52,12 +52,10 @@ pub(super) fn is_of_client<M>(input: &Input<M>) -> bool {
 
 /// Returns whether a client begins its session with something else than `initialize`.
 pub(super) fn is_false_start<M>(input: &Input<M>) -> bool {
-    match input {
-        Input::Request { post, .. } => {
-            single_method(post).is_none_or(|method| !is_initialize(method))
-        }
-        input => is_of_client(input),
+    if let Input::Request { post, .. } = input {
+        return single_method(post).is_none_or(|method| !is_initialize(method));
     }
+    is_of_client(input)
 }
 
 impl<M> Session<M> {

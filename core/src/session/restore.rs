@@ -144,8 +144,8 @@ impl<M: Clone> Session<M> {
             }
         };
         ensure(is_fitting, "roles that fit")?;
-        let pace = Pace::unknown(self.config.timeouts().stall);
-        let mut connection = Connection::new(id, subject, role, cursor, pace);
+        let unknown = Pace::unknown(self.config.timeouts().stall);
+        let mut connection = Connection::new(id, subject, role, cursor, unknown);
         connection.format = format;
         connection.was_taken = was_taken;
         connection.since = self.now;

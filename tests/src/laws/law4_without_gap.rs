@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use rejoin_core::{Config, ConnectionId, EVENT_OVERHEAD_BYTES, Input, Instant};
+use rejoin_core::{Config, ConnectionId, Cursor, EVENT_OVERHEAD_BYTES, Input, Instant};
 
 use super::{Step, View};
 
@@ -73,7 +73,7 @@ fn is_taken(step: &Step, connection: ConnectionId) -> bool {
 fn follow(silent: &mut Silent, now: Instant, before: &View, step: &Step) {
     silent.retain(|connection, _| step.after.seat(*connection).is_some());
     for seat in &step.after.connections {
-        let Some(cursor) = seat.cursor.filter(|cursor| cursor.is_outstanding()) else {
+        let Some(cursor) = seat.cursor.filter(Cursor::is_outstanding) else {
             silent.remove(&seat.connection);
             continue;
         };
