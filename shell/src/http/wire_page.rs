@@ -147,12 +147,15 @@ fn errors() -> Vec<ManagerError> {
     let others = [
         ManagerError::NotFound,
         ManagerError::TooManySessions(100),
+        ManagerError::TooManySessionsOfPeer(10),
         ManagerError::Closing,
         ManagerError::Unbegun(CloseReason::InitializeTimeout),
         ManagerError::Open("No such file or directory".into()),
         ManagerError::Session(SessionError::Busy),
     ];
-    faults().into_iter().map(of_client).chain(others).collect()
+    // A resume of a cancelled stream is not refused: it is answered by 204.
+    let refused = |fault: &ClientFault| !matches!(fault, ClientFault::CancelledStream(_));
+    faults().into_iter().filter(refused).map(of_client).chain(others).collect()
 }
 
 async fn row(response: Response<ResponseBody>) -> String {

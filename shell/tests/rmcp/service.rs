@@ -62,7 +62,7 @@ impl ServerHandler for Server {
                 String::new()
             }
             "flood" => flood(&context).await,
-            "large" => "x".repeat(5 << 20),
+            "large" => "x".repeat(17 << 20),
             name => panic!("{name}"),
         };
         Ok(CallToolResult::success(vec![ContentBlock::text(text)]).into())

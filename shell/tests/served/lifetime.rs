@@ -32,6 +32,8 @@ async fn a_connected_get_keeps_a_session_and_its_end_lets_it_go() {
 async fn more_sessions_than_allowed_are_told_to_come_later() {
     let program = Program::serve(&["--max-sessions", "1"]);
     let client = Client::initialize(&program.address).await;
+    // One that has called nothing makes room for others.
+    client.call(1, "echo", json!({ "message": "m" })).await.response().await;
     let initialize = crate::client::initialize("2025-11-25", &json!({}));
     let refused = Client::stranger(&program.address).post(&initialize).await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);

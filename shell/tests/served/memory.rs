@@ -50,17 +50,30 @@ async fn calls_that_are_abandoned_are_bounded_and_nobody_else_notices() {
 }
 
 #[tokio::test]
-async fn calls_that_are_cancelled_make_room_at_once() {
-    let program = Program::serve(&["--max-pending", "1"]);
+async fn calls_that_are_cancelled_are_bounded_and_make_room_in_time() {
+    let options = ["--max-pending", "10", "--cancelled-timeout", "200ms"];
+    let program = Program::serve(&options);
     let client = Client::initialize(&program.address).await;
-    for id in 0..2_000 {
+    let (mut served, mut refused) = (0, 0);
+    for id in 0.. {
         let call = client.call(id, "nap", json!({ "ms": 600_000 })).await;
+        if call.status == StatusCode::TOO_MANY_REQUESTS {
+            refused += 1;
+            // Its place is free once the id of a cancelled call is.
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            continue;
+        }
         assert_eq!(call.status, StatusCode::OK);
+        served += 1;
         let params = json!({ "requestId": id });
         let cancel =
             json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params });
         assert_eq!(client.post(&cancel).await.status, StatusCode::ACCEPTED);
+        if served == 50 {
+            break;
+        }
     }
+    assert!(refused > 0, "cancelled calls count until they are answered or their time is over");
 }
 
 #[tokio::test]

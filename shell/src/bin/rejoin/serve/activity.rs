@@ -36,6 +36,8 @@ struct State {
     has_unread: bool,
     /// Whether the service waits for more of the body.
     awaits_body: bool,
+    /// Whether a client may end its sending side and wait for the answer.
+    may_half_close: bool,
     /// Whether the client has ended its sending side, and waits for its answer.
     half_closed: bool,
     /// Of the socket, which waits for bytes or for a deadline.
@@ -72,6 +74,7 @@ impl Activity {
             since: Instant::now(),
             has_unread: false,
             awaits_body: false,
+            may_half_close: false,
             half_closed: false,
             waker: None,
         };
@@ -86,10 +89,12 @@ impl Activity {
         }
     }
 
-    /// The headers of a request have come.
-    pub(super) fn request_came(&self) {
+    /// The headers of a request have come. Only a client whose request has a body may end
+    /// its sending side and wait for the answer: one that ends it after a GET has left.
+    pub(super) fn request_came(&self, has_body: bool) {
         let mut state = self.state.lock();
         state.has_unread = false;
+        state.may_half_close = has_body;
         state.awaits_body = false;
         state.enter(Phase::Body);
     }
@@ -136,6 +141,7 @@ impl Activity {
         let mut state = self.state.lock();
         match state.phase {
             Phase::Idle | Phase::Headers => return false,
+            _ if !state.may_half_close => return false,
             // The service may not have looked yet whether the whole body is there.
             Phase::Body if state.awaits_body => return false,
             Phase::Body => state.half_closed = true,
@@ -212,7 +218,7 @@ mod tests {
         activity.bytes_came();
         assert_eq!(activity.deadline(Waker::noop()), Some(begun + Duration::from_secs(70)));
         assert_eq!(activity.expire(), Expired::InRequest);
-        activity.request_came();
+        activity.request_came(true);
         activity.body_came();
         activity.answer_begins();
         assert_eq!(activity.deadline(Waker::noop()), None);
@@ -225,7 +231,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_ends_its_side_right_after_its_request_waits_for_the_answer() {
         let activity = Activity::new(TIMEOUTS);
-        activity.request_came();
+        activity.request_came(true);
         activity.awaits_body(true);
         assert!(!activity.half_close(), "a part of the request is missing");
         activity.awaits_body(false);
@@ -240,21 +246,26 @@ mod tests {
         assert!(!activity.half_close());
 
         let later = Activity::new(TIMEOUTS);
-        later.request_came();
+        later.request_came(true);
         later.body_came();
         tokio::time::advance(HALF_CLOSE_TIME).await;
         assert!(!later.half_close(), "it has left");
+
+        let get = Activity::new(TIMEOUTS);
+        get.request_came(false);
+        get.body_came();
+        assert!(!get.half_close(), "it has left");
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_left_of_a_body_after_the_answer_is_unread() {
         let activity = Activity::new(TIMEOUTS);
         activity.bytes_came();
-        activity.request_came();
+        activity.request_came(true);
         activity.answer_begins();
         activity.answer_ended();
         assert!(activity.has_unread());
-        activity.request_came();
+        activity.request_came(true);
         assert!(!activity.has_unread());
     }
 }

@@ -48,8 +48,9 @@ const COMMENT: &[u8] = b":\n\n";
 
 impl RequestBody {
     pub(super) fn new(body: Incoming, activity: Arc<Activity>) -> Self {
-        activity.request_came();
-        if body.is_end_stream() {
+        let has_body = !body.is_end_stream();
+        activity.request_came(has_body);
+        if !has_body {
             activity.body_came();
         }
         Self { body, activity }
