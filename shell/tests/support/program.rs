@@ -22,6 +22,8 @@ impl Program {
     /// Starts the program by a command that is `rejoin`, or ends with it.
     pub(crate) fn serve_by(mut command: Command, options: &[&str]) -> Self {
         command.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn"]).args(options);
+        // Fewer than by default: where few files may be open, a warning would be printed.
+        command.env("REJOIN_MAX_TCP", "500");
         Self::start(&mut command)
     }
 
