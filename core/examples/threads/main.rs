@@ -23,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-use rejoin_core::{CloseReason, Config};
+use rejoin_core::{CloseReason, Config, EVENT_OVERHEAD_BYTES};
 
 use crate::{
     client::{Client, Habits, Tally},
@@ -34,8 +34,14 @@ use crate::{
 /// What went wrong, in words.
 pub(crate) type Fault = Box<dyn Error + Send + Sync>;
 
+/// How many events an answer has, the response included.
+const ANSWER_EVENTS: usize = 100;
+
 /// How far the backends count.
-const COUNT_TO: u64 = 99;
+const COUNT_TO: u64 = ANSWER_EVENTS as u64 - 1;
+
+/// What the log of a session charges for one of them at most.
+const EVENT_BYTES_MAX: usize = EVENT_OVERHEAD_BYTES + 128;
 
 const QUICK: Habits = Habits { requests: 20, reads: None, pause: None, deletes: true };
 
@@ -100,8 +106,9 @@ fn run() -> Result<Summary, Fault> {
 fn config(habits: Habits) -> Config {
     Config {
         window: 8,
-        // A whole answer, so nothing is let go of. A backend waits at half of it.
-        stream_events_max: usize::try_from(COUNT_TO + 1).unwrap_or(usize::MAX),
+        // A whole answer, so nothing is evicted. A backend waits at half of it.
+        stream_events_max: ANSWER_EVENTS,
+        session_bytes_max: ANSWER_EVENTS * EVENT_BYTES_MAX,
         // Nobody is that slow, but a busy machine may be.
         stall_timeout_max: Some(Duration::from_secs(30)),
         idle_timeout: Some(Duration::from_millis(if habits.deletes { 300_000 } else { 200 })),

@@ -118,7 +118,7 @@ mod tests {
         let mut readers = Readers::default();
         readers.follow(&View::default(), &get);
         assert!(check(&mut Told::new(), &Config::default(), &get, &readers).is_ok());
-        let outstanding = r#"{"next":2,"untaken":1,"end":2,"told":0}"#;
+        let outstanding = r#"{"next":2,"untaken":1,"end":2,"told":0,"start":1}"#;
         get.after.connections[0].cursor = Some(serde_json::from_str(outstanding).unwrap());
         assert!(check(&mut Told::new(), &Config::default(), &get, &readers).is_err());
     }

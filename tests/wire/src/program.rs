@@ -60,6 +60,8 @@ impl Program {
         // Worlds begin many sessions at a time, some with a process each.
         serve.env("REJOIN_MAX_STARTS_PER_SECOND", "unlimited");
         serve.env("REJOIN_MAX_SESSIONS", "10000");
+        // No process may be left soon after the last client has gone.
+        serve.env("REJOIN_START_GRACE", "1s");
         serve.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "error,rejoin=info"]);
         serve.args(options);
         if !command.is_empty() {
