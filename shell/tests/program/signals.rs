@@ -37,5 +37,6 @@ async fn a_second_signal_ends_it_at_once() {
     // Nobody reads it, and it does not fit into the buffers of a socket.
     let _flood = client.call(1, "flood", json!({ "events": 1_000_000 })).await;
     program.signal("TERM");
-    assert!(program.end_by("TERM").success());
+    // Another one, since the system merges two of the same kind.
+    assert!(program.end_by("INT").success());
 }
