@@ -86,7 +86,8 @@ impl World {
     /// Has whoever lets go of a session, by its deadline, finish what it does.
     pub(super) fn settle(&self) {
         for _ in 0..SETTLING {
-            if self.sessions.sessions() == 0 {
+            let is_asleep = self.sessions.shared().deadlines.is_empty();
+            if self.sessions.sessions() == 0 && is_asleep {
                 break;
             }
             shuttle::thread::yield_now();

@@ -11,7 +11,9 @@ const RELEASE: Action<u64> = Action::Release { stream: STANDALONE };
 
 #[test]
 fn a_reader_that_makes_progress_holds_the_backend_up() {
-    let config = Config { window: 2, stream_events_max: 4, ..Config::default() };
+    // Half of what a session may keep are two events.
+    let config =
+        Config { window: 2, stream_events_max: 4, session_bytes_max: 912, ..Config::default() };
     let mut script = Script::initialized(config);
     script.on(get(1), [prime(1, STANDALONE, 0)]);
     script.on(notify(3, None), [send(1, STANDALONE, 1, 3)]);
@@ -25,18 +27,20 @@ fn a_reader_that_makes_progress_holds_the_backend_up() {
 
 #[test]
 fn a_stalled_reader_holds_nobody_up_and_is_cut() {
-    let config = Config { window: 2, stream_events_max: 4, ..Config::default() };
+    // Half of what a session may keep are two events.
+    let config =
+        Config { window: 2, stream_events_max: 4, session_bytes_max: 912, ..Config::default() };
     let mut script = Script::initialized(config);
     script.on(get(1), [prime(1, STANDALONE, 0)]);
     script.on(get(2), []);
     script.on(notify(3, None), [send(1, STANDALONE, 1, 3)]);
     script.pressed(notify(4, None), Pressure::Hold(STANDALONE), []);
-    script.is_due_in(250);
-    script.wait(250);
+    script.is_due_in(10_000);
+    script.wait(10_000);
     script.on(Input::Tick, [RELEASE]);
     script.on(notify(5, None), []);
-    script.is_due_in(59_750);
-    script.wait(59_750);
+    script.is_due_in(50_000);
+    script.wait(50_000);
     script.on(
         Input::Tick,
         [close(1, EndReason::Stalled), send(2, STANDALONE, 1, 3), send(2, STANDALONE, 2, 4)],
@@ -46,7 +50,9 @@ fn a_stalled_reader_holds_nobody_up_and_is_cut() {
 
 #[test]
 fn what_a_deadline_sends_is_sent_although_the_same_call_evicts_it() {
-    let mut script = Script::initialized(Config { stream_events_max: 1, ..Config::default() });
+    // A session may keep one event, and not two.
+    let config = Config { stream_events_max: 1, session_bytes_max: 400, ..Config::default() };
+    let mut script = Script::initialized(config);
     script.on(get(1), [prime(1, STANDALONE, 0)]);
     script.on(get(2), []);
     script.pressed(notify(3, None), Pressure::Hold(STANDALONE), [send(1, STANDALONE, 1, 3)]);
@@ -69,6 +75,7 @@ fn what_a_deadline_sends_is_sent_although_the_same_call_evicts_it() {
 fn logs_that_hold_nothing_lose_nothing_silently() {
     let config = Config {
         stream_events_max: 0,
+        session_bytes_max: 0,
         shadows_max: 0,
         tombstones_max: 0,
         taken_max: 0,

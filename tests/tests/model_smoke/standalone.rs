@@ -65,7 +65,9 @@ fn a_get_may_take_over_or_be_a_conflict() {
 
 #[test]
 fn a_gap_is_told_before_what_is_left() {
-    let mut script = Script::initialized(Config { stream_events_max: 2, ..Config::default() });
+    // Half of what a session may keep is one event.
+    let config = Config { stream_events_max: 2, session_bytes_max: 456, ..Config::default() };
+    let mut script = Script::initialized(config);
     script.on(get(1), [prime(1, STANDALONE, 0)]);
     script.on(taken(1, 0), []);
     script.pressed(notify(3, None), Pressure::Hold(STANDALONE), [send(1, STANDALONE, 1, 3)]);

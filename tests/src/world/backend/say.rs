@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rejoin_core::{
-    Head, Initialized, Input, Method, Notification, Pressure, ProgressToken, Rejection, RequestId,
-    StreamId,
+    CallerFault, Head, Initialized, Input, Method, Notification, Pressure, ProgressToken,
+    Rejection, RequestId, StreamId,
 };
 
 use super::plan::Utterance;
@@ -203,7 +203,14 @@ impl World {
                 self.tally.struck(Fault::Polling);
                 Ok(())
             }
-            Err(Rejection::Backend(_) | Rejection::Closed(_)) => Ok(()),
+            Err(
+                Rejection::Caller(
+                    CallerFault::UnknownStream(_)
+                    | CallerFault::StreamNotOpen(_)
+                    | CallerFault::NothingToResumeFrom(_),
+                )
+                | Rejection::Closed(_),
+            ) => Ok(()),
             Err(rejection) => Err(format!("a wish of the backend was refused: {rejection}")),
         }
     }

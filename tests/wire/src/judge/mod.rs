@@ -114,7 +114,10 @@ mod tests {
     fn a_program_that_does_not_listen_to_its_options_is_seen() {
         for kind in [Kind::Task, Kind::Child, Kind::Demo] {
             let knobs = Knobs { kind, ..Knobs::draw(3) };
-            let config = knobs.settings().session;
+            let mut config = knobs.settings().session;
+            if kind != Kind::Task {
+                config.reservation_timeout = Config::default().reservation_timeout;
+            }
             assert_eq!(check_config(&knobs, &config), Ok(()));
             let more = Config { shadows_max: config.shadows_max + 1, ..config.clone() };
             assert!(check_config(&knobs, &more).is_err());
