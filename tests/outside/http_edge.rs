@@ -3,6 +3,7 @@
 use std::{fs, time::Duration};
 
 use serde_json::{Value, json};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -107,6 +108,8 @@ async fn a_client_that_ends_its_sending_side_gets_its_answer() {
     let client = Client::initialize(&program.address).await;
     let nap = call(1, "nap", &json!({ "ms": 500 }));
     let mut stream = TcpStream::connect(&program.address).await.unwrap();
+    // So that the end comes with the request, however busy this machine is.
+    SockRef::from(&stream).set_tcp_cork(true).unwrap();
     stream.write_all(request(&client, "POST", "", &nap).as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
     let answer = read_until(&mut stream, "\"result\"").await;

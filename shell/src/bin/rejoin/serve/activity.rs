@@ -6,8 +6,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// How soon after its request a client must end its sending side to have only that side
-/// ended, as `nc -N` does. One that does so later has left.
-const HALF_CLOSE_TIME: Duration = Duration::from_millis(250);
+/// ended, as `nc -N` does. One that does so later has left: it may have read its answer.
+const HALF_CLOSE_TIME: Duration = Duration::from_millis(2);
 
 /// How long a client that has ended its sending side waits for an answer to begin.
 const HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(30);
