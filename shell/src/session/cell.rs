@@ -111,11 +111,13 @@ impl Cell {
     }
 
     /// Returns whether the backend still has to answer this request of the client.
+    #[cfg(feature = "stdio")]
     pub(crate) fn is_unanswered(&self, request: &RequestId) -> bool {
         self.state.lock().core.is_unanswered(request)
     }
 
     /// Returns the only request of the client that the backend still has to answer.
+    #[cfg(feature = "stdio")]
     pub(crate) fn sole_unanswered(&self) -> Option<RequestId> {
         self.state.lock().core.sole_unanswered().cloned()
     }
@@ -298,6 +300,7 @@ impl Cell {
     }
 
     /// Hands a message of this server itself to the backend.
+    #[cfg(feature = "stdio")]
     pub(crate) fn tell_backend(&self, message: Bytes) {
         self.turn((), |state, aftermath| state.say(message, aftermath));
     }
