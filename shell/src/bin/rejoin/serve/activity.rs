@@ -36,10 +36,7 @@ struct State {
     has_unread: bool,
     /// Whether the service waits for more of the body.
     awaits_body: bool,
-    /// Whether a client may end its sending side and wait for the answer.
-    may_half_close: bool,
-    /// Whether the client has ended its sending side, and waits for its answer.
-    half_closed: bool,
+    half_close: HalfClose,
     /// Of the socket, which waits for bytes or for a deadline.
     waker: Option<Waker>,
 }
@@ -58,6 +55,17 @@ enum Phase {
     Answering,
 }
 
+/// Whether a client may end its sending side, and still wait for its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HalfClose {
+    /// A client that ends its sending side has left.
+    Refused,
+    /// A client may do so.
+    Allowed,
+    /// The client has done so.
+    Closed,
+}
+
 /// What is to be done about a client that has done nothing for too long.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Expired {
@@ -74,8 +82,7 @@ impl Activity {
             since: Instant::now(),
             has_unread: false,
             awaits_body: false,
-            may_half_close: false,
-            half_closed: false,
+            half_close: HalfClose::Refused,
             waker: None,
         };
         Self { timeouts, state: Mutex::new(state) }
@@ -94,7 +101,9 @@ impl Activity {
     pub(super) fn request_came(&self, has_body: bool) {
         let mut state = self.state.lock();
         state.has_unread = false;
-        state.may_half_close = has_body;
+        if state.half_close != HalfClose::Closed {
+            state.half_close = if has_body { HalfClose::Allowed } else { HalfClose::Refused };
+        }
         state.awaits_body = false;
         state.enter(Phase::Body);
     }
@@ -103,7 +112,7 @@ impl Activity {
     pub(super) fn awaits_body(&self, awaits: bool) {
         let mut state = self.state.lock();
         state.awaits_body = awaits;
-        if awaits && state.half_closed {
+        if awaits && state.is_half_closed() {
             state.wake();
         }
     }
@@ -141,19 +150,21 @@ impl Activity {
         let mut state = self.state.lock();
         match state.phase {
             Phase::Idle | Phase::Headers => return false,
-            _ if !state.may_half_close => return false,
+            _ if state.half_close == HalfClose::Refused => return false,
             // The service may not have looked yet whether the whole body is there.
             Phase::Body if state.awaits_body => return false,
-            Phase::Body => state.half_closed = true,
+            Phase::Body => state.half_close = HalfClose::Closed,
             Phase::Answer | Phase::Answering => {
-                state.half_closed |= state.since.elapsed() < HALF_CLOSE_TIME;
+                if state.since.elapsed() < HALF_CLOSE_TIME {
+                    state.half_close = HalfClose::Closed;
+                }
             }
         }
-        state.half_closed
+        state.is_half_closed()
     }
 
     pub(super) fn is_half_closed(&self) -> bool {
-        self.state.lock().half_closed
+        self.state.lock().is_half_closed()
     }
 
     /// Whether bytes may be on their way that nobody will read.
@@ -172,7 +183,7 @@ impl Activity {
         let timeout = match state.phase {
             Phase::Idle => self.timeouts.idle,
             Phase::Headers => self.timeouts.header,
-            Phase::Answer if state.half_closed => HALF_CLOSED_TIMEOUT,
+            Phase::Answer if state.is_half_closed() => HALF_CLOSED_TIMEOUT,
             Phase::Body | Phase::Answer | Phase::Answering => return None,
         };
         state.since.checked_add(timeout)
@@ -188,6 +199,10 @@ impl Activity {
 }
 
 impl State {
+    fn is_half_closed(&self) -> bool {
+        self.half_close == HalfClose::Closed
+    }
+
     fn wake(&self) {
         if let Some(waker) = &self.waker {
             waker.wake_by_ref();
