@@ -227,6 +227,17 @@ async fn a_client_polls_as_the_backend_wants_it() {
     assert_eq!(backend.peer().close_stream(&RequestId::from(1), retry), Err(SendError::NotPending));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_backend_is_told_why_a_connection_cannot_be_closed() {
+    let server = Server::begin();
+    let session = server.initialized().await;
+    let call = post(r#""id":1,"method":"a""#);
+    let _connection = session.request(call, AnswerFormat::Json).await.unwrap();
+    let backend = server.backend().await;
+    let refused = backend.peer().close_stream(&RequestId::from(1), None).unwrap_err();
+    assert!(matches!(refused, SendError::CannotClose(_)), "{refused}");
+}
+
 /// Many clients on many threads drop their connections and come back, while their
 /// backends talk: each gets every event once, in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

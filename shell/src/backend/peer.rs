@@ -7,7 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use rejoin_core::{
-    BackendFault, Head, Input, Message, PeekError, Post, Rejection, RequestId, StreamId,
+    BackendFault, CallerFault, Head, Input, Message, PeekError, Post, Rejection, RequestId,
+    StreamId,
 };
 use smallvec::SmallVec;
 use thiserror::Error;
@@ -271,6 +272,9 @@ pub enum SendError {
     /// The session did not accept it: the backend is at fault.
     #[error(transparent)]
     Rejected(BackendFault),
+    /// The connection of a stream cannot be closed: the backend is at fault, or late.
+    #[error(transparent)]
+    CannotClose(CallerFault),
     /// There is no such request of the client: the backend is at fault, or late.
     #[error("the client has no such request pending")]
     NotPending,
@@ -283,7 +287,8 @@ impl From<Rejection> for SendError {
     fn from(rejection: Rejection) -> Self {
         match rejection {
             Rejection::Backend(fault) => Self::Rejected(fault),
-            Rejection::Client(_) | Rejection::Caller(_) | Rejection::Closed(_) => Self::Ended,
+            Rejection::Caller(fault) => Self::CannotClose(fault),
+            Rejection::Client(_) | Rejection::Closed(_) => Self::Ended,
         }
     }
 }
