@@ -219,7 +219,7 @@ pub(crate) struct Timeouts {
 }
 
 /// Between what a reader may take nothing and still hold up the backend, in nanoseconds;
-/// `u64::MAX` is for ever.
+/// `u64::MAX` means that a reader never stalls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StallTimeout {
     pub(crate) min: u64,

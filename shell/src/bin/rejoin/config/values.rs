@@ -240,17 +240,19 @@ impl fmt::Display for Folder {
     }
 }
 
+/// Reads a value, or `off` as its absence; an error names `what` is expected.
+fn parse_or_off<T: FromStr>(text: &str, what: &str) -> Result<Option<T>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| format!("write {what}, or `off`"))
+}
+
 impl FromStr for Maximum {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "off" => Ok(Self(None)),
-            text => text
-                .parse()
-                .map(|max| Self(Some(max)))
-                .map_err(|_| "write a number, or `off`".to_owned()),
-        }
+        parse_or_off(text, "a number").map(Self)
     }
 }
 
@@ -267,13 +269,7 @@ impl FromStr for Header {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "off" => Ok(Self(None)),
-            text => text
-                .parse()
-                .map(|name| Self(Some(name)))
-                .map_err(|_| "write the name of a header, or `off`".to_owned()),
-        }
+        parse_or_off(text, "the name of a header").map(Self)
     }
 }
 
