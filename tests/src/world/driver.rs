@@ -17,6 +17,8 @@ use crate::laws::{Seat, Step};
 
 /// Every so manyth event is where a saboteur strikes.
 const SABOTAGED: u64 = 97;
+/// How long after its reservation a request arrives.
+pub(super) const RESERVED: Duration = Duration::from_millis(70);
 
 /// How a line began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,7 +205,7 @@ impl World {
                 self.connect(line, |connection| Input::Reserve { connection })?;
                 if self.lines.get(&line).is_some_and(|line| line.is_served) {
                     let request = Parcel::Requests { line, format, post };
-                    self.later(Duration::from_millis(70), Happening::Arrive(Box::new(request)));
+                    self.later(RESERVED, Happening::Arrive(Box::new(request)));
                 }
                 Ok(())
             }

@@ -8,6 +8,7 @@ use rejoin_core::{AnswerFormat, Head, Message, Method, Post, Profile, RequestId}
 use crate::world::World;
 use crate::world::agenda::{ClientNo, Happening, ReadingNo, Serial, ServerNo};
 use crate::world::backend::token;
+use crate::world::driver::RESERVED;
 use crate::world::faults::Fault;
 use crate::world::parcel::Parcel;
 use crate::world::state::{Kind, Request};
@@ -47,9 +48,13 @@ impl World {
         let count = if is_batch { luck.size(1, batch_max).min(client.todo) } else { 1 };
         let format = if luck.strikes(150) { AnswerFormat::Json } else { AnswerFormat::Sse };
         let is_reserved = luck.strikes(60);
+        let expires = self.knobs.config.reservation_timeout.is_some_and(|it| it <= RESERVED);
         let (mut ids, mut open, mut messages) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
         for _ in 0..count {
             let (serial, message) = self.make_request(no, server, reading);
+            if let Some(request) = self.requests.get_mut(&serial) {
+                request.is_due &= !(is_reserved && expires);
+            }
             open.insert(serial);
             ids.extend(crate::laws::request_id(&message.head).cloned());
             messages.push(message);
