@@ -95,7 +95,8 @@ async fn live(knobs: &Knobs, journals: &TempDir) -> Result<Lived, String> {
     let service = StreamableHttp::new(manager.clone(), knobs.http_settings());
     let service = service.map_err(|error| error.to_string())?;
     let service = Sabotaged::new(service, knobs.sabotage, knobs.world.seed.is_multiple_of(2));
-    let server = Server::Here { service, room: knobs.world.room };
+    let buffers = knobs.line.map(|line| line.buffers);
+    let server = Server::Here { service, room: knobs.world.room, buffers };
     let world = World::new(knobs.clone(), server, scene.is_calm);
     let mut lived = tokio::select! {
         biased;

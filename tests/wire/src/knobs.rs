@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use rejoin::{HttpSettings, Settings};
 use rejoin_core::Config;
-use rejoin_tests::world::{self, Chance};
+use rejoin_tests::world::{self, Chance, Faults};
 
+use crate::kernel::Line;
 use crate::link::Longest;
 use crate::sabotage::Sabotage;
 
@@ -24,10 +25,26 @@ pub struct Knobs {
     pub queue_max: usize,
     /// By how much everything that clients and backends wait for is shorter.
     pub hurry: u32,
+    /// What the systems of both ends buffer, where that is more than a pipe, and how fast
+    /// clients read.
+    pub line: Option<Line>,
+    /// What the backend says to each request; then nothing else goes wrong.
+    pub flood: Option<Flood>,
     /// Whether it is a round of a soak, whose faults end by time.
     pub is_soaking: bool,
     /// What the server does wrong, for tests of the judge.
     pub sabotage: Option<Sabotage>,
+}
+
+/// More than a session and the systems of both ends hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flood {
+    /// How many messages there are.
+    pub(crate) messages: usize,
+    /// How large each of them is, at least.
+    pub(crate) bytes: usize,
+    /// Whether they belong to the request.
+    pub(crate) is_related: bool,
 }
 
 /// What answers the clients.
@@ -47,6 +64,18 @@ impl Knobs {
     /// Returns the knobs of a world in this process.
     #[must_use]
     pub fn draw(seed: u64) -> Self {
+        let mut luck = Chance::new(seed, LINE, 0);
+        let knobs = Self::draw_without_line(seed);
+        if luck.strikes(100) {
+            knobs.flooded(&mut luck)
+        } else {
+            let line = luck.strikes(300).then(|| Line::draw(&mut luck));
+            Self { line, ..knobs }
+        }
+    }
+
+    /// Returns the knobs of a world without buffers.
+    fn draw_without_line(seed: u64) -> Self {
         let mut luck = Chance::new(seed, LUCK, 0);
         let mut world = world::Knobs::draw(seed);
         world.room = world.room.max(64);
@@ -56,17 +85,51 @@ impl Knobs {
             recycle_after: luck.strikes(300).then(|| luck.millis(500, 20_000)),
             queue_max: luck.size(2, 40),
             hurry: 1,
+            line: None,
+            flood: None,
             is_soaking: false,
             sabotage: None,
             world,
         }
     }
 
+    /// Returns the knobs of a world where nothing goes wrong, but clients read slowly what they
+    /// are flooded with. Its stall timeouts are those by default, or shorter, where clients
+    /// are faster.
+    fn flooded(mut self, luck: &mut Chance) -> Self {
+        let speed = u32::try_from(luck.between(1, 8)).unwrap_or(1);
+        let line = Line::draw_steady(luck, speed);
+        let is_related = luck.strikes(700);
+        let world = &mut self.world;
+        world.faults = Faults::default();
+        world.clients.truncate(luck.size(1, 2));
+        world.requests = 2;
+        world.at_once = luck.size(1, 2);
+        world.patience = Duration::from_secs(24 * 3_600);
+        world.room = luck.size(4 << 10, 64 << 10);
+        let usual = Config::default();
+        let config = &mut world.config;
+        *config = world::unlimited(config);
+        config.stall_timeout_min = usual.stall_timeout_min / speed;
+        config.stall_timeout_max = usual.stall_timeout_max.map(|time| time / speed);
+        config.stall_limit = usual.stall_limit.map(|time| time / speed);
+        // With more than one stream in use, a reader holds nobody up for longer than that.
+        let is_alone = is_related && world.at_once == 1;
+        config.hold_timeout = config.hold_timeout.filter(|_| is_alone);
+        config.stream_events_max = luck.size(50, 1_000);
+        config.stream_bytes_max = luck.size(64 << 10, 256 << 10);
+        config.session_bytes_max = 8 * config.stream_bytes_max;
+        let total = line.bytes() + 2 * config.session_bytes_max;
+        let bytes = luck.size(500, 8_000).max(total / FLOOD_MESSAGES_MAX);
+        let flood = Flood { messages: total / bytes, bytes, is_related };
+        Self { recycle_after: None, line: Some(line), flood: Some(flood), ..self }
+    }
+
     /// Returns the knobs of a world over sockets, where time is real: all of it is shorter,
     /// and there is less to do.
     #[must_use]
     pub fn draw_hurried(seed: u64, kind: Kind, requests: usize) -> Self {
-        let mut knobs = Self { kind, hurry: HURRY, ..Self::draw(seed) };
+        let mut knobs = Self { kind, hurry: HURRY, ..Self::draw_without_line(seed) };
         let world = &mut knobs.world;
         world.clients.truncate(CLIENTS_MAX);
         world.requests = requests.div_ceil(world.clients.len().max(1));
@@ -192,6 +255,9 @@ impl Knobs {
 
 /// Which luck the knobs are drawn with; those of the actors follow.
 const LUCK: u64 = 10;
+const LINE: u64 = 17;
+/// How many messages a flood has at most.
+const FLOOD_MESSAGES_MAX: usize = 1_500;
 /// By how much a world in real time is faster than others.
 const HURRY: u32 = 20;
 /// How many clients it has at most.

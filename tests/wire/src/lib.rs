@@ -4,7 +4,7 @@
 //! It is the worlds of [`rejoin_tests::world`] again, with luck, faults and limits of the same
 //! kinds, and the whole shell between both ends. Clients speak HTTP/1.1 and read SSE;
 //! `link`s between them and their server cut, delay, throttle, stall and lose what
-//! they pass on; `backend`s work, ask and answer. Of the core, both ends use no more than
+//! they pass on, and in some worlds buffer it as `kernel`s do; `backend`s work, ask and answer. Of the core, both ends use no more than
 //! its types and its way to read the head of a message. The server is in this process,
 //! where time is virtual, or is a process of its own behind sockets.
 //!
@@ -26,6 +26,7 @@ mod exchange;
 mod failure;
 mod here;
 mod judge;
+mod kernel;
 mod knobs;
 mod link;
 mod memory;
@@ -44,7 +45,8 @@ mod world;
 pub use backend::run_child;
 pub use failure::Failure;
 pub use here::{run_here, shrink_here};
-pub use knobs::{Kind, Knobs};
+pub use kernel::Line;
+pub use knobs::{Flood, Kind, Knobs};
 pub use sabotage::Sabotage;
 pub use soak::{Soak, soak, soak_round};
 pub use there::{Programs, run_there};

@@ -7,6 +7,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use crate::kernel::time_of;
+
 /// What is to become of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fate {
@@ -41,6 +43,8 @@ pub(crate) enum Pace {
     Quick,
     /// A few bytes at a time, and this long between two.
     Slow(Duration),
+    /// So many bytes a second, before and after everything is healed.
+    Steady(u32),
     /// Nothing for so long, after so many bytes.
     Stalled(usize, Duration),
 }
@@ -129,6 +133,7 @@ impl Pace {
         match self {
             Self::Quick => None,
             Self::Slow(_) => Some("links: slow"),
+            Self::Steady(_) => Some("links: steady"),
             Self::Stalled(..) => Some("links: stalled"),
         }
     }
@@ -149,8 +154,10 @@ impl End {
 
 /// How many bytes a slow link passes on at once.
 const SLOW_BYTES: usize = 48;
-/// How many any other does.
+/// How many any other does, but for a steady one.
 const BYTES: usize = 4_096;
+/// How often a second a steady link passes something on while there is enough.
+const STEPS_A_SECOND: u32 = 20;
 
 /// For how long a client is left alone with a link that its server has lost.
 const DEAF_MAX: Duration = Duration::from_secs(1_000);
@@ -221,13 +228,17 @@ async fn pass_down(
     healed: &mut watch::Receiver<bool>,
     pace: &mut Pace,
 ) -> bool {
-    let mut buffer = vec![0; BYTES];
+    let step = match fate.pace {
+        Pace::Steady(rate) => usize::try_from(rate / STEPS_A_SECOND).unwrap_or(BYTES).max(1),
+        Pace::Quick | Pace::Slow(_) | Pace::Stalled(..) => BYTES,
+    };
+    let mut buffer = vec![0; step];
     let mut has_waited = false;
     let mut passed = 0_usize;
     let mut stalls = fate.pace;
     loop {
         let is_slow = matches!(fate.pace, Pace::Slow(_)) && !*healed.borrow();
-        let most = if is_slow { SLOW_BYTES } else { BYTES };
+        let most = if is_slow { SLOW_BYTES } else { step };
         let Some(buffer) = buffer.get_mut(..most) else { return false };
         let Ok(count @ 1..) = far.read(buffer).await else {
             // An error says that the client is gone, too.
@@ -265,6 +276,9 @@ async fn pass_down(
         {
             has_waited = true;
             until(healed, time, std::future::pending()).await;
+        } else if let Pace::Steady(rate) = fate.pace {
+            has_waited = true;
+            sleep(time_of(count, rate)).await;
         }
     }
 }
@@ -331,6 +345,7 @@ mod tests {
         for (end, pace, expected) in [
             (End::Sound, Pace::Quick, (500, false, Pace::Quick)),
             (End::Sound, slow, (500, false, slow)),
+            (End::Sound, Pace::Steady(20), (500, false, Pace::Steady(20))),
             (End::Sound, stalled(200), (500, false, stalled(200))),
             (End::Sound, stalled(501), (500, false, Pace::Quick)),
             (End::Early { is_forwarded: true }, Pace::Quick, (0, true, Pace::Quick)),

@@ -3,12 +3,14 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncWrite, duplex};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use crate::kernel::Buffers;
 use crate::sabotage::Sabotaged;
 
 /// A way of bytes in both directions.
@@ -18,8 +20,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Pipe for T {}
 /// A server.
 #[derive(Clone, Debug)]
 pub(crate) enum Server {
-    /// In this process, with so much room in a pipe.
-    Here { service: Sabotaged, room: usize },
+    /// In this process, with so much room in a pipe, and with the buffers of systems or without.
+    Here { service: Sabotaged, room: usize, buffers: Option<Buffers> },
     /// Behind a socket.
     There(SocketAddr),
 }
@@ -35,11 +37,22 @@ impl Server {
     /// Connects something in between to a client, and to the server.
     pub(crate) async fn connect(&self) -> io::Result<Ends> {
         match self {
-            Self::Here { service, room } => {
+            Self::Here { service, room, buffers } => {
                 let (client, near) = duplex(*room);
-                let (far, server) = duplex(*room);
-                serve(service.clone(), server);
-                Ok(Ends { client: Box::new(client), near: Box::new(near), far: Box::new(far) })
+                let service = service.clone();
+                let far: Box<dyn Pipe> = match buffers {
+                    Some(buffers) => {
+                        let (server, far) = buffers.connect(*room);
+                        serve(service, server);
+                        Box::new(far)
+                    }
+                    None => {
+                        let (server, far) = duplex(*room);
+                        serve(service, server);
+                        Box::new(far)
+                    }
+                };
+                Ok(Ends { client: Box::new(client), near: Box::new(near), far })
             }
             Self::There(address) => {
                 // A proxy of its own for each connection.
@@ -70,9 +83,24 @@ fn far_socket() -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-fn serve(service: Sabotaged, server: DuplexStream) {
+/// How many bytes the HTTP server buffers before it waits until all of them are written, as in
+/// the program.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// Returns how much of what a session has sent the HTTP server holds at most, where no message
+/// is larger than so many bytes: it may take as much again as it takes at once when its
+/// buffer is almost full.
+pub(crate) const fn unwritten_max(message_bytes: usize) -> usize {
+    BUFFER_BYTES + TAKEN_AT_ONCE + message_bytes
+}
+
+/// How many bytes it takes from a session at once, before the last message.
+const TAKEN_AT_ONCE: usize = 16 << 10;
+
+fn serve(service: Sabotaged, server: impl Pipe + 'static) {
     let service = TowerToHyperService::new(service);
-    let connection =
-        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(server), service);
+    let mut http = http1::Builder::new();
+    http.max_buf_size(BUFFER_BYTES);
+    let connection = http.serve_connection(TokioIo::new(server), service);
     tokio::spawn(async move { drop(connection.await) });
 }

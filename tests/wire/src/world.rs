@@ -11,7 +11,7 @@ use rejoin_tests::world::{Chance, Fault, Faults, Tally};
 use tokio::sync::{Notify, watch};
 
 use crate::knobs::Knobs;
-use crate::link::{Course, Fate};
+use crate::link::{Course, Fate, Pace};
 use crate::server::Server;
 use crate::visit::Visit;
 
@@ -100,7 +100,11 @@ impl World {
     pub(crate) fn fate(&self, luck: &mut Chance) -> Fate {
         let none = Faults::default();
         let faults = if self.is_healed() { &none } else { &self.knobs.world.faults };
-        Fate::draw(luck, faults, self.knobs.stall_max())
+        let fate = Fate::draw(luck, faults, self.knobs.stall_max());
+        match self.knobs.line.and_then(|line| line.rate) {
+            Some(rate) if fate.pace == Pace::Quick => Fate { pace: Pace::Steady(rate), ..fate },
+            Some(_) | None => fate,
+        }
     }
 
     /// Draws a time that somebody waits for.

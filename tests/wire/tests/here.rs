@@ -11,7 +11,7 @@ const WORLDS: u64 = 200;
 const THREADS: usize = 2;
 
 /// What must be seen at least once in many worlds.
-const EXPECTED: [&str; 61] = [
+const EXPECTED: [&str; 64] = [
     "answers",
     "answers: late",
     "answers: never",
@@ -41,6 +41,7 @@ const EXPECTED: [&str; 61] = [
     "links: cut midway",
     "links: half-open",
     "links: lost by the server alone",
+    "links: steady",
     "messages: in a burst",
     "messages: too large",
     "polls",
@@ -71,6 +72,8 @@ const EXPECTED: [&str; 61] = [
     "senders: not waiting",
     "sessions: shut down",
     "signs of life",
+    "steady readers",
+    "steady readers: with pauses longer than the shortest stall timeout",
     "takeovers: request stream",
     "takeovers: standalone stream",
 ];

@@ -1,6 +1,7 @@
 //! Backends: they hear requests, and say what they have planned about each.
 
 mod child;
+mod flood;
 mod heard;
 mod here;
 mod speaker;

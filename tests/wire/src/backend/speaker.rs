@@ -58,8 +58,8 @@ pub(crate) struct Speaker<M> {
 }
 
 #[derive(Clone, Debug)]
-struct Voice<M> {
-    mouth: M,
+pub(super) struct Voice<M> {
+    pub(super) mouth: M,
     scene: Scene,
     state: Arc<Mutex<State>>,
     hearing: Arc<Mutex<Hearing>>,
@@ -187,6 +187,12 @@ impl<M: Mouth> Speaker<M> {
         };
         let task =
             Task { id: Some(id), token, version: text("/params/protocolVersion"), is_impolite };
+        if let Some(flood) = self.voice.scene.knobs.flood
+            && task.version.is_none()
+        {
+            self.work.spawn(self.voice.clone().flood(task, flood));
+            return;
+        }
         if self.work.len() >= WORK_MAX {
             plan = VecDeque::from([(Duration::ZERO, Utterance::Failure)]);
         } else if !(self.is_quick && is_at_once(&plan)) {
@@ -213,8 +219,8 @@ fn is_at_once(plan: &VecDeque<(Duration, Utterance)>) -> bool {
 
 /// A request that is worked on, or none.
 #[derive(Clone, Debug)]
-struct Task {
-    id: Option<RequestId>,
+pub(super) struct Task {
+    pub(super) id: Option<RequestId>,
     token: Option<ProgressToken>,
     /// The revision that the client asks for.
     version: Option<String>,
@@ -263,7 +269,7 @@ impl<M: Mouth> Voice<M> {
     }
 
     /// Says something. Returns whether to go on.
-    async fn utter(&self, task: &Task, what: Utterance) -> bool {
+    pub(super) async fn utter(&self, task: &Task, what: Utterance) -> bool {
         match (what, &task.id) {
             (Utterance::Die, _) => {
                 self.struck(Fault::Dies);
@@ -314,6 +320,12 @@ impl<M: Mouth> Voice<M> {
                 return;
             }
         }
+    }
+
+    /// Returns a message of so many bytes, and some more. Whoever has it says it before anything
+    /// else is said.
+    pub(super) fn note(&self, bytes: usize) -> String {
+        note(&self.state.lock().stamp(), &pad(bytes)).to_string()
     }
 
     /// Returns the words for something, and which request they belong to. Whoever has

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rejoin_core::{
-    Action, CloseReason, EndReason, EventId, Head, Input, Message, Notification, Rejection, Report,
-    RequestId, StreamId, Unrelated,
+    Action, CloseReason, ConnectionId, EndReason, EventId, Head, Input, Message, Notification,
+    Rejection, Report, RequestId, StreamId, Unrelated,
 };
 use rejoin_tests::laws::{Step, View, posted, request_id};
 use rejoin_tests::world::Tally;
@@ -38,6 +38,14 @@ pub(super) struct History {
     pub(super) evicted: BTreeSet<RequestId>,
     /// The requests that were cancelled at the backend, for lack of a connection.
     pub(super) orphaned: BTreeSet<RequestId>,
+    /// How many gaps there were to be told of.
+    pub(super) gaps: usize,
+    /// How many connections were cut because nothing was taken on them.
+    pub(super) stalled: usize,
+    /// For how long nothing was taken at most on a connection on which something was later.
+    pub(super) pause_max: Duration,
+    /// Since when nothing was taken on each connection that held something.
+    silent: BTreeMap<ConnectionId, rejoin_core::Instant>,
     began: Option<rejoin_core::Instant>,
 }
 
@@ -88,6 +96,7 @@ impl History {
             self.carry_out(action, tally);
         }
         self.send(step);
+        self.follow(step);
         tally_takeover(before, step, tally);
         if let Some(reason) = step.after.closed.filter(|_| self.closed.is_none()) {
             self.closed = Some(Closed { reason, after: step.now.since(began) });
@@ -123,6 +132,22 @@ impl History {
         }
     }
 
+    /// Notes for how long readers take nothing.
+    fn follow(&mut self, step: &Step) {
+        if let Input::Taken { connection, .. } = &step.input
+            && let Some(since) = self.silent.remove(connection)
+        {
+            self.pause_max = self.pause_max.max(step.now.since(since));
+        }
+        for seat in &step.after.connections {
+            if seat.cursor.is_some_and(|cursor| cursor.is_outstanding()) {
+                self.silent.entry(seat.connection).or_insert(step.now);
+            } else {
+                self.silent.remove(&seat.connection);
+            }
+        }
+    }
+
     /// Returns a time as counted from the beginning of the session.
     pub(super) fn time_of(&self, at: rejoin_core::Instant) -> Duration {
         self.began.map_or(Duration::ZERO, |began| at.since(began))
@@ -152,13 +177,16 @@ impl History {
                 tally.add("takeovers: request stream");
             }
             Action::Discard { .. } => tally.add("takeovers: with events under way"),
-            Action::Close { reason: EndReason::Stalled, .. } => tally.add("drops: stalled"),
+            Action::Close { reason: EndReason::Stalled, .. } => {
+                self.stalled += 1;
+                tally.add("drops: stalled");
+            }
+            Action::Gap { .. } => self.gaps += 1,
             Action::Release { .. } => tally.add("senders: let go on"),
             Action::Report(Report::Evicted { id, .. }) => {
                 self.evicted.insert(id.clone());
             }
             Action::Send { .. }
-            | Action::Gap { .. }
             | Action::Close { .. }
             | Action::CloseSession { .. }
             | Action::Report(_) => {}

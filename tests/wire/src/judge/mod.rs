@@ -9,6 +9,7 @@
 mod heard;
 mod history;
 mod outcomes;
+mod steady;
 mod streams;
 mod times;
 
@@ -82,6 +83,7 @@ pub(crate) fn judge(case: &Case<'_>, tally: &mut Tally) -> Result<(), String> {
         times::check(&history, reading, stream, visit.began, case.knobs.hurry > 1)
             .map_err(|wrong| format!("{:?}: {wrong}", reading.kind))?;
     }
+    steady::check(case.knobs, &history, &record, tally)?;
     outcomes::check(&history, case.journal, visit.began, &record, tally)
 }
 
