@@ -363,7 +363,7 @@ mod tests {
         let (mut server, mut client) = buffers.connect(64);
         client.write_all(b"ask").await.unwrap();
         server.read_exact(&mut [0; 3]).await.unwrap();
-        server.write_all(&[7; 50_000]).await.unwrap();
+        server.write_all(&vec![7; 50_000]).await.unwrap();
         drop(server);
         let mut read = Vec::new();
         assert_eq!(client.read_to_end(&mut read).await.unwrap(), 50_000);

@@ -40,17 +40,14 @@ impl Server {
             Self::Here { service, room, buffers } => {
                 let (client, near) = duplex(*room);
                 let service = service.clone();
-                let far: Box<dyn Pipe> = match buffers {
-                    Some(buffers) => {
-                        let (server, far) = buffers.connect(*room);
-                        serve(service, server);
-                        Box::new(far)
-                    }
-                    None => {
-                        let (server, far) = duplex(*room);
-                        serve(service, server);
-                        Box::new(far)
-                    }
+                let far: Box<dyn Pipe> = if let Some(buffers) = buffers {
+                    let (server, far) = buffers.connect(*room);
+                    serve(service, server);
+                    Box::new(far)
+                } else {
+                    let (server, far) = duplex(*room);
+                    serve(service, server);
+                    Box::new(far)
                 };
                 Ok(Ends { client: Box::new(client), near: Box::new(near), far })
             }

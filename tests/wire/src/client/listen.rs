@@ -5,7 +5,7 @@ use rejoin_tests::world::Chance;
 use tokio::time::sleep;
 
 use super::Guest;
-use crate::visit::Kind;
+use crate::visit::{Kind, Seen};
 
 impl Guest {
     /// Keeps the standalone stream connected until the session is over.
@@ -22,8 +22,10 @@ impl Guest {
         loop {
             let last = self.visit.last(reading);
             let rivals = self.visit.rivals_begun();
-            if let Ok(mut exchange) = self.get(luck, last).await {
-                match exchange.status() {
+            match self.get(luck, last).await {
+                // The server may have it, and go on to send on that connection.
+                Err(_) => self.visit.see(reading, Seen::Doubted),
+                Ok(mut exchange) => match exchange.status() {
                     StatusCode::OK => {
                         if last.is_some() {
                             self.world.count("resumes");
@@ -46,7 +48,7 @@ impl Guest {
                         }
                         return;
                     }
-                }
+                },
             }
             self.pause(luck, reading).await;
         }
