@@ -309,11 +309,11 @@ impl<M> Session<M> {
 
     /// Returns whether a resume of a stream cuts another connection.
     fn replaces(&self, stream: StreamId) -> bool {
-        let key = self.streams.find(stream).filter(|key| *key != STANDALONE);
-        key.is_some_and(|key| {
-            let stream = &self.streams[key];
-            stream.carrier.is_some() || stream.drain.is_some()
-        })
+        match self.streams.find(stream) {
+            Some(STANDALONE) => false,
+            Some(key) => self.streams[key].carrier.is_some() || self.streams[key].drain.is_some(),
+            None => self.connections.draining_from_buried(stream).is_some(),
+        }
     }
 
     fn check_surplus(&self) -> Result<(), ClientFault> {

@@ -113,8 +113,9 @@ impl<M: Clone> Session<M> {
         index: u64,
         out: &mut Actions<M>,
     ) {
-        let Stream { carrier, drain, .. } = &mut self.streams[stream];
-        for old in [carrier.take(), drain.take()].into_iter().flatten() {
+        let Stream { id, carrier, drain, .. } = &mut self.streams[stream];
+        let buried = self.connections.draining_from_buried(*id);
+        for old in [carrier.take(), drain.take(), buried].into_iter().flatten() {
             self.end(old, EndReason::Replaced, out);
         }
         self.wake(stream);

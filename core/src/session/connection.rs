@@ -110,6 +110,12 @@ impl Connections {
         self.ids.get(&id).copied()
     }
 
+    /// Returns the connection that drains from a stream that was buried, if there is one.
+    pub(crate) fn draining_from_buried(&self, stream: StreamId) -> Option<ConnectionKey> {
+        let mut keys = self.ids.iter().map(|(_, key)| *key);
+        keys.find(|key| self[*key].subject == Subject::Buried(stream))
+    }
+
     pub(crate) fn add(&mut self, connection: Connection) -> ConnectionKey {
         let id = connection.id;
         let key = ConnectionKey(small(self.slab.insert(connection)));

@@ -23,8 +23,10 @@ fn after_its_retention_a_stream_has_a_failure_for_who_still_waits() {
           to 2: 2/0 failure 7 Expired
           end 2: Complete
         > get 3 after 2/0
+          end 2: Replaced
           end 3: Complete
         > get 4 after 0/0
+          end 3: Replaced
           to 4: gap 1..=1
           to 4: 2/0 failure 7 Expired
           end 4: Complete
@@ -53,6 +55,7 @@ fn a_tombstone_answers_each_request_of_a_batch_that_waits() {
           to 2: 2/0 failure 1 Expired
           end 2: Complete
         > get 3 after 0/0
+          end 2: Replaced
           to 3: 1/0 failure 3 Expired
           to 3: 2/0 failure 1 Expired
           end 3: Complete
@@ -132,6 +135,7 @@ fn with_no_retention_only_a_tombstone_is_left() {
           to 1: 1/0 response 7
           end 1: Complete
         > get 2 after 0/0
+          end 1: Replaced
           to 2: 1/0 failure 7 Expired
           end 2: Complete
         ",
@@ -294,6 +298,32 @@ fn the_session_lets_go_of_what_was_taken_before_what_was_not() {
           to 1: 3/0 progress t (200 bytes)
         > get 2
           to 2: replay 1 notification
+        ",
+    );
+}
+
+#[test]
+fn a_connection_that_drains_from_a_buried_stream_is_replaced_by_a_resume() {
+    let config = Config { retention: Some(Duration::ZERO), ..Config::default() };
+    check_live(
+        "2025-11-25",
+        config,
+        "
+        > post 1 request 7
+          to 1: 0/0 priming
+          to backend: request 7
+        > backend response 7
+          to 1: 1/0 response 7
+          end 1: Complete
+        > get 2 after 0/0
+          end 1: Replaced
+          to 2: 1/0 failure 7 Expired
+          end 2: Complete
+        > taken 1 through 1
+        > get 3 after 0/0
+          end 2: Replaced
+          to 3: 1/0 failure 7 Expired
+          end 3: Complete
         ",
     );
 }

@@ -32,12 +32,10 @@ pub(super) fn check(places: &mut Places, step: &Step, sent: &[Sent]) -> Result<(
         if named.is_some() && named != stream {
             return Err(format!("connection {connection} of {stream:?} gets {index} of {named:?}"));
         }
+        if let (Event::Message(_) | Event::Failure(_), Some(other)) = (event, also_on) {
+            return Err(format!("{event:?} is on connection {connection}, and on {other}"));
+        }
         if let Event::Message(body) = event {
-            if let Some(other) = also_on {
-                return Err(format!(
-                    "message {body} is on connection {connection}, and on {other}"
-                ));
-            }
             put(places, *body, (*stream, *index))?;
         }
     }
@@ -83,7 +81,7 @@ fn check_forwarded(step: &Step) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use rejoin_core::{ConnectionId, EndReason, EventId};
+    use rejoin_core::{ConnectionId, EndReason, EventId, Failure, FailureReason};
 
     use super::super::View;
     use super::super::readers::Readers;
@@ -135,6 +133,21 @@ mod tests {
         let discarded = get(2, stream, vec![discard, again]);
         assert!(see(&[told.clone(), first.clone(), discarded]).is_ok());
         assert!(see(&[told, first, kept]).is_err());
+    }
+
+    #[test]
+    fn a_failure_beside_the_response_is_seen() {
+        let told = step(backend(notification(), 7));
+        let stream = StreamId::Request(0);
+        let first = get(1, stream, vec![send(1, stream, 1, Event::Message(7))]);
+        let failure = Failure { id: 1.into(), reason: FailureReason::Expired };
+        let again = send(2, stream, 1, Event::Failure(failure));
+        let reason = EndReason::Replaced;
+        let replaced = Action::Close { connection: ConnectionId(1), reason };
+        let alone = get(2, stream, vec![replaced, again.clone()]);
+        let beside = get(2, stream, vec![again]);
+        assert!(see(&[told.clone(), first.clone(), alone]).is_ok());
+        assert!(see(&[told, first, beside]).is_err());
     }
 
     #[test]

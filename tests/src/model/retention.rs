@@ -93,11 +93,6 @@ impl Model {
     /// Leaves a tombstone of a stream.
     pub(super) fn bury(&mut self, stream: StreamId, is_cancelled: bool) {
         self.fail_untaken(stream, UnansweredReason::Evicted);
-        for connection in self.connections.iter_mut() {
-            if connection.stream == Some(stream) {
-                connection.stream = None;
-            }
-        }
         let begun = self.begin();
         let buried = self.streams.remove(stream);
         self.tombstones.push(Tombstone {

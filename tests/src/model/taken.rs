@@ -47,7 +47,7 @@ impl Model {
             it.pause(self.now, is_behind, &self.config);
         }
         if let Some(taken) = it.take(through, begun)
-            && let Some(stream) = it.stream
+            && let Some(stream) = it.stream.filter(|stream| self.streams.get(*stream).is_some())
         {
             self.raise_taken(stream, taken);
         }
