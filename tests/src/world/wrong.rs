@@ -12,6 +12,8 @@ use super::faults::Fault;
 /// What is wrong with an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wrong {
+    /// The driver reserves a stream before the session has begun.
+    Early,
     /// It begins a session again.
     Again,
     /// It is a batch without a message, or with too many, or not allowed at all.
@@ -32,7 +34,7 @@ pub(super) enum Wrong {
     Nothing,
 }
 
-/// Everything that is wrong with an input.
+/// Everything that is wrong with an input of a session that has begun.
 pub(super) const WRONGS: [Wrong; 10] = [
     Wrong::Again,
     Wrong::EmptyBatch,
@@ -59,6 +61,8 @@ impl World {
         let used = server.view.connections.first().map(|seat| seat.connection);
         let batches = Profile::governing(server.version).batches && self.knobs.config.batch_max > 1;
         let input = match (wrong, used) {
+            (Wrong::Early, _) if !server.inputs.is_empty() => return Ok(()),
+            (Wrong::Early, _) => Input::Reserve { connection: CONNECTION },
             (Wrong::Connection, None) => return Ok(()),
             (Wrong::Connection, Some(connection)) => Input::Get { connection, last_event_id: None },
             (Wrong::Stream, _) => Input::Abandon { stream: StreamId::Request(u64::MAX / 2) },
@@ -78,8 +82,10 @@ impl World {
                 Input::Request { connection: CONNECTION, format: AnswerFormat::Sse, post }
             }
         };
-        let is_of_driver =
-            matches!(wrong, Wrong::NoRequest | Wrong::Request | Wrong::Connection | Wrong::Stream);
+        let is_of_driver = matches!(
+            wrong,
+            Wrong::Early | Wrong::NoRequest | Wrong::Request | Wrong::Connection | Wrong::Stream
+        );
         let result = self.tell_server(no, input)?;
         let is_right = match &result {
             Ok(_) => wrong == Wrong::Nothing && batches,
@@ -121,7 +127,9 @@ impl World {
                 Post::Batch(vec![one, say(request(-2, Method::Other))])
             }
             Wrong::Request => Post::Single(say(request(-1, Method::Other))),
-            Wrong::NoRequest | Wrong::Connection | Wrong::Stream => Post::Single(say(note)),
+            Wrong::Early | Wrong::NoRequest | Wrong::Connection | Wrong::Stream => {
+                Post::Single(say(note))
+            }
             Wrong::Nothing => Post::Batch(vec![say(note.clone()), say(note)]),
         }
     }

@@ -8,6 +8,7 @@ mod settle;
 mod work;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use rejoin_core::{AnswerFormat, Head, Message, Method, Post};
 
@@ -22,6 +23,7 @@ use super::parcel::Parcel;
 use super::server::Server;
 use super::state::Kind;
 use super::witness::Chain;
+use super::wrong::Wrong;
 
 /// How many serial numbers a client has.
 const SERIALS: u64 = 1_000_000;
@@ -123,6 +125,8 @@ impl World {
         self.send_off(line, Parcel::Requests { line, format: AnswerFormat::Sse, post });
         let eager = self.faults.rate(Fault::Eager);
         if self.clients.get_mut(&no).is_some_and(|client| client.luck.strikes(eager)) {
+            let early = Parcel::Wrong { server: server_no, wrong: Wrong::Early };
+            self.later(Duration::ZERO, Happening::Arrive(Box::new(early)));
             self.greet(no, server_no);
         }
     }
