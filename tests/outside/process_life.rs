@@ -362,19 +362,33 @@ async fn the_limit_of_open_files_is_raised_for_the_program_and_not_for_the_comma
     assert_eq!(result(&client, 1, json!({})).await["files"], 256);
 }
 
-#[test]
-fn a_limit_of_open_files_that_is_too_low_is_said() {
-    let limited = "ulimit -n 256 && exec \"$0\" \"$@\"";
+/// What the program logs at its start, until SIGTERM ends it, where so many files may be open.
+fn logged_with_open_files(limit: u32, args: &[&str]) -> String {
+    let limited = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
     let mut rejoin = Command::new("/bin/sh")
-        .args(["-c", limited, env!("CARGO_BIN_EXE_rejoin"), "serve", "--listen", "127.0.0.1:0"])
-        .stdout(std::process::Stdio::null())
+        .args(["-c", &limited, env!("CARGO_BIN_EXE_rejoin"), "--listen", "127.0.0.1:0"])
+        .args(args)
+        .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    let stderr = std::io::BufReader::new(rejoin.stderr.take().unwrap());
-    let mut lines = std::io::BufRead::lines(stderr).map(Result::unwrap);
-    let said = lines.find(|line| line.contains("open files")).unwrap();
-    assert!(said.contains("256") && said.contains("--max-tcp"), "{said}");
-    rejoin.kill().unwrap();
-    rejoin.wait().unwrap();
+    let stdout = std::io::BufReader::new(rejoin.stdout.take().unwrap());
+    let mut lines = std::io::BufRead::lines(stdout).map(Result::unwrap);
+    lines.find(|line| line.contains("listens on")).unwrap();
+    signal(rejoin.id(), Signal::TERM);
+    String::from_utf8(rejoin.wait_with_output().unwrap().stderr).unwrap()
+}
+
+#[test]
+fn a_limit_of_open_files_that_is_too_low_is_said() {
+    let said = logged_with_open_files(256, &[]);
+    assert!(said.contains("limited to 256") && said.contains("--max-tcp 20000"), "{said}");
+    let said = logged_with_open_files(1024, &["--max-tcp", "1000", "--", "/bin/cat"]);
+    assert!(said.contains("limited to 1024") && said.contains("--max-tcp 1000"), "{said}");
+}
+
+#[test]
+fn the_default_number_of_connections_fits_the_limit_of_open_files() {
+    let said = logged_with_open_files(1024, &["--", "/bin/cat"]);
+    assert!(!said.contains("open files"), "{said}");
 }

@@ -31,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) header_timeout: Duration,
     pub(crate) connection_idle_timeout: Duration,
     pub(crate) tcp_max: usize,
+    /// Whether the user asked for `tcp_max`; the default is lowered without a warning.
+    pub(crate) tcp_max_is_set: bool,
     pub(crate) drain_timeout: Duration,
     /// The server of each session and its arguments; where it is empty, the demo server.
     pub(crate) command: Vec<String>,
@@ -58,6 +60,7 @@ impl Default for Config {
             // Longer than proxies and pools of clients keep a connection.
             connection_idle_timeout: Duration::from_secs(120),
             tcp_max: 20_000,
+            tcp_max_is_set: false,
             drain_timeout: Duration::from_secs(10),
             command: Vec::new(),
             cwd: PathBuf::from("."),
@@ -97,6 +100,7 @@ impl Config {
             config.sessions.session.hold_timeout = Some(Duration::from_secs(1));
             config.sessions.sessions_max = COMMANDS_MAX;
         }
+        config.tcp_max_is_set = said.has_max_tcp();
         said.apply(&mut config);
         config.check()?;
         Ok(config)

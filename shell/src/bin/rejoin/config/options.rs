@@ -74,6 +74,11 @@ impl Options {
         Ok(())
     }
 
+    /// Returns whether the number of TCP connections is given.
+    pub(super) fn has_max_tcp(&self) -> bool {
+        self.max_tcp.is_some()
+    }
+
     /// Returns whether the server of a session is a command.
     pub(super) fn has_command(&self) -> bool {
         self.command.as_ref().is_some_and(|command| !command.is_empty())
@@ -112,7 +117,7 @@ options! {
         recycle_after: Timeout => http.recycle_after;
         /// When such a client is to come back
         recycle_retry: Span => http.recycle_retry;
-        /// The most TCP connections at a time; more wait
+        /// The most TCP connections at a time; more wait. The default is lower where the limit of open files requires it
         max_tcp: usize => tcp_max;
         /// How long calls in flight may take to finish when the program is told to end
         drain_timeout: Span => drain_timeout;

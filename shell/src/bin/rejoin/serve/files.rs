@@ -13,7 +13,8 @@ const FILES_OTHER: u64 = 128;
 
 /// Raises the soft limit to the hard one, which the command does not notice: it gets the limit
 /// that was there before, since many programs look at each file that they could have open.
-/// Where the limit is still too low, fewer connections are accepted.
+/// Where the limit is still too low for `--max-tcp`, fewer connections are accepted, and a
+/// warning says so if the user asked for more, or if there are more sessions than connections.
 pub(super) fn raise_limit(config: &mut Config) {
     let before = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: before.maximum, ..before };
@@ -25,7 +26,7 @@ pub(super) fn raise_limit(config: &mut Config) {
     let has_command = !config.command.is_empty();
     let sessions = if has_command { config.sessions.sessions_max as u64 } else { 0 };
     let connections = connections(limit, sessions);
-    if connections < config.tcp_max as u64 {
+    if connections < connections_needed(config) {
         tracing::warn!(
             "open files are limited to {limit}, which is too few for --max-tcp {} and \
              --max-sessions {}: {connections} connections at most are accepted at a time. Raise \
@@ -33,8 +34,19 @@ pub(super) fn raise_limit(config: &mut Config) {
             config.tcp_max,
             config.sessions.sessions_max,
         );
-        config.tcp_max = usize::try_from(connections).unwrap_or(usize::MAX);
     }
+    config.tcp_max = config.tcp_max.min(usize::try_from(connections).unwrap_or(usize::MAX));
+}
+
+/// Returns how many connections must be possible: as many as the user asked for, else one for
+/// each session, up to the default.
+fn connections_needed(config: &Config) -> u64 {
+    let needed = if config.tcp_max_is_set {
+        config.tcp_max
+    } else {
+        config.tcp_max.min(config.sessions.sessions_max)
+    };
+    needed as u64
 }
 
 /// Returns how many connections there may be beside so many sessions with a command; a quarter
@@ -54,5 +66,17 @@ mod tests {
         assert_eq!(connections(1_024, 100), 596);
         assert_eq!(connections(1_024, 10_000), 256);
         assert_eq!(connections(1, 1), 1);
+    }
+
+    #[test]
+    fn by_default_a_connection_for_each_session_is_enough() {
+        let mut config = Config::default();
+        config.sessions.sessions_max = 100;
+        assert_eq!(connections_needed(&config), 100);
+        config.sessions.sessions_max = 1_000_000;
+        assert_eq!(connections_needed(&config), 20_000);
+        config.tcp_max_is_set = true;
+        config.sessions.sessions_max = 100;
+        assert_eq!(connections_needed(&config), 20_000);
     }
 }

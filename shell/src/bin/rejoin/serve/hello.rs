@@ -27,7 +27,7 @@ fn text(address: SocketAddr, config: &Config) -> String {
         Some(command) => format!("a process of `{command}` for each session"),
         None => "its demo server".to_owned(),
     };
-    let others = if address.ip().is_loopback() { "" } else { OTHERS };
+    let others = if address.ip().is_loopback() { String::new() } else { others(address, config) };
     format!(
         r#"rejoin listens on {url}{everywhere} and serves {server}.
 
@@ -46,11 +46,25 @@ Or tell your MCP client:
     )
 }
 
-/// What clients on other machines need.
-const OTHERS: &str = "
-Clients on other machines may call it only by a host name that you allow: add
-`--allow-host NAME` for the name in their URL.
-";
+/// Returns what to know where other machines can connect.
+fn others(address: SocketAddr, config: &Config) -> String {
+    let name = config.http.hosts.iter().find(|host| !host.contains('*'));
+    let how = match name {
+        Some(name) => {
+            let has_port =
+                name.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+            let port = if has_port { String::new() } else { format!(":{}", address.port()) };
+            format!("use http://{name}{port}{}, or an IP address of this machine.", config.path)
+        }
+        None => {
+            "use an IP address of this machine.\nTo be called by a name, add `--allow-host NAME`."
+                .to_owned()
+        }
+    };
+    format!(
+        "\nClients on other machines {how}\nThere is no authentication: all that reach this port can use the server.\n"
+    )
+}
 
 /// Returns an address that a client on this machine can connect to.
 fn reachable(address: SocketAddr) -> SocketAddr {
@@ -60,4 +74,42 @@ fn reachable(address: SocketAddr) -> SocketAddr {
         ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
     };
     SocketAddr::new(ip, address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(address: &str, hosts: &[&str]) -> String {
+        let mut config = Config::default();
+        config.http.hosts = hosts.iter().map(|&host| host.to_owned()).collect();
+        text(address.parse().unwrap(), &config)
+    }
+
+    #[test]
+    fn other_machines_get_a_url_that_is_allowed() {
+        let named = said("0.0.0.0:8848", &["*.example.org", "mcp.example.com"]);
+        assert!(named.contains("curl -i http://127.0.0.1:8848/mcp"), "{named}");
+        assert!(named.contains("use http://mcp.example.com:8848/mcp, or"), "{named}");
+        assert!(named.contains("no authentication"), "{named}");
+        let with_port = said("[::]:8848", &["mcp.example.com:443"]);
+        assert!(with_port.contains("curl -i http://[::1]:8848/mcp"), "{with_port}");
+        assert!(with_port.contains("use http://mcp.example.com:443/mcp, or"), "{with_port}");
+    }
+
+    #[test]
+    fn without_a_name_other_machines_use_an_ip_address() {
+        let said = said("192.0.2.1:8848", &[]);
+        assert!(said.contains("curl -i http://192.0.2.1:8848/mcp"), "{said}");
+        assert!(
+            said.contains("use an IP address") && said.contains("`--allow-host NAME`"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn nothing_is_said_of_other_machines_that_cannot_connect() {
+        let said = said("127.0.0.1:8848", &["mcp.example.com"]);
+        assert!(!said.contains("other machines"), "{said}");
+    }
 }
