@@ -31,7 +31,8 @@
 //!   in a log, with a window: the events that were sent, and not yet taken by the
 //!   body. A cursor at the head gets events as they come ([`Action::Send`]); one
 //!   whose window was full gets them from the log ([`Action::Replay`]). So coming
-//!   back and being slow are one mechanism, and a slow reader costs nobody else.
+//!   back and being slow are one mechanism. A sender is held while a slow reader
+//!   makes progress; one that has stopped costs others at most [`Config::hold_timeout`].
 //! - A stream is **complete** when every request that it opened with is answered
 //!   or cancelled. It is retained, then a *tombstone* is left, and at last nothing.
 //! - A **failure** stands in the place of a response that there will not be, so
@@ -104,9 +105,9 @@
 //! 3. After a [`Rejection`], state and actions are as after the tick alone.
 //! 4. Exactly once, in order: on one stream, a client that always resumes after
 //!    the last id it saw, within retention, sees every event once, in order. After
-//!    a gap it is told.
-//! 5. Every message handed to a session goes on one stream only, and never on
-//!    another session's.
+//!    a gap it is told. One that keeps reading misses nothing.
+//! 5. Every message handed to a session goes on one stream only, on one connection at
+//!    a time, and never on another session's.
 //! 6. A request that was forwarded ends in exactly one of: its response taken or
 //!    retained; cancelled; the session closed; a [`Failure`] that the client can
 //!    see.

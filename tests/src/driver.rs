@@ -56,12 +56,14 @@ pub struct CheckedSession<M> {
 }
 
 /// What a connection was sent.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Delivery {
     /// The indexes that its client did not get yet, in order.
     due: VecDeque<u64>,
     /// The highest index that was sent.
     sent: u64,
+    /// The highest index that was reported as taken: it is on its way to the client.
+    taken: u64,
     is_reserved: bool,
     is_ended: bool,
     is_reported: bool,
@@ -93,14 +95,17 @@ impl<M: Clone> CheckedSession<M> {
         input: Input<M>,
         out: &mut Actions<M>,
     ) -> Result<Pressure, Rejection> {
+        let known = begun(&input).map(|id| (id, self.connections.get(&id).cloned()));
         self.check_call(now, &input);
         let violation = self.judge.see(now, &input);
         self.faults.extend(violation.map(Fault::Session));
         let before = out.len();
-        let connection = begun(&input);
         let result = self.session.handle(now, input, out);
-        if let (Err(_), Some(connection)) = (&result, connection) {
-            self.connections.remove(&connection);
+        if let (Err(_), Some((connection, known))) = (&result, known) {
+            match known {
+                Some(known) => self.connections.insert(connection, known),
+                None => self.connections.remove(&connection),
+            };
         }
         for action in out.iter().skip(before) {
             self.follow(action);
@@ -204,7 +209,11 @@ impl<M: Clone> CheckedSession<M> {
     }
 
     fn check_taken(&mut self, connection: ConnectionId, through: Option<u64>) {
-        let sent = self.connections.get(&connection).map(|delivery| delivery.sent);
+        let delivery = self.connections.get_mut(&connection);
+        let sent = delivery.map(|delivery| {
+            delivery.taken = delivery.taken.max(through.unwrap_or(0));
+            delivery.sent
+        });
         match (sent, through) {
             (None, _) => self.mistake(format!("connection {connection} was never there")),
             (Some(sent), Some(through)) if through > sent => {
@@ -234,13 +243,13 @@ impl<M: Clone> CheckedSession<M> {
                 self.send(*connection, &indexes);
             }
             Action::Discard { connection } => {
-                self.connections.entry(*connection).or_default().due.clear();
+                self.connections.entry(*connection).or_default().discard();
             }
             Action::Close { connection, reason } => {
                 let delivery = self.connections.entry(*connection).or_default();
                 delivery.is_ended = reason.drains();
                 if !reason.drains() {
-                    delivery.due.clear();
+                    delivery.discard();
                 }
             }
             Action::Forward { .. }
@@ -261,6 +270,13 @@ impl<M: Clone> CheckedSession<M> {
 
     fn mistake(&mut self, text: String) {
         self.faults.push(Fault::Driver(text));
+    }
+}
+
+impl Delivery {
+    /// Drops what the body has not pulled.
+    fn discard(&mut self) {
+        self.due.retain(|index| *index <= self.taken);
     }
 }
 
@@ -314,5 +330,70 @@ impl Judge {
             self.observer = None;
         }
         verdict.err()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rejoin_core::{AnswerFormat, Config, EventId, Head, Message, Method, Notification, Post};
+
+    use super::*;
+
+    fn request(connection: u64, id: i64, method: Method) -> Input<u64> {
+        let head = Head::Request { id: id.into(), method, progress_token: None };
+        let post = Post::Single(Message { head, body: 0, bytes: 10 });
+        Input::Request { connection: ConnectionId(connection), format: AnswerFormat::Sse, post }
+    }
+
+    fn backend(head: Head) -> Input<u64> {
+        Input::Backend { message: Message { head, body: 0, bytes: 10 }, related: None }
+    }
+
+    /// Returns an initialized session, whose driver has made no mistake.
+    fn initialized() -> CheckedSession<u64> {
+        let config = Config::default().validate().unwrap();
+        let mut session = CheckedSession::new(config, Instant::EPOCH, Duration::ZERO);
+        let answer = rejoin_core::Initialized { version: None, logging: false };
+        let answer = Head::Response { id: 0.into(), initialized: answer, creates_task: false };
+        for input in [request(0, 0, Method::Initialize { version: None }), backend(answer)] {
+            tell(&mut session, input);
+        }
+        session.received(ConnectionId(0), 1);
+        tell(&mut session, Input::Closed { connection: ConnectionId(0), through: Some(1) });
+        session
+    }
+
+    fn tell(session: &mut CheckedSession<u64>, input: Input<u64>) {
+        let _ = session.handle(Instant::EPOCH, input, &mut Actions::new());
+    }
+
+    fn get(connection: u64, last_event_id: Option<EventId>) -> Input<u64> {
+        Input::Get { connection: ConnectionId(connection), last_event_id }
+    }
+
+    #[test]
+    fn what_was_pulled_before_a_discard_may_still_be_received() {
+        let mut session = initialized();
+        tell(&mut session, get(1, None));
+        for _ in 0..2 {
+            tell(&mut session, backend(Head::Notification(Notification::Other)));
+        }
+        tell(&mut session, Input::Taken { connection: ConnectionId(1), through: 1 });
+        tell(&mut session, get(2, Some(EventId::new(StreamId::Standalone, 0))));
+        assert_eq!(session.replay(StreamId::Standalone, 1..3).count(), 2);
+        session.received(ConnectionId(1), 1);
+        session.received(ConnectionId(2), 1);
+        session.received(ConnectionId(2), 2);
+        assert_eq!(session.finish(Instant::EPOCH), []);
+    }
+
+    #[test]
+    fn a_reserved_connection_outlives_a_rejected_request() {
+        let mut session = initialized();
+        let connection = ConnectionId(1);
+        tell(&mut session, Input::Reserve { connection });
+        tell(&mut session, request(1, 5, Method::Initialize { version: None }));
+        tell(&mut session, Input::Closed { connection, through: None });
+        assert_eq!(session.finish(Instant::EPOCH), []);
     }
 }

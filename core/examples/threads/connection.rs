@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, Select, TryRecvError};
 use rejoin_core::ConnectionId;
 
 use crate::{
@@ -29,14 +29,21 @@ impl Connection {
 
     /// Pulls the next event, and tells the session; `None` at the end of the body.
     pub(crate) fn pull(&mut self) -> Result<Option<SseEvent>, Fault> {
-        match self.events.recv_timeout(PATIENCE) {
-            Ok(event) => {
-                self.through = Some(event.index);
-                self.driver.taken(self.id, event.index)?;
-                Ok(Some(event))
+        loop {
+            let mut select = Select::new();
+            select.recv(&self.events);
+            if select.ready_timeout(PATIENCE).is_err() {
+                return Err("nothing more came, and no end".into());
             }
-            Err(RecvTimeoutError::Disconnected) => Ok(None),
-            Err(RecvTimeoutError::Timeout) => Err("nothing more came, and no end".into()),
+            match self.driver.pull(self.id, &self.events)? {
+                Ok(event) => {
+                    self.through = Some(event.index);
+                    return Ok(Some(event));
+                }
+                Err(TryRecvError::Disconnected) => return Ok(None),
+                // It was discarded before it could be pulled.
+                Err(TryRecvError::Empty) => {}
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use parking_lot::{Condvar, Mutex};
 use rejoin_core::{
     Action, Actions, AnswerFormat, CloseReason, ConnectionId, EndReason, Event, EventId, Input,
@@ -117,9 +117,20 @@ impl Driver {
         Ok(pressure)
     }
 
-    /// Hears how far a connection's events were pulled.
-    pub(crate) fn taken(&self, connection: ConnectionId, through: u64) -> Result<(), Rejection> {
-        self.tell(Input::Taken { connection, through })
+    /// Pulls the next event of a connection, if one is ready, and reports it as taken in the
+    /// same critical section: what is discarded must not be pulled as well.
+    pub(crate) fn pull(
+        &self,
+        connection: ConnectionId,
+        events: &Receiver<SseEvent>,
+    ) -> Result<Result<SseEvent, TryRecvError>, Rejection> {
+        let mut state = self.state.lock();
+        let event = events.try_recv();
+        if let Ok(SseEvent { index, .. }) = event {
+            let (Pressure::None | Pressure::Hold(_)) =
+                self.handle(&mut state, Input::Taken { connection, through: index })?;
+        }
+        Ok(event)
     }
 
     /// Hears that a connection is gone.
@@ -128,7 +139,9 @@ impl Driver {
         connection: ConnectionId,
         through: Option<u64>,
     ) -> Result<(), Rejection> {
-        self.tell(Input::Closed { connection, through })
+        let mut state = self.state.lock();
+        state.outlets.remove(&connection);
+        self.handle(&mut state, Input::Closed { connection, through }).map(|_| ())
     }
 
     /// Lets time pass.
@@ -151,7 +164,7 @@ impl Driver {
         let mut state = self.state.lock();
         let id = ConnectionId(state.next_connection);
         state.next_connection += 1;
-        state.outlets.insert(id, Outlet { events, body: body.clone(), gap: None });
+        state.outlets.insert(id, Outlet { events: Some(events), body: body.clone(), gap: None });
         if let Err(rejection) = self.handle(&mut state, input(id)) {
             state.outlets.remove(&id);
             return Err(rejection);
@@ -230,7 +243,7 @@ impl State {
                     }
                 }
                 Action::Close { connection, reason } => {
-                    if let Some(outlet) = outlets.remove(&connection) {
+                    if let Some(outlet) = outlets.get_mut(&connection) {
                         outlet.end(reason);
                     }
                 }
@@ -240,6 +253,7 @@ impl State {
                 Action::CloseSession { reason: _ } => {
                     *backend = None;
                     held.clear();
+                    outlets.clear();
                 }
                 Action::Report(report) => reports.push(report),
             }
@@ -248,9 +262,10 @@ impl State {
     }
 }
 
-/// The session's end of a connection. To drop it is to end the body, after what it holds.
+/// The session's end of a connection, until the connection is reported as closed.
 struct Outlet {
-    events: Sender<SseEvent>,
+    /// `None` once the body ends, after what it holds.
+    events: Option<Sender<SseEvent>>,
     /// The other end, to take back what was sent.
     body: Receiver<SseEvent>,
     /// What was missed before the next event.
@@ -260,8 +275,8 @@ struct Outlet {
 impl Outlet {
     fn send(&mut self, index: u64, id: Option<EventId>, event: Event<Body>) {
         let gap = self.gap.take();
-        let sent = self.events.try_send(SseEvent { gap, index, id, event });
-        debug_assert!(sent.is_ok(), "what is sent fits into the window");
+        let sent = self.events.as_ref().map(|it| it.try_send(SseEvent { gap, index, id, event }));
+        debug_assert!(matches!(sent, Some(Ok(()))), "what is sent fits into the window");
     }
 
     fn note_gap(&mut self, missed: &RangeInclusive<u64>) {
@@ -274,7 +289,8 @@ impl Outlet {
         self.body.try_iter().for_each(drop);
     }
 
-    fn end(mut self, reason: EndReason) {
+    fn end(&mut self, reason: EndReason) {
+        self.events = None;
         if !reason.drains() {
             self.discard();
         }

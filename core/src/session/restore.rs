@@ -237,6 +237,7 @@ impl<M: Clone> Session<M> {
     fn restore_tombstone(&mut self, state: TombstoneState) -> Result<(), RestoreError> {
         let TombstoneState { number, cancelled, last, missed, answers, left } = state;
         ensure(number < self.streams.next, "stream numbers that were given out")?;
+        ensure(self.streams.remains(number).is_none(), "tombstones in place of streams")?;
         ensure(missed <= last, "tombstones that end")?;
         let indexes = answers.iter().map(|(index, _)| *index);
         let is_sorted = indexes.clone().is_sorted_by(|one, other| one < other);

@@ -101,6 +101,7 @@ fn streams_have_requests_of_their_own() {
 fn tombstones_are_in_order_and_so_are_their_answers() {
     for (damages, expected) in [
         (&[Reverse("/state/tombstones")][..], "tombstones in the order in which they go"),
+        (&[Set("/state/tombstones/0/number", "4")], "tombstones in place of streams"),
         (&[Set("/state/tombstones/0/answers", "[[1,7]]")], "answers of their stream"),
         (
             &[
