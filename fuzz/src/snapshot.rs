@@ -7,24 +7,24 @@ use rejoin_core::{
     Message, Method, Notification, Post, ProgressToken, RequestId, Session, Snapshot, StreamId,
 };
 
-/// Reads `data` as a snapshot, restores it, and goes on with it.
+/// Reads `data` as a snapshot, restores it, and goes on with it. Returns whether it was one.
 ///
 /// # Panics
 ///
 /// Panics where a restored session panics, holds more than it may, or does not come
 /// to rest.
-pub fn snapshot(data: &[u8]) {
+pub fn snapshot(data: &[u8]) -> bool {
     let Ok(snapshot) = serde_json::from_slice::<Snapshot<u64>>(data) else {
-        return;
+        return false;
     };
     let config = Config { window: 2, stream_events_max: 4, ..Config::default() };
     let Ok(config) = config.validate() else {
-        return;
+        return false;
     };
     let start = Instant::new(Duration::from_secs(1));
     let mut out = Actions::new();
     let Ok(mut session) = Session::restore(snapshot, config, start, &mut out) else {
-        return;
+        return false;
     };
     for input in inputs() {
         out.clear();
@@ -37,6 +37,7 @@ pub fn snapshot(data: &[u8]) {
     let _ = session.handle(Instant::MAX, Input::Delete, &mut out);
     assert!(session.closed().is_some());
     assert_eq!((session.bytes(), session.pending(), session.connections().count()), (0, 0, 0));
+    true
 }
 
 /// Lets time pass until nothing is due any more.

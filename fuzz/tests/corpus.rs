@@ -19,7 +19,10 @@ fn peek() -> io::Result<()> {
 
 #[test]
 fn snapshot() -> io::Result<()> {
-    replay("snapshot", rejoin_fuzz::snapshot)
+    let every = |data: &[u8]| {
+        assert!(rejoin_fuzz::snapshot(data), "refused: see core/tests/snapshot/seeds.rs")
+    };
+    replay("snapshot", every)
 }
 
 #[expect(clippy::print_stdout, reason = "the file that fails is the last one that is named")]

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "what these helpers make is valid")]
 
 mod contradictions;
+mod seeds;
 
 use std::time::Duration;
 

@@ -1,0 +1,43 @@
+//! Seeds of the fuzz target for snapshots.
+
+use std::{fs, path::Path, time::Duration};
+
+use rejoin_core::{ConnectionId, Head, Initialized, Input, StreamId};
+
+use crate::{backend, busy, closed, config, progress, request, run};
+
+/// Each seed is the snapshot of a session after so many inputs.
+const LENGTHS: [usize; 18] = [1, 5, 9, 13, 17, 21, 25, 27, 28, 29, 30, 31, 32, 34, 36, 38, 39, 40];
+
+/// Writes all seeds anew.
+#[test]
+#[ignore = "writes files: run it after a change of the format of snapshots"]
+fn write() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/snapshot");
+    let inputs = inputs();
+    for length in LENGTHS {
+        let session = run(inputs[..length].to_vec(), &config());
+        let json = serde_json::to_string(&session.snapshot()).unwrap();
+        fs::write(folder.join(format!("busy-{length:02}")), json).unwrap();
+    }
+}
+
+/// A busy session, then a task, and connections whose clients come back later.
+fn inputs() -> Vec<Input<u64>> {
+    let task =
+        Head::Response { id: 20.into(), initialized: Initialized::default(), creates_task: true };
+    let retry = Some(Duration::from_secs(5));
+    let mut inputs = busy();
+    inputs.extend([
+        Input::Taken { connection: ConnectionId(0), through: 3 },
+        request(20, 20, Some(20)),
+        backend(task),
+        request(21, 21, Some(21)),
+        progress(21),
+        Input::CloseStream { stream: StreamId::Request(9), retry },
+        closed(21, Some(2)),
+        Input::CloseStream { stream: StreamId::Standalone, retry },
+        closed(0, Some(3)),
+    ]);
+    inputs
+}
