@@ -3,5 +3,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    rejoin_fuzz::snapshot(data);
+    let _ = rejoin_fuzz::snapshot(data);
 });

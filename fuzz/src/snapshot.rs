@@ -13,6 +13,7 @@ use rejoin_core::{
 ///
 /// Panics where a restored session panics, holds more than it may, or does not come
 /// to rest.
+#[must_use]
 pub fn snapshot(data: &[u8]) -> bool {
     let Ok(snapshot) = serde_json::from_slice::<Snapshot<u64>>(data) else {
         return false;
