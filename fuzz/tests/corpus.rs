@@ -20,7 +20,7 @@ fn peek() -> io::Result<()> {
 #[test]
 fn snapshot() -> io::Result<()> {
     let every = |data: &[u8]| {
-        assert!(rejoin_fuzz::snapshot(data), "refused: see core/tests/snapshot/seeds.rs")
+        assert!(rejoin_fuzz::snapshot(data), "refused: see core/tests/snapshot/seeds.rs");
     };
     replay("snapshot", every)
 }
