@@ -89,6 +89,81 @@ async fn an_unused_session_makes_room_for_another() {
     assert!(matches!(refused, Err(ManagerError::TooManySessions(2))), "{refused:?}");
 }
 
+/// A backend whose server answers at once, and takes a second to end.
+struct SlowToEnd;
+
+impl Backend for SlowToEnd {
+    async fn open(&self, peer: Peer, mut inbox: Inbox) -> Result<(), OpenError> {
+        tokio::spawn(async move {
+            let place = inbox.place();
+            while inbox.recv().await.is_some() {
+                let result = r#""id":0,"result":{"protocolVersion":"2025-11-25"}"#;
+                let _ = peer.send(message(result), None).await;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            drop(place);
+        });
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_of_many_new_sessions_gets_the_place_of_an_unused_one() {
+    const SESSIONS: usize = 4;
+    let settings = Settings { sessions_max: SESSIONS, ..Settings::default() };
+    let sessions = SessionManager::new(SlowToEnd, settings).unwrap();
+    let begin = || async {
+        let initialize = post(r#""id":0,"method":"initialize""#);
+        let begun = sessions.initialize_session(initialize, AnswerFormat::Sse).await;
+        let (session, mut connection) = begun?;
+        while next(&mut connection).await.is_some() {}
+        Ok::<_, ManagerError>(session)
+    };
+    let mut unused = Vec::new();
+    for _ in 0..SESSIONS {
+        unused.push(begin().await.unwrap());
+    }
+    let began = tokio::time::Instant::now();
+    let newcomers = tokio::join!(begin(), begin(), begin(), begin());
+    let newcomers = <[_; SESSIONS]>::from(newcomers).map(Result::unwrap);
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(unused.iter().all(|session| session.closed() == Some(CloseReason::Idle)));
+    assert!(newcomers.iter().all(|session| session.closed().is_none()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_session_ends_no_more_unused_ones_than_it_needs() {
+    let settings = Settings { sessions_max: 3, ..Settings::default() };
+    let server = Server::with(settings);
+    let unused = [(); 3].map(|()| server.initialized());
+    let mut sessions = Vec::new();
+    for session in unused {
+        sessions.push(session.await);
+    }
+    let newest = server.initialized().await;
+    let closed = sessions.iter().filter(|session| session.closed().is_some());
+    assert_eq!((closed.count(), newest.closed()), (1, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_comes_back_at_once_gets_the_place_of_its_session_before() {
+    let server = Server::with(Settings { sessions_max: 1, ..Settings::default() });
+    let initialize = || post(r#""id":0,"method":"initialize""#);
+    let begin = || server.sessions.initialize_session(initialize(), AnswerFormat::Sse);
+    let left = begin().await.unwrap();
+    let leave = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        drop(left);
+    };
+    let (back, ()) = tokio::join!(begin(), leave);
+    assert!(back.is_ok(), "{back:?}");
+    // Where nobody leaves, the next one is refused soon.
+    let began = tokio::time::Instant::now();
+    let refused = begin().await;
+    assert!(matches!(refused, Err(ManagerError::TooManySessions(1))), "{refused:?}");
+    assert!(began.elapsed() < Duration::from_secs(1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_idle_session_goes_by_itself() {
     let server = Server::with(Settings { unused_timeout: None, ..Settings::default() });

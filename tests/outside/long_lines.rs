@@ -20,7 +20,10 @@ def do(id, name, arguments):
     if name == "release": released.set()
     if name == "garbage": write(x.encode())
     if name == "log": say({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": x}})
-    if name == "first": say({"jsonrpc": "2.0", "id": id, "result": {"x": x}})
+    if name in ("batch", "row"):
+        answers = [json.dumps({"jsonrpc": "2.0", "id": id, "result": {"x": x}}) for id in arguments["ids"]]
+        write(("[" + ",".join(answers) + "]" if name == "batch" else "".join(answers)).encode())
+    elif name == "first": say({"jsonrpc": "2.0", "id": id, "result": {"x": x}})
     elif name == "last": say({"jsonrpc": "2.0", "result": {"x": x}, "id": id})
     elif name == "read":
         with open(arguments["path"]) as file: text = file.read()
@@ -63,6 +66,25 @@ async fn a_line_that_is_too_long_fails_its_own_call_only() {
     }
     end_of(&client, 6, "release", json!({})).await;
     assert_eq!(other.response().await["result"], json!({ "ok": true }));
+}
+
+#[tokio::test]
+async fn a_line_that_is_too_long_fails_every_call_that_it_answers() {
+    let program = serve(&["--max-message", "64KiB"]);
+    let client = Client::initialize(&program.address).await;
+    for (base, name) in [(10, "batch"), (20, "row")] {
+        let mut others = Vec::new();
+        for id in base..base + 3 {
+            others.push(client.call(id, "wait", json!({})).await);
+        }
+        let ids = [base + 1, base + 3, base, base + 2];
+        let answer = end_of(&client, base + 3, name, json!({ "ids": ids, "bytes": 50_000 })).await;
+        assert_eq!(answer["error"]["code"], -32_603, "{answer}");
+        for mut other in others {
+            let answer = timeout(Duration::from_secs(20), other.response()).await.unwrap();
+            assert_eq!(answer["error"]["code"], -32_603, "{answer}");
+        }
+    }
 }
 
 #[tokio::test]

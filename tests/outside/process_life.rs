@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    process::Command,
+    io::{BufRead as _, BufReader},
+    process::{ChildStderr, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
@@ -10,11 +11,7 @@ use std::{
 use http::StatusCode;
 use rustix::process::Signal;
 use serde_json::json;
-use tokio::{
-    io::AsyncWriteExt as _,
-    net::TcpStream,
-    time::{sleep, timeout},
-};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, task::spawn_blocking, time::timeout};
 
 use crate::{
     client::{Client, NEWEST, initialize},
@@ -231,6 +228,28 @@ async fn a_place_that_takes_too_long_to_be_free_is_refused() {
 }
 
 #[tokio::test]
+async fn each_of_many_new_sessions_gets_the_place_of_an_unused_one_though_it_ends_slowly() {
+    const SESSIONS: usize = 3;
+    let max = SESSIONS.to_string();
+    let options = ["--max-sessions", &max, "--max-starts-per-second", "unlimited"];
+    let options = [&options[..], &["--kill-grace", "400ms"]].concat();
+    let program = serve_script(&options, DEAF);
+    for _ in 0..SESSIONS {
+        Client::initialize(&program.address).await;
+    }
+    let newcomers = [(); SESSIONS].map(|()| {
+        let address = program.address.clone();
+        tokio::spawn(async move {
+            let stranger = Client::stranger(&address);
+            stranger.post(&initialize(NEWEST, &json!({}))).await.status
+        })
+    });
+    for newcomer in newcomers {
+        assert_eq!(newcomer.await.unwrap(), StatusCode::OK);
+    }
+}
+
+#[tokio::test]
 async fn more_starts_than_allowed_wait_and_then_are_refused() {
     let program = serve_script(&["--max-starts-per-second", "1"], ECHO);
     let begun = Instant::now();
@@ -262,9 +281,10 @@ async fn more_starts_than_allowed_wait_and_then_are_refused() {
     assert!(why.contains("too many servers are being started"), "{why}");
 }
 
-/// Is slow to start, and writes down that it does. It says what has started it.
+/// Notes that it has read the first message, and is slow to answer it.
 fn cold(starts: &str) -> String {
-    format!("echo started >> {starts}; sleep 1.5\n{PRELUDE}\n{ECHO}")
+    let first = format!("IFS= read -r first; echo started >> {starts}; sleep 1.5");
+    format!("{first}\n{{ printf '%s\\n' \"$first\"; cat; }} | {{ {PRELUDE}\n{ECHO}; }}")
 }
 
 fn count(starts: &str) -> usize {
@@ -281,8 +301,6 @@ async fn a_client_that_comes_back_gets_the_server_that_it_did_not_wait_for() {
     let program = Program::serve(&options);
     let impatient = ask_for_session(&program).await;
     soon(|| count(starts) == 1).await;
-    // What the child reads later is in its pipe by then.
-    sleep(Duration::from_millis(300)).await;
     drop(impatient);
     let client = Client::initialize(&program.address).await;
     assert_eq!(result(&client, 1, json!({ "a": 1 })).await["heard"]["params"]["arguments"]["a"], 1);
@@ -301,7 +319,6 @@ async fn a_client_that_says_something_else_gets_a_server_of_its_own() {
     let program = Program::serve(&["--start-grace", "4s", "--", "/bin/sh", "-c", &cold(starts)]);
     let impatient = ask_for_session(&program).await;
     soon(|| count(starts) == 1).await;
-    sleep(Duration::from_millis(300)).await;
     drop(impatient);
     let other = Client::initialize_with(&program.address, NEWEST, &json!({ "sampling": {} })).await;
     assert_eq!(count(starts), 2);
@@ -310,16 +327,48 @@ async fn a_client_that_says_something_else_gets_a_server_of_its_own() {
     soon(|| children(program.id()).iter().all(|it| !it.command.contains("started"))).await;
 }
 
+/// Waits until a text is logged.
+async fn logged(log: ChildStderr, text: &'static str) {
+    let find = move || BufReader::new(log).lines().any(|line| line.unwrap().contains(text));
+    let found = timeout(Duration::from_secs(10), spawn_blocking(find)).await;
+    assert!(found.unwrap().unwrap(), "{text}");
+}
+
+#[tokio::test]
+async fn a_start_is_refused_in_the_same_way_while_a_server_waits_for_a_client() {
+    let folder = tempfile::tempdir().unwrap();
+    let (command, starts) = (folder.path().join("command"), folder.path().join("starts"));
+    std::os::unix::fs::symlink("/bin/sh", &command).unwrap();
+    let (command, starts) = (command.to_str().unwrap(), starts.to_str().unwrap());
+    let script = format!("read -r line; echo started >> {starts}; sleep 1000");
+    let mut program = Program::logging_to(Stdio::piped(), &["--", command, "-c", &script]);
+    let log = program.stderr();
+    let impatient = ask_for_session(&program).await;
+    soon(|| count(starts) == 1).await;
+    drop(impatient);
+    logged(log, "goes on for the next client").await;
+    fs::remove_file(command).unwrap();
+    let request = initialize(NEWEST, &json!({ "sampling": {} }));
+    let mut answer = Client::stranger(&program.address).post(&request).await;
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
+    let why = answer.json().await["error"]["message"].to_string();
+    assert!(why.contains("No such file"), "{why}");
+}
+
 #[tokio::test]
 async fn a_server_that_waits_for_a_client_ends_with_the_program() {
     for ending in [Signal::TERM, Signal::KILL] {
-        let word = word();
-        let script = format!(": {word}; sleep 1000");
-        let program = Program::serve(&["--kill-grace", "300ms", "--", "/bin/sh", "-c", &script]);
+        let folder = tempfile::tempdir().unwrap();
+        let (word, starts) = (word(), folder.path().join("starts"));
+        let starts = starts.to_str().unwrap();
+        let script = format!(": {word}; read -r line; echo started >> {starts}; sleep 1000");
+        let options = ["--kill-grace", "300ms", "--", "/bin/sh", "-c", &script];
+        let mut program = Program::logging_to(Stdio::piped(), &options);
+        let log = program.stderr();
         let impatient = ask_for_session(&program).await;
-        soon(|| with_word(&word).len() == 2).await;
+        soon(|| count(starts) == 1).await;
         drop(impatient);
-        sleep(Duration::from_millis(300)).await;
+        logged(log, "goes on for the next client").await;
         assert_eq!(with_word(&word).len(), 2);
         signal(program.id(), ending);
         soon(|| with_word(&word).is_empty()).await;

@@ -50,7 +50,6 @@ async fn an_answer_whose_meaning_is_plain_arrives() {
         "\u{ef}\u{bb}\u{bf}{\"jsonrpc\":\"2.0\",\"id\":@,\"result\":{\"a\":1}}",
         r#"[{"jsonrpc":"2.0","id":@,"result":{"a":1}}]"#,
         r#"{"jsonrpc":"2.0","id":@,"result":{"a":1}}{"jsonrpc":"2.0","id":77,"result":{}}"#,
-        r#"Loading... {"jsonrpc":"2.0","id":@,"result":{"a":1}}"#,
     ];
     for (id, line) in (1..).zip(lines) {
         let line = line.replace('@', &id.to_string());
@@ -103,6 +102,18 @@ async fn a_line_of_a_log_ends_no_call() {
         r#"sending {"jsonrpc":"2.0","id":1,"result":{"a":"a..."#,
         &answer,
     ];
+    assert_eq!(end_of(&client, 1, json!({ "lines": lines })).await["result"]["a"], 1);
+}
+
+#[tokio::test]
+async fn json_after_other_text_is_no_answer() {
+    let program = serve(&[]);
+    let client = Client::initialize(&program.address).await;
+    let other = json!({ "jsonrpc": "2.0", "id": 1, "result": { "a": 2 } });
+    let answer = json!({ "jsonrpc": "2.0", "id": 1, "result": { "a": 1 } });
+    let prefixes = ["upstream: ", "[INFO] ", "[1234] ", "12 ", "\"upstream\" ", "{}} ", "- "];
+    let mut lines: Vec<_> = prefixes.iter().map(|text| format!("{text}{other}")).collect();
+    lines.push(format!("{answer} done {other}"));
     assert_eq!(end_of(&client, 1, json!({ "lines": lines })).await["result"]["a"], 1);
 }
 

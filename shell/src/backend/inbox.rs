@@ -33,6 +33,8 @@ pub struct Inbox {
     queue: Arc<Queue>,
     session: Weak<Cell>,
     place: WeakPlace,
+    /// What the client says first, where that is known, until the first message is received.
+    expected: Option<Bytes>,
 }
 
 impl Inbox {
@@ -41,6 +43,7 @@ impl Inbox {
     /// Cancel-safe: a message that was not returned is not lost.
     pub async fn recv(&mut self) -> Option<Bytes> {
         let delivery = poll_fn(|cx| self.queue.poll_next(cx)).await?;
+        self.expected = None;
         Some(self.queue.receive(delivery))
     }
 
@@ -67,12 +70,24 @@ impl Inbox {
         self.place.upgrade()
     }
 
+    /// Notes what the client says first, for the backend that is opened.
+    pub(crate) fn expect(&mut self, first: Option<Bytes>) {
+        self.expected = first;
+    }
+
+    /// Returns what the client says first, where that is known. It will be received, too.
+    #[cfg(feature = "stdio")]
+    pub(crate) fn take_expected(&mut self) -> Option<Bytes> {
+        self.expected.take()
+    }
+
     /// Has messages handled as they come, by whoever brings them: for a handler that
     /// answers without waiting for anything, and so needs no task.
     ///
     /// It is called with one message at a time, in order, and dropped when the session
     /// has ended. A handler that panics ends its session.
-    pub fn handle(self, handler: impl FnMut(Bytes) + Send + 'static) {
+    pub fn handle(mut self, handler: impl FnMut(Bytes) + Send + 'static) {
+        self.expected = None;
         let queue = Arc::clone(&self.queue);
         queue.held.lock().handler = Some(Handler { handle: Box::new(handler), _inbox: self });
         queue.run_handler();
@@ -167,7 +182,7 @@ impl Outbox {
             end: Semaphore::new(0),
             said_max,
         });
-        (Self(Arc::clone(&queue)), Inbox { queue, session, place })
+        (Self(Arc::clone(&queue)), Inbox { queue, session, place, expected: None })
     }
 
     /// Waits for room for `messages`. Where the backend is gone there is room for

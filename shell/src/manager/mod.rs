@@ -137,19 +137,23 @@ impl SessionManager {
     ///
     /// The operating system has no randomness to give, for an id that nobody guesses.
     pub async fn create_session(&self) -> Result<SessionHandle, ManagerError> {
-        self.create(None).await
+        self.create(None, None).await
     }
 
-    async fn create(&self, peer: Option<IpAddr>) -> Result<SessionHandle, ManagerError> {
+    /// Begins a session, whose client says `first` next, if that is known.
+    async fn create(
+        &self,
+        peer: Option<IpAddr>,
+        first: Option<Bytes>,
+    ) -> Result<SessionHandle, ManagerError> {
         let shared = self.shared();
         shared.deadlines.watch(shared.clock);
         let peer_place = shared.peer_place(peer)?;
         let id = SessionId::random();
-        if shared.registry.is_full() {
-            shared.unused.end_oldest();
-        }
-        let place = shared.registry.reserve(shared.settings.backend_timeout).await?;
-        let (cell, inbox) = Cell::begin(id, Arc::clone(shared), place.downgrade());
+        let place =
+            shared.registry.reserve(&shared.unused, shared.settings.backend_timeout).await?;
+        let (cell, mut inbox) = Cell::begin(id, Arc::clone(shared), place.downgrade());
+        inbox.expect(first);
         let peer = Peer::new(id, Arc::downgrade(&cell));
         shared.registry.insert(Arc::clone(&cell), place);
         cell.begin_unused(peer_place);
@@ -201,7 +205,11 @@ impl SessionManager {
         post: Post<Bytes>,
         format: AnswerFormat,
     ) -> Result<(SessionHandle, Connection), ManagerError> {
-        let unopened = Unopened::new(self.create(peer).await?);
+        let first = match &post {
+            Post::Single(message) => Some(message.body.clone()),
+            Post::Batch(_) => None,
+        };
+        let unopened = Unopened::new(self.create(peer, first).await?);
         match unopened.session().request(post, format).await {
             Ok(connection) => Ok((unopened.opened(), connection)),
             // There was a session, which the client has never heard of.

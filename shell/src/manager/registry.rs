@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use super::places::{Place, Places};
+use super::{
+    places::{Place, Places},
+    unused::Unused,
+};
 use crate::{
     SessionId,
     session::Cell,
@@ -20,12 +23,18 @@ use crate::{
 /// How many parts the registry has, so that sessions on different cores rarely meet.
 const SHARDS: usize = 16;
 
+/// How long a new session waits for a place where all are taken: a client that has hung up
+/// and comes back at once may be faster than the end of its session before.
+const RETURN_TIME: Duration = Duration::from_millis(250);
+
 /// All sessions. No lock of it is held while a session is called.
 #[derive(Debug)]
 pub(super) struct Registry {
     shards: [RwLock<Shard>; SHARDS],
     sessions: AtomicUsize,
     places: Arc<Places>,
+    /// How many new sessions wait for a place.
+    waiting: AtomicUsize,
     sessions_max: usize,
     is_closing: AtomicBool,
 }
@@ -44,31 +53,69 @@ pub(super) enum NoPlace {
     Closing,
 }
 
+/// A new session that waits for a place.
+struct Turn<'a> {
+    waiting: &'a AtomicUsize,
+    /// How many waited when it began to.
+    before: usize,
+}
+
+impl<'a> Turn<'a> {
+    fn begin(waiting: &'a AtomicUsize) -> Self {
+        Self { waiting, before: waiting.fetch_add(1, Ordering::SeqCst) }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl Registry {
     pub(super) fn new(sessions_max: usize) -> Self {
         Self {
             shards: std::array::from_fn(|_| RwLock::default()),
             sessions: AtomicUsize::new(0),
             places: Places::new(sessions_max),
+            waiting: AtomicUsize::new(0),
             sessions_max,
             is_closing: AtomicBool::new(false),
         }
     }
 
-    /// Takes a place, if there is one, or if one is about to be free: where the servers of
-    /// sessions that are over still have to end. Cancel-safe.
-    pub(super) async fn reserve(&self, timeout: Duration) -> Result<Place, NoPlace> {
+    /// Takes a place, if one is free or will be soon: where an unused session can end, and
+    /// where the servers of sessions that are over still have to end. Cancel-safe.
+    pub(super) async fn reserve(
+        &self,
+        unused: &Unused,
+        timeout: Duration,
+    ) -> Result<Place, NoPlace> {
         if self.is_closing() {
             return Err(NoPlace::Closing);
         }
         if let Some(place) = self.places.try_take() {
             return Ok(place);
         }
+        let turn = Turn::begin(&self.waiting);
+        if !self.is_about_to_leave(&turn) {
+            unused.end_oldest();
+        }
+        let return_time = RETURN_TIME.min(timeout);
+        if let Some(place) = self.places.take_in(return_time).await {
+            return Ok(place);
+        }
         let full = NoPlace::Full(self.sessions_max);
-        if self.len() >= self.sessions_max {
+        if !self.is_about_to_leave(&turn) {
             return Err(full);
         }
-        self.places.take_in(timeout).await.ok_or(full)
+        self.places.take_in(timeout.saturating_sub(return_time)).await.ok_or(full)
+    }
+
+    /// Returns whether sessions are over whose places are about to be free, as many as it
+    /// takes until it is this one's turn. Call it where no place is free.
+    fn is_about_to_leave(&self, turn: &Turn<'_>) -> bool {
+        self.sessions_max.saturating_sub(self.len()) > turn.before
     }
 
     /// Puts a session into its place, until it is removed.
@@ -95,10 +142,6 @@ impl Registry {
         if removed.is_some() {
             self.sessions.fetch_sub(1, Ordering::Relaxed);
         }
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        self.len() >= self.sessions_max
     }
 
     pub(super) fn len(&self) -> usize {

@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use thiserror::Error;
 use tokio::{
     process::ChildStdout,
@@ -18,7 +17,7 @@ use tokio::{
 use super::{
     Shared,
     lines::{Line, Lines},
-    parked::Served,
+    parked::{Offer, Served},
     process::Process,
     pumps::{Silence, Speaker, Stderr},
     stdin::Stdin,
@@ -74,11 +73,6 @@ impl Child {
         self.process.id()
     }
 
-    /// Says what the child is to hear first.
-    pub(super) fn put(&mut self, message: Bytes) {
-        self.stdin.put(message);
-    }
-
     /// Serves a session until it ends, or the child does. A child that is still starting then
     /// may serve another one. It has a place until it has ended, which takes longer.
     pub(super) async fn serve(mut self, peer: Peer, mut inbox: Inbox, mut place: Place) {
@@ -106,6 +100,9 @@ impl Child {
                 "session gets a server that has begun to start before");
             self.session = session;
             self.stderr.set_session(session);
+            // The child has heard already what its client says first. Without it, the session
+            // has ended.
+            let _ = inbox.recv().await;
         };
         let gone = self.settle(gone, &mut speaker).await;
         let session = self.session.short();
@@ -141,14 +138,21 @@ impl Child {
             "client left before its server had started, which goes on for the next client");
         *place = Place::none();
         tokio::select! {
-            served = &mut next => return served.ok(),
-            _ = self.process.exited() => {}
+            biased;
+            _ = self.process.exited() => {
+                next.close();
+                if let Ok(offer) = next.try_recv() {
+                    offer.refuse();
+                }
+                return None;
+            }
+            offer = &mut next => return offer.ok().map(Offer::take),
             () = sleep(start_grace) => {}
             never = forever(self.stderr.log()) => never,
         }
-        // Somebody may have come at the last moment.
+        // A client may have come at the last moment.
         next.close();
-        next.try_recv().ok()
+        next.try_recv().ok().map(Offer::take)
     }
 
     /// Carries messages both ways until that cannot go on; `None` says that the session has

@@ -22,8 +22,6 @@ mod throttle;
 
 use std::{fmt, io, sync::Arc};
 
-use bytes::Bytes;
-use rejoin_core::{Head, Message, Post};
 use tokio::{
     sync::{Semaphore, oneshot},
     task::spawn_blocking,
@@ -35,7 +33,6 @@ use self::{
 };
 pub use self::{guard::GuardCommand, guard_process::run_guard, settings::StdioSettings};
 use super::{Backend, Inbox, OpenError, Peer};
-use crate::{message, render};
 
 #[cfg(not(unix))]
 compile_error!("the feature `stdio` needs Unix: it ends children by their process groups");
@@ -100,11 +97,14 @@ impl Backend for StdioBackend {
     async fn open(&self, peer: Peer, inbox: Inbox) -> Result<(), OpenError> {
         let shared = Arc::clone(&self.0);
         shared.system.reap_orphans();
-        if !shared.parked.is_empty() {
-            // What the client says first decides which child it gets.
-            self.0.children.spawn(shared.serve_by_any(peer, inbox));
-            return Ok(());
+        let mut served = (peer, inbox);
+        if let Some(initialize) = served.1.take_expected() {
+            match shared.parked.hand_over(&initialize, served).await {
+                Ok(()) => return Ok(()),
+                Err(returned) => served = returned,
+            }
         }
+        let (peer, inbox) = served;
         let (starts, started) = oneshot::channel();
         // In a task of its own, so that a child is ended also where nobody waits for it.
         self.0.children.spawn(async move {
@@ -123,26 +123,6 @@ impl Backend for StdioBackend {
 }
 
 impl Shared {
-    /// Serves a session by a child that has heard already what its client says first, or else
-    /// by one that is started.
-    async fn serve_by_any(self: Arc<Self>, peer: Peer, mut inbox: Inbox) {
-        let place = inbox.place();
-        let Some(initialize) = inbox.recv().await else { return };
-        let Err((peer, inbox)) = self.parked.hand_over(&initialize, (peer, inbox)) else { return };
-        match self.start(&peer, &inbox).await {
-            Ok(mut child) => {
-                peer.served_by(child.process_id());
-                child.put(initialize);
-                child.serve(peer, inbox, place).await;
-            }
-            Err(error) => {
-                tracing::error!(session = %peer.session_id().short(), %error,
-                    "server could not be started");
-                refuse(&peer, initialize, &error).await;
-            }
-        }
-    }
-
     /// Starts a child when it is its turn, without blocking the threads of the runtime.
     /// Where the session ends before that, none is started.
     async fn start(self: &Arc<Self>, peer: &Peer, inbox: &Inbox) -> Result<Child, OpenError> {
@@ -167,21 +147,6 @@ impl Shared {
 fn in_context(context: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{context}: {error}"))
 }
-
-/// Answers the request that a client began with, where there is no server to do so.
-async fn refuse(peer: &Peer, initialize: Bytes, error: &OpenError) {
-    let Ok(Post::Single(Message { head: Head::Request { id, .. }, .. })) =
-        message::parse(initialize, 0)
-    else {
-        return;
-    };
-    let text = format!("the server could not be started: {error}");
-    // An error says that the session has ended.
-    let _ = peer.send(render::error(Some(&id), INTERNAL_ERROR, &text), None).await;
-}
-
-/// JSON-RPC 2.0, section 5.1.
-const INTERNAL_ERROR: i32 = -32_603;
 
 impl fmt::Debug for StdioBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

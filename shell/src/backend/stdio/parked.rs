@@ -18,6 +18,25 @@ const PARKED_MAX: usize = 4;
 /// What a child serves a session with.
 pub(super) type Served = (Peer, Inbox);
 
+/// A session for a child that waits for one.
+pub(super) struct Offer {
+    served: Served,
+    refused: oneshot::Sender<Served>,
+}
+
+impl Offer {
+    /// Takes the session.
+    pub(super) fn take(self) -> Served {
+        self.served
+    }
+
+    /// Gives the session back.
+    pub(super) fn refuse(self) {
+        // An error says that nobody waits for the session any more.
+        let _ = self.refused.send(self.served);
+    }
+}
+
 /// The children that wait for a client.
 #[derive(Default)]
 pub(super) struct Parked(Mutex<State>);
@@ -32,12 +51,12 @@ struct State {
 struct Waiting {
     /// What the child has heard.
     initialize: Bytes,
-    client: oneshot::Sender<Served>,
+    client: oneshot::Sender<Offer>,
 }
 
 impl Parked {
     /// Lets a child wait for a client; `None` where too many do so already.
-    pub(super) fn park(&self, initialize: Bytes) -> Option<oneshot::Receiver<Served>> {
+    pub(super) fn park(&self, initialize: Bytes) -> Option<oneshot::Receiver<Offer>> {
         let mut state = self.0.lock();
         state.remove_gone();
         if state.is_closed || state.children.len() >= PARKED_MAX {
@@ -48,26 +67,31 @@ impl Parked {
         Some(next)
     }
 
-    /// Returns whether no child waits for a client.
-    pub(super) fn is_empty(&self) -> bool {
-        let mut state = self.0.lock();
-        state.remove_gone();
-        state.children.is_empty()
-    }
-
     /// Hands a session to a child that has heard the same `initialize`. Returns it where there
     /// is none.
-    pub(super) fn hand_over(&self, initialize: &Bytes, mut served: Served) -> Result<(), Served> {
-        let mut state = self.0.lock();
-        while let Some(at) = state.children.iter().position(|it| it.initialize == *initialize) {
-            let Waiting { client, .. } = state.children.remove(at);
-            match client.send(served) {
-                Ok(()) => return Ok(()),
+    pub(super) async fn hand_over(
+        &self,
+        initialize: &Bytes,
+        mut served: Served,
+    ) -> Result<(), Served> {
+        while let Some(client) = self.remove(initialize) {
+            let (refused, refusal) = oneshot::channel();
+            served = match client.send(Offer { served, refused }) {
+                Ok(()) => match refusal.await {
+                    Ok(returned) => returned,
+                    Err(_) => return Ok(()),
+                },
                 // The child has ended meanwhile.
-                Err(returned) => served = returned,
-            }
+                Err(offer) => offer.served,
+            };
         }
         Err(served)
+    }
+
+    fn remove(&self, initialize: &Bytes) -> Option<oneshot::Sender<Offer>> {
+        let mut state = self.0.lock();
+        let at = state.children.iter().position(|it| it.initialize == *initialize)?;
+        Some(state.children.remove(at).client)
     }
 
     /// Has no child wait for a client any more.

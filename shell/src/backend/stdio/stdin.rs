@@ -34,8 +34,7 @@ impl Stdin {
         Self { pipe: Some(pipe), message: Bytes::new().chain(&[]), heard: Heard::Nothing }
     }
 
-    /// Says what the child is told next.
-    pub(super) fn put(&mut self, message: Bytes) {
+    fn put(&mut self, message: Bytes) {
         self.heard = match self.heard {
             // A copy, since the message counts as received until it is written.
             Heard::Nothing if message.len() <= KEPT_BYTES_MAX => {
