@@ -112,7 +112,7 @@ async fn each_of_many_new_sessions_gets_the_place_of_an_unused_one() {
     const SESSIONS: usize = 4;
     let settings = Settings { sessions_max: SESSIONS, ..Settings::default() };
     let sessions = SessionManager::new(SlowToEnd, settings).unwrap();
-    let begin = || async {
+    let open = || async {
         let initialize = post(r#""id":0,"method":"initialize""#);
         let begun = sessions.initialize_session(initialize, AnswerFormat::Sse).await;
         let (session, mut connection) = begun?;
@@ -121,10 +121,10 @@ async fn each_of_many_new_sessions_gets_the_place_of_an_unused_one() {
     };
     let mut unused = Vec::new();
     for _ in 0..SESSIONS {
-        unused.push(begin().await.unwrap());
+        unused.push(open().await.unwrap());
     }
     let began = tokio::time::Instant::now();
-    let newcomers = tokio::join!(begin(), begin(), begin(), begin());
+    let newcomers = tokio::join!(open(), open(), open(), open());
     let newcomers = <[_; SESSIONS]>::from(newcomers).map(Result::unwrap);
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert!(unused.iter().all(|session| session.closed() == Some(CloseReason::Idle)));
@@ -149,17 +149,17 @@ async fn a_new_session_ends_no_more_unused_ones_than_it_needs() {
 async fn a_client_that_comes_back_at_once_gets_the_place_of_its_session_before() {
     let server = Server::with(Settings { sessions_max: 1, ..Settings::default() });
     let initialize = || post(r#""id":0,"method":"initialize""#);
-    let begin = || server.sessions.initialize_session(initialize(), AnswerFormat::Sse);
-    let left = begin().await.unwrap();
+    let open = || server.sessions.initialize_session(initialize(), AnswerFormat::Sse);
+    let left = open().await.unwrap();
     let leave = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
         drop(left);
     };
-    let (back, ()) = tokio::join!(begin(), leave);
+    let (back, ()) = tokio::join!(open(), leave);
     assert!(back.is_ok(), "{back:?}");
     // Where nobody leaves, the next one is refused soon.
     let began = tokio::time::Instant::now();
-    let refused = begin().await;
+    let refused = open().await;
     assert!(matches!(refused, Err(ManagerError::TooManySessions(1))), "{refused:?}");
     assert!(began.elapsed() < Duration::from_secs(1));
 }

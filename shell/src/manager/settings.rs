@@ -24,7 +24,8 @@ pub struct Settings {
     /// as many as a batch may have.
     pub queue_max: usize,
     /// How long a message waits for room in that queue, and a new session for the end of the
-    /// server of one that is over: 5 s by default.
+    /// server of one that is over: 5 s by default. Where all sessions go on, a new one waits for
+    /// 250 ms at most.
     pub backend_timeout: Duration,
     /// How long a backend may take to answer a request of the client: `None`, as long as it
     /// likes, by default. Then the client gets an error, and the backend a cancellation.
