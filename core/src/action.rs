@@ -15,7 +15,9 @@ pub enum Action<M> {
         /// The message.
         message: M,
     },
-    /// Send an event on a connection. It fits into the connection's window.
+    /// Send an event on a connection. It fits into the connection's window in events, and,
+    /// with all that the session's connections hold, into that in bytes, unless it is the only
+    /// event that this one holds.
     Send {
         /// The connection.
         connection: ConnectionId,

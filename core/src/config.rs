@@ -30,6 +30,11 @@ use crate::time::Timeout;
 pub struct Config {
     /// How many events a connection holds that were not taken: at least 1, 16 by default.
     pub window: u32,
+    /// How much all connections of a session hold that was not taken, in bytes: 8 MiB by
+    /// default. One event of each connection may be more than that.
+    ///
+    /// Every event counts for its size and [`EVENT_OVERHEAD_BYTES`](crate::EVENT_OVERHEAD_BYTES).
+    pub window_bytes_max: usize,
     /// How many request streams are reserved, open, or complete and still being
     /// sent: at least 1, 1,024 by default.
     pub streams_max: usize,
@@ -122,6 +127,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             window: 16,
+            window_bytes_max: 8 << 20,
             streams_max: 1_024,
             pending_max: 1_024,
             connections_max: 2_048,
@@ -282,6 +288,7 @@ impl Config {
             }
         }
         let sizes = [
+            (self.window_bytes_max, "window_bytes_max"),
             (self.message_bytes_max, "message_bytes_max"),
             (self.stream_bytes_max, "stream_bytes_max"),
             (self.session_bytes_max, "session_bytes_max"),
@@ -436,6 +443,7 @@ mod tests {
         let config = Config::default();
         let limits = [
             (config.window as usize, 16),
+            (config.window_bytes_max, 8_388_608),
             (config.streams_max, 1_024),
             (config.pending_max, 1_024),
             (config.connections_max, 2_048),
@@ -482,6 +490,7 @@ mod tests {
             stream_bytes_max: 0,
             session_bytes_max: 0,
             shadows_max: 0,
+            window_bytes_max: 0,
             untaken_max: 0,
             taken_max: 0,
             tombstones_max: 0,

@@ -100,11 +100,13 @@ pub enum Input<M> {
         /// What the POST carries.
         post: Post<M>,
     },
-    /// The body of a connection pulled events out of its channel.
+    /// The body of a connection pulled events out of its channel, or a part of the next one.
     Taken {
         /// The connection.
         connection: ConnectionId,
-        /// The index of the last event that was pulled.
+        /// The index of the last event that was pulled as a whole. To say it again says that
+        /// the reader has got on with the next event: a large event that is written in parts
+        /// counts as taken with its last one, and its reader does not stall meanwhile.
         through: u64,
     },
     /// A connection is gone, by whichever side, whatever the reason.

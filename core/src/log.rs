@@ -69,6 +69,16 @@ pub enum Entry<M> {
     Failure(Failure),
 }
 
+impl<M> Entry<M> {
+    /// Returns what it costs; a failure costs nothing.
+    pub(crate) fn cost(&self) -> usize {
+        match self {
+            Self::Message { bytes, .. } => cost(*bytes),
+            Self::Failure(_) => 0,
+        }
+    }
+}
+
 impl<M: Clone> Entry<M> {
     /// Returns the entry as it is sent.
     #[must_use]
@@ -172,10 +182,9 @@ impl<M> Log<M> {
         self.events.range(from..to)
     }
 
-    /// Returns the index of the first event at or after `index`.
-    pub(crate) fn first_from(&self, index: u64) -> Option<u64> {
-        let first = self.events.get(self.position(index))?;
-        Some(first.index)
+    /// Returns the first event at or after `index`.
+    pub(crate) fn first_from(&self, index: u64) -> Option<&Logged<M>> {
+        self.events.get(self.position(index))
     }
 
     /// Returns the index of the oldest event that is no failure.
@@ -191,7 +200,7 @@ impl<M> Log<M> {
 
     /// Returns whether the event at `index` is here.
     pub(crate) fn contains(&self, index: u64) -> bool {
-        self.first_from(index) == Some(index)
+        self.first_from(index).is_some_and(|first| first.index == index)
     }
 
     /// Returns how many events there are at or after `index`, and what was

@@ -7,6 +7,7 @@ mod client;
 mod close;
 mod connection;
 mod graveyard;
+mod in_flight;
 mod initialize;
 mod listen;
 mod pace;
@@ -24,8 +25,6 @@ mod tick;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-#[cfg(feature = "serde")]
-pub(crate) use self::stream::Opening;
 pub(crate) use self::{
     connection::{ConnectionKey, Role},
     stream::StreamKey,
@@ -36,6 +35,8 @@ use self::{
     requests::{Questions, Requests},
     stream::Streams,
 };
+#[cfg(feature = "serde")]
+pub(crate) use self::{in_flight::Sent, stream::Opening};
 use crate::{
     Actions, CloseReason, ConnectionId, Cursor, Initialized, Input, Instant, Log, Logged, Priming,
     Profile, Rejection, RequestId, StreamId, ValidConfig,
@@ -72,6 +73,10 @@ pub struct Session<M> {
     queues: Queues,
     /// What all logs cost.
     bytes: usize,
+    /// What was sent on all connections and not taken, in bytes.
+    in_flight: usize,
+    /// Whether a connection was sent an event for which there was no room.
+    is_crowded: bool,
     /// The number of the last open, event or end.
     sequence: u64,
     /// Whether a counter has no next value.
@@ -122,6 +127,8 @@ impl<M: Clone> Session<M> {
             questions: Questions::new(),
             queues,
             bytes: 0,
+            in_flight: 0,
+            is_crowded: false,
             sequence: 0,
             exhausted: false,
             held: Vec::new(),
@@ -252,6 +259,9 @@ impl<M: Clone> Session<M> {
     /// Ends what an input or a deadline has begun.
     #[inline]
     fn settle(&mut self, out: &mut Actions<M>) {
+        if self.is_crowded {
+            self.cut_stopped(out);
+        }
         if self.exhausted {
             self.close_exhausted(out);
         }

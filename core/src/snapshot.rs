@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::{
     AnswerFormat, CloseReason, ConnectionId, Cursor, Initialized, Log, ProgressToken, RequestId,
     StreamId,
-    session::{Opening, Role},
+    session::{Opening, Role, Sent},
 };
 
 /// A session at a point in time: its state without the bodies of messages, and
@@ -57,7 +57,7 @@ pub struct State {
 #[serde(try_from = "u32", into = "u32")]
 pub(crate) struct Format;
 
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 impl TryFrom<u32> for Format {
     type Error = &'static str;
@@ -116,6 +116,7 @@ pub(crate) struct ConnectionState {
     pub(crate) subject: SubjectState,
     pub(crate) role: Role,
     pub(crate) cursor: Cursor,
+    pub(crate) in_flight: Vec<Sent>,
     pub(crate) format: AnswerFormat,
     pub(crate) was_taken: bool,
 }

@@ -3,6 +3,7 @@
 use super::{
     Session,
     connection::{Connection, ConnectionKey, Role, Subject},
+    in_flight::Sent,
     stream::{STANDALONE, Stage, Stream, StreamKey},
 };
 use crate::{
@@ -56,6 +57,8 @@ impl<M: Clone> Session<M> {
             self.take(key, through, out);
         }
         self.lose(key, out);
+        // What it held makes room for what others may be sent now.
+        self.is_crowded = false;
     }
 
     /// Forgets a connection that is gone, and finds out what that means.
@@ -117,10 +120,11 @@ impl<M: Clone> Session<M> {
         out: &mut Actions<M>,
     ) {
         let log = &self.streams[stream].log;
-        let carrier = &mut self.connections[connection];
-        let first = log.first_from(carrier.cursor.next());
-        let next = first.unwrap_or(log.last().saturating_add(1));
-        if carrier.cursor.admits(next, self.config.window) {
+        let first = log.first_from(self.connections[connection].cursor.next());
+        let first = first.map(|logged| Sent { index: logged.index, cost: logged.entry.cost() });
+        let next = first.unwrap_or(Sent { index: log.last().saturating_add(1), cost: 0 });
+        if self.admits(connection, next) {
+            let carrier = &mut self.connections[connection];
             let id = self.streams[stream].id;
             if let Some(missed) = carrier.cursor.tell(log.missed()) {
                 out.push(Action::Gap { connection: carrier.id, stream: id, missed });
@@ -132,20 +136,29 @@ impl<M: Clone> Session<M> {
         self.finish(stream, out);
     }
 
-    /// Sends what the window admits, from the event at `first` on.
+    /// Sends what the window admits, from an event on that it admits.
     fn send_from(
         &mut self,
         stream: StreamKey,
         connection: ConnectionKey,
-        first: u64,
+        first: Sent,
         out: &mut Actions<M>,
     ) {
+        self.add_in_flight(connection, first);
+        let limit = self.connections[connection].cursor.limit(first.index, self.config.window);
+        let mut last = first.index;
+        while let Some(next) = self.streams[stream].log.first_from(last.saturating_add(1))
+            && next.index < limit
+            && let cost = next.entry.cost()
+            && self.fits(cost)
+        {
+            last = next.index;
+            self.add_in_flight(connection, Sent { index: last, cost });
+        }
         let Stream { id, log, stage, .. } = &self.streams[stream];
         let carrier = &mut self.connections[connection];
-        let limit = carrier.cursor.limit(first, self.config.window);
-        let last = log.range(first..limit).next_back().map_or(first, |last| last.index);
-        let range = first..last.saturating_add(1);
-        carrier.cursor.sent(first, last);
+        let range = first.index..last.saturating_add(1);
+        carrier.cursor.sent(first.index, last);
         carrier.format = AnswerFormat::Sse;
         carrier.can_resume = true;
         // A replay is read when the actions are carried out. By then the log may
@@ -178,6 +191,7 @@ impl<M: Clone> Session<M> {
             self.queues.leave(stall);
         }
         out.push(Action::Discard { connection: connection.id });
+        self.remove_in_flight(key, u64::MAX);
     }
 
     /// Begins to watch whether what was sent on a connection is taken.
@@ -199,29 +213,43 @@ impl<M: Clone> Session<M> {
         connection.stall = Some(self.queues.enter(queue, key.0, self.now.due(timeout)));
     }
 
-    /// Notes what was taken on a connection.
+    /// Notes what was taken on a connection. Where that is no news, its reader has taken
+    /// more of the next event.
     fn take(&mut self, key: ConnectionKey, through: u64, out: &mut Actions<M>) {
+        if !self.connections[key].cursor.is_outstanding() {
+            return;
+        }
         let is_behind = self.is_behind(key);
         let connection = &mut self.connections[key];
-        let Some(taken) = connection.cursor.take(through) else {
-            return;
-        };
-        connection.was_taken = true;
         if is_behind {
             let limits = self.config.timeouts().stall;
             connection.pace.note(connection.since, self.now, limits);
         } else {
-            connection.pace.note_at_head();
+            connection.pace.note_at_head(connection.since, self.now);
         }
         connection.is_stalled = false;
         if let Some(stall) = connection.stall.take() {
             self.queues.leave(stall);
         }
+        let taken = connection.cursor.take(through);
+        connection.was_taken |= taken.is_some();
         let subject = connection.subject;
         self.watch(key);
+        let Some(taken) = taken else {
+            return;
+        };
+        self.remove_in_flight(key, taken);
         if let Subject::Stream(stream) = subject {
             self.note_taken(stream, taken, out);
         }
+    }
+
+    /// Ends a connection whose reader has taken nothing for too long.
+    pub(super) fn cut(&mut self, key: ConnectionKey, out: &mut Actions<M>) {
+        self.stay_awake();
+        let reason = EndReason::Stalled;
+        out.push(Action::Close { connection: self.connections[key].id, reason });
+        self.lose(key, out);
     }
 
     /// Returns whether a connection carries a stream that has more than it was sent.
@@ -238,6 +266,7 @@ impl<M: Clone> Session<M> {
 
     /// Lets go of a connection.
     fn forget(&mut self, key: ConnectionKey) -> Connection {
+        self.remove_in_flight(key, u64::MAX);
         let connection = self.connections.remove(key);
         if let Some(stall) = connection.stall {
             self.queues.leave(stall);

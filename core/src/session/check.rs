@@ -158,12 +158,9 @@ impl<M> Session<M> {
             .ok_or(CallerFault::StreamNotOpen(id))?;
         match self.streams[key].carrier {
             Some(connection) if key != STANDALONE => {
-                let connection = &self.connections[connection];
-                let index = self.streams[key].log.last().saturating_add(1);
-                let will_prime = retry.is_some()
-                    && self.primes()
-                    && connection.cursor.admits(index, self.config.window);
-                if connection.can_resume || will_prime {
+                let will_prime =
+                    retry.is_some() && self.primes() && self.may_send_next(key, connection, 0);
+                if self.connections[connection].can_resume || will_prime {
                     Ok(key)
                 } else {
                     Err(CallerFault::NothingToResumeFrom(id).into())

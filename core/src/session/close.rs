@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::{
     Phase, Session,
     connection::{Connections, Role},
+    in_flight::Sent,
     initialize::ANSWER,
     requests::{Questions, Requests},
     stream::{StreamKey, Streams, answered},
@@ -52,7 +53,7 @@ impl<M: Clone> Session<M> {
         let (id, connection) = (id.clone(), *connection);
         if self.connections.contains(connection) {
             let event = Event::Failure(Failure { id, reason });
-            self.send_unnamed(connection, ANSWER, event, out);
+            self.send_unnamed(connection, Sent { index: ANSWER, cost: 0 }, event, out);
         }
     }
 
@@ -65,13 +66,14 @@ impl<M: Clone> Session<M> {
         }
         let pending: Vec<_> = self.streams[stream].pending().cloned().collect();
         for id in pending {
-            if !self.may_send_next(stream, connection) || self.streams[stream].log.claim().is_none()
+            if !self.may_send_next(stream, connection, 0)
+                || self.streams[stream].log.claim().is_none()
             {
                 return;
             }
             self.resolve(&id, answered);
             let event = Event::Failure(Failure { id, reason });
-            self.send_next(stream, connection, event, true, out);
+            self.send_next(stream, connection, event, 0, true, out);
         }
     }
 
@@ -83,6 +85,8 @@ impl<M: Clone> Session<M> {
         self.questions = Questions::new();
         self.queues = Queues::new();
         self.bytes = 0;
+        self.in_flight = 0;
+        self.is_crowded = false;
         self.held.clear();
     }
 }

@@ -5,7 +5,7 @@ use core::ops::{Index, IndexMut};
 
 use slab::Slab;
 
-use super::{pace::Pace, stream::StreamKey};
+use super::{in_flight::InFlight, pace::Pace, stream::StreamKey};
 use crate::{
     AnswerFormat, ConnectionId, Cursor, Instant, StreamId,
     ascending::Ascending,
@@ -24,6 +24,7 @@ pub(crate) struct Connection {
     pub(crate) subject: Subject,
     pub(crate) role: Role,
     pub(crate) cursor: Cursor,
+    pub(crate) in_flight: InFlight,
     /// JSON until it is an SSE connection.
     pub(crate) format: AnswerFormat,
     /// Whether its client has an event id, or will have one.
@@ -32,7 +33,7 @@ pub(crate) struct Connection {
     pub(crate) was_taken: bool,
     /// Whether its reader is stalled.
     pub(crate) is_stalled: bool,
-    /// Since when it has not taken what was sent.
+    /// Since when its reader has taken nothing, while anything was sent and not taken.
     pub(crate) since: Instant,
     /// How long its reader may take nothing.
     pub(crate) pace: Pace,
@@ -82,6 +83,7 @@ impl Connection {
             subject,
             role,
             cursor,
+            in_flight: InFlight::default(),
             format: AnswerFormat::Sse,
             can_resume: false,
             was_taken: false,

@@ -5,11 +5,12 @@
 use super::{
     Phase, Session,
     connection::{Connection, ConnectionKey, Role, Subject},
+    in_flight::Sent,
     pace::Pace,
 };
 use crate::{
     Action, Actions, CloseReason, ConnectionId, Cursor, EndReason, Event, Failure, FailureReason,
-    Initialized, Message, RequestId, queue::Queue,
+    Initialized, Message, RequestId, log, queue::Queue,
 };
 
 /// The index of the answer on its connection, which carries no stream.
@@ -55,13 +56,13 @@ impl<M: Clone> Session<M> {
         out: &mut Actions<M>,
     ) {
         let fits = message.bytes <= self.config.message_bytes_max;
-        let event = if fits {
-            Event::Message(message.body)
+        let (event, cost) = if fits {
+            (Event::Message(message.body), log::cost(message.bytes))
         } else {
-            Event::Failure(Failure { id, reason: FailureReason::Evicted })
+            (Event::Failure(Failure { id, reason: FailureReason::Evicted }), 0)
         };
         let initialized = initialized.filter(|_| fits);
-        self.send_unnamed(connection, ANSWER, event, out);
+        self.send_unnamed(connection, Sent { index: ANSWER, cost }, event, out);
         self.end(connection, EndReason::Complete, out);
         self.phase = Phase::Live;
         self.queues.clear(Queue::Initialize);

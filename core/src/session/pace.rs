@@ -17,6 +17,8 @@ pub(crate) struct Pace {
     /// How far samples are from that, in nanoseconds.
     variation: u64,
     round: Option<Round>,
+    /// The longest pause of all, in nanoseconds.
+    longest: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +30,7 @@ struct Round {
 impl Pace {
     /// Returns the estimate for a reader that has shown nothing yet: the longest timeout.
     pub(crate) const fn unknown(limits: StallTimeout) -> Self {
-        Self { smoothed: limits.max / 2, variation: limits.max / 8, round: None }
+        Self { smoothed: limits.max / 2, variation: limits.max / 8, round: None, longest: 0 }
     }
 
     /// Returns how long the reader may take nothing.
@@ -40,8 +42,10 @@ impl Pace {
     /// Notes that a reader that is behind has taken something at `now`, after it had taken
     /// nothing since `since`.
     pub(crate) fn note(&mut self, since: Instant, now: Instant, limits: StallTimeout) {
+        let pause = nanos(now.since(since));
+        self.longest = self.longest.max(pause);
         let mut round = self.round.unwrap_or(Round { began: since, longest: 0 });
-        round.longest = round.longest.max(nanos(now.since(since)));
+        round.longest = round.longest.max(pause);
         if nanos(now.since(round.began)) < limits.min {
             self.round = Some(round);
             return;
@@ -52,9 +56,17 @@ impl Pace {
         self.smoothed = self.smoothed - self.smoothed / 8 + sample / 8;
     }
 
-    /// Notes that a reader has taken all there is.
-    pub(crate) const fn note_at_head(&mut self) {
+    /// Notes likewise that a reader has taken something that is not behind.
+    pub(crate) fn note_at_head(&mut self, since: Instant, now: Instant) {
+        self.longest = self.longest.max(nanos(now.since(since)));
         self.round = None;
+    }
+
+    /// Returns whether a reader that has taken nothing since `since` seems to have stopped:
+    /// it pauses for much longer than ever before.
+    pub(crate) fn has_stopped(&self, since: Instant, now: Instant, limits: StallTimeout) -> bool {
+        let silent = nanos(now.since(since));
+        silent >= limits.min && silent > self.longest.saturating_mul(2)
     }
 }
 
@@ -112,8 +124,24 @@ mod tests {
         let at = |nanos| Instant::new(Duration::from_nanos(nanos));
         for begin in (0..100_000).step_by(600) {
             pace.note(at(begin), at(begin + 1), LIMITS);
-            pace.note_at_head();
+            pace.note_at_head(at(begin + 1), at(begin + 1));
         }
         assert_eq!(pace.timeout(LIMITS), LIMITS.max);
+    }
+
+    #[test]
+    fn a_reader_has_stopped_that_pauses_for_longer_than_ever() {
+        let mut pace = Pace::unknown(LIMITS);
+        let at = |nanos| Instant::new(Duration::from_nanos(nanos));
+        let has_stopped =
+            |pace: &Pace, silent: u64| pace.has_stopped(at(7), at(7 + silent), LIMITS);
+        assert!(!has_stopped(&pace, 999));
+        assert!(has_stopped(&pace, 1_000));
+        pace.note(at(0), at(700), LIMITS);
+        pace.note_at_head(at(0), at(300));
+        assert!(!has_stopped(&pace, 1_400));
+        assert!(has_stopped(&pace, 1_401));
+        pace.note_at_head(at(0), at(800));
+        assert!(!has_stopped(&pace, 1_600));
     }
 }

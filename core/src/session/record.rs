@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
-use super::{Session, connection::ConnectionKey, requests::Question, stream::StreamKey};
+use super::{
+    Session, connection::ConnectionKey, in_flight::Sent, requests::Question, stream::StreamKey,
+};
 use crate::{
     Action, Actions, AnswerFormat, Bearing, Entry, Event, EventId, Instant, Report,
     UnansweredReason, log::Evicted, queue::Queue,
@@ -11,8 +13,9 @@ use crate::{
 impl<M: Clone> Session<M> {
     /// Records an event on a stream that is open.
     pub(super) fn record(&mut self, stream: StreamKey, entry: Entry<M>, out: &mut Actions<M>) {
+        let cost = entry.cost();
         let reader = self.streams[stream].carrier;
-        let reader = reader.filter(|reader| self.may_send_next(stream, *reader));
+        let reader = reader.filter(|reader| self.may_send_next(stream, *reader, cost));
         let Some(index) = self.streams[stream].log.claim() else {
             self.exhausted = true;
             return;
@@ -24,7 +27,7 @@ impl<M: Clone> Session<M> {
         };
         if let Some(connection) = reader {
             let event = entry.to_event();
-            self.send_next(stream, connection, event, is_answer, out);
+            self.send_next(stream, connection, event, cost, is_answer, out);
         }
         self.append(stream, index, entry);
         if let Some(id) = asks {
@@ -39,20 +42,13 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Returns whether a connection may be sent the event with the next index.
-    ///
-    /// It is at the head then: whatever else its window admits was sent.
-    pub(super) fn may_send_next(&self, stream: StreamKey, connection: ConnectionKey) -> bool {
-        let next = self.streams[stream].log.last().saturating_add(1);
-        self.connections[connection].cursor.admits(next, self.config.window)
-    }
-
     /// Sends the event whose index was claimed last.
     pub(super) fn send_next(
         &mut self,
         stream: StreamKey,
         connection: ConnectionKey,
         event: Event<M>,
+        cost: usize,
         is_answer: bool,
         out: &mut Actions<M>,
     ) {
@@ -60,10 +56,10 @@ impl<M: Clone> Session<M> {
         let index = stream.log.last();
         // It is a single request, and anything before its answer has made an SSE connection of it.
         if is_answer && self.connections[connection].format == AnswerFormat::Json {
-            self.send_unnamed(connection, index, event, out);
+            self.send_unnamed(connection, Sent { index, cost }, event, out);
         } else {
             let id = EventId::new(stream.id, index);
-            self.send_named(connection, id, event, out);
+            self.send_named(connection, id, event, cost, out);
         }
     }
 
@@ -73,8 +69,10 @@ impl<M: Clone> Session<M> {
         connection: ConnectionKey,
         id: EventId,
         event: Event<M>,
+        cost: usize,
         out: &mut Actions<M>,
     ) {
+        self.add_in_flight(connection, Sent { index: id.index, cost });
         let carrier = &mut self.connections[connection];
         carrier.cursor.sent(id.index, id.index);
         carrier.format = AnswerFormat::Sse;
@@ -88,10 +86,12 @@ impl<M: Clone> Session<M> {
     pub(super) fn send_unnamed(
         &mut self,
         connection: ConnectionKey,
-        index: u64,
+        sent: Sent,
         event: Event<M>,
         out: &mut Actions<M>,
     ) {
+        self.add_in_flight(connection, sent);
+        let index = sent.index;
         let carrier = &mut self.connections[connection];
         carrier.cursor.sent(index, index);
         let connection_id = carrier.id;
@@ -134,7 +134,7 @@ impl<M: Clone> Session<M> {
         let Some(connection) = self.streams[stream].carrier else {
             return;
         };
-        if !self.may_send_next(stream, connection) {
+        if !self.may_send_next(stream, connection, 0) {
             return;
         }
         self.send_unlogged(stream, connection, Event::Priming { retry: Some(retry) }, out);
@@ -155,7 +155,7 @@ impl<M: Clone> Session<M> {
             self.exhausted = true;
             return;
         }
-        self.send_next(stream, connection, event, false, out);
+        self.send_next(stream, connection, event, 0, false, out);
     }
 
     fn append(&mut self, stream: StreamKey, index: u64, entry: Entry<M>) {

@@ -56,7 +56,7 @@ impl<M: Clone> Session<M> {
         session.streams.next = state.next_stream;
         session.restore_streams(state.streams, logs)?;
         for connection in state.connections {
-            session.restore_connection(&connection)?;
+            session.restore_connection(connection)?;
         }
         session.restore_shadows(&state.shadows)?;
         session.restore_phase(state.phase)?;
@@ -132,8 +132,8 @@ impl<M: Clone> Session<M> {
         Ok(())
     }
 
-    fn restore_connection(&mut self, state: &ConnectionState) -> Result<(), RestoreError> {
-        let ConnectionState { id, subject, role, cursor, format, was_taken } = *state;
+    fn restore_connection(&mut self, state: ConnectionState) -> Result<(), RestoreError> {
+        let ConnectionState { id, subject, role, cursor, in_flight, format, was_taken } = state;
         ensure(self.connections.find(id).is_none(), "one connection an id")?;
         let (subject, is_fitting) = match subject {
             SubjectState::Initialize => (Subject::Initialize, role != Role::Shadows),
@@ -150,6 +150,9 @@ impl<M: Clone> Session<M> {
         connection.was_taken = was_taken;
         connection.since = self.now;
         let key = self.connections.add(connection);
+        for sent in in_flight {
+            self.add_in_flight(key, sent);
+        }
         let Subject::Stream(stream) = subject else {
             return Ok(());
         };
@@ -362,12 +365,12 @@ impl<M: Clone> Session<M> {
 
     /// Treats every connection as closed.
     fn detach_all(&mut self, out: &mut Actions<M>) {
-        let connections: Vec<ConnectionKey> = self.connections.iter().map(|(_, key)| key).collect();
+        let connections: Vec<ConnectionId> = self.connections().collect();
         for connection in connections {
             if self.closed().is_some() {
                 return;
             }
-            self.lose(connection, out);
+            self.gone(connection, None, out);
             self.stay_awake();
             self.settle(out);
         }

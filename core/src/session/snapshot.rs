@@ -136,6 +136,7 @@ impl<M: Clone> Session<M> {
             },
             role: connection.role,
             cursor: connection.cursor,
+            in_flight: connection.in_flight.iter().copied().collect(),
             format: connection.format,
             was_taken: connection.was_taken,
         }

@@ -56,14 +56,7 @@ impl<M: Clone> Session<M> {
             Queue::Initialize => self.close(CloseReason::InitializeTimeout, out),
             Queue::Reservation => self.cancel(StreamKey(key), EndReason::Abandoned, out),
             Queue::Stall => self.stall(ConnectionKey(key)),
-            Queue::StallLimit => {
-                self.stay_awake();
-                let connection = ConnectionKey(key);
-                let id = self.connections[connection].id;
-                let reason = EndReason::Stalled;
-                out.push(Action::Close { connection: id, reason });
-                self.lose(connection, out);
-            }
+            Queue::StallLimit => self.cut(ConnectionKey(key), out),
             Queue::Listen => self.give_up_listening(QuestionKey(key), out),
             Queue::Answer => self.fail(QuestionKey(key), UnansweredReason::TimedOut, out),
             Queue::Orphan => self.orphan(StreamKey(key), out),

@@ -14,3 +14,4 @@ mod retention;
 mod routing;
 mod standalone;
 mod the_end;
+mod window;

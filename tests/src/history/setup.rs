@@ -66,7 +66,10 @@ impl Setup {
 
 fn limit(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
     let mut next = || selectors.next().unwrap_or_default();
-    config.window = of(next(), 16, &[1, 2, 3, 4, 6, 8, 1]);
+    let window = next();
+    config.window = of(window, 16, &[1, 2, 3, 4, 6, 8, 1]);
+    config.window_bytes_max =
+        of(window >> 3, 8 << 20, &[0, 200, 400, 600, 1_000, 2_000, 6_000, 8 << 20]);
     let streams = next();
     config.streams_max = of(streams, 1_024, &[1, 2, 3, 4, 6, 8, 16]);
     config.pending_max = of(streams >> 3, 1_024, &[1, 2, 3, 4, 6, 8, 16]);

@@ -1,16 +1,23 @@
 //! When `handle` returns nothing is left queued inside: every attached cursor is
 //! at the head or out of window. One whose connection holds nothing is not out of
-//! window, whatever it says of itself.
+//! window, whatever it says of itself. One that fell behind because others hold too many
+//! bytes is served when it takes something.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use rejoin_core::{Action, Config, ConnectionId};
+use rejoin_core::{Action, Config, ConnectionId, EVENT_OVERHEAD_BYTES, Input};
 
 use super::readers::Readers;
 use super::{Seat, Step};
 
-/// Through which index each connection was told of gaps.
-pub(super) type Told = BTreeMap<ConnectionId, u64>;
+/// What is known of connections.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Told {
+    /// Through which index each was told of gaps.
+    gaps: BTreeMap<ConnectionId, u64>,
+    /// Which were not at the head.
+    behind: BTreeSet<ConnectionId>,
+}
 
 /// Checks every connection that carries a stream.
 pub(super) fn check(
@@ -21,23 +28,25 @@ pub(super) fn check(
 ) -> Result<(), String> {
     for action in &step.actions {
         if let Action::Gap { connection, missed, .. } = action {
-            told.insert(*connection, *missed.end());
+            told.gaps.insert(*connection, *missed.end());
         }
     }
-    told.retain(|connection, _| step.after.seat(*connection).is_some());
+    told.gaps.retain(|connection, _| step.after.seat(*connection).is_some());
+    told.behind.retain(|connection| step.after.seat(*connection).is_some());
     let empty = readers.empty();
     step.after.connections.iter().try_for_each(|seat| {
         let is_empty = empty.contains(&seat.connection);
-        check_seat(told, config, step, seat, is_empty)
+        check_seat(told, config, step, seat, is_empty, readers.peak())
     })
 }
 
 fn check_seat(
-    told: &Told,
+    told: &mut Told,
     config: &Config,
     step: &Step,
     seat: &Seat,
     is_empty: bool,
+    peak: usize,
 ) -> Result<(), String> {
     let Some(stream) = seat.carries else {
         return Ok(());
@@ -48,14 +57,29 @@ fn check_seat(
             "connection {connection} carries {stream}, but has no cursor or no log"
         ));
     };
-    let told = told.get(&connection).copied().unwrap_or(0);
-    let owes_gap = log.missed >= cursor.next() && log.missed > told;
+    let through = told.gaps.get(&connection).copied().unwrap_or(0);
+    let owes_gap = log.missed >= cursor.next() && log.missed > through;
     let is_at_head = seat.first.is_none() && !owes_gap;
     let following = seat.first.unwrap_or(log.last.saturating_add(1));
     if is_empty && cursor.is_outstanding() {
         return Err(format!("connection {connection} holds nothing, but is at {cursor:?}"));
     }
-    if !is_at_head && (is_empty || cursor.admits(following, config.window)) {
+    let is_taken = matches!(&step.input, Input::Taken { connection: it, .. } if *it == connection);
+    let was_behind = if is_at_head {
+        told.behind.remove(&connection);
+        false
+    } else {
+        !told.behind.insert(connection)
+    };
+    // What was refused may have been evicted at once.
+    let mut cost = seat.cost;
+    if let Input::Backend { message, .. } = &step.input {
+        cost = cost.max(message.bytes.saturating_add(EVENT_OVERHEAD_BYTES));
+    }
+    let has_room = cost == 0 || peak.saturating_add(cost) <= config.window_bytes_max;
+    let was_served = !was_behind || is_taken;
+    let is_admitted = cursor.admits(following, config.window) && has_room && was_served;
+    if !is_at_head && (is_empty || is_admitted) {
         return Err(format!(
             "connection {connection} is at {cursor:?} of {log:?}, and could be sent {following}"
         ));
@@ -76,10 +100,12 @@ mod tests {
         let mut lagging = step(Input::Tick);
         lagging.after.logs = vec![log(2)];
         lagging.after.connections = vec![carrying(1, 1)];
-        assert!(check(&mut Told::new(), &Config::default(), &lagging, &Readers::default()).is_ok());
+        assert!(
+            check(&mut Told::default(), &Config::default(), &lagging, &Readers::default()).is_ok()
+        );
         lagging.after.connections[0].first = Some(2);
         assert!(
-            check(&mut Told::new(), &Config::default(), &lagging, &Readers::default()).is_err()
+            check(&mut Told::default(), &Config::default(), &lagging, &Readers::default()).is_err()
         );
     }
 
@@ -87,8 +113,9 @@ mod tests {
     fn a_connection_of_nothing_is_seen() {
         let mut carrying_on = step(Input::Tick);
         carrying_on.after.connections = vec![carrying(1, 1)];
-        let check =
-            |step: &Step| check(&mut Told::new(), &Config::default(), step, &Readers::default());
+        let check = |step: &Step| {
+            check(&mut Told::default(), &Config::default(), step, &Readers::default())
+        };
         assert!(check(&carrying_on).is_err(), "no log");
         carrying_on.after.logs = vec![log(1)];
         assert!(check(&carrying_on).is_ok());
@@ -102,9 +129,9 @@ mod tests {
         lagging.after.logs = vec![log(2)];
         lagging.after.logs[0].missed = 2;
         lagging.after.connections = vec![carrying(1, 1)];
-        let mut told = Told::new();
+        let mut told = Told::default();
         assert!(check(&mut told, &Config::default(), &lagging, &Readers::default()).is_err());
-        told.insert(ConnectionId(1), 2);
+        told.gaps.insert(ConnectionId(1), 2);
         assert!(check(&mut told, &Config::default(), &lagging, &Readers::default()).is_ok());
     }
 
@@ -117,9 +144,9 @@ mod tests {
         get.after.connections = vec![carrying(1, 1)];
         let mut readers = Readers::default();
         readers.follow(&View::default(), &get);
-        assert!(check(&mut Told::new(), &Config::default(), &get, &readers).is_ok());
+        assert!(check(&mut Told::default(), &Config::default(), &get, &readers).is_ok());
         let outstanding = r#"{"next":2,"untaken":1,"end":2,"told":0,"start":1}"#;
         get.after.connections[0].cursor = Some(serde_json::from_str(outstanding).unwrap());
-        assert!(check(&mut Told::new(), &Config::default(), &get, &readers).is_err());
+        assert!(check(&mut Told::default(), &Config::default(), &get, &readers).is_err());
     }
 }

@@ -79,7 +79,7 @@ fn follow(silent: &mut Silent, now: Instant, before: &View, step: &Step) {
         };
         let earlier = before.seat(seat.connection).and_then(|seat| seat.cursor);
         let is_news = earlier.is_none_or(|earlier| earlier.untaken() != cursor.untaken());
-        if is_news || !silent.contains_key(&seat.connection) {
+        if is_news || is_taken(step, seat.connection) || !silent.contains_key(&seat.connection) {
             silent.insert(seat.connection, now);
         }
     }

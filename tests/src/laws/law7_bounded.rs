@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rejoin_core::{Action, Config, Head, Input, RequestId, StreamId};
 
-use super::readers::Readers;
+use super::readers::{Readers, Sent};
 use super::{LogView, Step, View, answered_id, cancelled_id, posted, request_id};
 
 /// The requests of the backend that wait for an answer.
@@ -17,6 +17,7 @@ pub(super) fn check(
     before: &View,
     step: &Step,
     readers: &Readers,
+    sent: &[Sent],
 ) -> Result<(), String> {
     follow(waiting, step);
     let view = &step.after;
@@ -46,6 +47,9 @@ pub(super) fn check(
     let window = usize::try_from(config.window).unwrap_or(usize::MAX);
     for (connection, held) in readers.outstanding() {
         within(&format!("events on connection {connection}"), held, window)?;
+    }
+    for crowd in sent.iter().filter_map(|sent| sent.crowd) {
+        within("bytes in flight", crowd, config.window_bytes_max)?;
     }
     Ok(())
 }
@@ -101,7 +105,7 @@ fn backend_head(step: &Step) -> Option<&Head> {
 
 #[cfg(test)]
 mod tests {
-    use rejoin_core::{ConnectionId, Event, EventId};
+    use rejoin_core::{ConnectionId, EVENT_OVERHEAD_BYTES, Event, EventId};
 
     use super::super::stage::{backend, carrying, log, request, send, step};
     use super::super::{Seat, View};
@@ -109,8 +113,8 @@ mod tests {
 
     fn see(config: &Config, step: &Step) -> Result<(), String> {
         let mut readers = Readers::default();
-        readers.follow(&View::default(), step);
-        check(&mut Waiting::new(), config, &View::default(), step, &readers)
+        let sent = readers.follow(&View::default(), step);
+        check(&mut Waiting::new(), config, &View::default(), step, &readers, &sent)
     }
 
     #[test]
@@ -139,6 +143,25 @@ mod tests {
         get.actions = (1..=3).map(|index| send(1, stream, index, Event::Message(index))).collect();
         assert!(see(&Config { window: 3, ..Config::default() }, &get).is_ok());
         assert!(see(&Config { window: 2, ..Config::default() }, &get).is_err());
+    }
+
+    #[test]
+    fn too_many_bytes_in_flight_are_seen() {
+        let config = Config { window_bytes_max: EVENT_OVERHEAD_BYTES, ..Config::default() };
+        let mut readers = Readers::default();
+        let stream = StreamId::Standalone;
+        let last_event_id = Some(EventId::new(stream, 0));
+        let get = step(Input::Get { connection: ConnectionId(1), last_event_id });
+        readers.follow(&View::default(), &get);
+        let mut see = |index: u64| {
+            let mut sent = step(backend(request(9), index));
+            sent.actions = vec![send(1, stream, index, Event::Message(index))];
+            let view = View::default();
+            let events = readers.follow(&view, &sent);
+            check(&mut Waiting::new(), &config, &view, &sent, &readers, &events)
+        };
+        assert!(see(1).is_ok(), "one fits, however large it is");
+        assert!(see(2).is_err());
     }
 
     #[test]

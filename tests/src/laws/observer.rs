@@ -97,7 +97,7 @@ impl Observer {
             (4, law4_without_gap::check(&mut self.silent, config, self.last, before, step)),
             (5, law5_one_stream::check(&mut self.places, step, &sent)),
             (6, law6_no_request_lost::check(&mut self.requests, step, &sent)),
-            (7, law7_bounded::check(&mut self.waiting, config, before, step, &self.readers)),
+            (7, law7_bounded::check(&mut self.waiting, config, before, step, &self.readers, &sent)),
         ];
         self.before.clone_from(&step.after);
         for (law, verdict) in verdicts {

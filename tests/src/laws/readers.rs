@@ -3,15 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::{Range, RangeInclusive};
 
-use rejoin_core::{Action, ConnectionId, EndReason, Event, EventId, Input, StreamId};
+use rejoin_core::{
+    Action, ConnectionId, EVENT_OVERHEAD_BYTES, EndReason, Event, EventId, Input, StreamId,
+};
 
 use super::{Step, View};
 
 /// What connections were sent, and how far it was taken.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Readers {
-    readers: BTreeMap<ConnectionId, Reader>,
+    by_connection: BTreeMap<ConnectionId, Reader>,
     taken: Taken,
+    /// What the messages cost that were recorded.
+    costs: BTreeMap<(StreamId, u64), usize>,
+    /// The most that may have been in flight in the last step.
+    peak: usize,
 }
 
 /// What was taken of the standalone stream: at least this, at most that. Between
@@ -33,7 +39,7 @@ pub(super) struct Reader {
     /// Nothing after this may be left out.
     from: u64,
     /// What was sent and not taken.
-    outstanding: VecDeque<u64>,
+    outstanding: VecDeque<(u64, usize)>,
     /// Whether that is all.
     is_sure: bool,
     /// Of what it was told that it is missing.
@@ -60,6 +66,9 @@ pub(super) struct Sent {
     pub(super) gaps: Vec<RangeInclusive<u64>>,
     /// Another connection that holds the same event.
     pub(super) also_on: Option<ConnectionId>,
+    /// What is in flight with it at least, unless nothing else is on its connection, or it
+    /// costs nothing.
+    pub(super) crowd: Option<usize>,
 }
 
 /// An event that was sent.
@@ -78,16 +87,21 @@ impl Readers {
     pub(super) fn follow(&mut self, before: &View, step: &Step) -> Vec<Sent> {
         let least = self.taken.least;
         self.begin(before, step);
+        self.note_cost(before, step);
+        self.peak = self.in_flight(None);
         self.pull(step, true);
         let is_due = before.deadline.is_some_and(|deadline| step.now >= deadline);
         let may_take_over = is_due && self.is_shadow_taking(step);
-        let sent = self.follow_actions(least, before, step);
+        let mut sent = self.follow_actions(least, before, step);
         if may_take_over {
+            for sent in &mut sent {
+                sent.crowd = None;
+            }
             // Some of what was sent may have come before it was taken.
             self.pull(step, false);
         }
         for seat in &step.after.connections {
-            if let Some(reader) = self.readers.get_mut(&seat.connection) {
+            if let Some(reader) = self.by_connection.get_mut(&seat.connection) {
                 if seat.carries.is_some() {
                     reader.carry(least, self.taken.most);
                 }
@@ -95,23 +109,88 @@ impl Readers {
             }
         }
         if let Input::Closed { connection, .. } = &step.input {
-            self.readers.remove(connection);
+            self.by_connection.remove(connection);
         }
         if step.after.closed.is_some() {
-            self.readers.clear();
+            self.by_connection.clear();
         }
         sent
     }
 
     /// Returns how many events each connection holds.
     pub(super) fn outstanding(&self) -> impl Iterator<Item = (ConnectionId, usize)> {
-        self.readers.iter().map(|(connection, reader)| (*connection, reader.outstanding.len()))
+        self.by_connection
+            .iter()
+            .map(|(connection, reader)| (*connection, reader.outstanding.len()))
+    }
+
+    /// Returns the most that may have been in flight in the last step.
+    pub(super) fn peak(&self) -> usize {
+        self.peak
+    }
+
+    /// Returns what is in flight on all connections but one.
+    fn in_flight(&self, but: Option<ConnectionId>) -> usize {
+        let others = self.by_connection.iter().filter(|(connection, _)| Some(**connection) != but);
+        others.flat_map(|(_, reader)| &reader.outstanding).map(|(_, cost)| cost).sum()
+    }
+
+    /// Notes what the message costs that is recorded in a step.
+    fn note_cost(&mut self, before: &View, step: &Step) {
+        let Input::Backend { message, .. } = &step.input else {
+            return;
+        };
+        let cost = message.bytes.saturating_add(EVENT_OVERHEAD_BYTES);
+        self.costs.retain(|(stream, _), _| step.after.log(*stream).is_some());
+        for log in &step.after.logs {
+            if before.log(log.stream).is_none_or(|earlier| earlier.last < log.last) {
+                self.costs.insert((log.stream, log.last), cost);
+            }
+        }
+    }
+
+    /// Returns what an event costs.
+    fn cost(&self, step: &Step, stream: Option<StreamId>, event: &SentEvent) -> usize {
+        let Event::Message(body) = &event.event else {
+            return 0;
+        };
+        if let Input::Backend { message, .. } = &step.input
+            && message.body == *body
+        {
+            return message.bytes.saturating_add(EVENT_OVERHEAD_BYTES);
+        }
+        stream.and_then(|it| self.costs.get(&(it, event.index))).copied().unwrap_or(0)
+    }
+
+    /// Notes an event that is sent.
+    fn send(
+        &mut self,
+        step: &Step,
+        connection: ConnectionId,
+        taken: (u64, u64),
+        event: SentEvent,
+    ) -> Sent {
+        let (index, named) = (event.index, event.named);
+        let cost = self.cost(step, named, &event);
+        let closed = if let Input::Closed { connection, .. } = &step.input {
+            Some(*connection)
+        } else {
+            None
+        };
+        let reader = self.by_connection.get_mut(&connection);
+        let is_alone = reader.as_ref().is_none_or(|reader| reader.outstanding.is_empty());
+        let sent = send(reader, connection, taken, event, cost);
+        self.peak = self.peak.saturating_add(cost);
+        let is_sure = self.by_connection.values().all(|reader| reader.is_sure);
+        let crowd = (is_sure && !is_alone && cost > 0).then(|| self.in_flight(closed));
+        let also_on = self.other_holder(step, connection, named, index);
+        Sent { also_on, crowd, ..sent }
     }
 
     /// Returns the connections that hold nothing for sure.
     pub(super) fn empty(&self) -> BTreeSet<ConnectionId> {
         let is_empty = |reader: &Reader| reader.is_sure && reader.outstanding.is_empty();
-        let empty = self.readers.iter().filter(|(_, reader)| is_empty(reader));
+        let empty = self.by_connection.iter().filter(|(_, reader)| is_empty(reader));
         empty.map(|(connection, _)| *connection).collect()
     }
 
@@ -120,7 +199,7 @@ impl Readers {
         let is_shadow = |reader: &&Reader| {
             reader.stream == Some(StreamId::Standalone) && !reader.carries && !reader.ended
         };
-        self.readers.values().filter(is_shadow).count()
+        self.by_connection.values().filter(is_shadow).count()
     }
 
     /// Notes the connection that the input begins.
@@ -156,7 +235,7 @@ impl Readers {
             | Input::BackendGone
             | Input::Tick => return,
         };
-        self.readers.insert(*connection, reader);
+        self.by_connection.insert(*connection, reader);
     }
 
     /// Returns whether the input says what was taken of a connection that carried
@@ -166,7 +245,7 @@ impl Readers {
         else {
             return false;
         };
-        self.readers.get(connection).is_some_and(|reader| !reader.carries)
+        self.by_connection.get(connection).is_some_and(|reader| !reader.carries)
     }
 
     /// Notes what the input says was taken, unless its connection was cut before:
@@ -186,11 +265,11 @@ impl Readers {
         if step.actions.iter().any(is_cut) {
             return;
         }
-        let Some(reader) = self.readers.get_mut(connection) else {
+        let Some(reader) = self.by_connection.get_mut(connection) else {
             return;
         };
-        let pulled = reader.outstanding.iter().take_while(|sent| *sent <= index).count();
-        let last = reader.outstanding.drain(..pulled).next_back();
+        let pulled = reader.outstanding.iter().take_while(|(sent, _)| sent <= index).count();
+        let last = reader.outstanding.drain(..pulled).next_back().map(|(sent, _)| sent);
         reader.taken = last.unwrap_or(reader.taken);
         reader.is_sure &= is_sure;
         if reader.stream == Some(StreamId::Standalone) {
@@ -206,31 +285,25 @@ impl Readers {
         for action in &step.actions {
             match action {
                 Action::Send { connection, index, id, event } => {
-                    let reader = self.readers.get_mut(connection);
                     let named = id.map(|id| id.stream);
                     let event = SentEvent { index: *index, event: event.clone(), named };
-                    let event = send(reader, *connection, (least, most), event);
-                    let also_on = self.other_holder(step, *connection, named, *index);
-                    sent.push(Sent { also_on, ..event });
+                    sent.push(self.send(step, *connection, (least, most), event));
                 }
                 Action::Replay { connection, stream, .. } => {
                     for (index, event) in replays.next().into_iter().flatten() {
-                        let reader = self.readers.get_mut(connection);
                         let named = Some(*stream);
                         let event = SentEvent { index: *index, event: event.clone(), named };
-                        let event = send(reader, *connection, (least, most), event);
-                        let also_on = self.other_holder(step, *connection, named, *index);
-                        sent.push(Sent { also_on, ..event });
+                        sent.push(self.send(step, *connection, (least, most), event));
                     }
                 }
                 Action::Gap { connection, missed, .. } => {
-                    if let Some(reader) = self.readers.get_mut(connection) {
+                    if let Some(reader) = self.by_connection.get_mut(connection) {
                         reader.carry(least, most);
                         reader.gaps.push(missed.clone());
                     }
                 }
                 Action::Discard { connection } => {
-                    if let Some(reader) = self.readers.get_mut(connection) {
+                    if let Some(reader) = self.by_connection.get_mut(connection) {
                         reader.outstanding.clear();
                         reader.from = reader.taken;
                         reader.floor = reader.taken;
@@ -264,10 +337,11 @@ impl Readers {
             let is_gone =
                 matches!(step.input, Input::Closed { connection, .. } if connection == **other);
             let is_other = **other != connection && !is_gone;
-            is_other && reader.stream == stream && reader.outstanding.contains(&index)
+            let holds_it = reader.outstanding.iter().any(|(held, _)| *held == index);
+            is_other && reader.stream == stream && holds_it
         };
         stream?;
-        self.readers.iter().find(holds).map(|(other, _)| *other)
+        self.by_connection.iter().find(holds).map(|(other, _)| *other)
     }
 
     fn end(
@@ -277,11 +351,11 @@ impl Readers {
         connection: ConnectionId,
         reason: EndReason,
     ) -> Option<Sent> {
-        let reader = self.readers.get_mut(&connection)?;
+        let reader = self.by_connection.get_mut(&connection)?;
         reader.ended = true;
         let reader = reader.clone();
         if !reason.drains() {
-            self.readers.remove(&connection);
+            self.by_connection.remove(&connection);
         }
         if reason != EndReason::Complete {
             return None;
@@ -296,6 +370,7 @@ impl Readers {
             skipped: reader.from.saturating_add(1)..log.last.saturating_add(1),
             gaps: reader.gaps,
             also_on: None,
+            crowd: None,
         })
     }
 }
@@ -307,13 +382,15 @@ fn send(
     connection: ConnectionId,
     (least, most): (u64, u64),
     event: SentEvent,
+    cost: usize,
 ) -> Sent {
     let index = event.index;
     let Some(reader) = reader.filter(|reader| !reader.ended) else {
         let event = Some(event);
         let (floor, skipped) = (u64::MAX, 0..0);
         let gaps = Vec::new();
-        return Sent { connection, stream: None, event, floor, skipped, gaps, also_on: None };
+        let (also_on, crowd) = (None, None);
+        return Sent { connection, stream: None, event, floor, skipped, gaps, also_on, crowd };
     };
     reader.carry(least, most);
     reader.stream = reader.stream.or(event.named);
@@ -325,10 +402,11 @@ fn send(
         skipped: reader.from.saturating_add(1)..index,
         gaps: reader.gaps.clone(),
         also_on: None,
+        crowd: None,
     };
     reader.floor = index;
     reader.from = index;
-    reader.outstanding.push_back(index);
+    reader.outstanding.push_back((index, cost));
     sent
 }
 

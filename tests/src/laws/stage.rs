@@ -31,6 +31,7 @@ pub(super) fn carrying(connection: u64, index: u64) -> Seat {
         carries: Some(StreamId::Standalone),
         cursor: Some(Cursor::after(index)),
         first: None,
+        cost: 0,
     }
 }
 

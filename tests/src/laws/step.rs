@@ -71,6 +71,8 @@ pub struct Seat {
     /// The index of the first logged event at or after the cursor, where it
     /// carries a stream.
     pub first: Option<u64>,
+    /// What that costs.
+    pub cost: usize,
 }
 
 /// What a session says of a log.

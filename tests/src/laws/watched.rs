@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use rejoin_core::{
-    Action, Actions, ConnectionId, Entry, Event, Input, Instant, Logged, RequestId, Session,
-    StreamId, ValidConfig,
+    Action, Actions, ConnectionId, EVENT_OVERHEAD_BYTES, Entry, Event, Input, Instant, Logged,
+    RequestId, Session, StreamId, ValidConfig,
 };
 
 use super::{LogView, Seat, Step, View, posted, request_id};
@@ -158,9 +158,14 @@ fn seat(session: &Session<u64>, connection: ConnectionId) -> Seat {
     let carries = session.carried(connection);
     let first = carries.zip(cursor).and_then(|(stream, cursor)| {
         let logged = session.log(stream)?.range(cursor.next()..u64::MAX).next()?;
-        Some(logged.index)
+        let cost = match &logged.entry {
+            Entry::Message { bytes, .. } => bytes.saturating_add(EVENT_OVERHEAD_BYTES),
+            Entry::Failure(_) => 0,
+        };
+        Some((logged.index, cost))
     });
-    Seat { connection, carries, cursor, first }
+    let (first, cost) = first.unzip();
+    Seat { connection, carries, cursor, first, cost: cost.unwrap_or(0) }
 }
 
 fn log(session: &Session<u64>, stream: StreamId) -> Option<LogView> {

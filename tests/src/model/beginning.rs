@@ -1,8 +1,9 @@
 //! Section "Beginning".
 
 use rejoin_core::{
-    Action, CallerFault, ClientFault, CloseReason, ConnectionId, EndReason, Event, Failure,
-    FailureReason, Head, Input, Message, Method, Post, Profile, Rejection, RequestId,
+    Action, CallerFault, ClientFault, CloseReason, ConnectionId, EVENT_OVERHEAD_BYTES, EndReason,
+    Event, Failure, FailureReason, Head, Input, Message, Method, Post, Profile, Rejection,
+    RequestId,
 };
 
 use super::{
@@ -57,13 +58,13 @@ impl Model {
             | Head::Notification(_)
             | Head::Error { .. } => None,
         };
-        let event = if fits {
-            Event::Message(message.body)
+        let (event, cost) = if fits {
+            (Event::Message(message.body), message.bytes.saturating_add(EVENT_OVERHEAD_BYTES))
         } else {
-            Event::Failure(Failure { id: id.clone(), reason: FailureReason::Evicted })
+            (Event::Failure(Failure { id: id.clone(), reason: FailureReason::Evicted }), 0)
         };
         self.stage = Stage::Initialized(Profile::governing(version.flatten()));
-        self.send(connection, 1, None, event);
+        self.send(connection, (1, cost), None, event);
         self.end(connection, EndReason::Complete);
         if version.is_none() {
             self.close(CloseReason::InitializeRejected);

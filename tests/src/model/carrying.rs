@@ -40,7 +40,7 @@ impl Model {
             it.last += u64::from(!is_first);
             let index = it.last;
             let id = EventId::new(stream, index);
-            self.send(connection, index, Some(id), Event::Priming { retry: None });
+            self.send(connection, (index, 0), Some(id), Event::Priming { retry: None });
         }
     }
 
@@ -66,8 +66,8 @@ impl Model {
         };
         let logged: Vec<Recorded> = self.streams[stream].logged_from(it.next).cloned().collect();
         let next = self.streams[stream].last + 1;
-        let first = logged.first().map_or(next, |event| event.index);
-        if it.admits(first, self.config.window) {
+        let first = logged.first().map_or((next, 0), Recorded::sent);
+        if it.admits(first, self.in_flight(), &self.config) {
             self.tell_gap(connection, stream);
             self.send_logged(connection, stream, &logged, takes_over);
         }
@@ -94,11 +94,12 @@ impl Model {
         // A copy goes ahead, to find out what is admitted.
         let mut it = self.connections[connection].clone();
         let mut admitted = Vec::new();
+        let others = self.in_flight() - it.in_flight();
         for event in logged {
-            if !it.admits(event.index, self.config.window) {
+            if !it.admits(event.sent(), others.saturating_add(it.in_flight()), &self.config) {
                 break;
             }
-            it.send(event.index, self.begin());
+            it.send(event.sent(), self.begin());
             admitted.push(event.clone());
         }
         let is_rest = admitted.len() == logged.len();
@@ -106,10 +107,13 @@ impl Model {
         if is_last || takes_over {
             for event in admitted {
                 let id = EventId::new(stream, event.index);
-                self.send(connection, event.index, Some(id), event.event());
+                self.send(connection, event.sent(), Some(id), event.event());
             }
         } else if let (Some(first), Some(last)) = (admitted.first(), admitted.last()) {
             self.connections[connection] = it;
+            if admitted.iter().any(|event| event.sent().1 > 0) {
+                self.note_whether_crowded();
+            }
             let range = first.index..last.index + 1;
             self.act(Action::Replay { connection, stream, range });
         }
@@ -123,24 +127,28 @@ impl Model {
         })
     }
 
-    /// Whether a connection carries `stream`, and its window admits the index.
-    pub(super) fn may_send(&self, stream: StreamId, index: u64) -> bool {
-        self.carrier(stream).is_some_and(|carrier| carrier.admits(index, self.config.window))
+    /// Whether a connection carries `stream`, is at the head, and its window admits an event.
+    pub(super) fn may_send(&self, stream: StreamId, sent: (u64, usize)) -> bool {
+        let carrier = self.carrier(stream).filter(|_| self.is_at_head(stream));
+        carrier.is_some_and(|carrier| carrier.admits(sent, self.in_flight(), &self.config))
     }
 
     /// Sends one event.
     pub(super) fn send(
         &mut self,
         connection: ConnectionId,
-        index: u64,
+        sent: (u64, usize),
         id: Option<EventId>,
         event: Event<u64>,
     ) {
         let begun = self.begin();
         let it = &mut self.connections[connection];
-        it.send(index, begun);
+        it.send(sent, begun);
         it.is_sse |= id.is_some();
-        self.act(Action::Send { connection, index, id, event });
+        self.act(Action::Send { connection, index: sent.0, id, event });
+        if sent.1 > 0 {
+            self.note_whether_crowded();
+        }
     }
 
     /// Ends a connection: it drains, or is cut.

@@ -15,7 +15,7 @@ impl Model {
             let index = self.streams[stream].last + 1;
             self.streams[stream].last = index;
             let id = EventId::new(stream, index);
-            self.send(connection, index, Some(id), Event::Priming { retry });
+            self.send(connection, (index, 0), Some(id), Event::Priming { retry });
             let retry_at = self.now.saturating_add(retry.unwrap_or_default());
             self.streams[stream].retry_at = retry_at;
             self.retry_at = self.retry_at.max(retry_at);
@@ -33,6 +33,6 @@ impl Model {
 
     /// Whether a priming event with a retry could be sent now.
     pub(super) fn may_prime_at_end(&self, stream: StreamId) -> bool {
-        self.primes() && self.may_send(stream, self.streams[stream].last + 1)
+        self.primes() && self.may_send(stream, (self.streams[stream].last + 1, 0))
     }
 }

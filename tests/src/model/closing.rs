@@ -47,7 +47,7 @@ impl Model {
             && self.connections.get(*connection).is_some()
         {
             let failure = Failure { id: id.clone(), reason };
-            self.send(*connection, 1, None, Event::Failure(failure));
+            self.send(*connection, (1, 0), None, Event::Failure(failure));
         }
     }
 
@@ -55,7 +55,7 @@ impl Model {
     fn fail_pending(&mut self, stream: StreamId, reason: FailureReason) {
         for id in self.streams[stream].pending() {
             let index = self.streams[stream].last + 1;
-            if self.may_send(stream, index) {
+            if self.may_send(stream, (index, 0)) {
                 self.streams[stream].last = index;
                 self.streams[stream].set_status(&id, Status::Answered);
                 self.send_live(stream, &Recorded::failure(index, id, reason));

@@ -23,8 +23,8 @@ pub(super) struct Connection {
     pub(super) untaken: u64,
     /// The first index that it did not take, missing ones included.
     pub(super) start: u64,
-    /// What was sent on it and not taken, by index.
-    pub(super) sent: Vec<u64>,
+    /// What is in flight on it, by index, with what it costs.
+    pub(super) sent: Vec<(u64, usize)>,
     pub(super) last_sent: Option<u64>,
     pub(super) taken: Option<u64>,
     /// Through which index it was told what is missing.
@@ -32,6 +32,8 @@ pub(super) struct Connection {
     /// While something was not taken: since when its reader took nothing.
     pub(super) waits: Option<Begun>,
     pub(super) is_stalled: bool,
+    /// The longest time for which its reader was silent before it took something.
+    pub(super) longest_pause: Duration,
     /// What its pauses say.
     pub(super) pace: Pace,
 }
@@ -97,6 +99,7 @@ impl Connection {
             told: 0,
             waits: None,
             is_stalled: false,
+            longest_pause: Duration::ZERO,
             pace: Pace::default(),
         }
     }
@@ -110,18 +113,37 @@ impl Connection {
         }
     }
 
-    /// Whether its window admits the event at `index`.
-    pub(super) fn admits(&self, index: u64, window: u32) -> bool {
-        self.sent.is_empty() || index - self.untaken < u64::from(window)
+    /// Whether its window admits an event, where so much is in flight on all connections.
+    pub(super) fn admits(
+        &self,
+        (index, cost): (u64, usize),
+        in_flight: usize,
+        config: &Config,
+    ) -> bool {
+        let fits = cost == 0 || in_flight.saturating_add(cost) <= config.window_bytes_max;
+        self.sent.is_empty() || (index - self.untaken < u64::from(config.window) && fits)
+    }
+
+    /// What is in flight on it costs so much.
+    pub(super) fn in_flight(&self) -> usize {
+        self.sent.iter().fold(0, |bytes, (_, cost)| bytes.saturating_add(*cost))
+    }
+
+    /// Whether its reader has stopped.
+    pub(super) fn has_stopped(&self, now: Instant, config: &Config) -> bool {
+        self.waits.is_some_and(|waits| {
+            let silence = now.since(waits.at);
+            silence >= config.stall_timeout_min && silence > self.longest_pause.saturating_mul(2)
+        })
     }
 
     /// The event at `index` is sent on it.
-    pub(super) fn send(&mut self, index: u64, begun: Begun) {
+    pub(super) fn send(&mut self, (index, cost): (u64, usize), begun: Begun) {
         if self.sent.is_empty() {
             self.untaken = index;
             self.waits = Some(begun);
         }
-        self.sent.push(index);
+        self.sent.push((index, cost));
         self.last_sent = Some(index);
         self.next = index + 1;
     }
@@ -137,6 +159,8 @@ impl Connection {
 
     /// Its reader takes something now, and is behind or not.
     pub(super) fn pause(&mut self, now: Instant, is_behind: bool, config: &Config) {
+        let silence = self.waits.map_or(Duration::ZERO, |since| now.since(since.at));
+        self.longest_pause = self.longest_pause.max(silence);
         let Some(since) = self.waits.filter(|_| is_behind) else {
             self.pace.round = None;
             return;
@@ -157,19 +181,24 @@ impl Connection {
     }
 
     /// Whether it is news that everything that was sent up to `through` is taken.
-    pub(super) fn will_take(&self, through: u64) -> bool {
+    fn will_take(&self, through: u64) -> bool {
         let through = self.last_sent.map(|last_sent| through.min(last_sent));
         !self.sent.is_empty() && through.is_some_and(|through| through >= self.untaken)
     }
 
-    /// Everything that was sent up to `through` is taken. Returns up to where
-    /// that is, if it is news.
+    /// Everything that was sent up to `through` is taken, or a part of what comes after it.
+    /// Returns up to where that is, if it is news.
     pub(super) fn take(&mut self, through: u64, begun: Begun) -> Option<u64> {
+        if self.sent.is_empty() {
+            return None;
+        }
+        self.is_stalled = false;
         if !self.will_take(through) {
+            self.waits = Some(begun);
             return None;
         }
         let through = through.min(self.last_sent?);
-        self.sent.retain(|index| *index > through);
+        self.sent.retain(|(index, _)| *index > through);
         if self.sent.is_empty() {
             self.untaken = self.next;
             self.waits = None;
@@ -178,7 +207,6 @@ impl Connection {
             self.waits = Some(begun);
         }
         self.start = self.untaken;
-        self.is_stalled = false;
         self.taken = Some(through);
         Some(through)
     }

@@ -70,6 +70,7 @@ impl Model {
             let is_tombstone = matches!(deadline, Deadline::Tombstone(_));
             self.strike(deadline);
             if !is_tombstone {
+                self.make_room();
                 self.release();
             }
         }

@@ -34,6 +34,7 @@ impl Model {
         }
         self.was_used |= is_of_client(&input) && matches!(self.stage, Stage::Initialized(_));
         let pressure = self.carry_out(input);
+        self.make_room();
         self.release();
         Ok(pressure)
     }

@@ -19,6 +19,7 @@ mod close_stream;
 mod closing;
 mod complete;
 mod connection;
+mod crowding;
 mod deadlines;
 mod get;
 mod handle;

@@ -12,7 +12,7 @@ impl Model {
     pub(super) fn record(&mut self, stream: StreamId, bearing: Bearing, entry: Entry, cost: usize) {
         let index = self.streams[stream].last + 1;
         let event = Recorded { index, bearing: bearing.clone(), cost, entry };
-        if self.is_at_head(stream) && self.may_send(stream, index) {
+        if self.may_send(stream, event.sent()) {
             self.send_live(stream, &event);
         }
         let it = &mut self.streams[stream];
@@ -35,7 +35,7 @@ impl Model {
             && self.streams[stream].pending().is_empty();
         let is_whole_answer = !carrier.is_sse && event.index == 1 && answers_last;
         let id = (!is_whole_answer).then(|| EventId::new(stream, event.index));
-        self.send(connection, event.index, id, event.event());
+        self.send(connection, event.sent(), id, event.event());
     }
 
     /// What was recorded on `stream` is evicted until the limits are kept.
@@ -95,7 +95,9 @@ impl Model {
             let it = &mut self.streams[stream];
             it.missed = it.missed.max(index);
             it.let_go(index);
-            let is_sent = self.carrier(stream).is_some_and(|it| it.sent.contains(&index));
+            let is_sent = self
+                .carrier(stream)
+                .is_some_and(|it| it.sent.iter().any(|(sent, _)| *sent == index));
             let untaken = self.untaken_questions(stream);
             let question = untaken.into_iter().find(|question| question.index == index);
             if let Some(question) = question.filter(|_| !is_sent) {

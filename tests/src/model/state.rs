@@ -47,6 +47,8 @@ pub struct Model {
     pub(super) reserved_ids: Vec<ReservedId>,
     /// The streams for which a `Hold` was answered that was not released.
     pub(super) held: Vec<StreamId>,
+    /// Whether an event was sent for which there was no room.
+    pub(super) is_crowded: bool,
     /// The actions of the input that is being handled.
     pub(super) out: Vec<Action<u64>>,
 }
@@ -101,6 +103,7 @@ impl Model {
             tasks: Vec::new(),
             reserved_ids: Vec::new(),
             held: Vec::new(),
+            is_crowded: false,
             out: Vec::new(),
         }
     }

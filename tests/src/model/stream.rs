@@ -100,6 +100,11 @@ impl Recorded {
         Self { index, bearing: Bearing::Answers(id), cost: 0, entry }
     }
 
+    /// Its index, and what it costs to send it.
+    pub(super) fn sent(&self) -> (u64, usize) {
+        (self.index, if self.is_message() { self.cost } else { 0 })
+    }
+
     /// What is sent of it. It must not be gone.
     pub(super) fn event(&self) -> Event<u64> {
         match (&self.entry, &self.bearing) {

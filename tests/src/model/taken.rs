@@ -26,6 +26,7 @@ impl Model {
                 self.take(connection, through);
             }
             self.forget(connection);
+            self.is_crowded = false;
         }
     }
 
@@ -43,7 +44,7 @@ impl Model {
         let is_behind =
             carried.is_some_and(|id| self.streams[id].logged_from(it.next).next().is_some());
         let it = &mut self.connections[connection];
-        if it.will_take(through) {
+        if !it.sent.is_empty() {
             it.pause(self.now, is_behind, &self.config);
         }
         if let Some(taken) = it.take(through, begun)

@@ -62,7 +62,11 @@ impl Knobs {
     pub fn draw(seed: u64) -> Self {
         let mut chance = Chance::new(seed, 0, 0);
         let clients = chance.size(2, 7);
-        let config = config(&mut chance);
+        let mut config = config(&mut chance);
+        let mut luck = Chance::new(seed, 0, 1);
+        if luck.strikes(350) {
+            config.window_bytes_max = luck.size(0, 3_000);
+        }
         Self {
             seed,
             clients: (0..clients).collect(),

@@ -52,6 +52,7 @@ pub(crate) fn options(knobs: &Knobs, journals: &Path) -> Vec<String> {
         ("max-message", config.message_bytes_max),
         ("max-stream-events", config.stream_events_max),
         ("max-stream-bytes", config.stream_bytes_max),
+        ("window-bytes", config.window_bytes_max),
         ("max-session-bytes", config.session_bytes_max),
         ("max-untaken", config.untaken_max),
         ("max-taken", config.taken_max),

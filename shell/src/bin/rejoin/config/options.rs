@@ -207,6 +207,8 @@ options! {
         unrelated: UnrelatedWord => sessions.session.unrelated;
         /// The most events that a connection holds
         window: u32 => sessions.session.window;
+        /// The most memory for what the connections of a session hold together; one event of each may be more, until a client that has stopped reading is disconnected
+        window_bytes: Size => sessions.session.window_bytes_max;
         /// How long any reader may take nothing and still slow the server down; how long one may follows from the pauses that it makes
         stall_timeout_min: Span => sessions.session.stall_timeout_min;
         /// How long no reader may take nothing and still slow the server down; or `never`

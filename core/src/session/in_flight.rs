@@ -1,0 +1,104 @@
+//! In flight: what was sent on connections and not taken, in bytes.
+
+use smallvec::SmallVec;
+
+use super::{Session, connection::ConnectionKey, stream::StreamKey};
+use crate::Actions;
+
+/// What was sent on one connection and not taken, without what costs nothing: at most
+/// `window` events.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct InFlight(SmallVec<[Sent; 1]>);
+
+/// An event in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Sent {
+    pub(crate) index: u64,
+    pub(crate) cost: usize,
+}
+
+impl InFlight {
+    /// Removes all events through `index`. Returns what they cost.
+    fn remove_through(&mut self, index: u64) -> usize {
+        let count = self.0.iter().take_while(|sent| sent.index <= index).count();
+        self.0.drain(..count).fold(0, |bytes, sent| bytes.saturating_add(sent.cost))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    #[cfg(feature = "serde")]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Sent> {
+        self.0.iter()
+    }
+}
+
+impl<M> Session<M> {
+    /// Returns whether the window of a connection admits an event: the one rule on how
+    /// much is sent before it is taken.
+    pub(super) fn admits(&self, key: ConnectionKey, Sent { index, cost }: Sent) -> bool {
+        let cursor = &self.connections[key].cursor;
+        cursor.admits(index, self.config.window) && (!cursor.is_outstanding() || self.fits(cost))
+    }
+
+    /// Returns whether so many bytes more may be in flight.
+    pub(super) fn fits(&self, cost: usize) -> bool {
+        cost == 0 || self.in_flight.saturating_add(cost) <= self.config.window_bytes_max
+    }
+
+    /// Returns whether a connection is at the head, and its window admits the event with
+    /// the next index.
+    pub(super) fn may_send_next(
+        &self,
+        stream: StreamKey,
+        connection: ConnectionKey,
+        cost: usize,
+    ) -> bool {
+        let index = self.streams[stream].log.last().saturating_add(1);
+        self.admits(connection, Sent { index, cost }) && self.is_at_head(stream, connection)
+    }
+
+    /// Notes that an event was sent.
+    pub(super) fn add_in_flight(&mut self, key: ConnectionKey, sent: Sent) {
+        if sent.cost > 0 {
+            self.connections[key].in_flight.0.push(sent);
+            self.in_flight = self.in_flight.saturating_add(sent.cost);
+            self.is_crowded |= self.in_flight > self.config.window_bytes_max;
+        }
+    }
+
+    /// Notes that what was sent on a connection through `index` is not in flight any more.
+    pub(super) fn remove_in_flight(&mut self, key: ConnectionKey, index: u64) {
+        let bytes = self.connections[key].in_flight.remove_through(index);
+        self.in_flight = self.in_flight.saturating_sub(bytes);
+    }
+
+    /// Returns the connection whose reader has stopped, of those that hold something the
+    /// one that has been silent for the longest.
+    fn longest_stopped(&self) -> Option<ConnectionKey> {
+        let limits = self.config.timeouts().stall;
+        let all = self.connections.iter().map(|(_, key)| key);
+        let stopped = all.filter(|key| {
+            let connection = &self.connections[*key];
+            let has_stopped = connection.pace.has_stopped(connection.since, self.now, limits);
+            !connection.in_flight.is_empty() && has_stopped
+        });
+        stopped.min_by_key(|key| self.connections[*key].since)
+    }
+}
+
+impl<M: Clone> Session<M> {
+    /// Cuts connections whose readers have stopped, once one was sent an event for which
+    /// there was no room.
+    #[cold]
+    pub(super) fn cut_stopped(&mut self, out: &mut Actions<M>) {
+        while self.in_flight > self.config.window_bytes_max
+            && let Some(connection) = self.longest_stopped()
+        {
+            self.cut(connection, out);
+        }
+        self.is_crowded = false;
+    }
+}

@@ -1,0 +1,227 @@
+//! The window: how much is sent before it is taken, in events and in bytes.
+
+use std::time::Duration;
+
+use rejoin_core::Config;
+
+use crate::script::check_live;
+
+/// Two messages of 308 bytes cost 1,000 bytes.
+fn config() -> Config {
+    Config { window_bytes_max: 1_000, stall_limit: None, ..Config::default() }
+}
+
+#[test]
+fn no_more_bytes_are_sent_than_all_connections_may_hold() {
+    check_live(
+        "2025-06-18",
+        config(),
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > post 2 request 8 token u
+          to backend: request 8 token u
+        > backend progress t (308 bytes)
+          to 1: 1/0 progress t (308 bytes)
+        > backend progress t (308 bytes)
+          to 1: 2/0 progress t (308 bytes)
+        > backend progress t
+        > backend progress u (308 bytes)
+          to 2: 1/1 progress u (308 bytes)
+        > backend progress u
+        > taken 1 through 1
+        > taken 1 through 2
+          to 1: replay 3/0 progress t
+        > taken 2 through 1
+          to 2: replay 2/1 progress u
+        ",
+    );
+}
+
+#[test]
+fn who_fell_behind_is_sent_nothing_before_it_has_taken_something() {
+    check_live(
+        "2025-06-18",
+        config(),
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > post 2 request 8 token u
+          to backend: request 8 token u
+        > backend progress t (808 bytes)
+          to 1: 1/0 progress t (808 bytes)
+        > backend progress u
+          to 2: 1/1 progress u
+        > backend progress u
+        > taken 1 through 1
+        > backend progress u
+        > taken 2 through 1
+          to 2: replay 2/1 progress u
+          to 2: replay 3/1 progress u
+        ",
+    );
+}
+
+#[test]
+fn a_replay_goes_as_far_as_the_window_in_bytes() {
+    check_live(
+        "2025-06-18",
+        config(),
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > backend progress t (308 bytes)
+          to 1: 1/0 progress t (308 bytes)
+        > backend progress t (308 bytes)
+          to 1: 2/0 progress t (308 bytes)
+        > backend progress t (9000 bytes)
+        > backend progress t (308 bytes)
+        > backend response 7
+        > closed 1
+        > get 2 after 0/0
+          to 2: replay 1/0 progress t (308 bytes)
+          to 2: replay 2/0 progress t (308 bytes)
+        > taken 2 through 1
+        > taken 2 through 2
+          to 2: replay 3/0 progress t (9000 bytes)
+        > taken 2 through 3
+          to 2: 4/0 progress t (308 bytes)
+          to 2: 5/0 response 7
+          end 2: Complete
+        ",
+    );
+}
+
+#[test]
+fn what_costs_nothing_has_a_place_beside_what_is_too_large() {
+    check_live(
+        "2025-11-25",
+        config(),
+        "
+        > post 1 request 7 token t
+          to 1: 0/0 priming
+          to backend: request 7 token t
+        > taken 1 through 0
+        > backend progress t (9000 bytes)
+          to 1: 1/0 progress t (9000 bytes)
+        > close_stream 0 retry 3s
+          to 1: 2/0 priming retry 3s
+          end 1: Requested
+        > get 2 after 1/0
+          end 1: Replaced
+        > backend progress t (9000 bytes)
+          to 2: 3/0 progress t (9000 bytes)
+        > delete
+          to 2: 4/0 failure 7 SessionClosed
+          end 2: SessionClosed
+          close session: Deleted
+        ",
+    );
+}
+
+#[test]
+fn readers_that_have_stopped_make_room_the_longest_silent_first() {
+    let config = Config { stall_timeout_min: Duration::from_secs(2), ..config() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > post 2 request 8 token u
+          to backend: request 8 token u
+        > post 3 request 9 token v
+          to backend: request 9 token v
+        > post 4 request 10 token w
+          to backend: request 10 token w
+        > backend progress u (308 bytes)
+          to 2: 1/1 progress u (308 bytes)
+        > +1s backend progress t (308 bytes)
+          to 1: 1/0 progress t (308 bytes)
+        > +1s backend progress v (308 bytes)
+          to 3: 1/2 progress v (308 bytes)
+          end 2: Stalled
+        > +1s backend progress w (900 bytes)
+          to 4: 1/3 progress w (900 bytes)
+          end 1: Stalled
+        > +9s taken 3 through 1
+        > get 5 after 0/1
+          to 5: replay 1/1 progress u (308 bytes)
+          end 4: Stalled
+        ",
+    );
+}
+
+#[test]
+fn a_reader_that_pauses_as_it_did_before_is_not_cut() {
+    check_live(
+        "2025-06-18",
+        config(),
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > post 2 request 8 token u
+          to backend: request 8 token u
+        > post 3 request 9 token v
+          to backend: request 9 token v
+        > backend progress t (600 bytes)
+          to 1: 1/0 progress t (600 bytes)
+        > +3s taken 1 through 0
+        > +6s backend progress u (300 bytes)
+          to 2: 1/1 progress u (300 bytes)
+        > +1s backend progress v (300 bytes)
+          to 3: 1/2 progress v (300 bytes)
+          end 1: Stalled
+        ",
+    );
+}
+
+#[test]
+fn a_connection_that_goes_cuts_no_other() {
+    check_live(
+        "2025-06-18",
+        config(),
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > backend progress t (700 bytes)
+          to 1: 1/0 progress t (700 bytes)
+        > get 2
+        > backend notification (100 bytes)
+          to 2: 1 notification (100 bytes)
+        > get 3
+        > backend notification (600 bytes)
+        > +9s taken 2 through 1
+          to 2: replay 2 notification (600 bytes)
+          end 1: Stalled
+        > get 4 after 0/0
+          to 4: replay 1/0 progress t (700 bytes)
+        > +9s closed 2
+          to 3: 2 notification (600 bytes)
+        ",
+    );
+}
+
+#[test]
+fn a_reader_that_gets_on_with_an_event_does_not_stall() {
+    let config = Config {
+        stall_timeout_min: Duration::from_secs(1),
+        stall_timeout_max: Some(Duration::from_secs(10)),
+        stall_limit: Some(Duration::from_secs(20)),
+        ..Config::default()
+    };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > get 1
+        > backend notification (9000 bytes)
+          to 1: 1 notification (9000 bytes)
+        > +15s taken 1 through 0
+        > +15s taken 1 through 0
+        > +19s tick
+        > +1s tick
+          end 1: Stalled
+        ",
+    );
+}
