@@ -184,8 +184,10 @@ impl Child {
             // Nobody speaks for the child, so that its output ends.
             self.process.kill_group();
         }
+        let patience = self.shared.settings.kill_grace;
+        let last_words = last_words(&mut self.stdout, speaker, Instant::now() + patience);
         tokio::select! {
-            _ = timeout(self.shared.settings.kill_grace, last_words(&mut self.stdout, speaker)) => {}
+            _ = timeout(patience + MOMENT, last_words) => {}
             never = forever(self.stderr.log()) => never,
         }
         // What a process says last is mostly why it has exited.
@@ -241,10 +243,21 @@ async fn is_over(process: &mut Process, stdout: &mut Lines<ChildStdout>, stderr:
     tokio::join!(exit, stdout.drain(), stderr.log());
 }
 
-/// Tells the client what is in the pipe already.
-async fn last_words(stdout: &mut Lines<ChildStdout>, speaker: &mut Speaker) {
-    while let Ok(Ok(Some(Line::Whole(line)))) = timeout(MOMENT, stdout.next()).await {
-        speaker.say(line).await;
+/// Tells the client what is in the pipe already. After a while it waits for no reader.
+async fn last_words(stdout: &mut Lines<ChildStdout>, speaker: &mut Speaker, until: Instant) {
+    loop {
+        if timeout_at(until, speaker.say_rest()).await.is_err() {
+            speaker.say_rest_now();
+        }
+        match timeout(MOMENT, stdout.next()).await {
+            Ok(Ok(Some(Line::Whole(line)))) => speaker.begin(line),
+            Ok(Ok(Some(Line::Cut(beginning)))) => {
+                if speaker.say_too_long(beginning, stdout).await.is_err() {
+                    return;
+                }
+            }
+            Ok(Ok(None) | Err(_)) | Err(_) => return,
+        }
     }
 }
 

@@ -67,23 +67,17 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
-    /// Shows the rest of a line of which the beginning was returned, piece by piece, until
-    /// `is_enough` says so. What it does not see is skipped.
-    pub(super) async fn show_rest(
-        &mut self,
-        mut is_enough: impl FnMut(&[u8]) -> bool,
-    ) -> io::Result<()> {
+    /// Shows the rest of a line of which the beginning was returned, piece by piece. What is
+    /// not shown is skipped.
+    pub(super) async fn show_rest(&mut self, mut see: impl FnMut(&[u8])) -> io::Result<()> {
         while self.is_skipping {
             let part = self.output.fill_buf().await?;
             let end = memchr(b'\n', part);
             let length = end.unwrap_or(part.len());
             self.is_skipping = end.is_none() && !part.is_empty();
             let (shown, _) = part.split_at(length);
-            let is_enough = is_enough(shown);
+            see(shown);
             self.output.consume(length + usize::from(end.is_some()));
-            if is_enough {
-                break;
-            }
         }
         Ok(())
     }
@@ -147,11 +141,7 @@ mod tests {
             assert_eq!(lines.next().await.unwrap(), Some(Line::Cut(Bytes::from_static(b"1234"))));
             let mut rest = Vec::new();
             if sees_all {
-                let see = |part: &[u8]| {
-                    rest.extend_from_slice(part);
-                    false
-                };
-                lines.show_rest(see).await.unwrap();
+                lines.show_rest(|part| rest.extend_from_slice(part)).await.unwrap();
             }
             assert_eq!(rest, seen.as_bytes());
             assert_eq!(lines.next().await.unwrap(), Some(whole("a")));

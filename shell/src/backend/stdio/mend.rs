@@ -22,46 +22,36 @@ const VALUES_MAX: usize = 64;
 pub(super) struct Values {
     /// At most [`VALUES_MAX`], an array with fewer entries counting as these.
     pub(super) found: Vec<Bytes>,
-    /// Whether there is text before the first value, as in a line of a log.
-    pub(super) is_prefixed: bool,
     /// What follows the last value, and why it is no value.
     pub(super) rest: Option<(Bytes, String)>,
 }
 
-/// Finds the values of a line that is not one message: several in a row, the entries of
-/// an array, or one with text around it.
+/// Finds the values of a line that is not one message: several in a row, or the entries of an
+/// array. They end where other text begins: what follows that may be a line of a log.
 pub(super) fn values(line: &[u8]) -> Values {
     let text = escape_controls(&String::from_utf8_lossy(line)).into_owned();
-    let values = values_from(text.trim_start(), false);
-    let is_json = !values.found.is_empty() || text.trim_start().starts_with(['{', '"']);
-    match text.find('{').and_then(|start| text.get(start..)) {
-        Some(object) if !is_json => {
-            let later = values_from(object, true);
-            if later.found.is_empty() { values } else { later }
-        }
-        Some(_) | None => values,
-    }
-}
-
-fn values_from(text: &str, is_prefixed: bool) -> Values {
-    let mut stream = Deserializer::from_str(text).into_iter::<&RawValue>();
-    let mut values = Vec::new();
-    let why = loop {
-        if values.len() >= VALUES_MAX {
-            break Some(format!("the line has more than {VALUES_MAX} messages"));
+    let mut stream = Deserializer::from_str(&text).into_iter::<&RawValue>();
+    let mut found = Vec::new();
+    let (end, why) = loop {
+        let end = stream.byte_offset();
+        if found.len() >= VALUES_MAX {
+            break (end, Some(format!("the line has more than {VALUES_MAX} messages")));
         }
         match stream.next() {
-            Some(Ok(value)) => match entries(value.get()) {
-                Some(entries) => values.extend(entries),
-                None => values.push(copy(value.get())),
-            },
-            Some(Err(error)) => break Some(reason(text, &error)),
-            None => break None,
+            Some(Ok(value)) => {
+                let values = entries(value.get()).unwrap_or_else(|| vec![copy(value.get())]);
+                if !values.is_empty() && !values.iter().any(|value| value.starts_with(b"{")) {
+                    break (end, Some("it is text, and no message".to_owned()));
+                }
+                found.extend(values);
+            }
+            Some(Err(error)) => break (end, Some(reason(&text, &error))),
+            None => break (end, None),
         }
     };
-    let rest = text.get(stream.byte_offset()..).map(str::trim).unwrap_or_default();
+    let rest = text.get(end..).map(str::trim).unwrap_or_default();
     let rest = why.filter(|_| !rest.is_empty()).map(|why| (copy(rest), why));
-    Values { found: values, is_prefixed, rest }
+    Values { found, rest }
 }
 
 /// Returns the entries of an array, unless there are too many.
@@ -219,14 +209,14 @@ fn members(value: &[u8]) -> Option<Vec<(Cow<'_, str>, &RawValue)>> {
 mod tests {
     use super::*;
 
-    fn found(line: &[u8]) -> (Vec<String>, bool, Option<String>) {
-        let Values { found, is_prefixed, rest } = values(line);
+    fn found(line: &[u8]) -> (Vec<String>, Option<String>) {
+        let Values { found, rest } = values(line);
         let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
-        (found.iter().map(text).collect(), is_prefixed, rest.map(|(_, why)| why))
+        (found.iter().map(text).collect(), rest.map(|(_, why)| why))
     }
 
-    fn one(value: &str) -> (Vec<String>, bool, Option<String>) {
-        (vec![value.to_owned()], false, None)
+    fn one(value: &str) -> (Vec<String>, Option<String>) {
+        (vec![value.to_owned()], None)
     }
 
     #[test]
@@ -239,14 +229,22 @@ mod tests {
 
     #[test]
     fn a_line_may_have_several_values() {
-        let two = |is_prefixed| (vec!["{}".to_owned(), "{\"a\":1}".to_owned()], is_prefixed, None);
-        assert_eq!(found(b"{}{\"a\":1}"), two(false));
-        assert_eq!(found(b"{} {\"a\":1} "), two(false));
-        assert_eq!(found(b" [{},{\"a\":1}]"), two(false));
-        assert_eq!(found(b"[INFO] {}{\"a\":1}"), two(true));
-        assert_eq!(found(b"INFO: {}{\"a\":1}"), two(true));
-        let (values, is_prefixed, rest) = found(b"{}x");
-        assert!(values == ["{}"] && !is_prefixed && rest.is_some());
+        let two = || (vec!["{}".to_owned(), "{\"a\":1}".to_owned()], None);
+        assert_eq!(found(b"{}{\"a\":1}"), two());
+        assert_eq!(found(b"{} {\"a\":1} "), two());
+        assert_eq!(found(b" [{},{\"a\":1}]"), two());
+    }
+
+    #[test]
+    fn after_other_text_there_are_no_values() {
+        for text in ["[INFO] ", "INFO: ", "12 ", "[12] ", "\"a\" ", "null "] {
+            let (values, rest) = found(format!("{text}{{}}{{\"a\":1}}").as_bytes());
+            assert!(values.is_empty() && rest.is_some(), "{text}");
+        }
+        for line in ["{}x", "{} 12 {}", "{} [12] {}", "{}} {}"] {
+            let (values, rest) = found(line.as_bytes());
+            assert!(values == ["{}"] && rest.is_some(), "{line}");
+        }
     }
 
     #[test]
@@ -257,8 +255,8 @@ mod tests {
             (r#"{"a":1"#, "the JSON has no end"),
             ("hello", "it is not JSON: expected value at line 1 column 1"),
         ] {
-            let (values, is_prefixed, rest) = found(line.as_bytes());
-            assert!(values.is_empty() && !is_prefixed, "{line}");
+            let (values, rest) = found(line.as_bytes());
+            assert!(values.is_empty(), "{line}");
             let rest = rest.unwrap();
             assert!(rest.starts_with(why) || rest.contains("is not JSON"), "{line}: {rest}");
         }

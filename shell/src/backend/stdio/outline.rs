@@ -67,6 +67,7 @@ impl Outline {
 
 /// Describes the objects of a line.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a state of its own")]
 pub(super) struct Outlines {
     /// At most [`OBJECTS_MAX`].
     whole: Vec<Outline>,
@@ -80,6 +81,8 @@ pub(super) struct Outlines {
     is_in_string: bool,
     is_escaped: bool,
     is_prefixed: bool,
+    /// Whether the object that is open was taken already.
+    is_taken: bool,
 }
 
 /// What comes next in the object itself.
@@ -121,9 +124,14 @@ impl Outlines {
         }
     }
 
-    /// Returns whether an object is known well enough to be treated before the line ends.
-    pub(super) fn is_decided(&self) -> bool {
-        self.object.is_decided() || self.whole.iter().any(Outline::is_decided)
+    /// Takes the objects out that are known well enough to be treated before the line ends.
+    pub(super) fn take_decided(&mut self) -> Vec<Outline> {
+        let mut decided: Vec<_> = self.whole.extract_if(.., |it| it.is_decided()).collect();
+        if !self.is_taken && self.object.is_decided() {
+            self.is_taken = true;
+            decided.push(std::mem::take(&mut self.object));
+        }
+        decided
     }
 
     /// Returns the objects of the line, the last of which may have no end.
@@ -149,6 +157,7 @@ impl Outlines {
             b'{' => {
                 self.depth = 1;
                 self.place = Place::Name;
+                self.is_taken = false;
                 self.object = Outline { is_prefixed: self.is_prefixed, ..Outline::default() };
             }
             b'[' | b']' | b',' | b' ' | b'\t' | b'\r' => {}
@@ -236,11 +245,11 @@ impl Outlines {
 
     fn close(&mut self, is_whole: bool) {
         let object = std::mem::take(&mut self.object);
-        if self.whole.len() < OBJECTS_MAX {
+        if !self.is_taken && self.whole.len() < OBJECTS_MAX {
             self.whole.push(Outline { is_whole, ..object });
         }
+        self.is_taken = false;
         self.depth = 0;
-        self.is_prefixed = false;
         self.member = Member::Other;
     }
 
@@ -307,7 +316,7 @@ mod tests {
         }
         assert_eq!(outlines.finish(), whole);
         assert_eq!(whole.len(), 2);
-        assert!(whole[0].is_prefixed && !whole[1].is_prefixed);
+        assert!(whole[0].is_prefixed && whole[1].is_prefixed);
         assert_eq!(whole[0].id, Id::Known("é".try_into().unwrap()));
     }
 
@@ -339,6 +348,22 @@ mod tests {
             let outlines = Outlines::of(text.as_bytes());
             assert!(outlines.iter().all(|outline| outline.id == Id::Absent), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_known_is_taken_once_and_before_the_end() {
+        let mut outlines = Outlines::default();
+        let mut known = |text: &str| {
+            outlines.feed(text.as_bytes());
+            let ids = outlines.take_decided().into_iter().map(|outline| outline.id);
+            ids.collect::<Vec<_>>()
+        };
+        let [one, two] = [1, 2].map(|id| Id::Known(id.into()));
+        assert_eq!(known(r#"[{"result":{},"id":1},{"id":2,"#), [one]);
+        assert_eq!(known(r#""result":"a"#), [two]);
+        assert_eq!(known(r#"b"},{"result":3"#), []);
+        assert_eq!(known(r#","id":"c"}]"#), [Id::Known("c".try_into().unwrap())]);
+        assert_eq!(outlines.finish(), []);
     }
 
     #[test]

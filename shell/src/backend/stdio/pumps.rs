@@ -1,5 +1,7 @@
 //! From the child to its client, and to the log.
 
+use std::vec::IntoIter;
+
 use bytes::Bytes;
 use rejoin_core::{Head, RequestId};
 use tokio::{
@@ -14,7 +16,7 @@ use super::{
     printable::Printable,
     read::{self, Consequences, Limits, Part, Unanswered},
 };
-use crate::{Peer, SendError, SessionId};
+use crate::{Peer, SendError, SessionId, backend::peer::wait, session::Held};
 
 /// How much of a line is shown in the log, in bytes.
 pub(super) const SHOWN_MAX: usize = 4 << 10;
@@ -33,9 +35,10 @@ pub(super) enum Silence {
 pub(super) struct Speaker {
     peer: Peer,
     limits: Limits,
-    /// Whether the child has sent a request: then an answer in a line of its log may be
-    /// the one that it got.
-    has_asked: bool,
+    /// The line that is being told.
+    line: Bytes,
+    /// What is left of it: at most as many parts as a batch may have, or [`read::parts`] finds.
+    parts: IntoIter<Part>,
 }
 
 impl Unanswered for Peer {
@@ -52,16 +55,19 @@ impl Speaker {
     pub(super) fn new(peer: Peer) -> Self {
         // A session that has ended takes no message.
         let (batch_max, depth_max) = peer.message_limits().unwrap_or_default();
-        Self { peer, limits: Limits { batch_max, depth_max }, has_asked: false }
+        let limits = Limits { batch_max, depth_max };
+        Self { peer, limits, line: Bytes::new(), parts: IntoIter::default() }
     }
 
-    /// Tells the client what the child says, until its stdout ends.
+    /// Tells the client what the child says, until its stdout ends. Cancel-safe but for the
+    /// rest of a line that is too long.
     ///
     /// It does not read on while it waits for the client, and so in time the child waits, too.
     pub(super) async fn speak(&mut self, stdout: &mut Lines<ChildStdout>) -> Silence {
         loop {
+            self.say_rest().await;
             match stdout.next().await {
-                Ok(Some(Line::Whole(line))) => self.say(line).await,
+                Ok(Some(Line::Whole(line))) => self.begin(line),
                 Ok(Some(Line::Cut(beginning))) => {
                     if let Err(error) = self.say_too_long(beginning, stdout).await {
                         return Silence::Unreadable(error);
@@ -73,87 +79,98 @@ impl Speaker {
         }
     }
 
-    /// Tells the client what one line says.
-    pub(super) async fn say(&mut self, line: Bytes) {
-        for part in read::parts(&line, self.limits) {
-            match part {
-                Part::Message { head, body, is_prefixed } => {
-                    let (head, body) = read::name_request(head, body, &self.peer);
-                    if is_prefixed && !self.takes_prefixed(&head) {
-                        self.drop_line(&line, "it is text, and no message");
-                    } else {
-                        self.send(head, body).await;
-                    }
-                }
-                Part::Unreadable { outlines, why, code } => {
-                    self.give_up(outlines, &why, code, &line);
-                }
+    /// Takes a line, to tell the client what it says.
+    pub(super) fn begin(&mut self, line: Bytes) {
+        self.parts = read::parts(&line, self.limits).into_iter();
+        self.line = line;
+    }
+
+    /// Tells the client what is left of a line. Cancel-safe.
+    pub(super) async fn say_rest(&mut self) {
+        while let Some(part) = self.parts.next() {
+            wait(self.say(part)).await;
+        }
+        self.line = Bytes::new();
+    }
+
+    /// Tells the client what is left of a line, and does not wait while it trails.
+    pub(super) fn say_rest_now(&mut self) {
+        while let Some(part) = self.parts.next() {
+            drop(self.say(part));
+        }
+        self.line = Bytes::new();
+    }
+
+    /// Returns what has to be waited for before more is said.
+    fn say(&self, part: Part) -> Option<Held> {
+        match part {
+            Part::Message { head, body } => {
+                let (head, body) = read::name_request(head, body, &self.peer);
+                self.send(head, &body)
+            }
+            Part::Unreadable { outlines, why, code } => {
+                self.give_up(outlines, &why, code);
+                self.drop_line(&self.line, &why);
+                None
             }
         }
     }
 
-    /// Treats a line that is longer than allowed: what it answers fails, and nothing else.
-    async fn say_too_long(
+    /// Treats a line that is longer than allowed: each call that it answers fails as soon as
+    /// its id is read, and nothing else does.
+    pub(super) async fn say_too_long(
         &self,
         beginning: Bytes,
         stdout: &mut Lines<ChildStdout>,
     ) -> io::Result<()> {
-        let mut outlines = Outlines::default();
-        outlines.feed(&beginning);
-        let shown = Bytes::copy_from_slice(shown(&beginning));
-        drop(beginning);
-        if !outlines.is_decided() {
-            let see = |part: &[u8]| {
-                outlines.feed(part);
-                outlines.is_decided()
-            };
-            stdout.show_rest(see).await?;
-        }
         let why = format!("it is longer than {} bytes", stdout.bytes_max());
-        self.give_up(outlines.finish(), &why, INVALID_REQUEST, &shown);
+        self.drop_line(&beginning, &why);
+        let mut outlines = Outlines::default();
+        let mut see = |part: &[u8]| {
+            outlines.feed(part);
+            self.give_up(outlines.take_decided(), &why, INVALID_REQUEST);
+        };
+        see(&beginning);
+        drop(beginning);
+        stdout.show_rest(see).await?;
+        self.give_up(outlines.finish(), &why, INVALID_REQUEST);
         Ok(())
     }
 
-    async fn send(&mut self, head: Head, body: Bytes) {
+    fn send(&self, head: Head, body: &Bytes) -> Option<Held> {
         let session = self.peer.session_id().short();
-        let related = match convention::read(&body) {
+        let related = match convention::read(body) {
             Said::Message { related } => related,
             Said::CloseStream(close) => {
                 if let Err(error) = self.peer.close_stream(&close.request, close.retry()) {
                     tracing::debug!(%session, %error, "connection is not closed for the server");
                 }
-                return;
+                return None;
             }
             Said::Unreadable(error) => {
                 tracing::warn!(%session, %error, "server says something to rejoin that is not understood");
-                return;
+                return None;
             }
         };
         let request = match &head {
             Head::Request { id, .. } => Some(id.clone()),
             Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => None,
         };
-        self.has_asked |= request.is_some();
-        match self.peer.send_with_head(head, body.clone(), related).await {
-            Ok(()) | Err(SendError::Ended) => {}
+        match self.peer.say_with_head(head, body.clone(), related) {
+            Ok(wait) => wait,
+            Err(SendError::Ended) => None,
             Err(error) => {
                 if let Some(id) = request {
                     self.peer.refuse(&id, INVALID_REQUEST, &error.to_string());
                 }
-                self.drop_line(&body, &error.to_string());
+                self.drop_line(body, &error.to_string());
+                None
             }
         }
     }
 
-    /// Returns whether a message is taken that follows text: only an answer that is waited
-    /// for can be told from what a server notes in its log.
-    fn takes_prefixed(&self, head: &Head) -> bool {
-        let answered = read::answered(head);
-        !self.has_asked && answered.is_some_and(|id| self.peer.is_unanswered(id))
-    }
-
     /// Ends the requests of both sides that wait for something that cannot be read.
-    fn give_up(&self, outlines: Vec<Outline>, why: &str, code: i32, line: &[u8]) {
+    fn give_up(&self, outlines: Vec<Outline>, why: &str, code: i32) {
         let Consequences { failed, refused } = read::consequences(outlines, &self.peer);
         let session = self.peer.session_id().short();
         for id in failed {
@@ -163,7 +180,6 @@ impl Speaker {
         for id in &refused {
             self.peer.refuse(id, code, why);
         }
-        self.drop_line(line, why);
     }
 
     fn drop_line(&self, line: &[u8], why: &str) {

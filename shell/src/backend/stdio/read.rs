@@ -34,8 +34,6 @@ pub(super) enum Part {
     Message {
         head: Head,
         body: Bytes,
-        /// Whether it follows text, as in a line of a log.
-        is_prefixed: bool,
     },
     Unreadable {
         /// What it has in place of messages.
@@ -64,7 +62,7 @@ pub(super) fn parts(line: &Bytes, limits: Limits) -> Vec<Part> {
     if let Err(error) = message::check_depth(&line, limits.depth_max) {
         return vec![unreadable(&line, error.to_string(), INVALID_REQUEST)];
     }
-    let readable = |head, body| Part::Message { head, body, is_prefixed: false };
+    let readable = |head, body| Part::Message { head, body };
     match peek(&line, limits.batch_max) {
         Ok(Peeked::Single(head)) => vec![readable(head, line)],
         Ok(Peeked::Batch(entries)) => {
@@ -81,21 +79,12 @@ pub(super) fn parts(line: &Bytes, limits: Limits) -> Vec<Part> {
 
 /// Divides a line that breaks a rule.
 fn mended(line: &[u8]) -> Vec<Part> {
-    let mend::Values { found, is_prefixed, rest } = mend::values(line);
+    let mend::Values { found, rest } = mend::values(line);
     let values = found.into_iter().map(|value| match read(value) {
-        Ok((head, body)) => Part::Message { head, body, is_prefixed },
-        Err((value, error)) => {
-            let mut part = unreadable(&value, error.to_string(), error.code());
-            if let Part::Unreadable { outlines, .. } = &mut part
-                && is_prefixed
-            {
-                outlines.clear();
-            }
-            part
-        }
+        Ok((head, body)) => Part::Message { head, body },
+        Err((value, error)) => unreadable(&value, error.to_string(), error.code()),
     });
-    let rest = rest.map(|(rest, why)| unreadable(&rest, why, PARSE_ERROR));
-    values.chain(rest.filter(|_| !is_prefixed)).collect()
+    values.chain(rest.map(|(rest, why)| unreadable(&rest, why, PARSE_ERROR))).collect()
 }
 
 /// Reads a value as a message, as an answer whose frame is wrong, or not at all.
@@ -144,7 +133,7 @@ pub(super) fn name_request(head: Head, body: Bytes, unanswered: &impl Unanswered
 }
 
 /// Returns the request that a message answers.
-pub(super) fn answered(head: &Head) -> Option<&RequestId> {
+fn answered(head: &Head) -> Option<&RequestId> {
     match head {
         Head::Response { id, .. } | Head::Error { id: Some(id) } => Some(id),
         Head::Error { id: None } | Head::Request { .. } | Head::Notification(_) => None,
@@ -213,12 +202,11 @@ mod tests {
         let mut outcome = Vec::new();
         for part in parts(&Bytes::copy_from_slice(line), LIMITS) {
             match part {
-                Part::Message { head, body, is_prefixed } => {
+                Part::Message { head, body } => {
                     let (head, body) = name_request(head, body, unanswered);
                     let again = peek(&body, 0).unwrap();
                     assert_eq!(again, Peeked::Single(head), "the head is that of the body");
-                    let prefix = if is_prefixed { "prefixed " } else { "" };
-                    outcome.push(format!("{prefix}{}", String::from_utf8(body.into()).unwrap()));
+                    outcome.push(String::from_utf8(body.into()).unwrap());
                 }
                 Part::Unreadable { outlines, why, .. } => {
                     let Consequences { failed, refused } = consequences(outlines, unanswered);
@@ -268,7 +256,6 @@ mod tests {
         check(format!("{ANSWER}{other}"), &[ANSWER, other]);
         check(format!("[{ANSWER},{other}]"), &[ANSWER, other]);
         check(format!("[{ANSWER},{{}}]"), &[ANSWER, "failed [] refused []"]);
-        check(format!("LOG {ANSWER}"), &[&format!("prefixed {ANSWER}")]);
         check(format!("{ANSWER} done"), &[ANSWER, "failed [] refused []"]);
     }
 
@@ -341,6 +328,11 @@ mod tests {
             r#"Sending {"jsonrpc":"2.0","id":1,"result":{"a":"b..."#,
             r#"Heard {"jsonrpc":"2.0","id":1,"method":"a","params":5}"#,
             "Sending { jsonrpc: '2.0', id: 1, result: {} }",
+            &format!("LOG {ANSWER}"),
+            &format!("[INFO] {{}}{ANSWER}"),
+            &format!("[1234] {ANSWER}"),
+            &format!("12 {ANSWER}"),
+            &format!("{{}} upstream: {ANSWER}"),
             "[]",
             "5",
         ] {
