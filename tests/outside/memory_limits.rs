@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::{
     client::{Client, initialize},
     program::Program,
+    script,
 };
 
 /// How much memory a process has held at most, in KiB.
@@ -50,6 +51,31 @@ async fn messages_that_wait_for_a_server_take_no_more_than_is_allowed() {
         let small = json!({ "jsonrpc": "2.0", "method": "n" });
         let told = tokio::time::timeout(Duration::from_secs(20), client.post(&small));
         assert_eq!(told.await.unwrap().status, StatusCode::ACCEPTED);
+    }
+}
+
+/// Answers every call, and says nothing to a notification.
+const READS_ALL: &str = r#"while hear; do
+    case $line in *'"id"'*) answer '{}' ;; esac
+done"#;
+
+#[tokio::test]
+async fn a_message_that_the_server_has_read_takes_no_memory() {
+    let program = script::serve(&["--max-bodies", "8MiB"], READS_ALL);
+    let large = json!({ "jsonrpc": "2.0", "method": "n", "params": ["x".repeat(3 << 20)] });
+    let large = large.to_string();
+    let mut idle = Vec::new();
+    for _ in 0..4 {
+        let client = Client::initialize(&program.address).await;
+        let accepted = async {
+            // The servers before it may still be reading.
+            while client.send(Method::POST, large.clone(), &[]).await.status != StatusCode::ACCEPTED
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), accepted).await.unwrap();
+        idle.push(client);
     }
 }
 

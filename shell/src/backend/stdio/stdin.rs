@@ -31,7 +31,7 @@ enum Heard {
 
 impl Stdin {
     pub(super) fn new(pipe: ChildStdin) -> Self {
-        Self { pipe: Some(pipe), message: Bytes::new().chain(&[]), heard: Heard::Nothing }
+        Self { pipe: Some(pipe), message: nothing(), heard: Heard::Nothing }
     }
 
     fn put(&mut self, message: Bytes) {
@@ -54,6 +54,8 @@ impl Stdin {
         loop {
             let Some(pipe) = &mut self.pipe else { return Ok(()) };
             pipe.write_all_buf(&mut self.message).await?;
+            // The message counts as received until its memory is released.
+            self.message = nothing();
             let Some(message) = inbox.recv().await else { return Ok(()) };
             self.put(message);
         }
@@ -70,4 +72,9 @@ impl Stdin {
     pub(super) fn close(&mut self) {
         self.pipe = None;
     }
+}
+
+/// Returns a message of which everything is written.
+fn nothing() -> Chain<Bytes, &'static [u8]> {
+    Bytes::new().chain(&[])
 }
