@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::{client::Client, program::Program};
+use crate::{client::Client, long_answer::LongAnswer, program::Program};
 
 /// Far longer than anything here takes.
 const LONG: Duration = Duration::from_secs(20);
@@ -68,6 +68,16 @@ async fn an_idle_connection_outlives_the_header_timeout() {
     let idle = Instant::now();
     assert_eq!(read_until(&mut stream, "\n").await, "");
     assert!(idle.elapsed() > Duration::from_secs(1), "{:?}", idle.elapsed());
+}
+
+#[tokio::test]
+async fn a_connection_is_not_idle_while_its_answer_is_being_read() {
+    let options = ["--connection-idle-timeout", "200ms", "--json-responses", "--max-body", "16MiB"];
+    let program = Program::serve(&options);
+    let client = Client::initialize(&program.address).await;
+    let answer = LongAnswer::begin(&client, &program.address).await;
+    sleep(Duration::from_secs(1)).await;
+    assert!(timeout(LONG, answer.is_whole()).await.unwrap());
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@
 mod client;
 mod http_edge;
 mod logging;
+mod long_answer;
 mod long_lines;
 mod memory_limits;
 #[path = "process_life.rs"]

@@ -5,7 +5,7 @@ use std::{io::Write as _, net::TcpStream, time::Duration};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{client::Client, program::Program, script};
+use crate::{client::Client, long_answer::LongAnswer, program::Program, script};
 
 /// How long anything may take that nothing holds up.
 const PROMPT: Duration = Duration::from_secs(10);
@@ -87,5 +87,25 @@ async fn an_answer_that_is_still_being_read_is_not_cut() {
         }
     }
     assert_eq!(events, 1);
+    assert!(ended(program).await);
+}
+
+/// All of it is in the program's own buffer as soon as it begins.
+#[tokio::test]
+async fn an_answer_in_json_that_is_still_being_read_is_not_cut() {
+    let options = ["--drain-timeout", "600s", "--json-responses", "--max-body", "16MiB"];
+    let program = Program::serve(&options);
+    let client = Client::initialize(&program.address).await;
+    let answer = LongAnswer::begin(&client, &program.address).await;
+    program.signal("TERM");
+    let refused = async {
+        while TcpStream::connect(&program.address).is_ok() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PROMPT, refused).await.unwrap();
+    // Longer than what anything takes that nobody waits for.
+    sleep(Duration::from_secs(1)).await;
+    assert!(timeout(PROMPT, answer.is_whole()).await.unwrap());
     assert!(ended(program).await);
 }

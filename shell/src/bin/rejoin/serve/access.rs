@@ -1,52 +1,14 @@
-//! One line of the log for each request, and what is known of responses in progress.
+//! One line of the log for each request.
 
 use std::{
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
     task::{Context, Poll},
 };
 
 use http::{HeaderMap, Method, Response};
 use http_body::{Body, Frame, SizeHint};
 use rejoin::SessionId;
-use tokio::{sync::Notify, time::Instant};
-
-/// How many responses are being sent.
-#[derive(Debug, Default)]
-pub(super) struct InProgress {
-    responses: AtomicUsize,
-    none_left: Notify,
-}
-
-impl InProgress {
-    /// Waits until no response is being sent.
-    pub(super) async fn none(&self) {
-        while self.responses.load(Ordering::Acquire) > 0 {
-            self.none_left.notified().await;
-        }
-    }
-}
-
-impl InProgress {
-    fn start(self: Arc<Self>) -> Sending {
-        self.responses.fetch_add(1, Ordering::Relaxed);
-        Sending(self)
-    }
-}
-
-/// One response that is being sent.
-struct Sending(Arc<InProgress>);
-
-impl Drop for Sending {
-    fn drop(&mut self) {
-        if self.0.responses.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.none_left.notify_one();
-        }
-    }
-}
+use tokio::time::Instant;
 
 /// A request, until its response was sent or its client left.
 pub(super) struct Access {
@@ -55,19 +17,17 @@ pub(super) struct Access {
     session: Option<SessionId>,
     status: u16,
     started_at: Instant,
-    in_progress: Arc<InProgress>,
 }
 
 impl Access {
     /// Begins to answer a request.
-    pub(super) fn begin<B>(request: &http::Request<B>, in_progress: Arc<InProgress>) -> Self {
+    pub(super) fn begin<B>(request: &http::Request<B>) -> Self {
         Self {
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
             session: session(request.headers()),
             status: 0,
             started_at: Instant::now(),
-            in_progress,
         }
     }
 
@@ -75,8 +35,7 @@ impl Access {
     pub(super) fn follow<B>(mut self, response: Response<B>) -> Response<FollowedBody<B>> {
         self.status = response.status().as_u16();
         self.session = self.session.or_else(|| session(response.headers()));
-        let sending = Arc::clone(&self.in_progress).start();
-        response.map(|body| FollowedBody { body, _access: self, _sending: sending })
+        response.map(|body| FollowedBody { body, _access: self })
     }
 }
 
@@ -97,7 +56,6 @@ impl Drop for Access {
 pub(super) struct FollowedBody<B> {
     body: B,
     _access: Access,
-    _sending: Sending,
 }
 
 impl<B: Body + Unpin> Body for FollowedBody<B> {

@@ -1,20 +1,19 @@
 //! The listener: TCP connections, and HTTP on them.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use hyper::server::conn::http1;
-use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
+use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
     time::Instant,
 };
 
 use super::{
-    access::InProgress,
     activity::{Activity, Timeouts},
-    router::Router,
+    router::{Connected, Router},
     socket::Socket,
 };
 use crate::config::Config;
@@ -42,7 +41,9 @@ pub(super) struct Listener {
     tcp: TcpListener,
     http: http1::Builder,
     timeouts: Timeouts,
-    graceful: GracefulShutdown,
+    /// Tells connections to end when they have sent what they have begun to send. Each has
+    /// a receiver.
+    draining: watch::Sender<bool>,
     tcp_max: usize,
     /// One permit for each connection that may come.
     places: Arc<Semaphore>,
@@ -65,7 +66,7 @@ impl Listener {
             tcp: listener,
             http,
             timeouts,
-            graceful: GracefulShutdown::new(),
+            draining: watch::Sender::new(false),
             tcp_max: config.tcp_max,
             places,
             user_timeout: config.sessions.session.stall_limit,
@@ -99,11 +100,11 @@ impl Listener {
             }
             let activity = Arc::new(Activity::new(self.timeouts));
             let socket = Socket::new(stream, Arc::clone(&activity));
-            let connected = router.connected(activity, peer);
+            let connected = router.connected(Arc::clone(&activity), peer);
             let connection = self.http.serve_connection(TokioIo::new(socket), connected);
-            let connection = self.graceful.watch(connection);
+            let draining = self.draining.subscribe();
             tokio::spawn(async move {
-                if let Err(error) = connection.await {
+                if let Err(error) = serve_until_drained(connection, &activity, draining).await {
                     tracing::debug!(%peer, %error, "connection broke off");
                 }
                 drop(place);
@@ -123,24 +124,36 @@ impl Listener {
     /// Lets connections send what they have begun to send, for `timeout` at most. Returns
     /// whether all was sent.
     ///
-    /// Nobody waits for connections on which no response is being sent: a request that came
-    /// in part is not served any more.
-    pub(super) async fn drain(self, in_progress: &InProgress, timeout: Duration) -> bool {
+    /// Requests that came in part are not served any more.
+    pub(super) async fn drain(self, timeout: Duration) -> bool {
         drop(self.tcp);
-        let sent = async {
-            in_progress.none().await;
-            tokio::time::sleep(FLUSH_TIME).await;
-        };
-        tokio::select! {
-            () = self.graceful.shutdown() => true,
-            () = sent => true,
-            () = tokio::time::sleep(timeout) => false,
-        }
+        self.draining.send_replace(true);
+        tokio::time::timeout(timeout, self.draining.closed()).await.is_ok()
     }
 }
 
-/// How long the end of a response may be on its way from this program to the system.
-const FLUSH_TIME: Duration = Duration::from_millis(250);
+type Connection = http1::Connection<TokioIo<Socket>, Connected>;
+
+/// Serves a connection until it ends, which it does soon once all connections are to end.
+async fn serve_until_drained(
+    connection: Connection,
+    activity: &Activity,
+    mut draining: watch::Receiver<bool>,
+) -> hyper::Result<()> {
+    let mut connection = pin!(connection);
+    tokio::select! {
+        served = &mut connection => return served,
+        // An error says that there is no listener any more.
+        _ = draining.wait_for(|is_draining| *is_draining) => {}
+    }
+    let may_be_flushing = activity.drain();
+    if !may_be_flushing {
+        // Says so in the head of an answer that has not begun. A connection without a request
+        // in progress would be closed, whatever it still has to send.
+        connection.as_mut().graceful_shutdown();
+    }
+    connection.await
+}
 
 /// Sends at once what is written, and finds out when nobody is there any more.
 fn prepare(stream: &TcpStream, user_timeout: Option<Duration>) -> io::Result<()> {

@@ -88,7 +88,7 @@ async fn end(
     }
     sessions.close_all();
     let left = limit.saturating_duration_since(Instant::now()).max(SEND_TIME);
-    tokio::join!(drain(listener, router, left), end_children(children, config));
+    tokio::join!(drain(listener, left), end_children(children, config));
 }
 
 /// Makes the sessions, and returns the backend that has children, if it has any.
@@ -110,8 +110,8 @@ fn begin(backend: impl Backend, config: &Config) -> anyhow::Result<SessionManage
     Ok(SessionManager::with_journal(backend, settings, journal)?)
 }
 
-async fn drain(listener: Listener, router: &Router, timeout: Duration) {
-    if !listener.drain(&router.in_progress(), timeout).await {
+async fn drain(listener: Listener, timeout: Duration) {
+    if !listener.drain(timeout).await {
         tracing::warn!("some responses were not read in time, and were cut off");
     }
 }

@@ -9,7 +9,7 @@ use hyper::{body::Incoming, service::Service};
 use rejoin::{PeerAddress, StreamableHttp};
 
 use super::{
-    access::{Access, FollowedBody, InProgress},
+    access::{Access, FollowedBody},
     activity::Activity,
     bodies::{AnswerBody, RequestBody},
 };
@@ -18,7 +18,6 @@ use super::{
 pub(super) struct Router {
     path: Arc<str>,
     service: StreamableHttp,
-    in_progress: Arc<InProgress>,
 }
 
 /// The router, for the requests of one connection.
@@ -33,12 +32,7 @@ type Followed = Response<FollowedBody<Either<AnswerBody, Full<Bytes>>>>;
 
 impl Router {
     pub(super) fn new(path: String, service: StreamableHttp) -> Self {
-        Self { path: path.into(), service, in_progress: Arc::default() }
-    }
-
-    /// Returns which responses are being sent.
-    pub(super) fn in_progress(&self) -> Arc<InProgress> {
-        Arc::clone(&self.in_progress)
+        Self { path: path.into(), service }
     }
 
     pub(super) fn connected(&self, activity: Arc<Activity>, peer: SocketAddr) -> Connected {
@@ -54,8 +48,8 @@ impl Service<Request<Incoming>> for Connected {
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
         let activity = Arc::clone(&self.activity);
-        let Router { path, service, in_progress } = &self.router;
-        let access = Access::begin(&request, Arc::clone(in_progress));
+        let Router { path, service } = &self.router;
+        let access = Access::begin(&request);
         if without_slash(request.uri().path()) != without_slash(path) {
             let answer = not_found(path);
             drop(RequestBody::new(request.into_body(), Arc::clone(&activity)));

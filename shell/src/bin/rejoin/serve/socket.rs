@@ -2,24 +2,30 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     time::{Instant, Sleep},
 };
 
-use super::activity::{Activity, Expired};
+use super::activity::{Activity, Expired, Reading};
 
 /// How long what a client still sends is discarded after the last answer, in all, and
 /// without a byte of it.
 const LINGER_TIME: Duration = Duration::from_secs(30);
 const LINGER_SILENCE: Duration = Duration::from_secs(5);
+
+/// The same while the program ends.
+const DRAINING_LINGER_TIME: Duration = Duration::from_secs(1);
+const DRAINING_LINGER_SILENCE: Duration = Duration::from_millis(250);
 
 /// How much of it is discarded, in bytes.
 const LINGER_BYTES_MAX: usize = 64 << 20;
@@ -42,7 +48,9 @@ pub(super) struct Socket {
 /// Specification: RFC 9112, 9.6.
 #[derive(Debug)]
 struct Lingering {
-    until: Instant,
+    since: Instant,
+    /// When the last byte came.
+    heard_at: Instant,
     bytes_left: usize,
 }
 
@@ -54,7 +62,7 @@ impl Socket {
 
     /// Is ready when the client has done nothing for too long.
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
-        let Some(deadline) = self.activity.deadline(cx.waker()) else { return Poll::Pending };
+        let Some(deadline) = self.activity.deadline() else { return Poll::Pending };
         if self.timer.deadline() != deadline {
             self.timer.as_mut().reset(deadline);
         }
@@ -62,12 +70,18 @@ impl Socket {
         Poll::Ready(self.activity.expire())
     }
 
+    /// Returns whether the client has ended its sending side. Asks the system itself, since
+    /// the runtime may not have heard of it yet.
+    fn has_ended(&self) -> bool {
+        let peeked = SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]);
+        matches!(peeked, Ok(0))
+    }
+
     /// Discards what comes, until the client is silent or enough was discarded.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let now = Instant::now();
         let lingering = self.lingering.get_or_insert_with(|| {
-            self.timer.as_mut().reset(now + LINGER_SILENCE);
-            Lingering { until: now + LINGER_TIME, bytes_left: LINGER_BYTES_MAX }
+            let now = Instant::now();
+            Lingering { since: now, heard_at: now, bytes_left: LINGER_BYTES_MAX }
         });
         let mut bytes = [0; DISCARD_BYTES];
         loop {
@@ -77,13 +91,29 @@ impl Socket {
                     let left = lingering.bytes_left.checked_sub(buffer.filled().len());
                     let Some(left) = left else { return Poll::Ready(()) };
                     lingering.bytes_left = left;
-                    let silent = Instant::now() + LINGER_SILENCE;
-                    self.timer.as_mut().reset(silent.min(lingering.until));
+                    lingering.heard_at = Instant::now();
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return self.timer.as_mut().poll(cx),
+                Poll::Pending => break,
             }
         }
+        let due = lingering.due(self.activity.is_draining());
+        if self.timer.deadline() != due {
+            self.timer.as_mut().reset(due);
+        }
+        self.timer.as_mut().poll(cx)
+    }
+}
+
+impl Lingering {
+    /// When it ends, if nothing more comes.
+    fn due(&self, is_draining: bool) -> Instant {
+        let (time, silence) = if is_draining {
+            (DRAINING_LINGER_TIME, DRAINING_LINGER_SILENCE)
+        } else {
+            (LINGER_TIME, LINGER_SILENCE)
+        };
+        (self.since + time).min(self.heard_at + silence)
     }
 }
 
@@ -94,6 +124,11 @@ impl AsyncRead for Socket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        match this.activity.reading(cx.waker()) {
+            Reading::Continues => {}
+            Reading::Pauses => return Poll::Pending,
+            Reading::Ends(expired) => return Poll::Ready(expired.into()),
+        }
         let before = buffer.filled().len();
         if let Poll::Ready(result) = Pin::new(&mut this.stream).poll_read(cx, buffer) {
             result?;
@@ -101,14 +136,22 @@ impl AsyncRead for Socket {
                 this.activity.bytes_came();
                 return Poll::Ready(Ok(()));
             }
-            if !this.activity.half_close() {
+            if !this.activity.half_close(false) {
                 return Poll::Ready(Ok(()));
             }
+        } else if this.activity.looks_for_end() && this.has_ended() {
+            this.activity.half_close(true);
         }
-        Poll::Ready(match ready!(this.poll_timeout(cx)) {
+        Poll::Ready(ready!(this.poll_timeout(cx)).into())
+    }
+}
+
+impl From<Expired> for io::Result<()> {
+    fn from(expired: Expired) -> Self {
+        match expired {
             Expired::Quietly => Ok(()),
             Expired::InRequest => Err(io::ErrorKind::TimedOut.into()),
-        })
+        }
     }
 }
 
@@ -134,7 +177,11 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
+        // The connection flushes its socket when its own buffer is empty.
+        this.activity.flushed();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
