@@ -10,7 +10,11 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::{client::Client, long_answer::LongAnswer, program::Program};
+use crate::{
+    client::Client,
+    long_answer::{self, LongAnswer},
+    program::Program,
+};
 
 /// Far longer than anything here takes.
 const LONG: Duration = Duration::from_secs(20);
@@ -72,8 +76,7 @@ async fn an_idle_connection_outlives_the_header_timeout() {
 
 #[tokio::test]
 async fn a_connection_is_not_idle_while_its_answer_is_being_read() {
-    let options = ["--connection-idle-timeout", "200ms", "--json-responses", "--max-body", "16MiB"];
-    let program = Program::serve(&options);
+    let program = long_answer::serve(&["--connection-idle-timeout", "200ms"]);
     let client = Client::initialize(&program.address).await;
     let answer = LongAnswer::begin(&client, &program.address).await;
     sleep(Duration::from_secs(1)).await;

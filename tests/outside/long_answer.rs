@@ -6,10 +6,17 @@ use tokio::{
     net::{TcpSocket, TcpStream},
 };
 
-use crate::client::Client;
+use crate::{client::Client, program::Program, script};
 
 /// More than what the system holds on both sides of a connection.
 const BYTES: usize = 12 << 20;
+
+/// Answers each call by so many bytes.
+const ANSWERS_LONG: &str = r#"while hear; do
+    printf '{"jsonrpc":"2.0","id":%s,"result":{"text":"' "$id"
+    head -c 12582912 /dev/zero | tr '\0' x
+    printf '"}}\n'
+done"#;
 
 /// How much the system holds on the client's side.
 const RECEIVED_BYTES: u32 = 64 << 10;
@@ -22,10 +29,15 @@ pub(crate) struct LongAnswer {
     beginning: [u8; BEGINNING_BYTES],
 }
 
+/// Serves long answers in JSON.
+pub(crate) fn serve(options: &[&str]) -> Program {
+    script::serve(&[options, &["--json-responses"]].concat(), ANSWERS_LONG)
+}
+
 impl LongAnswer {
     /// Calls a server that answers with JSON, and reads the beginning of its answer.
     pub(crate) async fn begin(client: &Client, address: &str) -> Self {
-        let params = json!({ "name": "echo", "arguments": { "message": "x".repeat(BYTES) } });
+        let params = json!({ "name": "any" });
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
         let body = body.to_string();
         let (session, length) = (client.session(), body.len());

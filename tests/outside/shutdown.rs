@@ -5,7 +5,12 @@ use std::{io::Write as _, net::TcpStream, time::Duration};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{client::Client, long_answer::LongAnswer, program::Program, script};
+use crate::{
+    client::Client,
+    long_answer::{self, LongAnswer},
+    program::Program,
+    script,
+};
 
 /// How long anything may take that nothing holds up.
 const PROMPT: Duration = Duration::from_secs(10);
@@ -93,8 +98,7 @@ async fn an_answer_that_is_still_being_read_is_not_cut() {
 /// All of it is in the program's own buffer as soon as it begins.
 #[tokio::test]
 async fn an_answer_in_json_that_is_still_being_read_is_not_cut() {
-    let options = ["--drain-timeout", "600s", "--json-responses", "--max-body", "16MiB"];
-    let program = Program::serve(&options);
+    let program = long_answer::serve(&["--drain-timeout", "600s"]);
     let client = Client::initialize(&program.address).await;
     let answer = LongAnswer::begin(&client, &program.address).await;
     program.signal("TERM");
