@@ -313,6 +313,22 @@ impl<M> Session<M> {
         }
     }
 
+    /// Returns whether a connection carries the stream of a request, and has still to send what
+    /// the session has recorded, or has no room for the failure of a pending request. If the
+    /// session ended now, its client would miss that.
+    #[must_use]
+    pub fn has_backlog(&self, connection: ConnectionId) -> bool {
+        let Some(key) = self.connections.find(connection) else { return false };
+        let (Role::Carries, Subject::Stream(stream)) =
+            (self.connections[key].role, self.connections[key].subject)
+        else {
+            return false;
+        };
+        let is_behind = !self.streams[stream].log.ends_before(self.connections[key].cursor.next());
+        let has_pending = self.streams[stream].pending > 0;
+        stream != STANDALONE && (is_behind || has_pending && !self.may_send_next(stream, key))
+    }
+
     /// Returns the stream of a pending request of the client.
     #[must_use]
     pub fn stream_of(&self, request: &RequestId) -> Option<StreamId> {

@@ -40,6 +40,16 @@ while hear; do
     esac
 done"#;
 
+/// Says more than a connection and the system hold together, answers, and exits.
+const ANSWERS_AND_EXITS: &str = r#"
+hear
+count=0
+while [ $count -lt 40000 ]; do
+    count=$((count + 1))
+    printf '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":%s,"message":"as much as there is, and a little more of it"}}\n' $id $count
+done
+answer '{}'"#;
+
 /// A call whose answer is read as a socket gives it.
 struct Call(TcpStream);
 
@@ -65,7 +75,7 @@ impl Call {
     }
 
     /// Reads all there is: so many bytes a second for a while, and the rest at once.
-    /// Returns how many reports of progress came, in order.
+    /// Returns how many reports of progress came, in order and before the answer.
     fn read(mut self, bytes_a_second: u32) -> usize {
         let began = Instant::now();
         let step = usize::try_from(bytes_a_second / 50).unwrap();
@@ -110,6 +120,8 @@ fn progress(body: &str) -> usize {
     let messages = events.filter_map(|(_, data)| serde_json::from_str::<Value>(data).ok());
     let reports: Vec<_> =
         messages.filter_map(|message| message["params"]["progress"].as_f64()).collect();
+    let is_answer = |event: &str| event.contains(r#""result""#);
+    assert!(body.trim_end().rsplit("\n\n").next().is_some_and(is_answer), "there is no answer");
     for (nth, report) in (1_u32..).zip(&reports) {
         assert!((report - f64::from(nth)).abs() < 0.5, "{report} came in place of {nth}");
     }
@@ -140,6 +152,16 @@ async fn a_slow_reader_misses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_reader_misses_nothing_of_a_command() {
     flood_slow_readers(&script::serve(&[], FLOOD).address).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_answers_and_exits_does_not_take_its_answer_along() {
+    let program = script::serve(&[], ANSWERS_AND_EXITS);
+    let client = Client::initialize(&program.address).await;
+    let call = Call::send(&client, &program.address, 1);
+    // It ends properly, so that what came last is the answer.
+    let reports = spawn_blocking(move || call.read(400_000)).await.unwrap();
+    assert_eq!(reports, EVENTS);
 }
 
 /// Returns how long calls of a session take together, beside a reader that has stopped.

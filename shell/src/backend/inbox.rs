@@ -9,15 +9,13 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use rejoin_core::Input;
-
 use crate::{
     Place, clock,
     manager::WeakPlace,
     session::Cell,
     sync::{Mutex, Semaphore, SemaphorePermit, TryAcquireError},
 };
+use bytes::Bytes;
 
 /// What a backend hears of a session: JSON-RPC messages, one at a time.
 ///
@@ -26,8 +24,8 @@ use crate::{
 /// waits for any more, and an error for a request of the backend that the client
 /// will not answer.
 ///
-/// To drop it says that the backend is gone, which ends the session;
-/// [`close`](Self::close) says why, too.
+/// To drop it says that the backend is gone; [`close`](Self::close) says why, too. The session
+/// takes nothing new then, and ends when its connections have sent what the backend said.
 #[derive(Debug)]
 pub struct Inbox {
     queue: Arc<Queue>,
@@ -59,7 +57,7 @@ impl Inbox {
     /// It ends the session, as to drop the inbox does.
     pub fn close(self, why: impl Into<String>) {
         if let Some(session) = self.session.upgrade() {
-            session.lose_backend(why.into());
+            session.lose_backend(Some(why.into()));
         }
     }
 
@@ -99,7 +97,7 @@ impl Drop for Inbox {
         self.queue.room.close();
         drop(self.queue.give_up());
         if let Some(session) = self.session.upgrade() {
-            session.tell(Input::BackendGone);
+            session.lose_backend(None);
         }
     }
 }

@@ -18,7 +18,7 @@ use smallvec::SmallVec;
 use super::{
     SessionError,
     channel::SseEvent,
-    state::{Aftermath, Happened, State, UnusedSession},
+    state::{Aftermath, Gone, Happened, State, UnusedSession},
 };
 use crate::{
     SessionId,
@@ -235,6 +235,7 @@ impl Cell {
             if !state.is_connected(connection) {
                 return Err(SessionError::NotReserved);
             }
+            state.check_backend()?;
             let now = self.shared.clock.now();
             state.handle(now, input, Some(room), aftermath).map(drop_pressure)?;
             self.note_used(state);
@@ -267,6 +268,7 @@ impl Cell {
         debug_assert!(!message::has_request(&post), "a POST with a request has a connection");
         self.turn(Err(BROKEN), |state, aftermath| {
             let input = Input::Message { post };
+            state.check_backend()?;
             state
                 .handle(self.shared.clock.now(), input, Some(room), aftermath)
                 .map(drop_pressure)?;
@@ -287,6 +289,7 @@ impl Cell {
     /// Takes a message of the backend. Returns what its sender must wait for.
     pub(crate) fn say(&self, input: Input<Bytes>) -> Result<Option<Held>, Rejection> {
         self.turn(Err(BROKEN), |state, aftermath| {
+            state.check_backend()?;
             match state.handle(self.shared.clock.now(), input, None, aftermath)? {
                 Pressure::None => Ok(None),
                 Pressure::Hold(stream) => {
@@ -325,12 +328,12 @@ impl Cell {
         let _ = self.apply(input);
     }
 
-    /// Hears that the backend is gone, and why.
-    pub(crate) fn lose_backend(&self, why: String) {
-        self.turn((), |state, aftermath| {
-            aftermath.gone = Some(why);
-            // Only a closed session rejects it.
-            let _ = state.handle(self.shared.clock.now(), Input::BackendGone, None, aftermath);
+    /// Hears that the backend is gone, and why, if it says so. The session takes nothing new,
+    /// and ends when its connections have sent what the backend said before.
+    pub(crate) fn lose_backend(&self, why: Option<String>) {
+        self.turn((), |state, _| {
+            // The first one knows best: to close an inbox also drops it.
+            state.gone.get_or_insert_with(|| Box::new(Gone { why }));
         });
     }
 
@@ -429,6 +432,9 @@ impl Cell {
     ) -> Result<ConnectionId, Rejection> {
         let is_request = room.is_some();
         self.turn(Err(BROKEN), |state, aftermath| {
+            if is_request {
+                state.check_backend()?;
+            }
             let connection = ConnectionId(state.next_connection);
             state.next_connection = state.next_connection.saturating_add(1);
             state.channels.insert(connection);
@@ -457,6 +463,9 @@ impl Cell {
             let mut state = self.state.lock();
             let turn = || {
                 let result = act(&mut state, &mut aftermath);
+                if state.gone.is_some() {
+                    state.end_if_gone(self.shared.clock.now(), &mut aftermath);
+                }
                 if let Some(retry) = self.shared.drain.retry() {
                     state.end_if_quiet(self.shared.clock.now(), retry, &mut aftermath);
                 }

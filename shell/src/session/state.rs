@@ -46,10 +46,19 @@ pub(super) struct State {
     is_opened: bool,
     /// `None` once the client has called something.
     pub(super) unused: Option<UnusedSession>,
+    /// What is known of a backend that is gone, while its answers are still being sent.
+    pub(super) gone: Option<Box<Gone>>,
     /// What counts the session for the address of its client, until it ends.
     pub(super) peer_place: Option<PeerPlace>,
     #[cfg(feature = "journal")]
     pub(super) recorder: Option<Recorder>,
+}
+
+/// A backend that is gone.
+#[derive(Debug)]
+pub(super) struct Gone {
+    /// Where it says so.
+    pub(super) why: Option<String>,
 }
 
 /// A session whose client has made no request but `initialize`.
@@ -138,6 +147,7 @@ impl State {
             process: None,
             is_opened: false,
             unused: None,
+            gone: None,
             peer_place: None,
             #[cfg(feature = "journal")]
             recorder: None,
@@ -224,6 +234,26 @@ impl State {
         let _ = self.handle(now, close, None, aftermath);
         let close = Input::CloseSession { reason: CloseReason::Terminated };
         let _ = self.handle(now, close, None, aftermath);
+    }
+
+    /// Ends the session, whose backend is gone, unless a connection has still to send what the
+    /// backend said. A reader that stops is disconnected after `stall_limit`.
+    pub(super) fn end_if_gone(&mut self, now: Instant, aftermath: &mut Aftermath) {
+        let has_backlog = |connection| self.core.has_backlog(connection);
+        if self.core.connections().any(has_backlog) {
+            return;
+        }
+        aftermath.gone = self.gone.take().and_then(|gone| gone.why);
+        // Only a closed session rejects it.
+        let _ = self.handle(now, Input::BackendGone, None, aftermath);
+    }
+
+    /// Returns an error where the backend is gone.
+    pub(super) fn check_backend(&self) -> Result<(), Rejection> {
+        match self.gone {
+            Some(_) => Err(Rejection::Closed(CloseReason::BackendGone)),
+            None => Ok(()),
+        }
     }
 
     /// Returns whether a request is in flight, or its answer is still being sent.
