@@ -27,13 +27,13 @@ use core::ops::Range;
 
 pub(crate) use self::{
     connection::{ConnectionKey, Role},
-    stream::StreamKey,
+    stream::{STANDALONE, StreamKey},
 };
 use self::{
     connection::{Connections, Subject},
     pressure::Held,
     requests::{Questions, Requests},
-    stream::Streams,
+    stream::{Stream, Streams},
 };
 #[cfg(feature = "serde")]
 pub(crate) use self::{in_flight::Sent, stream::Opening};
@@ -324,9 +324,11 @@ impl<M> Session<M> {
         else {
             return false;
         };
-        let is_behind = !self.streams[stream].log.ends_before(self.connections[key].cursor.next());
-        let has_pending = self.streams[stream].pending > 0;
-        stream != STANDALONE && (is_behind || has_pending && !self.may_send_next(stream, key))
+        let cursor = &self.connections[key].cursor;
+        let Stream { log, pending, .. } = &self.streams[stream];
+        let is_behind = !log.ends_before(cursor.next());
+        let has_room = || cursor.admits(log.last().saturating_add(1), self.config.window);
+        stream != STANDALONE && (is_behind || *pending > 0 && !has_room())
     }
 
     /// Returns the stream of a pending request of the client.

@@ -7,6 +7,16 @@ use crate::{
     session::{Happened, Opened},
 };
 
+/// How much of what a client says of itself is logged, in bytes.
+#[cfg(feature = "http")]
+const CUT_BYTES: usize = 200;
+
+/// Returns as much of a text as is logged.
+#[cfg(feature = "http")]
+pub(crate) fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(CUT_BYTES)]
+}
+
 pub(crate) fn happened(session: SessionId, happened: &Happened) {
     let session = session.short();
     match happened {

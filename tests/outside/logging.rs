@@ -1,6 +1,12 @@
 //! The log never harms: not where its reader has gone, nor where it has stopped.
 
-use std::{fs::File, io::Read as _, process::Stdio, time::Duration};
+use std::{
+    fs::File,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    process::Stdio,
+    time::Duration,
+};
 
 use http::Method;
 use serde_json::json;
@@ -126,6 +132,24 @@ async fn the_life_of_a_session_is_in_the_log() {
         let is_line = |line: &str| parts.iter().all(|part| line.contains(part));
         assert!(log.lines().any(is_line), "{parts:?}: {log}");
     }
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_host_that_was_refused_and_not_all_of_a_long_one() {
+    let program = Program::logging_to(Stdio::piped(), &[]);
+    let long = format!("long.{}", "x".repeat(10_000));
+    for target in ["http://absolute.example/mcp", &format!("http://{long}/mcp")] {
+        let mut stream = TcpStream::connect(&program.address).unwrap();
+        write!(stream, "GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 403") && answer.len() < 1_000, "{answer}");
+    }
+    let log = log_of(program);
+    assert!(count(&log, "host=\"absolute.example\"") == 1, "{log}");
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("host=\"long.x")).collect();
+    assert!(lines.len() == 1 && lines[0].len() < 1_000, "{lines:?}");
 }
 
 #[tokio::test]

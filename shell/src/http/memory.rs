@@ -16,7 +16,8 @@ const SMALL_BYTES: usize = 16 << 10;
 ///
 /// - those without a session have a quarter of it,
 /// - so has each session, and at least room for one message,
-/// - large messages leave an eighth of it to small ones.
+/// - large messages leave an eighth of it to small ones, also of what clients without a
+///   session have.
 #[derive(Debug)]
 pub(super) struct Memory {
     bytes_max: usize,
@@ -32,9 +33,11 @@ pub(super) struct Share {
     all: Arc<Account>,
     /// Of the session, or of all clients without one.
     group: Arc<Account>,
-    group_bytes_max: usize,
-    small_bytes_max: usize,
-    large_bytes_max: usize,
+    /// Of all, and of the group.
+    small_bytes_max: (usize, usize),
+    large_bytes_max: (usize, usize),
+    /// Whether the message is known to be large before it has come.
+    is_large: bool,
     bytes: usize,
 }
 
@@ -49,27 +52,43 @@ impl Memory {
     }
 
     pub(super) fn share(&self, session: Option<&SessionHandle>) -> Share {
-        self.share_of(session.map_or(&self.strangers, SessionHandle::received))
+        match session {
+            Some(session) => self.share_of(session.received(), self.message_bytes_max),
+            // The messages of strangers are short, so that there is room for one in any case.
+            None => self.share_of(&self.strangers, 0),
+        }
     }
 
-    fn share_of(&self, group: &Arc<Account>) -> Share {
+    /// Makes a share of a group, in which there is room for one message of `message_bytes`.
+    fn share_of(&self, group: &Arc<Account>, message_bytes: usize) -> Share {
+        let group_bytes_max = (self.bytes_max / 4).max(self.message_bytes_max);
+        let for_large = |bytes_max: usize| bytes_max - bytes_max / 8;
         Share {
             all: Arc::clone(&self.all),
             group: Arc::clone(group),
-            group_bytes_max: (self.bytes_max / 4).max(self.message_bytes_max),
-            small_bytes_max: self.bytes_max,
-            large_bytes_max: (self.bytes_max - self.bytes_max / 8).max(self.message_bytes_max),
+            small_bytes_max: (self.bytes_max, group_bytes_max),
+            large_bytes_max: (
+                for_large(self.bytes_max).max(self.message_bytes_max),
+                for_large(group_bytes_max).max(message_bytes),
+            ),
+            is_large: false,
             bytes: 0,
         }
     }
 }
 
 impl Share {
+    /// Hears how long the message says that it is.
+    pub(super) fn declare(&mut self, bytes: usize) {
+        self.is_large = bytes > SMALL_BYTES;
+    }
+
     /// Takes memory for bytes that have come.
     pub(super) fn take(&mut self, bytes: usize) -> Result<(), NoMemory> {
-        let is_small = self.bytes.saturating_add(bytes) <= SMALL_BYTES;
-        let all_max = if is_small { self.small_bytes_max } else { self.large_bytes_max };
-        if !self.group.take(bytes, self.group_bytes_max) {
+        let is_small = !self.is_large && self.bytes.saturating_add(bytes) <= SMALL_BYTES;
+        let (all_max, group_max) =
+            if is_small { self.small_bytes_max } else { self.large_bytes_max };
+        if !self.group.take(bytes, group_max) {
             return Err(NoMemory);
         }
         if !self.all.take(bytes, all_max) {
@@ -123,19 +142,31 @@ mod tests {
     #[test]
     fn clients_without_a_session_leave_memory_to_others() {
         let memory = Memory::new(64 * MIB, 4 * MIB);
-        let mut strangers: Vec<_> = (0..16).map(|_| memory.share(None)).collect();
+        let mut strangers: Vec<_> = (0..14).map(|_| memory.share(None)).collect();
         for stranger in &mut strangers {
             stranger.take(MIB).unwrap();
         }
+        let long = || {
+            let mut share = memory.share(None);
+            share.declare(SMALL_BYTES + 1);
+            share
+        };
+        assert_eq!(long().take(1), Err(NoMemory), "the beginning of a long message");
+        let mut small: Vec<_> = (0..2 * MIB / SMALL_BYTES).map(|_| memory.share(None)).collect();
+        for small in &mut small {
+            small.take(SMALL_BYTES).unwrap();
+        }
         assert_eq!(memory.share(None).take(1), Err(NoMemory));
+        assert_eq!(memory.share_of(&Arc::default(), 4 * MIB).take(4 * MIB), Ok(()));
         strangers.pop();
-        assert_eq!(memory.share(None).take(1), Ok(()));
+        small.truncate(1);
+        assert_eq!(long().take(1), Ok(()));
     }
 
     #[test]
     fn large_messages_leave_memory_to_small_ones() {
         let memory = Memory::new(64 * MIB, 4 * MIB);
-        let session = || memory.share_of(&Arc::default());
+        let session = || memory.share_of(&Arc::default(), 4 * MIB);
         let large: Vec<_> = (0..14)
             .map(|_| {
                 let mut share = session();

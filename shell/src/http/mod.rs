@@ -35,7 +35,7 @@ pub use self::{
     settings::{HttpSettings, HttpSettingsError},
 };
 use self::{memory::Memory, refusal::Refusal, settings::Checked};
-use crate::{SessionError, SessionManager};
+use crate::{SessionError, SessionManager, log};
 
 /// The methods that the service knows.
 const METHODS: &str = "GET, POST, DELETE, OPTIONS";
@@ -170,11 +170,13 @@ impl Checked {
             return Err(Refusal::new(StatusCode::BAD_REQUEST, "`host` is missing"));
         }
         if !self.hosts.allow(host) {
+            let host = log::cut(host);
             let message = format!("host {host:?} is not allowed: see `--allow-host`");
             return Err(Refusal::new(StatusCode::FORBIDDEN, message));
         }
         match head::single(&head.headers, &header::ORIGIN)? {
             Some(origin) if !self.origins.allow(origin, &self.hosts, host) => {
+                let origin = log::cut(origin);
                 let message = format!("origin {origin:?} is not allowed: see `--allow-origin`");
                 Err(Refusal::new(StatusCode::FORBIDDEN, message))
             }

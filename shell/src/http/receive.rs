@@ -52,6 +52,7 @@ where
 {
     let mut body = pin!(body);
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    share.declare(declared);
     let mut all = BytesMut::with_capacity(declared.min(FIRST_BYTES));
     while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
         let frame = frame.map_err(|error| {

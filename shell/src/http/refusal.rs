@@ -3,8 +3,8 @@
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use rejoin_core::{ClientFault, PeekError, Rejection, RequestId};
 
-use super::{PeerAddress, body::ResponseBody};
-use crate::{ManagerError, Overloaded, SessionError, TooDeep, render};
+use super::{PeerAddress, body::ResponseBody, head};
+use crate::{ManagerError, Overloaded, SessionError, TooDeep, log, render};
 
 /// JSON-RPC 2.0, section 5.1.
 const INVALID_REQUEST: i32 = -32_600;
@@ -57,8 +57,8 @@ impl Refusal {
     pub(super) fn log(&self, head: &Parts) {
         let peer = head.extensions.get::<PeerAddress>().map(|PeerAddress(peer)| peer);
         let peer = peer.map(tracing::field::display);
-        let host = head.headers.get(header::HOST).map(tracing::field::debug);
-        let (status, reason) = (self.status.as_u16(), &self.message);
+        let host = head::host(head).ok().flatten().map(log::cut).map(tracing::field::debug);
+        let (status, reason) = (self.status.as_u16(), log::cut(&self.message));
         if self.status == StatusCode::FORBIDDEN || self.status.is_server_error() {
             tracing::warn!(peer, host, status, ?reason, "request refused");
         } else {

@@ -5,6 +5,7 @@ use std::{
     collections::HashMap,
     fmt::{self, Write as _},
     sync::Arc,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -35,9 +36,12 @@ const KIND: Rate = Rate { burst: 5_000.0, per_second: 500.0 };
 /// The target of what children write to their stderr.
 const STDERR_TARGET: &str = "rejoin::stderr";
 
-/// How many buckets there are at most. Where more sources are busy, the others have none
-/// of their own.
-const BUCKETS_MAX: usize = 4_096;
+/// How many sources have buckets at most. Where more are busy, the others share that of
+/// their kind.
+const SOURCES_MAX: usize = 4_096;
+
+/// How often sources are looked for that are not busy any more, where there are too many.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How many sources are reported at once.
 const REPORTED_MAX: usize = 16;
@@ -55,13 +59,13 @@ pub(super) struct Limits {
 
 #[derive(Debug, Default)]
 struct Buckets {
-    /// At most [`BUCKETS_MAX`].
-    map: HashMap<Key, Bucket>,
+    /// For all lines of a kind, that is of a place in the code.
+    kinds: HashMap<Identifier, Bucket>,
+    /// For the lines of a kind and a source: at most [`SOURCES_MAX`].
+    sources: HashMap<(Identifier, String), Bucket>,
+    swept_at: Option<Instant>,
     has_suppressed: bool,
 }
-
-/// A kind of line, by the place in the code; and its source, `None` for all together.
-type Key = (Identifier, Option<String>);
 
 #[derive(Debug)]
 struct Bucket {
@@ -107,8 +111,8 @@ impl<S: Subscriber> Layer<S> for Limits {
         event.record(&mut source);
         let (now, kind) = (Instant::now(), metadata.callsite());
         let mut buckets = self.buckets.lock();
-        let is_allowed = buckets.take((kind.clone(), Some(source.0)), rate, event, now)
-            && buckets.take((kind, None), KIND, event, now);
+        let is_allowed = buckets.take_of_source((kind.clone(), source.0), rate, event, now)
+            && buckets.take_of_kind(kind, event, now);
         let is_first = !is_allowed && !std::mem::replace(&mut buckets.has_suppressed, true);
         drop(buckets);
         if is_first {
@@ -119,33 +123,44 @@ impl<S: Subscriber> Layer<S> for Limits {
 }
 
 impl Buckets {
-    /// Takes a token for a line. Returns whether there was one.
-    fn take(&mut self, key: Key, rate: Rate, event: &Event<'_>, now: Instant) -> bool {
-        if !self.map.contains_key(&key) && self.map.len() >= BUCKETS_MAX {
-            self.map.retain(|_, bucket| bucket.is_needed(now));
-            if self.map.len() >= BUCKETS_MAX {
-                return true;
-            }
-        }
-        let bucket = self.map.entry(key).or_insert_with(|| Bucket::full(rate, now));
-        if bucket.take(now) {
+    /// Takes a token for a line of any source. Returns whether there was one.
+    fn take_of_kind(&mut self, kind: Identifier, event: &Event<'_>, now: Instant) -> bool {
+        self.kinds.entry(kind).or_insert_with(|| Bucket::full(KIND, now)).take_for(event, now)
+    }
+
+    /// Takes a token for a line of one source. Returns whether there was one, or the source
+    /// has no bucket.
+    fn take_of_source(
+        &mut self,
+        key: (Identifier, String),
+        rate: Rate,
+        event: &Event<'_>,
+        now: Instant,
+    ) -> bool {
+        if !self.sources.contains_key(&key) && !self.has_room(now) {
             return true;
         }
-        if bucket.suppressed == 0 {
-            let mut example = Example::default();
-            event.record(&mut example);
-            bucket.example = example.0;
+        self.sources.entry(key).or_insert_with(|| Bucket::full(rate, now)).take_for(event, now)
+    }
+
+    /// Returns whether one more source may have a bucket.
+    fn has_room(&mut self, now: Instant) -> bool {
+        let is_swept = self.swept_at.is_some_and(|at| now < at + SWEEP_INTERVAL);
+        if self.sources.len() >= SOURCES_MAX && !is_swept {
+            self.swept_at = Some(now);
+            self.sources.retain(|_, bucket| bucket.is_needed(now));
         }
-        bucket.suppressed += 1;
-        false
+        self.sources.len() < SOURCES_MAX
     }
 
     /// Returns what was suppressed, and whether there is more of it.
     fn take_suppressed(&mut self) -> (Vec<(String, u64, String)>, bool) {
-        let mut suppressed = self.map.iter_mut().filter(|(_, bucket)| bucket.suppressed > 0);
-        let taken = suppressed.by_ref().take(REPORTED_MAX).map(|((_, source), bucket)| {
+        let kinds = self.kinds.values_mut().map(|bucket| ("all", bucket));
+        let sources =
+            self.sources.iter_mut().map(|((_, source), bucket)| (source.as_str(), bucket));
+        let mut suppressed = kinds.chain(sources).filter(|(_, bucket)| bucket.suppressed > 0);
+        let taken = suppressed.by_ref().take(REPORTED_MAX).map(|(source, bucket)| {
             let lines = std::mem::take(&mut bucket.suppressed);
-            let source = source.as_deref().unwrap_or("all");
             (source.to_owned(), lines, std::mem::take(&mut bucket.example))
         });
         let taken = taken.collect();
@@ -173,6 +188,20 @@ impl Bucket {
             self.tokens -= 1.0;
         }
         is_there
+    }
+
+    /// Takes a token for a line, or counts it.
+    fn take_for(&mut self, event: &Event<'_>, now: Instant) -> bool {
+        if self.take(now) {
+            return true;
+        }
+        if self.suppressed == 0 {
+            let mut example = Example::default();
+            event.record(&mut example);
+            self.example = example.0;
+        }
+        self.suppressed += 1;
+        false
     }
 
     /// Returns whether it differs from a new one.
@@ -216,9 +245,29 @@ impl Visit for Example {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::ops::Range;
+
+    use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
+
+    /// Logs a line for each of so many sessions, which is one kind of line.
+    fn lines_of(sources: Range<usize>) {
+        for source in sources {
+            tracing::info!(session = source, "line");
+        }
+    }
+
+    #[test]
+    fn where_sources_have_no_bucket_left_their_kind_has_one() {
+        let limits = Limits::new(Queue::default());
+        let subscriber = tracing_subscriber::registry().with(limits.clone());
+        tracing::subscriber::with_default(subscriber, || lines_of(0..SOURCES_MAX + 10_000));
+        let mut buckets = limits.buckets.lock();
+        assert!(buckets.sources.len() <= SOURCES_MAX);
+        let (suppressed, _) = buckets.take_suppressed();
+        assert!(suppressed.iter().any(|(source, ..)| source == "all"), "{suppressed:?}");
+    }
 
     #[test]
     fn a_bucket_allows_a_burst_and_then_a_rate() {

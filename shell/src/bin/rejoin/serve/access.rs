@@ -10,6 +10,9 @@ use http_body::{Body, Frame, SizeHint};
 use rejoin::SessionId;
 use tokio::time::Instant;
 
+/// How much of a path is logged.
+const PATH_CHARS_MAX: usize = 200;
+
 /// A request, until its response was sent or its client left.
 pub(super) struct Access {
     method: Method,
@@ -24,7 +27,7 @@ impl Access {
     pub(super) fn begin<B>(request: &http::Request<B>) -> Self {
         Self {
             method: request.method().clone(),
-            path: request.uri().path().to_owned(),
+            path: request.uri().path().chars().take(PATH_CHARS_MAX).collect(),
             session: session(request.headers()),
             status: 0,
             started_at: Instant::now(),
