@@ -9,13 +9,14 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+
 use crate::{
     Place, clock,
     manager::WeakPlace,
     session::Cell,
     sync::{Mutex, Semaphore, SemaphorePermit, TryAcquireError},
 };
-use bytes::Bytes;
 
 /// What a backend hears of a session: JSON-RPC messages, one at a time.
 ///
