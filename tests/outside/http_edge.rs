@@ -80,7 +80,7 @@ async fn a_connection_is_not_idle_while_its_answer_is_being_read() {
     let client = Client::initialize(&program.address).await;
     let answer = LongAnswer::begin(&client, &program.address).await;
     sleep(Duration::from_secs(1)).await;
-    assert!(timeout(LONG, answer.is_whole()).await.unwrap());
+    assert!(timeout(LONG, answer.comes_whole()).await.unwrap());
 }
 
 #[tokio::test]

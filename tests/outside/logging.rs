@@ -137,8 +137,8 @@ async fn the_life_of_a_session_is_in_the_log() {
 #[tokio::test]
 async fn a_refusal_names_the_host_that_was_refused_and_not_all_of_a_long_one() {
     let program = Program::logging_to(Stdio::piped(), &[]);
-    let long = format!("long.{}", "x".repeat(10_000));
-    for target in ["http://absolute.example/mcp", &format!("http://{long}/mcp")] {
+    let name = format!("long.{}", "x".repeat(10_000));
+    for target in ["http://absolute.example/mcp", &format!("http://{name}/mcp")] {
         let mut stream = TcpStream::connect(&program.address).unwrap();
         write!(stream, "GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             .unwrap();

@@ -56,7 +56,7 @@ impl LongAnswer {
     }
 
     /// Reads the rest. Returns whether all of the answer came.
-    pub(crate) async fn is_whole(mut self) -> bool {
+    pub(crate) async fn comes_whole(mut self) -> bool {
         let mut answer = self.beginning.to_vec();
         let mut part = vec![0; 64 << 10];
         loop {

@@ -110,6 +110,6 @@ async fn an_answer_in_json_that_is_still_being_read_is_not_cut() {
     timeout(PROMPT, refused).await.unwrap();
     // Longer than what anything takes that nobody waits for.
     sleep(Duration::from_secs(1)).await;
-    assert!(timeout(PROMPT, answer.is_whole()).await.unwrap());
+    assert!(timeout(PROMPT, answer.comes_whole()).await.unwrap());
     assert!(ended(program).await);
 }

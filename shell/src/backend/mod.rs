@@ -55,7 +55,8 @@ pub type OpenError = Box<dyn Error + Send + Sync>;
 /// }
 /// ```
 ///
-/// The session ends when the inbox is dropped, and the inbox ends when the session does.
+/// The session ends when the inbox is dropped and what the backend said before has been sent;
+/// the inbox ends when the session does.
 ///
 /// A backend that answers without waiting for anything needs no task, and is much faster:
 ///
