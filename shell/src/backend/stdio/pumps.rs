@@ -236,3 +236,74 @@ impl Stderr {
         (!self.last.is_empty()).then_some(Printable(&self.last))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, pin::Pin, time::Duration};
+
+    use futures_core::Stream as _;
+    use parking_lot::Mutex;
+    use rejoin_core::{AnswerFormat, Config};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::{
+        Backend, Connection, Inbox, OpenError, SessionManager, Settings, SseEvent, message,
+    };
+
+    const MESSAGES: u64 = 8;
+
+    /// A backend that is spoken for elsewhere.
+    #[derive(Default)]
+    struct Doors(std::sync::Arc<Mutex<Vec<(Peer, Inbox)>>>);
+
+    impl Backend for Doors {
+        async fn open(&self, peer: Peer, inbox: Inbox) -> Result<(), OpenError> {
+            self.0.lock().push((peer, inbox));
+            Ok(())
+        }
+    }
+
+    async fn next(connection: &mut Connection) -> Option<SseEvent> {
+        poll_fn(|cx| Pin::new(&mut *connection).poll_next(cx)).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rest_of_a_line_is_not_lost_where_nobody_waits_for_its_reader() {
+        // Half of what a session may keep is less than three events.
+        let session = Config {
+            window: 1,
+            stream_events_max: 4,
+            session_bytes_max: 1_000,
+            ..Config::default()
+        };
+        let doors = Doors::default();
+        let opened = std::sync::Arc::clone(&doors.0);
+        let settings = Settings { session, ..Settings::default() };
+        let sessions = SessionManager::new(doors, settings).unwrap();
+        let post = r#"{"jsonrpc":"2.0","id":0,"method":"initialize"}"#;
+        let post = message::parse(Bytes::from_static(post.as_bytes()), 0).unwrap();
+        let (session, mut connection) =
+            sessions.initialize_session(post, AnswerFormat::Sse).await.unwrap();
+        let (peer, _inbox) = opened.lock().pop().unwrap();
+        let mut speaker = Speaker::new(peer);
+        speaker
+            .begin(r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25"}}"#.into());
+        speaker.say_rest().await;
+        while next(&mut connection).await.is_some() {}
+        let mut standalone = session.standalone().unwrap();
+        assert!(matches!(next(&mut standalone).await, Some(SseEvent::Priming { .. })));
+
+        let messages = [r#"{"jsonrpc":"2.0","method":"n"}"#; 8].join("");
+        speaker.begin(messages.into());
+        let held = timeout(Duration::from_millis(1), speaker.say_rest()).await;
+        assert!(held.is_err() && speaker.parts.len() > 0, "a slow reader holds it up");
+        speaker.say_rest_now();
+        let is_last = |event: &SseEvent| matches!(event, SseEvent::Message { id: Some(id), .. } if id.index == MESSAGES);
+        let mut is_said = false;
+        while !is_said && let Some(event) = next(&mut standalone).await {
+            is_said = is_last(&event);
+        }
+        assert!(is_said);
+    }
+}
