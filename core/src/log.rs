@@ -176,7 +176,10 @@ impl<M> Log<M> {
     /// Goes through the events whose index lies in `range`. Finding the first
     /// one takes logarithmic time.
     #[must_use = "an iterator does nothing by itself"]
-    pub fn range(&self, range: Range<u64>) -> impl DoubleEndedIterator<Item = &Logged<M>> {
+    pub fn range(
+        &self,
+        range: Range<u64>,
+    ) -> impl DoubleEndedIterator<Item = &Logged<M>> + ExactSizeIterator {
         let from = self.position(range.start);
         let to = self.position(range.end).max(from);
         self.events.range(from..to)

@@ -130,7 +130,7 @@ impl<M: Clone> Session<M> {
                 out.push(Action::Gap { connection: carrier.id, stream: id, missed });
             }
             if let Some(first) = first {
-                self.send_from(stream, connection, first, out);
+                self.send_from(stream, connection, first.index, out);
             }
         }
         self.finish(stream, out);
@@ -141,24 +141,14 @@ impl<M: Clone> Session<M> {
         &mut self,
         stream: StreamKey,
         connection: ConnectionKey,
-        first: Sent,
+        first: u64,
         out: &mut Actions<M>,
     ) {
-        self.add_in_flight(connection, first);
-        let limit = self.connections[connection].cursor.limit(first.index, self.config.window);
-        let mut last = first.index;
-        while let Some(next) = self.streams[stream].log.first_from(last.saturating_add(1))
-            && next.index < limit
-            && let cost = next.entry.cost()
-            && self.fits(cost)
-        {
-            last = next.index;
-            self.add_in_flight(connection, Sent { index: last, cost });
-        }
+        let last = self.add_replay_in_flight(stream, connection, first);
         let Stream { id, log, stage, .. } = &self.streams[stream];
         let carrier = &mut self.connections[connection];
-        let range = first.index..last.saturating_add(1);
-        carrier.cursor.sent(first.index, last);
+        let range = first..last.saturating_add(1);
+        carrier.cursor.sent(first, last);
         carrier.format = AnswerFormat::Sse;
         carrier.can_resume = true;
         // A replay is read when the actions are carried out. By then the log may

@@ -83,7 +83,13 @@ impl<M: Clone> Session<M> {
             Some(EventId { stream: StreamId::Request(number), index }) => {
                 let stream = match self.streams.remains(number) {
                     Some(Remains::Stream(key)) => Some(key),
-                    Some(Remains::Tombstone(_)) => self.exhume(number),
+                    Some(Remains::Tombstone(_)) => {
+                        let buried = StreamId::Request(number);
+                        if let Some(old) = self.connections.draining_from_buried(buried) {
+                            self.end(old, EndReason::Replaced, out);
+                        }
+                        self.exhume(number)
+                    }
                     None => None,
                 };
                 if let Some(stream) = stream {
@@ -113,9 +119,8 @@ impl<M: Clone> Session<M> {
         index: u64,
         out: &mut Actions<M>,
     ) {
-        let Stream { id, carrier, drain, .. } = &mut self.streams[stream];
-        let buried = self.connections.draining_from_buried(*id);
-        for old in [carrier.take(), drain.take(), buried].into_iter().flatten() {
+        let Stream { carrier, drain, .. } = &mut self.streams[stream];
+        for old in [carrier.take(), drain.take()].into_iter().flatten() {
             self.end(old, EndReason::Replaced, out);
         }
         self.wake(stream);

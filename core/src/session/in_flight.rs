@@ -21,8 +21,17 @@ pub(crate) struct Sent {
 impl InFlight {
     /// Removes all events through `index`. Returns what they cost.
     fn remove_through(&mut self, index: u64) -> usize {
+        let Some(last) = self.0.last() else {
+            return 0;
+        };
+        let add = |bytes: usize, sent: &Sent| bytes.saturating_add(sent.cost);
+        if last.index <= index {
+            let bytes = self.0.iter().fold(0, add);
+            self.0.clear();
+            return bytes;
+        }
         let count = self.0.iter().take_while(|sent| sent.index <= index).count();
-        self.0.drain(..count).fold(0, |bytes, sent| bytes.saturating_add(sent.cost))
+        self.0.drain(..count).fold(0, |bytes, sent| add(bytes, &sent))
     }
 
     fn is_empty(&self) -> bool {
@@ -67,6 +76,36 @@ impl<M> Session<M> {
             self.in_flight = self.in_flight.saturating_add(sent.cost);
             self.is_crowded |= self.in_flight > self.config.window_bytes_max;
         }
+    }
+
+    /// Notes that events were sent as one replay: those at or after `first`, which the
+    /// window admits, that fit. Returns the index of the last one.
+    pub(super) fn add_replay_in_flight(
+        &mut self,
+        stream: StreamKey,
+        key: ConnectionKey,
+        first: u64,
+    ) -> u64 {
+        let max = self.config.window_bytes_max;
+        let connection = &mut self.connections[key];
+        let limit = connection.cursor.limit(first, self.config.window);
+        let mut last = first;
+        let logged = self.streams[stream].log.range(first..limit);
+        connection.in_flight.0.reserve_exact(logged.len());
+        for logged in logged {
+            let sent = Sent { index: logged.index, cost: logged.entry.cost() };
+            let in_flight = self.in_flight.saturating_add(sent.cost);
+            if sent.cost > 0 {
+                if sent.index > first && in_flight > max {
+                    break;
+                }
+                connection.in_flight.0.push(sent);
+                self.in_flight = in_flight;
+            }
+            last = sent.index;
+        }
+        self.is_crowded |= self.in_flight > max;
+        last
     }
 
     /// Notes that what was sent on a connection through `index` is not in flight any more.
