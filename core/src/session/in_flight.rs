@@ -101,10 +101,10 @@ impl<M> Session<M> {
                 }
                 connection.in_flight.0.push(sent);
                 self.in_flight = in_flight;
+                self.is_crowded |= in_flight > max;
             }
             last = sent.index;
         }
-        self.is_crowded |= self.in_flight > max;
         last
     }
 
