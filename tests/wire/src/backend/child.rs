@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rejoin_core::RequestId;
@@ -39,7 +40,8 @@ pub fn run_child(is_soaking: bool, heard: &Path) -> anyhow::Result<()> {
         };
         let line_max = knobs.world.config.message_bytes_max;
         let given_up = Arc::new(Notify::new());
-        let mouth = Stdout { line_max, given_up: Arc::clone(&given_up) };
+        let has_given_up = Arc::default();
+        let mouth = Stdout { line_max, given_up: Arc::clone(&given_up), has_given_up };
         let mut speaker = Speaker::new(mouth, Scene::new(knobs), nth, false);
         let died = speaker.died();
         let mut file = begin(heard, &first)?;
@@ -101,6 +103,8 @@ struct Stdout {
     /// one, since nothing that the program says of it would have a stamp.
     line_max: usize,
     given_up: Arc<Notify>,
+    /// Nothing more is written then: it would stand in the place of that line.
+    has_given_up: Arc<AtomicBool>,
 }
 
 impl Mouth for Stdout {
@@ -113,7 +117,11 @@ impl Mouth for Stdout {
             Some(named) => named,
             None => text,
         };
+        if self.has_given_up.load(Ordering::Relaxed) {
+            return false;
+        }
         if text.len() > self.line_max {
+            self.has_given_up.store(true, Ordering::Relaxed);
             self.given_up.notify_one();
             return false;
         }
