@@ -1,7 +1,7 @@
 //! The body of a response.
 
 use std::{
-    convert::Infallible,
+    io,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -30,6 +30,8 @@ struct Events {
     /// headers back until the body begins.
     first: Option<Bytes>,
     connection: Connection,
+    /// Whether a message was written in part.
+    is_midway: bool,
     /// A buffer that is used again; empty between calls.
     taken: Vec<SseEvent>,
     keep_alive: Option<KeepAlive>,
@@ -73,6 +75,7 @@ impl ResponseBody {
                 taken => sse::write(taken),
             }),
             connection,
+            is_midway: false,
             taken: Vec::new(),
             keep_alive: settings.keep_alive.and_then(KeepAlive::new),
             recycling: settings
@@ -85,17 +88,20 @@ impl ResponseBody {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = Infallible;
+    /// The connection was cut in the middle of a message, which must not look whole.
+    type Error = io::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let bytes = match &mut self.get_mut().0 {
-            Kind::Full(bytes) => Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty()),
-            Kind::Events(events) => ready!(events.poll(cx)),
-        };
-        Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        match &mut self.get_mut().0 {
+            Kind::Full(bytes) => {
+                let bytes = Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty());
+                Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
+            }
+            Kind::Events(events) => events.poll(cx).map_ok(Frame::data),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
@@ -114,32 +120,39 @@ impl Body for ResponseBody {
 }
 
 impl Events {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         if let Some(first) = self.first.take() {
-            return Poll::Ready(Some(first));
+            return Poll::Ready(Some(Ok(first)));
         }
         if let Some(recycling) = &mut self.recycling {
             recycling.poll(cx, &self.connection);
         }
-        match self.connection.poll_events(cx, &mut self.taken) {
-            Poll::Ready(_) if self.taken.is_empty() => Poll::Ready(None),
-            Poll::Ready(_) => {
-                if let Some(keep_alive) = &mut self.keep_alive {
-                    keep_alive.sent_at = Instant::now();
-                }
-                let written = sse::write(&self.taken);
-                // Each is in memory once only.
-                self.taken.clear();
-                Poll::Ready(Some(written))
-            }
-            Poll::Pending => match &mut self.keep_alive {
+        let polled = self.connection.poll_small_events(cx, &mut self.taken);
+        let Poll::Ready(more) = polled else {
+            return match &mut self.keep_alive {
                 None => Poll::Pending,
                 Some(keep_alive) => {
                     ready!(keep_alive.poll(cx));
-                    Poll::Ready(Some(Bytes::from_static(sse::COMMENT)))
+                    Poll::Ready(Some(Ok(Bytes::from_static(sse::COMMENT))))
                 }
-            },
+            };
+        };
+        if let Some(keep_alive) = &mut self.keep_alive {
+            keep_alive.sent_at = Instant::now();
         }
+        if !self.taken.is_empty() {
+            let written = sse::write(&self.taken);
+            // Each is in memory once only.
+            self.taken.clear();
+            return Poll::Ready(Some(Ok(written)));
+        }
+        let part = if more { self.connection.take_part() } else { None };
+        let Some(part) = part else {
+            let cut = io::Error::new(io::ErrorKind::ConnectionAborted, "cut within a message");
+            return Poll::Ready(std::mem::take(&mut self.is_midway).then_some(Err(cut)));
+        };
+        self.is_midway = !part.is_last;
+        Poll::Ready(Some(Ok(sse::write_part(&part))))
     }
 }
 

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use bytes::Bytes;
 use rejoin_core::EventId;
 
-use crate::SseEvent;
+use crate::{SseEvent, session::Part};
 
 /// How many bytes an event takes beyond its data.
 const FRAMING_BYTES: usize = 64;
@@ -57,6 +57,24 @@ fn write_data(data: &[u8], text: &mut Vec<u8>) {
     text.extend_from_slice(b"data: ");
     text.extend_from_slice(data);
     text.extend_from_slice(b"\n\n");
+}
+
+/// Writes a part of a message.
+pub(super) fn write_part(part: &Part) -> Bytes {
+    if !part.is_first && !part.is_last {
+        return part.data.clone();
+    }
+    let mut text = Vec::with_capacity(FRAMING_BYTES + part.data.len());
+    if part.is_first {
+        text.extend_from_slice(b"event: message\n");
+        write_id(part.id.as_ref(), &mut text);
+        text.extend_from_slice(b"data: ");
+    }
+    text.extend_from_slice(&part.data);
+    if part.is_last {
+        text.extend_from_slice(b"\n\n");
+    }
+    Bytes::from(text)
 }
 
 fn write_id(id: Option<&EventId>, text: &mut Vec<u8>) {

@@ -45,9 +45,10 @@ pub(super) async fn take_soon(connection: &mut Connection, taken: &mut Vec<SseEv
 /// How many turns of others a quick answer takes: a service of rmcp needs as many.
 const TURNS: usize = 4;
 
-/// Takes what is there, and does not wait for more. Returns whether more may come.
+/// Takes what is there, but for large messages, and does not wait for more. Returns whether
+/// more may come.
 pub(super) async fn take_now(connection: &mut Connection, taken: &mut Vec<SseEvent>) -> bool {
-    poll_fn(|cx| match connection.poll_events(cx, taken) {
+    poll_fn(|cx| match connection.poll_small_events(cx, taken) {
         Poll::Ready(more) => Poll::Ready(more),
         Poll::Pending => Poll::Ready(true),
     })

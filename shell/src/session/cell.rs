@@ -15,6 +15,8 @@ use rejoin_core::{
 
 use smallvec::SmallVec;
 
+#[cfg(feature = "http")]
+use super::channel::Part;
 use super::{
     SessionError,
     channel::SseEvent,
@@ -42,11 +44,13 @@ pub(crate) struct Cell {
     this: Weak<Cell>,
 }
 
-/// How much is taken of a connection at once; one event at least, however large it is.
+/// How much is taken of a connection at once; one event at least, however large it is, if it
+/// is not larger than one may be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Most {
     pub(super) events: usize,
     pub(super) bytes: usize,
+    pub(super) bytes_of_one: usize,
 }
 
 /// What is said of a session that has panicked.
@@ -352,7 +356,7 @@ impl Cell {
     }
 
     /// Moves what a connection has to send to `out`, or waits for it. Returns whether
-    /// more may come.
+    /// more may come. Where the next event is too large, nothing is moved.
     pub(crate) fn poll_events(
         &self,
         connection: ConnectionId,
@@ -368,7 +372,7 @@ impl Cell {
             let (mut taken, mut bytes) = (None, 0);
             let before = out.len();
             while out.len() - before < most.events && bytes < most.bytes {
-                let Some((event, index)) = channel.pop() else { break };
+                let Some((event, index)) = channel.pop(most.bytes_of_one) else { break };
                 bytes += event.bytes();
                 out.push(event);
                 taken = index.or(taken);
@@ -381,7 +385,7 @@ impl Cell {
                 let _ = state.handle(now, input, None, aftermath);
                 return Poll::Ready(false);
             }
-            if out.len() == before {
+            if channel.is_empty() && out.len() == before {
                 channel.wake(cx.waker());
                 return Poll::Pending;
             }
@@ -389,6 +393,24 @@ impl Cell {
                 let _ = state.handle(now, Input::Taken { connection, through }, None, aftermath);
             }
             Poll::Ready(true)
+        })
+    }
+
+    /// Takes the next part of the next message of a connection. The session hears of each
+    /// that its reader has taken something, and of the last that it has taken the message.
+    #[cfg(feature = "http")]
+    pub(crate) fn take_part(
+        &self,
+        connection: ConnectionId,
+        through: &mut Option<u64>,
+        bytes_max: usize,
+    ) -> Option<Part> {
+        self.turn(None, |state, aftermath| {
+            let (part, index) = state.channels.get_mut(connection)?.pop_part(bytes_max)?;
+            *through = index.or(*through);
+            let input = Input::Taken { connection, through: through.unwrap_or(0) };
+            let _ = state.handle(self.shared.clock.now(), input, None, aftermath);
+            Some(part)
         })
     }
 

@@ -45,10 +45,24 @@ impl SseEvent {
     }
 }
 
+/// A part of a message that is too large to be taken at once.
+#[cfg(feature = "http")]
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// What the client resumes after.
+    pub(crate) id: Option<EventId>,
+    /// A copy: whoever writes it must not keep the whole message in memory.
+    pub(crate) data: Bytes,
+    pub(crate) is_first: bool,
+    pub(crate) is_last: bool,
+}
+
 /// The session's end of a connection. It never holds more events than the window allows.
 #[derive(Debug, Default)]
 pub(super) struct Channel {
     events: VecDeque<(SseEvent, Option<u64>)>,
+    /// How many bytes of the first event were taken in parts.
+    offset: usize,
     waker: Option<Waker>,
     is_ended: bool,
 }
@@ -60,16 +74,22 @@ impl Channel {
         self.waker.take()
     }
 
-    /// Drops what the body has not taken: it is sent on another connection.
-    pub(super) fn discard(&mut self) {
+    /// Drops what the body has not taken: it is sent on another connection. Where a part of
+    /// an event was taken, this one ends. Returns whom to wake.
+    pub(super) fn discard(&mut self) -> Option<Waker> {
         self.events.clear();
+        if std::mem::take(&mut self.offset) == 0 {
+            return None;
+        }
+        self.is_ended = true;
+        self.waker.take()
     }
 
     /// Ends the connection. Returns whom to wake.
     pub(super) fn end(&mut self, reason: EndReason) -> Option<Waker> {
         self.is_ended = true;
         if !reason.drains() {
-            self.discard();
+            self.events.clear();
         }
         self.waker.take()
     }
@@ -78,9 +98,42 @@ impl Channel {
         self.is_ended
     }
 
-    /// Takes the next event out, and says what the session calls it.
-    pub(super) fn pop(&mut self) -> Option<(SseEvent, Option<u64>)> {
-        self.events.pop_front()
+    /// Takes the next event out, if it is no larger than `bytes_max` and no part of it was
+    /// taken, and says what the session calls it.
+    pub(super) fn pop(&mut self, bytes_max: usize) -> Option<(SseEvent, Option<u64>)> {
+        if self.offset > 0 {
+            return None;
+        }
+        self.events.pop_front_if(|(event, _)| event.bytes() <= bytes_max)
+    }
+
+    /// Takes the next part of the next message, of at most `bytes_max` bytes. With the last
+    /// part, says what the session calls the message.
+    #[cfg(feature = "http")]
+    pub(super) fn pop_part(&mut self, bytes_max: usize) -> Option<(Part, Option<u64>)> {
+        let (SseEvent::Message { id, data }, index) = self.events.front()? else {
+            return None;
+        };
+        let rest = data.get(self.offset..)?;
+        let (part, after) = rest.split_at(rest.len().min(bytes_max));
+        let part = Part {
+            id: *id,
+            data: Bytes::copy_from_slice(part),
+            is_first: self.offset == 0,
+            is_last: after.is_empty(),
+        };
+        if !part.is_last {
+            self.offset += part.data.len();
+            return Some((part, None));
+        }
+        let index = *index;
+        self.offset = 0;
+        self.events.pop_front();
+        Some((part, index))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty()
     }
 
     /// Returns whether nothing will come any more.

@@ -11,6 +11,8 @@ use std::{
 use futures_core::Stream;
 use rejoin_core::{ConnectionId, StreamId};
 
+#[cfg(feature = "http")]
+use super::channel::Part;
 use super::{
     cell::{Cell, Most},
     channel::SseEvent,
@@ -33,7 +35,12 @@ pub struct Connection {
 /// would look like one that is stalled.
 const BYTES_AT_ONCE: usize = 16 << 10;
 
-const ONE: Most = Most { events: 1, bytes: usize::MAX };
+/// A larger event is written in parts: while it is written, its reader is seen to read, and a
+/// reader that has stopped does not keep it in memory once its connection is cut.
+#[cfg(feature = "http")]
+const BYTES_IN_ONE_PART: usize = 64 << 10;
+
+const ONE: Most = Most { events: 1, bytes: usize::MAX, bytes_of_one: usize::MAX };
 
 impl Connection {
     pub(super) fn new(session: Arc<Cell>, id: ConnectionId) -> Self {
@@ -58,8 +65,28 @@ impl Connection {
     ///
     /// Waits where there is none and more may come. Cancel-safe.
     pub fn poll_events(&mut self, cx: &mut Context<'_>, events: &mut Vec<SseEvent>) -> Poll<bool> {
-        let most = Most { events: usize::MAX, bytes: BYTES_AT_ONCE };
+        let bytes_of_one = usize::MAX;
+        let most = Most { events: usize::MAX, bytes: BYTES_AT_ONCE, bytes_of_one };
         self.poll_up_to(most, cx, events)
+    }
+
+    /// Is [`poll_events`](Self::poll_events), but takes no large message: is ready without an
+    /// event where that is next. It is taken by [`take_part`](Self::take_part).
+    #[cfg(feature = "http")]
+    pub(crate) fn poll_small_events(
+        &mut self,
+        cx: &mut Context<'_>,
+        events: &mut Vec<SseEvent>,
+    ) -> Poll<bool> {
+        let bytes_of_one = BYTES_IN_ONE_PART;
+        let most = Most { events: usize::MAX, bytes: BYTES_AT_ONCE, bytes_of_one };
+        self.poll_up_to(most, cx, events)
+    }
+
+    /// Takes the next part of the next message.
+    #[cfg(feature = "http")]
+    pub(crate) fn take_part(&mut self) -> Option<Part> {
+        self.session.take_part(self.id, &mut self.through, BYTES_AT_ONCE)
     }
 
     /// Ends the connection, if its client can come back: it is told to do so after `retry`.

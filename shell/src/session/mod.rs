@@ -8,6 +8,8 @@ mod handle;
 mod state;
 mod time_limit;
 
+#[cfg(feature = "http")]
+pub(crate) use self::channel::Part;
 pub(crate) use self::{
     cell::{Cell, Held},
     state::{Happened, Opened},

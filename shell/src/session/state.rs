@@ -339,7 +339,7 @@ impl State {
                 }
                 Action::Discard { connection } => {
                     if let Some(channel) = self.channels.get_mut(connection) {
-                        channel.discard();
+                        aftermath.wake(channel.discard());
                     }
                 }
                 Action::Close { connection, reason } => {
