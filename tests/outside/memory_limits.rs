@@ -9,6 +9,7 @@ use crate::{
     client::{Client, initialize},
     program::Program,
     script,
+    slow_readers::Call,
 };
 
 /// How much memory a process has held at most, in KiB.
@@ -139,4 +140,33 @@ async fn the_clients_at_one_address_have_as_many_sessions_as_are_allowed() {
     let refused =
         stranger.send(Method::POST, initialize.clone(), &[("x-forwarded-for", "192.0.2.1")]);
     assert_eq!(refused.await.status, StatusCode::TOO_MANY_REQUESTS);
+}
+
+/// Reports progress of every call but an echo in messages of 4 MB, one call after the other.
+const LARGE_EVENTS: &str = r#"
+large=$(head -c 4000000 /dev/zero | tr '\0' y)
+while hear; do
+    case $line in *'"echo"'*) ;; *)
+        for count in 1 2 3 4 5 6; do
+            printf '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":%s,"message":"%s"}}\n' $id $count $large
+        done ;;
+    esac
+    answer '{}'
+done"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_are_not_read_take_no_more_than_is_allowed() {
+    const READERS: i64 = 8;
+    let limits = ["--hold-timeout", "100ms", "--stall-timeout-min", "50ms"];
+    let program = script::serve(&limits, LARGE_EVENTS);
+    let client = Client::initialize(&program.address).await;
+    let before = peak(&program);
+    let unread: Vec<_> =
+        (1..=READERS).map(|id| Call::send(&client, &program.address, id)).collect();
+    // Its turn comes when all has been said that nobody reads.
+    let last = async { client.call(READERS + 1, "echo", json!({})).await.response().await };
+    tokio::time::timeout(Duration::from_secs(60), last).await.unwrap();
+    let grown = peak(&program).saturating_sub(before);
+    assert!(grown < 56 << 10, "{grown} KiB for {READERS} connections that are not read");
+    drop(unread);
 }

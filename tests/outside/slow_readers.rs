@@ -50,11 +50,20 @@ while [ $count -lt 40000 ]; do
 done
 answer '{}'"#;
 
+/// Reports progress in one message of 12 MB, and answers.
+const LARGE: &str = r#"
+hear
+printf '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":1,"message":"' $id
+head -c 12000000 /dev/zero | tr '\0' y
+printf '"}}\n'
+answer '{}'
+hear"#;
+
 /// A call whose answer is read as a socket gives it.
-struct Call(TcpStream);
+pub(crate) struct Call(TcpStream);
 
 impl Call {
-    fn send(client: &Client, address: &str, id: i64) -> Self {
+    pub(crate) fn send(client: &Client, address: &str, id: i64) -> Self {
         let params = json!({
             "name": "flood", "arguments": { "events": EVENTS }, "_meta": { "progressToken": id },
         });
@@ -162,6 +171,14 @@ async fn a_server_that_answers_and_exits_does_not_take_its_answer_along() {
     // It ends properly, so that what came last is the answer.
     let reports = spawn_blocking(move || call.read(400_000)).await.unwrap();
     assert_eq!(reports, EVENTS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_reader_of_a_large_event_is_not_disconnected() {
+    let program = script::serve(&["--stall-timeout-max", "1s", "--stall-limit", "2s"], LARGE);
+    let client = Client::initialize(&program.address).await;
+    let call = Call::send(&client, &program.address, 1);
+    assert_eq!(spawn_blocking(move || call.read(1_000_000)).await.unwrap(), 1);
 }
 
 /// Returns how long calls of a session take together, beside a reader that has stopped.

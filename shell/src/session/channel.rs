@@ -149,3 +149,51 @@ impl Channel {
         }
     }
 }
+
+#[cfg(all(test, feature = "http"))]
+mod tests {
+    use rejoin_core::StreamId;
+
+    use super::*;
+
+    fn channel() -> Channel {
+        let mut channel = Channel::default();
+        for index in 1..=2 {
+            let id = Some(EventId::new(StreamId::Standalone, index));
+            let data = Bytes::from_static(b"12345");
+            assert!(channel.push(SseEvent::Message { id, data }, Some(index)).is_none());
+        }
+        channel
+    }
+
+    #[test]
+    fn a_large_message_is_taken_in_parts() {
+        let mut channel = channel();
+        assert!(channel.pop(4).is_none());
+        let mut parts = Vec::new();
+        while let Some((part, index)) = channel.pop_part(2) {
+            parts.push((part.data, part.is_first, part.is_last, index));
+            if parts.len() == 3 {
+                break;
+            }
+            assert!(channel.pop(usize::MAX).is_none(), "the rest is no message");
+        }
+        let expected: [(&[u8], bool, bool, Option<u64>); 3] =
+            [(b"12", true, false, None), (b"34", false, false, None), (b"5", false, true, Some(1))];
+        let expected = expected
+            .map(|(data, first, last, index)| (Bytes::from_static(data), first, last, index));
+        assert_eq!(parts, expected);
+        assert!(channel.pop(5).is_some() && channel.is_empty());
+    }
+
+    #[test]
+    fn a_connection_ends_where_it_is_discarded_within_a_message() {
+        let mut channel = channel();
+        channel.discard();
+        assert!(channel.is_empty() && !channel.is_ended());
+        let mut channel = self::channel();
+        assert!(channel.pop_part(2).is_some());
+        channel.discard();
+        assert!(channel.is_over());
+    }
+}
