@@ -93,15 +93,19 @@ impl Server {
         *taken = id.index.max(*taken);
     }
 
-    /// Notes which streams have no connection, and since when.
-    fn note_alone(&mut self, now: Instant) {
+    /// Notes which streams have no connection after a step, and since when.
+    fn note_alone(&mut self, step: &Step) {
         let view = &self.view;
+        if let (Input::Get { last_event_id: Some(id), .. }, Ok(_)) = (&step.input, &step.result) {
+            // Its connection may have ended within the step.
+            self.alone.remove(&id.stream);
+        }
         let carried: BTreeSet<StreamId> =
             view.connections.iter().filter_map(|seat| seat.carries).collect();
         let is_alone = |stream: &StreamId| !carried.contains(stream);
         self.alone.retain(|stream, _| is_alone(stream) && view.log(*stream).is_some());
         for log in view.logs.iter().filter(|log| is_alone(&log.stream)) {
-            self.alone.entry(log.stream).or_insert(now);
+            self.alone.entry(log.stream).or_insert(step.now);
         }
     }
 
@@ -159,7 +163,7 @@ impl Server {
         check_forwarded(&step, |id| self.backend.asked.contains(id))?;
         let about = self.truth.note(self.config.unrelated, &self.view, &step)?;
         self.view.clone_from(&step.after);
-        self.note_alone(step.now);
+        self.note_alone(&step);
         Ok((step, about))
     }
 }
