@@ -169,13 +169,17 @@ impl Event {
 impl Answer {
     /// Waits for the next event; `None` is the end of the body.
     pub(crate) async fn next(&mut self) -> Option<Event> {
+        // Where the end of the event may be: not in what was searched already.
+        let mut from = 0;
         loop {
-            if let Some(end) = self.text.windows(2).position(|pair| pair == b"\n\n") {
-                let text: Vec<u8> = self.text.drain(..end + 2).collect();
+            let end = self.text[from..].windows(2).position(|pair| pair == b"\n\n");
+            if let Some(end) = end {
+                let text: Vec<u8> = self.text.drain(..from + end + 2).collect();
                 let event = parse(&String::from_utf8(text).unwrap());
                 self.seen = event.id.clone().or(self.seen.take());
                 return Some(event);
             }
+            from = self.text.len().saturating_sub(1);
             let chunk = self.chunk().await?;
             self.text.extend(chunk);
         }
