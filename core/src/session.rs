@@ -75,7 +75,7 @@ pub struct Session<M> {
     bytes: usize,
     /// What was sent on all connections and not taken, in bytes.
     in_flight: usize,
-    /// Whether a connection was sent an event for which there was no room.
+    /// Whether an event was sent beyond `window_bytes_max`.
     is_crowded: bool,
     /// The number of the last open, event or end.
     sequence: u64,

@@ -203,8 +203,8 @@ impl<M: Clone> Session<M> {
         connection.stall = Some(self.queues.enter(queue, key.0, self.now.due(timeout)));
     }
 
-    /// Notes what was taken on a connection. Where that is no news, its reader has taken
-    /// more of the next event.
+    /// Notes what was taken on a connection. Where no new event was, its reader has taken
+    /// more of the next one.
     fn take(&mut self, key: ConnectionKey, through: u64, out: &mut Actions<M>) {
         if !self.connections[key].cursor.is_outstanding() {
             return;
