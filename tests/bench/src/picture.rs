@@ -15,7 +15,8 @@ struct Bar {
     than: &'static str,
 }
 
-/// What a user meets first: a gateway, a service behind HTTP, and where rejoin is worse.
+/// What a user meets first: a gateway, a service behind HTTP, and where rejoin is worse. Where
+/// both load generators measure it, the picture shows what `wrk` says.
 const BARS: [Bar; 6] = [
     Bar {
         label: "gateway, 1 session, calls per second: beside supergateway (npm)",
@@ -26,21 +27,21 @@ const BARS: [Bar; 6] = [
     },
     Bar {
         label: "gateway, 16 sessions, calls per second: beside mcp-proxy (crate)",
-        work: "gateway echo, 16 sessions",
+        work: "gateway echo, 16 sessions, by wrk",
         what: "throughput",
         who: "rejoin serve",
         than: "mcp-proxy (crate)",
     },
     Bar {
         label: "HTTP, 16 connections, calls per second: beside rmcp, same service",
-        work: "echo, 16 connections",
+        work: "echo, 16 connections, by wrk",
         what: "throughput",
         who: "rejoin + rmcp service",
         than: "rmcp",
     },
     Bar {
         label: "HTTP, 16 connections, calls per second: beside tower-mcp",
-        work: "echo, 16 connections",
+        work: "echo, 16 connections, by wrk",
         what: "throughput",
         who: "rejoin",
         than: "tower-mcp",

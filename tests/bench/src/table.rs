@@ -11,7 +11,10 @@ use crate::short;
 pub fn write(figures: &Value) -> String {
     let mut out = String::from("# The whole table\n\n");
     let machine = figures["machine"].as_object().into_iter().flatten();
-    let machine: Vec<String> = machine.map(|(name, value)| format!("{name}: {value}")).collect();
+    let mut machine: Vec<String> =
+        machine.map(|(name, value)| format!("{name}: {value}")).collect();
+    // A feature of `serde_json` that another package turns on changes the order of members.
+    machine.sort_unstable();
     // Writing to memory does not fail.
     let _ = writeln!(out, "{}\n", machine.join("; "));
     for note in rows(&figures["notes"]) {

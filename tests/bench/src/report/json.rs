@@ -61,7 +61,7 @@ fn machine() -> Value {
     json!({
         "processor": model.unwrap_or_default().trim_start_matches([':', ' ', '\t']),
         "cores": std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
-        "kernel": kernel.trim(),
+        "kernel": kernel.trim().split('-').next().unwrap_or_default(),
         "load at the end": load.split(' ').next().unwrap_or_default(),
     })
 }
