@@ -1,8 +1,9 @@
 //! The program under test, as a process of its own.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader},
     process::{Child, ChildStderr, Command, ExitStatus, Stdio},
+    thread,
 };
 
 /// A running server on a free port; killed when it is dropped.
@@ -24,7 +25,9 @@ impl Program {
         command.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn"]).args(options);
         // Fewer than by default: where few files may be open, a warning would be printed.
         command.env("REJOIN_MAX_TCP", "500");
-        Self::start(&mut command)
+        let mut program = Self::start(command.stderr(Stdio::piped()));
+        print_log(program.stderr());
+        program
     }
 
     /// Serves, and logs to `stderr`.
@@ -47,7 +50,8 @@ impl Program {
         });
         let (address, path) = url.unwrap_or_else(|| {
             child.kill().unwrap();
-            panic!("the program says where it listens");
+            let log = child.stderr.take().map(io::read_to_string);
+            panic!("the program says where it listens; its log: {log:?}");
         });
         Self { child, address, path }
     }
@@ -85,4 +89,11 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Prints a log as the output of this test, which is shown if the test fails.
+#[expect(clippy::print_stderr, reason = "it is captured by the test runner")]
+fn print_log(log: ChildStderr) {
+    let lines = BufReader::new(log).lines().map_while(Result::ok);
+    thread::spawn(|| lines.for_each(|line| eprintln!("{line}")));
 }
