@@ -118,6 +118,20 @@ async fn json_after_other_text_is_no_answer() {
 }
 
 #[tokio::test]
+async fn an_answer_behind_other_text_ends_its_call_if_no_other_follows() {
+    let program = serve(&[]);
+    let client = Client::initialize(&program.address).await;
+    let line = r#"Loading... {"jsonrpc":"2.0","id":1,"result":{"a":2}}"#;
+    let answer = end_of(&client, 1, json!({ "lines": [line] })).await;
+    assert_eq!(answer["error"]["code"], -32_603, "{answer}");
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.contains("other text"), "{message}");
+    // The next call is not harmed by the line of the last.
+    let line = r#"{"jsonrpc":"2.0","id":2,"result":{"a":1}}"#;
+    assert_eq!(end_of(&client, 2, json!({ "lines": [line] })).await["result"]["a"], 1);
+}
+
+#[tokio::test]
 async fn a_refused_request_of_the_server_is_answered() {
     let program = serve(&["--max-asked", "1"]);
     let client = Client::initialize(&program.address).await;

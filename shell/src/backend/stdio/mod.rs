@@ -3,6 +3,7 @@
 mod child;
 mod command;
 mod convention;
+mod doubts;
 mod guard;
 mod guard_process;
 mod known;

@@ -11,6 +11,7 @@ use tokio::{
 
 use super::{
     convention::{self, Said},
+    doubts::Doubts,
     lines::{Line, Lines},
     outline::{Outline, Outlines},
     printable::Printable,
@@ -39,6 +40,7 @@ pub(super) struct Speaker {
     line: Bytes,
     /// What is left of it: at most as many parts as a batch may have, or [`read::parts`] finds.
     parts: IntoIter<Part>,
+    doubts: Doubts,
 }
 
 impl Unanswered for Peer {
@@ -56,7 +58,8 @@ impl Speaker {
         // A session that has ended takes no message.
         let (batch_max, depth_max) = peer.message_limits().unwrap_or_default();
         let limits = Limits { batch_max, depth_max };
-        Self { peer, limits, line: Bytes::new(), parts: IntoIter::default() }
+        let (line, parts, doubts) = (Bytes::new(), IntoIter::default(), Doubts::default());
+        Self { peer, limits, line, parts, doubts }
     }
 
     /// Tells the client what the child says, until its stdout ends. Cancel-safe but for the
@@ -66,7 +69,15 @@ impl Speaker {
     pub(super) async fn speak(&mut self, stdout: &mut Lines<ChildStdout>) -> Silence {
         loop {
             self.say_rest().await;
-            match stdout.next().await {
+            let line = tokio::select! {
+                biased;
+                line = stdout.next() => line,
+                request = self.doubts.expired() => {
+                    self.fail(request, "other text comes before it in its line");
+                    continue;
+                }
+            };
+            match line {
                 Ok(Some(Line::Whole(line))) => self.begin(line),
                 Ok(Some(Line::Cut(beginning))) => {
                     if let Err(error) = self.say_too_long(beginning, stdout).await {
@@ -102,10 +113,13 @@ impl Speaker {
     }
 
     /// Returns what has to be waited for before more is said.
-    fn say(&self, part: Part) -> Option<Held> {
+    fn say(&mut self, part: Part) -> Option<Held> {
         match part {
             Part::Message { head, body } => {
                 let (head, body) = read::name_request(head, body, &self.peer);
+                if let Some(request) = read::answered(&head) {
+                    self.doubts.remove(request);
+                }
                 self.send(head, &body)
             }
             Part::Unreadable { outlines, why, code } => {
@@ -119,7 +133,7 @@ impl Speaker {
     /// Treats a line that is longer than allowed: each call that it answers fails as soon as
     /// its id is read, and nothing else does.
     pub(super) async fn say_too_long(
-        &self,
+        &mut self,
         beginning: Bytes,
         stdout: &mut Lines<ChildStdout>,
     ) -> io::Result<()> {
@@ -170,15 +184,25 @@ impl Speaker {
     }
 
     /// Ends the requests of both sides that wait for something that cannot be read.
-    fn give_up(&self, outlines: Vec<Outline>, why: &str, code: i32) {
-        let Consequences { failed, refused } = read::consequences(outlines, &self.peer);
-        let session = self.peer.session_id().short();
+    fn give_up(&mut self, outlines: Vec<Outline>, why: &str, code: i32) {
+        let Consequences { failed, doubted, refused } = read::consequences(outlines, &self.peer);
         for id in failed {
-            tracing::warn!(%session, %id, "request fails, because its answer cannot be read");
-            self.peer.fail(id, &format!("the server's answer cannot be read: {why}"));
+            self.fail(id, why);
+        }
+        for id in doubted {
+            self.doubts.add(id);
         }
         for id in &refused {
             self.peer.refuse(id, code, why);
+        }
+    }
+
+    /// Ends a request of the client, unless it has ended.
+    fn fail(&self, id: RequestId, why: &str) {
+        if self.peer.is_unanswered(&id) {
+            let session = self.peer.session_id().short();
+            tracing::warn!(%session, %id, "request fails, because its answer cannot be read");
+            self.peer.fail(id, &format!("the server's answer cannot be read: {why}"));
         }
     }
 

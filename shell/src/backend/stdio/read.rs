@@ -48,6 +48,8 @@ pub(super) enum Part {
 pub(super) struct Consequences {
     /// The client's requests that this was meant to answer: they have no other answer.
     pub(super) failed: Vec<RequestId>,
+    /// The client's requests that this may have been meant to answer.
+    pub(super) doubted: Vec<RequestId>,
     /// The child's own requests, which it waits for.
     pub(super) refused: Vec<RequestId>,
 }
@@ -133,7 +135,7 @@ pub(super) fn name_request(head: Head, body: Bytes, unanswered: &impl Unanswered
 }
 
 /// Returns the request that a message answers.
-fn answered(head: &Head) -> Option<&RequestId> {
+pub(super) fn answered(head: &Head) -> Option<&RequestId> {
     match head {
         Head::Response { id, .. } | Head::Error { id: Some(id) } => Some(id),
         Head::Error { id: None } | Head::Request { .. } | Head::Notification(_) => None,
@@ -152,14 +154,20 @@ fn asked(id: &RequestId, unanswered: &impl Unanswered) -> Option<RequestId> {
     unanswered.contains(&other).then_some(other)
 }
 
-/// Finds out who waits for what cannot be read. Nobody waits for a line of a log.
+/// Finds out which requests wait for what cannot be read. None waits for a log line.
 pub(super) fn consequences(outlines: Vec<Outline>, unanswered: &impl Unanswered) -> Consequences {
     let mut consequences = Consequences::default();
     let mut has_nameless = false;
-    for outline in outlines.into_iter().filter(|outline| !outline.is_prefixed) {
+    for outline in outlines {
         let (is_answer, is_request) = (outline.is_answer(), outline.is_request());
         let has_content = outline.has_result || outline.has_error;
         match outline.id {
+            Id::Known(id) if outline.is_prefixed => {
+                let is_doubted = outline.has_jsonrpc && has_content && is_answer;
+                let doubted = is_doubted.then(|| asked(&id, unanswered)).flatten();
+                consequences.doubted.extend(doubted);
+            }
+            _ if outline.is_prefixed => {}
             Id::Known(id) if is_answer => {
                 let failed = asked(&id, unanswered);
                 consequences.failed.extend(failed);
@@ -209,8 +217,9 @@ mod tests {
                     outcome.push(String::from_utf8(body.into()).unwrap());
                 }
                 Part::Unreadable { outlines, why, .. } => {
-                    let Consequences { failed, refused } = consequences(outlines, unanswered);
-                    for id in &failed {
+                    let Consequences { failed, doubted, refused } =
+                        consequences(outlines, unanswered);
+                    for id in failed.iter().chain(&doubted) {
                         assert!(unanswered.contains(id));
                     }
                     outcome.push(format!("failed {failed:?} refused {refused:?}: {why}"));
@@ -343,6 +352,35 @@ mod tests {
         check("", &[]);
         check(" \u{feff} ", &[]);
         check("\u{feff}\r", &[]);
+    }
+
+    #[test]
+    fn an_answer_behind_other_text_is_doubted() {
+        let doubted = |line: &str| {
+            let [Part::Unreadable { outlines, .. }] =
+                &mut parts(&Bytes::copy_from_slice(line.as_bytes()), LIMITS)[..]
+            else {
+                panic!("{line}");
+            };
+            consequences(std::mem::take(outlines), &vec![1.into()]).doubted
+        };
+        for line in [
+            &format!("Loading... {ANSWER}"),
+            &format!("[1234] {ANSWER}"),
+            r#"Sending {"jsonrpc":"2.0","id":1,"result":{"a":"b..."#,
+            r#"Sending {"jsonrpc":"2.0","id":"1","error":{}}"#,
+        ] {
+            assert_eq!(doubted(line), [1.into()], "{line}");
+        }
+        for line in [
+            "Sending { jsonrpc: '2.0', id: 1, result: {} }",
+            r#"Heard {"jsonrpc":"2.0","id":1,"method":"a"}"#,
+            r#"Heard {"jsonrpc":"2.0","id":1}"#,
+            r#"Heard {"jsonrpc":"2.0","id":9,"result":{}}"#,
+            r#"Heard {"id":1,"result":{}}"#,
+        ] {
+            assert_eq!(doubted(line), [], "{line}");
+        }
     }
 
     /// Pieces of which lines are made that are almost messages.
