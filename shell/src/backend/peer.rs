@@ -125,6 +125,30 @@ impl Peer {
         say(&session, message::with_head(head, body), related)
     }
 
+    /// Says a message as [`say_with_head`](Self::say_with_head) does. If it is a request that is
+    /// rejected, the backend gets an error with this code as its answer.
+    #[cfg(feature = "stdio")]
+    pub(super) fn say_or_refuse(
+        &self,
+        head: Head,
+        body: Bytes,
+        related: Option<RequestId>,
+        code: i32,
+    ) -> Result<Option<Held>, SendError> {
+        let session = self.session()?;
+        let request = match &head {
+            Head::Request { id, .. } => Some(id.clone()),
+            Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => None,
+        };
+        let message = message::with_head(head, body);
+        let refusal = |rejection: &Rejection| {
+            let why = SendError::from(rejection.clone());
+            let request = request.filter(|_| why != SendError::Ended)?;
+            Some(render::error(Some(&request), code, &why.to_string()))
+        };
+        Ok(session.say(Input::Backend { message, related }, refusal)?)
+    }
+
     /// Says the messages that are not at fault, and returns what their sender must wait for.
     fn say_all(&self, message: Bytes, related: Option<RequestId>) -> Result<Said, SendError> {
         let session = self.session()?;
@@ -249,7 +273,7 @@ fn say(
     message: Message<Bytes>,
     related: Option<RequestId>,
 ) -> Result<Option<Held>, SendError> {
-    Ok(session.say(Input::Backend { message, related })?)
+    Ok(session.say(Input::Backend { message, related }, |_| None)?)
 }
 
 /// Waits until the reader that holds a sender up has caught up.

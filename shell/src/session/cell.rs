@@ -291,12 +291,25 @@ impl Cell {
     }
 
     /// Takes a message of the backend. Returns what its sender must wait for.
-    pub(crate) fn say(&self, input: Input<Bytes>) -> Result<Option<Held>, Rejection> {
+    ///
+    /// If the message is rejected, the backend is told what `refusal` returns before anything
+    /// that the client says next.
+    pub(crate) fn say(
+        &self,
+        input: Input<Bytes>,
+        refusal: impl FnOnce(&Rejection) -> Option<Bytes>,
+    ) -> Result<Option<Held>, Rejection> {
         self.turn(Err(BROKEN), |state, aftermath| {
             state.check_backend()?;
-            match state.handle(self.shared.clock.now(), input, None, aftermath)? {
-                Pressure::None => Ok(None),
-                Pressure::Hold(stream) => {
+            match state.handle(self.shared.clock.now(), input, None, aftermath) {
+                Err(rejection) => {
+                    if let Some(refusal) = refusal(&rejection) {
+                        state.say(refusal, aftermath);
+                    }
+                    Err(rejection)
+                }
+                Ok(Pressure::None) => Ok(None),
+                Ok(Pressure::Hold(stream)) => {
                     let (sender, held) = oneshot::channel();
                     state.held.retain(|(_, sender)| !sender.is_closed());
                     state.held.push((stream, sender));

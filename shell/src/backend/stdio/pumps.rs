@@ -166,17 +166,10 @@ impl Speaker {
                 return None;
             }
         };
-        let request = match &head {
-            Head::Request { id, .. } => Some(id.clone()),
-            Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => None,
-        };
-        match self.peer.say_with_head(head, body.clone(), related) {
+        match self.peer.say_or_refuse(head, body.clone(), related, INVALID_REQUEST) {
             Ok(wait) => wait,
             Err(SendError::Ended) => None,
             Err(error) => {
-                if let Some(id) = request {
-                    self.peer.refuse(&id, INVALID_REQUEST, &error.to_string());
-                }
                 self.drop_line(body, &error.to_string());
                 None
             }
