@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep_until};
 /// How long another answer may take.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
 
-/// The most requests that are remembered. A line has fewer.
-const REQUESTS_MAX: usize = 256;
+/// The most requests that are remembered: as many as may be pending by default.
+const REQUESTS_MAX: usize = 1_024;
 
 /// The requests of one session, in the order of their deadlines.
 #[derive(Debug, Default)]
@@ -44,5 +44,33 @@ impl Doubts {
             Some((_, request)) => request,
             None => pending().await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_expires_once_and_only_if_it_is_not_answered() {
+        let begun = Instant::now();
+        let mut doubts = Doubts::default();
+        doubts.add(1.into());
+        doubts.add(2.into());
+        doubts.add(1.into());
+        doubts.remove(&2.into());
+        assert!(timeout(ANSWER_TIME / 2, doubts.expired()).await.is_err());
+        assert_eq!(doubts.expired().await, 1.into());
+        assert_eq!(begun.elapsed(), ANSWER_TIME);
+        assert!(timeout(10 * ANSWER_TIME, doubts.expired()).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_requests_are_remembered() {
+        let mut doubts = Doubts::default();
+        (0..2_000).for_each(|id| doubts.add(id.into()));
+        assert_eq!(doubts.requests.len(), REQUESTS_MAX);
     }
 }

@@ -71,11 +71,11 @@ impl Speaker {
             self.say_rest().await;
             let line = tokio::select! {
                 biased;
-                line = stdout.next() => line,
                 request = self.doubts.expired() => {
                     self.fail(request, "other text comes before it in its line");
                     continue;
                 }
+                line = stdout.next() => line,
             };
             match line {
                 Ok(Some(Line::Whole(line))) => self.begin(line),
