@@ -9,8 +9,8 @@ use std::{
 };
 
 use http::StatusCode;
-use rustix::process::Signal;
-use serde_json::json;
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
+use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, task::spawn_blocking, time::timeout};
 
 use crate::{
@@ -113,6 +113,33 @@ async fn a_daemon_without_an_environment_ends_with_the_program() {
     soon(|| daemons().count() == 0).await;
 }
 
+/// Sets the soft limit of open files of a program, and returns the one before.
+fn limit_files(program: &Program, limit: u64) -> u64 {
+    let id = Pid::from_raw(program.id().try_into().unwrap());
+    // The hard limit is inherited.
+    let limits = Rlimit { current: Some(limit), ..getrlimit(Resource::Nofile) };
+    prlimit(id, Resource::Nofile, limits).unwrap().current.unwrap()
+}
+
+#[tokio::test]
+async fn a_daemon_ends_also_where_processes_cannot_be_listed_for_a_while() {
+    let (word, its) = (word(), word());
+    let script = format!(": {word}\n{PRELUDE}\n{}", daemon(&its, ""));
+    let mut program = Program::logging_to(Stdio::piped(), &["--", "/bin/sh", "-c", &script]);
+    let log = program.stderr();
+    let client = Client::initialize(&program.address).await;
+    let child = pid(&client, 1).await;
+    let daemons = || with_word(&its).into_iter().filter(|one| !one.command.contains(&word));
+    soon(|| daemons().count() == 1).await;
+    // It has three files open that are not closed, so no file can be opened.
+    let files = limit_files(&program, 3);
+    signal(child.try_into().unwrap(), Signal::KILL);
+    logged(log, "cannot be listed").await;
+    assert_eq!(daemons().count(), 1);
+    limit_files(&program, files);
+    soon(|| daemons().count() == 0).await;
+}
+
 /// Returns how many children of a process have exited and were not reaped.
 fn zombies(parent: i32) -> usize {
     let stats = fs::read_dir("/proc").unwrap().filter_map(|entry| {
@@ -189,7 +216,11 @@ async fn the_first_process_of_a_container_reaps_orphans_and_leaves_nothing() {
 
 /// Asks for a session, and does not wait for the answer.
 async fn ask_for_session(program: &Program) -> TcpStream {
-    let body = initialize(NEWEST, &json!({})).to_string();
+    ask_for_session_with(program, &json!({})).await
+}
+
+async fn ask_for_session_with(program: &Program, capabilities: &Value) -> TcpStream {
+    let body = initialize(NEWEST, capabilities).to_string();
     let request = format!(
         "POST /mcp HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
          accept: application/json, text/event-stream\r\ncontent-length: {}\r\n\r\n{body}",
@@ -256,15 +287,20 @@ async fn more_starts_than_allowed_wait_and_then_are_refused() {
     Client::initialize(&program.address).await;
     Client::initialize(&program.address).await;
     assert!(begun.elapsed() > Duration::from_millis(900));
+    starts_are_refused(&program, &json!({})).await;
+}
+
+/// Asks for sessions until one more would have to wait too long for the start of its server.
+async fn starts_are_refused(program: &Program, capabilities: &Value) {
     // So many wait that the next one would have to wait for more than 5 s.
     let mut waiting = Vec::new();
     for _ in 0..6 {
-        waiting.push(ask_for_session(&program).await);
+        waiting.push(ask_for_session_with(program, capabilities).await);
     }
     let refused = async {
         loop {
             let stranger = Client::stranger(&program.address);
-            let request = initialize(NEWEST, &json!({}));
+            let request = initialize(NEWEST, capabilities);
             let answer = timeout(Duration::from_millis(500), stranger.post(&request)).await;
             if let Ok(answer) = answer
                 && answer.status != StatusCode::OK
@@ -356,6 +392,22 @@ async fn a_start_is_refused_in_the_same_way_while_a_server_waits_for_a_client() 
 }
 
 #[tokio::test]
+async fn too_many_starts_are_refused_also_while_a_server_waits_for_a_client() {
+    let folder = tempfile::tempdir().unwrap();
+    let starts = folder.path().join("starts");
+    let starts = starts.to_str().unwrap();
+    let script = format!("read -r line; echo started >> {starts}; sleep 1000");
+    let options = ["--max-starts-per-second", "1", "--", "/bin/sh", "-c", &script];
+    let mut program = Program::logging_to(Stdio::piped(), &options);
+    let log = program.stderr();
+    let impatient = ask_for_session(&program).await;
+    soon(|| count(starts) == 1).await;
+    drop(impatient);
+    logged(log, "goes on for the next client").await;
+    starts_are_refused(&program, &json!({ "sampling": {} })).await;
+}
+
+#[tokio::test]
 async fn a_server_that_waits_for_a_client_ends_with_the_program() {
     for ending in [Signal::TERM, Signal::KILL] {
         let folder = tempfile::tempdir().unwrap();
@@ -375,24 +427,35 @@ async fn a_server_that_waits_for_a_client_ends_with_the_program() {
     }
 }
 
+/// Returns how long a call takes.
+async fn time_of(client: &Client, id: i64) -> Duration {
+    let begun = Instant::now();
+    result(client, id, json!({})).await;
+    begun.elapsed()
+}
+
 #[tokio::test]
 async fn many_starts_at_once_delay_no_other_request() {
     const STARTS: usize = 200;
     let program = serve_script(&["--max-sessions", "1000"], ECHO);
+    // On the same machine, and starts nothing meanwhile.
+    let idle_program = serve_script(&[], ECHO);
     let client = Client::initialize(&program.address).await;
+    let control = Client::initialize(&idle_program.address).await;
     let mut asking = Vec::new();
     for _ in 0..STARTS {
         asking.push(ask_for_session(&program).await);
     }
-    let mut times = Vec::new();
+    let (mut times, mut control_times) = (Vec::new(), Vec::new());
     for id in 1..=20 {
-        let begun = Instant::now();
-        result(&client, id, json!({})).await;
-        times.push(begun.elapsed());
+        times.push(time_of(&client, id).await);
+        control_times.push(time_of(&control, id).await);
     }
     times.sort();
-    let median = times[times.len() / 2];
-    assert!(median < Duration::from_millis(100), "{times:?}");
+    control_times.sort();
+    let [median, control] = [&times, &control_times].map(|times| times[times.len() / 2]);
+    let most = 2 * control + Duration::from_millis(50);
+    assert!(median < most, "{times:?} beside {control_times:?}");
 }
 
 #[tokio::test]

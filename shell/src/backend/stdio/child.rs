@@ -11,6 +11,7 @@ use std::{
 use thiserror::Error;
 use tokio::{
     process::ChildStdout,
+    task::spawn_blocking,
     time::{Instant, sleep, timeout, timeout_at},
 };
 
@@ -22,7 +23,7 @@ use super::{
     pumps::{Silence, Speaker, Stderr},
     stdin::Stdin,
 };
-use crate::{Inbox, Peer, Place, SessionId};
+use crate::{Inbox, OpenError, Peer, Place, SessionId};
 
 /// How long to wait for what is on its way already: the rest of an output, or the exit of
 /// a process whose output has ended.
@@ -54,15 +55,27 @@ enum Gone {
 }
 
 impl Child {
-    /// Starts a child. Blocks, and needs a runtime.
-    pub(super) fn start(shared: Arc<Shared>, session: SessionId) -> io::Result<Self> {
-        let settings = &shared.settings;
-        let (process, (stdin, stdout, stderr)) = Process::start(settings, &shared.system)?;
+    /// Starts a child, without blocking the threads of the runtime.
+    pub(super) async fn start(shared: Arc<Shared>, session: SessionId) -> Result<Self, OpenError> {
+        let blocking = Arc::clone(&shared);
+        let start = move || {
+            let started = Process::start(&blocking.settings, &blocking.system);
+            started.map_err(|error| blocking.settings.start_error(error))
+        };
+        let (process, pipes) = spawn_blocking(start).await??;
+        let (stdin, stdout, stderr) = match pipes.register() {
+            Ok(pipes) => pipes,
+            Err(error) => {
+                // It runs already, and may have started others.
+                process.kill(session).await;
+                return Err(shared.settings.start_error(error).into());
+            }
+        };
         tracing::debug!(session = %session.short(), pid = process.id(), "server was started");
         Ok(Self {
             process,
             stdin: Stdin::new(stdin),
-            stdout: Lines::new(stdout, settings.line_bytes_max),
+            stdout: Lines::new(stdout, shared.settings.line_bytes_max),
             stderr: Stderr::new(stderr, session),
             session,
             shared,

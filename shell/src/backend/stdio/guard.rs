@@ -184,7 +184,7 @@ fn start(command: &GuardCommand, known: &Known) -> io::Result<Child> {
 /// Ends and reaps a guard; one that has ended already is just reaped.
 fn end(process: &mut Child, known: &Known) {
     let _ = process.kill();
-    let _ = known.reap(process);
+    known.reap(process);
 }
 
 fn raw(id: Pid) -> i32 {

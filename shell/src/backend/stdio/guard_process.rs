@@ -8,7 +8,7 @@ use std::{
 
 use rustix::{
     io::Errno,
-    process::{Pid, Signal, getpgid, getpgrp, kill_process, kill_process_group},
+    process::{Pid, Signal, getpgid, kill_process, kill_process_group},
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -46,7 +46,7 @@ pub fn run_guard() -> io::Result<()> {
     let left = Left::read(io::stdin().lock());
     // Rejoin may have been killed while it started a child, which joins its group late.
     for _ in 0..ROUNDS {
-        if left.kill() == 0 {
+        if !left.kill() {
             break;
         }
         runtime.block_on(tokio::time::sleep(PAUSE));
@@ -100,18 +100,22 @@ impl Left {
         Some(())
     }
 
-    /// Kills what is there of the children. Returns how many processes or groups that was.
-    fn kill(&self) -> usize {
+    /// Kills what is there of the children. Returns whether there may be something left.
+    fn kill(&self) -> bool {
         let table = Table::read(|_| true);
-        if table.is_empty() {
-            let groups: Vec<_> = self.children.values().map(|child| kill_blindly(*child)).collect();
-            return groups.into_iter().filter(|is_there| *is_there).count();
+        if let Ok(table) = &table
+            && !table.is_empty()
+        {
+            let members = self.members(table);
+            for process in &members {
+                process.signal(Signal::KILL);
+            }
+            return !members.is_empty();
         }
-        let members = self.members(&table);
-        for process in &members {
-            process.signal(Signal::KILL);
-        }
-        members.len()
+        let killed = self.children.values().map(|child| kill_blindly(*child));
+        // All of them, and not only up to the first one that is there.
+        let is_there = killed.fold(false, |any, is_there| any | is_there);
+        table.is_err() || is_there
     }
 
     /// Returns all processes of the children. The id of a group alone does not say that it is
@@ -130,15 +134,11 @@ impl Left {
                 || groups.contains(&process.group)
                 || (instance.is_some() && instance == self.instance)
         };
-        let known = table.trees(is_root);
-        let own = raw(getpgrp());
-        let groups: BTreeSet<i32> =
-            known.iter().map(|process| process.group).filter(|group| *group != own).collect();
-        table.trees(|process| is_root(process) || groups.contains(&process.group))
+        table.trees_and_groups(is_root, |_| true)
     }
 }
 
-/// Kills a child and its group on a system that does not say which processes there are.
+/// Kills a child and its group where the system does not say which processes there are.
 /// Returns whether there was anything.
 fn kill_blindly((group, id): (i32, Option<i32>)) -> bool {
     let kill_group = |group| kill_process_group(group, Signal::KILL) != Err(Errno::SRCH);
@@ -149,10 +149,6 @@ fn kill_blindly((group, id): (i32, Option<i32>)) -> bool {
         is_there |= kill_process(id, Signal::KILL).is_ok();
     }
     is_there
-}
-
-fn raw(id: Pid) -> i32 {
-    id.as_raw_nonzero().get()
 }
 
 #[cfg(test)]

@@ -31,10 +31,12 @@ impl Known {
     }
 
     /// Waits for a process that has exited, or was killed.
-    pub(super) fn reap(&self, child: &mut Child) -> io::Result<()> {
-        child.wait()?;
+    pub(super) fn reap(&self, child: &mut Child) {
+        if let Err(error) = child.wait() {
+            tracing::warn!(pid = child.id(), %error, "process was not reaped");
+        }
+        // Where that failed, it counts as an orphan.
         self.ids.lock().remove(&id(child));
-        Ok(())
     }
 
     pub(super) fn contains(&self, id: i32) -> bool {

@@ -23,10 +23,7 @@ mod throttle;
 
 use std::{fmt, io, sync::Arc};
 
-use tokio::{
-    sync::{Semaphore, oneshot},
-    task::spawn_blocking,
-};
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 
 use self::{
@@ -81,8 +78,8 @@ impl StdioBackend {
     /// the sessions are closed: who exits before kills those that are still to end.
     ///
     /// It takes no longer than [`StdioSettings::kill_grace`] and the moment that the system
-    /// needs to end a process, unless the system does not end one that was killed, which is
-    /// logged. Cancel-safe.
+    /// needs to end a process, unless the system does not end one that was killed, or does not
+    /// say which there are, which is logged. Cancel-safe.
     pub async fn ended(&self) {
         self.0.parked.close();
         self.0.children.close();
@@ -124,8 +121,7 @@ impl Backend for StdioBackend {
 }
 
 impl Shared {
-    /// Starts a child when it is its turn, without blocking the threads of the runtime.
-    /// Where the session ends before that, none is started.
+    /// Starts a child when it is its turn. Where the session ends before that, none is started.
     async fn start(self: &Arc<Self>, peer: &Peer, inbox: &Inbox) -> Result<Child, OpenError> {
         let turn = async {
             self.throttle.turn().await?;
@@ -136,12 +132,7 @@ impl Shared {
             () = inbox.ended() => return Err("the session has ended".into()),
             permit = turn => permit?,
         };
-        let (shared, session) = (Arc::clone(self), peer.session_id());
-        let start = move || {
-            let started = Child::start(Arc::clone(&shared), session);
-            started.map_err(|error| shared.settings.start_error(error))
-        };
-        Ok(spawn_blocking(start).await??)
+        Child::start(Arc::clone(self), peer.session_id()).await
     }
 }
 

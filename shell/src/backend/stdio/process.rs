@@ -3,8 +3,10 @@
 use std::{
     io,
     os::unix::process::ExitStatusExt as _,
-    process::{Child, ExitStatus},
+    process::{self, Child, ExitStatus},
     sync::Arc,
+    thread,
+    time::Duration,
 };
 
 use rustix::{
@@ -17,34 +19,50 @@ use tokio::{
     process::{ChildStderr, ChildStdin, ChildStdout},
     signal::unix::{self, SignalKind},
     task::spawn_blocking,
-    time::{Instant, sleep},
+    time::sleep,
 };
 
 use super::{
     StdioSettings,
     guard::Founder,
-    system::{KILL_PAUSE, KILL_TIME, System},
+    system::{KILL_PAUSE, KILL_ROUNDS, System},
     table::{Mark, Process as Entry},
 };
 use crate::SessionId;
 
-/// Ends when it is dropped, at the latest.
+/// How long to wait before processes are listed again that could not be listed for a while.
+const LIST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Killed and reaped when it is dropped, at the latest.
 ///
 /// The child is reaped last, so that its id, and that of the group that it is in, are not
 /// another's as long as they are signalled.
 pub(super) struct Process {
-    child: Child,
+    /// `None` once it is being reaped.
+    child: Option<Child>,
     id: Pid,
     /// The group that it was started in.
     group: Pid,
     mark: Mark,
     system: Arc<System>,
     exits: unix::Signal,
-    is_reaped: bool,
 }
 
 /// What a process is started with.
-pub(super) type Pipes = (ChildStdin, ChildStdout, ChildStderr);
+pub(super) struct Pipes {
+    stdin: process::ChildStdin,
+    stdout: process::ChildStdout,
+    stderr: process::ChildStderr,
+}
+
+impl Pipes {
+    /// Has the runtime read and write them.
+    pub(super) fn register(self) -> io::Result<(ChildStdin, ChildStdout, ChildStderr)> {
+        let stdin = ChildStdin::from_std(self.stdin)?;
+        let stdout = ChildStdout::from_std(self.stdout)?;
+        Ok((stdin, stdout, ChildStderr::from_std(self.stderr)?))
+    }
+}
 
 impl Process {
     /// Starts a process in a group that the guard knows already, since rejoin may be killed at
@@ -78,14 +96,11 @@ impl Process {
         }
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let system = Arc::clone(system);
-        let process = Self { child, id, group, mark, system, exits, is_reaped: false };
+        let process = Self { child: Some(child), id, group, mark, system, exits };
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
             return Err(io::Error::other("the process was started without pipes"));
         };
-        let stdin = ChildStdin::from_std(stdin)?;
-        let stdout = ChildStdout::from_std(stdout)?;
-        let stderr = ChildStderr::from_std(stderr)?;
-        Ok((process, (stdin, stdout, stderr)))
+        Ok((process, Pipes { stdin, stdout, stderr }))
     }
 
     pub(super) fn id(&self) -> i32 {
@@ -115,9 +130,13 @@ impl Process {
     /// Asks all processes to end.
     pub(super) async fn terminate(&self) {
         let group = self.signal_group(Signal::TERM);
-        for process in self.members().await {
-            if Some(process.group) != group {
-                process.signal(Signal::TERM);
+        match self.members().await {
+            Ok(members) => members
+                .iter()
+                .filter(|process| Some(process.group) != group)
+                .for_each(|process| process.signal(Signal::TERM)),
+            Err(error) => {
+                tracing::debug!(child = self.id(), %error, "processes cannot be listed");
             }
         }
     }
@@ -130,14 +149,13 @@ impl Process {
     /// Kills all processes, and reaps the first of them. Those that the system does not end
     /// are logged.
     pub(super) async fn kill(mut self, session: SessionId) {
-        let begun = Instant::now();
-        loop {
+        for round in 1.. {
             self.kill_now();
-            let left = self.members().await;
+            let left = self.list_members(session).await;
             if left.is_empty() && !matches!(self.exit(), Ok(None)) {
                 break;
             }
-            if begun.elapsed() > KILL_TIME {
+            if round > KILL_ROUNDS {
                 let pids: Vec<_> = left.iter().map(|process| process.id).collect();
                 tracing::error!(session = %session.short(), child = self.id(), ?pids,
                     "processes of the server were killed and have not ended");
@@ -155,21 +173,36 @@ impl Process {
         let _ = spawn_blocking(move || self.reap()).await;
     }
 
+    /// Returns the processes that are left, and tries again as long as they cannot be listed:
+    /// that says nothing about whether there are any.
+    async fn list_members(&self, session: SessionId) -> Vec<Entry> {
+        let mut rounds = 0_u32;
+        loop {
+            rounds = rounds.saturating_add(1);
+            match self.members().await {
+                Ok(members) => return members,
+                Err(error) if rounds == KILL_ROUNDS => {
+                    tracing::error!(session = %session.short(), child = self.id(), %error,
+                        "processes of the server cannot be listed, and some may be left");
+                }
+                Err(_) => {}
+            }
+            sleep(if rounds < KILL_ROUNDS { KILL_PAUSE } else { LIST_PAUSE }).await;
+        }
+    }
+
     /// Returns the processes that are left, but for those that have exited.
-    async fn members(&self) -> Vec<Entry> {
-        let (id, group) = (self.id(), self.group.as_raw_nonzero().get());
-        self.system.table().await.trees(|process| {
-            process.id == id
-                || process.mark == Some(self.mark)
-                || (process.group == group && self.system.is_orphan(process))
-        })
+    async fn members(&self) -> io::Result<Vec<Entry>> {
+        let id = self.id();
+        let is_root = |process: &Entry| process.id == id || process.mark == Some(self.mark);
+        let is_orphan = |process: &Entry| self.system.is_orphan(process);
+        Ok(self.system.table().await?.trees_and_groups(is_root, is_orphan))
     }
 
     fn reap(&mut self) {
-        if let Err(error) = self.system.known.reap(&mut self.child) {
-            tracing::warn!(pid = self.id(), %error, "process was not reaped");
+        if let Some(mut child) = self.child.take() {
+            self.system.known.reap(&mut child);
         }
-        self.is_reaped = true;
         if let Some(guard) = &self.system.guard {
             guard.remove(self.mark.child, &self.system.known);
         }
@@ -214,10 +247,43 @@ fn limit_files(id: Pid, limit: u64) {
 fn limit_files(_: Pid, _: u64) {}
 
 impl Drop for Process {
+    /// Happens where its task panics, and at the end of the runtime. The guard, if there is
+    /// one, ends what is left of it.
     fn drop(&mut self) {
-        if !self.is_reaped {
-            // The runtime ends. The guard, if there is one, ends what is left.
-            self.kill_now();
+        let Some(child) = self.child.take() else { return };
+        self.kill_now();
+        let (pid, system) = (self.id(), Arc::clone(&self.system));
+        let reap = move || system.known.reap(&mut { child });
+        let reaper = thread::Builder::new().name("rejoin-reaper".to_owned()).spawn(reap);
+        if let Err(error) = reaper {
+            tracing::warn!(pid, %error, "process was not reaped");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::backend::stdio::known::Known;
+
+    #[tokio::test]
+    async fn a_process_that_is_dropped_is_killed_and_reaped() {
+        let system = Arc::new(System::new(1, None, Known::default(), false));
+        let settings = StdioSettings { args: vec!["1000".into()], ..StdioSettings::new("sleep") };
+        let (process, _pipes) = Process::start(&settings, &system).unwrap();
+        let id = process.id();
+        assert!(system.known.contains(id));
+        drop(process);
+        let reaped = async {
+            while system.known.contains(id) {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(20), reaped).await.unwrap();
+        let table = system.table().await.unwrap();
+        let own = i32::try_from(process::id()).unwrap();
+        assert!(!table.iter().any(|entry| entry.id == id && entry.parent == own));
     }
 }

@@ -1,6 +1,7 @@
 //! What all children share: the guard, the table of processes, and the care for orphans.
 
 use std::{
+    io,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -12,7 +13,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::Mutex,
     task::spawn_blocking,
-    time::{Instant, sleep},
+    time::sleep,
 };
 
 use super::{
@@ -24,8 +25,8 @@ use super::{
 /// How long orphans may wait to be reaped, so that many are reaped at once.
 const REAP_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long to wait for processes that were killed to be gone.
-pub(super) const KILL_TIME: Duration = Duration::from_secs(1);
+/// How often to look whether processes that were killed are gone.
+pub(super) const KILL_ROUNDS: u32 = 100;
 
 /// How long to wait between two looks at processes that were killed.
 pub(super) const KILL_PAUSE: Duration = Duration::from_millis(10);
@@ -70,21 +71,25 @@ impl System {
     }
 
     /// Reads the table of processes, once for all who ask meanwhile.
-    pub(super) async fn table(self: &Arc<Self>) -> Arc<Table> {
+    ///
+    /// # Errors
+    ///
+    /// As of [`Table::read`].
+    pub(super) async fn table(self: &Arc<Self>) -> io::Result<Arc<Table>> {
         let asked = self.tables.load(Ordering::Acquire);
         let mut latest = self.latest.lock().await;
         if latest.0 > asked {
             // It was read after this call.
-            return Arc::clone(&latest.1);
+            return Ok(Arc::clone(&latest.1));
         }
         let number = self.tables.fetch_add(1, Ordering::AcqRel).saturating_add(1);
         let adopts = self.adopts;
         // Orphans are children of this process, or, where it adopts none, may be anybody's.
         let read = move || Table::read(|parent| !adopts || parent == own_id());
-        // An error says that the runtime ends.
-        let table = Arc::new(spawn_blocking(read).await.unwrap_or_default());
+        // What cannot be joined says that the runtime ends.
+        let table = Arc::new(spawn_blocking(read).await.map_err(io::Error::other)??);
         *latest = (number, Arc::clone(&table));
-        table
+        Ok(table)
     }
 
     /// Begins to reap orphans, the first time that it is called in a runtime.
@@ -103,21 +108,27 @@ impl System {
         if !self.adopts {
             return;
         }
-        let begun = Instant::now();
-        loop {
-            let left = self.table().await.trees(|process| self.is_orphan(process));
-            if left.is_empty() {
-                return;
-            }
-            if begun.elapsed() > KILL_TIME {
-                let pids: Vec<_> = left.iter().map(|process| process.id).collect();
-                tracing::error!(?pids, "processes could not be killed, and are left behind");
-                return;
-            }
-            for process in &left {
-                process.signal(rustix::process::Signal::KILL);
+        let mut left = Ok(Vec::new());
+        for _ in 0..KILL_ROUNDS {
+            let table = self.table().await;
+            left = table.map(|table| table.trees(|process| self.is_orphan(process)));
+            match &left {
+                Ok(left) if left.is_empty() => return,
+                Ok(left) => {
+                    left.iter().for_each(|process| process.signal(rustix::process::Signal::KILL));
+                }
+                Err(_) => {}
             }
             sleep(KILL_PAUSE).await;
+        }
+        match left {
+            Ok(left) => {
+                let pids: Vec<_> = left.iter().map(|process| process.id).collect();
+                tracing::error!(?pids, "processes could not be killed, and are left behind");
+            }
+            Err(error) => {
+                tracing::error!(%error, "processes cannot be listed, and some may be left behind");
+            }
         }
     }
 }
@@ -128,7 +139,8 @@ async fn reap(system: Weak<System>, mut signals: Signal) {
         loop {
             sleep(REAP_PAUSE).await;
             let Some(system) = system.upgrade() else { return };
-            if system.known.reap_orphans(&*system.table().await) {
+            let table = system.table().await;
+            if table.is_ok_and(|table| system.known.reap_orphans(&table)) {
                 break;
             }
         }

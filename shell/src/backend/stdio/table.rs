@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, fs,
-    io::Read as _,
+    io::{self, Read as _},
     str::FromStr,
 };
 
@@ -11,6 +11,8 @@ use rustix::{
     io::Errno,
     process::{Pid, Signal, kill_process},
 };
+
+use super::system::own_id;
 
 /// The environment variable that names the child of rejoin from which a process descends. It
 /// is inherited by all descendants, also by those that have left their parent, their process
@@ -50,16 +52,25 @@ const ENVIRONMENT_BYTES_MAX: u64 = 4 << 20;
 impl Table {
     /// Reads the table, and the environments of the processes for whose parent
     /// `reads_environment` returns true.
-    pub(super) fn read(reads_environment: impl Fn(i32) -> bool) -> Self {
-        let Ok(entries) = fs::read_dir("/proc") else { return Self::default() };
-        let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        let processes = ids.filter_map(Process::read).map(|mut process| {
+    ///
+    /// # Errors
+    ///
+    /// Some of it cannot be read at the moment, as where too many files are open. So a process
+    /// that is not in the table has ended, or was started since.
+    pub(super) fn read(reads_environment: impl Fn(i32) -> bool) -> io::Result<Self> {
+        let mut table = BTreeMap::new();
+        let Some(entries) = if_there(fs::read_dir("/proc"))? else { return Ok(Self(table)) };
+        for entry in entries {
+            let Some(id) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            let Some(mut process) = Process::read(id)? else { continue };
             if !process.is_zombie && reads_environment(process.parent) {
-                process.mark = read_mark(process.id);
+                process.mark = read_mark(id)?;
             }
-            (process.id, process)
-        });
-        Self(processes.collect())
+            table.insert(id, process);
+        }
+        Ok(Self(table))
     }
 
     /// Returns whether the system has no `/proc`.
@@ -74,6 +85,29 @@ impl Table {
     /// Returns the processes for which `is_root` returns true, and all their descendants,
     /// without zombies.
     pub(super) fn trees(&self, is_root: impl Fn(&Process) -> bool) -> Vec<Process> {
+        self.members(is_root).filter(|process| !process.is_zombie).copied().collect()
+    }
+
+    /// Returns the trees, and those of the processes in their process groups for which
+    /// `may_belong` returns true.
+    ///
+    /// The id of a group may be reused once no process is in it, so only a group in which a
+    /// process of the trees is, or is a zombie, belongs to them.
+    pub(super) fn trees_and_groups(
+        &self,
+        is_root: impl Fn(&Process) -> bool,
+        may_belong: impl Fn(&Process) -> bool,
+    ) -> Vec<Process> {
+        let own = self.0.get(&own_id()).map(|process| process.group);
+        let groups = self.members(&is_root).map(|process| process.group);
+        let groups: BTreeSet<i32> = groups.filter(|group| Some(*group) != own).collect();
+        self.trees(|process| {
+            is_root(process) || (groups.contains(&process.group) && may_belong(process))
+        })
+    }
+
+    /// Returns the trees, with zombies.
+    fn members(&self, is_root: impl Fn(&Process) -> bool) -> impl Iterator<Item = &Process> {
         let mut members: BTreeSet<i32> =
             self.iter().filter(|process| is_root(process)).map(|process| process.id).collect();
         loop {
@@ -86,16 +120,15 @@ impl Table {
             }
             members.extend(more);
         }
-        let members = members.iter().filter_map(|id| self.0.get(id));
-        members.filter(|process| !process.is_zombie).copied().collect()
+        members.into_iter().filter_map(|id| self.0.get(&id))
     }
 }
 
 impl Process {
-    /// Reads one process; `None` if it has ended.
-    pub(super) fn read(id: i32) -> Option<Self> {
-        let stat = fs::read(format!("/proc/{id}/stat")).ok()?;
-        Self::parse(id, &String::from_utf8_lossy(&stat))
+    /// Reads one process; `None` if it has ended, or belongs to another user and is hidden.
+    fn read(id: i32) -> io::Result<Option<Self>> {
+        let stat = if_there(fs::read(format!("/proc/{id}/stat")))?;
+        Ok(stat.and_then(|stat| Self::parse(id, &String::from_utf8_lossy(&stat))))
     }
 
     /// Specification: `proc_pid_stat(5)`.
@@ -112,11 +145,17 @@ impl Process {
         Some(Self { id, parent, group, started, is_zombie, mark: None })
     }
 
-    /// Sends a signal, unless the process has ended since it was read.
+    /// Sends a signal, unless the process has ended since it was read, or that cannot be found
+    /// out.
     pub(super) fn signal(&self, signal: Signal) {
         let is_same = |now: Self| now.started == self.started && !now.is_zombie;
-        if !Self::read(self.id).is_some_and(is_same) {
-            return;
+        match Self::read(self.id) {
+            Ok(now) if now.is_some_and(is_same) => {}
+            Ok(_) => return,
+            Err(error) => {
+                tracing::debug!(pid = self.id, ?signal, %error, "process was not signalled");
+                return;
+            }
         }
         match Pid::from_raw(self.id).map(|id| kill_process(id, signal)) {
             Some(Err(error)) if error != Errno::SRCH => {
@@ -127,12 +166,31 @@ impl Process {
     }
 }
 
-/// Returns the mark of a process; `None` if it has none, or its environment cannot be read.
-fn read_mark(id: i32) -> Option<Mark> {
-    let file = fs::File::open(format!("/proc/{id}/environ")).ok()?;
-    let mut environment = Vec::new();
-    file.take(ENVIRONMENT_BYTES_MAX).read_to_end(&mut environment).ok()?;
-    find_mark(&environment)
+/// Returns the mark of a process; `None` if it has none, has ended, or belongs to another user.
+fn read_mark(id: i32) -> io::Result<Option<Mark>> {
+    let read = || {
+        let file = fs::File::open(format!("/proc/{id}/environ"))?;
+        let mut environment = Vec::new();
+        file.take(ENVIRONMENT_BYTES_MAX).read_to_end(&mut environment)?;
+        Ok(environment)
+    };
+    Ok(if_there(read())?.and_then(|environment| find_mark(&environment)))
+}
+
+/// Returns `None` for what is not there, or not for this user. Other errors pass with time.
+fn if_there<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
+            ) || error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn find_mark(environment: &[u8]) -> Option<Mark> {
@@ -185,23 +243,67 @@ mod tests {
         assert_eq!(find_mark(format!("{VARIABLE}=ab\0").as_bytes()), None);
     }
 
+    fn process(id: i32, parent: i32, group: i32) -> Process {
+        Process { id, parent, group, started: 0, is_zombie: false, mark: None }
+    }
+
+    fn zombie(id: i32, parent: i32, group: i32) -> Process {
+        Process { is_zombie: true, ..process(id, parent, group) }
+    }
+
+    fn table(processes: &[Process]) -> Table {
+        Table(processes.iter().map(|process| (process.id, *process)).collect())
+    }
+
+    fn ids(processes: &[Process]) -> Vec<i32> {
+        processes.iter().map(|process| process.id).collect()
+    }
+
     #[test]
     fn a_tree_has_all_descendants_that_are_alive() {
-        let process = |id, parent, is_zombie| {
-            let process = Process { id, parent, group: 0, started: 0, is_zombie, mark: None };
-            (id, process)
+        let table = table(&[
+            process(2, 9, 0),
+            zombie(3, 2, 0),
+            process(7, 1, 0),
+            process(9, 7, 0),
+            process(10, 1, 0),
+        ]);
+        let tree = |root: i32| ids(&table.trees(|process| process.id == root));
+        assert_eq!(tree(7), [2, 7, 9]);
+        assert_eq!(tree(10), [10]);
+    }
+
+    #[test]
+    fn a_group_belongs_to_a_tree_only_while_a_process_of_the_tree_is_in_it() {
+        const OWN: i32 = 1;
+        let with_groups = |table: &Table| {
+            let is_orphan = |process: &Process| process.parent == OWN;
+            ids(&table.trees_and_groups(|process| process.id == 7, is_orphan))
         };
-        let table = Table(BTreeMap::from([
-            process(2, 9, false),
-            process(3, 2, true),
-            process(7, 1, false),
-            process(9, 7, false),
-            process(10, 1, false),
-        ]));
-        let ids = |root: i32| -> Vec<i32> {
-            table.trees(|process| process.id == root).iter().map(|process| process.id).collect()
-        };
-        assert_eq!(ids(7), [2, 7, 9]);
-        assert_eq!(ids(10), [10]);
+        let orphan = process(20, OWN, 30);
+        // The child leads a group of its own, and the orphan is in another one: that of its
+        // session was given up, and its id may be reused.
+        assert_eq!(with_groups(&table(&[process(7, OWN, 7), orphan])), [7]);
+        assert_eq!(with_groups(&table(&[process(7, OWN, 30), orphan])), [7, 20]);
+        assert_eq!(with_groups(&table(&[zombie(7, OWN, 30), orphan])), [20]);
+        let (descendant, other) = (process(8, 7, 30), process(21, 9, 30));
+        assert_eq!(
+            with_groups(&table(&[process(7, OWN, 7), descendant, orphan, other])),
+            [7, 8, 20]
+        );
+        // The group that this process is in may have any others.
+        let this = process(own_id(), 1, 30);
+        assert_eq!(with_groups(&table(&[this, process(7, OWN, 30), orphan])), [7]);
+    }
+
+    #[test]
+    fn what_is_missing_is_told_from_what_cannot_be_read() {
+        let read = |errno: Errno| if_there::<()>(Err(errno.into()));
+        for missing in [Errno::NOENT, Errno::SRCH, Errno::ACCESS, Errno::PERM] {
+            assert!(matches!(read(missing), Ok(None)), "{missing:?}");
+        }
+        for temporary in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::IO] {
+            assert!(read(temporary).is_err(), "{temporary:?}");
+        }
     }
 }
