@@ -77,6 +77,15 @@ pub(crate) fn client_of(post: &Post<Bytes>) -> Option<Box<str>> {
     Some(text.get(..end)?.trim().into())
 }
 
+/// Returns whether a POST has a request that uses the session, and does not only ask whether it
+/// is still there.
+pub(crate) fn is_use(post: &Post<Bytes>) -> bool {
+    post.messages().iter().any(|message| match &message.head {
+        Head::Request { method, .. } => *method != Method::Ping,
+        Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => false,
+    })
+}
+
 /// How much of a client's name and version is logged, in bytes.
 const CLIENT_BYTES_MAX: usize = 100;
 

@@ -76,6 +76,15 @@ async fn an_unused_session_ends_soon_unless_it_has_a_connection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_that_is_only_pinged_is_unused() {
+    let server = Server::with(Settings { sessions_max: 1, ..Settings::default() });
+    let pinged = server.initialized().await;
+    drop(pinged.request(post(r#""id":1,"method":"ping""#), AnswerFormat::Sse).await.unwrap());
+    server.initialized().await;
+    assert_eq!(pinged.closed(), Some(CloseReason::Idle));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_unused_session_makes_room_for_another() {
     let server = Server::with(Settings { sessions_max: 2, ..Settings::default() });
     let (oldest, newer) = (server.initialized().await, server.initialized().await);

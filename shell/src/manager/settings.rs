@@ -15,9 +15,11 @@ pub struct Settings {
     pub sessions_max: usize,
     /// How many sessions the clients at one address have, where it is known: `None`, as
     /// many as there may be, by default. An IPv6 network of 64 bits counts as one address.
+    /// Set it where clients that do not trust each other can connect: without it, one of them
+    /// can take all places.
     pub sessions_per_peer_max: Option<usize>,
-    /// How long a session lives on that has made no request but `initialize` and has no
-    /// connection: 60 s by default. Where there are too many sessions, the oldest of these
+    /// How long a session lives on that has made no request but `initialize` and `ping` and has
+    /// no connection: 60 s by default. Where there are too many sessions, the oldest of these
     /// ends at once.
     pub unused_timeout: Option<Duration>,
     /// How many messages of a client wait for its backend: 64 by default, and at least

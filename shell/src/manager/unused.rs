@@ -8,8 +8,8 @@ use std::{
 
 use crate::{session::Cell, sync::Mutex};
 
-/// Sessions that have made no request but `initialize`, in the order in which they began:
-/// at most as many as there are sessions.
+/// Sessions that have made no request but `initialize` and `ping`, in the order in which they
+/// began: at most as many as there are sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Unused(Mutex<Queue>);
 

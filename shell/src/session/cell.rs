@@ -53,6 +53,15 @@ pub(crate) struct Most {
     pub(super) bytes_of_one: usize,
 }
 
+/// What is noted of the requests of a POST.
+#[derive(Debug, Default)]
+struct Requests {
+    /// Whether they use the session.
+    are_use: bool,
+    /// Those that are to have a time limit.
+    limited: SmallVec<[RequestId; 1]>,
+}
+
 /// What is said of a session that has panicked.
 const BROKEN: Rejection = Rejection::Closed(CloseReason::Cancelled);
 
@@ -197,18 +206,22 @@ impl Cell {
         }
     }
 
-    /// The client has called something.
-    fn note_used(&self, state: &mut State) {
-        if state.core.initialized().is_some()
+    /// Notes what requests were accepted.
+    fn note(&self, state: &mut State, now: Instant, requests: &Requests) {
+        if requests.are_use
+            && state.core.initialized().is_some()
             && let Some(unused) = state.unused.take()
         {
             self.shared.unused.remove(unused.number);
+        }
+        if let Some(timeout) = self.shared.settings.request_timeout {
+            state.limit(&requests.limited, now.saturating_add(timeout));
         }
     }
 
     /// Takes a reservation: a connection for a request that is still to come.
     pub(crate) fn reserve(&self) -> Result<ConnectionId, Rejection> {
-        self.connect(None, &[], |connection| Input::Reserve { connection })
+        self.connect(None, &Requests::default(), |connection| Input::Reserve { connection })
     }
 
     /// Takes a POST with a request, on a new connection.
@@ -221,8 +234,9 @@ impl Cell {
         if let Some(client) = message::client_of(&post) {
             self.turn((), |state, _| state.client = Some(client));
         }
-        let limited = self.limited(&post);
-        self.connect(Some(room), &limited, |connection| Input::Request { connection, format, post })
+        let requests = self.requests(&post);
+        let input = |connection| Input::Request { connection, format, post };
+        self.connect(Some(room), &requests, input)
     }
 
     /// Takes a POST with a request, on a connection that was reserved.
@@ -233,7 +247,7 @@ impl Cell {
         format: AnswerFormat,
         room: &mut Room<'_>,
     ) -> Result<(), SessionError> {
-        let limited = self.limited(&post);
+        let requests = self.requests(&post);
         let input = Input::Request { connection, format, post };
         self.turn(Err(BROKEN.into()), |state, aftermath| {
             if !state.is_connected(connection) {
@@ -242,29 +256,23 @@ impl Cell {
             state.check_backend()?;
             let now = self.shared.clock.now();
             state.handle(now, input, Some(room), aftermath).map(drop_pressure)?;
-            self.note_used(state);
             state.check_open()?;
-            self.limit(state, now, &limited);
+            self.note(state, now, &requests);
             Ok(())
         })
     }
 
-    /// Returns the requests of a POST that are to have a time limit.
-    fn limited(&self, post: &Post<Bytes>) -> SmallVec<[RequestId; 1]> {
+    /// Returns what is to be noted of a POST once it is accepted.
+    fn requests(&self, post: &Post<Bytes>) -> Requests {
+        let are_use = message::is_use(post);
         if self.shared.settings.request_timeout.is_none() {
-            return SmallVec::new();
+            return Requests { are_use, limited: SmallVec::new() };
         }
         let ids = post.messages().iter().filter_map(|message| match &message.head {
             Head::Request { id, .. } => Some(id.clone()),
             Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => None,
         });
-        ids.collect()
-    }
-
-    fn limit(&self, state: &mut State, now: Instant, ids: &[RequestId]) {
-        if let Some(timeout) = self.shared.settings.request_timeout {
-            state.limit(ids, now.saturating_add(timeout));
-        }
+        Requests { are_use, limited: ids.collect() }
     }
 
     /// Takes a POST without a request.
@@ -282,8 +290,10 @@ impl Cell {
 
     /// Takes a GET.
     pub(crate) fn get(&self, last_event_id: Option<EventId>) -> Result<ConnectionId, Rejection> {
-        let connection =
-            self.connect(None, &[], |connection| Input::Get { connection, last_event_id })?;
+        let connection = self.connect(None, &Requests::default(), |connection| Input::Get {
+            connection,
+            last_event_id,
+        })?;
         if let Some(id) = last_event_id {
             self.turn((), |state, aftermath| aftermath.happened.push(state.resumed(id)));
         }
@@ -462,7 +472,7 @@ impl Cell {
     fn connect(
         &self,
         room: Option<&mut Room<'_>>,
-        limited: &[RequestId],
+        requests: &Requests,
         input: impl FnOnce(ConnectionId) -> Input<Bytes>,
     ) -> Result<ConnectionId, Rejection> {
         let is_request = room.is_some();
@@ -476,11 +486,8 @@ impl Cell {
             let now = self.shared.clock.now();
             let result = state.handle(now, input(connection), room, aftermath);
             let result = result.and_then(|_| state.check_open());
-            if is_request && result.is_ok() {
-                self.note_used(state);
-            }
             match result {
-                Ok(()) => self.limit(state, now, limited),
+                Ok(()) => self.note(state, now, requests),
                 Err(_) => state.channels.remove(connection).into_iter().for_each(drop),
             }
             result.map(|()| connection)

@@ -61,7 +61,7 @@ pub(super) struct Gone {
     pub(super) why: Option<String>,
 }
 
-/// A session whose client has made no request but `initialize`.
+/// A session whose client has made no request but `initialize` and `ping`.
 #[derive(Debug)]
 pub(super) struct UnusedSession {
     /// By which the manager knows it.

@@ -139,9 +139,9 @@ options! {
     "Sessions" {
         /// The most sessions at a time; 100 by default with a command, since each has a process of it
         max_sessions: usize => sessions.sessions_max;
-        /// The most sessions of the clients at one address; or `off`. Behind a proxy it needs --trusted-peer-header
+        /// The most sessions of the clients at one address; or `off`. Set it where clients that do not trust each other can connect: otherwise one of them can take all sessions. Behind a proxy it needs --trusted-peer-header
         max_sessions_per_peer: Maximum => sessions.sessions_per_peer_max;
-        /// How long a session lives on that has made no request but `initialize` and has no connection; or `never`
+        /// How long a session lives on that has made no request but `initialize` and `ping` and has no connection; or `never`
         unused_timeout: Timeout => sessions.unused_timeout;
         /// How long a session lives on without a message of its client, a call in flight or a connection; or `never`
         idle_timeout: Timeout => sessions.session.idle_timeout;
