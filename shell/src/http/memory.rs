@@ -9,7 +9,7 @@ use rejoin_core::{Message, Post};
 use crate::{SessionHandle, account::Account};
 
 /// How much of a body counts as small, in bytes.
-const SMALL_BYTES: usize = 16 << 10;
+pub(super) const SMALL_BYTES: usize = 16 << 10;
 
 /// The memory for all messages of clients, so that many clients together cannot take more
 /// than is allowed, and none of them can take it from all others:
@@ -83,7 +83,7 @@ impl Share {
         self.is_large = bytes > SMALL_BYTES;
     }
 
-    /// Takes memory for bytes that have come.
+    /// Takes memory for bytes that come.
     pub(super) fn take(&mut self, bytes: usize) -> Result<(), NoMemory> {
         let is_small = !self.is_large && self.bytes.saturating_add(bytes) <= SMALL_BYTES;
         let (all_max, group_max) =
@@ -97,6 +97,18 @@ impl Share {
         }
         self.bytes += bytes;
         Ok(())
+    }
+
+    /// Gives back memory that was not needed.
+    pub(super) fn give_back(&mut self, bytes: usize) {
+        self.bytes -= bytes;
+        self.all.give_back(bytes);
+        self.group.give_back(bytes);
+    }
+
+    #[cfg(all(test, not(shuttle)))]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Attaches the share to the messages that were received: it is given back when the
@@ -116,8 +128,7 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.all.give_back(self.bytes);
-        self.group.give_back(self.bytes);
+        self.give_back(self.bytes);
     }
 }
 

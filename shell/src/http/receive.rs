@@ -2,17 +2,14 @@
 
 use std::{error::Error, future::poll_fn, pin::pin, time::Duration};
 
-use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use bytes::{Buf, BufMut as _, Bytes};
 use http::StatusCode;
 use http_body::Body;
 
 use super::{
-    memory::{NoMemory, Share},
+    memory::{NoMemory, SMALL_BYTES, Share},
     refusal::Refusal,
 };
-
-/// How much memory a body gets before it has come, in bytes.
-const FIRST_BYTES: usize = 16 << 10;
 
 /// Why a body was not received.
 #[derive(Debug)]
@@ -51,28 +48,151 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let mut body = pin!(body);
-    let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    share.declare(declared);
-    let mut all = BytesMut::with_capacity(declared.min(FIRST_BYTES));
+    let hint = body.size_hint();
+    let declared = hint.exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    share.declare(usize::try_from(hint.lower()).unwrap_or(usize::MAX));
+    let mut received = Received { bytes: Vec::new(), declared, share };
     while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
         let frame = frame.map_err(|error| {
             let error: Box<dyn Error + Send + Sync> = error.into();
             refused(StatusCode::BAD_REQUEST, &format!("the body broke off: {error}"))
         })?;
         let Ok(data) = frame.into_data() else { continue };
-        if data.remaining() > bytes_max - all.len() {
+        if data.remaining() > bytes_max - received.bytes.len() {
             return Err(NotReceived::TooLarge);
         }
-        share.take(data.remaining()).map_err(|NoMemory| {
+        received.put(data).map_err(|NoMemory| {
             let message = "too much is being received at the moment";
             let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message);
             NotReceived::Refused(refusal.retry_after(1))
         })?;
-        all.put(data);
     }
-    Ok(all.freeze())
+    Ok(received.finish())
+}
+
+/// What has come of a body, in memory that its share is charged with.
+struct Received<'a> {
+    bytes: Vec<u8>,
+    /// How long the body says that it is.
+    declared: Option<usize>,
+    share: &'a mut Share,
+}
+
+impl Received<'_> {
+    fn put(&mut self, data: impl Buf) -> Result<(), NoMemory> {
+        let needed = self.bytes.len() + data.remaining();
+        if needed > self.bytes.capacity() {
+            let capacity = self.capacity_for(needed);
+            self.share.take(capacity - self.bytes.capacity())?;
+            self.bytes.reserve_exact(capacity - self.bytes.len());
+        }
+        self.bytes.put(data);
+        Ok(())
+    }
+
+    /// Returns how much memory to have for so many bytes. A large body gets all that it declares
+    /// once more of it has come than a small one has.
+    fn capacity_for(&self, needed: usize) -> usize {
+        let doubled = needed.max(2 * self.bytes.capacity());
+        match self.declared {
+            Some(declared) if needed > SMALL_BYTES => declared.max(needed),
+            Some(declared) => declared.min(SMALL_BYTES).max(needed),
+            // A body that is small to its end counts as small.
+            None if needed <= SMALL_BYTES => doubled.min(SMALL_BYTES),
+            None => doubled,
+        }
+    }
+
+    /// Returns the whole body, in no more memory than it needs.
+    fn finish(mut self) -> Bytes {
+        let unused = self.bytes.capacity() - self.bytes.len();
+        self.bytes.shrink_to_fit();
+        self.share.give_back(unused);
+        self.bytes.into()
+    }
 }
 
 fn refused(status: StatusCode, message: &str) -> NotReceived {
     NotReceived::Refused(Refusal::new(status, message))
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use std::{
+        convert::Infallible,
+        pin::Pin,
+        task::{Context, Poll},
+    };
+
+    use http_body::{Frame, SizeHint};
+
+    use super::{super::memory::Memory, *};
+
+    const MIB: usize = 1 << 20;
+
+    /// A body that comes in frames of so many bytes, and may say how long it is.
+    struct Frames {
+        bytes: usize,
+        frame_bytes: usize,
+        is_declared: bool,
+    }
+
+    impl Body for Frames {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let frame = self.bytes.min(self.frame_bytes);
+            self.bytes -= frame;
+            Poll::Ready((frame > 0).then(|| Ok(Frame::data(vec![b'x'; frame].into()))))
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            let declared = u64::try_from(self.bytes).unwrap();
+            if self.is_declared { SizeHint::with_exact(declared) } else { SizeHint::default() }
+        }
+    }
+
+    /// Returns how much memory a body has that was received, and how much was charged for it.
+    async fn memory_of(body: Frames) -> (usize, usize) {
+        let mut share = Memory::new(64 * MIB, 4 * MIB).share(None);
+        let received = receive(body, 4 * MIB, Duration::MAX, &mut share).await.unwrap();
+        let capacity = Vec::from(received).capacity();
+        (capacity, share.bytes())
+    }
+
+    #[tokio::test]
+    async fn a_body_has_as_much_memory_as_it_needs_and_is_charged_for() {
+        for bytes in [1, 1_000, 20_000, 2_100_000, 4 * MIB] {
+            for frame_bytes in [700, 8 << 10, 4 * MIB] {
+                for is_declared in [true, false] {
+                    let body = Frames { bytes, frame_bytes, is_declared };
+                    assert_eq!(memory_of(body).await, (bytes, bytes), "{frame_bytes}");
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn memory_is_charged_before_it_is_taken() {
+        let memory = Memory::new(64 * MIB, 4 * MIB);
+        for (declared, came, charged) in [
+            (Some(4 * MIB), SMALL_BYTES, SMALL_BYTES),
+            (Some(4 * MIB), SMALL_BYTES + 1, 4 * MIB),
+            (Some(1_000), 1, 1_000),
+            (None, SMALL_BYTES / 2 + 2, SMALL_BYTES),
+            (None, SMALL_BYTES + 2, 2 * SMALL_BYTES + 2),
+        ] {
+            let mut share = memory.share(None);
+            let mut received = Received { bytes: Vec::new(), declared, share: &mut share };
+            let (most, last) = (came - 1, 1);
+            received.put(&*vec![0; most]).unwrap();
+            received.put(&*vec![0; last]).unwrap();
+            let capacity = received.bytes.capacity();
+            assert_eq!((capacity, share.bytes()), (charged, charged), "{declared:?} {came}");
+        }
+    }
 }
