@@ -160,8 +160,11 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// Finds out now whether files can be made and written, and not only with the first session.
+///
+/// The name of the file is random: others may do the same in this folder, and their process ids
+/// are the same where each is the first one of a container.
 fn try_to_write(folder: &Path) -> io::Result<()> {
-    let file = folder.join(format!(".test-{}", std::process::id()));
+    let file = folder.join(format!(".test-{:016x}", rand::random::<u64>()));
     options().create_new(true).write(true).open(&file)?.write_all(b"\n")?;
     fs::remove_file(file)
 }
@@ -240,6 +243,14 @@ mod tests {
         assert_eq!(mode(&folder), 0o700);
         assert_eq!(mode(&file_of(&folder, session)), 0o600);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    }
+
+    /// In containers that share a folder, both may have the same process id.
+    #[test]
+    fn what_another_has_left_prevents_no_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(format!(".test-{}", std::process::id())), "").unwrap();
+        assert!(Journal::begin(folder.path(), u64::MAX).is_ok());
     }
 
     #[test]
