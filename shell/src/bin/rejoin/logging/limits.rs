@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     fmt::{self, Write as _},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -222,11 +223,24 @@ impl Visit for Source {
             "session" => drop(write!(self.0, "{value:?}")),
             "peer" => {
                 let peer = format!("{value:?}");
-                // Without the port, of which a peer has many.
-                self.0.push_str(peer.rsplit_once(':').map_or(&peer, |(ip, _)| ip));
+                match peer.parse().map(|peer: SocketAddr| network(peer.ip())) {
+                    Ok(network) => drop(write!(self.0, "{network}")),
+                    Err(_) => self.0.push_str(&peer),
+                }
             }
             _ => {}
         }
+    }
+}
+
+/// Returns what counts as one peer: it has many ports, and all addresses of an IPv6 network of
+/// 64 bits.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
+        }
+        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -245,7 +259,7 @@ impl Visit for Example {
 
 #[cfg(test)]
 mod tests {
-    use std::ops::Range;
+    use std::{collections::BTreeSet, ops::Range};
 
     use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -267,6 +281,28 @@ mod tests {
         assert!(buckets.sources.len() <= SOURCES_MAX);
         let (suppressed, _) = buckets.take_suppressed();
         assert!(suppressed.iter().any(|(source, ..)| source == "all"), "{suppressed:?}");
+    }
+
+    #[test]
+    fn a_peer_has_many_ports_and_an_ipv6_network() {
+        let limits = Limits::new(Queue::default());
+        let subscriber = tracing_subscriber::registry().with(limits.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            for peer in [
+                "192.0.2.1:1",
+                "192.0.2.1:2",
+                "[::ffff:192.0.2.1]:3",
+                "[2001:db8::1]:1",
+                "[2001:db8::ffff:1]:2",
+                "[2001:db8:0:1::1]:1",
+            ] {
+                tracing::info!(peer = %peer.parse::<SocketAddr>().unwrap(), "line");
+            }
+        });
+        let buckets = limits.buckets.lock();
+        let sources: BTreeSet<_> =
+            buckets.sources.keys().map(|(_, source)| source.as_str()).collect();
+        assert_eq!(sources, BTreeSet::from(["192.0.2.1", "2001:db8::", "2001:db8:0:1::"]));
     }
 
     #[test]
