@@ -4,6 +4,7 @@ mod child;
 mod command;
 mod convention;
 mod doubts;
+mod exit;
 mod guard;
 mod guard_process;
 mod known;

@@ -17,13 +17,13 @@ use rustix::{
 };
 use tokio::{
     process::{ChildStderr, ChildStdin, ChildStdout},
-    signal::unix::{self, SignalKind},
     task::spawn_blocking,
     time::sleep,
 };
 
 use super::{
     StdioSettings,
+    exit::ExitWatch,
     guard::Founder,
     system::{KILL_PAUSE, KILL_ROUNDS, System},
     table::{Mark, Process as Entry},
@@ -45,7 +45,8 @@ pub(super) struct Process {
     group: Pid,
     mark: Mark,
     system: Arc<System>,
-    exits: unix::Signal,
+    /// There once its exit is waited for.
+    exit_watch: Option<ExitWatch>,
 }
 
 /// What a process is started with.
@@ -72,8 +73,6 @@ impl Process {
         system: &Arc<System>,
     ) -> io::Result<(Self, Pipes)> {
         let mark = system.next_mark();
-        // Before the process is there, so that its exit cannot be missed.
-        let exits = unix::signal(SignalKind::child())?;
         let (known, guard) = (&system.known, system.guard.as_ref());
         let founder = guard.and_then(|guard| guard.found(known));
         let joined = founder.as_ref().map(Founder::group);
@@ -96,7 +95,7 @@ impl Process {
         }
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let system = Arc::clone(system);
-        let process = Self { child: Some(child), id, group, mark, system, exits };
+        let process = Self { child: Some(child), id, group, mark, system, exit_watch: None };
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
             return Err(io::Error::other("the process was started without pipes"));
         };
@@ -109,22 +108,17 @@ impl Process {
 
     /// Waits until the process has exited, and leaves it to be reaped. Cancel-safe.
     pub(super) async fn exited(&mut self) -> io::Result<ExitStatus> {
+        // Before the first look, so that its exit cannot be missed.
+        let watch = match &mut self.exit_watch {
+            Some(watch) => watch,
+            None => self.exit_watch.insert(ExitWatch::new(self.id)?),
+        };
         loop {
-            if let Some(exit) = self.exit()? {
+            if let Some(exit) = exit_of(self.id)? {
                 return Ok(exit);
             }
-            if self.exits.recv().await.is_none() {
-                return Err(io::Error::other("signals are not received any more"));
-            }
+            watch.changed().await?;
         }
-    }
-
-    fn exit(&self) -> io::Result<Option<ExitStatus>> {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let Some(status) = waitid(WaitId::Pid(self.id), options)? else { return Ok(None) };
-        let code = status.exit_status().map(|code| (code & 0xff) << 8);
-        let exit = code.or(status.terminating_signal()).unwrap_or_default();
-        Ok(Some(ExitStatus::from_raw(exit)))
     }
 
     /// Asks all processes to end.
@@ -152,7 +146,7 @@ impl Process {
         for round in 1.. {
             self.kill_now();
             let left = self.list_members(session).await;
-            if left.is_empty() && !matches!(self.exit(), Ok(None)) {
+            if left.is_empty() && !matches!(exit_of(self.id), Ok(None)) {
                 break;
             }
             if round > KILL_ROUNDS {
@@ -233,6 +227,15 @@ impl Process {
     }
 }
 
+/// Returns how a process has exited that is not reaped yet; `None` if it has not.
+fn exit_of(id: Pid) -> io::Result<Option<ExitStatus>> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    let Some(status) = waitid(WaitId::Pid(id), options)? else { return Ok(None) };
+    let code = status.exit_status().map(|code| (code & 0xff) << 8);
+    let exit = code.or(status.terminating_signal()).unwrap_or_default();
+    Ok(Some(ExitStatus::from_raw(exit)))
+}
+
 /// Sets the soft limit of open files of a process, which it has only begun to run.
 #[cfg(target_os = "linux")]
 fn limit_files(id: Pid, limit: u64) {
@@ -263,16 +266,55 @@ impl Drop for Process {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::timeout;
+    use std::{
+        pin::pin,
+        sync::atomic::{AtomicUsize, Ordering},
+        task::{Context, Wake, Waker},
+    };
+
+    use tokio::{
+        signal::unix::{SignalKind, signal},
+        time::timeout,
+    };
 
     use super::*;
     use crate::backend::stdio::known::Known;
 
+    fn sleeping(system: &Arc<System>) -> Process {
+        let settings = StdioSettings { args: vec!["1000".into()], ..StdioSettings::new("sleep") };
+        Process::start(&settings, system).unwrap().0
+    }
+
+    /// Counts how often a task is woken.
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_exit_of_a_process_wakes_no_task_of_another() {
+        let system = Arc::new(System::new(1, None, Known::default(), false));
+        let (mut other, mut ending) = (sleeping(&system), sleeping(&system));
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
+        let mut other = pin!(other.exited());
+        assert!(other.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        let mut signals = signal(SignalKind::child()).unwrap();
+        ending.kill_group();
+        ending.exited().await.unwrap();
+        signals.recv().await;
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+    }
+
     #[tokio::test]
     async fn a_process_that_is_dropped_is_killed_and_reaped() {
         let system = Arc::new(System::new(1, None, Known::default(), false));
-        let settings = StdioSettings { args: vec!["1000".into()], ..StdioSettings::new("sleep") };
-        let (process, _pipes) = Process::start(&settings, &system).unwrap();
+        let process = sleeping(&system);
         let id = process.id();
         assert!(system.known.contains(id));
         drop(process);

@@ -4,8 +4,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
 
-/// How many files a session with a command has open here: stdin, stdout and stderr of it.
-const FILES_OF_SESSION: u64 = 3;
+/// How many files a session with a command has open here: stdin, stdout and stderr of its
+/// process, and the process itself.
+const FILES_OF_SESSION: u64 = 4;
 
 /// How many files are open besides: the log, the listener, the guard, journals, children that
 /// are being started.
@@ -63,7 +64,7 @@ mod tests {
     #[test]
     fn connections_get_what_sessions_leave_and_a_quarter_at_least() {
         assert_eq!(connections(20_000, 0), 19_872);
-        assert_eq!(connections(1_024, 100), 596);
+        assert_eq!(connections(1_024, 100), 496);
         assert_eq!(connections(1_024, 10_000), 256);
         assert_eq!(connections(1, 1), 1);
     }

@@ -1,0 +1,62 @@
+//! Waiting for the exit of a process that is not reaped by that.
+
+use std::io;
+
+use rustix::process::Pid;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Says when a process may have exited.
+pub(super) enum ExitWatch {
+    /// A descriptor of the process itself, so that the exits of others wake nobody.
+    #[cfg(target_os = "linux")]
+    Process(tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>),
+    /// The signal that comes when any child exits, where there is no such descriptor.
+    Children(Signal),
+}
+
+impl ExitWatch {
+    /// Watches a process that is not reaped yet. Needs a runtime.
+    ///
+    /// # Errors
+    ///
+    /// The runtime ends.
+    pub(super) fn new(process: Pid) -> io::Result<Self> {
+        match Self::of_process(process) {
+            Some(watch) => Ok(watch),
+            None => signal(SignalKind::child()).map(Self::Children),
+        }
+    }
+
+    /// `None` on a system that has no such descriptors, or none left.
+    #[cfg(target_os = "linux")]
+    fn of_process(process: Pid) -> Option<Self> {
+        use rustix::process::{PidfdFlags, pidfd_open};
+        use tokio::io::{Interest, unix::AsyncFd};
+        let descriptor = pidfd_open(process, PidfdFlags::empty()).ok()?;
+        AsyncFd::with_interest(descriptor, Interest::READABLE).map(Self::Process).ok()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn of_process(_: Pid) -> Option<Self> {
+        None
+    }
+
+    /// Waits until the process may have exited since the last call. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// The runtime ends.
+    pub(super) async fn changed(&mut self) -> io::Result<()> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Process(descriptor) => {
+                descriptor.readable().await?.clear_ready();
+                Ok(())
+            }
+            Self::Children(signals) => {
+                let ended = || io::Error::other("signals are not received any more");
+                signals.recv().await.ok_or_else(ended)
+            }
+        }
+    }
+}
