@@ -21,7 +21,9 @@ def do(id, name, arguments):
     if name == "garbage": write(x.encode())
     if name == "log": say({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": x}})
     if name in ("batch", "row"):
+        x = arguments.get("value", x)
         answers = [json.dumps({"jsonrpc": "2.0", "id": id, "result": {"x": x}}) for id in arguments["ids"]]
+        answers = [answer.replace('"NaN"', "NaN") for answer in answers]
         write(("[" + ",".join(answers) + "]" if name == "batch" else "".join(answers)).encode())
     elif name == "first": say({"jsonrpc": "2.0", "id": id, "result": {"x": x}})
     elif name == "last": say({"jsonrpc": "2.0", "result": {"x": x}, "id": id})
@@ -79,6 +81,36 @@ async fn a_line_that_is_too_long_fails_every_call_that_it_answers() {
         }
         let ids = [base + 1, base + 3, base, base + 2];
         let answer = end_of(&client, base + 3, name, json!({ "ids": ids, "bytes": 50_000 })).await;
+        assert_eq!(answer["error"]["code"], -32_603, "{answer}");
+        for mut other in others {
+            let answer = timeout(Duration::from_secs(20), other.response()).await.unwrap();
+            assert_eq!(answer["error"]["code"], -32_603, "{answer}");
+        }
+    }
+}
+
+/// How many calls one line answers: more than a batch may have messages.
+const CALLS: i64 = 150;
+
+#[tokio::test]
+async fn a_line_that_cannot_be_read_fails_every_call_that_it_answers() {
+    let program = serve(&["--max-message", "64KiB"]);
+    let client = Client::initialize(&program.address).await;
+    // The last one is too long.
+    for (base, name, bytes, value) in
+        [(1_000, "batch", 0, "NaN"), (2_000, "row", 0, "NaN"), (3_000, "batch", 1_000, "")]
+    {
+        let mut others = Vec::new();
+        for id in base..base + CALLS {
+            others.push(client.call(id, "wait", json!({})).await);
+        }
+        let value = Some(value).filter(|value| !value.is_empty());
+        let ids: Vec<_> = (base..=base + CALLS).collect();
+        let mut arguments = json!({ "ids": ids, "bytes": bytes });
+        if let Some(value) = value {
+            arguments["value"] = json!(value);
+        }
+        let answer = end_of(&client, base + CALLS, name, arguments).await;
         assert_eq!(answer["error"]["code"], -32_603, "{answer}");
         for mut other in others {
             let answer = timeout(Duration::from_secs(20), other.response()).await.unwrap();

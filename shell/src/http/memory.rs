@@ -106,7 +106,7 @@ impl Share {
         self.group.give_back(bytes);
     }
 
-    #[cfg(all(test, not(shuttle)))]
+    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

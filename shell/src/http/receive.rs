@@ -116,7 +116,7 @@ fn refused(status: StatusCode, message: &str) -> NotReceived {
     NotReceived::Refused(Refusal::new(status, message))
 }
 
-#[cfg(all(test, not(shuttle)))]
+#[cfg(test)]
 mod tests {
     use std::{
         convert::Infallible,

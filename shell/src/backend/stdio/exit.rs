@@ -29,6 +29,7 @@ impl ExitWatch {
 
     /// `None` on a system that has no such descriptors, or none left.
     #[cfg(target_os = "linux")]
+    #[expect(deprecated, reason = "the descriptor is owned, and what replaces this is unsafe")]
     fn of_process(process: Pid) -> Option<Self> {
         use rustix::process::{PidfdFlags, pidfd_open};
         use tokio::io::{Interest, unix::AsyncFd};

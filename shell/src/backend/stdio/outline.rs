@@ -1,13 +1,10 @@
 //! What can be told of messages that are not valid JSON, or too long to be kept.
 //!
-//! The scan is fed byte by byte, holds nothing but the value of one `id`, and does not
-//! care whether strings, numbers or nested values are well-formed.
+//! The scan is fed byte by byte, holds nothing but one object's outline and the value of its
+//! `id`, and does not care whether strings, numbers or nested values are well-formed.
 
 use memchr::memchr2;
 use rejoin_core::{ID_BYTES_MAX, RequestId};
-
-/// The most objects of one line that are described; what follows them is not looked at.
-const OBJECTS_MAX: usize = 64;
 
 /// The longest JSON of an id: every byte of its text may be escaped, as in `\u0041`.
 const ID_JSON_BYTES_MAX: usize = 6 * ID_BYTES_MAX + 2;
@@ -69,8 +66,6 @@ impl Outline {
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a state of its own")]
 pub(super) struct Outlines {
-    /// At most [`OBJECTS_MAX`].
-    whole: Vec<Outline>,
     object: Outline,
     /// How many objects and arrays are open, the object itself included.
     depth: usize,
@@ -103,14 +98,15 @@ enum Member {
 }
 
 impl Outlines {
-    pub(super) fn of(bytes: &[u8]) -> Vec<Outline> {
+    /// Describes the objects of a whole line, one after the other.
+    pub(super) fn of(bytes: &[u8], mut see: impl FnMut(Outline)) {
         let mut outlines = Self::default();
-        outlines.feed(bytes);
-        outlines.finish()
+        outlines.feed(bytes, &mut see);
+        outlines.finish().into_iter().for_each(see);
     }
 
-    /// Goes on with the next bytes of the line.
-    pub(super) fn feed(&mut self, mut bytes: &[u8]) {
+    /// Goes on with the next bytes of the line, and describes each object that ends in them.
+    pub(super) fn feed(&mut self, mut bytes: &[u8], mut see: impl FnMut(Outline)) {
         while let [byte, rest @ ..] = bytes {
             if self.is_in_string && !self.is_escaped && !self.collects() {
                 let plain = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
@@ -119,37 +115,34 @@ impl Outlines {
                     continue;
                 }
             }
-            self.step(*byte);
+            self.step(*byte).into_iter().for_each(&mut see);
             bytes = rest;
         }
     }
 
-    /// Takes the objects out that are known well enough to be treated before the line ends.
-    pub(super) fn take_decided(&mut self) -> Vec<Outline> {
-        let mut decided: Vec<_> = self.whole.extract_if(.., |it| it.is_decided()).collect();
-        if !self.is_taken && self.object.is_decided() {
-            self.is_taken = true;
-            decided.push(std::mem::take(&mut self.object));
-        }
-        decided
+    /// Describes the object that has no end yet, if it is known well enough already. It is not
+    /// described again.
+    pub(super) fn take_decided(&mut self) -> Option<Outline> {
+        let is_decided = !self.is_taken && self.object.is_decided();
+        self.is_taken |= is_decided;
+        is_decided.then(|| std::mem::take(&mut self.object))
     }
 
-    /// Returns the objects of the line, the last of which may have no end.
-    pub(super) fn finish(mut self) -> Vec<Outline> {
-        if self.depth > 0 {
-            self.close(false);
-        }
-        self.whole
+    /// Describes the last object, if it has no end.
+    pub(super) fn finish(mut self) -> Option<Outline> {
+        if self.depth > 0 { self.close(false) } else { None }
     }
 
-    fn step(&mut self, byte: u8) {
+    /// Returns the object that the byte ends.
+    fn step(&mut self, byte: u8) -> Option<Outline> {
         if self.is_in_string {
             self.step_in_string(byte);
         } else if self.depth == 0 {
             self.step_outside(byte);
         } else {
-            self.step_in_object(byte);
+            return self.step_in_object(byte);
         }
+        None
     }
 
     fn step_outside(&mut self, byte: u8) {
@@ -179,7 +172,7 @@ impl Outlines {
         }
     }
 
-    fn step_in_object(&mut self, byte: u8) {
+    fn step_in_object(&mut self, byte: u8) -> Option<Outline> {
         match byte {
             b'"' => {
                 self.is_in_string = true;
@@ -205,13 +198,14 @@ impl Outlines {
             }
             b'}' | b']' if self.depth == 1 => {
                 self.end_value();
-                self.close(true);
+                return self.close(true);
             }
             b'}' | b']' => self.depth -= 1,
             b' ' | b'\t' | b'\r' => {}
             _ if self.is_id() => self.collect(byte),
             _ => {}
         }
+        None
     }
 
     fn begin_value(&mut self) {
@@ -243,14 +237,13 @@ impl Outlines {
         self.text.clear();
     }
 
-    fn close(&mut self, is_whole: bool) {
+    /// Ends the object, and returns it unless it was taken before.
+    fn close(&mut self, is_whole: bool) -> Option<Outline> {
         let object = std::mem::take(&mut self.object);
-        if !self.is_taken && self.whole.len() < OBJECTS_MAX {
-            self.whole.push(Outline { is_whole, ..object });
-        }
-        self.is_taken = false;
+        let is_taken = std::mem::take(&mut self.is_taken);
         self.depth = 0;
         self.member = Member::Other;
+        (!is_taken).then_some(Outline { is_whole, ..object })
     }
 
     /// Returns whether this is the value of an id, on the level of the object.
@@ -274,8 +267,14 @@ impl Outlines {
 mod tests {
     use super::*;
 
+    fn outlines_of(text: &str) -> Vec<Outline> {
+        let mut outlines = Vec::new();
+        Outlines::of(text.as_bytes(), |outline| outlines.push(outline));
+        outlines
+    }
+
     fn outline(text: &str) -> Outline {
-        let mut outlines = Outlines::of(text.as_bytes());
+        let mut outlines = outlines_of(text);
         assert_eq!(outlines.len(), 1, "{text}");
         outlines.remove(0)
     }
@@ -309,12 +308,13 @@ mod tests {
     #[test]
     fn it_is_the_same_in_pieces() {
         let text = r#"a {"result":{"a":"\\\"","b":[1,{}]},"id":"\u00e9"}{"error":{},"id":1}"#;
-        let whole = Outlines::of(text.as_bytes());
-        let mut outlines = Outlines::default();
+        let whole = outlines_of(text);
+        let (mut outlines, mut pieces) = (Outlines::default(), Vec::new());
         for byte in text.as_bytes().chunks(1) {
-            outlines.feed(byte);
+            outlines.feed(byte, |outline| pieces.push(outline));
         }
-        assert_eq!(outlines.finish(), whole);
+        pieces.extend(outlines.finish());
+        assert_eq!(pieces, whole);
         assert_eq!(whole.len(), 2);
         assert!(whole[0].is_prefixed && whole[1].is_prefixed);
         assert_eq!(whole[0].id, Id::Known("é".try_into().unwrap()));
@@ -345,7 +345,7 @@ mod tests {
     #[test]
     fn what_has_no_object_has_no_outline() {
         for text in ["", "hello", "[1,2]", "}]", "\"{\\\"id\\\":1}"] {
-            let outlines = Outlines::of(text.as_bytes());
+            let outlines = outlines_of(text);
             assert!(outlines.iter().all(|outline| outline.id == Id::Absent), "{text}");
         }
     }
@@ -354,20 +354,21 @@ mod tests {
     fn what_is_known_is_taken_once_and_before_the_end() {
         let mut outlines = Outlines::default();
         let mut known = |text: &str| {
-            outlines.feed(text.as_bytes());
-            let ids = outlines.take_decided().into_iter().map(|outline| outline.id);
-            ids.collect::<Vec<_>>()
+            let mut ids = Vec::new();
+            outlines.feed(text.as_bytes(), |outline| ids.push(outline.id));
+            ids.extend(outlines.take_decided().map(|outline| outline.id));
+            ids
         };
         let [one, two] = [1, 2].map(|id| Id::Known(id.into()));
         assert_eq!(known(r#"[{"result":{},"id":1},{"id":2,"#), [one]);
         assert_eq!(known(r#""result":"a"#), [two]);
         assert_eq!(known(r#"b"},{"result":3"#), []);
         assert_eq!(known(r#","id":"c"}]"#), [Id::Known("c".try_into().unwrap())]);
-        assert_eq!(outlines.finish(), []);
+        assert_eq!(outlines.finish(), None);
     }
 
     #[test]
-    fn no_more_objects_are_described_than_is_bounded() {
-        assert_eq!(Outlines::of("{}".repeat(1_000).as_bytes()).len(), OBJECTS_MAX);
+    fn every_object_is_described() {
+        assert_eq!(outlines_of(&"{}".repeat(1_000)).len(), 1_000);
     }
 }

@@ -300,15 +300,15 @@ mod tests {
     async fn the_exit_of_a_process_wakes_no_task_of_another() {
         let system = Arc::new(System::new(1, None, Known::default(), false));
         let (mut other, mut ending) = (sleeping(&system), sleeping(&system));
-        let wakes = Arc::new(Wakes::default());
-        let waker = Waker::from(Arc::clone(&wakes));
+        let count = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&count));
         let mut other = pin!(other.exited());
         assert!(other.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         let mut signals = signal(SignalKind::child()).unwrap();
         ending.kill_group();
         ending.exited().await.unwrap();
         signals.recv().await;
-        assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+        assert_eq!(count.0.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use super::{
     convention::{self, Said},
     doubts::Doubts,
     lines::{Line, Lines},
-    outline::{Outline, Outlines},
+    outline::Outlines,
     printable::Printable,
     read::{self, Consequences, Limits, Part, Unanswered},
 };
@@ -122,8 +122,8 @@ impl Speaker {
                 }
                 self.send(head, &body)
             }
-            Part::Unreadable { outlines, why, code } => {
-                self.give_up(outlines, &why, code);
+            Part::Unreadable { bytes, why, code } => {
+                self.give_up(read::consequences(&bytes, &self.peer), &why, code);
                 self.drop_line(&self.line, &why);
                 None
             }
@@ -139,15 +139,22 @@ impl Speaker {
     ) -> io::Result<()> {
         let why = format!("it is longer than {} bytes", stdout.bytes_max());
         self.drop_line(&beginning, &why);
-        let mut outlines = Outlines::default();
+        let (mut outlines, mut consequences) = (Outlines::default(), Consequences::default());
         let mut see = |part: &[u8]| {
-            outlines.feed(part);
-            self.give_up(outlines.take_decided(), &why, INVALID_REQUEST);
+            outlines.feed(part, |outline| consequences.add(outline, &self.peer));
+            if let Some(outline) = outlines.take_decided() {
+                consequences.add(outline, &self.peer);
+            }
+            self.give_up(consequences.take(), &why, INVALID_REQUEST);
         };
         see(&beginning);
         drop(beginning);
-        stdout.show_rest(see).await?;
-        self.give_up(outlines.finish(), &why, INVALID_REQUEST);
+        stdout.show_rest(&mut see).await?;
+        if let Some(outline) = outlines.finish() {
+            consequences.add(outline, &self.peer);
+        }
+        consequences.finish(&self.peer);
+        self.give_up(consequences, &why, INVALID_REQUEST);
         Ok(())
     }
 
@@ -177,8 +184,8 @@ impl Speaker {
     }
 
     /// Ends the requests of both sides that wait for something that cannot be read.
-    fn give_up(&mut self, outlines: Vec<Outline>, why: &str, code: i32) {
-        let Consequences { failed, doubted, refused } = read::consequences(outlines, &self.peer);
+    fn give_up(&mut self, consequences: Consequences, why: &str, code: i32) {
+        let Consequences { failed, doubted, refused, .. } = consequences;
         for id in failed {
             self.fail(id, why);
         }

@@ -1,5 +1,7 @@
 //! What a line of a child says, also where it breaks the rules.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use rejoin_core::{Head, IdValue, PeekError, Peeked, RequestId, peek};
 
@@ -31,27 +33,31 @@ pub(super) trait Unanswered {
 /// A part of a line.
 #[derive(Debug, PartialEq)]
 pub(super) enum Part {
-    Message {
-        head: Head,
-        body: Bytes,
-    },
-    Unreadable {
-        /// What it has in place of messages.
-        outlines: Vec<Outline>,
-        why: String,
-        code: i32,
-    },
+    Message { head: Head, body: Bytes },
+    Unreadable { bytes: Bytes, why: String, code: i32 },
 }
+
+/// The most requests of a child that are refused because of one line. They wait in its queue
+/// until it reads them.
+const REFUSED_MAX: usize = 64;
 
 /// What is to be done where no message can be read.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Consequences {
-    /// The client's requests that this was meant to answer: they have no other answer.
-    pub(super) failed: Vec<RequestId>,
-    /// The client's requests that this may have been meant to answer.
-    pub(super) doubted: Vec<RequestId>,
-    /// The child's own requests, which it waits for.
+    /// The client's requests that this was meant to answer: they have no other answer. At most
+    /// all that are unanswered.
+    pub(super) failed: BTreeSet<RequestId>,
+    /// The client's requests that this may have been meant to answer: at most all that are
+    /// unanswered.
+    pub(super) doubted: BTreeSet<RequestId>,
+    /// The child's own requests, which it waits for: at most [`REFUSED_MAX`].
     pub(super) refused: Vec<RequestId>,
+    /// How many were refused.
+    refusals: usize,
+    /// Whether a request of the client was named.
+    has_named: bool,
+    /// Whether there is an answer that names no request.
+    has_nameless: bool,
 }
 
 /// Divides a line into what can be read and what cannot. Mostly it is one message.
@@ -62,7 +68,7 @@ pub(super) fn parts(line: &Bytes, limits: Limits) -> Vec<Part> {
         return Vec::new();
     }
     if let Err(error) = message::check_depth(&line, limits.depth_max) {
-        return vec![unreadable(&line, error.to_string(), INVALID_REQUEST)];
+        return vec![unreadable(line, error.to_string(), INVALID_REQUEST)];
     }
     let readable = |head, body| Part::Message { head, body };
     match peek(&line, limits.batch_max) {
@@ -73,7 +79,7 @@ pub(super) fn parts(line: &Bytes, limits: Limits) -> Vec<Part> {
         }
         Err(PeekError::BatchTooLong { max }) => {
             let why = format!("the batch has more than {max} messages");
-            vec![unreadable(&line, why, INVALID_REQUEST)]
+            vec![unreadable(line, why, INVALID_REQUEST)]
         }
         Err(_) => mended(&line),
     }
@@ -84,9 +90,9 @@ fn mended(line: &[u8]) -> Vec<Part> {
     let mend::Values { found, rest } = mend::values(line);
     let values = found.into_iter().map(|value| match read(value) {
         Ok((head, body)) => Part::Message { head, body },
-        Err((value, error)) => unreadable(&value, error.to_string(), error.code()),
+        Err((value, error)) => unreadable(value, error.to_string(), error.code()),
     });
-    values.chain(rest.map(|(rest, why)| unreadable(&rest, why, PARSE_ERROR))).collect()
+    values.chain(rest.map(|(rest, why)| unreadable(rest, why, PARSE_ERROR))).collect()
 }
 
 /// Reads a value as a message, as an answer whose frame is wrong, or not at all.
@@ -107,8 +113,8 @@ fn read(value: Bytes) -> Result<(Head, Bytes), (Bytes, PeekError)> {
     }
 }
 
-fn unreadable(bytes: &[u8], why: String, code: i32) -> Part {
-    Part::Unreadable { outlines: Outlines::of(bytes), why, code }
+fn unreadable(bytes: Bytes, why: String, code: i32) -> Part {
+    Part::Unreadable { bytes, why, code }
 }
 
 /// Has an answer name the request that it answers as its client does, where the child has
@@ -154,34 +160,54 @@ fn asked(id: &RequestId, unanswered: &impl Unanswered) -> Option<RequestId> {
     unanswered.contains(&other).then_some(other)
 }
 
-/// Finds out which requests wait for what cannot be read. None waits for a log line.
-pub(super) fn consequences(outlines: Vec<Outline>, unanswered: &impl Unanswered) -> Consequences {
+/// Finds out which requests wait for what cannot be read.
+pub(super) fn consequences(bytes: &[u8], unanswered: &impl Unanswered) -> Consequences {
     let mut consequences = Consequences::default();
-    let mut has_nameless = false;
-    for outline in outlines {
+    Outlines::of(bytes, |outline| consequences.add(outline, unanswered));
+    consequences.finish(unanswered);
+    consequences
+}
+
+impl Consequences {
+    /// Finds out which request waits for an object. None waits for a log line.
+    pub(super) fn add(&mut self, outline: Outline, unanswered: &impl Unanswered) {
         let (is_answer, is_request) = (outline.is_answer(), outline.is_request());
         let has_content = outline.has_result || outline.has_error;
         match outline.id {
             Id::Known(id) if outline.is_prefixed => {
                 let is_doubted = outline.has_jsonrpc && has_content && is_answer;
                 let doubted = is_doubted.then(|| asked(&id, unanswered)).flatten();
-                consequences.doubted.extend(doubted);
+                self.doubted.extend(doubted);
             }
             _ if outline.is_prefixed => {}
             Id::Known(id) if is_answer => {
                 let failed = asked(&id, unanswered);
-                consequences.failed.extend(failed);
+                self.has_named |= failed.is_some();
+                self.failed.extend(failed);
             }
-            Id::Known(id) if is_request => consequences.refused.push(id),
-            Id::Absent | Id::Unreadable => has_nameless |= outline.has_jsonrpc && has_content,
+            Id::Known(id) if is_request && self.refusals < REFUSED_MAX => {
+                self.refusals += 1;
+                self.refused.push(id);
+            }
+            Id::Absent | Id::Unreadable => {
+                self.has_nameless |= outline.has_jsonrpc && has_content;
+            }
             Id::Known(_) | Id::Ambiguous => {}
         }
     }
-    if has_nameless && consequences.failed.is_empty() {
-        consequences.failed.extend(unanswered.sole());
+
+    /// Takes what is to be done already.
+    pub(super) fn take(&mut self) -> Self {
+        let Self { refusals, has_named, has_nameless, .. } = *self;
+        std::mem::replace(self, Self { refusals, has_named, has_nameless, ..Self::default() })
     }
-    consequences.failed.dedup();
-    consequences
+
+    /// Hears that the line has ended.
+    pub(super) fn finish(&mut self, unanswered: &impl Unanswered) {
+        if self.has_nameless && !self.has_named {
+            self.failed.extend(unanswered.sole());
+        }
+    }
 }
 
 #[cfg(test)]
@@ -216,9 +242,10 @@ mod tests {
                     assert_eq!(again, Peeked::Single(head), "the head is that of the body");
                     outcome.push(String::from_utf8(body.into()).unwrap());
                 }
-                Part::Unreadable { outlines, why, .. } => {
-                    let Consequences { failed, doubted, refused } =
-                        consequences(outlines, unanswered);
+                Part::Unreadable { bytes, why, .. } => {
+                    let Consequences { failed, doubted, refused, .. } =
+                        consequences(&bytes, unanswered);
+                    let failed: Vec<_> = failed.into_iter().collect();
                     for id in failed.iter().chain(&doubted) {
                         assert!(unanswered.contains(id));
                     }
@@ -295,6 +322,30 @@ mod tests {
     }
 
     #[test]
+    fn every_call_that_an_unreadable_line_names_ends() {
+        let ids: Vec<_> = (0..1_000).map(RequestId::from).collect();
+        let named: Vec<_> = ids.iter().collect();
+        let answers = |end: &str| {
+            let answers: Vec<_> = (0..1_000)
+                .map(|id| format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{{end}}}}}"#))
+                .collect();
+            format!("[{}]", answers.join(","))
+        };
+        for line in [answers(""), answers(r#""a":NaN"#), answers("").replace("},{", "}{")] {
+            let parts = parts(&line.into(), LIMITS);
+            let ended = parts.iter().flat_map(|part| match part {
+                Part::Message { head, .. } => answered(head).cloned().into_iter().collect(),
+                Part::Unreadable { bytes, .. } => consequences(bytes, &ids).failed,
+            });
+            let ended: BTreeSet<_> = ended.collect();
+            assert!(ended.iter().eq(named.iter().copied()), "{}", ended.len());
+        }
+        let requests = r#"{"jsonrpc":"2.0","id":1,"method":5}"#.repeat(1_000);
+        let refused = consequences(requests.as_bytes(), &ids).refused;
+        assert_eq!(refused.len(), REFUSED_MAX);
+    }
+
+    #[test]
     fn what_names_no_call_ends_the_only_one() {
         let error = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"?"}}"#;
         let nameless = r#"{"jsonrpc":"2.0","result":{}}"#;
@@ -357,12 +408,12 @@ mod tests {
     #[test]
     fn an_answer_behind_other_text_is_doubted() {
         let doubted = |line: &str| {
-            let [Part::Unreadable { outlines, .. }] =
-                &mut parts(&Bytes::copy_from_slice(line.as_bytes()), LIMITS)[..]
+            let [Part::Unreadable { bytes, .. }] =
+                &parts(&Bytes::copy_from_slice(line.as_bytes()), LIMITS)[..]
             else {
                 panic!("{line}");
             };
-            consequences(std::mem::take(outlines), &vec![1.into()]).doubted
+            Vec::from_iter(consequences(bytes, &vec![1.into()]).doubted)
         };
         for line in [
             &format!("Loading... {ANSWER}"),

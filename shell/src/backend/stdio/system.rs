@@ -115,7 +115,9 @@ impl System {
             match &left {
                 Ok(left) if left.is_empty() => return,
                 Ok(left) => {
-                    left.iter().for_each(|process| process.signal(rustix::process::Signal::KILL));
+                    for process in left {
+                        process.signal(rustix::process::Signal::KILL);
+                    }
                 }
                 Err(_) => {}
             }
