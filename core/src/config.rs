@@ -38,7 +38,8 @@ pub struct Config {
     /// How many request streams are reserved, open, or complete and still being
     /// sent: at least 1, 1,024 by default.
     pub streams_max: usize,
-    /// How many client requests are in flight: at least 1, 1,024 by default.
+    /// How many client requests are in flight: at least 1, 1,024 by default. Cancelled ones
+    /// count only where there are more than `cancelled_max`.
     pub pending_max: usize,
     /// How many connections there are, draining ones included: at least 1, 2,048 by default.
     pub connections_max: usize,
@@ -82,14 +83,18 @@ pub struct Config {
     pub taken_max: usize,
     /// For how many answers tombstones are kept, and at least one each: 4,096 by default.
     pub tombstones_max: usize,
-    /// How many ids of cancelled requests are reserved: 1,024 by default.
+    /// How many cancelled requests may be unanswered, their ids reserved, beside those in
+    /// flight: 1,024 by default. More of them take places of `pending_max`; with 0, every
+    /// cancelled request keeps its place.
     pub cancelled_max: usize,
 
     /// How long a complete stream is retained; zero is allowed. 60 s by default.
     pub retention: Option<Duration>,
     /// How long a tombstone is kept: 10 min by default.
     pub tombstone_timeout: Option<Duration>,
-    /// How long the id of a cancelled request is reserved: 60 s by default.
+    /// How long the id of a cancelled request is reserved, unless the backend answers after
+    /// all: 60 s by default. A backend that obeys never answers, so a client can cancel
+    /// `cancelled_max` requests in this time before they take places of `pending_max`.
     pub cancelled_timeout: Option<Duration>,
     /// How long it may take from creation to the answer to `initialize`: 60 s by default.
     pub init_timeout: Option<Duration>,

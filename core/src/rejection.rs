@@ -59,11 +59,17 @@ pub enum ClientFault {
         /// How many bytes are allowed.
         max: usize,
     },
-    /// It would have more requests in flight than are allowed. A cancelled one counts
-    /// while its id is reserved.
-    #[error("no more than {max} requests may be in flight (cancelled ones count until answered)")]
+    /// It would have more requests in flight than are allowed.
+    #[error("no more than {max} requests may be in flight")]
     TooManyRequests {
         /// How many are allowed.
+        max: usize,
+    },
+    /// So many requests that it cancelled have no answer yet that there is no room for more
+    /// requests.
+    #[error("no more than {max} cancelled requests may be unanswered beside those in flight")]
+    TooManyCancelled {
+        /// How many are allowed beside `pending_max` in flight.
         max: usize,
     },
     /// It has as many request streams open, or still being sent, as are allowed.

@@ -31,7 +31,6 @@ impl Run {
             stream_events_max: 8,
             untaken_max: 2,
             tombstones_max: 4,
-            cancelled_max: 2,
             idle_timeout: None,
             ..Config::default()
         })

@@ -216,6 +216,7 @@ kinds! {
         Rejection::Client(ClientFault::InitializeInBatch) => "rejection: initialize in batch",
         Rejection::Client(ClientFault::MessageTooLarge { .. }) => "rejection: message too large",
         Rejection::Client(ClientFault::TooManyRequests { .. }) => "rejection: too many requests",
+        Rejection::Client(ClientFault::TooManyCancelled { .. }) => "rejection: too many cancelled requests",
         Rejection::Client(ClientFault::TooManyStreams { .. }) => "rejection: too many streams",
         Rejection::Client(ClientFault::TooManyConnections { .. }) => "rejection: too many connections",
         Rejection::Client(ClientFault::StandaloneConflict) => "rejection: standalone conflict",

@@ -261,11 +261,20 @@ impl<M> Session<M> {
                 return Err(ClientFault::ProgressTokenInUse(token.clone()));
             }
         }
+        if matches!(self.phase, Phase::New) { Ok(()) } else { self.check_in_flight(requests) }
+    }
+
+    /// Checks the room for more requests. Cancelled ones, on which the backend may still work,
+    /// have a budget of their own; what exceeds it takes the places of pending ones.
+    fn check_in_flight(&self, requests: usize) -> Result<(), ClientFault> {
         let max = self.config.pending_max;
-        let cancelled = self.queues.weight(Queue::Cancelled);
-        let in_flight = self.requests.pending.len() + cancelled + requests;
-        if !matches!(self.phase, Phase::New) && in_flight > max {
+        let pending = self.requests.pending.len() + requests;
+        if pending > max {
             return Err(ClientFault::TooManyRequests { max });
+        }
+        let cancelled = self.queues.weight(Queue::Cancelled);
+        if pending + cancelled > max.saturating_add(self.config.cancelled_max) {
+            return Err(ClientFault::TooManyCancelled { max: self.config.cancelled_max });
         }
         Ok(())
     }

@@ -20,11 +20,12 @@ use crate::{
 /// The client's requests.
 #[derive(Debug)]
 pub(crate) struct Requests {
-    /// Those that are pending, `initialize` not included.
+    /// Those that are pending, `initialize` not included: at most `pending_max`.
     pub(crate) pending: Ascending<RequestId, StreamKey>,
     /// The progress tokens of the pending ones.
     pub(crate) tokens: BTreeMap<ProgressToken, StreamKey>,
-    /// The reserved ids of cancelled ones.
+    /// The reserved ids of cancelled ones: with the pending ones at most `pending_max` and
+    /// `cancelled_max` together.
     pub(crate) cancelled: Cancelled,
     /// The progress tokens of tasks.
     pub(crate) tasks: TaskTokens,
@@ -239,12 +240,6 @@ impl<M> Session<M> {
         let due = self.now.due(self.config.timeouts().cancelled);
         let queues = &mut self.queues;
         self.requests.cancelled.add(id, |key| queues.enter(Queue::Cancelled, key, due));
-        while self.queues.weight(Queue::Cancelled) > self.config.cancelled_max {
-            let Some(first) = self.queues.first(Queue::Cancelled) else {
-                return;
-            };
-            self.release_id(first);
-        }
     }
 
     /// Lets the id of a cancelled request be used again.

@@ -26,7 +26,7 @@ fn a_client_is_told_which_limit_it_is_at() {
         > post 1 request 1
           to backend: request 1
         > post 2 request 2
-          rejected: client: no more than 1 requests may be in flight (cancelled ones count until answered)
+          rejected: client: no more than 1 requests may be in flight
         > reserve 2
         > reserve 3
           rejected: client: 2 request streams are open already
@@ -38,9 +38,77 @@ fn a_client_is_told_which_limit_it_is_at() {
 }
 
 #[test]
-fn a_cancelled_request_is_in_flight_until_it_is_answered() {
-    let config = Config { pending_max: 1, ..Config::default() };
-    let refused = "rejected: client: no more than 1 requests may be in flight (cancelled ones count until answered)";
+fn a_cancelled_request_takes_no_place_of_another() {
+    let config = Config { pending_max: 1, cancelled_max: 2, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > post 1 request 1
+          to backend: request 1
+        > post cancelled 1
+          to backend: cancelled 1
+          end 1: Cancelled
+        > post 2 request 2
+          to backend: request 2
+        > post 3 request 3
+          rejected: client: no more than 1 requests may be in flight
+        > abandon 1
+          end 2: Abandoned
+        > post 3 request 3
+          to backend: request 3
+        ",
+    );
+}
+
+#[test]
+fn cancelled_requests_beyond_their_limit_take_places_until_they_are_answered() {
+    let config = Config { pending_max: 2, cancelled_max: 1, ..Config::default() };
+    let refused = "rejected: client: no more than 1 cancelled requests may be unanswered beside those in flight";
+    check_live(
+        "2025-03-26",
+        config,
+        &format!(
+            "
+            > post 1 request 1
+              to backend: request 1
+            > post 2 request 2
+              to backend: request 2
+            > post cancelled 1
+              to backend: cancelled 1
+              end 1: Cancelled
+            > post cancelled 2
+              to backend: cancelled 2
+              end 2: Cancelled
+            > closed 1
+            > closed 2
+            > post 3 batch [request 3, request 4]
+              {refused}
+            > post 3 request 3
+              to backend: request 3
+            > post 4 request 4
+              {refused}
+            > backend response 2
+              report Undeliverable {{ id: Some(2), reason: CancelledRequest }}
+            > post 4 request 4
+              to backend: request 4
+            > +59s post cancelled 4
+              to backend: cancelled 4
+              end 4: Cancelled
+            > closed 4
+            > post 5 request 5
+              {refused}
+            > +1s post 5 request 5
+              to backend: request 5
+            "
+        ),
+    );
+}
+
+#[test]
+fn with_no_room_for_cancelled_requests_each_keeps_its_place() {
+    let config = Config { pending_max: 1, cancelled_max: 0, ..Config::default() };
+    let refused = "rejected: client: no more than 0 cancelled requests may be unanswered beside those in flight";
     check_live(
         "2025-06-18",
         config,
@@ -51,19 +119,13 @@ fn a_cancelled_request_is_in_flight_until_it_is_answered() {
             > post cancelled 1
               to backend: cancelled 1
               end 1: Cancelled
+            > closed 1
+            > post 2 request 1
+              rejected: client: the request id 1 is in use
             > post 2 request 2
               {refused}
-            > backend response 1
-              report Undeliverable {{ id: Some(1), reason: CancelledRequest }}
-            > post 2 request 2
-              to backend: request 2
-            > post cancelled 2
-              to backend: cancelled 2
-              end 2: Cancelled
-            > +59s post 3 request 3
-              {refused}
-            > +1s post 3 request 3
-              to backend: request 3
+            > +60s post 2 request 1
+              to backend: request 1
             "
         ),
     );
@@ -131,8 +193,8 @@ fn with_limits_of_nothing_everything_still_works_live() {
         > post cancelled 8
           to backend: cancelled 8
           end 2: Cancelled
-        > post 3 request 8
-          to backend: request 8
+        > post 3 request 9
+          to backend: request 9
         ",
     );
 }

@@ -97,7 +97,7 @@ fn a_batch_is_accepted_or_rejected_whole() {
           to backend: request 1
           to backend: request 2
         > post 2 batch [request 3, request 4]
-          rejected: client: no more than 3 requests may be in flight (cancelled ones count until answered)
+          rejected: client: no more than 3 requests may be in flight
         > post 2 request 3
           to backend: request 3
         ",

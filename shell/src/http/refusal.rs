@@ -164,6 +164,7 @@ impl Refusal {
             }
             ClientFault::StandaloneConflict => Self::new(StatusCode::CONFLICT, message),
             ClientFault::TooManyRequests { .. }
+            | ClientFault::TooManyCancelled { .. }
             | ClientFault::TooManyStreams { .. }
             | ClientFault::TooManyConnections { .. } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, message).retry_after(1)

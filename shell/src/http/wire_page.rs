@@ -116,6 +116,7 @@ fn number(fault: &ClientFault) -> usize {
         ClientFault::FutureEvent { .. } => 14,
         ClientFault::CancelledStream(_) => 15,
         ClientFault::ExpiredStream(_) => 16,
+        ClientFault::TooManyCancelled { .. } => 17,
     }
 }
 
@@ -132,6 +133,7 @@ fn faults() -> Vec<ClientFault> {
         ClientFault::InitializeInBatch,
         ClientFault::MessageTooLarge { max: 4_194_304 },
         ClientFault::TooManyRequests { max: 1_024 },
+        ClientFault::TooManyCancelled { max: 1_024 },
         ClientFault::TooManyStreams { max: 1_024 },
         ClientFault::TooManyConnections { max: 1_024 },
         ClientFault::StandaloneConflict,

@@ -51,15 +51,15 @@ async fn calls_that_are_abandoned_are_bounded_and_nobody_else_notices() {
 
 #[tokio::test]
 async fn calls_that_are_cancelled_are_bounded_and_make_room_in_time() {
-    let options = ["--max-pending", "10", "--cancelled-timeout", "200ms"];
-    let program = Program::serve(&options);
+    let limits = ["--max-pending", "5", "--max-cancelled", "5", "--cancelled-timeout", "200ms"];
+    let program = Program::serve(&limits);
     let client = Client::initialize(&program.address).await;
     let (mut served, mut refused) = (0, 0);
     for id in 0.. {
         let call = client.call(id, "nap", json!({ "ms": 600_000 })).await;
         if call.status == StatusCode::TOO_MANY_REQUESTS {
             refused += 1;
-            // Its place is free once the id of a cancelled call is.
+            // A place is free once a cancelled call has expired.
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             continue;
         }

@@ -15,6 +15,7 @@ mod law4_without_gap;
 mod law5_one_stream;
 mod law6_no_request_lost;
 mod law7_bounded;
+mod law7_cancelled;
 mod law8_end;
 mod law9_deterministic;
 mod observer;

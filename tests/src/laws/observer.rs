@@ -10,11 +10,12 @@ use super::law4_without_gap::Silent;
 use super::law5_one_stream::Places;
 use super::law6_no_request_lost::Requests;
 use super::law7_bounded::Waiting;
+use super::law7_cancelled::Cancelled;
 use super::readers::Readers;
 use super::{
     Step, View, law1_nothing_queued, law2_deadline, law3_rejection, law4_in_order,
-    law4_without_gap, law5_one_stream, law6_no_request_lost, law7_bounded, law8_end,
-    law9_deterministic,
+    law4_without_gap, law5_one_stream, law6_no_request_lost, law7_bounded, law7_cancelled,
+    law8_end, law9_deterministic,
 };
 
 /// Watches one session from its beginning, and says which law a step breaks.
@@ -30,6 +31,7 @@ pub struct Observer {
     places: Places,
     requests: Requests,
     waiting: Waiting,
+    cancelled: Cancelled,
 }
 
 /// Says which law was broken, and what was seen.
@@ -73,6 +75,7 @@ impl Observer {
             places: Places::default(),
             requests: Requests::default(),
             waiting: Waiting::default(),
+            cancelled: Cancelled::default(),
         }
     }
 
@@ -98,6 +101,7 @@ impl Observer {
             (5, law5_one_stream::check(&mut self.places, step, &sent)),
             (6, law6_no_request_lost::check(&mut self.requests, step, &sent)),
             (7, law7_bounded::check(&mut self.waiting, config, before, step, &self.readers, &sent)),
+            (7, law7_cancelled::check(&mut self.cancelled, config, self.last, before, step)),
         ];
         self.before.clone_from(&step.after);
         for (law, verdict) in verdicts {

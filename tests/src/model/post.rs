@@ -1,7 +1,7 @@
 //! Sections "A POST with requests" and "A POST without requests".
 
 use rejoin_core::{
-    Action, AnswerFormat, CallerFault, ClientFault, ConnectionId, Head, Message, Method,
+    Action, AnswerFormat, CallerFault, ClientFault, Config, ConnectionId, Head, Message, Method,
     Notification, Post, Profile, Rejection, Report, RequestId, StreamId, UndeliverableReason,
 };
 
@@ -183,9 +183,13 @@ impl Model {
                 tokens.push(token.clone());
             }
         }
-        let max = self.config.pending_max;
-        if self.pending() + self.reserved_ids.len() + ids.len() > max {
-            return Err(ClientFault::TooManyRequests { max });
+        let pending = self.pending() + ids.len();
+        let Config { pending_max, cancelled_max, .. } = self.config;
+        if pending > pending_max {
+            return Err(ClientFault::TooManyRequests { max: pending_max });
+        }
+        if pending + self.reserved_ids.len() > pending_max.saturating_add(cancelled_max) {
+            return Err(ClientFault::TooManyCancelled { max: cancelled_max });
         }
         Ok(())
     }

@@ -57,9 +57,6 @@ impl Model {
     pub(super) fn reserve_id(&mut self, id: RequestId) {
         let begun = self.begin();
         self.reserved_ids.push(ReservedId { id, begun });
-        while self.reserved_ids.len() > self.config.cancelled_max {
-            self.reserved_ids.remove(0);
-        }
     }
 
     pub(super) fn unreserve_id(&mut self, id: &RequestId) {

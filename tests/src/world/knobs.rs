@@ -85,16 +85,17 @@ impl Knobs {
     /// Returns how long it may take from when nothing goes wrong any more until every
     /// request has settled.
     ///
-    /// A server finds dead connections, and ends a session that was never entered. Meanwhile a
-    /// client that waits for what never comes cancels, and the ids of what it cancelled, which
-    /// count against the limit, expire. A client that found a limit reached then makes its
-    /// requests, one after the other, if need be.
+    /// A server finds dead connections, and ends a session that was never entered; meanwhile
+    /// a client that waits for what never comes cancels. Where there is little room for
+    /// cancelled requests, it waits until they expire. A client that found a limit reached
+    /// then makes its requests, one after the other, if need be.
     #[must_use]
     pub fn settle_bound(&self) -> Duration {
         let turns = u32::try_from(self.at_once).unwrap_or(u32::MAX);
         let entered = 2 * self.keep_alive + self.config.init_timeout.unwrap_or_default();
-        let cancelled = self.patience + self.config.cancelled_timeout.unwrap_or_default();
-        entered.max(cancelled) + turns * TURN
+        let room = self.config.pending_max.saturating_add(self.config.cancelled_max);
+        let expired = self.config.cancelled_timeout.filter(|_| room < 2 * self.requests);
+        entered.max(self.patience + expired.unwrap_or_default()) + turns * TURN
     }
 
     /// Returns how long it may take from then on until a session holds nothing but its

@@ -234,6 +234,7 @@ fn may_be_refused(
         rejection,
         Rejection::Client(
             ClientFault::TooManyRequests { .. }
+                | ClientFault::TooManyCancelled { .. }
                 | ClientFault::TooManyStreams { .. }
                 | ClientFault::TooManyConnections { .. }
                 | ClientFault::MessageTooLarge { .. },

@@ -187,9 +187,9 @@ options! {
         max_tombstones: usize => sessions.session.tombstones_max;
         /// How long a tombstone is kept; or `never`
         tombstone_timeout: Timeout => sessions.session.tombstone_timeout;
-        /// The most ids of cancelled calls that are reserved
+        /// The most cancelled calls without an answer beside those in flight; more take places of --max-pending
         max_cancelled: usize => sessions.session.cancelled_max;
-        /// How long the id of a cancelled call is reserved; or `never`
+        /// How long a cancelled call counts that is not answered, and its id is in use; or `never`
         cancelled_timeout: Timeout => sessions.session.cancelled_timeout;
         /// How long a call goes on without a connection; or `never`
         orphan_timeout: Timeout => sessions.session.orphan_timeout;

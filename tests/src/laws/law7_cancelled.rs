@@ -1,0 +1,136 @@
+//! What a backend has to work on is bounded, too. A cancelled request counts until it is
+//! answered or its timeout is over; it takes no place of a pending one, unless more than
+//! `cancelled_max` do.
+
+use std::collections::BTreeMap;
+
+use rejoin_core::{ClientFault, Config, Head, Input, Instant, Method, Rejection, RequestId};
+
+use super::{Step, View, answered_id, posted, request_id};
+
+/// Since when a request is cancelled that was not answered.
+pub(super) type Cancelled = BTreeMap<RequestId, Instant>;
+
+/// Checks that there is not too much to work on, and that requests are refused only then.
+pub(super) fn check(
+    cancelled: &mut Cancelled,
+    config: &Config,
+    now: Instant,
+    before: &View,
+    step: &Step,
+) -> Result<(), String> {
+    follow(cancelled, config, now, before, step);
+    let (pending, max) = (step.after.pending, config.pending_max);
+    let (both, both_max) = (pending + cancelled.len(), max.saturating_add(config.cancelled_max));
+    if both > both_max {
+        return Err(format!("{both} pending and cancelled requests, more than {both_max}"));
+    }
+    let more = posted(&step.input).iter().filter(|message| message.head.is_request()).count();
+    let is_limit = match &step.result {
+        Err(Rejection::Client(ClientFault::TooManyRequests { .. })) => pending + more > max,
+        Err(Rejection::Client(ClientFault::TooManyCancelled { .. })) => both + more > both_max,
+        Ok(_) | Err(_) => true,
+    };
+    if is_limit {
+        return Ok(());
+    }
+    Err(format!(
+        "{:?}, but there are {pending} pending requests, and {} cancelled ones",
+        step.result,
+        cancelled.len()
+    ))
+}
+
+/// Notes which requests are cancelled, and which of those count no longer.
+fn follow(cancelled: &mut Cancelled, config: &Config, now: Instant, before: &View, step: &Step) {
+    if step.after.closed.is_some() {
+        cancelled.clear();
+        return;
+    }
+    let due = |since: Instant| {
+        let due = since.saturating_add(config.cancelled_timeout?);
+        (due < Instant::MAX).then_some(due)
+    };
+    cancelled.retain(|_, since| due(*since).is_none_or(|due| now < due));
+    let answered = match (&step.input, &step.result) {
+        (Input::Backend { message, .. }, Ok(_)) => answered_id(&message.head),
+        (_, Ok(_) | Err(_)) => None,
+    };
+    let posted = if step.result.is_ok() { posted(&step.input) } else { &[] };
+    let opened = posted.iter().filter_map(|message| opened_id(&message.head));
+    for id in before.requests.iter().map(|(id, _)| id).chain(opened) {
+        if step.after.stream_of(id).is_none() && answered != Some(id) {
+            cancelled.entry(id.clone()).or_insert(now);
+        }
+    }
+    if let Some(id) = answered {
+        cancelled.remove(id);
+    }
+}
+
+/// Returns the id of a request that becomes pending; `initialize` does not.
+fn opened_id(head: &Head) -> Option<&RequestId> {
+    let is_initialize = matches!(head, Head::Request { method: Method::Initialize { .. }, .. });
+    request_id(head).filter(|_| !is_initialize)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rejoin_core::StreamId;
+
+    use super::super::stage::{backend, post, response, step};
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::new(Duration::from_secs(seconds))
+    }
+
+    /// A view of a session with one pending request.
+    fn pending(id: i64) -> View {
+        let requests = vec![(id.into(), StreamId::Request(0))];
+        View { pending: 1, requests, ..View::default() }
+    }
+
+    #[test]
+    fn a_limit_that_is_passed_by_cancelling_is_seen() {
+        let config = Config { pending_max: 1, cancelled_max: 0, ..Config::default() };
+        let mut cancelled = Cancelled::default();
+        let gone = step(Input::Abandon { stream: StreamId::Request(0) });
+        assert!(check(&mut cancelled, &config, at(1), &pending(1), &gone).is_ok());
+        let mut accepted = step(post(2, 2, 5));
+        accepted.after = pending(2);
+        let see = |cancelled: &Cancelled, config: &Config, seconds: u64| {
+            check(&mut cancelled.clone(), config, at(seconds), &View::default(), &accepted)
+        };
+        assert!(see(&cancelled, &config, 60).is_err());
+        assert!(see(&cancelled, &config, 61).is_ok(), "it has expired");
+        assert!(see(&cancelled, &Config { cancelled_max: 1, ..config.clone() }, 60).is_ok());
+        let late = step(backend(response(1), 6));
+        assert!(check(&mut cancelled, &config, at(2), &View::default(), &late).is_ok());
+        assert!(see(&cancelled, &config, 60).is_ok(), "it was answered");
+    }
+
+    #[test]
+    fn a_refusal_without_a_reason_is_seen() {
+        let config = Config { pending_max: 1, cancelled_max: 1, ..Config::default() };
+        let refused = |fault: ClientFault| {
+            let mut refused = step(post(2, 2, 5));
+            refused.result = Err(fault.into());
+            refused
+        };
+        let many = refused(ClientFault::TooManyRequests { max: 1 });
+        let mut busy = many.clone();
+        busy.after = pending(1);
+        let see = |cancelled: &[i64], step: &Step| {
+            let mut cancelled = cancelled.iter().map(|id| ((*id).into(), at(1))).collect();
+            check(&mut cancelled, &config, at(1), &View::default(), step)
+        };
+        assert!(see(&[7], &many).is_err(), "what is cancelled takes no place");
+        assert!(see(&[7], &busy).is_ok());
+        let cancelled = refused(ClientFault::TooManyCancelled { max: 1 });
+        assert!(see(&[7], &cancelled).is_err(), "one more may be cancelled");
+        assert!(see(&[7, 8], &cancelled).is_ok());
+    }
+}
