@@ -50,8 +50,7 @@ pub struct Config {
     /// How large a message is, in bytes: 16 MiB by default, which is the file of 5 MB that
     /// a server gives twice and escaped.
     ///
-    /// A larger response is replaced by a failure. One that is larger than
-    /// `session_bytes_max` is sent, but cannot be kept for a client that comes back.
+    /// A larger response is replaced by a failure.
     pub message_bytes_max: usize,
 
     /// How many events the log of one stream holds: 1,000 by default.
@@ -62,7 +61,9 @@ pub struct Config {
     /// One event may be larger, if it is the only one: a response of 16 MiB still waits
     /// for its reader.
     pub stream_bytes_max: usize,
-    /// How much all logs of a session hold, in bytes, counted likewise: 16 MiB by default.
+    /// How much all logs of a session hold, in bytes, counted the same way: 24 MiB by default,
+    /// so that the largest message leaves room for others. One event may be larger, if it is
+    /// the only one, unless this is 0.
     pub session_bytes_max: usize,
 
     /// How many shadows the standalone stream has: 32 by default.
@@ -141,7 +142,7 @@ impl Default for Config {
             message_bytes_max: 16 << 20,
             stream_events_max: 1_000,
             stream_bytes_max: 1 << 20,
-            session_bytes_max: 16 << 20,
+            session_bytes_max: 24 << 20,
             shadows_max: 32,
             surplus: Surplus::Shadow,
             priming: Priming::ByRevision,
@@ -457,7 +458,7 @@ mod tests {
             (config.message_bytes_max, 16_777_216),
             (config.stream_events_max, 1_000),
             (config.stream_bytes_max, 1_048_576),
-            (config.session_bytes_max, 16_777_216),
+            (config.session_bytes_max, 25_165_824),
             (config.shadows_max, 32),
             (config.untaken_max, 1_024),
             (config.taken_max, 64),

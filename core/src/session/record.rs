@@ -175,7 +175,7 @@ impl<M: Clone> Session<M> {
     /// Lets go of events and streams until the limits hold.
     fn enforce_limits(&mut self, stream: StreamKey, out: &mut Actions<M>) {
         self.enforce_stream_limits(stream, out);
-        while self.bytes > self.config.session_bytes_max {
+        while self.exceeds_session_limit() {
             if let Some(taken) = self.queues.first(Queue::Taken) {
                 self.bury(StreamKey(taken), false, out);
             } else if let Some(spent) = self.queues.first(Queue::Spent) {
@@ -219,6 +219,20 @@ impl<M: Clone> Session<M> {
         let may_be_single = usize::from(bytes_max > 0);
         log.len() > self.config.stream_events_max
             || log.bytes() > bytes_max && log.len() > may_be_single
+    }
+
+    /// Returns whether all logs together hold too much. A single event that is larger than
+    /// they may be still waits for its reader.
+    fn exceeds_session_limit(&self) -> bool {
+        let bytes_max = self.config.session_bytes_max;
+        self.bytes > bytes_max && (bytes_max == 0 || !self.has_single_event())
+    }
+
+    /// Returns whether all logs together have no more than one event.
+    fn has_single_event(&self) -> bool {
+        let mut eventful = self.queues.iter(Queue::Eventful).map(|(key, _)| StreamKey(key));
+        let first = eventful.next().map_or(0, |key| self.streams[key].log.len());
+        first <= 1 && eventful.next().is_none()
     }
 
     /// Lets go of the oldest event of a stream that is no failure.

@@ -182,8 +182,26 @@ fn what_comes_after_an_event_that_is_larger_than_its_log_takes_its_place() {
 }
 
 #[test]
-fn a_response_that_does_not_fit_is_replaced_by_a_failure() {
-    let config = Config { session_bytes_max: 328, ..Config::default() };
+fn the_largest_message_is_kept_and_what_comes_after_it() {
+    check_live(
+        "2025-06-18",
+        Config::default(),
+        "
+        > post 1 request 7
+          to backend: request 7
+        > closed 1
+        > backend response 7 (16777216 bytes)
+        > backend notification (1048576 bytes)
+        > get 2 after 0/0
+          to 2: 1/0 response 7 (16777216 bytes)
+          end 2: Complete
+        ",
+    );
+}
+
+#[test]
+fn an_event_that_is_larger_than_all_that_is_kept_is_kept_alone() {
+    let config = Config { session_bytes_max: 400, ..Config::default() };
     check_live(
         "2025-06-18",
         config,
@@ -191,24 +209,41 @@ fn a_response_that_does_not_fit_is_replaced_by_a_failure() {
         > post 1 request 7
           to backend: request 7
         > closed 1
-        > backend response 7 (137 bytes)
+        > backend notification
+        > backend response 7 (209 bytes)
+        > get 2 after 0/0
+          to 2: 1/0 response 7 (209 bytes)
+          end 2: Complete
+        > get 3 after 0
+          to 3: gap 1..=1
+        > backend notification
+          to 3: 2 notification
+          report Evicted { stream: Request(0), id: 7 }
+        ",
+    );
+}
+
+#[test]
+fn a_response_that_must_not_be_kept_is_replaced_by_a_failure() {
+    let config = Config { session_bytes_max: 0, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > post 1 request 7
+          to backend: request 7
+        > closed 1
+        > backend response 7
           report Evicted { stream: Request(0), id: 7 }
         > get 2 after 0/0
           to 2: 1/0 failure 7 Evicted
           end 2: Complete
         > post 3 request 8
           to backend: request 8
-        > backend response 8 (137 bytes)
-          to 3: 1/1 response 8 (137 bytes)
+        > backend response 8
+          to 3: 1/1 response 8
           report Evicted { stream: Request(1), id: 8 }
           end 3: Complete
-        > post 4 request 9
-          to backend: request 9
-        > closed 4
-        > backend response 9 (136 bytes)
-        > get 5 after 0/2
-          to 5: 1/2 response 9 (136 bytes)
-          end 5: Complete
         ",
     );
 }

@@ -41,7 +41,7 @@ impl Model {
     /// What was recorded on `stream` is evicted until the limits are kept.
     fn keep_limits(&mut self, stream: StreamId) {
         self.keep_stream_limits(stream);
-        while self.bytes() > self.config.session_bytes_max {
+        while self.has_too_much_in_all() {
             let filled = self.streams.iter().filter(|stream| stream.filled.is_some());
             let longest_filled = filled
                 .min_by_key(|stream| (self.reader(stream.id).is_some(), stream.filled))
@@ -77,6 +77,12 @@ impl Model {
         let is_only_one = it.count() == 1 && self.config.stream_bytes_max > 0;
         let too_many = it.count() > self.config.stream_events_max;
         too_many || (it.bytes() > self.config.stream_bytes_max && !is_only_one)
+    }
+
+    fn has_too_much_in_all(&self) -> bool {
+        let events: usize = self.streams.iter().map(Stream::count).sum();
+        let is_only_one = events == 1 && self.config.session_bytes_max > 0;
+        self.bytes() > self.config.session_bytes_max && !is_only_one
     }
 
     /// The oldest event of a log is evicted.

@@ -167,7 +167,7 @@ options! {
         max_depth: usize => sessions.json_depth_max;
         /// The most messages in a batch
         max_batch: usize => sessions.session.batch_max;
-        /// The largest message, and the longest line of the command: a larger answer fails its call, and one that is larger than --max-session-bytes is not kept for a client that comes back
+        /// The largest message, and the longest line of the command: a larger answer fails its call
         max_message: Size => sessions.session.message_bytes_max;
     }
     "Streams" {
@@ -177,7 +177,7 @@ options! {
         max_stream_events: usize => sessions.session.stream_events_max;
         /// The most memory for the events that are kept of a stream; one event may be larger, up to --max-message
         max_stream_bytes: Size => sessions.session.stream_bytes_max;
-        /// The most memory for the events that are kept of a session; answers that are larger than this cannot be replayed
+        /// The most memory for the events that are kept of a session; one event may be larger, up to --max-message, if no other is kept
         max_session_bytes: Size => sessions.session.session_bytes_max;
         /// The most calls whose complete streams are kept and whose end was not taken
         max_untaken: usize => sessions.session.untaken_max;
