@@ -41,6 +41,7 @@ impl<M: Clone> Session<M> {
             return;
         };
         self.take(key, through, out);
+        self.watch(key);
         let Connection { role, subject, .. } = self.connections[key];
         if let (Role::Carries, Subject::Stream(stream)) = (role, subject) {
             self.enforce_stream_limits(stream, out);
@@ -110,6 +111,7 @@ impl<M: Clone> Session<M> {
             self.streams[stream].carrier = None;
             self.streams[stream].drain = Some(key);
         }
+        self.watch(key);
     }
 
     /// Sends a connection what it may have of what its stream has in its log.
@@ -182,20 +184,23 @@ impl<M: Clone> Session<M> {
         }
         out.push(Action::Discard { connection: connection.id });
         self.remove_in_flight(key, u64::MAX);
+        self.watch(key);
     }
 
-    /// Begins to watch whether what was sent on a connection is taken.
+    /// Begins to watch whether what was sent on a connection is taken, or whether one that
+    /// drains and holds nothing is closed.
     pub(super) fn watch(&mut self, key: ConnectionKey) {
         let connection = &mut self.connections[key];
+        let is_outstanding = connection.cursor.is_outstanding();
         if connection.is_stalled
             || connection.stall.is_some()
-            || !connection.cursor.is_outstanding()
+            || !is_outstanding && connection.role != Role::Drains
         {
             return;
         }
         connection.since = self.now;
         let timeouts = self.config.timeouts();
-        let (queue, timeout) = if self.config.stall_timeout_max.is_some() {
+        let (queue, timeout) = if is_outstanding && self.config.stall_timeout_max.is_some() {
             (Queue::Stall, Timeout::of_nanos(connection.pace.timeout(timeouts.stall)))
         } else {
             (Queue::StallLimit, timeouts.stall_limit)
@@ -223,11 +228,10 @@ impl<M: Clone> Session<M> {
         }
         let taken = connection.cursor.take(through);
         connection.was_taken |= taken.is_some();
-        let subject = connection.subject;
-        self.watch(key);
         let Some(taken) = taken else {
             return;
         };
+        let subject = connection.subject;
         self.remove_in_flight(key, taken);
         if let Subject::Stream(stream) = subject {
             self.note_taken(stream, taken, out);

@@ -33,7 +33,8 @@ pub(crate) struct Connection {
     pub(crate) was_taken: bool,
     /// Whether its reader is stalled.
     pub(crate) is_stalled: bool,
-    /// Since when its reader has taken nothing, while anything was sent and not taken.
+    /// Since when its reader has taken nothing, while anything was sent and not taken; or
+    /// since when it drains and holds nothing.
     pub(crate) since: Instant,
     /// How long its reader may take nothing.
     pub(crate) pace: Pace,

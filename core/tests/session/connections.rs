@@ -145,6 +145,55 @@ fn a_draining_connection_is_cut_too() {
 }
 
 #[test]
+fn a_draining_connection_that_holds_nothing_is_cut_after_the_stall_limit() {
+    check_live(
+        "2025-06-18",
+        Config::default(),
+        "
+        > post 1 request 7
+          to backend: request 7
+        > backend response 7
+          to 1: 1/0 response 7
+          end 1: Complete
+        > +59s taken 1 through 1
+        > get 2
+        > +1s close_stream standalone
+          end 2: Requested
+        > +58s tick
+        > +1s tick
+          end 1: Stalled
+        > +1s tick
+          end 2: Stalled
+        > +299s tick
+        > +1s tick
+          close session: Idle
+        ",
+    );
+}
+
+#[test]
+fn a_draining_connection_whose_events_were_discarded_is_cut_after_the_stall_limit() {
+    check_live(
+        "2025-06-18",
+        Config::default(),
+        "
+        > get 1
+        > backend notification
+          to 1: 1 notification
+        > close_stream standalone
+          end 1: Requested
+        > +5s get 2
+          discard 1
+          to 2: replay 1 notification
+        > taken 2 through 1
+        > +59s tick
+        > +1s tick
+          end 1: Stalled
+        ",
+    );
+}
+
+#[test]
 fn without_a_stall_timeout_only_the_limit_counts() {
     let config = Config {
         stall_timeout_max: None,

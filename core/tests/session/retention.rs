@@ -77,6 +77,7 @@ fn a_tombstone_goes_in_the_end() {
         > +60s tick
         > +599s get 2 after 1/0
           end 2: Complete
+        > closed 2
         > +10min get 3 after 1/0
           rejected: client: stream 0 has expired
         ",

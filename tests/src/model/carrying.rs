@@ -54,6 +54,8 @@ impl Model {
             it.told = 0;
             it.waits = None;
             it.is_stalled = false;
+            let begun = self.begin();
+            self.connections[connection].note_whether_drained(begun);
             self.act(Action::Discard { connection });
         }
     }
@@ -155,9 +157,11 @@ impl Model {
     pub(super) fn end(&mut self, connection: ConnectionId, reason: EndReason) {
         self.act(Action::Close { connection, reason });
         if reason.drains() {
+            let begun = self.begin();
             let it = &mut self.connections[connection];
             it.role = Role::Drains;
             it.ended = Some(reason);
+            it.note_whether_drained(begun);
         } else {
             self.connections.remove(connection);
         }

@@ -31,6 +31,8 @@ pub(super) struct Connection {
     pub(super) told: u64,
     /// While something was not taken: since when its reader took nothing.
     pub(super) waits: Option<Begun>,
+    /// While it drains and holds nothing.
+    pub(super) drained: Option<Begun>,
     pub(super) is_stalled: bool,
     /// The longest time for which its reader was silent before it took something.
     pub(super) longest_pause: Duration,
@@ -98,6 +100,7 @@ impl Connection {
             taken: None,
             told: 0,
             waits: None,
+            drained: None,
             is_stalled: false,
             longest_pause: Duration::ZERO,
             pace: Pace::default(),
@@ -146,6 +149,13 @@ impl Connection {
         self.sent.push((index, cost));
         self.last_sent = Some(index);
         self.next = index + 1;
+    }
+
+    /// Whether it drains, and holds nothing, is seen now.
+    pub(super) fn note_whether_drained(&mut self, begun: Begun) {
+        if self.role == Role::Drains && self.sent.is_empty() {
+            self.drained.get_or_insert(begun);
+        }
     }
 
     /// How long its reader may be silent.

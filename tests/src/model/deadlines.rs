@@ -158,7 +158,7 @@ impl Model {
             if !connection.is_stalled {
                 add(waits, connection.stall_timeout(config), Deadline::Stall(id));
             }
-            add(waits, config.stall_limit, Deadline::StallLimit(id));
+            add(waits.or(connection.drained), config.stall_limit, Deadline::StallLimit(id));
         }
         for stream in &self.held {
             add(self.delays_others(*stream), config.hold_timeout, Deadline::Patience);

@@ -47,7 +47,9 @@ impl Model {
         if !it.sent.is_empty() {
             it.pause(self.now, is_behind, &self.config);
         }
-        if let Some(taken) = it.take(through, begun)
+        let taken = it.take(through, begun);
+        it.note_whether_drained(begun);
+        if let Some(taken) = taken
             && let Some(stream) = it.stream.filter(|stream| self.streams.get(*stream).is_some())
         {
             self.raise_taken(stream, taken);

@@ -93,7 +93,8 @@ fn a_batch_opens_one_stream() {
 
 #[test]
 fn a_late_resume_finds_a_tombstone() {
-    let mut script = Script::initialized(Config::default());
+    let config = Config { idle_timeout: None, ..Config::default() };
+    let mut script = Script::initialized(config);
     script.on(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
     script.on(progress(1, 4), [send(1, FIRST, 1, 4)]);
     script.on(closed(1, None), []);
@@ -113,6 +114,7 @@ fn a_late_resume_finds_a_tombstone() {
     );
     script.on(closed(2, Some(2)), []);
     script.on(resume(3, FIRST, 2), [close(3, EndReason::Complete)]);
+    script.on(closed(3, None), []);
     script.wait(600_000);
     script.rejects(resume(4, FIRST, 0), ClientFault::ExpiredStream(FIRST));
 }
