@@ -60,7 +60,8 @@ pub struct Session<M> {
     now: Instant,
     /// When the idle time is over.
     idle_due: Instant,
-    /// When the last client of a stream comes back that was told to do so later.
+    /// When the last client of a stream without a connection comes back, of those that were
+    /// told to do so later.
     retry_at: Instant,
     initialized: Option<Initialized>,
     /// Whether the client used the session, and so had the answer to `initialize`.

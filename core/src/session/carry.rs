@@ -26,7 +26,7 @@ impl<M: Clone> Session<M> {
         {
             self.queues.leave(orphan);
         }
-        self.streams[stream].retry_at = Instant::EPOCH;
+        self.forget_retry(stream);
         self.find_listener(stream, out);
         // This may be the end of the stream.
         self.send_logged(stream, connection, out);

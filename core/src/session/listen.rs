@@ -1,9 +1,11 @@
 //! Requests of the backend that wait for a connection to carry them.
 
+use core::{iter, mem};
+
 use super::{
     Session,
     requests::{Question, QuestionKey},
-    stream::StreamKey,
+    stream::{STANDALONE, StreamKey},
 };
 use crate::{Action, Actions, Instant, UnansweredReason, queue::Queue};
 
@@ -63,6 +65,17 @@ impl<M> Session<M> {
     /// it was told to come back later.
     pub(super) fn expected_at(&self, stream: StreamKey) -> Instant {
         self.now.max(self.streams[stream].retry_at)
+    }
+
+    /// Notes that the client of a stream is not waited for any more because it was told to
+    /// come back later.
+    pub(super) fn forget_retry(&mut self, stream: StreamKey) {
+        let retry_at = mem::replace(&mut self.streams[stream].retry_at, Instant::EPOCH);
+        if retry_at > self.now && retry_at == self.retry_at {
+            let streams = iter::once(STANDALONE).chain(self.streams.request_streams());
+            let last = streams.map(|key| self.streams[key].retry_at).max();
+            self.retry_at = last.unwrap_or(Instant::EPOCH);
+        }
     }
 
     /// Lets a request of the backend wait for a connection to `stream`.

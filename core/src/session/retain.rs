@@ -131,6 +131,7 @@ impl<M: Clone> Session<M> {
     /// Takes out a stream that no connection carries, with all that refers to it
     /// but its number.
     fn take_out(&mut self, key: StreamKey) -> Stream<M> {
+        self.forget_retry(key);
         let stream = self.streams.remove(key);
         if let Some(ticket) = stage_ticket(&stream.stage) {
             self.queues.leave(ticket);

@@ -162,3 +162,58 @@ fn what_is_rejected_does_not_keep_a_session() {
         ",
     );
 }
+
+#[test]
+fn a_client_that_has_come_back_is_not_waited_for() {
+    check_live(
+        "2025-11-25",
+        Config::default(),
+        "
+        > post 1 request 7
+          to 1: 0/0 priming
+          to backend: request 7
+        > close_stream 0 retry 60min
+          to 1: 1/0 priming retry 3600s
+          end 1: Requested
+        > closed 1 through 1
+        > get 2
+          to 2: 0 priming
+        > close_stream standalone retry 1440min
+          to 2: 1 priming retry 86400s
+          end 2: Requested
+        > closed 2 through 1
+        > +1s get 3 after 1
+        > closed 3
+        > get 4 after 1/0
+        > backend response 7
+          to 4: 2/0 response 7
+          end 4: Complete
+        > closed 4 through 2
+        > +299s tick
+        > +1s tick
+          close session: Idle
+        ",
+    );
+}
+
+#[test]
+fn a_client_whose_stream_is_gone_is_not_waited_for() {
+    check_live(
+        "2025-11-25",
+        Config::default(),
+        "
+        > post 1 request 7
+          to 1: 0/0 priming
+          to backend: request 7
+        > close_stream 0 retry 1440min
+          to 1: 1/0 priming retry 86400s
+          end 1: Requested
+        > closed 1 through 1
+        > post cancelled 7
+          to backend: cancelled 7
+        > +299s tick
+        > +1s tick
+          close session: Idle
+        ",
+    );
+}

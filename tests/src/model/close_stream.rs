@@ -18,7 +18,6 @@ impl Model {
             self.send(connection, (index, 0), Some(id), Event::Priming { retry });
             let retry_at = self.now.saturating_add(retry.unwrap_or_default());
             self.streams[stream].retry_at = retry_at;
-            self.retry_at = self.retry_at.max(retry_at);
         }
         self.end(connection, EndReason::Requested);
         if stream == StreamId::Standalone {

@@ -105,7 +105,7 @@ impl Model {
     }
 
     fn cancel_orphan(&mut self, stream: StreamId) {
-        self.idle_since = self.now;
+        self.stay_awake();
         for id in self.streams[stream].pending() {
             self.act(Action::Cancel { id: id.clone() });
             self.reserve_id(id.clone());
@@ -116,8 +116,14 @@ impl Model {
         self.complete_if_answered(stream);
     }
 
+    /// The idle time starts anew, once all clients are to be back.
+    pub(super) fn stay_awake(&mut self) {
+        let back_at = self.streams.iter().map(|stream| stream.retry_at);
+        self.idle_since = back_at.fold(self.now, Instant::max);
+    }
+
     fn idle_deadline(&self) -> Option<Instant> {
-        let since = Begun { at: self.idle_since.max(self.retry_at), order: 0 };
+        let since = Begun { at: self.idle_since, order: 0 };
         since.due(self.config.idle_timeout).filter(|_| self.is_idle())
     }
 

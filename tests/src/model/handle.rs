@@ -29,11 +29,12 @@ impl Model {
         }
         self.check(&input)?;
         let is_of_backend = matches!(input, Input::Backend { .. } | Input::CloseStream { .. });
-        if input != Input::Tick && !(is_of_backend && self.is_idle()) {
-            self.idle_since = self.now;
-        }
+        let keeps_awake = input != Input::Tick && !(is_of_backend && self.is_idle());
         self.was_used |= is_of_client(&input) && matches!(self.stage, Stage::Initialized(_));
         let pressure = self.carry_out(input);
+        if keeps_awake {
+            self.stay_awake();
+        }
         self.make_room();
         self.release();
         Ok(pressure)

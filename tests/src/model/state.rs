@@ -25,8 +25,6 @@ pub struct Model {
     pub(super) begun: u64,
     pub(super) created: Begun,
     pub(super) idle_since: Instant,
-    /// When the last client comes back that was told to do so later.
-    pub(super) retry_at: Instant,
     /// Whether the client used the session once it was initialized.
     pub(super) was_used: bool,
     pub(super) stage: Stage,
@@ -91,7 +89,6 @@ impl Model {
             begun: 0,
             created: Begun { at: now, order: 0 },
             idle_since: now,
-            retry_at: Instant::EPOCH,
             was_used: false,
             stage: Stage::Expected,
             closed: None,

@@ -32,7 +32,7 @@ impl Model {
 
     /// A reader took nothing for too long.
     pub(super) fn cut_as_stalled(&mut self, connection: ConnectionId) {
-        self.idle_since = self.now;
+        self.stay_awake();
         self.act(Action::Close { connection, reason: EndReason::Stalled });
         self.forget(connection);
     }
