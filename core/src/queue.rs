@@ -14,8 +14,13 @@ pub(crate) enum Queue {
     Reservation,
     /// Streams that hold a sender up that others wait behind.
     Hold,
-    /// Connections whose reader may stall. Their timeouts differ.
+    /// Connections whose reader may stall, after the longest timeout, as at first.
+    StallLongest,
+    /// Connections whose reader may stall, after a timeout in between. With equal deadlines,
+    /// a longer timeout began first.
     Stall,
+    /// Connections whose reader may stall, after the shortest timeout.
+    StallShortest,
     /// Connections whose reader is stalled.
     StallLimit,
     /// Requests of the backend that wait for a connection.
@@ -40,6 +45,9 @@ pub(crate) enum Queue {
 
 const QUEUES: usize = Queue::Eventful as usize + 1;
 
+/// How many queues, the first ones, have deadlines.
+const TIMED: usize = Queue::Taken as usize + 1;
+
 /// The key, in whatever table it is, of what waits in a queue.
 pub(crate) type Key = u32;
 
@@ -54,9 +62,11 @@ impl Ticket {
 
 /// All queues of a session, each ordered by deadline, then by entry.
 ///
-/// Every kind but one has one timeout, so whoever enters usually goes to the end: all
-/// operations take constant time then. Each queue is a doubly linked list
-/// through one slab of nodes, so leaving from the middle is as cheap.
+/// Most queues have one timeout, so an entry usually goes to the end, and all operations
+/// take constant time. It passes those with later deadlines: in [`Queue::Stall`], those whose
+/// readers make longer pauses; elsewhere, those that wait for a client that was told to come
+/// back later. Each queue is a doubly linked list through one slab of nodes, so leaving from
+/// the middle is as cheap.
 #[derive(Debug)]
 pub(crate) struct Queues {
     nodes: Slab<Node>,
@@ -97,8 +107,13 @@ impl Queues {
 
     /// Returns the earliest deadline; [`Instant::MAX`] is never.
     pub(crate) fn deadline(&self) -> Instant {
-        let fronts = self.lists.iter().filter_map(|list| self.nodes.get(list.front as usize));
-        fronts.map(|node| node.due).min().unwrap_or(Instant::MAX)
+        self.fronts().map(|node| node.due).min().unwrap_or(Instant::MAX)
+    }
+
+    /// Goes through what is first in each queue that has deadlines.
+    fn fronts(&self) -> impl Iterator<Item = &Node> {
+        let timed = self.lists.iter().take(TIMED);
+        timed.filter_map(|list| self.nodes.get(list.front as usize))
     }
 
     /// Returns what no deadline is earlier than, and which may be earlier than all.
@@ -115,8 +130,7 @@ impl Queues {
         if now < self.soonest || self.soonest == Instant::MAX {
             return None;
         }
-        let mut fronts = self.lists.iter().filter_map(|list| self.nodes.get(list.front as usize));
-        let Node { queue, key, .. } = *fronts.find(|node| node.due == self.soonest)?;
+        let Node { queue, key, .. } = *self.fronts().find(|node| node.due == self.soonest)?;
         self.leave(Ticket(self.lists[queue as usize].front));
         Some((queue, key))
     }

@@ -7,8 +7,8 @@ use super::{
     stream::{STANDALONE, Stage, Stream, StreamKey},
 };
 use crate::{
-    Action, Actions, AnswerFormat, ConnectionId, EndReason, EventId, Instant, Report, queue::Queue,
-    time::Timeout,
+    Action, Actions, AnswerFormat, ConnectionId, EndReason, EventId, Report, config::StallTimeout,
+    queue::Queue, time::Timeout,
 };
 
 impl<M: Clone> Session<M> {
@@ -201,7 +201,8 @@ impl<M: Clone> Session<M> {
         connection.since = self.now;
         let timeouts = self.config.timeouts();
         let (queue, timeout) = if is_outstanding && self.config.stall_timeout_max.is_some() {
-            (Queue::Stall, Timeout::of_nanos(connection.pace.timeout(timeouts.stall)))
+            let nanos = connection.pace.timeout(timeouts.stall);
+            (stall_queue(nanos, timeouts.stall), Timeout::of_nanos(nanos))
         } else {
             (Queue::StallLimit, timeouts.stall_limit)
         };
@@ -296,5 +297,32 @@ impl<M: Clone> Session<M> {
             Stage::Finishing { .. } => self.retain(stream, out),
             Stage::Retained { .. } => {}
         }
+    }
+}
+
+/// Returns the queue of readers that have the same timeout, which is at a limit for most.
+fn stall_queue(nanos: u64, limits: StallTimeout) -> Queue {
+    if nanos >= limits.max {
+        Queue::StallLongest
+    } else if nanos > limits.min {
+        Queue::Stall
+    } else {
+        Queue::StallShortest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_at_a_limit_have_queues_of_their_own() {
+        let limits = StallTimeout { min: 10, max: 100 };
+        assert_eq!(stall_queue(10, limits), Queue::StallShortest);
+        assert_eq!(stall_queue(11, limits), Queue::Stall);
+        assert_eq!(stall_queue(99, limits), Queue::Stall);
+        assert_eq!(stall_queue(100, limits), Queue::StallLongest);
+        let equal = StallTimeout { min: 10, max: 10 };
+        assert_eq!(stall_queue(10, equal), Queue::StallLongest);
     }
 }

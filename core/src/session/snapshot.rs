@@ -156,7 +156,11 @@ impl<M: Clone> Session<M> {
                 Queue::Taken => What::Taken(stream().number()?),
                 Queue::Spent => What::Spent(stream()),
                 Queue::Eventful => What::Eventful(stream()),
-                Queue::Hold | Queue::Stall | Queue::StallLimit => return None,
+                Queue::Hold
+                | Queue::StallLongest
+                | Queue::Stall
+                | Queue::StallShortest
+                | Queue::StallLimit => return None,
             };
             Some(Waiting { what, left: due.map(|due| due.since(self.now)) })
         })

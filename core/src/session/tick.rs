@@ -36,7 +36,9 @@ impl<M: Clone> Session<M> {
                 self.streams[StreamKey(key)].stage = Stage::Reserved { expiry: Ticket::NONE };
             }
             Queue::Hold => self.lose_patience(StreamKey(key)),
-            Queue::Stall | Queue::StallLimit => self.connections[ConnectionKey(key)].stall = None,
+            Queue::StallLongest | Queue::Stall | Queue::StallShortest | Queue::StallLimit => {
+                self.connections[ConnectionKey(key)].stall = None;
+            }
             Queue::Listen | Queue::Answer => {
                 if let Some(question) = self.questions.get_mut(QuestionKey(key)) {
                     question.timer = None;
@@ -55,7 +57,9 @@ impl<M: Clone> Session<M> {
         match queue {
             Queue::Initialize => self.close(CloseReason::InitializeTimeout, out),
             Queue::Reservation => self.cancel(StreamKey(key), EndReason::Abandoned, out),
-            Queue::Stall => self.stall(ConnectionKey(key)),
+            Queue::StallLongest | Queue::Stall | Queue::StallShortest => {
+                self.stall(ConnectionKey(key));
+            }
             Queue::StallLimit => self.cut(ConnectionKey(key), out),
             Queue::Listen => self.give_up_listening(QuestionKey(key), out),
             Queue::Answer => self.fail(QuestionKey(key), UnansweredReason::TimedOut, out),
