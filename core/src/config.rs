@@ -59,7 +59,8 @@ pub struct Config {
     ///
     /// Every event counts for its size and [`EVENT_OVERHEAD_BYTES`](crate::EVENT_OVERHEAD_BYTES).
     /// One event may be larger, if it is the only one: a response of 16 MiB still waits
-    /// for its reader.
+    /// for its reader. What a reader has still to take may be more, too, and stays when it
+    /// leaves, until the next event comes; that has the limit of the session only.
     pub stream_bytes_max: usize,
     /// How much all logs of a session hold, in bytes, counted the same way: 24 MiB by default,
     /// so that the largest message leaves room for others. One event may be larger, if it is

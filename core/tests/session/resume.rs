@@ -291,3 +291,32 @@ fn a_priming_event_takes_a_place_in_the_window() {
         ",
     );
 }
+
+#[test]
+fn what_a_slow_reader_leaves_behind_stays_until_the_next_event() {
+    let config = Config { stream_events_max: 2, window: 1, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > backend progress t
+          to 1: 1/0 progress t
+        > backend progress t
+        > backend progress t
+        > backend progress t
+        > closed 1
+        > get 2 after 0/0
+          to 2: replay 1/0 progress t
+        > +10s tick
+        > taken 2 through 1
+          to 2: replay 2/0 progress t
+        > closed 2
+        > backend progress t
+        > get 3 after 1/0
+          to 3: gap 2..=3
+          to 3: replay 4/0 progress t
+        ",
+    );
+}
