@@ -325,11 +325,10 @@ impl<M> Session<M> {
         else {
             return false;
         };
-        let cursor = &self.connections[key].cursor;
         let Stream { log, pending, .. } = &self.streams[stream];
-        let is_behind = !log.ends_before(cursor.next());
-        let has_room = || cursor.admits(log.last().saturating_add(1), self.config.window);
-        stream != STANDALONE && (is_behind || *pending > 0 && !has_room())
+        let is_behind = !log.ends_before(self.connections[key].cursor.next());
+        let may_fail_next = || self.may_send_next(stream, key, 0);
+        stream != STANDALONE && (is_behind || *pending > 0 && !may_fail_next())
     }
 
     /// Returns the stream of a pending request of the client.
