@@ -1,10 +1,10 @@
 //! What happened in a session, as lines of the log: never a body of a message.
 
-use rejoin_core::{CloseReason, ProtocolVersion, Report};
+use rejoin_core::{ProtocolVersion, Report};
 
 use crate::{
     SessionId,
-    session::{Happened, Opened},
+    session::{Closed, Happened, Opened},
 };
 
 /// How much of what a client says of itself is logged, in bytes.
@@ -66,10 +66,12 @@ pub(crate) fn opened(session: SessionId, opened: &Opened) {
     tracing::info!(%session, ?client, revision, pid = process, "session opened");
 }
 
-pub(crate) fn closed(session: SessionId, reason: CloseReason, was_opened: bool) {
+pub(crate) fn closed(session: SessionId, closed: &Closed) {
+    let Closed { reason, was_opened, progress_dropped } = closed;
     let session = session.short();
-    if was_opened {
-        tracing::info!(%session, ?reason, "session closed");
+    if *was_opened {
+        let progress_dropped = (*progress_dropped > 0).then_some(progress_dropped);
+        tracing::info!(%session, ?reason, progress_dropped, "session closed");
     } else {
         tracing::info!(%session, ?reason, "session ended before it was initialized");
     }

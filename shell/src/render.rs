@@ -42,14 +42,14 @@ fn session_closed(reason: Option<CloseReason>) -> &'static str {
         Some(CloseReason::InitializeNotTaken) => {
             "the session was closed: its client left without the answer to `initialize`"
         }
-        Some(
-            CloseReason::BackendGone
-            | CloseReason::Cancelled
-            | CloseReason::ExpectedInitialize
-            | CloseReason::Idle
-            | CloseReason::Exhausted,
-        )
-        | None => "the session was closed",
+        Some(CloseReason::BackendGone) => "the session was closed: its server is gone",
+        Some(CloseReason::Cancelled) => "the session was closed: an internal error",
+        Some(CloseReason::ExpectedInitialize) => {
+            "the session was closed: its first message was not `initialize`"
+        }
+        Some(CloseReason::Idle) => "the session was closed: it was idle for too long",
+        Some(CloseReason::Exhausted) => "the session was closed: it has no event ids left",
+        None => "the session was closed",
     }
 }
 

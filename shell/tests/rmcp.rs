@@ -199,3 +199,12 @@ async fn a_service_that_never_begins_is_dropped_with_its_session() {
     assert_eq!(heard.recv().await, Some(Heard::Dropped));
     assert_eq!(sessions.sessions(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_nested_too_deep_is_an_error_that_says_so() {
+    let client = Client::connect(service::backend().0).await;
+    let answer = answer(client.call(1, "deep", json!({})).await).await;
+    assert_eq!(answer["error"]["code"], -32_603, "{answer}");
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.contains("128 levels"), "{message}");
+}

@@ -612,3 +612,40 @@ async fn a_message_whose_head_is_known_goes_where_its_head_says_and_is_not_read(
     let again = backend.peer().send_with_head_now(asked, "a question", None).unwrap_err();
     assert!(matches!(again, SendError::Rejected(_)), "{again}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_takes_too_long_to_open_is_given_up() {
+    struct Never;
+
+    impl Backend for Never {
+        async fn open(&self, _: Peer, _: Inbox) -> Result<(), OpenError> {
+            std::future::pending().await
+        }
+    }
+
+    let settings = Settings { open_timeout: Duration::from_secs(1), ..Settings::default() };
+    let sessions = SessionManager::new(Never, settings).unwrap();
+    let begun = tokio::time::Instant::now();
+    let initialize = post(r#""id":0,"method":"initialize""#);
+    let opened = sessions.initialize_session(initialize, AnswerFormat::Sse).await;
+    assert!(matches!(opened, Err(ManagerError::Open(_))), "{opened:?}");
+    assert_eq!(begun.elapsed(), Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_of_the_backend_that_is_nested_too_deep_is_refused() {
+    let server = Server::with(Settings { json_depth_max: 8, ..Settings::default() });
+    let _session = server.initialized().await;
+    let backend = server.backend().await;
+    let peer = backend.peer();
+    let nested = |levels: usize| {
+        let (open, close) = ("[".repeat(levels - 2), "]".repeat(levels - 2));
+        message(&format!(r#""method":"n","params":{{"a":{open}{close}}}"#))
+    };
+    let head = || Head::Notification(Notification::Other);
+    let too_deep = Err(SendError::TooDeep(rejoin::TooDeep { max: 8 }));
+    for (levels, sent) in [(8, Ok(())), (9, too_deep)] {
+        assert_eq!(peer.send(nested(levels), None).await, sent);
+        assert_eq!(peer.send_with_head(head(), nested(levels), None).await, sent);
+    }
+}

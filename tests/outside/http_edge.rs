@@ -198,3 +198,14 @@ async fn a_path_with_a_slash_at_its_end_is_the_same_path() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
     }
 }
+
+#[tokio::test]
+async fn large_headers_that_nobody_reads_do_no_harm() {
+    let program = Program::serve(&[]);
+    let client = Client::initialize(&program.address).await;
+    let cookie = format!("cookie: a={}\r\n", "x".repeat(40 << 10));
+    let mut stream = TcpStream::connect(&program.address).await.unwrap();
+    stream.write_all(request(&client, "POST", &cookie, &ping(1)).as_bytes()).await.unwrap();
+    let answer = read_until(&mut stream, "\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}

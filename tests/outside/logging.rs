@@ -2,9 +2,9 @@
 
 use std::{
     fs::File,
-    io::{Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
-    process::Stdio,
+    process::{ChildStderr, Stdio},
     time::Duration,
 };
 
@@ -12,7 +12,11 @@ use http::Method;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::{client::Client, program::Program, script};
+use crate::{
+    client::{Client, NEWEST, initialize},
+    program::Program,
+    script,
+};
 
 /// How long anything may take that does not wait for the log.
 const PROMPT: Duration = Duration::from_secs(10);
@@ -46,23 +50,46 @@ async fn a_log_on_a_full_disk_is_dropped() {
     assert!(program.end_by("TERM").success());
 }
 
+/// Serves by a child that logs 2 MiB before it answers: more than the pipe and the queue of the
+/// log hold.
+fn serve_much_logging() -> Program {
+    let script = "i=0; while [ $i -lt 500 ]; do printf '%04000d\\n' $i >&2; i=$((i+1)); done
+        hear; answer {}; hear";
+    let script = script::with_prelude(script);
+    Program::logging_to(Stdio::piped(), &["--", "/bin/sh", "-c", &script])
+}
+
 #[tokio::test]
-async fn a_log_that_nobody_reads_holds_nobody_up_and_what_is_lost_is_counted() {
-    let mut program = Program::logging_to(Stdio::piped(), &["--log-level", "trace"]);
+async fn a_log_that_nobody_reads_holds_nobody_up() {
+    let mut program = serve_much_logging();
     let mut stderr = program.stderr();
-    // Far more than a pipe and the queue hold.
-    for _ in 0..10 {
-        let client = Client::initialize(&program.address).await;
-        let mut flood = client.call(1, "flood", json!({ "events": 3_000 })).await;
-        timeout(PROMPT, flood.response()).await.unwrap();
+    for _ in 0..3 {
+        is_served(&program).await;
     }
-    is_served(&program).await;
     program.signal("TERM");
     let end = tokio::task::spawn_blocking(move || program.wait());
     assert!(timeout(PROMPT, end).await.unwrap().unwrap().success());
     let mut log = Vec::new();
     stderr.read_to_end(&mut log).unwrap();
-    assert!(log.len() < 4 << 20, "{} bytes", log.len());
+    assert!(log.len() < 128 << 10, "{} bytes", log.len());
+}
+
+#[tokio::test]
+async fn a_reader_of_the_log_that_comes_back_is_told_how_much_it_missed() {
+    let mut program = serve_much_logging();
+    let mut stderr = program.stderr();
+    is_served(&program).await;
+    let log = tokio::task::spawn_blocking(move || {
+        let mut log = String::new();
+        stderr.read_to_string(&mut log).unwrap();
+        log
+    });
+    is_served(&program).await;
+    assert!(program.end_by("TERM").success());
+    let log = log.await.unwrap();
+    let lost = log.lines().filter(|line| line.contains("log lines were dropped"));
+    let lines = lost.filter_map(|line| line.split_once("lines=")?.1.parse::<u64>().ok());
+    assert!(lines.sum::<u64>() > 100, "{} bytes", log.len());
 }
 
 /// Returns the log of a program, once it has ended.
@@ -91,6 +118,20 @@ async fn lines_that_a_child_causes_are_limited_and_counted() {
     let lines = count(&log, "line-");
     assert!((500..1_500).contains(&lines), "{lines}");
     assert!(log.contains("log lines were suppressed"), "{log}");
+}
+
+#[tokio::test]
+async fn what_a_child_writes_that_is_no_message_is_limited_and_counted() {
+    const LINES: usize = 3_000;
+    let flood =
+        format!("i=0; while [ $i -lt {LINES} ]; do echo x; i=$((i+1)); done; hear; answer {{}}");
+    let script = script::with_prelude(&flood);
+    let program = Program::logging_to(Stdio::piped(), &["--", "/bin/sh", "-c", &script]);
+    let client = Client::initialize(&program.address).await;
+    client.call(1, "any", json!({})).await.response().await;
+    let log = log_of(program);
+    assert!(count(&log, "line of the server was dropped") < LINES / 50, "{log}");
+    assert!(log.contains("log lines were suppressed") && log.len() < 8 * LINES, "{}", log.len());
 }
 
 #[tokio::test]
@@ -132,6 +173,83 @@ async fn the_life_of_a_session_is_in_the_log() {
         let is_line = |line: &str| parts.iter().all(|part| line.contains(part));
         assert!(log.lines().any(is_line), "{parts:?}: {log}");
     }
+}
+
+/// Waits for a line of a log that contains some words. Returns the rest of the log.
+async fn logged(mut log: BufReader<ChildStderr>, words: &'static str) -> BufReader<ChildStderr> {
+    let read = move || {
+        let found = log.by_ref().lines().any(|line| line.unwrap().contains(words));
+        assert!(found, "{words}");
+        log
+    };
+    tokio::task::spawn_blocking(read).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_gap_is_in_the_log() {
+    let missed = r#"
+        log='"jsonrpc":"2.0","method":"notifications/message"'
+        of='"level":"info","data":1,"_meta":{"rejoin/relatedRequestId":1}'
+        hear; echo "{$log,\"params\":{$of}}"
+        hear; for n in 1 2 3 4 5; do echo "{$log,\"params\":{$of}}"; done
+        answer {}; id=1; answer {}; hear"#;
+    let script = script::with_prelude(missed);
+    let command = ["--max-stream-events", "2", "--", "/bin/sh", "-c", &script];
+    let mut program = Program::logging_to(Stdio::piped(), &command);
+    let log = BufReader::new(program.stderr());
+    let client = Client::initialize(&program.address).await;
+    let mut call = client.call(1, "any", json!({})).await;
+    let first = call.message().await.unwrap();
+    drop(call);
+    let log = logged(log, "connection lost").await;
+    client.call(2, "any", json!({})).await.response().await;
+    client.get(first.id.as_deref()).await.response().await;
+    timeout(PROMPT, logged(log, "gap: ")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refusal_by_a_limit_names_the_option() {
+    let options = ["--max-sessions", "1", "--max-body", "1KiB", "--max-depth", "8"];
+    let program = Program::logging_to(Stdio::piped(), &options);
+    let client = Client::initialize(&program.address).await;
+    client.call(1, "echo", json!({ "message": "m" })).await.response().await;
+    let stranger = Client::stranger(&program.address);
+    let refused = stranger.post(&initialize(NEWEST, &json!({}))).await;
+    assert_eq!(refused.status, 503);
+    let large = json!({ "jsonrpc": "2.0", "method": "x".repeat(2_000) });
+    assert_eq!(client.post(&large).await.status, 413);
+    let deep = json!({ "jsonrpc": "2.0", "method": "m", "params": { "a": [[[[[[[]]]]]]] } });
+    assert_eq!(client.post(&deep).await.status, 400);
+    let log = log_of(program);
+    for option in ["--max-sessions", "--max-body", "--max-depth"] {
+        let option = format!("option=\"{option}\"");
+        let is_line = |line: &str| {
+            let parts = ["request refused", "peer=127.0.0.1", &option];
+            parts.iter().all(|part| line.contains(part))
+        };
+        assert!(log.lines().any(is_line), "{option}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn progress_that_is_dropped_is_counted() {
+    let late = r#"
+        hear; answer {}
+        for n in 1 2 3; do
+            echo '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1}}'
+        done
+        hear; answer {}; hear"#;
+    let script = script::with_prelude(late);
+    let program = Program::logging_to(Stdio::piped(), &["--", "/bin/sh", "-c", &script]);
+    let client = Client::initialize(&program.address).await;
+    for id in [1, 2] {
+        client.call(id, "any", json!({})).await.response().await;
+    }
+    client.delete().await;
+    let log = log_of(program);
+    let is_line =
+        |line: &str| line.contains("session closed") && line.contains("progress_dropped=3");
+    assert!(log.lines().any(is_line), "{log}");
 }
 
 #[tokio::test]

@@ -100,3 +100,16 @@ async fn a_byte_order_mark_before_a_body_is_ignored() {
     let answer = client.send(Method::POST, format!("\u{feff}{call}"), &[]).await.response().await;
     assert_eq!(answer["result"]["heard"], call);
 }
+
+#[tokio::test]
+async fn how_deep_json_may_be_nested_can_be_set() {
+    let program = Program::serve(&["--max-depth", "8"]);
+    let client = Client::initialize(&program.address).await;
+    for (levels, status) in [(8, StatusCode::OK), (9, StatusCode::BAD_REQUEST)] {
+        let (open, close) = ("[".repeat(levels - 2), "]".repeat(levels - 2));
+        let body =
+            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"a":{open}{close}}}}}"#);
+        let answer = client.send(Method::POST, body, &[]).await;
+        assert_eq!(answer.status, status, "{levels} levels");
+    }
+}

@@ -1,6 +1,6 @@
 //! Every call ends, whatever its server writes.
 
-use std::time::Duration;
+use std::{io::Read as _, process::Stdio, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -88,6 +88,26 @@ async fn an_error_without_an_id_ends_the_only_call() {
     let line = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"what?"}}"#;
     let answer = end_of(&client, 1, json!({ "lines": [line] })).await;
     assert_eq!((&answer["id"], &answer["error"]["message"]), (&json!(1), &json!("what?")));
+}
+
+#[tokio::test]
+async fn an_answer_without_an_id_ends_none_of_several_calls_and_is_logged() {
+    let command = ["--", "python3", "-u", "-c", SERVER];
+    let mut program = Program::logging_to(Stdio::piped(), &command);
+    let mut stderr = program.stderr();
+    let client = Client::initialize(&program.address).await;
+    let mut first = client.call(1, "any", json!({ "lines": [] })).await;
+    let nameless = r#"{"jsonrpc":"2.0","result":{}}"#;
+    let answers = [1, 2].map(|id| json!({ "jsonrpc": "2.0", "id": id, "result": { "a": id } }));
+    let lines = [nameless.to_owned(), answers[0].to_string(), answers[1].to_string()];
+    assert_eq!(end_of(&client, 2, json!({ "lines": lines })).await, answers[1]);
+    assert_eq!(timeout(Duration::from_secs(10), first.response()).await.unwrap(), answers[0]);
+    assert!(program.end_by("TERM").success());
+    let mut log = String::new();
+    stderr.read_to_string(&mut log).unwrap();
+    let is_line =
+        |line: &str| line.contains("line of the server was dropped") && line.contains("`id`");
+    assert!(log.lines().any(is_line), "{log}");
 }
 
 #[tokio::test]

@@ -122,6 +122,7 @@ impl Peer {
         related: Option<RequestId>,
     ) -> Result<Option<Held>, SendError> {
         let session = self.session()?;
+        message::check_depth(&body, session.json_depth_max())?;
         say(&session, message::with_head(head, body), related)
     }
 

@@ -71,7 +71,9 @@ impl Inner {
             Err(NotReceived::TooLarge) => {
                 session?;
                 let message = format!("the body is larger than {bytes_max} bytes");
-                return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+                return Err(
+                    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message).option("--max-body")
+                );
             }
         };
         let limits = self.sessions.settings();

@@ -19,6 +19,8 @@ pub(super) struct Refusal {
     code: i32,
     message: String,
     id: Option<RequestId>,
+    /// Which option of the program would allow it.
+    option: Option<&'static str>,
     /// When to come back, in seconds.
     retry_after: Option<u16>,
     /// Whether to say that a body is not to be compressed.
@@ -34,6 +36,7 @@ impl Refusal {
             code,
             message: message.into(),
             id: None,
+            option: None,
             retry_after: None,
             accept_encoding: false,
         }
@@ -42,6 +45,12 @@ impl Refusal {
     /// Says which request it answers, where that is not known yet.
     pub(super) fn of(self, id: Option<RequestId>) -> Self {
         Self { id: self.id.or(id), ..self }
+    }
+
+    /// Says which option of the program would allow it. It is in the log only: a client cannot
+    /// set it.
+    pub(super) fn option(self, option: &'static str) -> Self {
+        Self { option: Some(option), ..self }
     }
 
     pub(super) fn retry_after(self, seconds: u16) -> Self {
@@ -59,10 +68,11 @@ impl Refusal {
         let peer = peer.map(tracing::field::display);
         let host = head::host(head).ok().flatten().map(log::cut).map(tracing::field::debug);
         let (status, reason) = (self.status.as_u16(), log::cut(&self.message));
+        let option = self.option;
         if self.status == StatusCode::FORBIDDEN || self.status.is_server_error() {
-            tracing::warn!(peer, host, status, ?reason, "request refused");
+            tracing::warn!(peer, host, status, ?reason, option, "request refused");
         } else {
-            tracing::info!(peer, host, status, ?reason, "request refused");
+            tracing::info!(peer, host, status, ?reason, option, "request refused");
         }
     }
 
@@ -95,7 +105,7 @@ impl From<PeekError> for Refusal {
 
 impl From<TooDeep> for Refusal {
     fn from(error: TooDeep) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, error.to_string())
+        Self::new(StatusCode::BAD_REQUEST, error.to_string()).option("--max-depth")
     }
 }
 
@@ -107,16 +117,23 @@ impl From<ManagerError> for Refusal {
                 code: SESSION_NOT_FOUND,
                 ..Self::new(StatusCode::NOT_FOUND, "there is no such session: begin a new one")
             },
-            ManagerError::TooManySessions(_) | ManagerError::Closing => {
+            ManagerError::TooManySessions(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+                .option("--max-sessions")
+                .retry_after(10),
+            ManagerError::Closing => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(10)
             }
             ManagerError::TooManySessionsOfPeer(_) => {
-                Self::new(StatusCode::TOO_MANY_REQUESTS, message).retry_after(10)
+                Self::new(StatusCode::TOO_MANY_REQUESTS, message)
+                    .option("--max-sessions-per-peer")
+                    .retry_after(10)
             }
             ManagerError::Open(error) => match error.downcast_ref::<Overloaded>() {
                 Some(overloaded) => {
                     let seconds = u16::try_from(overloaded.seconds()).unwrap_or(u16::MAX);
-                    Self::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(seconds)
+                    Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+                        .option("--max-starts-per-second")
+                        .retry_after(seconds)
                 }
                 None => Self::new(StatusCode::BAD_GATEWAY, message),
             },
@@ -130,9 +147,9 @@ impl From<SessionError> for Refusal {
     fn from(error: SessionError) -> Self {
         let message = error.to_string();
         match error {
-            SessionError::Busy => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(1)
-            }
+            SessionError::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+                .option("--max-queue")
+                .retry_after(1),
             SessionError::Closing => ManagerError::Closing.into(),
             SessionError::Rejected(Rejection::Client(fault)) => Self::of_client(&fault, message),
             SessionError::Rejected(Rejection::Closed(_)) => ManagerError::NotFound.into(),
@@ -153,22 +170,27 @@ impl Refusal {
             | ClientFault::ProgressTokenInUse(_)
             | ClientFault::BatchNotAllowed
             | ClientFault::BatchEmpty
-            | ClientFault::BatchTooLong { .. }
             | ClientFault::InitializeInBatch
             | ClientFault::UnknownStream(_)
             | ClientFault::FutureEvent { .. }
             | ClientFault::CancelledStream(_)
             | ClientFault::ExpiredStream(_) => Self::new(StatusCode::BAD_REQUEST, message),
+            ClientFault::BatchTooLong { .. } => {
+                Self::new(StatusCode::BAD_REQUEST, message).option("--max-batch")
+            }
             ClientFault::MessageTooLarge { .. } => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, message).option("--max-message")
             }
             ClientFault::StandaloneConflict => Self::new(StatusCode::CONFLICT, message),
-            ClientFault::TooManyRequests { .. }
-            | ClientFault::TooManyCancelled { .. }
-            | ClientFault::TooManyStreams { .. }
-            | ClientFault::TooManyConnections { .. } => {
-                Self::new(StatusCode::TOO_MANY_REQUESTS, message).retry_after(1)
-            }
+            ClientFault::TooManyRequests { .. } => Self::too_many(message, "--max-pending"),
+            ClientFault::TooManyCancelled { .. } => Self::too_many(message, "--max-cancelled"),
+            ClientFault::TooManyStreams { .. } => Self::too_many(message, "--max-streams"),
+            ClientFault::TooManyConnections { .. } => Self::too_many(message, "--max-connections"),
         }
+    }
+
+    /// The client has as much as an option allows.
+    fn too_many(message: String, option: &'static str) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, message).option(option).retry_after(1)
     }
 }

@@ -51,6 +51,11 @@ fn every_failure_is_on_the_page() {
         (closed, Some(CloseReason::Terminated), None),
         (closed, Some(CloseReason::InitializeRejected), None),
         (closed, Some(CloseReason::InitializeTimeout), None),
+        (closed, Some(CloseReason::InitializeNotTaken), None),
+        (closed, Some(CloseReason::Idle), None),
+        (closed, Some(CloseReason::BackendGone), None),
+        (closed, Some(CloseReason::Cancelled), None),
+        (closed, Some(CloseReason::Exhausted), None),
     ] {
         let failure = Failure { id: id.clone(), reason };
         let (code, message) = said(&render::failure(&failure, closed, gone));
@@ -62,9 +67,12 @@ fn every_failure_is_on_the_page() {
 #[test]
 fn every_unanswered_request_of_the_server_is_on_the_page() {
     let mut table = String::new();
-    for reason in
-        [UnansweredReason::NoListener, UnansweredReason::Evicted, UnansweredReason::Cancelled]
-    {
+    for reason in [
+        UnansweredReason::NoListener,
+        UnansweredReason::Evicted,
+        UnansweredReason::TimedOut,
+        UnansweredReason::Cancelled,
+    ] {
         let (code, message) = said(&render::unanswered(&RequestId::from(7), reason));
         let _ = writeln!(table, "| `{message}` | {code} |");
     }

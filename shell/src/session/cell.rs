@@ -549,9 +549,9 @@ impl Cell {
         for happened in &happened {
             log::happened(self.id, happened);
         }
-        if let Some((reason, was_opened)) = closed {
+        if let Some(closed) = closed {
             self.outbox.announce_end();
-            log::closed(self.id, reason, was_opened);
+            log::closed(self.id, &closed);
             self.shared.forget(self);
         } else if is_flooded {
             log::flooded(self.id);

@@ -12,7 +12,7 @@ mod time_limit;
 pub(crate) use self::channel::Part;
 pub(crate) use self::{
     cell::{Cell, Held},
-    state::{Happened, Opened},
+    state::{Closed, Happened, Opened},
 };
 pub use self::{
     channel::SseEvent,

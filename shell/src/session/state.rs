@@ -44,6 +44,8 @@ pub(super) struct State {
     pub(super) process: Option<i32>,
     /// Whether `initialize` was answered.
     is_opened: bool,
+    /// How often progress was dropped, because its request was not in progress.
+    progress_dropped: u32,
     /// `None` once the client has called something.
     pub(super) unused: Option<UnusedSession>,
     /// What is known of a backend that is gone, while its answers are still being sent.
@@ -81,10 +83,19 @@ pub(super) struct Aftermath {
     pub(super) has_mail: bool,
     /// Whether the backend does not hear what it asked for.
     pub(super) is_flooded: bool,
-    /// Why the session was closed, and whether it was opened before.
-    pub(super) closed: Option<(CloseReason, bool)>,
+    pub(super) closed: Option<Closed>,
     /// Why the backend is gone, where it says so.
     pub(super) gone: Option<String>,
+}
+
+/// How a session ended.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    pub(crate) reason: CloseReason,
+    /// Whether it was opened before.
+    pub(crate) was_opened: bool,
+    /// How often progress was dropped, because its request was not in progress.
+    pub(crate) progress_dropped: u32,
 }
 
 /// Who begins a session, and what serves it.
@@ -146,6 +157,7 @@ impl State {
             client: None,
             process: None,
             is_opened: false,
+            progress_dropped: 0,
             unused: None,
             gone: None,
             peer_place: None,
@@ -365,9 +377,15 @@ impl State {
                         aftermath.wake(channel.end(EndReason::SessionClosed));
                     }
                     aftermath.released.extend(self.held.drain(..).map(|(_, sender)| sender));
-                    aftermath.closed = Some((reason, self.is_opened));
+                    let (was_opened, progress_dropped) = (self.is_opened, self.progress_dropped);
+                    aftermath.closed = Some(Closed { reason, was_opened, progress_dropped });
                 }
-                Action::Report(report) => aftermath.happened.push(Happened::Reported(report)),
+                Action::Report(report) => {
+                    if matches!(report, Report::UnknownProgressToken { .. }) {
+                        self.progress_dropped = self.progress_dropped.saturating_add(1);
+                    }
+                    aftermath.happened.push(Happened::Reported(report));
+                }
             }
         }
     }

@@ -63,6 +63,12 @@ impl ServerHandler for Server {
             }
             "flood" => flood(&context).await,
             "large" => "x".repeat(17 << 20),
+            "deep" => {
+                let mut result = CallToolResult::success(Vec::new());
+                result.structured_content =
+                    Some((0..200).fold(json!(1), |value, _| json!({ "a": value })));
+                return Ok(result.into());
+            }
             name => panic!("{name}"),
         };
         Ok(CallToolResult::success(vec![ContentBlock::text(text)]).into())

@@ -191,3 +191,24 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// How many connections wait to be accepted, as far as the system allows it.
 const BACKLOG: u32 = 4_096;
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_sends_at_once_and_little_waits_in_the_kernel() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (_client, accepted) = tokio::join!(client, listener.accept());
+        let (stream, _) = accepted.unwrap();
+        let minute = Some(Duration::from_secs(60));
+        prepare(&stream, minute).unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(stream.nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_notsent_lowat().unwrap(), NOT_SENT_BYTES_MAX);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), minute);
+        prepare(&stream, Some(Duration::MAX)).unwrap();
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT_MAX));
+    }
+}
