@@ -61,3 +61,24 @@ impl ExitWatch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{process::Command, time::Duration};
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn each_kind_of_watch_sees_an_exit() {
+        let of_children = |_| signal(SignalKind::child()).map(ExitWatch::Children);
+        for watch in [ExitWatch::new, of_children] {
+            let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+            let mut watch = watch(Pid::from_child(&child)).unwrap();
+            child.kill().unwrap();
+            timeout(Duration::from_secs(20), watch.changed()).await.unwrap().unwrap();
+            child.wait().unwrap();
+        }
+    }
+}
