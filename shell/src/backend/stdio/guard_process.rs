@@ -144,8 +144,9 @@ fn kill_blindly((group, id): (i32, Option<i32>)) -> bool {
     let kill_group = |group| kill_process_group(group, Signal::KILL) != Err(Errno::SRCH);
     let mut is_there = Pid::from_raw(group).is_some_and(kill_group);
     if let Some(id) = id.and_then(Pid::from_raw) {
-        // It may have left its group.
-        is_there |= getpgid(Some(id)).is_ok_and(kill_group);
+        // It may have left its group for one of its own, but another's is not its own.
+        let is_own = |group: &Pid| *group == id;
+        is_there |= getpgid(Some(id)).ok().filter(is_own).is_some_and(kill_group);
         is_there |= kill_process(id, Signal::KILL).is_ok();
     }
     is_there
