@@ -26,15 +26,7 @@ pub(crate) fn check(config: Config, script: &str) {
 
 /// Runs a script in a session that is initialized with a revision on connection 0.
 pub(crate) fn check_live(revision: &str, config: Config, script: &str) {
-    let mut run = Run::new(config);
-    for input in [
-        "> post 0 initialize 0".to_owned(),
-        format!("> backend response 0 version {revision}"),
-        "> closed 0 through 1".to_owned(),
-    ] {
-        run.step(&input);
-    }
-    run.check(script);
+    Run::live(revision, config).check(script);
 }
 
 /// A session in the middle of its script.
@@ -49,7 +41,25 @@ impl Run {
         Self { session: Session::new(config, Instant::EPOCH), now: Instant::EPOCH }
     }
 
-    fn check(&mut self, script: &str) {
+    /// Begins a session, and initializes it with a revision on connection 0.
+    pub(crate) fn live(revision: &str, config: Config) -> Self {
+        let mut run = Self::new(config);
+        for input in [
+            "> post 0 initialize 0".to_owned(),
+            format!("> backend response 0 version {revision}"),
+            "> closed 0 through 1".to_owned(),
+        ] {
+            run.step(&input);
+        }
+        run
+    }
+
+    pub(crate) fn has_backlog(&self, connection: u64) -> bool {
+        self.session.has_backlog(ConnectionId(connection))
+    }
+
+    /// Runs a script, and compares.
+    pub(crate) fn check(&mut self, script: &str) {
         let expected: Vec<&str> =
             script.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let mut actual = Vec::new();

@@ -2,7 +2,7 @@
 
 use rejoin_core::Config;
 
-use crate::script::check_live;
+use crate::script::{Run, check_live};
 
 const BUSY: &str = "
     > get 1
@@ -214,6 +214,38 @@ fn a_client_whose_stream_is_gone_is_not_waited_for() {
         > +299s tick
         > +1s tick
           close session: Idle
+        ",
+    );
+}
+
+#[test]
+fn a_connection_that_was_not_told_of_a_gap_has_a_backlog() {
+    let config = Config { window_bytes_max: 200, stream_events_max: 0, ..Config::default() };
+    let mut run = Run::live("2025-06-18", config);
+    run.check(
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > backend progress t
+          to 1: 1/0 progress t
+        > backend progress t
+        > +10s backend progress t
+        ",
+    );
+    assert!(run.has_backlog(1));
+    run.check(
+        "
+        > taken 1 through 1
+          to 1: gap 2..=3
+        ",
+    );
+    assert!(!run.has_backlog(1));
+    run.check(
+        "
+        > backend gone
+          to 1: 4/0 failure 7 BackendGone
+          end 1: SessionClosed
+          close session: BackendGone
         ",
     );
 }
