@@ -65,6 +65,9 @@ pub struct Config {
     /// How much all logs of a session hold, in bytes, counted the same way: 24 MiB by default,
     /// so that the largest message leaves room for others. One event may be larger, if it is
     /// the only one, unless this is 0.
+    ///
+    /// With what was taken, they hold three quarters of it. The last quarter is for what readers
+    /// have still to take, and for messages that arrive before their senders wait.
     pub session_bytes_max: usize,
 
     /// How many shadows the standalone stream has: 32 by default.

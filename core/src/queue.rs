@@ -12,7 +12,7 @@ pub(crate) enum Queue {
     Initialize,
     /// Streams that are reserved.
     Reservation,
-    /// Streams that hold a sender up that others wait behind.
+    /// Streams that hold a sender up, until they are stuck.
     Hold,
     /// Connections whose reader may stall, after the longest timeout, as at first.
     StallLongest,

@@ -177,12 +177,14 @@ impl<M: Clone> Session<M> {
         }
         let keeps_awake = !(self.is_idle() && check::is_of_backend(&input));
         let is_use = check::is_of_client(&input) && matches!(self.phase, Phase::Live);
-        let pressure = self.apply(input, out)?;
+        let recorded_on = self.apply(input, out)?;
         self.was_used |= is_use;
         if keeps_awake {
             self.stay_awake();
         }
-        self.settle(out);
+        self.make_room(out);
+        let pressure = recorded_on.map_or(Pressure::None, |stream| self.pressure(stream));
+        self.release_held(out);
         Ok(pressure)
     }
 
@@ -213,10 +215,16 @@ impl<M: Clone> Session<M> {
         log.into_iter().flat_map(move |log| log.range(range.clone()))
     }
 
-    fn apply(&mut self, input: Input<M>, out: &mut Actions<M>) -> Result<Pressure, Rejection> {
+    /// Carries an input out. Returns the stream on which a message was recorded whose sender
+    /// may have to wait.
+    fn apply(
+        &mut self,
+        input: Input<M>,
+        out: &mut Actions<M>,
+    ) -> Result<Option<StreamId>, Rejection> {
         if matches!(self.phase, Phase::New) && check::is_false_start(&input) {
             self.close(CloseReason::ExpectedInitialize, out);
-            return Ok(Pressure::None);
+            return Ok(None);
         }
         match input {
             Input::Reserve { connection } => {
@@ -254,18 +262,30 @@ impl<M: Clone> Session<M> {
             Input::BackendGone => self.close(CloseReason::BackendGone, out),
             Input::Tick => {}
         }
-        Ok(Pressure::None)
+        Ok(None)
     }
 
     /// Ends what an input or a deadline has begun.
     #[inline]
     fn settle(&mut self, out: &mut Actions<M>) {
+        self.make_room(out);
+        self.release_held(out);
+    }
+
+    /// Cuts whoever is in the way, and closes what can count no further.
+    #[inline]
+    fn make_room(&mut self, out: &mut Actions<M>) {
         if self.is_crowded {
             self.cut_stopped(out);
         }
         if self.exhausted {
             self.close_exhausted(out);
         }
+    }
+
+    /// Lets go of senders that do not need to wait any more, if any wait.
+    #[inline]
+    fn release_held(&mut self, out: &mut Actions<M>) {
         if !self.held.is_empty() {
             self.release(out);
         }

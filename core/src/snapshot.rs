@@ -57,7 +57,7 @@ pub struct State {
 #[serde(try_from = "u32", into = "u32")]
 pub(crate) struct Format;
 
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 impl TryFrom<u32> for Format {
     type Error = &'static str;
@@ -87,6 +87,7 @@ pub(crate) struct StreamState {
     pub(crate) requests: Vec<Opening>,
     pub(crate) taken: u64,
     pub(crate) holds: bool,
+    pub(crate) silence: Duration,
     pub(crate) is_primed: bool,
     pub(crate) away: Option<Duration>,
 }
@@ -119,6 +120,7 @@ pub(crate) struct ConnectionState {
     pub(crate) in_flight: Vec<Sent>,
     pub(crate) format: AnswerFormat,
     pub(crate) was_taken: bool,
+    pub(crate) is_stalled: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,24 +3,25 @@
 use core::time::Duration;
 
 use super::{
-    Phase, Pressure, Session,
+    Phase, Session,
     requests::failure,
     stream::{STANDALONE, StreamKey, answered},
 };
 use crate::{
     Action, Actions, Bearing, EndReason, Entry, FailureReason, Head, Initialized, Message,
-    Notification, ProgressToken, Report, RequestId, UnansweredReason, UndeliverableReason,
-    Unrelated,
+    Notification, ProgressToken, Report, RequestId, StreamId, UnansweredReason,
+    UndeliverableReason, Unrelated,
 };
 
 impl<M: Clone> Session<M> {
-    /// Treats a message of the backend.
+    /// Treats a message of the backend. Returns the stream on which it was recorded, if that
+    /// goes on.
     pub(super) fn backend(
         &mut self,
         message: Message<M>,
         related: Option<&RequestId>,
         out: &mut Actions<M>,
-    ) -> Pressure {
+    ) -> Option<StreamId> {
         let (stream, bearing) = match &message.head {
             Head::Response { id, initialized, .. } => {
                 let answer = (id.clone(), Some(*initialized));
@@ -33,13 +34,13 @@ impl<M: Clone> Session<M> {
             Head::Error { id: None } => {
                 let reason = UndeliverableReason::UnknownRequest;
                 out.push(Action::Report(Report::Undeliverable { id: None, reason }));
-                return Pressure::None;
+                return None;
             }
             Head::Request { id, .. } if !matches!(self.phase, Phase::Live) => {
                 // No client can hear it yet, and the answer to `initialize` may wait for it.
                 let reason = UnansweredReason::NoListener;
                 out.push(Action::Fail { id: id.clone(), reason });
-                return Pressure::None;
+                return None;
             }
             Head::Request { id, .. } => {
                 (self.route(related, self.config.unrelated), Bearing::Asks(id.clone()))
@@ -54,7 +55,7 @@ impl<M: Clone> Session<M> {
                 let Some(stream) = self.in_progress(token) else {
                     let token = token.clone();
                     out.push(Action::Report(Report::UnknownProgressToken { token }));
-                    return Pressure::None;
+                    return None;
                 };
                 (stream, Bearing::Tells)
             }
@@ -65,7 +66,7 @@ impl<M: Clone> Session<M> {
         };
         let Message { body, bytes, .. } = message;
         self.record(stream, Entry::Message { body, bytes, bearing }, out);
-        self.pressure(stream)
+        Some(self.streams[stream].id)
     }
 
     /// Closes the connection of a stream, which lives on.
@@ -101,10 +102,10 @@ impl<M: Clone> Session<M> {
         (id, initialized): (RequestId, Option<Initialized>),
         message: Message<M>,
         out: &mut Actions<M>,
-    ) -> Pressure {
+    ) -> Option<StreamId> {
         if let Some(connection) = self.awaits_initialize(&id) {
             self.answer_initialize(connection, id, initialized, message, out);
-            return Pressure::None;
+            return None;
         }
         let Some((stream, token)) = self.resolve(&id, answered) else {
             let reason = match self.requests.cancelled.find(&id) {
@@ -115,7 +116,7 @@ impl<M: Clone> Session<M> {
                 None => UndeliverableReason::UnknownRequest,
             };
             out.push(Action::Report(Report::Undeliverable { id: Some(id), reason }));
-            return Pressure::None;
+            return None;
         };
         let Message { head, body, bytes } = message;
         if bytes > self.config.message_bytes_max {
@@ -130,10 +131,10 @@ impl<M: Clone> Session<M> {
             self.record(stream, Entry::Message { body, bytes, bearing }, out);
         }
         if self.streams[stream].pending > 0 {
-            return self.pressure(stream);
+            return Some(self.streams[stream].id);
         }
         self.complete(stream, out);
-        Pressure::None
+        None
     }
 
     /// Notes that the backend cancelled a request of its own. Returns the stream

@@ -54,7 +54,9 @@ impl<M: Clone> Session<M> {
         let Some(key) = self.connections.find(id) else {
             return;
         };
-        if let Some(through) = through {
+        if let Some(through) = through
+            && through >= self.connections[key].cursor.untaken()
+        {
             self.take(key, through, out);
         }
         self.lose(key, out);
@@ -101,6 +103,8 @@ impl<M: Clone> Session<M> {
             self.forget(key);
             return;
         }
+        self.note_silence(key);
+        let connection = &mut self.connections[key];
         if matches!(reason, EndReason::Cancelled | EndReason::Abandoned) {
             // Nobody waits for a JSON answer any more.
             connection.format = AnswerFormat::Sse;
@@ -173,6 +177,7 @@ impl<M: Clone> Session<M> {
 
     /// Takes back what a connection holds, for its stream to send it on another one.
     pub(super) fn discard(&mut self, key: ConnectionKey, out: &mut Actions<M>) {
+        self.note_silence(key);
         let connection = &mut self.connections[key];
         if !connection.cursor.is_outstanding() {
             return;
@@ -223,6 +228,7 @@ impl<M: Clone> Session<M> {
         } else {
             connection.pace.note_at_head(connection.since, self.now);
         }
+        connection.since = self.now;
         connection.is_stalled = false;
         if let Some(stall) = connection.stall.take() {
             self.queues.leave(stall);
@@ -261,12 +267,25 @@ impl<M: Clone> Session<M> {
 
     /// Lets go of a connection.
     fn forget(&mut self, key: ConnectionKey) -> Connection {
+        self.note_silence(key);
         self.remove_in_flight(key, u64::MAX);
         let connection = self.connections.remove(key);
         if let Some(stall) = connection.stall {
             self.queues.leave(stall);
         }
         connection
+    }
+
+    /// Adds for how long a connection that carries its stream no longer was silent to that of
+    /// the ones before it.
+    fn note_silence(&mut self, key: ConnectionKey) {
+        let Connection { role, subject, cursor, since, .. } = &self.connections[key];
+        if let (Role::Carries, Subject::Stream(stream)) = (role, subject)
+            && cursor.is_outstanding()
+        {
+            let silence = &mut self.streams[*stream].earlier_silence;
+            *silence = silence.saturating_add(self.now.since(*since));
+        }
     }
 
     /// Takes out the shadow that carries a stream next.

@@ -71,7 +71,7 @@ impl Pace {
 }
 
 /// An instant has nanoseconds in 64 bits, so their difference has, too.
-fn nanos(duration: Duration) -> u64 {
+pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 

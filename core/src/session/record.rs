@@ -175,15 +175,46 @@ impl<M: Clone> Session<M> {
     /// Lets go of events and streams until the limits hold.
     fn enforce_limits(&mut self, stream: StreamKey, out: &mut Actions<M>) {
         self.enforce_stream_limits(stream, out);
-        while self.exceeds_session_limit() {
-            if let Some(taken) = self.queues.first(Queue::Taken) {
-                self.bury(StreamKey(taken), false, out);
-            } else if let Some(spent) = self.queues.first(Queue::Spent) {
-                self.evict(StreamKey(spent), out);
-            } else if let Some(eventful) = self.first_eventful() {
-                self.evict(eventful, out);
-            } else {
-                return;
+        let max = self.taken_bytes_max();
+        if self.bytes > max {
+            self.evict_taken(max, out);
+            self.evict_untaken(out);
+        }
+    }
+
+    /// Returns how much all logs hold with what was taken, in bytes: the last quarter of what
+    /// the session may keep is for what was not.
+    fn taken_bytes_max(&self) -> usize {
+        let max = self.config.session_bytes_max;
+        max - max.div_ceil(4)
+    }
+
+    /// Lets go of what was taken.
+    #[cold]
+    fn evict_taken(&mut self, max: usize, out: &mut Actions<M>) {
+        while self.exceeds_in_all(max)
+            && let Some(stream) = self.queues.first(Queue::Taken)
+        {
+            self.bury(StreamKey(stream), false, out);
+        }
+        while self.exceeds_in_all(max)
+            && let Some(stream) = self.first_spent()
+        {
+            while self.exceeds_in_all(max) && self.has_spent(stream) {
+                self.evict(stream, out);
+            }
+        }
+    }
+
+    /// Lets go of what was not taken.
+    #[cold]
+    fn evict_untaken(&mut self, out: &mut Actions<M>) {
+        let max = self.config.session_bytes_max;
+        while self.exceeds_in_all(max)
+            && let Some(stream) = self.first_eventful()
+        {
+            while self.exceeds_in_all(max) && !self.streams[stream].log.is_empty() {
+                self.evict(stream, out);
             }
         }
     }
@@ -196,12 +227,22 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Returns which stream loses an event that nobody has taken: one without a reader
-    /// that makes progress, if there is any.
+    /// Returns which stream loses events that were taken.
+    fn first_spent(&self) -> Option<StreamKey> {
+        let mut spent = self.queues.iter(Queue::Spent).map(|(key, _)| StreamKey(key));
+        spent.find(|key| self.has_spent(*key))
+    }
+
+    /// Returns whether the oldest event of a stream was taken, and its reader does not take
+    /// it once more.
+    fn has_spent(&self, stream: StreamKey) -> bool {
+        self.streams[stream].spent.is_some() && !self.is_oldest_awaited(stream)
+    }
+
+    /// Returns which stream loses events that were not taken.
     fn first_eventful(&self) -> Option<StreamKey> {
-        let mut eventful = self.queues.iter(Queue::Eventful).map(|(key, _)| StreamKey(key));
-        let first = self.queues.first(Queue::Eventful).map(StreamKey);
-        eventful.find(|key| self.reader(*key).is_none()).or(first)
+        let eventful = self.queues.iter(Queue::Eventful).map(|(key, _)| StreamKey(key));
+        eventful.min_by_key(|key| self.standing(*key))
     }
 
     /// Returns whether a reader that makes progress has not taken the oldest event of its
@@ -223,9 +264,9 @@ impl<M: Clone> Session<M> {
 
     /// Returns whether all logs together hold too much. A single event that is larger than
     /// they may be still waits for its reader.
-    fn exceeds_session_limit(&self) -> bool {
-        let bytes_max = self.config.session_bytes_max;
-        self.bytes > bytes_max && (bytes_max == 0 || !self.has_single_event())
+    fn exceeds_in_all(&self, bytes_max: usize) -> bool {
+        let may_be_single = self.config.session_bytes_max > 0;
+        self.bytes > bytes_max && !(may_be_single && self.has_single_event())
     }
 
     /// Returns whether all logs together have no more than one event.

@@ -133,7 +133,8 @@ impl<M: Clone> Session<M> {
     }
 
     fn restore_connection(&mut self, state: ConnectionState) -> Result<(), RestoreError> {
-        let ConnectionState { id, subject, role, cursor, in_flight, format, was_taken } = state;
+        let ConnectionState { id, subject, role, cursor, in_flight, format, was_taken, is_stalled } =
+            state;
         ensure(self.connections.find(id).is_none(), "one connection an id")?;
         let (subject, is_fitting) = match subject {
             SubjectState::Initialize => (Subject::Initialize, role != Role::Shadows),
@@ -148,6 +149,7 @@ impl<M: Clone> Session<M> {
         let mut connection = Connection::new(id, subject, role, cursor, unknown);
         connection.format = format;
         connection.was_taken = was_taken;
+        connection.is_stalled = is_stalled;
         connection.since = self.now;
         let key = self.connections.add(connection);
         for sent in in_flight {
@@ -378,7 +380,7 @@ impl<M: Clone> Session<M> {
 }
 
 fn restored<M>(id: StreamId, saved: StreamState, log: Log<M>, now: Instant) -> Stream<M> {
-    let StreamState { stage, requests, taken, holds, is_primed, away } = saved;
+    let StreamState { stage, requests, taken, holds, silence, is_primed, away } = saved;
     let stage = match stage {
         StageState::Reserved => Stage::Reserved { expiry: Ticket::NONE },
         StageState::Open => Stage::Open { orphan: None },
@@ -387,7 +389,9 @@ fn restored<M>(id: StreamId, saved: StreamState, log: Log<M>, now: Instant) -> S
     };
     let requests = SmallVec::from_vec(requests);
     let retry_at = now.due(away.into());
-    Stream { requests, taken, holds, is_primed, retry_at, ..Stream::new(id, stage, log) }
+    let earlier_silence = silence;
+    let stream = Stream::new(id, stage, log);
+    Stream { requests, taken, holds, earlier_silence, is_primed, retry_at, ..stream }
 }
 
 fn ensure(holds: bool, what: &'static str) -> Result<(), RestoreError> {

@@ -1,5 +1,7 @@
 //! Retention: what is left of a stream that is over, and for how long.
 
+use core::time::Duration;
+
 use smallvec::SmallVec;
 
 use super::{
@@ -91,6 +93,7 @@ impl<M: Clone> Session<M> {
         }
         self.was_heard(key, through);
         self.streams[key].taken = through;
+        self.streams[key].earlier_silence = Duration::ZERO;
         if let Stage::Retained { queue } = self.streams[key].stage
             && self.streams[key].is_taken()
         {

@@ -106,9 +106,19 @@ impl<M: Clone> Session<M> {
             requests: stream.requests.to_vec(),
             taken: stream.taken,
             holds: stream.holds,
+            silence: self.silence(key),
             is_primed: stream.is_primed,
             away: left(stream.retry_at, self.now),
         }
+    }
+
+    /// Returns for how long the readers of a stream were silent, if the present one is the last.
+    fn silence(&self, key: StreamKey) -> Duration {
+        let stream = &self.streams[key];
+        let carrier = stream.carrier.map(|carrier| &self.connections[carrier]);
+        let silent = carrier.filter(|carrier| carrier.cursor.is_outstanding());
+        let silence = silent.map_or(Duration::ZERO, |carrier| self.now.since(carrier.since));
+        stream.earlier_silence.saturating_add(silence)
     }
 
     fn tombstone_states(&self) -> Vec<TombstoneState> {
@@ -139,6 +149,7 @@ impl<M: Clone> Session<M> {
             in_flight: connection.in_flight.iter().copied().collect(),
             format: connection.format,
             was_taken: connection.was_taken,
+            is_stalled: connection.is_stalled,
         }
     }
 

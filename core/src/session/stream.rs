@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 use core::{
     mem,
     ops::{Index, IndexMut},
+    time::Duration,
 };
 
 use slab::Slab;
@@ -46,6 +47,8 @@ pub(crate) struct Stream<M> {
     pub(crate) spent: Option<Ticket>,
     /// Whether a sender was told to wait.
     pub(crate) holds: bool,
+    /// For how long the readers before the present one were silent in all, since `taken` rose.
+    pub(crate) earlier_silence: Duration,
     /// Whether a priming event had index 0.
     pub(crate) is_primed: bool,
     /// When its client comes back that was told to do so later; meaningless while a
@@ -151,6 +154,7 @@ impl<M> Stream<M> {
             eventful: None,
             spent: None,
             holds: false,
+            earlier_silence: Duration::ZERO,
             is_primed: false,
             retry_at: Instant::EPOCH,
         }

@@ -12,6 +12,7 @@ mod questions;
 mod resume;
 mod retention;
 mod routing;
+mod slow_readers;
 mod standalone;
 mod the_end;
 mod window;

@@ -71,7 +71,8 @@ impl Run {
         assert!(expected == actual, "expected:\n{expected}\n\nbut it was:\n{actual}\n");
     }
 
-    fn step(&mut self, line: &str) -> Vec<String> {
+    /// Runs one input, and returns what comes of it.
+    pub(crate) fn step(&mut self, line: &str) -> Vec<String> {
         let mut words = line.trim_start_matches('>').split_whitespace().peekable();
         if let Some(time) = words.next_if(|word| word.starts_with('+')) {
             self.now = self.now.saturating_add(duration(&time[1..]));

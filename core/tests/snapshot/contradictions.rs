@@ -85,8 +85,8 @@ fn a_session_awaits_its_answer_on_one_connection() {
 #[test]
 fn streams_have_requests_of_their_own() {
     const REQUEST: &str = r#"[{"id":9,"token":null,"outcome":"Cancelled"}]"#;
-    const STREAM: &str =
-        r#"{"stage":"Open","requests":[],"taken":0,"holds":false,"is_primed":false,"away":null}"#;
+    const STREAM: &str = r#"{"stage":"Open","requests":[],"taken":0,"holds":false,
+        "silence":{"secs":0,"nanos":0},"is_primed":false,"away":null}"#;
     const LOG: &str = r#"["Standalone",{"events":[],"last":0,"missed":0,"recorded_bytes":0}]"#;
     for (damages, expected) in [
         (&[Set("/state/streams/0/requests", REQUEST)][..], "the standalone stream has no request"),

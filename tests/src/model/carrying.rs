@@ -46,6 +46,7 @@ impl Model {
 
     /// What a connection holds is sent on another one.
     pub(super) fn discard(&mut self, connection: ConnectionId) {
+        self.note_silence(connection);
         let it = &mut self.connections[connection];
         if !it.sent.is_empty() {
             it.sent.clear();
@@ -155,6 +156,7 @@ impl Model {
 
     /// Ends a connection: it drains, or is cut.
     pub(super) fn end(&mut self, connection: ConnectionId, reason: EndReason) {
+        self.note_silence(connection);
         self.act(Action::Close { connection, reason });
         if reason.drains() {
             let begun = self.begin();

@@ -191,7 +191,7 @@ impl Connection {
     }
 
     /// Whether it is news that everything that was sent up to `through` is taken.
-    fn will_take(&self, through: u64) -> bool {
+    pub(super) fn will_take(&self, through: u64) -> bool {
         let through = self.last_sent.map(|last_sent| through.min(last_sent));
         !self.sent.is_empty() && through.is_some_and(|through| through >= self.untaken)
     }

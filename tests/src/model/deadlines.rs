@@ -167,7 +167,8 @@ impl Model {
             add(waits.or(connection.drained), config.stall_limit, Deadline::StallLimit(id));
         }
         for stream in &self.held {
-            add(self.delays_others(*stream), config.hold_timeout, Deadline::Patience);
+            let (begun, left) = self.patience(*stream).unzip();
+            add(begun, left, Deadline::Patience);
         }
         for question in &self.questions {
             let id = question.id.clone();

@@ -31,11 +31,12 @@ impl Model {
         let is_of_backend = matches!(input, Input::Backend { .. } | Input::CloseStream { .. });
         let keeps_awake = input != Input::Tick && !(is_of_backend && self.is_idle());
         self.was_used |= is_of_client(&input) && matches!(self.stage, Stage::Initialized(_));
-        let pressure = self.carry_out(input);
+        let recorded_on = self.carry_out(input);
         if keeps_awake {
             self.stay_awake();
         }
         self.make_room();
+        let pressure = self.pressure(recorded_on);
         self.release();
         Ok(pressure)
     }
@@ -65,10 +66,11 @@ impl Model {
         }
     }
 
-    fn carry_out(&mut self, input: Input<u64>) -> Pressure {
+    /// Returns the stream on which a message of the backend was recorded, if that goes on.
+    fn carry_out(&mut self, input: Input<u64>) -> Option<StreamId> {
         if self.is_unexpected(&input) {
             self.close(CloseReason::ExpectedInitialize);
-            return Pressure::None;
+            return None;
         }
         match input {
             Input::Reserve { connection } => self.reserve(connection),
@@ -86,14 +88,13 @@ impl Model {
             Input::Delete => self.close(CloseReason::Deleted),
             Input::CloseSession { reason } => self.close(reason),
             Input::Backend { message, related } => {
-                let stream = self.backend(&message, related.as_ref());
-                return self.pressure(stream);
+                return self.backend(&message, related.as_ref());
             }
             Input::CloseStream { stream, retry } => self.close_stream(stream, retry),
             Input::BackendGone => self.close(CloseReason::BackendGone),
             Input::Tick => {}
         }
-        Pressure::None
+        None
     }
 
     fn check_abandon(&self, stream: StreamId) -> Result<(), Rejection> {

@@ -1,8 +1,15 @@
 //! Section "Pressure".
 
-use rejoin_core::{Action, Pressure, StreamId};
+use std::time::Duration;
 
-use super::{Model, connection::Connection, state::Begun, stream::Phase};
+use rejoin_core::{Action, ConnectionId, Pressure, StreamId};
+
+use super::{
+    Model,
+    connection::{Connection, Role},
+    state::Begun,
+    stream::Phase,
+};
 
 impl Model {
     /// The answer to a message of the backend that was recorded on `stream`.
@@ -37,38 +44,73 @@ impl Model {
         self.carrier(stream).filter(|carrier| !carrier.is_stalled)
     }
 
-    /// Since when the reader of a stream is silent that holds senders up, others behind them.
-    pub(super) fn delays_others(&self, stream: StreamId) -> Option<Begun> {
-        let own = self.streams.get(stream)?.pending().len();
-        self.carrier(stream)?.waits.filter(|_| self.pending() > own)
+    /// A connection that carries its stream will do so no longer.
+    pub(super) fn note_silence(&mut self, connection: ConnectionId) {
+        let it = &self.connections[connection];
+        if let (Role::Carries, Some(stream), Some(waits)) = (it.role, it.stream, it.waits) {
+            let silence = self.now.since(waits.at);
+            let it = &mut self.streams[stream];
+            it.earlier_silence = it.earlier_silence.saturating_add(silence);
+        }
     }
 
-    /// Whether a reader trails by half, the session is half full, and nobody else has waited
-    /// for too long.
+    /// Since when the reader of a stream is silent, and for how long it may be.
+    pub(super) fn patience(&self, stream: StreamId) -> Option<(Begun, Duration)> {
+        let it = self.streams.get(stream)?;
+        let reader = self.carrier(stream)?;
+        let are_others_pending = self.pending() > it.pending().len();
+        let hold = self.config.hold_timeout.filter(|_| are_others_pending);
+        let timeouts = reader.stall_timeout(&self.config).into_iter().chain(hold);
+        let longest = Duration::from_nanos(u64::MAX);
+        let timeout = timeouts.min().filter(|timeout| *timeout < longest)?;
+        Some((reader.waits?, timeout.saturating_sub(it.earlier_silence)))
+    }
+
+    /// Whether the readers of a stream were silent for so long that nobody waits for them.
+    pub(super) fn is_stuck(&self, stream: StreamId) -> bool {
+        let patience = self.patience(stream);
+        let due = patience.and_then(|(begun, left)| begun.due(Some(left)));
+        due.is_some_and(|due| due <= self.now)
+    }
+
+    /// Whether the session is half full, and a reader trails, by half or in a full session.
     fn is_held_up(&self, stream: StreamId) -> bool {
         let Some(it) = self.streams.get(stream) else {
             return false;
         };
-        let Some(carrier) = self.reader(stream) else {
-            return false;
-        };
         if !matches!(it.phase, Phase::Standing | Phase::Open)
             || self.bytes().saturating_mul(2) < self.config.session_bytes_max
+            || self.is_stuck(stream)
         {
             return false;
         }
-        let delays = self.delays_others(stream);
-        let is_patience_over = |begun: Begun| begun.due(self.config.hold_timeout);
-        if delays.and_then(is_patience_over).is_some_and(|due| due <= self.now) {
-            return false;
-        }
-        let Some(first) = it.logged_from(carrier.untaken).next() else {
-            return false;
+        let (events, cost) = self.trailing(stream);
+        let trails_by_half = events.saturating_mul(2) >= self.config.stream_events_max
+            || cost.saturating_mul(2) >= self.config.stream_bytes_max;
+        events > 0 && (trails_by_half || self.is_full())
+    }
+
+    /// Whether all readers together trail by three quarters of what the session may keep, and
+    /// that is used up.
+    fn is_full(&self) -> bool {
+        let is_full = |cost: usize| cost.saturating_mul(4) >= 3 * self.config.session_bytes_max;
+        let filled = self.streams.iter().filter(|stream| stream.filled.is_some());
+        let trailing = filled.map(|stream| self.trailing(stream.id).1);
+        is_full(self.bytes()) && is_full(trailing.fold(0, usize::saturating_add))
+    }
+
+    /// How many events the log has that a reader did not take, and what everything cost that
+    /// was recorded from the first of them on.
+    fn trailing(&self, stream: StreamId) -> (usize, usize) {
+        let Some(carrier) = self.reader(stream) else {
+            return (0, 0);
         };
-        let trailing = it.logged_from(first.index).count();
+        let it = &self.streams[stream];
+        let Some(first) = it.logged_from(carrier.untaken).next() else {
+            return (0, 0);
+        };
         let recorded = it.events.iter().filter(|event| event.index >= first.index);
         let cost = recorded.fold(0usize, |cost, event| cost.saturating_add(event.cost));
-        trailing.saturating_mul(2) >= self.config.stream_events_max
-            || cost.saturating_mul(2) >= self.config.stream_bytes_max
+        (it.logged_from(first.index).count(), cost)
     }
 }

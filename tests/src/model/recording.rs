@@ -41,18 +41,26 @@ impl Model {
     /// What was recorded on `stream` is evicted until the limits are kept.
     fn keep_limits(&mut self, stream: StreamId) {
         self.keep_stream_limits(stream);
-        while self.has_too_much_in_all() {
-            let filled = self.streams.iter().filter(|stream| stream.filled.is_some());
-            let longest_filled = filled
-                .min_by_key(|stream| (self.reader(stream.id).is_some(), stream.filled))
-                .map(|stream| stream.id);
+        let max = self.config.session_bytes_max;
+        while self.bytes().saturating_mul(4) > 3 * max && !self.is_only_one_kept() {
             let spent = self.streams.iter().filter(|stream| stream.spent.is_some());
+            let spent = spent.filter(|stream| !self.is_awaited(stream.id));
             let longest_spent = spent.min_by_key(|stream| stream.spent).map(|stream| stream.id);
             if let Some(first) = self.first_retained(true) {
                 self.bury(first, false);
             } else if let Some(stream) = longest_spent {
                 self.evict(stream);
-            } else if let Some(stream) = longest_filled {
+            } else {
+                break;
+            }
+        }
+        while self.bytes() > max && !self.is_only_one_kept() {
+            let filled = self.streams.iter().filter(|stream| stream.filled.is_some());
+            let first = filled.min_by_key(|stream| {
+                let is_read = self.reader(stream.id).is_some();
+                (is_read, is_read && !self.is_stuck(stream.id), stream.filled)
+            });
+            if let Some(stream) = first.map(|stream| stream.id) {
                 self.evict(stream);
             }
         }
@@ -79,10 +87,10 @@ impl Model {
         too_many || (it.bytes() > self.config.stream_bytes_max && !is_only_one)
     }
 
-    fn has_too_much_in_all(&self) -> bool {
+    /// Whether all logs together have only one event, which may be as large as it is.
+    fn is_only_one_kept(&self) -> bool {
         let events: usize = self.streams.iter().map(Stream::count).sum();
-        let is_only_one = events == 1 && self.config.session_bytes_max > 0;
-        self.bytes() > self.config.session_bytes_max && !is_only_one
+        events == 1 && self.config.session_bytes_max > 0
     }
 
     /// The oldest event of a log is evicted.

@@ -43,7 +43,10 @@ impl Model {
         let order = self.begin().order;
         let it = &mut self.streams[stream];
         let was_taken = it.end_is_taken();
-        it.taken = it.taken.max(index);
+        if index > it.taken {
+            it.taken = index;
+            it.earlier_silence = Duration::ZERO;
+        }
         for question in &mut self.questions {
             if question.stream == stream && question.index <= it.taken {
                 question.unheard = None;

@@ -1,5 +1,7 @@
 //! A stream: its requests, and all that was ever recorded on it.
 
+use std::time::Duration;
+
 use rejoin_core::{Event, Failure, FailureReason, Instant, ProgressToken, RequestId, StreamId};
 
 use super::{state::Begun, table::Keyed};
@@ -24,6 +26,8 @@ pub(super) struct Stream {
     pub(super) brought_back: bool,
     /// Whether a priming event had index 0.
     pub(super) is_primed: bool,
+    /// For how long the readers before the present one were silent, since `taken` rose.
+    pub(super) earlier_silence: Duration,
     /// When its client comes back that was told to do so later.
     pub(super) retry_at: Instant,
     /// While it is reserved.
@@ -139,6 +143,7 @@ impl Stream {
             spent: None,
             brought_back: false,
             is_primed: false,
+            earlier_silence: Duration::ZERO,
             retry_at: Instant::EPOCH,
             reservation: None,
             orphan: None,

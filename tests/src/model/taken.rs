@@ -22,7 +22,9 @@ impl Model {
 
     pub(super) fn closed_by_peer(&mut self, connection: ConnectionId, through: Option<u64>) {
         if self.connections.get(connection).is_some() {
-            if let Some(through) = through {
+            if let Some(through) = through
+                && self.connections[connection].will_take(through)
+            {
                 self.take(connection, through);
             }
             self.forget(connection);
@@ -58,6 +60,7 @@ impl Model {
 
     /// A connection is gone.
     fn forget(&mut self, connection: ConnectionId) {
+        self.note_silence(connection);
         let it = self.connections.remove(connection);
         if it.origin == Origin::Initialize {
             if it.taken.is_none() && !self.was_used {
