@@ -59,6 +59,22 @@ printf '"}}\n'
 answer '{}'
 hear"#;
 
+/// Reports progress of every call 150 times, in lines that a pipe keeps whole, for all
+/// calls at the same time.
+const FLOODS_TOGETHER: &str = r#"
+text=$(head -c 3000 /dev/zero | tr '\0' y)
+report() {
+    count=0
+    while [ $count -lt 150 ]; do
+        count=$((count + 1))
+        printf '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":%s,"message":"%s"}}\n' $1 $count $text
+    done
+    printf '{"jsonrpc":"2.0","id":%s,"result":{}}\n' $1
+}
+while hear; do
+    report $id &
+done"#;
+
 /// A call whose answer is read as a socket gives it.
 pub(crate) struct Call(TcpStream);
 
@@ -85,12 +101,16 @@ impl Call {
 
     /// Reads all there is: so many bytes a second for a while, and the rest at once.
     /// Returns how many reports of progress came, in order and before the answer.
-    fn read(mut self, bytes_a_second: u32) -> usize {
+    fn read(self, bytes_a_second: u32) -> usize {
+        self.read_slowly_for(SLOW_TIME, bytes_a_second)
+    }
+
+    fn read_slowly_for(mut self, slow_time: Duration, bytes_a_second: u32) -> usize {
         let began = Instant::now();
         let step = usize::try_from(bytes_a_second / 50).unwrap();
         let (mut all, mut buffer) = (Vec::new(), vec![0; step.max(1 << 16)]);
         loop {
-            let is_slow = began.elapsed() < SLOW_TIME;
+            let is_slow = began.elapsed() < slow_time;
             let most = if is_slow { step } else { buffer.len() };
             let count = self.0.read(&mut buffer[..most]).unwrap();
             if count == 0 {
@@ -100,7 +120,7 @@ impl Call {
             if is_slow {
                 let due =
                     Duration::from_secs(1) * u32::try_from(all.len()).unwrap() / bytes_a_second;
-                sleep(due.saturating_sub(began.elapsed()).min(SLOW_TIME));
+                sleep(due.saturating_sub(began.elapsed()).min(slow_time));
             }
         }
     }
@@ -179,6 +199,20 @@ async fn a_slow_reader_of_a_large_event_is_not_disconnected() {
     let client = Client::initialize(&program.address).await;
     let call = Call::send(&client, &program.address, 1);
     assert_eq!(spawn_blocking(move || call.read(1_000_000)).await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_slow_readers_of_one_session_miss_nothing() {
+    // Each has to take less than half of what a stream may keep, and all together 16 MB.
+    let limits = ["--max-session-bytes", "2MiB", "--hold-timeout", "10s"];
+    let program = script::serve(&limits, FLOODS_TOGETHER);
+    let client = Client::initialize(&program.address).await;
+    let calls: Vec<_> = (1..=33).map(|id| Call::send(&client, &program.address, id)).collect();
+    let slow_time = Duration::from_secs(1);
+    let read = |call: Call| spawn_blocking(move || call.read_slowly_for(slow_time, 20_000));
+    for reader in calls.into_iter().map(read).collect::<Vec<_>>() {
+        assert_eq!(reader.await.unwrap(), 150);
+    }
 }
 
 /// Returns how long an echo takes.
