@@ -1,48 +1,120 @@
 //! Whoever keeps reading gets no gap at all: no event is evicted that a connection still
 //! has to be sent, or was sent and did not take, unless its reader took nothing for
-//! `stall_timeout_min` at a time, or the session was full.
+//! `stall_timeout_min` or `hold_timeout` at a time.
 //!
-//! The sender is held instead; one that does not wait can fill the session.
+//! Senders are held instead. So where the session is full, this holds as long as none was told
+//! to wait, which it may not have done, and nothing else used up the last quarter: an answer,
+//! after which there is nobody to wait, a client that came back for more, a reader that took
+//! nothing for so long, or a message that is larger than that.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use rejoin_core::{Config, ConnectionId, Cursor, EVENT_OVERHEAD_BYTES, Input, Instant};
+use rejoin_core::{
+    Action, Config, ConnectionId, EVENT_OVERHEAD_BYTES, Input, Instant, Pressure, Report,
+    RequestId, StreamId,
+};
 
-use super::{Step, View};
+use super::silence::Silence;
+use super::{Seat, Step, View, answered_id};
 
-/// Since when what was sent on a connection was not taken.
-pub(super) type Silent = BTreeMap<ConnectionId, Instant>;
+/// What readers may miss.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Missable {
+    /// At which index of their streams requests were answered.
+    answers: BTreeMap<(StreamId, RequestId), u64>,
+    /// Whether the session may be full although every sender waits that has to.
+    may_be_full: bool,
+}
 
 /// Checks every stream that a reader reads.
 pub(super) fn check(
-    silent: &mut Silent,
+    missable: &mut Missable,
     config: &Config,
     now: Instant,
     before: &View,
     step: &Step,
+    silence: &Silence,
 ) -> Result<(), String> {
-    let is_full = before.bytes.saturating_add(cost(step)) > config.session_bytes_max;
-    for seat in &before.connections {
-        let silence = silent.get(&seat.connection).map(|since| now.since(*since));
-        let is_reading = silence.is_none_or(|silence| silence < config.stall_timeout_min);
-        let (Some(stream), true, false) = (seat.carries, is_reading, is_full) else {
-            continue;
-        };
-        let carries_on = step.after.carried(seat.connection) == Some(stream);
-        let (Some(was), Some(is), true) = (before.log(stream), step.after.log(stream), carries_on)
-        else {
-            continue;
-        };
-        let untaken = seat.cursor.map_or(0, |cursor| cursor.untaken());
-        if is.missed > was.missed && is.missed >= untaken && !is_taken(step, seat.connection) {
-            return Err(format!(
-                "connection {} keeps reading, took all before {untaken}, and misses {}",
-                seat.connection, is.missed
-            ));
+    missable.note_answer(config, before, step);
+    let is_reading = |reader| is_reading(config, silence.of_all(now, reader));
+    let verdict = missable.check(config, before, step, is_reading);
+    missable.note_fullness(config, step, silence.readers().all(is_reading));
+    verdict
+}
+
+/// Returns whether a reader that took nothing for so long still makes progress.
+fn is_reading(config: &Config, silence: Duration) -> bool {
+    let hold_timeout = config.hold_timeout.unwrap_or(Duration::MAX);
+    silence.is_zero() || silence < config.stall_timeout_min.min(hold_timeout)
+}
+
+impl Missable {
+    fn check(
+        &self,
+        config: &Config,
+        before: &View,
+        step: &Step,
+        is_reading: impl Fn(ConnectionId) -> bool,
+    ) -> Result<(), String> {
+        let cost = cost(step);
+        let is_full = before.bytes.saturating_add(cost) > config.session_bytes_max;
+        let is_large = cost.saturating_mul(4) > config.session_bytes_max;
+        if is_full && (self.may_be_full || is_large) {
+            return Ok(());
+        }
+        let mut read = before.connections.iter().filter(|seat| {
+            let carries_on = step.after.carried(seat.connection) == seat.carries;
+            carries_on && !step.takes(seat.connection) && is_reading(seat.connection)
+        });
+        let missed =
+            read.find_map(|seat| Some((seat.connection, self.missed(before, step, seat)?)));
+        missed.map_or(Ok(()), |(connection, missed)| {
+            Err(format!("connection {connection} keeps reading, and misses {missed}"))
+        })
+    }
+
+    /// Returns the index of an event that is evicted in a step, and was not taken on the
+    /// connection that carries its stream.
+    fn missed(&self, before: &View, step: &Step, seat: &Seat) -> Option<u64> {
+        let stream = seat.carries?;
+        let (was, is) = (before.log(stream)?, step.after.log(stream)?);
+        let answers = step.actions.iter().filter_map(|action| {
+            let Action::Report(Report::Evicted { stream, id }) = action else { return None };
+            self.answers
+                .get(&(*stream, id.clone()))
+                .filter(|_| seat.carries == Some(*stream))
+                .copied()
+        });
+        let others = (is.missed > was.missed).then_some(is.missed);
+        let untaken = seat.cursor?.untaken();
+        answers.chain(others).find(|index| *index >= untaken)
+    }
+
+    /// Notes the index of an answer that is not replaced because of its size.
+    fn note_answer(&mut self, config: &Config, before: &View, step: &Step) {
+        self.answers.retain(|(stream, _), _| step.after.log(*stream).is_some());
+        let Input::Backend { message, .. } = &step.input else { return };
+        let Some(id) = answered_id(&message.head) else { return };
+        let Some(stream) = before.stream_of(id) else { return };
+        if let Some(log) = step.after.log(stream)
+            && message.bytes <= config.message_bytes_max
+        {
+            self.answers.insert((stream, id.clone()), log.last);
         }
     }
-    follow(silent, now, before, step);
-    Ok(())
+
+    /// Notes what may use up the last quarter of what the session may keep.
+    fn note_fullness(&mut self, config: &Config, step: &Step, do_all_read: bool) {
+        if step.after.bytes.saturating_mul(4) < config.session_bytes_max.saturating_mul(3) {
+            self.may_be_full = false;
+            return;
+        }
+        let is_answer = matches!(&step.input, Input::Backend { message, .. }
+            if answered_id(&message.head).is_some());
+        let comes_back = matches!(&step.input, Input::Get { .. });
+        let is_held = matches!(step.result, Ok(Pressure::Hold(_)));
+        self.may_be_full |= is_answer || comes_back || is_held || !do_all_read;
+    }
 }
 
 /// Returns what is recorded in a step at most.
@@ -64,60 +136,91 @@ fn cost(step: &Step) -> usize {
     }
 }
 
-/// Returns whether the input says that a connection took more.
-fn is_taken(step: &Step, connection: ConnectionId) -> bool {
-    matches!(&step.input, Input::Taken { connection: taken, .. } if *taken == connection)
-}
-
-/// Notes which connections hold something that was not taken, and since when.
-fn follow(silent: &mut Silent, now: Instant, before: &View, step: &Step) {
-    silent.retain(|connection, _| step.after.seat(*connection).is_some());
-    for seat in &step.after.connections {
-        let Some(cursor) = seat.cursor.filter(Cursor::is_outstanding) else {
-            silent.remove(&seat.connection);
-            continue;
-        };
-        let earlier = before.seat(seat.connection).and_then(|seat| seat.cursor);
-        let is_news = earlier.is_none_or(|earlier| earlier.untaken() != cursor.untaken());
-        if is_news || is_taken(step, seat.connection) || !silent.contains_key(&seat.connection) {
-            silent.insert(seat.connection, now);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use rejoin_core::Event;
 
-    use rejoin_core::{Event, StreamId};
-
-    use super::super::stage::{backend, carrying, log, request, step};
+    use super::super::LogView;
+    use super::super::stage::{backend, carrying, log, notification, response, step};
     use super::*;
 
     fn at(seconds: u64) -> Instant {
         Instant::new(Duration::from_secs(seconds))
     }
 
-    /// Evicts an event that a connection did not take, so long after it last took one.
+    fn config() -> Config {
+        Config { stall_timeout_min: Duration::from_secs(2), ..Config::default() }
+    }
+
+    /// A step in which the standalone stream had an event more, and a connection took nothing.
+    fn told(last: u64) -> Step {
+        let mut told = step(backend(notification(), last));
+        told.after.logs = vec![log(last)];
+        told.after.logs[0].newest = Some(Event::Message(last));
+        told.after.connections = vec![carrying(1, 0)];
+        told
+    }
+
+    /// Evicts an event that a connection did not take, so long after it was sent.
     fn evict(seconds: u64, config: &Config) -> Result<(), String> {
-        let mut silent = Silent::from([(ConnectionId(1), at(1))]);
-        let mut before = step(Input::Tick);
-        before.after.logs = vec![log(1)];
-        before.after.connections = vec![carrying(1, 0)];
-        let mut after = step(backend(request(9), 50));
-        after.after.logs = vec![log(2)];
-        after.after.logs[0].missed = 1;
-        after.after.logs[0].newest = Some(Event::Message(50));
-        after.after.connections = vec![carrying(1, 0)];
-        assert_eq!(after.after.carried(ConnectionId(1)), Some(StreamId::Standalone));
-        check(&mut silent, config, at(1 + seconds), &before.after, &after)
+        let mut silence = Silence::default();
+        let mut before = told(1);
+        before.after.connections[0].cursor.iter_mut().for_each(|cursor| cursor.sent(1, 1));
+        silence.follow(at(1), &View::default(), &before);
+        let mut after = before.clone();
+        after.after.logs = vec![LogView { missed: 1, ..log(2) }];
+        let missable = &mut Missable::default();
+        check(missable, config, at(1 + seconds), &before.after, &after, &silence)
     }
 
     #[test]
     fn an_event_that_a_reader_misses_is_seen() {
-        let config = Config { stall_timeout_min: Duration::from_secs(2), ..Config::default() };
-        assert!(evict(1, &config).is_err());
-        assert!(evict(2, &config).is_ok(), "it may be stalled");
-        assert!(evict(1, &Config { session_bytes_max: 0, ..config }).is_ok(), "it is full");
+        assert!(evict(1, &config()).is_err());
+        assert!(evict(2, &config()).is_ok(), "it may be stalled");
+        let hold_timeout = Some(Duration::from_secs(1));
+        assert!(evict(1, &Config { hold_timeout, ..config() }).is_ok(), "nobody waits for it");
+        let tiny = Config { session_bytes_max: 0, ..config() };
+        assert!(evict(1, &tiny).is_ok(), "the message is too large for it");
+    }
+
+    #[test]
+    fn a_full_session_is_no_excuse_while_every_sender_waits() {
+        let config = Config { session_bytes_max: 4 * EVENT_OVERHEAD_BYTES, ..config() };
+        let mut full = told(1);
+        full.after.bytes = config.session_bytes_max;
+        let mut after = told(2);
+        after.after.logs[0].missed = 1;
+        after.after.bytes = config.session_bytes_max;
+        let see = |result| {
+            let mut missable = Missable::default();
+            let silence = Silence::default();
+            let filled = Step { result, ..full.clone() };
+            check(&mut missable, &config, at(1), &told(0).after, &filled, &silence)?;
+            check(&mut missable, &config, at(1), &filled.after, &after, &silence)
+        };
+        assert!(see(Ok(Pressure::None)).is_err());
+        assert!(see(Ok(Pressure::Hold(StreamId::Standalone))).is_ok(), "it did not wait");
+    }
+
+    #[test]
+    fn an_answer_that_a_reader_misses_is_seen() {
+        let stream = StreamId::Standalone;
+        let evict = |bytes| {
+            let mut missable = Missable::default();
+            let silence = Silence::default();
+            let mut before = told(0);
+            before.after.requests = vec![(7.into(), stream)];
+            let mut answered = step(backend(response(7), 1));
+            if let Input::Backend { message, .. } = &mut answered.input {
+                message.bytes = bytes;
+            }
+            answered.after = told(1).after;
+            check(&mut missable, &config(), at(1), &before.after, &answered, &silence)?;
+            let mut evicted = told(2);
+            evicted.actions = vec![Action::Report(Report::Evicted { stream, id: 7.into() })];
+            check(&mut missable, &config(), at(1), &answered.after, &evicted, &silence)
+        };
+        assert!(evict(0).is_err());
+        assert!(evict(config().message_bytes_max + 1).is_ok(), "it was never in the log");
     }
 }

@@ -1,11 +1,12 @@
 //! Memory is bounded by the limits in `Config`, whatever the peers do.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
-use rejoin_core::{Action, Config, Head, Input, RequestId, StreamId};
+use rejoin_core::{Action, Config, Head, Input, Instant, RequestId, StreamId};
 
 use super::readers::{Readers, Sent};
-use super::{LogView, Step, View, answered_id, cancelled_id, posted, request_id};
+use super::silence::Silence;
+use super::{Step, View, answered_id, cancelled_id, posted, request_id};
 
 /// The requests of the backend that wait for an answer.
 pub(super) type Waiting = BTreeSet<RequestId>;
@@ -14,19 +15,12 @@ pub(super) type Waiting = BTreeSet<RequestId>;
 pub(super) fn check(
     waiting: &mut Waiting,
     config: &Config,
-    before: &View,
     step: &Step,
     readers: &Readers,
     sent: &[Sent],
 ) -> Result<(), String> {
     follow(waiting, step);
     let view = &step.after;
-    for log in view.logs.iter().filter(|log| is_without_reader(before, step, log)) {
-        within("events in a log", log.events, config.stream_events_max)?;
-        if log.events > 1 || config.stream_bytes_max == 0 {
-            within("bytes in a log", log.bytes, config.stream_bytes_max)?;
-        }
-    }
     let events: usize = view.logs.iter().map(|log| log.events).sum();
     if events > 1 || config.session_bytes_max == 0 {
         within("bytes", view.bytes, config.session_bytes_max)?;
@@ -57,13 +51,40 @@ pub(super) fn check(
     Ok(())
 }
 
-/// Returns whether something was recorded that no connection can be waiting for. What one
-/// still waits for has the limit of the session; when it goes, that stays until the next event.
-fn is_without_reader(before: &View, step: &Step, log: &LogView) -> bool {
-    let mut seats = before.connections.iter().chain(&step.after.connections);
-    let is_carried = seats.any(|seat| seat.carries == Some(log.stream));
-    let grew = before.log(log.stream).is_none_or(|earlier| earlier.last < log.last);
-    !is_carried && grew
+/// Checks the log on which something was recorded, unless a reader may be waiting for it: what
+/// one waits for has the limit of the session; when it goes, that stays until the next event.
+pub(super) fn check_logs(
+    config: &Config,
+    now: Instant,
+    before: &View,
+    step: &Step,
+    silence: &Silence,
+) -> Result<(), String> {
+    if matches!(step.input, Input::CloseStream { .. }) {
+        // A priming event takes an index, and no place in a log.
+        return Ok(());
+    }
+    for log in &step.after.logs {
+        let grew = before.log(log.stream).is_none_or(|earlier| earlier.last < log.last);
+        let mut seats = before.connections.iter().chain(&step.after.connections);
+        let is_read = seats.any(|seat| {
+            seat.carries == Some(log.stream)
+                && !is_stalled(config, silence.of(now, seat.connection))
+        });
+        if !grew || is_read {
+            continue;
+        }
+        within("events in a log", log.events, config.stream_events_max)?;
+        if log.events > 1 || config.stream_bytes_max == 0 {
+            within("bytes in a log", log.bytes, config.stream_bytes_max)?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether a reader that took nothing for so long is stalled for sure.
+fn is_stalled(config: &Config, silence: Duration) -> bool {
+    config.stall_timeout_max.is_some_and(|timeout| silence >= timeout)
 }
 
 fn within(what: &str, count: usize, max: usize) -> Result<(), String> {
@@ -111,13 +132,15 @@ mod tests {
     use rejoin_core::{ConnectionId, EVENT_OVERHEAD_BYTES, Event, EventId};
 
     use super::super::stage::{backend, carrying, log, request, send, step};
-    use super::super::{Seat, View};
+    use super::super::{LogView, Seat, View};
     use super::*;
 
     fn see(config: &Config, step: &Step) -> Result<(), String> {
         let mut readers = Readers::default();
         let sent = readers.follow(&View::default(), step);
-        check(&mut Waiting::new(), config, &View::default(), step, &readers, &sent)
+        let silence = Silence::default();
+        check_logs(config, Instant::EPOCH, &View::default(), step, &silence)?;
+        check(&mut Waiting::new(), config, step, &readers, &sent)
     }
 
     #[test]
@@ -138,6 +161,24 @@ mod tests {
         assert!(see(&Config { session_bytes_max: 0, ..Config::default() }, &full).is_err());
         full.after.bytes = 299;
         assert!(see(&Config::default(), &full).is_err(), "it does not add up");
+    }
+
+    #[test]
+    fn a_log_over_its_limits_is_seen_once_its_reader_is_stalled() {
+        let at = |seconds| Instant::new(Duration::from_secs(seconds));
+        let mut told = step(backend(request(9), 1));
+        told.after.logs = vec![LogView { events: 3, ..log(3) }];
+        told.after.connections = vec![carrying(1, 0)];
+        told.after.connections[0].cursor.iter_mut().for_each(|cursor| cursor.sent(1, 1));
+        let mut silence = Silence::default();
+        silence.follow(at(1), &View::default(), &told);
+        let mut before = told.after.clone();
+        before.logs = vec![log(2)];
+        let config = Config { stream_events_max: 2, ..Config::default() };
+        let see = |config, seconds| check_logs(config, at(seconds), &before, &told, &silence);
+        assert!(see(&config, 10).is_ok());
+        assert!(see(&config, 11).is_err());
+        assert!(see(&Config { stall_timeout_max: None, ..config }, 11).is_ok());
     }
 
     #[test]
@@ -163,7 +204,7 @@ mod tests {
             sent.actions = vec![send(1, stream, index, Event::Message(index))];
             let view = View::default();
             let events = readers.follow(&view, &sent);
-            check(&mut Waiting::new(), &config, &view, &sent, &readers, &events)
+            check(&mut Waiting::new(), &config, &sent, &readers, &events)
         };
         assert!(see(1).is_ok(), "one fits, however large it is");
         assert!(see(2).is_err());
@@ -179,7 +220,7 @@ mod tests {
         many.after.logs = vec![log(0)];
         many.after.logs.extend((0..4).map(|n| {
             let stream = StreamId::Request(n);
-            super::super::LogView { stream, ..log(0) }
+            LogView { stream, ..log(0) }
         }));
         assert!(see(&Config::default(), &many).is_ok());
         for config in [

@@ -20,6 +20,7 @@ mod law8_end;
 mod law9_deterministic;
 mod observer;
 mod readers;
+mod silence;
 #[cfg(test)]
 mod stage;
 mod step;

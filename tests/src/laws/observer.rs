@@ -6,12 +6,13 @@ use rejoin_core::{Config, Instant};
 
 use super::law1_nothing_queued::Told;
 use super::law4_in_order::Streams;
-use super::law4_without_gap::Silent;
+use super::law4_without_gap::Missable;
 use super::law5_one_stream::Places;
 use super::law6_no_request_lost::Requests;
 use super::law7_bounded::Waiting;
 use super::law7_cancelled::Cancelled;
 use super::readers::Readers;
+use super::silence::Silence;
 use super::{
     Step, View, law1_nothing_queued, law2_deadline, law3_rejection, law4_in_order,
     law4_without_gap, law5_one_stream, law6_no_request_lost, law7_bounded, law7_cancelled,
@@ -27,7 +28,8 @@ pub struct Observer {
     readers: Readers,
     told: Told,
     streams: Streams,
-    silent: Silent,
+    silence: Silence,
+    missable: Missable,
     places: Places,
     requests: Requests,
     waiting: Waiting,
@@ -71,7 +73,8 @@ impl Observer {
             readers: Readers::default(),
             told: Told::default(),
             streams: Streams::default(),
-            silent: Silent::default(),
+            silence: Silence::default(),
+            missable: Missable::default(),
             places: Places::default(),
             requests: Requests::default(),
             waiting: Waiting::default(),
@@ -97,12 +100,24 @@ impl Observer {
             (2, law2_deadline::check(self.last, before, step)),
             (1, law1_nothing_queued::check(&mut self.told, config, step, &self.readers)),
             (4, law4_in_order::check(&mut self.streams, step, &sent)),
-            (4, law4_without_gap::check(&mut self.silent, config, self.last, before, step)),
+            (
+                4,
+                law4_without_gap::check(
+                    &mut self.missable,
+                    config,
+                    self.last,
+                    before,
+                    step,
+                    &self.silence,
+                ),
+            ),
             (5, law5_one_stream::check(&mut self.places, step, &sent)),
             (6, law6_no_request_lost::check(&mut self.requests, step, &sent)),
-            (7, law7_bounded::check(&mut self.waiting, config, before, step, &self.readers, &sent)),
+            (7, law7_bounded::check(&mut self.waiting, config, step, &self.readers, &sent)),
+            (7, law7_bounded::check_logs(config, self.last, before, step, &self.silence)),
             (7, law7_cancelled::check(&mut self.cancelled, config, self.last, before, step)),
         ];
+        self.silence.follow(self.last, before, step);
         self.before.clone_from(&step.after);
         for (law, verdict) in verdicts {
             verdict.map_err(|seen| Violation { law, seen })?;

@@ -92,6 +92,13 @@ pub struct LogView {
     pub newest: Option<Event<u64>>,
 }
 
+impl Step {
+    /// Returns whether the input says that a connection took more.
+    pub(super) fn takes(&self, connection: ConnectionId) -> bool {
+        matches!(&self.input, Input::Taken { connection: taken, .. } if *taken == connection)
+    }
+}
+
 impl View {
     /// Returns what the session says of a connection.
     #[must_use]
