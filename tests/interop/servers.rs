@@ -1,6 +1,6 @@
 //! Servers that speak stdio, served over HTTP.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, fs, path::Path};
 
 use tokio::process::Command;
 
@@ -25,6 +25,22 @@ async fn a_server_of_the_python_sdk_is_served() {
     let server = [install::python(Python::Sdk2).into(), "-m".into(), "mcp_server_time".into()];
     let noon = r#"{"source_timezone":"UTC","time":"12:00","target_timezone":"Asia/Tokyo"}"#;
     answers(&server, "convert_time", noon, "T21:00:00+09:00").await;
+}
+
+/// The server gives the content twice, as text and as structured content.
+#[tokio::test]
+#[ignore = "installs packages"]
+async fn a_file_of_5_mb_is_read_from_the_filesystem_server() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("filesystem-server");
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("large.txt");
+    let line = format!("{}\n", "x".repeat(79));
+    fs::write(&file, format!("{}the end", line.repeat(5_000_000 / line.len()))).unwrap();
+    let script =
+        install::npm().join("node_modules/@modelcontextprotocol/server-filesystem/dist/index.js");
+    let server = [install::node().into(), script.into(), folder.into()];
+    let arguments = format!(r#"{{"path":"{}"}}"#, file.display());
+    answers(&server, "read_text_file", &arguments, "the end").await;
 }
 
 async fn answers(server: &[OsString], tool: &str, arguments: &str, part: &str) {
