@@ -65,8 +65,7 @@ pub enum ClientFault {
         /// How many are allowed.
         max: usize,
     },
-    /// So many requests that it cancelled have no answer yet that there is no room for more
-    /// requests.
+    /// Too many of the requests that it cancelled are still unanswered.
     #[error("no more than {max} cancelled requests may be unanswered beside those in flight")]
     TooManyCancelled {
         /// How many are allowed beside `pending_max` in flight.

@@ -272,7 +272,8 @@ impl<M: Clone> Session<M> {
         self.release_held(out);
     }
 
-    /// Cuts whoever is in the way, and closes what can count no further.
+    /// Cuts connections that hold more than the window in bytes allows, and closes the session
+    /// if a counter is exhausted.
     #[inline]
     fn make_room(&mut self, out: &mut Actions<M>) {
         if self.is_crowded {
@@ -283,7 +284,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Lets go of senders that do not need to wait any more, if any wait.
+    /// Releases the senders that do not need to wait any more, if any waits.
     #[inline]
     fn release_held(&mut self, out: &mut Actions<M>) {
         if !self.held.is_empty() {

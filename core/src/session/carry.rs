@@ -279,12 +279,10 @@ impl<M: Clone> Session<M> {
     /// Adds for how long a connection that carries its stream no longer was silent to that of
     /// the ones before it.
     fn note_silence(&mut self, key: ConnectionKey) {
-        let Connection { role, subject, cursor, since, .. } = &self.connections[key];
-        if let (Role::Carries, Subject::Stream(stream)) = (role, subject)
-            && cursor.is_outstanding()
-        {
-            let silence = &mut self.streams[*stream].earlier_silence;
-            *silence = silence.saturating_add(self.now.since(*since));
+        let connection = &self.connections[key];
+        if let (Role::Carries, Subject::Stream(stream)) = (connection.role, connection.subject) {
+            let earlier = &mut self.streams[stream].earlier_silence;
+            *earlier = earlier.saturating_add(connection.silence(self.now));
         }
     }
 

@@ -1,7 +1,10 @@
 //! The connections of a session.
 
 use alloc::vec::Vec;
-use core::ops::{Index, IndexMut};
+use core::{
+    ops::{Index, IndexMut},
+    time::Duration,
+};
 
 use slab::Slab;
 
@@ -93,6 +96,11 @@ impl Connection {
             pace,
             stall: None,
         }
+    }
+
+    /// Returns for how long its reader has taken nothing of what is in flight.
+    pub(crate) fn silence(&self, now: Instant) -> Duration {
+        if self.cursor.is_outstanding() { now.since(self.since) } else { Duration::ZERO }
     }
 }
 

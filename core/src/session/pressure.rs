@@ -31,7 +31,8 @@ enum Fullness {
     Full,
 }
 
-/// How a stream stands whose events nobody has taken: who loses first comes first.
+/// How much the events of a stream are still needed that were not taken: the first variant is
+/// evicted from first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Standing {
     /// It has no reader.
@@ -65,7 +66,7 @@ impl<M> Session<M> {
         Pressure::Hold(stream.id)
     }
 
-    /// Lets go of senders that do not need to wait any more.
+    /// Releases the senders that do not need to wait any more.
     #[cold]
     pub(super) fn release(&mut self, out: &mut Actions<M>) {
         let fullness = self.fullness();

@@ -172,7 +172,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Lets go of events and streams until the limits hold.
+    /// Evicts events and streams until the limits hold.
     fn enforce_limits(&mut self, stream: StreamKey, out: &mut Actions<M>) {
         self.enforce_stream_limits(stream, out);
         let max = self.taken_bytes_max();
@@ -189,7 +189,7 @@ impl<M: Clone> Session<M> {
         max - max.div_ceil(4)
     }
 
-    /// Lets go of what was taken.
+    /// Evicts events that were taken, until all logs together hold no more than `max` bytes.
     #[cold]
     fn evict_taken(&mut self, max: usize, out: &mut Actions<M>) {
         while self.exceeds_in_all(max)
@@ -206,7 +206,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Lets go of what was not taken.
+    /// Evicts events that were not taken, until the limit of the session holds.
     #[cold]
     fn evict_untaken(&mut self, out: &mut Actions<M>) {
         let max = self.config.session_bytes_max;

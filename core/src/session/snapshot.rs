@@ -115,10 +115,8 @@ impl<M: Clone> Session<M> {
     /// Returns for how long the readers of a stream were silent, if the present one is the last.
     fn silence(&self, key: StreamKey) -> Duration {
         let stream = &self.streams[key];
-        let carrier = stream.carrier.map(|carrier| &self.connections[carrier]);
-        let silent = carrier.filter(|carrier| carrier.cursor.is_outstanding());
-        let silence = silent.map_or(Duration::ZERO, |carrier| self.now.since(carrier.since));
-        stream.earlier_silence.saturating_add(silence)
+        let carrier = stream.carrier.map(|carrier| self.connections[carrier].silence(self.now));
+        stream.earlier_silence.saturating_add(carrier.unwrap_or_default())
     }
 
     fn tombstone_states(&self) -> Vec<TombstoneState> {

@@ -130,7 +130,7 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    /// A body that comes in frames of so many bytes, and may say how long it is.
+    /// A body whose frames have the given sizes, and which may declare its length.
     struct Frames {
         bytes: usize,
         frame_bytes: usize,

@@ -74,7 +74,7 @@ impl System {
     ///
     /// # Errors
     ///
-    /// As of [`Table::read`].
+    /// Same as [`Table::read`].
     pub(super) async fn table(self: &Arc<Self>) -> io::Result<Arc<Table>> {
         let asked = self.tables.load(Ordering::Acquire);
         let mut latest = self.latest.lock().await;
