@@ -21,7 +21,7 @@ pub enum Action<M> {
     Send {
         /// The connection.
         connection: ConnectionId,
-        /// What [`Input::Taken`](crate::Input::Taken) calls the event.
+        /// What [`Input::Acknowledged`](crate::Input::Acknowledged) calls the event.
         index: u64,
         /// What the event's `id:` field says. `None` where it has none: the
         /// answer is one JSON object, or answers `initialize`.
@@ -53,7 +53,7 @@ pub enum Action<M> {
     },
     /// End a connection.
     ///
-    /// An [`Input::Closed`](crate::Input::Closed) is still due when it is gone.
+    /// An [`Input::ConnectionClosed`](crate::Input::ConnectionClosed) is still due when it is gone.
     Close {
         /// The connection.
         connection: ConnectionId,
@@ -67,14 +67,14 @@ pub enum Action<M> {
         connection: ConnectionId,
     },
     /// Answer a request of the backend with an error.
-    Fail {
+    FailServerRequest {
         /// The request, by the backend's id.
         id: RequestId,
         /// Why.
         reason: UnansweredReason,
     },
     /// Tell the backend that a client's request is no longer wanted.
-    Cancel {
+    CancelRequest {
         /// The request, by the client's id.
         id: RequestId,
     },
@@ -89,7 +89,7 @@ pub enum Action<M> {
     /// So it comes instead of anything else that was due. Cancel what is pending
     /// at a backend that lives on, fail the requests of it that wait, and let go of
     /// every sender that was held up.
-    CloseSession {
+    SessionClosed {
         /// Why.
         reason: CloseReason,
     },
@@ -127,7 +127,7 @@ pub enum EndReason {
     /// The backend asked for it.
     Requested,
     /// A newer shadow needed its place.
-    Surplus,
+    TooManyShadows,
     /// The session is closed.
     SessionClosed,
     /// The client came back on another connection: this one is lost.
@@ -146,7 +146,7 @@ impl EndReason {
             | Self::Cancelled
             | Self::Abandoned
             | Self::Requested
-            | Self::Surplus
+            | Self::TooManyShadows
             | Self::SessionClosed => true,
             Self::Replaced | Self::Stalled => false,
         }
@@ -158,7 +158,7 @@ impl EndReason {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum UnansweredReason {
     /// No connection came to carry it.
-    NoListener,
+    Undelivered,
     /// The log had to let go of it before anybody took it.
     Evicted,
     /// The client's request that it belonged to was cancelled or abandoned.
@@ -174,7 +174,7 @@ pub enum CloseReason {
     /// The client deleted it.
     Deleted,
     /// The server goes down.
-    Terminated,
+    ServerShutdown,
     /// Whoever runs the session cancelled it.
     Cancelled,
     /// The client began with something else than `initialize`.
@@ -184,7 +184,7 @@ pub enum CloseReason {
     /// `initialize` was not answered in time.
     InitializeTimeout,
     /// The client left before it took the answer to `initialize`.
-    InitializeNotTaken,
+    InitializeUnacknowledged,
     /// Nothing happened for too long.
     Idle,
     /// The backend is gone.
@@ -205,14 +205,14 @@ pub enum Report {
         reason: UndeliverableReason,
     },
     /// A response was replaced by a failure because it did not fit.
-    Evicted {
+    ResponseEvicted {
         /// The stream.
         stream: StreamId,
         /// The request.
         id: RequestId,
     },
     /// A client that waited for a JSON answer left without it.
-    Lost {
+    ResponseLost {
         /// The stream.
         stream: StreamId,
     },
@@ -232,7 +232,7 @@ pub enum UndeliverableReason {
     /// The backend answered a request that was cancelled.
     CancelledRequest,
     /// The client answered a request that nobody made, again, or too late.
-    NotAsked,
+    UnknownServerRequest,
 }
 
 /// The actions of an input, in the order in which they must be carried out:

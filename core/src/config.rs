@@ -29,7 +29,7 @@ use crate::time::Timeout;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Config {
     /// How many events a connection holds that were not taken: at least 1, 16 by default.
-    pub window: u32,
+    pub window_events_max: u32,
     /// How much all connections of a session hold that was not taken, in bytes: 8 MiB by
     /// default. One event of each connection may be more than that.
     ///
@@ -39,12 +39,12 @@ pub struct Config {
     /// sent: at least 1, 1,024 by default.
     pub streams_max: usize,
     /// How many client requests are in flight: at least 1, 1,024 by default. Cancelled ones
-    /// count only where there are more than `cancelled_max`.
-    pub pending_max: usize,
+    /// count only where there are more than `cancelled_requests_max`.
+    pub pending_requests_max: usize,
     /// How many connections there are, draining ones included: at least 1, 2,048 by default.
     pub connections_max: usize,
     /// How many requests of the backend wait for the client's answer: 1,024 by default.
-    pub asked_max: usize,
+    pub server_requests_max: usize,
     /// How many messages a batch has: 64 by default.
     pub batch_max: usize,
     /// How large a message is, in bytes: 16 MiB by default, which is the file of 5 MB that
@@ -73,25 +73,25 @@ pub struct Config {
     /// How many shadows the standalone stream has: 32 by default.
     pub shadows_max: usize,
     /// What becomes of a GET without an id while another one is connected: a shadow by default.
-    pub surplus: Surplus,
+    pub concurrent_get: ConcurrentGet,
     /// When a connection begins with a priming event: by revision, by default.
     pub priming: Priming,
     /// Where a message of the backend goes that names no client request: the
     /// standalone stream by default.
-    pub unrelated: Unrelated,
+    pub unrelated_routing: UnrelatedRouting,
 
     /// For how many requests complete streams are retained whose end was not
     /// taken: 1,024 by default. A stream of a batch counts for each of its requests.
-    pub untaken_max: usize,
+    pub retained_unacknowledged_max: usize,
     /// For how many requests complete streams are retained whose end was taken,
     /// counted likewise: 64 by default.
-    pub taken_max: usize,
+    pub retained_acknowledged_max: usize,
     /// For how many answers tombstones are kept, and at least one each: 4,096 by default.
     pub tombstones_max: usize,
     /// How many cancelled requests may be unanswered, their ids reserved, beside those in
-    /// flight: 1,024 by default. More of them take places of `pending_max`; with 0, every
+    /// flight: 1,024 by default. More of them take places of `pending_requests_max`; with 0, every
     /// cancelled request keeps its place.
-    pub cancelled_max: usize,
+    pub cancelled_requests_max: usize,
 
     /// How long a complete stream is retained; zero is allowed. 60 s by default.
     pub retention: Option<Duration>,
@@ -99,7 +99,7 @@ pub struct Config {
     pub tombstone_timeout: Option<Duration>,
     /// How long the id of a cancelled request is reserved, unless the backend answers after
     /// all: 60 s by default. A backend that obeys never answers, so a client can cancel
-    /// `cancelled_max` requests in this time before they take places of `pending_max`.
+    /// `cancelled_requests_max` requests in this time before they take places of `pending_requests_max`.
     pub cancelled_timeout: Option<Duration>,
     /// How long it may take from creation to the answer to `initialize`: 60 s by default.
     pub init_timeout: Option<Duration>,
@@ -110,10 +110,10 @@ pub struct Config {
     pub orphan_timeout: Option<Duration>,
     /// How long a request of the backend waits for a connection: 10 s by default, from the
     /// time at which a client that was told to come back later does so.
-    pub listen_timeout: Option<Duration>,
+    pub delivery_timeout: Option<Duration>,
     /// How long a request of the backend that was delivered waits for the client's
     /// answer: 1 h by default, since a person may have to give it.
-    pub answer_timeout: Option<Duration>,
+    pub server_request_timeout: Option<Duration>,
     /// How long a reserved stream waits for its request: 10 s by default.
     pub reservation_timeout: Option<Duration>,
     /// How long any reader may take nothing and still hold up the backend: 1 s by default.
@@ -130,44 +130,44 @@ pub struct Config {
     pub hold_timeout: Option<Duration>,
     /// How long a reader may take nothing and stay connected: 60 s by default;
     /// longer than `stall_timeout_max`.
-    pub stall_limit: Option<Duration>,
+    pub stall_disconnect_timeout: Option<Duration>,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            window: 16,
+            window_events_max: 16,
             window_bytes_max: 8 << 20,
             streams_max: 1_024,
-            pending_max: 1_024,
+            pending_requests_max: 1_024,
             connections_max: 2_048,
-            asked_max: 1_024,
+            server_requests_max: 1_024,
             batch_max: 64,
             message_bytes_max: 16 << 20,
             stream_events_max: 1_000,
             stream_bytes_max: 1 << 20,
             session_bytes_max: 24 << 20,
             shadows_max: 32,
-            surplus: Surplus::Shadow,
+            concurrent_get: ConcurrentGet::Shadow,
             priming: Priming::ByRevision,
-            unrelated: Unrelated::Standalone,
-            untaken_max: 1_024,
-            taken_max: 64,
+            unrelated_routing: UnrelatedRouting::Standalone,
+            retained_unacknowledged_max: 1_024,
+            retained_acknowledged_max: 64,
             tombstones_max: 4_096,
-            cancelled_max: 1_024,
+            cancelled_requests_max: 1_024,
             retention: Some(Duration::from_secs(60)),
             tombstone_timeout: Some(Duration::from_secs(600)),
             cancelled_timeout: Some(Duration::from_secs(60)),
             init_timeout: Some(Duration::from_secs(60)),
             idle_timeout: Some(Duration::from_secs(300)),
             orphan_timeout: Some(Duration::from_secs(600)),
-            listen_timeout: Some(Duration::from_secs(10)),
-            answer_timeout: Some(Duration::from_secs(3_600)),
+            delivery_timeout: Some(Duration::from_secs(10)),
+            server_request_timeout: Some(Duration::from_secs(3_600)),
             reservation_timeout: Some(Duration::from_secs(10)),
             stall_timeout_min: Duration::from_secs(1),
             stall_timeout_max: Some(Duration::from_secs(10)),
             hold_timeout: None,
-            stall_limit: Some(Duration::from_secs(60)),
+            stall_disconnect_timeout: Some(Duration::from_secs(60)),
         }
     }
 }
@@ -175,13 +175,13 @@ impl Default for Config {
 /// What becomes of a GET without an id while another one carries the standalone stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum Surplus {
+pub enum ConcurrentGet {
     /// It becomes a shadow, the first to take over.
     Shadow,
     /// It takes over, and the other one becomes a shadow.
-    Takeover,
+    TakeOver,
     /// It is rejected.
-    Conflict,
+    Reject,
 }
 
 /// When a connection begins with a priming event, and may end with one.
@@ -199,7 +199,7 @@ pub enum Priming {
 /// Where a request or log message of the backend goes that names no client request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum Unrelated {
+pub enum UnrelatedRouting {
     /// To the standalone stream.
     Standalone,
     /// To the stream of the sole request in flight, else to the standalone
@@ -226,12 +226,12 @@ pub(crate) struct Timeouts {
     pub(crate) init: Timeout,
     pub(crate) idle: Timeout,
     pub(crate) orphan: Timeout,
-    pub(crate) listen: Timeout,
-    pub(crate) answer: Timeout,
+    pub(crate) delivery: Timeout,
+    pub(crate) server_request: Timeout,
     pub(crate) reservation: Timeout,
     pub(crate) stall: StallTimeout,
     pub(crate) hold: Timeout,
-    pub(crate) stall_limit: Timeout,
+    pub(crate) stall_disconnect: Timeout,
 }
 
 /// Between what a reader may take nothing and still hold up the backend, in nanoseconds;
@@ -274,8 +274,8 @@ pub enum ConfigError {
     /// `stall_timeout_min` is longer than `stall_timeout_max`.
     #[error("stall_timeout_min must be at most stall_timeout_max")]
     StallTimeout,
-    /// `stall_limit` is not longer than `stall_timeout_max`.
-    #[error("stall_limit must be longer than stall_timeout_max")]
+    /// `stall_disconnect_timeout` is not longer than `stall_timeout_max`.
+    #[error("stall_disconnect_timeout must be longer than stall_timeout_max")]
     StallLimit,
 }
 
@@ -287,9 +287,9 @@ impl Config {
     /// Names the first setting that is out of range.
     pub fn validate(self) -> Result<ValidConfig, ConfigError> {
         let limits = [
-            (self.window as usize, "window"),
+            (self.window_events_max as usize, "window"),
             (self.streams_max, "streams_max"),
-            (self.pending_max, "pending_max"),
+            (self.pending_requests_max, "pending_requests_max"),
             (self.connections_max, "connections_max"),
         ];
         for (limit, name) in limits {
@@ -314,13 +314,13 @@ impl Config {
             (self.init_timeout, "init_timeout"),
             (self.idle_timeout, "idle_timeout"),
             (self.orphan_timeout, "orphan_timeout"),
-            (self.listen_timeout, "listen_timeout"),
-            (self.answer_timeout, "answer_timeout"),
+            (self.delivery_timeout, "delivery_timeout"),
+            (self.server_request_timeout, "server_request_timeout"),
             (self.reservation_timeout, "reservation_timeout"),
             (Some(self.stall_timeout_min), "stall_timeout_min"),
             (self.stall_timeout_max, "stall_timeout_max"),
             (self.hold_timeout, "hold_timeout"),
-            (self.stall_limit, "stall_limit"),
+            (self.stall_disconnect_timeout, "stall_disconnect_timeout"),
         ];
         for (timeout, name) in timeouts {
             if timeout == Some(Duration::ZERO) {
@@ -330,7 +330,7 @@ impl Config {
         if self.stall_timeout_max.is_some_and(|max| max < self.stall_timeout_min) {
             return Err(ConfigError::StallTimeout);
         }
-        match (self.stall_timeout_max, self.stall_limit) {
+        match (self.stall_timeout_max, self.stall_disconnect_timeout) {
             (Some(timeout), Some(limit)) if limit <= timeout => Err(ConfigError::StallLimit),
             _ => {
                 let timeouts = self.timeouts();
@@ -347,15 +347,15 @@ impl Config {
             init: self.init_timeout.into(),
             idle: self.idle_timeout.into(),
             orphan: self.orphan_timeout.into(),
-            listen: self.listen_timeout.into(),
-            answer: self.answer_timeout.into(),
+            delivery: self.delivery_timeout.into(),
+            server_request: self.server_request_timeout.into(),
             reservation: self.reservation_timeout.into(),
             stall: StallTimeout {
                 min: Timeout::from(Some(self.stall_timeout_min)).nanos(),
                 max: Timeout::from(self.stall_timeout_max).nanos(),
             },
             hold: self.hold_timeout.into(),
-            stall_limit: self.stall_limit.into(),
+            stall_disconnect: self.stall_disconnect_timeout.into(),
         }
     }
 }
@@ -373,9 +373,12 @@ mod tests {
     fn what_is_out_of_range_is_named() {
         let zero = Some(Duration::ZERO);
         let wrong: [(Config, &str); 18] = [
-            (Config { window: 0, ..Config::default() }, "window must be at least 1"),
+            (Config { window_events_max: 0, ..Config::default() }, "window must be at least 1"),
             (Config { streams_max: 0, ..Config::default() }, "streams_max must be at least 1"),
-            (Config { pending_max: 0, ..Config::default() }, "pending_max must be at least 1"),
+            (
+                Config { pending_requests_max: 0, ..Config::default() },
+                "pending_requests_max must be at least 1",
+            ),
             (
                 Config { connections_max: 0, ..Config::default() },
                 "connections_max must be at least 1",
@@ -401,12 +404,12 @@ mod tests {
                 "orphan_timeout must be longer than zero",
             ),
             (
-                Config { listen_timeout: zero, ..Config::default() },
-                "listen_timeout must be longer than zero",
+                Config { delivery_timeout: zero, ..Config::default() },
+                "delivery_timeout must be longer than zero",
             ),
             (
-                Config { answer_timeout: zero, ..Config::default() },
-                "answer_timeout must be longer than zero",
+                Config { server_request_timeout: zero, ..Config::default() },
+                "server_request_timeout must be longer than zero",
             ),
             (
                 Config { reservation_timeout: zero, ..Config::default() },
@@ -429,12 +432,15 @@ mod tests {
                 "stall_timeout_min must be at most stall_timeout_max",
             ),
             (
-                Config { stall_limit: zero, ..Config::default() },
-                "stall_limit must be longer than zero",
+                Config { stall_disconnect_timeout: zero, ..Config::default() },
+                "stall_disconnect_timeout must be longer than zero",
             ),
             (
-                Config { stall_limit: Some(Duration::from_secs(10)), ..Config::default() },
-                "stall_limit must be longer than stall_timeout_max",
+                Config {
+                    stall_disconnect_timeout: Some(Duration::from_secs(10)),
+                    ..Config::default()
+                },
+                "stall_disconnect_timeout must be longer than stall_timeout_max",
             ),
         ];
         for (config, error) in wrong {
@@ -452,22 +458,22 @@ mod tests {
     fn the_defaults_are_what_is_documented() {
         let config = Config::default();
         let limits = [
-            (config.window as usize, 16),
+            (config.window_events_max as usize, 16),
             (config.window_bytes_max, 8_388_608),
             (config.streams_max, 1_024),
-            (config.pending_max, 1_024),
+            (config.pending_requests_max, 1_024),
             (config.connections_max, 2_048),
-            (config.asked_max, 1_024),
+            (config.server_requests_max, 1_024),
             (config.batch_max, 64),
             (config.message_bytes_max, 16_777_216),
             (config.stream_events_max, 1_000),
             (config.stream_bytes_max, 1_048_576),
             (config.session_bytes_max, 25_165_824),
             (config.shadows_max, 32),
-            (config.untaken_max, 1_024),
-            (config.taken_max, 64),
+            (config.retained_unacknowledged_max, 1_024),
+            (config.retained_acknowledged_max, 64),
             (config.tombstones_max, 4_096),
-            (config.cancelled_max, 1_024),
+            (config.cancelled_requests_max, 1_024),
         ];
         for (limit, documented) in limits {
             assert_eq!(limit, documented);
@@ -479,12 +485,12 @@ mod tests {
             (config.init_timeout, 60.0),
             (config.idle_timeout, 300.0),
             (config.orphan_timeout, 600.0),
-            (config.listen_timeout, 10.0),
-            (config.answer_timeout, 3_600.0),
+            (config.delivery_timeout, 10.0),
+            (config.server_request_timeout, 3_600.0),
             (config.reservation_timeout, 10.0),
             (Some(config.stall_timeout_min), 1.0),
             (config.stall_timeout_max, 10.0),
-            (config.stall_limit, 60.0),
+            (config.stall_disconnect_timeout, 60.0),
         ];
         for (timeout, documented) in seconds {
             assert_eq!(timeout.map(|timeout| timeout.as_secs_f64()), Some(documented));
@@ -501,11 +507,11 @@ mod tests {
             session_bytes_max: 0,
             shadows_max: 0,
             window_bytes_max: 0,
-            untaken_max: 0,
-            taken_max: 0,
+            retained_unacknowledged_max: 0,
+            retained_acknowledged_max: 0,
             tombstones_max: 0,
-            cancelled_max: 0,
-            asked_max: 0,
+            cancelled_requests_max: 0,
+            server_requests_max: 0,
             batch_max: 0,
             message_bytes_max: 0,
             ..Config::default()

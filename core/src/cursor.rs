@@ -106,7 +106,7 @@ impl Cursor {
     /// Notes that everything sent through `index` was taken. Returns up to which
     /// index that is, if it is news.
     #[must_use = "it says how far the stream was taken"]
-    pub fn take(&mut self, index: u64) -> Option<u64> {
+    pub fn acknowledge(&mut self, index: u64) -> Option<u64> {
         let untaken = index.saturating_add(1).min(self.end);
         if untaken <= self.untaken {
             return None;
@@ -140,7 +140,7 @@ impl Cursor {
     /// Returns the missed indexes that the client was not told of yet, given
     /// that events through `missed` are gone, and notes that it is told now.
     #[must_use = "who asks has to tell the client"]
-    pub fn tell(&mut self, missed: u64) -> Option<RangeInclusive<u64>> {
+    pub fn take_gap(&mut self, missed: u64) -> Option<RangeInclusive<u64>> {
         let first = self.first_untold();
         (first <= missed).then(|| {
             self.told = missed;
@@ -150,7 +150,7 @@ impl Cursor {
 
     /// Returns whether [`Cursor::tell`] would have something to tell.
     #[must_use]
-    pub fn owes(&self, missed: u64) -> bool {
+    pub fn has_gap(&self, missed: u64) -> bool {
         self.first_untold() <= missed
     }
 
@@ -197,9 +197,9 @@ mod tests {
         assert!(cursor.admits(6, 2));
         cursor.sent(6, 6);
         assert!(!cursor.admits(7, 2));
-        assert_eq!(cursor.take(5), Some(5));
+        assert_eq!(cursor.acknowledge(5), Some(5));
         assert!(cursor.admits(7, 2));
-        assert_eq!(cursor.take(5), None, "no news");
+        assert_eq!(cursor.acknowledge(5), None, "no news");
     }
 
     #[test]
@@ -207,7 +207,7 @@ mod tests {
         let mut cursor = Cursor::after(0);
         cursor.prime();
         assert!(!cursor.admits(1, 1));
-        assert_eq!(cursor.take(0), Some(0));
+        assert_eq!(cursor.acknowledge(0), Some(0));
         assert!(cursor.admits(1, 1));
     }
 
@@ -217,7 +217,7 @@ mod tests {
         assert!(cursor.admits(1_000, 1));
         cursor.sent(1_000, 1_000);
         assert!(!cursor.admits(1_001, 1));
-        assert_eq!(cursor.take(1_000), Some(1_000));
+        assert_eq!(cursor.acknowledge(1_000), Some(1_000));
         cursor.skip(5_000);
         assert!(cursor.admits(9_000, 1));
     }
@@ -228,7 +228,7 @@ mod tests {
         cursor.sent(1, 3);
         cursor.skip(10);
         assert!(!cursor.admits(11, 2));
-        assert_eq!(cursor.take(10), Some(3));
+        assert_eq!(cursor.acknowledge(10), Some(3));
         assert!(!cursor.is_outstanding());
         assert!(cursor.admits(11, 2));
         assert_eq!(cursor.untaken(), 11);
@@ -238,14 +238,14 @@ mod tests {
     fn what_is_discarded_was_not_sent() {
         let mut cursor = Cursor::after(0);
         cursor.sent(1, 3);
-        assert_eq!(cursor.take(1), Some(1));
+        assert_eq!(cursor.acknowledge(1), Some(1));
         cursor.discard();
         assert_eq!((cursor.next(), cursor.is_outstanding()), (2, false));
-        assert_eq!(cursor.take(3), None);
-        assert_eq!(cursor.tell(4), Some(2..=4));
+        assert_eq!(cursor.acknowledge(3), None);
+        assert_eq!(cursor.take_gap(4), Some(2..=4));
         cursor.sent(5, 5);
         cursor.discard();
-        assert_eq!(cursor.tell(4), Some(2..=4), "it was discarded, too");
+        assert_eq!(cursor.take_gap(4), Some(2..=4), "it was discarded, too");
         let mut primed = Cursor::after(0);
         primed.prime();
         primed.discard();
@@ -255,18 +255,18 @@ mod tests {
     #[test]
     fn only_what_was_sent_can_be_taken() {
         let mut cursor = Cursor::after(0);
-        assert_eq!(cursor.take(u64::MAX), None);
+        assert_eq!(cursor.acknowledge(u64::MAX), None);
         cursor.sent(1, 1);
-        assert_eq!(cursor.take(u64::MAX), Some(1));
+        assert_eq!(cursor.acknowledge(u64::MAX), Some(1));
         assert_eq!(cursor.untaken(), 2);
     }
 
     #[test]
     fn a_gap_is_told_once() {
         let mut cursor = Cursor::after(2);
-        assert_eq!(cursor.tell(2), None);
-        assert_eq!(cursor.tell(5), Some(3..=5));
-        assert_eq!(cursor.tell(5), None);
-        assert_eq!(cursor.tell(6), Some(6..=6));
+        assert_eq!(cursor.take_gap(2), None);
+        assert_eq!(cursor.take_gap(5), Some(3..=5));
+        assert_eq!(cursor.take_gap(5), None);
+        assert_eq!(cursor.take_gap(6), Some(6..=6));
     }
 }

@@ -101,7 +101,7 @@ pub enum Input<M> {
         post: Post<M>,
     },
     /// The body of a connection pulled events out of its channel, or a part of the next one.
-    Taken {
+    Acknowledged {
         /// The connection.
         connection: ConnectionId,
         /// The index of the last event that was pulled as a whole. To say it again says that
@@ -110,7 +110,7 @@ pub enum Input<M> {
         through: u64,
     },
     /// A connection is gone, by whichever side, whatever the reason.
-    Closed {
+    ConnectionClosed {
         /// The connection.
         connection: ConnectionId,
         /// The index of the last event that its body ever pulled, if any.
@@ -129,7 +129,7 @@ pub enum Input<M> {
         reason: CloseReason,
     },
     /// The backend sent a message.
-    Backend {
+    BackendMessage {
         /// The message.
         message: Message<M>,
         /// The client's request that it belongs to, where the backend can say.
@@ -138,7 +138,7 @@ pub enum Input<M> {
     /// The backend wants a stream's connection closed, so that the client polls.
     ///
     /// For the standalone stream, that closes the shadows, too.
-    CloseStream {
+    Disconnect {
         /// The stream, which lives on.
         stream: StreamId,
         /// When the client should come back, told by a priming event.
@@ -161,15 +161,19 @@ impl<M> Input<M> {
             }
             Self::Get { connection, last_event_id } => Input::Get { connection, last_event_id },
             Self::Message { post } => Input::Message { post: post.map(body) },
-            Self::Taken { connection, through } => Input::Taken { connection, through },
-            Self::Closed { connection, through } => Input::Closed { connection, through },
+            Self::Acknowledged { connection, through } => {
+                Input::Acknowledged { connection, through }
+            }
+            Self::ConnectionClosed { connection, through } => {
+                Input::ConnectionClosed { connection, through }
+            }
             Self::Abandon { stream } => Input::Abandon { stream },
             Self::Delete => Input::Delete,
             Self::CloseSession { reason } => Input::CloseSession { reason },
-            Self::Backend { message, related } => {
-                Input::Backend { message: message.map(&mut body), related }
+            Self::BackendMessage { message, related } => {
+                Input::BackendMessage { message: message.map(&mut body), related }
             }
-            Self::CloseStream { stream, retry } => Input::CloseStream { stream, retry },
+            Self::Disconnect { stream, retry } => Input::Disconnect { stream, retry },
             Self::BackendGone => Input::BackendGone,
             Self::Tick => Input::Tick,
         }

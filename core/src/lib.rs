@@ -47,11 +47,11 @@
 //! use core::time::Duration;
 //! use rejoin_core::{
 //!     Action, Actions, AnswerFormat, Config, ConnectionId, EventId, Event, Input, Instant,
-//!     Message, Peeked, Post, Session, StreamId, peek,
+//!     Message, Parsed, Post, Session, StreamId, parse_head,
 //! };
 //!
-//! # fn message(json: &'static str) -> Result<Message<&'static str>, rejoin_core::PeekError> {
-//! #     let Peeked::Single(head) = peek(json.as_bytes(), 64)? else { unreachable!() };
+//! # fn message(json: &'static str) -> Result<Message<&'static str>, rejoin_core::ParseError> {
+//! #     let Parsed::Single(head) = parse_head(json.as_bytes(), 64)? else { unreachable!() };
 //! #     Ok(Message { head, body: json, bytes: json.len() })
 //! # }
 //! let mut session = Session::new(Config::default().validate()?, Instant::EPOCH);
@@ -66,20 +66,20 @@
 //! let post = |connection, json| {
 //!     let post = Post::Single(message(json)?);
 //!     let connection = ConnectionId(connection);
-//!     Ok::<_, rejoin_core::PeekError>(Input::Request { connection, format: AnswerFormat::Sse, post })
+//!     Ok::<_, rejoin_core::ParseError>(Input::Request { connection, format: AnswerFormat::Sse, post })
 //! };
 //!
 //! // The handshake.
 //! handle(0, post(1, r#"{"jsonrpc":"2.0","id":0,"method":"initialize"}"#)?)?;
 //! let answer = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18"}}"#;
-//! handle(1, Input::Backend { message: message(answer)?, related: None })?;
-//! handle(2, Input::Closed { connection: ConnectionId(1), through: Some(1) })?;
+//! handle(1, Input::BackendMessage { message: message(answer)?, related: None })?;
+//! handle(2, Input::ConnectionClosed { connection: ConnectionId(1), through: Some(1) })?;
 //!
 //! // A call, whose client goes away before the answer comes.
 //! handle(3, post(2, r#"{"jsonrpc":"2.0","id":7,"method":"tools/call"}"#)?)?;
-//! handle(4, Input::Closed { connection: ConnectionId(2), through: None })?;
+//! handle(4, Input::ConnectionClosed { connection: ConnectionId(2), through: None })?;
 //! let answer = r#"{"jsonrpc":"2.0","id":7,"result":{}}"#;
-//! handle(5, Input::Backend { message: message(answer)?, related: None })?;
+//! handle(5, Input::BackendMessage { message: message(answer)?, related: None })?;
 //!
 //! // It comes back, and gets what it missed.
 //! let last_event_id = Some("0/0".parse()?);
@@ -148,17 +148,18 @@ mod time;
 pub use action::{
     Action, Actions, CloseReason, EndReason, Event, Report, UnansweredReason, UndeliverableReason,
 };
-pub use config::{Config, ConfigError, Priming, Surplus, Unrelated, ValidConfig};
+pub use config::{ConcurrentGet, Config, ConfigError, Priming, UnrelatedRouting, ValidConfig};
 pub use cursor::Cursor;
 pub use event_id::{EventId, EventIdError, NumberError, StreamId};
 pub use failure::{Failure, FailureReason};
 pub use head::{
-    BatchEntry, Head, Initialized, MessageFault, Method, Notification, PeekError, Peeked, peek,
+    BatchEntry, Head, Initialized, MessageFault, Method, Notification, ParseError, Parsed,
+    parse_head,
 };
 pub use id::{ConnectionId, ID_BYTES_MAX, IdTooLong, IdValue, ProgressToken, RequestId};
 pub use input::{AnswerFormat, Input, Message, Post};
-pub use log::{Bearing, EVENT_OVERHEAD_BYTES, Entry, Log, Logged};
-pub use rejection::{BackendFault, CallerFault, ClientFault, Rejection};
+pub use log::{EVENT_OVERHEAD_BYTES, Entry, Log, Logged, MessageKind};
+pub use rejection::{ApiMisuse, BackendFault, ClientFault, Rejection};
 pub use revision::{PROFILES, Profile, ProtocolVersion};
 pub use session::{Pressure, Session};
 #[cfg(feature = "serde")]

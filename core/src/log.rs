@@ -63,7 +63,7 @@ pub enum Entry<M> {
         /// Its size, in bytes.
         bytes: usize,
         /// What it is to the requests of either side.
-        bearing: Bearing,
+        bearing: MessageKind,
     },
     /// Why a request has no response.
     Failure(Failure),
@@ -93,13 +93,13 @@ impl<M: Clone> Entry<M> {
 /// What a message of the backend is to the requests of either side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum Bearing {
+pub enum MessageKind {
     /// It answers this request of the client.
-    Answers(RequestId),
+    Response(RequestId),
     /// It is a request to the client, with this id.
-    Asks(RequestId),
+    Request(RequestId),
     /// It is a notification.
-    Tells,
+    Notification,
 }
 
 /// What eviction did to the oldest event.
@@ -252,18 +252,18 @@ impl<M> Log<M> {
         self.bytes -= cost(*bytes);
         let index = logged.index;
         match bearing.clone() {
-            Bearing::Answers(id) => {
+            MessageKind::Response(id) => {
                 let reason = FailureReason::Evicted;
                 logged.entry = Entry::Failure(Failure { id: id.clone(), reason });
                 self.failures += 1;
                 Some(Evicted::Answer(id))
             }
-            Bearing::Asks(_) => {
+            MessageKind::Request(_) => {
                 self.missed = self.missed.max(index);
                 self.remove(position);
                 Some(Evicted::Question { index })
             }
-            Bearing::Tells => {
+            MessageKind::Notification => {
                 self.missed = self.missed.max(index);
                 self.remove(position);
                 Some(Evicted::Notification)
@@ -291,7 +291,7 @@ impl<M> Log<M> {
     /// Returns the missed index that is left when all events but the answers go.
     pub(crate) fn missed_without_events(&self) -> u64 {
         let last_other = self.events.iter().rev().find(|logged| match &logged.entry {
-            Entry::Message { bearing, .. } => !matches!(bearing, Bearing::Answers(_)),
+            Entry::Message { bearing, .. } => !matches!(bearing, MessageKind::Response(_)),
             Entry::Failure(_) => false,
         });
         last_other.map_or(self.missed, |logged| self.missed.max(logged.index))

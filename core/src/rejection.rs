@@ -17,7 +17,7 @@ pub enum Rejection {
     Backend(#[from] BackendFault),
     /// The driver is at fault.
     #[error(transparent)]
-    Caller(#[from] CallerFault),
+    ApiMisuse(#[from] ApiMisuse),
     /// The session is closed.
     #[error("the session is closed: {0:?}")]
     Closed(CloseReason),
@@ -68,7 +68,7 @@ pub enum ClientFault {
     /// Too many of the requests that it cancelled are still unanswered.
     #[error("no more than {max} cancelled requests may be unanswered beside those in flight")]
     TooManyCancelled {
-        /// How many are allowed beside `pending_max` in flight.
+        /// How many are allowed beside `pending_requests_max` in flight.
         max: usize,
     },
     /// It has as many request streams open, or still being sent, as are allowed.
@@ -127,7 +127,7 @@ pub enum BackendFault {
 
 /// What the driver did wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum CallerFault {
+pub enum ApiMisuse {
     /// It used a connection's id twice.
     #[error("the connection {0} is in use")]
     ConnectionInUse(ConnectionId),

@@ -159,7 +159,9 @@ impl<M: Clone> Session<M> {
         self.tick(out);
         if let Phase::Closed(reason) = self.phase {
             return match input {
-                Input::Tick | Input::Taken { .. } | Input::Closed { .. } => Ok(Pressure::None),
+                Input::Tick | Input::Acknowledged { .. } | Input::ConnectionClosed { .. } => {
+                    Ok(Pressure::None)
+                }
                 Input::Reserve { .. }
                 | Input::Request { .. }
                 | Input::Get { .. }
@@ -167,8 +169,8 @@ impl<M: Clone> Session<M> {
                 | Input::Abandon { .. }
                 | Input::Delete
                 | Input::CloseSession { .. }
-                | Input::Backend { .. }
-                | Input::CloseStream { .. }
+                | Input::BackendMessage { .. }
+                | Input::Disconnect { .. }
                 | Input::BackendGone => Err(Rejection::Closed(reason)),
             };
         }
@@ -243,19 +245,19 @@ impl<M: Clone> Session<M> {
                 self.check_message(&post)?;
                 self.messages(post, out);
             }
-            Input::Taken { connection, through } => self.taken(connection, through, out),
-            Input::Closed { connection, through } => self.gone(connection, through, out),
+            Input::Acknowledged { connection, through } => self.taken(connection, through, out),
+            Input::ConnectionClosed { connection, through } => self.gone(connection, through, out),
             Input::Abandon { stream } => {
                 let key = self.check_abandon(stream)?;
                 self.abandon(key, out);
             }
             Input::Delete => self.close(CloseReason::Deleted, out),
             Input::CloseSession { reason } => self.close(reason, out),
-            Input::Backend { message, related } => {
+            Input::BackendMessage { message, related } => {
                 self.check_backend(&message)?;
                 return Ok(self.backend(message, related.as_ref(), out));
             }
-            Input::CloseStream { stream, retry } => {
+            Input::Disconnect { stream, retry } => {
                 let key = self.check_close_stream(stream, retry)?;
                 self.close_stream(key, retry, out);
             }
@@ -326,7 +328,7 @@ impl<M> Session<M> {
 
     /// Returns the stream that a connection carries.
     #[must_use]
-    pub fn carried(&self, connection: ConnectionId) -> Option<StreamId> {
+    pub fn stream_on(&self, connection: ConnectionId) -> Option<StreamId> {
         let connection = &self.connections[self.connections.find(connection)?];
         match (connection.role, connection.subject) {
             (Role::Carries, Subject::Stream(key)) => Some(self.streams[key].id),
@@ -366,7 +368,7 @@ impl<M> Session<M> {
 
     /// Returns how many requests of the client are pending, `initialize` not counted.
     #[must_use]
-    pub fn pending(&self) -> usize {
+    pub fn pending_requests(&self) -> usize {
         self.requests.pending.len()
     }
 
@@ -396,7 +398,7 @@ impl<M> Session<M> {
 
     /// Returns what the logs cost, in bytes.
     #[must_use]
-    pub fn bytes(&self) -> usize {
+    pub fn logged_bytes(&self) -> usize {
         self.bytes
     }
 
@@ -421,7 +423,7 @@ impl<M> Session<M> {
 
     /// Returns why the session is closed, if it is.
     #[must_use]
-    pub fn closed(&self) -> Option<CloseReason> {
+    pub fn close_reason(&self) -> Option<CloseReason> {
         match self.phase {
             Phase::Closed(reason) => Some(reason),
             Phase::New | Phase::Initializing { .. } | Phase::Live => None,
@@ -471,6 +473,6 @@ impl<M> Session<M> {
     fn is_at_head(&self, stream: StreamKey, connection: ConnectionKey) -> bool {
         let log = &self.streams[stream].log;
         let cursor = &self.connections[connection].cursor;
-        log.ends_before(cursor.next()) && !cursor.owes(log.missed())
+        log.ends_before(cursor.next()) && !cursor.has_gap(log.missed())
     }
 }

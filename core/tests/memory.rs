@@ -27,9 +27,9 @@ struct Run {
 impl Run {
     fn begin() -> Self {
         Self::with(Config {
-            window: 4,
+            window_events_max: 4,
             stream_events_max: 8,
-            untaken_max: 2,
+            retained_unacknowledged_max: 2,
             tombstones_max: 4,
             idle_timeout: None,
             ..Config::default()
@@ -77,7 +77,7 @@ impl Run {
     }
 
     fn close(&mut self, connection: ConnectionId, through: Option<u64>) {
-        self.tell(Input::Closed { connection, through });
+        self.tell(Input::ConnectionClosed { connection, through });
     }
 
     fn post(&mut self, head: Head) {
@@ -85,7 +85,7 @@ impl Run {
     }
 
     fn backend(&mut self, head: Head) {
-        self.tell(Input::Backend { message: message(head), related: None });
+        self.tell(Input::BackendMessage { message: message(head), related: None });
     }
 
     fn response(&mut self, id: i64) {
@@ -150,7 +150,7 @@ impl Run {
         // Listeners, a flood, and questions: answered, taken back, lost and never heard.
         let (one, other) = (self.get(None), self.get(None));
         self.ask(first);
-        self.tell(Input::Taken { connection: one, through: u64::MAX });
+        self.tell(Input::Acknowledged { connection: one, through: u64::MAX });
         self.post(response(first));
         self.ask(first + 1);
         self.backend(cancelled(first + 1));
@@ -176,7 +176,7 @@ impl Run {
             self.tell(Input::Tick);
         }
         let bytes = self.session.log(StreamId::Standalone).unwrap().bytes();
-        assert_eq!((self.session.pending(), self.session.bytes()), (0, bytes));
+        assert_eq!((self.session.pending_requests(), self.session.logged_bytes()), (0, bytes));
     }
 }
 

@@ -3,8 +3,8 @@
 use std::str;
 
 use rejoin_core::{
-    Head, ID_BYTES_MAX, IdValue, Initialized, MessageFault, Method, Notification, PeekError,
-    Peeked, ProtocolVersion,
+    Head, ID_BYTES_MAX, IdValue, Initialized, MessageFault, Method, Notification, ParseError,
+    Parsed, ProtocolVersion,
 };
 use serde_json::{Value, value::RawValue};
 
@@ -14,7 +14,7 @@ use serde_json::{Value, value::RawValue};
 ///
 /// Panics where it is not.
 pub fn peek(data: &[u8]) {
-    let peeked = rejoin_core::peek(data, usize::MAX);
+    let peeked = rejoin_core::parse_head(data, usize::MAX);
     let is_json =
         str::from_utf8(data).is_ok_and(|text| serde_json::from_str::<&RawValue>(text).is_ok());
     match &peeked {
@@ -22,19 +22,19 @@ pub fn peek(data: &[u8]) {
         Err(error) => assert_eq!(error.code() == -32_600, is_json, "{error}"),
     }
 
-    let limited = rejoin_core::peek(data, 2);
-    if limited != Err(PeekError::BatchTooLong { max: 2 }) {
+    let limited = rejoin_core::parse_head(data, 2);
+    if limited != Err(ParseError::BatchTooLong { max: 2 }) {
         assert_eq!(limited, peeked);
     }
 
     let tree = tree_of(data);
     match peeked {
-        Ok(Peeked::Single(head)) => {
+        Ok(Parsed::Single(head)) => {
             if let Some(tree) = tree {
                 agree(&head, data, &tree);
             }
         }
-        Ok(Peeked::Batch(entries)) => {
+        Ok(Parsed::Batch(entries)) => {
             assert!(!entries.is_empty());
             let mut rest = data.as_ptr_range();
             for entry in &entries {
@@ -42,8 +42,8 @@ pub fn peek(data: &[u8]) {
                 assert!(rest.start < range.start && range.end < rest.end);
                 rest.start = range.end;
 
-                let alone = rejoin_core::peek(entry.bytes, 0);
-                assert_eq!(alone, Ok(Peeked::Single(entry.head.clone())));
+                let alone = rejoin_core::parse_head(entry.bytes, 0);
+                assert_eq!(alone, Ok(Parsed::Single(entry.head.clone())));
             }
             if let Some(tree) = tree {
                 let trees = tree.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -54,23 +54,23 @@ pub fn peek(data: &[u8]) {
                 }
             }
         }
-        Err(PeekError::Message { fault, .. }) => {
+        Err(ParseError::Message { fault, .. }) => {
             if let Some(tree) = tree {
                 agree_to_refuse(fault, data, &tree);
             }
         }
-        Err(PeekError::Entry { index, fault, .. }) => {
+        Err(ParseError::Entry { index, fault, .. }) => {
             if let Some(tree) = tree.as_ref().and_then(|tree| tree.get(index)) {
                 agree_to_refuse(fault, data, tree);
             }
         }
-        Err(PeekError::BatchEmpty) => assert_eq!(tree, Some(Value::Array(Vec::new()))),
+        Err(ParseError::BatchEmpty) => assert_eq!(tree, Some(Value::Array(Vec::new()))),
         Err(
-            PeekError::BatchTooLong { .. }
-            | PeekError::Empty
-            | PeekError::NotUtf8 { .. }
-            | PeekError::NotJson { .. }
-            | PeekError::TrailingBytes { .. },
+            ParseError::BatchTooLong { .. }
+            | ParseError::Empty
+            | ParseError::NotUtf8 { .. }
+            | ParseError::NotJson { .. }
+            | ParseError::TrailingBytes { .. },
         ) => assert_eq!(tree, None),
     }
 }

@@ -18,7 +18,7 @@ pub fn snapshot(data: &[u8]) -> bool {
     let Ok(snapshot) = serde_json::from_slice::<Snapshot<u64>>(data) else {
         return false;
     };
-    let config = Config { window: 2, stream_events_max: 4, ..Config::default() };
+    let config = Config { window_events_max: 2, stream_events_max: 4, ..Config::default() };
     let Ok(config) = config.validate() else {
         return false;
     };
@@ -36,8 +36,11 @@ pub fn snapshot(data: &[u8]) -> bool {
     assert_eq!(again, session.snapshot());
     rest(&mut session);
     let _ = session.handle(Instant::MAX, Input::Delete, &mut out);
-    assert!(session.closed().is_some());
-    assert_eq!((session.bytes(), session.pending(), session.connections().count()), (0, 0, 0));
+    assert!(session.close_reason().is_some());
+    assert_eq!(
+        (session.logged_bytes(), session.pending_requests(), session.connections().count()),
+        (0, 0, 0)
+    );
     true
 }
 
@@ -71,8 +74,8 @@ fn inputs() -> Vec<Input<u64>> {
             request(120 + number, id),
             backend(progress(id)),
             backend(response(id)),
-            Input::Taken { connection: ConnectionId(110 + number), through: number },
-            Input::Closed { connection: ConnectionId(120 + number), through: None },
+            Input::Acknowledged { connection: ConnectionId(110 + number), through: number },
+            Input::ConnectionClosed { connection: ConnectionId(120 + number), through: None },
             Input::Message { post: Post::Single(message(cancelled(id + 1))) },
         ]);
     }
@@ -94,7 +97,7 @@ fn request(connection: u64, id: i64) -> Input<u64> {
 }
 
 fn backend(head: Head) -> Input<u64> {
-    Input::Backend { message: message(head), related: None }
+    Input::BackendMessage { message: message(head), related: None }
 }
 
 fn progress(token: i64) -> Head {

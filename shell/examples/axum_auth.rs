@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
     serve::ListenerExt as _,
 };
-use rejoin::{HttpSettings, RmcpBackend, SessionManager, Settings, StreamableHttp};
+use rejoin::{HttpConfig, ManagerConfig, RmcpBackend, SessionManager, StreamableHttp};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
@@ -57,8 +57,8 @@ async fn check(State(token): State<Token>, request: Request, next: Next) -> Resp
 }
 
 fn app(token: Token) -> Result<Router, Box<dyn Error>> {
-    let sessions = SessionManager::new(RmcpBackend::new(|| Ok(Greeter)), Settings::default())?;
-    let mcp = StreamableHttp::new(sessions, HttpSettings::default())?;
+    let sessions = SessionManager::new(RmcpBackend::new(|| Ok(Greeter)), ManagerConfig::default())?;
+    let mcp = StreamableHttp::new(sessions, HttpConfig::default())?;
     let app = Router::new().route_service("/mcp", mcp);
     Ok(app.layer(middleware::from_fn_with_state(token, check)))
 }

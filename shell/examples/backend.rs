@@ -2,7 +2,8 @@
 
 use axum::{Router, serve::ListenerExt as _};
 use rejoin::{
-    Backend, HttpSettings, Inbox, OpenError, Peer, SessionManager, Settings, StreamableHttp,
+    Backend, ClientMessages, ClientSender, HttpConfig, ManagerConfig, OpenError, SessionManager,
+    StreamableHttp,
 };
 use serde_json::{Value, json};
 
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 struct Parrot;
 
 impl Backend for Parrot {
-    async fn open(&self, peer: Peer, mut inbox: Inbox) -> Result<(), OpenError> {
+    async fn open(&self, peer: ClientSender, mut inbox: ClientMessages) -> Result<(), OpenError> {
         tokio::spawn(async move {
             while let Some(message) = inbox.recv().await {
                 let message: Value = serde_json::from_slice(&message)?;
@@ -46,8 +47,8 @@ fn result(method: &Value, message: &Value) -> Value {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let sessions = SessionManager::new(Parrot, Settings::default())?;
-    let mcp = StreamableHttp::new(sessions, HttpSettings::default())?;
+    let sessions = SessionManager::new(Parrot, ManagerConfig::default())?;
+    let mcp = StreamableHttp::new(sessions, HttpConfig::default())?;
     let app = Router::new().route_service("/mcp", mcp);
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:8848").await?;

@@ -3,7 +3,7 @@
 
 use std::{error::Error, future::poll_fn, time::Duration};
 
-use rejoin::{AnswerStream, Connection, RmcpBackend, SessionManager, Settings, SseEvent};
+use rejoin::{Connection, ManagerConfig, RequestContextExt, RmcpBackend, SessionManager, SseEvent};
 use rejoin_core::AnswerFormat;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
@@ -35,17 +35,17 @@ impl ServerHandler for Kettle {
 #[tokio::main(flavor = "current_thread")]
 #[expect(clippy::print_stdout, reason = "this is what the program is for")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let sessions = SessionManager::new(RmcpBackend::new(|| Ok(Kettle)), Settings::default())?;
+    let sessions = SessionManager::new(RmcpBackend::new(|| Ok(Kettle)), ManagerConfig::default())?;
 
     let initialize = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{
         "protocolVersion":"2025-11-25","capabilities":{},
         "clientInfo":{"name":"example","version":"0"}}}"#;
-    let post = rejoin::parse(initialize.into(), 0)?;
+    let post = rejoin::parse_message(initialize.into(), 0)?;
     let (session, mut connection) = sessions.initialize_session(post, AnswerFormat::Sse).await?;
     println!("initialized: {:?}", rest(&mut connection).await);
 
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"tea"}}"#;
-    let post = rejoin::parse(call.into(), 0)?;
+    let post = rejoin::parse_message(call.into(), 0)?;
     let mut connection = session.request(post, AnswerFormat::Sse).await?;
     let mut seen = Vec::new();
     while !seen.iter().any(|event| matches!(event, SseEvent::Message { .. })) {

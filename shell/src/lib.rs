@@ -19,7 +19,7 @@
 //!
 //! use futures_core::Stream;
 //! use rejoin::{
-//!     Backend, Connection, Inbox, OpenError, Peer, SessionManager, Settings, SseEvent, parse,
+//!     Backend, Connection, ClientMessages, OpenError, Peer, SessionManager, Settings, SseEvent, parse,
 //!     rejoin_core::{AnswerFormat, EventId},
 //! };
 //!
@@ -27,7 +27,7 @@
 //! struct Agreeable;
 //!
 //! impl Backend for Agreeable {
-//!     async fn open(&self, peer: Peer, mut inbox: Inbox) -> Result<(), OpenError> {
+//!     async fn open(&self, peer: Peer, mut inbox: ClientMessages) -> Result<(), OpenError> {
 //!         tokio::spawn(async move {
 //!             while let Some(message) = inbox.recv().await {
 //!                 let message: serde_json::Value = serde_json::from_slice(&message)?;
@@ -103,16 +103,16 @@ mod sync;
 pub use rejoin_core;
 
 #[cfg(feature = "rmcp")]
-pub use crate::backend::{AnswerStream, RmcpBackend};
+pub use crate::backend::{RequestContextExt, RmcpBackend};
 #[cfg(feature = "stdio")]
-pub use crate::backend::{GuardCommand, StdioBackend, StdioSettings, run_guard};
+pub use crate::backend::{StdioBackend, StdioConfig, WatchdogCommand, run_watchdog};
 #[cfg(feature = "http")]
-pub use crate::http::{HttpSettings, HttpSettingsError, PeerAddress, ResponseBody, StreamableHttp};
+pub use crate::http::{HttpConfig, HttpConfigError, PeerAddress, ResponseBody, StreamableHttp};
 
 pub use crate::{
-    backend::{Backend, Inbox, OpenError, Overloaded, Peer, SendError},
-    manager::{ManagerError, Place, SessionManager, Settings, SettingsError},
-    message::{TooDeep, parse},
+    backend::{Backend, ClientMessages, ClientSender, OpenError, Overloaded, SendError},
+    manager::{ManagerConfig, ManagerConfigError, ManagerError, SessionManager, SessionPermit},
+    message::{TooDeep, parse_message},
     session::{Connection, SessionError, SessionHandle, SseEvent},
     session_id::{SessionId, SessionIdError},
 };

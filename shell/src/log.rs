@@ -42,10 +42,10 @@ pub(crate) fn happened(session: SessionId, happened: &Happened) {
         Happened::Reported(Report::Undeliverable { id, reason }) => {
             tracing::warn!(%session, ?id, ?reason, "response dropped: no request waits for it");
         }
-        Happened::Reported(Report::Evicted { stream, id }) => {
+        Happened::Reported(Report::ResponseEvicted { stream, id }) => {
             tracing::warn!(%session, %stream, %id, "response was too large to be kept");
         }
-        Happened::Reported(Report::Lost { stream }) => {
+        Happened::Reported(Report::ResponseLost { stream }) => {
             tracing::warn!(%session, %stream, "client left without the JSON answer");
         }
         Happened::Reported(Report::UnknownProgressToken { token }) => {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use memchr::memchr2;
-use rejoin_core::{Head, Message, Method, PeekError, Peeked, Post, peek};
+use rejoin_core::{Head, Message, Method, ParseError, Parsed, Post, parse_head};
 use thiserror::Error;
 
 use crate::nesting;
@@ -20,11 +20,11 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// # Errors
 ///
 /// The sender is at fault.
-pub fn parse(bytes: Bytes, batch_max: usize) -> Result<Post<Bytes>, PeekError> {
+pub fn parse_message(bytes: Bytes, batch_max: usize) -> Result<Post<Bytes>, ParseError> {
     let bytes = without_mark(bytes);
-    match peek(&bytes, batch_max)? {
-        Peeked::Single(head) => Ok(Post::Single(with_head(head, bytes))),
-        Peeked::Batch(entries) => {
+    match parse_head(&bytes, batch_max)? {
+        Parsed::Single(head) => Ok(Post::Single(with_head(head, bytes))),
+        Parsed::Batch(entries) => {
             let message = |entry: rejoin_core::BatchEntry<'_>| {
                 with_head(entry.head, bytes.slice_ref(entry.bytes))
             };
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     fn bodies(text: &'static str) -> Vec<Bytes> {
-        let post = parse(Bytes::from_static(text.as_bytes()), 64).unwrap();
+        let post = parse_message(Bytes::from_static(text.as_bytes()), 64).unwrap();
         post.messages().iter().map(|message| message.body.clone()).collect()
     }
 

@@ -35,11 +35,11 @@ fn session_closed(reason: Option<CloseReason>) -> &'static str {
     match reason {
         Some(CloseReason::InitializeTimeout) => "the server did not answer `initialize` in time",
         Some(CloseReason::Deleted) => "the session was closed: its client deleted it",
-        Some(CloseReason::Terminated) => "the session was closed: this server is shutting down",
+        Some(CloseReason::ServerShutdown) => "the session was closed: this server is shutting down",
         Some(CloseReason::InitializeRejected) => {
             "the session was closed: the server rejected `initialize`"
         }
-        Some(CloseReason::InitializeNotTaken) => {
+        Some(CloseReason::InitializeUnacknowledged) => {
             "the session was closed: its client left without the answer to `initialize`"
         }
         Some(CloseReason::BackendGone) => "the session was closed: its server is gone",
@@ -56,7 +56,7 @@ fn session_closed(reason: Option<CloseReason>) -> &'static str {
 /// Returns what a backend hears when its request to the client has no answer.
 pub(crate) fn unanswered(id: &RequestId, reason: UnansweredReason) -> Bytes {
     let why = match reason {
-        UnansweredReason::NoListener => "no client was connected to hear the request",
+        UnansweredReason::Undelivered => "no client was connected to hear the request",
         UnansweredReason::Evicted => "the request was dropped before a client heard it",
         UnansweredReason::TimedOut => "the client did not answer the request in time",
         UnansweredReason::Cancelled => "the call that the request belongs to was cancelled",
@@ -101,7 +101,7 @@ fn bytes(value: &Value) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use rejoin_core::{Head, Notification, Peeked};
+    use rejoin_core::{Head, Notification, Parsed};
 
     use super::*;
 
@@ -131,12 +131,12 @@ mod tests {
     fn what_the_shell_says_is_what_a_session_can_read() {
         let id = RequestId::from(7);
         for (text, head) in [
-            (unanswered(&id, UnansweredReason::NoListener), Head::Error { id: Some(id.clone()) }),
+            (unanswered(&id, UnansweredReason::Undelivered), Head::Error { id: Some(id.clone()) }),
             (cancelled(&id), Head::Notification(Notification::Cancelled { request: id.clone() })),
             (gap(StreamId::Request(1), &(3..=9)), Head::Notification(Notification::Log)),
             (error(None, -32_700, "no JSON"), Head::Error { id: None }),
         ] {
-            assert_eq!(rejoin_core::peek(&text, 1), Ok(Peeked::Single(head)), "{text:?}");
+            assert_eq!(rejoin_core::parse_head(&text, 1), Ok(Parsed::Single(head)), "{text:?}");
         }
     }
 

@@ -6,7 +6,9 @@ use std::{alloc::System, time::Duration};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use rejoin::{HttpSettings, ResponseBody, RmcpBackend, SessionManager, Settings, StreamableHttp};
+use rejoin::{
+    HttpConfig, ManagerConfig, ResponseBody, RmcpBackend, SessionManager, StreamableHttp,
+};
 use rmcp::ServerHandler;
 use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -35,10 +37,10 @@ struct Server {
 
 impl Server {
     fn begin() -> Self {
-        let settings = Settings { sessions_max: SESSIONS, ..Settings::default() };
+        let settings = ManagerConfig { sessions_max: SESSIONS, ..ManagerConfig::default() };
         let backend = RmcpBackend::new(|| Ok(Service));
         let sessions = SessionManager::new(backend, settings).unwrap();
-        let service = StreamableHttp::new(sessions.clone(), HttpSettings::default()).unwrap();
+        let service = StreamableHttp::new(sessions.clone(), HttpConfig::default()).unwrap();
         Self { sessions, service }
     }
 

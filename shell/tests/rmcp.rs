@@ -14,7 +14,7 @@ mod service;
 use std::time::Duration;
 
 use client::{Client, answer, next, outcome};
-use rejoin::{RmcpBackend, SessionManager, Settings, SseEvent};
+use rejoin::{ManagerConfig, RmcpBackend, SessionManager, SseEvent};
 use rejoin_core::{AnswerFormat, CloseReason, StreamId};
 use serde_json::json;
 use service::{Heard, Server};
@@ -124,7 +124,7 @@ async fn what_rmcp_cannot_read_is_answered() {
     assert_eq!(answer["error"]["message"], "the parameters are not what `tools/call` takes");
 
     let text = r#"{"jsonrpc":"2.0","id":2,"method":"a","params":{"n":1e999}}"#;
-    let post = rejoin::parse(text.into(), 0).unwrap();
+    let post = rejoin::parse_message(text.into(), 0).unwrap();
     let connection = client.session.request(post, AnswerFormat::Sse).await.unwrap();
     let answer = self::answer(connection).await;
     assert_eq!(answer["id"], 2);
@@ -147,9 +147,9 @@ async fn a_handler_that_asks_hears_of_an_answer_that_nobody_can_read() {
 
 #[tokio::test(start_paused = true)]
 async fn parameters_of_initialize_that_cannot_be_read_leave_no_session() {
-    let sessions = SessionManager::new(service::backend().0, Settings::default()).unwrap();
+    let sessions = SessionManager::new(service::backend().0, ManagerConfig::default()).unwrap();
     let text = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#;
-    let post = rejoin::parse(text.into(), 0).unwrap();
+    let post = rejoin::parse_message(text.into(), 0).unwrap();
     let (_, mut connection) = sessions.initialize_session(post, AnswerFormat::Sse).await.unwrap();
     let answer = next(&mut connection).await.unwrap();
     assert_eq!(answer["error"]["code"], -32_602);
@@ -160,7 +160,7 @@ async fn parameters_of_initialize_that_cannot_be_read_leave_no_session() {
 #[tokio::test(start_paused = true)]
 async fn a_factory_that_fails_opens_no_session() {
     let backend = RmcpBackend::new(|| Err::<Server, _>("no more servers".into()));
-    let sessions = SessionManager::new(backend, Settings::default()).unwrap();
+    let sessions = SessionManager::new(backend, ManagerConfig::default()).unwrap();
     let error = sessions.create_session().await.unwrap_err();
     assert_eq!(error.to_string(), "the server could not be started: no more servers");
     assert_eq!(sessions.sessions(), 0);
@@ -175,7 +175,7 @@ async fn a_flood_waits_for_a_reader_and_loses_nothing() {
     for (n, message) in before.iter().enumerate() {
         assert_eq!(message["params"]["n"], n);
     }
-    client.session.close(CloseReason::Terminated);
+    client.session.close(CloseReason::ServerShutdown);
 }
 
 async fn poll(connection: &mut rejoin::Connection, events: &mut Vec<SseEvent>) -> bool {
@@ -186,7 +186,7 @@ async fn poll(connection: &mut rejoin::Connection, events: &mut Vec<SseEvent>) -
 async fn a_service_that_never_begins_is_dropped_with_its_session() {
     let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let backend = RmcpBackend::new(move || Ok(service::Undecided(sender.clone())));
-    let sessions = SessionManager::new(backend, Settings::default()).unwrap();
+    let sessions = SessionManager::new(backend, ManagerConfig::default()).unwrap();
     let initialize = client::post(&json!({
         "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
             "protocolVersion": "2025-11-25",

@@ -15,12 +15,12 @@ use std::{
 };
 
 use rejoin::{
-    Backend, Inbox, ManagerError, OpenError, Peer, SendError, SessionError, SessionManager,
-    Settings, SseEvent,
+    Backend, ClientMessages, ClientSender, ManagerConfig, ManagerError, OpenError, SendError,
+    SessionError, SessionManager, SseEvent,
 };
 use rejoin_core::{
-    AnswerFormat, CallerFault, CloseReason, Config, EventId, Head, Initialized, Method,
-    Notification, Rejection, RequestId, StreamId,
+    AnswerFormat, ApiMisuse, CloseReason, Config, EventId, Head, Initialized, Method, Notification,
+    Rejection, RequestId, StreamId,
 };
 use support::{Server, message, next, post};
 
@@ -68,30 +68,30 @@ async fn an_unused_session_ends_soon_unless_it_has_a_connection() {
     assert!(next(&mut standalone).await.is_some());
     drop(called.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap());
     tokio::time::sleep(Duration::from_secs(59)).await;
-    unused.message(post(r#""method":"notifications/initialized""#)).await.unwrap();
+    unused.notify(post(r#""method":"notifications/initialized""#)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(unused.closed(), Some(CloseReason::Idle));
+    assert_eq!(unused.close_reason(), Some(CloseReason::Idle));
     tokio::time::sleep(Duration::from_secs(600)).await;
-    assert_eq!((listening.closed(), called.closed()), (None, None));
+    assert_eq!((listening.close_reason(), called.close_reason()), (None, None));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_is_only_pinged_is_unused() {
-    let server = Server::with(Settings { sessions_max: 1, ..Settings::default() });
+    let server = Server::with(ManagerConfig { sessions_max: 1, ..ManagerConfig::default() });
     let pinged = server.initialized().await;
     drop(pinged.request(post(r#""id":1,"method":"ping""#), AnswerFormat::Sse).await.unwrap());
     server.initialized().await;
-    assert_eq!(pinged.closed(), Some(CloseReason::Idle));
+    assert_eq!(pinged.close_reason(), Some(CloseReason::Idle));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_unused_session_makes_room_for_another() {
-    let server = Server::with(Settings { sessions_max: 2, ..Settings::default() });
+    let server = Server::with(ManagerConfig { sessions_max: 2, ..ManagerConfig::default() });
     let (oldest, newer) = (server.initialized().await, server.initialized().await);
     let newest = server.initialized().await;
-    assert_eq!(oldest.closed(), Some(CloseReason::Idle));
+    assert_eq!(oldest.close_reason(), Some(CloseReason::Idle));
     for used in [&newer, &newest] {
-        assert_eq!(used.closed(), None);
+        assert_eq!(used.close_reason(), None);
         drop(used.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap());
     }
     let refused = server.sessions.create_session().await;
@@ -102,9 +102,9 @@ async fn an_unused_session_makes_room_for_another() {
 struct SlowToEnd;
 
 impl Backend for SlowToEnd {
-    async fn open(&self, peer: Peer, mut inbox: Inbox) -> Result<(), OpenError> {
+    async fn open(&self, peer: ClientSender, mut inbox: ClientMessages) -> Result<(), OpenError> {
         tokio::spawn(async move {
-            let place = inbox.place();
+            let place = inbox.permit();
             while inbox.recv().await.is_some() {
                 let result = r#""id":0,"result":{"protocolVersion":"2025-11-25"}"#;
                 let _ = peer.send(message(result), None).await;
@@ -119,7 +119,7 @@ impl Backend for SlowToEnd {
 #[tokio::test(start_paused = true)]
 async fn each_of_many_new_sessions_gets_the_place_of_an_unused_one() {
     const SESSIONS: usize = 4;
-    let settings = Settings { sessions_max: SESSIONS, ..Settings::default() };
+    let settings = ManagerConfig { sessions_max: SESSIONS, ..ManagerConfig::default() };
     let sessions = SessionManager::new(SlowToEnd, settings).unwrap();
     let open = || async {
         let initialize = post(r#""id":0,"method":"initialize""#);
@@ -136,13 +136,13 @@ async fn each_of_many_new_sessions_gets_the_place_of_an_unused_one() {
     let newcomers = tokio::join!(open(), open(), open(), open());
     let newcomers = <[_; SESSIONS]>::from(newcomers).map(Result::unwrap);
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
-    assert!(unused.iter().all(|session| session.closed() == Some(CloseReason::Idle)));
-    assert!(newcomers.iter().all(|session| session.closed().is_none()));
+    assert!(unused.iter().all(|session| session.close_reason() == Some(CloseReason::Idle)));
+    assert!(newcomers.iter().all(|session| session.close_reason().is_none()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_new_session_ends_no_more_unused_ones_than_it_needs() {
-    let settings = Settings { sessions_max: 3, ..Settings::default() };
+    let settings = ManagerConfig { sessions_max: 3, ..ManagerConfig::default() };
     let server = Server::with(settings);
     let unused = [(); 3].map(|()| server.initialized());
     let mut sessions = Vec::new();
@@ -150,13 +150,13 @@ async fn a_new_session_ends_no_more_unused_ones_than_it_needs() {
         sessions.push(session.await);
     }
     let newest = server.initialized().await;
-    let closed = sessions.iter().filter(|session| session.closed().is_some());
-    assert_eq!((closed.count(), newest.closed()), (1, None));
+    let closed = sessions.iter().filter(|session| session.close_reason().is_some());
+    assert_eq!((closed.count(), newest.close_reason()), (1, None));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_comes_back_at_once_gets_the_place_of_its_session_before() {
-    let server = Server::with(Settings { sessions_max: 1, ..Settings::default() });
+    let server = Server::with(ManagerConfig { sessions_max: 1, ..ManagerConfig::default() });
     let initialize = || post(r#""id":0,"method":"initialize""#);
     let open = || server.sessions.initialize_session(initialize(), AnswerFormat::Sse);
     let left = open().await.unwrap();
@@ -175,7 +175,7 @@ async fn a_client_that_comes_back_at_once_gets_the_place_of_its_session_before()
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_session_goes_by_itself() {
-    let server = Server::with(Settings { unused_timeout: None, ..Settings::default() });
+    let server = Server::with(ManagerConfig { unused_timeout: None, ..ManagerConfig::default() });
     let session = server.initialized().await;
     tokio::time::sleep(Duration::from_secs(299)).await;
     assert!(server.sessions.has_session(session.id()));
@@ -212,10 +212,14 @@ async fn a_backend_that_is_gone_ends_its_session() {
 #[tokio::test(start_paused = true)]
 async fn a_sender_waits_for_a_reader_that_reads_and_not_for_one_that_does_not() {
     // Half of what a session may keep is less than three events.
-    let session =
-        Config { window: 1, stream_events_max: 4, session_bytes_max: 1_000, ..Config::default() };
+    let session = Config {
+        window_events_max: 1,
+        stream_events_max: 4,
+        session_bytes_max: 1_000,
+        ..Config::default()
+    };
     let stall_timeout_max = session.stall_timeout_max.unwrap();
-    let server = Server::with(Settings { session, ..Settings::default() });
+    let server = Server::with(ManagerConfig { session, ..ManagerConfig::default() });
     let session = server.initialized().await;
     let backend = server.backend().await;
     let mut connection = session.standalone().unwrap();
@@ -253,23 +257,23 @@ async fn a_sender_waits_for_a_reader_that_reads_and_not_for_one_that_does_not() 
 #[tokio::test(start_paused = true)]
 async fn a_backend_that_takes_nothing_makes_its_client_wait_and_nobody_else() {
     let session = Config { batch_max: 1, ..Config::default() };
-    let settings = Settings { session, queue_max: 1, ..Settings::default() };
+    let settings = ManagerConfig { session, queue_max: 1, ..ManagerConfig::default() };
     let server = Server::with(settings);
     let (busy, other) = (server.initialized().await, server.initialized().await);
     let note = || post(r#""method":"n""#);
-    busy.message(note()).await.unwrap();
-    let (refused, ()) = tokio::join!(busy.message(note()), async {
-        other.message(note()).await.unwrap();
+    busy.notify(note()).await.unwrap();
+    let (refused, ()) = tokio::join!(busy.notify(note()), async {
+        other.notify(note()).await.unwrap();
     });
     assert_eq!(refused, Err(SessionError::Busy));
     let mut backend = server.backend().await;
     backend.hear().await;
-    busy.message(note()).await.unwrap();
+    busy.notify(note()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn there_are_no_more_sessions_than_allowed_and_places_come_back() {
-    let server = Server::with(Settings { sessions_max: 2, ..Settings::default() });
+    let server = Server::with(ManagerConfig { sessions_max: 2, ..ManagerConfig::default() });
     let first = server.sessions.create_session().await.unwrap();
     let _second = server.sessions.create_session().await.unwrap();
     let refused = server.sessions.create_session().await;
@@ -284,7 +288,7 @@ async fn the_last_manager_takes_its_sessions_along() {
     let session = server.initialized().await;
     let mut backend = server.backend().await;
     drop(server);
-    assert_eq!(session.closed(), Some(CloseReason::Terminated));
+    assert_eq!(session.close_reason(), Some(CloseReason::ServerShutdown));
     assert_eq!(backend.hear_end().await, None);
 }
 
@@ -296,7 +300,7 @@ async fn a_client_polls_as_the_backend_wants_it() {
         session.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap();
     let mut backend = server.backend().await;
     let retry = Some(Duration::from_secs(1));
-    backend.peer().close_stream(&RequestId::from(1), retry).unwrap();
+    backend.peer().disconnect(&RequestId::from(1), retry).unwrap();
     let first = next(&mut connection).await;
     assert!(matches!(first, Some(SseEvent::Priming { retry: None, .. })), "{first:?}");
     let Some(SseEvent::Priming { id: Some(id), retry: told }) = next(&mut connection).await else {
@@ -308,7 +312,7 @@ async fn a_client_polls_as_the_backend_wants_it() {
     let mut connection = session.resume(id).unwrap();
     let event = next(&mut connection).await.unwrap();
     assert_eq!(index_of(&event), Some(id.index + 1));
-    assert_eq!(backend.peer().close_stream(&RequestId::from(1), retry), Err(SendError::NotPending));
+    assert_eq!(backend.peer().disconnect(&RequestId::from(1), retry), Err(SendError::NotPending));
 }
 
 #[tokio::test(start_paused = true)]
@@ -318,8 +322,8 @@ async fn a_backend_is_told_why_a_connection_cannot_be_closed() {
     let call = post(r#""id":1,"method":"a""#);
     let _connection = session.request(call, AnswerFormat::Json).await.unwrap();
     let backend = server.backend().await;
-    let refused = backend.peer().close_stream(&RequestId::from(1), None).unwrap_err();
-    assert!(matches!(refused, SendError::CannotClose(_)), "{refused}");
+    let refused = backend.peer().disconnect(&RequestId::from(1), None).unwrap_err();
+    assert!(matches!(refused, SendError::CannotDisconnect(_)), "{refused}");
 }
 
 /// Many clients on many threads drop their connections and come back, while their
@@ -387,7 +391,7 @@ async fn a_backend_that_asks_and_does_not_listen_is_given_up() {
     for id in 0..100_000 {
         let ask = message(&format!(r#""id":{id},"method":"ping""#));
         if peer.send(ask, None).await == Err(SendError::Ended) {
-            assert_eq!(session.closed(), Some(CloseReason::BackendGone));
+            assert_eq!(session.close_reason(), Some(CloseReason::BackendGone));
             return;
         }
     }
@@ -398,7 +402,7 @@ async fn a_backend_that_asks_and_does_not_listen_is_given_up() {
 async fn a_batch_is_said_though_nobody_waits_for_its_readers() {
     // Half of what a session may keep is less than two events.
     let config = Config { stream_events_max: 2, session_bytes_max: 800, ..Config::default() };
-    let settings = Settings { session: config, ..Settings::default() };
+    let settings = ManagerConfig { session: config, ..ManagerConfig::default() };
     let server = Server::with(settings);
     let session = server.initialized_as("2025-03-26").await;
     let call = post(r#""id":1,"method":"a""#);
@@ -420,7 +424,7 @@ async fn who_does_not_begin_with_initialize_is_told_that_the_session_is_over() {
     let session = server.sessions.create_session().await.unwrap();
     assert_eq!(session.standalone().unwrap_err(), over);
     let session = server.sessions.create_session().await.unwrap();
-    assert_eq!(session.message(post(r#""method":"n""#)).await.unwrap_err(), over);
+    assert_eq!(session.notify(post(r#""method":"n""#)).await.unwrap_err(), over);
     let session = server.sessions.create_session().await.unwrap();
     let call = post(r#""id":1,"method":"a""#);
     assert_eq!(session.request(call, AnswerFormat::Sse).await.unwrap_err(), over);
@@ -431,7 +435,7 @@ async fn who_does_not_begin_with_initialize_is_told_that_the_session_is_over() {
 async fn a_stream_cannot_be_reserved_before_initialize_is_answered() {
     let server = Server::begin();
     let session = server.sessions.create_session().await.unwrap();
-    let rejected = SessionError::Rejected(CallerFault::NotInitialized.into());
+    let rejected = SessionError::Rejected(ApiMisuse::NotInitialized.into());
     assert_eq!(session.reserve().unwrap_err(), rejected);
     assert_eq!(server.sessions.sessions(), 1);
 }
@@ -448,17 +452,20 @@ async fn no_session_begins_after_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_ends_before_it_begins_is_not_one_that_is_unknown() {
-    let sessions = SessionManager::new(Deserter, Settings::default()).unwrap();
+    let sessions = SessionManager::new(Deserter, ManagerConfig::default()).unwrap();
     let initialize = post(r#""id":0,"method":"initialize""#);
     let begun = sessions.initialize_session(initialize, AnswerFormat::Sse).await;
-    assert!(matches!(begun, Err(ManagerError::Unbegun(CloseReason::BackendGone))), "{begun:?}");
+    assert!(
+        matches!(begun, Err(ManagerError::ClosedDuringInitialize(CloseReason::BackendGone))),
+        "{begun:?}"
+    );
 }
 
 /// Is gone as soon as it is there.
 struct Deserter;
 
 impl Backend for Deserter {
-    async fn open(&self, _: Peer, _: Inbox) -> Result<(), OpenError> {
+    async fn open(&self, _: ClientSender, _: ClientMessages) -> Result<(), OpenError> {
         Ok(())
     }
 }
@@ -507,7 +514,7 @@ struct Echo {
 }
 
 impl Backend for Echo {
-    async fn open(&self, peer: Peer, inbox: Inbox) -> Result<(), OpenError> {
+    async fn open(&self, peer: ClientSender, inbox: ClientMessages) -> Result<(), OpenError> {
         let heard = Arc::clone(&self.heard);
         inbox.handle(move |message| {
             heard.fetch_add(1, Ordering::Relaxed);
@@ -528,7 +535,7 @@ impl Backend for Echo {
 async fn a_handler_answers_before_its_caller_looks_and_goes_with_its_session() {
     let heard = Arc::new(AtomicUsize::new(0));
     let backend = Echo { heard: Arc::clone(&heard) };
-    let sessions = SessionManager::new(backend, Settings::default()).unwrap();
+    let sessions = SessionManager::new(backend, ManagerConfig::default()).unwrap();
     let initialize = post(r#""id":0,"method":"initialize""#);
     let (session, mut answer) =
         sessions.initialize_session(initialize, AnswerFormat::Sse).await.unwrap();
@@ -541,14 +548,14 @@ async fn a_handler_answers_before_its_caller_looks_and_goes_with_its_session() {
     assert_eq!((events.len(), heard.load(Ordering::Relaxed)), (3, 2));
     assert_eq!(Arc::strong_count(&heard), 3);
     session.delete().unwrap();
-    assert_eq!(session.closed(), Some(CloseReason::Deleted));
+    assert_eq!(session.close_reason(), Some(CloseReason::Deleted));
     assert_eq!(Arc::strong_count(&heard), 2, "the handler is dropped");
 }
 
 #[tokio::test]
 async fn a_handler_that_panics_ends_its_session_only() {
     let backend = Echo { heard: Arc::default() };
-    let sessions = SessionManager::new(backend, Settings::default()).unwrap();
+    let sessions = SessionManager::new(backend, ManagerConfig::default()).unwrap();
     let initialize = || post(r#""id":0,"method":"initialize""#);
     let (broken, _broken) =
         sessions.initialize_session(initialize(), AnswerFormat::Sse).await.unwrap();
@@ -556,15 +563,15 @@ async fn a_handler_that_panics_ends_its_session_only() {
         sessions.initialize_session(initialize(), AnswerFormat::Sse).await.unwrap();
     let handle = broken.clone();
     let panicked =
-        tokio::spawn(async move { handle.message(post(r#""method":"panic""#)).await }).await;
+        tokio::spawn(async move { handle.notify(post(r#""method":"panic""#)).await }).await;
     assert!(panicked.unwrap_err().is_panic());
-    assert_eq!(broken.closed(), Some(CloseReason::BackendGone));
-    assert_eq!(other.closed(), None);
+    assert_eq!(broken.close_reason(), Some(CloseReason::BackendGone));
+    assert_eq!(other.close_reason(), None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_deadline_that_comes_before_all_others_is_kept() {
-    let server = Server::with(Settings { unused_timeout: None, ..Settings::default() });
+    let server = Server::with(ManagerConfig { unused_timeout: None, ..ManagerConfig::default() });
     let session = server.initialized().await;
     // The next deadline is that of the idle time, or later.
     tokio::time::sleep(Duration::from_secs(61)).await;
@@ -584,7 +591,7 @@ async fn what_is_rejected_takes_no_room_from_what_is_not() {
         let again = session.request(call(), AnswerFormat::Sse).await.unwrap_err();
         assert!(matches!(again, SessionError::Rejected(Rejection::Client(_))), "{again}");
     }
-    session.message(post(r#""method":"n""#)).await.unwrap();
+    session.notify(post(r#""method":"n""#)).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -618,12 +625,13 @@ async fn a_backend_that_takes_too_long_to_open_is_given_up() {
     struct Never;
 
     impl Backend for Never {
-        async fn open(&self, _: Peer, _: Inbox) -> Result<(), OpenError> {
+        async fn open(&self, _: ClientSender, _: ClientMessages) -> Result<(), OpenError> {
             std::future::pending().await
         }
     }
 
-    let settings = Settings { open_timeout: Duration::from_secs(1), ..Settings::default() };
+    let settings =
+        ManagerConfig { start_timeout: Duration::from_secs(1), ..ManagerConfig::default() };
     let sessions = SessionManager::new(Never, settings).unwrap();
     let begun = tokio::time::Instant::now();
     let initialize = post(r#""id":0,"method":"initialize""#);
@@ -634,7 +642,7 @@ async fn a_backend_that_takes_too_long_to_open_is_given_up() {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_of_the_backend_that_is_nested_too_deep_is_refused() {
-    let server = Server::with(Settings { json_depth_max: 8, ..Settings::default() });
+    let server = Server::with(ManagerConfig { json_depth_max: 8, ..ManagerConfig::default() });
     let _session = server.initialized().await;
     let backend = server.backend().await;
     let peer = backend.peer();

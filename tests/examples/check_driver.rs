@@ -8,8 +8,8 @@
 use std::{collections::BTreeMap, error::Error, time::Duration};
 
 use rejoin_core::{
-    Action, Actions, AnswerFormat, Config, ConnectionId, EventId, Input, Instant, Message, Peeked,
-    Post, StreamId, peek,
+    Action, Actions, AnswerFormat, Config, ConnectionId, EventId, Input, Instant, Message, Parsed,
+    Post, StreamId, parse_head,
 };
 use rejoin_tests::driver::{CheckedSession, Fault};
 
@@ -80,10 +80,10 @@ impl Driver {
                 Action::Close { connection, .. } => self.ended.push(connection),
                 Action::Forward { .. }
                 | Action::Gap { .. }
-                | Action::Fail { .. }
-                | Action::Cancel { .. }
+                | Action::FailServerRequest { .. }
+                | Action::CancelRequest { .. }
                 | Action::Release { .. }
-                | Action::CloseSession { .. }
+                | Action::SessionClosed { .. }
                 | Action::Report(_) => {}
             }
         }
@@ -115,10 +115,10 @@ impl Driver {
             self.session.received(connection, index);
         }
         if let Some(through) = last {
-            self.tell(Input::Taken { connection, through })?;
+            self.tell(Input::Acknowledged { connection, through })?;
         }
         if self.ended.contains(&connection) && self.mistake != Mistake::NeverReportsTheEnd {
-            self.tell(Input::Closed { connection, through: last })?;
+            self.tell(Input::ConnectionClosed { connection, through: last })?;
         }
         Ok(())
     }
@@ -129,12 +129,14 @@ impl Driver {
     }
 
     fn backend(&mut self, json: &'static str) -> Result<(), Box<dyn Error>> {
-        self.tell(Input::Backend { message: message(json)?, related: None })
+        self.tell(Input::BackendMessage { message: message(json)?, related: None })
     }
 }
 
 fn message(json: &'static str) -> Result<Message<&'static str>, Box<dyn Error>> {
-    let Peeked::Single(head) = peek(json.as_bytes(), 1)? else { return Err("a batch".into()) };
+    let Parsed::Single(head) = parse_head(json.as_bytes(), 1)? else {
+        return Err("a batch".into());
+    };
     Ok(Message { head, body: json, bytes: json.len() })
 }
 
@@ -156,7 +158,7 @@ fn play(mistake: Mistake) -> Result<Vec<Fault>, Box<dyn Error>> {
 
     driver.post(2, CALL)?;
     driver.flush(ConnectionId(2))?;
-    driver.tell(Input::Closed { connection: ConnectionId(2), through: Some(0) })?;
+    driver.tell(Input::ConnectionClosed { connection: ConnectionId(2), through: Some(0) })?;
     for _ in 0..3 {
         driver.backend(PROGRESS)?;
     }
@@ -180,7 +182,7 @@ mod tests {
             "the replay of 1..4 of stream 0 was not read",
             "connection 3 got event 2, and 1 was next",
             "no tick at the deadline",
-            "was ended, and `Input::Closed` never came",
+            "was ended, and `Input::ConnectionClosed` never came",
         ]) {
             let faults = play(mistake).unwrap_or_else(|error| panic!("{mistake:?}: {error}"));
             let said: Vec<String> = faults.iter().map(ToString::to_string).collect();

@@ -108,7 +108,7 @@ async fn the_header_timeout_begins_with_the_first_byte() {
 /// Sends a whole body without looking for an answer, as many clients do.
 #[tokio::test]
 async fn a_refusal_arrives_though_the_body_is_still_being_sent() {
-    let program = Program::serve(&["--max-body", "1MiB"]);
+    let program = Program::serve(&["--max-request-body", "1MiB"]);
     let client = Client::initialize(&program.address).await;
     let body = "x".repeat(16 << 20);
     for (refused, status) in [
@@ -144,7 +144,7 @@ async fn a_client_that_ends_its_sending_side_gets_its_answer() {
 /// Its place is free for the next one, though nothing is ever sent to it.
 #[tokio::test]
 async fn a_client_that_has_left_is_noticed_without_keep_alive() {
-    let program = Program::serve(&["--max-tcp", "1", "--keep-alive", "never"]);
+    let program = Program::serve(&["--max-connections", "1", "--sse-keep-alive", "never"]);
     let client = Client::initialize(&program.address).await;
     for pause in [0, 600] {
         let mut stream = TcpStream::connect(&program.address).await.unwrap();
@@ -161,7 +161,7 @@ async fn a_client_that_has_left_is_noticed_without_keep_alive() {
 
 #[tokio::test]
 async fn the_system_asks_whether_an_idle_client_is_still_there() {
-    let program = Program::serve(&["--keep-alive", "never"]);
+    let program = Program::serve(&["--sse-keep-alive", "never"]);
     let client = Client::initialize(&program.address).await;
     let mut stream = TcpStream::connect(&program.address).await.unwrap();
     let get = request(&client, "GET", "accept: text/event-stream\r\n", "");

@@ -209,7 +209,7 @@ async fn a_gap_is_in_the_log() {
 
 #[tokio::test]
 async fn a_refusal_by_a_limit_names_the_option() {
-    let options = ["--max-sessions", "1", "--max-body", "1KiB", "--max-depth", "8"];
+    let options = ["--max-sessions", "1", "--max-request-body", "1KiB", "--max-json-depth", "8"];
     let program = Program::logging_to(Stdio::piped(), &options);
     let client = Client::initialize(&program.address).await;
     client.call(1, "echo", json!({ "message": "m" })).await.response().await;
@@ -221,7 +221,7 @@ async fn a_refusal_by_a_limit_names_the_option() {
     let deep = json!({ "jsonrpc": "2.0", "method": "m", "params": { "a": [[[[[[[]]]]]]] } });
     assert_eq!(client.post(&deep).await.status, 400);
     let log = log_of(program);
-    for option in ["--max-sessions", "--max-body", "--max-depth"] {
+    for option in ["--max-sessions", "--max-request-body", "--max-json-depth"] {
         let option = format!("option=\"{option}\"");
         let is_line = |line: &str| {
             let parts = ["request refused", "peer=127.0.0.1", &option];

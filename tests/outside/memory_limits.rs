@@ -27,7 +27,7 @@ exec sleep 600"#;
 
 #[tokio::test]
 async fn messages_that_wait_for_a_server_take_no_more_than_is_allowed() {
-    let limits = ["--max-bodies", "32MiB", "--backend-timeout", "1s"];
+    let limits = ["--max-request-memory", "32MiB", "--queue-timeout", "1s"];
     let program = Program::serve(&[&limits[..], &["--", "sh", "-c", DEAF]].concat());
     let mut clients = Vec::new();
     for _ in 0..4 {
@@ -62,7 +62,7 @@ done"#;
 
 #[tokio::test]
 async fn a_message_that_the_server_has_read_takes_no_memory() {
-    let program = script::serve(&["--max-bodies", "8MiB"], READS_ALL);
+    let program = script::serve(&["--max-request-memory", "8MiB"], READS_ALL);
     let large = json!({ "jsonrpc": "2.0", "method": "n", "params": ["x".repeat(3 << 20)] });
     let large = large.to_string();
     let mut idle = Vec::new();
@@ -116,7 +116,7 @@ async fn a_session_that_never_called_anything_ends_soon() {
 
 #[tokio::test]
 async fn the_clients_at_one_address_have_as_many_sessions_as_are_allowed() {
-    let trusting = ["--max-sessions-per-peer", "1", "--trusted-peer-header", "X-Forwarded-For"];
+    let trusting = ["--max-sessions-per-ip", "1", "--client-ip-header", "X-Forwarded-For"];
     let program = Program::serve(&trusting);
     let stranger = Client::stranger(&program.address);
     let initialize = initialize("2025-11-25", &json!({})).to_string();
@@ -134,7 +134,7 @@ async fn the_clients_at_one_address_have_as_many_sessions_as_are_allowed() {
     assert!(stranger.with_session(&session.unwrap()).delete().await.status.is_success());
     assert_eq!(from("192.0.2.1").await.0, StatusCode::OK);
 
-    let program = Program::serve(&["--max-sessions-per-peer", "1"]);
+    let program = Program::serve(&["--max-sessions-per-ip", "1"]);
     let _first = Client::initialize(&program.address).await;
     let stranger = Client::stranger(&program.address);
     let refused =

@@ -30,7 +30,7 @@ fn word() -> String {
 /// in its command line.
 fn serve(wrapper: &[&str], word: &str, script: &str) -> Program {
     let script = format!(": {word}\n{PRELUDE}\n{script}");
-    let options = ["--kill-grace", "300ms", "--"];
+    let options = ["--stop-timeout", "300ms", "--"];
     Program::serve(&[&options, wrapper, &["/bin/sh", "-c", &script]].concat())
 }
 
@@ -197,7 +197,7 @@ async fn the_first_process_of_a_container_reaps_orphans_and_leaves_nothing() {
         let Some(command) = contained() else { return };
         let word = word();
         let script = format!(": {word}\n{PRELUDE}\n{STUBBORN}\n{LITTER}");
-        let options = ["--kill-grace", "300ms", "--", "/bin/sh", "-c", &script];
+        let options = ["--stop-timeout", "300ms", "--", "/bin/sh", "-c", &script];
         let program = Program::serve_by(command, &options);
         let [rejoin] = &children(program.id())[..] else { panic!("there is one process") };
         litters(&program, rejoin.id).await;
@@ -238,7 +238,8 @@ async fn ask_for_session_with(program: &Program, capabilities: &Value) -> TcpStr
 async fn there_are_never_more_processes_than_sessions_are_allowed() {
     let word = word();
     let script = format!(": {word}\n{PRELUDE}\n{DEAF}");
-    let options = ["--max-sessions", "2", "--kill-grace", "200ms", "--", "/bin/sh", "-c", &script];
+    let options =
+        ["--max-sessions", "2", "--stop-timeout", "200ms", "--", "/bin/sh", "-c", &script];
     let program = Program::serve(&options);
     for _ in 0..8 {
         // It waits for the end of a process where two are left of sessions before.
@@ -250,7 +251,7 @@ async fn there_are_never_more_processes_than_sessions_are_allowed() {
 
 #[tokio::test]
 async fn a_place_that_takes_too_long_to_be_free_is_refused() {
-    let options = ["--max-sessions", "1", "--kill-grace", "20s", "--backend-timeout", "100ms"];
+    let options = ["--max-sessions", "1", "--stop-timeout", "20s", "--queue-timeout", "100ms"];
     let program = serve_script(&options, "trap '' TERM; while :; do sleep 1; done");
     let client = Client::initialize(&program.address).await;
     assert!(client.delete().await.status.is_success());
@@ -263,7 +264,7 @@ async fn each_of_many_new_sessions_gets_the_place_of_an_unused_one_though_it_end
     const SESSIONS: usize = 3;
     let max = SESSIONS.to_string();
     let options = ["--max-sessions", &max, "--max-starts-per-second", "unlimited"];
-    let options = [&options[..], &["--kill-grace", "400ms"]].concat();
+    let options = [&options[..], &["--stop-timeout", "400ms"]].concat();
     let program = serve_script(&options, DEAF);
     for _ in 0..SESSIONS {
         Client::initialize(&program.address).await;
@@ -414,7 +415,7 @@ async fn a_server_that_waits_for_a_client_ends_with_the_program() {
         let (word, starts) = (word(), folder.path().join("starts"));
         let starts = starts.to_str().unwrap();
         let script = format!(": {word}; read -r line; echo started >> {starts}; sleep 1000");
-        let options = ["--kill-grace", "300ms", "--", "/bin/sh", "-c", &script];
+        let options = ["--stop-timeout", "300ms", "--", "/bin/sh", "-c", &script];
         let mut program = Program::logging_to(Stdio::piped(), &options);
         let log = program.stderr();
         let impatient = ask_for_session(&program).await;
@@ -494,9 +495,9 @@ fn logged_with_open_files(limit: u32, args: &[&str]) -> String {
 #[test]
 fn a_limit_of_open_files_that_is_too_low_is_said() {
     let said = logged_with_open_files(256, &[]);
-    assert!(said.contains("limited to 256") && said.contains("--max-tcp 20000"), "{said}");
-    let said = logged_with_open_files(1024, &["--max-tcp", "1000", "--", "/bin/cat"]);
-    assert!(said.contains("limited to 1024") && said.contains("--max-tcp 1000"), "{said}");
+    assert!(said.contains("limited to 256") && said.contains("--max-connections 20000"), "{said}");
+    let said = logged_with_open_files(1024, &["--max-connections", "1000", "--", "/bin/cat"]);
+    assert!(said.contains("limited to 1024") && said.contains("--max-connections 1000"), "{said}");
 }
 
 #[test]

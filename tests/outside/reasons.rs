@@ -103,7 +103,7 @@ async fn a_byte_order_mark_before_a_body_is_ignored() {
 
 #[tokio::test]
 async fn how_deep_json_may_be_nested_can_be_set() {
-    let program = Program::serve(&["--max-depth", "8"]);
+    let program = Program::serve(&["--max-json-depth", "8"]);
     let client = Client::initialize(&program.address).await;
     for (levels, status) in [(8, StatusCode::OK), (9, StatusCode::BAD_REQUEST)] {
         let (open, close) = ("[".repeat(levels - 2), "]".repeat(levels - 2));

@@ -195,7 +195,8 @@ async fn a_server_that_answers_and_exits_does_not_take_its_answer_along() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_reader_of_a_large_event_is_not_disconnected() {
-    let program = script::serve(&["--stall-timeout-max", "1s", "--stall-limit", "2s"], LARGE);
+    let program =
+        script::serve(&["--stall-timeout-max", "1s", "--stall-disconnect-timeout", "2s"], LARGE);
     let client = Client::initialize(&program.address).await;
     let call = Call::send(&client, &program.address, 1);
     assert_eq!(spawn_blocking(move || call.read(1_000_000)).await.unwrap(), 1);

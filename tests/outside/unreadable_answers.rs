@@ -153,7 +153,7 @@ async fn an_answer_behind_other_text_ends_its_call_if_no_other_follows() {
 
 #[tokio::test]
 async fn a_refused_request_of_the_server_is_answered() {
-    let program = serve(&["--max-asked", "1"]);
+    let program = serve(&["--max-server-requests", "1"]);
     let client = Client::initialize(&program.address).await;
     let _get = client.get(None).await;
     let ping = |id: i64| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);

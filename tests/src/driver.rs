@@ -125,10 +125,10 @@ impl<M: Clone> CheckedSession<M> {
         self.session.deadline()
     }
 
-    /// Is [`Session::closed`].
+    /// Is [`Session::close_reason`].
     #[must_use]
     pub fn closed(&self) -> Option<CloseReason> {
-        self.session.closed()
+        self.session.close_reason()
     }
 
     /// Tells what a client got on a connection: the event with this index.
@@ -156,7 +156,9 @@ impl<M: Clone> CheckedSession<M> {
             let forgotten = self.connections.iter().filter(|(_, delivery)| is_due(delivery));
             let forgotten: Vec<_> = forgotten.map(|(id, _)| *id).collect();
             for id in forgotten {
-                self.mistake(format!("connection {id} was ended, and `Input::Closed` never came"));
+                self.mistake(format!(
+                    "connection {id} was ended, and `Input::ConnectionClosed` never came"
+                ));
             }
         }
         self.faults
@@ -170,8 +172,10 @@ impl<M: Clone> CheckedSession<M> {
             Input::Request { connection, .. } | Input::Get { connection, .. } => {
                 self.begin(*connection, false);
             }
-            Input::Taken { connection, through } => self.check_taken(*connection, Some(*through)),
-            Input::Closed { connection, through } => {
+            Input::Acknowledged { connection, through } => {
+                self.check_taken(*connection, Some(*through))
+            }
+            Input::ConnectionClosed { connection, through } => {
                 self.check_taken(*connection, *through);
                 let delivery = self.connections.entry(*connection).or_default();
                 if std::mem::replace(&mut delivery.is_reported, true) {
@@ -182,8 +186,8 @@ impl<M: Clone> CheckedSession<M> {
             | Input::Abandon { .. }
             | Input::Delete
             | Input::CloseSession { .. }
-            | Input::Backend { .. }
-            | Input::CloseStream { .. }
+            | Input::BackendMessage { .. }
+            | Input::Disconnect { .. }
             | Input::BackendGone
             | Input::Tick => {}
         }
@@ -254,10 +258,10 @@ impl<M: Clone> CheckedSession<M> {
             }
             Action::Forward { .. }
             | Action::Gap { .. }
-            | Action::Fail { .. }
-            | Action::Cancel { .. }
+            | Action::FailServerRequest { .. }
+            | Action::CancelRequest { .. }
             | Action::Release { .. }
-            | Action::CloseSession { .. }
+            | Action::SessionClosed { .. }
             | Action::Report(_) => {}
         }
     }
@@ -287,13 +291,13 @@ fn begun<M>(input: &Input<M>) -> Option<ConnectionId> {
         | Input::Request { connection, .. }
         | Input::Get { connection, .. } => Some(*connection),
         Input::Message { .. }
-        | Input::Taken { .. }
-        | Input::Closed { .. }
+        | Input::Acknowledged { .. }
+        | Input::ConnectionClosed { .. }
         | Input::Abandon { .. }
         | Input::Delete
         | Input::CloseSession { .. }
-        | Input::Backend { .. }
-        | Input::CloseStream { .. }
+        | Input::BackendMessage { .. }
+        | Input::Disconnect { .. }
         | Input::BackendGone
         | Input::Tick => None,
     }
@@ -346,7 +350,7 @@ mod tests {
     }
 
     fn backend(head: Head) -> Input<u64> {
-        Input::Backend { message: Message { head, body: 0, bytes: 10 }, related: None }
+        Input::BackendMessage { message: Message { head, body: 0, bytes: 10 }, related: None }
     }
 
     /// Returns an initialized session, whose driver has made no mistake.
@@ -359,7 +363,10 @@ mod tests {
             tell(&mut session, input);
         }
         session.received(ConnectionId(0), 1);
-        tell(&mut session, Input::Closed { connection: ConnectionId(0), through: Some(1) });
+        tell(
+            &mut session,
+            Input::ConnectionClosed { connection: ConnectionId(0), through: Some(1) },
+        );
         session
     }
 
@@ -378,7 +385,7 @@ mod tests {
         for _ in 0..2 {
             tell(&mut session, backend(Head::Notification(Notification::Other)));
         }
-        tell(&mut session, Input::Taken { connection: ConnectionId(1), through: 1 });
+        tell(&mut session, Input::Acknowledged { connection: ConnectionId(1), through: 1 });
         tell(&mut session, get(2, Some(EventId::new(StreamId::Standalone, 0))));
         assert_eq!(session.replay(StreamId::Standalone, 1..3).count(), 2);
         session.received(ConnectionId(1), 1);
@@ -393,7 +400,7 @@ mod tests {
         let connection = ConnectionId(1);
         tell(&mut session, Input::Reserve { connection });
         tell(&mut session, request(1, 5, Method::Initialize { version: None }));
-        tell(&mut session, Input::Closed { connection, through: None });
+        tell(&mut session, Input::ConnectionClosed { connection, through: None });
         assert_eq!(session.finish(Instant::EPOCH), []);
     }
 }

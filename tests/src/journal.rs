@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn what_cannot_begin_is_wrong_from_the_beginning() {
         let mut journal = journal();
-        journal.config.window = 0;
+        journal.config.window_events_max = 0;
         assert_eq!(journal.play().unwrap_err().0, 0);
     }
 }

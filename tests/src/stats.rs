@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use rejoin_core::{
-    Action, AnswerFormat, BackendFault, CallerFault, ClientFault, CloseReason, EndReason, Event,
+    Action, AnswerFormat, ApiMisuse, BackendFault, ClientFault, CloseReason, EndReason, Event,
     EventId, Failure, FailureReason, Head, Input, Message, Notification, Post, Pressure, Rejection,
     Report, StreamId, UnansweredReason, UndeliverableReason,
 };
@@ -132,61 +132,61 @@ kinds! {
         },
         Input::Message { post: Post::Single(_) } => "input: message",
         Input::Message { post: Post::Batch(_) } => "input: message, batch",
-        Input::Taken { .. } => "input: taken",
-        Input::Closed { through: Some(_), .. } => "input: closed",
-        Input::Closed { through: None, .. } => "input: closed, nothing taken",
+        Input::Acknowledged { .. } => "input: taken",
+        Input::ConnectionClosed { through: Some(_), .. } => "input: closed",
+        Input::ConnectionClosed { through: None, .. } => "input: closed, nothing taken",
         Input::Abandon { .. } => "input: abandon",
         Input::Delete => "input: delete",
         Input::CloseSession { .. } => "input: close",
-        Input::Backend { message: Message { head: Head::Request { .. }, .. }, related: None } => {
+        Input::BackendMessage { message: Message { head: Head::Request { .. }, .. }, related: None } => {
             "input: backend request"
         },
-        Input::Backend { message: Message { head: Head::Request { .. }, .. }, related: Some(_) } => {
+        Input::BackendMessage { message: Message { head: Head::Request { .. }, .. }, related: Some(_) } => {
             "input: backend request, related"
         },
-        Input::Backend {
+        Input::BackendMessage {
             message: Message { head: Head::Notification(Notification::Progress { .. }), .. },
             ..
         } => "input: backend progress",
-        Input::Backend {
+        Input::BackendMessage {
             message: Message { head: Head::Notification(Notification::Cancelled { .. }), .. },
             ..
         } => "input: backend cancellation",
-        Input::Backend {
+        Input::BackendMessage {
             message: Message { head: Head::Notification(Notification::Log), .. },
             related: None,
         } => "input: backend log message",
-        Input::Backend {
+        Input::BackendMessage {
             message: Message { head: Head::Notification(Notification::Log), .. },
             related: Some(_),
         } => "input: backend log message, related",
-        Input::Backend {
+        Input::BackendMessage {
             message: Message { head: Head::Notification(Notification::Other), .. },
             related: None,
         } => "input: backend notification",
-        Input::Backend {
+        Input::BackendMessage {
             message: Message { head: Head::Notification(Notification::Other), .. },
             related: Some(_),
         } => "input: backend notification, related",
-        Input::Backend { message: Message { head: Head::Response { .. }, .. }, .. } => {
+        Input::BackendMessage { message: Message { head: Head::Response { .. }, .. }, .. } => {
             "input: backend response"
         },
-        Input::Backend { message: Message { head: Head::Error { id: Some(_) }, .. }, .. } => {
+        Input::BackendMessage { message: Message { head: Head::Error { id: Some(_) }, .. }, .. } => {
             "input: backend error"
         },
-        Input::Backend { message: Message { head: Head::Error { id: None }, .. }, .. } => {
+        Input::BackendMessage { message: Message { head: Head::Error { id: None }, .. }, .. } => {
             "input: backend error without id"
         },
-        Input::CloseStream { stream: StreamId::Standalone, retry: None } => {
+        Input::Disconnect { stream: StreamId::Standalone, retry: None } => {
             "input: close standalone stream"
         },
-        Input::CloseStream { stream: StreamId::Standalone, retry: Some(_) } => {
+        Input::Disconnect { stream: StreamId::Standalone, retry: Some(_) } => {
             "input: close standalone stream, retry"
         },
-        Input::CloseStream { stream: StreamId::Request(_), retry: None } => {
+        Input::Disconnect { stream: StreamId::Request(_), retry: None } => {
             "input: close request stream"
         },
-        Input::CloseStream { stream: StreamId::Request(_), retry: Some(_) } => {
+        Input::Disconnect { stream: StreamId::Request(_), retry: Some(_) } => {
             "input: close request stream, retry"
         },
         Input::BackendGone => "input: backend gone",
@@ -231,15 +231,15 @@ kinds! {
         Rejection::Backend(BackendFault::MessageTooLarge { .. }) => {
             "rejection: message of the backend too large"
         },
-        Rejection::Caller(CallerFault::StreamNotOpen(_)) => "rejection: stream not open",
-        Rejection::Caller(CallerFault::NothingToResumeFrom(_)) => {
+        Rejection::ApiMisuse(ApiMisuse::StreamNotOpen(_)) => "rejection: stream not open",
+        Rejection::ApiMisuse(ApiMisuse::NothingToResumeFrom(_)) => {
             "rejection: nothing to resume from"
         },
-        Rejection::Caller(CallerFault::ConnectionInUse(_)) => "rejection: connection in use",
-        Rejection::Caller(CallerFault::NotInitialized) => "rejection: reserved too early",
-        Rejection::Caller(CallerFault::NoRequest) => "rejection: no request",
-        Rejection::Caller(CallerFault::UnexpectedRequest) => "rejection: unexpected request",
-        Rejection::Caller(CallerFault::UnknownStream(_)) => "rejection: nothing to abandon",
+        Rejection::ApiMisuse(ApiMisuse::ConnectionInUse(_)) => "rejection: connection in use",
+        Rejection::ApiMisuse(ApiMisuse::NotInitialized) => "rejection: reserved too early",
+        Rejection::ApiMisuse(ApiMisuse::NoRequest) => "rejection: no request",
+        Rejection::ApiMisuse(ApiMisuse::UnexpectedRequest) => "rejection: unexpected request",
+        Rejection::ApiMisuse(ApiMisuse::UnknownStream(_)) => "rejection: nothing to abandon",
         Rejection::Closed(_) => "rejection: closed",
     }
     never {}
@@ -258,43 +258,43 @@ kinds! {
         Action::Close { reason: EndReason::Cancelled, .. } => "action: close, cancelled",
         Action::Close { reason: EndReason::Abandoned, .. } => "action: close, abandoned",
         Action::Close { reason: EndReason::Requested, .. } => "action: close, requested",
-        Action::Close { reason: EndReason::Surplus, .. } => "action: close, surplus",
+        Action::Close { reason: EndReason::TooManyShadows, .. } => "action: close, surplus",
         Action::Close { reason: EndReason::SessionClosed, .. } => "action: close, session closed",
         Action::Close { reason: EndReason::Replaced, .. } => "action: close, replaced",
         Action::Close { reason: EndReason::Stalled, .. } => "action: close, stalled",
-        Action::Fail { reason: UnansweredReason::NoListener, .. } => "action: fail, no listener",
-        Action::Fail { reason: UnansweredReason::Evicted, .. } => "action: fail, evicted",
-        Action::Fail { reason: UnansweredReason::Cancelled, .. } => "action: fail, cancelled",
-        Action::Fail { reason: UnansweredReason::TimedOut, .. } => "action: fail, timed out",
+        Action::FailServerRequest { reason: UnansweredReason::Undelivered, .. } => "action: fail, no listener",
+        Action::FailServerRequest { reason: UnansweredReason::Evicted, .. } => "action: fail, evicted",
+        Action::FailServerRequest { reason: UnansweredReason::Cancelled, .. } => "action: fail, cancelled",
+        Action::FailServerRequest { reason: UnansweredReason::TimedOut, .. } => "action: fail, timed out",
         Action::Discard { .. } => "action: discard",
-        Action::Cancel { .. } => "action: cancel",
+        Action::CancelRequest { .. } => "action: cancel",
         Action::Release { stream: StreamId::Standalone } => "action: release, standalone",
         Action::Release { stream: StreamId::Request(_) } => "action: release, request",
-        Action::CloseSession { reason: CloseReason::Deleted } => "end: deleted",
-        Action::CloseSession { reason: CloseReason::Terminated } => "end: terminated",
-        Action::CloseSession { reason: CloseReason::Cancelled } => "end: cancelled",
-        Action::CloseSession { reason: CloseReason::ExpectedInitialize } => "end: expected initialize",
-        Action::CloseSession { reason: CloseReason::InitializeRejected } => "end: initialize rejected",
-        Action::CloseSession { reason: CloseReason::InitializeTimeout } => "end: initialize timeout",
-        Action::CloseSession { reason: CloseReason::InitializeNotTaken } => "end: initialize not taken",
-        Action::CloseSession { reason: CloseReason::Idle } => "end: idle",
-        Action::CloseSession { reason: CloseReason::BackendGone } => "end: backend gone",
+        Action::SessionClosed { reason: CloseReason::Deleted } => "end: deleted",
+        Action::SessionClosed { reason: CloseReason::ServerShutdown } => "end: terminated",
+        Action::SessionClosed { reason: CloseReason::Cancelled } => "end: cancelled",
+        Action::SessionClosed { reason: CloseReason::ExpectedInitialize } => "end: expected initialize",
+        Action::SessionClosed { reason: CloseReason::InitializeRejected } => "end: initialize rejected",
+        Action::SessionClosed { reason: CloseReason::InitializeTimeout } => "end: initialize timeout",
+        Action::SessionClosed { reason: CloseReason::InitializeUnacknowledged } => "end: initialize not taken",
+        Action::SessionClosed { reason: CloseReason::Idle } => "end: idle",
+        Action::SessionClosed { reason: CloseReason::BackendGone } => "end: backend gone",
         Action::Report(Report::Undeliverable { reason: UndeliverableReason::UnknownRequest, .. }) => {
             "report: undeliverable, unknown request"
         },
         Action::Report(Report::Undeliverable { reason: UndeliverableReason::CancelledRequest, .. }) => {
             "report: undeliverable, cancelled request"
         },
-        Action::Report(Report::Undeliverable { reason: UndeliverableReason::NotAsked, .. }) => {
+        Action::Report(Report::Undeliverable { reason: UndeliverableReason::UnknownServerRequest, .. }) => {
             "report: undeliverable, not asked"
         },
-        Action::Report(Report::Evicted { .. }) => "report: evicted",
-        Action::Report(Report::Lost { .. }) => "report: lost",
+        Action::Report(Report::ResponseEvicted { .. }) => "report: evicted",
+        Action::Report(Report::ResponseLost { .. }) => "report: lost",
         Action::Report(Report::UnknownProgressToken { .. }) => "report: unknown progress token",
     }
     never {
         // No history is long enough for a counter to end.
-        Action::CloseSession { reason: CloseReason::Exhausted } => "end: exhausted",
+        Action::SessionClosed { reason: CloseReason::Exhausted } => "end: exhausted",
     }
 }
 

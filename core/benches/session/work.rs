@@ -4,8 +4,8 @@ use std::{hint::black_box, sync::Arc, time::Duration};
 
 use rejoin_core::{
     Action, Actions, AnswerFormat, Config, ConnectionId, EventId, Head, Initialized, Input,
-    Instant, Message, Method, Notification, Peeked, Post, ProgressToken, ProtocolVersion,
-    RequestId, Session, StreamId, ValidConfig, peek,
+    Instant, Message, Method, Notification, Parsed, Post, ProgressToken, ProtocolVersion,
+    RequestId, Session, StreamId, ValidConfig, parse_head,
 };
 
 /// One unit of work.
@@ -100,7 +100,7 @@ impl Work {
             Self::AmongStreams(streams) => {
                 let mut driver = Driver::saturated(Config {
                     streams_max: 20_000,
-                    pending_max: 20_000,
+                    pending_requests_max: 20_000,
                     connections_max: 20_000,
                     ..Config::default()
                 });
@@ -123,10 +123,10 @@ pub(crate) fn default_config() -> ValidConfig {
 }
 
 fn resume(events: u64, index: u64) -> Step {
-    let mut driver = Driver::saturated(Config { window: 1_024, ..Config::default() });
+    let mut driver = Driver::saturated(Config { window_events_max: 1_024, ..Config::default() });
     let token = ProgressToken::from(1);
     let connection = driver.open(Some(token.clone()));
-    let stream = driver.session.carried(connection).expect("the connection carries a stream");
+    let stream = driver.session.stream_on(connection).expect("the connection carries a stream");
     let mut last = 0;
     for _ in 0..events {
         driver.progress(connection, &token, &mut last);
@@ -161,7 +161,7 @@ impl Driver {
         let version = ProtocolVersion::new("2025-06-18");
         let initialized = Initialized { version, logging: false };
         driver.respond(RequestId::from(0), initialized);
-        driver.handle(Input::Closed { connection: ConnectionId(0), through: Some(1) });
+        driver.handle(Input::ConnectionClosed { connection: ConnectionId(0), through: Some(1) });
         driver.next = 1;
         driver
     }
@@ -177,14 +177,14 @@ impl Driver {
     fn request_response(&mut self) {
         let connection = self.open(None);
         self.respond(RequestId::from(self.next - 1), Initialized::default());
-        self.handle(Input::Closed { connection, through: Some(1) });
+        self.handle(Input::ConnectionClosed { connection, through: Some(1) });
     }
 
     fn peek_request_response(&mut self) {
         let connection = ConnectionId(self.next.cast_unsigned());
         self.next += 1;
-        let (Ok(Peeked::Single(request)), Ok(Peeked::Single(response))) =
-            (peek(black_box(REQUEST), 64), peek(black_box(RESPONSE), 64))
+        let (Ok(Parsed::Single(request)), Ok(Parsed::Single(response))) =
+            (parse_head(black_box(REQUEST), 64), parse_head(black_box(RESPONSE), 64))
         else {
             return;
         };
@@ -192,18 +192,18 @@ impl Driver {
         self.post(connection, Message { head: request, body, bytes: REQUEST.len() });
         let body = self.response.clone();
         let message = Message { head: response, body, bytes: RESPONSE.len() };
-        self.handle(Input::Backend { message, related: None });
-        self.handle(Input::Closed { connection, through: Some(1) });
+        self.handle(Input::BackendMessage { message, related: None });
+        self.handle(Input::ConnectionClosed { connection, through: Some(1) });
     }
 
     fn progress(&mut self, connection: ConnectionId, token: &ProgressToken, index: &mut u64) {
         let head = Head::Notification(Notification::Progress { token: token.clone() });
         let body = self.response.clone();
         let message = Message { head, body, bytes: RESPONSE.len() };
-        self.handle(Input::Backend { message, related: None });
+        self.handle(Input::BackendMessage { message, related: None });
         *index += 1;
         if index.is_multiple_of(8) {
-            self.handle(Input::Taken { connection, through: *index });
+            self.handle(Input::Acknowledged { connection, through: *index });
         }
     }
 
@@ -240,7 +240,7 @@ impl Driver {
         let head = Head::Response { id, initialized, creates_task: false };
         let body = self.response.clone();
         let message = Message { head, body, bytes: RESPONSE.len() };
-        self.handle(Input::Backend { message, related: None });
+        self.handle(Input::BackendMessage { message, related: None });
     }
 
     fn handle(&mut self, input: Input<Body>) {

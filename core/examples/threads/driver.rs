@@ -60,7 +60,7 @@ pub(crate) enum Order {
 pub(crate) struct SseEvent {
     /// The indexes among which events are missing before this one: a comment.
     pub(crate) gap: Option<RangeInclusive<u64>>,
-    /// What [`Input::Taken`] calls it.
+    /// What [`Input::Acknowledged`] calls it.
     pub(crate) index: u64,
     /// What its `id:` field says.
     pub(crate) id: Option<EventId>,
@@ -72,7 +72,7 @@ impl Driver {
     /// Begins a session; returns its orders to the backend, too.
     pub(crate) fn begin(config: ValidConfig, timer: Arc<Timer>) -> (Arc<Self>, Receiver<Order>) {
         let (backend, orders) = bounded(ORDERS_MAX);
-        let window = config.window as usize;
+        let window = config.window_events_max as usize;
         let session = Session::new(config, timer.now());
         session.deadline().into_iter().for_each(|deadline| timer.announce(deadline));
         let state = Mutex::new(State {
@@ -109,7 +109,7 @@ impl Driver {
     pub(crate) fn push(&self, payload: Payload) -> Result<Pressure, Rejection> {
         let message = payload.into();
         let mut state = self.state.lock();
-        let pressure = self.handle(&mut state, Input::Backend { message, related: None })?;
+        let pressure = self.handle(&mut state, Input::BackendMessage { message, related: None })?;
         if let Pressure::Hold(stream) = pressure {
             state.held.insert(stream);
             self.released.wait_while(&mut state, |state| state.held.contains(&stream));
@@ -128,7 +128,7 @@ impl Driver {
         let event = events.try_recv();
         if let Ok(SseEvent { index, .. }) = event {
             let (Pressure::None | Pressure::Hold(_)) =
-                self.handle(&mut state, Input::Taken { connection, through: index })?;
+                self.handle(&mut state, Input::Acknowledged { connection, through: index })?;
         }
         Ok(event)
     }
@@ -141,7 +141,7 @@ impl Driver {
     ) -> Result<(), Rejection> {
         let mut state = self.state.lock();
         state.outlets.remove(&connection);
-        self.handle(&mut state, Input::Closed { connection, through }).map(|_| ())
+        self.handle(&mut state, Input::ConnectionClosed { connection, through }).map(|_| ())
     }
 
     /// Lets time pass.
@@ -152,7 +152,7 @@ impl Driver {
     /// Returns why the session is closed, if it is, and all that was lost in it.
     pub(crate) fn outcome(&self) -> (Option<CloseReason>, Vec<Report>) {
         let state = self.state.lock();
-        (state.session.closed(), state.reports.clone())
+        (state.session.close_reason(), state.reports.clone())
     }
 
     /// Makes a connection, with a channel in which every send finds room.
@@ -217,8 +217,8 @@ impl State {
         for action in actions.drain() {
             match action {
                 Action::Forward { message } => order(backend, Order::Answer(message)),
-                Action::Cancel { id } => order(backend, Order::Cancel(id)),
-                Action::Fail { id, reason } => order(backend, Order::Fail(id, reason)),
+                Action::CancelRequest { id } => order(backend, Order::Cancel(id)),
+                Action::FailServerRequest { id, reason } => order(backend, Order::Fail(id, reason)),
                 Action::Send { connection, index, id, event } => {
                     if let Some(outlet) = outlets.get_mut(&connection) {
                         outlet.send(index, id, event);
@@ -250,7 +250,7 @@ impl State {
                 Action::Release { stream } => {
                     held.remove(&stream);
                 }
-                Action::CloseSession { reason: _ } => {
+                Action::SessionClosed { reason: _ } => {
                     *backend = None;
                     held.clear();
                     outlets.clear();

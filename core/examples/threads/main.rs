@@ -105,7 +105,7 @@ fn run() -> Result<Summary, Fault> {
 
 fn config(habits: Habits) -> Config {
     Config {
-        window: 8,
+        window_events_max: 8,
         // A whole answer, so nothing is evicted. A backend waits at half of it.
         stream_events_max: ANSWER_EVENTS,
         session_bytes_max: ANSWER_EVENTS * EVENT_BYTES_MAX,

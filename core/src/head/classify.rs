@@ -114,14 +114,14 @@ mod tests {
     use alloc::{format, string::ToString};
 
     use super::*;
-    use crate::{PeekError, Peeked, ProtocolVersion, peek};
+    use crate::{ParseError, Parsed, ProtocolVersion, parse_head};
 
     /// Peeks `members`, and `jsonrpc` before them.
     fn check(members: &str, expected: &Result<Head, MessageFault>) {
         let json = format!(r#"{{"jsonrpc":"2.0",{members}}}"#);
-        let found = match peek(json.as_bytes(), 1) {
-            Ok(Peeked::Single(head)) => Ok(head),
-            Err(PeekError::Message { fault, .. }) => Err(fault),
+        let found = match parse_head(json.as_bytes(), 1) {
+            Ok(Parsed::Single(head)) => Ok(head),
+            Err(ParseError::Message { fault, .. }) => Err(fault),
             other => panic!("{json}: {other:?}"),
         };
         assert_eq!(&found, expected, "{json}");
@@ -374,8 +374,8 @@ mod tests {
         }
         for version in ["", r#""jsonrpc":"1.0","#, r#""jsonrpc":2.0,"#, r#""jsonrpc":["2.0"],"#] {
             let json = format!(r#"{{{version}"id":1,"method":"a"}}"#);
-            let expected = PeekError::Message { fault: Version, id: Some(1.into()) };
-            assert_eq!(peek(json.as_bytes(), 1), Err(expected), "{json}");
+            let expected = ParseError::Message { fault: Version, id: Some(1.into()) };
+            assert_eq!(parse_head(json.as_bytes(), 1), Err(expected), "{json}");
         }
     }
 
@@ -390,7 +390,7 @@ mod tests {
             (r#"{"jsonrpc":"2.0","id":7,"result":1,"error":1}"#, None),
             (r#"{"id":7}"#, None),
         ] {
-            let error = peek(json.as_bytes(), 1).unwrap_err();
+            let error = parse_head(json.as_bytes(), 1).unwrap_err();
             assert_eq!(error.id(), id.map(RequestId::from).as_ref(), "{json}");
             assert_eq!(error.code(), -32_600, "{json}");
         }
@@ -398,7 +398,7 @@ mod tests {
 
     #[test]
     fn a_fault_says_what_to_change() {
-        let error = peek(br#"{"jsonrpc":"2.0","id":1.5,"method":"a"}"#, 1).unwrap_err();
+        let error = parse_head(br#"{"jsonrpc":"2.0","id":1.5,"method":"a"}"#, 1).unwrap_err();
         assert_eq!(
             error.to_string(),
             "`id` must be a string or an integer from -2^63 to 2^63 - 1 (2^53, with a fraction or exponent)"

@@ -6,7 +6,7 @@ use crate::{ID_BYTES_MAX, RequestId};
 
 /// Says why bytes are no message, or no batch of messages. Their sender is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum PeekError {
+pub enum ParseError {
     /// Nothing is there but whitespace.
     #[error("the message is empty")]
     Empty,
@@ -61,7 +61,7 @@ pub enum PeekError {
     },
 }
 
-impl PeekError {
+impl ParseError {
     /// Returns the code of the JSON-RPC error that tells the sender.
     ///
     /// Specification: JSON-RPC 2.0, section 5.1.
@@ -111,7 +111,7 @@ impl PeekError {
     }
 }
 
-impl From<MessageFault> for PeekError {
+impl From<MessageFault> for ParseError {
     fn from(fault: MessageFault) -> Self {
         Self::Message { fault, id: None }
     }

@@ -3,19 +3,19 @@
 mod classify;
 mod error;
 mod id_value;
-mod peek;
+mod parse;
 #[cfg(test)]
 mod properties;
 mod scan;
 
-pub use error::{MessageFault, PeekError};
-pub use peek::{BatchEntry, Peeked, peek};
+pub use error::{MessageFault, ParseError};
+pub use parse::{BatchEntry, Parsed, parse_head};
 
 use crate::{ProgressToken, ProtocolVersion, RequestId};
 
 /// What a session needs to know of a JSON-RPC message.
 ///
-/// [`peek`] reads it from the bytes of a message. A driver with typed messages
+/// [`parse_head`] reads it from the bytes of a message. A driver with typed messages
 /// builds it by hand.
 ///
 /// Specification: JSON-RPC 2.0, sections 4 and 5; MCP 2025-11-25, Base Protocol,

@@ -13,8 +13,8 @@ use serde_core::de::IgnoredAny;
 use serde_json::Value;
 
 use super::{
-    Head, Initialized, MessageFault, Method, Notification, PeekError, Peeked, id_value::id_value,
-    peek,
+    Head, Initialized, MessageFault, Method, Notification, ParseError, Parsed, id_value::id_value,
+    parse_head,
 };
 use crate::{IdValue, ProgressToken, ProtocolVersion, RequestId};
 
@@ -23,12 +23,12 @@ use Part::{Object, Text};
 proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes: Vec<u8>, batch_max in 0..4_usize) {
-        let _ = peek(&bytes, batch_max);
+        let _ = parse_head(&bytes, batch_max);
     }
 
     #[test]
     fn what_is_put_in_comes_out((head, json) in message()) {
-        prop_assert_eq!(peek(json.as_bytes(), 0), Ok(Peeked::Single(head)), "{}", json);
+        prop_assert_eq!(parse_head(json.as_bytes(), 0), Ok(Parsed::Single(head)), "{}", json);
     }
 
     #[test]
@@ -39,7 +39,7 @@ proptest! {
         let json = messages.iter().map(|(_, json)| json.as_str());
         let json = json.collect::<Vec<_>>().join(&format!("{space},{space}"));
         let json = format!("{space}[{space}{json}{space}]{space}");
-        let Ok(Peeked::Batch(entries)) = peek(json.as_bytes(), 4) else {
+        let Ok(Parsed::Batch(entries)) = parse_head(json.as_bytes(), 4) else {
             return Err(TestCaseError::fail(json));
         };
         prop_assert_eq!(entries.len(), messages.len());
@@ -47,9 +47,9 @@ proptest! {
             prop_assert_eq!(&entry.head, head);
             prop_assert_eq!(entry.bytes, json.trim().as_bytes());
         }
-        let error = peek(json.as_bytes(), messages.len() - 1);
+        let error = parse_head(json.as_bytes(), messages.len() - 1);
         let max = messages.len() - 1;
-        prop_assert_eq!(error, Err(PeekError::BatchTooLong { max }));
+        prop_assert_eq!(error, Err(ParseError::BatchTooLong { max }));
     }
 
     #[test]
@@ -63,7 +63,7 @@ proptest! {
         bytes[at] = byte;
         let is_json = str::from_utf8(&bytes)
             .is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok());
-        let is_called_json = peek(&bytes, 4).map_or_else(|error| error.code() == -32_600, |_| true);
+        let is_called_json = parse_head(&bytes, 4).map_or_else(|error| error.code() == -32_600, |_| true);
         prop_assert_eq!(is_called_json, is_json, "{}", bytes.escape_ascii());
     }
 
@@ -81,9 +81,9 @@ proptest! {
 
 /// Peeks what is no batch.
 fn peek_single(json: &str) -> Result<Head, MessageFault> {
-    match peek(json.as_bytes(), 0) {
-        Ok(Peeked::Single(head)) => Ok(head),
-        Err(PeekError::Message { fault, .. }) => Err(fault),
+    match parse_head(json.as_bytes(), 0) {
+        Ok(Parsed::Single(head)) => Ok(head),
+        Err(ParseError::Message { fault, .. }) => Err(fault),
         other => panic!("{json}: {other:?}"),
     }
 }

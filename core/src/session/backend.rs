@@ -8,9 +8,9 @@ use super::{
     stream::{STANDALONE, StreamKey, answered},
 };
 use crate::{
-    Action, Actions, Bearing, EndReason, Entry, FailureReason, Head, Initialized, Message,
+    Action, Actions, EndReason, Entry, FailureReason, Head, Initialized, Message, MessageKind,
     Notification, ProgressToken, Report, RequestId, StreamId, UnansweredReason,
-    UndeliverableReason, Unrelated,
+    UndeliverableReason, UnrelatedRouting,
 };
 
 impl<M: Clone> Session<M> {
@@ -38,18 +38,19 @@ impl<M: Clone> Session<M> {
             }
             Head::Request { id, .. } if !matches!(self.phase, Phase::Live) => {
                 // No client can hear it yet, and the answer to `initialize` may wait for it.
-                let reason = UnansweredReason::NoListener;
-                out.push(Action::Fail { id: id.clone(), reason });
+                let reason = UnansweredReason::Undelivered;
+                out.push(Action::FailServerRequest { id: id.clone(), reason });
                 return None;
             }
-            Head::Request { id, .. } => {
-                (self.route(related, self.config.unrelated), Bearing::Asks(id.clone()))
-            }
+            Head::Request { id, .. } => (
+                self.route(related, self.config.unrelated_routing),
+                MessageKind::Request(id.clone()),
+            ),
             Head::Notification(Notification::Log) => {
-                (self.route(related, self.config.unrelated), Bearing::Tells)
+                (self.route(related, self.config.unrelated_routing), MessageKind::Notification)
             }
             Head::Notification(Notification::Other) => {
-                (self.route(related, Unrelated::Standalone), Bearing::Tells)
+                (self.route(related, UnrelatedRouting::Standalone), MessageKind::Notification)
             }
             Head::Notification(Notification::Progress { token }) => {
                 let Some(stream) = self.in_progress(token) else {
@@ -57,11 +58,11 @@ impl<M: Clone> Session<M> {
                     out.push(Action::Report(Report::UnknownProgressToken { token }));
                     return None;
                 };
-                (stream, Bearing::Tells)
+                (stream, MessageKind::Notification)
             }
             Head::Notification(Notification::Cancelled { request }) => {
                 let stream = self.withdraw(request);
-                (stream.unwrap_or(STANDALONE), Bearing::Tells)
+                (stream.unwrap_or(STANDALONE), MessageKind::Notification)
             }
         };
         let Message { body, bytes, .. } = message;
@@ -120,14 +121,15 @@ impl<M: Clone> Session<M> {
         };
         let Message { head, body, bytes } = message;
         if bytes > self.config.message_bytes_max {
-            let report = Report::Evicted { stream: self.streams[stream].id, id: id.clone() };
+            let report =
+                Report::ResponseEvicted { stream: self.streams[stream].id, id: id.clone() };
             self.record(stream, failure(id, FailureReason::Evicted), out);
             out.push(Action::Report(report));
         } else {
             if let (Head::Response { creates_task: true, .. }, Some(token)) = (head, token) {
-                self.requests.tasks.add(token, self.config.pending_max);
+                self.requests.tasks.add(token, self.config.pending_requests_max);
             }
-            let bearing = Bearing::Answers(id);
+            let bearing = MessageKind::Response(id);
             self.record(stream, Entry::Message { body, bytes, bearing }, out);
         }
         if self.streams[stream].pending > 0 {
@@ -157,11 +159,11 @@ impl<M> Session<M> {
     }
 
     /// Returns the stream of a message that belongs to `related`, if it says so.
-    fn route(&self, related: Option<&RequestId>, unrelated: Unrelated) -> StreamKey {
+    fn route(&self, related: Option<&RequestId>, unrelated: UnrelatedRouting) -> StreamKey {
         let stream = match (related, unrelated) {
             (Some(id), _) => self.requests.pending.get(id).copied(),
-            (None, Unrelated::SoleRequest) => self.requests.sole(),
-            (None, Unrelated::Standalone) => None,
+            (None, UnrelatedRouting::SoleRequest) => self.requests.sole(),
+            (None, UnrelatedRouting::Standalone) => None,
         };
         stream.unwrap_or(STANDALONE)
     }

@@ -73,7 +73,7 @@ impl<M: Clone> Session<M> {
             Subject::Buried(id) => (None, id),
         };
         if connection.format == AnswerFormat::Json && connection.cursor.untaken() <= 1 {
-            out.push(Action::Report(Report::Lost { stream: id }));
+            out.push(Action::Report(Report::ResponseLost { stream: id }));
         }
         let Some(stream) = stream else {
             return;
@@ -132,7 +132,7 @@ impl<M: Clone> Session<M> {
         if self.admits(connection, next) {
             let carrier = &mut self.connections[connection];
             let id = self.streams[stream].id;
-            if let Some(missed) = carrier.cursor.tell(log.missed()) {
+            if let Some(missed) = carrier.cursor.take_gap(log.missed()) {
                 out.push(Action::Gap { connection: carrier.id, stream: id, missed });
             }
             if let Some(first) = first {
@@ -209,7 +209,7 @@ impl<M: Clone> Session<M> {
             let nanos = connection.pace.timeout(timeouts.stall);
             (stall_queue(nanos, timeouts.stall), Timeout::of_nanos(nanos))
         } else {
-            (Queue::StallLimit, timeouts.stall_limit)
+            (Queue::StallLimit, timeouts.stall_disconnect)
         };
         connection.stall = Some(self.queues.enter(queue, key.0, self.now.due(timeout)));
     }
@@ -233,7 +233,7 @@ impl<M: Clone> Session<M> {
         if let Some(stall) = connection.stall.take() {
             self.queues.leave(stall);
         }
-        let taken = connection.cursor.take(through);
+        let taken = connection.cursor.acknowledge(through);
         connection.was_taken |= taken.is_some();
         let Some(taken) = taken else {
             return;

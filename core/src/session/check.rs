@@ -11,20 +11,20 @@ use super::{
     stream::{Remains, STANDALONE, Stage, StreamKey},
 };
 use crate::{
-    BackendFault, CallerFault, ClientFault, ConnectionId, EventId, Head, Input, Message, Method,
-    Post, Rejection, StreamId, Surplus, queue::Queue,
+    ApiMisuse, BackendFault, ClientFault, ConcurrentGet, ConnectionId, EventId, Head, Input,
+    Message, Method, Post, Rejection, StreamId, queue::Queue,
 };
 
 /// Returns whether the backend says or wants something, and lives on.
 pub(super) fn is_of_backend<M>(input: &Input<M>) -> bool {
     match input {
-        Input::Backend { .. } | Input::CloseStream { .. } => true,
+        Input::BackendMessage { .. } | Input::Disconnect { .. } => true,
         Input::Reserve { .. }
         | Input::Request { .. }
         | Input::Get { .. }
         | Input::Message { .. }
-        | Input::Taken { .. }
-        | Input::Closed { .. }
+        | Input::Acknowledged { .. }
+        | Input::ConnectionClosed { .. }
         | Input::Abandon { .. }
         | Input::Delete
         | Input::CloseSession { .. }
@@ -38,13 +38,13 @@ pub(super) fn is_of_client<M>(input: &Input<M>) -> bool {
     match input {
         Input::Request { .. } | Input::Get { .. } | Input::Message { .. } => true,
         Input::Reserve { .. }
-        | Input::Taken { .. }
-        | Input::Closed { .. }
+        | Input::Acknowledged { .. }
+        | Input::ConnectionClosed { .. }
         | Input::Abandon { .. }
         | Input::Delete
         | Input::CloseSession { .. }
-        | Input::Backend { .. }
-        | Input::CloseStream { .. }
+        | Input::BackendMessage { .. }
+        | Input::Disconnect { .. }
         | Input::BackendGone
         | Input::Tick => false,
     }
@@ -60,7 +60,7 @@ pub(super) fn is_false_start<M>(input: &Input<M>) -> bool {
 
 impl<M> Session<M> {
     pub(super) fn check_reserve(&self, connection: ConnectionId) -> Result<(), Rejection> {
-        self.check_initialized().map_err(|_| CallerFault::NotInitialized)?;
+        self.check_initialized().map_err(|_| ApiMisuse::NotInitialized)?;
         self.check_unknown(connection)?;
         self.check_room()
     }
@@ -77,7 +77,7 @@ impl<M> Session<M> {
             return Err(ClientFault::BatchEmpty.into());
         }
         if !messages.iter().any(|message| message.head.is_request()) {
-            return Err(CallerFault::NoRequest.into());
+            return Err(ApiMisuse::NoRequest.into());
         }
         self.check_batch(post)?;
         self.check_requests(messages)?;
@@ -94,7 +94,7 @@ impl<M> Session<M> {
             return Err(ClientFault::BatchEmpty.into());
         }
         if messages.iter().any(|message| message.head.is_request()) {
-            return Err(CallerFault::UnexpectedRequest.into());
+            return Err(ApiMisuse::UnexpectedRequest.into());
         }
         self.check_batch(post)?;
         for message in messages {
@@ -123,7 +123,7 @@ impl<M> Session<M> {
     pub(super) fn check_abandon(&self, stream: StreamId) -> Result<StreamKey, Rejection> {
         match self.streams.find(stream) {
             Some(key) if key != STANDALONE => Ok(key),
-            Some(_) | None => Err(CallerFault::UnknownStream(stream).into()),
+            Some(_) | None => Err(ApiMisuse::UnknownStream(stream).into()),
         }
     }
 
@@ -138,7 +138,7 @@ impl<M> Session<M> {
             if self.questions.find(id).is_some() {
                 return Err(BackendFault::RequestIdInUse(id.clone()).into());
             }
-            let max = self.config.asked_max;
+            let max = self.config.server_requests_max;
             if self.questions.len() >= max {
                 return Err(BackendFault::TooManyRequests { max }.into());
             }
@@ -155,7 +155,7 @@ impl<M> Session<M> {
             .streams
             .find(id)
             .filter(|key| self.streams[*key].is_open())
-            .ok_or(CallerFault::StreamNotOpen(id))?;
+            .ok_or(ApiMisuse::StreamNotOpen(id))?;
         match self.streams[key].carrier {
             Some(connection) if key != STANDALONE => {
                 let will_prime =
@@ -163,7 +163,7 @@ impl<M> Session<M> {
                 if self.connections[connection].can_resume || will_prime {
                     Ok(key)
                 } else {
-                    Err(CallerFault::NothingToResumeFrom(id).into())
+                    Err(ApiMisuse::NothingToResumeFrom(id).into())
                 }
             }
             Some(_) | None => Ok(key),
@@ -189,18 +189,15 @@ impl<M> Session<M> {
         }
     }
 
-    fn check_unknown(&self, connection: ConnectionId) -> Result<(), CallerFault> {
+    fn check_unknown(&self, connection: ConnectionId) -> Result<(), ApiMisuse> {
         match self.connections.find(connection) {
-            Some(_) => Err(CallerFault::ConnectionInUse(connection)),
+            Some(_) => Err(ApiMisuse::ConnectionInUse(connection)),
             None => Ok(()),
         }
     }
 
     /// Returns the reserved stream of a connection that carries one.
-    fn check_unknown_or_reserved(
-        &self,
-        id: ConnectionId,
-    ) -> Result<Option<StreamKey>, CallerFault> {
+    fn check_unknown_or_reserved(&self, id: ConnectionId) -> Result<Option<StreamKey>, ApiMisuse> {
         let Some(key) = self.connections.find(id) else {
             return Ok(None);
         };
@@ -213,7 +210,7 @@ impl<M> Session<M> {
                 Ok(Some(stream))
             }
             Subject::Stream(_) | Subject::Initialize | Subject::Buried(_) => {
-                Err(CallerFault::ConnectionInUse(id))
+                Err(ApiMisuse::ConnectionInUse(id))
             }
         }
     }
@@ -267,14 +264,14 @@ impl<M> Session<M> {
     /// Checks the room for more requests. Cancelled ones, on which the backend may still work,
     /// have a budget of their own; what exceeds it takes the places of pending ones.
     fn check_in_flight(&self, requests: usize) -> Result<(), ClientFault> {
-        let max = self.config.pending_max;
+        let max = self.config.pending_requests_max;
         let pending = self.requests.pending.len() + requests;
         if pending > max {
             return Err(ClientFault::TooManyRequests { max });
         }
         let cancelled = self.queues.weight(Queue::Cancelled);
-        if pending + cancelled > max.saturating_add(self.config.cancelled_max) {
-            return Err(ClientFault::TooManyCancelled { max: self.config.cancelled_max });
+        if pending + cancelled > max.saturating_add(self.config.cancelled_requests_max) {
+            return Err(ClientFault::TooManyCancelled { max: self.config.cancelled_requests_max });
         }
         Ok(())
     }
@@ -324,9 +321,9 @@ impl<M> Session<M> {
 
     fn check_surplus(&self) -> Result<(), ClientFault> {
         let is_surplus = self.streams[STANDALONE].carrier.is_some();
-        let is_refused = match self.config.surplus {
-            Surplus::Shadow | Surplus::Takeover => self.config.shadows_max == 0,
-            Surplus::Conflict => true,
+        let is_refused = match self.config.concurrent_get {
+            ConcurrentGet::Shadow | ConcurrentGet::TakeOver => self.config.shadows_max == 0,
+            ConcurrentGet::Reject => true,
         };
         if is_surplus && is_refused { Err(ClientFault::StandaloneConflict) } else { Ok(()) }
     }

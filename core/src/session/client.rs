@@ -7,8 +7,8 @@ use super::{
     stream::{Opening, Outcome, Remains, STANDALONE, Stage, Stream, StreamKey},
 };
 use crate::{
-    Action, Actions, AnswerFormat, ConnectionId, Cursor, EndReason, EventId, Head, Message,
-    Notification, Post, Report, RequestId, StreamId, Surplus, UndeliverableReason, queue::Queue,
+    Action, Actions, AnswerFormat, ConcurrentGet, ConnectionId, Cursor, EndReason, EventId, Head,
+    Message, Notification, Post, Report, RequestId, StreamId, UndeliverableReason, queue::Queue,
 };
 
 impl<M: Clone> Session<M> {
@@ -104,7 +104,7 @@ impl<M: Clone> Session<M> {
         let index = self.streams[STANDALONE].taken;
         let connection = self.add_connection(connection, STANDALONE, index);
         let is_surplus = self.streams[STANDALONE].carrier.is_some();
-        if is_surplus && self.config.surplus != Surplus::Takeover {
+        if is_surplus && self.config.concurrent_get != ConcurrentGet::TakeOver {
             self.add_shadow(connection, out);
         } else {
             self.take_over(connection, out);
@@ -149,7 +149,7 @@ impl<M: Clone> Session<M> {
         self.connections.shadows.push(connection);
         while self.connections.shadows.len() > self.config.shadows_max {
             let oldest = self.connections.shadows.remove(0);
-            self.end(oldest, EndReason::Surplus, out);
+            self.end(oldest, EndReason::TooManyShadows, out);
         }
     }
 
@@ -261,7 +261,7 @@ impl<M: Clone> Session<M> {
             self.remove_question(question);
             out.push(Action::Forward { message: body });
         } else {
-            let reason = UndeliverableReason::NotAsked;
+            let reason = UndeliverableReason::UnknownServerRequest;
             out.push(Action::Report(Report::Undeliverable { id, reason }));
         }
     }

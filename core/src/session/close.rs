@@ -21,12 +21,12 @@ impl<M: Clone> Session<M> {
         let failure = match reason {
             CloseReason::BackendGone => FailureReason::BackendGone,
             CloseReason::Deleted
-            | CloseReason::Terminated
+            | CloseReason::ServerShutdown
             | CloseReason::Cancelled
             | CloseReason::ExpectedInitialize
             | CloseReason::InitializeRejected
             | CloseReason::InitializeTimeout
-            | CloseReason::InitializeNotTaken
+            | CloseReason::InitializeUnacknowledged
             | CloseReason::Idle
             | CloseReason::Exhausted => FailureReason::SessionClosed,
         };
@@ -42,7 +42,7 @@ impl<M: Clone> Session<M> {
                 out.push(Action::Close { connection: id, reason });
             }
         }
-        out.push(Action::CloseSession { reason });
+        out.push(Action::SessionClosed { reason });
         self.let_go(reason);
     }
 

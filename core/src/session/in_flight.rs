@@ -49,7 +49,8 @@ impl<M> Session<M> {
     /// much is sent before it is taken.
     pub(super) fn admits(&self, key: ConnectionKey, Sent { index, cost }: Sent) -> bool {
         let cursor = &self.connections[key].cursor;
-        cursor.admits(index, self.config.window) && (!cursor.is_outstanding() || self.fits(cost))
+        cursor.admits(index, self.config.window_events_max)
+            && (!cursor.is_outstanding() || self.fits(cost))
     }
 
     /// Returns whether so many bytes more may be in flight.
@@ -88,7 +89,7 @@ impl<M> Session<M> {
     ) -> u64 {
         let max = self.config.window_bytes_max;
         let connection = &mut self.connections[key];
-        let limit = connection.cursor.limit(first, self.config.window);
+        let limit = connection.cursor.limit(first, self.config.window_events_max);
         let mut last = first;
         let logged = self.streams[stream].log.range(first..limit);
         connection.in_flight.0.reserve_exact(logged.len());

@@ -76,7 +76,7 @@ impl<M: Clone> Session<M> {
     /// did not use the session, whose id came with the answer's headers.
     pub(super) fn lost_initialize(&mut self, connection: &Connection, out: &mut Actions<M>) {
         if connection.cursor.untaken() <= ANSWER && !self.was_used {
-            self.close(CloseReason::InitializeNotTaken, out);
+            self.close(CloseReason::InitializeUnacknowledged, out);
         }
     }
 }

@@ -80,7 +80,7 @@ impl<M> Session<M> {
 
     /// Lets a request of the backend wait for a connection to `stream`.
     pub(super) fn await_listener(&mut self, stream: StreamKey, key: QuestionKey) {
-        let due = self.expected_at(stream).due(self.config.timeouts().listen);
+        let due = self.expected_at(stream).due(self.config.timeouts().delivery);
         let queues = &mut self.queues;
         if let Some(question) = self.questions.get_mut(key) {
             question.timer.get_or_insert_with(|| queues.enter(Queue::Listen, key.0, due));
@@ -89,7 +89,7 @@ impl<M> Session<M> {
 
     /// Lets a request of the backend that was delivered wait for its answer.
     fn await_answer(&mut self, key: QuestionKey) {
-        let due = self.now.due(self.config.timeouts().answer);
+        let due = self.now.due(self.config.timeouts().server_request);
         if let Some(question) = self.questions.get_mut(key).filter(|it| !it.was_delivered) {
             question.was_delivered = true;
             question.timer = Some(self.queues.enter(Queue::Answer, key.0, due));
@@ -104,7 +104,7 @@ impl<M> Session<M> {
         out: &mut Actions<M>,
     ) {
         if let Some(Question { id, .. }) = self.remove_question(question) {
-            out.push(Action::Fail { id, reason });
+            out.push(Action::FailServerRequest { id, reason });
         }
     }
 
@@ -117,7 +117,10 @@ impl<M> Session<M> {
             self.bytes -= self.streams[stream].log.blank(question.index);
             self.note_empty(stream);
         }
-        out.push(Action::Fail { id: question.id, reason: UnansweredReason::NoListener });
+        out.push(Action::FailServerRequest {
+            id: question.id,
+            reason: UnansweredReason::Undelivered,
+        });
     }
 
     fn stop_listening(&mut self, question: QuestionKey) {

@@ -6,7 +6,7 @@ use super::{
     Session, connection::ConnectionKey, in_flight::Sent, requests::Question, stream::StreamKey,
 };
 use crate::{
-    Action, Actions, AnswerFormat, Bearing, Entry, Event, EventId, Instant, Report,
+    Action, Actions, AnswerFormat, Entry, Event, EventId, Instant, MessageKind, Report,
     UnansweredReason, log::Evicted, queue::Queue,
 };
 
@@ -21,9 +21,11 @@ impl<M: Clone> Session<M> {
             return;
         };
         let (is_answer, asks) = match &entry {
-            Entry::Message { bearing: Bearing::Answers(_), .. } | Entry::Failure(_) => (true, None),
-            Entry::Message { bearing: Bearing::Asks(id), .. } => (false, Some(id.clone())),
-            Entry::Message { bearing: Bearing::Tells, .. } => (false, None),
+            Entry::Message { bearing: MessageKind::Response(_), .. } | Entry::Failure(_) => {
+                (true, None)
+            }
+            Entry::Message { bearing: MessageKind::Request(id), .. } => (false, Some(id.clone())),
+            Entry::Message { bearing: MessageKind::Notification, .. } => (false, None),
         };
         if let Some(connection) = reader {
             let event = entry.to_event();
@@ -287,7 +289,7 @@ impl<M: Clone> Session<M> {
         let id = self.streams[stream].id;
         match evicted {
             Some(Evicted::Answer(request)) => {
-                out.push(Action::Report(Report::Evicted { stream: id, id: request }));
+                out.push(Action::Report(Report::ResponseEvicted { stream: id, id: request }));
             }
             Some(Evicted::Question { index }) => self.fail_unsent(stream, index, out),
             Some(Evicted::Notification) | None => {}

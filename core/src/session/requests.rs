@@ -20,19 +20,19 @@ use crate::{
 /// The client's requests.
 #[derive(Debug)]
 pub(crate) struct Requests {
-    /// Those that are pending, `initialize` not included: at most `pending_max`.
+    /// Those that are pending, `initialize` not included: at most `pending_requests_max`.
     pub(crate) pending: Ascending<RequestId, StreamKey>,
     /// The progress tokens of the pending ones.
     pub(crate) tokens: BTreeMap<ProgressToken, StreamKey>,
-    /// The reserved ids of cancelled ones: with the pending ones at most `pending_max` and
-    /// `cancelled_max` together.
+    /// The reserved ids of cancelled ones: with the pending ones at most `pending_requests_max` and
+    /// `cancelled_requests_max` together.
     pub(crate) cancelled: Cancelled,
     /// The progress tokens of tasks.
     pub(crate) tasks: TaskTokens,
 }
 
 /// The progress tokens of requests that were answered by a task, which live on with it.
-/// Nobody has to say when a task ends, so the latest ones are kept: at most `pending_max`.
+/// Nobody has to say when a task ends, so the latest ones are kept: at most `pending_requests_max`.
 ///
 /// Specification: MCP 2025-11-25, Utilities, "Progress".
 #[derive(Debug)]

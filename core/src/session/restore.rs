@@ -369,7 +369,7 @@ impl<M: Clone> Session<M> {
     fn detach_all(&mut self, out: &mut Actions<M>) {
         let connections: Vec<ConnectionId> = self.connections().collect();
         for connection in connections {
-            if self.closed().is_some() {
+            if self.close_reason().is_some() {
                 return;
             }
             self.gone(connection, None, out);

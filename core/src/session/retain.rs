@@ -171,8 +171,10 @@ impl<M: Clone> Session<M> {
 
     /// Buries what is more than may be retained.
     fn enforce_retention(&mut self, out: &mut Actions<M>) {
-        let limits =
-            [(Queue::Untaken, self.config.untaken_max), (Queue::Taken, self.config.taken_max)];
+        let limits = [
+            (Queue::Untaken, self.config.retained_unacknowledged_max),
+            (Queue::Taken, self.config.retained_acknowledged_max),
+        ];
         for (queue, max) in limits {
             while self.queues.weight(queue) > max {
                 let Some(first) = self.queues.first(queue) else {

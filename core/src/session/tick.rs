@@ -77,8 +77,8 @@ impl<M: Clone> Session<M> {
     fn stall(&mut self, key: ConnectionKey) {
         let connection = &mut self.connections[key];
         connection.is_stalled = true;
-        if self.config.stall_limit.is_some() {
-            let due = connection.since.due(self.config.timeouts().stall_limit);
+        if self.config.stall_disconnect_timeout.is_some() {
+            let due = connection.since.due(self.config.timeouts().stall_disconnect);
             connection.stall = Some(self.queues.enter(Queue::StallLimit, key.0, due));
         }
     }
@@ -88,7 +88,7 @@ impl<M: Clone> Session<M> {
         self.stay_awake();
         let pending: SmallVec<[RequestId; 1]> = self.streams[stream].pending().cloned().collect();
         for id in pending {
-            out.push(Action::Cancel { id: id.clone() });
+            out.push(Action::CancelRequest { id: id.clone() });
             self.resolve(&id, answered);
             self.reserve_id(id.clone());
             self.record(stream, failure(id, FailureReason::Orphaned), out);

@@ -35,7 +35,7 @@ fn a_cancellation_closes_the_stream_and_reserves_the_id() {
 
 #[test]
 fn the_id_is_reserved_for_a_minute() {
-    let config = Config { cancelled_max: 1, ..Config::default() };
+    let config = Config { cancelled_requests_max: 1, ..Config::default() };
     check_live(
         "2025-06-18",
         config,

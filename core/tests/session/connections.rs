@@ -68,7 +68,7 @@ fn a_client_that_could_not_come_back_stays_connected() {
 
 #[test]
 fn a_full_window_leaves_no_place_for_a_priming_event() {
-    let config = Config { window: 1, ..Config::default() };
+    let config = Config { window_events_max: 1, ..Config::default() };
     check_live(
         "2025-11-25",
         config,
@@ -197,7 +197,7 @@ fn a_draining_connection_whose_events_were_discarded_is_cut_after_the_stall_limi
 fn without_a_stall_timeout_only_the_limit_counts() {
     let config = Config {
         stall_timeout_max: None,
-        stall_limit: Some(Duration::from_secs(1)),
+        stall_disconnect_timeout: Some(Duration::from_secs(1)),
         ..Config::default()
     };
     check_live(

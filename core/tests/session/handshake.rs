@@ -34,9 +34,9 @@ fn a_request_of_the_backend_before_the_answer_fails_at_once() {
         > post 1 initialize 0
           to backend: initialize 0
         > backend request q1
-          fail q1: NoListener
+          fail q1: Undelivered
         > backend request q1
-          fail q1: NoListener
+          fail q1: Undelivered
         > backend response 0 version 2025-06-18
           to 1: whole response 0 version 2025-06-18
           end 1: Complete
@@ -133,7 +133,7 @@ fn a_client_that_leaves_before_the_answer_leaves_no_session_behind() {
         > post 1 initialize 0
           to backend: initialize 0
         > closed 1
-          close session: InitializeNotTaken
+          close session: InitializeUnacknowledged
         ",
     );
     check(
@@ -145,7 +145,7 @@ fn a_client_that_leaves_before_the_answer_leaves_no_session_behind() {
           to 1: whole response 0 version 2025-06-18
           end 1: Complete
         > closed 1
-          close session: InitializeNotTaken
+          close session: InitializeUnacknowledged
         ",
     );
 }
@@ -201,7 +201,7 @@ fn a_client_that_does_not_read_the_answer_leaves_no_session_behind() {
           end 1: Complete
         > +60s tick
           end 1: Stalled
-          close session: InitializeNotTaken
+          close session: InitializeUnacknowledged
         ",
     );
 }

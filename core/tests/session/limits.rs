@@ -10,7 +10,7 @@ use crate::script::check_live;
 fn a_client_is_told_which_limit_it_is_at() {
     let config = Config {
         streams_max: 2,
-        pending_max: 1,
+        pending_requests_max: 1,
         connections_max: 3,
         message_bytes_max: 10,
         ..Config::default()
@@ -39,7 +39,7 @@ fn a_client_is_told_which_limit_it_is_at() {
 
 #[test]
 fn a_cancelled_request_takes_no_place_of_another() {
-    let config = Config { pending_max: 1, cancelled_max: 2, ..Config::default() };
+    let config = Config { pending_requests_max: 1, cancelled_requests_max: 2, ..Config::default() };
     check_live(
         "2025-06-18",
         config,
@@ -63,7 +63,7 @@ fn a_cancelled_request_takes_no_place_of_another() {
 
 #[test]
 fn cancelled_requests_beyond_their_limit_take_places_until_they_are_answered() {
-    let config = Config { pending_max: 2, cancelled_max: 1, ..Config::default() };
+    let config = Config { pending_requests_max: 2, cancelled_requests_max: 1, ..Config::default() };
     let refused = "rejected: client: no more than 1 cancelled requests may be unanswered beside those in flight";
     check_live(
         "2025-03-26",
@@ -107,7 +107,7 @@ fn cancelled_requests_beyond_their_limit_take_places_until_they_are_answered() {
 
 #[test]
 fn with_no_room_for_cancelled_requests_each_keeps_its_place() {
-    let config = Config { pending_max: 1, cancelled_max: 0, ..Config::default() };
+    let config = Config { pending_requests_max: 1, cancelled_requests_max: 0, ..Config::default() };
     let refused = "rejected: client: no more than 0 cancelled requests may be unanswered beside those in flight";
     check_live(
         "2025-06-18",
@@ -133,7 +133,7 @@ fn with_no_room_for_cancelled_requests_each_keeps_its_place() {
 
 #[test]
 fn a_retained_stream_needs_a_place_to_be_resumed() {
-    let config = Config { streams_max: 1, window: 1, ..Config::default() };
+    let config = Config { streams_max: 1, window_events_max: 1, ..Config::default() };
     check_live(
         "2025-06-18",
         config,
@@ -163,11 +163,11 @@ fn with_limits_of_nothing_everything_still_works_live() {
         stream_bytes_max: 0,
         session_bytes_max: 0,
         shadows_max: 0,
-        untaken_max: 0,
-        taken_max: 0,
+        retained_unacknowledged_max: 0,
+        retained_acknowledged_max: 0,
         tombstones_max: 0,
-        cancelled_max: 0,
-        asked_max: 0,
+        cancelled_requests_max: 0,
+        server_requests_max: 0,
         batch_max: 0,
         retention: Some(Duration::ZERO),
         ..Config::default()

@@ -74,7 +74,7 @@ fn a_batch_opens_one_stream_that_is_complete_with_its_last_answer() {
 
 #[test]
 fn a_batch_is_accepted_or_rejected_whole() {
-    let config = Config { batch_max: 3, pending_max: 3, ..Config::default() };
+    let config = Config { batch_max: 3, pending_requests_max: 3, ..Config::default() };
     check_live(
         "2025-03-26",
         config,
@@ -257,11 +257,11 @@ fn an_answer_of_the_client_goes_to_the_backend_once() {
         > post response q1
           to backend: response q1
         > post response q1
-          report Undeliverable { id: Some(\"q1\"), reason: NotAsked }
+          report Undeliverable { id: Some(\"q1\"), reason: UnknownServerRequest }
         > post error q2
           to backend: error q2
         > post null-error
-          report Undeliverable { id: None, reason: NotAsked }
+          report Undeliverable { id: None, reason: UnknownServerRequest }
         > post notification
           to backend: notification
         > post progress t

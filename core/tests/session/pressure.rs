@@ -8,8 +8,12 @@ use crate::script::check_live;
 
 #[test]
 fn a_sender_waits_for_a_reader_that_trails_by_half() {
-    let config =
-        Config { stream_events_max: 4, session_bytes_max: 768, window: 1, ..Config::default() };
+    let config = Config {
+        stream_events_max: 4,
+        session_bytes_max: 768,
+        window_events_max: 1,
+        ..Config::default()
+    };
     check_live(
         "2025-06-18",
         config,
@@ -33,8 +37,12 @@ fn a_sender_waits_for_a_reader_that_trails_by_half() {
 
 #[test]
 fn bytes_count_like_events() {
-    let config =
-        Config { stream_bytes_max: 912, session_bytes_max: 912, window: 1, ..Config::default() };
+    let config = Config {
+        stream_bytes_max: 912,
+        session_bytes_max: 912,
+        window_events_max: 1,
+        ..Config::default()
+    };
     check_live(
         "2025-06-18",
         config,
@@ -53,8 +61,12 @@ fn bytes_count_like_events() {
 
 #[test]
 fn a_reader_that_trails_may_use_what_the_session_may_keep() {
-    let config =
-        Config { stream_events_max: 1, session_bytes_max: 1_920, window: 1, ..Config::default() };
+    let config = Config {
+        stream_events_max: 1,
+        session_bytes_max: 1_920,
+        window_events_max: 1,
+        ..Config::default()
+    };
     check_live(
         "2025-06-18",
         config,
@@ -88,8 +100,12 @@ fn a_reader_that_trails_may_use_what_the_session_may_keep() {
 
 #[test]
 fn a_stalled_reader_holds_nobody_up_until_it_takes_again() {
-    let config =
-        Config { stream_events_max: 2, session_bytes_max: 384, window: 1, ..Config::default() };
+    let config = Config {
+        stream_events_max: 2,
+        session_bytes_max: 384,
+        window_events_max: 1,
+        ..Config::default()
+    };
     check_live(
         "2025-06-18",
         config,
@@ -112,7 +128,7 @@ fn a_stalled_reader_holds_nobody_up_until_it_takes_again() {
 
 #[test]
 fn eviction_passes_a_stalled_reader_and_it_is_told() {
-    let config = Config { stream_events_max: 1, window: 1, ..Config::default() };
+    let config = Config { stream_events_max: 1, window_events_max: 1, ..Config::default() };
     check_live(
         "2025-06-18",
         config,
@@ -137,7 +153,7 @@ fn others_wait_behind_a_silent_reader_for_no_longer_than_they_may() {
         stream_events_max: 1,
         session_bytes_max: 384,
         hold_timeout: Some(Duration::from_secs(1)),
-        window: 1,
+        window_events_max: 1,
         ..Config::default()
     };
     check_live(
@@ -166,7 +182,7 @@ fn others_wait_behind_a_silent_reader_for_no_longer_than_they_may() {
 
 #[test]
 fn who_is_silent_loses_before_who_reads() {
-    let config = Config { session_bytes_max: 576, window: 1, ..Config::default() };
+    let config = Config { session_bytes_max: 576, window_events_max: 1, ..Config::default() };
     check_live(
         "2025-06-18",
         config,
@@ -202,7 +218,7 @@ fn senders_wait_while_readers_trail_little_each_and_much_together() {
     let config = Config {
         stream_bytes_max: 4_000,
         session_bytes_max: 4_000,
-        window: 1,
+        window_events_max: 1,
         ..Config::default()
     };
     check_live(
@@ -292,7 +308,7 @@ fn senders_do_not_wait_for_what_nobody_reads() {
 
 #[test]
 fn what_was_taken_leaves_room_for_what_was_not() {
-    let config = Config { session_bytes_max: 768, window: 1, ..Config::default() };
+    let config = Config { session_bytes_max: 768, window_events_max: 1, ..Config::default() };
     check_live(
         "2025-06-18",
         config,
@@ -320,7 +336,7 @@ fn what_was_taken_leaves_room_for_what_was_not() {
 
 #[test]
 fn what_a_client_takes_once_more_is_as_if_it_was_not_taken() {
-    let config = Config { session_bytes_max: 1_536, window: 1, ..Config::default() };
+    let config = Config { session_bytes_max: 1_536, window_events_max: 1, ..Config::default() };
     check_live(
         "2025-06-18",
         config,
@@ -353,7 +369,7 @@ fn beside_a_reader_that_has_stopped_one_that_reads_misses_nothing() {
     let config = Config {
         session_bytes_max: 1_920,
         hold_timeout: Some(Duration::from_secs(1)),
-        window: 1,
+        window_events_max: 1,
         ..Config::default()
     };
     check_live(
@@ -393,8 +409,12 @@ fn beside_a_reader_that_has_stopped_one_that_reads_misses_nothing() {
 
 #[test]
 fn a_client_that_comes_back_and_reads_nothing_holds_nobody_up_for_longer() {
-    let config =
-        Config { stream_events_max: 2, session_bytes_max: 384, window: 1, ..Config::default() };
+    let config = Config {
+        stream_events_max: 2,
+        session_bytes_max: 384,
+        window_events_max: 1,
+        ..Config::default()
+    };
     check_live(
         "2025-06-18",
         config,
@@ -428,7 +448,7 @@ fn the_time_without_a_connection_does_not_count_as_silence() {
         stream_events_max: 1,
         session_bytes_max: 768,
         hold_timeout: Some(Duration::from_secs(1)),
-        window: 1,
+        window_events_max: 1,
         ..Config::default()
     };
     check_live(

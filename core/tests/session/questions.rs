@@ -16,12 +16,12 @@ fn a_request_that_nobody_hears_fails_and_leaves_no_gap() {
         > backend request q1
         > backend notification
         > +10s tick
-          fail q1: NoListener
+          fail q1: Undelivered
         > get 1
           to 1: replay 1 notification
           to 1: replay 3 notification
         > post response q1
-          report Undeliverable { id: Some(\"q1\"), reason: NotAsked }
+          report Undeliverable { id: Some(\"q1\"), reason: UnknownServerRequest }
         ",
     );
 }
@@ -39,7 +39,7 @@ fn a_connection_in_time_hears_it() {
           end 1: Stalled
         > +9s tick
         > +1s tick
-          fail q1: NoListener
+          fail q1: Undelivered
         ",
     );
 }
@@ -57,7 +57,7 @@ fn what_was_taken_waits_for_its_answer_without_a_connection() {
           to 1: 2 request q2
         > closed 1 through 1
         > +10s tick
-          fail q2: NoListener
+          fail q2: Undelivered
         > post response q1
           to backend: response q1
         ",
@@ -68,7 +68,7 @@ fn what_was_taken_waits_for_its_answer_without_a_connection() {
 fn what_was_taken_waits_for_its_answer_for_an_hour() {
     check_live(
         "2025-06-18",
-        Config { asked_max: 1, ..Config::default() },
+        Config { server_requests_max: 1, ..Config::default() },
         "
         > get 1
         > backend request q1
@@ -80,7 +80,7 @@ fn what_was_taken_waits_for_its_answer_for_an_hour() {
           fail q1: TimedOut
           to 1: 2 request q2
         > post response q1
-          report Undeliverable { id: Some(\"q1\"), reason: NotAsked }
+          report Undeliverable { id: Some(\"q1\"), reason: UnknownServerRequest }
         ",
     );
 }
@@ -113,13 +113,13 @@ fn a_client_that_was_told_to_come_back_later_is_waited_for() {
         > backend request q2
         > +19s backend request q3
         > +1s tick
-          fail q2: NoListener
+          fail q2: Undelivered
         > +9s backend request q4
-          fail q3: NoListener
+          fail q3: Undelivered
         > +1s tick
-          fail q1: NoListener
+          fail q1: Undelivered
         > +9s tick
-          fail q4: NoListener
+          fail q4: Undelivered
         > +40s tick
         > +1s tick
           cancel 7
@@ -210,7 +210,7 @@ fn what_the_log_lets_go_of_before_it_is_heard_fails_at_once() {
 
 #[test]
 fn a_request_on_a_cancelled_stream_fails_with_it() {
-    let config = Config { window: 1, ..Config::default() };
+    let config = Config { window_events_max: 1, ..Config::default() };
     check_live(
         "2025-06-18",
         config,
@@ -250,7 +250,7 @@ fn a_request_on_a_stream_that_is_complete_waits_as_long_as_any() {
           end 1: Complete
         > +9s closed 1
         > +1s tick
-          fail q1: NoListener
+          fail q1: Undelivered
         > get 2 after 0/0
           to 2: 2/0 response 7
           end 2: Complete
@@ -260,7 +260,7 @@ fn a_request_on_a_stream_that_is_complete_waits_as_long_as_any() {
 
 #[test]
 fn a_request_on_a_stream_that_is_buried_fails() {
-    let config = Config { untaken_max: 0, ..Config::default() };
+    let config = Config { retained_unacknowledged_max: 0, ..Config::default() };
     check_live(
         "2025-06-18",
         config,

@@ -144,7 +144,7 @@ fn a_gap_is_told_even_if_nothing_comes_after_it() {
 
 #[test]
 fn a_single_event_that_is_larger_than_its_log_waits_for_its_reader() {
-    let config = Config { stream_bytes_max: 400, window: 1, ..Config::default() };
+    let config = Config { stream_bytes_max: 400, window_events_max: 1, ..Config::default() };
     check_live(
         "2025-06-18",
         config,
@@ -250,7 +250,7 @@ fn a_response_that_must_not_be_kept_is_replaced_by_a_failure() {
 
 #[test]
 fn a_slow_reader_catches_up_by_the_same_replay() {
-    let config = Config { window: 2, ..Config::default() };
+    let config = Config { window_events_max: 2, ..Config::default() };
     check_live(
         "2025-06-18",
         config,
@@ -276,7 +276,7 @@ fn a_slow_reader_catches_up_by_the_same_replay() {
 
 #[test]
 fn a_priming_event_takes_a_place_in_the_window() {
-    let config = Config { window: 1, ..Config::default() };
+    let config = Config { window_events_max: 1, ..Config::default() };
     check_live(
         "2025-11-25",
         config,
@@ -294,7 +294,7 @@ fn a_priming_event_takes_a_place_in_the_window() {
 
 #[test]
 fn what_a_slow_reader_leaves_behind_stays_until_the_next_event() {
-    let config = Config { stream_events_max: 2, window: 1, ..Config::default() };
+    let config = Config { stream_events_max: 2, window_events_max: 1, ..Config::default() };
     check_live(
         "2025-06-18",
         config,

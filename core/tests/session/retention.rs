@@ -86,7 +86,12 @@ fn a_tombstone_goes_in_the_end() {
 
 #[test]
 fn of_too_many_retained_streams_the_oldest_is_buried() {
-    let config = Config { untaken_max: 1, taken_max: 1, tombstones_max: 1, ..Config::default() };
+    let config = Config {
+        retained_unacknowledged_max: 1,
+        retained_acknowledged_max: 1,
+        tombstones_max: 1,
+        ..Config::default()
+    };
     check_live(
         "2025-06-18",
         config,
@@ -188,7 +193,8 @@ fn without_a_deadline_a_stream_is_retained_as_long_as_there_is_room() {
 
 #[test]
 fn a_reader_that_catches_up_keeps_its_complete_stream() {
-    let config = Config { window: 1, stall_limit: None, ..Config::default() };
+    let config =
+        Config { window_events_max: 1, stall_disconnect_timeout: None, ..Config::default() };
     check_live(
         "2025-06-18",
         config,
@@ -245,7 +251,7 @@ fn the_session_lets_go_of_what_was_taken_first_and_then_of_the_oldest() {
 
 #[test]
 fn a_batch_counts_for_each_of_its_requests() {
-    let config = Config { untaken_max: 2, tombstones_max: 2, ..Config::default() };
+    let config = Config { retained_unacknowledged_max: 2, tombstones_max: 2, ..Config::default() };
     check_live(
         "2025-03-26",
         config,
@@ -281,7 +287,7 @@ fn a_batch_counts_for_each_of_its_requests() {
 
 #[test]
 fn the_session_lets_go_of_what_was_taken_before_what_was_not() {
-    let config = Config { session_bytes_max: 1_000, window: 2, ..Config::default() };
+    let config = Config { session_bytes_max: 1_000, window_events_max: 2, ..Config::default() };
     check_live(
         "2025-06-18",
         config,

@@ -1,6 +1,6 @@
 //! Where the backend's messages go.
 
-use rejoin_core::{Config, Unrelated};
+use rejoin_core::{Config, UnrelatedRouting};
 
 use crate::script::check_live;
 
@@ -61,7 +61,7 @@ fn progress_of_an_unknown_or_finished_token_is_dropped() {
 
 #[test]
 fn the_token_of_a_task_lives_on() {
-    let config = Config { pending_max: 2, ..Config::default() };
+    let config = Config { pending_requests_max: 2, ..Config::default() };
     check_live(
         "2025-11-25",
         config,
@@ -95,7 +95,7 @@ fn the_token_of_a_task_lives_on() {
 
 #[test]
 fn as_many_tasks_as_requests_have_a_token() {
-    let config = Config { pending_max: 1, ..Config::default() };
+    let config = Config { pending_requests_max: 1, ..Config::default() };
     check_live(
         "2025-06-18",
         config,
@@ -146,7 +146,7 @@ fn what_is_related_to_a_request_goes_on_its_stream() {
 
 #[test]
 fn a_backend_that_cannot_say_has_the_sole_request_in_flight() {
-    let config = Config { unrelated: Unrelated::SoleRequest, ..Config::default() };
+    let config = Config { unrelated_routing: UnrelatedRouting::SoleRequest, ..Config::default() };
     check_live(
         "2025-06-18",
         config,
@@ -199,14 +199,14 @@ fn the_backends_cancellation_follows_its_request() {
         > backend cancelled 7
           to 1: 3 cancelled 7
         > post response q1
-          report Undeliverable { id: Some(\"q1\"), reason: NotAsked }
+          report Undeliverable { id: Some(\"q1\"), reason: UnknownServerRequest }
         ",
     );
 }
 
 #[test]
 fn the_backends_request_ids_are_its_own_and_in_use_once() {
-    let config = Config { asked_max: 2, message_bytes_max: 10, ..Config::default() };
+    let config = Config { server_requests_max: 2, message_bytes_max: 10, ..Config::default() };
     check_live(
         "2025-06-18",
         config,

@@ -117,10 +117,10 @@ impl Run {
             Action::Gap { connection, missed, .. } => format!("to {connection}: gap {missed:?}"),
             Action::Close { connection, reason } => format!("end {connection}: {reason:?}"),
             Action::Discard { connection } => format!("discard {connection}"),
-            Action::Fail { id, reason } => format!("fail {}: {reason:?}", bare(id)),
-            Action::Cancel { id } => format!("cancel {}", bare(id)),
+            Action::FailServerRequest { id, reason } => format!("fail {}: {reason:?}", bare(id)),
+            Action::CancelRequest { id } => format!("cancel {}", bare(id)),
             Action::Release { stream } => format!("release {stream}"),
-            Action::CloseSession { reason } => format!("close session: {reason:?}"),
+            Action::SessionClosed { reason } => format!("close session: {reason:?}"),
             Action::Report(report) => format!("report {report:?}"),
         };
         vec![line]
@@ -144,7 +144,7 @@ fn culprit(rejection: &Rejection) -> &'static str {
     match rejection {
         Rejection::Client(_) => "client",
         Rejection::Backend(_) => "backend",
-        Rejection::Caller(_) => "caller",
+        Rejection::ApiMisuse(_) => "caller",
         Rejection::Closed(_) => "nobody",
     }
 }
@@ -163,24 +163,25 @@ fn parse_input(text: &str) -> Input<String> {
         "taken" => {
             let connection = connection(&mut words);
             let through = option(rest, "through").expect("through");
-            Input::Taken { connection, through: through.parse().expect("an index") }
+            Input::Acknowledged { connection, through: through.parse().expect("an index") }
         }
         "closed" => {
             let connection = connection(&mut words);
             let through = option(rest, "through").map(|index| index.parse().expect("an index"));
-            Input::Closed { connection, through }
+            Input::ConnectionClosed { connection, through }
         }
         "abandon" => Input::Abandon { stream: stream(rest) },
         "delete" => Input::Delete,
-        "close" => Input::CloseSession { reason: CloseReason::Terminated },
-        "close_stream" => Input::CloseStream {
+        "close" => Input::CloseSession { reason: CloseReason::ServerShutdown },
+        "close_stream" => Input::Disconnect {
             stream: stream(words.next().expect("a stream")),
             retry: option(rest, "retry").map(duration),
         },
         "backend" if rest == "gone" => Input::BackendGone,
-        "backend" => {
-            Input::Backend { message: message(rest), related: option(rest, "related").map(id) }
-        }
+        "backend" => Input::BackendMessage {
+            message: message(rest),
+            related: option(rest, "related").map(id),
+        },
         "tick" => Input::Tick,
         _ => panic!("unknown input: {text}"),
     }

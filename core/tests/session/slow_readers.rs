@@ -115,7 +115,7 @@ proptest! {
         window in 1_u32..=20,
         ahead in 1_usize..=40,
     ) {
-        let config = Config { stream_events_max: 1, window, ..Config::default() };
+        let config = Config { stream_events_max: 1, window_events_max: window, ..Config::default() };
         let mut calls = Calls::open(1, config);
         for _ in 0..ahead {
             calls.report(0, 0);

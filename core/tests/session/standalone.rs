@@ -1,6 +1,6 @@
 //! The standalone stream: GETs, shadows and who takes over.
 
-use rejoin_core::{Config, Surplus};
+use rejoin_core::{ConcurrentGet, Config};
 
 use crate::script::check_live;
 
@@ -76,7 +76,7 @@ fn a_client_that_gets_an_event_at_once_needs_no_priming() {
         > closed 1 through 2
         > backend request q
         > +10s tick
-          fail q: NoListener
+          fail q: Undelivered
         > get 2
           to 2: 4 priming
         ",
@@ -134,7 +134,7 @@ fn of_too_many_shadows_the_oldest_goes() {
 fn without_shadows_a_surplus_get_is_a_conflict() {
     for config in [
         Config { shadows_max: 0, ..Config::default() },
-        Config { surplus: Surplus::Conflict, ..Config::default() },
+        Config { concurrent_get: ConcurrentGet::Reject, ..Config::default() },
     ] {
         check_live(
             "2025-06-18",
@@ -152,7 +152,7 @@ fn without_shadows_a_surplus_get_is_a_conflict() {
 
 #[test]
 fn by_policy_a_surplus_get_takes_over_at_once() {
-    let config = Config { surplus: Surplus::Takeover, ..Config::default() };
+    let config = Config { concurrent_get: ConcurrentGet::TakeOver, ..Config::default() };
     check_live(
         "2025-06-18",
         config,

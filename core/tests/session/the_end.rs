@@ -79,7 +79,7 @@ fn requests_end_with_their_backend() {
 
 #[test]
 fn a_full_window_gets_no_failure() {
-    let config = Config { window: 1, ..Config::default() };
+    let config = Config { window_events_max: 1, ..Config::default() };
     check_live(
         "2025-03-26",
         config,

@@ -8,7 +8,7 @@ use crate::script::check_live;
 
 /// Two messages of 308 bytes cost 1,000 bytes.
 fn config() -> Config {
-    Config { window_bytes_max: 1_000, stall_limit: None, ..Config::default() }
+    Config { window_bytes_max: 1_000, stall_disconnect_timeout: None, ..Config::default() }
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn a_reader_that_gets_on_with_an_event_does_not_stall() {
     let config = Config {
         stall_timeout_min: Duration::from_secs(1),
         stall_timeout_max: Some(Duration::from_secs(10)),
-        stall_limit: Some(Duration::from_secs(20)),
+        stall_disconnect_timeout: Some(Duration::from_secs(20)),
         ..Config::default()
     };
     check_live(

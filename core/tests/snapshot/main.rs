@@ -20,7 +20,7 @@ fn at(milliseconds: u64) -> Instant {
 }
 
 fn config() -> ValidConfig {
-    Config { window: 2, stream_events_max: 4, ..Config::default() }.validate().unwrap()
+    Config { window_events_max: 2, stream_events_max: 4, ..Config::default() }.validate().unwrap()
 }
 
 fn message(head: Head) -> Message<u64> {
@@ -39,7 +39,7 @@ fn request(connection: u64, id: i64, token: Option<i64>) -> Input<u64> {
 }
 
 fn backend(head: Head) -> Input<u64> {
-    Input::Backend { message: message(head), related: None }
+    Input::BackendMessage { message: message(head), related: None }
 }
 
 fn response(id: i64) -> Input<u64> {
@@ -74,7 +74,7 @@ fn get(connection: u64, last_event_id: Option<EventId>) -> Input<u64> {
 }
 
 fn closed(connection: u64, through: Option<u64>) -> Input<u64> {
-    Input::Closed { connection: ConnectionId(connection), through }
+    Input::ConnectionClosed { connection: ConnectionId(connection), through }
 }
 
 /// A history that leaves something of everything behind.
@@ -174,7 +174,7 @@ fn a_restored_session_goes_on_like_the_one_that_was_stored() {
         let connections: Vec<_> = stored.connections().collect();
         for connection in connections {
             let taken = stored.cursor(connection).unwrap().untaken().checked_sub(1);
-            let input = Input::Closed { connection, through: taken };
+            let input = Input::ConnectionClosed { connection, through: taken };
             let _ = stored.handle(at(now), input, &mut expected).unwrap();
         }
         let mut out = Actions::new();
@@ -199,7 +199,7 @@ fn a_closed_session_stays_closed() {
     let _ = session.handle(at(1_000), Input::Delete, &mut Actions::new()).unwrap();
     let mut out = Actions::new();
     let restored = Session::restore(session.snapshot(), config(), at(0), &mut out).unwrap();
-    assert_eq!(restored.closed(), session.closed());
+    assert_eq!(restored.close_reason(), session.close_reason());
     assert!(out.is_empty());
 }
 
@@ -224,7 +224,7 @@ fn a_counter_that_runs_out_closes_the_session() {
         let end = out.iter().last();
         let is_exhausted = matches!(
             end,
-            Some(Action::CloseSession { reason: rejoin_core::CloseReason::Exhausted })
+            Some(Action::SessionClosed { reason: rejoin_core::CloseReason::Exhausted })
         );
         assert!(is_exhausted, "{counter}: {end:?}");
     }

@@ -29,14 +29,14 @@ fn inputs() -> Vec<Input<u64>> {
     let retry = Some(Duration::from_secs(5));
     let mut inputs = busy();
     inputs.extend([
-        Input::Taken { connection: ConnectionId(0), through: 3 },
+        Input::Acknowledged { connection: ConnectionId(0), through: 3 },
         request(20, 20, Some(20)),
         backend(task),
         request(21, 21, Some(21)),
         progress(21),
-        Input::CloseStream { stream: StreamId::Request(9), retry },
+        Input::Disconnect { stream: StreamId::Request(9), retry },
         closed(21, Some(2)),
-        Input::CloseStream { stream: StreamId::Standalone, retry },
+        Input::Disconnect { stream: StreamId::Standalone, retry },
         closed(0, Some(3)),
     ]);
     inputs

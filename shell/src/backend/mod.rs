@@ -1,8 +1,8 @@
 //! Backends: what answers the messages of a session.
 
-mod inbox;
+mod client_messages;
+mod client_sender;
 mod overloaded;
-mod peer;
 #[cfg(feature = "rmcp")]
 mod rmcp;
 #[cfg(feature = "stdio")]
@@ -10,15 +10,15 @@ mod stdio;
 
 use std::{error::Error, future::Future, pin::Pin};
 
-pub(crate) use self::inbox::{Flooded, NoRoom, Outbox, Room};
+pub(crate) use self::client_messages::{Flooded, NoRoom, Outbox, Room};
 #[cfg(feature = "rmcp")]
-pub use self::rmcp::{AnswerStream, RmcpBackend};
+pub use self::rmcp::{RequestContextExt, RmcpBackend};
 #[cfg(feature = "stdio")]
-pub use self::stdio::{GuardCommand, StdioBackend, StdioSettings, run_guard};
+pub use self::stdio::{StdioBackend, StdioConfig, WatchdogCommand, run_watchdog};
 pub use self::{
-    inbox::Inbox,
+    client_messages::ClientMessages,
+    client_sender::{ClientSender, SendError},
     overloaded::Overloaded,
-    peer::{Peer, SendError},
 };
 
 /// Why a backend could not be opened: for the log, and for the client.
@@ -27,17 +27,17 @@ pub type OpenError = Box<dyn Error + Send + Sync>;
 /// Answers the messages of sessions.
 ///
 /// A backend is opened once for each session. It hears the client's messages from
-/// the [`Inbox`] and speaks to the client through the [`Peer`], usually in a task
+/// the [`ClientMessages`] and speaks to the client through the [`ClientSender`], usually in a task
 /// of its own:
 ///
 /// ```
-/// use rejoin::{Backend, Inbox, OpenError, Peer};
+/// use rejoin::{Backend, ClientMessages, OpenError, Peer};
 ///
 /// /// Answers every request with an empty result.
 /// struct Agreeable;
 ///
 /// impl Backend for Agreeable {
-///     async fn open(&self, peer: Peer, mut inbox: Inbox) -> Result<(), OpenError> {
+///     async fn open(&self, peer: Peer, mut inbox: ClientMessages) -> Result<(), OpenError> {
 ///         tokio::spawn(async move {
 ///             while let Some(message) = inbox.recv().await {
 ///                 let message: serde_json::Value = serde_json::from_slice(&message)?;
@@ -61,10 +61,10 @@ pub type OpenError = Box<dyn Error + Send + Sync>;
 /// A backend that answers without waiting for anything needs no task, and is much faster:
 ///
 /// ```
-/// # use rejoin::{Backend, Inbox, OpenError, Peer};
+/// # use rejoin::{Backend, ClientMessages, OpenError, Peer};
 /// # struct Agreeable;
 /// impl Backend for Agreeable {
-///     async fn open(&self, peer: Peer, inbox: Inbox) -> Result<(), OpenError> {
+///     async fn open(&self, peer: Peer, inbox: ClientMessages) -> Result<(), OpenError> {
 ///         inbox.handle(move |message| {
 ///             # let answer = |_| None::<String>;
 ///             if let Some(answer) = answer(message) {
@@ -85,18 +85,22 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// The backend cannot serve the session, and says why, also by [`Overloaded`]. The client
     /// that wanted the session is told.
-    fn open(&self, peer: Peer, inbox: Inbox) -> impl Future<Output = Result<(), OpenError>> + Send;
+    fn open(
+        &self,
+        peer: ClientSender,
+        inbox: ClientMessages,
+    ) -> impl Future<Output = Result<(), OpenError>> + Send;
 }
 
 type Opening<'a> = Pin<Box<dyn Future<Output = Result<(), OpenError>> + Send + 'a>>;
 
 /// A [`Backend`] whose type is forgotten.
 pub(crate) trait AnyBackend: Send + Sync {
-    fn open_any(&self, peer: Peer, inbox: Inbox) -> Opening<'_>;
+    fn open_any(&self, peer: ClientSender, inbox: ClientMessages) -> Opening<'_>;
 }
 
 impl<B: Backend> AnyBackend for B {
-    fn open_any(&self, peer: Peer, inbox: Inbox) -> Opening<'_> {
+    fn open_any(&self, peer: ClientSender, inbox: ClientMessages) -> Opening<'_> {
         Box::pin(self.open(peer, inbox))
     }
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use super::{settings::HttpSettings, sse};
+use super::{config::HttpConfig, sse};
 use crate::{Connection, SseEvent};
 
 /// The body of a response: nothing, something, or the events of a connection as they come.
@@ -67,7 +67,7 @@ impl ResponseBody {
     pub(super) fn events(
         taken: &[SseEvent],
         connection: Connection,
-        settings: &HttpSettings,
+        settings: &HttpConfig,
     ) -> Self {
         Self(Kind::Events(Box::new(Events {
             first: Some(match taken {
@@ -77,11 +77,11 @@ impl ResponseBody {
             connection,
             is_midway: false,
             taken: Vec::new(),
-            keep_alive: settings.keep_alive.and_then(KeepAlive::new),
+            keep_alive: settings.sse_keep_alive.and_then(KeepAlive::new),
             recycling: settings
-                .recycle_after
+                .reconnect_after
                 .filter(|interval| *interval < FOREVER)
-                .map(|interval| Recycling::new(interval, settings.recycle_retry)),
+                .map(|interval| Recycling::new(interval, settings.reconnect_delay)),
         })))
     }
 }

@@ -4,7 +4,7 @@
 
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 
-use super::{METHODS, body::ResponseBody, head, settings::Checked};
+use super::{METHODS, body::ResponseBody, config::Checked, head};
 
 /// What a web page may send along, where it does not say what it wants to send.
 const REQUEST_HEADERS: &str =

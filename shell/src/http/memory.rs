@@ -197,7 +197,7 @@ mod tests {
         let mut share = memory.share(None);
         share.take(600).unwrap();
         let batch = r#"[{"jsonrpc":"2.0","method":"a"},{"jsonrpc":"2.0","method":"b"}]"#;
-        let post = crate::parse(Bytes::from_static(batch.as_bytes()), 2).unwrap();
+        let post = crate::parse_message(Bytes::from_static(batch.as_bytes()), 2).unwrap();
         let post = share.attach(post);
         let mut bodies: Vec<_> = post.messages().iter().map(|m| m.body.clone()).collect();
         drop(post);

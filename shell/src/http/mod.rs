@@ -2,6 +2,7 @@
 
 mod allow;
 mod body;
+mod config;
 mod cors;
 mod head;
 mod memory;
@@ -10,7 +11,6 @@ mod peer_address;
 mod post;
 mod receive;
 mod refusal;
-mod settings;
 mod sse;
 mod stream;
 #[cfg(test)]
@@ -31,10 +31,10 @@ use tower_service::Service;
 
 pub use self::{
     body::ResponseBody,
+    config::{HttpConfig, HttpConfigError},
     peer_address::PeerAddress,
-    settings::{HttpSettings, HttpSettingsError},
 };
-use self::{memory::Memory, refusal::Refusal, settings::Checked};
+use self::{config::Checked, memory::Memory, refusal::Refusal};
 use crate::{SessionError, SessionManager, log};
 
 /// The methods that the service knows.
@@ -60,12 +60,9 @@ impl StreamableHttp {
     /// # Errors
     ///
     /// A setting is wrong: the caller is at fault.
-    pub fn new(
-        sessions: SessionManager,
-        settings: HttpSettings,
-    ) -> Result<Self, HttpSettingsError> {
+    pub fn new(sessions: SessionManager, settings: HttpConfig) -> Result<Self, HttpConfigError> {
         let checked = settings.check()?;
-        let (all, one) = (checked.settings.bodies_bytes_max, checked.settings.body_bytes_max);
+        let (all, one) = (checked.settings.request_memory_max, checked.settings.body_bytes_max);
         let memory = Memory::new(all, one);
         Ok(Self { inner: Arc::new(Inner { sessions, checked, memory }) })
     }

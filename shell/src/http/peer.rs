@@ -4,11 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderName, request::Parts};
 
-use super::{PeerAddress, settings::HttpSettings};
+use super::{PeerAddress, config::HttpConfig};
 
 /// Returns which address a request comes from, where that is known.
-pub(super) fn address(head: &Parts, settings: &HttpSettings) -> Option<IpAddr> {
-    let header = settings.trusted_peer_header.as_ref();
+pub(super) fn address(head: &Parts, settings: &HttpConfig) -> Option<IpAddr> {
+    let header = settings.client_ip_header.as_ref();
     let forwarded = header.and_then(|name| forwarded(&head.headers, name));
     forwarded.or_else(|| head.extensions.get().map(|PeerAddress(address)| address.ip()))
 }
@@ -30,8 +30,7 @@ mod tests {
     #[test]
     fn the_last_entry_of_a_trusted_header_is_the_address() {
         let name = HeaderName::from_static("x-forwarded-for");
-        let trusting =
-            HttpSettings { trusted_peer_header: Some(name.clone()), ..HttpSettings::default() };
+        let trusting = HttpConfig { client_ip_header: Some(name.clone()), ..HttpConfig::default() };
         let connected: SocketAddr = "192.0.2.9:1".parse().unwrap();
         for (value, expected) in [
             ("192.0.2.1", "192.0.2.1"),
@@ -45,7 +44,7 @@ mod tests {
             let request = Request::builder().header(&name, value).extension(PeerAddress(connected));
             let (head, ()) = request.body(()).unwrap().into_parts();
             assert_eq!(address(&head, &trusting), expected.parse().ok(), "{value}");
-            assert_eq!(address(&head, &HttpSettings::default()), Some(connected.ip()), "{value}");
+            assert_eq!(address(&head, &HttpConfig::default()), Some(connected.ip()), "{value}");
         }
     }
 }

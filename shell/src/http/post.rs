@@ -6,7 +6,7 @@ use std::{error::Error, future::poll_fn};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
-use rejoin_core::{AnswerFormat, Head, Method, Peeked, Post, RequestId, peek};
+use rejoin_core::{AnswerFormat, Head, Method, Parsed, Post, RequestId, parse_head};
 
 use super::{
     Inner,
@@ -71,13 +71,12 @@ impl Inner {
             Err(NotReceived::TooLarge) => {
                 session?;
                 let message = format!("the body is larger than {bytes_max} bytes");
-                return Err(
-                    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message).option("--max-body")
-                );
+                return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+                    .option("--max-request-body"));
             }
         };
-        let limits = self.sessions.settings();
-        let post = message::parse(bytes.clone(), limits.session.batch_max)?;
+        let limits = self.sessions.config();
+        let post = message::parse_message(bytes.clone(), limits.session.batch_max)?;
         let depth = message::check_depth(&bytes, limits.json_depth_max);
         depth.map_err(|error| Refusal::from(error).of(request_id(&post)))?;
         Ok((share.attach(post), session))
@@ -146,7 +145,7 @@ impl Inner {
         post: Post<Bytes>,
     ) -> Result<Response<ResponseBody>, Refusal> {
         if !message::has_request(&post) {
-            session.message(post).await?;
+            session.notify(post).await?;
             let mut response = Response::new(ResponseBody::empty());
             *response.status_mut() = StatusCode::ACCEPTED;
             return Ok(response);
@@ -186,7 +185,7 @@ async fn response_alone(connection: &mut Connection) -> Result<Response<Response
 }
 
 fn is_response(message: &[u8]) -> bool {
-    matches!(peek(message, 1), Ok(Peeked::Single(Head::Response { .. } | Head::Error { .. })))
+    matches!(parse_head(message, 1), Ok(Parsed::Single(Head::Response { .. } | Head::Error { .. })))
 }
 
 fn json(data: Bytes) -> Response<ResponseBody> {

@@ -64,7 +64,7 @@ where
         received.put(data).map_err(|NoMemory| {
             let message = "too much is being received at the moment";
             let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message);
-            NotReceived::Refused(refusal.option("--max-bodies").retry_after(1))
+            NotReceived::Refused(refusal.option("--max-request-memory").retry_after(1))
         })?;
     }
     Ok(received.finish())

@@ -1,7 +1,7 @@
 //! Refusals: which fault gives which status and which JSON-RPC error.
 
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
-use rejoin_core::{ClientFault, PeekError, Rejection, RequestId};
+use rejoin_core::{ClientFault, ParseError, Rejection, RequestId};
 
 use super::{PeerAddress, body::ResponseBody, head};
 use crate::{ManagerError, Overloaded, SessionError, TooDeep, log, render};
@@ -96,8 +96,8 @@ impl Refusal {
     }
 }
 
-impl From<PeekError> for Refusal {
-    fn from(error: PeekError) -> Self {
+impl From<ParseError> for Refusal {
+    fn from(error: ParseError) -> Self {
         let refusal = Self::new(StatusCode::BAD_REQUEST, error.to_string());
         Self { code: error.code(), id: error.id().cloned(), ..refusal }
     }
@@ -105,7 +105,7 @@ impl From<PeekError> for Refusal {
 
 impl From<TooDeep> for Refusal {
     fn from(error: TooDeep) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, error.to_string()).option("--max-depth")
+        Self::new(StatusCode::BAD_REQUEST, error.to_string()).option("--max-json-depth")
     }
 }
 
@@ -123,9 +123,9 @@ impl From<ManagerError> for Refusal {
             ManagerError::Closing => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(10)
             }
-            ManagerError::TooManySessionsOfPeer(_) => {
+            ManagerError::TooManySessionsPerIp(_) => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, message)
-                    .option("--max-sessions-per-peer")
+                    .option("--max-sessions-per-ip")
                     .retry_after(10)
             }
             ManagerError::Open(error) => match error.downcast_ref::<Overloaded>() {
@@ -137,7 +137,7 @@ impl From<ManagerError> for Refusal {
                 }
                 None => Self::new(StatusCode::BAD_GATEWAY, message),
             },
-            ManagerError::Unbegun(_) => Self::new(StatusCode::BAD_GATEWAY, message),
+            ManagerError::ClosedDuringInitialize(_) => Self::new(StatusCode::BAD_GATEWAY, message),
             ManagerError::Session(error) => error.into(),
         }
     }
@@ -154,7 +154,7 @@ impl From<SessionError> for Refusal {
             SessionError::Rejected(Rejection::Client(fault)) => Self::of_client(&fault, message),
             SessionError::Rejected(Rejection::Closed(_)) => ManagerError::NotFound.into(),
             SessionError::NotReserved
-            | SessionError::Rejected(Rejection::Backend(_) | Rejection::Caller(_)) => {
+            | SessionError::Rejected(Rejection::Backend(_) | Rejection::ApiMisuse(_)) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
             }
         }
@@ -182,10 +182,16 @@ impl Refusal {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, message).option("--max-message")
             }
             ClientFault::StandaloneConflict => Self::new(StatusCode::CONFLICT, message),
-            ClientFault::TooManyRequests { .. } => Self::too_many(message, "--max-pending"),
-            ClientFault::TooManyCancelled { .. } => Self::too_many(message, "--max-cancelled"),
+            ClientFault::TooManyRequests { .. } => {
+                Self::too_many(message, "--max-pending-requests")
+            }
+            ClientFault::TooManyCancelled { .. } => {
+                Self::too_many(message, "--max-cancelled-requests")
+            }
             ClientFault::TooManyStreams { .. } => Self::too_many(message, "--max-streams"),
-            ClientFault::TooManyConnections { .. } => Self::too_many(message, "--max-connections"),
+            ClientFault::TooManyConnections { .. } => {
+                Self::too_many(message, "--max-session-connections")
+            }
         }
     }
 

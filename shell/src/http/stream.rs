@@ -4,7 +4,7 @@ use std::{future::poll_fn, task::Poll};
 
 use http::{HeaderName, HeaderValue, Response, header};
 
-use super::{body::ResponseBody, settings::HttpSettings, sse};
+use super::{body::ResponseBody, config::HttpConfig, sse};
 use crate::{Connection, SseEvent};
 
 /// Tells a proxy in between whether to keep events back, to pass on more of them at once.
@@ -20,7 +20,7 @@ pub(super) const CACHE_CONTROL: &str = "no-store, no-transform";
 pub(super) fn sse(
     taken: &[SseEvent],
     connection: Connection,
-    settings: &HttpSettings,
+    settings: &HttpConfig,
 ) -> Response<ResponseBody> {
     event_stream(ResponseBody::events(taken, connection, settings))
 }

@@ -48,10 +48,10 @@ fn every_failure_is_on_the_page() {
         (FailureReason::BackendGone, None, Some("exit status: 1")),
         (closed, None, None),
         (closed, Some(CloseReason::Deleted), None),
-        (closed, Some(CloseReason::Terminated), None),
+        (closed, Some(CloseReason::ServerShutdown), None),
         (closed, Some(CloseReason::InitializeRejected), None),
         (closed, Some(CloseReason::InitializeTimeout), None),
-        (closed, Some(CloseReason::InitializeNotTaken), None),
+        (closed, Some(CloseReason::InitializeUnacknowledged), None),
         (closed, Some(CloseReason::Idle), None),
         (closed, Some(CloseReason::BackendGone), None),
         (closed, Some(CloseReason::Cancelled), None),
@@ -68,7 +68,7 @@ fn every_failure_is_on_the_page() {
 fn every_unanswered_request_of_the_server_is_on_the_page() {
     let mut table = String::new();
     for reason in [
-        UnansweredReason::NoListener,
+        UnansweredReason::Undelivered,
         UnansweredReason::Evicted,
         UnansweredReason::TimedOut,
         UnansweredReason::Cancelled,
@@ -157,9 +157,9 @@ fn errors() -> Vec<ManagerError> {
     let others = [
         ManagerError::NotFound,
         ManagerError::TooManySessions(100),
-        ManagerError::TooManySessionsOfPeer(10),
+        ManagerError::TooManySessionsPerIp(10),
         ManagerError::Closing,
-        ManagerError::Unbegun(CloseReason::InitializeTimeout),
+        ManagerError::ClosedDuringInitialize(CloseReason::InitializeTimeout),
         ManagerError::Open("No such file or directory".into()),
         ManagerError::Session(SessionError::Busy),
     ];

@@ -10,7 +10,7 @@ use rejoin_core::Instant;
 use crate::{
     SessionId,
     clock::Clock,
-    session::Cell,
+    session::SessionInner,
     sync::{
         Mutex, Notify,
         atomic::{AtomicBool, Ordering},
@@ -24,7 +24,7 @@ const SESSIONS_PER_TURN: usize = 64;
 /// When which session is to be woken: at most one entry for each.
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
-    queue: Mutex<BTreeMap<(Instant, SessionId), Weak<Cell>>>,
+    queue: Mutex<BTreeMap<(Instant, SessionId), Weak<SessionInner>>>,
     /// Says that the first entry is earlier than before.
     sooner: Notify,
     is_watched: AtomicBool,
@@ -51,7 +51,7 @@ impl Deadlines {
         id: SessionId,
         armed: Option<Instant>,
         deadline: Instant,
-        cell: &Weak<Cell>,
+        cell: &Weak<SessionInner>,
     ) {
         let mut queue = self.queue.lock();
         if let Some(armed) = armed {
@@ -97,7 +97,7 @@ impl Deadlines {
         }
     }
 
-    fn pop(&self, now: Instant) -> Option<(Instant, Weak<Cell>)> {
+    fn pop(&self, now: Instant) -> Option<(Instant, Weak<SessionInner>)> {
         let mut queue = self.queue.lock();
         let first = queue.first_entry()?;
         let (due, _) = *first.key();

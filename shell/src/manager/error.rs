@@ -17,13 +17,13 @@ pub enum ManagerError {
     TooManySessions(usize),
     /// The clients at one address have as many sessions as are allowed.
     #[error("your address has {0} sessions already, which is as many as are allowed")]
-    TooManySessionsOfPeer(usize),
+    TooManySessionsPerIp(usize),
     /// The server shuts down, and no session begins.
     #[error("the server is shutting down")]
     Closing,
     /// The session was closed before it could begin.
     #[error("the session was closed before it began: {0:?}")]
-    Unbegun(CloseReason),
+    ClosedDuringInitialize(CloseReason),
     /// The backend could not be opened for a new session.
     #[error("the server could not be started: {0}")]
     Open(OpenError),

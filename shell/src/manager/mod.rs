@@ -1,12 +1,12 @@
 //! The session manager: who is there, who may come, and when who is to be woken.
 
+mod config;
 mod deadlines;
 mod drain;
 mod error;
 mod peers;
 mod places;
 mod registry;
-mod settings;
 mod unopened;
 mod unused;
 
@@ -15,23 +15,23 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use rejoin_core::{AnswerFormat, CloseReason, EventId, Post, Rejection, ValidConfig};
 
+pub use self::{
+    config::{ManagerConfig, ManagerConfigError},
+    error::ManagerError,
+    places::SessionPermit,
+};
 use self::{
     deadlines::Deadlines, drain::Drain, peers::Peers, registry::Registry, unopened::Unopened,
     unused::Unused,
-};
-pub use self::{
-    error::ManagerError,
-    places::Place,
-    settings::{Settings, SettingsError},
 };
 pub(crate) use self::{peers::PeerPlace, places::WeakPlace};
 #[cfg(feature = "journal")]
 use crate::journal::Journal;
 use crate::{
     Backend, Connection, SessionError, SessionHandle, SessionId,
-    backend::{AnyBackend, Peer},
+    backend::{AnyBackend, ClientSender},
     clock::{self, Clock},
-    session::Cell,
+    session::SessionInner,
     sync::yield_now,
 };
 
@@ -43,11 +43,11 @@ const SESSIONS_PER_TURN: usize = 64;
 /// When the last clone is gone, every session is closed.
 ///
 /// ```
-/// # use rejoin::{Backend, Inbox, OpenError, Peer};
+/// # use rejoin::{Backend, ClientMessages, OpenError, Peer};
 /// use rejoin::{SessionManager, Settings};
 /// # struct Silent;
 /// # impl Backend for Silent {
-/// #     async fn open(&self, _: Peer, mut inbox: Inbox) -> Result<(), OpenError> {
+/// #     async fn open(&self, _: Peer, mut inbox: ClientMessages) -> Result<(), OpenError> {
 /// #         tokio::spawn(async move { while inbox.recv().await.is_some() {} });
 /// #         Ok(())
 /// #     }
@@ -73,7 +73,7 @@ struct Life(Arc<Shared>);
 
 /// What all sessions share.
 pub(crate) struct Shared {
-    pub(crate) settings: Settings,
+    pub(crate) settings: ManagerConfig,
     pub(crate) config: ValidConfig,
     pub(crate) clock: Clock,
     pub(crate) deadlines: Arc<Deadlines>,
@@ -93,7 +93,7 @@ impl SessionManager {
     /// # Errors
     ///
     /// A setting is wrong: the caller is at fault.
-    pub fn new(backend: impl Backend, settings: Settings) -> Result<Self, SettingsError> {
+    pub fn new(backend: impl Backend, settings: ManagerConfig) -> Result<Self, ManagerConfigError> {
         Ok(Self::begin(Shared::new(backend, settings)?))
     }
 
@@ -105,9 +105,9 @@ impl SessionManager {
     #[cfg(feature = "journal")]
     pub fn with_journal(
         backend: impl Backend,
-        settings: Settings,
+        settings: ManagerConfig,
         journal: Journal,
-    ) -> Result<Self, SettingsError> {
+    ) -> Result<Self, ManagerConfigError> {
         let mut shared = Shared::new(backend, settings)?;
         shared.journal = Some(journal);
         Ok(Self::begin(shared))
@@ -119,7 +119,7 @@ impl SessionManager {
 
     /// Returns what the sessions are held to.
     #[must_use]
-    pub fn settings(&self) -> &Settings {
+    pub fn config(&self) -> &ManagerConfig {
         &self.shared().settings
     }
 
@@ -150,17 +150,16 @@ impl SessionManager {
         shared.deadlines.watch(shared.clock);
         let peer_place = shared.peer_place(peer)?;
         let id = SessionId::random();
-        let place =
-            shared.registry.reserve(&shared.unused, shared.settings.backend_timeout).await?;
-        let (cell, mut inbox) = Cell::begin(id, Arc::clone(shared), place.downgrade());
+        let place = shared.registry.reserve(&shared.unused, shared.settings.queue_timeout).await?;
+        let (cell, mut inbox) = SessionInner::begin(id, Arc::clone(shared), place.downgrade());
         inbox.expect(first);
-        let peer = Peer::new(id, Arc::downgrade(&cell));
+        let peer = ClientSender::new(id, Arc::downgrade(&cell));
         shared.registry.insert(Arc::clone(&cell), place);
         cell.begin_unused(peer_place);
         if let Some(reason) = cell.closed() {
             // Its time was over before it had its place, so that nobody has let go of it.
             shared.forget(&cell);
-            return Err(ManagerError::Unbegun(reason));
+            return Err(ManagerError::ClosedDuringInitialize(reason));
         }
         let unopened = Unopened::new(SessionHandle::new(cell));
         if shared.registry.is_closing() {
@@ -168,7 +167,7 @@ impl SessionManager {
             return Err(ManagerError::Closing);
         }
         let opening = shared.backend.open_any(peer, inbox);
-        let opened = clock::timeout(shared.settings.open_timeout, opening).await;
+        let opened = clock::timeout(shared.settings.start_timeout, opening).await;
         let error = match opened {
             Ok(Ok(())) => return Ok(unopened.opened()),
             Ok(Err(error)) => error,
@@ -193,7 +192,7 @@ impl SessionManager {
     }
 
     /// Begins a session of a client at an address, which counts for
-    /// [`Settings::sessions_per_peer_max`].
+    /// [`Settings::sessions_per_ip_max`].
     ///
     /// # Errors
     ///
@@ -214,7 +213,7 @@ impl SessionManager {
             Ok(connection) => Ok((unopened.opened(), connection)),
             // There was a session, which the client has never heard of.
             Err(SessionError::Rejected(Rejection::Closed(reason))) => {
-                Err(ManagerError::Unbegun(reason))
+                Err(ManagerError::ClosedDuringInitialize(reason))
             }
             Err(error) => Err(error.into()),
         }
@@ -324,7 +323,7 @@ impl SessionManager {
         id: SessionId,
         post: Post<Bytes>,
     ) -> Result<(), ManagerError> {
-        Ok(self.session(id)?.message(post).await?)
+        Ok(self.session(id)?.notify(post).await?)
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -333,7 +332,7 @@ impl SessionManager {
 }
 
 impl Shared {
-    fn new(backend: impl Backend, settings: Settings) -> Result<Self, SettingsError> {
+    fn new(backend: impl Backend, settings: ManagerConfig) -> Result<Self, ManagerConfigError> {
         let config = settings.validate()?;
         let registry = Registry::new(settings.sessions_max);
         Ok(Self {
@@ -353,29 +352,29 @@ impl Shared {
 
     /// Counts a session for the address of its client.
     fn peer_place(&self, peer: Option<IpAddr>) -> Result<Option<PeerPlace>, ManagerError> {
-        let (Some(peer), Some(max)) = (peer, self.settings.sessions_per_peer_max) else {
+        let (Some(peer), Some(max)) = (peer, self.settings.sessions_per_ip_max) else {
             return Ok(None);
         };
         let place = self.peers.take(peer, max);
-        place.map(Some).ok_or(ManagerError::TooManySessionsOfPeer(max))
+        place.map(Some).ok_or(ManagerError::TooManySessionsPerIp(max))
     }
 
     /// Lets go of a session that is closed.
-    pub(crate) fn forget(&self, cell: &Cell) {
+    pub(crate) fn forget(&self, cell: &SessionInner) {
         self.registry.remove(cell.id());
         self.drain.left();
         cell.disarm();
     }
 
     #[cfg(all(test, not(shuttle)))]
-    pub(crate) fn find(&self, id: SessionId) -> Option<Arc<Cell>> {
+    pub(crate) fn find(&self, id: SessionId) -> Option<Arc<SessionInner>> {
         self.registry.find(id)
     }
 
     fn close_all(&self) {
         self.registry.begin_closing();
         for cell in self.registry.all() {
-            SessionHandle::new(cell).close(CloseReason::Terminated);
+            SessionHandle::new(cell).close(CloseReason::ServerShutdown);
         }
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct Places {
 /// A session leaves its place when it ends. A backend whose server takes a while to end keeps
 /// the place for as long, so that there never are more servers than sessions are allowed.
 #[derive(Clone)]
-pub struct Place {
+pub struct SessionPermit {
     /// `None` where the session had left it already.
     taken: Option<Arc<Taken>>,
 }
@@ -37,26 +37,26 @@ impl Places {
     }
 
     /// Takes a place, if one is free.
-    pub(super) fn try_take(self: &Arc<Self>) -> Option<Place> {
+    pub(super) fn try_take(self: &Arc<Self>) -> Option<SessionPermit> {
         self.free.try_acquire_many(1).ok().map(|permit| self.take(permit))
     }
 
     /// Takes a place, or waits for one. Cancel-safe.
-    pub(super) async fn take_in(self: &Arc<Self>, timeout: Duration) -> Option<Place> {
+    pub(super) async fn take_in(self: &Arc<Self>, timeout: Duration) -> Option<SessionPermit> {
         let permit = clock::timeout(timeout, self.free.acquire_many(1)).await;
         permit.ok()?.ok().map(|permit| self.take(permit))
     }
 
-    fn take(self: &Arc<Self>, permit: SemaphorePermit<'_>) -> Place {
+    fn take(self: &Arc<Self>, permit: SemaphorePermit<'_>) -> SessionPermit {
         permit.forget();
-        Place { taken: Some(Arc::new(Taken(Arc::clone(self)))) }
+        SessionPermit { taken: Some(Arc::new(Taken(Arc::clone(self)))) }
     }
 }
 
 /// More places than any machine has room for.
 const PLACES_LIMIT: usize = 1 << 30;
 
-impl Place {
+impl SessionPermit {
     /// Returns the place of nobody.
     #[cfg(feature = "stdio")]
     pub(crate) fn none() -> Self {
@@ -69,8 +69,8 @@ impl Place {
 }
 
 impl WeakPlace {
-    pub(crate) fn upgrade(&self) -> Place {
-        Place { taken: self.0.upgrade() }
+    pub(crate) fn upgrade(&self) -> SessionPermit {
+        SessionPermit { taken: self.0.upgrade() }
     }
 }
 
@@ -80,7 +80,7 @@ impl Drop for Taken {
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for SessionPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Place").finish_non_exhaustive()
     }

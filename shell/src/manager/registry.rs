@@ -8,12 +8,12 @@ use std::{
 };
 
 use super::{
-    places::{Place, Places},
+    places::{Places, SessionPermit},
     unused::Unused,
 };
 use crate::{
     SessionId,
-    session::Cell,
+    session::SessionInner,
     sync::{
         RwLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -39,7 +39,7 @@ pub(super) struct Registry {
     is_closing: AtomicBool,
 }
 
-type Shard = HashMap<SessionId, (Arc<Cell>, Place), BuildHasherDefault<Spread>>;
+type Shard = HashMap<SessionId, (Arc<SessionInner>, SessionPermit), BuildHasherDefault<Spread>>;
 
 /// Hashes an id to its halves: it is random already, and no peer chooses one that is kept.
 #[derive(Debug, Default)]
@@ -90,7 +90,7 @@ impl Registry {
         &self,
         unused: &Unused,
         timeout: Duration,
-    ) -> Result<Place, NoPlace> {
+    ) -> Result<SessionPermit, NoPlace> {
         if self.is_closing() {
             return Err(NoPlace::Closing);
         }
@@ -119,7 +119,7 @@ impl Registry {
     }
 
     /// Puts a session into its place, until it is removed.
-    pub(super) fn insert(&self, cell: Arc<Cell>, place: Place) {
+    pub(super) fn insert(&self, cell: Arc<SessionInner>, place: SessionPermit) {
         self.sessions.fetch_add(1, Ordering::Relaxed);
         self.shard(cell.id()).write().insert(cell.id(), (cell, place));
     }
@@ -133,7 +133,7 @@ impl Registry {
         self.is_closing.load(Ordering::SeqCst)
     }
 
-    pub(super) fn find(&self, id: SessionId) -> Option<Arc<Cell>> {
+    pub(super) fn find(&self, id: SessionId) -> Option<Arc<SessionInner>> {
         self.shard(id).read().get(&id).map(|(cell, _)| Arc::clone(cell))
     }
 
@@ -148,7 +148,7 @@ impl Registry {
         self.sessions.load(Ordering::Relaxed)
     }
 
-    pub(super) fn all(&self) -> Vec<Arc<Cell>> {
+    pub(super) fn all(&self) -> Vec<Arc<SessionInner>> {
         let mut all = Vec::with_capacity(self.len());
         for shard in &self.shards {
             all.extend(shard.read().values().map(|(cell, _)| Arc::clone(cell)));

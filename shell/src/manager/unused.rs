@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use crate::{session::Cell, sync::Mutex};
+use crate::{session::SessionInner, sync::Mutex};
 
 /// Sessions that have made no request but `initialize` and `ping`, in the order in which they
 /// began: at most as many as there are sessions.
@@ -15,13 +15,13 @@ pub(crate) struct Unused(Mutex<Queue>);
 
 #[derive(Debug, Default)]
 struct Queue {
-    sessions: BTreeMap<u64, Weak<Cell>>,
+    sessions: BTreeMap<u64, Weak<SessionInner>>,
     next: u64,
 }
 
 impl Unused {
     /// Adds a session, and returns the number by which it is removed.
-    pub(crate) fn add(&self, cell: &Weak<Cell>) -> u64 {
+    pub(crate) fn add(&self, cell: &Weak<SessionInner>) -> u64 {
         let mut queue = self.0.lock();
         let number = queue.next;
         queue.next = number.saturating_add(1);
@@ -44,7 +44,7 @@ impl Unused {
         }
     }
 
-    fn first(&self, after: Bound<u64>) -> Option<(u64, Option<Arc<Cell>>)> {
+    fn first(&self, after: Bound<u64>) -> Option<(u64, Option<Arc<SessionInner>>)> {
         let queue = self.0.lock();
         let (number, cell) = queue.sessions.range((after, Bound::Unbounded)).next()?;
         Some((*number, cell.upgrade()))

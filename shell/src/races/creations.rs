@@ -17,7 +17,9 @@ use super::{
     race,
     world::{World, at_once, post, thread},
 };
-use crate::{Backend, Inbox, ManagerError, OpenError, Peer, Settings, clock, sync::Semaphore};
+use crate::{
+    Backend, ClientMessages, ManagerError, OpenError, Peer, Settings, clock, sync::Semaphore,
+};
 
 #[test]
 fn no_session_begins_and_stays_when_all_are_closed() {
@@ -40,7 +42,9 @@ fn no_session_begins_and_stays_when_all_are_closed() {
             match begins.join().unwrap() {
                 Ok(session) => assert!(session.closed().is_some()),
                 Err(ManagerError::Closing) => {}
-                Err(ManagerError::Unbegun(reason)) => assert_eq!(reason, CloseReason::Terminated),
+                Err(ManagerError::ClosedDuringInitialize(reason)) => {
+                    assert_eq!(reason, CloseReason::ServerShutdown)
+                }
                 Err(error) => panic!("{error}"),
             }
         }
@@ -111,7 +115,7 @@ fn a_session_that_is_over_before_it_began_leaves_its_place() {
                 world.let_end(&inbox);
                 assert_eq!(session.closed(), Some(CloseReason::InitializeTimeout));
             }
-            Err(ManagerError::Unbegun(reason)) => {
+            Err(ManagerError::ClosedDuringInitialize(reason)) => {
                 world.settle();
                 assert_eq!(reason, CloseReason::InitializeTimeout);
             }
@@ -124,11 +128,11 @@ fn a_session_that_is_over_before_it_began_leaves_its_place() {
 /// Opens when it is let.
 struct Slow {
     doors: Arc<Semaphore>,
-    opened: Mutex<Vec<Inbox>>,
+    opened: Mutex<Vec<ClientMessages>>,
 }
 
 impl Backend for Slow {
-    async fn open(&self, _: Peer, inbox: Inbox) -> Result<(), OpenError> {
+    async fn open(&self, _: Peer, inbox: ClientMessages) -> Result<(), OpenError> {
         self.opened.lock().unwrap().push(inbox);
         self.doors.acquire().await?.forget();
         Ok(())

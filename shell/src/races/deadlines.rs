@@ -63,7 +63,7 @@ fn a_deadline_that_comes_when_there_is_no_other_is_kept() {
                 world.let_end(&inbox);
                 assert_eq!(second.closed(), Some(CloseReason::InitializeTimeout));
             }
-            Err(ManagerError::Unbegun(reason)) => {
+            Err(ManagerError::ClosedDuringInitialize(reason)) => {
                 world.let_end(&other);
                 assert_eq!(reason, CloseReason::InitializeTimeout);
             }

@@ -11,7 +11,7 @@ use super::{
     race,
     world::{Begun, World, answer, id_of, request, rest, thread},
 };
-use crate::{Inbox, Peer, SessionHandle, Settings};
+use crate::{ClientMessages, Peer, SessionHandle, Settings};
 
 /// They come while it is put in place, and it answers from within.
 #[test]
@@ -66,7 +66,7 @@ fn a_handler_goes_with_its_session() {
 }
 
 /// Answers from within, and keeps what it heard.
-fn handle(inbox: Inbox, peer: Peer, heard: Arc<Mutex<Vec<u32>>>) {
+fn handle(inbox: ClientMessages, peer: Peer, heard: Arc<Mutex<Vec<u32>>>) {
     let is_called = AtomicBool::new(false);
     inbox.handle(move |message| {
         assert!(!is_called.swap(true, Ordering::Relaxed));

@@ -8,7 +8,7 @@ use super::{
     race,
     world::{Begun, World, answer, at_once, id_of, message, post, request, rest, thread},
 };
-use crate::{Inbox, Peer, SessionError, Settings, clock};
+use crate::{ClientMessages, Peer, SessionError, Settings, clock};
 
 const QUEUE_MAX: usize = 2;
 
@@ -62,7 +62,7 @@ fn room_is_given_back_exactly_once() {
 }
 
 /// Answers requests until it hears that it is to stop.
-async fn serve_until_told(peer: Peer, mut inbox: Inbox) -> Inbox {
+async fn serve_until_told(peer: Peer, mut inbox: ClientMessages) -> ClientMessages {
     loop {
         let heard = inbox.recv().await.unwrap();
         if heard == message(r#""method":"stop""#) {

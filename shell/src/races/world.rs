@@ -14,8 +14,8 @@ use rejoin_core::{AnswerFormat, EventId, Post};
 use shuttle::{future::block_on, thread::JoinHandle};
 
 use crate::{
-    Backend, Connection, Inbox, OpenError, Peer, SessionHandle, SessionManager, Settings, SseEvent,
-    sync::tasks_end,
+    Backend, ClientMessages, Connection, OpenError, Peer, SessionHandle, SessionManager, Settings,
+    SseEvent, sync::tasks_end,
 };
 
 /// A manager whose backends are the scenario itself.
@@ -28,18 +28,18 @@ pub(super) struct World {
 pub(super) struct Begun {
     pub(super) session: SessionHandle,
     pub(super) peer: Peer,
-    pub(super) inbox: Inbox,
+    pub(super) inbox: ClientMessages,
 }
 
 /// How often the others may go on before they must have done what they had begun.
 const SETTLING: usize = 100;
 
-type Opened = Arc<Mutex<VecDeque<(Peer, Inbox)>>>;
+type Opened = Arc<Mutex<VecDeque<(Peer, ClientMessages)>>>;
 
 struct Doors(Opened);
 
 impl Backend for Doors {
-    async fn open(&self, peer: Peer, inbox: Inbox) -> Result<(), OpenError> {
+    async fn open(&self, peer: Peer, inbox: ClientMessages) -> Result<(), OpenError> {
         self.0.lock().unwrap().push_back((peer, inbox));
         Ok(())
     }
@@ -58,7 +58,7 @@ impl World {
     }
 
     /// Takes the backend that was opened first, of those that were not taken.
-    pub(super) fn opened(&self) -> (Peer, Inbox) {
+    pub(super) fn opened(&self) -> (Peer, ClientMessages) {
         self.opened.lock().unwrap().pop_front().unwrap()
     }
 
@@ -78,7 +78,7 @@ impl World {
     }
 
     /// Waits until a session has ended by its deadline, and was let go of.
-    pub(super) fn let_end(&self, inbox: &Inbox) {
+    pub(super) fn let_end(&self, inbox: &ClientMessages) {
         block_on(inbox.ended());
         self.settle();
     }
@@ -148,7 +148,7 @@ pub(super) fn id_of(heard: &Bytes) -> Option<u32> {
 }
 
 /// Answers requests until the session ends, and returns the ids of those that it heard.
-pub(super) async fn serve(peer: Peer, mut inbox: Inbox) -> Vec<u32> {
+pub(super) async fn serve(peer: Peer, mut inbox: ClientMessages) -> Vec<u32> {
     let mut ids = Vec::new();
     while let Some(heard) = inbox.recv().await {
         let Some(id) = id_of(&heard) else { continue };

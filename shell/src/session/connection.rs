@@ -12,10 +12,10 @@ use futures_core::Stream;
 use rejoin_core::{ConnectionId, StreamId};
 
 #[cfg(feature = "http")]
-use super::channel::Part;
+use super::buffer::Part;
 use super::{
-    cell::{Cell, Most},
-    channel::SseEvent,
+    buffer::SseEvent,
+    inner::{Most, SessionInner},
 };
 use crate::SessionId;
 
@@ -25,7 +25,7 @@ use crate::SessionId;
 /// on, and is resumed by an event id.
 #[derive(Debug)]
 pub struct Connection {
-    session: Arc<Cell>,
+    session: Arc<SessionInner>,
     id: ConnectionId,
     through: Option<u64>,
     is_over: bool,
@@ -43,7 +43,7 @@ const BYTES_IN_ONE_PART: usize = 64 << 10;
 const ONE: Most = Most { events: 1, bytes: usize::MAX, bytes_of_one: usize::MAX };
 
 impl Connection {
-    pub(super) fn new(session: Arc<Cell>, id: ConnectionId) -> Self {
+    pub(super) fn new(session: Arc<SessionInner>, id: ConnectionId) -> Self {
         Self { session, id, through: None, is_over: false }
     }
 
@@ -98,7 +98,7 @@ impl Connection {
         }
     }
 
-    pub(super) fn is_of(&self, session: &Arc<Cell>) -> bool {
+    pub(super) fn is_of(&self, session: &Arc<SessionInner>) -> bool {
         Arc::ptr_eq(&self.session, session)
     }
 

@@ -8,7 +8,7 @@ use rejoin_core::{
 };
 use thiserror::Error;
 
-use super::{cell::Cell, connection::Connection};
+use super::{connection::Connection, inner::SessionInner};
 use crate::{SessionId, backend::NoRoom};
 
 /// What a client does in one session. A clone is a handle of the same session.
@@ -17,11 +17,11 @@ use crate::{SessionId, backend::NoRoom};
 /// alive, and every future is cancel-safe: who stops waiting has done all or nothing.
 #[derive(Clone)]
 pub struct SessionHandle {
-    cell: Arc<Cell>,
+    cell: Arc<SessionInner>,
 }
 
 impl SessionHandle {
-    pub(crate) fn new(cell: Arc<Cell>) -> Self {
+    pub(crate) fn new(cell: Arc<SessionInner>) -> Self {
         Self { cell }
     }
 
@@ -45,7 +45,7 @@ impl SessionHandle {
 
     /// Returns why the session is closed, if it is.
     #[must_use]
-    pub fn closed(&self) -> Option<CloseReason> {
+    pub fn close_reason(&self) -> Option<CloseReason> {
         self.cell.closed()
     }
 
@@ -87,7 +87,7 @@ impl SessionHandle {
     ///
     /// The client is at fault, or the backend had no room in time.
     #[doc(alias = "push_message")]
-    pub async fn message(&self, post: Post<Bytes>) -> Result<(), SessionError> {
+    pub async fn notify(&self, post: Post<Bytes>) -> Result<(), SessionError> {
         let mut room = self.cell.room(&post).await?;
         Ok(self.cell.message(post, &mut room)?)
     }
@@ -158,7 +158,7 @@ impl SessionHandle {
     /// # Errors
     ///
     /// The stream is not open, or its client has nothing to resume after.
-    pub fn close_stream(
+    pub fn disconnect(
         &self,
         stream: StreamId,
         retry: Option<Duration>,
@@ -171,8 +171,8 @@ impl SessionHandle {
     /// # Errors
     ///
     /// The session is closed.
-    pub fn close_standalone_stream(&self, retry: Option<Duration>) -> Result<(), SessionError> {
-        self.close_stream(StreamId::Standalone, retry)
+    pub fn disconnect_standalone(&self, retry: Option<Duration>) -> Result<(), SessionError> {
+        self.disconnect(StreamId::Standalone, retry)
     }
 
     /// Returns the stream of a request that is pending.

@@ -10,8 +10,8 @@ use rejoin_core::{
 use smallvec::SmallVec;
 
 use super::{
-    channel::SseEvent,
-    channels::Channels,
+    buffer::SseEvent,
+    buffers::ConnectionBuffers,
     time_limit::{Request, TimeLimits},
 };
 #[cfg(feature = "journal")]
@@ -30,7 +30,7 @@ pub(super) struct State {
     pub(super) outbox: Outbox,
     /// Of every connection that has an HTTP body: at most `connections_max`, and those
     /// that the core has cut and whose body has not noticed yet.
-    pub(super) channels: Channels,
+    pub(super) channels: ConnectionBuffers,
     /// Senders that wait, by the stream that holds them up.
     pub(super) held: Vec<(StreamId, oneshot::Sender<()>)>,
     pub(super) next_connection: u64,
@@ -149,7 +149,7 @@ impl State {
         Self {
             core: Session::new(config, now),
             outbox,
-            channels: Channels::default(),
+            channels: ConnectionBuffers::default(),
             held: Vec::new(),
             next_connection: 0,
             time_limits: None,
@@ -176,7 +176,7 @@ impl State {
     ) -> Result<Pressure, Rejection> {
         #[cfg(feature = "journal")]
         if let Some(recorder) = &mut self.recorder
-            && self.core.closed().is_none()
+            && self.core.close_reason().is_none()
         {
             recorder.record(now, &input);
         }
@@ -197,7 +197,7 @@ impl State {
     /// Gives requests that were accepted a time limit.
     pub(super) fn limit(&mut self, ids: &[RequestId], due: Instant) {
         let core = &self.core;
-        let many = core.config().pending_max.saturating_mul(2);
+        let many = core.config().pending_requests_max.saturating_mul(2);
         for id in ids {
             if let Some(stream) = core.stream_of(id) {
                 let request = Request { due, stream, id: id.clone() };
@@ -227,7 +227,8 @@ impl State {
             let error = render::error(Some(&id), render::INTERNAL_ERROR, why);
             let message = message::with_head(Head::Error { id: Some(id) }, error);
             // Only a closed session rejects it.
-            let _ = self.handle(now, Input::Backend { message, related: None }, None, aftermath);
+            let _ =
+                self.handle(now, Input::BackendMessage { message, related: None }, None, aftermath);
         }
     }
 
@@ -238,18 +239,18 @@ impl State {
         retry: Duration,
         aftermath: &mut Aftermath,
     ) {
-        if self.core.closed().is_some() || self.is_busy() {
+        if self.core.close_reason().is_some() || self.is_busy() {
             return;
         }
-        let close = Input::CloseStream { stream: StreamId::Standalone, retry: Some(retry) };
+        let close = Input::Disconnect { stream: StreamId::Standalone, retry: Some(retry) };
         // An error says that nobody is connected who could come back.
         let _ = self.handle(now, close, None, aftermath);
-        let close = Input::CloseSession { reason: CloseReason::Terminated };
+        let close = Input::CloseSession { reason: CloseReason::ServerShutdown };
         let _ = self.handle(now, close, None, aftermath);
     }
 
     /// Ends the session, whose backend is gone, unless a connection has still to send what the
-    /// backend said. A reader that stops is disconnected after `stall_limit`.
+    /// backend said. A reader that stops is disconnected after `stall_disconnect_timeout`.
     pub(super) fn end_if_gone(&mut self, now: Instant, aftermath: &mut Aftermath) {
         let has_backlog = |connection| self.core.has_backlog(connection);
         if self.core.connections().any(has_backlog) {
@@ -271,9 +272,9 @@ impl State {
     /// Returns whether a request is in flight, or its answer is still being sent.
     fn is_busy(&self) -> bool {
         let is_request =
-            |connection| matches!(self.core.carried(connection), Some(StreamId::Request(_)));
+            |connection| matches!(self.core.stream_on(connection), Some(StreamId::Request(_)));
         self.core.initialized().is_some()
-            && (self.core.pending() > 0 || self.core.connections().any(is_request))
+            && (self.core.pending_requests() > 0 || self.core.connections().any(is_request))
     }
 
     /// Gives up a core that has panicked: one that is closed takes its place, so that
@@ -309,7 +310,7 @@ impl State {
     /// Returns an error where the session is closed: by what the client has just said, or
     /// the client would have been told before.
     pub(super) fn check_open(&self) -> Result<(), Rejection> {
-        match self.core.closed() {
+        match self.core.close_reason() {
             Some(reason) => Err(Rejection::Closed(reason)),
             None => Ok(()),
         }
@@ -321,7 +322,7 @@ impl State {
         mut room: Option<&mut Room<'_>>,
         aftermath: &mut Aftermath,
     ) {
-        let (closed, gone) = (self.core.closed(), aftermath.gone.take());
+        let (closed, gone) = (self.core.close_reason(), aftermath.gone.take());
         let event_of = |id, event| event_of(id, event, closed, gone.as_deref());
         for action in actions.drain() {
             match action {
@@ -362,15 +363,15 @@ impl State {
                         aftermath.wake(channel.end(reason));
                     }
                 }
-                Action::Fail { id, reason } => {
+                Action::FailServerRequest { id, reason } => {
                     self.say(render::unanswered(&id, reason), aftermath);
                 }
-                Action::Cancel { id } => self.say(render::cancelled(&id), aftermath),
+                Action::CancelRequest { id } => self.say(render::cancelled(&id), aftermath),
                 Action::Release { stream } => {
                     let released = self.held.extract_if(.., |(held, _)| *held == stream);
                     aftermath.released.extend(released.map(|(_, sender)| sender));
                 }
-                Action::CloseSession { reason } => {
+                Action::SessionClosed { reason } => {
                     aftermath.wake(self.outbox.end());
                     aftermath.has_mail = true;
                     for channel in self.channels.iter_mut() {

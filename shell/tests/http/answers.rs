@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use rejoin::{HttpSettings, Settings};
+use rejoin::{HttpConfig, ManagerConfig};
 use serde_json::json;
 
 use crate::{
@@ -12,8 +12,8 @@ use crate::{
 };
 
 async fn json_host() -> Host {
-    let http = HttpSettings { json_responses: true, ..HttpSettings::default() };
-    Host::with(Settings::default(), http).await
+    let http = HttpConfig { json_responses: true, ..HttpConfig::default() };
+    Host::with(ManagerConfig::default(), http).await
 }
 
 fn call() -> serde_json::Value {
@@ -67,8 +67,8 @@ async fn json_falls_back_to_sse_where_something_comes_before_the_response() {
 #[tokio::test]
 async fn a_stream_that_has_nothing_to_say_is_kept_alive() {
     let keep_alive = Some(Duration::from_millis(10));
-    let http = HttpSettings { keep_alive, ..HttpSettings::default() };
-    let host = Host::with(Settings::default(), http).await;
+    let http = HttpConfig { sse_keep_alive: keep_alive, ..HttpConfig::default() };
+    let host = Host::with(ManagerConfig::default(), http).await;
     let (_, client) = host.session().await;
     let mut get = client.get(None).await;
     assert_eq!(get.next().await.unwrap().id.as_deref(), Some("0"));
@@ -152,8 +152,8 @@ async fn a_batch_is_refused_to_a_client_that_accepts_json_only() {
 /// A proxy may hold the headers back until the body begins.
 #[tokio::test]
 async fn a_stream_that_begins_without_an_event_begins_with_a_comment() {
-    let http = HttpSettings { keep_alive: None, ..HttpSettings::default() };
-    let host = Host::with(Settings::default(), http).await;
+    let http = HttpConfig { sse_keep_alive: None, ..HttpConfig::default() };
+    let host = Host::with(ManagerConfig::default(), http).await;
     let session = host.server.initialized_as("2025-06-18").await;
     let client = Client::stranger(&host.address).with_session(&session.id().to_string());
     let comment = |event: Option<Event>| event.unwrap().comment;
@@ -190,12 +190,12 @@ async fn an_answer_that_is_quick_needs_no_comment() {
 
 #[tokio::test]
 async fn an_interval_may_be_as_long_as_there_are_numbers() {
-    let http = HttpSettings {
-        keep_alive: Some(Duration::MAX),
-        recycle_after: Some(Duration::MAX),
-        ..HttpSettings::default()
+    let http = HttpConfig {
+        sse_keep_alive: Some(Duration::MAX),
+        reconnect_after: Some(Duration::MAX),
+        ..HttpConfig::default()
     };
-    let host = Host::with(Settings::default(), http).await;
+    let host = Host::with(ManagerConfig::default(), http).await;
     let (_, client) = host.session().await;
     let mut call = client.post(&call()).await;
     let mut backend = host.server.backend().await;

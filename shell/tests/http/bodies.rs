@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use rejoin::{HttpSettings, Settings};
+use rejoin::{HttpConfig, ManagerConfig};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -31,8 +31,8 @@ async fn a_body_that_says_that_it_is_too_large_is_not_received() {
 
 #[tokio::test]
 async fn a_body_in_chunks_is_received_as_far_as_the_limit() {
-    let http = HttpSettings { body_bytes_max: 1_000, ..HttpSettings::default() };
-    let host = Host::with(Settings::default(), http).await;
+    let http = HttpConfig { body_bytes_max: 1_000, ..HttpConfig::default() };
+    let host = Host::with(ManagerConfig::default(), http).await;
     let (session, _) = host.session().await;
     let mut request = head("localhost", &session.id().to_string(), "transfer-encoding: chunked");
     for _ in 0..11 {
@@ -77,8 +77,8 @@ async fn a_body_of_the_largest_size_is_taken_and_answered() {
 #[tokio::test]
 async fn a_client_that_sends_too_slowly_is_sent_away_and_nobody_else_notices() {
     let body_timeout = Duration::from_millis(100);
-    let http = HttpSettings { body_timeout, ..HttpSettings::default() };
-    let host = Host::with(Settings::default(), http).await;
+    let http = HttpConfig { body_timeout, ..HttpConfig::default() };
+    let host = Host::with(ManagerConfig::default(), http).await;
     let (session, client) = host.session().await;
     let head = head("localhost", &session.id().to_string(), "content-length: 30");
     let mut slow = TcpStream::connect(&host.address).await.unwrap();
@@ -117,8 +117,8 @@ async fn a_pretty_printed_body_reaches_the_backend_as_one_line() {
 #[tokio::test]
 async fn many_bodies_together_take_no_more_than_is_allowed() {
     let http =
-        HttpSettings { body_bytes_max: 1_000, bodies_bytes_max: 1_500, ..HttpSettings::default() };
-    let host = Host::with(Settings::default(), http).await;
+        HttpConfig { body_bytes_max: 1_000, request_memory_max: 1_500, ..HttpConfig::default() };
+    let host = Host::with(ManagerConfig::default(), http).await;
     let (session, client) = host.session().await;
     let session = session.id().to_string();
     let mut slow = TcpStream::connect(&host.address).await.unwrap();
@@ -141,8 +141,8 @@ async fn many_bodies_together_take_no_more_than_is_allowed() {
 #[tokio::test]
 async fn a_message_that_waits_for_its_backend_keeps_its_memory() {
     let http =
-        HttpSettings { body_bytes_max: 1_000, bodies_bytes_max: 1_000, ..HttpSettings::default() };
-    let host = Host::with(Settings::default(), http).await;
+        HttpConfig { body_bytes_max: 1_000, request_memory_max: 1_000, ..HttpConfig::default() };
+    let host = Host::with(ManagerConfig::default(), http).await;
     let (_, client) = host.session().await;
     let notification = json!({ "jsonrpc": "2.0", "method": "n", "params": ["x".repeat(800)] });
     assert_eq!(client.post(&notification).await.status, StatusCode::ACCEPTED);
@@ -155,8 +155,8 @@ async fn a_message_that_waits_for_its_backend_keeps_its_memory() {
 #[tokio::test]
 async fn uploads_without_a_session_leave_memory_to_those_that_have_one() {
     let http =
-        HttpSettings { body_bytes_max: 1_000, bodies_bytes_max: 4_000, ..HttpSettings::default() };
-    let host = Host::with(Settings::default(), http).await;
+        HttpConfig { body_bytes_max: 1_000, request_memory_max: 4_000, ..HttpConfig::default() };
+    let host = Host::with(ManagerConfig::default(), http).await;
     let (_, client) = host.session().await;
     let mut backend = host.server.backend().await;
     let mut stalled = Vec::new();

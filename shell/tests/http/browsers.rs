@@ -1,7 +1,7 @@
 //! What web pages of allowed origins get.
 
 use http::{Method, StatusCode};
-use rejoin::{HttpSettings, Settings};
+use rejoin::{HttpConfig, ManagerConfig};
 
 use crate::{client::Client, host::Host};
 
@@ -52,8 +52,8 @@ async fn a_page_of_another_origin_may_not_even_read_why() {
 
 #[tokio::test]
 async fn without_cors_no_page_may_read() {
-    let http = HttpSettings { cors: false, ..HttpSettings::default() };
-    let host = Host::with(Settings::default(), http).await;
+    let http = HttpConfig { cors: false, ..HttpConfig::default() };
+    let host = Host::with(ManagerConfig::default(), http).await;
     let (_, client) = host.session().await;
     let get = client.send(Method::GET, String::new(), &[ORIGIN]).await;
     assert_eq!(get.status, StatusCode::OK);

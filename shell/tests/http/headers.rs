@@ -1,8 +1,8 @@
 //! Headers that are wrong, missing or twice there.
 
 use http::{Method, StatusCode};
-use rejoin::{HttpSettings, Settings};
-use rejoin_core::{Config, Surplus};
+use rejoin::{HttpConfig, ManagerConfig};
+use rejoin_core::{ConcurrentGet, Config};
 use serde_json::json;
 
 use crate::{
@@ -101,12 +101,12 @@ async fn only_names_of_the_loopback_are_allowed_unless_others_are() {
     {
         assert_eq!(send(&client, header).await.status, StatusCode::ACCEPTED);
     }
-    let settings = HttpSettings {
+    let settings = HttpConfig {
         hosts: vec!["mcp.example".into()],
         origins: vec!["https://app.example".into()],
-        ..HttpSettings::default()
+        ..HttpConfig::default()
     };
-    let host = Host::with(Settings::default(), settings).await;
+    let host = Host::with(ManagerConfig::default(), settings).await;
     let (_, client) = host.session().await;
     let allowed = [
         ("host", "localhost"),
@@ -246,9 +246,9 @@ async fn a_method_that_is_none_of_the_endpoint_is_refused() {
 
 #[tokio::test]
 async fn a_second_get_conflicts_where_that_is_wanted() {
-    let session = Config { surplus: Surplus::Conflict, ..Config::default() };
-    let settings = Settings { session, ..Settings::default() };
-    let host = Host::with(settings, HttpSettings::default()).await;
+    let session = Config { concurrent_get: ConcurrentGet::Reject, ..Config::default() };
+    let settings = ManagerConfig { session, ..ManagerConfig::default() };
+    let host = Host::with(settings, HttpConfig::default()).await;
     let (_, client) = host.session().await;
     let _first = client.get(None).await;
     refused(client.get(None).await, StatusCode::CONFLICT).await;

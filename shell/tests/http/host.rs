@@ -2,7 +2,7 @@
 
 use hyper::server::conn::http1;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
-use rejoin::{HttpSettings, SessionHandle, Settings, StreamableHttp};
+use rejoin::{HttpConfig, ManagerConfig, SessionHandle, StreamableHttp};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{client::Client, support::Server};
@@ -15,10 +15,10 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) async fn begin() -> Self {
-        Self::with(Settings::default(), HttpSettings::default()).await
+        Self::with(ManagerConfig::default(), HttpConfig::default()).await
     }
 
-    pub(crate) async fn with(settings: Settings, http: HttpSettings) -> Self {
+    pub(crate) async fn with(settings: ManagerConfig, http: HttpConfig) -> Self {
         let server = Server::with(settings);
         let service = StreamableHttp::new(server.sessions.clone(), http).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

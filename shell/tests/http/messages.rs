@@ -1,7 +1,7 @@
 //! Messages that are none, or not now.
 
 use http::{Method, StatusCode};
-use rejoin::{HttpSettings, Settings};
+use rejoin::{HttpConfig, ManagerConfig};
 use rejoin_core::Config;
 use serde_json::{Value, json};
 
@@ -95,11 +95,16 @@ async fn what_is_in_use_is_refused_by_its_own_id() {
 
 #[tokio::test]
 async fn more_than_is_allowed_is_told_to_come_later() {
-    let session = Config { batch_max: 1, pending_max: 1, ..Config::default() };
-    let backend_timeout = std::time::Duration::from_millis(20);
-    let settings =
-        Settings { session, sessions_max: 1, queue_max: 1, backend_timeout, ..Settings::default() };
-    let host = Host::with(settings, HttpSettings::default()).await;
+    let session = Config { batch_max: 1, pending_requests_max: 1, ..Config::default() };
+    let queue_timeout = std::time::Duration::from_millis(20);
+    let settings = ManagerConfig {
+        session,
+        sessions_max: 1,
+        queue_max: 1,
+        queue_timeout,
+        ..ManagerConfig::default()
+    };
+    let host = Host::with(settings, HttpConfig::default()).await;
     let (_, client) = host.session().await;
     let later = async |client: &Client, message: Value, status: StatusCode| {
         let answer = client.post(&message).await;

@@ -4,7 +4,7 @@ use std::{future::poll_fn, pin::Pin};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use rejoin::{Backend, Connection, SessionHandle, SessionManager, Settings, SseEvent};
+use rejoin::{Backend, Connection, ManagerConfig, SessionHandle, SessionManager, SseEvent};
 use rejoin_core::{AnswerFormat, Post};
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ impl Client {
         version: &str,
         capabilities: Value,
     ) -> Self {
-        let sessions = SessionManager::new(backend, Settings::default()).unwrap();
+        let sessions = SessionManager::new(backend, ManagerConfig::default()).unwrap();
         let initialize = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
             "protocolVersion": version,
             "capabilities": capabilities,
@@ -58,7 +58,7 @@ impl Client {
 
     /// Says something that is no request.
     pub(crate) async fn message(&self, message: &Value) {
-        self.session.message(post(message)).await.unwrap();
+        self.session.notify(post(message)).await.unwrap();
     }
 }
 
@@ -94,5 +94,5 @@ pub(crate) async fn answer(mut connection: Connection) -> Value {
 }
 
 pub(crate) fn post(message: &Value) -> Post<Bytes> {
-    rejoin::parse(message.to_string().into(), 0).unwrap()
+    rejoin::parse_message(message.to_string().into(), 0).unwrap()
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rejoin::{AnswerStream, Backend, RmcpBackend};
+use rejoin::{Backend, RequestContextExt, RmcpBackend};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
@@ -45,7 +45,7 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        assert!(context.extensions.get::<rejoin::Peer>().is_some());
+        assert!(context.extensions.get::<rejoin::ClientSender>().is_some());
         let text = match &*request.name {
             "greet" => "hello".to_owned(),
             "ask" => ask(&context).await,

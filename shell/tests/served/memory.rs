@@ -38,7 +38,7 @@ async fn sessions_that_are_deleted_leave_nothing() {
 
 #[tokio::test]
 async fn calls_that_are_abandoned_are_bounded_and_nobody_else_notices() {
-    let program = Program::serve(&["--max-pending", "100"]);
+    let program = Program::serve(&["--max-pending-requests", "100"]);
     let client = Client::initialize(&program.address).await;
     for id in 0..1_000 {
         let call = client.call(id, "nap", json!({ "ms": 600_000 })).await;
@@ -51,7 +51,14 @@ async fn calls_that_are_abandoned_are_bounded_and_nobody_else_notices() {
 
 #[tokio::test]
 async fn calls_that_are_cancelled_are_bounded_and_make_room_in_time() {
-    let limits = ["--max-pending", "5", "--max-cancelled", "5", "--cancelled-timeout", "200ms"];
+    let limits = [
+        "--max-pending-requests",
+        "5",
+        "--max-cancelled-requests",
+        "5",
+        "--cancelled-timeout",
+        "200ms",
+    ];
     let program = Program::serve(&limits);
     let client = Client::initialize(&program.address).await;
     let (mut served, mut refused) = (0, 0);

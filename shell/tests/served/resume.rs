@@ -125,7 +125,7 @@ async fn a_client_polls_as_the_server_tells_it_to() {
 
 #[tokio::test]
 async fn a_connection_that_is_held_for_long_is_recycled_and_nothing_is_lost() {
-    let options = ["--recycle-after", "50ms", "--recycle-retry", "7ms"];
+    let options = ["--reconnect-after", "50ms", "--reconnect-delay", "7ms"];
     let program = Program::serve(&options);
     let client = Client::initialize(&program.address).await;
     let mut connection = client.call(1, "count", json!({ "total": 30, "interval_ms": 10 })).await;

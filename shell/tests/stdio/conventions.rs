@@ -125,7 +125,7 @@ async fn a_child_that_says_nothing_asks_where_the_only_call_came_from() {
 
 #[tokio::test]
 async fn or_on_the_standalone_stream_if_that_is_said() {
-    let program = serve(&["--unrelated", "standalone"], ASKS);
+    let program = serve(&["--route-unrelated", "standalone"], ASKS);
     let client = connect(&program).await;
     let mut get = client.get(None).await;
     let mut call = client.call(1, "any", json!({})).await;

@@ -46,7 +46,7 @@ async fn a_session_that_ends_ends_a_grandchild_that_does_not_want_to() {
             "{STUBBORN} while read -r line; do case $line in *params*) id=${{line#*'\"id\":'}}; \
              id=${{id%%[,\\}}]*}}; answer \"{{\\\"pid\\\":$$}}\";; esac; {end}"
         );
-        let program = serve(&["--kill-grace", "400ms"], &script);
+        let program = serve(&["--stop-timeout", "400ms"], &script);
         let client = Client::initialize(&program.address).await;
         let group = group(&client, 1).await;
         assert!(in_group(group).len() > 1, "{end}");
@@ -64,7 +64,7 @@ async fn a_child_may_end_in_peace() {
         "hear; answer \"{{\\\"pid\\\":$$}}\"; while read -r line; do :; done; \
          echo '{{\"jsonrpc\":\"2.0\",\"method\":\"n\"}}'; sleep 0.2; echo \"$line\" peace > {path}"
     );
-    let program = serve(&["--kill-grace", "10s"], &script);
+    let program = serve(&["--stop-timeout", "10s"], &script);
     let client = Client::initialize(&program.address).await;
     let group = group(&client, 1).await;
     assert!(client.delete().await.status.is_success());
@@ -95,7 +95,7 @@ async fn a_child_that_is_deaf_gets_a_signal_and_then_another() {
         "trap 'echo asked >> {path}' TERM; hear; answer \"{{\\\"pid\\\":$$}}\"; \
          while :; do sleep 0.05; done"
     );
-    let program = serve(&["--kill-grace", "2s"], &script);
+    let program = serve(&["--stop-timeout", "2s"], &script);
     let client = Client::initialize(&program.address).await;
     let group = group(&client, 1).await;
     assert!(client.delete().await.status.is_success());
@@ -107,7 +107,7 @@ async fn a_child_that_is_deaf_gets_a_signal_and_then_another() {
 async fn a_child_that_never_stops_talking_ends_with_its_session() {
     let script = "hear; answer \"{\\\"pid\\\":$$}\"; trap '' TERM; \
                   exec yes '{\"jsonrpc\":\"2.0\",\"method\":\"n\"}'";
-    let program = serve(&["--kill-grace", "400ms"], script);
+    let program = serve(&["--stop-timeout", "400ms"], script);
     let client = Client::initialize(&program.address).await;
     let group = group(&client, 1).await;
     let other = Client::initialize(&program.address).await;

@@ -103,7 +103,7 @@ async fn a_guard_that_is_killed_is_replaced() {
 #[tokio::test]
 async fn a_program_that_is_told_to_end_ends_last() {
     for told in [Signal::TERM, Signal::INT] {
-        let program = stubborn(&["--kill-grace", "400ms"]);
+        let program = stubborn(&["--stop-timeout", "400ms"]);
         let groups = begin(&program, 3).await;
         let guard = guard(&program);
         signal(program.id(), told);
@@ -115,7 +115,7 @@ async fn a_program_that_is_told_to_end_ends_last() {
 
 #[tokio::test]
 async fn a_program_that_is_told_twice_ends_at_once() {
-    let program = stubborn(&["--kill-grace", "60s"]);
+    let program = stubborn(&["--stop-timeout", "60s"]);
     let groups = begin(&program, 1).await;
     signal(program.id(), Signal::TERM);
     // The second one may come before the first was heard, and then is the same.

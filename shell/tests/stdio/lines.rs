@@ -33,7 +33,7 @@ async fn a_line_that_is_too_long_and_has_no_end_holds_up_its_session_only() {
                 *) answer "{\"pid\":$$}";;
             esac
         done"#;
-    let program = serve(&["--max-message", "64KiB", "--kill-grace", "400ms"], script);
+    let program = serve(&["--max-message", "64KiB", "--stop-timeout", "400ms"], script);
     let other = Client::initialize(&program.address).await;
     let client = Client::initialize(&program.address).await;
     let group = group(&client, 1).await;
@@ -76,7 +76,7 @@ async fn a_child_that_does_not_read_disturbs_no_other_session() {
                 *) answer '{"ok":true}';;
             esac
         done"#;
-    let program = serve(&["--backend-timeout", "100ms", "--kill-grace", "400ms"], script);
+    let program = serve(&["--queue-timeout", "100ms", "--stop-timeout", "400ms"], script);
     let other = Client::initialize(&program.address).await;
     let client = Client::initialize(&program.address).await;
     let group = group_of_deaf(&client).await;

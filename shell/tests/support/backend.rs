@@ -5,7 +5,8 @@ use std::{collections::VecDeque, future::poll_fn, pin::Pin};
 use bytes::Bytes;
 use futures_core::Stream;
 use rejoin::{
-    Backend, Connection, Inbox, OpenError, Peer, SessionHandle, SessionManager, Settings, SseEvent,
+    Backend, ClientMessages, ClientSender, Connection, ManagerConfig, OpenError, SessionHandle,
+    SessionManager, SseEvent,
 };
 use rejoin_core::{AnswerFormat, Post};
 use tokio::sync::{Mutex, mpsc};
@@ -19,24 +20,24 @@ pub(crate) struct Server {
 
 /// The backend of one session.
 pub(crate) struct Opened {
-    peer: Peer,
-    inbox: Inbox,
+    peer: ClientSender,
+    inbox: ClientMessages,
 }
 
 struct Doors(mpsc::UnboundedSender<Opened>);
 
 impl Backend for Doors {
-    async fn open(&self, peer: Peer, inbox: Inbox) -> Result<(), OpenError> {
+    async fn open(&self, peer: ClientSender, inbox: ClientMessages) -> Result<(), OpenError> {
         Ok(self.0.send(Opened { peer, inbox })?)
     }
 }
 
 impl Server {
     pub(crate) fn begin() -> Self {
-        Self::with(Settings::default())
+        Self::with(ManagerConfig::default())
     }
 
-    pub(crate) fn with(settings: Settings) -> Self {
+    pub(crate) fn with(settings: ManagerConfig) -> Self {
         let (doors, opened) = mpsc::unbounded_channel();
         let sessions = SessionManager::new(Doors(doors), settings).unwrap();
         Self { sessions, opened: Mutex::new(opened), backends: Mutex::default() }
@@ -76,7 +77,7 @@ impl Opened {
         self.inbox.recv().await.unwrap()
     }
 
-    pub(crate) fn peer(&self) -> Peer {
+    pub(crate) fn peer(&self) -> ClientSender {
         self.peer.clone()
     }
 
@@ -94,7 +95,7 @@ pub(crate) fn message(members: &str) -> Bytes {
 }
 
 pub(crate) fn post(members: &str) -> Post<Bytes> {
-    rejoin::parse(message(members), 64).unwrap()
+    rejoin::parse_message(message(members), 64).unwrap()
 }
 
 pub(crate) async fn next(connection: &mut Connection) -> Option<SseEvent> {

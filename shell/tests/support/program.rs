@@ -24,7 +24,7 @@ impl Program {
     pub(crate) fn serve_by(mut command: Command, options: &[&str]) -> Self {
         command.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn"]).args(options);
         // Fewer than by default: where few files may be open, a warning would be printed.
-        command.env("REJOIN_MAX_TCP", "500");
+        command.env("REJOIN_MAX_CONNECTIONS", "500");
         let mut program = Self::start(command.stderr(Stdio::piped()));
         print_log(program.stderr());
         program

@@ -10,7 +10,7 @@ impl Program {
     pub(crate) fn serve(options: &[&str]) -> Self {
         // The demo server names the calls that its messages belong to. What it says of
         // none belongs to none, though a call may be in flight.
-        let demo = ["--unrelated", "standalone", "--", env!("CARGO_BIN_EXE_rejoin"), "demo"];
+        let demo = ["--route-unrelated", "standalone", "--", env!("CARGO_BIN_EXE_rejoin"), "demo"];
         Self(plain::Program::serve(&[options, &demo].concat()))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use rejoin::{
-    Backend, Inbox, OpenError, Peer, SendError,
+    Backend, ClientMessages, ClientSender, OpenError, SendError,
     rejoin_core::{Head, Initialized, Notification, ProtocolVersion},
 };
 
@@ -23,7 +23,7 @@ pub(crate) enum Says {
 pub(crate) struct Handler(pub(crate) Says);
 
 impl Backend for Handler {
-    async fn open(&self, peer: Peer, inbox: Inbox) -> Result<(), OpenError> {
+    async fn open(&self, peer: ClientSender, inbox: ClientMessages) -> Result<(), OpenError> {
         tokio::spawn(serve(Voice { peer, says: self.0 }, inbox));
         Ok(())
     }
@@ -33,7 +33,7 @@ impl Backend for Handler {
 pub(crate) struct InPlace(pub(crate) Says);
 
 impl Backend for InPlace {
-    async fn open(&self, peer: Peer, inbox: Inbox) -> Result<(), OpenError> {
+    async fn open(&self, peer: ClientSender, inbox: ClientMessages) -> Result<(), OpenError> {
         let voice = Voice { peer, says: self.0 };
         inbox.handle(move |heard| {
             let (head, answer) = match message::read(&heard) {
@@ -48,7 +48,7 @@ impl Backend for InPlace {
     }
 }
 
-async fn serve(voice: Voice, mut inbox: Inbox) -> Result<(), SendError> {
+async fn serve(voice: Voice, mut inbox: ClientMessages) -> Result<(), SendError> {
     let mut lagging = VecDeque::new();
     while let Some(heard) = inbox.recv().await {
         match message::read(&heard) {
@@ -93,7 +93,7 @@ async fn call(
 
 /// Says messages one way or the other.
 struct Voice {
-    peer: Peer,
+    peer: ClientSender,
     says: Says,
 }
 

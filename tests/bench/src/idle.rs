@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use rejoin::{Backend, Inbox, OpenError, Peer};
+use rejoin::{Backend, ClientMessages, ClientSender, OpenError};
 
 use crate::{
     backend::Says,
@@ -148,7 +148,7 @@ fn ended() {
 struct Watched;
 
 impl Backend for Watched {
-    async fn open(&self, peer: Peer, mut inbox: Inbox) -> Result<(), OpenError> {
+    async fn open(&self, peer: ClientSender, mut inbox: ClientMessages) -> Result<(), OpenError> {
         tokio::spawn(async move {
             while let Some(heard) = inbox.recv().await {
                 if let Heard::Initialize = message::read(&heard) {

@@ -18,7 +18,7 @@ impl World {
             Head::Response { id, initialized, creates_task: false }
         };
         let message = self.message(head, usize::from(self.luck).min(self.config.message_bytes_max));
-        Input::Backend { message, related: None }
+        Input::BackendMessage { message, related: None }
     }
 
     /// A response or error.
@@ -47,7 +47,7 @@ impl World {
             id => Head::Error { id },
         };
         let message = self.message(head, bytes);
-        Input::Backend { message, related: self.related(how, which) }
+        Input::BackendMessage { message, related: self.related(how, which) }
     }
 
     /// A notification.
@@ -68,12 +68,12 @@ impl World {
             180..=255 => Notification::Other,
         };
         let message = self.message(Head::Notification(notification), bytes);
-        Input::Backend { message, related: self.related(related, which) }
+        Input::BackendMessage { message, related: self.related(related, which) }
     }
 
     /// A request to the client.
     pub(super) fn ask(&mut self, which: u8, size: u8, related: u8, fault: u8) -> Input<u64> {
-        if fault >= PUSHING && self.asked.len() >= self.config.asked_max {
+        if fault >= PUSHING && self.asked.len() >= self.config.server_requests_max {
             return self.notify(related, which, size, related, fault);
         }
         let n = ids::free(which, self.ids_made, |n| !self.asked.contains(&ids::request_id(n)));
@@ -85,7 +85,7 @@ impl World {
         let method = rejoin_core::Method::Other;
         let bytes = if fault == WRONG { self.excess(size) } else { self.size(size) };
         let message = self.message(Head::Request { id, method, progress_token: None }, bytes);
-        Input::Backend { message, related: self.related(related, which) }
+        Input::BackendMessage { message, related: self.related(related, which) }
     }
 
     /// A cancellation of a request to the client.
@@ -97,7 +97,7 @@ impl World {
         };
         let head = Head::Notification(Notification::Cancelled { request });
         let message = self.message(head, usize::from(fault).min(self.config.message_bytes_max));
-        Input::Backend { message, related: self.related(fault, which) }
+        Input::BackendMessage { message, related: self.related(fault, which) }
     }
 
     /// A wish to have a connection closed.
@@ -115,7 +115,7 @@ impl World {
             18..=39 => ids::pick(&in_use, which).copied(),
             40..=255 => ids::pick(&resumable, which).copied(),
         };
-        Input::CloseStream { stream: stream.unwrap_or(StreamId::Standalone), retry }
+        Input::Disconnect { stream: stream.unwrap_or(StreamId::Standalone), retry }
     }
 
     /// What a message is said to belong to.

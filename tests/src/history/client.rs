@@ -37,7 +37,7 @@ impl World {
         let reserved =
             self.line(which, |line| line.origin == Origin::Reserve && line.ended.is_none());
         if fault >= PUSHING {
-            if self.flights.len() >= self.config.pending_max {
+            if self.flights.len() >= self.config.pending_requests_max {
                 return self.answer(which, shape, size, u8::MAX);
             }
             if reserved.is_none() && self.in_use.len() >= self.config.streams_max {
@@ -211,7 +211,7 @@ impl World {
             .lines
             .values()
             .any(|line| line.stream == Some(StreamId::Standalone) && line.ended.is_none());
-        let is_open = self.config.surplus != rejoin_core::Surplus::Conflict;
+        let is_open = self.config.concurrent_get != rejoin_core::ConcurrentGet::Reject;
         !is_taken || is_open && self.config.shadows_max > 0
     }
 
@@ -221,7 +221,7 @@ impl World {
     }
 
     fn batch(&mut self, which: u8, size: u8, count: u8) -> Vec<Message<u64>> {
-        let room = self.config.pending_max.saturating_sub(self.flights.len());
+        let room = self.config.pending_requests_max.saturating_sub(self.flights.len());
         let mut messages = vec![self.request(which, size, &[])];
         let more = usize::from(count % 6).min(self.config.batch_max.saturating_sub(1));
         for nth in 1..=more {

@@ -33,7 +33,7 @@ impl World {
             240..=243 => u64::MAX,
             244..=255 => first.saturating_sub(1),
         };
-        Input::Taken { connection, through }
+        Input::Acknowledged { connection, through }
     }
 
     /// A notice of what was taken that says nothing new.
@@ -42,7 +42,7 @@ impl World {
             Some(connection) if far < 200 => connection,
             Some(_) | None => ConnectionId(1_000_000 + u64::from(which)),
         };
-        Input::Taken { connection, through: u64::from(far % 8) }
+        Input::Acknowledged { connection, through: u64::from(far % 8) }
     }
 
     /// A connection that was ended is gone, or another one takes what it has.
@@ -79,7 +79,7 @@ impl World {
 
     fn closed(&self, connection: ConnectionId, far: u8) -> Input<u64> {
         let Some(line) = self.lines.get(&connection) else {
-            return Input::Closed { connection, through: None };
+            return Input::ConnectionClosed { connection, through: None };
         };
         let pulled = match far {
             0..=159 => line.channel.back(),
@@ -91,7 +91,7 @@ impl World {
             None if far < 250 => line.taken,
             None => None,
         };
-        Input::Closed { connection, through }
+        Input::ConnectionClosed { connection, through }
     }
 
     /// A stream is reserved.
@@ -133,7 +133,7 @@ impl World {
         match how {
             0..=59 => Input::Delete,
             60..=119 => Input::BackendGone,
-            120..=169 => Input::CloseSession { reason: CloseReason::Terminated },
+            120..=169 => Input::CloseSession { reason: CloseReason::ServerShutdown },
             170..=229 => Input::CloseSession { reason: CloseReason::Cancelled },
             230..=242 => Input::CloseSession { reason: CloseReason::Idle },
             243..=255 => Input::CloseSession { reason: CloseReason::Deleted },

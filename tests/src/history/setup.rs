@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rejoin_core::{Config, Instant, Priming, ProtocolVersion, Surplus, Unrelated};
+use rejoin_core::{ConcurrentGet, Config, Instant, Priming, ProtocolVersion, UnrelatedRouting};
 
 /// How many bytes make a [`Setup`].
 pub const SETUP_BYTES: usize = 32;
@@ -25,13 +25,21 @@ impl Setup {
         let [mood, version, epoch, surplus, priming, unrelated, rest @ ..] = bytes;
         let mut selectors = rest.into_iter();
         let mut config = Config {
-            surplus: of(surplus, Surplus::Shadow, &[Surplus::Takeover, Surplus::Conflict]),
+            concurrent_get: of(
+                surplus,
+                ConcurrentGet::Shadow,
+                &[ConcurrentGet::TakeOver, ConcurrentGet::Reject],
+            ),
             priming: of(
                 priming,
                 Priming::ByRevision,
                 &[Priming::ByRevision, Priming::Always, Priming::Never],
             ),
-            unrelated: of(unrelated, Unrelated::Standalone, &[Unrelated::SoleRequest]),
+            unrelated_routing: of(
+                unrelated,
+                UnrelatedRouting::Standalone,
+                &[UnrelatedRouting::SoleRequest],
+            ),
             ..Config::default()
         };
         match mood {
@@ -67,15 +75,15 @@ impl Setup {
 fn limit(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
     let mut next = || selectors.next().unwrap_or_default();
     let window = next();
-    config.window = of(window, 16, &[1, 2, 3, 4, 6, 8, 1]);
+    config.window_events_max = of(window, 16, &[1, 2, 3, 4, 6, 8, 1]);
     config.window_bytes_max =
         of(window >> 3, 8 << 20, &[0, 200, 400, 600, 1_000, 2_000, 6_000, 8 << 20]);
     let streams = next();
     config.streams_max = of(streams, 1_024, &[1, 2, 3, 4, 6, 8, 16]);
-    config.pending_max = of(streams >> 3, 1_024, &[1, 2, 3, 4, 6, 8, 16]);
+    config.pending_requests_max = of(streams >> 3, 1_024, &[1, 2, 3, 4, 6, 8, 16]);
     config.connections_max = of(next(), 2_048, &[1, 2, 3, 4, 6, 8, 16]);
     let few = next();
-    config.asked_max = of(few, 1_024, &[0, 1, 2, 4, 8, 16, 32]);
+    config.server_requests_max = of(few, 1_024, &[0, 1, 2, 4, 8, 16, 32]);
     config.batch_max = of(few >> 3, 64, &[0, 1, 2, 3, 4, 64, 64]);
     let message = next();
     config.message_bytes_max = of(message, 4 << 20, &[0, 40, 200, 1_000, 1_000, 4 << 20, 4 << 20]);
@@ -86,11 +94,11 @@ fn limit(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
     config.session_bytes_max =
         of(bytes >> 3, 16 << 20, &[0, 192, 400, 1_000, 2_000, 6_000, 18_000]);
     let kept = next();
-    config.untaken_max = of(kept, 1_024, &[0, 1, 2, 3, 4, 8, 16]);
-    config.taken_max = of(kept >> 3, 64, &[0, 1, 2, 3, 4, 8, 16]);
+    config.retained_unacknowledged_max = of(kept, 1_024, &[0, 1, 2, 3, 4, 8, 16]);
+    config.retained_acknowledged_max = of(kept >> 3, 64, &[0, 1, 2, 3, 4, 8, 16]);
     let buried = next();
     config.tombstones_max = of(buried, 4_096, &[0, 1, 2, 3, 4, 8, 16]);
-    config.cancelled_max = of(buried >> 3, 1_024, &[0, 1, 2, 3, 4, 8, 16]);
+    config.cancelled_requests_max = of(buried >> 3, 1_024, &[0, 1, 2, 3, 4, 8, 16]);
 }
 
 fn time_out(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
@@ -112,14 +120,14 @@ fn time_out(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
     config.init_timeout = next(60 * second);
     config.idle_timeout = next(300 * second);
     config.orphan_timeout = next(600 * second);
-    config.listen_timeout = next(10 * second);
-    config.answer_timeout = next(60 * second);
+    config.delivery_timeout = next(10 * second);
+    config.server_request_timeout = next(60 * second);
     config.reservation_timeout = next(10 * second);
     config.stall_timeout_min = next(second).unwrap_or(second).min(10 * second);
     let more = next(9 * second);
     config.stall_timeout_max = more.map(|more| more.saturating_add(config.stall_timeout_min));
     config.hold_timeout = next(second / 4);
-    config.stall_limit = match (config.stall_timeout_max, next(60 * second)) {
+    config.stall_disconnect_timeout = match (config.stall_timeout_max, next(60 * second)) {
         (Some(timeout), Some(limit)) => timeout.checked_add(limit),
         (_, limit) => limit,
     };

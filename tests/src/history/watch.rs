@@ -38,18 +38,18 @@ impl World {
                 self.lost.retain(|lost| *lost != stream);
             }
             Input::Message { .. } => self.watch_told(step),
-            Input::Taken { connection, through } => self.pull(*connection, *through),
-            Input::Closed { connection, through } => {
+            Input::Acknowledged { connection, through } => self.pull(*connection, *through),
+            Input::ConnectionClosed { connection, through } => {
                 if let Some(through) = through {
                     self.pull(*connection, *through);
                 }
                 self.watch_closed(*connection);
             }
-            Input::Backend { message, .. } => self.watch_backend(&message.head),
+            Input::BackendMessage { message, .. } => self.watch_backend(&message.head),
             Input::Abandon { .. }
             | Input::Delete
             | Input::CloseSession { .. }
-            | Input::CloseStream { .. }
+            | Input::Disconnect { .. }
             | Input::BackendGone
             | Input::Tick => {}
         }
@@ -135,12 +135,12 @@ impl World {
                     }
                 }
                 Action::Close { connection, reason } => self.watch_end(*connection, *reason),
-                Action::Fail { id, .. } => self.settle(id),
+                Action::FailServerRequest { id, .. } => self.settle(id),
                 Action::Forward { .. }
                 | Action::Gap { .. }
-                | Action::Cancel { .. }
+                | Action::CancelRequest { .. }
                 | Action::Release { .. }
-                | Action::CloseSession { .. }
+                | Action::SessionClosed { .. }
                 | Action::Report(_) => {}
             }
         }

@@ -152,13 +152,13 @@ impl World {
             | Input::Request { connection, .. }
             | Input::Get { connection, .. } => self.lines.contains_key(connection),
             Input::Message { .. }
-            | Input::Taken { .. }
-            | Input::Closed { .. }
+            | Input::Acknowledged { .. }
+            | Input::ConnectionClosed { .. }
             | Input::Abandon { .. }
             | Input::Delete
             | Input::CloseSession { .. }
-            | Input::Backend { .. }
-            | Input::CloseStream { .. }
+            | Input::BackendMessage { .. }
+            | Input::Disconnect { .. }
             | Input::BackendGone
             | Input::Tick => false,
         }
@@ -176,7 +176,8 @@ impl World {
                 let (connection, line) = self.lines.first_key_value()?;
                 let (index, _) = line.channel.front()?;
                 let is_urgent = line.origin == Origin::Initialize && self.luck > 15;
-                is_urgent.then_some(Input::Taken { connection: *connection, through: *index })
+                is_urgent
+                    .then_some(Input::Acknowledged { connection: *connection, through: *index })
             }
             Phase::Over => None,
         }

@@ -9,13 +9,13 @@ pub fn posted(input: &Input<u64>) -> &[Message<u64>] {
         Input::Request { post, .. } | Input::Message { post } => post.messages(),
         Input::Reserve { .. }
         | Input::Get { .. }
-        | Input::Taken { .. }
-        | Input::Closed { .. }
+        | Input::Acknowledged { .. }
+        | Input::ConnectionClosed { .. }
         | Input::Abandon { .. }
         | Input::Delete
         | Input::CloseSession { .. }
-        | Input::Backend { .. }
-        | Input::CloseStream { .. }
+        | Input::BackendMessage { .. }
+        | Input::Disconnect { .. }
         | Input::BackendGone
         | Input::Tick => &[],
     }

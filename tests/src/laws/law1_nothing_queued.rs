@@ -64,7 +64,8 @@ fn check_seat(
     if is_empty && cursor.is_outstanding() {
         return Err(format!("connection {connection} holds nothing, but is at {cursor:?}"));
     }
-    let is_taken = matches!(&step.input, Input::Taken { connection: it, .. } if *it == connection);
+    let is_taken =
+        matches!(&step.input, Input::Acknowledged { connection: it, .. } if *it == connection);
     let was_behind = if is_at_head {
         told.behind.remove(&connection);
         false
@@ -73,12 +74,12 @@ fn check_seat(
     };
     // What was refused may have been evicted at once.
     let mut cost = seat.cost;
-    if let Input::Backend { message, .. } = &step.input {
+    if let Input::BackendMessage { message, .. } = &step.input {
         cost = cost.max(message.bytes.saturating_add(EVENT_OVERHEAD_BYTES));
     }
     let has_room = cost == 0 || peak.saturating_add(cost) <= config.window_bytes_max;
     let was_served = !was_behind || is_taken;
-    let is_admitted = cursor.admits(following, config.window) && has_room && was_served;
+    let is_admitted = cursor.admits(following, config.window_events_max) && has_room && was_served;
     if !is_at_head && (is_empty || is_admitted) {
         return Err(format!(
             "connection {connection} is at {cursor:?} of {log:?}, and could be sent {following}"

@@ -32,7 +32,7 @@ struct Book {
 /// Checks what was sent in a step.
 pub(super) fn check(streams: &mut Streams, step: &Step, sent: &[Sent]) -> Result<(), String> {
     for action in &step.actions {
-        if let Action::Fail { id, reason: UnansweredReason::NoListener } = action
+        if let Action::FailServerRequest { id, reason: UnansweredReason::Undelivered } = action
             && let Some((stream, index)) = streams.asked.remove(id)
         {
             streams.books.entry(stream).or_default().holes.insert(index);
@@ -41,8 +41,8 @@ pub(super) fn check(streams: &mut Streams, step: &Step, sent: &[Sent]) -> Result
     for sent in sent {
         streams.check_sent(sent)?;
     }
-    let records = matches!(step.input, Input::Backend { .. })
-        || step.actions.iter().any(|action| matches!(action, Action::Cancel { .. }));
+    let records = matches!(step.input, Input::BackendMessage { .. })
+        || step.actions.iter().any(|action| matches!(action, Action::CancelRequest { .. }));
     if records {
         for log in &step.after.logs {
             if let Some(event) = &log.newest {
@@ -104,7 +104,7 @@ impl Streams {
     }
 
     fn note_asked(&mut self, step: &Step) {
-        let (Input::Backend { message, .. }, Ok(_)) = (&step.input, &step.result) else {
+        let (Input::BackendMessage { message, .. }, Ok(_)) = (&step.input, &step.result) else {
             return;
         };
         let Some(id) = request_id(&message.head) else {
@@ -232,7 +232,7 @@ mod tests {
         check(&mut streams, &ask, &[]).unwrap();
         let fail = |reason| {
             let mut failed = step(Input::Tick);
-            failed.actions = vec![Action::Fail { id: 9.into(), reason }];
+            failed.actions = vec![Action::FailServerRequest { id: 9.into(), reason }];
             let mut streams = streams.clone();
             check(&mut streams, &failed, &[]).unwrap();
             let mut get = step(Input::Get {
@@ -243,7 +243,7 @@ mod tests {
             let sent = Readers::default().follow(&View::default(), &get);
             check(&mut streams, &get, &sent)
         };
-        assert!(fail(UnansweredReason::NoListener).is_ok());
+        assert!(fail(UnansweredReason::Undelivered).is_ok());
         assert!(fail(UnansweredReason::Evicted).is_err());
     }
 }

@@ -79,7 +79,9 @@ impl Missable {
         let stream = seat.carries?;
         let (was, is) = (before.log(stream)?, step.after.log(stream)?);
         let answers = step.actions.iter().filter_map(|action| {
-            let Action::Report(Report::Evicted { stream, id }) = action else { return None };
+            let Action::Report(Report::ResponseEvicted { stream, id }) = action else {
+                return None;
+            };
             self.answers
                 .get(&(*stream, id.clone()))
                 .filter(|_| seat.carries == Some(*stream))
@@ -93,7 +95,7 @@ impl Missable {
     /// Notes the index of an answer that is not replaced because of its size.
     fn note_answer(&mut self, config: &Config, before: &View, step: &Step) {
         self.answers.retain(|(stream, _), _| step.after.log(*stream).is_some());
-        let Input::Backend { message, .. } = &step.input else { return };
+        let Input::BackendMessage { message, .. } = &step.input else { return };
         let Some(id) = answered_id(&message.head) else { return };
         let Some(stream) = before.stream_of(id) else { return };
         if let Some(log) = step.after.log(stream)
@@ -109,7 +111,7 @@ impl Missable {
             self.may_be_full = false;
             return;
         }
-        let is_answer = matches!(&step.input, Input::Backend { message, .. }
+        let is_answer = matches!(&step.input, Input::BackendMessage { message, .. }
             if answered_id(&message.head).is_some());
         let comes_back = matches!(&step.input, Input::Get { .. });
         let is_held = matches!(step.result, Ok(Pressure::Hold(_)));
@@ -120,17 +122,17 @@ impl Missable {
 /// Returns what is recorded in a step at most.
 fn cost(step: &Step) -> usize {
     match &step.input {
-        Input::Backend { message, .. } => message.bytes.saturating_add(EVENT_OVERHEAD_BYTES),
+        Input::BackendMessage { message, .. } => message.bytes.saturating_add(EVENT_OVERHEAD_BYTES),
         Input::Reserve { .. }
         | Input::Request { .. }
         | Input::Get { .. }
         | Input::Message { .. }
-        | Input::Taken { .. }
-        | Input::Closed { .. }
+        | Input::Acknowledged { .. }
+        | Input::ConnectionClosed { .. }
         | Input::Abandon { .. }
         | Input::Delete
         | Input::CloseSession { .. }
-        | Input::CloseStream { .. }
+        | Input::Disconnect { .. }
         | Input::BackendGone
         | Input::Tick => 0,
     }
@@ -211,13 +213,14 @@ mod tests {
             let mut before = told(0);
             before.after.requests = vec![(7.into(), stream)];
             let mut answered = step(backend(response(7), 1));
-            if let Input::Backend { message, .. } = &mut answered.input {
+            if let Input::BackendMessage { message, .. } = &mut answered.input {
                 message.bytes = bytes;
             }
             answered.after = told(1).after;
             check(&mut missable, &config(), at(1), &before.after, &answered, &silence)?;
             let mut evicted = told(2);
-            evicted.actions = vec![Action::Report(Report::Evicted { stream, id: 7.into() })];
+            evicted.actions =
+                vec![Action::Report(Report::ResponseEvicted { stream, id: 7.into() })];
             check(&mut missable, &config(), at(1), &answered.after, &evicted, &silence)
         };
         assert!(evict(0).is_err());

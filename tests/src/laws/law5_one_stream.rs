@@ -17,7 +17,7 @@ type Place = (Option<StreamId>, u64);
 /// Checks where messages went in a step.
 pub(super) fn check(places: &mut Places, step: &Step, sent: &[Sent]) -> Result<(), String> {
     check_forwarded(step)?;
-    if let (Input::Backend { message, .. }, Ok(_)) = (&step.input, &step.result) {
+    if let (Input::BackendMessage { message, .. }, Ok(_)) = (&step.input, &step.result) {
         places.insert(message.body, None);
         for log in &step.after.logs {
             if let Some(Event::Message(body)) = &log.newest {

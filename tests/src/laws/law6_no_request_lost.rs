@@ -57,7 +57,7 @@ impl Requests {
     /// Notes the requests that the session itself cancels at the backend.
     fn orphan(&mut self, step: &Step) -> Result<(), String> {
         for action in &step.actions {
-            let Action::Cancel { id } = action else {
+            let Action::CancelRequest { id } = action else {
                 continue;
             };
             match self.pending.remove(id) {
@@ -78,17 +78,17 @@ impl Requests {
                 self.pending.retain(|_, other| other != stream);
                 Ok(())
             }
-            Input::Backend { message, .. } => match answered_id(&message.head) {
+            Input::BackendMessage { message, .. } => match answered_id(&message.head) {
                 Some(id) => self.answer(step, sent, id, message.body),
                 None => Ok(()),
             },
             Input::Reserve { .. }
             | Input::Get { .. }
-            | Input::Taken { .. }
-            | Input::Closed { .. }
+            | Input::Acknowledged { .. }
+            | Input::ConnectionClosed { .. }
             | Input::Delete
             | Input::CloseSession { .. }
-            | Input::CloseStream { .. }
+            | Input::Disconnect { .. }
             | Input::BackendGone
             | Input::Tick => Ok(()),
         }
@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn a_cancellation_of_nothing_is_seen() {
         let mut cancelled = step(Input::Tick);
-        cancelled.actions = vec![Action::Cancel { id: 7.into() }];
+        cancelled.actions = vec![Action::CancelRequest { id: 7.into() }];
         assert!(see(&[cancelled.clone()]).is_err());
         assert!(see(&[asked(), cancelled]).is_ok());
     }

@@ -29,7 +29,7 @@ pub(super) fn check(
     if view.closed.is_none() && bytes != view.bytes {
         return Err(format!("the logs cost {bytes}, but it says {}", view.bytes));
     }
-    within("pending requests", view.pending, config.pending_max)?;
+    within("pending requests", view.pending, config.pending_requests_max)?;
     within("connections", view.connections.len(), config.connections_max)?;
     let carried = view.connections.iter().filter_map(|seat| seat.carries);
     let awaited = view.requests.iter().map(|(_, stream)| *stream);
@@ -37,11 +37,12 @@ pub(super) fn check(
     used.insert(StreamId::Standalone);
     within("streams in use", used.len() - 1, config.streams_max)?;
     let kept = view.logs.iter().filter(|log| !used.contains(&log.stream)).count();
-    let kept_max = config.untaken_max.saturating_add(config.taken_max);
+    let kept_max =
+        config.retained_unacknowledged_max.saturating_add(config.retained_acknowledged_max);
     within("retained streams", kept, kept_max)?;
-    within("waiting requests of the backend", waiting.len(), config.asked_max)?;
+    within("waiting requests of the backend", waiting.len(), config.server_requests_max)?;
     within("shadows", readers.shadows(), config.shadows_max)?;
-    let window = usize::try_from(config.window).unwrap_or(usize::MAX);
+    let window = usize::try_from(config.window_events_max).unwrap_or(usize::MAX);
     for (connection, held) in readers.outstanding() {
         within(&format!("events on connection {connection}"), held, window)?;
     }
@@ -60,7 +61,7 @@ pub(super) fn check_logs(
     step: &Step,
     silence: &Silence,
 ) -> Result<(), String> {
-    if matches!(step.input, Input::CloseStream { .. }) {
+    if matches!(step.input, Input::Disconnect { .. }) {
         // A priming event takes an index, and no place in a log.
         return Ok(());
     }
@@ -99,7 +100,7 @@ fn follow(waiting: &mut Waiting, step: &Step) {
     let told = backend_head(step);
     let mut asked = told.and_then(request_id).cloned();
     for action in &step.actions {
-        let Action::Fail { id, .. } = action else {
+        let Action::FailServerRequest { id, .. } = action else {
             continue;
         };
         if !waiting.remove(id) && asked.as_ref() == Some(id) {
@@ -121,7 +122,7 @@ fn follow(waiting: &mut Waiting, step: &Step) {
 
 /// Returns the head of a message of the backend that was accepted.
 fn backend_head(step: &Step) -> Option<&Head> {
-    let (Input::Backend { message, .. }, Ok(_)) = (&step.input, &step.result) else {
+    let (Input::BackendMessage { message, .. }, Ok(_)) = (&step.input, &step.result) else {
         return None;
     };
     Some(&message.head)
@@ -187,8 +188,8 @@ mod tests {
         let last_event_id = Some(EventId::new(stream, 0));
         let mut get = step(Input::Get { connection: ConnectionId(1), last_event_id });
         get.actions = (1..=3).map(|index| send(1, stream, index, Event::Message(index))).collect();
-        assert!(see(&Config { window: 3, ..Config::default() }, &get).is_ok());
-        assert!(see(&Config { window: 2, ..Config::default() }, &get).is_err());
+        assert!(see(&Config { window_events_max: 3, ..Config::default() }, &get).is_ok());
+        assert!(see(&Config { window_events_max: 2, ..Config::default() }, &get).is_err());
     }
 
     #[test]
@@ -224,10 +225,14 @@ mod tests {
         }));
         assert!(see(&Config::default(), &many).is_ok());
         for config in [
-            Config { pending_max: 1, ..Config::default() },
+            Config { pending_requests_max: 1, ..Config::default() },
             Config { connections_max: 1, ..Config::default() },
             Config { streams_max: 1, ..Config::default() },
-            Config { untaken_max: 1, taken_max: 0, ..Config::default() },
+            Config {
+                retained_unacknowledged_max: 1,
+                retained_acknowledged_max: 0,
+                ..Config::default()
+            },
         ] {
             assert!(see(&config, &many).is_err());
         }
@@ -244,11 +249,11 @@ mod tests {
     #[test]
     fn too_many_waiting_requests_are_seen() {
         let mut ask = step(backend(request(1), 5));
-        let config = Config { asked_max: 0, ..Config::default() };
+        let config = Config { server_requests_max: 0, ..Config::default() };
         assert!(see(&Config::default(), &ask).is_ok());
         assert!(see(&config, &ask).is_err());
         let reason = rejoin_core::UnansweredReason::Evicted;
-        ask.actions = vec![Action::Fail { id: 1.into(), reason }];
+        ask.actions = vec![Action::FailServerRequest { id: 1.into(), reason }];
         assert!(see(&config, &ask).is_ok());
     }
 }

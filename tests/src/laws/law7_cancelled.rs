@@ -1,6 +1,6 @@
 //! What a backend has to work on is bounded, too. A cancelled request counts until it is
 //! answered or its timeout is over; it takes no place of a pending one, unless more than
-//! `cancelled_max` do.
+//! `cancelled_requests_max` do.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +20,9 @@ pub(super) fn check(
     step: &Step,
 ) -> Result<(), String> {
     follow(cancelled, config, now, before, step);
-    let (pending, max) = (step.after.pending, config.pending_max);
-    let (both, both_max) = (pending + cancelled.len(), max.saturating_add(config.cancelled_max));
+    let (pending, max) = (step.after.pending, config.pending_requests_max);
+    let (both, both_max) =
+        (pending + cancelled.len(), max.saturating_add(config.cancelled_requests_max));
     if both > both_max {
         return Err(format!("{both} pending and cancelled requests, more than {both_max}"));
     }
@@ -53,7 +54,7 @@ fn follow(cancelled: &mut Cancelled, config: &Config, now: Instant, before: &Vie
     };
     cancelled.retain(|_, since| due(*since).is_none_or(|due| now < due));
     let answered = match (&step.input, &step.result) {
-        (Input::Backend { message, .. }, Ok(_)) => answered_id(&message.head),
+        (Input::BackendMessage { message, .. }, Ok(_)) => answered_id(&message.head),
         (_, Ok(_) | Err(_)) => None,
     };
     let posted = if step.result.is_ok() { posted(&step.input) } else { &[] };
@@ -95,7 +96,8 @@ mod tests {
 
     #[test]
     fn a_limit_that_is_passed_by_cancelling_is_seen() {
-        let config = Config { pending_max: 1, cancelled_max: 0, ..Config::default() };
+        let config =
+            Config { pending_requests_max: 1, cancelled_requests_max: 0, ..Config::default() };
         let mut cancelled = Cancelled::default();
         let gone = step(Input::Abandon { stream: StreamId::Request(0) });
         assert!(check(&mut cancelled, &config, at(1), &pending(1), &gone).is_ok());
@@ -106,7 +108,9 @@ mod tests {
         };
         assert!(see(&cancelled, &config, 60).is_err());
         assert!(see(&cancelled, &config, 61).is_ok(), "it has expired");
-        assert!(see(&cancelled, &Config { cancelled_max: 1, ..config.clone() }, 60).is_ok());
+        assert!(
+            see(&cancelled, &Config { cancelled_requests_max: 1, ..config.clone() }, 60).is_ok()
+        );
         let late = step(backend(response(1), 6));
         assert!(check(&mut cancelled, &config, at(2), &View::default(), &late).is_ok());
         assert!(see(&cancelled, &config, 60).is_ok(), "it was answered");
@@ -114,7 +118,8 @@ mod tests {
 
     #[test]
     fn a_refusal_without_a_reason_is_seen() {
-        let config = Config { pending_max: 1, cancelled_max: 1, ..Config::default() };
+        let config =
+            Config { pending_requests_max: 1, cancelled_requests_max: 1, ..Config::default() };
         let refused = |fault: ClientFault| {
             let mut refused = step(post(2, 2, 5));
             refused.result = Err(fault.into());

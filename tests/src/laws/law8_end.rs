@@ -10,7 +10,7 @@ pub(super) fn check(before: &View, step: &Step) -> Result<(), String> {
         return check_closed(before, step, reason);
     }
     let end = |(at, action): (usize, &Action<u64>)| {
-        let Action::CloseSession { reason } = action else {
+        let Action::SessionClosed { reason } = action else {
             return None;
         };
         Some((at, *reason))
@@ -33,8 +33,10 @@ fn check_closed(
     if !step.actions.is_empty() {
         return Err(format!("closed by {reason:?}, it still does {:?}", step.actions));
     }
-    let is_harmless =
-        matches!(step.input, Input::Tick | Input::Taken { .. } | Input::Closed { .. });
+    let is_harmless = matches!(
+        step.input,
+        Input::Tick | Input::Acknowledged { .. } | Input::ConnectionClosed { .. }
+    );
     let expected = if is_harmless { Ok(Pressure::None) } else { Err(Rejection::Closed(reason)) };
     if step.result != expected {
         return Err(format!("closed by {reason:?}, it answers {:?}", step.result));
@@ -66,7 +68,7 @@ mod tests {
 
     #[test]
     fn an_action_after_the_end_is_seen() {
-        let end = Action::CloseSession { reason: CloseReason::Deleted };
+        let end = Action::SessionClosed { reason: CloseReason::Deleted };
         let late = Action::Release { stream: StreamId::Standalone };
         let mut last = step(Input::Delete);
         last.after = closed();

@@ -108,7 +108,7 @@ impl Readers {
                 reader.carries = seat.carries.is_some();
             }
         }
-        if let Input::Closed { connection, .. } = &step.input {
+        if let Input::ConnectionClosed { connection, .. } = &step.input {
             self.by_connection.remove(connection);
         }
         if step.after.closed.is_some() {
@@ -137,7 +137,7 @@ impl Readers {
 
     /// Notes what the message costs that is recorded in a step.
     fn note_cost(&mut self, before: &View, step: &Step) {
-        let Input::Backend { message, .. } = &step.input else {
+        let Input::BackendMessage { message, .. } = &step.input else {
             return;
         };
         let cost = message.bytes.saturating_add(EVENT_OVERHEAD_BYTES);
@@ -154,7 +154,7 @@ impl Readers {
         let Event::Message(body) = &event.event else {
             return 0;
         };
-        if let Input::Backend { message, .. } = &step.input
+        if let Input::BackendMessage { message, .. } = &step.input
             && message.body == *body
         {
             return message.bytes.saturating_add(EVENT_OVERHEAD_BYTES);
@@ -172,7 +172,7 @@ impl Readers {
     ) -> Sent {
         let (index, named) = (event.index, event.named);
         let cost = self.cost(step, named, &event);
-        let closed = if let Input::Closed { connection, .. } = &step.input {
+        let closed = if let Input::ConnectionClosed { connection, .. } = &step.input {
             Some(*connection)
         } else {
             None
@@ -225,13 +225,13 @@ impl Readers {
                 (connection, Reader { carries: true, ..reader })
             }
             Input::Message { .. }
-            | Input::Taken { .. }
-            | Input::Closed { .. }
+            | Input::Acknowledged { .. }
+            | Input::ConnectionClosed { .. }
             | Input::Abandon { .. }
             | Input::Delete
             | Input::CloseSession { .. }
-            | Input::Backend { .. }
-            | Input::CloseStream { .. }
+            | Input::BackendMessage { .. }
+            | Input::Disconnect { .. }
             | Input::BackendGone
             | Input::Tick => return,
         };
@@ -241,7 +241,8 @@ impl Readers {
     /// Returns whether the input says what was taken of a connection that carried
     /// nothing before.
     fn is_shadow_taking(&self, step: &Step) -> bool {
-        let (Input::Taken { connection, .. } | Input::Closed { connection, .. }) = &step.input
+        let (Input::Acknowledged { connection, .. } | Input::ConnectionClosed { connection, .. }) =
+            &step.input
         else {
             return false;
         };
@@ -251,8 +252,8 @@ impl Readers {
     /// Notes what the input says was taken, unless its connection was cut before:
     /// for sure, or perhaps.
     fn pull(&mut self, step: &Step, is_sure: bool) {
-        let (Input::Taken { connection, through: index }
-        | Input::Closed { connection, through: Some(index) }) = &step.input
+        let (Input::Acknowledged { connection, through: index }
+        | Input::ConnectionClosed { connection, through: Some(index) }) = &step.input
         else {
             return;
         };
@@ -315,10 +316,10 @@ impl Readers {
                     sent.extend(self.end(before, step, *connection, *reason));
                 }
                 Action::Forward { .. }
-                | Action::Fail { .. }
-                | Action::Cancel { .. }
+                | Action::FailServerRequest { .. }
+                | Action::CancelRequest { .. }
                 | Action::Release { .. }
-                | Action::CloseSession { .. }
+                | Action::SessionClosed { .. }
                 | Action::Report(_) => {}
             }
         }
@@ -334,8 +335,7 @@ impl Readers {
         index: u64,
     ) -> Option<ConnectionId> {
         let holds = |(other, reader): &(&ConnectionId, &Reader)| {
-            let is_gone =
-                matches!(step.input, Input::Closed { connection, .. } if connection == **other);
+            let is_gone = matches!(step.input, Input::ConnectionClosed { connection, .. } if connection == **other);
             let is_other = **other != connection && !is_gone;
             let holds_it = reader.outstanding.iter().any(|(held, _)| *held == index);
             is_other && reader.stream == stream && holds_it

@@ -75,8 +75,8 @@ impl Silence {
     /// Notes what is said to be taken.
     fn note_taken(&mut self, before: &View, step: &Step) {
         let (stream, least, most) = match &step.input {
-            Input::Taken { connection, through }
-            | Input::Closed { connection, through: Some(through) }
+            Input::Acknowledged { connection, through }
+            | Input::ConnectionClosed { connection, through: Some(through) }
                 if !is_cut(step, *connection) =>
             {
                 let cursor = before.seat(*connection).and_then(|seat| seat.cursor);
@@ -92,13 +92,13 @@ impl Silence {
             | Input::Request { .. }
             | Input::Get { .. }
             | Input::Message { .. }
-            | Input::Taken { .. }
-            | Input::Closed { .. }
+            | Input::Acknowledged { .. }
+            | Input::ConnectionClosed { .. }
             | Input::Abandon { .. }
             | Input::Delete
             | Input::CloseSession { .. }
-            | Input::Backend { .. }
-            | Input::CloseStream { .. }
+            | Input::BackendMessage { .. }
+            | Input::Disconnect { .. }
             | Input::BackendGone
             | Input::Tick => return,
         };
@@ -136,7 +136,7 @@ mod tests {
         let mut seat = carrying(connection, 0);
         if let Some(cursor) = &mut seat.cursor {
             cursor.sent(1, 3);
-            assert_eq!(cursor.take(taken).is_some(), taken > 0);
+            assert_eq!(cursor.acknowledge(taken).is_some(), taken > 0);
         }
         View { connections: vec![seat], logs: vec![log(3)], ..View::default() }
     }
@@ -156,7 +156,7 @@ mod tests {
         silence.follow(at(4), &sent(1, 0), &after(get, sent(2, 0)));
         assert_eq!(silence.of(at(5), two), Duration::from_secs(1));
         assert_eq!(silence.of_all(at(5), two), Duration::from_secs(4));
-        let taken = Input::Taken { connection: two, through: 1 };
+        let taken = Input::Acknowledged { connection: two, through: 1 };
         silence.follow(at(6), &sent(2, 0), &after(taken, sent(2, 1)));
         assert_eq!(silence.of_all(at(7), two), Duration::from_secs(1));
     }
@@ -166,11 +166,11 @@ mod tests {
         let mut silence = Silence::default();
         let two = ConnectionId(2);
         silence.follow(at(1), &View::default(), &after(Input::Tick, sent(1, 0)));
-        let taken = Input::Taken { connection: ConnectionId(1), through: 1 };
+        let taken = Input::Acknowledged { connection: ConnectionId(1), through: 1 };
         silence.follow(at(1), &sent(1, 0), &after(taken, sent(1, 1)));
         let get = Input::Get { connection: two, last_event_id: Some(EventId::new(STREAM, 0)) };
         silence.follow(at(4), &sent(1, 1), &after(get, sent(2, 0)));
-        let taken = Input::Taken { connection: two, through: 1 };
+        let taken = Input::Acknowledged { connection: two, through: 1 };
         silence.follow(at(5), &sent(2, 0), &after(taken, sent(2, 1)));
         assert_eq!(silence.of_all(at(5), two), Duration::from_secs(3));
     }

@@ -57,7 +57,7 @@ pub(super) fn notification() -> Head {
 
 /// A message of the backend.
 pub(super) fn backend(head: Head, body: u64) -> Input<u64> {
-    Input::Backend { message: message(head, body), related: None::<RequestId> }
+    Input::BackendMessage { message: message(head, body), related: None::<RequestId> }
 }
 
 /// A POST with one request.

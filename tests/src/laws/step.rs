@@ -95,7 +95,7 @@ pub struct LogView {
 impl Step {
     /// Returns whether the input says that a connection took more.
     pub(super) fn takes(&self, connection: ConnectionId) -> bool {
-        matches!(&self.input, Input::Taken { connection: taken, .. } if *taken == connection)
+        matches!(&self.input, Input::Acknowledged { connection: taken, .. } if *taken == connection)
     }
 }
 

@@ -128,9 +128,9 @@ impl Watched {
         }
         View {
             deadline: deadline(session).map(|deadline| clock.here(deadline)),
-            closed: session.closed(),
-            pending: session.pending(),
-            bytes: session.bytes(),
+            closed: session.close_reason(),
+            pending: session.pending_requests(),
+            bytes: session.logged_bytes(),
             connections,
             logs,
             requests: pending,
@@ -155,7 +155,7 @@ fn event(logged: &Logged<u64>) -> (u64, Event<u64>) {
 
 fn seat(session: &Session<u64>, connection: ConnectionId) -> Seat {
     let cursor = session.cursor(connection).copied();
-    let carries = session.carried(connection);
+    let carries = session.stream_on(connection);
     let first = carries.zip(cursor).and_then(|(stream, cursor)| {
         let logged = session.log(stream)?.range(cursor.next()..u64::MAX).next()?;
         let cost = match &logged.entry {

@@ -2,7 +2,8 @@
 
 use rejoin_core::{
     Action, BackendFault, EVENT_OVERHEAD_BYTES, FailureReason, Head, Message, Notification,
-    Rejection, Report, RequestId, StreamId, UnansweredReason, UndeliverableReason, Unrelated,
+    Rejection, Report, RequestId, StreamId, UnansweredReason, UndeliverableReason,
+    UnrelatedRouting,
 };
 
 use super::{
@@ -22,7 +23,7 @@ impl Model {
             if self.question(id).is_some() {
                 return Err(BackendFault::RequestIdInUse(id.clone()).into());
             }
-            let max = self.config.asked_max;
+            let max = self.config.server_requests_max;
             if self.questions.len() >= max {
                 return Err(BackendFault::TooManyRequests { max }.into());
             }
@@ -68,7 +69,7 @@ impl Model {
                 Some(stream)
             }
             Head::Request { id, .. } if !matches!(self.stage, Stage::Initialized(_)) => {
-                self.fail(id.clone(), UnansweredReason::NoListener);
+                self.fail(id.clone(), UnansweredReason::Undelivered);
                 None
             }
             Head::Request { id, .. } => {
@@ -100,7 +101,10 @@ impl Model {
                     if message.bytes > self.config.message_bytes_max {
                         let entry = Entry::Failure(FailureReason::Evicted);
                         self.record(stream, Bearing::Answers(id.clone()), entry, 0);
-                        self.act(Action::Report(Report::Evicted { stream, id: id.clone() }));
+                        self.act(Action::Report(Report::ResponseEvicted {
+                            stream,
+                            id: id.clone(),
+                        }));
                     } else {
                         self.note_task(stream, id, &message.head);
                         let entry = Entry::Message(message.body);
@@ -123,7 +127,7 @@ impl Model {
         let token = requests.find(|request| request.id == *id).and_then(|it| it.token.clone());
         if let (Head::Response { creates_task: true, .. }, Some(token)) = (head, token) {
             self.tasks.push(token);
-            let surplus = self.tasks.len().saturating_sub(self.config.pending_max);
+            let surplus = self.tasks.len().saturating_sub(self.config.pending_requests_max);
             self.tasks.drain(..surplus);
         }
     }
@@ -139,7 +143,8 @@ impl Model {
 
     /// The stream that a request or notification goes to.
     fn stream_related_to(&self, related: Option<&RequestId>, follows_sole: bool) -> StreamId {
-        let follows_sole = follows_sole && self.config.unrelated == Unrelated::SoleRequest;
+        let follows_sole =
+            follows_sole && self.config.unrelated_routing == UnrelatedRouting::SoleRequest;
         let stream = match related {
             Some(id) => self.stream_of(id),
             None if follows_sole => self.sole_stream(),

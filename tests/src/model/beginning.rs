@@ -1,7 +1,7 @@
 //! Section "Beginning".
 
 use rejoin_core::{
-    Action, CallerFault, ClientFault, CloseReason, ConnectionId, EVENT_OVERHEAD_BYTES, EndReason,
+    Action, ApiMisuse, ClientFault, CloseReason, ConnectionId, EVENT_OVERHEAD_BYTES, EndReason,
     Event, Failure, FailureReason, Head, Input, Message, Method, Post, Profile, Rejection,
     RequestId,
 };
@@ -27,7 +27,7 @@ impl Model {
             Stage::Expected | Stage::Unanswered { .. }
                 if matches!(input, Input::Reserve { .. }) =>
             {
-                Err(CallerFault::NotInitialized.into())
+                Err(ApiMisuse::NotInitialized.into())
             }
             Stage::Unanswered { .. } if is_of_client(input) && !is_ping(input) => {
                 Err(ClientFault::NotInitialized.into())
@@ -95,13 +95,13 @@ fn method(input: &Input<u64>) -> Option<Method> {
         | Input::Request { .. }
         | Input::Get { .. }
         | Input::Message { .. }
-        | Input::Taken { .. }
-        | Input::Closed { .. }
+        | Input::Acknowledged { .. }
+        | Input::ConnectionClosed { .. }
         | Input::Abandon { .. }
         | Input::Delete
         | Input::CloseSession { .. }
-        | Input::Backend { .. }
-        | Input::CloseStream { .. }
+        | Input::BackendMessage { .. }
+        | Input::Disconnect { .. }
         | Input::BackendGone
         | Input::Tick => None,
     }

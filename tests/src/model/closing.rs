@@ -14,12 +14,12 @@ impl Model {
         let failure = match reason {
             CloseReason::BackendGone => FailureReason::BackendGone,
             CloseReason::Deleted
-            | CloseReason::Terminated
+            | CloseReason::ServerShutdown
             | CloseReason::Cancelled
             | CloseReason::ExpectedInitialize
             | CloseReason::InitializeRejected
             | CloseReason::InitializeTimeout
-            | CloseReason::InitializeNotTaken
+            | CloseReason::InitializeUnacknowledged
             | CloseReason::Idle
             | CloseReason::Exhausted => FailureReason::SessionClosed,
         };
@@ -38,7 +38,7 @@ impl Model {
             }
         }
         self.connections.clear();
-        self.act(Action::CloseSession { reason });
+        self.act(Action::SessionClosed { reason });
         self.closed = Some(reason);
     }
 

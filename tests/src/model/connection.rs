@@ -124,7 +124,7 @@ impl Connection {
         config: &Config,
     ) -> bool {
         let fits = cost == 0 || in_flight.saturating_add(cost) <= config.window_bytes_max;
-        self.sent.is_empty() || (index - self.untaken < u64::from(config.window) && fits)
+        self.sent.is_empty() || (index - self.untaken < u64::from(config.window_events_max) && fits)
     }
 
     /// What is in flight on it costs so much.

@@ -107,7 +107,7 @@ impl Model {
     fn cancel_orphan(&mut self, stream: StreamId) {
         self.stay_awake();
         for id in self.streams[stream].pending() {
-            self.act(Action::Cancel { id: id.clone() });
+            self.act(Action::CancelRequest { id: id.clone() });
             self.reserve_id(id.clone());
             self.streams[stream].set_status(&id, Status::Answered);
             let entry = Entry::Failure(FailureReason::Orphaned);
@@ -164,7 +164,11 @@ impl Model {
             if !connection.is_stalled {
                 add(waits, connection.stall_timeout(config), Deadline::Stall(id));
             }
-            add(waits.or(connection.drained), config.stall_limit, Deadline::StallLimit(id));
+            add(
+                waits.or(connection.drained),
+                config.stall_disconnect_timeout,
+                Deadline::StallLimit(id),
+            );
         }
         for stream in &self.held {
             let (begun, left) = self.patience(*stream).unzip();
@@ -172,8 +176,8 @@ impl Model {
         }
         for question in &self.questions {
             let id = question.id.clone();
-            add(question.unheard, config.listen_timeout, Deadline::Question(id.clone()));
-            add(question.heard, config.answer_timeout, Deadline::Answer(id));
+            add(question.unheard, config.delivery_timeout, Deadline::Question(id.clone()));
+            add(question.heard, config.server_request_timeout, Deadline::Answer(id));
         }
         for reserved in &self.reserved_ids {
             let id = reserved.id.clone();

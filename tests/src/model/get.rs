@@ -1,7 +1,7 @@
 //! Section "GET".
 
 use rejoin_core::{
-    CallerFault, ClientFault, ConnectionId, EndReason, EventId, Rejection, StreamId, Surplus,
+    ApiMisuse, ClientFault, ConcurrentGet, ConnectionId, EndReason, EventId, Rejection, StreamId,
 };
 
 use super::{
@@ -17,7 +17,7 @@ impl Model {
         last_event_id: Option<EventId>,
     ) -> Result<(), Rejection> {
         if self.connections.get(connection).is_some() {
-            return Err(CallerFault::ConnectionInUse(connection).into());
+            return Err(ApiMisuse::ConnectionInUse(connection).into());
         }
         match last_event_id {
             Some(id) => self.check_resume(id)?,
@@ -34,7 +34,8 @@ impl Model {
     }
 
     fn check_standalone(&self) -> Result<(), ClientFault> {
-        let is_conflict = self.config.surplus == Surplus::Conflict || self.config.shadows_max == 0;
+        let is_conflict =
+            self.config.concurrent_get == ConcurrentGet::Reject || self.config.shadows_max == 0;
         if is_conflict && self.carrier(StreamId::Standalone).is_some() {
             return Err(ClientFault::StandaloneConflict);
         }
@@ -76,7 +77,7 @@ impl Model {
                 self.take_over_standalone(connection, Some(index));
             }
             Some(EventId { stream, index }) => self.resume(connection, stream, index),
-            None if is_carried && self.config.surplus == Surplus::Shadow => {
+            None if is_carried && self.config.concurrent_get == ConcurrentGet::Shadow => {
                 let role = self.newest_shadow();
                 self.connections.push(Connection::new(connection, role, Some(standalone)));
                 self.end_surplus();
@@ -139,7 +140,7 @@ impl Model {
         let shadows = self.shadows();
         let surplus = shadows.len().saturating_sub(self.config.shadows_max);
         for shadow in shadows.into_iter().take(surplus) {
-            self.end(shadow, EndReason::Surplus);
+            self.end(shadow, EndReason::TooManyShadows);
         }
     }
 

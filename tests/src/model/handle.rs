@@ -2,9 +2,7 @@
 
 use std::mem;
 
-use rejoin_core::{
-    Action, CallerFault, CloseReason, Input, Instant, Pressure, Rejection, StreamId,
-};
+use rejoin_core::{Action, ApiMisuse, CloseReason, Input, Instant, Pressure, Rejection, StreamId};
 
 use super::{Model, beginning::is_of_client, connection::Origin, state::Stage, stream::Phase};
 
@@ -23,12 +21,15 @@ impl Model {
 
     fn apply(&mut self, input: Input<u64>) -> Result<Pressure, Rejection> {
         if let Some(reason) = self.closed {
-            let is_accepted =
-                matches!(input, Input::Tick | Input::Taken { .. } | Input::Closed { .. });
+            let is_accepted = matches!(
+                input,
+                Input::Tick | Input::Acknowledged { .. } | Input::ConnectionClosed { .. }
+            );
             return if is_accepted { Ok(Pressure::None) } else { Err(Rejection::Closed(reason)) };
         }
         self.check(&input)?;
-        let is_of_backend = matches!(input, Input::Backend { .. } | Input::CloseStream { .. });
+        let is_of_backend =
+            matches!(input, Input::BackendMessage { .. } | Input::Disconnect { .. });
         let keeps_awake = input != Input::Tick && !(is_of_backend && self.is_idle());
         self.was_used |= is_of_client(&input) && matches!(self.stage, Stage::Initialized(_));
         let recorded_on = self.carry_out(input);
@@ -53,12 +54,12 @@ impl Model {
             Input::Get { connection, last_event_id } => self.check_get(*connection, *last_event_id),
             Input::Message { post } => self.check_message(post),
             Input::Abandon { stream } => self.check_abandon(*stream),
-            Input::Backend { message, .. } => self.check_backend(message),
-            Input::CloseStream { stream, retry } => {
+            Input::BackendMessage { message, .. } => self.check_backend(message),
+            Input::Disconnect { stream, retry } => {
                 self.check_close_stream(*stream, retry.is_some())
             }
-            Input::Taken { .. }
-            | Input::Closed { .. }
+            Input::Acknowledged { .. }
+            | Input::ConnectionClosed { .. }
             | Input::Delete
             | Input::CloseSession { .. }
             | Input::BackendGone
@@ -82,15 +83,17 @@ impl Model {
             },
             Input::Get { connection, last_event_id } => self.get(connection, last_event_id),
             Input::Message { post } => self.message(post),
-            Input::Taken { connection, through } => self.taken_on(connection, through),
-            Input::Closed { connection, through } => self.closed_by_peer(connection, through),
+            Input::Acknowledged { connection, through } => self.taken_on(connection, through),
+            Input::ConnectionClosed { connection, through } => {
+                self.closed_by_peer(connection, through)
+            }
             Input::Abandon { stream } => self.abandon(stream),
             Input::Delete => self.close(CloseReason::Deleted),
             Input::CloseSession { reason } => self.close(reason),
-            Input::Backend { message, related } => {
+            Input::BackendMessage { message, related } => {
                 return self.backend(&message, related.as_ref());
             }
-            Input::CloseStream { stream, retry } => self.close_stream(stream, retry),
+            Input::Disconnect { stream, retry } => self.close_stream(stream, retry),
             Input::BackendGone => self.close(CloseReason::BackendGone),
             Input::Tick => {}
         }
@@ -101,7 +104,7 @@ impl Model {
         let phase = self.streams.get(stream).map(|stream| stream.phase);
         match phase {
             Some(Phase::Reserved | Phase::Open | Phase::Complete) => Ok(()),
-            Some(Phase::Standing) | None => Err(CallerFault::UnknownStream(stream).into()),
+            Some(Phase::Standing) | None => Err(ApiMisuse::UnknownStream(stream).into()),
         }
     }
 
@@ -110,7 +113,7 @@ impl Model {
             return Ok(());
         }
         if self.streams.get(stream).map(|stream| stream.phase) != Some(Phase::Open) {
-            return Err(CallerFault::StreamNotOpen(stream).into());
+            return Err(ApiMisuse::StreamNotOpen(stream).into());
         }
         match self.carrier(stream) {
             Some(carrier)
@@ -118,7 +121,7 @@ impl Model {
                     && carrier.origin != Origin::Resume
                     && !(has_retry && self.may_prime_at_end(stream)) =>
             {
-                Err(CallerFault::NothingToResumeFrom(stream).into())
+                Err(ApiMisuse::NothingToResumeFrom(stream).into())
             }
             Some(_) | None => Ok(()),
         }

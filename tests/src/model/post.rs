@@ -1,7 +1,7 @@
 //! Sections "A POST with requests" and "A POST without requests".
 
 use rejoin_core::{
-    Action, AnswerFormat, CallerFault, ClientFault, Config, ConnectionId, Head, Message, Method,
+    Action, AnswerFormat, ApiMisuse, ClientFault, Config, ConnectionId, Head, Message, Method,
     Notification, Post, Profile, Rejection, Report, RequestId, StreamId, UndeliverableReason,
 };
 
@@ -15,7 +15,7 @@ use super::{
 impl Model {
     pub(super) fn check_reserve(&self, connection: ConnectionId) -> Result<(), Rejection> {
         if self.connections.get(connection).is_some() {
-            return Err(CallerFault::ConnectionInUse(connection).into());
+            return Err(ApiMisuse::ConnectionInUse(connection).into());
         }
         self.check_streams()?;
         self.check_connections()
@@ -32,14 +32,14 @@ impl Model {
         let is_known = self.connections.get(connection).is_some();
         let reserved = self.reserved_stream(connection);
         if is_known && reserved.is_none() {
-            return Err(CallerFault::ConnectionInUse(connection).into());
+            return Err(ApiMisuse::ConnectionInUse(connection).into());
         }
         let has_requests = messages(post).iter().any(|message| message.head.is_request());
         if is_batch(post) && messages(post).is_empty() {
             return Err(ClientFault::BatchEmpty.into());
         }
         if !has_requests {
-            return Err(CallerFault::NoRequest.into());
+            return Err(ApiMisuse::NoRequest.into());
         }
         self.check_batch(post)?;
         if is_batch(post) && messages(post).iter().any(is_initialize) {
@@ -58,7 +58,7 @@ impl Model {
             return Err(ClientFault::BatchEmpty.into());
         }
         if messages(post).iter().any(|message| message.head.is_request()) {
-            return Err(CallerFault::UnexpectedRequest.into());
+            return Err(ApiMisuse::UnexpectedRequest.into());
         }
         self.check_batch(post)?;
         self.check_sizes(post)
@@ -129,7 +129,7 @@ impl Model {
                 self.act(Action::Forward { message: body });
             }
             id => {
-                let reason = UndeliverableReason::NotAsked;
+                let reason = UndeliverableReason::UnknownServerRequest;
                 self.act(Action::Report(Report::Undeliverable { id, reason }));
             }
         }
@@ -184,12 +184,18 @@ impl Model {
             }
         }
         let pending = self.pending() + ids.len();
-        let Config { pending_max, cancelled_max, .. } = self.config;
-        if pending > pending_max {
-            return Err(ClientFault::TooManyRequests { max: pending_max });
+        let Config {
+            pending_requests_max,
+            cancelled_requests_max,
+            ..
+        } = self.config;
+        if pending > pending_requests_max {
+            return Err(ClientFault::TooManyRequests { max: pending_requests_max });
         }
-        if pending + self.reserved_ids.len() > pending_max.saturating_add(cancelled_max) {
-            return Err(ClientFault::TooManyCancelled { max: cancelled_max });
+        if pending + self.reserved_ids.len()
+            > pending_requests_max.saturating_add(cancelled_requests_max)
+        {
+            return Err(ClientFault::TooManyCancelled { max: cancelled_requests_max });
         }
         Ok(())
     }

@@ -11,9 +11,9 @@ pub(super) struct Question {
     /// The stream that it was recorded on, and where.
     pub(super) stream: StreamId,
     pub(super) index: u64,
-    /// While it has `listen_timeout`.
+    /// While it has `delivery_timeout`.
     pub(super) unheard: Option<Begun>,
-    /// While it has `answer_timeout`: since it was taken.
+    /// While it has `server_request_timeout`: since it was taken.
     pub(super) heard: Option<Begun>,
 }
 
@@ -52,7 +52,7 @@ impl Model {
 
     pub(super) fn fail(&mut self, id: RequestId, reason: UnansweredReason) {
         self.remove_question(&id);
-        self.act(Action::Fail { id, reason });
+        self.act(Action::FailServerRequest { id, reason });
     }
 
     /// The requests that nobody took will not be taken any more.
@@ -94,7 +94,7 @@ impl Model {
     /// No connection came in time.
     pub(super) fn question_has_no_listener(&mut self, id: RequestId) {
         if let Some(Question { stream, index, .. }) = self.question(&id).cloned() {
-            self.fail(id, UnansweredReason::NoListener);
+            self.fail(id, UnansweredReason::Undelivered);
             self.streams[stream].let_go(index);
             self.note_whether_filled(stream);
         }

@@ -104,7 +104,7 @@ impl Model {
             for event in events.filter(|event| event.index == index) {
                 event.entry = Entry::Failure(FailureReason::Evicted);
             }
-            self.act(Action::Report(Report::Evicted { stream, id }));
+            self.act(Action::Report(Report::ResponseEvicted { stream, id }));
         } else {
             let it = &mut self.streams[stream];
             it.missed = it.missed.max(index);

@@ -67,7 +67,11 @@ impl Model {
 
     /// Buries what is retained over the limit.
     fn keep_retained_limit(&mut self, end_is_taken: bool) {
-        let max = if end_is_taken { self.config.taken_max } else { self.config.untaken_max };
+        let max = if end_is_taken {
+            self.config.retained_acknowledged_max
+        } else {
+            self.config.retained_unacknowledged_max
+        };
         let weight = |it: &Self| -> usize {
             it.retained(end_is_taken).iter().map(|stream| stream.requests.len().max(1)).sum()
         };

@@ -64,7 +64,7 @@ impl Model {
         let it = self.connections.remove(connection);
         if it.origin == Origin::Initialize {
             if it.taken.is_none() && !self.was_used {
-                self.close(CloseReason::InitializeNotTaken);
+                self.close(CloseReason::InitializeUnacknowledged);
             }
             return;
         }
@@ -94,7 +94,7 @@ impl Model {
             && connection.taken.is_none()
             && !was_given_up
         {
-            self.act(Action::Report(Report::Lost { stream }));
+            self.act(Action::Report(Report::ResponseLost { stream }));
         }
     }
 

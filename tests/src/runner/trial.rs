@@ -93,7 +93,7 @@ impl<'a> Trial<'a> {
         let mut expected = (Vec::new(), Vec::new());
         for connection in self.model.connections() {
             let through = self.model.taken(connection);
-            let input = Input::Closed { connection, through };
+            let input = Input::ConnectionClosed { connection, through };
             self.tried = Some((now, input.clone()));
             let step = self.session.step(now, input);
             expected.0.extend(step.actions.iter().cloned());

@@ -45,8 +45,11 @@ impl World {
         for connection in known {
             let line = server.lines.get(&connection).and_then(|line| self.lines.get(line));
             let through = line.and_then(|line| line.through);
-            let step =
-                server.step_alone(now, Input::Closed { connection, through }, &mut self.tally)?;
+            let step = server.step_alone(
+                now,
+                Input::ConnectionClosed { connection, through },
+                &mut self.tally,
+            )?;
             expected.0.extend(step.actions.iter().cloned());
             expected.1.extend(step.replays.iter().cloned());
             steps.push(step);

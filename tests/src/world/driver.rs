@@ -50,8 +50,11 @@ impl World {
         let Some(server) = self.servers.get_mut(no) else {
             return Err(format!("there is no server {no}"));
         };
-        let body =
-            if let Input::Backend { message, .. } = &input { Some(message.body) } else { None };
+        let body = if let Input::BackendMessage { message, .. } = &input {
+            Some(message.body)
+        } else {
+            None
+        };
         let (step, about) = server.step(now, input, &mut self.tally)?;
         if let Some(body) = body {
             self.messages.note(body, about);
@@ -85,18 +88,18 @@ impl World {
                 }
                 Action::Discard { connection } => self.discard(no, *connection),
                 Action::Close { connection, reason } => self.end_line(no, *connection, *reason),
-                Action::Fail { id, .. } => {
+                Action::FailServerRequest { id, .. } => {
                     if self.forget_question(no, id) {
                         self.tally.add("questions: failed");
                     }
                 }
-                Action::Cancel { id } => self.drop_task(no, id),
+                Action::CancelRequest { id } => self.drop_task(no, id),
                 Action::Release { stream } => {
                     if self.knobs.sabotage != Some(Sabotage::Holds) {
                         self.release(no, *stream);
                     }
                 }
-                Action::CloseSession { .. } => self.end_backend(no),
+                Action::SessionClosed { .. } => self.end_backend(no),
                 Action::Report(_) => {}
             }
         }
@@ -306,7 +309,8 @@ impl World {
                 }
                 if was_served {
                     // Whoever reserved a stream lets go of it.
-                    let _ = self.tell_server(server_no, Input::Closed { connection, through })?;
+                    let _ = self
+                        .tell_server(server_no, Input::ConnectionClosed { connection, through })?;
                 }
                 self.refused(no, &rejection)
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rejoin_core::{Config, Priming, Surplus, Unrelated};
+use rejoin_core::{ConcurrentGet, Config, Priming, UnrelatedRouting};
 
 use super::chance::Chance;
 use super::faults::Faults;
@@ -93,7 +93,8 @@ impl Knobs {
     pub fn settle_bound(&self) -> Duration {
         let turns = u32::try_from(self.at_once).unwrap_or(u32::MAX);
         let entered = 2 * self.keep_alive + self.config.init_timeout.unwrap_or_default();
-        let room = self.config.pending_max.saturating_add(self.config.cancelled_max);
+        let room =
+            self.config.pending_requests_max.saturating_add(self.config.cancelled_requests_max);
         let expired = self.config.cancelled_timeout.filter(|_| room < 2 * self.requests);
         entered.max(self.patience + expired.unwrap_or_default()) + turns * TURN
     }
@@ -133,25 +134,29 @@ const TURN: Duration = Duration::from_secs(3);
 const TALK: Duration = Duration::from_secs(30);
 fn config(chance: &mut Chance) -> Config {
     let policy = chance.below(3);
-    let surplus = [Surplus::Shadow, Surplus::Takeover, Surplus::Conflict];
+    let surplus = [ConcurrentGet::Shadow, ConcurrentGet::TakeOver, ConcurrentGet::Reject];
     let priming = [Priming::ByRevision, Priming::ByRevision, Priming::Always, Priming::Never];
     let mut config = Config {
-        surplus: chance.pick(&surplus).unwrap_or(Surplus::Shadow),
+        concurrent_get: chance.pick(&surplus).unwrap_or(ConcurrentGet::Shadow),
         priming: chance.pick(&priming).unwrap_or(Priming::ByRevision),
-        unrelated: if policy == 0 { Unrelated::SoleRequest } else { Unrelated::Standalone },
+        unrelated_routing: if policy == 0 {
+            UnrelatedRouting::SoleRequest
+        } else {
+            UnrelatedRouting::Standalone
+        },
         retention: Some(chance.millis(0, 40_000)),
         tombstone_timeout: Some(chance.millis(1, 60_000)),
         cancelled_timeout: Some(chance.millis(1, 40_000)),
         init_timeout: Some(chance.millis(3_000, 20_000)),
         idle_timeout: Some(chance.millis(5_000, 120_000)),
         orphan_timeout: Some(chance.millis(500, 60_000)),
-        listen_timeout: Some(chance.millis(1, 10_000)),
-        answer_timeout: Some(chance.millis(5_000, 60_000)),
+        delivery_timeout: Some(chance.millis(1, 10_000)),
+        server_request_timeout: Some(chance.millis(5_000, 60_000)),
         reservation_timeout: Some(chance.millis(50, 5_000)),
         stall_timeout_min: chance.millis(1, 500),
         stall_timeout_max: Some(chance.millis(500, 3_000)),
         hold_timeout: (policy == 0).then(|| chance.millis(1, 1_000)),
-        stall_limit: Some(chance.millis(3_001, 30_000)),
+        stall_disconnect_timeout: Some(chance.millis(3_001, 30_000)),
         ..Config::default()
     };
     if chance.strikes(400) {
@@ -178,20 +183,20 @@ fn limit(config: &mut Config, chance: &mut Chance) {
     let mut window = 16;
     tiny(&mut window, 1, 6);
     tiny(&mut config.streams_max, 1, 8);
-    tiny(&mut config.pending_max, 1, 8);
+    tiny(&mut config.pending_requests_max, 1, 8);
     tiny(&mut config.connections_max, 2, 10);
-    tiny(&mut config.asked_max, 0, 4);
+    tiny(&mut config.server_requests_max, 0, 4);
     tiny(&mut config.batch_max, 1, 4);
     tiny(&mut config.message_bytes_max, 400, 900);
     tiny(&mut config.shadows_max, 0, 3);
     tiny(&mut config.stream_events_max, 0, 16);
     tiny(&mut config.stream_bytes_max, 0, 3_000);
     tiny(&mut config.session_bytes_max, 0, 12_000);
-    tiny(&mut config.untaken_max, 0, 8);
-    tiny(&mut config.taken_max, 0, 8);
+    tiny(&mut config.retained_unacknowledged_max, 0, 8);
+    tiny(&mut config.retained_acknowledged_max, 0, 8);
     tiny(&mut config.tombstones_max, 0, 8);
-    tiny(&mut config.cancelled_max, 0, 4);
-    config.window = u32::try_from(window).unwrap_or(16);
+    tiny(&mut config.cancelled_requests_max, 0, 4);
+    config.window_events_max = u32::try_from(window).unwrap_or(16);
 }
 
 #[cfg(test)]

@@ -83,9 +83,9 @@ impl World {
             if let Some(server) = self.servers.get_mut(server) {
                 server.lines.remove(&connection);
             }
-            let _ = self.tell_server(server, Input::Closed { connection, through })?;
+            let _ = self.tell_server(server, Input::ConnectionClosed { connection, through })?;
         } else if let Some(through) = pulled.taken {
-            let _ = self.tell_server(server, Input::Taken { connection, through })?;
+            let _ = self.tell_server(server, Input::Acknowledged { connection, through })?;
         }
         if is_cut {
             self.tally.struck(Fault::CutUnread);
@@ -229,7 +229,7 @@ impl World {
         if self.knobs.sabotage == Some(Sabotage::Leaks) {
             return Ok(());
         }
-        self.tell_server(server, Input::Closed { connection, through }).map(|_| ())
+        self.tell_server(server, Input::ConnectionClosed { connection, through }).map(|_| ())
     }
 
     /// Lets a client hear that a connection is gone.

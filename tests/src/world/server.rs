@@ -161,7 +161,7 @@ impl Server {
         let lawful = self.observer.see(&step, twin.unwrap_or(&step));
         lawful.map_err(|broken| broken.to_string())?;
         check_forwarded(&step, |id| self.backend.asked.contains(id))?;
-        let about = self.truth.note(self.config.unrelated, &self.view, &step)?;
+        let about = self.truth.note(self.config.unrelated_routing, &self.view, &step)?;
         self.view.clone_from(&step.after);
         self.note_alone(&step);
         Ok((step, about))

@@ -73,22 +73,22 @@ pub fn way(what: &str) -> String {
 #[must_use]
 pub fn unlimited(config: &Config) -> Config {
     Config {
-        surplus: config.surplus,
+        concurrent_get: config.concurrent_get,
         priming: config.priming,
-        unrelated: config.unrelated,
+        unrelated_routing: config.unrelated_routing,
         retention: config.retention,
         tombstone_timeout: config.tombstone_timeout,
         cancelled_timeout: config.cancelled_timeout,
         init_timeout: config.init_timeout,
         idle_timeout: config.idle_timeout,
         orphan_timeout: config.orphan_timeout,
-        listen_timeout: config.listen_timeout,
-        answer_timeout: config.answer_timeout,
+        delivery_timeout: config.delivery_timeout,
+        server_request_timeout: config.server_request_timeout,
         reservation_timeout: config.reservation_timeout,
         stall_timeout_min: config.stall_timeout_min,
         stall_timeout_max: config.stall_timeout_max,
         hold_timeout: config.hold_timeout,
-        stall_limit: config.stall_limit,
+        stall_disconnect_timeout: config.stall_disconnect_timeout,
         ..Config::default()
     }
 }

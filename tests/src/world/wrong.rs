@@ -90,7 +90,7 @@ impl World {
         let is_right = match &result {
             Ok(_) => wrong == Wrong::Nothing && batches,
             Err(Rejection::Closed(_)) => true,
-            Err(Rejection::Caller(_)) => is_of_driver,
+            Err(Rejection::ApiMisuse(_)) => is_of_driver,
             Err(Rejection::Client(_)) => !is_of_driver,
             Err(Rejection::Backend(_)) => false,
         };

@@ -1,7 +1,7 @@
 //! How a session begins, idles and ends.
 
 use rejoin_core::{
-    Action, AnswerFormat, CallerFault, ClientFault, CloseReason, Config, ConnectionId, EndReason,
+    Action, AnswerFormat, ApiMisuse, ClientFault, CloseReason, Config, ConnectionId, EndReason,
     Event, FailureReason, Head, Input, Message, Method, Post, Pressure, Rejection, Report,
     RequestId, UndeliverableReason,
 };
@@ -9,7 +9,7 @@ use rejoin_core::{
 use crate::script::*;
 
 fn close_session(reason: CloseReason) -> Action<u64> {
-    Action::CloseSession { reason }
+    Action::SessionClosed { reason }
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn only_a_ping_may_come_before_the_answer_to_initialize() {
     script.rejects(initialize(2, 4), ClientFault::AlreadyInitialized);
     script.on(response(7, 5), [send(1, FIRST, 1, 5), close(1, EndReason::Complete)]);
     assert_eq!(script.model.connections(), [ConnectionId(0), ConnectionId(1)]);
-    script.on(closed(0, None), [close_session(CloseReason::InitializeNotTaken)]);
+    script.on(closed(0, None), [close_session(CloseReason::InitializeUnacknowledged)]);
     assert_eq!(script.model.connections(), []);
 }
 
@@ -83,7 +83,7 @@ fn a_session_that_nobody_uses_is_idle() {
 
 #[test]
 fn the_end_fails_what_is_pending_where_there_is_room() {
-    let mut script = Script::initialized(Config { window: 2, ..Config::default() });
+    let mut script = Script::initialized(Config { window_events_max: 2, ..Config::default() });
     script.on(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
     script.on(json_request(2, 2, 4), [forward(4)]);
     script.on(get(3), [prime(3, STANDALONE, 0)]);
@@ -111,14 +111,14 @@ fn a_reservation_opens_or_expires() {
     let mut script = Script::initialized(Config::default());
     script.on(Input::Reserve { connection: ConnectionId(1) }, []);
     script.rejects(resume(2, FIRST, 0), ClientFault::UnknownStream(FIRST));
-    script.rejects(get(1), CallerFault::ConnectionInUse(ConnectionId(1)));
+    script.rejects(get(1), ApiMisuse::ConnectionInUse(ConnectionId(1)));
     script.on(Input::Reserve { connection: ConnectionId(2) }, []);
     script.on(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
     script.on(taken(1, 0), []);
     script.wait(10_000);
     script.on(Input::Tick, [close(2, EndReason::Abandoned)]);
     script.rejects(resume(3, SECOND, 0), ClientFault::ExpiredStream(SECOND));
-    script.rejects(Input::Abandon { stream: SECOND }, CallerFault::UnknownStream(SECOND));
+    script.rejects(Input::Abandon { stream: SECOND }, ApiMisuse::UnknownStream(SECOND));
     script.on(Input::Abandon { stream: FIRST }, [close(1, EndReason::Abandoned)]);
     script.pressed(
         response(1, 4),

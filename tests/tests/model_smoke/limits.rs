@@ -12,8 +12,12 @@ const RELEASE: Action<u64> = Action::Release { stream: STANDALONE };
 #[test]
 fn a_reader_that_makes_progress_holds_the_backend_up() {
     // Half of what a session may keep are two events.
-    let config =
-        Config { window: 2, stream_events_max: 4, session_bytes_max: 912, ..Config::default() };
+    let config = Config {
+        window_events_max: 2,
+        stream_events_max: 4,
+        session_bytes_max: 912,
+        ..Config::default()
+    };
     let mut script = Script::initialized(config);
     script.on(get(1), [prime(1, STANDALONE, 0)]);
     script.on(notify(3, None), [send(1, STANDALONE, 1, 3)]);
@@ -28,8 +32,12 @@ fn a_reader_that_makes_progress_holds_the_backend_up() {
 #[test]
 fn a_stalled_reader_holds_nobody_up_and_is_cut() {
     // Half of what a session may keep are two events.
-    let config =
-        Config { window: 2, stream_events_max: 4, session_bytes_max: 912, ..Config::default() };
+    let config = Config {
+        window_events_max: 2,
+        stream_events_max: 4,
+        session_bytes_max: 912,
+        ..Config::default()
+    };
     let mut script = Script::initialized(config);
     script.on(get(1), [prime(1, STANDALONE, 0)]);
     script.on(get(2), []);
@@ -78,8 +86,8 @@ fn logs_that_hold_nothing_lose_nothing_silently() {
         session_bytes_max: 0,
         shadows_max: 0,
         tombstones_max: 0,
-        taken_max: 0,
-        window: 1,
+        retained_acknowledged_max: 0,
+        window_events_max: 1,
         ..Config::default()
     };
     let mut script = Script::initialized(config);
@@ -91,7 +99,7 @@ fn logs_that_hold_nothing_lose_nothing_silently() {
     script.on(closed(1, None), [fail(8, UnansweredReason::Evicted)]);
 
     script.on(request(2, 1, 5), [prime(2, FIRST, 0), forward(5)]);
-    let evicted = Action::Report(Report::Evicted { stream: FIRST, id: RequestId::from(1) });
+    let evicted = Action::Report(Report::ResponseEvicted { stream: FIRST, id: RequestId::from(1) });
     script.on(response(1, 6), [evicted]);
     let failed = failure(1, FailureReason::Evicted);
     assert_eq!(script.model.replay(FIRST, 1..2), [(1, failed)]);
@@ -139,7 +147,7 @@ fn failures_end_what_the_session_can_still_send() {
         [
             send_failure(1, FIRST, 1, 1, gone),
             close(1, EndReason::SessionClosed),
-            Action::CloseSession { reason },
+            Action::SessionClosed { reason },
         ],
     );
 }

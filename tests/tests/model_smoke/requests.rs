@@ -1,7 +1,7 @@
 //! Request streams, from their opening to their tombstone.
 
 use rejoin_core::{
-    Action, CallerFault, ClientFault, Config, ConnectionId, EndReason, Event, FailureReason, Input,
+    Action, ApiMisuse, ClientFault, Config, ConnectionId, EndReason, Event, FailureReason, Input,
     Priming, Report, RequestId, UnansweredReason, UndeliverableReason,
 };
 
@@ -39,7 +39,7 @@ fn what_came_while_the_client_was_away_is_replayed() {
 
 #[test]
 fn a_resume_goes_no_further_than_its_window() {
-    let mut script = Script::initialized(Config { window: 2, ..Config::default() });
+    let mut script = Script::initialized(Config { window_events_max: 2, ..Config::default() });
     script.on(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
     script.on(closed(1, None), []);
     for body in [4, 5, 6] {
@@ -70,7 +70,7 @@ fn a_cancelled_request_keeps_its_id_until_the_late_answer() {
     script.on(response(1, 7), [Action::Report(late)]);
     let not_asked = Report::Undeliverable {
         id: Some(RequestId::from(9)),
-        reason: UndeliverableReason::NotAsked,
+        reason: UndeliverableReason::UnknownServerRequest,
     };
     script.on(from_client(response_head(9), 8), [Action::Report(not_asked)]);
     script.on(request(2, 1, 6), [prime(2, SECOND, 0), forward(6)]);
@@ -126,7 +126,7 @@ fn an_orphan_is_cancelled_and_ends_in_a_failure() {
     script.on(closed(1, Some(0)), []);
     script.is_due_in(600_000);
     script.wait(600_000);
-    script.on(Input::Tick, [Action::Cancel { id: RequestId::from(1) }]);
+    script.on(Input::Tick, [Action::CancelRequest { id: RequestId::from(1) }]);
     script.on(
         resume(2, FIRST, 0),
         [send_failure(2, FIRST, 1, 1, FailureReason::Orphaned), close(2, EndReason::Complete)],
@@ -140,7 +140,7 @@ fn a_json_answer_is_one_object_and_can_be_lost() {
     let event = Event::Message(4);
     let answer = Action::Send { connection: ConnectionId(1), index: 1, id: None, event };
     script.on(response(1, 4), [answer, close(1, EndReason::Complete)]);
-    script.on(closed(1, None), [Action::Report(Report::Lost { stream: FIRST })]);
+    script.on(closed(1, None), [Action::Report(Report::ResponseLost { stream: FIRST })]);
     script.on(json_request(2, 2, 5), [forward(5)]);
     script.on(progress(2, 6), [send(2, SECOND, 1, 6)]);
     script.on(response(2, 7), [send(2, SECOND, 2, 7), close(2, EndReason::Complete)]);
@@ -151,14 +151,14 @@ fn a_json_answer_is_one_object_and_can_be_lost() {
 fn the_backend_closes_a_connection_with_a_retry() {
     let mut script = Script::initialized(Config::default());
     script.on(json_request(1, 1, 3), [forward(3)]);
-    script.rejects(close_stream(FIRST, None), CallerFault::NothingToResumeFrom(FIRST));
+    script.rejects(close_stream(FIRST, None), ApiMisuse::NothingToResumeFrom(FIRST));
     script.on(
         close_stream(FIRST, Some(500)),
         [prime_retry(1, FIRST, 1, 500), close(1, EndReason::Requested)],
     );
     script.on(close_stream(FIRST, Some(500)), []);
     script.on(response(1, 4), []);
-    script.rejects(close_stream(FIRST, None), CallerFault::StreamNotOpen(FIRST));
+    script.rejects(close_stream(FIRST, None), ApiMisuse::StreamNotOpen(FIRST));
     script.on(
         resume(2, FIRST, 1),
         [close(1, EndReason::Replaced), send(2, FIRST, 2, 4), close(2, EndReason::Complete)],

@@ -146,16 +146,16 @@ pub(crate) fn resume(connection: u64, stream: StreamId, index: u64) -> Input<u64
 }
 
 pub(crate) fn taken(connection: u64, through: u64) -> Input<u64> {
-    Input::Taken { connection: ConnectionId(connection), through }
+    Input::Acknowledged { connection: ConnectionId(connection), through }
 }
 
 pub(crate) fn closed(connection: u64, through: Option<u64>) -> Input<u64> {
-    Input::Closed { connection: ConnectionId(connection), through }
+    Input::ConnectionClosed { connection: ConnectionId(connection), through }
 }
 
 fn backend(head: Head, body: u64, related: Option<i64>) -> Input<u64> {
     let related = related.map(RequestId::from);
-    Input::Backend { message: message(head, body), related }
+    Input::BackendMessage { message: message(head, body), related }
 }
 
 pub(crate) fn response_head(id: i64) -> Head {
@@ -187,7 +187,7 @@ pub(crate) fn ask(id: i64, body: u64, related: Option<i64>) -> Input<u64> {
 }
 
 pub(crate) fn close_stream(stream: StreamId, retry: Option<u64>) -> Input<u64> {
-    Input::CloseStream { stream, retry: retry.map(Duration::from_millis) }
+    Input::Disconnect { stream, retry: retry.map(Duration::from_millis) }
 }
 
 pub(crate) fn forward(body: u64) -> Action<u64> {
@@ -243,5 +243,5 @@ pub(crate) fn close(connection: u64, reason: EndReason) -> Action<u64> {
 }
 
 pub(crate) fn fail(id: i64, reason: UnansweredReason) -> Action<u64> {
-    Action::Fail { id: RequestId::from(id), reason }
+    Action::FailServerRequest { id: RequestId::from(id), reason }
 }

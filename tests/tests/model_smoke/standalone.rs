@@ -1,7 +1,8 @@
 //! The standalone stream: shadows, gaps, and requests of the backend.
 
 use rejoin_core::{
-    Action, ClientFault, Config, EndReason, Input, Pressure, Surplus, UnansweredReason, Unrelated,
+    Action, ClientFault, ConcurrentGet, Config, EndReason, Input, Pressure, UnansweredReason,
+    UnrelatedRouting,
 };
 
 use crate::script::*;
@@ -12,7 +13,7 @@ fn the_newest_shadow_takes_over() {
     script.on(get(1), [prime(1, STANDALONE, 0)]);
     script.on(get(2), []);
     script.on(get(3), []);
-    script.on(get(4), [close(2, EndReason::Surplus)]);
+    script.on(get(4), [close(2, EndReason::TooManyShadows)]);
     script.on(notify(3, None), [send(1, STANDALONE, 1, 3)]);
     script.on(notify(4, None), [send(1, STANDALONE, 2, 4)]);
     script.on(closed(1, Some(1)), [send(4, STANDALONE, 2, 4)]);
@@ -31,7 +32,7 @@ fn the_newest_shadow_takes_over() {
 
 #[test]
 fn what_a_shadow_held_is_sent_on_the_connection_that_replaced_it() {
-    let mut script = Script::initialized(Config { window: 2, ..Config::default() });
+    let mut script = Script::initialized(Config { window_events_max: 2, ..Config::default() });
     script.on(get(1), [prime(1, STANDALONE, 0)]);
     script.on(notify(3, None), [send(1, STANDALONE, 1, 3)]);
     script.on(resume(2, STANDALONE, 0), [discard(1), replay(2, STANDALONE, 1, 2)]);
@@ -47,7 +48,7 @@ fn what_a_shadow_held_is_sent_on_the_connection_that_replaced_it() {
 
 #[test]
 fn a_get_may_take_over_or_be_a_conflict() {
-    let config = Config { surplus: Surplus::Takeover, ..Config::default() };
+    let config = Config { concurrent_get: ConcurrentGet::TakeOver, ..Config::default() };
     let mut script = Script::initialized(config);
     script.on(get(1), [prime(1, STANDALONE, 0)]);
     script.on(notify(3, None), [send(1, STANDALONE, 1, 3)]);
@@ -56,7 +57,7 @@ fn a_get_may_take_over_or_be_a_conflict() {
     script.on(closed(2, None), [send(1, STANDALONE, 1, 3)]);
     script.on(notify(4, None), [send(1, STANDALONE, 2, 4)]);
 
-    let config = Config { surplus: Surplus::Conflict, ..Config::default() };
+    let config = Config { concurrent_get: ConcurrentGet::Reject, ..Config::default() };
     let mut script = Script::initialized(config);
     script.on(get(1), [prime(1, STANDALONE, 0)]);
     script.rejects(get(2), ClientFault::StandaloneConflict);
@@ -92,7 +93,7 @@ fn a_request_that_nobody_hears_fails() {
     script.on(closed(1, None), []);
     script.is_due_in(10_000);
     script.wait(10_000);
-    script.on(Input::Tick, [fail(1, UnansweredReason::NoListener)]);
+    script.on(Input::Tick, [fail(1, UnansweredReason::Undelivered)]);
     assert_eq!(script.model.bytes(), 0);
     script.on(get(2), [prime(2, STANDALONE, 2)]);
     script.on(ask(1, 4, None), [send(2, STANDALONE, 3, 4)]);
@@ -103,7 +104,7 @@ fn a_request_that_nobody_hears_fails() {
 
 #[test]
 fn what_the_backend_relates_to_nothing_may_follow_the_sole_request() {
-    let config = Config { unrelated: Unrelated::SoleRequest, ..Config::default() };
+    let config = Config { unrelated_routing: UnrelatedRouting::SoleRequest, ..Config::default() };
     let mut script = Script::initialized(config);
     script.on(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
     script.on(ask(7, 4, None), [send(1, FIRST, 1, 4)]);

@@ -121,7 +121,7 @@ async fn operate(world: &World, manager: &SessionManager, opened: &Mutex<Opened>
         }
         let session = luck.pick(&opened.lock().sessions);
         if let Some(session) = session.and_then(|id| manager.session(id).ok()) {
-            session.close(CloseReason::Terminated);
+            session.close(CloseReason::ServerShutdown);
             world.tally.lock().struck(Fault::Shutdown);
         }
     }

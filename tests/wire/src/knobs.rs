@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rejoin::{HttpSettings, Settings};
+use rejoin::{HttpConfig, ManagerConfig};
 use rejoin_core::Config;
 use rejoin_tests::world::{self, Chance, Faults};
 
@@ -20,7 +20,7 @@ pub struct Knobs {
     /// Whether the server answers by one JSON object where it can.
     pub json: bool,
     /// After how long the server ends connections, to have their clients come back.
-    pub recycle_after: Option<Duration>,
+    pub reconnect_after: Option<Duration>,
     /// How many messages wait for the backend, if a batch has no more.
     pub queue_max: usize,
     /// By how much everything that clients and backends wait for is shorter.
@@ -82,7 +82,7 @@ impl Knobs {
         Self {
             kind: if luck.strikes(300) { Kind::Handler } else { Kind::Task },
             json: luck.strikes(150),
-            recycle_after: luck.strikes(300).then(|| luck.millis(500, 20_000)),
+            reconnect_after: luck.strikes(300).then(|| luck.millis(500, 20_000)),
             queue_max: luck.size(2, 40),
             hurry: 1,
             line: None,
@@ -112,7 +112,7 @@ impl Knobs {
         *config = world::unlimited(config);
         config.stall_timeout_min = usual.stall_timeout_min / speed;
         config.stall_timeout_max = usual.stall_timeout_max.map(|time| time / speed);
-        config.stall_limit = usual.stall_limit.map(|time| time / speed);
+        config.stall_disconnect_timeout = usual.stall_disconnect_timeout.map(|time| time / speed);
         // With more than one stream in use, a reader holds nobody up for longer than that.
         let is_alone = is_related && world.at_once == 1;
         config.hold_timeout = config.hold_timeout.filter(|_| is_alone);
@@ -122,7 +122,7 @@ impl Knobs {
         let total = line.bytes() + 2 * config.session_bytes_max;
         let bytes = luck.size(500, 8_000).max(total / FLOOD_MESSAGES_MAX);
         let flood = Flood { messages: total / bytes, bytes, is_related };
-        Self { recycle_after: None, line: Some(line), flood: Some(flood), ..self }
+        Self { reconnect_after: None, line: Some(line), flood: Some(flood), ..self }
     }
 
     /// Returns the knobs of a world over sockets, where time is real: all of it is shorter,
@@ -144,7 +144,7 @@ impl Knobs {
         world.patience = hurried(world.patience);
         world.backend_patience = hurried(world.backend_patience);
         world.keep_alive = hurried(world.keep_alive);
-        knobs.recycle_after = knobs.recycle_after.map(hurried);
+        knobs.reconnect_after = knobs.reconnect_after.map(hurried);
         if kind == Kind::Demo {
             // Its answers are larger than some limits.
             world.config.message_bytes_max = Config::default().message_bytes_max;
@@ -190,7 +190,7 @@ impl Knobs {
 
     /// Returns how long something in between stalls at most: longer than a reader may.
     pub(crate) fn stall_max(&self) -> Duration {
-        2 * self.world.config.stall_limit.unwrap_or_default() + Duration::from_secs(1)
+        2 * self.world.config.stall_disconnect_timeout.unwrap_or_default() + Duration::from_secs(1)
     }
 
     /// Returns for how long links let somebody wait. What is half-open takes the place of
@@ -230,25 +230,25 @@ impl Knobs {
 
     /// Returns what the manager is held to.
     #[must_use]
-    pub fn settings(&self) -> Settings {
-        Settings {
+    pub fn settings(&self) -> ManagerConfig {
+        ManagerConfig {
             session: self.world.config.clone(),
             queue_max: self.queue_max.max(self.world.config.batch_max),
             // Clients of a world take their time.
             unused_timeout: None,
-            ..Settings::default()
+            ..ManagerConfig::default()
         }
     }
 
     /// Returns what the HTTP service is held to.
     #[must_use]
-    pub fn http_settings(&self) -> HttpSettings {
-        HttpSettings {
-            keep_alive: Some(self.world.keep_alive),
-            recycle_after: self.recycle_after,
-            recycle_retry: Duration::from_millis(300) / self.hurry,
+    pub fn http_settings(&self) -> HttpConfig {
+        HttpConfig {
+            sse_keep_alive: Some(self.world.keep_alive),
+            reconnect_after: self.reconnect_after,
+            reconnect_delay: Duration::from_millis(300) / self.hurry,
             json_responses: self.json,
-            ..HttpSettings::default()
+            ..HttpConfig::default()
         }
     }
 }
@@ -277,12 +277,12 @@ pub(crate) fn timeouts(config: &mut Config) -> [&mut Option<Duration>; 12] {
         &mut config.init_timeout,
         &mut config.idle_timeout,
         &mut config.orphan_timeout,
-        &mut config.listen_timeout,
-        &mut config.answer_timeout,
+        &mut config.delivery_timeout,
+        &mut config.server_request_timeout,
         &mut config.reservation_timeout,
         &mut config.stall_timeout_max,
         &mut config.hold_timeout,
-        &mut config.stall_limit,
+        &mut config.stall_disconnect_timeout,
     ]
 }
 

@@ -1,6 +1,6 @@
 //! Messages, and the stamps by which it is seen whose they are.
 
-use rejoin_core::{FailureReason, Head, Peeked, RequestId};
+use rejoin_core::{FailureReason, Head, Parsed, RequestId};
 use serde_json::{Value, json};
 
 /// Whose a message of a backend is: the session's name, and how many it has said before.
@@ -34,9 +34,9 @@ pub(crate) fn id_value(id: &RequestId) -> Value {
 
 /// Reads the head of one message.
 pub(crate) fn head_of(text: &[u8]) -> Result<Head, String> {
-    match rejoin_core::peek(text, 0) {
-        Ok(Peeked::Single(head)) => Ok(head),
-        Ok(Peeked::Batch(_)) => Err("it is a batch".to_owned()),
+    match rejoin_core::parse_head(text, 0) {
+        Ok(Parsed::Single(head)) => Ok(head),
+        Ok(Parsed::Batch(_)) => Err("it is a batch".to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }

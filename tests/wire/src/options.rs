@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rejoin_core::{Priming, Surplus, Unrelated};
+use rejoin_core::{ConcurrentGet, Priming, UnrelatedRouting};
 
 use crate::knobs::Knobs;
 
@@ -18,15 +18,15 @@ pub(crate) fn options(knobs: &Knobs, journals: &Path) -> Vec<String> {
         format!("--journal={}", journals.display()),
         format!("--max-journal={JOURNALS_MAX}"),
         format!("--json-responses={}", http.json_responses),
-        format!("--recycle-retry={}ms", http.recycle_retry.as_millis()),
-        format!("--window={}", config.window),
-        format!("--surplus={}", surplus(config.surplus)),
+        format!("--reconnect-delay={}ms", http.reconnect_delay.as_millis()),
+        format!("--max-window-events={}", config.window_events_max),
+        format!("--concurrent-get={}", surplus(config.concurrent_get)),
         format!("--priming={}", priming(config.priming)),
-        format!("--unrelated={}", unrelated(config.unrelated)),
+        format!("--route-unrelated={}", unrelated(config.unrelated_routing)),
     ];
     let timeouts = [
-        ("keep-alive", http.keep_alive),
-        ("recycle-after", http.recycle_after),
+        ("sse-keep-alive", http.sse_keep_alive),
+        ("reconnect-after", http.reconnect_after),
         ("idle-timeout", config.idle_timeout),
         ("init-timeout", config.init_timeout),
         ("unused-timeout", settings.unused_timeout),
@@ -34,30 +34,30 @@ pub(crate) fn options(knobs: &Knobs, journals: &Path) -> Vec<String> {
         ("tombstone-timeout", config.tombstone_timeout),
         ("cancelled-timeout", config.cancelled_timeout),
         ("orphan-timeout", config.orphan_timeout),
-        ("listen-timeout", config.listen_timeout),
-        ("answer-timeout", config.answer_timeout),
+        ("delivery-timeout", config.delivery_timeout),
+        ("server-request-timeout", config.server_request_timeout),
         ("stall-timeout-min", Some(config.stall_timeout_min)),
         ("stall-timeout-max", config.stall_timeout_max),
         ("hold-timeout", config.hold_timeout),
-        ("stall-limit", config.stall_limit),
+        ("stall-disconnect-timeout", config.stall_disconnect_timeout),
     ];
     options.extend(timeouts.map(|(name, timeout)| format!("--{name}={}", span(timeout))));
     let limits = [
         ("max-queue", settings.queue_max),
-        ("max-pending", config.pending_max),
-        ("max-asked", config.asked_max),
+        ("max-pending-requests", config.pending_requests_max),
+        ("max-server-requests", config.server_requests_max),
         ("max-streams", config.streams_max),
-        ("max-connections", config.connections_max),
+        ("max-session-connections", config.connections_max),
         ("max-batch", config.batch_max),
         ("max-message", config.message_bytes_max),
         ("max-stream-events", config.stream_events_max),
         ("max-stream-bytes", config.stream_bytes_max),
-        ("window-bytes", config.window_bytes_max),
+        ("max-window-bytes", config.window_bytes_max),
         ("max-session-bytes", config.session_bytes_max),
-        ("max-untaken", config.untaken_max),
-        ("max-taken", config.taken_max),
+        ("max-retained-unacknowledged", config.retained_unacknowledged_max),
+        ("max-retained-acknowledged", config.retained_acknowledged_max),
         ("max-tombstones", config.tombstones_max),
-        ("max-cancelled", config.cancelled_max),
+        ("max-cancelled-requests", config.cancelled_requests_max),
         ("max-shadows", config.shadows_max),
     ];
     options.extend(limits.map(|(name, limit)| format!("--{name}={limit}")));
@@ -69,11 +69,11 @@ fn span(timeout: Option<Duration>) -> String {
     timeout.map_or("never".to_owned(), |timeout| format!("{}ms", timeout.as_millis()))
 }
 
-fn surplus(surplus: Surplus) -> &'static str {
+fn surplus(surplus: ConcurrentGet) -> &'static str {
     match surplus {
-        Surplus::Shadow => "shadow",
-        Surplus::Takeover => "takeover",
-        Surplus::Conflict => "conflict",
+        ConcurrentGet::Shadow => "shadow",
+        ConcurrentGet::TakeOver => "takeover",
+        ConcurrentGet::Reject => "reject",
     }
 }
 
@@ -85,9 +85,9 @@ fn priming(priming: Priming) -> &'static str {
     }
 }
 
-fn unrelated(unrelated: Unrelated) -> &'static str {
+fn unrelated(unrelated: UnrelatedRouting) -> &'static str {
     match unrelated {
-        Unrelated::Standalone => "standalone",
-        Unrelated::SoleRequest => "sole-request",
+        UnrelatedRouting::Standalone => "standalone",
+        UnrelatedRouting::SoleRequest => "sole-request",
     }
 }

@@ -224,7 +224,7 @@ fn is_whole(text: &str) -> bool {
         let _ = session.handle(now, input, &mut actions);
         actions.clear();
     }
-    session.closed().is_some()
+    session.close_reason().is_some()
 }
 
 /// Waits until a server has as few files and sockets open as the first time, and looks at it.

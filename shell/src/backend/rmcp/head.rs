@@ -53,7 +53,7 @@ fn token(token: &NumberOrString) -> Option<ProgressToken> {
 mod tests {
     use std::borrow::Cow;
 
-    use rejoin_core::{Peeked, peek};
+    use rejoin_core::{Parsed, parse_head};
     use rmcp::model::{
         CallToolResult, CustomNotification, CustomRequest, CustomResult, EmptyResult, ErrorData,
         InitializeResult, ProgressNotification, ProgressNotificationParam, ServerCapabilities,
@@ -63,9 +63,9 @@ mod tests {
     use super::*;
 
     fn read(message: &ServerJsonRpcMessage) -> Head {
-        match peek(&serde_json::to_vec(message).unwrap(), 0).unwrap() {
-            Peeked::Single(head) => head,
-            Peeked::Batch(_) => panic!("{message:?}"),
+        match parse_head(&serde_json::to_vec(message).unwrap(), 0).unwrap() {
+            Parsed::Single(head) => head,
+            Parsed::Batch(_) => panic!("{message:?}"),
         }
     }
 

@@ -1,11 +1,11 @@
 //! Any service of the crate `rmcp`, in this process.
 
-mod answer_stream;
-mod guard;
+mod catch_panic;
 mod head;
 mod id;
 mod known;
 mod read;
+mod request_context;
 mod transport;
 
 use std::fmt;
@@ -13,9 +13,9 @@ use std::fmt;
 use rmcp::{RoleServer, Service, ServiceExt, service::ServerInitializeError};
 use tracing::Instrument;
 
-pub use self::answer_stream::AnswerStream;
-use self::{guard::Guarded, transport::SessionTransport};
-use super::{Backend, Inbox, OpenError, Peer};
+pub use self::request_context::RequestContextExt;
+use self::{catch_panic::CatchPanic, transport::SessionTransport};
+use super::{Backend, ClientMessages, ClientSender, OpenError};
 
 /// Serves each session by an rmcp service of its own, in this process.
 ///
@@ -49,13 +49,13 @@ use super::{Backend, Inbox, OpenError, Peer};
 /// | its answer | where the request came from |
 /// | progress | where the request with that token came from |
 /// | a request of its own, such as elicitation | where the request came from that it handles; rmcp knows it only in the handler's own task |
-/// | any other notification | rmcp does not know: to the standalone stream, unless it is sent by [`AnswerStream::notify_related`] |
+/// | any other notification | rmcp does not know: to the standalone stream, unless it is sent by [`RequestContextExt::notify_related`] |
 ///
 /// For services that do not say, [`Unrelated::SoleRequest`](rejoin_core::Unrelated) guesses.
 /// A message that a handler marks itself with [`rmcp::service::OriginatingRequestId`] in its
 /// extensions goes where that request came from.
 ///
-/// A handler has the session's [`Peer`] in the extensions of its context.
+/// A handler has the session's [`ClientSender`] in the extensions of its context.
 pub struct RmcpBackend<F> {
     factory: F,
 }
@@ -76,8 +76,8 @@ where
     F: Fn() -> Result<S, OpenError> + Send + Sync + 'static,
     S: Service<RoleServer>,
 {
-    async fn open(&self, peer: Peer, inbox: Inbox) -> Result<(), OpenError> {
-        let service = Guarded::new((self.factory)()?, peer.clone());
+    async fn open(&self, peer: ClientSender, inbox: ClientMessages) -> Result<(), OpenError> {
+        let service = CatchPanic::new((self.factory)()?, peer.clone());
         let span = tracing::info_span!("rmcp", session = %peer.session_id().short());
         let ended = inbox.ended();
         let transport = SessionTransport::new(peer, inbox);
@@ -94,7 +94,7 @@ impl<F> fmt::Debug for RmcpBackend<F> {
 
 /// Runs a service until it ends, and cancels it when the session has ended.
 async fn serve<S: Service<RoleServer>>(
-    service: Guarded<S>,
+    service: CatchPanic<S>,
     transport: SessionTransport,
     ended: impl Future<Output = ()>,
 ) {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use rejoin_core::{Head, Peeked};
+use rejoin_core::{Head, Parsed};
 use rmcp::model::{ClientJsonRpcMessage, JsonRpcMessage, NumberOrString};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -55,8 +55,8 @@ impl Unreadable {
 
 /// Returns the head of a message that a session has accepted.
 pub(super) fn head(bytes: &[u8]) -> Option<Head> {
-    match rejoin_core::peek(bytes, 0).ok()? {
-        Peeked::Single(head) => Some(head),
-        Peeked::Batch(_) => None,
+    match rejoin_core::parse_head(bytes, 0).ok()? {
+        Parsed::Single(head) => Some(head),
+        Parsed::Batch(_) => None,
     }
 }

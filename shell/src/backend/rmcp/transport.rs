@@ -18,12 +18,14 @@ use super::{
     head, id,
     read::{self, Unreadable},
 };
-use crate::{Inbox, Peer, SendError, backend::peer, render, session::Held};
+use crate::{
+    ClientMessages, ClientSender, SendError, backend::client_sender, render, session::Held,
+};
 
 /// The session, as its service sees it.
 pub(super) struct SessionTransport {
-    peer: Peer,
-    inbox: Inbox,
+    peer: ClientSender,
+    inbox: ClientMessages,
 }
 
 /// Why a message of the service was not taken.
@@ -36,7 +38,7 @@ pub(super) enum SayError {
 }
 
 impl SessionTransport {
-    pub(super) fn new(peer: Peer, inbox: Inbox) -> Self {
+    pub(super) fn new(peer: ClientSender, inbox: ClientMessages) -> Self {
         Self { peer, inbox }
     }
 
@@ -102,7 +104,7 @@ impl Transport<RoleServer> for SessionTransport {
     ) -> impl Future<Output = Result<(), SayError>> + Send + 'static {
         let said = self.say(&message);
         async move {
-            peer::wait(said?).await;
+            client_sender::wait(said?).await;
             Ok(())
         }
     }

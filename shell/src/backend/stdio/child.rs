@@ -23,7 +23,7 @@ use super::{
     pumps::{Silence, Speaker, Stderr},
     stdin::Stdin,
 };
-use crate::{Inbox, OpenError, Peer, Place, SessionId};
+use crate::{ClientMessages, ClientSender, OpenError, SessionId, SessionPermit};
 
 /// How long to wait for what is on its way already: the rest of an output, or the exit of
 /// a process whose output has ended.
@@ -88,7 +88,12 @@ impl Child {
 
     /// Serves a session until it ends, or the child does. A child that is still starting then
     /// may serve another one. It has a place until it has ended, which takes longer.
-    pub(super) async fn serve(mut self, peer: Peer, mut inbox: Inbox, mut place: Place) {
+    pub(super) async fn serve(
+        mut self,
+        peer: ClientSender,
+        mut inbox: ClientMessages,
+        mut place: SessionPermit,
+    ) {
         let mut speaker = Speaker::new(peer);
         let gone = loop {
             let ended = inbox.ended();
@@ -105,7 +110,7 @@ impl Child {
             };
             let (peer, next) = next;
             inbox = next;
-            place = inbox.place();
+            place = inbox.permit();
             let (before, session) = (self.session.short(), peer.session_id());
             peer.served_by(self.process.id());
             speaker = Speaker::new(peer);
@@ -139,7 +144,7 @@ impl Child {
     /// Goes on starting for a while, though the client has left, and returns the next session
     /// of a client that says the same; `None` where the child is not starting any more.
     /// Meanwhile it has no place.
-    async fn wait_for_client(&mut self, place: &mut Place) -> Option<Served> {
+    async fn wait_for_client(&mut self, place: &mut SessionPermit) -> Option<Served> {
         let start_grace = self.shared.settings.start_grace;
         let initialize = self.stdin.only_message()?;
         if start_grace.is_zero() || !self.stdout.is_untouched() {
@@ -149,7 +154,7 @@ impl Child {
         let session = self.session.short();
         tracing::info!(%session, pid = self.process.id(),
             "client left before its server had started, which goes on for the next client");
-        *place = Place::none();
+        *place = SessionPermit::none();
         tokio::select! {
             biased;
             _ = self.process.exited() => {
@@ -170,7 +175,11 @@ impl Child {
 
     /// Carries messages both ways until that cannot go on; `None` says that the session has
     /// ended.
-    async fn converse(&mut self, inbox: &mut Inbox, speaker: &mut Speaker) -> Option<Gone> {
+    async fn converse(
+        &mut self,
+        inbox: &mut ClientMessages,
+        speaker: &mut Speaker,
+    ) -> Option<Gone> {
         let gone = tokio::select! {
             exit = self.process.exited() => exit.map_or_else(Gone::Lost, Gone::Exited),
             told = self.stdin.tell(inbox) => Gone::Deaf(told.err()?),
@@ -197,7 +206,7 @@ impl Child {
             // Nobody speaks for the child, so that its output ends.
             self.process.kill_group();
         }
-        let patience = self.shared.settings.kill_grace;
+        let patience = self.shared.settings.stop_timeout;
         let last_words = last_words(&mut self.stdout, speaker, Instant::now() + patience);
         tokio::select! {
             _ = timeout(patience + MOMENT, last_words) => {}
@@ -210,13 +219,13 @@ impl Child {
 
     /// Ends the child and all that it has started. Where the session has ended, it is still
     /// told what is in the inbox.
-    async fn end(mut self, inbox: Option<Inbox>) {
-        let (begun, kill_grace) = (Instant::now(), self.shared.settings.kill_grace);
-        let mut is_over = timeout(kill_grace / 4, self.end_stdin(inbox)).await.is_ok();
+    async fn end(mut self, inbox: Option<ClientMessages>) {
+        let (begun, stop_timeout) = (Instant::now(), self.shared.settings.stop_timeout);
+        let mut is_over = timeout(stop_timeout / 4, self.end_stdin(inbox)).await.is_ok();
         self.stdin.close();
         if !is_over {
             self.process.terminate().await;
-            is_over = timeout_at(begun + kill_grace, self.is_over()).await.is_ok();
+            is_over = timeout_at(begun + stop_timeout, self.is_over()).await.is_ok();
         }
         if !is_over {
             self.process.kill_group();
@@ -231,7 +240,7 @@ impl Child {
 
     /// Tells the child what it has to hear, and that this is the end. Returns when the child
     /// has ended.
-    async fn end_stdin(&mut self, inbox: Option<Inbox>) {
+    async fn end_stdin(&mut self, inbox: Option<ClientMessages>) {
         let Self { process, stdin, stdout, stderr, .. } = self;
         let tell = async {
             if let Some(mut inbox) = inbox {

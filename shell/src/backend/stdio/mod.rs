@@ -2,11 +2,10 @@
 
 mod child;
 mod command;
+mod config;
 mod convention;
 mod doubts;
 mod exit;
-mod guard;
-mod guard_process;
 mod known;
 mod lines;
 mod mend;
@@ -16,11 +15,12 @@ mod printable;
 mod process;
 mod pumps;
 mod read;
-mod settings;
 mod stdin;
 mod system;
 mod table;
 mod throttle;
+mod watchdog;
+mod watchdog_process;
 
 use std::{fmt, io, sync::Arc};
 
@@ -28,10 +28,11 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 
 use self::{
-    child::Child, guard::Guard, known::Known, parked::Parked, system::System, throttle::Throttle,
+    child::Child, known::Known, parked::Parked, system::System, throttle::Throttle,
+    watchdog::Watchdog,
 };
-pub use self::{guard::GuardCommand, guard_process::run_guard, settings::StdioSettings};
-use super::{Backend, Inbox, OpenError, Peer};
+pub use self::{config::StdioConfig, watchdog::WatchdogCommand, watchdog_process::run_watchdog};
+use super::{Backend, ClientMessages, ClientSender, OpenError};
 
 #[cfg(not(unix))]
 compile_error!("the feature `stdio` needs Unix: it ends children by their process groups");
@@ -41,7 +42,7 @@ compile_error!("the feature `stdio` needs Unix: it ends children by their proces
 pub struct StdioBackend(Arc<Shared>);
 
 struct Shared {
-    settings: StdioSettings,
+    settings: StdioConfig,
     system: Arc<System>,
     throttle: Throttle,
     /// One permit for each child that may be started at the same time.
@@ -58,11 +59,11 @@ impl StdioBackend {
     /// # Errors
     ///
     /// There is no such command, or the guard cannot be started.
-    pub fn new(settings: StdioSettings) -> io::Result<Self> {
+    pub fn new(settings: StdioConfig) -> io::Result<Self> {
         settings.check().map_err(io::Error::other)?;
         let (instance, known) = (rand::random(), Known::default());
-        let guard = settings.guard.clone();
-        let guard = guard.map(|guard| Guard::start(guard, instance, &known)).transpose();
+        let guard = settings.watchdog.clone();
+        let guard = guard.map(|guard| Watchdog::start(guard, instance, &known)).transpose();
         let guard = guard.map_err(|error| in_context("cannot start the guard", &error))?;
         let system = Arc::new(System::new(instance, guard, known, settings.adopts_orphans));
         Ok(Self(Arc::new(Shared {
@@ -78,7 +79,7 @@ impl StdioBackend {
     /// Waits until all children have ended, with all that they have started. Call it when
     /// the sessions are closed: who exits before kills those that are still to end.
     ///
-    /// It takes no longer than [`StdioSettings::kill_grace`] and the moment that the system
+    /// It takes no longer than [`StdioConfig::stop_timeout`] and the moment that the system
     /// needs to end a process, unless the system does not end one that was killed, or does not
     /// say which there are, which is logged. Cancel-safe.
     pub async fn ended(&self) {
@@ -93,7 +94,7 @@ impl StdioBackend {
 const STARTS_MAX: usize = 16;
 
 impl Backend for StdioBackend {
-    async fn open(&self, peer: Peer, inbox: Inbox) -> Result<(), OpenError> {
+    async fn open(&self, peer: ClientSender, inbox: ClientMessages) -> Result<(), OpenError> {
         let shared = Arc::clone(&self.0);
         shared.system.reap_orphans();
         let mut served = (peer, inbox);
@@ -107,7 +108,7 @@ impl Backend for StdioBackend {
         let (starts, started) = oneshot::channel();
         // In a task of its own, so that a child is ended also where nobody waits for it.
         self.0.children.spawn(async move {
-            let place = inbox.place();
+            let place = inbox.permit();
             match shared.start(&peer, &inbox).await {
                 Ok(child) => {
                     peer.served_by(child.process_id());
@@ -123,7 +124,11 @@ impl Backend for StdioBackend {
 
 impl Shared {
     /// Starts a child when it is its turn. Where the session ends before that, none is started.
-    async fn start(self: &Arc<Self>, peer: &Peer, inbox: &Inbox) -> Result<Child, OpenError> {
+    async fn start(
+        self: &Arc<Self>,
+        peer: &ClientSender,
+        inbox: &ClientMessages,
+    ) -> Result<Child, OpenError> {
         let turn = async {
             self.throttle.turn().await?;
             Ok::<_, OpenError>(self.starts.acquire().await?)

@@ -10,13 +10,13 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::{Inbox, Peer};
+use crate::{ClientMessages, ClientSender};
 
 /// How many children wait for a client at a time, beside those of sessions.
 const PARKED_MAX: usize = 4;
 
 /// What a child serves a session with.
-pub(super) type Served = (Peer, Inbox);
+pub(super) type Served = (ClientSender, ClientMessages);
 
 /// A session for a child that waits for one.
 pub(super) struct Offer {

@@ -22,11 +22,11 @@ use tokio::{
 };
 
 use super::{
-    StdioSettings,
+    StdioConfig,
     exit::ExitWatch,
-    guard::Founder,
     system::{KILL_PAUSE, KILL_ROUNDS, System},
     table::{Mark, Process as Entry},
+    watchdog::GroupLeader,
 };
 use crate::SessionId;
 
@@ -68,14 +68,11 @@ impl Pipes {
 impl Process {
     /// Starts a process in a group that the guard knows already, since rejoin may be killed at
     /// any time; or, where there is no guard, in one of its own. Blocks, and needs a runtime.
-    pub(super) fn start(
-        settings: &StdioSettings,
-        system: &Arc<System>,
-    ) -> io::Result<(Self, Pipes)> {
+    pub(super) fn start(settings: &StdioConfig, system: &Arc<System>) -> io::Result<(Self, Pipes)> {
         let mark = system.next_mark();
         let (known, guard) = (&system.known, system.guard.as_ref());
         let founder = guard.and_then(|guard| guard.found(known));
-        let joined = founder.as_ref().map(Founder::group);
+        let joined = founder.as_ref().map(GroupLeader::group);
         if let (Some(guard), Some(group)) = (guard, joined) {
             guard.add(mark.child, group, known);
         }
@@ -281,7 +278,7 @@ mod tests {
     use crate::backend::stdio::known::Known;
 
     fn sleeping(system: &Arc<System>) -> Process {
-        let settings = StdioSettings { args: vec!["1000".into()], ..StdioSettings::new("sleep") };
+        let settings = StdioConfig { args: vec!["1000".into()], ..StdioConfig::new("sleep") };
         Process::start(&settings, system).unwrap().0
     }
 

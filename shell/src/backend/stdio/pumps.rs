@@ -17,7 +17,7 @@ use super::{
     printable::Printable,
     read::{self, Consequences, Limits, Part, Unanswered},
 };
-use crate::{Peer, SendError, SessionId, backend::peer::wait, session::Held};
+use crate::{ClientSender, SendError, SessionId, backend::client_sender::wait, session::Held};
 
 /// How much of a line is shown in the log, in bytes.
 pub(super) const SHOWN_MAX: usize = 4 << 10;
@@ -34,7 +34,7 @@ pub(super) enum Silence {
 
 /// Tells the client of a session what its child says.
 pub(super) struct Speaker {
-    peer: Peer,
+    peer: ClientSender,
     limits: Limits,
     /// The line that is being told.
     line: Bytes,
@@ -43,7 +43,7 @@ pub(super) struct Speaker {
     doubts: Doubts,
 }
 
-impl Unanswered for Peer {
+impl Unanswered for ClientSender {
     fn contains(&self, id: &RequestId) -> bool {
         self.is_unanswered(id)
     }
@@ -54,7 +54,7 @@ impl Unanswered for Peer {
 }
 
 impl Speaker {
-    pub(super) fn new(peer: Peer) -> Self {
+    pub(super) fn new(peer: ClientSender) -> Self {
         // A session that has ended takes no message.
         let (batch_max, depth_max) = peer.message_limits().unwrap_or_default();
         let limits = Limits { batch_max, depth_max };
@@ -163,7 +163,7 @@ impl Speaker {
         let related = match convention::read(body) {
             Said::Message { related } => related,
             Said::CloseStream(close) => {
-                if let Err(error) = self.peer.close_stream(&close.request, close.retry()) {
+                if let Err(error) = self.peer.disconnect(&close.request, close.retry()) {
                     tracing::debug!(%session, %error, "connection is not closed for the server");
                 }
                 return None;
@@ -272,17 +272,18 @@ mod tests {
 
     use super::*;
     use crate::{
-        Backend, Connection, Inbox, OpenError, SessionManager, Settings, SseEvent, message,
+        Backend, ClientMessages, Connection, ManagerConfig, OpenError, SessionManager, SseEvent,
+        message,
     };
 
     const MESSAGES: u64 = 8;
 
     /// A backend that is spoken for elsewhere.
     #[derive(Default)]
-    struct Doors(std::sync::Arc<Mutex<Vec<(Peer, Inbox)>>>);
+    struct Doors(std::sync::Arc<Mutex<Vec<(ClientSender, ClientMessages)>>>);
 
     impl Backend for Doors {
-        async fn open(&self, peer: Peer, inbox: Inbox) -> Result<(), OpenError> {
+        async fn open(&self, peer: ClientSender, inbox: ClientMessages) -> Result<(), OpenError> {
             self.0.lock().push((peer, inbox));
             Ok(())
         }
@@ -296,17 +297,17 @@ mod tests {
     async fn the_rest_of_a_line_is_not_lost_where_nobody_waits_for_its_reader() {
         // Half of what a session may keep is less than three events.
         let session = Config {
-            window: 1,
+            window_events_max: 1,
             stream_events_max: 4,
             session_bytes_max: 1_000,
             ..Config::default()
         };
         let doors = Doors::default();
         let opened = std::sync::Arc::clone(&doors.0);
-        let settings = Settings { session, ..Settings::default() };
+        let settings = ManagerConfig { session, ..ManagerConfig::default() };
         let sessions = SessionManager::new(doors, settings).unwrap();
         let post = r#"{"jsonrpc":"2.0","id":0,"method":"initialize"}"#;
-        let post = message::parse(Bytes::from_static(post.as_bytes()), 0).unwrap();
+        let post = message::parse_message(Bytes::from_static(post.as_bytes()), 0).unwrap();
         let (session, mut connection) =
             sessions.initialize_session(post, AnswerFormat::Sse).await.unwrap();
         let (peer, _inbox) = opened.lock().pop().unwrap();

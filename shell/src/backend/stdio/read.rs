@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use rejoin_core::{Head, IdValue, PeekError, Peeked, RequestId, peek};
+use rejoin_core::{Head, IdValue, ParseError, Parsed, RequestId, parse_head};
 
 use super::{
     mend,
@@ -71,13 +71,13 @@ pub(super) fn parts(line: &Bytes, limits: Limits) -> Vec<Part> {
         return vec![unreadable(line, error.to_string(), INVALID_REQUEST)];
     }
     let readable = |head, body| Part::Message { head, body };
-    match peek(&line, limits.batch_max) {
-        Ok(Peeked::Single(head)) => vec![readable(head, line)],
-        Ok(Peeked::Batch(entries)) => {
+    match parse_head(&line, limits.batch_max) {
+        Ok(Parsed::Single(head)) => vec![readable(head, line)],
+        Ok(Parsed::Batch(entries)) => {
             let entries = entries.into_iter();
             entries.map(|entry| readable(entry.head, line.slice_ref(entry.bytes))).collect()
         }
-        Err(PeekError::BatchTooLong { max }) => {
+        Err(ParseError::BatchTooLong { max }) => {
             let why = format!("the batch has more than {max} messages");
             vec![unreadable(line, why, INVALID_REQUEST)]
         }
@@ -96,10 +96,10 @@ fn mended(line: &[u8]) -> Vec<Part> {
 }
 
 /// Reads a value as a message, as an answer whose frame is wrong, or not at all.
-fn read(value: Bytes) -> Result<(Head, Bytes), (Bytes, PeekError)> {
-    let single = |value: &Bytes| match peek(value, 0)? {
-        Peeked::Single(head) => Ok(head),
-        Peeked::Batch(_) => Err(PeekError::BatchTooLong { max: 0 }),
+fn read(value: Bytes) -> Result<(Head, Bytes), (Bytes, ParseError)> {
+    let single = |value: &Bytes| match parse_head(value, 0)? {
+        Parsed::Single(head) => Ok(head),
+        Parsed::Batch(_) => Err(ParseError::BatchTooLong { max: 0 }),
     };
     match single(&value) {
         Ok(head) => Ok((head, value)),
@@ -238,8 +238,8 @@ mod tests {
             match part {
                 Part::Message { head, body } => {
                     let (head, body) = name_request(head, body, unanswered);
-                    let again = peek(&body, 0).unwrap();
-                    assert_eq!(again, Peeked::Single(head), "the head is that of the body");
+                    let again = parse_head(&body, 0).unwrap();
+                    assert_eq!(again, Parsed::Single(head), "the head is that of the body");
                     outcome.push(String::from_utf8(body.into()).unwrap());
                 }
                 Part::Unreadable { bytes, why, .. } => {

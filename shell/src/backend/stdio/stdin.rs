@@ -6,7 +6,7 @@ use tokio::{
     process::ChildStdin,
 };
 
-use crate::Inbox;
+use crate::ClientMessages;
 
 /// The end of each message, which has no line break in it.
 const LINE_END: &[u8] = b"\n";
@@ -50,7 +50,7 @@ impl Stdin {
     /// # Errors
     ///
     /// The child cannot be told.
-    pub(super) async fn tell(&mut self, inbox: &mut Inbox) -> io::Result<()> {
+    pub(super) async fn tell(&mut self, inbox: &mut ClientMessages) -> io::Result<()> {
         loop {
             let Some(pipe) = &mut self.pipe else { return Ok(()) };
             pipe.write_all_buf(&mut self.message).await?;

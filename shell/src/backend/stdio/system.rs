@@ -17,9 +17,9 @@ use tokio::{
 };
 
 use super::{
-    guard::Guard,
     known::Known,
     table::{Mark, Process, Table},
+    watchdog::Watchdog,
 };
 
 /// How long orphans may wait to be reaped, so that many are reaped at once.
@@ -33,7 +33,7 @@ pub(super) const KILL_PAUSE: Duration = Duration::from_millis(10);
 
 pub(super) struct System {
     pub(super) known: Known,
-    pub(super) guard: Option<Guard>,
+    pub(super) guard: Option<Watchdog>,
     /// Whether orphans become children of this process.
     adopts: bool,
     is_reaping: AtomicBool,
@@ -46,7 +46,7 @@ pub(super) struct System {
 }
 
 impl System {
-    pub(super) fn new(instance: u64, guard: Option<Guard>, known: Known, adopts: bool) -> Self {
+    pub(super) fn new(instance: u64, guard: Option<Watchdog>, known: Known, adopts: bool) -> Self {
         Self {
             known,
             guard,

@@ -10,14 +10,14 @@ use clap::{
 };
 use serde_json::Value;
 
-use crate::config::{self, Config, Options};
+use crate::config::{self, Options, ProgramConfig};
 
 /// What the user wants done.
 pub(crate) enum Task {
-    Serve(Box<Config>),
+    Serve(Box<ProgramConfig>),
     Replay(Replay),
     Demo,
-    Guard,
+    Watchdog,
 }
 
 #[derive(Parser)]
@@ -48,7 +48,7 @@ enum Subtask {
     Demo,
     /// Kill the process groups that are left when stdin ends
     #[command(hide = true)]
-    Guard,
+    Watchdog,
 }
 
 #[derive(Args)]
@@ -97,9 +97,9 @@ fn parse(arguments: &[OsString]) -> Result<Task, clap::Error> {
         Subtask::Serve(serve) => serve,
         Subtask::Replay(replay) => return Ok(Task::Replay(replay)),
         Subtask::Demo => return Ok(Task::Demo),
-        Subtask::Guard => return Ok(Task::Guard),
+        Subtask::Watchdog => return Ok(Task::Watchdog),
     };
-    match Config::decide(serve.options, serve.config.as_deref()) {
+    match ProgramConfig::decide(serve.options, serve.config.as_deref()) {
         Ok(config) => Ok(Task::Serve(Box::new(config))),
         Err(error) => Err(command.error(ErrorKind::ValueValidation, format!("{error:#}"))),
     }
@@ -171,7 +171,7 @@ fn in_environment(mut error: clap::Error, arguments: &[OsString]) -> clap::Error
 
 #[cfg(test)]
 mod tests {
-    use rejoin::rejoin_core::Unrelated;
+    use rejoin::rejoin_core::UnrelatedRouting;
 
     use super::*;
 
@@ -209,7 +209,9 @@ mod tests {
     fn what_is_wrong_is_named() {
         assert!(error(&["rejoin", "serve", "--idle-timeout", "soon"]).contains("--idle-timeout"));
         assert!(error(&["rejoin", "serve", "--idle-timeot", "1s"]).contains("--idle-timeot"));
-        assert!(error(&["rejoin", "serve", "--window", "0"]).contains("--window"));
+        assert!(
+            error(&["rejoin", "serve", "--max-window-events", "0"]).contains("--max-window-events")
+        );
         assert!(error(&["rejoin", "sreve"]).contains("sreve"));
     }
 
@@ -229,10 +231,10 @@ mod tests {
         let Ok(Task::Serve(config)) = task(&["rejoin"]) else { panic!() };
         assert_eq!(config.listen.port(), 8848);
         assert_eq!(config.command, [] as [&str; 0]);
-        assert_eq!(config.sessions.session.unrelated, Unrelated::Standalone);
+        assert_eq!(config.sessions.session.unrelated_routing, UnrelatedRouting::Standalone);
     }
 
-    fn serve(arguments: &[&str]) -> Config {
+    fn serve(arguments: &[&str]) -> ProgramConfig {
         let arguments: Vec<_> = ["rejoin", "serve"].iter().chain(arguments).collect();
         let arguments: Vec<_> = arguments.into_iter().map(OsString::from).collect();
         let Ok(Task::Serve(config)) = parse(&arguments) else { panic!() };
@@ -241,17 +243,26 @@ mod tests {
 
     #[test]
     fn a_command_keeps_its_own_options() {
-        let config = serve(&["--window", "3", "--", "npx", "-y", "a b", "--window", "4"]);
-        assert_eq!(config.command, ["npx", "-y", "a b", "--window", "4"]);
-        assert_eq!(config.sessions.session.window, 3);
+        let config = serve(&[
+            "--max-window-events",
+            "3",
+            "--",
+            "npx",
+            "-y",
+            "a b",
+            "--max-window-events",
+            "4",
+        ]);
+        assert_eq!(config.command, ["npx", "-y", "a b", "--max-window-events", "4"]);
+        assert_eq!(config.sessions.session.window_events_max, 3);
     }
 
     #[test]
     fn what_a_command_does_not_say_is_guessed_unless_something_else_is_said() {
         let guessed = serve(&["--", "server"]);
-        assert_eq!(guessed.sessions.session.unrelated, Unrelated::SoleRequest);
-        let said = serve(&["--unrelated", "standalone", "--", "server"]);
-        assert_eq!(said.sessions.session.unrelated, Unrelated::Standalone);
+        assert_eq!(guessed.sessions.session.unrelated_routing, UnrelatedRouting::SoleRequest);
+        let said = serve(&["--route-unrelated", "standalone", "--", "server"]);
+        assert_eq!(said.sessions.session.unrelated_routing, UnrelatedRouting::Standalone);
     }
 
     #[test]

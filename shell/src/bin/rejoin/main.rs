@@ -12,6 +12,6 @@ fn main() -> anyhow::Result<()> {
         cli::Task::Serve(config) => serve::run(*config),
         cli::Task::Replay(replay) => replay::run(&replay.file, replay.json),
         cli::Task::Demo => demo::run(),
-        cli::Task::Guard => Ok(rejoin::run_guard()?),
+        cli::Task::Watchdog => Ok(rejoin::run_watchdog()?),
     }
 }

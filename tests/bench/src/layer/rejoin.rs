@@ -5,7 +5,7 @@ use std::{future::poll_fn, time::Duration};
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use rejoin::{
-    Backend, Connection, RmcpBackend, SessionId, SessionManager, Settings, SseEvent,
+    Backend, Connection, ManagerConfig, RmcpBackend, SessionId, SessionManager, SseEvent,
     rejoin_core::{AnswerFormat, Config, Post},
 };
 
@@ -57,19 +57,23 @@ impl Rejoin {
     }
 }
 
-fn settings(sizes: Sizes) -> Result<Settings> {
-    let usual = Settings::default();
+fn settings(sizes: Sizes) -> Result<ManagerConfig> {
+    let usual = ManagerConfig::default();
     let config = Config::default();
     let streams = sizes.streams;
     let session = Config {
         streams_max: streams.unwrap_or(config.streams_max),
-        pending_max: streams.unwrap_or(config.pending_max),
+        pending_requests_max: streams.unwrap_or(config.pending_requests_max),
         connections_max: streams.map_or(config.connections_max, |streams| 2 * streams),
-        window: sizes.window.map_or(Ok(config.window), u32::try_from)?,
+        window_events_max: sizes.window.map_or(Ok(config.window_events_max), u32::try_from)?,
         idle_timeout: sizes.idle_timeout.or(config.idle_timeout),
         ..config
     };
-    Ok(Settings { session, sessions_max: sizes.sessions.unwrap_or(usual.sessions_max), ..usual })
+    Ok(ManagerConfig {
+        session,
+        sessions_max: sizes.sessions.unwrap_or(usual.sessions_max),
+        ..usual
+    })
 }
 
 impl Layer for Rejoin {
@@ -78,7 +82,7 @@ impl Layer for Rejoin {
     type Message = Post<Bytes>;
 
     fn read(&self, json: String) -> Result<Post<Bytes>> {
-        Ok(rejoin::parse(json.into(), 1)?)
+        Ok(rejoin::parse_message(json.into(), 1)?)
     }
 
     async fn open(&self) -> Result<SessionId> {

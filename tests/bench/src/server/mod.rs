@@ -8,7 +8,7 @@ mod tower_mcp;
 use std::{io, sync::Arc};
 
 use anyhow::Result;
-use rejoin::{Backend, HttpSettings, RmcpBackend, SessionManager, Settings, StreamableHttp};
+use rejoin::{Backend, HttpConfig, ManagerConfig, RmcpBackend, SessionManager, StreamableHttp};
 use rmcp::transport::{
     StreamableHttpServerConfig, StreamableHttpService,
     streamable_http_server::session::local::LocalSessionManager,
@@ -101,8 +101,8 @@ pub(crate) fn serve(kind: Kind, text: &str) -> Result<()> {
 
 /// As by default.
 fn rejoin(backend: impl Backend) -> Result<StreamableHttp> {
-    let sessions = SessionManager::new(backend, Settings::default())?;
-    Ok(StreamableHttp::new(sessions, HttpSettings::default())?)
+    let sessions = SessionManager::new(backend, ManagerConfig::default())?;
+    Ok(StreamableHttp::new(sessions, HttpConfig::default())?)
 }
 
 /// As by default.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rejoin_core::{
-    CallerFault, Head, Initialized, Input, Method, Notification, Pressure, ProgressToken,
-    Rejection, RequestId, StreamId,
+    ApiMisuse, Head, Initialized, Input, Method, Notification, Pressure, ProgressToken, Rejection,
+    RequestId, StreamId,
 };
 
 use super::plan::Utterance;
@@ -92,7 +92,7 @@ impl World {
             let is_new = backend.asked.insert(id.clone());
             asked = asked.filter(|_| is_new);
         }
-        match self.tell_server(no, Input::Backend { message, related })? {
+        match self.tell_server(no, Input::BackendMessage { message, related })? {
             Ok(pressure) => {
                 if let Some(id) = asked {
                     let patience = self.knobs.backend_patience;
@@ -117,7 +117,7 @@ impl World {
                 }
                 match rejection {
                     Rejection::Backend(_) | Rejection::Closed(_) => Ok(None),
-                    Rejection::Client(_) | Rejection::Caller(_) => {
+                    Rejection::Client(_) | Rejection::ApiMisuse(_) => {
                         Err(format!("a message of the backend was refused: {rejection}"))
                     }
                 }
@@ -198,16 +198,16 @@ impl World {
         };
         let luck = &mut server.backend.luck;
         let retry = luck.strikes(600).then(|| luck.millis(0, 400));
-        match self.tell_server(no, Input::CloseStream { stream, retry })? {
+        match self.tell_server(no, Input::Disconnect { stream, retry })? {
             Ok(_) => {
                 self.tally.struck(Fault::Polling);
                 Ok(())
             }
             Err(
-                Rejection::Caller(
-                    CallerFault::UnknownStream(_)
-                    | CallerFault::StreamNotOpen(_)
-                    | CallerFault::NothingToResumeFrom(_),
+                Rejection::ApiMisuse(
+                    ApiMisuse::UnknownStream(_)
+                    | ApiMisuse::StreamNotOpen(_)
+                    | ApiMisuse::NothingToResumeFrom(_),
                 )
                 | Rejection::Closed(_),
             ) => Ok(()),
@@ -233,7 +233,7 @@ impl World {
                 Some(self.now.since(*since).min(self.knobs.backend_patience))
             };
             let waits = |stream| server.view.closed.is_none() && server.view.log(stream).is_some();
-            let listen = self.config.listen_timeout;
+            let listen = self.config.delivery_timeout;
             if let Some((stream, index)) = server.truth.place_of(&request)
                 && server.taken.get(&stream).is_none_or(|taken| *taken < index)
             {
@@ -242,6 +242,6 @@ impl World {
         }
         let head = Head::Notification(Notification::Cancelled { request });
         let message = self.messages.say(no, head, 60);
-        self.tell_server(no, Input::Backend { message, related: None }).map(|_| ())
+        self.tell_server(no, Input::BackendMessage { message, related: None }).map(|_| ())
     }
 }

@@ -81,7 +81,7 @@ impl World {
 
     fn shut_down(&mut self, no: ClientNo, server: ServerNo) {
         let luck = self.clients.get_mut(&no).map(|client| &mut client.luck);
-        let reasons = [CloseReason::Terminated, CloseReason::Cancelled];
+        let reasons = [CloseReason::ServerShutdown, CloseReason::Cancelled];
         if let Some(reason) = luck.and_then(|luck| luck.pick(&reasons)) {
             self.later_from(no, Parcel::Shutdown { server, reason });
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rejoin_core::{CallerFault, ClientFault, Rejection, RequestId, StreamId};
+use rejoin_core::{ApiMisuse, ClientFault, Rejection, RequestId, StreamId};
 
 use crate::world::World;
 use crate::world::agenda::{Happening, LineNo, ReadingNo, Serial};
@@ -244,10 +244,10 @@ fn may_be_refused(
         Rejection::Client(ClientFault::RequestIdInUse(id)) => may_be_in_use(id),
         Rejection::Client(_)
         | Rejection::Backend(_)
-        | Rejection::Caller(_)
+        | Rejection::ApiMisuse(_)
         | Rejection::Closed(_) => false,
     };
     // The reservation may have expired just now.
-    let is_over = matches!(rejection, Rejection::Caller(CallerFault::ConnectionInUse(_)));
+    let is_over = matches!(rejection, Rejection::ApiMisuse(ApiMisuse::ConnectionInUse(_)));
     is_limit || is_known || is_reserved && is_over
 }

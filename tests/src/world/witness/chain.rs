@@ -162,7 +162,7 @@ pub(in crate::world) fn check_owner(
 mod tests {
     use rejoin_core::{
         Action, ConnectionId, Head, Initialized, Input, Instant, Message, Notification, Pressure,
-        Unrelated,
+        UnrelatedRouting,
     };
 
     use super::*;
@@ -179,7 +179,7 @@ mod tests {
             let event = Event::Message(10 * index);
             let step = Step {
                 now: Instant::EPOCH,
-                input: Input::Backend {
+                input: Input::BackendMessage {
                     message: Message { head, body: 10 * index, bytes: 0 },
                     related: None,
                 },
@@ -188,7 +188,7 @@ mod tests {
                 replays: Vec::new(),
                 after: View::default(),
             };
-            truth.note(Unrelated::Standalone, &View::default(), &step).unwrap();
+            truth.note(UnrelatedRouting::Standalone, &View::default(), &step).unwrap();
         }
         truth
     }

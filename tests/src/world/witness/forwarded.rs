@@ -15,8 +15,7 @@ pub(in crate::world) fn check_forwarded(
     });
     let forwarded: Vec<u64> = forwarded.collect();
     let fails = |id: &RequestId| {
-        let failed =
-            |action: &Action<u64>| matches!(action, Action::Fail { id: it, .. } if it == id);
+        let failed = |action: &Action<u64>| matches!(action, Action::FailServerRequest { id: it, .. } if it == id);
         step.actions.iter().any(failed)
     };
     let is_wanted = |head: &Head| match head {
@@ -85,7 +84,8 @@ mod tests {
         assert!(check(&[1], true) && check(&[], false));
         assert!(!check(&[], true) && !check(&[1], false));
         let mut failed = step(vec![answer()], &[]);
-        failed.actions = vec![Action::Fail { id: 7.into(), reason: UnansweredReason::NoListener }];
+        failed.actions =
+            vec![Action::FailServerRequest { id: 7.into(), reason: UnansweredReason::Undelivered }];
         assert!(check_forwarded(&failed, |_| true).is_ok());
     }
 }

@@ -87,7 +87,8 @@ pub fn explain(outcome: Outcome, known: &Circumstances<'_>) -> Result<(), String
     let lasted = |timeout: Option<Duration>| timeout.is_some_and(|it| known.age + SLACK >= it);
     let is_buried = || {
         lasted(config.retention)
-            || known.requests > config.untaken_max.min(config.taken_max)
+            || known.requests
+                > config.retained_unacknowledged_max.min(config.retained_acknowledged_max)
             || config.session_bytes_max < usual.session_bytes_max
     };
     let is_explained = match outcome {

@@ -13,12 +13,12 @@ pub(in crate::world) fn check_question(
     asked: &RequestId,
     is_there: bool,
     alone: Option<Duration>,
-    listen_timeout: Option<Duration>,
+    delivery_timeout: Option<Duration>,
 ) -> Result<(), String> {
     if !is_there {
         return Err(format!("request {asked} of the backend waits, though its stream is gone"));
     }
-    match (alone, listen_timeout) {
+    match (alone, delivery_timeout) {
         (Some(alone), Some(timeout)) if alone > timeout + SLACK => {
             Err(format!("request {asked} of the backend waits, though nobody came for {alone:?}"))
         }
@@ -33,9 +33,9 @@ mod tests {
     #[test]
     fn a_question_that_waits_for_nothing_is_seen() {
         let check = |is_there, alone: Option<u64>| {
-            let listen_timeout = Some(Duration::from_secs(10));
+            let delivery_timeout = Some(Duration::from_secs(10));
             let alone = alone.map(Duration::from_secs);
-            check_question(&7.into(), is_there, alone, listen_timeout).is_ok()
+            check_question(&7.into(), is_there, alone, delivery_timeout).is_ok()
         };
         assert!(check(true, None) && check(true, Some(10)));
         assert!(!check(true, Some(11)));

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use rejoin_core::{
     Action, Event, Head, Input, Instant, Message, Notification, ProgressToken, Report, RequestId,
-    StreamId, UnansweredReason, Unrelated,
+    StreamId, UnansweredReason, UnrelatedRouting,
 };
 
 use crate::laws::{LogView, Step, View, answered_id, request_id};
@@ -43,25 +43,28 @@ impl Truth {
     /// A message of the backend is on another stream than it belongs on, or nowhere.
     pub fn note(
         &mut self,
-        unrelated: Unrelated,
+        unrelated: UnrelatedRouting,
         before: &View,
         step: &Step,
     ) -> Result<Option<RequestId>, String> {
         for action in &step.actions {
-            if let Action::Cancel { id } = action {
+            if let Action::CancelRequest { id } = action {
                 self.orphaned.insert(id.clone());
-            } else if let Action::Fail { id, reason: UnansweredReason::NoListener } = action {
+            } else if let Action::FailServerRequest { id, reason: UnansweredReason::Undelivered } =
+                action
+            {
                 self.void(id);
-            } else if let Action::Report(Report::Evicted { id, .. }) = action {
+            } else if let Action::Report(Report::ResponseEvicted { id, .. }) = action {
                 self.evicted.insert(id.clone());
             }
         }
-        let (Input::Backend { message, related }, Ok(_)) = (&step.input, &step.result) else {
+        let (Input::BackendMessage { message, related }, Ok(_)) = (&step.input, &step.result)
+        else {
             return Ok(None);
         };
         let pending = |id: &RequestId| {
             let stream = before.stream_of(id)?;
-            let orphaned = Action::Cancel { id: id.clone() };
+            let orphaned = Action::CancelRequest { id: id.clone() };
             (!step.actions.contains(&orphaned)).then_some(stream)
         };
         let about = about(message, related.as_ref()).filter(|id| pending(id).is_some());
@@ -179,11 +182,11 @@ fn request_of(token: &ProgressToken) -> RequestId {
 }
 
 /// Returns where a message goes that is about no pending request, if that is sure.
-fn default_place(head: &Head, unrelated: Unrelated) -> Option<StreamId> {
+fn default_place(head: &Head, unrelated: UnrelatedRouting) -> Option<StreamId> {
     let is_free = match head {
         Head::Notification(Notification::Other) => true,
         Head::Notification(Notification::Log) | Head::Request { .. } => {
-            unrelated == Unrelated::Standalone
+            unrelated == UnrelatedRouting::Standalone
         }
         Head::Notification(Notification::Progress { .. } | Notification::Cancelled { .. })
         | Head::Response { .. }
@@ -234,8 +237,7 @@ fn check_gone(
     };
     // Before the session is initialized, nobody can hear a request of the backend.
     let asked = request_id(&message.head);
-    let fails =
-        |action: &Action<u64>| matches!(action, Action::Fail { id, .. } if Some(id) == asked);
+    let fails = |action: &Action<u64>| matches!(action, Action::FailServerRequest { id, .. } if Some(id) == asked);
     if step.actions.iter().any(fails) {
         return Ok(());
     }
@@ -278,7 +280,7 @@ mod tests {
         });
         Step {
             now: Instant::EPOCH,
-            input: Input::Backend { message, related },
+            input: Input::BackendMessage { message, related },
             result: Ok(Pressure::None),
             actions: actions.collect(),
             replays: Vec::new(),
@@ -287,7 +289,7 @@ mod tests {
     }
 
     fn note(step: &Step) -> Result<Option<RequestId>, String> {
-        Truth::default().note(Unrelated::Standalone, &before(), step)
+        Truth::default().note(UnrelatedRouting::Standalone, &before(), step)
     }
 
     #[test]
@@ -326,7 +328,7 @@ mod tests {
     fn a_place_that_is_used_twice_is_seen() {
         let step = said(Head::Notification(Notification::Other), None, Some(StreamId::Standalone));
         let mut truth = Truth::default();
-        assert!(truth.note(Unrelated::Standalone, &before(), &step).is_ok());
-        assert!(truth.note(Unrelated::Standalone, &before(), &step).is_err());
+        assert!(truth.note(UnrelatedRouting::Standalone, &before(), &step).is_ok());
+        assert!(truth.note(UnrelatedRouting::Standalone, &before(), &step).is_err());
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rejoin::{Backend, Inbox, OpenError, Peer, SendError, SessionId};
+use rejoin::{Backend, ClientMessages, ClientSender, OpenError, SendError, SessionId};
 use rejoin_core::RequestId;
 
 use super::heard::HeardBy;
@@ -42,7 +42,7 @@ impl Backends {
 }
 
 impl Backend for Backends {
-    async fn open(&self, peer: Peer, mut inbox: Inbox) -> Result<(), OpenError> {
+    async fn open(&self, peer: ClientSender, mut inbox: ClientMessages) -> Result<(), OpenError> {
         let nth = self.opened.fetch_add(1, Ordering::Relaxed);
         let is_quick = self.scene.knobs.kind == Kind::Handler;
         let session = peer.session_id();
@@ -85,7 +85,7 @@ impl Backend for Backends {
     }
 }
 
-impl Mouth for Peer {
+impl Mouth for ClientSender {
     async fn say(&self, text: String, related: Option<RequestId>) -> bool {
         is_there(&self.send(text, related).await)
     }
@@ -96,7 +96,7 @@ impl Mouth for Peer {
 
     fn close_stream(&self, request: &RequestId, retry: Duration) -> bool {
         // An error says that the client could not come back, or need not.
-        Peer::close_stream(self, request, Some(retry)).is_ok()
+        ClientSender::disconnect(self, request, Some(retry)).is_ok()
     }
 }
 

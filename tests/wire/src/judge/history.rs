@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rejoin_core::{
     Action, CloseReason, ConnectionId, EndReason, EventId, Head, Input, Message, Notification,
-    Rejection, Report, RequestId, StreamId, Unrelated,
+    Rejection, Report, RequestId, StreamId, UnrelatedRouting,
 };
 use rejoin_tests::laws::{Step, View, posted, request_id};
 use rejoin_tests::world::Tally;
@@ -67,7 +67,7 @@ impl History {
     /// Notes what a step did.
     pub(super) fn note(
         &mut self,
-        unrelated: Unrelated,
+        unrelated: UnrelatedRouting,
         before: &View,
         step: &Step,
         tally: &mut Tally,
@@ -76,7 +76,7 @@ impl History {
         for message in posted(&step.input) {
             self.add(message);
         }
-        if let Input::Backend { message, .. } = &step.input {
+        if let Input::BackendMessage { message, .. } = &step.input {
             self.add(message);
             self.said.push(message.body);
             if self.hears_refusals
@@ -134,7 +134,7 @@ impl History {
 
     /// Notes for how long readers take nothing.
     fn follow(&mut self, step: &Step) {
-        if let Input::Taken { connection, .. } = &step.input
+        if let Input::Acknowledged { connection, .. } = &step.input
             && let Some(since) = self.silent.remove(connection)
         {
             self.pause_max = self.pause_max.max(step.now.since(since));
@@ -162,12 +162,12 @@ impl History {
                     bytes: Some(*bytes),
                 }));
             }
-            Action::Cancel { id } => {
+            Action::CancelRequest { id } => {
                 self.orphaned.insert(id.clone());
                 let head = Head::Notification(Notification::Cancelled { request: id.clone() });
                 self.mail.push(Mail { head, bytes: None });
             }
-            Action::Fail { id, .. } => {
+            Action::FailServerRequest { id, .. } => {
                 tally.add("questions: failed");
                 let head = Head::Error { id: Some(id.clone()) };
                 self.mail.push(Mail { head, bytes: None });
@@ -183,12 +183,12 @@ impl History {
             }
             Action::Gap { .. } => self.gaps += 1,
             Action::Release { .. } => tally.add("senders: let go on"),
-            Action::Report(Report::Evicted { id, .. }) => {
+            Action::Report(Report::ResponseEvicted { id, .. }) => {
                 self.evicted.insert(id.clone());
             }
             Action::Send { .. }
             | Action::Close { .. }
-            | Action::CloseSession { .. }
+            | Action::SessionClosed { .. }
             | Action::Report(_) => {}
         }
     }
@@ -223,10 +223,10 @@ pub(super) fn end_kind(reason: CloseReason) -> &'static str {
         CloseReason::Idle => "ends: idle",
         CloseReason::BackendGone => "ends: backend gone",
         CloseReason::InitializeRejected
-        | CloseReason::InitializeNotTaken
+        | CloseReason::InitializeUnacknowledged
         | CloseReason::InitializeTimeout
         | CloseReason::ExpectedInitialize => "ends: before it began",
-        CloseReason::Terminated | CloseReason::Cancelled | CloseReason::Exhausted => {
+        CloseReason::ServerShutdown | CloseReason::Cancelled | CloseReason::Exhausted => {
             "ends: otherwise"
         }
     }

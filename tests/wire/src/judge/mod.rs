@@ -46,7 +46,7 @@ pub(crate) fn judge(case: &Case<'_>, tally: &mut Tally) -> Result<(), String> {
     let mut history = History::default();
     // A process that asks what is refused is told so on its stdin.
     history.hears_refusals = case.knobs.kind == Kind::Child;
-    let unrelated = config.unrelated;
+    let unrelated = config.unrelated_routing;
     let watched = case.journal.watch(|before, step| {
         tally.stats.count(step);
         history.note(unrelated, before, step, tally)
@@ -66,7 +66,7 @@ pub(crate) fn judge(case: &Case<'_>, tally: &mut Tally) -> Result<(), String> {
         // A backend that was never opened is one that has heard nothing.
         let nothing = Hearing::default();
         let hearing = case.heard.unwrap_or(&nothing);
-        let said_max = config.asked_max.saturating_add(config.pending_max);
+        let said_max = config.server_requests_max.saturating_add(config.pending_requests_max);
         heard::check(&history, closed.reason, hearing, said_max)?;
         if let Some(visit) = case.visit {
             let is_cut = closed.reason == CloseReason::BackendGone || hearing.is_dead;
@@ -123,7 +123,9 @@ mod tests {
             assert_eq!(check_config(&knobs, &config), Ok(()));
             let more = Config { shadows_max: config.shadows_max + 1, ..config.clone() };
             assert!(check_config(&knobs, &more).is_err());
-            assert!(check_config(&knobs, &Config { stall_limit: None, ..config }).is_err());
+            assert!(
+                check_config(&knobs, &Config { stall_disconnect_timeout: None, ..config }).is_err()
+            );
         }
     }
 }

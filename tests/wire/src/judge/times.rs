@@ -98,7 +98,7 @@ fn check_prompt(
 mod tests {
     use bytes::Bytes;
     use rejoin_core::{
-        Action, ConnectionId, Event, Head, Input, Message, Notification, Pressure, Unrelated,
+        Action, ConnectionId, Event, Head, Input, Message, Notification, Pressure, UnrelatedRouting,
     };
     use rejoin_tests::laws::{Step, View};
     use rejoin_tests::world::Tally;
@@ -118,14 +118,20 @@ mod tests {
             let said = index > 0;
             let step = Step {
                 now: rejoin_core::Instant::new(seconds(7 + index)),
-                input: if said { Input::Backend { message, related: None } } else { Input::Tick },
+                input: if said {
+                    Input::BackendMessage { message, related: None }
+                } else {
+                    Input::Tick
+                },
                 result: Ok(Pressure::None),
                 actions: if said { vec![send] } else { Vec::new() },
                 replays: Vec::new(),
                 after: View::default(),
             };
             let mut tally = Tally::default();
-            history.note(Unrelated::Standalone, &View::default(), &step, &mut tally).unwrap();
+            history
+                .note(UnrelatedRouting::Standalone, &View::default(), &step, &mut tally)
+                .unwrap();
         }
         history
     }

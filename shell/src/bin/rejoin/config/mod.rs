@@ -14,8 +14,8 @@ use std::{
 
 use anyhow::Context as _;
 use rejoin::{
-    GuardCommand, HttpSettings, SessionManager, Settings, StdioSettings, StreamableHttp,
-    rejoin_core::Unrelated,
+    HttpConfig, ManagerConfig, SessionManager, StdioConfig, StreamableHttp, WatchdogCommand,
+    rejoin_core::UnrelatedRouting,
 };
 
 use self::values::Variable;
@@ -23,22 +23,22 @@ pub(crate) use self::{log_level::LogLevel, options::Options, values::LogFormat};
 
 /// What the program is to do, with every option decided.
 #[derive(Clone, Debug)]
-pub(crate) struct Config {
+pub(crate) struct ProgramConfig {
     pub(crate) listen: SocketAddr,
     pub(crate) path: String,
-    pub(crate) http: HttpSettings,
-    pub(crate) sessions: Settings,
+    pub(crate) http: HttpConfig,
+    pub(crate) sessions: ManagerConfig,
     pub(crate) header_timeout: Duration,
     pub(crate) connection_idle_timeout: Duration,
-    pub(crate) tcp_max: usize,
+    pub(crate) connections_max: usize,
     /// Whether the user asked for `tcp_max`; the default is lowered without a warning.
-    pub(crate) tcp_max_is_set: bool,
+    pub(crate) connections_max_is_set: bool,
     pub(crate) drain_timeout: Duration,
     /// The server of each session and its arguments; where it is empty, the demo server.
     pub(crate) command: Vec<String>,
     pub(crate) cwd: PathBuf,
     pub(crate) env: Vec<Variable>,
-    pub(crate) kill_grace: Duration,
+    pub(crate) stop_timeout: Duration,
     pub(crate) starts_per_second_max: Option<NonZeroU32>,
     pub(crate) start_grace: Duration,
     /// The soft limit of open files that the command gets.
@@ -49,23 +49,23 @@ pub(crate) struct Config {
     pub(crate) journal_bytes_max: usize,
 }
 
-impl Default for Config {
+impl Default for ProgramConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], values::PORT)),
             path: "/mcp".to_owned(),
-            http: HttpSettings::default(),
-            sessions: Settings::default(),
+            http: HttpConfig::default(),
+            sessions: ManagerConfig::default(),
             header_timeout: Duration::from_secs(10),
             // Longer than proxies and pools of clients keep a connection.
             connection_idle_timeout: Duration::from_secs(120),
-            tcp_max: 20_000,
-            tcp_max_is_set: false,
+            connections_max: 20_000,
+            connections_max_is_set: false,
             drain_timeout: Duration::from_secs(10),
             command: Vec::new(),
             cwd: PathBuf::from("."),
             env: Vec::new(),
-            kill_grace: Duration::from_secs(2),
+            stop_timeout: Duration::from_secs(2),
             starts_per_second_max: NonZeroU32::new(10),
             start_grace: Duration::from_secs(60),
             open_files: None,
@@ -80,7 +80,7 @@ impl Default for Config {
 /// How many sessions there are by default, if each has a process of its own.
 const COMMANDS_MAX: usize = 100;
 
-impl Config {
+impl ProgramConfig {
     /// Decides every option: by `said`, else by the file, else by default.
     ///
     /// # Errors
@@ -95,12 +95,12 @@ impl Config {
         let mut config = Self::default();
         if said.has_command() {
             // It cannot say which call its messages belong to.
-            config.sessions.session.unrelated = Unrelated::SoleRequest;
+            config.sessions.session.unrelated_routing = UnrelatedRouting::SoleRequest;
             // All that it says comes through one pipe.
             config.sessions.session.hold_timeout = Some(Duration::from_secs(1));
             config.sessions.sessions_max = COMMANDS_MAX;
         }
-        config.tcp_max_is_set = said.has_max_tcp();
+        config.connections_max_is_set = said.has_max_connections();
         said.apply(&mut config);
         config.check()?;
         Ok(config)
@@ -111,27 +111,27 @@ impl Config {
     /// # Errors
     ///
     /// This program does not know where it is, and so cannot start its guard.
-    pub(crate) fn stdio(&self) -> io::Result<Option<StdioSettings>> {
+    pub(crate) fn stdio(&self) -> io::Result<Option<StdioConfig>> {
         let Some((command, args)) = self.command.split_first() else { return Ok(None) };
-        let guard = GuardCommand { program: env::current_exe()?, args: vec!["guard".into()] };
-        Ok(Some(StdioSettings {
+        let guard = WatchdogCommand { program: env::current_exe()?, args: vec!["watchdog".into()] };
+        Ok(Some(StdioConfig {
             args: args.iter().map(Into::into).collect(),
             env: self.env.iter().map(Variable::to_setting).collect(),
             working_dir: Some(self.cwd.clone()),
-            kill_grace: self.kill_grace,
+            stop_timeout: self.stop_timeout,
             line_bytes_max: self.sessions.session.message_bytes_max,
             starts_per_second_max: self.starts_per_second_max,
             start_grace: self.start_grace,
             open_files: self.open_files,
-            guard: Some(guard),
+            watchdog: Some(guard),
             adopts_orphans: true,
-            ..StdioSettings::new(command)
+            ..StdioConfig::new(command)
         }))
     }
 
     /// Returns what the HTTP service is held to. A client may also call the server by the
     /// address that it listens on; where that is every address, by any.
-    pub(crate) fn http(&self) -> HttpSettings {
+    pub(crate) fn http(&self) -> HttpConfig {
         let mut http = self.http.clone();
         match self.listen.ip() {
             ip if ip.is_unspecified() => http.any_ip_host = true,
@@ -143,12 +143,12 @@ impl Config {
 
     fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(self.path.starts_with('/'), "--path must begin with a `/`");
-        anyhow::ensure!(self.tcp_max > 0, "--max-tcp must be at least 1");
+        anyhow::ensure!(self.connections_max > 0, "--max-connections must be at least 1");
         anyhow::ensure!(self.cwd.is_dir(), "--cwd: `{}` is no directory", self.cwd.display());
         let timeouts = [
             ("--header-timeout", self.header_timeout),
             ("--connection-idle-timeout", self.connection_idle_timeout),
-            ("--open-timeout", self.sessions.open_timeout),
+            ("--start-timeout", self.sessions.start_timeout),
         ];
         for (name, timeout) in timeouts {
             anyhow::ensure!(!timeout.is_zero(), "{name} must be longer than zero");
@@ -163,7 +163,7 @@ impl Config {
 
 /// Returns the value of every option by default, by name.
 pub(crate) fn defaults() -> serde_json::Map<String, serde_json::Value> {
-    match serde_json::to_value(Options::of(&Config::default())) {
+    match serde_json::to_value(Options::of(&ProgramConfig::default())) {
         Ok(serde_json::Value::Object(defaults)) => defaults,
         _ => serde_json::Map::new(),
     }
@@ -197,14 +197,14 @@ mod tests {
 
     fn error(text: &str) -> String {
         let file = file(text);
-        format!("{:#}", Config::decide(Options::default(), Some(file.path())).unwrap_err())
+        format!("{:#}", ProgramConfig::decide(Options::default(), Some(file.path())).unwrap_err())
     }
 
     #[test]
     fn every_option_can_stand_in_a_file_as_it_is_shown() {
-        let all = toml::to_string(&Options::of(&Config::default())).unwrap();
-        let config = Config::decide(Options::default(), Some(file(&all).path())).unwrap();
-        let set = Config { tcp_max_is_set: true, ..Config::default() };
+        let all = toml::to_string(&Options::of(&ProgramConfig::default())).unwrap();
+        let config = ProgramConfig::decide(Options::default(), Some(file(&all).path())).unwrap();
+        let set = ProgramConfig { connections_max_is_set: true, ..ProgramConfig::default() };
         assert_eq!(format!("{config:?}"), format!("{set:?}"));
     }
 
@@ -212,7 +212,7 @@ mod tests {
     fn what_was_said_is_stronger_than_the_file() {
         let file = file("listen = \"127.0.0.1:1\"\nmax-sessions = 7\nretention = \"never\"");
         let said: Options = toml::from_str("max-sessions = 8").unwrap();
-        let config = Config::decide(said, Some(file.path())).unwrap();
+        let config = ProgramConfig::decide(said, Some(file.path())).unwrap();
         assert_eq!(config.listen.port(), 1);
         assert_eq!(config.sessions.sessions_max, 8);
         assert_eq!(config.sessions.session.retention, None);
@@ -222,7 +222,7 @@ mod tests {
     fn a_client_may_call_the_server_by_the_address_that_it_listens_on() {
         let http = |listen: &str| {
             let file = file(&format!("listen = \"{listen}\""));
-            Config::decide(Options::default(), Some(file.path())).unwrap().http()
+            ProgramConfig::decide(Options::default(), Some(file.path())).unwrap().http()
         };
         assert_eq!(http("192.168.1.7:1").hosts, ["192.168.1.7"]);
         assert!(!http("192.168.1.7:1").any_ip_host);
@@ -244,11 +244,11 @@ mod tests {
             ("allow-host = [\"example.com:99999\"]", "--allow-host: `example.com:99999`"),
             ("allow-host = [\"a*.example.com\"]", "--allow-host: `a*.example.com`"),
             ("allow-origin = [\"example.com\"]", "--allow-origin: `example.com`"),
-            ("max-sessions-per-peer = 0", "--max-sessions-per-peer must be at least 1"),
-            ("max-sessions-per-peer = -1", "write a number, or `off`"),
+            ("max-sessions-per-ip = 0", "--max-sessions-per-ip must be at least 1"),
+            ("max-sessions-per-ip = -1", "write a number, or `off`"),
             ("unused-timeout = \"0s\"", "--unused-timeout must be longer than zero"),
-            ("trusted-peer-header = \"a b\"", "the name of a header"),
-            ("recycle-retry = \"30days\"", "--recycle-retry must be at most"),
+            ("client-ip-header = \"a b\"", "the name of a header"),
+            ("reconnect-delay = \"30days\"", "--reconnect-delay must be at most"),
             ("connection-idle-timeout = \"0s\"", "--connection-idle-timeout must be longer"),
             ("connection-idle-timeout = \"200years\"", "at most 100 years"),
             ("path = \"mcp\"", "--path"),

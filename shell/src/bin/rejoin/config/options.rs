@@ -7,10 +7,10 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Config, LogLevel,
+    LogLevel, ProgramConfig,
     values::{
-        Folder, Header, Listen, LogFormatWord, Maximum, PrimingWord, Rate, Size, Span, SurplusWord,
-        Switch, Timeout, UnrelatedWord, Variable,
+        ConcurrentGetWord, Folder, Header, Listen, LogFormatWord, Maximum, PrimingWord, Rate, Size,
+        Span, Switch, Timeout, UnrelatedRoutingWord, Variable,
     },
 };
 
@@ -36,7 +36,7 @@ macro_rules! options {
                 Self { $($($name: self.$name.or(weaker.$name),)*)* }
             }
 
-            pub(super) fn apply(self, config: &mut Config) {
+            pub(super) fn apply(self, config: &mut ProgramConfig) {
                 $($(
                     if let Some(value) = self.$name {
                         config.$($path).+ = value.into();
@@ -45,7 +45,7 @@ macro_rules! options {
             }
 
             /// Says all of a configuration.
-            pub(super) fn of(config: &Config) -> Self {
+            pub(super) fn of(config: &ProgramConfig) -> Self {
                 Self { $($($name: Some(config.$($path).+.clone().into()),)*)* }
             }
         }
@@ -75,8 +75,8 @@ impl Options {
     }
 
     /// Returns whether the number of TCP connections is given.
-    pub(super) fn has_max_tcp(&self) -> bool {
-        self.max_tcp.is_some()
+    pub(super) fn has_max_connections(&self) -> bool {
+        self.max_connections.is_some()
     }
 
     /// Returns whether the server of a session is a command.
@@ -96,15 +96,15 @@ options! {
         /// An origin of web pages that may call, beside those of the loopback and of allowed hosts, like `https://example.com`; `*` is any; may be repeated
         allow_origin: Vec<String> => http.origins;
         /// The header whose last entry is the address of the client, such as `X-Forwarded-For`; or `off`. Only for a proxy in front that adds it to every request: else clients choose their address
-        trusted_peer_header: Header => http.trusted_peer_header;
+        client_ip_header: Header => http.client_ip_header;
         /// Whether web pages of these origins may read the answers (CORS)
         cors: Switch => http.cors;
         /// Whether calls are answered by one JSON object where that is possible
         json_responses: Switch => http.json_responses;
         /// The largest body of a request; what it carries is also bounded by --max-message
-        max_body: Size => http.body_bytes_max;
+        max_request_body: Size => http.body_bytes_max;
         /// The most memory for messages of clients, from their first byte until the server has taken them
-        max_bodies: Size => http.bodies_bytes_max;
+        max_request_memory: Size => http.request_memory_max;
         /// How long a client may take to send a body
         body_timeout: Span => http.body_timeout;
         /// How long a client may take to send the headers of a request, from its first byte
@@ -112,13 +112,13 @@ options! {
         /// How long a connection is kept open between two requests (HTTP keep-alive); longer than proxies in front keep it
         connection_idle_timeout: Span => connection_idle_timeout;
         /// After how long without an event a stream gets a comment; or `never`
-        keep_alive: Timeout => http.keep_alive;
+        sse_keep_alive: Timeout => http.sse_keep_alive;
         /// After how long a connection is ended so that its client comes back on a new one; or `never`
-        recycle_after: Timeout => http.recycle_after;
+        reconnect_after: Timeout => http.reconnect_after;
         /// When such a client is to come back
-        recycle_retry: Span => http.recycle_retry;
+        reconnect_delay: Span => http.reconnect_delay;
         /// The most TCP connections at a time; more wait. The default is lower where the limit of open files requires it
-        max_tcp: usize => tcp_max;
+        max_connections: usize => connections_max;
         /// How long calls in flight may take to finish when the program is told to end
         drain_timeout: Span => drain_timeout;
     }
@@ -130,7 +130,7 @@ options! {
         /// `NAME=VALUE` sets a variable of the command's environment, `NAME` takes it away; may be repeated
         env: Vec<Variable> => env;
         /// How long the command may take to end: then it is killed, with all that it has started
-        kill_grace: Span => kill_grace;
+        stop_timeout: Span => stop_timeout;
         /// How many processes of the command are started in a second; others wait for up to 5 s, and more get 503; or `unlimited`
         max_starts_per_second: Rate => starts_per_second_max;
         /// How long the command goes on starting after its client left without an answer, for the next client with the same `initialize`; `0s` ends it at once
@@ -139,8 +139,8 @@ options! {
     "Sessions" {
         /// The most sessions at a time; 100 by default with a command, since each has a process of it
         max_sessions: usize => sessions.sessions_max;
-        /// The most sessions of the clients at one address; or `off`. Set it where clients that do not trust each other can connect: otherwise one of them can take all sessions. Behind a proxy it needs --trusted-peer-header
-        max_sessions_per_peer: Maximum => sessions.sessions_per_peer_max;
+        /// The most sessions of the clients at one address; or `off`. Set it where clients that do not trust each other can connect: otherwise one of them can take all sessions. Behind a proxy it needs --client-ip-header
+        max_sessions_per_ip: Maximum => sessions.sessions_per_ip_max;
         /// How long a session lives on that has made no request but `initialize` and `ping` and has no connection; or `never`
         unused_timeout: Timeout => sessions.unused_timeout;
         /// How long a session lives on without a message of its client, a call in flight or a connection; or `never`
@@ -148,23 +148,23 @@ options! {
         /// How long it may take from the first message to the answer to `initialize`; or `never`
         init_timeout: Timeout => sessions.session.init_timeout;
         /// How long a server may take to start for a session
-        open_timeout: Span => sessions.open_timeout;
+        start_timeout: Span => sessions.start_timeout;
         /// How long the server may take to answer a call, progress or not; then the call fails, and the server is told to cancel it; or `never`
         request_timeout: Timeout => sessions.request_timeout;
         /// How long a message waits while the server takes none
-        backend_timeout: Span => sessions.backend_timeout;
+        queue_timeout: Span => sessions.queue_timeout;
         /// The most messages of a session that wait for the server
         max_queue: usize => sessions.queue_max;
         /// The most calls of a session in flight
-        max_pending: usize => sessions.session.pending_max;
+        max_pending_requests: usize => sessions.session.pending_requests_max;
         /// The most calls of the server that wait for the client's answer
-        max_asked: usize => sessions.session.asked_max;
+        max_server_requests: usize => sessions.session.server_requests_max;
         /// The most request streams of a session that are open or still being sent
         max_streams: usize => sessions.session.streams_max;
         /// The most connections of a session
-        max_connections: usize => sessions.session.connections_max;
+        max_session_connections: usize => sessions.session.connections_max;
         /// How deep the JSON of a message may be nested, the message itself included
-        max_depth: usize => sessions.json_depth_max;
+        max_json_depth: usize => sessions.json_depth_max;
         /// The most messages in a batch
         max_batch: usize => sessions.session.batch_max;
         /// The largest message, and the longest line of the command: a larger answer fails its call
@@ -180,35 +180,35 @@ options! {
         /// The most memory for the events that are kept of a session; one event may be larger, up to --max-message, if no other is kept
         max_session_bytes: Size => sessions.session.session_bytes_max;
         /// The most calls whose complete streams are kept and whose end was not taken
-        max_untaken: usize => sessions.session.untaken_max;
+        max_retained_unacknowledged: usize => sessions.session.retained_unacknowledged_max;
         /// The most calls whose complete streams are kept and whose end was taken
-        max_taken: usize => sessions.session.taken_max;
+        max_retained_acknowledged: usize => sessions.session.retained_acknowledged_max;
         /// The most answers of which a tombstone is kept
         max_tombstones: usize => sessions.session.tombstones_max;
         /// How long a tombstone is kept; or `never`
         tombstone_timeout: Timeout => sessions.session.tombstone_timeout;
-        /// The most cancelled calls without an answer beside those in flight; more take places of --max-pending
-        max_cancelled: usize => sessions.session.cancelled_max;
+        /// The most cancelled calls without an answer beside those in flight; more take places of --max-pending-requests
+        max_cancelled_requests: usize => sessions.session.cancelled_requests_max;
         /// How long a cancelled call counts that is not answered, and its id is in use; or `never`
         cancelled_timeout: Timeout => sessions.session.cancelled_timeout;
         /// How long a call goes on without a connection; or `never`
         orphan_timeout: Timeout => sessions.session.orphan_timeout;
         /// How long a call of the server waits for a connection; or `never`
-        listen_timeout: Timeout => sessions.session.listen_timeout;
+        delivery_timeout: Timeout => sessions.session.delivery_timeout;
         /// How long a call of the server that was delivered waits for the client's answer; or `never`
-        answer_timeout: Timeout => sessions.session.answer_timeout;
+        server_request_timeout: Timeout => sessions.session.server_request_timeout;
         /// The most surplus GETs that are kept waiting
         max_shadows: usize => sessions.session.shadows_max;
         /// What becomes of a second GET: shadow, takeover or conflict
-        surplus: SurplusWord => sessions.session.surplus;
+        concurrent_get: ConcurrentGetWord => sessions.session.concurrent_get;
         /// When a stream begins with a priming event: by-revision, always or never
         priming: PrimingWord => sessions.session.priming;
         /// Where messages of the server go that name no call: standalone or sole-request, which is the default with a command
-        unrelated: UnrelatedWord => sessions.session.unrelated;
+        route_unrelated: UnrelatedRoutingWord => sessions.session.unrelated_routing;
         /// The most events that a connection holds
-        window: u32 => sessions.session.window;
+        max_window_events: u32 => sessions.session.window_events_max;
         /// The most memory for what the connections of a session hold together; one event of each may be more, until a client that has stopped reading is disconnected
-        window_bytes: Size => sessions.session.window_bytes_max;
+        max_window_bytes: Size => sessions.session.window_bytes_max;
         /// How long any reader may take nothing and still slow the server down; how long one may follows from the pauses that it makes
         stall_timeout_min: Span => sessions.session.stall_timeout_min;
         /// How long no reader may take nothing and still slow the server down; or `never`
@@ -216,7 +216,7 @@ options! {
         /// How long a reader may take nothing and still slow down a server that has other calls in flight; or `never`, which is the default without a command; 1s with one
         hold_timeout: Timeout => sessions.session.hold_timeout;
         /// How long a reader may take nothing and stay connected; or `never`
-        stall_limit: Timeout => sessions.session.stall_limit;
+        stall_disconnect_timeout: Timeout => sessions.session.stall_disconnect_timeout;
     }
     "Log" {
         /// How lines of the log are written: human or json

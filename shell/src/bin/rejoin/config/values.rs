@@ -12,7 +12,7 @@ use std::{
 
 use clap::ValueEnum;
 use http::HeaderName;
-use rejoin::rejoin_core::{Priming, Surplus, Unrelated};
+use rejoin::rejoin_core::{ConcurrentGet, Priming, UnrelatedRouting};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A duration, such as `300s`, `250ms` or `1h 30m`.
@@ -366,13 +366,13 @@ macro_rules! words {
 
 words! {
     /// What becomes of a second GET.
-    SurplusWord: Surplus {
+    ConcurrentGetWord: ConcurrentGet {
         /// It waits, and takes over when the first one goes.
         Shadow,
         /// It takes over at once.
-        Takeover,
+        TakeOver,
         /// It is refused with 409.
-        Conflict
+        Reject
     }
     /// When a stream begins with a priming event.
     PrimingWord: Priming {
@@ -384,7 +384,7 @@ words! {
         Never
     }
     /// Where messages of the server go that name no call.
-    UnrelatedWord: Unrelated {
+    UnrelatedRoutingWord: UnrelatedRouting {
         /// To the standalone stream.
         Standalone,
         /// To the stream of the sole call in flight, else to the standalone stream.
@@ -434,9 +434,9 @@ serde_as_text!(
     Maximum,
     Header,
     Switch,
-    SurplusWord,
+    ConcurrentGetWord,
     PrimingWord,
-    UnrelatedWord,
+    UnrelatedRoutingWord,
     LogFormatWord,
     Variable
 );
@@ -520,6 +520,6 @@ mod tests {
         assert!("0".parse::<Rate>().unwrap_err().contains("unlimited"));
         assert!("-1".parse::<Size>().is_err());
         assert!("99999999999GiB".parse::<Size>().is_err());
-        assert!("x".parse::<SurplusWord>().unwrap_err().contains("takeover"));
+        assert!("x".parse::<ConcurrentGetWord>().unwrap_err().contains("takeover"));
     }
 }

@@ -9,7 +9,7 @@ use rmcp::{
 use serde_json::json;
 
 use super::server::Demo;
-use crate::{config::Config, logging};
+use crate::{config::ProgramConfig, logging};
 
 /// Serves one session until stdin ends.
 ///
@@ -17,7 +17,7 @@ use crate::{config::Config, logging};
 ///
 /// The client does not begin as MCP has it.
 pub(crate) fn run() -> anyhow::Result<()> {
-    let config = Config::default();
+    let config = ProgramConfig::default();
     let _logging = logging::start(config.log_format, &config.log_level.filter())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve())

@@ -2,7 +2,7 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use rejoin::{AnswerStream, Peer, SendError};
+use rejoin::{ClientSender, RequestContextExt, SendError};
 use rmcp::{
     RoleServer, ServiceError,
     model::{
@@ -127,7 +127,7 @@ impl Call {
 
     /// Ends the connection of the call, so that the client comes back after `retry`.
     pub(super) async fn close_stream(&self, retry: Duration) -> Result<Closing, ToolError> {
-        if self.context.extensions.get::<Peer>().is_some() {
+        if self.context.extensions.get::<ClientSender>().is_some() {
             self.context.close_stream(Some(retry))?;
             return Ok(Closing::Done);
         }

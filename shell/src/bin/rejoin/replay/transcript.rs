@@ -46,25 +46,25 @@ fn input(input: &Input<String>) -> String {
             format!("connection {connection}: GET after {id}")
         }
         Input::Message { post } => format!("POST {}", messages(post)),
-        Input::Taken { connection, through } => {
+        Input::Acknowledged { connection, through } => {
             format!("connection {connection}: taken through {through}")
         }
-        Input::Closed { connection, through: Some(through) } => {
+        Input::ConnectionClosed { connection, through: Some(through) } => {
             format!("connection {connection}: closed, taken through {through}")
         }
-        Input::Closed { connection, through: None } => {
+        Input::ConnectionClosed { connection, through: None } => {
             format!("connection {connection}: closed, nothing taken")
         }
         Input::Abandon { stream } => format!("abandon {stream}"),
         Input::Delete => "DELETE".to_owned(),
         Input::CloseSession { reason } => format!("close: {reason:?}"),
-        Input::Backend { message, related: None } => {
+        Input::BackendMessage { message, related: None } => {
             format!("backend: {} ({} bytes)", message.body, message.bytes)
         }
-        Input::Backend { message, related: Some(id) } => {
+        Input::BackendMessage { message, related: Some(id) } => {
             format!("backend: {} ({} bytes), related to {id}", message.body, message.bytes)
         }
-        Input::CloseStream { stream, retry } => {
+        Input::Disconnect { stream, retry } => {
             let retry = retry.map(|retry| format!(", retry after {retry:?}"));
             format!("backend: close the connection of {stream}{}", retry.unwrap_or_default())
         }
@@ -103,10 +103,10 @@ fn actions(session: &Session<String>, action: &Action<String>) -> Vec<String> {
         }
         Action::Discard { connection } => format!("discard what {connection} holds"),
         Action::Close { connection, reason } => format!("end {connection}: {reason:?}"),
-        Action::Fail { id, reason } => format!("fail {id} of the backend: {reason:?}"),
-        Action::Cancel { id } => format!("cancel {id} at the backend"),
+        Action::FailServerRequest { id, reason } => format!("fail {id} of the backend: {reason:?}"),
+        Action::CancelRequest { id } => format!("cancel {id} at the backend"),
         Action::Release { stream } => format!("release the senders to {stream}"),
-        Action::CloseSession { reason } => format!("close the session: {reason:?}"),
+        Action::SessionClosed { reason } => format!("close the session: {reason:?}"),
         Action::Report(report) => format!("report {report:?}"),
     };
     vec![line]
@@ -125,7 +125,7 @@ fn culprit(rejection: &Rejection) -> &'static str {
     match rejection {
         Rejection::Client(_) => "the client",
         Rejection::Backend(_) => "the backend",
-        Rejection::Caller(_) => "the caller",
+        Rejection::ApiMisuse(_) => "the caller",
         Rejection::Closed(_) => "nobody",
     }
 }

@@ -2,7 +2,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::config::Config;
+use crate::config::ProgramConfig;
 
 /// How many files a session with a command has open here: stdin, stdout and stderr of its
 /// process, and the process itself.
@@ -14,9 +14,9 @@ const FILES_OTHER: u64 = 128;
 
 /// Raises the soft limit to the hard one, which the command does not notice: it gets the limit
 /// that was there before, since many programs look at each file that they could have open.
-/// Where the limit is still too low for `--max-tcp`, fewer connections are accepted, and a
+/// Where the limit is still too low for `--max-connections`, fewer connections are accepted, and a
 /// warning says so if the user asked for more, or if there are more sessions than connections.
-pub(super) fn raise_limit(config: &mut Config) {
+pub(super) fn raise_limit(config: &mut ProgramConfig) {
     let before = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: before.maximum, ..before };
     match setrlimit(Resource::Nofile, raised) {
@@ -29,23 +29,24 @@ pub(super) fn raise_limit(config: &mut Config) {
     let connections = connections(limit, sessions);
     if connections < connections_needed(config) {
         tracing::warn!(
-            "open files are limited to {limit}, which is too few for --max-tcp {} and \
+            "open files are limited to {limit}, which is too few for --max-connections {} and \
              --max-sessions {}: {connections} connections at most are accepted at a time. Raise \
              the limit (`ulimit -n`, `LimitNOFILE=`), or lower these options",
-            config.tcp_max,
+            config.connections_max,
             config.sessions.sessions_max,
         );
     }
-    config.tcp_max = config.tcp_max.min(usize::try_from(connections).unwrap_or(usize::MAX));
+    config.connections_max =
+        config.connections_max.min(usize::try_from(connections).unwrap_or(usize::MAX));
 }
 
 /// Returns how many connections must be possible: as many as the user asked for, else one for
 /// each session, up to the default.
-fn connections_needed(config: &Config) -> u64 {
-    let needed = if config.tcp_max_is_set {
-        config.tcp_max
+fn connections_needed(config: &ProgramConfig) -> u64 {
+    let needed = if config.connections_max_is_set {
+        config.connections_max
     } else {
-        config.tcp_max.min(config.sessions.sessions_max)
+        config.connections_max.min(config.sessions.sessions_max)
     };
     needed as u64
 }
@@ -71,12 +72,12 @@ mod tests {
 
     #[test]
     fn by_default_a_connection_for_each_session_is_enough() {
-        let mut config = Config::default();
+        let mut config = ProgramConfig::default();
         config.sessions.sessions_max = 100;
         assert_eq!(connections_needed(&config), 100);
         config.sessions.sessions_max = 1_000_000;
         assert_eq!(connections_needed(&config), 20_000);
-        config.tcp_max_is_set = true;
+        config.connections_max_is_set = true;
         config.sessions.sessions_max = 100;
         assert_eq!(connections_needed(&config), 20_000);
     }

@@ -6,10 +6,10 @@ use std::{
     thread,
 };
 
-use crate::config::Config;
+use crate::config::ProgramConfig;
 
 /// Says where the server is, and what to try, without waiting for whoever reads it.
-pub(super) fn say(address: SocketAddr, config: &Config) {
+pub(super) fn say(address: SocketAddr, config: &ProgramConfig) {
     let text = text(address, config);
     let say = move || {
         let mut out = io::stdout().lock();
@@ -20,7 +20,7 @@ pub(super) fn say(address: SocketAddr, config: &Config) {
     let _ = thread::Builder::new().name("rejoin-hello".to_owned()).spawn(say);
 }
 
-fn text(address: SocketAddr, config: &Config) -> String {
+fn text(address: SocketAddr, config: &ProgramConfig) -> String {
     let url = format!("http://{}{}", reachable(address), config.path);
     let everywhere = if address.ip().is_unspecified() { " (all addresses)" } else { "" };
     let server = match config.command.first() {
@@ -47,7 +47,7 @@ Or tell your MCP client:
 }
 
 /// Returns what to know where other machines can connect.
-fn others(address: SocketAddr, config: &Config) -> String {
+fn others(address: SocketAddr, config: &ProgramConfig) -> String {
     let name = config.http.hosts.iter().find(|host| !host.contains('*'));
     let how = match name {
         Some(name) => {
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     fn said(address: &str, hosts: &[&str]) -> String {
-        let mut config = Config::default();
+        let mut config = ProgramConfig::default();
         config.http.hosts = hosts.iter().map(|&host| host.to_owned()).collect();
         text(address.parse().unwrap(), &config)
     }

@@ -16,7 +16,7 @@ use super::{
     router::{Connected, Router},
     socket::Socket,
 };
-use crate::config::Config;
+use crate::config::ProgramConfig;
 
 /// How many bytes the system holds that it has not sent yet: few, so that what it has taken
 /// is what a reader is about to get, and so that it takes more in short steps.
@@ -53,7 +53,7 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    pub(super) fn bind(config: &Config) -> io::Result<Self> {
+    pub(super) fn bind(config: &ProgramConfig) -> io::Result<Self> {
         let listener = listen(config.listen)?;
         let mut http = http1::Builder::new();
         // `Socket` has the timeouts: hyper's own cannot tell an idle connection from one in
@@ -61,15 +61,15 @@ impl Listener {
         http.header_read_timeout(None).max_buf_size(BUFFER_BYTES_MAX);
         let timeouts =
             Timeouts { idle: config.connection_idle_timeout, header: config.header_timeout };
-        let places = Arc::new(Semaphore::new(config.tcp_max.min(Semaphore::MAX_PERMITS)));
+        let places = Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS)));
         Ok(Self {
             tcp: listener,
             http,
             timeouts,
             draining: watch::Sender::new(false),
-            tcp_max: config.tcp_max,
+            tcp_max: config.connections_max,
             places,
-            user_timeout: config.sessions.session.stall_limit,
+            user_timeout: config.sessions.session.stall_disconnect_timeout,
         })
     }
 
@@ -117,7 +117,7 @@ impl Listener {
         if warned.is_none_or(|warned| warned.elapsed() > WARNING_INTERVAL) {
             *warned = Some(Instant::now());
             let connections = self.tcp_max;
-            tracing::warn!(connections, "new clients wait: --max-tcp connections are open");
+            tracing::warn!(connections, "new clients wait: --max-connections connections are open");
         }
     }
 

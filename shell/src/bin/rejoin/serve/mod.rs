@@ -17,7 +17,7 @@ use rejoin::{Backend, SessionManager, StdioBackend, StreamableHttp, journal::Jou
 use tokio::time::Instant;
 
 use self::{listen::Listener, router::Router, signals::Signals};
-use crate::{config::Config, demo, logging};
+use crate::{config::ProgramConfig, demo, logging};
 
 /// How long a child may take beyond its grace, so that the system can end its processes.
 const KILL_TIME: Duration = Duration::from_secs(3);
@@ -34,7 +34,7 @@ const TASKS_TIME: Duration = Duration::from_secs(1);
 ///
 /// There is no such command, the address cannot be listened on, journals cannot be written,
 /// or the guard cannot be started.
-pub(crate) fn run(mut config: Config) -> anyhow::Result<()> {
+pub(crate) fn run(mut config: ProgramConfig) -> anyhow::Result<()> {
     let _logging = logging::start(config.log_format, &config.log_level.filter())?;
     files::raise_limit(&mut config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -44,7 +44,7 @@ pub(crate) fn run(mut config: Config) -> anyhow::Result<()> {
     served
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: ProgramConfig) -> anyhow::Result<()> {
     let (sessions, children) = sessions(&config)?;
     let service = StreamableHttp::new(sessions.clone(), config.http())?;
     let router = Router::new(config.path.clone(), service);
@@ -74,11 +74,11 @@ async fn end(
     router: &Router,
     sessions: &SessionManager,
     children: Option<StdioBackend>,
-    config: &Config,
+    config: &ProgramConfig,
 ) {
     let limit = Instant::now() + config.drain_timeout;
     tokio::select! {
-        () = sessions.drain(config.http.recycle_retry) => {}
+        () = sessions.drain(config.http.reconnect_delay) => {}
         // Clients of sessions that are still there may come on new connections.
         () = listener.accept(router) => {}
         () = tokio::time::sleep_until(limit) => {
@@ -92,7 +92,7 @@ async fn end(
 }
 
 /// Makes the sessions, and returns the backend that has children, if it has any.
-fn sessions(config: &Config) -> anyhow::Result<(SessionManager, Option<StdioBackend>)> {
+fn sessions(config: &ProgramConfig) -> anyhow::Result<(SessionManager, Option<StdioBackend>)> {
     let Some(stdio) = config.stdio()? else {
         return Ok((begin(demo::backend(), config)?, None));
     };
@@ -100,7 +100,7 @@ fn sessions(config: &Config) -> anyhow::Result<(SessionManager, Option<StdioBack
     Ok((begin(backend.clone(), config)?, Some(backend)))
 }
 
-fn begin(backend: impl Backend, config: &Config) -> anyhow::Result<SessionManager> {
+fn begin(backend: impl Backend, config: &ProgramConfig) -> anyhow::Result<SessionManager> {
     let settings = config.sessions.clone();
     let Some(folder) = &config.journal else {
         return Ok(SessionManager::new(backend, settings)?);
@@ -116,9 +116,9 @@ async fn drain(listener: Listener, timeout: Duration) {
     }
 }
 
-async fn end_children(children: Option<StdioBackend>, config: &Config) {
+async fn end_children(children: Option<StdioBackend>, config: &ProgramConfig) {
     let Some(children) = children else { return };
-    if tokio::time::timeout(config.kill_grace + KILL_TIME, children.ended()).await.is_err() {
+    if tokio::time::timeout(config.stop_timeout + KILL_TIME, children.ended()).await.is_err() {
         tracing::warn!("some server processes did not end in time, and are killed");
     }
 }

@@ -16,13 +16,13 @@ use rustix::process::Pid;
 use thiserror::Error;
 
 use super::{
-    GuardCommand, command,
+    WatchdogCommand, command,
     table::{Mark, VARIABLE},
 };
 
 /// How the child of each session is started, and ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StdioSettings {
+pub struct StdioConfig {
     /// The command: a path, or a name that is looked up in `PATH`.
     pub command: OsString,
     /// Its arguments: none by default.
@@ -35,7 +35,7 @@ pub struct StdioSettings {
     /// How long a child may take to end: 2 s by default. For a quarter of it the child is
     /// left to see that its stdin has ended, then it gets SIGTERM, and at the end SIGKILL, with
     /// all that it has started.
-    pub kill_grace: Duration,
+    pub stop_timeout: Duration,
     /// The longest line that a child writes to its stdout, in bytes: 16 MiB by default, as
     /// [`Config::message_bytes_max`](rejoin_core::Config::message_bytes_max) is. A longer
     /// one is not read, and the call that it answers fails.
@@ -51,7 +51,7 @@ pub struct StdioSettings {
     /// default.
     pub open_files: Option<u64>,
     /// The process that ends all children when this one is killed: none by default.
-    pub guard: Option<GuardCommand>,
+    pub watchdog: Option<WatchdogCommand>,
     /// Whether processes that children leave behind become children of this process, which
     /// reaps them: false by default. On Linux only.
     ///
@@ -60,7 +60,7 @@ pub struct StdioSettings {
     pub adopts_orphans: bool,
 }
 
-impl StdioSettings {
+impl StdioConfig {
     /// Returns the default settings of a command.
     pub fn new(command: impl Into<OsString>) -> Self {
         Self {
@@ -68,12 +68,12 @@ impl StdioSettings {
             args: Vec::new(),
             env: BTreeMap::new(),
             working_dir: None,
-            kill_grace: Duration::from_secs(2),
+            stop_timeout: Duration::from_secs(2),
             line_bytes_max: 16 << 20,
             starts_per_second_max: NonZeroU32::new(10),
             start_grace: Duration::from_secs(60),
             open_files: None,
-            guard: None,
+            watchdog: None,
             adopts_orphans: false,
         }
     }

@@ -9,25 +9,25 @@ use super::allow::{Hosts, Origins};
 
 /// The settings of [`StreamableHttp`](super::StreamableHttp).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpSettings {
+pub struct HttpConfig {
     /// After how long without an event a stream gets a comment, so that whatever
     /// stands between does not take it for dead: 15 s by default, `None` is never.
-    pub keep_alive: Option<Duration>,
+    pub sse_keep_alive: Option<Duration>,
     /// After how long a connection is ended that carries a stream which goes on, so that
     /// its client comes back on a new one: `None`, never, by default. It helps where
     /// something in between cuts connections that are held for long.
     ///
     /// Specification: MCP 2025-11-25, Transports, "Sending Messages to the Server".
-    pub recycle_after: Option<Duration>,
+    pub reconnect_after: Option<Duration>,
     /// When such a client is to come back: after 1 s by default.
-    pub recycle_retry: Duration,
+    pub reconnect_delay: Duration,
     /// How large the body of a request is, in bytes: 4 MiB by default.
     pub body_bytes_max: usize,
     /// How much memory all messages of clients together take while they are received and
     /// until their backends have taken them, in bytes: 256 MiB by default, and at least as
     /// much as one may. A session has a quarter of it, clients without a session have one
     /// together, and an eighth is for small messages.
-    pub bodies_bytes_max: usize,
+    pub request_memory_max: usize,
     /// How long a client may take to send the body of a request: 30 s by default.
     pub body_timeout: Duration,
     /// By which names clients may call this server, beside `localhost` and the loopback
@@ -49,7 +49,7 @@ pub struct HttpSettings {
     /// has added. Without a proxy that adds it, every client may say what it likes.
     ///
     /// Where there is none, the [`PeerAddress`](super::PeerAddress) of the request is taken.
-    pub trusted_peer_header: Option<HeaderName>,
+    pub client_ip_header: Option<HeaderName>,
     /// Whether web pages of allowed origins may read the answers (CORS): yes by default.
     pub cors: bool,
     /// Whether calls are answered by one JSON object where that is possible, also to
@@ -57,19 +57,19 @@ pub struct HttpSettings {
     pub json_responses: bool,
 }
 
-impl Default for HttpSettings {
+impl Default for HttpConfig {
     fn default() -> Self {
         Self {
-            keep_alive: Some(Duration::from_secs(15)),
-            recycle_after: None,
-            recycle_retry: Duration::from_secs(1),
+            sse_keep_alive: Some(Duration::from_secs(15)),
+            reconnect_after: None,
+            reconnect_delay: Duration::from_secs(1),
             body_bytes_max: 4 << 20,
-            bodies_bytes_max: 256 << 20,
+            request_memory_max: 256 << 20,
             body_timeout: Duration::from_secs(30),
             hosts: Vec::new(),
             any_ip_host: false,
             origins: Vec::new(),
-            trusted_peer_header: None,
+            client_ip_header: None,
             cors: true,
             json_responses: false,
         }
@@ -81,7 +81,7 @@ const RETRY_MILLIS_MAX: u64 = i32::MAX as u64;
 
 /// Which setting is wrong. The caller is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum HttpSettingsError {
+pub enum HttpConfigError {
     /// A pattern for hosts can never match; the text says why.
     #[error("hosts: {0}")]
     Host(String),
@@ -89,11 +89,11 @@ pub enum HttpSettingsError {
     #[error("origins: {0}")]
     Origin(String),
     /// The largest body would never be received.
-    #[error("bodies_bytes_max must be at least body_bytes_max")]
+    #[error("request_memory_max must be at least body_bytes_max")]
     Bodies,
     /// A client could not count to the time when it is to come back.
     #[error(
-        "recycle_retry must be at most {RETRY_MILLIS_MAX} ms, which is the longest timer of a web page"
+        "reconnect_delay must be at most {RETRY_MILLIS_MAX} ms, which is the longest timer of a web page"
     )]
     Retry,
     /// A timeout would end everything at once.
@@ -104,30 +104,30 @@ pub enum HttpSettingsError {
 /// Settings that were found valid.
 #[derive(Debug)]
 pub(super) struct Checked {
-    pub(super) settings: HttpSettings,
+    pub(super) settings: HttpConfig,
     pub(super) hosts: Hosts,
     pub(super) origins: Origins,
 }
 
-impl HttpSettings {
-    pub(super) fn check(self) -> Result<Checked, HttpSettingsError> {
-        if self.keep_alive == Some(Duration::ZERO) {
-            return Err(HttpSettingsError::ZeroTimeout("keep_alive"));
+impl HttpConfig {
+    pub(super) fn check(self) -> Result<Checked, HttpConfigError> {
+        if self.sse_keep_alive == Some(Duration::ZERO) {
+            return Err(HttpConfigError::ZeroTimeout("keep_alive"));
         }
-        if self.recycle_after == Some(Duration::ZERO) {
-            return Err(HttpSettingsError::ZeroTimeout("recycle_after"));
+        if self.reconnect_after == Some(Duration::ZERO) {
+            return Err(HttpConfigError::ZeroTimeout("reconnect_after"));
         }
-        if self.recycle_retry > Duration::from_millis(RETRY_MILLIS_MAX) {
-            return Err(HttpSettingsError::Retry);
+        if self.reconnect_delay > Duration::from_millis(RETRY_MILLIS_MAX) {
+            return Err(HttpConfigError::Retry);
         }
-        if self.bodies_bytes_max < self.body_bytes_max {
-            return Err(HttpSettingsError::Bodies);
+        if self.request_memory_max < self.body_bytes_max {
+            return Err(HttpConfigError::Bodies);
         }
         if self.body_timeout.is_zero() {
-            return Err(HttpSettingsError::ZeroTimeout("body_timeout"));
+            return Err(HttpConfigError::ZeroTimeout("body_timeout"));
         }
-        let hosts = Hosts::read(&self.hosts, self.any_ip_host).map_err(HttpSettingsError::Host)?;
-        let origins = Origins::read(&self.origins).map_err(HttpSettingsError::Origin)?;
+        let hosts = Hosts::read(&self.hosts, self.any_ip_host).map_err(HttpConfigError::Host)?;
+        let origins = Origins::read(&self.origins).map_err(HttpConfigError::Origin)?;
         Ok(Checked { settings: self, hosts, origins })
     }
 }

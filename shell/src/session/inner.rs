@@ -16,15 +16,15 @@ use rejoin_core::{
 use smallvec::SmallVec;
 
 #[cfg(feature = "http")]
-use super::channel::Part;
+use super::buffer::Part;
 use super::{
     SessionError,
-    channel::SseEvent,
+    buffer::SseEvent,
     state::{Aftermath, Gone, Happened, State, UnusedSession},
 };
 use crate::{
     SessionId,
-    backend::{Inbox, NoRoom, Outbox, Room},
+    backend::{ClientMessages, NoRoom, Outbox, Room},
     log,
     manager::{PeerPlace, Shared, WeakPlace},
     message,
@@ -33,7 +33,7 @@ use crate::{
 
 /// A session, and all that it takes to carry its actions out.
 #[derive(Debug)]
-pub(crate) struct Cell {
+pub(crate) struct SessionInner {
     id: SessionId,
     shared: Arc<Shared>,
     outbox: Outbox,
@@ -41,7 +41,7 @@ pub(crate) struct Cell {
     #[cfg(feature = "http")]
     received: Arc<crate::account::Account>,
     state: Mutex<State>,
-    this: Weak<Cell>,
+    this: Weak<SessionInner>,
 }
 
 /// How much is taken of a connection at once; one event at least, however large it is, if it
@@ -68,17 +68,20 @@ const BROKEN: Rejection = Rejection::Closed(CloseReason::Cancelled);
 /// A sender that must wait; ready when the reader that holds it up has caught up.
 pub(crate) type Held = oneshot::Receiver<()>;
 
-impl Cell {
+impl SessionInner {
     /// Begins a session, and returns the inbox of its backend, too.
     pub(crate) fn begin(
         id: SessionId,
         shared: Arc<Shared>,
         place: WeakPlace,
-    ) -> (Arc<Self>, Inbox) {
+    ) -> (Arc<Self>, ClientMessages) {
         let mut inbox = None;
         let cell = Arc::new_cyclic(|this: &Weak<Self>| {
             // As many as can be owed at a time, so that only who does not listen has more.
-            let said_max = shared.config.asked_max.saturating_add(shared.config.pending_max);
+            let said_max = shared
+                .config
+                .server_requests_max
+                .saturating_add(shared.config.pending_requests_max);
             let queue_max = shared.settings.queue_max;
             let (outbox, other_end) = Outbox::new(queue_max, said_max, Weak::clone(this), place);
             inbox = Some(other_end);
@@ -141,7 +144,7 @@ impl Cell {
     }
 
     pub(crate) fn closed(&self) -> Option<CloseReason> {
-        self.state.lock().core.closed()
+        self.state.lock().core.close_reason()
     }
 
     /// Returns the stream of a pending request of the client.
@@ -150,19 +153,19 @@ impl Cell {
     }
 
     pub(crate) fn carried(&self, connection: ConnectionId) -> Option<StreamId> {
-        self.state.lock().core.carried(connection)
+        self.state.lock().core.stream_on(connection)
     }
 
     /// Waits until the backend has room for what a POST carries.
     pub(crate) async fn room(&self, post: &Post<Bytes>) -> Result<Room<'_>, NoRoom> {
-        self.outbox.reserve(post.messages().len(), self.shared.settings.backend_timeout).await
+        self.outbox.reserve(post.messages().len(), self.shared.settings.queue_timeout).await
     }
 
     /// Counts as unused, and for the address of its client, from now on.
     pub(crate) fn begin_unused(&self, peer_place: Option<PeerPlace>) {
         self.turn((), |state, _| {
             // Whoever lets go of a session that is closed may have been here already.
-            if state.core.closed().is_none() {
+            if state.core.close_reason().is_none() {
                 state.peer_place = peer_place;
                 let number = self.shared.unused.add(&self.this);
                 let deadline = self.unused_deadline();
@@ -340,7 +343,7 @@ impl Cell {
         stream: StreamId,
         retry: Option<Duration>,
     ) -> Result<(), Rejection> {
-        self.apply(Input::CloseStream { stream, retry })
+        self.apply(Input::Disconnect { stream, retry })
     }
 
     /// Applies an input that forwards nothing.
@@ -404,7 +407,7 @@ impl Cell {
             let now = self.shared.clock.now();
             if channel.is_over() {
                 state.channels.remove(connection);
-                let input = Input::Closed { connection, through: *through };
+                let input = Input::ConnectionClosed { connection, through: *through };
                 let _ = state.handle(now, input, None, aftermath);
                 return Poll::Ready(false);
             }
@@ -413,7 +416,8 @@ impl Cell {
                 return Poll::Pending;
             }
             if let Some(through) = taken {
-                let _ = state.handle(now, Input::Taken { connection, through }, None, aftermath);
+                let _ =
+                    state.handle(now, Input::Acknowledged { connection, through }, None, aftermath);
             }
             Poll::Ready(true)
         })
@@ -431,7 +435,7 @@ impl Cell {
         self.turn(None, |state, aftermath| {
             let (part, index) = state.channels.get_mut(connection)?.pop_part(bytes_max)?;
             *through = index.or(*through);
-            let input = Input::Taken { connection, through: through.unwrap_or(0) };
+            let input = Input::Acknowledged { connection, through: through.unwrap_or(0) };
             let _ = state.handle(self.shared.clock.now(), input, None, aftermath);
             Some(part)
         })
@@ -442,11 +446,11 @@ impl Cell {
         self.turn((), |state, aftermath| {
             if let Some(channel) = state.channels.remove(connection) {
                 if !channel.is_ended()
-                    && let Some(stream) = state.core.carried(connection)
+                    && let Some(stream) = state.core.stream_on(connection)
                 {
                     aftermath.happened.push(Happened::Lost { connection, stream, through });
                 }
-                let input = Input::Closed { connection, through };
+                let input = Input::ConnectionClosed { connection, through };
                 let _ = state.handle(self.shared.clock.now(), input, None, aftermath);
             }
         });
@@ -588,13 +592,13 @@ fn drop_pressure(pressure: Pressure) {
 #[cfg(all(test, not(shuttle)))]
 mod tests {
     use super::*;
-    use crate::{Backend, OpenError, Peer, SessionManager, Settings};
+    use crate::{Backend, ClientSender, ManagerConfig, OpenError, SessionManager};
 
     /// A backend that never answers.
     struct Silent;
 
     impl Backend for Silent {
-        async fn open(&self, _: Peer, mut inbox: Inbox) -> Result<(), OpenError> {
+        async fn open(&self, _: ClientSender, mut inbox: ClientMessages) -> Result<(), OpenError> {
             tokio::spawn(async move { while inbox.recv().await.is_some() {} });
             Ok(())
         }
@@ -602,12 +606,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_session_that_panics_is_closed_on_every_path_and_harms_no_other() {
-        let sessions = SessionManager::new(Silent, Settings::default()).unwrap();
+        let sessions = SessionManager::new(Silent, ManagerConfig::default()).unwrap();
         let broken = sessions.create_session().await.unwrap();
         let other = sessions.create_session().await.unwrap();
         let initialize = || {
             let text = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#;
-            message::parse(Bytes::from_static(text.as_bytes()), 1).unwrap()
+            message::parse_message(Bytes::from_static(text.as_bytes()), 1).unwrap()
         };
         let waiting = broken.request(initialize(), AnswerFormat::Sse).await.unwrap();
         let cell = sessions.shared().find(broken.id()).unwrap();
@@ -616,7 +620,7 @@ mod tests {
         assert_eq!(outcome, Err(BROKEN));
         // To drop a connection of it calls the session again.
         drop(waiting);
-        assert_eq!(broken.closed(), Some(CloseReason::Cancelled));
+        assert_eq!(broken.close_reason(), Some(CloseReason::Cancelled));
         assert!(broken.request(initialize(), AnswerFormat::Sse).await.is_err());
         cell.wake(Instant::MAX);
         assert!(!sessions.has_session(broken.id()));

@@ -9,14 +9,14 @@ use rmcp::{
 };
 
 use super::id;
-use crate::{Peer, SendError};
+use crate::{ClientSender, SendError};
 
 /// What a handler can do about the stream that will carry its answer: an extension of
 /// rmcp's [`RequestContext`].
 ///
 /// ```
 /// use std::time::Duration;
-/// use rejoin::AnswerStream;
+/// use rejoin::RequestContextExt;
 /// use rmcp::{RoleServer, model::{CustomNotification, ServerNotification}, service::RequestContext};
 /// use serde_json::json;
 ///
@@ -28,7 +28,7 @@ use crate::{Peer, SendError};
 ///     let _ = context.close_stream(Some(Duration::from_secs(5)));
 /// }
 /// ```
-pub trait AnswerStream {
+pub trait RequestContextExt {
     /// Notifies the client on the stream of the request.
     ///
     /// It waits only while a client that reads, but slowly, trails so far that it would
@@ -47,12 +47,12 @@ pub trait AnswerStream {
     ///
     /// # Errors
     ///
-    /// As of [`Peer::close_stream`]; [`SendError::NotPending`] where the service was
+    /// As of [`ClientSender::disconnect`]; [`SendError::NotPending`] where the service was
     /// not served by an [`RmcpBackend`](super::RmcpBackend).
     fn close_stream(&self, retry: Option<Duration>) -> Result<(), SendError>;
 }
 
-impl AnswerStream for RequestContext<RoleServer> {
+impl RequestContextExt for RequestContext<RoleServer> {
     async fn notify_related(
         &self,
         mut notification: ServerNotification,
@@ -62,8 +62,8 @@ impl AnswerStream for RequestContext<RoleServer> {
     }
 
     fn close_stream(&self, retry: Option<Duration>) -> Result<(), SendError> {
-        let peer = self.extensions.get::<Peer>().ok_or(SendError::NotPending)?;
+        let peer = self.extensions.get::<ClientSender>().ok_or(SendError::NotPending)?;
         let request = id::from_rmcp(&self.id).ok_or(SendError::NotPending)?;
-        peer.close_stream(&request, retry)
+        peer.disconnect(&request, retry)
     }
 }

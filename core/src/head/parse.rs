@@ -9,13 +9,13 @@ use serde_core::de::{
 use serde_json::{Deserializer, de::StrRead, value::RawValue};
 
 use super::{
-    Head, MessageFault, PeekError,
+    Head, MessageFault, ParseError,
     classify::{call_id, classify},
     scan::{Kind, Scan},
 };
 /// What bytes turn out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Peeked<'a> {
+pub enum Parsed<'a> {
     /// One message.
     Single(Head),
     /// A JSON array of messages; at least one.
@@ -42,32 +42,32 @@ pub struct BatchEntry<'a> {
 /// one that is too many.
 ///
 /// ```
-/// use rejoin_core::{Head, Method, Peeked, RequestId, peek};
+/// use rejoin_core::{Head, Method, Parsed, RequestId, peek};
 ///
 /// let peeked = peek(br#"{"jsonrpc": "2.0", "id": 7, "method": "ping"}"#, 64)?;
 /// assert_eq!(
 ///     peeked,
-///     Peeked::Single(Head::Request {
+///     Parsed::Single(Head::Request {
 ///         id: RequestId::from(7),
 ///         method: Method::Ping,
 ///         progress_token: None,
 ///     })
 /// );
-/// # Ok::<(), rejoin_core::PeekError>(())
+/// # Ok::<(), rejoin_core::ParseError>(())
 /// ```
 ///
 /// # Errors
 ///
 /// The sender's fault. Where several things are wrong, it is first what is no
 /// JSON, then a batch that is empty or too long, then the first entry.
-pub fn peek(bytes: &[u8], batch_max: usize) -> Result<Peeked<'_>, PeekError> {
+pub fn parse_head(bytes: &[u8], batch_max: usize) -> Result<Parsed<'_>, ParseError> {
     // `serde_json` does not look into the strings that it skips.
     let text = str::from_utf8(bytes)
-        .map_err(|error| PeekError::NotUtf8 { offset: error.valid_up_to() })?;
+        .map_err(|error| ParseError::NotUtf8 { offset: error.valid_up_to() })?;
     match first_byte(text) {
-        Some(b'[') => batch(text, batch_max).map(Peeked::Batch),
-        Some(_) => single(text).map(Peeked::Single),
-        None => Err(PeekError::Empty),
+        Some(b'[') => batch(text, batch_max).map(Parsed::Batch),
+        Some(_) => single(text).map(Parsed::Single),
+        None => Err(ParseError::Empty),
     }
 }
 
@@ -76,7 +76,7 @@ fn first_byte(text: &str) -> Option<u8> {
     text.bytes().find(|byte| !is_space(byte))
 }
 
-fn single(text: &str) -> Result<Head, PeekError> {
+fn single(text: &str) -> Result<Head, ParseError> {
     let mut json = Deserializer::from_str(text);
     let mut scan = Scan::default();
     let Ok(kind) = scan.read(&mut json) else {
@@ -87,29 +87,29 @@ fn single(text: &str) -> Result<Head, PeekError> {
     if kind != Kind::Object {
         return Err(MessageFault::NotObject.into());
     }
-    classify(&scan).map_err(|fault| PeekError::Message { fault, id: call_id(&scan) })
+    classify(&scan).map_err(|fault| ParseError::Message { fault, id: call_id(&scan) })
 }
 
 /// Checks that the text is JSON, which has more in it than Rust has values for.
 #[cold]
-fn validate(text: &str) -> Result<(), PeekError> {
+fn validate(text: &str) -> Result<(), ParseError> {
     let mut json = Deserializer::from_str(text);
     json.deserialize_ignored_any(IgnoredAny).map_err(not_json)?;
     end(json)
 }
 
-fn batch(text: &str, max: usize) -> Result<Vec<BatchEntry<'_>>, PeekError> {
+fn batch(text: &str, max: usize) -> Result<Vec<BatchEntry<'_>>, ParseError> {
     let mut json = Deserializer::from_str(text);
     let mut too_long = false;
     let entries = Entries { max, too_long: &mut too_long };
     let entries = json.deserialize_seq(entries);
     if too_long {
-        return Err(PeekError::BatchTooLong { max });
+        return Err(ParseError::BatchTooLong { max });
     }
     let entries = entries.map_err(not_json)?;
     end(json)?;
     if entries.is_empty() {
-        return Err(PeekError::BatchEmpty);
+        return Err(ParseError::BatchEmpty);
     }
     let entries = entries.into_iter().enumerate();
     let entries = entries.map(|(index, entry)| {
@@ -120,14 +120,14 @@ fn batch(text: &str, max: usize) -> Result<Vec<BatchEntry<'_>>, PeekError> {
     entries.collect()
 }
 
-fn end(mut json: Deserializer<StrRead<'_>>) -> Result<(), PeekError> {
+fn end(mut json: Deserializer<StrRead<'_>>) -> Result<(), ParseError> {
     json.end()
-        .map_err(|error| PeekError::TrailingBytes { line: error.line(), column: error.column() })
+        .map_err(|error| ParseError::TrailingBytes { line: error.line(), column: error.column() })
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn not_json(error: serde_json::Error) -> PeekError {
-    PeekError::NotJson { line: error.line(), column: error.column() }
+fn not_json(error: serde_json::Error) -> ParseError {
+    ParseError::NotJson { line: error.line(), column: error.column() }
 }
 
 /// Finds the entries of a batch.
@@ -184,30 +184,30 @@ mod tests {
         Head::Request { id: 1.into(), method: Method::Ping, progress_token: None }
     }
 
-    fn check(bytes: impl AsRef<[u8]>, expected: &Result<Peeked<'_>, PeekError>) {
+    fn check(bytes: impl AsRef<[u8]>, expected: &Result<Parsed<'_>, ParseError>) {
         let bytes = bytes.as_ref();
-        assert_eq!(&peek(bytes, 2), expected, "{}", bytes.escape_ascii());
+        assert_eq!(&parse_head(bytes, 2), expected, "{}", bytes.escape_ascii());
     }
 
     #[test]
     fn whitespace_around_and_in_a_message_is_no_matter() {
-        check(PING, &Ok(Peeked::Single(ping())));
+        check(PING, &Ok(Parsed::Single(ping())));
         check(
             "\r\n\t {\"jsonrpc\" :\"2.0\" , \"id\"\n: 1,\"method\":\t\"ping\" } \n",
-            &Ok(Peeked::Single(ping())),
+            &Ok(Parsed::Single(ping())),
         );
     }
 
     #[test]
     fn what_is_no_json_is_refused_where_it_goes_wrong() {
-        let not_json = |line, column| PeekError::NotJson { line, column };
-        let trailing = |line, column| PeekError::TrailingBytes { line, column };
+        let not_json = |line, column| ParseError::NotJson { line, column };
+        let trailing = |line, column| ParseError::TrailingBytes { line, column };
         for (bytes, error) in [
-            (&b""[..], PeekError::Empty),
-            (b" \r\n\t", PeekError::Empty),
+            (&b""[..], ParseError::Empty),
+            (b" \r\n\t", ParseError::Empty),
             (b"\x0c", not_json(1, 1)),
-            (b"\xff", PeekError::NotUtf8 { offset: 0 }),
-            (b"{\"a\":\"\xc3\x28\"}", PeekError::NotUtf8 { offset: 6 }),
+            (b"\xff", ParseError::NotUtf8 { offset: 0 }),
+            (b"{\"a\":\"\xc3\x28\"}", ParseError::NotUtf8 { offset: 6 }),
             (b"\xef\xbb\xbf{}", not_json(1, 1)),
             (b"{", not_json(1, 1)),
             (b"[", not_json(1, 1)),
@@ -248,16 +248,16 @@ mod tests {
                 bytes: "{\"jsonrpc\":\"2.0\",\"method\":\"é\" }".as_bytes(),
             },
         ];
-        check(&batch, &Ok(Peeked::Batch(entries)));
+        check(&batch, &Ok(Parsed::Batch(entries)));
     }
 
     #[test]
     fn a_batch_is_neither_empty_nor_long_nor_nested() {
-        let too_long = PeekError::BatchTooLong { max: 2 };
-        let entry = |index, fault| PeekError::Entry { index, fault, id: None };
+        let too_long = ParseError::BatchTooLong { max: 2 };
+        let entry = |index, fault| ParseError::Entry { index, fault, id: None };
         for (json, error) in [
-            ("[]", PeekError::BatchEmpty),
-            (" [ ] ", PeekError::BatchEmpty),
+            ("[]", ParseError::BatchEmpty),
+            (" [ ] ", ParseError::BatchEmpty),
             ("[1,2,3]", too_long.clone()),
             // It is not read any further.
             ("[1,2,{not json", too_long),
@@ -266,7 +266,7 @@ mod tests {
             (&format!("[{PING},{{\"\\ud800\":1}}]"), entry(1, MessageFault::Unreadable)),
             (
                 r#"[{"jsonrpc":"2.0","id":7,"method":null},5]"#,
-                PeekError::Entry {
+                ParseError::Entry {
                     index: 0,
                     fault: MessageFault::MethodNotString,
                     id: Some(7.into()),
@@ -276,8 +276,8 @@ mod tests {
             assert_eq!(error.code(), -32_600, "{error}");
             check(json, &Err(error));
         }
-        assert_eq!(peek(b"[]", 0), Err(PeekError::BatchEmpty));
-        assert_eq!(peek(b"[1]", 0), Err(PeekError::BatchTooLong { max: 0 }));
+        assert_eq!(parse_head(b"[]", 0), Err(ParseError::BatchEmpty));
+        assert_eq!(parse_head(b"[1]", 0), Err(ParseError::BatchTooLong { max: 0 }));
         assert_eq!(
             entry(3, MessageFault::NotObject).to_string(),
             "entry 3 of the batch: a message must be a JSON object"
@@ -322,17 +322,17 @@ mod tests {
 
                 let (cut, _) = json.split_once('@').unwrap();
                 for cut in [format!("{cut}{open}"), format!("[{cut}{open}")] {
-                    let error = peek(cut.as_bytes(), 1).unwrap_err();
-                    assert!(matches!(error, PeekError::NotJson { .. }), "{json}: {error}");
+                    let error = parse_head(cut.as_bytes(), 1).unwrap_err();
+                    assert!(matches!(error, ParseError::NotJson { .. }), "{json}: {error}");
                 }
             }
         }
     }
 
     fn fault_of(json: &str) -> Option<MessageFault> {
-        match peek(json.as_bytes(), 1) {
+        match parse_head(json.as_bytes(), 1) {
             Ok(_) => None,
-            Err(PeekError::Message { fault, .. } | PeekError::Entry { fault, .. }) => Some(fault),
+            Err(ParseError::Message { fault, .. } | ParseError::Entry { fault, .. }) => Some(fault),
             Err(error) => panic!("{error}"),
         }
     }

@@ -59,7 +59,7 @@ pub(crate) struct Part {
 
 /// The session's end of a connection. It never holds more events than the window allows.
 #[derive(Debug, Default)]
-pub(super) struct Channel {
+pub(super) struct ConnectionBuffer {
     events: VecDeque<(SseEvent, Option<u64>)>,
     /// How many bytes of the first event were taken in parts.
     offset: usize,
@@ -67,7 +67,7 @@ pub(super) struct Channel {
     is_ended: bool,
 }
 
-impl Channel {
+impl ConnectionBuffer {
     /// Adds an event, and what the session calls it. Returns whom to wake.
     pub(super) fn push(&mut self, event: SseEvent, index: Option<u64>) -> Option<Waker> {
         self.events.push_back((event, index));
@@ -156,8 +156,8 @@ mod tests {
 
     use super::*;
 
-    fn channel() -> Channel {
-        let mut channel = Channel::default();
+    fn channel() -> ConnectionBuffer {
+        let mut channel = ConnectionBuffer::default();
         for index in 1..=2 {
             let id = Some(EventId::new(StreamId::Standalone, index));
             let data = Bytes::from_static(b"12345");

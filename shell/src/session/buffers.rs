@@ -4,20 +4,20 @@ use std::collections::VecDeque;
 
 use rejoin_core::ConnectionId;
 
-use super::channel::Channel;
+use super::buffer::ConnectionBuffer;
 
 /// A map that is small, and smaller when it is empty. Connections are numbered as they
 /// come, so that a new one is the last; it is mostly the oldest that goes.
 #[derive(Debug, Default)]
-pub(super) struct Channels(VecDeque<(ConnectionId, Channel)>);
+pub(super) struct ConnectionBuffers(VecDeque<(ConnectionId, ConnectionBuffer)>);
 
-impl Channels {
-    pub(super) fn get(&self, connection: ConnectionId) -> Option<&Channel> {
+impl ConnectionBuffers {
+    pub(super) fn get(&self, connection: ConnectionId) -> Option<&ConnectionBuffer> {
         let at = self.position(connection).ok()?;
         self.0.get(at).map(|(_, channel)| channel)
     }
 
-    pub(super) fn get_mut(&mut self, connection: ConnectionId) -> Option<&mut Channel> {
+    pub(super) fn get_mut(&mut self, connection: ConnectionId) -> Option<&mut ConnectionBuffer> {
         let at = self.position(connection).ok()?;
         self.0.get_mut(at).map(|(_, channel)| channel)
     }
@@ -25,11 +25,11 @@ impl Channels {
     /// Adds a channel for a connection that has none.
     pub(super) fn insert(&mut self, connection: ConnectionId) {
         if let Err(at) = self.position(connection) {
-            self.0.insert(at, (connection, Channel::default()));
+            self.0.insert(at, (connection, ConnectionBuffer::default()));
         }
     }
 
-    pub(super) fn remove(&mut self, connection: ConnectionId) -> Option<Channel> {
+    pub(super) fn remove(&mut self, connection: ConnectionId) -> Option<ConnectionBuffer> {
         let at = self.position(connection).ok()?;
         let (_, channel) = self.0.remove(at)?;
         if self.0.is_empty() {
@@ -42,7 +42,7 @@ impl Channels {
         self.0.is_empty()
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Channel> {
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut ConnectionBuffer> {
         self.0.iter_mut().map(|(_, channel)| channel)
     }
 
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn a_connection_is_found_whichever_are_gone() {
         for gone in 0_u32..1 << 5 {
-            let mut channels = Channels::default();
+            let mut channels = ConnectionBuffers::default();
             (0..5).for_each(|number| channels.insert(ConnectionId(number)));
             let is_gone = |number: &u64| gone & 1 << number != 0;
             for number in (0..5).filter(is_gone) {

@@ -7,8 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use rejoin_core::{
-    BackendFault, CallerFault, Head, Input, Message, PeekError, Post, Rejection, RequestId,
-    StreamId,
+    ApiMisuse, BackendFault, Head, Input, Message, ParseError, Post, Rejection, RequestId, StreamId,
 };
 use smallvec::SmallVec;
 use thiserror::Error;
@@ -18,20 +17,20 @@ use crate::render;
 use crate::{
     SessionId,
     message::{self, TooDeep},
-    session::{Cell, Held},
+    session::{Held, SessionInner},
 };
 
 /// The client of one session, as its backend sees it.
 ///
 /// It does not keep the session alive. A clone speaks to the same client.
 #[derive(Clone, Debug)]
-pub struct Peer {
+pub struct ClientSender {
     id: SessionId,
-    session: Weak<Cell>,
+    session: Weak<SessionInner>,
 }
 
-impl Peer {
-    pub(crate) fn new(id: SessionId, session: Weak<Cell>) -> Self {
+impl ClientSender {
+    pub(crate) fn new(id: SessionId, session: Weak<SessionInner>) -> Self {
         Self { id, session }
     }
 
@@ -147,7 +146,7 @@ impl Peer {
             let request = request.filter(|_| why != SendError::Ended)?;
             Some(render::error(Some(&request), code, &why.to_string()))
         };
-        Ok(session.say(Input::Backend { message, related }, refusal)?)
+        Ok(session.say(Input::BackendMessage { message, related }, refusal)?)
     }
 
     /// Says the messages that are not at fault, and returns what their sender must wait for.
@@ -155,7 +154,7 @@ impl Peer {
         let session = self.session()?;
         message::check_depth(&message, session.json_depth_max())?;
         let mut holds = SmallVec::new();
-        let messages = match message::parse(message, session.batch_max())? {
+        let messages = match message::parse_message(message, session.batch_max())? {
             Post::Single(message) => {
                 holds.extend(say(&session, message, related)?);
                 return Ok((holds, Ok(())));
@@ -180,7 +179,7 @@ impl Peer {
         related: Option<RequestId>,
     ) -> Result<Option<Held>, SendError> {
         let session = self.session()?;
-        match message::parse(message.into(), 0)? {
+        match message::parse_message(message.into(), 0)? {
             Post::Single(message) => say(&session, message, related),
             // No entry is allowed.
             Post::Batch(_) => Ok(None),
@@ -234,7 +233,7 @@ impl Peer {
     ///
     /// The backend is at fault: the request is not pending, or its client could not come
     /// back, for lack of an event id. Or the session has ended.
-    pub fn close_stream(
+    pub fn disconnect(
         &self,
         request: &RequestId,
         retry: Option<Duration>,
@@ -249,7 +248,7 @@ impl Peer {
     /// # Errors
     ///
     /// The session has ended.
-    pub fn close_standalone_stream(&self, retry: Option<Duration>) -> Result<(), SendError> {
+    pub fn disconnect_standalone(&self, retry: Option<Duration>) -> Result<(), SendError> {
         self.session()?.close_stream(StreamId::Standalone, retry).map_err(SendError::from)
     }
 
@@ -261,7 +260,7 @@ impl Peer {
         }
     }
 
-    fn session(&self) -> Result<Arc<Cell>, SendError> {
+    fn session(&self) -> Result<Arc<SessionInner>, SendError> {
         self.session.upgrade().ok_or(SendError::Ended)
     }
 }
@@ -270,11 +269,11 @@ impl Peer {
 type Said = (SmallVec<[Held; 1]>, Result<(), SendError>);
 
 fn say(
-    session: &Cell,
+    session: &SessionInner,
     message: Message<Bytes>,
     related: Option<RequestId>,
 ) -> Result<Option<Held>, SendError> {
-    Ok(session.say(Input::Backend { message, related }, |_| None)?)
+    Ok(session.say(Input::BackendMessage { message, related }, |_| None)?)
 }
 
 /// Waits until the reader that holds a sender up has caught up.
@@ -290,7 +289,7 @@ pub(super) async fn wait(held: Option<Held>) {
 pub enum SendError {
     /// The bytes are no JSON-RPC message: the backend is at fault.
     #[error(transparent)]
-    Malformed(#[from] PeekError),
+    Malformed(#[from] ParseError),
     /// The JSON is nested too deep: the backend is at fault.
     #[error(transparent)]
     TooDeep(#[from] TooDeep),
@@ -299,7 +298,7 @@ pub enum SendError {
     Rejected(BackendFault),
     /// The connection of a stream cannot be closed: the backend is at fault, or late.
     #[error(transparent)]
-    CannotClose(CallerFault),
+    CannotDisconnect(ApiMisuse),
     /// There is no such request of the client: the backend is at fault, or late.
     #[error("the client has no such request pending")]
     NotPending,
@@ -312,7 +311,7 @@ impl From<Rejection> for SendError {
     fn from(rejection: Rejection) -> Self {
         match rejection {
             Rejection::Backend(fault) => Self::Rejected(fault),
-            Rejection::Caller(fault) => Self::CannotClose(fault),
+            Rejection::ApiMisuse(fault) => Self::CannotDisconnect(fault),
             Rejection::Client(_) | Rejection::Closed(_) => Self::Ended,
         }
     }

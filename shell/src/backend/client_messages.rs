@@ -12,9 +12,9 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    Place, clock,
+    SessionPermit, clock,
     manager::WeakPlace,
-    session::Cell,
+    session::SessionInner,
     sync::{Mutex, Semaphore, SemaphorePermit, TryAcquireError},
 };
 
@@ -28,15 +28,15 @@ use crate::{
 /// To drop it says that the backend is gone; [`close`](Self::close) says why, too. The session
 /// takes nothing new then, and ends when its connections have sent what the backend said.
 #[derive(Debug)]
-pub struct Inbox {
+pub struct ClientMessages {
     queue: Arc<Queue>,
-    session: Weak<Cell>,
+    session: Weak<SessionInner>,
     place: WeakPlace,
     /// What the client says first, where that is known, until the first message is received.
     expected: Option<Bytes>,
 }
 
-impl Inbox {
+impl ClientMessages {
     /// Waits for the next message; `None` says that the session has ended.
     ///
     /// Cancel-safe: a message that was not returned is not lost.
@@ -65,7 +65,7 @@ impl Inbox {
     /// Returns the place of the session, to be kept until its server has ended, if that takes
     /// a while.
     #[must_use]
-    pub fn place(&self) -> Place {
+    pub fn permit(&self) -> SessionPermit {
         self.place.upgrade()
     }
 
@@ -93,7 +93,7 @@ impl Inbox {
     }
 }
 
-impl Drop for Inbox {
+impl Drop for ClientMessages {
     fn drop(&mut self) {
         self.queue.room.close();
         drop(self.queue.give_up());
@@ -106,7 +106,7 @@ impl Drop for Inbox {
 /// What is called with messages. To drop it drops the inbox.
 struct Handler {
     handle: Box<dyn FnMut(Bytes) + Send>,
-    _inbox: Inbox,
+    _inbox: ClientMessages,
 }
 
 impl fmt::Debug for Handler {
@@ -172,16 +172,16 @@ impl Outbox {
     pub(crate) fn new(
         messages_max: usize,
         said_max: usize,
-        session: Weak<Cell>,
+        session: Weak<SessionInner>,
         place: WeakPlace,
-    ) -> (Self, Inbox) {
+    ) -> (Self, ClientMessages) {
         let queue = Arc::new(Queue {
             held: Mutex::default(),
             room: Semaphore::new(messages_max),
             end: Semaphore::new(0),
             said_max,
         });
-        (Self(Arc::clone(&queue)), Inbox { queue, session, place, expected: None })
+        (Self(Arc::clone(&queue)), ClientMessages { queue, session, place, expected: None })
     }
 
     /// Waits for room for `messages`. Where the backend is gone there is room for

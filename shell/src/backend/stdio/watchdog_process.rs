@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::table::{Process, Table};
 
 /// Is the guard, until stdin ends: the whole work of the process that
-/// [`GuardCommand`](super::GuardCommand) starts.
+/// [`WatchdogCommand`](super::WatchdogCommand) starts.
 ///
 /// It reads which children there are, and kills those that are left when its stdin ends, with
 /// all that they have started. It does not listen to signals that are meant to end it, since
@@ -28,7 +28,7 @@ use super::table::{Process, Table};
 /// # Errors
 ///
 /// The signals cannot be caught.
-pub fn run_guard() -> io::Result<()> {
+pub fn run_watchdog() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _entered = runtime.enter();
     let deaf = [

@@ -9,21 +9,21 @@ use rmcp::{
     service::{NotificationContext, RequestContext},
 };
 
-use crate::Peer;
+use crate::ClientSender;
 
-/// Gives every handler the session's [`Peer`], and answers for those that panic.
-pub(super) struct Guarded<S> {
+/// Gives every handler the session's [`ClientSender`], and answers for those that panic.
+pub(super) struct CatchPanic<S> {
     service: S,
-    peer: Peer,
+    peer: ClientSender,
 }
 
-impl<S> Guarded<S> {
-    pub(super) fn new(service: S, peer: Peer) -> Self {
+impl<S> CatchPanic<S> {
+    pub(super) fn new(service: S, peer: ClientSender) -> Self {
         Self { service, peer }
     }
 }
 
-impl<S: Service<RoleServer>> Service<RoleServer> for Guarded<S> {
+impl<S: Service<RoleServer>> Service<RoleServer> for CatchPanic<S> {
     async fn handle_request(
         &self,
         request: ClientRequest,

@@ -14,11 +14,11 @@ use rustix::process::Pid;
 
 use super::{known::Known, table::VARIABLE};
 
-/// How the guard is started: a program that calls [`run_guard`](super::run_guard).
+/// How the guard is started: a program that calls [`run_watchdog`](super::run_watchdog).
 ///
 /// It is also started with each child, for a moment, to found the child's group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GuardCommand {
+pub struct WatchdogCommand {
     /// The program.
     pub program: PathBuf,
     /// Its arguments.
@@ -30,8 +30,8 @@ pub struct GuardCommand {
 ///
 /// A signal at the death of a parent would not do: it reaches the direct child alone,
 /// and comes when the thread ends that has started it.
-pub(super) struct Guard {
-    command: GuardCommand,
+pub(super) struct Watchdog {
+    command: WatchdogCommand,
     /// What the processes of all children have in their marks.
     instance: u64,
     state: Mutex<State>,
@@ -56,13 +56,17 @@ struct Guarded {
 ///
 /// So the guard knows of a group before there is a child in it. It is of the same program
 /// as the guard: when rejoin is killed, it ends by itself.
-pub(super) struct Founder<'a> {
+pub(super) struct GroupLeader<'a> {
     process: Child,
     known: &'a Known,
 }
 
-impl Guard {
-    pub(super) fn start(command: GuardCommand, instance: u64, known: &Known) -> io::Result<Self> {
+impl Watchdog {
+    pub(super) fn start(
+        command: WatchdogCommand,
+        instance: u64,
+        known: &Known,
+    ) -> io::Result<Self> {
         let process = start(&command, known)?;
         let mut state = State { process, children: BTreeMap::new() };
         state.tell(&format!("{instance:016x}"))?;
@@ -70,12 +74,12 @@ impl Guard {
     }
 
     /// Founds a group; `None` where that is not possible, which is logged.
-    pub(super) fn found<'a>(&self, known: &'a Known) -> Option<Founder<'a>> {
+    pub(super) fn found<'a>(&self, known: &'a Known) -> Option<GroupLeader<'a>> {
         let founded = start(&self.command, known);
         founded
             .inspect_err(|error| tracing::warn!(%error, "a child is guarded only once it runs"))
             .ok()
-            .map(|process| Founder { process, known })
+            .map(|process| GroupLeader { process, known })
     }
 
     /// Hears of a child that is about to start in a group.
@@ -143,19 +147,19 @@ impl State {
     }
 }
 
-impl Founder<'_> {
+impl GroupLeader<'_> {
     pub(super) fn group(&self) -> Pid {
         Pid::from_child(&self.process)
     }
 }
 
-impl Drop for Founder<'_> {
+impl Drop for GroupLeader<'_> {
     fn drop(&mut self) {
         end(&mut self.process, self.known);
     }
 }
 
-impl Drop for Guard {
+impl Drop for Watchdog {
     fn drop(&mut self) {
         let state = self.state.get_mut();
         if state.children.is_empty() {
@@ -168,7 +172,7 @@ impl Drop for Guard {
 }
 
 /// Starts a guard out of the reach of what a terminal sends to rejoin's own group.
-fn start(command: &GuardCommand, known: &Known) -> io::Result<Child> {
+fn start(command: &WatchdogCommand, known: &Known) -> io::Result<Child> {
     known.spawn(
         Command::new(&command.program)
             .args(&command.args)

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 /// The limits and timeouts of a manager, and of each of its sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct ManagerConfig {
     /// What each session is held to.
     pub session: Config,
     /// How many sessions there are, with those whose servers have not ended yet: at least 1,
@@ -17,7 +17,7 @@ pub struct Settings {
     /// many as there may be, by default. An IPv6 network of 64 bits counts as one address.
     /// Set it where clients that do not trust each other can connect: without it, one of them
     /// can take all places.
-    pub sessions_per_peer_max: Option<usize>,
+    pub sessions_per_ip_max: Option<usize>,
     /// How long a session lives on that has made no request but `initialize` and `ping` and has
     /// no connection: 60 s by default. Where there are too many sessions, the oldest of these
     /// ends at once.
@@ -28,7 +28,7 @@ pub struct Settings {
     /// How long a message waits for room in that queue, and a new session for the end of the
     /// server of one that is over: 5 s by default. Where all sessions go on, a new one waits for
     /// 250 ms at most.
-    pub backend_timeout: Duration,
+    pub queue_timeout: Duration,
     /// How long a backend may take to answer a request of the client: `None`, as long as it
     /// likes, by default. Then the client gets an error, and the backend a cancellation.
     /// Progress does not extend it. `initialize` has `Config::init_timeout`.
@@ -39,42 +39,42 @@ pub struct Settings {
     /// levels by default. Receivers that recurse fail on more.
     pub json_depth_max: usize,
     /// How long a backend may take to open: 30 s by default.
-    pub open_timeout: Duration,
+    pub start_timeout: Duration,
 }
 
-impl Default for Settings {
+impl Default for ManagerConfig {
     fn default() -> Self {
         Self {
             session: Config::default(),
             sessions_max: 10_000,
-            sessions_per_peer_max: None,
+            sessions_per_ip_max: None,
             unused_timeout: Some(Duration::from_secs(60)),
             queue_max: 64,
-            backend_timeout: Duration::from_secs(5),
+            queue_timeout: Duration::from_secs(5),
             request_timeout: None,
             json_depth_max: 128,
-            open_timeout: Duration::from_secs(30),
+            start_timeout: Duration::from_secs(30),
         }
     }
 }
 
-impl Settings {
-    pub(super) fn validate(&self) -> Result<ValidConfig, SettingsError> {
+impl ManagerConfig {
+    pub(super) fn validate(&self) -> Result<ValidConfig, ManagerConfigError> {
         if self.sessions_max == 0 {
-            return Err(SettingsError::ZeroSessions);
+            return Err(ManagerConfigError::ZeroSessions);
         }
         if self.request_timeout == Some(Duration::ZERO) {
-            return Err(SettingsError::ZeroTimeout("request_timeout"));
+            return Err(ManagerConfigError::ZeroTimeout("request_timeout"));
         }
         if self.unused_timeout == Some(Duration::ZERO) {
-            return Err(SettingsError::ZeroTimeout("unused_timeout"));
+            return Err(ManagerConfigError::ZeroTimeout("unused_timeout"));
         }
-        if self.sessions_per_peer_max == Some(0) {
-            return Err(SettingsError::ZeroSessionsPerPeer);
+        if self.sessions_per_ip_max == Some(0) {
+            return Err(ManagerConfigError::ZeroSessionsPerPeer);
         }
         let queue_min = self.session.batch_max.max(1);
         if self.queue_max < queue_min || self.queue_max > QUEUE_LIMIT {
-            return Err(SettingsError::Queue { min: queue_min, max: QUEUE_LIMIT });
+            return Err(ManagerConfigError::Queue { min: queue_min, max: QUEUE_LIMIT });
         }
         Ok(self.session.clone().validate()?)
     }
@@ -85,7 +85,7 @@ const QUEUE_LIMIT: usize = 1 << 20;
 
 /// Which setting is wrong. The caller is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum SettingsError {
+pub enum ManagerConfigError {
     /// A limit or timeout of the sessions is wrong.
     #[error(transparent)]
     Session(#[from] ConfigError),
@@ -96,7 +96,7 @@ pub enum SettingsError {
     #[error("sessions_max must be at least 1")]
     ZeroSessions,
     /// No client would be allowed a session.
-    #[error("sessions_per_peer_max must be at least 1")]
+    #[error("sessions_per_ip_max must be at least 1")]
     ZeroSessionsPerPeer,
     /// The queue could not take a whole batch, or is too long.
     #[error("queue_max must be at least {min}, which is what batch_max allows, and at most {max}")]
