@@ -22,7 +22,7 @@ use crate::time::Timeout;
 ///     ..Config::default()
 /// };
 /// let config = config.validate()?;
-/// assert_eq!(config.window, 16);
+/// assert_eq!(config.window_events_max, 16);
 /// # Ok::<(), rejoin_core::ConfigError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

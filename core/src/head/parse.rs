@@ -42,11 +42,11 @@ pub struct BatchEntry<'a> {
 /// one that is too many.
 ///
 /// ```
-/// use rejoin_core::{Head, Method, Parsed, RequestId, peek};
+/// use rejoin_core::{Head, Method, Parsed, RequestId, parse_head};
 ///
-/// let peeked = peek(br#"{"jsonrpc": "2.0", "id": 7, "method": "ping"}"#, 64)?;
+/// let parsed = parse_head(br#"{"jsonrpc": "2.0", "id": 7, "method": "ping"}"#, 64)?;
 /// assert_eq!(
-///     peeked,
+///     parsed,
 ///     Parsed::Single(Head::Request {
 ///         id: RequestId::from(7),
 ///         method: Method::Ping,

@@ -182,7 +182,7 @@ fn with_limits_of_nothing_everything_still_works_live() {
           to 1: 1/0 progress t
         > backend response 7
           to 1: 2/0 response 7
-          report Evicted { stream: Request(0), id: 7 }
+          report ResponseEvicted { stream: Request(0), id: 7 }
           end 1: Complete
         > post 2 batch [request 8]
           rejected: client: the batch has more than 0 messages
@@ -210,7 +210,7 @@ fn a_response_that_is_too_large_is_replaced_by_a_failure() {
           to backend: request 7
         > backend response 7 (11 bytes)
           to 1: 1/0 failure 7 Evicted
-          report Evicted { stream: Request(0), id: 7 }
+          report ResponseEvicted { stream: Request(0), id: 7 }
           end 1: Complete
         > backend error 8 (11 bytes)
           report Undeliverable { id: Some(8), reason: UnknownRequest }

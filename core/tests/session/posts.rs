@@ -228,11 +228,11 @@ fn a_json_answer_that_is_not_taken_is_lost_to_the_client() {
           to 1: whole response 7
           end 1: Complete
         > closed 1
-          report Lost { stream: Request(0) }
+          report ResponseLost { stream: Request(0) }
         > post 2 json request 8
           to backend: request 8
         > closed 2
-          report Lost { stream: Request(1) }
+          report ResponseLost { stream: Request(1) }
         > post 3 json request 9
           to backend: request 9
         > post cancelled 9

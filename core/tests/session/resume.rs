@@ -218,7 +218,7 @@ fn an_event_that_is_larger_than_all_that_is_kept_is_kept_alone() {
           to 3: gap 1..=1
         > backend notification
           to 3: 2 notification
-          report Evicted { stream: Request(0), id: 7 }
+          report ResponseEvicted { stream: Request(0), id: 7 }
         ",
     );
 }
@@ -234,7 +234,7 @@ fn a_response_that_must_not_be_kept_is_replaced_by_a_failure() {
           to backend: request 7
         > closed 1
         > backend response 7
-          report Evicted { stream: Request(0), id: 7 }
+          report ResponseEvicted { stream: Request(0), id: 7 }
         > get 2 after 0/0
           to 2: 1/0 failure 7 Evicted
           end 2: Complete
@@ -242,7 +242,7 @@ fn a_response_that_must_not_be_kept_is_replaced_by_a_failure() {
           to backend: request 8
         > backend response 8
           to 3: 1/1 response 8
-          report Evicted { stream: Request(1), id: 8 }
+          report ResponseEvicted { stream: Request(1), id: 8 }
           end 3: Complete
         ",
     );

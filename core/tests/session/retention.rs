@@ -240,7 +240,7 @@ fn the_session_lets_go_of_what_was_taken_first_and_then_of_the_oldest() {
           to 5: 1/1 failure 2 Expired
           end 5: Complete
         > backend notification (136 bytes)
-          report Evicted { stream: Request(0), id: 1 }
+          report ResponseEvicted { stream: Request(0), id: 1 }
         > get 6 after 0/0
           end 4: Replaced
           to 6: 1/0 failure 1 Evicted

@@ -122,7 +122,7 @@ fn of_too_many_shadows_the_oldest_goes() {
         > get 2
         > get 3
         > get 4
-          end 2: Surplus
+          end 2: TooManyShadows
         > closed 1
         > backend notification
           to 4: 1 notification
@@ -203,7 +203,7 @@ fn a_resume_takes_over_and_the_old_connection_becomes_a_shadow() {
         "
         > get 1
         > get 2 after 0
-          end 1: Surplus
+          end 1: TooManyShadows
         > closed 1
         > backend notification
           to 2: 1 notification

@@ -49,14 +49,14 @@ fn a_deleted_session_answers_what_waits_and_ends_what_is_open() {
 fn the_driver_closes_with_a_reason() {
     check_busy(
         "
-        > close terminated
+        > close
           to 3: 1/0 failure 7 SessionClosed
           to 4: whole failure 8 SessionClosed
           end 1: SessionClosed
           end 2: SessionClosed
           end 3: SessionClosed
           end 4: SessionClosed
-          close session: Terminated
+          close session: ServerShutdown
         ",
     );
 }
