@@ -1,0 +1,139 @@
+//! Slow readers, slow backends, and what bounds both.
+
+use std::{future::poll_fn, time::Duration};
+
+use rejoin::{ManagerConfig, SendError, SessionError, SseEvent};
+use rejoin_core::{AnswerFormat, CloseReason, Config, Rejection, RequestId};
+
+use crate::index_of;
+use crate::support::{Server, message, next, post};
+
+#[tokio::test(start_paused = true)]
+async fn sender_waits_for_an_active_reader_and_not_for_a_stalled_one() {
+    // Half of what a session may keep is less than three events.
+    let session = Config {
+        window_events_max: 1,
+        stream_events_max: 4,
+        session_bytes_max: 1_000,
+        ..Config::default()
+    };
+    let stall_timeout_max = session.stall_timeout_max.unwrap();
+    let server = Server::with(ManagerConfig { session, ..ManagerConfig::default() });
+    let session = server.initialized().await;
+    let backend = server.backend().await;
+    let mut connection = session.standalone().unwrap();
+    assert!(matches!(next(&mut connection).await, Some(SseEvent::Priming { .. })));
+
+    let peer = backend.peer();
+    let told = tokio::spawn(async move {
+        for number in 0..8 {
+            peer.send(message(&format!(r#""method":"n{number}""#)), None).await?;
+        }
+        Ok::<(), SendError>(())
+    });
+    for index in 1..=8 {
+        assert_eq!(next(&mut connection).await.map(|event| index_of(&event)), Some(Some(index)));
+    }
+    told.await.unwrap().unwrap();
+
+    let peer = backend.peer();
+    let begun = tokio::time::Instant::now();
+    for _ in 0..8 {
+        peer.send(message(r#""method":"n""#), None).await.unwrap();
+    }
+    assert!(begun.elapsed() > Duration::ZERO && begun.elapsed() <= stall_timeout_max);
+    let mut gaps = 0;
+    while let Some(event) = next(&mut connection).await {
+        match event {
+            SseEvent::Gap { .. } => gaps += 1,
+            SseEvent::Message { id: Some(id), .. } if id.index == 16 => break,
+            SseEvent::Message { .. } | SseEvent::Priming { .. } => {}
+        }
+    }
+    assert_eq!(gaps, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn full_backend_queue_affects_only_its_own_session() {
+    let session = Config { batch_max: 1, ..Config::default() };
+    let settings = ManagerConfig { session, queue_max: 1, ..ManagerConfig::default() };
+    let server = Server::with(settings);
+    let (busy, other) = (server.initialized().await, server.initialized().await);
+    let note = || post(r#""method":"n""#);
+    busy.notify(note()).await.unwrap();
+    let (refused, ()) = tokio::join!(busy.notify(note()), async {
+        other.notify(note()).await.unwrap();
+    });
+    assert_eq!(refused, Err(SessionError::Busy));
+    let mut backend = server.backend().await;
+    backend.hear().await;
+    busy.notify(note()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn session_closes_when_its_backend_sends_requests_and_never_receives() {
+    let server = Server::begin();
+    let session = server.initialized().await;
+    let backend = server.backend().await;
+    let peer = backend.peer();
+    for id in 0..100_000 {
+        let ask = message(&format!(r#""id":{id},"method":"ping""#));
+        if peer.send(ask, None).await == Err(SendError::Ended) {
+            assert_eq!(session.close_reason(), Some(CloseReason::BackendGone));
+            return;
+        }
+    }
+    panic!("nobody hears that its requests have failed, and they are all kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn batch_is_sent_even_if_its_sender_stops_waiting() {
+    // Half of what a session may keep is less than two events.
+    let config = Config { stream_events_max: 2, session_bytes_max: 800, ..Config::default() };
+    let settings = ManagerConfig { session: config, ..ManagerConfig::default() };
+    let server = Server::with(settings);
+    let session = server.initialized_as("2025-03-26").await;
+    let call = post(r#""id":1,"method":"a""#);
+    let mut connection = session.request(call, AnswerFormat::Sse).await.unwrap();
+    let backend = server.backend().await;
+    let notification = r#"{"jsonrpc":"2.0","method":"n"}"#;
+    let batch = format!("[{notification},{notification}]");
+    let related = Some(RequestId::from(1));
+    let said = tokio::time::timeout(Duration::ZERO, backend.peer().send(batch, related)).await;
+    assert!(said.is_err(), "the reader is behind, and its sender is to wait");
+    assert!(matches!(next(&mut connection).await, Some(SseEvent::Message { .. })));
+    assert!(matches!(next(&mut connection).await, Some(SseEvent::Message { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn poll_returns_a_bounded_number_of_bytes() {
+    let server = Server::begin();
+    let session = server.initialized().await;
+    let mut connection =
+        session.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap();
+    let backend = server.backend().await;
+    let large = format!(r#"{{"jsonrpc":"2.0","method":"n","params":["{}"]}}"#, "x".repeat(40_000));
+    for _ in 0..5 {
+        backend.peer().send(large.clone(), Some(1.into())).await.unwrap();
+    }
+    let mut taken = Vec::new();
+    let mut sizes = Vec::new();
+    for _ in 0..3 {
+        assert!(poll_fn(|cx| connection.poll_events(cx, &mut taken)).await);
+        sizes.push(std::mem::take(&mut taken).len());
+    }
+    assert_eq!(sizes, [2, 1, 1], "the first one is the priming event and one more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejected_messages_return_their_queue_permits() {
+    let server = Server::begin();
+    let session = server.initialized().await;
+    let call = || post(r#""id":1,"method":"a""#);
+    let _connection = session.request(call(), AnswerFormat::Sse).await.unwrap();
+    for _ in 0..1_000 {
+        let again = session.request(call(), AnswerFormat::Sse).await.unwrap_err();
+        assert!(matches!(again, SessionError::Rejected(Rejection::Client(_))), "{again}");
+    }
+    session.notify(post(r#""method":"n""#)).await.unwrap();
+}

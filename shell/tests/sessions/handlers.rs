@@ -1,0 +1,69 @@
+//! Backends that handle messages in the calling task.
+
+use std::{future::poll_fn, sync::Arc, sync::atomic::AtomicUsize, sync::atomic::Ordering};
+
+use rejoin::{Backend, ClientMessages, ClientSender, ManagerConfig, OpenError, SessionManager};
+use rejoin_core::{AnswerFormat, CloseReason};
+
+use crate::support::{message, post};
+
+/// Answers at once, and counts what it heard.
+struct Echo {
+    heard: Arc<AtomicUsize>,
+}
+
+impl Backend for Echo {
+    async fn open(&self, peer: ClientSender, inbox: ClientMessages) -> Result<(), OpenError> {
+        let heard = Arc::clone(&self.heard);
+        inbox.handle(move |body| {
+            heard.fetch_add(1, Ordering::Relaxed);
+            let received: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_ne!(received["method"], "panic");
+            if received["id"].is_number() {
+                let id = &received["id"];
+                let result = r#"{"protocolVersion":"2025-11-25"}"#;
+                let answer = message(&format!(r#""id":{id},"result":{result}"#));
+                peer.send_now(answer, None).unwrap();
+            }
+        });
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn handler_responds_synchronously_and_is_dropped_with_its_session() {
+    let heard = Arc::new(AtomicUsize::new(0));
+    let backend = Echo { heard: Arc::clone(&heard) };
+    let sessions = SessionManager::new(backend, ManagerConfig::default()).unwrap();
+    let initialize = post(r#""id":0,"method":"initialize""#);
+    let (session, mut answer) =
+        sessions.initialize_session(initialize, AnswerFormat::Sse).await.unwrap();
+    let mut events = Vec::new();
+    assert!(!poll_fn(|cx| answer.poll_events(cx, &mut events)).await);
+    assert_eq!(events.len(), 1);
+    let call = post(r#""id":1,"method":"a""#);
+    let mut connection = session.request(call, AnswerFormat::Sse).await.unwrap();
+    assert!(!poll_fn(|cx| connection.poll_events(cx, &mut events)).await);
+    assert_eq!((events.len(), heard.load(Ordering::Relaxed)), (3, 2));
+    assert_eq!(Arc::strong_count(&heard), 3);
+    session.delete().unwrap();
+    assert_eq!(session.close_reason(), Some(CloseReason::Deleted));
+    assert_eq!(Arc::strong_count(&heard), 2, "the handler is dropped");
+}
+
+#[tokio::test]
+async fn panic_in_a_handler_closes_only_its_session() {
+    let backend = Echo { heard: Arc::default() };
+    let sessions = SessionManager::new(backend, ManagerConfig::default()).unwrap();
+    let initialize = || post(r#""id":0,"method":"initialize""#);
+    let (broken, _broken) =
+        sessions.initialize_session(initialize(), AnswerFormat::Sse).await.unwrap();
+    let (other, _other) =
+        sessions.initialize_session(initialize(), AnswerFormat::Sse).await.unwrap();
+    let handle = broken.clone();
+    let panicked =
+        tokio::spawn(async move { handle.notify(post(r#""method":"panic""#)).await }).await;
+    assert!(panicked.unwrap_err().is_panic());
+    assert_eq!(broken.close_reason(), Some(CloseReason::BackendGone));
+    assert_eq!(other.close_reason(), None);
+}

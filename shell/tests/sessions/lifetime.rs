@@ -1,0 +1,137 @@
+//! Begin and end of sessions.
+
+use std::time::Duration;
+
+use rejoin::{
+    Backend, ClientMessages, ClientSender, ManagerConfig, ManagerError, OpenError, SessionError,
+    SessionManager, SseEvent,
+};
+use rejoin_core::{AnswerFormat, CloseReason, Rejection};
+
+use crate::support::{Server, next, post};
+
+#[tokio::test(start_paused = true)]
+async fn unused_session_expires_unless_it_has_a_connection_or_a_request() {
+    let server = Server::begin();
+    let (unused, listening) = (server.initialized().await, server.initialized().await);
+    let called = server.initialized().await;
+    let mut standalone = listening.standalone().unwrap();
+    assert!(next(&mut standalone).await.is_some());
+    drop(called.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap());
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    unused.notify(post(r#""method":"notifications/initialized""#)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(unused.close_reason(), Some(CloseReason::Idle));
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!((listening.close_reason(), called.close_reason()), (None, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_session_expires() {
+    let server = Server::with(ManagerConfig { unused_timeout: None, ..ManagerConfig::default() });
+    let session = server.initialized().await;
+    tokio::time::sleep(Duration::from_secs(299)).await;
+    assert!(server.sessions.has_session(session.id()));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!server.sessions.has_session(session.id()));
+    assert!(matches!(server.sessions.session(session.id()), Err(ManagerError::NotFound)));
+    assert_eq!(server.backend().await.hear_end().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_initialize_connection_closes_the_session() {
+    let server = Server::begin();
+    let post = post(r#""id":0,"method":"initialize""#);
+    let opened = server.sessions.initialize_session(post, AnswerFormat::Sse).await.unwrap();
+    assert_eq!(server.sessions.sessions(), 1);
+    drop(opened);
+    assert_eq!(server.sessions.sessions(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn session_ends_with_its_backend() {
+    let server = Server::begin();
+    let session = server.initialized().await;
+    let mut connection =
+        session.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap();
+    drop(server.backend().await);
+    assert!(matches!(next(&mut connection).await, Some(SseEvent::Priming { .. })));
+    let Some(SseEvent::Message { data, .. }) = next(&mut connection).await else { panic!() };
+    assert!(data.starts_with(br#"{"error":{"code":-32603"#), "{data:?}");
+    assert_eq!(next(&mut connection).await, None);
+    assert_eq!(server.sessions.sessions(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_last_manager_closes_its_sessions() {
+    let server = Server::begin();
+    let session = server.initialized().await;
+    let mut backend = server.backend().await;
+    drop(server);
+    assert_eq!(session.close_reason(), Some(CloseReason::ServerShutdown));
+    assert_eq!(backend.hear_end().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn session_closes_unless_its_first_request_is_initialize() {
+    let server = Server::begin();
+    let over = SessionError::Rejected(Rejection::Closed(CloseReason::ExpectedInitialize));
+    let session = server.sessions.create_session().await.unwrap();
+    assert_eq!(session.standalone().unwrap_err(), over);
+    let session = server.sessions.create_session().await.unwrap();
+    assert_eq!(session.notify(post(r#""method":"n""#)).await.unwrap_err(), over);
+    let session = server.sessions.create_session().await.unwrap();
+    let call = post(r#""id":1,"method":"a""#);
+    assert_eq!(session.request(call, AnswerFormat::Sse).await.unwrap_err(), over);
+    assert_eq!(server.sessions.sessions(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_session_is_created_after_close_all() {
+    let server = Server::begin();
+    server.initialized().await;
+    server.sessions.close_all();
+    let late = server.sessions.create_session().await;
+    assert!(matches!(late, Err(ManagerError::Closing)), "{late:?}");
+    assert_eq!(server.sessions.sessions(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn backend_exit_during_initialize_is_reported_as_such() {
+    let sessions = SessionManager::new(Deserter, ManagerConfig::default()).unwrap();
+    let initialize = post(r#""id":0,"method":"initialize""#);
+    let begun = sessions.initialize_session(initialize, AnswerFormat::Sse).await;
+    assert!(
+        matches!(begun, Err(ManagerError::ClosedDuringInitialize(CloseReason::BackendGone))),
+        "{begun:?}"
+    );
+}
+
+/// Is gone as soon as it is there.
+struct Deserter;
+
+impl Backend for Deserter {
+    async fn open(&self, _: ClientSender, _: ClientMessages) -> Result<(), OpenError> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn opening_a_backend_times_out() {
+    struct Never;
+
+    impl Backend for Never {
+        async fn open(&self, _: ClientSender, _: ClientMessages) -> Result<(), OpenError> {
+            std::future::pending().await
+        }
+    }
+
+    let settings =
+        ManagerConfig { start_timeout: Duration::from_secs(1), ..ManagerConfig::default() };
+    let sessions = SessionManager::new(Never, settings).unwrap();
+    let begun = tokio::time::Instant::now();
+    let initialize = post(r#""id":0,"method":"initialize""#);
+    let opened = sessions.initialize_session(initialize, AnswerFormat::Sse).await;
+    assert!(matches!(opened, Err(ManagerError::Open(_))), "{opened:?}");
+    assert_eq!(begun.elapsed(), Duration::from_secs(1));
+}

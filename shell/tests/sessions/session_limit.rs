@@ -1,0 +1,119 @@
+//! The maximum number of sessions, and the eviction of unused ones.
+
+use std::time::Duration;
+
+use rejoin::{
+    Backend, ClientMessages, ClientSender, ManagerConfig, ManagerError, OpenError, SessionManager,
+};
+use rejoin_core::{AnswerFormat, CloseReason};
+
+use crate::support::{Server, message, next, post};
+
+#[tokio::test(start_paused = true)]
+async fn session_that_only_pings_is_unused() {
+    let server = Server::with(ManagerConfig { sessions_max: 1, ..ManagerConfig::default() });
+    let pinged = server.initialized().await;
+    drop(pinged.request(post(r#""id":1,"method":"ping""#), AnswerFormat::Sse).await.unwrap());
+    server.initialized().await;
+    assert_eq!(pinged.close_reason(), Some(CloseReason::Idle));
+}
+
+#[tokio::test(start_paused = true)]
+async fn oldest_unused_session_is_evicted_at_the_limit() {
+    let server = Server::with(ManagerConfig { sessions_max: 2, ..ManagerConfig::default() });
+    let (oldest, newer) = (server.initialized().await, server.initialized().await);
+    let newest = server.initialized().await;
+    assert_eq!(oldest.close_reason(), Some(CloseReason::Idle));
+    for used in [&newer, &newest] {
+        assert_eq!(used.close_reason(), None);
+        drop(used.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap());
+    }
+    let refused = server.sessions.create_session().await;
+    assert!(matches!(refused, Err(ManagerError::TooManySessions(2))), "{refused:?}");
+}
+
+/// A backend whose server answers at once, and takes a second to end.
+struct SlowToEnd;
+
+impl Backend for SlowToEnd {
+    async fn open(&self, peer: ClientSender, mut inbox: ClientMessages) -> Result<(), OpenError> {
+        tokio::spawn(async move {
+            let place = inbox.permit();
+            while inbox.recv().await.is_some() {
+                let result = r#""id":0,"result":{"protocolVersion":"2025-11-25"}"#;
+                let _ = peer.send(message(result), None).await;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            drop(place);
+        });
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn concurrent_new_sessions_evict_one_unused_session_each() {
+    const SESSIONS: usize = 4;
+    let settings = ManagerConfig { sessions_max: SESSIONS, ..ManagerConfig::default() };
+    let sessions = SessionManager::new(SlowToEnd, settings).unwrap();
+    let open = || async {
+        let initialize = post(r#""id":0,"method":"initialize""#);
+        let begun = sessions.initialize_session(initialize, AnswerFormat::Sse).await;
+        let (session, mut connection) = begun?;
+        while next(&mut connection).await.is_some() {}
+        Ok::<_, ManagerError>(session)
+    };
+    let mut unused = Vec::new();
+    for _ in 0..SESSIONS {
+        unused.push(open().await.unwrap());
+    }
+    let began = tokio::time::Instant::now();
+    let newcomers = tokio::join!(open(), open(), open(), open());
+    let newcomers = <[_; SESSIONS]>::from(newcomers).map(Result::unwrap);
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(unused.iter().all(|session| session.close_reason() == Some(CloseReason::Idle)));
+    assert!(newcomers.iter().all(|session| session.close_reason().is_none()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_session_evicts_only_one_unused_session() {
+    let settings = ManagerConfig { sessions_max: 3, ..ManagerConfig::default() };
+    let server = Server::with(settings);
+    let unused = [(); 3].map(|()| server.initialized());
+    let mut sessions = Vec::new();
+    for session in unused {
+        sessions.push(session.await);
+    }
+    let newest = server.initialized().await;
+    let closed = sessions.iter().filter(|session| session.close_reason().is_some());
+    assert_eq!((closed.count(), newest.close_reason()), (1, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_session_waits_briefly_for_one_that_is_ending() {
+    let server = Server::with(ManagerConfig { sessions_max: 1, ..ManagerConfig::default() });
+    let initialize = || post(r#""id":0,"method":"initialize""#);
+    let open = || server.sessions.initialize_session(initialize(), AnswerFormat::Sse);
+    let left = open().await.unwrap();
+    let leave = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        drop(left);
+    };
+    let (back, ()) = tokio::join!(open(), leave);
+    assert!(back.is_ok(), "{back:?}");
+    // Where nobody leaves, the next one is refused soon.
+    let began = tokio::time::Instant::now();
+    let refused = open().await;
+    assert!(matches!(refused, Err(ManagerError::TooManySessions(1))), "{refused:?}");
+    assert!(began.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn closed_session_frees_its_permit() {
+    let server = Server::with(ManagerConfig { sessions_max: 2, ..ManagerConfig::default() });
+    let first = server.sessions.create_session().await.unwrap();
+    let _second = server.sessions.create_session().await.unwrap();
+    let refused = server.sessions.create_session().await;
+    assert!(matches!(refused, Err(ManagerError::TooManySessions(2))), "{refused:?}");
+    first.close(CloseReason::Cancelled);
+    server.sessions.create_session().await.unwrap();
+}
