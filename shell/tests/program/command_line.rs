@@ -16,19 +16,19 @@ fn rejoin(arguments: &[&str]) -> Command {
 }
 
 /// Returns what the program says on the error output, after it has ended with `code`.
-fn error(output: Output, code: i32) -> String {
+fn stderr_of(output: Output, code: i32) -> String {
     assert_eq!(output.status.code(), Some(code), "{output:?}");
     String::from_utf8(output.stderr).unwrap()
 }
 
-fn said(output: Output) -> String {
+fn stdout_of(output: Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
-fn help_tells_every_option_with_its_default_and_its_variable() {
-    let help = said(rejoin(&["serve", "--help"]).output().unwrap());
+fn help_shows_defaults_and_environment_variables() {
+    let help = stdout_of(rejoin(&["serve", "--help"]).output().unwrap());
     // It is wrapped at the width of a terminal.
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for expected in [
@@ -41,51 +41,51 @@ fn help_tells_every_option_with_its_default_and_its_variable() {
     ] {
         assert!(help.contains(expected), "{expected}: {help}");
     }
-    assert!(said(rejoin(&["--help"]).output().unwrap()).contains("replay"));
-    let version = said(rejoin(&["--version"]).output().unwrap());
+    assert!(stdout_of(rejoin(&["--help"]).output().unwrap()).contains("replay"));
+    let version = stdout_of(rejoin(&["--version"]).output().unwrap());
     assert_eq!(version.trim(), format!("rejoin {}", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]
-fn a_wrong_flag_is_named() {
-    let said = error(rejoin(&["serve", "--idle-timeout", "soon"]).output().unwrap(), 2);
+fn errors_name_the_wrong_flag() {
+    let said = stderr_of(rejoin(&["serve", "--idle-timeout", "soon"]).output().unwrap(), 2);
     assert!(said.contains("--idle-timeout") && said.contains("soon"), "{said}");
-    let said = error(rejoin(&["serve", "--idle-tmeout", "1s"]).output().unwrap(), 2);
+    let said = stderr_of(rejoin(&["serve", "--idle-tmeout", "1s"]).output().unwrap(), 2);
     assert!(said.contains("--idle-tmeout"), "{said}");
 }
 
 #[test]
-fn a_wrong_variable_is_named() {
+fn errors_name_the_wrong_environment_variable() {
     let output = rejoin(&["serve"]).env("REJOIN_MAX_SESSIONS", "many").output().unwrap();
-    let said = error(output, 2);
+    let said = stderr_of(output, 2);
     assert!(said.contains("REJOIN_MAX_SESSIONS") && said.contains("many"), "{said}");
 }
 
 #[test]
-fn a_wrong_key_is_named_with_its_file() {
+fn errors_name_the_wrong_key_and_its_file() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().to_str().unwrap();
     for (text, named) in
         [("retension = \"1s\"", "retension"), ("retention = 1", "retention"), ("=", "line 1")]
     {
         fs::write(path, text).unwrap();
-        let said = error(rejoin(&["serve", "--config", path]).output().unwrap(), 2);
+        let said = stderr_of(rejoin(&["serve", "--config", path]).output().unwrap(), 2);
         assert!(said.contains(named) && said.contains(path), "{said}");
     }
-    let said = error(rejoin(&["serve", "--config", "/no/such/file"]).output().unwrap(), 2);
+    let said = stderr_of(rejoin(&["serve", "--config", "/no/such/file"]).output().unwrap(), 2);
     assert!(said.contains("/no/such/file"), "{said}");
 }
 
 #[test]
-fn an_address_that_is_taken_is_named() {
+fn errors_name_an_address_in_use() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let said = error(rejoin(&["serve", "--listen", &address]).output().unwrap(), 1);
+    let said = stderr_of(rejoin(&["serve", "--listen", &address]).output().unwrap(), 1);
     assert!(said.contains(&address), "{said}");
 }
 
 #[tokio::test]
-async fn the_url_that_is_printed_can_be_called() {
+async fn the_printed_url_works() {
     for listen in ["0.0.0.0:0", "localhost:0", "0"] {
         let program = Program::start(&mut rejoin(&["--listen", listen]));
         assert!(program.address.starts_with("127.0.0.1:"), "{}", program.address);
@@ -95,7 +95,7 @@ async fn the_url_that_is_printed_can_be_called() {
 
 #[test]
 fn a_command_without_a_separator_gets_a_hint() {
-    let said = error(rejoin(&["npx", "-y", "server"]).output().unwrap(), 2);
+    let said = stderr_of(rejoin(&["npx", "-y", "server"]).output().unwrap(), 2);
     assert!(said.contains("`rejoin -- npx -y server`"), "{said}");
 }
 
@@ -110,7 +110,7 @@ fn logs_info(command: &mut Command) -> bool {
 }
 
 #[test]
-fn the_level_of_the_log_is_that_of_the_flag_or_else_of_rust_log() {
+fn log_level_takes_precedence_over_rust_log() {
     let listen = ["--listen", "127.0.0.1:0"];
     let warning = [&listen[..], &["--log-level", "warning"]].concat();
     assert!(!logs_info(rejoin(&warning).env("RUST_LOG", "debug")));
@@ -118,11 +118,11 @@ fn the_level_of_the_log_is_that_of_the_flag_or_else_of_rust_log() {
     assert!(logs_info(rejoin(&listen).env("RUST_LOG", "rejoin=debug")));
     assert!(logs_info(rejoin(&listen).env("RUST_LOG", "")));
     let output = rejoin(&listen).env("RUST_LOG", "rejoin=loud").output().unwrap();
-    assert!(error(output, 2).contains("RUST_LOG"));
+    assert!(stderr_of(output, 2).contains("RUST_LOG"));
 }
 
 #[tokio::test]
-async fn a_file_and_the_environment_are_heard() {
+async fn a_configuration_file_is_applied() {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), "path = \"/here\"\n").unwrap();
     let program = Program::serve(&["--config", file.path().to_str().unwrap()]);

@@ -10,7 +10,7 @@ use crate::program::Program;
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/rejoin.example.toml");
 
 #[test]
-fn the_example_file_is_accepted_and_its_commented_keys_are_options() {
+fn the_example_file_is_valid_and_its_commented_keys_exist() {
     // Its own command may not be installed here.
     let program = Program::serve(&["--config", EXAMPLE, "--", "cat"]);
     assert_eq!(program.path, "/mcp");

@@ -45,7 +45,7 @@ async fn record(folder: &Path) -> PathBuf {
 }
 
 #[tokio::test]
-async fn a_session_can_be_run_again() {
+async fn a_recorded_session_can_be_replayed() {
     let folder = tempfile::tempdir().unwrap();
     let file = record(folder.path()).await;
     assert!(!fs::read_to_string(&file).unwrap().contains("secret"), "there are no bodies");
@@ -75,7 +75,7 @@ async fn a_session_can_be_run_again() {
 }
 
 #[tokio::test]
-async fn a_journal_that_may_not_grow_ends_and_nobody_notices() {
+async fn a_full_journal_ends_without_affecting_the_session() {
     let folder = tempfile::tempdir().unwrap();
     let journal = folder.path().to_str().unwrap();
     let program = Program::serve(&["--journal", journal, "--max-journal", "4KiB"]);
@@ -90,7 +90,7 @@ async fn a_journal_that_may_not_grow_ends_and_nobody_notices() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_noticed_at_the_start() {
+fn an_unwritable_journal_directory_is_an_error_at_startup() {
     let output = Command::new(env!("CARGO_BIN_EXE_rejoin"))
         .args(["serve", "--listen", "127.0.0.1:0", "--journal", "/proc/self"])
         .output()
@@ -101,7 +101,7 @@ fn a_folder_that_cannot_be_written_is_noticed_at_the_start() {
 }
 
 #[test]
-fn what_is_no_journal_is_named() {
+fn errors_name_an_invalid_journal() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().to_str().unwrap();
     for (text, named) in [("", "empty"), ("{}\n", "line 1: missing field")] {

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::{client::Client, program::Program};
 
 #[tokio::test]
-async fn a_signal_ends_idle_connections_at_once_and_then_the_program() {
+async fn signals_close_idle_connections_and_exit() {
     for signal in ["TERM", "INT", "HUP"] {
         let program = Program::serve(&["--drain-timeout", "600s"]);
         let client = Client::initialize(&program.address).await;
@@ -20,7 +20,7 @@ async fn a_signal_ends_idle_connections_at_once_and_then_the_program() {
 }
 
 #[tokio::test]
-async fn calls_that_do_not_finish_in_time_fail() {
+async fn requests_that_exceed_the_drain_timeout_fail() {
     let program = Program::serve(&["--drain-timeout", "100ms"]);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "nap", json!({ "ms": 600_000 })).await;
@@ -31,7 +31,7 @@ async fn calls_that_do_not_finish_in_time_fail() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once() {
+async fn a_second_signal_exits_immediately() {
     let program = Program::serve(&["--drain-timeout", "600s"]);
     let client = Client::initialize(&program.address).await;
     // Nobody reads it, and it does not fit into the buffers of a socket.

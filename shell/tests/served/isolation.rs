@@ -9,7 +9,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_flood_reaches_a_reading_client_without_a_gap() {
+async fn a_reading_client_gets_every_event_of_a_flood() {
     const EVENTS: u64 = 100_000;
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
@@ -26,7 +26,7 @@ async fn a_flood_reaches_a_reading_client_without_a_gap() {
 }
 
 #[tokio::test]
-async fn a_client_that_reads_nothing_stalls_nobody() {
+async fn a_client_that_reads_nothing_does_not_delay_others() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
     let other = Client::initialize(&program.address).await;
@@ -41,7 +41,7 @@ async fn a_client_that_reads_nothing_stalls_nobody() {
 }
 
 #[tokio::test]
-async fn an_id_or_token_that_is_in_use_is_rejected_and_the_first_call_answered() {
+async fn a_duplicate_request_id_or_progress_token_is_rejected() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
     let mut first = client.call(1, "nap", json!({ "ms": 200 })).await;
@@ -57,7 +57,7 @@ async fn an_id_or_token_that_is_in_use_is_rejected_and_the_first_call_answered()
 }
 
 #[tokio::test]
-async fn a_string_and_a_number_are_different_ids() {
+async fn string_and_number_request_ids_are_distinct() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
     let call = |id: Value| {
@@ -71,7 +71,7 @@ async fn a_string_and_a_number_are_different_ids() {
 }
 
 #[tokio::test]
-async fn a_second_initialize_is_rejected_and_the_session_lives_on() {
+async fn a_second_initialize_is_rejected_and_the_session_continues() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
     let again = client.post(&initialize("2025-11-25", &json!({}))).await;
@@ -80,7 +80,7 @@ async fn a_second_initialize_is_rejected_and_the_session_lives_on() {
 }
 
 #[tokio::test]
-async fn delete_ends_calls_and_gets() {
+async fn delete_fails_pending_requests_and_closes_connections() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "nap", json!({ "ms": 60_000 })).await;
@@ -94,7 +94,7 @@ async fn delete_ends_calls_and_gets() {
 }
 
 #[tokio::test]
-async fn a_stale_session_id_does_not_keep_a_client_from_beginning_anew() {
+async fn initialize_with_a_stale_session_id_opens_a_new_session() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
     assert!(client.delete().await.status.is_success());
@@ -108,7 +108,7 @@ async fn a_stale_session_id_does_not_keep_a_client_from_beginning_anew() {
 }
 
 #[tokio::test]
-async fn a_foreign_origin_is_refused() {
+async fn foreign_origins_and_hosts_are_refused() {
     let program = Program::serve(&[]);
     let stranger = Client::stranger(&program.address);
     let body = initialize("2025-11-25", &json!({})).to_string();

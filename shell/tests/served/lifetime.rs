@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::{client::Client, program::Program};
 
 #[tokio::test]
-async fn a_call_may_run_longer_than_the_idle_timeout() {
+async fn a_pending_request_keeps_its_session() {
     let program = Program::serve(&["--idle-timeout", "200ms"]);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "nap", json!({ "ms": 1_000 })).await;
@@ -14,7 +14,7 @@ async fn a_call_may_run_longer_than_the_idle_timeout() {
 }
 
 #[tokio::test]
-async fn a_connected_get_keeps_a_session_and_its_end_lets_it_go() {
+async fn an_open_get_keeps_its_session_until_it_is_closed() {
     let program = Program::serve(&["--idle-timeout", "200ms"]);
     let client = Client::initialize(&program.address).await;
     let get = client.get(None).await;
@@ -29,7 +29,7 @@ async fn a_connected_get_keeps_a_session_and_its_end_lets_it_go() {
 }
 
 #[tokio::test]
-async fn more_sessions_than_allowed_are_told_to_come_later() {
+async fn sessions_beyond_the_limit_get_503_with_retry_after() {
     let program = Program::serve(&["--max-sessions", "1"]);
     let client = Client::initialize(&program.address).await;
     // One that has called nothing makes room for others.

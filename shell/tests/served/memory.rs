@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{client::Client, program::Program};
 
 /// How much memory a process holds, in KiB.
-fn resident(program: &Program) -> u64 {
+fn resident_kib(program: &Program) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", program.id())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
@@ -20,7 +20,7 @@ fn descriptors(program: &Program) -> usize {
 }
 
 #[tokio::test]
-async fn sessions_that_are_deleted_leave_nothing() {
+async fn deleted_sessions_do_not_leak() {
     let program = Program::serve(&[]);
     let open_and_delete = async |sessions: usize| {
         for _ in 0..sessions {
@@ -29,15 +29,15 @@ async fn sessions_that_are_deleted_leave_nothing() {
         }
     };
     open_and_delete(1_000).await;
-    let (memory, files) = (resident(&program), descriptors(&program));
+    let (memory, files) = (resident_kib(&program), descriptors(&program));
     open_and_delete(4_000).await;
-    let grown = resident(&program).saturating_sub(memory);
+    let grown = resident_kib(&program).saturating_sub(memory);
     assert!(grown < 4_000, "4,000 sessions left {grown} KiB");
     assert!(descriptors(&program) <= files + 16);
 }
 
 #[tokio::test]
-async fn calls_that_are_abandoned_are_bounded_and_nobody_else_notices() {
+async fn disconnected_requests_are_limited_per_session() {
     let program = Program::serve(&["--max-pending-requests", "100"]);
     let client = Client::initialize(&program.address).await;
     for id in 0..1_000 {
@@ -50,7 +50,7 @@ async fn calls_that_are_abandoned_are_bounded_and_nobody_else_notices() {
 }
 
 #[tokio::test]
-async fn calls_that_are_cancelled_are_bounded_and_make_room_in_time() {
+async fn cancelled_requests_are_limited_until_they_expire() {
     let limits = [
         "--max-pending-requests",
         "5",
@@ -84,7 +84,7 @@ async fn calls_that_are_cancelled_are_bounded_and_make_room_in_time() {
 }
 
 #[tokio::test]
-async fn requests_that_are_rejected_leave_nothing() {
+async fn rejected_requests_do_not_leak() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
     let stranger = Client::stranger(&program.address);
@@ -95,9 +95,9 @@ async fn requests_that_are_rejected_leave_nothing() {
         }
     };
     rejected(2_000).await;
-    let memory = resident(&program);
+    let memory = resident_kib(&program);
     rejected(8_000).await;
-    let grown = resident(&program).saturating_sub(memory);
+    let grown = resident_kib(&program).saturating_sub(memory);
     assert!(grown < 4_000, "8,000 rejected requests left {grown} KiB");
     client.call(1, "echo", json!({ "message": "m" })).await.response().await;
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Counts progress up, and says whether the response came.
-async fn count_on(answer: &mut Answer, from: u64, until: Option<u64>) -> (u64, bool) {
+async fn read_progress(answer: &mut Answer, from: u64, until: Option<u64>) -> (u64, bool) {
     let mut at = from;
     while until != Some(at) {
         let Some(event) = answer.message().await else { return (at, false) };
@@ -28,37 +28,37 @@ async fn count_on(answer: &mut Answer, from: u64, until: Option<u64>) -> (u64, b
 }
 
 #[tokio::test]
-async fn what_was_missed_comes_once_and_in_order_after_the_call_has_ended() {
+async fn missed_events_are_replayed_in_order_after_the_response() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "count", json!({ "total": 10, "interval_ms": 20 })).await;
-    assert_eq!(count_on(&mut call, 0, Some(3)).await, (3, false));
+    assert_eq!(read_progress(&mut call, 0, Some(3)).await, (3, false));
     let seen = call.seen.clone().unwrap();
     drop(call);
     // The call runs for 200 ms in all; an echo after it shows that the server lives on.
     client.call(2, "nap", json!({ "ms": 400 })).await.response().await;
     let mut resumed = client.get(Some(&seen)).await;
     assert_eq!(resumed.status, StatusCode::OK);
-    assert_eq!(count_on(&mut resumed, 3, None).await, (10, true));
+    assert_eq!(read_progress(&mut resumed, 3, None).await, (10, true));
 }
 
 #[tokio::test]
-async fn a_client_may_drop_as_often_as_it_likes_while_the_call_runs() {
+async fn repeated_disconnects_during_a_call_lose_nothing() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
     let mut answer = client.call(1, "count", json!({ "total": 100, "interval_ms": 2 })).await;
     let mut at = 0;
     for stop in (5..100).step_by(5) {
-        (at, _) = count_on(&mut answer, at, Some(stop)).await;
+        (at, _) = read_progress(&mut answer, at, Some(stop)).await;
         let seen = answer.seen.clone().unwrap();
         drop(answer);
         answer = client.get(Some(&seen)).await;
     }
-    assert_eq!(count_on(&mut answer, at, None).await, (100, true));
+    assert_eq!(read_progress(&mut answer, at, None).await, (100, true));
 }
 
 #[tokio::test]
-async fn a_resume_sends_nothing_twice() {
+async fn a_resume_replays_only_later_events() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "count", json!({ "total": 3, "interval_ms": 0 })).await;
@@ -71,7 +71,7 @@ async fn a_resume_sends_nothing_twice() {
 }
 
 #[tokio::test]
-async fn events_by_the_thousand_are_replayed_or_their_loss_is_told() {
+async fn evicted_events_are_reported_as_a_gap() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "nap", json!({ "ms": 0 })).await;
@@ -100,7 +100,7 @@ async fn events_by_the_thousand_are_replayed_or_their_loss_is_told() {
 }
 
 #[tokio::test]
-async fn a_client_polls_as_the_server_tells_it_to() {
+async fn a_disconnected_client_polls_after_the_retry_delay() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "poll", json!({ "ms": 300 })).await;
@@ -124,7 +124,7 @@ async fn a_client_polls_as_the_server_tells_it_to() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_held_for_long_is_recycled_and_nothing_is_lost() {
+async fn reconnect_after_loses_nothing() {
     let options = ["--reconnect-after", "50ms", "--reconnect-delay", "7ms"];
     let program = Program::serve(&options);
     let client = Client::initialize(&program.address).await;
@@ -150,21 +150,21 @@ async fn a_connection_that_is_held_for_long_is_recycled_and_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn a_future_id_does_not_disturb_the_call_that_it_names() {
+async fn invalid_event_ids_are_refused_and_do_not_disturb_the_stream() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "count", json!({ "total": 5, "interval_ms": 20 })).await;
-    assert_eq!(count_on(&mut call, 0, Some(1)).await, (1, false));
+    assert_eq!(read_progress(&mut call, 0, Some(1)).await, (1, false));
     for id in ["999999/0", "-1", "x", "0/0/0", "7/7", &"9".repeat(5000)] {
         let mut refused = client.get(Some(id)).await;
         assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{id}");
         assert!(refused.json().await["error"]["message"].is_string());
     }
-    assert_eq!(count_on(&mut call, 1, None).await, (5, true));
+    assert_eq!(read_progress(&mut call, 1, None).await, (5, true));
 }
 
 #[tokio::test]
-async fn an_id_of_another_session_is_not_known_here() {
+async fn event_ids_of_another_session_are_refused() {
     let program = Program::serve(&[]);
     let (mine, other) =
         (Client::initialize(&program.address).await, Client::initialize(&program.address).await);
@@ -175,7 +175,7 @@ async fn an_id_of_another_session_is_not_known_here() {
 }
 
 #[tokio::test]
-async fn a_response_past_its_retention_is_a_failure_that_the_client_can_see() {
+async fn an_expired_response_resumes_as_an_error() {
     let program = Program::serve(&["--retention", "0s"]);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "echo", json!({ "message": "m" })).await;

@@ -24,13 +24,13 @@ use crate::program::Program;
 
 /// What the client hears beside answers.
 #[derive(Debug)]
-enum Heard {
+enum Received {
     Progress(f64),
     Log,
 }
 
 #[derive(Clone)]
-struct Handler(mpsc::UnboundedSender<Heard>);
+struct Handler(mpsc::UnboundedSender<Received>);
 
 impl ClientHandler for Handler {
     fn get_info(&self) -> ClientConfig {
@@ -62,7 +62,7 @@ impl ClientHandler for Handler {
         said: ProgressNotificationParam,
         _: NotificationContext<RoleClient>,
     ) {
-        self.0.send(Heard::Progress(said.progress)).unwrap();
+        self.0.send(Received::Progress(said.progress)).unwrap();
     }
 
     async fn on_logging_message(
@@ -70,13 +70,13 @@ impl ClientHandler for Handler {
         _: LoggingMessageNotificationParam,
         _: NotificationContext<RoleClient>,
     ) {
-        self.0.send(Heard::Log).unwrap();
+        self.0.send(Received::Log).unwrap();
     }
 }
 
 async fn connect(
     program: &Program,
-) -> (RunningService<RoleClient, Handler>, mpsc::UnboundedReceiver<Heard>) {
+) -> (RunningService<RoleClient, Handler>, mpsc::UnboundedReceiver<Received>) {
     let (sender, heard) = mpsc::unbounded_channel();
     let url: Arc<str> = format!("http://{}/mcp", program.address).into();
     let transport = StreamableHttpClientTransport::from_uri(url);
@@ -98,7 +98,7 @@ async fn text_of(
 }
 
 #[tokio::test]
-async fn it_lists_calls_hears_and_is_asked() {
+async fn rmcp_client_lists_calls_and_answers_server_requests() {
     let program = Program::serve(&[]);
     let (client, mut heard) = connect(&program).await;
     let tools = client.list_all_tools().await.unwrap();
@@ -109,18 +109,18 @@ async fn it_lists_calls_hears_and_is_asked() {
 
     text_of(&client, "count", json!({ "total": 3, "interval_ms": 1 })).await;
     for number in [1.0, 2.0, 3.0] {
-        let Some(Heard::Progress(progress)) = heard.recv().await else { panic!() };
+        let Some(Received::Progress(progress)) = heard.recv().await else { panic!() };
         assert!((progress - number).abs() < 0.1);
     }
     text_of(&client, "announce", json!({ "count": 2, "interval_ms": 1 })).await;
     for _ in 0..2 {
-        assert!(matches!(heard.recv().await, Some(Heard::Log)));
+        assert!(matches!(heard.recv().await, Some(Received::Log)));
     }
     client.cancel().await.unwrap();
 }
 
 #[tokio::test]
-async fn it_comes_back_by_itself_when_the_server_closes_the_connection() {
+async fn rmcp_client_reconnects_when_the_server_disconnects_it() {
     let program = Program::serve(&[]);
     let (client, _heard) = connect(&program).await;
     let call = text_of(&client, "poll", json!({ "ms": 200 }));
@@ -130,7 +130,7 @@ async fn it_comes_back_by_itself_when_the_server_closes_the_connection() {
 }
 
 #[tokio::test]
-async fn its_delete_makes_room_for_another_session() {
+async fn rmcp_client_deletes_its_session() {
     let program = Program::serve(&["--max-sessions", "1"]);
     for _ in 0..3 {
         let (client, _heard) = connect(&program).await;

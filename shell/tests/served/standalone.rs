@@ -15,7 +15,7 @@ async fn announce(client: &Client, id: i64, count: u64) {
 }
 
 #[tokio::test]
-async fn what_was_said_before_the_first_get_is_heard() {
+async fn notifications_before_the_first_get_are_delivered() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
     announce(&client, 1, 3).await;
@@ -27,7 +27,7 @@ async fn what_was_said_before_the_first_get_is_heard() {
 }
 
 #[tokio::test]
-async fn a_second_get_takes_over_when_the_first_one_goes() {
+async fn a_second_get_is_promoted_when_the_first_closes() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
     let mut first = client.get(None).await;
@@ -41,7 +41,7 @@ async fn a_second_get_takes_over_when_the_first_one_goes() {
 }
 
 #[tokio::test]
-async fn a_resume_takes_the_stream_from_a_connection_that_was_lost_unnoticed() {
+async fn a_resume_replaces_a_connection_lost_unnoticed() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
     let mut lost = client.get(None).await;
@@ -53,7 +53,7 @@ async fn a_resume_takes_the_stream_from_a_connection_that_was_lost_unnoticed() {
 }
 
 #[tokio::test]
-async fn every_priming_event_names_its_own_place() {
+async fn priming_events_have_ids_of_their_own_stream() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "echo", json!({ "message": "m" })).await;
@@ -64,7 +64,7 @@ async fn every_priming_event_names_its_own_place() {
 }
 
 #[tokio::test]
-async fn an_older_client_is_not_primed() {
+async fn older_revisions_get_no_priming_event() {
     let program = Program::serve(&[]);
     for version in ["2025-03-26", "2025-06-18"] {
         let client = Client::initialize_with(&program.address, version, &json!({})).await;
@@ -78,7 +78,7 @@ async fn an_older_client_is_not_primed() {
 }
 
 #[tokio::test]
-async fn the_server_asks_and_the_client_answers_in_the_middle_of_a_call() {
+async fn the_client_answers_a_server_request_during_a_call() {
     let program = Program::serve(&[]);
     let capabilities = json!({ "elicitation": {}, "sampling": {} });
     let client = Client::initialize_with(&program.address, NEWEST, &capabilities).await;

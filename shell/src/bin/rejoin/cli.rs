@@ -1,6 +1,6 @@
 //! The command line.
 
-mod slips;
+mod hints;
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -72,14 +72,14 @@ struct Serve {
 /// Reads the command line and what it refers to. A wrong option, or a question for help,
 /// ends the program.
 pub(crate) fn read() -> Task {
-    let arguments = with_subcommand(std::env::args_os().collect());
+    let arguments = insert_default_subcommand(std::env::args_os().collect());
     parse(&arguments).unwrap_or_else(|error| {
-        slips::add_hint(in_environment(error, &arguments), &arguments).exit()
+        hints::add_hint(name_environment_variable(error, &arguments), &arguments).exit()
     })
 }
 
 /// Adds the subcommand `serve` where only its options and its command are given.
-fn with_subcommand(mut arguments: Vec<OsString>) -> Vec<OsString> {
+fn insert_default_subcommand(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let is_of_program = |first: &OsString| {
         !first.to_string_lossy().starts_with('-')
             || ["-h", "--help", "-V", "--version"].iter().any(|known| first == known)
@@ -99,7 +99,7 @@ fn parse(arguments: &[OsString]) -> Result<Task, clap::Error> {
         Subtask::Demo => return Ok(Task::Demo),
         Subtask::Watchdog => return Ok(Task::Watchdog),
     };
-    match ProgramConfig::decide(serve.options, serve.config.as_deref()) {
+    match ProgramConfig::resolve(serve.options, serve.config.as_deref()) {
         Ok(config) => Ok(Task::Serve(Box::new(config))),
         Err(error) => Err(command.error(ErrorKind::ValueValidation, format!("{error:#}"))),
     }
@@ -152,7 +152,7 @@ fn variable(name: &str) -> String {
 }
 
 /// Says where a wrong value comes from, where that is the environment.
-fn in_environment(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
+fn name_environment_variable(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
     let (Some(ContextValue::String(option)), Some(ContextValue::String(value))) =
         (error.get(ContextKind::InvalidArg), error.get(ContextKind::InvalidValue))
     else {
@@ -176,12 +176,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_well_formed() {
+    fn clap_accepts_the_command_definition() {
         command().debug_assert();
     }
 
     #[test]
-    fn every_option_has_a_variable_a_key_and_a_default_that_is_shown() {
+    fn every_option_has_a_variable_a_key_and_a_default_in_its_help() {
         let mut command = command();
         command.build();
         let serve = command.find_subcommand("serve").unwrap();
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_wrong_option() {
         assert!(error(&["rejoin", "serve", "--idle-timeout", "soon"]).contains("--idle-timeout"));
         assert!(error(&["rejoin", "serve", "--idle-timeot", "1s"]).contains("--idle-timeot"));
         assert!(
@@ -216,9 +216,9 @@ mod tests {
     }
 
     #[test]
-    fn serve_may_be_left_out() {
+    fn serve_is_the_default_subcommand() {
         let task = |arguments: &[&str]| {
-            parse(&with_subcommand(arguments.iter().map(OsString::from).collect()))
+            parse(&insert_default_subcommand(arguments.iter().map(OsString::from).collect()))
         };
         let Ok(Task::Serve(config)) = task(&["rejoin", "--listen", "9100"]) else { panic!() };
         assert_eq!(config.listen.to_string(), "127.0.0.1:9100");
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_keeps_its_own_options() {
+    fn options_after_the_separator_belong_to_the_command() {
         let config = serve(&[
             "--max-window-events",
             "3",
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_command_does_not_say_is_guessed_unless_something_else_is_said() {
+    fn route_unrelated_defaults_to_sole_request_with_a_command() {
         let guessed = serve(&["--", "server"]);
         assert_eq!(guessed.sessions.session.unrelated_routing, UnrelatedRouting::SoleRequest);
         let said = serve(&["--route-unrelated", "standalone", "--", "server"]);
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_allows_fewer_sessions_unless_something_else_is_said() {
+    fn max_sessions_defaults_to_100_with_a_command() {
         assert_eq!(serve(&[]).sessions.sessions_max, 10_000);
         assert_eq!(serve(&["--", "server"]).sessions.sessions_max, 100);
         let said = serve(&["--max-sessions", "500", "--", "server"]);
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_of_the_command_are_set_and_taken_away() {
+    fn env_sets_and_unsets_variables_of_the_command() {
         let config = serve(&["--env", "A=1=2", "--env", "B=", "--env", "C", "--", "server"]);
         let settings = config.stdio().unwrap().unwrap();
         let set = |name: &str| settings.env[&OsString::from(name)].clone();

@@ -22,7 +22,7 @@ impl LogLevel {
         };
         let text = text.to_string_lossy();
         // By convention a name alone stands for all that the module logs.
-        read(&text, |name| Ok(name.to_owned()))
+        parse(&text, |name| Ok(name.to_owned()))
             .map(Some)
             .map_err(anyhow::Error::msg)
             .with_context(|| format!("RUST_LOG: `{text}`"))
@@ -49,23 +49,23 @@ impl FromStr for LogLevel {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        read(text, |name| {
+        parse(text, |name| {
             Err(format!("`{name}` is not one of {LEVELS}; for a module write `{name}=debug`"))
         })
     }
 }
 
 /// Reads directives; `on_name` decides about a directive that is neither a level nor has one.
-fn read(text: &str, on_name: impl Fn(&str) -> Result<String, String>) -> Result<LogLevel, String> {
+fn parse(text: &str, on_name: impl Fn(&str) -> Result<String, String>) -> Result<LogLevel, String> {
     let directives = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     let directives = directives.map(|directive| match directive.rsplit_once('=') {
         // The value of a field of a span.
         Some((_, value)) if value.ends_with([']', '}']) => Ok(directive.to_owned()),
-        Some((target, level)) => match read_level(level) {
+        Some((target, level)) => match parse_level(level) {
             Some(level) => Ok(format!("{target}={level}")),
             None => Err(format!("`{level}` is not one of {LEVELS}")),
         },
-        None => read_level(directive).map_or_else(|| on_name(directive), Ok),
+        None => parse_level(directive).map_or_else(|| on_name(directive), Ok),
     });
     let directives = directives.collect::<Result<Vec<_>, _>>()?.join(",");
     if directives.is_empty() {
@@ -76,7 +76,7 @@ fn read(text: &str, on_name: impl Fn(&str) -> Result<String, String>) -> Result<
 }
 
 /// Reads a level, also by the name that other programs give it.
-fn read_level(word: &str) -> Option<String> {
+fn parse_level(word: &str) -> Option<String> {
     let word = match &*word.to_ascii_lowercase() {
         // This would be read as `error`.
         "" => return None,
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_is_read_as_it_is_meant() {
+    fn levels_are_normalized() {
         assert_eq!(filter("warning"), "warn,rmcp=error");
         assert_eq!(filter("WARN, rejoin=Warning"), "warn,rejoin=warn,rmcp=error");
         assert_eq!(filter("debug"), "debug,rmcp=error");
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_log_nothing_or_everything_is_refused() {
+    fn unknown_levels_and_bare_names_are_errors() {
         let error = |text: &str| text.parse::<LogLevel>().unwrap_err();
         assert!(error("verbose").contains("`verbose` is not one of error, warn"));
         assert!(error("rejoin").contains("`rejoin=debug`"));
@@ -134,8 +134,8 @@ mod tests {
     }
 
     #[test]
-    fn rust_log_has_names_alone_by_convention() {
-        let read = read("rejoin,hyper=Warning", |name| Ok(name.to_owned())).unwrap();
+    fn rust_log_accepts_bare_names() {
+        let read = parse("rejoin,hyper=Warning", |name| Ok(name.to_owned())).unwrap();
         assert_eq!(read.0, "rejoin,hyper=warn");
     }
 }

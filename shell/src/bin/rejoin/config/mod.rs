@@ -18,7 +18,7 @@ use rejoin::{
     rejoin_core::UnrelatedRouting,
 };
 
-use self::values::Variable;
+use self::values::EnvVariable;
 pub(crate) use self::{log_level::LogLevel, options::Options, values::LogFormat};
 
 /// What the program is to do, with every option decided.
@@ -37,7 +37,7 @@ pub(crate) struct ProgramConfig {
     /// The server of each session and its arguments; where it is empty, the demo server.
     pub(crate) command: Vec<String>,
     pub(crate) cwd: PathBuf,
-    pub(crate) env: Vec<Variable>,
+    pub(crate) env: Vec<EnvVariable>,
     pub(crate) stop_timeout: Duration,
     pub(crate) starts_per_second_max: Option<NonZeroU32>,
     pub(crate) start_grace: Duration,
@@ -52,7 +52,7 @@ pub(crate) struct ProgramConfig {
 impl Default for ProgramConfig {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], values::PORT)),
+            listen: SocketAddr::from(([127, 0, 0, 1], values::DEFAULT_PORT)),
             path: "/mcp".to_owned(),
             http: HttpConfig::default(),
             sessions: ManagerConfig::default(),
@@ -78,7 +78,7 @@ impl Default for ProgramConfig {
 }
 
 /// How many sessions there are by default, if each has a process of its own.
-const COMMANDS_MAX: usize = 100;
+const SESSIONS_MAX_WITH_COMMAND: usize = 100;
 
 impl ProgramConfig {
     /// Decides every option: by `said`, else by the file, else by default.
@@ -86,19 +86,19 @@ impl ProgramConfig {
     /// # Errors
     ///
     /// The user is at fault; the error names the option, and the file where it is from one.
-    pub(crate) fn decide(said: Options, file: Option<&Path>) -> anyhow::Result<Self> {
+    pub(crate) fn resolve(said: Options, file: Option<&Path>) -> anyhow::Result<Self> {
         let mut said = match file {
             Some(file) => said.or(read(file)?),
             None => said,
         };
-        said.log_level_or(LogLevel::from_environment)?;
+        said.set_default_log_level(LogLevel::from_environment)?;
         let mut config = Self::default();
         if said.has_command() {
             // It cannot say which call its messages belong to.
             config.sessions.session.unrelated_routing = UnrelatedRouting::SoleRequest;
             // All that it says comes through one pipe.
             config.sessions.session.hold_timeout = Some(Duration::from_secs(1));
-            config.sessions.sessions_max = COMMANDS_MAX;
+            config.sessions.sessions_max = SESSIONS_MAX_WITH_COMMAND;
         }
         config.connections_max_is_set = said.has_max_connections();
         said.apply(&mut config);
@@ -116,7 +116,7 @@ impl ProgramConfig {
         let guard = WatchdogCommand { program: env::current_exe()?, args: vec!["watchdog".into()] };
         Ok(Some(StdioConfig {
             args: args.iter().map(Into::into).collect(),
-            env: self.env.iter().map(Variable::to_setting).collect(),
+            env: self.env.iter().map(EnvVariable::to_pair).collect(),
             working_dir: Some(self.cwd.clone()),
             stop_timeout: self.stop_timeout,
             line_bytes_max: self.sessions.session.message_bytes_max,
@@ -154,9 +154,9 @@ impl ProgramConfig {
             anyhow::ensure!(!timeout.is_zero(), "{name} must be longer than zero");
         }
         let sessions = SessionManager::new(crate::demo::backend(), self.sessions.clone())
-            .map_err(|error| anyhow::anyhow!(in_options(&error.to_string())))?;
+            .map_err(|error| anyhow::anyhow!(replace_field_names(&error.to_string())))?;
         StreamableHttp::new(sessions, self.http())
-            .map_err(|error| anyhow::anyhow!(in_options(&error.to_string())))?;
+            .map_err(|error| anyhow::anyhow!(replace_field_names(&error.to_string())))?;
         Ok(())
     }
 }
@@ -175,10 +175,10 @@ fn read(file: &Path) -> anyhow::Result<Options> {
 }
 
 /// Replaces names of settings by those of their options, as the user writes them.
-fn in_options(message: &str) -> String {
+fn replace_field_names(message: &str) -> String {
     let option = |word: &str| {
         let setting = word.trim_end_matches(':');
-        let (option, _) = options::NAMES.iter().find(|(_, name)| *name == setting)?;
+        let (option, _) = options::FIELDS.iter().find(|(_, name)| *name == setting)?;
         Some(format!("--{}{}", option.replace('_', "-"), word.trim_start_matches(setting)))
     };
     let words = message.split(' ').map(|word| option(word).unwrap_or_else(|| word.to_owned()));
@@ -197,32 +197,32 @@ mod tests {
 
     fn error(text: &str) -> String {
         let file = file(text);
-        format!("{:#}", ProgramConfig::decide(Options::default(), Some(file.path())).unwrap_err())
+        format!("{:#}", ProgramConfig::resolve(Options::default(), Some(file.path())).unwrap_err())
     }
 
     #[test]
-    fn every_option_can_stand_in_a_file_as_it_is_shown() {
+    fn every_default_can_be_read_from_a_file() {
         let all = toml::to_string(&Options::of(&ProgramConfig::default())).unwrap();
-        let config = ProgramConfig::decide(Options::default(), Some(file(&all).path())).unwrap();
+        let config = ProgramConfig::resolve(Options::default(), Some(file(&all).path())).unwrap();
         let set = ProgramConfig { connections_max_is_set: true, ..ProgramConfig::default() };
         assert_eq!(format!("{config:?}"), format!("{set:?}"));
     }
 
     #[test]
-    fn what_was_said_is_stronger_than_the_file() {
+    fn flags_take_precedence_over_the_file() {
         let file = file("listen = \"127.0.0.1:1\"\nmax-sessions = 7\nretention = \"never\"");
         let said: Options = toml::from_str("max-sessions = 8").unwrap();
-        let config = ProgramConfig::decide(said, Some(file.path())).unwrap();
+        let config = ProgramConfig::resolve(said, Some(file.path())).unwrap();
         assert_eq!(config.listen.port(), 1);
         assert_eq!(config.sessions.sessions_max, 8);
         assert_eq!(config.sessions.session.retention, None);
     }
 
     #[test]
-    fn a_client_may_call_the_server_by_the_address_that_it_listens_on() {
+    fn the_listening_address_is_an_allowed_host() {
         let http = |listen: &str| {
             let file = file(&format!("listen = \"{listen}\""));
-            ProgramConfig::decide(Options::default(), Some(file.path())).unwrap().http()
+            ProgramConfig::resolve(Options::default(), Some(file.path())).unwrap().http()
         };
         assert_eq!(http("192.168.1.7:1").hosts, ["192.168.1.7"]);
         assert!(!http("192.168.1.7:1").any_ip_host);
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_as_the_user_wrote_it() {
+    fn errors_name_the_option_as_the_user_wrote_it() {
         for (text, named) in [
             ("max-session = 1", "max-session"),
             ("idle-timeout = 5", "idle-timeout"),

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     LogLevel, ProgramConfig,
     values::{
-        ConcurrentGetWord, Folder, Header, Listen, LogFormatWord, Maximum, PrimingWord, Rate, Size,
-        Span, Switch, Timeout, UnrelatedRoutingWord, Variable,
+        ConcurrentGetWord, EnvVariable, HumanDuration, Listen, LogFormatWord, OptionalDir,
+        OptionalHeader, OptionalLimit, PrimingWord, RateLimit, Size, Switch, Timeout,
+        UnrelatedRoutingWord,
     },
 };
 
@@ -51,7 +52,7 @@ macro_rules! options {
         }
 
         /// The name of each option, and of the setting that it goes to.
-        pub(super) const NAMES: &[(&str, &str)] = &[
+        pub(super) const FIELDS: &[(&str, &str)] = &[
             $($((stringify!($name), last!($($path),+)),)*)*
         ];
     };
@@ -64,7 +65,7 @@ macro_rules! last {
 
 impl Options {
     /// Says the level of the log, unless it was said.
-    pub(super) fn log_level_or(
+    pub(super) fn set_default_log_level(
         &mut self,
         other: impl FnOnce() -> anyhow::Result<Option<LogLevel>>,
     ) -> anyhow::Result<()> {
@@ -96,7 +97,7 @@ options! {
         /// An origin of web pages that may call, beside those of the loopback and of allowed hosts, like `https://example.com`; `*` is any; may be repeated
         allow_origin: Vec<String> => http.origins;
         /// The header whose last entry is the address of the client, such as `X-Forwarded-For`; or `off`. Only for a proxy in front that adds it to every request: else clients choose their address
-        client_ip_header: Header => http.client_ip_header;
+        client_ip_header: OptionalHeader => http.client_ip_header;
         /// Whether web pages of these origins may read the answers (CORS)
         cors: Switch => http.cors;
         /// Whether calls are answered by one JSON object where that is possible
@@ -106,21 +107,21 @@ options! {
         /// The most memory for messages of clients, from their first byte until the server has taken them
         max_request_memory: Size => http.request_memory_max;
         /// How long a client may take to send a body
-        body_timeout: Span => http.body_timeout;
+        body_timeout: HumanDuration => http.body_timeout;
         /// How long a client may take to send the headers of a request, from its first byte
-        header_timeout: Span => header_timeout;
+        header_timeout: HumanDuration => header_timeout;
         /// How long a connection is kept open between two requests (HTTP keep-alive); longer than proxies in front keep it
-        connection_idle_timeout: Span => connection_idle_timeout;
+        connection_idle_timeout: HumanDuration => connection_idle_timeout;
         /// After how long without an event a stream gets a comment; or `never`
         sse_keep_alive: Timeout => http.sse_keep_alive;
         /// After how long a connection is ended so that its client comes back on a new one; or `never`
         reconnect_after: Timeout => http.reconnect_after;
         /// When such a client is to come back
-        reconnect_delay: Span => http.reconnect_delay;
+        reconnect_delay: HumanDuration => http.reconnect_delay;
         /// The most TCP connections at a time; more wait. The default is lower where the limit of open files requires it
         max_connections: usize => connections_max;
         /// How long calls in flight may take to finish when the program is told to end
-        drain_timeout: Span => drain_timeout;
+        drain_timeout: HumanDuration => drain_timeout;
     }
     "Command" {
         /// The server of each session, which speaks MCP on stdin and stdout, and its arguments
@@ -128,19 +129,19 @@ options! {
         /// The working directory of the command
         cwd: PathBuf => cwd;
         /// `NAME=VALUE` sets a variable of the command's environment, `NAME` takes it away; may be repeated
-        env: Vec<Variable> => env;
+        env: Vec<EnvVariable> => env;
         /// How long the command may take to end: then it is killed, with all that it has started
-        stop_timeout: Span => stop_timeout;
+        stop_timeout: HumanDuration => stop_timeout;
         /// How many processes of the command are started in a second; others wait for up to 5 s, and more get 503; or `unlimited`
-        max_starts_per_second: Rate => starts_per_second_max;
+        max_starts_per_second: RateLimit => starts_per_second_max;
         /// How long the command goes on starting after its client left without an answer, for the next client with the same `initialize`; `0s` ends it at once
-        start_grace: Span => start_grace;
+        start_grace: HumanDuration => start_grace;
     }
     "Sessions" {
         /// The most sessions at a time; 100 by default with a command, since each has a process of it
         max_sessions: usize => sessions.sessions_max;
         /// The most sessions of the clients at one address; or `off`. Set it where clients that do not trust each other can connect: otherwise one of them can take all sessions. Behind a proxy it needs --client-ip-header
-        max_sessions_per_ip: Maximum => sessions.sessions_per_ip_max;
+        max_sessions_per_ip: OptionalLimit => sessions.sessions_per_ip_max;
         /// How long a session lives on that has made no request but `initialize` and `ping` and has no connection; or `never`
         unused_timeout: Timeout => sessions.unused_timeout;
         /// How long a session lives on without a message of its client, a call in flight or a connection; or `never`
@@ -148,11 +149,11 @@ options! {
         /// How long it may take from the first message to the answer to `initialize`; or `never`
         init_timeout: Timeout => sessions.session.init_timeout;
         /// How long a server may take to start for a session
-        start_timeout: Span => sessions.start_timeout;
+        start_timeout: HumanDuration => sessions.start_timeout;
         /// How long the server may take to answer a call, progress or not; then the call fails, and the server is told to cancel it; or `never`
         request_timeout: Timeout => sessions.request_timeout;
         /// How long a message waits while the server takes none
-        queue_timeout: Span => sessions.queue_timeout;
+        queue_timeout: HumanDuration => sessions.queue_timeout;
         /// The most messages of a session that wait for the server
         max_queue: usize => sessions.queue_max;
         /// The most calls of a session in flight
@@ -210,7 +211,7 @@ options! {
         /// The most memory for what the connections of a session hold together; one event of each may be more, until a client that has stopped reading is disconnected
         max_window_bytes: Size => sessions.session.window_bytes_max;
         /// How long any reader may take nothing and still slow the server down; how long one may follows from the pauses that it makes
-        stall_timeout_min: Span => sessions.session.stall_timeout_min;
+        stall_timeout_min: HumanDuration => sessions.session.stall_timeout_min;
         /// How long no reader may take nothing and still slow the server down; or `never`
         stall_timeout_max: Timeout => sessions.session.stall_timeout_max;
         /// How long a reader may take nothing and still slow down a server that has other calls in flight; or `never`, which is the default without a command; 1s with one
@@ -224,7 +225,7 @@ options! {
         /// What is logged: off, error, warn, info, debug or trace, also by module as in `info,rejoin=debug`; `RUST_LOG` is used where nothing else is given
         log_level: LogLevel => log_level;
         /// A folder for journals, one file a session, for `rejoin replay`; or `off`
-        journal: Folder => journal;
+        journal: OptionalDir => journal;
         /// The most that is written to journals, over all sessions
         max_journal: Size => journal_bytes_max;
     }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A duration, such as `300s`, `250ms` or `1h 30m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span(pub(crate) Duration);
+pub(crate) struct HumanDuration(pub(crate) Duration);
 
 /// A duration, or `never`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,19 +33,19 @@ pub(crate) struct Size(pub(crate) usize);
 
 /// A number of something in a second, or `unlimited`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rate(pub(crate) Option<NonZeroU32>);
+pub(crate) struct RateLimit(pub(crate) Option<NonZeroU32>);
 
 /// A folder, or `off`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Folder(pub(crate) Option<PathBuf>);
+pub(crate) struct OptionalDir(pub(crate) Option<PathBuf>);
 
 /// A number that is at most allowed, or `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Maximum(pub(crate) Option<usize>);
+pub(crate) struct OptionalLimit(pub(crate) Option<usize>);
 
 /// The name of a header, or `off`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Header(pub(crate) Option<HeaderName>);
+pub(crate) struct OptionalHeader(pub(crate) Option<HeaderName>);
 
 /// Yes or no: `true` or `false`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,18 +53,18 @@ pub(crate) struct Switch(pub(crate) bool);
 
 /// A variable of an environment: `NAME=VALUE` is set, `NAME` is taken away.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Variable {
+pub(crate) struct EnvVariable {
     name: String,
     value: Option<String>,
 }
 
-impl Variable {
-    pub(super) fn to_setting(&self) -> (OsString, Option<OsString>) {
+impl EnvVariable {
+    pub(super) fn to_pair(&self) -> (OsString, Option<OsString>) {
         (OsString::from(&self.name), self.value.as_ref().map(OsString::from))
     }
 }
 
-impl FromStr for Variable {
+impl FromStr for EnvVariable {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -79,7 +79,7 @@ impl FromStr for Variable {
     }
 }
 
-impl fmt::Display for Variable {
+impl fmt::Display for EnvVariable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.value {
             Some(value) => write!(f, "{}={value}", self.name),
@@ -89,10 +89,10 @@ impl fmt::Display for Variable {
 }
 
 /// The longest duration of an option. Every clock can count to it.
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// The port where none is given.
-pub(crate) const PORT: u16 = 8848;
+pub(crate) const DEFAULT_PORT: u16 = 8848;
 
 impl FromStr for Listen {
     type Err = String;
@@ -102,7 +102,7 @@ impl FromStr for Listen {
             return Ok(Self((Ipv4Addr::LOCALHOST, port).into()));
         }
         if let Ok(ip) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
-            return Ok(Self((ip, PORT).into()));
+            return Ok(Self((ip, DEFAULT_PORT).into()));
         }
         if let Some(port) = text.strip_prefix(':') {
             return Err(format!(
@@ -111,9 +111,9 @@ impl FromStr for Listen {
             ));
         }
         let wrong = |why: &dyn fmt::Display| {
-            format!("{why}: write `HOST:PORT`, like `127.0.0.1:{PORT}`, or just a port")
+            format!("{why}: write `HOST:PORT`, like `127.0.0.1:{DEFAULT_PORT}`, or just a port")
         };
-        let text = if text.contains(':') { text } else { &format!("{text}:{PORT}") };
+        let text = if text.contains(':') { text } else { &format!("{text}:{DEFAULT_PORT}") };
         let addresses = text.to_socket_addrs().map_err(|error| wrong(&error))?;
         // IPv4 first, since not every system has the other one.
         let address = addresses.min_by_key(SocketAddr::is_ipv6);
@@ -127,20 +127,20 @@ impl fmt::Display for Listen {
     }
 }
 
-impl FromStr for Span {
+impl FromStr for HumanDuration {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = |error| format!("{error}: write it like `300s`, `250ms` or `5min`");
         let span = humantime::parse_duration(text).map_err(wrong)?;
-        if span > LONGEST {
+        if span > DURATION_MAX {
             return Err("it must be at most 100 years".to_owned());
         }
         Ok(Self(span))
     }
 }
 
-impl fmt::Display for Span {
+impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
         if millis.is_multiple_of(1_000) {
@@ -158,7 +158,7 @@ impl FromStr for Timeout {
         if text == "never" {
             return Ok(Self(None));
         }
-        let span = text.parse::<Span>().map_err(|error| format!("{error}, or `never`"))?;
+        let span = text.parse::<HumanDuration>().map_err(|error| format!("{error}, or `never`"))?;
         Ok(Self(Some(span.0)))
     }
 }
@@ -166,7 +166,7 @@ impl FromStr for Timeout {
 impl fmt::Display for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(duration) => Span(duration).fmt(f),
+            Some(duration) => HumanDuration(duration).fmt(f),
             None => f.write_str("never"),
         }
     }
@@ -198,7 +198,7 @@ impl fmt::Display for Size {
     }
 }
 
-impl FromStr for Rate {
+impl FromStr for RateLimit {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -210,7 +210,7 @@ impl FromStr for Rate {
     }
 }
 
-impl fmt::Display for Rate {
+impl fmt::Display for RateLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(rate) => rate.fmt(f),
@@ -219,7 +219,7 @@ impl fmt::Display for Rate {
     }
 }
 
-impl FromStr for Folder {
+impl FromStr for OptionalDir {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -231,7 +231,7 @@ impl FromStr for Folder {
     }
 }
 
-impl fmt::Display for Folder {
+impl fmt::Display for OptionalDir {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Some(folder) => folder.display().fmt(f),
@@ -248,7 +248,7 @@ fn parse_or_off<T: FromStr>(text: &str, what: &str) -> Result<Option<T>, String>
     text.parse().map(Some).map_err(|_| format!("write {what}, or `off`"))
 }
 
-impl FromStr for Maximum {
+impl FromStr for OptionalLimit {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -256,7 +256,7 @@ impl FromStr for Maximum {
     }
 }
 
-impl fmt::Display for Maximum {
+impl fmt::Display for OptionalLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(max) => max.fmt(f),
@@ -265,7 +265,7 @@ impl fmt::Display for Maximum {
     }
 }
 
-impl FromStr for Header {
+impl FromStr for OptionalHeader {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -273,7 +273,7 @@ impl FromStr for Header {
     }
 }
 
-impl fmt::Display for Header {
+impl fmt::Display for OptionalHeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.as_ref().map_or("off", HeaderName::as_str))
     }
@@ -310,13 +310,13 @@ macro_rules! wraps {
 }
 wraps!(
     Listen(SocketAddr),
-    Span(Duration),
+    HumanDuration(Duration),
     Timeout(Option<Duration>),
     Size(usize),
-    Rate(Option<NonZeroU32>),
-    Folder(Option<PathBuf>),
-    Maximum(Option<usize>),
-    Header(Option<HeaderName>),
+    RateLimit(Option<NonZeroU32>),
+    OptionalDir(Option<PathBuf>),
+    OptionalLimit(Option<usize>),
+    OptionalHeader(Option<HeaderName>),
     Switch(bool)
 );
 
@@ -426,19 +426,19 @@ macro_rules! serde_as_text {
 }
 serde_as_text!(
     Listen,
-    Span,
+    HumanDuration,
     Timeout,
     Size,
-    Rate,
-    Folder,
-    Maximum,
-    Header,
+    RateLimit,
+    OptionalDir,
+    OptionalLimit,
+    OptionalHeader,
     Switch,
     ConcurrentGetWord,
     PrimingWord,
     UnrelatedRoutingWord,
     LogFormatWord,
-    Variable
+    EnvVariable
 );
 
 /// A scalar of a configuration file, whether it stands in quotes or not.
@@ -476,27 +476,27 @@ impl<'de> Deserialize<'de> for Text {
 mod tests {
     use super::*;
 
-    fn is_same<T: FromStr<Err = String> + fmt::Display>(texts: &[&str]) {
+    fn assert_round_trip<T: FromStr<Err = String> + fmt::Display>(texts: &[&str]) {
         for text in texts {
             assert_eq!(text.parse::<T>().unwrap().to_string(), *text);
         }
     }
 
     #[test]
-    fn what_is_read_is_written() {
-        is_same::<Span>(&["300s", "250ms", "0s"]);
-        is_same::<Timeout>(&["60s", "never"]);
-        is_same::<Size>(&["0", "1023", "1KiB", "4MiB", "2GiB"]);
-        is_same::<Rate>(&["10", "unlimited"]);
-        is_same::<Maximum>(&["1", "off"]);
-        is_same::<Header>(&["x-forwarded-for", "off"]);
-        is_same::<Switch>(&["true", "false"]);
-        is_same::<Variable>(&["A=1", "A=", "A"]);
-        is_same::<PrimingWord>(&["by-revision", "always", "never"]);
+    fn values_round_trip_as_text() {
+        assert_round_trip::<HumanDuration>(&["300s", "250ms", "0s"]);
+        assert_round_trip::<Timeout>(&["60s", "never"]);
+        assert_round_trip::<Size>(&["0", "1023", "1KiB", "4MiB", "2GiB"]);
+        assert_round_trip::<RateLimit>(&["10", "unlimited"]);
+        assert_round_trip::<OptionalLimit>(&["1", "off"]);
+        assert_round_trip::<OptionalHeader>(&["x-forwarded-for", "off"]);
+        assert_round_trip::<Switch>(&["true", "false"]);
+        assert_round_trip::<EnvVariable>(&["A=1", "A=", "A"]);
+        assert_round_trip::<PrimingWord>(&["by-revision", "always", "never"]);
     }
 
     #[test]
-    fn an_address_needs_neither_a_host_nor_digits() {
+    fn listen_accepts_a_port_a_host_name_or_an_ip_address() {
         let listen = |text: &str| text.parse().map(|Listen(address)| address.to_string());
         assert_eq!(listen("9100").unwrap(), "127.0.0.1:9100");
         assert_eq!(listen("localhost:9100").unwrap(), "127.0.0.1:9100");
@@ -510,14 +510,14 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused_with_a_hint() {
-        assert!("5".parse::<Span>().unwrap_err().contains("300s"));
-        assert!("584542046090years".parse::<Span>().unwrap_err().contains("100 years"));
+    fn invalid_values_get_a_hint() {
+        assert!("5".parse::<HumanDuration>().unwrap_err().contains("300s"));
+        assert!("584542046090years".parse::<HumanDuration>().unwrap_err().contains("100 years"));
         assert!("101years".parse::<Timeout>().unwrap_err().contains("never"));
-        assert!("36500days".parse::<Span>().is_ok());
+        assert!("36500days".parse::<HumanDuration>().is_ok());
         assert!("soon".parse::<Timeout>().unwrap_err().contains("never"));
         assert!("4MB".parse::<Size>().unwrap_err().contains("MiB"));
-        assert!("0".parse::<Rate>().unwrap_err().contains("unlimited"));
+        assert!("0".parse::<RateLimit>().unwrap_err().contains("unlimited"));
         assert!("-1".parse::<Size>().is_err());
         assert!("99999999999GiB".parse::<Size>().is_err());
         assert!("x".parse::<ConcurrentGetWord>().unwrap_err().contains("takeover"));

@@ -15,18 +15,18 @@ use rmcp::model::{
 #[derive(Clone, Default)]
 pub(super) struct Log {
     /// The least level, as its place among the levels.
-    least: Arc<AtomicU8>,
+    min_level: Arc<AtomicU8>,
 }
 
 impl Log {
     pub(super) fn set_level(&self, level: LoggingLevel) {
-        self.least.store(level as u8, Ordering::Relaxed);
+        self.min_level.store(level as u8, Ordering::Relaxed);
     }
 
     /// Returns a message of level `info`, if the client wants it.
     pub(super) fn info(&self, text: &str) -> Option<ServerNotification> {
         let level = LoggingLevel::Info;
-        if (level as u8) < self.least.load(Ordering::Relaxed) {
+        if (level as u8) < self.min_level.load(Ordering::Relaxed) {
             return None;
         }
         let message =

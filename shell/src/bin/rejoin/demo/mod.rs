@@ -2,8 +2,8 @@
 //! everything that the official MCP conformance suite calls.
 
 mod argument;
-mod ask;
 mod background;
+mod client_requests;
 mod completion;
 mod conformance;
 mod log;

@@ -25,7 +25,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
 
 async fn serve() -> anyhow::Result<()> {
     let (stdin, stdout) = stdio_pipes();
-    let transport = Related(AsyncRwTransport::<RoleServer, _, _>::new(stdin, stdout));
+    let transport = RelatedTransport(AsyncRwTransport::<RoleServer, _, _>::new(stdin, stdout));
     match Demo::default().serve(transport).await {
         Ok(running) => {
             running.waiting().await?;
@@ -37,9 +37,9 @@ async fn serve() -> anyhow::Result<()> {
 }
 
 /// Tells a rejoin at the other end which request of the client a message belongs to.
-struct Related<T>(T);
+struct RelatedTransport<T>(T);
 
-impl<T: Transport<RoleServer>> Transport<RoleServer> for Related<T> {
+impl<T: Transport<RoleServer>> Transport<RoleServer> for RelatedTransport<T> {
     type Error = T::Error;
 
     fn send(
@@ -47,9 +47,11 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Related<T> {
         mut message: ServerJsonRpcMessage,
     ) -> impl Future<Output = Result<(), T::Error>> + Send + 'static {
         match &mut message {
-            JsonRpcMessage::Request(request) => name_origin(request.request.extensions_mut()),
+            JsonRpcMessage::Request(request) => {
+                set_related_request_id(request.request.extensions_mut())
+            }
             JsonRpcMessage::Notification(notification) => {
-                name_origin(notification.notification.extensions_mut());
+                set_related_request_id(notification.notification.extensions_mut());
             }
             JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => {}
         }
@@ -68,7 +70,7 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Related<T> {
 }
 
 /// Says on the wire what rmcp knows in this process only.
-fn name_origin(extensions: &mut Extensions) {
+fn set_related_request_id(extensions: &mut Extensions) {
     let Some(OriginatingRequestId(id)) = extensions.get().cloned() else { return };
     let meta = extensions.get_or_insert_default::<MetaObject>();
     meta.0.insert("rejoin/relatedRequestId".to_owned(), json!(id));

@@ -23,7 +23,7 @@ pub(super) struct Tool {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
     pub(super) input: Input,
-    pub(super) run: fn(Call) -> Running,
+    pub(super) run: fn(Call) -> ToolFuture,
 }
 
 /// What a tool takes.
@@ -34,8 +34,8 @@ pub(super) enum Input {
     Schema(fn() -> Value),
 }
 
-pub(super) type Running = Pin<Box<dyn Future<Output = Answer> + Send>>;
-pub(super) type Answer = Result<Vec<ContentBlock>, ToolError>;
+pub(super) type ToolFuture = Pin<Box<dyn Future<Output = ToolResult> + Send>>;
+pub(super) type ToolResult = Result<Vec<ContentBlock>, ToolError>;
 
 /// Why a tool has no result. Its caller is told.
 #[derive(Debug, Error)]
@@ -49,15 +49,15 @@ pub(super) enum ToolError {
     #[error("the client did not declare the capability `{0}`")]
     Undeclared(&'static str),
     #[error("the client did not answer: {0}")]
-    Unanswered(#[from] ServiceError),
+    NoResponse(#[from] ServiceError),
     #[error(transparent)]
-    NotClosed(#[from] SendError),
+    NotDisconnected(#[from] SendError),
     #[error("the schema cannot be read: {0}")]
     Schema(#[from] serde_json::Error),
     #[error("{0} tasks of this session run in the background already")]
     TooManyTasks(usize),
     #[error("This tool intentionally returns an error for testing")]
-    OnPurpose,
+    Intentional,
 }
 
 impl Tool {
@@ -72,10 +72,10 @@ impl Tool {
 }
 
 /// What became of a wish to close the connection of a call.
-pub(super) enum Closing {
+pub(super) enum Disconnection {
     Done,
     /// A rejoin at the other end does so, if it can.
-    AskedFor,
+    Requested,
 }
 
 /// A call of a tool.
@@ -126,17 +126,17 @@ impl Call {
     }
 
     /// Ends the connection of the call, so that the client comes back after `retry`.
-    pub(super) async fn close_stream(&self, retry: Duration) -> Result<Closing, ToolError> {
+    pub(super) async fn disconnect(&self, retry: Duration) -> Result<Disconnection, ToolError> {
         if self.context.extensions.get::<ClientSender>().is_some() {
             self.context.close_stream(Some(retry))?;
-            return Ok(Closing::Done);
+            return Ok(Disconnection::Done);
         }
         // On stdio. Whoever does not know rejoin does not know the notification either.
         let params = json!({ "requestId": self.context.id, "retryMs": retry.as_millis() });
         let ask = CustomNotification::new("notifications/rejoin/close_stream", Some(params));
         let ask = ServerNotification::CustomNotification(ask);
         self.unless_cancelled(self.context.peer.send_notification(ask)).await?;
-        Ok(Closing::AskedFor)
+        Ok(Disconnection::Requested)
     }
 
     /// Returns what `work` does, unless the call is cancelled before.
@@ -153,7 +153,7 @@ impl Call {
 }
 
 /// Runs a tool that has its answer already.
-pub(super) fn at_once(answer: Answer) -> Running {
+pub(super) fn ready(answer: ToolResult) -> ToolFuture {
     Box::pin(std::future::ready(answer))
 }
 

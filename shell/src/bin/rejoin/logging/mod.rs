@@ -1,8 +1,8 @@
 //! The log: lines on stderr, which never block and never fail whoever logs.
 
-mod limits;
 mod panics;
 mod queue;
+mod rate_limit;
 
 use std::{
     io::{self, IsTerminal as _},
@@ -13,7 +13,7 @@ use tracing_subscriber::{
     EnvFilter, Layer, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
-use self::{limits::Limits, queue::Queue};
+use self::{queue::Queue, rate_limit::RateLimits};
 use crate::config::LogFormat;
 
 /// What the log says of itself. These lines are not limited.
@@ -26,7 +26,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 #[must_use]
 pub(crate) struct Logging {
     queue: Queue,
-    limits: Limits,
+    limits: RateLimits,
 }
 
 /// Starts to log.
@@ -37,7 +37,7 @@ pub(crate) struct Logging {
 pub(crate) fn start(format: LogFormat, level: &str) -> anyhow::Result<Logging> {
     let filter = EnvFilter::try_new(level)?;
     let queue = Queue::default();
-    let limits = Limits::new(queue.clone());
+    let limits = RateLimits::new(queue.clone());
     let lines = tracing_subscriber::fmt::layer().with_writer(queue.clone());
     let lines = match format {
         LogFormat::Human => lines.with_ansi(io::stderr().is_terminal()).boxed(),
@@ -45,7 +45,7 @@ pub(crate) fn start(format: LogFormat, level: &str) -> anyhow::Result<Logging> {
     };
     tracing_subscriber::registry().with(filter).with(limits.clone()).with(lines).try_init()?;
     queue::start_writer(io::stderr(), queue.clone(), limits.clone())?;
-    panics::log();
+    panics::install_hook();
     Ok(Logging { queue, limits })
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Logs every panic instead of writing it to stderr.
-pub(super) fn log() {
+pub(super) fn install_hook() {
     panic::set_hook(Box::new(|panic| {
         let backtrace = Backtrace::capture();
         let thread = std::thread::current();

@@ -13,7 +13,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::time::Instant;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::limits::Limits;
+use super::rate_limit::RateLimits;
 
 /// How many bytes of lines wait to be written. Lines beyond it are dropped.
 const BYTES_MAX: usize = 1 << 20;
@@ -47,14 +47,14 @@ struct State {
 }
 
 /// What the writer does next.
-enum Next {
+enum Work {
     Write,
     ReportSuppressed,
 }
 
 impl Queue {
     /// Adds a line, or drops it where the queue is full.
-    fn add(&self, line: &[u8]) {
+    fn push(&self, line: &[u8]) {
         let mut state = self.0.state.lock();
         if state.lines.len() + line.len() > BYTES_MAX {
             state.dropped += 1;
@@ -83,7 +83,7 @@ impl Queue {
     }
 
     /// Waits for something to do, and takes all lines that are queued.
-    fn next(&self, lines: &mut Vec<u8>) -> Next {
+    fn wait_for_work(&self, lines: &mut Vec<u8>) -> Work {
         lines.clear();
         let mut state = self.0.state.lock();
         state.is_writing = false;
@@ -97,17 +97,17 @@ impl Queue {
             let report_at = *report_at.get_or_insert_with(|| Instant::now() + REPORT_INTERVAL);
             if self.0.changed.wait_until(&mut state, report_at.into_std()).timed_out() {
                 state.has_suppressed = false;
-                return Next::ReportSuppressed;
+                return Work::ReportSuppressed;
             }
         }
         mem::swap(lines, &mut state.lines);
         state.is_writing = true;
-        Next::Write
+        Work::Write
     }
 
     /// Notes how many lines were not written. Returns how many were lost in all, once
     /// lines can be written again.
-    fn wrote(&self, lost: u64) -> u64 {
+    fn count_unwritten(&self, lost: u64) -> u64 {
         let mut state = self.0.state.lock();
         state.dropped += lost;
         if lost > 0 { 0 } else { mem::take(&mut state.dropped) }
@@ -118,15 +118,15 @@ impl Queue {
 pub(super) fn start_writer(
     mut output: impl Write + Send + 'static,
     queue: Queue,
-    limits: Limits,
+    limits: RateLimits,
 ) -> io::Result<()> {
     let write = move || {
         let mut lines = Vec::new();
         loop {
-            match queue.next(&mut lines) {
-                Next::ReportSuppressed => limits.report(),
-                Next::Write => {
-                    let dropped = queue.wrote(write_lines(&mut output, &lines));
+            match queue.wait_for_work(&mut lines) {
+                Work::ReportSuppressed => limits.report(),
+                Work::Write => {
+                    let dropped = queue.count_unwritten(write_lines(&mut output, &lines));
                     if dropped > 0 {
                         tracing::warn!(
                             target: super::TARGET,
@@ -170,7 +170,7 @@ pub(super) struct Line<'a>(&'a Queue);
 
 impl Write for Line<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.add(line);
+        self.0.push(line);
         Ok(line.len())
     }
 
@@ -199,29 +199,29 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_are_not_written_are_counted() {
+    fn unwritten_lines_are_counted() {
         assert_eq!(write_lines(&mut Failing(100), b"one\ntwo\n"), 0);
         assert_eq!(write_lines(&mut Failing(5), b"one\ntwo\n"), 1);
         assert_eq!(write_lines(&mut Failing(0), b"one\ntwo\n"), 2);
     }
 
     #[test]
-    fn a_full_queue_drops_whole_lines_and_reports_them_once_it_was_written() {
+    fn a_full_queue_drops_whole_lines_and_counts_them() {
         let queue = Queue::default();
         let line = [&[b'x'; 999][..], b"\n"].concat();
-        (0..2_000).for_each(|_| queue.add(&line));
+        (0..2_000).for_each(|_| queue.push(&line));
         let mut lines = Vec::new();
-        assert!(matches!(queue.next(&mut lines), Next::Write));
+        assert!(matches!(queue.wait_for_work(&mut lines), Work::Write));
         assert_eq!(lines.len(), BYTES_MAX / 1_000 * 1_000);
-        assert_eq!(queue.wrote(3), 0);
-        assert_eq!(queue.wrote(0), 2_000 - (BYTES_MAX as u64 / 1_000) + 3);
-        assert_eq!(queue.wrote(0), 0);
+        assert_eq!(queue.count_unwritten(3), 0);
+        assert_eq!(queue.count_unwritten(0), 2_000 - (BYTES_MAX as u64 / 1_000) + 3);
+        assert_eq!(queue.count_unwritten(0), 0);
     }
 
     #[test]
-    fn the_end_does_not_wait_for_an_output_that_takes_nothing() {
+    fn flush_gives_up_on_a_blocked_output() {
         let queue = Queue::default();
-        queue.add(b"line\n");
+        queue.push(b"line\n");
         let started = Instant::now();
         queue.flush(Duration::from_millis(20));
         assert!(started.elapsed() < Duration::from_secs(5));

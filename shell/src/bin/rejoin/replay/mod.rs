@@ -1,7 +1,7 @@
 //! `rejoin replay`: runs a journal through a session again.
 
+mod json;
 mod label;
-mod machine;
 mod transcript;
 
 use std::{
@@ -17,7 +17,7 @@ use rejoin::{
 };
 
 /// What a session was told, and what it did. Bodies are labels of their messages.
-struct Turn<'a> {
+struct Step<'a> {
     now: Instant,
     input: Input<String>,
     result: Result<Pressure, Rejection>,
@@ -45,18 +45,18 @@ fn print(path: &Path, is_for_machines: bool, out: &mut impl Write) -> anyhow::Re
     let header = journal.header().clone();
     let mut session = Session::new(header.config.clone().validate()?, header.now);
     if !is_for_machines {
-        transcript::begin(out, &header)?;
+        transcript::write_header(out, &header)?;
     }
     for entry in &mut journal {
         let entry = entry?;
-        let input = entry.input.map(|head, ()| label::of(head));
+        let input = entry.input.map(|head, ()| label::describe(head));
         let mut actions = Actions::new();
         let result = session.handle(entry.now, input.clone(), &mut actions);
-        let turn = Turn { now: entry.now, input, result, actions, session: &session };
+        let turn = Step { now: entry.now, input, result, actions, session: &session };
         if is_for_machines {
-            machine::turn(out, &turn)?;
+            json::write_step(out, &turn)?;
         } else {
-            transcript::turn(out, header.now, &turn)?;
+            transcript::write_step(out, header.now, &turn)?;
         }
     }
     Ok(())

@@ -9,29 +9,31 @@ use rejoin::{
     },
 };
 
-use super::Turn;
+use super::Step;
 
 /// Prints how the session began.
-pub(super) fn begin(out: &mut impl Write, header: &Header) -> io::Result<()> {
+pub(super) fn write_header(out: &mut impl Write, header: &Header) -> io::Result<()> {
     writeln!(out, "session {}, of rejoin {}", header.session, header.version)
 }
 
 /// Prints what a session was told and what it did.
-pub(super) fn turn(out: &mut impl Write, begun: Instant, turn: &Turn<'_>) -> io::Result<()> {
+pub(super) fn write_step(out: &mut impl Write, begun: Instant, turn: &Step<'_>) -> io::Result<()> {
     let time = turn.now.since(begun).as_secs_f64();
-    writeln!(out, "{time:>10.3}  {}", input(&turn.input))?;
+    writeln!(out, "{time:>10.3}  {}", describe_input(&turn.input))?;
     let mut say = |line: String| writeln!(out, "{:12}  {line}", "");
     for action in &turn.actions {
-        actions(turn.session, action).into_iter().try_for_each(&mut say)?;
+        describe_action(turn.session, action).into_iter().try_for_each(&mut say)?;
     }
     match &turn.result {
         Ok(Pressure::None) => Ok(()),
         Ok(Pressure::Hold(stream)) => say(format!("hold the sender to {stream}")),
-        Err(rejection) => say(format!("reject: {} is at fault: {rejection}", culprit(rejection))),
+        Err(rejection) => {
+            say(format!("reject: {} is at fault: {rejection}", party_at_fault(rejection)))
+        }
     }
 }
 
-fn input(input: &Input<String>) -> String {
+fn describe_input(input: &Input<String>) -> String {
     match input {
         Input::Reserve { connection } => format!("connection {connection}: reserve"),
         Input::Request { connection, format, post } => {
@@ -39,13 +41,13 @@ fn input(input: &Input<String>) -> String {
                 AnswerFormat::Sse => "",
                 AnswerFormat::Json => " (wants JSON)",
             };
-            format!("connection {connection}: POST {}{format}", messages(post))
+            format!("connection {connection}: POST {}{format}", describe_post(post))
         }
         Input::Get { connection, last_event_id: None } => format!("connection {connection}: GET"),
         Input::Get { connection, last_event_id: Some(id) } => {
             format!("connection {connection}: GET after {id}")
         }
-        Input::Message { post } => format!("POST {}", messages(post)),
+        Input::Message { post } => format!("POST {}", describe_post(post)),
         Input::Acknowledged { connection, through } => {
             format!("connection {connection}: taken through {through}")
         }
@@ -73,7 +75,7 @@ fn input(input: &Input<String>) -> String {
     }
 }
 
-fn messages(post: &Post<String>) -> String {
+fn describe_post(post: &Post<String>) -> String {
     let messages = post.messages().iter();
     let messages: Vec<_> =
         messages.map(|message| format!("{} ({} bytes)", message.body, message.bytes)).collect();
@@ -83,18 +85,18 @@ fn messages(post: &Post<String>) -> String {
     }
 }
 
-fn actions(session: &Session<String>, action: &Action<String>) -> Vec<String> {
+fn describe_action(session: &Session<String>, action: &Action<String>) -> Vec<String> {
     let line = match action {
         Action::Forward { message } => format!("forward {message}"),
         Action::Send { connection, id, event: sent, .. } => {
             let id = id.map_or(String::new(), |id| format!("{id} "));
-            format!("send on {connection}: {id}{}", event(sent))
+            format!("send on {connection}: {id}{}", describe_event(sent))
         }
         Action::Replay { connection, stream, range } => {
             let replayed = session.replay(*stream, range.clone());
             let line = replayed.map(|logged| {
                 let id = EventId::new(*stream, logged.index);
-                format!("replay on {connection}: {id} {}", event(&logged.entry.to_event()))
+                format!("replay on {connection}: {id} {}", describe_event(&logged.entry.to_event()))
             });
             return line.collect();
         }
@@ -112,7 +114,7 @@ fn actions(session: &Session<String>, action: &Action<String>) -> Vec<String> {
     vec![line]
 }
 
-fn event(event: &Event<String>) -> String {
+fn describe_event(event: &Event<String>) -> String {
     match event {
         Event::Message(label) => label.clone(),
         Event::Failure(failure) => format!("failure {}: {:?}", failure.id, failure.reason),
@@ -121,7 +123,7 @@ fn event(event: &Event<String>) -> String {
     }
 }
 
-fn culprit(rejection: &Rejection) -> &'static str {
+fn party_at_fault(rejection: &Rejection) -> &'static str {
     match rejection {
         Rejection::Client(_) => "the client",
         Rejection::Backend(_) => "the backend",

@@ -53,9 +53,9 @@ enum Phase {
     /// The request is being served, and a part of its body is still to come.
     Body,
     /// The request is being served, and the whole of it has come.
-    Answer,
+    Processing,
     /// Its answer has begun.
-    Answering,
+    Responding,
     /// The whole answer is known, and a part of it may still wait for the socket.
     /// Whether bytes of the next request have come.
     Flushing { has_next: bool },
@@ -69,7 +69,7 @@ enum HalfClose {
     /// A client may do so with its request, or right after it.
     Allowed {
         /// Whether the socket has looked for the end since the whole request came.
-        was_looked_for: bool,
+        is_checked: bool,
     },
     /// The client has done so.
     Closed,
@@ -77,20 +77,20 @@ enum HalfClose {
 
 /// What is to be done about a client that has done nothing for too long.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Expired {
+pub(super) enum Ending {
     /// The connection ends as if the client had ended it.
-    Quietly,
+    Close,
     /// The connection breaks off in the middle of a request.
-    InRequest,
+    Abort,
 }
 
 /// Whether the socket is read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reading {
-    Continues,
+    Continue,
     /// Not before what is being sent has been sent.
-    Pauses,
-    Ends(Expired),
+    Pause,
+    End(Ending),
 }
 
 impl Activity {
@@ -108,22 +108,22 @@ impl Activity {
     }
 
     /// Bytes have come.
-    pub(super) fn bytes_came(&self) {
+    pub(super) fn on_bytes_received(&self) {
         let mut state = self.state.lock();
         match state.phase {
             Phase::Idle => state.enter(Phase::Headers),
             Phase::Flushing { .. } => state.phase = Phase::Flushing { has_next: true },
-            Phase::Headers | Phase::Body | Phase::Answer | Phase::Answering => {}
+            Phase::Headers | Phase::Body | Phase::Processing | Phase::Responding => {}
         }
     }
 
     /// The headers of a request have come. Only a client whose request has a body may end
     /// its sending side and wait for the answer: one that ends it after a GET has left.
-    pub(super) fn request_came(&self, has_body: bool) {
+    pub(super) fn on_request_head(&self, has_body: bool) {
         let mut state = self.state.lock();
         state.has_unread = false;
         if state.half_close != HalfClose::Closed {
-            let allowed = HalfClose::Allowed { was_looked_for: false };
+            let allowed = HalfClose::Allowed { is_checked: false };
             state.half_close = if has_body { allowed } else { HalfClose::Refused };
         }
         state.awaits_body = false;
@@ -131,7 +131,7 @@ impl Activity {
     }
 
     /// The service has asked for the body, and waits for more of it or not.
-    pub(super) fn awaits_body(&self, awaits: bool) {
+    pub(super) fn set_awaits_body(&self, awaits: bool) {
         let mut state = self.state.lock();
         state.awaits_body = awaits;
         if awaits && (state.is_draining || state.is_half_closed()) {
@@ -140,34 +140,34 @@ impl Activity {
     }
 
     /// The body of the request has come.
-    pub(super) fn body_came(&self) {
+    pub(super) fn on_request_complete(&self) {
         let mut state = self.state.lock();
         if state.phase == Phase::Body {
-            state.enter(Phase::Answer);
+            state.enter(Phase::Processing);
             state.wake();
         }
     }
 
     /// The answer begins.
-    pub(super) fn answer_begins(&self) {
+    pub(super) fn on_response_started(&self) {
         let mut state = self.state.lock();
         match state.phase {
             // What is left of the body, nobody reads.
             Phase::Body => state.has_unread = true,
-            Phase::Answer => state.phase = Phase::Answering,
-            Phase::Idle | Phase::Headers | Phase::Answering | Phase::Flushing { .. } => {}
+            Phase::Processing => state.phase = Phase::Responding,
+            Phase::Idle | Phase::Headers | Phase::Responding | Phase::Flushing { .. } => {}
         }
     }
 
     /// The whole answer is known. A part of it may still be in a buffer.
-    pub(super) fn answer_ended(&self) {
+    pub(super) fn on_response_complete(&self) {
         let mut state = self.state.lock();
         state.enter(Phase::Flushing { has_next: false });
         state.wake();
     }
 
     /// All that was written so far has been given to the system.
-    pub(super) fn flushed(&self) {
+    pub(super) fn on_flushed(&self) {
         let mut state = self.state.lock();
         if let Phase::Flushing { has_next } = state.phase {
             state.enter(if has_next { Phase::Headers } else { Phase::Idle });
@@ -189,36 +189,36 @@ impl Activity {
     }
 
     /// Returns whether the socket is to be read. Wakes the socket when that may have changed.
-    pub(super) fn reading(&self, waker: &Waker) -> Reading {
+    pub(super) fn poll_reading(&self, waker: &Waker) -> Reading {
         let mut state = self.state.lock();
         if state.waker.as_ref().is_none_or(|known| !known.will_wake(waker)) {
             state.waker = Some(waker.clone());
         }
         match state.phase {
-            _ if !state.is_draining => Reading::Continues,
-            Phase::Idle => Reading::Ends(Expired::Quietly),
-            Phase::Headers => Reading::Ends(Expired::InRequest),
-            Phase::Body if state.awaits_body => Reading::Ends(Expired::InRequest),
-            Phase::Body | Phase::Answer | Phase::Answering => Reading::Continues,
-            Phase::Flushing { .. } => Reading::Pauses,
+            _ if !state.is_draining => Reading::Continue,
+            Phase::Idle => Reading::End(Ending::Close),
+            Phase::Headers => Reading::End(Ending::Abort),
+            Phase::Body if state.awaits_body => Reading::End(Ending::Abort),
+            Phase::Body | Phase::Processing | Phase::Responding => Reading::Continue,
+            Phase::Flushing { .. } => Reading::Pause,
         }
     }
 
     /// Nothing is there to be read. Returns whether to look for the end of the client's
     /// sending side: once, after the whole request has come.
-    pub(super) fn looks_for_end(&self) -> bool {
+    pub(super) fn take_half_close_check(&self) -> bool {
         let mut state = self.state.lock();
-        let is_whole = matches!(state.phase, Phase::Answer | Phase::Answering);
-        let looks = is_whole && state.half_close == HalfClose::Allowed { was_looked_for: false };
+        let is_whole = matches!(state.phase, Phase::Processing | Phase::Responding);
+        let looks = is_whole && state.half_close == HalfClose::Allowed { is_checked: false };
         if looks {
-            state.half_close = HalfClose::Allowed { was_looked_for: true };
+            state.half_close = HalfClose::Allowed { is_checked: true };
         }
         looks
     }
 
     /// The client has ended its sending side, and `with_request` says whether it had done so
     /// when the socket first looked for it. Returns whether it may still wait for its answer.
-    pub(super) fn half_close(&self, with_request: bool) -> bool {
+    pub(super) fn on_half_close(&self, with_request: bool) -> bool {
         let mut state = self.state.lock();
         match (state.phase, state.half_close) {
             (Phase::Idle | Phase::Headers, _) => return false,
@@ -228,7 +228,10 @@ impl Activity {
             // The service may not have looked yet whether the whole body is there.
             (Phase::Body, _) if state.awaits_body => return false,
             (Phase::Body, _) => state.half_close = HalfClose::Closed,
-            (Phase::Answer | Phase::Answering, HalfClose::Allowed { was_looked_for }) => {
+            (
+                Phase::Processing | Phase::Responding,
+                HalfClose::Allowed { is_checked: was_looked_for },
+            ) => {
                 let is_prompt = state.since.elapsed() < HALF_CLOSE_TIME;
                 if with_request || !was_looked_for || is_prompt {
                     state.half_close = HalfClose::Closed;
@@ -255,21 +258,23 @@ impl Activity {
         let timeout = match state.phase {
             Phase::Idle => self.timeouts.idle,
             Phase::Headers => self.timeouts.header,
-            Phase::Answer if state.is_half_closed() => HALF_CLOSED_TIMEOUT,
-            Phase::Body | Phase::Answer | Phase::Answering | Phase::Flushing { .. } => return None,
+            Phase::Processing if state.is_half_closed() => HALF_CLOSED_TIMEOUT,
+            Phase::Body | Phase::Processing | Phase::Responding | Phase::Flushing { .. } => {
+                return None;
+            }
         };
         state.since.checked_add(timeout)
     }
 
     /// The deadline has passed.
-    pub(super) fn expire(&self) -> Expired {
+    pub(super) fn on_timeout(&self) -> Ending {
         match self.state.lock().phase {
-            Phase::Headers => Expired::InRequest,
+            Phase::Headers => Ending::Abort,
             Phase::Idle
             | Phase::Body
-            | Phase::Answer
-            | Phase::Answering
-            | Phase::Flushing { .. } => Expired::Quietly,
+            | Phase::Processing
+            | Phase::Responding
+            | Phase::Flushing { .. } => Ending::Close,
         }
     }
 }
@@ -298,127 +303,127 @@ mod tests {
     const TIMEOUTS: Timeouts =
         Timeouts { idle: Duration::from_secs(120), header: Duration::from_secs(10) };
 
-    fn answered() -> Activity {
+    fn responded() -> Activity {
         let activity = Activity::new(TIMEOUTS);
-        activity.bytes_came();
-        activity.request_came(true);
-        activity.body_came();
-        activity.answer_begins();
-        activity.answer_ended();
+        activity.on_bytes_received();
+        activity.on_request_head(true);
+        activity.on_request_complete();
+        activity.on_response_started();
+        activity.on_response_complete();
         activity
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_header_timeout_begins_with_the_first_byte_of_a_request() {
+    async fn the_header_timeout_starts_at_the_first_byte_of_a_request() {
         let activity = Activity::new(TIMEOUTS);
         let begun = Instant::now();
         assert_eq!(activity.deadline(), Some(begun + TIMEOUTS.idle));
         tokio::time::advance(Duration::from_secs(60)).await;
-        activity.bytes_came();
+        activity.on_bytes_received();
         tokio::time::advance(Duration::from_secs(5)).await;
-        activity.bytes_came();
+        activity.on_bytes_received();
         assert_eq!(activity.deadline(), Some(begun + Duration::from_secs(70)));
-        assert_eq!(activity.expire(), Expired::InRequest);
-        activity.request_came(true);
-        activity.body_came();
-        activity.answer_begins();
+        assert_eq!(activity.on_timeout(), Ending::Abort);
+        activity.on_request_head(true);
+        activity.on_request_complete();
+        activity.on_response_started();
         assert_eq!(activity.deadline(), None);
-        activity.answer_ended();
-        activity.flushed();
+        activity.on_response_complete();
+        activity.on_flushed();
         assert_eq!(activity.deadline(), Some(Instant::now() + TIMEOUTS.idle));
-        assert_eq!(activity.expire(), Expired::Quietly);
+        assert_eq!(activity.on_timeout(), Ending::Close);
         assert!(!activity.has_unread());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_is_not_idle_before_its_answer_is_flushed() {
-        let activity = answered();
+    async fn a_connection_is_idle_only_after_its_response_is_flushed() {
+        let activity = responded();
         assert_eq!(activity.deadline(), None);
-        assert!(activity.half_close(true), "a part of the answer is still to be sent");
+        assert!(activity.on_half_close(true), "a part of the answer is still to be sent");
         tokio::time::advance(Duration::from_secs(600)).await;
-        activity.flushed();
+        activity.on_flushed();
         assert_eq!(activity.deadline(), Some(Instant::now() + TIMEOUTS.idle));
 
-        let pipelined = answered();
-        pipelined.bytes_came();
+        let pipelined = responded();
+        pipelined.on_bytes_received();
         assert_eq!(pipelined.deadline(), None);
-        pipelined.flushed();
+        pipelined.on_flushed();
         assert_eq!(pipelined.deadline(), Some(Instant::now() + TIMEOUTS.header));
     }
 
     #[tokio::test]
-    async fn a_connection_that_drains_ends_between_its_answers() {
-        let reading = |activity: &Activity| activity.reading(Waker::noop());
-        let activity = answered();
-        assert_eq!(reading(&activity), Reading::Continues);
+    async fn a_draining_connection_ends_between_responses() {
+        let reading = |activity: &Activity| activity.poll_reading(Waker::noop());
+        let activity = responded();
+        assert_eq!(reading(&activity), Reading::Continue);
         assert!(activity.drain());
-        assert_eq!(reading(&activity), Reading::Pauses);
-        activity.flushed();
-        assert_eq!(reading(&activity), Reading::Ends(Expired::Quietly));
+        assert_eq!(reading(&activity), Reading::Pause);
+        activity.on_flushed();
+        assert_eq!(reading(&activity), Reading::End(Ending::Close));
 
         let partial = Activity::new(TIMEOUTS);
         assert!(!partial.drain());
-        partial.bytes_came();
-        assert_eq!(reading(&partial), Reading::Ends(Expired::InRequest));
-        partial.request_came(true);
-        assert_eq!(reading(&partial), Reading::Continues);
-        partial.awaits_body(true);
-        assert_eq!(reading(&partial), Reading::Ends(Expired::InRequest));
-        partial.body_came();
-        assert_eq!(reading(&partial), Reading::Continues);
+        partial.on_bytes_received();
+        assert_eq!(reading(&partial), Reading::End(Ending::Abort));
+        partial.on_request_head(true);
+        assert_eq!(reading(&partial), Reading::Continue);
+        partial.set_awaits_body(true);
+        assert_eq!(reading(&partial), Reading::End(Ending::Abort));
+        partial.on_request_complete();
+        assert_eq!(reading(&partial), Reading::Continue);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_ends_its_side_right_after_its_request_waits_for_the_answer() {
+    async fn a_client_that_half_closes_right_after_its_request_gets_its_response() {
         let activity = Activity::new(TIMEOUTS);
-        activity.request_came(true);
-        activity.awaits_body(true);
-        assert!(!activity.half_close(false), "a part of the request is missing");
-        activity.awaits_body(false);
-        assert!(activity.half_close(false));
-        activity.body_came();
-        assert!(activity.half_close(false));
+        activity.on_request_head(true);
+        activity.set_awaits_body(true);
+        assert!(!activity.on_half_close(false), "a part of the request is missing");
+        activity.set_awaits_body(false);
+        assert!(activity.on_half_close(false));
+        activity.on_request_complete();
+        assert!(activity.on_half_close(false));
         assert_eq!(activity.deadline(), Some(Instant::now() + HALF_CLOSED_TIMEOUT));
-        activity.answer_begins();
+        activity.on_response_started();
         tokio::time::advance(HALF_CLOSE_TIME).await;
-        assert!(activity.half_close(false) && activity.deadline().is_none());
-        activity.answer_ended();
-        activity.flushed();
-        assert!(!activity.half_close(false));
+        assert!(activity.on_half_close(false) && activity.deadline().is_none());
+        activity.on_response_complete();
+        activity.on_flushed();
+        assert!(!activity.on_half_close(false));
 
         let get = Activity::new(TIMEOUTS);
-        get.request_came(false);
-        get.body_came();
-        assert!(!get.looks_for_end() && !get.half_close(false), "it has left");
+        get.on_request_head(false);
+        get.on_request_complete();
+        assert!(!get.take_half_close_check() && !get.on_half_close(false), "it has left");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_end_that_was_there_with_the_request_is_found_however_late() {
+    async fn a_half_close_that_came_with_the_request_is_accepted_late() {
         let posted = || {
             let activity = Activity::new(TIMEOUTS);
-            activity.request_came(true);
-            activity.body_came();
+            activity.on_request_head(true);
+            activity.on_request_complete();
             activity
         };
         let read = posted();
         let looked_for = posted();
         let later = posted();
-        assert!(later.looks_for_end());
+        assert!(later.take_half_close_check());
         tokio::time::advance(HALF_CLOSE_TIME).await;
-        assert!(read.half_close(false), "the first time that the socket is read");
-        assert!(looked_for.looks_for_end() && looked_for.half_close(true));
-        assert!(!later.looks_for_end() && !later.half_close(false), "it has left");
+        assert!(read.on_half_close(false), "the first time that the socket is read");
+        assert!(looked_for.take_half_close_check() && looked_for.on_half_close(true));
+        assert!(!later.take_half_close_check() && !later.on_half_close(false), "it has left");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_left_of_a_body_after_the_answer_is_unread() {
+    async fn the_rest_of_a_body_after_the_response_is_unread() {
         let activity = Activity::new(TIMEOUTS);
-        activity.bytes_came();
-        activity.request_came(true);
-        activity.answer_begins();
-        activity.answer_ended();
+        activity.on_bytes_received();
+        activity.on_request_head(true);
+        activity.on_response_started();
+        activity.on_response_complete();
         assert!(activity.has_unread());
-        activity.request_came(true);
+        activity.on_request_head(true);
         assert!(!activity.has_unread());
     }
 }

@@ -17,14 +17,14 @@ use super::activity::Activity;
 
 /// The body of a request.
 #[derive(Debug)]
-pub(super) struct RequestBody {
+pub(super) struct TrackedRequestBody {
     body: Incoming,
     activity: Arc<Activity>,
 }
 
 /// The body of an answer.
 #[derive(Debug)]
-pub(super) struct AnswerBody {
+pub(super) struct TrackedResponseBody {
     body: ResponseBody,
     activity: Arc<Activity>,
     /// Where it is a stream of events: finds out whether a client that has ended its
@@ -46,18 +46,18 @@ const PROBE_INTERVALS: [Duration; 4] =
 
 const COMMENT: &[u8] = b":\n\n";
 
-impl RequestBody {
+impl TrackedRequestBody {
     pub(super) fn new(body: Incoming, activity: Arc<Activity>) -> Self {
         let has_body = !body.is_end_stream();
-        activity.request_came(has_body);
+        activity.on_request_head(has_body);
         if !has_body {
-            activity.body_came();
+            activity.on_request_complete();
         }
         Self { body, activity }
     }
 }
 
-impl Body for RequestBody {
+impl Body for TrackedRequestBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -67,9 +67,9 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = self.get_mut();
         let frame = Pin::new(&mut this.body).poll_frame(cx);
-        this.activity.awaits_body(frame.is_pending());
+        this.activity.set_awaits_body(frame.is_pending());
         if matches!(frame, Poll::Ready(None)) || this.body.is_end_stream() {
-            this.activity.body_came();
+            this.activity.on_request_complete();
         }
         frame
     }
@@ -83,14 +83,14 @@ impl Body for RequestBody {
     }
 }
 
-impl AnswerBody {
+impl TrackedResponseBody {
     pub(super) fn new(body: ResponseBody, is_stream: bool, activity: Arc<Activity>) -> Self {
-        activity.answer_begins();
+        activity.on_response_started();
         Self { body, activity, probe: is_stream.then(Probe::default) }
     }
 }
 
-impl Body for AnswerBody {
+impl Body for TrackedResponseBody {
     type Data = Bytes;
     type Error = std::io::Error;
 
@@ -117,9 +117,9 @@ impl Body for AnswerBody {
     }
 }
 
-impl Drop for AnswerBody {
+impl Drop for TrackedResponseBody {
     fn drop(&mut self) {
-        self.activity.answer_ended();
+        self.activity.on_response_complete();
     }
 }
 

@@ -1,11 +1,11 @@
 //! `rejoin serve`.
 
-mod access;
+mod access_log;
 mod activity;
 mod bodies;
-mod files;
-mod hello;
-mod listen;
+mod greeting;
+mod listener;
+mod open_files;
 mod router;
 mod signals;
 mod socket;
@@ -16,17 +16,17 @@ use anyhow::Context as _;
 use rejoin::{Backend, SessionManager, StdioBackend, StreamableHttp, journal::Journal};
 use tokio::time::Instant;
 
-use self::{listen::Listener, router::Router, signals::Signals};
+use self::{listener::Listener, router::Router, signals::Signals};
 use crate::{config::ProgramConfig, demo, logging};
 
 /// How long a child may take beyond its grace, so that the system can end its processes.
-const KILL_TIME: Duration = Duration::from_secs(3);
+const KILL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long clients have at least to read why their calls failed.
-const SEND_TIME: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 
 /// How long tasks have to end with the program.
-const TASKS_TIME: Duration = Duration::from_secs(1);
+const TASKS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves until a signal says that it is enough.
 ///
@@ -36,22 +36,22 @@ const TASKS_TIME: Duration = Duration::from_secs(1);
 /// or the guard cannot be started.
 pub(crate) fn run(mut config: ProgramConfig) -> anyhow::Result<()> {
     let _logging = logging::start(config.log_format, &config.log_level.filter())?;
-    files::raise_limit(&mut config);
+    open_files::raise_limit(&mut config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve(config));
     // What blocks a thread does not hold up the end.
-    runtime.shutdown_timeout(TASKS_TIME);
+    runtime.shutdown_timeout(TASKS_TIMEOUT);
     served
 }
 
 async fn serve(config: ProgramConfig) -> anyhow::Result<()> {
-    let (sessions, children) = sessions(&config)?;
+    let (sessions, children) = create_sessions(&config)?;
     let service = StreamableHttp::new(sessions.clone(), config.http())?;
     let router = Router::new(config.path.clone(), service);
-    let mut signals = Signals::catch()?;
+    let mut signals = Signals::install()?;
     let listener =
         Listener::bind(&config).with_context(|| format!("cannot listen on {}", config.listen))?;
-    hello::say(listener.address()?, &config);
+    greeting::print(listener.address()?, &config);
     tokio::select! {
         () = listener.accept(&router) => {}
         signal = signals.next() => {
@@ -60,7 +60,7 @@ async fn serve(config: ProgramConfig) -> anyhow::Result<()> {
         }
     }
     tokio::select! {
-        () = end(listener, &router, &sessions, children, &config) => {
+        () = shut_down(listener, &router, &sessions, children, &config) => {
             tracing::info!("shut down");
         }
         signal = signals.next() => tracing::warn!(signal, "second signal: exiting at once"),
@@ -69,7 +69,7 @@ async fn serve(config: ProgramConfig) -> anyhow::Result<()> {
 }
 
 /// Lets calls in flight finish, then ends everything.
-async fn end(
+async fn shut_down(
     listener: Listener,
     router: &Router,
     sessions: &SessionManager,
@@ -87,20 +87,22 @@ async fn end(
         }
     }
     sessions.close_all();
-    let left = limit.saturating_duration_since(Instant::now()).max(SEND_TIME);
-    tokio::join!(drain(listener, left), end_children(children, config));
+    let left = limit.saturating_duration_since(Instant::now()).max(FLUSH_TIMEOUT_MIN);
+    tokio::join!(drain_listener(listener, left), wait_for_children(children, config));
 }
 
 /// Makes the sessions, and returns the backend that has children, if it has any.
-fn sessions(config: &ProgramConfig) -> anyhow::Result<(SessionManager, Option<StdioBackend>)> {
+fn create_sessions(
+    config: &ProgramConfig,
+) -> anyhow::Result<(SessionManager, Option<StdioBackend>)> {
     let Some(stdio) = config.stdio()? else {
-        return Ok((begin(demo::backend(), config)?, None));
+        return Ok((create_manager(demo::backend(), config)?, None));
     };
     let backend = StdioBackend::new(stdio)?;
-    Ok((begin(backend.clone(), config)?, Some(backend)))
+    Ok((create_manager(backend.clone(), config)?, Some(backend)))
 }
 
-fn begin(backend: impl Backend, config: &ProgramConfig) -> anyhow::Result<SessionManager> {
+fn create_manager(backend: impl Backend, config: &ProgramConfig) -> anyhow::Result<SessionManager> {
     let settings = config.sessions.clone();
     let Some(folder) = &config.journal else {
         return Ok(SessionManager::new(backend, settings)?);
@@ -110,15 +112,15 @@ fn begin(backend: impl Backend, config: &ProgramConfig) -> anyhow::Result<Sessio
     Ok(SessionManager::with_journal(backend, settings, journal)?)
 }
 
-async fn drain(listener: Listener, timeout: Duration) {
+async fn drain_listener(listener: Listener, timeout: Duration) {
     if !listener.drain(timeout).await {
         tracing::warn!("some responses were not read in time, and were cut off");
     }
 }
 
-async fn end_children(children: Option<StdioBackend>, config: &ProgramConfig) {
+async fn wait_for_children(children: Option<StdioBackend>, config: &ProgramConfig) {
     let Some(children) = children else { return };
-    if tokio::time::timeout(config.stop_timeout + KILL_TIME, children.ended()).await.is_err() {
+    if tokio::time::timeout(config.stop_timeout + KILL_TIMEOUT, children.ended()).await.is_err() {
         tracing::warn!("some server processes did not end in time, and are killed");
     }
 }

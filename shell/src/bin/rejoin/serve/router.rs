@@ -9,9 +9,9 @@ use hyper::{body::Incoming, service::Service};
 use rejoin::{PeerAddress, StreamableHttp};
 
 use super::{
-    access::{Access, FollowedBody},
+    access_log::{AccessLogEntry, LoggedBody},
     activity::Activity,
-    bodies::{AnswerBody, RequestBody},
+    bodies::{TrackedRequestBody, TrackedResponseBody},
 };
 
 #[derive(Clone)]
@@ -21,51 +21,55 @@ pub(super) struct Router {
 }
 
 /// The router, for the requests of one connection.
-pub(super) struct Connected {
+pub(super) struct ConnectionService {
     router: Router,
     activity: Arc<Activity>,
     peer: PeerAddress,
 }
 
-type Answer = Response<Either<AnswerBody, Full<Bytes>>>;
-type Followed = Response<FollowedBody<Either<AnswerBody, Full<Bytes>>>>;
+type RoutedResponse = Response<Either<TrackedResponseBody, Full<Bytes>>>;
+type LoggedResponse = Response<LoggedBody<Either<TrackedResponseBody, Full<Bytes>>>>;
 
 impl Router {
     pub(super) fn new(path: String, service: StreamableHttp) -> Self {
         Self { path: path.into(), service }
     }
 
-    pub(super) fn connected(&self, activity: Arc<Activity>, peer: SocketAddr) -> Connected {
-        Connected { router: self.clone(), activity, peer: PeerAddress(peer) }
+    pub(super) fn service_for(
+        &self,
+        activity: Arc<Activity>,
+        peer: SocketAddr,
+    ) -> ConnectionService {
+        ConnectionService { router: self.clone(), activity, peer: PeerAddress(peer) }
     }
 }
 
-impl Service<Request<Incoming>> for Connected {
-    type Response = Followed;
+impl Service<Request<Incoming>> for ConnectionService {
+    type Response = LoggedResponse;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Followed, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<LoggedResponse, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
         let activity = Arc::clone(&self.activity);
         let Router { path, service } = &self.router;
-        let access = Access::begin(&request);
+        let access = AccessLogEntry::new(&request);
         if without_slash(request.uri().path()) != without_slash(path) {
             let answer = not_found(path);
-            drop(RequestBody::new(request.into_body(), Arc::clone(&activity)));
-            activity.answer_begins();
-            activity.answer_ended();
-            return Box::pin(async { Ok(access.follow(answer)) });
+            drop(TrackedRequestBody::new(request.into_body(), Arc::clone(&activity)));
+            activity.on_response_started();
+            activity.on_response_complete();
+            return Box::pin(async { Ok(access.attach_to(answer)) });
         }
-        let request = request.map(|body| RequestBody::new(body, Arc::clone(&activity)));
+        let request = request.map(|body| TrackedRequestBody::new(body, Arc::clone(&activity)));
         let answer = tower_service::Service::call(&mut service.clone(), request);
         Box::pin(async {
             let answer = answer.await?;
             let content_type = answer.headers().get(header::CONTENT_TYPE);
             let is_stream = content_type.is_some_and(|value| value == "text/event-stream");
-            let answer =
-                answer.map(|body| Either::Left(AnswerBody::new(body, is_stream, activity)));
-            Ok(access.follow(answer))
+            let answer = answer
+                .map(|body| Either::Left(TrackedResponseBody::new(body, is_stream, activity)));
+            Ok(access.attach_to(answer))
         })
     }
 }
@@ -75,7 +79,7 @@ fn without_slash(path: &str) -> &str {
     path.strip_suffix('/').unwrap_or(path)
 }
 
-fn not_found(path: &str) -> Answer {
+fn not_found(path: &str) -> RoutedResponse {
     let text = format!("There is nothing here. The endpoint is {path}\n");
     let mut response = Response::new(Either::Right(Full::from(text)));
     *response.status_mut() = StatusCode::NOT_FOUND;

@@ -12,7 +12,7 @@ pub(super) struct Signals {
 
 impl Signals {
     /// Catches Ctrl-C, SIGTERM and SIGHUP from now on.
-    pub(super) fn catch() -> io::Result<Self> {
+    pub(super) fn install() -> io::Result<Self> {
         let hangup = signal(SignalKind::hangup())?;
         let interrupt = signal(SignalKind::interrupt())?;
         let terminate = signal(SignalKind::terminate())?;

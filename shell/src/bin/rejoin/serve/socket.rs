@@ -16,16 +16,16 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::activity::{Activity, Expired, Reading};
+use super::activity::{Activity, Ending, Reading};
 
 /// How long what a client still sends is discarded after the last answer, in all, and
 /// without a byte of it.
-const LINGER_TIME: Duration = Duration::from_secs(30);
-const LINGER_SILENCE: Duration = Duration::from_secs(5);
+const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
+const LINGER_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The same while the program ends.
-const DRAINING_LINGER_TIME: Duration = Duration::from_secs(1);
-const DRAINING_LINGER_SILENCE: Duration = Duration::from_millis(250);
+const DRAINING_LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+const DRAINING_LINGER_IDLE_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// How much of it is discarded, in bytes.
 const LINGER_BYTES_MAX: usize = 64 << 20;
@@ -39,7 +39,7 @@ pub(super) struct Socket {
     stream: TcpStream,
     activity: Arc<Activity>,
     timer: Pin<Box<Sleep>>,
-    lingering: Option<Lingering>,
+    linger: Option<Linger>,
 }
 
 /// What a client still sends is discarded, since a connection that is closed over unread
@@ -47,41 +47,41 @@ pub(super) struct Socket {
 ///
 /// Specification: RFC 9112, 9.6.
 #[derive(Debug)]
-struct Lingering {
-    since: Instant,
+struct Linger {
+    started_at: Instant,
     /// When the last byte came.
-    heard_at: Instant,
+    last_byte_at: Instant,
     bytes_left: usize,
 }
 
 impl Socket {
     pub(super) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
         let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
-        Self { stream, activity, timer, lingering: None }
+        Self { stream, activity, timer, linger: None }
     }
 
     /// Is ready when the client has done nothing for too long.
-    fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
+    fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         let Some(deadline) = self.activity.deadline() else { return Poll::Pending };
         if self.timer.deadline() != deadline {
             self.timer.as_mut().reset(deadline);
         }
         ready!(self.timer.as_mut().poll(cx));
-        Poll::Ready(self.activity.expire())
+        Poll::Ready(self.activity.on_timeout())
     }
 
     /// Returns whether the client has ended its sending side. Asks the system itself, since
     /// the runtime may not have heard of it yet.
-    fn has_ended(&self) -> bool {
+    fn is_half_closed(&self) -> bool {
         let peeked = SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]);
         matches!(peeked, Ok(0))
     }
 
     /// Discards what comes, until the client is silent or enough was discarded.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let lingering = self.lingering.get_or_insert_with(|| {
+        let lingering = self.linger.get_or_insert_with(|| {
             let now = Instant::now();
-            Lingering { since: now, heard_at: now, bytes_left: LINGER_BYTES_MAX }
+            Linger { started_at: now, last_byte_at: now, bytes_left: LINGER_BYTES_MAX }
         });
         let mut bytes = [0; DISCARD_BYTES];
         loop {
@@ -91,13 +91,13 @@ impl Socket {
                     let left = lingering.bytes_left.checked_sub(buffer.filled().len());
                     let Some(left) = left else { return Poll::Ready(()) };
                     lingering.bytes_left = left;
-                    lingering.heard_at = Instant::now();
+                    lingering.last_byte_at = Instant::now();
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => break,
             }
         }
-        let due = lingering.due(self.activity.is_draining());
+        let due = lingering.deadline(self.activity.is_draining());
         if self.timer.deadline() != due {
             self.timer.as_mut().reset(due);
         }
@@ -105,15 +105,15 @@ impl Socket {
     }
 }
 
-impl Lingering {
+impl Linger {
     /// When it ends, if nothing more comes.
-    fn due(&self, is_draining: bool) -> Instant {
+    fn deadline(&self, is_draining: bool) -> Instant {
         let (time, silence) = if is_draining {
-            (DRAINING_LINGER_TIME, DRAINING_LINGER_SILENCE)
+            (DRAINING_LINGER_TIMEOUT, DRAINING_LINGER_IDLE_TIMEOUT)
         } else {
-            (LINGER_TIME, LINGER_SILENCE)
+            (LINGER_TIMEOUT, LINGER_IDLE_TIMEOUT)
         };
-        (self.since + time).min(self.heard_at + silence)
+        (self.started_at + time).min(self.last_byte_at + silence)
     }
 }
 
@@ -124,33 +124,33 @@ impl AsyncRead for Socket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        match this.activity.reading(cx.waker()) {
-            Reading::Continues => {}
-            Reading::Pauses => return Poll::Pending,
-            Reading::Ends(expired) => return Poll::Ready(expired.into()),
+        match this.activity.poll_reading(cx.waker()) {
+            Reading::Continue => {}
+            Reading::Pause => return Poll::Pending,
+            Reading::End(expired) => return Poll::Ready(expired.into()),
         }
         let before = buffer.filled().len();
         if let Poll::Ready(result) = Pin::new(&mut this.stream).poll_read(cx, buffer) {
             result?;
             if buffer.filled().len() > before {
-                this.activity.bytes_came();
+                this.activity.on_bytes_received();
                 return Poll::Ready(Ok(()));
             }
-            if !this.activity.half_close(false) {
+            if !this.activity.on_half_close(false) {
                 return Poll::Ready(Ok(()));
             }
-        } else if this.activity.looks_for_end() && this.has_ended() {
-            this.activity.half_close(true);
+        } else if this.activity.take_half_close_check() && this.is_half_closed() {
+            this.activity.on_half_close(true);
         }
         Poll::Ready(ready!(this.poll_timeout(cx)).into())
     }
 }
 
-impl From<Expired> for io::Result<()> {
-    fn from(expired: Expired) -> Self {
+impl From<Ending> for io::Result<()> {
+    fn from(expired: Ending) -> Self {
         match expired {
-            Expired::Quietly => Ok(()),
-            Expired::InRequest => Err(io::ErrorKind::TimedOut.into()),
+            Ending::Close => Ok(()),
+            Ending::Abort => Err(io::ErrorKind::TimedOut.into()),
         }
     }
 }
@@ -180,13 +180,13 @@ impl AsyncWrite for Socket {
         let this = self.get_mut();
         ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
         // The connection flushes its socket when its own buffer is empty.
-        this.activity.flushed();
+        this.activity.on_flushed();
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.lingering.is_none() {
+        if this.linger.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
         }
         if this.activity.has_unread() {

@@ -4,28 +4,28 @@ use rmcp::model::{ContentBlock, ResourceContents};
 
 use crate::demo::{
     samples::{PNG, PNG_TYPE, WAV, WAV_TYPE},
-    tool::{Input, Tool, ToolError, at_once, text},
+    tool::{Input, Tool, ToolError, ready, text},
 };
 
 pub(super) const SIMPLE: Tool = Tool {
     name: "test_simple_text",
     about: "Answers with a text",
     input: Input::Arguments(&[]),
-    run: |_| at_once(Ok(text("This is a simple text response for testing."))),
+    run: |_| ready(Ok(text("This is a simple text response for testing."))),
 };
 
 pub(super) const IMAGE: Tool = Tool {
     name: "test_image_content",
     about: "Answers with an image",
     input: Input::Arguments(&[]),
-    run: |_| at_once(Ok(vec![image()])),
+    run: |_| ready(Ok(vec![image()])),
 };
 
 pub(super) const AUDIO: Tool = Tool {
     name: "test_audio_content",
     about: "Answers with a sound",
     input: Input::Arguments(&[]),
-    run: |_| at_once(Ok(vec![ContentBlock::audio(WAV, WAV_TYPE)])),
+    run: |_| ready(Ok(vec![ContentBlock::audio(WAV, WAV_TYPE)])),
 };
 
 pub(super) const RESOURCE: Tool = Tool {
@@ -34,7 +34,7 @@ pub(super) const RESOURCE: Tool = Tool {
     input: Input::Arguments(&[]),
     run: |_| {
         let text = "This is an embedded resource content.";
-        at_once(Ok(vec![resource("test://embedded-resource", "text/plain", text)]))
+        ready(Ok(vec![resource("test://embedded-resource", "text/plain", text)]))
     },
 };
 
@@ -44,7 +44,7 @@ pub(super) const MIXED: Tool = Tool {
     input: Input::Arguments(&[]),
     run: |_| {
         let json = r#"{"test":"data","value":123}"#;
-        at_once(Ok(vec![
+        ready(Ok(vec![
             ContentBlock::text("Multiple content types test:"),
             image(),
             resource("test://mixed-content-resource", "application/json", json),
@@ -56,7 +56,7 @@ pub(super) const ERROR: Tool = Tool {
     name: "test_error_handling",
     about: "Fails",
     input: Input::Arguments(&[]),
-    run: |_| at_once(Err(ToolError::OnPurpose)),
+    run: |_| ready(Err(ToolError::Intentional)),
 };
 
 fn image() -> ContentBlock {

@@ -3,9 +3,9 @@
 //! What they say is the suite's, too: `@modelcontextprotocol/conformance` 0.1.16 and
 //! 0.2.0-alpha.12, the server scenarios of revisions up to 2025-11-25.
 
-mod asking;
+mod client_requests;
 mod content;
-mod running;
+mod notifications;
 mod schema;
 
 use super::tool::Tool;
@@ -17,12 +17,12 @@ pub(super) const TOOLS: &[Tool] = &[
     content::RESOURCE,
     content::MIXED,
     content::ERROR,
-    running::LOGGING,
-    running::PROGRESS,
-    running::RECONNECTION,
-    asking::SAMPLING,
-    asking::ELICITATION,
-    asking::DEFAULTS,
-    asking::ENUMS,
+    notifications::LOGGING,
+    notifications::PROGRESS,
+    notifications::RECONNECTION,
+    client_requests::SAMPLING,
+    client_requests::ELICITATION,
+    client_requests::DEFAULTS,
+    client_requests::ENUMS,
     schema::TOOL,
 ];

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::demo::tool::{Input, Tool, at_once, text};
+use crate::demo::tool::{Input, Tool, ready, text};
 
 pub(super) const TOOL: Tool = Tool {
     name: "json_schema_2020_12_tool",
@@ -10,7 +10,7 @@ pub(super) const TOOL: Tool = Tool {
     input: Input::Schema(schema),
     run: |call| {
         let said = format!("called with {}", Value::Object(call.arguments));
-        at_once(Ok(text(said)))
+        ready(Ok(text(said)))
     },
 };
 

@@ -11,7 +11,7 @@ use super::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn announcements_come_after_the_answer_on_the_standalone_stream() {
+async fn announcements_follow_the_response_on_the_standalone_stream() {
     let client = connect().await;
     let mut standalone = client.session.standalone().unwrap();
     let begun = Instant::now();
@@ -28,7 +28,7 @@ async fn announcements_come_after_the_answer_on_the_standalone_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_wants_only_warnings_hears_none() {
+async fn announcements_respect_the_logging_level() {
     let client = connect().await;
     let mut standalone = client.session.standalone().unwrap();
     let level = json!({ "level": "warning" });
@@ -43,7 +43,7 @@ async fn a_client_that_wants_only_warnings_hears_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_announces_so_much_at_once_and_not_more() {
+async fn background_tasks_of_a_session_are_limited() {
     let client = connect().await;
     let arguments = json!({ "count": 1, "interval_ms": 1_000 });
     for id in 1..=16 {

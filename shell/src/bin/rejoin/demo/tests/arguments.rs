@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{client::answer, connect, failure};
 
 #[tokio::test(start_paused = true)]
-async fn what_is_wrong_with_an_argument_is_said_with_its_name() {
+async fn errors_name_the_wrong_argument() {
     let cases: [(&str, Value, &str); 12] = [
         ("echo", json!({}), "the argument `message` is missing"),
         (

@@ -8,7 +8,7 @@ use super::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn content_of_every_type_is_answered() {
+async fn every_content_type_is_returned() {
     let client = connect().await;
     let cases: [(&str, &[&str]); 5] = [
         ("test_simple_text", &["text"]),
@@ -29,7 +29,7 @@ async fn content_of_every_type_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_said_while_a_tool_runs_comes_before_its_answer() {
+async fn notifications_of_a_tool_come_before_its_response() {
     let client = connect().await;
     let mut connection = client.call(1, "test_tool_with_logging", json!({})).await;
     let (logs, _) = outcome(&mut connection).await;
@@ -44,7 +44,7 @@ async fn what_is_said_while_a_tool_runs_comes_before_its_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_client_reconnects() {
+async fn test_reconnection_delivers_its_response_to_the_resuming_client() {
     let client = connect().await;
     let mut connection = client.call(1, "test_reconnection", json!({})).await;
     assert_eq!(next(&mut connection).await, None);
@@ -54,17 +54,17 @@ async fn the_client_reconnects() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_client_is_asked_as_the_suite_wants_it() {
+async fn sampling_and_elicitation_match_the_suite() {
     let client = connect().await;
     let prompt = json!({ "prompt": "Test prompt" });
     let said =
         json!({ "role": "assistant", "model": "m", "content": { "type": "text", "text": "hi" } });
-    let (_, answer) = asked(&client, 1, "test_sampling", prompt, said).await;
+    let (_, answer) = call_and_reply(&client, 1, "test_sampling", prompt, said).await;
     assert_eq!(text(&answer), "LLM response: hi");
 
     let said = json!({ "action": "accept", "content": { "username": "u", "email": "e" } });
     let message = json!({ "message": "Who are you?" });
-    let (question, answer) = asked(&client, 2, "test_elicitation", message, said).await;
+    let (question, answer) = call_and_reply(&client, 2, "test_elicitation", message, said).await;
     let schema = &question["params"]["requestedSchema"];
     assert_eq!(schema["required"], json!(["username", "email"]));
     assert_eq!(
@@ -74,11 +74,11 @@ async fn the_client_is_asked_as_the_suite_wants_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_schemas_of_questions_reach_the_client_whole() {
+async fn elicitation_schemas_reach_the_client_unchanged() {
     let client = connect().await;
     let tool = "test_elicitation_sep1034_defaults";
     let said = json!({ "action": "decline" });
-    let (question, answer) = asked(&client, 1, tool, json!({}), said.clone()).await;
+    let (question, answer) = call_and_reply(&client, 1, tool, json!({}), said.clone()).await;
     let properties = &question["params"]["requestedSchema"]["properties"];
     assert_eq!(properties["name"], json!({ "type": "string", "default": "John Doe" }));
     assert_eq!(properties["age"], json!({ "type": "integer", "default": 30 }));
@@ -89,7 +89,7 @@ async fn the_schemas_of_questions_reach_the_client_whole() {
     assert_eq!(text(&answer), "Elicitation completed: action=decline, content={}");
 
     let tool = "test_elicitation_sep1330_enums";
-    let (question, _) = asked(&client, 2, tool, json!({}), said).await;
+    let (question, _) = call_and_reply(&client, 2, tool, json!({}), said).await;
     let properties = &question["params"]["requestedSchema"]["properties"];
     let options = json!(["option1", "option2", "option3"]);
     assert_eq!(properties["untitledSingle"], json!({ "type": "string", "enum": options }));
@@ -105,7 +105,7 @@ async fn the_schemas_of_questions_reach_the_client_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_schema_of_a_tool_reaches_the_client_whole() {
+async fn tool_schemas_reach_the_client_unchanged() {
     let client = connect().await;
     let answer = answer(client.request(1, "tools/list", json!({})).await).await;
     let tools = answer["result"]["tools"].as_array().unwrap();
@@ -120,7 +120,7 @@ async fn the_schema_of_a_tool_reaches_the_client_whole() {
 }
 
 /// Calls a tool that asks, and answers; returns the question and the result.
-async fn asked(
+async fn call_and_reply(
     client: &Client,
     id: i64,
     tool: &str,

@@ -4,9 +4,9 @@ mod announcements;
 mod arguments;
 #[path = "../../../../../tests/rmcp/client.rs"]
 mod client;
+mod client_requests;
 mod conformance;
 mod prompts;
-mod questions;
 mod resources;
 mod tools;
 

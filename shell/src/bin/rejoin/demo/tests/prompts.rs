@@ -8,7 +8,7 @@ use super::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn prompts_are_listed_and_got() {
+async fn prompts_are_listed_and_returned() {
     let client = connect().await;
     let listed = answer(client.request(1, "prompts/list", json!({})).await).await;
     let prompts = listed["result"]["prompts"].as_array().unwrap();
@@ -28,7 +28,7 @@ async fn prompts_are_listed_and_got() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_wrong_with_a_prompt_is_said() {
+async fn errors_name_the_wrong_prompt_or_argument() {
     let client = connect().await;
     let name = json!("test_prompt_with_arguments");
     let missing = get(&client, 1, &name, json!({ "arg1": "hello" })).await;

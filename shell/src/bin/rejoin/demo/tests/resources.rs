@@ -63,7 +63,7 @@ async fn a_resource_changes_while_it_is_subscribed_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_what_changes_can_be_subscribed_to() {
+async fn only_the_watched_resource_can_be_subscribed_to() {
     let client = connect().await;
     let params = json!({ "uri": "test://static-text" });
     let answer = answer(client.request(1, "resources/subscribe", params).await).await;

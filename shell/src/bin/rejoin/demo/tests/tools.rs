@@ -14,7 +14,7 @@ use super::{
 use crate::demo::backend;
 
 #[tokio::test(start_paused = true)]
-async fn the_server_says_who_it_is_and_what_it_has() {
+async fn tools_are_listed_with_their_schemas() {
     let client = connect().await;
     let initialized = client.session.initialized().unwrap();
     assert!(initialized.logging);
@@ -28,7 +28,7 @@ async fn the_server_says_who_it_is_and_what_it_has() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn echo_answers_at_once() {
+async fn echo_responds_immediately() {
     let client = connect().await;
     let begun = Instant::now();
     let answer = answer(client.call(1, "echo", json!({ "message": "hello" })).await).await;
@@ -61,7 +61,7 @@ async fn count_reports_every_step_on_its_own_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn flood_loses_nothing_for_a_reader() {
+async fn a_reading_client_gets_every_event_of_a_flood() {
     let client = connect().await;
     let mut connection = client.call(1, "flood", json!({ "events": 20_000 })).await;
     let (before, answer) = outcome(&mut connection).await;
@@ -71,7 +71,7 @@ async fn flood_loses_nothing_for_a_reader() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn flood_needs_a_token() {
+async fn flood_requires_a_progress_token() {
     let client = connect().await;
     let params = json!({ "name": "flood", "arguments": { "events": 1 } });
     let answer = answer(client.request(1, "tools/call", params).await).await;
@@ -79,7 +79,7 @@ async fn flood_needs_a_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nap_says_nothing_before_its_answer() {
+async fn nap_sends_nothing_before_its_response() {
     let client = connect().await;
     let begun = Instant::now();
     let answer = answer(client.call(1, "nap", json!({ "ms": 90_000 })).await).await;
@@ -88,7 +88,7 @@ async fn nap_says_nothing_before_its_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn poll_has_the_client_come_back() {
+async fn poll_disconnects_and_responds_after_the_reconnect() {
     let client = connect().await;
     let mut connection = client.call(1, "poll", json!({ "ms": 2_000 })).await;
     let mut events = Vec::new();
@@ -105,7 +105,7 @@ async fn poll_has_the_client_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn poll_leaves_a_connection_open_whose_client_could_not_come_back() {
+async fn poll_keeps_the_connection_of_a_client_that_cannot_resume() {
     let client = Client::connect_as(backend(), "2025-06-18", json!({})).await;
     let answer = answer(client.call(1, "poll", json!({ "ms": 10 })).await).await;
     assert!(text(&answer).starts_with("the connection was left open: "), "{answer}");
@@ -125,7 +125,7 @@ async fn a_cancelled_call_stops() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn there_is_no_other_tool() {
+async fn unknown_tools_are_rejected() {
     let client = connect().await;
     let answer = answer(client.call(1, "sing", json!({})).await).await;
     assert_eq!(answer["error"]["code"], -32_602);

@@ -2,14 +2,14 @@
 
 use crate::demo::{
     argument::Number,
-    tool::{Answer, Call, Input, Tool, at_once, text},
+    tool::{Call, Input, Tool, ToolResult, ready, text},
 };
 
 pub(super) const TOOL: Tool = Tool {
     name: "announce",
     about: "Answers at once, and sends log messages afterwards",
     input: Input::Arguments(&[&COUNT, &INTERVAL]),
-    run: |call| at_once(announce(&call)),
+    run: |call| ready(announce(&call)),
 };
 
 const COUNT: Number =
@@ -18,7 +18,7 @@ const COUNT: Number =
 /// Not at once, so that the answer is first.
 const INTERVAL: Number = Number { min: 1, ..super::INTERVAL };
 
-fn announce(call: &Call) -> Answer {
+fn announce(call: &Call) -> ToolResult {
     let count = call.number(&COUNT)?;
     let interval = call.millis(&INTERVAL)?;
     let (peer, log) = (call.context.peer.clone(), call.state.log.clone());

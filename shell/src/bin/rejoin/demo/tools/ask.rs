@@ -6,8 +6,8 @@ use serde_json::json;
 use super::TEXT_MAX;
 use crate::demo::{
     argument::Text,
-    ask::elicit,
-    tool::{Answer, Call, Input, Tool, text},
+    client_requests::elicit,
+    tool::{Call, Input, Tool, ToolResult, text},
 };
 
 pub(super) const TOOL: Tool = Tool {
@@ -19,7 +19,7 @@ pub(super) const TOOL: Tool = Tool {
 
 const QUESTION: Text = Text { name: "question", about: "What to ask", bytes_max: TEXT_MAX };
 
-async fn ask(call: Call) -> Answer {
+async fn ask(call: Call) -> ToolResult {
     let schema = json!({
         "type": "object",
         "properties": { "answer": { "type": "string", "description": "The answer" } },

@@ -3,8 +3,8 @@
 use super::TEXT_MAX;
 use crate::demo::{
     argument::Text,
-    ask::sample,
-    tool::{Answer, Call, Input, Tool, text},
+    client_requests::sample,
+    tool::{Call, Input, Tool, ToolResult, text},
 };
 
 pub(super) const TOOL: Tool = Tool {
@@ -16,7 +16,7 @@ pub(super) const TOOL: Tool = Tool {
 
 const PROMPT: Text = Text { name: "prompt", about: "What to ask the model", bytes_max: TEXT_MAX };
 
-async fn complete(call: Call) -> Answer {
+async fn complete(call: Call) -> ToolResult {
     let said = sample(&call, call.text(&PROMPT)?).await?;
     Ok(text(format!("the model said: {said}")))
 }

@@ -3,7 +3,7 @@
 use super::INTERVAL;
 use crate::demo::{
     argument::Number,
-    tool::{Answer, Call, Input, Tool, text},
+    tool::{Call, Input, Tool, ToolResult, text},
 };
 
 pub(super) const TOOL: Tool = Tool {
@@ -15,7 +15,7 @@ pub(super) const TOOL: Tool = Tool {
 
 const TOTAL: Number = Number { name: "total", about: "How far to count", min: 1, max: 100_000 };
 
-async fn count(call: Call) -> Answer {
+async fn count(call: Call) -> ToolResult {
     let total = call.number(&TOTAL)?;
     let interval = call.millis(&INTERVAL)?;
     for step in 1..=total {

@@ -2,7 +2,7 @@
 
 use crate::demo::{
     argument::Number,
-    tool::{Answer, Call, Input, Tool, ToolError, text},
+    tool::{Call, Input, Tool, ToolError, ToolResult, text},
 };
 
 pub(super) const TOOL: Tool = Tool {
@@ -15,7 +15,7 @@ pub(super) const TOOL: Tool = Tool {
 const EVENTS: Number =
     Number { name: "events", about: "How many reports to send", min: 1, max: 1_000_000 };
 
-async fn flood(call: Call) -> Answer {
+async fn flood(call: Call) -> ToolResult {
     let events = call.number(&EVENTS)?;
     call.progress_token().ok_or(ToolError::NoProgressToken)?;
     for event in 1..=events {

@@ -1,7 +1,7 @@
 //! Is silent for a while.
 
 use super::MILLIS;
-use crate::demo::tool::{Answer, Call, Input, Tool, text};
+use crate::demo::tool::{Call, Input, Tool, ToolResult, text};
 
 pub(super) const TOOL: Tool = Tool {
     name: "nap",
@@ -10,7 +10,7 @@ pub(super) const TOOL: Tool = Tool {
     run: |call| Box::pin(nap(call)),
 };
 
-async fn nap(call: Call) -> Answer {
+async fn nap(call: Call) -> ToolResult {
     call.wait(call.millis(&MILLIS)?).await?;
     Ok(text("good morning"))
 }

@@ -1,7 +1,7 @@
 //! Has the client come back for the answer.
 
 use super::MILLIS;
-use crate::demo::tool::{Answer, Call, Closing, Input, Tool, text};
+use crate::demo::tool::{Call, Disconnection, Input, Tool, ToolResult, text};
 
 pub(super) const TOOL: Tool = Tool {
     name: "poll",
@@ -10,13 +10,13 @@ pub(super) const TOOL: Tool = Tool {
     run: |call| Box::pin(poll(call)),
 };
 
-async fn poll(call: Call) -> Answer {
+async fn poll(call: Call) -> ToolResult {
     let time = call.millis(&MILLIS)?;
-    let closed = call.close_stream(time).await;
+    let closed = call.disconnect(time).await;
     call.wait(time).await?;
     Ok(text(match closed {
-        Ok(Closing::Done) => "the connection was closed meanwhile".to_owned(),
-        Ok(Closing::AskedFor) => "the connection was to be closed meanwhile".to_owned(),
+        Ok(Disconnection::Done) => "the connection was closed meanwhile".to_owned(),
+        Ok(Disconnection::Requested) => "the connection was to be closed meanwhile".to_owned(),
         Err(error) => format!("the connection was left open: {error}"),
     }))
 }

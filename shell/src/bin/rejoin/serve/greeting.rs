@@ -9,7 +9,7 @@ use std::{
 use crate::config::ProgramConfig;
 
 /// Says where the server is, and what to try, without waiting for whoever reads it.
-pub(super) fn say(address: SocketAddr, config: &ProgramConfig) {
+pub(super) fn print(address: SocketAddr, config: &ProgramConfig) {
     let text = text(address, config);
     let say = move || {
         let mut out = io::stdout().lock();
@@ -27,7 +27,8 @@ fn text(address: SocketAddr, config: &ProgramConfig) -> String {
         Some(command) => format!("a process of `{command}` for each session"),
         None => "its demo server".to_owned(),
     };
-    let others = if address.ip().is_loopback() { String::new() } else { others(address, config) };
+    let others =
+        if address.ip().is_loopback() { String::new() } else { remote_access(address, config) };
     format!(
         r#"rejoin listens on {url}{everywhere} and serves {server}.
 
@@ -47,7 +48,7 @@ Or tell your MCP client:
 }
 
 /// Returns what to know where other machines can connect.
-fn others(address: SocketAddr, config: &ProgramConfig) -> String {
+fn remote_access(address: SocketAddr, config: &ProgramConfig) -> String {
     let name = config.http.hosts.iter().find(|host| !host.contains('*'));
     let how = match name {
         Some(name) => {
@@ -80,26 +81,26 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 mod tests {
     use super::*;
 
-    fn said(address: &str, hosts: &[&str]) -> String {
+    fn greeting(address: &str, hosts: &[&str]) -> String {
         let mut config = ProgramConfig::default();
         config.http.hosts = hosts.iter().map(|&host| host.to_owned()).collect();
         text(address.parse().unwrap(), &config)
     }
 
     #[test]
-    fn other_machines_get_a_url_that_is_allowed() {
-        let named = said("0.0.0.0:8848", &["*.example.org", "mcp.example.com"]);
+    fn remote_clients_get_an_allowed_url() {
+        let named = greeting("0.0.0.0:8848", &["*.example.org", "mcp.example.com"]);
         assert!(named.contains("curl -i http://127.0.0.1:8848/mcp"), "{named}");
         assert!(named.contains("use http://mcp.example.com:8848/mcp, or"), "{named}");
         assert!(named.contains("no authentication"), "{named}");
-        let with_port = said("[::]:8848", &["mcp.example.com:443"]);
+        let with_port = greeting("[::]:8848", &["mcp.example.com:443"]);
         assert!(with_port.contains("curl -i http://[::1]:8848/mcp"), "{with_port}");
         assert!(with_port.contains("use http://mcp.example.com:443/mcp, or"), "{with_port}");
     }
 
     #[test]
-    fn without_a_name_other_machines_use_an_ip_address() {
-        let said = said("192.0.2.1:8848", &[]);
+    fn without_an_allowed_host_remote_clients_use_an_ip_address() {
+        let said = greeting("192.0.2.1:8848", &[]);
         assert!(said.contains("curl -i http://192.0.2.1:8848/mcp"), "{said}");
         assert!(
             said.contains("use an IP address") && said.contains("`--allow-host NAME`"),
@@ -108,8 +109,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_of_other_machines_that_cannot_connect() {
-        let said = said("127.0.0.1:8848", &["mcp.example.com"]);
+    fn remote_access_is_not_mentioned_on_loopback() {
+        let said = greeting("127.0.0.1:8848", &["mcp.example.com"]);
         assert!(!said.contains("other machines"), "{said}");
     }
 }

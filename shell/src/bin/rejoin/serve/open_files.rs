@@ -6,7 +6,7 @@ use crate::config::ProgramConfig;
 
 /// How many files a session with a command has open here: stdin, stdout and stderr of its
 /// process, and the process itself.
-const FILES_OF_SESSION: u64 = 4;
+const FILES_PER_SESSION: u64 = 4;
 
 /// How many files are open besides: the log, the listener, the guard, journals, children that
 /// are being started.
@@ -26,7 +26,7 @@ pub(super) fn raise_limit(config: &mut ProgramConfig) {
     let Some(limit) = getrlimit(Resource::Nofile).current else { return };
     let has_command = !config.command.is_empty();
     let sessions = if has_command { config.sessions.sessions_max as u64 } else { 0 };
-    let connections = connections(limit, sessions);
+    let connections = connections_allowed(limit, sessions);
     if connections < connections_needed(config) {
         tracing::warn!(
             "open files are limited to {limit}, which is too few for --max-connections {} and \
@@ -53,8 +53,8 @@ fn connections_needed(config: &ProgramConfig) -> u64 {
 
 /// Returns how many connections there may be beside so many sessions with a command; a quarter
 /// of all files at least, since not all sessions may be there.
-fn connections(limit: u64, sessions: u64) -> u64 {
-    let others = sessions.saturating_mul(FILES_OF_SESSION).saturating_add(FILES_OTHER);
+fn connections_allowed(limit: u64, sessions: u64) -> u64 {
+    let others = sessions.saturating_mul(FILES_PER_SESSION).saturating_add(FILES_OTHER);
     limit.saturating_sub(others).max(limit / 4).max(1)
 }
 
@@ -63,15 +63,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_get_what_sessions_leave_and_a_quarter_at_least() {
-        assert_eq!(connections(20_000, 0), 19_872);
-        assert_eq!(connections(1_024, 100), 496);
-        assert_eq!(connections(1_024, 10_000), 256);
-        assert_eq!(connections(1, 1), 1);
+    fn connections_get_the_rest_of_the_limit_and_at_least_a_quarter() {
+        assert_eq!(connections_allowed(20_000, 0), 19_872);
+        assert_eq!(connections_allowed(1_024, 100), 496);
+        assert_eq!(connections_allowed(1_024, 10_000), 256);
+        assert_eq!(connections_allowed(1, 1), 1);
     }
 
     #[test]
-    fn by_default_a_connection_for_each_session_is_enough() {
+    fn the_default_needs_one_connection_per_session() {
         let mut config = ProgramConfig::default();
         config.sessions.sessions_max = 100;
         assert_eq!(connections_needed(&config), 100);

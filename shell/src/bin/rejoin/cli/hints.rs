@@ -61,7 +61,8 @@ mod tests {
 
     fn hint_of(line: &str) -> String {
         let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-        let error = super::super::parse(&super::super::with_subcommand(arguments.clone()));
+        let error =
+            super::super::parse(&super::super::insert_default_subcommand(arguments.clone()));
         add_hint(error.err().unwrap(), &arguments).to_string()
     }
 

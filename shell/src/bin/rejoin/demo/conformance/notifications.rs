@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::demo::tool::{Answer, Call, Input, Tool, text};
+use crate::demo::tool::{Call, Input, Tool, ToolResult, text};
 
 pub(super) const LOGGING: Tool = Tool {
     name: "test_tool_with_logging",
@@ -28,7 +28,7 @@ pub(super) const RECONNECTION: Tool = Tool {
 const STEP: Duration = Duration::from_millis(50);
 const RETRY: Duration = Duration::from_millis(500);
 
-async fn logging(call: Call) -> Answer {
+async fn logging(call: Call) -> ToolResult {
     call.log("Tool execution started").await?;
     call.wait(STEP).await?;
     call.log("Tool processing data").await?;
@@ -37,7 +37,7 @@ async fn logging(call: Call) -> Answer {
     Ok(text("Tool with logging executed successfully"))
 }
 
-async fn progress(call: Call) -> Answer {
+async fn progress(call: Call) -> ToolResult {
     call.report(0, 100).await?;
     call.wait(STEP).await?;
     call.report(50, 100).await?;
@@ -46,9 +46,9 @@ async fn progress(call: Call) -> Answer {
     Ok(text("Tool with progress executed successfully"))
 }
 
-async fn reconnection(call: Call) -> Answer {
+async fn reconnection(call: Call) -> ToolResult {
     // A client that could not come back keeps its connection, and gets the answer there.
-    let _ = call.close_stream(RETRY).await;
+    let _ = call.disconnect(RETRY).await;
     call.wait(RETRY).await?;
     Ok(text("Reconnection test completed successfully"))
 }

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::demo::{
     argument::Text,
-    ask::{elicit, sample},
-    tool::{Answer, Call, Input, Tool, text},
+    client_requests::{elicit, sample},
+    tool::{Call, Input, Tool, ToolResult, text},
 };
 
 pub(super) const SAMPLING: Tool = Tool {
@@ -43,12 +43,12 @@ const PROMPT: Text =
 const MESSAGE: Text =
     Text { name: "message", about: "The message to show the user", bytes_max: 64 << 10 };
 
-async fn sampling(call: Call) -> Answer {
+async fn sampling(call: Call) -> ToolResult {
     let said = sample(&call, call.text(&PROMPT)?).await?;
     Ok(text(format!("LLM response: {said}")))
 }
 
-async fn elicitation(call: Call) -> Answer {
+async fn elicitation(call: Call) -> ToolResult {
     let schema = json!({
         "type": "object",
         "properties": {
@@ -58,17 +58,17 @@ async fn elicitation(call: Call) -> Answer {
         "required": ["username", "email"],
     });
     let result = elicit(&call, call.text(&MESSAGE)?, schema).await?;
-    let (action, content) = shown(result);
+    let (action, content) = describe(result);
     Ok(text(format!("User response: action: {action}, content: {content}")))
 }
 
-async fn review(call: Call, schema: fn() -> Value) -> Answer {
+async fn review(call: Call, schema: fn() -> Value) -> ToolResult {
     let result = elicit(&call, "Please review and update the form fields", schema()).await?;
-    let (action, content) = shown(result);
+    let (action, content) = describe(result);
     Ok(text(format!("Elicitation completed: action={action}, content={content}")))
 }
 
-fn shown(result: ElicitResult) -> (&'static str, Value) {
+fn describe(result: ElicitResult) -> (&'static str, Value) {
     let action = match result.action {
         ElicitationAction::Accept => "accept",
         ElicitationAction::Decline => "decline",

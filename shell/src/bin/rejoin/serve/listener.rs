@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     activity::{Activity, Timeouts},
-    router::{Connected, Router},
+    router::{ConnectionService, Router},
     socket::Socket,
 };
 use crate::config::ProgramConfig;
@@ -24,8 +24,8 @@ const NOT_SENT_BYTES_MAX: u32 = 64 << 10;
 
 /// After how long without data, and how often from then on, the system asks whether the
 /// client is still there.
-const PROBE_AFTER: Duration = Duration::from_secs(30);
-const PROBE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIME: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The largest head of a request, in bytes, and the largest part of a body that is read
 /// at once.
@@ -44,9 +44,9 @@ pub(super) struct Listener {
     /// Tells connections to end when they have sent what they have begun to send. Each has
     /// a receiver.
     draining: watch::Sender<bool>,
-    tcp_max: usize,
+    connections_max: usize,
     /// One permit for each connection that may come.
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     /// How long data may stay unacknowledged before a connection counts as dead: as long as
     /// a session waits for its reader.
     user_timeout: Option<Duration>,
@@ -67,8 +67,8 @@ impl Listener {
             http,
             timeouts,
             draining: watch::Sender::new(false),
-            tcp_max: config.connections_max,
-            places,
+            connections_max: config.connections_max,
+            permits: places,
             user_timeout: config.sessions.session.stall_disconnect_timeout,
         })
     }
@@ -81,26 +81,26 @@ impl Listener {
     pub(super) async fn accept(&self, router: &Router) {
         let mut warned = None;
         loop {
-            if self.places.available_permits() == 0 {
-                self.warn_of_full(&mut warned);
+            if self.permits.available_permits() == 0 {
+                self.warn_connection_limit(&mut warned);
             }
-            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
+            let Ok(place) = Arc::clone(&self.permits).acquire_owned().await else { return };
             let (stream, peer) = match self.tcp.accept().await {
                 Ok(accepted) => accepted,
-                Err(error) if is_of_connection(&error) => continue,
+                Err(error) if is_connection_error(&error) => continue,
                 Err(error) => {
                     tracing::error!(%error, "cannot accept connections");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
-            if let Err(error) = prepare(&stream, self.user_timeout) {
+            if let Err(error) = set_socket_options(&stream, self.user_timeout) {
                 tracing::debug!(%peer, %error, "cannot prepare a connection");
                 continue;
             }
             let activity = Arc::new(Activity::new(self.timeouts));
             let socket = Socket::new(stream, Arc::clone(&activity));
-            let connected = router.connected(Arc::clone(&activity), peer);
+            let connected = router.service_for(Arc::clone(&activity), peer);
             let connection = self.http.serve_connection(TokioIo::new(socket), connected);
             let draining = self.draining.subscribe();
             tokio::spawn(async move {
@@ -113,10 +113,10 @@ impl Listener {
     }
 
     /// Says, now and then, why clients wait.
-    fn warn_of_full(&self, warned: &mut Option<Instant>) {
+    fn warn_connection_limit(&self, warned: &mut Option<Instant>) {
         if warned.is_none_or(|warned| warned.elapsed() > WARNING_INTERVAL) {
             *warned = Some(Instant::now());
-            let connections = self.tcp_max;
+            let connections = self.connections_max;
             tracing::warn!(connections, "new clients wait: --max-connections connections are open");
         }
     }
@@ -132,7 +132,7 @@ impl Listener {
     }
 }
 
-type Connection = http1::Connection<TokioIo<Socket>, Connected>;
+type Connection = http1::Connection<TokioIo<Socket>, ConnectionService>;
 
 /// Serves a connection until it ends, which it does soon once all connections are to end.
 async fn serve_until_drained(
@@ -156,7 +156,7 @@ async fn serve_until_drained(
 }
 
 /// Sends at once what is written, and finds out when nobody is there any more.
-fn prepare(stream: &TcpStream, user_timeout: Option<Duration>) -> io::Result<()> {
+fn set_socket_options(stream: &TcpStream, user_timeout: Option<Duration>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     #[cfg(target_os = "linux")]
     {
@@ -164,7 +164,8 @@ fn prepare(stream: &TcpStream, user_timeout: Option<Duration>) -> io::Result<()>
         socket.set_tcp_notsent_lowat(NOT_SENT_BYTES_MAX)?;
         socket.set_tcp_user_timeout(user_timeout.map(|timeout| timeout.min(USER_TIMEOUT_MAX)))?;
     }
-    let keep_alive = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_INTERVAL);
+    let keep_alive =
+        TcpKeepalive::new().with_time(KEEPALIVE_TIME).with_interval(KEEPALIVE_INTERVAL);
     SockRef::from(stream).set_tcp_keepalive(&keep_alive)
 }
 
@@ -172,7 +173,7 @@ fn prepare(stream: &TcpStream, user_timeout: Option<Duration>) -> io::Result<()>
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 
-fn is_of_connection(error: &io::Error) -> bool {
+fn is_connection_error(error: &io::Error) -> bool {
     let kinds = [
         io::ErrorKind::ConnectionAborted,
         io::ErrorKind::ConnectionRefused,
@@ -197,18 +198,18 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_connection_sends_at_once_and_little_waits_in_the_kernel() {
+    async fn accepted_sockets_have_their_options_set() {
         let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap());
         let (_client, accepted) = tokio::join!(client, listener.accept());
         let (stream, _) = accepted.unwrap();
         let minute = Some(Duration::from_secs(60));
-        prepare(&stream, minute).unwrap();
+        set_socket_options(&stream, minute).unwrap();
         let socket = SockRef::from(&stream);
         assert!(stream.nodelay().unwrap() && socket.keepalive().unwrap());
         assert_eq!(socket.tcp_notsent_lowat().unwrap(), NOT_SENT_BYTES_MAX);
         assert_eq!(socket.tcp_user_timeout().unwrap(), minute);
-        prepare(&stream, Some(Duration::MAX)).unwrap();
+        set_socket_options(&stream, Some(Duration::MAX)).unwrap();
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT_MAX));
     }
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::demo::backend;
 
 #[tokio::test(start_paused = true)]
-async fn ask_asks_on_the_stream_of_the_call() {
+async fn elicitation_is_sent_on_the_stream_of_the_call() {
     let accepted = json!({ "action": "accept", "content": { "answer": "blue" } });
     let cases = [
         (accepted, "the user said: blue"),
@@ -34,7 +34,7 @@ async fn ask_asks_on_the_stream_of_the_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn complete_asks_the_model_on_the_stream_of_the_call() {
+async fn sampling_is_sent_on_the_stream_of_the_call() {
     let client = connect().await;
     let mut connection = client.call(1, "complete", json!({ "prompt": "Once upon" })).await;
     let question = next(&mut connection).await.unwrap();
@@ -47,7 +47,7 @@ async fn complete_asks_the_model_on_the_stream_of_the_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_cannot_be_asked_is_not() {
+async fn requests_need_a_declared_capability() {
     let client = Client::connect_as(backend(), "2025-11-25", json!({})).await;
     let asked = answer(client.call(1, "ask", json!({ "question": "?" })).await).await;
     assert_eq!(failure(&asked), "the client did not declare the capability `elicitation`");
@@ -56,7 +56,7 @@ async fn a_client_that_cannot_be_asked_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_that_nobody_hears_fails_the_call() {
+async fn an_undelivered_request_fails_the_call() {
     let client = connect().await;
     drop(client.call(1, "ask", json!({ "question": "?" })).await);
     tokio::time::sleep(Duration::from_secs(11)).await;

@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use rejoin::rejoin_core::Pressure;
 use serde_json::json;
 
-use super::Turn;
+use super::Step;
 
 /// Prints what a session was told and what it did, in one line.
-pub(super) fn turn(out: &mut impl Write, turn: &Turn<'_>) -> io::Result<()> {
+pub(super) fn write_step(out: &mut impl Write, turn: &Step<'_>) -> io::Result<()> {
     let (hold, rejection) = match &turn.result {
         Ok(Pressure::None) => (None, None),
         Ok(Pressure::Hold(stream)) => (Some(stream), None),

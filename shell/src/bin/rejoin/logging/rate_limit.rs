@@ -32,7 +32,7 @@ const LINES: Rate = Rate { burst: 20.0, per_second: 2.0 };
 /// Lines that one child writes to its stderr.
 const STDERR: Rate = Rate { burst: 500.0, per_second: 50.0 };
 /// Lines of one kind, whatever their source.
-const KIND: Rate = Rate { burst: 5_000.0, per_second: 500.0 };
+const CALLSITE: Rate = Rate { burst: 5_000.0, per_second: 500.0 };
 
 /// The target of what children write to their stderr.
 const STDERR_TARGET: &str = "rejoin::stderr";
@@ -53,7 +53,7 @@ const EXAMPLE_MAX: usize = 80;
 /// Counts lines at level info and above, and suppresses those that are too many.
 /// A clone has the same buckets.
 #[derive(Clone, Debug)]
-pub(super) struct Limits {
+pub(super) struct RateLimits {
     buckets: Arc<Mutex<Buckets>>,
     queue: Queue,
 }
@@ -61,7 +61,7 @@ pub(super) struct Limits {
 #[derive(Debug, Default)]
 struct Buckets {
     /// For all lines of a kind, that is of a place in the code.
-    kinds: HashMap<Identifier, Bucket>,
+    callsites: HashMap<Identifier, Bucket>,
     /// For the lines of a kind and a source: at most [`SOURCES_MAX`].
     sources: HashMap<(Identifier, String), Bucket>,
     swept_at: Option<Instant>,
@@ -72,13 +72,13 @@ struct Buckets {
 struct Bucket {
     rate: Rate,
     tokens: f64,
-    filled_at: Instant,
+    refilled_at: Instant,
     suppressed: u64,
     /// The beginning of the first line that was suppressed.
     example: String,
 }
 
-impl Limits {
+impl RateLimits {
     pub(super) fn new(queue: Queue) -> Self {
         Self { buckets: Arc::default(), queue }
     }
@@ -101,7 +101,7 @@ impl Limits {
     }
 }
 
-impl<S: Subscriber> Layer<S> for Limits {
+impl<S: Subscriber> Layer<S> for RateLimits {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
         let metadata = event.metadata();
         if *metadata.level() > Level::INFO || metadata.target() == super::TARGET {
@@ -112,8 +112,8 @@ impl<S: Subscriber> Layer<S> for Limits {
         event.record(&mut source);
         let (now, kind) = (Instant::now(), metadata.callsite());
         let mut buckets = self.buckets.lock();
-        let is_allowed = buckets.take_of_source((kind.clone(), source.0), rate, event, now)
-            && buckets.take_of_kind(kind, event, now);
+        let is_allowed = buckets.take_from_source((kind.clone(), source.0), rate, event, now)
+            && buckets.take_from_callsite(kind, event, now);
         let is_first = !is_allowed && !std::mem::replace(&mut buckets.has_suppressed, true);
         drop(buckets);
         if is_first {
@@ -125,27 +125,30 @@ impl<S: Subscriber> Layer<S> for Limits {
 
 impl Buckets {
     /// Takes a token for a line of any source. Returns whether there was one.
-    fn take_of_kind(&mut self, kind: Identifier, event: &Event<'_>, now: Instant) -> bool {
-        self.kinds.entry(kind).or_insert_with(|| Bucket::full(KIND, now)).take_for(event, now)
+    fn take_from_callsite(&mut self, kind: Identifier, event: &Event<'_>, now: Instant) -> bool {
+        self.callsites
+            .entry(kind)
+            .or_insert_with(|| Bucket::full(CALLSITE, now))
+            .take_for(event, now)
     }
 
     /// Takes a token for a line of one source. Returns whether there was one, or the source
     /// has no bucket.
-    fn take_of_source(
+    fn take_from_source(
         &mut self,
         key: (Identifier, String),
         rate: Rate,
         event: &Event<'_>,
         now: Instant,
     ) -> bool {
-        if !self.sources.contains_key(&key) && !self.has_room(now) {
+        if !self.sources.contains_key(&key) && !self.can_add_source(now) {
             return true;
         }
         self.sources.entry(key).or_insert_with(|| Bucket::full(rate, now)).take_for(event, now)
     }
 
     /// Returns whether one more source may have a bucket.
-    fn has_room(&mut self, now: Instant) -> bool {
+    fn can_add_source(&mut self, now: Instant) -> bool {
         let is_swept = self.swept_at.is_some_and(|at| now < at + SWEEP_INTERVAL);
         if self.sources.len() >= SOURCES_MAX && !is_swept {
             self.swept_at = Some(now);
@@ -156,7 +159,7 @@ impl Buckets {
 
     /// Returns what was suppressed, and whether there is more of it.
     fn take_suppressed(&mut self) -> (Vec<(String, u64, String)>, bool) {
-        let kinds = self.kinds.values_mut().map(|bucket| ("all", bucket));
+        let kinds = self.callsites.values_mut().map(|bucket| ("all", bucket));
         let sources =
             self.sources.iter_mut().map(|((_, source), bucket)| (source.as_str(), bucket));
         let mut suppressed = kinds.chain(sources).filter(|(_, bucket)| bucket.suppressed > 0);
@@ -173,17 +176,17 @@ impl Buckets {
 impl Bucket {
     fn full(rate: Rate, now: Instant) -> Self {
         let example = String::new();
-        Self { rate, tokens: rate.burst, filled_at: now, suppressed: 0, example }
+        Self { rate, tokens: rate.burst, refilled_at: now, suppressed: 0, example }
     }
 
-    fn fill(&mut self, now: Instant) {
-        let seconds = now.saturating_duration_since(self.filled_at).as_secs_f64();
+    fn refill(&mut self, now: Instant) {
+        let seconds = now.saturating_duration_since(self.refilled_at).as_secs_f64();
         self.tokens = seconds.mul_add(self.rate.per_second, self.tokens).min(self.rate.burst);
-        self.filled_at = now;
+        self.refilled_at = now;
     }
 
     fn take(&mut self, now: Instant) -> bool {
-        self.fill(now);
+        self.refill(now);
         let is_there = self.tokens >= 1.0;
         if is_there {
             self.tokens -= 1.0;
@@ -207,7 +210,7 @@ impl Bucket {
 
     /// Returns whether it differs from a new one.
     fn is_needed(&mut self, now: Instant) -> bool {
-        self.fill(now);
+        self.refill(now);
         self.suppressed > 0 || self.tokens < self.rate.burst
     }
 }
@@ -266,17 +269,17 @@ mod tests {
     use super::*;
 
     /// Logs a line for each of so many sessions, which is one kind of line.
-    fn lines_of(sources: Range<usize>) {
+    fn log_lines_of(sources: Range<usize>) {
         for source in sources {
             tracing::info!(session = source, "line");
         }
     }
 
     #[test]
-    fn where_sources_have_no_bucket_left_their_kind_has_one() {
-        let limits = Limits::new(Queue::default());
+    fn sources_without_a_bucket_share_the_bucket_of_their_callsite() {
+        let limits = RateLimits::new(Queue::default());
         let subscriber = tracing_subscriber::registry().with(limits.clone());
-        tracing::subscriber::with_default(subscriber, || lines_of(0..SOURCES_MAX + 10_000));
+        tracing::subscriber::with_default(subscriber, || log_lines_of(0..SOURCES_MAX + 10_000));
         let mut buckets = limits.buckets.lock();
         assert!(buckets.sources.len() <= SOURCES_MAX);
         let (suppressed, _) = buckets.take_suppressed();
@@ -284,8 +287,8 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_has_many_ports_and_an_ipv6_network() {
-        let limits = Limits::new(Queue::default());
+    fn ports_and_ipv6_64_networks_count_as_one_peer() {
+        let limits = RateLimits::new(Queue::default());
         let subscriber = tracing_subscriber::registry().with(limits.clone());
         tracing::subscriber::with_default(subscriber, || {
             for peer in [
@@ -306,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_allows_a_burst_and_then_a_rate() {
+    fn a_bucket_allows_a_burst_then_a_rate() {
         let start = Instant::now();
         let mut bucket = Bucket::full(LINES, start);
         let mut taken = |at: Duration| (0..100).filter(|_| bucket.take(start + at)).count();

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 const PATH_CHARS_MAX: usize = 200;
 
 /// A request, until its response was sent or its client left.
-pub(super) struct Access {
+pub(super) struct AccessLogEntry {
     method: Method,
     path: String,
     session: Option<SessionId>,
@@ -22,31 +22,31 @@ pub(super) struct Access {
     started_at: Instant,
 }
 
-impl Access {
+impl AccessLogEntry {
     /// Begins to answer a request.
-    pub(super) fn begin<B>(request: &http::Request<B>) -> Self {
+    pub(super) fn new<B>(request: &http::Request<B>) -> Self {
         Self {
             method: request.method().clone(),
             path: request.uri().path().chars().take(PATH_CHARS_MAX).collect(),
-            session: session(request.headers()),
+            session: parse_session_id(request.headers()),
             status: 0,
             started_at: Instant::now(),
         }
     }
 
     /// Follows the response to its end.
-    pub(super) fn follow<B>(mut self, response: Response<B>) -> Response<FollowedBody<B>> {
+    pub(super) fn attach_to<B>(mut self, response: Response<B>) -> Response<LoggedBody<B>> {
         self.status = response.status().as_u16();
-        self.session = self.session.or_else(|| session(response.headers()));
-        response.map(|body| FollowedBody { body, _access: self })
+        self.session = self.session.or_else(|| parse_session_id(response.headers()));
+        response.map(|body| LoggedBody { body, _access: self })
     }
 }
 
-fn session(headers: &HeaderMap) -> Option<SessionId> {
+fn parse_session_id(headers: &HeaderMap) -> Option<SessionId> {
     headers.get("mcp-session-id")?.to_str().ok()?.parse().ok()
 }
 
-impl Drop for Access {
+impl Drop for AccessLogEntry {
     fn drop(&mut self) {
         let session = self.session.map(|session| tracing::field::display(session.short()));
         let (method, path, status) = (&self.method, &self.path, self.status);
@@ -56,12 +56,12 @@ impl Drop for Access {
 }
 
 /// A body whose end is the end of its request.
-pub(super) struct FollowedBody<B> {
+pub(super) struct LoggedBody<B> {
     body: B,
-    _access: Access,
+    _access: AccessLogEntry,
 }
 
-impl<B: Body + Unpin> Body for FollowedBody<B> {
+impl<B: Body + Unpin> Body for LoggedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
