@@ -287,7 +287,7 @@ impl Config {
     /// Names the first setting that is out of range.
     pub fn validate(self) -> Result<ValidConfig, ConfigError> {
         let limits = [
-            (self.window_events_max as usize, "window"),
+            (self.window_events_max as usize, "window_events_max"),
             (self.streams_max, "streams_max"),
             (self.pending_requests_max, "pending_requests_max"),
             (self.connections_max, "connections_max"),
@@ -373,7 +373,10 @@ mod tests {
     fn what_is_out_of_range_is_named() {
         let zero = Some(Duration::ZERO);
         let wrong: [(Config, &str); 18] = [
-            (Config { window_events_max: 0, ..Config::default() }, "window must be at least 1"),
+            (
+                Config { window_events_max: 0, ..Config::default() },
+                "window_events_max must be at least 1",
+            ),
             (Config { streams_max: 0, ..Config::default() }, "streams_max must be at least 1"),
             (
                 Config { pending_requests_max: 0, ..Config::default() },

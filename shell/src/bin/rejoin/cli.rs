@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::config::{self, Options, ProgramConfig};
 
-/// What the user wants done.
+/// The parsed command line.
 pub(crate) enum Task {
     Serve(Box<ProgramConfig>),
     Replay(Replay),
@@ -33,44 +33,44 @@ const ABOUT: &str = "MCP sessions that clients can rejoin without missing a mess
 
 #[derive(Subcommand)]
 enum Subtask {
-    /// Serve MCP over HTTP; this is the default, so `serve` may be left out
+    /// Serve MCP over HTTP (default subcommand)
+    ///
+    /// If a command is given, one process of it is started per session, which speaks MCP on
+    /// stdin and stdout. Otherwise the built-in demo server is served.
     ///
     /// Every option is also an environment variable, as shown, and a key of the
-    /// configuration file, without the dashes in front. Precedence: flag, environment
+    /// configuration file, without the leading dashes. Precedence: flag, environment
     /// variable, file.
-    ///
-    /// With a command, one process of it is started for each session, which speaks MCP on
-    /// stdin and stdout; without, the demo server answers.
     Serve(Box<Serve>),
-    /// Run a journal through a session again, and print what it did
+    /// Replay a recorded session and print what it did
     Replay(Replay),
-    /// Be the demo server, on stdin and stdout
+    /// Run the demo server on stdin and stdout
     Demo,
-    /// Kill the process groups that are left when stdin ends
+    /// Kill the remaining process groups when stdin is closed
     #[command(hide = true)]
     Watchdog,
 }
 
 #[derive(Args)]
 pub(crate) struct Replay {
-    /// A file that was written by `rejoin serve --journal`
+    /// Journal of a session, written by `rejoin serve --journal`
     pub(crate) file: PathBuf,
-    /// Print one JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Args)]
 struct Serve {
-    /// A configuration file, in TOML
+    /// Configuration file in TOML
     #[arg(long, value_name = "FILE", help_heading = "Server")]
     config: Option<PathBuf>,
     #[command(flatten)]
     options: Options,
 }
 
-/// Reads the command line and what it refers to. A wrong option, or a question for help,
-/// ends the program.
+/// Parses the command line, with the environment and the configuration file. Exits the process
+/// on errors, and after printing help.
 pub(crate) fn read() -> Task {
     let arguments = insert_default_subcommand(std::env::args_os().collect());
     parse(&arguments).unwrap_or_else(|error| {
@@ -78,13 +78,13 @@ pub(crate) fn read() -> Task {
     })
 }
 
-/// Adds the subcommand `serve` where only its options and its command are given.
+/// Inserts the subcommand `serve` if only its options or its command are given.
 fn insert_default_subcommand(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    let is_of_program = |first: &OsString| {
+    let is_subcommand_or_global_flag = |first: &OsString| {
         !first.to_string_lossy().starts_with('-')
             || ["-h", "--help", "-V", "--version"].iter().any(|known| first == known)
     };
-    if !arguments.get(1).is_some_and(is_of_program) {
+    if !arguments.get(1).is_some_and(is_subcommand_or_global_flag) {
         arguments.insert(arguments.len().min(1), "serve".into());
     }
     arguments
@@ -105,7 +105,8 @@ fn parse(arguments: &[OsString]) -> Result<Task, clap::Error> {
     }
 }
 
-/// The command line, with what every option has: a variable, and a default to show.
+/// Returns the definition of the command line. Adds an environment variable to every option, and
+/// its default to its help.
 fn command() -> Command {
     use clap::CommandFactory as _;
     let defaults = config::defaults();
@@ -134,7 +135,7 @@ fn command() -> Command {
     })
 }
 
-/// Shows the default without setting it: it is the weakest of all, behind the file.
+/// Shows a default in the help without setting it, because the file takes precedence over it.
 fn with_default(argument: Arg, default: &Value) -> Arg {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let default = match default.as_array() {
@@ -146,12 +147,12 @@ fn with_default(argument: Arg, default: &Value) -> Arg {
     argument.help(format!("{help} [default: {default}]"))
 }
 
-/// Returns the environment variable of an option.
+/// Returns the name of the environment variable of an option.
 fn variable(name: &str) -> String {
     format!("REJOIN_{}", name.to_uppercase())
 }
 
-/// Says where a wrong value comes from, where that is the environment.
+/// Names the environment variable in the error for an invalid value that comes from it.
 fn name_environment_variable(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
     let (Some(ContextValue::String(option)), Some(ContextValue::String(value))) =
         (error.get(ContextKind::InvalidArg), error.get(ContextKind::InvalidValue))
@@ -161,9 +162,9 @@ fn name_environment_variable(mut error: clap::Error, arguments: &[OsString]) -> 
     let flag = option.split_whitespace().next().unwrap_or_default();
     let is_flag = |argument: &OsString| argument.to_string_lossy().starts_with(flag);
     let variable = variable(&flag.trim_start_matches('-').replace('-', "_"));
-    let is_there = std::env::var_os(&variable).is_some_and(|there| there == value.as_str());
-    if is_there && !arguments.iter().any(is_flag) {
-        let option = format!("{variable} (in the environment, for {flag})");
+    let is_set = std::env::var_os(&variable).is_some_and(|set| set == value.as_str());
+    if is_set && !arguments.iter().any(is_flag) {
+        let option = format!("{variable} (environment variable of {flag})");
         error.insert(ContextKind::InvalidArg, ContextValue::String(option));
     }
     error
@@ -259,28 +260,28 @@ mod tests {
 
     #[test]
     fn route_unrelated_defaults_to_sole_request_with_a_command() {
-        let guessed = serve(&["--", "server"]);
-        assert_eq!(guessed.sessions.session.unrelated_routing, UnrelatedRouting::SoleRequest);
-        let said = serve(&["--route-unrelated", "standalone", "--", "server"]);
-        assert_eq!(said.sessions.session.unrelated_routing, UnrelatedRouting::Standalone);
+        let default = serve(&["--", "server"]);
+        assert_eq!(default.sessions.session.unrelated_routing, UnrelatedRouting::SoleRequest);
+        let explicit = serve(&["--route-unrelated", "standalone", "--", "server"]);
+        assert_eq!(explicit.sessions.session.unrelated_routing, UnrelatedRouting::Standalone);
     }
 
     #[test]
     fn max_sessions_defaults_to_100_with_a_command() {
         assert_eq!(serve(&[]).sessions.sessions_max, 10_000);
         assert_eq!(serve(&["--", "server"]).sessions.sessions_max, 100);
-        let said = serve(&["--max-sessions", "500", "--", "server"]);
-        assert_eq!(said.sessions.sessions_max, 500);
+        let explicit = serve(&["--max-sessions", "500", "--", "server"]);
+        assert_eq!(explicit.sessions.sessions_max, 500);
     }
 
     #[test]
     fn env_sets_and_unsets_variables_of_the_command() {
         let config = serve(&["--env", "A=1=2", "--env", "B=", "--env", "C", "--", "server"]);
-        let settings = config.stdio().unwrap().unwrap();
-        let set = |name: &str| settings.env[&OsString::from(name)].clone();
-        assert_eq!(set("A"), Some("1=2".into()));
-        assert_eq!(set("B"), Some("".into()));
-        assert_eq!(set("C"), None);
+        let stdio = config.stdio().unwrap().unwrap();
+        let value = |name: &str| stdio.env[&OsString::from(name)].clone();
+        assert_eq!(value("A"), Some("1=2".into()));
+        assert_eq!(value("B"), Some("".into()));
+        assert_eq!(value("C"), None);
         assert!(error(&["rejoin", "serve", "--env", "=1"]).contains("--env"));
     }
 }

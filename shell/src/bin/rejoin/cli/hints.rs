@@ -1,4 +1,4 @@
-//! Hints for command lines that are meant for another gateway.
+//! Hints for options of other gateways.
 
 use std::ffi::OsString;
 
@@ -7,7 +7,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-/// Adds what was probably meant to the error for an unknown option or subcommand.
+/// Adds the equivalent of rejoin to the error for an unknown option or subcommand.
 pub(super) fn add_hint(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
     let context = if error.kind() == ErrorKind::InvalidSubcommand {
         ContextKind::InvalidSubcommand
@@ -44,12 +44,12 @@ fn hint(unknown: &str, arguments: &[OsString]) -> Option<String> {
             Some(format!("use `--listen {}:PORT`", value.as_deref().unwrap_or("HOST")))
         }
         "--stdio" | "--command" | "--cmd" => Some(format!(
-            "put the command behind `--`: `rejoin -- {}`",
+            "put the command after `--`: `rejoin -- {}`",
             value.as_deref().unwrap_or("COMMAND")
         )),
         _ if !unknown.starts_with('-') => {
             let command = after().collect::<Vec<_>>().join(" ");
-            Some(format!("put the command of a server behind `--`: `rejoin -- {command}`"))
+            Some(format!("put the server command after `--`: `rejoin -- {command}`"))
         }
         _ => None,
     }
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_slips_get_a_hint() {
+    fn options_of_other_gateways_get_a_hint() {
         for (line, hint) in [
             ("rejoin --port 9100", "use `--listen 9100`"),
             ("rejoin serve --port=9100", "use `--listen 9100`"),

@@ -1,4 +1,4 @@
-//! What is logged: directives of [`EnvFilter`], read so that a typing error is found.
+//! The log level: directives of [`EnvFilter`], parsed strictly, so that typos are errors.
 
 use std::{env, fmt, str::FromStr};
 
@@ -6,30 +6,30 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-/// What a level is, in words.
+/// The levels, as error messages list them.
 const LEVELS: &str = "error, warn, info, debug, trace or off";
 
-/// Directives that [`EnvFilter`] reads as they are meant.
+/// Valid directives of an [`EnvFilter`].
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct LogLevel(String);
 
 impl LogLevel {
-    /// Reads `RUST_LOG`, if it is set.
+    /// Parses `RUST_LOG`, if it is set.
     pub(super) fn from_environment() -> anyhow::Result<Option<Self>> {
         let Some(text) = env::var_os("RUST_LOG").filter(|text| !text.is_empty()) else {
             return Ok(None);
         };
         let text = text.to_string_lossy();
-        // By convention a name alone stands for all that the module logs.
+        // By convention a bare module name enables all its levels.
         parse(&text, |name| Ok(name.to_owned()))
             .map(Some)
             .map_err(anyhow::Error::msg)
             .with_context(|| format!("RUST_LOG: `{text}`"))
     }
 
-    /// Returns the directives, without what `rmcp` logs of the bodies of messages at `info`
-    /// and below, unless it is asked for by name.
+    /// Returns the directives. Unless they name `rmcp`, they limit it to errors, since it logs
+    /// message bodies at `info` and below.
     pub(crate) fn filter(&self) -> String {
         if self.0 == "off" || self.0.contains("rmcp") {
             self.0.clone()
@@ -50,16 +50,16 @@ impl FromStr for LogLevel {
 
     fn from_str(text: &str) -> Result<Self, String> {
         parse(text, |name| {
-            Err(format!("`{name}` is not one of {LEVELS}; for a module write `{name}=debug`"))
+            Err(format!("`{name}` is not one of {LEVELS}; for a module use `{name}=debug`"))
         })
     }
 }
 
-/// Reads directives; `on_name` decides about a directive that is neither a level nor has one.
+/// Parses directives. `on_name` handles a directive that is neither a level nor has one.
 fn parse(text: &str, on_name: impl Fn(&str) -> Result<String, String>) -> Result<LogLevel, String> {
     let directives = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     let directives = directives.map(|directive| match directive.rsplit_once('=') {
-        // The value of a field of a span.
+        // A span field with a value.
         Some((_, value)) if value.ends_with([']', '}']) => Ok(directive.to_owned()),
         Some((target, level)) => match parse_level(level) {
             Some(level) => Ok(format!("{target}={level}")),
@@ -69,16 +69,16 @@ fn parse(text: &str, on_name: impl Fn(&str) -> Result<String, String>) -> Result
     });
     let directives = directives.collect::<Result<Vec<_>, _>>()?.join(",");
     if directives.is_empty() {
-        return Err("write a level, such as `info`".to_owned());
+        return Err("expected a level, such as `info`".to_owned());
     }
     EnvFilter::try_new(&directives).map_err(|error| error.to_string())?;
     Ok(LogLevel(directives))
 }
 
-/// Reads a level, also by the name that other programs give it.
+/// Parses a level, or `warning`, as other programs call it.
 fn parse_level(word: &str) -> Option<String> {
     let word = match &*word.to_ascii_lowercase() {
-        // This would be read as `error`.
+        // `LevelFilter` parses it as `error`.
         "" => return None,
         "warning" => "warn".to_owned(),
         word => word.to_owned(),

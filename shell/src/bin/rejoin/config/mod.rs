@@ -1,7 +1,10 @@
-//! The configuration: flags, else environment, else file, else defaults.
+//! Configuration of the program, from flags, environment variables, a file and defaults, in
+//! this order of precedence.
 
+mod choices;
 mod log_level;
 mod options;
+mod text;
 mod values;
 
 use std::{
@@ -19,9 +22,9 @@ use rejoin::{
 };
 
 use self::values::EnvVariable;
-pub(crate) use self::{log_level::LogLevel, options::Options, values::LogFormat};
+pub(crate) use self::{choices::LogFormat, log_level::LogLevel, options::Options};
 
-/// What the program is to do, with every option decided.
+/// The resolved configuration of `rejoin serve`.
 #[derive(Clone, Debug)]
 pub(crate) struct ProgramConfig {
     pub(crate) listen: SocketAddr,
@@ -30,18 +33,18 @@ pub(crate) struct ProgramConfig {
     pub(crate) sessions: ManagerConfig,
     pub(crate) header_timeout: Duration,
     pub(crate) connection_idle_timeout: Duration,
-    pub(crate) connections_max: usize,
-    /// Whether the user asked for `tcp_max`; the default is lowered without a warning.
-    pub(crate) connections_max_is_set: bool,
+    pub(crate) tcp_connections_max: usize,
+    /// Whether the user set `tcp_connections_max`. The default is lowered without a warning.
+    pub(crate) tcp_connections_max_is_set: bool,
     pub(crate) drain_timeout: Duration,
-    /// The server of each session and its arguments; where it is empty, the demo server.
+    /// The stdio server of each session and its arguments. Empty for the demo server.
     pub(crate) command: Vec<String>,
     pub(crate) cwd: PathBuf,
     pub(crate) env: Vec<EnvVariable>,
     pub(crate) stop_timeout: Duration,
     pub(crate) starts_per_second_max: Option<NonZeroU32>,
     pub(crate) start_grace: Duration,
-    /// The soft limit of open files that the command gets.
+    /// Soft limit of open files for the command.
     pub(crate) open_files: Option<u64>,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: LogLevel,
@@ -57,10 +60,10 @@ impl Default for ProgramConfig {
             http: HttpConfig::default(),
             sessions: ManagerConfig::default(),
             header_timeout: Duration::from_secs(10),
-            // Longer than proxies and pools of clients keep a connection.
+            // Longer than the idle timeouts of proxies and client connection pools.
             connection_idle_timeout: Duration::from_secs(120),
-            connections_max: 20_000,
-            connections_max_is_set: false,
+            tcp_connections_max: 20_000,
+            tcp_connections_max_is_set: false,
             drain_timeout: Duration::from_secs(10),
             command: Vec::new(),
             cwd: PathBuf::from("."),
@@ -77,43 +80,44 @@ impl Default for ProgramConfig {
     }
 }
 
-/// How many sessions there are by default, if each has a process of its own.
+/// Default maximum number of sessions if each has a process.
 const SESSIONS_MAX_WITH_COMMAND: usize = 100;
 
 impl ProgramConfig {
-    /// Decides every option: by `said`, else by the file, else by default.
+    /// Resolves every option from `options`, else from the file, else by default.
     ///
     /// # Errors
     ///
-    /// The user is at fault; the error names the option, and the file where it is from one.
-    pub(crate) fn resolve(said: Options, file: Option<&Path>) -> anyhow::Result<Self> {
-        let mut said = match file {
-            Some(file) => said.or(read(file)?),
-            None => said,
+    /// The user is at fault. The error names the option, and the file if it comes from there.
+    pub(crate) fn resolve(options: Options, file: Option<&Path>) -> anyhow::Result<Self> {
+        let mut options = match file {
+            Some(file) => options.or(read(file)?),
+            None => options,
         };
-        said.set_default_log_level(LogLevel::from_environment)?;
+        options.set_default_log_level(LogLevel::from_environment)?;
         let mut config = Self::default();
-        if said.has_command() {
-            // It cannot say which call its messages belong to.
+        if options.has_command() {
+            // A stdio server cannot tell which request a message belongs to.
             config.sessions.session.unrelated_routing = UnrelatedRouting::SoleRequest;
-            // All that it says comes through one pipe.
+            // All its messages share one pipe.
             config.sessions.session.hold_timeout = Some(Duration::from_secs(1));
             config.sessions.sessions_max = SESSIONS_MAX_WITH_COMMAND;
         }
-        config.connections_max_is_set = said.has_max_connections();
-        said.apply(&mut config);
+        config.tcp_connections_max_is_set = options.has_max_connections();
+        options.apply(&mut config);
         config.check()?;
         Ok(config)
     }
 
-    /// Returns how the server of each session is started, unless that is the demo server.
+    /// Returns the configuration of the stdio backend, or `None` for the demo server.
     ///
     /// # Errors
     ///
-    /// This program does not know where it is, and so cannot start its guard.
+    /// The path of this executable, which runs the watchdog, is not known.
     pub(crate) fn stdio(&self) -> io::Result<Option<StdioConfig>> {
         let Some((command, args)) = self.command.split_first() else { return Ok(None) };
-        let guard = WatchdogCommand { program: env::current_exe()?, args: vec!["watchdog".into()] };
+        let watchdog =
+            WatchdogCommand { program: env::current_exe()?, args: vec!["watchdog".into()] };
         Ok(Some(StdioConfig {
             args: args.iter().map(Into::into).collect(),
             env: self.env.iter().map(EnvVariable::to_pair).collect(),
@@ -123,14 +127,14 @@ impl ProgramConfig {
             starts_per_second_max: self.starts_per_second_max,
             start_grace: self.start_grace,
             open_files: self.open_files,
-            watchdog: Some(guard),
+            watchdog: Some(watchdog),
             adopts_orphans: true,
             ..StdioConfig::new(command)
         }))
     }
 
-    /// Returns what the HTTP service is held to. A client may also call the server by the
-    /// address that it listens on; where that is every address, by any.
+    /// Returns the configuration of the HTTP service. Allows the address that the program
+    /// listens on as `Host`; if it listens on all addresses, any IP address.
     pub(crate) fn http(&self) -> HttpConfig {
         let mut http = self.http.clone();
         match self.listen.ip() {
@@ -143,15 +147,15 @@ impl ProgramConfig {
 
     fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(self.path.starts_with('/'), "--path must begin with a `/`");
-        anyhow::ensure!(self.connections_max > 0, "--max-connections must be at least 1");
-        anyhow::ensure!(self.cwd.is_dir(), "--cwd: `{}` is no directory", self.cwd.display());
+        anyhow::ensure!(self.tcp_connections_max > 0, "--max-connections must be at least 1");
+        anyhow::ensure!(self.cwd.is_dir(), "--cwd: `{}` is not a directory", self.cwd.display());
         let timeouts = [
             ("--header-timeout", self.header_timeout),
             ("--connection-idle-timeout", self.connection_idle_timeout),
             ("--start-timeout", self.sessions.start_timeout),
         ];
         for (name, timeout) in timeouts {
-            anyhow::ensure!(!timeout.is_zero(), "{name} must be longer than zero");
+            anyhow::ensure!(!timeout.is_zero(), "{name} must be greater than zero");
         }
         let sessions = SessionManager::new(crate::demo::backend(), self.sessions.clone())
             .map_err(|error| anyhow::anyhow!(replace_field_names(&error.to_string())))?;
@@ -161,9 +165,9 @@ impl ProgramConfig {
     }
 }
 
-/// Returns the value of every option by default, by name.
+/// Returns the default of every option, by name.
 pub(crate) fn defaults() -> serde_json::Map<String, serde_json::Value> {
-    match serde_json::to_value(Options::of(&ProgramConfig::default())) {
+    match serde_json::to_value(Options::from_config(&ProgramConfig::default())) {
         Ok(serde_json::Value::Object(defaults)) => defaults,
         _ => serde_json::Map::new(),
     }
@@ -174,12 +178,12 @@ fn read(file: &Path) -> anyhow::Result<Options> {
     toml::from_str(&text).with_context(|| format!("{}", file.display()))
 }
 
-/// Replaces names of settings by those of their options, as the user writes them.
+/// Replaces the names of configuration fields by those of their options.
 fn replace_field_names(message: &str) -> String {
     let option = |word: &str| {
-        let setting = word.trim_end_matches(':');
-        let (option, _) = options::FIELDS.iter().find(|(_, name)| *name == setting)?;
-        Some(format!("--{}{}", option.replace('_', "-"), word.trim_start_matches(setting)))
+        let field = word.trim_end_matches(':');
+        let (option, _) = options::FIELDS.iter().find(|(_, name)| *name == field)?;
+        Some(format!("--{}{}", option.replace('_', "-"), word.trim_start_matches(field)))
     };
     let words = message.split(' ').map(|word| option(word).unwrap_or_else(|| word.to_owned()));
     words.collect::<Vec<_>>().join(" ")
@@ -202,17 +206,17 @@ mod tests {
 
     #[test]
     fn every_default_can_be_read_from_a_file() {
-        let all = toml::to_string(&Options::of(&ProgramConfig::default())).unwrap();
+        let all = toml::to_string(&Options::from_config(&ProgramConfig::default())).unwrap();
         let config = ProgramConfig::resolve(Options::default(), Some(file(&all).path())).unwrap();
-        let set = ProgramConfig { connections_max_is_set: true, ..ProgramConfig::default() };
+        let set = ProgramConfig { tcp_connections_max_is_set: true, ..ProgramConfig::default() };
         assert_eq!(format!("{config:?}"), format!("{set:?}"));
     }
 
     #[test]
     fn flags_take_precedence_over_the_file() {
         let file = file("listen = \"127.0.0.1:1\"\nmax-sessions = 7\nretention = \"never\"");
-        let said: Options = toml::from_str("max-sessions = 8").unwrap();
-        let config = ProgramConfig::resolve(said, Some(file.path())).unwrap();
+        let flags: Options = toml::from_str("max-sessions = 8").unwrap();
+        let config = ProgramConfig::resolve(flags, Some(file.path())).unwrap();
         assert_eq!(config.listen.port(), 1);
         assert_eq!(config.sessions.sessions_max, 8);
         assert_eq!(config.sessions.session.retention, None);
@@ -237,24 +241,29 @@ mod tests {
         for (text, named) in [
             ("max-session = 1", "max-session"),
             ("idle-timeout = 5", "idle-timeout"),
-            ("idle-timeout = \"0s\"", "--idle-timeout must be longer than zero"),
+            ("idle-timeout = \"0s\"", "--idle-timeout must be"),
+            ("max-session-connections = 0", "--max-session-connections must be at least 1"),
+            ("max-window-events = 0", "--max-window-events must be at least 1"),
             ("max-sessions = 0", "--max-sessions must be at least 1"),
-            ("max-queue = 1", "--max-queue must be at least 64, which is what --max-batch"),
+            ("max-queue = 1", "--max-queue must be at least 64"),
             ("allow-host = [\"a b\"]", "--allow-host: `a b`"),
             ("allow-host = [\"example.com:99999\"]", "--allow-host: `example.com:99999`"),
             ("allow-host = [\"a*.example.com\"]", "--allow-host: `a*.example.com`"),
             ("allow-origin = [\"example.com\"]", "--allow-origin: `example.com`"),
             ("max-sessions-per-ip = 0", "--max-sessions-per-ip must be at least 1"),
-            ("max-sessions-per-ip = -1", "write a number, or `off`"),
-            ("unused-timeout = \"0s\"", "--unused-timeout must be longer than zero"),
-            ("client-ip-header = \"a b\"", "the name of a header"),
+            ("max-sessions-per-ip = -1", "expected a number, or `off`"),
+            ("unused-timeout = \"0s\"", "--unused-timeout must be"),
+            ("client-ip-header = \"a b\"", "expected a header name"),
             ("reconnect-delay = \"30days\"", "--reconnect-delay must be at most"),
-            ("connection-idle-timeout = \"0s\"", "--connection-idle-timeout must be longer"),
+            (
+                "connection-idle-timeout = \"0s\"",
+                "--connection-idle-timeout must be greater than zero",
+            ),
             ("connection-idle-timeout = \"200years\"", "at most 100 years"),
             ("path = \"mcp\"", "--path"),
             ("log-level = \"=,=\"", "log-level"),
             ("listen = \"here\"", "listen"),
-            ("cwd = \"/no/such\"", "--cwd: `/no/such` is no directory"),
+            ("cwd = \"/no/such\"", "--cwd: `/no/such` is not a directory"),
             ("command = \"npx -y server\"", "command"),
             ("env = [\"=x\"]", "env"),
         ] {

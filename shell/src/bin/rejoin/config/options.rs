@@ -1,5 +1,5 @@
-//! The options: each is defined once, and is a flag, an environment variable and a key
-//! of the configuration file.
+//! The options of `rejoin serve`. Each is defined once, and is a flag, an environment variable
+//! and a key of the configuration file.
 
 use std::path::PathBuf;
 
@@ -8,19 +8,19 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     LogLevel, ProgramConfig,
+    choices::{ConcurrentGetArg, LogFormatArg, PrimingArg, UnrelatedRoutingArg},
     values::{
-        ConcurrentGetWord, EnvVariable, HumanDuration, Listen, LogFormatWord, OptionalDir,
-        OptionalHeader, OptionalLimit, PrimingWord, RateLimit, Size, Switch, Timeout,
-        UnrelatedRoutingWord,
+        EnvVariable, HumanDuration, Listen, OptionalDir, OptionalHeader, OptionalLimit, RateLimit,
+        Size, Switch, Timeout,
     },
 };
 
-/// Defines the options: `name: type => where it goes in the configuration`.
+/// Defines the options as `name: type => path of its field in the configuration`.
 macro_rules! options {
     ($($heading:literal {
         $($(#[doc = $doc:literal])* $name:ident: $type:ty => $($path:ident).+;)*
     })*) => {
-        /// What a user said, in one of the three places.
+        /// The options that are set in one source: flags and environment, or the file.
         #[derive(Args, Clone, Debug, Default, Deserialize, Serialize)]
         #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
         pub(crate) struct Options {
@@ -32,11 +32,12 @@ macro_rules! options {
         }
 
         impl Options {
-            /// Takes from `weaker` what is not said here.
-            pub(super) fn or(self, weaker: Self) -> Self {
-                Self { $($($name: self.$name.or(weaker.$name),)*)* }
+            /// Fills options that are unset here from `fallback`.
+            pub(super) fn or(self, fallback: Self) -> Self {
+                Self { $($($name: self.$name.or(fallback.$name),)*)* }
             }
 
+            /// Overwrites the fields of `config` whose options are set.
             pub(super) fn apply(self, config: &mut ProgramConfig) {
                 $($(
                     if let Some(value) = self.$name {
@@ -45,13 +46,13 @@ macro_rules! options {
                 )*)*
             }
 
-            /// Says all of a configuration.
-            pub(super) fn of(config: &ProgramConfig) -> Self {
+            /// Returns every option as `config` has it.
+            pub(super) fn from_config(config: &ProgramConfig) -> Self {
                 Self { $($($name: Some(config.$($path).+.clone().into()),)*)* }
             }
         }
 
-        /// The name of each option, and of the setting that it goes to.
+        /// The name of each option, and of its field in the configuration.
         pub(super) const FIELDS: &[(&str, &str)] = &[
             $($((stringify!($name), last!($($path),+)),)*)*
         ];
@@ -64,23 +65,23 @@ macro_rules! last {
 }
 
 impl Options {
-    /// Says the level of the log, unless it was said.
+    /// Sets the log level from `fallback` if it is unset.
     pub(super) fn set_default_log_level(
         &mut self,
-        other: impl FnOnce() -> anyhow::Result<Option<LogLevel>>,
+        fallback: impl FnOnce() -> anyhow::Result<Option<LogLevel>>,
     ) -> anyhow::Result<()> {
         if self.log_level.is_none() {
-            self.log_level = other()?;
+            self.log_level = fallback()?;
         }
         Ok(())
     }
 
-    /// Returns whether the number of TCP connections is given.
+    /// Returns whether `max-connections` is set.
     pub(super) fn has_max_connections(&self) -> bool {
         self.max_connections.is_some()
     }
 
-    /// Returns whether the server of a session is a command.
+    /// Returns whether a command is set.
     pub(super) fn has_command(&self) -> bool {
         self.command.as_ref().is_some_and(|command| !command.is_empty())
     }
@@ -88,145 +89,145 @@ impl Options {
 
 options! {
     "Server" {
-        /// The address to listen on: `HOST:PORT`, or a port of the loopback address; port 0 is any free one
+        /// Address to listen on: `HOST:PORT`, or a port on the loopback address. Port 0 picks a free one
         listen: Listen => listen;
-        /// The path of the endpoint
+        /// URL path of the MCP endpoint
         path: String => path;
-        /// A name by which clients may call, beside the loopback names and the address of `--listen`, for all ports or with one; `*.example.com` is any subdomain, `*` is any name; may be repeated
+        /// Additional allowed `Host` header: a host name, for every port or as `HOST:PORT`. `*.example.com` matches subdomains, `*` any name. Loopback names and the address of --listen are always allowed. Repeatable
         allow_host: Vec<String> => http.hosts;
-        /// An origin of web pages that may call, beside those of the loopback and of allowed hosts, like `https://example.com`; `*` is any; may be repeated
+        /// Additional allowed `Origin` of web pages, such as `https://example.com`; `*` matches any. Loopback origins and those of allowed hosts are always allowed. Repeatable
         allow_origin: Vec<String> => http.origins;
-        /// The header whose last entry is the address of the client, such as `X-Forwarded-For`; or `off`. Only for a proxy in front that adds it to every request: else clients choose their address
+        /// Header set by the reverse proxy whose last entry is the client's IP address, such as `X-Forwarded-For`; or `off`. Use it only if all requests come through that proxy: otherwise clients can forge their address
         client_ip_header: OptionalHeader => http.client_ip_header;
-        /// Whether web pages of these origins may read the answers (CORS)
+        /// Send CORS headers, so that web pages of allowed origins can read responses
         cors: Switch => http.cors;
-        /// Whether calls are answered by one JSON object where that is possible
+        /// Respond with a single JSON object instead of an SSE stream where possible
         json_responses: Switch => http.json_responses;
-        /// The largest body of a request; what it carries is also bounded by --max-message
+        /// Maximum size of a request body. Each message in it is also limited by --max-message
         max_request_body: Size => http.body_bytes_max;
-        /// The most memory for messages of clients, from their first byte until the server has taken them
+        /// Maximum memory for messages of all clients, from their first byte until the server has read them
         max_request_memory: Size => http.request_memory_max;
-        /// How long a client may take to send a body
+        /// Timeout for receiving a request body
         body_timeout: HumanDuration => http.body_timeout;
-        /// How long a client may take to send the headers of a request, from its first byte
+        /// Timeout for receiving the headers of a request, from its first byte
         header_timeout: HumanDuration => header_timeout;
-        /// How long a connection is kept open between two requests (HTTP keep-alive); longer than proxies in front keep it
+        /// Timeout of an idle connection between two requests (HTTP keep-alive). Set it higher than that of the proxy in front
         connection_idle_timeout: HumanDuration => connection_idle_timeout;
-        /// After how long without an event a stream gets a comment; or `never`
+        /// Interval between keep-alive comments on an idle SSE stream; or `never`
         sse_keep_alive: Timeout => http.sse_keep_alive;
-        /// After how long a connection is ended so that its client comes back on a new one; or `never`
+        /// Close SSE connections after this long, so that clients reconnect and resume; or `never`
         reconnect_after: Timeout => http.reconnect_after;
-        /// When such a client is to come back
+        /// Reconnect delay sent to clients whose connection is closed (the `retry` field of SSE)
         reconnect_delay: HumanDuration => http.reconnect_delay;
-        /// The most TCP connections at a time; more wait. The default is lower where the limit of open files requires it
-        max_connections: usize => connections_max;
-        /// How long calls in flight may take to finish when the program is told to end
+        /// Maximum number of TCP connections; further clients wait. Lowered if the limit of open files requires it
+        max_connections: usize => tcp_connections_max;
+        /// Time for pending requests to finish on shutdown; then they fail
         drain_timeout: HumanDuration => drain_timeout;
     }
     "Command" {
-        /// The server of each session, which speaks MCP on stdin and stdout, and its arguments
+        /// Command of a stdio MCP server and its arguments. One process is started per session
         command: Vec<String> => command;
-        /// The working directory of the command
+        /// Working directory of the command
         cwd: PathBuf => cwd;
-        /// `NAME=VALUE` sets a variable of the command's environment, `NAME` takes it away; may be repeated
+        /// Environment variable of the command: `NAME=VALUE` sets it, `NAME` unsets it. Repeatable
         env: Vec<EnvVariable> => env;
-        /// How long the command may take to end: then it is killed, with all that it has started
+        /// Time between closing stdin of the command and SIGKILL, which is sent to all processes that it started
         stop_timeout: HumanDuration => stop_timeout;
-        /// How many processes of the command are started in a second; others wait for up to 5 s, and more get 503; or `unlimited`
+        /// Maximum number of processes started per second, or `unlimited`. Further sessions wait for up to 5 s, then get 503
         max_starts_per_second: RateLimit => starts_per_second_max;
-        /// How long the command goes on starting after its client left without an answer, for the next client with the same `initialize`; `0s` ends it at once
+        /// How long a process may go on starting after its client disconnected, to serve the next client with the same `initialize`; `0s` stops it immediately
         start_grace: HumanDuration => start_grace;
     }
     "Sessions" {
-        /// The most sessions at a time; 100 by default with a command, since each has a process of it
+        /// Maximum number of sessions. With a command the default is 100, since each session has a process
         max_sessions: usize => sessions.sessions_max;
-        /// The most sessions of the clients at one address; or `off`. Set it where clients that do not trust each other can connect: otherwise one of them can take all sessions. Behind a proxy it needs --client-ip-header
+        /// Maximum number of sessions per client IP address; or `off`. Set it if untrusted clients can connect: otherwise one client can take all sessions. Behind a proxy it needs --client-ip-header
         max_sessions_per_ip: OptionalLimit => sessions.sessions_per_ip_max;
-        /// How long a session lives on that has made no request but `initialize` and `ping` and has no connection; or `never`
+        /// Close a session after this long without a connection if it has made no request but `initialize` and `ping`; or `never`
         unused_timeout: Timeout => sessions.unused_timeout;
-        /// How long a session lives on without a message of its client, a call in flight or a connection; or `never`
+        /// Close a session after this long without a client message, a pending request or a connection; or `never`
         idle_timeout: Timeout => sessions.session.idle_timeout;
-        /// How long it may take from the first message to the answer to `initialize`; or `never`
+        /// Timeout for the response to `initialize`; or `never`
         init_timeout: Timeout => sessions.session.init_timeout;
-        /// How long a server may take to start for a session
+        /// Timeout for starting the server of a session
         start_timeout: HumanDuration => sessions.start_timeout;
-        /// How long the server may take to answer a call, progress or not; then the call fails, and the server is told to cancel it; or `never`
+        /// Timeout for the server's response to a request, regardless of progress. The request then fails and is cancelled at the server; or `never`
         request_timeout: Timeout => sessions.request_timeout;
-        /// How long a message waits while the server takes none
+        /// How long a client message may wait for space in the server's queue
         queue_timeout: HumanDuration => sessions.queue_timeout;
-        /// The most messages of a session that wait for the server
+        /// Maximum number of messages queued for the server, per session
         max_queue: usize => sessions.queue_max;
-        /// The most calls of a session in flight
+        /// Maximum number of pending client requests per session
         max_pending_requests: usize => sessions.session.pending_requests_max;
-        /// The most calls of the server that wait for the client's answer
+        /// Maximum number of pending server requests (sampling, elicitation, roots) per session
         max_server_requests: usize => sessions.session.server_requests_max;
-        /// The most request streams of a session that are open or still being sent
+        /// Maximum number of request streams per session that are open or not fully sent
         max_streams: usize => sessions.session.streams_max;
-        /// The most connections of a session
+        /// Maximum number of HTTP responses (SSE connections) per session
         max_session_connections: usize => sessions.session.connections_max;
-        /// How deep the JSON of a message may be nested, the message itself included
+        /// Maximum nesting depth of JSON messages
         max_json_depth: usize => sessions.json_depth_max;
-        /// The most messages in a batch
+        /// Maximum number of messages in a JSON-RPC batch
         max_batch: usize => sessions.session.batch_max;
-        /// The largest message, and the longest line of the command: a larger answer fails its call
+        /// Maximum size of a message, and of a line of the command's stdout. A larger response fails its request
         max_message: Size => sessions.session.message_bytes_max;
     }
     "Streams" {
-        /// How long a complete stream is kept for a client to come back; or `never`
+        /// How long a complete stream is kept for its client to resume; `never` for no limit
         retention: Timeout => sessions.session.retention;
-        /// The most events that are kept of a stream
+        /// Maximum number of events kept per stream for replay
         max_stream_events: usize => sessions.session.stream_events_max;
-        /// The most memory for the events that are kept of a stream; one event may be larger, up to --max-message
+        /// Maximum memory for the events kept per stream. A single event may be larger, up to --max-message
         max_stream_bytes: Size => sessions.session.stream_bytes_max;
-        /// The most memory for the events that are kept of a session; one event may be larger, up to --max-message, if no other is kept
+        /// Maximum memory for the events kept per session. A single event may be larger, up to --max-message, if it is the only one
         max_session_bytes: Size => sessions.session.session_bytes_max;
-        /// The most calls whose complete streams are kept and whose end was not taken
+        /// Maximum number of answered requests per session whose response is kept because the client has not received it
         max_retained_unacknowledged: usize => sessions.session.retained_unacknowledged_max;
-        /// The most calls whose complete streams are kept and whose end was taken
+        /// Maximum number of answered requests per session whose response is kept although it was sent
         max_retained_acknowledged: usize => sessions.session.retained_acknowledged_max;
-        /// The most answers of which a tombstone is kept
+        /// Maximum number of expired responses per session for which a client that resumes gets an error
         max_tombstones: usize => sessions.session.tombstones_max;
-        /// How long a tombstone is kept; or `never`
+        /// How long a client that resumes an expired stream gets an error for each of its requests; `never` for no limit
         tombstone_timeout: Timeout => sessions.session.tombstone_timeout;
-        /// The most cancelled calls without an answer beside those in flight; more take places of --max-pending-requests
+        /// Maximum number of cancelled requests per session that the server has not answered. More of them count towards --max-pending-requests
         max_cancelled_requests: usize => sessions.session.cancelled_requests_max;
-        /// How long a cancelled call counts that is not answered, and its id is in use; or `never`
+        /// How long the id of a cancelled request without a response stays reserved; `never` for no limit
         cancelled_timeout: Timeout => sessions.session.cancelled_timeout;
-        /// How long a call goes on without a connection; or `never`
+        /// Cancel a pending request after this long without a connection of its client; or `never`
         orphan_timeout: Timeout => sessions.session.orphan_timeout;
-        /// How long a call of the server waits for a connection; or `never`
+        /// How long a server request (sampling, elicitation, roots) waits for a connected client; `never` for no limit
         delivery_timeout: Timeout => sessions.session.delivery_timeout;
-        /// How long a call of the server that was delivered waits for the client's answer; or `never`
+        /// Timeout for the client's response to a server request, from its delivery; or `never`
         server_request_timeout: Timeout => sessions.session.server_request_timeout;
-        /// The most surplus GETs that are kept waiting
+        /// Maximum number of standby GET connections (shadows) per session
         max_shadows: usize => sessions.session.shadows_max;
-        /// What becomes of a second GET: shadow, takeover or conflict
-        concurrent_get: ConcurrentGetWord => sessions.session.concurrent_get;
-        /// When a stream begins with a priming event: by-revision, always or never
-        priming: PrimingWord => sessions.session.priming;
-        /// Where messages of the server go that name no call: standalone or sole-request, which is the default with a command
-        route_unrelated: UnrelatedRoutingWord => sessions.session.unrelated_routing;
-        /// The most events that a connection holds
+        /// What to do with a second GET of a session: keep it on standby (`shadow`), let it replace the first (`take-over`), or respond with 409 (`reject`)
+        concurrent_get: ConcurrentGetArg => sessions.session.concurrent_get;
+        /// When a stream starts with a priming event (an event id without data): `by-revision`, `always` or `never`
+        priming: PrimingArg => sessions.session.priming;
+        /// Stream for server messages that belong to no request: `standalone` (the GET stream), or `sole-request` (the stream of the pending request if there is exactly one), which is the default with a command
+        route_unrelated: UnrelatedRoutingArg => sessions.session.unrelated_routing;
+        /// Maximum number of unacknowledged events per connection
         max_window_events: u32 => sessions.session.window_events_max;
-        /// The most memory for what the connections of a session hold together; one event of each may be more, until a client that has stopped reading is disconnected
+        /// Maximum memory for unacknowledged events on all connections of a session. A single event per connection may exceed it
         max_window_bytes: Size => sessions.session.window_bytes_max;
-        /// How long any reader may take nothing and still slow the server down; how long one may follows from the pauses that it makes
+        /// How long any slow reader may hold back the server. Up to --stall-timeout-max, a reader gets more if its reads are further apart
         stall_timeout_min: HumanDuration => sessions.session.stall_timeout_min;
-        /// How long no reader may take nothing and still slow the server down; or `never`
+        /// Maximum time that a reader which reads nothing may hold back the server; `never` for no limit
         stall_timeout_max: Timeout => sessions.session.stall_timeout_max;
-        /// How long a reader may take nothing and still slow down a server that has other calls in flight; or `never`, which is the default without a command; 1s with one
+        /// The same maximum while the session has other pending requests, which would wait, too; `never` for no separate limit. With a command the default is 1s
         hold_timeout: Timeout => sessions.session.hold_timeout;
-        /// How long a reader may take nothing and stay connected; or `never`
+        /// Disconnect a client that has read nothing for this long while events wait for it; or `never`
         stall_disconnect_timeout: Timeout => sessions.session.stall_disconnect_timeout;
     }
     "Log" {
-        /// How lines of the log are written: human or json
-        log_format: LogFormatWord => log_format;
-        /// What is logged: off, error, warn, info, debug or trace, also by module as in `info,rejoin=debug`; `RUST_LOG` is used where nothing else is given
+        /// Log format: `human` or `json`
+        log_format: LogFormatArg => log_format;
+        /// Log level: off, error, warn, info, debug or trace, also per module as in `info,rejoin=debug`. Falls back to `RUST_LOG`
         log_level: LogLevel => log_level;
-        /// A folder for journals, one file a session, for `rejoin replay`; or `off`
+        /// Directory for journals of sessions, without message bodies, for `rejoin replay`; or `off`
         journal: OptionalDir => journal;
-        /// The most that is written to journals, over all sessions
+        /// Maximum total size of the journals that this process writes
         max_journal: Size => journal_bytes_max;
     }
 }

@@ -1,4 +1,4 @@
-//! Values of options, as users write them.
+//! Types of option values, with their text form.
 
 use std::{
     ffi::OsString,
@@ -10,10 +10,9 @@ use std::{
     time::Duration,
 };
 
-use clap::ValueEnum;
 use http::HeaderName;
-use rejoin::rejoin_core::{ConcurrentGet, Priming, UnrelatedRouting};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::text::serde_as_text;
 
 /// A duration, such as `300s`, `250ms` or `1h 30m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +22,7 @@ pub(crate) struct HumanDuration(pub(crate) Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Timeout(pub(crate) Option<Duration>);
 
-/// An address to listen on: `HOST:PORT`, a port of the loopback, or an IP address.
+/// An address to listen on: `HOST:PORT`, a port on the loopback address, or an IP address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listen(pub(crate) SocketAddr);
 
@@ -31,27 +30,27 @@ pub(crate) struct Listen(pub(crate) SocketAddr);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) usize);
 
-/// A number of something in a second, or `unlimited`.
+/// A maximum number per second, or `unlimited`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RateLimit(pub(crate) Option<NonZeroU32>);
 
-/// A folder, or `off`.
+/// A directory, or `off`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OptionalDir(pub(crate) Option<PathBuf>);
 
-/// A number that is at most allowed, or `off`.
+/// A maximum number, or `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OptionalLimit(pub(crate) Option<usize>);
 
-/// The name of a header, or `off`.
+/// An HTTP header name, or `off`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OptionalHeader(pub(crate) Option<HeaderName>);
 
-/// Yes or no: `true` or `false`.
+/// `true` or `false`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Switch(pub(crate) bool);
 
-/// A variable of an environment: `NAME=VALUE` is set, `NAME` is taken away.
+/// A change of the environment: `NAME=VALUE` sets a variable, `NAME` unsets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EnvVariable {
     name: String,
@@ -59,6 +58,7 @@ pub(crate) struct EnvVariable {
 }
 
 impl EnvVariable {
+    /// Returns the name, and the value unless the variable is unset.
     pub(super) fn to_pair(&self) -> (OsString, Option<OsString>) {
         (OsString::from(&self.name), self.value.as_ref().map(OsString::from))
     }
@@ -73,7 +73,7 @@ impl FromStr for EnvVariable {
             None => (text, None),
         };
         if name.is_empty() || text.contains('\0') {
-            return Err("write `NAME=VALUE`, or `NAME` to take it away".to_owned());
+            return Err("expected `NAME=VALUE`, or `NAME` to unset it".to_owned());
         }
         Ok(Self { name: name.to_owned(), value })
     }
@@ -88,10 +88,10 @@ impl fmt::Display for EnvVariable {
     }
 }
 
-/// The longest duration of an option. Every clock can count to it.
+/// Maximum duration of an option. It can be added to any clock without overflow.
 const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// The port where none is given.
+/// The port to listen on if none is given.
 pub(crate) const DEFAULT_PORT: u16 = 8848;
 
 impl FromStr for Listen {
@@ -106,18 +106,18 @@ impl FromStr for Listen {
         }
         if let Some(port) = text.strip_prefix(':') {
             return Err(format!(
-                "write `{port}` to listen on the loopback address, \
-                 or `0.0.0.0:{port}` for all addresses"
+                "use `{port}` to listen on the loopback address, \
+                 or `0.0.0.0:{port}` to listen on all addresses"
             ));
         }
-        let wrong = |why: &dyn fmt::Display| {
-            format!("{why}: write `HOST:PORT`, like `127.0.0.1:{DEFAULT_PORT}`, or just a port")
+        let error = |cause: &dyn fmt::Display| {
+            format!("{cause}: expected `HOST:PORT`, such as `127.0.0.1:{DEFAULT_PORT}`, or a port")
         };
         let text = if text.contains(':') { text } else { &format!("{text}:{DEFAULT_PORT}") };
-        let addresses = text.to_socket_addrs().map_err(|error| wrong(&error))?;
-        // IPv4 first, since not every system has the other one.
+        let addresses = text.to_socket_addrs().map_err(|cause| error(&cause))?;
+        // Prefer IPv4, since not every system has IPv6.
         let address = addresses.min_by_key(SocketAddr::is_ipv6);
-        address.map(Self).ok_or_else(|| wrong(&"the host has no address"))
+        address.map(Self).ok_or_else(|| error(&"the host has no address"))
     }
 }
 
@@ -131,12 +131,13 @@ impl FromStr for HumanDuration {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = |error| format!("{error}: write it like `300s`, `250ms` or `5min`");
-        let span = humantime::parse_duration(text).map_err(wrong)?;
-        if span > DURATION_MAX {
-            return Err("it must be at most 100 years".to_owned());
+        let error =
+            |cause| format!("{cause}: expected a duration such as `300s`, `250ms` or `5min`");
+        let duration = humantime::parse_duration(text).map_err(error)?;
+        if duration > DURATION_MAX {
+            return Err("must be at most 100 years".to_owned());
         }
-        Ok(Self(span))
+        Ok(Self(duration))
     }
 }
 
@@ -158,8 +159,9 @@ impl FromStr for Timeout {
         if text == "never" {
             return Ok(Self(None));
         }
-        let span = text.parse::<HumanDuration>().map_err(|error| format!("{error}, or `never`"))?;
-        Ok(Self(Some(span.0)))
+        let HumanDuration(duration) =
+            text.parse().map_err(|error| format!("{error}, or `never`"))?;
+        Ok(Self(Some(duration)))
     }
 }
 
@@ -179,11 +181,12 @@ impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "a size is a number of bytes, or one of KiB, MiB or GiB".to_owned();
+        let error =
+            || "expected a number of bytes, or of KiB, MiB or GiB, such as `64KiB`".to_owned();
         let unit = UNITS.iter().find_map(|(name, bytes)| Some((text.strip_suffix(name)?, *bytes)));
         let (number, bytes) = unit.unwrap_or((text, 1));
-        let number: usize = number.trim_end().parse().map_err(|_| wrong())?;
-        number.checked_mul(bytes).map(Self).ok_or_else(wrong)
+        let number: usize = number.trim_end().parse().map_err(|_| error())?;
+        number.checked_mul(bytes).map(Self).ok_or_else(error)
     }
 }
 
@@ -205,8 +208,8 @@ impl FromStr for RateLimit {
         if text == "unlimited" {
             return Ok(Self(None));
         }
-        let wrong = |_| "it is a number of at least 1, or `unlimited`".to_owned();
-        text.parse().map(|rate| Self(Some(rate))).map_err(wrong)
+        let error = |_| "expected a number of at least 1, or `unlimited`".to_owned();
+        text.parse().map(|rate| Self(Some(rate))).map_err(error)
     }
 }
 
@@ -224,7 +227,7 @@ impl FromStr for OptionalDir {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
-            "" => Err("write the name of a folder, or `off`".to_owned()),
+            "" => Err("expected a directory, or `off`".to_owned()),
             "off" => Ok(Self(None)),
             name => Ok(Self(Some(name.into()))),
         }
@@ -234,18 +237,18 @@ impl FromStr for OptionalDir {
 impl fmt::Display for OptionalDir {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Some(folder) => folder.display().fmt(f),
+            Some(dir) => dir.display().fmt(f),
             None => f.write_str("off"),
         }
     }
 }
 
-/// Reads a value, or `off` as its absence; an error names `what` is expected.
+/// Parses a value, or `off` as `None`. The error says that `what` is expected.
 fn parse_or_off<T: FromStr>(text: &str, what: &str) -> Result<Option<T>, String> {
     if text == "off" {
         return Ok(None);
     }
-    text.parse().map(Some).map_err(|_| format!("write {what}, or `off`"))
+    text.parse().map(Some).map_err(|_| format!("expected {what}, or `off`"))
 }
 
 impl FromStr for OptionalLimit {
@@ -269,7 +272,7 @@ impl FromStr for OptionalHeader {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        parse_or_off(text, "the name of a header").map(Self)
+        parse_or_off(text, "a header name").map(Self)
     }
 }
 
@@ -283,7 +286,7 @@ impl FromStr for Switch {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.parse().map(Self).map_err(|_| "write `true` or `false`".to_owned())
+        text.parse().map(Self).map_err(|_| "expected `true` or `false`".to_owned())
     }
 }
 
@@ -293,7 +296,8 @@ impl fmt::Display for Switch {
     }
 }
 
-macro_rules! wraps {
+/// Converts a newtype from and to the type of its configuration field.
+macro_rules! newtype_conversions {
     ($($name:ident($inner:ty)),*) => {$(
         impl From<$inner> for $name {
             fn from(inner: $inner) -> Self {
@@ -308,169 +312,30 @@ macro_rules! wraps {
         }
     )*};
 }
-wraps!(
-    Listen(SocketAddr),
+newtype_conversions!(
     HumanDuration(Duration),
-    Timeout(Option<Duration>),
-    Size(usize),
-    RateLimit(Option<NonZeroU32>),
+    Listen(SocketAddr),
     OptionalDir(Option<PathBuf>),
-    OptionalLimit(Option<usize>),
     OptionalHeader(Option<HeaderName>),
-    Switch(bool)
+    OptionalLimit(Option<usize>),
+    RateLimit(Option<NonZeroU32>),
+    Size(usize),
+    Switch(bool),
+    Timeout(Option<Duration>)
 );
 
-/// Makes an enum whose variants users write as words.
-macro_rules! words {
-    ($($(#[$doc:meta])* $name:ident: $core:ident { $($(#[$variant_doc:meta])* $variant:ident),* })*) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-        pub(crate) enum $name {
-            $($(#[$variant_doc])* $variant,)*
-        }
-
-        impl From<$core> for $name {
-            fn from(value: $core) -> Self {
-                match value {
-                    $($core::$variant => Self::$variant,)*
-                }
-            }
-        }
-
-        impl From<$name> for $core {
-            fn from(value: $name) -> Self {
-                match value {
-                    $($name::$variant => Self::$variant,)*
-                }
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                <Self as ValueEnum>::from_str(text, false).map_err(|_| {
-                    let words = Self::value_variants().iter().map(ToString::to_string);
-                    format!("it is one of {}", words.collect::<Vec<_>>().join(", "))
-                })
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.to_possible_value().as_ref().map_or("", |value| value.get_name()))
-            }
-        }
-    )*};
-}
-
-words! {
-    /// What becomes of a second GET.
-    ConcurrentGetWord: ConcurrentGet {
-        /// It waits, and takes over when the first one goes.
-        Shadow,
-        /// It takes over at once.
-        TakeOver,
-        /// It is refused with 409.
-        Reject
-    }
-    /// When a stream begins with a priming event.
-    PrimingWord: Priming {
-        /// Where the negotiated revision expects it.
-        ByRevision,
-        /// In every session.
-        Always,
-        /// In none.
-        Never
-    }
-    /// Where messages of the server go that name no call.
-    UnrelatedRoutingWord: UnrelatedRouting {
-        /// To the standalone stream.
-        Standalone,
-        /// To the stream of the sole call in flight, else to the standalone stream.
-        SoleRequest
-    }
-    /// How lines of the log are written.
-    LogFormatWord: LogFormat {
-        /// For people.
-        Human,
-        /// One JSON object a line.
-        Json
-    }
-}
-
-/// How lines of the log are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LogFormat {
-    /// For people.
-    Human,
-    /// One JSON object a line.
-    Json,
-}
-
-macro_rules! serde_as_text {
-    ($($name:ident),*) => {$(
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let Text(text) = Text::deserialize(deserializer)?;
-                text.parse().map_err(de::Error::custom)
-            }
-        }
-    )*};
-}
 serde_as_text!(
-    Listen,
+    EnvVariable,
     HumanDuration,
-    Timeout,
-    Size,
-    RateLimit,
+    Listen,
     OptionalDir,
-    OptionalLimit,
     OptionalHeader,
+    OptionalLimit,
+    RateLimit,
+    Size,
     Switch,
-    ConcurrentGetWord,
-    PrimingWord,
-    UnrelatedRoutingWord,
-    LogFormatWord,
-    EnvVariable
+    Timeout,
 );
-
-/// A scalar of a configuration file, whether it stands in quotes or not.
-struct Text(String);
-
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl de::Visitor<'_> for Visitor {
-            type Value = Text;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text, a number, or true or false")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Text, E> {
-                Ok(Text(text.to_owned()))
-            }
-
-            fn visit_i64<E>(self, number: i64) -> Result<Text, E> {
-                Ok(Text(number.to_string()))
-            }
-
-            fn visit_bool<E>(self, value: bool) -> Result<Text, E> {
-                Ok(Text(value.to_string()))
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -492,7 +357,6 @@ mod tests {
         assert_round_trip::<OptionalHeader>(&["x-forwarded-for", "off"]);
         assert_round_trip::<Switch>(&["true", "false"]);
         assert_round_trip::<EnvVariable>(&["A=1", "A=", "A"]);
-        assert_round_trip::<PrimingWord>(&["by-revision", "always", "never"]);
     }
 
     #[test]
@@ -520,6 +384,5 @@ mod tests {
         assert!("0".parse::<RateLimit>().unwrap_err().contains("unlimited"));
         assert!("-1".parse::<Size>().is_err());
         assert!("99999999999GiB".parse::<Size>().is_err());
-        assert!("x".parse::<ConcurrentGetWord>().unwrap_err().contains("takeover"));
     }
 }

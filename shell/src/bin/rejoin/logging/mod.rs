@@ -1,4 +1,5 @@
-//! The log: lines on stderr, which never block and never fail whoever logs.
+//! The log: lines on stderr, written by a thread of their own, so that logging never blocks or
+//! fails.
 
 mod panics;
 mod queue;
@@ -16,24 +17,24 @@ use tracing_subscriber::{
 use self::{queue::Queue, rate_limit::RateLimits};
 use crate::config::LogFormat;
 
-/// What the log says of itself. These lines are not limited.
+/// Target of lines about the log itself. They are not rate limited.
 const TARGET: &str = "rejoin::logging";
 
-/// How long the end of the program waits for the reader of the log.
+/// Maximum time to write the queued lines on shutdown.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A running log. To drop it writes what is queued, unless nobody reads it.
+/// A guard of the running log. Writes the queued lines when it is dropped, up to a timeout.
 #[must_use]
 pub(crate) struct Logging {
     queue: Queue,
     limits: RateLimits,
 }
 
-/// Starts to log.
+/// Starts the log.
 ///
 /// # Errors
 ///
-/// The level is not a filter, there is a log already, or no thread can be started.
+/// The level is not a valid filter, a log is running already, or no thread can be started.
 pub(crate) fn start(format: LogFormat, level: &str) -> anyhow::Result<Logging> {
     let filter = EnvFilter::try_new(level)?;
     let queue = Queue::default();

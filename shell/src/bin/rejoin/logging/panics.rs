@@ -1,11 +1,11 @@
-//! Panics, as lines of the log: stderr itself may block.
+//! A panic hook that writes to the log, because stderr itself may block.
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
     panic,
 };
 
-/// Logs every panic instead of writing it to stderr.
+/// Installs a hook that logs every panic instead of writing it to stderr.
 pub(super) fn install_hook() {
     panic::set_hook(Box::new(|panic| {
         let backtrace = Backtrace::capture();

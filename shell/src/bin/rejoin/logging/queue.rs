@@ -1,5 +1,5 @@
-//! The queue between those who log and the one thread that writes, so that nobody waits
-//! for whoever reads the log.
+//! A bounded queue of log lines and the thread that writes them, so that a slow reader of the log
+//! does not block the program.
 
 use std::{
     io::{self, Write},
@@ -15,16 +15,16 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::rate_limit::RateLimits;
 
-/// How many bytes of lines wait to be written. Lines beyond it are dropped.
+/// Maximum size of the queue in bytes. Lines beyond it are dropped.
 const BYTES_MAX: usize = 1 << 20;
 
-/// How long the writer waits where the output is full and does not block.
+/// Delay before the next attempt to write to a full non-blocking output.
 const WRITE_PAUSE: Duration = Duration::from_millis(10);
 
-/// How often suppressed lines are reported.
+/// Delay before suppressed lines are reported.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Whole lines that wait for the writer. A clone is the same queue.
+/// Complete lines that wait for the writer. Clones share the queue.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Queue(Arc<Shared>);
 
@@ -38,22 +38,22 @@ struct Shared {
 struct State {
     /// At most [`BYTES_MAX`].
     lines: Vec<u8>,
-    /// How many lines were lost since that was last reported.
+    /// Number of dropped lines that are not reported yet.
     dropped: u64,
-    /// Whether the writer has lines that are not in the queue any more.
+    /// Whether the writer has taken lines that are not written yet.
     is_writing: bool,
-    /// Whether some lines were suppressed, which is to be reported.
+    /// Whether suppressed lines have to be reported.
     has_suppressed: bool,
 }
 
-/// What the writer does next.
+/// The next work of the writer.
 enum Work {
     Write,
     ReportSuppressed,
 }
 
 impl Queue {
-    /// Adds a line, or drops it where the queue is full.
+    /// Appends a line, or drops it if the queue is full.
     fn push(&self, line: &[u8]) {
         let mut state = self.0.state.lock();
         if state.lines.len() + line.len() > BYTES_MAX {
@@ -65,13 +65,13 @@ impl Queue {
         self.0.changed.notify_all();
     }
 
-    /// Has suppressed lines reported in a while.
+    /// Schedules a report of suppressed lines.
     pub(super) fn report_suppressed(&self) {
         self.0.state.lock().has_suppressed = true;
         self.0.changed.notify_all();
     }
 
-    /// Waits until everything is written, at most for `timeout`.
+    /// Waits until all lines are written, up to `timeout`.
     pub(super) fn flush(&self, timeout: Duration) {
         let end = Instant::now() + timeout;
         let mut state = self.0.state.lock();
@@ -82,7 +82,7 @@ impl Queue {
         }
     }
 
-    /// Waits for something to do, and takes all lines that are queued.
+    /// Waits for work, and moves all queued lines to `lines`.
     fn wait_for_work(&self, lines: &mut Vec<u8>) -> Work {
         lines.clear();
         let mut state = self.0.state.lock();
@@ -105,8 +105,8 @@ impl Queue {
         Work::Write
     }
 
-    /// Notes how many lines were not written. Returns how many were lost in all, once
-    /// lines can be written again.
+    /// Counts `lost` lines as dropped. If it is 0, returns the total number of lines dropped since
+    /// the last call that returned it.
     fn count_unwritten(&self, lost: u64) -> u64 {
         let mut state = self.0.state.lock();
         state.dropped += lost;
@@ -131,7 +131,7 @@ pub(super) fn start_writer(
                         tracing::warn!(
                             target: super::TARGET,
                             lines = dropped,
-                            "log lines were dropped: they could not be written in time",
+                            "log lines dropped: the output is too slow or failed",
                         );
                     }
                 }
@@ -142,8 +142,8 @@ pub(super) fn start_writer(
     Ok(())
 }
 
-/// Writes lines, and returns how many were not written.
-#[expect(clippy::disallowed_methods, reason = "no event says that the output takes more")]
+/// Writes lines. Returns the number of lines that were not written.
+#[expect(clippy::disallowed_methods, reason = "stderr has no readiness event")]
 fn write_lines(output: &mut impl Write, mut lines: &[u8]) -> u64 {
     while !lines.is_empty() {
         match output.write(lines) {
@@ -165,7 +165,7 @@ impl<'a> MakeWriter<'a> for Queue {
     }
 }
 
-/// Takes one line, which is written to it at once.
+/// A writer that enqueues one line per write.
 pub(super) struct Line<'a>(&'a Queue);
 
 impl Write for Line<'_> {
@@ -183,7 +183,7 @@ impl Write for Line<'_> {
 mod tests {
     use super::*;
 
-    /// An output that fails once it has taken so many bytes.
+    /// An output that fails after this many bytes.
     struct Failing(usize);
 
     impl Write for Failing {

@@ -1,5 +1,5 @@
-//! Limits for lines that a peer can cause: each source has a bucket of tokens, and lines
-//! beyond it are counted instead of written.
+//! Rate limits of log lines, so that a peer cannot flood the log. Each source has a token bucket.
+//! Lines beyond it are counted and reported instead of written.
 
 use std::{
     collections::HashMap,
@@ -20,38 +20,37 @@ use tracing_subscriber::{Layer, layer::Context};
 
 use super::queue::Queue;
 
-/// How many lines may come at once, and how many a second after that.
+/// A burst of lines, and a number of lines per second after it.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
     burst: f64,
     per_second: f64,
 }
 
-/// Lines of one kind and one source: a session, or the address of a client.
+/// Limit per callsite and source, that is session or client address.
 const LINES: Rate = Rate { burst: 20.0, per_second: 2.0 };
-/// Lines that one child writes to its stderr.
+/// Limit for the stderr of one child process.
 const STDERR: Rate = Rate { burst: 500.0, per_second: 50.0 };
-/// Lines of one kind, whatever their source.
+/// Limit per callsite, over all sources.
 const CALLSITE: Rate = Rate { burst: 5_000.0, per_second: 500.0 };
 
-/// The target of what children write to their stderr.
+/// Target of lines that child processes write to stderr.
 const STDERR_TARGET: &str = "rejoin::stderr";
 
-/// How many sources have buckets at most. Where more are busy, the others share that of
-/// their kind.
+/// Maximum number of buckets of sources. Further sources are limited by the bucket of their
+/// callsite only.
 const SOURCES_MAX: usize = 4_096;
 
-/// How often sources are looked for that are not busy any more, where there are too many.
+/// Minimum time between two sweeps of full buckets at the maximum number of sources.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How many sources are reported at once.
+/// Maximum number of sources per report.
 const REPORTED_MAX: usize = 16;
 
-/// How much of a line is shown as an example, in bytes.
+/// Maximum length of the example in a report, in bytes.
 const EXAMPLE_MAX: usize = 80;
 
-/// Counts lines at level info and above, and suppresses those that are too many.
-/// A clone has the same buckets.
+/// A layer that suppresses excess lines of level `info` and above. Clones share the buckets.
 #[derive(Clone, Debug)]
 pub(super) struct RateLimits {
     buckets: Arc<Mutex<Buckets>>,
@@ -60,9 +59,9 @@ pub(super) struct RateLimits {
 
 #[derive(Debug, Default)]
 struct Buckets {
-    /// For all lines of a kind, that is of a place in the code.
+    /// One bucket per callsite.
     callsites: HashMap<Identifier, Bucket>,
-    /// For the lines of a kind and a source: at most [`SOURCES_MAX`].
+    /// One bucket per callsite and source. At most [`SOURCES_MAX`].
     sources: HashMap<(Identifier, String), Bucket>,
     swept_at: Option<Instant>,
     has_suppressed: bool,
@@ -74,7 +73,7 @@ struct Bucket {
     tokens: f64,
     refilled_at: Instant,
     suppressed: u64,
-    /// The beginning of the first line that was suppressed.
+    /// The message of the first suppressed line, truncated.
     example: String,
 }
 
@@ -83,7 +82,7 @@ impl RateLimits {
         Self { buckets: Arc::default(), queue }
     }
 
-    /// Logs how many lines were suppressed since the last time.
+    /// Logs how many lines were suppressed since the last report.
     pub(super) fn report(&self) {
         let (suppressed, has_more) = self.buckets.lock().take_suppressed();
         for (source, lines, example) in suppressed {
@@ -92,7 +91,7 @@ impl RateLimits {
                 lines,
                 source,
                 ?example,
-                "log lines were suppressed: too many of a kind",
+                "log lines suppressed: rate limit exceeded",
             );
         }
         if has_more {
@@ -110,10 +109,10 @@ impl<S: Subscriber> Layer<S> for RateLimits {
         let rate = if metadata.target() == STDERR_TARGET { STDERR } else { LINES };
         let mut source = Source::default();
         event.record(&mut source);
-        let (now, kind) = (Instant::now(), metadata.callsite());
+        let (now, callsite) = (Instant::now(), metadata.callsite());
         let mut buckets = self.buckets.lock();
-        let is_allowed = buckets.take_from_source((kind.clone(), source.0), rate, event, now)
-            && buckets.take_from_callsite(kind, event, now);
+        let is_allowed = buckets.take_from_source((callsite.clone(), source.0), rate, event, now)
+            && buckets.take_from_callsite(callsite, event, now);
         let is_first = !is_allowed && !std::mem::replace(&mut buckets.has_suppressed, true);
         drop(buckets);
         if is_first {
@@ -124,16 +123,20 @@ impl<S: Subscriber> Layer<S> for RateLimits {
 }
 
 impl Buckets {
-    /// Takes a token for a line of any source. Returns whether there was one.
-    fn take_from_callsite(&mut self, kind: Identifier, event: &Event<'_>, now: Instant) -> bool {
+    /// Takes a token of the callsite. Returns whether there was one.
+    fn take_from_callsite(
+        &mut self,
+        callsite: Identifier,
+        event: &Event<'_>,
+        now: Instant,
+    ) -> bool {
         self.callsites
-            .entry(kind)
+            .entry(callsite)
             .or_insert_with(|| Bucket::full(CALLSITE, now))
             .take_for(event, now)
     }
 
-    /// Takes a token for a line of one source. Returns whether there was one, or the source
-    /// has no bucket.
+    /// Takes a token of the source. Returns whether there was one, or the source has no bucket.
     fn take_from_source(
         &mut self,
         key: (Identifier, String),
@@ -147,7 +150,7 @@ impl Buckets {
         self.sources.entry(key).or_insert_with(|| Bucket::full(rate, now)).take_for(event, now)
     }
 
-    /// Returns whether one more source may have a bucket.
+    /// Returns whether a bucket can be added, after a sweep if necessary.
     fn can_add_source(&mut self, now: Instant) -> bool {
         let is_swept = self.swept_at.is_some_and(|at| now < at + SWEEP_INTERVAL);
         if self.sources.len() >= SOURCES_MAX && !is_swept {
@@ -157,12 +160,12 @@ impl Buckets {
         self.sources.len() < SOURCES_MAX
     }
 
-    /// Returns what was suppressed, and whether there is more of it.
+    /// Returns source, count and example of suppressed lines, and whether there are more.
     fn take_suppressed(&mut self) -> (Vec<(String, u64, String)>, bool) {
-        let kinds = self.callsites.values_mut().map(|bucket| ("all", bucket));
+        let callsites = self.callsites.values_mut().map(|bucket| ("all", bucket));
         let sources =
             self.sources.iter_mut().map(|((_, source), bucket)| (source.as_str(), bucket));
-        let mut suppressed = kinds.chain(sources).filter(|(_, bucket)| bucket.suppressed > 0);
+        let mut suppressed = callsites.chain(sources).filter(|(_, bucket)| bucket.suppressed > 0);
         let taken = suppressed.by_ref().take(REPORTED_MAX).map(|(source, bucket)| {
             let lines = std::mem::take(&mut bucket.suppressed);
             (source.to_owned(), lines, std::mem::take(&mut bucket.example))
@@ -187,14 +190,14 @@ impl Bucket {
 
     fn take(&mut self, now: Instant) -> bool {
         self.refill(now);
-        let is_there = self.tokens >= 1.0;
-        if is_there {
+        let has_token = self.tokens >= 1.0;
+        if has_token {
             self.tokens -= 1.0;
         }
-        is_there
+        has_token
     }
 
-    /// Takes a token for a line, or counts it.
+    /// Takes a token for a line, or counts the line as suppressed.
     fn take_for(&mut self, event: &Event<'_>, now: Instant) -> bool {
         if self.take(now) {
             return true;
@@ -208,21 +211,21 @@ impl Bucket {
         false
     }
 
-    /// Returns whether it differs from a new one.
+    /// Returns whether the bucket differs from a new one.
     fn is_needed(&mut self, now: Instant) -> bool {
         self.refill(now);
         self.suppressed > 0 || self.tokens < self.rate.burst
     }
 }
 
-/// Where a line comes from: its session, or the peer that caused it.
+/// The source of a line: its session, or the network of its peer.
 #[derive(Default)]
 struct Source(String);
 
 impl Visit for Source {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         match field.name() {
-            // To write to a string does not fail.
+            // Writing to a string does not fail.
             "session" => drop(write!(self.0, "{value:?}")),
             "peer" => {
                 let peer = format!("{value:?}");
@@ -236,8 +239,7 @@ impl Visit for Source {
     }
 }
 
-/// Returns what counts as one peer: it has many ports, and all addresses of an IPv6 network of
-/// 64 bits.
+/// Returns the network that counts as one peer: the address, or the /64 prefix of an IPv6 address.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -247,7 +249,7 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The beginning of a line's message.
+/// The truncated message of a line.
 #[derive(Default)]
 struct Example(String);
 
@@ -268,7 +270,7 @@ mod tests {
 
     use super::*;
 
-    /// Logs a line for each of so many sessions, which is one kind of line.
+    /// Logs one line for each of these sessions, from one callsite.
     fn log_lines_of(sources: Range<usize>) {
         for source in sources {
             tracing::info!(session = source, "line");

@@ -1,4 +1,4 @@
-//! One JSON object for each input, for machines.
+//! Replay output as JSON: one object per input.
 
 use std::io::{self, Write};
 
@@ -7,17 +7,17 @@ use serde_json::json;
 
 use super::Step;
 
-/// Prints what a session was told and what it did, in one line.
-pub(super) fn write_step(out: &mut impl Write, turn: &Step<'_>) -> io::Result<()> {
-    let (hold, rejection) = match &turn.result {
+/// Writes an input and its result as one line.
+pub(super) fn write_step(out: &mut impl Write, step: &Step<'_>) -> io::Result<()> {
+    let (hold, rejection) = match &step.result {
         Ok(Pressure::None) => (None, None),
         Ok(Pressure::Hold(stream)) => (Some(stream), None),
         Err(rejection) => (None, Some(rejection.to_string())),
     };
-    let actions: Vec<_> = turn.actions.iter().collect();
+    let actions: Vec<_> = step.actions.iter().collect();
     let line = json!({
-        "now": turn.now,
-        "input": turn.input,
+        "now": step.now,
+        "input": step.input,
         "rejection": rejection,
         "hold": hold,
         "actions": actions,

@@ -1,8 +1,8 @@
-//! What stands for a message whose body nobody wrote down.
+//! Labels for messages, whose bodies are not recorded in journals.
 
 use rejoin::rejoin_core::{Head, Method, Notification};
 
-/// Describes a message by its head.
+/// Returns the label of a message, from its head.
 pub(super) fn describe(head: &Head) -> String {
     match head {
         Head::Request { id, method, progress_token } => {

@@ -1,4 +1,4 @@
-//! `rejoin replay`: runs a journal through a session again.
+//! `rejoin replay`: feeds a journal to a new session and prints what it does.
 
 mod json;
 mod label;
@@ -16,7 +16,7 @@ use rejoin::{
     rejoin_core::{Actions, Input, Instant, Pressure, Rejection, Session},
 };
 
-/// What a session was told, and what it did. Bodies are labels of their messages.
+/// An input of a session and its result. Message bodies are replaced by labels.
 struct Step<'a> {
     now: Instant,
     input: Input<String>,
@@ -25,26 +25,26 @@ struct Step<'a> {
     session: &'a Session<String>,
 }
 
-/// Runs a journal, and prints what was told and what was done.
+/// Replays a journal, and prints each input and its actions.
 ///
 /// # Errors
 ///
-/// The file is no journal, or cannot be read: the error names the line.
-pub(crate) fn run(path: &Path, is_for_machines: bool) -> anyhow::Result<()> {
+/// The file is not a journal, or cannot be read. The error names the line.
+pub(crate) fn run(path: &Path, as_json: bool) -> anyhow::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
-    let printed = print(path, is_for_machines, &mut out).and_then(|()| Ok(out.flush()?));
+    let printed = print(path, as_json, &mut out).and_then(|()| Ok(out.flush()?));
     match printed {
-        // Whoever read it has enough.
+        // The reader of the output has closed it, as `head` does.
         Err(error) if is_broken_pipe(&error) => Ok(()),
         printed => printed.with_context(|| format!("{}", path.display())),
     }
 }
 
-fn print(path: &Path, is_for_machines: bool, out: &mut impl Write) -> anyhow::Result<()> {
+fn print(path: &Path, as_json: bool, out: &mut impl Write) -> anyhow::Result<()> {
     let mut journal = Reader::begin(BufReader::new(File::open(path)?))?;
     let header = journal.header().clone();
     let mut session = Session::new(header.config.clone().validate()?, header.now);
-    if !is_for_machines {
+    if !as_json {
         transcript::write_header(out, &header)?;
     }
     for entry in &mut journal {
@@ -52,11 +52,11 @@ fn print(path: &Path, is_for_machines: bool, out: &mut impl Write) -> anyhow::Re
         let input = entry.input.map(|head, ()| label::describe(head));
         let mut actions = Actions::new();
         let result = session.handle(entry.now, input.clone(), &mut actions);
-        let turn = Step { now: entry.now, input, result, actions, session: &session };
-        if is_for_machines {
-            json::write_step(out, &turn)?;
+        let step = Step { now: entry.now, input, result, actions, session: &session };
+        if as_json {
+            json::write_step(out, &step)?;
         } else {
-            transcript::write_step(out, header.now, &turn)?;
+            transcript::write_step(out, header.now, &step)?;
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! A transcript, for people: each input with its time, and below it what was done.
+//! Replay output as text: each input with its time, followed by its actions.
 
 use std::io::{self, Write};
 
@@ -11,24 +11,28 @@ use rejoin::{
 
 use super::Step;
 
-/// Prints how the session began.
+/// Writes the session id and the version of rejoin that recorded it.
 pub(super) fn write_header(out: &mut impl Write, header: &Header) -> io::Result<()> {
     writeln!(out, "session {}, of rejoin {}", header.session, header.version)
 }
 
-/// Prints what a session was told and what it did.
-pub(super) fn write_step(out: &mut impl Write, begun: Instant, turn: &Step<'_>) -> io::Result<()> {
-    let time = turn.now.since(begun).as_secs_f64();
-    writeln!(out, "{time:>10.3}  {}", describe_input(&turn.input))?;
-    let mut say = |line: String| writeln!(out, "{:12}  {line}", "");
-    for action in &turn.actions {
-        describe_action(turn.session, action).into_iter().try_for_each(&mut say)?;
+/// Writes an input, indented below it its actions, and backpressure or a rejection.
+pub(super) fn write_step(
+    out: &mut impl Write,
+    started: Instant,
+    step: &Step<'_>,
+) -> io::Result<()> {
+    let time = step.now.since(started).as_secs_f64();
+    writeln!(out, "{time:>10.3}  {}", describe_input(&step.input))?;
+    let mut write_line = |line: String| writeln!(out, "{:12}  {line}", "");
+    for action in &step.actions {
+        describe_action(step.session, action).into_iter().try_for_each(&mut write_line)?;
     }
-    match &turn.result {
+    match &step.result {
         Ok(Pressure::None) => Ok(()),
-        Ok(Pressure::Hold(stream)) => say(format!("hold the sender to {stream}")),
+        Ok(Pressure::Hold(stream)) => write_line(format!("hold the sender to {stream}")),
         Err(rejection) => {
-            say(format!("reject: {} is at fault: {rejection}", party_at_fault(rejection)))
+            write_line(format!("rejected, {} is at fault: {rejection}", party_at_fault(rejection)))
         }
     }
 }
@@ -49,13 +53,13 @@ fn describe_input(input: &Input<String>) -> String {
         }
         Input::Message { post } => format!("POST {}", describe_post(post)),
         Input::Acknowledged { connection, through } => {
-            format!("connection {connection}: taken through {through}")
+            format!("connection {connection}: acknowledged through {through}")
         }
         Input::ConnectionClosed { connection, through: Some(through) } => {
-            format!("connection {connection}: closed, taken through {through}")
+            format!("connection {connection}: closed, acknowledged through {through}")
         }
         Input::ConnectionClosed { connection, through: None } => {
-            format!("connection {connection}: closed, nothing taken")
+            format!("connection {connection}: closed, nothing acknowledged")
         }
         Input::Abandon { stream } => format!("abandon {stream}"),
         Input::Delete => "DELETE".to_owned(),
@@ -68,10 +72,10 @@ fn describe_input(input: &Input<String>) -> String {
         }
         Input::Disconnect { stream, retry } => {
             let retry = retry.map(|retry| format!(", retry after {retry:?}"));
-            format!("backend: close the connection of {stream}{}", retry.unwrap_or_default())
+            format!("backend: disconnect {stream}{}", retry.unwrap_or_default())
         }
-        Input::BackendGone => "backend: gone".to_owned(),
-        Input::Tick => "time passes".to_owned(),
+        Input::BackendGone => "backend: ended".to_owned(),
+        Input::Tick => "tick".to_owned(),
     }
 }
 
@@ -101,11 +105,15 @@ fn describe_action(session: &Session<String>, action: &Action<String>) -> Vec<St
             return line.collect();
         }
         Action::Gap { connection, missed, .. } => {
-            format!("tell {connection} that it misses {} to {}", missed.start(), missed.end())
+            format!(
+                "report a gap on {connection}: events {} to {} are missing",
+                missed.start(),
+                missed.end()
+            )
         }
-        Action::Discard { connection } => format!("discard what {connection} holds"),
-        Action::Close { connection, reason } => format!("end {connection}: {reason:?}"),
-        Action::FailServerRequest { id, reason } => format!("fail {id} of the backend: {reason:?}"),
+        Action::Discard { connection } => format!("discard the buffer of {connection}"),
+        Action::Close { connection, reason } => format!("close {connection}: {reason:?}"),
+        Action::FailServerRequest { id, reason } => format!("fail server request {id}: {reason:?}"),
         Action::CancelRequest { id } => format!("cancel {id} at the backend"),
         Action::Release { stream } => format!("release the senders to {stream}"),
         Action::SessionClosed { reason } => format!("close the session: {reason:?}"),
@@ -127,7 +135,7 @@ fn party_at_fault(rejection: &Rejection) -> &'static str {
     match rejection {
         Rejection::Client(_) => "the client",
         Rejection::Backend(_) => "the backend",
-        Rejection::ApiMisuse(_) => "the caller",
+        Rejection::ApiMisuse(_) => "the driver",
         Rejection::Closed(_) => "nobody",
     }
 }

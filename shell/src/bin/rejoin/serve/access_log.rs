@@ -1,4 +1,4 @@
-//! One line of the log for each request.
+//! Access log: one line per request.
 
 use std::{
     pin::Pin,
@@ -10,10 +10,11 @@ use http_body::{Body, Frame, SizeHint};
 use rejoin::SessionId;
 use tokio::time::Instant;
 
-/// How much of a path is logged.
+/// Maximum number of characters of a path in the log.
 const PATH_CHARS_MAX: usize = 200;
 
-/// A request, until its response was sent or its client left.
+/// The log line of a request. Written when it is dropped: after the response was sent, or when the
+/// client has disconnected.
 pub(super) struct AccessLogEntry {
     method: Method,
     path: String,
@@ -23,7 +24,7 @@ pub(super) struct AccessLogEntry {
 }
 
 impl AccessLogEntry {
-    /// Begins to answer a request.
+    /// Starts the entry of a request.
     pub(super) fn new<B>(request: &http::Request<B>) -> Self {
         Self {
             method: request.method().clone(),
@@ -34,11 +35,11 @@ impl AccessLogEntry {
         }
     }
 
-    /// Follows the response to its end.
+    /// Attaches the entry to the response, so that it is written when the body ends.
     pub(super) fn attach_to<B>(mut self, response: Response<B>) -> Response<LoggedBody<B>> {
         self.status = response.status().as_u16();
         self.session = self.session.or_else(|| parse_session_id(response.headers()));
-        response.map(|body| LoggedBody { body, _access: self })
+        response.map(|body| LoggedBody { body, _entry: self })
     }
 }
 
@@ -55,10 +56,10 @@ impl Drop for AccessLogEntry {
     }
 }
 
-/// A body whose end is the end of its request.
+/// A response body that writes its log line when it is dropped.
 pub(super) struct LoggedBody<B> {
     body: B,
-    _access: AccessLogEntry,
+    _entry: AccessLogEntry,
 }
 
 impl<B: Body + Unpin> Body for LoggedBody<B> {

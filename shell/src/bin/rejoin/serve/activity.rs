@@ -1,28 +1,28 @@
-//! What a connection is doing, as its socket and its service know it together.
+//! The state of an HTTP/1.1 connection, shared by its socket and its service.
 
 use std::{task::Waker, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// How soon after its request a client must end its sending side to have only that side
-/// ended, as `nc -N` does, where that end was not there with the request. One that does so
-/// later has left: it may have read its answer.
+/// How soon after its request an end of input counts as a half-close, as `nc -N` does. After
+/// that, unless it had arrived together with the request, it means that the client has
+/// disconnected.
 const HALF_CLOSE_TIME: Duration = Duration::from_millis(2);
 
-/// How long a client that has ended its sending side waits for an answer to begin.
+/// How long a half-closed client waits for its response to start.
 const HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a client may do nothing, or little.
+/// Timeouts of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeouts {
-    /// Between two requests.
+    /// Maximum time between two requests.
     pub(super) idle: Duration,
-    /// From the first byte of a request to the end of its headers.
+    /// Maximum time from the first byte of a request to the end of its headers.
     pub(super) header: Duration,
 }
 
-/// What a connection is doing.
+/// The state of a connection.
 #[derive(Debug)]
 pub(super) struct Activity {
     timeouts: Timeouts,
@@ -32,63 +32,65 @@ pub(super) struct Activity {
 #[derive(Debug)]
 struct State {
     phase: Phase,
-    since: Instant,
-    /// Whether a part of an earlier request was never read.
+    phase_started_at: Instant,
+    /// Whether a part of an earlier request was not read.
     has_unread: bool,
-    /// Whether the service waits for more of the body.
+    /// Whether the service waits for more of the request body.
     awaits_body: bool,
     half_close: HalfClose,
-    /// Whether the connection ends as soon as no answer is being served or sent.
+    /// Whether the connection ends after its current response.
     is_draining: bool,
-    /// Of the socket, which waits for bytes or for a deadline.
+    /// Wakes the socket, which waits for input or for a deadline.
     waker: Option<Waker>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Nothing of a request has come.
+    /// No byte of a request was received.
     Idle,
-    /// A part of the headers has come.
+    /// The headers were received in part.
     Headers,
-    /// The request is being served, and a part of its body is still to come.
+    /// The request is served, and its body was received in part.
     Body,
-    /// The request is being served, and the whole of it has come.
+    /// The request is served, and was received completely.
     Processing,
-    /// Its answer has begun.
+    /// The response has started.
     Responding,
-    /// The whole answer is known, and a part of it may still wait for the socket.
-    /// Whether bytes of the next request have come.
-    Flushing { has_next: bool },
+    /// The response is complete, but may not be written to the socket yet.
+    Flushing {
+        /// Whether bytes of the next request were received.
+        has_next: bool,
+    },
 }
 
-/// Whether a client may end its sending side, and still wait for its answer.
+/// Whether an end of input is a half-close, after which the client still waits for its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum HalfClose {
-    /// A client that ends its sending side has left.
+    /// An end of input means that the client has disconnected.
     Refused,
-    /// A client may do so with its request, or right after it.
+    /// The client may half-close together with its request, or right after it.
     Allowed {
-        /// Whether the socket has looked for the end since the whole request came.
+        /// Whether the socket was checked for an end of input since the request is complete.
         is_checked: bool,
     },
-    /// The client has done so.
+    /// The client has half-closed the connection.
     Closed,
 }
 
-/// What is to be done about a client that has done nothing for too long.
+/// How a connection ends because of a timeout or a shutdown.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// The connection ends as if the client had ended it.
+    /// As if the client had closed it.
     Close,
-    /// The connection breaks off in the middle of a request.
+    /// With an error, in the middle of a request.
     Abort,
 }
 
-/// Whether the socket is read.
+/// Whether the socket may be read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reading {
     Continue,
-    /// Not before what is being sent has been sent.
+    /// Not until the response is flushed.
     Pause,
     End(Ending),
 }
@@ -97,7 +99,7 @@ impl Activity {
     pub(super) fn new(timeouts: Timeouts) -> Self {
         let state = State {
             phase: Phase::Idle,
-            since: Instant::now(),
+            phase_started_at: Instant::now(),
             has_unread: false,
             awaits_body: false,
             half_close: HalfClose::Refused,
@@ -107,7 +109,7 @@ impl Activity {
         Self { timeouts, state: Mutex::new(state) }
     }
 
-    /// Bytes have come.
+    /// Handles received bytes.
     pub(super) fn on_bytes_received(&self) {
         let mut state = self.state.lock();
         match state.phase {
@@ -117,8 +119,8 @@ impl Activity {
         }
     }
 
-    /// The headers of a request have come. Only a client whose request has a body may end
-    /// its sending side and wait for the answer: one that ends it after a GET has left.
+    /// Handles a request head. A half-close is accepted only after a request with a body: an end
+    /// of input after a GET means that the client has disconnected.
     pub(super) fn on_request_head(&self, has_body: bool) {
         let mut state = self.state.lock();
         state.has_unread = false;
@@ -130,7 +132,7 @@ impl Activity {
         state.enter(Phase::Body);
     }
 
-    /// The service has asked for the body, and waits for more of it or not.
+    /// Records whether the service waits for more of the request body.
     pub(super) fn set_awaits_body(&self, awaits: bool) {
         let mut state = self.state.lock();
         state.awaits_body = awaits;
@@ -139,7 +141,7 @@ impl Activity {
         }
     }
 
-    /// The body of the request has come.
+    /// Handles the end of the request body.
     pub(super) fn on_request_complete(&self) {
         let mut state = self.state.lock();
         if state.phase == Phase::Body {
@@ -148,25 +150,25 @@ impl Activity {
         }
     }
 
-    /// The answer begins.
+    /// Handles the start of the response.
     pub(super) fn on_response_started(&self) {
         let mut state = self.state.lock();
         match state.phase {
-            // What is left of the body, nobody reads.
+            // The rest of the body will not be read.
             Phase::Body => state.has_unread = true,
             Phase::Processing => state.phase = Phase::Responding,
             Phase::Idle | Phase::Headers | Phase::Responding | Phase::Flushing { .. } => {}
         }
     }
 
-    /// The whole answer is known. A part of it may still be in a buffer.
+    /// Handles the end of the response, which may still be in a write buffer.
     pub(super) fn on_response_complete(&self) {
         let mut state = self.state.lock();
         state.enter(Phase::Flushing { has_next: false });
         state.wake();
     }
 
-    /// All that was written so far has been given to the system.
+    /// Handles that all output was written to the socket.
     pub(super) fn on_flushed(&self) {
         let mut state = self.state.lock();
         if let Phase::Flushing { has_next } = state.phase {
@@ -175,8 +177,8 @@ impl Activity {
         }
     }
 
-    /// Ends the connection as soon as no answer is being served or sent: a request that came
-    /// in part is not served any more. Returns whether an answer may still wait for the socket.
+    /// Lets the connection end after its current response. A request that was received in part
+    /// is not served. Returns whether a response may still have to be flushed.
     pub(super) fn drain(&self) -> bool {
         let mut state = self.state.lock();
         state.is_draining = true;
@@ -188,7 +190,7 @@ impl Activity {
         self.state.lock().is_draining
     }
 
-    /// Returns whether the socket is to be read. Wakes the socket when that may have changed.
+    /// Returns whether the socket may be read. Wakes it when that may have changed.
     pub(super) fn poll_reading(&self, waker: &Waker) -> Reading {
         let mut state = self.state.lock();
         if state.waker.as_ref().is_none_or(|known| !known.will_wake(waker)) {
@@ -204,35 +206,36 @@ impl Activity {
         }
     }
 
-    /// Nothing is there to be read. Returns whether to look for the end of the client's
-    /// sending side: once, after the whole request has come.
+    /// Returns whether to check the socket for a half-close, because it has no input. True once
+    /// per request, after the request is complete.
     pub(super) fn take_half_close_check(&self) -> bool {
         let mut state = self.state.lock();
-        let is_whole = matches!(state.phase, Phase::Processing | Phase::Responding);
-        let looks = is_whole && state.half_close == HalfClose::Allowed { is_checked: false };
-        if looks {
+        let is_complete = matches!(state.phase, Phase::Processing | Phase::Responding);
+        let must_check =
+            is_complete && state.half_close == HalfClose::Allowed { is_checked: false };
+        if must_check {
             state.half_close = HalfClose::Allowed { is_checked: true };
         }
-        looks
+        must_check
     }
 
-    /// The client has ended its sending side, and `with_request` says whether it had done so
-    /// when the socket first looked for it. Returns whether it may still wait for its answer.
+    /// Handles the end of input. `with_request` is whether it was there at the first check after
+    /// the request. Returns whether the client still waits for its response.
     pub(super) fn on_half_close(&self, with_request: bool) -> bool {
         let mut state = self.state.lock();
         match (state.phase, state.half_close) {
             (Phase::Idle | Phase::Headers, _) => return false,
-            // The client cannot have read what is still to be sent.
+            // The client cannot have read the response yet.
             (Phase::Flushing { .. }, _) | (_, HalfClose::Closed) => return true,
             (_, HalfClose::Refused) => return false,
-            // The service may not have looked yet whether the whole body is there.
+            // The service may not have read the rest of the body yet.
             (Phase::Body, _) if state.awaits_body => return false,
             (Phase::Body, _) => state.half_close = HalfClose::Closed,
             (
                 Phase::Processing | Phase::Responding,
                 HalfClose::Allowed { is_checked: was_looked_for },
             ) => {
-                let is_prompt = state.since.elapsed() < HALF_CLOSE_TIME;
+                let is_prompt = state.phase_started_at.elapsed() < HALF_CLOSE_TIME;
                 if with_request || !was_looked_for || is_prompt {
                     state.half_close = HalfClose::Closed;
                 }
@@ -245,14 +248,14 @@ impl Activity {
         self.state.lock().is_half_closed()
     }
 
-    /// Whether bytes may be on their way that nobody will read.
+    /// Returns whether there may be input that will not be read.
     pub(super) fn has_unread(&self) -> bool {
         let state = self.state.lock();
         state.has_unread
             || matches!(state.phase, Phase::Headers | Phase::Flushing { has_next: true })
     }
 
-    /// When the client will have done nothing for too long.
+    /// Returns when the timeout of the current phase expires.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let state = self.state.lock();
         let timeout = match state.phase {
@@ -263,10 +266,10 @@ impl Activity {
                 return None;
             }
         };
-        state.since.checked_add(timeout)
+        state.phase_started_at.checked_add(timeout)
     }
 
-    /// The deadline has passed.
+    /// Handles an expired timeout.
     pub(super) fn on_timeout(&self) -> Ending {
         match self.state.lock().phase {
             Phase::Headers => Ending::Abort,
@@ -292,7 +295,7 @@ impl State {
 
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
-        self.since = Instant::now();
+        self.phase_started_at = Instant::now();
     }
 }
 
@@ -316,13 +319,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_header_timeout_starts_at_the_first_byte_of_a_request() {
         let activity = Activity::new(TIMEOUTS);
-        let begun = Instant::now();
-        assert_eq!(activity.deadline(), Some(begun + TIMEOUTS.idle));
+        let started = Instant::now();
+        assert_eq!(activity.deadline(), Some(started + TIMEOUTS.idle));
         tokio::time::advance(Duration::from_secs(60)).await;
         activity.on_bytes_received();
         tokio::time::advance(Duration::from_secs(5)).await;
         activity.on_bytes_received();
-        assert_eq!(activity.deadline(), Some(begun + Duration::from_secs(70)));
+        assert_eq!(activity.deadline(), Some(started + Duration::from_secs(70)));
         assert_eq!(activity.on_timeout(), Ending::Abort);
         activity.on_request_head(true);
         activity.on_request_complete();
@@ -339,7 +342,7 @@ mod tests {
     async fn a_connection_is_idle_only_after_its_response_is_flushed() {
         let activity = responded();
         assert_eq!(activity.deadline(), None);
-        assert!(activity.on_half_close(true), "a part of the answer is still to be sent");
+        assert!(activity.on_half_close(true), "the response is not flushed yet");
         tokio::time::advance(Duration::from_secs(600)).await;
         activity.on_flushed();
         assert_eq!(activity.deadline(), Some(Instant::now() + TIMEOUTS.idle));
@@ -378,7 +381,7 @@ mod tests {
         let activity = Activity::new(TIMEOUTS);
         activity.on_request_head(true);
         activity.set_awaits_body(true);
-        assert!(!activity.on_half_close(false), "a part of the request is missing");
+        assert!(!activity.on_half_close(false), "the request is incomplete");
         activity.set_awaits_body(false);
         assert!(activity.on_half_close(false));
         activity.on_request_complete();
@@ -394,7 +397,10 @@ mod tests {
         let get = Activity::new(TIMEOUTS);
         get.on_request_head(false);
         get.on_request_complete();
-        assert!(!get.take_half_close_check() && !get.on_half_close(false), "it has left");
+        assert!(
+            !get.take_half_close_check() && !get.on_half_close(false),
+            "the client has disconnected"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -406,13 +412,16 @@ mod tests {
             activity
         };
         let read = posted();
-        let looked_for = posted();
+        let checked = posted();
         let later = posted();
         assert!(later.take_half_close_check());
         tokio::time::advance(HALF_CLOSE_TIME).await;
-        assert!(read.on_half_close(false), "the first time that the socket is read");
-        assert!(looked_for.take_half_close_check() && looked_for.on_half_close(true));
-        assert!(!later.take_half_close_check() && !later.on_half_close(false), "it has left");
+        assert!(read.on_half_close(false), "first read of the socket");
+        assert!(checked.take_half_close_check() && checked.on_half_close(true));
+        assert!(
+            !later.take_half_close_check() && !later.on_half_close(false),
+            "the client has disconnected"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! The bodies of a request and of its answer, as they tell what the connection is doing.
+//! Request and response bodies that update the [`Activity`] of their connection.
 
 use std::{
     pin::Pin,
@@ -15,32 +15,31 @@ use tokio::time::Sleep;
 
 use super::activity::Activity;
 
-/// The body of a request.
+/// A request body.
 #[derive(Debug)]
 pub(super) struct TrackedRequestBody {
     body: Incoming,
     activity: Arc<Activity>,
 }
 
-/// The body of an answer.
+/// A response body.
 #[derive(Debug)]
 pub(super) struct TrackedResponseBody {
     body: ResponseBody,
     activity: Arc<Activity>,
-    /// Where it is a stream of events: finds out whether a client that has ended its
-    /// sending side is still there.
+    /// Detects whether a half-closed client is still connected. For event streams only.
     probe: Option<Probe>,
 }
 
-/// Comments that are sent to a client which has ended its sending side. One that has left
-/// answers the first of them by resetting the connection, and the next one fails.
+/// SSE comments sent to a half-closed client. If it has closed the connection, it responds to
+/// the first of them with a reset, and the next write fails.
 #[derive(Debug, Default)]
 struct Probe {
     sent: usize,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// How long after one probe the next one is sent.
+/// Delay before each probe.
 const PROBE_INTERVALS: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(50), Duration::from_millis(250), Duration::from_secs(1)];
 
@@ -124,7 +123,7 @@ impl Drop for TrackedResponseBody {
 }
 
 impl Probe {
-    /// Is ready when the next probe is due, and never after the last one.
+    /// Becomes ready when the next probe is due. Stays pending after the last one.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(interval) = PROBE_INTERVALS.get(self.sent) else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(*interval)));

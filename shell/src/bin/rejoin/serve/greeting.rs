@@ -1,4 +1,4 @@
-//! What the program says when it is ready.
+//! The message on stdout when the program is ready.
 
 use std::{
     io::{self, Write as _},
@@ -8,29 +8,29 @@ use std::{
 
 use crate::config::ProgramConfig;
 
-/// Says where the server is, and what to try, without waiting for whoever reads it.
+/// Prints the URL and how to use it, on a thread of its own, because stdout may block.
 pub(super) fn print(address: SocketAddr, config: &ProgramConfig) {
     let text = text(address, config);
-    let say = move || {
+    let write = move || {
         let mut out = io::stdout().lock();
-        // Nobody has to read it.
+        // It does not matter if nobody reads it.
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     };
-    // Without a thread nothing is said, and all the same is served.
-    let _ = thread::Builder::new().name("rejoin-hello".to_owned()).spawn(say);
+    // Serve even if no thread can be started.
+    let _ = thread::Builder::new().name("rejoin-greeting".to_owned()).spawn(write);
 }
 
 fn text(address: SocketAddr, config: &ProgramConfig) -> String {
     let url = format!("http://{}{}", reachable(address), config.path);
-    let everywhere = if address.ip().is_unspecified() { " (all addresses)" } else { "" };
+    let all_addresses = if address.ip().is_unspecified() { " (all addresses)" } else { "" };
     let server = match config.command.first() {
-        Some(command) => format!("a process of `{command}` for each session"),
-        None => "its demo server".to_owned(),
+        Some(command) => format!("one process of `{command}` per session"),
+        None => "the demo server".to_owned(),
     };
-    let others =
+    let remote =
         if address.ip().is_loopback() { String::new() } else { remote_access(address, config) };
     format!(
-        r#"rejoin listens on {url}{everywhere} and serves {server}.
+        r#"rejoin listens on {url}{all_addresses} and serves {server}.
 
 Try it:
 
@@ -39,15 +39,15 @@ Try it:
     -H 'accept: application/json, text/event-stream' \
     -d '{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"2025-11-25","capabilities":{{}},"clientInfo":{{"name":"curl","version":"0"}}}}}}'
 
-Or tell your MCP client:
+Or configure your MCP client:
 
   {{"mcpServers":{{"rejoin":{{"type":"http","url":"{url}"}}}}}}
-{others}
+{remote}
 "#
     )
 }
 
-/// Returns what to know where other machines can connect.
+/// Returns how clients on other machines connect.
 fn remote_access(address: SocketAddr, config: &ProgramConfig) -> String {
     let name = config.http.hosts.iter().find(|host| !host.contains('*'));
     let how = match name {
@@ -58,12 +58,12 @@ fn remote_access(address: SocketAddr, config: &ProgramConfig) -> String {
             format!("use http://{name}{port}{}, or an IP address of this machine.", config.path)
         }
         None => {
-            "use an IP address of this machine.\nTo be called by a name, add `--allow-host NAME`."
+            "use an IP address of this machine.\nTo allow a host name, add `--allow-host NAME`."
                 .to_owned()
         }
     };
     format!(
-        "\nClients on other machines {how}\nThere is no authentication: all that reach this port can use the server.\n"
+        "\nClients on other machines {how}\nThere is no authentication: anyone who can reach this port can use the server.\n"
     )
 }
 

@@ -1,4 +1,4 @@
-//! The listener: TCP connections, and HTTP on them.
+//! The TCP listener, and HTTP/1.1 on its connections.
 
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -18,37 +18,34 @@ use super::{
 };
 use crate::config::ProgramConfig;
 
-/// How many bytes the system holds that it has not sent yet: few, so that what it has taken
-/// is what a reader is about to get, and so that it takes more in short steps.
+/// Maximum number of unsent bytes in the kernel (`TCP_NOTSENT_LOWAT`). Low, so that an event
+/// counts as acknowledged shortly before it is sent, and slow readers show steady progress.
 const NOT_SENT_BYTES_MAX: u32 = 64 << 10;
 
-/// After how long without data, and how often from then on, the system asks whether the
-/// client is still there.
+/// TCP keepalive: idle time before the first probe, and interval between probes.
 const KEEPALIVE_TIME: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The largest head of a request, in bytes, and the largest part of a body that is read
-/// at once.
+/// Maximum size of a request head, and of a part of a body that is read at once, in bytes.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
 
-/// How often a warning is repeated.
+/// Minimum time between two warnings about the connection limit.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long to wait after an error that is no connection's own, such as too many open files.
+/// Delay after an accept error that does not concern one connection, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Listener {
     tcp: TcpListener,
     http: http1::Builder,
     timeouts: Timeouts,
-    /// Tells connections to end when they have sent what they have begun to send. Each has
-    /// a receiver.
+    /// Tells connections to end after their current response. Each connection has a receiver.
     draining: watch::Sender<bool>,
     connections_max: usize,
-    /// One permit for each connection that may come.
+    /// One permit per connection.
     permits: Arc<Semaphore>,
-    /// How long data may stay unacknowledged before a connection counts as dead: as long as
-    /// a session waits for its reader.
+    /// How long sent data may stay unacknowledged by TCP before the connection is closed
+    /// (`TCP_USER_TIMEOUT`). Same as the session's timeout for a stalled reader.
     user_timeout: Option<Duration>,
 }
 
@@ -56,19 +53,20 @@ impl Listener {
     pub(super) fn bind(config: &ProgramConfig) -> io::Result<Self> {
         let listener = listen(config.listen)?;
         let mut http = http1::Builder::new();
-        // `Socket` has the timeouts: hyper's own cannot tell an idle connection from one in
-        // the middle of a request.
+        // `Socket` enforces the timeouts: hyper's own does not distinguish an idle connection
+        // from one in the middle of a request.
         http.header_read_timeout(None).max_buf_size(BUFFER_BYTES_MAX);
         let timeouts =
             Timeouts { idle: config.connection_idle_timeout, header: config.header_timeout };
-        let places = Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS)));
+        let permits =
+            Arc::new(Semaphore::new(config.tcp_connections_max.min(Semaphore::MAX_PERMITS)));
         Ok(Self {
             tcp: listener,
             http,
             timeouts,
             draining: watch::Sender::new(false),
-            connections_max: config.connections_max,
-            permits: places,
+            connections_max: config.tcp_connections_max,
+            permits,
             user_timeout: config.sessions.session.stall_disconnect_timeout,
         })
     }
@@ -77,14 +75,14 @@ impl Listener {
         self.tcp.local_addr()
     }
 
-    /// Accepts connections for ever.
+    /// Accepts connections until the future is dropped.
     pub(super) async fn accept(&self, router: &Router) {
         let mut warned = None;
         loop {
             if self.permits.available_permits() == 0 {
                 self.warn_connection_limit(&mut warned);
             }
-            let Ok(place) = Arc::clone(&self.permits).acquire_owned().await else { return };
+            let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return };
             let (stream, peer) = match self.tcp.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) if is_connection_error(&error) => continue,
@@ -95,7 +93,7 @@ impl Listener {
                 }
             };
             if let Err(error) = set_socket_options(&stream, self.user_timeout) {
-                tracing::debug!(%peer, %error, "cannot prepare a connection");
+                tracing::debug!(%peer, %error, "cannot set socket options");
                 continue;
             }
             let activity = Arc::new(Activity::new(self.timeouts));
@@ -105,26 +103,29 @@ impl Listener {
             let draining = self.draining.subscribe();
             tokio::spawn(async move {
                 if let Err(error) = serve_until_drained(connection, &activity, draining).await {
-                    tracing::debug!(%peer, %error, "connection broke off");
+                    tracing::debug!(%peer, %error, "connection error");
                 }
-                drop(place);
+                drop(permit);
             });
         }
     }
 
-    /// Says, now and then, why clients wait.
+    /// Warns, at most once per interval, that new clients have to wait.
     fn warn_connection_limit(&self, warned: &mut Option<Instant>) {
         if warned.is_none_or(|warned| warned.elapsed() > WARNING_INTERVAL) {
             *warned = Some(Instant::now());
             let connections = self.connections_max;
-            tracing::warn!(connections, "new clients wait: --max-connections connections are open");
+            tracing::warn!(
+                connections,
+                "connection limit reached (--max-connections): new clients wait"
+            );
         }
     }
 
-    /// Lets connections send what they have begun to send, for `timeout` at most. Returns
-    /// whether all was sent.
+    /// Stops accepting connections, and waits up to `timeout` until the current responses are
+    /// sent. Returns whether all were sent.
     ///
-    /// Requests that came in part are not served any more.
+    /// Requests that were received in part are not served.
     pub(super) async fn drain(self, timeout: Duration) -> bool {
         drop(self.tcp);
         self.draining.send_replace(true);
@@ -134,7 +135,7 @@ impl Listener {
 
 type Connection = http1::Connection<TokioIo<Socket>, ConnectionService>;
 
-/// Serves a connection until it ends, which it does soon once all connections are to end.
+/// Serves a connection until it ends. Once connections drain, ends it after its current response.
 async fn serve_until_drained(
     connection: Connection,
     activity: &Activity,
@@ -143,19 +144,19 @@ async fn serve_until_drained(
     let mut connection = pin!(connection);
     tokio::select! {
         served = &mut connection => return served,
-        // An error says that there is no listener any more.
+        // An error means that the listener was dropped.
         _ = draining.wait_for(|is_draining| *is_draining) => {}
     }
     let may_be_flushing = activity.drain();
     if !may_be_flushing {
-        // Says so in the head of an answer that has not begun. A connection without a request
-        // in progress would be closed, whatever it still has to send.
+        // Adds `Connection: close` to a response that has not started. While flushing, hyper
+        // would see no request in progress and close the connection with unsent bytes.
         connection.as_mut().graceful_shutdown();
     }
     connection.await
 }
 
-/// Sends at once what is written, and finds out when nobody is there any more.
+/// Disables Nagle's algorithm, limits buffering in the kernel, and enables detection of dead peers.
 fn set_socket_options(stream: &TcpStream, user_timeout: Option<Duration>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     #[cfg(target_os = "linux")]
@@ -169,10 +170,11 @@ fn set_socket_options(stream: &TcpStream, user_timeout: Option<Duration>) -> io:
     SockRef::from(stream).set_tcp_keepalive(&keep_alive)
 }
 
-/// The longest that Linux can count to, in a signed number of milliseconds.
+/// Maximum of `TCP_USER_TIMEOUT` on Linux: a signed number of milliseconds.
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 
+/// Returns whether an accept error concerns one connection only.
 fn is_connection_error(error: &io::Error) -> bool {
     let kinds = [
         io::ErrorKind::ConnectionAborted,
@@ -182,7 +184,7 @@ fn is_connection_error(error: &io::Error) -> bool {
     kinds.contains(&error.kind())
 }
 
-/// Listens with room for many clients that come at once, as after a restart.
+/// Listens with a long backlog, for many clients that connect at once, such as after a restart.
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
@@ -190,7 +192,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// How many connections wait to be accepted, as far as the system allows it.
+/// Maximum number of connections that wait to be accepted; the kernel may lower it.
 const BACKLOG: u32 = 4_096;
 
 #[cfg(all(test, target_os = "linux"))]

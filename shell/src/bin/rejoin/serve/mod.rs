@@ -19,27 +19,26 @@ use tokio::time::Instant;
 use self::{listener::Listener, router::Router, signals::Signals};
 use crate::{config::ProgramConfig, demo, logging};
 
-/// How long a child may take beyond its grace, so that the system can end its processes.
+/// How long a child process may take to end after `stop_timeout`, when it was killed.
 const KILL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long clients have at least to read why their calls failed.
+/// Minimum time for clients to read the errors of their failed requests.
 const FLUSH_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 
-/// How long tasks have to end with the program.
+/// How long the shutdown waits for tasks that block a thread.
 const TASKS_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Serves until a signal says that it is enough.
+/// Serves until a signal ends the program.
 ///
 /// # Errors
 ///
-/// There is no such command, the address cannot be listened on, journals cannot be written,
-/// or the guard cannot be started.
+/// The command does not exist, the address cannot be bound, journals cannot be written, or the
+/// watchdog cannot be started.
 pub(crate) fn run(mut config: ProgramConfig) -> anyhow::Result<()> {
     let _logging = logging::start(config.log_format, &config.log_level.filter())?;
     open_files::raise_limit(&mut config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve(config));
-    // What blocks a thread does not hold up the end.
     runtime.shutdown_timeout(TASKS_TIMEOUT);
     served
 }
@@ -55,20 +54,20 @@ async fn serve(config: ProgramConfig) -> anyhow::Result<()> {
     tokio::select! {
         () = listener.accept(&router) => {}
         signal = signals.next() => {
-            let (sessions, limit) = (sessions.sessions(), config.drain_timeout);
-            tracing::info!(signal, sessions, ?limit, "shutting down: calls in flight may finish");
+            let (sessions, timeout) = (sessions.sessions(), config.drain_timeout);
+            tracing::info!(signal, sessions, ?timeout, "shutting down: waiting for pending requests");
         }
     }
     tokio::select! {
         () = shut_down(listener, &router, &sessions, children, &config) => {
-            tracing::info!("shut down");
+            tracing::info!("shutdown complete");
         }
-        signal = signals.next() => tracing::warn!(signal, "second signal: exiting at once"),
+        signal = signals.next() => tracing::warn!(signal, "second signal: exiting immediately"),
     }
     Ok(())
 }
 
-/// Lets calls in flight finish, then ends everything.
+/// Waits for pending requests to finish, then closes all sessions and connections.
 async fn shut_down(
     listener: Listener,
     router: &Router,
@@ -76,22 +75,22 @@ async fn shut_down(
     children: Option<StdioBackend>,
     config: &ProgramConfig,
 ) {
-    let limit = Instant::now() + config.drain_timeout;
+    let deadline = Instant::now() + config.drain_timeout;
     tokio::select! {
         () = sessions.drain(config.http.reconnect_delay) => {}
-        // Clients of sessions that are still there may come on new connections.
+        // Clients of the remaining sessions may open new connections.
         () = listener.accept(router) => {}
-        () = tokio::time::sleep_until(limit) => {
+        () = tokio::time::sleep_until(deadline) => {
             let sessions = sessions.sessions();
-            tracing::warn!(sessions, "calls did not finish in time, and fail");
+            tracing::warn!(sessions, "drain timeout: failing the pending requests of the remaining sessions");
         }
     }
     sessions.close_all();
-    let left = limit.saturating_duration_since(Instant::now()).max(FLUSH_TIMEOUT_MIN);
+    let left = deadline.saturating_duration_since(Instant::now()).max(FLUSH_TIMEOUT_MIN);
     tokio::join!(drain_listener(listener, left), wait_for_children(children, config));
 }
 
-/// Makes the sessions, and returns the backend that has children, if it has any.
+/// Creates the session manager, and the stdio backend if a command is configured.
 fn create_sessions(
     config: &ProgramConfig,
 ) -> anyhow::Result<(SessionManager, Option<StdioBackend>)> {
@@ -103,24 +102,24 @@ fn create_sessions(
 }
 
 fn create_manager(backend: impl Backend, config: &ProgramConfig) -> anyhow::Result<SessionManager> {
-    let settings = config.sessions.clone();
-    let Some(folder) = &config.journal else {
-        return Ok(SessionManager::new(backend, settings)?);
+    let manager_config = config.sessions.clone();
+    let Some(dir) = &config.journal else {
+        return Ok(SessionManager::new(backend, manager_config)?);
     };
-    let journal = Journal::begin(folder, config.journal_bytes_max as u64)
-        .with_context(|| format!("cannot write journals to {}", folder.display()))?;
-    Ok(SessionManager::with_journal(backend, settings, journal)?)
+    let journal = Journal::begin(dir, config.journal_bytes_max as u64)
+        .with_context(|| format!("cannot write journals to {}", dir.display()))?;
+    Ok(SessionManager::with_journal(backend, manager_config, journal)?)
 }
 
 async fn drain_listener(listener: Listener, timeout: Duration) {
     if !listener.drain(timeout).await {
-        tracing::warn!("some responses were not read in time, and were cut off");
+        tracing::warn!("some responses were not read in time; their connections were cut");
     }
 }
 
 async fn wait_for_children(children: Option<StdioBackend>, config: &ProgramConfig) {
     let Some(children) = children else { return };
     if tokio::time::timeout(config.stop_timeout + KILL_TIMEOUT, children.ended()).await.is_err() {
-        tracing::warn!("some server processes did not end in time, and are killed");
+        tracing::warn!("some server processes did not exit in time and are killed");
     }
 }

@@ -1,27 +1,28 @@
-//! The limit of open files, which connections and pipes count against.
+//! The limit of open files (`RLIMIT_NOFILE`), which connections and pipes count against.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::ProgramConfig;
 
-/// How many files a session with a command has open here: stdin, stdout and stderr of its
-/// process, and the process itself.
+/// Open files per session with a command: stdin, stdout and stderr of its process, and a file
+/// descriptor of the process itself.
 const FILES_PER_SESSION: u64 = 4;
 
-/// How many files are open besides: the log, the listener, the guard, journals, children that
-/// are being started.
+/// Other open files: the log, the listener, the watchdog, journals, processes that are being
+/// started.
 const FILES_OTHER: u64 = 128;
 
-/// Raises the soft limit to the hard one, which the command does not notice: it gets the limit
-/// that was there before, since many programs look at each file that they could have open.
-/// Where the limit is still too low for `--max-connections`, fewer connections are accepted, and a
-/// warning says so if the user asked for more, or if there are more sessions than connections.
+/// Raises the soft limit to the hard limit. The command gets the former soft limit, since many
+/// programs iterate over all file descriptors that they could have open.
+///
+/// If the limit is still too low for `--max-connections`, lowers the number of connections. Warns
+/// if the user had set that option, or if there may be more sessions than connections.
 pub(super) fn raise_limit(config: &mut ProgramConfig) {
     let before = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: before.maximum, ..before };
     match setrlimit(Resource::Nofile, raised) {
         Ok(()) => config.open_files = before.current,
-        Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
+        Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
     }
     let Some(limit) = getrlimit(Resource::Nofile).current else { return };
     let has_command = !config.command.is_empty();
@@ -29,30 +30,30 @@ pub(super) fn raise_limit(config: &mut ProgramConfig) {
     let connections = connections_allowed(limit, sessions);
     if connections < connections_needed(config) {
         tracing::warn!(
-            "open files are limited to {limit}, which is too few for --max-connections {} and \
-             --max-sessions {}: {connections} connections at most are accepted at a time. Raise \
-             the limit (`ulimit -n`, `LimitNOFILE=`), or lower these options",
-            config.connections_max,
+            "the limit of {limit} open files is too low for --max-connections {} and \
+             --max-sessions {}: accepting at most {connections} connections at a time. Raise the \
+             limit (`ulimit -n`, `LimitNOFILE=`), or lower these options",
+            config.tcp_connections_max,
             config.sessions.sessions_max,
         );
     }
-    config.connections_max =
-        config.connections_max.min(usize::try_from(connections).unwrap_or(usize::MAX));
+    config.tcp_connections_max =
+        config.tcp_connections_max.min(usize::try_from(connections).unwrap_or(usize::MAX));
 }
 
-/// Returns how many connections must be possible: as many as the user asked for, else one for
-/// each session, up to the default.
+/// Returns the number of connections below which a warning is due: what the user set, else one
+/// for each session, up to the default.
 fn connections_needed(config: &ProgramConfig) -> u64 {
-    let needed = if config.connections_max_is_set {
-        config.connections_max
+    let needed = if config.tcp_connections_max_is_set {
+        config.tcp_connections_max
     } else {
-        config.connections_max.min(config.sessions.sessions_max)
+        config.tcp_connections_max.min(config.sessions.sessions_max)
     };
     needed as u64
 }
 
-/// Returns how many connections there may be beside so many sessions with a command; a quarter
-/// of all files at least, since not all sessions may be there.
+/// Returns how many connections fit into the limit beside `sessions` sessions with a command. At
+/// least a quarter of the limit, since there may be fewer sessions.
 fn connections_allowed(limit: u64, sessions: u64) -> u64 {
     let others = sessions.saturating_mul(FILES_PER_SESSION).saturating_add(FILES_OTHER);
     limit.saturating_sub(others).max(limit / 4).max(1)
@@ -77,7 +78,7 @@ mod tests {
         assert_eq!(connections_needed(&config), 100);
         config.sessions.sessions_max = 1_000_000;
         assert_eq!(connections_needed(&config), 20_000);
-        config.connections_max_is_set = true;
+        config.tcp_connections_max_is_set = true;
         config.sessions.sessions_max = 100;
         assert_eq!(connections_needed(&config), 20_000);
     }

@@ -1,4 +1,4 @@
-//! The endpoint, and nothing beside it.
+//! Routing: the MCP endpoint, and 404 for any other path.
 
 use std::{convert::Infallible, future::Future, net::SocketAddr, pin::Pin, sync::Arc};
 
@@ -20,7 +20,7 @@ pub(super) struct Router {
     service: StreamableHttp,
 }
 
-/// The router, for the requests of one connection.
+/// The service of one connection.
 pub(super) struct ConnectionService {
     router: Router,
     activity: Arc<Activity>,
@@ -53,34 +53,34 @@ impl Service<Request<Incoming>> for ConnectionService {
         request.extensions_mut().insert(self.peer);
         let activity = Arc::clone(&self.activity);
         let Router { path, service } = &self.router;
-        let access = AccessLogEntry::new(&request);
+        let entry = AccessLogEntry::new(&request);
         if without_slash(request.uri().path()) != without_slash(path) {
-            let answer = not_found(path);
+            let response = not_found(path);
             drop(TrackedRequestBody::new(request.into_body(), Arc::clone(&activity)));
             activity.on_response_started();
             activity.on_response_complete();
-            return Box::pin(async { Ok(access.attach_to(answer)) });
+            return Box::pin(async { Ok(entry.attach_to(response)) });
         }
         let request = request.map(|body| TrackedRequestBody::new(body, Arc::clone(&activity)));
-        let answer = tower_service::Service::call(&mut service.clone(), request);
+        let response = tower_service::Service::call(&mut service.clone(), request);
         Box::pin(async {
-            let answer = answer.await?;
-            let content_type = answer.headers().get(header::CONTENT_TYPE);
+            let response = response.await?;
+            let content_type = response.headers().get(header::CONTENT_TYPE);
             let is_stream = content_type.is_some_and(|value| value == "text/event-stream");
-            let answer = answer
+            let response = response
                 .map(|body| Either::Left(TrackedResponseBody::new(body, is_stream, activity)));
-            Ok(access.attach_to(answer))
+            Ok(entry.attach_to(response))
         })
     }
 }
 
-/// A path is the same one with a slash at its end.
+/// Strips a trailing slash, which does not make a different path.
 fn without_slash(path: &str) -> &str {
     path.strip_suffix('/').unwrap_or(path)
 }
 
 fn not_found(path: &str) -> RoutedResponse {
-    let text = format!("There is nothing here. The endpoint is {path}\n");
+    let text = format!("404 Not Found. The MCP endpoint is {path}\n");
     let mut response = Response::new(Either::Right(Full::from(text)));
     *response.status_mut() = StatusCode::NOT_FOUND;
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");

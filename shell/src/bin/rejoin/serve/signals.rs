@@ -1,4 +1,4 @@
-//! Signals that end the program.
+//! Signals that shut the program down.
 
 use std::io;
 
@@ -11,7 +11,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Catches Ctrl-C, SIGTERM and SIGHUP from now on.
+    /// Installs handlers of SIGINT (Ctrl-C), SIGTERM and SIGHUP.
     pub(super) fn install() -> io::Result<Self> {
         let hangup = signal(SignalKind::hangup())?;
         let interrupt = signal(SignalKind::interrupt())?;
@@ -19,7 +19,7 @@ impl Signals {
         Ok(Self { hangup, interrupt, terminate })
     }
 
-    /// Waits for the next one, and returns its name.
+    /// Waits for the next signal, and returns its name.
     pub(super) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.hangup.recv() => "SIGHUP",

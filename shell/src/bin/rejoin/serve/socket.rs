@@ -1,4 +1,4 @@
-//! A TCP connection with timeouts, whose end does not take the last answer along.
+//! A TCP stream with timeouts and a lingering close.
 
 use std::{
     io,
@@ -18,22 +18,21 @@ use tokio::{
 
 use super::activity::{Activity, Ending, Reading};
 
-/// How long what a client still sends is discarded after the last answer, in all, and
-/// without a byte of it.
+/// How long input is discarded after the last response: in total, and since the last byte.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
 const LINGER_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The same while the program ends.
+/// The same during shutdown.
 const DRAINING_LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 const DRAINING_LINGER_IDLE_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// How much of it is discarded, in bytes.
+/// Maximum number of bytes discarded.
 const LINGER_BYTES_MAX: usize = 64 << 20;
 
-/// How much is discarded at once, in bytes.
+/// Size of the buffer for discarded bytes.
 const DISCARD_BYTES: usize = 8 << 10;
 
-/// A TCP connection, as HTTP is served on it.
+/// A TCP stream that HTTP is served on.
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: TcpStream,
@@ -42,14 +41,14 @@ pub(super) struct Socket {
     linger: Option<Linger>,
 }
 
-/// What a client still sends is discarded, since a connection that is closed over unread
-/// bytes is reset, and the client may never see the answer that was sent before.
+/// A lingering close: input is discarded before the connection is closed. Closing it with unread
+/// input would reset it, and the client might lose the response that was sent before.
 ///
 /// Specification: RFC 9112, 9.6.
 #[derive(Debug)]
 struct Linger {
     started_at: Instant,
-    /// When the last byte came.
+    /// When the last byte was received.
     last_byte_at: Instant,
     bytes_left: usize,
 }
@@ -60,7 +59,7 @@ impl Socket {
         Self { stream, activity, timer, linger: None }
     }
 
-    /// Is ready when the client has done nothing for too long.
+    /// Becomes ready when the timeout of the current phase expires.
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         let Some(deadline) = self.activity.deadline() else { return Poll::Pending };
         if self.timer.deadline() != deadline {
@@ -70,14 +69,14 @@ impl Socket {
         Poll::Ready(self.activity.on_timeout())
     }
 
-    /// Returns whether the client has ended its sending side. Asks the system itself, since
-    /// the runtime may not have heard of it yet.
+    /// Returns whether the client has half-closed the connection. Asks the kernel, since the
+    /// runtime may not know yet.
     fn is_half_closed(&self) -> bool {
         let peeked = SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]);
         matches!(peeked, Ok(0))
     }
 
-    /// Discards what comes, until the client is silent or enough was discarded.
+    /// Discards input until the client stops sending, or a limit is reached.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let lingering = self.linger.get_or_insert_with(|| {
             let now = Instant::now();
@@ -106,7 +105,7 @@ impl Socket {
 }
 
 impl Linger {
-    /// When it ends, if nothing more comes.
+    /// Returns when it ends if no more input arrives.
     fn deadline(&self, is_draining: bool) -> Instant {
         let (time, silence) = if is_draining {
             (DRAINING_LINGER_TIMEOUT, DRAINING_LINGER_IDLE_TIMEOUT)
@@ -179,7 +178,7 @@ impl AsyncWrite for Socket {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
-        // The connection flushes its socket when its own buffer is empty.
+        // hyper flushes the socket when its own write buffer is empty.
         this.activity.on_flushed();
         Poll::Ready(Ok(()))
     }
