@@ -78,9 +78,9 @@
 //! - `journal`: what happened in each session, as a file.
 //! - `program`, on by default: the program `rejoin`, and all of the above.
 
-#[cfg(feature = "http")]
-mod account;
 mod backend;
+#[cfg(feature = "http")]
+mod byte_counter;
 #[cfg_attr(all(test, shuttle), path = "races/clock.rs")]
 mod clock;
 #[cfg(feature = "http")]

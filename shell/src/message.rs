@@ -21,7 +21,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 ///
 /// The sender is at fault.
 pub fn parse_message(bytes: Bytes, batch_max: usize) -> Result<Post<Bytes>, ParseError> {
-    let bytes = without_mark(bytes);
+    let bytes = strip_byte_order_mark(bytes);
     match parse_head(&bytes, batch_max)? {
         Parsed::Single(head) => Ok(Post::Single(with_head(head, bytes))),
         Parsed::Batch(entries) => {
@@ -36,7 +36,7 @@ pub fn parse_message(bytes: Bytes, batch_max: usize) -> Result<Post<Bytes>, Pars
 /// Leaves out a byte order mark.
 ///
 /// Specification: RFC 8259, section 8.1.
-pub(crate) fn without_mark(bytes: Bytes) -> Bytes {
+pub(crate) fn strip_byte_order_mark(bytes: Bytes) -> Bytes {
     match bytes.strip_prefix(BYTE_ORDER_MARK) {
         Some(text) => bytes.slice_ref(text),
         None => bytes,
@@ -58,13 +58,13 @@ pub(crate) fn check_depth(bytes: &[u8], max: usize) -> Result<(), TooDeep> {
 
 /// Makes a message of a head and its body, in one line.
 pub(crate) fn with_head(head: Head, body: Bytes) -> Message<Bytes> {
-    let body = one_line(body);
+    let body = to_one_line(body);
     Message { head, bytes: body.len(), body }
 }
 
 /// Returns the name and version of the client in an `initialize` request, as far as it is fit
 /// for the log.
-pub(crate) fn client_of(post: &Post<Bytes>) -> Option<Box<str>> {
+pub(crate) fn client_name(post: &Post<Bytes>) -> Option<Box<str>> {
     let Post::Single(message) = post else { return None };
     let Head::Request { method: Method::Initialize { .. }, .. } = &message.head else {
         return None;
@@ -73,13 +73,13 @@ pub(crate) fn client_of(post: &Post<Bytes>) -> Option<Box<str>> {
     let info = message.get("params")?.get("clientInfo")?;
     let part = |name| info.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
     let text = format!("{} {}", part("name"), part("version"));
-    let end = text.floor_char_boundary(CLIENT_BYTES_MAX);
+    let end = text.floor_char_boundary(CLIENT_NAME_BYTES_MAX);
     Some(text.get(..end)?.trim().into())
 }
 
 /// Returns whether a POST has a request that uses the session, and does not only ask whether it
 /// is still there.
-pub(crate) fn is_use(post: &Post<Bytes>) -> bool {
+pub(crate) fn uses_session(post: &Post<Bytes>) -> bool {
     post.messages().iter().any(|message| match &message.head {
         Head::Request { method, .. } => *method != Method::Ping,
         Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => false,
@@ -87,7 +87,7 @@ pub(crate) fn is_use(post: &Post<Bytes>) -> bool {
 }
 
 /// How much of a client's name and version is logged, in bytes.
-const CLIENT_BYTES_MAX: usize = 100;
+const CLIENT_NAME_BYTES_MAX: usize = 100;
 
 /// Returns whether a POST waits for an answer.
 pub(crate) fn has_request(post: &Post<Bytes>) -> bool {
@@ -95,7 +95,7 @@ pub(crate) fn has_request(post: &Post<Bytes>) -> bool {
 }
 
 /// Replaces line breaks: in JSON they are only ever insignificant whitespace.
-fn one_line(bytes: Bytes) -> Bytes {
+fn to_one_line(bytes: Bytes) -> Bytes {
     if memchr2(b'\n', b'\r', &bytes).is_none() {
         return bytes;
     }

@@ -54,7 +54,7 @@ fn session_closed(reason: Option<CloseReason>) -> &'static str {
 }
 
 /// Returns what a backend hears when its request to the client has no answer.
-pub(crate) fn unanswered(id: &RequestId, reason: UnansweredReason) -> Bytes {
+pub(crate) fn server_request_error(id: &RequestId, reason: UnansweredReason) -> Bytes {
     let why = match reason {
         UnansweredReason::Undelivered => "no client was connected to hear the request",
         UnansweredReason::Evicted => "the request was dropped before a client heard it",
@@ -65,13 +65,13 @@ pub(crate) fn unanswered(id: &RequestId, reason: UnansweredReason) -> Bytes {
 }
 
 /// Returns what a backend hears when a request of the client is no longer wanted.
-pub(crate) fn cancelled(id: &RequestId) -> Bytes {
+pub(crate) fn cancellation(id: &RequestId) -> Bytes {
     let params = json!({ "requestId": id_value(id), "reason": "nobody waits for the response" });
     bytes(&json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params }))
 }
 
 /// Returns the log message that tells a client of a gap.
-pub(crate) fn gap(stream: StreamId, missed: &RangeInclusive<u64>) -> Bytes {
+pub(crate) fn gap_notification(stream: StreamId, missed: &RangeInclusive<u64>) -> Bytes {
     let data = json!({
         "message": "events are missing from this stream",
         "stream": stream.to_string(),
@@ -131,9 +131,18 @@ mod tests {
     fn what_the_shell_says_is_what_a_session_can_read() {
         let id = RequestId::from(7);
         for (text, head) in [
-            (unanswered(&id, UnansweredReason::Undelivered), Head::Error { id: Some(id.clone()) }),
-            (cancelled(&id), Head::Notification(Notification::Cancelled { request: id.clone() })),
-            (gap(StreamId::Request(1), &(3..=9)), Head::Notification(Notification::Log)),
+            (
+                server_request_error(&id, UnansweredReason::Undelivered),
+                Head::Error { id: Some(id.clone()) },
+            ),
+            (
+                cancellation(&id),
+                Head::Notification(Notification::Cancelled { request: id.clone() }),
+            ),
+            (
+                gap_notification(StreamId::Request(1), &(3..=9)),
+                Head::Notification(Notification::Log),
+            ),
             (error(None, -32_700, "no JSON"), Head::Error { id: None }),
         ] {
             assert_eq!(rejoin_core::parse_head(&text, 1), Ok(Parsed::Single(head)), "{text:?}");
@@ -142,7 +151,8 @@ mod tests {
 
     #[test]
     fn a_gap_is_told_from_its_first_event_to_its_last() {
-        let gap: Value = serde_json::from_slice(&gap(StreamId::Request(1), &(3..=9))).unwrap();
+        let gap: Value =
+            serde_json::from_slice(&gap_notification(StreamId::Request(1), &(3..=9))).unwrap();
         let data = &gap["params"]["data"];
         assert_eq!((&data["first"], &data["last"]), (&json!(3), &json!(9)));
     }

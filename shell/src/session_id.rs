@@ -43,7 +43,7 @@ impl SessionId {
     }
 
     /// Returns a number that differs for most ids.
-    pub(crate) fn spread(self) -> u8 {
+    pub(crate) fn shard_hash(self) -> u8 {
         let [.., last] = self.0.to_be_bytes();
         last
     }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::{
     SessionPermit, clock,
-    manager::WeakPlace,
+    manager::WeakPermit,
     session::SessionInner,
     sync::{Mutex, Semaphore, SemaphorePermit, TryAcquireError},
 };
@@ -29,11 +29,11 @@ use crate::{
 /// takes nothing new then, and ends when its connections have sent what the backend said.
 #[derive(Debug)]
 pub struct ClientMessages {
-    queue: Arc<Queue>,
+    queue: Arc<QueueInner>,
     session: Weak<SessionInner>,
-    place: WeakPlace,
+    permit: WeakPermit,
     /// What the client says first, where that is known, until the first message is received.
-    expected: Option<Bytes>,
+    first_message: Option<Bytes>,
 }
 
 impl ClientMessages {
@@ -42,7 +42,7 @@ impl ClientMessages {
     /// Cancel-safe: a message that was not returned is not lost.
     pub async fn recv(&mut self) -> Option<Bytes> {
         let delivery = poll_fn(|cx| self.queue.poll_next(cx)).await?;
-        self.expected = None;
+        self.first_message = None;
         Some(self.queue.receive(delivery))
     }
 
@@ -51,14 +51,14 @@ impl ClientMessages {
     pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
         let queue = Arc::clone(&self.queue);
         // There never is a permit: the error says that the semaphore is closed.
-        async move { drop(queue.end.acquire().await) }
+        async move { drop(queue.session_ended.acquire().await) }
     }
 
     /// Says that the backend is gone, and why, for the clients whose requests are pending.
     /// It ends the session, as to drop the inbox does.
     pub fn close(self, why: impl Into<String>) {
         if let Some(session) = self.session.upgrade() {
-            session.lose_backend(Some(why.into()));
+            session.on_backend_closed(Some(why.into()));
         }
     }
 
@@ -66,18 +66,18 @@ impl ClientMessages {
     /// a while.
     #[must_use]
     pub fn permit(&self) -> SessionPermit {
-        self.place.upgrade()
+        self.permit.upgrade()
     }
 
     /// Notes what the client says first, for the backend that is opened.
-    pub(crate) fn expect(&mut self, first: Option<Bytes>) {
-        self.expected = first;
+    pub(crate) fn set_first_message(&mut self, first: Option<Bytes>) {
+        self.first_message = first;
     }
 
     /// Returns what the client says first, where that is known. It will be received, too.
     #[cfg(feature = "stdio")]
-    pub(crate) fn take_expected(&mut self) -> Option<Bytes> {
-        self.expected.take()
+    pub(crate) fn take_first_message(&mut self) -> Option<Bytes> {
+        self.first_message.take()
     }
 
     /// Has messages handled as they come, by whoever brings them: for a handler that
@@ -86,19 +86,19 @@ impl ClientMessages {
     /// It is called with one message at a time, in order, and dropped when the session
     /// has ended. A handler that panics ends its session.
     pub fn handle(mut self, handler: impl FnMut(Bytes) + Send + 'static) {
-        self.expected = None;
+        self.first_message = None;
         let queue = Arc::clone(&self.queue);
-        queue.held.lock().handler = Some(Handler { handle: Box::new(handler), _inbox: self });
+        queue.state.lock().handler = Some(Handler { handle: Box::new(handler), _inbox: self });
         queue.run_handler();
     }
 }
 
 impl Drop for ClientMessages {
     fn drop(&mut self) {
-        self.queue.room.close();
-        drop(self.queue.give_up());
+        self.queue.permits.close();
+        drop(self.queue.close_and_take());
         if let Some(session) = self.session.upgrade() {
-            session.lose_backend(None);
+            session.on_backend_closed(None);
         }
     }
 }
@@ -117,71 +117,74 @@ impl fmt::Debug for Handler {
 
 /// The session's end of an inbox.
 #[derive(Clone, Debug)]
-pub(crate) struct Outbox(Arc<Queue>);
+pub(crate) struct BackendQueue(Arc<QueueInner>);
 
 /// What both ends share.
 #[derive(Debug)]
-struct Queue {
-    held: Mutex<Held>,
+struct QueueInner {
+    state: Mutex<QueueState>,
     /// How many more messages of the client the queue holds.
-    room: Semaphore,
+    permits: Semaphore,
     /// Closed when the session has ended.
-    end: Semaphore,
+    session_ended: Semaphore,
     /// How many messages of the session itself the queue holds.
-    said_max: usize,
+    session_messages_max: usize,
 }
 
 #[derive(Debug, Default)]
-struct Held {
-    deliveries: VecDeque<Delivery>,
+struct QueueState {
+    messages: VecDeque<QueuedMessage>,
     /// How many of them the session says itself.
-    said: usize,
+    session_messages: usize,
     /// Whether nothing is put in any more.
-    is_over: bool,
+    is_closed: bool,
     waker: Option<Waker>,
     /// Not there while it is called.
     handler: Option<Handler>,
 }
 
 #[derive(Debug)]
-enum Delivery {
+enum QueuedMessage {
     /// A message of the client, which takes room.
-    Forwarded(Bytes),
+    FromClient(Bytes),
     /// A message of the session itself.
-    Said(Bytes),
+    FromSession(Bytes),
 }
 
 /// Room for messages of the client; what is not used is given back.
 #[derive(Debug)]
-pub(crate) struct Room<'a> {
-    queue: &'a Queue,
+pub(crate) struct QueuePermits<'a> {
+    queue: &'a QueueInner,
     messages: usize,
 }
 
 /// Says that a backend had no room for a message in time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct NoRoom;
+pub(crate) struct QueueTimeout;
 
 /// Says that a backend does not take what the session has to say, and goes on asking.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Flooded;
+pub(crate) struct QueueFull;
 
-impl Outbox {
+impl BackendQueue {
     /// Makes a queue that holds `messages_max` messages of the client, and `said_max` of
     /// the session itself.
     pub(crate) fn new(
         messages_max: usize,
         said_max: usize,
         session: Weak<SessionInner>,
-        place: WeakPlace,
+        place: WeakPermit,
     ) -> (Self, ClientMessages) {
-        let queue = Arc::new(Queue {
-            held: Mutex::default(),
-            room: Semaphore::new(messages_max),
-            end: Semaphore::new(0),
-            said_max,
+        let queue = Arc::new(QueueInner {
+            state: Mutex::default(),
+            permits: Semaphore::new(messages_max),
+            session_ended: Semaphore::new(0),
+            session_messages_max: said_max,
         });
-        (Self(Arc::clone(&queue)), ClientMessages { queue, session, place, expected: None })
+        (
+            Self(Arc::clone(&queue)),
+            ClientMessages { queue, session, permit: place, first_message: None },
+        )
     }
 
     /// Waits for room for `messages`. Where the backend is gone there is room for
@@ -190,40 +193,40 @@ impl Outbox {
         &self,
         messages: usize,
         timeout: Duration,
-    ) -> Result<Room<'_>, NoRoom> {
-        let count = u32::try_from(messages).map_err(|_| NoRoom)?;
-        let room = &self.0.room;
+    ) -> Result<QueuePermits<'_>, QueueTimeout> {
+        let count = u32::try_from(messages).map_err(|_| QueueTimeout)?;
+        let room = &self.0.permits;
         let permits = match room.try_acquire_many(count) {
             Err(TryAcquireError::NoPermits) => {
                 let acquired = clock::timeout(timeout, room.acquire_many(count)).await;
-                acquired.map_err(|_| NoRoom)?.ok()
+                acquired.map_err(|_| QueueTimeout)?.ok()
             }
             permits => permits.ok(),
         };
         permits.into_iter().for_each(SemaphorePermit::forget);
-        Ok(Room { queue: &self.0, messages })
+        Ok(QueuePermits { queue: &self.0, messages })
     }
 
     /// Hands a message of the client over, for which there is room. Returns whom to wake.
-    pub(crate) fn forward(&self, message: Bytes, room: &mut Room<'_>) -> Option<Waker> {
+    pub(crate) fn forward(&self, message: Bytes, room: &mut QueuePermits<'_>) -> Option<Waker> {
         debug_assert!(room.messages > 0, "there is room for every message that is forwarded");
         room.messages = room.messages.saturating_sub(1);
-        self.0.held.lock().put(Delivery::Forwarded(message))
+        self.0.state.lock().push(QueuedMessage::FromClient(message))
     }
 
     /// Hands over what the session says itself. Returns whom to wake.
-    pub(crate) fn say(&self, message: Bytes) -> Result<Option<Waker>, Flooded> {
-        let mut held = self.0.held.lock();
-        if held.said >= self.0.said_max {
-            return Err(Flooded);
+    pub(crate) fn push_session_message(&self, message: Bytes) -> Result<Option<Waker>, QueueFull> {
+        let mut held = self.0.state.lock();
+        if held.session_messages >= self.0.session_messages_max {
+            return Err(QueueFull);
         }
-        Ok(held.put(Delivery::Said(message)))
+        Ok(held.push(QueuedMessage::FromSession(message)))
     }
 
     /// Ends the inbox, after what it holds. Returns whom to wake.
-    pub(crate) fn end(&self) -> Option<Waker> {
-        let mut held = self.0.held.lock();
-        held.is_over = true;
+    pub(crate) fn close(&self) -> Option<Waker> {
+        let mut held = self.0.state.lock();
+        held.is_closed = true;
         held.waker.take()
     }
 
@@ -233,18 +236,18 @@ impl Outbox {
     }
 
     /// Says that the session has ended, also to who does not get at the end of the inbox.
-    pub(crate) fn announce_end(&self) {
-        self.0.end.close();
+    pub(crate) fn signal_session_ended(&self) {
+        self.0.session_ended.close();
     }
 }
 
-impl Queue {
-    fn poll_next(&self, cx: &Context<'_>) -> Poll<Option<Delivery>> {
-        let mut held = self.held.lock();
-        if let Some(delivery) = held.take() {
+impl QueueInner {
+    fn poll_next(&self, cx: &Context<'_>) -> Poll<Option<QueuedMessage>> {
+        let mut held = self.state.lock();
+        if let Some(delivery) = held.pop() {
             return Poll::Ready(Some(delivery));
         }
-        if held.is_over {
+        if held.is_closed {
             return Poll::Ready(None);
         }
         let earlier = held.waker.replace(cx.waker().clone());
@@ -255,10 +258,10 @@ impl Queue {
 
     /// Calls the handler with all that there is, unless somebody does so already.
     fn run_handler(&self) {
-        let mut held = self.held.lock();
+        let mut held = self.state.lock();
         while let Some(mut handler) = held.handler.take() {
-            let Some(delivery) = held.take() else {
-                if !held.is_over {
+            let Some(delivery) = held.pop() else {
+                if !held.is_closed {
                     held.handler = Some(handler);
                 }
                 // What is left of it is dropped after the lock.
@@ -267,57 +270,57 @@ impl Queue {
             drop(held);
             let message = self.receive(delivery);
             (handler.handle)(message);
-            held = self.held.lock();
+            held = self.state.lock();
             held.handler = Some(handler);
         }
     }
 
     /// Returns the message, and gives back the room that it took.
-    fn receive(&self, delivery: Delivery) -> Bytes {
+    fn receive(&self, delivery: QueuedMessage) -> Bytes {
         match delivery {
-            Delivery::Forwarded(message) => {
-                self.room.add_permits(1);
+            QueuedMessage::FromClient(message) => {
+                self.permits.add_permits(1);
                 message
             }
-            Delivery::Said(message) => message,
+            QueuedMessage::FromSession(message) => message,
         }
     }
 
     /// Takes no more, and returns what nobody will hear.
-    fn give_up(&self) -> VecDeque<Delivery> {
-        let mut held = self.held.lock();
-        held.is_over = true;
-        std::mem::take(&mut held.deliveries)
+    fn close_and_take(&self) -> VecDeque<QueuedMessage> {
+        let mut held = self.state.lock();
+        held.is_closed = true;
+        std::mem::take(&mut held.messages)
     }
 }
 
-impl Held {
+impl QueueState {
     /// What is put in after the end, nobody waits for.
-    fn put(&mut self, delivery: Delivery) -> Option<Waker> {
-        if self.is_over {
+    fn push(&mut self, delivery: QueuedMessage) -> Option<Waker> {
+        if self.is_closed {
             return None;
         }
-        self.said += usize::from(matches!(delivery, Delivery::Said(_)));
-        self.deliveries.push_back(delivery);
+        self.session_messages += usize::from(matches!(delivery, QueuedMessage::FromSession(_)));
+        self.messages.push_back(delivery);
         self.waker.take()
     }
 
-    fn take(&mut self) -> Option<Delivery> {
-        let delivery = self.deliveries.pop_front()?;
-        self.said -= usize::from(matches!(delivery, Delivery::Said(_)));
-        if self.deliveries.is_empty() {
+    fn pop(&mut self) -> Option<QueuedMessage> {
+        let delivery = self.messages.pop_front()?;
+        self.session_messages -= usize::from(matches!(delivery, QueuedMessage::FromSession(_)));
+        if self.messages.is_empty() {
             // An idle session needs little memory.
-            self.deliveries.shrink_to(IDLE_PLACES);
+            self.messages.shrink_to(IDLE_CAPACITY);
         }
         Some(delivery)
     }
 }
 
 /// How many places an empty queue keeps.
-const IDLE_PLACES: usize = 2;
+const IDLE_CAPACITY: usize = 2;
 
-impl Drop for Room<'_> {
+impl Drop for QueuePermits<'_> {
     fn drop(&mut self) {
-        self.queue.room.add_permits(self.messages);
+        self.queue.permits.add_permits(self.messages);
     }
 }

@@ -17,7 +17,7 @@ use crate::render;
 use crate::{
     SessionId,
     message::{self, TooDeep},
-    session::{Held, SessionInner},
+    session::{Backpressure, SessionInner},
 };
 
 /// The client of one session, as its backend sees it.
@@ -58,9 +58,9 @@ impl ClientSender {
         message: impl Into<Bytes>,
         related: Option<RequestId>,
     ) -> Result<(), SendError> {
-        let (holds, said) = self.say_all(message.into(), related)?;
+        let (holds, said) = self.start_send_all(message.into(), related)?;
         for hold in holds {
-            wait(Some(hold)).await;
+            wait_for_release(Some(hold)).await;
         }
         said
     }
@@ -76,7 +76,7 @@ impl ClientSender {
         message: impl Into<Bytes>,
         related: Option<RequestId>,
     ) -> Result<(), SendError> {
-        let (_, said) = self.say_all(message.into(), related)?;
+        let (_, said) = self.start_send_all(message.into(), related)?;
         said
     }
 
@@ -93,8 +93,8 @@ impl ClientSender {
         body: impl Into<Bytes>,
         related: Option<RequestId>,
     ) -> Result<(), SendError> {
-        let hold = self.say_with_head(head, body.into(), related)?;
-        wait(hold).await;
+        let hold = self.start_send_with_head(head, body.into(), related)?;
+        wait_for_release(hold).await;
         Ok(())
     }
 
@@ -110,31 +110,31 @@ impl ClientSender {
         body: impl Into<Bytes>,
         related: Option<RequestId>,
     ) -> Result<(), SendError> {
-        self.say_with_head(head, body.into(), related).map(drop)
+        self.start_send_with_head(head, body.into(), related).map(drop)
     }
 
     /// Says a message, and returns what its sender must [`wait`] for.
-    pub(super) fn say_with_head(
+    pub(super) fn start_send_with_head(
         &self,
         head: Head,
         body: Bytes,
         related: Option<RequestId>,
-    ) -> Result<Option<Held>, SendError> {
+    ) -> Result<Option<Backpressure>, SendError> {
         let session = self.session()?;
         message::check_depth(&body, session.json_depth_max())?;
-        say(&session, message::with_head(head, body), related)
+        record(&session, message::with_head(head, body), related)
     }
 
     /// Says a message as [`say_with_head`](Self::say_with_head) does. If it is a request that is
     /// rejected, the backend gets an error with this code as its answer.
     #[cfg(feature = "stdio")]
-    pub(super) fn say_or_refuse(
+    pub(super) fn start_send_or_reject(
         &self,
         head: Head,
         body: Bytes,
         related: Option<RequestId>,
         code: i32,
-    ) -> Result<Option<Held>, SendError> {
+    ) -> Result<Option<Backpressure>, SendError> {
         let session = self.session()?;
         let request = match &head {
             Head::Request { id, .. } => Some(id.clone()),
@@ -146,24 +146,28 @@ impl ClientSender {
             let request = request.filter(|_| why != SendError::Ended)?;
             Some(render::error(Some(&request), code, &why.to_string()))
         };
-        Ok(session.say(Input::BackendMessage { message, related }, refusal)?)
+        Ok(session.handle_backend_message(Input::BackendMessage { message, related }, refusal)?)
     }
 
     /// Says the messages that are not at fault, and returns what their sender must wait for.
-    fn say_all(&self, message: Bytes, related: Option<RequestId>) -> Result<Said, SendError> {
+    fn start_send_all(
+        &self,
+        message: Bytes,
+        related: Option<RequestId>,
+    ) -> Result<Recorded, SendError> {
         let session = self.session()?;
         message::check_depth(&message, session.json_depth_max())?;
         let mut holds = SmallVec::new();
         let messages = match message::parse_message(message, session.batch_max())? {
             Post::Single(message) => {
-                holds.extend(say(&session, message, related)?);
+                holds.extend(record(&session, message, related)?);
                 return Ok((holds, Ok(())));
             }
             Post::Batch(messages) => messages,
         };
         let mut said = Ok(());
         for message in messages {
-            match say(&session, message, related.clone()) {
+            match record(&session, message, related.clone()) {
                 Ok(hold) => holds.extend(hold),
                 Err(error) => said = said.and(Err(error)),
             }
@@ -173,14 +177,14 @@ impl ClientSender {
 
     /// Says a JSON-RPC message, likewise, and returns what its sender must [`wait`] for.
     #[cfg(feature = "rmcp")]
-    pub(super) fn say(
+    pub(super) fn start_send(
         &self,
         message: impl Into<Bytes>,
         related: Option<RequestId>,
-    ) -> Result<Option<Held>, SendError> {
+    ) -> Result<Option<Backpressure>, SendError> {
         let session = self.session()?;
         match message::parse_message(message.into(), 0)? {
-            Post::Single(message) => say(&session, message, related),
+            Post::Single(message) => record(&session, message, related),
             // No entry is allowed.
             Post::Batch(_) => Ok(None),
         }
@@ -200,18 +204,18 @@ impl ClientSender {
 
     /// Answers a request of the client with an error, in place of the backend.
     #[cfg(feature = "stdio")]
-    pub(super) fn fail(&self, request: RequestId, why: &str) {
+    pub(super) fn fail_request(&self, request: RequestId, why: &str) {
         let error = render::error(Some(&request), render::INTERNAL_ERROR, why);
         let head = Head::Error { id: Some(request) };
         // An error says that the session has ended, which has ended the request, too.
-        let _ = self.say_with_head(head, error, None);
+        let _ = self.start_send_with_head(head, error, None);
     }
 
     /// Answers a request of the backend with an error, through its inbox.
     #[cfg(feature = "stdio")]
-    pub(super) fn refuse(&self, request: &RequestId, code: i32, why: &str) {
+    pub(super) fn reject_server_request(&self, request: &RequestId, code: i32, why: &str) {
         if let Some(session) = self.session.upgrade() {
-            session.tell_backend(render::error(Some(request), code, why));
+            session.send_to_backend(render::error(Some(request), code, why));
         }
     }
 
@@ -240,7 +244,7 @@ impl ClientSender {
     ) -> Result<(), SendError> {
         let session = self.session()?;
         let stream = session.stream_of(request).ok_or(SendError::NotPending)?;
-        session.close_stream(stream, retry).map_err(SendError::from)
+        session.disconnect(stream, retry).map_err(SendError::from)
     }
 
     /// Ends the connection of the standalone stream, likewise.
@@ -249,14 +253,14 @@ impl ClientSender {
     ///
     /// The session has ended.
     pub fn disconnect_standalone(&self, retry: Option<Duration>) -> Result<(), SendError> {
-        self.session()?.close_stream(StreamId::Standalone, retry).map_err(SendError::from)
+        self.session()?.disconnect(StreamId::Standalone, retry).map_err(SendError::from)
     }
 
     /// Notes the process that serves the session, for the log.
     #[cfg(feature = "stdio")]
-    pub(super) fn served_by(&self, process: i32) {
+    pub(super) fn set_process(&self, process: i32) {
         if let Some(session) = self.session.upgrade() {
-            session.served_by(process);
+            session.set_process(process);
         }
     }
 
@@ -266,18 +270,18 @@ impl ClientSender {
 }
 
 /// What was said, and what is wrong with what was not.
-type Said = (SmallVec<[Held; 1]>, Result<(), SendError>);
+type Recorded = (SmallVec<[Backpressure; 1]>, Result<(), SendError>);
 
-fn say(
+fn record(
     session: &SessionInner,
     message: Message<Bytes>,
     related: Option<RequestId>,
-) -> Result<Option<Held>, SendError> {
-    Ok(session.say(Input::BackendMessage { message, related }, |_| None)?)
+) -> Result<Option<Backpressure>, SendError> {
+    Ok(session.handle_backend_message(Input::BackendMessage { message, related }, |_| None)?)
 }
 
 /// Waits until the reader that holds a sender up has caught up.
-pub(super) async fn wait(held: Option<Held>) {
+pub(super) async fn wait_for_release(held: Option<Backpressure>) {
     if let Some(held) = held {
         // An error says that the session has ended, which holds nobody up.
         let _ = held.await;

@@ -10,7 +10,7 @@ mod stdio;
 
 use std::{error::Error, future::Future, pin::Pin};
 
-pub(crate) use self::client_messages::{Flooded, NoRoom, Outbox, Room};
+pub(crate) use self::client_messages::{BackendQueue, QueueFull, QueuePermits, QueueTimeout};
 #[cfg(feature = "rmcp")]
 pub use self::rmcp::{RequestContextExt, RmcpBackend};
 #[cfg(feature = "stdio")]
@@ -92,15 +92,15 @@ pub trait Backend: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), OpenError>> + Send;
 }
 
-type Opening<'a> = Pin<Box<dyn Future<Output = Result<(), OpenError>> + Send + 'a>>;
+type OpenFuture<'a> = Pin<Box<dyn Future<Output = Result<(), OpenError>> + Send + 'a>>;
 
 /// A [`Backend`] whose type is forgotten.
 pub(crate) trait AnyBackend: Send + Sync {
-    fn open_any(&self, peer: ClientSender, inbox: ClientMessages) -> Opening<'_>;
+    fn open_any(&self, peer: ClientSender, inbox: ClientMessages) -> OpenFuture<'_>;
 }
 
 impl<B: Backend> AnyBackend for B {
-    fn open_any(&self, peer: ClientSender, inbox: ClientMessages) -> Opening<'_> {
+    fn open_any(&self, peer: ClientSender, inbox: ClientMessages) -> OpenFuture<'_> {
         Box::pin(self.open(peer, inbox))
     }
 }

@@ -45,9 +45,9 @@ const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 impl Hosts {
     /// Reads a list of patterns, or returns what is wrong with one of them. The names of
     /// the loopback are always allowed.
-    pub(super) fn read(texts: &[String], any_ip: bool) -> Result<Self, String> {
-        let (any, texts) = without_star(texts);
-        let patterns = LOOPBACK.into_iter().chain(texts).map(Pattern::read);
+    pub(super) fn parse(texts: &[String], any_ip: bool) -> Result<Self, String> {
+        let (any, texts) = split_wildcard(texts);
+        let patterns = LOOPBACK.into_iter().chain(texts).map(Pattern::parse);
         Ok(Self { any, any_ip, patterns: patterns.collect::<Result<_, _>>()? })
     }
 
@@ -55,7 +55,7 @@ impl Hosts {
         if self.any {
             return true;
         }
-        let Some((name, port)) = split(authority) else { return false };
+        let Some((name, port)) = split_port(authority) else { return false };
         self.any_ip && matches!(name, Name::Ip(_)) || self.match_name(&name, port, &[80, 443])
     }
 
@@ -68,16 +68,16 @@ impl Hosts {
 impl Origins {
     /// Reads a list of patterns, or returns what is wrong with one of them. The names of
     /// the loopback are always allowed.
-    pub(super) fn read(texts: &[String]) -> Result<Self, String> {
-        let (any, texts) = without_star(texts);
+    pub(super) fn parse(texts: &[String]) -> Result<Self, String> {
+        let (any, texts) = split_wildcard(texts);
         let loopback = ["http", "https"]
             .into_iter()
-            .flat_map(|scheme| LOOPBACK.map(|name| Ok((scheme.to_owned(), Pattern::read(name)?))));
+            .flat_map(|scheme| LOOPBACK.map(|name| Ok((scheme.to_owned(), Pattern::parse(name)?))));
         let listed = texts.map(|text| {
             let (scheme, host) = text
                 .split_once("://")
                 .ok_or_else(|| format!("`{text}` has no scheme, like `https://`"))?;
-            Ok((scheme.to_ascii_lowercase(), Pattern::read(host)?))
+            Ok((scheme.to_ascii_lowercase(), Pattern::parse(host)?))
         });
         Ok(Self { any, patterns: loopback.chain(listed).collect::<Result<_, String>>()? })
     }
@@ -89,7 +89,7 @@ impl Origins {
             return true;
         }
         let Some((scheme, authority)) = origin.split_once("://") else { return false };
-        let Some((name, port)) = split(authority) else { return false };
+        let Some((name, port)) = split_port(authority) else { return false };
         let default_port = default_port(scheme);
         let is_listed = self.patterns.iter().any(|(known, pattern)| {
             known.eq_ignore_ascii_case(scheme)
@@ -102,7 +102,7 @@ impl Origins {
 }
 
 impl Pattern {
-    fn read(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, String> {
         if let Ok(ip) = text.parse::<Ipv6Addr>() {
             return Ok(Self { name: Name::Ip(ip.into()), port: None });
         }
@@ -130,7 +130,7 @@ impl Pattern {
                     "`{text}`: `*` stands alone, or for subdomains as in `*.example.com`"
                 ));
             }
-            _ => Name::read(authority.host())
+            _ => Name::parse(authority.host())
                 .ok_or_else(|| format!("`{text}` is not a host name"))?,
         };
         Ok(Self { name, port })
@@ -149,7 +149,7 @@ impl Pattern {
 
 impl Name {
     /// Reads a host name or an IP address, with an IPv6 address in brackets.
-    fn read(text: &str) -> Option<Self> {
+    fn parse(text: &str) -> Option<Self> {
         if let Some(ip) = text.strip_prefix('[') {
             let ip: Ipv6Addr = ip.strip_suffix(']')?.parse().ok()?;
             return Some(Self::Ip(ip.into()));
@@ -174,14 +174,14 @@ impl Name {
 }
 
 /// Returns whether `*` stands among the patterns, and the others.
-fn without_star(texts: &[String]) -> (bool, impl Iterator<Item = &str>) {
+fn split_wildcard(texts: &[String]) -> (bool, impl Iterator<Item = &str>) {
     let is_star = |text: &&str| *text == "*";
     let texts = texts.iter().map(String::as_str);
     (texts.clone().any(|text| is_star(&text)), texts.filter(move |text| !is_star(text)))
 }
 
 /// Splits what was called into a name and a port, where it has one.
-fn split(authority: &str) -> Option<(Name, Option<u16>)> {
+fn split_port(authority: &str) -> Option<(Name, Option<u16>)> {
     let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let (name, port) = match authority.rsplit_once(':').filter(|(_, port)| is_port(port)) {
         // An empty port is that of the scheme: RFC 3986, 3.2.3.
@@ -189,7 +189,7 @@ fn split(authority: &str) -> Option<(Name, Option<u16>)> {
         Some((name, port)) => (name, Some(port.parse().ok()?)),
         None => (authority, None),
     };
-    Some((Name::read(name)?, port))
+    Some((Name::parse(name)?, port))
 }
 
 fn default_port(scheme: &str) -> Option<u16> {
@@ -209,12 +209,12 @@ mod tests {
     }
 
     fn hosts(patterns: &[&str]) -> Hosts {
-        Hosts::read(&texts(patterns), false).unwrap()
+        Hosts::parse(&texts(patterns), false).unwrap()
     }
 
     #[track_caller]
     fn origin(patterns: &[&str], hosts: &Hosts, host: &str, origin: &str, expected: bool) {
-        let origins = Origins::read(&texts(patterns)).unwrap();
+        let origins = Origins::parse(&texts(patterns)).unwrap();
         assert_eq!(origins.allow(origin, hosts, host), expected, "{origin} of {host}");
     }
 
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn any_ip_address_is_a_name_where_that_is_set() {
-        let hosts = Hosts::read(&[], true).unwrap();
+        let hosts = Hosts::parse(&[], true).unwrap();
         for host in ["192.168.1.7:8848", "[fe80::1]", "10.0.0.1"] {
             assert!(hosts.allow(host), "{host}");
         }
@@ -348,11 +348,11 @@ mod tests {
             "[1]",
             ":80",
         ] {
-            let error = Hosts::read(&texts(&[pattern]), false).unwrap_err();
+            let error = Hosts::parse(&texts(&[pattern]), false).unwrap_err();
             assert!(error.contains(&format!("`{pattern}`")), "{pattern}: {error}");
         }
         for pattern in ["example.com", "https://example.com:99999", "https://", "https://a/b"] {
-            let error = Origins::read(&texts(&[pattern])).unwrap_err();
+            let error = Origins::parse(&texts(&[pattern])).unwrap_err();
             assert!(error.contains('`'), "{pattern}: {error}");
         }
     }

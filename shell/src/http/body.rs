@@ -21,21 +21,21 @@ pub struct ResponseBody(Kind);
 #[derive(Debug)]
 enum Kind {
     Full(Bytes),
-    Events(Box<Events>),
+    Events(Box<EventStream>),
 }
 
 #[derive(Debug)]
-struct Events {
+struct EventStream {
     /// What was there before the headers were sent, or a comment: a proxy may hold the
     /// headers back until the body begins.
-    first: Option<Bytes>,
+    first_chunk: Option<Bytes>,
     connection: Connection,
     /// Whether a message was written in part.
-    is_midway: bool,
+    is_mid_message: bool,
     /// A buffer that is used again; empty between calls.
-    taken: Vec<SseEvent>,
+    events: Vec<SseEvent>,
     keep_alive: Option<KeepAlive>,
-    recycling: Option<Recycling>,
+    reconnect: Option<ReconnectTimer>,
 }
 
 /// Finds out that nothing was sent for a while.
@@ -49,7 +49,7 @@ struct KeepAlive {
 
 /// Ends a connection that was held for long.
 #[derive(Debug)]
-struct Recycling {
+struct ReconnectTimer {
     interval: Duration,
     retry: Duration,
     timer: Pin<Box<Sleep>>,
@@ -69,19 +69,19 @@ impl ResponseBody {
         connection: Connection,
         settings: &HttpConfig,
     ) -> Self {
-        Self(Kind::Events(Box::new(Events {
-            first: Some(match taken {
+        Self(Kind::Events(Box::new(EventStream {
+            first_chunk: Some(match taken {
                 [] => Bytes::from_static(sse::COMMENT),
                 taken => sse::write(taken),
             }),
             connection,
-            is_midway: false,
-            taken: Vec::new(),
+            is_mid_message: false,
+            events: Vec::new(),
             keep_alive: settings.sse_keep_alive.and_then(KeepAlive::new),
-            recycling: settings
+            reconnect: settings
                 .reconnect_after
-                .filter(|interval| *interval < FOREVER)
-                .map(|interval| Recycling::new(interval, settings.reconnect_delay)),
+                .filter(|interval| *interval < INTERVAL_LIMIT)
+                .map(|interval| ReconnectTimer::new(interval, settings.reconnect_delay)),
         })))
     }
 }
@@ -119,15 +119,15 @@ impl Body for ResponseBody {
     }
 }
 
-impl Events {
+impl EventStream {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-        if let Some(first) = self.first.take() {
+        if let Some(first) = self.first_chunk.take() {
             return Poll::Ready(Some(Ok(first)));
         }
-        if let Some(recycling) = &mut self.recycling {
+        if let Some(recycling) = &mut self.reconnect {
             recycling.poll(cx, &self.connection);
         }
-        let polled = self.connection.poll_small_events(cx, &mut self.taken);
+        let polled = self.connection.poll_small_events(cx, &mut self.events);
         let Poll::Ready(more) = polled else {
             return match &mut self.keep_alive {
                 None => Poll::Pending,
@@ -140,29 +140,29 @@ impl Events {
         if let Some(keep_alive) = &mut self.keep_alive {
             keep_alive.sent_at = Instant::now();
         }
-        if !self.taken.is_empty() {
-            let written = sse::write(&self.taken);
+        if !self.events.is_empty() {
+            let written = sse::write(&self.events);
             // Each is in memory once only.
-            self.taken.clear();
+            self.events.clear();
             return Poll::Ready(Some(Ok(written)));
         }
         let part = if more { self.connection.take_part() } else { None };
         let Some(part) = part else {
             let cut = io::Error::new(io::ErrorKind::ConnectionAborted, "cut within a message");
-            return Poll::Ready(std::mem::take(&mut self.is_midway).then_some(Err(cut)));
+            return Poll::Ready(std::mem::take(&mut self.is_mid_message).then_some(Err(cut)));
         };
-        self.is_midway = !part.is_last;
+        self.is_mid_message = !part.is_last;
         Poll::Ready(Some(Ok(sse::write_part(&part))))
     }
 }
 
 /// An interval that no connection sees the end of, and that any clock can count to.
-const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+const INTERVAL_LIMIT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl KeepAlive {
     /// `None` where the interval never ends.
     fn new(interval: Duration) -> Option<Self> {
-        let interval = (interval < FOREVER).then_some(interval)?;
+        let interval = (interval < INTERVAL_LIMIT).then_some(interval)?;
         Some(Self { interval, sent_at: Instant::now(), timer: None })
     }
 
@@ -183,7 +183,7 @@ impl KeepAlive {
     }
 }
 
-impl Recycling {
+impl ReconnectTimer {
     fn new(interval: Duration, retry: Duration) -> Self {
         Self { interval, retry, timer: Box::pin(tokio::time::sleep(interval)) }
     }
@@ -191,7 +191,7 @@ impl Recycling {
     /// Ends the connection when it is time. One whose client could not come back goes on.
     fn poll(&mut self, cx: &mut Context<'_>, connection: &Connection) {
         while self.timer.as_mut().poll(cx).is_ready() {
-            connection.recycle(self.retry);
+            connection.disconnect(self.retry);
             self.timer.as_mut().reset(Instant::now() + self.interval);
         }
     }

@@ -90,12 +90,12 @@ pub enum HttpConfigError {
     Origin(String),
     /// The largest body would never be received.
     #[error("request_memory_max must be at least body_bytes_max")]
-    Bodies,
+    RequestMemory,
     /// A client could not count to the time when it is to come back.
     #[error(
         "reconnect_delay must be at most {RETRY_MILLIS_MAX} ms, which is the longest timer of a web page"
     )]
-    Retry,
+    ReconnectDelay,
     /// A timeout would end everything at once.
     #[error("{0} must be longer than zero")]
     ZeroTimeout(&'static str),
@@ -103,14 +103,14 @@ pub enum HttpConfigError {
 
 /// Settings that were found valid.
 #[derive(Debug)]
-pub(super) struct Checked {
-    pub(super) settings: HttpConfig,
+pub(super) struct ValidHttpConfig {
+    pub(super) config: HttpConfig,
     pub(super) hosts: Hosts,
     pub(super) origins: Origins,
 }
 
 impl HttpConfig {
-    pub(super) fn check(self) -> Result<Checked, HttpConfigError> {
+    pub(super) fn validate(self) -> Result<ValidHttpConfig, HttpConfigError> {
         if self.sse_keep_alive == Some(Duration::ZERO) {
             return Err(HttpConfigError::ZeroTimeout("keep_alive"));
         }
@@ -118,16 +118,16 @@ impl HttpConfig {
             return Err(HttpConfigError::ZeroTimeout("reconnect_after"));
         }
         if self.reconnect_delay > Duration::from_millis(RETRY_MILLIS_MAX) {
-            return Err(HttpConfigError::Retry);
+            return Err(HttpConfigError::ReconnectDelay);
         }
         if self.request_memory_max < self.body_bytes_max {
-            return Err(HttpConfigError::Bodies);
+            return Err(HttpConfigError::RequestMemory);
         }
         if self.body_timeout.is_zero() {
             return Err(HttpConfigError::ZeroTimeout("body_timeout"));
         }
-        let hosts = Hosts::read(&self.hosts, self.any_ip_host).map_err(HttpConfigError::Host)?;
-        let origins = Origins::read(&self.origins).map_err(HttpConfigError::Origin)?;
-        Ok(Checked { settings: self, hosts, origins })
+        let hosts = Hosts::parse(&self.hosts, self.any_ip_host).map_err(HttpConfigError::Host)?;
+        let origins = Origins::parse(&self.origins).map_err(HttpConfigError::Origin)?;
+        Ok(ValidHttpConfig { config: self, hosts, origins })
     }
 }

@@ -4,7 +4,7 @@
 
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 
-use super::{METHODS, body::ResponseBody, config::Checked, head};
+use super::{METHODS, body::ResponseBody, config::ValidHttpConfig, head};
 
 /// What a web page may send along, where it does not say what it wants to send.
 const REQUEST_HEADERS: &str =
@@ -27,13 +27,13 @@ pub(super) fn options() -> Response<ResponseBody> {
     response
 }
 
-impl Checked {
+impl ValidHttpConfig {
     /// Lets the web page that called, if it was one and is allowed, read the answer.
-    pub(super) fn share(&self, head: &Parts, response: &mut Response<ResponseBody>) {
-        if !self.settings.cors {
+    pub(super) fn apply_cors(&self, head: &Parts, response: &mut Response<ResponseBody>) {
+        if !self.config.cors {
             return;
         }
-        let Ok(Some(origin)) = head::single(&head.headers, &header::ORIGIN) else { return };
+        let Ok(Some(origin)) = head::unique(&head.headers, &header::ORIGIN) else { return };
         let headers = response.headers_mut();
         headers.insert(header::VARY, HeaderValue::from_static(VARY));
         let Ok(host) = head::host(head) else { return };

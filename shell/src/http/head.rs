@@ -18,7 +18,7 @@ pub(super) struct Accepts {
 }
 
 /// Reads the one value of a header that must not be there twice. An empty one is absent.
-pub(super) fn single<'a>(
+pub(super) fn unique<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
 ) -> Result<Option<&'a str>, Refusal> {
@@ -34,7 +34,7 @@ pub(super) fn single<'a>(
 /// Returns by which name the server is called. The authority of the target has precedence:
 /// RFC 9112, 3.2.2.
 pub(super) fn host(head: &Parts) -> Result<Option<&str>, Refusal> {
-    let host = single(&head.headers, &header::HOST)?;
+    let host = unique(&head.headers, &header::HOST)?;
     Ok(head.uri.authority().map(http::uri::Authority::as_str).or(host))
 }
 
@@ -51,7 +51,7 @@ pub(super) fn accepts(headers: &HeaderMap) -> Accepts {
     for range in values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')) {
         let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
         let media = parts.next().unwrap_or_default();
-        if parts.any(is_refusal) {
+        if parts.any(is_zero_quality) {
             continue;
         }
         let is = |known: &[u8]| media.eq_ignore_ascii_case(known);
@@ -62,7 +62,7 @@ pub(super) fn accepts(headers: &HeaderMap) -> Accepts {
 }
 
 /// Returns whether a parameter says that the range is not acceptable: a quality of 0.
-fn is_refusal(parameter: &[u8]) -> bool {
+fn is_zero_quality(parameter: &[u8]) -> bool {
     let text = str::from_utf8(parameter).unwrap_or_default();
     let quality = text.split_once('=').filter(|(name, _)| name.eq_ignore_ascii_case("q"));
     quality.is_some_and(|(_, value)| value.parse::<f32>() == Ok(0.0))
@@ -70,7 +70,7 @@ fn is_refusal(parameter: &[u8]) -> bool {
 
 /// A POST carries JSON.
 pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
-    let value = single(headers, &header::CONTENT_TYPE)?.unwrap_or_default();
+    let value = unique(headers, &header::CONTENT_TYPE)?.unwrap_or_default();
     let media = value.split(';').next().unwrap_or_default().trim();
     if media.eq_ignore_ascii_case("application/json") {
         return Ok(());
@@ -81,7 +81,7 @@ pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
 
 /// A body is not compressed.
 pub(super) fn check_content_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
-    match single(headers, &header::CONTENT_ENCODING)? {
+    match unique(headers, &header::CONTENT_ENCODING)? {
         Some(coding) if !coding.trim().eq_ignore_ascii_case("identity") => {
             let message =
                 format!("`content-encoding` {coding:?} is not supported: send the body as it is");
@@ -99,13 +99,13 @@ pub(super) fn session(
     headers: &HeaderMap,
     sessions: &SessionManager,
 ) -> Result<SessionHandle, Refusal> {
-    let Some(id) = single(headers, &SESSION_ID)? else {
+    let Some(id) = unique(headers, &SESSION_ID)? else {
         let message = "`mcp-session-id` is missing: a session begins with `initialize`";
         return Err(Refusal::new(StatusCode::BAD_REQUEST, message));
     };
     let id: SessionId = id.parse().map_err(|_| ManagerError::NotFound)?;
     let session = sessions.session(id)?;
-    if let Some(version) = single(headers, &PROTOCOL_VERSION)? {
+    if let Some(version) = unique(headers, &PROTOCOL_VERSION)? {
         check_version(version, &session)?;
     }
     Ok(session)
@@ -130,7 +130,7 @@ pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<EventId>, Refu
             Refusal::new(StatusCode::BAD_REQUEST, format!("`last-event-id`: {error}"))
         })
     };
-    single(headers, &LAST_EVENT_ID)?.map(parse).transpose()
+    unique(headers, &LAST_EVENT_ID)?.map(parse).transpose()
 }
 
 #[cfg(test)]

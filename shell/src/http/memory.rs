@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rejoin_core::{Message, Post};
 
-use crate::{SessionHandle, account::Account};
+use crate::{SessionHandle, byte_counter::ByteCounter};
 
 /// How much of a body counts as small, in bytes.
 pub(super) const SMALL_BYTES: usize = 16 << 10;
@@ -19,20 +19,20 @@ pub(super) const SMALL_BYTES: usize = 16 << 10;
 /// - large messages leave an eighth of it to small ones, also of what clients without a
 ///   session have.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(super) struct RequestMemory {
     bytes_max: usize,
     /// How large one message may be.
     message_bytes_max: usize,
-    all: Arc<Account>,
-    strangers: Arc<Account>,
+    all: Arc<ByteCounter>,
+    without_session: Arc<ByteCounter>,
 }
 
 /// What one message takes of the memory.
 #[derive(Debug)]
-pub(super) struct Share {
-    all: Arc<Account>,
+pub(super) struct Reservation {
+    all: Arc<ByteCounter>,
     /// Of the session, or of all clients without one.
-    group: Arc<Account>,
+    group: Arc<ByteCounter>,
     /// Of all, and of the group.
     small_bytes_max: (usize, usize),
     large_bytes_max: (usize, usize),
@@ -43,27 +43,27 @@ pub(super) struct Share {
 
 /// There is no memory for a message at the moment.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct NoMemory;
+pub(super) struct MemoryExhausted;
 
-impl Memory {
+impl RequestMemory {
     pub(super) fn new(bytes_max: usize, message_bytes_max: usize) -> Self {
         let (all, strangers) = Default::default();
-        Self { bytes_max, message_bytes_max, all, strangers }
+        Self { bytes_max, message_bytes_max, all, without_session: strangers }
     }
 
-    pub(super) fn share(&self, session: Option<&SessionHandle>) -> Share {
+    pub(super) fn reservation(&self, session: Option<&SessionHandle>) -> Reservation {
         match session {
-            Some(session) => self.share_of(session.received(), self.message_bytes_max),
+            Some(session) => self.reservation_in(session.request_memory(), self.message_bytes_max),
             // The messages of strangers are short, so that there is room for one in any case.
-            None => self.share_of(&self.strangers, 0),
+            None => self.reservation_in(&self.without_session, 0),
         }
     }
 
     /// Makes a share of a group, in which there is room for one message of `message_bytes`.
-    fn share_of(&self, group: &Arc<Account>, message_bytes: usize) -> Share {
+    fn reservation_in(&self, group: &Arc<ByteCounter>, message_bytes: usize) -> Reservation {
         let group_bytes_max = (self.bytes_max / 4).max(self.message_bytes_max);
         let for_large = |bytes_max: usize| bytes_max - bytes_max / 8;
-        Share {
+        Reservation {
             all: Arc::clone(&self.all),
             group: Arc::clone(group),
             small_bytes_max: (self.bytes_max, group_bytes_max),
@@ -77,33 +77,33 @@ impl Memory {
     }
 }
 
-impl Share {
+impl Reservation {
     /// Hears how long the message says that it is.
-    pub(super) fn declare(&mut self, bytes: usize) {
+    pub(super) fn set_declared_length(&mut self, bytes: usize) {
         self.is_large = bytes > SMALL_BYTES;
     }
 
     /// Takes memory for bytes that come.
-    pub(super) fn take(&mut self, bytes: usize) -> Result<(), NoMemory> {
+    pub(super) fn grow(&mut self, bytes: usize) -> Result<(), MemoryExhausted> {
         let is_small = !self.is_large && self.bytes.saturating_add(bytes) <= SMALL_BYTES;
         let (all_max, group_max) =
             if is_small { self.small_bytes_max } else { self.large_bytes_max };
-        if !self.group.take(bytes, group_max) {
-            return Err(NoMemory);
+        if !self.group.try_add(bytes, group_max) {
+            return Err(MemoryExhausted);
         }
-        if !self.all.take(bytes, all_max) {
-            self.group.give_back(bytes);
-            return Err(NoMemory);
+        if !self.all.try_add(bytes, all_max) {
+            self.group.subtract(bytes);
+            return Err(MemoryExhausted);
         }
         self.bytes += bytes;
         Ok(())
     }
 
     /// Gives back memory that was not needed.
-    pub(super) fn give_back(&mut self, bytes: usize) {
+    pub(super) fn shrink(&mut self, bytes: usize) {
         self.bytes -= bytes;
-        self.all.give_back(bytes);
-        self.group.give_back(bytes);
+        self.all.subtract(bytes);
+        self.group.subtract(bytes);
     }
 
     #[cfg(test)]
@@ -116,7 +116,7 @@ impl Share {
     pub(super) fn attach(self, post: Post<Bytes>) -> Post<Bytes> {
         let share = Arc::new(self);
         let attach = |message: Message<Bytes>| {
-            let charged = Charged { bytes: message.body, _share: Arc::clone(&share) };
+            let charged = ReservedBody { bytes: message.body, _reservation: Arc::clone(&share) };
             Message { body: Bytes::from_owner(charged), ..message }
         };
         match post {
@@ -126,19 +126,19 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        self.give_back(self.bytes);
+        self.shrink(self.bytes);
     }
 }
 
 /// A body, with the share of memory that it takes.
-struct Charged {
+struct ReservedBody {
     bytes: Bytes,
-    _share: Arc<Share>,
+    _reservation: Arc<Reservation>,
 }
 
-impl AsRef<[u8]> for Charged {
+impl AsRef<[u8]> for ReservedBody {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -152,60 +152,61 @@ mod tests {
 
     #[test]
     fn clients_without_a_session_leave_memory_to_others() {
-        let memory = Memory::new(64 * MIB, 4 * MIB);
-        let mut strangers: Vec<_> = (0..14).map(|_| memory.share(None)).collect();
+        let memory = RequestMemory::new(64 * MIB, 4 * MIB);
+        let mut strangers: Vec<_> = (0..14).map(|_| memory.reservation(None)).collect();
         for stranger in &mut strangers {
-            stranger.take(MIB).unwrap();
+            stranger.grow(MIB).unwrap();
         }
         let long = || {
-            let mut share = memory.share(None);
-            share.declare(SMALL_BYTES + 1);
+            let mut share = memory.reservation(None);
+            share.set_declared_length(SMALL_BYTES + 1);
             share
         };
-        assert_eq!(long().take(1), Err(NoMemory), "the beginning of a long message");
-        let mut small: Vec<_> = (0..2 * MIB / SMALL_BYTES).map(|_| memory.share(None)).collect();
+        assert_eq!(long().grow(1), Err(MemoryExhausted), "the beginning of a long message");
+        let mut small: Vec<_> =
+            (0..2 * MIB / SMALL_BYTES).map(|_| memory.reservation(None)).collect();
         for small in &mut small {
-            small.take(SMALL_BYTES).unwrap();
+            small.grow(SMALL_BYTES).unwrap();
         }
-        assert_eq!(memory.share(None).take(1), Err(NoMemory));
-        assert_eq!(memory.share_of(&Arc::default(), 4 * MIB).take(4 * MIB), Ok(()));
+        assert_eq!(memory.reservation(None).grow(1), Err(MemoryExhausted));
+        assert_eq!(memory.reservation_in(&Arc::default(), 4 * MIB).grow(4 * MIB), Ok(()));
         strangers.pop();
         small.truncate(1);
-        assert_eq!(long().take(1), Ok(()));
+        assert_eq!(long().grow(1), Ok(()));
     }
 
     #[test]
     fn large_messages_leave_memory_to_small_ones() {
-        let memory = Memory::new(64 * MIB, 4 * MIB);
-        let session = || memory.share_of(&Arc::default(), 4 * MIB);
+        let memory = RequestMemory::new(64 * MIB, 4 * MIB);
+        let session = || memory.reservation_in(&Arc::default(), 4 * MIB);
         let large: Vec<_> = (0..14)
             .map(|_| {
                 let mut share = session();
-                share.take(4 * MIB).unwrap();
+                share.grow(4 * MIB).unwrap();
                 share
             })
             .collect();
-        assert_eq!(session().take(MIB), Err(NoMemory));
-        assert_eq!(session().take(SMALL_BYTES), Ok(()));
+        assert_eq!(session().grow(MIB), Err(MemoryExhausted));
+        assert_eq!(session().grow(SMALL_BYTES), Ok(()));
         drop(large);
-        assert_eq!(session().take(MIB), Ok(()));
+        assert_eq!(session().grow(MIB), Ok(()));
     }
 
     #[test]
     fn a_share_is_given_back_with_the_last_body_of_its_batch() {
-        let memory = Memory::new(1_000, 1_000);
-        let mut share = memory.share(None);
-        share.take(600).unwrap();
+        let memory = RequestMemory::new(1_000, 1_000);
+        let mut share = memory.reservation(None);
+        share.grow(600).unwrap();
         let batch = r#"[{"jsonrpc":"2.0","method":"a"},{"jsonrpc":"2.0","method":"b"}]"#;
         let post = crate::parse_message(Bytes::from_static(batch.as_bytes()), 2).unwrap();
         let post = share.attach(post);
         let mut bodies: Vec<_> = post.messages().iter().map(|m| m.body.clone()).collect();
         drop(post);
-        assert_eq!(memory.share(None).take(600), Err(NoMemory));
+        assert_eq!(memory.reservation(None).grow(600), Err(MemoryExhausted));
         let copy = bodies.pop().unwrap().slice(1..2);
         drop(bodies);
-        assert_eq!(memory.share(None).take(600), Err(NoMemory));
+        assert_eq!(memory.reservation(None).grow(600), Err(MemoryExhausted));
         drop(copy);
-        assert_eq!(memory.share(None).take(600), Ok(()));
+        assert_eq!(memory.reservation(None).grow(600), Ok(()));
     }
 }

@@ -34,7 +34,7 @@ pub use self::{
     config::{HttpConfig, HttpConfigError},
     peer_address::PeerAddress,
 };
-use self::{config::Checked, memory::Memory, refusal::Refusal};
+use self::{config::ValidHttpConfig, memory::RequestMemory, refusal::Refusal};
 use crate::{SessionError, SessionManager, log};
 
 /// The methods that the service knows.
@@ -49,9 +49,9 @@ pub struct StreamableHttp {
 #[derive(Debug)]
 struct Inner {
     sessions: SessionManager,
-    checked: Checked,
+    config: ValidHttpConfig,
     /// For the messages of clients, until their backends have taken them.
-    memory: Memory,
+    memory: RequestMemory,
 }
 
 impl StreamableHttp {
@@ -61,10 +61,10 @@ impl StreamableHttp {
     ///
     /// A setting is wrong: the caller is at fault.
     pub fn new(sessions: SessionManager, settings: HttpConfig) -> Result<Self, HttpConfigError> {
-        let checked = settings.check()?;
-        let (all, one) = (checked.settings.request_memory_max, checked.settings.body_bytes_max);
-        let memory = Memory::new(all, one);
-        Ok(Self { inner: Arc::new(Inner { sessions, checked, memory }) })
+        let checked = settings.validate()?;
+        let (all, one) = (checked.config.request_memory_max, checked.config.body_bytes_max);
+        let memory = RequestMemory::new(all, one);
+        Ok(Self { inner: Arc::new(Inner { sessions, config: checked, memory }) })
     }
 }
 
@@ -86,24 +86,24 @@ where
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
             let (head, body) = request.into_parts();
-            let answer = inner.answer(&head, body).await;
+            let answer = inner.respond(&head, body).await;
             let mut response = answer.unwrap_or_else(|refusal| {
                 refusal.log(&head);
                 refusal.into_response()
             });
-            inner.checked.share(&head, &mut response);
+            inner.config.apply_cors(&head, &mut response);
             Ok(response)
         })
     }
 }
 
 impl Inner {
-    async fn answer<B>(&self, head: &Parts, body: B) -> Result<Response<ResponseBody>, Refusal>
+    async fn respond<B>(&self, head: &Parts, body: B) -> Result<Response<ResponseBody>, Refusal>
     where
         B: http_body::Body,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        self.checked.admit(head)?;
+        self.config.check_host_and_origin(head)?;
         match head.method {
             Method::POST => self.post(head, body).await,
             Method::GET => self.get(&head.headers).await,
@@ -137,11 +137,11 @@ impl Inner {
             None => session.standalone()?,
         };
         let mut taken = Vec::new();
-        let more = stream::take_now(&mut connection, &mut taken).await;
+        let more = stream::take_ready(&mut connection, &mut taken).await;
         Ok(match taken.as_slice() {
             [] if !more => no_content(),
-            taken if !more => stream::whole(taken),
-            taken => stream::sse(taken, connection, &self.checked.settings),
+            taken if !more => stream::complete_response(taken),
+            taken => stream::streaming_response(taken, connection, &self.config.config),
         })
     }
 }
@@ -156,24 +156,24 @@ fn no_content() -> Response<ResponseBody> {
     response
 }
 
-impl Checked {
+impl ValidHttpConfig {
     /// Refuses who must not call here.
     ///
     /// Specification: MCP 2025-11-25, Transports, "Security Warning".
-    fn admit(&self, head: &Parts) -> Result<(), Refusal> {
+    fn check_host_and_origin(&self, head: &Parts) -> Result<(), Refusal> {
         let host = head::host(head)?.unwrap_or_default();
         if host.is_empty() && head.version == Version::HTTP_11 {
             // RFC 9112, 3.2.
             return Err(Refusal::new(StatusCode::BAD_REQUEST, "`host` is missing"));
         }
         if !self.hosts.allow(host) {
-            let host = log::cut(host);
+            let host = log::truncate(host);
             let message = format!("host {host:?} is not allowed: see `--allow-host`");
             return Err(Refusal::new(StatusCode::FORBIDDEN, message));
         }
-        match head::single(&head.headers, &header::ORIGIN)? {
+        match head::unique(&head.headers, &header::ORIGIN)? {
             Some(origin) if !self.origins.allow(origin, &self.hosts, host) => {
-                let origin = log::cut(origin);
+                let origin = log::truncate(origin);
                 let message = format!("origin {origin:?} is not allowed: see `--allow-origin`");
                 Err(Refusal::new(StatusCode::FORBIDDEN, message))
             }

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, request::Parts};
 use super::{PeerAddress, config::HttpConfig};
 
 /// Returns which address a request comes from, where that is known.
-pub(super) fn address(head: &Parts, settings: &HttpConfig) -> Option<IpAddr> {
+pub(super) fn client_address(head: &Parts, settings: &HttpConfig) -> Option<IpAddr> {
     let header = settings.client_ip_header.as_ref();
     let forwarded = header.and_then(|name| forwarded(&head.headers, name));
     forwarded.or_else(|| head.extensions.get().map(|PeerAddress(address)| address.ip()))
@@ -43,8 +43,12 @@ mod tests {
         ] {
             let request = Request::builder().header(&name, value).extension(PeerAddress(connected));
             let (head, ()) = request.body(()).unwrap().into_parts();
-            assert_eq!(address(&head, &trusting), expected.parse().ok(), "{value}");
-            assert_eq!(address(&head, &HttpConfig::default()), Some(connected.ip()), "{value}");
+            assert_eq!(client_address(&head, &trusting), expected.parse().ok(), "{value}");
+            assert_eq!(
+                client_address(&head, &HttpConfig::default()),
+                Some(connected.ip()),
+                "{value}"
+            );
         }
     }
 }

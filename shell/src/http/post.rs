@@ -13,7 +13,7 @@ use super::{
     body::ResponseBody,
     head::{self, SESSION_ID},
     peer,
-    receive::{NotReceived, receive},
+    receive::{ReceiveError, receive},
     refusal::Refusal,
     stream,
 };
@@ -39,13 +39,13 @@ impl Inner {
         let (post, session) = self.receive(session, body).await?;
         let id = request_id(&post);
         let answer = match session {
-            Err(_) if is_initialize(&post) && !self.is_live(headers)? => {
+            Err(_) if is_initialize(&post) && !self.has_session(headers)? => {
                 self.initialize(head, post).await
             }
-            Ok(session) => self.pass_on(headers, &session, post).await,
+            Ok(session) => self.forward(headers, &session, post).await,
             Err(refusal) => Err(refusal),
         };
-        answer.map_err(|refusal| refusal.of(id))
+        answer.map_err(|refusal| refusal.with_id(id))
     }
 
     /// Receives the messages of a POST. Where it has no session, it can only be
@@ -59,16 +59,16 @@ impl Inner {
         B: http_body::Body,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let settings = &self.checked.settings;
+        let settings = &self.config.config;
         let bytes_max = match &session {
             Ok(_) => settings.body_bytes_max,
             Err(_) => settings.body_bytes_max.min(INITIALIZE_BYTES_MAX),
         };
-        let mut share = self.memory.share(session.as_ref().ok());
+        let mut share = self.memory.reservation(session.as_ref().ok());
         let bytes = match receive(body, bytes_max, settings.body_timeout, &mut share).await {
             Ok(bytes) => bytes,
-            Err(NotReceived::Refused(refusal)) => return Err(refusal),
-            Err(NotReceived::TooLarge) => {
+            Err(ReceiveError::Refused(refusal)) => return Err(refusal),
+            Err(ReceiveError::TooLarge) => {
                 session?;
                 let message = format!("the body is larger than {bytes_max} bytes");
                 return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message)
@@ -78,7 +78,7 @@ impl Inner {
         let limits = self.sessions.config();
         let post = message::parse_message(bytes.clone(), limits.session.batch_max)?;
         let depth = message::check_depth(&bytes, limits.json_depth_max);
-        depth.map_err(|error| Refusal::from(error).of(request_id(&post)))?;
+        depth.map_err(|error| Refusal::from(error).with_id(request_id(&post)))?;
         Ok((share.attach(post), session))
     }
 
@@ -88,7 +88,7 @@ impl Inner {
         headers: &HeaderMap,
         post: &Post<Bytes>,
     ) -> Result<(AnswerFormat, bool), Refusal> {
-        let is_json = self.checked.settings.json_responses;
+        let is_json = self.config.config.json_responses;
         // The responses to a batch come one by one.
         let can_be_json = is_json && matches!(post, Post::Single(_));
         let accepts = head::accepts(headers);
@@ -105,8 +105,8 @@ impl Inner {
     }
 
     /// Returns whether the session that a request names, if any, is there.
-    fn is_live(&self, headers: &HeaderMap) -> Result<bool, Refusal> {
-        let id = head::single(headers, &SESSION_ID)?;
+    fn has_session(&self, headers: &HeaderMap) -> Result<bool, Refusal> {
+        let id = head::unique(headers, &SESSION_ID)?;
         let id = id.and_then(|id| id.parse().ok());
         Ok(id.is_some_and(|id| self.sessions.has_session(id)))
     }
@@ -119,8 +119,8 @@ impl Inner {
         post: Post<Bytes>,
     ) -> Result<Response<ResponseBody>, Refusal> {
         let (format, sse) = self.format(&head.headers, &post)?;
-        let peer = peer::address(head, &self.checked.settings);
-        let begun = self.sessions.initialize_session_of(peer, post, format).await;
+        let peer = peer::client_address(head, &self.config.config);
+        let begun = self.sessions.initialize_session_from(peer, post, format).await;
         let (session, mut connection) = begun?;
         let mut events = Vec::new();
         while poll_fn(|cx| connection.poll_events(cx, &mut events)).await {}
@@ -129,7 +129,7 @@ impl Inner {
             (AnswerFormat::Json, [.., SseEvent::Message { data, .. }]) if !sse => {
                 json(data.clone())
             }
-            (AnswerFormat::Json | AnswerFormat::Sse, events) => stream::whole(events),
+            (AnswerFormat::Json | AnswerFormat::Sse, events) => stream::complete_response(events),
         };
         if session.initialized().is_some() {
             let id = HeaderValue::from_str(&session.id().to_string());
@@ -138,7 +138,7 @@ impl Inner {
         Ok(response)
     }
 
-    async fn pass_on(
+    async fn forward(
         &self,
         headers: &HeaderMap,
         session: &SessionHandle,
@@ -153,23 +153,23 @@ impl Inner {
         let (format, sse) = self.format(headers, &post)?;
         let mut connection = session.request(post, format).await?;
         if !sse {
-            return response_alone(&mut connection).await;
+            return json_response(&mut connection).await;
         }
         let mut taken = Vec::new();
         let more = match format {
             AnswerFormat::Json => poll_fn(|cx| connection.poll_events(cx, &mut taken)).await,
-            AnswerFormat::Sse => stream::take_soon(&mut connection, &mut taken).await,
+            AnswerFormat::Sse => stream::poll_briefly(&mut connection, &mut taken).await,
         };
         Ok(match taken.as_slice() {
             [SseEvent::Message { id: None, data }] => json(data.clone()),
-            taken if !more => stream::whole(taken),
-            _ => stream::sse(&taken, connection, &self.checked.settings),
+            taken if !more => stream::complete_response(taken),
+            _ => stream::streaming_response(&taken, connection, &self.config.config),
         })
     }
 }
 
 /// Answers a client that does not know SSE: by the response, without what precedes it.
-async fn response_alone(connection: &mut Connection) -> Result<Response<ResponseBody>, Refusal> {
+async fn json_response(connection: &mut Connection) -> Result<Response<ResponseBody>, Refusal> {
     let mut last = None;
     let mut events = Vec::new();
     let mut more = true;

@@ -7,13 +7,13 @@ use http::StatusCode;
 use http_body::Body;
 
 use super::{
-    memory::{NoMemory, SMALL_BYTES, Share},
+    memory::{MemoryExhausted, Reservation, SMALL_BYTES},
     refusal::Refusal,
 };
 
 /// Why a body was not received.
 #[derive(Debug)]
-pub(super) enum NotReceived {
+pub(super) enum ReceiveError {
     /// It is larger than it may be.
     TooLarge,
     Refused(Refusal),
@@ -24,17 +24,17 @@ pub(super) async fn receive<B>(
     body: B,
     bytes_max: usize,
     timeout: Duration,
-    share: &mut Share,
-) -> Result<Bytes, NotReceived>
+    reservation: &mut Reservation,
+) -> Result<Bytes, ReceiveError>
 where
     B: Body,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let bytes_max_u64 = u64::try_from(bytes_max).unwrap_or(u64::MAX);
     if body.size_hint().lower() > bytes_max_u64 {
-        return Err(NotReceived::TooLarge);
+        return Err(ReceiveError::TooLarge);
     }
-    match tokio::time::timeout(timeout, collect(body, bytes_max, share)).await {
+    match tokio::time::timeout(timeout, collect(body, bytes_max, reservation)).await {
         Ok(received) => received,
         Err(_) => Err(refused(StatusCode::REQUEST_TIMEOUT, "the body took too long to come")),
     }
@@ -42,7 +42,11 @@ where
 
 /// Copies what comes: a part of a body that is kept as it came would keep all that was
 /// read from the connection with it.
-async fn collect<B>(body: B, bytes_max: usize, share: &mut Share) -> Result<Bytes, NotReceived>
+async fn collect<B>(
+    body: B,
+    bytes_max: usize,
+    share: &mut Reservation,
+) -> Result<Bytes, ReceiveError>
 where
     B: Body,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -50,8 +54,8 @@ where
     let mut body = pin!(body);
     let hint = body.size_hint();
     let declared = hint.exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-    share.declare(usize::try_from(hint.lower()).unwrap_or(usize::MAX));
-    let mut received = Received { bytes: Vec::new(), declared, share };
+    share.set_declared_length(usize::try_from(hint.lower()).unwrap_or(usize::MAX));
+    let mut received = BodyBuffer { bytes: Vec::new(), declared, share };
     while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
         let frame = frame.map_err(|error| {
             let error: Box<dyn Error + Send + Sync> = error.into();
@@ -59,31 +63,31 @@ where
         })?;
         let Ok(data) = frame.into_data() else { continue };
         if data.remaining() > bytes_max - received.bytes.len() {
-            return Err(NotReceived::TooLarge);
+            return Err(ReceiveError::TooLarge);
         }
-        received.put(data).map_err(|NoMemory| {
+        received.put(data).map_err(|MemoryExhausted| {
             let message = "too much is being received at the moment";
             let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message);
-            NotReceived::Refused(refusal.option("--max-request-memory").retry_after(1))
+            ReceiveError::Refused(refusal.option("--max-request-memory").retry_after(1))
         })?;
     }
     Ok(received.finish())
 }
 
 /// What has come of a body, in memory that its share is charged with.
-struct Received<'a> {
+struct BodyBuffer<'a> {
     bytes: Vec<u8>,
     /// How long the body says that it is.
     declared: Option<usize>,
-    share: &'a mut Share,
+    share: &'a mut Reservation,
 }
 
-impl Received<'_> {
-    fn put(&mut self, data: impl Buf) -> Result<(), NoMemory> {
+impl BodyBuffer<'_> {
+    fn put(&mut self, data: impl Buf) -> Result<(), MemoryExhausted> {
         let needed = self.bytes.len() + data.remaining();
         if needed > self.bytes.capacity() {
             let capacity = self.capacity_for(needed);
-            self.share.take(capacity - self.bytes.capacity())?;
+            self.share.grow(capacity - self.bytes.capacity())?;
             self.bytes.reserve_exact(capacity - self.bytes.len());
         }
         self.bytes.put(data);
@@ -107,13 +111,13 @@ impl Received<'_> {
     fn finish(mut self) -> Bytes {
         let unused = self.bytes.capacity() - self.bytes.len();
         self.bytes.shrink_to_fit();
-        self.share.give_back(unused);
+        self.share.shrink(unused);
         self.bytes.into()
     }
 }
 
-fn refused(status: StatusCode, message: &str) -> NotReceived {
-    NotReceived::Refused(Refusal::new(status, message))
+fn refused(status: StatusCode, message: &str) -> ReceiveError {
+    ReceiveError::Refused(Refusal::new(status, message))
 }
 
 #[cfg(test)]
@@ -126,7 +130,7 @@ mod tests {
 
     use http_body::{Frame, SizeHint};
 
-    use super::{super::memory::Memory, *};
+    use super::{super::memory::RequestMemory, *};
 
     const MIB: usize = 1 << 20;
 
@@ -158,7 +162,7 @@ mod tests {
 
     /// Returns how much memory a body has that was received, and how much was charged for it.
     async fn memory_of(body: Frames) -> (usize, usize) {
-        let mut share = Memory::new(64 * MIB, 4 * MIB).share(None);
+        let mut share = RequestMemory::new(64 * MIB, 4 * MIB).reservation(None);
         let received = receive(body, 4 * MIB, Duration::MAX, &mut share).await.unwrap();
         let capacity = Vec::from(received).capacity();
         (capacity, share.bytes())
@@ -178,7 +182,7 @@ mod tests {
 
     #[tokio::test]
     async fn memory_is_charged_before_it_is_taken() {
-        let memory = Memory::new(64 * MIB, 4 * MIB);
+        let memory = RequestMemory::new(64 * MIB, 4 * MIB);
         for (declared, came, charged) in [
             (Some(4 * MIB), SMALL_BYTES, SMALL_BYTES),
             (Some(4 * MIB), SMALL_BYTES + 1, 4 * MIB),
@@ -186,8 +190,8 @@ mod tests {
             (None, SMALL_BYTES / 2 + 2, SMALL_BYTES),
             (None, SMALL_BYTES + 2, 2 * SMALL_BYTES + 2),
         ] {
-            let mut share = memory.share(None);
-            let mut received = Received { bytes: Vec::new(), declared, share: &mut share };
+            let mut share = memory.reservation(None);
+            let mut received = BodyBuffer { bytes: Vec::new(), declared, share: &mut share };
             let (most, last) = (came - 1, 1);
             received.put(&*vec![0; most]).unwrap();
             received.put(&*vec![0; last]).unwrap();

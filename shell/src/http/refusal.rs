@@ -43,7 +43,7 @@ impl Refusal {
     }
 
     /// Says which request it answers, where that is not known yet.
-    pub(super) fn of(self, id: Option<RequestId>) -> Self {
+    pub(super) fn with_id(self, id: Option<RequestId>) -> Self {
         Self { id: self.id.or(id), ..self }
     }
 
@@ -66,8 +66,8 @@ impl Refusal {
     pub(super) fn log(&self, head: &Parts) {
         let peer = head.extensions.get::<PeerAddress>().map(|PeerAddress(peer)| peer);
         let peer = peer.map(tracing::field::display);
-        let host = head::host(head).ok().flatten().map(log::cut).map(tracing::field::debug);
-        let (status, reason) = (self.status.as_u16(), log::cut(&self.message));
+        let host = head::host(head).ok().flatten().map(log::truncate).map(tracing::field::debug);
+        let (status, reason) = (self.status.as_u16(), log::truncate(&self.message));
         let option = self.option;
         if self.status == StatusCode::FORBIDDEN || self.status.is_server_error() {
             tracing::warn!(peer, host, status, ?reason, option, "request refused");
@@ -151,7 +151,9 @@ impl From<SessionError> for Refusal {
                 .option("--max-queue")
                 .retry_after(1),
             SessionError::Closing => ManagerError::Closing.into(),
-            SessionError::Rejected(Rejection::Client(fault)) => Self::of_client(&fault, message),
+            SessionError::Rejected(Rejection::Client(fault)) => {
+                Self::from_client_fault(&fault, message)
+            }
             SessionError::Rejected(Rejection::Closed(_)) => ManagerError::NotFound.into(),
             SessionError::NotReserved
             | SessionError::Rejected(Rejection::Backend(_) | Rejection::ApiMisuse(_)) => {
@@ -162,7 +164,7 @@ impl From<SessionError> for Refusal {
 }
 
 impl Refusal {
-    fn of_client(fault: &ClientFault, message: String) -> Self {
+    fn from_client_fault(fault: &ClientFault, message: String) -> Self {
         match fault {
             ClientFault::NotInitialized
             | ClientFault::AlreadyInitialized

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use bytes::Bytes;
 use rejoin_core::EventId;
 
-use crate::{SseEvent, session::Part};
+use crate::{SseEvent, session::MessagePart};
 
 /// How many bytes an event takes beyond its data.
 const FRAMING_BYTES: usize = 64;
@@ -60,7 +60,7 @@ fn write_data(data: &[u8], text: &mut Vec<u8>) {
 }
 
 /// Writes a part of a message.
-pub(super) fn write_part(part: &Part) -> Bytes {
+pub(super) fn write_part(part: &MessagePart) -> Bytes {
     if !part.is_first && !part.is_last {
         return part.data.clone();
     }

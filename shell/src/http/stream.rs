@@ -17,7 +17,7 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 pub(super) const CACHE_CONTROL: &str = "no-store, no-transform";
 
 /// Answers with what was taken of a connection, and what will come.
-pub(super) fn sse(
+pub(super) fn streaming_response(
     taken: &[SseEvent],
     connection: Connection,
     settings: &HttpConfig,
@@ -26,28 +26,28 @@ pub(super) fn sse(
 }
 
 /// Answers with all that there was.
-pub(super) fn whole(taken: &[SseEvent]) -> Response<ResponseBody> {
+pub(super) fn complete_response(taken: &[SseEvent]) -> Response<ResponseBody> {
     event_stream(ResponseBody::full(sse::write(taken)))
 }
 
 /// Takes what is there, or comes before others have had their turn: an answer that is
 /// quick goes out in one write. Returns whether more may come.
-pub(super) async fn take_soon(connection: &mut Connection, taken: &mut Vec<SseEvent>) -> bool {
-    for _ in 0..TURNS {
-        if !take_now(connection, taken).await {
+pub(super) async fn poll_briefly(connection: &mut Connection, taken: &mut Vec<SseEvent>) -> bool {
+    for _ in 0..BRIEF_YIELDS {
+        if !take_ready(connection, taken).await {
             return false;
         }
         tokio::task::yield_now().await;
     }
-    take_now(connection, taken).await
+    take_ready(connection, taken).await
 }
 
 /// How many turns of others a quick answer takes: a service of rmcp needs as many.
-const TURNS: usize = 4;
+const BRIEF_YIELDS: usize = 4;
 
 /// Takes what is there, but for large messages, and does not wait for more. Returns whether
 /// more may come.
-pub(super) async fn take_now(connection: &mut Connection, taken: &mut Vec<SseEvent>) -> bool {
+pub(super) async fn take_ready(connection: &mut Connection, taken: &mut Vec<SseEvent>) -> bool {
     poll_fn(|cx| match connection.poll_small_events(cx, taken) {
         Poll::Ready(more) => Poll::Ready(more),
         Poll::Pending => Poll::Ready(true),

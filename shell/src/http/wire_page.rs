@@ -58,7 +58,7 @@ fn every_failure_is_on_the_page() {
         (closed, Some(CloseReason::Exhausted), None),
     ] {
         let failure = Failure { id: id.clone(), reason };
-        let (code, message) = said(&render::failure(&failure, closed, gone));
+        let (code, message) = code_and_message(&render::failure(&failure, closed, gone));
         let _ = writeln!(table, "| `{message}` | {code} |");
     }
     assert!(PAGE.contains(&table), "docs/wire.md must have this table:\n{table}");
@@ -73,7 +73,8 @@ fn every_unanswered_request_of_the_server_is_on_the_page() {
         UnansweredReason::TimedOut,
         UnansweredReason::Cancelled,
     ] {
-        let (code, message) = said(&render::unanswered(&RequestId::from(7), reason));
+        let (code, message) =
+            code_and_message(&render::server_request_error(&RequestId::from(7), reason));
         let _ = writeln!(table, "| `{message}` | {code} |");
     }
     assert!(PAGE.contains(&table), "docs/wire.md must have this table:\n{table}");
@@ -81,7 +82,7 @@ fn every_unanswered_request_of_the_server_is_on_the_page() {
 
 #[test]
 fn a_gap_is_on_the_page() {
-    let gap = render::gap(StreamId::Request(3), &(5..=204));
+    let gap = render::gap_notification(StreamId::Request(3), &(5..=204));
     let gap = String::from_utf8(gap.to_vec()).unwrap();
     assert!(PAGE.contains(&gap), "docs/wire.md must show:\n{gap}");
 }
@@ -173,11 +174,11 @@ async fn row(response: Response<ResponseBody>) -> String {
     let retry = response.headers().get(header::RETRY_AFTER);
     let retry = retry.map_or_else(String::new, |retry| format!("{} s", retry.to_str().unwrap()));
     let body = response.into_body().collect().await.unwrap().to_bytes();
-    let (code, message) = said(&body);
+    let (code, message) = code_and_message(&body);
     format!("| `{message}` | {status} | {code} | {retry} |\n")
 }
 
-fn said(body: &[u8]) -> (i64, String) {
+fn code_and_message(body: &[u8]) -> (i64, String) {
     let value: Value = serde_json::from_slice(body).unwrap();
     let error = &value["error"];
     (error["code"].as_i64().unwrap(), error["message"].as_str().unwrap().to_owned())

@@ -49,7 +49,7 @@ impl<R: BufRead> Reader<R> {
     /// # Errors
     ///
     /// It cannot be read, or does not begin like a journal.
-    pub fn begin(journal: R) -> Result<Self, ReadError> {
+    pub fn new(journal: R) -> Result<Self, ReadError> {
         let mut lines = Lines { journal, line: 0 };
         let header: Header = lines.next()?.ok_or(ReadError::Empty)?;
         if header.format != Header::FORMAT {
@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn entries(text: &str) -> Result<Vec<Entry>, ReadError> {
-        Reader::begin(text.as_bytes())?.collect()
+        Reader::new(text.as_bytes())?.collect()
     }
 
     #[test]

@@ -14,16 +14,16 @@ use crate::SessionId;
 
 /// What the writer is told.
 #[derive(Debug)]
-pub(super) enum Note {
-    Began(Of, Box<Header>),
-    Told(Of, Entry),
+pub(super) enum WriterMessage {
+    Start(SessionJournal, Box<Header>),
+    Entry(SessionJournal, Entry),
     /// The journal ends.
-    End,
+    Stop,
 }
 
 /// Whose journal a note belongs to.
 #[derive(Clone, Debug)]
-pub(super) struct Of {
+pub(super) struct SessionJournal {
     pub(super) session: SessionId,
     /// Whether the journal has ended, since something of it could not be written.
     pub(super) has_failed: Arc<AtomicBool>,
@@ -33,46 +33,46 @@ pub(super) struct Of {
 /// goes on, and its journal ends.
 #[derive(Debug)]
 pub(crate) struct Recorder {
-    of: Of,
+    journal: SessionJournal,
     /// `None` once something could not be recorded: what follows would mean nothing.
-    notes: Option<Sender<Note>>,
+    writer: Option<Sender<WriterMessage>>,
 }
 
 impl Recorder {
-    pub(super) fn begin(session: SessionId, notes: Sender<Note>, header: Header) -> Self {
-        let of = Of { session, has_failed: Arc::default() };
-        let mut recorder = Self { of: of.clone(), notes: Some(notes) };
-        recorder.note(Note::Began(of, Box::new(header)));
+    pub(super) fn start(session: SessionId, notes: Sender<WriterMessage>, header: Header) -> Self {
+        let of = SessionJournal { session, has_failed: Arc::default() };
+        let mut recorder = Self { journal: of.clone(), writer: Some(notes) };
+        recorder.send(WriterMessage::Start(of, Box::new(header)));
         recorder
     }
 
     /// Records what the session is told.
     pub(crate) fn record(&mut self, now: Instant, input: &Input<Bytes>) {
-        if self.of.has_failed.load(Ordering::Relaxed) {
+        if self.journal.has_failed.load(Ordering::Relaxed) {
             // The writer has said why.
-            self.notes = None;
+            self.writer = None;
         }
-        if self.notes.is_some() {
+        if self.writer.is_some() {
             let input = input.clone().map(|_, _| ());
-            self.note(Note::Told(self.of.clone(), Entry { now, input }));
+            self.send(WriterMessage::Entry(self.journal.clone(), Entry { now, input }));
         }
     }
 
     #[cfg(test)]
     pub(super) fn has_failed(&self) -> bool {
-        self.of.has_failed.load(Ordering::Relaxed)
+        self.journal.has_failed.load(Ordering::Relaxed)
     }
 
-    fn note(&mut self, note: Note) {
-        let Some(notes) = &self.notes else { return };
+    fn send(&mut self, note: WriterMessage) {
+        let Some(notes) = &self.writer else { return };
         match notes.try_send(note) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {
-                tracing::warn!(session = %self.of.session.short(), "journal ends here: its writer cannot keep up");
-                self.notes = None;
+                tracing::warn!(session = %self.journal.session.short(), "journal ends here: its writer cannot keep up");
+                self.writer = None;
             }
             // The writer has said why.
-            Err(TrySendError::Disconnected(_)) => self.notes = None,
+            Err(TrySendError::Disconnected(_)) => self.writer = None,
         }
     }
 }
@@ -93,9 +93,9 @@ mod tests {
             now: Instant::EPOCH,
             config: Config::default(),
         };
-        let mut recorder = Recorder::begin(SessionId::random(), notes, header);
+        let mut recorder = Recorder::start(SessionId::random(), notes, header);
         recorder.record(Instant::EPOCH, &Input::Tick);
-        assert!(matches!(queue.try_recv(), Ok(Note::Began(..))));
+        assert!(matches!(queue.try_recv(), Ok(WriterMessage::Start(..))));
         // There is room again, but something is missing before it.
         recorder.record(Instant::EPOCH, &Input::Delete);
         assert!(queue.try_recv().is_err());

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::{
     entry::Header,
-    record::{Note, Of, Recorder},
+    record::{Recorder, SessionJournal, WriterMessage},
 };
 use crate::SessionId;
 
@@ -24,14 +24,14 @@ use crate::SessionId;
 /// To drop it waits until everything is written.
 #[derive(Debug)]
 pub struct Journal {
-    notes: Sender<Note>,
+    messages: Sender<WriterMessage>,
     writer: Option<JoinHandle<()>>,
 }
 
 /// How many notes wait for the writer.
 const QUEUE_MAX: usize = 1 << 16;
 /// How many notes are written at once.
-const TURN_MAX: usize = 1 << 10;
+const BATCH_MAX: usize = 1 << 10;
 
 impl Journal {
     /// Begins a journal in `folder`, which is made if it is not there. It ends when it
@@ -41,15 +41,15 @@ impl Journal {
     /// # Errors
     ///
     /// The folder cannot be made or written to, or there is no thread to be had.
-    pub fn begin(folder: impl Into<PathBuf>, bytes_max: u64) -> io::Result<Self> {
+    pub fn create(folder: impl Into<PathBuf>, bytes_max: u64) -> io::Result<Self> {
         let folder = folder.into();
-        make_folder(&folder)?;
-        try_to_write(&folder)?;
+        create_folder(&folder)?;
+        check_writable(&folder)?;
         let (notes, queue) = crossbeam_channel::bounded(QUEUE_MAX);
-        let writer = Writer { folder, left: bytes_max };
+        let writer = Writer { folder, bytes_left: bytes_max };
         let write = move || writer.write(&queue);
         let writer = thread::Builder::new().name("rejoin-journal".to_owned()).spawn(write)?;
-        Ok(Self { notes, writer: Some(writer) })
+        Ok(Self { messages: notes, writer: Some(writer) })
     }
 
     /// Begins to record a session.
@@ -61,14 +61,14 @@ impl Journal {
             now,
             config: config.clone(),
         };
-        Recorder::begin(session, self.notes.clone(), header)
+        Recorder::start(session, self.messages.clone(), header)
     }
 }
 
 impl Drop for Journal {
     fn drop(&mut self) {
         // An error says that the writer has ended.
-        let _ = self.notes.send(Note::End);
+        let _ = self.messages.send(WriterMessage::Stop);
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
         }
@@ -78,20 +78,20 @@ impl Drop for Journal {
 struct Writer {
     folder: PathBuf,
     /// How many bytes may still be written.
-    left: u64,
+    bytes_left: u64,
 }
 
 impl Writer {
-    fn write(mut self, queue: &Receiver<Note>) {
+    fn write(mut self, queue: &Receiver<WriterMessage>) {
         loop {
             let Ok(first) = queue.recv() else { return };
             let mut is_over = false;
             let mut lines: Lines = BTreeMap::new();
-            for note in std::iter::once(first).chain(queue.try_iter()).take(TURN_MAX) {
+            for note in std::iter::once(first).chain(queue.try_iter()).take(BATCH_MAX) {
                 match note {
-                    Note::Began(of, header) => add(&mut lines, of, &header),
-                    Note::Told(of, entry) => add(&mut lines, of, &entry),
-                    Note::End => is_over = true,
+                    WriterMessage::Start(of, header) => add_line(&mut lines, of, &header),
+                    WriterMessage::Entry(of, entry) => add_line(&mut lines, of, &entry),
+                    WriterMessage::Stop => is_over = true,
                 }
             }
             for (session, (of, lines)) in lines {
@@ -100,7 +100,7 @@ impl Writer {
                 of.has_failed.store(true, Ordering::Relaxed);
                 let folder = self.folder.display();
                 tracing::error!(session = %session.short(), %error, %folder, "journal ends here");
-                if self.left == 0 {
+                if self.bytes_left == 0 {
                     return;
                 }
             }
@@ -112,14 +112,14 @@ impl Writer {
 
     /// Writes as many lines as may still be written, and fails if that is not all.
     fn append(&mut self, session: SessionId, lines: &[u8]) -> io::Result<()> {
-        let fitting = fitting(lines, self.left);
+        let fitting = lines_within(lines, self.bytes_left);
         if !fitting.is_empty() {
-            let path = file_of(&self.folder, session);
-            options().create(true).append(true).open(path)?.write_all(fitting)?;
-            self.left -= fitting.len() as u64;
+            let path = path_of(&self.folder, session);
+            open_options().create(true).append(true).open(path)?.write_all(fitting)?;
+            self.bytes_left -= fitting.len() as u64;
         }
         if fitting.len() < lines.len() {
-            self.left = 0;
+            self.bytes_left = 0;
             return Err(io::Error::other("it may not grow any larger"));
         }
         Ok(())
@@ -127,7 +127,7 @@ impl Writer {
 }
 
 /// Returns the whole lines that fit into so many bytes.
-fn fitting(lines: &[u8], bytes_max: u64) -> &[u8] {
+fn lines_within(lines: &[u8], bytes_max: u64) -> &[u8] {
     let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
     let Some(part) = lines.get(..bytes_max) else { return lines };
     let end = part.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
@@ -135,9 +135,9 @@ fn fitting(lines: &[u8], bytes_max: u64) -> &[u8] {
 }
 
 /// The lines of each session that are to be written next.
-type Lines = BTreeMap<SessionId, (Of, Vec<u8>)>;
+type Lines = BTreeMap<SessionId, (SessionJournal, Vec<u8>)>;
 
-fn add(lines: &mut Lines, of: Of, line: &impl Serialize) {
+fn add_line(lines: &mut Lines, of: SessionJournal, line: &impl Serialize) {
     if of.has_failed.load(Ordering::Relaxed) {
         return;
     }
@@ -147,12 +147,12 @@ fn add(lines: &mut Lines, of: Of, line: &impl Serialize) {
     lines.push(b'\n');
 }
 
-fn file_of(folder: &Path, session: SessionId) -> PathBuf {
+fn path_of(folder: &Path, session: SessionId) -> PathBuf {
     folder.join(format!("{}.jsonl", session.short()))
 }
 
 /// Makes a folder, for its owner alone.
-fn make_folder(folder: &Path) -> io::Result<()> {
+fn create_folder(folder: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
@@ -163,14 +163,14 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 ///
 /// The name of the file is random: others may do the same in this folder, and their process ids
 /// are the same where each is the first one of a container.
-fn try_to_write(folder: &Path) -> io::Result<()> {
+fn check_writable(folder: &Path) -> io::Result<()> {
     let file = folder.join(format!(".test-{:016x}", rand::random::<u64>()));
-    options().create_new(true).write(true).open(&file)?.write_all(b"\n")?;
+    open_options().create_new(true).write(true).open(&file)?.write_all(b"\n")?;
     fs::remove_file(file)
 }
 
 /// How files are opened: those that are made are for their owner alone.
-fn options() -> OpenOptions {
+fn open_options() -> OpenOptions {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
@@ -187,11 +187,11 @@ mod tests {
     fn all_is_written_when_a_journal_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let session = SessionId::random();
-        let journal = Journal::begin(folder.path(), u64::MAX).unwrap();
+        let journal = Journal::create(folder.path(), u64::MAX).unwrap();
         let mut recorder = journal.recorder(session, &Config::default(), Instant::EPOCH);
         (0..10_000).for_each(|_| recorder.record(Instant::EPOCH, &Input::Tick));
         drop(journal);
-        let text = fs::read_to_string(file_of(folder.path(), session)).unwrap();
+        let text = fs::read_to_string(path_of(folder.path(), session)).unwrap();
         assert_eq!(text.lines().count(), 10_001);
     }
 
@@ -199,10 +199,10 @@ mod tests {
     fn no_more_is_written_than_allowed() {
         let folder = tempfile::tempdir().unwrap();
         let session = SessionId::random();
-        let mut writer = Writer { folder: folder.path().to_owned(), left: 11 };
+        let mut writer = Writer { folder: folder.path().to_owned(), bytes_left: 11 };
         assert!(writer.append(session, b"one\n").is_ok());
         assert!(writer.append(session, b"two\nthree\n").is_err());
-        let text = fs::read_to_string(file_of(folder.path(), session)).unwrap();
+        let text = fs::read_to_string(path_of(folder.path(), session)).unwrap();
         assert_eq!(text, "one\ntwo\n");
     }
 
@@ -211,8 +211,8 @@ mod tests {
     fn a_journal_that_cannot_be_written_ends_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let (broken, other) = (SessionId::random(), SessionId::random());
-        fs::create_dir(file_of(folder.path(), broken)).unwrap();
-        let journal = Journal::begin(folder.path(), u64::MAX).unwrap();
+        fs::create_dir(path_of(folder.path(), broken)).unwrap();
+        let journal = Journal::create(folder.path(), u64::MAX).unwrap();
         let mut recorders = [broken, other]
             .map(|session| journal.recorder(session, &Config::default(), Instant::EPOCH));
         while !recorders[0].has_failed() {
@@ -221,12 +221,12 @@ mod tests {
         for recorder in &mut recorders {
             recorder.record(Instant::EPOCH, &Input::Tick);
         }
-        fs::remove_dir(file_of(folder.path(), broken)).unwrap();
+        fs::remove_dir(path_of(folder.path(), broken)).unwrap();
         recorders[0].record(Instant::EPOCH, &Input::Tick);
         drop(journal);
-        let text = fs::read_to_string(file_of(folder.path(), other)).unwrap();
+        let text = fs::read_to_string(path_of(folder.path(), other)).unwrap();
         assert_eq!(text.lines().count(), 2);
-        assert!(!file_of(folder.path(), broken).exists(), "a journal has no hole");
+        assert!(!path_of(folder.path(), broken).exists(), "a journal has no hole");
     }
 
     #[cfg(unix)]
@@ -235,13 +235,13 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("new");
-        let journal = Journal::begin(&folder, u64::MAX).unwrap();
+        let journal = Journal::create(&folder, u64::MAX).unwrap();
         let session = SessionId::random();
         drop(journal.recorder(session, &Config::default(), Instant::EPOCH));
         drop(journal);
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&folder), 0o700);
-        assert_eq!(mode(&file_of(&folder, session)), 0o600);
+        assert_eq!(mode(&path_of(&folder, session)), 0o600);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
     }
 
@@ -250,15 +250,15 @@ mod tests {
     fn what_another_has_left_prevents_no_journal() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(format!(".test-{}", std::process::id())), "").unwrap();
-        assert!(Journal::begin(folder.path(), u64::MAX).is_ok());
+        assert!(Journal::create(folder.path(), u64::MAX).is_ok());
     }
 
     #[test]
     fn a_folder_that_cannot_be_written_is_noticed_at_once() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        assert!(Journal::begin(file.path(), u64::MAX).is_err());
+        assert!(Journal::create(file.path(), u64::MAX).is_err());
         // Where not even the superuser may make files.
-        assert!(Journal::begin("/proc/self", u64::MAX).is_err());
+        assert!(Journal::create("/proc/self", u64::MAX).is_err());
     }
 
     #[test]
@@ -267,7 +267,7 @@ mod tests {
         for (bytes_max, expected) in
             [(9, &lines[..]), (8, lines), (7, b"one\n"), (4, b"one\n"), (3, b""), (0, b"")]
         {
-            assert_eq!(fitting(lines, bytes_max), expected, "{bytes_max}");
+            assert_eq!(lines_within(lines, bytes_max), expected, "{bytes_max}");
         }
     }
 }

@@ -19,54 +19,54 @@ use crate::{
 };
 
 /// After how many sessions the task that wakes them lets others run.
-const SESSIONS_PER_TURN: usize = 64;
+const SESSIONS_PER_YIELD: usize = 64;
 
 /// When which session is to be woken: at most one entry for each.
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
     queue: Mutex<BTreeMap<(Instant, SessionId), Weak<SessionInner>>>,
     /// Says that the first entry is earlier than before.
-    sooner: Notify,
-    is_watched: AtomicBool,
-    is_over: AtomicBool,
+    earlier: Notify,
+    is_started: AtomicBool,
+    is_stopped: AtomicBool,
 }
 
 impl Deadlines {
     /// Begins to wake sessions, the first time that it is called.
-    pub(crate) fn watch(self: &Arc<Self>, clock: Clock) {
-        if !self.is_watched.swap(true, Ordering::Relaxed) {
+    pub(crate) fn start(self: &Arc<Self>, clock: Clock) {
+        if !self.is_started.swap(true, Ordering::Relaxed) {
             spawn(Arc::clone(self).run(clock));
         }
     }
 
     /// Stops to wake sessions.
-    pub(crate) fn end(&self) {
-        self.is_over.store(true, Ordering::Release);
-        self.sooner.notify_one();
+    pub(crate) fn stop(&self) {
+        self.is_stopped.store(true, Ordering::Release);
+        self.earlier.notify_one();
     }
 
     /// Has a session woken at `deadline`, and not at `armed`.
-    pub(crate) fn arm(
+    pub(crate) fn schedule(
         &self,
         id: SessionId,
         armed: Option<Instant>,
         deadline: Instant,
-        cell: &Weak<SessionInner>,
+        session: &Weak<SessionInner>,
     ) {
         let mut queue = self.queue.lock();
         if let Some(armed) = armed {
             queue.remove(&(armed, id));
         }
         let is_first = queue.first_key_value().is_none_or(|((first, _), _)| deadline < *first);
-        queue.insert((deadline, id), Weak::clone(cell));
+        queue.insert((deadline, id), Weak::clone(session));
         drop(queue);
         if is_first {
-            self.sooner.notify_one();
+            self.earlier.notify_one();
         }
     }
 
     /// Does not wake a session any more.
-    pub(crate) fn disarm(&self, id: SessionId, armed: Instant) {
+    pub(crate) fn cancel(&self, id: SessionId, armed: Instant) {
         self.queue.lock().remove(&(armed, id));
     }
 
@@ -77,10 +77,10 @@ impl Deadlines {
     }
 
     async fn run(self: Arc<Self>, clock: Clock) {
-        while !self.is_over.load(Ordering::Acquire) {
-            for _ in 0..SESSIONS_PER_TURN {
-                let Some((due, cell)) = self.pop(clock.now()) else { break };
-                cell.upgrade().into_iter().for_each(|cell| cell.wake(due));
+        while !self.is_stopped.load(Ordering::Acquire) {
+            for _ in 0..SESSIONS_PER_YIELD {
+                let Some((due, session)) = self.pop(clock.now()) else { break };
+                session.upgrade().into_iter().for_each(|session| session.on_deadline(due));
             }
             match self.first() {
                 Some(first) if first <= clock.now() => yield_now().await,
@@ -89,10 +89,10 @@ impl Deadlines {
                         // Without chance: whichever it is, what is due is looked for again.
                         biased;
                         () = clock.sleep_until(first) => {}
-                        () = self.sooner.notified() => {}
+                        () = self.earlier.notified() => {}
                     }
                 }
-                None => self.sooner.notified().await,
+                None => self.earlier.notified().await,
             }
         }
     }

@@ -14,7 +14,7 @@ pub(crate) struct Drain {
     /// When clients are to come back, in milliseconds.
     retry_ms: AtomicU64,
     /// Notified when a session or its place was given back.
-    left: Notify,
+    session_removed: Notify,
 }
 
 impl Drain {
@@ -31,14 +31,14 @@ impl Drain {
     }
 
     /// Hears that a session is gone.
-    pub(super) fn left(&self) {
+    pub(super) fn on_session_removed(&self) {
         if self.is_started.load(Ordering::Acquire) {
-            self.left.notify_one();
+            self.session_removed.notify_one();
         }
     }
 
     /// Waits for the next session that goes.
-    pub(super) async fn next(&self) {
-        self.left.notified().await;
+    pub(super) async fn next_removal(&self) {
+        self.session_removed.notified().await;
     }
 }

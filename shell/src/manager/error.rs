@@ -3,7 +3,7 @@
 use rejoin_core::{CloseReason, Rejection};
 use thiserror::Error;
 
-use super::registry::NoPlace;
+use super::registry::PermitError;
 use crate::{backend::OpenError, session::SessionError};
 
 /// Why the manager did not do what it was asked.
@@ -44,11 +44,11 @@ impl From<SessionError> for ManagerError {
     }
 }
 
-impl From<NoPlace> for ManagerError {
-    fn from(none: NoPlace) -> Self {
+impl From<PermitError> for ManagerError {
+    fn from(none: PermitError) -> Self {
         match none {
-            NoPlace::Full(sessions) => Self::TooManySessions(sessions),
-            NoPlace::Closing => Self::Closing,
+            PermitError::Full(sessions) => Self::TooManySessions(sessions),
+            PermitError::Closing => Self::Closing,
         }
     }
 }

@@ -5,7 +5,7 @@ mod deadlines;
 mod drain;
 mod error;
 mod peers;
-mod places;
+mod permits;
 mod registry;
 mod unopened;
 mod unused;
@@ -18,13 +18,13 @@ use rejoin_core::{AnswerFormat, CloseReason, EventId, Post, Rejection, ValidConf
 pub use self::{
     config::{ManagerConfig, ManagerConfigError},
     error::ManagerError,
-    places::SessionPermit,
+    permits::SessionPermit,
 };
 use self::{
-    deadlines::Deadlines, drain::Drain, peers::Peers, registry::Registry, unopened::Unopened,
-    unused::Unused,
+    deadlines::Deadlines, drain::Drain, peers::PeerSessions, registry::Registry,
+    unopened::UnopenedSession, unused::UnusedSessions,
 };
-pub(crate) use self::{peers::PeerPlace, places::WeakPlace};
+pub(crate) use self::{peers::PeerPermit, permits::WeakPermit};
 #[cfg(feature = "journal")]
 use crate::journal::Journal;
 use crate::{
@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// After how many sessions the others have a turn while all are drained.
-const SESSIONS_PER_TURN: usize = 64;
+const SESSIONS_PER_YIELD: usize = 64;
 
 /// All sessions of one server. A clone manages the same sessions.
 ///
@@ -64,23 +64,23 @@ const SESSIONS_PER_TURN: usize = 64;
 /// ```
 #[derive(Clone, Debug)]
 pub struct SessionManager {
-    life: Arc<Life>,
+    inner: Arc<CloseOnDrop>,
 }
 
 /// Ends with the last manager.
 #[derive(Debug)]
-struct Life(Arc<Shared>);
+struct CloseOnDrop(Arc<Shared>);
 
 /// What all sessions share.
 pub(crate) struct Shared {
-    pub(crate) settings: ManagerConfig,
-    pub(crate) config: ValidConfig,
+    pub(crate) config: ManagerConfig,
+    pub(crate) session_config: ValidConfig,
     pub(crate) clock: Clock,
     pub(crate) deadlines: Arc<Deadlines>,
     pub(crate) drain: Drain,
     /// Sessions that have never called anything.
-    pub(crate) unused: Unused,
-    peers: Arc<Peers>,
+    pub(crate) unused: UnusedSessions,
+    peers: Arc<PeerSessions>,
     registry: Registry,
     backend: Box<dyn AnyBackend>,
     #[cfg(feature = "journal")]
@@ -93,8 +93,8 @@ impl SessionManager {
     /// # Errors
     ///
     /// A setting is wrong: the caller is at fault.
-    pub fn new(backend: impl Backend, settings: ManagerConfig) -> Result<Self, ManagerConfigError> {
-        Ok(Self::begin(Shared::new(backend, settings)?))
+    pub fn new(backend: impl Backend, config: ManagerConfig) -> Result<Self, ManagerConfigError> {
+        Ok(Self::begin(Shared::new(backend, config)?))
     }
 
     /// Begins likewise, and records what happens in every session.
@@ -105,22 +105,22 @@ impl SessionManager {
     #[cfg(feature = "journal")]
     pub fn with_journal(
         backend: impl Backend,
-        settings: ManagerConfig,
+        config: ManagerConfig,
         journal: Journal,
     ) -> Result<Self, ManagerConfigError> {
-        let mut shared = Shared::new(backend, settings)?;
+        let mut shared = Shared::new(backend, config)?;
         shared.journal = Some(journal);
         Ok(Self::begin(shared))
     }
 
     fn begin(shared: Shared) -> Self {
-        Self { life: Arc::new(Life(Arc::new(shared))) }
+        Self { inner: Arc::new(CloseOnDrop(Arc::new(shared))) }
     }
 
     /// Returns what the sessions are held to.
     #[must_use]
     pub fn config(&self) -> &ManagerConfig {
-        &self.shared().settings
+        &self.shared().config
     }
 
     /// Begins a session, which waits for `initialize`. Call it in a tokio runtime with
@@ -147,29 +147,29 @@ impl SessionManager {
         first: Option<Bytes>,
     ) -> Result<SessionHandle, ManagerError> {
         let shared = self.shared();
-        shared.deadlines.watch(shared.clock);
-        let peer_place = shared.peer_place(peer)?;
+        shared.deadlines.start(shared.clock);
+        let peer_place = shared.peer_permit(peer)?;
         let id = SessionId::random();
-        let place = shared.registry.reserve(&shared.unused, shared.settings.queue_timeout).await?;
-        let (cell, mut inbox) = SessionInner::begin(id, Arc::clone(shared), place.downgrade());
-        inbox.expect(first);
-        let peer = ClientSender::new(id, Arc::downgrade(&cell));
-        shared.registry.insert(Arc::clone(&cell), place);
-        cell.begin_unused(peer_place);
-        if let Some(reason) = cell.closed() {
+        let place = shared.registry.reserve(&shared.unused, shared.config.queue_timeout).await?;
+        let (session, mut inbox) = SessionInner::create(id, Arc::clone(shared), place.downgrade());
+        inbox.set_first_message(first);
+        let peer = ClientSender::new(id, Arc::downgrade(&session));
+        shared.registry.insert(Arc::clone(&session), place);
+        session.mark_unused(peer_place);
+        if let Some(reason) = session.close_reason() {
             // Its time was over before it had its place, so that nobody has let go of it.
-            shared.forget(&cell);
+            shared.remove(&session);
             return Err(ManagerError::ClosedDuringInitialize(reason));
         }
-        let unopened = Unopened::new(SessionHandle::new(cell));
+        let unopened = UnopenedSession::new(SessionHandle::new(session));
         if shared.registry.is_closing() {
             // Whoever closes all sessions may not have seen this one.
             return Err(ManagerError::Closing);
         }
         let opening = shared.backend.open_any(peer, inbox);
-        let opened = clock::timeout(shared.settings.start_timeout, opening).await;
+        let opened = clock::timeout(shared.config.start_timeout, opening).await;
         let error = match opened {
-            Ok(Ok(())) => return Ok(unopened.opened()),
+            Ok(Ok(())) => return Ok(unopened.into_opened()),
             Ok(Err(error)) => error,
             Err(_) => "it took too long to start".into(),
         };
@@ -188,7 +188,7 @@ impl SessionManager {
         post: Post<Bytes>,
         format: AnswerFormat,
     ) -> Result<(SessionHandle, Connection), ManagerError> {
-        self.initialize_session_of(None, post, format).await
+        self.initialize_session_from(None, post, format).await
     }
 
     /// Begins a session of a client at an address, which counts for
@@ -198,7 +198,7 @@ impl SessionManager {
     ///
     /// Those of [`initialize_session`](Self::initialize_session), or clients at that address
     /// have as many sessions as are allowed.
-    pub async fn initialize_session_of(
+    pub async fn initialize_session_from(
         &self,
         peer: Option<IpAddr>,
         post: Post<Bytes>,
@@ -208,9 +208,9 @@ impl SessionManager {
             Post::Single(message) => Some(message.body.clone()),
             Post::Batch(_) => None,
         };
-        let unopened = Unopened::new(self.create(peer, first).await?);
+        let unopened = UnopenedSession::new(self.create(peer, first).await?);
         match unopened.session().request(post, format).await {
-            Ok(connection) => Ok((unopened.opened(), connection)),
+            Ok(connection) => Ok((unopened.into_opened(), connection)),
             // There was a session, which the client has never heard of.
             Err(SessionError::Rejected(Rejection::Closed(reason))) => {
                 Err(ManagerError::ClosedDuringInitialize(reason))
@@ -225,8 +225,8 @@ impl SessionManager {
     ///
     /// There is none of that id, or not any more.
     pub fn session(&self, id: SessionId) -> Result<SessionHandle, ManagerError> {
-        let cell = self.shared().registry.find(id).ok_or(ManagerError::NotFound)?;
-        Ok(SessionHandle::new(cell))
+        let session = self.shared().registry.find(id).ok_or(ManagerError::NotFound)?;
+        Ok(SessionHandle::new(session))
     }
 
     /// Returns whether there is a session of that id.
@@ -260,14 +260,14 @@ impl SessionManager {
         let shared = self.shared();
         shared.drain.start(retry);
         shared.registry.begin_closing();
-        for (number, cell) in shared.registry.all().into_iter().enumerate() {
-            cell.end_if_quiet();
-            if number % SESSIONS_PER_TURN == 0 {
+        for (number, session) in shared.registry.all().into_iter().enumerate() {
+            session.close_if_drained();
+            if number % SESSIONS_PER_YIELD == 0 {
                 yield_now().await;
             }
         }
         while shared.registry.len() > 0 {
-            shared.drain.next().await;
+            shared.drain.next_removal().await;
         }
     }
 
@@ -327,21 +327,21 @@ impl SessionManager {
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.life.0
+        &self.inner.0
     }
 }
 
 impl Shared {
-    fn new(backend: impl Backend, settings: ManagerConfig) -> Result<Self, ManagerConfigError> {
-        let config = settings.validate()?;
-        let registry = Registry::new(settings.sessions_max);
+    fn new(backend: impl Backend, config: ManagerConfig) -> Result<Self, ManagerConfigError> {
+        let session_config = config.validate()?;
+        let registry = Registry::new(config.sessions_max);
         Ok(Self {
-            settings,
             config,
+            session_config,
             clock: Clock::start(),
             deadlines: Arc::new(Deadlines::default()),
             drain: Drain::default(),
-            unused: Unused::default(),
+            unused: UnusedSessions::default(),
             peers: Arc::default(),
             registry,
             backend: Box::new(backend),
@@ -351,19 +351,19 @@ impl Shared {
     }
 
     /// Counts a session for the address of its client.
-    fn peer_place(&self, peer: Option<IpAddr>) -> Result<Option<PeerPlace>, ManagerError> {
-        let (Some(peer), Some(max)) = (peer, self.settings.sessions_per_ip_max) else {
+    fn peer_permit(&self, peer: Option<IpAddr>) -> Result<Option<PeerPermit>, ManagerError> {
+        let (Some(peer), Some(max)) = (peer, self.config.sessions_per_ip_max) else {
             return Ok(None);
         };
-        let place = self.peers.take(peer, max);
+        let place = self.peers.try_acquire(peer, max);
         place.map(Some).ok_or(ManagerError::TooManySessionsPerIp(max))
     }
 
     /// Lets go of a session that is closed.
-    pub(crate) fn forget(&self, cell: &SessionInner) {
-        self.registry.remove(cell.id());
-        self.drain.left();
-        cell.disarm();
+    pub(crate) fn remove(&self, session: &SessionInner) {
+        self.registry.remove(session.id());
+        self.drain.on_session_removed();
+        session.cancel_deadlines();
     }
 
     #[cfg(all(test, not(shuttle)))]
@@ -373,16 +373,16 @@ impl Shared {
 
     fn close_all(&self) {
         self.registry.begin_closing();
-        for cell in self.registry.all() {
-            SessionHandle::new(cell).close(CloseReason::ServerShutdown);
+        for session in self.registry.all() {
+            SessionHandle::new(session).close(CloseReason::ServerShutdown);
         }
     }
 }
 
-impl Drop for Life {
+impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.0.close_all();
-        self.0.deadlines.end();
+        self.0.deadlines.stop();
     }
 }
 

@@ -10,18 +10,18 @@ use crate::sync::Mutex;
 
 /// Counts the sessions of each address: at most as many entries as there are sessions.
 #[derive(Debug, Default)]
-pub(super) struct Peers(Mutex<HashMap<IpAddr, usize>>);
+pub(super) struct PeerSessions(Mutex<HashMap<IpAddr, usize>>);
 
 /// A session that counts for its address until this is dropped.
 #[derive(Debug)]
-pub(crate) struct PeerPlace {
-    peers: Arc<Peers>,
+pub(crate) struct PeerPermit {
+    peers: Arc<PeerSessions>,
     network: IpAddr,
 }
 
-impl Peers {
+impl PeerSessions {
     /// Counts a session, unless its address has `max` already.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr, max: usize) -> Option<PeerPlace> {
+    pub(super) fn try_acquire(self: &Arc<Self>, address: IpAddr, max: usize) -> Option<PeerPermit> {
         let network = network(address);
         let mut counts = self.0.lock();
         let count = counts.entry(network).or_default();
@@ -29,11 +29,11 @@ impl Peers {
             return None;
         }
         *count += 1;
-        Some(PeerPlace { peers: Arc::clone(self), network })
+        Some(PeerPermit { peers: Arc::clone(self), network })
     }
 }
 
-impl Drop for PeerPlace {
+impl Drop for PeerPermit {
     fn drop(&mut self) {
         let mut counts = self.peers.0.lock();
         if let Some(count) = counts.get_mut(&self.network) {
@@ -61,8 +61,8 @@ mod tests {
 
     #[test]
     fn each_address_has_as_many_sessions_as_are_allowed() {
-        let peers = Arc::new(Peers::default());
-        let take = |address: &str| peers.take(address.parse().unwrap(), 1);
+        let peers = Arc::new(PeerSessions::default());
+        let take = |address: &str| peers.try_acquire(address.parse().unwrap(), 1);
         let first = take("192.0.2.1");
         assert!(first.is_some() && take("192.0.2.1").is_none() && take("192.0.2.2").is_some());
         assert!(take("::ffff:192.0.2.1").is_none(), "it is the same address");

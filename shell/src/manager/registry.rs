@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    places::{Places, SessionPermit},
-    unused::Unused,
+    permits::{SessionPermit, SessionPermits},
+    unused::UnusedSessions,
 };
 use crate::{
     SessionId,
@@ -25,50 +25,50 @@ const SHARDS: usize = 16;
 
 /// How long a new session waits for a place where all are taken: a client that has hung up
 /// and comes back at once may be faster than the end of its session before.
-const RETURN_TIME: Duration = Duration::from_millis(250);
+const RECONNECT_GRACE: Duration = Duration::from_millis(250);
 
 /// All sessions. No lock of it is held while a session is called.
 #[derive(Debug)]
 pub(super) struct Registry {
     shards: [RwLock<Shard>; SHARDS],
     sessions: AtomicUsize,
-    places: Arc<Places>,
+    permits: Arc<SessionPermits>,
     /// How many new sessions wait for a place.
-    waiting: AtomicUsize,
+    waiters: AtomicUsize,
     sessions_max: usize,
     is_closing: AtomicBool,
 }
 
-type Shard = HashMap<SessionId, (Arc<SessionInner>, SessionPermit), BuildHasherDefault<Spread>>;
+type Shard = HashMap<SessionId, (Arc<SessionInner>, SessionPermit), BuildHasherDefault<IdHasher>>;
 
 /// Hashes an id to its halves: it is random already, and no peer chooses one that is kept.
 #[derive(Debug, Default)]
-struct Spread(u64);
+struct IdHasher(u64);
 
 /// Why there is no place for a session.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum NoPlace {
+pub(super) enum PermitError {
     /// There are as many as are allowed.
     Full(usize),
     Closing,
 }
 
 /// A new session that waits for a place.
-struct Turn<'a> {
-    waiting: &'a AtomicUsize,
+struct Waiter<'a> {
+    waiters: &'a AtomicUsize,
     /// How many waited when it began to.
-    before: usize,
+    ahead: usize,
 }
 
-impl<'a> Turn<'a> {
+impl<'a> Waiter<'a> {
     fn begin(waiting: &'a AtomicUsize) -> Self {
-        Self { waiting, before: waiting.fetch_add(1, Ordering::SeqCst) }
+        Self { waiters: waiting, ahead: waiting.fetch_add(1, Ordering::SeqCst) }
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        self.waiters.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -77,8 +77,8 @@ impl Registry {
         Self {
             shards: std::array::from_fn(|_| RwLock::default()),
             sessions: AtomicUsize::new(0),
-            places: Places::new(sessions_max),
-            waiting: AtomicUsize::new(0),
+            permits: SessionPermits::new(sessions_max),
+            waiters: AtomicUsize::new(0),
             sessions_max,
             is_closing: AtomicBool::new(false),
         }
@@ -88,40 +88,40 @@ impl Registry {
     /// where the servers of sessions that are over still have to end. Cancel-safe.
     pub(super) async fn reserve(
         &self,
-        unused: &Unused,
+        unused: &UnusedSessions,
         timeout: Duration,
-    ) -> Result<SessionPermit, NoPlace> {
+    ) -> Result<SessionPermit, PermitError> {
         if self.is_closing() {
-            return Err(NoPlace::Closing);
+            return Err(PermitError::Closing);
         }
-        if let Some(place) = self.places.try_take() {
+        if let Some(place) = self.permits.try_acquire() {
             return Ok(place);
         }
-        let turn = Turn::begin(&self.waiting);
-        if !self.is_about_to_leave(&turn) {
-            unused.end_oldest();
+        let turn = Waiter::begin(&self.waiters);
+        if !self.expects_permit(&turn) {
+            unused.close_oldest();
         }
-        let return_time = RETURN_TIME.min(timeout);
-        if let Some(place) = self.places.take_in(return_time).await {
+        let return_time = RECONNECT_GRACE.min(timeout);
+        if let Some(place) = self.permits.acquire_within(return_time).await {
             return Ok(place);
         }
-        let full = NoPlace::Full(self.sessions_max);
-        if !self.is_about_to_leave(&turn) {
+        let full = PermitError::Full(self.sessions_max);
+        if !self.expects_permit(&turn) {
             return Err(full);
         }
-        self.places.take_in(timeout.saturating_sub(return_time)).await.ok_or(full)
+        self.permits.acquire_within(timeout.saturating_sub(return_time)).await.ok_or(full)
     }
 
     /// Returns whether sessions are over whose places are about to be free, as many as it
     /// takes until it is this one's turn. Call it where no place is free.
-    fn is_about_to_leave(&self, turn: &Turn<'_>) -> bool {
-        self.sessions_max.saturating_sub(self.len()) > turn.before
+    fn expects_permit(&self, turn: &Waiter<'_>) -> bool {
+        self.sessions_max.saturating_sub(self.len()) > turn.ahead
     }
 
     /// Puts a session into its place, until it is removed.
-    pub(super) fn insert(&self, cell: Arc<SessionInner>, place: SessionPermit) {
+    pub(super) fn insert(&self, session: Arc<SessionInner>, place: SessionPermit) {
         self.sessions.fetch_add(1, Ordering::Relaxed);
-        self.shard(cell.id()).write().insert(cell.id(), (cell, place));
+        self.shard(session.id()).write().insert(session.id(), (session, place));
     }
 
     /// Has no place for a session any more.
@@ -134,7 +134,7 @@ impl Registry {
     }
 
     pub(super) fn find(&self, id: SessionId) -> Option<Arc<SessionInner>> {
-        self.shard(id).read().get(&id).map(|(cell, _)| Arc::clone(cell))
+        self.shard(id).read().get(&id).map(|(session, _)| Arc::clone(session))
     }
 
     pub(super) fn remove(&self, id: SessionId) {
@@ -151,18 +151,18 @@ impl Registry {
     pub(super) fn all(&self) -> Vec<Arc<SessionInner>> {
         let mut all = Vec::with_capacity(self.len());
         for shard in &self.shards {
-            all.extend(shard.read().values().map(|(cell, _)| Arc::clone(cell)));
+            all.extend(shard.read().values().map(|(session, _)| Arc::clone(session)));
         }
         all
     }
 
     fn shard(&self, id: SessionId) -> &RwLock<Shard> {
         #[expect(clippy::indexing_slicing, reason = "the remainder is a valid index")]
-        &self.shards[usize::from(id.spread()) % SHARDS]
+        &self.shards[usize::from(id.shard_hash()) % SHARDS]
     }
 }
 
-impl Hasher for Spread {
+impl Hasher for IdHasher {
     fn write(&mut self, bytes: &[u8]) {
         for part in bytes.as_chunks::<8>().0 {
             self.0 ^= u64::from_ne_bytes(*part);

@@ -6,12 +6,12 @@ use crate::SessionHandle;
 
 /// Closes its session, unless that is opened in time.
 #[derive(Debug)]
-pub(super) struct Unopened {
+pub(super) struct UnopenedSession {
     session: SessionHandle,
     is_opened: bool,
 }
 
-impl Unopened {
+impl UnopenedSession {
     pub(super) fn new(session: SessionHandle) -> Self {
         Self { session, is_opened: false }
     }
@@ -20,13 +20,13 @@ impl Unopened {
         &self.session
     }
 
-    pub(super) fn opened(mut self) -> SessionHandle {
+    pub(super) fn into_opened(mut self) -> SessionHandle {
         self.is_opened = true;
         self.session.clone()
     }
 }
 
-impl Drop for Unopened {
+impl Drop for UnopenedSession {
     fn drop(&mut self) {
         if !self.is_opened {
             self.session.close(CloseReason::Cancelled);

@@ -11,21 +11,21 @@ use crate::{session::SessionInner, sync::Mutex};
 /// Sessions that have made no request but `initialize` and `ping`, in the order in which they
 /// began: at most as many as there are sessions.
 #[derive(Debug, Default)]
-pub(crate) struct Unused(Mutex<Queue>);
+pub(crate) struct UnusedSessions(Mutex<Queue>);
 
 #[derive(Debug, Default)]
 struct Queue {
     sessions: BTreeMap<u64, Weak<SessionInner>>,
-    next: u64,
+    next_number: u64,
 }
 
-impl Unused {
+impl UnusedSessions {
     /// Adds a session, and returns the number by which it is removed.
-    pub(crate) fn add(&self, cell: &Weak<SessionInner>) -> u64 {
+    pub(crate) fn add(&self, session: &Weak<SessionInner>) -> u64 {
         let mut queue = self.0.lock();
-        let number = queue.next;
-        queue.next = number.saturating_add(1);
-        queue.sessions.insert(number, Weak::clone(cell));
+        let number = queue.next_number;
+        queue.next_number = number.saturating_add(1);
+        queue.sessions.insert(number, Weak::clone(session));
         number
     }
 
@@ -34,10 +34,10 @@ impl Unused {
     }
 
     /// Ends the oldest session that has no connection, if there is one.
-    pub(super) fn end_oldest(&self) {
+    pub(super) fn close_oldest(&self) {
         let mut after = Bound::Unbounded;
-        while let Some((number, cell)) = self.first(after) {
-            if cell.is_some_and(|cell| cell.end_unused()) {
+        while let Some((number, session)) = self.first(after) {
+            if session.is_some_and(|session| session.close_if_unused()) {
                 return;
             }
             after = Bound::Excluded(number);
@@ -46,7 +46,7 @@ impl Unused {
 
     fn first(&self, after: Bound<u64>) -> Option<(u64, Option<Arc<SessionInner>>)> {
         let queue = self.0.lock();
-        let (number, cell) = queue.sessions.range((after, Bound::Unbounded)).next()?;
-        Some((*number, cell.upgrade()))
+        let (number, session) = queue.sessions.range((after, Bound::Unbounded)).next()?;
+        Some((*number, session.upgrade()))
     }
 }

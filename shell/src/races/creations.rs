@@ -14,33 +14,34 @@ use rejoin_core::{AnswerFormat, CloseReason, Config};
 use shuttle::future::block_on;
 
 use super::{
+    fixture::{Fixture, poll_once, post, thread},
     race,
-    world::{World, at_once, post, thread},
 };
 use crate::{
-    Backend, ClientMessages, ManagerError, OpenError, Peer, Settings, clock, sync::Semaphore,
+    Backend, ClientMessages, ClientSender, ManagerConfig, ManagerError, OpenError, clock,
+    sync::Semaphore,
 };
 
 #[test]
 fn no_session_begins_and_stays_when_all_are_closed() {
     race(|| {
-        let world = World::begin(Settings::default());
+        let fixture = Fixture::begin(ManagerConfig::default());
         let creates = {
-            let sessions = world.sessions.clone();
+            let sessions = fixture.sessions.clone();
             thread(async move { sessions.create_session().await })
         };
         let initializes = {
-            let sessions = world.sessions.clone();
+            let sessions = fixture.sessions.clone();
             thread(async move {
                 let initialize = post(r#""id":0,"method":"initialize""#);
                 let begun = sessions.initialize_session(initialize, AnswerFormat::Sse).await;
                 begun.map(|(session, _)| session)
             })
         };
-        world.sessions.close_all();
+        fixture.sessions.close_all();
         for begins in [creates, initializes] {
             match begins.join().unwrap() {
-                Ok(session) => assert!(session.closed().is_some()),
+                Ok(session) => assert!(session.close_reason().is_some()),
                 Err(ManagerError::Closing) => {}
                 Err(ManagerError::ClosedDuringInitialize(reason)) => {
                     assert_eq!(reason, CloseReason::ServerShutdown)
@@ -48,7 +49,7 @@ fn no_session_begins_and_stays_when_all_are_closed() {
                 Err(error) => panic!("{error}"),
             }
         }
-        world.end();
+        fixture.end();
     });
 }
 
@@ -56,10 +57,13 @@ fn no_session_begins_and_stays_when_all_are_closed() {
 fn there_are_never_more_sessions_than_are_allowed() {
     const SESSIONS_MAX: usize = 2;
     race(|| {
-        let world = World::begin(Settings { sessions_max: SESSIONS_MAX, ..Settings::default() });
+        let fixture = Fixture::begin(ManagerConfig {
+            sessions_max: SESSIONS_MAX,
+            ..ManagerConfig::default()
+        });
         let alive = Arc::new(AtomicUsize::new(0));
         let threads = [(); 3].map(|()| {
-            let (sessions, alive) = (world.sessions.clone(), Arc::clone(&alive));
+            let (sessions, alive) = (fixture.sessions.clone(), Arc::clone(&alive));
             thread(async move {
                 match sessions.create_session().await {
                     Ok(session) => {
@@ -77,10 +81,10 @@ fn there_are_never_more_sessions_than_are_allowed() {
         }
         block_on(async {
             for _ in 0..SESSIONS_MAX {
-                world.sessions.create_session().await.unwrap();
+                fixture.sessions.create_session().await.unwrap();
             }
             // It waits for a while, in case that one of them ends.
-            let mut refused = pin!(world.sessions.create_session());
+            let mut refused = pin!(fixture.sessions.create_session());
             let refused = poll_fn(|cx| {
                 let polled = refused.as_mut().poll(cx);
                 if polled.is_pending() {
@@ -91,8 +95,8 @@ fn there_are_never_more_sessions_than_are_allowed() {
             let error = refused.await.unwrap_err();
             assert!(matches!(error, ManagerError::TooManySessions(SESSIONS_MAX)));
         });
-        world.sessions.close_all();
-        world.end();
+        fixture.sessions.close_all();
+        fixture.end();
     });
 }
 
@@ -102,26 +106,26 @@ fn a_session_that_is_over_before_it_began_leaves_its_place() {
     const INIT_TIMEOUT: Duration = Duration::from_secs(1);
     race(|| {
         let session = Config { init_timeout: Some(INIT_TIMEOUT), ..Config::default() };
-        let world = World::begin(Settings { session, ..Settings::default() });
+        let fixture = Fixture::begin(ManagerConfig { session, ..ManagerConfig::default() });
         let creates = {
-            let sessions = world.sessions.clone();
+            let sessions = fixture.sessions.clone();
             thread(async move { sessions.create_session().await })
         };
         clock::advance(INIT_TIMEOUT);
         match creates.join().unwrap() {
             Ok(session) => {
-                let (_, inbox) = world.opened();
+                let (_, messages) = fixture.take_opened();
                 clock::advance(INIT_TIMEOUT);
-                world.let_end(&inbox);
-                assert_eq!(session.closed(), Some(CloseReason::InitializeTimeout));
+                fixture.wait_until_removed(&messages);
+                assert_eq!(session.close_reason(), Some(CloseReason::InitializeTimeout));
             }
             Err(ManagerError::ClosedDuringInitialize(reason)) => {
-                world.settle();
+                fixture.finish_removal();
                 assert_eq!(reason, CloseReason::InitializeTimeout);
             }
             Err(error) => panic!("{error}"),
         }
-        world.end();
+        fixture.end();
     });
 }
 
@@ -132,8 +136,8 @@ struct Slow {
 }
 
 impl Backend for Slow {
-    async fn open(&self, _: Peer, inbox: ClientMessages) -> Result<(), OpenError> {
-        self.opened.lock().unwrap().push(inbox);
+    async fn open(&self, _: ClientSender, messages: ClientMessages) -> Result<(), OpenError> {
+        self.opened.lock().unwrap().push(messages);
         self.doors.acquire().await?.forget();
         Ok(())
     }
@@ -145,11 +149,11 @@ fn who_gives_up_before_a_session_is_open_leaves_none() {
     race(|| {
         let doors = Arc::new(Semaphore::new(0));
         let slow = Slow { doors: Arc::clone(&doors), opened: Mutex::default() };
-        let world = World::with(slow, Settings::default());
+        let fixture = Fixture::with(slow, ManagerConfig::default());
         let threads = [(); 2].map(|()| {
-            let sessions = world.sessions.clone();
+            let sessions = fixture.sessions.clone();
             thread(async move {
-                match at_once(sessions.create_session()).await {
+                match poll_once(sessions.create_session()).await {
                     Some(Ok(session)) => session.delete().unwrap(),
                     Some(Err(error)) => panic!("{error}"),
                     None => {}
@@ -160,6 +164,6 @@ fn who_gives_up_before_a_session_is_open_leaves_none() {
         for thread in threads {
             thread.join().unwrap();
         }
-        world.end();
+        fixture.end();
     });
 }

@@ -5,18 +5,19 @@ use std::time::Duration;
 use rejoin_core::CloseReason;
 
 use super::{
+    fixture::{Fixture, InitializedSession, next, post, thread},
     race,
-    world::{Begun, World, next, post, thread},
 };
-use crate::{ManagerError, Settings, clock};
+use crate::{ManagerConfig, ManagerError, clock};
 
 /// A deadline that comes before all others is kept, while others come and go.
 #[test]
 fn a_deadline_is_kept_whatever_becomes_of_others() {
     race(|| {
-        let world = World::begin(Settings::default());
-        let Begun { session: first, inbox: other, .. } = world.initialized();
-        let Begun { session: second, inbox, .. } = world.initialized();
+        let fixture = Fixture::begin(ManagerConfig::default());
+        let InitializedSession { session: first, messages: other, .. } =
+            fixture.initialized_session();
+        let InitializedSession { session: second, messages, .. } = fixture.initialized_session();
         let threads = [first.clone(), second.clone()].map(|session| {
             thread(async move {
                 let mut reserved = session.reserve().unwrap();
@@ -33,15 +34,15 @@ fn a_deadline_is_kept_whatever_becomes_of_others() {
         };
         let says = {
             let second = second.clone();
-            thread(async move { second.message(post(r#""method":"n""#)).await.unwrap() })
+            thread(async move { second.notify(post(r#""method":"n""#)).await.unwrap() })
         };
         is_gone.join().unwrap();
         says.join().unwrap();
-        assert_eq!(second.closed(), None);
+        assert_eq!(second.close_reason(), None);
         clock::advance(Duration::from_secs(300));
-        world.let_end(&inbox);
-        drop((first, second, inbox, other));
-        world.end();
+        fixture.wait_until_removed(&messages);
+        drop((first, second, messages, other));
+        fixture.end();
     });
 }
 
@@ -49,28 +50,29 @@ fn a_deadline_is_kept_whatever_becomes_of_others() {
 #[test]
 fn a_deadline_that_comes_when_there_is_no_other_is_kept() {
     race(|| {
-        let world = World::begin(Settings::default());
-        let Begun { session: first, inbox: other, .. } = world.initialized();
+        let fixture = Fixture::begin(ManagerConfig::default());
+        let InitializedSession { session: first, messages: other, .. } =
+            fixture.initialized_session();
         let creates = {
-            let sessions = world.sessions.clone();
+            let sessions = fixture.sessions.clone();
             thread(async move { sessions.create_session().await })
         };
         clock::advance(Duration::from_secs(300));
         match creates.join().unwrap() {
             Ok(second) => {
-                let (_, inbox) = world.opened();
+                let (_, messages) = fixture.take_opened();
                 clock::advance(Duration::from_secs(60));
-                world.let_end(&inbox);
-                assert_eq!(second.closed(), Some(CloseReason::InitializeTimeout));
+                fixture.wait_until_removed(&messages);
+                assert_eq!(second.close_reason(), Some(CloseReason::InitializeTimeout));
             }
             Err(ManagerError::ClosedDuringInitialize(reason)) => {
-                world.let_end(&other);
+                fixture.wait_until_removed(&other);
                 assert_eq!(reason, CloseReason::InitializeTimeout);
             }
             Err(error) => panic!("{error}"),
         }
-        assert_eq!(first.closed(), Some(CloseReason::Idle));
+        assert_eq!(first.close_reason(), Some(CloseReason::Idle));
         drop((first, other));
-        world.end();
+        fixture.end();
     });
 }

@@ -6,17 +6,17 @@
 //! run is the shell itself; `sync.rs` and `clock.rs` alone have others in their place.
 //!
 //! Who waits for what never comes is deadlocked, which fails: so a wake-up that is lost is
-//! found, too. Each scenario ends with [`World::end`](world::World::end), which looks at
+//! found, too. Each scenario ends with [`Fixture::end`](fixture::Fixture::end), which looks at
 //! what is left behind.
 
+mod closing;
 mod creations;
 mod deadlines;
-mod ends;
+mod fixture;
 mod handlers;
+mod queue_permits;
 mod requests;
-mod room;
 mod senders;
-mod world;
 
 use std::env;
 

@@ -5,25 +5,26 @@ use std::{future::poll_fn, task::Poll};
 use rejoin_core::AnswerFormat;
 
 use super::{
-    race,
-    world::{
-        Begun, World, answer, at_once, id_after, message_of, next, request, rest, serve, thread,
+    fixture::{
+        Fixture, InitializedSession, answer, event_id, message_of, next, poll_once,
+        remaining_messages, request, serve, thread,
     },
+    race,
 };
-use crate::Settings;
+use crate::ManagerConfig;
 
 /// One of the two reads a little, goes, and comes back.
 #[test]
 fn two_requests_are_answered_exactly_once_each() {
     race(|| {
-        let world = World::begin(Settings::default());
-        let Begun { session, peer, inbox } = world.initialized();
-        let backend = thread(serve(peer, inbox));
+        let fixture = Fixture::begin(ManagerConfig::default());
+        let InitializedSession { session, client, messages } = fixture.initialized_session();
+        let backend = thread(serve(client, messages));
         let stays = {
             let session = session.clone();
             thread(async move {
                 let connection = session.request(request(1), AnswerFormat::Sse).await.unwrap();
-                rest(connection).await
+                remaining_messages(connection).await
             })
         };
         let returns = {
@@ -32,13 +33,13 @@ fn two_requests_are_answered_exactly_once_each() {
                 let mut connection = session.request(request(2), AnswerFormat::Sse).await.unwrap();
                 let (mut messages, mut last) = (Vec::new(), None);
                 let primed = next(&mut connection).await;
-                let another = at_once(next(&mut connection)).await.flatten();
+                let another = poll_once(next(&mut connection)).await.flatten();
                 for event in [primed, another].into_iter().flatten() {
-                    last = id_after(&event);
+                    last = event_id(&event);
                     messages.extend(message_of(event));
                 }
                 drop(connection);
-                messages.extend(rest(session.resume(last.unwrap()).unwrap()).await);
+                messages.extend(remaining_messages(session.resume(last.unwrap()).unwrap()).await);
                 messages
             })
         };
@@ -49,7 +50,7 @@ fn two_requests_are_answered_exactly_once_each() {
         heard.sort_unstable();
         assert_eq!(heard, [1, 2]);
         drop(session);
-        world.end();
+        fixture.end();
     });
 }
 
@@ -57,27 +58,29 @@ fn two_requests_are_answered_exactly_once_each() {
 #[test]
 fn a_resume_gets_everything_whatever_becomes_of_the_old_connection() {
     race(|| {
-        let world = World::begin(Settings::default());
-        let Begun { session, peer, inbox } = world.initialized();
+        let fixture = Fixture::begin(ManagerConfig::default());
+        let InitializedSession { session, client, messages } = fixture.initialized_session();
         let request = session.request(request(1), AnswerFormat::Sse);
         let mut old = shuttle::future::block_on(request).unwrap();
         let primed = shuttle::future::block_on(next(&mut old)).unwrap();
-        let backend = thread(serve(peer, inbox));
+        let backend = thread(serve(client, messages));
         let reads = thread(async move {
             let event = next(&mut old).await;
-            let another = at_once(next(&mut old)).await.flatten();
+            let another = poll_once(next(&mut old)).await.flatten();
             event.into_iter().chain(another).filter_map(message_of).collect::<Vec<_>>()
         });
         let resumes = {
             let session = session.clone();
-            thread(async move { rest(session.resume(id_after(&primed).unwrap()).unwrap()).await })
+            thread(async move {
+                remaining_messages(session.resume(event_id(&primed).unwrap()).unwrap()).await
+            })
         };
         assert!(answer(1).starts_with(&reads.join().unwrap()));
         assert_eq!(resumes.join().unwrap(), answer(1));
         session.delete().unwrap();
         assert_eq!(backend.join().unwrap(), [1]);
         drop(session);
-        world.end();
+        fixture.end();
     });
 }
 
@@ -85,11 +88,11 @@ fn a_resume_gets_everything_whatever_becomes_of_the_old_connection() {
 #[test]
 fn a_connection_wakes_whoever_polled_it_last() {
     race(|| {
-        let world = World::begin(Settings::default());
-        let Begun { session, peer, inbox } = world.initialized();
+        let fixture = Fixture::begin(ManagerConfig::default());
+        let InitializedSession { session, client, messages } = fixture.initialized_session();
         let request = session.request(request(1), AnswerFormat::Sse);
         let mut connection = shuttle::future::block_on(request).unwrap();
-        let backend = thread(serve(peer, inbox));
+        let backend = thread(serve(client, messages));
         let begins = thread(async move {
             let (mut events, mut messages) = (Vec::new(), Vec::new());
             let goes_on = poll_fn(|cx| {
@@ -103,13 +106,13 @@ fn a_connection_wakes_whoever_polled_it_last() {
         });
         let ends = thread(async move {
             let (connection, mut messages) = begins.join().unwrap();
-            messages.extend(rest(connection).await);
+            messages.extend(remaining_messages(connection).await);
             messages
         });
         assert_eq!(ends.join().unwrap(), answer(1));
         session.delete().unwrap();
         assert_eq!(backend.join().unwrap(), [1]);
         drop(session);
-        world.end();
+        fixture.end();
     });
 }

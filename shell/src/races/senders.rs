@@ -3,10 +3,10 @@
 use rejoin_core::Config;
 
 use super::{
+    fixture::{Fixture, InitializedSession, message, message_of, next, remaining_messages, thread},
     race,
-    world::{Begun, World, message, message_of, next, rest, thread},
 };
-use crate::{Peer, SendError, Settings};
+use crate::{ClientSender, ManagerConfig, SendError};
 
 /// More than the log of a stream holds.
 const MESSAGES: usize = 7;
@@ -15,10 +15,10 @@ const MESSAGES: usize = 7;
 #[test]
 fn a_sender_waits_for_a_reader_that_reads() {
     race(|| {
-        let world = World::begin(settings());
-        let Begun { session, peer, inbox } = world.initialized();
+        let fixture = Fixture::begin(config());
+        let InitializedSession { session, client, messages } = fixture.initialized_session();
         let mut connection = session.standalone().unwrap();
-        let says = thread(say(peer));
+        let says = thread(say(client));
         let reads = thread(async move {
             let mut messages = Vec::new();
             while messages.len() < MESSAGES {
@@ -29,8 +29,8 @@ fn a_sender_waits_for_a_reader_that_reads() {
         assert_eq!(says.join().unwrap(), MESSAGES);
         assert_eq!(reads.join().unwrap(), (0..MESSAGES).map(note).collect::<Vec<_>>());
         session.delete().unwrap();
-        drop((session, inbox));
-        world.end();
+        drop((session, messages));
+        fixture.end();
     });
 }
 
@@ -38,33 +38,33 @@ fn a_sender_waits_for_a_reader_that_reads() {
 #[test]
 fn a_sender_that_waits_is_let_go_by_the_end() {
     race(|| {
-        let world = World::begin(settings());
-        let Begun { session, peer, inbox } = world.initialized();
+        let fixture = Fixture::begin(config());
+        let InitializedSession { session, client, messages } = fixture.initialized_session();
         let connection = session.standalone().unwrap();
-        let says = thread(say(peer));
+        let says = thread(say(client));
         let deletes = {
             let session = session.clone();
             thread(async move { session.delete().unwrap() })
         };
         let said = says.join().unwrap();
         deletes.join().unwrap();
-        let read = shuttle::future::block_on(rest(connection));
+        let read = shuttle::future::block_on(remaining_messages(connection));
         assert_eq!(read, (0..read.len()).map(note).collect::<Vec<_>>());
         assert!(read.len() <= said);
-        drop((session, inbox));
-        world.end();
+        drop((session, messages));
+        fixture.end();
     });
 }
 
-fn settings() -> Settings {
-    let session = Config { window: 1, stream_events_max: 4, ..Config::default() };
-    Settings { session, ..Settings::default() }
+fn config() -> ManagerConfig {
+    let session = Config { window_events_max: 1, stream_events_max: 4, ..Config::default() };
+    ManagerConfig { session, ..ManagerConfig::default() }
 }
 
 /// Says as much as is taken, and returns how much.
-async fn say(peer: Peer) -> usize {
+async fn say(client: ClientSender) -> usize {
     for number in 0..MESSAGES {
-        match peer.send(note(number), None).await {
+        match client.send(note(number), None).await {
             Ok(()) => {}
             Err(SendError::Ended) => return number,
             Err(error) => panic!("{error}"),

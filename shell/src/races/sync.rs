@@ -18,14 +18,14 @@ shuttle::lazy_static! {
     static ref TASKS: Mutex<Vec<JoinHandle<()>>> = Mutex::default();
 }
 
-/// Begins a task, for [`tasks_end`] to wait for.
+/// Begins a task, for [`join_tasks`] to wait for.
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     let task = shuttle::future::spawn(task);
     TASKS.lock().push(task);
 }
 
 /// Waits until every task has ended.
-pub(super) async fn tasks_end() {
+pub(super) async fn join_tasks() {
     let tasks = std::mem::take(&mut *TASKS.lock());
     for task in tasks {
         assert!(task.await.is_ok());
@@ -43,12 +43,12 @@ pub(crate) struct Notify(tokio::sync::Notify);
 
 impl Notify {
     pub(crate) fn notify_one(&self) {
-        others_may_come();
+        yield_to_others();
         self.0.notify_one();
     }
 
     pub(crate) async fn notified(&self) {
-        others_may_come();
+        yield_to_others();
         self.0.notified().await;
     }
 }
@@ -66,7 +66,7 @@ impl Semaphore {
         &self,
         permits: u32,
     ) -> Result<SemaphorePermit<'_>, TryAcquireError> {
-        others_may_come();
+        yield_to_others();
         self.0.try_acquire_many(permits)
     }
 
@@ -74,7 +74,7 @@ impl Semaphore {
         &self,
         permits: u32,
     ) -> Result<SemaphorePermit<'_>, AcquireError> {
-        others_may_come();
+        yield_to_others();
         self.0.acquire_many(permits).await
     }
 
@@ -83,17 +83,17 @@ impl Semaphore {
     }
 
     pub(crate) fn add_permits(&self, permits: usize) {
-        others_may_come();
+        yield_to_others();
         self.0.add_permits(permits);
     }
 
     pub(crate) fn close(&self) {
-        others_may_come();
+        yield_to_others();
         self.0.close();
     }
 }
 
 /// Shuttle knows no time: to sleep is to let others come first, or not.
-fn others_may_come() {
+fn yield_to_others() {
     shuttle::thread::sleep(Duration::ZERO);
 }

@@ -48,7 +48,7 @@ impl SseEvent {
 /// A part of a message that is too large to be taken at once.
 #[cfg(feature = "http")]
 #[derive(Debug)]
-pub(crate) struct Part {
+pub(crate) struct MessagePart {
     /// What the client resumes after.
     pub(crate) id: Option<EventId>,
     /// A copy: whoever writes it must not keep the whole message in memory.
@@ -64,7 +64,7 @@ pub(super) struct ConnectionBuffer {
     /// How many bytes of the first event were taken in parts.
     offset: usize,
     waker: Option<Waker>,
-    is_ended: bool,
+    is_closed: bool,
 }
 
 impl ConnectionBuffer {
@@ -81,21 +81,21 @@ impl ConnectionBuffer {
         if std::mem::take(&mut self.offset) == 0 {
             return None;
         }
-        self.is_ended = true;
+        self.is_closed = true;
         self.waker.take()
     }
 
     /// Ends the connection. Returns whom to wake.
-    pub(super) fn end(&mut self, reason: EndReason) -> Option<Waker> {
-        self.is_ended = true;
+    pub(super) fn close(&mut self, reason: EndReason) -> Option<Waker> {
+        self.is_closed = true;
         if !reason.drains() {
             self.events.clear();
         }
         self.waker.take()
     }
 
-    pub(super) fn is_ended(&self) -> bool {
-        self.is_ended
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed
     }
 
     /// Takes the next event out, if it is no larger than `bytes_max` and no part of it was
@@ -110,13 +110,13 @@ impl ConnectionBuffer {
     /// Takes the next part of the next message, of at most `bytes_max` bytes. With the last
     /// part, says what the session calls the message.
     #[cfg(feature = "http")]
-    pub(super) fn pop_part(&mut self, bytes_max: usize) -> Option<(Part, Option<u64>)> {
+    pub(super) fn pop_part(&mut self, bytes_max: usize) -> Option<(MessagePart, Option<u64>)> {
         let (SseEvent::Message { id, data }, index) = self.events.front()? else {
             return None;
         };
         let rest = data.get(self.offset..)?;
         let (part, after) = rest.split_at(rest.len().min(bytes_max));
-        let part = Part {
+        let part = MessagePart {
             id: *id,
             data: Bytes::copy_from_slice(part),
             is_first: self.offset == 0,
@@ -137,12 +137,12 @@ impl ConnectionBuffer {
     }
 
     /// Returns whether nothing will come any more.
-    pub(super) fn is_over(&self) -> bool {
-        self.is_ended && self.events.is_empty()
+    pub(super) fn is_finished(&self) -> bool {
+        self.is_closed && self.events.is_empty()
     }
 
     /// Asks to be woken at the next event, or at the end.
-    pub(super) fn wake(&mut self, waker: &Waker) {
+    pub(super) fn register_waker(&mut self, waker: &Waker) {
         match &mut self.waker {
             Some(known) => known.clone_from(waker),
             none => *none = Some(waker.clone()),
@@ -156,44 +156,44 @@ mod tests {
 
     use super::*;
 
-    fn channel() -> ConnectionBuffer {
-        let mut channel = ConnectionBuffer::default();
+    fn buffer() -> ConnectionBuffer {
+        let mut buffer = ConnectionBuffer::default();
         for index in 1..=2 {
             let id = Some(EventId::new(StreamId::Standalone, index));
             let data = Bytes::from_static(b"12345");
-            assert!(channel.push(SseEvent::Message { id, data }, Some(index)).is_none());
+            assert!(buffer.push(SseEvent::Message { id, data }, Some(index)).is_none());
         }
-        channel
+        buffer
     }
 
     #[test]
     fn a_large_message_is_taken_in_parts() {
-        let mut channel = channel();
-        assert!(channel.pop(4).is_none());
+        let mut buffer = buffer();
+        assert!(buffer.pop(4).is_none());
         let mut parts = Vec::new();
-        while let Some((part, index)) = channel.pop_part(2) {
+        while let Some((part, index)) = buffer.pop_part(2) {
             parts.push((part.data, part.is_first, part.is_last, index));
             if parts.len() == 3 {
                 break;
             }
-            assert!(channel.pop(usize::MAX).is_none(), "the rest is no message");
+            assert!(buffer.pop(usize::MAX).is_none(), "the rest is no message");
         }
         let expected: [(&[u8], bool, bool, Option<u64>); 3] =
             [(b"12", true, false, None), (b"34", false, false, None), (b"5", false, true, Some(1))];
         let expected = expected
             .map(|(data, first, last, index)| (Bytes::from_static(data), first, last, index));
         assert_eq!(parts, expected);
-        assert!(channel.pop(5).is_some() && channel.is_empty());
+        assert!(buffer.pop(5).is_some() && buffer.is_empty());
     }
 
     #[test]
     fn a_connection_ends_where_it_is_discarded_within_a_message() {
-        let mut channel = channel();
-        channel.discard();
-        assert!(channel.is_empty() && !channel.is_ended());
-        let mut channel = self::channel();
-        assert!(channel.pop_part(2).is_some());
-        channel.discard();
-        assert!(channel.is_over());
+        let mut buffer = buffer();
+        buffer.discard();
+        assert!(buffer.is_empty() && !buffer.is_closed());
+        let mut buffer = self::buffer();
+        assert!(buffer.pop_part(2).is_some());
+        buffer.discard();
+        assert!(buffer.is_finished());
     }
 }

@@ -1,4 +1,4 @@
-//! The channels of a session, by connection.
+//! The buffers of a session, by connection.
 
 use std::collections::VecDeque;
 
@@ -14,15 +14,15 @@ pub(super) struct ConnectionBuffers(VecDeque<(ConnectionId, ConnectionBuffer)>);
 impl ConnectionBuffers {
     pub(super) fn get(&self, connection: ConnectionId) -> Option<&ConnectionBuffer> {
         let at = self.position(connection).ok()?;
-        self.0.get(at).map(|(_, channel)| channel)
+        self.0.get(at).map(|(_, buffer)| buffer)
     }
 
     pub(super) fn get_mut(&mut self, connection: ConnectionId) -> Option<&mut ConnectionBuffer> {
         let at = self.position(connection).ok()?;
-        self.0.get_mut(at).map(|(_, channel)| channel)
+        self.0.get_mut(at).map(|(_, buffer)| buffer)
     }
 
-    /// Adds a channel for a connection that has none.
+    /// Adds a buffer for a connection that has none.
     pub(super) fn insert(&mut self, connection: ConnectionId) {
         if let Err(at) = self.position(connection) {
             self.0.insert(at, (connection, ConnectionBuffer::default()));
@@ -31,11 +31,11 @@ impl ConnectionBuffers {
 
     pub(super) fn remove(&mut self, connection: ConnectionId) -> Option<ConnectionBuffer> {
         let at = self.position(connection).ok()?;
-        let (_, channel) = self.0.remove(at)?;
+        let (_, buffer) = self.0.remove(at)?;
         if self.0.is_empty() {
-            self.0.shrink_to(IDLE_PLACES);
+            self.0.shrink_to(IDLE_CAPACITY);
         }
-        Some(channel)
+        Some(buffer)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -43,7 +43,7 @@ impl ConnectionBuffers {
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut ConnectionBuffer> {
-        self.0.iter_mut().map(|(_, channel)| channel)
+        self.0.iter_mut().map(|(_, buffer)| buffer)
     }
 
     fn position(&self, connection: ConnectionId) -> Result<usize, usize> {
@@ -62,7 +62,7 @@ impl ConnectionBuffers {
 }
 
 /// How many places an idle session keeps.
-const IDLE_PLACES: usize = 2;
+const IDLE_CAPACITY: usize = 2;
 
 #[cfg(test)]
 mod tests {
@@ -71,17 +71,17 @@ mod tests {
     #[test]
     fn a_connection_is_found_whichever_are_gone() {
         for gone in 0_u32..1 << 5 {
-            let mut channels = ConnectionBuffers::default();
-            (0..5).for_each(|number| channels.insert(ConnectionId(number)));
+            let mut buffers = ConnectionBuffers::default();
+            (0..5).for_each(|number| buffers.insert(ConnectionId(number)));
             let is_gone = |number: &u64| gone & 1 << number != 0;
             for number in (0..5).filter(is_gone) {
-                assert!(channels.remove(ConnectionId(number)).is_some());
+                assert!(buffers.remove(ConnectionId(number)).is_some());
             }
             for number in 0..6 {
                 let is_there = number < 5 && !is_gone(&number);
-                assert_eq!(channels.get(ConnectionId(number)).is_some(), is_there);
+                assert_eq!(buffers.get(ConnectionId(number)).is_some(), is_there);
             }
-            assert_eq!(channels.iter_mut().count(), 5 - gone.count_ones() as usize);
+            assert_eq!(buffers.iter_mut().count(), 5 - gone.count_ones() as usize);
         }
     }
 }

@@ -12,10 +12,10 @@ use futures_core::Stream;
 use rejoin_core::{ConnectionId, StreamId};
 
 #[cfg(feature = "http")]
-use super::buffer::Part;
+use super::buffer::MessagePart;
 use super::{
     buffer::SseEvent,
-    inner::{Most, SessionInner},
+    inner::{ReadLimits, SessionInner},
 };
 use crate::SessionId;
 
@@ -28,23 +28,23 @@ pub struct Connection {
     session: Arc<SessionInner>,
     id: ConnectionId,
     through: Option<u64>,
-    is_over: bool,
+    is_finished: bool,
 }
 
 /// What is taken is out of the session's sight: if it were much, a reader that is slow
 /// would look like one that is stalled.
-const BYTES_AT_ONCE: usize = 16 << 10;
+const READ_BYTES_MAX: usize = 16 << 10;
 
 /// A larger event is written in parts: while it is written, its reader is seen to read, and a
 /// reader that has stopped does not keep it in memory once its connection is cut.
 #[cfg(feature = "http")]
-const BYTES_IN_ONE_PART: usize = 64 << 10;
+const WHOLE_EVENT_BYTES_MAX: usize = 64 << 10;
 
-const ONE: Most = Most { events: 1, bytes: usize::MAX, bytes_of_one: usize::MAX };
+const ONE_EVENT: ReadLimits = ReadLimits { events: 1, bytes: usize::MAX, event_bytes: usize::MAX };
 
 impl Connection {
     pub(super) fn new(session: Arc<SessionInner>, id: ConnectionId) -> Self {
-        Self { session, id, through: None, is_over: false }
+        Self { session, id, through: None, is_finished: false }
     }
 
     /// Returns the id of the session.
@@ -57,7 +57,7 @@ impl Connection {
     /// answers `initialize`, or has ended.
     #[must_use]
     pub fn stream_id(&self) -> Option<StreamId> {
-        self.session.carried(self.id)
+        self.session.stream_on(self.id)
     }
 
     /// Takes the events that are there at once, up to 16 KiB of them and at least one;
@@ -66,8 +66,9 @@ impl Connection {
     /// Waits where there is none and more may come. Cancel-safe.
     pub fn poll_events(&mut self, cx: &mut Context<'_>, events: &mut Vec<SseEvent>) -> Poll<bool> {
         let bytes_of_one = usize::MAX;
-        let most = Most { events: usize::MAX, bytes: BYTES_AT_ONCE, bytes_of_one };
-        self.poll_up_to(most, cx, events)
+        let most =
+            ReadLimits { events: usize::MAX, bytes: READ_BYTES_MAX, event_bytes: bytes_of_one };
+        self.poll_with_limits(most, cx, events)
     }
 
     /// Is [`poll_events`](Self::poll_events), but takes no large message: is ready without an
@@ -78,23 +79,24 @@ impl Connection {
         cx: &mut Context<'_>,
         events: &mut Vec<SseEvent>,
     ) -> Poll<bool> {
-        let bytes_of_one = BYTES_IN_ONE_PART;
-        let most = Most { events: usize::MAX, bytes: BYTES_AT_ONCE, bytes_of_one };
-        self.poll_up_to(most, cx, events)
+        let bytes_of_one = WHOLE_EVENT_BYTES_MAX;
+        let most =
+            ReadLimits { events: usize::MAX, bytes: READ_BYTES_MAX, event_bytes: bytes_of_one };
+        self.poll_with_limits(most, cx, events)
     }
 
     /// Takes the next part of the next message.
     #[cfg(feature = "http")]
-    pub(crate) fn take_part(&mut self) -> Option<Part> {
-        self.session.take_part(self.id, &mut self.through, BYTES_AT_ONCE)
+    pub(crate) fn take_part(&mut self) -> Option<MessagePart> {
+        self.session.take_part(self.id, &mut self.through, READ_BYTES_MAX)
     }
 
     /// Ends the connection, if its client can come back: it is told to do so after `retry`.
     #[cfg(feature = "http")]
-    pub(crate) fn recycle(&self, retry: Duration) {
+    pub(crate) fn disconnect(&self, retry: Duration) {
         if let Some(stream) = self.stream_id() {
             // An error says that the client could not come back, or that all is over.
-            let _ = self.session.close_stream(stream, Some(retry));
+            let _ = self.session.disconnect(stream, Some(retry));
         }
     }
 
@@ -106,18 +108,18 @@ impl Connection {
         self.id
     }
 
-    fn poll_up_to(
+    fn poll_with_limits(
         &mut self,
-        most: Most,
+        most: ReadLimits,
         cx: &mut Context<'_>,
         events: &mut Vec<SseEvent>,
     ) -> Poll<bool> {
-        if self.is_over {
+        if self.is_finished {
             return Poll::Ready(false);
         }
         let through = &mut self.through;
         let polled = self.session.poll_events(self.id, through, events, most, cx);
-        self.is_over = polled == Poll::Ready(false);
+        self.is_finished = polled == Poll::Ready(false);
         polled
     }
 }
@@ -127,14 +129,14 @@ impl Stream for Connection {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<SseEvent>> {
         let mut events = Vec::new();
-        self.get_mut().poll_up_to(ONE, cx, &mut events).map(|_| events.pop())
+        self.get_mut().poll_with_limits(ONE_EVENT, cx, &mut events).map(|_| events.pop())
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if !self.is_over {
-            self.session.disconnect(self.id, self.through);
+        if !self.is_finished {
+            self.session.on_connection_dropped(self.id, self.through);
         }
     }
 }

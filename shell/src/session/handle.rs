@@ -9,7 +9,7 @@ use rejoin_core::{
 use thiserror::Error;
 
 use super::{connection::Connection, inner::SessionInner};
-use crate::{SessionId, backend::NoRoom};
+use crate::{SessionId, backend::QueueTimeout};
 
 /// What a client does in one session. A clone is a handle of the same session.
 ///
@@ -17,36 +17,36 @@ use crate::{SessionId, backend::NoRoom};
 /// alive, and every future is cancel-safe: who stops waiting has done all or nothing.
 #[derive(Clone)]
 pub struct SessionHandle {
-    cell: Arc<SessionInner>,
+    inner: Arc<SessionInner>,
 }
 
 impl SessionHandle {
     pub(crate) fn new(cell: Arc<SessionInner>) -> Self {
-        Self { cell }
+        Self { inner: cell }
     }
 
     /// Returns the id of the session.
     #[must_use]
     pub fn id(&self) -> SessionId {
-        self.cell.id()
+        self.inner.id()
     }
 
     /// Returns how many bytes of the client's messages the server has not taken yet.
     #[cfg(feature = "http")]
-    pub(crate) fn received(&self) -> &Arc<crate::account::Account> {
-        self.cell.received()
+    pub(crate) fn request_memory(&self) -> &Arc<crate::byte_counter::ByteCounter> {
+        self.inner.request_memory()
     }
 
     /// Returns what the answer to `initialize` said, once it came.
     #[must_use]
     pub fn initialized(&self) -> Option<Initialized> {
-        self.cell.initialized()
+        self.inner.initialized()
     }
 
     /// Returns why the session is closed, if it is.
     #[must_use]
     pub fn close_reason(&self) -> Option<CloseReason> {
-        self.cell.closed()
+        self.inner.close_reason()
     }
 
     /// Opens a stream by a POST with at least one request: `initialize`, which must be
@@ -71,14 +71,14 @@ impl SessionHandle {
         post: Post<Bytes>,
         format: AnswerFormat,
     ) -> Result<Connection, SessionError> {
-        if self.cell.is_draining() {
+        if self.inner.is_draining() {
             return Err(SessionError::Closing);
         }
         let connection = {
-            let mut room = self.cell.room(&post).await?;
-            self.cell.request(post, format, &mut room)?
+            let mut room = self.inner.reserve_queue(&post).await?;
+            self.inner.request(post, format, &mut room)?
         };
-        Ok(Connection::new(self.cell, connection))
+        Ok(Connection::new(self.inner, connection))
     }
 
     /// Takes a POST without a request: notifications, and answers to the backend.
@@ -88,8 +88,8 @@ impl SessionHandle {
     /// The client is at fault, or the backend had no room in time.
     #[doc(alias = "push_message")]
     pub async fn notify(&self, post: Post<Bytes>) -> Result<(), SessionError> {
-        let mut room = self.cell.room(&post).await?;
-        Ok(self.cell.message(post, &mut room)?)
+        let mut room = self.inner.reserve_queue(&post).await?;
+        Ok(self.inner.notify(post, &mut room)?)
     }
 
     /// Reserves a stream for a request that comes later by [`request_on`](Self::request_on).
@@ -99,7 +99,7 @@ impl SessionHandle {
     /// The client has too many streams or connections, or is not initialized.
     #[doc(alias = "establish_request_wise_channel")]
     pub fn reserve(&self) -> Result<Connection, SessionError> {
-        Ok(self.connection(self.cell.reserve()?))
+        Ok(self.connection(self.inner.reserve()?))
     }
 
     /// Opens a stream that was reserved.
@@ -114,11 +114,11 @@ impl SessionHandle {
         post: Post<Bytes>,
         format: AnswerFormat,
     ) -> Result<(), SessionError> {
-        if !connection.is_of(&self.cell) {
+        if !connection.is_of(&self.inner) {
             return Err(SessionError::NotReserved);
         }
-        let mut room = self.cell.room(&post).await?;
-        self.cell.request_on(connection.id(), post, format, &mut room)
+        let mut room = self.inner.reserve_queue(&post).await?;
+        self.inner.request_on(connection.id(), post, format, &mut room)
     }
 
     /// Gives a stream up, and all that waits on it: its requests are cancelled, and the
@@ -129,7 +129,7 @@ impl SessionHandle {
     /// There is no such stream: the caller is at fault.
     #[doc(alias = "close_request_wise_channel")]
     pub fn abandon(&self, stream: StreamId) -> Result<(), SessionError> {
-        Ok(self.cell.apply(Input::Abandon { stream })?)
+        Ok(self.inner.apply(Input::Abandon { stream })?)
     }
 
     /// Connects to the standalone stream.
@@ -139,7 +139,7 @@ impl SessionHandle {
     /// The client is at fault.
     #[doc(alias = "establish_common_channel")]
     pub fn standalone(&self) -> Result<Connection, SessionError> {
-        Ok(self.connection(self.cell.get(None)?))
+        Ok(self.connection(self.inner.get(None)?))
     }
 
     /// Connects to a stream again, strictly after the last event that the client saw.
@@ -149,7 +149,7 @@ impl SessionHandle {
     /// The client is at fault: the id names no event that it could have seen, or one of
     /// a stream that was cancelled or has expired.
     pub fn resume(&self, last_event_id: EventId) -> Result<Connection, SessionError> {
-        Ok(self.connection(self.cell.get(Some(last_event_id))?))
+        Ok(self.connection(self.inner.get(Some(last_event_id))?))
     }
 
     /// Ends the connection of a request stream, so that the client polls: with `retry`,
@@ -163,7 +163,7 @@ impl SessionHandle {
         stream: StreamId,
         retry: Option<Duration>,
     ) -> Result<(), SessionError> {
-        Ok(self.cell.close_stream(stream, retry)?)
+        Ok(self.inner.disconnect(stream, retry)?)
     }
 
     /// Ends the connections of the standalone stream, shadows included, likewise.
@@ -178,7 +178,7 @@ impl SessionHandle {
     /// Returns the stream of a request that is pending.
     #[must_use]
     pub fn stream_of(&self, request: &RequestId) -> Option<StreamId> {
-        self.cell.stream_of(request)
+        self.inner.stream_of(request)
     }
 
     /// Ends the session, as its client wants it.
@@ -187,16 +187,16 @@ impl SessionHandle {
     ///
     /// It is closed already.
     pub fn delete(&self) -> Result<(), SessionError> {
-        Ok(self.cell.apply(Input::Delete)?)
+        Ok(self.inner.apply(Input::Delete)?)
     }
 
     /// Ends the session, as the server wants it. Does nothing where it is closed.
     pub fn close(&self, reason: CloseReason) {
-        self.cell.tell(Input::CloseSession { reason });
+        self.inner.apply_unless_closed(Input::CloseSession { reason });
     }
 
     fn connection(&self, id: rejoin_core::ConnectionId) -> Connection {
-        Connection::new(Arc::clone(&self.cell), id)
+        Connection::new(Arc::clone(&self.inner), id)
     }
 }
 
@@ -223,8 +223,8 @@ pub enum SessionError {
     Busy,
 }
 
-impl From<NoRoom> for SessionError {
-    fn from(_: NoRoom) -> Self {
+impl From<QueueTimeout> for SessionError {
+    fn from(_: QueueTimeout) -> Self {
         Self::Busy
     }
 }

@@ -16,17 +16,17 @@ use rejoin_core::{
 use smallvec::SmallVec;
 
 #[cfg(feature = "http")]
-use super::buffer::Part;
+use super::buffer::MessagePart;
 use super::{
     SessionError,
     buffer::SseEvent,
-    state::{Aftermath, Gone, Happened, State, UnusedSession},
+    state::{AfterUnlock, BackendExit, LogEvent, SessionState, UnusedSession},
 };
 use crate::{
     SessionId,
-    backend::{ClientMessages, NoRoom, Outbox, Room},
+    backend::{BackendQueue, ClientMessages, QueuePermits, QueueTimeout},
     log,
-    manager::{PeerPlace, Shared, WeakPlace},
+    manager::{PeerPermit, Shared, WeakPermit},
     message,
     sync::{Mutex, oneshot},
 };
@@ -36,73 +36,74 @@ use crate::{
 pub(crate) struct SessionInner {
     id: SessionId,
     shared: Arc<Shared>,
-    outbox: Outbox,
+    queue: BackendQueue,
     /// Messages of the client that the backend has not taken, in bytes.
     #[cfg(feature = "http")]
-    received: Arc<crate::account::Account>,
-    state: Mutex<State>,
+    request_memory: Arc<crate::byte_counter::ByteCounter>,
+    state: Mutex<SessionState>,
     this: Weak<SessionInner>,
 }
 
 /// How much is taken of a connection at once; one event at least, however large it is, if it
 /// is not larger than one may be.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Most {
+pub(crate) struct ReadLimits {
     pub(super) events: usize,
     pub(super) bytes: usize,
-    pub(super) bytes_of_one: usize,
+    pub(super) event_bytes: usize,
 }
 
 /// What is noted of the requests of a POST.
 #[derive(Debug, Default)]
-struct Requests {
+struct PostRequests {
     /// Whether they use the session.
-    are_use: bool,
+    use_session: bool,
     /// Those that are to have a time limit.
-    limited: SmallVec<[RequestId; 1]>,
+    with_timeout: SmallVec<[RequestId; 1]>,
 }
 
 /// What is said of a session that has panicked.
-const BROKEN: Rejection = Rejection::Closed(CloseReason::Cancelled);
+const PANICKED: Rejection = Rejection::Closed(CloseReason::Cancelled);
 
 /// A sender that must wait; ready when the reader that holds it up has caught up.
-pub(crate) type Held = oneshot::Receiver<()>;
+pub(crate) type Backpressure = oneshot::Receiver<()>;
 
 impl SessionInner {
     /// Begins a session, and returns the inbox of its backend, too.
-    pub(crate) fn begin(
+    pub(crate) fn create(
         id: SessionId,
         shared: Arc<Shared>,
-        place: WeakPlace,
+        place: WeakPermit,
     ) -> (Arc<Self>, ClientMessages) {
         let mut inbox = None;
         let cell = Arc::new_cyclic(|this: &Weak<Self>| {
             // As many as can be owed at a time, so that only who does not listen has more.
             let said_max = shared
-                .config
+                .session_config
                 .server_requests_max
-                .saturating_add(shared.config.pending_requests_max);
-            let queue_max = shared.settings.queue_max;
-            let (outbox, other_end) = Outbox::new(queue_max, said_max, Weak::clone(this), place);
+                .saturating_add(shared.session_config.pending_requests_max);
+            let queue_max = shared.config.queue_max;
+            let (outbox, other_end) =
+                BackendQueue::new(queue_max, said_max, Weak::clone(this), place);
             inbox = Some(other_end);
             let now = shared.clock.now();
             #[cfg_attr(not(feature = "journal"), expect(unused_mut, reason = "for the recorder"))]
-            let mut state = State::new(shared.config.clone(), now, outbox.clone());
+            let mut state = SessionState::new(shared.session_config.clone(), now, outbox.clone());
             #[cfg(feature = "journal")]
             if let Some(journal) = &shared.journal {
-                state.recorder = Some(journal.recorder(id, &shared.config, now));
+                state.recorder = Some(journal.recorder(id, &shared.session_config, now));
             }
             Self {
                 id,
                 shared,
-                outbox,
+                queue: outbox,
                 #[cfg(feature = "http")]
-                received: Arc::default(),
+                request_memory: Arc::default(),
                 state: Mutex::new(state),
                 this: Weak::clone(this),
             }
         });
-        cell.turn((), |_, _| ());
+        cell.with_session((), |_, _| ());
         #[expect(clippy::expect_used, reason = "the closure above has run")]
         let inbox = inbox.expect("a session has an inbox");
         (cell, inbox)
@@ -113,17 +114,17 @@ impl SessionInner {
     }
 
     #[cfg(feature = "http")]
-    pub(crate) fn received(&self) -> &Arc<crate::account::Account> {
-        &self.received
+    pub(crate) fn request_memory(&self) -> &Arc<crate::byte_counter::ByteCounter> {
+        &self.request_memory
     }
 
     pub(crate) fn batch_max(&self) -> usize {
-        self.shared.config.batch_max
+        self.shared.session_config.batch_max
     }
 
     /// Returns how deep the JSON of a message may be nested.
     pub(crate) fn json_depth_max(&self) -> usize {
-        self.shared.settings.json_depth_max
+        self.shared.config.json_depth_max
     }
 
     /// Returns whether the backend still has to answer this request of the client.
@@ -143,7 +144,7 @@ impl SessionInner {
         self.state.lock().core.initialized()
     }
 
-    pub(crate) fn closed(&self) -> Option<CloseReason> {
+    pub(crate) fn close_reason(&self) -> Option<CloseReason> {
         self.state.lock().core.close_reason()
     }
 
@@ -152,21 +153,24 @@ impl SessionInner {
         self.state.lock().core.stream_of(request)
     }
 
-    pub(crate) fn carried(&self, connection: ConnectionId) -> Option<StreamId> {
+    pub(crate) fn stream_on(&self, connection: ConnectionId) -> Option<StreamId> {
         self.state.lock().core.stream_on(connection)
     }
 
     /// Waits until the backend has room for what a POST carries.
-    pub(crate) async fn room(&self, post: &Post<Bytes>) -> Result<Room<'_>, NoRoom> {
-        self.outbox.reserve(post.messages().len(), self.shared.settings.queue_timeout).await
+    pub(crate) async fn reserve_queue(
+        &self,
+        post: &Post<Bytes>,
+    ) -> Result<QueuePermits<'_>, QueueTimeout> {
+        self.queue.reserve(post.messages().len(), self.shared.config.queue_timeout).await
     }
 
     /// Counts as unused, and for the address of its client, from now on.
-    pub(crate) fn begin_unused(&self, peer_place: Option<PeerPlace>) {
-        self.turn((), |state, _| {
+    pub(crate) fn mark_unused(&self, peer_place: Option<PeerPermit>) {
+        self.with_session((), |state, _| {
             // Whoever lets go of a session that is closed may have been here already.
             if state.core.close_reason().is_none() {
-                state.peer_place = peer_place;
+                state.peer_permit = peer_place;
                 let number = self.shared.unused.add(&self.this);
                 let deadline = self.unused_deadline();
                 state.unused = Some(UnusedSession { number, deadline });
@@ -176,25 +180,25 @@ impl SessionInner {
 
     /// Ends if it is initialized but unused, and has no connection. Returns whether it has
     /// ended.
-    pub(crate) fn end_unused(&self) -> bool {
-        self.turn(true, |state, aftermath| {
+    pub(crate) fn close_if_unused(&self) -> bool {
+        self.with_session(true, |state, after_unlock| {
             let ends = state.unused.is_some() && is_idle(state);
             if ends {
                 let input = Input::CloseSession { reason: CloseReason::Idle };
-                let _ = state.handle(self.shared.clock.now(), input, None, aftermath);
+                let _ = state.handle(self.shared.clock.now(), input, None, after_unlock);
             }
             ends
         })
     }
 
     fn unused_deadline(&self) -> Instant {
-        let timeout = self.shared.settings.unused_timeout;
+        let timeout = self.shared.config.unused_timeout;
         timeout.map_or(Instant::MAX, |timeout| self.shared.clock.now().saturating_add(timeout))
     }
 
     /// Ends if it has been unused for too long and has no connection.
-    fn wake_unused(&self, now: Instant) {
-        let is_due = self.turn(false, |state, _| {
+    fn on_unused_deadline(&self, now: Instant) {
+        let is_due = self.with_session(false, |state, _| {
             let deadline = self.unused_deadline();
             let is_idle = is_idle(state);
             let unused = state.unused.as_mut().filter(|unused| unused.deadline <= now);
@@ -205,26 +209,26 @@ impl SessionInner {
             is_due && is_idle
         });
         if is_due {
-            self.end_unused();
+            self.close_if_unused();
         }
     }
 
     /// Notes what requests were accepted.
-    fn note(&self, state: &mut State, now: Instant, requests: &Requests) {
-        if requests.are_use
+    fn on_accepted(&self, state: &mut SessionState, now: Instant, requests: &PostRequests) {
+        if requests.use_session
             && state.core.initialized().is_some()
             && let Some(unused) = state.unused.take()
         {
             self.shared.unused.remove(unused.number);
         }
-        if let Some(timeout) = self.shared.settings.request_timeout {
-            state.limit(&requests.limited, now.saturating_add(timeout));
+        if let Some(timeout) = self.shared.config.request_timeout {
+            state.start_request_timeouts(&requests.with_timeout, now.saturating_add(timeout));
         }
     }
 
     /// Takes a reservation: a connection for a request that is still to come.
     pub(crate) fn reserve(&self) -> Result<ConnectionId, Rejection> {
-        self.connect(None, &Requests::default(), |connection| Input::Reserve { connection })
+        self.connect(None, &PostRequests::default(), |connection| Input::Reserve { connection })
     }
 
     /// Takes a POST with a request, on a new connection.
@@ -232,12 +236,12 @@ impl SessionInner {
         &self,
         post: Post<Bytes>,
         format: AnswerFormat,
-        room: &mut Room<'_>,
+        room: &mut QueuePermits<'_>,
     ) -> Result<ConnectionId, Rejection> {
-        if let Some(client) = message::client_of(&post) {
-            self.turn((), |state, _| state.client = Some(client));
+        if let Some(client) = message::client_name(&post) {
+            self.with_session((), |state, _| state.client = Some(client));
         }
-        let requests = self.requests(&post);
+        let requests = self.post_requests(&post);
         let input = |connection| Input::Request { connection, format, post };
         self.connect(Some(room), &requests, input)
     }
@@ -248,57 +252,63 @@ impl SessionInner {
         connection: ConnectionId,
         post: Post<Bytes>,
         format: AnswerFormat,
-        room: &mut Room<'_>,
+        room: &mut QueuePermits<'_>,
     ) -> Result<(), SessionError> {
-        let requests = self.requests(&post);
+        let requests = self.post_requests(&post);
         let input = Input::Request { connection, format, post };
-        self.turn(Err(BROKEN.into()), |state, aftermath| {
+        self.with_session(Err(PANICKED.into()), |state, after_unlock| {
             if !state.is_connected(connection) {
                 return Err(SessionError::NotReserved);
             }
             state.check_backend()?;
             let now = self.shared.clock.now();
-            state.handle(now, input, Some(room), aftermath).map(drop_pressure)?;
+            state.handle(now, input, Some(room), after_unlock).map(expect_no_backpressure)?;
             state.check_open()?;
-            self.note(state, now, &requests);
+            self.on_accepted(state, now, &requests);
             Ok(())
         })
     }
 
     /// Returns what is to be noted of a POST once it is accepted.
-    fn requests(&self, post: &Post<Bytes>) -> Requests {
-        let are_use = message::is_use(post);
-        if self.shared.settings.request_timeout.is_none() {
-            return Requests { are_use, limited: SmallVec::new() };
+    fn post_requests(&self, post: &Post<Bytes>) -> PostRequests {
+        let are_use = message::uses_session(post);
+        if self.shared.config.request_timeout.is_none() {
+            return PostRequests { use_session: are_use, with_timeout: SmallVec::new() };
         }
         let ids = post.messages().iter().filter_map(|message| match &message.head {
             Head::Request { id, .. } => Some(id.clone()),
             Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => None,
         });
-        Requests { are_use, limited: ids.collect() }
+        PostRequests { use_session: are_use, with_timeout: ids.collect() }
     }
 
     /// Takes a POST without a request.
-    pub(crate) fn message(&self, post: Post<Bytes>, room: &mut Room<'_>) -> Result<(), Rejection> {
+    pub(crate) fn notify(
+        &self,
+        post: Post<Bytes>,
+        room: &mut QueuePermits<'_>,
+    ) -> Result<(), Rejection> {
         debug_assert!(!message::has_request(&post), "a POST with a request has a connection");
-        self.turn(Err(BROKEN), |state, aftermath| {
+        self.with_session(Err(PANICKED), |state, after_unlock| {
             let input = Input::Message { post };
             state.check_backend()?;
             state
-                .handle(self.shared.clock.now(), input, Some(room), aftermath)
-                .map(drop_pressure)?;
+                .handle(self.shared.clock.now(), input, Some(room), after_unlock)
+                .map(expect_no_backpressure)?;
             state.check_open()
         })
     }
 
     /// Takes a GET.
     pub(crate) fn get(&self, last_event_id: Option<EventId>) -> Result<ConnectionId, Rejection> {
-        let connection = self.connect(None, &Requests::default(), |connection| Input::Get {
+        let connection = self.connect(None, &PostRequests::default(), |connection| Input::Get {
             connection,
             last_event_id,
         })?;
         if let Some(id) = last_event_id {
-            self.turn((), |state, aftermath| aftermath.happened.push(state.resumed(id)));
+            self.with_session((), |state, after_unlock| {
+                after_unlock.log_events.push(state.resumed_event(id))
+            });
         }
         Ok(connection)
     }
@@ -307,25 +317,25 @@ impl SessionInner {
     ///
     /// If the message is rejected, the backend is told what `refusal` returns before anything
     /// that the client says next.
-    pub(crate) fn say(
+    pub(crate) fn handle_backend_message(
         &self,
         input: Input<Bytes>,
         refusal: impl FnOnce(&Rejection) -> Option<Bytes>,
-    ) -> Result<Option<Held>, Rejection> {
-        self.turn(Err(BROKEN), |state, aftermath| {
+    ) -> Result<Option<Backpressure>, Rejection> {
+        self.with_session(Err(PANICKED), |state, after_unlock| {
             state.check_backend()?;
-            match state.handle(self.shared.clock.now(), input, None, aftermath) {
+            match state.handle(self.shared.clock.now(), input, None, after_unlock) {
                 Err(rejection) => {
                     if let Some(refusal) = refusal(&rejection) {
-                        state.say(refusal, aftermath);
+                        state.send_to_backend(refusal, after_unlock);
                     }
                     Err(rejection)
                 }
                 Ok(Pressure::None) => Ok(None),
                 Ok(Pressure::Hold(stream)) => {
                     let (sender, held) = oneshot::channel();
-                    state.held.retain(|(_, sender)| !sender.is_closed());
-                    state.held.push((stream, sender));
+                    state.held_senders.retain(|(_, sender)| !sender.is_closed());
+                    state.held_senders.push((stream, sender));
                     Ok(Some(held))
                 }
             }
@@ -334,11 +344,11 @@ impl SessionInner {
 
     /// Hands a message of this server itself to the backend.
     #[cfg(feature = "stdio")]
-    pub(crate) fn tell_backend(&self, message: Bytes) {
-        self.turn((), |state, aftermath| state.say(message, aftermath));
+    pub(crate) fn send_to_backend(&self, message: Bytes) {
+        self.with_session((), |state, after_unlock| state.send_to_backend(message, after_unlock));
     }
 
-    pub(crate) fn close_stream(
+    pub(crate) fn disconnect(
         &self,
         stream: StreamId,
         retry: Option<Duration>,
@@ -348,37 +358,39 @@ impl SessionInner {
 
     /// Applies an input that forwards nothing.
     pub(crate) fn apply(&self, input: Input<Bytes>) -> Result<(), Rejection> {
-        self.turn(Err(BROKEN), |state, aftermath| {
-            state.handle(self.shared.clock.now(), input, None, aftermath).map(drop_pressure)
+        self.with_session(Err(PANICKED), |state, after_unlock| {
+            state
+                .handle(self.shared.clock.now(), input, None, after_unlock)
+                .map(expect_no_backpressure)
         })
     }
 
     /// Applies an input that only a closed session rejects, which does not mind.
-    pub(crate) fn tell(&self, input: Input<Bytes>) {
+    pub(crate) fn apply_unless_closed(&self, input: Input<Bytes>) {
         let _ = self.apply(input);
     }
 
     /// Hears that the backend is gone, and why, if it says so. The session takes nothing new,
     /// and ends when its connections have sent what the backend said before.
-    pub(crate) fn lose_backend(&self, why: Option<String>) {
-        self.turn((), |state, _| {
+    pub(crate) fn on_backend_closed(&self, why: Option<String>) {
+        self.with_session((), |state, _| {
             // The first one knows best: to close an inbox also drops it.
-            state.gone.get_or_insert_with(|| Box::new(Gone { why }));
+            state.backend_exit.get_or_insert_with(|| Box::new(BackendExit { reason: why }));
         });
     }
 
     /// Lets time pass: the deadline queue has let go of the entry for `due`.
-    pub(crate) fn wake(&self, due: Instant) {
-        self.turn((), |state, aftermath| {
-            state.armed.take_if(|armed| *armed == due);
+    pub(crate) fn on_deadline(&self, due: Instant) {
+        self.with_session((), |state, after_unlock| {
+            state.scheduled.take_if(|armed| *armed == due);
             let now = self.shared.clock.now();
-            let _ = state.handle(now, Input::Tick, None, aftermath);
-            if let Some(timeout) = self.shared.settings.request_timeout {
+            let _ = state.handle(now, Input::Tick, None, after_unlock);
+            if let Some(timeout) = self.shared.config.request_timeout {
                 let why = format!("the server did not answer within {timeout:?}");
-                state.strike_limits(now, &why, aftermath);
+                state.time_out_requests(now, &why, after_unlock);
             }
         });
-        self.wake_unused(due);
+        self.on_unused_deadline(due);
     }
 
     /// Moves what a connection has to send to `out`, or waits for it. Returns whether
@@ -388,36 +400,40 @@ impl SessionInner {
         connection: ConnectionId,
         through: &mut Option<u64>,
         out: &mut Vec<SseEvent>,
-        most: Most,
+        most: ReadLimits,
         cx: &mut Context<'_>,
     ) -> Poll<bool> {
-        self.turn(Poll::Ready(false), |state, aftermath| {
-            let Some(channel) = state.channels.get_mut(connection) else {
+        self.with_session(Poll::Ready(false), |state, after_unlock| {
+            let Some(buffer) = state.buffers.get_mut(connection) else {
                 return Poll::Ready(false);
             };
             let (mut taken, mut bytes) = (None, 0);
             let before = out.len();
             while out.len() - before < most.events && bytes < most.bytes {
-                let Some((event, index)) = channel.pop(most.bytes_of_one) else { break };
+                let Some((event, index)) = buffer.pop(most.event_bytes) else { break };
                 bytes += event.bytes();
                 out.push(event);
                 taken = index.or(taken);
             }
             *through = taken.or(*through);
             let now = self.shared.clock.now();
-            if channel.is_over() {
-                state.channels.remove(connection);
+            if buffer.is_finished() {
+                state.buffers.remove(connection);
                 let input = Input::ConnectionClosed { connection, through: *through };
-                let _ = state.handle(now, input, None, aftermath);
+                let _ = state.handle(now, input, None, after_unlock);
                 return Poll::Ready(false);
             }
-            if channel.is_empty() && out.len() == before {
-                channel.wake(cx.waker());
+            if buffer.is_empty() && out.len() == before {
+                buffer.register_waker(cx.waker());
                 return Poll::Pending;
             }
             if let Some(through) = taken {
-                let _ =
-                    state.handle(now, Input::Acknowledged { connection, through }, None, aftermath);
+                let _ = state.handle(
+                    now,
+                    Input::Acknowledged { connection, through },
+                    None,
+                    after_unlock,
+                );
             }
             Poll::Ready(true)
         })
@@ -431,27 +447,31 @@ impl SessionInner {
         connection: ConnectionId,
         through: &mut Option<u64>,
         bytes_max: usize,
-    ) -> Option<Part> {
-        self.turn(None, |state, aftermath| {
-            let (part, index) = state.channels.get_mut(connection)?.pop_part(bytes_max)?;
+    ) -> Option<MessagePart> {
+        self.with_session(None, |state, after_unlock| {
+            let (part, index) = state.buffers.get_mut(connection)?.pop_part(bytes_max)?;
             *through = index.or(*through);
             let input = Input::Acknowledged { connection, through: through.unwrap_or(0) };
-            let _ = state.handle(self.shared.clock.now(), input, None, aftermath);
+            let _ = state.handle(self.shared.clock.now(), input, None, after_unlock);
             Some(part)
         })
     }
 
     /// Hears that a connection is gone.
-    pub(crate) fn disconnect(&self, connection: ConnectionId, through: Option<u64>) {
-        self.turn((), |state, aftermath| {
-            if let Some(channel) = state.channels.remove(connection) {
-                if !channel.is_ended()
+    pub(crate) fn on_connection_dropped(&self, connection: ConnectionId, through: Option<u64>) {
+        self.with_session((), |state, after_unlock| {
+            if let Some(buffer) = state.buffers.remove(connection) {
+                if !buffer.is_closed()
                     && let Some(stream) = state.core.stream_on(connection)
                 {
-                    aftermath.happened.push(Happened::Lost { connection, stream, through });
+                    after_unlock.log_events.push(LogEvent::ConnectionLost {
+                        connection,
+                        stream,
+                        through,
+                    });
                 }
                 let input = Input::ConnectionClosed { connection, through };
-                let _ = state.handle(self.shared.clock.now(), input, None, aftermath);
+                let _ = state.handle(self.shared.clock.now(), input, None, after_unlock);
             }
         });
     }
@@ -462,37 +482,37 @@ impl SessionInner {
     }
 
     /// Ends the session, if all sessions are drained and nothing is in flight in this one.
-    pub(crate) fn end_if_quiet(&self) {
-        self.turn((), |_, _| ());
+    pub(crate) fn close_if_drained(&self) {
+        self.with_session((), |_, _| ());
     }
 
     /// Notes the process that serves the session, for the log.
     #[cfg(feature = "stdio")]
-    pub(crate) fn served_by(&self, process: i32) {
-        self.turn((), |state, _| state.process = Some(process));
+    pub(crate) fn set_process(&self, process: i32) {
+        self.with_session((), |state, _| state.process = Some(process));
     }
 
-    /// Makes a connection, with a channel to carry what comes at once.
+    /// Makes a connection, with a buffer to carry what comes at once.
     fn connect(
         &self,
-        room: Option<&mut Room<'_>>,
-        requests: &Requests,
+        room: Option<&mut QueuePermits<'_>>,
+        requests: &PostRequests,
         input: impl FnOnce(ConnectionId) -> Input<Bytes>,
     ) -> Result<ConnectionId, Rejection> {
         let is_request = room.is_some();
-        self.turn(Err(BROKEN), |state, aftermath| {
+        self.with_session(Err(PANICKED), |state, after_unlock| {
             if is_request {
                 state.check_backend()?;
             }
-            let connection = ConnectionId(state.next_connection);
-            state.next_connection = state.next_connection.saturating_add(1);
-            state.channels.insert(connection);
+            let connection = ConnectionId(state.next_connection_id);
+            state.next_connection_id = state.next_connection_id.saturating_add(1);
+            state.buffers.insert(connection);
             let now = self.shared.clock.now();
-            let result = state.handle(now, input(connection), room, aftermath);
+            let result = state.handle(now, input(connection), room, after_unlock);
             let result = result.and_then(|_| state.check_open());
             match result {
-                Ok(()) => self.note(state, now, requests),
-                Err(_) => state.channels.remove(connection).into_iter().for_each(drop),
+                Ok(()) => self.on_accepted(state, now, requests),
+                Err(_) => state.buffers.remove(connection).into_iter().for_each(drop),
             }
             result.map(|()| connection)
         })
@@ -503,89 +523,105 @@ impl SessionInner {
     ///
     /// A panic of the core leaves its state in the middle of a change. The session is then
     /// closed, and `otherwise` is the result.
-    fn turn<R>(&self, otherwise: R, act: impl FnOnce(&mut State, &mut Aftermath) -> R) -> R {
-        let mut aftermath = Aftermath::default();
+    fn with_session<R>(
+        &self,
+        otherwise: R,
+        act: impl FnOnce(&mut SessionState, &mut AfterUnlock) -> R,
+    ) -> R {
+        let mut after_unlock = AfterUnlock::default();
         let result = {
             let mut state = self.state.lock();
-            let turn = || {
-                let result = act(&mut state, &mut aftermath);
-                if state.gone.is_some() {
-                    state.end_if_gone(self.shared.clock.now(), &mut aftermath);
+            let run = || {
+                let result = act(&mut state, &mut after_unlock);
+                if state.backend_exit.is_some() {
+                    state.close_if_backend_exited(self.shared.clock.now(), &mut after_unlock);
                 }
                 if let Some(retry) = self.shared.drain.retry() {
-                    state.end_if_quiet(self.shared.clock.now(), retry, &mut aftermath);
+                    state.close_if_drained(self.shared.clock.now(), retry, &mut after_unlock);
                 }
                 result
             };
-            let result = catch_unwind(AssertUnwindSafe(turn)).unwrap_or_else(|_| {
-                log::broken(self.id);
-                state.give_up(&self.shared.config, self.shared.clock.now(), &mut aftermath);
+            let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+                log::panicked(self.id);
+                state.replace_panicked(
+                    &self.shared.session_config,
+                    self.shared.clock.now(),
+                    &mut after_unlock,
+                );
                 otherwise
             });
-            self.arm(&mut state);
+            self.schedule(&mut state);
             result
         };
-        self.see_to(aftermath);
+        self.run_after_unlock(after_unlock);
         result
     }
 
     /// Has the deadline queue wake this session in time; too early does no harm.
-    fn arm(&self, state: &mut State) {
-        let armed = state.armed.unwrap_or(Instant::MAX);
+    fn schedule(&self, state: &mut SessionState) {
+        let armed = state.scheduled.unwrap_or(Instant::MAX);
         let deadline = state.core.deadline_before(armed).unwrap_or(armed);
-        let deadline = state.time_limit().map_or(deadline, |limit| limit.min(deadline));
+        let deadline = state.request_deadline().map_or(deadline, |limit| limit.min(deadline));
         let unused = state.unused.as_ref().map(|unused| unused.deadline);
         let deadline = unused.map_or(deadline, |unused| unused.min(deadline));
         if deadline < armed {
-            self.shared.deadlines.arm(self.id, state.armed, deadline, &self.this);
-            state.armed = Some(deadline);
+            self.shared.deadlines.schedule(self.id, state.scheduled, deadline, &self.this);
+            state.scheduled = Some(deadline);
         }
     }
 
-    fn see_to(&self, aftermath: Aftermath) {
-        let Aftermath { wakers, released, opened, happened, has_mail, is_flooded, closed, gone: _ } =
-            aftermath;
+    fn run_after_unlock(&self, after_unlock: AfterUnlock) {
+        let AfterUnlock {
+            wakers,
+            released_senders,
+            opened,
+            log_events,
+            run_handler,
+            backend_not_reading,
+            closed,
+            exit_reason: _,
+        } = after_unlock;
         wakers.into_iter().for_each(std::task::Waker::wake);
-        drop(released);
+        drop(released_senders);
         if let Some(opened) = &opened {
             log::opened(self.id, opened);
         }
-        for happened in &happened {
-            log::happened(self.id, happened);
+        for event in &log_events {
+            log::event(self.id, event);
         }
         if let Some(closed) = closed {
-            self.outbox.announce_end();
+            self.queue.signal_session_ended();
             log::closed(self.id, &closed);
-            self.shared.forget(self);
-        } else if is_flooded {
-            log::flooded(self.id);
-            self.tell(Input::BackendGone);
+            self.shared.remove(self);
+        } else if backend_not_reading {
+            log::backend_not_reading(self.id);
+            self.apply_unless_closed(Input::BackendGone);
         }
-        if has_mail {
-            self.outbox.run_handler();
+        if run_handler {
+            self.queue.run_handler();
         }
     }
 
     /// Leaves the deadline queue, once closed.
-    pub(crate) fn disarm(&self) {
+    pub(crate) fn cancel_deadlines(&self) {
         let mut state = self.state.lock();
-        if let Some(armed) = state.armed.take() {
-            self.shared.deadlines.disarm(self.id, armed);
+        if let Some(armed) = state.scheduled.take() {
+            self.shared.deadlines.cancel(self.id, armed);
         }
         if let Some(unused) = state.unused.take() {
             self.shared.unused.remove(unused.number);
         }
-        state.peer_place = None;
+        state.peer_permit = None;
     }
 }
 
 /// Returns whether nobody listens, and nobody is about to.
-fn is_idle(state: &State) -> bool {
-    state.core.initialized().is_some() && state.channels.is_empty()
+fn is_idle(state: &SessionState) -> bool {
+    state.core.initialized().is_some() && state.buffers.is_empty()
 }
 
 /// Nobody is held up by an input that is no message of the backend.
-fn drop_pressure(pressure: Pressure) {
+fn expect_no_backpressure(pressure: Pressure) {
     debug_assert_eq!(pressure, Pressure::None);
 }
 
@@ -615,14 +651,15 @@ mod tests {
         };
         let waiting = broken.request(initialize(), AnswerFormat::Sse).await.unwrap();
         let cell = sessions.shared().find(broken.id()).unwrap();
-        let outcome = cell
-            .turn(Err(BROKEN), |_, _| -> Result<(), Rejection> { panic!("the core is at fault") });
-        assert_eq!(outcome, Err(BROKEN));
+        let outcome = cell.with_session(Err(PANICKED), |_, _| -> Result<(), Rejection> {
+            panic!("the core is at fault")
+        });
+        assert_eq!(outcome, Err(PANICKED));
         // To drop a connection of it calls the session again.
         drop(waiting);
         assert_eq!(broken.close_reason(), Some(CloseReason::Cancelled));
         assert!(broken.request(initialize(), AnswerFormat::Sse).await.is_err());
-        cell.wake(Instant::MAX);
+        cell.on_deadline(Instant::MAX);
         assert!(!sessions.has_session(broken.id()));
         assert_eq!(sessions.sessions(), 1);
         assert!(other.request(initialize(), AnswerFormat::Sse).await.is_ok());

@@ -5,17 +5,17 @@ mod buffers;
 mod connection;
 mod handle;
 mod inner;
+mod request_timeouts;
 mod state;
-mod time_limit;
 
 #[cfg(feature = "http")]
-pub(crate) use self::buffer::Part;
+pub(crate) use self::buffer::MessagePart;
 pub use self::{
     buffer::SseEvent,
     connection::Connection,
     handle::{SessionError, SessionHandle},
 };
 pub(crate) use self::{
-    inner::{Held, SessionInner},
-    state::{Closed, Happened, Opened},
+    inner::{Backpressure, SessionInner},
+    state::{LogEvent, SessionClosed, SessionOpened},
 };

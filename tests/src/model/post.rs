@@ -184,11 +184,7 @@ impl Model {
             }
         }
         let pending = self.pending() + ids.len();
-        let Config {
-            pending_requests_max,
-            cancelled_requests_max,
-            ..
-        } = self.config;
+        let Config { pending_requests_max, cancelled_requests_max, .. } = self.config;
         if pending > pending_requests_max {
             return Err(ClientFault::TooManyRequests { max: pending_requests_max });
         }

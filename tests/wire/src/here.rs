@@ -86,7 +86,7 @@ async fn live(knobs: &Knobs, journals: &TempDir) -> Result<Lived, String> {
     let scene = Scene::new(knobs.clone());
     let backends = Backends::new(scene.clone());
     let opened = backends.record();
-    let journal = Journal::begin(journals.path(), JOURNAL_BYTES_MAX);
+    let journal = Journal::create(journals.path(), JOURNAL_BYTES_MAX);
     let journal = journal.map_err(|error| error.to_string())?;
     let mut settings = knobs.settings();
     settings.session.shadows_max += usize::from(knobs.sabotage == Some(Sabotage::Loosens));

@@ -19,7 +19,7 @@ use super::{
     read::{self, Unreadable},
 };
 use crate::{
-    ClientMessages, ClientSender, SendError, backend::client_sender, render, session::Held,
+    ClientMessages, ClientSender, SendError, backend::client_sender, render, session::Backpressure,
 };
 
 /// The session, as its service sees it.
@@ -43,7 +43,7 @@ impl SessionTransport {
     }
 
     /// Says a message, or in place of an answer that the session does not take, an error.
-    fn say(&self, message: &ServerJsonRpcMessage) -> Result<Option<Held>, SayError> {
+    fn say(&self, message: &ServerJsonRpcMessage) -> Result<Option<Backpressure>, SayError> {
         let error = match self.try_say(message) {
             Ok(held) => return Ok(held),
             // Nobody waits for the answer any more.
@@ -60,18 +60,18 @@ impl SessionTransport {
         Err(error)
     }
 
-    fn try_say(&self, message: &ServerJsonRpcMessage) -> Result<Option<Held>, SayError> {
+    fn try_say(&self, message: &ServerJsonRpcMessage) -> Result<Option<Backpressure>, SayError> {
         let bytes = serde_json::to_vec(message)?;
         let related = related(message);
         Ok(match head::by_type(message) {
-            Some(head) => self.peer.say_with_head(head, bytes.into(), related)?,
-            None => self.peer.say(bytes, related)?,
+            Some(head) => self.peer.start_send_with_head(head, bytes.into(), related)?,
+            None => self.peer.start_send(bytes, related)?,
         })
     }
 
     /// Tells the client, and does not wait for it.
     fn say_error(&self, id: &RequestId, code: i32, why: &str) {
-        let _ = self.peer.say(render::error(Some(id), code, why), None);
+        let _ = self.peer.start_send(render::error(Some(id), code, why), None);
     }
 
     /// Sees to it that whoever waits for a message that cannot be read waits no longer.
@@ -104,7 +104,7 @@ impl Transport<RoleServer> for SessionTransport {
     ) -> impl Future<Output = Result<(), SayError>> + Send + 'static {
         let said = self.say(&message);
         async move {
-            client_sender::wait(said?).await;
+            client_sender::wait_for_release(said?).await;
             Ok(())
         }
     }

@@ -112,7 +112,7 @@ impl Child {
             inbox = next;
             place = inbox.permit();
             let (before, session) = (self.session.short(), peer.session_id());
-            peer.served_by(self.process.id());
+            peer.set_process(self.process.id());
             speaker = Speaker::new(peer);
             tracing::info!(session = %session.short(), %before, pid = self.process.id(),
                 "session gets a server that has begun to start before");

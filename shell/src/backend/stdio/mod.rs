@@ -98,7 +98,7 @@ impl Backend for StdioBackend {
         let shared = Arc::clone(&self.0);
         shared.system.reap_orphans();
         let mut served = (peer, inbox);
-        if let Some(initialize) = served.1.take_expected() {
+        if let Some(initialize) = served.1.take_first_message() {
             match shared.parked.hand_over(&initialize, served).await {
                 Ok(()) => return Ok(()),
                 Err(returned) => served = returned,
@@ -111,7 +111,7 @@ impl Backend for StdioBackend {
             let place = inbox.permit();
             match shared.start(&peer, &inbox).await {
                 Ok(child) => {
-                    peer.served_by(child.process_id());
+                    peer.set_process(child.process_id());
                     let _ = starts.send(Ok(()));
                     child.serve(peer, inbox, place).await;
                 }

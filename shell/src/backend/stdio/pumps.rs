@@ -17,7 +17,10 @@ use super::{
     printable::Printable,
     read::{self, Consequences, Limits, Part, Unanswered},
 };
-use crate::{ClientSender, SendError, SessionId, backend::client_sender::wait, session::Held};
+use crate::{
+    ClientSender, SendError, SessionId, backend::client_sender::wait_for_release,
+    session::Backpressure,
+};
 
 /// How much of a line is shown in the log, in bytes.
 pub(super) const SHOWN_MAX: usize = 4 << 10;
@@ -99,7 +102,7 @@ impl Speaker {
     /// Tells the client what is left of a line. Cancel-safe.
     pub(super) async fn say_rest(&mut self) {
         while let Some(part) = self.parts.next() {
-            wait(self.say(part)).await;
+            wait_for_release(self.say(part)).await;
         }
         self.line = Bytes::new();
     }
@@ -113,7 +116,7 @@ impl Speaker {
     }
 
     /// Returns what has to be waited for before more is said.
-    fn say(&mut self, part: Part) -> Option<Held> {
+    fn say(&mut self, part: Part) -> Option<Backpressure> {
         match part {
             Part::Message { head, body } => {
                 let (head, body) = read::name_request(head, body, &self.peer);
@@ -158,7 +161,7 @@ impl Speaker {
         Ok(())
     }
 
-    fn send(&self, head: Head, body: &Bytes) -> Option<Held> {
+    fn send(&self, head: Head, body: &Bytes) -> Option<Backpressure> {
         let session = self.peer.session_id().short();
         let related = match convention::read(body) {
             Said::Message { related } => related,
@@ -173,7 +176,7 @@ impl Speaker {
                 return None;
             }
         };
-        match self.peer.say_or_refuse(head, body.clone(), related, INVALID_REQUEST) {
+        match self.peer.start_send_or_reject(head, body.clone(), related, INVALID_REQUEST) {
             Ok(wait) => wait,
             Err(SendError::Ended) => None,
             Err(error) => {
@@ -193,7 +196,7 @@ impl Speaker {
             self.doubts.add(id);
         }
         for id in &refused {
-            self.peer.refuse(id, code, why);
+            self.peer.reject_server_request(id, code, why);
         }
     }
 
@@ -202,7 +205,7 @@ impl Speaker {
         if self.peer.is_unanswered(&id) {
             let session = self.peer.session_id().short();
             tracing::warn!(%session, %id, "request fails, because its answer cannot be read");
-            self.peer.fail(id, &format!("the server's answer cannot be read: {why}"));
+            self.peer.fail_request(id, &format!("the server's answer cannot be read: {why}"));
         }
     }
 

@@ -41,7 +41,7 @@ pub(crate) fn run(path: &Path, as_json: bool) -> anyhow::Result<()> {
 }
 
 fn print(path: &Path, as_json: bool, out: &mut impl Write) -> anyhow::Result<()> {
-    let mut journal = Reader::begin(BufReader::new(File::open(path)?))?;
+    let mut journal = Reader::new(BufReader::new(File::open(path)?))?;
     let header = journal.header().clone();
     let mut session = Session::new(header.config.clone().validate()?, header.now);
     if !as_json {

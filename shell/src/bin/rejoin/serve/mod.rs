@@ -106,7 +106,7 @@ fn create_manager(backend: impl Backend, config: &ProgramConfig) -> anyhow::Resu
     let Some(dir) = &config.journal else {
         return Ok(SessionManager::new(backend, manager_config)?);
     };
-    let journal = Journal::begin(dir, config.journal_bytes_max as u64)
+    let journal = Journal::create(dir, config.journal_bytes_max as u64)
         .with_context(|| format!("cannot write journals to {}", dir.display()))?;
     Ok(SessionManager::with_journal(backend, manager_config, journal)?)
 }

@@ -9,7 +9,7 @@ use crate::{
 
 /// As many places as sessions are allowed.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct SessionPermits {
     free: Semaphore,
 }
 
@@ -21,60 +21,63 @@ pub(super) struct Places {
 #[derive(Clone)]
 pub struct SessionPermit {
     /// `None` where the session had left it already.
-    taken: Option<Arc<Taken>>,
+    permit: Option<Arc<Permit>>,
 }
 
 /// A place that is free again when it is dropped.
-struct Taken(Arc<Places>);
+struct Permit(Arc<SessionPermits>);
 
 /// The place of a session, as long as the session has it.
 #[derive(Clone, Debug)]
-pub(crate) struct WeakPlace(std::sync::Weak<Taken>);
+pub(crate) struct WeakPermit(std::sync::Weak<Permit>);
 
-impl Places {
+impl SessionPermits {
     pub(super) fn new(sessions_max: usize) -> Arc<Self> {
-        Arc::new(Self { free: Semaphore::new(sessions_max.min(PLACES_LIMIT)) })
+        Arc::new(Self { free: Semaphore::new(sessions_max.min(PERMITS_LIMIT)) })
     }
 
     /// Takes a place, if one is free.
-    pub(super) fn try_take(self: &Arc<Self>) -> Option<SessionPermit> {
-        self.free.try_acquire_many(1).ok().map(|permit| self.take(permit))
+    pub(super) fn try_acquire(self: &Arc<Self>) -> Option<SessionPermit> {
+        self.free.try_acquire_many(1).ok().map(|permit| self.session_permit(permit))
     }
 
     /// Takes a place, or waits for one. Cancel-safe.
-    pub(super) async fn take_in(self: &Arc<Self>, timeout: Duration) -> Option<SessionPermit> {
+    pub(super) async fn acquire_within(
+        self: &Arc<Self>,
+        timeout: Duration,
+    ) -> Option<SessionPermit> {
         let permit = clock::timeout(timeout, self.free.acquire_many(1)).await;
-        permit.ok()?.ok().map(|permit| self.take(permit))
+        permit.ok()?.ok().map(|permit| self.session_permit(permit))
     }
 
-    fn take(self: &Arc<Self>, permit: SemaphorePermit<'_>) -> SessionPermit {
+    fn session_permit(self: &Arc<Self>, permit: SemaphorePermit<'_>) -> SessionPermit {
         permit.forget();
-        SessionPermit { taken: Some(Arc::new(Taken(Arc::clone(self)))) }
+        SessionPermit { permit: Some(Arc::new(Permit(Arc::clone(self)))) }
     }
 }
 
 /// More places than any machine has room for.
-const PLACES_LIMIT: usize = 1 << 30;
+const PERMITS_LIMIT: usize = 1 << 30;
 
 impl SessionPermit {
     /// Returns the place of nobody.
     #[cfg(feature = "stdio")]
     pub(crate) fn none() -> Self {
-        Self { taken: None }
+        Self { permit: None }
     }
 
-    pub(crate) fn downgrade(&self) -> WeakPlace {
-        WeakPlace(self.taken.as_ref().map(Arc::downgrade).unwrap_or_default())
+    pub(crate) fn downgrade(&self) -> WeakPermit {
+        WeakPermit(self.permit.as_ref().map(Arc::downgrade).unwrap_or_default())
     }
 }
 
-impl WeakPlace {
+impl WeakPermit {
     pub(crate) fn upgrade(&self) -> SessionPermit {
-        SessionPermit { taken: self.0.upgrade() }
+        SessionPermit { permit: self.0.upgrade() }
     }
 }
 
-impl Drop for Taken {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.0.free.add_permits(1);
     }
@@ -86,7 +89,7 @@ impl fmt::Debug for SessionPermit {
     }
 }
 
-impl fmt::Debug for Taken {
+impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Taken").finish_non_exhaustive()
     }

@@ -14,96 +14,96 @@ use rejoin_core::{AnswerFormat, EventId, Post};
 use shuttle::{future::block_on, thread::JoinHandle};
 
 use crate::{
-    Backend, ClientMessages, Connection, OpenError, Peer, SessionHandle, SessionManager, Settings,
-    SseEvent, sync::tasks_end,
+    Backend, ClientMessages, ClientSender, Connection, ManagerConfig, OpenError, SessionHandle,
+    SessionManager, SseEvent, sync::join_tasks,
 };
 
 /// A manager whose backends are the scenario itself.
-pub(super) struct World {
+pub(super) struct Fixture {
     pub(super) sessions: SessionManager,
     opened: Opened,
 }
 
 /// A session that is initialized, and both ends of it.
-pub(super) struct Begun {
+pub(super) struct InitializedSession {
     pub(super) session: SessionHandle,
-    pub(super) peer: Peer,
-    pub(super) inbox: ClientMessages,
+    pub(super) client: ClientSender,
+    pub(super) messages: ClientMessages,
 }
 
 /// How often the others may go on before they must have done what they had begun.
-const SETTLING: usize = 100;
+const REMOVAL_YIELDS: usize = 100;
 
-type Opened = Arc<Mutex<VecDeque<(Peer, ClientMessages)>>>;
+type Opened = Arc<Mutex<VecDeque<(ClientSender, ClientMessages)>>>;
 
-struct Doors(Opened);
+struct StoringBackend(Opened);
 
-impl Backend for Doors {
-    async fn open(&self, peer: Peer, inbox: ClientMessages) -> Result<(), OpenError> {
-        self.0.lock().unwrap().push_back((peer, inbox));
+impl Backend for StoringBackend {
+    async fn open(&self, client: ClientSender, messages: ClientMessages) -> Result<(), OpenError> {
+        self.0.lock().unwrap().push_back((client, messages));
         Ok(())
     }
 }
 
-impl World {
-    pub(super) fn begin(settings: Settings) -> Self {
+impl Fixture {
+    pub(super) fn begin(config: ManagerConfig) -> Self {
         let opened = Opened::default();
-        Self { opened: Arc::clone(&opened), ..Self::with(Doors(opened), settings) }
+        Self { opened: Arc::clone(&opened), ..Self::with(StoringBackend(opened), config) }
     }
 
     /// Begins with a backend that keeps what it is opened with.
-    pub(super) fn with(backend: impl Backend, settings: Settings) -> Self {
-        let sessions = SessionManager::new(backend, settings).unwrap();
+    pub(super) fn with(backend: impl Backend, config: ManagerConfig) -> Self {
+        let sessions = SessionManager::new(backend, config).unwrap();
         Self { sessions, opened: Opened::default() }
     }
 
     /// Takes the backend that was opened first, of those that were not taken.
-    pub(super) fn opened(&self) -> (Peer, ClientMessages) {
+    pub(super) fn take_opened(&self) -> (ClientSender, ClientMessages) {
         self.opened.lock().unwrap().pop_front().unwrap()
     }
 
     /// Begins a session of the newest revision.
-    pub(super) fn initialized(&self) -> Begun {
+    pub(super) fn initialized_session(&self) -> InitializedSession {
         block_on(async {
             let initialize = post(r#""id":0,"method":"initialize""#);
             let begun = self.sessions.initialize_session(initialize, AnswerFormat::Sse).await;
             let (session, connection) = begun.unwrap();
-            let (peer, mut inbox) = self.opened();
-            inbox.recv().await.unwrap();
+            let (client, mut messages) = self.take_opened();
+            messages.recv().await.unwrap();
             let answer = message(r#""id":0,"result":{"protocolVersion":"2025-11-25"}"#);
-            peer.send(answer, None).await.unwrap();
-            assert_eq!(rest(connection).await.len(), 1);
-            Begun { session, peer, inbox }
+            client.send(answer, None).await.unwrap();
+            assert_eq!(remaining_messages(connection).await.len(), 1);
+            InitializedSession { session, client, messages }
         })
     }
 
     /// Waits until a session has ended by its deadline, and was let go of.
-    pub(super) fn let_end(&self, inbox: &ClientMessages) {
-        block_on(inbox.ended());
-        self.settle();
+    pub(super) fn wait_until_removed(&self, messages: &ClientMessages) {
+        block_on(messages.ended());
+        self.finish_removal();
     }
 
     /// Has whoever lets go of a session, by its deadline, finish what it does.
-    pub(super) fn settle(&self) {
-        for _ in 0..SETTLING {
-            let is_asleep = self.sessions.shared().deadlines.is_empty();
-            if self.sessions.sessions() == 0 && is_asleep {
+    pub(super) fn finish_removal(&self) {
+        for _ in 0..REMOVAL_YIELDS {
+            let has_no_deadlines = self.sessions.shared().deadlines.is_empty();
+            if self.sessions.sessions() == 0 && has_no_deadlines {
                 break;
             }
             shuttle::thread::yield_now();
         }
     }
 
-    /// Ends the world, in which every session must have ended: nobody knows of one, waits
+    /// Ends the fixture, in which every session must have ended: nobody knows of one, waits
     /// for one or keeps one.
     pub(super) fn end(self) {
         let shared = Arc::downgrade(self.sessions.shared());
         let known = self.sessions.sessions();
-        let is_asleep = self.sessions.shared().deadlines.is_empty();
+        let has_no_deadlines = self.sessions.shared().deadlines.is_empty();
         drop(self);
-        block_on(tasks_end());
+        block_on(join_tasks());
         assert_eq!(known, 0);
-        assert!(is_asleep);
+        assert!(has_no_deadlines);
         // Every session, and whatever keeps one, keeps this.
         assert!(shared.upgrade().is_none());
     }
@@ -123,7 +123,7 @@ pub(super) fn message(members: &str) -> Bytes {
 }
 
 pub(super) fn post(members: &str) -> Post<Bytes> {
-    crate::parse(message(members), 64).unwrap()
+    crate::parse_message(message(members), 64).unwrap()
 }
 
 /// A request, which [`answer`] answers.
@@ -142,20 +142,20 @@ pub(super) fn answer(id: u32) -> [Bytes; 2] {
 }
 
 /// Returns the id of a request that a backend hears.
-pub(super) fn id_of(heard: &Bytes) -> Option<u32> {
+pub(super) fn request_id(heard: &Bytes) -> Option<u32> {
     let heard: serde_json::Value = serde_json::from_slice(heard).unwrap();
     heard["method"].is_string().then(|| heard["id"].as_u64())?.map(|id| u32::try_from(id).unwrap())
 }
 
 /// Answers requests until the session ends, and returns the ids of those that it heard.
-pub(super) async fn serve(peer: Peer, mut inbox: ClientMessages) -> Vec<u32> {
+pub(super) async fn serve(client: ClientSender, mut messages: ClientMessages) -> Vec<u32> {
     let mut ids = Vec::new();
-    while let Some(heard) = inbox.recv().await {
-        let Some(id) = id_of(&heard) else { continue };
+    while let Some(heard) = messages.recv().await {
+        let Some(id) = request_id(&heard) else { continue };
         ids.push(id);
         for message in answer(id) {
             // An error says that the session has ended.
-            let _ = peer.send(message, None).await;
+            let _ = client.send(message, None).await;
         }
     }
     ids
@@ -167,7 +167,7 @@ pub(super) async fn next(connection: &mut Connection) -> Option<SseEvent> {
 }
 
 /// Waits for the end of a connection, and returns the messages that it carried until then.
-pub(super) async fn rest(mut connection: Connection) -> Vec<Bytes> {
+pub(super) async fn remaining_messages(mut connection: Connection) -> Vec<Bytes> {
     let mut messages = Vec::new();
     while let Some(event) = next(&mut connection).await {
         messages.extend(message_of(event));
@@ -184,7 +184,7 @@ pub(super) fn message_of(event: SseEvent) -> Option<Bytes> {
     }
 }
 
-pub(super) fn id_after(event: &SseEvent) -> Option<EventId> {
+pub(super) fn event_id(event: &SseEvent) -> Option<EventId> {
     match event {
         SseEvent::Message { id, .. } | SseEvent::Priming { id, .. } => *id,
         SseEvent::Gap { .. } => None,
@@ -192,7 +192,7 @@ pub(super) fn id_after(event: &SseEvent) -> Option<EventId> {
 }
 
 /// Polls a future once. Who is not ready is dropped.
-pub(super) async fn at_once<F: Future>(future: F) -> Option<F::Output> {
+pub(super) async fn poll_once<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),

@@ -5,23 +5,25 @@ use std::time::Duration;
 use rejoin_core::{AnswerFormat, CloseReason, Rejection};
 
 use super::{
+    fixture::{
+        Fixture, InitializedSession, answer, message, remaining_messages, request, serve, thread,
+    },
     race,
-    world::{Begun, World, answer, message, request, rest, serve, thread},
 };
-use crate::{SendError, SessionError, Settings, clock};
+use crate::{ManagerConfig, SendError, SessionError, clock};
 
 /// Whoever is in time gets an answer, if only that there will be none.
 #[test]
 fn a_deleted_session_leaves_nobody_waiting() {
     race(|| {
-        let world = World::begin(Settings::default());
-        let Begun { session, peer, inbox } = world.initialized();
-        let backend = thread(serve(peer.clone(), inbox));
+        let fixture = Fixture::begin(ManagerConfig::default());
+        let InitializedSession { session, client, messages } = fixture.initialized_session();
+        let backend = thread(serve(client.clone(), messages));
         let asks = {
             let session = session.clone();
             thread(async move {
                 match session.request(request(1), AnswerFormat::Sse).await {
-                    Ok(connection) => Some(rest(connection).await),
+                    Ok(connection) => Some(remaining_messages(connection).await),
                     Err(error) => {
                         assert_eq!(error, ended());
                         None
@@ -33,7 +35,7 @@ fn a_deleted_session_leaves_nobody_waiting() {
             let session = session.clone();
             thread(async move {
                 match session.standalone() {
-                    Ok(connection) => rest(connection).await.len(),
+                    Ok(connection) => remaining_messages(connection).await.len(),
                     Err(error) => {
                         assert_eq!(error, ended());
                         0
@@ -44,7 +46,7 @@ fn a_deleted_session_leaves_nobody_waiting() {
         let says = thread(async move {
             let mut said = 0;
             for members in [r#""method":"n""#, r#""id":"q","method":"ping""#] {
-                match peer.send(message(members), None).await {
+                match client.send(message(members), None).await {
                     Ok(()) => said += 1,
                     Err(error) => assert_eq!(error, SendError::Ended),
                 }
@@ -54,7 +56,7 @@ fn a_deleted_session_leaves_nobody_waiting() {
         // The question has waited for too long, if nobody has heard it.
         let time = thread(async { clock::advance(Duration::from_secs(10)) });
         session.delete().unwrap();
-        assert_eq!(session.closed(), Some(CloseReason::Deleted));
+        assert_eq!(session.close_reason(), Some(CloseReason::Deleted));
         let heard = backend.join().unwrap();
         let answered = asks.join().unwrap();
         time.join().unwrap();
@@ -71,7 +73,7 @@ fn a_deleted_session_leaves_nobody_waiting() {
             None => assert!(heard.is_empty()),
         }
         drop(session);
-        world.end();
+        fixture.end();
     });
 }
 
@@ -79,11 +81,11 @@ fn a_deleted_session_leaves_nobody_waiting() {
 #[test]
 fn a_session_is_deleted_or_ends_in_time() {
     race(|| {
-        let world = World::begin(Settings::default());
-        let Begun { session, peer, inbox } = world.initialized();
+        let fixture = Fixture::begin(ManagerConfig::default());
+        let InitializedSession { session, client, messages } = fixture.initialized_session();
         let time = thread(async { clock::advance(Duration::from_secs(300)) });
         let says = thread(async move {
-            let said = peer.send(message(r#""method":"n""#), None).await;
+            let said = client.send(message(r#""method":"n""#), None).await;
             assert!(matches!(said, Ok(()) | Err(SendError::Ended)), "{said:?}");
         });
         let deletes = {
@@ -93,11 +95,11 @@ fn a_session_is_deleted_or_ends_in_time() {
         let is_deleted = deletes.join().unwrap();
         time.join().unwrap();
         says.join().unwrap();
-        world.let_end(&inbox);
+        fixture.wait_until_removed(&messages);
         let reason = if is_deleted { CloseReason::Deleted } else { CloseReason::Idle };
-        assert_eq!(session.closed(), Some(reason));
-        drop((session, inbox));
-        world.end();
+        assert_eq!(session.close_reason(), Some(reason));
+        drop((session, messages));
+        fixture.end();
     });
 }
 
@@ -105,23 +107,23 @@ fn a_session_is_deleted_or_ends_in_time() {
 #[test]
 fn a_backend_that_goes_ends_what_it_was_asked() {
     race(|| {
-        let world = World::begin(Settings::default());
-        let Begun { session, inbox, .. } = world.initialized();
-        let goes = thread(async move { drop(inbox) });
+        let fixture = Fixture::begin(ManagerConfig::default());
+        let InitializedSession { session, messages, .. } = fixture.initialized_session();
+        let goes = thread(async move { drop(messages) });
         let asks = {
             let session = session.clone();
             thread(async move {
                 match session.request(request(1), AnswerFormat::Sse).await {
-                    Ok(connection) => assert_eq!(rest(connection).await.len(), 1),
+                    Ok(connection) => assert_eq!(remaining_messages(connection).await.len(), 1),
                     Err(error) => assert_eq!(error, gone()),
                 }
             })
         };
         asks.join().unwrap();
         goes.join().unwrap();
-        assert_eq!(session.closed(), Some(CloseReason::BackendGone));
+        assert_eq!(session.close_reason(), Some(CloseReason::BackendGone));
         drop(session);
-        world.end();
+        fixture.end();
     });
 }
 

@@ -6,7 +6,7 @@ use rejoin_core::{Instant, RequestId, StreamId};
 
 /// When the requests of a session are due, the earliest first.
 #[derive(Debug, Default)]
-pub(super) struct TimeLimits {
+pub(super) struct TimedRequest {
     /// Those that are pending, and some that were answered: at most twice as many as may
     /// be pending.
     requests: VecDeque<Request>,
@@ -15,12 +15,12 @@ pub(super) struct TimeLimits {
 /// A request, which its stream tells from an earlier one of the same id.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Request {
-    pub(super) due: Instant,
+    pub(super) deadline: Instant,
     pub(super) stream: StreamId,
     pub(super) id: RequestId,
 }
 
-impl TimeLimits {
+impl TimedRequest {
     /// Adds a request that is due no earlier than any other. Where there are `many`, those
     /// go that are not pending any more.
     pub(super) fn add(
@@ -37,12 +37,12 @@ impl TimeLimits {
 
     /// Returns when the first one is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.requests.front().map(|request| request.due)
+        self.requests.front().map(|request| request.deadline)
     }
 
     /// Takes out the first one, if it is due.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<Request> {
-        let is_due = self.requests.front().is_some_and(|request| request.due <= now);
+        let is_due = self.requests.front().is_some_and(|request| request.deadline <= now);
         is_due.then(|| self.requests.pop_front()).flatten()
     }
 }

@@ -5,10 +5,13 @@ use std::time::Duration;
 use rejoin_core::{AnswerFormat, Config};
 
 use super::{
+    fixture::{
+        Fixture, InitializedSession, answer, message, poll_once, post, remaining_messages, request,
+        request_id, thread,
+    },
     race,
-    world::{Begun, World, answer, at_once, id_of, message, post, request, rest, thread},
 };
-use crate::{ClientMessages, Peer, SessionError, Settings, clock};
+use crate::{ClientMessages, ClientSender, ManagerConfig, SessionError, clock};
 
 const QUEUE_MAX: usize = 2;
 
@@ -17,14 +20,14 @@ const QUEUE_MAX: usize = 2;
 fn room_is_given_back_exactly_once() {
     race(|| {
         let session = Config { batch_max: 1, ..Config::default() };
-        let settings = Settings { session, queue_max: QUEUE_MAX, ..Settings::default() };
-        let world = World::begin(settings);
-        let Begun { session, peer, inbox } = world.initialized();
-        let backend = thread(serve_until_told(peer, inbox));
+        let config = ManagerConfig { session, queue_max: QUEUE_MAX, ..ManagerConfig::default() };
+        let fixture = Fixture::begin(config);
+        let InitializedSession { session, client, messages } = fixture.initialized_session();
+        let backend = thread(serve_until_told(client, messages));
         let twins = [session.clone(), session.clone()].map(|session| {
             thread(async move {
                 match session.request(request(1), AnswerFormat::Sse).await {
-                    Ok(connection) => assert_eq!(rest(connection).await, answer(1)),
+                    Ok(connection) => assert_eq!(remaining_messages(connection).await, answer(1)),
                     // The id is in use, or nothing was heard for too long.
                     Err(error) => {
                         assert!(matches!(error, SessionError::Rejected(_) | SessionError::Busy));
@@ -35,8 +38,10 @@ fn room_is_given_back_exactly_once() {
         let gives_up = {
             let session = session.clone();
             thread(async move {
-                match at_once(session.request(request(2), AnswerFormat::Sse)).await {
-                    Some(Ok(connection)) => assert_eq!(rest(connection).await, answer(2)),
+                match poll_once(session.request(request(2), AnswerFormat::Sse)).await {
+                    Some(Ok(connection)) => {
+                        assert_eq!(remaining_messages(connection).await, answer(2))
+                    }
                     Some(Err(error)) => assert_eq!(error, SessionError::Busy),
                     None => {}
                 }
@@ -46,30 +51,30 @@ fn room_is_given_back_exactly_once() {
         for thread in twins.into_iter().chain([gives_up, time]) {
             thread.join().unwrap();
         }
-        shuttle::future::block_on(session.message(post(r#""method":"stop""#))).unwrap();
-        let inbox = backend.join().unwrap();
+        shuttle::future::block_on(session.notify(post(r#""method":"stop""#))).unwrap();
+        let messages = backend.join().unwrap();
         shuttle::future::block_on(async {
             for _ in 0..QUEUE_MAX {
-                let said = at_once(session.message(post(r#""method":"n""#))).await;
+                let said = poll_once(session.notify(post(r#""method":"n""#))).await;
                 assert_eq!(said, Some(Ok(())));
             }
-            assert_eq!(at_once(session.message(post(r#""method":"n""#))).await, None);
+            assert_eq!(poll_once(session.notify(post(r#""method":"n""#))).await, None);
         });
         session.delete().unwrap();
-        drop((session, inbox));
-        world.end();
+        drop((session, messages));
+        fixture.end();
     });
 }
 
 /// Answers requests until it hears that it is to stop.
-async fn serve_until_told(peer: Peer, mut inbox: ClientMessages) -> ClientMessages {
+async fn serve_until_told(client: ClientSender, mut messages: ClientMessages) -> ClientMessages {
     loop {
-        let heard = inbox.recv().await.unwrap();
+        let heard = messages.recv().await.unwrap();
         if heard == message(r#""method":"stop""#) {
-            return inbox;
+            return messages;
         }
-        for message in id_of(&heard).into_iter().flat_map(answer) {
-            peer.send(message, None).await.unwrap();
+        for message in request_id(&heard).into_iter().flat_map(answer) {
+            client.send(message, None).await.unwrap();
         }
     }
 }
