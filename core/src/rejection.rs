@@ -1,4 +1,4 @@
-//! Why an input was rejected, by who is at fault.
+//! Rejections: inputs that a session does not accept, by who is at fault.
 
 use thiserror::Error;
 
@@ -6,7 +6,7 @@ use crate::{CloseReason, ConnectionId, ProgressToken, RequestId, StreamId};
 
 /// An input that a session did not accept.
 ///
-/// It changed nothing, beyond letting time pass.
+/// The input had no effect. Only time has passed: timers that were due have fired.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Rejection {
     /// The client is at fault.
@@ -23,130 +23,131 @@ pub enum Rejection {
     Closed(CloseReason),
 }
 
-/// What a client did wrong.
+/// A fault of the client. The text is for the client: a driver sends it as a JSON-RPC error.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ClientFault {
-    /// It must wait for the answer to `initialize`; only a `ping` may come before.
+    /// Something other than a `ping` came before the response to `initialize`.
     #[error("the session is not initialized yet")]
     NotInitialized,
-    /// It sent `initialize` again.
-    #[error("the session is initialized already")]
+    /// A second `initialize`.
+    #[error("the session is already initialized")]
     AlreadyInitialized,
-    /// It used an id of a request that is in flight, or was cancelled and not yet answered.
-    #[error("the request id {0} is in use")]
+    /// The id of a request that is pending, or that was cancelled and has no response yet.
+    #[error("request id {0} is in use")]
     RequestIdInUse(RequestId),
-    /// It used a progress token of a request that is in flight.
-    #[error("the progress token {0} is in use")]
+    /// The progress token of a pending request.
+    #[error("progress token {0} is in use")]
     ProgressTokenInUse(ProgressToken),
-    /// It sent a batch, which the negotiated revision does not have.
-    #[error("the negotiated protocol version has no batches")]
+    /// A batch, which the negotiated revision does not have.
+    #[error("the negotiated protocol version does not support batches")]
     BatchNotAllowed,
-    /// It sent a batch without a message.
+    /// A batch without messages.
     #[error("the batch is empty")]
     BatchEmpty,
-    /// It sent a batch with too many messages.
+    /// A batch with too many messages.
     #[error("the batch has more than {max} messages")]
     BatchTooLong {
-        /// How many are allowed.
+        /// Maximum messages per batch.
         max: usize,
     },
-    /// It sent `initialize` in a batch.
+    /// An `initialize` in a batch.
     #[error("initialize must not be part of a batch")]
     InitializeInBatch,
-    /// It sent a message that is too large.
+    /// A message that is too large.
     #[error("the message is larger than {max} bytes")]
     MessageTooLarge {
-        /// How many bytes are allowed.
+        /// Maximum size of a message in bytes.
         max: usize,
     },
-    /// It would have more requests in flight than are allowed.
-    #[error("no more than {max} requests may be in flight")]
+    /// Too many requests would be pending.
+    #[error("too many pending requests (maximum {max})")]
     TooManyRequests {
-        /// How many are allowed.
+        /// Maximum pending requests.
         max: usize,
     },
-    /// Too many of the requests that it cancelled are still unanswered.
-    #[error("no more than {max} cancelled requests may be unanswered beside those in flight")]
+    /// Too many cancelled requests have no response yet.
+    #[error("too many cancelled requests without a response (maximum {max})")]
     TooManyCancelled {
-        /// How many are allowed beside `pending_requests_max` in flight.
+        /// Maximum cancelled requests without a response, beyond `pending_requests_max`.
         max: usize,
     },
-    /// It has as many request streams open, or still being sent, as are allowed.
-    #[error("{max} request streams are open already")]
+    /// Too many request streams are reserved, open, or complete and not retained.
+    #[error("too many open request streams (maximum {max})")]
     TooManyStreams {
-        /// How many are allowed.
+        /// Maximum request streams.
         max: usize,
     },
-    /// It has as many connections as are allowed.
-    #[error("{max} connections are open already")]
+    /// Too many connections are open or draining.
+    #[error("too many open connections (maximum {max})")]
     TooManyConnections {
-        /// How many are allowed.
+        /// Maximum connections.
         max: usize,
     },
-    /// It has the standalone stream connected already.
-    #[error("the standalone stream is connected already")]
+    /// A second GET for the standalone stream, where the policy does not allow one.
+    #[error("the standalone stream already has a connection")]
     StandaloneConflict,
-    /// It resumes a stream that this session never opened.
+    /// A resume of a stream that this session never opened.
     #[error("this session has no stream {0}")]
     UnknownStream(StreamId),
-    /// It resumes after an event that was never sent.
-    #[error("the last event of stream {stream} has index {last}")]
+    /// A resume after an event that was never sent.
+    #[error("unknown event id: the last event of stream {stream} has index {last}")]
     FutureEvent {
         /// The stream.
         stream: StreamId,
-        /// The last index that it has given out.
+        /// The last index that the stream has assigned.
         last: u64,
     },
-    /// It resumes a stream whose requests were cancelled.
+    /// A resume of a stream whose requests were cancelled.
     #[error("stream {0} was cancelled")]
     CancelledStream(StreamId),
-    /// It resumes a stream of which nothing is left.
+    /// A resume of a stream whose tombstone has expired.
     #[error("stream {0} has expired")]
     ExpiredStream(StreamId),
 }
 
-/// What the backend did wrong.
+/// A fault of the backend.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BackendFault {
-    /// It used an id of a request that waits for the client's answer.
-    #[error("the request id {0} is in use")]
+    /// The id of a server request that has no response yet.
+    #[error("request id {0} is in use")]
     RequestIdInUse(RequestId),
-    /// It has as many requests that wait for an answer as are allowed.
-    #[error("{max} requests wait for the client's answer already")]
+    /// Too many server requests have no response yet.
+    #[error("too many server requests without a response (maximum {max})")]
     TooManyRequests {
-        /// How many are allowed.
+        /// Maximum server requests without a response.
         max: usize,
     },
-    /// It sent a message that is too large.
+    /// A message that is too large.
     #[error("the message is larger than {max} bytes")]
     MessageTooLarge {
-        /// How many bytes are allowed.
+        /// Maximum size of a message in bytes.
         max: usize,
     },
 }
 
-/// What the driver did wrong.
+/// A fault of the driver: a bug in its code.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ApiMisuse {
-    /// It used a connection's id twice.
-    #[error("the connection {0} is in use")]
+    /// The id of a connection that is still known.
+    #[error("connection id {0} is in use")]
     ConnectionInUse(ConnectionId),
-    /// It passed a POST without a request as [`Input::Request`](crate::Input::Request).
-    #[error("the POST carries no request")]
+    /// An [`Input::Request`](crate::Input::Request) whose POST carries no request.
+    #[error("`Input::Request` carries no request; use `Input::Message`")]
     NoRequest,
-    /// It passed a POST with a request as [`Input::Message`](crate::Input::Message).
-    #[error("the POST carries a request")]
+    /// An [`Input::Message`](crate::Input::Message) whose POST carries a request.
+    #[error("`Input::Message` carries a request; use `Input::Request`")]
     UnexpectedRequest,
-    /// It reserved a stream before the answer to `initialize`.
-    #[error("the session is not initialized yet")]
+    /// An [`Input::Reserve`](crate::Input::Reserve) before the response to `initialize`.
+    #[error("streams cannot be reserved before the session is initialized")]
     NotInitialized,
-    /// It wants a stream's connection closed that is not open.
+    /// An [`Input::Disconnect`](crate::Input::Disconnect) of a stream that is not open.
     #[error("stream {0} is not open")]
     StreamNotOpen(StreamId),
-    /// It wants a connection closed whose client could not come back.
-    #[error("the client of stream {0} has no event id to resume from")]
+    /// An [`Input::Disconnect`](crate::Input::Disconnect) of a client that has no event id
+    /// to resume after.
+    #[error("the client of stream {0} has no event id to resume after")]
     NothingToResumeFrom(StreamId),
-    /// It abandoned a stream that is not there.
-    #[error("there is no stream {0} to abandon")]
+    /// An [`Input::Abandon`](crate::Input::Abandon) of a stream that does not exist.
+    #[error("stream {0} does not exist")]
     UnknownStream(StreamId),
 }

@@ -198,7 +198,7 @@ fn cancelled(id: i64) -> Head {
 }
 
 #[test]
-fn a_session_at_rest_holds_what_it_held_before() {
+fn idle_session_does_not_grow() {
     let mut run = Run::begin();
     (1..=BEFORE).for_each(|round| run.round(100 * round));
     let rounds = BEFORE + 1..=BEFORE + ROUNDS;
@@ -209,7 +209,7 @@ fn a_session_at_rest_holds_what_it_held_before() {
 
 /// A burst of calls, connections and questions, of which tombstones are left for a while.
 #[test]
-fn a_session_gives_back_what_a_burst_has_taken() {
+fn memory_of_a_burst_is_released() {
     const CALLS: i64 = 1_000;
     const LEFT_MAX: i64 = 16 << 10;
     let config = Config { idle_timeout: None, ..Config::default() };

@@ -1,4 +1,4 @@
-//! Cancelling, abandoning, and what becomes of the ids.
+//! Cancelled, abandoned and orphaned requests, and their reserved ids.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use rejoin_core::Config;
 use crate::script::check_live;
 
 #[test]
-fn a_cancellation_closes_the_stream_and_reserves_the_id() {
+fn cancelling_closes_the_stream_and_reserves_the_id() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -16,11 +16,11 @@ fn a_cancellation_closes_the_stream_and_reserves_the_id() {
           to backend: request 7 token t
         > post cancelled 7
           to backend: cancelled 7
-          end 1: Cancelled
+          close 1: Cancelled
         > get 2 after 0/0
           rejected: client: stream 0 was cancelled
         > post 2 request 7
-          rejected: client: the request id 7 is in use
+          rejected: client: request id 7 is in use
         > post 2 request 8 token t
           to backend: request 8 token t
         > backend response 7
@@ -34,7 +34,7 @@ fn a_cancellation_closes_the_stream_and_reserves_the_id() {
 }
 
 #[test]
-fn the_id_is_reserved_for_a_minute() {
+fn cancelled_id_is_reserved_for_cancelled_timeout() {
     let config = Config { cancelled_requests_max: 1, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -46,14 +46,14 @@ fn the_id_is_reserved_for_a_minute() {
           to backend: request 2
         > post cancelled 1
           to backend: cancelled 1
-          end 1: Cancelled
+          close 1: Cancelled
         > post cancelled 2
           to backend: cancelled 2
-          end 2: Cancelled
+          close 2: Cancelled
         > closed 1
         > closed 2
         > +59s post 3 request 1
-          rejected: client: the request id 1 is in use
+          rejected: client: request id 1 is in use
         > +1s post 3 request 1
           to backend: request 1
         ",
@@ -61,7 +61,7 @@ fn the_id_is_reserved_for_a_minute() {
 }
 
 #[test]
-fn a_batch_goes_on_without_its_cancelled_requests() {
+fn batch_continues_without_its_cancelled_requests() {
     check_live(
         "2025-03-26",
         Config::default(),
@@ -76,17 +76,17 @@ fn a_batch_goes_on_without_its_cancelled_requests() {
           to 1: 1/0 response 1
         > post cancelled 3
           to backend: cancelled 3
-          end 1: Complete
+          close 1: Complete
         > closed 1
         > get 2 after 0/0
           to 2: 1/0 response 1
-          end 2: Complete
+          close 2: Complete
         ",
     );
 }
 
 #[test]
-fn an_abandoned_stream_is_cancelled_without_a_word_to_the_backend() {
+fn abandoning_a_stream_does_not_notify_the_backend() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -94,7 +94,7 @@ fn an_abandoned_stream_is_cancelled_without_a_word_to_the_backend() {
         > post 1 request 7
           to backend: request 7
         > abandon 0
-          end 1: Abandoned
+          close 1: Abandoned
         > backend response 7
           report Undeliverable { id: Some(7), reason: CancelledRequest }
         > get 2 after 0/0
@@ -103,7 +103,7 @@ fn an_abandoned_stream_is_cancelled_without_a_word_to_the_backend() {
           to backend: request 8
         > backend response 8
           to 3: 1/1 response 8
-          end 3: Complete
+          close 3: Complete
         > abandon 1
         > get 4 after 0/1
           rejected: client: stream 1 was cancelled
@@ -112,7 +112,7 @@ fn an_abandoned_stream_is_cancelled_without_a_word_to_the_backend() {
 }
 
 #[test]
-fn an_orphan_is_cancelled_at_the_backend_and_ends_in_a_failure() {
+fn orphan_is_cancelled_and_its_client_gets_a_failure() {
     let config = Config {
         orphan_timeout: Some(Duration::from_secs(600)),
         idle_timeout: Some(Duration::from_secs(300)),
@@ -132,13 +132,13 @@ fn an_orphan_is_cancelled_at_the_backend_and_ends_in_a_failure() {
           report Undeliverable { id: Some(7), reason: CancelledRequest }
         > +59s get 2 after 0/0
           to 2: 1/0 failure 7 Orphaned
-          end 2: Complete
+          close 2: Complete
         ",
     );
 }
 
 #[test]
-fn a_connection_in_time_saves_an_orphan() {
+fn connection_before_the_orphan_timeout_keeps_the_request() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -149,7 +149,7 @@ fn a_connection_in_time_saves_an_orphan() {
         > +599s get 2 after 0/0
         > +60min backend response 7
           to 2: 1/0 response 7
-          end 2: Complete
+          close 2: Complete
         ",
     );
 }

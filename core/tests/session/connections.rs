@@ -1,4 +1,4 @@
-//! How connections are closed for the backend, and when readers are slow.
+//! Connections that the backend closes, and connections that are cut because they stall.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use rejoin_core::Config;
 use crate::script::check_live;
 
 #[test]
-fn a_client_polls_as_it_is_told() {
+fn disconnect_sends_a_retry_and_closes() {
     check_live(
         "2025-11-25",
         Config::default(),
@@ -17,22 +17,22 @@ fn a_client_polls_as_it_is_told() {
           to backend: request 7
         > backend log related 7
           to 1: 1/0 log related 7
-        > close_stream 0 retry 1s
+        > disconnect 0 retry 1s
           to 1: 2/0 priming retry 1s
-          end 1: Requested
+          close 1: Requested
         > backend response 7
-        > close_stream 0 retry 1s
-          rejected: caller: stream 0 is not open
+        > disconnect 0 retry 1s
+          rejected: driver: stream 0 is not open
         > closed 1 through 2
         > get 2 after 2/0
           to 2: 3/0 response 7
-          end 2: Complete
+          close 2: Complete
         ",
     );
 }
 
 #[test]
-fn a_stream_without_a_connection_needs_no_closing() {
+fn disconnect_without_a_connection_has_no_effect() {
     check_live(
         "2025-11-25",
         Config::default(),
@@ -41,33 +41,33 @@ fn a_stream_without_a_connection_needs_no_closing() {
           to 1: 0/0 priming
           to backend: request 7
         > closed 1 through 0
-        > close_stream 0 retry 1s
-        > close_stream 1 retry 1s
-          rejected: caller: stream 1 is not open
+        > disconnect 0 retry 1s
+        > disconnect 1 retry 1s
+          rejected: driver: stream 1 is not open
         ",
     );
 }
 
 #[test]
-fn a_client_that_could_not_come_back_stays_connected() {
+fn disconnect_is_rejected_without_an_event_id_to_resume_after() {
     check_live(
         "2025-06-18",
         Config::default(),
         "
         > post 1 request 7 token t
           to backend: request 7 token t
-        > close_stream 0 retry 1s
-          rejected: caller: the client of stream 0 has no event id to resume from
+        > disconnect 0 retry 1s
+          rejected: driver: the client of stream 0 has no event id to resume after
         > backend progress t
           to 1: 1/0 progress t
-        > close_stream 0 retry 1s
-          end 1: Requested
+        > disconnect 0 retry 1s
+          close 1: Requested
         ",
     );
 }
 
 #[test]
-fn a_full_window_leaves_no_place_for_a_priming_event() {
+fn disconnect_with_a_full_window_sends_no_retry() {
     let config = Config { window_events_max: 1, ..Config::default() };
     check_live(
         "2025-11-25",
@@ -76,14 +76,14 @@ fn a_full_window_leaves_no_place_for_a_priming_event() {
         > post 1 request 7
           to 1: 0/0 priming
           to backend: request 7
-        > close_stream 0 retry 1s
-          end 1: Requested
+        > disconnect 0 retry 1s
+          close 1: Requested
         ",
     );
 }
 
 #[test]
-fn a_reader_that_takes_nothing_is_cut_after_the_stall_limit() {
+fn reader_without_acknowledgements_is_cut_after_stall_disconnect_timeout() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -95,19 +95,19 @@ fn a_reader_that_takes_nothing_is_cut_after_the_stall_limit() {
         > +59s backend progress t
           to 1: 2/0 progress t
         > +1s tick
-          end 1: Stalled
+          close 1: Stalled
         > backend response 7
         > get 2 after 0/0
           to 2: 1/0 progress t
           to 2: 2/0 progress t
           to 2: 3/0 response 7
-          end 2: Complete
+          close 2: Complete
         ",
     );
 }
 
 #[test]
-fn whoever_takes_something_has_the_time_anew() {
+fn acknowledgement_restarts_stall_disconnect_timeout() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -118,16 +118,16 @@ fn whoever_takes_something_has_the_time_anew() {
           to 1: 1/0 progress t
         > backend progress t
           to 1: 2/0 progress t
-        > +59s taken 1 through 1
+        > +59s ack 1 through 1
         > +59s tick
         > +1s tick
-          end 1: Stalled
+          close 1: Stalled
         ",
     );
 }
 
 #[test]
-fn a_draining_connection_is_cut_too() {
+fn draining_connection_is_cut_when_stalled() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -136,16 +136,16 @@ fn a_draining_connection_is_cut_too() {
           to backend: request 7
         > backend response 7
           to 1: 1/0 response 7
-          end 1: Complete
+          close 1: Complete
         > +59s tick
         > +1s tick
-          end 1: Stalled
+          close 1: Stalled
         ",
     );
 }
 
 #[test]
-fn a_draining_connection_that_holds_nothing_is_cut_after_the_stall_limit() {
+fn empty_draining_connection_is_cut_after_stall_disconnect_timeout() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -154,25 +154,25 @@ fn a_draining_connection_that_holds_nothing_is_cut_after_the_stall_limit() {
           to backend: request 7
         > backend response 7
           to 1: 1/0 response 7
-          end 1: Complete
-        > +59s taken 1 through 1
+          close 1: Complete
+        > +59s ack 1 through 1
         > get 2
-        > +1s close_stream standalone
-          end 2: Requested
+        > +1s disconnect standalone
+          close 2: Requested
         > +58s tick
         > +1s tick
-          end 1: Stalled
+          close 1: Stalled
         > +1s tick
-          end 2: Stalled
+          close 2: Stalled
         > +299s tick
         > +1s tick
-          close session: Idle
+          session closed: Idle
         ",
     );
 }
 
 #[test]
-fn a_draining_connection_whose_events_were_discarded_is_cut_after_the_stall_limit() {
+fn draining_connection_with_discarded_events_is_cut_after_stall_disconnect_timeout() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -180,21 +180,21 @@ fn a_draining_connection_whose_events_were_discarded_is_cut_after_the_stall_limi
         > get 1
         > backend notification
           to 1: 1 notification
-        > close_stream standalone
-          end 1: Requested
+        > disconnect standalone
+          close 1: Requested
         > +5s get 2
           discard 1
           to 2: replay 1 notification
-        > taken 2 through 1
+        > ack 2 through 1
         > +59s tick
         > +1s tick
-          end 1: Stalled
+          close 1: Stalled
         ",
     );
 }
 
 #[test]
-fn without_a_stall_timeout_only_the_limit_counts() {
+fn stall_disconnect_timeout_works_without_stall_timeout() {
     let config = Config {
         stall_timeout_max: None,
         stall_disconnect_timeout: Some(Duration::from_secs(1)),
@@ -208,20 +208,20 @@ fn without_a_stall_timeout_only_the_limit_counts() {
           to backend: request 7
         > backend response 7
           to 1: 1/0 response 7
-          end 1: Complete
+          close 1: Complete
         > +1s tick
-          end 1: Stalled
+          close 1: Stalled
         ",
     );
 }
 
 #[test]
-fn what_is_said_of_an_unknown_connection_means_nothing() {
+fn inputs_for_unknown_connections_are_ignored() {
     check_live(
         "2025-06-18",
         Config::default(),
         "
-        > taken 9 through 9
+        > ack 9 through 9
         > closed 9 through 9
         > closed 9
         ",

@@ -1,4 +1,4 @@
-//! The handshake: `initialize`, its answer, and what comes before it.
+//! The handshake: `initialize`, its response, and inputs before it.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use rejoin_core::{Config, Priming};
 use crate::script::{check, check_live};
 
 #[test]
-fn the_answer_is_matched_by_its_id_and_not_by_coming_first() {
+fn initialize_response_is_matched_by_its_id() {
     check(
         Config::default(),
         "
@@ -17,8 +17,8 @@ fn the_answer_is_matched_by_its_id_and_not_by_coming_first() {
         > backend response 8
           report Undeliverable { id: Some(8), reason: UnknownRequest }
         > backend response 7 version 2025-06-18
-          to 1: whole response 7 version 2025-06-18
-          end 1: Complete
+          to 1: no-id response 7 version 2025-06-18
+          close 1: Complete
         > closed 1 through 1
         > get 2
           to 2: replay 1 log
@@ -27,7 +27,7 @@ fn the_answer_is_matched_by_its_id_and_not_by_coming_first() {
 }
 
 #[test]
-fn a_request_of_the_backend_before_the_answer_fails_at_once() {
+fn server_request_before_initialization_fails() {
     check(
         Config::default(),
         "
@@ -38,8 +38,8 @@ fn a_request_of_the_backend_before_the_answer_fails_at_once() {
         > backend request q1
           fail q1: Undelivered
         > backend response 0 version 2025-06-18
-          to 1: whole response 0 version 2025-06-18
-          end 1: Complete
+          to 1: no-id response 0 version 2025-06-18
+          close 1: Complete
         > closed 1 through 1
         > get 2
         > backend request q1
@@ -49,7 +49,7 @@ fn a_request_of_the_backend_before_the_answer_fails_at_once() {
 }
 
 #[test]
-fn whatever_else_comes_first_ends_the_session() {
+fn first_input_other_than_initialize_closes_the_session() {
     for first in [
         "post 1 request 7",
         "post 1 ping 7",
@@ -57,13 +57,13 @@ fn whatever_else_comes_first_ends_the_session() {
         "post notification",
         "post 1 batch [initialize 1]",
     ] {
-        let script = format!("> {first}\nclose session: ExpectedInitialize\n> tick");
+        let script = format!("> {first}\nsession closed: ExpectedInitialize\n> tick");
         check(Config::default(), &script);
     }
 }
 
 #[test]
-fn only_ping_may_come_before_the_answer() {
+fn only_ping_is_accepted_before_initialization() {
     check(
         Config::default(),
         "
@@ -76,22 +76,22 @@ fn only_ping_may_come_before_the_answer() {
         > get 2
           rejected: client: the session is not initialized yet
         > reserve 2
-          rejected: caller: the session is not initialized yet
+          rejected: driver: streams cannot be reserved before the session is initialized
         > post 2 initialize 1
-          rejected: client: the session is initialized already
+          rejected: client: the session is already initialized
         > post 2 ping 0
-          rejected: client: the request id 0 is in use
+          rejected: client: request id 0 is in use
         > post 2 ping 1
           to backend: ping 1
         > backend response 1
           to 2: 1/0 response 1
-          end 2: Complete
+          close 2: Complete
         ",
     );
 }
 
 #[test]
-fn initialize_takes_no_stream_number_and_cannot_come_twice() {
+fn second_initialize_is_rejected_and_initialize_uses_no_stream_number() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -100,40 +100,40 @@ fn initialize_takes_no_stream_number_and_cannot_come_twice() {
           to backend: request 1
         > backend response 1
           to 1: 1/0 response 1
-          end 1: Complete
+          close 1: Complete
         > post 2 initialize 2
-          rejected: client: the session is initialized already
+          rejected: client: the session is already initialized
         ",
     );
 }
 
 #[test]
-fn an_error_leaves_no_session_behind() {
+fn error_response_to_initialize_closes_the_session() {
     check(
         Config::default(),
         "
         > post 1 initialize 0
           to backend: initialize 0
         > backend error 0
-          to 1: whole error 0
-          end 1: Complete
-          close session: InitializeRejected
+          to 1: no-id error 0
+          close 1: Complete
+          session closed: InitializeRejected
         > post 2 request 1
-          rejected: nobody: the session is closed: InitializeRejected
+          rejected: the session is closed: InitializeRejected
         > closed 1 through 1
         ",
     );
 }
 
 #[test]
-fn a_client_that_leaves_before_the_answer_leaves_no_session_behind() {
+fn unacknowledged_initialize_response_closes_the_session() {
     check(
         Config::default(),
         "
         > post 1 initialize 0
           to backend: initialize 0
         > closed 1
-          close session: InitializeUnacknowledged
+          session closed: InitializeUnacknowledged
         ",
     );
     check(
@@ -142,22 +142,22 @@ fn a_client_that_leaves_before_the_answer_leaves_no_session_behind() {
         > post 1 initialize 0
           to backend: initialize 0
         > backend response 0 version 2025-06-18
-          to 1: whole response 0 version 2025-06-18
-          end 1: Complete
+          to 1: no-id response 0 version 2025-06-18
+          close 1: Complete
         > closed 1
-          close session: InitializeUnacknowledged
+          session closed: InitializeUnacknowledged
         ",
     );
 }
 
 #[test]
-fn a_client_that_uses_the_session_had_the_answer_to_initialize() {
-    for used in [
+fn client_that_uses_the_session_need_not_acknowledge_initialize() {
+    for input in [
         "post notification\nto backend: notification",
         "get 2",
         "post 2 request 1\nto backend: request 1",
     ] {
-        for end in ["closed 1", "+60s tick\nend 1: Stalled"] {
+        for end in ["closed 1", "+60s tick\nclose 1: Stalled"] {
             check(
                 Config::default(),
                 &format!(
@@ -165,9 +165,9 @@ fn a_client_that_uses_the_session_had_the_answer_to_initialize() {
                     > post 1 initialize 0
                       to backend: initialize 0
                     > backend response 0 version 2025-06-18
-                      to 1: whole response 0 version 2025-06-18
-                      end 1: Complete
-                    > {used}
+                      to 1: no-id response 0 version 2025-06-18
+                      close 1: Complete
+                    > {input}
                     > {end}
                     "
                 ),
@@ -177,12 +177,12 @@ fn a_client_that_uses_the_session_had_the_answer_to_initialize() {
 }
 
 #[test]
-fn a_driver_that_reserves_too_early_does_no_harm() {
+fn reserve_before_initialize_is_rejected() {
     check(
         Config::default(),
         "
         > reserve 1
-          rejected: caller: the session is not initialized yet
+          rejected: driver: streams cannot be reserved before the session is initialized
         > post 1 initialize 0
           to backend: initialize 0
         ",
@@ -190,24 +190,24 @@ fn a_driver_that_reserves_too_early_does_no_harm() {
 }
 
 #[test]
-fn a_client_that_does_not_read_the_answer_leaves_no_session_behind() {
+fn stalled_initialize_connection_closes_the_session() {
     check(
         Config::default(),
         "
         > post 1 initialize 0
           to backend: initialize 0
         > backend response 0 version 2025-06-18
-          to 1: whole response 0 version 2025-06-18
-          end 1: Complete
+          to 1: no-id response 0 version 2025-06-18
+          close 1: Complete
         > +60s tick
-          end 1: Stalled
-          close session: InitializeUnacknowledged
+          close 1: Stalled
+          session closed: InitializeUnacknowledged
         ",
     );
 }
 
 #[test]
-fn the_answer_must_come_within_a_minute_of_creation() {
+fn init_timeout_counts_from_creation() {
     check(
         Config::default(),
         "
@@ -215,18 +215,18 @@ fn the_answer_must_come_within_a_minute_of_creation() {
           to backend: initialize 0
         > +999ms tick
         > +1ms tick
-          to 1: whole failure 0 SessionClosed
-          end 1: SessionClosed
-          close session: InitializeTimeout
+          to 1: no-id failure 0 SessionClosed
+          close 1: SessionClosed
+          session closed: InitializeTimeout
         ",
     );
-    check(Config::default(), "> +60s tick\nclose session: InitializeTimeout");
-    let patient = Config { init_timeout: None, ..Config::default() };
-    check(patient, "> +60min post 1 initialize 0\nto backend: initialize 0");
+    check(Config::default(), "> +60s tick\nsession closed: InitializeTimeout");
+    let without_timeout = Config { init_timeout: None, ..Config::default() };
+    check(without_timeout, "> +60min post 1 initialize 0\nto backend: initialize 0");
 }
 
 #[test]
-fn the_negotiated_revision_says_whether_streams_are_primed() {
+fn priming_follows_the_revision_unless_configured() {
     let post = "> post 1 request 1\n";
     let primed = "to 1: 0/0 priming\nto backend: request 1";
     for (revision, expected) in [
@@ -245,7 +245,7 @@ fn the_negotiated_revision_says_whether_streams_are_primed() {
 }
 
 #[test]
-fn a_too_large_initialize_is_rejected_and_the_session_goes_on() {
+fn too_large_initialize_is_rejected_and_may_be_retried() {
     let config = Config {
         message_bytes_max: 10,
         init_timeout: Some(Duration::from_secs(1)),
@@ -263,7 +263,7 @@ fn a_too_large_initialize_is_rejected_and_the_session_goes_on() {
 }
 
 #[test]
-fn a_too_large_answer_is_a_rejection() {
+fn too_large_initialize_response_closes_the_session() {
     let config = Config { message_bytes_max: 10, ..Config::default() };
     check(
         config,
@@ -271,9 +271,9 @@ fn a_too_large_answer_is_a_rejection() {
         > post 1 initialize 0
           to backend: initialize 0
         > backend response 0 (11 bytes)
-          to 1: whole failure 0 Evicted
-          end 1: Complete
-          close session: InitializeRejected
+          to 1: no-id failure 0 Evicted
+          close 1: Complete
+          session closed: InitializeRejected
         ",
     );
 }

@@ -1,4 +1,4 @@
-//! Limits of the client.
+//! Limits on what a client may use.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use rejoin_core::Config;
 use crate::script::check_live;
 
 #[test]
-fn a_client_is_told_which_limit_it_is_at() {
+fn rejection_names_the_exceeded_limit() {
     let config = Config {
         streams_max: 2,
         pending_requests_max: 1,
@@ -26,19 +26,19 @@ fn a_client_is_told_which_limit_it_is_at() {
         > post 1 request 1
           to backend: request 1
         > post 2 request 2
-          rejected: client: no more than 1 requests may be in flight
+          rejected: client: too many pending requests (maximum 1)
         > reserve 2
         > reserve 3
-          rejected: client: 2 request streams are open already
+          rejected: client: too many open request streams (maximum 2)
         > get 3
         > get 4
-          rejected: client: 3 connections are open already
+          rejected: client: too many open connections (maximum 3)
         ",
     );
 }
 
 #[test]
-fn a_cancelled_request_takes_no_place_of_another() {
+fn cancelled_requests_do_not_count_as_pending() {
     let config = Config { pending_requests_max: 1, cancelled_requests_max: 2, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -48,13 +48,13 @@ fn a_cancelled_request_takes_no_place_of_another() {
           to backend: request 1
         > post cancelled 1
           to backend: cancelled 1
-          end 1: Cancelled
+          close 1: Cancelled
         > post 2 request 2
           to backend: request 2
         > post 3 request 3
-          rejected: client: no more than 1 requests may be in flight
+          rejected: client: too many pending requests (maximum 1)
         > abandon 1
-          end 2: Abandoned
+          close 2: Abandoned
         > post 3 request 3
           to backend: request 3
         ",
@@ -62,9 +62,9 @@ fn a_cancelled_request_takes_no_place_of_another() {
 }
 
 #[test]
-fn cancelled_requests_beyond_their_limit_take_places_until_they_are_answered() {
+fn cancelled_requests_over_their_limit_count_as_pending() {
     let config = Config { pending_requests_max: 2, cancelled_requests_max: 1, ..Config::default() };
-    let refused = "rejected: client: no more than 1 cancelled requests may be unanswered beside those in flight";
+    let rejection = "rejected: client: too many cancelled requests without a response (maximum 1)";
     check_live(
         "2025-03-26",
         config,
@@ -76,28 +76,28 @@ fn cancelled_requests_beyond_their_limit_take_places_until_they_are_answered() {
               to backend: request 2
             > post cancelled 1
               to backend: cancelled 1
-              end 1: Cancelled
+              close 1: Cancelled
             > post cancelled 2
               to backend: cancelled 2
-              end 2: Cancelled
+              close 2: Cancelled
             > closed 1
             > closed 2
             > post 3 batch [request 3, request 4]
-              {refused}
+              {rejection}
             > post 3 request 3
               to backend: request 3
             > post 4 request 4
-              {refused}
+              {rejection}
             > backend response 2
               report Undeliverable {{ id: Some(2), reason: CancelledRequest }}
             > post 4 request 4
               to backend: request 4
             > +59s post cancelled 4
               to backend: cancelled 4
-              end 4: Cancelled
+              close 4: Cancelled
             > closed 4
             > post 5 request 5
-              {refused}
+              {rejection}
             > +1s post 5 request 5
               to backend: request 5
             "
@@ -106,9 +106,9 @@ fn cancelled_requests_beyond_their_limit_take_places_until_they_are_answered() {
 }
 
 #[test]
-fn with_no_room_for_cancelled_requests_each_keeps_its_place() {
+fn without_cancelled_requests_max_every_cancelled_request_counts_as_pending() {
     let config = Config { pending_requests_max: 1, cancelled_requests_max: 0, ..Config::default() };
-    let refused = "rejected: client: no more than 0 cancelled requests may be unanswered beside those in flight";
+    let rejection = "rejected: client: too many cancelled requests without a response (maximum 0)";
     check_live(
         "2025-06-18",
         config,
@@ -118,12 +118,12 @@ fn with_no_room_for_cancelled_requests_each_keeps_its_place() {
               to backend: request 1
             > post cancelled 1
               to backend: cancelled 1
-              end 1: Cancelled
+              close 1: Cancelled
             > closed 1
             > post 2 request 1
-              rejected: client: the request id 1 is in use
+              rejected: client: request id 1 is in use
             > post 2 request 2
-              {refused}
+              {rejection}
             > +60s post 2 request 1
               to backend: request 1
             "
@@ -132,7 +132,7 @@ fn with_no_room_for_cancelled_requests_each_keeps_its_place() {
 }
 
 #[test]
-fn a_retained_stream_needs_a_place_to_be_resumed() {
+fn resuming_a_retained_stream_counts_against_streams_max() {
     let config = Config { streams_max: 1, window_events_max: 1, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -145,19 +145,19 @@ fn a_retained_stream_needs_a_place_to_be_resumed() {
         > post 2 request 2
           to backend: request 2
         > get 3 after 0/0
-          rejected: client: 1 request streams are open already
+          rejected: client: too many open request streams (maximum 1)
         > backend response 2
           to 2: 1/1 response 2
-          end 2: Complete
+          close 2: Complete
         > get 3 after 0/0
           to 3: 1/0 response 1
-          end 3: Complete
+          close 3: Complete
         ",
     );
 }
 
 #[test]
-fn with_limits_of_nothing_everything_still_works_live() {
+fn limits_of_zero_still_allow_live_delivery() {
     let config = Config {
         stream_events_max: 0,
         stream_bytes_max: 0,
@@ -183,16 +183,16 @@ fn with_limits_of_nothing_everything_still_works_live() {
         > backend response 7
           to 1: 2/0 response 7
           report ResponseEvicted { stream: Request(0), id: 7 }
-          end 1: Complete
+          close 1: Complete
         > post 2 batch [request 8]
           rejected: client: the batch has more than 0 messages
         > backend request q1
-          rejected: backend: 0 requests wait for the client's answer already
+          rejected: backend: too many server requests without a response (maximum 0)
         > post 2 request 8
           to backend: request 8
         > post cancelled 8
           to backend: cancelled 8
-          end 2: Cancelled
+          close 2: Cancelled
         > post 3 request 9
           to backend: request 9
         ",
@@ -200,7 +200,7 @@ fn with_limits_of_nothing_everything_still_works_live() {
 }
 
 #[test]
-fn a_response_that_is_too_large_is_replaced_by_a_failure() {
+fn too_large_response_is_replaced_by_a_failure() {
     let config = Config { message_bytes_max: 10, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -211,7 +211,7 @@ fn a_response_that_is_too_large_is_replaced_by_a_failure() {
         > backend response 7 (11 bytes)
           to 1: 1/0 failure 7 Evicted
           report ResponseEvicted { stream: Request(0), id: 7 }
-          end 1: Complete
+          close 1: Complete
         > backend error 8 (11 bytes)
           report Undeliverable { id: Some(8), reason: UnknownRequest }
         ",
@@ -219,7 +219,7 @@ fn a_response_that_is_too_large_is_replaced_by_a_failure() {
 }
 
 #[test]
-fn a_resume_at_the_limit_takes_the_place_of_the_connection_that_it_replaces() {
+fn resume_at_connections_max_replaces_the_old_connection() {
     let config = Config { connections_max: 1, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -228,16 +228,16 @@ fn a_resume_at_the_limit_takes_the_place_of_the_connection_that_it_replaces() {
         > post 1 request 7
           to backend: request 7
         > get 2
-          rejected: client: 1 connections are open already
+          rejected: client: too many open connections (maximum 1)
         > get 2 after 0/0
-          end 1: Replaced
+          close 1: Replaced
         > backend response 7
           to 2: 1/0 response 7
-          end 2: Complete
+          close 2: Complete
         > get 3 after 0/0
-          end 2: Replaced
+          close 2: Replaced
           to 3: 1/0 response 7
-          end 3: Complete
+          close 3: Complete
         ",
     );
 }

@@ -1,18 +1,19 @@
-//! What a session does, as transcripts: each row of the behaviour page, and each input.
+//! Transcripts of sessions: each rule of the behaviour page, and each input.
 
 mod script;
 
 mod cancellation;
+mod closing;
 mod connections;
+mod eviction;
 mod handshake;
+mod holds;
 mod limits;
 mod posts;
-mod pressure;
-mod questions;
 mod resume;
 mod retention;
 mod routing;
+mod server_requests;
 mod slow_readers;
 mod standalone;
-mod the_end;
 mod window;

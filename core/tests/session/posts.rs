@@ -1,11 +1,11 @@
-//! POSTs: streams that requests open, batches, reservations, JSON answers.
+//! POSTs: request streams, batches, reservations and JSON answers.
 
 use rejoin_core::Config;
 
 use crate::script::check_live;
 
 #[test]
-fn a_request_opens_a_stream_that_its_answers_go_to() {
+fn request_opens_a_stream_for_its_response() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -18,17 +18,17 @@ fn a_request_opens_a_stream_that_its_answers_go_to() {
           to 1: 1/0 progress t
         > backend response 8
           to 2: 1/1 response 8
-          end 2: Complete
+          close 2: Complete
         > backend error 7
           to 1: 2/0 error 7
-          end 1: Complete
+          close 1: Complete
         > closed 1 through 2
         ",
     );
 }
 
 #[test]
-fn an_id_or_token_in_use_is_rejected() {
+fn ids_and_tokens_in_use_are_rejected() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -36,14 +36,14 @@ fn an_id_or_token_in_use_is_rejected() {
         > post 1 request 7 token t
           to backend: request 7 token t
         > post 2 request 7
-          rejected: client: the request id 7 is in use
+          rejected: client: request id 7 is in use
         > post 2 request 8 token t
-          rejected: client: the progress token \"t\" is in use
+          rejected: client: progress token \"t\" is in use
         > post 2 request seven
           to backend: request seven
         > backend response 7
           to 1: 1/0 response 7
-          end 1: Complete
+          close 1: Complete
         > post 3 request 7 token t
           to backend: request 7 token t
         ",
@@ -51,7 +51,7 @@ fn an_id_or_token_in_use_is_rejected() {
 }
 
 #[test]
-fn a_batch_opens_one_stream_that_is_complete_with_its_last_answer() {
+fn batch_opens_one_stream_that_completes_with_the_last_response() {
     check_live(
         "2025-03-26",
         Config::default(),
@@ -64,7 +64,7 @@ fn a_batch_opens_one_stream_that_is_complete_with_its_last_answer() {
           to 1: 1/0 response 2
         > backend response 1
           to 1: 2/0 response 1
-          end 1: Complete
+          close 1: Complete
         > post batch [notification, notification]
           to backend: notification
           to backend: notification
@@ -73,7 +73,7 @@ fn a_batch_opens_one_stream_that_is_complete_with_its_last_answer() {
 }
 
 #[test]
-fn a_batch_is_accepted_or_rejected_whole() {
+fn batch_is_accepted_or_rejected_as_a_whole() {
     let config = Config { batch_max: 3, pending_requests_max: 3, ..Config::default() };
     check_live(
         "2025-03-26",
@@ -90,14 +90,14 @@ fn a_batch_is_accepted_or_rejected_whole() {
         > post 1 batch [request 1, initialize 2]
           rejected: client: initialize must not be part of a batch
         > post 1 batch [request 1, request 1]
-          rejected: client: the request id 1 is in use
+          rejected: client: request id 1 is in use
         > post 1 batch [request 1 token t, request 2 token t]
-          rejected: client: the progress token \"t\" is in use
+          rejected: client: progress token \"t\" is in use
         > post 1 batch [request 1, request 2]
           to backend: request 1
           to backend: request 2
         > post 2 batch [request 3, request 4]
-          rejected: client: no more than 3 requests may be in flight
+          rejected: client: too many pending requests (maximum 3)
         > post 2 request 3
           to backend: request 3
         ",
@@ -105,21 +105,21 @@ fn a_batch_is_accepted_or_rejected_whole() {
 }
 
 #[test]
-fn later_revisions_have_no_batches() {
+fn batches_are_rejected_in_later_revisions() {
     check_live(
         "2025-06-18",
         Config::default(),
         "
         > post 1 batch [request 1]
-          rejected: client: the negotiated protocol version has no batches
+          rejected: client: the negotiated protocol version does not support batches
         > post batch [notification]
-          rejected: client: the negotiated protocol version has no batches
+          rejected: client: the negotiated protocol version does not support batches
         ",
     );
 }
 
 #[test]
-fn the_driver_is_told_when_it_is_at_fault() {
+fn api_misuse_is_rejected() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -127,25 +127,25 @@ fn the_driver_is_told_when_it_is_at_fault() {
         > post 1 request 1
           to backend: request 1
         > post 1 request 2
-          rejected: caller: the connection 1 is in use
+          rejected: driver: connection id 1 is in use
         > get 1
-          rejected: caller: the connection 1 is in use
+          rejected: driver: connection id 1 is in use
         > reserve 1
-          rejected: caller: the connection 1 is in use
+          rejected: driver: connection id 1 is in use
         > post 2 notification
-          rejected: caller: the POST carries no request
+          rejected: driver: `Input::Request` carries no request; use `Input::Message`
         > post request 2
-          rejected: caller: the POST carries a request
+          rejected: driver: `Input::Message` carries a request; use `Input::Request`
         > abandon 7
-          rejected: caller: there is no stream 7 to abandon
+          rejected: driver: stream 7 does not exist
         > abandon standalone
-          rejected: caller: there is no stream standalone to abandon
+          rejected: driver: stream standalone does not exist
         ",
     );
 }
 
 #[test]
-fn a_reserved_stream_opens_with_its_request() {
+fn reserved_stream_opens_with_its_request() {
     check_live(
         "2025-11-25",
         Config::default(),
@@ -158,19 +158,19 @@ fn a_reserved_stream_opens_with_its_request() {
           to 2: 0/1 priming
           to backend: request 7
         > post 2 request 8
-          rejected: caller: the connection 2 is in use
+          rejected: driver: connection id 2 is in use
         > post 1 request 8
           to 1: 0/0 priming
           to backend: request 8
         > backend response 7
           to 2: 1/1 response 7
-          end 2: Complete
+          close 2: Complete
         ",
     );
 }
 
 #[test]
-fn a_reservation_ends_with_its_time_its_connection_or_its_driver() {
+fn reservation_ends_on_timeout_close_or_abandon() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -179,22 +179,22 @@ fn a_reservation_ends_with_its_time_its_connection_or_its_driver() {
         > reserve 2
         > reserve 3
         > abandon 1
-          end 2: Abandoned
+          close 2: Abandoned
         > closed 3
         > +10s tick
-          end 1: Abandoned
+          close 1: Abandoned
         > get 4 after 0/0
           rejected: client: stream 0 has expired
         > get 4 after 0/2
           rejected: client: stream 2 has expired
         > post 1 request 7
-          rejected: caller: the connection 1 is in use
+          rejected: driver: connection id 1 is in use
         ",
     );
 }
 
 #[test]
-fn a_json_answer_is_whole_if_the_response_comes_first() {
+fn json_answer_becomes_sse_unless_the_response_comes_first() {
     check_live(
         "2025-11-25",
         Config::default(),
@@ -202,8 +202,8 @@ fn a_json_answer_is_whole_if_the_response_comes_first() {
         > post 1 json request 7
           to backend: request 7
         > backend response 7
-          to 1: whole response 7
-          end 1: Complete
+          to 1: no-id response 7
+          close 1: Complete
         > closed 1 through 1
         > post 2 json request 8 token t
           to backend: request 8 token t
@@ -211,13 +211,13 @@ fn a_json_answer_is_whole_if_the_response_comes_first() {
           to 2: 1/1 progress t
         > backend response 8
           to 2: 2/1 response 8
-          end 2: Complete
+          close 2: Complete
         ",
     );
 }
 
 #[test]
-fn a_json_answer_that_is_not_taken_is_lost_to_the_client() {
+fn unacknowledged_json_response_is_reported_as_lost() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -225,8 +225,8 @@ fn a_json_answer_that_is_not_taken_is_lost_to_the_client() {
         > post 1 json request 7
           to backend: request 7
         > backend response 7
-          to 1: whole response 7
-          end 1: Complete
+          to 1: no-id response 7
+          close 1: Complete
         > closed 1
           report ResponseLost { stream: Request(0) }
         > post 2 json request 8
@@ -237,14 +237,14 @@ fn a_json_answer_that_is_not_taken_is_lost_to_the_client() {
           to backend: request 9
         > post cancelled 9
           to backend: cancelled 9
-          end 3: Cancelled
+          close 3: Cancelled
         > closed 3
         ",
     );
 }
 
 #[test]
-fn an_answer_of_the_client_goes_to_the_backend_once() {
+fn client_response_is_forwarded_once() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -271,14 +271,14 @@ fn an_answer_of_the_client_goes_to_the_backend_once() {
 }
 
 #[test]
-fn a_request_that_is_cancelled_before_it_in_its_batch_is_not_forwarded() {
+fn request_cancelled_earlier_in_its_batch_is_not_forwarded() {
     check_live(
         "2025-03-26",
         Config::default(),
         "
         > post 1 batch [cancelled 1, request 1]
           to backend: cancelled 1
-          end 1: Cancelled
+          close 1: Cancelled
         ",
     );
 }

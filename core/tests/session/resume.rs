@@ -1,11 +1,11 @@
-//! Resuming: coming back to a request stream after an event id.
+//! Resumes of request streams: replays, gaps and replaced connections.
 
 use rejoin_core::Config;
 
 use crate::script::check_live;
 
 #[test]
-fn a_client_that_comes_back_gets_what_came_after_its_id() {
+fn resume_replays_the_events_after_the_id() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -23,13 +23,13 @@ fn a_client_that_comes_back_gets_what_came_after_its_id() {
           to 2: replay 3/0 progress t
         > backend response 7
           to 2: 4/0 response 7
-          end 2: Complete
+          close 2: Complete
         ",
     );
 }
 
 #[test]
-fn the_response_is_kept_for_a_client_that_is_away() {
+fn response_is_kept_for_a_disconnected_client() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -42,20 +42,20 @@ fn the_response_is_kept_for_a_client_that_is_away() {
         > backend response 7
         > get 2 after 1/0
           to 2: 2/0 response 7
-          end 2: Complete
+          close 2: Complete
         > closed 2 through 2
         > get 3 after 1/0
           to 3: 2/0 response 7
-          end 3: Complete
+          close 3: Complete
         > get 4 after 2/0
-          end 3: Replaced
-          end 4: Complete
+          close 3: Replaced
+          close 4: Complete
         ",
     );
 }
 
 #[test]
-fn a_resume_proves_the_old_connection_lost() {
+fn resume_replaces_the_old_connection() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -65,18 +65,18 @@ fn a_resume_proves_the_old_connection_lost() {
         > backend progress t
           to 1: 1/0 progress t
         > get 2 after 0/0
-          end 1: Replaced
+          close 1: Replaced
           to 2: replay 1/0 progress t
         > closed 1 through 1
         > backend response 7
           to 2: 2/0 response 7
-          end 2: Complete
+          close 2: Complete
         ",
     );
 }
 
 #[test]
-fn an_invalid_id_touches_nothing() {
+fn invalid_event_id_has_no_effect() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -86,20 +86,20 @@ fn an_invalid_id_touches_nothing() {
         > backend progress t
           to 1: 1/0 progress t
         > get 2 after 2/0
-          rejected: client: the last event of stream 0 has index 1
+          rejected: client: unknown event id: the last event of stream 0 has index 1
         > get 2 after 0/1
           rejected: client: this session has no stream 1
         > get 2 after 1
-          rejected: client: the last event of stream standalone has index 0
+          rejected: client: unknown event id: the last event of stream standalone has index 0
         > backend response 7
           to 1: 2/0 response 7
-          end 1: Complete
+          close 1: Complete
         ",
     );
 }
 
 #[test]
-fn a_gap_is_told_before_what_comes_after_it() {
+fn gap_comes_before_the_next_event() {
     let config = Config { stream_events_max: 2, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -118,13 +118,13 @@ fn a_gap_is_told_before_what_comes_after_it() {
           to 2: gap 2..=3
           to 2: 4/0 progress t
           to 2: 5/0 response 7
-          end 2: Complete
+          close 2: Complete
         ",
     );
 }
 
 #[test]
-fn a_gap_is_told_even_if_nothing_comes_after_it() {
+fn gap_is_sent_even_without_a_next_event() {
     let config = Config { stream_events_max: 0, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -143,7 +143,7 @@ fn a_gap_is_told_even_if_nothing_comes_after_it() {
 }
 
 #[test]
-fn a_single_event_that_is_larger_than_its_log_waits_for_its_reader() {
+fn single_event_larger_than_its_log_is_kept() {
     let config = Config { stream_bytes_max: 400, window_events_max: 1, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -154,19 +154,19 @@ fn a_single_event_that_is_larger_than_its_log_waits_for_its_reader() {
         > backend progress t
           to 1: 1/0 progress t
         > backend response 7 (9999 bytes)
-        > taken 1 through 1
+        > ack 1 through 1
           to 1: 2/0 response 7 (9999 bytes)
-          end 1: Complete
+          close 1: Complete
         > closed 1
         > get 2 after 1/0
           to 2: 2/0 response 7 (9999 bytes)
-          end 2: Complete
+          close 2: Complete
         ",
     );
 }
 
 #[test]
-fn what_comes_after_an_event_that_is_larger_than_its_log_takes_its_place() {
+fn event_larger_than_its_log_is_evicted_by_the_next_one() {
     let config = Config { stream_bytes_max: 400, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -182,7 +182,7 @@ fn what_comes_after_an_event_that_is_larger_than_its_log_takes_its_place() {
 }
 
 #[test]
-fn the_largest_message_is_kept_and_what_comes_after_it() {
+fn largest_message_is_kept_with_the_next_event() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -194,13 +194,13 @@ fn the_largest_message_is_kept_and_what_comes_after_it() {
         > backend notification (1048576 bytes)
         > get 2 after 0/0
           to 2: 1/0 response 7 (16777216 bytes)
-          end 2: Complete
+          close 2: Complete
         ",
     );
 }
 
 #[test]
-fn an_event_that_is_larger_than_all_that_is_kept_is_kept_alone() {
+fn event_larger_than_the_session_budget_is_kept_alone() {
     let config = Config { session_bytes_max: 400, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -213,7 +213,7 @@ fn an_event_that_is_larger_than_all_that_is_kept_is_kept_alone() {
         > backend response 7 (209 bytes)
         > get 2 after 0/0
           to 2: 1/0 response 7 (209 bytes)
-          end 2: Complete
+          close 2: Complete
         > get 3 after 0
           to 3: gap 1..=1
         > backend notification
@@ -224,7 +224,7 @@ fn an_event_that_is_larger_than_all_that_is_kept_is_kept_alone() {
 }
 
 #[test]
-fn a_response_that_must_not_be_kept_is_replaced_by_a_failure() {
+fn response_is_replaced_by_a_failure_without_a_session_budget() {
     let config = Config { session_bytes_max: 0, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -237,19 +237,19 @@ fn a_response_that_must_not_be_kept_is_replaced_by_a_failure() {
           report ResponseEvicted { stream: Request(0), id: 7 }
         > get 2 after 0/0
           to 2: 1/0 failure 7 Evicted
-          end 2: Complete
+          close 2: Complete
         > post 3 request 8
           to backend: request 8
         > backend response 8
           to 3: 1/1 response 8
           report ResponseEvicted { stream: Request(1), id: 8 }
-          end 3: Complete
+          close 3: Complete
         ",
     );
 }
 
 #[test]
-fn a_slow_reader_catches_up_by_the_same_replay() {
+fn slow_reader_catches_up_by_replay() {
     let config = Config { window_events_max: 2, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -264,18 +264,18 @@ fn a_slow_reader_catches_up_by_the_same_replay() {
         > backend progress t
         > backend progress t
         > backend response 7
-        > taken 1 through 1
+        > ack 1 through 1
           to 1: replay 3/0 progress t
-        > taken 1 through 3
+        > ack 1 through 3
           to 1: 4/0 progress t
           to 1: 5/0 response 7
-          end 1: Complete
+          close 1: Complete
         ",
     );
 }
 
 #[test]
-fn a_priming_event_takes_a_place_in_the_window() {
+fn priming_event_counts_against_the_window() {
     let config = Config { window_events_max: 1, ..Config::default() };
     check_live(
         "2025-11-25",
@@ -285,15 +285,15 @@ fn a_priming_event_takes_a_place_in_the_window() {
           to 1: 0/0 priming
           to backend: request 7
         > backend response 7
-        > taken 1 through 0
+        > ack 1 through 0
           to 1: 1/0 response 7
-          end 1: Complete
+          close 1: Complete
         ",
     );
 }
 
 #[test]
-fn what_a_slow_reader_leaves_behind_stays_until_the_next_event() {
+fn unacknowledged_events_of_a_detached_reader_stay_until_the_next_event() {
     let config = Config { stream_events_max: 2, window_events_max: 1, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -310,7 +310,7 @@ fn what_a_slow_reader_leaves_behind_stays_until_the_next_event() {
         > get 2 after 0/0
           to 2: replay 1/0 progress t
         > +10s tick
-        > taken 2 through 1
+        > ack 2 through 1
           to 2: replay 2/0 progress t
         > closed 2
         > backend progress t

@@ -1,4 +1,4 @@
-//! What is left of a stream that is over.
+//! Retained streams and tombstones.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use rejoin_core::Config;
 use crate::script::check_live;
 
 #[test]
-fn after_its_retention_a_stream_has_a_failure_for_who_still_waits() {
+fn resume_after_retention_gets_a_failure() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -21,23 +21,23 @@ fn after_its_retention_a_stream_has_a_failure_for_who_still_waits() {
         > +60s tick
         > get 2 after 1/0
           to 2: 2/0 failure 7 Expired
-          end 2: Complete
+          close 2: Complete
         > get 3 after 2/0
-          end 2: Replaced
-          end 3: Complete
+          close 2: Replaced
+          close 3: Complete
         > get 4 after 0/0
-          end 3: Replaced
+          close 3: Replaced
           to 4: gap 1..=1
           to 4: 2/0 failure 7 Expired
-          end 4: Complete
+          close 4: Complete
         > get 5 after 3/0
-          rejected: client: the last event of stream 0 has index 2
+          rejected: client: unknown event id: the last event of stream 0 has index 2
         ",
     );
 }
 
 #[test]
-fn a_tombstone_answers_each_request_of_a_batch_that_waits() {
+fn tombstone_has_a_failure_for_each_request_of_a_batch() {
     check_live(
         "2025-03-26",
         Config::default(),
@@ -53,18 +53,18 @@ fn a_tombstone_answers_each_request_of_a_batch_that_waits() {
           to backend: cancelled 2
         > +60s get 2 after 1/0
           to 2: 2/0 failure 1 Expired
-          end 2: Complete
+          close 2: Complete
         > get 3 after 0/0
-          end 2: Replaced
+          close 2: Replaced
           to 3: 1/0 failure 3 Expired
           to 3: 2/0 failure 1 Expired
-          end 3: Complete
+          close 3: Complete
         ",
     );
 }
 
 #[test]
-fn a_tombstone_goes_in_the_end() {
+fn tombstone_expires() {
     let config = Config { idle_timeout: None, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -76,7 +76,7 @@ fn a_tombstone_goes_in_the_end() {
         > backend response 7
         > +60s tick
         > +599s get 2 after 1/0
-          end 2: Complete
+          close 2: Complete
         > closed 2
         > +10min get 3 after 1/0
           rejected: client: stream 0 has expired
@@ -85,7 +85,7 @@ fn a_tombstone_goes_in_the_end() {
 }
 
 #[test]
-fn of_too_many_retained_streams_the_oldest_is_buried() {
+fn oldest_retained_stream_over_the_limit_expires() {
     let config = Config {
         retained_unacknowledged_max: 1,
         retained_acknowledged_max: 1,
@@ -104,15 +104,15 @@ fn of_too_many_retained_streams_the_oldest_is_buried() {
           to backend: request 3
         > backend response 1
           to 1: 1/0 response 1
-          end 1: Complete
+          close 1: Complete
         > closed 1 through 1
         > backend response 2
           to 2: 1/1 response 2
-          end 2: Complete
+          close 2: Complete
         > closed 2 through 1
         > get 4 after 0/0
           to 4: 1/0 failure 1 Expired
-          end 4: Complete
+          close 4: Complete
         > closed 3
         > backend response 3
         > post 5 request 4
@@ -123,13 +123,13 @@ fn of_too_many_retained_streams_the_oldest_is_buried() {
           rejected: client: stream 0 has expired
         > get 6 after 0/2
           to 6: 1/2 failure 3 Expired
-          end 6: Complete
+          close 6: Complete
         ",
     );
 }
 
 #[test]
-fn with_no_retention_only_a_tombstone_is_left() {
+fn zero_retention_leaves_only_a_tombstone() {
     let config = Config { retention: Some(Duration::ZERO), ..Config::default() };
     check_live(
         "2025-06-18",
@@ -139,17 +139,17 @@ fn with_no_retention_only_a_tombstone_is_left() {
           to backend: request 7
         > backend response 7
           to 1: 1/0 response 7
-          end 1: Complete
+          close 1: Complete
         > get 2 after 0/0
-          end 1: Replaced
+          close 1: Replaced
           to 2: 1/0 failure 7 Expired
-          end 2: Complete
+          close 2: Complete
         ",
     );
 }
 
 #[test]
-fn with_no_tombstones_a_late_client_is_told_that_it_is_late() {
+fn without_tombstones_a_late_resume_is_rejected_as_expired() {
     let config = Config { retention: Some(Duration::ZERO), tombstones_max: 0, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -159,14 +159,14 @@ fn with_no_tombstones_a_late_client_is_told_that_it_is_late() {
           to backend: request 7
         > backend response 7
           to 1: 1/0 response 7
-          end 1: Complete
+          close 1: Complete
         > get 2 after 0/0
           rejected: client: stream 0 has expired
         > post 3 request 8
           to backend: request 8
         > post cancelled 8
           to backend: cancelled 8
-          end 3: Cancelled
+          close 3: Cancelled
         > get 4 after 0/1
           rejected: client: stream 1 has expired
         ",
@@ -174,7 +174,7 @@ fn with_no_tombstones_a_late_client_is_told_that_it_is_late() {
 }
 
 #[test]
-fn without_a_deadline_a_stream_is_retained_as_long_as_there_is_room() {
+fn retention_of_none_never_expires() {
     let config = Config { retention: None, idle_timeout: None, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -186,13 +186,13 @@ fn without_a_deadline_a_stream_is_retained_as_long_as_there_is_room() {
         > backend response 7
         > +600min get 2 after 0/0
           to 2: 1/0 response 7
-          end 2: Complete
+          close 2: Complete
         ",
     );
 }
 
 #[test]
-fn a_reader_that_catches_up_keeps_its_complete_stream() {
+fn complete_stream_stays_while_its_reader_catches_up() {
     let config =
         Config { window_events_max: 1, stall_disconnect_timeout: None, ..Config::default() };
     check_live(
@@ -205,15 +205,15 @@ fn a_reader_that_catches_up_keeps_its_complete_stream() {
           to 1: 1/0 progress t
         > backend response 7
         > +10min tick
-        > taken 1 through 1
+        > ack 1 through 1
           to 1: 2/0 response 7
-          end 1: Complete
+          close 1: Complete
         ",
     );
 }
 
 #[test]
-fn the_session_lets_go_of_what_was_taken_first_and_then_of_the_oldest() {
+fn acknowledged_then_oldest_streams_are_evicted_first() {
     let config = Config { session_bytes_max: 900, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -229,28 +229,28 @@ fn the_session_lets_go_of_what_was_taken_first_and_then_of_the_oldest() {
         > backend response 1 (136 bytes)
         > backend response 2 (136 bytes)
           to 2: 1/1 response 2 (136 bytes)
-          end 2: Complete
+          close 2: Complete
         > closed 2 through 1
         > closed 3
         > backend response 3 (136 bytes)
         > get 4 after 0/0
           to 4: 1/0 response 1 (136 bytes)
-          end 4: Complete
+          close 4: Complete
         > get 5 after 0/1
           to 5: 1/1 failure 2 Expired
-          end 5: Complete
+          close 5: Complete
         > backend notification (136 bytes)
           report ResponseEvicted { stream: Request(0), id: 1 }
         > get 6 after 0/0
-          end 4: Replaced
+          close 4: Replaced
           to 6: 1/0 failure 1 Evicted
-          end 6: Complete
+          close 6: Complete
         ",
     );
 }
 
 #[test]
-fn a_batch_counts_for_each_of_its_requests() {
+fn batch_counts_against_retention_limits_per_request() {
     let config = Config { retained_unacknowledged_max: 2, tombstones_max: 2, ..Config::default() };
     check_live(
         "2025-03-26",
@@ -268,7 +268,7 @@ fn a_batch_counts_for_each_of_its_requests() {
         > backend response 3
         > get 3 after 0/0
           to 3: 1/0 failure 1 Expired
-          end 3: Complete
+          close 3: Complete
         > post 4 batch [request 4, request 5]
           to backend: request 4
           to backend: request 5
@@ -280,13 +280,13 @@ fn a_batch_counts_for_each_of_its_requests() {
         > get 5 after 0/1
           to 5: 1/1 failure 2 Expired
           to 5: 2/1 failure 3 Expired
-          end 5: Complete
+          close 5: Complete
         ",
     );
 }
 
 #[test]
-fn the_session_lets_go_of_what_was_taken_before_what_was_not() {
+fn acknowledged_events_are_evicted_before_unacknowledged_ones() {
     let config = Config { session_bytes_max: 1_000, window_events_max: 2, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -297,10 +297,10 @@ fn the_session_lets_go_of_what_was_taken_before_what_was_not() {
           to backend: request 7 token t
         > backend progress t (200 bytes)
           to 1: 1/0 progress t (200 bytes)
-        > taken 1 through 1
+        > ack 1 through 1
         > backend progress t (200 bytes)
           to 1: 2/0 progress t (200 bytes)
-        > taken 1 through 2
+        > ack 1 through 2
         > backend progress t (200 bytes)
           to 1: 3/0 progress t (200 bytes)
         > get 2
@@ -310,7 +310,7 @@ fn the_session_lets_go_of_what_was_taken_before_what_was_not() {
 }
 
 #[test]
-fn a_connection_that_drains_from_a_buried_stream_is_replaced_by_a_resume() {
+fn resume_replaces_a_connection_draining_from_an_expired_stream() {
     let config = Config { retention: Some(Duration::ZERO), ..Config::default() };
     check_live(
         "2025-11-25",
@@ -321,16 +321,16 @@ fn a_connection_that_drains_from_a_buried_stream_is_replaced_by_a_resume() {
           to backend: request 7
         > backend response 7
           to 1: 1/0 response 7
-          end 1: Complete
+          close 1: Complete
         > get 2 after 0/0
-          end 1: Replaced
+          close 1: Replaced
           to 2: 1/0 failure 7 Expired
-          end 2: Complete
-        > taken 1 through 1
+          close 2: Complete
+        > ack 1 through 1
         > get 3 after 0/0
-          end 2: Replaced
+          close 2: Replaced
           to 3: 1/0 failure 7 Expired
-          end 3: Complete
+          close 3: Complete
         ",
     );
 }

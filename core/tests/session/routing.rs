@@ -1,11 +1,11 @@
-//! Where the backend's messages go.
+//! Routing of the backend's messages to streams.
 
 use rejoin_core::{Config, UnrelatedRouting};
 
 use crate::script::check_live;
 
 #[test]
-fn a_response_to_nothing_is_undeliverable() {
+fn response_without_a_request_is_undeliverable() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -21,7 +21,7 @@ fn a_response_to_nothing_is_undeliverable() {
           to backend: request 7
         > backend response 7
           to 2: 1/0 response 7
-          end 2: Complete
+          close 2: Complete
         > backend response 7
           report Undeliverable { id: Some(7), reason: UnknownRequest }
         ",
@@ -43,14 +43,14 @@ fn progress_of_an_unknown_or_finished_token_is_dropped() {
           to 2: 1/0 progress t
         > backend response 7
           to 2: 2/0 response 7
-          end 2: Complete
+          close 2: Complete
         > backend progress t
           report UnknownProgressToken { token: \"t\" }
         > post 3 request 8 token t
           to backend: request 8 token t
         > post cancelled 8
           to backend: cancelled 8
-          end 3: Cancelled
+          close 3: Cancelled
         > backend progress t
           report UnknownProgressToken { token: \"t\" }
         > backend notification
@@ -60,7 +60,7 @@ fn progress_of_an_unknown_or_finished_token_is_dropped() {
 }
 
 #[test]
-fn the_token_of_a_task_lives_on() {
+fn progress_token_of_a_task_outlives_its_request() {
     let config = Config { pending_requests_max: 2, ..Config::default() };
     check_live(
         "2025-11-25",
@@ -75,7 +75,7 @@ fn the_token_of_a_task_lives_on() {
           to 2: 1/0 progress t
         > backend response 7 creates task
           to 2: 2/0 response 7 creates task
-          end 2: Complete
+          close 2: Complete
         > closed 2 through 2
         > backend progress t
           to 1: 1 progress t
@@ -86,7 +86,7 @@ fn the_token_of_a_task_lives_on() {
           to 3: 1/1 progress t
         > backend error 8
           to 3: 2/1 error 8
-          end 3: Complete
+          close 3: Complete
         > backend progress t
           report UnknownProgressToken { token: \"t\" }
         ",
@@ -94,7 +94,7 @@ fn the_token_of_a_task_lives_on() {
 }
 
 #[test]
-fn as_many_tasks_as_requests_have_a_token() {
+fn task_tokens_are_limited_to_pending_requests_max() {
     let config = Config { pending_requests_max: 1, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -104,12 +104,12 @@ fn as_many_tasks_as_requests_have_a_token() {
           to backend: request 7 token t
         > backend response 7 creates task
           to 1: 1/0 response 7 creates task
-          end 1: Complete
+          close 1: Complete
         > post 2 request 8 token u
           to backend: request 8 token u
         > backend response 8 creates task
           to 2: 1/1 response 8 creates task
-          end 2: Complete
+          close 2: Complete
         > get 3
         > backend progress t
           report UnknownProgressToken { token: \"t\" }
@@ -120,7 +120,7 @@ fn as_many_tasks_as_requests_have_a_token() {
 }
 
 #[test]
-fn what_is_related_to_a_request_goes_on_its_stream() {
+fn related_messages_go_on_the_stream_of_their_request() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -145,7 +145,7 @@ fn what_is_related_to_a_request_goes_on_its_stream() {
 }
 
 #[test]
-fn a_backend_that_cannot_say_has_the_sole_request_in_flight() {
+fn unrelated_messages_go_on_the_stream_of_the_sole_request() {
     let config = Config { unrelated_routing: UnrelatedRouting::SoleRequest, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -172,7 +172,7 @@ fn a_backend_that_cannot_say_has_the_sole_request_in_flight() {
           to 3: 1/1 log related 8
         > backend response 8
           to 3: 2/1 response 8
-          end 3: Complete
+          close 3: Complete
         > backend log related 8
           to 1: 5 log related 8
         ",
@@ -180,7 +180,7 @@ fn a_backend_that_cannot_say_has_the_sole_request_in_flight() {
 }
 
 #[test]
-fn the_backends_cancellation_follows_its_request() {
+fn cancellation_by_the_backend_follows_its_request() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -205,7 +205,7 @@ fn the_backends_cancellation_follows_its_request() {
 }
 
 #[test]
-fn the_backends_request_ids_are_its_own_and_in_use_once() {
+fn server_request_ids_in_use_are_rejected() {
     let config = Config { server_requests_max: 2, message_bytes_max: 10, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -215,11 +215,11 @@ fn the_backends_request_ids_are_its_own_and_in_use_once() {
         > backend request q1
           to 1: 1 request q1
         > backend request q1
-          rejected: backend: the request id \"q1\" is in use
+          rejected: backend: request id \"q1\" is in use
         > backend request q2
           to 1: 2 request q2
         > backend request q3
-          rejected: backend: 2 requests wait for the client's answer already
+          rejected: backend: too many server requests without a response (maximum 2)
         > backend log (11 bytes)
           rejected: backend: the message is larger than 10 bytes
         > post response q1

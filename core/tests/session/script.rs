@@ -1,13 +1,13 @@
-//! Scripts: transcripts of a session, which are run and must come out as written.
+//! The transcript language of these tests, and the runner that checks a session against one.
 //!
-//! A line that begins with `>` is an input; what follows, up to the next one, is
-//! what the session does about it. `+10s` before an input lets time pass. The
-//! body of a message is its text: `request 7 token t (500 bytes)`.
+//! A line that begins with `>` is an input. The lines after it are the actions that it must
+//! cause. `+10s` before an input advances the time. The body of a message is its own text:
+//! `request 7 token t (500 bytes)`. `no-id` stands for an event without an id.
 
 #![expect(
     clippy::expect_used,
     clippy::panic,
-    reason = "a script that cannot be read is a broken test"
+    reason = "a script that does not parse is a broken test"
 )]
 
 use std::{str::SplitWhitespace, time::Duration};
@@ -18,18 +18,18 @@ use rejoin_core::{
     ProtocolVersion, Rejection, RequestId, Session, StreamId,
 };
 
-/// Runs a script in a fresh session.
+/// Checks a script with a new session.
 pub(crate) fn check(config: Config, script: &str) {
     let mut run = Run::new(config);
     run.check(script);
 }
 
-/// Runs a script in a session that is initialized with a revision on connection 0.
+/// Checks a script with a session that was initialized with a revision on connection 0.
 pub(crate) fn check_live(revision: &str, config: Config, script: &str) {
     Run::live(revision, config).check(script);
 }
 
-/// A session in the middle of its script.
+/// A session that runs scripts, and its time.
 pub(crate) struct Run {
     session: Session<String>,
     now: Instant,
@@ -41,7 +41,7 @@ impl Run {
         Self { session: Session::new(config, Instant::EPOCH), now: Instant::EPOCH }
     }
 
-    /// Begins a session, and initializes it with a revision on connection 0.
+    /// Returns a session that was initialized with a revision on connection 0.
     pub(crate) fn live(revision: &str, config: Config) -> Self {
         let mut run = Self::new(config);
         for input in [
@@ -58,7 +58,7 @@ impl Run {
         self.session.has_backlog(ConnectionId(connection))
     }
 
-    /// Runs a script, and compares.
+    /// Runs the inputs of a script, and compares the resulting transcript with it.
     pub(crate) fn check(&mut self, script: &str) {
         let expected: Vec<&str> =
             script.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
@@ -68,10 +68,10 @@ impl Run {
             actual.extend(self.step(input));
         }
         let (expected, actual) = (expected.join("\n"), actual.join("\n"));
-        assert!(expected == actual, "expected:\n{expected}\n\nbut it was:\n{actual}\n");
+        assert!(expected == actual, "expected:\n{expected}\n\nactual:\n{actual}\n");
     }
 
-    /// Runs one input, and returns what comes of it.
+    /// Applies one input, and returns the transcript lines of its actions.
     pub(crate) fn step(&mut self, line: &str) -> Vec<String> {
         let mut words = line.trim_start_matches('>').split_whitespace().peekable();
         if let Some(time) = words.next_if(|word| word.starts_with('+')) {
@@ -86,10 +86,10 @@ impl Run {
         match result {
             Ok(Pressure::None) => {}
             Ok(Pressure::Hold(stream)) => lines.push(format!("hold {stream}")),
-            Err(rejection) => lines.push(format!("rejected: {}: {rejection}", culprit(&rejection))),
+            Err(rejection) => lines.push(format!("rejected: {}{rejection}", at_fault(&rejection))),
         }
         if let Some(deadline) = self.session.deadline() {
-            assert!(deadline > self.now, "{line}: the deadline {deadline:?} is not later");
+            assert!(deadline > self.now, "{line}: deadline {deadline:?} is not in the future");
             assert_eq!(self.session.deadline_before(deadline), None, "{line}");
         }
         lines
@@ -99,7 +99,7 @@ impl Run {
         let line = match action {
             Action::Forward { message } => format!("to backend: {message}"),
             Action::Send { connection, id, event, .. } => {
-                let id = id.map_or("whole".to_owned(), |id| id.to_string());
+                let id = id.map_or("no-id".to_owned(), |id| id.to_string());
                 format!("to {connection}: {id} {}", render_event(event))
             }
             Action::Replay { connection, stream, range } => {
@@ -111,16 +111,18 @@ impl Run {
                         format!("to {connection}: replay {id} {}", render_event(&event))
                     })
                     .collect();
-                assert!(!lines.is_empty(), "nothing is left to replay in {range:?} of {stream}");
+                assert!(!lines.is_empty(), "no events to replay in {range:?} of {stream}");
                 return lines;
             }
             Action::Gap { connection, missed, .. } => format!("to {connection}: gap {missed:?}"),
-            Action::Close { connection, reason } => format!("end {connection}: {reason:?}"),
+            Action::Close { connection, reason } => format!("close {connection}: {reason:?}"),
             Action::Discard { connection } => format!("discard {connection}"),
-            Action::FailServerRequest { id, reason } => format!("fail {}: {reason:?}", bare(id)),
-            Action::CancelRequest { id } => format!("cancel {}", bare(id)),
+            Action::FailServerRequest { id, reason } => {
+                format!("fail {}: {reason:?}", unquoted(id))
+            }
+            Action::CancelRequest { id } => format!("cancel {}", unquoted(id)),
             Action::Release { stream } => format!("release {stream}"),
-            Action::SessionClosed { reason } => format!("close session: {reason:?}"),
+            Action::SessionClosed { reason } => format!("session closed: {reason:?}"),
             Action::Report(report) => format!("report {report:?}"),
         };
         vec![line]
@@ -130,22 +132,25 @@ impl Run {
 fn render_event(event: &Event<String>) -> String {
     match event {
         Event::Message(body) => body.clone(),
-        Event::Failure(failure) => format!("failure {} {:?}", bare(&failure.id), failure.reason),
+        Event::Failure(failure) => {
+            format!("failure {} {:?}", unquoted(&failure.id), failure.reason)
+        }
         Event::Priming { retry: None } => "priming".to_owned(),
         Event::Priming { retry: Some(retry) } => format!("priming retry {retry:?}"),
     }
 }
 
-fn bare(id: &RequestId) -> String {
+fn unquoted(id: &RequestId) -> String {
     id.to_string().replace('"', "")
 }
 
-fn culprit(rejection: &Rejection) -> &'static str {
+/// Returns the prefix that names the party at fault, if there is one.
+fn at_fault(rejection: &Rejection) -> &'static str {
     match rejection {
-        Rejection::Client(_) => "client",
-        Rejection::Backend(_) => "backend",
-        Rejection::ApiMisuse(_) => "caller",
-        Rejection::Closed(_) => "nobody",
+        Rejection::Client(_) => "client: ",
+        Rejection::Backend(_) => "backend: ",
+        Rejection::ApiMisuse(_) => "driver: ",
+        Rejection::Closed(_) => "",
     }
 }
 
@@ -160,7 +165,7 @@ fn parse_input(text: &str) -> Input<String> {
             let last_event_id = option(rest, "after").map(|id| id.parse().expect("an event id"));
             Input::Get { connection, last_event_id }
         }
-        "taken" => {
+        "ack" => {
             let connection = connection(&mut words);
             let through = option(rest, "through").expect("through");
             Input::Acknowledged { connection, through: through.parse().expect("an index") }
@@ -172,8 +177,8 @@ fn parse_input(text: &str) -> Input<String> {
         }
         "abandon" => Input::Abandon { stream: stream(rest) },
         "delete" => Input::Delete,
-        "close" => Input::CloseSession { reason: CloseReason::ServerShutdown },
-        "close_stream" => Input::Disconnect {
+        "shutdown" => Input::CloseSession { reason: CloseReason::ServerShutdown },
+        "disconnect" => Input::Disconnect {
             stream: stream(words.next().expect("a stream")),
             retry: option(rest, "retry").map(duration),
         },

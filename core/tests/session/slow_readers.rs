@@ -1,10 +1,10 @@
-//! Slow readers: whatever their pace, they miss nothing while their senders wait.
+//! Slow readers at any pace: they miss nothing as long as their senders wait.
 
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "what is not as expected fails the test"
+    reason = "a surprise fails the test"
 )]
 
 use std::collections::VecDeque;
@@ -14,37 +14,37 @@ use rejoin_core::Config;
 
 use crate::script::Run;
 
-/// Calls of one session: call `n` has request and stream `n`, token `tn` and connection
-/// `n + 1`.
-struct Calls {
+/// The readers of one session: reader `n` has request and stream `n`, token `tn` and
+/// connection `n + 1`.
+struct Readers {
     run: Run,
-    calls: Vec<Call>,
+    readers: Vec<Reader>,
 }
 
 #[derive(Clone, Default)]
-struct Call {
-    /// How many reports of progress there were.
-    reported: u64,
-    /// What its connection was sent and did not take.
-    in_hand: VecDeque<u64>,
-    /// How many reports were taken.
-    taken: u64,
-    /// Whether its sender has to wait.
+struct Reader {
+    /// Progress notifications that the backend has sent.
+    sent: u64,
+    /// Indexes of the unacknowledged events.
+    unacknowledged: VecDeque<u64>,
+    /// Events that were acknowledged.
+    acknowledged: u64,
+    /// Whether the sender is held.
     is_held: bool,
 }
 
-impl Calls {
+impl Readers {
     fn open(count: usize, config: Config) -> Self {
-        let mut calls = Self { run: Run::live("2025-06-18", config), calls: Vec::new() };
-        // Connection 0 is that of `initialize`, and streams begin with 0.
-        for call in 0..count {
-            calls.calls.push(Call::default());
-            calls.step(&format!("> post {} request {call} token t{call}", call + 1));
+        let mut readers = Self { run: Run::live("2025-06-18", config), readers: Vec::new() };
+        // Connection 0 was the one of `initialize`. Stream numbers begin with 0.
+        for reader in 0..count {
+            readers.readers.push(Reader::default());
+            readers.step(&format!("> post {} request {reader} token t{reader}", reader + 1));
         }
-        calls
+        readers
     }
 
-    /// Runs an input. Nobody may miss anything.
+    /// Applies an input. Fails if a reader misses an event.
     fn step(&mut self, input: &str) {
         for line in self.run.step(input) {
             let (verb, rest) = line.split_once(' ').unwrap();
@@ -55,47 +55,47 @@ impl Calls {
                     let what = what.trim_start_matches("replay ");
                     let (index, _) = what.split_once('/').unwrap_or_else(|| panic!("{line}"));
                     let connection: usize = connection.parse().unwrap();
-                    self.calls[connection - 1].in_hand.push_back(index.parse().unwrap());
+                    self.readers[connection - 1].unacknowledged.push_back(index.parse().unwrap());
                 }
-                "hold" => self.calls[rest.parse::<usize>().unwrap()].is_held = true,
-                "release" => self.calls[rest.parse::<usize>().unwrap()].is_held = false,
+                "hold" => self.readers[rest.parse::<usize>().unwrap()].is_held = true,
+                "release" => self.readers[rest.parse::<usize>().unwrap()].is_held = false,
                 _ => panic!("{line}"),
             }
         }
     }
 
-    /// Reports progress of a call.
-    fn report(&mut self, call: usize, bytes: usize) {
-        self.calls[call].reported += 1;
-        self.step(&format!("> backend progress t{call} ({bytes} bytes)"));
+    /// Sends a progress notification to a reader.
+    fn send(&mut self, reader: usize, bytes: usize) {
+        self.readers[reader].sent += 1;
+        self.step(&format!("> backend progress t{reader} ({bytes} bytes)"));
     }
 
-    /// Lets so many milliseconds pass, and a reader take one event, if it was sent any.
-    fn take(&mut self, after: u64, call: usize) {
-        let Some(index) = self.calls[call].in_hand.pop_front() else {
+    /// Waits `after` milliseconds, then acknowledges one event of a reader, if it has one.
+    fn acknowledge(&mut self, after: u64, reader: usize) {
+        let Some(index) = self.readers[reader].unacknowledged.pop_front() else {
             return self.step(&format!("> +{after}ms tick"));
         };
-        self.calls[call].taken += 1;
-        assert_eq!(index, self.calls[call].taken, "on connection {}", call + 1);
-        self.step(&format!("> +{after}ms taken {} through {index}", call + 1));
+        self.readers[reader].acknowledged += 1;
+        assert_eq!(index, self.readers[reader].acknowledged, "on connection {}", reader + 1);
+        self.step(&format!("> +{after}ms ack {} through {index}", reader + 1));
     }
 }
 
 #[test]
-fn readers_of_many_calls_at_once_miss_nothing() {
-    const CALLS: usize = 33;
+fn readers_of_many_streams_miss_nothing() {
+    const READERS: usize = 33;
     const EVENTS: u64 = 100;
-    // Together they say twice as much as the session may keep.
+    // All events together are larger than `session_bytes_max`.
     const BYTES: usize = 10_000;
-    let mut calls = Calls::open(CALLS, Config::default());
-    while calls.calls.iter().any(|call| call.taken < EVENTS) {
-        for call in 0..CALLS {
-            while calls.calls[call].reported < EVENTS && !calls.calls[call].is_held {
-                calls.report(call, BYTES);
+    let mut readers = Readers::open(READERS, Config::default());
+    while readers.readers.iter().any(|reader| reader.acknowledged < EVENTS) {
+        for reader in 0..READERS {
+            while readers.readers[reader].sent < EVENTS && !readers.readers[reader].is_held {
+                readers.send(reader, BYTES);
             }
         }
-        for call in 0..CALLS {
-            calls.take(1, call);
+        for reader in 0..READERS {
+            readers.acknowledge(1, reader);
         }
     }
 }
@@ -107,27 +107,27 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// Whatever it takes at a time: a reader that stalls loses what is more than its log holds.
+    /// A reader that stalls would lose all events but one, which is what its log may hold.
     #[test]
-    fn a_steady_reader_never_stalls(
+    fn steady_reader_never_stalls(
         pause in 1_u64..=5_000,
         bursts in proptest::collection::vec(1_usize..=20, 60),
         window in 1_u32..=20,
         ahead in 1_usize..=40,
     ) {
         let config = Config { stream_events_max: 1, window_events_max: window, ..Config::default() };
-        let mut calls = Calls::open(1, config);
+        let mut readers = Readers::open(1, config);
         for _ in 0..ahead {
-            calls.report(0, 0);
+            readers.send(0, 0);
         }
         for (nth, burst) in bursts.into_iter().enumerate() {
             let more = u64::try_from(nth).unwrap() % pause;
-            calls.step(&format!("> +{}ms tick", pause - 1 - more));
-            calls.report(0, 0);
+            readers.step(&format!("> +{}ms tick", pause - 1 - more));
+            readers.send(0, 0);
             let mut after = more + 1;
             for _ in 0..burst {
-                calls.take(after, 0);
-                calls.report(0, 0);
+                readers.acknowledge(after, 0);
+                readers.send(0, 0);
                 after = 0;
             }
         }

@@ -1,11 +1,11 @@
-//! The standalone stream: GETs, shadows and who takes over.
+//! The standalone stream: GETs, shadows and promotion.
 
 use rejoin_core::{ConcurrentGet, Config};
 
 use crate::script::check_live;
 
 #[test]
-fn a_get_without_an_id_starts_after_what_anyone_took() {
+fn get_without_an_id_starts_after_the_acknowledged_index() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -25,7 +25,7 @@ fn a_get_without_an_id_starts_after_what_anyone_took() {
 }
 
 #[test]
-fn no_priming_event_has_an_id_that_was_used() {
+fn priming_events_never_reuse_an_event_id() {
     check_live(
         "2025-11-25",
         Config::default(),
@@ -62,7 +62,7 @@ fn no_priming_event_has_an_id_that_was_used() {
 }
 
 #[test]
-fn a_client_that_gets_an_event_at_once_needs_no_priming() {
+fn get_that_replays_events_is_not_primed() {
     let config = Config { stream_events_max: 1, ..Config::default() };
     check_live(
         "2025-11-25",
@@ -84,7 +84,7 @@ fn a_client_that_gets_an_event_at_once_needs_no_priming() {
 }
 
 #[test]
-fn a_surplus_get_is_a_shadow_until_it_takes_over() {
+fn concurrent_get_is_a_shadow_until_promoted() {
     check_live(
         "2025-11-25",
         Config::default(),
@@ -112,7 +112,7 @@ fn a_surplus_get_is_a_shadow_until_it_takes_over() {
 }
 
 #[test]
-fn of_too_many_shadows_the_oldest_goes() {
+fn oldest_shadow_over_the_limit_is_closed() {
     let config = Config { shadows_max: 2, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -122,7 +122,7 @@ fn of_too_many_shadows_the_oldest_goes() {
         > get 2
         > get 3
         > get 4
-          end 2: TooManyShadows
+          close 2: TooManyShadows
         > closed 1
         > backend notification
           to 4: 1 notification
@@ -131,7 +131,7 @@ fn of_too_many_shadows_the_oldest_goes() {
 }
 
 #[test]
-fn without_shadows_a_surplus_get_is_a_conflict() {
+fn concurrent_get_without_shadows_is_a_conflict() {
     for config in [
         Config { shadows_max: 0, ..Config::default() },
         Config { concurrent_get: ConcurrentGet::Reject, ..Config::default() },
@@ -142,7 +142,7 @@ fn without_shadows_a_surplus_get_is_a_conflict() {
             "
             > get 1
             > get 2
-              rejected: client: the standalone stream is connected already
+              rejected: client: the standalone stream already has a connection
             > backend notification
               to 1: 1 notification
             ",
@@ -151,7 +151,7 @@ fn without_shadows_a_surplus_get_is_a_conflict() {
 }
 
 #[test]
-fn by_policy_a_surplus_get_takes_over_at_once() {
+fn concurrent_get_takes_over_by_policy() {
     let config = Config { concurrent_get: ConcurrentGet::TakeOver, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -163,8 +163,8 @@ fn by_policy_a_surplus_get_takes_over_at_once() {
         > get 2
           discard 1
           to 2: replay 1 notification
-        > taken 1 through 1
-        > taken 2 through 1
+        > ack 1 through 1
+        > ack 2 through 1
         > closed 2 through 1
         > backend notification
           to 1: 2 notification
@@ -173,7 +173,7 @@ fn by_policy_a_surplus_get_takes_over_at_once() {
 }
 
 #[test]
-fn a_resume_takes_over_and_the_old_connection_becomes_a_shadow() {
+fn resume_takes_over_and_demotes_the_old_connection() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -196,14 +196,14 @@ fn a_resume_takes_over_and_the_old_connection_becomes_a_shadow() {
           to 1: 3 notification
         ",
     );
-    let lonely = Config { shadows_max: 0, ..Config::default() };
+    let without_shadows = Config { shadows_max: 0, ..Config::default() };
     check_live(
         "2025-06-18",
-        lonely,
+        without_shadows,
         "
         > get 1
         > get 2 after 0
-          end 1: TooManyShadows
+          close 1: TooManyShadows
         > closed 1
         > backend notification
           to 2: 1 notification
@@ -212,7 +212,7 @@ fn a_resume_takes_over_and_the_old_connection_becomes_a_shadow() {
 }
 
 #[test]
-fn what_drains_is_sent_on_the_next_connection_only() {
+fn draining_events_move_to_the_next_connection() {
     check_live(
         "2025-11-25",
         Config::default(),
@@ -221,20 +221,20 @@ fn what_drains_is_sent_on_the_next_connection_only() {
           to 1: 0 priming
         > backend notification
           to 1: 1 notification
-        > taken 1 through 0
-        > close_stream standalone
-          end 1: Requested
+        > ack 1 through 0
+        > disconnect standalone
+          close 1: Requested
         > get 2
           discard 1
           to 2: replay 1 notification
-        > taken 1 through 1
+        > ack 1 through 1
         > closed 1
         ",
     );
 }
 
 #[test]
-fn a_gap_that_is_discarded_is_told_again() {
+fn discarded_gap_is_sent_again() {
     let config = Config { stream_events_max: 1, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -257,7 +257,7 @@ fn a_gap_that_is_discarded_is_told_again() {
 }
 
 #[test]
-fn what_a_shadow_took_before_counts() {
+fn acknowledgement_on_a_shadow_counts() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -267,12 +267,12 @@ fn what_a_shadow_took_before_counts() {
           to 1: 1 notification
         > backend notification
           to 1: 2 notification
-        > taken 1 through 1
+        > ack 1 through 1
         > get 2 after 0
           discard 1
           to 2: replay 1 notification
           to 2: replay 2 notification
-        > taken 1 through 2
+        > ack 1 through 2
         > closed 2
           to 1: 2 notification
         > closed 1 through 2
@@ -282,28 +282,28 @@ fn what_a_shadow_took_before_counts() {
 }
 
 #[test]
-fn the_backend_may_close_the_standalone_stream_with_its_shadows() {
+fn disconnecting_the_standalone_stream_closes_its_shadows() {
     check_live(
         "2025-11-25",
         Config::default(),
         "
-        > close_stream standalone retry 1s
+        > disconnect standalone retry 1s
         > get 1
           to 1: 0 priming
         > get 2
         > get 3
-        > close_stream standalone retry 1s
+        > disconnect standalone retry 1s
           to 1: 1 priming retry 1s
-          end 1: Requested
-          end 2: Requested
-          end 3: Requested
+          close 1: Requested
+          close 2: Requested
+          close 3: Requested
         > backend notification
         > closed 2
         > closed 1 through 1
         > get 4 after 1
           to 4: replay 2 notification
-        > close_stream standalone
-          end 4: Requested
+        > disconnect standalone
+          close 4: Requested
         ",
     );
 }

@@ -1,4 +1,4 @@
-//! The window: how much is sent before it is taken, in events and in bytes.
+//! The window: how much may be unacknowledged, in events and in bytes.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ fn config() -> Config {
 }
 
 #[test]
-fn no_more_bytes_are_sent_than_all_connections_may_hold() {
+fn window_bytes_max_limits_all_connections_together() {
     check_live(
         "2025-06-18",
         config(),
@@ -29,17 +29,17 @@ fn no_more_bytes_are_sent_than_all_connections_may_hold() {
         > backend progress u (308 bytes)
           to 2: 1/1 progress u (308 bytes)
         > backend progress u
-        > taken 1 through 1
-        > taken 1 through 2
+        > ack 1 through 1
+        > ack 1 through 2
           to 1: replay 3/0 progress t
-        > taken 2 through 1
+        > ack 2 through 1
           to 2: replay 2/1 progress u
         ",
     );
 }
 
 #[test]
-fn who_fell_behind_is_sent_nothing_before_it_has_taken_something() {
+fn reader_behind_gets_nothing_before_it_acknowledges() {
     check_live(
         "2025-06-18",
         config(),
@@ -53,9 +53,9 @@ fn who_fell_behind_is_sent_nothing_before_it_has_taken_something() {
         > backend progress u
           to 2: 1/1 progress u
         > backend progress u
-        > taken 1 through 1
+        > ack 1 through 1
         > backend progress u
-        > taken 2 through 1
+        > ack 2 through 1
           to 2: replay 2/1 progress u
           to 2: replay 3/1 progress u
         ",
@@ -63,7 +63,7 @@ fn who_fell_behind_is_sent_nothing_before_it_has_taken_something() {
 }
 
 #[test]
-fn a_replay_goes_as_far_as_the_window_in_bytes() {
+fn replay_stops_at_the_window_in_bytes() {
     check_live(
         "2025-06-18",
         config(),
@@ -81,19 +81,19 @@ fn a_replay_goes_as_far_as_the_window_in_bytes() {
         > get 2 after 0/0
           to 2: replay 1/0 progress t (308 bytes)
           to 2: replay 2/0 progress t (308 bytes)
-        > taken 2 through 1
-        > taken 2 through 2
+        > ack 2 through 1
+        > ack 2 through 2
           to 2: replay 3/0 progress t (9000 bytes)
-        > taken 2 through 3
+        > ack 2 through 3
           to 2: 4/0 progress t (308 bytes)
           to 2: 5/0 response 7
-          end 2: Complete
+          close 2: Complete
         ",
     );
 }
 
 #[test]
-fn what_costs_nothing_has_a_place_beside_what_is_too_large() {
+fn free_events_fit_beside_an_oversized_one() {
     check_live(
         "2025-11-25",
         config(),
@@ -101,26 +101,26 @@ fn what_costs_nothing_has_a_place_beside_what_is_too_large() {
         > post 1 request 7 token t
           to 1: 0/0 priming
           to backend: request 7 token t
-        > taken 1 through 0
+        > ack 1 through 0
         > backend progress t (9000 bytes)
           to 1: 1/0 progress t (9000 bytes)
-        > close_stream 0 retry 3s
+        > disconnect 0 retry 3s
           to 1: 2/0 priming retry 3s
-          end 1: Requested
+          close 1: Requested
         > get 2 after 1/0
-          end 1: Replaced
+          close 1: Replaced
         > backend progress t (9000 bytes)
           to 2: 3/0 progress t (9000 bytes)
         > delete
           to 2: 4/0 failure 7 SessionClosed
-          end 2: SessionClosed
-          close session: Deleted
+          close 2: SessionClosed
+          session closed: Deleted
         ",
     );
 }
 
 #[test]
-fn readers_that_have_stopped_make_room_the_longest_silent_first() {
+fn longest_silent_stopped_reader_is_cut_first() {
     let config = Config { stall_timeout_min: Duration::from_secs(2), ..config() };
     check_live(
         "2025-06-18",
@@ -140,20 +140,20 @@ fn readers_that_have_stopped_make_room_the_longest_silent_first() {
           to 1: 1/0 progress t (308 bytes)
         > +1s backend progress v (308 bytes)
           to 3: 1/2 progress v (308 bytes)
-          end 2: Stalled
+          close 2: Stalled
         > +1s backend progress w (900 bytes)
           to 4: 1/3 progress w (900 bytes)
-          end 1: Stalled
-        > +9s taken 3 through 1
+          close 1: Stalled
+        > +9s ack 3 through 1
         > get 5 after 0/1
           to 5: replay 1/1 progress u (308 bytes)
-          end 4: Stalled
+          close 4: Stalled
         ",
     );
 }
 
 #[test]
-fn a_reader_that_pauses_as_it_did_before_is_not_cut() {
+fn reader_with_a_usual_pause_is_not_cut() {
     check_live(
         "2025-06-18",
         config(),
@@ -166,18 +166,18 @@ fn a_reader_that_pauses_as_it_did_before_is_not_cut() {
           to backend: request 9 token v
         > backend progress t (600 bytes)
           to 1: 1/0 progress t (600 bytes)
-        > +3s taken 1 through 0
+        > +3s ack 1 through 0
         > +6s backend progress u (300 bytes)
           to 2: 1/1 progress u (300 bytes)
         > +1s backend progress v (300 bytes)
           to 3: 1/2 progress v (300 bytes)
-          end 1: Stalled
+          close 1: Stalled
         ",
     );
 }
 
 #[test]
-fn a_connection_that_goes_cuts_no_other() {
+fn closed_connection_does_not_cut_another() {
     check_live(
         "2025-06-18",
         config(),
@@ -191,9 +191,9 @@ fn a_connection_that_goes_cuts_no_other() {
           to 2: 1 notification (100 bytes)
         > get 3
         > backend notification (600 bytes)
-        > +9s taken 2 through 1
+        > +9s ack 2 through 1
           to 2: replay 2 notification (600 bytes)
-          end 1: Stalled
+          close 1: Stalled
         > get 4 after 0/0
           to 4: replay 1/0 progress t (700 bytes)
         > +9s closed 2
@@ -203,7 +203,7 @@ fn a_connection_that_goes_cuts_no_other() {
 }
 
 #[test]
-fn a_reader_that_gets_on_with_an_event_does_not_stall() {
+fn repeated_acknowledgement_counts_as_progress() {
     let config = Config {
         stall_timeout_min: Duration::from_secs(1),
         stall_timeout_max: Some(Duration::from_secs(10)),
@@ -217,11 +217,11 @@ fn a_reader_that_gets_on_with_an_event_does_not_stall() {
         > get 1
         > backend notification (9000 bytes)
           to 1: 1 notification (9000 bytes)
-        > +15s taken 1 through 0
-        > +15s taken 1 through 0
+        > +15s ack 1 through 0
+        > +15s ack 1 through 0
         > +19s tick
         > +1s tick
-          end 1: Stalled
+          close 1: Stalled
         ",
     );
 }

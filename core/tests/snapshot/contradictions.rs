@@ -47,7 +47,7 @@ fn check(inputs: &[Input<u64>], damages: &[Damage], expected: &str) {
 }
 
 #[test]
-fn a_session_awaits_its_answer_on_one_connection() {
+fn initialize_has_exactly_one_connection() {
     let waiting = [request(1, 0, None)];
     for (damages, expected) in [
         (&[Set("/state/connections", "[]")][..], "a connection for initialize"),
@@ -83,7 +83,7 @@ fn a_session_awaits_its_answer_on_one_connection() {
 }
 
 #[test]
-fn streams_have_requests_of_their_own() {
+fn requests_belong_to_one_stream() {
     const REQUEST: &str = r#"[{"id":9,"token":null,"outcome":"Cancelled"}]"#;
     const STREAM: &str = r#"{"stage":"Open","requests":[],"taken":0,"holds":false,
         "silence":{"secs":0,"nanos":0},"is_primed":false,"away":null}"#;
@@ -98,7 +98,7 @@ fn streams_have_requests_of_their_own() {
 }
 
 #[test]
-fn tombstones_are_in_order_and_so_are_their_answers() {
+fn tombstones_and_their_responses_are_ordered() {
     for (damages, expected) in [
         (&[Reverse("/state/tombstones")][..], "tombstones in the order in which they go"),
         (&[Set("/state/tombstones/0/number", "4")], "tombstones in place of streams"),
@@ -116,7 +116,7 @@ fn tombstones_are_in_order_and_so_are_their_answers() {
 }
 
 #[test]
-fn nothing_waits_twice_or_for_nothing() {
+fn timer_entries_are_unique_and_refer_to_something() {
     for (waiting, expected) in [
         (&[r#"{"what":{"Cancelled":3},"left":null}"#][..], "ids are reserved once"),
         (&[r#"{"what":{"Spent":"Standalone"},"left":null}"#], "streams have taken events once"),

@@ -159,7 +159,7 @@ fn finish(session: &mut Session<u64>, start: u64) -> Vec<String> {
 }
 
 #[test]
-fn a_restored_session_goes_on_like_the_one_that_was_stored() {
+fn restored_session_behaves_like_the_stored_one() {
     let config = config();
     let history = busy();
     for length in 0..=history.len() {
@@ -186,7 +186,7 @@ fn a_restored_session_goes_on_like_the_one_that_was_stored() {
 }
 
 #[test]
-fn a_snapshot_of_another_format_is_refused() {
+fn snapshot_of_another_format_is_rejected() {
     let mut json = serde_json::to_value(run(busy(), &config()).snapshot()).unwrap();
     *json.pointer_mut("/state/format").unwrap() = 1.into();
     let error = serde_json::from_value::<Snapshot<u64>>(json).unwrap_err();
@@ -194,7 +194,7 @@ fn a_snapshot_of_another_format_is_refused() {
 }
 
 #[test]
-fn a_closed_session_stays_closed() {
+fn restored_closed_session_stays_closed() {
     let mut session = run(busy(), &config());
     let _ = session.handle(at(1_000), Input::Delete, &mut Actions::new()).unwrap();
     let mut out = Actions::new();
@@ -204,7 +204,7 @@ fn a_closed_session_stays_closed() {
 }
 
 #[test]
-fn a_counter_that_runs_out_closes_the_session() {
+fn exhausted_counter_closes_the_session() {
     let stored = run(busy(), &config());
     for (counter, input) in [
         ("/state/next_stream", request(90, 9, None)),
@@ -231,7 +231,7 @@ fn a_counter_that_runs_out_closes_the_session() {
 }
 
 #[test]
-fn a_damaged_snapshot_is_refused_or_harmless() {
+fn damaged_snapshot_is_rejected_or_harmless() {
     let stored = run(busy(), &config());
     let whole = serde_json::to_value(stored.snapshot()).unwrap();
     let mut pointers = Vec::new();

@@ -1,4 +1,4 @@
-//! How sessions close, and what is the same afterwards.
+//! Closing: why sessions close, and what they do when they close.
 
 use rejoin_core::Config;
 
@@ -16,69 +16,69 @@ const BUSY: &str = "
     > closed 5
 ";
 
-fn check_busy(end: &str) {
-    check_live("2025-06-18", Config::default(), &format!("{BUSY}{end}"));
+fn check_busy(script: &str) {
+    check_live("2025-06-18", Config::default(), &format!("{BUSY}{script}"));
 }
 
 #[test]
-fn a_deleted_session_answers_what_waits_and_ends_what_is_open() {
+fn delete_fails_pending_requests_and_closes_connections() {
     check_busy(
         "
         > delete
           to 3: 1/0 failure 7 SessionClosed
-          to 4: whole failure 8 SessionClosed
-          end 1: SessionClosed
-          end 2: SessionClosed
-          end 3: SessionClosed
-          end 4: SessionClosed
-          close session: Deleted
+          to 4: no-id failure 8 SessionClosed
+          close 1: SessionClosed
+          close 2: SessionClosed
+          close 3: SessionClosed
+          close 4: SessionClosed
+          session closed: Deleted
         > closed 3 through 1
-        > taken 4 through 1
+        > ack 4 through 1
         > tick
         > get 6
-          rejected: nobody: the session is closed: Deleted
+          rejected: the session is closed: Deleted
         > backend response 9
-          rejected: nobody: the session is closed: Deleted
+          rejected: the session is closed: Deleted
         > delete
-          rejected: nobody: the session is closed: Deleted
+          rejected: the session is closed: Deleted
         ",
     );
 }
 
 #[test]
-fn the_driver_closes_with_a_reason() {
+fn driver_closes_with_a_reason() {
     check_busy(
         "
-        > close
+        > shutdown
           to 3: 1/0 failure 7 SessionClosed
-          to 4: whole failure 8 SessionClosed
-          end 1: SessionClosed
-          end 2: SessionClosed
-          end 3: SessionClosed
-          end 4: SessionClosed
-          close session: ServerShutdown
+          to 4: no-id failure 8 SessionClosed
+          close 1: SessionClosed
+          close 2: SessionClosed
+          close 3: SessionClosed
+          close 4: SessionClosed
+          session closed: ServerShutdown
         ",
     );
 }
 
 #[test]
-fn requests_end_with_their_backend() {
+fn backend_gone_fails_pending_requests() {
     check_busy(
         "
         > backend gone
           to 3: 1/0 failure 7 BackendGone
-          to 4: whole failure 8 BackendGone
-          end 1: SessionClosed
-          end 2: SessionClosed
-          end 3: SessionClosed
-          end 4: SessionClosed
-          close session: BackendGone
+          to 4: no-id failure 8 BackendGone
+          close 1: SessionClosed
+          close 2: SessionClosed
+          close 3: SessionClosed
+          close 4: SessionClosed
+          session closed: BackendGone
         ",
     );
 }
 
 #[test]
-fn a_full_window_gets_no_failure() {
+fn no_failure_is_sent_beyond_a_full_window() {
     let config = Config { window_events_max: 1, ..Config::default() };
     check_live(
         "2025-03-26",
@@ -93,15 +93,15 @@ fn a_full_window_gets_no_failure() {
           to 2: 1/1 progress t
         > delete
           to 1: 1/0 failure 1 SessionClosed
-          end 1: SessionClosed
-          end 2: SessionClosed
-          close session: Deleted
+          close 1: SessionClosed
+          close 2: SessionClosed
+          session closed: Deleted
         ",
     );
 }
 
 #[test]
-fn an_idle_session_closes_after_five_minutes() {
+fn idle_session_closes_after_five_minutes() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -110,13 +110,13 @@ fn an_idle_session_closes_after_five_minutes() {
           to backend: notification
         > +299s tick
         > +1s tick
-          close session: Idle
+          session closed: Idle
         ",
     );
 }
 
 #[test]
-fn a_request_in_flight_or_a_connection_keeps_a_session() {
+fn pending_request_or_connection_keeps_the_session() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -129,42 +129,42 @@ fn a_request_in_flight_or_a_connection_keeps_a_session() {
         > +60min closed 2
         > +299s tick
         > +1s get 3
-          close session: Idle
-          rejected: nobody: the session is closed: Idle
+          session closed: Idle
+          rejected: the session is closed: Idle
         ",
     );
 }
 
 #[test]
-fn a_backend_that_talks_does_not_keep_a_session_that_its_client_has_left() {
+fn backend_activity_does_not_keep_an_idle_session() {
     check_live(
         "2025-06-18",
         Config::default(),
         "
         > +299s backend notification
-        > close_stream standalone
+        > disconnect standalone
         > +1s tick
-          close session: Idle
+          session closed: Idle
         ",
     );
 }
 
 #[test]
-fn what_is_rejected_does_not_keep_a_session() {
+fn rejected_input_does_not_keep_an_idle_session() {
     check_live(
         "2025-06-18",
         Config::default(),
         "
         > +299s get 1 after 7
-          rejected: client: the last event of stream standalone has index 0
+          rejected: client: unknown event id: the last event of stream standalone has index 0
         > +1s tick
-          close session: Idle
+          session closed: Idle
         ",
     );
 }
 
 #[test]
-fn a_client_that_has_come_back_is_not_waited_for() {
+fn retry_ends_when_the_client_is_back() {
     check_live(
         "2025-11-25",
         Config::default(),
@@ -172,32 +172,32 @@ fn a_client_that_has_come_back_is_not_waited_for() {
         > post 1 request 7
           to 1: 0/0 priming
           to backend: request 7
-        > close_stream 0 retry 60min
+        > disconnect 0 retry 60min
           to 1: 1/0 priming retry 3600s
-          end 1: Requested
+          close 1: Requested
         > closed 1 through 1
         > get 2
           to 2: 0 priming
-        > close_stream standalone retry 1440min
+        > disconnect standalone retry 1440min
           to 2: 1 priming retry 86400s
-          end 2: Requested
+          close 2: Requested
         > closed 2 through 1
         > +1s get 3 after 1
         > closed 3
         > get 4 after 1/0
         > backend response 7
           to 4: 2/0 response 7
-          end 4: Complete
+          close 4: Complete
         > closed 4 through 2
         > +299s tick
         > +1s tick
-          close session: Idle
+          session closed: Idle
         ",
     );
 }
 
 #[test]
-fn a_client_whose_stream_is_gone_is_not_waited_for() {
+fn retry_ends_with_its_stream() {
     check_live(
         "2025-11-25",
         Config::default(),
@@ -205,21 +205,21 @@ fn a_client_whose_stream_is_gone_is_not_waited_for() {
         > post 1 request 7
           to 1: 0/0 priming
           to backend: request 7
-        > close_stream 0 retry 1440min
+        > disconnect 0 retry 1440min
           to 1: 1/0 priming retry 86400s
-          end 1: Requested
+          close 1: Requested
         > closed 1 through 1
         > post cancelled 7
           to backend: cancelled 7
         > +299s tick
         > +1s tick
-          close session: Idle
+          session closed: Idle
         ",
     );
 }
 
 #[test]
-fn a_connection_that_was_not_told_of_a_gap_has_a_backlog() {
+fn unsent_gap_counts_as_backlog() {
     let config = Config { window_bytes_max: 200, stream_events_max: 0, ..Config::default() };
     let mut run = Run::live("2025-06-18", config);
     run.check(
@@ -235,7 +235,7 @@ fn a_connection_that_was_not_told_of_a_gap_has_a_backlog() {
     assert!(run.has_backlog(1));
     run.check(
         "
-        > taken 1 through 1
+        > ack 1 through 1
           to 1: gap 2..=3
         ",
     );
@@ -244,8 +244,8 @@ fn a_connection_that_was_not_told_of_a_gap_has_a_backlog() {
         "
         > backend gone
           to 1: 4/0 failure 7 BackendGone
-          end 1: SessionClosed
-          close session: BackendGone
+          close 1: SessionClosed
+          session closed: BackendGone
         ",
     );
 }

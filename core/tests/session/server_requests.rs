@@ -1,4 +1,4 @@
-//! Requests of the backend that nobody hears.
+//! Requests of the server: delivery, responses and timeouts.
 
 use core::time::Duration;
 
@@ -7,7 +7,7 @@ use rejoin_core::Config;
 use crate::script::check_live;
 
 #[test]
-fn a_request_that_nobody_hears_fails_and_leaves_no_gap() {
+fn undelivered_request_fails_without_a_gap() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -27,7 +27,7 @@ fn a_request_that_nobody_hears_fails_and_leaves_no_gap() {
 }
 
 #[test]
-fn a_connection_in_time_hears_it() {
+fn connection_before_delivery_timeout_gets_the_request() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -36,7 +36,7 @@ fn a_connection_in_time_hears_it() {
         > +9s get 1
           to 1: replay 1 request q1
         > +60s tick
-          end 1: Stalled
+          close 1: Stalled
         > +9s tick
         > +1s tick
           fail q1: Undelivered
@@ -45,7 +45,7 @@ fn a_connection_in_time_hears_it() {
 }
 
 #[test]
-fn what_was_taken_waits_for_its_answer_without_a_connection() {
+fn delivered_request_awaits_its_response_while_detached() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -65,7 +65,7 @@ fn what_was_taken_waits_for_its_answer_without_a_connection() {
 }
 
 #[test]
-fn what_was_taken_waits_for_its_answer_for_an_hour() {
+fn delivered_request_fails_after_server_request_timeout() {
     check_live(
         "2025-06-18",
         Config { server_requests_max: 1, ..Config::default() },
@@ -73,9 +73,9 @@ fn what_was_taken_waits_for_its_answer_for_an_hour() {
         > get 1
         > backend request q1
           to 1: 1 request q1
-        > taken 1 through 1
+        > ack 1 through 1
         > +3599s backend request q2
-          rejected: backend: 1 requests wait for the client's answer already
+          rejected: backend: too many server requests without a response (maximum 1)
         > +1s backend request q2
           fail q1: TimedOut
           to 1: 2 request q2
@@ -86,7 +86,7 @@ fn what_was_taken_waits_for_its_answer_for_an_hour() {
 }
 
 #[test]
-fn a_client_that_was_told_to_come_back_later_is_waited_for() {
+fn timeouts_start_after_the_retry() {
     let config = Config {
         orphan_timeout: Some(Duration::from_secs(60)),
         idle_timeout: Some(Duration::from_secs(5)),
@@ -101,12 +101,12 @@ fn a_client_that_was_told_to_come_back_later_is_waited_for() {
           to backend: request 7
         > get 2
           to 2: 0 priming
-        > close_stream 0 retry 30s
+        > disconnect 0 retry 30s
           to 1: 1/0 priming retry 30s
-          end 1: Requested
-        > close_stream standalone retry 20s
+          close 1: Requested
+        > disconnect standalone retry 20s
           to 2: 1 priming retry 20s
-          end 2: Requested
+          close 2: Requested
         > closed 1 through 1
         > closed 2 through 1
         > +10s backend request q1 related 7
@@ -132,19 +132,19 @@ fn a_client_that_was_told_to_come_back_later_is_waited_for() {
         "
         > get 2
           to 2: 0 priming
-        > close_stream standalone retry 20s
+        > disconnect standalone retry 20s
           to 2: 1 priming retry 20s
-          end 2: Requested
+          close 2: Requested
         > closed 2 through 1
         > +24s tick
         > +1s tick
-          close session: Idle
+          session closed: Idle
         ",
     );
 }
 
 #[test]
-fn a_response_is_retained_for_a_client_that_was_told_to_come_back_later() {
+fn retention_starts_after_the_retry() {
     check_live(
         "2025-11-25",
         Config { tombstones_max: 0, ..Config::default() },
@@ -152,20 +152,20 @@ fn a_response_is_retained_for_a_client_that_was_told_to_come_back_later() {
         > post 1 request 7
           to 1: 0/0 priming
           to backend: request 7
-        > close_stream 0 retry 120s
+        > disconnect 0 retry 120s
           to 1: 1/0 priming retry 120s
-          end 1: Requested
+          close 1: Requested
         > closed 1 through 1
         > backend response 7
         > +179s get 2 after 1/0
           to 2: 2/0 response 7
-          end 2: Complete
+          close 2: Complete
         ",
     );
 }
 
 #[test]
-fn what_a_draining_connection_takes_is_heard() {
+fn acknowledgement_on_a_draining_connection_delivers_the_request() {
     check_live(
         "2025-11-25",
         Config::default(),
@@ -174,8 +174,8 @@ fn what_a_draining_connection_takes_is_heard() {
           to 1: 0 priming
         > backend request q1
           to 1: 1 request q1
-        > close_stream standalone
-          end 1: Requested
+        > disconnect standalone
+          close 1: Requested
         > +9s closed 1 through 1
         > +60s post response q1
           to backend: response q1
@@ -184,7 +184,7 @@ fn what_a_draining_connection_takes_is_heard() {
 }
 
 #[test]
-fn what_the_log_lets_go_of_before_it_is_heard_fails_at_once() {
+fn request_evicted_before_delivery_fails() {
     let config = Config { stream_events_max: 1, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -196,7 +196,7 @@ fn what_the_log_lets_go_of_before_it_is_heard_fails_at_once() {
         > get 1
           to 1: gap 1..=1
           to 1: replay 2 notification
-        > taken 1 through 2
+        > ack 1 through 2
         > backend request q2
           to 1: 3 request q2
         > backend notification
@@ -209,7 +209,7 @@ fn what_the_log_lets_go_of_before_it_is_heard_fails_at_once() {
 }
 
 #[test]
-fn a_request_on_a_cancelled_stream_fails_with_it() {
+fn undelivered_request_of_a_cancelled_stream_fails() {
     let config = Config { window_events_max: 1, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -219,13 +219,13 @@ fn a_request_on_a_cancelled_stream_fails_with_it() {
           to backend: request 7
         > backend request q1 related 7
           to 1: 1/0 request q1 related 7
-        > taken 1 through 1
+        > ack 1 through 1
         > backend request q2 related 7
           to 1: 2/0 request q2 related 7
         > backend request q3 related 7
         > post cancelled 7
           to backend: cancelled 7
-          end 1: Cancelled
+          close 1: Cancelled
           fail q2: Cancelled
           fail q3: Cancelled
         > post response q1
@@ -235,7 +235,7 @@ fn a_request_on_a_cancelled_stream_fails_with_it() {
 }
 
 #[test]
-fn a_request_on_a_stream_that_is_complete_waits_as_long_as_any() {
+fn undelivered_request_of_a_complete_stream_has_delivery_timeout() {
     let config = Config { retention: None, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -247,19 +247,19 @@ fn a_request_on_a_stream_that_is_complete_waits_as_long_as_any() {
           to 1: 1/0 request q1 related 7
         > backend response 7
           to 1: 2/0 response 7
-          end 1: Complete
+          close 1: Complete
         > +9s closed 1
         > +1s tick
           fail q1: Undelivered
         > get 2 after 0/0
           to 2: 2/0 response 7
-          end 2: Complete
+          close 2: Complete
         ",
     );
 }
 
 #[test]
-fn a_request_on_a_stream_that_is_buried_fails() {
+fn undelivered_request_of_an_expired_stream_fails() {
     let config = Config { retained_unacknowledged_max: 0, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -271,7 +271,7 @@ fn a_request_on_a_stream_that_is_buried_fails() {
           to 1: 1/0 request q1 related 7
         > backend response 7
           to 1: 2/0 response 7
-          end 1: Complete
+          close 1: Complete
           fail q1: Evicted
         ",
     );

@@ -1,0 +1,201 @@
+//! Eviction: which events a session at its byte limit drops first.
+
+use std::time::Duration;
+
+use rejoin_core::Config;
+
+use crate::script::check_live;
+
+#[test]
+fn slow_reader_may_use_the_budget_of_the_session() {
+    let config = Config {
+        stream_events_max: 1,
+        session_bytes_max: 1_920,
+        window_events_max: 1,
+        ..Config::default()
+    };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > backend progress t
+          to 1: 1/0 progress t
+        > backend progress t
+        > backend progress t
+        > backend progress t
+        > backend progress t
+          hold 0
+        > ack 1 through 1
+          to 1: replay 2/0 progress t
+          release 0
+        > ack 1 through 2
+          to 1: replay 3/0 progress t
+        > ack 1 through 3
+          to 1: replay 4/0 progress t
+        > ack 1 through 4
+          to 1: replay 5/0 progress t
+        > ack 1 through 5
+        > closed 1
+        > get 2 after 1/0
+          to 2: gap 2..=4
+          to 2: replay 5/0 progress t
+        ",
+    );
+}
+
+#[test]
+fn stalled_reader_gets_a_gap_for_evicted_events() {
+    let config = Config { stream_events_max: 1, window_events_max: 1, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > get 1
+        > backend notification
+          to 1: 1 notification
+        > backend notification
+        > +10s tick
+        > backend notification
+        > backend notification
+        > ack 1 through 1
+          to 1: gap 2..=3
+          to 1: replay 4 notification
+        ",
+    );
+}
+
+#[test]
+fn events_of_silent_readers_are_evicted_first() {
+    let config = Config { session_bytes_max: 576, window_events_max: 1, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > post 2 request 8 token u
+          to backend: request 8 token u
+        > backend progress t
+          to 1: 1/0 progress t
+        > backend progress u
+          to 2: 1/1 progress u
+        > backend progress u
+          hold 1
+        > +10s ack 1 through 1
+          release 1
+        > backend progress t
+          to 1: 2/0 progress t
+        > backend progress t
+        > backend progress t
+          hold 0
+        > ack 1 through 2
+          to 1: replay 3/0 progress t
+          release 0
+        > ack 2 through 1
+          to 2: gap 2..=2
+        ",
+    );
+}
+
+#[test]
+fn acknowledged_events_are_evicted_first() {
+    let config = Config { session_bytes_max: 768, window_events_max: 1, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > backend progress t
+          to 1: 1/0 progress t
+        > ack 1 through 1
+        > backend progress t
+          to 1: 2/0 progress t
+        > ack 1 through 2
+        > backend progress t
+          to 1: 3/0 progress t
+        > ack 1 through 3
+        > backend progress t
+          to 1: 4/0 progress t
+        > closed 1 through 4
+        > get 2 after 0/0
+          to 2: gap 1..=1
+          to 2: replay 2/0 progress t
+        ",
+    );
+}
+
+#[test]
+fn replayed_events_count_as_unacknowledged() {
+    let config = Config { session_bytes_max: 1_536, window_events_max: 1, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > backend progress t
+          to 1: 1/0 progress t
+        > ack 1 through 1
+        > backend progress t
+          to 1: 2/0 progress t
+        > ack 1 through 2
+        > backend progress t (576 bytes)
+          to 1: 3/0 progress t (576 bytes)
+        > closed 1 through 3
+        > get 2 after 0/0
+          to 2: replay 1/0 progress t
+        > backend progress t (192 bytes)
+          hold 0
+        > ack 2 through 1
+          to 2: replay 2/0 progress t
+        > ack 2 through 2
+          to 2: replay 3/0 progress t (576 bytes)
+        ",
+    );
+}
+
+#[test]
+fn reading_client_misses_nothing_beside_a_stopped_one() {
+    let config = Config {
+        session_bytes_max: 1_920,
+        hold_timeout: Some(Duration::from_secs(1)),
+        window_events_max: 1,
+        ..Config::default()
+    };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > post 2 request 8 token u
+          to backend: request 8 token u
+        > backend progress t
+          to 1: 1/0 progress t
+        > backend progress t
+        > backend progress u
+          to 2: 1/1 progress u
+        > backend progress u
+        > +900ms ack 1 through 1
+          to 1: replay 2/0 progress t
+        > backend progress t
+        > +100ms backend progress u
+        > backend progress u
+        > backend progress u
+        > backend progress u
+        > backend progress u
+        > backend progress u
+        > backend progress u
+        > backend progress u
+        > ack 1 through 2
+          to 1: replay 3/0 progress t
+        > ack 1 through 3
+        > ack 2 through 1
+          to 2: gap 2..=2
+          to 2: replay 3/1 progress u
+        ",
+    );
+}
