@@ -34,7 +34,7 @@ const MISTAKES: [Mistake; 5] = [
 fn main() -> Result<(), Box<dyn Error>> {
     for mistake in MISTAKES {
         println!("{mistake:?}");
-        for fault in play(mistake)? {
+        for fault in run(mistake)? {
             println!("    {fault}");
         }
     }
@@ -45,8 +45,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 struct Driver {
     session: CheckedSession<&'static str>,
     actions: Actions<&'static str>,
-    held: BTreeMap<ConnectionId, Vec<u64>>,
-    ended: Vec<ConnectionId>,
+    buffered: BTreeMap<ConnectionId, Vec<u64>>,
+    closing: Vec<ConnectionId>,
     now: Instant,
     mistake: Mistake,
 }
@@ -58,26 +58,26 @@ impl Driver {
         let now = Instant::EPOCH;
         let session = CheckedSession::new(config, now, Duration::from_millis(10));
         let actions = Actions::new();
-        Ok(Self { session, actions, held: BTreeMap::new(), ended: Vec::new(), now, mistake })
+        Ok(Self { session, actions, buffered: BTreeMap::new(), closing: Vec::new(), now, mistake })
     }
 
-    fn tell(&mut self, input: Input<&'static str>) -> Result<(), Box<dyn Error>> {
+    fn handle(&mut self, input: Input<&'static str>) -> Result<(), Box<dyn Error>> {
         let result = self.session.handle(self.now, input, &mut self.actions);
         for action in self.actions.drain() {
             match action {
                 Action::Send { connection, index, .. } => {
-                    self.held.entry(connection).or_default().push(index);
+                    self.buffered.entry(connection).or_default().push(index);
                 }
                 Action::Replay { .. } if self.mistake == Mistake::ForgetsReplays => {}
                 Action::Replay { connection, stream, range } => {
                     let replay = self.session.replay(stream, range);
-                    let held = self.held.entry(connection).or_default();
+                    let held = self.buffered.entry(connection).or_default();
                     held.extend(replay.map(|logged| logged.index));
                 }
                 Action::Discard { connection } => {
-                    self.held.remove(&connection);
+                    self.buffered.remove(&connection);
                 }
-                Action::Close { connection, .. } => self.ended.push(connection),
+                Action::Close { connection, .. } => self.closing.push(connection),
                 Action::Forward { .. }
                 | Action::Gap { .. }
                 | Action::FailServerRequest { .. }
@@ -98,7 +98,7 @@ impl Driver {
                 break;
             }
             self.now = deadline;
-            self.tell(Input::Tick)?;
+            self.handle(Input::Tick)?;
         }
         self.now = end;
         Ok(())
@@ -106,7 +106,7 @@ impl Driver {
 
     /// Writes what a connection holds to its client, and reports it.
     fn flush(&mut self, connection: ConnectionId) -> Result<(), Box<dyn Error>> {
-        let mut held = self.held.remove(&connection).unwrap_or_default();
+        let mut held = self.buffered.remove(&connection).unwrap_or_default();
         let last = held.last().copied();
         if self.mistake == Mistake::LosesAnEvent && held.len() > 1 {
             held.remove(0);
@@ -115,21 +115,21 @@ impl Driver {
             self.session.received(connection, index);
         }
         if let Some(through) = last {
-            self.tell(Input::Acknowledged { connection, through })?;
+            self.handle(Input::Acknowledged { connection, through })?;
         }
-        if self.ended.contains(&connection) && self.mistake != Mistake::NeverReportsTheEnd {
-            self.tell(Input::ConnectionClosed { connection, through: last })?;
+        if self.closing.contains(&connection) && self.mistake != Mistake::NeverReportsTheEnd {
+            self.handle(Input::ConnectionClosed { connection, through: last })?;
         }
         Ok(())
     }
 
     fn post(&mut self, connection: u64, json: &'static str) -> Result<(), Box<dyn Error>> {
         let (connection, post) = (ConnectionId(connection), Post::Single(message(json)?));
-        self.tell(Input::Request { connection, format: AnswerFormat::Sse, post })
+        self.handle(Input::Request { connection, format: AnswerFormat::Sse, post })
     }
 
     fn backend(&mut self, json: &'static str) -> Result<(), Box<dyn Error>> {
-        self.tell(Input::BackendMessage { message: message(json)?, related: None })
+        self.handle(Input::BackendMessage { message: message(json)?, related: None })
     }
 }
 
@@ -150,7 +150,7 @@ const ANSWER: &str = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
 
 /// A client loses its connection in a call, comes back, gets the rest, and leaves for longer
 /// than its answer is retained, but not until the session itself cuts what was not reported.
-fn play(mistake: Mistake) -> Result<Vec<Fault>, Box<dyn Error>> {
+fn run(mistake: Mistake) -> Result<Vec<Fault>, Box<dyn Error>> {
     let mut driver = Driver::new(mistake)?;
     driver.post(1, INITIALIZE)?;
     driver.backend(INITIALIZED)?;
@@ -158,13 +158,13 @@ fn play(mistake: Mistake) -> Result<Vec<Fault>, Box<dyn Error>> {
 
     driver.post(2, CALL)?;
     driver.flush(ConnectionId(2))?;
-    driver.tell(Input::ConnectionClosed { connection: ConnectionId(2), through: Some(0) })?;
+    driver.handle(Input::ConnectionClosed { connection: ConnectionId(2), through: Some(0) })?;
     for _ in 0..3 {
         driver.backend(PROGRESS)?;
     }
 
     let last_event_id = Some(EventId::new(StreamId::Request(0), 0));
-    driver.tell(Input::Get { connection: ConnectionId(3), last_event_id })?;
+    driver.handle(Input::Get { connection: ConnectionId(3), last_event_id })?;
     driver.backend(ANSWER)?;
     driver.flush(ConnectionId(3))?;
     driver.wait(Duration::from_secs(31))?;
@@ -184,7 +184,7 @@ mod tests {
             "no tick at the deadline",
             "was ended, and `Input::ConnectionClosed` never came",
         ]) {
-            let faults = play(mistake).unwrap_or_else(|error| panic!("{mistake:?}: {error}"));
+            let faults = run(mistake).unwrap_or_else(|error| panic!("{mistake:?}: {error}"));
             let said: Vec<String> = faults.iter().map(ToString::to_string).collect();
             let is_found = said.iter().any(|fault| fault.contains(words));
             assert_eq!(is_found, mistake != Mistake::Nothing, "{mistake:?}: {said:?}");

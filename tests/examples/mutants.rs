@@ -20,15 +20,15 @@ use std::{
 const LISTS: [&str; 5] = ["core", "shell", "laws", "races", "wire"];
 
 /// One fault.
-struct Fault {
+struct Mutant {
     title: String,
     /// The law that it breaks, as its checker begins to say so.
     law: Option<String>,
     /// The list that it is in.
     list: &'static str,
     file: String,
-    right: String,
-    wrong: String,
+    original: String,
+    replacement: String,
 }
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
@@ -50,7 +50,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let tree = root.join("target/mutants/tree");
     copy(&root, &tree)?;
     for fault in &faults {
-        fault.put_into(&fs::read_to_string(tree.join(&fault.file))?)?;
+        fault.apply(&fs::read_to_string(tree.join(&fault.file))?)?;
     }
     for tests in ["core", "shell", "races", "wire"] {
         if faults.iter().any(|fault| fault.tests().starts_with(tests))
@@ -63,13 +63,13 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     for fault in &faults {
         let path = tree.join(&fault.file);
         let right = fs::read_to_string(&path)?;
-        fs::write(&path, fault.put_into(&right)?)?;
+        fs::write(&path, fault.apply(&right)?)?;
         let caught = match &fault.law {
-            Some(law) => verdict(&tree, law)?,
+            Some(law) => first_violation(&tree, law)?,
             None => first_failure(&tree, fault.tests())?,
         };
         fs::write(&path, right)?;
-        survivors += usize::from(caught.as_deref().is_none_or(|test| test == BROKEN));
+        survivors += usize::from(caught.as_deref().is_none_or(|test| test == BUILD_FAILED));
         let by = caught.map_or("NOT CAUGHT".to_owned(), |test| format!("`{test}`"));
         let law = fault.law.as_ref().map(|law| format!("| {law} ")).unwrap_or_default();
         println!("{law}| {} | `{}` | {by} |", fault.title, fault.file);
@@ -79,7 +79,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 }
 
 /// Reads faults, which are separated by empty lines.
-fn read(text: &str) -> Result<Vec<Fault>, String> {
+fn read(text: &str) -> Result<Vec<Mutant>, String> {
     let blocks = text.split("\n\n").map(|block| {
         block.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
     });
@@ -91,12 +91,12 @@ fn read(text: &str) -> Result<Vec<Fault>, String> {
             let [title, file, right, wrong] = lines.try_into().map_err(|lines: Vec<_>| {
                 format!("a fault has four lines, or five, and not: {lines:#?}")
             })?;
-            Ok(Fault { title, law, list: "", file, right, wrong })
+            Ok(Mutant { title, law, list: "", file, original: right, replacement: wrong })
         })
         .collect()
 }
 
-impl Fault {
+impl Mutant {
     /// Returns the tests that must catch it: those of its file, or the races, or worlds over
     /// the wire.
     fn tests(&self) -> &str {
@@ -104,15 +104,15 @@ impl Fault {
     }
 
     /// Returns the text with the fault in it. Spaces between words match line breaks, too.
-    fn put_into(&self, text: &str) -> Result<String, String> {
-        let words: Vec<&str> = self.right.split_whitespace().collect();
+    fn apply(&self, text: &str) -> Result<String, String> {
+        let words: Vec<&str> = self.original.split_whitespace().collect();
         let mut found = Vec::new();
         let starts = text.match_indices(words.first().copied().unwrap_or_default());
         for (start, _) in starts {
             found.extend(end_of(text, start, &words).map(|end| (start, end)));
         }
         match found.as_slice() {
-            [(start, end)] => Ok([text.get(..*start), Some(&self.wrong), text.get(*end..)]
+            [(start, end)] => Ok([text.get(..*start), Some(&self.replacement), text.get(*end..)]
                 .into_iter()
                 .flatten()
                 .collect()),
@@ -201,26 +201,26 @@ fn first_failure(tree: &Path, tests: &str) -> io::Result<Option<String>> {
 }
 
 /// Returns what the checker of a law says first, in a hundred worlds.
-fn verdict(tree: &Path, law: &str) -> io::Result<Option<String>> {
+fn first_violation(tree: &Path, law: &str) -> io::Result<Option<String>> {
     let asked = format!("{law} (");
     let arguments = ["-p", "rejoin-tests", "--example", "verdicts", "--", asked.as_str()];
     let output = cargo(tree, "run", &arguments)?;
     if !output.status.success() {
-        return Ok((!hangs(&output)).then(|| BROKEN.to_owned()));
+        return Ok((!timed_out(&output)).then(|| BUILD_FAILED.to_owned()));
     }
     let said = String::from_utf8_lossy(&output.stdout);
     let text = said.lines().find_map(|line| {
         let (_, text) = line.split_once(": ").filter(|(_, text)| text.starts_with(&asked))?;
         text.split_once("): ")
     });
-    Ok(text.map(|(_, text)| text.chars().take(SHOWN_MAX).collect()))
+    Ok(text.map(|(_, text)| text.chars().take(REPORT_CHARS_MAX).collect()))
 }
 
 /// How much is shown of what a checker says.
-const SHOWN_MAX: usize = 100;
+const REPORT_CHARS_MAX: usize = 100;
 
 /// A fault that is none: it is to be mended.
-const BROKEN: &str = "it does not build";
+const BUILD_FAILED: &str = "it does not build";
 
 fn run(tree: &Path, arguments: &[&str]) -> io::Result<Option<String>> {
     let output = cargo(tree, "test", arguments)?;
@@ -231,29 +231,29 @@ fn run(tree: &Path, arguments: &[&str]) -> io::Result<Option<String>> {
     // A world says which one it is, and what is wrong.
     let world = said.lines().find_map(|line| {
         let (_, what) = line.strip_prefix("seed ")?.split_once(": ")?;
-        Some(what.chars().take(SHOWN_MAX).collect())
+        Some(what.chars().take(REPORT_CHARS_MAX).collect())
     });
     if world.is_some() {
         return Ok(world);
     }
     let mut lines = said.lines().skip_while(|line| *line != "failures:");
     let name = lines.find_map(|line| line.strip_prefix("---- ")?.split(' ').next());
-    let what = if hangs(&output) { "it hangs" } else { BROKEN };
+    let what = if timed_out(&output) { "it hangs" } else { BUILD_FAILED };
     Ok(Some(name.unwrap_or(what).to_owned()))
 }
 
 /// Returns whether the time was over.
-fn hangs(output: &Output) -> bool {
+fn timed_out(output: &Output) -> bool {
     output.status.code() == Some(124)
 }
 
 /// How long it may take to build and to run tests.
-const MINUTES_MAX: &str = "5m";
+const TIMEOUT: &str = "5m";
 
 fn cargo(tree: &Path, command: &str, arguments: &[&str]) -> io::Result<Output> {
     let target: PathBuf = tree.join("../target");
     Command::new("timeout")
-        .args([MINUTES_MAX, "cargo", command, "--quiet"])
+        .args([TIMEOUT, "cargo", command, "--quiet"])
         .args(arguments)
         .current_dir(tree)
         .env("CARGO_TARGET_DIR", target)

@@ -19,7 +19,7 @@ use rejoin_core::{
     Session, StreamId, ValidConfig,
 };
 
-use crate::laws::{Observer, Violation, Watched};
+use crate::laws::{Checker, ObservedSession, Violation};
 
 /// What is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl fmt::Display for Fault {
 #[derive(Debug)]
 pub struct CheckedSession<M> {
     session: Session<M>,
-    judge: Judge,
+    laws: LawCheck,
     now: Instant,
     /// How long after a deadline a call may come.
     lateness: Duration,
@@ -59,13 +59,13 @@ pub struct CheckedSession<M> {
 #[derive(Clone, Debug, Default)]
 struct Delivery {
     /// The indexes that its client did not get yet, in order.
-    due: VecDeque<u64>,
+    expected: VecDeque<u64>,
     /// The highest index that was sent.
     sent: u64,
     /// The highest index that was reported as taken: it is on its way to the client.
-    taken: u64,
+    acknowledged: u64,
     is_reserved: bool,
-    is_ended: bool,
+    is_closing: bool,
     is_reported: bool,
 }
 
@@ -74,7 +74,7 @@ impl<M: Clone> CheckedSession<M> {
     #[must_use]
     pub fn new(config: ValidConfig, now: Instant, lateness: Duration) -> Self {
         Self {
-            judge: Judge::new(&config, now),
+            laws: LawCheck::new(&config, now),
             session: Session::new(config, now),
             now,
             lateness,
@@ -95,9 +95,9 @@ impl<M: Clone> CheckedSession<M> {
         input: Input<M>,
         out: &mut Actions<M>,
     ) -> Result<Pressure, Rejection> {
-        let known = begun(&input).map(|id| (id, self.connections.get(&id).cloned()));
+        let known = opened_connection(&input).map(|id| (id, self.connections.get(&id).cloned()));
         self.check_call(now, &input);
-        let violation = self.judge.see(now, &input);
+        let violation = self.laws.check(now, &input);
         self.faults.extend(violation.map(Fault::Session));
         let before = out.len();
         let result = self.session.handle(now, input, out);
@@ -127,22 +127,22 @@ impl<M: Clone> CheckedSession<M> {
 
     /// Is [`Session::close_reason`].
     #[must_use]
-    pub fn closed(&self) -> Option<CloseReason> {
+    pub fn close_reason(&self) -> Option<CloseReason> {
         self.session.close_reason()
     }
 
     /// Tells what a client got on a connection: the event with this index.
     pub fn received(&mut self, connection: ConnectionId, index: u64) {
         let delivery = self.connections.entry(connection).or_default();
-        match delivery.due.pop_front() {
+        match delivery.expected.pop_front() {
             Some(due) if due == index => {}
             Some(due) => {
-                self.mistake(format!(
+                self.report(format!(
                     "connection {connection} got event {index}, and {due} was next"
                 ));
             }
             None => self
-                .mistake(format!("connection {connection} got event {index}, which was not sent")),
+                .report(format!("connection {connection} got event {index}, which was not sent")),
         }
     }
 
@@ -151,12 +151,12 @@ impl<M: Clone> CheckedSession<M> {
     pub fn finish(mut self, now: Instant) -> Vec<Fault> {
         self.check_time(now);
         self.check_replays();
-        if self.closed().is_none() {
-            let is_due = |delivery: &Delivery| delivery.is_ended && !delivery.is_reported;
+        if self.close_reason().is_none() {
+            let is_due = |delivery: &Delivery| delivery.is_closing && !delivery.is_reported;
             let forgotten = self.connections.iter().filter(|(_, delivery)| is_due(delivery));
             let forgotten: Vec<_> = forgotten.map(|(id, _)| *id).collect();
             for id in forgotten {
-                self.mistake(format!(
+                self.report(format!(
                     "connection {id} was ended, and `Input::ConnectionClosed` never came"
                 ));
             }
@@ -168,18 +168,18 @@ impl<M: Clone> CheckedSession<M> {
         self.check_time(now);
         self.check_replays();
         match input {
-            Input::Reserve { connection } => self.begin(*connection, true),
+            Input::Reserve { connection } => self.open_connection(*connection, true),
             Input::Request { connection, .. } | Input::Get { connection, .. } => {
-                self.begin(*connection, false);
+                self.open_connection(*connection, false);
             }
             Input::Acknowledged { connection, through } => {
-                self.check_taken(*connection, Some(*through))
+                self.check_acknowledged(*connection, Some(*through))
             }
             Input::ConnectionClosed { connection, through } => {
-                self.check_taken(*connection, *through);
+                self.check_acknowledged(*connection, *through);
                 let delivery = self.connections.entry(*connection).or_default();
                 if std::mem::replace(&mut delivery.is_reported, true) {
-                    self.mistake(format!("connection {connection} was reported as closed twice"));
+                    self.report(format!("connection {connection} was reported as closed twice"));
                 }
             }
             Input::Message { .. }
@@ -195,33 +195,33 @@ impl<M: Clone> CheckedSession<M> {
 
     fn check_time(&mut self, now: Instant) {
         if now < self.now {
-            self.mistake(format!("time goes back from {:?} to {now:?}", self.now));
+            self.report(format!("time goes back from {:?} to {now:?}", self.now));
         }
         self.now = self.now.max(now);
         if let Some(deadline) = self.deadline()
             && now > deadline.saturating_add(self.lateness)
         {
             let late = now.since(deadline);
-            self.mistake(format!("no tick at the deadline, {late:?} before {now:?}"));
+            self.report(format!("no tick at the deadline, {late:?} before {now:?}"));
         }
     }
 
     fn check_replays(&mut self) {
         for (stream, first, end) in self.unread.take() {
-            self.mistake(format!("the replay of {first}..{end} of stream {stream} was not read"));
+            self.report(format!("the replay of {first}..{end} of stream {stream} was not read"));
         }
     }
 
-    fn check_taken(&mut self, connection: ConnectionId, through: Option<u64>) {
+    fn check_acknowledged(&mut self, connection: ConnectionId, through: Option<u64>) {
         let delivery = self.connections.get_mut(&connection);
         let sent = delivery.map(|delivery| {
-            delivery.taken = delivery.taken.max(through.unwrap_or(0));
+            delivery.acknowledged = delivery.acknowledged.max(through.unwrap_or(0));
             delivery.sent
         });
         match (sent, through) {
-            (None, _) => self.mistake(format!("connection {connection} was never there")),
+            (None, _) => self.report(format!("connection {connection} was never there")),
             (Some(sent), Some(through)) if through > sent => {
-                self.mistake(format!(
+                self.report(format!(
                     "connection {connection} took event {through}, and was sent {sent}"
                 ));
             }
@@ -229,10 +229,10 @@ impl<M: Clone> CheckedSession<M> {
         }
     }
 
-    fn begin(&mut self, connection: ConnectionId, is_reserved: bool) {
+    fn open_connection(&mut self, connection: ConnectionId, is_reserved: bool) {
         let known = self.connections.get(&connection);
         if known.is_some_and(|delivery| !delivery.is_reserved) {
-            self.mistake(format!("connection {connection} is used again"));
+            self.report(format!("connection {connection} is used again"));
         }
         self.connections.insert(connection, Delivery { is_reserved, ..Delivery::default() });
     }
@@ -251,7 +251,7 @@ impl<M: Clone> CheckedSession<M> {
             }
             Action::Close { connection, reason } => {
                 let delivery = self.connections.entry(*connection).or_default();
-                delivery.is_ended = reason.drains();
+                delivery.is_closing = reason.drains();
                 if !reason.drains() {
                     delivery.discard();
                 }
@@ -268,11 +268,11 @@ impl<M: Clone> CheckedSession<M> {
 
     fn send(&mut self, connection: ConnectionId, indexes: &[u64]) {
         let delivery = self.connections.entry(connection).or_default();
-        delivery.due.extend(indexes);
+        delivery.expected.extend(indexes);
         delivery.sent = indexes.iter().copied().fold(delivery.sent, u64::max);
     }
 
-    fn mistake(&mut self, text: String) {
+    fn report(&mut self, text: String) {
         self.faults.push(Fault::Driver(text));
     }
 }
@@ -280,12 +280,12 @@ impl<M: Clone> CheckedSession<M> {
 impl Delivery {
     /// Drops what the body has not pulled.
     fn discard(&mut self) {
-        self.due.retain(|index| *index <= self.taken);
+        self.expected.retain(|index| *index <= self.acknowledged);
     }
 }
 
 /// Returns the connection that begins with an input.
-fn begun<M>(input: &Input<M>) -> Option<ConnectionId> {
+fn opened_connection<M>(input: &Input<M>) -> Option<ConnectionId> {
     match input {
         Input::Reserve { connection }
         | Input::Request { connection, .. }
@@ -305,33 +305,33 @@ fn begun<M>(input: &Input<M>) -> Option<ConnectionId> {
 
 /// The laws, and two sessions like the one that is checked, whose bodies are numbers.
 #[derive(Debug)]
-struct Judge {
-    watched: Watched,
-    twin: Watched,
+struct LawCheck {
+    session: ObservedSession,
+    twin: ObservedSession,
     /// `None` once a law was broken: what comes after that is not to be judged.
-    observer: Option<Observer>,
+    checker: Option<Checker>,
     bodies: u64,
 }
 
-impl Judge {
+impl LawCheck {
     fn new(config: &ValidConfig, now: Instant) -> Self {
-        let session = || Watched::new(Session::new(config.clone(), now), now);
+        let session = || ObservedSession::new(Session::new(config.clone(), now), now);
         let mut watched = session();
-        let observer = Observer::new((**config).clone(), now, watched.view());
-        Self { watched, twin: session(), observer: Some(observer), bodies: 0 }
+        let observer = Checker::new((**config).clone(), now, watched.view());
+        Self { session: watched, twin: session(), checker: Some(observer), bodies: 0 }
     }
 
-    fn see<M: Clone>(&mut self, now: Instant, input: &Input<M>) -> Option<Violation> {
+    fn check<M: Clone>(&mut self, now: Instant, input: &Input<M>) -> Option<Violation> {
         let input = input.clone().map(|_, _| {
             self.bodies += 1;
             self.bodies
         });
-        let step = self.watched.step(now, input.clone());
+        let step = self.session.step(now, input.clone());
         let for_twin = if step.result.is_ok() { input } else { Input::Tick };
         let twin = self.twin.step(now, for_twin);
-        let verdict = self.observer.as_mut()?.see(&step, &twin);
+        let verdict = self.checker.as_mut()?.check(&step, &twin);
         if verdict.is_err() {
-            self.observer = None;
+            self.checker = None;
         }
         verdict.err()
     }
@@ -360,17 +360,17 @@ mod tests {
         let answer = rejoin_core::Initialized { version: None, logging: false };
         let answer = Head::Response { id: 0.into(), initialized: answer, creates_task: false };
         for input in [request(0, 0, Method::Initialize { version: None }), backend(answer)] {
-            tell(&mut session, input);
+            handle(&mut session, input);
         }
         session.received(ConnectionId(0), 1);
-        tell(
+        handle(
             &mut session,
             Input::ConnectionClosed { connection: ConnectionId(0), through: Some(1) },
         );
         session
     }
 
-    fn tell(session: &mut CheckedSession<u64>, input: Input<u64>) {
+    fn handle(session: &mut CheckedSession<u64>, input: Input<u64>) {
         let _ = session.handle(Instant::EPOCH, input, &mut Actions::new());
     }
 
@@ -381,12 +381,12 @@ mod tests {
     #[test]
     fn what_was_pulled_before_a_discard_may_still_be_received() {
         let mut session = initialized();
-        tell(&mut session, get(1, None));
+        handle(&mut session, get(1, None));
         for _ in 0..2 {
-            tell(&mut session, backend(Head::Notification(Notification::Other)));
+            handle(&mut session, backend(Head::Notification(Notification::Other)));
         }
-        tell(&mut session, Input::Acknowledged { connection: ConnectionId(1), through: 1 });
-        tell(&mut session, get(2, Some(EventId::new(StreamId::Standalone, 0))));
+        handle(&mut session, Input::Acknowledged { connection: ConnectionId(1), through: 1 });
+        handle(&mut session, get(2, Some(EventId::new(StreamId::Standalone, 0))));
         assert_eq!(session.replay(StreamId::Standalone, 1..3).count(), 2);
         session.received(ConnectionId(1), 1);
         session.received(ConnectionId(2), 1);
@@ -398,9 +398,9 @@ mod tests {
     fn a_reserved_connection_outlives_a_rejected_request() {
         let mut session = initialized();
         let connection = ConnectionId(1);
-        tell(&mut session, Input::Reserve { connection });
-        tell(&mut session, request(1, 5, Method::Initialize { version: None }));
-        tell(&mut session, Input::ConnectionClosed { connection, through: None });
+        handle(&mut session, Input::Reserve { connection });
+        handle(&mut session, request(1, 5, Method::Initialize { version: None }));
+        handle(&mut session, Input::ConnectionClosed { connection, through: None });
         assert_eq!(session.finish(Instant::EPOCH), []);
     }
 }

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rejoin_core::{Config, Input, Instant, Session};
 use serde_json::{Value, json};
 
-use crate::laws::{Observer, Step, View, Watched};
+use crate::laws::{Checker, ObservedSession, Step, View};
 
 /// All that one session was told.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +17,7 @@ pub struct Journal {
     /// What the session was held to.
     pub config: Config,
     /// When it began.
-    pub began: Instant,
+    pub started_at: Instant,
     /// What it was told, and when.
     pub inputs: Vec<(Instant, Input<()>)>,
 }
@@ -37,7 +37,7 @@ impl Journal {
         let (header, _) = lines.next().ok_or("it has no first line")?;
         let (config, began) = header_of(header).map_err(|error| format!("line 1: {error}"))?;
         let input = |(line, nth)| input_of(line).map_err(|error| format!("line {nth}: {error}"));
-        Ok(Self { config, began, inputs: lines.map(input).collect::<Result<_, _>>()? })
+        Ok(Self { config, started_at: began, inputs: lines.map(input).collect::<Result<_, _>>()? })
     }
 
     /// Tells a session all of it, and lets the laws judge every step.
@@ -46,8 +46,8 @@ impl Journal {
     ///
     /// Which input, counted from 1, and what was wrong: a law that is broken, or a
     /// panic.
-    pub fn play(&self) -> Result<(), (usize, String)> {
-        self.watch(|_, _| Ok(()))
+    pub fn check(&self) -> Result<(), (usize, String)> {
+        self.check_with(|_, _| Ok(()))
     }
 
     /// Plays it likewise, and lets `see` judge every step, too: with what the session
@@ -57,27 +57,27 @@ impl Journal {
     /// # Errors
     ///
     /// As of [`play`](Self::play), or what `see` says.
-    pub fn watch(
+    pub fn check_with(
         &self,
         mut see: impl FnMut(&View, &Step) -> Result<(), String>,
     ) -> Result<(), (usize, String)> {
         let mut nth = 0;
-        let played = catch_unwind(AssertUnwindSafe(|| self.play_on(&mut nth, &mut see)));
+        let played = catch_unwind(AssertUnwindSafe(|| self.replay(&mut nth, &mut see)));
         let played = played.unwrap_or_else(|_| Err("it panics".to_owned()));
         played.map_err(|wrong| (nth, wrong))
     }
 
-    fn play_on(
+    fn replay(
         &self,
         nth: &mut usize,
         see: &mut impl FnMut(&View, &Step) -> Result<(), String>,
     ) -> Result<(), String> {
         let config = self.config.clone().validate().map_err(|error| error.to_string())?;
-        let now = self.began;
-        let session = || Watched::new(Session::new(config.clone(), now), now);
+        let now = self.started_at;
+        let session = || ObservedSession::new(Session::new(config.clone(), now), now);
         let (mut session, mut twin) = (session(), session());
         let mut before = session.view();
-        let mut observer = Observer::new(self.config.clone(), now, before.clone());
+        let mut observer = Checker::new(self.config.clone(), now, before.clone());
         let mut body = 0;
         for (now, input) in &self.inputs {
             *nth += 1;
@@ -88,7 +88,7 @@ impl Journal {
             let step = session.step(*now, input.clone());
             let for_twin = if step.result.is_ok() { input } else { Input::Tick };
             let twin = twin.step(*now, for_twin);
-            observer.see(&step, &twin).map_err(|broken| broken.to_string())?;
+            observer.check(&step, &twin).map_err(|broken| broken.to_string())?;
             see(&before, &step)?;
             before = step.after;
         }
@@ -98,7 +98,7 @@ impl Journal {
 
 impl fmt::Display for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { config, began, inputs } = self;
+        let Self { config, started_at: began, inputs } = self;
         let header = json!({
             "format": FORMAT, "version": "0", "session": "0", "now": began, "config": config,
         });
@@ -142,7 +142,7 @@ mod tests {
     fn journal() -> Journal {
         let get = Input::Get { connection: ConnectionId(1), last_event_id: None };
         let inputs = vec![(Instant::EPOCH, Input::Tick), (Instant::EPOCH, get)];
-        Journal { config: Config::default(), began: Instant::EPOCH, inputs }
+        Journal { config: Config::default(), started_at: Instant::EPOCH, inputs }
     }
 
     #[test]
@@ -165,7 +165,7 @@ mod tests {
                 whole.replace("\"format\":1", "\"format\":2"),
                 "line 1: it has format 2, and format 1",
             ),
-            (whole.replace("\"window\":", "\"windows\":"), "line 1: config: missing field"),
+            (whole.replace("\"window_events_max\":", "\"windows\":"), "line 1: config: missing field"),
             (whole.replace("\"Tick\"", "\"Tock\""), "line 2: input: unknown variant `Tock`"),
             (whole.replace("{\"input\":{\"Get\"", "Get"), "line 3: expected value"),
         ] {
@@ -176,13 +176,13 @@ mod tests {
 
     #[test]
     fn a_journal_is_played_to_its_end() {
-        assert_eq!(journal().play(), Ok(()));
+        assert_eq!(journal().check(), Ok(()));
     }
 
     #[test]
     fn what_cannot_begin_is_wrong_from_the_beginning() {
         let mut journal = journal();
         journal.config.window_events_max = 0;
-        assert_eq!(journal.play().unwrap_err().0, 0);
+        assert_eq!(journal.check().unwrap_err().0, 0);
     }
 }

@@ -3,7 +3,7 @@
 use std::{env, thread};
 
 use proptest::prelude::*;
-use rejoin_tests::history::{Op, Setup, draw, ops, setups};
+use rejoin_tests::history::{Op, Setup, generate, ops, setups};
 use rejoin_tests::runner::Plan;
 use rejoin_tests::stats::Stats;
 
@@ -46,7 +46,7 @@ fn run(setup: &Setup, ops: &[Op], restore_every: usize) -> Result<(), TestCaseEr
 fn the_same_history_has_the_same_outcome() {
     for seed in 0..20 {
         let outcome = || {
-            let (setup, ops) = draw(seed, 300);
+            let (setup, ops) = generate(seed, 300);
             let mut stats = Stats::default();
             let plan = Plan { setup: &setup, ops: &ops, restore_every: 50 };
             let failure = plan.run(&mut stats).err();
@@ -109,7 +109,7 @@ fn run_seeds(
 ) -> Result<Stats, String> {
     let mut stats = Stats::default();
     for seed in seeds {
-        let (setup, ops) = draw(seed, OPS);
+        let (setup, ops) = generate(seed, OPS);
         let plan = Plan { setup: &setup, ops: &ops, restore_every: restore_every(seed) };
         plan.run(&mut stats).map_err(|failure| {
             let (ops, failure) = plan.minimize().unwrap_or((ops.clone(), failure));

@@ -97,7 +97,7 @@ fn a_failure_is_shrunk_and_says_how_to_run_it_again() {
     assert!(small.to_string().contains(&format!("seed {}:", knobs.seed)));
     let journal = &small.journal;
     assert!(!journal.inputs.is_empty());
-    assert_eq!(journal.play(), Ok(()), "the session itself is not to blame");
+    assert_eq!(journal.check(), Ok(()), "the session itself is not to blame");
 }
 
 /// What `rejoin serve --journal` has recorded of a client that came back.
@@ -113,7 +113,7 @@ fn a_journal_is_lawful() {
     let journal = Journal::read(&text).unwrap_or_else(|error| panic!("{named}: {error}"));
     let count = journal.inputs.len();
     assert!(count > 0, "{named}: nothing happens in it");
-    journal.play().unwrap_or_else(|(nth, wrong)| panic!("{named}: input {nth}: {wrong}"));
+    journal.check().unwrap_or_else(|(nth, wrong)| panic!("{named}: input {nth}: {wrong}"));
     println!("{count} inputs of a journal");
 }
 

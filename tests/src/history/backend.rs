@@ -4,20 +4,21 @@ use std::time::Duration;
 
 use rejoin_core::{Head, Initialized, Input, Notification, ProgressToken, RequestId, StreamId};
 
-use super::client::{PUSHING, WRONG};
-use super::{World, ids};
+use super::client::{INVALID_BELOW, OVER_LIMIT_BELOW};
+use super::{Environment, ids};
 
-impl World {
+impl Environment {
     /// The answer to `initialize`, which is an error now and then.
     pub(super) fn answer_initialize(&mut self, id: RequestId) -> Input<u64> {
         let initialized =
-            Initialized { version: self.version, logging: self.luck.is_multiple_of(2) };
-        let head = if matches!(self.luck, 71..=73) {
+            Initialized { version: self.version, logging: self.chance.is_multiple_of(2) };
+        let head = if matches!(self.chance, 71..=73) {
             Head::Error { id: Some(id) }
         } else {
             Head::Response { id, initialized, creates_task: false }
         };
-        let message = self.message(head, usize::from(self.luck).min(self.config.message_bytes_max));
+        let message =
+            self.message(head, usize::from(self.chance).min(self.config.message_bytes_max));
         Input::BackendMessage { message, related: None }
     }
 
@@ -27,7 +28,7 @@ impl World {
             memory.get(usize::from(which) % memory.len().max(1)).cloned()
         };
         let strange = || Some(ids::request_id(u64::from(which) + 500));
-        let current = || Some(ids::pick(&self.flights, which)?.id.clone());
+        let current = || Some(ids::pick(&self.pending, which)?.id.clone());
         let id = match fault {
             0..=5 => over(&self.answered).or_else(strange),
             6..=9 => strange(),
@@ -35,7 +36,7 @@ impl World {
             12..=59 => over(&self.cancelled).or_else(current),
             60..=255 => current().or_else(|| over(&self.cancelled)),
         };
-        if id.is_none() && fault >= WRONG {
+        if id.is_none() && fault >= INVALID_BELOW {
             return self.notify(how, which, size, how, fault);
         }
         let bytes = if how == 0 { self.excess(size) } else { self.size(size) };
@@ -72,27 +73,37 @@ impl World {
     }
 
     /// A request to the client.
-    pub(super) fn ask(&mut self, which: u8, size: u8, related: u8, fault: u8) -> Input<u64> {
-        if fault >= PUSHING && self.asked.len() >= self.config.server_requests_max {
+    pub(super) fn server_request(
+        &mut self,
+        which: u8,
+        size: u8,
+        related: u8,
+        fault: u8,
+    ) -> Input<u64> {
+        if fault >= OVER_LIMIT_BELOW
+            && self.server_requests.len() >= self.config.server_requests_max
+        {
             return self.notify(related, which, size, related, fault);
         }
-        let n = ids::free(which, self.ids_made, |n| !self.asked.contains(&ids::request_id(n)));
+        let n = ids::free(which, self.ids_made, |n| {
+            !self.server_requests.contains(&ids::request_id(n))
+        });
         let mut id = ids::request_id(n);
-        if fault < WRONG / 2 {
-            id = ids::pick(&self.asked, which).cloned().unwrap_or(id);
+        if fault < INVALID_BELOW / 2 {
+            id = ids::pick(&self.server_requests, which).cloned().unwrap_or(id);
         }
         self.ids_made += 1;
         let method = rejoin_core::Method::Other;
-        let bytes = if fault == WRONG { self.excess(size) } else { self.size(size) };
+        let bytes = if fault == INVALID_BELOW { self.excess(size) } else { self.size(size) };
         let message = self.message(Head::Request { id, method, progress_token: None }, bytes);
         Input::BackendMessage { message, related: self.related(related, which) }
     }
 
     /// A cancellation of a request to the client.
-    pub(super) fn withdraw(&mut self, which: u8, fault: u8) -> Input<u64> {
-        let known = ids::pick(&self.asked, which).cloned();
+    pub(super) fn cancel_server_request(&mut self, which: u8, fault: u8) -> Input<u64> {
+        let known = ids::pick(&self.server_requests, which).cloned();
         let request = match known {
-            Some(id) if fault >= PUSHING => id,
+            Some(id) if fault >= OVER_LIMIT_BELOW => id,
             Some(_) | None => ids::request_id(u64::from(which) % 60),
         };
         let head = Head::Notification(Notification::Cancelled { request });
@@ -101,13 +112,16 @@ impl World {
     }
 
     /// A wish to have a connection closed.
-    pub(super) fn close_stream(&mut self, which: u8, retry: u8, fault: u8) -> Input<u64> {
+    pub(super) fn disconnect(&mut self, which: u8, retry: u8, fault: u8) -> Input<u64> {
         let retry = match retry {
             0..=29 => Some(Duration::from_secs(u64::from(retry))),
             30..=39 => Some(Duration::MAX),
             _ => retry.is_multiple_of(2).then(|| Duration::from_millis(u64::from(retry))),
         };
-        let resumable = self.lines.values().filter(|line| line.resumable && line.ended.is_none());
+        let resumable = self
+            .connections
+            .values()
+            .filter(|line| line.is_resumable && line.close_reason.is_none());
         let resumable: Vec<StreamId> = resumable.filter_map(|line| line.stream).collect();
         let in_use: Vec<StreamId> = self.in_use.iter().copied().collect();
         let stream = match fault {
@@ -122,7 +136,7 @@ impl World {
     fn related(&self, selector: u8, which: u8) -> Option<RequestId> {
         match selector {
             0..=109 => None,
-            110..=229 => Some(ids::pick(&self.flights, which.wrapping_mul(7))?.id.clone()),
+            110..=229 => Some(ids::pick(&self.pending, which.wrapping_mul(7))?.id.clone()),
             230..=244 => self.answered.front().cloned(),
             245..=255 => Some(ids::request_id(u64::from(which))),
         }
@@ -131,9 +145,9 @@ impl World {
     /// The token of a request in flight, or now and then of one that is over.
     fn progress_token(&self, which: u8) -> Option<ProgressToken> {
         let tokens: Vec<&ProgressToken> =
-            self.flights.iter().filter_map(|flight| flight.token.as_ref()).collect();
+            self.pending.iter().filter_map(|flight| flight.token.as_ref()).collect();
         if which % 16 == 5 {
-            return self.tokens_used.front().cloned();
+            return self.used_tokens.front().cloned();
         }
         ids::pick(&tokens, which).copied().cloned()
     }

@@ -4,19 +4,19 @@ use rejoin_core::{
     AnswerFormat, ConnectionId, EventId, Head, Input, Message, Method, Post, RequestId, StreamId,
 };
 
-use super::world::{Origin, Phase};
-use super::{World, ids};
+use super::environment::{Origin, Phase};
+use super::{Environment, ids};
 
 /// Below this, a fault makes an input that breaks a rule.
-pub(super) const WRONG: u8 = 18;
+pub(super) const INVALID_BELOW: u8 = 18;
 /// Below this, it makes one although a limit is reached.
-pub(super) const PUSHING: u8 = 40;
+pub(super) const OVER_LIMIT_BELOW: u8 = 40;
 
-impl World {
+impl Environment {
     pub(super) fn initialize(&mut self) -> Input<u64> {
         let connection = self.new_connection();
         let post = Post::Single(self.initialize_message());
-        Input::Request { connection, format: format(self.luck), post }
+        Input::Request { connection, format: format(self.chance), post }
     }
 
     /// A POST with requests.
@@ -28,23 +28,24 @@ impl World {
         count: u8,
         fault: u8,
     ) -> Input<u64> {
-        if self.phase == Phase::New || matches!(self.phase, Phase::Waiting(_)) {
-            return self.early_post(shape, which);
+        if self.phase == Phase::New || matches!(self.phase, Phase::Initializing(_)) {
+            return self.post_before_initialized(shape, which);
         }
-        if fault < WRONG {
-            return self.wrong_post(which, count, fault);
+        if fault < INVALID_BELOW {
+            return self.invalid_post(which, count, fault);
         }
-        let reserved =
-            self.line(which, |line| line.origin == Origin::Reserve && line.ended.is_none());
-        if fault >= PUSHING {
-            if self.flights.len() >= self.config.pending_requests_max {
+        let reserved = self.pick_connection(which, |line| {
+            line.origin == Origin::Reserve && line.close_reason.is_none()
+        });
+        if fault >= OVER_LIMIT_BELOW {
+            if self.pending.len() >= self.config.pending_requests_max {
                 return self.answer(which, shape, size, u8::MAX);
             }
             if reserved.is_none() && self.in_use.len() >= self.config.streams_max {
-                return self.make_room(which, size);
+                return self.free_stream(which, size);
             }
-            if reserved.is_none() && self.known >= self.config.connections_max {
-                return self.hang_up(which);
+            if reserved.is_none() && self.known_connections >= self.config.connections_max {
+                return self.free_connection(which);
             }
         }
         let connection = match reserved {
@@ -60,7 +61,7 @@ impl World {
     }
 
     /// A POST before the session is initialized.
-    fn early_post(&mut self, shape: u8, which: u8) -> Input<u64> {
+    fn post_before_initialized(&mut self, shape: u8, which: u8) -> Input<u64> {
         let connection = self.new_connection();
         let message = match which % 4 {
             0 | 1 => self.message(
@@ -78,7 +79,7 @@ impl World {
     }
 
     /// A POST that should be rejected.
-    fn wrong_post(&mut self, which: u8, count: u8, fault: u8) -> Input<u64> {
+    fn invalid_post(&mut self, which: u8, count: u8, fault: u8) -> Input<u64> {
         let mut connection = self.new_connection();
         let mut message = self.request(which, count, &[]);
         let mut other = self.request(which, count, std::slice::from_ref(&message));
@@ -100,7 +101,7 @@ impl World {
             2 => message = self.initialize_message(),
             3 => message.bytes = self.excess(count),
             4 => message = self.notification(which),
-            5 => connection = self.known_line(which).unwrap_or(connection),
+            5 => connection = self.pick_known_connection(which).unwrap_or(connection),
             6 => {
                 is_batch = true;
                 other = self.initialize_message();
@@ -124,11 +125,11 @@ impl World {
     }
 
     fn request_on(&self, connection: ConnectionId, post: Post<u64>) -> Input<u64> {
-        Input::Request { connection, format: format(self.luck), post }
+        Input::Request { connection, format: format(self.chance), post }
     }
 
     /// A POST without requests.
-    pub(super) fn tell(
+    pub(super) fn post_messages(
         &mut self,
         what: u8,
         which: u8,
@@ -136,21 +137,21 @@ impl World {
         count: u8,
         fault: u8,
     ) -> Input<u64> {
-        if fault < WRONG {
-            return self.wrong_tell(which, count, fault);
+        if fault < INVALID_BELOW {
+            return self.invalid_messages(which, count, fault);
         }
         let post = if count % 4 == 1 && self.may_batch(fault) {
             let most = self.config.batch_max.min(1 + usize::from(count / 64));
-            let told =
-                (0..most).map(|nth| self.told(what.wrapping_add(37 * small(nth)), which, size));
+            let told = (0..most)
+                .map(|nth| self.non_request(what.wrapping_add(37 * to_u8(nth)), which, size));
             Post::Batch(told.collect())
         } else {
-            Post::Single(self.told(what, which, size))
+            Post::Single(self.non_request(what, which, size))
         };
         Input::Message { post }
     }
 
-    fn wrong_tell(&mut self, which: u8, count: u8, fault: u8) -> Input<u64> {
+    fn invalid_messages(&mut self, which: u8, count: u8, fault: u8) -> Input<u64> {
         let mut message = self.notification(which);
         let post = match fault % 4 {
             0 => Post::Single(self.request(which, 0, &[])),
@@ -169,21 +170,21 @@ impl World {
 
     /// A GET.
     pub(super) fn get(&mut self, how: u8, which: u8, index: u8, fault: u8) -> Input<u64> {
-        if fault >= PUSHING && self.known >= self.config.connections_max {
-            return self.hang_up(which);
+        if fault >= OVER_LIMIT_BELOW && self.known_connections >= self.config.connections_max {
+            return self.free_connection(which);
         }
         let mut connection = self.new_connection();
         if fault < 3 {
-            connection = self.known_line(which).unwrap_or(connection);
+            connection = self.pick_known_connection(which).unwrap_or(connection);
         }
-        let is_fresh = how < 80 && (self.may_listen() || fault < PUSHING);
+        let is_fresh = how < 80 && (self.may_open_standalone() || fault < OVER_LIMIT_BELOW);
         let last_event_id = (!is_fresh).then(|| self.last_event_id(how, which, index, fault));
         Input::Get { connection, last_event_id }
     }
 
     fn last_event_id(&self, how: u8, which: u8, index: u8, fault: u8) -> EventId {
-        let lost: Vec<StreamId> = self.lost.iter().copied().collect();
-        let alive = self.recent.iter().filter(|stream| !self.dead.contains(stream));
+        let lost: Vec<StreamId> = self.detached.iter().copied().collect();
+        let alive = self.recent.iter().filter(|stream| !self.unresumable.contains(stream));
         let alive: Vec<StreamId> = alive.copied().collect();
         let any = StreamId::Request(u64::from(which) % self.streams_seen.max(1));
         let stream = match how {
@@ -194,7 +195,7 @@ impl World {
             190..=249 => ids::pick(&alive, which).copied().unwrap_or(StreamId::Standalone),
             250..=255 => any,
         };
-        let seen = self.seen.get(&stream).copied().unwrap_or(0);
+        let seen = self.last_seen.get(&stream).copied().unwrap_or(0);
         let index = match index {
             _ if fault % 16 == 15 => seen + u64::from(index) + 1,
             0..=179 => seen,
@@ -206,31 +207,31 @@ impl World {
     }
 
     /// Returns whether a GET without an id is welcome.
-    fn may_listen(&self) -> bool {
+    fn may_open_standalone(&self) -> bool {
         let is_taken = self
-            .lines
+            .connections
             .values()
-            .any(|line| line.stream == Some(StreamId::Standalone) && line.ended.is_none());
+            .any(|line| line.stream == Some(StreamId::Standalone) && line.close_reason.is_none());
         let is_open = self.config.concurrent_get != rejoin_core::ConcurrentGet::Reject;
         !is_taken || is_open && self.config.shadows_max > 0
     }
 
     fn may_batch(&self, fault: u8) -> bool {
         let is_allowed = self.profile.is_some_and(|profile| profile.batches);
-        fault < PUSHING || is_allowed && self.config.batch_max > 0
+        fault < OVER_LIMIT_BELOW || is_allowed && self.config.batch_max > 0
     }
 
     fn batch(&mut self, which: u8, size: u8, count: u8) -> Vec<Message<u64>> {
-        let room = self.config.pending_requests_max.saturating_sub(self.flights.len());
+        let room = self.config.pending_requests_max.saturating_sub(self.pending.len());
         let mut messages = vec![self.request(which, size, &[])];
         let more = usize::from(count % 6).min(self.config.batch_max.saturating_sub(1));
         for nth in 1..=more {
-            let selector = count.wrapping_mul(29).wrapping_add(small(41 * nth));
+            let selector = count.wrapping_mul(29).wrapping_add(to_u8(41 * nth));
             let is_request = selector < 160 && messages.len() < room;
             messages.push(if is_request {
                 self.request(selector, size, &messages)
             } else {
-                self.told(selector, which, size)
+                self.non_request(selector, which, size)
             });
         }
         messages
@@ -241,6 +242,6 @@ fn format(selector: u8) -> AnswerFormat {
     if selector % 4 == 3 { AnswerFormat::Json } else { AnswerFormat::Sse }
 }
 
-fn small(nth: usize) -> u8 {
+fn to_u8(nth: usize) -> u8 {
     u8::try_from(nth % 256).unwrap_or(0)
 }

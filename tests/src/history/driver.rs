@@ -2,25 +2,25 @@
 
 use rejoin_core::{CloseReason, ConnectionId, Input, StreamId};
 
-use super::client::{PUSHING, WRONG};
-use super::world::{Line, Origin};
-use super::{World, ids};
+use super::client::{INVALID_BELOW, OVER_LIMIT_BELOW};
+use super::environment::{Connection, Origin};
+use super::{Environment, ids};
 
-impl World {
+impl Environment {
     /// A body pulls events out of its channel.
-    pub(super) fn take(&mut self, which: u8, far: u8) -> Input<u64> {
+    pub(super) fn acknowledge(&mut self, which: u8, far: u8) -> Input<u64> {
         // Some readers are slow: they pull now and then only.
         let is_slow = |connection: ConnectionId| connection.0 % 5 == 3 && far % 16 != 1;
-        let full = self.lines.iter().filter(|(_, line)| !line.channel.is_empty());
+        let full = self.connections.iter().filter(|(_, line)| !line.buffer.is_empty());
         let full: Vec<ConnectionId> =
             full.map(|(id, _)| *id).filter(|connection| !is_slow(*connection)).collect();
         let Some(connection) = ids::pick(&full, which).copied() else {
-            return self.take_nothing(which, far);
+            return self.acknowledge_nothing(which, far);
         };
-        let Some(line) = self.lines.get(&connection) else {
+        let Some(line) = self.connections.get(&connection) else {
             return Input::Tick;
         };
-        let indexes: Vec<u64> = line.channel.iter().map(|(index, _)| *index).collect();
+        let indexes: Vec<u64> = line.buffer.iter().map(|(index, _)| *index).collect();
         let first = indexes.first().copied().unwrap_or_default();
         let last = indexes.last().copied().unwrap_or_default();
         let through = match far {
@@ -37,8 +37,8 @@ impl World {
     }
 
     /// A notice of what was taken that says nothing new.
-    fn take_nothing(&mut self, which: u8, far: u8) -> Input<u64> {
-        let connection = match self.line(which, |_| true) {
+    fn acknowledge_nothing(&mut self, which: u8, far: u8) -> Input<u64> {
+        let connection = match self.pick_connection(which, |_| true) {
             Some(connection) if far < 200 => connection,
             Some(_) | None => ConnectionId(1_000_000 + u64::from(which)),
         };
@@ -46,49 +46,54 @@ impl World {
     }
 
     /// A connection that was ended is gone, or another one takes what it has.
-    pub(super) fn leave(&mut self, which: u8, far: u8) -> Input<u64> {
-        match self.line(which, |line| line.ended.is_some() || is_done(line)) {
+    pub(super) fn report_closed(&mut self, which: u8, far: u8) -> Input<u64> {
+        match self.pick_connection(which, |line| line.close_reason.is_some() || is_done(line)) {
             Some(connection) => self.closed(connection, far),
-            None => self.take(which, far),
+            None => self.acknowledge(which, far),
         }
     }
 
     /// A connection breaks, whatever it carries.
-    pub(super) fn break_off(&mut self, which: u8, far: u8) -> Input<u64> {
-        let is_spared = self.luck > 19;
-        let is_meant =
-            |line: &Line| !(is_spared && line.origin == Origin::Initialize && line.taken.is_none());
-        match self.line(which, is_meant) {
+    pub(super) fn drop_connection(&mut self, which: u8, far: u8) -> Input<u64> {
+        let is_spared = self.chance > 19;
+        let is_meant = |line: &Connection| {
+            !(is_spared && line.origin == Origin::Initialize && line.acknowledged.is_none())
+        };
+        match self.pick_connection(which, is_meant) {
             Some(connection) => self.closed(connection, far),
-            None => self.take(which, far),
+            None => self.acknowledge(which, far),
         }
     }
 
     /// Any connection that can be missed goes, to make room for another one.
-    pub(super) fn hang_up(&mut self, which: u8) -> Input<u64> {
-        match self.line(which, |line| line.ended.is_some() || is_done(line)) {
+    pub(super) fn free_connection(&mut self, which: u8) -> Input<u64> {
+        match self.pick_connection(which, |line| line.close_reason.is_some() || is_done(line)) {
             Some(connection) => self.closed(connection, 0),
-            None => self.break_off(which, 0),
+            None => self.drop_connection(which, 0),
         }
     }
 
     /// Any stream in use ends, to make room for another one.
-    pub(super) fn make_room(&mut self, which: u8, size: u8) -> Input<u64> {
-        if self.flights.is_empty() { self.hang_up(which) } else { self.answer(which, 1, size, 255) }
+    pub(super) fn free_stream(&mut self, which: u8, size: u8) -> Input<u64> {
+        if self.pending.is_empty() {
+            self.free_connection(which)
+        } else {
+            self.answer(which, 1, size, 255)
+        }
     }
 
     fn closed(&self, connection: ConnectionId, far: u8) -> Input<u64> {
-        let Some(line) = self.lines.get(&connection) else {
+        let Some(line) = self.connections.get(&connection) else {
             return Input::ConnectionClosed { connection, through: None };
         };
         let pulled = match far {
-            0..=159 => line.channel.back(),
-            160..=199 => line.channel.get(line.channel.len() / 2),
+            0..=159 => line.buffer.back(),
+            160..=199 => line.buffer.get(line.buffer.len() / 2),
             200..=255 => None,
         };
         let through = match pulled {
             Some((index, _)) => Some(*index),
-            None if far < 250 => line.taken,
+            None if far < 250 => line.acknowledged,
             None => None,
         };
         Input::ConnectionClosed { connection, through }
@@ -96,16 +101,16 @@ impl World {
 
     /// A stream is reserved.
     pub(super) fn reserve(&mut self, which: u8, fault: u8) -> Input<u64> {
-        if fault >= PUSHING {
+        if fault >= OVER_LIMIT_BELOW {
             if self.in_use.len() >= self.config.streams_max {
-                return self.make_room(which, fault);
+                return self.free_stream(which, fault);
             }
-            if self.known >= self.config.connections_max {
-                return self.hang_up(which);
+            if self.known_connections >= self.config.connections_max {
+                return self.free_connection(which);
             }
         }
         let connection = self.new_connection();
-        let used = self.known_line(which).filter(|_| fault < WRONG);
+        let used = self.pick_known_connection(which).filter(|_| fault < INVALID_BELOW);
         Input::Reserve { connection: used.unwrap_or(connection) }
     }
 
@@ -121,14 +126,14 @@ impl World {
         };
         match stream {
             Some(stream) => Input::Abandon { stream },
-            None => self.take(which, fault),
+            None => self.acknowledge(which, fault),
         }
     }
 
     /// The session ends, if it is meant.
-    pub(super) fn end(&mut self, how: u8, sure: u8) -> Input<u64> {
+    pub(super) fn close_session(&mut self, how: u8, sure: u8) -> Input<u64> {
         if sure > 40 {
-            return self.take(how, sure);
+            return self.acknowledge(how, sure);
         }
         match how {
             0..=59 => Input::Delete,
@@ -143,6 +148,6 @@ impl World {
 
 /// Whether a connection has nothing left to do: that of `initialize`, once its
 /// answer was taken.
-fn is_done(line: &Line) -> bool {
-    line.origin == Origin::Initialize && line.taken.is_some()
+fn is_done(line: &Connection) -> bool {
+    line.origin == Origin::Initialize && line.acknowledged.is_some()
 }

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use rejoin_core::{Head, Initialized, Message, Method, Notification, ProgressToken, RequestId};
 
-use super::world::Phase;
-use super::{World, ids};
+use super::environment::Phase;
+use super::{Environment, ids};
 use crate::laws::request_id;
 
-impl World {
+impl Environment {
     /// A request with an id and a token that are free, and differ from those of
     /// the messages before it.
     pub(super) fn request(&mut self, which: u8, size: u8, before: &[Message<u64>]) -> Message<u64> {
@@ -24,7 +24,7 @@ impl World {
         let progress_token = has_token.then(|| {
             let taken = |token: &ProgressToken| {
                 let in_flight =
-                    self.flights.iter().any(|flight| flight.token.as_ref() == Some(token));
+                    self.pending.iter().any(|flight| flight.token.as_ref() == Some(token));
                 in_flight
                     || before.iter().any(|message| {
                         matches!(
@@ -41,20 +41,20 @@ impl World {
     }
 
     pub(super) fn initialize_message(&mut self) -> Message<u64> {
-        let n = ids::free(self.luck, self.ids_made, |n| self.is_free(n));
+        let n = ids::free(self.chance, self.ids_made, |n| self.is_free(n));
         let method = Method::Initialize { version: self.version };
         self.message(Head::Request { id: ids::request_id(n), method, progress_token: None }, 0)
     }
 
     /// A message that is no request.
-    pub(super) fn told(&mut self, what: u8, which: u8, size: u8) -> Message<u64> {
+    pub(super) fn non_request(&mut self, what: u8, which: u8, size: u8) -> Message<u64> {
         let bytes = self.size(size);
-        let answered = ids::pick(&self.asked, which).cloned();
+        let answered = ids::pick(&self.server_requests, which).cloned();
         let over = |memory: &VecDeque<RequestId>| {
             memory.get(usize::from(which) % memory.len().max(1)).cloned()
         };
         let head = match what {
-            0..=49 => match ids::pick(&self.flights, which) {
+            0..=49 => match ids::pick(&self.pending, which) {
                 Some(flight) => cancel(flight.id.clone()),
                 None => other(),
             },
@@ -69,7 +69,7 @@ impl World {
                 }
                 None => other(),
             },
-            170..=189 => match over(&self.settled) {
+            170..=189 => match over(&self.finished_server_requests) {
                 Some(id) => {
                     Head::Response { id, initialized: Initialized::default(), creates_task: false }
                 }
@@ -97,19 +97,19 @@ impl World {
     /// Returns whether an id of the pool may be used, as far as the client knows.
     pub(super) fn is_free(&self, n: u64) -> bool {
         let id = ids::request_id(n);
-        let in_flight = self.flights.iter().any(|flight| flight.id == id);
-        let awaited = self.phase == Phase::Waiting(id.clone());
+        let in_flight = self.pending.iter().any(|flight| flight.id == id);
+        let awaited = self.phase == Phase::Initializing(id.clone());
         !in_flight && !awaited && !self.cancelled.contains(&id)
     }
 
     pub(super) fn ids_in_use(&self) -> Vec<RequestId> {
-        let in_flight = self.flights.iter().map(|flight| flight.id.clone());
+        let in_flight = self.pending.iter().map(|flight| flight.id.clone());
         in_flight.chain(self.cancelled.iter().cloned()).collect()
     }
 
     pub(super) fn token_in_flight(&self, which: u8) -> Option<ProgressToken> {
         let tokens: Vec<&ProgressToken> =
-            self.flights.iter().filter_map(|flight| flight.token.as_ref()).collect();
+            self.pending.iter().filter_map(|flight| flight.token.as_ref()).collect();
         ids::pick(&tokens, which).copied().cloned()
     }
 }

@@ -11,20 +11,20 @@ pub struct Op {
     /// How much time passes before it.
     pub wait: u8,
     /// Whether something more urgent happens instead, and other rare choices.
-    pub luck: u8,
+    pub chance: u8,
     /// What happens then.
-    pub what: What,
+    pub kind: OpKind,
 }
 
 /// What happens in an [`Op`], if nothing is more urgent: a session that waits for
 /// `initialize` mostly gets it first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "selectors are raw, their names say what they select")]
-pub enum What {
+pub enum OpKind {
     /// Nothing but the time.
-    Pass,
+    Tick,
     /// A connection's body pulls events.
-    Take { which: u8, far: u8 },
+    Acknowledge { which: u8, far: u8 },
     /// The client posts requests.
     Post { shape: u8, which: u8, size: u8, count: u8, fault: u8 },
     /// The backend answers a request.
@@ -32,25 +32,25 @@ pub enum What {
     /// The backend sends a notification.
     Notify { what: u8, which: u8, size: u8, related: u8, fault: u8 },
     /// A connection that the session ended is gone.
-    Leave { which: u8, far: u8 },
+    ReportClosed { which: u8, far: u8 },
     /// A connection breaks.
-    Break { which: u8, far: u8 },
+    DropConnection { which: u8, far: u8 },
     /// The client sends a GET.
     Get { how: u8, which: u8, index: u8, fault: u8 },
     /// The client posts what is no request.
-    Tell { what: u8, which: u8, size: u8, count: u8, fault: u8 },
+    PostMessages { what: u8, which: u8, size: u8, count: u8, fault: u8 },
     /// The backend sends a request.
-    Ask { which: u8, size: u8, related: u8, fault: u8 },
+    ServerRequest { which: u8, size: u8, related: u8, fault: u8 },
     /// The backend cancels a request of its own.
-    Withdraw { which: u8, fault: u8 },
+    CancelServerRequest { which: u8, fault: u8 },
     /// The driver reserves a stream.
     Reserve { which: u8, fault: u8 },
     /// The driver abandons a stream.
     Abandon { which: u8, fault: u8 },
     /// The backend wants a connection closed.
-    CloseStream { which: u8, retry: u8, fault: u8 },
+    Disconnect { which: u8, retry: u8, fault: u8 },
     /// The session ends, if it is meant.
-    End { how: u8, sure: u8 },
+    CloseSession { how: u8, sure: u8 },
 }
 
 impl Op {
@@ -60,22 +60,26 @@ impl Op {
         let [kind, wait, luck, rest @ ..] = bytes;
         let [which, one, two, three, four] = rest;
         let what = match kind {
-            0..=11 => What::Pass,
-            12..=63 => What::Take { which, far: one },
-            64..=101 => What::Post { which, shape: one, size: two, count: three, fault: four },
-            102..=136 => What::Answer { which, how: one, size: two, fault: three },
-            137..=168 => What::Notify { which, what: one, size: two, related: three, fault: four },
-            169..=190 => What::Leave { which, far: one },
-            191..=200 => What::Break { which, far: one },
-            201..=217 => What::Get { which, how: one, index: two, fault: three },
-            218..=229 => What::Tell { which, what: one, size: two, count: three, fault: four },
-            230..=241 => What::Ask { which, size: one, related: two, fault: three },
-            242..=243 => What::Withdraw { which, fault: one },
-            244..=247 => What::Reserve { which, fault: one },
-            248..=249 => What::Abandon { which, fault: one },
-            250..=254 => What::CloseStream { which, retry: one, fault: two },
-            255 => What::End { how: which, sure: one },
+            0..=11 => OpKind::Tick,
+            12..=63 => OpKind::Acknowledge { which, far: one },
+            64..=101 => OpKind::Post { which, shape: one, size: two, count: three, fault: four },
+            102..=136 => OpKind::Answer { which, how: one, size: two, fault: three },
+            137..=168 => {
+                OpKind::Notify { which, what: one, size: two, related: three, fault: four }
+            }
+            169..=190 => OpKind::ReportClosed { which, far: one },
+            191..=200 => OpKind::DropConnection { which, far: one },
+            201..=217 => OpKind::Get { which, how: one, index: two, fault: three },
+            218..=229 => {
+                OpKind::PostMessages { which, what: one, size: two, count: three, fault: four }
+            }
+            230..=241 => OpKind::ServerRequest { which, size: one, related: two, fault: three },
+            242..=243 => OpKind::CancelServerRequest { which, fault: one },
+            244..=247 => OpKind::Reserve { which, fault: one },
+            248..=249 => OpKind::Abandon { which, fault: one },
+            250..=254 => OpKind::Disconnect { which, retry: one, fault: two },
+            255 => OpKind::CloseSession { how: which, sure: one },
         };
-        Self { wait, luck, what }
+        Self { wait, chance: luck, kind: what }
     }
 }

@@ -25,7 +25,7 @@ impl Random {
 
 /// Returns the history of a seed, `length` ops long.
 #[must_use]
-pub fn draw(seed: u64, length: usize) -> (Setup, Vec<Op>) {
+pub fn generate(seed: u64, length: usize) -> (Setup, Vec<Op>) {
     let mut random = Random::new(seed);
     let mut setup = [0; SETUP_BYTES];
     for chunk in setup.chunks_mut(size_of::<u64>()) {
@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn a_seed_is_a_history() {
-        assert_eq!(draw(7, 100), draw(7, 100));
-        assert_ne!(draw(7, 100), draw(8, 100));
+        assert_eq!(generate(7, 100), generate(7, 100));
+        assert_ne!(generate(7, 100), generate(8, 100));
     }
 }

@@ -25,17 +25,17 @@ impl Setup {
         let [mood, version, epoch, surplus, priming, unrelated, rest @ ..] = bytes;
         let mut selectors = rest.into_iter();
         let mut config = Config {
-            concurrent_get: of(
+            concurrent_get: choose(
                 surplus,
                 ConcurrentGet::Shadow,
                 &[ConcurrentGet::TakeOver, ConcurrentGet::Reject],
             ),
-            priming: of(
+            priming: choose(
                 priming,
                 Priming::ByRevision,
                 &[Priming::ByRevision, Priming::Always, Priming::Never],
             ),
-            unrelated_routing: of(
+            unrelated_routing: choose(
                 unrelated,
                 UnrelatedRouting::Standalone,
                 &[UnrelatedRouting::SoleRequest],
@@ -44,11 +44,11 @@ impl Setup {
         };
         match mood {
             0..=31 => {}
-            32..=79 => limit(&mut config, &mut selectors),
-            80..=127 => time_out(&mut config, &mut selectors),
+            32..=79 => set_limits(&mut config, &mut selectors),
+            80..=127 => set_timeouts(&mut config, &mut selectors),
             128..=255 => {
-                limit(&mut config, &mut selectors);
-                time_out(&mut config, &mut selectors);
+                set_limits(&mut config, &mut selectors);
+                set_timeouts(&mut config, &mut selectors);
             }
         }
         let epoch = match epoch {
@@ -72,36 +72,37 @@ impl Setup {
     }
 }
 
-fn limit(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
+fn set_limits(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
     let mut next = || selectors.next().unwrap_or_default();
     let window = next();
-    config.window_events_max = of(window, 16, &[1, 2, 3, 4, 6, 8, 1]);
+    config.window_events_max = choose(window, 16, &[1, 2, 3, 4, 6, 8, 1]);
     config.window_bytes_max =
-        of(window >> 3, 8 << 20, &[0, 200, 400, 600, 1_000, 2_000, 6_000, 8 << 20]);
+        choose(window >> 3, 8 << 20, &[0, 200, 400, 600, 1_000, 2_000, 6_000, 8 << 20]);
     let streams = next();
-    config.streams_max = of(streams, 1_024, &[1, 2, 3, 4, 6, 8, 16]);
-    config.pending_requests_max = of(streams >> 3, 1_024, &[1, 2, 3, 4, 6, 8, 16]);
-    config.connections_max = of(next(), 2_048, &[1, 2, 3, 4, 6, 8, 16]);
+    config.streams_max = choose(streams, 1_024, &[1, 2, 3, 4, 6, 8, 16]);
+    config.pending_requests_max = choose(streams >> 3, 1_024, &[1, 2, 3, 4, 6, 8, 16]);
+    config.connections_max = choose(next(), 2_048, &[1, 2, 3, 4, 6, 8, 16]);
     let few = next();
-    config.server_requests_max = of(few, 1_024, &[0, 1, 2, 4, 8, 16, 32]);
-    config.batch_max = of(few >> 3, 64, &[0, 1, 2, 3, 4, 64, 64]);
+    config.server_requests_max = choose(few, 1_024, &[0, 1, 2, 4, 8, 16, 32]);
+    config.batch_max = choose(few >> 3, 64, &[0, 1, 2, 3, 4, 64, 64]);
     let message = next();
-    config.message_bytes_max = of(message, 4 << 20, &[0, 40, 200, 1_000, 1_000, 4 << 20, 4 << 20]);
-    config.shadows_max = of(message >> 3, 32, &[0, 1, 2, 3, 4, 1, 2]);
-    config.stream_events_max = of(next(), 1_000, &[0, 1, 2, 3, 4, 6, 8, 12, 32]);
+    config.message_bytes_max =
+        choose(message, 4 << 20, &[0, 40, 200, 1_000, 1_000, 4 << 20, 4 << 20]);
+    config.shadows_max = choose(message >> 3, 32, &[0, 1, 2, 3, 4, 1, 2]);
+    config.stream_events_max = choose(next(), 1_000, &[0, 1, 2, 3, 4, 6, 8, 12, 32]);
     let bytes = next();
-    config.stream_bytes_max = of(bytes, 1 << 20, &[0, 192, 250, 400, 800, 1_600, 4_000]);
+    config.stream_bytes_max = choose(bytes, 1 << 20, &[0, 192, 250, 400, 800, 1_600, 4_000]);
     config.session_bytes_max =
-        of(bytes >> 3, 16 << 20, &[0, 192, 400, 1_000, 2_000, 6_000, 18_000]);
+        choose(bytes >> 3, 16 << 20, &[0, 192, 400, 1_000, 2_000, 6_000, 18_000]);
     let kept = next();
-    config.retained_unacknowledged_max = of(kept, 1_024, &[0, 1, 2, 3, 4, 8, 16]);
-    config.retained_acknowledged_max = of(kept >> 3, 64, &[0, 1, 2, 3, 4, 8, 16]);
+    config.retained_unacknowledged_max = choose(kept, 1_024, &[0, 1, 2, 3, 4, 8, 16]);
+    config.retained_acknowledged_max = choose(kept >> 3, 64, &[0, 1, 2, 3, 4, 8, 16]);
     let buried = next();
-    config.tombstones_max = of(buried, 4_096, &[0, 1, 2, 3, 4, 8, 16]);
-    config.cancelled_requests_max = of(buried >> 3, 1_024, &[0, 1, 2, 3, 4, 8, 16]);
+    config.tombstones_max = choose(buried, 4_096, &[0, 1, 2, 3, 4, 8, 16]);
+    config.cancelled_requests_max = choose(buried >> 3, 1_024, &[0, 1, 2, 3, 4, 8, 16]);
 }
 
-fn time_out(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
+fn set_timeouts(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
     let second = Duration::from_secs(1);
     let mut next = |usual: Duration| match selectors.next().unwrap_or_default() {
         0..=63 => Some(usual),
@@ -134,7 +135,7 @@ fn time_out(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
 }
 
 /// Selects one of some choices: the first one where the selector is zero.
-fn of<T: Copy>(selector: u8, first: T, others: &[T]) -> T {
+fn choose<T: Copy>(selector: u8, first: T, others: &[T]) -> T {
     match usize::from(selector) % (others.len() + 1) {
         0 => first,
         nth => others.get(nth - 1).copied().unwrap_or(first),
@@ -143,12 +144,12 @@ fn of<T: Copy>(selector: u8, first: T, others: &[T]) -> T {
 
 #[cfg(test)]
 mod tests {
-    use super::super::draw;
+    use super::super::generate;
 
     #[test]
     fn every_setup_is_valid() {
         for seed in 0..10_000 {
-            let (setup, _) = draw(seed, 0);
+            let (setup, _) = generate(seed, 0);
             assert!(setup.config.clone().validate().is_ok(), "{setup:?}");
         }
     }

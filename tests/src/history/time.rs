@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use rejoin_core::Instant;
 
-use super::World;
+use super::Environment;
 
-impl World {
+impl Environment {
     /// Returns the time of the next input.
     ///
     /// Where nothing but a deadline that ends the session is ahead, time mostly
     /// stands still, so that most sessions live long.
-    pub(super) fn time(&self, wait: u8, luck: u8) -> Instant {
+    pub(super) fn next_time(&self, wait: u8, luck: u8) -> Instant {
         let ahead = self.deadline.unwrap_or(self.now).since(self.now);
         let nanosecond = Duration::from_nanos(1);
         let step = match wait {
@@ -25,15 +25,15 @@ impl World {
             246..=247 => ahead.saturating_mul(2).min(Duration::from_secs(7_200)),
             248 => Duration::from_secs(30 * u64::from(luck)),
             249..=250 => Duration::from_millis(40 * u64::from(luck)),
-            251..=255 => return self.back(wait, luck),
+            251..=255 => return self.step_back(wait, luck),
         };
-        if self.is_on_the_brink() && step >= ahead && luck > 15 {
+        if self.is_near_close() && step >= ahead && luck > 15 {
             return self.now;
         }
         self.now.saturating_add(step)
     }
 
-    fn back(&self, wait: u8, luck: u8) -> Instant {
+    fn step_back(&self, wait: u8, luck: u8) -> Instant {
         let step = Duration::from_millis(u64::from(luck) * u64::from(wait - 250));
         Instant::new(self.now.since_epoch().saturating_sub(step))
     }

@@ -8,47 +8,47 @@ use std::collections::{BTreeMap, BTreeSet};
 use rejoin_core::{Action, Config, ConnectionId, EVENT_OVERHEAD_BYTES, Input};
 
 use super::readers::Readers;
-use super::{Seat, Step};
+use super::{ConnectionView, Step};
 
 /// What is known of connections.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Told {
+pub(super) struct Lag {
     /// Through which index each was told of gaps.
-    gaps: BTreeMap<ConnectionId, u64>,
+    reported_gaps: BTreeMap<ConnectionId, u64>,
     /// Which were not at the head.
     behind: BTreeSet<ConnectionId>,
 }
 
 /// Checks every connection that carries a stream.
 pub(super) fn check(
-    told: &mut Told,
+    told: &mut Lag,
     config: &Config,
     step: &Step,
     readers: &Readers,
 ) -> Result<(), String> {
     for action in &step.actions {
         if let Action::Gap { connection, missed, .. } = action {
-            told.gaps.insert(*connection, *missed.end());
+            told.reported_gaps.insert(*connection, *missed.end());
         }
     }
-    told.gaps.retain(|connection, _| step.after.seat(*connection).is_some());
-    told.behind.retain(|connection| step.after.seat(*connection).is_some());
-    let empty = readers.empty();
+    told.reported_gaps.retain(|connection, _| step.after.connection(*connection).is_some());
+    told.behind.retain(|connection| step.after.connection(*connection).is_some());
+    let empty = readers.empty_connections();
     step.after.connections.iter().try_for_each(|seat| {
         let is_empty = empty.contains(&seat.connection);
-        check_seat(told, config, step, seat, is_empty, readers.peak())
+        check_connection(told, config, step, seat, is_empty, readers.peak_bytes())
     })
 }
 
-fn check_seat(
-    told: &mut Told,
+fn check_connection(
+    told: &mut Lag,
     config: &Config,
     step: &Step,
-    seat: &Seat,
+    seat: &ConnectionView,
     is_empty: bool,
     peak: usize,
 ) -> Result<(), String> {
-    let Some(stream) = seat.carries else {
+    let Some(stream) = seat.stream else {
         return Ok(());
     };
     let connection = seat.connection;
@@ -57,10 +57,10 @@ fn check_seat(
             "connection {connection} carries {stream}, but has no cursor or no log"
         ));
     };
-    let through = told.gaps.get(&connection).copied().unwrap_or(0);
+    let through = told.reported_gaps.get(&connection).copied().unwrap_or(0);
     let owes_gap = log.missed >= cursor.next() && log.missed > through;
-    let is_at_head = seat.first.is_none() && !owes_gap;
-    let following = seat.first.unwrap_or(log.last.saturating_add(1));
+    let is_at_head = seat.next_logged.is_none() && !owes_gap;
+    let following = seat.next_logged.unwrap_or(log.last.saturating_add(1));
     if is_empty && cursor.is_outstanding() {
         return Err(format!("connection {connection} holds nothing, but is at {cursor:?}"));
     }
@@ -73,7 +73,7 @@ fn check_seat(
         !told.behind.insert(connection)
     };
     // What was refused may have been evicted at once.
-    let mut cost = seat.cost;
+    let mut cost = seat.next_cost;
     if let Input::BackendMessage { message, .. } = &step.input {
         cost = cost.max(message.bytes.saturating_add(EVENT_OVERHEAD_BYTES));
     }
@@ -93,30 +93,29 @@ mod tests {
     use rejoin_core::{EventId, Input, StreamId};
 
     use super::super::View;
-    use super::super::stage::{carrying, log, step};
+    use super::super::fixtures::{attached, log, step};
     use super::*;
 
     #[test]
     fn an_event_that_could_be_sent_is_seen() {
         let mut lagging = step(Input::Tick);
         lagging.after.logs = vec![log(2)];
-        lagging.after.connections = vec![carrying(1, 1)];
+        lagging.after.connections = vec![attached(1, 1)];
         assert!(
-            check(&mut Told::default(), &Config::default(), &lagging, &Readers::default()).is_ok()
+            check(&mut Lag::default(), &Config::default(), &lagging, &Readers::default()).is_ok()
         );
-        lagging.after.connections[0].first = Some(2);
+        lagging.after.connections[0].next_logged = Some(2);
         assert!(
-            check(&mut Told::default(), &Config::default(), &lagging, &Readers::default()).is_err()
+            check(&mut Lag::default(), &Config::default(), &lagging, &Readers::default()).is_err()
         );
     }
 
     #[test]
     fn a_connection_of_nothing_is_seen() {
         let mut carrying_on = step(Input::Tick);
-        carrying_on.after.connections = vec![carrying(1, 1)];
-        let check = |step: &Step| {
-            check(&mut Told::default(), &Config::default(), step, &Readers::default())
-        };
+        carrying_on.after.connections = vec![attached(1, 1)];
+        let check =
+            |step: &Step| check(&mut Lag::default(), &Config::default(), step, &Readers::default());
         assert!(check(&carrying_on).is_err(), "no log");
         carrying_on.after.logs = vec![log(1)];
         assert!(check(&carrying_on).is_ok());
@@ -129,10 +128,10 @@ mod tests {
         let mut lagging = step(Input::Tick);
         lagging.after.logs = vec![log(2)];
         lagging.after.logs[0].missed = 2;
-        lagging.after.connections = vec![carrying(1, 1)];
-        let mut told = Told::default();
+        lagging.after.connections = vec![attached(1, 1)];
+        let mut told = Lag::default();
         assert!(check(&mut told, &Config::default(), &lagging, &Readers::default()).is_err());
-        told.gaps.insert(ConnectionId(1), 2);
+        told.reported_gaps.insert(ConnectionId(1), 2);
         assert!(check(&mut told, &Config::default(), &lagging, &Readers::default()).is_ok());
     }
 
@@ -142,12 +141,12 @@ mod tests {
         let last_event_id = Some(EventId::new(StreamId::Standalone, 1));
         let mut get = step(Input::Get { connection, last_event_id });
         get.after.logs = vec![log(2)];
-        get.after.connections = vec![carrying(1, 1)];
+        get.after.connections = vec![attached(1, 1)];
         let mut readers = Readers::default();
         readers.follow(&View::default(), &get);
-        assert!(check(&mut Told::default(), &Config::default(), &get, &readers).is_ok());
+        assert!(check(&mut Lag::default(), &Config::default(), &get, &readers).is_ok());
         let outstanding = r#"{"next":2,"untaken":1,"end":2,"told":0,"start":1}"#;
         get.after.connections[0].cursor = Some(serde_json::from_str(outstanding).unwrap());
-        assert!(check(&mut Told::default(), &Config::default(), &get, &readers).is_err());
+        assert!(check(&mut Lag::default(), &Config::default(), &get, &readers).is_err());
     }
 }

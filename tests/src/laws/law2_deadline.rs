@@ -31,7 +31,7 @@ mod tests {
 
     use rejoin_core::{Action, StreamId};
 
-    use super::super::stage::step;
+    use super::super::fixtures::step;
     use super::*;
 
     fn at(seconds: u64) -> Instant {

@@ -18,7 +18,7 @@ pub(super) fn check(step: &Step, tick: &Step) -> Result<(), String> {
 mod tests {
     use rejoin_core::{CloseReason, Input, Rejection};
 
-    use super::super::stage::step;
+    use super::super::fixtures::step;
     use super::*;
 
     #[test]

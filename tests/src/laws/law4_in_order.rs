@@ -15,14 +15,14 @@ use super::{Step, request_id};
 
 /// What every stream was seen to hold.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Streams {
-    books: BTreeMap<StreamId, Book>,
+pub(super) struct StreamEvents {
+    streams: BTreeMap<StreamId, Contents>,
     /// Where the requests of the backend are.
-    asked: BTreeMap<RequestId, (StreamId, u64)>,
+    server_requests: BTreeMap<RequestId, (StreamId, u64)>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Book {
+struct Contents {
     events: BTreeMap<u64, Event<u64>>,
     holes: BTreeSet<u64>,
     /// The indexes of priming events.
@@ -30,12 +30,12 @@ struct Book {
 }
 
 /// Checks what was sent in a step.
-pub(super) fn check(streams: &mut Streams, step: &Step, sent: &[Sent]) -> Result<(), String> {
+pub(super) fn check(streams: &mut StreamEvents, step: &Step, sent: &[Sent]) -> Result<(), String> {
     for action in &step.actions {
         if let Action::FailServerRequest { id, reason: UnansweredReason::Undelivered } = action
-            && let Some((stream, index)) = streams.asked.remove(id)
+            && let Some((stream, index)) = streams.server_requests.remove(id)
         {
-            streams.books.entry(stream).or_default().holes.insert(index);
+            streams.streams.entry(stream).or_default().holes.insert(index);
         }
     }
     for sent in sent {
@@ -46,15 +46,15 @@ pub(super) fn check(streams: &mut Streams, step: &Step, sent: &[Sent]) -> Result
     if records {
         for log in &step.after.logs {
             if let Some(event) = &log.newest {
-                streams.note(log.stream, log.last, event)?;
+                streams.record(log.stream, log.last, event)?;
             }
         }
     }
-    streams.note_asked(step);
+    streams.record_server_request(step);
     Ok(())
 }
 
-impl Streams {
+impl StreamEvents {
     fn check_sent(&mut self, sent: &Sent) -> Result<(), String> {
         let Sent { connection, event, floor, .. } = sent;
         if let Some(SentEvent { index, event, .. }) = event {
@@ -69,9 +69,9 @@ impl Streams {
             return Ok(());
         };
         if let Some(SentEvent { index, event, .. }) = event {
-            self.note(stream, *index, event)?;
+            self.record(stream, *index, event)?;
         }
-        let book = self.books.entry(stream).or_default();
+        let book = self.streams.entry(stream).or_default();
         let is_told = |index: &u64| sent.gaps.iter().any(|gap| gap.contains(index));
         let is_excused = |index: &u64| is_told(index) || book.holes.contains(index);
         match sent.skipped.clone().find(|index| !is_excused(index)) {
@@ -83,8 +83,8 @@ impl Streams {
     }
 
     /// Notes what an index of a stream holds, which only a failure may change.
-    fn note(&mut self, stream: StreamId, index: u64, event: &Event<u64>) -> Result<(), String> {
-        let book = self.books.entry(stream).or_default();
+    fn record(&mut self, stream: StreamId, index: u64, event: &Event<u64>) -> Result<(), String> {
+        let book = self.streams.entry(stream).or_default();
         if let Event::Priming { .. } = event {
             if !book.primed.insert(index) || book.events.contains_key(&index) {
                 return Err(format!("{index} of {stream} is used again by a priming event"));
@@ -103,7 +103,7 @@ impl Streams {
         }
     }
 
-    fn note_asked(&mut self, step: &Step) {
+    fn record_server_request(&mut self, step: &Step) {
         let (Input::BackendMessage { message, .. }, Ok(_)) = (&step.input, &step.result) else {
             return;
         };
@@ -113,7 +113,7 @@ impl Streams {
         let body = Event::Message(message.body);
         let place = step.after.logs.iter().find(|log| log.newest.as_ref() == Some(&body));
         if let Some(log) = place {
-            self.asked.insert(id.clone(), (log.stream, log.last));
+            self.server_requests.insert(id.clone(), (log.stream, log.last));
         }
     }
 }
@@ -137,8 +137,8 @@ mod tests {
     use rejoin_core::{ConnectionId, EventId, Failure};
 
     use super::super::View;
+    use super::super::fixtures::{backend, log, request, send, step};
     use super::super::readers::Readers;
-    use super::super::stage::{backend, log, request, send, step};
     use super::*;
 
     const STREAM: StreamId = StreamId::Request(0);
@@ -146,7 +146,7 @@ mod tests {
     /// Two connections that resume after `indexes`, and are sent some events.
     fn resumes(indexes: [u64; 2], actions: [Vec<Action<u64>>; 2]) -> Result<(), String> {
         let mut readers = Readers::default();
-        let mut streams = Streams::default();
+        let mut streams = StreamEvents::default();
         for ((connection, index), actions) in (1..).zip(indexes).zip(actions) {
             let last_event_id = Some(EventId::new(STREAM, index));
             let mut get = step(Input::Get { connection: ConnectionId(connection), last_event_id });
@@ -220,12 +220,12 @@ mod tests {
         get.actions = vec![Action::Close { connection: ConnectionId(1), reason }];
         get.after.logs = vec![log(2)];
         let sent = readers.follow(&View::default(), &get);
-        assert!(check(&mut Streams::default(), &get, &sent).is_err());
+        assert!(check(&mut StreamEvents::default(), &get, &sent).is_err());
     }
 
     #[test]
     fn the_index_of_a_request_that_failed_is_no_gap() {
-        let mut streams = Streams::default();
+        let mut streams = StreamEvents::default();
         let mut ask = step(backend(request(9), 50));
         ask.after.logs = vec![log(1)];
         ask.after.logs[0].newest = Some(Event::Message(50));

@@ -15,28 +15,28 @@ use rejoin_core::{
 };
 
 use super::silence::Silence;
-use super::{Seat, Step, View, answered_id};
+use super::{ConnectionView, Step, View, answered_id};
 
 /// What readers may miss.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Missable {
+pub(super) struct AllowedLosses {
     /// At which index of their streams requests were answered.
-    answers: BTreeMap<(StreamId, RequestId), u64>,
+    responses: BTreeMap<(StreamId, RequestId), u64>,
     /// Whether the session may be full although every sender waits that has to.
     may_be_full: bool,
 }
 
 /// Checks every stream that a reader reads.
 pub(super) fn check(
-    missable: &mut Missable,
+    missable: &mut AllowedLosses,
     config: &Config,
     now: Instant,
     before: &View,
     step: &Step,
     silence: &Silence,
 ) -> Result<(), String> {
-    missable.note_answer(config, before, step);
-    let is_reading = |reader| is_reading(config, silence.of_all(now, reader));
+    missable.note_response(config, before, step);
+    let is_reading = |reader| is_reading(config, silence.total(now, reader));
     let verdict = missable.check(config, before, step, is_reading);
     missable.note_fullness(config, step, silence.readers().all(is_reading));
     verdict
@@ -48,7 +48,7 @@ fn is_reading(config: &Config, silence: Duration) -> bool {
     silence.is_zero() || silence < config.stall_timeout_min.min(hold_timeout)
 }
 
-impl Missable {
+impl AllowedLosses {
     fn check(
         &self,
         config: &Config,
@@ -63,8 +63,8 @@ impl Missable {
             return Ok(());
         }
         let mut read = before.connections.iter().filter(|seat| {
-            let carries_on = step.after.carried(seat.connection) == seat.carries;
-            carries_on && !step.takes(seat.connection) && is_reading(seat.connection)
+            let carries_on = step.after.stream_on(seat.connection) == seat.stream;
+            carries_on && !step.acknowledges(seat.connection) && is_reading(seat.connection)
         });
         let missed =
             read.find_map(|seat| Some((seat.connection, self.missed(before, step, seat)?)));
@@ -75,16 +75,16 @@ impl Missable {
 
     /// Returns the index of an event that is evicted in a step, and was not taken on the
     /// connection that carries its stream.
-    fn missed(&self, before: &View, step: &Step, seat: &Seat) -> Option<u64> {
-        let stream = seat.carries?;
+    fn missed(&self, before: &View, step: &Step, seat: &ConnectionView) -> Option<u64> {
+        let stream = seat.stream?;
         let (was, is) = (before.log(stream)?, step.after.log(stream)?);
         let answers = step.actions.iter().filter_map(|action| {
             let Action::Report(Report::ResponseEvicted { stream, id }) = action else {
                 return None;
             };
-            self.answers
+            self.responses
                 .get(&(*stream, id.clone()))
-                .filter(|_| seat.carries == Some(*stream))
+                .filter(|_| seat.stream == Some(*stream))
                 .copied()
         });
         let others = (is.missed > was.missed).then_some(is.missed);
@@ -93,15 +93,15 @@ impl Missable {
     }
 
     /// Notes the index of an answer that is not replaced because of its size.
-    fn note_answer(&mut self, config: &Config, before: &View, step: &Step) {
-        self.answers.retain(|(stream, _), _| step.after.log(*stream).is_some());
+    fn note_response(&mut self, config: &Config, before: &View, step: &Step) {
+        self.responses.retain(|(stream, _), _| step.after.log(*stream).is_some());
         let Input::BackendMessage { message, .. } = &step.input else { return };
         let Some(id) = answered_id(&message.head) else { return };
         let Some(stream) = before.stream_of(id) else { return };
         if let Some(log) = step.after.log(stream)
             && message.bytes <= config.message_bytes_max
         {
-            self.answers.insert((stream, id.clone()), log.last);
+            self.responses.insert((stream, id.clone()), log.last);
         }
     }
 
@@ -143,7 +143,7 @@ mod tests {
     use rejoin_core::Event;
 
     use super::super::LogView;
-    use super::super::stage::{backend, carrying, log, notification, response, step};
+    use super::super::fixtures::{attached, backend, log, notification, response, step};
     use super::*;
 
     fn at(seconds: u64) -> Instant {
@@ -159,7 +159,7 @@ mod tests {
         let mut told = step(backend(notification(), last));
         told.after.logs = vec![log(last)];
         told.after.logs[0].newest = Some(Event::Message(last));
-        told.after.connections = vec![carrying(1, 0)];
+        told.after.connections = vec![attached(1, 0)];
         told
     }
 
@@ -171,7 +171,7 @@ mod tests {
         silence.follow(at(1), &View::default(), &before);
         let mut after = before.clone();
         after.after.logs = vec![LogView { missed: 1, ..log(2) }];
-        let missable = &mut Missable::default();
+        let missable = &mut AllowedLosses::default();
         check(missable, config, at(1 + seconds), &before.after, &after, &silence)
     }
 
@@ -194,7 +194,7 @@ mod tests {
         after.after.logs[0].missed = 1;
         after.after.bytes = config.session_bytes_max;
         let see = |result| {
-            let mut missable = Missable::default();
+            let mut missable = AllowedLosses::default();
             let silence = Silence::default();
             let filled = Step { result, ..full.clone() };
             check(&mut missable, &config, at(1), &told(0).after, &filled, &silence)?;
@@ -208,7 +208,7 @@ mod tests {
     fn an_answer_that_a_reader_misses_is_seen() {
         let stream = StreamId::Standalone;
         let evict = |bytes| {
-            let mut missable = Missable::default();
+            let mut missable = AllowedLosses::default();
             let silence = Silence::default();
             let mut before = told(0);
             before.after.requests = vec![(7.into(), stream)];

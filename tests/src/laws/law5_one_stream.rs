@@ -9,13 +9,13 @@ use super::readers::{Sent, SentEvent};
 use super::{Step, posted, request_id};
 
 /// Where each message of the backend is; `None` before it was seen anywhere.
-pub(super) type Places = BTreeMap<u64, Option<Place>>;
+pub(super) type Locations = BTreeMap<u64, Option<Location>>;
 
 /// A place: a stream, or `None` for the connection of `initialize`, and an index.
-type Place = (Option<StreamId>, u64);
+type Location = (Option<StreamId>, u64);
 
 /// Checks where messages went in a step.
-pub(super) fn check(places: &mut Places, step: &Step, sent: &[Sent]) -> Result<(), String> {
+pub(super) fn check(places: &mut Locations, step: &Step, sent: &[Sent]) -> Result<(), String> {
     check_forwarded(step)?;
     if let (Input::BackendMessage { message, .. }, Ok(_)) = (&step.input, &step.result) {
         places.insert(message.body, None);
@@ -26,7 +26,7 @@ pub(super) fn check(places: &mut Places, step: &Step, sent: &[Sent]) -> Result<(
         }
     }
     for Sent { connection, stream, event, also_on, .. } in sent {
-        let Some(SentEvent { index, event, named }) = event else {
+        let Some(SentEvent { index, event, id_stream: named }) = event else {
             continue;
         };
         if named.is_some() && named != stream {
@@ -42,7 +42,7 @@ pub(super) fn check(places: &mut Places, step: &Step, sent: &[Sent]) -> Result<(
     Ok(())
 }
 
-fn put(places: &mut Places, body: u64, place: Place) -> Result<(), String> {
+fn put(places: &mut Locations, body: u64, place: Location) -> Result<(), String> {
     match places.get_mut(&body) {
         None => Err(format!("message {body} at {place:?} never came from the backend")),
         Some(Some(other)) if *other != place => {
@@ -84,8 +84,8 @@ mod tests {
     use rejoin_core::{ConnectionId, EndReason, EventId, Failure, FailureReason};
 
     use super::super::View;
+    use super::super::fixtures::{backend, notification, post, send, step};
     use super::super::readers::Readers;
-    use super::super::stage::{backend, notification, post, send, step};
     use super::*;
 
     fn get(connection: u64, stream: StreamId, actions: Vec<Action<u64>>) -> Step {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     fn see(steps: &[Step]) -> Result<(), String> {
-        let mut places = Places::new();
+        let mut places = Locations::new();
         let mut readers = Readers::default();
         steps.iter().try_for_each(|step| {
             let sent = readers.follow(&View::default(), step);

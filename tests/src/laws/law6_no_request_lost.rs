@@ -18,26 +18,26 @@ pub(super) struct Requests {
     initialize: Option<RequestId>,
     pending: BTreeMap<RequestId, StreamId>,
     /// How those ended of which the client may hear more, by stream.
-    ended: BTreeMap<StreamId, BTreeMap<RequestId, End>>,
+    outcomes: BTreeMap<StreamId, BTreeMap<RequestId, Outcome>>,
     /// At which indexes a stream holds answers.
-    answers: BTreeMap<StreamId, BTreeSet<u64>>,
+    responses: BTreeMap<StreamId, BTreeSet<u64>>,
 }
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+enum Outcome {
     Answered,
     Orphaned,
-    Closed,
+    SessionClosed,
 }
 
 /// Checks what a step did to requests.
 pub(super) fn check(requests: &mut Requests, step: &Step, sent: &[Sent]) -> Result<(), String> {
-    requests.orphan(step)?;
-    requests.follow_input(step, sent)?;
+    requests.note_orphaned(step)?;
+    requests.note_input(step, sent)?;
     if step.after.closed.is_some() {
         for (id, stream) in std::mem::take(&mut requests.pending) {
-            requests.ended.entry(stream).or_default().insert(id, End::Closed);
+            requests.outcomes.entry(stream).or_default().insert(id, Outcome::SessionClosed);
         }
     }
     for sent in sent {
@@ -55,31 +55,31 @@ pub(super) fn check(requests: &mut Requests, step: &Step, sent: &[Sent]) -> Resu
 
 impl Requests {
     /// Notes the requests that the session itself cancels at the backend.
-    fn orphan(&mut self, step: &Step) -> Result<(), String> {
+    fn note_orphaned(&mut self, step: &Step) -> Result<(), String> {
         for action in &step.actions {
             let Action::CancelRequest { id } = action else {
                 continue;
             };
             match self.pending.remove(id) {
-                Some(stream) => self.end(stream, id, End::Orphaned),
+                Some(stream) => self.note_outcome(stream, id, Outcome::Orphaned),
                 None => return Err(format!("{id} is cancelled, but was not pending")),
             }
         }
         Ok(())
     }
 
-    fn follow_input(&mut self, step: &Step, sent: &[Sent]) -> Result<(), String> {
+    fn note_input(&mut self, step: &Step, sent: &[Sent]) -> Result<(), String> {
         if step.result.is_err() {
             return Ok(());
         }
         match &step.input {
-            Input::Request { .. } | Input::Message { .. } => self.follow_posted(step),
+            Input::Request { .. } | Input::Message { .. } => self.note_posted(step),
             Input::Abandon { stream } => {
                 self.pending.retain(|_, other| other != stream);
                 Ok(())
             }
             Input::BackendMessage { message, .. } => match answered_id(&message.head) {
-                Some(id) => self.answer(step, sent, id, message.body),
+                Some(id) => self.note_response(step, sent, id, message.body),
                 None => Ok(()),
             },
             Input::Reserve { .. }
@@ -94,7 +94,7 @@ impl Requests {
         }
     }
 
-    fn follow_posted(&mut self, step: &Step) -> Result<(), String> {
+    fn note_posted(&mut self, step: &Step) -> Result<(), String> {
         let messages = posted(&step.input);
         for (nth, message) in messages.iter().enumerate() {
             if let Some(id) = cancelled_id(&message.head) {
@@ -122,7 +122,7 @@ impl Requests {
 
     /// Checks that the answer to a pending request went somewhere, and that to
     /// any other request nowhere.
-    fn answer(
+    fn note_response(
         &mut self,
         step: &Step,
         sent: &[Sent],
@@ -145,7 +145,7 @@ impl Requests {
                 None => Ok(()),
             };
         };
-        self.end(stream, id, End::Answered);
+        self.note_outcome(stream, id, Outcome::Answered);
         let log = step.after.log(stream);
         let kept_at = log.filter(|log| match &log.newest {
             Some(Event::Message(kept)) => *kept == body,
@@ -154,7 +154,7 @@ impl Requests {
         });
         let place = sent_at.or(kept_at.map(|log| log.last));
         if let Some(index) = place {
-            self.answers.entry(stream).or_default().insert(index);
+            self.responses.entry(stream).or_default().insert(index);
         } else if log.is_some() && step.after.closed.is_none() {
             return Err(format!(
                 "the answer to {id} is neither sent nor kept on {stream}: {log:?}"
@@ -163,8 +163,8 @@ impl Requests {
         Ok(())
     }
 
-    fn end(&mut self, stream: StreamId, id: &RequestId, end: End) {
-        self.ended.entry(stream).or_default().insert(id.clone(), end);
+    fn note_outcome(&mut self, stream: StreamId, id: &RequestId, end: Outcome) {
+        self.outcomes.entry(stream).or_default().insert(id.clone(), end);
     }
 
     /// Checks that a failure speaks of a request that has one, and that no
@@ -176,7 +176,7 @@ impl Requests {
         if let Some(SentEvent { event: Event::Failure(failure), .. }) = &sent.event {
             self.check_failure(stream, failure)?;
         }
-        let answers = self.answers.get(&stream).into_iter().flatten();
+        let answers = self.responses.get(&stream).into_iter().flatten();
         match answers.copied().find(|index| sent.skipped.contains(index)) {
             Some(index) => Err(format!(
                 "connection {} was not sent the answer at {index} of {stream}",
@@ -187,12 +187,14 @@ impl Requests {
     }
 
     fn check_failure(&self, stream: StreamId, failure: &Failure) -> Result<(), String> {
-        let end = self.ended.get(&stream).and_then(|ended| ended.get(&failure.id));
+        let end = self.outcomes.get(&stream).and_then(|ended| ended.get(&failure.id));
         let fits = match failure.reason {
-            FailureReason::Evicted => end == Some(&End::Answered),
-            FailureReason::Orphaned => end == Some(&End::Orphaned),
-            FailureReason::Expired => matches!(end, Some(End::Answered | End::Orphaned)),
-            FailureReason::BackendGone | FailureReason::SessionClosed => end == Some(&End::Closed),
+            FailureReason::Evicted => end == Some(&Outcome::Answered),
+            FailureReason::Orphaned => end == Some(&Outcome::Orphaned),
+            FailureReason::Expired => matches!(end, Some(Outcome::Answered | Outcome::Orphaned)),
+            FailureReason::BackendGone | FailureReason::SessionClosed => {
+                end == Some(&Outcome::SessionClosed)
+            }
         };
         if fits {
             return Ok(());
@@ -205,8 +207,8 @@ impl Requests {
 mod tests {
     use rejoin_core::{CloseReason, ConnectionId, EndReason, EventId};
 
+    use super::super::fixtures::{backend, log, post, response, send, step};
     use super::super::readers::Readers;
-    use super::super::stage::{backend, log, post, response, send, step};
     use super::super::{LogView, View};
     use super::*;
 

@@ -9,45 +9,45 @@ use super::silence::Silence;
 use super::{Step, View, answered_id, cancelled_id, posted, request_id};
 
 /// The requests of the backend that wait for an answer.
-pub(super) type Waiting = BTreeSet<RequestId>;
+pub(super) type ServerRequests = BTreeSet<RequestId>;
 
 /// Checks everything that has a limit.
 pub(super) fn check(
-    waiting: &mut Waiting,
+    waiting: &mut ServerRequests,
     config: &Config,
     step: &Step,
     readers: &Readers,
     sent: &[Sent],
 ) -> Result<(), String> {
-    follow(waiting, step);
+    update(waiting, step);
     let view = &step.after;
     let events: usize = view.logs.iter().map(|log| log.events).sum();
     if events > 1 || config.session_bytes_max == 0 {
-        within("bytes", view.bytes, config.session_bytes_max)?;
+        check_limit("bytes", view.bytes, config.session_bytes_max)?;
     }
     let bytes: usize = view.logs.iter().map(|log| log.bytes).sum();
     if view.closed.is_none() && bytes != view.bytes {
         return Err(format!("the logs cost {bytes}, but it says {}", view.bytes));
     }
-    within("pending requests", view.pending, config.pending_requests_max)?;
-    within("connections", view.connections.len(), config.connections_max)?;
-    let carried = view.connections.iter().filter_map(|seat| seat.carries);
+    check_limit("pending requests", view.pending, config.pending_requests_max)?;
+    check_limit("connections", view.connections.len(), config.connections_max)?;
+    let carried = view.connections.iter().filter_map(|seat| seat.stream);
     let awaited = view.requests.iter().map(|(_, stream)| *stream);
     let mut used: BTreeSet<StreamId> = carried.chain(awaited).collect();
     used.insert(StreamId::Standalone);
-    within("streams in use", used.len() - 1, config.streams_max)?;
+    check_limit("streams in use", used.len() - 1, config.streams_max)?;
     let kept = view.logs.iter().filter(|log| !used.contains(&log.stream)).count();
     let kept_max =
         config.retained_unacknowledged_max.saturating_add(config.retained_acknowledged_max);
-    within("retained streams", kept, kept_max)?;
-    within("waiting requests of the backend", waiting.len(), config.server_requests_max)?;
-    within("shadows", readers.shadows(), config.shadows_max)?;
+    check_limit("retained streams", kept, kept_max)?;
+    check_limit("waiting requests of the backend", waiting.len(), config.server_requests_max)?;
+    check_limit("shadows", readers.shadows(), config.shadows_max)?;
     let window = usize::try_from(config.window_events_max).unwrap_or(usize::MAX);
-    for (connection, held) in readers.outstanding() {
-        within(&format!("events on connection {connection}"), held, window)?;
+    for (connection, held) in readers.events_in_flight() {
+        check_limit(&format!("events on connection {connection}"), held, window)?;
     }
-    for crowd in sent.iter().filter_map(|sent| sent.crowd) {
-        within("bytes in flight", crowd, config.window_bytes_max)?;
+    for crowd in sent.iter().filter_map(|sent| sent.bytes_in_flight) {
+        check_limit("bytes in flight", crowd, config.window_bytes_max)?;
     }
     Ok(())
 }
@@ -69,15 +69,15 @@ pub(super) fn check_logs(
         let grew = before.log(log.stream).is_none_or(|earlier| earlier.last < log.last);
         let mut seats = before.connections.iter().chain(&step.after.connections);
         let is_read = seats.any(|seat| {
-            seat.carries == Some(log.stream)
-                && !is_stalled(config, silence.of(now, seat.connection))
+            seat.stream == Some(log.stream)
+                && !is_stalled(config, silence.current(now, seat.connection))
         });
         if !grew || is_read {
             continue;
         }
-        within("events in a log", log.events, config.stream_events_max)?;
+        check_limit("events in a log", log.events, config.stream_events_max)?;
         if log.events > 1 || config.stream_bytes_max == 0 {
-            within("bytes in a log", log.bytes, config.stream_bytes_max)?;
+            check_limit("bytes in a log", log.bytes, config.stream_bytes_max)?;
         }
     }
     Ok(())
@@ -88,7 +88,7 @@ fn is_stalled(config: &Config, silence: Duration) -> bool {
     config.stall_timeout_max.is_some_and(|timeout| silence >= timeout)
 }
 
-fn within(what: &str, count: usize, max: usize) -> Result<(), String> {
+fn check_limit(what: &str, count: usize, max: usize) -> Result<(), String> {
     if count > max {
         return Err(format!("{count} {what}, more than {max}"));
     }
@@ -96,7 +96,7 @@ fn within(what: &str, count: usize, max: usize) -> Result<(), String> {
 }
 
 /// Notes which requests of the backend begin to wait, and which wait no longer.
-fn follow(waiting: &mut Waiting, step: &Step) {
+fn update(waiting: &mut ServerRequests, step: &Step) {
     let told = backend_head(step);
     let mut asked = told.and_then(request_id).cloned();
     for action in &step.actions {
@@ -132,8 +132,8 @@ fn backend_head(step: &Step) -> Option<&Head> {
 mod tests {
     use rejoin_core::{ConnectionId, EVENT_OVERHEAD_BYTES, Event, EventId};
 
-    use super::super::stage::{backend, carrying, log, request, send, step};
-    use super::super::{LogView, Seat, View};
+    use super::super::fixtures::{attached, backend, log, request, send, step};
+    use super::super::{ConnectionView, LogView, View};
     use super::*;
 
     fn see(config: &Config, step: &Step) -> Result<(), String> {
@@ -141,7 +141,7 @@ mod tests {
         let sent = readers.follow(&View::default(), step);
         let silence = Silence::default();
         check_logs(config, Instant::EPOCH, &View::default(), step, &silence)?;
-        check(&mut Waiting::new(), config, step, &readers, &sent)
+        check(&mut ServerRequests::new(), config, step, &readers, &sent)
     }
 
     #[test]
@@ -169,7 +169,7 @@ mod tests {
         let at = |seconds| Instant::new(Duration::from_secs(seconds));
         let mut told = step(backend(request(9), 1));
         told.after.logs = vec![LogView { events: 3, ..log(3) }];
-        told.after.connections = vec![carrying(1, 0)];
+        told.after.connections = vec![attached(1, 0)];
         told.after.connections[0].cursor.iter_mut().for_each(|cursor| cursor.sent(1, 1));
         let mut silence = Silence::default();
         silence.follow(at(1), &View::default(), &told);
@@ -205,7 +205,7 @@ mod tests {
             sent.actions = vec![send(1, stream, index, Event::Message(index))];
             let view = View::default();
             let events = readers.follow(&view, &sent);
-            check(&mut Waiting::new(), &config, &sent, &readers, &events)
+            check(&mut ServerRequests::new(), &config, &sent, &readers, &events)
         };
         assert!(see(1).is_ok(), "one fits, however large it is");
         assert!(see(2).is_err());
@@ -215,7 +215,7 @@ mod tests {
     fn too_many_of_anything_are_seen() {
         let mut many = step(Input::Tick);
         many.after.pending = 2;
-        many.after.connections = vec![carrying(1, 0), carrying(2, 0)];
+        many.after.connections = vec![attached(1, 0), attached(2, 0)];
         many.after.requests =
             vec![(1.into(), StreamId::Request(0)), (2.into(), StreamId::Request(1))];
         many.after.logs = vec![log(0)];
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn too_many_shadows_are_seen() {
         let mut get = step(Input::Get { connection: ConnectionId(1), last_event_id: None });
-        get.after.connections = vec![Seat { carries: None, ..carrying(1, 0) }];
+        get.after.connections = vec![ConnectionView { stream: None, ..attached(1, 0) }];
         assert!(see(&Config::default(), &get).is_ok());
         assert!(see(&Config { shadows_max: 0, ..Config::default() }, &get).is_err());
     }

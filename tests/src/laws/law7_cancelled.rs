@@ -19,7 +19,7 @@ pub(super) fn check(
     before: &View,
     step: &Step,
 ) -> Result<(), String> {
-    follow(cancelled, config, now, before, step);
+    update(cancelled, config, now, before, step);
     let (pending, max) = (step.after.pending, config.pending_requests_max);
     let (both, both_max) =
         (pending + cancelled.len(), max.saturating_add(config.cancelled_requests_max));
@@ -43,7 +43,7 @@ pub(super) fn check(
 }
 
 /// Notes which requests are cancelled, and which of those count no longer.
-fn follow(cancelled: &mut Cancelled, config: &Config, now: Instant, before: &View, step: &Step) {
+fn update(cancelled: &mut Cancelled, config: &Config, now: Instant, before: &View, step: &Step) {
     if step.after.closed.is_some() {
         cancelled.clear();
         return;
@@ -81,7 +81,7 @@ mod tests {
 
     use rejoin_core::StreamId;
 
-    use super::super::stage::{backend, post, response, step};
+    use super::super::fixtures::{backend, post, response, step};
     use super::*;
 
     fn at(seconds: u64) -> Instant {

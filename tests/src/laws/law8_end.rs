@@ -22,7 +22,7 @@ pub(super) fn check(before: &View, step: &Step) -> Result<(), String> {
     if told != step.after.closed {
         return Err(format!("was told {told:?}, but is closed by {:?}", step.after.closed));
     }
-    check_silent(step)
+    check_quiet(step)
 }
 
 fn check_closed(
@@ -44,10 +44,10 @@ fn check_closed(
     if step.after != *before {
         return Err(format!("closed, it changed from {before:?} to {:?}", step.after));
     }
-    check_silent(step)
+    check_quiet(step)
 }
 
-fn check_silent(step: &Step) -> Result<(), String> {
+fn check_quiet(step: &Step) -> Result<(), String> {
     let view = &step.after;
     if view.closed.is_some() && (view.deadline.is_some() || !view.connections.is_empty()) {
         return Err(format!("closed, it still waits for something: {view:?}"));
@@ -59,7 +59,7 @@ fn check_silent(step: &Step) -> Result<(), String> {
 mod tests {
     use rejoin_core::{CloseReason, Instant, StreamId};
 
-    use super::super::stage::step;
+    use super::super::fixtures::step;
     use super::*;
 
     fn closed() -> View {

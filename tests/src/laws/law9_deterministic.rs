@@ -32,7 +32,7 @@ pub(super) fn difference(one: &Step, other: &Step) -> Option<String> {
 mod tests {
     use rejoin_core::{Action, Input, Pressure, StreamId};
 
-    use super::super::stage::step;
+    use super::super::fixtures::step;
     use super::*;
 
     #[test]

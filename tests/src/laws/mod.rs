@@ -6,6 +6,9 @@
 //! to what breaks it. `Readers` only follows what each
 //! connection was sent; the laws judge it.
 
+mod checker;
+#[cfg(test)]
+mod fixtures;
 mod heads;
 mod law1_nothing_queued;
 mod law2_deadline;
@@ -18,15 +21,12 @@ mod law7_bounded;
 mod law7_cancelled;
 mod law8_end;
 mod law9_deterministic;
-mod observer;
+mod observed;
 mod readers;
 mod silence;
-#[cfg(test)]
-mod stage;
 mod step;
-mod watched;
 
+pub use checker::{Checker, Violation};
 pub use heads::{answered_id, cancelled_id, posted, request_id};
-pub use observer::{Observer, Violation};
-pub use step::{LogView, Seat, Step, View};
-pub use watched::Watched;
+pub use observed::ObservedSession;
+pub use step::{ConnectionView, LogView, Step, View};

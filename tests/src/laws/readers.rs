@@ -13,19 +13,19 @@ use super::{Step, View};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Readers {
     by_connection: BTreeMap<ConnectionId, Reader>,
-    taken: Taken,
+    acknowledged: AcknowledgedRange,
     /// What the messages cost that were recorded.
     costs: BTreeMap<(StreamId, u64), usize>,
     /// The most that may have been in flight in the last step.
-    peak: usize,
+    peak_bytes: usize,
 }
 
 /// What was taken of the standalone stream: at least this, at most that. Between
 /// the two lie indexes without an event.
 #[derive(Clone, Copy, Debug, Default)]
-struct Taken {
-    least: u64,
-    most: u64,
+struct AcknowledgedRange {
+    min: u64,
+    max: u64,
 }
 
 /// A connection.
@@ -33,20 +33,20 @@ struct Taken {
 pub(super) struct Reader {
     stream: Option<StreamId>,
     /// What it took, or had before.
-    taken: u64,
+    acknowledged: u64,
     /// Nothing up to here may come.
     floor: u64,
     /// Nothing after this may be left out.
-    from: u64,
+    expected_after: u64,
     /// What was sent and not taken.
-    outstanding: VecDeque<(u64, usize)>,
+    in_flight: VecDeque<(u64, usize)>,
     /// Whether that is all.
-    is_sure: bool,
+    is_exact: bool,
     /// Of what it was told that it is missing.
     gaps: Vec<RangeInclusive<u64>>,
     /// Whether its stream is known to be carried by it, and from where on.
-    carries: bool,
-    ended: bool,
+    is_attached: bool,
+    is_closed: bool,
 }
 
 /// An event that was sent on a connection, or the end of all that it will get.
@@ -68,7 +68,7 @@ pub(super) struct Sent {
     pub(super) also_on: Option<ConnectionId>,
     /// What is in flight with it at least, unless nothing else is on its connection, or it
     /// costs nothing.
-    pub(super) crowd: Option<usize>,
+    pub(super) bytes_in_flight: Option<usize>,
 }
 
 /// An event that was sent.
@@ -79,33 +79,33 @@ pub(super) struct SentEvent {
     /// What it is.
     pub(super) event: Event<u64>,
     /// The stream that its id names.
-    pub(super) named: Option<StreamId>,
+    pub(super) id_stream: Option<StreamId>,
 }
 
 impl Readers {
     /// Follows a step, and returns what was sent in it.
     pub(super) fn follow(&mut self, before: &View, step: &Step) -> Vec<Sent> {
-        let least = self.taken.least;
-        self.begin(before, step);
-        self.note_cost(before, step);
-        self.peak = self.in_flight(None);
-        self.pull(step, true);
+        let least = self.acknowledged.min;
+        self.add_reader(before, step);
+        self.record_cost(before, step);
+        self.peak_bytes = self.bytes_in_flight(None);
+        self.acknowledge(step, true);
         let is_due = before.deadline.is_some_and(|deadline| step.now >= deadline);
-        let may_take_over = is_due && self.is_shadow_taking(step);
+        let may_take_over = is_due && self.acknowledges_on_shadow(step);
         let mut sent = self.follow_actions(least, before, step);
         if may_take_over {
             for sent in &mut sent {
-                sent.crowd = None;
+                sent.bytes_in_flight = None;
             }
             // Some of what was sent may have come before it was taken.
-            self.pull(step, false);
+            self.acknowledge(step, false);
         }
         for seat in &step.after.connections {
             if let Some(reader) = self.by_connection.get_mut(&seat.connection) {
-                if seat.carries.is_some() {
-                    reader.carry(least, self.taken.most);
+                if seat.stream.is_some() {
+                    reader.attach(least, self.acknowledged.max);
                 }
-                reader.carries = seat.carries.is_some();
+                reader.is_attached = seat.stream.is_some();
             }
         }
         if let Input::ConnectionClosed { connection, .. } = &step.input {
@@ -118,25 +118,23 @@ impl Readers {
     }
 
     /// Returns how many events each connection holds.
-    pub(super) fn outstanding(&self) -> impl Iterator<Item = (ConnectionId, usize)> {
-        self.by_connection
-            .iter()
-            .map(|(connection, reader)| (*connection, reader.outstanding.len()))
+    pub(super) fn events_in_flight(&self) -> impl Iterator<Item = (ConnectionId, usize)> {
+        self.by_connection.iter().map(|(connection, reader)| (*connection, reader.in_flight.len()))
     }
 
     /// Returns the most that may have been in flight in the last step.
-    pub(super) fn peak(&self) -> usize {
-        self.peak
+    pub(super) fn peak_bytes(&self) -> usize {
+        self.peak_bytes
     }
 
     /// Returns what is in flight on all connections but one.
-    fn in_flight(&self, but: Option<ConnectionId>) -> usize {
+    fn bytes_in_flight(&self, but: Option<ConnectionId>) -> usize {
         let others = self.by_connection.iter().filter(|(connection, _)| Some(**connection) != but);
-        others.flat_map(|(_, reader)| &reader.outstanding).map(|(_, cost)| cost).sum()
+        others.flat_map(|(_, reader)| &reader.in_flight).map(|(_, cost)| cost).sum()
     }
 
     /// Notes what the message costs that is recorded in a step.
-    fn note_cost(&mut self, before: &View, step: &Step) {
+    fn record_cost(&mut self, before: &View, step: &Step) {
         let Input::BackendMessage { message, .. } = &step.input else {
             return;
         };
@@ -170,7 +168,7 @@ impl Readers {
         taken: (u64, u64),
         event: SentEvent,
     ) -> Sent {
-        let (index, named) = (event.index, event.named);
+        let (index, named) = (event.index, event.id_stream);
         let cost = self.cost(step, named, &event);
         let closed = if let Input::ConnectionClosed { connection, .. } = &step.input {
             Some(*connection)
@@ -178,18 +176,18 @@ impl Readers {
             None
         };
         let reader = self.by_connection.get_mut(&connection);
-        let is_alone = reader.as_ref().is_none_or(|reader| reader.outstanding.is_empty());
+        let is_alone = reader.as_ref().is_none_or(|reader| reader.in_flight.is_empty());
         let sent = send(reader, connection, taken, event, cost);
-        self.peak = self.peak.saturating_add(cost);
-        let is_sure = self.by_connection.values().all(|reader| reader.is_sure);
-        let crowd = (is_sure && !is_alone && cost > 0).then(|| self.in_flight(closed));
+        self.peak_bytes = self.peak_bytes.saturating_add(cost);
+        let is_sure = self.by_connection.values().all(|reader| reader.is_exact);
+        let crowd = (is_sure && !is_alone && cost > 0).then(|| self.bytes_in_flight(closed));
         let also_on = self.other_holder(step, connection, named, index);
-        Sent { also_on, crowd, ..sent }
+        Sent { also_on, bytes_in_flight: crowd, ..sent }
     }
 
     /// Returns the connections that hold nothing for sure.
-    pub(super) fn empty(&self) -> BTreeSet<ConnectionId> {
-        let is_empty = |reader: &Reader| reader.is_sure && reader.outstanding.is_empty();
+    pub(super) fn empty_connections(&self) -> BTreeSet<ConnectionId> {
+        let is_empty = |reader: &Reader| reader.is_exact && reader.in_flight.is_empty();
         let empty = self.by_connection.iter().filter(|(_, reader)| is_empty(reader));
         empty.map(|(connection, _)| *connection).collect()
     }
@@ -197,32 +195,32 @@ impl Readers {
     /// Returns how many connections are shadows.
     pub(super) fn shadows(&self) -> usize {
         let is_shadow = |reader: &&Reader| {
-            reader.stream == Some(StreamId::Standalone) && !reader.carries && !reader.ended
+            reader.stream == Some(StreamId::Standalone) && !reader.is_attached && !reader.is_closed
         };
         self.by_connection.values().filter(is_shadow).count()
     }
 
     /// Notes the connection that the input begins.
-    fn begin(&mut self, before: &View, step: &Step) {
+    fn add_reader(&mut self, before: &View, step: &Step) {
         if step.result.is_err() {
             return;
         }
         let (connection, reader) = match &step.input {
             Input::Request { connection, .. } | Input::Reserve { connection } => {
-                if before.seat(*connection).is_some() {
+                if before.connection(*connection).is_some() {
                     return;
                 }
-                (connection, Reader::after(step.after.carried(*connection), 0))
+                (connection, Reader::after(step.after.stream_on(*connection), 0))
             }
             Input::Get { connection, last_event_id: None } => {
                 (connection, Reader::after(Some(StreamId::Standalone), 0))
             }
             Input::Get { connection, last_event_id: Some(EventId { stream, index }) } => {
                 if *stream == StreamId::Standalone {
-                    self.taken.raise(*index, *index);
+                    self.acknowledged.raise(*index, *index);
                 }
                 let reader = Reader::after(Some(*stream), *index);
-                (connection, Reader { carries: true, ..reader })
+                (connection, Reader { is_attached: true, ..reader })
             }
             Input::Message { .. }
             | Input::Acknowledged { .. }
@@ -240,18 +238,18 @@ impl Readers {
 
     /// Returns whether the input says what was taken of a connection that carried
     /// nothing before.
-    fn is_shadow_taking(&self, step: &Step) -> bool {
+    fn acknowledges_on_shadow(&self, step: &Step) -> bool {
         let (Input::Acknowledged { connection, .. } | Input::ConnectionClosed { connection, .. }) =
             &step.input
         else {
             return false;
         };
-        self.by_connection.get(connection).is_some_and(|reader| !reader.carries)
+        self.by_connection.get(connection).is_some_and(|reader| !reader.is_attached)
     }
 
     /// Notes what the input says was taken, unless its connection was cut before:
     /// for sure, or perhaps.
-    fn pull(&mut self, step: &Step, is_sure: bool) {
+    fn acknowledge(&mut self, step: &Step, is_sure: bool) {
         let (Input::Acknowledged { connection, through: index }
         | Input::ConnectionClosed { connection, through: Some(index) }) = &step.input
         else {
@@ -269,51 +267,52 @@ impl Readers {
         let Some(reader) = self.by_connection.get_mut(connection) else {
             return;
         };
-        let pulled = reader.outstanding.iter().take_while(|(sent, _)| sent <= index).count();
-        let last = reader.outstanding.drain(..pulled).next_back().map(|(sent, _)| sent);
-        reader.taken = last.unwrap_or(reader.taken);
-        reader.is_sure &= is_sure;
+        let pulled = reader.in_flight.iter().take_while(|(sent, _)| sent <= index).count();
+        let last = reader.in_flight.drain(..pulled).next_back().map(|(sent, _)| sent);
+        reader.acknowledged = last.unwrap_or(reader.acknowledged);
+        reader.is_exact &= is_sure;
         if reader.stream == Some(StreamId::Standalone) {
             let surely = last.filter(|_| is_sure).unwrap_or(0);
-            self.taken.raise(surely, reader.from.min(*index));
+            self.acknowledged.raise(surely, reader.expected_after.min(*index));
         }
     }
 
     fn follow_actions(&mut self, least: u64, before: &View, step: &Step) -> Vec<Sent> {
-        let most = self.taken.most;
+        let most = self.acknowledged.max;
         let mut sent = Vec::new();
         let mut replays = step.replays.iter();
         for action in &step.actions {
             match action {
                 Action::Send { connection, index, id, event } => {
                     let named = id.map(|id| id.stream);
-                    let event = SentEvent { index: *index, event: event.clone(), named };
+                    let event = SentEvent { index: *index, event: event.clone(), id_stream: named };
                     sent.push(self.send(step, *connection, (least, most), event));
                 }
                 Action::Replay { connection, stream, .. } => {
                     for (index, event) in replays.next().into_iter().flatten() {
                         let named = Some(*stream);
-                        let event = SentEvent { index: *index, event: event.clone(), named };
+                        let event =
+                            SentEvent { index: *index, event: event.clone(), id_stream: named };
                         sent.push(self.send(step, *connection, (least, most), event));
                     }
                 }
                 Action::Gap { connection, missed, .. } => {
                     if let Some(reader) = self.by_connection.get_mut(connection) {
-                        reader.carry(least, most);
+                        reader.attach(least, most);
                         reader.gaps.push(missed.clone());
                     }
                 }
                 Action::Discard { connection } => {
                     if let Some(reader) = self.by_connection.get_mut(connection) {
-                        reader.outstanding.clear();
-                        reader.from = reader.taken;
-                        reader.floor = reader.taken;
+                        reader.in_flight.clear();
+                        reader.expected_after = reader.acknowledged;
+                        reader.floor = reader.acknowledged;
                         reader.gaps.clear();
-                        reader.is_sure = true;
+                        reader.is_exact = true;
                     }
                 }
                 Action::Close { connection, reason } => {
-                    sent.extend(self.end(before, step, *connection, *reason));
+                    sent.extend(self.close(before, step, *connection, *reason));
                 }
                 Action::Forward { .. }
                 | Action::FailServerRequest { .. }
@@ -337,14 +336,14 @@ impl Readers {
         let holds = |(other, reader): &(&ConnectionId, &Reader)| {
             let is_gone = matches!(step.input, Input::ConnectionClosed { connection, .. } if connection == **other);
             let is_other = **other != connection && !is_gone;
-            let holds_it = reader.outstanding.iter().any(|(held, _)| *held == index);
+            let holds_it = reader.in_flight.iter().any(|(held, _)| *held == index);
             is_other && reader.stream == stream && holds_it
         };
         stream?;
         self.by_connection.iter().find(holds).map(|(other, _)| *other)
     }
 
-    fn end(
+    fn close(
         &mut self,
         before: &View,
         step: &Step,
@@ -352,7 +351,7 @@ impl Readers {
         reason: EndReason,
     ) -> Option<Sent> {
         let reader = self.by_connection.get_mut(&connection)?;
-        reader.ended = true;
+        reader.is_closed = true;
         let reader = reader.clone();
         if !reason.drains() {
             self.by_connection.remove(&connection);
@@ -367,10 +366,10 @@ impl Readers {
             stream: reader.stream,
             event: None,
             floor: reader.floor,
-            skipped: reader.from.saturating_add(1)..log.last.saturating_add(1),
+            skipped: reader.expected_after.saturating_add(1)..log.last.saturating_add(1),
             gaps: reader.gaps,
             also_on: None,
-            crowd: None,
+            bytes_in_flight: None,
         })
     }
 }
@@ -385,28 +384,37 @@ fn send(
     cost: usize,
 ) -> Sent {
     let index = event.index;
-    let Some(reader) = reader.filter(|reader| !reader.ended) else {
+    let Some(reader) = reader.filter(|reader| !reader.is_closed) else {
         let event = Some(event);
         let (floor, skipped) = (u64::MAX, 0..0);
         let gaps = Vec::new();
         let (also_on, crowd) = (None, None);
-        return Sent { connection, stream: None, event, floor, skipped, gaps, also_on, crowd };
+        return Sent {
+            connection,
+            stream: None,
+            event,
+            floor,
+            skipped,
+            gaps,
+            also_on,
+            bytes_in_flight: crowd,
+        };
     };
-    reader.carry(least, most);
-    reader.stream = reader.stream.or(event.named);
+    reader.attach(least, most);
+    reader.stream = reader.stream.or(event.id_stream);
     let sent = Sent {
         connection,
         stream: reader.stream,
         event: Some(event),
         floor: reader.floor,
-        skipped: reader.from.saturating_add(1)..index,
+        skipped: reader.expected_after.saturating_add(1)..index,
         gaps: reader.gaps.clone(),
         also_on: None,
-        crowd: None,
+        bytes_in_flight: None,
     };
     reader.floor = index;
-    reader.from = index;
-    reader.outstanding.push_back((index, cost));
+    reader.expected_after = index;
+    reader.in_flight.push_back((index, cost));
     sent
 }
 
@@ -414,31 +422,31 @@ impl Reader {
     fn after(stream: Option<StreamId>, index: u64) -> Self {
         Self {
             stream,
-            taken: index,
+            acknowledged: index,
             floor: index,
-            from: index,
-            outstanding: VecDeque::new(),
-            is_sure: true,
+            expected_after: index,
+            in_flight: VecDeque::new(),
+            is_exact: true,
             gaps: Vec::new(),
-            carries: false,
-            ended: false,
+            is_attached: false,
+            is_closed: false,
         }
     }
 
     /// Begins to carry the standalone stream, if it did not: what others took
     /// does not come again.
-    fn carry(&mut self, least: u64, most: u64) {
-        if !self.carries && self.stream == Some(StreamId::Standalone) {
+    fn attach(&mut self, least: u64, most: u64) {
+        if !self.is_attached && self.stream == Some(StreamId::Standalone) {
             self.floor = self.floor.max(least);
-            self.from = self.from.max(most);
-            self.carries = true;
+            self.expected_after = self.expected_after.max(most);
+            self.is_attached = true;
         }
     }
 }
 
-impl Taken {
+impl AcknowledgedRange {
     fn raise(&mut self, least: u64, most: u64) {
-        self.least = self.least.max(least);
-        self.most = self.most.max(most);
+        self.min = self.min.max(least);
+        self.max = self.max.max(most);
     }
 }

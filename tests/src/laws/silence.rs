@@ -17,20 +17,20 @@ pub(super) struct Silence {
     /// new was taken.
     earlier: BTreeMap<StreamId, Duration>,
     /// Up to where a stream was taken, at most.
-    taken: BTreeMap<StreamId, u64>,
+    acknowledged: BTreeMap<StreamId, u64>,
 }
 
 impl Silence {
     /// Returns for how long a reader has taken nothing.
-    pub(super) fn of(&self, now: Instant, reader: ConnectionId) -> Duration {
+    pub(super) fn current(&self, now: Instant, reader: ConnectionId) -> Duration {
         self.since.get(&reader).map_or(Duration::ZERO, |since| now.since(*since))
     }
 
     /// Returns for how long a reader has taken nothing, and those before it on its stream.
-    pub(super) fn of_all(&self, now: Instant, reader: ConnectionId) -> Duration {
+    pub(super) fn total(&self, now: Instant, reader: ConnectionId) -> Duration {
         let stream = self.streams.get(&reader);
         let earlier = stream.and_then(|stream| self.earlier.get(stream)).copied();
-        self.of(now, reader).saturating_add(earlier.unwrap_or_default())
+        self.current(now, reader).saturating_add(earlier.unwrap_or_default())
     }
 
     /// Goes through all that hold something that they did not take.
@@ -40,19 +40,21 @@ impl Silence {
 
     /// Notes what a step changes.
     pub(super) fn follow(&mut self, now: Instant, before: &View, step: &Step) {
-        self.note_ends(now, before, step);
-        self.note_taken(before, step);
-        self.since.retain(|connection, _| step.after.seat(*connection).is_some());
-        self.streams.retain(|connection, _| step.after.seat(*connection).is_some());
+        self.note_detached(now, before, step);
+        self.note_acknowledged(before, step);
+        self.since.retain(|connection, _| step.after.connection(*connection).is_some());
+        self.streams.retain(|connection, _| step.after.connection(*connection).is_some());
         for seat in &step.after.connections {
-            self.streams.extend(seat.carries.map(|stream| (seat.connection, stream)));
+            self.streams.extend(seat.stream.map(|stream| (seat.connection, stream)));
             let Some(cursor) = seat.cursor.filter(Cursor::is_outstanding) else {
                 self.since.remove(&seat.connection);
                 continue;
             };
-            let earlier = before.seat(seat.connection).and_then(|seat| seat.cursor);
+            let earlier = before.connection(seat.connection).and_then(|seat| seat.cursor);
             let is_news = earlier.is_none_or(|earlier| earlier.untaken() != cursor.untaken());
-            if is_news || step.takes(seat.connection) || !self.since.contains_key(&seat.connection)
+            if is_news
+                || step.acknowledges(seat.connection)
+                || !self.since.contains_key(&seat.connection)
             {
                 self.since.insert(seat.connection, now);
             }
@@ -60,12 +62,12 @@ impl Silence {
     }
 
     /// Notes which connections carry their stream no longer.
-    fn note_ends(&mut self, now: Instant, before: &View, step: &Step) {
+    fn note_detached(&mut self, now: Instant, before: &View, step: &Step) {
         for seat in &before.connections {
-            if let Some(stream) = seat.carries
-                && step.after.carried(seat.connection) != Some(stream)
+            if let Some(stream) = seat.stream
+                && step.after.stream_on(seat.connection) != Some(stream)
             {
-                let silence = self.of(now, seat.connection);
+                let silence = self.current(now, seat.connection);
                 let earlier = self.earlier.entry(stream).or_default();
                 *earlier = earlier.saturating_add(silence);
             }
@@ -73,13 +75,13 @@ impl Silence {
     }
 
     /// Notes what is said to be taken.
-    fn note_taken(&mut self, before: &View, step: &Step) {
+    fn note_acknowledged(&mut self, before: &View, step: &Step) {
         let (stream, least, most) = match &step.input {
             Input::Acknowledged { connection, through }
             | Input::ConnectionClosed { connection, through: Some(through) }
                 if !is_cut(step, *connection) =>
             {
-                let cursor = before.seat(*connection).and_then(|seat| seat.cursor);
+                let cursor = before.connection(*connection).and_then(|seat| seat.cursor);
                 let Some(stream) = self.streams.get(connection) else { return };
                 let first = cursor.filter(Cursor::is_outstanding).map(|cursor| cursor.untaken());
                 let last = step.after.log(*stream).map_or(0, |log| log.last);
@@ -102,7 +104,7 @@ impl Silence {
             | Input::BackendGone
             | Input::Tick => return,
         };
-        let taken = self.taken.entry(stream).or_default();
+        let taken = self.acknowledged.entry(stream).or_default();
         if least > Some(*taken) {
             self.earlier.remove(&stream);
         }
@@ -122,7 +124,7 @@ fn is_cut(step: &Step, connection: ConnectionId) -> bool {
 mod tests {
     use rejoin_core::EventId;
 
-    use super::super::stage::{carrying, log, step};
+    use super::super::fixtures::{attached, log, step};
     use super::*;
 
     const STREAM: StreamId = StreamId::Standalone;
@@ -133,7 +135,7 @@ mod tests {
 
     /// A view in which a connection was sent the first three events, and took so many.
     fn sent(connection: u64, taken: u64) -> View {
-        let mut seat = carrying(connection, 0);
+        let mut seat = attached(connection, 0);
         if let Some(cursor) = &mut seat.cursor {
             cursor.sent(1, 3);
             assert_eq!(cursor.acknowledge(taken).is_some(), taken > 0);
@@ -151,14 +153,14 @@ mod tests {
         let (one, two) = (ConnectionId(1), ConnectionId(2));
         let id = Some(EventId::new(STREAM, 0));
         silence.follow(at(1), &View::default(), &after(Input::Tick, sent(1, 0)));
-        assert_eq!(silence.of_all(at(4), one), Duration::from_secs(3));
+        assert_eq!(silence.total(at(4), one), Duration::from_secs(3));
         let get = Input::Get { connection: two, last_event_id: id };
         silence.follow(at(4), &sent(1, 0), &after(get, sent(2, 0)));
-        assert_eq!(silence.of(at(5), two), Duration::from_secs(1));
-        assert_eq!(silence.of_all(at(5), two), Duration::from_secs(4));
+        assert_eq!(silence.current(at(5), two), Duration::from_secs(1));
+        assert_eq!(silence.total(at(5), two), Duration::from_secs(4));
         let taken = Input::Acknowledged { connection: two, through: 1 };
         silence.follow(at(6), &sent(2, 0), &after(taken, sent(2, 1)));
-        assert_eq!(silence.of_all(at(7), two), Duration::from_secs(1));
+        assert_eq!(silence.total(at(7), two), Duration::from_secs(1));
     }
 
     #[test]
@@ -172,6 +174,6 @@ mod tests {
         silence.follow(at(4), &sent(1, 1), &after(get, sent(2, 0)));
         let taken = Input::Acknowledged { connection: two, through: 1 };
         silence.follow(at(5), &sent(2, 0), &after(taken, sent(2, 1)));
-        assert_eq!(silence.of_all(at(5), two), Duration::from_secs(3));
+        assert_eq!(silence.total(at(5), two), Duration::from_secs(3));
     }
 }

@@ -52,7 +52,7 @@ pub struct View {
     /// What its logs cost.
     pub bytes: usize,
     /// Its connections, by id.
-    pub connections: Vec<Seat>,
+    pub connections: Vec<ConnectionView>,
     /// The logs of the streams that are watched, by stream.
     pub logs: Vec<LogView>,
     /// The requests of the client that are pending, and on which stream.
@@ -61,18 +61,18 @@ pub struct View {
 
 /// What a session says of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seat {
+pub struct ConnectionView {
     /// Which one.
     pub connection: ConnectionId,
     /// The stream that it carries.
-    pub carries: Option<StreamId>,
+    pub stream: Option<StreamId>,
     /// Its cursor.
     pub cursor: Option<Cursor>,
     /// The index of the first logged event at or after the cursor, where it
     /// carries a stream.
-    pub first: Option<u64>,
+    pub next_logged: Option<u64>,
     /// What that costs.
-    pub cost: usize,
+    pub next_cost: usize,
 }
 
 /// What a session says of a log.
@@ -94,7 +94,7 @@ pub struct LogView {
 
 impl Step {
     /// Returns whether the input says that a connection took more.
-    pub(super) fn takes(&self, connection: ConnectionId) -> bool {
+    pub(super) fn acknowledges(&self, connection: ConnectionId) -> bool {
         matches!(&self.input, Input::Acknowledged { connection: taken, .. } if *taken == connection)
     }
 }
@@ -102,14 +102,14 @@ impl Step {
 impl View {
     /// Returns what the session says of a connection.
     #[must_use]
-    pub fn seat(&self, connection: ConnectionId) -> Option<&Seat> {
+    pub fn connection(&self, connection: ConnectionId) -> Option<&ConnectionView> {
         self.connections.iter().find(|seat| seat.connection == connection)
     }
 
     /// Returns the stream that a connection carries.
     #[must_use]
-    pub fn carried(&self, connection: ConnectionId) -> Option<StreamId> {
-        self.seat(connection)?.carries
+    pub fn stream_on(&self, connection: ConnectionId) -> Option<StreamId> {
+        self.connection(connection)?.stream
     }
 
     /// Returns what the session says of the log of a stream.

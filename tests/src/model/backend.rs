@@ -9,7 +9,7 @@ use rejoin_core::{
 use super::{
     Model,
     state::Stage,
-    stream::{Bearing, Entry, Phase, Status},
+    stream::{Entry, Kind, Phase, Status},
 };
 
 impl Model {
@@ -20,11 +20,11 @@ impl Model {
             return Err(BackendFault::MessageTooLarge { max }.into());
         }
         if let Head::Request { id, .. } = &message.head {
-            if self.question(id).is_some() {
+            if self.server_request(id).is_some() {
                 return Err(BackendFault::RequestIdInUse(id.clone()).into());
             }
             let max = self.config.server_requests_max;
-            if self.questions.len() >= max {
+            if self.server_requests.len() >= max {
                 return Err(BackendFault::TooManyRequests { max }.into());
             }
         }
@@ -40,47 +40,47 @@ impl Model {
         let entry = Entry::Message(message.body);
         let cost = message.bytes.saturating_add(EVENT_OVERHEAD_BYTES);
         match &message.head {
-            Head::Response { id, .. } => self.backend_answers(Some(id), message, cost),
-            Head::Error { id } => self.backend_answers(id.as_ref(), message, cost),
+            Head::Response { id, .. } => self.answer_request(Some(id), message, cost),
+            Head::Error { id } => self.answer_request(id.as_ref(), message, cost),
             Head::Notification(Notification::Progress { token }) => {
                 let of_task = || self.tasks.contains(token).then_some(StreamId::Standalone);
                 let Some(stream) = self.stream_of_token(token).or_else(of_task) else {
                     let token = token.clone();
-                    self.act(Action::Report(Report::UnknownProgressToken { token }));
+                    self.emit(Action::Report(Report::UnknownProgressToken { token }));
                     return None;
                 };
-                self.record(stream, Bearing::Tells, entry, cost);
+                self.record(stream, Kind::Notification, entry, cost);
                 Some(stream)
             }
             Head::Notification(Notification::Cancelled { request }) => {
                 let stream = self.stream_of_cancellation(request);
-                self.remove_question(request);
-                self.record(stream, Bearing::Tells, entry, cost);
+                self.remove_server_request(request);
+                self.record(stream, Kind::Notification, entry, cost);
                 Some(stream)
             }
             Head::Notification(Notification::Log) => {
                 let stream = self.stream_related_to(related, true);
-                self.record(stream, Bearing::Tells, entry, cost);
+                self.record(stream, Kind::Notification, entry, cost);
                 Some(stream)
             }
             Head::Notification(Notification::Other) => {
                 let stream = self.stream_related_to(related, false);
-                self.record(stream, Bearing::Tells, entry, cost);
+                self.record(stream, Kind::Notification, entry, cost);
                 Some(stream)
             }
             Head::Request { id, .. } if !matches!(self.stage, Stage::Initialized(_)) => {
-                self.fail(id.clone(), UnansweredReason::Undelivered);
+                self.fail_server_request(id.clone(), UnansweredReason::Undelivered);
                 None
             }
             Head::Request { id, .. } => {
                 let stream = self.stream_related_to(related, true);
-                self.record(stream, Bearing::Asks(id.clone()), entry, cost);
+                self.record(stream, Kind::Request(id.clone()), entry, cost);
                 Some(stream)
             }
         }
     }
 
-    fn backend_answers(
+    fn answer_request(
         &mut self,
         id: Option<&RequestId>,
         message: &Message<u64>,
@@ -88,11 +88,11 @@ impl Model {
     ) -> Option<StreamId> {
         let reason = match id {
             Some(id) if self.is_unanswered_initialize(id) => {
-                self.initialize_is_answered(id, message);
+                self.answer_initialize(id, message);
                 return None;
             }
-            Some(id) if self.is_reserved(id) => {
-                self.unreserve_id(id);
+            Some(id) if self.is_id_reserved(id) => {
+                self.free_id(id);
                 UndeliverableReason::CancelledRequest
             }
             Some(id) => {
@@ -100,15 +100,15 @@ impl Model {
                     self.streams[stream].set_status(id, Status::Answered);
                     if message.bytes > self.config.message_bytes_max {
                         let entry = Entry::Failure(FailureReason::Evicted);
-                        self.record(stream, Bearing::Answers(id.clone()), entry, 0);
-                        self.act(Action::Report(Report::ResponseEvicted {
+                        self.record(stream, Kind::Response(id.clone()), entry, 0);
+                        self.emit(Action::Report(Report::ResponseEvicted {
                             stream,
                             id: id.clone(),
                         }));
                     } else {
                         self.note_task(stream, id, &message.head);
                         let entry = Entry::Message(message.body);
-                        self.record(stream, Bearing::Answers(id.clone()), entry, cost);
+                        self.record(stream, Kind::Response(id.clone()), entry, cost);
                     }
                     self.complete_if_answered(stream);
                     return Some(stream);
@@ -117,7 +117,7 @@ impl Model {
             }
             None => UndeliverableReason::UnknownRequest,
         };
-        self.act(Action::Report(Report::Undeliverable { id: id.cloned(), reason }));
+        self.emit(Action::Report(Report::Undeliverable { id: id.cloned(), reason }));
         None
     }
 
@@ -134,10 +134,10 @@ impl Model {
 
     /// The stream that a cancellation of a request of the backend goes to.
     fn stream_of_cancellation(&self, request: &RequestId) -> StreamId {
-        let stream = self.question(request).map(|question| question.stream);
+        let stream = self.server_request(request).map(|question| question.stream);
         let open = stream
             .and_then(|stream| self.streams.get(stream))
-            .filter(|stream| matches!(stream.phase, Phase::Standing | Phase::Open));
+            .filter(|stream| matches!(stream.phase, Phase::Standalone | Phase::Open));
         open.map_or(StreamId::Standalone, |stream| stream.id)
     }
 

@@ -16,7 +16,7 @@ impl Model {
     }
 
     /// The client cancels a pending request.
-    pub(super) fn cancelled_by_client(&mut self, stream: StreamId, id: &RequestId) {
+    pub(super) fn cancel_by_client(&mut self, stream: StreamId, id: &RequestId) {
         self.cancel_request(stream, id);
         let it = &self.streams[stream];
         if !it.pending().is_empty() {
@@ -32,28 +32,28 @@ impl Model {
     fn complete(&mut self, stream: StreamId) {
         let it = &mut self.streams[stream];
         it.phase = Phase::Complete;
-        it.orphan = None;
-        self.end_if_complete(stream);
+        it.orphaned = None;
+        self.close_if_complete(stream);
     }
 
     /// Ends the connection of a complete stream if all was sent on it.
-    pub(super) fn end_if_complete(&mut self, stream: StreamId) {
+    pub(super) fn close_if_complete(&mut self, stream: StreamId) {
         if self.streams[stream].phase != Phase::Complete {
             return;
         }
-        let carrier = self.carrier(stream).map(|carrier| carrier.id);
+        let carrier = self.attached(stream).map(|carrier| carrier.id);
         if let Some(connection) = carrier.filter(|_| self.is_at_head(stream)) {
-            self.end(connection, EndReason::Complete);
+            self.close_connection(connection, EndReason::Complete);
         }
-        if self.carrier(stream).is_none() {
+        if self.attached(stream).is_none() {
             self.retain(stream);
         }
     }
 
     /// A stream is cancelled.
     pub(super) fn cancel_stream(&mut self, stream: StreamId, reason: EndReason) {
-        if let Some(connection) = self.carrier(stream).map(|carrier| carrier.id) {
-            self.end(connection, reason);
+        if let Some(connection) = self.attached(stream).map(|carrier| carrier.id) {
+            self.close_connection(connection, reason);
         }
         if self.streams[stream].phase == Phase::Reserved {
             for connection in self.connections.iter_mut() {
@@ -63,8 +63,8 @@ impl Model {
             }
             self.streams.remove(stream);
         } else {
-            self.fail_untaken(stream, UnansweredReason::Cancelled);
-            self.bury(stream, true);
+            self.fail_unacknowledged(stream, UnansweredReason::Cancelled);
+            self.leave_tombstone(stream, true);
         }
     }
 

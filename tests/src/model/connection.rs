@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rejoin_core::{Config, ConnectionId, EndReason, Instant, StreamId};
 
-use super::{state::Begun, table::Keyed};
+use super::{state::Stamp, table::Keyed};
 
 /// A connection that is known.
 #[derive(Clone, Debug)]
@@ -15,24 +15,24 @@ pub(super) struct Connection {
     pub(super) stream: Option<StreamId>,
     pub(super) origin: Origin,
     pub(super) is_sse: bool,
-    pub(super) ended: Option<EndReason>,
+    pub(super) close_reason: Option<EndReason>,
 
     /// The first index that was neither sent on it nor had before.
     pub(super) next: u64,
     /// The first index that it did not take: where its window begins.
-    pub(super) untaken: u64,
+    pub(super) first_unacknowledged: u64,
     /// The first index that it did not take, missing ones included.
-    pub(super) start: u64,
+    pub(super) rewind_to: u64,
     /// What is in flight on it, by index, with what it costs.
-    pub(super) sent: Vec<(u64, usize)>,
+    pub(super) in_flight: Vec<(u64, usize)>,
     pub(super) last_sent: Option<u64>,
-    pub(super) taken: Option<u64>,
+    pub(super) acknowledged: Option<u64>,
     /// Through which index it was told what is missing.
-    pub(super) told: u64,
+    pub(super) gap_reported_to: u64,
     /// While something was not taken: since when its reader took nothing.
-    pub(super) waits: Option<Begun>,
+    pub(super) silent_since: Option<Stamp>,
     /// While it drains and holds nothing.
-    pub(super) drained: Option<Begun>,
+    pub(super) drained_since: Option<Stamp>,
     pub(super) is_stalled: bool,
     /// The longest time for which its reader was silent before it took something.
     pub(super) longest_pause: Duration,
@@ -54,12 +54,12 @@ pub(super) struct Pace {
 pub(super) enum Role {
     /// It waits for the answer to `initialize`.
     Initialize,
-    Carries,
+    Attached,
     /// It is a shadow, the newest one if `since` is the highest.
     Shadow {
         since: u64,
     },
-    Drains,
+    Draining,
 }
 
 /// How a connection began.
@@ -91,16 +91,16 @@ impl Connection {
             stream,
             origin: Origin::Other,
             is_sse: true,
-            ended: None,
+            close_reason: None,
             next: 1,
-            untaken: 1,
-            start: 1,
-            sent: Vec::new(),
+            first_unacknowledged: 1,
+            rewind_to: 1,
+            in_flight: Vec::new(),
             last_sent: None,
-            taken: None,
-            told: 0,
-            waits: None,
-            drained: None,
+            acknowledged: None,
+            gap_reported_to: 0,
+            silent_since: None,
+            drained_since: None,
             is_stalled: false,
             longest_pause: Duration::ZERO,
             pace: Pace::default(),
@@ -108,11 +108,11 @@ impl Connection {
     }
 
     /// What comes up to `index` was had elsewhere.
-    pub(super) fn go_on_after(&mut self, index: u64) {
+    pub(super) fn start_after(&mut self, index: u64) {
         self.next = self.next.max(index + 1);
-        if self.sent.is_empty() {
-            self.untaken = self.next;
-            self.start = self.next;
+        if self.in_flight.is_empty() {
+            self.first_unacknowledged = self.next;
+            self.rewind_to = self.next;
         }
     }
 
@@ -124,37 +124,38 @@ impl Connection {
         config: &Config,
     ) -> bool {
         let fits = cost == 0 || in_flight.saturating_add(cost) <= config.window_bytes_max;
-        self.sent.is_empty() || (index - self.untaken < u64::from(config.window_events_max) && fits)
+        self.in_flight.is_empty()
+            || (index - self.first_unacknowledged < u64::from(config.window_events_max) && fits)
     }
 
     /// What is in flight on it costs so much.
-    pub(super) fn in_flight(&self) -> usize {
-        self.sent.iter().fold(0, |bytes, (_, cost)| bytes.saturating_add(*cost))
+    pub(super) fn bytes_in_flight(&self) -> usize {
+        self.in_flight.iter().fold(0, |bytes, (_, cost)| bytes.saturating_add(*cost))
     }
 
     /// Whether its reader has stopped.
     pub(super) fn has_stopped(&self, now: Instant, config: &Config) -> bool {
-        self.waits.is_some_and(|waits| {
+        self.silent_since.is_some_and(|waits| {
             let silence = now.since(waits.at);
             silence >= config.stall_timeout_min && silence > self.longest_pause.saturating_mul(2)
         })
     }
 
     /// The event at `index` is sent on it.
-    pub(super) fn send(&mut self, (index, cost): (u64, usize), begun: Begun) {
-        if self.sent.is_empty() {
-            self.untaken = index;
-            self.waits = Some(begun);
+    pub(super) fn note_sent(&mut self, (index, cost): (u64, usize), begun: Stamp) {
+        if self.in_flight.is_empty() {
+            self.first_unacknowledged = index;
+            self.silent_since = Some(begun);
         }
-        self.sent.push((index, cost));
+        self.in_flight.push((index, cost));
         self.last_sent = Some(index);
         self.next = index + 1;
     }
 
     /// Whether it drains, and holds nothing, is seen now.
-    pub(super) fn note_whether_drained(&mut self, begun: Begun) {
-        if self.role == Role::Drains && self.sent.is_empty() {
-            self.drained.get_or_insert(begun);
+    pub(super) fn note_if_drained(&mut self, begun: Stamp) {
+        if self.role == Role::Draining && self.in_flight.is_empty() {
+            self.drained_since.get_or_insert(begun);
         }
     }
 
@@ -168,10 +169,10 @@ impl Connection {
     }
 
     /// Its reader takes something now, and is behind or not.
-    pub(super) fn pause(&mut self, now: Instant, is_behind: bool, config: &Config) {
-        let silence = self.waits.map_or(Duration::ZERO, |since| now.since(since.at));
+    pub(super) fn note_pause(&mut self, now: Instant, is_behind: bool, config: &Config) {
+        let silence = self.silent_since.map_or(Duration::ZERO, |since| now.since(since.at));
         self.longest_pause = self.longest_pause.max(silence);
-        let Some(since) = self.waits.filter(|_| is_behind) else {
+        let Some(since) = self.silent_since.filter(|_| is_behind) else {
             self.pace.round = None;
             return;
         };
@@ -191,39 +192,40 @@ impl Connection {
     }
 
     /// Whether it is news that everything that was sent up to `through` is taken.
-    pub(super) fn will_take(&self, through: u64) -> bool {
+    pub(super) fn acknowledges_new(&self, through: u64) -> bool {
         let through = self.last_sent.map(|last_sent| through.min(last_sent));
-        !self.sent.is_empty() && through.is_some_and(|through| through >= self.untaken)
+        !self.in_flight.is_empty()
+            && through.is_some_and(|through| through >= self.first_unacknowledged)
     }
 
     /// Everything that was sent up to `through` is taken, or a part of what comes after it.
     /// Returns up to where that is, if it is news.
-    pub(super) fn take(&mut self, through: u64, begun: Begun) -> Option<u64> {
-        if self.sent.is_empty() {
+    pub(super) fn acknowledge(&mut self, through: u64, begun: Stamp) -> Option<u64> {
+        if self.in_flight.is_empty() {
             return None;
         }
         self.is_stalled = false;
-        if !self.will_take(through) {
-            self.waits = Some(begun);
+        if !self.acknowledges_new(through) {
+            self.silent_since = Some(begun);
             return None;
         }
         let through = through.min(self.last_sent?);
-        self.sent.retain(|(index, _)| *index > through);
-        if self.sent.is_empty() {
-            self.untaken = self.next;
-            self.waits = None;
+        self.in_flight.retain(|(index, _)| *index > through);
+        if self.in_flight.is_empty() {
+            self.first_unacknowledged = self.next;
+            self.silent_since = None;
         } else {
-            self.untaken = through + 1;
-            self.waits = Some(begun);
+            self.first_unacknowledged = through + 1;
+            self.silent_since = Some(begun);
         }
-        self.start = self.untaken;
-        self.taken = Some(through);
+        self.rewind_to = self.first_unacknowledged;
+        self.acknowledged = Some(through);
         Some(through)
     }
 
     /// The first missed index that it was not told of, where `missed` is the last one.
-    pub(super) fn gap_begins(&self, missed: u64) -> Option<u64> {
-        let first = self.next.max(self.told + 1);
+    pub(super) fn gap_start(&self, missed: u64) -> Option<u64> {
+        let first = self.next.max(self.gap_reported_to + 1);
         (first <= missed).then_some(first)
     }
 }

@@ -7,42 +7,42 @@ use rejoin_core::{
 
 use super::{
     Model,
-    state::{Begun, Stage},
-    stream::{Bearing, Entry, Status},
+    state::{Stage, Stamp},
+    stream::{Entry, Kind, Status},
 };
 
 /// Something that can be due.
 #[derive(Clone, Debug)]
-enum Deadline {
+enum Timer {
     Initialize,
     Reservation(StreamId),
-    Patience,
+    Stuck,
     Stall(ConnectionId),
-    StallLimit(ConnectionId),
-    Question(RequestId),
-    Answer(RequestId),
+    StallDisconnect(ConnectionId),
+    Delivery(RequestId),
+    ServerRequest(RequestId),
     Orphan(StreamId),
     CancelledId(RequestId),
-    Untaken(StreamId),
-    Taken(StreamId),
+    RetainedUnacknowledged(StreamId),
+    RetainedAcknowledged(StreamId),
     Tombstone(StreamId),
 }
 
-impl Deadline {
+impl Timer {
     /// The place in the order of those that are due at the same time.
     fn rank(&self) -> u8 {
         match self {
             Self::Initialize => 0,
             Self::Reservation(_) => 1,
-            Self::Patience => 2,
+            Self::Stuck => 2,
             Self::Stall(_) => 3,
-            Self::StallLimit(_) => 4,
-            Self::Question(_) => 5,
-            Self::Answer(_) => 6,
+            Self::StallDisconnect(_) => 4,
+            Self::Delivery(_) => 5,
+            Self::ServerRequest(_) => 6,
             Self::Orphan(_) => 7,
             Self::CancelledId(_) => 8,
-            Self::Untaken(_) => 9,
-            Self::Taken(_) => 10,
+            Self::RetainedUnacknowledged(_) => 9,
+            Self::RetainedAcknowledged(_) => 10,
             Self::Tombstone(_) => 11,
         }
     }
@@ -62,16 +62,16 @@ impl Model {
         first.into_iter().chain(self.idle_deadline()).min()
     }
 
-    pub(super) fn carry_out_what_is_due(&mut self) {
+    pub(super) fn fire_due_timers(&mut self) {
         while self.closed.is_none()
             && let Some(((due, ..), deadline)) = self.first_deadline()
             && due <= self.now
         {
-            let is_tombstone = matches!(deadline, Deadline::Tombstone(_));
-            self.strike(deadline);
+            let is_tombstone = matches!(deadline, Timer::Tombstone(_));
+            self.fire(deadline);
             if !is_tombstone {
-                self.make_room();
-                self.release();
+                self.cut_stopped_readers();
+                self.release_senders();
             }
         }
         if self.closed.is_none() && self.idle_deadline().is_some_and(|due| due <= self.now) {
@@ -79,113 +79,118 @@ impl Model {
         }
     }
 
-    fn strike(&mut self, deadline: Deadline) {
+    fn fire(&mut self, deadline: Timer) {
         match deadline {
-            Deadline::Initialize => self.close(CloseReason::InitializeTimeout),
-            Deadline::Reservation(stream) => self.cancel_stream(stream, EndReason::Abandoned),
+            Timer::Initialize => self.close(CloseReason::InitializeTimeout),
+            Timer::Reservation(stream) => self.cancel_stream(stream, EndReason::Abandoned),
             // It is over by now, which is seen when the held are let go.
-            Deadline::Patience => {}
-            Deadline::Stall(connection) => {
-                let order = self.begin().order;
+            Timer::Stuck => {}
+            Timer::Stall(connection) => {
+                let order = self.stamp().order;
                 let it = &mut self.connections[connection];
                 it.is_stalled = true;
                 // Its limit is counted from the same time, but began after the stall.
-                it.waits = it.waits.map(|waits| Begun { order, ..waits });
+                it.silent_since = it.silent_since.map(|waits| Stamp { order, ..waits });
             }
-            Deadline::StallLimit(connection) => self.cut_as_stalled(connection),
-            Deadline::Question(id) => self.question_has_no_listener(id),
-            Deadline::Answer(id) => self.fail(id, UnansweredReason::TimedOut),
-            Deadline::Orphan(stream) => self.cancel_orphan(stream),
-            Deadline::CancelledId(id) => self.unreserve_id(&id),
-            Deadline::Untaken(stream) | Deadline::Taken(stream) => self.bury(stream, false),
-            Deadline::Tombstone(stream) => {
+            Timer::StallDisconnect(connection) => self.cut_stalled(connection),
+            Timer::Delivery(id) => self.fail_undelivered(id),
+            Timer::ServerRequest(id) => self.fail_server_request(id, UnansweredReason::TimedOut),
+            Timer::Orphan(stream) => self.cancel_orphan(stream),
+            Timer::CancelledId(id) => self.free_id(&id),
+            Timer::RetainedUnacknowledged(stream) | Timer::RetainedAcknowledged(stream) => {
+                self.leave_tombstone(stream, false)
+            }
+            Timer::Tombstone(stream) => {
                 self.tombstones.retain(|tombstone| tombstone.stream != stream);
             }
         }
     }
 
     fn cancel_orphan(&mut self, stream: StreamId) {
-        self.stay_awake();
+        self.reset_idle_timer();
         for id in self.streams[stream].pending() {
-            self.act(Action::CancelRequest { id: id.clone() });
+            self.emit(Action::CancelRequest { id: id.clone() });
             self.reserve_id(id.clone());
             self.streams[stream].set_status(&id, Status::Answered);
             let entry = Entry::Failure(FailureReason::Orphaned);
-            self.record(stream, Bearing::Answers(id), entry, 0);
+            self.record(stream, Kind::Response(id), entry, 0);
         }
         self.complete_if_answered(stream);
     }
 
     /// The idle time starts anew, once all clients are to be back.
-    pub(super) fn stay_awake(&mut self) {
+    pub(super) fn reset_idle_timer(&mut self) {
         let back_at = self.streams.iter().map(|stream| stream.retry_at);
         self.idle_since = back_at.fold(self.now, Instant::max);
     }
 
     fn idle_deadline(&self) -> Option<Instant> {
-        let since = Begun { at: self.idle_since, order: 0 };
-        since.due(self.config.idle_timeout).filter(|_| self.is_idle())
+        let since = Stamp { at: self.idle_since, order: 0 };
+        since.deadline(self.config.idle_timeout).filter(|_| self.is_idle())
     }
 
     pub(super) fn is_idle(&self) -> bool {
         matches!(self.stage, Stage::Initialized(_))
-            && self.pending() == 0
+            && self.pending_requests() == 0
             && self.connections.len() == 0
     }
 
-    fn first_deadline(&self) -> Option<(Due, Deadline)> {
+    fn first_deadline(&self) -> Option<(Due, Timer)> {
         self.deadlines().into_iter().min_by_key(|(due, _)| *due)
     }
 
-    fn deadlines(&self) -> Vec<(Due, Deadline)> {
+    fn deadlines(&self) -> Vec<(Due, Timer)> {
         let config = &self.config;
         let mut all = Vec::new();
-        let mut add = |begun: Option<Begun>, timeout, deadline: Deadline| {
+        let mut add = |begun: Option<Stamp>, timeout, deadline: Timer| {
             if let Some(begun) = begun
-                && let Some(due) = begun.due(timeout)
+                && let Some(due) = begun.deadline(timeout)
             {
                 all.push(((due, deadline.rank(), begun.order), deadline));
             }
         };
         if !matches!(self.stage, Stage::Initialized(_)) {
-            add(Some(self.created), config.init_timeout, Deadline::Initialize);
+            add(Some(self.created), config.init_timeout, Timer::Initialize);
         }
         for stream in self.streams.iter() {
             let id = stream.id;
-            let retention =
-                if stream.end_is_taken() { Deadline::Taken(id) } else { Deadline::Untaken(id) };
-            add(stream.reservation, config.reservation_timeout, Deadline::Reservation(id));
-            add(stream.orphan, config.orphan_timeout, Deadline::Orphan(id));
+            let retention = if stream.is_fully_acknowledged() {
+                Timer::RetainedAcknowledged(id)
+            } else {
+                Timer::RetainedUnacknowledged(id)
+            };
+            add(stream.reserved, config.reservation_timeout, Timer::Reservation(id));
+            add(stream.orphaned, config.orphan_timeout, Timer::Orphan(id));
             add(stream.retained, config.retention, retention);
         }
         for connection in self.connections.iter() {
             let id = connection.id;
-            let waits = connection.waits;
+            let waits = connection.silent_since;
             if !connection.is_stalled {
-                add(waits, connection.stall_timeout(config), Deadline::Stall(id));
+                add(waits, connection.stall_timeout(config), Timer::Stall(id));
             }
             add(
-                waits.or(connection.drained),
+                waits.or(connection.drained_since),
                 config.stall_disconnect_timeout,
-                Deadline::StallLimit(id),
+                Timer::StallDisconnect(id),
             );
         }
-        for stream in &self.held {
-            let (begun, left) = self.patience(*stream).unzip();
-            add(begun, left, Deadline::Patience);
+        for stream in &self.held_streams {
+            let (begun, left) = self.stuck_timeout(*stream).unzip();
+            add(begun, left, Timer::Stuck);
         }
-        for question in &self.questions {
+        for question in &self.server_requests {
             let id = question.id.clone();
-            add(question.unheard, config.delivery_timeout, Deadline::Question(id.clone()));
-            add(question.heard, config.server_request_timeout, Deadline::Answer(id));
+            add(question.undelivered_since, config.delivery_timeout, Timer::Delivery(id.clone()));
+            add(question.delivered_since, config.server_request_timeout, Timer::ServerRequest(id));
         }
         for reserved in &self.reserved_ids {
             let id = reserved.id.clone();
-            add(Some(reserved.begun), config.cancelled_timeout, Deadline::CancelledId(id));
+            add(Some(reserved.since), config.cancelled_timeout, Timer::CancelledId(id));
         }
         for tombstone in &self.tombstones {
             let stream = tombstone.stream;
-            add(Some(tombstone.begun), config.tombstone_timeout, Deadline::Tombstone(stream));
+            add(Some(tombstone.since), config.tombstone_timeout, Timer::Tombstone(stream));
         }
         all
     }

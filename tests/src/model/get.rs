@@ -27,7 +27,7 @@ impl Model {
             id.stream != StreamId::Standalone
                 && self.connections.iter().any(|other| {
                     other.stream == Some(id.stream)
-                        && matches!(other.role, Role::Carries | Role::Drains)
+                        && matches!(other.role, Role::Attached | Role::Draining)
                 })
         });
         if replaces { Ok(()) } else { self.check_connections() }
@@ -36,7 +36,7 @@ impl Model {
     fn check_standalone(&self) -> Result<(), ClientFault> {
         let is_conflict =
             self.config.concurrent_get == ConcurrentGet::Reject || self.config.shadows_max == 0;
-        if is_conflict && self.carrier(StreamId::Standalone).is_some() {
+        if is_conflict && self.attached(StreamId::Standalone).is_some() {
             return Err(ClientFault::StandaloneConflict);
         }
         Ok(())
@@ -47,7 +47,7 @@ impl Model {
         let tombstone = self.tombstones.iter().find(|tombstone| tombstone.stream == stream);
         let was_given_out = match stream {
             StreamId::Standalone => true,
-            StreamId::Request(number) => number < self.numbers,
+            StreamId::Request(number) => number < self.next_number,
         };
         if !was_given_out || it.is_some_and(|it| it.phase == Phase::Reserved) {
             return Err(ClientFault::UnknownStream(stream).into());
@@ -71,76 +71,76 @@ impl Model {
 
     pub(super) fn get(&mut self, connection: ConnectionId, last_event_id: Option<EventId>) {
         let standalone = StreamId::Standalone;
-        let is_carried = self.carrier(standalone).is_some();
+        let is_carried = self.attached(standalone).is_some();
         match last_event_id {
             Some(EventId { stream: StreamId::Standalone, index }) => {
-                self.take_over_standalone(connection, Some(index));
+                self.attach_standalone(connection, Some(index));
             }
             Some(EventId { stream, index }) => self.resume(connection, stream, index),
             None if is_carried && self.config.concurrent_get == ConcurrentGet::Shadow => {
-                let role = self.newest_shadow();
+                let role = self.newest_shadow_role();
                 self.connections.push(Connection::new(connection, role, Some(standalone)));
-                self.end_surplus();
+                self.close_excess_shadows();
             }
-            None => self.take_over_standalone(connection, None),
+            None => self.attach_standalone(connection, None),
         }
     }
 
     /// A new connection carries the standalone stream: after the event that it
     /// resumes from, or else after the taken index, primed.
-    fn take_over_standalone(&mut self, connection: ConnectionId, resumes_after: Option<u64>) {
+    fn attach_standalone(&mut self, connection: ConnectionId, resumes_after: Option<u64>) {
         let stream = StreamId::Standalone;
         let standalone = self.connections.iter().filter(|it| it.stream == Some(stream));
         let mut former: Vec<_> = standalone
-            .filter(|it| matches!(it.role, Role::Drains | Role::Carries))
-            .map(|it| (it.role == Role::Carries, it.id))
+            .filter(|it| matches!(it.role, Role::Draining | Role::Attached))
+            .map(|it| (it.role == Role::Attached, it.id))
             .collect();
         former.sort();
         for (_, connection) in former {
             self.discard(connection);
         }
-        if let Some(carrier) = self.carrier(stream).map(|carrier| carrier.id) {
-            self.connections[carrier].role = self.newest_shadow();
+        if let Some(carrier) = self.attached(stream).map(|carrier| carrier.id) {
+            self.connections[carrier].role = self.newest_shadow_role();
         }
-        self.end_surplus();
+        self.close_excess_shadows();
         if let Some(index) = resumes_after {
-            self.raise_taken(stream, index);
+            self.raise_acknowledged(stream, index);
         }
         let is_resume = resumes_after.is_some();
-        let after = resumes_after.unwrap_or(self.streams[stream].taken);
-        self.connections.push(Connection::new(connection, Role::Carries, Some(stream)));
+        let after = resumes_after.unwrap_or(self.streams[stream].acknowledged);
+        self.connections.push(Connection::new(connection, Role::Attached, Some(stream)));
         self.connections[connection].origin =
             if is_resume { Origin::Resume } else { Origin::Other };
-        self.carry(connection, stream, after, !is_resume);
+        self.attach(connection, stream, after, !is_resume);
     }
 
     fn resume(&mut self, connection: ConnectionId, stream: StreamId, index: u64) {
         let replaced = self.connections.iter().find(|it| it.stream == Some(stream));
         if let Some(replaced) = replaced.map(|it| it.id) {
-            self.end(replaced, EndReason::Replaced);
+            self.close_connection(replaced, EndReason::Replaced);
         }
         if self.streams.get(stream).is_none() {
-            self.bring_back(stream);
+            self.revive(stream);
         }
         self.streams[stream].retained = None;
-        self.note_whether_filled(stream);
-        self.raise_taken(stream, index);
-        self.connections.push(Connection::new(connection, Role::Carries, Some(stream)));
+        self.update_eviction_order(stream);
+        self.raise_acknowledged(stream, index);
+        self.connections.push(Connection::new(connection, Role::Attached, Some(stream)));
         self.connections[connection].origin = Origin::Resume;
-        self.carry(connection, stream, index, false);
+        self.attach(connection, stream, index, false);
     }
 
-    fn newest_shadow(&mut self) -> Role {
-        let since = self.begin().order;
+    fn newest_shadow_role(&mut self) -> Role {
+        let since = self.stamp().order;
         Role::Shadow { since }
     }
 
     /// Ends the oldest shadows that are too many.
-    fn end_surplus(&mut self) {
+    fn close_excess_shadows(&mut self) {
         let shadows = self.shadows();
         let surplus = shadows.len().saturating_sub(self.config.shadows_max);
         for shadow in shadows.into_iter().take(surplus) {
-            self.end(shadow, EndReason::TooManyShadows);
+            self.close_connection(shadow, EndReason::TooManyShadows);
         }
     }
 
@@ -151,7 +151,7 @@ impl Model {
             .iter()
             .filter_map(|connection| match connection.role {
                 Role::Shadow { since } => Some((since, connection.id)),
-                Role::Initialize | Role::Carries | Role::Drains => None,
+                Role::Initialize | Role::Attached | Role::Draining => None,
             })
             .collect();
         shadows.sort();

@@ -4,7 +4,7 @@ use std::mem;
 
 use rejoin_core::{Action, ApiMisuse, CloseReason, Input, Instant, Pressure, Rejection, StreamId};
 
-use super::{Model, beginning::is_of_client, connection::Origin, state::Stage, stream::Phase};
+use super::{Model, connection::Origin, initialize::is_from_client, state::Stage, stream::Phase};
 
 impl Model {
     /// Applies one input. Returns the answer, and the actions in order.
@@ -14,9 +14,9 @@ impl Model {
         input: Input<u64>,
     ) -> (Result<Pressure, Rejection>, Vec<Action<u64>>) {
         self.now = self.now.max(now);
-        self.carry_out_what_is_due();
+        self.fire_due_timers();
         let result = self.apply(input);
-        (result, mem::take(&mut self.out))
+        (result, mem::take(&mut self.actions))
     }
 
     fn apply(&mut self, input: Input<u64>) -> Result<Pressure, Rejection> {
@@ -31,14 +31,14 @@ impl Model {
         let is_of_backend =
             matches!(input, Input::BackendMessage { .. } | Input::Disconnect { .. });
         let keeps_awake = input != Input::Tick && !(is_of_backend && self.is_idle());
-        self.was_used |= is_of_client(&input) && matches!(self.stage, Stage::Initialized(_));
-        let recorded_on = self.carry_out(input);
+        self.was_used |= is_from_client(&input) && matches!(self.stage, Stage::Initialized(_));
+        let recorded_on = self.perform(input);
         if keeps_awake {
-            self.stay_awake();
+            self.reset_idle_timer();
         }
-        self.make_room();
+        self.cut_stopped_readers();
         let pressure = self.pressure(recorded_on);
-        self.release();
+        self.release_senders();
         Ok(pressure)
     }
 
@@ -55,9 +55,7 @@ impl Model {
             Input::Message { post } => self.check_message(post),
             Input::Abandon { stream } => self.check_abandon(*stream),
             Input::BackendMessage { message, .. } => self.check_backend(message),
-            Input::Disconnect { stream, retry } => {
-                self.check_close_stream(*stream, retry.is_some())
-            }
+            Input::Disconnect { stream, retry } => self.check_disconnect(*stream, retry.is_some()),
             Input::Acknowledged { .. }
             | Input::ConnectionClosed { .. }
             | Input::Delete
@@ -68,7 +66,7 @@ impl Model {
     }
 
     /// Returns the stream on which a message of the backend was recorded, if that goes on.
-    fn carry_out(&mut self, input: Input<u64>) -> Option<StreamId> {
+    fn perform(&mut self, input: Input<u64>) -> Option<StreamId> {
         if self.is_unexpected(&input) {
             self.close(CloseReason::ExpectedInitialize);
             return None;
@@ -82,10 +80,12 @@ impl Model {
                 }
             },
             Input::Get { connection, last_event_id } => self.get(connection, last_event_id),
-            Input::Message { post } => self.message(post),
-            Input::Acknowledged { connection, through } => self.taken_on(connection, through),
+            Input::Message { post } => self.forward_messages(post),
+            Input::Acknowledged { connection, through } => {
+                self.on_acknowledged(connection, through)
+            }
             Input::ConnectionClosed { connection, through } => {
-                self.closed_by_peer(connection, through)
+                self.on_connection_closed(connection, through)
             }
             Input::Abandon { stream } => self.abandon(stream),
             Input::Delete => self.close(CloseReason::Deleted),
@@ -93,7 +93,7 @@ impl Model {
             Input::BackendMessage { message, related } => {
                 return self.backend(&message, related.as_ref());
             }
-            Input::Disconnect { stream, retry } => self.close_stream(stream, retry),
+            Input::Disconnect { stream, retry } => self.disconnect(stream, retry),
             Input::BackendGone => self.close(CloseReason::BackendGone),
             Input::Tick => {}
         }
@@ -104,22 +104,22 @@ impl Model {
         let phase = self.streams.get(stream).map(|stream| stream.phase);
         match phase {
             Some(Phase::Reserved | Phase::Open | Phase::Complete) => Ok(()),
-            Some(Phase::Standing) | None => Err(ApiMisuse::UnknownStream(stream).into()),
+            Some(Phase::Standalone) | None => Err(ApiMisuse::UnknownStream(stream).into()),
         }
     }
 
-    fn check_close_stream(&self, stream: StreamId, has_retry: bool) -> Result<(), Rejection> {
+    fn check_disconnect(&self, stream: StreamId, has_retry: bool) -> Result<(), Rejection> {
         if stream == StreamId::Standalone {
             return Ok(());
         }
         if self.streams.get(stream).map(|stream| stream.phase) != Some(Phase::Open) {
             return Err(ApiMisuse::StreamNotOpen(stream).into());
         }
-        match self.carrier(stream) {
+        match self.attached(stream) {
             Some(carrier)
                 if carrier.last_sent.is_none()
                     && carrier.origin != Origin::Resume
-                    && !(has_retry && self.may_prime_at_end(stream)) =>
+                    && !(has_retry && self.may_send_retry(stream)) =>
             {
                 Err(ApiMisuse::NothingToResumeFrom(stream).into())
             }

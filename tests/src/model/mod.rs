@@ -12,26 +12,26 @@
     reason = "the model asks its tables only for what it knows to be there, and must not go on otherwise"
 )]
 
+mod acknowledge;
+mod attach;
 mod backend;
-mod beginning;
-mod carrying;
-mod close_stream;
-mod closing;
+mod close;
 mod complete;
 mod connection;
-mod crowding;
 mod deadlines;
+mod disconnect;
 mod get;
 mod handle;
+mod in_flight;
+mod initialize;
 mod post;
 mod pressure;
-mod questions;
-mod recording;
+mod record;
 mod requests;
 mod retention;
+mod server_requests;
 mod state;
 mod stream;
 mod table;
-mod taken;
 
 pub use state::Model;

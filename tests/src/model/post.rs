@@ -66,8 +66,8 @@ impl Model {
 
     pub(super) fn reserve(&mut self, connection: ConnectionId) {
         let stream = self.new_stream(Phase::Reserved);
-        self.streams[stream].reservation = Some(self.begin());
-        self.connections.push(Connection::new(connection, Role::Carries, Some(stream)));
+        self.streams[stream].reserved = Some(self.stamp());
+        self.connections.push(Connection::new(connection, Role::Attached, Some(stream)));
     }
 
     pub(super) fn request(
@@ -80,12 +80,12 @@ impl Model {
             stream
         } else {
             let stream = self.new_stream(Phase::Open);
-            self.connections.push(Connection::new(connection, Role::Carries, Some(stream)));
+            self.connections.push(Connection::new(connection, Role::Attached, Some(stream)));
             stream
         };
         let it = &mut self.streams[stream];
         it.phase = Phase::Open;
-        it.reservation = None;
+        it.reserved = None;
         it.requests = messages(&post).iter().filter_map(request).collect();
         for request in &it.requests {
             self.tasks.retain(|token| request.token.as_ref() != Some(token));
@@ -94,12 +94,12 @@ impl Model {
         let it = &mut self.connections[connection];
         it.is_sse = is_sse;
         it.origin = if is_sse { Origin::Other } else { Origin::Json(stream) };
-        self.carry(connection, stream, 0, is_sse);
-        self.message(post);
+        self.attach(connection, stream, 0, is_sse);
+        self.forward_messages(post);
     }
 
     /// Carries out what a POST carries.
-    pub(super) fn message(&mut self, post: Post<u64>) {
+    pub(super) fn forward_messages(&mut self, post: Post<u64>) {
         let messages = match post {
             Post::Single(message) => vec![message],
             Post::Batch(messages) => messages,
@@ -107,37 +107,37 @@ impl Model {
         for Message { head, body, .. } in messages {
             match head {
                 Head::Notification(Notification::Cancelled { request }) => {
-                    self.act(Action::Forward { message: body });
+                    self.emit(Action::Forward { message: body });
                     if let Some(stream) = self.stream_of(&request) {
-                        self.cancelled_by_client(stream, &request);
+                        self.cancel_by_client(stream, &request);
                     }
                 }
                 Head::Request { id, .. } if self.stream_of(&id).is_none() => {}
                 Head::Request { .. } | Head::Notification(_) => {
-                    self.act(Action::Forward { message: body });
+                    self.emit(Action::Forward { message: body });
                 }
-                Head::Response { id, .. } => self.answer_question(Some(id), body),
-                Head::Error { id } => self.answer_question(id, body),
+                Head::Response { id, .. } => self.answer_server_request(Some(id), body),
+                Head::Error { id } => self.answer_server_request(id, body),
             }
         }
     }
 
-    fn answer_question(&mut self, id: Option<RequestId>, body: u64) {
+    fn answer_server_request(&mut self, id: Option<RequestId>, body: u64) {
         match id {
-            Some(id) if self.question(&id).is_some() => {
-                self.remove_question(&id);
-                self.act(Action::Forward { message: body });
+            Some(id) if self.server_request(&id).is_some() => {
+                self.remove_server_request(&id);
+                self.emit(Action::Forward { message: body });
             }
             id => {
                 let reason = UndeliverableReason::UnknownServerRequest;
-                self.act(Action::Report(Report::Undeliverable { id, reason }));
+                self.emit(Action::Report(Report::Undeliverable { id, reason }));
             }
         }
     }
 
     fn new_stream(&mut self, phase: Phase) -> StreamId {
-        let stream = StreamId::Request(self.numbers);
-        self.numbers += 1;
+        let stream = StreamId::Request(self.next_number);
+        self.next_number += 1;
         self.streams.push(Stream::new(stream, phase));
         stream
     }
@@ -145,7 +145,7 @@ impl Model {
     /// The reserved stream that a connection carries.
     fn reserved_stream(&self, connection: ConnectionId) -> Option<StreamId> {
         let connection = self.connections.get(connection)?;
-        let stream = connection.stream.filter(|_| connection.role == Role::Carries)?;
+        let stream = connection.stream.filter(|_| connection.role == Role::Attached)?;
         (self.streams[stream].phase == Phase::Reserved).then_some(stream)
     }
 
@@ -183,7 +183,7 @@ impl Model {
                 tokens.push(token.clone());
             }
         }
-        let pending = self.pending() + ids.len();
+        let pending = self.pending_requests() + ids.len();
         let Config { pending_requests_max, cancelled_requests_max, .. } = self.config;
         if pending > pending_requests_max {
             return Err(ClientFault::TooManyRequests { max: pending_requests_max });

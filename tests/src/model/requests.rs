@@ -4,7 +4,7 @@ use rejoin_core::{ProgressToken, RequestId, StreamId};
 
 use super::{
     Model,
-    state::{Begun, Stage},
+    state::{Stage, Stamp},
     stream::Status,
 };
 
@@ -12,7 +12,7 @@ use super::{
 #[derive(Clone, Debug)]
 pub(super) struct ReservedId {
     pub(super) id: RequestId,
-    pub(super) begun: Begun,
+    pub(super) since: Stamp,
 }
 
 impl Model {
@@ -34,14 +34,14 @@ impl Model {
 
     /// The stream of the only pending request.
     pub(super) fn sole_stream(&self) -> Option<StreamId> {
-        if self.pending() != 1 {
+        if self.pending_requests() != 1 {
             return None;
         }
         let stream = self.streams.iter().find(|stream| !stream.pending().is_empty())?;
         Some(stream.id)
     }
 
-    pub(super) fn is_reserved(&self, id: &RequestId) -> bool {
+    pub(super) fn is_id_reserved(&self, id: &RequestId) -> bool {
         self.reserved_ids.iter().any(|reserved| reserved.id == *id)
     }
 
@@ -51,15 +51,15 @@ impl Model {
 
     /// Whether a request of the client must not have this id.
     pub(super) fn is_in_use(&self, id: &RequestId) -> bool {
-        self.stream_of(id).is_some() || self.is_reserved(id) || self.is_unanswered_initialize(id)
+        self.stream_of(id).is_some() || self.is_id_reserved(id) || self.is_unanswered_initialize(id)
     }
 
     pub(super) fn reserve_id(&mut self, id: RequestId) {
-        let begun = self.begin();
-        self.reserved_ids.push(ReservedId { id, begun });
+        let begun = self.stamp();
+        self.reserved_ids.push(ReservedId { id, since: begun });
     }
 
-    pub(super) fn unreserve_id(&mut self, id: &RequestId) {
+    pub(super) fn free_id(&mut self, id: &RequestId) {
         self.reserved_ids.retain(|reserved| reserved.id != *id);
     }
 

@@ -6,8 +6,8 @@ use rejoin_core::{FailureReason, Instant, RequestId, StreamId, UnansweredReason}
 
 use super::{
     Model,
-    state::Begun,
-    stream::{Bearing, Phase, Recorded, Stream},
+    state::Stamp,
+    stream::{Kind, Phase, RecordedEvent, Stream},
 };
 
 /// What is left of a stream that was buried.
@@ -17,56 +17,56 @@ pub(super) struct Tombstone {
     pub(super) is_cancelled: bool,
     pub(super) last: u64,
     pub(super) missed: u64,
-    pub(super) answers: Vec<(RequestId, u64)>,
-    pub(super) begun: Begun,
+    pub(super) responses: Vec<(RequestId, u64)>,
+    pub(super) since: Stamp,
 }
 
 impl Model {
     /// A complete stream has no connection (any more).
     pub(super) fn retain(&mut self, stream: StreamId) {
-        self.questions_are_unheard(stream);
-        let begun = self.begin_when_expected(stream);
+        self.start_delivery_timers(stream);
+        let begun = self.stamp_when_expected(stream);
         let it = &mut self.streams[stream];
-        if it.brought_back || self.config.retention == Some(Duration::ZERO) {
-            self.bury(stream, false);
+        if it.is_revived || self.config.retention == Some(Duration::ZERO) {
+            self.leave_tombstone(stream, false);
         } else {
             it.retained = Some(begun);
-            let end_is_taken = it.end_is_taken();
-            self.note_whether_filled(stream);
-            self.keep_retained_limit(end_is_taken);
+            let end_is_taken = it.is_fully_acknowledged();
+            self.update_eviction_order(stream);
+            self.enforce_retained_limit(end_is_taken);
         }
     }
 
     /// Something of a stream was taken up to `index`.
-    pub(super) fn raise_taken(&mut self, stream: StreamId, index: u64) {
-        let heard = self.begin();
-        let order = self.begin().order;
+    pub(super) fn raise_acknowledged(&mut self, stream: StreamId, index: u64) {
+        let heard = self.stamp();
+        let order = self.stamp().order;
         let it = &mut self.streams[stream];
-        let was_taken = it.end_is_taken();
-        if index > it.taken {
-            it.taken = index;
+        let was_taken = it.is_fully_acknowledged();
+        if index > it.acknowledged {
+            it.acknowledged = index;
             it.earlier_silence = Duration::ZERO;
         }
-        for question in &mut self.questions {
-            if question.stream == stream && question.index <= it.taken {
-                question.unheard = None;
-                question.heard.get_or_insert(heard);
+        for question in &mut self.server_requests {
+            if question.stream == stream && question.index <= it.acknowledged {
+                question.undelivered_since = None;
+                question.delivered_since.get_or_insert(heard);
             }
         }
         if let Some(retained) = &mut it.retained
             && !was_taken
-            && it.taken >= it.last
+            && it.acknowledged >= it.last
         {
             retained.order = order;
-            self.note_whether_filled(stream);
-            self.keep_retained_limit(true);
+            self.update_eviction_order(stream);
+            self.enforce_retained_limit(true);
         } else {
-            self.note_whether_filled(stream);
+            self.update_eviction_order(stream);
         }
     }
 
     /// Buries what is retained over the limit.
-    fn keep_retained_limit(&mut self, end_is_taken: bool) {
+    fn enforce_retained_limit(&mut self, end_is_taken: bool) {
         let max = if end_is_taken {
             self.config.retained_acknowledged_max
         } else {
@@ -77,20 +77,20 @@ impl Model {
         };
         while weight(self) > max {
             if let Some(first) = self.first_retained(end_is_taken) {
-                self.bury(first, false);
+                self.leave_tombstone(first, false);
             }
         }
     }
 
     fn retained(&self, end_is_taken: bool) -> Vec<&Stream> {
         let retained = self.streams.iter().filter(|stream| stream.retained.is_some());
-        retained.filter(|stream| stream.end_is_taken() == end_is_taken).collect()
+        retained.filter(|stream| stream.is_fully_acknowledged() == end_is_taken).collect()
     }
 
     /// The first one of those that are retained.
     pub(super) fn first_retained(&self, end_is_taken: bool) -> Option<StreamId> {
         let first = self.retained(end_is_taken).into_iter().min_by_key(|stream| {
-            let due = stream.retained.and_then(|begun| begun.due(self.config.retention));
+            let due = stream.retained.and_then(|begun| begun.deadline(self.config.retention));
             // None is later than any.
             (due.unwrap_or(Instant::MAX), stream.retained.map(|begun| begun.order))
         })?;
@@ -98,20 +98,20 @@ impl Model {
     }
 
     /// Leaves a tombstone of a stream.
-    pub(super) fn bury(&mut self, stream: StreamId, is_cancelled: bool) {
-        self.fail_untaken(stream, UnansweredReason::Evicted);
-        let begun = self.begin();
+    pub(super) fn leave_tombstone(&mut self, stream: StreamId, is_cancelled: bool) {
+        self.fail_unacknowledged(stream, UnansweredReason::Evicted);
+        let begun = self.stamp();
         let buried = self.streams.remove(stream);
         self.tombstones.push(Tombstone {
             stream,
             is_cancelled,
             last: buried.last,
             missed: missed_without_log(&buried),
-            answers: if is_cancelled { Vec::new() } else { answers(&buried) },
-            begun,
+            responses: if is_cancelled { Vec::new() } else { responses(&buried) },
+            since: begun,
         });
         let weight = |it: &Self| -> usize {
-            it.tombstones.iter().map(|tombstone| tombstone.answers.len().max(1)).sum()
+            it.tombstones.iter().map(|tombstone| tombstone.responses.len().max(1)).sum()
         };
         while weight(self) > self.config.tombstones_max {
             self.tombstones.remove(0);
@@ -119,16 +119,18 @@ impl Model {
     }
 
     /// A tombstone becomes a complete stream again.
-    pub(super) fn bring_back(&mut self, stream: StreamId) {
+    pub(super) fn revive(&mut self, stream: StreamId) {
         for tombstone in self.tombstones.iter().filter(|tombstone| tombstone.stream == stream) {
             let mut it = Stream::new(stream, Phase::Complete);
-            it.brought_back = true;
+            it.is_revived = true;
             it.last = tombstone.last;
             it.missed = tombstone.missed;
             it.events = tombstone
-                .answers
+                .responses
                 .iter()
-                .map(|(id, index)| Recorded::failure(*index, id.clone(), FailureReason::Expired))
+                .map(|(id, index)| {
+                    RecordedEvent::failure(*index, id.clone(), FailureReason::Expired)
+                })
                 .collect();
             self.streams.push(it);
         }
@@ -137,21 +139,21 @@ impl Model {
 }
 
 fn missed_without_log(stream: &Stream) -> u64 {
-    let others = stream.logged_from(0).filter(|event| !is_answer(event));
+    let others = stream.logged_from(0).filter(|event| !is_response(event));
     others.map(|event| event.index).fold(stream.missed, u64::max)
 }
 
-fn answers(stream: &Stream) -> Vec<(RequestId, u64)> {
+fn responses(stream: &Stream) -> Vec<(RequestId, u64)> {
     let logged = stream.logged_from(0);
     logged
-        .filter_map(|event| match &event.bearing {
-            Bearing::Answers(id) => Some((id.clone(), event.index)),
-            Bearing::Asks(_) | Bearing::Tells => None,
+        .filter_map(|event| match &event.kind {
+            Kind::Response(id) => Some((id.clone(), event.index)),
+            Kind::Request(_) | Kind::Notification => None,
         })
         .collect()
 }
 
 /// Whether it is an answer, or a failure in its place.
-fn is_answer(event: &Recorded) -> bool {
-    matches!(event.bearing, Bearing::Answers(_))
+fn is_response(event: &RecordedEvent) -> bool {
+    matches!(event.kind, Kind::Response(_))
 }

@@ -9,9 +9,9 @@ use rejoin_core::{
 
 use super::{
     connection::Connection,
-    questions::Question,
     requests::ReservedId,
     retention::Tombstone,
+    server_requests::ServerRequest,
     stream::{Phase, Stream},
     table::Table,
 };
@@ -22,8 +22,8 @@ pub struct Model {
     pub(super) config: Config,
     pub(super) now: Instant,
     /// How many things have begun: stamps the order.
-    pub(super) begun: u64,
-    pub(super) created: Begun,
+    pub(super) stamps: u64,
+    pub(super) created: Stamp,
     pub(super) idle_since: Instant,
     /// Whether the client used the session once it was initialized.
     pub(super) was_used: bool,
@@ -32,23 +32,23 @@ pub struct Model {
     /// The standalone stream and the request streams, but no tombstones.
     pub(super) streams: Table<Stream>,
     /// How many stream numbers were given out.
-    pub(super) numbers: u64,
+    pub(super) next_number: u64,
     /// By burial.
     pub(super) tombstones: Vec<Tombstone>,
     /// The known ones.
     pub(super) connections: Table<Connection>,
     /// The requests of the backend that wait, by arrival.
-    pub(super) questions: Vec<Question>,
+    pub(super) server_requests: Vec<ServerRequest>,
     /// The progress tokens of tasks, by creation.
     pub(super) tasks: Vec<ProgressToken>,
     /// The ids of cancelled requests, by reservation.
     pub(super) reserved_ids: Vec<ReservedId>,
     /// The streams for which a `Hold` was answered that was not released.
-    pub(super) held: Vec<StreamId>,
+    pub(super) held_streams: Vec<StreamId>,
     /// Whether an event was sent for which there was no room.
-    pub(super) is_crowded: bool,
+    pub(super) is_over_window: bool,
     /// The actions of the input that is being handled.
-    pub(super) out: Vec<Action<u64>>,
+    pub(super) actions: Vec<Action<u64>>,
 }
 
 /// How far the session has got with `initialize`.
@@ -64,14 +64,14 @@ pub(super) enum Stage {
 
 /// When something began, also among what began at the same time.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Begun {
+pub(super) struct Stamp {
     pub(super) at: Instant,
     pub(super) order: u64,
 }
 
-impl Begun {
+impl Stamp {
     /// When it is due; `None` is never.
-    pub(super) fn due(self, timeout: Option<Duration>) -> Option<Instant> {
+    pub(super) fn deadline(self, timeout: Option<Duration>) -> Option<Instant> {
         let due = self.at.saturating_add(timeout?);
         (due < Instant::MAX).then_some(due)
     }
@@ -82,26 +82,26 @@ impl Model {
     #[must_use]
     pub fn new(config: Config, now: Instant) -> Self {
         let mut streams = Table::new();
-        streams.push(Stream::new(StreamId::Standalone, Phase::Standing));
+        streams.push(Stream::new(StreamId::Standalone, Phase::Standalone));
         Self {
             config,
             now,
-            begun: 0,
-            created: Begun { at: now, order: 0 },
+            stamps: 0,
+            created: Stamp { at: now, order: 0 },
             idle_since: now,
             was_used: false,
             stage: Stage::Expected,
             closed: None,
             streams,
-            numbers: 0,
+            next_number: 0,
             tombstones: Vec::new(),
             connections: Table::new(),
-            questions: Vec::new(),
+            server_requests: Vec::new(),
             tasks: Vec::new(),
             reserved_ids: Vec::new(),
-            held: Vec::new(),
-            is_crowded: false,
-            out: Vec::new(),
+            held_streams: Vec::new(),
+            is_over_window: false,
+            actions: Vec::new(),
         }
     }
 
@@ -109,25 +109,25 @@ impl Model {
     #[must_use]
     pub fn replay(&self, stream: StreamId, range: Range<u64>) -> Vec<(u64, Event<u64>)> {
         let log = self.streams.get(stream).into_iter().flat_map(|it| it.logged_from(range.start));
-        log.filter(|it| range.contains(&it.index)).map(|it| (it.index, it.event())).collect()
+        log.filter(|it| range.contains(&it.index)).map(|it| (it.index, it.to_event())).collect()
     }
 
     /// Returns why the session is closed, if it is.
     #[must_use]
-    pub fn closed(&self) -> Option<CloseReason> {
+    pub fn close_reason(&self) -> Option<CloseReason> {
         self.closed
     }
 
     /// Returns how many requests of the client are pending, while the session is open.
     #[must_use]
-    pub fn pending(&self) -> usize {
+    pub fn pending_requests(&self) -> usize {
         self.streams.iter().map(|stream| stream.pending().len()).sum()
     }
 
     /// Returns what all logs cost together, in bytes, while the session is open.
     #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.streams.iter().map(Stream::bytes).sum()
+    pub fn logged_bytes(&self) -> usize {
+        self.streams.iter().map(Stream::logged_bytes).sum()
     }
 
     /// Returns the known connections, by id.
@@ -140,28 +140,28 @@ impl Model {
 
     /// Returns the highest index that was taken on a known connection, if any was.
     #[must_use]
-    pub fn taken(&self, connection: ConnectionId) -> Option<u64> {
-        self.connections.get(connection)?.taken
+    pub fn acknowledged(&self, connection: ConnectionId) -> Option<u64> {
+        self.connections.get(connection)?.acknowledged
     }
 
     /// Something begins now.
-    pub(super) fn begin(&mut self) -> Begun {
-        self.begun += 1;
-        Begun { at: self.now, order: self.begun }
+    pub(super) fn stamp(&mut self) -> Stamp {
+        self.stamps += 1;
+        Stamp { at: self.now, order: self.stamps }
     }
 
     /// Something begins once the client of `stream` is to be back.
-    pub(super) fn begin_when_expected(&mut self, stream: StreamId) -> Begun {
+    pub(super) fn stamp_when_expected(&mut self, stream: StreamId) -> Stamp {
         let at = self.now.max(self.streams[stream].retry_at);
-        Begun { at, ..self.begin() }
+        Stamp { at, ..self.stamp() }
     }
 
-    pub(super) fn act(&mut self, action: Action<u64>) {
-        self.out.push(action);
+    pub(super) fn emit(&mut self, action: Action<u64>) {
+        self.actions.push(action);
     }
 
     /// Whether priming is on.
-    pub(super) fn primes(&self) -> bool {
+    pub(super) fn is_priming_on(&self) -> bool {
         match (self.config.priming, &self.stage) {
             (Priming::Always, _) => true,
             (Priming::ByRevision, Stage::Initialized(profile)) => profile.priming,

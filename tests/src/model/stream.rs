@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rejoin_core::{Event, Failure, FailureReason, Instant, ProgressToken, RequestId, StreamId};
 
-use super::{state::Begun, table::Keyed};
+use super::{state::Stamp, table::Keyed};
 
 /// The standalone stream, or a request stream that is no tombstone.
 #[derive(Clone, Debug)]
@@ -14,16 +14,16 @@ pub(super) struct Stream {
     /// Those that it opened with, in order.
     pub(super) requests: Vec<Request>,
     /// By index. Before the first one that the log has, what is gone is left out.
-    pub(super) events: Vec<Recorded>,
+    pub(super) events: Vec<RecordedEvent>,
     pub(super) last: u64,
-    pub(super) taken: u64,
+    pub(super) acknowledged: u64,
     pub(super) missed: u64,
     /// Since when its log was not without an event.
-    pub(super) filled: Option<u64>,
+    pub(super) non_empty_since: Option<u64>,
     /// Since when its oldest event was taken, in the order of what began.
-    pub(super) spent: Option<u64>,
+    pub(super) acknowledged_since: Option<u64>,
     /// Whether it was brought back from a tombstone.
-    pub(super) brought_back: bool,
+    pub(super) is_revived: bool,
     /// Whether a priming event had index 0.
     pub(super) is_primed: bool,
     /// For how long the readers before the present one were silent, since `taken` rose.
@@ -31,18 +31,18 @@ pub(super) struct Stream {
     /// When its client comes back that was told to do so later.
     pub(super) retry_at: Instant,
     /// While it is reserved.
-    pub(super) reservation: Option<Begun>,
+    pub(super) reserved: Option<Stamp>,
     /// While it is open and has no connection.
-    pub(super) orphan: Option<Begun>,
+    pub(super) orphaned: Option<Stamp>,
     /// While it is retained.
-    pub(super) retained: Option<Begun>,
+    pub(super) retained: Option<Stamp>,
 }
 
 /// How far a stream has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// It is the standalone stream.
-    Standing,
+    Standalone,
     Reserved,
     Open,
     Complete,
@@ -65,9 +65,9 @@ pub(super) enum Status {
 
 /// An event that was recorded.
 #[derive(Clone, Debug)]
-pub(super) struct Recorded {
+pub(super) struct RecordedEvent {
     pub(super) index: u64,
-    pub(super) bearing: Bearing,
+    pub(super) kind: Kind,
     /// What it cost when it was recorded.
     pub(super) cost: usize,
     pub(super) entry: Entry,
@@ -75,10 +75,10 @@ pub(super) struct Recorded {
 
 /// What an event is to the requests of either side.
 #[derive(Clone, Debug)]
-pub(super) enum Bearing {
-    Answers(RequestId),
-    Asks(RequestId),
-    Tells,
+pub(super) enum Kind {
+    Response(RequestId),
+    Request(RequestId),
+    Notification,
 }
 
 /// What the log has of an event.
@@ -87,7 +87,7 @@ pub(super) enum Entry {
     Message(u64),
     Failure(FailureReason),
     /// Nothing: it was evicted or has left the log.
-    Gone,
+    Removed,
 }
 
 impl Keyed for Stream {
@@ -98,25 +98,25 @@ impl Keyed for Stream {
     }
 }
 
-impl Recorded {
+impl RecordedEvent {
     pub(super) fn failure(index: u64, id: RequestId, reason: FailureReason) -> Self {
         let entry = Entry::Failure(reason);
-        Self { index, bearing: Bearing::Answers(id), cost: 0, entry }
+        Self { index, kind: Kind::Response(id), cost: 0, entry }
     }
 
     /// Its index, and what it costs to send it.
-    pub(super) fn sent(&self) -> (u64, usize) {
+    pub(super) fn index_and_cost(&self) -> (u64, usize) {
         (self.index, if self.is_message() { self.cost } else { 0 })
     }
 
     /// What is sent of it. It must not be gone.
-    pub(super) fn event(&self) -> Event<u64> {
-        match (&self.entry, &self.bearing) {
+    pub(super) fn to_event(&self) -> Event<u64> {
+        match (&self.entry, &self.kind) {
             (Entry::Message(body), _) => Event::Message(*body),
-            (Entry::Failure(reason), Bearing::Answers(id)) => {
+            (Entry::Failure(reason), Kind::Response(id)) => {
                 Event::Failure(Failure { id: id.clone(), reason: *reason })
             }
-            (Entry::Failure(_) | Entry::Gone, _) => unreachable!("{self:?} is no event"),
+            (Entry::Failure(_) | Entry::Removed, _) => unreachable!("{self:?} is no event"),
         }
     }
 
@@ -125,7 +125,7 @@ impl Recorded {
     }
 
     fn is_in_log(&self) -> bool {
-        self.entry != Entry::Gone
+        self.entry != Entry::Removed
     }
 }
 
@@ -137,23 +137,23 @@ impl Stream {
             requests: Vec::new(),
             events: Vec::new(),
             last: 0,
-            taken: 0,
+            acknowledged: 0,
             missed: 0,
-            filled: None,
-            spent: None,
-            brought_back: false,
+            non_empty_since: None,
+            acknowledged_since: None,
+            is_revived: false,
             is_primed: false,
             earlier_silence: Duration::ZERO,
             retry_at: Instant::EPOCH,
-            reservation: None,
-            orphan: None,
+            reserved: None,
+            orphaned: None,
             retained: None,
         }
     }
 
     /// Whether it is one of the streams of which there are at most `streams_max`.
     pub(super) fn is_in_use(&self) -> bool {
-        self.phase != Phase::Standing && self.retained.is_none()
+        self.phase != Phase::Standalone && self.retained.is_none()
     }
 
     pub(super) fn pending(&self) -> Vec<RequestId> {
@@ -172,12 +172,12 @@ impl Stream {
         }
     }
 
-    pub(super) fn end_is_taken(&self) -> bool {
-        self.taken >= self.last
+    pub(super) fn is_fully_acknowledged(&self) -> bool {
+        self.acknowledged >= self.last
     }
 
     /// What the log has at or after `index`.
-    pub(super) fn logged_from(&self, index: u64) -> impl Iterator<Item = &Recorded> {
+    pub(super) fn logged_from(&self, index: u64) -> impl Iterator<Item = &RecordedEvent> {
         self.events.iter().filter(move |event| event.index >= index && event.is_in_log())
     }
 
@@ -186,20 +186,20 @@ impl Stream {
     }
 
     /// How many events the log has, failures not counted.
-    pub(super) fn count(&self) -> usize {
+    pub(super) fn event_count(&self) -> usize {
         self.events.iter().filter(|event| event.is_message()).count()
     }
 
     /// What the log costs.
-    pub(super) fn bytes(&self) -> usize {
+    pub(super) fn logged_bytes(&self) -> usize {
         let messages = self.events.iter().filter(|event| event.is_message());
         messages.map(|event| event.cost).sum()
     }
 
     /// The event at `index` leaves the log.
-    pub(super) fn let_go(&mut self, index: u64) {
+    pub(super) fn remove_from_log(&mut self, index: u64) {
         for event in self.events.iter_mut().filter(|event| event.index == index) {
-            event.entry = Entry::Gone;
+            event.entry = Entry::Removed;
         }
         while self.events.first().is_some_and(|event| !event.is_in_log()) {
             self.events.remove(0);

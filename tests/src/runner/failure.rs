@@ -15,17 +15,17 @@ pub struct Failure {
     /// The last steps, up to the one that failed.
     pub(super) steps: VecDeque<Step>,
     /// The input that followed, if it made no step.
-    pub(super) tried: Option<(Instant, Input<u64>)>,
+    pub(super) pending_input: Option<(Instant, Input<u64>)>,
     /// How many ops it took.
     pub(super) ops: usize,
-    pub(super) what: String,
+    pub(super) reason: String,
 }
 
 impl Failure {
     /// A history that could not even begin.
     pub(super) fn early(setup: &Setup, what: String) -> Self {
         let config = setup.config.clone();
-        Self { config, steps: VecDeque::new(), tried: None, ops: 0, what }
+        Self { config, steps: VecDeque::new(), pending_input: None, ops: 0, reason: what }
     }
 }
 
@@ -36,9 +36,9 @@ impl fmt::Display for Failure {
         for step in &self.steps {
             write!(f, "{step}")?;
         }
-        if let Some((now, input)) = &self.tried {
+        if let Some((now, input)) = &self.pending_input {
             writeln!(f, "{now:?} {input:?}")?;
         }
-        write!(f, "{}", self.what)
+        write!(f, "{}", self.reason)
     }
 }

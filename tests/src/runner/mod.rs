@@ -6,9 +6,9 @@
 //! twin moves to another node now and then, by a snapshot.
 
 mod failure;
+mod harness;
 mod outcome;
 mod run;
-mod trial;
 
 pub use failure::Failure;
 pub use run::{Plan, run_bytes};

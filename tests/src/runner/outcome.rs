@@ -50,9 +50,9 @@ impl Outcome {
             result,
             actions,
             deadline: model.deadline(),
-            closed: model.closed(),
-            pending: model.pending(),
-            bytes: model.bytes(),
+            closed: model.close_reason(),
+            pending: model.pending_requests(),
+            bytes: model.logged_bytes(),
             connections: model.connections(),
         }
     }
@@ -67,19 +67,19 @@ impl Outcome {
             return Ok(());
         }
         let mut text = String::from("the session and the model disagree");
-        note(&mut text, "result", &self.result, &model.result);
-        note(&mut text, "actions", &self.actions, &model.actions);
-        note(&mut text, "replays", &self.replays, &model.replays);
-        note(&mut text, "deadline", &self.deadline, &model.deadline);
-        note(&mut text, "closed", &self.closed, &model.closed);
-        note(&mut text, "pending", &self.pending, &model.pending);
-        note(&mut text, "bytes", &self.bytes, &model.bytes);
-        note(&mut text, "connections", &self.connections, &model.connections);
+        append_difference(&mut text, "result", &self.result, &model.result);
+        append_difference(&mut text, "actions", &self.actions, &model.actions);
+        append_difference(&mut text, "replays", &self.replays, &model.replays);
+        append_difference(&mut text, "deadline", &self.deadline, &model.deadline);
+        append_difference(&mut text, "closed", &self.closed, &model.closed);
+        append_difference(&mut text, "pending", &self.pending, &model.pending);
+        append_difference(&mut text, "bytes", &self.bytes, &model.bytes);
+        append_difference(&mut text, "connections", &self.connections, &model.connections);
         Err(text)
     }
 }
 
-fn note<T: Debug + PartialEq>(text: &mut String, name: &str, session: &T, model: &T) {
+fn append_difference<T: Debug + PartialEq>(text: &mut String, name: &str, session: &T, model: &T) {
     if session != model {
         // Writing to a string cannot fail.
         let _ = write!(text, "\n  {name}\n    session: {session:?}\n    model:   {model:?}");

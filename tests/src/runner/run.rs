@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Failure, trial::Trial};
+use super::{Failure, harness::Harness};
 use crate::history::{Op, Setup, decode};
 use crate::stats::Stats;
 
@@ -25,12 +25,12 @@ impl Plan<'_> {
     ///
     /// The first step on which they disagree, or that breaks a law.
     pub fn run(&self, stats: &mut Stats) -> Result<(), Box<Failure>> {
-        let mut trial = match Trial::new(self.setup, 0, self.setup.epoch) {
+        let mut trial = match Harness::new(self.setup, 0, self.setup.epoch) {
             Ok(trial) => trial,
             Err(error) => return Err(Box::new(Failure::early(self.setup, error.to_string()))),
         };
         for (op, nth) in self.ops.iter().zip(1..) {
-            let outcome = caught(|| {
+            let outcome = catch_panic(|| {
                 trial.step(*op, stats)?;
                 if self.restores_after(nth) {
                     trial.restore(nth, stats)?;
@@ -40,7 +40,7 @@ impl Plan<'_> {
             if let Err(what) = outcome {
                 return Err(Box::new(trial.failure(nth, what)));
             }
-            trial.begin_anew_if_over();
+            trial.restart_if_closed();
         }
         stats.sessions += trial.sessions();
         Ok(())
@@ -77,7 +77,7 @@ impl Plan<'_> {
 }
 
 /// Takes a panic for an error, so that its history can be told.
-fn caught(act: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+fn catch_panic(act: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
@@ -102,7 +102,7 @@ pub fn run_bytes(data: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::draw;
+    use crate::history::generate;
 
     #[test]
     fn any_bytes_run() {
@@ -114,13 +114,13 @@ mod tests {
 
     #[test]
     fn a_panic_is_an_error() {
-        assert_eq!(caught(|| Ok(())), Ok(()));
-        assert_eq!(caught(|| panic!("{} legs", 7)), Err("panicked: 7 legs".to_owned()));
+        assert_eq!(catch_panic(|| Ok(())), Ok(()));
+        assert_eq!(catch_panic(|| panic!("{} legs", 7)), Err("panicked: 7 legs".to_owned()));
     }
 
     #[test]
     fn what_does_not_fail_is_not_minimized() {
-        let (setup, ops) = draw(1, 50);
+        let (setup, ops) = generate(1, 50);
         assert!(Plan { setup: &setup, ops: &ops, restore_every: 0 }.minimize().is_none());
     }
 }

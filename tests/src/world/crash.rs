@@ -38,7 +38,7 @@ impl World {
         server.restarts += 1;
         let there = elsewhere(now, server.restarts);
         let (mut restored, actions, replays) =
-            server.session.restored(&server.config, now, there)?;
+            server.session.restore(&server.config, now, there)?;
         let mut expected = (Vec::new(), Vec::new());
         let mut steps = Vec::new();
         let known: Vec<_> = server.view.connections.iter().map(|seat| seat.connection).collect();

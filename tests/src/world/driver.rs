@@ -13,7 +13,7 @@ use super::faults::Fault;
 use super::knobs::Sabotage;
 use super::line::Item;
 use super::parcel::Parcel;
-use crate::laws::{Seat, Step};
+use crate::laws::{ConnectionView, Step};
 
 /// Every so manyth event is where a saboteur strikes.
 const SABOTAGED: u64 = 97;
@@ -267,7 +267,7 @@ impl World {
             return Ok(());
         }
         let connection = known.unwrap_or_else(|| server.connect(no));
-        let is_standalone = |seat: &Seat| seat.carries == Some(StreamId::Standalone);
+        let is_standalone = |seat: &ConnectionView| seat.stream == Some(StreamId::Standalone);
         let was_carried = server.view.connections.iter().any(is_standalone);
         let input = input(connection);
         let way = if matches!(input, Input::Get { .. }) {
@@ -293,7 +293,7 @@ impl World {
                 line.is_served = true;
                 self.wake_body(no);
                 let view = self.servers.get(server_no).map(|server| &server.view);
-                let carries = view.and_then(|view| view.carried(connection));
+                let carries = view.and_then(|view| view.stream_on(connection));
                 if was_carried && way == Way::Get && carries == Some(StreamId::Standalone) {
                     self.tally.add("takeovers: standalone stream");
                 }

@@ -36,7 +36,7 @@ impl Failure {
             session: None,
             restarts: 0,
             steps: VecDeque::new(),
-            journal: Journal { config, began: Instant::EPOCH, inputs: Vec::new() },
+            journal: Journal { config, started_at: Instant::EPOCH, inputs: Vec::new() },
             least: None,
         }
     }
@@ -47,7 +47,7 @@ impl Failure {
         if let Some(server) = world.suspect.and_then(|no| world.servers.get_mut(no)) {
             failure.restarts = server.restarts;
             failure.steps = std::mem::take(&mut server.steps);
-            failure.journal.began = server.began;
+            failure.journal.started_at = server.began;
             let inputs = std::mem::take(&mut server.inputs).into_iter();
             let without_body = inputs.map(|(now, input)| (now, input.map(|_, _| ())));
             failure.journal.inputs = without_body.collect();

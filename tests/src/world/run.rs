@@ -160,7 +160,7 @@ impl World {
         let Some(server) = self.servers.get(no) else {
             return Ok(());
         };
-        let text = server.session.written()?;
+        let text = server.session.snapshot_json()?;
         let snapshot: Value = serde_json::from_str(&text).map_err(|it| it.to_string())?;
         check_baseline(&server.view, &snapshot)?;
         if !server.backend.asked.is_empty() {

@@ -12,7 +12,7 @@ use super::chance::Chance;
 use super::faults::Fault;
 use super::tally::Tally;
 use super::witness::{Truth, check_forwarded};
-use crate::laws::{Observer, Step, View, Watched};
+use crate::laws::{Checker, ObservedSession, Step, View};
 
 /// How many steps are kept to be shown.
 const SHOWN: usize = 25;
@@ -23,9 +23,9 @@ pub(super) struct Server {
     /// What the backend will answer to `initialize`.
     pub(super) version: Option<ProtocolVersion>,
     pub(super) config: ValidConfig,
-    pub(super) session: Watched,
-    pub(super) twin: Watched,
-    observer: Observer,
+    pub(super) session: ObservedSession,
+    pub(super) twin: ObservedSession,
+    observer: Checker,
     /// What the session said of itself last.
     pub(super) view: View,
     pub(super) truth: Truth,
@@ -59,14 +59,14 @@ impl Server {
         mut luck: Chance,
         backend: Backend,
     ) -> Self {
-        let session = || Watched::new(Session::new(config.clone(), now), now);
+        let session = || ObservedSession::new(Session::new(config.clone(), now), now);
         let (mut session, twin) = (session(), session());
         let view = session.view();
         let versions = ["2025-11-25", "2025-11-25", "2025-06-18", "2025-03-26"];
         let version = luck.pick(&versions).and_then(ProtocolVersion::new);
         Self {
             version,
-            observer: Observer::new((*config).clone(), now, view.clone()),
+            observer: Checker::new((*config).clone(), now, view.clone()),
             config,
             session,
             twin,
@@ -101,7 +101,7 @@ impl Server {
             self.alone.remove(&id.stream);
         }
         let carried: BTreeSet<StreamId> =
-            view.connections.iter().filter_map(|seat| seat.carries).collect();
+            view.connections.iter().filter_map(|seat| seat.stream).collect();
         let is_alone = |stream: &StreamId| !carried.contains(stream);
         self.alone.retain(|stream, _| is_alone(stream) && view.log(*stream).is_some());
         for log in view.logs.iter().filter(|log| is_alone(&log.stream)) {
@@ -158,7 +158,7 @@ impl Server {
             self.steps.pop_front();
         }
         self.steps.push_back(step.clone());
-        let lawful = self.observer.see(&step, twin.unwrap_or(&step));
+        let lawful = self.observer.check(&step, twin.unwrap_or(&step));
         lawful.map_err(|broken| broken.to_string())?;
         check_forwarded(&step, |id| self.backend.asked.contains(id))?;
         let about = self.truth.note(self.config.unrelated_routing, &self.view, &step)?;

@@ -96,11 +96,11 @@ pub fn unlimited(config: &Config) -> Config {
 /// Returns as little of a journal as breaks a law. `None` if all of it breaks none.
 fn least(journal: &Journal) -> Option<(Journal, String)> {
     let journal_of = |inputs: &[(Instant, Input<()>)]| {
-        let Journal { config, began, .. } = journal;
-        Journal { config: config.clone(), began: *began, inputs: inputs.to_vec() }
+        let Journal { config, started_at: began, .. } = journal;
+        Journal { config: config.clone(), started_at: *began, inputs: inputs.to_vec() }
     };
     let breaks =
-        |inputs: &[(Instant, Input<()>)]| journal_of(inputs).play().err().map(|(_, wrong)| wrong);
+        |inputs: &[(Instant, Input<()>)]| journal_of(inputs).check().err().map(|(_, wrong)| wrong);
     let (inputs, wrong) = reduce(&journal.inputs, breaks)?;
     Some((journal_of(&inputs), wrong))
 }

@@ -15,42 +15,42 @@ fn close_session(reason: CloseReason) -> Action<u64> {
 #[test]
 fn only_a_ping_may_come_before_the_answer_to_initialize() {
     let mut script = Script::new(Config::default());
-    script.is_due_in(60_000);
-    script.on(initialize(0, 1), [forward(1)]);
-    script.rejects(get(1), ClientFault::NotInitialized);
-    script.rejects(request(1, 1, 3), ClientFault::NotInitialized);
-    script.rejects(initialize(1, 3), ClientFault::AlreadyInitialized);
+    script.expect_deadline_in(60_000);
+    script.expect(initialize(0, 1), [forward(1)]);
+    script.expect_rejection(get(1), ClientFault::NotInitialized);
+    script.expect_rejection(request(1, 1, 3), ClientFault::NotInitialized);
+    script.expect_rejection(initialize(1, 3), ClientFault::AlreadyInitialized);
     let head = Head::Request { id: RequestId::from(7), method: Method::Ping, progress_token: None };
     let ping = Input::Request {
         connection: ConnectionId(1),
         format: AnswerFormat::Sse,
         post: Post::Single(Message { head, body: 3, bytes: 1 }),
     };
-    script.on(ping, [forward(3)]);
-    assert_eq!(script.model.pending(), 1);
+    script.expect(ping, [forward(3)]);
+    assert_eq!(script.model.pending_requests(), 1);
     let connection = ConnectionId(0);
     let answer = Action::Send { connection, index: 1, id: None, event: Event::Message(2) };
-    script.on(initialized("2025-11-25"), [answer, close(0, EndReason::Complete)]);
-    script.rejects(initialize(2, 4), ClientFault::AlreadyInitialized);
-    script.on(response(7, 5), [send(1, FIRST, 1, 5), close(1, EndReason::Complete)]);
+    script.expect(initialized("2025-11-25"), [answer, close(0, EndReason::Complete)]);
+    script.expect_rejection(initialize(2, 4), ClientFault::AlreadyInitialized);
+    script.expect(response(7, 5), [send(1, FIRST, 1, 5), close(1, EndReason::Complete)]);
     assert_eq!(script.model.connections(), [ConnectionId(0), ConnectionId(1)]);
-    script.on(closed(0, None), [close_session(CloseReason::InitializeUnacknowledged)]);
+    script.expect(closed(0, None), [close_session(CloseReason::InitializeUnacknowledged)]);
     assert_eq!(script.model.connections(), []);
 }
 
 #[test]
 fn whoever_begins_otherwise_closes_the_session() {
     let mut script = Script::new(Config::default());
-    script.on(get(0), [close_session(CloseReason::ExpectedInitialize)]);
+    script.expect(get(0), [close_session(CloseReason::ExpectedInitialize)]);
     assert_eq!(script.model.deadline(), None);
-    script.rejects(get(0), Rejection::Closed(CloseReason::ExpectedInitialize));
-    script.on(taken(0, 1), []);
+    script.expect_rejection(get(0), Rejection::Closed(CloseReason::ExpectedInitialize));
+    script.expect(acknowledged(0, 1), []);
 }
 
 #[test]
 fn initialize_must_be_answered_in_time() {
     let mut script = Script::new(Config::default());
-    script.on(initialize(0, 1), [forward(1)]);
+    script.expect(initialize(0, 1), [forward(1)]);
     script.wait(60_000);
     let failed = Action::Send {
         connection: ConnectionId(0),
@@ -58,7 +58,7 @@ fn initialize_must_be_answered_in_time() {
         id: None,
         event: failure(0, FailureReason::SessionClosed),
     };
-    script.on(
+    script.expect(
         Input::Tick,
         [failed, close(0, EndReason::SessionClosed), close_session(CloseReason::InitializeTimeout)],
     );
@@ -67,34 +67,34 @@ fn initialize_must_be_answered_in_time() {
 #[test]
 fn a_session_that_nobody_uses_is_idle() {
     let mut script = Script::initialized(Config::default());
-    script.is_due_in(300_000);
-    script.on(get(1), [prime(1, STANDALONE, 0)]);
-    script.on(taken(1, 0), []);
+    script.expect_deadline_in(300_000);
+    script.expect(get(1), [prime(1, STANDALONE, 0)]);
+    script.expect(acknowledged(1, 0), []);
     assert_eq!(script.model.deadline(), None);
     script.wait(900_000);
-    script.on(closed(1, None), []);
-    script.is_due_in(300_000);
+    script.expect(closed(1, None), []);
+    script.expect_deadline_in(300_000);
     script.wait(299_999);
-    script.rejects(resume(2, FIRST, 0), ClientFault::UnknownStream(FIRST));
-    script.is_due_in(1);
+    script.expect_rejection(resume(2, FIRST, 0), ClientFault::UnknownStream(FIRST));
+    script.expect_deadline_in(1);
     script.wait(1);
-    script.on(Input::Tick, [close_session(CloseReason::Idle)]);
+    script.expect(Input::Tick, [close_session(CloseReason::Idle)]);
 }
 
 #[test]
 fn the_end_fails_what_is_pending_where_there_is_room() {
     let mut script = Script::initialized(Config { window_events_max: 2, ..Config::default() });
-    script.on(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
-    script.on(json_request(2, 2, 4), [forward(4)]);
-    script.on(get(3), [prime(3, STANDALONE, 0)]);
-    script.on(progress(1, 5), [send(1, FIRST, 1, 5)]);
+    script.expect(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
+    script.expect(json_request(2, 2, 4), [forward(4)]);
+    script.expect(get(3), [prime(3, STANDALONE, 0)]);
+    script.expect(progress(1, 5), [send(1, FIRST, 1, 5)]);
     let failed = Action::Send {
         connection: ConnectionId(2),
         index: 1,
         id: None,
         event: failure(2, FailureReason::BackendGone),
     };
-    script.on(
+    script.expect(
         Input::BackendGone,
         [
             failed,
@@ -109,18 +109,18 @@ fn the_end_fails_what_is_pending_where_there_is_room() {
 #[test]
 fn a_reservation_opens_or_expires() {
     let mut script = Script::initialized(Config::default());
-    script.on(Input::Reserve { connection: ConnectionId(1) }, []);
-    script.rejects(resume(2, FIRST, 0), ClientFault::UnknownStream(FIRST));
-    script.rejects(get(1), ApiMisuse::ConnectionInUse(ConnectionId(1)));
-    script.on(Input::Reserve { connection: ConnectionId(2) }, []);
-    script.on(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
-    script.on(taken(1, 0), []);
+    script.expect(Input::Reserve { connection: ConnectionId(1) }, []);
+    script.expect_rejection(resume(2, FIRST, 0), ClientFault::UnknownStream(FIRST));
+    script.expect_rejection(get(1), ApiMisuse::ConnectionInUse(ConnectionId(1)));
+    script.expect(Input::Reserve { connection: ConnectionId(2) }, []);
+    script.expect(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
+    script.expect(acknowledged(1, 0), []);
     script.wait(10_000);
-    script.on(Input::Tick, [close(2, EndReason::Abandoned)]);
-    script.rejects(resume(3, SECOND, 0), ClientFault::ExpiredStream(SECOND));
-    script.rejects(Input::Abandon { stream: SECOND }, ApiMisuse::UnknownStream(SECOND));
-    script.on(Input::Abandon { stream: FIRST }, [close(1, EndReason::Abandoned)]);
-    script.pressed(
+    script.expect(Input::Tick, [close(2, EndReason::Abandoned)]);
+    script.expect_rejection(resume(3, SECOND, 0), ClientFault::ExpiredStream(SECOND));
+    script.expect_rejection(Input::Abandon { stream: SECOND }, ApiMisuse::UnknownStream(SECOND));
+    script.expect(Input::Abandon { stream: FIRST }, [close(1, EndReason::Abandoned)]);
+    script.expect_with_pressure(
         response(1, 4),
         Pressure::None,
         [Action::Report(Report::Undeliverable {

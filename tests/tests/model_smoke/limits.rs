@@ -19,14 +19,14 @@ fn a_reader_that_makes_progress_holds_the_backend_up() {
         ..Config::default()
     };
     let mut script = Script::initialized(config);
-    script.on(get(1), [prime(1, STANDALONE, 0)]);
-    script.on(notify(3, None), [send(1, STANDALONE, 1, 3)]);
-    script.pressed(notify(4, None), Pressure::Hold(STANDALONE), []);
-    script.pressed(notify(5, None), Pressure::Hold(STANDALONE), []);
-    script.on(taken(1, 0), [replay(1, STANDALONE, 2, 3)]);
+    script.expect(get(1), [prime(1, STANDALONE, 0)]);
+    script.expect(notify(3, None), [send(1, STANDALONE, 1, 3)]);
+    script.expect_with_pressure(notify(4, None), Pressure::Hold(STANDALONE), []);
+    script.expect_with_pressure(notify(5, None), Pressure::Hold(STANDALONE), []);
+    script.expect(acknowledged(1, 0), [replay(1, STANDALONE, 2, 3)]);
     script.wait(100);
-    script.on(taken(1, 2), [replay(1, STANDALONE, 3, 4), RELEASE]);
-    script.on(taken(1, 3), []);
+    script.expect(acknowledged(1, 2), [replay(1, STANDALONE, 3, 4), RELEASE]);
+    script.expect(acknowledged(1, 3), []);
 }
 
 #[test]
@@ -39,17 +39,17 @@ fn a_stalled_reader_holds_nobody_up_and_is_cut() {
         ..Config::default()
     };
     let mut script = Script::initialized(config);
-    script.on(get(1), [prime(1, STANDALONE, 0)]);
-    script.on(get(2), []);
-    script.on(notify(3, None), [send(1, STANDALONE, 1, 3)]);
-    script.pressed(notify(4, None), Pressure::Hold(STANDALONE), []);
-    script.is_due_in(10_000);
+    script.expect(get(1), [prime(1, STANDALONE, 0)]);
+    script.expect(get(2), []);
+    script.expect(notify(3, None), [send(1, STANDALONE, 1, 3)]);
+    script.expect_with_pressure(notify(4, None), Pressure::Hold(STANDALONE), []);
+    script.expect_deadline_in(10_000);
     script.wait(10_000);
-    script.on(Input::Tick, [RELEASE]);
-    script.on(notify(5, None), []);
-    script.is_due_in(50_000);
+    script.expect(Input::Tick, [RELEASE]);
+    script.expect(notify(5, None), []);
+    script.expect_deadline_in(50_000);
     script.wait(50_000);
-    script.on(
+    script.expect(
         Input::Tick,
         [close(1, EndReason::Stalled), send(2, STANDALONE, 1, 3), send(2, STANDALONE, 2, 4)],
     );
@@ -61,12 +61,16 @@ fn what_a_deadline_sends_is_sent_although_the_same_call_evicts_it() {
     // A session may keep one event, and not two.
     let config = Config { stream_events_max: 1, session_bytes_max: 400, ..Config::default() };
     let mut script = Script::initialized(config);
-    script.on(get(1), [prime(1, STANDALONE, 0)]);
-    script.on(get(2), []);
-    script.pressed(notify(3, None), Pressure::Hold(STANDALONE), [send(1, STANDALONE, 1, 3)]);
+    script.expect(get(1), [prime(1, STANDALONE, 0)]);
+    script.expect(get(2), []);
+    script.expect_with_pressure(
+        notify(3, None),
+        Pressure::Hold(STANDALONE),
+        [send(1, STANDALONE, 1, 3)],
+    );
     script.wait(60_000);
     // What the first reader left unread for a minute, the second one has not taken either.
-    script.on(
+    script.expect(
         notify(4, None),
         [
             RELEASE,
@@ -76,7 +80,7 @@ fn what_a_deadline_sends_is_sent_although_the_same_call_evicts_it() {
         ],
     );
     assert_eq!(script.model.replay(STANDALONE, 1..2), []);
-    assert_eq!(script.model.bytes(), 228);
+    assert_eq!(script.model.logged_bytes(), 228);
 }
 
 #[test]
@@ -91,24 +95,24 @@ fn logs_that_hold_nothing_lose_nothing_silently() {
         ..Config::default()
     };
     let mut script = Script::initialized(config);
-    script.on(get(1), [prime(1, STANDALONE, 0)]);
-    script.rejects(get(2), ClientFault::StandaloneConflict);
-    script.on(ask(7, 3, None), [fail(7, UnansweredReason::Evicted)]);
-    script.on(taken(1, 0), [gap(1, STANDALONE, 1, 1)]);
-    script.on(ask(8, 4, None), [send(1, STANDALONE, 2, 4)]);
-    script.on(closed(1, None), [fail(8, UnansweredReason::Evicted)]);
+    script.expect(get(1), [prime(1, STANDALONE, 0)]);
+    script.expect_rejection(get(2), ClientFault::StandaloneConflict);
+    script.expect(server_request(7, 3, None), [fail(7, UnansweredReason::Evicted)]);
+    script.expect(acknowledged(1, 0), [gap(1, STANDALONE, 1, 1)]);
+    script.expect(server_request(8, 4, None), [send(1, STANDALONE, 2, 4)]);
+    script.expect(closed(1, None), [fail(8, UnansweredReason::Evicted)]);
 
-    script.on(request(2, 1, 5), [prime(2, FIRST, 0), forward(5)]);
+    script.expect(request(2, 1, 5), [prime(2, FIRST, 0), forward(5)]);
     let evicted = Action::Report(Report::ResponseEvicted { stream: FIRST, id: RequestId::from(1) });
-    script.on(response(1, 6), [evicted]);
+    script.expect(response(1, 6), [evicted]);
     let failed = failure(1, FailureReason::Evicted);
     assert_eq!(script.model.replay(FIRST, 1..2), [(1, failed)]);
-    script.on(
-        taken(2, 0),
+    script.expect(
+        acknowledged(2, 0),
         [send_failure(2, FIRST, 1, 1, FailureReason::Evicted), close(2, EndReason::Complete)],
     );
-    script.on(taken(2, 1), []);
-    script.rejects(resume(3, FIRST, 0), ClientFault::ExpiredStream(FIRST));
+    script.expect(acknowledged(2, 1), []);
+    script.expect_rejection(resume(3, FIRST, 0), ClientFault::ExpiredStream(FIRST));
 }
 
 #[test]
@@ -116,33 +120,33 @@ fn the_session_lets_go_of_what_was_taken_first_and_then_of_the_oldest() {
     // Three events, of which what was taken may be two.
     let config = Config { session_bytes_max: 684, ..Config::default() };
     let mut script = Script::initialized(config);
-    script.on(notify(3, None), []);
-    script.on(request(1, 1, 4), [prime(1, FIRST, 0), forward(4)]);
-    script.on(response(1, 5), [send(1, FIRST, 1, 5), close(1, EndReason::Complete)]);
-    script.on(closed(1, Some(1)), []);
-    script.on(request(2, 2, 6), [prime(2, SECOND, 0), forward(6)]);
-    assert_eq!(script.model.bytes(), 456);
-    script.on(ask(7, 7, Some(2)), [send(2, SECOND, 1, 7)]);
+    script.expect(notify(3, None), []);
+    script.expect(request(1, 1, 4), [prime(1, FIRST, 0), forward(4)]);
+    script.expect(response(1, 5), [send(1, FIRST, 1, 5), close(1, EndReason::Complete)]);
+    script.expect(closed(1, Some(1)), []);
+    script.expect(request(2, 2, 6), [prime(2, SECOND, 0), forward(6)]);
+    assert_eq!(script.model.logged_bytes(), 456);
+    script.expect(server_request(7, 7, Some(2)), [send(2, SECOND, 1, 7)]);
     assert_eq!(script.model.replay(FIRST, 0..9), []);
-    assert_eq!(script.model.bytes(), 456);
-    script.on(progress(2, 8), [send(2, SECOND, 2, 8)]);
-    assert_eq!(script.model.bytes(), 684);
+    assert_eq!(script.model.logged_bytes(), 456);
+    script.expect(progress(2, 8), [send(2, SECOND, 2, 8)]);
+    assert_eq!(script.model.logged_bytes(), 684);
     let hold = Pressure::Hold(SECOND);
-    script.pressed(progress(2, 9), hold, [send(2, SECOND, 3, 9)]);
+    script.expect_with_pressure(progress(2, 9), hold, [send(2, SECOND, 3, 9)]);
     assert_eq!(script.model.replay(STANDALONE, 0..9), []);
-    script.pressed(progress(2, 10), hold, [send(2, SECOND, 4, 10)]);
+    script.expect_with_pressure(progress(2, 10), hold, [send(2, SECOND, 4, 10)]);
     assert_eq!(script.model.replay(SECOND, 0..9).len(), 3);
     let release = Action::Release { stream: SECOND };
-    script.on(closed(2, None), [fail(7, UnansweredReason::Evicted), release]);
+    script.expect(closed(2, None), [fail(7, UnansweredReason::Evicted), release]);
 }
 
 #[test]
 fn failures_end_what_the_session_can_still_send() {
     let mut script = Script::initialized(Config::default());
-    script.on(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
+    script.expect(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
     let gone = FailureReason::SessionClosed;
     let reason = CloseReason::Deleted;
-    script.on(
+    script.expect(
         Input::Delete,
         [
             send_failure(1, FIRST, 1, 1, gone),

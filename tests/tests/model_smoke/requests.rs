@@ -10,101 +10,105 @@ use crate::script::*;
 #[test]
 fn a_response_completes_its_stream() {
     let mut script = Script::initialized(Config::default());
-    script.on(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
-    script.rejects(request(2, 1, 3), ClientFault::RequestIdInUse(RequestId::from(1)));
-    script.on(progress(1, 4), [send(1, FIRST, 1, 4)]);
-    script.on(response(1, 5), [send(1, FIRST, 2, 5), close(1, EndReason::Complete)]);
-    assert_eq!(script.model.pending(), 0);
-    assert_eq!(script.model.taken(ConnectionId(1)), None);
-    script.on(taken(1, 2), []);
-    assert_eq!(script.model.taken(ConnectionId(1)), Some(2));
-    script.on(resume(2, FIRST, 2), [close(1, EndReason::Replaced), close(2, EndReason::Complete)]);
+    script.expect(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
+    script.expect_rejection(request(2, 1, 3), ClientFault::RequestIdInUse(RequestId::from(1)));
+    script.expect(progress(1, 4), [send(1, FIRST, 1, 4)]);
+    script.expect(response(1, 5), [send(1, FIRST, 2, 5), close(1, EndReason::Complete)]);
+    assert_eq!(script.model.pending_requests(), 0);
+    assert_eq!(script.model.acknowledged(ConnectionId(1)), None);
+    script.expect(acknowledged(1, 2), []);
+    assert_eq!(script.model.acknowledged(ConnectionId(1)), Some(2));
+    script.expect(
+        resume(2, FIRST, 2),
+        [close(1, EndReason::Replaced), close(2, EndReason::Complete)],
+    );
     let unknown = Report::Undeliverable {
         id: Some(RequestId::from(1)),
         reason: UndeliverableReason::UnknownRequest,
     };
-    script.on(response(1, 6), [Action::Report(unknown)]);
+    script.expect(response(1, 6), [Action::Report(unknown)]);
 }
 
 #[test]
 fn what_came_while_the_client_was_away_is_replayed() {
     let mut script = Script::initialized(Config::default());
-    script.on(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
-    script.on(progress(1, 4), [send(1, FIRST, 1, 4)]);
-    script.on(closed(1, Some(1)), []);
-    script.on(response(1, 5), []);
-    script.rejects(resume(2, FIRST, 3), ClientFault::FutureEvent { stream: FIRST, last: 2 });
-    script.on(resume(2, FIRST, 1), [send(2, FIRST, 2, 5), close(2, EndReason::Complete)]);
+    script.expect(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
+    script.expect(progress(1, 4), [send(1, FIRST, 1, 4)]);
+    script.expect(closed(1, Some(1)), []);
+    script.expect(response(1, 5), []);
+    script
+        .expect_rejection(resume(2, FIRST, 3), ClientFault::FutureEvent { stream: FIRST, last: 2 });
+    script.expect(resume(2, FIRST, 1), [send(2, FIRST, 2, 5), close(2, EndReason::Complete)]);
 }
 
 #[test]
 fn a_resume_goes_no_further_than_its_window() {
     let mut script = Script::initialized(Config { window_events_max: 2, ..Config::default() });
-    script.on(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
-    script.on(closed(1, None), []);
+    script.expect(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
+    script.expect(closed(1, None), []);
     for body in [4, 5, 6] {
-        script.on(progress(1, body), []);
+        script.expect(progress(1, body), []);
     }
-    script.on(resume(2, FIRST, 0), [replay(2, FIRST, 1, 3)]);
-    script.on(response(1, 7), []);
-    script.on(taken(2, 1), [replay(2, FIRST, 3, 4)]);
-    script.on(taken(2, 1), []);
-    script.on(taken(2, 3), [send(2, FIRST, 4, 7), close(2, EndReason::Complete)]);
+    script.expect(resume(2, FIRST, 0), [replay(2, FIRST, 1, 3)]);
+    script.expect(response(1, 7), []);
+    script.expect(acknowledged(2, 1), [replay(2, FIRST, 3, 4)]);
+    script.expect(acknowledged(2, 1), []);
+    script.expect(acknowledged(2, 3), [send(2, FIRST, 4, 7), close(2, EndReason::Complete)]);
 }
 
 #[test]
 fn a_cancelled_request_keeps_its_id_until_the_late_answer() {
     let mut script = Script::initialized(Config::default());
-    script.on(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
-    script.on(ask(9, 4, Some(1)), [send(1, FIRST, 1, 4)]);
-    script.on(
+    script.expect(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
+    script.expect(server_request(9, 4, Some(1)), [send(1, FIRST, 1, 4)]);
+    script.expect(
         from_client(cancelled_head(1), 5),
         [forward(5), close(1, EndReason::Cancelled), fail(9, UnansweredReason::Cancelled)],
     );
-    script.rejects(resume(2, FIRST, 0), ClientFault::CancelledStream(FIRST));
-    script.rejects(request(2, 1, 6), ClientFault::RequestIdInUse(RequestId::from(1)));
+    script.expect_rejection(resume(2, FIRST, 0), ClientFault::CancelledStream(FIRST));
+    script.expect_rejection(request(2, 1, 6), ClientFault::RequestIdInUse(RequestId::from(1)));
     let late = Report::Undeliverable {
         id: Some(RequestId::from(1)),
         reason: UndeliverableReason::CancelledRequest,
     };
-    script.on(response(1, 7), [Action::Report(late)]);
+    script.expect(response(1, 7), [Action::Report(late)]);
     let not_asked = Report::Undeliverable {
         id: Some(RequestId::from(9)),
         reason: UndeliverableReason::UnknownServerRequest,
     };
-    script.on(from_client(response_head(9), 8), [Action::Report(not_asked)]);
-    script.on(request(2, 1, 6), [prime(2, SECOND, 0), forward(6)]);
+    script.expect(from_client(response_head(9), 8), [Action::Report(not_asked)]);
+    script.expect(request(2, 1, 6), [prime(2, SECOND, 0), forward(6)]);
 }
 
 #[test]
 fn a_batch_opens_one_stream() {
     let config = Config { priming: Priming::Always, ..Config::default() };
     let mut script = Script::new(config);
-    script.on(initialize(0, 1), [forward(1)]);
+    script.expect(initialize(0, 1), [forward(1)]);
     let id = None;
     let answer =
         Action::Send { connection: ConnectionId(0), index: 1, id, event: Event::Message(2) };
-    script.on(initialized("2025-03-26"), [answer, close(0, EndReason::Complete)]);
+    script.expect(initialized("2025-03-26"), [answer, close(0, EndReason::Complete)]);
     let heads = vec![(request_head(1), 3), (cancelled_head(1), 4), (request_head(2), 5)];
-    script.on(batch(1, heads), [prime(1, FIRST, 0), forward(3), forward(4), forward(5)]);
-    script.on(response(2, 6), [send(1, FIRST, 1, 6), close(1, EndReason::Complete)]);
-    script.rejects(batch(2, vec![]), ClientFault::BatchEmpty);
+    script.expect(batch(1, heads), [prime(1, FIRST, 0), forward(3), forward(4), forward(5)]);
+    script.expect(response(2, 6), [send(1, FIRST, 1, 6), close(1, EndReason::Complete)]);
+    script.expect_rejection(batch(2, vec![]), ClientFault::BatchEmpty);
 }
 
 #[test]
 fn a_late_resume_finds_a_tombstone() {
     let config = Config { idle_timeout: None, ..Config::default() };
     let mut script = Script::initialized(config);
-    script.on(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
-    script.on(progress(1, 4), [send(1, FIRST, 1, 4)]);
-    script.on(closed(1, None), []);
-    script.on(response(1, 5), []);
-    script.is_due_in(60_000);
-    assert_eq!(script.model.bytes(), 456);
+    script.expect(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
+    script.expect(progress(1, 4), [send(1, FIRST, 1, 4)]);
+    script.expect(closed(1, None), []);
+    script.expect(response(1, 5), []);
+    script.expect_deadline_in(60_000);
+    assert_eq!(script.model.logged_bytes(), 456);
     script.wait(60_000);
-    script.on(Input::Tick, []);
-    assert_eq!(script.model.bytes(), 0);
-    script.on(
+    script.expect(Input::Tick, []);
+    assert_eq!(script.model.logged_bytes(), 0);
+    script.expect(
         resume(2, FIRST, 0),
         [
             gap(2, FIRST, 1, 1),
@@ -112,22 +116,22 @@ fn a_late_resume_finds_a_tombstone() {
             close(2, EndReason::Complete),
         ],
     );
-    script.on(closed(2, Some(2)), []);
-    script.on(resume(3, FIRST, 2), [close(3, EndReason::Complete)]);
-    script.on(closed(3, None), []);
+    script.expect(closed(2, Some(2)), []);
+    script.expect(resume(3, FIRST, 2), [close(3, EndReason::Complete)]);
+    script.expect(closed(3, None), []);
     script.wait(600_000);
-    script.rejects(resume(4, FIRST, 0), ClientFault::ExpiredStream(FIRST));
+    script.expect_rejection(resume(4, FIRST, 0), ClientFault::ExpiredStream(FIRST));
 }
 
 #[test]
 fn an_orphan_is_cancelled_and_ends_in_a_failure() {
     let mut script = Script::initialized(Config::default());
-    script.on(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
-    script.on(closed(1, Some(0)), []);
-    script.is_due_in(600_000);
+    script.expect(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
+    script.expect(closed(1, Some(0)), []);
+    script.expect_deadline_in(600_000);
     script.wait(600_000);
-    script.on(Input::Tick, [Action::CancelRequest { id: RequestId::from(1) }]);
-    script.on(
+    script.expect(Input::Tick, [Action::CancelRequest { id: RequestId::from(1) }]);
+    script.expect(
         resume(2, FIRST, 0),
         [send_failure(2, FIRST, 1, 1, FailureReason::Orphaned), close(2, EndReason::Complete)],
     );
@@ -136,30 +140,30 @@ fn an_orphan_is_cancelled_and_ends_in_a_failure() {
 #[test]
 fn a_json_answer_is_one_object_and_can_be_lost() {
     let mut script = Script::initialized(Config::default());
-    script.on(json_request(1, 1, 3), [forward(3)]);
+    script.expect(json_request(1, 1, 3), [forward(3)]);
     let event = Event::Message(4);
     let answer = Action::Send { connection: ConnectionId(1), index: 1, id: None, event };
-    script.on(response(1, 4), [answer, close(1, EndReason::Complete)]);
-    script.on(closed(1, None), [Action::Report(Report::ResponseLost { stream: FIRST })]);
-    script.on(json_request(2, 2, 5), [forward(5)]);
-    script.on(progress(2, 6), [send(2, SECOND, 1, 6)]);
-    script.on(response(2, 7), [send(2, SECOND, 2, 7), close(2, EndReason::Complete)]);
-    script.on(closed(2, None), []);
+    script.expect(response(1, 4), [answer, close(1, EndReason::Complete)]);
+    script.expect(closed(1, None), [Action::Report(Report::ResponseLost { stream: FIRST })]);
+    script.expect(json_request(2, 2, 5), [forward(5)]);
+    script.expect(progress(2, 6), [send(2, SECOND, 1, 6)]);
+    script.expect(response(2, 7), [send(2, SECOND, 2, 7), close(2, EndReason::Complete)]);
+    script.expect(closed(2, None), []);
 }
 
 #[test]
 fn the_backend_closes_a_connection_with_a_retry() {
     let mut script = Script::initialized(Config::default());
-    script.on(json_request(1, 1, 3), [forward(3)]);
-    script.rejects(close_stream(FIRST, None), ApiMisuse::NothingToResumeFrom(FIRST));
-    script.on(
-        close_stream(FIRST, Some(500)),
+    script.expect(json_request(1, 1, 3), [forward(3)]);
+    script.expect_rejection(disconnect(FIRST, None), ApiMisuse::NothingToResumeFrom(FIRST));
+    script.expect(
+        disconnect(FIRST, Some(500)),
         [prime_retry(1, FIRST, 1, 500), close(1, EndReason::Requested)],
     );
-    script.on(close_stream(FIRST, Some(500)), []);
-    script.on(response(1, 4), []);
-    script.rejects(close_stream(FIRST, None), ApiMisuse::StreamNotOpen(FIRST));
-    script.on(
+    script.expect(disconnect(FIRST, Some(500)), []);
+    script.expect(response(1, 4), []);
+    script.expect_rejection(disconnect(FIRST, None), ApiMisuse::StreamNotOpen(FIRST));
+    script.expect(
         resume(2, FIRST, 1),
         [close(1, EndReason::Replaced), send(2, FIRST, 2, 4), close(2, EndReason::Complete)],
     );

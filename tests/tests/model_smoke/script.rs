@@ -28,15 +28,15 @@ impl Script {
     /// A session of the newest revision, initialized on connection 0, which is gone.
     pub(crate) fn initialized(config: Config) -> Self {
         let mut script = Self::new(config);
-        script.on(initialize(0, 1), [forward(1)]);
+        script.expect(initialize(0, 1), [forward(1)]);
         let answer = Action::Send {
             connection: ConnectionId(0),
             index: 1,
             id: None,
             event: Event::Message(2),
         };
-        script.on(initialized("2025-11-25"), [answer, close(0, EndReason::Complete)]);
-        script.on(closed(0, Some(1)), []);
+        script.expect(initialized("2025-11-25"), [answer, close(0, EndReason::Complete)]);
+        script.expect(closed(0, Some(1)), []);
         script
     }
 
@@ -46,13 +46,13 @@ impl Script {
 
     /// Gives an input, which must be accepted and have these actions.
     #[track_caller]
-    pub(crate) fn on<const N: usize>(&mut self, input: Input<u64>, actions: [Action<u64>; N]) {
-        self.pressed(input, Pressure::None, actions);
+    pub(crate) fn expect<const N: usize>(&mut self, input: Input<u64>, actions: [Action<u64>; N]) {
+        self.expect_with_pressure(input, Pressure::None, actions);
     }
 
     /// Gives an input, which must be answered so and have these actions.
     #[track_caller]
-    pub(crate) fn pressed<const N: usize>(
+    pub(crate) fn expect_with_pressure<const N: usize>(
         &mut self,
         input: Input<u64>,
         pressure: Pressure,
@@ -65,7 +65,7 @@ impl Script {
 
     /// Gives an input, which must be rejected without an action.
     #[track_caller]
-    pub(crate) fn rejects(&mut self, input: Input<u64>, rejection: impl Into<Rejection>) {
+    pub(crate) fn expect_rejection(&mut self, input: Input<u64>, rejection: impl Into<Rejection>) {
         let (result, out) = self.model.handle(self.now, input);
         assert_eq!(result, Err(rejection.into()));
         assert_eq!(out, []);
@@ -73,7 +73,7 @@ impl Script {
 
     /// The next deadline must be so far from now.
     #[track_caller]
-    pub(crate) fn is_due_in(&self, millis: u64) {
+    pub(crate) fn expect_deadline_in(&self, millis: u64) {
         let due = self.model.deadline().map(|due| due.since(self.now));
         assert_eq!(due, Some(Duration::from_millis(millis)));
     }
@@ -145,7 +145,7 @@ pub(crate) fn resume(connection: u64, stream: StreamId, index: u64) -> Input<u64
     Input::Get { connection: ConnectionId(connection), last_event_id }
 }
 
-pub(crate) fn taken(connection: u64, through: u64) -> Input<u64> {
+pub(crate) fn acknowledged(connection: u64, through: u64) -> Input<u64> {
     Input::Acknowledged { connection: ConnectionId(connection), through }
 }
 
@@ -182,11 +182,11 @@ pub(crate) fn progress(token: i64, body: u64) -> Input<u64> {
 }
 
 /// A request of the backend.
-pub(crate) fn ask(id: i64, body: u64, related: Option<i64>) -> Input<u64> {
+pub(crate) fn server_request(id: i64, body: u64, related: Option<i64>) -> Input<u64> {
     backend(request_head(id), body, related)
 }
 
-pub(crate) fn close_stream(stream: StreamId, retry: Option<u64>) -> Input<u64> {
+pub(crate) fn disconnect(stream: StreamId, retry: Option<u64>) -> Input<u64> {
     Input::Disconnect { stream, retry: retry.map(Duration::from_millis) }
 }
 

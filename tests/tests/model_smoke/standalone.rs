@@ -10,18 +10,18 @@ use crate::script::*;
 #[test]
 fn the_newest_shadow_takes_over() {
     let mut script = Script::initialized(Config { shadows_max: 2, ..Config::default() });
-    script.on(get(1), [prime(1, STANDALONE, 0)]);
-    script.on(get(2), []);
-    script.on(get(3), []);
-    script.on(get(4), [close(2, EndReason::TooManyShadows)]);
-    script.on(notify(3, None), [send(1, STANDALONE, 1, 3)]);
-    script.on(notify(4, None), [send(1, STANDALONE, 2, 4)]);
-    script.on(closed(1, Some(1)), [send(4, STANDALONE, 2, 4)]);
-    script.on(resume(5, STANDALONE, 2), [discard(4)]);
-    script.on(notify(5, None), [send(5, STANDALONE, 3, 5)]);
-    script.on(closed(5, None), [send(4, STANDALONE, 3, 5)]);
-    script.on(
-        close_stream(STANDALONE, Some(7)),
+    script.expect(get(1), [prime(1, STANDALONE, 0)]);
+    script.expect(get(2), []);
+    script.expect(get(3), []);
+    script.expect(get(4), [close(2, EndReason::TooManyShadows)]);
+    script.expect(notify(3, None), [send(1, STANDALONE, 1, 3)]);
+    script.expect(notify(4, None), [send(1, STANDALONE, 2, 4)]);
+    script.expect(closed(1, Some(1)), [send(4, STANDALONE, 2, 4)]);
+    script.expect(resume(5, STANDALONE, 2), [discard(4)]);
+    script.expect(notify(5, None), [send(5, STANDALONE, 3, 5)]);
+    script.expect(closed(5, None), [send(4, STANDALONE, 3, 5)]);
+    script.expect(
+        disconnect(STANDALONE, Some(7)),
         [
             prime_retry(4, STANDALONE, 4, 7),
             close(4, EndReason::Requested),
@@ -33,16 +33,16 @@ fn the_newest_shadow_takes_over() {
 #[test]
 fn what_a_shadow_held_is_sent_on_the_connection_that_replaced_it() {
     let mut script = Script::initialized(Config { window_events_max: 2, ..Config::default() });
-    script.on(get(1), [prime(1, STANDALONE, 0)]);
-    script.on(notify(3, None), [send(1, STANDALONE, 1, 3)]);
-    script.on(resume(2, STANDALONE, 0), [discard(1), replay(2, STANDALONE, 1, 2)]);
-    script.on(notify(4, None), [send(2, STANDALONE, 2, 4)]);
-    script.on(taken(2, 2), []);
-    script.on(notify(5, None), [send(2, STANDALONE, 3, 5)]);
-    script.on(taken(1, 1), []);
-    script.on(closed(2, Some(3)), [prime(1, STANDALONE, 4)]);
-    script.on(notify(6, None), [send(1, STANDALONE, 5, 6)]);
-    script.on(taken(1, 5), []);
+    script.expect(get(1), [prime(1, STANDALONE, 0)]);
+    script.expect(notify(3, None), [send(1, STANDALONE, 1, 3)]);
+    script.expect(resume(2, STANDALONE, 0), [discard(1), replay(2, STANDALONE, 1, 2)]);
+    script.expect(notify(4, None), [send(2, STANDALONE, 2, 4)]);
+    script.expect(acknowledged(2, 2), []);
+    script.expect(notify(5, None), [send(2, STANDALONE, 3, 5)]);
+    script.expect(acknowledged(1, 1), []);
+    script.expect(closed(2, Some(3)), [prime(1, STANDALONE, 4)]);
+    script.expect(notify(6, None), [send(1, STANDALONE, 5, 6)]);
+    script.expect(acknowledged(1, 5), []);
     assert_eq!(script.model.deadline(), None);
 }
 
@@ -50,18 +50,18 @@ fn what_a_shadow_held_is_sent_on_the_connection_that_replaced_it() {
 fn a_get_may_take_over_or_be_a_conflict() {
     let config = Config { concurrent_get: ConcurrentGet::TakeOver, ..Config::default() };
     let mut script = Script::initialized(config);
-    script.on(get(1), [prime(1, STANDALONE, 0)]);
-    script.on(notify(3, None), [send(1, STANDALONE, 1, 3)]);
-    script.on(get(2), [discard(1), replay(2, STANDALONE, 1, 2)]);
-    script.on(taken(1, 1), []);
-    script.on(closed(2, None), [send(1, STANDALONE, 1, 3)]);
-    script.on(notify(4, None), [send(1, STANDALONE, 2, 4)]);
+    script.expect(get(1), [prime(1, STANDALONE, 0)]);
+    script.expect(notify(3, None), [send(1, STANDALONE, 1, 3)]);
+    script.expect(get(2), [discard(1), replay(2, STANDALONE, 1, 2)]);
+    script.expect(acknowledged(1, 1), []);
+    script.expect(closed(2, None), [send(1, STANDALONE, 1, 3)]);
+    script.expect(notify(4, None), [send(1, STANDALONE, 2, 4)]);
 
     let config = Config { concurrent_get: ConcurrentGet::Reject, ..Config::default() };
     let mut script = Script::initialized(config);
-    script.on(get(1), [prime(1, STANDALONE, 0)]);
-    script.rejects(get(2), ClientFault::StandaloneConflict);
-    script.on(resume(2, STANDALONE, 0), [discard(1)]);
+    script.expect(get(1), [prime(1, STANDALONE, 0)]);
+    script.expect_rejection(get(2), ClientFault::StandaloneConflict);
+    script.expect(resume(2, STANDALONE, 0), [discard(1)]);
 }
 
 #[test]
@@ -69,48 +69,53 @@ fn a_gap_is_told_before_what_is_left() {
     // Half of what a session may keep is one event.
     let config = Config { stream_events_max: 2, session_bytes_max: 456, ..Config::default() };
     let mut script = Script::initialized(config);
-    script.on(get(1), [prime(1, STANDALONE, 0)]);
-    script.on(taken(1, 0), []);
-    script.pressed(notify(3, None), Pressure::Hold(STANDALONE), [send(1, STANDALONE, 1, 3)]);
-    script.on(closed(1, Some(1)), [Action::Release { stream: STANDALONE }]);
+    script.expect(get(1), [prime(1, STANDALONE, 0)]);
+    script.expect(acknowledged(1, 0), []);
+    script.expect_with_pressure(
+        notify(3, None),
+        Pressure::Hold(STANDALONE),
+        [send(1, STANDALONE, 1, 3)],
+    );
+    script.expect(closed(1, Some(1)), [Action::Release { stream: STANDALONE }]);
     for body in [4, 5, 6] {
-        script.on(notify(body, None), []);
+        script.expect(notify(body, None), []);
     }
-    script.rejects(
+    script.expect_rejection(
         resume(2, STANDALONE, 5),
         ClientFault::FutureEvent { stream: STANDALONE, last: 4 },
     );
-    script.on(resume(2, STANDALONE, 1), [gap(2, STANDALONE, 2, 2), replay(2, STANDALONE, 3, 5)]);
+    script
+        .expect(resume(2, STANDALONE, 1), [gap(2, STANDALONE, 2, 2), replay(2, STANDALONE, 3, 5)]);
 }
 
 #[test]
 fn a_request_that_nobody_hears_fails() {
     let mut script = Script::initialized(Config::default());
-    script.on(ask(1, 3, None), []);
-    script.is_due_in(10_000);
+    script.expect(server_request(1, 3, None), []);
+    script.expect_deadline_in(10_000);
     script.wait(5_000);
-    script.on(get(1), [replay(1, STANDALONE, 1, 2)]);
-    script.on(closed(1, None), []);
-    script.is_due_in(10_000);
+    script.expect(get(1), [replay(1, STANDALONE, 1, 2)]);
+    script.expect(closed(1, None), []);
+    script.expect_deadline_in(10_000);
     script.wait(10_000);
-    script.on(Input::Tick, [fail(1, UnansweredReason::Undelivered)]);
-    assert_eq!(script.model.bytes(), 0);
-    script.on(get(2), [prime(2, STANDALONE, 2)]);
-    script.on(ask(1, 4, None), [send(2, STANDALONE, 3, 4)]);
-    script.on(closed(2, Some(3)), []);
-    script.is_due_in(300_000);
-    script.on(from_client(response_head(1), 5), [forward(5)]);
+    script.expect(Input::Tick, [fail(1, UnansweredReason::Undelivered)]);
+    assert_eq!(script.model.logged_bytes(), 0);
+    script.expect(get(2), [prime(2, STANDALONE, 2)]);
+    script.expect(server_request(1, 4, None), [send(2, STANDALONE, 3, 4)]);
+    script.expect(closed(2, Some(3)), []);
+    script.expect_deadline_in(300_000);
+    script.expect(from_client(response_head(1), 5), [forward(5)]);
 }
 
 #[test]
 fn what_the_backend_relates_to_nothing_may_follow_the_sole_request() {
     let config = Config { unrelated_routing: UnrelatedRouting::SoleRequest, ..Config::default() };
     let mut script = Script::initialized(config);
-    script.on(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
-    script.on(ask(7, 4, None), [send(1, FIRST, 1, 4)]);
-    script.on(notify(5, None), []);
-    script.on(request(2, 2, 6), [prime(2, SECOND, 0), forward(6)]);
-    script.on(ask(8, 7, None), []);
-    script.on(ask(9, 8, Some(2)), [send(2, SECOND, 1, 8)]);
+    script.expect(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
+    script.expect(server_request(7, 4, None), [send(1, FIRST, 1, 4)]);
+    script.expect(notify(5, None), []);
+    script.expect(request(2, 2, 6), [prime(2, SECOND, 0), forward(6)]);
+    script.expect(server_request(8, 7, None), []);
+    script.expect(server_request(9, 8, Some(2)), [send(2, SECOND, 1, 8)]);
     assert_eq!(script.model.replay(STANDALONE, 0..9).len(), 2);
 }

@@ -217,7 +217,7 @@ async fn written(journals: &Path, sessions: usize) -> Result<()> {
 fn is_whole(text: &str) -> bool {
     let Ok(journal) = Journal::read(text) else { return false };
     let Ok(config) = journal.config.validate() else { return false };
-    let mut session = Session::new(config, journal.began);
+    let mut session = Session::new(config, journal.started_at);
     let mut actions = Actions::new();
     for (now, input) in journal.inputs {
         // What was refused was so in the server, too.
@@ -406,7 +406,7 @@ mod tests {
     fn a_journal_is_whole_when_its_session_is_over() {
         use rejoin_core::{Config, Input, Instant};
         let mut journal =
-            Journal { config: Config::default(), began: Instant::EPOCH, inputs: Vec::new() };
+            Journal { config: Config::default(), started_at: Instant::EPOCH, inputs: Vec::new() };
         assert!(!is_whole(&journal.to_string()));
         journal.inputs.push((Instant::EPOCH, Input::Delete));
         assert!(is_whole(&journal.to_string()));

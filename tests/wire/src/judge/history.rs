@@ -207,7 +207,7 @@ impl History {
 fn tally_takeover(before: &View, step: &Step, tally: &mut Tally) {
     let carrier = |view: &View| {
         let mut seats = view.connections.iter();
-        let seat = seats.find(|seat| seat.carries == Some(StreamId::Standalone))?;
+        let seat = seats.find(|seat| seat.stream == Some(StreamId::Standalone))?;
         Some(seat.connection)
     };
     let (Some(old), Some(new)) = (carrier(before), carrier(&step.after)) else { return };

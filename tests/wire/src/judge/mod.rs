@@ -47,7 +47,7 @@ pub(crate) fn judge(case: &Case<'_>, tally: &mut Tally) -> Result<(), String> {
     // A process that asks what is refused is told so on its stdin.
     history.hears_refusals = case.knobs.kind == Kind::Child;
     let unrelated = config.unrelated_routing;
-    let watched = case.journal.watch(|before, step| {
+    let watched = case.journal.check_with(|before, step| {
         tally.stats.count(step);
         history.note(unrelated, before, step, tally)
     });

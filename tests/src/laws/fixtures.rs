@@ -5,7 +5,7 @@ use rejoin_core::{
     Method, Notification, Post, Pressure, RequestId, StreamId,
 };
 
-use super::{LogView, Seat, Step, View};
+use super::{ConnectionView, LogView, Step, View};
 
 /// An accepted input that did nothing.
 pub(super) fn step(input: Input<u64>) -> Step {
@@ -25,13 +25,13 @@ pub(super) fn log(last: u64) -> LogView {
 }
 
 /// A connection that carries the standalone stream, and had all through `index`.
-pub(super) fn carrying(connection: u64, index: u64) -> Seat {
-    Seat {
+pub(super) fn attached(connection: u64, index: u64) -> ConnectionView {
+    ConnectionView {
         connection: ConnectionId(connection),
-        carries: Some(StreamId::Standalone),
+        stream: Some(StreamId::Standalone),
         cursor: Some(Cursor::after(index)),
-        first: None,
-        cost: 0,
+        next_logged: None,
+        next_cost: 0,
     }
 }
 

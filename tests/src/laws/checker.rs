@@ -4,12 +4,12 @@ use std::fmt;
 
 use rejoin_core::{Config, Instant};
 
-use super::law1_nothing_queued::Told;
-use super::law4_in_order::Streams;
-use super::law4_without_gap::Missable;
-use super::law5_one_stream::Places;
+use super::law1_nothing_queued::Lag;
+use super::law4_in_order::StreamEvents;
+use super::law4_without_gap::AllowedLosses;
+use super::law5_one_stream::Locations;
 use super::law6_no_request_lost::Requests;
-use super::law7_bounded::Waiting;
+use super::law7_bounded::ServerRequests;
 use super::law7_cancelled::Cancelled;
 use super::readers::Readers;
 use super::silence::Silence;
@@ -21,18 +21,18 @@ use super::{
 
 /// Watches one session from its beginning, and says which law a step breaks.
 #[derive(Clone, Debug)]
-pub struct Observer {
+pub struct Checker {
     config: Config,
     last: Instant,
     before: View,
     readers: Readers,
-    told: Told,
-    streams: Streams,
+    told: Lag,
+    streams: StreamEvents,
     silence: Silence,
-    missable: Missable,
-    places: Places,
+    missable: AllowedLosses,
+    places: Locations,
     requests: Requests,
-    waiting: Waiting,
+    waiting: ServerRequests,
     cancelled: Cancelled,
 }
 
@@ -42,7 +42,7 @@ pub struct Violation {
     /// The number of the law.
     pub law: u8,
     /// What was seen.
-    pub seen: String,
+    pub details: String,
 }
 
 impl fmt::Display for Violation {
@@ -58,11 +58,11 @@ impl fmt::Display for Violation {
             8 => "nothing comes after the end",
             _ => "same inputs, same actions",
         };
-        write!(f, "law {} ({name}): {}", self.law, self.seen)
+        write!(f, "law {} ({name}): {}", self.law, self.details)
     }
 }
 
-impl Observer {
+impl Checker {
     /// Begins with a session that began at `now`, and says this of itself.
     #[must_use]
     pub fn new(config: Config, now: Instant, view: View) -> Self {
@@ -71,13 +71,13 @@ impl Observer {
             last: now,
             before: view,
             readers: Readers::default(),
-            told: Told::default(),
-            streams: Streams::default(),
+            told: Lag::default(),
+            streams: StreamEvents::default(),
             silence: Silence::default(),
-            missable: Missable::default(),
-            places: Places::default(),
+            missable: AllowedLosses::default(),
+            places: Locations::default(),
             requests: Requests::default(),
-            waiting: Waiting::default(),
+            waiting: ServerRequests::default(),
             cancelled: Cancelled::default(),
         }
     }
@@ -89,7 +89,7 @@ impl Observer {
     ///
     /// The first law that the step breaks. What comes after that is not to be
     /// judged.
-    pub fn see(&mut self, step: &Step, twin: &Step) -> Result<(), Violation> {
+    pub fn check(&mut self, step: &Step, twin: &Step) -> Result<(), Violation> {
         let Self { config, before, .. } = self;
         self.last = self.last.max(step.now);
         let sent = self.readers.follow(before, step);
@@ -120,7 +120,7 @@ impl Observer {
         self.silence.follow(self.last, before, step);
         self.before.clone_from(&step.after);
         for (law, verdict) in verdicts {
-            verdict.map_err(|seen| Violation { law, seen })?;
+            verdict.map_err(|seen| Violation { law, details: seen })?;
         }
         Ok(())
     }
@@ -130,13 +130,13 @@ impl Observer {
 mod tests {
     use rejoin_core::Input;
 
-    use super::super::stage::step;
+    use super::super::fixtures::step;
     use super::*;
 
     #[test]
     fn a_violation_names_its_law() {
         let observe = |step: &Step| {
-            Observer::new(Config::default(), Instant::EPOCH, View::default()).see(step, step)
+            Checker::new(Config::default(), Instant::EPOCH, View::default()).check(step, step)
         };
         let lawful = step(Input::Tick);
         assert_eq!(observe(&lawful), Ok(()));

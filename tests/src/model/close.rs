@@ -6,7 +6,7 @@ use super::{
     Model,
     connection::Role,
     state::Stage,
-    stream::{Phase, Recorded, Status},
+    stream::{Phase, RecordedEvent, Status},
 };
 
 impl Model {
@@ -33,12 +33,12 @@ impl Model {
             }
         }
         for connection in self.connections() {
-            if self.connections[connection].role != Role::Drains {
-                self.end(connection, EndReason::SessionClosed);
+            if self.connections[connection].role != Role::Draining {
+                self.close_connection(connection, EndReason::SessionClosed);
             }
         }
         self.connections.clear();
-        self.act(Action::SessionClosed { reason });
+        self.emit(Action::SessionClosed { reason });
         self.closed = Some(reason);
     }
 
@@ -58,7 +58,7 @@ impl Model {
             if self.may_send(stream, (index, 0)) {
                 self.streams[stream].last = index;
                 self.streams[stream].set_status(&id, Status::Answered);
-                self.send_live(stream, &Recorded::failure(index, id, reason));
+                self.send_live(stream, &RecordedEvent::failure(index, id, reason));
             }
         }
     }

@@ -15,7 +15,7 @@ use super::{
 impl Model {
     /// Whether the client should have sent `initialize` instead.
     pub(super) fn is_unexpected(&self, input: &Input<u64>) -> bool {
-        matches!(self.stage, Stage::Expected) && is_of_client(input) && !is_initialize(input)
+        matches!(self.stage, Stage::Expected) && is_from_client(input) && !is_initialize(input)
     }
 
     /// Checks what depends on how far the session has got with `initialize`.
@@ -29,7 +29,7 @@ impl Model {
             {
                 Err(ApiMisuse::NotInitialized.into())
             }
-            Stage::Unanswered { .. } if is_of_client(input) && !is_ping(input) => {
+            Stage::Unanswered { .. } if is_from_client(input) && !is_ping(input) => {
                 Err(ClientFault::NotInitialized.into())
             }
             Stage::Expected | Stage::Unanswered { .. } | Stage::Initialized(_) => Ok(()),
@@ -41,12 +41,12 @@ impl Model {
             self.connections.push(Connection::new(connection, Role::Initialize, None));
             self.connections[connection].origin = Origin::Initialize;
             self.stage = Stage::Unanswered { id, connection };
-            self.act(Action::Forward { message: body });
+            self.emit(Action::Forward { message: body });
         }
     }
 
     /// The backend answers `initialize`.
-    pub(super) fn initialize_is_answered(&mut self, id: &RequestId, message: &Message<u64>) {
+    pub(super) fn answer_initialize(&mut self, id: &RequestId, message: &Message<u64>) {
         let Stage::Unanswered { connection, .. } = self.stage else {
             return;
         };
@@ -65,14 +65,14 @@ impl Model {
         };
         self.stage = Stage::Initialized(Profile::governing(version.flatten()));
         self.send(connection, (1, cost), None, event);
-        self.end(connection, EndReason::Complete);
+        self.close_connection(connection, EndReason::Complete);
         if version.is_none() {
             self.close(CloseReason::InitializeRejected);
         }
     }
 }
 
-pub(super) fn is_of_client(input: &Input<u64>) -> bool {
+pub(super) fn is_from_client(input: &Input<u64>) -> bool {
     matches!(input, Input::Request { .. } | Input::Get { .. } | Input::Message { .. })
 }
 

@@ -5,19 +5,19 @@ use rejoin_core::{Action, ConnectionId, EndReason, Event, EventId, Instant, Stre
 use super::{
     Model,
     connection::{Connection, Role},
-    stream::{Phase, Recorded},
+    stream::{Phase, RecordedEvent},
 };
 
 impl Model {
     /// The connection that carries `stream`.
-    pub(super) fn carrier(&self, stream: StreamId) -> Option<&Connection> {
+    pub(super) fn attached(&self, stream: StreamId) -> Option<&Connection> {
         self.connections.iter().find(|connection| {
-            connection.role == Role::Carries && connection.stream == Some(stream)
+            connection.role == Role::Attached && connection.stream == Some(stream)
         })
     }
 
     /// A connection begins to carry a stream.
-    pub(super) fn carry(
+    pub(super) fn attach(
         &mut self,
         connection: ConnectionId,
         stream: StreamId,
@@ -26,14 +26,14 @@ impl Model {
     ) {
         let it = &mut self.connections[connection];
         let takes_over = matches!(it.role, Role::Shadow { .. });
-        it.role = Role::Carries;
+        it.role = Role::Attached;
         it.stream = Some(stream);
-        it.go_on_after(after);
-        self.streams[stream].orphan = None;
+        it.start_after(after);
+        self.streams[stream].orphaned = None;
         self.streams[stream].retry_at = Instant::EPOCH;
-        self.questions_are_heard(stream);
-        self.send_what_it_may_have(connection, takes_over);
-        if is_primed && self.primes() && self.connections[connection].sent.is_empty() {
+        self.stop_delivery_timers(stream);
+        self.catch_up(connection, takes_over);
+        if is_primed && self.is_priming_on() && self.connections[connection].in_flight.is_empty() {
             let it = &mut self.streams[stream];
             let is_first = it.last == 0 && !it.is_primed;
             it.is_primed |= is_first;
@@ -48,41 +48,42 @@ impl Model {
     pub(super) fn discard(&mut self, connection: ConnectionId) {
         self.note_silence(connection);
         let it = &mut self.connections[connection];
-        if !it.sent.is_empty() {
-            it.sent.clear();
-            it.next = it.start;
-            it.untaken = it.next;
-            it.told = 0;
-            it.waits = None;
+        if !it.in_flight.is_empty() {
+            it.in_flight.clear();
+            it.next = it.rewind_to;
+            it.first_unacknowledged = it.next;
+            it.gap_reported_to = 0;
+            it.silent_since = None;
             it.is_stalled = false;
-            let begun = self.begin();
-            self.connections[connection].note_whether_drained(begun);
-            self.act(Action::Discard { connection });
+            let begun = self.stamp();
+            self.connections[connection].note_if_drained(begun);
+            self.emit(Action::Discard { connection });
         }
     }
 
     /// A connection that carries a stream is sent what it may have.
-    pub(super) fn send_what_it_may_have(&mut self, connection: ConnectionId, takes_over: bool) {
+    pub(super) fn catch_up(&mut self, connection: ConnectionId, takes_over: bool) {
         let it = &self.connections[connection];
-        let Some(stream) = it.stream.filter(|_| it.role == Role::Carries) else {
+        let Some(stream) = it.stream.filter(|_| it.role == Role::Attached) else {
             return;
         };
-        let logged: Vec<Recorded> = self.streams[stream].logged_from(it.next).cloned().collect();
+        let logged: Vec<RecordedEvent> =
+            self.streams[stream].logged_from(it.next).cloned().collect();
         let next = self.streams[stream].last + 1;
-        let first = logged.first().map_or((next, 0), Recorded::sent);
-        if it.admits(first, self.in_flight(), &self.config) {
-            self.tell_gap(connection, stream);
+        let first = logged.first().map_or((next, 0), RecordedEvent::index_and_cost);
+        if it.admits(first, self.bytes_in_flight(), &self.config) {
+            self.report_gap(connection, stream);
             self.send_logged(connection, stream, &logged, takes_over);
         }
-        self.end_if_complete(stream);
+        self.close_if_complete(stream);
     }
 
-    fn tell_gap(&mut self, connection: ConnectionId, stream: StreamId) {
+    fn report_gap(&mut self, connection: ConnectionId, stream: StreamId) {
         let missed = self.streams[stream].missed;
         let it = &mut self.connections[connection];
-        if let Some(first) = it.gap_begins(missed) {
-            it.told = missed;
-            self.act(Action::Gap { connection, stream, missed: first..=missed });
+        if let Some(first) = it.gap_start(missed) {
+            it.gap_reported_to = missed;
+            self.emit(Action::Gap { connection, stream, missed: first..=missed });
         }
     }
 
@@ -91,18 +92,22 @@ impl Model {
         &mut self,
         connection: ConnectionId,
         stream: StreamId,
-        logged: &[Recorded],
+        logged: &[RecordedEvent],
         takes_over: bool,
     ) {
         // A copy goes ahead, to find out what is admitted.
         let mut it = self.connections[connection].clone();
         let mut admitted = Vec::new();
-        let others = self.in_flight() - it.in_flight();
+        let others = self.bytes_in_flight() - it.bytes_in_flight();
         for event in logged {
-            if !it.admits(event.sent(), others.saturating_add(it.in_flight()), &self.config) {
+            if !it.admits(
+                event.index_and_cost(),
+                others.saturating_add(it.bytes_in_flight()),
+                &self.config,
+            ) {
                 break;
             }
-            it.send(event.sent(), self.begin());
+            it.note_sent(event.index_and_cost(), self.stamp());
             admitted.push(event.clone());
         }
         let is_rest = admitted.len() == logged.len();
@@ -110,30 +115,30 @@ impl Model {
         if is_last || takes_over {
             for event in admitted {
                 let id = EventId::new(stream, event.index);
-                self.send(connection, event.sent(), Some(id), event.event());
+                self.send(connection, event.index_and_cost(), Some(id), event.to_event());
             }
         } else if let (Some(first), Some(last)) = (admitted.first(), admitted.last()) {
             self.connections[connection] = it;
-            if admitted.iter().any(|event| event.sent().1 > 0) {
-                self.note_whether_crowded();
+            if admitted.iter().any(|event| event.index_and_cost().1 > 0) {
+                self.check_window_bytes();
             }
             let range = first.index..last.index + 1;
-            self.act(Action::Replay { connection, stream, range });
+            self.emit(Action::Replay { connection, stream, range });
         }
     }
 
     /// Whether a connection carries `stream` and is at the head.
     pub(super) fn is_at_head(&self, stream: StreamId) -> bool {
         let it = &self.streams[stream];
-        self.carrier(stream).is_some_and(|carrier| {
-            it.logged_from(carrier.next).next().is_none() && carrier.gap_begins(it.missed).is_none()
+        self.attached(stream).is_some_and(|carrier| {
+            it.logged_from(carrier.next).next().is_none() && carrier.gap_start(it.missed).is_none()
         })
     }
 
     /// Whether a connection carries `stream`, is at the head, and its window admits an event.
     pub(super) fn may_send(&self, stream: StreamId, sent: (u64, usize)) -> bool {
-        let carrier = self.carrier(stream).filter(|_| self.is_at_head(stream));
-        carrier.is_some_and(|carrier| carrier.admits(sent, self.in_flight(), &self.config))
+        let carrier = self.attached(stream).filter(|_| self.is_at_head(stream));
+        carrier.is_some_and(|carrier| carrier.admits(sent, self.bytes_in_flight(), &self.config))
     }
 
     /// Sends one event.
@@ -144,26 +149,26 @@ impl Model {
         id: Option<EventId>,
         event: Event<u64>,
     ) {
-        let begun = self.begin();
+        let begun = self.stamp();
         let it = &mut self.connections[connection];
-        it.send(sent, begun);
+        it.note_sent(sent, begun);
         it.is_sse |= id.is_some();
-        self.act(Action::Send { connection, index: sent.0, id, event });
+        self.emit(Action::Send { connection, index: sent.0, id, event });
         if sent.1 > 0 {
-            self.note_whether_crowded();
+            self.check_window_bytes();
         }
     }
 
     /// Ends a connection: it drains, or is cut.
-    pub(super) fn end(&mut self, connection: ConnectionId, reason: EndReason) {
+    pub(super) fn close_connection(&mut self, connection: ConnectionId, reason: EndReason) {
         self.note_silence(connection);
-        self.act(Action::Close { connection, reason });
+        self.emit(Action::Close { connection, reason });
         if reason.drains() {
-            let begun = self.begin();
+            let begun = self.stamp();
             let it = &mut self.connections[connection];
-            it.role = Role::Drains;
-            it.ended = Some(reason);
-            it.note_whether_drained(begun);
+            it.role = Role::Draining;
+            it.close_reason = Some(reason);
+            it.note_if_drained(begun);
         } else {
             self.connections.remove(connection);
         }

@@ -7,11 +7,11 @@ use rejoin_core::{EndReason, Event, EventId, StreamId};
 use super::Model;
 
 impl Model {
-    pub(super) fn close_stream(&mut self, stream: StreamId, retry: Option<Duration>) {
-        let Some(connection) = self.carrier(stream).map(|carrier| carrier.id) else {
+    pub(super) fn disconnect(&mut self, stream: StreamId, retry: Option<Duration>) {
+        let Some(connection) = self.attached(stream).map(|carrier| carrier.id) else {
             return;
         };
-        if retry.is_some() && self.may_prime_at_end(stream) {
+        if retry.is_some() && self.may_send_retry(stream) {
             let index = self.streams[stream].last + 1;
             self.streams[stream].last = index;
             let id = EventId::new(stream, index);
@@ -19,19 +19,19 @@ impl Model {
             let retry_at = self.now.saturating_add(retry.unwrap_or_default());
             self.streams[stream].retry_at = retry_at;
         }
-        self.end(connection, EndReason::Requested);
+        self.close_connection(connection, EndReason::Requested);
         if stream == StreamId::Standalone {
             for shadow in self.shadows() {
-                self.end(shadow, EndReason::Requested);
+                self.close_connection(shadow, EndReason::Requested);
             }
         } else {
-            self.streams[stream].orphan = Some(self.begin_when_expected(stream));
+            self.streams[stream].orphaned = Some(self.stamp_when_expected(stream));
         }
-        self.questions_are_unheard(stream);
+        self.start_delivery_timers(stream);
     }
 
     /// Whether a priming event with a retry could be sent now.
-    pub(super) fn may_prime_at_end(&self, stream: StreamId) -> bool {
-        self.primes() && self.may_send(stream, (self.streams[stream].last + 1, 0))
+    pub(super) fn may_send_retry(&self, stream: StreamId) -> bool {
+        self.is_priming_on() && self.may_send(stream, (self.streams[stream].last + 1, 0))
     }
 }

@@ -7,70 +7,70 @@ use rejoin_core::{
     ProtocolVersion, RequestId, StreamId,
 };
 
-use super::{Op, Setup, What, ids};
+use super::{Op, OpKind, Setup, ids};
 
 /// How many of the things that are over are remembered.
 pub(super) const MEMORY: usize = 24;
 
 /// The client, the backend, the network and the clock of one session.
 #[derive(Clone, Debug)]
-pub struct World {
+pub struct Environment {
     pub(super) config: Config,
     pub(super) version: Option<ProtocolVersion>,
     pub(super) profile: Option<&'static Profile>,
     pub(super) phase: Phase,
     pub(super) now: Instant,
     pub(super) deadline: Option<Instant>,
-    pub(super) luck: u8,
+    pub(super) chance: u8,
     /// What the driver made up so far, which it never does again.
     pub(super) connections_made: u64,
     pub(super) bodies_made: u64,
     pub(super) ids_made: u64,
     /// The connections, until their end is reported.
-    pub(super) lines: BTreeMap<ConnectionId, Line>,
+    pub(super) connections: BTreeMap<ConnectionId, Connection>,
     /// How many connections the session knows.
-    pub(super) known: usize,
+    pub(super) known_connections: usize,
     /// The request streams that are known to be in use, and those of late.
     pub(super) in_use: BTreeSet<StreamId>,
     pub(super) recent: VecDeque<StreamId>,
     pub(super) streams_seen: u64,
     /// Those that lost a connection that had more to say.
-    pub(super) lost: VecDeque<StreamId>,
+    pub(super) detached: VecDeque<StreamId>,
     /// Those that cannot be resumed.
-    pub(super) dead: BTreeSet<StreamId>,
+    pub(super) unresumable: BTreeSet<StreamId>,
     /// The last event that the client saw of each stream.
-    pub(super) seen: BTreeMap<StreamId, u64>,
+    pub(super) last_seen: BTreeMap<StreamId, u64>,
     /// The client's requests that the backend works on, and those that are over.
-    pub(super) flights: Vec<Flight>,
+    pub(super) pending: Vec<PendingRequest>,
     pub(super) answered: VecDeque<RequestId>,
     pub(super) cancelled: VecDeque<RequestId>,
-    pub(super) tokens_used: VecDeque<ProgressToken>,
+    pub(super) used_tokens: VecDeque<ProgressToken>,
     /// The backend's requests that the client works on, and those that are over.
-    pub(super) asked: Vec<RequestId>,
-    pub(super) settled: VecDeque<RequestId>,
+    pub(super) server_requests: Vec<RequestId>,
+    pub(super) finished_server_requests: VecDeque<RequestId>,
     /// How many inputs came after the end.
-    pub(super) steps_after_end: u8,
+    pub(super) steps_after_close: u8,
 }
 
 /// How far the session is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     New,
-    Waiting(RequestId),
+    Initializing(RequestId),
     Ready,
-    Over,
+    Closed,
 }
 
 /// A connection and its channel.
 #[derive(Clone, Debug)]
-pub(super) struct Line {
+pub(super) struct Connection {
     pub(super) origin: Origin,
     pub(super) stream: Option<StreamId>,
-    pub(super) channel: VecDeque<(u64, Option<EventId>)>,
-    pub(super) taken: Option<u64>,
-    pub(super) ended: Option<EndReason>,
+    pub(super) buffer: VecDeque<(u64, Option<EventId>)>,
+    pub(super) acknowledged: Option<u64>,
+    pub(super) close_reason: Option<EndReason>,
     /// Whether its client has an id to resume from.
-    pub(super) resumable: bool,
+    pub(super) is_resumable: bool,
 }
 
 /// What opened a connection.
@@ -84,12 +84,12 @@ pub(super) enum Origin {
 
 /// A request of the client at the backend.
 #[derive(Clone, Debug)]
-pub(super) struct Flight {
+pub(super) struct PendingRequest {
     pub(super) id: RequestId,
     pub(super) token: Option<ProgressToken>,
 }
 
-impl World {
+impl Environment {
     /// Returns the world of the `nth` session of a history, which begins at `now`.
     #[must_use]
     pub fn new(setup: &Setup, nth: usize, now: Instant) -> Self {
@@ -100,25 +100,25 @@ impl World {
             phase: Phase::New,
             now,
             deadline: None,
-            luck: 0,
+            chance: 0,
             connections_made: 0,
             bodies_made: 0,
             ids_made: 0,
-            lines: BTreeMap::new(),
-            known: 0,
+            connections: BTreeMap::new(),
+            known_connections: 0,
             in_use: BTreeSet::new(),
             recent: VecDeque::new(),
             streams_seen: 0,
-            lost: VecDeque::new(),
-            dead: BTreeSet::new(),
-            seen: BTreeMap::new(),
-            flights: Vec::new(),
+            detached: VecDeque::new(),
+            unresumable: BTreeSet::new(),
+            last_seen: BTreeMap::new(),
+            pending: Vec::new(),
             answered: VecDeque::new(),
             cancelled: VecDeque::new(),
-            tokens_used: VecDeque::new(),
-            asked: Vec::new(),
-            settled: VecDeque::new(),
-            steps_after_end: 0,
+            used_tokens: VecDeque::new(),
+            server_requests: Vec::new(),
+            finished_server_requests: VecDeque::new(),
+            steps_after_close: 0,
         }
     }
 
@@ -131,26 +131,26 @@ impl World {
     /// Returns whether the session is closed, and has heard enough after that.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.steps_after_end > 3
+        self.steps_after_close > 3
     }
 
     /// Makes an input of an op.
     #[must_use]
-    pub fn next(&mut self, op: Op) -> (Instant, Input<u64>) {
-        self.luck = op.luck;
-        let now = self.time(op.wait, op.luck);
-        let input = self.urgent().unwrap_or_else(|| self.input(op.what));
+    pub fn next_input(&mut self, op: Op) -> (Instant, Input<u64>) {
+        self.chance = op.chance;
+        let now = self.next_time(op.wait, op.chance);
+        let input = self.priority_input().unwrap_or_else(|| self.input(op.kind));
         // An id is used twice only to be rejected, so its connection must not be
         // cut before.
-        let now = if self.is_used(&input) { self.now } else { now };
+        let now = if self.reuses_connection(&input) { self.now } else { now };
         (now, input)
     }
 
-    fn is_used(&self, input: &Input<u64>) -> bool {
+    fn reuses_connection(&self, input: &Input<u64>) -> bool {
         match input {
             Input::Reserve { connection }
             | Input::Request { connection, .. }
-            | Input::Get { connection, .. } => self.lines.contains_key(connection),
+            | Input::Get { connection, .. } => self.connections.contains_key(connection),
             Input::Message { .. }
             | Input::Acknowledged { .. }
             | Input::ConnectionClosed { .. }
@@ -165,60 +165,66 @@ impl World {
     }
 
     /// Returns what mostly has to come before anything else.
-    fn urgent(&mut self) -> Option<Input<u64>> {
+    fn priority_input(&mut self) -> Option<Input<u64>> {
         match &self.phase {
-            Phase::New => (self.luck > 19).then(|| self.initialize()),
-            Phase::Waiting(id) => {
+            Phase::New => (self.chance > 19).then(|| self.initialize()),
+            Phase::Initializing(id) => {
                 let id = id.clone();
-                (self.luck > 70).then(|| self.answer_initialize(id))
+                (self.chance > 70).then(|| self.answer_initialize(id))
             }
             Phase::Ready => {
-                let (connection, line) = self.lines.first_key_value()?;
-                let (index, _) = line.channel.front()?;
-                let is_urgent = line.origin == Origin::Initialize && self.luck > 15;
+                let (connection, line) = self.connections.first_key_value()?;
+                let (index, _) = line.buffer.front()?;
+                let is_urgent = line.origin == Origin::Initialize && self.chance > 15;
                 is_urgent
                     .then_some(Input::Acknowledged { connection: *connection, through: *index })
             }
-            Phase::Over => None,
+            Phase::Closed => None,
         }
     }
 
-    fn input(&mut self, what: What) -> Input<u64> {
+    fn input(&mut self, what: OpKind) -> Input<u64> {
         match what {
-            What::Pass => Input::Tick,
-            What::Take { which, far } => self.take(which, far),
-            What::Post { shape, which, size, count, fault } => {
+            OpKind::Tick => Input::Tick,
+            OpKind::Acknowledge { which, far } => self.acknowledge(which, far),
+            OpKind::Post { shape, which, size, count, fault } => {
                 self.post(shape, which, size, count, fault)
             }
-            What::Answer { which, how, size, fault } => self.answer(which, how, size, fault),
-            What::Notify { what, which, size, related, fault } => {
+            OpKind::Answer { which, how, size, fault } => self.answer(which, how, size, fault),
+            OpKind::Notify { what, which, size, related, fault } => {
                 self.notify(what, which, size, related, fault)
             }
-            What::Leave { which, far } => self.leave(which, far),
-            What::Break { which, far } => self.break_off(which, far),
-            What::Get { how, which, index, fault } => self.get(how, which, index, fault),
-            What::Tell { what, which, size, count, fault } => {
-                self.tell(what, which, size, count, fault)
+            OpKind::ReportClosed { which, far } => self.report_closed(which, far),
+            OpKind::DropConnection { which, far } => self.drop_connection(which, far),
+            OpKind::Get { how, which, index, fault } => self.get(how, which, index, fault),
+            OpKind::PostMessages { what, which, size, count, fault } => {
+                self.post_messages(what, which, size, count, fault)
             }
-            What::Ask { which, size, related, fault } => self.ask(which, size, related, fault),
-            What::Withdraw { which, fault } => self.withdraw(which, fault),
-            What::Reserve { which, fault } => self.reserve(which, fault),
-            What::Abandon { which, fault } => self.abandon(which, fault),
-            What::CloseStream { which, retry, fault } => self.close_stream(which, retry, fault),
-            What::End { how, sure } => self.end(how, sure),
+            OpKind::ServerRequest { which, size, related, fault } => {
+                self.server_request(which, size, related, fault)
+            }
+            OpKind::CancelServerRequest { which, fault } => {
+                self.cancel_server_request(which, fault)
+            }
+            OpKind::Reserve { which, fault } => self.reserve(which, fault),
+            OpKind::Abandon { which, fault } => self.abandon(which, fault),
+            OpKind::Disconnect { which, retry, fault } => self.disconnect(which, retry, fault),
+            OpKind::CloseSession { how, sure } => self.close_session(how, sure),
         }
     }
 
     /// Returns whether nothing but a few deadlines keeps the session from its end.
-    pub(super) fn is_on_the_brink(&self) -> bool {
+    pub(super) fn is_near_close(&self) -> bool {
         match self.phase {
-            Phase::New | Phase::Waiting(_) => true,
+            Phase::New | Phase::Initializing(_) => true,
             Phase::Ready => {
-                let unsettled =
-                    |line: &Line| line.origin == Origin::Initialize && line.taken.is_none();
-                self.known == 0 && self.flights.is_empty() || self.lines.values().any(unsettled)
+                let unsettled = |line: &Connection| {
+                    line.origin == Origin::Initialize && line.acknowledged.is_none()
+                };
+                self.known_connections == 0 && self.pending.is_empty()
+                    || self.connections.values().any(unsettled)
             }
-            Phase::Over => false,
+            Phase::Closed => false,
         }
     }
 
@@ -253,17 +259,17 @@ impl World {
     }
 
     /// Returns a selected connection that the session should know.
-    pub(super) fn known_line(&self, selector: u8) -> Option<ConnectionId> {
-        self.line(selector, |line| line.ended.is_none_or(EndReason::drains))
+    pub(super) fn pick_known_connection(&self, selector: u8) -> Option<ConnectionId> {
+        self.pick_connection(selector, |line| line.close_reason.is_none_or(EndReason::drains))
     }
 
     /// Returns a selected connection of some kind.
-    pub(super) fn line(
+    pub(super) fn pick_connection(
         &self,
         selector: u8,
-        is_meant: impl Fn(&Line) -> bool,
+        is_meant: impl Fn(&Connection) -> bool,
     ) -> Option<ConnectionId> {
-        let meant = self.lines.iter().filter(|(_, line)| is_meant(line));
+        let meant = self.connections.iter().filter(|(_, line)| is_meant(line));
         let meant: Vec<ConnectionId> = meant.map(|(connection, _)| *connection).collect();
         ids::pick(&meant, selector).copied()
     }

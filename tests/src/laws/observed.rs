@@ -7,13 +7,13 @@ use rejoin_core::{
     RequestId, Session, StreamId, ValidConfig,
 };
 
-use super::{LogView, Seat, Step, View, posted, request_id};
+use super::{ConnectionView, LogView, Step, View, posted, request_id};
 
 /// A session, and what one must know to ask it all that a [`View`] holds.
 #[derive(Debug)]
-pub struct Watched {
+pub struct ObservedSession {
     session: Session<u64>,
-    clock: Clock,
+    clock: ClockOffset,
     actions: Actions<u64>,
     streams: BTreeSet<StreamId>,
     requests: Vec<RequestId>,
@@ -21,31 +21,31 @@ pub struct Watched {
 
 /// What a session calls the time, if its epoch differs: `here` is `there`.
 #[derive(Clone, Copy, Debug)]
-struct Clock {
-    here: Instant,
-    there: Instant,
+struct ClockOffset {
+    outer: Instant,
+    inner: Instant,
 }
 
-impl Clock {
-    fn there(self, here: Instant) -> Instant {
-        self.there.saturating_add(here.since(self.here))
+impl ClockOffset {
+    fn to_inner(self, here: Instant) -> Instant {
+        self.inner.saturating_add(here.since(self.outer))
     }
 
-    fn here(self, there: Instant) -> Instant {
-        self.here.saturating_add(there.since(self.there))
+    fn to_outer(self, there: Instant) -> Instant {
+        self.outer.saturating_add(there.since(self.inner))
     }
 }
 
 /// What a restored session is and wants done.
-type Restored = (Watched, Vec<Action<u64>>, Vec<Vec<(u64, Event<u64>)>>);
+type Restored = (ObservedSession, Vec<Action<u64>>, Vec<Vec<(u64, Event<u64>)>>);
 
-impl Watched {
+impl ObservedSession {
     /// Watches a session that has just begun, at `now`.
     #[must_use]
     pub fn new(session: Session<u64>, now: Instant) -> Self {
         Self {
             session,
-            clock: Clock { here: now, there: now },
+            clock: ClockOffset { outer: now, inner: now },
             actions: Actions::new(),
             streams: BTreeSet::from([StreamId::Standalone]),
             requests: Vec::new(),
@@ -58,26 +58,26 @@ impl Watched {
     /// # Errors
     ///
     /// The snapshot cannot be written, read or restored.
-    pub fn restored(
+    pub fn restore(
         &self,
         config: &ValidConfig,
         now: Instant,
         there: Instant,
     ) -> Result<Restored, String> {
-        let text = self.written()?;
+        let text = self.snapshot_json()?;
         let snapshot = serde_json::from_str(&text).map_err(|it| it.to_string())?;
         let mut actions = Actions::new();
         let session = Session::restore(snapshot, config.clone(), there, &mut actions)
             .map_err(|error| format!("{error}: {text}"))?;
         let restored = Self {
             session,
-            clock: Clock { here: now, there },
+            clock: ClockOffset { outer: now, inner: there },
             actions: Actions::new(),
             streams: self.streams.clone(),
             requests: self.requests.clone(),
         };
         let actions: Vec<_> = actions.drain().collect();
-        let replays = actions.iter().filter_map(|action| restored.replayed(action)).collect();
+        let replays = actions.iter().filter_map(|action| restored.read_replay(action)).collect();
         Ok((restored, actions, replays))
     }
 
@@ -86,16 +86,17 @@ impl Watched {
     /// # Errors
     ///
     /// The snapshot cannot be written.
-    pub fn written(&self) -> Result<String, String> {
+    pub fn snapshot_json(&self) -> Result<String, String> {
         serde_json::to_string(&self.session.snapshot()).map_err(|it| it.to_string())
     }
 
     /// Lets the session handle an input.
     pub fn step(&mut self, now: Instant, input: Input<u64>) -> Step {
         self.actions.clear();
-        let result = self.session.handle(self.clock.there(now), input.clone(), &mut self.actions);
+        let result =
+            self.session.handle(self.clock.to_inner(now), input.clone(), &mut self.actions);
         let actions: Vec<_> = self.actions.drain().collect();
-        let replays = actions.iter().filter_map(|action| self.replayed(action)).collect();
+        let replays = actions.iter().filter_map(|action| self.read_replay(action)).collect();
         if result.is_ok() {
             let ids = posted(&input).iter().filter_map(|message| request_id(&message.head));
             self.requests.extend(ids.cloned());
@@ -104,7 +105,7 @@ impl Watched {
         Step { now, input, result, actions, replays, after }
     }
 
-    fn replayed(&self, action: &Action<u64>) -> Option<Vec<(u64, Event<u64>)>> {
+    fn read_replay(&self, action: &Action<u64>) -> Option<Vec<(u64, Event<u64>)>> {
         let Action::Replay { stream, range, .. } = action else {
             return None;
         };
@@ -114,9 +115,10 @@ impl Watched {
     /// Asks the session for all that it says of itself.
     pub fn view(&mut self) -> View {
         let Self { session, clock, streams, requests, .. } = self;
-        let connections: Vec<Seat> = session.connections().map(|id| seat(session, id)).collect();
-        streams.extend(connections.iter().filter_map(|seat| seat.carries));
-        let logs: Vec<LogView> = streams.iter().filter_map(|id| log(session, *id)).collect();
+        let connections: Vec<ConnectionView> =
+            session.connections().map(|id| connection_view(session, id)).collect();
+        streams.extend(connections.iter().filter_map(|seat| seat.stream));
+        let logs: Vec<LogView> = streams.iter().filter_map(|id| log_view(session, *id)).collect();
         if logs.len() != streams.len() {
             *streams = logs.iter().map(|log| log.stream).collect();
             streams.insert(StreamId::Standalone);
@@ -127,7 +129,7 @@ impl Watched {
             *requests = pending.iter().map(|(id, _)| id.clone()).collect();
         }
         View {
-            deadline: deadline(session).map(|deadline| clock.here(deadline)),
+            deadline: deadline(session).map(|deadline| clock.to_outer(deadline)),
             closed: session.close_reason(),
             pending: session.pending_requests(),
             bytes: session.logged_bytes(),
@@ -153,7 +155,7 @@ fn event(logged: &Logged<u64>) -> (u64, Event<u64>) {
     (logged.index, event)
 }
 
-fn seat(session: &Session<u64>, connection: ConnectionId) -> Seat {
+fn connection_view(session: &Session<u64>, connection: ConnectionId) -> ConnectionView {
     let cursor = session.cursor(connection).copied();
     let carries = session.stream_on(connection);
     let first = carries.zip(cursor).and_then(|(stream, cursor)| {
@@ -165,10 +167,16 @@ fn seat(session: &Session<u64>, connection: ConnectionId) -> Seat {
         Some((logged.index, cost))
     });
     let (first, cost) = first.unzip();
-    Seat { connection, carries, cursor, first, cost: cost.unwrap_or(0) }
+    ConnectionView {
+        connection,
+        stream: carries,
+        cursor,
+        next_logged: first,
+        next_cost: cost.unwrap_or(0),
+    }
 }
 
-fn log(session: &Session<u64>, stream: StreamId) -> Option<LogView> {
+fn log_view(session: &Session<u64>, stream: StreamId) -> Option<LogView> {
     let log = session.log(stream)?;
     let last = log.last();
     Some(LogView {

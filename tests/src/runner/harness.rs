@@ -7,65 +7,65 @@ use rejoin_core::{ConfigError, Input, Instant, Session, ValidConfig};
 
 use super::Failure;
 use super::outcome::Outcome;
-use crate::history::{Op, Setup, World};
-use crate::laws::{Observer, Step, Watched};
+use crate::history::{Environment, Op, Setup};
+use crate::laws::{Checker, ObservedSession, Step};
 use crate::model::Model;
 use crate::stats::Stats;
 
 /// How many steps a [`Failure`] shows.
-const SHOWN: usize = 30;
+const STEPS_SHOWN: usize = 30;
 
 /// From here on the end of time is near, which is not so everywhere.
-const LATE: Instant = Instant::new(Duration::from_secs(1 << 33));
+const NEAR_MAX: Instant = Instant::new(Duration::from_secs(1 << 33));
 
 /// One session after the other, until a history ends.
 #[derive(Debug)]
-pub(super) struct Trial<'a> {
+pub(super) struct Harness<'a> {
     setup: &'a Setup,
     config: ValidConfig,
     /// How many sessions there were before.
     nth: usize,
-    world: World,
-    session: Watched,
-    twin: Watched,
+    environment: Environment,
+    session: ObservedSession,
+    twin: ObservedSession,
     model: Model,
-    observer: Observer,
+    checker: Checker,
     steps: VecDeque<Step>,
     /// The input that is not a step yet.
-    tried: Option<(Instant, Input<u64>)>,
-    seen: u64,
+    current_input: Option<(Instant, Input<u64>)>,
+    input_count: u64,
 }
 
-impl<'a> Trial<'a> {
+impl<'a> Harness<'a> {
     /// Begins the `nth` session of a history.
     pub(super) fn new(setup: &'a Setup, nth: usize, now: Instant) -> Result<Self, ConfigError> {
-        Ok(Self::begin(setup, setup.config.clone().validate()?, nth, now))
+        Ok(Self::start(setup, setup.config.clone().validate()?, nth, now))
     }
 
-    fn begin(setup: &'a Setup, config: ValidConfig, nth: usize, now: Instant) -> Self {
-        let session = || Watched::new(Session::new(config.clone(), now), now);
+    fn start(setup: &'a Setup, config: ValidConfig, nth: usize, now: Instant) -> Self {
+        let session = || ObservedSession::new(Session::new(config.clone(), now), now);
         let (mut session, twin) = (session(), session());
-        let observer = Observer::new(setup.config.clone(), now, session.view());
+        let observer = Checker::new(setup.config.clone(), now, session.view());
         Self {
             setup,
             nth,
-            world: World::new(setup, nth, now),
+            environment: Environment::new(setup, nth, now),
             model: Model::new(setup.config.clone(), now),
-            observer,
+            checker: observer,
             session,
             twin,
             steps: VecDeque::new(),
-            tried: None,
-            seen: 0,
+            current_input: None,
+            input_count: 0,
             config,
         }
     }
 
     /// Begins the next session, if this one has come to its end.
-    pub(super) fn begin_anew_if_over(&mut self) {
-        if self.world.is_over() {
-            let now = self.world.now();
-            *self = Self::begin(self.setup, self.config.clone(), self.nth + 1, now);
+    pub(super) fn restart_if_closed(&mut self) {
+        if self.environment.is_over() {
+            let now = self.environment.now();
+            *self = Self::start(self.setup, self.config.clone(), self.nth + 1, now);
         }
     }
 
@@ -76,8 +76,8 @@ impl<'a> Trial<'a> {
 
     /// Does what an op says.
     pub(super) fn step(&mut self, op: Op, stats: &mut Stats) -> Result<(), String> {
-        let (now, input) = self.world.next(op);
-        self.tried = Some((now, input.clone()));
+        let (now, input) = self.environment.next_input(op);
+        self.current_input = Some((now, input.clone()));
         let step = self.session.step(now, input.clone());
         let for_twin = if step.result.is_ok() { input } else { Input::Tick };
         let twin = self.twin.step(now, for_twin);
@@ -87,14 +87,14 @@ impl<'a> Trial<'a> {
     /// Breaks all connections, and restores the twin from a snapshot: from then
     /// on it must do what the session does.
     pub(super) fn restore(&mut self, nth: usize, stats: &mut Stats) -> Result<(), String> {
-        let now = self.world.now();
-        let there = if now < LATE { elsewhere(now, nth) } else { now };
-        let (mut twin, actions, replays) = self.twin.restored(&self.config, now, there)?;
+        let now = self.environment.now();
+        let there = if now < NEAR_MAX { other_epoch(now, nth) } else { now };
+        let (mut twin, actions, replays) = self.twin.restore(&self.config, now, there)?;
         let mut expected = (Vec::new(), Vec::new());
         for connection in self.model.connections() {
-            let through = self.model.taken(connection);
+            let through = self.model.acknowledged(connection);
             let input = Input::ConnectionClosed { connection, through };
-            self.tried = Some((now, input.clone()));
+            self.current_input = Some((now, input.clone()));
             let step = self.session.step(now, input);
             expected.0.extend(step.actions.iter().cloned());
             expected.1.extend(step.replays.iter().cloned());
@@ -120,31 +120,31 @@ impl<'a> Trial<'a> {
 
     /// Returns what went wrong with the last step, after so many ops.
     pub(super) fn failure(self, ops: usize, what: String) -> Failure {
-        let Self { setup, steps, tried, .. } = self;
-        Failure { config: setup.config.clone(), steps, tried, ops, what }
+        let Self { setup, steps, current_input: tried, .. } = self;
+        Failure { config: setup.config.clone(), steps, pending_input: tried, ops, reason: what }
     }
 
     /// Lets the observer judge a step, and compares it with that of the model.
     fn check(&mut self, step: Step, twin: Option<&Step>, stats: &mut Stats) -> Result<(), String> {
         stats.count(&step);
-        self.seen += 1;
-        stats.longest = stats.longest.max(self.seen);
-        self.world.watch(&step);
+        self.input_count += 1;
+        stats.longest = stats.longest.max(self.input_count);
+        self.environment.observe(&step);
         let outcome = Outcome::of_model(&mut self.model, step.now, step.input.clone());
         let agreed = Outcome::of(&step).compare(outcome);
-        let lawful = self.observer.see(&step, twin.unwrap_or(&step));
-        if self.steps.len() == SHOWN {
+        let lawful = self.checker.check(&step, twin.unwrap_or(&step));
+        if self.steps.len() == STEPS_SHOWN {
             self.steps.pop_front();
         }
         self.steps.push_back(step);
-        self.tried = None;
+        self.current_input = None;
         lawful.map_err(|broken| broken.to_string())?;
         agreed
     }
 }
 
 /// Returns what `now` is called at another place: the same, less or more.
-fn elsewhere(now: Instant, nth: usize) -> Instant {
+fn other_epoch(now: Instant, nth: usize) -> Instant {
     let some = Duration::from_secs(u64::try_from(nth).unwrap_or(0));
     match nth % 3 {
         0 => now,

@@ -1,0 +1,264 @@
+//! What the world learns of each step.
+
+use std::collections::VecDeque;
+
+use rejoin_core::{
+    Action, ClientFault, ConnectionId, EndReason, EventId, Head, Input, Method, Profile,
+    ProgressToken, Rejection, RequestId, StreamId,
+};
+
+use super::Environment;
+use super::environment::{Connection, Origin, PendingRequest, Phase, remember};
+use crate::laws::{Step, answered_id, cancelled_id, posted, request_id};
+
+impl Environment {
+    /// Learns what came of an input that this world made.
+    pub fn observe(&mut self, step: &Step) {
+        self.now = self.now.max(step.now);
+        self.deadline = step.after.deadline;
+        match &step.result {
+            Ok(_) => self.observe_input(step),
+            Err(rejection) => self.observe_rejection(&step.input, rejection),
+        }
+        self.observe_actions(step);
+        self.observe_view(step);
+    }
+
+    fn observe_input(&mut self, step: &Step) {
+        match &step.input {
+            Input::Reserve { connection } => {
+                self.connections.insert(*connection, Connection::new(Origin::Reserve, None));
+            }
+            Input::Request { connection, .. } => self.observe_request(*connection, step),
+            Input::Get { connection, last_event_id } => {
+                let stream = last_event_id.map_or(StreamId::Standalone, |id| id.stream);
+                let mut line = Connection::new(Origin::Get, Some(stream));
+                line.is_resumable = last_event_id.is_some();
+                self.connections.insert(*connection, line);
+                self.detached.retain(|lost| *lost != stream);
+            }
+            Input::Message { .. } => self.observe_posted(step),
+            Input::Acknowledged { connection, through } => {
+                self.acknowledge_through(*connection, *through)
+            }
+            Input::ConnectionClosed { connection, through } => {
+                if let Some(through) = through {
+                    self.acknowledge_through(*connection, *through);
+                }
+                self.observe_closed(*connection);
+            }
+            Input::BackendMessage { message, .. } => self.observe_backend(&message.head),
+            Input::Abandon { .. }
+            | Input::Delete
+            | Input::CloseSession { .. }
+            | Input::Disconnect { .. }
+            | Input::BackendGone
+            | Input::Tick => {}
+        }
+    }
+
+    fn observe_request(&mut self, connection: ConnectionId, step: &Step) {
+        for message in posted(&step.input) {
+            let Head::Request { id, method, progress_token } = &message.head else {
+                continue;
+            };
+            if matches!(method, Method::Initialize { .. }) {
+                self.phase = Phase::Initializing(id.clone());
+                self.connections.insert(connection, Connection::new(Origin::Initialize, None));
+                return;
+            }
+            self.pending.push(PendingRequest { id: id.clone(), token: progress_token.clone() });
+        }
+        self.connections
+            .insert(connection, Connection::new(Origin::Request, step.after.stream_on(connection)));
+        self.observe_posted(step);
+    }
+
+    fn observe_posted(&mut self, step: &Step) {
+        for message in posted(&step.input) {
+            if let Some(id) = answered_id(&message.head) {
+                self.finish_server_request(id);
+            }
+        }
+    }
+
+    fn observe_backend(&mut self, head: &Head) {
+        if let Some(id) = request_id(head) {
+            self.server_requests.push(id.clone());
+        }
+        if let Some(id) = cancelled_id(head) {
+            self.finish_server_request(id);
+        }
+        let Some(id) = answered_id(head) else {
+            return;
+        };
+        if self.phase == Phase::Initializing(id.clone())
+            && let Head::Response { initialized, .. } = head
+        {
+            self.phase = Phase::Ready;
+            self.profile = Some(Profile::governing(initialized.version));
+        }
+        if let Some(at) = self.pending.iter().position(|flight| flight.id == *id) {
+            let flight = self.pending.remove(at);
+            remember(&mut self.answered, flight.id);
+            self.free_token(flight.token);
+        }
+        self.cancelled.retain(|known| known != id);
+    }
+
+    fn observe_rejection(&mut self, input: &Input<u64>, rejection: &Rejection) {
+        if let Rejection::Client(
+            ClientFault::CancelledStream(stream)
+            | ClientFault::ExpiredStream(stream)
+            | ClientFault::UnknownStream(stream),
+        ) = rejection
+        {
+            self.unresumable.insert(*stream);
+        }
+        if let Input::Get { last_event_id: Some(id), .. } = input {
+            self.detached.retain(|lost| *lost != id.stream);
+        }
+    }
+
+    fn observe_actions(&mut self, step: &Step) {
+        let mut replays = step.replays.iter();
+        for action in &step.actions {
+            match action {
+                Action::Send { connection, index, id, .. } => {
+                    self.buffer_event(*connection, *index, *id);
+                }
+                Action::Replay { connection, stream, .. } => {
+                    for (index, _) in replays.next().into_iter().flatten() {
+                        self.buffer_event(*connection, *index, Some(EventId::new(*stream, *index)));
+                    }
+                }
+                Action::Discard { connection } => {
+                    if let Some(line) = self.connections.get_mut(connection) {
+                        line.buffer.clear();
+                    }
+                }
+                Action::Close { connection, reason } => self.observe_close(*connection, *reason),
+                Action::FailServerRequest { id, .. } => self.finish_server_request(id),
+                Action::Forward { .. }
+                | Action::Gap { .. }
+                | Action::CancelRequest { .. }
+                | Action::Release { .. }
+                | Action::SessionClosed { .. }
+                | Action::Report(_) => {}
+            }
+        }
+    }
+
+    fn observe_close(&mut self, connection: ConnectionId, reason: EndReason) {
+        let Some(line) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        line.close_reason = Some(reason);
+        if !reason.drains() {
+            line.buffer.clear();
+        }
+        match (reason, line.stream) {
+            (EndReason::Cancelled | EndReason::Abandoned, Some(stream)) => {
+                self.unresumable.insert(stream);
+            }
+            (EndReason::Stalled | EndReason::Requested, Some(stream)) => {
+                remember(&mut self.detached, stream);
+            }
+            _ => {}
+        }
+    }
+
+    fn observe_closed(&mut self, connection: ConnectionId) {
+        let Some(line) = self.connections.remove(&connection) else {
+            return;
+        };
+        let has_more = line.close_reason != Some(EndReason::Complete) || !line.buffer.is_empty();
+        if let Some(stream) =
+            line.stream.filter(|stream| has_more && !self.unresumable.contains(stream))
+        {
+            remember(&mut self.detached, stream);
+        }
+    }
+
+    fn observe_view(&mut self, step: &Step) {
+        let view = &step.after;
+        if view.closed.is_some() {
+            self.phase = Phase::Closed;
+            self.steps_after_close += 1;
+        }
+        self.known_connections = view.connections.len();
+        let carried = view.connections.iter().filter_map(|seat| {
+            let stream = seat.stream?;
+            let line = self.connections.get_mut(&seat.connection)?;
+            line.stream = Some(stream);
+            Some(stream)
+        });
+        let awaited = view.requests.iter().map(|(_, stream)| *stream);
+        self.in_use = carried.chain(awaited).filter(|id| *id != StreamId::Standalone).collect();
+        for stream in &self.in_use {
+            if let StreamId::Request(number) = stream {
+                self.streams_seen = self.streams_seen.max(number + 1);
+            }
+            if !self.recent.contains(stream) {
+                remember(&mut self.recent, *stream);
+            }
+        }
+        let (kept, lost) = self
+            .pending
+            .drain(..)
+            .partition(|flight| view.requests.iter().any(|(id, _)| *id == flight.id));
+        self.pending = kept;
+        for flight in lost {
+            let PendingRequest { id, token } = flight;
+            remember(&mut self.cancelled, id);
+            self.free_token(token);
+        }
+    }
+
+    fn buffer_event(&mut self, connection: ConnectionId, index: u64, id: Option<EventId>) {
+        if let Some(line) = self.connections.get_mut(&connection) {
+            line.buffer.push_back((index, id));
+            line.is_resumable |= id.is_some();
+        }
+    }
+
+    fn acknowledge_through(&mut self, connection: ConnectionId, through: u64) {
+        let Some(line) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        let pulled = line.buffer.iter().take_while(|(index, _)| *index <= through).count();
+        for (index, id) in line.buffer.drain(..pulled) {
+            line.acknowledged = Some(index);
+            if let Some(id) = id {
+                self.last_seen.insert(id.stream, id.index);
+            }
+        }
+    }
+
+    fn free_token(&mut self, token: Option<ProgressToken>) {
+        if let Some(token) = token {
+            remember(&mut self.used_tokens, token);
+        }
+    }
+
+    fn finish_server_request(&mut self, id: &RequestId) {
+        let waiting = self.server_requests.len();
+        self.server_requests.retain(|asked| asked != id);
+        if self.server_requests.len() != waiting {
+            remember(&mut self.finished_server_requests, id.clone());
+        }
+    }
+}
+
+impl Connection {
+    fn new(origin: Origin, stream: Option<StreamId>) -> Self {
+        Self {
+            origin,
+            stream,
+            buffer: VecDeque::new(),
+            acknowledged: None,
+            close_reason: None,
+            is_resumable: false,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Section "Connections": what is taken, and what is gone.
+
+use rejoin_core::{Action, CloseReason, ConnectionId, EndReason, Report, StreamId};
+
+use super::{
+    Model,
+    connection::{Connection, Origin, Role},
+    stream::Phase,
+};
+
+impl Model {
+    pub(super) fn on_acknowledged(&mut self, connection: ConnectionId, through: u64) {
+        if self.connections.get(connection).is_some() {
+            self.acknowledge(connection, through);
+            let it = &self.connections[connection];
+            if let Some(stream) = it.stream.filter(|_| it.role == Role::Attached) {
+                self.enforce_stream_limits(stream);
+            }
+            self.catch_up(connection, false);
+        }
+    }
+
+    pub(super) fn on_connection_closed(&mut self, connection: ConnectionId, through: Option<u64>) {
+        if self.connections.get(connection).is_some() {
+            if let Some(through) = through
+                && self.connections[connection].acknowledges_new(through)
+            {
+                self.acknowledge(connection, through);
+            }
+            self.remove_connection(connection);
+            self.is_over_window = false;
+        }
+    }
+
+    /// A reader took nothing for too long.
+    pub(super) fn cut_stalled(&mut self, connection: ConnectionId) {
+        self.reset_idle_timer();
+        self.emit(Action::Close { connection, reason: EndReason::Stalled });
+        self.remove_connection(connection);
+    }
+
+    fn acknowledge(&mut self, connection: ConnectionId, through: u64) {
+        let begun = self.stamp();
+        let it = &self.connections[connection];
+        let carried = it.stream.filter(|_| it.role == Role::Attached);
+        let is_behind =
+            carried.is_some_and(|id| self.streams[id].logged_from(it.next).next().is_some());
+        let it = &mut self.connections[connection];
+        if !it.in_flight.is_empty() {
+            it.note_pause(self.now, is_behind, &self.config);
+        }
+        let taken = it.acknowledge(through, begun);
+        it.note_if_drained(begun);
+        if let Some(taken) = taken
+            && let Some(stream) = it.stream.filter(|stream| self.streams.get(*stream).is_some())
+        {
+            self.raise_acknowledged(stream, taken);
+        }
+    }
+
+    /// A connection is gone.
+    fn remove_connection(&mut self, connection: ConnectionId) {
+        self.note_silence(connection);
+        let it = self.connections.remove(connection);
+        if it.origin == Origin::Initialize {
+            if it.acknowledged.is_none() && !self.was_used {
+                self.close(CloseReason::InitializeUnacknowledged);
+            }
+            return;
+        }
+        self.report_if_lost(&it);
+        let Some(stream) = it.stream.filter(|_| it.role == Role::Attached) else {
+            return;
+        };
+        match self.streams[stream].phase {
+            Phase::Reserved => self.cancel_stream(stream, EndReason::Cancelled),
+            Phase::Open => {
+                self.streams[stream].orphaned = Some(self.stamp_when_expected(stream));
+                self.start_delivery_timers(stream);
+            }
+            Phase::Complete => self.retain(stream),
+            Phase::Standalone => match self.shadows().last() {
+                Some(newest) => self.promote(*newest),
+                None => self.start_delivery_timers(stream),
+            },
+        }
+    }
+
+    fn report_if_lost(&mut self, connection: &Connection) {
+        let was_given_up =
+            matches!(connection.close_reason, Some(EndReason::Cancelled | EndReason::Abandoned));
+        if let Origin::Json(stream) = connection.origin
+            && !connection.is_sse
+            && connection.acknowledged.is_none()
+            && !was_given_up
+        {
+            self.emit(Action::Report(Report::ResponseLost { stream }));
+        }
+    }
+
+    /// A shadow carries the standalone stream from now on.
+    fn promote(&mut self, shadow: ConnectionId) {
+        let stream = StreamId::Standalone;
+        let after = self.streams[stream].acknowledged;
+        self.attach(shadow, stream, after, self.connections[shadow].acknowledged.is_none());
+    }
+}

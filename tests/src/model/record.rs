@@ -1,0 +1,139 @@
+//! Section "Recording".
+
+use rejoin_core::{Action, EventId, FailureReason, Report, StreamId, UnansweredReason};
+
+use super::{
+    Model,
+    stream::{Entry, Kind, RecordedEvent, Stream},
+};
+
+impl Model {
+    /// Records an event.
+    pub(super) fn record(&mut self, stream: StreamId, bearing: Kind, entry: Entry, cost: usize) {
+        let index = self.streams[stream].last + 1;
+        let event = RecordedEvent { index, kind: bearing.clone(), cost, entry };
+        if self.may_send(stream, event.index_and_cost()) {
+            self.send_live(stream, &event);
+        }
+        let it = &mut self.streams[stream];
+        it.last = index;
+        it.events.push(event);
+        self.update_eviction_order(stream);
+        if let Kind::Request(id) = bearing {
+            self.add_server_request(id, stream, index);
+        }
+        self.enforce_limits(stream);
+    }
+
+    /// Sends an event on the connection that carries the stream.
+    pub(super) fn send_live(&mut self, stream: StreamId, event: &RecordedEvent) {
+        let Some(carrier) = self.attached(stream) else {
+            return;
+        };
+        let connection = carrier.id;
+        let answers_last =
+            matches!(event.kind, Kind::Response(_)) && self.streams[stream].pending().is_empty();
+        let is_whole_answer = !carrier.is_sse && event.index == 1 && answers_last;
+        let id = (!is_whole_answer).then(|| EventId::new(stream, event.index));
+        self.send(connection, event.index_and_cost(), id, event.to_event());
+    }
+
+    /// What was recorded on `stream` is evicted until the limits are kept.
+    fn enforce_limits(&mut self, stream: StreamId) {
+        self.enforce_stream_limits(stream);
+        let max = self.config.session_bytes_max;
+        while self.logged_bytes().saturating_mul(4) > 3 * max && !self.has_single_event() {
+            let spent = self.streams.iter().filter(|stream| stream.acknowledged_since.is_some());
+            let spent = spent.filter(|stream| !self.is_protected(stream.id));
+            let longest_spent =
+                spent.min_by_key(|stream| stream.acknowledged_since).map(|stream| stream.id);
+            if let Some(first) = self.first_retained(true) {
+                self.leave_tombstone(first, false);
+            } else if let Some(stream) = longest_spent {
+                self.evict(stream);
+            } else {
+                break;
+            }
+        }
+        while self.logged_bytes() > max && !self.has_single_event() {
+            let filled = self.streams.iter().filter(|stream| stream.non_empty_since.is_some());
+            let first = filled.min_by_key(|stream| {
+                let is_read = self.reader(stream.id).is_some();
+                (is_read, is_read && !self.is_stuck(stream.id), stream.non_empty_since)
+            });
+            if let Some(stream) = first.map(|stream| stream.id) {
+                self.evict(stream);
+            }
+        }
+    }
+
+    /// The oldest events of `stream` are evicted until its own limits are kept, or a reader
+    /// did not take the oldest one.
+    pub(super) fn enforce_stream_limits(&mut self, stream: StreamId) {
+        while self.exceeds_limits(stream) && !self.is_protected(stream) {
+            self.evict(stream);
+        }
+    }
+
+    fn is_protected(&self, stream: StreamId) -> bool {
+        let oldest = self.streams[stream].events.iter().find(|event| event.is_message());
+        let reader = self.reader(stream);
+        oldest
+            .zip(reader)
+            .is_some_and(|(oldest, reader)| oldest.index >= reader.first_unacknowledged)
+    }
+
+    fn exceeds_limits(&self, stream: StreamId) -> bool {
+        let it = &self.streams[stream];
+        let is_only_one = it.event_count() == 1 && self.config.stream_bytes_max > 0;
+        let too_many = it.event_count() > self.config.stream_events_max;
+        too_many || (it.logged_bytes() > self.config.stream_bytes_max && !is_only_one)
+    }
+
+    /// Whether all logs together have only one event, which may be as large as it is.
+    fn has_single_event(&self) -> bool {
+        let events: usize = self.streams.iter().map(Stream::event_count).sum();
+        events == 1 && self.config.session_bytes_max > 0
+    }
+
+    /// The oldest event of a log is evicted.
+    fn evict(&mut self, stream: StreamId) {
+        let oldest = self.streams[stream].events.iter().find(|event| event.is_message()).cloned();
+        let Some(RecordedEvent { index, kind: bearing, .. }) = oldest else {
+            return;
+        };
+        if let Kind::Response(id) = bearing {
+            let events = self.streams[stream].events.iter_mut();
+            for event in events.filter(|event| event.index == index) {
+                event.entry = Entry::Failure(FailureReason::Evicted);
+            }
+            self.emit(Action::Report(Report::ResponseEvicted { stream, id }));
+        } else {
+            let it = &mut self.streams[stream];
+            it.missed = it.missed.max(index);
+            it.remove_from_log(index);
+            let is_sent = self
+                .attached(stream)
+                .is_some_and(|it| it.in_flight.iter().any(|(sent, _)| *sent == index));
+            let untaken = self.unacknowledged_server_requests(stream);
+            let question = untaken.into_iter().find(|question| question.index == index);
+            if let Some(question) = question.filter(|_| !is_sent) {
+                self.fail_server_request(question.id, UnansweredReason::Evicted);
+            }
+        }
+        self.update_eviction_order(stream);
+    }
+
+    /// Keeps the order in which the logs ceased to be without an event, and in
+    /// which their oldest event was taken.
+    pub(super) fn update_eviction_order(&mut self, stream: StreamId) {
+        let order = self.stamp().order;
+        let it: &mut Stream = &mut self.streams[stream];
+        it.non_empty_since = (it.event_count() > 0).then(|| it.non_empty_since.unwrap_or(order));
+        let oldest = it.events.iter().find(|event| event.is_message());
+        let is_taken = oldest.is_some_and(|oldest| oldest.index <= it.acknowledged);
+        let is_buried_first = it.retained.is_some() && it.is_fully_acknowledged();
+        it.acknowledged_since =
+            (is_taken && !is_buried_first).then(|| it.acknowledged_since.unwrap_or(order));
+    }
+}
