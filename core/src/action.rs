@@ -79,7 +79,7 @@ pub enum Action<M> {
         id: RequestId,
     },
     /// Let senders to this stream go on who were held up by a
-    /// [`Pressure::Hold`](crate::Pressure::Hold).
+    /// [`Backpressure::Hold`](crate::Backpressure::Hold).
     Release {
         /// The stream.
         stream: StreamId,

@@ -37,12 +37,12 @@ use core::ops::RangeInclusive;
 #[cfg_attr(feature = "serde", serde(try_from = "wire::Cursor"))]
 pub struct Cursor {
     next: u64,
-    untaken: u64,
+    first_unacknowledged: u64,
     /// The index after the last one that was sent.
-    end: u64,
-    told: u64,
+    sent_end: u64,
+    gap_reported_through: u64,
     /// The index from which on nothing was taken, missing ones included.
-    start: u64,
+    rewind_to: u64,
 }
 
 impl Cursor {
@@ -50,7 +50,13 @@ impl Cursor {
     #[must_use]
     pub const fn after(index: u64) -> Self {
         let next = index.saturating_add(1);
-        Self { next, untaken: next, end: next, told: 0, start: next }
+        Self {
+            next,
+            first_unacknowledged: next,
+            sent_end: next,
+            gap_reported_through: 0,
+            rewind_to: next,
+        }
     }
 
     /// Returns the first index that was not sent, and is still to come.
@@ -61,14 +67,14 @@ impl Cursor {
 
     /// Returns the first index that was not taken.
     #[must_use]
-    pub const fn untaken(&self) -> u64 {
-        self.untaken
+    pub const fn first_unacknowledged(&self) -> u64 {
+        self.first_unacknowledged
     }
 
     /// Returns whether something was sent that was not taken.
     #[must_use]
-    pub const fn is_outstanding(&self) -> bool {
-        self.untaken < self.end
+    pub const fn has_unacknowledged(&self) -> bool {
+        self.first_unacknowledged < self.sent_end
     }
 
     /// Returns whether the event at `index` may be sent: the one rule on how far
@@ -81,69 +87,69 @@ impl Cursor {
     /// Returns the index at which the window ends, if `first` is sent next.
     #[must_use]
     pub const fn limit(&self, first: u64, window: u32) -> u64 {
-        let base = if self.is_outstanding() { self.untaken } else { first };
+        let base = if self.has_unacknowledged() { self.first_unacknowledged } else { first };
         base.saturating_add(window as u64)
     }
 
     /// Notes that the events from `first` to `last` were sent, and what lies
     /// before them passed by.
     pub const fn sent(&mut self, first: u64, last: u64) {
-        if !self.is_outstanding() {
-            self.untaken = first;
+        if !self.has_unacknowledged() {
+            self.first_unacknowledged = first;
         }
         self.next = last.saturating_add(1);
-        self.end = self.next;
+        self.sent_end = self.next;
     }
 
     /// Notes that a priming event was sent, with the index before the next one.
     pub const fn prime(&mut self) {
-        if !self.is_outstanding() {
-            self.untaken = self.next.saturating_sub(1);
+        if !self.has_unacknowledged() {
+            self.first_unacknowledged = self.next.saturating_sub(1);
         }
-        self.end = self.next;
+        self.sent_end = self.next;
     }
 
     /// Notes that everything sent through `index` was taken. Returns up to which
     /// index that is, if it is news.
     #[must_use = "it says how far the stream was taken"]
     pub fn acknowledge(&mut self, index: u64) -> Option<u64> {
-        let untaken = index.saturating_add(1).min(self.end);
-        if untaken <= self.untaken {
+        let first_unacknowledged = index.saturating_add(1).min(self.sent_end);
+        if first_unacknowledged <= self.first_unacknowledged {
             return None;
         }
-        if untaken == self.end {
-            self.untaken = self.next;
-            self.end = self.next;
+        if first_unacknowledged == self.sent_end {
+            self.first_unacknowledged = self.next;
+            self.sent_end = self.next;
         } else {
-            self.untaken = untaken;
+            self.first_unacknowledged = first_unacknowledged;
         }
-        self.start = self.untaken;
-        Some(untaken - 1)
+        self.rewind_to = self.first_unacknowledged;
+        Some(first_unacknowledged - 1)
     }
 
     /// Moves on to what comes after `index`, which was had on another connection.
     pub fn skip(&mut self, index: u64) {
-        let is_outstanding = self.is_outstanding();
+        let has_unacknowledged = self.has_unacknowledged();
         self.next = self.next.max(index.saturating_add(1));
-        if !is_outstanding {
-            self.untaken = self.next;
-            self.end = self.next;
-            self.start = self.next;
+        if !has_unacknowledged {
+            self.first_unacknowledged = self.next;
+            self.sent_end = self.next;
+            self.rewind_to = self.next;
         }
     }
 
     /// Takes back what was sent and not taken, and what was told: it is sent elsewhere.
     pub fn discard(&mut self) {
-        *self = Self::after(self.start.saturating_sub(1));
+        *self = Self::after(self.rewind_to.saturating_sub(1));
     }
 
     /// Returns the missed indexes that the client was not told of yet, given
     /// that events through `missed` are gone, and notes that it is told now.
     #[must_use = "who asks has to tell the client"]
     pub fn take_gap(&mut self, missed: u64) -> Option<RangeInclusive<u64>> {
-        let first = self.first_untold();
+        let first = self.first_unreported();
         (first <= missed).then(|| {
-            self.told = missed;
+            self.gap_reported_through = missed;
             first..=missed
         })
     }
@@ -151,11 +157,11 @@ impl Cursor {
     /// Returns whether [`Cursor::tell`] would have something to tell.
     #[must_use]
     pub fn has_gap(&self, missed: u64) -> bool {
-        self.first_untold() <= missed
+        self.first_unreported() <= missed
     }
 
-    fn first_untold(&self) -> u64 {
-        self.next.max(self.told.saturating_add(1))
+    fn first_unreported(&self) -> u64 {
+        self.next.max(self.gap_reported_through.saturating_add(1))
     }
 }
 
@@ -166,21 +172,22 @@ mod wire {
     #[derive(serde::Deserialize)]
     pub(super) struct Cursor {
         next: u64,
-        untaken: u64,
-        end: u64,
-        told: u64,
-        start: u64,
+        first_unacknowledged: u64,
+        sent_end: u64,
+        gap_reported_through: u64,
+        rewind_to: u64,
     }
 
     impl TryFrom<Cursor> for super::Cursor {
         type Error = &'static str;
 
         fn try_from(wire: Cursor) -> Result<Self, &'static str> {
-            let Cursor { next, untaken, end, told, start } = wire;
-            if untaken > next || end > next || start > next {
+            let Cursor { next, first_unacknowledged, sent_end, gap_reported_through, rewind_to } =
+                wire;
+            if first_unacknowledged > next || sent_end > next || rewind_to > next {
                 return Err("a cursor takes only what was sent");
             }
-            Ok(Self { next, untaken, end, told, start })
+            Ok(Self { next, first_unacknowledged, sent_end, gap_reported_through, rewind_to })
         }
     }
 }
@@ -229,9 +236,9 @@ mod tests {
         cursor.skip(10);
         assert!(!cursor.admits(11, 2));
         assert_eq!(cursor.acknowledge(10), Some(3));
-        assert!(!cursor.is_outstanding());
+        assert!(!cursor.has_unacknowledged());
         assert!(cursor.admits(11, 2));
-        assert_eq!(cursor.untaken(), 11);
+        assert_eq!(cursor.first_unacknowledged(), 11);
     }
 
     #[test]
@@ -240,7 +247,7 @@ mod tests {
         cursor.sent(1, 3);
         assert_eq!(cursor.acknowledge(1), Some(1));
         cursor.discard();
-        assert_eq!((cursor.next(), cursor.is_outstanding()), (2, false));
+        assert_eq!((cursor.next(), cursor.has_unacknowledged()), (2, false));
         assert_eq!(cursor.acknowledge(3), None);
         assert_eq!(cursor.take_gap(4), Some(2..=4));
         cursor.sent(5, 5);
@@ -258,7 +265,7 @@ mod tests {
         assert_eq!(cursor.acknowledge(u64::MAX), None);
         cursor.sent(1, 1);
         assert_eq!(cursor.acknowledge(u64::MAX), Some(1));
-        assert_eq!(cursor.untaken(), 2);
+        assert_eq!(cursor.first_unacknowledged(), 2);
     }
 
     #[test]

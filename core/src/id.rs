@@ -5,7 +5,7 @@ use core::fmt;
 
 use thiserror::Error;
 
-use crate::ascending::Key;
+use crate::sorted_vec_map::SortedKey;
 
 /// The longest text of a request id or progress token, in bytes.
 pub const ID_BYTES_MAX: usize = 256;
@@ -17,14 +17,14 @@ pub const ID_BYTES_MAX: usize = 256;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ConnectionId(pub u64);
 
-impl Key for ConnectionId {
-    fn number(&self) -> Option<u64> {
+impl SortedKey for ConnectionId {
+    fn as_number(&self) -> Option<u64> {
         Some(self.0)
     }
 }
 
-impl Key for RequestId {
-    fn number(&self) -> Option<u64> {
+impl SortedKey for RequestId {
+    fn as_number(&self) -> Option<u64> {
         match self.0 {
             // Moves the least integer to 0, which keeps the order.
             IdValue::Integer(integer) => Some(integer.cast_unsigned() ^ (1 << 63)),

@@ -126,7 +126,6 @@ extern crate alloc;
 extern crate std;
 
 mod action;
-mod ascending;
 mod config;
 mod cursor;
 mod event_id;
@@ -135,15 +134,15 @@ mod head;
 mod id;
 mod input;
 mod log;
-mod queue;
-mod rarely;
 mod rejection;
 mod revision;
 mod session;
 mod shrink;
 #[cfg(feature = "serde")]
 mod snapshot;
+mod sorted_vec_map;
 mod time;
+mod timers;
 
 pub use action::{
     Action, Actions, CloseReason, EndReason, Event, Report, UnansweredReason, UndeliverableReason,
@@ -161,7 +160,7 @@ pub use input::{AnswerFormat, Input, Message, Post};
 pub use log::{EVENT_OVERHEAD_BYTES, Entry, Log, Logged, MessageKind};
 pub use rejection::{ApiMisuse, BackendFault, ClientFault, Rejection};
 pub use revision::{PROFILES, Profile, ProtocolVersion};
-pub use session::{Pressure, Session};
+pub use session::{Backpressure, Session};
 #[cfg(feature = "serde")]
 pub use snapshot::{RestoreError, Snapshot, State};
 pub use time::Instant;

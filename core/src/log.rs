@@ -27,7 +27,7 @@ pub struct Log<M> {
     /// The highest index given out.
     last: u64,
     /// The highest index of an event that was let go of, and should not have been.
-    missed: u64,
+    missed_through: u64,
     /// How many of the events are failures.
     #[cfg_attr(feature = "serde", serde(skip_serializing))]
     failures: usize,
@@ -49,7 +49,7 @@ pub struct Logged<M> {
     /// What it carries.
     pub entry: Entry<M>,
     /// What was recorded before it, in bytes.
-    recorded_before: u64,
+    recorded_bytes_before: u64,
 }
 
 /// What a log keeps of an event.
@@ -63,7 +63,7 @@ pub enum Entry<M> {
         /// Its size, in bytes.
         bytes: usize,
         /// What it is to the requests of either side.
-        bearing: MessageKind,
+        kind: MessageKind,
     },
     /// Why a request has no response.
     Failure(Failure),
@@ -106,9 +106,9 @@ pub enum MessageKind {
 #[derive(Debug)]
 pub(crate) enum Evicted {
     /// A response became a failure.
-    Answer(RequestId),
+    Response(RequestId),
     /// A request of the backend is gone.
-    Question { index: u64 },
+    ServerRequest { index: u64 },
     /// A notification is gone.
     Notification,
 }
@@ -118,7 +118,7 @@ impl<M> Log<M> {
         Self {
             events: VecDeque::new(),
             last: 0,
-            missed: 0,
+            missed_through: 0,
             failures: 0,
             bytes: 0,
             recorded_bytes: 0,
@@ -126,19 +126,19 @@ impl<M> Log<M> {
     }
 
     /// Returns an empty log that uses the memory of another.
-    pub(crate) fn reusing(memory: VecDeque<Logged<M>>) -> Self {
+    pub(crate) fn with_buffer(memory: VecDeque<Logged<M>>) -> Self {
         Self { events: memory, ..Self::new() }
     }
 
     /// Drops the events, and returns their memory.
-    pub(crate) fn into_memory(mut self) -> VecDeque<Logged<M>> {
+    pub(crate) fn into_buffer(mut self) -> VecDeque<Logged<M>> {
         self.events.clear();
         self.events
     }
 
     /// Returns the log of a stream whose events are gone.
-    pub(crate) fn exhumed(last: u64, missed: u64) -> Self {
-        Self { last, missed, ..Self::new() }
+    pub(crate) fn revived(last: u64, missed: u64) -> Self {
+        Self { last, missed_through: missed, ..Self::new() }
     }
 
     /// Returns the highest index that was given out, 0 at first.
@@ -151,8 +151,8 @@ impl<M> Log<M> {
     ///
     /// Whoever resumes before it has missed something.
     #[must_use]
-    pub fn missed(&self) -> u64 {
-        self.missed
+    pub fn missed_through(&self) -> u64 {
+        self.missed_through
     }
 
     /// Returns how many events there are, failures not counted.
@@ -208,19 +208,19 @@ impl<M> Log<M> {
 
     /// Returns how many events there are at or after `index`, and what was
     /// recorded from the first of them on, in bytes.
-    pub(crate) fn trailing(&self, index: u64) -> (usize, u64) {
+    pub(crate) fn backlog_from(&self, index: u64) -> (usize, u64) {
         let position = self.position(index);
         match self.events.get(position) {
             Some(first) => (
                 self.events.len() - position,
-                self.recorded_bytes.saturating_sub(first.recorded_before),
+                self.recorded_bytes.saturating_sub(first.recorded_bytes_before),
             ),
             None => (0, 0),
         }
     }
 
     /// Gives out the next index, or `None` if there is none.
-    pub(crate) fn claim(&mut self) -> Option<u64> {
+    pub(crate) fn allocate_index(&mut self) -> Option<u64> {
         let next = self.last.checked_add(1).filter(|next| *next < u64::MAX)?;
         self.last = next;
         Some(next)
@@ -237,7 +237,12 @@ impl<M> Log<M> {
             }
             Entry::Failure(_) => self.failures += 1,
         }
-        self.events.push_back(Logged { index, sequence, entry, recorded_before });
+        self.events.push_back(Logged {
+            index,
+            sequence,
+            entry,
+            recorded_bytes_before: recorded_before,
+        });
     }
 
     /// Lets go of the oldest event that is no failure.
@@ -246,25 +251,25 @@ impl<M> Log<M> {
         let position =
             self.events.iter().position(|logged| matches!(logged.entry, Entry::Message { .. }))?;
         let logged = self.events.get_mut(position)?;
-        let Entry::Message { bytes, bearing, .. } = &logged.entry else {
+        let Entry::Message { bytes, kind, .. } = &logged.entry else {
             return None;
         };
         self.bytes -= cost(*bytes);
         let index = logged.index;
-        match bearing.clone() {
+        match kind.clone() {
             MessageKind::Response(id) => {
                 let reason = FailureReason::Evicted;
                 logged.entry = Entry::Failure(Failure { id: id.clone(), reason });
                 self.failures += 1;
-                Some(Evicted::Answer(id))
+                Some(Evicted::Response(id))
             }
             MessageKind::Request(_) => {
-                self.missed = self.missed.max(index);
+                self.missed_through = self.missed_through.max(index);
                 self.remove(position);
-                Some(Evicted::Question { index })
+                Some(Evicted::ServerRequest { index })
             }
             MessageKind::Notification => {
-                self.missed = self.missed.max(index);
+                self.missed_through = self.missed_through.max(index);
                 self.remove(position);
                 Some(Evicted::Notification)
             }
@@ -273,7 +278,7 @@ impl<M> Log<M> {
 
     /// Lets go of the event at `index`, which nobody should miss. Returns what
     /// it cost.
-    pub(crate) fn blank(&mut self, index: u64) -> usize {
+    pub(crate) fn retract(&mut self, index: u64) -> usize {
         let position = self.position(index);
         let cost = match self.events.get(position) {
             Some(Logged { index: found, entry: Entry::Message { bytes, .. }, .. })
@@ -289,12 +294,12 @@ impl<M> Log<M> {
     }
 
     /// Returns the missed index that is left when all events but the answers go.
-    pub(crate) fn missed_without_events(&self) -> u64 {
+    pub(crate) fn missed_through_if_cleared(&self) -> u64 {
         let last_other = self.events.iter().rev().find(|logged| match &logged.entry {
-            Entry::Message { bearing, .. } => !matches!(bearing, MessageKind::Response(_)),
+            Entry::Message { kind, .. } => !matches!(kind, MessageKind::Response(_)),
             Entry::Failure(_) => false,
         });
-        last_other.map_or(self.missed, |logged| self.missed.max(logged.index))
+        last_other.map_or(self.missed_through, |logged| self.missed_through.max(logged.index))
     }
 
     /// Removes an event, and gives memory back that few events are left in.
@@ -336,7 +341,7 @@ mod wire {
     pub(super) struct Log<M> {
         events: VecDeque<Logged<M>>,
         last: u64,
-        missed: u64,
+        missed_through: u64,
         recorded_bytes: u64,
     }
 
@@ -344,11 +349,11 @@ mod wire {
         type Error = &'static str;
 
         fn try_from(wire: Log<M>) -> Result<Self, &'static str> {
-            let Log { events, last, missed, recorded_bytes } = wire;
-            let mut log = Self { last, missed, recorded_bytes, ..Self::new() };
+            let Log { events, last, missed_through, recorded_bytes } = wire;
+            let mut log = Self { last, missed_through, recorded_bytes, ..Self::new() };
             let mut previous = (0, 0);
             for logged in &events {
-                let place = (logged.index, logged.recorded_before);
+                let place = (logged.index, logged.recorded_bytes_before);
                 if place.0 <= previous.0 || place.1 < previous.1 {
                     return Err("a log is in the order of its events");
                 }
@@ -361,7 +366,7 @@ mod wire {
                     Entry::Failure(_) => log.failures += 1,
                 }
             }
-            if previous.0 > last || previous.1 > recorded_bytes || missed > last {
+            if previous.0 > last || previous.1 > recorded_bytes || missed_through > last {
                 return Err("a log ends with its last event");
             }
             log.events = events;

@@ -1,17 +1,15 @@
 //! The session: decides what every input means, by asking the tables around it.
 
+mod attach;
 mod backend;
-mod carry;
+mod backpressure;
 mod check;
 mod client;
 mod close;
 mod connection;
-mod graveyard;
+mod delivery;
 mod in_flight;
 mod initialize;
-mod listen;
-mod pace;
-mod pressure;
 mod record;
 mod requests;
 #[cfg(feature = "serde")]
@@ -19,28 +17,30 @@ mod restore;
 mod retain;
 #[cfg(feature = "serde")]
 mod snapshot;
+mod stall_estimator;
 mod stream;
 mod tick;
+mod tombstones;
 
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use self::{
+    backpressure::HeldStream,
+    connection::{Connections, Subject},
+    requests::{Requests, ServerRequests},
+    stream::{Stream, Streams},
+};
 pub(crate) use self::{
     connection::{ConnectionKey, Role},
     stream::{STANDALONE, StreamKey},
 };
-use self::{
-    connection::{Connections, Subject},
-    pressure::Held,
-    requests::{Questions, Requests},
-    stream::{Stream, Streams},
-};
 #[cfg(feature = "serde")]
-pub(crate) use self::{in_flight::Sent, stream::Opening};
+pub(crate) use self::{in_flight::Sent, stream::StreamRequest};
 use crate::{
     Actions, CloseReason, ConnectionId, Cursor, Initialized, Input, Instant, Log, Logged, Priming,
     Profile, Rejection, RequestId, StreamId, ValidConfig,
-    queue::{Queue, Queues},
+    timers::{TimerKind, Timers},
 };
 
 /// One client's conversation with one server, as a state machine.
@@ -70,26 +70,26 @@ pub struct Session<M> {
     streams: Streams<M>,
     connections: Connections,
     requests: Requests,
-    questions: Questions,
-    queues: Queues,
+    server_requests: ServerRequests,
+    timers: Timers,
     /// What all logs cost.
-    bytes: usize,
+    logged_bytes: usize,
     /// What was sent on all connections and not taken, in bytes.
     in_flight: usize,
     /// Whether an event was sent beyond `window_bytes_max`.
-    is_crowded: bool,
+    is_window_exceeded: bool,
     /// The number of the last open, event or end.
     sequence: u64,
     /// Whether a counter has no next value.
     exhausted: bool,
     /// Streams that hold a sender up, each once.
-    held: Vec<Held>,
+    held_streams: Vec<HeldStream>,
 }
 
 /// How a session answers an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Pressure {
+pub enum Backpressure {
     /// Go on.
     None,
     /// The sender of this message should wait for
@@ -111,8 +111,8 @@ impl<M: Clone> Session<M> {
     /// Begins a session at `now`.
     #[must_use]
     pub fn new(config: ValidConfig, now: Instant) -> Self {
-        let mut queues = Queues::new();
-        queues.enter(Queue::Initialize, 0, now.due(config.timeouts().init));
+        let mut timers = Timers::new();
+        timers.insert(TimerKind::Initialize, 0, now.deadline_after(config.timeouts().init));
         Self {
             config,
             phase: Phase::New,
@@ -125,14 +125,14 @@ impl<M: Clone> Session<M> {
             streams: Streams::new(),
             connections: Connections::new(),
             requests: Requests::new(),
-            questions: Questions::new(),
-            queues,
-            bytes: 0,
+            server_requests: ServerRequests::new(),
+            timers,
+            logged_bytes: 0,
             in_flight: 0,
-            is_crowded: false,
+            is_window_exceeded: false,
             sequence: 0,
             exhausted: false,
-            held: Vec::new(),
+            held_streams: Vec::new(),
         }
     }
 
@@ -154,13 +154,13 @@ impl<M: Clone> Session<M> {
         now: Instant,
         input: Input<M>,
         out: &mut Actions<M>,
-    ) -> Result<Pressure, Rejection> {
+    ) -> Result<Backpressure, Rejection> {
         self.now = self.now.max(now);
         self.tick(out);
         if let Phase::Closed(reason) = self.phase {
             return match input {
                 Input::Tick | Input::Acknowledged { .. } | Input::ConnectionClosed { .. } => {
-                    Ok(Pressure::None)
+                    Ok(Backpressure::None)
                 }
                 Input::Reserve { .. }
                 | Input::Request { .. }
@@ -175,18 +175,18 @@ impl<M: Clone> Session<M> {
             };
         }
         if matches!(input, Input::Tick) {
-            return Ok(Pressure::None);
+            return Ok(Backpressure::None);
         }
-        let keeps_awake = !(self.is_idle() && check::is_of_backend(&input));
-        let is_use = check::is_of_client(&input) && matches!(self.phase, Phase::Live);
+        let is_activity = !(self.is_idle() && check::is_from_backend(&input));
+        let is_client_use = check::is_from_client(&input) && matches!(self.phase, Phase::Live);
         let recorded_on = self.apply(input, out)?;
-        self.was_used |= is_use;
-        if keeps_awake {
-            self.stay_awake();
+        self.was_used |= is_client_use;
+        if is_activity {
+            self.reset_idle_timer();
         }
-        self.make_room(out);
-        let pressure = recorded_on.map_or(Pressure::None, |stream| self.pressure(stream));
-        self.release_held(out);
+        self.enforce_window(out);
+        let pressure = recorded_on.map_or(Backpressure::None, |stream| self.backpressure(stream));
+        self.recheck_backpressure(out);
         Ok(pressure)
     }
 
@@ -203,8 +203,8 @@ impl<M: Clone> Session<M> {
     #[must_use]
     pub fn deadline_before(&self, limit: Instant) -> Option<Instant> {
         let others = self.streams.tombstone_deadline().min(self.idle_deadline());
-        let is_late = limit <= self.queues.earliest() && limit <= others;
-        let deadline = if is_late { limit } else { self.queues.deadline().min(others) };
+        let is_late = limit <= self.timers.lower_bound() && limit <= others;
+        let deadline = if is_late { limit } else { self.timers.deadline().min(others) };
         (deadline < limit).then_some(deadline)
     }
 
@@ -224,7 +224,7 @@ impl<M: Clone> Session<M> {
         input: Input<M>,
         out: &mut Actions<M>,
     ) -> Result<Option<StreamId>, Rejection> {
-        if matches!(self.phase, Phase::New) && check::is_false_start(&input) {
+        if matches!(self.phase, Phase::New) && check::violates_handshake(&input) {
             self.close(CloseReason::ExpectedInitialize, out);
             return Ok(None);
         }
@@ -235,18 +235,22 @@ impl<M: Clone> Session<M> {
             }
             Input::Request { connection, format, post } => {
                 let reserved = self.check_request(connection, &post)?;
-                self.request(connection, reserved, format, post, out);
+                self.handle_request(connection, reserved, format, post, out);
             }
             Input::Get { connection, last_event_id } => {
                 self.check_get(connection, last_event_id)?;
-                self.get(connection, last_event_id, out);
+                self.handle_get(connection, last_event_id, out);
             }
             Input::Message { post } => {
                 self.check_message(&post)?;
-                self.messages(post, out);
+                self.handle_messages(post, out);
             }
-            Input::Acknowledged { connection, through } => self.taken(connection, through, out),
-            Input::ConnectionClosed { connection, through } => self.gone(connection, through, out),
+            Input::Acknowledged { connection, through } => {
+                self.on_acknowledged(connection, through, out)
+            }
+            Input::ConnectionClosed { connection, through } => {
+                self.on_connection_closed(connection, through, out)
+            }
             Input::Abandon { stream } => {
                 let key = self.check_abandon(stream)?;
                 self.abandon(key, out);
@@ -254,12 +258,12 @@ impl<M: Clone> Session<M> {
             Input::Delete => self.close(CloseReason::Deleted, out),
             Input::CloseSession { reason } => self.close(reason, out),
             Input::BackendMessage { message, related } => {
-                self.check_backend(&message)?;
-                return Ok(self.backend(message, related.as_ref(), out));
+                self.check_backend_message(&message)?;
+                return Ok(self.handle_backend_message(message, related.as_ref(), out));
             }
             Input::Disconnect { stream, retry } => {
-                let key = self.check_close_stream(stream, retry)?;
-                self.close_stream(key, retry, out);
+                let key = self.check_disconnect(stream, retry)?;
+                self.disconnect(key, retry, out);
             }
             Input::BackendGone => self.close(CloseReason::BackendGone, out),
             Input::Tick => {}
@@ -269,16 +273,16 @@ impl<M: Clone> Session<M> {
 
     /// Ends what an input or a deadline has begun.
     #[inline]
-    fn settle(&mut self, out: &mut Actions<M>) {
-        self.make_room(out);
-        self.release_held(out);
+    fn flush_deferred(&mut self, out: &mut Actions<M>) {
+        self.enforce_window(out);
+        self.recheck_backpressure(out);
     }
 
     /// Cuts connections that hold more than the window in bytes allows, and closes the session
     /// if a counter is exhausted.
     #[inline]
-    fn make_room(&mut self, out: &mut Actions<M>) {
-        if self.is_crowded {
+    fn enforce_window(&mut self, out: &mut Actions<M>) {
+        if self.is_window_exceeded {
             self.cut_stopped(out);
         }
         if self.exhausted {
@@ -288,9 +292,9 @@ impl<M: Clone> Session<M> {
 
     /// Releases the senders that do not need to wait any more, if any waits.
     #[inline]
-    fn release_held(&mut self, out: &mut Actions<M>) {
-        if !self.held.is_empty() {
-            self.release(out);
+    fn recheck_backpressure(&mut self, out: &mut Actions<M>) {
+        if !self.held_streams.is_empty() {
+            self.release_senders(out);
         }
     }
 
@@ -331,9 +335,9 @@ impl<M> Session<M> {
     pub fn stream_on(&self, connection: ConnectionId) -> Option<StreamId> {
         let connection = &self.connections[self.connections.find(connection)?];
         match (connection.role, connection.subject) {
-            (Role::Carries, Subject::Stream(key)) => Some(self.streams[key].id),
-            (Role::Carries, Subject::Initialize | Subject::Buried(_))
-            | (Role::Shadows | Role::Drains, _) => None,
+            (Role::Attached, Subject::Stream(key)) => Some(self.streams[key].id),
+            (Role::Attached, Subject::Initialize | Subject::Removed(_))
+            | (Role::Shadow | Role::Draining, _) => None,
         }
     }
 
@@ -343,7 +347,7 @@ impl<M> Session<M> {
     #[must_use]
     pub fn has_backlog(&self, connection: ConnectionId) -> bool {
         let Some(key) = self.connections.find(connection) else { return false };
-        let (Role::Carries, Subject::Stream(stream)) =
+        let (Role::Attached, Subject::Stream(stream)) =
             (self.connections[key].role, self.connections[key].subject)
         else {
             return false;
@@ -399,7 +403,7 @@ impl<M> Session<M> {
     /// Returns what the logs cost, in bytes.
     #[must_use]
     pub fn logged_bytes(&self) -> usize {
-        self.bytes
+        self.logged_bytes
     }
 
     /// Returns the last number of the session-wide sequence of streams that open,
@@ -431,7 +435,7 @@ impl<M> Session<M> {
     }
 
     /// Returns whether connections are sent priming events.
-    fn primes(&self) -> bool {
+    fn uses_priming(&self) -> bool {
         match self.config.priming {
             Priming::ByRevision => self.initialized.is_some() && self.profile().priming,
             Priming::Always => true,
@@ -451,12 +455,12 @@ impl<M> Session<M> {
     }
 
     /// Starts the idle time anew.
-    fn stay_awake(&mut self) {
-        self.idle_due = self.now.max(self.retry_at).due(self.config.timeouts().idle);
+    fn reset_idle_timer(&mut self) {
+        self.idle_due = self.now.max(self.retry_at).deadline_after(self.config.timeouts().idle);
     }
 
     /// Notes what the answer to `initialize` says.
-    fn note_initialized(&mut self, initialized: Option<Initialized>) {
+    fn set_initialized(&mut self, initialized: Option<Initialized>) {
         self.initialized = initialized;
         self.profile = Profile::governing(initialized.and_then(|answer| answer.version));
     }
@@ -473,6 +477,6 @@ impl<M> Session<M> {
     fn is_at_head(&self, stream: StreamKey, connection: ConnectionKey) -> bool {
         let log = &self.streams[stream].log;
         let cursor = &self.connections[connection].cursor;
-        log.ends_before(cursor.next()) && !cursor.has_gap(log.missed())
+        log.ends_before(cursor.next()) && !cursor.has_gap(log.missed_through())
     }
 }

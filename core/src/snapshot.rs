@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::{
     AnswerFormat, CloseReason, ConnectionId, Cursor, Initialized, Log, ProgressToken, RequestId,
     StreamId,
-    session::{Opening, Role, Sent},
+    session::{Role, Sent, StreamRequest},
 };
 
 /// A session at a point in time: its state without the bodies of messages, and
@@ -34,8 +34,8 @@ pub struct State {
     pub(crate) phase: PhaseState,
     pub(crate) initialized: Option<Initialized>,
     pub(crate) was_used: bool,
-    pub(crate) away: Option<Duration>,
-    pub(crate) idle: Option<Duration>,
+    pub(crate) retry_in: Option<Duration>,
+    pub(crate) idle_in: Option<Duration>,
     pub(crate) sequence: u64,
     pub(crate) next_stream: u64,
     /// In the order of the logs.
@@ -45,11 +45,11 @@ pub struct State {
     pub(crate) connections: Vec<ConnectionState>,
     /// The oldest first.
     pub(crate) shadows: Vec<ConnectionId>,
-    pub(crate) questions: Vec<QuestionState>,
+    pub(crate) server_requests: Vec<ServerRequestState>,
     /// The progress tokens of tasks, the oldest first.
     pub(crate) tasks: Vec<ProgressToken>,
     /// Each queue from its front.
-    pub(crate) queues: Vec<Waiting>,
+    pub(crate) timers: Vec<TimerState>,
 }
 
 /// The way in which snapshots are written: a number that grows with every change.
@@ -57,7 +57,7 @@ pub struct State {
 #[serde(try_from = "u32", into = "u32")]
 pub(crate) struct Format;
 
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 impl TryFrom<u32> for Format {
     type Error = &'static str;
@@ -84,9 +84,9 @@ pub(crate) enum PhaseState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StreamState {
     pub(crate) stage: StageState,
-    pub(crate) requests: Vec<Opening>,
-    pub(crate) taken: u64,
-    pub(crate) holds: bool,
+    pub(crate) requests: Vec<StreamRequest>,
+    pub(crate) acknowledged: u64,
+    pub(crate) holds_sender: bool,
     pub(crate) silence: Duration,
     pub(crate) is_primed: bool,
     pub(crate) away: Option<Duration>,
@@ -96,19 +96,19 @@ pub(crate) struct StreamState {
 pub(crate) enum StageState {
     Reserved,
     Open,
-    Finishing { exhumed: bool },
+    Complete { revived: bool },
     Retained,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TombstoneState {
     pub(crate) number: u64,
-    pub(crate) cancelled: bool,
+    pub(crate) was_cancelled: bool,
     pub(crate) last: u64,
-    pub(crate) missed: u64,
-    pub(crate) answers: Vec<(u64, RequestId)>,
+    pub(crate) missed_through: u64,
+    pub(crate) responses: Vec<(u64, RequestId)>,
     /// For ever if `None`.
-    pub(crate) left: Option<Duration>,
+    pub(crate) remaining: Option<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,7 +119,7 @@ pub(crate) struct ConnectionState {
     pub(crate) cursor: Cursor,
     pub(crate) in_flight: Vec<Sent>,
     pub(crate) format: AnswerFormat,
-    pub(crate) was_taken: bool,
+    pub(crate) has_acknowledged: bool,
     pub(crate) is_stalled: bool,
 }
 
@@ -127,11 +127,11 @@ pub(crate) struct ConnectionState {
 pub(crate) enum SubjectState {
     Initialize,
     Stream(StreamId),
-    Buried(StreamId),
+    Removed(StreamId),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct QuestionState {
+pub(crate) struct ServerRequestState {
     pub(crate) id: RequestId,
     pub(crate) stream: StreamId,
     pub(crate) index: u64,
@@ -139,23 +139,23 @@ pub(crate) struct QuestionState {
 
 /// Whatever waits in a queue, and how long it still has; for ever if `None`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Waiting {
-    pub(crate) what: What,
-    pub(crate) left: Option<Duration>,
+pub(crate) struct TimerState {
+    pub(crate) target: TimerTarget,
+    pub(crate) remaining: Option<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum What {
+pub(crate) enum TimerTarget {
     Initialize,
     Reservation(u64),
-    Listen(RequestId),
-    Answer(RequestId),
+    Delivery(RequestId),
+    Response(RequestId),
     Orphan(u64),
     Cancelled(RequestId),
-    Untaken(u64),
-    Taken(u64),
-    Spent(StreamId),
-    Eventful(StreamId),
+    RetainedUnacknowledged(u64),
+    RetainedAcknowledged(u64),
+    FrontAcknowledged(StreamId),
+    NonEmpty(StreamId),
 }
 
 /// Says that a snapshot is of no session that there could be: it was damaged, or

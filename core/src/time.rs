@@ -42,12 +42,12 @@ impl Instant {
 
     /// Returns when something falls due that waits `timeout` from here:
     /// [`Instant::MAX`] if it waits for ever.
-    pub(crate) const fn due(self, timeout: Timeout) -> Self {
+    pub(crate) const fn deadline_after(self, timeout: Timeout) -> Self {
         Self(self.0.saturating_add(timeout.0))
     }
 
     /// Returns the deadline, unless it never comes.
-    pub(crate) fn unless_never(self) -> Option<Self> {
+    pub(crate) fn finite(self) -> Option<Self> {
         (self < Self::MAX).then_some(self)
     }
 }
@@ -58,7 +58,7 @@ pub(crate) struct Timeout(u64);
 
 impl Timeout {
     /// Returns a timeout of so many nanoseconds; `u64::MAX` is for ever.
-    pub(crate) const fn of_nanos(nanos: u64) -> Self {
+    pub(crate) const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
@@ -105,10 +105,11 @@ mod tests {
 
     #[test]
     fn a_deadline_past_the_last_instant_never_comes() {
-        let due = |timeout: Option<Duration>| Instant::EPOCH.due(timeout.into()).unless_never();
-        assert_eq!(due(Some(Duration::MAX)), None);
-        assert_eq!(due(None), None);
+        let deadline =
+            |timeout: Option<Duration>| Instant::EPOCH.deadline_after(timeout.into()).finite();
+        assert_eq!(deadline(Some(Duration::MAX)), None);
+        assert_eq!(deadline(None), None);
         let short = Duration::from_nanos(7);
-        assert_eq!(due(Some(short)), Some(Instant::new(short)));
+        assert_eq!(deadline(Some(short)), Some(Instant::new(short)));
     }
 }

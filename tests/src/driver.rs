@@ -15,7 +15,7 @@ use std::{
 };
 
 use rejoin_core::{
-    Action, Actions, CloseReason, ConnectionId, Input, Instant, Logged, Pressure, Rejection,
+    Action, Actions, Backpressure, CloseReason, ConnectionId, Input, Instant, Logged, Rejection,
     Session, StreamId, ValidConfig,
 };
 
@@ -94,7 +94,7 @@ impl<M: Clone> CheckedSession<M> {
         now: Instant,
         input: Input<M>,
         out: &mut Actions<M>,
-    ) -> Result<Pressure, Rejection> {
+    ) -> Result<Backpressure, Rejection> {
         let known = opened_connection(&input).map(|id| (id, self.connections.get(&id).cloned()));
         self.check_call(now, &input);
         let violation = self.laws.check(now, &input);

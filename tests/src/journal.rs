@@ -165,7 +165,10 @@ mod tests {
                 whole.replace("\"format\":1", "\"format\":2"),
                 "line 1: it has format 2, and format 1",
             ),
-            (whole.replace("\"window_events_max\":", "\"windows\":"), "line 1: config: missing field"),
+            (
+                whole.replace("\"window_events_max\":", "\"windows\":"),
+                "line 1: config: missing field",
+            ),
             (whole.replace("\"Tick\"", "\"Tock\""), "line 2: input: unknown variant `Tock`"),
             (whole.replace("{\"input\":{\"Get\"", "Get"), "line 3: expected value"),
         ] {

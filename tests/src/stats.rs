@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use rejoin_core::{
-    Action, AnswerFormat, ApiMisuse, BackendFault, ClientFault, CloseReason, EndReason, Event,
-    EventId, Failure, FailureReason, Head, Input, Message, Notification, Post, Pressure, Rejection,
-    Report, StreamId, UnansweredReason, UndeliverableReason,
+    Action, AnswerFormat, ApiMisuse, BackendFault, Backpressure, ClientFault, CloseReason,
+    EndReason, Event, EventId, Failure, FailureReason, Head, Input, Message, Notification, Post,
+    Rejection, Report, StreamId, UnansweredReason, UndeliverableReason,
 };
 
 use crate::laws::Step;
@@ -196,10 +196,10 @@ kinds! {
 }
 
 kinds! {
-    pressure of Pressure, PRESSURE {
-        Pressure::None => "pressure: none",
-        Pressure::Hold(StreamId::Standalone) => "pressure: hold, standalone",
-        Pressure::Hold(StreamId::Request(_)) => "pressure: hold, request",
+    pressure of Backpressure, PRESSURE {
+        Backpressure::None => "pressure: none",
+        Backpressure::Hold(StreamId::Standalone) => "pressure: hold, standalone",
+        Backpressure::Hold(StreamId::Request(_)) => "pressure: hold, request",
     }
     never {}
 }

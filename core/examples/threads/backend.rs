@@ -1,7 +1,7 @@
 //! The backend: counts, and says how far it has got.
 
 use crossbeam_channel::Receiver;
-use rejoin_core::{Pressure, Rejection};
+use rejoin_core::{Backpressure, Rejection};
 
 use crate::{
     Fault,
@@ -31,8 +31,8 @@ pub(crate) fn run(driver: &Driver, orders: &Receiver<Order>) -> Result<u64, Faul
 fn answer(driver: &Driver, payload: &Payload, holds: &mut u64) -> Result<(), Rejection> {
     let mut push = |payload| {
         match driver.push(payload)? {
-            Pressure::None => {}
-            Pressure::Hold(_) => *holds += 1,
+            Backpressure::None => {}
+            Backpressure::Hold(_) => *holds += 1,
         }
         Ok(())
     };

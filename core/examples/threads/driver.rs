@@ -9,8 +9,9 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use parking_lot::{Condvar, Mutex};
 use rejoin_core::{
-    Action, Actions, AnswerFormat, CloseReason, ConnectionId, EndReason, Event, EventId, Input,
-    Post, Pressure, Rejection, Report, RequestId, Session, StreamId, UnansweredReason, ValidConfig,
+    Action, Actions, AnswerFormat, Backpressure, CloseReason, ConnectionId, EndReason, Event,
+    EventId, Input, Post, Rejection, Report, RequestId, Session, StreamId, UnansweredReason,
+    ValidConfig,
 };
 
 use crate::{
@@ -106,11 +107,11 @@ impl Driver {
     }
 
     /// Takes a message of the backend, and waits while its reader trails too far.
-    pub(crate) fn push(&self, payload: Payload) -> Result<Pressure, Rejection> {
+    pub(crate) fn push(&self, payload: Payload) -> Result<Backpressure, Rejection> {
         let message = payload.into();
         let mut state = self.state.lock();
         let pressure = self.handle(&mut state, Input::BackendMessage { message, related: None })?;
-        if let Pressure::Hold(stream) = pressure {
+        if let Backpressure::Hold(stream) = pressure {
             state.held.insert(stream);
             self.released.wait_while(&mut state, |state| state.held.contains(&stream));
         }
@@ -127,7 +128,7 @@ impl Driver {
         let mut state = self.state.lock();
         let event = events.try_recv();
         if let Ok(SseEvent { index, .. }) = event {
-            let (Pressure::None | Pressure::Hold(_)) =
+            let (Backpressure::None | Backpressure::Hold(_)) =
                 self.handle(&mut state, Input::Acknowledged { connection, through: index })?;
         }
         Ok(event)
@@ -175,12 +176,12 @@ impl Driver {
     /// Applies an input that holds nobody up.
     fn tell(&self, input: Input<Body>) -> Result<(), Rejection> {
         match self.handle(&mut self.state.lock(), input)? {
-            Pressure::None | Pressure::Hold(_) => Ok(()),
+            Backpressure::None | Backpressure::Hold(_) => Ok(()),
         }
     }
 
     /// Applies an input, and carries the actions out.
-    fn handle(&self, state: &mut State, input: Input<Body>) -> Result<Pressure, Rejection> {
+    fn handle(&self, state: &mut State, input: Input<Body>) -> Result<Backpressure, Rejection> {
         let result = state.handle(self.timer.now(), input);
         if let Some(deadline) = state.session.deadline() {
             self.timer.announce(deadline);
@@ -195,7 +196,7 @@ impl State {
         &mut self,
         now: rejoin_core::Instant,
         input: Input<Body>,
-    ) -> Result<Pressure, Rejection> {
+    ) -> Result<Backpressure, Rejection> {
         let result = self.session.handle(now, input, &mut self.actions);
         // Even where the input was rejected: what was due has happened.
         if !self.carry_out() {

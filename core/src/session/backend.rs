@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::{
     Phase, Session,
     requests::failure,
-    stream::{STANDALONE, StreamKey, answered},
+    stream::{STANDALONE, StreamKey, answered_next},
 };
 use crate::{
     Action, Actions, EndReason, Entry, FailureReason, Head, Initialized, Message, MessageKind,
@@ -16,20 +16,20 @@ use crate::{
 impl<M: Clone> Session<M> {
     /// Treats a message of the backend. Returns the stream on which it was recorded, if that
     /// goes on.
-    pub(super) fn backend(
+    pub(super) fn handle_backend_message(
         &mut self,
         message: Message<M>,
         related: Option<&RequestId>,
         out: &mut Actions<M>,
     ) -> Option<StreamId> {
-        let (stream, bearing) = match &message.head {
+        let (stream, kind) = match &message.head {
             Head::Response { id, initialized, .. } => {
                 let answer = (id.clone(), Some(*initialized));
-                return self.answer(answer, message, out);
+                return self.handle_backend_response(answer, message, out);
             }
             Head::Error { id: Some(id) } => {
                 let answer = (id.clone(), None);
-                return self.answer(answer, message, out);
+                return self.handle_backend_response(answer, message, out);
             }
             Head::Error { id: None } => {
                 let reason = UndeliverableReason::UnknownRequest;
@@ -53,7 +53,7 @@ impl<M: Clone> Session<M> {
                 (self.route(related, UnrelatedRouting::Standalone), MessageKind::Notification)
             }
             Head::Notification(Notification::Progress { token }) => {
-                let Some(stream) = self.in_progress(token) else {
+                let Some(stream) = self.progress_stream(token) else {
                     let token = token.clone();
                     out.push(Action::Report(Report::UnknownProgressToken { token }));
                     return None;
@@ -61,54 +61,54 @@ impl<M: Clone> Session<M> {
                 (stream, MessageKind::Notification)
             }
             Head::Notification(Notification::Cancelled { request }) => {
-                let stream = self.withdraw(request);
+                let stream = self.withdraw_server_request(request);
                 (stream.unwrap_or(STANDALONE), MessageKind::Notification)
             }
         };
         let Message { body, bytes, .. } = message;
-        self.record(stream, Entry::Message { body, bytes, bearing }, out);
+        self.record(stream, Entry::Message { body, bytes, kind }, out);
         Some(self.streams[stream].id)
     }
 
     /// Closes the connection of a stream, which lives on.
     ///
     /// Specification: MCP 2025-11-25, Transports, "Sending Messages to the Server".
-    pub(super) fn close_stream(
+    pub(super) fn disconnect(
         &mut self,
         stream: StreamKey,
         retry: Option<Duration>,
         out: &mut Actions<M>,
     ) {
-        if let Some(connection) = self.streams[stream].carrier {
-            if let Some(retry) = retry.filter(|_| self.primes()) {
-                self.prime_to_retry(stream, retry, out);
+        if let Some(connection) = self.streams[stream].attached {
+            if let Some(retry) = retry.filter(|_| self.uses_priming()) {
+                self.send_retry(stream, retry, out);
             }
-            self.end(connection, EndReason::Requested, out);
+            self.close_connection(connection, EndReason::Requested, out);
             if stream == STANDALONE {
-                self.end_shadows(out);
+                self.close_shadows(out);
             }
-            self.go_on_alone(stream, out);
+            self.on_detached(stream, out);
         }
     }
 
-    fn end_shadows(&mut self, out: &mut Actions<M>) {
+    fn close_shadows(&mut self, out: &mut Actions<M>) {
         for shadow in core::mem::take(&mut self.connections.shadows) {
-            self.end(shadow, EndReason::Requested, out);
+            self.close_connection(shadow, EndReason::Requested, out);
         }
     }
 
     /// Treats the backend's answer to a request, `None` where it is an error.
-    fn answer(
+    fn handle_backend_response(
         &mut self,
         (id, initialized): (RequestId, Option<Initialized>),
         message: Message<M>,
         out: &mut Actions<M>,
     ) -> Option<StreamId> {
-        if let Some(connection) = self.awaits_initialize(&id) {
-            self.answer_initialize(connection, id, initialized, message, out);
+        if let Some(connection) = self.initialize_connection(&id) {
+            self.complete_initialize(connection, id, initialized, message, out);
             return None;
         }
-        let Some((stream, token)) = self.resolve(&id, answered) else {
+        let Some((stream, token)) = self.resolve(&id, answered_next) else {
             let reason = match self.requests.cancelled.find(&id) {
                 Some(cancelled) => {
                     self.release_id(cancelled);
@@ -129,8 +129,8 @@ impl<M: Clone> Session<M> {
             if let (Head::Response { creates_task: true, .. }, Some(token)) = (head, token) {
                 self.requests.tasks.add(token, self.config.pending_requests_max);
             }
-            let bearing = MessageKind::Response(id);
-            self.record(stream, Entry::Message { body, bytes, bearing }, out);
+            let kind = MessageKind::Response(id);
+            self.record(stream, Entry::Message { body, bytes, kind }, out);
         }
         if self.streams[stream].pending > 0 {
             return Some(self.streams[stream].id);
@@ -141,10 +141,10 @@ impl<M: Clone> Session<M> {
 
     /// Notes that the backend cancelled a request of its own. Returns the stream
     /// on which to say so.
-    fn withdraw(&mut self, id: &RequestId) -> Option<StreamKey> {
-        let question = self.questions.find(id)?;
-        let question = self.remove_question(question)?;
-        self.streams.find(question.stream).filter(|key| self.streams[*key].is_open())
+    fn withdraw_server_request(&mut self, id: &RequestId) -> Option<StreamKey> {
+        let request = self.server_requests.find(id)?;
+        let request = self.remove_server_request(request)?;
+        self.streams.find(request.stream).filter(|key| self.streams[*key].is_open())
     }
 }
 
@@ -153,7 +153,7 @@ impl<M> Session<M> {
     /// request, or the standalone one for a task, whose request was answered.
     ///
     /// Specification: MCP 2025-11-25, Utilities, "Progress".
-    fn in_progress(&self, token: &ProgressToken) -> Option<StreamKey> {
+    fn progress_stream(&self, token: &ProgressToken) -> Option<StreamKey> {
         let pending = self.requests.tokens.get(token).copied();
         pending.or_else(|| self.requests.tasks.contains(token).then_some(STANDALONE))
     }
@@ -162,7 +162,7 @@ impl<M> Session<M> {
     fn route(&self, related: Option<&RequestId>, unrelated: UnrelatedRouting) -> StreamKey {
         let stream = match (related, unrelated) {
             (Some(id), _) => self.requests.pending.get(id).copied(),
-            (None, UnrelatedRouting::SoleRequest) => self.requests.sole(),
+            (None, UnrelatedRouting::SoleRequest) => self.requests.sole_pending(),
             (None, UnrelatedRouting::Standalone) => None,
         };
         stream.unwrap_or(STANDALONE)

@@ -8,15 +8,15 @@ use core::time::Duration;
 use super::{
     Phase, Session,
     connection::{Role, Subject},
-    stream::{Remains, STANDALONE, Stage, StreamKey},
+    stream::{STANDALONE, Stage, StreamKey, StreamRef},
 };
 use crate::{
     ApiMisuse, BackendFault, ClientFault, ConcurrentGet, ConnectionId, EventId, Head, Input,
-    Message, Method, Post, Rejection, StreamId, queue::Queue,
+    Message, Method, Post, Rejection, StreamId, timers::TimerKind,
 };
 
 /// Returns whether the backend says or wants something, and lives on.
-pub(super) fn is_of_backend<M>(input: &Input<M>) -> bool {
+pub(super) fn is_from_backend<M>(input: &Input<M>) -> bool {
     match input {
         Input::BackendMessage { .. } | Input::Disconnect { .. } => true,
         Input::Reserve { .. }
@@ -34,7 +34,7 @@ pub(super) fn is_of_backend<M>(input: &Input<M>) -> bool {
 }
 
 /// Returns whether the client says or wants something.
-pub(super) fn is_of_client<M>(input: &Input<M>) -> bool {
+pub(super) fn is_from_client<M>(input: &Input<M>) -> bool {
     match input {
         Input::Request { .. } | Input::Get { .. } | Input::Message { .. } => true,
         Input::Reserve { .. }
@@ -51,18 +51,18 @@ pub(super) fn is_of_client<M>(input: &Input<M>) -> bool {
 }
 
 /// Returns whether a client begins its session with something else than `initialize`.
-pub(super) fn is_false_start<M>(input: &Input<M>) -> bool {
+pub(super) fn violates_handshake<M>(input: &Input<M>) -> bool {
     if let Input::Request { post, .. } = input {
         return single_method(post).is_none_or(|method| !is_initialize(method));
     }
-    is_of_client(input)
+    is_from_client(input)
 }
 
 impl<M> Session<M> {
     pub(super) fn check_reserve(&self, connection: ConnectionId) -> Result<(), Rejection> {
         self.check_initialized().map_err(|_| ApiMisuse::NotInitialized)?;
-        self.check_unknown(connection)?;
-        self.check_room()
+        self.check_unused(connection)?;
+        self.check_capacity()
     }
 
     pub(super) fn check_request(
@@ -71,7 +71,7 @@ impl<M> Session<M> {
         post: &Post<M>,
     ) -> Result<Option<StreamKey>, Rejection> {
         self.check_phase(post)?;
-        let reserved = self.check_unknown_or_reserved(connection)?;
+        let reserved = self.check_unused_or_reserved(connection)?;
         let messages = post.messages();
         if matches!(post, Post::Batch(_)) && messages.is_empty() {
             return Err(ClientFault::BatchEmpty.into());
@@ -82,7 +82,7 @@ impl<M> Session<M> {
         self.check_batch(post)?;
         self.check_requests(messages)?;
         if reserved.is_none() && !matches!(self.phase, Phase::New) {
-            self.check_room()?;
+            self.check_capacity()?;
         }
         Ok(reserved)
     }
@@ -109,12 +109,12 @@ impl<M> Session<M> {
         last_event_id: Option<EventId>,
     ) -> Result<(), Rejection> {
         self.check_initialized()?;
-        self.check_unknown(connection)?;
+        self.check_unused(connection)?;
         match last_event_id {
             Some(id) => self.check_resume(id)?,
-            None => self.check_surplus()?,
+            None => self.check_concurrent_get()?,
         }
-        if last_event_id.is_some_and(|id| self.replaces(id.stream)) {
+        if last_event_id.is_some_and(|id| self.replaces_connection(id.stream)) {
             return Ok(());
         }
         self.check_connections()
@@ -127,26 +127,26 @@ impl<M> Session<M> {
         }
     }
 
-    pub(super) fn check_backend(&self, message: &Message<M>) -> Result<(), Rejection> {
+    pub(super) fn check_backend_message(&self, message: &Message<M>) -> Result<(), Rejection> {
         let max = self.config.message_bytes_max;
         // An answer is replaced instead: the client waits for one.
-        let is_answer = matches!(message.head, Head::Response { .. } | Head::Error { .. });
-        if message.bytes > max && !is_answer {
+        let is_response = matches!(message.head, Head::Response { .. } | Head::Error { .. });
+        if message.bytes > max && !is_response {
             return Err(BackendFault::MessageTooLarge { max }.into());
         }
         if let Head::Request { id, .. } = &message.head {
-            if self.questions.find(id).is_some() {
+            if self.server_requests.find(id).is_some() {
                 return Err(BackendFault::RequestIdInUse(id.clone()).into());
             }
             let max = self.config.server_requests_max;
-            if self.questions.len() >= max {
+            if self.server_requests.len() >= max {
                 return Err(BackendFault::TooManyRequests { max }.into());
             }
         }
         Ok(())
     }
 
-    pub(super) fn check_close_stream(
+    pub(super) fn check_disconnect(
         &self,
         id: StreamId,
         retry: Option<Duration>,
@@ -156,10 +156,11 @@ impl<M> Session<M> {
             .find(id)
             .filter(|key| self.streams[*key].is_open())
             .ok_or(ApiMisuse::StreamNotOpen(id))?;
-        match self.streams[key].carrier {
+        match self.streams[key].attached {
             Some(connection) if key != STANDALONE => {
-                let will_prime =
-                    retry.is_some() && self.primes() && self.may_send_next(key, connection, 0);
+                let will_prime = retry.is_some()
+                    && self.uses_priming()
+                    && self.may_send_next(key, connection, 0);
                 if self.connections[connection].can_resume || will_prime {
                     Ok(key)
                 } else {
@@ -189,7 +190,7 @@ impl<M> Session<M> {
         }
     }
 
-    fn check_unknown(&self, connection: ConnectionId) -> Result<(), ApiMisuse> {
+    fn check_unused(&self, connection: ConnectionId) -> Result<(), ApiMisuse> {
         match self.connections.find(connection) {
             Some(_) => Err(ApiMisuse::ConnectionInUse(connection)),
             None => Ok(()),
@@ -197,19 +198,19 @@ impl<M> Session<M> {
     }
 
     /// Returns the reserved stream of a connection that carries one.
-    fn check_unknown_or_reserved(&self, id: ConnectionId) -> Result<Option<StreamKey>, ApiMisuse> {
+    fn check_unused_or_reserved(&self, id: ConnectionId) -> Result<Option<StreamKey>, ApiMisuse> {
         let Some(key) = self.connections.find(id) else {
             return Ok(None);
         };
         let connection = &self.connections[key];
         match connection.subject {
             Subject::Stream(stream)
-                if connection.role == Role::Carries
+                if connection.role == Role::Attached
                     && matches!(self.streams[stream].stage, Stage::Reserved { .. }) =>
             {
                 Ok(Some(stream))
             }
-            Subject::Stream(_) | Subject::Initialize | Subject::Buried(_) => {
+            Subject::Stream(_) | Subject::Initialize | Subject::Removed(_) => {
                 Err(ApiMisuse::ConnectionInUse(id))
             }
         }
@@ -258,18 +259,18 @@ impl<M> Session<M> {
                 return Err(ClientFault::ProgressTokenInUse(token.clone()));
             }
         }
-        if matches!(self.phase, Phase::New) { Ok(()) } else { self.check_in_flight(requests) }
+        if matches!(self.phase, Phase::New) { Ok(()) } else { self.check_request_limits(requests) }
     }
 
     /// Checks the room for more requests. Cancelled ones, on which the backend may still work,
     /// have a budget of their own; what exceeds it takes the places of pending ones.
-    fn check_in_flight(&self, requests: usize) -> Result<(), ClientFault> {
+    fn check_request_limits(&self, requests: usize) -> Result<(), ClientFault> {
         let max = self.config.pending_requests_max;
         let pending = self.requests.pending.len() + requests;
         if pending > max {
             return Err(ClientFault::TooManyRequests { max });
         }
-        let cancelled = self.queues.weight(Queue::Cancelled);
+        let cancelled = self.timers.weight(TimerKind::Cancelled);
         if pending + cancelled > max.saturating_add(self.config.cancelled_requests_max) {
             return Err(ClientFault::TooManyCancelled { max: self.config.cancelled_requests_max });
         }
@@ -283,21 +284,21 @@ impl<M> Session<M> {
 
     fn check_resume(&self, id: EventId) -> Result<(), ClientFault> {
         let stream = id.stream;
-        let (last, wakes) = match stream {
+        let (last, needs_slot) = match stream {
             StreamId::Standalone => (self.streams[STANDALONE].log.last(), false),
-            StreamId::Request(number) => match self.streams.remains(number) {
-                Some(Remains::Stream(key)) => {
+            StreamId::Request(number) => match self.streams.lookup(number) {
+                Some(StreamRef::Stream(key)) => {
                     let log = &self.streams[key].log;
                     match self.streams[key].stage {
                         Stage::Reserved { .. } => return Err(ClientFault::UnknownStream(stream)),
-                        Stage::Open { .. } | Stage::Finishing { .. } => (log.last(), false),
+                        Stage::Open { .. } | Stage::Complete { .. } => (log.last(), false),
                         Stage::Retained { .. } => (log.last(), true),
                     }
                 }
-                Some(Remains::Tombstone(tombstone)) if tombstone.cancelled => {
+                Some(StreamRef::Tombstone(tombstone)) if tombstone.was_cancelled => {
                     return Err(ClientFault::CancelledStream(stream));
                 }
-                Some(Remains::Tombstone(tombstone)) => (tombstone.last, true),
+                Some(StreamRef::Tombstone(tombstone)) => (tombstone.last, true),
                 None if number < self.streams.next => {
                     return Err(ClientFault::ExpiredStream(stream));
                 }
@@ -307,28 +308,30 @@ impl<M> Session<M> {
         if id.index > last {
             return Err(ClientFault::FutureEvent { stream, last });
         }
-        if wakes { self.check_streams() } else { Ok(()) }
+        if needs_slot { self.check_streams() } else { Ok(()) }
     }
 
     /// Returns whether a resume of a stream cuts another connection.
-    fn replaces(&self, stream: StreamId) -> bool {
+    fn replaces_connection(&self, stream: StreamId) -> bool {
         match self.streams.find(stream) {
             Some(STANDALONE) => false,
-            Some(key) => self.streams[key].carrier.is_some() || self.streams[key].drain.is_some(),
-            None => self.connections.draining_from_buried(stream).is_some(),
+            Some(key) => {
+                self.streams[key].attached.is_some() || self.streams[key].draining.is_some()
+            }
+            None => self.connections.draining_from_removed(stream).is_some(),
         }
     }
 
-    fn check_surplus(&self) -> Result<(), ClientFault> {
-        let is_surplus = self.streams[STANDALONE].carrier.is_some();
-        let is_refused = match self.config.concurrent_get {
+    fn check_concurrent_get(&self) -> Result<(), ClientFault> {
+        let is_concurrent = self.streams[STANDALONE].attached.is_some();
+        let is_rejected = match self.config.concurrent_get {
             ConcurrentGet::Shadow | ConcurrentGet::TakeOver => self.config.shadows_max == 0,
             ConcurrentGet::Reject => true,
         };
-        if is_surplus && is_refused { Err(ClientFault::StandaloneConflict) } else { Ok(()) }
+        if is_concurrent && is_rejected { Err(ClientFault::StandaloneConflict) } else { Ok(()) }
     }
 
-    fn check_room(&self) -> Result<(), Rejection> {
+    fn check_capacity(&self) -> Result<(), Rejection> {
         self.check_streams()?;
         self.check_connections()
     }

@@ -3,29 +3,30 @@
 use super::{
     Phase, Session,
     connection::{Connection, ConnectionKey, Role, Subject},
-    pace::Pace,
-    stream::{Opening, Outcome, Remains, STANDALONE, Stage, Stream, StreamKey},
+    stall_estimator::StallEstimator,
+    stream::{Outcome, STANDALONE, Stage, Stream, StreamKey, StreamRef, StreamRequest},
 };
 use crate::{
     Action, Actions, AnswerFormat, ConcurrentGet, ConnectionId, Cursor, EndReason, EventId, Head,
-    Message, Notification, Post, Report, RequestId, StreamId, UndeliverableReason, queue::Queue,
+    Message, Notification, Post, Report, RequestId, StreamId, UndeliverableReason,
+    timers::TimerKind,
 };
 
 impl<M: Clone> Session<M> {
     /// Gives the next stream number to a stream that will be opened later.
     pub(super) fn reserve(&mut self, connection: ConnectionId) {
-        let due = self.now.due(self.config.timeouts().reservation);
+        let deadline = self.now.deadline_after(self.config.timeouts().reservation);
         let Some(number) = self.next_number() else {
             return;
         };
         // The stream does not exist yet, and its key is not known before it does.
-        let open = Stage::Open { orphan: None };
+        let open = Stage::Open { orphan_timer: None };
         let stream = self.add_stream(number, open, connection);
-        let expiry = self.queues.enter(Queue::Reservation, stream.0, due);
-        self.streams[stream].stage = Stage::Reserved { expiry };
+        let timer = self.timers.insert(TimerKind::Reservation, stream.0, deadline);
+        self.streams[stream].stage = Stage::Reserved { timer };
     }
 
-    pub(super) fn request(
+    pub(super) fn handle_request(
         &mut self,
         connection: ConnectionId,
         reserved: Option<StreamKey>,
@@ -39,56 +40,56 @@ impl<M: Clone> Session<M> {
             }
             return;
         }
-        let Some(stream) = self.open(connection, reserved) else {
+        let Some(stream) = self.open_stream(connection, reserved) else {
             return;
         };
-        self.register(stream, post.messages());
+        self.register_requests(stream, post.messages());
         let is_batch = matches!(post, Post::Batch(_));
         let format = if is_batch { AnswerFormat::Sse } else { format };
-        if let Some(carrier) = self.streams[stream].carrier {
-            self.connections[carrier].format = format;
-            if format == AnswerFormat::Sse && self.primes() {
-                self.prime(stream, carrier, out);
+        if let Some(attached) = self.streams[stream].attached {
+            self.connections[attached].format = format;
+            if format == AnswerFormat::Sse && self.uses_priming() {
+                self.send_priming(stream, attached, out);
             }
         }
-        self.messages(post, out);
+        self.handle_messages(post, out);
     }
 
-    pub(super) fn messages(&mut self, post: Post<M>, out: &mut Actions<M>) {
+    pub(super) fn handle_messages(&mut self, post: Post<M>, out: &mut Actions<M>) {
         match post {
-            Post::Single(message) => self.carry_out(message, out),
+            Post::Single(message) => self.handle_message(message, out),
             Post::Batch(messages) => {
                 for message in messages {
-                    self.carry_out(message, out);
+                    self.handle_message(message, out);
                 }
             }
         }
     }
 
-    pub(super) fn get(
+    pub(super) fn handle_get(
         &mut self,
         connection: ConnectionId,
         last_event_id: Option<EventId>,
         out: &mut Actions<M>,
     ) {
         match last_event_id {
-            None => self.listen(connection, out),
+            None => self.open_standalone(connection, out),
             Some(EventId { stream: StreamId::Standalone, index }) => {
                 let connection = self.add_connection(connection, STANDALONE, index);
                 self.connections[connection].can_resume = true;
                 self.take_over(connection, out);
-                self.note_taken(STANDALONE, index, out);
-                self.carry(STANDALONE, connection, false, out);
+                self.acknowledge_stream(STANDALONE, index, out);
+                self.attach(STANDALONE, connection, false, out);
             }
             Some(EventId { stream: StreamId::Request(number), index }) => {
-                let stream = match self.streams.remains(number) {
-                    Some(Remains::Stream(key)) => Some(key),
-                    Some(Remains::Tombstone(_)) => {
-                        let buried = StreamId::Request(number);
-                        if let Some(old) = self.connections.draining_from_buried(buried) {
-                            self.end(old, EndReason::Replaced, out);
+                let stream = match self.streams.lookup(number) {
+                    Some(StreamRef::Stream(key)) => Some(key),
+                    Some(StreamRef::Tombstone(_)) => {
+                        let removed = StreamId::Request(number);
+                        if let Some(old) = self.connections.draining_from_removed(removed) {
+                            self.close_connection(old, EndReason::Replaced, out);
                         }
-                        self.exhume(number)
+                        self.revive(number)
                     }
                     None => None,
                 };
@@ -100,15 +101,15 @@ impl<M: Clone> Session<M> {
     }
 
     /// Treats a GET without an id.
-    fn listen(&mut self, connection: ConnectionId, out: &mut Actions<M>) {
-        let index = self.streams[STANDALONE].taken;
+    fn open_standalone(&mut self, connection: ConnectionId, out: &mut Actions<M>) {
+        let index = self.streams[STANDALONE].acknowledged;
         let connection = self.add_connection(connection, STANDALONE, index);
-        let is_surplus = self.streams[STANDALONE].carrier.is_some();
-        if is_surplus && self.config.concurrent_get != ConcurrentGet::TakeOver {
+        let is_concurrent = self.streams[STANDALONE].attached.is_some();
+        if is_concurrent && self.config.concurrent_get != ConcurrentGet::TakeOver {
             self.add_shadow(connection, out);
         } else {
             self.take_over(connection, out);
-            self.carry(STANDALONE, connection, self.primes(), out);
+            self.attach(STANDALONE, connection, self.uses_priming(), out);
         }
     }
 
@@ -119,15 +120,15 @@ impl<M: Clone> Session<M> {
         index: u64,
         out: &mut Actions<M>,
     ) {
-        let Stream { carrier, drain, .. } = &mut self.streams[stream];
-        for old in [carrier.take(), drain.take()].into_iter().flatten() {
-            self.end(old, EndReason::Replaced, out);
+        let Stream { attached, draining: drain, .. } = &mut self.streams[stream];
+        for old in [attached.take(), drain.take()].into_iter().flatten() {
+            self.close_connection(old, EndReason::Replaced, out);
         }
-        self.wake(stream);
-        self.note_taken(stream, index, out);
+        self.unretain(stream);
+        self.acknowledge_stream(stream, index, out);
         let connection = self.add_connection(connection, stream, index);
         self.connections[connection].can_resume = true;
-        self.carry(stream, connection, false, out);
+        self.attach(stream, connection, false, out);
     }
 
     /// Makes whatever carries the standalone stream a shadow. What it holds, or one that
@@ -135,35 +136,39 @@ impl<M: Clone> Session<M> {
     ///
     /// Specification: MCP 2025-11-25, Transports, "Multiple Connections".
     fn take_over(&mut self, connection: ConnectionKey, out: &mut Actions<M>) {
-        if let Some(drain) = self.streams[STANDALONE].drain.take() {
+        if let Some(drain) = self.streams[STANDALONE].draining.take() {
             self.discard(drain, out);
         }
-        if let Some(old) = self.streams[STANDALONE].carrier.replace(connection) {
+        if let Some(old) = self.streams[STANDALONE].attached.replace(connection) {
             self.discard(old, out);
             self.add_shadow(old, out);
         }
     }
 
     fn add_shadow(&mut self, connection: ConnectionKey, out: &mut Actions<M>) {
-        self.connections[connection].role = Role::Shadows;
+        self.connections[connection].role = Role::Shadow;
         self.connections.shadows.push(connection);
         while self.connections.shadows.len() > self.config.shadows_max {
             let oldest = self.connections.shadows.remove(0);
-            self.end(oldest, EndReason::TooManyShadows, out);
+            self.close_connection(oldest, EndReason::TooManyShadows, out);
         }
     }
 
     /// Opens the stream of a POST: the reserved one of the connection, or a new one.
-    fn open(&mut self, connection: ConnectionId, reserved: Option<StreamKey>) -> Option<StreamKey> {
+    fn open_stream(
+        &mut self,
+        connection: ConnectionId,
+        reserved: Option<StreamKey>,
+    ) -> Option<StreamKey> {
         let stream = if let Some(stream) = reserved {
-            if let Stage::Reserved { expiry } = self.streams[stream].stage {
-                self.queues.leave(expiry);
+            if let Stage::Reserved { timer } = self.streams[stream].stage {
+                self.timers.remove(timer);
             }
-            self.streams[stream].stage = Stage::Open { orphan: None };
+            self.streams[stream].stage = Stage::Open { orphan_timer: None };
             stream
         } else {
             let number = self.next_number()?;
-            self.add_stream(number, Stage::Open { orphan: None }, connection)
+            self.add_stream(number, Stage::Open { orphan_timer: None }, connection)
         };
         self.next_sequence();
         Some(stream)
@@ -184,19 +189,19 @@ impl<M: Clone> Session<M> {
         let stream = Stream::new(StreamId::Request(number), stage, log);
         let stream = self.streams.add(number, stream);
         let connection = self.add_connection(connection, stream, 0);
-        self.streams[stream].carrier = Some(connection);
+        self.streams[stream].attached = Some(connection);
         stream
     }
 
     fn add_connection(&mut self, id: ConnectionId, stream: StreamKey, index: u64) -> ConnectionKey {
         let subject = Subject::Stream(stream);
         let cursor = Cursor::after(index);
-        let pace = Pace::unknown(self.config.timeouts().stall);
-        self.connections.add(Connection::new(id, subject, Role::Carries, cursor, pace))
+        let pace = StallEstimator::new(self.config.timeouts().stall);
+        self.connections.add(Connection::new(id, subject, Role::Attached, cursor, pace))
     }
 
     /// Notes the requests that a stream opens with.
-    fn register(&mut self, stream: StreamKey, messages: &[Message<M>]) {
+    fn register_requests(&mut self, stream: StreamKey, messages: &[Message<M>]) {
         for message in messages {
             if let Head::Request { id, progress_token, .. } = &message.head {
                 self.requests.pending.insert(id.clone(), stream);
@@ -205,7 +210,7 @@ impl<M: Clone> Session<M> {
                     self.requests.tokens.insert(token.clone(), stream);
                 }
                 self.streams[stream].pending += 1;
-                self.streams[stream].requests.push(Opening {
+                self.streams[stream].requests.push(StreamRequest {
                     id: id.clone(),
                     token: progress_token.clone(),
                     outcome: Outcome::Pending,
@@ -215,7 +220,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Treats one message of a POST.
-    fn carry_out(&mut self, message: Message<M>, out: &mut Actions<M>) {
+    fn handle_message(&mut self, message: Message<M>, out: &mut Actions<M>) {
         let Message { head, body, .. } = message;
         match head {
             Head::Notification(Notification::Cancelled { request }) => {
@@ -231,8 +236,8 @@ impl<M: Clone> Session<M> {
             Head::Notification(
                 Notification::Progress { .. } | Notification::Log | Notification::Other,
             ) => out.push(Action::Forward { message: body }),
-            Head::Response { id, .. } => self.answer_question(Some(id), body, out),
-            Head::Error { id } => self.answer_question(id, body, out),
+            Head::Response { id, .. } => self.handle_response(Some(id), body, out),
+            Head::Error { id } => self.handle_response(id, body, out),
         }
     }
 
@@ -247,18 +252,18 @@ impl<M: Clone> Session<M> {
         if self.streams[stream].pending > 0 {
             return;
         }
-        if self.streams[stream].has_answer() {
+        if self.streams[stream].has_response() {
             self.complete(stream, out);
         } else {
-            self.cancel(stream, EndReason::Cancelled, out);
+            self.cancel_stream(stream, EndReason::Cancelled, out);
         }
     }
 
     /// Treats the client's answer to a request of the backend.
-    fn answer_question(&mut self, id: Option<RequestId>, body: M, out: &mut Actions<M>) {
-        let question = id.as_ref().and_then(|id| self.questions.find(id));
-        if let Some(question) = question {
-            self.remove_question(question);
+    fn handle_response(&mut self, id: Option<RequestId>, body: M, out: &mut Actions<M>) {
+        let request = id.as_ref().and_then(|id| self.server_requests.find(id));
+        if let Some(request) = request {
+            self.remove_server_request(request);
             out.push(Action::Forward { message: body });
         } else {
             let reason = UndeliverableReason::UnknownServerRequest;

@@ -6,12 +6,12 @@ use super::{
     Phase, Session,
     connection::{Connections, Role},
     in_flight::Sent,
-    initialize::ANSWER,
-    requests::{Questions, Requests},
-    stream::{StreamKey, Streams, answered},
+    initialize::RESPONSE_INDEX,
+    requests::{Requests, ServerRequests},
+    stream::{StreamKey, Streams, answered_next},
 };
 use crate::{
-    Action, Actions, CloseReason, EndReason, Event, Failure, FailureReason, queue::Queues,
+    Action, Actions, CloseReason, EndReason, Event, Failure, FailureReason, timers::Timers,
 };
 
 impl<M: Clone> Session<M> {
@@ -37,13 +37,13 @@ impl<M: Clone> Session<M> {
             self.fail_pending(stream, failure, out);
         }
         for (id, key) in self.connections.iter() {
-            if self.connections[key].role != Role::Drains {
+            if self.connections[key].role != Role::Draining {
                 let reason = EndReason::SessionClosed;
                 out.push(Action::Close { connection: id, reason });
             }
         }
         out.push(Action::SessionClosed { reason });
-        self.let_go(reason);
+        self.clear(reason);
     }
 
     fn fail_initialize(&mut self, reason: FailureReason, out: &mut Actions<M>) {
@@ -53,12 +53,12 @@ impl<M: Clone> Session<M> {
         let (id, connection) = (id.clone(), *connection);
         if self.connections.contains(connection) {
             let event = Event::Failure(Failure { id, reason });
-            self.send_unnamed(connection, Sent { index: ANSWER, cost: 0 }, event, out);
+            self.send_without_id(connection, Sent { index: RESPONSE_INDEX, cost: 0 }, event, out);
         }
     }
 
     fn fail_pending(&mut self, stream: StreamKey, reason: FailureReason, out: &mut Actions<M>) {
-        let Some(connection) = self.streams[stream].carrier else {
+        let Some(connection) = self.streams[stream].attached else {
             return;
         };
         if !self.is_at_head(stream, connection) {
@@ -67,26 +67,26 @@ impl<M: Clone> Session<M> {
         let pending: Vec<_> = self.streams[stream].pending().cloned().collect();
         for id in pending {
             if !self.may_send_next(stream, connection, 0)
-                || self.streams[stream].log.claim().is_none()
+                || self.streams[stream].log.allocate_index().is_none()
             {
                 return;
             }
-            self.resolve(&id, answered);
+            self.resolve(&id, answered_next);
             let event = Event::Failure(Failure { id, reason });
             self.send_next(stream, connection, event, 0, true, out);
         }
     }
 
-    pub(super) fn let_go(&mut self, reason: CloseReason) {
+    pub(super) fn clear(&mut self, reason: CloseReason) {
         self.phase = Phase::Closed(reason);
         self.streams = Streams::new();
         self.connections = Connections::new();
         self.requests = Requests::new();
-        self.questions = Questions::new();
-        self.queues = Queues::new();
-        self.bytes = 0;
+        self.server_requests = ServerRequests::new();
+        self.timers = Timers::new();
+        self.logged_bytes = 0;
         self.in_flight = 0;
-        self.is_crowded = false;
-        self.held.clear();
+        self.is_window_exceeded = false;
+        self.held_streams.clear();
     }
 }

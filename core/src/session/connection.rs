@@ -8,12 +8,11 @@ use core::{
 
 use slab::Slab;
 
-use super::{in_flight::InFlight, pace::Pace, stream::StreamKey};
+use super::{in_flight::InFlight, stall_estimator::StallEstimator, stream::StreamKey};
 use crate::{
-    AnswerFormat, ConnectionId, Cursor, Instant, StreamId,
-    ascending::Ascending,
-    queue::{Key, Ticket, small},
-    shrink,
+    AnswerFormat, ConnectionId, Cursor, Instant, StreamId, shrink,
+    sorted_vec_map::SortedVecMap,
+    timers::{Key, TimerKey, to_key},
 };
 
 /// Names a known connection.
@@ -33,16 +32,16 @@ pub(crate) struct Connection {
     /// Whether its client has an event id, or will have one.
     pub(crate) can_resume: bool,
     /// Whether anything was taken on it.
-    pub(crate) was_taken: bool,
+    pub(crate) has_acknowledged: bool,
     /// Whether its reader is stalled.
     pub(crate) is_stalled: bool,
     /// Since when its reader has taken nothing, while anything was sent and not taken; or
     /// since when it drains and holds nothing.
-    pub(crate) since: Instant,
+    pub(crate) silent_since: Instant,
     /// How long its reader may take nothing.
-    pub(crate) pace: Pace,
+    pub(crate) stall_estimator: StallEstimator,
     /// Its place among those that may stall, or be cut.
-    pub(crate) stall: Option<Ticket>,
+    pub(crate) stall_timer: Option<TimerKey>,
 }
 
 /// What a connection is there for.
@@ -53,23 +52,23 @@ pub(crate) enum Subject {
     /// A stream.
     Stream(StreamKey),
     /// A stream that was buried; it can but drain.
-    Buried(StreamId),
+    Removed(StreamId),
 }
 
 /// What a connection does for its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) enum Role {
-    Carries,
-    Shadows,
-    Drains,
+    Attached,
+    Shadow,
+    Draining,
 }
 
 /// All known connections of a session, by key and by id.
 #[derive(Debug)]
 pub(crate) struct Connections {
     slab: Slab<Connection>,
-    ids: Ascending<ConnectionId, ConnectionKey>,
+    ids: SortedVecMap<ConnectionId, ConnectionKey>,
     /// The shadows of the standalone stream, the oldest first.
     pub(crate) shadows: Vec<ConnectionKey>,
 }
@@ -80,7 +79,7 @@ impl Connection {
         subject: Subject,
         role: Role,
         cursor: Cursor,
-        pace: Pace,
+        pace: StallEstimator,
     ) -> Self {
         Self {
             id,
@@ -90,23 +89,23 @@ impl Connection {
             in_flight: InFlight::default(),
             format: AnswerFormat::Sse,
             can_resume: false,
-            was_taken: false,
+            has_acknowledged: false,
             is_stalled: false,
-            since: Instant::EPOCH,
-            pace,
-            stall: None,
+            silent_since: Instant::EPOCH,
+            stall_estimator: pace,
+            stall_timer: None,
         }
     }
 
     /// Returns for how long its reader has taken nothing of what is in flight.
     pub(crate) fn silence(&self, now: Instant) -> Duration {
-        if self.cursor.is_outstanding() { now.since(self.since) } else { Duration::ZERO }
+        if self.cursor.has_unacknowledged() { now.since(self.silent_since) } else { Duration::ZERO }
     }
 }
 
 impl Connections {
     pub(crate) fn new() -> Self {
-        Self { slab: Slab::with_capacity(1), ids: Ascending::new(), shadows: Vec::new() }
+        Self { slab: Slab::with_capacity(1), ids: SortedVecMap::new(), shadows: Vec::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -122,14 +121,14 @@ impl Connections {
     }
 
     /// Returns the connection that drains from a stream that was buried, if there is one.
-    pub(crate) fn draining_from_buried(&self, stream: StreamId) -> Option<ConnectionKey> {
+    pub(crate) fn draining_from_removed(&self, stream: StreamId) -> Option<ConnectionKey> {
         let mut keys = self.ids.iter().map(|(_, key)| *key);
-        keys.find(|key| self[*key].subject == Subject::Buried(stream))
+        keys.find(|key| self[*key].subject == Subject::Removed(stream))
     }
 
     pub(crate) fn add(&mut self, connection: Connection) -> ConnectionKey {
         let id = connection.id;
-        let key = ConnectionKey(small(self.slab.insert(connection)));
+        let key = ConnectionKey(to_key(self.slab.insert(connection)));
         self.ids.insert(id, key);
         key
     }

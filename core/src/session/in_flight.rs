@@ -50,7 +50,7 @@ impl<M> Session<M> {
     pub(super) fn admits(&self, key: ConnectionKey, Sent { index, cost }: Sent) -> bool {
         let cursor = &self.connections[key].cursor;
         cursor.admits(index, self.config.window_events_max)
-            && (!cursor.is_outstanding() || self.fits(cost))
+            && (!cursor.has_unacknowledged() || self.fits(cost))
     }
 
     /// Returns whether so many bytes more may be in flight.
@@ -75,7 +75,7 @@ impl<M> Session<M> {
         if sent.cost > 0 {
             self.connections[key].in_flight.0.push(sent);
             self.in_flight = self.in_flight.saturating_add(sent.cost);
-            self.is_crowded |= self.in_flight > self.config.window_bytes_max;
+            self.is_window_exceeded |= self.in_flight > self.config.window_bytes_max;
         }
     }
 
@@ -102,7 +102,7 @@ impl<M> Session<M> {
                 }
                 connection.in_flight.0.push(sent);
                 self.in_flight = in_flight;
-                self.is_crowded |= in_flight > max;
+                self.is_window_exceeded |= in_flight > max;
             }
             last = sent.index;
         }
@@ -122,10 +122,11 @@ impl<M> Session<M> {
         let all = self.connections.iter().map(|(_, key)| key);
         let stopped = all.filter(|key| {
             let connection = &self.connections[*key];
-            let has_stopped = connection.pace.has_stopped(connection.since, self.now, limits);
+            let has_stopped =
+                connection.stall_estimator.has_stopped(connection.silent_since, self.now, limits);
             !connection.in_flight.is_empty() && has_stopped
         });
-        stopped.min_by_key(|key| self.connections[*key].since)
+        stopped.min_by_key(|key| self.connections[*key].silent_since)
     }
 }
 
@@ -139,6 +140,6 @@ impl<M: Clone> Session<M> {
         {
             self.cut(connection, out);
         }
-        self.is_crowded = false;
+        self.is_window_exceeded = false;
     }
 }

@@ -6,15 +6,15 @@ use super::{
     Phase, Session,
     connection::{Connection, ConnectionKey, Role, Subject},
     in_flight::Sent,
-    pace::Pace,
+    stall_estimator::StallEstimator,
 };
 use crate::{
     Action, Actions, CloseReason, ConnectionId, Cursor, EndReason, Event, Failure, FailureReason,
-    Initialized, Message, RequestId, log, queue::Queue,
+    Initialized, Message, RequestId, log, timers::TimerKind,
 };
 
 /// The index of the answer on its connection, which carries no stream.
-pub(super) const ANSWER: u64 = 1;
+pub(super) const RESPONSE_INDEX: u64 = 1;
 
 impl<M: Clone> Session<M> {
     pub(super) fn initialize(
@@ -27,16 +27,16 @@ impl<M: Clone> Session<M> {
         let connection = self.connections.add(Connection::new(
             connection,
             Subject::Initialize,
-            Role::Carries,
+            Role::Attached,
             Cursor::after(0),
-            Pace::unknown(self.config.timeouts().stall),
+            StallEstimator::new(self.config.timeouts().stall),
         ));
         self.phase = Phase::Initializing { id, connection };
         out.push(Action::Forward { message });
     }
 
     /// Returns the connection that waits for this answer, if it answers `initialize`.
-    pub(super) fn awaits_initialize(&self, id: &RequestId) -> Option<ConnectionKey> {
+    pub(super) fn initialize_connection(&self, id: &RequestId) -> Option<ConnectionKey> {
         match &self.phase {
             Phase::Initializing { id: initialize, connection } if initialize == id => {
                 Some(*connection)
@@ -47,7 +47,7 @@ impl<M: Clone> Session<M> {
 
     /// Lets the session begin, or end, with the backend's answer: an error says
     /// nothing of what was negotiated.
-    pub(super) fn answer_initialize(
+    pub(super) fn complete_initialize(
         &mut self,
         connection: ConnectionKey,
         id: RequestId,
@@ -62,20 +62,24 @@ impl<M: Clone> Session<M> {
             (Event::Failure(Failure { id, reason: FailureReason::Evicted }), 0)
         };
         let initialized = initialized.filter(|_| fits);
-        self.send_unnamed(connection, Sent { index: ANSWER, cost }, event, out);
-        self.end(connection, EndReason::Complete, out);
+        self.send_without_id(connection, Sent { index: RESPONSE_INDEX, cost }, event, out);
+        self.close_connection(connection, EndReason::Complete, out);
         self.phase = Phase::Live;
-        self.queues.clear(Queue::Initialize);
+        self.timers.clear(TimerKind::Initialize);
         match initialized {
-            Some(_) => self.note_initialized(initialized),
+            Some(_) => self.set_initialized(initialized),
             None => self.close(CloseReason::InitializeRejected, out),
         }
     }
 
     /// Ends the session if its first connection went without the answer, and the client
     /// did not use the session, whose id came with the answer's headers.
-    pub(super) fn lost_initialize(&mut self, connection: &Connection, out: &mut Actions<M>) {
-        if connection.cursor.untaken() <= ANSWER && !self.was_used {
+    pub(super) fn on_initialize_connection_closed(
+        &mut self,
+        connection: &Connection,
+        out: &mut Actions<M>,
+    ) {
+        if connection.cursor.first_unacknowledged() <= RESPONSE_INDEX && !self.was_used {
             self.close(CloseReason::InitializeUnacknowledged, out);
         }
     }

@@ -3,44 +3,50 @@
 use core::time::Duration;
 
 use super::{
-    Session, connection::ConnectionKey, in_flight::Sent, requests::Question, stream::StreamKey,
+    Session, connection::ConnectionKey, in_flight::Sent, requests::ServerRequest, stream::StreamKey,
 };
 use crate::{
     Action, Actions, AnswerFormat, Entry, Event, EventId, Instant, MessageKind, Report,
-    UnansweredReason, log::Evicted, queue::Queue,
+    UnansweredReason, log::Evicted, timers::TimerKind,
 };
 
 impl<M: Clone> Session<M> {
     /// Records an event on a stream that is open.
     pub(super) fn record(&mut self, stream: StreamKey, entry: Entry<M>, out: &mut Actions<M>) {
         let cost = entry.cost();
-        let reader = self.streams[stream].carrier;
+        let reader = self.streams[stream].attached;
         let reader = reader.filter(|reader| self.may_send_next(stream, *reader, cost));
-        let Some(index) = self.streams[stream].log.claim() else {
+        let Some(index) = self.streams[stream].log.allocate_index() else {
             self.exhausted = true;
             return;
         };
-        let (is_answer, asks) = match &entry {
-            Entry::Message { bearing: MessageKind::Response(_), .. } | Entry::Failure(_) => {
+        let (is_response, asks) = match &entry {
+            Entry::Message { kind: MessageKind::Response(_), .. } | Entry::Failure(_) => {
                 (true, None)
             }
-            Entry::Message { bearing: MessageKind::Request(id), .. } => (false, Some(id.clone())),
-            Entry::Message { bearing: MessageKind::Notification, .. } => (false, None),
+            Entry::Message { kind: MessageKind::Request(id), .. } => (false, Some(id.clone())),
+            Entry::Message { kind: MessageKind::Notification, .. } => (false, None),
         };
         if let Some(connection) = reader {
             let event = entry.to_event();
-            self.send_next(stream, connection, event, cost, is_answer, out);
+            self.send_next(stream, connection, event, cost, is_response, out);
         }
         self.append(stream, index, entry);
         if let Some(id) = asks {
             let stream = self.streams[stream].id;
-            self.questions.add(Question { id, stream, index, timer: None, was_delivered: false });
+            self.server_requests.add(ServerRequest {
+                id,
+                stream,
+                index,
+                timer: None,
+                was_delivered: false,
+            });
         }
         self.enforce_limits(stream, out);
-        if self.streams[stream].carrier.is_none()
-            && let Some(question) = self.questions.at(self.streams[stream].id, index)
+        if self.streams[stream].attached.is_none()
+            && let Some(request) = self.server_requests.at_event(self.streams[stream].id, index)
         {
-            self.await_listener(stream, question);
+            self.start_delivery_timer(stream, request);
         }
     }
 
@@ -51,22 +57,22 @@ impl<M: Clone> Session<M> {
         connection: ConnectionKey,
         event: Event<M>,
         cost: usize,
-        is_answer: bool,
+        is_response: bool,
         out: &mut Actions<M>,
     ) {
         let stream = &self.streams[stream];
         let index = stream.log.last();
         // It is a single request, and anything before its answer has made an SSE connection of it.
-        if is_answer && self.connections[connection].format == AnswerFormat::Json {
-            self.send_unnamed(connection, Sent { index, cost }, event, out);
+        if is_response && self.connections[connection].format == AnswerFormat::Json {
+            self.send_without_id(connection, Sent { index, cost }, event, out);
         } else {
             let id = EventId::new(stream.id, index);
-            self.send_named(connection, id, event, cost, out);
+            self.send_with_id(connection, id, event, cost, out);
         }
     }
 
     /// Sends an event that a client can resume from.
-    pub(super) fn send_named(
+    pub(super) fn send_with_id(
         &mut self,
         connection: ConnectionKey,
         id: EventId,
@@ -75,17 +81,17 @@ impl<M: Clone> Session<M> {
         out: &mut Actions<M>,
     ) {
         self.add_in_flight(connection, Sent { index: id.index, cost });
-        let carrier = &mut self.connections[connection];
-        carrier.cursor.sent(id.index, id.index);
-        carrier.format = AnswerFormat::Sse;
-        carrier.can_resume = true;
-        let connection_id = carrier.id;
-        self.watch(connection);
+        let attached = &mut self.connections[connection];
+        attached.cursor.sent(id.index, id.index);
+        attached.format = AnswerFormat::Sse;
+        attached.can_resume = true;
+        let connection_id = attached.id;
+        self.arm_stall_timer(connection);
         out.push(Action::Send { connection: connection_id, index: id.index, id: Some(id), event });
     }
 
     /// Sends an event that is a whole answer.
-    pub(super) fn send_unnamed(
+    pub(super) fn send_without_id(
         &mut self,
         connection: ConnectionKey,
         sent: Sent,
@@ -94,10 +100,10 @@ impl<M: Clone> Session<M> {
     ) {
         self.add_in_flight(connection, sent);
         let index = sent.index;
-        let carrier = &mut self.connections[connection];
-        carrier.cursor.sent(index, index);
-        let connection_id = carrier.id;
-        self.watch(connection);
+        let attached = &mut self.connections[connection];
+        attached.cursor.sent(index, index);
+        let connection_id = attached.id;
+        self.arm_stall_timer(connection);
         out.push(Action::Send { connection: connection_id, index, id: None, event });
     }
 
@@ -105,7 +111,7 @@ impl<M: Clone> Session<M> {
     /// first event of a stream has index 0 then, so that no id is used twice.
     ///
     /// Specification: MCP 2025-11-25, Transports, "Resumability and Redelivery".
-    pub(super) fn prime(
+    pub(super) fn send_priming(
         &mut self,
         stream: StreamKey,
         connection: ConnectionKey,
@@ -117,23 +123,18 @@ impl<M: Clone> Session<M> {
             return;
         }
         self.streams[stream].is_primed = true;
-        let carrier = &mut self.connections[connection];
-        carrier.cursor.prime();
-        carrier.can_resume = true;
+        let attached = &mut self.connections[connection];
+        attached.cursor.prime();
+        attached.can_resume = true;
         let id = EventId::new(self.streams[stream].id, 0);
-        let connection_id = carrier.id;
-        self.watch(connection);
+        let connection_id = attached.id;
+        self.arm_stall_timer(connection);
         out.push(Action::Send { connection: connection_id, index: id.index, id: Some(id), event });
     }
 
     /// Tells the client of a stream when to come back, if the window has room for it.
-    pub(super) fn prime_to_retry(
-        &mut self,
-        stream: StreamKey,
-        retry: Duration,
-        out: &mut Actions<M>,
-    ) {
-        let Some(connection) = self.streams[stream].carrier else {
+    pub(super) fn send_retry(&mut self, stream: StreamKey, retry: Duration, out: &mut Actions<M>) {
+        let Some(connection) = self.streams[stream].attached else {
             return;
         };
         if !self.may_send_next(stream, connection, 0) {
@@ -153,7 +154,7 @@ impl<M: Clone> Session<M> {
         event: Event<M>,
         out: &mut Actions<M>,
     ) {
-        if self.streams[stream].log.claim().is_none() {
+        if self.streams[stream].log.allocate_index().is_none() {
             self.exhausted = true;
             return;
         }
@@ -162,7 +163,7 @@ impl<M: Clone> Session<M> {
 
     fn append(&mut self, stream: StreamKey, index: u64, entry: Entry<M>) {
         let sequence = self.next_sequence();
-        let Session { streams, queues, bytes, .. } = self;
+        let Session { streams, timers, logged_bytes: bytes, .. } = self;
         let was_empty = streams[stream].log.is_empty();
         let stream_key = stream;
         let stream = &mut streams[stream];
@@ -170,39 +171,39 @@ impl<M: Clone> Session<M> {
         stream.log.append(index, sequence, entry);
         *bytes += stream.log.bytes() - before;
         if was_empty && !stream.log.is_empty() {
-            stream.eventful = Some(queues.enter(Queue::Eventful, stream_key.0, Instant::MAX));
+            stream.non_empty = Some(timers.insert(TimerKind::NonEmpty, stream_key.0, Instant::MAX));
         }
     }
 
     /// Evicts events and streams until the limits hold.
     fn enforce_limits(&mut self, stream: StreamKey, out: &mut Actions<M>) {
         self.enforce_stream_limits(stream, out);
-        let max = self.taken_bytes_max();
-        if self.bytes > max {
-            self.evict_taken(max, out);
-            self.evict_untaken(out);
+        let max = self.acknowledged_bytes_max();
+        if self.logged_bytes > max {
+            self.evict_acknowledged(max, out);
+            self.evict_unacknowledged(out);
         }
     }
 
     /// Returns how much all logs hold with what was taken, in bytes: the last quarter of what
     /// the session may keep is for what was not.
-    fn taken_bytes_max(&self) -> usize {
+    fn acknowledged_bytes_max(&self) -> usize {
         let max = self.config.session_bytes_max;
         max - max.div_ceil(4)
     }
 
     /// Evicts events that were taken, until all logs together hold no more than `max` bytes.
     #[cold]
-    fn evict_taken(&mut self, max: usize, out: &mut Actions<M>) {
-        while self.exceeds_in_all(max)
-            && let Some(stream) = self.queues.first(Queue::Taken)
+    fn evict_acknowledged(&mut self, max: usize, out: &mut Actions<M>) {
+        while self.exceeds_session_limit(max)
+            && let Some(stream) = self.timers.first(TimerKind::RetainedAcknowledged)
         {
-            self.bury(StreamKey(stream), false, out);
+            self.replace_with_tombstone(StreamKey(stream), false, out);
         }
-        while self.exceeds_in_all(max)
-            && let Some(stream) = self.first_spent()
+        while self.exceeds_session_limit(max)
+            && let Some(stream) = self.first_with_evictable_front()
         {
-            while self.exceeds_in_all(max) && self.has_spent(stream) {
+            while self.exceeds_session_limit(max) && self.has_evictable_front(stream) {
                 self.evict(stream, out);
             }
         }
@@ -210,12 +211,12 @@ impl<M: Clone> Session<M> {
 
     /// Evicts events that were not taken, until the limit of the session holds.
     #[cold]
-    fn evict_untaken(&mut self, out: &mut Actions<M>) {
+    fn evict_unacknowledged(&mut self, out: &mut Actions<M>) {
         let max = self.config.session_bytes_max;
-        while self.exceeds_in_all(max)
-            && let Some(stream) = self.first_eventful()
+        while self.exceeds_session_limit(max)
+            && let Some(stream) = self.least_needed()
         {
-            while self.exceeds_in_all(max) && !self.streams[stream].log.is_empty() {
+            while self.exceeds_session_limit(max) && !self.streams[stream].log.is_empty() {
                 self.evict(stream, out);
             }
         }
@@ -224,38 +225,39 @@ impl<M: Clone> Session<M> {
     /// Lets go of events of a stream until its own limits hold, or the oldest one is
     /// still to come to a reader.
     pub(super) fn enforce_stream_limits(&mut self, stream: StreamKey, out: &mut Actions<M>) {
-        while self.exceeds_limits(stream) && !self.is_oldest_awaited(stream) {
+        while self.exceeds_stream_limits(stream) && !self.is_front_awaited(stream) {
             self.evict(stream, out);
         }
     }
 
     /// Returns which stream loses events that were taken.
-    fn first_spent(&self) -> Option<StreamKey> {
-        let mut spent = self.queues.iter(Queue::Spent).map(|(key, _)| StreamKey(key));
-        spent.find(|key| self.has_spent(*key))
+    fn first_with_evictable_front(&self) -> Option<StreamKey> {
+        let mut front_acknowledged =
+            self.timers.iter(TimerKind::FrontAcknowledged).map(|(key, _)| StreamKey(key));
+        front_acknowledged.find(|key| self.has_evictable_front(*key))
     }
 
     /// Returns whether the oldest event of a stream was taken, and its reader does not take
     /// it once more.
-    fn has_spent(&self, stream: StreamKey) -> bool {
-        self.streams[stream].spent.is_some() && !self.is_oldest_awaited(stream)
+    fn has_evictable_front(&self, stream: StreamKey) -> bool {
+        self.streams[stream].front_acknowledged.is_some() && !self.is_front_awaited(stream)
     }
 
     /// Returns which stream loses events that were not taken.
-    fn first_eventful(&self) -> Option<StreamKey> {
-        let eventful = self.queues.iter(Queue::Eventful).map(|(key, _)| StreamKey(key));
-        eventful.min_by_key(|key| self.standing(*key))
+    fn least_needed(&self) -> Option<StreamKey> {
+        let non_empty = self.timers.iter(TimerKind::NonEmpty).map(|(key, _)| StreamKey(key));
+        non_empty.min_by_key(|key| self.reader_state(*key))
     }
 
     /// Returns whether a reader that makes progress has not taken the oldest event of its
     /// stream.
-    fn is_oldest_awaited(&self, stream: StreamKey) -> bool {
+    fn is_front_awaited(&self, stream: StreamKey) -> bool {
         let Some(reader) = self.reader(stream) else { return false };
         let oldest = self.streams[stream].log.oldest();
-        oldest.is_some_and(|oldest| oldest >= reader.cursor.untaken())
+        oldest.is_some_and(|oldest| oldest >= reader.cursor.first_unacknowledged())
     }
 
-    fn exceeds_limits(&self, stream: StreamKey) -> bool {
+    fn exceeds_stream_limits(&self, stream: StreamKey) -> bool {
         let log = &self.streams[stream].log;
         let bytes_max = self.config.stream_bytes_max;
         // A single event that is larger than its log still waits for its reader.
@@ -266,16 +268,16 @@ impl<M: Clone> Session<M> {
 
     /// Returns whether all logs together hold too much. A single event that is larger than
     /// they may be still waits for its reader.
-    fn exceeds_in_all(&self, bytes_max: usize) -> bool {
+    fn exceeds_session_limit(&self, bytes_max: usize) -> bool {
         let may_be_single = self.config.session_bytes_max > 0;
-        self.bytes > bytes_max && !(may_be_single && self.has_single_event())
+        self.logged_bytes > bytes_max && !(may_be_single && self.has_single_event())
     }
 
     /// Returns whether all logs together have no more than one event.
     fn has_single_event(&self) -> bool {
-        let mut eventful = self.queues.iter(Queue::Eventful).map(|(key, _)| StreamKey(key));
-        let first = eventful.next().map_or(0, |key| self.streams[key].log.len());
-        first <= 1 && eventful.next().is_none()
+        let mut non_empty = self.timers.iter(TimerKind::NonEmpty).map(|(key, _)| StreamKey(key));
+        let first = non_empty.next().map_or(0, |key| self.streams[key].log.len());
+        first <= 1 && non_empty.next().is_none()
     }
 
     /// Lets go of the oldest event of a stream that is no failure.
@@ -283,15 +285,15 @@ impl<M: Clone> Session<M> {
         let log = &mut self.streams[stream].log;
         let before = log.bytes();
         let evicted = log.evict();
-        self.bytes -= before - log.bytes();
-        self.note_empty(stream);
-        self.note_spent(stream);
+        self.logged_bytes -= before - log.bytes();
+        self.update_non_empty(stream);
+        self.update_front_acknowledged(stream);
         let id = self.streams[stream].id;
         match evicted {
-            Some(Evicted::Answer(request)) => {
+            Some(Evicted::Response(request)) => {
                 out.push(Action::Report(Report::ResponseEvicted { stream: id, id: request }));
             }
-            Some(Evicted::Question { index }) => self.fail_unsent(stream, index, out),
+            Some(Evicted::ServerRequest { index }) => self.fail_unsent(stream, index, out),
             Some(Evicted::Notification) | None => {}
         }
     }
@@ -299,40 +301,41 @@ impl<M: Clone> Session<M> {
     /// Lets a request of the backend fail whose event is gone before anybody got it.
     fn fail_unsent(&mut self, stream: StreamKey, index: u64, out: &mut Actions<M>) {
         let stream = &self.streams[stream];
-        let carrier = stream.carrier.map(|carrier| &self.connections[carrier]);
-        let was_sent = carrier.is_some_and(|carrier| carrier.cursor.next() > index);
-        if index <= stream.taken || was_sent {
+        let attached = stream.attached.map(|attached| &self.connections[attached]);
+        let was_sent = attached.is_some_and(|attached| attached.cursor.next() > index);
+        if index <= stream.acknowledged || was_sent {
             return;
         }
-        if let Some(question) = self.questions.at(stream.id, index) {
-            self.fail(question, UnansweredReason::Evicted, out);
+        if let Some(request) = self.server_requests.at_event(stream.id, index) {
+            self.fail_server_request(request, UnansweredReason::Evicted, out);
         }
     }
 }
 
 impl<M> Session<M> {
     /// Notes that the oldest event of a stream may have been taken, or be another.
-    pub(super) fn note_spent(&mut self, key: StreamKey) {
+    pub(super) fn update_front_acknowledged(&mut self, key: StreamKey) {
         let stream = &mut self.streams[key];
-        match (stream.is_spent(), stream.spent) {
+        match (stream.is_front_acknowledged(), stream.front_acknowledged) {
             (true, None) => {
-                stream.spent = Some(self.queues.enter(Queue::Spent, key.0, Instant::MAX));
+                stream.front_acknowledged =
+                    Some(self.timers.insert(TimerKind::FrontAcknowledged, key.0, Instant::MAX));
             }
-            (false, Some(ticket)) => {
-                stream.spent = None;
-                self.queues.leave(ticket);
+            (false, Some(timer)) => {
+                stream.front_acknowledged = None;
+                self.timers.remove(timer);
             }
             (true, Some(_)) | (false, None) => {}
         }
     }
 
     /// Notes that a log may have no event left.
-    pub(super) fn note_empty(&mut self, stream: StreamKey) {
+    pub(super) fn update_non_empty(&mut self, stream: StreamKey) {
         let stream = &mut self.streams[stream];
         if stream.log.is_empty()
-            && let Some(ticket) = stream.eventful.take()
+            && let Some(timer) = stream.non_empty.take()
         {
-            self.queues.leave(ticket);
+            self.timers.remove(timer);
         }
     }
 }

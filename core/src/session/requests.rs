@@ -1,6 +1,9 @@
 //! The requests of both sides that are under way.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, VecDeque},
+};
 use core::ops::Bound;
 
 use slab::Slab;
@@ -10,23 +13,21 @@ use super::{
     stream::{Outcome, StreamKey},
 };
 use crate::{
-    Entry, Failure, FailureReason, Log, ProgressToken, RequestId, StreamId,
-    ascending::Ascending,
-    queue::{Key, Queue, Ticket, small},
-    rarely::Rarely,
-    shrink,
+    Entry, Failure, FailureReason, Log, ProgressToken, RequestId, StreamId, shrink,
+    sorted_vec_map::SortedVecMap,
+    timers::{Key, TimerKey, TimerKind, to_key},
 };
 
 /// The client's requests.
 #[derive(Debug)]
 pub(crate) struct Requests {
     /// Those that are pending, `initialize` not included: at most `pending_requests_max`.
-    pub(crate) pending: Ascending<RequestId, StreamKey>,
+    pub(crate) pending: SortedVecMap<RequestId, StreamKey>,
     /// The progress tokens of the pending ones.
     pub(crate) tokens: BTreeMap<ProgressToken, StreamKey>,
     /// The reserved ids of cancelled ones: with the pending ones at most `pending_requests_max` and
     /// `cancelled_requests_max` together.
-    pub(crate) cancelled: Cancelled,
+    pub(crate) cancelled: CancelledIds,
     /// The progress tokens of tasks.
     pub(crate) tasks: TaskTokens,
 }
@@ -36,41 +37,41 @@ pub(crate) struct Requests {
 ///
 /// Specification: MCP 2025-11-25, Utilities, "Progress".
 #[derive(Debug)]
-pub(crate) struct TaskTokens(Rarely<VecDeque<ProgressToken>>);
+pub(crate) struct TaskTokens(Option<Box<VecDeque<ProgressToken>>>);
 
 /// The reserved ids of cancelled requests.
 #[derive(Debug)]
-pub(crate) struct Cancelled(Rarely<CancelledTables>);
+pub(crate) struct CancelledIds(Option<Box<CancelledIdTables>>);
 
 #[derive(Debug, Default)]
-struct CancelledTables {
-    slab: Slab<(RequestId, Ticket)>,
+struct CancelledIdTables {
+    slab: Slab<(RequestId, TimerKey)>,
     ids: BTreeMap<RequestId, Key>,
 }
 
 /// The backend's requests that wait for the client.
 #[derive(Debug)]
-pub(crate) struct Questions(Rarely<QuestionTables>);
+pub(crate) struct ServerRequests(Option<Box<ServerRequestTables>>);
 
 #[derive(Debug, Default)]
-struct QuestionTables {
-    slab: Slab<Question>,
-    ids: BTreeMap<RequestId, QuestionKey>,
-    places: BTreeMap<(StreamId, u64), QuestionKey>,
+struct ServerRequestTables {
+    slab: Slab<ServerRequest>,
+    ids: BTreeMap<RequestId, ServerRequestKey>,
+    by_event: BTreeMap<(StreamId, u64), ServerRequestKey>,
 }
 
 /// Names a request of the backend that waits for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct QuestionKey(pub(crate) Key);
+pub(crate) struct ServerRequestKey(pub(crate) Key);
 
 /// A request of the backend that waits for the client.
 #[derive(Debug)]
-pub(crate) struct Question {
+pub(crate) struct ServerRequest {
     pub(crate) id: RequestId,
     pub(crate) stream: StreamId,
     pub(crate) index: u64,
     /// Its place among those that wait for a connection, or for their answer.
-    pub(crate) timer: Option<Ticket>,
+    pub(crate) timer: Option<TimerKey>,
     /// Whether it was taken, and waits for its answer only.
     pub(crate) was_delivered: bool,
 }
@@ -78,10 +79,10 @@ pub(crate) struct Question {
 impl Requests {
     pub(crate) const fn new() -> Self {
         Self {
-            pending: Ascending::new(),
+            pending: SortedVecMap::new(),
             tokens: BTreeMap::new(),
-            cancelled: Cancelled(Rarely::new()),
-            tasks: TaskTokens(Rarely::new()),
+            cancelled: CancelledIds(None),
+            tasks: TaskTokens(None),
         }
     }
 
@@ -90,7 +91,7 @@ impl Requests {
     }
 
     /// Returns the stream of the only pending request, if there is but one.
-    pub(crate) fn sole(&self) -> Option<StreamKey> {
+    pub(crate) fn sole_pending(&self) -> Option<StreamKey> {
         match self.pending.len() {
             1 => self.pending.iter().next().map(|(_, stream)| *stream),
             _ => None,
@@ -100,12 +101,12 @@ impl Requests {
 
 impl TaskTokens {
     pub(crate) fn contains(&self, token: &ProgressToken) -> bool {
-        self.0.get().is_some_and(|tokens| tokens.contains(token))
+        self.0.as_deref().is_some_and(|tokens| tokens.contains(token))
     }
 
     /// Adds a token, and drops the oldest ones where there are more than `max`.
     pub(crate) fn add(&mut self, token: ProgressToken, max: usize) {
-        let tokens = self.0.need();
+        let tokens = self.0.get_or_insert_default();
         tokens.push_back(token);
         while tokens.len() > max {
             tokens.pop_front();
@@ -113,7 +114,7 @@ impl TaskTokens {
     }
 
     pub(crate) fn remove(&mut self, token: &ProgressToken) {
-        if let Some(tokens) = self.0.get_mut() {
+        if let Some(tokens) = self.0.as_deref_mut() {
             tokens.retain(|other| other != token);
         }
     }
@@ -121,98 +122,102 @@ impl TaskTokens {
     /// Goes through all of them, the oldest first.
     #[cfg(feature = "serde")]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &ProgressToken> {
-        self.0.get().into_iter().flatten()
+        self.0.as_deref().into_iter().flatten()
     }
 }
 
-impl Cancelled {
+impl CancelledIds {
     pub(crate) fn find(&self, id: &RequestId) -> Option<Key> {
-        self.0.get()?.ids.get(id).copied()
+        self.0.as_deref()?.ids.get(id).copied()
     }
 
     /// Adds an id, which `queue` gives a place by its key. Returns whether it is new.
-    pub(crate) fn add(&mut self, id: RequestId, queue: impl FnOnce(Key) -> Ticket) -> bool {
-        let tables = self.0.need();
+    pub(crate) fn add(&mut self, id: RequestId, kind: impl FnOnce(Key) -> TimerKey) -> bool {
+        let tables = self.0.get_or_insert_default();
         let entry = tables.slab.vacant_entry();
-        let key = small(entry.key());
-        entry.insert((id.clone(), queue(key)));
+        let key = to_key(entry.key());
+        entry.insert((id.clone(), kind(key)));
         tables.ids.insert(id, key).is_none()
     }
 
-    pub(crate) fn remove(&mut self, key: Key) -> Option<Ticket> {
-        let tables = self.0.get_mut()?;
-        let (id, ticket) = tables.slab.try_remove(key as usize)?;
+    pub(crate) fn remove(&mut self, key: Key) -> Option<TimerKey> {
+        let tables = self.0.as_deref_mut()?;
+        let (id, timer) = tables.slab.try_remove(key as usize)?;
         tables.ids.remove(&id);
         shrink::slab(&mut tables.slab);
-        Some(ticket)
+        Some(timer)
     }
 
     #[cfg(feature = "serde")]
     pub(crate) fn id(&self, key: Key) -> Option<&RequestId> {
-        let (id, _) = self.0.get()?.slab.get(key as usize)?;
+        let (id, _) = self.0.as_deref()?.slab.get(key as usize)?;
         Some(id)
     }
 }
 
-impl Questions {
+impl ServerRequests {
     pub(crate) const fn new() -> Self {
-        Self(Rarely::new())
+        Self(None)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.get().map_or(0, |tables| tables.ids.len())
+        self.0.as_deref().map_or(0, |tables| tables.ids.len())
     }
 
-    pub(crate) fn find(&self, id: &RequestId) -> Option<QuestionKey> {
-        self.0.get()?.ids.get(id).copied()
+    pub(crate) fn find(&self, id: &RequestId) -> Option<ServerRequestKey> {
+        self.0.as_deref()?.ids.get(id).copied()
     }
 
     #[inline]
-    pub(crate) fn at(&self, stream: StreamId, index: u64) -> Option<QuestionKey> {
-        self.0.get()?.places.get(&(stream, index)).copied()
+    pub(crate) fn at_event(&self, stream: StreamId, index: u64) -> Option<ServerRequestKey> {
+        self.0.as_deref()?.by_event.get(&(stream, index)).copied()
     }
 
     /// Returns the first one on `stream` after `index`.
     #[inline]
-    pub(crate) fn next(&self, stream: StreamId, index: u64) -> Option<(u64, QuestionKey)> {
+    pub(crate) fn next_after(
+        &self,
+        stream: StreamId,
+        index: u64,
+    ) -> Option<(u64, ServerRequestKey)> {
         let after = (Bound::Excluded((stream, index)), Bound::Included((stream, u64::MAX)));
-        let ((_, next), key) = self.0.get()?.places.range(after).next()?;
+        let ((_, next), key) = self.0.as_deref()?.by_event.range(after).next()?;
         Some((*next, *key))
     }
 
-    pub(crate) fn get_mut(&mut self, key: QuestionKey) -> Option<&mut Question> {
-        self.0.get_mut()?.slab.get_mut(key.0 as usize)
+    pub(crate) fn get_mut(&mut self, key: ServerRequestKey) -> Option<&mut ServerRequest> {
+        self.0.as_deref_mut()?.slab.get_mut(key.0 as usize)
     }
 
-    pub(crate) fn add(&mut self, question: Question) {
-        let tables = self.0.need();
-        let (id, place) = (question.id.clone(), (question.stream, question.index));
-        let key = QuestionKey(small(tables.slab.insert(question)));
+    pub(crate) fn add(&mut self, request: ServerRequest) {
+        let tables = self.0.get_or_insert_default();
+        let (id, place) = (request.id.clone(), (request.stream, request.index));
+        let key = ServerRequestKey(to_key(tables.slab.insert(request)));
         tables.ids.insert(id, key);
-        tables.places.insert(place, key);
+        tables.by_event.insert(place, key);
     }
 
-    pub(crate) fn remove(&mut self, key: QuestionKey) -> Option<Question> {
-        let tables = self.0.get_mut()?;
-        let question = tables.slab.try_remove(key.0 as usize)?;
-        tables.ids.remove(&question.id);
-        tables.places.remove(&(question.stream, question.index));
+    pub(crate) fn remove(&mut self, key: ServerRequestKey) -> Option<ServerRequest> {
+        let tables = self.0.as_deref_mut()?;
+        let request = tables.slab.try_remove(key.0 as usize)?;
+        tables.ids.remove(&request.id);
+        tables.by_event.remove(&(request.stream, request.index));
         shrink::slab(&mut tables.slab);
-        Some(question)
+        Some(request)
     }
 
     #[cfg(feature = "serde")]
     pub(crate) fn id(&self, key: Key) -> Option<&RequestId> {
-        let question = self.0.get()?.slab.get(key as usize)?;
-        Some(&question.id)
+        let request = self.0.as_deref()?.slab.get(key as usize)?;
+        Some(&request.id)
     }
 
     /// Goes through all of them, by stream and index.
     #[cfg(feature = "serde")]
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Question> {
-        let tables = self.0.get().into_iter();
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &ServerRequest> {
+        let tables = self.0.as_deref().into_iter();
         tables.flat_map(|tables| {
-            tables.places.values().filter_map(|key| tables.slab.get(key.0 as usize))
+            tables.by_event.values().filter_map(|key| tables.slab.get(key.0 as usize))
         })
     }
 }
@@ -237,25 +242,25 @@ impl<M> Session<M> {
 
     /// Keeps the id of a cancelled request from being used again, for a while.
     pub(super) fn reserve_id(&mut self, id: RequestId) {
-        let due = self.now.due(self.config.timeouts().cancelled);
-        let queues = &mut self.queues;
-        self.requests.cancelled.add(id, |key| queues.enter(Queue::Cancelled, key, due));
+        let deadline = self.now.deadline_after(self.config.timeouts().cancelled);
+        let timers = &mut self.timers;
+        self.requests.cancelled.add(id, |key| timers.insert(TimerKind::Cancelled, key, deadline));
     }
 
     /// Lets the id of a cancelled request be used again.
     pub(super) fn release_id(&mut self, key: Key) {
-        if let Some(ticket) = self.requests.cancelled.remove(key) {
-            self.queues.leave(ticket);
+        if let Some(timer) = self.requests.cancelled.remove(key) {
+            self.timers.remove(timer);
         }
     }
 
     /// Lets a request of the backend wait no longer.
-    pub(super) fn remove_question(&mut self, key: QuestionKey) -> Option<Question> {
-        let question = self.questions.remove(key)?;
-        if let Some(timer) = question.timer {
-            self.queues.leave(timer);
+    pub(super) fn remove_server_request(&mut self, key: ServerRequestKey) -> Option<ServerRequest> {
+        let request = self.server_requests.remove(key)?;
+        if let Some(timer) = request.timer {
+            self.timers.remove(timer);
         }
-        Some(question)
+        Some(request)
     }
 }
 

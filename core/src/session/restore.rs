@@ -7,21 +7,21 @@ use smallvec::SmallVec;
 
 use super::{
     Phase, Session,
+    backpressure::HeldStream,
     connection::{Connection, ConnectionKey, Role, Subject},
-    graveyard::Tombstone,
-    pace::Pace,
-    pressure::Held,
-    requests::Question,
+    requests::ServerRequest,
+    stall_estimator::StallEstimator,
     stream::{Outcome, STANDALONE, Stage, Stream, StreamKey},
+    tombstones::Tombstone,
 };
 use crate::{
     Actions, ConnectionId, Instant, Log, ProgressToken, RequestId, StreamId, ValidConfig,
     config::BYTES_MAX,
-    queue::{Queue, Ticket},
     snapshot::{
-        ConnectionState, PhaseState, QuestionState, RestoreError, Snapshot, StageState,
-        StreamState, SubjectState, TombstoneState, Waiting, What,
+        ConnectionState, PhaseState, RestoreError, ServerRequestState, Snapshot, StageState,
+        StreamState, SubjectState, TimerState, TimerTarget, TombstoneState,
     },
+    timers::{TimerKey, TimerKind},
 };
 
 impl<M: Clone> Session<M> {
@@ -45,13 +45,13 @@ impl<M: Clone> Session<M> {
         let Snapshot { state, logs } = snapshot;
         let mut session = Self::new(config, now);
         if let PhaseState::Closed(reason) = state.phase {
-            session.let_go(reason);
+            session.clear(reason);
             return Ok(session);
         }
-        session.note_initialized(state.initialized);
+        session.set_initialized(state.initialized);
         session.was_used = state.was_used;
-        session.retry_at = now.due(state.away.into());
-        session.idle_due = now.due(state.idle.into());
+        session.retry_at = now.deadline_after(state.retry_in.into());
+        session.idle_due = now.deadline_after(state.idle_in.into());
         session.sequence = state.sequence;
         session.streams.next = state.next_stream;
         session.restore_streams(state.streams, logs)?;
@@ -60,15 +60,15 @@ impl<M: Clone> Session<M> {
         }
         session.restore_shadows(&state.shadows)?;
         session.restore_phase(state.phase)?;
-        for question in state.questions {
-            session.restore_question(question)?;
+        for request in state.server_requests {
+            session.restore_server_request(request)?;
         }
         for token in state.tasks {
             session.restore_task(token)?;
         }
-        session.restore_queues(state.queues, state.tombstones)?;
+        session.restore_timers(state.timers, state.tombstones)?;
         session.check_streams_restored()?;
-        session.detach_all(out);
+        session.close_all_connections(out);
         Ok(session)
     }
 
@@ -81,9 +81,9 @@ impl<M: Clone> Session<M> {
         let has_standalone = logs.first().is_some_and(|(id, _)| *id == StreamId::Standalone);
         ensure(has_standalone, "the standalone stream comes first")?;
         for (state, (id, log)) in states.into_iter().zip(logs) {
-            self.held.extend(state.holds.then(|| Held::new(id)));
-            let bytes = self.bytes.checked_add(log.bytes());
-            self.bytes = bytes
+            self.held_streams.extend(state.holds_sender.then(|| HeldStream::new(id)));
+            let bytes = self.logged_bytes.checked_add(log.bytes());
+            self.logged_bytes = bytes
                 .filter(|bytes| *bytes <= BYTES_MAX)
                 .ok_or(RestoreError("logs that fit into memory"))?;
             match id {
@@ -92,13 +92,13 @@ impl<M: Clone> Session<M> {
                     ensure(is_first && self.streams.in_use == 0, "one standalone stream")?;
                     ensure(state.stage == StageState::Open, "the standalone stream is open")?;
                     ensure(state.requests.is_empty(), "the standalone stream has no request")?;
-                    self.streams[STANDALONE] = restored(id, state, log, self.now);
+                    self.streams[STANDALONE] = restored_stream(id, state, log, self.now);
                 }
                 StreamId::Request(number) => {
                     ensure(number < self.streams.next, "stream numbers that were given out")?;
-                    ensure(self.streams.remains(number).is_none(), "one stream a number")?;
+                    ensure(self.streams.lookup(number).is_none(), "one stream a number")?;
                     let is_retained = state.stage == StageState::Retained;
-                    let key = self.streams.add(number, restored(id, state, log, self.now));
+                    let key = self.streams.add(number, restored_stream(id, state, log, self.now));
                     if is_retained {
                         self.streams.in_use -= 1;
                     }
@@ -133,24 +133,32 @@ impl<M: Clone> Session<M> {
     }
 
     fn restore_connection(&mut self, state: ConnectionState) -> Result<(), RestoreError> {
-        let ConnectionState { id, subject, role, cursor, in_flight, format, was_taken, is_stalled } =
-            state;
+        let ConnectionState {
+            id,
+            subject,
+            role,
+            cursor,
+            in_flight,
+            format,
+            has_acknowledged,
+            is_stalled,
+        } = state;
         ensure(self.connections.find(id).is_none(), "one connection an id")?;
         let (subject, is_fitting) = match subject {
-            SubjectState::Initialize => (Subject::Initialize, role != Role::Shadows),
-            SubjectState::Buried(id) => (Subject::Buried(id), role == Role::Drains),
+            SubjectState::Initialize => (Subject::Initialize, role != Role::Shadow),
+            SubjectState::Removed(id) => (Subject::Removed(id), role == Role::Draining),
             SubjectState::Stream(id) => {
                 let key = self.streams.find(id).ok_or(RestoreError("connections of streams"))?;
-                (Subject::Stream(key), role != Role::Shadows || key == STANDALONE)
+                (Subject::Stream(key), role != Role::Shadow || key == STANDALONE)
             }
         };
         ensure(is_fitting, "roles that fit")?;
-        let unknown = Pace::unknown(self.config.timeouts().stall);
+        let unknown = StallEstimator::new(self.config.timeouts().stall);
         let mut connection = Connection::new(id, subject, role, cursor, unknown);
         connection.format = format;
-        connection.was_taken = was_taken;
+        connection.has_acknowledged = has_acknowledged;
         connection.is_stalled = is_stalled;
-        connection.since = self.now;
+        connection.silent_since = self.now;
         let key = self.connections.add(connection);
         for sent in in_flight {
             self.add_in_flight(key, sent);
@@ -159,9 +167,9 @@ impl<M: Clone> Session<M> {
             return Ok(());
         };
         let place = match role {
-            Role::Carries => &mut self.streams[stream].carrier,
-            Role::Drains if stream != STANDALONE => &mut self.streams[stream].drain,
-            Role::Drains | Role::Shadows => return Ok(()),
+            Role::Attached => &mut self.streams[stream].attached,
+            Role::Draining if stream != STANDALONE => &mut self.streams[stream].draining,
+            Role::Draining | Role::Shadow => return Ok(()),
         };
         ensure(place.replace(key).is_none(), "one connection for each role")
     }
@@ -170,14 +178,14 @@ impl<M: Clone> Session<M> {
         for id in shadows {
             let key = self.connections.find(*id).ok_or(RestoreError("shadows are connections"))?;
             let is_new = !self.connections.shadows.contains(&key);
-            let is_shadow = self.connections[key].role == Role::Shadows;
+            let is_shadow = self.connections[key].role == Role::Shadow;
             ensure(is_new && is_shadow, "shadows are shadows once")?;
             self.connections.shadows.push(key);
         }
         let all = self.connections.iter();
-        let count = all.filter(|(_, key)| self.connections[*key].role == Role::Shadows).count();
+        let count = all.filter(|(_, key)| self.connections[*key].role == Role::Shadow).count();
         ensure(count == shadows.len(), "all shadows are listed")?;
-        let is_led = shadows.is_empty() || self.streams[STANDALONE].carrier.is_some();
+        let is_led = shadows.is_empty() || self.streams[STANDALONE].attached.is_some();
         ensure(is_led, "shadows of a connection")
     }
 
@@ -199,11 +207,11 @@ impl<M: Clone> Session<M> {
                 let connection = self.connections.find(connection);
                 let connection = connection.ok_or(RestoreError("a connection for initialize"))?;
                 ensure(awaits.contains(&connection), "that connection is for initialize")?;
-                ensure(has_role(Role::Carries), "an answer that is awaited")?;
+                ensure(has_role(Role::Attached), "an answer that is awaited")?;
                 Phase::Initializing { id, connection }
             }
             PhaseState::Live => {
-                ensure(has_role(Role::Drains), "an answer that came")?;
+                ensure(has_role(Role::Draining), "an answer that came")?;
                 Phase::Live
             }
             PhaseState::Closed(reason) => Phase::Closed(reason),
@@ -211,38 +219,55 @@ impl<M: Clone> Session<M> {
         Ok(())
     }
 
-    fn restore_question(&mut self, state: QuestionState) -> Result<(), RestoreError> {
-        let QuestionState { id, stream, index } = state;
-        ensure(self.questions.find(&id).is_none(), "one request of the backend an id")?;
-        ensure(self.questions.at(stream, index).is_none(), "one request of the backend a place")?;
-        self.questions.add(Question { id, stream, index, timer: None, was_delivered: false });
+    fn restore_server_request(&mut self, state: ServerRequestState) -> Result<(), RestoreError> {
+        let ServerRequestState { id, stream, index } = state;
+        ensure(self.server_requests.find(&id).is_none(), "one request of the backend an id")?;
+        ensure(
+            self.server_requests.at_event(stream, index).is_none(),
+            "one request of the backend a place",
+        )?;
+        self.server_requests.add(ServerRequest {
+            id,
+            stream,
+            index,
+            timer: None,
+            was_delivered: false,
+        });
         Ok(())
     }
 
-    fn restore_queues(
+    fn restore_timers(
         &mut self,
-        queues: Vec<Waiting>,
+        timers: Vec<TimerState>,
         tombstones: Vec<TombstoneState>,
     ) -> Result<(), RestoreError> {
         // The new session has begun to wait for `initialize`; this one may have left off.
-        self.queues.clear(Queue::Initialize);
-        let is_in_order = tombstones.is_sorted_by_key(|state| self.now.due(state.left.into()));
+        self.timers.clear(TimerKind::Initialize);
+        let is_in_order =
+            tombstones.is_sorted_by_key(|state| self.now.deadline_after(state.remaining.into()));
         ensure(is_in_order, "tombstones in the order in which they go")?;
         for state in tombstones {
             self.restore_tombstone(state)?;
         }
-        for Waiting { what, left } in queues {
-            self.restore_waiting(what, left)?;
+        for TimerState { target: what, remaining: left } in timers {
+            self.restore_timer(what, left)?;
         }
         let awaits_initialize = matches!(self.phase, Phase::New | Phase::Initializing { .. });
-        let is_limited = self.queues.weight(Queue::Initialize) == 1;
+        let is_limited = self.timers.weight(TimerKind::Initialize) == 1;
         ensure(awaits_initialize == is_limited, "a deadline for initialize")
     }
 
     fn restore_tombstone(&mut self, state: TombstoneState) -> Result<(), RestoreError> {
-        let TombstoneState { number, cancelled, last, missed, answers, left } = state;
+        let TombstoneState {
+            number,
+            was_cancelled: cancelled,
+            last,
+            missed_through: missed,
+            responses: answers,
+            remaining: left,
+        } = state;
         ensure(number < self.streams.next, "stream numbers that were given out")?;
-        ensure(self.streams.remains(number).is_none(), "tombstones in place of streams")?;
+        ensure(self.streams.lookup(number).is_none(), "tombstones in place of streams")?;
         ensure(missed <= last, "tombstones that end")?;
         let indexes = answers.iter().map(|(index, _)| *index);
         let is_sorted = indexes.clone().is_sorted_by(|one, other| one < other);
@@ -250,58 +275,82 @@ impl<M: Clone> Session<M> {
         let mut indexes = indexes;
         ensure(indexes.all(|index| (1..=last).contains(&index)), "answers of their stream")?;
         let answers = SmallVec::from_vec(answers);
-        let due = self.now.due(left.into());
-        self.streams.add_tombstone(Tombstone { number, cancelled, last, missed, answers, due });
+        let deadline = self.now.deadline_after(left.into());
+        self.streams.add_tombstone(Tombstone {
+            number,
+            was_cancelled: cancelled,
+            last,
+            missed_through: missed,
+            responses: answers,
+            deadline,
+        });
         Ok(())
     }
 
-    fn restore_waiting(&mut self, what: What, left: Option<Duration>) -> Result<(), RestoreError> {
-        let due = self.now.due(left.into());
+    fn restore_timer(
+        &mut self,
+        what: TimerTarget,
+        left: Option<Duration>,
+    ) -> Result<(), RestoreError> {
+        let deadline = self.now.deadline_after(left.into());
         match what {
-            What::Initialize => {
-                self.queues.enter(Queue::Initialize, 0, due);
+            TimerTarget::Initialize => {
+                self.timers.insert(TimerKind::Initialize, 0, deadline);
                 Ok(())
             }
-            What::Cancelled(id) => {
+            TimerTarget::Cancelled(id) => {
                 ensure(self.requests.pending.get(&id).is_none(), "reserved ids are not pending")?;
-                let queues = &mut self.queues;
+                let timers = &mut self.timers;
                 let cancelled = &mut self.requests.cancelled;
-                let is_new = cancelled.add(id, |key| queues.enter(Queue::Cancelled, key, due));
+                let is_new =
+                    cancelled.add(id, |key| timers.insert(TimerKind::Cancelled, key, deadline));
                 ensure(is_new, "ids are reserved once")
             }
-            What::Listen(id) => self.restore_timer(&id, Queue::Listen, due),
-            What::Answer(id) => self.restore_timer(&id, Queue::Answer, due),
-            What::Spent(id) => {
+            TimerTarget::Delivery(id) => {
+                self.restore_server_request_timer(&id, TimerKind::Delivery, deadline)
+            }
+            TimerTarget::Response(id) => {
+                self.restore_server_request_timer(&id, TimerKind::Response, deadline)
+            }
+            TimerTarget::FrontAcknowledged(id) => {
                 let key = self.streams.find(id).ok_or(RestoreError("streams have events"))?;
-                let ticket = self.queues.enter(Queue::Spent, key.0, Instant::MAX);
-                let earlier = self.streams[key].spent.replace(ticket);
+                let timer = self.timers.insert(TimerKind::FrontAcknowledged, key.0, Instant::MAX);
+                let earlier = self.streams[key].front_acknowledged.replace(timer);
                 ensure(earlier.is_none(), "streams have taken events once")
             }
-            What::Eventful(id) => {
+            TimerTarget::NonEmpty(id) => {
                 let key = self.streams.find(id).ok_or(RestoreError("streams have events"))?;
-                let ticket = self.queues.enter(Queue::Eventful, key.0, Instant::MAX);
-                let earlier = self.streams[key].eventful.replace(ticket);
+                let timer = self.timers.insert(TimerKind::NonEmpty, key.0, Instant::MAX);
+                let earlier = self.streams[key].non_empty.replace(timer);
                 ensure(earlier.is_none(), "streams have events once")
             }
-            What::Reservation(number) => self.restore_stage(number, Queue::Reservation, due),
-            What::Orphan(number) => self.restore_stage(number, Queue::Orphan, due),
-            What::Untaken(number) => self.restore_stage(number, Queue::Untaken, due),
-            What::Taken(number) => self.restore_stage(number, Queue::Taken, due),
+            TimerTarget::Reservation(number) => {
+                self.restore_stage_timer(number, TimerKind::Reservation, deadline)
+            }
+            TimerTarget::Orphan(number) => {
+                self.restore_stage_timer(number, TimerKind::Orphan, deadline)
+            }
+            TimerTarget::RetainedUnacknowledged(number) => {
+                self.restore_stage_timer(number, TimerKind::RetainedUnacknowledged, deadline)
+            }
+            TimerTarget::RetainedAcknowledged(number) => {
+                self.restore_stage_timer(number, TimerKind::RetainedAcknowledged, deadline)
+            }
         }
     }
 
     /// Gives a request of the backend the deadline of what it waits for.
-    fn restore_timer(
+    fn restore_server_request_timer(
         &mut self,
         id: &RequestId,
-        queue: Queue,
-        due: Instant,
+        kind: TimerKind,
+        deadline: Instant,
     ) -> Result<(), RestoreError> {
         let wrong = RestoreError("requests of the backend that wait");
-        let key = self.questions.find(id).ok_or(wrong)?;
-        let question = self.questions.get_mut(key).ok_or(wrong)?;
-        question.was_delivered = queue == Queue::Answer;
-        let earlier = question.timer.replace(self.queues.enter(queue, key.0, due));
+        let key = self.server_requests.find(id).ok_or(wrong)?;
+        let request = self.server_requests.get_mut(key).ok_or(wrong)?;
+        request.was_delivered = kind == TimerKind::Response;
+        let earlier = request.timer.replace(self.timers.insert(kind, key.0, deadline));
         ensure(earlier.is_none(), "requests of the backend wait once")
     }
 
@@ -313,52 +362,65 @@ impl<M: Clone> Session<M> {
     }
 
     /// Gives a stream the deadline of its stage.
-    fn restore_stage(
+    fn restore_stage_timer(
         &mut self,
         number: u64,
-        queue: Queue,
-        due: Instant,
+        kind: TimerKind,
+        deadline: Instant,
     ) -> Result<(), RestoreError> {
         let wrong = RestoreError("deadlines that fit their streams");
         let key = self.streams.find(StreamId::Request(number)).ok_or(wrong)?;
         let weight = self.streams[key].weight();
-        let place = match (&mut self.streams[key].stage, queue) {
-            (Stage::Reserved { expiry }, Queue::Reservation) => expiry,
-            (Stage::Open { orphan }, Queue::Orphan) => orphan.get_or_insert(Ticket::NONE),
-            (Stage::Retained { queue }, Queue::Untaken | Queue::Taken) => queue,
+        let place = match (&mut self.streams[key].stage, kind) {
+            (Stage::Reserved { timer }, TimerKind::Reservation) => timer,
+            (Stage::Open { orphan_timer }, TimerKind::Orphan) => {
+                orphan_timer.get_or_insert(TimerKey::NONE)
+            }
+            (
+                Stage::Retained { timer: kind },
+                TimerKind::RetainedUnacknowledged | TimerKind::RetainedAcknowledged,
+            ) => kind,
             (
                 Stage::Reserved { .. }
                 | Stage::Open { .. }
-                | Stage::Finishing { .. }
+                | Stage::Complete { .. }
                 | Stage::Retained { .. },
                 _,
             ) => return Err(wrong),
         };
-        ensure(*place == Ticket::NONE, "streams have one deadline")?;
-        *place = self.queues.enter_weighing(queue, key.0, due, weight);
+        ensure(*place == TimerKey::NONE, "streams have one deadline")?;
+        *place = self.timers.insert_weighted(kind, key.0, deadline, weight);
         Ok(())
     }
 
     /// Checks each stream against what was found about it.
     fn check_streams_restored(&self) -> Result<(), RestoreError> {
         let standalone = &self.streams[STANDALONE];
-        let is_marked = standalone.eventful.is_some() != standalone.log.is_empty();
+        let is_marked = standalone.non_empty.is_some() != standalone.log.is_empty();
         ensure(is_marked, "the standalone stream is known for its events")?;
-        let is_marked = standalone.spent.is_some() == standalone.is_spent();
+        let is_marked =
+            standalone.front_acknowledged.is_some() == standalone.is_front_acknowledged();
         ensure(is_marked, "the standalone stream is known for its taken events")?;
         for key in self.streams.request_streams() {
             let stream = &self.streams[key];
-            let is_carried = stream.carrier.is_some();
+            let is_attached = stream.attached.is_some();
             let has_pending = stream.pending > 0;
-            ensure(stream.eventful.is_some() != stream.log.is_empty(), "streams with events")?;
-            ensure(stream.spent.is_some() == stream.is_spent(), "streams with taken events")?;
+            ensure(stream.non_empty.is_some() != stream.log.is_empty(), "streams with events")?;
+            ensure(
+                stream.front_acknowledged.is_some() == stream.is_front_acknowledged(),
+                "streams with taken events",
+            )?;
             let is_fitting = match stream.stage {
-                Stage::Reserved { expiry } => {
-                    is_carried && !has_pending && expiry != Ticket::NONE && stream.log.last() == 0
+                Stage::Reserved { timer } => {
+                    is_attached && !has_pending && timer != TimerKey::NONE && stream.log.last() == 0
                 }
-                Stage::Open { orphan } => has_pending && is_carried == orphan.is_none(),
-                Stage::Finishing { .. } => is_carried && !has_pending,
-                Stage::Retained { queue } => !is_carried && !has_pending && queue != Ticket::NONE,
+                Stage::Open { orphan_timer } => {
+                    has_pending && is_attached == orphan_timer.is_none()
+                }
+                Stage::Complete { .. } => is_attached && !has_pending,
+                Stage::Retained { timer: kind } => {
+                    !is_attached && !has_pending && kind != TimerKey::NONE
+                }
             };
             ensure(is_fitting, "streams that fit their stage")?;
         }
@@ -366,32 +428,48 @@ impl<M: Clone> Session<M> {
     }
 
     /// Treats every connection as closed.
-    fn detach_all(&mut self, out: &mut Actions<M>) {
+    fn close_all_connections(&mut self, out: &mut Actions<M>) {
         let connections: Vec<ConnectionId> = self.connections().collect();
         for connection in connections {
             if self.close_reason().is_some() {
                 return;
             }
-            self.gone(connection, None, out);
-            self.stay_awake();
-            self.settle(out);
+            self.on_connection_closed(connection, None, out);
+            self.reset_idle_timer();
+            self.flush_deferred(out);
         }
     }
 }
 
-fn restored<M>(id: StreamId, saved: StreamState, log: Log<M>, now: Instant) -> Stream<M> {
-    let StreamState { stage, requests, taken, holds, silence, is_primed, away } = saved;
+fn restored_stream<M>(id: StreamId, saved: StreamState, log: Log<M>, now: Instant) -> Stream<M> {
+    let StreamState {
+        stage,
+        requests,
+        acknowledged,
+        holds_sender: holds,
+        silence,
+        is_primed,
+        away,
+    } = saved;
     let stage = match stage {
-        StageState::Reserved => Stage::Reserved { expiry: Ticket::NONE },
-        StageState::Open => Stage::Open { orphan: None },
-        StageState::Finishing { exhumed } => Stage::Finishing { exhumed },
-        StageState::Retained => Stage::Retained { queue: Ticket::NONE },
+        StageState::Reserved => Stage::Reserved { timer: TimerKey::NONE },
+        StageState::Open => Stage::Open { orphan_timer: None },
+        StageState::Complete { revived } => Stage::Complete { revived },
+        StageState::Retained => Stage::Retained { timer: TimerKey::NONE },
     };
     let requests = SmallVec::from_vec(requests);
-    let retry_at = now.due(away.into());
+    let retry_at = now.deadline_after(away.into());
     let earlier_silence = silence;
     let stream = Stream::new(id, stage, log);
-    Stream { requests, taken, holds, earlier_silence, is_primed, retry_at, ..stream }
+    Stream {
+        requests,
+        acknowledged,
+        holds_sender: holds,
+        earlier_silence,
+        is_primed,
+        retry_at,
+        ..stream
+    }
 }
 
 fn ensure(holds: bool, what: &'static str) -> Result<(), RestoreError> {

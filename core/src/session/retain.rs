@@ -7,36 +7,36 @@ use smallvec::SmallVec;
 use super::{
     Session,
     connection::Subject,
-    graveyard::Tombstone,
     requests::failure,
-    stream::{Opening, Outcome, Stage, Stream, StreamKey},
+    stream::{Outcome, Stage, Stream, StreamKey, StreamRequest},
+    tombstones::Tombstone,
 };
 use crate::{
     Actions, EndReason, FailureReason, Instant, Log, StreamId, UnansweredReason,
-    queue::{Queue, Ticket},
+    timers::{TimerKey, TimerKind},
 };
 
 impl<M: Clone> Session<M> {
     /// Treats that the last request of a stream was answered or cancelled.
     pub(super) fn complete(&mut self, stream: StreamKey, out: &mut Actions<M>) {
         self.next_sequence();
-        if let Stage::Open { orphan: Some(orphan) } = self.streams[stream].stage {
-            self.queues.leave(orphan);
+        if let Stage::Open { orphan_timer: Some(orphan) } = self.streams[stream].stage {
+            self.timers.remove(orphan);
         }
-        self.streams[stream].stage = Stage::Finishing { exhumed: false };
-        match self.streams[stream].carrier {
-            Some(_) => self.finish(stream, out),
+        self.streams[stream].stage = Stage::Complete { revived: false };
+        match self.streams[stream].attached {
+            Some(_) => self.close_if_caught_up(stream, out),
             None => self.retain(stream, out),
         }
     }
 
     /// Ends the connection of a complete stream that was sent all of it.
-    pub(super) fn finish(&mut self, stream: StreamKey, out: &mut Actions<M>) {
-        if let Stream { stage: Stage::Finishing { .. }, carrier: Some(connection), .. } =
+    pub(super) fn close_if_caught_up(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+        if let Stream { stage: Stage::Complete { .. }, attached: Some(connection), .. } =
             self.streams[stream]
             && self.is_at_head(stream, connection)
         {
-            self.end(connection, EndReason::Complete, out);
+            self.close_connection(connection, EndReason::Complete, out);
             self.retain(stream, out);
         }
     }
@@ -48,84 +48,109 @@ impl<M: Clone> Session<M> {
             self.resolve(&id, |_| Outcome::Cancelled);
             self.reserve_id(id);
         }
-        self.cancel(stream, EndReason::Abandoned, out);
+        self.cancel_stream(stream, EndReason::Abandoned, out);
     }
 
     /// Lets go of a stream that nobody waits for.
-    pub(super) fn cancel(&mut self, stream: StreamKey, reason: EndReason, out: &mut Actions<M>) {
+    pub(super) fn cancel_stream(
+        &mut self,
+        stream: StreamKey,
+        reason: EndReason,
+        out: &mut Actions<M>,
+    ) {
         let was_open = !matches!(self.streams[stream].stage, Stage::Reserved { .. });
-        if let Some(connection) = self.streams[stream].carrier {
-            self.end(connection, reason, out);
+        if let Some(connection) = self.streams[stream].attached {
+            self.close_connection(connection, reason, out);
         }
         if was_open {
             self.next_sequence();
-            self.fail_untaken(stream, UnansweredReason::Cancelled, out);
-            self.bury(stream, true, out);
+            self.fail_undelivered(stream, UnansweredReason::Cancelled, out);
+            self.replace_with_tombstone(stream, true, out);
         } else {
-            let stream = self.take_out(stream);
-            self.streams.forget(stream.id);
+            let stream = self.remove_stream(stream);
+            self.streams.remove_number(stream.id);
         }
     }
 
     /// Keeps a complete stream for those who come back.
     pub(super) fn retain(&mut self, stream: StreamKey, out: &mut Actions<M>) {
-        self.lose_listener(stream, out);
-        let is_exhumed = matches!(self.streams[stream].stage, Stage::Finishing { exhumed: true });
-        if is_exhumed || self.config.retention.is_some_and(|retention| retention.is_zero()) {
-            self.bury(stream, false, out);
+        self.start_delivery_timers(stream, out);
+        let is_revived = matches!(self.streams[stream].stage, Stage::Complete { revived: true });
+        if is_revived || self.config.retention.is_some_and(|retention| retention.is_zero()) {
+            self.replace_with_tombstone(stream, false, out);
             return;
         }
-        let due = self.expected_at(stream).due(self.config.timeouts().retention);
-        let is_taken = self.streams[stream].is_taken();
-        let queue = if is_taken { Queue::Taken } else { Queue::Untaken };
+        let deadline =
+            self.client_expected_at(stream).deadline_after(self.config.timeouts().retention);
+        let is_acknowledged = self.streams[stream].is_acknowledged();
+        let kind = if is_acknowledged {
+            TimerKind::RetainedAcknowledged
+        } else {
+            TimerKind::RetainedUnacknowledged
+        };
         let weight = self.streams[stream].weight();
-        let queue = self.queues.enter_weighing(queue, stream.0, due, weight);
-        self.streams[stream].stage = Stage::Retained { queue };
+        let kind = self.timers.insert_weighted(kind, stream.0, deadline, weight);
+        self.streams[stream].stage = Stage::Retained { timer: kind };
         self.streams.in_use -= 1;
-        self.note_spent(stream);
-        self.enforce_retention(out);
+        self.update_front_acknowledged(stream);
+        self.enforce_retention_limits(out);
     }
 
     /// Notes that a stream was taken through an index, on whatever connection.
-    pub(super) fn note_taken(&mut self, key: StreamKey, through: u64, out: &mut Actions<M>) {
-        if through <= self.streams[key].taken {
+    pub(super) fn acknowledge_stream(
+        &mut self,
+        key: StreamKey,
+        through: u64,
+        out: &mut Actions<M>,
+    ) {
+        if through <= self.streams[key].acknowledged {
             return;
         }
-        self.was_heard(key, through);
-        self.streams[key].taken = through;
+        self.on_delivered(key, through);
+        self.streams[key].acknowledged = through;
         self.streams[key].earlier_silence = Duration::ZERO;
-        if let Stage::Retained { queue } = self.streams[key].stage
-            && self.streams[key].is_taken()
+        if let Stage::Retained { timer: kind } = self.streams[key].stage
+            && self.streams[key].is_acknowledged()
         {
-            let due = self.queues.due(queue);
-            self.queues.leave(queue);
+            let deadline = self.timers.deadline_of(kind);
+            self.timers.remove(kind);
             let weight = self.streams[key].weight();
-            let queue = self.queues.enter_weighing(Queue::Taken, key.0, due, weight);
-            self.streams[key].stage = Stage::Retained { queue };
-            self.note_spent(key);
-            self.enforce_retention(out);
+            let kind = self.timers.insert_weighted(
+                TimerKind::RetainedAcknowledged,
+                key.0,
+                deadline,
+                weight,
+            );
+            self.streams[key].stage = Stage::Retained { timer: kind };
+            self.update_front_acknowledged(key);
+            self.enforce_retention_limits(out);
         } else {
-            self.note_spent(key);
+            self.update_front_acknowledged(key);
         }
     }
 
     /// Takes a stream out of retention, for a connection that carries it.
-    pub(super) fn wake(&mut self, stream: StreamKey) {
-        if let Stage::Retained { queue } = self.streams[stream].stage {
-            self.queues.leave(queue);
-            self.streams[stream].stage = Stage::Finishing { exhumed: false };
+    pub(super) fn unretain(&mut self, stream: StreamKey) {
+        if let Stage::Retained { timer: kind } = self.streams[stream].stage {
+            self.timers.remove(kind);
+            self.streams[stream].stage = Stage::Complete { revived: false };
             self.streams.in_use += 1;
-            self.note_spent(stream);
+            self.update_front_acknowledged(stream);
         }
     }
 
     /// Replaces a stream by its tombstone.
-    pub(super) fn bury(&mut self, key: StreamKey, cancelled: bool, out: &mut Actions<M>) {
-        self.fail_untaken(key, UnansweredReason::Evicted, out);
-        let mut stream = self.take_out(key);
-        let due = self.now.due(self.config.timeouts().tombstone);
-        self.streams.add_tombstone(tombstone(&mut stream, cancelled, due));
-        self.streams.drop_log(stream.log);
+    pub(super) fn replace_with_tombstone(
+        &mut self,
+        key: StreamKey,
+        cancelled: bool,
+        out: &mut Actions<M>,
+    ) {
+        self.fail_undelivered(key, UnansweredReason::Evicted, out);
+        let mut stream = self.remove_stream(key);
+        let deadline = self.now.deadline_after(self.config.timeouts().tombstone);
+        self.streams.add_tombstone(make_tombstone(&mut stream, cancelled, deadline));
+        self.streams.recycle_log(stream.log);
         while self.streams.tombstones_weight() > self.config.tombstones_max {
             self.streams.remove_first_tombstone();
         }
@@ -133,69 +158,69 @@ impl<M: Clone> Session<M> {
 
     /// Takes out a stream that no connection carries, with all that refers to it
     /// but its number.
-    fn take_out(&mut self, key: StreamKey) -> Stream<M> {
-        self.forget_retry(key);
+    fn remove_stream(&mut self, key: StreamKey) -> Stream<M> {
+        self.clear_retry(key);
         let stream = self.streams.remove(key);
-        if let Some(ticket) = stage_ticket(&stream.stage) {
-            self.queues.leave(ticket);
+        if let Some(timer) = stage_timer(&stream.stage) {
+            self.timers.remove(timer);
         }
         if !matches!(stream.stage, Stage::Retained { .. }) {
             self.streams.in_use -= 1;
         }
-        for ticket in [stream.eventful, stream.spent].into_iter().flatten() {
-            self.queues.leave(ticket);
+        for timer in [stream.non_empty, stream.front_acknowledged].into_iter().flatten() {
+            self.timers.remove(timer);
         }
-        if let Some(drain) = stream.drain {
-            self.connections[drain].subject = Subject::Buried(stream.id);
+        if let Some(drain) = stream.draining {
+            self.connections[drain].subject = Subject::Removed(stream.id);
         }
-        self.bytes -= stream.log.bytes();
+        self.logged_bytes -= stream.log.bytes();
         stream
     }
 
     /// Makes a stream again of a tombstone.
-    pub(super) fn exhume(&mut self, number: u64) -> Option<StreamKey> {
+    pub(super) fn revive(&mut self, number: u64) -> Option<StreamKey> {
         let tombstone = self.streams.remove_tombstone(number)?;
-        let mut log = Log::exhumed(tombstone.last, tombstone.missed);
+        let mut log = Log::revived(tombstone.last, tombstone.missed_through);
         let mut requests = SmallVec::new();
-        for (index, id) in tombstone.answers {
+        for (index, id) in tombstone.responses {
             let sequence = self.next_sequence();
             log.append(index, sequence, failure(id.clone(), FailureReason::Expired));
             let outcome = Outcome::Answered { index };
-            requests.push(Opening { id, token: None, outcome });
+            requests.push(StreamRequest { id, token: None, outcome });
         }
-        let stage = Stage::Finishing { exhumed: true };
+        let stage = Stage::Complete { revived: true };
         let mut stream = Stream::new(StreamId::Request(number), stage, log);
         stream.requests = requests;
         Some(self.streams.add(number, stream))
     }
 
     /// Buries what is more than may be retained.
-    fn enforce_retention(&mut self, out: &mut Actions<M>) {
+    fn enforce_retention_limits(&mut self, out: &mut Actions<M>) {
         let limits = [
-            (Queue::Untaken, self.config.retained_unacknowledged_max),
-            (Queue::Taken, self.config.retained_acknowledged_max),
+            (TimerKind::RetainedUnacknowledged, self.config.retained_unacknowledged_max),
+            (TimerKind::RetainedAcknowledged, self.config.retained_acknowledged_max),
         ];
-        for (queue, max) in limits {
-            while self.queues.weight(queue) > max {
-                let Some(first) = self.queues.first(queue) else {
+        for (kind, max) in limits {
+            while self.timers.weight(kind) > max {
+                let Some(first) = self.timers.first(kind) else {
                     break;
                 };
-                self.bury(StreamKey(first), false, out);
+                self.replace_with_tombstone(StreamKey(first), false, out);
             }
         }
     }
 }
 
-fn stage_ticket(stage: &Stage) -> Option<Ticket> {
+fn stage_timer(stage: &Stage) -> Option<TimerKey> {
     match stage {
-        Stage::Reserved { expiry } => Some(*expiry),
-        Stage::Open { orphan } => *orphan,
-        Stage::Finishing { .. } => None,
-        Stage::Retained { queue } => Some(*queue),
+        Stage::Reserved { timer } => Some(*timer),
+        Stage::Open { orphan_timer } => *orphan_timer,
+        Stage::Complete { .. } => None,
+        Stage::Retained { timer: kind } => Some(*kind),
     }
 }
 
-fn tombstone<M>(stream: &mut Stream<M>, cancelled: bool, due: Instant) -> Tombstone {
+fn make_tombstone<M>(stream: &mut Stream<M>, cancelled: bool, deadline: Instant) -> Tombstone {
     let mut answers = SmallVec::new();
     if !cancelled {
         for request in stream.requests.drain(..) {
@@ -209,10 +234,10 @@ fn tombstone<M>(stream: &mut Stream<M>, cancelled: bool, due: Instant) -> Tombst
     }
     Tombstone {
         number: stream.id.number().unwrap_or_default(),
-        cancelled,
+        was_cancelled: cancelled,
         last: stream.log.last(),
-        missed: stream.log.missed_without_events(),
-        answers,
-        due,
+        missed_through: stream.log.missed_through_if_cleared(),
+        responses: answers,
+        deadline,
     }
 }

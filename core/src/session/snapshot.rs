@@ -10,25 +10,25 @@ use super::{
 };
 use crate::{
     ConnectionId, Instant,
-    queue::Queue,
     snapshot::{
-        ConnectionState, Format, PhaseState, QuestionState, Snapshot, StageState, State,
-        StreamState, SubjectState, TombstoneState, Waiting, What,
+        ConnectionState, Format, PhaseState, ServerRequestState, Snapshot, StageState, State,
+        StreamState, SubjectState, TimerState, TimerTarget, TombstoneState,
     },
+    timers::TimerKind,
 };
 
 /// The queues that are about more than connections, which a restored session has none of.
-const QUEUES: [Queue; 10] = [
-    Queue::Initialize,
-    Queue::Reservation,
-    Queue::Listen,
-    Queue::Answer,
-    Queue::Orphan,
-    Queue::Cancelled,
-    Queue::Untaken,
-    Queue::Taken,
-    Queue::Spent,
-    Queue::Eventful,
+const STORED_KINDS: [TimerKind; 10] = [
+    TimerKind::Initialize,
+    TimerKind::Reservation,
+    TimerKind::Delivery,
+    TimerKind::Response,
+    TimerKind::Orphan,
+    TimerKind::Cancelled,
+    TimerKind::RetainedUnacknowledged,
+    TimerKind::RetainedAcknowledged,
+    TimerKind::FrontAcknowledged,
+    TimerKind::NonEmpty,
 ];
 
 impl<M: Clone> Session<M> {
@@ -50,8 +50,8 @@ impl<M: Clone> Session<M> {
                 phase: self.phase_state(),
                 initialized: self.initialized,
                 was_used: self.was_used,
-                away: left(self.retry_at, self.now),
-                idle: left(self.idle_due, self.now),
+                retry_in: remaining(self.retry_at, self.now),
+                idle_in: remaining(self.idle_due, self.now),
                 sequence: self.sequence,
                 next_stream: self.streams.next,
                 streams: streams.iter().map(|key| self.stream_state(*key)).collect(),
@@ -67,17 +67,17 @@ impl<M: Clone> Session<M> {
                     .iter()
                     .map(|shadow| self.connections[*shadow].id)
                     .collect(),
-                questions: self
-                    .questions
+                server_requests: self
+                    .server_requests
                     .iter()
-                    .map(|question| QuestionState {
-                        id: question.id.clone(),
-                        stream: question.stream,
-                        index: question.index,
+                    .map(|request| ServerRequestState {
+                        id: request.id.clone(),
+                        stream: request.stream,
+                        index: request.index,
                     })
                     .collect(),
                 tasks: self.requests.tasks.iter().cloned().collect(),
-                queues: QUEUES.into_iter().flat_map(|queue| self.waiting(queue)).collect(),
+                timers: STORED_KINDS.into_iter().flat_map(|kind| self.timer_states(kind)).collect(),
             },
         }
     }
@@ -100,23 +100,23 @@ impl<M: Clone> Session<M> {
             stage: match stream.stage {
                 Stage::Reserved { .. } => StageState::Reserved,
                 Stage::Open { .. } => StageState::Open,
-                Stage::Finishing { exhumed } => StageState::Finishing { exhumed },
+                Stage::Complete { revived } => StageState::Complete { revived },
                 Stage::Retained { .. } => StageState::Retained,
             },
             requests: stream.requests.to_vec(),
-            taken: stream.taken,
-            holds: stream.holds,
+            acknowledged: stream.acknowledged,
+            holds_sender: stream.holds_sender,
             silence: self.silence(key),
             is_primed: stream.is_primed,
-            away: left(stream.retry_at, self.now),
+            away: remaining(stream.retry_at, self.now),
         }
     }
 
     /// Returns for how long the readers of a stream were silent, if the present one is the last.
     fn silence(&self, key: StreamKey) -> Duration {
         let stream = &self.streams[key];
-        let carrier = stream.carrier.map(|carrier| self.connections[carrier].silence(self.now));
-        stream.earlier_silence.saturating_add(carrier.unwrap_or_default())
+        let attached = stream.attached.map(|attached| self.connections[attached].silence(self.now));
+        stream.earlier_silence.saturating_add(attached.unwrap_or_default())
     }
 
     fn tombstone_states(&self) -> Vec<TombstoneState> {
@@ -124,11 +124,11 @@ impl<M: Clone> Session<M> {
         tombstones
             .map(|tombstone| TombstoneState {
                 number: tombstone.number,
-                cancelled: tombstone.cancelled,
+                was_cancelled: tombstone.was_cancelled,
                 last: tombstone.last,
-                missed: tombstone.missed,
-                answers: tombstone.answers.to_vec(),
-                left: left(tombstone.due, self.now),
+                missed_through: tombstone.missed_through,
+                responses: tombstone.responses.to_vec(),
+                remaining: remaining(tombstone.deadline, self.now),
             })
             .collect()
     }
@@ -140,43 +140,52 @@ impl<M: Clone> Session<M> {
             subject: match connection.subject {
                 Subject::Initialize => SubjectState::Initialize,
                 Subject::Stream(stream) => SubjectState::Stream(self.streams[stream].id),
-                Subject::Buried(id) => SubjectState::Buried(id),
+                Subject::Removed(id) => SubjectState::Removed(id),
             },
             role: connection.role,
             cursor: connection.cursor,
             in_flight: connection.in_flight.iter().copied().collect(),
             format: connection.format,
-            was_taken: connection.was_taken,
+            has_acknowledged: connection.has_acknowledged,
             is_stalled: connection.is_stalled,
         }
     }
 
-    fn waiting(&self, queue: Queue) -> impl Iterator<Item = Waiting> {
-        self.queues.iter(queue).filter_map(move |(key, due)| {
+    fn timer_states(&self, kind: TimerKind) -> impl Iterator<Item = TimerState> {
+        self.timers.iter(kind).filter_map(move |(key, deadline)| {
             let stream = || self.streams[StreamKey(key)].id;
-            let what = match queue {
-                Queue::Initialize => What::Initialize,
-                Queue::Reservation => What::Reservation(stream().number()?),
-                Queue::Listen => What::Listen(self.questions.id(key)?.clone()),
-                Queue::Answer => What::Answer(self.questions.id(key)?.clone()),
-                Queue::Orphan => What::Orphan(stream().number()?),
-                Queue::Cancelled => What::Cancelled(self.requests.cancelled.id(key)?.clone()),
-                Queue::Untaken => What::Untaken(stream().number()?),
-                Queue::Taken => What::Taken(stream().number()?),
-                Queue::Spent => What::Spent(stream()),
-                Queue::Eventful => What::Eventful(stream()),
-                Queue::Hold
-                | Queue::StallLongest
-                | Queue::Stall
-                | Queue::StallShortest
-                | Queue::StallLimit => return None,
+            let what = match kind {
+                TimerKind::Initialize => TimerTarget::Initialize,
+                TimerKind::Reservation => TimerTarget::Reservation(stream().number()?),
+                TimerKind::Delivery => TimerTarget::Delivery(self.server_requests.id(key)?.clone()),
+                TimerKind::Response => TimerTarget::Response(self.server_requests.id(key)?.clone()),
+                TimerKind::Orphan => TimerTarget::Orphan(stream().number()?),
+                TimerKind::Cancelled => {
+                    TimerTarget::Cancelled(self.requests.cancelled.id(key)?.clone())
+                }
+                TimerKind::RetainedUnacknowledged => {
+                    TimerTarget::RetainedUnacknowledged(stream().number()?)
+                }
+                TimerKind::RetainedAcknowledged => {
+                    TimerTarget::RetainedAcknowledged(stream().number()?)
+                }
+                TimerKind::FrontAcknowledged => TimerTarget::FrontAcknowledged(stream()),
+                TimerKind::NonEmpty => TimerTarget::NonEmpty(stream()),
+                TimerKind::Hold
+                | TimerKind::StallLongest
+                | TimerKind::Stall
+                | TimerKind::StallShortest
+                | TimerKind::StallDisconnect => return None,
             };
-            Some(Waiting { what, left: due.map(|due| due.since(self.now)) })
+            Some(TimerState {
+                target: what,
+                remaining: deadline.map(|deadline| deadline.since(self.now)),
+            })
         })
     }
 }
 
 /// Returns what is left until `then`; `None` is for ever.
-fn left(then: Instant, now: Instant) -> Option<Duration> {
-    then.unless_never().map(|then| then.since(now))
+fn remaining(then: Instant, now: Instant) -> Option<Duration> {
+    then.finite().map(|then| then.since(now))
 }

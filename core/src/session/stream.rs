@@ -1,6 +1,6 @@
 //! The streams of a session, from the first reservation to the last tombstone.
 
-use alloc::collections::VecDeque;
+use alloc::{boxed::Box, collections::VecDeque};
 use core::{
     mem,
     ops::{Index, IndexMut},
@@ -12,14 +12,12 @@ use smallvec::SmallVec;
 
 use super::{
     connection::ConnectionKey,
-    graveyard::{Graveyard, PlotKey, Tombstone},
+    tombstones::{Tombstone, TombstoneKey, Tombstones},
 };
 use crate::{
-    Instant, Log, Logged, ProgressToken, RequestId, StreamId,
-    ascending::Ascending,
-    queue::{Key, Ticket, small},
-    rarely::Rarely,
-    shrink,
+    Instant, Log, Logged, ProgressToken, RequestId, StreamId, shrink,
+    sorted_vec_map::SortedVecMap,
+    timers::{Key, TimerKey, to_key},
 };
 
 /// Names a stream that has a log.
@@ -33,20 +31,20 @@ pub(crate) struct Stream<M> {
     pub(crate) stage: Stage,
     pub(crate) log: Log<M>,
     /// The requests that it opened with.
-    pub(crate) requests: SmallVec<[Opening; 1]>,
+    pub(crate) requests: SmallVec<[StreamRequest; 1]>,
     /// How many of them are pending.
     pub(crate) pending: usize,
     /// The highest index that any connection took, or a valid resume named.
-    pub(crate) taken: u64,
-    pub(crate) carrier: Option<ConnectionKey>,
+    pub(crate) acknowledged: u64,
+    pub(crate) attached: Option<ConnectionKey>,
     /// The connection that carried it last, while it drains; request streams only.
-    pub(crate) drain: Option<ConnectionKey>,
+    pub(crate) draining: Option<ConnectionKey>,
     /// Its place among the streams whose log has an event.
-    pub(crate) eventful: Option<Ticket>,
+    pub(crate) non_empty: Option<TimerKey>,
     /// Its place among the streams whose oldest event was taken.
-    pub(crate) spent: Option<Ticket>,
+    pub(crate) front_acknowledged: Option<TimerKey>,
     /// Whether a sender was told to wait.
-    pub(crate) holds: bool,
+    pub(crate) holds_sender: bool,
     /// For how long the readers before the present one were silent in all, since `taken` rose.
     pub(crate) earlier_silence: Duration,
     /// Whether a priming event had index 0.
@@ -60,25 +58,25 @@ pub(crate) struct Stream<M> {
 #[derive(Debug)]
 pub(crate) enum Stage {
     Reserved {
-        expiry: Ticket,
+        timer: TimerKey,
     },
     /// The standalone stream is always open, and never an orphan.
     Open {
-        orphan: Option<Ticket>,
+        orphan_timer: Option<TimerKey>,
     },
     /// Complete, and carried by a connection that was not sent all of it.
-    Finishing {
-        exhumed: bool,
+    Complete {
+        revived: bool,
     },
     Retained {
-        queue: Ticket,
+        timer: TimerKey,
     },
 }
 
 /// A request that a stream opened with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub(crate) struct Opening {
+pub(crate) struct StreamRequest {
     pub(crate) id: RequestId,
     pub(crate) token: Option<ProgressToken>,
     pub(crate) outcome: Outcome,
@@ -95,25 +93,25 @@ pub(crate) enum Outcome {
 
 /// What is left of a request stream.
 #[derive(Debug)]
-pub(crate) enum Remains<'a> {
+pub(crate) enum StreamRef<'a> {
     Stream(StreamKey),
     Tombstone(&'a Tombstone),
 }
 
 /// Where what is left of a request stream is.
 #[derive(Clone, Copy, Debug)]
-enum Place {
+enum Slot {
     Stream(StreamKey),
-    Tombstone(PlotKey),
+    Tombstone(TombstoneKey),
 }
 
 /// All streams of a session, by key and by number.
 #[derive(Debug)]
 pub(crate) struct Streams<M> {
     slab: Slab<Stream<M>>,
-    past: Rarely<Past<M>>,
+    ended: Option<Box<Ended<M>>>,
     /// Every request stream that something is left of, by number.
-    places: Ascending<u64, Place>,
+    slots: SortedVecMap<u64, Slot>,
     /// The number of the next request stream.
     pub(crate) next: u64,
     /// How many are reserved, open or finishing, the standalone stream not counted.
@@ -122,15 +120,15 @@ pub(crate) struct Streams<M> {
 
 /// What is left of streams that are over.
 #[derive(Debug)]
-struct Past<M> {
-    graveyard: Graveyard,
+struct Ended<M> {
+    tombstones: Tombstones,
     /// The memory of the last log that was dropped, for the next stream.
-    spare: VecDeque<Logged<M>>,
+    spare_buffer: VecDeque<Logged<M>>,
 }
 
-impl<M> Default for Past<M> {
+impl<M> Default for Ended<M> {
     fn default() -> Self {
-        Self { graveyard: Graveyard::default(), spare: VecDeque::new() }
+        Self { tombstones: Tombstones::default(), spare_buffer: VecDeque::new() }
     }
 }
 
@@ -148,12 +146,12 @@ impl<M> Stream<M> {
             log,
             requests: SmallVec::new(),
             pending: 0,
-            taken: 0,
-            carrier: None,
-            drain: None,
-            eventful: None,
-            spent: None,
-            holds: false,
+            acknowledged: 0,
+            attached: None,
+            draining: None,
+            non_empty: None,
+            front_acknowledged: None,
+            holds_sender: false,
             earlier_silence: Duration::ZERO,
             is_primed: false,
             retry_at: Instant::EPOCH,
@@ -166,17 +164,18 @@ impl<M> Stream<M> {
     }
 
     /// Returns whether everything that it will ever have was taken.
-    pub(crate) fn is_taken(&self) -> bool {
-        self.taken >= self.log.last()
+    pub(crate) fn is_acknowledged(&self) -> bool {
+        self.acknowledged >= self.log.last()
     }
 
     /// Returns whether its oldest event was taken. One that is retained for who
     /// may come back once more is let go of as a whole, and does not count.
-    pub(crate) fn is_spent(&self) -> bool {
-        let is_buried_first = matches!(self.stage, Stage::Retained { .. }) && self.is_taken();
-        self.taken > 0
-            && !is_buried_first
-            && self.log.oldest().is_some_and(|oldest| oldest <= self.taken)
+    pub(crate) fn is_front_acknowledged(&self) -> bool {
+        let is_evicted_whole =
+            matches!(self.stage, Stage::Retained { .. }) && self.is_acknowledged();
+        self.acknowledged > 0
+            && !is_evicted_whole
+            && self.log.oldest().is_some_and(|oldest| oldest <= self.acknowledged)
     }
 
     /// Returns for how many requests it counts while it is retained.
@@ -204,7 +203,7 @@ impl<M> Stream<M> {
     }
 
     /// Returns whether one of its requests was answered.
-    pub(crate) fn has_answer(&self) -> bool {
+    pub(crate) fn has_response(&self) -> bool {
         self.requests.iter().any(|request| matches!(request.outcome, Outcome::Answered { .. }))
     }
 }
@@ -212,54 +211,54 @@ impl<M> Stream<M> {
 impl<M> Streams<M> {
     pub(crate) fn new() -> Self {
         let mut slab = Slab::with_capacity(1);
-        let open = Stage::Open { orphan: None };
+        let open = Stage::Open { orphan_timer: None };
         slab.insert(Stream::new(StreamId::Standalone, open, Log::new()));
-        Self { slab, past: Rarely::new(), places: Ascending::new(), next: 0, in_use: 0 }
+        Self { slab, ended: None, slots: SortedVecMap::new(), next: 0, in_use: 0 }
     }
 
     /// Returns the key of a stream that has a log.
     pub(crate) fn find(&self, id: StreamId) -> Option<StreamKey> {
         match id {
             StreamId::Standalone => Some(STANDALONE),
-            StreamId::Request(number) => match self.places.get(&number)? {
-                Place::Stream(key) => Some(*key),
-                Place::Tombstone(_) => None,
+            StreamId::Request(number) => match self.slots.get(&number)? {
+                Slot::Stream(key) => Some(*key),
+                Slot::Tombstone(_) => None,
             },
         }
     }
 
     /// Adds a request stream under its number.
     pub(crate) fn add(&mut self, number: u64, stream: Stream<M>) -> StreamKey {
-        let key = StreamKey(small(self.slab.insert(stream)));
-        self.places.insert(number, Place::Stream(key));
+        let key = StreamKey(to_key(self.slab.insert(stream)));
+        self.slots.insert(number, Slot::Stream(key));
         self.in_use += 1;
         key
     }
 
     /// Returns what is left of a request stream.
-    pub(crate) fn remains(&self, number: u64) -> Option<Remains<'_>> {
-        match self.places.get(&number)? {
-            Place::Stream(key) => Some(Remains::Stream(*key)),
-            Place::Tombstone(at) => {
-                let tombstone = self.past.get()?.graveyard.get(*at)?;
-                Some(Remains::Tombstone(tombstone))
+    pub(crate) fn lookup(&self, number: u64) -> Option<StreamRef<'_>> {
+        match self.slots.get(&number)? {
+            Slot::Stream(key) => Some(StreamRef::Stream(*key)),
+            Slot::Tombstone(at) => {
+                let tombstone = self.ended.as_deref()?.tombstones.get(*at)?;
+                Some(StreamRef::Tombstone(tombstone))
             }
         }
     }
 
     /// Returns an empty log.
     pub(crate) fn new_log(&mut self) -> Log<M> {
-        match self.past.get_mut() {
-            Some(past) => Log::reusing(mem::take(&mut past.spare)),
+        match self.ended.as_deref_mut() {
+            Some(ended) => Log::with_buffer(mem::take(&mut ended.spare_buffer)),
             None => Log::new(),
         }
     }
 
     /// Drops a log, and keeps its memory for the next one, unless it is large.
-    pub(crate) fn drop_log(&mut self, log: Log<M>) {
-        let memory = log.into_memory();
+    pub(crate) fn recycle_log(&mut self, log: Log<M>) {
+        let memory = log.into_buffer();
         if memory.capacity() <= SPARE_EVENTS_MAX {
-            self.past.need().spare = memory;
+            self.ended.get_or_insert_default().spare_buffer = memory;
         }
     }
 
@@ -271,30 +270,30 @@ impl<M> Streams<M> {
     }
 
     /// Lets nothing be left of a stream that was taken out.
-    pub(crate) fn forget(&mut self, id: StreamId) {
+    pub(crate) fn remove_number(&mut self, id: StreamId) {
         if let StreamId::Request(number) = id {
-            self.places.remove(&number);
+            self.slots.remove(&number);
         }
     }
 
     /// Puts a tombstone in the place of a stream.
     pub(crate) fn add_tombstone(&mut self, tombstone: Tombstone) {
         let number = tombstone.number;
-        let key = self.past.need().graveyard.add(tombstone);
-        self.places.insert(number, Place::Tombstone(key));
+        let key = self.ended.get_or_insert_default().tombstones.add(tombstone);
+        self.slots.insert(number, Slot::Tombstone(key));
     }
 
     /// Takes out the tombstone of a request stream, if that is what is left of it.
     pub(crate) fn remove_tombstone(&mut self, number: u64) -> Option<Tombstone> {
-        let Place::Tombstone(key) = *self.places.get(&number)? else {
+        let Slot::Tombstone(key) = *self.slots.get(&number)? else {
             return None;
         };
-        self.places.remove(&number);
-        let graveyard = &mut self.past.get_mut()?.graveyard;
-        let tombstone = graveyard.remove(key);
-        if graveyard.is_sparse() {
-            for (number, key) in graveyard.close() {
-                self.places.insert(number, Place::Tombstone(key));
+        self.slots.remove(&number);
+        let tombstones = &mut self.ended.as_deref_mut()?.tombstones;
+        let tombstone = tombstones.remove(key);
+        if tombstones.is_sparse() {
+            for (number, key) in tombstones.compact() {
+                self.slots.insert(number, Slot::Tombstone(key));
             }
         }
         tombstone
@@ -302,33 +301,33 @@ impl<M> Streams<M> {
 
     /// Takes out the tombstone that goes first.
     pub(crate) fn remove_first_tombstone(&mut self) {
-        let past = self.past.get_mut();
-        if let Some(first) = past.and_then(|past| past.graveyard.remove_first()) {
-            self.places.remove(&first.number);
+        let ended = self.ended.as_deref_mut();
+        if let Some(first) = ended.and_then(|ended| ended.tombstones.remove_first()) {
+            self.slots.remove(&first.number);
         }
     }
 
     /// Returns when the first tombstone goes; [`Instant::MAX`] is never.
     pub(crate) fn tombstone_deadline(&self) -> Instant {
-        self.past.get().map_or(Instant::MAX, |past| past.graveyard.deadline())
+        self.ended.as_deref().map_or(Instant::MAX, |ended| ended.tombstones.deadline())
     }
 
     /// Returns for how many requests there are tombstones.
     pub(crate) fn tombstones_weight(&self) -> usize {
-        self.past.get().map_or(0, |past| past.graveyard.weight())
+        self.ended.as_deref().map_or(0, |ended| ended.tombstones.weight())
     }
 
     /// Goes through all tombstones, in the order in which they go.
     #[cfg(feature = "serde")]
     pub(crate) fn tombstones(&self) -> impl Iterator<Item = &Tombstone> {
-        self.past.get().into_iter().flat_map(|past| past.graveyard.iter())
+        self.ended.as_deref().into_iter().flat_map(|ended| ended.tombstones.iter())
     }
 
     /// Goes through all request streams that have a log, by number.
     pub(crate) fn request_streams(&self) -> impl Iterator<Item = StreamKey> {
-        self.places.iter().filter_map(|(_, place)| match place {
-            Place::Stream(key) => Some(*key),
-            Place::Tombstone(_) => None,
+        self.slots.iter().filter_map(|(_, place)| match place {
+            Slot::Stream(key) => Some(*key),
+            Slot::Tombstone(_) => None,
         })
     }
 }
@@ -350,6 +349,6 @@ impl<M> IndexMut<StreamKey> for Streams<M> {
 }
 
 /// The outcome of a request whose answer is recorded next.
-pub(crate) fn answered<M>(log: &Log<M>) -> Outcome {
+pub(crate) fn answered_next<M>(log: &Log<M>) -> Outcome {
     Outcome::Answered { index: log.last().saturating_add(1) }
 }

@@ -5,91 +5,110 @@ use smallvec::SmallVec;
 use super::{
     Session,
     connection::ConnectionKey,
-    requests::{QuestionKey, failure},
-    stream::{Stage, StreamKey, answered},
+    requests::{ServerRequestKey, failure},
+    stream::{Stage, StreamKey, answered_next},
 };
 use crate::{
     Action, Actions, CloseReason, EndReason, FailureReason, RequestId, UnansweredReason,
-    queue::{Key, Queue, Ticket},
+    timers::{Key, TimerKey, TimerKind},
 };
 
 impl<M: Clone> Session<M> {
     /// Carries out what is due.
     pub(super) fn tick(&mut self, out: &mut Actions<M>) {
-        while let Some((queue, key)) = self.queues.pop_due(self.now) {
-            self.void_ticket(queue, key);
-            self.strike(queue, key, out);
-            self.settle(out);
+        while let Some((kind, key)) = self.timers.pop_due(self.now) {
+            self.clear_timer(kind, key);
+            self.fire(kind, key, out);
+            self.flush_deferred(out);
         }
-        while self.streams.tombstone_deadline().unless_never().is_some_and(|due| due <= self.now) {
+        while self
+            .streams
+            .tombstone_deadline()
+            .finite()
+            .is_some_and(|deadline| deadline <= self.now)
+        {
             self.streams.remove_first_tombstone();
         }
-        if self.idle_deadline().unless_never().is_some_and(|due| due <= self.now) {
+        if self.idle_deadline().finite().is_some_and(|deadline| deadline <= self.now) {
             self.close(CloseReason::Idle, out);
         }
     }
 
     /// Notes that what was due is in no queue any more.
-    fn void_ticket(&mut self, queue: Queue, key: Key) {
-        match queue {
-            Queue::Reservation => {
-                self.streams[StreamKey(key)].stage = Stage::Reserved { expiry: Ticket::NONE };
+    fn clear_timer(&mut self, kind: TimerKind, key: Key) {
+        match kind {
+            TimerKind::Reservation => {
+                self.streams[StreamKey(key)].stage = Stage::Reserved { timer: TimerKey::NONE };
             }
-            Queue::Hold => self.lose_patience(StreamKey(key)),
-            Queue::StallLongest | Queue::Stall | Queue::StallShortest | Queue::StallLimit => {
-                self.connections[ConnectionKey(key)].stall = None;
+            TimerKind::Hold => self.clear_stuck_timer(StreamKey(key)),
+            TimerKind::StallLongest
+            | TimerKind::Stall
+            | TimerKind::StallShortest
+            | TimerKind::StallDisconnect => {
+                self.connections[ConnectionKey(key)].stall_timer = None;
             }
-            Queue::Listen | Queue::Answer => {
-                if let Some(question) = self.questions.get_mut(QuestionKey(key)) {
-                    question.timer = None;
+            TimerKind::Delivery | TimerKind::Response => {
+                if let Some(request) = self.server_requests.get_mut(ServerRequestKey(key)) {
+                    request.timer = None;
                 }
             }
-            Queue::Orphan => self.streams[StreamKey(key)].stage = Stage::Open { orphan: None },
-            Queue::Untaken | Queue::Taken => {
-                self.streams[StreamKey(key)].stage = Stage::Retained { queue: Ticket::NONE };
+            TimerKind::Orphan => {
+                self.streams[StreamKey(key)].stage = Stage::Open { orphan_timer: None }
             }
-            Queue::Initialize | Queue::Cancelled | Queue::Spent | Queue::Eventful => {}
+            TimerKind::RetainedUnacknowledged | TimerKind::RetainedAcknowledged => {
+                self.streams[StreamKey(key)].stage = Stage::Retained { timer: TimerKey::NONE };
+            }
+            TimerKind::Initialize
+            | TimerKind::Cancelled
+            | TimerKind::FrontAcknowledged
+            | TimerKind::NonEmpty => {}
         }
     }
 
     /// Carries out one deadline, which is in no queue any more.
-    fn strike(&mut self, queue: Queue, key: Key, out: &mut Actions<M>) {
-        match queue {
-            Queue::Initialize => self.close(CloseReason::InitializeTimeout, out),
-            Queue::Reservation => self.cancel(StreamKey(key), EndReason::Abandoned, out),
-            Queue::StallLongest | Queue::Stall | Queue::StallShortest => {
-                self.stall(ConnectionKey(key));
+    fn fire(&mut self, kind: TimerKind, key: Key, out: &mut Actions<M>) {
+        match kind {
+            TimerKind::Initialize => self.close(CloseReason::InitializeTimeout, out),
+            TimerKind::Reservation => self.cancel_stream(StreamKey(key), EndReason::Abandoned, out),
+            TimerKind::StallLongest | TimerKind::Stall | TimerKind::StallShortest => {
+                self.mark_stalled(ConnectionKey(key));
             }
-            Queue::StallLimit => self.cut(ConnectionKey(key), out),
-            Queue::Listen => self.give_up_listening(QuestionKey(key), out),
-            Queue::Answer => self.fail(QuestionKey(key), UnansweredReason::TimedOut, out),
-            Queue::Orphan => self.orphan(StreamKey(key), out),
-            Queue::Cancelled => {
+            TimerKind::StallDisconnect => self.cut(ConnectionKey(key), out),
+            TimerKind::Delivery => self.on_delivery_timeout(ServerRequestKey(key), out),
+            TimerKind::Response => {
+                self.fail_server_request(ServerRequestKey(key), UnansweredReason::TimedOut, out)
+            }
+            TimerKind::Orphan => self.fail_orphaned(StreamKey(key), out),
+            TimerKind::Cancelled => {
                 self.requests.cancelled.remove(key);
             }
-            Queue::Untaken | Queue::Taken => self.bury(StreamKey(key), false, out),
+            TimerKind::RetainedUnacknowledged | TimerKind::RetainedAcknowledged => {
+                self.replace_with_tombstone(StreamKey(key), false, out)
+            }
             // What is held is released when the deadline is settled. The others have none.
-            Queue::Hold | Queue::Spent | Queue::Eventful => {}
+            TimerKind::Hold | TimerKind::FrontAcknowledged | TimerKind::NonEmpty => {}
         }
     }
 
     /// Treats that a reader took nothing for a while.
-    fn stall(&mut self, key: ConnectionKey) {
+    fn mark_stalled(&mut self, key: ConnectionKey) {
         let connection = &mut self.connections[key];
         connection.is_stalled = true;
         if self.config.stall_disconnect_timeout.is_some() {
-            let due = connection.since.due(self.config.timeouts().stall_disconnect);
-            connection.stall = Some(self.queues.enter(Queue::StallLimit, key.0, due));
+            let deadline =
+                connection.silent_since.deadline_after(self.config.timeouts().stall_disconnect);
+            connection.stall_timer =
+                Some(self.timers.insert(TimerKind::StallDisconnect, key.0, deadline));
         }
     }
 
     /// Ends the requests of a stream that nobody came back for.
-    fn orphan(&mut self, stream: StreamKey, out: &mut Actions<M>) {
-        self.stay_awake();
+    fn fail_orphaned(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+        self.reset_idle_timer();
         let pending: SmallVec<[RequestId; 1]> = self.streams[stream].pending().cloned().collect();
         for id in pending {
             out.push(Action::CancelRequest { id: id.clone() });
-            self.resolve(&id, answered);
+            self.resolve(&id, answered_next);
             self.reserve_id(id.clone());
             self.record(stream, failure(id, FailureReason::Orphaned), out);
         }

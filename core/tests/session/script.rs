@@ -13,8 +13,8 @@
 use std::{str::SplitWhitespace, time::Duration};
 
 use rejoin_core::{
-    Action, Actions, AnswerFormat, CloseReason, Config, ConnectionId, Event, EventId, Head,
-    Initialized, Input, Instant, Message, Method, Notification, Post, Pressure, ProgressToken,
+    Action, Actions, AnswerFormat, Backpressure, CloseReason, Config, ConnectionId, Event, EventId,
+    Head, Initialized, Input, Instant, Message, Method, Notification, Post, ProgressToken,
     ProtocolVersion, Rejection, RequestId, Session, StreamId,
 };
 
@@ -84,8 +84,8 @@ impl Run {
         let mut lines: Vec<String> =
             actions.iter().flat_map(|action| self.render(action)).collect();
         match result {
-            Ok(Pressure::None) => {}
-            Ok(Pressure::Hold(stream)) => lines.push(format!("hold {stream}")),
+            Ok(Backpressure::None) => {}
+            Ok(Backpressure::Hold(stream)) => lines.push(format!("hold {stream}")),
             Err(rejection) => lines.push(format!("rejected: {}{rejection}", at_fault(&rejection))),
         }
         if let Some(deadline) = self.session.deadline() {

@@ -51,16 +51,16 @@ fn initialize_has_exactly_one_connection() {
     let waiting = [request(1, 0, None)];
     for (damages, expected) in [
         (&[Set("/state/connections", "[]")][..], "a connection for initialize"),
-        (&[Set("/state/connections/0/role", r#""Drains""#)], "an answer that is awaited"),
+        (&[Set("/state/connections/0/role", r#""Draining""#)], "an answer that is awaited"),
         (
             &[
-                Set("/state/connections/0/subject", r#"{"Buried":{"Request":0}}"#),
-                Set("/state/connections/0/role", r#""Drains""#),
+                Set("/state/connections/0/subject", r#"{"Removed":{"Request":0}}"#),
+                Set("/state/connections/0/role", r#""Draining""#),
             ],
             "that connection is for initialize",
         ),
         (&[Set("/state/phase", r#""New""#)], "no connection before initialize"),
-        (&[Set("/state/queues", "[]")], "a deadline for initialize"),
+        (&[Set("/state/timers", "[]")], "a deadline for initialize"),
     ] {
         check(&waiting, damages, expected);
     }
@@ -74,7 +74,7 @@ fn initialize_has_exactly_one_connection() {
             "one connection for initialize",
         ),
         (
-            &[Add("/state/queues", r#"{"what":"Initialize","left":null}"#)],
+            &[Add("/state/timers", r#"{"target":"Initialize","remaining":null}"#)],
             "a deadline for initialize",
         ),
     ] {
@@ -85,9 +85,10 @@ fn initialize_has_exactly_one_connection() {
 #[test]
 fn requests_belong_to_one_stream() {
     const REQUEST: &str = r#"[{"id":9,"token":null,"outcome":"Cancelled"}]"#;
-    const STREAM: &str = r#"{"stage":"Open","requests":[],"taken":0,"holds":false,
-        "silence":{"secs":0,"nanos":0},"is_primed":false,"away":null}"#;
-    const LOG: &str = r#"["Standalone",{"events":[],"last":0,"missed":0,"recorded_bytes":0}]"#;
+    const STREAM: &str = r#"{"stage":"Open","requests":[],"acknowledged":0,"holds_sender":false,
+        "silence":{"secs":0,"nanos":0},"is_primed":false,"retry_in":null}"#;
+    const LOG: &str =
+        r#"["Standalone",{"events":[],"last":0,"missed_through":0,"recorded_bytes":0}]"#;
     for (damages, expected) in [
         (&[Set("/state/streams/0/requests", REQUEST)][..], "the standalone stream has no request"),
         (&[Add("/state/streams", STREAM), Add("/logs", LOG)], "one standalone stream"),
@@ -102,11 +103,11 @@ fn tombstones_and_their_responses_are_ordered() {
     for (damages, expected) in [
         (&[Reverse("/state/tombstones")][..], "tombstones in the order in which they go"),
         (&[Set("/state/tombstones/0/number", "4")], "tombstones in place of streams"),
-        (&[Set("/state/tombstones/0/answers", "[[1,7]]")], "answers of their stream"),
+        (&[Set("/state/tombstones/0/responses", "[[1,7]]")], "answers of their stream"),
         (
             &[
                 Set("/state/tombstones/0/last", "2"),
-                Set("/state/tombstones/0/answers", "[[2,7],[1,8]]"),
+                Set("/state/tombstones/0/responses", "[[2,7],[1,8]]"),
             ],
             "answers in order",
         ),
@@ -118,13 +119,19 @@ fn tombstones_and_their_responses_are_ordered() {
 #[test]
 fn timer_entries_are_unique_and_refer_to_something() {
     for (waiting, expected) in [
-        (&[r#"{"what":{"Cancelled":3},"left":null}"#][..], "ids are reserved once"),
-        (&[r#"{"what":{"Spent":"Standalone"},"left":null}"#], "streams have taken events once"),
-        (&[r#"{"what":{"Listen":"z"},"left":null}"#], "requests of the backend that wait"),
-        (&[r#"{"what":{"Listen":"a"},"left":null}"#; 2], "requests of the backend wait once"),
+        (&[r#"{"target":{"Cancelled":3},"remaining":null}"#][..], "ids are reserved once"),
+        (
+            &[r#"{"target":{"FrontAcknowledged":"Standalone"},"remaining":null}"#],
+            "streams have taken events once",
+        ),
+        (&[r#"{"target":{"Delivery":"z"},"remaining":null}"#], "requests of the backend that wait"),
+        (
+            &[r#"{"target":{"Delivery":"a"},"remaining":null}"#; 2],
+            "requests of the backend wait once",
+        ),
     ] {
         let damages: Vec<Damage> =
-            waiting.iter().map(|waiting| Add("/state/queues", waiting)).collect();
+            waiting.iter().map(|waiting| Add("/state/timers", waiting)).collect();
         check(&busy(), &damages, expected);
     }
 }

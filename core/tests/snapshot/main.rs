@@ -173,7 +173,7 @@ fn restored_session_behaves_like_the_stored_one() {
         let mut expected = Actions::new();
         let connections: Vec<_> = stored.connections().collect();
         for connection in connections {
-            let taken = stored.cursor(connection).unwrap().untaken().checked_sub(1);
+            let taken = stored.cursor(connection).unwrap().first_unacknowledged().checked_sub(1);
             let input = Input::ConnectionClosed { connection, through: taken };
             let _ = stored.handle(at(now), input, &mut expected).unwrap();
         }
@@ -290,7 +290,7 @@ fn damages(value: &Value) -> Vec<Value> {
             [0, 1, 2, 5, 7, 1_000, u64::MAX - 1, u64::MAX].map(Value::from).to_vec()
         }
         Value::String(_) => {
-            ["Standalone", "Open", "Retained", "Reserved", "Carries", "Shadows", "Drains", "a"]
+            ["Standalone", "Open", "Retained", "Reserved", "Attached", "Shadow", "Draining", "a"]
                 .map(Value::from)
                 .to_vec()
         }

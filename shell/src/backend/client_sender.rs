@@ -17,7 +17,7 @@ use crate::render;
 use crate::{
     SessionId,
     message::{self, TooDeep},
-    session::{Backpressure, SessionInner},
+    session::{ReleaseReceiver, SessionInner},
 };
 
 /// The client of one session, as its backend sees it.
@@ -119,7 +119,7 @@ impl ClientSender {
         head: Head,
         body: Bytes,
         related: Option<RequestId>,
-    ) -> Result<Option<Backpressure>, SendError> {
+    ) -> Result<Option<ReleaseReceiver>, SendError> {
         let session = self.session()?;
         message::check_depth(&body, session.json_depth_max())?;
         record(&session, message::with_head(head, body), related)
@@ -134,7 +134,7 @@ impl ClientSender {
         body: Bytes,
         related: Option<RequestId>,
         code: i32,
-    ) -> Result<Option<Backpressure>, SendError> {
+    ) -> Result<Option<ReleaseReceiver>, SendError> {
         let session = self.session()?;
         let request = match &head {
             Head::Request { id, .. } => Some(id.clone()),
@@ -181,7 +181,7 @@ impl ClientSender {
         &self,
         message: impl Into<Bytes>,
         related: Option<RequestId>,
-    ) -> Result<Option<Backpressure>, SendError> {
+    ) -> Result<Option<ReleaseReceiver>, SendError> {
         let session = self.session()?;
         match message::parse_message(message.into(), 0)? {
             Post::Single(message) => record(&session, message, related),
@@ -270,18 +270,18 @@ impl ClientSender {
 }
 
 /// What was said, and what is wrong with what was not.
-type Recorded = (SmallVec<[Backpressure; 1]>, Result<(), SendError>);
+type Recorded = (SmallVec<[ReleaseReceiver; 1]>, Result<(), SendError>);
 
 fn record(
     session: &SessionInner,
     message: Message<Bytes>,
     related: Option<RequestId>,
-) -> Result<Option<Backpressure>, SendError> {
+) -> Result<Option<ReleaseReceiver>, SendError> {
     Ok(session.handle_backend_message(Input::BackendMessage { message, related }, |_| None)?)
 }
 
 /// Waits until the reader that holds a sender up has caught up.
-pub(super) async fn wait_for_release(held: Option<Backpressure>) {
+pub(super) async fn wait_for_release(held: Option<ReleaseReceiver>) {
     if let Some(held) = held {
         // An error says that the session has ended, which holds nobody up.
         let _ = held.await;

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use rejoin_core::{
-    AnswerFormat, CloseReason, ConnectionId, EventId, Head, Input, Instant, Post, Pressure,
+    AnswerFormat, Backpressure, CloseReason, ConnectionId, EventId, Head, Input, Instant, Post,
     Rejection, RequestId, StreamId,
 };
 
@@ -66,7 +66,7 @@ struct PostRequests {
 const PANICKED: Rejection = Rejection::Closed(CloseReason::Cancelled);
 
 /// A sender that must wait; ready when the reader that holds it up has caught up.
-pub(crate) type Backpressure = oneshot::Receiver<()>;
+pub(crate) type ReleaseReceiver = oneshot::Receiver<()>;
 
 impl SessionInner {
     /// Begins a session, and returns the inbox of its backend, too.
@@ -321,7 +321,7 @@ impl SessionInner {
         &self,
         input: Input<Bytes>,
         refusal: impl FnOnce(&Rejection) -> Option<Bytes>,
-    ) -> Result<Option<Backpressure>, Rejection> {
+    ) -> Result<Option<ReleaseReceiver>, Rejection> {
         self.with_session(Err(PANICKED), |state, after_unlock| {
             state.check_backend()?;
             match state.handle(self.shared.clock.now(), input, None, after_unlock) {
@@ -331,8 +331,8 @@ impl SessionInner {
                     }
                     Err(rejection)
                 }
-                Ok(Pressure::None) => Ok(None),
-                Ok(Pressure::Hold(stream)) => {
+                Ok(Backpressure::None) => Ok(None),
+                Ok(Backpressure::Hold(stream)) => {
                     let (sender, held) = oneshot::channel();
                     state.held_senders.retain(|(_, sender)| !sender.is_closed());
                     state.held_senders.push((stream, sender));
@@ -621,8 +621,8 @@ fn is_idle(state: &SessionState) -> bool {
 }
 
 /// Nobody is held up by an input that is no message of the backend.
-fn expect_no_backpressure(pressure: Pressure) {
-    debug_assert_eq!(pressure, Pressure::None);
+fn expect_no_backpressure(pressure: Backpressure) {
+    debug_assert_eq!(pressure, Backpressure::None);
 }
 
 #[cfg(all(test, not(shuttle)))]

@@ -16,6 +16,6 @@ pub use self::{
     handle::{SessionError, SessionHandle},
 };
 pub(crate) use self::{
-    inner::{Backpressure, SessionInner},
+    inner::{ReleaseReceiver, SessionInner},
     state::{LogEvent, SessionClosed, SessionOpened},
 };

@@ -4,8 +4,8 @@ use std::{task::Waker, time::Duration};
 
 use bytes::Bytes;
 use rejoin_core::{
-    Action, Actions, CloseReason, ConnectionId, EndReason, Event, EventId, Head, Input, Instant,
-    Pressure, ProtocolVersion, Rejection, Report, RequestId, Session, StreamId, ValidConfig,
+    Action, Actions, Backpressure, CloseReason, ConnectionId, EndReason, Event, EventId, Head,
+    Input, Instant, ProtocolVersion, Rejection, Report, RequestId, Session, StreamId, ValidConfig,
 };
 use smallvec::SmallVec;
 
@@ -173,7 +173,7 @@ impl SessionState {
         input: Input<Bytes>,
         room: Option<&mut QueuePermits<'_>>,
         after_unlock: &mut AfterUnlock,
-    ) -> Result<Pressure, Rejection> {
+    ) -> Result<Backpressure, Rejection> {
         #[cfg(feature = "journal")]
         if let Some(recorder) = &mut self.recorder
             && self.core.close_reason().is_none()

@@ -1,8 +1,8 @@
 //! Hand-made steps, for the tests of the laws.
 
 use rejoin_core::{
-    Action, ConnectionId, Cursor, Event, EventId, Head, Initialized, Input, Instant, Message,
-    Method, Notification, Post, Pressure, RequestId, StreamId,
+    Action, Backpressure, ConnectionId, Cursor, Event, EventId, Head, Initialized, Input, Instant,
+    Message, Method, Notification, Post, RequestId, StreamId,
 };
 
 use super::{ConnectionView, LogView, Step, View};
@@ -12,7 +12,7 @@ pub(super) fn step(input: Input<u64>) -> Step {
     Step {
         now: Instant::EPOCH,
         input,
-        result: Ok(Pressure::None),
+        result: Ok(Backpressure::None),
         actions: Vec::new(),
         replays: Vec::new(),
         after: View::default(),

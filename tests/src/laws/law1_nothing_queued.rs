@@ -61,7 +61,7 @@ fn check_connection(
     let owes_gap = log.missed >= cursor.next() && log.missed > through;
     let is_at_head = seat.next_logged.is_none() && !owes_gap;
     let following = seat.next_logged.unwrap_or(log.last.saturating_add(1));
-    if is_empty && cursor.is_outstanding() {
+    if is_empty && cursor.has_unacknowledged() {
         return Err(format!("connection {connection} holds nothing, but is at {cursor:?}"));
     }
     let is_taken =
@@ -145,7 +145,8 @@ mod tests {
         let mut readers = Readers::default();
         readers.follow(&View::default(), &get);
         assert!(check(&mut Lag::default(), &Config::default(), &get, &readers).is_ok());
-        let outstanding = r#"{"next":2,"untaken":1,"end":2,"told":0,"start":1}"#;
+        let outstanding = r#"{"next":2,"first_unacknowledged":1,"sent_end":2,
+            "gap_reported_through":0,"rewind_to":1}"#;
         get.after.connections[0].cursor = Some(serde_json::from_str(outstanding).unwrap());
         assert!(check(&mut Lag::default(), &Config::default(), &get, &readers).is_err());
     }

@@ -10,7 +10,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use rejoin_core::{
-    Action, Config, ConnectionId, EVENT_OVERHEAD_BYTES, Input, Instant, Pressure, Report,
+    Action, Backpressure, Config, ConnectionId, EVENT_OVERHEAD_BYTES, Input, Instant, Report,
     RequestId, StreamId,
 };
 
@@ -88,7 +88,7 @@ impl AllowedLosses {
                 .copied()
         });
         let others = (is.missed > was.missed).then_some(is.missed);
-        let untaken = seat.cursor?.untaken();
+        let untaken = seat.cursor?.first_unacknowledged();
         answers.chain(others).find(|index| *index >= untaken)
     }
 
@@ -114,7 +114,7 @@ impl AllowedLosses {
         let is_answer = matches!(&step.input, Input::BackendMessage { message, .. }
             if answered_id(&message.head).is_some());
         let comes_back = matches!(&step.input, Input::Get { .. });
-        let is_held = matches!(step.result, Ok(Pressure::Hold(_)));
+        let is_held = matches!(step.result, Ok(Backpressure::Hold(_)));
         self.may_be_full |= is_answer || comes_back || is_held || !do_all_read;
     }
 }
@@ -200,8 +200,8 @@ mod tests {
             check(&mut missable, &config, at(1), &told(0).after, &filled, &silence)?;
             check(&mut missable, &config, at(1), &filled.after, &after, &silence)
         };
-        assert!(see(Ok(Pressure::None)).is_err());
-        assert!(see(Ok(Pressure::Hold(StreamId::Standalone))).is_ok(), "it did not wait");
+        assert!(see(Ok(Backpressure::None)).is_err());
+        assert!(see(Ok(Backpressure::Hold(StreamId::Standalone))).is_ok(), "it did not wait");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! After the session closes no action is ever produced again.
 
-use rejoin_core::{Action, Input, Pressure, Rejection};
+use rejoin_core::{Action, Backpressure, Input, Rejection};
 
 use super::{Step, View};
 
@@ -37,7 +37,8 @@ fn check_closed(
         step.input,
         Input::Tick | Input::Acknowledged { .. } | Input::ConnectionClosed { .. }
     );
-    let expected = if is_harmless { Ok(Pressure::None) } else { Err(Rejection::Closed(reason)) };
+    let expected =
+        if is_harmless { Ok(Backpressure::None) } else { Err(Rejection::Closed(reason)) };
     if step.result != expected {
         return Err(format!("closed by {reason:?}, it answers {:?}", step.result));
     }

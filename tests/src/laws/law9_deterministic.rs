@@ -30,7 +30,7 @@ pub(super) fn difference(one: &Step, other: &Step) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use rejoin_core::{Action, Input, Pressure, StreamId};
+    use rejoin_core::{Action, Backpressure, Input, StreamId};
 
     use super::super::fixtures::step;
     use super::*;
@@ -40,7 +40,7 @@ mod tests {
         let same = step(Input::Tick);
         let stream = StreamId::Standalone;
         assert!(check(&same, &same.clone()).is_ok());
-        let answer = Step { result: Ok(Pressure::Hold(stream)), ..same.clone() };
+        let answer = Step { result: Ok(Backpressure::Hold(stream)), ..same.clone() };
         let action = Step { actions: vec![Action::Release { stream }], ..same.clone() };
         let replay = Step { replays: vec![Vec::new()], ..same.clone() };
         let mut state = same.clone();

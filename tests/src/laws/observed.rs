@@ -182,7 +182,7 @@ fn log_view(session: &Session<u64>, stream: StreamId) -> Option<LogView> {
     Some(LogView {
         stream,
         last,
-        missed: log.missed(),
+        missed: log.missed_through(),
         events: log.len(),
         bytes: log.bytes(),
         newest: log.range(last..last.saturating_add(1)).next().map(|logged| event(logged).1),

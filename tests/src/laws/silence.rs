@@ -46,12 +46,14 @@ impl Silence {
         self.streams.retain(|connection, _| step.after.connection(*connection).is_some());
         for seat in &step.after.connections {
             self.streams.extend(seat.stream.map(|stream| (seat.connection, stream)));
-            let Some(cursor) = seat.cursor.filter(Cursor::is_outstanding) else {
+            let Some(cursor) = seat.cursor.filter(Cursor::has_unacknowledged) else {
                 self.since.remove(&seat.connection);
                 continue;
             };
             let earlier = before.connection(seat.connection).and_then(|seat| seat.cursor);
-            let is_news = earlier.is_none_or(|earlier| earlier.untaken() != cursor.untaken());
+            let is_news = earlier.is_none_or(|earlier| {
+                earlier.first_unacknowledged() != cursor.first_unacknowledged()
+            });
             if is_news
                 || step.acknowledges(seat.connection)
                 || !self.since.contains_key(&seat.connection)
@@ -83,7 +85,9 @@ impl Silence {
             {
                 let cursor = before.connection(*connection).and_then(|seat| seat.cursor);
                 let Some(stream) = self.streams.get(connection) else { return };
-                let first = cursor.filter(Cursor::is_outstanding).map(|cursor| cursor.untaken());
+                let first = cursor
+                    .filter(Cursor::has_unacknowledged)
+                    .map(|cursor| cursor.first_unacknowledged());
                 let last = step.after.log(*stream).map_or(0, |log| log.last);
                 (*stream, first.filter(|first| first <= through), last.min(*through))
             }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use rejoin_core::{
-    Action, CloseReason, ConnectionId, Cursor, Event, Input, Instant, Pressure, Rejection,
+    Action, Backpressure, CloseReason, ConnectionId, Cursor, Event, Input, Instant, Rejection,
     RequestId, StreamId,
 };
 
@@ -15,7 +15,7 @@ pub struct Step {
     /// The input.
     pub input: Input<u64>,
     /// How the session answered.
-    pub result: Result<Pressure, Rejection>,
+    pub result: Result<Backpressure, Rejection>,
     /// What it wants done.
     pub actions: Vec<Action<u64>>,
     /// What the replays among the actions refer to, in order.

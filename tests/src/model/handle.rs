@@ -2,7 +2,9 @@
 
 use std::mem;
 
-use rejoin_core::{Action, ApiMisuse, CloseReason, Input, Instant, Pressure, Rejection, StreamId};
+use rejoin_core::{
+    Action, ApiMisuse, Backpressure, CloseReason, Input, Instant, Rejection, StreamId,
+};
 
 use super::{Model, connection::Origin, initialize::is_from_client, state::Stage, stream::Phase};
 
@@ -12,20 +14,24 @@ impl Model {
         &mut self,
         now: Instant,
         input: Input<u64>,
-    ) -> (Result<Pressure, Rejection>, Vec<Action<u64>>) {
+    ) -> (Result<Backpressure, Rejection>, Vec<Action<u64>>) {
         self.now = self.now.max(now);
         self.fire_due_timers();
         let result = self.apply(input);
         (result, mem::take(&mut self.actions))
     }
 
-    fn apply(&mut self, input: Input<u64>) -> Result<Pressure, Rejection> {
+    fn apply(&mut self, input: Input<u64>) -> Result<Backpressure, Rejection> {
         if let Some(reason) = self.closed {
             let is_accepted = matches!(
                 input,
                 Input::Tick | Input::Acknowledged { .. } | Input::ConnectionClosed { .. }
             );
-            return if is_accepted { Ok(Pressure::None) } else { Err(Rejection::Closed(reason)) };
+            return if is_accepted {
+                Ok(Backpressure::None)
+            } else {
+                Err(Rejection::Closed(reason))
+            };
         }
         self.check(&input)?;
         let is_of_backend =

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rejoin_core::{Action, ConnectionId, Pressure, StreamId};
+use rejoin_core::{Action, Backpressure, ConnectionId, StreamId};
 
 use super::{
     Model,
@@ -13,15 +13,15 @@ use super::{
 
 impl Model {
     /// The answer to a message of the backend that was recorded on `stream`.
-    pub(super) fn pressure(&mut self, stream: Option<StreamId>) -> Pressure {
+    pub(super) fn pressure(&mut self, stream: Option<StreamId>) -> Backpressure {
         match stream {
             Some(stream) if self.is_held(stream) => {
                 if !self.held_streams.contains(&stream) {
                     self.held_streams.push(stream);
                 }
-                Pressure::Hold(stream)
+                Backpressure::Hold(stream)
             }
-            Some(_) | None => Pressure::None,
+            Some(_) | None => Backpressure::None,
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::fmt::{Debug, Write as _};
 
-use rejoin_core::{Action, CloseReason, ConnectionId, Event, Input, Instant, Pressure, Rejection};
+use rejoin_core::{
+    Action, Backpressure, CloseReason, ConnectionId, Event, Input, Instant, Rejection,
+};
 
 use crate::laws::Step;
 use crate::model::Model;
@@ -10,7 +12,7 @@ use crate::model::Model;
 /// What came of an input.
 #[derive(Debug, PartialEq)]
 pub(super) struct Outcome {
-    result: Result<Pressure, Rejection>,
+    result: Result<Backpressure, Rejection>,
     actions: Vec<Action<u64>>,
     replays: Vec<Vec<(u64, Event<u64>)>>,
     deadline: Option<Instant>,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rejoin_core::{
-    Action, ClientFault, ConnectionId, EndReason, Event, EventId, Input, Instant, Pressure,
+    Action, Backpressure, ClientFault, ConnectionId, EndReason, Event, EventId, Input, Instant,
     Rejection, StreamId,
 };
 
@@ -34,7 +34,7 @@ impl World {
         &mut self,
         no: ServerNo,
         input: Input<u64>,
-    ) -> Result<Result<Pressure, Rejection>, String> {
+    ) -> Result<Result<Backpressure, Rejection>, String> {
         let now = self.shown_time();
         self.tell_server_at(no, now, input)
     }
@@ -45,7 +45,7 @@ impl World {
         no: ServerNo,
         now: Instant,
         input: Input<u64>,
-    ) -> Result<Result<Pressure, Rejection>, String> {
+    ) -> Result<Result<Backpressure, Rejection>, String> {
         self.suspect = Some(no);
         let Some(server) = self.servers.get_mut(no) else {
             return Err(format!("there is no server {no}"));

@@ -1,8 +1,8 @@
 //! How a session begins, idles and ends.
 
 use rejoin_core::{
-    Action, AnswerFormat, ApiMisuse, ClientFault, CloseReason, Config, ConnectionId, EndReason,
-    Event, FailureReason, Head, Input, Message, Method, Post, Pressure, Rejection, Report,
+    Action, AnswerFormat, ApiMisuse, Backpressure, ClientFault, CloseReason, Config, ConnectionId,
+    EndReason, Event, FailureReason, Head, Input, Message, Method, Post, Rejection, Report,
     RequestId, UndeliverableReason,
 };
 
@@ -122,7 +122,7 @@ fn a_reservation_opens_or_expires() {
     script.expect(Input::Abandon { stream: FIRST }, [close(1, EndReason::Abandoned)]);
     script.expect_with_pressure(
         response(1, 4),
-        Pressure::None,
+        Backpressure::None,
         [Action::Report(Report::Undeliverable {
             id: Some(RequestId::from(1)),
             reason: UndeliverableReason::CancelledRequest,

@@ -1,8 +1,8 @@
 //! Pressure, stalls, and what the limits do.
 
 use rejoin_core::{
-    Action, ClientFault, CloseReason, Config, ConnectionId, EndReason, FailureReason, Input,
-    Pressure, Report, RequestId, UnansweredReason,
+    Action, Backpressure, ClientFault, CloseReason, Config, ConnectionId, EndReason, FailureReason,
+    Input, Report, RequestId, UnansweredReason,
 };
 
 use crate::script::*;
@@ -21,8 +21,8 @@ fn a_reader_that_makes_progress_holds_the_backend_up() {
     let mut script = Script::initialized(config);
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
     script.expect(notify(3, None), [send(1, STANDALONE, 1, 3)]);
-    script.expect_with_pressure(notify(4, None), Pressure::Hold(STANDALONE), []);
-    script.expect_with_pressure(notify(5, None), Pressure::Hold(STANDALONE), []);
+    script.expect_with_pressure(notify(4, None), Backpressure::Hold(STANDALONE), []);
+    script.expect_with_pressure(notify(5, None), Backpressure::Hold(STANDALONE), []);
     script.expect(acknowledged(1, 0), [replay(1, STANDALONE, 2, 3)]);
     script.wait(100);
     script.expect(acknowledged(1, 2), [replay(1, STANDALONE, 3, 4), RELEASE]);
@@ -42,7 +42,7 @@ fn a_stalled_reader_holds_nobody_up_and_is_cut() {
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
     script.expect(get(2), []);
     script.expect(notify(3, None), [send(1, STANDALONE, 1, 3)]);
-    script.expect_with_pressure(notify(4, None), Pressure::Hold(STANDALONE), []);
+    script.expect_with_pressure(notify(4, None), Backpressure::Hold(STANDALONE), []);
     script.expect_deadline_in(10_000);
     script.wait(10_000);
     script.expect(Input::Tick, [RELEASE]);
@@ -65,7 +65,7 @@ fn what_a_deadline_sends_is_sent_although_the_same_call_evicts_it() {
     script.expect(get(2), []);
     script.expect_with_pressure(
         notify(3, None),
-        Pressure::Hold(STANDALONE),
+        Backpressure::Hold(STANDALONE),
         [send(1, STANDALONE, 1, 3)],
     );
     script.wait(60_000);
@@ -131,7 +131,7 @@ fn the_session_lets_go_of_what_was_taken_first_and_then_of_the_oldest() {
     assert_eq!(script.model.logged_bytes(), 456);
     script.expect(progress(2, 8), [send(2, SECOND, 2, 8)]);
     assert_eq!(script.model.logged_bytes(), 684);
-    let hold = Pressure::Hold(SECOND);
+    let hold = Backpressure::Hold(SECOND);
     script.expect_with_pressure(progress(2, 9), hold, [send(2, SECOND, 3, 9)]);
     assert_eq!(script.model.replay(STANDALONE, 0..9), []);
     script.expect_with_pressure(progress(2, 10), hold, [send(2, SECOND, 4, 10)]);

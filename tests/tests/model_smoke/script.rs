@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rejoin_core::{
-    Action, AnswerFormat, Config, ConnectionId, EndReason, Event, EventId, Failure, FailureReason,
-    Head, Initialized, Input, Instant, Message, Method, Notification, Post, Pressure,
+    Action, AnswerFormat, Backpressure, Config, ConnectionId, EndReason, Event, EventId, Failure,
+    FailureReason, Head, Initialized, Input, Instant, Message, Method, Notification, Post,
     ProgressToken, ProtocolVersion, Rejection, RequestId, StreamId, UnansweredReason,
 };
 use rejoin_tests::model::Model;
@@ -47,7 +47,7 @@ impl Script {
     /// Gives an input, which must be accepted and have these actions.
     #[track_caller]
     pub(crate) fn expect<const N: usize>(&mut self, input: Input<u64>, actions: [Action<u64>; N]) {
-        self.expect_with_pressure(input, Pressure::None, actions);
+        self.expect_with_pressure(input, Backpressure::None, actions);
     }
 
     /// Gives an input, which must be answered so and have these actions.
@@ -55,7 +55,7 @@ impl Script {
     pub(crate) fn expect_with_pressure<const N: usize>(
         &mut self,
         input: Input<u64>,
-        pressure: Pressure,
+        pressure: Backpressure,
         actions: [Action<u64>; N],
     ) {
         let (result, out) = self.model.handle(self.now, input);

@@ -1,7 +1,7 @@
 //! The standalone stream: shadows, gaps, and requests of the backend.
 
 use rejoin_core::{
-    Action, ClientFault, ConcurrentGet, Config, EndReason, Input, Pressure, UnansweredReason,
+    Action, Backpressure, ClientFault, ConcurrentGet, Config, EndReason, Input, UnansweredReason,
     UnrelatedRouting,
 };
 
@@ -73,7 +73,7 @@ fn a_gap_is_told_before_what_is_left() {
     script.expect(acknowledged(1, 0), []);
     script.expect_with_pressure(
         notify(3, None),
-        Pressure::Hold(STANDALONE),
+        Backpressure::Hold(STANDALONE),
         [send(1, STANDALONE, 1, 3)],
     );
     script.expect(closed(1, Some(1)), [Action::Release { stream: STANDALONE }]);

@@ -19,7 +19,8 @@ use super::{
     read::{self, Unreadable},
 };
 use crate::{
-    ClientMessages, ClientSender, SendError, backend::client_sender, render, session::Backpressure,
+    ClientMessages, ClientSender, SendError, backend::client_sender, render,
+    session::ReleaseReceiver,
 };
 
 /// The session, as its service sees it.
@@ -43,7 +44,7 @@ impl SessionTransport {
     }
 
     /// Says a message, or in place of an answer that the session does not take, an error.
-    fn say(&self, message: &ServerJsonRpcMessage) -> Result<Option<Backpressure>, SayError> {
+    fn say(&self, message: &ServerJsonRpcMessage) -> Result<Option<ReleaseReceiver>, SayError> {
         let error = match self.try_say(message) {
             Ok(held) => return Ok(held),
             // Nobody waits for the answer any more.
@@ -60,7 +61,7 @@ impl SessionTransport {
         Err(error)
     }
 
-    fn try_say(&self, message: &ServerJsonRpcMessage) -> Result<Option<Backpressure>, SayError> {
+    fn try_say(&self, message: &ServerJsonRpcMessage) -> Result<Option<ReleaseReceiver>, SayError> {
         let bytes = serde_json::to_vec(message)?;
         let related = related(message);
         Ok(match head::by_type(message) {

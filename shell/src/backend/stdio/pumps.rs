@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     ClientSender, SendError, SessionId, backend::client_sender::wait_for_release,
-    session::Backpressure,
+    session::ReleaseReceiver,
 };
 
 /// How much of a line is shown in the log, in bytes.
@@ -116,7 +116,7 @@ impl Speaker {
     }
 
     /// Returns what has to be waited for before more is said.
-    fn say(&mut self, part: Part) -> Option<Backpressure> {
+    fn say(&mut self, part: Part) -> Option<ReleaseReceiver> {
         match part {
             Part::Message { head, body } => {
                 let (head, body) = read::name_request(head, body, &self.peer);
@@ -161,7 +161,7 @@ impl Speaker {
         Ok(())
     }
 
-    fn send(&self, head: Head, body: &Bytes) -> Option<Backpressure> {
+    fn send(&self, head: Head, body: &Bytes) -> Option<ReleaseReceiver> {
         let session = self.peer.session_id().short();
         let related = match convention::read(body) {
             Said::Message { related } => related,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rejoin_core::{
-    ApiMisuse, Head, Initialized, Input, Method, Notification, Pressure, ProgressToken, Rejection,
-    RequestId, StreamId,
+    ApiMisuse, Backpressure, Head, Initialized, Input, Method, Notification, ProgressToken,
+    Rejection, RequestId, StreamId,
 };
 
 use super::plan::Utterance;
@@ -107,8 +107,8 @@ impl World {
                     self.plan(no, None, Method::Other, None);
                 }
                 Ok(match pressure {
-                    Pressure::Hold(stream) => Some(stream),
-                    Pressure::None => None,
+                    Backpressure::Hold(stream) => Some(stream),
+                    Backpressure::None => None,
                 })
             }
             Err(rejection) => {

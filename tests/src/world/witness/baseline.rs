@@ -20,7 +20,7 @@ pub(in crate::world) fn check_baseline(view: &View, snapshot: &Value) -> Result<
         return Err(format!("at rest, it still holds something: {view:?}"));
     }
     let held = |part: &str| snapshot.pointer(&format!("/state/{part}"));
-    let expected = [("streams", 1), ("tombstones", 0), ("connections", 0), ("questions", 0)];
+    let expected = [("streams", 1), ("tombstones", 0), ("connections", 0), ("server_requests", 0)];
     for (part, count) in expected {
         let found = held(part).and_then(Value::as_array).map(Vec::len);
         if found != Some(count) {
@@ -29,11 +29,11 @@ pub(in crate::world) fn check_baseline(view: &View, snapshot: &Value) -> Result<
     }
     // An order in which the standalone stream would be evicted.
     let is_order = |waiting: &Value| {
-        let what = waiting.pointer("/what");
-        what == Some(&json!({"Spent": "Standalone"}))
-            || what == Some(&json!({"Eventful": "Standalone"}))
+        let what = waiting.pointer("/target");
+        what == Some(&json!({"FrontAcknowledged": "Standalone"}))
+            || what == Some(&json!({"NonEmpty": "Standalone"}))
     };
-    let queues = held("queues").and_then(Value::as_array);
+    let queues = held("timers").and_then(Value::as_array);
     match queues.and_then(|queues| queues.iter().find(|waiting| !is_order(waiting))) {
         Some(waiting) => Err(format!("at rest, something still waits: {waiting}")),
         None => Ok(()),
@@ -61,8 +61,8 @@ mod tests {
 
     fn snapshot() -> Value {
         json!({"state": {
-            "streams": [{}], "tombstones": [], "connections": [], "questions": [],
-            "queues": [{"what": {"Spent": "Standalone"}}],
+            "streams": [{}], "tombstones": [], "connections": [], "server_requests": [],
+            "timers": [{"target": {"FrontAcknowledged": "Standalone"}}],
         }})
     }
 
@@ -88,8 +88,8 @@ mod tests {
             ("streams", json!([{}, {}])),
             ("tombstones", json!([{}])),
             ("connections", json!([{}])),
-            ("questions", json!([{}])),
-            ("queues", json!([{"what": {"Orphan": 3}}])),
+            ("server_requests", json!([{}])),
+            ("timers", json!([{"target": {"Orphan": 3}}])),
         ] {
             let mut snapshot = snapshot();
             snapshot["state"][part] = left;

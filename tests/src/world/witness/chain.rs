@@ -161,8 +161,8 @@ pub(in crate::world) fn check_owner(
 #[cfg(test)]
 mod tests {
     use rejoin_core::{
-        Action, ConnectionId, Head, Initialized, Input, Instant, Message, Notification, Pressure,
-        UnrelatedRouting,
+        Action, Backpressure, ConnectionId, Head, Initialized, Input, Instant, Message,
+        Notification, UnrelatedRouting,
     };
 
     use super::*;
@@ -183,7 +183,7 @@ mod tests {
                     message: Message { head, body: 10 * index, bytes: 0 },
                     related: None,
                 },
-                result: Ok(Pressure::None),
+                result: Ok(Backpressure::None),
                 actions: vec![Action::Send { connection: ConnectionId(1), index, id, event }],
                 replays: Vec::new(),
                 after: View::default(),

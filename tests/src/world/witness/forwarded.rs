@@ -37,7 +37,7 @@ pub(in crate::world) fn check_forwarded(
 #[cfg(test)]
 mod tests {
     use rejoin_core::{
-        Initialized, Input, Instant, Message, Notification, Post, Pressure, UnansweredReason,
+        Backpressure, Initialized, Input, Instant, Message, Notification, Post, UnansweredReason,
     };
 
     use super::*;
@@ -50,7 +50,7 @@ mod tests {
         Step {
             now: Instant::EPOCH,
             input: Input::Message { post: Post::Batch(messages.collect()) },
-            result: Ok(Pressure::None),
+            result: Ok(Backpressure::None),
             actions: forwarded.iter().map(forward).collect(),
             replays: Vec::new(),
             after: View::default(),

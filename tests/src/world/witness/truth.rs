@@ -253,7 +253,7 @@ fn check_gone(
 
 #[cfg(test)]
 mod tests {
-    use rejoin_core::{ConnectionId, EventId, Initialized, Pressure};
+    use rejoin_core::{Backpressure, ConnectionId, EventId, Initialized};
 
     use super::*;
 
@@ -281,7 +281,7 @@ mod tests {
         Step {
             now: Instant::EPOCH,
             input: Input::BackendMessage { message, related },
-            result: Ok(Pressure::None),
+            result: Ok(Backpressure::None),
             actions: actions.collect(),
             replays: Vec::new(),
             after: before(),

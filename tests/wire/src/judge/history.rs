@@ -140,7 +140,7 @@ impl History {
             self.pause_max = self.pause_max.max(step.now.since(since));
         }
         for seat in &step.after.connections {
-            if seat.cursor.is_some_and(|cursor| cursor.is_outstanding()) {
+            if seat.cursor.is_some_and(|cursor| cursor.has_unacknowledged()) {
                 self.silent.entry(seat.connection).or_insert(step.now);
             } else {
                 self.silent.remove(&seat.connection);

@@ -98,7 +98,8 @@ fn check_prompt(
 mod tests {
     use bytes::Bytes;
     use rejoin_core::{
-        Action, ConnectionId, Event, Head, Input, Message, Notification, Pressure, UnrelatedRouting,
+        Action, Backpressure, ConnectionId, Event, Head, Input, Message, Notification,
+        UnrelatedRouting,
     };
     use rejoin_tests::laws::{Step, View};
     use rejoin_tests::world::Tally;
@@ -123,7 +124,7 @@ mod tests {
                 } else {
                     Input::Tick
                 },
-                result: Ok(Pressure::None),
+                result: Ok(Backpressure::None),
                 actions: if said { vec![send] } else { Vec::new() },
                 replays: Vec::new(),
                 after: View::default(),

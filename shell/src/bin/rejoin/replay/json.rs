@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use rejoin::rejoin_core::Pressure;
+use rejoin::rejoin_core::Backpressure;
 use serde_json::json;
 
 use super::Step;
@@ -10,8 +10,8 @@ use super::Step;
 /// Writes an input and its result as one line.
 pub(super) fn write_step(out: &mut impl Write, step: &Step<'_>) -> io::Result<()> {
     let (hold, rejection) = match &step.result {
-        Ok(Pressure::None) => (None, None),
-        Ok(Pressure::Hold(stream)) => (Some(stream), None),
+        Ok(Backpressure::None) => (None, None),
+        Ok(Backpressure::Hold(stream)) => (Some(stream), None),
         Err(rejection) => (None, Some(rejection.to_string())),
     };
     let actions: Vec<_> = step.actions.iter().collect();

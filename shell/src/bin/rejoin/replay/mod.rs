@@ -13,14 +13,14 @@ use std::{
 use anyhow::Context as _;
 use rejoin::{
     journal::Reader,
-    rejoin_core::{Actions, Input, Instant, Pressure, Rejection, Session},
+    rejoin_core::{Actions, Backpressure, Input, Instant, Rejection, Session},
 };
 
 /// An input of a session and its result. Message bodies are replaced by labels.
 struct Step<'a> {
     now: Instant,
     input: Input<String>,
-    result: Result<Pressure, Rejection>,
+    result: Result<Backpressure, Rejection>,
     actions: Actions<String>,
     session: &'a Session<String>,
 }

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use rejoin::{
     journal::Header,
     rejoin_core::{
-        Action, AnswerFormat, Event, EventId, Input, Instant, Post, Pressure, Rejection, Session,
+        Action, AnswerFormat, Backpressure, Event, EventId, Input, Instant, Post, Rejection,
+        Session,
     },
 };
 
@@ -29,8 +30,8 @@ pub(super) fn write_step(
         describe_action(step.session, action).into_iter().try_for_each(&mut write_line)?;
     }
     match &step.result {
-        Ok(Pressure::None) => Ok(()),
-        Ok(Pressure::Hold(stream)) => write_line(format!("hold the sender to {stream}")),
+        Ok(Backpressure::None) => Ok(()),
+        Ok(Backpressure::Hold(stream)) => write_line(format!("hold the sender to {stream}")),
         Err(rejection) => {
             write_line(format!("rejected, {} is at fault: {rejection}", party_at_fault(rejection)))
         }

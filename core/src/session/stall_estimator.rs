@@ -11,7 +11,7 @@ use crate::{Instant, config::StallTimeout};
 /// nothing of its speed. A reader's system takes in bursts, with one long pause between two
 /// of them, so of every round of at least the shortest timeout the longest pause is the sample.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
+pub(crate) struct StallEstimator {
     /// In nanoseconds.
     smoothed: u64,
     /// How far samples are from that, in nanoseconds.
@@ -27,9 +27,9 @@ struct Round {
     longest: u64,
 }
 
-impl Pace {
+impl StallEstimator {
     /// Returns the estimate for a reader that has shown nothing yet: the longest timeout.
-    pub(crate) const fn unknown(limits: StallTimeout) -> Self {
+    pub(crate) const fn new(limits: StallTimeout) -> Self {
         Self { smoothed: limits.max / 2, variation: limits.max / 8, round: None, longest: 0 }
     }
 
@@ -41,7 +41,7 @@ impl Pace {
 
     /// Notes that a reader that is behind has taken something at `now`, after it had taken
     /// nothing since `since`.
-    pub(crate) fn note(&mut self, since: Instant, now: Instant, limits: StallTimeout) {
+    pub(crate) fn record_pause(&mut self, since: Instant, now: Instant, limits: StallTimeout) {
         let pause = nanos(now.since(since));
         self.longest = self.longest.max(pause);
         let mut round = self.round.unwrap_or(Round { began: since, longest: 0 });
@@ -57,7 +57,7 @@ impl Pace {
     }
 
     /// Notes likewise that a reader has taken something that is not behind.
-    pub(crate) fn note_at_head(&mut self, since: Instant, now: Instant) {
+    pub(crate) fn record_pause_at_head(&mut self, since: Instant, now: Instant) {
         self.longest = self.longest.max(nanos(now.since(since)));
         self.round = None;
     }
@@ -84,16 +84,16 @@ mod tests {
     /// Lets a reader pause for so long, and take so much in a burst, again and again, and
     /// returns its timeout before each pause.
     fn timeouts(pause: u64, burst: usize, rounds: usize) -> Vec<u64> {
-        let mut pace = Pace::unknown(LIMITS);
+        let mut pace = StallEstimator::new(LIMITS);
         let mut now = 0;
         let at = |nanos| Instant::new(Duration::from_nanos(nanos));
         let mut before = Vec::new();
         for _ in 0..rounds {
             for _ in 0..burst {
-                pace.note(at(now), at(now), LIMITS);
+                pace.record_pause(at(now), at(now), LIMITS);
             }
             before.push(pace.timeout(LIMITS));
-            pace.note(at(now), at(now + pause), LIMITS);
+            pace.record_pause(at(now), at(now + pause), LIMITS);
             now += pause;
         }
         before
@@ -120,28 +120,28 @@ mod tests {
 
     #[test]
     fn who_has_taken_all_shows_nothing() {
-        let mut pace = Pace::unknown(LIMITS);
+        let mut pace = StallEstimator::new(LIMITS);
         let at = |nanos| Instant::new(Duration::from_nanos(nanos));
         for begin in (0..100_000).step_by(600) {
-            pace.note(at(begin), at(begin + 1), LIMITS);
-            pace.note_at_head(at(begin + 1), at(begin + 1));
+            pace.record_pause(at(begin), at(begin + 1), LIMITS);
+            pace.record_pause_at_head(at(begin + 1), at(begin + 1));
         }
         assert_eq!(pace.timeout(LIMITS), LIMITS.max);
     }
 
     #[test]
     fn a_reader_has_stopped_that_pauses_for_longer_than_ever() {
-        let mut pace = Pace::unknown(LIMITS);
+        let mut pace = StallEstimator::new(LIMITS);
         let at = |nanos| Instant::new(Duration::from_nanos(nanos));
         let has_stopped =
-            |pace: &Pace, silent: u64| pace.has_stopped(at(7), at(7 + silent), LIMITS);
+            |pace: &StallEstimator, silent: u64| pace.has_stopped(at(7), at(7 + silent), LIMITS);
         assert!(!has_stopped(&pace, 999));
         assert!(has_stopped(&pace, 1_000));
-        pace.note(at(0), at(700), LIMITS);
-        pace.note_at_head(at(0), at(300));
+        pace.record_pause(at(0), at(700), LIMITS);
+        pace.record_pause_at_head(at(0), at(300));
         assert!(!has_stopped(&pace, 1_400));
         assert!(has_stopped(&pace, 1_401));
-        pace.note_at_head(at(0), at(800));
+        pace.record_pause_at_head(at(0), at(800));
         assert!(!has_stopped(&pace, 1_600));
     }
 }

@@ -8,114 +8,125 @@ use super::{
 };
 use crate::{
     Action, Actions, AnswerFormat, ConnectionId, EndReason, EventId, Report, config::StallTimeout,
-    queue::Queue, time::Timeout,
+    time::Timeout, timers::TimerKind,
 };
 
 impl<M: Clone> Session<M> {
     /// Lets a connection carry a stream, from its cursor on.
-    pub(super) fn carry(
+    pub(super) fn attach(
         &mut self,
         stream: StreamKey,
         connection: ConnectionKey,
         is_primed: bool,
         out: &mut Actions<M>,
     ) {
-        self.streams[stream].carrier = Some(connection);
-        if let Stage::Open { orphan } = &mut self.streams[stream].stage
-            && let Some(orphan) = orphan.take()
+        self.streams[stream].attached = Some(connection);
+        if let Stage::Open { orphan_timer } = &mut self.streams[stream].stage
+            && let Some(orphan) = orphan_timer.take()
         {
-            self.queues.leave(orphan);
+            self.timers.remove(orphan);
         }
-        self.forget_retry(stream);
-        self.find_listener(stream, out);
+        self.clear_retry(stream);
+        self.cancel_delivery_timers(stream, out);
         // This may be the end of the stream.
         self.send_logged(stream, connection, out);
-        if is_primed && !self.connections[connection].cursor.is_outstanding() {
-            self.prime(stream, connection, out);
+        if is_primed && !self.connections[connection].cursor.has_unacknowledged() {
+            self.send_priming(stream, connection, out);
         }
     }
 
     /// Treats what a connection's body pulled out of its channel.
-    pub(super) fn taken(&mut self, id: ConnectionId, through: u64, out: &mut Actions<M>) {
+    pub(super) fn on_acknowledged(&mut self, id: ConnectionId, through: u64, out: &mut Actions<M>) {
         let Some(key) = self.connections.find(id) else {
             return;
         };
-        self.take(key, through, out);
-        self.watch(key);
+        self.acknowledge(key, through, out);
+        self.arm_stall_timer(key);
         let Connection { role, subject, .. } = self.connections[key];
-        if let (Role::Carries, Subject::Stream(stream)) = (role, subject) {
+        if let (Role::Attached, Subject::Stream(stream)) = (role, subject) {
             self.enforce_stream_limits(stream, out);
             self.send_logged(stream, key, out);
         }
     }
 
     /// Treats that a connection is gone.
-    pub(super) fn gone(&mut self, id: ConnectionId, through: Option<u64>, out: &mut Actions<M>) {
+    pub(super) fn on_connection_closed(
+        &mut self,
+        id: ConnectionId,
+        through: Option<u64>,
+        out: &mut Actions<M>,
+    ) {
         let Some(key) = self.connections.find(id) else {
             return;
         };
         if let Some(through) = through
-            && through >= self.connections[key].cursor.untaken()
+            && through >= self.connections[key].cursor.first_unacknowledged()
         {
-            self.take(key, through, out);
+            self.acknowledge(key, through, out);
         }
-        self.lose(key, out);
+        self.detach(key, out);
         // What it held makes room for what others may be sent now.
-        self.is_crowded = false;
+        self.is_window_exceeded = false;
     }
 
     /// Forgets a connection that is gone, and finds out what that means.
-    pub(super) fn lose(&mut self, key: ConnectionKey, out: &mut Actions<M>) {
-        let connection = self.forget(key);
+    pub(super) fn detach(&mut self, key: ConnectionKey, out: &mut Actions<M>) {
+        let connection = self.remove_connection(key);
         let (stream, id) = match connection.subject {
-            Subject::Initialize => return self.lost_initialize(&connection, out),
+            Subject::Initialize => return self.on_initialize_connection_closed(&connection, out),
             Subject::Stream(stream) => (Some(stream), self.streams[stream].id),
-            Subject::Buried(id) => (None, id),
+            Subject::Removed(id) => (None, id),
         };
-        if connection.format == AnswerFormat::Json && connection.cursor.untaken() <= 1 {
+        if connection.format == AnswerFormat::Json && connection.cursor.first_unacknowledged() <= 1
+        {
             out.push(Action::Report(Report::ResponseLost { stream: id }));
         }
         let Some(stream) = stream else {
             return;
         };
         match connection.role {
-            Role::Carries => {
-                self.streams[stream].carrier = None;
-                match self.successor(stream) {
+            Role::Attached => {
+                self.streams[stream].attached = None;
+                match self.pop_shadow(stream) {
                     Some(shadow) => self.promote(shadow, out),
-                    None => self.go_on_alone(stream, out),
+                    None => self.on_detached(stream, out),
                 }
             }
-            Role::Shadows => self.connections.shadows.retain(|shadow| *shadow != key),
-            Role::Drains => {
-                if self.streams[stream].drain == Some(key) {
-                    self.streams[stream].drain = None;
+            Role::Shadow => self.connections.shadows.retain(|shadow| *shadow != key),
+            Role::Draining => {
+                if self.streams[stream].draining == Some(key) {
+                    self.streams[stream].draining = None;
                 }
             }
         }
     }
 
     /// Ends a connection.
-    pub(super) fn end(&mut self, key: ConnectionKey, reason: EndReason, out: &mut Actions<M>) {
+    pub(super) fn close_connection(
+        &mut self,
+        key: ConnectionKey,
+        reason: EndReason,
+        out: &mut Actions<M>,
+    ) {
         let connection = &mut self.connections[key];
         out.push(Action::Close { connection: connection.id, reason });
         if !reason.drains() {
-            self.forget(key);
+            self.remove_connection(key);
             return;
         }
-        self.note_silence(key);
+        self.add_silence(key);
         let connection = &mut self.connections[key];
         if matches!(reason, EndReason::Cancelled | EndReason::Abandoned) {
             // Nobody waits for a JSON answer any more.
             connection.format = AnswerFormat::Sse;
         }
-        let carried = connection.role == Role::Carries;
-        connection.role = Role::Drains;
-        if let (true, Subject::Stream(stream)) = (carried, connection.subject) {
-            self.streams[stream].carrier = None;
-            self.streams[stream].drain = Some(key);
+        let was_attached = connection.role == Role::Attached;
+        connection.role = Role::Draining;
+        if let (true, Subject::Stream(stream)) = (was_attached, connection.subject) {
+            self.streams[stream].attached = None;
+            self.streams[stream].draining = Some(key);
         }
-        self.watch(key);
+        self.arm_stall_timer(key);
     }
 
     /// Sends a connection what it may have of what its stream has in its log.
@@ -130,16 +141,16 @@ impl<M: Clone> Session<M> {
         let first = first.map(|logged| Sent { index: logged.index, cost: logged.entry.cost() });
         let next = first.unwrap_or(Sent { index: log.last().saturating_add(1), cost: 0 });
         if self.admits(connection, next) {
-            let carrier = &mut self.connections[connection];
+            let attached = &mut self.connections[connection];
             let id = self.streams[stream].id;
-            if let Some(missed) = carrier.cursor.take_gap(log.missed()) {
-                out.push(Action::Gap { connection: carrier.id, stream: id, missed });
+            if let Some(missed) = attached.cursor.take_gap(log.missed_through()) {
+                out.push(Action::Gap { connection: attached.id, stream: id, missed });
             }
             if let Some(first) = first {
                 self.send_from(stream, connection, first.index, out);
             }
         }
-        self.finish(stream, out);
+        self.close_if_caught_up(stream, out);
     }
 
     /// Sends what the window admits, from an event on that it admits.
@@ -152,179 +163,181 @@ impl<M: Clone> Session<M> {
     ) {
         let last = self.add_replay_in_flight(stream, connection, first);
         let Stream { id, log, stage, .. } = &self.streams[stream];
-        let carrier = &mut self.connections[connection];
+        let attached = &mut self.connections[connection];
         let range = first..last.saturating_add(1);
-        carrier.cursor.sent(first, last);
-        carrier.format = AnswerFormat::Sse;
-        carrier.can_resume = true;
+        attached.cursor.sent(first, last);
+        attached.format = AnswerFormat::Sse;
+        attached.can_resume = true;
         // A replay is read when the actions are carried out. By then the log may
         // be gone with its stream, or have been written on after a deadline.
-        let is_last = matches!(stage, Stage::Finishing { .. }) && log.ends_before(range.end);
-        if is_last || carrier.role == Role::Shadows {
+        let is_last = matches!(stage, Stage::Complete { .. }) && log.ends_before(range.end);
+        if is_last || attached.role == Role::Shadow {
             for logged in log.range(range) {
                 out.push(Action::Send {
-                    connection: carrier.id,
+                    connection: attached.id,
                     index: logged.index,
                     id: Some(EventId::new(*id, logged.index)),
                     event: logged.entry.to_event(),
                 });
             }
         } else {
-            out.push(Action::Replay { connection: carrier.id, stream: *id, range });
+            out.push(Action::Replay { connection: attached.id, stream: *id, range });
         }
-        self.watch(connection);
+        self.arm_stall_timer(connection);
     }
 
     /// Takes back what a connection holds, for its stream to send it on another one.
     pub(super) fn discard(&mut self, key: ConnectionKey, out: &mut Actions<M>) {
-        self.note_silence(key);
+        self.add_silence(key);
         let connection = &mut self.connections[key];
-        if !connection.cursor.is_outstanding() {
+        if !connection.cursor.has_unacknowledged() {
             return;
         }
         connection.cursor.discard();
         connection.is_stalled = false;
-        if let Some(stall) = connection.stall.take() {
-            self.queues.leave(stall);
+        if let Some(stall) = connection.stall_timer.take() {
+            self.timers.remove(stall);
         }
         out.push(Action::Discard { connection: connection.id });
         self.remove_in_flight(key, u64::MAX);
-        self.watch(key);
+        self.arm_stall_timer(key);
     }
 
     /// Begins to watch whether what was sent on a connection is taken, or whether one that
     /// drains and holds nothing is closed.
-    pub(super) fn watch(&mut self, key: ConnectionKey) {
+    pub(super) fn arm_stall_timer(&mut self, key: ConnectionKey) {
         let connection = &mut self.connections[key];
-        let is_outstanding = connection.cursor.is_outstanding();
+        let has_unacknowledged = connection.cursor.has_unacknowledged();
         if connection.is_stalled
-            || connection.stall.is_some()
-            || !is_outstanding && connection.role != Role::Drains
+            || connection.stall_timer.is_some()
+            || !has_unacknowledged && connection.role != Role::Draining
         {
             return;
         }
-        connection.since = self.now;
+        connection.silent_since = self.now;
         let timeouts = self.config.timeouts();
-        let (queue, timeout) = if is_outstanding && self.config.stall_timeout_max.is_some() {
-            let nanos = connection.pace.timeout(timeouts.stall);
-            (stall_queue(nanos, timeouts.stall), Timeout::of_nanos(nanos))
+        let (kind, timeout) = if has_unacknowledged && self.config.stall_timeout_max.is_some() {
+            let nanos = connection.stall_estimator.timeout(timeouts.stall);
+            (stall_timer_kind(nanos, timeouts.stall), Timeout::from_nanos(nanos))
         } else {
-            (Queue::StallLimit, timeouts.stall_disconnect)
+            (TimerKind::StallDisconnect, timeouts.stall_disconnect)
         };
-        connection.stall = Some(self.queues.enter(queue, key.0, self.now.due(timeout)));
+        connection.stall_timer =
+            Some(self.timers.insert(kind, key.0, self.now.deadline_after(timeout)));
     }
 
     /// Notes what was taken on a connection. Where no new event was, its reader has taken
     /// more of the next one.
-    fn take(&mut self, key: ConnectionKey, through: u64, out: &mut Actions<M>) {
-        if !self.connections[key].cursor.is_outstanding() {
+    fn acknowledge(&mut self, key: ConnectionKey, through: u64, out: &mut Actions<M>) {
+        if !self.connections[key].cursor.has_unacknowledged() {
             return;
         }
         let is_behind = self.is_behind(key);
         let connection = &mut self.connections[key];
         if is_behind {
             let limits = self.config.timeouts().stall;
-            connection.pace.note(connection.since, self.now, limits);
+            connection.stall_estimator.record_pause(connection.silent_since, self.now, limits);
         } else {
-            connection.pace.note_at_head(connection.since, self.now);
+            connection.stall_estimator.record_pause_at_head(connection.silent_since, self.now);
         }
-        connection.since = self.now;
+        connection.silent_since = self.now;
         connection.is_stalled = false;
-        if let Some(stall) = connection.stall.take() {
-            self.queues.leave(stall);
+        if let Some(stall) = connection.stall_timer.take() {
+            self.timers.remove(stall);
         }
-        let taken = connection.cursor.acknowledge(through);
-        connection.was_taken |= taken.is_some();
-        let Some(taken) = taken else {
+        let acknowledged = connection.cursor.acknowledge(through);
+        connection.has_acknowledged |= acknowledged.is_some();
+        let Some(acknowledged) = acknowledged else {
             return;
         };
         let subject = connection.subject;
-        self.remove_in_flight(key, taken);
+        self.remove_in_flight(key, acknowledged);
         if let Subject::Stream(stream) = subject {
-            self.note_taken(stream, taken, out);
+            self.acknowledge_stream(stream, acknowledged, out);
         }
     }
 
     /// Ends a connection whose reader has taken nothing for too long.
     pub(super) fn cut(&mut self, key: ConnectionKey, out: &mut Actions<M>) {
-        self.stay_awake();
+        self.reset_idle_timer();
         let reason = EndReason::Stalled;
         out.push(Action::Close { connection: self.connections[key].id, reason });
-        self.lose(key, out);
+        self.detach(key, out);
     }
 
     /// Returns whether a connection carries a stream that has more than it was sent.
     fn is_behind(&self, key: ConnectionKey) -> bool {
         let Connection { role, subject, cursor, .. } = &self.connections[key];
         match (role, subject) {
-            (Role::Carries, Subject::Stream(stream)) => {
+            (Role::Attached, Subject::Stream(stream)) => {
                 !self.streams[*stream].log.ends_before(cursor.next())
             }
-            (Role::Carries, Subject::Initialize | Subject::Buried(_))
-            | (Role::Shadows | Role::Drains, _) => false,
+            (Role::Attached, Subject::Initialize | Subject::Removed(_))
+            | (Role::Shadow | Role::Draining, _) => false,
         }
     }
 
     /// Lets go of a connection.
-    fn forget(&mut self, key: ConnectionKey) -> Connection {
-        self.note_silence(key);
+    fn remove_connection(&mut self, key: ConnectionKey) -> Connection {
+        self.add_silence(key);
         self.remove_in_flight(key, u64::MAX);
         let connection = self.connections.remove(key);
-        if let Some(stall) = connection.stall {
-            self.queues.leave(stall);
+        if let Some(stall) = connection.stall_timer {
+            self.timers.remove(stall);
         }
         connection
     }
 
     /// Adds for how long a connection that carries its stream no longer was silent to that of
     /// the ones before it.
-    fn note_silence(&mut self, key: ConnectionKey) {
+    fn add_silence(&mut self, key: ConnectionKey) {
         let connection = &self.connections[key];
-        if let (Role::Carries, Subject::Stream(stream)) = (connection.role, connection.subject) {
+        if let (Role::Attached, Subject::Stream(stream)) = (connection.role, connection.subject) {
             let earlier = &mut self.streams[stream].earlier_silence;
             *earlier = earlier.saturating_add(connection.silence(self.now));
         }
     }
 
     /// Takes out the shadow that carries a stream next.
-    fn successor(&mut self, stream: StreamKey) -> Option<ConnectionKey> {
+    fn pop_shadow(&mut self, stream: StreamKey) -> Option<ConnectionKey> {
         if stream == STANDALONE { self.connections.shadows.pop() } else { None }
     }
 
     /// Lets a shadow carry the standalone stream.
     fn promote(&mut self, shadow: ConnectionKey, out: &mut Actions<M>) {
-        let taken = self.streams[STANDALONE].taken;
-        let is_primed = !self.connections[shadow].was_taken && self.primes();
-        self.connections[shadow].cursor.skip(taken);
-        self.carry(STANDALONE, shadow, is_primed, out);
-        self.connections[shadow].role = Role::Carries;
+        let acknowledged = self.streams[STANDALONE].acknowledged;
+        let is_primed = !self.connections[shadow].has_acknowledged && self.uses_priming();
+        self.connections[shadow].cursor.skip(acknowledged);
+        self.attach(STANDALONE, shadow, is_primed, out);
+        self.connections[shadow].role = Role::Attached;
     }
 
     /// Treats that a stream is without a connection.
-    pub(super) fn go_on_alone(&mut self, stream: StreamKey, out: &mut Actions<M>) {
-        let due = self.expected_at(stream).due(self.config.timeouts().orphan);
+    pub(super) fn on_detached(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+        let deadline =
+            self.client_expected_at(stream).deadline_after(self.config.timeouts().orphan);
         match &mut self.streams[stream].stage {
-            Stage::Reserved { .. } => self.cancel(stream, EndReason::Abandoned, out),
-            Stage::Open { orphan } => {
+            Stage::Reserved { .. } => self.cancel_stream(stream, EndReason::Abandoned, out),
+            Stage::Open { orphan_timer } => {
                 if stream != STANDALONE {
-                    *orphan = Some(self.queues.enter(Queue::Orphan, stream.0, due));
+                    *orphan_timer = Some(self.timers.insert(TimerKind::Orphan, stream.0, deadline));
                 }
-                self.lose_listener(stream, out);
+                self.start_delivery_timers(stream, out);
             }
-            Stage::Finishing { .. } => self.retain(stream, out),
+            Stage::Complete { .. } => self.retain(stream, out),
             Stage::Retained { .. } => {}
         }
     }
 }
 
 /// Returns the queue of readers that have the same timeout, which is at a limit for most.
-fn stall_queue(nanos: u64, limits: StallTimeout) -> Queue {
+fn stall_timer_kind(nanos: u64, limits: StallTimeout) -> TimerKind {
     if nanos >= limits.max {
-        Queue::StallLongest
+        TimerKind::StallLongest
     } else if nanos > limits.min {
-        Queue::Stall
+        TimerKind::Stall
     } else {
-        Queue::StallShortest
+        TimerKind::StallShortest
     }
 }
 
@@ -335,11 +348,11 @@ mod tests {
     #[test]
     fn timeouts_at_a_limit_have_queues_of_their_own() {
         let limits = StallTimeout { min: 10, max: 100 };
-        assert_eq!(stall_queue(10, limits), Queue::StallShortest);
-        assert_eq!(stall_queue(11, limits), Queue::Stall);
-        assert_eq!(stall_queue(99, limits), Queue::Stall);
-        assert_eq!(stall_queue(100, limits), Queue::StallLongest);
+        assert_eq!(stall_timer_kind(10, limits), TimerKind::StallShortest);
+        assert_eq!(stall_timer_kind(11, limits), TimerKind::Stall);
+        assert_eq!(stall_timer_kind(99, limits), TimerKind::Stall);
+        assert_eq!(stall_timer_kind(100, limits), TimerKind::StallLongest);
         let equal = StallTimeout { min: 10, max: 10 };
-        assert_eq!(stall_queue(10, equal), Queue::StallLongest);
+        assert_eq!(stall_timer_kind(10, equal), TimerKind::StallLongest);
     }
 }

@@ -12,31 +12,31 @@ use crate::shrink;
 /// order and removal take amortised constant time beyond the search, which a
 /// tree cannot do. A key out of order costs what moving the vector costs.
 #[derive(Debug)]
-pub(crate) struct Ascending<K, V> {
+pub(crate) struct SortedVecMap<K, V> {
     /// By key; `None` is a hole. The last one is none.
     entries: Vec<(K, Option<V>)>,
-    holes: usize,
+    vacant: usize,
 }
 
 /// A key that may be a number.
-pub(crate) trait Key: Clone + Ord {
+pub(crate) trait SortedKey: Clone + Ord {
     /// Returns the number, if it is one; numbers are in the order of their keys.
-    fn number(&self) -> Option<u64>;
+    fn as_number(&self) -> Option<u64>;
 }
 
-impl Key for u64 {
-    fn number(&self) -> Option<u64> {
+impl SortedKey for u64 {
+    fn as_number(&self) -> Option<u64> {
         Some(*self)
     }
 }
 
-impl<K: Key, V> Ascending<K, V> {
+impl<K: SortedKey, V> SortedVecMap<K, V> {
     pub(crate) const fn new() -> Self {
-        Self { entries: Vec::new(), holes: 0 }
+        Self { entries: Vec::new(), vacant: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.entries.len() - self.holes
+        self.entries.len() - self.vacant
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -57,7 +57,7 @@ impl<K: Key, V> Ascending<K, V> {
             Ok(position) => {
                 let (_, place) = self.entries.get_mut(position)?;
                 let replaced = place.replace(value);
-                self.holes -= usize::from(replaced.is_none());
+                self.vacant -= usize::from(replaced.is_none());
                 replaced
             }
             Err(position) => {
@@ -76,9 +76,9 @@ impl<K: Key, V> Ascending<K, V> {
         let position = self.position(key).ok()?;
         let (_, value) = self.entries.get_mut(position)?;
         let removed = value.take();
-        self.holes += usize::from(removed.is_some());
-        if self.holes > 0 {
-            self.close_holes();
+        self.vacant += usize::from(removed.is_some());
+        if self.vacant > 0 {
+            self.compact();
         }
         removed
     }
@@ -88,14 +88,14 @@ impl<K: Key, V> Ascending<K, V> {
         self.entries.iter().filter_map(|(key, value)| Some((key, value.as_ref()?)))
     }
 
-    fn close_holes(&mut self) {
+    fn compact(&mut self) {
         while let Some((_, None)) = self.entries.last() {
             self.entries.pop();
-            self.holes -= 1;
+            self.vacant -= 1;
         }
-        if self.holes > self.entries.len() / 2 {
+        if self.vacant > self.entries.len() / 2 {
             self.entries.retain(|(_, value)| value.is_some());
-            self.holes = 0;
+            self.vacant = 0;
         }
         shrink::vec(&mut self.entries);
     }
@@ -110,7 +110,7 @@ impl<K: Key, V> Ascending<K, V> {
         }
         // Where no hole was closed yet, the keys are as far apart as their places.
         if let Some((first, _)) = self.entries.first()
-            && let (Some(first), Some(number)) = (first.number(), key.number())
+            && let (Some(first), Some(number)) = (first.as_number(), key.as_number())
             && let Some(position) = number.checked_sub(first)
             && let Ok(position) = usize::try_from(position)
             && let Some((found, _)) = self.entries.get(position)
@@ -154,7 +154,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_a_map(steps in prop::collection::vec(step(), 0..200)) {
-            let mut map = Ascending::new();
+            let mut map = SortedVecMap::new();
             let mut model = BTreeMap::new();
             for (value, step) in steps.into_iter().enumerate() {
                 match step {

@@ -1,0 +1,144 @@
+//! Requests of the backend that wait for a connection to carry them.
+
+use core::{iter, mem};
+
+use super::{
+    Session,
+    requests::{ServerRequest, ServerRequestKey},
+    stream::{STANDALONE, StreamKey},
+};
+use crate::{Action, Actions, Instant, UnansweredReason, timers::TimerKind};
+
+impl<M> Session<M> {
+    /// Treats that a stream lost its connection: what was not taken has to wait.
+    pub(super) fn start_delivery_timers(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+        let mut index = self.streams[stream].acknowledged;
+        while let Some((next, request)) = self.next_server_request(stream, index) {
+            index = next;
+            if self.streams[stream].log.contains(index) {
+                self.start_delivery_timer(stream, request);
+            } else {
+                self.fail_server_request(request, UnansweredReason::Evicted, out);
+            }
+        }
+    }
+
+    /// Treats that a stream has a connection: what is in its log will get there.
+    pub(super) fn cancel_delivery_timers(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+        let mut index = self.streams[stream].acknowledged;
+        while let Some((next, request)) = self.next_server_request(stream, index) {
+            index = next;
+            if self.streams[stream].log.contains(index) {
+                self.cancel_delivery_timer(request);
+            } else {
+                self.fail_server_request(request, UnansweredReason::Evicted, out);
+            }
+        }
+    }
+
+    /// Treats that what a stream has through an index was taken.
+    pub(super) fn on_delivered(&mut self, stream: StreamKey, through: u64) {
+        let mut index = self.streams[stream].acknowledged;
+        while let Some((next, request)) =
+            self.next_server_request(stream, index).filter(|(next, _)| *next <= through)
+        {
+            index = next;
+            self.cancel_delivery_timer(request);
+            self.start_response_timer(request);
+        }
+    }
+
+    /// Lets all that was not taken of a stream fail.
+    pub(super) fn fail_undelivered(
+        &mut self,
+        stream: StreamKey,
+        reason: UnansweredReason,
+        out: &mut Actions<M>,
+    ) {
+        let acknowledged = self.streams[stream].acknowledged;
+        while let Some((_, request)) = self.next_server_request(stream, acknowledged) {
+            self.fail_server_request(request, reason, out);
+        }
+    }
+
+    /// Returns when the client of a stream without a connection is to be back: now, unless
+    /// it was told to come back later.
+    pub(super) fn client_expected_at(&self, stream: StreamKey) -> Instant {
+        self.now.max(self.streams[stream].retry_at)
+    }
+
+    /// Notes that the client of a stream is not waited for any more because it was told to
+    /// come back later.
+    pub(super) fn clear_retry(&mut self, stream: StreamKey) {
+        let retry_at = mem::replace(&mut self.streams[stream].retry_at, Instant::EPOCH);
+        if retry_at > self.now && retry_at == self.retry_at {
+            let streams = iter::once(STANDALONE).chain(self.streams.request_streams());
+            let last = streams.map(|key| self.streams[key].retry_at).max();
+            self.retry_at = last.unwrap_or(Instant::EPOCH);
+        }
+    }
+
+    /// Lets a request of the backend wait for a connection to `stream`.
+    pub(super) fn start_delivery_timer(&mut self, stream: StreamKey, key: ServerRequestKey) {
+        let deadline =
+            self.client_expected_at(stream).deadline_after(self.config.timeouts().delivery);
+        let timers = &mut self.timers;
+        if let Some(request) = self.server_requests.get_mut(key) {
+            request
+                .timer
+                .get_or_insert_with(|| timers.insert(TimerKind::Delivery, key.0, deadline));
+        }
+    }
+
+    /// Lets a request of the backend that was delivered wait for its answer.
+    fn start_response_timer(&mut self, key: ServerRequestKey) {
+        let deadline = self.now.deadline_after(self.config.timeouts().server_request);
+        if let Some(request) = self.server_requests.get_mut(key).filter(|it| !it.was_delivered) {
+            request.was_delivered = true;
+            request.timer = Some(self.timers.insert(TimerKind::Response, key.0, deadline));
+        }
+    }
+
+    /// Answers a request of the backend with an error.
+    pub(super) fn fail_server_request(
+        &mut self,
+        request: ServerRequestKey,
+        reason: UnansweredReason,
+        out: &mut Actions<M>,
+    ) {
+        if let Some(ServerRequest { id, .. }) = self.remove_server_request(request) {
+            out.push(Action::FailServerRequest { id, reason });
+        }
+    }
+
+    /// Treats that nobody came to hear a request of the backend.
+    pub(super) fn on_delivery_timeout(&mut self, request: ServerRequestKey, out: &mut Actions<M>) {
+        let Some(request) = self.remove_server_request(request) else {
+            return;
+        };
+        if let Some(stream) = self.streams.find(request.stream) {
+            self.logged_bytes -= self.streams[stream].log.retract(request.index);
+            self.update_non_empty(stream);
+        }
+        out.push(Action::FailServerRequest {
+            id: request.id,
+            reason: UnansweredReason::Undelivered,
+        });
+    }
+
+    fn cancel_delivery_timer(&mut self, request: ServerRequestKey) {
+        let request = self.server_requests.get_mut(request).filter(|it| !it.was_delivered);
+        if let Some(timer) = request.and_then(|request| request.timer.take()) {
+            self.timers.remove(timer);
+        }
+    }
+
+    #[inline]
+    fn next_server_request(
+        &self,
+        stream: StreamKey,
+        after: u64,
+    ) -> Option<(u64, ServerRequestKey)> {
+        self.server_requests.next_after(self.streams[stream].id, after)
+    }
+}
