@@ -51,7 +51,7 @@ impl ServerHandler for Server {
             "ask" => ask(&context).await,
             "notify" => notify(&context).await,
             "poll" => {
-                context.close_stream(Some(Duration::from_secs(7))).unwrap();
+                context.disconnect(Some(Duration::from_secs(7))).unwrap();
                 tokio::time::sleep(Duration::from_secs(7)).await;
                 "later".to_owned()
             }

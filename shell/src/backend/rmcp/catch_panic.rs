@@ -14,12 +14,12 @@ use crate::ClientSender;
 /// Gives every handler the session's [`ClientSender`], and answers for those that panic.
 pub(super) struct CatchPanic<S> {
     service: S,
-    peer: ClientSender,
+    client: ClientSender,
 }
 
 impl<S> CatchPanic<S> {
-    pub(super) fn new(service: S, peer: ClientSender) -> Self {
-        Self { service, peer }
+    pub(super) fn new(service: S, client: ClientSender) -> Self {
+        Self { service, client }
     }
 }
 
@@ -29,11 +29,11 @@ impl<S: Service<RoleServer>> Service<RoleServer> for CatchPanic<S> {
         request: ClientRequest,
         mut context: RequestContext<RoleServer>,
     ) -> Result<ServerResult, ErrorData> {
-        context.extensions.insert(self.peer.clone());
+        context.extensions.insert(self.client.clone());
         let id = context.id.clone();
         let answer = AssertUnwindSafe(self.service.handle_request(request, context));
         answer.catch_unwind().await.unwrap_or_else(|_| {
-            let session = self.peer.session_id().short();
+            let session = self.client.session_id().short();
             tracing::error!(%session, %id, "handler of the request panicked");
             Err(ErrorData::internal_error("the server failed at this request", None))
         })
@@ -44,7 +44,7 @@ impl<S: Service<RoleServer>> Service<RoleServer> for CatchPanic<S> {
         notification: ClientNotification,
         mut context: NotificationContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        context.extensions.insert(self.peer.clone());
+        context.extensions.insert(self.client.clone());
         self.service.handle_notification(notification, context).await
     }
 

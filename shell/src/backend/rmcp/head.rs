@@ -8,12 +8,12 @@ use rmcp::model::{
 use super::id;
 
 /// Returns the head of a message, or `None` where it has to be read.
-pub(super) fn by_type(message: &ServerJsonRpcMessage) -> Option<Head> {
+pub(super) fn from_typed(message: &ServerJsonRpcMessage) -> Option<Head> {
     match message {
         JsonRpcMessage::Response(response) => {
             let id = id::from_rmcp(&response.id)?;
             let initialized = Initialized::default();
-            let is_plain = !may_say_more(&response.result);
+            let is_plain = !needs_parsing(&response.result);
             is_plain.then_some(Head::Response { id, initialized, creates_task: false })
         }
         JsonRpcMessage::Error(error) => {
@@ -33,7 +33,7 @@ pub(super) fn by_type(message: &ServerJsonRpcMessage) -> Option<Head> {
 }
 
 /// Returns whether it may answer `initialize` or create a task, which only its JSON says.
-fn may_say_more(result: &ServerResult) -> bool {
+fn needs_parsing(result: &ServerResult) -> bool {
     matches!(
         result,
         ServerResult::InitializeResult(_)
@@ -83,11 +83,11 @@ mod tests {
                 JsonRpcMessage::error(error, Some(id.clone())),
                 JsonRpcMessage::notification(progress),
             ] {
-                assert_eq!(by_type(&message), Some(read(&message)), "{message:?}");
+                assert_eq!(from_typed(&message), Some(read(&message)), "{message:?}");
             }
         }
         let too_long = JsonRpcMessage::response(EmptyResult {}.into(), text(129));
-        assert_eq!(by_type(&too_long), None);
+        assert_eq!(from_typed(&too_long), None);
     }
 
     #[test]
@@ -104,7 +104,7 @@ mod tests {
             JsonRpcMessage::notification(ServerNotification::CustomNotification(custom)),
             JsonRpcMessage::request(request.into(), NumberOrString::Number(0)),
         ] {
-            assert_eq!(by_type(&message), None, "{message:?}");
+            assert_eq!(from_typed(&message), None, "{message:?}");
         }
     }
 }

@@ -3,8 +3,8 @@
 mod catch_panic;
 mod head;
 mod id;
-mod known;
-mod read;
+mod methods;
+mod parse;
 mod request_context;
 mod transport;
 
@@ -76,11 +76,11 @@ where
     F: Fn() -> Result<S, OpenError> + Send + Sync + 'static,
     S: Service<RoleServer>,
 {
-    async fn open(&self, peer: ClientSender, inbox: ClientMessages) -> Result<(), OpenError> {
-        let service = CatchPanic::new((self.factory)()?, peer.clone());
-        let span = tracing::info_span!("rmcp", session = %peer.session_id().short());
-        let ended = inbox.ended();
-        let transport = SessionTransport::new(peer, inbox);
+    async fn open(&self, client: ClientSender, messages: ClientMessages) -> Result<(), OpenError> {
+        let service = CatchPanic::new((self.factory)()?, client.clone());
+        let span = tracing::info_span!("rmcp", session = %client.session_id().short());
+        let ended = messages.ended();
+        let transport = SessionTransport::new(client, messages);
         tokio::spawn(serve(service, transport, ended).instrument(span));
         Ok(())
     }

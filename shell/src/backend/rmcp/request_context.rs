@@ -49,7 +49,7 @@ pub trait RequestContextExt {
     ///
     /// As of [`ClientSender::disconnect`]; [`SendError::NotPending`] where the service was
     /// not served by an [`RmcpBackend`](super::RmcpBackend).
-    fn close_stream(&self, retry: Option<Duration>) -> Result<(), SendError>;
+    fn disconnect(&self, retry: Option<Duration>) -> Result<(), SendError>;
 }
 
 impl RequestContextExt for RequestContext<RoleServer> {
@@ -61,9 +61,9 @@ impl RequestContextExt for RequestContext<RoleServer> {
         self.peer.send_notification(notification).await
     }
 
-    fn close_stream(&self, retry: Option<Duration>) -> Result<(), SendError> {
-        let peer = self.extensions.get::<ClientSender>().ok_or(SendError::NotPending)?;
+    fn disconnect(&self, retry: Option<Duration>) -> Result<(), SendError> {
+        let client = self.extensions.get::<ClientSender>().ok_or(SendError::NotPending)?;
         let request = id::from_rmcp(&self.id).ok_or(SendError::NotPending)?;
-        peer.disconnect(&request, retry)
+        client.disconnect(&request, retry)
     }
 }

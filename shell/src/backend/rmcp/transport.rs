@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use super::{
     head, id,
-    read::{self, Unreadable},
+    parse::{self, MessageError},
 };
 use crate::{
     ClientMessages, ClientSender, SendError, backend::client_sender, render,
@@ -25,13 +25,13 @@ use crate::{
 
 /// The session, as its service sees it.
 pub(super) struct SessionTransport {
-    peer: ClientSender,
-    inbox: ClientMessages,
+    client: ClientSender,
+    messages: ClientMessages,
 }
 
 /// Why a message of the service was not taken.
 #[derive(Debug, Error)]
-pub(super) enum SayError {
+pub(super) enum TransportError {
     #[error("the message cannot be written: {0}")]
     Json(#[from] serde_json::Error),
     #[error(transparent)]
@@ -39,50 +39,53 @@ pub(super) enum SayError {
 }
 
 impl SessionTransport {
-    pub(super) fn new(peer: ClientSender, inbox: ClientMessages) -> Self {
-        Self { peer, inbox }
+    pub(super) fn new(client: ClientSender, messages: ClientMessages) -> Self {
+        Self { client, messages }
     }
 
     /// Says a message, or in place of an answer that the session does not take, an error.
-    fn say(&self, message: &ServerJsonRpcMessage) -> Result<Option<ReleaseReceiver>, SayError> {
-        let error = match self.try_say(message) {
+    fn send_or_report(
+        &self,
+        message: &ServerJsonRpcMessage,
+    ) -> Result<Option<ReleaseReceiver>, TransportError> {
+        let error = match self.try_send(message) {
             Ok(held) => return Ok(held),
             // Nobody waits for the answer any more.
-            Err(SayError::Send(SendError::Ended)) if answered(message).is_some() => {
+            Err(TransportError::Send(SendError::Ended)) if answered_request(message).is_some() => {
                 return Ok(None);
             }
             Err(error) => error,
         };
-        let session = self.peer.session_id().short();
+        let session = self.client.session_id().short();
         tracing::warn!(%session, %error, "message of the service was not taken");
-        if let Some(id) = answered(message) {
-            self.say_error(&id, INTERNAL_ERROR, &format!("the answer is not sent: {error}"));
+        if let Some(id) = answered_request(message) {
+            self.send_error(&id, INTERNAL_ERROR, &format!("the answer is not sent: {error}"));
         }
         Err(error)
     }
 
-    fn try_say(&self, message: &ServerJsonRpcMessage) -> Result<Option<ReleaseReceiver>, SayError> {
+    fn try_send(&self, message: &ServerJsonRpcMessage) -> Result<Option<ReleaseReceiver>, TransportError> {
         let bytes = serde_json::to_vec(message)?;
-        let related = related(message);
-        Ok(match head::by_type(message) {
-            Some(head) => self.peer.start_send_with_head(head, bytes.into(), related)?,
-            None => self.peer.start_send(bytes, related)?,
+        let related = related_request(message);
+        Ok(match head::from_typed(message) {
+            Some(head) => self.client.start_send_with_head(head, bytes.into(), related)?,
+            None => self.client.start_send(bytes, related)?,
         })
     }
 
     /// Tells the client, and does not wait for it.
-    fn say_error(&self, id: &RequestId, code: i32, why: &str) {
-        let _ = self.peer.start_send(render::error(Some(id), code, why), None);
+    fn send_error(&self, id: &RequestId, code: i32, why: &str) {
+        let _ = self.client.start_send(render::error(Some(id), code, why), None);
     }
 
     /// Sees to it that whoever waits for a message that cannot be read waits no longer.
     /// Returns what the service hears in its place.
-    fn make_up_for(&self, bytes: &Bytes, why: &Unreadable) -> Option<ClientJsonRpcMessage> {
-        let session = self.peer.session_id().short();
+    fn reject_unreadable(&self, bytes: &Bytes, why: &MessageError) -> Option<ClientJsonRpcMessage> {
+        let session = self.client.session_id().short();
         tracing::warn!(%session, %why, "message of the client is not understood");
-        match read::head(bytes)? {
+        match parse::head(bytes)? {
             Head::Request { id, .. } => {
-                self.say_error(&id, why.code(), &why.to_string());
+                self.send_error(&id, why.code(), &why.to_string());
                 None
             }
             Head::Response { id, .. } | Head::Error { id: Some(id) } => {
@@ -96,14 +99,14 @@ impl SessionTransport {
 }
 
 impl Transport<RoleServer> for SessionTransport {
-    type Error = SayError;
+    type Error = TransportError;
 
     /// Says it at once, so that messages keep their order; the future only waits.
     fn send(
         &mut self,
         message: ServerJsonRpcMessage,
-    ) -> impl Future<Output = Result<(), SayError>> + Send + 'static {
-        let said = self.say(&message);
+    ) -> impl Future<Output = Result<(), TransportError>> + Send + 'static {
+        let said = self.send_or_report(&message);
         async move {
             client_sender::wait_for_release(said?).await;
             Ok(())
@@ -112,10 +115,10 @@ impl Transport<RoleServer> for SessionTransport {
 
     async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
         loop {
-            let bytes = self.inbox.recv().await?;
-            let message = match read::read(&bytes) {
+            let bytes = self.messages.recv().await?;
+            let message = match parse::parse(&bytes) {
                 Ok(message) => Some(message),
-                Err(why) => self.make_up_for(&bytes, &why),
+                Err(why) => self.reject_unreadable(&bytes, &why),
             };
             if message.is_some() {
                 return message;
@@ -123,7 +126,7 @@ impl Transport<RoleServer> for SessionTransport {
         }
     }
 
-    async fn close(&mut self) -> Result<(), SayError> {
+    async fn close(&mut self) -> Result<(), TransportError> {
         Ok(())
     }
 }
@@ -132,7 +135,7 @@ impl Transport<RoleServer> for SessionTransport {
 const INTERNAL_ERROR: i32 = -32_603;
 
 /// Returns the request that a message answers.
-fn answered(message: &ServerJsonRpcMessage) -> Option<RequestId> {
+fn answered_request(message: &ServerJsonRpcMessage) -> Option<RequestId> {
     match message {
         JsonRpcMessage::Response(response) => id::from_rmcp(&response.id),
         JsonRpcMessage::Error(error) => id::from_rmcp(error.id.as_ref()?),
@@ -141,7 +144,7 @@ fn answered(message: &ServerJsonRpcMessage) -> Option<RequestId> {
 }
 
 /// Returns the request of the client that a message of the service belongs to.
-fn related(message: &ServerJsonRpcMessage) -> Option<RequestId> {
+fn related_request(message: &ServerJsonRpcMessage) -> Option<RequestId> {
     match message {
         JsonRpcMessage::Request(request) => origin(request.request.extensions()),
         JsonRpcMessage::Notification(notification) => {

@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use super::{
     WatchdogCommand, command,
-    table::{Mark, VARIABLE},
+    table::{MARK_VARIABLE, Mark},
 };
 
 /// How the child of each session is started, and ended.
@@ -93,7 +93,7 @@ impl StdioConfig {
                 None => command.env_remove(name),
             };
         }
-        command.env(VARIABLE, mark.to_string());
+        command.env(MARK_VARIABLE, mark.to_string());
         if let Some(directory) = &self.working_dir {
             command.current_dir(directory);
         }

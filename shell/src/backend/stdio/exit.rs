@@ -9,9 +9,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) enum ExitWatch {
     /// A descriptor of the process itself, so that the exits of others wake nobody.
     #[cfg(target_os = "linux")]
-    Process(tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>),
+    Pidfd(tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>),
     /// The signal that comes when any child exits, where there is no such descriptor.
-    Children(Signal),
+    Sigchld(Signal),
 }
 
 impl ExitWatch {
@@ -21,20 +21,20 @@ impl ExitWatch {
     ///
     /// The runtime ends.
     pub(super) fn new(process: Pid) -> io::Result<Self> {
-        match Self::of_process(process) {
+        match Self::pidfd(process) {
             Some(watch) => Ok(watch),
-            None => signal(SignalKind::child()).map(Self::Children),
+            None => signal(SignalKind::child()).map(Self::Sigchld),
         }
     }
 
     /// `None` on a system that has no such descriptors, or none left.
     #[cfg(target_os = "linux")]
     #[expect(deprecated, reason = "the descriptor is owned, and what replaces this is unsafe")]
-    fn of_process(process: Pid) -> Option<Self> {
+    fn pidfd(process: Pid) -> Option<Self> {
         use rustix::process::{PidfdFlags, pidfd_open};
         use tokio::io::{Interest, unix::AsyncFd};
         let descriptor = pidfd_open(process, PidfdFlags::empty()).ok()?;
-        AsyncFd::with_interest(descriptor, Interest::READABLE).map(Self::Process).ok()
+        AsyncFd::with_interest(descriptor, Interest::READABLE).map(Self::Pidfd).ok()
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -50,11 +50,11 @@ impl ExitWatch {
     pub(super) async fn changed(&mut self) -> io::Result<()> {
         match self {
             #[cfg(target_os = "linux")]
-            Self::Process(descriptor) => {
+            Self::Pidfd(descriptor) => {
                 descriptor.readable().await?.clear_ready();
                 Ok(())
             }
-            Self::Children(signals) => {
+            Self::Sigchld(signals) => {
                 let ended = || io::Error::other("signals are not received any more");
                 signals.recv().await.ok_or_else(ended)
             }
@@ -72,7 +72,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_kind_of_watch_sees_an_exit() {
-        let of_children = |_| signal(SignalKind::child()).map(ExitWatch::Children);
+        let of_children = |_| signal(SignalKind::child()).map(ExitWatch::Sigchld);
         for watch in [ExitWatch::new, of_children] {
             let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
             let mut watch = watch(Pid::from_child(&child)).unwrap();

@@ -13,15 +13,15 @@ pub(super) struct Lines<R> {
     /// Whether the rest of a line is left out.
     is_skipping: bool,
     /// Whether nothing was read yet.
-    is_untouched: bool,
+    is_unread: bool,
 }
 
 /// A line, without its end.
 #[derive(Debug, PartialEq)]
 pub(super) enum Line {
-    Whole(Bytes),
+    Complete(Bytes),
     /// The beginning of one that is longer than allowed. Its rest is left out.
-    Cut(Bytes),
+    Truncated(Bytes),
 }
 
 impl<R: AsyncRead + Unpin> Lines<R> {
@@ -31,7 +31,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             line: Vec::new(),
             bytes_max,
             is_skipping: false,
-            is_untouched: true,
+            is_unread: true,
         }
     }
 
@@ -39,10 +39,10 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     pub(super) async fn next(&mut self) -> io::Result<Option<Line>> {
         loop {
             let part = self.output.fill_buf().await?;
-            self.is_untouched = false;
+            self.is_unread = false;
             if part.is_empty() {
-                let line = self.take();
-                return Ok((!line.is_empty()).then_some(Line::Whole(line)));
+                let line = self.take_line();
+                return Ok((!line.is_empty()).then_some(Line::Complete(line)));
             }
             let end = memchr(b'\n', part);
             let length = end.unwrap_or(part.len());
@@ -58,18 +58,18 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             if length > room {
                 self.is_skipping = true;
                 self.output.consume(room);
-                return Ok(Some(Line::Cut(self.take())));
+                return Ok(Some(Line::Truncated(self.take_line())));
             }
             self.output.consume(through);
             if end.is_some() {
-                return Ok(Some(Line::Whole(self.take())));
+                return Ok(Some(Line::Complete(self.take_line())));
             }
         }
     }
 
     /// Shows the rest of a line of which the beginning was returned, piece by piece. What is
     /// not shown is skipped.
-    pub(super) async fn show_rest(&mut self, mut see: impl FnMut(&[u8])) -> io::Result<()> {
+    pub(super) async fn read_rest(&mut self, mut see: impl FnMut(&[u8])) -> io::Result<()> {
         while self.is_skipping {
             let part = self.output.fill_buf().await?;
             let end = memchr(b'\n', part);
@@ -83,8 +83,8 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     }
 
     /// Returns whether nothing was read yet, not even the end.
-    pub(super) fn is_untouched(&self) -> bool {
-        self.is_untouched
+    pub(super) fn is_unread(&self) -> bool {
+        self.is_unread
     }
 
     pub(super) fn bytes_max(&self) -> usize {
@@ -92,13 +92,13 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     }
 
     /// Reads all that comes, and drops it.
-    pub(super) async fn drain(&mut self) {
+    pub(super) async fn discard_all(&mut self) {
         // An output that cannot be read is at its end, too.
         let _ = io::copy_buf(&mut self.output, &mut io::sink()).await;
     }
 
     /// Takes what there is of the line, in no more memory than it needs.
-    fn take(&mut self) -> Bytes {
+    fn take_line(&mut self) -> Bytes {
         let mut line = std::mem::take(&mut self.line);
         line.pop_if(|last| *last == b'\r');
         line.into_boxed_slice().into()
@@ -119,7 +119,7 @@ mod tests {
     }
 
     fn whole(text: &'static str) -> Line {
-        Line::Whole(Bytes::from_static(text.as_bytes()))
+        Line::Complete(Bytes::from_static(text.as_bytes()))
     }
 
     #[tokio::test]
@@ -130,7 +130,7 @@ mod tests {
 
     #[tokio::test]
     async fn of_a_line_that_is_too_long_there_is_the_beginning() {
-        let cut = Line::Cut(Bytes::from_static(b"1234"));
+        let cut = Line::Truncated(Bytes::from_static(b"1234"));
         assert_eq!(lines("1234\n12345678\n5", 4).await, [whole("1234"), cut, whole("5")]);
     }
 
@@ -138,10 +138,13 @@ mod tests {
     async fn the_rest_of_a_line_that_is_too_long_can_be_seen() {
         for (sees_all, seen) in [(true, "56789"), (false, "")] {
             let mut lines = Lines::new("123456789\na\n".as_bytes(), 4);
-            assert_eq!(lines.next().await.unwrap(), Some(Line::Cut(Bytes::from_static(b"1234"))));
+            assert_eq!(
+                lines.next().await.unwrap(),
+                Some(Line::Truncated(Bytes::from_static(b"1234")))
+            );
             let mut rest = Vec::new();
             if sees_all {
-                lines.show_rest(|part| rest.extend_from_slice(part)).await.unwrap();
+                lines.read_rest(|part| rest.extend_from_slice(part)).await.unwrap();
             }
             assert_eq!(rest, seen.as_bytes());
             assert_eq!(lines.next().await.unwrap(), Some(whole("a")));
@@ -151,7 +154,7 @@ mod tests {
     #[tokio::test]
     async fn no_more_is_read_to_know_that_a_line_is_too_long() {
         let mut lines = Lines::new(io::repeat(b'x'), 100_000);
-        let cut = Line::Cut(vec![b'x'; 100_000].into());
+        let cut = Line::Truncated(vec![b'x'; 100_000].into());
         assert_eq!(lines.next().await.unwrap(), Some(cut));
     }
 }

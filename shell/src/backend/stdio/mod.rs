@@ -3,22 +3,22 @@
 mod child;
 mod command;
 mod config;
-mod convention;
-mod doubts;
 mod exit;
-mod known;
+mod extension;
 mod lines;
-mod mend;
 mod outline;
+mod output;
 mod parked;
+mod parse;
 mod printable;
 mod process;
-mod pumps;
-mod read;
+mod repair;
+mod spawned;
 mod stdin;
-mod system;
+mod supervisor;
 mod table;
 mod throttle;
+mod uncertain;
 mod watchdog;
 mod watchdog_process;
 
@@ -28,8 +28,8 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 
 use self::{
-    child::Child, known::Known, parked::Parked, system::System, throttle::Throttle,
-    watchdog::Watchdog,
+    child::Child, parked::Parked, spawned::SpawnedProcesses, supervisor::Supervisor,
+    throttle::Throttle, watchdog::Watchdog,
 };
 pub use self::{config::StdioConfig, watchdog::WatchdogCommand, watchdog_process::run_watchdog};
 use super::{Backend, ClientMessages, ClientSender, OpenError};
@@ -42,11 +42,11 @@ compile_error!("the feature `stdio` needs Unix: it ends children by their proces
 pub struct StdioBackend(Arc<Shared>);
 
 struct Shared {
-    settings: StdioConfig,
-    system: Arc<System>,
+    config: StdioConfig,
+    supervisor: Arc<Supervisor>,
     throttle: Throttle,
     /// One permit for each child that may be started at the same time.
-    starts: Semaphore,
+    start_permits: Semaphore,
     parked: Parked,
     /// One task for each child.
     children: TaskTracker,
@@ -59,20 +59,22 @@ impl StdioBackend {
     /// # Errors
     ///
     /// There is no such command, or the guard cannot be started.
-    pub fn new(settings: StdioConfig) -> io::Result<Self> {
-        settings.check().map_err(io::Error::other)?;
-        let (instance, known) = (rand::random(), Known::default());
-        let guard = settings.watchdog.clone();
-        let guard = guard.map(|guard| Watchdog::start(guard, instance, &known)).transpose();
-        let guard = guard.map_err(|error| in_context("cannot start the guard", &error))?;
-        let system = Arc::new(System::new(instance, guard, known, settings.adopts_orphans));
+    pub fn new(config: StdioConfig) -> io::Result<Self> {
+        config.check().map_err(io::Error::other)?;
+        let (instance, spawned) = (rand::random(), SpawnedProcesses::default());
+        let watchdog = config.watchdog.clone();
+        let watchdog =
+            watchdog.map(|watchdog| Watchdog::start(watchdog, instance, &spawned)).transpose();
+        let watchdog = watchdog.map_err(|error| in_context("cannot start the guard", &error))?;
+        let supervisor =
+            Arc::new(Supervisor::new(instance, watchdog, spawned, config.adopts_orphans));
         Ok(Self(Arc::new(Shared {
-            throttle: Throttle::new(settings.starts_per_second_max),
-            starts: Semaphore::new(STARTS_MAX),
+            throttle: Throttle::new(config.starts_per_second_max),
+            start_permits: Semaphore::new(CONCURRENT_STARTS_MAX),
             parked: Parked::default(),
             children: TaskTracker::new(),
-            settings,
-            system,
+            config,
+            supervisor,
         })))
     }
 
@@ -86,34 +88,34 @@ impl StdioBackend {
         self.0.parked.close();
         self.0.children.close();
         self.0.children.wait().await;
-        self.0.system.kill_orphans().await;
+        self.0.supervisor.kill_orphans().await;
     }
 }
 
 /// How many children are started at the same time, each by a thread of its own.
-const STARTS_MAX: usize = 16;
+const CONCURRENT_STARTS_MAX: usize = 16;
 
 impl Backend for StdioBackend {
-    async fn open(&self, peer: ClientSender, inbox: ClientMessages) -> Result<(), OpenError> {
+    async fn open(&self, client: ClientSender, messages: ClientMessages) -> Result<(), OpenError> {
         let shared = Arc::clone(&self.0);
-        shared.system.reap_orphans();
-        let mut served = (peer, inbox);
+        shared.supervisor.start_reaping();
+        let mut served = (client, messages);
         if let Some(initialize) = served.1.take_first_message() {
             match shared.parked.hand_over(&initialize, served).await {
                 Ok(()) => return Ok(()),
                 Err(returned) => served = returned,
             }
         }
-        let (peer, inbox) = served;
+        let (client, messages) = served;
         let (starts, started) = oneshot::channel();
         // In a task of its own, so that a child is ended also where nobody waits for it.
         self.0.children.spawn(async move {
-            let place = inbox.permit();
-            match shared.start(&peer, &inbox).await {
+            let permit = messages.permit();
+            match shared.start(&client, &messages).await {
                 Ok(child) => {
-                    peer.set_process(child.process_id());
+                    client.set_process(child.process_id());
                     let _ = starts.send(Ok(()));
-                    child.serve(peer, inbox, place).await;
+                    child.serve(client, messages, permit).await;
                 }
                 Err(error) => drop(starts.send(Err(error))),
             }
@@ -126,19 +128,19 @@ impl Shared {
     /// Starts a child when it is its turn. Where the session ends before that, none is started.
     async fn start(
         self: &Arc<Self>,
-        peer: &ClientSender,
-        inbox: &ClientMessages,
+        client: &ClientSender,
+        messages: &ClientMessages,
     ) -> Result<Child, OpenError> {
         let turn = async {
-            self.throttle.turn().await?;
-            Ok::<_, OpenError>(self.starts.acquire().await?)
+            self.throttle.acquire().await?;
+            Ok::<_, OpenError>(self.start_permits.acquire().await?)
         };
-        let _permit = tokio::select! {
+        let _start_permit = tokio::select! {
             biased;
-            () = inbox.ended() => return Err("the session has ended".into()),
+            () = messages.ended() => return Err("the session has ended".into()),
             permit = turn => permit?,
         };
-        Child::start(Arc::clone(self), peer.session_id()).await
+        Child::start(Arc::clone(self), client.session_id()).await
     }
 }
 
@@ -149,7 +151,7 @@ fn in_context(context: &str, error: &io::Error) -> io::Error {
 impl fmt::Debug for StdioBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StdioBackend")
-            .field("command", &self.0.settings.command)
+            .field("command", &self.0.config.command)
             .field("children", &self.0.children.len())
             .finish_non_exhaustive()
     }

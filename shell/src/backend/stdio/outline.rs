@@ -21,7 +21,7 @@ pub(super) struct Outline {
     /// Whether there are members that no JSON-RPC message has.
     pub(super) has_others: bool,
     /// Whether the object is closed.
-    pub(super) is_whole: bool,
+    pub(super) is_complete: bool,
     /// Whether there is text before it, as in a line of a log.
     pub(super) is_prefixed: bool,
 }
@@ -33,16 +33,16 @@ pub(super) enum Id {
     Absent,
     Known(RequestId),
     /// It is null, or nothing that an id can be.
-    Unreadable,
+    Invalid,
     /// It is there more than once, with different values.
     Ambiguous,
 }
 
 impl Outline {
     /// Returns whether the object is meant as an answer to a request.
-    pub(super) fn is_answer(&self) -> bool {
+    pub(super) fn is_response(&self) -> bool {
         // A server that leaves out what is null may leave out the result.
-        let lacks_result = self.is_whole && self.has_jsonrpc && !self.has_method;
+        let lacks_result = self.is_complete && self.has_jsonrpc && !self.has_method;
         self.is_json_rpc() && (self.has_result || self.has_error || lacks_result)
     }
 
@@ -58,18 +58,18 @@ impl Outline {
 
     /// Returns whether it is known what the object is and what its id is.
     fn is_decided(&self) -> bool {
-        matches!(self.id, Id::Known(_)) && (self.is_request() || self.is_answer())
+        matches!(self.id, Id::Known(_)) && (self.is_request() || self.is_response())
     }
 }
 
 /// Describes the objects of a line.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a state of its own")]
-pub(super) struct Outlines {
+pub(super) struct OutlineScanner {
     object: Outline,
     /// How many objects and arrays are open, the object itself included.
     depth: usize,
-    place: Place,
+    position: Position,
     member: Member,
     /// A name of a member, or the value of an id: at most [`ID_JSON_BYTES_MAX`] bytes.
     text: Vec<u8>,
@@ -77,12 +77,12 @@ pub(super) struct Outlines {
     is_escaped: bool,
     is_prefixed: bool,
     /// Whether the object that is open was taken already.
-    is_taken: bool,
+    is_reported: bool,
 }
 
 /// What comes next in the object itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-enum Place {
+enum Position {
     #[default]
     Name,
     Colon,
@@ -97,7 +97,7 @@ enum Member {
     Other,
 }
 
-impl Outlines {
+impl OutlineScanner {
     /// Describes the objects of a whole line, one after the other.
     pub(super) fn of(bytes: &[u8], mut see: impl FnMut(Outline)) {
         let mut outlines = Self::default();
@@ -123,8 +123,8 @@ impl Outlines {
     /// Describes the object that has no end yet, if it is known well enough already. It is not
     /// described again.
     pub(super) fn take_decided(&mut self) -> Option<Outline> {
-        let is_decided = !self.is_taken && self.object.is_decided();
-        self.is_taken |= is_decided;
+        let is_decided = !self.is_reported && self.object.is_decided();
+        self.is_reported |= is_decided;
         is_decided.then(|| std::mem::take(&mut self.object))
     }
 
@@ -149,8 +149,8 @@ impl Outlines {
         match byte {
             b'{' => {
                 self.depth = 1;
-                self.place = Place::Name;
-                self.is_taken = false;
+                self.position = Position::Name;
+                self.is_reported = false;
                 self.object = Outline { is_prefixed: self.is_prefixed, ..Outline::default() };
             }
             b'[' | b']' | b',' | b' ' | b'\t' | b'\r' => {}
@@ -166,8 +166,8 @@ impl Outlines {
         }
         if is_end {
             self.is_in_string = false;
-            if self.depth == 1 && self.place == Place::Name {
-                self.place = Place::Colon;
+            if self.depth == 1 && self.position == Position::Name {
+                self.position = Position::Colon;
             }
         }
     }
@@ -182,13 +182,16 @@ impl Outlines {
                     self.text.clear();
                 }
             }
-            b':' if self.depth == 1 && self.place == Place::Colon => self.begin_value(),
+            b':' if self.depth == 1 && self.position == Position::Colon => self.begin_value(),
             b',' if self.depth == 1 => {
                 self.end_value();
-                self.place = Place::Name;
+                self.position = Position::Name;
             }
             b'{' | b'[' => {
-                if self.depth == 1 && self.member == Member::Error && self.place == Place::Value {
+                if self.depth == 1
+                    && self.member == Member::Error
+                    && self.position == Position::Value
+                {
                     self.object.has_error = true;
                 }
                 if self.is_id() {
@@ -220,17 +223,17 @@ impl Outlines {
             _ => self.object.has_others = true,
         }
         self.text.clear();
-        self.place = Place::Value;
+        self.position = Position::Value;
     }
 
     fn end_value(&mut self) {
         if self.is_id() {
-            let found = serde_json::from_slice(&self.text).map_or(Id::Unreadable, Id::Known);
+            let found = serde_json::from_slice(&self.text).map_or(Id::Invalid, Id::Known);
             let earlier = std::mem::take(&mut self.object.id);
             self.object.id = match earlier {
                 Id::Absent => found,
                 earlier if earlier == found => earlier,
-                Id::Known(_) | Id::Unreadable | Id::Ambiguous => Id::Ambiguous,
+                Id::Known(_) | Id::Invalid | Id::Ambiguous => Id::Ambiguous,
             };
         }
         self.member = Member::Other;
@@ -240,19 +243,19 @@ impl Outlines {
     /// Ends the object, and returns it unless it was taken before.
     fn close(&mut self, is_whole: bool) -> Option<Outline> {
         let object = std::mem::take(&mut self.object);
-        let is_taken = std::mem::take(&mut self.is_taken);
+        let is_taken = std::mem::take(&mut self.is_reported);
         self.depth = 0;
         self.member = Member::Other;
-        (!is_taken).then_some(Outline { is_whole, ..object })
+        (!is_taken).then_some(Outline { is_complete: is_whole, ..object })
     }
 
     /// Returns whether this is the value of an id, on the level of the object.
     fn is_id(&self) -> bool {
-        self.depth == 1 && self.place == Place::Value && self.member == Member::Id
+        self.depth == 1 && self.position == Position::Value && self.member == Member::Id
     }
 
     fn collects(&self) -> bool {
-        self.is_id() || (self.depth == 1 && self.place == Place::Name)
+        self.is_id() || (self.depth == 1 && self.position == Position::Name)
     }
 
     /// Keeps a byte; one more than the longest id makes it unreadable.
@@ -269,7 +272,7 @@ mod tests {
 
     fn outlines_of(text: &str) -> Vec<Outline> {
         let mut outlines = Vec::new();
-        Outlines::of(text.as_bytes(), |outline| outlines.push(outline));
+        OutlineScanner::of(text.as_bytes(), |outline| outlines.push(outline));
         outlines
     }
 
@@ -291,15 +294,15 @@ mod tests {
             (r#"{"id":7,"result":[[[["#, Id::Known(7.into())),
             (r#"{"result":{"a":"b""#, Id::Absent),
             (r#"{"id":7"#, Id::Absent),
-            (r#"{"id":null,"error":{}}"#, Id::Unreadable),
-            (r#"{"id":{"id":1},"error":{}}"#, Id::Unreadable),
-            (r#"{"id":[1],"error":{}}"#, Id::Unreadable),
-            (r#"{"id":1.5,"error":{}}"#, Id::Unreadable),
+            (r#"{"id":null,"error":{}}"#, Id::Invalid),
+            (r#"{"id":{"id":1},"error":{}}"#, Id::Invalid),
+            (r#"{"id":[1],"error":{}}"#, Id::Invalid),
+            (r#"{"id":1.5,"error":{}}"#, Id::Invalid),
             (r#"{"id":7,"id":7,"result":1}"#, Id::Known(7.into())),
             (r#"{"id":7,"id":8,"result":1}"#, Id::Ambiguous),
             (r#"{"i\u0064":7,"result":1}"#, Id::Absent),
             (&format!(r#"{{"result":"{long}","id":7}}"#), Id::Known(7.into())),
-            (&format!(r#"{{"id":"{long}","result":1}}"#), Id::Unreadable),
+            (&format!(r#"{{"id":"{long}","result":1}}"#), Id::Invalid),
         ] {
             assert_eq!(outline(text).id, id, "{}", text.get(..60).unwrap_or(text));
         }
@@ -309,7 +312,7 @@ mod tests {
     fn it_is_the_same_in_pieces() {
         let text = r#"a {"result":{"a":"\\\"","b":[1,{}]},"id":"\u00e9"}{"error":{},"id":1}"#;
         let whole = outlines_of(text);
-        let (mut outlines, mut pieces) = (Outlines::default(), Vec::new());
+        let (mut outlines, mut pieces) = (OutlineScanner::default(), Vec::new());
         for byte in text.as_bytes().chunks(1) {
             outlines.feed(byte, |outline| pieces.push(outline));
         }
@@ -338,7 +341,7 @@ mod tests {
             ("{'id':1,'result':1}", false),
             ("{id:1,result:{}}", false),
         ] {
-            assert_eq!(outline(text).is_answer(), is_answer, "{text}");
+            assert_eq!(outline(text).is_response(), is_answer, "{text}");
         }
     }
 
@@ -352,7 +355,7 @@ mod tests {
 
     #[test]
     fn what_is_known_is_taken_once_and_before_the_end() {
-        let mut outlines = Outlines::default();
+        let mut outlines = OutlineScanner::default();
         let mut known = |text: &str| {
             let mut ids = Vec::new();
             outlines.feed(text.as_bytes(), |outline| ids.push(outline.id));

@@ -16,24 +16,24 @@ use crate::{ClientMessages, ClientSender};
 const PARKED_MAX: usize = 4;
 
 /// What a child serves a session with.
-pub(super) type Served = (ClientSender, ClientMessages);
+pub(super) type SessionEndpoints = (ClientSender, ClientMessages);
 
 /// A session for a child that waits for one.
 pub(super) struct Offer {
-    served: Served,
-    refused: oneshot::Sender<Served>,
+    endpoints: SessionEndpoints,
+    declined: oneshot::Sender<SessionEndpoints>,
 }
 
 impl Offer {
     /// Takes the session.
-    pub(super) fn take(self) -> Served {
-        self.served
+    pub(super) fn accept(self) -> SessionEndpoints {
+        self.endpoints
     }
 
     /// Gives the session back.
-    pub(super) fn refuse(self) {
+    pub(super) fn decline(self) {
         // An error says that nobody waits for the session any more.
-        let _ = self.refused.send(self.served);
+        let _ = self.declined.send(self.endpoints);
     }
 }
 
@@ -44,11 +44,11 @@ pub(super) struct Parked(Mutex<State>);
 #[derive(Default)]
 struct State {
     /// At most [`PARKED_MAX`].
-    children: Vec<Waiting>,
+    children: Vec<ParkedChild>,
     is_closed: bool,
 }
 
-struct Waiting {
+struct ParkedChild {
     /// What the child has heard.
     initialize: Bytes,
     client: oneshot::Sender<Offer>,
@@ -58,12 +58,12 @@ impl Parked {
     /// Lets a child wait for a client; `None` where too many do so already.
     pub(super) fn park(&self, initialize: Bytes) -> Option<oneshot::Receiver<Offer>> {
         let mut state = self.0.lock();
-        state.remove_gone();
+        state.remove_closed();
         if state.is_closed || state.children.len() >= PARKED_MAX {
             return None;
         }
         let (client, next) = oneshot::channel();
-        state.children.push(Waiting { initialize, client });
+        state.children.push(ParkedChild { initialize, client });
         Some(next)
     }
 
@@ -72,17 +72,17 @@ impl Parked {
     pub(super) async fn hand_over(
         &self,
         initialize: &Bytes,
-        mut served: Served,
-    ) -> Result<(), Served> {
+        mut served: SessionEndpoints,
+    ) -> Result<(), SessionEndpoints> {
         while let Some(client) = self.remove(initialize) {
             let (refused, refusal) = oneshot::channel();
-            served = match client.send(Offer { served, refused }) {
+            served = match client.send(Offer { endpoints: served, declined: refused }) {
                 Ok(()) => match refusal.await {
                     Ok(returned) => returned,
                     Err(_) => return Ok(()),
                 },
                 // The child has ended meanwhile.
-                Err(offer) => offer.served,
+                Err(offer) => offer.endpoints,
             };
         }
         Err(served)
@@ -103,7 +103,7 @@ impl Parked {
 }
 
 impl State {
-    fn remove_gone(&mut self) {
+    fn remove_closed(&mut self) {
         self.children.retain(|waiting| !waiting.client.is_closed());
     }
 }

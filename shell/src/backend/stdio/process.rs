@@ -24,14 +24,14 @@ use tokio::{
 use super::{
     StdioConfig,
     exit::ExitWatch,
-    system::{KILL_PAUSE, KILL_ROUNDS, System},
-    table::{Mark, Process as Entry},
+    supervisor::{KILL_INTERVAL, KILL_ROUNDS, Supervisor},
+    table::{Mark, ProcessEntry},
     watchdog::GroupLeader,
 };
 use crate::SessionId;
 
 /// How long to wait before processes are listed again that could not be listed for a while.
-const LIST_PAUSE: Duration = Duration::from_secs(1);
+const LIST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Killed and reaped when it is dropped, at the latest.
 ///
@@ -44,7 +44,7 @@ pub(super) struct Process {
     /// The group that it was started in.
     group: Pid,
     mark: Mark,
-    system: Arc<System>,
+    supervisor: Arc<Supervisor>,
     /// There once its exit is waited for.
     exit_watch: Option<ExitWatch>,
 }
@@ -68,31 +68,34 @@ impl Pipes {
 impl Process {
     /// Starts a process in a group that the guard knows already, since rejoin may be killed at
     /// any time; or, where there is no guard, in one of its own. Blocks, and needs a runtime.
-    pub(super) fn start(settings: &StdioConfig, system: &Arc<System>) -> io::Result<(Self, Pipes)> {
-        let mark = system.next_mark();
-        let (known, guard) = (&system.known, system.guard.as_ref());
-        let founder = guard.and_then(|guard| guard.found(known));
-        let joined = founder.as_ref().map(GroupLeader::group);
-        if let (Some(guard), Some(group)) = (guard, joined) {
-            guard.add(mark.child, group, known);
+    pub(super) fn start(
+        config: &StdioConfig,
+        supervisor: &Arc<Supervisor>,
+    ) -> io::Result<(Self, Pipes)> {
+        let mark = supervisor.next_mark();
+        let (spawned, watchdog) = (&supervisor.spawned, supervisor.watchdog.as_ref());
+        let leader = watchdog.and_then(|watchdog| watchdog.spawn_group_leader(spawned));
+        let joined = leader.as_ref().map(GroupLeader::group);
+        if let (Some(watchdog), Some(group)) = (watchdog, joined) {
+            watchdog.add(mark.child, group, spawned);
         }
-        let spawned = known.spawn(&mut settings.command(joined, mark));
-        let mut child = spawned.inspect_err(|_| {
-            if let Some(guard) = guard {
-                guard.remove(mark.child, known);
+        let started = spawned.spawn(&mut config.command(joined, mark));
+        let mut child = started.inspect_err(|_| {
+            if let Some(watchdog) = watchdog {
+                watchdog.remove(mark.child, spawned);
             }
         })?;
         let id = Pid::from_child(&child);
         let group = joined.unwrap_or(id);
-        if let Some(limit) = settings.open_files {
-            limit_files(id, limit);
+        if let Some(limit) = config.open_files {
+            set_open_files_limit(id, limit);
         }
-        if let Some(guard) = guard {
-            guard.started(mark.child, group, id, known);
+        if let Some(watchdog) = watchdog {
+            watchdog.started(mark.child, group, id, spawned);
         }
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let system = Arc::clone(system);
-        let process = Self { child: Some(child), id, group, mark, system, exit_watch: None };
+        let supervisor = Arc::clone(supervisor);
+        let process = Self { child: Some(child), id, group, mark, supervisor, exit_watch: None };
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
             return Err(io::Error::other("the process was started without pipes"));
         };
@@ -111,7 +114,7 @@ impl Process {
             None => self.exit_watch.insert(ExitWatch::new(self.id)?),
         };
         loop {
-            if let Some(exit) = exit_of(self.id)? {
+            if let Some(exit) = poll_exit(self.id)? {
                 return Ok(exit);
             }
             watch.changed().await?;
@@ -143,7 +146,7 @@ impl Process {
         for round in 1.. {
             self.kill_now();
             let left = self.list_members(session).await;
-            if left.is_empty() && !matches!(exit_of(self.id), Ok(None)) {
+            if left.is_empty() && !matches!(poll_exit(self.id), Ok(None)) {
                 break;
             }
             if round > KILL_ROUNDS {
@@ -157,16 +160,16 @@ impl Process {
             for process in &left {
                 process.signal(Signal::KILL);
             }
-            sleep(KILL_PAUSE).await;
+            sleep(KILL_INTERVAL).await;
         }
-        // The guard may have to be started again, which takes a while. An error says that the
+        // The watchdog may have to be started again, which takes a while. An error says that the
         // runtime ends.
         let _ = spawn_blocking(move || self.reap()).await;
     }
 
     /// Returns the processes that are left, and tries again as long as they cannot be listed:
     /// that says nothing about whether there are any.
-    async fn list_members(&self, session: SessionId) -> Vec<Entry> {
+    async fn list_members(&self, session: SessionId) -> Vec<ProcessEntry> {
         let mut rounds = 0_u32;
         loop {
             rounds = rounds.saturating_add(1);
@@ -178,24 +181,24 @@ impl Process {
                 }
                 Err(_) => {}
             }
-            sleep(if rounds < KILL_ROUNDS { KILL_PAUSE } else { LIST_PAUSE }).await;
+            sleep(if rounds < KILL_ROUNDS { KILL_INTERVAL } else { LIST_INTERVAL }).await;
         }
     }
 
     /// Returns the processes that are left, but for those that have exited.
-    async fn members(&self) -> io::Result<Vec<Entry>> {
+    async fn members(&self) -> io::Result<Vec<ProcessEntry>> {
         let id = self.id();
-        let is_root = |process: &Entry| process.id == id || process.mark == Some(self.mark);
-        let is_orphan = |process: &Entry| self.system.is_orphan(process);
-        Ok(self.system.table().await?.trees_and_groups(is_root, is_orphan))
+        let is_root = |process: &ProcessEntry| process.id == id || process.mark == Some(self.mark);
+        let is_orphan = |process: &ProcessEntry| self.supervisor.is_orphan(process);
+        Ok(self.supervisor.table().await?.trees_and_groups(is_root, is_orphan))
     }
 
     fn reap(&mut self) {
         if let Some(mut child) = self.child.take() {
-            self.system.known.reap(&mut child);
+            self.supervisor.spawned.reap(&mut child);
         }
-        if let Some(guard) = &self.system.guard {
-            guard.remove(self.mark.child, &self.system.known);
+        if let Some(watchdog) = &self.supervisor.watchdog {
+            watchdog.remove(self.mark.child, &self.supervisor.spawned);
         }
     }
 
@@ -225,7 +228,7 @@ impl Process {
 }
 
 /// Returns how a process has exited that is not reaped yet; `None` if it has not.
-fn exit_of(id: Pid) -> io::Result<Option<ExitStatus>> {
+fn poll_exit(id: Pid) -> io::Result<Option<ExitStatus>> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     let Some(status) = waitid(WaitId::Pid(id), options)? else { return Ok(None) };
     let code = status.exit_status().map(|code| (code & 0xff) << 8);
@@ -235,7 +238,7 @@ fn exit_of(id: Pid) -> io::Result<Option<ExitStatus>> {
 
 /// Sets the soft limit of open files of a process, which it has only begun to run.
 #[cfg(target_os = "linux")]
-fn limit_files(id: Pid, limit: u64) {
+fn set_open_files_limit(id: Pid, limit: u64) {
     use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
     let limits = Rlimit { current: Some(limit), ..getrlimit(Resource::Nofile) };
     if let Err(error) = prlimit(Some(id), Resource::Nofile, limits) {
@@ -247,13 +250,13 @@ fn limit_files(id: Pid, limit: u64) {
 fn limit_files(_: Pid, _: u64) {}
 
 impl Drop for Process {
-    /// Happens where its task panics, and at the end of the runtime. The guard, if there is
+    /// Happens where its task panics, and at the end of the runtime. The watchdog, if there is
     /// one, ends what is left of it.
     fn drop(&mut self) {
         let Some(child) = self.child.take() else { return };
         self.kill_now();
-        let (pid, system) = (self.id(), Arc::clone(&self.system));
-        let reap = move || system.known.reap(&mut { child });
+        let (pid, supervisor) = (self.id(), Arc::clone(&self.supervisor));
+        let reap = move || supervisor.spawned.reap(&mut { child });
         let reaper = thread::Builder::new().name("rejoin-reaper".to_owned()).spawn(reap);
         if let Err(error) = reaper {
             tracing::warn!(pid, %error, "process was not reaped");
@@ -275,11 +278,11 @@ mod tests {
     };
 
     use super::*;
-    use crate::backend::stdio::known::Known;
+    use crate::backend::stdio::spawned::SpawnedProcesses;
 
-    fn sleeping(system: &Arc<System>) -> Process {
-        let settings = StdioConfig { args: vec!["1000".into()], ..StdioConfig::new("sleep") };
-        Process::start(&settings, system).unwrap().0
+    fn sleeping(supervisor: &Arc<Supervisor>) -> Process {
+        let config = StdioConfig { args: vec!["1000".into()], ..StdioConfig::new("sleep") };
+        Process::start(&config, supervisor).unwrap().0
     }
 
     /// Counts how often a task is woken.
@@ -295,8 +298,8 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn the_exit_of_a_process_wakes_no_task_of_another() {
-        let system = Arc::new(System::new(1, None, Known::default(), false));
-        let (mut other, mut ending) = (sleeping(&system), sleeping(&system));
+        let supervisor = Arc::new(Supervisor::new(1, None, SpawnedProcesses::default(), false));
+        let (mut other, mut ending) = (sleeping(&supervisor), sleeping(&supervisor));
         let count = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&count));
         let mut other = pin!(other.exited());
@@ -310,18 +313,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_process_that_is_dropped_is_killed_and_reaped() {
-        let system = Arc::new(System::new(1, None, Known::default(), false));
-        let process = sleeping(&system);
+        let supervisor = Arc::new(Supervisor::new(1, None, SpawnedProcesses::default(), false));
+        let process = sleeping(&supervisor);
         let id = process.id();
-        assert!(system.known.contains(id));
+        assert!(supervisor.spawned.contains(id));
         drop(process);
         let reaped = async {
-            while system.known.contains(id) {
+            while supervisor.spawned.contains(id) {
                 sleep(Duration::from_millis(5)).await;
             }
         };
         timeout(Duration::from_secs(20), reaped).await.unwrap();
-        let table = system.table().await.unwrap();
+        let table = supervisor.table().await.unwrap();
         let own = i32::try_from(process::id()).unwrap();
         assert!(!table.iter().any(|entry| entry.id == id && entry.parent == own));
     }

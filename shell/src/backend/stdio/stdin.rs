@@ -19,28 +19,28 @@ pub(super) struct Stdin {
     pipe: Option<ChildStdin>,
     /// What is left of the message that is being written.
     message: Chain<Bytes, &'static [u8]>,
-    heard: Heard,
+    written: Written,
 }
 
 /// What the child has heard.
-enum Heard {
+enum Written {
     Nothing,
     One(Bytes),
-    More,
+    Many,
 }
 
 impl Stdin {
     pub(super) fn new(pipe: ChildStdin) -> Self {
-        Self { pipe: Some(pipe), message: nothing(), heard: Heard::Nothing }
+        Self { pipe: Some(pipe), message: empty_message(), written: Written::Nothing }
     }
 
-    fn put(&mut self, message: Bytes) {
-        self.heard = match self.heard {
+    fn start_message(&mut self, message: Bytes) {
+        self.written = match self.written {
             // A copy, since the message counts as received until it is written.
-            Heard::Nothing if message.len() <= KEPT_BYTES_MAX => {
-                Heard::One(Bytes::copy_from_slice(&message))
+            Written::Nothing if message.len() <= KEPT_BYTES_MAX => {
+                Written::One(Bytes::copy_from_slice(&message))
             }
-            Heard::Nothing | Heard::One(_) | Heard::More => Heard::More,
+            Written::Nothing | Written::One(_) | Written::Many => Written::Many,
         };
         self.message = message.chain(LINE_END);
     }
@@ -50,22 +50,22 @@ impl Stdin {
     /// # Errors
     ///
     /// The child cannot be told.
-    pub(super) async fn tell(&mut self, inbox: &mut ClientMessages) -> io::Result<()> {
+    pub(super) async fn write_messages(&mut self, messages: &mut ClientMessages) -> io::Result<()> {
         loop {
             let Some(pipe) = &mut self.pipe else { return Ok(()) };
             pipe.write_all_buf(&mut self.message).await?;
             // The message counts as received until its memory is released.
-            self.message = nothing();
-            let Some(message) = inbox.recv().await else { return Ok(()) };
-            self.put(message);
+            self.message = empty_message();
+            let Some(message) = messages.recv().await else { return Ok(()) };
+            self.start_message(message);
         }
     }
 
     /// Returns the message that the child has heard, if it is the only one.
     pub(super) fn only_message(&self) -> Option<Bytes> {
-        match &self.heard {
-            Heard::One(message) if !self.message.has_remaining() => Some(message.clone()),
-            Heard::One(_) | Heard::Nothing | Heard::More => None,
+        match &self.written {
+            Written::One(message) if !self.message.has_remaining() => Some(message.clone()),
+            Written::One(_) | Written::Nothing | Written::Many => None,
         }
     }
 
@@ -75,6 +75,6 @@ impl Stdin {
 }
 
 /// Returns a message of which everything is written.
-fn nothing() -> Chain<Bytes, &'static [u8]> {
+fn empty_message() -> Chain<Bytes, &'static [u8]> {
     Bytes::new().chain(&[])
 }

@@ -12,12 +12,12 @@ use rustix::{
     process::{Pid, Signal, kill_process},
 };
 
-use super::system::own_id;
+use super::supervisor::own_id;
 
 /// The environment variable that names the child of rejoin from which a process descends. It
 /// is inherited by all descendants, also by those that have left their parent, their process
 /// group and their session.
-pub(super) const VARIABLE: &str = "REJOIN_PROCESS_TREE";
+pub(super) const MARK_VARIABLE: &str = "REJOIN_PROCESS_TREE";
 
 /// The value of [`VARIABLE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +30,11 @@ pub(super) struct Mark {
 
 /// All processes at some moment.
 #[derive(Debug, Default)]
-pub(super) struct Table(BTreeMap<i32, Process>);
+pub(super) struct ProcessTable(BTreeMap<i32, ProcessEntry>);
 
 /// One process, which is identified by its id and its start time: the id alone may be reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Process {
+pub(super) struct ProcessEntry {
     pub(super) id: i32,
     pub(super) parent: i32,
     pub(super) group: i32,
@@ -49,7 +49,7 @@ pub(super) struct Process {
 /// The largest environment that is read, in bytes.
 const ENVIRONMENT_BYTES_MAX: u64 = 4 << 20;
 
-impl Table {
+impl ProcessTable {
     /// Reads the table, and the environments of the processes for whose parent
     /// `reads_environment` returns true.
     ///
@@ -59,12 +59,12 @@ impl Table {
     /// that is not in the table has ended, or was started since.
     pub(super) fn read(reads_environment: impl Fn(i32) -> bool) -> io::Result<Self> {
         let mut table = BTreeMap::new();
-        let Some(entries) = if_there(fs::read_dir("/proc"))? else { return Ok(Self(table)) };
+        let Some(entries) = optional(fs::read_dir("/proc"))? else { return Ok(Self(table)) };
         for entry in entries {
             let Some(id) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
                 continue;
             };
-            let Some(mut process) = Process::read(id)? else { continue };
+            let Some(mut process) = ProcessEntry::read(id)? else { continue };
             if !process.is_zombie && reads_environment(process.parent) {
                 process.mark = read_mark(id)?;
             }
@@ -78,14 +78,14 @@ impl Table {
         self.0.is_empty()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Process> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &ProcessEntry> {
         self.0.values()
     }
 
     /// Returns the processes for which `is_root` returns true, and all their descendants,
     /// without zombies.
-    pub(super) fn trees(&self, is_root: impl Fn(&Process) -> bool) -> Vec<Process> {
-        self.members(is_root).filter(|process| !process.is_zombie).copied().collect()
+    pub(super) fn trees(&self, is_root: impl Fn(&ProcessEntry) -> bool) -> Vec<ProcessEntry> {
+        self.descendants(is_root).filter(|process| !process.is_zombie).copied().collect()
     }
 
     /// Returns the trees, and those of the processes in their process groups for which
@@ -95,11 +95,11 @@ impl Table {
     /// process of the trees is, or is a zombie, belongs to them.
     pub(super) fn trees_and_groups(
         &self,
-        is_root: impl Fn(&Process) -> bool,
-        may_belong: impl Fn(&Process) -> bool,
-    ) -> Vec<Process> {
+        is_root: impl Fn(&ProcessEntry) -> bool,
+        may_belong: impl Fn(&ProcessEntry) -> bool,
+    ) -> Vec<ProcessEntry> {
         let own = self.0.get(&own_id()).map(|process| process.group);
-        let groups = self.members(&is_root).map(|process| process.group);
+        let groups = self.descendants(&is_root).map(|process| process.group);
         let groups: BTreeSet<i32> = groups.filter(|group| Some(*group) != own).collect();
         self.trees(|process| {
             is_root(process) || (groups.contains(&process.group) && may_belong(process))
@@ -107,11 +107,14 @@ impl Table {
     }
 
     /// Returns the trees, with zombies.
-    fn members(&self, is_root: impl Fn(&Process) -> bool) -> impl Iterator<Item = &Process> {
+    fn descendants(
+        &self,
+        is_root: impl Fn(&ProcessEntry) -> bool,
+    ) -> impl Iterator<Item = &ProcessEntry> {
         let mut members: BTreeSet<i32> =
             self.iter().filter(|process| is_root(process)).map(|process| process.id).collect();
         loop {
-            let is_new = |process: &&Process| {
+            let is_new = |process: &&ProcessEntry| {
                 members.contains(&process.parent) && !members.contains(&process.id)
             };
             let more: Vec<_> = self.iter().filter(is_new).map(|process| process.id).collect();
@@ -124,10 +127,10 @@ impl Table {
     }
 }
 
-impl Process {
+impl ProcessEntry {
     /// Reads one process; `None` if it has ended, or belongs to another user and is hidden.
     fn read(id: i32) -> io::Result<Option<Self>> {
-        let stat = if_there(fs::read(format!("/proc/{id}/stat")))?;
+        let stat = optional(fs::read(format!("/proc/{id}/stat")))?;
         Ok(stat.and_then(|stat| Self::parse(id, &String::from_utf8_lossy(&stat))))
     }
 
@@ -174,11 +177,11 @@ fn read_mark(id: i32) -> io::Result<Option<Mark>> {
         file.take(ENVIRONMENT_BYTES_MAX).read_to_end(&mut environment)?;
         Ok(environment)
     };
-    Ok(if_there(read())?.and_then(|environment| find_mark(&environment)))
+    Ok(optional(read())?.and_then(|environment| find_mark(&environment)))
 }
 
 /// Returns `None` for what is not there, or not for this user. Other errors pass with time.
-fn if_there<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+fn optional<T>(read: io::Result<T>) -> io::Result<Option<T>> {
     match read {
         Ok(read) => Ok(Some(read)),
         Err(error)
@@ -196,7 +199,7 @@ fn if_there<T>(read: io::Result<T>) -> io::Result<Option<T>> {
 fn find_mark(environment: &[u8]) -> Option<Mark> {
     let mut variables = environment.split(|byte| *byte == 0);
     let value = variables
-        .find_map(|variable| variable.strip_prefix(VARIABLE.as_bytes())?.strip_prefix(b"="))?;
+        .find_map(|variable| variable.strip_prefix(MARK_VARIABLE.as_bytes())?.strip_prefix(b"="))?;
     str::from_utf8(value).ok()?.parse().ok()
 }
 
@@ -208,15 +211,15 @@ impl fmt::Display for Mark {
 
 /// Says that a text is not a [`Mark`].
 #[derive(Debug)]
-pub(super) struct NotAMark;
+pub(super) struct ParseMarkError;
 
 impl FromStr for Mark {
-    type Err = NotAMark;
+    type Err = ParseMarkError;
 
-    fn from_str(text: &str) -> Result<Self, NotAMark> {
-        let (instance, child) = text.split_once('-').ok_or(NotAMark)?;
-        let instance = u64::from_str_radix(instance, 16).map_err(|_| NotAMark)?;
-        Ok(Self { instance, child: child.parse().map_err(|_| NotAMark)? })
+    fn from_str(text: &str) -> Result<Self, ParseMarkError> {
+        let (instance, child) = text.split_once('-').ok_or(ParseMarkError)?;
+        let instance = u64::from_str_radix(instance, 16).map_err(|_| ParseMarkError)?;
+        Ok(Self { instance, child: child.parse().map_err(|_| ParseMarkError)? })
     }
 }
 
@@ -227,35 +230,35 @@ mod tests {
     #[test]
     fn a_stat_line_is_parsed_whatever_the_program_is_called() {
         let stat = "7 (a) b (c) S 3 5 5 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 2";
-        let process = Process::parse(7, stat).unwrap();
+        let process = ProcessEntry::parse(7, stat).unwrap();
         assert_eq!((process.parent, process.group, process.started), (3, 5, 987_654));
         assert!(!process.is_zombie);
-        assert!(Process::parse(7, &stat.replace(" S ", " Z ")).unwrap().is_zombie);
-        assert_eq!(Process::parse(7, "7 (a) S 3"), None);
+        assert!(ProcessEntry::parse(7, &stat.replace(" S ", " Z ")).unwrap().is_zombie);
+        assert_eq!(ProcessEntry::parse(7, "7 (a) S 3"), None);
     }
 
     #[test]
     fn a_mark_is_found_in_an_environment() {
         let mark = Mark { instance: 0xab, child: 12 };
-        let environment = format!("A=1\0X{VARIABLE}=1-1\0{VARIABLE}={mark}\0B=2\0");
+        let environment = format!("A=1\0X{MARK_VARIABLE}=1-1\0{MARK_VARIABLE}={mark}\0B=2\0");
         assert_eq!(find_mark(environment.as_bytes()), Some(mark));
         assert_eq!(find_mark(b"A=1\0"), None);
-        assert_eq!(find_mark(format!("{VARIABLE}=ab\0").as_bytes()), None);
+        assert_eq!(find_mark(format!("{MARK_VARIABLE}=ab\0").as_bytes()), None);
     }
 
-    fn process(id: i32, parent: i32, group: i32) -> Process {
-        Process { id, parent, group, started: 0, is_zombie: false, mark: None }
+    fn process(id: i32, parent: i32, group: i32) -> ProcessEntry {
+        ProcessEntry { id, parent, group, started: 0, is_zombie: false, mark: None }
     }
 
-    fn zombie(id: i32, parent: i32, group: i32) -> Process {
-        Process { is_zombie: true, ..process(id, parent, group) }
+    fn zombie(id: i32, parent: i32, group: i32) -> ProcessEntry {
+        ProcessEntry { is_zombie: true, ..process(id, parent, group) }
     }
 
-    fn table(processes: &[Process]) -> Table {
-        Table(processes.iter().map(|process| (process.id, *process)).collect())
+    fn table(processes: &[ProcessEntry]) -> ProcessTable {
+        ProcessTable(processes.iter().map(|process| (process.id, *process)).collect())
     }
 
-    fn ids(processes: &[Process]) -> Vec<i32> {
+    fn ids(processes: &[ProcessEntry]) -> Vec<i32> {
         processes.iter().map(|process| process.id).collect()
     }
 
@@ -276,8 +279,8 @@ mod tests {
     #[test]
     fn a_group_belongs_to_a_tree_only_while_a_process_of_the_tree_is_in_it() {
         const OWN: i32 = 1;
-        let with_groups = |table: &Table| {
-            let is_orphan = |process: &Process| process.parent == OWN;
+        let with_groups = |table: &ProcessTable| {
+            let is_orphan = |process: &ProcessEntry| process.parent == OWN;
             ids(&table.trees_and_groups(|process| process.id == 7, is_orphan))
         };
         let orphan = process(20, OWN, 30);
@@ -298,7 +301,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_told_from_what_cannot_be_read() {
-        let read = |errno: Errno| if_there::<()>(Err(errno.into()));
+        let read = |errno: Errno| optional::<()>(Err(errno.into()));
         for missing in [Errno::NOENT, Errno::SRCH, Errno::ACCESS, Errno::PERM] {
             assert!(matches!(read(missing), Ok(None)), "{missing:?}");
         }

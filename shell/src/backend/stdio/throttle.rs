@@ -17,20 +17,20 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 /// algorithm.
 pub(super) struct Throttle {
     per_second: Option<NonZeroU32>,
-    full: Mutex<Instant>,
+    full_at: Mutex<Instant>,
 }
 
 impl Throttle {
     pub(super) fn new(per_second: Option<NonZeroU32>) -> Self {
-        Self { per_second, full: Mutex::new(Instant::now()) }
+        Self { per_second, full_at: Mutex::new(Instant::now()) }
     }
 
     /// Waits until something may be started. Cancel-safe, but for the turn that is lost.
-    pub(super) async fn turn(&self) -> Result<(), Overloaded> {
+    pub(super) async fn acquire(&self) -> Result<(), Overloaded> {
         let Some(per_second) = self.per_second else { return Ok(()) };
         let now = Instant::now();
         let wait = {
-            let mut full = self.full.lock();
+            let mut full = self.full_at.lock();
             let next = (*full).max(now) + Duration::from_secs(1) / per_second.get();
             let wait = next.duration_since(now).saturating_sub(Duration::from_secs(1));
             let retry_after = wait.saturating_sub(WAIT_MAX);
@@ -57,26 +57,26 @@ mod tests {
         let begun = Instant::now();
         let after = |millis| begun + Duration::from_millis(millis);
         for _ in 0..4 {
-            throttle.turn().await.unwrap();
+            throttle.acquire().await.unwrap();
         }
         assert_eq!(Instant::now(), begun);
-        throttle.turn().await.unwrap();
+        throttle.acquire().await.unwrap();
         assert!(Instant::now() >= after(250) && Instant::now() < after(300));
         // 20 wait at a time, since they wait for 5 s at most.
         for _ in 0..20 {
-            assert!(timeout(Duration::ZERO, throttle.turn()).await.is_err());
+            assert!(timeout(Duration::ZERO, throttle.acquire()).await.is_err());
         }
-        let refused = throttle.turn().await.unwrap_err();
+        let refused = throttle.acquire().await.unwrap_err();
         assert_eq!(refused.seconds(), 1);
         tokio::time::sleep(Duration::from_secs(10)).await;
-        throttle.turn().await.unwrap();
+        throttle.acquire().await.unwrap();
     }
 
     #[tokio::test]
     async fn without_a_limit_nothing_waits() {
         let throttle = Throttle::new(None);
         for _ in 0..100_000 {
-            throttle.turn().await.unwrap();
+            throttle.acquire().await.unwrap();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The guard, as rejoin sees it: a process that outlives rejoin and ends its children.
+//! The watchdog, as rejoin sees it: a process that outlives rejoin and ends its children.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use std::{
 use parking_lot::Mutex;
 use rustix::process::Pid;
 
-use super::{known::Known, table::VARIABLE};
+use super::{spawned::SpawnedProcesses, table::MARK_VARIABLE};
 
 /// How the guard is started: a program that calls [`run_watchdog`](super::run_watchdog).
 ///
@@ -25,7 +25,7 @@ pub struct WatchdogCommand {
     pub args: Vec<OsString>,
 }
 
-/// A guard that runs. It is told of every child; when the pipe to it ends, since rejoin did,
+/// A watchdog that runs. It is told of every child; when the pipe to it ends, since rejoin did,
 /// it ends those that are left.
 ///
 /// A signal at the death of a parent would not do: it reaches the direct child alone,
@@ -41,11 +41,11 @@ struct State {
     process: Child,
     /// The children that are not known to have ended, by number: at most one for each
     /// session, and for each that is ending.
-    children: BTreeMap<u64, Guarded>,
+    children: BTreeMap<u64, WatchedChild>,
 }
 
 #[derive(Clone, Copy)]
-struct Guarded {
+struct WatchedChild {
     /// The group that it is started in.
     group: i32,
     /// `None` while it is being started.
@@ -58,68 +58,76 @@ struct Guarded {
 /// as the guard: when rejoin is killed, it ends by itself.
 pub(super) struct GroupLeader<'a> {
     process: Child,
-    known: &'a Known,
+    spawned: &'a SpawnedProcesses,
 }
 
 impl Watchdog {
     pub(super) fn start(
         command: WatchdogCommand,
         instance: u64,
-        known: &Known,
+        spawned: &SpawnedProcesses,
     ) -> io::Result<Self> {
-        let process = start(&command, known)?;
+        let process = spawn(&command, spawned)?;
         let mut state = State { process, children: BTreeMap::new() };
-        state.tell(&format!("{instance:016x}"))?;
+        state.write_line(&format!("{instance:016x}"))?;
         Ok(Self { command, instance, state: Mutex::new(state) })
     }
 
     /// Founds a group; `None` where that is not possible, which is logged.
-    pub(super) fn found<'a>(&self, known: &'a Known) -> Option<GroupLeader<'a>> {
-        let founded = start(&self.command, known);
-        founded
+    pub(super) fn spawn_group_leader<'a>(
+        &self,
+        spawned: &'a SpawnedProcesses,
+    ) -> Option<GroupLeader<'a>> {
+        let leader = spawn(&self.command, spawned);
+        leader
             .inspect_err(|error| tracing::warn!(%error, "a child is guarded only once it runs"))
             .ok()
-            .map(|process| GroupLeader { process, known })
+            .map(|process| GroupLeader { process, spawned })
     }
 
     /// Hears of a child that is about to start in a group.
-    pub(super) fn add(&self, child: u64, group: Pid, known: &Known) {
-        self.set(child, Guarded { group: raw(group), id: None }, known);
+    pub(super) fn add(&self, child: u64, group: Pid, spawned: &SpawnedProcesses) {
+        self.set(child, WatchedChild { group: raw_id(group), id: None }, spawned);
     }
 
     /// Hears that a child has started.
-    pub(super) fn started(&self, child: u64, group: Pid, id: Pid, known: &Known) {
-        self.set(child, Guarded { group: raw(group), id: Some(raw(id)) }, known);
+    pub(super) fn started(&self, child: u64, group: Pid, id: Pid, spawned: &SpawnedProcesses) {
+        self.set(child, WatchedChild { group: raw_id(group), id: Some(raw_id(id)) }, spawned);
     }
 
-    fn set(&self, child: u64, guarded: Guarded, known: &Known) {
+    fn set(&self, child: u64, watched: WatchedChild, spawned: &SpawnedProcesses) {
         let mut state = self.state.lock();
-        state.children.insert(child, guarded);
-        let told = state.tell(&guarded.line(child));
-        self.restart_unless(told, &mut state, known);
+        state.children.insert(child, watched);
+        let told = state.write_line(&watched.line(child));
+        self.restart_on_error(told, &mut state, spawned);
     }
 
     /// Forgets a child that was reaped and has left no process.
-    pub(super) fn remove(&self, child: u64, known: &Known) {
+    pub(super) fn remove(&self, child: u64, spawned: &SpawnedProcesses) {
         let mut state = self.state.lock();
         state.children.remove(&child);
-        let told = state.tell(&format!("- {child}"));
-        self.restart_unless(told, &mut state, known);
+        let told = state.write_line(&format!("- {child}"));
+        self.restart_on_error(told, &mut state, spawned);
     }
 
     /// Starts another guard where this one could not be told.
-    fn restart_unless(&self, told: io::Result<()>, state: &mut State, known: &Known) {
+    fn restart_on_error(
+        &self,
+        told: io::Result<()>,
+        state: &mut State,
+        spawned: &SpawnedProcesses,
+    ) {
         let Err(error) = told else { return };
         tracing::warn!(%error, "the guard is gone, and is started again");
-        let started = start(&self.command, known);
-        let replaced = started.and_then(|process| state.replace(process, self.instance, known));
+        let started = spawn(&self.command, spawned);
+        let replaced = started.and_then(|process| state.replace(process, self.instance, spawned));
         if let Err(error) = replaced {
             tracing::error!(%error, "there is no guard: children will outlive a killed rejoin");
         }
     }
 }
 
-impl Guarded {
+impl WatchedChild {
     fn line(self, child: u64) -> String {
         match self.id {
             Some(id) => format!("+ {child} {} {id}", self.group),
@@ -130,18 +138,23 @@ impl Guarded {
 
 impl State {
     /// Waits only while the pipe is full: when thousands of lines are not read yet.
-    fn tell(&mut self, line: &str) -> io::Result<()> {
+    fn write_line(&mut self, line: &str) -> io::Result<()> {
         let pipe = self.process.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
         // In one write, so that the guard never reads a part of a line.
         pipe.write_all(format!("{line}\n").as_bytes())
     }
 
-    fn replace(&mut self, process: Child, instance: u64, known: &Known) -> io::Result<()> {
-        end(&mut self.process, known);
+    fn replace(
+        &mut self,
+        process: Child,
+        instance: u64,
+        spawned: &SpawnedProcesses,
+    ) -> io::Result<()> {
+        kill_and_reap(&mut self.process, spawned);
         self.process = process;
-        self.tell(&format!("{instance:016x}"))?;
-        for (child, guarded) in self.children.clone() {
-            self.tell(&guarded.line(child))?;
+        self.write_line(&format!("{instance:016x}"))?;
+        for (child, watched) in self.children.clone() {
+            self.write_line(&watched.line(child))?;
         }
         Ok(())
     }
@@ -155,7 +168,7 @@ impl GroupLeader<'_> {
 
 impl Drop for GroupLeader<'_> {
     fn drop(&mut self) {
-        end(&mut self.process, self.known);
+        kill_and_reap(&mut self.process, self.spawned);
     }
 }
 
@@ -172,12 +185,12 @@ impl Drop for Watchdog {
 }
 
 /// Starts a guard out of the reach of what a terminal sends to rejoin's own group.
-fn start(command: &WatchdogCommand, known: &Known) -> io::Result<Child> {
-    known.spawn(
+fn spawn(command: &WatchdogCommand, spawned: &SpawnedProcesses) -> io::Result<Child> {
+    spawned.spawn(
         Command::new(&command.program)
             .args(&command.args)
             // It is not part of a child, even where rejoin is the child of another rejoin.
-            .env_remove(VARIABLE)
+            .env_remove(MARK_VARIABLE)
             .process_group(0)
             // Rejoin's end of the pipe is closed in every child that it starts.
             .stdin(Stdio::piped())
@@ -186,11 +199,11 @@ fn start(command: &WatchdogCommand, known: &Known) -> io::Result<Child> {
 }
 
 /// Ends and reaps a guard; one that has ended already is just reaped.
-fn end(process: &mut Child, known: &Known) {
+fn kill_and_reap(process: &mut Child, spawned: &SpawnedProcesses) {
     let _ = process.kill();
-    known.reap(process);
+    spawned.reap(process);
 }
 
-fn raw(id: Pid) -> i32 {
+fn raw_id(id: Pid) -> i32 {
     id.as_raw_nonzero().get()
 }

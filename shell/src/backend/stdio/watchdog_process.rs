@@ -12,7 +12,7 @@ use rustix::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::table::{Process, Table};
+use super::table::{ProcessEntry, ProcessTable};
 
 /// Is the guard, until stdin ends: the whole work of the process that
 /// [`WatchdogCommand`](super::WatchdogCommand) starts.
@@ -31,58 +31,58 @@ use super::table::{Process, Table};
 pub fn run_watchdog() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _entered = runtime.enter();
-    let deaf = [
+    let ignored = [
         SignalKind::hangup(),
         SignalKind::interrupt(),
         SignalKind::quit(),
         SignalKind::terminate(),
     ];
-    for kind in deaf {
+    for kind in ignored {
         // A signal that was caught once never takes its default action again.
         drop(signal(kind)?);
     }
     // Keeps no file system from being unmounted.
     std::env::set_current_dir("/")?;
-    let left = Left::read(io::stdin().lock());
+    let left = RemainingChildren::read(io::stdin().lock());
     // Rejoin may have been killed while it started a child, which joins its group late.
-    for _ in 0..ROUNDS {
+    for _ in 0..KILL_ROUNDS {
         if !left.kill() {
             break;
         }
-        runtime.block_on(tokio::time::sleep(PAUSE));
+        runtime.block_on(tokio::time::sleep(KILL_INTERVAL));
     }
     Ok(())
 }
 
 /// How often processes are killed that were there a moment ago.
-const ROUNDS: usize = 50;
+const KILL_ROUNDS: usize = 50;
 
 /// How long to wait in between.
-const PAUSE: Duration = Duration::from_millis(20);
+const KILL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The children that are left.
 #[derive(Debug, Default, PartialEq)]
-struct Left {
+struct RemainingChildren {
     /// `None` where the first line could not be read.
     instance: Option<u64>,
     /// Group and process id, by number; no process id while a child is being started.
     children: BTreeMap<u64, (i32, Option<i32>)>,
 }
 
-impl Left {
+impl RemainingChildren {
     /// Returns what is left at the end of `input`, however it ends.
     fn read(input: impl BufRead) -> Self {
         let mut lines = input.lines().map_while(Result::ok);
         let first = lines.next().unwrap_or_default();
         let mut left = Self { instance: u64::from_str_radix(&first, 16).ok(), ..Self::default() };
         for line in lines {
-            left.hear(&line);
+            left.apply(&line);
         }
         left
     }
 
-    fn hear(&mut self, line: &str) -> Option<()> {
-        // Process 1 is init, and what is below it would be all processes.
+    fn apply(&mut self, line: &str) -> Option<()> {
+        // ProcessEntry 1 is init, and what is below it would be all processes.
         let id = |text: &str| text.parse().ok().filter(|id: &i32| *id > 1);
         let mut words = line.split(' ');
         let sign = words.next()?;
@@ -102,17 +102,17 @@ impl Left {
 
     /// Kills what is there of the children. Returns whether there may be something left.
     fn kill(&self) -> bool {
-        let table = Table::read(|_| true);
+        let table = ProcessTable::read(|_| true);
         if let Ok(table) = &table
             && !table.is_empty()
         {
-            let members = self.members(table);
+            let members = self.processes(table);
             for process in &members {
                 process.signal(Signal::KILL);
             }
             return !members.is_empty();
         }
-        let killed = self.children.values().map(|child| kill_blindly(*child));
+        let killed = self.children.values().map(|child| kill_by_id(*child));
         // All of them, and not only up to the first one that is there.
         let is_there = killed.fold(false, |any, is_there| any | is_there);
         table.is_err() || is_there
@@ -120,7 +120,7 @@ impl Left {
 
     /// Returns all processes of the children. The id of a group alone does not say that it is
     /// still the same group, unless its child is only about to start in it.
-    fn members(&self, table: &Table) -> Vec<Process> {
+    fn processes(&self, table: &ProcessTable) -> Vec<ProcessEntry> {
         let (mut ids, mut groups) = (BTreeSet::new(), BTreeSet::new());
         for (group, id) in self.children.values() {
             match id {
@@ -128,7 +128,7 @@ impl Left {
                 None => groups.insert(*group),
             };
         }
-        let is_root = |process: &Process| {
+        let is_root = |process: &ProcessEntry| {
             let instance = process.mark.map(|mark| mark.instance);
             ids.contains(&process.id)
                 || groups.contains(&process.group)
@@ -140,7 +140,7 @@ impl Left {
 
 /// Kills a child and its group where the system does not say which processes there are.
 /// Returns whether there was anything.
-fn kill_blindly((group, id): (i32, Option<i32>)) -> bool {
+fn kill_by_id((group, id): (i32, Option<i32>)) -> bool {
     let kill_group = |group| kill_process_group(group, Signal::KILL) != Err(Errno::SRCH);
     let mut is_there = Pid::from_raw(group).is_some_and(kill_group);
     if let Some(id) = id.and_then(Pid::from_raw) {
@@ -160,7 +160,7 @@ mod tests {
     fn what_was_added_and_not_removed_is_left() {
         let input =
             "00000000000000ab\n+ 0 10\n+ 1 11\n- 0\n+ 2 0\n+ 3 1\n- 5\nx\n+ 4 12 13\n+ 1 11 14";
-        let left = Left::read(input.as_bytes());
+        let left = RemainingChildren::read(input.as_bytes());
         assert_eq!(left.instance, Some(0xab));
         assert_eq!(left.children, BTreeMap::from([(1, (11, Some(14))), (4, (12, Some(13)))]));
     }

@@ -128,7 +128,7 @@ impl Call {
     /// Ends the connection of the call, so that the client comes back after `retry`.
     pub(super) async fn disconnect(&self, retry: Duration) -> Result<Disconnection, ToolError> {
         if self.context.extensions.get::<ClientSender>().is_some() {
-            self.context.close_stream(Some(retry))?;
+            self.context.disconnect(Some(retry))?;
             return Ok(Disconnection::Done);
         }
         // On stdio. Whoever does not know rejoin does not know the notification either.

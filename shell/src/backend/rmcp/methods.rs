@@ -15,37 +15,43 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 /// A request, as it came.
-pub(super) struct Call<'a> {
+pub(super) struct RawRequest<'a> {
     pub(super) message: &'a [u8],
     pub(super) params: Option<&'a RawValue>,
 }
 
 /// Reads one kind of request.
-type Read = fn(&Call<'_>) -> serde_json::Result<ClientRequest>;
+type ParseFn = fn(&RawRequest<'_>) -> serde_json::Result<ClientRequest>;
 
 /// How each kind is read, by its method; those that come most are first.
-pub(super) const KNOWN: [(&str, Read); 13] = [
-    (CallToolRequestMethod::VALUE, params::<CallToolRequestMethod, CallToolRequestParams>),
+pub(super) const METHODS: [(&str, ParseFn); 13] = [
+    (CallToolRequestMethod::VALUE, parse_params::<CallToolRequestMethod, CallToolRequestParams>),
     (
         ReadResourceRequestMethod::VALUE,
-        params::<ReadResourceRequestMethod, ReadResourceRequestParams>,
+        parse_params::<ReadResourceRequestMethod, ReadResourceRequestParams>,
     ),
-    (GetPromptRequestMethod::VALUE, params::<GetPromptRequestMethod, GetPromptRequestParams>),
-    (CompleteRequestMethod::VALUE, params::<CompleteRequestMethod, CompleteRequestParams>),
-    (SubscribeRequestMethod::VALUE, params::<SubscribeRequestMethod, SubscribeRequestParams>),
-    (UnsubscribeRequestMethod::VALUE, params::<UnsubscribeRequestMethod, UnsubscribeRequestParams>),
-    (SetLevelRequestMethod::VALUE, params::<SetLevelRequestMethod, SetLevelRequestParams>),
-    (InitializeResultMethod::VALUE, params::<InitializeResultMethod, InitializeRequestParams>),
-    (PingRequestMethod::VALUE, whole::<PingRequest>),
-    (ListToolsRequestMethod::VALUE, whole::<ListToolsRequest>),
-    (ListResourcesRequestMethod::VALUE, whole::<ListResourcesRequest>),
-    (ListResourceTemplatesRequestMethod::VALUE, whole::<ListResourceTemplatesRequest>),
-    (ListPromptsRequestMethod::VALUE, whole::<ListPromptsRequest>),
+    (GetPromptRequestMethod::VALUE, parse_params::<GetPromptRequestMethod, GetPromptRequestParams>),
+    (CompleteRequestMethod::VALUE, parse_params::<CompleteRequestMethod, CompleteRequestParams>),
+    (SubscribeRequestMethod::VALUE, parse_params::<SubscribeRequestMethod, SubscribeRequestParams>),
+    (
+        UnsubscribeRequestMethod::VALUE,
+        parse_params::<UnsubscribeRequestMethod, UnsubscribeRequestParams>,
+    ),
+    (SetLevelRequestMethod::VALUE, parse_params::<SetLevelRequestMethod, SetLevelRequestParams>),
+    (
+        InitializeResultMethod::VALUE,
+        parse_params::<InitializeResultMethod, InitializeRequestParams>,
+    ),
+    (PingRequestMethod::VALUE, parse_message::<PingRequest>),
+    (ListToolsRequestMethod::VALUE, parse_message::<ListToolsRequest>),
+    (ListResourcesRequestMethod::VALUE, parse_message::<ListResourcesRequest>),
+    (ListResourceTemplatesRequestMethod::VALUE, parse_message::<ListResourceTemplatesRequest>),
+    (ListPromptsRequestMethod::VALUE, parse_message::<ListPromptsRequest>),
 ];
 
 /// Reads a request by its parameters, of which rmcp has what is about the request itself
 /// in the extensions.
-fn params<M, P>(call: &Call<'_>) -> serde_json::Result<ClientRequest>
+fn parse_params<M, P>(call: &RawRequest<'_>) -> serde_json::Result<ClientRequest>
 where
     M: Default,
     P: DeserializeOwned + RequestParamsMeta,
@@ -63,7 +69,7 @@ where
 }
 
 /// Reads a request that may have no parameters.
-fn whole<R>(call: &Call<'_>) -> serde_json::Result<ClientRequest>
+fn parse_message<R>(call: &RawRequest<'_>) -> serde_json::Result<ClientRequest>
 where
     R: DeserializeOwned + Into<ClientRequest>,
 {
@@ -74,7 +80,7 @@ where
 mod tests {
     use rmcp::model::{ClientJsonRpcMessage, JsonRpcMessage};
 
-    use super::super::read::{Unreadable, read};
+    use super::super::parse::{MessageError, parse};
 
     /// As rmcp itself reads it.
     fn tried(message: &str) -> ClientJsonRpcMessage {
@@ -92,8 +98,8 @@ mod tests {
     fn parameters_that_are_not_there_or_not_named_are_not_read() {
         for members in ["", r#","params":null"#, r#","params":[null,"a"]"#] {
             let message = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call"{members}}}"#);
-            let error = read(message.as_bytes()).unwrap_err();
-            assert!(matches!(error, Unreadable::Params("tools/call")), "{message}");
+            let error = parse(message.as_bytes()).unwrap_err();
+            assert!(matches!(error, MessageError::Params("tools/call")), "{message}");
         }
     }
 
@@ -127,13 +133,13 @@ mod tests {
                 let message = format!(
                     r#"{{"params":{params},"jsonrpc":"2.0","method":"{method}","id":"x"}}"#
                 );
-                let read = read(message.as_bytes()).unwrap();
+                let read = parse(message.as_bytes()).unwrap();
                 assert_eq!(debug(&read), debug(&tried(&message)), "{message}");
             }
         }
         for method in ["ping", "tools/list", "resources/list", "prompts/list"] {
             let message = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#);
-            let read = read(message.as_bytes()).unwrap();
+            let read = parse(message.as_bytes()).unwrap();
             assert_eq!(debug(&read), debug(&tried(&message)), "{message}");
         }
     }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use rejoin_core::{Head, IdValue, ParseError, Parsed, RequestId, parse_head};
 
 use super::{
-    mend,
-    outline::{Id, Outline, Outlines},
+    outline::{Id, Outline, OutlineScanner},
+    repair,
 };
 use crate::message;
 
@@ -17,17 +17,17 @@ const INVALID_REQUEST: i32 = -32_600;
 
 /// What lines are held to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct LineLimits {
     pub(super) batch_max: usize,
     pub(super) depth_max: usize,
 }
 
 /// The client's requests that a child still has to answer.
-pub(super) trait Unanswered {
+pub(super) trait PendingRequests {
     fn contains(&self, id: &RequestId) -> bool;
 
     /// Returns the only one, if there is but one.
-    fn sole(&self) -> Option<RequestId>;
+    fn only(&self) -> Option<RequestId>;
 }
 
 /// A part of a line.
@@ -43,26 +43,26 @@ const REFUSED_MAX: usize = 64;
 
 /// What is to be done where no message can be read.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Consequences {
+pub(super) struct AffectedRequests {
     /// The client's requests that this was meant to answer: they have no other answer. At most
     /// all that are unanswered.
     pub(super) failed: BTreeSet<RequestId>,
     /// The client's requests that this may have been meant to answer: at most all that are
     /// unanswered.
-    pub(super) doubted: BTreeSet<RequestId>,
+    pub(super) uncertain: BTreeSet<RequestId>,
     /// The child's own requests, which it waits for: at most [`REFUSED_MAX`].
     pub(super) refused: Vec<RequestId>,
     /// How many were refused.
     refusals: usize,
     /// Whether a request of the client was named.
-    has_named: bool,
+    has_named_request: bool,
     /// Whether there is an answer that names no request.
-    has_nameless: bool,
+    has_response_without_id: bool,
 }
 
 /// Divides a line into what can be read and what cannot. Mostly it is one message.
-pub(super) fn parts(line: &Bytes, limits: Limits) -> Vec<Part> {
-    let line = message::strip_byte_order_mark(line.slice_ref(line.trim_ascii()));
+pub(super) fn split_line(line: &Bytes, limits: LineLimits) -> Vec<Part> {
+    let line = message::without_byte_order_mark(line.slice_ref(line.trim_ascii()));
     let line = line.slice_ref(line.trim_ascii());
     if line.is_empty() {
         return Vec::new();
@@ -81,14 +81,14 @@ pub(super) fn parts(line: &Bytes, limits: Limits) -> Vec<Part> {
             let why = format!("the batch has more than {max} messages");
             vec![unreadable(line, why, INVALID_REQUEST)]
         }
-        Err(_) => mended(&line),
+        Err(_) => split_invalid_line(&line),
     }
 }
 
 /// Divides a line that breaks a rule.
-fn mended(line: &[u8]) -> Vec<Part> {
-    let mend::Values { found, rest } = mend::values(line);
-    let values = found.into_iter().map(|value| match read(value) {
+fn split_invalid_line(line: &[u8]) -> Vec<Part> {
+    let repair::Values { found, rest } = repair::split_values(line);
+    let values = found.into_iter().map(|value| match parse_value(value) {
         Ok((head, body)) => Part::Message { head, body },
         Err((value, error)) => unreadable(value, error.to_string(), error.code()),
     });
@@ -96,7 +96,7 @@ fn mended(line: &[u8]) -> Vec<Part> {
 }
 
 /// Reads a value as a message, as an answer whose frame is wrong, or not at all.
-fn read(value: Bytes) -> Result<(Head, Bytes), (Bytes, ParseError)> {
+fn parse_value(value: Bytes) -> Result<(Head, Bytes), (Bytes, ParseError)> {
     let single = |value: &Bytes| match parse_head(value, 0)? {
         Parsed::Single(head) => Ok(head),
         Parsed::Batch(_) => Err(ParseError::BatchTooLong { max: 0 }),
@@ -104,7 +104,7 @@ fn read(value: Bytes) -> Result<(Head, Bytes), (Bytes, ParseError)> {
     match single(&value) {
         Ok(head) => Ok((head, value)),
         Err(error) => {
-            let answer = mend::answer(&value).and_then(|answer| {
+            let answer = repair::repair_response(&value).and_then(|answer| {
                 let head = single(&answer).ok()?;
                 Some((head, answer))
             });
@@ -119,14 +119,18 @@ fn unreadable(bytes: Bytes, why: String, code: i32) -> Part {
 
 /// Has an answer name the request that it answers as its client does, where the child has
 /// made a string of a number or left the id of an error out.
-pub(super) fn name_request(head: Head, body: Bytes, unanswered: &impl Unanswered) -> (Head, Bytes) {
+pub(super) fn restore_request_id(
+    head: Head,
+    body: Bytes,
+    unanswered: &impl PendingRequests,
+) -> (Head, Bytes) {
     let id = match &head {
-        Head::Response { id, .. } | Head::Error { id: Some(id) } => asked(id, unanswered),
-        Head::Error { id: None } => unanswered.sole(),
+        Head::Response { id, .. } | Head::Error { id: Some(id) } => find_pending(id, unanswered),
+        Head::Error { id: None } => unanswered.only(),
         Head::Request { .. } | Head::Notification(_) => None,
     };
-    let id = id.filter(|id| Some(id) != answered(&head));
-    match id.and_then(|id| Some((mend::with_id(&body, &id)?, id))) {
+    let id = id.filter(|id| Some(id) != answered_request(&head));
+    match id.and_then(|id| Some((repair::with_id(&body, &id)?, id))) {
         Some((body, asked)) => {
             let mut head = head;
             match &mut head {
@@ -141,7 +145,7 @@ pub(super) fn name_request(head: Head, body: Bytes, unanswered: &impl Unanswered
 }
 
 /// Returns the request that a message answers.
-pub(super) fn answered(head: &Head) -> Option<&RequestId> {
+pub(super) fn answered_request(head: &Head) -> Option<&RequestId> {
     match head {
         Head::Response { id, .. } | Head::Error { id: Some(id) } => Some(id),
         Head::Error { id: None } | Head::Request { .. } | Head::Notification(_) => None,
@@ -149,7 +153,7 @@ pub(super) fn answered(head: &Head) -> Option<&RequestId> {
 }
 
 /// Returns the unanswered request that is meant by an id.
-fn asked(id: &RequestId, unanswered: &impl Unanswered) -> Option<RequestId> {
+fn find_pending(id: &RequestId, unanswered: &impl PendingRequests) -> Option<RequestId> {
     if unanswered.contains(id) {
         return Some(id.clone());
     }
@@ -161,36 +165,39 @@ fn asked(id: &RequestId, unanswered: &impl Unanswered) -> Option<RequestId> {
 }
 
 /// Finds out which requests wait for what cannot be read.
-pub(super) fn consequences(bytes: &[u8], unanswered: &impl Unanswered) -> Consequences {
-    let mut consequences = Consequences::default();
-    Outlines::of(bytes, |outline| consequences.add(outline, unanswered));
+pub(super) fn affected_requests(
+    bytes: &[u8],
+    unanswered: &impl PendingRequests,
+) -> AffectedRequests {
+    let mut consequences = AffectedRequests::default();
+    OutlineScanner::of(bytes, |outline| consequences.add(outline, unanswered));
     consequences.finish(unanswered);
     consequences
 }
 
-impl Consequences {
+impl AffectedRequests {
     /// Finds out which request waits for an object. None waits for a log line.
-    pub(super) fn add(&mut self, outline: Outline, unanswered: &impl Unanswered) {
-        let (is_answer, is_request) = (outline.is_answer(), outline.is_request());
+    pub(super) fn add(&mut self, outline: Outline, unanswered: &impl PendingRequests) {
+        let (is_answer, is_request) = (outline.is_response(), outline.is_request());
         let has_content = outline.has_result || outline.has_error;
         match outline.id {
             Id::Known(id) if outline.is_prefixed => {
                 let is_doubted = outline.has_jsonrpc && has_content && is_answer;
-                let doubted = is_doubted.then(|| asked(&id, unanswered)).flatten();
-                self.doubted.extend(doubted);
+                let doubted = is_doubted.then(|| find_pending(&id, unanswered)).flatten();
+                self.uncertain.extend(doubted);
             }
             _ if outline.is_prefixed => {}
             Id::Known(id) if is_answer => {
-                let failed = asked(&id, unanswered);
-                self.has_named |= failed.is_some();
+                let failed = find_pending(&id, unanswered);
+                self.has_named_request |= failed.is_some();
                 self.failed.extend(failed);
             }
             Id::Known(id) if is_request && self.refusals < REFUSED_MAX => {
                 self.refusals += 1;
                 self.refused.push(id);
             }
-            Id::Absent | Id::Unreadable => {
-                self.has_nameless |= outline.has_jsonrpc && has_content;
+            Id::Absent | Id::Invalid => {
+                self.has_response_without_id |= outline.has_jsonrpc && has_content;
             }
             Id::Known(_) | Id::Ambiguous => {}
         }
@@ -198,14 +205,27 @@ impl Consequences {
 
     /// Takes what is to be done already.
     pub(super) fn take(&mut self) -> Self {
-        let Self { refusals, has_named, has_nameless, .. } = *self;
-        std::mem::replace(self, Self { refusals, has_named, has_nameless, ..Self::default() })
+        let Self {
+            refusals,
+            has_named_request: has_named,
+            has_response_without_id: has_nameless,
+            ..
+        } = *self;
+        std::mem::replace(
+            self,
+            Self {
+                refusals,
+                has_named_request: has_named,
+                has_response_without_id: has_nameless,
+                ..Self::default()
+            },
+        )
     }
 
     /// Hears that the line has ended.
-    pub(super) fn finish(&mut self, unanswered: &impl Unanswered) {
-        if self.has_nameless && !self.has_named {
-            self.failed.extend(unanswered.sole());
+    pub(super) fn finish(&mut self, unanswered: &impl PendingRequests) {
+        if self.has_response_without_id && !self.has_named_request {
+            self.failed.extend(unanswered.only());
         }
     }
 }
@@ -216,14 +236,14 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits { batch_max: 64, depth_max: 16 };
+    const LIMITS: LineLimits = LineLimits { batch_max: 64, depth_max: 16 };
 
-    impl Unanswered for Vec<RequestId> {
+    impl PendingRequests for Vec<RequestId> {
         fn contains(&self, id: &RequestId) -> bool {
             self.as_slice().contains(id)
         }
 
-        fn sole(&self) -> Option<RequestId> {
+        fn only(&self) -> Option<RequestId> {
             match self.as_slice() {
                 [id] => Some(id.clone()),
                 _ => None,
@@ -234,17 +254,17 @@ mod tests {
     /// What becomes of a line, in words.
     fn outcome(line: &[u8], unanswered: &Vec<RequestId>) -> Vec<String> {
         let mut outcome = Vec::new();
-        for part in parts(&Bytes::copy_from_slice(line), LIMITS) {
+        for part in split_line(&Bytes::copy_from_slice(line), LIMITS) {
             match part {
                 Part::Message { head, body } => {
-                    let (head, body) = name_request(head, body, unanswered);
+                    let (head, body) = restore_request_id(head, body, unanswered);
                     let again = parse_head(&body, 0).unwrap();
                     assert_eq!(again, Parsed::Single(head), "the head is that of the body");
                     outcome.push(String::from_utf8(body.into()).unwrap());
                 }
                 Part::Unreadable { bytes, why, .. } => {
-                    let Consequences { failed, doubted, refused, .. } =
-                        consequences(&bytes, unanswered);
+                    let AffectedRequests { failed, uncertain: doubted, refused, .. } =
+                        affected_requests(&bytes, unanswered);
                     let failed: Vec<_> = failed.into_iter().collect();
                     for id in failed.iter().chain(&doubted) {
                         assert!(unanswered.contains(id));
@@ -332,16 +352,16 @@ mod tests {
             format!("[{}]", answers.join(","))
         };
         for line in [answers(""), answers(r#""a":NaN"#), answers("").replace("},{", "}{")] {
-            let parts = parts(&line.into(), LIMITS);
+            let parts = split_line(&line.into(), LIMITS);
             let ended = parts.iter().flat_map(|part| match part {
-                Part::Message { head, .. } => answered(head).cloned().into_iter().collect(),
-                Part::Unreadable { bytes, .. } => consequences(bytes, &ids).failed,
+                Part::Message { head, .. } => answered_request(head).cloned().into_iter().collect(),
+                Part::Unreadable { bytes, .. } => affected_requests(bytes, &ids).failed,
             });
             let ended: BTreeSet<_> = ended.collect();
             assert!(ended.iter().eq(named.iter().copied()), "{}", ended.len());
         }
         let requests = r#"{"jsonrpc":"2.0","id":1,"method":5}"#.repeat(1_000);
-        let refused = consequences(requests.as_bytes(), &ids).refused;
+        let refused = affected_requests(requests.as_bytes(), &ids).refused;
         assert_eq!(refused.len(), REFUSED_MAX);
     }
 
@@ -409,11 +429,11 @@ mod tests {
     fn an_answer_behind_other_text_is_doubted() {
         let doubted = |line: &str| {
             let [Part::Unreadable { bytes, .. }] =
-                &parts(&Bytes::copy_from_slice(line.as_bytes()), LIMITS)[..]
+                &split_line(&Bytes::copy_from_slice(line.as_bytes()), LIMITS)[..]
             else {
                 panic!("{line}");
             };
-            Vec::from_iter(consequences(bytes, &vec![1.into()]).doubted)
+            Vec::from_iter(affected_requests(bytes, &vec![1.into()]).uncertain)
         };
         for line in [
             &format!("Loading... {ANSWER}"),

@@ -9,19 +9,19 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
-use super::table::Table;
+use super::table::ProcessTable;
 
 /// Distinguishes the children that were started here, which are waited for elsewhere, from
 /// orphans that the system has made children of this process.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct SpawnedProcesses {
     /// Locked for reading while a process is being started and is not yet in `ids`.
     starting: RwLock<()>,
     /// At most two for each session, of which one lives for a moment, and the guard.
     ids: Mutex<BTreeSet<i32>>,
 }
 
-impl Known {
+impl SpawnedProcesses {
     /// Starts a process.
     pub(super) fn spawn(&self, command: &mut Command) -> io::Result<Child> {
         let _starting = self.starting.read();
@@ -45,7 +45,7 @@ impl Known {
 
     /// Reaps the orphans that have exited. Returns whether that was possible: it is not while
     /// a process is being started, since that one is not known yet.
-    pub(super) fn reap_orphans(&self, table: &Table) -> bool {
+    pub(super) fn reap_orphans(&self, table: &ProcessTable) -> bool {
         let own = std::process::id();
         let is_own = |parent: i32| u32::try_from(parent) == Ok(own);
         let zombies = table.iter().filter(|process| process.is_zombie && is_own(process.parent));

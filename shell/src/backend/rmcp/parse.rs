@@ -8,11 +8,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use super::known::{Call, KNOWN};
+use super::methods::{METHODS, RawRequest};
 
 /// Why rmcp cannot read a message. The client is at fault.
 #[derive(Debug, Error)]
-pub(super) enum Unreadable {
+pub(super) enum MessageError {
     /// It is no message as rmcp knows them.
     #[error("the message cannot be read: {0}")]
     Message(#[from] serde_json::Error),
@@ -33,17 +33,18 @@ struct Envelope<'a> {
 
 /// Reads a request that is known as what its method says. rmcp itself would try one type
 /// after the other, and take one that it cannot read for one that it does not know.
-pub(super) fn read(message: &[u8]) -> Result<ClientJsonRpcMessage, Unreadable> {
+pub(super) fn parse(message: &[u8]) -> Result<ClientJsonRpcMessage, MessageError> {
     let Envelope { id, method, params } = serde_json::from_slice(message)?;
-    let known = KNOWN.iter().find(|(known, _)| *known == method);
+    let known = METHODS.iter().find(|(known, _)| *known == method);
     let (Some(id), Some((method, read))) = (id, known) else {
         return Ok(serde_json::from_slice(message)?);
     };
-    let request = read(&Call { message, params }).map_err(|_| Unreadable::Params(method))?;
+    let request =
+        read(&RawRequest { message, params }).map_err(|_| MessageError::Params(method))?;
     Ok(JsonRpcMessage::request(request, id))
 }
 
-impl Unreadable {
+impl MessageError {
     /// Returns the code of the JSON-RPC error that tells the client.
     pub(super) fn code(&self) -> i32 {
         match self {

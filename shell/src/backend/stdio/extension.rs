@@ -8,41 +8,41 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// What is in every message that is meant for rejoin.
-const MARK: &[u8] = b"rejoin";
+const KEYWORD: &[u8] = b"rejoin";
 
-const CLOSE_STREAM: &str = "notifications/rejoin/close_stream";
+const DISCONNECT_METHOD: &str = "notifications/rejoin/close_stream";
 
 /// What a line of a child is.
 #[derive(Debug)]
-pub(super) enum Said {
+pub(super) enum ChildMessage {
     /// A message to the client.
-    Message {
+    Forward {
         /// The client's request that it belongs to, where the child says so.
         related: Option<RequestId>,
     },
     /// The connection of a request is to be closed, so that its client polls.
-    CloseStream(CloseStream),
+    Disconnect(Disconnect),
     /// It is meant for rejoin, and cannot be read.
-    Unreadable(serde_json::Error),
+    Invalid(serde_json::Error),
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct CloseStream {
+pub(super) struct Disconnect {
     #[serde(rename = "requestId")]
     pub(super) request: RequestId,
     /// When the client is to come back, in milliseconds.
     retry_ms: Option<u64>,
 }
 
-impl CloseStream {
+impl Disconnect {
     pub(super) fn retry(&self) -> Option<Duration> {
         self.retry_ms.map(Duration::from_millis)
     }
 }
 
 #[derive(Deserialize)]
-struct Request<'a> {
+struct Envelope<'a> {
     #[serde(borrow)]
     method: Cow<'a, str>,
     #[serde(borrow)]
@@ -62,26 +62,28 @@ struct Meta {
 }
 
 /// Reads a line. Nothing is parsed that does not have the word `rejoin` in it.
-pub(super) fn read(line: &[u8]) -> Said {
-    let plain = Said::Message { related: None };
-    if memmem::find(line, MARK).is_none() {
+pub(super) fn parse(line: &[u8]) -> ChildMessage {
+    let plain = ChildMessage::Forward { related: None };
+    if memmem::find(line, KEYWORD).is_none() {
         return plain;
     }
     // Whatever is no request or notification is not meant for rejoin.
-    let Ok(Request { method, params: Some(params) }) = serde_json::from_slice(line) else {
+    let Ok(Envelope { method, params: Some(params) }) = serde_json::from_slice(line) else {
         return plain;
     };
-    if method == CLOSE_STREAM {
+    if method == DISCONNECT_METHOD {
         return match serde_json::from_str(params.get()) {
-            Ok(close) => Said::CloseStream(close),
-            Err(error) => Said::Unreadable(error),
+            Ok(close) => ChildMessage::Disconnect(close),
+            Err(error) => ChildMessage::Invalid(error),
         };
     }
-    if memmem::find(params.get().as_bytes(), MARK).is_none() {
+    if memmem::find(params.get().as_bytes(), KEYWORD).is_none() {
         return plain;
     }
     match serde_json::from_str(params.get()) {
-        Ok(Params { meta }) => Said::Message { related: meta.and_then(|meta| meta.related) },
+        Ok(Params { meta }) => {
+            ChildMessage::Forward { related: meta.and_then(|meta| meta.related) }
+        }
         Err(_) => plain,
     }
 }
@@ -91,7 +93,7 @@ mod tests {
     use super::*;
 
     fn related(line: &str) -> Option<RequestId> {
-        let Said::Message { related } = read(line.as_bytes()) else { panic!("{line}") };
+        let ChildMessage::Forward { related } = parse(line.as_bytes()) else { panic!("{line}") };
         related
     }
 
@@ -125,15 +127,19 @@ mod tests {
     #[test]
     fn a_child_may_have_its_client_poll() {
         let line = |params: &str| {
-            format!(r#"{{"jsonrpc":"2.0","method":"{CLOSE_STREAM}","params":{params}}}"#)
+            format!(r#"{{"jsonrpc":"2.0","method":"{DISCONNECT_METHOD}","params":{params}}}"#)
         };
-        let Said::CloseStream(close) = read(line(r#"{"requestId":3,"retryMs":500}"#).as_bytes())
+        let ChildMessage::Disconnect(close) =
+            parse(line(r#"{"requestId":3,"retryMs":500}"#).as_bytes())
         else {
             panic!()
         };
         assert_eq!(close.request, RequestId::from(3));
         assert_eq!(close.retry(), Some(Duration::from_millis(500)));
-        assert!(matches!(read(line(r#"{"requestId":"x"}"#).as_bytes()), Said::CloseStream(_)));
-        assert!(matches!(read(line("{}").as_bytes()), Said::Unreadable(_)));
+        assert!(matches!(
+            parse(line(r#"{"requestId":"x"}"#).as_bytes()),
+            ChildMessage::Disconnect(_)
+        ));
+        assert!(matches!(parse(line("{}").as_bytes()), ChildMessage::Invalid(_)));
     }
 }

@@ -28,7 +28,7 @@ pub(super) struct Values {
 
 /// Finds the values of a line that is not one message: several in a row, or the entries of an
 /// array. They end where other text begins: what follows that may be a line of a log.
-pub(super) fn values(line: &[u8]) -> Values {
+pub(super) fn split_values(line: &[u8]) -> Values {
     let text = escape_controls(&String::from_utf8_lossy(line)).into_owned();
     let mut stream = Deserializer::from_str(&text).into_iter::<&RawValue>();
     let mut found = Vec::new();
@@ -39,13 +39,13 @@ pub(super) fn values(line: &[u8]) -> Values {
         }
         match stream.next() {
             Some(Ok(value)) => {
-                let values = entries(value.get()).unwrap_or_else(|| vec![copy(value.get())]);
+                let values = array_entries(value.get()).unwrap_or_else(|| vec![copy(value.get())]);
                 if !values.is_empty() && !values.iter().any(|value| value.starts_with(b"{")) {
                     break (end, Some("it is text, and no message".to_owned()));
                 }
                 found.extend(values);
             }
-            Some(Err(error)) => break (end, Some(reason(&text, &error))),
+            Some(Err(error)) => break (end, Some(describe_error(&text, &error))),
             None => break (end, None),
         }
     };
@@ -55,7 +55,7 @@ pub(super) fn values(line: &[u8]) -> Values {
 }
 
 /// Returns the entries of an array, unless there are too many.
-fn entries(value: &str) -> Option<Vec<Bytes>> {
+fn array_entries(value: &str) -> Option<Vec<Bytes>> {
     struct Entries;
 
     impl<'a> Visitor<'a> for Entries {
@@ -86,7 +86,7 @@ fn copy(text: &str) -> Bytes {
 }
 
 /// Says why a text is not JSON.
-fn reason(text: &str, error: &serde_json::Error) -> String {
+fn describe_error(text: &str, error: &serde_json::Error) -> String {
     let at = text.get(error.column().saturating_sub(1)..).unwrap_or_default();
     let at = at.strip_prefix('-').unwrap_or(at);
     let number = ["NaN", "Infinity"].into_iter().find(|name| at.starts_with(name));
@@ -126,33 +126,33 @@ fn escape_controls(text: &str) -> Cow<'_, str> {
 
 /// Sets right the members that frame an answer: `jsonrpc` is "2.0", and of `result` and
 /// `error` only one is there. Returns `None` where it is not plain what is meant.
-pub(super) fn answer(value: &[u8]) -> Option<Bytes> {
+pub(super) fn repair_response(value: &[u8]) -> Option<Bytes> {
     let members = members(value)?;
-    let one = |name: &str| -> Option<Option<&RawValue>> {
+    let unique = |name: &str| -> Option<Option<&RawValue>> {
         let mut values = members.iter().filter(|(member, _)| member == name);
         let value = values.next().map(|(_, value)| *value);
         values.next().is_none().then_some(value)
     };
     let is_null = |value: &RawValue| value.get() == "null";
     let (jsonrpc, id, result, error) =
-        (one("jsonrpc")?, one("id")??, one("result")?, one("error")?);
-    let is_answer = one("method")?.is_none() && !is_null(id);
-    let is_framed = jsonrpc.is_some() || is_bare(&members, error);
+        (unique("jsonrpc")?, unique("id")??, unique("result")?, unique("error")?);
+    let is_answer = unique("method")?.is_none() && !is_null(id);
+    let is_framed = jsonrpc.is_some() || looks_like_response(&members, error);
     if !is_answer || !is_framed {
         return None;
     }
-    let surplus = match (result, error) {
+    let redundant = match (result, error) {
         (Some(_), Some(error)) if is_null(error) => Some("error"),
         (Some(result), Some(_)) if is_null(result) => Some("result"),
         (Some(_), Some(_)) | (None, None) => return None,
         (Some(_), None) | (None, Some(_)) => None,
     };
-    let kept = members.iter().filter(|(name, _)| name != "jsonrpc" && Some(&**name) != surplus);
-    Some(object(kept.map(|(name, value)| (&**name, value.get()))))
+    let kept = members.iter().filter(|(name, _)| name != "jsonrpc" && Some(&**name) != redundant);
+    Some(write_object(kept.map(|(name, value)| (&**name, value.get()))))
 }
 
 /// Returns whether nothing but an answer looks like this, though it does not say so.
-fn is_bare(members: &[(Cow<'_, str>, &RawValue)], error: Option<&RawValue>) -> bool {
+fn looks_like_response(members: &[(Cow<'_, str>, &RawValue)], error: Option<&RawValue>) -> bool {
     members.iter().all(|(name, _)| matches!(&**name, "id" | "result" | "error"))
         && error.is_none_or(|error| error.get().starts_with('{') || error.get() == "null")
 }
@@ -163,11 +163,11 @@ pub(super) fn with_id(value: &[u8], id: &RequestId) -> Option<Bytes> {
     let members = members(value)?;
     let others = members.iter().filter(|(name, _)| name != "jsonrpc" && name != "id");
     let others = others.map(|(name, value)| (&**name, value.get()));
-    Some(object([("id", id.as_str())].into_iter().chain(others)))
+    Some(write_object([("id", id.as_str())].into_iter().chain(others)))
 }
 
 /// Writes an object of JSON-RPC.
-fn object<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> Bytes {
+fn write_object<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> Bytes {
     let mut object = String::from(r#"{"jsonrpc":"2.0""#);
     for (name, value) in members {
         object.push(',');
@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     fn found(line: &[u8]) -> (Vec<String>, Option<String>) {
-        let Values { found, rest } = values(line);
+        let Values { found, rest } = split_values(line);
         let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
         (found.iter().map(text).collect(), rest.map(|(_, why)| why))
     }
@@ -288,7 +288,7 @@ mod tests {
             ("{", None),
         ] {
             let mended = mended.map(|mended| Bytes::from_static(mended.as_bytes()));
-            assert_eq!(answer(value.as_bytes()), mended, "{value}");
+            assert_eq!(repair_response(value.as_bytes()), mended, "{value}");
         }
     }
 

@@ -9,24 +9,24 @@ use rejoin_core::RequestId;
 use tokio::time::{Instant, sleep_until};
 
 /// How long another answer may take.
-const ANSWER_TIME: Duration = Duration::from_secs(1);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The most requests that are remembered: as many as may be pending by default.
 const REQUESTS_MAX: usize = 1_024;
 
 /// The requests of one session, in the order of their deadlines.
 #[derive(Debug, Default)]
-pub(super) struct Doubts {
+pub(super) struct UncertainRequests {
     /// At most [`REQUESTS_MAX`].
     requests: VecDeque<(Instant, RequestId)>,
 }
 
-impl Doubts {
+impl UncertainRequests {
     /// Remembers a request. One that is remembered already keeps its deadline.
     pub(super) fn add(&mut self, request: RequestId) {
         let is_known = self.requests.iter().any(|(_, known)| *known == request);
         if !is_known && self.requests.len() < REQUESTS_MAX {
-            self.requests.push_back((Instant::now() + ANSWER_TIME, request));
+            self.requests.push_back((Instant::now() + RESPONSE_TIMEOUT, request));
         }
     }
 
@@ -36,7 +36,7 @@ impl Doubts {
     }
 
     /// Waits for the deadline of a request, and returns the request. Cancel-safe.
-    pub(super) async fn expired(&mut self) -> RequestId {
+    pub(super) async fn next_expired(&mut self) -> RequestId {
         if let Some((deadline, _)) = self.requests.front() {
             sleep_until(*deadline).await;
         }
@@ -56,20 +56,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_request_expires_once_and_only_if_it_is_not_answered() {
         let begun = Instant::now();
-        let mut doubts = Doubts::default();
+        let mut doubts = UncertainRequests::default();
         doubts.add(1.into());
         doubts.add(2.into());
         doubts.add(1.into());
         doubts.remove(&2.into());
-        assert!(timeout(ANSWER_TIME / 2, doubts.expired()).await.is_err());
-        assert_eq!(doubts.expired().await, 1.into());
-        assert_eq!(begun.elapsed(), ANSWER_TIME);
-        assert!(timeout(10 * ANSWER_TIME, doubts.expired()).await.is_err());
+        assert!(timeout(RESPONSE_TIMEOUT / 2, doubts.next_expired()).await.is_err());
+        assert_eq!(doubts.next_expired().await, 1.into());
+        assert_eq!(begun.elapsed(), RESPONSE_TIMEOUT);
+        assert!(timeout(10 * RESPONSE_TIMEOUT, doubts.next_expired()).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
     async fn so_many_requests_are_remembered() {
-        let mut doubts = Doubts::default();
+        let mut doubts = UncertainRequests::default();
         (0..2_000).for_each(|id| doubts.add(id.into()));
         assert_eq!(doubts.requests.len(), REQUESTS_MAX);
     }

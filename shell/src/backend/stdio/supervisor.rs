@@ -17,23 +17,23 @@ use tokio::{
 };
 
 use super::{
-    known::Known,
-    table::{Mark, Process, Table},
+    spawned::SpawnedProcesses,
+    table::{Mark, ProcessEntry, ProcessTable},
     watchdog::Watchdog,
 };
 
 /// How long orphans may wait to be reaped, so that many are reaped at once.
-const REAP_PAUSE: Duration = Duration::from_millis(100);
+const REAP_DELAY: Duration = Duration::from_millis(100);
 
 /// How often to look whether processes that were killed are gone.
 pub(super) const KILL_ROUNDS: u32 = 100;
 
 /// How long to wait between two looks at processes that were killed.
-pub(super) const KILL_PAUSE: Duration = Duration::from_millis(10);
+pub(super) const KILL_INTERVAL: Duration = Duration::from_millis(10);
 
-pub(super) struct System {
-    pub(super) known: Known,
-    pub(super) guard: Option<Watchdog>,
+pub(super) struct Supervisor {
+    pub(super) spawned: SpawnedProcesses,
+    pub(super) watchdog: Option<Watchdog>,
     /// Whether orphans become children of this process.
     adopts: bool,
     is_reaping: AtomicBool,
@@ -42,14 +42,19 @@ pub(super) struct System {
     /// How many tables were asked for.
     tables: AtomicU64,
     /// The latest table, and which one it was.
-    latest: Mutex<(u64, Arc<Table>)>,
+    latest: Mutex<(u64, Arc<ProcessTable>)>,
 }
 
-impl System {
-    pub(super) fn new(instance: u64, guard: Option<Watchdog>, known: Known, adopts: bool) -> Self {
+impl Supervisor {
+    pub(super) fn new(
+        instance: u64,
+        watchdog: Option<Watchdog>,
+        spawned: SpawnedProcesses,
+        adopts: bool,
+    ) -> Self {
         Self {
-            known,
-            guard,
+            spawned,
+            watchdog,
             adopts: adopts && adopt(),
             is_reaping: AtomicBool::new(false),
             instance,
@@ -66,8 +71,8 @@ impl System {
     }
 
     /// Returns whether a process is a child of this one that was not started here.
-    pub(super) fn is_orphan(&self, process: &Process) -> bool {
-        self.adopts && process.parent == own_id() && !self.known.contains(process.id)
+    pub(super) fn is_orphan(&self, process: &ProcessEntry) -> bool {
+        self.adopts && process.parent == own_id() && !self.spawned.contains(process.id)
     }
 
     /// Reads the table of processes, once for all who ask meanwhile.
@@ -75,7 +80,7 @@ impl System {
     /// # Errors
     ///
     /// Same as [`Table::read`].
-    pub(super) async fn table(self: &Arc<Self>) -> io::Result<Arc<Table>> {
+    pub(super) async fn table(self: &Arc<Self>) -> io::Result<Arc<ProcessTable>> {
         let asked = self.tables.load(Ordering::Acquire);
         let mut latest = self.latest.lock().await;
         if latest.0 > asked {
@@ -85,7 +90,7 @@ impl System {
         let number = self.tables.fetch_add(1, Ordering::AcqRel).saturating_add(1);
         let adopts = self.adopts;
         // Orphans are children of this process, or, where it adopts none, may be anybody's.
-        let read = move || Table::read(|parent| !adopts || parent == own_id());
+        let read = move || ProcessTable::read(|parent| !adopts || parent == own_id());
         // What cannot be joined says that the runtime ends.
         let table = Arc::new(spawn_blocking(read).await.map_err(io::Error::other)??);
         *latest = (number, Arc::clone(&table));
@@ -93,12 +98,12 @@ impl System {
     }
 
     /// Begins to reap orphans, the first time that it is called in a runtime.
-    pub(super) fn reap_orphans(self: &Arc<Self>) {
+    pub(super) fn start_reaping(self: &Arc<Self>) {
         if !self.adopts || self.is_reaping.swap(true, Ordering::Relaxed) {
             return;
         }
         match signal(SignalKind::child()) {
-            Ok(signals) => drop(tokio::spawn(reap(Arc::downgrade(self), signals))),
+            Ok(signals) => drop(tokio::spawn(reap_on_sigchld(Arc::downgrade(self), signals))),
             Err(error) => tracing::error!(%error, "orphans cannot be reaped"),
         }
     }
@@ -121,7 +126,7 @@ impl System {
                 }
                 Err(_) => {}
             }
-            sleep(KILL_PAUSE).await;
+            sleep(KILL_INTERVAL).await;
         }
         match left {
             Ok(left) => {
@@ -136,13 +141,13 @@ impl System {
 }
 
 /// Reaps orphans whenever some child of this process has exited.
-async fn reap(system: Weak<System>, mut signals: Signal) {
+async fn reap_on_sigchld(supervisor: Weak<Supervisor>, mut signals: Signal) {
     while signals.recv().await.is_some() {
         loop {
-            sleep(REAP_PAUSE).await;
-            let Some(system) = system.upgrade() else { return };
-            let table = system.table().await;
-            if table.is_ok_and(|table| system.known.reap_orphans(&table)) {
+            sleep(REAP_DELAY).await;
+            let Some(supervisor) = supervisor.upgrade() else { return };
+            let table = supervisor.table().await;
+            if table.is_ok_and(|table| supervisor.spawned.reap_orphans(&table)) {
                 break;
             }
         }
