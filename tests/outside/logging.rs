@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::{
-    client::{Client, NEWEST, initialize},
+    client::{Client, LATEST_REVISION, initialize},
     program::Program,
     script,
 };
@@ -37,7 +37,7 @@ async fn a_log_whose_reader_is_gone_is_dropped() {
     for _ in 0..3 {
         is_served(&program).await;
     }
-    assert!(program.end_by("TERM").success());
+    assert!(program.stop_with("TERM").success());
 }
 
 #[tokio::test]
@@ -47,7 +47,7 @@ async fn a_log_on_a_full_disk_is_dropped() {
     for _ in 0..3 {
         is_served(&program).await;
     }
-    assert!(program.end_by("TERM").success());
+    assert!(program.stop_with("TERM").success());
 }
 
 /// Serves by a child that logs 2 MiB before it answers: more than the pipe and the queue of the
@@ -85,7 +85,7 @@ async fn a_reader_of_the_log_that_comes_back_is_told_how_much_it_missed() {
         log
     });
     is_served(&program).await;
-    assert!(program.end_by("TERM").success());
+    assert!(program.stop_with("TERM").success());
     let log = log.await.unwrap();
     let lost = log.lines().filter(|line| line.contains("log lines dropped"));
     let lines = lost.filter_map(|line| line.split_once("lines=")?.1.parse::<u64>().ok());
@@ -95,7 +95,7 @@ async fn a_reader_of_the_log_that_comes_back_is_told_how_much_it_missed() {
 /// Returns the log of a program, once it has ended.
 fn log_of(mut program: Program) -> String {
     let mut stderr = program.stderr();
-    assert!(program.end_by("TERM").success());
+    assert!(program.stop_with("TERM").success());
     let mut log = String::new();
     stderr.read_to_string(&mut log).unwrap();
     log
@@ -213,8 +213,8 @@ async fn a_refusal_by_a_limit_names_the_option() {
     let program = Program::logging_to(Stdio::piped(), &options);
     let client = Client::initialize(&program.address).await;
     client.call(1, "echo", json!({ "message": "m" })).await.response().await;
-    let stranger = Client::stranger(&program.address);
-    let refused = stranger.post(&initialize(NEWEST, &json!({}))).await;
+    let new_client = Client::new(&program.address);
+    let refused = new_client.post(&initialize(LATEST_REVISION, &json!({}))).await;
     assert_eq!(refused.status, 503);
     let large = json!({ "jsonrpc": "2.0", "method": "x".repeat(2_000) });
     assert_eq!(client.post(&large).await.status, 413);

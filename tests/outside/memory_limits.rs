@@ -118,11 +118,11 @@ async fn a_session_that_never_called_anything_ends_soon() {
 async fn the_clients_at_one_address_have_as_many_sessions_as_are_allowed() {
     let trusting = ["--max-sessions-per-ip", "1", "--client-ip-header", "X-Forwarded-For"];
     let program = Program::serve(&trusting);
-    let stranger = Client::stranger(&program.address);
+    let new_client = Client::new(&program.address);
     let initialize = initialize("2025-11-25", &json!({})).to_string();
     let from = async |address: &str| {
         let header = [("x-forwarded-for", address)];
-        let answer = stranger.send(Method::POST, initialize.clone(), &header).await;
+        let answer = new_client.send(Method::POST, initialize.clone(), &header).await;
         let session = answer.headers.get("mcp-session-id");
         (answer.status, session.map(|id| id.to_str().unwrap().to_owned()))
     };
@@ -131,14 +131,14 @@ async fn the_clients_at_one_address_have_as_many_sessions_as_are_allowed() {
     // What a client says itself comes before what the proxy adds.
     assert_eq!(from("203.0.113.9, 192.0.2.1").await.0, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(from("192.0.2.2").await.0, StatusCode::OK);
-    assert!(stranger.with_session(&session.unwrap()).delete().await.status.is_success());
+    assert!(new_client.with_session(&session.unwrap()).delete().await.status.is_success());
     assert_eq!(from("192.0.2.1").await.0, StatusCode::OK);
 
     let program = Program::serve(&["--max-sessions-per-ip", "1"]);
     let _first = Client::initialize(&program.address).await;
-    let stranger = Client::stranger(&program.address);
+    let new_client = Client::new(&program.address);
     let refused =
-        stranger.send(Method::POST, initialize.clone(), &[("x-forwarded-for", "192.0.2.1")]);
+        new_client.send(Method::POST, initialize.clone(), &[("x-forwarded-for", "192.0.2.1")]);
     assert_eq!(refused.await.status, StatusCode::TOO_MANY_REQUESTS);
 }
 

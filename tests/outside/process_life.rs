@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, task::spawn_blocking, time::timeout};
 
 use crate::{
-    client::{Client, NEWEST, initialize},
-    processes::{children, signal, soon, with_word},
+    client::{Client, LATEST_REVISION, initialize},
+    processes::{children, signal, wait_until, with_word},
     program::Program,
     script::{ECHO, PRELUDE, STUBBORN, pid, result, serve as serve_script},
 };
@@ -57,7 +57,7 @@ async fn a_child_that_leaves_its_group_ends_with_its_session() {
         assert!(with_word(&word).len() > 1);
         assert!(client.delete().await.status.is_success());
         // The program has the word in its own command line.
-        soon(|| with_word(&word).len() == 1).await;
+        wait_until(|| with_word(&word).len() == 1).await;
     }
 }
 
@@ -70,7 +70,7 @@ async fn a_child_that_leaves_its_group_ends_with_the_program() {
             let client = Client::initialize(&program.address).await;
             pid(&client, 1).await;
             signal(program.id(), ending);
-            soon(|| with_word(&word).is_empty()).await;
+            wait_until(|| with_word(&word).is_empty()).await;
         }
     }
 }
@@ -92,12 +92,12 @@ async fn a_daemon_ends_with_its_session_and_with_the_program() {
         let client = Client::initialize(&program.address).await;
         pid(&client, 1).await;
         let daemons = || with_word(&its).into_iter().filter(|one| !one.command.contains(&word));
-        soon(|| daemons().count() == 1).await;
+        wait_until(|| daemons().count() == 1).await;
         match ending {
             Some(ending) => signal(program.id(), ending),
             None => assert!(client.delete().await.status.is_success()),
         }
-        soon(|| daemons().count() == 0).await;
+        wait_until(|| daemons().count() == 0).await;
     }
 }
 
@@ -108,9 +108,9 @@ async fn a_daemon_without_an_environment_ends_with_the_program() {
     let client = Client::initialize(&program.address).await;
     pid(&client, 1).await;
     let daemons = || with_word(&its).into_iter().filter(|one| !one.command.contains(&word));
-    soon(|| daemons().count() == 1).await;
+    wait_until(|| daemons().count() == 1).await;
     signal(program.id(), Signal::TERM);
-    soon(|| daemons().count() == 0).await;
+    wait_until(|| daemons().count() == 0).await;
 }
 
 /// Sets the soft limit of open files of a program, and returns the one before.
@@ -130,14 +130,14 @@ async fn a_daemon_ends_also_where_processes_cannot_be_listed_for_a_while() {
     let client = Client::initialize(&program.address).await;
     let child = pid(&client, 1).await;
     let daemons = || with_word(&its).into_iter().filter(|one| !one.command.contains(&word));
-    soon(|| daemons().count() == 1).await;
+    wait_until(|| daemons().count() == 1).await;
     // It has three files open that are not closed, so no file can be opened.
     let files = limit_files(&program, 3);
     signal(child.try_into().unwrap(), Signal::KILL);
     logged(log, "cannot be listed").await;
     assert_eq!(daemons().count(), 1);
     limit_files(&program, files);
-    soon(|| daemons().count() == 0).await;
+    wait_until(|| daemons().count() == 0).await;
 }
 
 /// Returns how many children of a process have exited and were not reaped.
@@ -155,7 +155,7 @@ fn zombies(parent: i32) -> usize {
     stats.filter(is_zombie).count()
 }
 
-/// Leaves processes behind that end soon, before and after the child does.
+/// Leaves processes behind that end wait_until, before and after the child does.
 const LITTER: &str =
     "while hear; do (sleep 0.01 &); (sleep 0.2 &); answer \"{\\\"pid\\\":$$}\"; done";
 
@@ -165,10 +165,10 @@ async fn litters(program: &Program, id: i32) {
         for call in 1..4 {
             pid(&client, call).await;
         }
-        soon(|| zombies(id) == 0).await;
+        wait_until(|| zombies(id) == 0).await;
         assert!(client.delete().await.status.is_success());
     }
-    soon(|| zombies(id) == 0).await;
+    wait_until(|| zombies(id) == 0).await;
 }
 
 #[tokio::test]
@@ -198,7 +198,7 @@ async fn the_first_process_of_a_container_reaps_orphans_and_leaves_nothing() {
         let word = word();
         let script = format!(": {word}\n{PRELUDE}\n{STUBBORN}\n{LITTER}");
         let options = ["--stop-timeout", "300ms", "--", "/bin/sh", "-c", &script];
-        let program = Program::serve_by(command, &options);
+        let program = Program::serve_with(command, &options);
         let [rejoin] = &children(program.id())[..] else { panic!("there is one process") };
         litters(&program, rejoin.id).await;
         let client = Client::initialize(&program.address).await;
@@ -210,7 +210,7 @@ async fn the_first_process_of_a_container_reaps_orphans_and_leaves_nothing() {
         // What starts the program has the word in its own command line.
         let left = usize::from(ending.is_none());
         let others = || with_word(&word).into_iter().filter(|one| !one.command.contains("unshare"));
-        soon(|| others().count() == left).await;
+        wait_until(|| others().count() == left).await;
     }
 }
 
@@ -220,7 +220,7 @@ async fn ask_for_session(program: &Program) -> TcpStream {
 }
 
 async fn ask_for_session_with(program: &Program, capabilities: &Value) -> TcpStream {
-    let body = initialize(NEWEST, capabilities).to_string();
+    let body = initialize(LATEST_REVISION, capabilities).to_string();
     let request = format!(
         "POST /mcp HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
          accept: application/json, text/event-stream\r\ncontent-length: {}\r\n\r\n{body}",
@@ -255,7 +255,8 @@ async fn a_place_that_takes_too_long_to_be_free_is_refused() {
     let program = serve_script(&options, "trap '' TERM; while :; do sleep 1; done");
     let client = Client::initialize(&program.address).await;
     assert!(client.delete().await.status.is_success());
-    let refused = Client::stranger(&program.address).post(&initialize(NEWEST, &json!({}))).await;
+    let refused =
+        Client::new(&program.address).post(&initialize(LATEST_REVISION, &json!({}))).await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
 }
 
@@ -272,8 +273,8 @@ async fn each_of_many_new_sessions_gets_the_place_of_an_unused_one_though_it_end
     let newcomers = [(); SESSIONS].map(|()| {
         let address = program.address.clone();
         tokio::spawn(async move {
-            let stranger = Client::stranger(&address);
-            stranger.post(&initialize(NEWEST, &json!({}))).await.status
+            let new_client = Client::new(&address);
+            new_client.post(&initialize(LATEST_REVISION, &json!({}))).await.status
         })
     });
     for newcomer in newcomers {
@@ -300,9 +301,9 @@ async fn starts_are_refused(program: &Program, capabilities: &Value) {
     }
     let refused = async {
         loop {
-            let stranger = Client::stranger(&program.address);
-            let request = initialize(NEWEST, capabilities);
-            let answer = timeout(Duration::from_millis(500), stranger.post(&request)).await;
+            let new_client = Client::new(&program.address);
+            let request = initialize(LATEST_REVISION, capabilities);
+            let answer = timeout(Duration::from_millis(500), new_client.post(&request)).await;
             if let Ok(answer) = answer
                 && answer.status != StatusCode::OK
             {
@@ -337,7 +338,7 @@ async fn a_client_that_comes_back_gets_the_server_that_it_did_not_wait_for() {
     let options = ["--max-sessions", "1", "--", "/bin/sh", "-c", &cold(starts)];
     let program = Program::serve(&options);
     let impatient = ask_for_session(&program).await;
-    soon(|| count(starts) == 1).await;
+    wait_until(|| count(starts) == 1).await;
     drop(impatient);
     let client = Client::initialize(&program.address).await;
     assert_eq!(result(&client, 1, json!({ "a": 1 })).await["heard"]["params"]["arguments"]["a"], 1);
@@ -355,13 +356,15 @@ async fn a_client_that_says_something_else_gets_a_server_of_its_own() {
     let starts = starts.to_str().unwrap();
     let program = Program::serve(&["--start-grace", "4s", "--", "/bin/sh", "-c", &cold(starts)]);
     let impatient = ask_for_session(&program).await;
-    soon(|| count(starts) == 1).await;
+    wait_until(|| count(starts) == 1).await;
     drop(impatient);
-    let other = Client::initialize_with(&program.address, NEWEST, &json!({ "sampling": {} })).await;
+    let other =
+        Client::initialize_with(&program.address, LATEST_REVISION, &json!({ "sampling": {} }))
+            .await;
     assert_eq!(count(starts), 2);
     assert!(other.delete().await.status.is_success());
     // Nobody has come for the first one.
-    soon(|| children(program.id()).iter().all(|it| !it.command.contains("started"))).await;
+    wait_until(|| children(program.id()).iter().all(|it| !it.command.contains("started"))).await;
 }
 
 /// Waits until a text is logged.
@@ -381,12 +384,12 @@ async fn a_start_is_refused_in_the_same_way_while_a_server_waits_for_a_client() 
     let mut program = Program::logging_to(Stdio::piped(), &["--", command, "-c", &script]);
     let log = program.stderr();
     let impatient = ask_for_session(&program).await;
-    soon(|| count(starts) == 1).await;
+    wait_until(|| count(starts) == 1).await;
     drop(impatient);
     logged(log, "goes on for the next client").await;
     fs::remove_file(command).unwrap();
-    let request = initialize(NEWEST, &json!({ "sampling": {} }));
-    let mut answer = Client::stranger(&program.address).post(&request).await;
+    let request = initialize(LATEST_REVISION, &json!({ "sampling": {} }));
+    let mut answer = Client::new(&program.address).post(&request).await;
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
     let why = answer.json().await["error"]["message"].to_string();
     assert!(why.contains("No such file"), "{why}");
@@ -402,7 +405,7 @@ async fn too_many_starts_are_refused_also_while_a_server_waits_for_a_client() {
     let mut program = Program::logging_to(Stdio::piped(), &options);
     let log = program.stderr();
     let impatient = ask_for_session(&program).await;
-    soon(|| count(starts) == 1).await;
+    wait_until(|| count(starts) == 1).await;
     drop(impatient);
     logged(log, "goes on for the next client").await;
     starts_are_refused(&program, &json!({ "sampling": {} })).await;
@@ -419,12 +422,12 @@ async fn a_server_that_waits_for_a_client_ends_with_the_program() {
         let mut program = Program::logging_to(Stdio::piped(), &options);
         let log = program.stderr();
         let impatient = ask_for_session(&program).await;
-        soon(|| count(starts) == 1).await;
+        wait_until(|| count(starts) == 1).await;
         drop(impatient);
         logged(log, "goes on for the next client").await;
         assert_eq!(with_word(&word).len(), 2);
         signal(program.id(), ending);
-        soon(|| with_word(&word).is_empty()).await;
+        wait_until(|| with_word(&word).is_empty()).await;
     }
 }
 
@@ -466,7 +469,7 @@ async fn the_limit_of_open_files_is_raised_for_the_program_and_not_for_the_comma
     let mut command = Command::new("/bin/sh");
     let limited = "ulimit -S -n 256 && exec \"$0\" \"$@\"";
     command.args(["-c", limited, env!("CARGO_BIN_EXE_rejoin")]);
-    let program = Program::serve_by(command, &["--", "/bin/sh", "-c", &script]);
+    let program = Program::serve_with(command, &["--", "/bin/sh", "-c", &script]);
     let limits = fs::read_to_string(format!("/proc/{}/limits", program.id())).unwrap();
     let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     let [soft, hard] = [3, 4].map(|at| files.split_whitespace().nth(at).unwrap());

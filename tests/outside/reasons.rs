@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
-    client::{Client, NEWEST, initialize},
+    client::{Client, LATEST_REVISION, initialize},
     program::Program,
     script::{ECHO, serve},
 };
@@ -34,8 +34,8 @@ async fn a_call_of_a_server_that_exits_is_told_how_and_its_last_words() {
 #[tokio::test]
 async fn initialize_that_is_not_answered_says_so() {
     let program = Program::serve(&["--init-timeout", "300ms", "--", "sleep", "1000"]);
-    let stranger = Client::stranger(&program.address);
-    let answer = stranger.post(&initialize(NEWEST, &json!({}))).await.response().await;
+    let new_client = Client::new(&program.address);
+    let answer = new_client.post(&initialize(LATEST_REVISION, &json!({}))).await.response().await;
     let message = answer["error"]["message"].as_str().unwrap();
     assert_eq!(message, "the server did not answer `initialize` in time");
 }

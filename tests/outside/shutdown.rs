@@ -46,9 +46,9 @@ async fn calls_in_flight_finish_and_nothing_new_begins() {
     assert_eq!(refused.status, 503);
     assert_eq!(refused.headers["retry-after"], "10");
     assert_eq!(refused.response().await["error"]["message"], "the server is shutting down");
-    let stranger = Client::stranger(&program.address);
+    let new_client = Client::new(&program.address);
     let initialize = crate::client::initialize("2025-11-25", &json!({}));
-    assert_eq!(stranger.post(&initialize).await.status, 503);
+    assert_eq!(new_client.post(&initialize).await.status, 503);
 
     // What a call in flight may wait for is passed on.
     let notification = json!({ "jsonrpc": "2.0", "method": "notifications/any" });

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
 use crate::{
-    client::{Client, NEWEST},
+    client::{Client, LATEST_REVISION},
     program::Program,
     script,
 };
@@ -91,7 +91,7 @@ impl Call {
             stream,
             "POST /mcp HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
              Accept: application/json, text/event-stream\r\nContent-Type: application/json\r\n\
-             Mcp-Session-Id: {}\r\nMcp-Protocol-Version: {NEWEST}\r\nContent-Length: {}\r\n\r\n{body}",
+             Mcp-Session-Id: {}\r\nMcp-Protocol-Version: {LATEST_REVISION}\r\nContent-Length: {}\r\n\r\n{body}",
             client.session(),
             body.len(),
         )

@@ -102,7 +102,7 @@ async fn an_answer_without_an_id_ends_none_of_several_calls_and_is_logged() {
     let lines = [nameless.to_owned(), answers[0].to_string(), answers[1].to_string()];
     assert_eq!(end_of(&client, 2, json!({ "lines": lines })).await, answers[1]);
     assert_eq!(timeout(Duration::from_secs(10), first.response()).await.unwrap(), answers[0]);
-    assert!(program.end_by("TERM").success());
+    assert!(program.stop_with("TERM").success());
     let mut log = String::new();
     stderr.read_to_string(&mut log).unwrap();
     let is_line =

@@ -40,8 +40,8 @@ async fn a_response_that_comes_alone_may_be_one_json_object() {
     let call = call();
     let (mut answer, ()) = tokio::join!(client.post(&call), async {
         let mut backend = host.server.backend().await;
-        backend.hear().await;
-        backend.say(r#""id":1,"result":{}"#).await;
+        backend.receive().await;
+        backend.send(r#""id":1,"result":{}"#).await;
     });
     assert_eq!(answer.headers["content-type"], "application/json");
     assert_eq!(answer.headers["cache-control"], "no-store, no-transform");
@@ -55,10 +55,10 @@ async fn json_falls_back_to_sse_where_something_comes_before_the_response() {
     let call = call();
     let (mut answer, ()) = tokio::join!(client.post(&call), async {
         let mut backend = host.server.backend().await;
-        backend.hear().await;
+        backend.receive().await;
         let progress = r#""method":"notifications/progress","params":{"progressToken":1}"#;
-        backend.say(progress).await;
-        backend.say(r#""id":1,"result":{}"#).await;
+        backend.send(progress).await;
+        backend.send(r#""id":1,"result":{}"#).await;
     });
     assert_eq!(answer.headers["content-type"], "text/event-stream");
     assert_eq!(answer.messages().await.len(), 2);
@@ -90,7 +90,7 @@ async fn a_notification_is_accepted_without_a_body() {
 async fn a_batch_is_answered_on_one_stream_where_the_revision_has_batches() {
     let host = Host::begin().await;
     let session = host.server.initialized_as("2025-03-26").await;
-    let client = Client::stranger(&host.address).with_session(&session.id().to_string());
+    let client = Client::new(&host.address).with_session(&session.id().to_string());
     let batch = json!([
         { "jsonrpc": "2.0", "id": 1, "method": "a" },
         { "jsonrpc": "2.0", "id": 2, "method": "b" },
@@ -98,8 +98,8 @@ async fn a_batch_is_answered_on_one_stream_where_the_revision_has_batches() {
     let version = [("mcp-protocol-version", "2025-03-26")];
     let mut answer = client.send(Method::POST, batch.to_string(), &version).await;
     let mut backend = host.server.backend().await;
-    backend.say(r#""id":2,"result":{}"#).await;
-    backend.say(r#""id":1,"result":{}"#).await;
+    backend.send(r#""id":2,"result":{}"#).await;
+    backend.send(r#""id":1,"result":{}"#).await;
     let events = answer.messages().await;
     assert_eq!(events.len(), 2);
     assert_eq!((&events[0].data["id"], &events[1].data["id"]), (&json!(2), &json!(1)));
@@ -113,10 +113,10 @@ async fn a_client_that_accepts_json_only_gets_the_response_alone() {
     let (mut answer, ()) =
         tokio::join!(client.send(Method::POST, call().to_string(), &accept), async {
             let mut backend = host.server.backend().await;
-            backend.hear().await;
+            backend.receive().await;
             let progress = r#""method":"notifications/progress","params":{"progressToken":1}"#;
-            backend.say(progress).await;
-            backend.say(r#""id":1,"result":{}"#).await;
+            backend.send(progress).await;
+            backend.send(r#""id":1,"result":{}"#).await;
         });
     assert_eq!(answer.headers["content-type"], "application/json");
     assert_eq!(answer.json().await, json!({ "jsonrpc": "2.0", "id": 1, "result": {} }));
@@ -130,7 +130,7 @@ async fn a_client_that_accepts_json_only_gets_no_answer_to_a_call_that_it_cancel
     let mut backend = host.server.backend().await;
     let (answer, ()) =
         tokio::join!(client.send(Method::POST, call().to_string(), &accept), async {
-            backend.hear().await;
+            backend.receive().await;
             let params = json!({ "requestId": 1 });
             let method = "notifications/cancelled";
             client.post(&json!({ "jsonrpc": "2.0", "method": method, "params": params })).await;
@@ -142,7 +142,7 @@ async fn a_client_that_accepts_json_only_gets_no_answer_to_a_call_that_it_cancel
 async fn a_batch_is_refused_to_a_client_that_accepts_json_only() {
     let host = json_host().await;
     let session = host.server.initialized_as("2025-03-26").await;
-    let client = Client::stranger(&host.address).with_session(&session.id().to_string());
+    let client = Client::new(&host.address).with_session(&session.id().to_string());
     let batch = json!([{ "jsonrpc": "2.0", "id": 1, "method": "a" }]).to_string();
     let accept = [("accept", "application/json"), ("mcp-protocol-version", "2025-03-26")];
     let refused = client.send(Method::POST, batch, &accept).await;
@@ -155,7 +155,7 @@ async fn a_stream_that_begins_without_an_event_begins_with_a_comment() {
     let http = HttpConfig { sse_keep_alive: None, ..HttpConfig::default() };
     let host = Host::with(ManagerConfig::default(), http).await;
     let session = host.server.initialized_as("2025-06-18").await;
-    let client = Client::stranger(&host.address).with_session(&session.id().to_string());
+    let client = Client::new(&host.address).with_session(&session.id().to_string());
     let comment = |event: Option<Event>| event.unwrap().comment;
     // The standalone stream, its shadow, a call that takes its time.
     let mut standalone = client.get(None).await;
@@ -167,7 +167,7 @@ async fn a_stream_that_begins_without_an_event_begins_with_a_comment() {
     // And a client that comes back after the last event that there is.
     let mut backend = host.server.backend().await;
     let progress = r#""method":"notifications/progress","params":{"progressToken":1}"#;
-    backend.say(progress).await;
+    backend.send(progress).await;
     let seen = slow.next().await.unwrap().id;
     let mut resumed = client.get(seen.as_deref()).await;
     assert_eq!(comment(resumed.next().await).as_deref(), Some(""));
@@ -180,8 +180,8 @@ async fn an_answer_that_is_quick_needs_no_comment() {
     let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "a" });
     let (mut answer, ()) = tokio::join!(client.post(&ping), async {
         let mut backend = host.server.backend().await;
-        backend.hear().await;
-        backend.say(r#""id":1,"result":{}"#).await;
+        backend.receive().await;
+        backend.send(r#""id":1,"result":{}"#).await;
     });
     while let Some(event) = answer.next().await {
         assert_eq!(event.comment, None);
@@ -199,7 +199,7 @@ async fn an_interval_may_be_as_long_as_there_are_numbers() {
     let (_, client) = host.session().await;
     let mut call = client.post(&call()).await;
     let mut backend = host.server.backend().await;
-    backend.hear().await;
-    backend.say(r#""id":1,"result":{}"#).await;
+    backend.receive().await;
+    backend.send(r#""id":1,"result":{}"#).await;
     assert_eq!(call.response().await["id"], 1);
 }

@@ -57,7 +57,7 @@ async fn a_body_may_come_in_many_parts() {
     let status = raw::status_of(&host.address, &request).await;
     assert_eq!(status, "HTTP/1.1 202 Accepted");
     let mut backend = host.server.backend().await;
-    assert_eq!(backend.hear().await, r#"{"jsonrpc":"2.0","method":"n"}"#);
+    assert_eq!(backend.receive().await, r#"{"jsonrpc":"2.0","method":"n"}"#);
 }
 
 #[tokio::test]
@@ -69,8 +69,8 @@ async fn a_body_of_the_largest_size_is_taken_and_answered() {
     let mut answer = client.send(Method::POST, call.to_string(), &[]).await;
     assert_eq!(answer.status, StatusCode::OK);
     let mut backend = host.server.backend().await;
-    assert_eq!(backend.hear().await.len(), call.to_string().len());
-    backend.say(r#""id":1,"result":{}"#).await;
+    assert_eq!(backend.receive().await.len(), call.to_string().len());
+    backend.send(r#""id":1,"result":{}"#).await;
     assert_eq!(answer.response().await["id"], 1);
 }
 
@@ -111,7 +111,7 @@ async fn a_pretty_printed_body_reaches_the_backend_as_one_line() {
     let body = "{\n  \"jsonrpc\": \"2.0\",\n  \"method\": \"n\"\n}";
     let told = client.send(Method::POST, body.to_owned(), &[]).await;
     assert_eq!(told.status, StatusCode::ACCEPTED);
-    assert!(!host.server.backend().await.hear().await.contains(&b'\n'));
+    assert!(!host.server.backend().await.receive().await.contains(&b'\n'));
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ async fn a_message_that_waits_for_its_backend_keeps_its_memory() {
     assert_eq!(client.post(&notification).await.status, StatusCode::ACCEPTED);
     assert_eq!(client.post(&notification).await.status, StatusCode::SERVICE_UNAVAILABLE);
     let mut backend = host.server.backend().await;
-    drop(backend.hear().await);
+    drop(backend.receive().await);
     assert_eq!(client.post(&notification).await.status, StatusCode::ACCEPTED);
 }
 
@@ -161,20 +161,20 @@ async fn uploads_without_a_session_leave_memory_to_those_that_have_one() {
     let mut backend = host.server.backend().await;
     let mut stalled = Vec::new();
     for _ in 0..64 {
-        let mut stranger = TcpStream::connect(&host.address).await.unwrap();
+        let mut new_client = TcpStream::connect(&host.address).await.unwrap();
         let head = head("localhost", "", "content-length: 1000");
-        stranger.write_all(&head).await.unwrap();
-        stranger.write_all(&[b' '; 900]).await.unwrap();
-        stalled.push(stranger);
+        new_client.write_all(&head).await.unwrap();
+        new_client.write_all(&[b' '; 900]).await.unwrap();
+        stalled.push(new_client);
     }
     // All but one of them are sent away.
-    for stranger in &mut stalled[1..] {
-        raw::status(stranger).await;
+    for new_client in &mut stalled[1..] {
+        raw::status(new_client).await;
     }
     for _ in 0..3 {
         let notification = json!({ "jsonrpc": "2.0", "method": "n", "params": ["x".repeat(800)] });
         assert_eq!(client.post(&notification).await.status, StatusCode::ACCEPTED);
-        drop(backend.hear().await);
+        drop(backend.receive().await);
     }
 }
 

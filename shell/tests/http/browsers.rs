@@ -10,8 +10,8 @@ const ORIGIN: (&str, &str) = ("origin", "http://localhost:5173");
 #[tokio::test]
 async fn a_page_of_an_allowed_origin_may_call_and_read() {
     let host = Host::begin().await;
-    let stranger = Client::stranger(&host.address);
-    let asked = stranger.send(Method::OPTIONS, String::new(), &[ORIGIN]).await;
+    let new_client = Client::new(&host.address);
+    let asked = new_client.send(Method::OPTIONS, String::new(), &[ORIGIN]).await;
     assert_eq!(asked.status, StatusCode::NO_CONTENT);
     assert_eq!(asked.headers["access-control-allow-origin"], ORIGIN.1);
     assert!(
@@ -30,22 +30,22 @@ async fn a_page_of_an_allowed_origin_may_call_and_read() {
 #[tokio::test]
 async fn a_page_of_an_allowed_origin_may_send_any_header() {
     let host = Host::begin().await;
-    let stranger = Client::stranger(&host.address);
+    let new_client = Client::new(&host.address);
     let wanted = ("access-control-request-headers", "content-type,traceparent,x-api-key");
-    let asked = stranger.send(Method::OPTIONS, String::new(), &[ORIGIN, wanted]).await;
+    let asked = new_client.send(Method::OPTIONS, String::new(), &[ORIGIN, wanted]).await;
     assert_eq!(asked.headers["access-control-allow-headers"], wanted.1);
     assert!(asked.headers["vary"].to_str().unwrap().contains(wanted.0));
     let foreign = ("origin", "http://evil.example");
-    let refused = stranger.send(Method::OPTIONS, String::new(), &[foreign, wanted]).await;
+    let refused = new_client.send(Method::OPTIONS, String::new(), &[foreign, wanted]).await;
     assert!(!refused.headers.contains_key("access-control-allow-headers"));
 }
 
 #[tokio::test]
 async fn a_page_of_another_origin_may_not_even_read_why() {
     let host = Host::begin().await;
-    let stranger = Client::stranger(&host.address);
+    let new_client = Client::new(&host.address);
     let foreign = [("origin", "http://evil.example")];
-    let refused = stranger.send(Method::OPTIONS, String::new(), &foreign).await;
+    let refused = new_client.send(Method::OPTIONS, String::new(), &foreign).await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
     assert!(!refused.headers.contains_key("access-control-allow-origin"));
 }

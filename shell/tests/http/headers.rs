@@ -6,14 +6,14 @@ use rejoin_core::{ConcurrentGet, Config};
 use serde_json::json;
 
 use crate::{
-    client::{Answer, Client, initialize},
+    client::{Client, HttpResponse, initialize},
     host::Host,
     raw,
 };
 
 const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
 
-async fn refused(mut answer: Answer, status: StatusCode) -> serde_json::Value {
+async fn refused(mut answer: HttpResponse, status: StatusCode) -> serde_json::Value {
     assert_eq!(answer.status, status);
     let body = answer.json().await;
     assert_eq!(body["jsonrpc"], "2.0");
@@ -24,9 +24,9 @@ async fn refused(mut answer: Answer, status: StatusCode) -> serde_json::Value {
 #[tokio::test]
 async fn an_unknown_session_is_not_found() {
     let host = Host::begin().await;
-    let stranger = Client::stranger(&host.address);
+    let new_client = Client::new(&host.address);
     for session in ["0123456789abcdef0123456789abcdef", "x", "0123456789ABCDEF0123456789abcdef"] {
-        let client = stranger.with_session(session);
+        let client = new_client.with_session(session);
         for method in [Method::POST, Method::GET, Method::DELETE] {
             let answer = client.send(method.clone(), PING.to_owned(), &[]).await;
             let body = refused(answer, StatusCode::NOT_FOUND).await;
@@ -38,9 +38,9 @@ async fn an_unknown_session_is_not_found() {
 #[tokio::test]
 async fn a_session_id_is_needed_for_all_but_initialize() {
     let host = Host::begin().await;
-    let stranger = Client::stranger(&host.address);
+    let new_client = Client::new(&host.address);
     for method in [Method::POST, Method::GET, Method::DELETE] {
-        let answer = stranger.send(method, PING.to_owned(), &[]).await;
+        let answer = new_client.send(method, PING.to_owned(), &[]).await;
         refused(answer, StatusCode::BAD_REQUEST).await;
     }
     assert_eq!(host.server.sessions.sessions(), 0);
@@ -257,13 +257,13 @@ async fn a_second_get_conflicts_where_that_is_wanted() {
 #[tokio::test]
 async fn a_stale_session_id_begins_a_new_session() {
     let host = Host::begin().await;
-    let stranger = Client::stranger(&host.address);
-    let client = stranger.with_session("0123456789abcdef0123456789abcdef");
+    let new_client = Client::new(&host.address);
+    let client = new_client.with_session("0123456789abcdef0123456789abcdef");
     let initialize = initialize("2025-11-25", &json!({}));
     let (mut answer, mut backend) = tokio::join!(client.post(&initialize), async {
         let mut backend = host.server.opened().await;
-        backend.hear().await;
-        backend.say(r#""id":0,"result":{"protocolVersion":"2025-11-25"}"#).await;
+        backend.receive().await;
+        backend.send(r#""id":0,"result":{"protocolVersion":"2025-11-25"}"#).await;
         backend
     });
     assert_eq!(answer.status, StatusCode::OK);
@@ -272,5 +272,5 @@ async fn a_stale_session_id_begins_a_new_session() {
     let client = client.with_session(&session);
     let told = client.post(&json!({ "jsonrpc": "2.0", "method": "n" })).await;
     assert_eq!(told.status, StatusCode::ACCEPTED);
-    assert_eq!(backend.hear().await, r#"{"jsonrpc":"2.0","method":"n"}"#);
+    assert_eq!(backend.receive().await, r#"{"jsonrpc":"2.0","method":"n"}"#);
 }

@@ -39,7 +39,7 @@ impl Host {
     /// A session of the newest revision, and a client of it.
     pub(crate) async fn session(&self) -> (SessionHandle, Client) {
         let session = self.server.initialized().await;
-        let client = Client::stranger(&self.address).with_session(&session.id().to_string());
+        let client = Client::new(&self.address).with_session(&session.id().to_string());
         (session, client)
     }
 }

@@ -89,7 +89,7 @@ async fn what_is_in_use_is_refused_by_its_own_id() {
         assert_eq!(answer["id"], id);
     }
     let mut backend = host.server.backend().await;
-    backend.say(r#""id":1,"result":{}"#).await;
+    backend.send(r#""id":1,"result":{}"#).await;
     assert_eq!(first.response().await["id"], 1);
 }
 
@@ -112,27 +112,27 @@ async fn more_than_is_allowed_is_told_to_come_later() {
         assert!(answer.headers.contains_key("retry-after"));
     };
     let initialize = initialize("2025-11-25", &json!({}));
-    let stranger = Client::stranger(&host.address);
+    let new_client = Client::new(&host.address);
     let call = |id| json!({ "jsonrpc": "2.0", "id": id, "method": "a" });
     let _first = client.post(&call(1)).await;
-    later(&stranger, initialize, StatusCode::SERVICE_UNAVAILABLE).await;
+    later(&new_client, initialize, StatusCode::SERVICE_UNAVAILABLE).await;
     // The queue of the backend is full, and nobody takes anything.
     later(&client, call(2), StatusCode::SERVICE_UNAVAILABLE).await;
     let mut backend = host.server.backend().await;
-    backend.hear().await;
+    backend.receive().await;
     later(&client, call(3), StatusCode::TOO_MANY_REQUESTS).await;
 }
 
 #[tokio::test]
 async fn an_initialize_that_is_rejected_leaves_no_session() {
     let host = Host::begin().await;
-    let stranger = Client::stranger(&host.address);
+    let new_client = Client::new(&host.address);
     let initialize = initialize("2025-11-25", &json!({}));
-    let (mut answer, ()) = tokio::join!(stranger.post(&initialize), async {
+    let (mut answer, ()) = tokio::join!(new_client.post(&initialize), async {
         let mut backend = host.server.opened().await;
-        backend.hear().await;
-        backend.say(r#""id":0,"error":{"code":-32602,"message":"no"}"#).await;
-        assert_eq!(backend.hear_end().await, None);
+        backend.receive().await;
+        backend.send(r#""id":0,"error":{"code":-32602,"message":"no"}"#).await;
+        assert_eq!(backend.receive_or_end().await, None);
     });
     assert!(!answer.headers.contains_key("mcp-session-id"));
     assert_eq!(answer.response().await["error"]["message"], "no");
@@ -142,12 +142,12 @@ async fn an_initialize_that_is_rejected_leaves_no_session() {
 #[tokio::test]
 async fn a_client_that_leaves_during_initialize_leaves_no_session() {
     let host = Host::begin().await;
-    let stranger = Client::stranger(&host.address);
+    let new_client = Client::new(&host.address);
     let initialize = initialize("2025-11-25", &json!({}));
-    let post = tokio::spawn(async move { drop(stranger.post(&initialize).await) });
+    let post = tokio::spawn(async move { drop(new_client.post(&initialize).await) });
     let mut backend = host.server.opened().await;
-    backend.hear().await;
+    backend.receive().await;
     post.abort();
-    assert_eq!(backend.hear_end().await, None);
+    assert_eq!(backend.receive_or_end().await, None);
     assert_eq!(host.server.sessions.sessions(), 0);
 }

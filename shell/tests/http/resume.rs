@@ -27,7 +27,7 @@ async fn an_id_that_no_event_has_is_refused_by_saying_which_part_is_wrong() {
         assert!(message.contains(why), "{id}: {message}");
     }
     let mut backend = host.server.backend().await;
-    backend.say(r#""id":1,"result":{}"#).await;
+    backend.send(r#""id":1,"result":{}"#).await;
     assert_eq!(open.response().await["id"], 1);
 }
 
@@ -51,7 +51,7 @@ async fn a_resume_replaces_a_connection_that_was_lost_unnoticed() {
     assert_eq!(lost.next().await.unwrap().id.as_deref(), Some("0/0"));
     let mut resumed = client.get(Some("0/0")).await;
     let mut backend = host.server.backend().await;
-    backend.say(r#""id":1,"result":{}"#).await;
+    backend.send(r#""id":1,"result":{}"#).await;
     assert_eq!(resumed.messages().await.len(), 1);
     assert_eq!(lost.next().await, None);
 }
@@ -62,7 +62,7 @@ async fn who_has_had_all_is_told_not_to_come_back() {
     let (_, client) = host.session().await;
     let mut call = client.post(&json!({ "jsonrpc": "2.0", "id": 1, "method": "a" })).await;
     let mut backend = host.server.backend().await;
-    backend.say(r#""id":1,"error":{"code":-1,"message":"m"}"#).await;
+    backend.send(r#""id":1,"error":{"code":-1,"message":"m"}"#).await;
     assert_eq!(call.messages().await.len(), 1);
     assert_eq!(client.get(Some("1/0")).await.status, StatusCode::NO_CONTENT);
     let mut again = client.get(Some("0/0")).await;

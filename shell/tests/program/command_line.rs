@@ -103,7 +103,7 @@ fn a_command_without_a_separator_gets_a_hint() {
 fn logs_info(command: &mut Command) -> bool {
     let mut program = Program::start(command.stderr(Stdio::piped()));
     let mut stderr = program.stderr();
-    assert!(program.end_by("TERM").success());
+    assert!(program.stop_with("TERM").success());
     let mut log = String::new();
     stderr.read_to_string(&mut log).unwrap();
     log.contains("SIGTERM")

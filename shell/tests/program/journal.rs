@@ -33,7 +33,7 @@ async fn record(folder: &Path) -> PathBuf {
     let mut call = client.get(first.id.as_deref()).await;
     call.response().await;
     client.call(8, "echo", json!({ "message": "a secret" })).await.response().await;
-    assert!(program.end_by("TERM").success());
+    assert!(program.stop_with("TERM").success());
     match files(folder).as_slice() {
         [file] => {
             let name = file.file_stem().unwrap().to_str().unwrap();
@@ -83,7 +83,7 @@ async fn a_full_journal_ends_without_affecting_the_session() {
     for id in 1..100 {
         client.call(id, "echo", json!({ "message": "m" })).await.response().await;
     }
-    assert!(program.end_by("TERM").success());
+    assert!(program.stop_with("TERM").success());
     let size: u64 = files(folder.path()).iter().map(|file| fs::metadata(file).unwrap().len()).sum();
     assert!((1..=4_096).contains(&size), "{size}");
     assert!(replay(&[files(folder.path())[0].to_str().unwrap()]).status.success());

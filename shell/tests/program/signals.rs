@@ -10,7 +10,7 @@ async fn signals_close_idle_connections_and_exit() {
         let program = Program::serve(&["--drain-timeout", "600s"]);
         let client = Client::initialize(&program.address).await;
         let mut standalone = client.get(None).await;
-        assert!(program.end_by(signal).success());
+        assert!(program.stop_with(signal).success());
         let mut retry = None;
         while let Some(event) = standalone.next().await {
             retry = event.retry.or(retry);
@@ -24,7 +24,7 @@ async fn requests_that_exceed_the_drain_timeout_fail() {
     let program = Program::serve(&["--drain-timeout", "100ms"]);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "nap", json!({ "ms": 600_000 })).await;
-    assert!(program.end_by("TERM").success());
+    assert!(program.stop_with("TERM").success());
     let error = &call.response().await["error"];
     assert_eq!(error["code"], -32603);
     assert_eq!(error["message"], "the session was closed: this server is shutting down");
@@ -38,5 +38,5 @@ async fn a_second_signal_exits_immediately() {
     let _flood = client.call(1, "flood", json!({ "events": 1_000_000 })).await;
     program.signal("TERM");
     // Another one, since the system merges two of the same kind.
-    assert!(program.end_by("INT").success());
+    assert!(program.stop_with("INT").success());
 }

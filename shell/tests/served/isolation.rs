@@ -110,10 +110,10 @@ async fn initialize_with_a_stale_session_id_opens_a_new_session() {
 #[tokio::test]
 async fn foreign_origins_and_hosts_are_refused() {
     let program = Program::serve(&[]);
-    let stranger = Client::stranger(&program.address);
+    let new_client = Client::new(&program.address);
     let body = initialize("2025-11-25", &json!({})).to_string();
     for (name, value) in [("origin", "http://evil.example"), ("host", "evil.example")] {
-        let refused = stranger.send(http::Method::POST, body.clone(), &[(name, value)]).await;
+        let refused = new_client.send(http::Method::POST, body.clone(), &[(name, value)]).await;
         assert_eq!(refused.status, StatusCode::FORBIDDEN, "{name}");
     }
 }

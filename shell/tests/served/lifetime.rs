@@ -35,7 +35,7 @@ async fn sessions_beyond_the_limit_get_503_with_retry_after() {
     // One that has called nothing makes room for others.
     client.call(1, "echo", json!({ "message": "m" })).await.response().await;
     let initialize = crate::client::initialize("2025-11-25", &json!({}));
-    let refused = Client::stranger(&program.address).post(&initialize).await;
+    let refused = Client::new(&program.address).post(&initialize).await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(refused.headers.contains_key("retry-after"));
     assert!(client.delete().await.status.is_success());

@@ -87,10 +87,10 @@ async fn cancelled_requests_are_limited_until_they_expire() {
 async fn rejected_requests_do_not_leak() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
-    let stranger = Client::stranger(&program.address);
+    let new_client = Client::new(&program.address);
     let rejected = async |times: usize| {
         for _ in 0..times {
-            let answer = stranger.call(1, "echo", json!({ "message": "m" })).await;
+            let answer = new_client.call(1, "echo", json!({ "message": "m" })).await;
             assert_eq!(answer.status, StatusCode::BAD_REQUEST);
         }
     };

@@ -6,12 +6,12 @@ use http::StatusCode;
 use serde_json::json;
 
 use crate::{
-    client::{Answer, Client},
+    client::{Client, HttpResponse},
     program::Program,
 };
 
 /// Counts progress up, and says whether the response came.
-async fn read_progress(answer: &mut Answer, from: u64, until: Option<u64>) -> (u64, bool) {
+async fn read_progress(answer: &mut HttpResponse, from: u64, until: Option<u64>) -> (u64, bool) {
     let mut at = from;
     while until != Some(at) {
         let Some(event) = answer.message().await else { return (at, false) };
@@ -33,7 +33,7 @@ async fn missed_events_are_replayed_in_order_after_the_response() {
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "count", json!({ "total": 10, "interval_ms": 20 })).await;
     assert_eq!(read_progress(&mut call, 0, Some(3)).await, (3, false));
-    let seen = call.seen.clone().unwrap();
+    let seen = call.last_event_id.clone().unwrap();
     drop(call);
     // The call runs for 200 ms in all; an echo after it shows that the server lives on.
     client.call(2, "nap", json!({ "ms": 400 })).await.response().await;
@@ -50,7 +50,7 @@ async fn repeated_disconnects_during_a_call_lose_nothing() {
     let mut at = 0;
     for stop in (5..100).step_by(5) {
         (at, _) = read_progress(&mut answer, at, Some(stop)).await;
-        let seen = answer.seen.clone().unwrap();
+        let seen = answer.last_event_id.clone().unwrap();
         drop(answer);
         answer = client.get(Some(&seen)).await;
     }
@@ -109,7 +109,7 @@ async fn a_disconnected_client_polls_after_the_retry_delay() {
         assert!(!event.is_response());
         retry = event.retry.or(retry);
     }
-    let seen = call.seen.clone().unwrap();
+    let seen = call.last_event_id.clone().unwrap();
     let wait = Duration::from_millis(retry.unwrap());
     let mut resumed = loop {
         // The very thing that the server asked for.
@@ -145,7 +145,7 @@ async fn reconnect_after_loses_nothing() {
         }
         assert_eq!(retry, Some(7));
         recycled += 1;
-        connection = client.get(connection.seen.as_deref()).await;
+        connection = client.get(connection.last_event_id.as_deref()).await;
     }
 }
 
@@ -170,7 +170,7 @@ async fn event_ids_of_another_session_are_refused() {
         (Client::initialize(&program.address).await, Client::initialize(&program.address).await);
     let mut call = other.call(1, "echo", json!({ "message": "private" })).await;
     call.response().await;
-    let refused = mine.get(call.seen.as_deref()).await;
+    let refused = mine.get(call.last_event_id.as_deref()).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
 }
 

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
-    client::{Client, NEWEST},
+    client::{Client, LATEST_REVISION},
     program::Program,
 };
 
@@ -47,7 +47,7 @@ async fn a_resume_replaces_a_connection_lost_unnoticed() {
     let mut lost = client.get(None).await;
     announce(&client, 1, 1).await;
     lost.message().await.unwrap();
-    let mut resumed = client.get(lost.seen.as_deref()).await;
+    let mut resumed = client.get(lost.last_event_id.as_deref()).await;
     announce(&client, 2, 1).await;
     assert!(resumed.message().await.is_some());
 }
@@ -81,7 +81,7 @@ async fn older_revisions_get_no_priming_event() {
 async fn the_client_answers_a_server_request_during_a_call() {
     let program = Program::serve(&[]);
     let capabilities = json!({ "elicitation": {}, "sampling": {} });
-    let client = Client::initialize_with(&program.address, NEWEST, &capabilities).await;
+    let client = Client::initialize_with(&program.address, LATEST_REVISION, &capabilities).await;
     let mut call = client.call(1, "ask", json!({ "question": "Which?" })).await;
     let asked = call.message().await.unwrap().data;
     assert_eq!(asked["method"], "elicitation/create");

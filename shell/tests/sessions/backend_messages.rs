@@ -7,17 +7,17 @@ use crate::support::{Server, message, next, post};
 
 #[tokio::test(start_paused = true)]
 async fn message_with_a_head_is_routed_by_it_and_not_parsed() {
-    let server = Server::begin();
+    let server = Server::start();
     let session = server.initialized().await;
     let backend = server.backend().await;
     let mut connection =
         session.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap();
     let log = Head::Notification(Notification::Log);
     let related = Some(RequestId::from(1));
-    backend.peer().send_with_head(log, "no JSON\nat all", related).await.unwrap();
+    backend.client().send_with_head(log, "no JSON\nat all", related).await.unwrap();
     let answer =
         Head::Response { id: 1.into(), initialized: Initialized::default(), creates_task: false };
-    backend.peer().send_with_head_now(answer, "an answer", None).unwrap();
+    backend.client().send_with_head_now(answer, "an answer", None).unwrap();
     let mut bodies = Vec::new();
     while let Some(event) = next(&mut connection).await {
         if let SseEvent::Message { data, .. } = event {
@@ -26,8 +26,8 @@ async fn message_with_a_head_is_routed_by_it_and_not_parsed() {
     }
     assert_eq!(bodies, ["no JSON at all", "an answer"]);
     let asked = Head::Request { id: 7.into(), method: Method::Other, progress_token: None };
-    backend.peer().send_with_head_now(asked.clone(), "a question", None).unwrap();
-    let again = backend.peer().send_with_head_now(asked, "a question", None).unwrap_err();
+    backend.client().send_with_head_now(asked.clone(), "a question", None).unwrap();
+    let again = backend.client().send_with_head_now(asked, "a question", None).unwrap_err();
     assert!(matches!(again, SendError::Rejected(_)), "{again}");
 }
 
@@ -36,7 +36,7 @@ async fn backend_message_that_is_nested_too_deeply_is_rejected() {
     let server = Server::with(ManagerConfig { json_depth_max: 8, ..ManagerConfig::default() });
     let _session = server.initialized().await;
     let backend = server.backend().await;
-    let peer = backend.peer();
+    let peer = backend.client();
     let nested = |levels: usize| {
         let (open, close) = ("[".repeat(levels - 2), "]".repeat(levels - 2));
         message(&format!(r#""method":"n","params":{{"a":{open}{close}}}"#))

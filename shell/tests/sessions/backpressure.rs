@@ -24,7 +24,7 @@ async fn sender_waits_for_an_active_reader_and_not_for_a_stalled_one() {
     let mut connection = session.standalone().unwrap();
     assert!(matches!(next(&mut connection).await, Some(SseEvent::Priming { .. })));
 
-    let peer = backend.peer();
+    let peer = backend.client();
     let told = tokio::spawn(async move {
         for number in 0..8 {
             peer.send(message(&format!(r#""method":"n{number}""#)), None).await?;
@@ -36,7 +36,7 @@ async fn sender_waits_for_an_active_reader_and_not_for_a_stalled_one() {
     }
     told.await.unwrap().unwrap();
 
-    let peer = backend.peer();
+    let peer = backend.client();
     let begun = tokio::time::Instant::now();
     for _ in 0..8 {
         peer.send(message(r#""method":"n""#), None).await.unwrap();
@@ -66,16 +66,16 @@ async fn full_backend_queue_affects_only_its_own_session() {
     });
     assert_eq!(refused, Err(SessionError::Busy));
     let mut backend = server.backend().await;
-    backend.hear().await;
+    backend.receive().await;
     busy.notify(note()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn session_closes_when_its_backend_sends_requests_and_never_receives() {
-    let server = Server::begin();
+    let server = Server::start();
     let session = server.initialized().await;
     let backend = server.backend().await;
-    let peer = backend.peer();
+    let peer = backend.client();
     for id in 0..100_000 {
         let ask = message(&format!(r#""id":{id},"method":"ping""#));
         if peer.send(ask, None).await == Err(SendError::Ended) {
@@ -99,7 +99,7 @@ async fn batch_is_sent_even_if_its_sender_stops_waiting() {
     let notification = r#"{"jsonrpc":"2.0","method":"n"}"#;
     let batch = format!("[{notification},{notification}]");
     let related = Some(RequestId::from(1));
-    let said = tokio::time::timeout(Duration::ZERO, backend.peer().send(batch, related)).await;
+    let said = tokio::time::timeout(Duration::ZERO, backend.client().send(batch, related)).await;
     assert!(said.is_err(), "the reader is behind, and its sender is to wait");
     assert!(matches!(next(&mut connection).await, Some(SseEvent::Message { .. })));
     assert!(matches!(next(&mut connection).await, Some(SseEvent::Message { .. })));
@@ -107,14 +107,14 @@ async fn batch_is_sent_even_if_its_sender_stops_waiting() {
 
 #[tokio::test(start_paused = true)]
 async fn poll_returns_a_bounded_number_of_bytes() {
-    let server = Server::begin();
+    let server = Server::start();
     let session = server.initialized().await;
     let mut connection =
         session.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap();
     let backend = server.backend().await;
     let large = format!(r#"{{"jsonrpc":"2.0","method":"n","params":["{}"]}}"#, "x".repeat(40_000));
     for _ in 0..5 {
-        backend.peer().send(large.clone(), Some(1.into())).await.unwrap();
+        backend.client().send(large.clone(), Some(1.into())).await.unwrap();
     }
     let mut taken = Vec::new();
     let mut sizes = Vec::new();
@@ -127,7 +127,7 @@ async fn poll_returns_a_bounded_number_of_bytes() {
 
 #[tokio::test(start_paused = true)]
 async fn rejected_messages_return_their_queue_permits() {
-    let server = Server::begin();
+    let server = Server::start();
     let session = server.initialized().await;
     let call = || post(r#""id":1,"method":"a""#);
     let _connection = session.request(call(), AnswerFormat::Sse).await.unwrap();

@@ -12,7 +12,7 @@ use crate::support::{Server, next, post};
 
 #[tokio::test(start_paused = true)]
 async fn unused_session_expires_unless_it_has_a_connection_or_a_request() {
-    let server = Server::begin();
+    let server = Server::start();
     let (unused, listening) = (server.initialized().await, server.initialized().await);
     let called = server.initialized().await;
     let mut standalone = listening.standalone().unwrap();
@@ -35,12 +35,12 @@ async fn idle_session_expires() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(!server.sessions.has_session(session.id()));
     assert!(matches!(server.sessions.session(session.id()), Err(ManagerError::NotFound)));
-    assert_eq!(server.backend().await.hear_end().await, None);
+    assert_eq!(server.backend().await.receive_or_end().await, None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn dropping_the_initialize_connection_closes_the_session() {
-    let server = Server::begin();
+    let server = Server::start();
     let post = post(r#""id":0,"method":"initialize""#);
     let opened = server.sessions.initialize_session(post, AnswerFormat::Sse).await.unwrap();
     assert_eq!(server.sessions.sessions(), 1);
@@ -50,7 +50,7 @@ async fn dropping_the_initialize_connection_closes_the_session() {
 
 #[tokio::test(start_paused = true)]
 async fn session_ends_with_its_backend() {
-    let server = Server::begin();
+    let server = Server::start();
     let session = server.initialized().await;
     let mut connection =
         session.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap();
@@ -64,17 +64,17 @@ async fn session_ends_with_its_backend() {
 
 #[tokio::test(start_paused = true)]
 async fn dropping_the_last_manager_closes_its_sessions() {
-    let server = Server::begin();
+    let server = Server::start();
     let session = server.initialized().await;
     let mut backend = server.backend().await;
     drop(server);
     assert_eq!(session.close_reason(), Some(CloseReason::ServerShutdown));
-    assert_eq!(backend.hear_end().await, None);
+    assert_eq!(backend.receive_or_end().await, None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn session_closes_unless_its_first_request_is_initialize() {
-    let server = Server::begin();
+    let server = Server::start();
     let over = SessionError::Rejected(Rejection::Closed(CloseReason::ExpectedInitialize));
     let session = server.sessions.create_session().await.unwrap();
     assert_eq!(session.standalone().unwrap_err(), over);
@@ -88,7 +88,7 @@ async fn session_closes_unless_its_first_request_is_initialize() {
 
 #[tokio::test(start_paused = true)]
 async fn no_session_is_created_after_close_all() {
-    let server = Server::begin();
+    let server = Server::start();
     server.initialized().await;
     server.sessions.close_all();
     let late = server.sessions.create_session().await;

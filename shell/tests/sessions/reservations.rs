@@ -9,7 +9,7 @@ use crate::support::{Server, next, post};
 
 #[tokio::test(start_paused = true)]
 async fn reserve_before_the_initialize_response_is_rejected() {
-    let server = Server::begin();
+    let server = Server::start();
     let session = server.sessions.create_session().await.unwrap();
     let rejected = SessionError::Rejected(ApiMisuse::NotInitialized.into());
     assert_eq!(session.reserve().unwrap_err(), rejected);
@@ -18,7 +18,7 @@ async fn reserve_before_the_initialize_response_is_rejected() {
 
 #[tokio::test(start_paused = true)]
 async fn expired_or_foreign_reservation_is_rejected() {
-    let server = Server::begin();
+    let server = Server::start();
     let session = server.initialized().await;
     let call = || post(r#""id":1,"method":"a""#);
     // Both have the same number, each in its own session.

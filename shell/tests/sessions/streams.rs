@@ -10,14 +10,14 @@ use crate::support::{Server, message, next, post};
 
 #[tokio::test(start_paused = true)]
 async fn response_arrives_on_the_connection_of_its_request() {
-    let server = Server::begin();
+    let server = Server::start();
     let session = server.initialized().await;
     let mut connection =
         session.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap();
     assert_eq!(connection.stream_id(), Some(StreamId::Request(0)));
     let mut backend = server.backend().await;
-    assert_eq!(backend.hear().await, message(r#""id":1,"method":"a""#));
-    backend.say(r#""id":1,"result":{}"#).await;
+    assert_eq!(backend.receive().await, message(r#""id":1,"method":"a""#));
+    backend.send(r#""id":1,"result":{}"#).await;
     let id = Some(EventId::new(StreamId::Request(0), 1));
     assert!(matches!(next(&mut connection).await, Some(SseEvent::Priming { .. })));
     assert_eq!(
@@ -29,11 +29,11 @@ async fn response_arrives_on_the_connection_of_its_request() {
 
 #[tokio::test(start_paused = true)]
 async fn missed_events_are_replayed() {
-    let server = Server::begin();
+    let server = Server::start();
     let session = server.initialized().await;
     drop(session.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap());
     let mut backend = server.backend().await;
-    backend.say(r#""id":1,"result":{}"#).await;
+    backend.send(r#""id":1,"result":{}"#).await;
     let mut connection = session.resume("0/0".parse().unwrap()).unwrap();
     let id = Some(EventId::new(StreamId::Request(0), 1));
     assert_eq!(
@@ -45,13 +45,13 @@ async fn missed_events_are_replayed() {
 
 #[tokio::test(start_paused = true)]
 async fn backend_disconnects_a_client_with_a_retry_delay() {
-    let server = Server::begin();
+    let server = Server::start();
     let session = server.initialized().await;
     let mut connection =
         session.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap();
     let mut backend = server.backend().await;
     let retry = Some(Duration::from_secs(1));
-    backend.peer().disconnect(&RequestId::from(1), retry).unwrap();
+    backend.client().disconnect(&RequestId::from(1), retry).unwrap();
     let first = next(&mut connection).await;
     assert!(matches!(first, Some(SseEvent::Priming { retry: None, .. })), "{first:?}");
     let Some(SseEvent::Priming { id: Some(id), retry: told }) = next(&mut connection).await else {
@@ -59,21 +59,21 @@ async fn backend_disconnects_a_client_with_a_retry_delay() {
     };
     assert_eq!(told, retry);
     assert_eq!(next(&mut connection).await, None);
-    backend.say(r#""id":1,"result":{}"#).await;
+    backend.send(r#""id":1,"result":{}"#).await;
     let mut connection = session.resume(id).unwrap();
     let event = next(&mut connection).await.unwrap();
     assert_eq!(index_of(&event), Some(id.index + 1));
-    assert_eq!(backend.peer().disconnect(&RequestId::from(1), retry), Err(SendError::NotPending));
+    assert_eq!(backend.client().disconnect(&RequestId::from(1), retry), Err(SendError::NotPending));
 }
 
 #[tokio::test(start_paused = true)]
 async fn disconnecting_a_json_response_is_an_error() {
-    let server = Server::begin();
+    let server = Server::start();
     let session = server.initialized().await;
     let call = post(r#""id":1,"method":"a""#);
     let _connection = session.request(call, AnswerFormat::Json).await.unwrap();
     let backend = server.backend().await;
-    let refused = backend.peer().disconnect(&RequestId::from(1), None).unwrap_err();
+    let refused = backend.client().disconnect(&RequestId::from(1), None).unwrap_err();
     assert!(matches!(refused, SendError::CannotDisconnect(_)), "{refused}");
 }
 
@@ -82,7 +82,7 @@ async fn disconnecting_a_json_response_is_an_error() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_resumes_deliver_each_event_once_in_order() {
     const EVENTS: u64 = 400;
-    let server = Server::begin();
+    let server = Server::start();
     let mut clients = Vec::new();
     for seed in 1..=8_u64 {
         let session = server.initialized().await;
@@ -91,14 +91,14 @@ async fn concurrent_resumes_deliver_each_event_once_in_order() {
             let call = post(r#""id":1,"method":"a","params":{"_meta":{"progressToken":1}}"#);
             let mut connection = session.request(call, AnswerFormat::Sse).await.unwrap();
             let told = tokio::spawn(async move {
-                backend.hear().await;
+                backend.receive().await;
                 for _ in 0..EVENTS {
                     let progress =
                         r#""method":"notifications/progress","params":{"progressToken":1}"#;
-                    backend.say(progress).await;
+                    backend.send(progress).await;
                     tokio::task::yield_now().await;
                 }
-                backend.say(r#""id":1,"result":{}"#).await;
+                backend.send(r#""id":1,"result":{}"#).await;
                 backend
             });
             let mut seen = 0;

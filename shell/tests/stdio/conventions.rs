@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
-    client::{Answer, Client, NEWEST},
+    client::{Client, HttpResponse, LATEST_REVISION},
     program::Program,
     script::serve,
 };
@@ -18,7 +18,7 @@ fn demo() -> Program {
 
 async fn connect(program: &Program) -> Client {
     let capabilities = json!({ "elicitation": {}, "sampling": {} });
-    Client::initialize_with(&program.address, NEWEST, &capabilities).await
+    Client::initialize_with(&program.address, LATEST_REVISION, &capabilities).await
 }
 
 async fn reply(client: &Client, question: &Value, result: Value) {
@@ -27,7 +27,7 @@ async fn reply(client: &Client, question: &Value, result: Value) {
 }
 
 /// Waits for the next message, but not for ever.
-async fn heard(answer: &mut Answer) -> Value {
+async fn heard(answer: &mut HttpResponse) -> Value {
     timeout(Duration::from_secs(10), answer.message()).await.unwrap().unwrap().data
 }
 
@@ -87,7 +87,7 @@ async fn the_client_polls_when_the_child_wants_it_to() {
         retry = event.retry.or(retry);
     }
     assert_eq!(retry, Some(300));
-    let mut resumed = client.get(call.seen.as_deref()).await;
+    let mut resumed = client.get(call.last_event_id.as_deref()).await;
     let answer = resumed.response().await;
     assert_eq!(answer["result"]["content"][0]["text"], "the connection was to be closed meanwhile");
 }

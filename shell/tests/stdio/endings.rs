@@ -6,7 +6,10 @@ use serde_json::json;
 
 use crate::{
     client::Client,
-    processes::{children, descriptors, group_of, in_group, is_gone_soon, resident, signal, soon},
+    processes::{
+        children, descriptors, group_of, in_group, resident, signal, wait_for_group_exit,
+        wait_until,
+    },
     script::{ECHO, STUBBORN, group, pid, serve},
 };
 
@@ -19,7 +22,7 @@ async fn a_child_that_dies_fails_its_calls_and_its_session() {
         let error = client.call(2, "any", json!({})).await.response().await["error"].take();
         assert_eq!(error["code"], -32_603, "{death}: {error}");
         assert_eq!(client.get(None).await.status, StatusCode::NOT_FOUND);
-        is_gone_soon(group).await;
+        wait_for_group_exit(group).await;
         let again = Client::initialize(&program.address).await;
         pid(&again, 1).await;
     }
@@ -34,8 +37,8 @@ async fn a_child_that_is_killed_takes_along_what_it_has_started() {
     let group = group_of(child);
     assert!(in_group(group).len() > 1);
     signal(child.try_into().unwrap(), Signal::KILL);
-    is_gone_soon(group).await;
-    soon(|| children(program.id()).len() == 1).await;
+    wait_for_group_exit(group).await;
+    wait_until(|| children(program.id()).len() == 1).await;
     assert_eq!(client.get(None).await.status, StatusCode::NOT_FOUND);
 }
 
@@ -51,7 +54,7 @@ async fn a_session_that_ends_ends_a_grandchild_that_does_not_want_to() {
         let group = group(&client, 1).await;
         assert!(in_group(group).len() > 1, "{end}");
         assert!(client.delete().await.status.is_success());
-        is_gone_soon(group).await;
+        wait_for_group_exit(group).await;
     }
 }
 
@@ -68,7 +71,7 @@ async fn a_child_may_end_in_peace() {
     let client = Client::initialize(&program.address).await;
     let group = group(&client, 1).await;
     assert!(client.delete().await.status.is_success());
-    is_gone_soon(group).await;
+    wait_for_group_exit(group).await;
     assert_eq!(std::fs::read_to_string(path).unwrap().trim(), "peace");
 }
 
@@ -99,7 +102,7 @@ async fn a_child_that_is_deaf_gets_a_signal_and_then_another() {
     let client = Client::initialize(&program.address).await;
     let group = group(&client, 1).await;
     assert!(client.delete().await.status.is_success());
-    is_gone_soon(group).await;
+    wait_for_group_exit(group).await;
     assert_eq!(std::fs::read_to_string(path).unwrap(), "asked\n");
 }
 
@@ -112,7 +115,7 @@ async fn a_child_that_never_stops_talking_ends_with_its_session() {
     let group = group(&client, 1).await;
     let other = Client::initialize(&program.address).await;
     assert!(client.delete().await.status.is_success());
-    is_gone_soon(group).await;
+    wait_for_group_exit(group).await;
     pid(&other, 1).await;
 }
 
@@ -141,13 +144,13 @@ async fn sessions_that_are_deleted_leave_nothing() {
     open_and_delete().await;
     let (files, memory) = open_and_delete().await;
     let (_, later) = open_and_delete().await;
-    soon(|| descriptors(program.id()) <= files).await;
+    wait_until(|| descriptors(program.id()) <= files).await;
     let grown = later.saturating_sub(memory);
     assert!(grown < SESSIONS, "{SESSIONS} sessions left {grown} KiB");
 }
 
 async fn only_the_guard_is_left(program: u32) {
-    soon(|| children(program).len() == 1).await;
+    wait_until(|| children(program).len() == 1).await;
     let [guard] = &children(program)[..] else { panic!() };
-    assert!(guard.command.contains(" guard "), "{guard:?}");
+    assert!(guard.command.contains(" watchdog "), "{guard:?}");
 }

@@ -5,8 +5,10 @@ use serde_json::json;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 use crate::{
-    client::{Client, NEWEST, initialize},
-    processes::{catches, children, in_group, is_alive, is_gone_soon, signal, soon, with_word},
+    client::{Client, LATEST_REVISION, initialize},
+    processes::{
+        catches, children, in_group, is_alive, signal, wait_for_group_exit, wait_until, with_word,
+    },
     program::Program,
     script::{STUBBORN, group, serve},
 };
@@ -36,9 +38,9 @@ async fn a_program_that_is_killed_leaves_nothing() {
     let guard = guard(&program);
     signal(program.id(), Signal::KILL);
     for group in groups {
-        is_gone_soon(group).await;
+        wait_for_group_exit(group).await;
     }
-    soon(|| !is_alive(guard)).await;
+    wait_until(|| !is_alive(guard)).await;
 }
 
 #[tokio::test]
@@ -51,15 +53,15 @@ async fn a_program_that_is_killed_while_it_starts_children_leaves_nothing() {
         for _ in 0..20 {
             clients.push(begin_session(&program.address).await);
         }
-        soon(|| with_word(&word).len() > usize::try_from(round).unwrap() + 1).await;
+        wait_until(|| with_word(&word).len() > usize::try_from(round).unwrap() + 1).await;
         signal(program.id(), Signal::KILL);
-        soon(|| with_word(&word).is_empty()).await;
+        wait_until(|| with_word(&word).is_empty()).await;
     }
 }
 
 /// Asks for a session, and does not wait for the answer.
 async fn begin_session(address: &str) -> TcpStream {
-    let body = initialize(NEWEST, &json!({})).to_string();
+    let body = initialize(LATEST_REVISION, &json!({})).to_string();
     let request = format!(
         "POST /mcp HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
          accept: application/json, text/event-stream\r\ncontent-length: {}\r\n\r\n{body}",
@@ -77,12 +79,12 @@ async fn a_guard_hears_no_signal_but_the_last() {
     let guard = guard(&program);
     for deaf_to in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
         // It has only just begun.
-        soon(|| catches(guard, deaf_to)).await;
+        wait_until(|| catches(guard, deaf_to)).await;
         signal(guard, deaf_to);
     }
     signal(program.id(), Signal::KILL);
-    is_gone_soon(groups[0]).await;
-    soon(|| !is_alive(guard)).await;
+    wait_for_group_exit(groups[0]).await;
+    wait_until(|| !is_alive(guard)).await;
 }
 
 #[tokio::test]
@@ -91,12 +93,12 @@ async fn a_guard_that_is_killed_is_replaced() {
     let mut groups = begin(&program, 1).await;
     let first = guard(&program);
     signal(first, Signal::KILL);
-    soon(|| !is_alive(first)).await;
+    wait_until(|| !is_alive(first)).await;
     groups.extend(begin(&program, 1).await);
     assert_ne!(guard(&program), first);
     signal(program.id(), Signal::KILL);
     for group in groups {
-        is_gone_soon(group).await;
+        wait_for_group_exit(group).await;
     }
 }
 
@@ -107,9 +109,9 @@ async fn a_program_that_is_told_to_end_ends_last() {
         let groups = begin(&program, 3).await;
         let guard = guard(&program);
         signal(program.id(), told);
-        soon(|| !is_alive(program.id())).await;
+        wait_until(|| !is_alive(program.id())).await;
         assert!(groups.iter().all(|group| in_group(*group).is_empty()));
-        soon(|| !is_alive(guard)).await;
+        wait_until(|| !is_alive(guard)).await;
     }
 }
 
@@ -119,12 +121,12 @@ async fn a_program_that_is_told_twice_ends_at_once() {
     let groups = begin(&program, 1).await;
     signal(program.id(), Signal::TERM);
     // The second one may come before the first was heard, and then is the same.
-    soon(|| {
+    wait_until(|| {
         signal_if_alive(&program);
         !is_alive(program.id())
     })
     .await;
-    is_gone_soon(groups[0]).await;
+    wait_for_group_exit(groups[0]).await;
 }
 
 fn signal_if_alive(program: &Program) {
@@ -135,6 +137,6 @@ fn signal_if_alive(program: &Program) {
 
 fn guard(program: &Program) -> u32 {
     let mut children = children(program.id()).into_iter();
-    let guard = children.find(|child| child.command.contains(" guard ")).unwrap();
+    let guard = children.find(|child| child.command.contains(" watchdog ")).unwrap();
     guard.id.try_into().unwrap()
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     client::Client,
-    processes::{group_of, is_gone_soon},
+    processes::{group_of, wait_for_group_exit},
     script::{ECHO, group, pid, result, serve},
 };
 
@@ -40,7 +40,7 @@ async fn a_line_that_is_too_long_and_has_no_end_holds_up_its_session_only() {
     let _call = client.call(2, "long", json!({})).await;
     pid(&other, 1).await;
     assert!(client.delete().await.status.is_success());
-    is_gone_soon(group).await;
+    wait_for_group_exit(group).await;
     pid(&other, 2).await;
 }
 
@@ -91,7 +91,7 @@ async fn a_child_that_does_not_read_disturbs_no_other_session() {
     assert_eq!(result(&other, id, json!({})).await, json!({ "ok": true }));
     // Nor does what it was not told keep it alive.
     assert!(client.delete().await.status.is_success());
-    is_gone_soon(group).await;
+    wait_for_group_exit(group).await;
 }
 
 async fn group_of_deaf(client: &Client) -> i32 {

@@ -80,7 +80,7 @@ fn status(id: u32, field: &str) -> String {
 }
 
 /// Waits until something holds, but not for ever.
-pub(crate) async fn soon(holds: impl Fn() -> bool) {
+pub(crate) async fn wait_until(holds: impl Fn() -> bool) {
     let wait = async {
         while !holds() {
             sleep(Duration::from_millis(5)).await;
@@ -89,8 +89,8 @@ pub(crate) async fn soon(holds: impl Fn() -> bool) {
     timeout(Duration::from_secs(10), wait).await.unwrap();
 }
 
-pub(crate) async fn is_gone_soon(group: i32) {
-    soon(|| in_group(group).is_empty()).await;
+pub(crate) async fn wait_for_group_exit(group: i32) {
+    wait_until(|| in_group(group).is_empty()).await;
 }
 
 pub(crate) fn signal(id: u32, signal: Signal) {

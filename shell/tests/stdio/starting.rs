@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::json;
 
 use crate::{
-    client::{Client, NEWEST, initialize},
+    client::{Client, LATEST_REVISION, initialize},
     program::Program,
     script::{ECHO, result, serve},
 };
@@ -39,8 +39,8 @@ async fn a_command_that_does_not_start_is_named() {
     let program = Program::serve(&["--", command]);
     // It was there when the program began.
     std::fs::remove_file(command).unwrap();
-    let stranger = Client::stranger(&program.address);
-    let mut answer = stranger.post(&initialize(NEWEST, &json!({}))).await;
+    let new_client = Client::new(&program.address);
+    let mut answer = new_client.post(&initialize(LATEST_REVISION, &json!({}))).await;
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
     assert!(!answer.headers.contains_key("mcp-session-id"));
     let message = answer.json().await["error"]["message"].to_string();

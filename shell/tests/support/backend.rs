@@ -13,33 +13,33 @@ use tokio::sync::{Mutex, mpsc};
 
 pub(crate) struct Server {
     pub(crate) sessions: SessionManager,
-    opened: Mutex<mpsc::UnboundedReceiver<Opened>>,
+    opened: Mutex<mpsc::UnboundedReceiver<BackendSession>>,
     /// The backends of initialized sessions, in order.
-    backends: Mutex<VecDeque<Opened>>,
+    backends: Mutex<VecDeque<BackendSession>>,
 }
 
 /// The backend of one session.
-pub(crate) struct Opened {
-    peer: ClientSender,
-    inbox: ClientMessages,
+pub(crate) struct BackendSession {
+    client: ClientSender,
+    messages: ClientMessages,
 }
 
-struct Doors(mpsc::UnboundedSender<Opened>);
+struct ChannelBackend(mpsc::UnboundedSender<BackendSession>);
 
-impl Backend for Doors {
-    async fn open(&self, peer: ClientSender, inbox: ClientMessages) -> Result<(), OpenError> {
-        Ok(self.0.send(Opened { peer, inbox })?)
+impl Backend for ChannelBackend {
+    async fn open(&self, client: ClientSender, messages: ClientMessages) -> Result<(), OpenError> {
+        Ok(self.0.send(BackendSession { client, messages })?)
     }
 }
 
 impl Server {
-    pub(crate) fn begin() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with(ManagerConfig::default())
     }
 
-    pub(crate) fn with(settings: ManagerConfig) -> Self {
-        let (doors, opened) = mpsc::unbounded_channel();
-        let sessions = SessionManager::new(Doors(doors), settings).unwrap();
+    pub(crate) fn with(config: ManagerConfig) -> Self {
+        let (sender, opened) = mpsc::unbounded_channel();
+        let sessions = SessionManager::new(ChannelBackend(sender), config).unwrap();
         Self { sessions, opened: Mutex::new(opened), backends: Mutex::default() }
     }
 
@@ -53,8 +53,8 @@ impl Server {
         let opened = self.sessions.initialize_session(initialize, AnswerFormat::Sse).await.unwrap();
         let (session, mut connection) = opened;
         let mut backend = self.opened().await;
-        backend.hear().await;
-        backend.say(&format!(r#""id":0,"result":{{"protocolVersion":"{version}"}}"#)).await;
+        backend.receive().await;
+        backend.send(&format!(r#""id":0,"result":{{"protocolVersion":"{version}"}}"#)).await;
         assert!(next(&mut connection).await.is_some());
         assert!(next(&mut connection).await.is_none());
         self.backends.lock().await.push_back(backend);
@@ -62,31 +62,31 @@ impl Server {
     }
 
     /// Waits for a backend to be opened.
-    pub(crate) async fn opened(&self) -> Opened {
+    pub(crate) async fn opened(&self) -> BackendSession {
         self.opened.lock().await.recv().await.unwrap()
     }
 
     /// Takes the backend of the first session whose backend was not taken.
-    pub(crate) async fn backend(&self) -> Opened {
+    pub(crate) async fn backend(&self) -> BackendSession {
         self.backends.lock().await.pop_front().unwrap()
     }
 }
 
-impl Opened {
-    pub(crate) async fn hear(&mut self) -> Bytes {
-        self.inbox.recv().await.unwrap()
+impl BackendSession {
+    pub(crate) async fn receive(&mut self) -> Bytes {
+        self.messages.recv().await.unwrap()
     }
 
-    pub(crate) fn peer(&self) -> ClientSender {
-        self.peer.clone()
+    pub(crate) fn client(&self) -> ClientSender {
+        self.client.clone()
     }
 
-    pub(crate) async fn hear_end(&mut self) -> Option<Bytes> {
-        self.inbox.recv().await
+    pub(crate) async fn receive_or_end(&mut self) -> Option<Bytes> {
+        self.messages.recv().await
     }
 
-    pub(crate) async fn say(&mut self, members: &str) {
-        self.peer.send(message(members), None).await.unwrap();
+    pub(crate) async fn send(&mut self, members: &str) {
+        self.client.send(message(members), None).await.unwrap();
     }
 }
 

@@ -8,7 +8,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, task::JoinHandle};
 
-pub(crate) const NEWEST: &str = "2025-11-25";
+pub(crate) const LATEST_REVISION: &str = "2025-11-25";
 
 /// A client of one session. Every call has a TCP connection of its own.
 #[derive(Clone)]
@@ -20,12 +20,12 @@ pub(crate) struct Client {
 
 impl Client {
     /// A client that has no session.
-    pub(crate) fn stranger(address: &str) -> Self {
-        Self { address: address.to_owned(), session: None, version: NEWEST }
+    pub(crate) fn new(address: &str) -> Self {
+        Self { address: address.to_owned(), session: None, version: LATEST_REVISION }
     }
 
     pub(crate) async fn initialize(address: &str) -> Self {
-        Self::initialize_with(address, NEWEST, &json!({})).await
+        Self::initialize_with(address, LATEST_REVISION, &json!({})).await
     }
 
     pub(crate) async fn initialize_with(
@@ -33,7 +33,7 @@ impl Client {
         version: &'static str,
         capabilities: &Value,
     ) -> Self {
-        let mut client = Self { version, ..Self::stranger(address) };
+        let mut client = Self { version, ..Self::new(address) };
         let mut answer = client.post(&initialize(version, capabilities)).await;
         assert_eq!(answer.status, StatusCode::OK);
         let session = answer.headers["mcp-session-id"].to_str().unwrap().to_owned();
@@ -55,7 +55,7 @@ impl Client {
     }
 
     /// Calls a tool, under the progress token that equals `id`.
-    pub(crate) async fn call(&self, id: i64, tool: &str, arguments: Value) -> Answer {
+    pub(crate) async fn call(&self, id: i64, tool: &str, arguments: Value) -> HttpResponse {
         let params = json!({
             "name": tool, "arguments": arguments, "_meta": { "progressToken": id },
         });
@@ -63,16 +63,16 @@ impl Client {
             .await
     }
 
-    pub(crate) async fn post(&self, message: &Value) -> Answer {
+    pub(crate) async fn post(&self, message: &Value) -> HttpResponse {
         self.send(Method::POST, message.to_string(), &[]).await
     }
 
-    pub(crate) async fn get(&self, last_event_id: Option<&str>) -> Answer {
+    pub(crate) async fn get(&self, last_event_id: Option<&str>) -> HttpResponse {
         let extra = last_event_id.map(|id| ("last-event-id", id));
         self.send(Method::GET, String::new(), extra.as_slice()).await
     }
 
-    pub(crate) async fn delete(&self) -> Answer {
+    pub(crate) async fn delete(&self) -> HttpResponse {
         self.send(Method::DELETE, String::new(), &[]).await
     }
 
@@ -82,7 +82,7 @@ impl Client {
         method: Method,
         body: String,
         extra: &[(&'static str, &str)],
-    ) -> Answer {
+    ) -> HttpResponse {
         let mut request = Request::builder().method(method.clone()).uri("/mcp");
         let headers = request.headers_mut().unwrap();
         headers.insert(header::HOST, self.address.parse().unwrap());
@@ -109,13 +109,13 @@ impl Client {
         let response =
             sender.send_request(request.body(Full::<Bytes>::from(body)).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
-        Answer {
+        HttpResponse {
             status: parts.status,
             headers: parts.headers,
             body,
             connection,
             text: Vec::new(),
-            seen: None,
+            last_event_id: None,
         }
     }
 }
@@ -130,14 +130,14 @@ pub(crate) fn initialize(version: &str, capabilities: &Value) -> Value {
 }
 
 /// An answer whose body comes as the server writes it. To drop it cuts the connection.
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     body: Incoming,
     connection: JoinHandle<()>,
     text: Vec<u8>,
     /// The id of the last event that had one.
-    pub(crate) seen: Option<String>,
+    pub(crate) last_event_id: Option<String>,
 }
 
 /// An SSE event; a comment is one, too.
@@ -166,7 +166,7 @@ impl Event {
     }
 }
 
-impl Answer {
+impl HttpResponse {
     /// Waits for the next event; `None` is the end of the body.
     pub(crate) async fn next(&mut self) -> Option<Event> {
         // Where the end of the event may be: not in what was searched already.
@@ -176,7 +176,7 @@ impl Answer {
             if let Some(end) = end {
                 let text: Vec<u8> = self.text.drain(..from + end + 2).collect();
                 let event = parse(&String::from_utf8(text).unwrap());
-                self.seen = event.id.clone().or(self.seen.take());
+                self.last_event_id = event.id.clone().or(self.last_event_id.take());
                 return Some(event);
             }
             from = self.text.len().saturating_sub(1);
@@ -235,7 +235,7 @@ impl Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for HttpResponse {
     fn drop(&mut self) {
         self.connection.abort();
     }

@@ -17,11 +17,11 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn serve(options: &[&str]) -> Self {
-        Self::serve_by(Command::new(env!("CARGO_BIN_EXE_rejoin")), options)
+        Self::serve_with(Command::new(env!("CARGO_BIN_EXE_rejoin")), options)
     }
 
     /// Starts the program by a command that is `rejoin`, or ends with it.
-    pub(crate) fn serve_by(mut command: Command, options: &[&str]) -> Self {
+    pub(crate) fn serve_with(mut command: Command, options: &[&str]) -> Self {
         command.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn"]).args(options);
         // Fewer than by default: where few files may be open, a warning would be printed.
         command.env("REJOIN_MAX_CONNECTIONS", "500");
@@ -73,7 +73,7 @@ impl Program {
     }
 
     /// Sends a signal, and waits until the program has ended.
-    pub(crate) fn end_by(self, signal: &str) -> ExitStatus {
+    pub(crate) fn stop_with(self, signal: &str) -> ExitStatus {
         self.signal(signal);
         self.wait()
     }
