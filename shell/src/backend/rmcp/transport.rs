@@ -64,7 +64,10 @@ impl SessionTransport {
         Err(error)
     }
 
-    fn try_send(&self, message: &ServerJsonRpcMessage) -> Result<Option<ReleaseReceiver>, TransportError> {
+    fn try_send(
+        &self,
+        message: &ServerJsonRpcMessage,
+    ) -> Result<Option<ReleaseReceiver>, TransportError> {
         let bytes = serde_json::to_vec(message)?;
         let related = related_request(message);
         Ok(match head::from_typed(message) {

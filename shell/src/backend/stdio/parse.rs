@@ -62,7 +62,7 @@ pub(super) struct AffectedRequests {
 
 /// Divides a line into what can be read and what cannot. Mostly it is one message.
 pub(super) fn split_line(line: &Bytes, limits: LineLimits) -> Vec<Part> {
-    let line = message::without_byte_order_mark(line.slice_ref(line.trim_ascii()));
+    let line = message::strip_byte_order_mark(line.slice_ref(line.trim_ascii()));
     let line = line.slice_ref(line.trim_ascii());
     if line.is_empty() {
         return Vec::new();
