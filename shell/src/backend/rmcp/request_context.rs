@@ -25,7 +25,7 @@ use crate::{ClientSender, SendError};
 ///     // The client hears it where it waits for the answer.
 ///     let _ = context.notify_related(ServerNotification::CustomNotification(news)).await;
 ///     // Does the rest while no connection is held open.
-///     let _ = context.close_stream(Some(Duration::from_secs(5)));
+///     let _ = context.disconnect(Some(Duration::from_secs(5)));
 /// }
 /// ```
 pub trait RequestContextExt {
