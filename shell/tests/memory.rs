@@ -1,4 +1,4 @@
-//! What is left in memory when sessions are over: nothing. In paused time, to the byte.
+//! Memory that remains allocated after sessions have expired, in paused time.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{alloc::System, time::Duration};
@@ -20,8 +20,8 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const SESSIONS: usize = 10_000;
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// How many bytes are allocated, in this whole process.
-fn allocated() -> usize {
+/// Returns the number of bytes that this process has allocated.
+fn allocated_bytes() -> usize {
     let stats = ALLOCATOR.stats();
     stats.bytes_allocated - stats.bytes_deallocated
 }
@@ -36,7 +36,7 @@ struct Server {
 }
 
 impl Server {
-    fn begin() -> Self {
+    fn start() -> Self {
         let settings = ManagerConfig { sessions_max: SESSIONS, ..ManagerConfig::default() };
         let backend = RmcpBackend::new(|| Ok(Service));
         let sessions = SessionManager::new(backend, settings).unwrap();
@@ -67,24 +67,24 @@ impl Server {
         assert_eq!(answer.status(), StatusCode::OK);
         let session = answer.headers()["mcp-session-id"].to_str().unwrap().to_owned();
         answer.into_body().collect().await.unwrap();
-        let told = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
-        assert_eq!(self.post(Some(&session), &told).await.status(), StatusCode::ACCEPTED);
+        let initialized = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+        assert_eq!(self.post(Some(&session), &initialized).await.status(), StatusCode::ACCEPTED);
         session
     }
 
-    /// Opens sessions that nobody comes back to, and waits until they have expired.
-    async fn open_and_forget(&mut self) {
+    /// Creates the maximum number of sessions and waits until they have expired.
+    async fn create_and_expire(&mut self) {
         for _ in 0..SESSIONS {
             self.initialize().await;
         }
         assert_eq!(self.sessions.sessions(), SESSIONS);
         tokio::time::sleep(6 * MINUTE).await;
         assert_eq!(self.sessions.sessions(), 0);
-        self.let_tasks_end().await;
+        self.run_tasks().await;
     }
 
-    /// One message of each kind that no session takes.
-    async fn be_rejected(&mut self, session: &str) {
+    /// Sends five messages that are refused, each for another reason.
+    async fn send_refused(&mut self, session: &str) {
         let request = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {} });
         let unknown = "00000000000000000000000000000000";
         for (session, message, expected) in [
@@ -104,29 +104,29 @@ impl Server {
         }
     }
 
-    /// In paused time, to sleep is to let every task do all that it can.
-    async fn let_tasks_end(&self) {
+    /// Waits until all tasks are idle: in paused time, `sleep` returns only then.
+    async fn run_tasks(&self) {
         tokio::time::sleep(MINUTE).await;
     }
 }
 
-/// One test, because the allocator counts for the whole process.
+/// A single test, because the allocator counts for the whole process.
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_sessions_and_ten_thousand_rejections_leave_nothing() {
-    let mut server = Server::begin();
-    // What is made once, and the places of maps and queues, stay.
-    server.open_and_forget().await;
-    let before = allocated();
-    server.open_and_forget().await;
-    let left = allocated().saturating_sub(before);
+async fn expired_sessions_and_rejected_requests_free_all_memory() {
+    let mut server = Server::start();
+    // One-time allocations and the capacity of maps and queues remain.
+    server.create_and_expire().await;
+    let before = allocated_bytes();
+    server.create_and_expire().await;
+    let left = allocated_bytes().saturating_sub(before);
     assert!(left < SESSIONS, "{SESSIONS} sessions left {left} bytes");
 
     let session = server.initialize().await;
-    server.be_rejected(&session).await;
-    let before = allocated();
+    server.send_refused(&session).await;
+    let before = allocated_bytes();
     for _ in 0..2_000 {
-        server.be_rejected(&session).await;
+        server.send_refused(&session).await;
     }
-    let left = allocated().saturating_sub(before);
+    let left = allocated_bytes().saturating_sub(before);
     assert!(left < 2_000, "10,000 rejections left {left} bytes");
 }

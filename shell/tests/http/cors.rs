@@ -1,24 +1,27 @@
-//! What web pages of allowed origins get.
+//! CORS headers for web pages.
 
 use http::{Method, StatusCode};
 use rejoin::{HttpConfig, ManagerConfig};
 
-use crate::{client::Client, host::Host};
+use crate::{client::Client, server::HttpServer};
 
 const ORIGIN: (&str, &str) = ("origin", "http://localhost:5173");
 
 #[tokio::test]
-async fn a_page_of_an_allowed_origin_may_call_and_read() {
-    let host = Host::begin().await;
-    let new_client = Client::new(&host.address);
-    let asked = new_client.send(Method::OPTIONS, String::new(), &[ORIGIN]).await;
-    assert_eq!(asked.status, StatusCode::NO_CONTENT);
-    assert_eq!(asked.headers["access-control-allow-origin"], ORIGIN.1);
+async fn allowed_origin_gets_cors_headers() {
+    let server = HttpServer::start().await;
+    let new_client = Client::new(&server.address);
+    let preflight = new_client.send(Method::OPTIONS, String::new(), &[ORIGIN]).await;
+    assert_eq!(preflight.status, StatusCode::NO_CONTENT);
+    assert_eq!(preflight.headers["access-control-allow-origin"], ORIGIN.1);
     assert!(
-        asked.headers["access-control-allow-headers"].to_str().unwrap().contains("last-event-id")
+        preflight.headers["access-control-allow-headers"]
+            .to_str()
+            .unwrap()
+            .contains("last-event-id")
     );
-    assert!(asked.headers["access-control-allow-methods"].to_str().unwrap().contains("DELETE"));
-    let (_, client) = host.session().await;
+    assert!(preflight.headers["access-control-allow-methods"].to_str().unwrap().contains("DELETE"));
+    let (_, client) = server.session().await;
     let get = client.send(Method::GET, String::new(), &[ORIGIN]).await;
     assert_eq!(get.headers["access-control-allow-origin"], ORIGIN.1);
     assert!(
@@ -28,22 +31,22 @@ async fn a_page_of_an_allowed_origin_may_call_and_read() {
 }
 
 #[tokio::test]
-async fn a_page_of_an_allowed_origin_may_send_any_header() {
-    let host = Host::begin().await;
-    let new_client = Client::new(&host.address);
+async fn preflight_allows_any_requested_header() {
+    let server = HttpServer::start().await;
+    let new_client = Client::new(&server.address);
     let wanted = ("access-control-request-headers", "content-type,traceparent,x-api-key");
-    let asked = new_client.send(Method::OPTIONS, String::new(), &[ORIGIN, wanted]).await;
-    assert_eq!(asked.headers["access-control-allow-headers"], wanted.1);
-    assert!(asked.headers["vary"].to_str().unwrap().contains(wanted.0));
+    let preflight = new_client.send(Method::OPTIONS, String::new(), &[ORIGIN, wanted]).await;
+    assert_eq!(preflight.headers["access-control-allow-headers"], wanted.1);
+    assert!(preflight.headers["vary"].to_str().unwrap().contains(wanted.0));
     let foreign = ("origin", "http://evil.example");
     let refused = new_client.send(Method::OPTIONS, String::new(), &[foreign, wanted]).await;
     assert!(!refused.headers.contains_key("access-control-allow-headers"));
 }
 
 #[tokio::test]
-async fn a_page_of_another_origin_may_not_even_read_why() {
-    let host = Host::begin().await;
-    let new_client = Client::new(&host.address);
+async fn refusal_of_a_foreign_origin_has_no_cors_headers() {
+    let server = HttpServer::start().await;
+    let new_client = Client::new(&server.address);
     let foreign = [("origin", "http://evil.example")];
     let refused = new_client.send(Method::OPTIONS, String::new(), &foreign).await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
@@ -51,10 +54,10 @@ async fn a_page_of_another_origin_may_not_even_read_why() {
 }
 
 #[tokio::test]
-async fn without_cors_no_page_may_read() {
+async fn cors_headers_are_absent_if_disabled() {
     let http = HttpConfig { cors: false, ..HttpConfig::default() };
-    let host = Host::with(ManagerConfig::default(), http).await;
-    let (_, client) = host.session().await;
+    let server = HttpServer::start_with(ManagerConfig::default(), http).await;
+    let (_, client) = server.session().await;
     let get = client.send(Method::GET, String::new(), &[ORIGIN]).await;
     assert_eq!(get.status, StatusCode::OK);
     assert!(!get.headers.contains_key("access-control-allow-origin"));

@@ -1,4 +1,4 @@
-//! Headers that are wrong, missing or twice there.
+//! Request headers that are invalid, missing or duplicate.
 
 use http::{Method, StatusCode};
 use rejoin::{HttpConfig, ManagerConfig};
@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::{
     client::{Client, HttpResponse, initialize},
-    host::Host,
     raw,
+    server::HttpServer,
 };
 
 const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
@@ -22,9 +22,9 @@ async fn refused(mut answer: HttpResponse, status: StatusCode) -> serde_json::Va
 }
 
 #[tokio::test]
-async fn an_unknown_session_is_not_found() {
-    let host = Host::begin().await;
-    let new_client = Client::new(&host.address);
+async fn unknown_session_id_gets_404() {
+    let server = HttpServer::start().await;
+    let new_client = Client::new(&server.address);
     for session in ["0123456789abcdef0123456789abcdef", "x", "0123456789ABCDEF0123456789abcdef"] {
         let client = new_client.with_session(session);
         for method in [Method::POST, Method::GET, Method::DELETE] {
@@ -36,20 +36,20 @@ async fn an_unknown_session_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_session_id_is_needed_for_all_but_initialize() {
-    let host = Host::begin().await;
-    let new_client = Client::new(&host.address);
+async fn missing_session_id_gets_400() {
+    let server = HttpServer::start().await;
+    let new_client = Client::new(&server.address);
     for method in [Method::POST, Method::GET, Method::DELETE] {
         let answer = new_client.send(method, PING.to_owned(), &[]).await;
         refused(answer, StatusCode::BAD_REQUEST).await;
     }
-    assert_eq!(host.server.sessions.sessions(), 0);
+    assert_eq!(server.manager.sessions.sessions(), 0);
 }
 
 #[tokio::test]
-async fn a_post_carries_json_and_accepts_both_forms() {
-    let host = Host::begin().await;
-    let (_, client) = host.session().await;
+async fn unsupported_content_type_and_accept_are_refused() {
+    let server = HttpServer::start().await;
+    let (_, client) = server.session().await;
     for media in ["text/plain", "application/jsonx", "", " "] {
         let answer = client.send(Method::POST, PING.to_owned(), &[("content-type", media)]).await;
         refused(answer, StatusCode::UNSUPPORTED_MEDIA_TYPE).await;
@@ -64,9 +64,9 @@ async fn a_post_carries_json_and_accepts_both_forms() {
 }
 
 #[tokio::test]
-async fn a_version_is_one_that_is_known() {
-    let host = Host::begin().await;
-    let (_, client) = host.session().await;
+async fn unknown_protocol_version_is_refused() {
+    let server = HttpServer::start().await;
+    let (_, client) = server.session().await;
     let note = r#"{"jsonrpc":"2.0","method":"n"}"#;
     for version in ["2025-3-26", "1.0", "1999-01-01", "latest"] {
         let header = [("mcp-protocol-version", version)];
@@ -81,9 +81,9 @@ async fn a_version_is_one_that_is_known() {
 }
 
 #[tokio::test]
-async fn only_names_of_the_loopback_are_allowed_unless_others_are() {
-    let host = Host::begin().await;
-    let (_, client) = host.session().await;
+async fn only_loopback_hosts_and_origins_are_allowed_by_default() {
+    let server = HttpServer::start().await;
+    let (_, client) = server.session().await;
     let send = async |client: &Client, header| {
         client.send(Method::POST, r#"{"jsonrpc":"2.0","method":"n"}"#.to_owned(), &[header]).await
     };
@@ -106,8 +106,8 @@ async fn only_names_of_the_loopback_are_allowed_unless_others_are() {
         origins: vec!["https://app.example".into()],
         ..HttpConfig::default()
     };
-    let host = Host::with(ManagerConfig::default(), settings).await;
-    let (_, client) = host.session().await;
+    let server = HttpServer::start_with(ManagerConfig::default(), settings).await;
+    let (_, client) = server.session().await;
     let allowed = [
         ("host", "localhost"),
         ("host", "mcp.example"),
@@ -122,9 +122,9 @@ async fn only_names_of_the_loopback_are_allowed_unless_others_are() {
 }
 
 #[tokio::test]
-async fn the_authority_of_the_target_has_precedence_over_host() {
-    let host = Host::begin().await;
-    let (session, _) = host.session().await;
+async fn authority_of_the_request_target_overrides_the_host_header() {
+    let server = HttpServer::start().await;
+    let (session, _) = server.session().await;
     for (target, name, expected) in [
         ("http://evil.example/", "localhost", "403 Forbidden"),
         ("http://localhost:1/", "evil.example", "202 Accepted"),
@@ -138,15 +138,15 @@ async fn the_authority_of_the_target_has_precedence_over_host() {
             session.id(),
             note.len(),
         );
-        let status = raw::status_of(&host.address, request.as_bytes()).await;
+        let status = raw::send(&server.address, request.as_bytes()).await;
         assert_eq!(status, format!("HTTP/1.1 {expected}"), "{target} {name}");
     }
 }
 
 #[tokio::test]
-async fn an_empty_header_is_an_absent_one() {
-    let host = Host::begin().await;
-    let (_, client) = host.session().await;
+async fn empty_header_is_treated_as_absent() {
+    let server = HttpServer::start().await;
+    let (_, client) = server.session().await;
     let empty = ["accept", "origin", "mcp-protocol-version", "content-encoding", "last-event-id"];
     for (id, name) in empty.into_iter().enumerate() {
         let ping = json!({ "jsonrpc": "2.0", "id": id, "method": "ping" }).to_string();
@@ -161,9 +161,9 @@ async fn an_empty_header_is_an_absent_one() {
 }
 
 #[tokio::test]
-async fn a_message_that_gets_no_answer_needs_no_accept() {
-    let host = Host::begin().await;
-    let (_, client) = host.session().await;
+async fn notification_needs_no_accept_header() {
+    let server = HttpServer::start().await;
+    let (_, client) = server.session().await;
     let note = r#"{"jsonrpc":"2.0","method":"n"}"#;
     for accept in ["application/json", "text/event-stream", "text/html"] {
         let answer = client.send(Method::POST, note.to_owned(), &[("accept", accept)]).await;
@@ -172,9 +172,9 @@ async fn a_message_that_gets_no_answer_needs_no_accept() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_compressed_is_refused() {
-    let host = Host::begin().await;
-    let (_, client) = host.session().await;
+async fn compressed_body_is_refused() {
+    let server = HttpServer::start().await;
+    let (_, client) = server.session().await;
     for coding in ["gzip", "br", "zstd", "gzip, gzip"] {
         let header = [("content-encoding", coding)];
         let answer = client.send(Method::POST, PING.to_owned(), &header).await;
@@ -188,18 +188,18 @@ async fn a_body_that_is_compressed_is_refused() {
 }
 
 #[tokio::test]
-async fn a_long_header_that_nobody_reads_does_no_harm() {
-    let host = Host::begin().await;
-    let (_, client) = host.session().await;
+async fn long_unused_header_is_accepted() {
+    let server = HttpServer::start().await;
+    let (_, client) = server.session().await;
     let long = "x".repeat(40 << 10);
     let answer = client.send(Method::POST, PING.to_owned(), &[("cookie", &long)]).await;
     assert_eq!(answer.status, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn headers_that_are_twice_there_are_refused() {
-    let host = Host::begin().await;
-    let (session, _) = host.session().await;
+async fn duplicate_headers_are_refused() {
+    let server = HttpServer::start().await;
+    let (session, _) = server.session().await;
     let usual = format!(
         "host: localhost\r\naccept: application/json, text/event-stream\r\n\
          content-type: application/json\r\nmcp-session-id: {}\r\ncontent-length: {}\r\n",
@@ -215,28 +215,28 @@ async fn headers_that_are_twice_there_are_refused() {
     ];
     for extra in twice {
         let request = format!("POST / HTTP/1.1\r\n{usual}{extra}\r\n\r\n{PING}");
-        let status = raw::status_of(&host.address, request.as_bytes()).await;
+        let status = raw::send(&server.address, request.as_bytes()).await;
         assert_eq!(status, "HTTP/1.1 400 Bad Request", "{extra}");
     }
 }
 
 #[tokio::test]
-async fn headers_that_are_no_headers_are_refused() {
-    let host = Host::begin().await;
-    let (session, _) = host.session().await;
+async fn malformed_headers_are_refused() {
+    let server = HttpServer::start().await;
+    let (session, _) = server.session().await;
     let id = session.id();
     for line in ["no colon", "mcp-session-id: a\0b", "a b: c", ": x"] {
         let request =
             format!("GET / HTTP/1.1\r\nhost: localhost\r\nmcp-session-id: {id}\r\n{line}\r\n\r\n");
-        let status = raw::status_of(&host.address, request.as_bytes()).await;
+        let status = raw::send(&server.address, request.as_bytes()).await;
         assert!(status.starts_with("HTTP/1.1 4"), "{line:?}: {status}");
     }
 }
 
 #[tokio::test]
-async fn a_method_that_is_none_of_the_endpoint_is_refused() {
-    let host = Host::begin().await;
-    let (_, client) = host.session().await;
+async fn unsupported_method_gets_405() {
+    let server = HttpServer::start().await;
+    let (_, client) = server.session().await;
     for method in [Method::PUT, Method::PATCH, Method::HEAD] {
         let answer = client.send(method, String::new(), &[]).await;
         assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
@@ -245,23 +245,23 @@ async fn a_method_that_is_none_of_the_endpoint_is_refused() {
 }
 
 #[tokio::test]
-async fn a_second_get_conflicts_where_that_is_wanted() {
+async fn second_get_gets_409_if_so_configured() {
     let session = Config { concurrent_get: ConcurrentGet::Reject, ..Config::default() };
     let settings = ManagerConfig { session, ..ManagerConfig::default() };
-    let host = Host::with(settings, HttpConfig::default()).await;
-    let (_, client) = host.session().await;
+    let server = HttpServer::start_with(settings, HttpConfig::default()).await;
+    let (_, client) = server.session().await;
     let _first = client.get(None).await;
     refused(client.get(None).await, StatusCode::CONFLICT).await;
 }
 
 #[tokio::test]
-async fn a_stale_session_id_begins_a_new_session() {
-    let host = Host::begin().await;
-    let new_client = Client::new(&host.address);
+async fn initialize_with_a_stale_session_id_creates_a_new_session() {
+    let server = HttpServer::start().await;
+    let new_client = Client::new(&server.address);
     let client = new_client.with_session("0123456789abcdef0123456789abcdef");
     let initialize = initialize("2025-11-25", &json!({}));
     let (mut answer, mut backend) = tokio::join!(client.post(&initialize), async {
-        let mut backend = host.server.opened().await;
+        let mut backend = server.manager.opened().await;
         backend.receive().await;
         backend.send(r#""id":0,"result":{"protocolVersion":"2025-11-25"}"#).await;
         backend
@@ -270,7 +270,7 @@ async fn a_stale_session_id_begins_a_new_session() {
     let session = answer.headers["mcp-session-id"].to_str().unwrap().to_owned();
     answer.response().await;
     let client = client.with_session(&session);
-    let told = client.post(&json!({ "jsonrpc": "2.0", "method": "n" })).await;
-    assert_eq!(told.status, StatusCode::ACCEPTED);
+    let accepted = client.post(&json!({ "jsonrpc": "2.0", "method": "n" })).await;
+    assert_eq!(accepted.status, StatusCode::ACCEPTED);
     assert_eq!(backend.receive().await, r#"{"jsonrpc":"2.0","method":"n"}"#);
 }

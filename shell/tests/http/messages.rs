@@ -1,4 +1,4 @@
-//! Messages that are none, or not now.
+//! Invalid messages, exceeded limits, and `initialize` that fails.
 
 use http::{Method, StatusCode};
 use rejoin::{HttpConfig, ManagerConfig};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     client::{Client, initialize},
-    host::Host,
+    server::HttpServer,
 };
 
 async fn refused(client: &Client, body: impl Into<String>) -> (StatusCode, Value) {
@@ -16,9 +16,9 @@ async fn refused(client: &Client, body: impl Into<String>) -> (StatusCode, Value
 }
 
 #[tokio::test]
-async fn what_is_no_message_is_told_so() {
-    let host = Host::begin().await;
-    let (_, client) = host.session().await;
+async fn invalid_messages_get_json_rpc_errors() {
+    let server = HttpServer::start().await;
+    let (_, client) = server.session().await;
     let deep = "[".repeat(100_000);
     let deeper =
         format!(r#"{{"jsonrpc":"2.0","id":1,"method":"a","params":{}"#, "[".repeat(100_000));
@@ -47,9 +47,9 @@ async fn what_is_no_message_is_told_so() {
 }
 
 #[tokio::test]
-async fn text_that_is_no_utf_8_is_told_so() {
-    let host = Host::begin().await;
-    let (session, _) = host.session().await;
+async fn invalid_utf8_gets_400() {
+    let server = HttpServer::start().await;
+    let (session, _) = server.session().await;
     let body = b"{\"jsonrpc\":\"2.0\",\"method\":\"\xff\"}";
     let mut request = format!(
         "POST / HTTP/1.1\r\nhost: localhost\r\naccept: */*\r\ncontent-type: application/json\r\n\
@@ -59,24 +59,24 @@ async fn text_that_is_no_utf_8_is_told_so() {
     )
     .into_bytes();
     request.extend_from_slice(body);
-    let status = crate::raw::status_of(&host.address, &request).await;
+    let status = crate::raw::send(&server.address, &request).await;
     assert_eq!(status, "HTTP/1.1 400 Bad Request");
 }
 
 #[tokio::test]
-async fn a_second_initialize_is_refused_and_the_session_lives_on() {
-    let host = Host::begin().await;
-    let (_, client) = host.session().await;
+async fn second_initialize_is_refused_and_keeps_the_session() {
+    let server = HttpServer::start().await;
+    let (_, client) = server.session().await;
     let (status, answer) = refused(&client, initialize("2025-11-25", &json!({})).to_string()).await;
     assert_eq!((status, &answer["id"]), (StatusCode::BAD_REQUEST, &json!(0)));
-    let told = client.post(&json!({ "jsonrpc": "2.0", "method": "n" })).await;
-    assert_eq!(told.status, StatusCode::ACCEPTED);
+    let accepted = client.post(&json!({ "jsonrpc": "2.0", "method": "n" })).await;
+    assert_eq!(accepted.status, StatusCode::ACCEPTED);
 }
 
 #[tokio::test]
-async fn what_is_in_use_is_refused_by_its_own_id() {
-    let host = Host::begin().await;
-    let (_, client) = host.session().await;
+async fn duplicate_request_id_or_progress_token_is_refused() {
+    let server = HttpServer::start().await;
+    let (_, client) = server.session().await;
     let call = |id: Value, token: i64| {
         let params = json!({ "_meta": { "progressToken": token } });
         json!({ "jsonrpc": "2.0", "id": id, "method": "a", "params": params }).to_string()
@@ -88,13 +88,13 @@ async fn what_is_in_use_is_refused_by_its_own_id() {
         assert_eq!(answer["error"]["code"], -32_600);
         assert_eq!(answer["id"], id);
     }
-    let mut backend = host.server.backend().await;
+    let mut backend = server.manager.backend().await;
     backend.send(r#""id":1,"result":{}"#).await;
     assert_eq!(first.response().await["id"], 1);
 }
 
 #[tokio::test]
-async fn more_than_is_allowed_is_told_to_come_later() {
+async fn exceeded_limits_get_retry_after() {
     let session = Config { batch_max: 1, pending_requests_max: 1, ..Config::default() };
     let queue_timeout = std::time::Duration::from_millis(20);
     let settings = ManagerConfig {
@@ -104,50 +104,50 @@ async fn more_than_is_allowed_is_told_to_come_later() {
         queue_timeout,
         ..ManagerConfig::default()
     };
-    let host = Host::with(settings, HttpConfig::default()).await;
-    let (_, client) = host.session().await;
-    let later = async |client: &Client, message: Value, status: StatusCode| {
+    let server = HttpServer::start_with(settings, HttpConfig::default()).await;
+    let (_, client) = server.session().await;
+    let expect_retry = async |client: &Client, message: Value, status: StatusCode| {
         let answer = client.post(&message).await;
         assert_eq!(answer.status, status);
         assert!(answer.headers.contains_key("retry-after"));
     };
     let initialize = initialize("2025-11-25", &json!({}));
-    let new_client = Client::new(&host.address);
+    let new_client = Client::new(&server.address);
     let call = |id| json!({ "jsonrpc": "2.0", "id": id, "method": "a" });
     let _first = client.post(&call(1)).await;
-    later(&new_client, initialize, StatusCode::SERVICE_UNAVAILABLE).await;
-    // The queue of the backend is full, and nobody takes anything.
-    later(&client, call(2), StatusCode::SERVICE_UNAVAILABLE).await;
-    let mut backend = host.server.backend().await;
+    expect_retry(&new_client, initialize, StatusCode::SERVICE_UNAVAILABLE).await;
+    // The queue of the backend is full, and the backend does not receive.
+    expect_retry(&client, call(2), StatusCode::SERVICE_UNAVAILABLE).await;
+    let mut backend = server.manager.backend().await;
     backend.receive().await;
-    later(&client, call(3), StatusCode::TOO_MANY_REQUESTS).await;
+    expect_retry(&client, call(3), StatusCode::TOO_MANY_REQUESTS).await;
 }
 
 #[tokio::test]
-async fn an_initialize_that_is_rejected_leaves_no_session() {
-    let host = Host::begin().await;
-    let new_client = Client::new(&host.address);
+async fn failed_initialize_leaves_no_session() {
+    let server = HttpServer::start().await;
+    let new_client = Client::new(&server.address);
     let initialize = initialize("2025-11-25", &json!({}));
     let (mut answer, ()) = tokio::join!(new_client.post(&initialize), async {
-        let mut backend = host.server.opened().await;
+        let mut backend = server.manager.opened().await;
         backend.receive().await;
         backend.send(r#""id":0,"error":{"code":-32602,"message":"no"}"#).await;
         assert_eq!(backend.receive_or_end().await, None);
     });
     assert!(!answer.headers.contains_key("mcp-session-id"));
     assert_eq!(answer.response().await["error"]["message"], "no");
-    assert_eq!(host.server.sessions.sessions(), 0);
+    assert_eq!(server.manager.sessions.sessions(), 0);
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_during_initialize_leaves_no_session() {
-    let host = Host::begin().await;
-    let new_client = Client::new(&host.address);
+async fn client_disconnect_during_initialize_leaves_no_session() {
+    let server = HttpServer::start().await;
+    let new_client = Client::new(&server.address);
     let initialize = initialize("2025-11-25", &json!({}));
     let post = tokio::spawn(async move { drop(new_client.post(&initialize).await) });
-    let mut backend = host.server.opened().await;
+    let mut backend = server.manager.opened().await;
     backend.receive().await;
     post.abort();
     assert_eq!(backend.receive_or_end().await, None);
-    assert_eq!(host.server.sessions.sessions(), 0);
+    assert_eq!(server.manager.sessions.sessions(), 0);
 }

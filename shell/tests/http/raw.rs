@@ -1,19 +1,20 @@
-//! Bytes on a socket.
+//! Raw requests over a TCP socket.
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 
-/// Sends bytes, and returns the status line of what comes back; it is empty where the
-/// connection just ends.
-pub(crate) async fn status_of(address: &str, bytes: &[u8]) -> String {
+/// Sends bytes and returns the status line of the response, which is empty if the connection
+/// is closed without one.
+pub(crate) async fn send(address: &str, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
-    status(&mut stream).await
+    read_status(&mut stream).await
 }
 
-pub(crate) async fn status(stream: &mut TcpStream) -> String {
+/// Reads the status line of a response.
+pub(crate) async fn read_status(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
     while !text.contains(&b'\n') {
         let mut part = [0; 1_024];

@@ -1,4 +1,4 @@
-//! In which form answers come.
+//! Form of responses: SSE or JSON, headers, comments.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use serde_json::json;
 
 use crate::{
     client::{Client, Event},
-    host::Host,
+    server::HttpServer,
 };
 
-async fn json_host() -> Host {
+async fn json_server() -> HttpServer {
     let http = HttpConfig { json_responses: true, ..HttpConfig::default() };
-    Host::with(ManagerConfig::default(), http).await
+    HttpServer::start_with(ManagerConfig::default(), http).await
 }
 
 fn call() -> serde_json::Value {
@@ -22,9 +22,9 @@ fn call() -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn a_stream_says_what_it_is_and_that_nobody_is_to_keep_it() {
-    let host = Host::begin().await;
-    let (_, client) = host.session().await;
+async fn sse_response_sets_its_content_type_and_disables_caching_and_buffering() {
+    let server = HttpServer::start().await;
+    let (_, client) = server.session().await;
     for answer in [client.post(&call()).await, client.get(None).await] {
         assert_eq!(answer.status, StatusCode::OK);
         assert_eq!(answer.headers["content-type"], "text/event-stream");
@@ -34,12 +34,12 @@ async fn a_stream_says_what_it_is_and_that_nobody_is_to_keep_it() {
 }
 
 #[tokio::test]
-async fn a_response_that_comes_alone_may_be_one_json_object() {
-    let host = json_host().await;
-    let (_, client) = host.session().await;
+async fn json_response_if_enabled_and_no_message_precedes_the_response() {
+    let server = json_server().await;
+    let (_, client) = server.session().await;
     let call = call();
     let (mut answer, ()) = tokio::join!(client.post(&call), async {
-        let mut backend = host.server.backend().await;
+        let mut backend = server.manager.backend().await;
         backend.receive().await;
         backend.send(r#""id":1,"result":{}"#).await;
     });
@@ -49,12 +49,12 @@ async fn a_response_that_comes_alone_may_be_one_json_object() {
 }
 
 #[tokio::test]
-async fn json_falls_back_to_sse_where_something_comes_before_the_response() {
-    let host = json_host().await;
-    let (_, client) = host.session().await;
+async fn json_falls_back_to_sse_if_a_message_precedes_the_response() {
+    let server = json_server().await;
+    let (_, client) = server.session().await;
     let call = call();
     let (mut answer, ()) = tokio::join!(client.post(&call), async {
-        let mut backend = host.server.backend().await;
+        let mut backend = server.manager.backend().await;
         backend.receive().await;
         let progress = r#""method":"notifications/progress","params":{"progressToken":1}"#;
         backend.send(progress).await;
@@ -65,11 +65,11 @@ async fn json_falls_back_to_sse_where_something_comes_before_the_response() {
 }
 
 #[tokio::test]
-async fn a_stream_that_has_nothing_to_say_is_kept_alive() {
+async fn idle_stream_gets_keep_alive_comments() {
     let keep_alive = Some(Duration::from_millis(10));
     let http = HttpConfig { sse_keep_alive: keep_alive, ..HttpConfig::default() };
-    let host = Host::with(ManagerConfig::default(), http).await;
-    let (_, client) = host.session().await;
+    let server = HttpServer::start_with(ManagerConfig::default(), http).await;
+    let (_, client) = server.session().await;
     let mut get = client.get(None).await;
     assert_eq!(get.next().await.unwrap().id.as_deref(), Some("0"));
     for _ in 0..3 {
@@ -78,26 +78,26 @@ async fn a_stream_that_has_nothing_to_say_is_kept_alive() {
 }
 
 #[tokio::test]
-async fn a_notification_is_accepted_without_a_body() {
-    let host = Host::begin().await;
-    let (_, client) = host.session().await;
-    let told = client.post(&json!({ "jsonrpc": "2.0", "method": "n" })).await;
-    assert_eq!(told.status, StatusCode::ACCEPTED);
-    assert_eq!(told.headers["content-length"], "0");
+async fn notification_gets_202_without_a_body() {
+    let server = HttpServer::start().await;
+    let (_, client) = server.session().await;
+    let accepted = client.post(&json!({ "jsonrpc": "2.0", "method": "n" })).await;
+    assert_eq!(accepted.status, StatusCode::ACCEPTED);
+    assert_eq!(accepted.headers["content-length"], "0");
 }
 
 #[tokio::test]
-async fn a_batch_is_answered_on_one_stream_where_the_revision_has_batches() {
-    let host = Host::begin().await;
-    let session = host.server.initialized_as("2025-03-26").await;
-    let client = Client::new(&host.address).with_session(&session.id().to_string());
+async fn batch_is_answered_on_one_stream_in_revisions_with_batches() {
+    let server = HttpServer::start().await;
+    let session = server.manager.initialized_as("2025-03-26").await;
+    let client = Client::new(&server.address).with_session(&session.id().to_string());
     let batch = json!([
         { "jsonrpc": "2.0", "id": 1, "method": "a" },
         { "jsonrpc": "2.0", "id": 2, "method": "b" },
     ]);
     let version = [("mcp-protocol-version", "2025-03-26")];
     let mut answer = client.send(Method::POST, batch.to_string(), &version).await;
-    let mut backend = host.server.backend().await;
+    let mut backend = server.manager.backend().await;
     backend.send(r#""id":2,"result":{}"#).await;
     backend.send(r#""id":1,"result":{}"#).await;
     let events = answer.messages().await;
@@ -106,13 +106,13 @@ async fn a_batch_is_answered_on_one_stream_where_the_revision_has_batches() {
 }
 
 #[tokio::test]
-async fn a_client_that_accepts_json_only_gets_the_response_alone() {
-    let host = json_host().await;
-    let (_, client) = host.session().await;
+async fn json_only_client_gets_the_response_without_notifications() {
+    let server = json_server().await;
+    let (_, client) = server.session().await;
     let accept = [("accept", "application/json")];
     let (mut answer, ()) =
         tokio::join!(client.send(Method::POST, call().to_string(), &accept), async {
-            let mut backend = host.server.backend().await;
+            let mut backend = server.manager.backend().await;
             backend.receive().await;
             let progress = r#""method":"notifications/progress","params":{"progressToken":1}"#;
             backend.send(progress).await;
@@ -123,11 +123,11 @@ async fn a_client_that_accepts_json_only_gets_the_response_alone() {
 }
 
 #[tokio::test]
-async fn a_client_that_accepts_json_only_gets_no_answer_to_a_call_that_it_cancels() {
-    let host = json_host().await;
-    let (_, client) = host.session().await;
+async fn json_only_client_gets_204_for_a_cancelled_request() {
+    let server = json_server().await;
+    let (_, client) = server.session().await;
     let accept = [("accept", "application/json")];
-    let mut backend = host.server.backend().await;
+    let mut backend = server.manager.backend().await;
     let (answer, ()) =
         tokio::join!(client.send(Method::POST, call().to_string(), &accept), async {
             backend.receive().await;
@@ -139,33 +139,33 @@ async fn a_client_that_accepts_json_only_gets_no_answer_to_a_call_that_it_cancel
 }
 
 #[tokio::test]
-async fn a_batch_is_refused_to_a_client_that_accepts_json_only() {
-    let host = json_host().await;
-    let session = host.server.initialized_as("2025-03-26").await;
-    let client = Client::new(&host.address).with_session(&session.id().to_string());
+async fn batch_of_a_json_only_client_is_refused() {
+    let server = json_server().await;
+    let session = server.manager.initialized_as("2025-03-26").await;
+    let client = Client::new(&server.address).with_session(&session.id().to_string());
     let batch = json!([{ "jsonrpc": "2.0", "id": 1, "method": "a" }]).to_string();
     let accept = [("accept", "application/json"), ("mcp-protocol-version", "2025-03-26")];
     let refused = client.send(Method::POST, batch, &accept).await;
     assert_eq!(refused.status, StatusCode::NOT_ACCEPTABLE);
 }
 
-/// A proxy may hold the headers back until the body begins.
+/// A proxy may hold the response headers back until the first byte of the body.
 #[tokio::test]
-async fn a_stream_that_begins_without_an_event_begins_with_a_comment() {
+async fn stream_without_an_immediate_event_starts_with_a_comment() {
     let http = HttpConfig { sse_keep_alive: None, ..HttpConfig::default() };
-    let host = Host::with(ManagerConfig::default(), http).await;
-    let session = host.server.initialized_as("2025-06-18").await;
-    let client = Client::new(&host.address).with_session(&session.id().to_string());
+    let server = HttpServer::start_with(ManagerConfig::default(), http).await;
+    let session = server.manager.initialized_as("2025-06-18").await;
+    let client = Client::new(&server.address).with_session(&session.id().to_string());
     let comment = |event: Option<Event>| event.unwrap().comment;
-    // The standalone stream, its shadow, a call that takes its time.
+    // The standalone stream, a shadow, a slow request.
     let mut standalone = client.get(None).await;
     assert_eq!(comment(standalone.next().await).as_deref(), Some(""));
     let mut shadow = client.get(None).await;
     assert_eq!(comment(shadow.next().await).as_deref(), Some(""));
     let mut slow = client.post(&call()).await;
     assert_eq!(comment(slow.next().await).as_deref(), Some(""));
-    // And a client that comes back after the last event that there is.
-    let mut backend = host.server.backend().await;
+    // A client that resumes after the newest event.
+    let mut backend = server.manager.backend().await;
     let progress = r#""method":"notifications/progress","params":{"progressToken":1}"#;
     backend.send(progress).await;
     let seen = slow.next().await.unwrap().id;
@@ -174,12 +174,12 @@ async fn a_stream_that_begins_without_an_event_begins_with_a_comment() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_quick_needs_no_comment() {
-    let host = Host::begin().await;
-    let (_, client) = host.session().await;
+async fn fast_response_has_no_comment() {
+    let server = HttpServer::start().await;
+    let (_, client) = server.session().await;
     let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "a" });
     let (mut answer, ()) = tokio::join!(client.post(&ping), async {
-        let mut backend = host.server.backend().await;
+        let mut backend = server.manager.backend().await;
         backend.receive().await;
         backend.send(r#""id":1,"result":{}"#).await;
     });
@@ -189,16 +189,16 @@ async fn an_answer_that_is_quick_needs_no_comment() {
 }
 
 #[tokio::test]
-async fn an_interval_may_be_as_long_as_there_are_numbers() {
+async fn maximum_durations_are_accepted() {
     let http = HttpConfig {
         sse_keep_alive: Some(Duration::MAX),
         reconnect_after: Some(Duration::MAX),
         ..HttpConfig::default()
     };
-    let host = Host::with(ManagerConfig::default(), http).await;
-    let (_, client) = host.session().await;
+    let server = HttpServer::start_with(ManagerConfig::default(), http).await;
+    let (_, client) = server.session().await;
     let mut call = client.post(&call()).await;
-    let mut backend = host.server.backend().await;
+    let mut backend = server.manager.backend().await;
     backend.receive().await;
     backend.send(r#""id":1,"result":{}"#).await;
     assert_eq!(call.response().await["id"], 1);

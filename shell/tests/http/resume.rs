@@ -1,14 +1,14 @@
-//! `Last-Event-ID`: what it may say, and what it gets.
+//! Resuming by `Last-Event-ID`.
 
 use http::StatusCode;
 use serde_json::json;
 
-use crate::host::Host;
+use crate::server::HttpServer;
 
 #[tokio::test]
-async fn an_id_that_no_event_has_is_refused_by_saying_which_part_is_wrong() {
-    let host = Host::begin().await;
-    let (_, client) = host.session().await;
+async fn invalid_last_event_id_is_refused_with_the_reason() {
+    let server = HttpServer::start().await;
+    let (_, client) = server.session().await;
     let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "a" });
     let mut open = client.post(&call).await;
     for (id, why) in [
@@ -26,15 +26,15 @@ async fn an_id_that_no_event_has_is_refused_by_saying_which_part_is_wrong() {
         let message = refused.json().await["error"]["message"].to_string();
         assert!(message.contains(why), "{id}: {message}");
     }
-    let mut backend = host.server.backend().await;
+    let mut backend = server.manager.backend().await;
     backend.send(r#""id":1,"result":{}"#).await;
     assert_eq!(open.response().await["id"], 1);
 }
 
 #[tokio::test]
-async fn nothing_more_comes_of_a_stream_that_was_cancelled() {
-    let host = Host::begin().await;
-    let (_, client) = host.session().await;
+async fn resuming_a_cancelled_stream_gets_204() {
+    let server = HttpServer::start().await;
+    let (_, client) = server.session().await;
     let mut call = client.post(&json!({ "jsonrpc": "2.0", "id": 1, "method": "a" })).await;
     let params = json!({ "requestId": 1 });
     let method = "notifications/cancelled";
@@ -44,24 +44,24 @@ async fn nothing_more_comes_of_a_stream_that_was_cancelled() {
 }
 
 #[tokio::test]
-async fn a_resume_replaces_a_connection_that_was_lost_unnoticed() {
-    let host = Host::begin().await;
-    let (_, client) = host.session().await;
+async fn resume_takes_over_from_a_stale_connection() {
+    let server = HttpServer::start().await;
+    let (_, client) = server.session().await;
     let mut lost = client.post(&json!({ "jsonrpc": "2.0", "id": 1, "method": "a" })).await;
     assert_eq!(lost.next().await.unwrap().id.as_deref(), Some("0/0"));
     let mut resumed = client.get(Some("0/0")).await;
-    let mut backend = host.server.backend().await;
+    let mut backend = server.manager.backend().await;
     backend.send(r#""id":1,"result":{}"#).await;
     assert_eq!(resumed.messages().await.len(), 1);
     assert_eq!(lost.next().await, None);
 }
 
 #[tokio::test]
-async fn who_has_had_all_is_told_not_to_come_back() {
-    let host = Host::begin().await;
-    let (_, client) = host.session().await;
+async fn resuming_after_the_last_event_gets_204() {
+    let server = HttpServer::start().await;
+    let (_, client) = server.session().await;
     let mut call = client.post(&json!({ "jsonrpc": "2.0", "id": 1, "method": "a" })).await;
-    let mut backend = host.server.backend().await;
+    let mut backend = server.manager.backend().await;
     backend.send(r#""id":1,"error":{"code":-1,"message":"m"}"#).await;
     assert_eq!(call.messages().await.len(), 1);
     assert_eq!(client.get(Some("1/0")).await.status, StatusCode::NO_CONTENT);

@@ -1,4 +1,4 @@
-//! A server in this process, whose backends are the test itself.
+//! HTTP server in the test process, whose backends the test controls.
 
 use hyper::server::conn::http1;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
@@ -7,23 +7,23 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{client::Client, support::Server};
 
-pub(crate) struct Host {
-    pub(crate) server: Server,
+pub(crate) struct HttpServer {
+    pub(crate) manager: Server,
     pub(crate) address: String,
-    accepting: JoinHandle<()>,
+    acceptor: JoinHandle<()>,
 }
 
-impl Host {
-    pub(crate) async fn begin() -> Self {
-        Self::with(ManagerConfig::default(), HttpConfig::default()).await
+impl HttpServer {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(ManagerConfig::default(), HttpConfig::default()).await
     }
 
-    pub(crate) async fn with(settings: ManagerConfig, http: HttpConfig) -> Self {
-        let server = Server::with(settings);
-        let service = StreamableHttp::new(server.sessions.clone(), http).unwrap();
+    pub(crate) async fn start_with(settings: ManagerConfig, http: HttpConfig) -> Self {
+        let manager = Server::with(settings);
+        let service = StreamableHttp::new(manager.sessions.clone(), http).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let accepting = tokio::spawn(async move {
+        let acceptor = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 stream.set_nodelay(true).unwrap();
@@ -33,19 +33,19 @@ impl Host {
                 tokio::spawn(async move { drop(connection.await) });
             }
         });
-        Self { server, address, accepting }
+        Self { manager, address, acceptor }
     }
 
-    /// A session of the newest revision, and a client of it.
+    /// Creates a session of the newest revision and a client for it.
     pub(crate) async fn session(&self) -> (SessionHandle, Client) {
-        let session = self.server.initialized().await;
+        let session = self.manager.initialized().await;
         let client = Client::new(&self.address).with_session(&session.id().to_string());
         (session, client)
     }
 }
 
-impl Drop for Host {
+impl Drop for HttpServer {
     fn drop(&mut self) {
-        self.accepting.abort();
+        self.acceptor.abort();
     }
 }

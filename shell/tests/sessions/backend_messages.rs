@@ -1,4 +1,4 @@
-//! Messages of a backend: heads that it supplies, and nesting depth.
+//! Messages from backends: heads that they supply, nesting depth.
 
 use rejoin::{ManagerConfig, SendError, SseEvent};
 use rejoin_core::{AnswerFormat, Head, Initialized, Method, Notification, RequestId};
@@ -14,20 +14,20 @@ async fn message_with_a_head_is_routed_by_it_and_not_parsed() {
         session.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap();
     let log = Head::Notification(Notification::Log);
     let related = Some(RequestId::from(1));
-    backend.client().send_with_head(log, "no JSON\nat all", related).await.unwrap();
-    let answer =
+    backend.client().send_with_head(log, "not\nJSON", related).await.unwrap();
+    let response =
         Head::Response { id: 1.into(), initialized: Initialized::default(), creates_task: false };
-    backend.client().send_with_head_now(answer, "an answer", None).unwrap();
+    backend.client().send_with_head_now(response, "a response", None).unwrap();
     let mut bodies = Vec::new();
     while let Some(event) = next(&mut connection).await {
         if let SseEvent::Message { data, .. } = event {
             bodies.push(data);
         }
     }
-    assert_eq!(bodies, ["no JSON at all", "an answer"]);
-    let asked = Head::Request { id: 7.into(), method: Method::Other, progress_token: None };
-    backend.client().send_with_head_now(asked.clone(), "a question", None).unwrap();
-    let again = backend.client().send_with_head_now(asked, "a question", None).unwrap_err();
+    assert_eq!(bodies, ["not JSON", "a response"]);
+    let ping = Head::Request { id: 7.into(), method: Method::Other, progress_token: None };
+    backend.client().send_with_head_now(ping.clone(), "a request", None).unwrap();
+    let again = backend.client().send_with_head_now(ping, "a request", None).unwrap_err();
     assert!(matches!(again, SendError::Rejected(_)), "{again}");
 }
 
@@ -36,7 +36,7 @@ async fn backend_message_that_is_nested_too_deeply_is_rejected() {
     let server = Server::with(ManagerConfig { json_depth_max: 8, ..ManagerConfig::default() });
     let _session = server.initialized().await;
     let backend = server.backend().await;
-    let peer = backend.client();
+    let client = backend.client();
     let nested = |levels: usize| {
         let (open, close) = ("[".repeat(levels - 2), "]".repeat(levels - 2));
         message(&format!(r#""method":"n","params":{{"a":{open}{close}}}"#))
@@ -44,7 +44,7 @@ async fn backend_message_that_is_nested_too_deeply_is_rejected() {
     let head = || Head::Notification(Notification::Other);
     let too_deep = Err(SendError::TooDeep(rejoin::TooDeep { max: 8 }));
     for (levels, sent) in [(8, Ok(())), (9, too_deep)] {
-        assert_eq!(peer.send(nested(levels), None).await, sent);
-        assert_eq!(peer.send_with_head(head(), nested(levels), None).await, sent);
+        assert_eq!(client.send(nested(levels), None).await, sent);
+        assert_eq!(client.send_with_head(head(), nested(levels), None).await, sent);
     }
 }

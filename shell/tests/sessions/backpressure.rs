@@ -1,4 +1,4 @@
-//! Slow readers, slow backends, and what bounds both.
+//! Slow readers, slow backends, and the bounds on what they hold.
 
 use std::{future::poll_fn, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::support::{Server, message, next, post};
 
 #[tokio::test(start_paused = true)]
 async fn sender_waits_for_an_active_reader_and_not_for_a_stalled_one() {
-    // Half of what a session may keep is less than three events.
+    // The high-water mark, half of `session_bytes_max`, is less than three events.
     let session = Config {
         window_events_max: 1,
         stream_events_max: 4,
@@ -24,24 +24,24 @@ async fn sender_waits_for_an_active_reader_and_not_for_a_stalled_one() {
     let mut connection = session.standalone().unwrap();
     assert!(matches!(next(&mut connection).await, Some(SseEvent::Priming { .. })));
 
-    let peer = backend.client();
-    let told = tokio::spawn(async move {
+    let client = backend.client();
+    let sender = tokio::spawn(async move {
         for number in 0..8 {
-            peer.send(message(&format!(r#""method":"n{number}""#)), None).await?;
+            client.send(message(&format!(r#""method":"n{number}""#)), None).await?;
         }
         Ok::<(), SendError>(())
     });
     for index in 1..=8 {
         assert_eq!(next(&mut connection).await.map(|event| index_of(&event)), Some(Some(index)));
     }
-    told.await.unwrap().unwrap();
+    sender.await.unwrap().unwrap();
 
-    let peer = backend.client();
-    let begun = tokio::time::Instant::now();
+    let client = backend.client();
+    let start = tokio::time::Instant::now();
     for _ in 0..8 {
-        peer.send(message(r#""method":"n""#), None).await.unwrap();
+        client.send(message(r#""method":"n""#), None).await.unwrap();
     }
-    assert!(begun.elapsed() > Duration::ZERO && begun.elapsed() <= stall_timeout_max);
+    assert!(start.elapsed() > Duration::ZERO && start.elapsed() <= stall_timeout_max);
     let mut gaps = 0;
     while let Some(event) = next(&mut connection).await {
         match event {
@@ -59,15 +59,15 @@ async fn full_backend_queue_affects_only_its_own_session() {
     let settings = ManagerConfig { session, queue_max: 1, ..ManagerConfig::default() };
     let server = Server::with(settings);
     let (busy, other) = (server.initialized().await, server.initialized().await);
-    let note = || post(r#""method":"n""#);
-    busy.notify(note()).await.unwrap();
-    let (refused, ()) = tokio::join!(busy.notify(note()), async {
-        other.notify(note()).await.unwrap();
+    let notification = || post(r#""method":"n""#);
+    busy.notify(notification()).await.unwrap();
+    let (refused, ()) = tokio::join!(busy.notify(notification()), async {
+        other.notify(notification()).await.unwrap();
     });
     assert_eq!(refused, Err(SessionError::Busy));
     let mut backend = server.backend().await;
     backend.receive().await;
-    busy.notify(note()).await.unwrap();
+    busy.notify(notification()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,20 +75,20 @@ async fn session_closes_when_its_backend_sends_requests_and_never_receives() {
     let server = Server::start();
     let session = server.initialized().await;
     let backend = server.backend().await;
-    let peer = backend.client();
+    let client = backend.client();
     for id in 0..100_000 {
-        let ask = message(&format!(r#""id":{id},"method":"ping""#));
-        if peer.send(ask, None).await == Err(SendError::Ended) {
+        let request = message(&format!(r#""id":{id},"method":"ping""#));
+        if client.send(request, None).await == Err(SendError::Ended) {
             assert_eq!(session.close_reason(), Some(CloseReason::BackendGone));
             return;
         }
     }
-    panic!("nobody hears that its requests have failed, and they are all kept");
+    panic!("failed server requests pile up for a backend that never receives");
 }
 
 #[tokio::test(start_paused = true)]
 async fn batch_is_sent_even_if_its_sender_stops_waiting() {
-    // Half of what a session may keep is less than two events.
+    // The high-water mark, half of `session_bytes_max`, is less than two events.
     let config = Config { stream_events_max: 2, session_bytes_max: 800, ..Config::default() };
     let settings = ManagerConfig { session: config, ..ManagerConfig::default() };
     let server = Server::with(settings);
@@ -99,8 +99,8 @@ async fn batch_is_sent_even_if_its_sender_stops_waiting() {
     let notification = r#"{"jsonrpc":"2.0","method":"n"}"#;
     let batch = format!("[{notification},{notification}]");
     let related = Some(RequestId::from(1));
-    let said = tokio::time::timeout(Duration::ZERO, backend.client().send(batch, related)).await;
-    assert!(said.is_err(), "the reader is behind, and its sender is to wait");
+    let sent = tokio::time::timeout(Duration::ZERO, backend.client().send(batch, related)).await;
+    assert!(sent.is_err(), "the sender waits for the slow reader");
     assert!(matches!(next(&mut connection).await, Some(SseEvent::Message { .. })));
     assert!(matches!(next(&mut connection).await, Some(SseEvent::Message { .. })));
 }
@@ -116,13 +116,13 @@ async fn poll_returns_a_bounded_number_of_bytes() {
     for _ in 0..5 {
         backend.client().send(large.clone(), Some(1.into())).await.unwrap();
     }
-    let mut taken = Vec::new();
+    let mut events = Vec::new();
     let mut sizes = Vec::new();
     for _ in 0..3 {
-        assert!(poll_fn(|cx| connection.poll_events(cx, &mut taken)).await);
-        sizes.push(std::mem::take(&mut taken).len());
+        assert!(poll_fn(|cx| connection.poll_events(cx, &mut events)).await);
+        sizes.push(std::mem::take(&mut events).len());
     }
-    assert_eq!(sizes, [2, 1, 1], "the first one is the priming event and one more");
+    assert_eq!(sizes, [2, 1, 1], "the first poll also returns the priming event");
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,8 +132,8 @@ async fn rejected_messages_return_their_queue_permits() {
     let call = || post(r#""id":1,"method":"a""#);
     let _connection = session.request(call(), AnswerFormat::Sse).await.unwrap();
     for _ in 0..1_000 {
-        let again = session.request(call(), AnswerFormat::Sse).await.unwrap_err();
-        assert!(matches!(again, SessionError::Rejected(Rejection::Client(_))), "{again}");
+        let error = session.request(call(), AnswerFormat::Sse).await.unwrap_err();
+        assert!(matches!(error, SessionError::Rejected(Rejection::Client(_))), "{error}");
     }
     session.notify(post(r#""method":"n""#)).await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! Backends that handle messages in the calling task.
+//! Backends whose handler runs in the task that sends the message.
 
 use std::{future::poll_fn, sync::Arc, sync::atomic::AtomicUsize, sync::atomic::Ordering};
 
@@ -7,23 +7,23 @@ use rejoin_core::{AnswerFormat, CloseReason};
 
 use crate::support::{message, post};
 
-/// Answers at once, and counts what it heard.
+/// Responds synchronously and counts messages.
 struct Echo {
-    heard: Arc<AtomicUsize>,
+    received: Arc<AtomicUsize>,
 }
 
 impl Backend for Echo {
-    async fn open(&self, peer: ClientSender, inbox: ClientMessages) -> Result<(), OpenError> {
-        let heard = Arc::clone(&self.heard);
-        inbox.handle(move |body| {
-            heard.fetch_add(1, Ordering::Relaxed);
+    async fn open(&self, client: ClientSender, messages: ClientMessages) -> Result<(), OpenError> {
+        let count = Arc::clone(&self.received);
+        messages.handle(move |body| {
+            count.fetch_add(1, Ordering::Relaxed);
             let received: serde_json::Value = serde_json::from_slice(&body).unwrap();
             assert_ne!(received["method"], "panic");
             if received["id"].is_number() {
                 let id = &received["id"];
                 let result = r#"{"protocolVersion":"2025-11-25"}"#;
-                let answer = message(&format!(r#""id":{id},"result":{result}"#));
-                peer.send_now(answer, None).unwrap();
+                let response = message(&format!(r#""id":{id},"result":{result}"#));
+                client.send_now(response, None).unwrap();
             }
         });
         Ok(())
@@ -32,8 +32,8 @@ impl Backend for Echo {
 
 #[tokio::test(start_paused = true)]
 async fn handler_responds_synchronously_and_is_dropped_with_its_session() {
-    let heard = Arc::new(AtomicUsize::new(0));
-    let backend = Echo { heard: Arc::clone(&heard) };
+    let count = Arc::new(AtomicUsize::new(0));
+    let backend = Echo { received: Arc::clone(&count) };
     let sessions = SessionManager::new(backend, ManagerConfig::default()).unwrap();
     let initialize = post(r#""id":0,"method":"initialize""#);
     let (session, mut answer) =
@@ -44,16 +44,16 @@ async fn handler_responds_synchronously_and_is_dropped_with_its_session() {
     let call = post(r#""id":1,"method":"a""#);
     let mut connection = session.request(call, AnswerFormat::Sse).await.unwrap();
     assert!(!poll_fn(|cx| connection.poll_events(cx, &mut events)).await);
-    assert_eq!((events.len(), heard.load(Ordering::Relaxed)), (3, 2));
-    assert_eq!(Arc::strong_count(&heard), 3);
+    assert_eq!((events.len(), count.load(Ordering::Relaxed)), (3, 2));
+    assert_eq!(Arc::strong_count(&count), 3);
     session.delete().unwrap();
     assert_eq!(session.close_reason(), Some(CloseReason::Deleted));
-    assert_eq!(Arc::strong_count(&heard), 2, "the handler is dropped");
+    assert_eq!(Arc::strong_count(&count), 2, "the handler is dropped with its session");
 }
 
 #[tokio::test]
 async fn panic_in_a_handler_closes_only_its_session() {
-    let backend = Echo { heard: Arc::default() };
+    let backend = Echo { received: Arc::default() };
     let sessions = SessionManager::new(backend, ManagerConfig::default()).unwrap();
     let initialize = || post(r#""id":0,"method":"initialize""#);
     let (broken, _broken) =

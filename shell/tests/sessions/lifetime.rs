@@ -1,4 +1,4 @@
-//! Begin and end of sessions.
+//! Creation, expiry and closing of sessions.
 
 use std::time::Duration;
 
@@ -13,17 +13,17 @@ use crate::support::{Server, next, post};
 #[tokio::test(start_paused = true)]
 async fn unused_session_expires_unless_it_has_a_connection_or_a_request() {
     let server = Server::start();
-    let (unused, listening) = (server.initialized().await, server.initialized().await);
-    let called = server.initialized().await;
-    let mut standalone = listening.standalone().unwrap();
+    let (unused, connected) = (server.initialized().await, server.initialized().await);
+    let requested = server.initialized().await;
+    let mut standalone = connected.standalone().unwrap();
     assert!(next(&mut standalone).await.is_some());
-    drop(called.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap());
+    drop(requested.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap());
     tokio::time::sleep(Duration::from_secs(59)).await;
     unused.notify(post(r#""method":"notifications/initialized""#)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(unused.close_reason(), Some(CloseReason::Idle));
     tokio::time::sleep(Duration::from_secs(600)).await;
-    assert_eq!((listening.close_reason(), called.close_reason()), (None, None));
+    assert_eq!((connected.close_reason(), requested.close_reason()), (None, None));
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,14 +75,14 @@ async fn dropping_the_last_manager_closes_its_sessions() {
 #[tokio::test(start_paused = true)]
 async fn session_closes_unless_its_first_request_is_initialize() {
     let server = Server::start();
-    let over = SessionError::Rejected(Rejection::Closed(CloseReason::ExpectedInitialize));
+    let closed = SessionError::Rejected(Rejection::Closed(CloseReason::ExpectedInitialize));
     let session = server.sessions.create_session().await.unwrap();
-    assert_eq!(session.standalone().unwrap_err(), over);
+    assert_eq!(session.standalone().unwrap_err(), closed);
     let session = server.sessions.create_session().await.unwrap();
-    assert_eq!(session.notify(post(r#""method":"n""#)).await.unwrap_err(), over);
+    assert_eq!(session.notify(post(r#""method":"n""#)).await.unwrap_err(), closed);
     let session = server.sessions.create_session().await.unwrap();
     let call = post(r#""id":1,"method":"a""#);
-    assert_eq!(session.request(call, AnswerFormat::Sse).await.unwrap_err(), over);
+    assert_eq!(session.request(call, AnswerFormat::Sse).await.unwrap_err(), closed);
     assert_eq!(server.sessions.sessions(), 0);
 }
 
@@ -91,14 +91,14 @@ async fn no_session_is_created_after_close_all() {
     let server = Server::start();
     server.initialized().await;
     server.sessions.close_all();
-    let late = server.sessions.create_session().await;
-    assert!(matches!(late, Err(ManagerError::Closing)), "{late:?}");
+    let refused = server.sessions.create_session().await;
+    assert!(matches!(refused, Err(ManagerError::Closing)), "{refused:?}");
     assert_eq!(server.sessions.sessions(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn backend_exit_during_initialize_is_reported_as_such() {
-    let sessions = SessionManager::new(Deserter, ManagerConfig::default()).unwrap();
+    let sessions = SessionManager::new(ExitsAtOnce, ManagerConfig::default()).unwrap();
     let initialize = post(r#""id":0,"method":"initialize""#);
     let begun = sessions.initialize_session(initialize, AnswerFormat::Sse).await;
     assert!(
@@ -107,10 +107,10 @@ async fn backend_exit_during_initialize_is_reported_as_such() {
     );
 }
 
-/// Is gone as soon as it is there.
-struct Deserter;
+/// Exits at once: drops both halves of its channel to the client.
+struct ExitsAtOnce;
 
-impl Backend for Deserter {
+impl Backend for ExitsAtOnce {
     async fn open(&self, _: ClientSender, _: ClientMessages) -> Result<(), OpenError> {
         Ok(())
     }
@@ -129,9 +129,9 @@ async fn opening_a_backend_times_out() {
     let settings =
         ManagerConfig { start_timeout: Duration::from_secs(1), ..ManagerConfig::default() };
     let sessions = SessionManager::new(Never, settings).unwrap();
-    let begun = tokio::time::Instant::now();
+    let start = tokio::time::Instant::now();
     let initialize = post(r#""id":0,"method":"initialize""#);
     let opened = sessions.initialize_session(initialize, AnswerFormat::Sse).await;
     assert!(matches!(opened, Err(ManagerError::Open(_))), "{opened:?}");
-    assert_eq!(begun.elapsed(), Duration::from_secs(1));
+    assert_eq!(start.elapsed(), Duration::from_secs(1));
 }

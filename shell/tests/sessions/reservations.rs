@@ -1,4 +1,4 @@
-//! Reserved streams.
+//! Reservation of streams.
 
 use std::time::Duration;
 
@@ -21,27 +21,27 @@ async fn expired_or_foreign_reservation_is_rejected() {
     let server = Server::start();
     let session = server.initialized().await;
     let call = || post(r#""id":1,"method":"a""#);
-    // Both have the same number, each in its own session.
-    let of_another = server.initialized().await.reserve().unwrap();
+    // Both streams have the same number, each in its own session.
+    let foreign = server.initialized().await.reserve().unwrap();
     let mut reserved = session.reserve().unwrap();
-    let late = session.request_on(&of_another, call(), AnswerFormat::Sse).await;
-    assert_eq!(late, Err(SessionError::NotReserved));
+    let refused = session.request_on(&foreign, call(), AnswerFormat::Sse).await;
+    assert_eq!(refused, Err(SessionError::NotReserved));
     tokio::time::sleep(Duration::from_secs(11)).await;
-    let late = session.request_on(&reserved, call(), AnswerFormat::Sse).await;
-    assert_eq!(late, Err(SessionError::NotReserved));
+    let refused = session.request_on(&reserved, call(), AnswerFormat::Sse).await;
+    assert_eq!(refused, Err(SessionError::NotReserved));
     assert_eq!(next(&mut reserved).await, None);
-    let late = session.request_on(&reserved, call(), AnswerFormat::Sse).await;
-    assert_eq!(late, Err(SessionError::NotReserved));
+    let refused = session.request_on(&reserved, call(), AnswerFormat::Sse).await;
+    assert_eq!(refused, Err(SessionError::NotReserved));
 }
 
 #[tokio::test(start_paused = true)]
 async fn deadline_earlier_than_all_armed_ones_is_kept() {
     let server = Server::with(ManagerConfig { unused_timeout: None, ..ManagerConfig::default() });
     let session = server.initialized().await;
-    // The next deadline is that of the idle time, or later.
+    // The next deadline is the idle timeout, or later.
     tokio::time::sleep(Duration::from_secs(61)).await;
     let mut reserved = session.reserve().unwrap();
     tokio::time::sleep(Duration::from_secs(11)).await;
-    let over = tokio::time::timeout(Duration::from_secs(1), next(&mut reserved)).await;
-    assert_eq!(over, Ok(None));
+    let next = tokio::time::timeout(Duration::from_secs(1), next(&mut reserved)).await;
+    assert_eq!(next, Ok(None));
 }

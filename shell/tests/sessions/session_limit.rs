@@ -32,19 +32,23 @@ async fn oldest_unused_session_is_evicted_at_the_limit() {
     assert!(matches!(refused, Err(ManagerError::TooManySessions(2))), "{refused:?}");
 }
 
-/// A backend whose server answers at once, and takes a second to end.
-struct SlowToEnd;
+/// Responds at once, and takes a second to stop.
+struct SlowToStop;
 
-impl Backend for SlowToEnd {
-    async fn open(&self, peer: ClientSender, mut inbox: ClientMessages) -> Result<(), OpenError> {
+impl Backend for SlowToStop {
+    async fn open(
+        &self,
+        client: ClientSender,
+        mut messages: ClientMessages,
+    ) -> Result<(), OpenError> {
         tokio::spawn(async move {
-            let place = inbox.permit();
-            while inbox.recv().await.is_some() {
+            let permit = messages.permit();
+            while messages.recv().await.is_some() {
                 let result = r#""id":0,"result":{"protocolVersion":"2025-11-25"}"#;
-                let _ = peer.send(message(result), None).await;
+                let _ = client.send(message(result), None).await;
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
-            drop(place);
+            drop(permit);
         });
         Ok(())
     }
@@ -54,11 +58,11 @@ impl Backend for SlowToEnd {
 async fn concurrent_new_sessions_evict_one_unused_session_each() {
     const SESSIONS: usize = 4;
     let settings = ManagerConfig { sessions_max: SESSIONS, ..ManagerConfig::default() };
-    let sessions = SessionManager::new(SlowToEnd, settings).unwrap();
+    let sessions = SessionManager::new(SlowToStop, settings).unwrap();
     let open = || async {
         let initialize = post(r#""id":0,"method":"initialize""#);
-        let begun = sessions.initialize_session(initialize, AnswerFormat::Sse).await;
-        let (session, mut connection) = begun?;
+        let opened = sessions.initialize_session(initialize, AnswerFormat::Sse).await;
+        let (session, mut connection) = opened?;
         while next(&mut connection).await.is_some() {}
         Ok::<_, ManagerError>(session)
     };
@@ -66,10 +70,10 @@ async fn concurrent_new_sessions_evict_one_unused_session_each() {
     for _ in 0..SESSIONS {
         unused.push(open().await.unwrap());
     }
-    let began = tokio::time::Instant::now();
+    let start = tokio::time::Instant::now();
     let newcomers = tokio::join!(open(), open(), open(), open());
     let newcomers = <[_; SESSIONS]>::from(newcomers).map(Result::unwrap);
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     assert!(unused.iter().all(|session| session.close_reason() == Some(CloseReason::Idle)));
     assert!(newcomers.iter().all(|session| session.close_reason().is_none()));
 }
@@ -93,18 +97,18 @@ async fn new_session_waits_briefly_for_one_that_is_ending() {
     let server = Server::with(ManagerConfig { sessions_max: 1, ..ManagerConfig::default() });
     let initialize = || post(r#""id":0,"method":"initialize""#);
     let open = || server.sessions.initialize_session(initialize(), AnswerFormat::Sse);
-    let left = open().await.unwrap();
-    let leave = async {
+    let previous = open().await.unwrap();
+    let close = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        drop(left);
+        drop(previous);
     };
-    let (back, ()) = tokio::join!(open(), leave);
-    assert!(back.is_ok(), "{back:?}");
-    // Where nobody leaves, the next one is refused soon.
-    let began = tokio::time::Instant::now();
+    let (next, ()) = tokio::join!(open(), close);
+    assert!(next.is_ok(), "{next:?}");
+    // If no session ends, the next one is refused soon.
+    let start = tokio::time::Instant::now();
     let refused = open().await;
     assert!(matches!(refused, Err(ManagerError::TooManySessions(1))), "{refused:?}");
-    assert!(began.elapsed() < Duration::from_secs(1));
+    assert!(start.elapsed() < Duration::from_secs(1));
 }
 
 #[tokio::test(start_paused = true)]

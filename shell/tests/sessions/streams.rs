@@ -1,4 +1,4 @@
-//! Streams and their connections: request, replay, disconnect.
+//! Streams and their connections: responses, replay, disconnect.
 
 use std::time::Duration;
 
@@ -54,10 +54,10 @@ async fn backend_disconnects_a_client_with_a_retry_delay() {
     backend.client().disconnect(&RequestId::from(1), retry).unwrap();
     let first = next(&mut connection).await;
     assert!(matches!(first, Some(SseEvent::Priming { retry: None, .. })), "{first:?}");
-    let Some(SseEvent::Priming { id: Some(id), retry: told }) = next(&mut connection).await else {
-        panic!("a priming event with a retry");
+    let Some(SseEvent::Priming { id: Some(id), retry: sent }) = next(&mut connection).await else {
+        panic!("expected a priming event with a retry delay");
     };
-    assert_eq!(told, retry);
+    assert_eq!(sent, retry);
     assert_eq!(next(&mut connection).await, None);
     backend.send(r#""id":1,"result":{}"#).await;
     let mut connection = session.resume(id).unwrap();
@@ -77,8 +77,7 @@ async fn disconnecting_a_json_response_is_an_error() {
     assert!(matches!(refused, SendError::CannotDisconnect(_)), "{refused}");
 }
 
-/// Many clients on many threads drop their connections and come back, while their
-/// backends talk: each gets every event once, in order.
+/// Clients on several threads drop their connections and resume while their backends send.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_resumes_deliver_each_event_once_in_order() {
     const EVENTS: u64 = 400;
@@ -90,7 +89,7 @@ async fn concurrent_resumes_deliver_each_event_once_in_order() {
         clients.push(tokio::spawn(async move {
             let call = post(r#""id":1,"method":"a","params":{"_meta":{"progressToken":1}}"#);
             let mut connection = session.request(call, AnswerFormat::Sse).await.unwrap();
-            let told = tokio::spawn(async move {
+            let sender = tokio::spawn(async move {
                 backend.receive().await;
                 for _ in 0..EVENTS {
                     let progress =
@@ -118,7 +117,7 @@ async fn concurrent_resumes_deliver_each_event_once_in_order() {
                 seen = index;
             }
             assert_eq!(seen, EVENTS + 1);
-            drop(told.await.unwrap());
+            drop(sender.await.unwrap());
         }));
     }
     for client in clients {
