@@ -8,60 +8,64 @@ use rejoin::{
     rejoin_core::{Head, Initialized, Notification, ProtocolVersion},
 };
 
-use crate::message::{self, Heard, Tool};
+use crate::message::{self, Parsed, Tool};
 
 /// How a backend hands its messages over.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Says {
+pub(crate) enum MessageForm {
     /// With their heads, which it knows.
-    Heads,
+    WithHead,
     /// As JSON alone, which rejoin reads.
     Json,
 }
 
 /// Answers the calls of the benchmark.
-pub(crate) struct Handler(pub(crate) Says);
+pub(crate) struct Handler(pub(crate) MessageForm);
 
 impl Backend for Handler {
     async fn open(&self, peer: ClientSender, inbox: ClientMessages) -> Result<(), OpenError> {
-        tokio::spawn(serve(Voice { peer, says: self.0 }, inbox));
+        tokio::spawn(serve(Sender { peer, form: self.0 }, inbox));
         Ok(())
     }
 }
 
 /// Answers likewise, where the messages come in. Echoes is all that it has.
-pub(crate) struct InPlace(pub(crate) Says);
+pub(crate) struct Inline(pub(crate) MessageForm);
 
-impl Backend for InPlace {
+impl Backend for Inline {
     async fn open(&self, peer: ClientSender, inbox: ClientMessages) -> Result<(), OpenError> {
-        let voice = Voice { peer, says: self.0 };
+        let voice = Sender { peer, form: self.0 };
         inbox.handle(move |heard| {
-            let (head, answer) = match message::read(&heard) {
-                Heard::Initialize => (welcome(), message::welcome()),
-                Heard::Call(id, Tool::Echo, text) => (response(id), message::answer(id, text)),
-                Heard::Call(..) | Heard::Other => return,
+            let (head, answer) = match message::parse(&heard) {
+                Parsed::Initialize => (initialize_head(), message::initialize_response()),
+                Parsed::Call(id, Tool::Echo, text) => {
+                    (response_head(id), message::tool_response(id, text))
+                }
+                Parsed::Call(..) | Parsed::Other => return,
             };
             // An error says that the session has ended.
-            let _ = voice.say_now(head, answer);
+            let _ = voice.send_now(head, answer);
         });
         Ok(())
     }
 }
 
-async fn serve(voice: Voice, mut inbox: ClientMessages) -> Result<(), SendError> {
+async fn serve(voice: Sender, mut inbox: ClientMessages) -> Result<(), SendError> {
     let mut lagging = VecDeque::new();
     while let Some(heard) = inbox.recv().await {
-        match message::read(&heard) {
-            Heard::Initialize => voice.say(welcome(), message::welcome()).await?,
-            Heard::Call(id, tool, text) => call(&voice, &mut lagging, id, tool, text).await?,
-            Heard::Other => {}
+        match message::parse(&heard) {
+            Parsed::Initialize => {
+                voice.send(initialize_head(), message::initialize_response()).await?
+            }
+            Parsed::Call(id, tool, text) => call(&voice, &mut lagging, id, tool, text).await?,
+            Parsed::Other => {}
         }
     }
     Ok(())
 }
 
 async fn call(
-    voice: &Voice,
+    voice: &Sender,
     lagging: &mut VecDeque<(Head, String)>,
     id: i64,
     tool: Tool,
@@ -69,9 +73,9 @@ async fn call(
 ) -> Result<(), SendError> {
     for step in 1..=tool.events() {
         let head = Head::Notification(Notification::Progress { token: id.into() });
-        voice.say(head, message::progress(id, step)).await?;
+        voice.send(head, message::progress(id, step)).await?;
     }
-    let answer = (response(id), message::answer(id, text));
+    let answer = (response_head(id), message::tool_response(id, text));
     let (head, answer) = match tool {
         Tool::Echo | Tool::Events(_) => answer,
         Tool::Hang(_) => return Ok(()),
@@ -84,40 +88,40 @@ async fn call(
         }
         Tool::Announce => {
             let news = Head::Notification(Notification::Other);
-            voice.say(news, Bytes::from_static(message::NEWS.as_bytes())).await?;
+            voice.send(news, Bytes::from_static(message::UNRELATED.as_bytes())).await?;
             answer
         }
     };
-    voice.say(head, answer).await
+    voice.send(head, answer).await
 }
 
 /// Says messages one way or the other.
-struct Voice {
+struct Sender {
     peer: ClientSender,
-    says: Says,
+    form: MessageForm,
 }
 
-impl Voice {
-    async fn say(&self, head: Head, body: impl Into<Bytes>) -> Result<(), SendError> {
-        match self.says {
-            Says::Heads => self.peer.send_with_head(head, body, None).await,
-            Says::Json => self.peer.send(body, None).await,
+impl Sender {
+    async fn send(&self, head: Head, body: impl Into<Bytes>) -> Result<(), SendError> {
+        match self.form {
+            MessageForm::WithHead => self.peer.send_with_head(head, body, None).await,
+            MessageForm::Json => self.peer.send(body, None).await,
         }
     }
 
-    fn say_now(&self, head: Head, body: impl Into<Bytes>) -> Result<(), SendError> {
-        match self.says {
-            Says::Heads => self.peer.send_with_head_now(head, body, None),
-            Says::Json => self.peer.send_now(body, None),
+    fn send_now(&self, head: Head, body: impl Into<Bytes>) -> Result<(), SendError> {
+        match self.form {
+            MessageForm::WithHead => self.peer.send_with_head_now(head, body, None),
+            MessageForm::Json => self.peer.send_now(body, None),
         }
     }
 }
 
-fn response(id: i64) -> Head {
+fn response_head(id: i64) -> Head {
     Head::Response { id: id.into(), initialized: Initialized::default(), creates_task: false }
 }
 
-fn welcome() -> Head {
+fn initialize_head() -> Head {
     let version = ProtocolVersion::new(message::REVISION);
     Head::Response {
         id: 0.into(),

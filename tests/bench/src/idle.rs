@@ -12,10 +12,10 @@ use anyhow::{Context as _, Result, ensure};
 use rejoin::{Backend, ClientMessages, ClientSender, OpenError};
 
 use crate::{
-    backend::Says,
-    layer::{Layer, Rejoin, Rmcp, Sizes},
+    backend::MessageForm,
+    layer::{Limits, Rejoin, Rmcp, SessionLayer},
     measure::{Flavor, Metric, Readings, Trial, interleave},
-    message::{self, Heard},
+    message::{self, Parsed},
     options::{LayerName, Sizing},
     process::Process,
     report::Report,
@@ -23,15 +23,15 @@ use crate::{
 
 const MEMORY: Metric = Metric::cost("memory", "bytes");
 const IDLE: Metric = Metric::cost("processor, idle", "% of a core");
-const WHOLE: Metric = Metric::cost("processor, with the end of all", "% of a core");
-const LATE: Metric = Metric::cost("latest end", "ms late");
+const EXPIRING: Metric = Metric::cost("processor, with the end of all", "% of a core");
+const LATEST_EXPIRY: Metric = Metric::cost("latest end", "ms late");
 
 /// Does all of it, each time in a process of its own.
 pub(crate) fn run(sizing: &Sizing, report: &mut Report) -> Result<()> {
     for (count, rounds) in [(1_000, sizing.heavy_rounds), (sizing.idle_sessions, 1)] {
         let work = format!("an idle session of {count}");
-        let mut trials = [LayerName::Rejoin, LayerName::InPlace, LayerName::Rmcp]
-            .map(|layer| hold(&work, layer, count, None));
+        let mut trials = [LayerName::Rejoin, LayerName::Inline, LayerName::Rmcp]
+            .map(|layer| hold_trial(&work, layer, count, None));
         report.add(interleave(rounds, &mut trials)?);
         report.compare(&work, "rejoin", "rmcp");
         report.compare(&work, "rejoin, in place", "rmcp");
@@ -41,15 +41,15 @@ pub(crate) fn run(sizing: &Sizing, report: &mut Report) -> Result<()> {
     let seconds = sizing.idle_timeout.as_secs();
     let work = format!("{count} idle sessions that end after {seconds} s");
     let mut trials =
-        [LayerName::Rejoin, LayerName::Rmcp].map(|layer| hold(&work, layer, count, timeout));
+        [LayerName::Rejoin, LayerName::Rmcp].map(|layer| hold_trial(&work, layer, count, timeout));
     report.add(interleave(1, &mut trials)?);
     Ok(())
 }
 
-fn hold(work: &str, layer: LayerName, count: usize, timeout: Option<Duration>) -> Trial {
+fn hold_trial(work: &str, layer: LayerName, count: usize, timeout: Option<Duration>) -> Trial {
     let (subject, name) = match layer {
         LayerName::Rejoin => ("rejoin", "rejoin"),
-        LayerName::InPlace => ("rejoin, in place", "in-place"),
+        LayerName::Inline => ("rejoin, in place", "in-place"),
         LayerName::Rmcp => ("rmcp", "rmcp"),
     };
     let round = Box::new(move || {
@@ -60,35 +60,41 @@ fn hold(work: &str, layer: LayerName, count: usize, timeout: Option<Duration>) -
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let said = String::from_utf8(output.stdout)?;
         let values = said.split_whitespace().map(str::parse).collect::<Result<Vec<f64>, _>>()?;
-        let metrics = if timeout.is_some() { &[IDLE, WHOLE, LATE][..] } else { &[MEMORY] };
+        let metrics =
+            if timeout.is_some() { &[IDLE, EXPIRING, LATEST_EXPIRY][..] } else { &[MEMORY] };
         ensure!(values.len() == metrics.len(), "it said {said}");
         Ok(metrics.iter().copied().zip(values).collect::<Readings>())
     });
-    Trial { work: work.to_owned(), subject, round }
+    Trial { workload: work.to_owned(), subject, round }
 }
 
 /// Holds sessions in this process, and prints what they cost.
 #[expect(clippy::print_stdout, reason = "the process that runs this one reads it")]
-pub(crate) fn be_held(layer: LayerName, count: usize, timeout: Option<u64>) -> Result<()> {
+pub(crate) fn hold_sessions(layer: LayerName, count: usize, timeout: Option<u64>) -> Result<()> {
     let timeout = timeout.map(Duration::from_secs);
-    CLOCK.get_or_init(Instant::now);
+    PROCESS_START.get_or_init(Instant::now);
     let values = Flavor::CurrentThread.runtime()?.block_on(async {
         match layer {
             LayerName::Rejoin => {
                 let sizes =
-                    Sizes { sessions: Some(count), idle_timeout: timeout, ..Sizes::default() };
-                cost(Rejoin::new(Watched, sizes)?, count, timeout).await
+                    Limits { sessions: Some(count), idle_timeout: timeout, ..Limits::default() };
+                measure_cost(Rejoin::new(CountingBackend, sizes)?, count, timeout).await
             }
-            LayerName::InPlace => {
-                let sizes = Sizes { sessions: Some(count), ..Sizes::default() };
-                cost(Rejoin::in_place(Says::Heads, sizes)?, count, timeout).await
+            LayerName::Inline => {
+                let sizes = Limits { sessions: Some(count), ..Limits::default() };
+                measure_cost(
+                    Rejoin::with_inline_handler(MessageForm::WithHead, sizes)?,
+                    count,
+                    timeout,
+                )
+                .await
             }
             LayerName::Rmcp => {
                 let rmcp = match timeout {
-                    Some(timeout) => Rmcp::with_timeout(timeout, ended),
+                    Some(timeout) => Rmcp::with_timeout(timeout, count_end),
                     None => Rmcp::with_handler(),
                 };
-                cost(rmcp, count, timeout).await
+                measure_cost(rmcp, count, timeout).await
             }
         }
     })?;
@@ -96,7 +102,11 @@ pub(crate) fn be_held(layer: LayerName, count: usize, timeout: Option<u64>) -> R
     Ok(())
 }
 
-async fn cost<L: Layer>(layer: L, count: usize, timeout: Option<Duration>) -> Result<Vec<f64>> {
+async fn measure_cost<L: SessionLayer>(
+    layer: L,
+    count: usize,
+    timeout: Option<Duration>,
+) -> Result<Vec<f64>> {
     let this = Process::this();
     let before = this.memory_bytes()?;
     let mut born = Vec::with_capacity(count);
@@ -111,10 +121,10 @@ async fn cost<L: Layer>(layer: L, count: usize, timeout: Option<Duration>) -> Re
     let (first, last) = (born.first().context("no session")?, born.last().context("no session")?);
     let due = |born: u64| Duration::from_millis(born) + timeout;
     ensure!(due(*first) > Duration::from_millis(millis()), "the sessions took too long to begin");
-    let (start, before) = (millis(), this.processor_seconds()?);
+    let (start, before) = (millis(), this.cpu_seconds()?);
     let calm = due(*first).saturating_sub(Duration::from_millis(start + 500));
     tokio::time::sleep(calm).await;
-    let idle = (this.processor_seconds()? - before) / calm.as_secs_f64();
+    let idle = (this.cpu_seconds()? - before) / calm.as_secs_f64();
     let patience = due(*last) + Duration::from_secs(30);
     while ENDED.load(Ordering::Relaxed) < count && Duration::from_millis(millis()) < patience {
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -122,40 +132,40 @@ async fn cost<L: Layer>(layer: L, count: usize, timeout: Option<Duration>) -> Re
     let missing = count - ENDED.load(Ordering::Relaxed);
     ensure!(missing == 0, "{missing} sessions have not ended");
     let seconds = Duration::from_millis(millis() - start).as_secs_f64();
-    let whole = (this.processor_seconds()? - before) / seconds;
+    let whole = (this.cpu_seconds()? - before) / seconds;
     let late = LAST_END.load(Ordering::Relaxed) as f64 - due(*last).as_secs_f64() * 1e3;
     Ok(vec![100.0 * idle, 100.0 * whole, late])
 }
 
 /// When this process began.
-static CLOCK: OnceLock<Instant> = OnceLock::new();
+static PROCESS_START: OnceLock<Instant> = OnceLock::new();
 /// How many sessions have ended.
 static ENDED: AtomicUsize = AtomicUsize::new(0);
 /// When the last one did, in milliseconds.
 static LAST_END: AtomicU64 = AtomicU64::new(0);
 
 fn millis() -> u64 {
-    let elapsed = CLOCK.get_or_init(Instant::now).elapsed();
+    let elapsed = PROCESS_START.get_or_init(Instant::now).elapsed();
     u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn ended() {
+fn count_end() {
     LAST_END.store(millis(), Ordering::Relaxed);
     ENDED.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Answers `initialize`, and notices when the session ends.
-struct Watched;
+struct CountingBackend;
 
-impl Backend for Watched {
+impl Backend for CountingBackend {
     async fn open(&self, peer: ClientSender, mut inbox: ClientMessages) -> Result<(), OpenError> {
         tokio::spawn(async move {
             while let Some(heard) = inbox.recv().await {
-                if let Heard::Initialize = message::read(&heard) {
-                    peer.send(message::welcome(), None).await?;
+                if let Parsed::Initialize = message::parse(&heard) {
+                    peer.send(message::initialize_response(), None).await?;
                 }
             }
-            ended();
+            count_end();
             Ok::<(), OpenError>(())
         });
         Ok(())

@@ -8,11 +8,11 @@ pub mod table;
 
 /// Writes a number with three digits that count, or all that stand before the point.
 #[must_use]
-pub fn short(number: f64) -> String {
+pub fn format_number(number: f64) -> String {
     let size = number.abs();
     if size >= 100.0 {
         let digits = format!("{number:.0}");
-        return thousands(&digits);
+        return group_thousands(&digits);
     }
     if size >= 10.0 {
         format!("{number:.1}")
@@ -23,7 +23,7 @@ pub fn short(number: f64) -> String {
     }
 }
 
-fn thousands(digits: &str) -> String {
+fn group_thousands(digits: &str) -> String {
     let mut out = String::new();
     for (place, digit) in digits.chars().enumerate() {
         let left = digits.len() - place;
@@ -43,6 +43,6 @@ mod tests {
     fn numbers_are_short() {
         let numbers = [1_234_567.0, 999.6, 12.34, 1.234, 0.0123, -1_234.0];
         let said = ["1,234,567", "1,000", "12.3", "1.23", "0.012", "-1,234"];
-        assert_eq!(numbers.map(short), said);
+        assert_eq!(numbers.map(format_number), said);
     }
 }

@@ -24,7 +24,7 @@ mod process;
 mod report;
 mod server;
 mod service;
-mod work;
+mod workloads;
 
 use anyhow::Result;
 use clap::Parser as _;
@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     rlimit::increase_nofile_limit(20_000)?;
     match options.role {
         Some(Role::Serve { kind, text }) => server::serve(kind, &text),
-        Some(Role::Hold { layer, count, timeout }) => idle::be_held(layer, count, timeout),
+        Some(Role::Hold { layer, count, timeout }) => idle::hold_sessions(layer, count, timeout),
         Some(Role::Stdio) => gateway::stdio(),
         None => measure_all(&options),
     }
@@ -49,10 +49,10 @@ fn measure_all(options: &Options) -> Result<()> {
     let sizing = if options.quick { Sizing::QUICK } else { Sizing::FULL };
     let mut report = Report::default();
     let is_wanted = |section| options.only.is_empty() || options.only.contains(&section);
-    report::print_head();
+    report::print_header();
     if is_wanted(Section::Sessions) {
         report::print_section("sessions, in one process");
-        work::run(&sizing, &mut report)?;
+        workloads::run(&sizing, &mut report)?;
     }
     if is_wanted(Section::Idle) {
         report::print_section("idle sessions, each time in a process of its own");
@@ -66,5 +66,5 @@ fn measure_all(options: &Options) -> Result<()> {
         report::print_section("gateways to a server on stdio");
         gateway::run(&sizing, options.seed, &mut report)?;
     }
-    report.end(&options.output, options.seed)
+    report.finish(&options.output, options.seed)
 }

@@ -32,7 +32,7 @@ pub(crate) type Readings = Vec<(Metric, f64)>;
 /// Somebody who does some work, again and again.
 pub(crate) struct Trial {
     /// What the work is.
-    pub(crate) work: String,
+    pub(crate) workload: String,
     /// Who it is.
     pub(crate) subject: &'static str,
     /// Does the work once.
@@ -43,7 +43,7 @@ pub(crate) struct Trial {
 #[derive(Clone, Debug)]
 pub(crate) struct Series {
     /// What the work is.
-    pub(crate) work: String,
+    pub(crate) workload: String,
     /// Who it is.
     pub(crate) subject: &'static str,
     /// What was measured.
@@ -61,15 +61,15 @@ pub(crate) fn interleave(rounds: usize, trials: &mut [Trial]) -> Result<Vec<Seri
             let trial = trials.get_mut((round + turn) % count).context("no such trial")?;
             let readings = (trial.round)().with_context(|| trial.subject)?;
             for (metric, value) in readings {
-                let (work, subject) = (&trial.work, trial.subject);
+                let (work, subject) = (&trial.workload, trial.subject);
                 let is_it = |one: &&mut Series| {
-                    one.work == *work && one.subject == subject && one.metric == metric
+                    one.workload == *work && one.subject == subject && one.metric == metric
                 };
                 if let Some(known) = series.iter_mut().find(is_it) {
                     known.rounds.push(value);
                 } else {
                     let (work, rounds) = (work.clone(), vec![value]);
-                    series.push(Series { work, subject, metric, rounds });
+                    series.push(Series { workload: work, subject, metric, rounds });
                 }
             }
         }
@@ -98,13 +98,13 @@ impl Flavor {
 }
 
 /// Work that is done in this process.
-pub(crate) trait Work: Send + Sized + 'static {
+pub(crate) trait Workload: Send + Sized + 'static {
     /// Does it once.
     fn round(&mut self) -> impl Future<Output = Result<Readings>> + Send;
 }
 
 /// Makes a trial of work on a runtime of its own, where it is prepared first.
-pub(crate) fn trial<W: Work>(
+pub(crate) fn trial<W: Workload>(
     work: &str,
     subject: &'static str,
     flavor: Flavor,
@@ -124,5 +124,5 @@ pub(crate) fn trial<W: Work>(
         prepared = Some(current);
         readings
     });
-    Ok(Trial { work: work.to_owned(), subject, round })
+    Ok(Trial { workload: work.to_owned(), subject, round })
 }

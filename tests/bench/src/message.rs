@@ -8,7 +8,7 @@ use memchr::memmem;
 pub(crate) const REVISION: &str = "2025-11-25";
 
 /// What the notification says that nobody has asked for.
-pub(crate) const NEWS: &str = r#"{"jsonrpc":"2.0","method":"notifications/news","params":{}}"#;
+pub(crate) const UNRELATED: &str = r#"{"jsonrpc":"2.0","method":"notifications/news","params":{}}"#;
 
 /// What a tool does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(crate) enum Tool {
 
 impl Tool {
     /// Returns the tool of a name, with its count.
-    pub(crate) fn named(name: &str, count: usize) -> Option<Self> {
+    pub(crate) fn from_name(name: &str, count: usize) -> Option<Self> {
         Some(match name {
             "echo" => Self::Echo,
             "events" => Self::Events(count),
@@ -91,14 +91,14 @@ pub(crate) fn call(id: i64, tool: Tool, text: &str) -> String {
 }
 
 /// Returns the answer to `initialize`.
-pub(crate) fn welcome() -> String {
+pub(crate) fn initialize_response() -> String {
     format!(
         r#"{{"jsonrpc":"2.0","id":0,"result":{{"protocolVersion":"{REVISION}","capabilities":{{"tools":{{}},"logging":{{}}}},"serverInfo":{{"name":"bench","version":"0"}}}}}}"#
     )
 }
 
 /// Returns the answer to the call of a tool.
-pub(crate) fn answer(id: i64, text: &str) -> String {
+pub(crate) fn tool_response(id: i64, text: &str) -> String {
     let id = id.to_string();
     let parts = [
         r#"{"jsonrpc":"2.0","id":"#,
@@ -125,7 +125,7 @@ pub(crate) fn progress(token: i64, step: usize) -> String {
 
 /// What a handler reads of a message, which must be of the forms above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Heard<'a> {
+pub(crate) enum Parsed<'a> {
     /// The beginning of a session.
     Initialize,
     /// A call, with its id and its text.
@@ -135,42 +135,42 @@ pub(crate) enum Heard<'a> {
 }
 
 /// Reads a message, so that hardly any time is the handler's own.
-pub(crate) fn read(message: &[u8]) -> Heard<'_> {
-    let Ok(text) = std::str::from_utf8(message) else { return Heard::Other };
-    read_as_written(text).or_else(|| read_anyhow(text)).unwrap_or_else(|| {
+pub(crate) fn parse(message: &[u8]) -> Parsed<'_> {
+    let Ok(text) = std::str::from_utf8(message) else { return Parsed::Other };
+    parse_as_written(text).or_else(|| parse_in_any_order(text)).unwrap_or_else(|| {
         let is_first = memmem::find(message, br#""method":"initialize""#).is_some();
-        if is_first { Heard::Initialize } else { Heard::Other }
+        if is_first { Parsed::Initialize } else { Parsed::Other }
     })
 }
 
 /// Reads a request as [`initialize`] and [`write_call`] write them.
-fn read_as_written(message: &str) -> Option<Heard<'_>> {
+fn parse_as_written(message: &str) -> Option<Parsed<'_>> {
     let rest = message.strip_prefix(r#"{"jsonrpc":"2.0","id":"#)?;
     let (id, rest) = rest.split_once(',')?;
     let rest = rest.strip_prefix(r#""method":""#)?;
     if rest.starts_with(r#"initialize""#) {
-        return Some(Heard::Initialize);
+        return Some(Parsed::Initialize);
     }
     let rest = rest.strip_prefix(r#"tools/call","params":{"name":""#)?;
     let (name, rest) = rest.split_once('"')?;
     let rest = rest.strip_prefix(r#","arguments":{"message":""#)?;
     let (text, rest) = rest.split_once('"')?;
     let (count, _) = rest.strip_prefix(r#","count":"#)?.split_once('}')?;
-    call_of(id, name, text, count)
+    to_call(id, name, text, count)
 }
 
 /// Finds what is said in a call that a gateway has written anew, in whichever order.
-fn read_anyhow(message: &str) -> Option<Heard<'_>> {
+fn parse_in_any_order(message: &str) -> Option<Parsed<'_>> {
     let id = between(message, r#""id":"#, &[',', '}'])?;
     let name = between(message, r#""name":""#, &['"'])?;
     let text = between(message, r#""message":""#, &['"'])?;
     let count = between(message, r#""count":"#, &[',', '}'])?;
-    call_of(id, name, text, count)
+    to_call(id, name, text, count)
 }
 
-fn call_of<'a>(id: &str, name: &str, text: &'a str, count: &str) -> Option<Heard<'a>> {
-    let tool = Tool::named(name, count.parse().ok()?)?;
-    Some(Heard::Call(id.parse().ok()?, tool, text))
+fn to_call<'a>(id: &str, name: &str, text: &'a str, count: &str) -> Option<Parsed<'a>> {
+    let tool = Tool::from_name(name, count.parse().ok()?)?;
+    Some(Parsed::Call(id.parse().ok()?, tool, text))
 }
 
 fn between<'a>(text: &'a str, before: &str, after: &[char]) -> Option<&'a str> {
@@ -185,13 +185,13 @@ mod tests {
 
     #[test]
     fn a_call_is_read_as_it_was_written_and_in_another_order() {
-        let expected = Heard::Call(7, Tool::Events(3), "hello");
+        let expected = Parsed::Call(7, Tool::Events(3), "hello");
         let call = call(7, Tool::Events(3), "hello");
-        assert_eq!(read_as_written(&call), Some(expected));
-        assert_eq!(read_anyhow(&call), Some(expected));
+        assert_eq!(parse_as_written(&call), Some(expected));
+        assert_eq!(parse_in_any_order(&call), Some(expected));
         let other = r#"{"method":"tools/call","params":{"arguments":{"count":3,"message":"hello"},"name":"events"},"id":7}"#;
-        assert_eq!(read(other.as_bytes()), expected);
-        assert_eq!(read(initialize().as_bytes()), Heard::Initialize);
-        assert_eq!(read(initialized().as_bytes()), Heard::Other);
+        assert_eq!(parse(other.as_bytes()), expected);
+        assert_eq!(parse(initialize().as_bytes()), Parsed::Initialize);
+        assert_eq!(parse(initialized().as_bytes()), Parsed::Other);
     }
 }

@@ -67,7 +67,7 @@ pub(crate) enum LayerName {
     /// rejoin with a handler
     Rejoin,
     /// rejoin with a handler that needs no task
-    InPlace,
+    Inline,
     /// rmcp with a loop
     Rmcp,
 }
@@ -86,17 +86,17 @@ pub(crate) struct Sizing {
     /// How long idle sessions live where that is measured.
     pub(crate) idle_timeout: Duration,
     /// How long a server is under load in one round.
-    pub(crate) window: Duration,
+    pub(crate) load_duration: Duration,
     /// How many rounds of load there are.
-    pub(crate) windows: usize,
+    pub(crate) load_rounds: usize,
     /// How many sessions get enough requests beforehand to fill all that they keep.
-    pub(crate) saturated: usize,
+    pub(crate) saturated_sessions: usize,
     /// How many clients there are where there are many.
     pub(crate) clients: usize,
     /// How long idle streams are watched.
-    pub(crate) watch: Duration,
+    pub(crate) idle_duration: Duration,
     /// How many calls a gateway answers before it is measured.
-    pub(crate) gateway_calls: usize,
+    pub(crate) gateway_warmup_calls: usize,
 }
 
 impl Sizing {
@@ -107,12 +107,12 @@ impl Sizing {
         many_sessions: 10_000,
         idle_sessions: 100_000,
         idle_timeout: Duration::from_secs(15),
-        window: Duration::from_secs(1),
-        windows: 9,
-        saturated: 64,
+        load_duration: Duration::from_secs(1),
+        load_rounds: 9,
+        saturated_sessions: 64,
         clients: 1_000,
-        watch: Duration::from_secs(20),
-        gateway_calls: 4_000,
+        idle_duration: Duration::from_secs(20),
+        gateway_warmup_calls: 4_000,
     };
 
     /// The same, less exactly.
@@ -122,11 +122,11 @@ impl Sizing {
         many_sessions: 2_000,
         idle_sessions: 20_000,
         idle_timeout: Duration::from_secs(5),
-        window: Duration::from_millis(300),
-        windows: 3,
-        saturated: 4,
+        load_duration: Duration::from_millis(300),
+        load_rounds: 3,
+        saturated_sessions: 4,
         clients: 1_000,
-        watch: Duration::from_secs(3),
-        gateway_calls: 1_000,
+        idle_duration: Duration::from_secs(3),
+        gateway_warmup_calls: 1_000,
     };
 }

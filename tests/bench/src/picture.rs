@@ -4,15 +4,15 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::short;
+use crate::format_number;
 
 /// A ratio that the picture shows.
 struct Bar {
     label: &'static str,
-    work: &'static str,
-    what: &'static str,
-    who: &'static str,
-    than: &'static str,
+    workload: &'static str,
+    metric: &'static str,
+    subject: &'static str,
+    baseline: &'static str,
 }
 
 /// What a user meets first: a gateway, a service behind HTTP, and where rejoin is worse. Where
@@ -20,45 +20,45 @@ struct Bar {
 const BARS: [Bar; 6] = [
     Bar {
         label: "gateway, 1 session, calls per second: beside supergateway (npm)",
-        work: "gateway echo, 1 sessions",
-        what: "throughput",
-        who: "rejoin serve",
-        than: "supergateway (npm)",
+        workload: "gateway echo, 1 sessions",
+        metric: "throughput",
+        subject: "rejoin serve",
+        baseline: "supergateway (npm)",
     },
     Bar {
         label: "gateway, 16 sessions, calls per second: beside mcp-proxy (crate)",
-        work: "gateway echo, 16 sessions, by wrk",
-        what: "throughput",
-        who: "rejoin serve",
-        than: "mcp-proxy (crate)",
+        workload: "gateway echo, 16 sessions, by wrk",
+        metric: "throughput",
+        subject: "rejoin serve",
+        baseline: "mcp-proxy (crate)",
     },
     Bar {
         label: "HTTP, 16 connections, calls per second: beside rmcp, same service",
-        work: "echo, 16 connections, by wrk",
-        what: "throughput",
-        who: "rejoin + rmcp service",
-        than: "rmcp",
+        workload: "echo, 16 connections, by wrk",
+        metric: "throughput",
+        subject: "rejoin + rmcp service",
+        baseline: "rmcp",
     },
     Bar {
         label: "HTTP, 16 connections, calls per second: beside tower-mcp",
-        work: "echo, 16 connections, by wrk",
-        what: "throughput",
-        who: "rejoin",
-        than: "tower-mcp",
+        workload: "echo, 16 connections, by wrk",
+        metric: "throughput",
+        subject: "rejoin",
+        baseline: "tower-mcp",
     },
     Bar {
         label: "HTTP, 16 connections, calls per second: beside bare hyper",
-        work: "echo, 16 connections",
-        what: "throughput",
-        who: "rejoin",
-        than: "limit, two parts",
+        workload: "echo, 16 connections",
+        metric: "throughput",
+        subject: "rejoin",
+        baseline: "limit, two parts",
     },
     Bar {
         label: "peak memory after all calls over HTTP: beside rmcp, same service",
-        work: "after all echoes",
-        what: "peak memory",
-        who: "rejoin + rmcp service",
-        than: "rmcp",
+        workload: "after all echoes",
+        metric: "peak memory",
+        subject: "rejoin + rmcp service",
+        baseline: "rmcp",
     },
 ];
 
@@ -101,7 +101,7 @@ pub fn draw(figures: &Value) -> Result<String, String> {
 }
 
 fn ratio(figures: &Value, bar: &Bar) -> Result<f64, String> {
-    let Bar { work, what, who, than, .. } = bar;
+    let Bar { workload: work, metric: what, subject: who, baseline: than, .. } = bar;
     let ratios = figures["ratios"].as_array().into_iter().flatten();
     let is_it = |ratio: &&Value| {
         ratio["work"] == *work
@@ -132,7 +132,7 @@ fn grid(scale: &Scale, high: f64, height: f64, out: &mut String) {
         let x = scale.x(power.exp2());
         let color = if power == 0.0 { "#1f2328" } else { "#d1d9e0" };
         let (bottom, label_y) = (height - 12.0, TOP - 4.0);
-        let label = short_power(power);
+        let label = tick_label(power);
         let _ = writeln!(
             out,
             r##"<line x1="{x:.1}" y1="{TOP}" x2="{x:.1}" y2="{bottom}" stroke="{color}"/>
@@ -142,7 +142,7 @@ fn grid(scale: &Scale, high: f64, height: f64, out: &mut String) {
     }
 }
 
-fn short_power(power: f64) -> String {
+fn tick_label(power: f64) -> String {
     if power < 0.0 { format!("1/{}", (-power).exp2()) } else { format!("{}", power.exp2()) }
 }
 
@@ -151,7 +151,7 @@ fn draw_bar(scale: &Scale, label: &str, ratio: f64, y: f64, out: &mut String) {
     let (left, width) = (one.min(x), (one - x).abs().max(1.0));
     let color = if ratio < 1.0 { "#d4703f" } else { "#4c8dd6" };
     let (bar_y, text_y, label_x, value_x) = (y + 6.0, y + 17.0, LEFT - 10.0, one.max(x) + 6.0);
-    let value = short(ratio);
+    let value = format_number(ratio);
     let _ = writeln!(
         out,
         r##"<text x="{label_x}" y="{text_y}" text-anchor="end" fill="#1f2328">{label}</text>

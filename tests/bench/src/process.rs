@@ -25,7 +25,7 @@ impl Process {
 
     /// Returns how many seconds of processor time all threads of the process have taken, by
     /// a clock that counts nanoseconds.
-    pub(crate) fn processor_seconds(self) -> Result<f64> {
+    pub(crate) fn cpu_seconds(self) -> Result<f64> {
         let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(self.0)?))?;
         Ok(Duration::from(clock_gettime(clock)?).as_secs_f64())
     }
@@ -36,7 +36,7 @@ impl Process {
     }
 
     /// Returns how many bytes of memory the process has had at most.
-    pub(crate) fn peak_bytes(self) -> Result<f64> {
+    pub(crate) fn peak_memory_bytes(self) -> Result<f64> {
         self.status("VmHWM:")
     }
 

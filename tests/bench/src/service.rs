@@ -64,7 +64,7 @@ impl Service {
 /// Returns the tool that is called.
 pub(crate) fn tool(request: &CallToolRequestParams) -> Option<Tool> {
     let count = request.arguments.as_ref()?.get("count")?.as_u64()?;
-    Tool::named(&request.name, usize::try_from(count).ok()?)
+    Tool::from_name(&request.name, usize::try_from(count).ok()?)
 }
 
 /// Returns the answer to a call.

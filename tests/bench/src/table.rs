@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::short;
+use crate::format_number;
 
 /// Writes the tables.
 #[must_use]
@@ -51,5 +51,5 @@ fn text(value: &Value) -> &str {
 }
 
 fn number(summary: &Value, key: &str) -> String {
-    short(summary.get(key).and_then(Value::as_f64).unwrap_or(f64::NAN))
+    format_number(summary.get(key).and_then(Value::as_f64).unwrap_or(f64::NAN))
 }

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 pub(crate) use self::stdio::serve as stdio;
 use self::{packages::Packages, running::Gateway};
 use crate::{
-    load::{Random, Session, Wrk, measure, saturate},
+    load::{Random, Session, Wrk, measure, warm_up},
     measure::{Flavor, Readings, Trial, interleave},
     options::Sizing,
     report::Report,
@@ -46,7 +46,7 @@ impl Kind {
     }
 
     /// Returns the path of its endpoint, and what it puts before the name of a tool.
-    fn names(self) -> (&'static str, &'static str) {
+    fn endpoint(self) -> (&'static str, &'static str) {
         match self {
             Self::Rejoin | Self::Supergateway | Self::NpmProxy | Self::PyPiProxy => ("/mcp", ""),
             Self::CrateProxy => ("/", "child/"),
@@ -59,7 +59,7 @@ pub(crate) fn run(sizing: &Sizing, seed: u64, report: &mut Report) -> Result<()>
     let text = Random::new(seed).word(24);
     let runtime = Rc::new(Flavor::CurrentThread.runtime()?);
     let child = [env::current_exe()?, PathBuf::from("stdio")];
-    let packages = Packages::beside_this_program()?;
+    let packages = Packages::in_build_folder()?;
     let mut gateways = Vec::new();
     for kind in Kind::ALL {
         match start(kind, &packages, &child, &runtime) {
@@ -69,13 +69,13 @@ pub(crate) fn run(sizing: &Sizing, seed: u64, report: &mut Report) -> Result<()>
     }
     for count in SESSIONS {
         let work = format!("gateway echo, {count} sessions");
-        let mut trials = vec![stdio::bare_pipe(&work, &child, &text, sizing.window)?];
+        let mut trials = vec![stdio::bare_pipe(&work, &child, &text, sizing.load_duration)?];
         for (kind, gateway) in &gateways {
-            let warm = warm(gateway, *kind, count, &text, sizing);
+            let warm = create_warm_sessions(gateway, *kind, count, &text, sizing);
             let sessions = runtime.block_on(warm).context(kind.subject())?;
             let round = echo_round(gateway, sessions, &text, &runtime, sizing);
             let (work, subject) = (work.clone(), kind.subject());
-            trials.push(Trial { work, subject, round: Box::new(round) });
+            trials.push(Trial { workload: work, subject, round: Box::new(round) });
         }
         report.add(interleave(sizing.heavy_rounds, &mut trials)?);
         for other in Kind::ALL.into_iter().skip(1) {
@@ -104,9 +104,14 @@ fn by_wrk(
         if ![Kind::Rejoin, Kind::CrateProxy].contains(kind) {
             continue;
         }
-        let sessions = runtime.block_on(begin(gateway, *kind, count))?;
-        let round = generator.clone().round(gateway.process(), sessions, text, sizing.window);
-        trials.push(Trial { work: work.clone(), subject: kind.subject(), round: Box::new(round) });
+        let sessions = runtime.block_on(create_sessions(gateway, *kind, count))?;
+        let round =
+            generator.clone().round(gateway.process(), sessions, text, sizing.load_duration);
+        trials.push(Trial {
+            workload: work.clone(),
+            subject: kind.subject(),
+            round: Box::new(round),
+        });
     }
     report.add(interleave(sizing.heavy_rounds, &mut trials)?);
     report.compare(&work, Kind::Rejoin.subject(), Kind::CrateProxy.subject());
@@ -124,28 +129,28 @@ fn start(kind: Kind, packages: &Packages, child: &[PathBuf], runtime: &Runtime) 
         Kind::CrateProxy => packages.crate_proxy(port, child)?,
     };
     let gateway = Gateway::start(command, port)?;
-    runtime.block_on(begin(&gateway, kind, 1))?;
+    runtime.block_on(create_sessions(&gateway, kind, 1))?;
     Ok(gateway)
 }
 
 /// Begins sessions, and calls until whatever compiles as it runs has done so.
-async fn warm(
+async fn create_warm_sessions(
     gateway: &Gateway,
     kind: Kind,
     count: usize,
     text: &str,
     sizing: &Sizing,
 ) -> Result<Vec<Session>> {
-    let mut sessions = begin(gateway, kind, count).await?;
-    saturate(&mut sessions, text, sizing.gateway_calls / count).await?;
+    let mut sessions = create_sessions(gateway, kind, count).await?;
+    warm_up(&mut sessions, text, sizing.gateway_warmup_calls / count).await?;
     Ok(sessions)
 }
 
-async fn begin(gateway: &Gateway, kind: Kind, count: usize) -> Result<Vec<Session>> {
-    let (path, prefix) = kind.names();
+async fn create_sessions(gateway: &Gateway, kind: Kind, count: usize) -> Result<Vec<Session>> {
+    let (path, prefix) = kind.endpoint();
     let mut sessions = Vec::new();
     for _ in 0..count {
-        sessions.push(Session::begin(gateway.address, path).await?.with_prefix(prefix));
+        sessions.push(Session::create(gateway.address, path).await?.with_prefix(prefix));
     }
     Ok(sessions)
 }
@@ -158,7 +163,7 @@ fn echo_round(
     sizing: &Sizing,
 ) -> impl FnMut() -> Result<Readings> + 'static {
     let (gateway, runtime) = (Rc::clone(gateway), Rc::clone(runtime));
-    let (text, window, sessions) = (text.to_owned(), sizing.window, RefCell::new(sessions));
+    let (text, window, sessions) = (text.to_owned(), sizing.load_duration, RefCell::new(sessions));
     move || {
         let mut taken = sessions.take();
         let process = gateway.process();

@@ -20,24 +20,24 @@ const CRATE_PROXY: &str = "mcp-proxy@0.6.0";
 
 /// The folder that cargo builds into.
 pub(super) struct Packages {
-    build: PathBuf,
+    build_folder: PathBuf,
 }
 
 impl Packages {
     /// Finds the folder by where this program is.
-    pub(super) fn beside_this_program() -> Result<Self> {
+    pub(super) fn in_build_folder() -> Result<Self> {
         let program = env::current_exe()?;
         let build = program.ancestors().nth(2).context("this program is in no build folder")?;
-        Ok(Self { build: build.to_owned() })
+        Ok(Self { build_folder: build.to_owned() })
     }
 
     /// Builds the program of this workspace, and returns the command that serves a child.
     pub(super) fn rejoin(&self, port: u16, child: &[PathBuf]) -> Result<Command> {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--release", "--quiet", "--package", "rejoin", "--bin", "rejoin"]);
-        cargo.arg("--target-dir").arg(&self.build);
+        cargo.arg("--target-dir").arg(&self.build_folder);
         run(cargo.current_dir(env!("CARGO_MANIFEST_DIR")))?;
-        let mut command = Command::new(self.build.join("release/rejoin"));
+        let mut command = Command::new(self.build_folder.join("release/rejoin"));
         command.env("REJOIN_MAX_STARTS_PER_SECOND", "unlimited");
         command.args(["serve", "--log-level", "warn", "--listen", &format!("127.0.0.1:{port}")]);
         command.arg("--").args(child);
@@ -65,7 +65,7 @@ impl Packages {
 
     /// Returns the command of mcp-proxy from `PyPI`: one child for all sessions.
     pub(super) fn pypi_proxy(&self, port: u16, child: &[PathBuf]) -> Result<Command> {
-        let folder = self.build.join("bench/pypi");
+        let folder = self.build_folder.join("bench/pypi");
         let program = folder.join("bin/mcp-proxy");
         if !program.exists() {
             run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
@@ -80,7 +80,7 @@ impl Packages {
     /// Returns the command of the crate mcp-proxy: one child for all sessions. It is built
     /// without its optional features, none of which serves a call.
     pub(super) fn crate_proxy(&self, port: u16, child: &[PathBuf]) -> Result<Command> {
-        let folder = self.build.join("bench/cargo");
+        let folder = self.build_folder.join("bench/cargo");
         let program = folder.join("bin/mcp-proxy");
         if !program.exists() {
             let mut cargo = Command::new(env!("CARGO"));
@@ -106,7 +106,7 @@ impl Packages {
 
     /// Installs a package once, and returns a file of it.
     fn npm(&self, package: &str, file: &str) -> Result<PathBuf> {
-        let folder = self.build.join("bench/npm").join(package);
+        let folder = self.build_folder.join("bench/npm").join(package);
         let file = folder.join(file);
         if !file.exists() {
             fs::create_dir_all(&folder)?;

@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use crate::process::Process;
 
 /// How long a gateway may take until it listens.
-const PATIENCE: Duration = Duration::from_secs(20);
+const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A running gateway; killed when it is dropped.
 pub(super) struct Gateway {
@@ -30,7 +30,7 @@ impl Gateway {
             if let Some(status) = gateway.child.try_wait()? {
                 bail!("it ended with {status}: {command:?}");
             }
-            if start.elapsed() > PATIENCE {
+            if start.elapsed() > START_TIMEOUT {
                 bail!("it does not listen: {command:?}");
             }
             std::thread::yield_now();

@@ -56,7 +56,7 @@ pub(super) fn bare_pipe(
     let mut pipe = Pipe::open(child)?;
     let text = text.to_owned();
     let round = move || pipe.measure(&text, window);
-    Ok(Trial { work: work.to_owned(), subject: "bare pipe, 1 session", round: Box::new(round) })
+    Ok(Trial { workload: work.to_owned(), subject: "bare pipe, 1 session", round: Box::new(round) })
 }
 
 struct Pipe {

@@ -3,18 +3,18 @@
 use anyhow::{Context as _, Result};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Layer;
+use super::SessionLayer;
 
 /// A channel to a task, which answers on another one.
 #[derive(Clone)]
-pub(crate) struct Hop;
+pub(crate) struct ChannelHop;
 
-impl Layer for Hop {
+impl SessionLayer for ChannelHop {
     type Session = mpsc::Sender<oneshot::Sender<()>>;
     type Stream = Option<oneshot::Receiver<()>>;
     type Message = ();
 
-    fn read(&self, _: String) -> Result<()> {
+    fn parse(&self, _: String) -> Result<()> {
         Ok(())
     }
 
@@ -35,15 +35,15 @@ impl Layer for Hop {
         Ok(Some(answer))
     }
 
-    async fn take(&self, stream: &mut Self::Stream) -> Result<usize> {
+    async fn next_events(&self, stream: &mut Self::Stream) -> Result<usize> {
         Ok(match stream.take() {
             Some(answer) => answer.await.is_ok().into(),
             None => 0,
         })
     }
 
-    async fn write(&self, stream: &mut Self::Stream) -> Result<usize> {
-        self.take(stream).await
+    async fn next_events_as_json(&self, stream: &mut Self::Stream) -> Result<usize> {
+        self.next_events(stream).await
     }
 
     async fn first_id(&self, _: &mut Self::Stream) -> Result<String> {

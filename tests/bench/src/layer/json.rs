@@ -2,18 +2,18 @@
 
 use anyhow::Result;
 
-use super::Layer;
+use super::SessionLayer;
 
 /// A layer that is handed text, and whose events are written.
 #[derive(Clone)]
 pub(crate) struct Json<L>(pub(crate) L);
 
-impl<L: Layer> Layer for Json<L> {
+impl<L: SessionLayer> SessionLayer for Json<L> {
     type Session = L::Session;
     type Stream = L::Stream;
     type Message = String;
 
-    fn read(&self, json: String) -> Result<String> {
+    fn parse(&self, json: String) -> Result<String> {
         Ok(json)
     }
 
@@ -22,15 +22,15 @@ impl<L: Layer> Layer for Json<L> {
     }
 
     async fn send(&self, session: &L::Session, json: String) -> Result<L::Stream> {
-        self.0.send(session, self.0.read(json)?).await
+        self.0.send(session, self.0.parse(json)?).await
     }
 
-    async fn take(&self, stream: &mut L::Stream) -> Result<usize> {
-        self.0.write(stream).await
+    async fn next_events(&self, stream: &mut L::Stream) -> Result<usize> {
+        self.0.next_events_as_json(stream).await
     }
 
-    async fn write(&self, stream: &mut L::Stream) -> Result<usize> {
-        self.0.write(stream).await
+    async fn next_events_as_json(&self, stream: &mut L::Stream) -> Result<usize> {
+        self.0.next_events_as_json(stream).await
     }
 
     async fn first_id(&self, stream: &mut L::Stream) -> Result<String> {

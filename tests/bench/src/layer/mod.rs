@@ -8,15 +8,15 @@ mod rmcp;
 use anyhow::Result;
 
 pub(crate) use self::{
-    hop::Hop,
+    hop::ChannelHop,
     json::Json,
-    rejoin::{Rejoin, Sizes},
+    rejoin::{Limits, Rejoin},
     rmcp::Rmcp,
 };
 use crate::message::{self, Tool};
 
 /// A session layer, and what answers behind it.
-pub(crate) trait Layer: Clone + Send + Sync + 'static {
+pub(crate) trait SessionLayer: Clone + Send + Sync + 'static {
     /// A session, as its client has it.
     type Session: Send + Sync + 'static;
     /// What carries the answer to a request, or a stream that is resumed.
@@ -25,7 +25,7 @@ pub(crate) trait Layer: Clone + Send + Sync + 'static {
     type Message: Send + 'static;
 
     /// Reads a message.
-    fn read(&self, json: String) -> Result<Self::Message>;
+    fn parse(&self, json: String) -> Result<Self::Message>;
 
     /// Begins a session, through the answer to `initialize`.
     fn open(&self) -> impl Future<Output = Result<Self::Session>> + Send;
@@ -38,10 +38,13 @@ pub(crate) trait Layer: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Stream>> + Send;
 
     /// Takes one or more events, and returns how many; 0 is the end.
-    fn take(&self, stream: &mut Self::Stream) -> impl Future<Output = Result<usize>> + Send;
+    fn next_events(&self, stream: &mut Self::Stream) -> impl Future<Output = Result<usize>> + Send;
 
     /// Takes events likewise, and writes their messages as JSON.
-    fn write(&self, stream: &mut Self::Stream) -> impl Future<Output = Result<usize>> + Send;
+    fn next_events_as_json(
+        &self,
+        stream: &mut Self::Stream,
+    ) -> impl Future<Output = Result<usize>> + Send;
 
     /// Takes the first event of a stream, which must be alone, and returns its id.
     fn first_id(&self, stream: &mut Self::Stream) -> impl Future<Output = Result<String>> + Send;
@@ -55,15 +58,20 @@ pub(crate) trait Layer: Clone + Send + Sync + 'static {
 }
 
 /// Returns the call of a tool, as the layer takes it.
-pub(crate) fn call<L: Layer>(layer: &L, id: i64, tool: Tool, text: &str) -> Result<L::Message> {
-    layer.read(message::call(id, tool, text))
+pub(crate) fn call<L: SessionLayer>(
+    layer: &L,
+    id: i64,
+    tool: Tool,
+    text: &str,
+) -> Result<L::Message> {
+    layer.parse(message::call(id, tool, text))
 }
 
 /// Takes events to the end of a stream, and returns how many there were.
-pub(crate) async fn drain<L: Layer>(layer: &L, stream: &mut L::Stream) -> Result<usize> {
+pub(crate) async fn drain<L: SessionLayer>(layer: &L, stream: &mut L::Stream) -> Result<usize> {
     let mut events = 0;
     loop {
-        match layer.take(stream).await? {
+        match layer.next_events(stream).await? {
             0 => return Ok(events),
             taken => events += taken,
         }

@@ -9,9 +9,9 @@ use rejoin::{
     rejoin_core::{AnswerFormat, Config, Post},
 };
 
-use super::{Layer, drain};
+use super::{SessionLayer, drain};
 use crate::{
-    backend::{Handler, InPlace, Says},
+    backend::{Handler, Inline, MessageForm},
     message,
     service::Service,
 };
@@ -24,7 +24,7 @@ pub(crate) struct Rejoin {
 
 /// What is not as it is by default.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Sizes {
+pub(crate) struct Limits {
     /// How many sessions there may be, if not as by default.
     pub(crate) sessions: Option<usize>,
     /// How many streams a session may have, if not as by default.
@@ -37,27 +37,27 @@ pub(crate) struct Sizes {
 
 impl Rejoin {
     /// Has a handler of its own behind it.
-    pub(crate) fn with_handler(says: Says, sizes: Sizes) -> Result<Self> {
+    pub(crate) fn with_handler(says: MessageForm, sizes: Limits) -> Result<Self> {
         Self::new(Handler(says), sizes)
     }
 
     /// Has a handler without a task behind it.
-    pub(crate) fn in_place(says: Says, sizes: Sizes) -> Result<Self> {
-        Self::new(InPlace(says), sizes)
+    pub(crate) fn with_inline_handler(says: MessageForm, sizes: Limits) -> Result<Self> {
+        Self::new(Inline(says), sizes)
     }
 
     /// Has a service of the crate `rmcp` behind it.
-    pub(crate) fn with_service(sizes: Sizes) -> Result<Self> {
+    pub(crate) fn with_service(sizes: Limits) -> Result<Self> {
         Self::new(RmcpBackend::new(|| Ok(Service::default())), sizes)
     }
 
     /// Has any backend behind it.
-    pub(crate) fn new(backend: impl Backend, sizes: Sizes) -> Result<Self> {
-        Ok(Self { sessions: SessionManager::new(backend, settings(sizes)?)? })
+    pub(crate) fn new(backend: impl Backend, sizes: Limits) -> Result<Self> {
+        Ok(Self { sessions: SessionManager::new(backend, config(sizes)?)? })
     }
 }
 
-fn settings(sizes: Sizes) -> Result<ManagerConfig> {
+fn config(sizes: Limits) -> Result<ManagerConfig> {
     let usual = ManagerConfig::default();
     let config = Config::default();
     let streams = sizes.streams;
@@ -76,17 +76,17 @@ fn settings(sizes: Sizes) -> Result<ManagerConfig> {
     })
 }
 
-impl Layer for Rejoin {
+impl SessionLayer for Rejoin {
     type Session = SessionId;
     type Stream = (Connection, Vec<SseEvent>);
     type Message = Post<Bytes>;
 
-    fn read(&self, json: String) -> Result<Post<Bytes>> {
+    fn parse(&self, json: String) -> Result<Post<Bytes>> {
         Ok(rejoin::parse_message(json.into(), 1)?)
     }
 
     async fn open(&self) -> Result<SessionId> {
-        let post = self.read(message::initialize())?;
+        let post = self.parse(message::initialize())?;
         let (session, connection) =
             self.sessions.initialize_session(post, AnswerFormat::Sse).await?;
         drain(self, &mut (connection, Vec::new())).await?;
@@ -99,7 +99,7 @@ impl Layer for Rejoin {
         Ok((connection, Vec::new()))
     }
 
-    async fn take(&self, (connection, events): &mut Self::Stream) -> Result<usize> {
+    async fn next_events(&self, (connection, events): &mut Self::Stream) -> Result<usize> {
         loop {
             events.clear();
             let more = poll_fn(|cx| connection.poll_events(cx, events)).await;
@@ -110,12 +110,12 @@ impl Layer for Rejoin {
     }
 
     /// Its events are JSON already.
-    async fn write(&self, stream: &mut Self::Stream) -> Result<usize> {
-        self.take(stream).await
+    async fn next_events_as_json(&self, stream: &mut Self::Stream) -> Result<usize> {
+        self.next_events(stream).await
     }
 
     async fn first_id(&self, stream: &mut Self::Stream) -> Result<String> {
-        self.take(stream).await?;
+        self.next_events(stream).await?;
         match stream.1.first() {
             Some(SseEvent::Priming { id: Some(id), .. }) => Ok(id.to_string()),
             other => anyhow::bail!("{other:?} is no priming event"),

@@ -19,7 +19,7 @@ use rmcp::{
 };
 use tokio::sync::mpsc::Receiver;
 
-use super::Layer;
+use super::SessionLayer;
 use crate::{
     message::{self, Tool},
     service::{self, Service},
@@ -68,12 +68,12 @@ impl Rmcp {
     }
 }
 
-impl Layer for Rmcp {
+impl SessionLayer for Rmcp {
     type Session = SessionId;
     type Stream = Receiver<ServerSseMessage>;
     type Message = ClientJsonRpcMessage;
 
-    fn read(&self, json: String) -> Result<ClientJsonRpcMessage> {
+    fn parse(&self, json: String) -> Result<ClientJsonRpcMessage> {
         Ok(serde_json::from_str(&json)?)
     }
 
@@ -106,11 +106,11 @@ impl Layer for Rmcp {
         Ok(receiver.inner)
     }
 
-    async fn take(&self, stream: &mut Self::Stream) -> Result<usize> {
+    async fn next_events(&self, stream: &mut Self::Stream) -> Result<usize> {
         Ok(stream.recv().await.is_some().into())
     }
 
-    async fn write(&self, stream: &mut Self::Stream) -> Result<usize> {
+    async fn next_events_as_json(&self, stream: &mut Self::Stream) -> Result<usize> {
         let Some(event) = stream.recv().await else { return Ok(0) };
         if let Some(message) = event.message {
             black_box(serde_json::to_string(&message)?);

@@ -60,15 +60,17 @@ impl Client {
             {
                 return Ok((status, &self.read));
             }
-            self.more().await?;
+            self.read_more().await?;
         }
     }
 
     /// Sends a request, and reads until something was said; returns all until then.
-    pub(crate) async fn until(&mut self, request: &[u8], needle: &[u8]) -> Result<&[u8]> {
+    pub(crate) async fn read_until(&mut self, request: &[u8], needle: &[u8]) -> Result<&[u8]> {
         self.send(request).await?;
         while memmem::find(&self.read, needle).is_none() {
-            self.more().await.with_context(|| String::from_utf8_lossy(&self.read).into_owned())?;
+            self.read_more()
+                .await
+                .with_context(|| String::from_utf8_lossy(&self.read).into_owned())?;
         }
         Ok(&self.read)
     }
@@ -78,7 +80,7 @@ impl Client {
         Ok(self.stream.write_all(request).await?)
     }
 
-    async fn more(&mut self) -> Result<()> {
+    async fn read_more(&mut self) -> Result<()> {
         self.read.reserve(READ_BYTES);
         let count = self.stream.read_buf(&mut self.read).await?;
         ensure!(count > 0, "the server has closed the connection");

@@ -17,12 +17,12 @@ use crate::{
 pub(super) const RATE: Metric = Metric::rate("throughput", "requests per s");
 pub(super) const MEDIAN: Metric = Metric::cost("p50", "µs");
 pub(super) const TAIL: Metric = Metric::cost("p99", "µs");
-pub(super) const PROCESSOR: Metric = Metric::cost("processor", "s per 10,000");
+pub(super) const CPU_TIME: Metric = Metric::cost("processor", "s per 10,000");
 /// What the load itself takes. It has one thread, so a server that takes less waits for it.
-const LOAD: Metric = Metric::cost("processor of the load", "s per 10,000");
+const LOAD_CPU_TIME: Metric = Metric::cost("processor of the load", "s per 10,000");
 
 /// How many calls each connection makes before anything is measured.
-const WARMING: usize = 20;
+const WARMUP_CALLS: usize = 20;
 
 /// Calls through as many connections as there are sessions, for a while.
 pub(crate) async fn measure(
@@ -33,15 +33,15 @@ pub(crate) async fn measure(
 ) -> Result<Readings> {
     let mut callers = Vec::new();
     for session in sessions.drain(..) {
-        callers.push(Caller::connect(session, text).await?);
+        callers.push(EchoClient::connect(session, text).await?);
     }
-    let callers = run(callers, Until::Calls(WARMING)).await?;
-    let before = (process.processor_seconds()?, Process::this().processor_seconds()?);
+    let callers = run(callers, Until::Calls(WARMUP_CALLS)).await?;
+    let before = (process.cpu_seconds()?, Process::this().cpu_seconds()?);
     let start = Instant::now();
     let callers = run(callers, Until::Time(start + window)).await?;
     let seconds = start.elapsed().as_secs_f64();
-    let processor = process.processor_seconds()? - before.0;
-    let load = Process::this().processor_seconds()? - before.1;
+    let processor = process.cpu_seconds()? - before.0;
+    let load = Process::this().cpu_seconds()? - before.1;
     let mut latencies: Vec<f64> =
         callers.iter().flat_map(|caller| caller.latencies.iter().copied()).collect();
     latencies.sort_by(f64::total_cmp);
@@ -51,16 +51,16 @@ pub(crate) async fn measure(
         (RATE, count / seconds),
         (MEDIAN, quantile(&latencies, 0.5)),
         (TAIL, quantile(&latencies, 0.99)),
-        (PROCESSOR, processor / count * 1e4),
-        (LOAD, load / count * 1e4),
+        (CPU_TIME, processor / count * 1e4),
+        (LOAD_CPU_TIME, load / count * 1e4),
     ])
 }
 
 /// Calls so many times in each of some sessions.
-pub(crate) async fn saturate(sessions: &mut Vec<Session>, text: &str, calls: usize) -> Result<()> {
+pub(crate) async fn warm_up(sessions: &mut Vec<Session>, text: &str, calls: usize) -> Result<()> {
     let mut callers = Vec::new();
     for session in sessions.drain(..) {
-        callers.push(Caller::connect(session, text).await?);
+        callers.push(EchoClient::connect(session, text).await?);
     }
     let callers = run(callers, Until::Calls(calls)).await?;
     sessions.extend(callers.into_iter().map(|caller| caller.session));
@@ -74,7 +74,7 @@ enum Until {
     Time(Instant),
 }
 
-async fn run(callers: Vec<Caller>, until: Until) -> Result<Vec<Caller>> {
+async fn run(callers: Vec<EchoClient>, until: Until) -> Result<Vec<EchoClient>> {
     let mut running = JoinSet::new();
     for caller in callers {
         running.spawn(caller.run(until));
@@ -87,7 +87,7 @@ async fn run(callers: Vec<Caller>, until: Until) -> Result<Vec<Caller>> {
 }
 
 /// One client.
-struct Caller {
+struct EchoClient {
     session: Session,
     client: Client,
     text: String,
@@ -95,7 +95,7 @@ struct Caller {
     latencies: Vec<f64>,
 }
 
-impl Caller {
+impl EchoClient {
     async fn connect(session: Session, text: &str) -> Result<Self> {
         let client = Client::connect(session.address).await?;
         Ok(Self { session, client, text: text.to_owned(), latencies: Vec::new() })

@@ -12,9 +12,9 @@ use std::{cell::RefCell, rc::Rc};
 use anyhow::{Context as _, Result};
 use tokio::runtime::Runtime;
 
-use self::streams::Crowd;
+use self::streams::StreamClients;
 pub(crate) use self::{
-    echo::{measure, saturate},
+    echo::{measure, warm_up},
     random::Random,
     session::Session,
     wrk::Wrk,
@@ -32,7 +32,7 @@ const PEAK: Metric = Metric::cost("peak memory", "MiB");
 const CONNECTIONS: [usize; 4] = [1, 16, 64, 256];
 
 /// How many calls fill all that a session keeps, and how many fill what it keeps for long.
-const SATURATING: [usize; 2] = [4_200, 100];
+const WARMUP_CALLS: [usize; 2] = [4_200, 100];
 
 /// How many events there are on one stream.
 const EVENTS: usize = 1_000;
@@ -44,7 +44,7 @@ pub(crate) fn run(sizing: &Sizing, seed: u64, report: &mut Report) -> Result<()>
     echo(sizing, &text, &runtime, report)?;
     events(sizing, &text, &runtime, report)?;
     idle(sizing, &text, &runtime, report)?;
-    storm(sizing, seed, &text, &runtime, report)
+    resume_at_once(sizing, seed, &text, &runtime, report)
 }
 
 fn echo(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Report) -> Result<()> {
@@ -54,12 +54,12 @@ fn echo(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Report)
         let work = format!("echo, {count} connections");
         let mut trials = Vec::new();
         for (kind, server, sessions) in &servers {
-            runtime.block_on(fill(server, *kind, sessions, count, text, sizing))?;
+            runtime.block_on(add_sessions(server, *kind, sessions, count, text, sizing))?;
             let round = echo_round(server, sessions, text, runtime, sizing);
             let round: Box<dyn FnMut() -> _> = Box::new(round);
-            trials.push(Trial { work: work.clone(), subject: kind.subject(), round });
+            trials.push(Trial { workload: work.clone(), subject: kind.subject(), round });
         }
-        report.add(interleave(sizing.windows, &mut trials)?);
+        report.add(interleave(sizing.load_rounds, &mut trials)?);
         compare(&work, report);
     }
     by_wrk(&servers, text, runtime, sizing, report)?;
@@ -67,9 +67,9 @@ fn echo(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Report)
         .iter()
         .map(|(kind, server, _)| {
             let process = server.process();
-            let peak = move || Ok(vec![(PEAK, process.peak_bytes()? / f64::from(1 << 20))]);
+            let peak = move || Ok(vec![(PEAK, process.peak_memory_bytes()? / f64::from(1 << 20))]);
             let work = "after all echoes".to_owned();
-            Trial { work, subject: kind.subject(), round: Box::new(peak) }
+            Trial { workload: work, subject: kind.subject(), round: Box::new(peak) }
         })
         .collect();
     report.add(interleave(1, &mut trials)?);
@@ -94,15 +94,19 @@ fn by_wrk(
     };
     let work = format!("echo, {WRK_CONNECTIONS} connections, by wrk");
     let mut trials = Vec::new();
-    for (kind, server, _) in servers.iter().filter(|(kind, ..)| !kind.is_limit()) {
+    for (kind, server, _) in servers.iter().filter(|(kind, ..)| !kind.is_bare_hyper()) {
         let mut sessions = Vec::new();
         for _ in 0..WRK_CONNECTIONS {
-            sessions.push(runtime.block_on(Session::begin(server.address, "/"))?);
+            sessions.push(runtime.block_on(Session::create(server.address, "/"))?);
         }
-        let round = generator.clone().round(server.process(), sessions, text, sizing.window);
-        trials.push(Trial { work: work.clone(), subject: kind.subject(), round: Box::new(round) });
+        let round = generator.clone().round(server.process(), sessions, text, sizing.load_duration);
+        trials.push(Trial {
+            workload: work.clone(),
+            subject: kind.subject(),
+            round: Box::new(round),
+        });
     }
-    report.add(interleave(sizing.windows, &mut trials)?);
+    report.add(interleave(sizing.load_rounds, &mut trials)?);
     compare(&work, report);
     Ok(())
 }
@@ -110,7 +114,7 @@ fn by_wrk(
 type Sessions = Rc<RefCell<Vec<Session>>>;
 
 /// Begins sessions until there are as many as connections, and fills what they keep.
-async fn fill(
+async fn add_sessions(
     server: &Server,
     kind: Kind,
     sessions: &Sessions,
@@ -119,16 +123,16 @@ async fn fill(
     sizing: &Sizing,
 ) -> Result<()> {
     let mut known = sessions.take();
-    let [all, few] = SATURATING;
+    let [all, few] = WARMUP_CALLS;
     let mut new = Vec::new();
     let mut calls = few;
     while known.len() + new.len() < count {
-        if known.len() + new.len() < sizing.saturated && !kind.is_limit() {
+        if known.len() + new.len() < sizing.saturated_sessions && !kind.is_bare_hyper() {
             calls = all;
         }
-        new.push(Session::begin(server.address, "/").await?);
+        new.push(Session::create(server.address, "/").await?);
     }
-    saturate(&mut new, text, calls).await?;
+    warm_up(&mut new, text, calls).await?;
     known.append(&mut new);
     sessions.replace(known);
     Ok(())
@@ -142,7 +146,7 @@ fn echo_round(
     sizing: &Sizing,
 ) -> impl FnMut() -> Result<Readings> + 'static {
     let (server, sessions) = (Rc::clone(server), Rc::clone(sessions));
-    let (text, runtime, window) = (text.to_owned(), Rc::clone(runtime), sizing.window);
+    let (text, runtime, window) = (text.to_owned(), Rc::clone(runtime), sizing.load_duration);
     move || {
         let mut taken = sessions.take();
         let readings = runtime.block_on(measure(server.process(), &mut taken, &text, window));
@@ -152,18 +156,18 @@ fn echo_round(
 }
 
 fn compare(work: &str, report: &mut Report) {
-    for limit in [Kind::Whole, Kind::Parts, Kind::Late] {
+    for limit in [Kind::HyperOnePart, Kind::HyperTwoParts, Kind::HyperTwoWrites] {
         report.compare(work, Kind::Rejoin.subject(), limit.subject());
-        report.compare(work, Kind::InPlace.subject(), limit.subject());
+        report.compare(work, Kind::RejoinInline.subject(), limit.subject());
     }
-    report.compare(work, Kind::InPlace.subject(), Kind::Rmcp.subject());
+    report.compare(work, Kind::RejoinInline.subject(), Kind::Rmcp.subject());
     report.compare(work, Kind::Rejoin.subject(), Kind::Rmcp.subject());
     report.compare(work, Kind::RejoinService.subject(), Kind::Rmcp.subject());
     report.compare(work, Kind::Rejoin.subject(), Kind::TowerMcp.subject());
 }
 
 /// The limit sends these from a task, whichever it is.
-const STREAMING: [Kind; 4] = [Kind::Late, Kind::Rejoin, Kind::RejoinService, Kind::Rmcp];
+const STREAMING: [Kind; 4] = [Kind::HyperTwoWrites, Kind::Rejoin, Kind::RejoinService, Kind::Rmcp];
 
 fn events(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Report) -> Result<()> {
     let work = format!("{EVENTS} events on one stream");
@@ -172,9 +176,9 @@ fn events(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Repor
         let (server, runtime) = (Server::start(kind, text)?, Rc::clone(runtime));
         let round = move || runtime.block_on(streams::events(&server, EVENTS));
         let (work, subject) = (work.clone(), kind.subject());
-        trials.push(Trial { work, subject, round: Box::new(round) });
+        trials.push(Trial { workload: work, subject, round: Box::new(round) });
     }
-    report.add(interleave(sizing.windows, &mut trials)?);
+    report.add(interleave(sizing.load_rounds, &mut trials)?);
     compare(&work, report);
     Ok(())
 }
@@ -184,20 +188,20 @@ fn idle(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Report)
     let mut trials = Vec::new();
     for kind in STREAMING {
         let (text, runtime) = (text.to_owned(), Rc::clone(runtime));
-        let (clients, watch) = (sizing.clients, sizing.watch);
+        let (clients, watch) = (sizing.clients, sizing.idle_duration);
         let round = move || {
             let server = Server::start(kind, &text)?;
             runtime.block_on(streams::idle(&server, clients, watch))
         };
         let (work, subject) = (work.clone(), kind.subject());
-        trials.push(Trial { work, subject, round: Box::new(round) });
+        trials.push(Trial { workload: work, subject, round: Box::new(round) });
     }
     report.add(interleave(1, &mut trials)?);
     compare(&work, report);
     Ok(())
 }
 
-fn storm(
+fn resume_at_once(
     sizing: &Sizing,
     seed: u64,
     text: &str,
@@ -208,15 +212,15 @@ fn storm(
     let mut trials = Vec::new();
     for kind in STREAMING {
         let (server, runtime) = (Server::start(kind, text)?, Rc::clone(runtime));
-        let mut crowd = Some(runtime.block_on(Crowd::gather(&server, sizing.clients))?);
+        let mut crowd = Some(runtime.block_on(StreamClients::connect(&server, sizing.clients))?);
         let round = move || {
             let gone = crowd.take().context("an earlier round has failed")?;
-            let (back, readings) = runtime.block_on(gone.storm(&server, seed))?;
+            let (back, readings) = runtime.block_on(gone.reconnect_all(&server, seed))?;
             crowd = Some(back);
             Ok(readings)
         };
         let (work, subject) = (work.clone(), kind.subject());
-        trials.push(Trial { work, subject, round: Box::new(round) });
+        trials.push(Trial { workload: work, subject, round: Box::new(round) });
     }
     report.add(interleave(sizing.heavy_rounds, &mut trials)?);
     compare(&work, report);

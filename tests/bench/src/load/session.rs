@@ -26,13 +26,13 @@ pub(crate) struct Session {
 
 impl Session {
     /// Begins a session, through a connection of its own.
-    pub(crate) async fn begin(address: SocketAddr, path: &'static str) -> Result<Self> {
+    pub(crate) async fn create(address: SocketAddr, path: &'static str) -> Result<Self> {
         let mut client = Client::connect(address).await?;
-        Self::begin_on(&mut client, address, path).await
+        Self::create_on(&mut client, address, path).await
     }
 
     /// Begins a session.
-    pub(crate) async fn begin_on(
+    pub(crate) async fn create_on(
         client: &mut Client,
         address: SocketAddr,
         path: &'static str,

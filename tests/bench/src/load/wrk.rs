@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::{
     Session,
-    echo::{MEDIAN, PROCESSOR, RATE, TAIL},
+    echo::{CPU_TIME, MEDIAN, RATE, TAIL},
 };
 use crate::{measure::Readings, process::Process};
 
@@ -51,9 +51,9 @@ impl Wrk {
             command.arg(&self.script).arg(format!("http://{}", first.address)).arg("--");
             command.args([first.path, &first.tool("echo"), &text]);
             command.args(sessions.iter().map(|session| session.id.as_deref().unwrap_or("-")));
-            let before = process.processor_seconds()?;
+            let before = process.cpu_seconds()?;
             let output = command.output()?;
-            let processor = process.processor_seconds()? - before;
+            let processor = process.cpu_seconds()? - before;
             read(&String::from_utf8_lossy(&output.stdout), processor)
         }
     }
@@ -72,7 +72,7 @@ fn read(said: &str, processor: f64) -> Result<Readings> {
         (RATE, count / microseconds * 1e6),
         (MEDIAN, median),
         (TAIL, tail),
-        (PROCESSOR, processor / count * 1e4),
+        (CPU_TIME, processor / count * 1e4),
     ])
 }
 

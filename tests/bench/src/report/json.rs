@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{Ratio, Report, numbers::Summary};
+use super::{Ratio, Report, summary::Summary};
 use crate::measure::Series;
 
 /// Writes everything.
@@ -22,7 +22,7 @@ pub(super) fn write(report: &Report, seed: u64) -> Value {
 
 fn figure(series: &Series) -> Value {
     json!({
-        "work": series.work,
+        "work": series.workload,
         "who": series.subject,
         "what": series.metric.name,
         "unit": series.metric.unit,
@@ -34,10 +34,10 @@ fn figure(series: &Series) -> Value {
 
 fn ratio(ratio: &Ratio) -> Value {
     json!({
-        "work": ratio.work,
+        "work": ratio.workload,
         "what": ratio.metric.name,
-        "who": ratio.of,
-        "than": ratio.against,
+        "who": ratio.subject,
+        "than": ratio.baseline,
         "times_better": summary(ratio.summary),
     })
 }

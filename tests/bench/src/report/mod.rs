@@ -1,18 +1,18 @@
 //! What was measured, and what it means: figures, and ratios of them.
 
 mod json;
-mod numbers;
+mod summary;
 mod text;
 
-pub(crate) use self::text::{print_head, print_section};
+pub(crate) use self::text::{print_header, print_section};
 
 use std::{fs, path::Path};
 
 use anyhow::Result;
 use rejoin_bench::{picture, table};
 
-use self::numbers::Summary;
-pub(crate) use self::numbers::quantile;
+use self::summary::Summary;
+pub(crate) use self::summary::quantile;
 use crate::measure::{Metric, Series};
 
 /// All that was measured.
@@ -26,10 +26,10 @@ pub(crate) struct Report {
 /// How many times better one subject was than another one, or the same one elsewhere.
 #[derive(Debug)]
 struct Ratio {
-    work: String,
+    workload: String,
     metric: Metric,
-    of: &'static str,
-    against: String,
+    subject: &'static str,
+    baseline: String,
     /// Of the two values of each round.
     summary: Summary,
 }
@@ -46,29 +46,34 @@ impl Report {
         for ours in self.series(work, of) {
             let same = self.series(work, against);
             if let Some(theirs) = same.into_iter().find(|series| series.metric == ours.metric) {
-                self.ratio(work, &ours, against.to_owned(), &theirs);
+                self.add_ratio(work, &ours, against.to_owned(), &theirs);
             }
         }
     }
 
     /// Compares two subjects at several works, and each with itself at the first of them.
-    pub(crate) fn all_beside(&mut self, works: &[String], of: &'static str, against: &'static str) {
+    pub(crate) fn compare_all(
+        &mut self,
+        works: &[String],
+        of: &'static str,
+        against: &'static str,
+    ) {
         for work in works {
             self.compare(work, of, against);
         }
         if let [base, others @ ..] = works {
             for work in others {
-                self.flat(work, base);
+                self.compare_with_itself(work, base);
             }
         }
     }
 
     /// Compares every subject with itself at other work.
-    fn flat(&mut self, work: &str, base: &str) {
-        for ours in self.all(work) {
+    fn compare_with_itself(&mut self, work: &str, base: &str) {
+        for ours in self.of_workload(work) {
             let there = self.series(base, ours.subject);
             if let Some(before) = there.into_iter().find(|series| series.metric == ours.metric) {
-                self.ratio(work, &ours, format!("itself, {base}"), &before);
+                self.add_ratio(work, &ours, format!("itself, {base}"), &before);
             }
         }
     }
@@ -80,7 +85,7 @@ impl Report {
     }
 
     /// Shows the ratios, and writes everything into a folder.
-    pub(crate) fn end(&self, folder: &Path, seed: u64) -> Result<()> {
+    pub(crate) fn finish(&self, folder: &Path, seed: u64) -> Result<()> {
         text::print_ratios(&self.ratios);
         self.notes.iter().for_each(|note| text::print_note(note));
         fs::create_dir_all(folder)?;
@@ -101,15 +106,15 @@ impl Report {
         Ok(())
     }
 
-    fn all(&self, work: &str) -> Vec<Series> {
-        self.figures.iter().filter(|series| series.work == work).cloned().collect()
+    fn of_workload(&self, work: &str) -> Vec<Series> {
+        self.figures.iter().filter(|series| series.workload == work).cloned().collect()
     }
 
     fn series(&self, work: &str, subject: &str) -> Vec<Series> {
-        self.all(work).into_iter().filter(|series| series.subject == subject).collect()
+        self.of_workload(work).into_iter().filter(|series| series.subject == subject).collect()
     }
 
-    fn ratio(&mut self, work: &str, ours: &Series, against: String, theirs: &Series) {
+    fn add_ratio(&mut self, work: &str, ours: &Series, against: String, theirs: &Series) {
         let less_is_better = ours.metric.less_is_better;
         let pairs = ours.rounds.iter().zip(&theirs.rounds);
         let ratios: Vec<f64> = pairs
@@ -120,10 +125,10 @@ impl Report {
             return;
         }
         self.ratios.push(Ratio {
-            work: work.to_owned(),
+            workload: work.to_owned(),
             metric: ours.metric,
-            of: ours.subject,
-            against,
+            subject: ours.subject,
+            baseline: against,
             summary: Summary::of(&ratios),
         });
     }

@@ -1,9 +1,9 @@
 //! The report as a table.
 #![expect(clippy::print_stdout, reason = "the table is what the program is for")]
 
-use rejoin_bench::short;
+use rejoin_bench::format_number;
 
-use super::{Ratio, numbers::Summary};
+use super::{Ratio, summary::Summary};
 use crate::measure::Series;
 
 /// Shows one row of the figures.
@@ -13,18 +13,18 @@ pub(super) fn print_figure(series: &Series) {
     let what = format!("{} ({})", series.metric.name, series.metric.unit);
     println!(
         "{:<52} {:<26} {what:<34} {:>11}   {:>11} {:>11} {:>11} {:>11}",
-        series.work,
+        series.workload,
         series.subject,
-        short(median),
-        short(minimum),
-        short(lower_quartile),
-        short(upper_quartile),
-        short(maximum),
+        format_number(median),
+        format_number(minimum),
+        format_number(lower_quartile),
+        format_number(upper_quartile),
+        format_number(maximum),
     );
 }
 
 /// Shows what the columns of the figures are.
-pub(crate) fn print_head() {
+pub(crate) fn print_header() {
     println!(
         "{:<52} {:<26} {:<34} {:>11}   {:>11} {:>11} {:>11} {:>11}",
         "work", "who", "what", "median", "min", "quartile", "quartile", "max"
@@ -50,14 +50,14 @@ pub(super) fn print_ratios(ratios: &[Ratio]) {
     );
     for ratio in ratios {
         let Summary { minimum, median, maximum, .. } = ratio.summary;
-        let spread = format!("{} to {}", short(minimum), short(maximum));
+        let spread = format!("{} to {}", format_number(minimum), format_number(maximum));
         println!(
             "{:<52} {:<24} {:<26} {:<48} {:>8} {spread:>18}",
-            ratio.work,
+            ratio.workload,
             ratio.metric.name,
-            ratio.of,
-            ratio.against,
-            short(median),
+            ratio.subject,
+            ratio.baseline,
+            format_number(median),
         );
     }
 }

@@ -17,7 +17,7 @@ use tower_service::Service;
 const BACKLOG: u32 = 4_096;
 
 /// Begins to serve on a free port of the loopback, and prints which one.
-pub(super) fn begin<S, B>(service: S) -> Result<()>
+pub(super) fn serve<S, B>(service: S) -> Result<()>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S: Clone + Send + 'static,

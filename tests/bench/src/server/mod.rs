@@ -1,6 +1,6 @@
 //! The servers, each of which is this program in a process of its own.
 
-mod limit;
+mod bare_hyper;
 mod listen;
 mod spawn;
 mod tower_mcp;
@@ -15,10 +15,10 @@ use rmcp::transport::{
 };
 use tokio::io::AsyncReadExt as _;
 
-use self::limit::{Limit, Parts};
+use self::bare_hyper::{BareHyper, ResponseParts};
 pub(crate) use self::spawn::Server;
 use crate::{
-    backend::{Handler, InPlace, Says},
+    backend::{Handler, Inline, MessageForm},
     measure::Flavor,
     service::Service,
 };
@@ -27,15 +27,15 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Kind {
     /// Bare hyper: the answer in one part
-    Whole,
+    HyperOnePart,
     /// Bare hyper: the answer in two parts that are there at once
-    Parts,
+    HyperTwoParts,
     /// Bare hyper: the answer in two parts, the second of which comes from a task
-    Late,
+    HyperTwoWrites,
     /// rejoin, with a handler
     Rejoin,
     /// rejoin, with a handler that needs no task
-    InPlace,
+    RejoinInline,
     /// rejoin, with an rmcp service
     RejoinService,
     /// rmcp
@@ -47,11 +47,11 @@ pub(crate) enum Kind {
 impl Kind {
     /// All of them.
     pub(crate) const ALL: [Self; 8] = [
-        Self::Whole,
-        Self::Parts,
-        Self::Late,
+        Self::HyperOnePart,
+        Self::HyperTwoParts,
+        Self::HyperTwoWrites,
         Self::Rejoin,
-        Self::InPlace,
+        Self::RejoinInline,
         Self::RejoinService,
         Self::Rmcp,
         Self::TowerMcp,
@@ -60,11 +60,11 @@ impl Kind {
     /// Returns how it is called in a report.
     pub(crate) fn subject(self) -> &'static str {
         match self {
-            Self::Whole => "limit, whole",
-            Self::Parts => "limit, two parts",
-            Self::Late => "limit, two writes",
+            Self::HyperOnePart => "limit, whole",
+            Self::HyperTwoParts => "limit, two parts",
+            Self::HyperTwoWrites => "limit, two writes",
             Self::Rejoin => "rejoin",
-            Self::InPlace => "rejoin, in place",
+            Self::RejoinInline => "rejoin, in place",
             Self::RejoinService => "rejoin + rmcp service",
             Self::Rmcp => "rmcp",
             Self::TowerMcp => "tower-mcp",
@@ -72,8 +72,8 @@ impl Kind {
     }
 
     /// Returns whether it has sessions at all.
-    pub(crate) fn is_limit(self) -> bool {
-        matches!(self, Self::Whole | Self::Parts | Self::Late)
+    pub(crate) fn is_bare_hyper(self) -> bool {
+        matches!(self, Self::HyperOnePart | Self::HyperTwoParts | Self::HyperTwoWrites)
     }
 }
 
@@ -82,19 +82,19 @@ pub(crate) fn serve(kind: Kind, text: &str) -> Result<()> {
     let text = text.to_owned();
     Flavor::MultiThread.runtime()?.block_on(async move {
         match kind {
-            Kind::Whole => listen::begin(Limit::new(Parts::Whole, &text))?,
-            Kind::Parts => listen::begin(Limit::new(Parts::Two, &text))?,
-            Kind::Late => listen::begin(Limit::new(Parts::Late, &text))?,
-            Kind::Rejoin => listen::begin(rejoin(Handler(Says::Heads))?)?,
-            Kind::InPlace => listen::begin(rejoin(InPlace(Says::Heads))?)?,
+            Kind::HyperOnePart => listen::serve(BareHyper::new(ResponseParts::One, &text))?,
+            Kind::HyperTwoParts => listen::serve(BareHyper::new(ResponseParts::Two, &text))?,
+            Kind::HyperTwoWrites => listen::serve(BareHyper::new(ResponseParts::TwoWrites, &text))?,
+            Kind::Rejoin => listen::serve(rejoin(Handler(MessageForm::WithHead))?)?,
+            Kind::RejoinInline => listen::serve(rejoin(Inline(MessageForm::WithHead))?)?,
             Kind::RejoinService => {
                 let backend = RmcpBackend::new(|| Ok(Service::default()));
-                listen::begin(rejoin(backend)?)?;
+                listen::serve(rejoin(backend)?)?;
             }
-            Kind::Rmcp => listen::begin(rmcp())?,
-            Kind::TowerMcp => listen::begin(tower_mcp::router())?,
+            Kind::Rmcp => listen::serve(rmcp())?,
+            Kind::TowerMcp => listen::serve(tower_mcp::router())?,
         }
-        wait_for_the_end().await;
+        wait_for_stdin_eof().await;
         Ok(())
     })
 }
@@ -111,7 +111,7 @@ fn rmcp() -> StreamableHttpService<Service, LocalSessionManager> {
     StreamableHttpService::new(make, Arc::default(), StreamableHttpServerConfig::default())
 }
 
-async fn wait_for_the_end() {
+async fn wait_for_stdin_eof() {
     let mut nothing = Vec::new();
     // An error is an end, too.
     let _ = tokio::io::stdin().read_to_end(&mut nothing).await;

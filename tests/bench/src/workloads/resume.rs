@@ -6,13 +6,13 @@ use anyhow::{Result, ensure};
 
 use super::{TIME, nanoseconds};
 use crate::{
-    layer::{Layer, call},
-    measure::{Readings, Work},
+    layer::{SessionLayer, call},
+    measure::{Readings, Workload},
     message::Tool,
 };
 
 /// Resumes the same stream, again and again.
-pub(crate) struct Resumes<L: Layer> {
+pub(crate) struct Resumes<L: SessionLayer> {
     layer: L,
     session: L::Session,
     first_id: String,
@@ -20,36 +20,40 @@ pub(crate) struct Resumes<L: Layer> {
     per_round: usize,
 }
 
-impl<L: Layer> Resumes<L> {
+impl<L: SessionLayer> Resumes<L> {
     /// Begins a stream that has so many events after the first one.
     pub(crate) async fn prepare(layer: L, events: usize) -> Result<Self> {
         let session = layer.open().await?;
         let message = call(&layer, 1, Tool::Hang(events), "hello")?;
         let mut stream = layer.send(&session, message).await?;
         let first_id = layer.first_id(&mut stream).await?;
-        take(&layer, &mut stream, events).await?;
+        read_events(&layer, &mut stream, events).await?;
         drop(stream);
         let per_round = (20_000 / (events + 20)).max(10);
         Ok(Self { layer, session, first_id, events, per_round })
     }
 }
 
-async fn take<L: Layer>(layer: &L, stream: &mut L::Stream, events: usize) -> Result<()> {
+async fn read_events<L: SessionLayer>(
+    layer: &L,
+    stream: &mut L::Stream,
+    events: usize,
+) -> Result<()> {
     let mut taken = 0;
     while taken < events {
-        let more = layer.take(stream).await?;
+        let more = layer.next_events(stream).await?;
         ensure!(more > 0, "the stream ended after {taken} events");
         taken += more;
     }
     Ok(())
 }
 
-impl<L: Layer> Work for Resumes<L> {
+impl<L: SessionLayer> Workload for Resumes<L> {
     async fn round(&mut self) -> Result<Readings> {
         let start = Instant::now();
         for _ in 0..self.per_round {
             let mut stream = self.layer.resume(&self.session, &self.first_id).await?;
-            take(&self.layer, &mut stream, self.events).await?;
+            read_events(&self.layer, &mut stream, self.events).await?;
         }
         Ok(vec![(TIME, nanoseconds(start, self.per_round))])
     }

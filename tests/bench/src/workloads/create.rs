@@ -5,8 +5,8 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::{
-    layer::Layer,
-    measure::{Metric, Readings, Work},
+    layer::SessionLayer,
+    measure::{Metric, Readings, Workload},
 };
 
 const RATE: Metric = Metric::rate("rate", "per s");
@@ -24,7 +24,7 @@ impl<F> Creations<F> {
     }
 }
 
-impl<L: Layer, F: Fn() -> Result<L> + Send + Sync + 'static> Work for Creations<F> {
+impl<L: SessionLayer, F: Fn() -> Result<L> + Send + Sync + 'static> Workload for Creations<F> {
     async fn round(&mut self) -> Result<Readings> {
         let layer = (self.make)()?;
         let mut sessions = Vec::with_capacity(self.count);

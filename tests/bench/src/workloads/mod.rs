@@ -1,7 +1,7 @@
 //! The session layer alone, in this process.
 
 mod create;
-mod lag;
+mod pending;
 mod progress;
 mod request;
 mod resume;

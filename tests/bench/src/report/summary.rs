@@ -35,7 +35,7 @@ pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use rejoin_bench::short;
+    use rejoin_bench::format_number;
 
     use super::*;
 
@@ -49,6 +49,6 @@ mod tests {
             summary.upper_quartile,
             summary.maximum,
         ];
-        assert_eq!(all.map(short), ["1.00", "2.00", "3.00", "4.00", "5.00"]);
+        assert_eq!(all.map(format_number), ["1.00", "2.00", "3.00", "4.00", "5.00"]);
     }
 }

@@ -6,13 +6,13 @@ use anyhow::{Result, ensure};
 
 use super::{TIME, nanoseconds};
 use crate::{
-    layer::{Layer, call, drain},
-    measure::{Readings, Work},
+    layer::{SessionLayer, call, drain},
+    measure::{Readings, Workload},
     message::Tool,
 };
 
 /// A request is answered when so many more have come: so many are always in flight.
-pub(crate) struct InFlight<L: Layer> {
+pub(crate) struct PendingRequests<L: SessionLayer> {
     layer: L,
     session: L::Session,
     tool: Tool,
@@ -21,7 +21,7 @@ pub(crate) struct InFlight<L: Layer> {
     per_round: usize,
 }
 
-impl<L: Layer> InFlight<L> {
+impl<L: SessionLayer> PendingRequests<L> {
     /// Begins a session, and gets so many requests in flight.
     pub(crate) async fn prepare(layer: L, count: usize, per_round: usize) -> Result<Self> {
         let session = layer.open().await?;
@@ -40,7 +40,7 @@ impl<L: Layer> InFlight<L> {
     }
 }
 
-impl<L: Layer> Work for InFlight<L> {
+impl<L: SessionLayer> Workload for PendingRequests<L> {
     async fn round(&mut self) -> Result<Readings> {
         let mut messages = Vec::with_capacity(self.per_round);
         for _ in 0..self.per_round {

@@ -6,23 +6,23 @@ use anyhow::{Result, ensure};
 
 use super::{TIME, nanoseconds};
 use crate::{
-    layer::{Layer, call, drain},
-    measure::{Readings, Work},
+    layer::{SessionLayer, call, drain},
+    measure::{Readings, Workload},
     message::Tool,
 };
 
 /// How many requests a session needs until it has as much behind it as it keeps.
-const SATURATING: usize = 6_000;
+const SATURATING_REQUESTS: usize = 6_000;
 
 /// How many requests a session needs until it keeps as many streams as it ever does whose
 /// end was taken.
-const TAKEN: usize = 70;
+const ACKNOWLEDGED_STREAMS: usize = 70;
 
 /// How many answers are kept at most that nobody took.
-const UNTAKEN: usize = 1_100;
+const UNACKNOWLEDGED_STREAMS: usize = 1_100;
 
 /// Requests, one at a time, to one session after the other.
-pub(crate) struct Requests<L: Layer> {
+pub(crate) struct Requests<L: SessionLayer> {
     layer: L,
     sessions: Vec<L::Session>,
     next: i64,
@@ -33,55 +33,55 @@ pub(crate) struct Requests<L: Layer> {
 
 /// What there is beside the requests that are measured.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Setting {
+pub(crate) struct Scenario {
     /// How many sessions the requests go to, in turn.
     pub(crate) sessions: usize,
     /// How many more sessions there are.
-    pub(crate) others: usize,
+    pub(crate) other_sessions: usize,
     /// How many streams are open in the first session.
-    pub(crate) held: usize,
+    pub(crate) open_streams: usize,
     /// How many requests a round has.
     pub(crate) per_round: usize,
 }
 
-impl<L: Layer> Requests<L> {
+impl<L: SessionLayer> Requests<L> {
     /// Begins sessions, and fills what they keep.
-    pub(crate) async fn prepare(layer: L, setting: Setting) -> Result<Self> {
+    pub(crate) async fn prepare(layer: L, setting: Scenario) -> Result<Self> {
         let mut sessions = Vec::new();
-        for _ in 0..setting.sessions + setting.others {
+        for _ in 0..setting.sessions + setting.other_sessions {
             sessions.push(layer.open().await?);
         }
         let per_round = setting.per_round;
         let mut work = Self { layer, sessions, next: 1, per_round, held: Vec::new() };
         // The others are left alone: their manager has them.
-        work.sessions = work.sessions.split_off(setting.others);
-        for _ in 0..TAKEN * work.sessions.len() {
-            work.one().await?;
+        work.sessions = work.sessions.split_off(setting.other_sessions);
+        for _ in 0..ACKNOWLEDGED_STREAMS * work.sessions.len() {
+            work.request().await?;
         }
         if work.sessions.len() == 1 {
-            for _ in 0..SATURATING {
-                work.one().await?;
+            for _ in 0..SATURATING_REQUESTS {
+                work.request().await?;
             }
-            work.leave_untaken().await?;
+            work.leave_unacknowledged().await?;
         }
-        for _ in 0..setting.held {
+        for _ in 0..setting.open_streams {
             let stream = work.send(Tool::Hang(0)).await?;
             work.held.push(stream);
         }
         Ok(work)
     }
 
-    async fn one(&mut self) -> Result<()> {
+    async fn request(&mut self) -> Result<()> {
         let mut stream = self.send(Tool::Echo).await?;
         ensure!(drain(&self.layer, &mut stream).await? > 0, "there is no answer");
         Ok(())
     }
 
-    async fn leave_untaken(&mut self) -> Result<()> {
-        for _ in 0..UNTAKEN {
+    async fn leave_unacknowledged(&mut self) -> Result<()> {
+        for _ in 0..UNACKNOWLEDGED_STREAMS {
             drop(self.send(Tool::Echo).await?);
         }
-        self.one().await
+        self.request().await
     }
 
     async fn send(&mut self, tool: Tool) -> Result<L::Stream> {
@@ -94,7 +94,7 @@ impl<L: Layer> Requests<L> {
     }
 }
 
-impl<L: Layer> Work for Requests<L> {
+impl<L: SessionLayer> Workload for Requests<L> {
     async fn round(&mut self) -> Result<Readings> {
         let mut messages = Vec::with_capacity(self.per_round);
         for id in self.next.. {

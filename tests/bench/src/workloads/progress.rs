@@ -6,8 +6,8 @@ use anyhow::{Result, ensure};
 
 use super::{TIME, nanoseconds};
 use crate::{
-    layer::{Layer, call, drain},
-    measure::{Readings, Work},
+    layer::{SessionLayer, call, drain},
+    measure::{Readings, Workload},
     message::Tool,
 };
 
@@ -15,13 +15,13 @@ use crate::{
 const EVENTS: usize = 1_000;
 
 /// Requests that report progress.
-pub(crate) struct Progress<L: Layer> {
+pub(crate) struct Progress<L: SessionLayer> {
     layer: L,
     session: L::Session,
     next: i64,
 }
 
-impl<L: Layer> Progress<L> {
+impl<L: SessionLayer> Progress<L> {
     /// Begins a session, and fills what it keeps.
     pub(crate) async fn prepare(layer: L) -> Result<Self> {
         let session = layer.open().await?;
@@ -34,7 +34,7 @@ impl<L: Layer> Progress<L> {
     }
 }
 
-impl<L: Layer> Work for Progress<L> {
+impl<L: SessionLayer> Workload for Progress<L> {
     async fn round(&mut self) -> Result<Readings> {
         let message = call(&self.layer, self.next, Tool::Events(EVENTS), "hello")?;
         self.next += 1;
