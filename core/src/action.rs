@@ -1,4 +1,4 @@
-//! What must be done, as told by a session.
+//! Actions: what a session tells its driver to do.
 
 use core::{ops::Range, ops::RangeInclusive, slice, time::Duration};
 
@@ -6,139 +6,143 @@ use smallvec::SmallVec;
 
 use crate::{ConnectionId, EventId, Failure, ProgressToken, RequestId, StreamId};
 
-/// What must be done.
+/// An action that the driver must carry out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Action<M> {
-    /// Hand a client's message to the backend.
+    /// Forward a client's message to the backend.
     Forward {
         /// The message.
         message: M,
     },
-    /// Send an event on a connection. It fits into the connection's window in events, and,
-    /// with all that the session's connections hold, into that in bytes, unless it is the only
-    /// event that this one holds.
+    /// Send an event on a connection.
+    ///
+    /// The event fits into the window in events of the connection, and into the window in
+    /// bytes of the session, unless the connection holds nothing else.
     Send {
         /// The connection.
         connection: ConnectionId,
-        /// What [`Input::Acknowledged`](crate::Input::Acknowledged) calls the event.
+        /// The index by which [`Input::Acknowledged`](crate::Input::Acknowledged) refers to the
+        /// event.
         index: u64,
-        /// What the event's `id:` field says. `None` where it has none: the
-        /// answer is one JSON object, or answers `initialize`.
+        /// The `id:` field of the event. `None` if the answer is one JSON object, or if it is
+        /// the response to `initialize`.
         id: Option<EventId>,
         /// The event.
         event: Event<M>,
     },
-    /// Send what [`Session::replay`](crate::Session::replay) returns for this
-    /// range, before the next input. It fits into the connection's window.
+    /// Send the events that [`Session::replay`](crate::Session::replay) returns for this range.
+    ///
+    /// Read them before the next input. They fit into the window of the connection.
     Replay {
         /// The connection.
         connection: ConnectionId,
         /// The stream.
         stream: StreamId,
-        /// The indexes; not every one needs to have an event.
+        /// The indexes. Some may have no event.
         range: Range<u64>,
     },
-    /// Tell a client that events are missing before the next one.
+    /// Tell the client that events are missing before the next event of the connection.
     ///
-    /// Takes no place in the window: write it with the next event of the
-    /// connection, or alone.
+    /// A gap does not count against the window. Write it with the next event, or alone.
     Gap {
         /// The connection.
         connection: ConnectionId,
         /// The stream.
         stream: StreamId,
-        /// The indexes among which events are missing.
+        /// The range of indexes in which events are missing.
         missed: RangeInclusive<u64>,
     },
-    /// End a connection.
+    /// Close a connection.
     ///
-    /// An [`Input::ConnectionClosed`](crate::Input::ConnectionClosed) is still due when it is gone.
+    /// Report it by [`Input::ConnectionClosed`](crate::Input::ConnectionClosed) when it is
+    /// closed.
     Close {
         /// The connection.
         connection: ConnectionId,
-        /// Why, and so how.
+        /// The reason, which decides whether the connection is drained or cut: see
+        /// [`EndReason::drains`].
         reason: EndReason,
     },
-    /// Drop what a connection holds and was not taken: its stream sends it on another
-    /// connection. This one stays open.
+    /// Drop the unacknowledged events of a connection, which stays open. Its stream sends them
+    /// on another connection.
     Discard {
         /// The connection.
         connection: ConnectionId,
     },
-    /// Answer a request of the backend with an error.
+    /// Answer a server request with an error.
     FailServerRequest {
-        /// The request, by the backend's id.
+        /// The id that the backend gave the request.
         id: RequestId,
-        /// Why.
+        /// Why it has no response.
         reason: UnansweredReason,
     },
-    /// Tell the backend that a client's request is no longer wanted.
+    /// Cancel a client's request at the backend.
     CancelRequest {
-        /// The request, by the client's id.
+        /// The id that the client gave the request.
         id: RequestId,
     },
-    /// Let senders to this stream go on who were held up by a
+    /// Release the senders to this stream that were held by a
     /// [`Backpressure::Hold`](crate::Backpressure::Hold).
     Release {
         /// The stream.
         stream: StreamId,
     },
-    /// Let the session go: it will never produce another action.
+    /// The session is closed. This is its last action.
     ///
-    /// So it comes instead of anything else that was due. Cancel what is pending
-    /// at a backend that lives on, fail the requests of it that wait, and let go of
-    /// every sender that was held up.
+    /// It replaces the individual actions for what the session still had: cancel the pending
+    /// requests if the backend stays alive, answer its server requests with an error, and
+    /// release all held senders.
     SessionClosed {
-        /// Why.
+        /// Why the session is closed.
         reason: CloseReason,
     },
-    /// Count and log something that the client or the backend did not get.
+    /// Log something that the client or the backend did not get.
     Report(Report),
 }
 
-/// What one SSE event carries, as sent live.
+/// The content of an SSE event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Event<M> {
     /// A message of the backend.
     Message(M),
-    /// Why a request has no response: to be rendered as a JSON-RPC error.
+    /// A failure, to be sent as a JSON-RPC error.
     Failure(Failure),
-    /// Nothing but an id to resume from.
+    /// A priming event: an id to resume after, and empty data.
     ///
     /// Specification: MCP 2025-11-25, Transports, "Sending Messages to the Server".
     Priming {
-        /// When the client should come back: the `retry:` field.
+        /// After what time the client should come back: the `retry:` field.
         retry: Option<Duration>,
     },
 }
 
-/// Why a connection ends.
+/// Why a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum EndReason {
-    /// All that its stream will ever have was sent.
+    /// Its stream is complete, and everything was sent.
     Complete,
-    /// The client cancelled what it waited for.
+    /// The client cancelled the requests of its stream.
     Cancelled,
     /// The driver abandoned its stream, or its reservation expired.
     Abandoned,
-    /// The backend asked for it.
+    /// The driver disconnected its stream.
     Requested,
-    /// A newer shadow needed its place.
+    /// It was the oldest shadow, and there were more than `shadows_max`.
     TooManyShadows,
     /// The session is closed.
     SessionClosed,
-    /// The client came back on another connection: this one is lost.
+    /// The client resumed the stream on another connection, so this one is presumed lost.
     Replaced,
-    /// Its reader took nothing for too long.
+    /// Its reader acknowledged nothing for too long, or it was not reported as closed.
     Stalled,
 }
 
 impl EndReason {
-    /// Returns whether what was sent should still reach the reader. Otherwise
-    /// the connection is to be cut at once, and what it holds dropped.
+    /// Returns whether the connection is drained: closed after the events that it holds were
+    /// sent. Otherwise it is cut: closed at once, and its events are dropped.
     #[must_use]
     pub fn drains(self) -> bool {
         match self {
@@ -153,17 +157,17 @@ impl EndReason {
     }
 }
 
-/// Why a request of the backend gets an error.
+/// Why a server request gets an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum UnansweredReason {
-    /// No connection came to carry it.
+    /// No connection delivered it in time.
     Undelivered,
-    /// The log had to let go of it before anybody took it.
+    /// It was evicted from the log before it was delivered.
     Evicted,
-    /// The client's request that it belonged to was cancelled or abandoned.
+    /// The stream on which it was sent was cancelled or abandoned.
     Cancelled,
-    /// The client received it, and did not answer in time.
+    /// The client received it, and did not respond in time.
     TimedOut,
 }
 
@@ -173,38 +177,38 @@ pub enum UnansweredReason {
 pub enum CloseReason {
     /// The client deleted it.
     Deleted,
-    /// The server goes down.
+    /// The server shuts down.
     ServerShutdown,
-    /// Whoever runs the session cancelled it.
+    /// The owner of the session cancelled it.
     Cancelled,
-    /// The client began with something else than `initialize`.
+    /// The first input of the client was not `initialize`.
     ExpectedInitialize,
-    /// The backend answered `initialize` with an error.
+    /// The backend responded to `initialize` with an error.
     InitializeRejected,
-    /// `initialize` was not answered in time.
+    /// There was no response to `initialize` in time.
     InitializeTimeout,
-    /// The client left before it took the answer to `initialize`.
+    /// The connection of `initialize` closed before the response was acknowledged.
     InitializeUnacknowledged,
-    /// Nothing happened for too long.
+    /// The session was idle for too long.
     Idle,
-    /// The backend is gone.
+    /// The backend has exited.
     BackendGone,
-    /// A counter has no next value.
+    /// A counter is exhausted.
     Exhausted,
 }
 
-/// Something that the client or the backend did not get.
+/// Something that the client or the backend did not get, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Report {
-    /// A message goes nowhere.
+    /// A response was dropped because no request matches it.
     Undeliverable {
-        /// The id of the request that it answers, where it has one.
+        /// The id of the response, if it has one.
         id: Option<RequestId>,
-        /// Why.
+        /// Why no request matches.
         reason: UndeliverableReason,
     },
-    /// A response was replaced by a failure because it did not fit.
+    /// A response was replaced by a failure, because it was too large or was evicted.
     ResponseEvicted {
         /// The stream.
         stream: StreamId,
@@ -216,62 +220,63 @@ pub enum Report {
         /// The stream.
         stream: StreamId,
     },
-    /// Progress was dropped: its token is of no request in progress, and of no task.
+    /// A progress notification was dropped: its token is neither that of a pending request nor
+    /// that of a task.
     UnknownProgressToken {
         /// The token.
         token: ProgressToken,
     },
 }
 
-/// Why a message goes nowhere.
+/// Why a response is undeliverable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum UndeliverableReason {
-    /// The backend answered a request that nobody made, or again.
+    /// The backend responded to an unknown request, or a second time.
     UnknownRequest,
-    /// The backend answered a request that was cancelled.
+    /// The backend responded to a cancelled request.
     CancelledRequest,
-    /// The client answered a request that nobody made, again, or too late.
+    /// The client responded to an unknown server request, a second time, or too late.
     UnknownServerRequest,
 }
 
-/// The actions of an input, in the order in which they must be carried out:
-/// before the next input, which may change what an [`Action::Replay`] refers to.
+/// A buffer for the actions of an input, in the order in which the driver must carry them out.
 ///
-/// The driver owns it, and uses it again.
+/// Carry them out before the next input, which may change the events that an
+/// [`Action::Replay`] refers to. The driver owns the buffer and reuses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actions<M>(SmallVec<[Action<M>; 4]>);
 
 impl<M> Actions<M> {
-    /// Returns an empty buffer, which has not allocated.
+    /// Returns an empty buffer, without allocating.
     #[must_use]
     pub fn new() -> Self {
         Self(SmallVec::new())
     }
 
-    /// Returns how many actions there are.
+    /// Returns the number of actions.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Returns whether there is nothing to do.
+    /// Returns whether there are no actions.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Goes through the actions in order.
+    /// Iterates over the actions in order.
     pub fn iter(&self) -> slice::Iter<'_, Action<M>> {
         self.0.iter()
     }
 
-    /// Takes the actions out in order.
+    /// Removes the actions, and iterates over them in order.
     pub fn drain(&mut self) -> impl Iterator<Item = Action<M>> + '_ {
         self.0.drain(..)
     }
 
-    /// Drops the actions, and keeps the memory.
+    /// Removes all actions. Keeps the allocated memory.
     pub fn clear(&mut self) {
         self.0.clear();
     }

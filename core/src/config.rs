@@ -1,4 +1,4 @@
-//! What a session may hold, and for how long.
+//! Configuration of a session: limits, timeouts and policies.
 
 use alloc::sync::Arc;
 use core::{ops::Deref, time::Duration};
@@ -9,9 +9,8 @@ use crate::time::Timeout;
 
 /// The limits, timeouts and policies of a session.
 ///
-/// A limit of 0 means none of the thing, where it is allowed at all. A timeout
-/// of `None` never strikes. Change what you need of the [`Default`] and call
-/// [`Config::validate`].
+/// A limit of 0 allows none, and a timeout of `None` never expires. Start from the [`Default`]
+/// and call [`Config::validate`].
 ///
 /// ```
 /// use core::time::Duration;
@@ -28,108 +27,119 @@ use crate::time::Timeout;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Config {
-    /// How many events a connection holds that were not taken: at least 1, 16 by default.
+    /// Maximum unacknowledged events per connection. Default 16, minimum 1.
     pub window_events_max: u32,
-    /// How much all connections of a session hold that was not taken, in bytes: 8 MiB by
-    /// default. One event of each connection may be more than that.
+    /// Maximum unacknowledged bytes of all connections of a session together. Default 8 MiB.
     ///
-    /// Every event counts for its size and [`EVENT_OVERHEAD_BYTES`](crate::EVENT_OVERHEAD_BYTES).
+    /// Each event counts for its size and [`EVENT_OVERHEAD_BYTES`](crate::EVENT_OVERHEAD_BYTES).
+    /// A connection that holds nothing may be sent one event beyond the limit.
     pub window_bytes_max: usize,
-    /// How many request streams are reserved, open, or complete and still being
-    /// sent: at least 1, 1,024 by default.
+    /// Maximum request streams that are reserved, open, or complete and not retained. Default
+    /// 1,024, minimum 1.
     pub streams_max: usize,
-    /// How many client requests are in flight: at least 1, 1,024 by default. Cancelled ones
-    /// count only where there are more than `cancelled_requests_max`.
-    pub pending_requests_max: usize,
-    /// How many connections there are, draining ones included: at least 1, 2,048 by default.
-    pub connections_max: usize,
-    /// How many requests of the backend wait for the client's answer: 1,024 by default.
-    pub server_requests_max: usize,
-    /// How many messages a batch has: 64 by default.
-    pub batch_max: usize,
-    /// How large a message is, in bytes: 16 MiB by default, which is the file of 5 MB that
-    /// a server gives twice and escaped.
+    /// Maximum pending requests of the client. Default 1,024, minimum 1.
     ///
-    /// A larger response is replaced by a failure.
+    /// Cancelled requests count only beyond [`cancelled_requests_max`](Self::cancelled_requests_max).
+    pub pending_requests_max: usize,
+    /// Maximum connections, draining ones included. Default 2,048, minimum 1.
+    pub connections_max: usize,
+    /// Maximum server requests without a response. Default 1,024.
+    pub server_requests_max: usize,
+    /// Maximum messages per batch. Default 64.
+    pub batch_max: usize,
+    /// Maximum size of a message in bytes. Default 16 MiB.
+    ///
+    /// A larger response is replaced by a failure. The default admits a file of 5 MB that a
+    /// server includes twice and escapes.
     pub message_bytes_max: usize,
 
-    /// How many events the log of one stream holds: 1,000 by default.
+    /// Maximum events in the log of a stream. Default 1,000.
     pub stream_events_max: usize,
-    /// How much the log of one stream holds, in bytes: 1 MiB by default.
+    /// Maximum size of the log of a stream in bytes. Default 1 MiB.
     ///
-    /// Every event counts for its size and [`EVENT_OVERHEAD_BYTES`](crate::EVENT_OVERHEAD_BYTES).
-    /// One event may be larger, if it is the only one: a response of 16 MiB still waits
-    /// for its reader. What a reader has still to take may be more, too, and stays when it
-    /// leaves, until the next event comes; that has the limit of the session only.
+    /// Each event counts for its size and [`EVENT_OVERHEAD_BYTES`](crate::EVENT_OVERHEAD_BYTES).
+    /// A single event may be larger, so that a response of 16 MiB still waits for its reader.
+    /// Unacknowledged events may exceed both limits of a stream while it has a reader, and
+    /// then until the next event is recorded. Only the limit of the session applies to them.
     pub stream_bytes_max: usize,
-    /// How much all logs of a session hold, in bytes, counted the same way: 24 MiB by default,
-    /// so that the largest message leaves room for others. One event may be larger, if it is
-    /// the only one, unless this is 0.
+    /// Maximum size of all logs of a session in bytes, counted in the same way. Default 24 MiB,
+    /// which leaves space beside the largest message. A single event may be larger, unless
+    /// this is 0.
     ///
-    /// With what was taken, they hold three quarters of it. The last quarter is for what readers
-    /// have still to take, and for messages that arrive before their senders wait.
+    /// Acknowledged events may use three quarters of it. The last quarter is for
+    /// unacknowledged events, and for messages that arrive before their senders are held.
     pub session_bytes_max: usize,
 
-    /// How many shadows the standalone stream has: 32 by default.
+    /// Maximum shadows of the standalone stream. Default 32.
     pub shadows_max: usize,
-    /// What becomes of a GET without an id while another one is connected: a shadow by default.
+    /// Handling of a GET without an event id while another one is attached. Default
+    /// [`ConcurrentGet::Shadow`].
     pub concurrent_get: ConcurrentGet,
-    /// When a connection begins with a priming event: by revision, by default.
+    /// Whether connections begin with a priming event. Default [`Priming::ByRevision`].
     pub priming: Priming,
-    /// Where a message of the backend goes that names no client request: the
-    /// standalone stream by default.
+    /// Routing of server requests and log messages that name no request of the client. Default
+    /// [`UnrelatedRouting::Standalone`].
     pub unrelated_routing: UnrelatedRouting,
 
-    /// For how many requests complete streams are retained whose end was not
-    /// taken: 1,024 by default. A stream of a batch counts for each of its requests.
+    /// Maximum requests whose complete streams are retained while their end is unacknowledged.
+    /// Default 1,024. The stream of a batch counts for each of its requests.
     pub retained_unacknowledged_max: usize,
-    /// For how many requests complete streams are retained whose end was taken,
-    /// counted likewise: 64 by default.
+    /// Maximum requests whose complete streams are retained although their end was
+    /// acknowledged. Default 64. The stream of a batch counts for each of its requests.
     pub retained_acknowledged_max: usize,
-    /// For how many answers tombstones are kept, and at least one each: 4,096 by default.
+    /// Maximum responses that tombstones stand for. Default 4,096. A tombstone without
+    /// responses counts as one.
     pub tombstones_max: usize,
-    /// How many cancelled requests may be unanswered, their ids reserved, beside those in
-    /// flight: 1,024 by default. More of them take places of `pending_requests_max`; with 0, every
-    /// cancelled request keeps its place.
+    /// Maximum cancelled requests without a response that do not count as pending. Default
+    /// 1,024. With 0, every cancelled request counts against
+    /// [`pending_requests_max`](Self::pending_requests_max).
     pub cancelled_requests_max: usize,
 
-    /// How long a complete stream is retained; zero is allowed. 60 s by default.
+    /// How long a complete stream is retained. Default 60 s; may be zero.
     pub retention: Option<Duration>,
-    /// How long a tombstone is kept: 10 min by default.
+    /// How long a tombstone is kept. Default 10 min.
     pub tombstone_timeout: Option<Duration>,
-    /// How long the id of a cancelled request is reserved, unless the backend answers after
-    /// all: 60 s by default. A backend that obeys never answers, so a client can cancel
-    /// `cancelled_requests_max` requests in this time before they take places of `pending_requests_max`.
-    pub cancelled_timeout: Option<Duration>,
-    /// How long it may take from creation to the answer to `initialize`: 60 s by default.
-    pub init_timeout: Option<Duration>,
-    /// How long a session lives on without a word of its client, a request in flight or a
-    /// connection: 5 min by default.
-    pub idle_timeout: Option<Duration>,
-    /// How long a request stays in flight without a connection: 10 min by default.
-    pub orphan_timeout: Option<Duration>,
-    /// How long a request of the backend waits for a connection: 10 s by default, from the
-    /// time at which a client that was told to come back later does so.
-    pub delivery_timeout: Option<Duration>,
-    /// How long a request of the backend that was delivered waits for the client's
-    /// answer: 1 h by default, since a person may have to give it.
-    pub server_request_timeout: Option<Duration>,
-    /// How long a reserved stream waits for its request: 10 s by default.
-    pub reservation_timeout: Option<Duration>,
-    /// How long any reader may take nothing and still hold up the backend: 1 s by default.
+    /// How long the id of a cancelled request is reserved if the backend does not respond.
+    /// Default 60 s.
     ///
-    /// How long one may in fact follows from the pauses that it has made, as a
-    /// retransmission timer follows the round trip.
+    /// A backend that obeys the cancellation never responds. So within this time, a client can
+    /// cancel [`cancelled_requests_max`](Self::cancelled_requests_max) requests before they
+    /// count as pending.
+    pub cancelled_timeout: Option<Duration>,
+    /// Maximum time from creation to the response to `initialize`. Default 60 s.
+    pub init_timeout: Option<Duration>,
+    /// How long a session stays open without an input of its client, a pending request or a
+    /// connection. Default 5 min.
+    pub idle_timeout: Option<Duration>,
+    /// How long a request stays pending while its stream has no connection. Default 10 min.
+    pub orphan_timeout: Option<Duration>,
+    /// How long a server request waits to be delivered while its stream has no connection.
+    /// Default 10 s.
+    ///
+    /// If the client was told when to come back, the time starts then.
+    pub delivery_timeout: Option<Duration>,
+    /// How long a delivered server request waits for the client's response. Default 1 h, since
+    /// a person may have to give it.
+    pub server_request_timeout: Option<Duration>,
+    /// How long a reserved stream waits for its request. Default 10 s.
+    pub reservation_timeout: Option<Duration>,
+    /// Minimum stall timeout of a reader. Default 1 s.
+    ///
+    /// A reader that acknowledges nothing for its stall timeout no longer holds senders. The
+    /// timeout of each reader follows the pauses that it makes, as a retransmission timeout
+    /// follows the round-trip time.
     pub stall_timeout_min: Duration,
-    /// How long no reader may take nothing and still hold up the backend: 10 s by default,
-    /// and at least `stall_timeout_min`. A reader that has shown nothing yet may as long.
+    /// Maximum stall timeout of a reader, and that of a reader without a measured pause.
+    /// Default 10 s, minimum `stall_timeout_min`.
     pub stall_timeout_max: Option<Duration>,
-    /// How long a reader may take nothing and still hold up the backend while other requests
-    /// are pending: `None` by default, for a backend whose senders wait each for itself. Where
-    /// all of them share one way, such as a pipe, the others wait as long.
+    /// How long a reader that acknowledges nothing holds senders while requests of other
+    /// streams are pending. Default `None`.
+    ///
+    /// Set it if all senders share one channel, such as a pipe, where one that is held blocks
+    /// the others.
     pub hold_timeout: Option<Duration>,
-    /// How long a reader may take nothing and stay connected: 60 s by default;
-    /// longer than `stall_timeout_max`.
+    /// How long a connection stays open while its reader acknowledges nothing. Default 60 s;
+    /// must be longer than `stall_timeout_max`.
     pub stall_disconnect_timeout: Option<Duration>,
 }
 
@@ -172,52 +182,53 @@ impl Default for Config {
     }
 }
 
-/// What becomes of a GET without an id while another one carries the standalone stream.
+/// Handling of a GET without an event id while another connection is attached to the
+/// standalone stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ConcurrentGet {
-    /// It becomes a shadow, the first to take over.
+    /// It becomes a shadow: the newest one, which is promoted first.
     Shadow,
-    /// It takes over, and the other one becomes a shadow.
+    /// It is attached, and the other one becomes a shadow.
     TakeOver,
     /// It is rejected.
     Reject,
 }
 
-/// When a connection begins with a priming event, and may end with one.
+/// When a connection begins with a priming event, and may end with one that has a retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Priming {
-    /// Where the negotiated revision expects it.
+    /// If the negotiated revision has priming events.
     ByRevision,
-    /// In every session.
+    /// Always.
     Always,
-    /// In none.
+    /// Never.
     Never,
 }
 
-/// Where a request or log message of the backend goes that names no client request.
+/// Routing of server requests and log messages that name no request of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum UnrelatedRouting {
     /// To the standalone stream.
     Standalone,
-    /// To the stream of the sole request in flight, else to the standalone
-    /// stream: for a backend that cannot say what its messages belong to.
+    /// To the stream of the only pending request, otherwise to the standalone stream. For a
+    /// backend that cannot tell which request its messages belong to.
     SoleRequest,
 }
 
-/// A [`Config`] that was found valid: cheap to clone, shared by its sessions.
+/// A validated [`Config`]. Cheap to clone, so that sessions share it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ValidConfig(Arc<Checked>);
+pub struct ValidConfig(Arc<Inner>);
 
 #[derive(Debug, PartialEq, Eq)]
-struct Checked {
+struct Inner {
     config: Config,
     timeouts: Timeouts,
 }
 
-/// The timeouts of a [`Config`], ready to be added to an instant.
+/// The timeouts of a [`Config`], precomputed for adding to an instant.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Timeouts {
     pub(crate) retention: Timeout,
@@ -234,8 +245,7 @@ pub(crate) struct Timeouts {
     pub(crate) stall_disconnect: Timeout,
 }
 
-/// Between what a reader may take nothing and still hold up the backend, in nanoseconds;
-/// `u64::MAX` means that a reader never stalls.
+/// The range of the stall timeout in nanoseconds. `u64::MAX` means that readers never stall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StallTimeout {
     pub(crate) min: u64,
@@ -256,19 +266,19 @@ impl Deref for ValidConfig {
     }
 }
 
-/// The highest limit in bytes: sums of a few of them still fit into a `usize`.
+/// Maximum limit in bytes, so that sums of a few limits fit into a `usize`.
 pub(crate) const BYTES_MAX: usize = usize::MAX / 8;
 
-/// Says what is wrong with a [`Config`]. Whoever configures is at fault.
+/// What is wrong with a [`Config`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ConfigError {
-    /// A limit is 0 that must be at least 1.
+    /// A limit that must be at least 1 is 0.
     #[error("{0} must be at least 1")]
     Zero(&'static str),
-    /// A timeout is zero; `None` is never, and shortest is 1 ns.
-    #[error("{0} must be longer than zero")]
+    /// A timeout is zero. Use `None` for a timeout that never expires.
+    #[error("{0} must be greater than zero")]
     ZeroTimeout(&'static str),
-    /// A limit in bytes is so large that sums of it would overflow.
+    /// A limit in bytes is so large that sums could overflow.
     #[error("{0} must be at most {max}", max = BYTES_MAX)]
     TooLarge(&'static str),
     /// `stall_timeout_min` is longer than `stall_timeout_max`.
@@ -276,15 +286,15 @@ pub enum ConfigError {
     StallTimeout,
     /// `stall_disconnect_timeout` is not longer than `stall_timeout_max`.
     #[error("stall_disconnect_timeout must be longer than stall_timeout_max")]
-    StallLimit,
+    StallDisconnectTimeout,
 }
 
 impl Config {
-    /// Checks the configuration.
+    /// Validates the configuration.
     ///
     /// # Errors
     ///
-    /// Names the first setting that is out of range.
+    /// Returns a [`ConfigError`] that names the first field that is out of range.
     pub fn validate(self) -> Result<ValidConfig, ConfigError> {
         let limits = [
             (self.window_events_max as usize, "window_events_max"),
@@ -331,10 +341,12 @@ impl Config {
             return Err(ConfigError::StallTimeout);
         }
         match (self.stall_timeout_max, self.stall_disconnect_timeout) {
-            (Some(timeout), Some(limit)) if limit <= timeout => Err(ConfigError::StallLimit),
+            (Some(timeout), Some(limit)) if limit <= timeout => {
+                Err(ConfigError::StallDisconnectTimeout)
+            }
             _ => {
                 let timeouts = self.timeouts();
-                Ok(ValidConfig(Arc::new(Checked { config: self, timeouts })))
+                Ok(ValidConfig(Arc::new(Inner { config: self, timeouts })))
             }
         }
     }
@@ -365,12 +377,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_are_valid() {
+    fn defaults_are_valid() {
         assert!(Config::default().validate().is_ok());
     }
 
     #[test]
-    fn what_is_out_of_range_is_named() {
+    fn error_names_the_value_out_of_range() {
         let zero = Some(Duration::ZERO);
         let wrong: [(Config, &str); 18] = [
             (
@@ -388,47 +400,47 @@ mod tests {
             ),
             (
                 Config { tombstone_timeout: zero, ..Config::default() },
-                "tombstone_timeout must be longer than zero",
+                "tombstone_timeout must be greater than zero",
             ),
             (
                 Config { cancelled_timeout: zero, ..Config::default() },
-                "cancelled_timeout must be longer than zero",
+                "cancelled_timeout must be greater than zero",
             ),
             (
                 Config { init_timeout: zero, ..Config::default() },
-                "init_timeout must be longer than zero",
+                "init_timeout must be greater than zero",
             ),
             (
                 Config { idle_timeout: zero, ..Config::default() },
-                "idle_timeout must be longer than zero",
+                "idle_timeout must be greater than zero",
             ),
             (
                 Config { orphan_timeout: zero, ..Config::default() },
-                "orphan_timeout must be longer than zero",
+                "orphan_timeout must be greater than zero",
             ),
             (
                 Config { delivery_timeout: zero, ..Config::default() },
-                "delivery_timeout must be longer than zero",
+                "delivery_timeout must be greater than zero",
             ),
             (
                 Config { server_request_timeout: zero, ..Config::default() },
-                "server_request_timeout must be longer than zero",
+                "server_request_timeout must be greater than zero",
             ),
             (
                 Config { reservation_timeout: zero, ..Config::default() },
-                "reservation_timeout must be longer than zero",
+                "reservation_timeout must be greater than zero",
             ),
             (
                 Config { stall_timeout_min: Duration::ZERO, ..Config::default() },
-                "stall_timeout_min must be longer than zero",
+                "stall_timeout_min must be greater than zero",
             ),
             (
                 Config { stall_timeout_max: zero, ..Config::default() },
-                "stall_timeout_max must be longer than zero",
+                "stall_timeout_max must be greater than zero",
             ),
             (
                 Config { hold_timeout: zero, ..Config::default() },
-                "hold_timeout must be longer than zero",
+                "hold_timeout must be greater than zero",
             ),
             (
                 Config { stall_timeout_min: Duration::from_secs(11), ..Config::default() },
@@ -436,7 +448,7 @@ mod tests {
             ),
             (
                 Config { stall_disconnect_timeout: zero, ..Config::default() },
-                "stall_disconnect_timeout must be longer than zero",
+                "stall_disconnect_timeout must be greater than zero",
             ),
             (
                 Config {
@@ -452,13 +464,13 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_could_overflow_is_named() {
+    fn byte_limit_that_could_overflow_is_rejected() {
         let config = Config { message_bytes_max: usize::MAX, ..Config::default() };
         assert_eq!(config.validate(), Err(ConfigError::TooLarge("message_bytes_max")));
     }
 
     #[test]
-    fn the_defaults_are_what_is_documented() {
+    fn defaults_match_their_documentation() {
         let config = Config::default();
         let limits = [
             (config.window_events_max as usize, 16),
@@ -502,7 +514,7 @@ mod tests {
     }
 
     #[test]
-    fn no_retention_is_allowed_and_so_is_none_of_what_may_be_missing() {
+    fn zero_is_valid_where_it_is_documented() {
         let config = Config {
             retention: Some(Duration::ZERO),
             stream_events_max: 0,

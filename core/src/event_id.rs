@@ -1,17 +1,16 @@
-//! Event ids: what an SSE event carries in its `id:` field, and what a client
-//! sends back in `Last-Event-ID`.
+//! Event ids: the `id:` field of an SSE event, and the `Last-Event-ID` header of a client.
 
 use core::{fmt, str::FromStr};
 
 use thiserror::Error;
 
-/// Names a stream of one session.
+/// The id of a stream, unique within its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum StreamId {
-    /// The stream of the client's GET.
+    /// The standalone stream, which GET requests attach to.
     Standalone,
-    /// A stream that a POST opened, by its number; the first one is 0.
+    /// The stream of a POST, by its number. The first one is 0.
     Request(u64),
 }
 
@@ -35,11 +34,10 @@ impl fmt::Display for StreamId {
     }
 }
 
-/// Names one event of one stream, within one session.
+/// The id of an event, unique within its session.
 ///
 /// On the wire it is `<index>` on the standalone stream and `<index>/<stream>`
-/// on a request stream. [`FromStr`] accepts exactly what [`Display`](fmt::Display)
-/// writes, so both are inverse to each other.
+/// on a request stream. [`FromStr`] accepts exactly the output of [`Display`](fmt::Display).
 ///
 /// Specification: MCP 2025-11-25, Transports, "Resumability and Redelivery".
 ///
@@ -57,12 +55,13 @@ impl fmt::Display for StreamId {
 pub struct EventId {
     /// The stream that the event belongs to.
     pub stream: StreamId,
-    /// The event's place in its stream; 0 is the place before the first event.
+    /// The index of the event in its stream. The first event has index 1; 0 is the position
+    /// before it.
     pub index: u64,
 }
 
 impl EventId {
-    /// Names the event at `index` of `stream`.
+    /// Returns the id of the event at `index` of `stream`.
     #[must_use]
     pub const fn new(stream: StreamId, index: u64) -> Self {
         Self { stream, index }
@@ -78,30 +77,30 @@ impl fmt::Display for EventId {
     }
 }
 
-/// Says why a text is no event id. The client is at fault.
+/// An error of parsing an event id. The client is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum EventIdError {
-    /// The part before the slash, or the whole text, is no index.
+    /// The part before the slash, or the whole text, is not an index.
     #[error("the index of the event id {0}")]
     Index(NumberError),
-    /// The part after the slash is no stream number.
+    /// The part after the slash is not a stream number.
     #[error("the stream of the event id {0}")]
     Stream(NumberError),
 }
 
-/// Says why a part of an event id is no number in canonical form.
+/// What is wrong with a number of an event id. Only the canonical form is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NumberError {
-    /// Nothing stands where a number should.
+    /// It is empty.
     #[error("is missing")]
     Missing,
-    /// A character other than `0` to `9`; a sign or a space is one, too.
-    #[error("has a character that is no decimal digit")]
+    /// It has a character other than `0` to `9`, such as a sign or a space.
+    #[error("has a character that is not a decimal digit")]
     NotDecimal,
-    /// More digits than the number needs.
+    /// It has a leading zero.
     #[error("has a leading zero")]
     LeadingZero,
-    /// More than 2^64 - 1.
+    /// It is larger than 2^64 - 1.
     #[error("is larger than 18446744073709551615")]
     TooLarge,
 }
@@ -111,26 +110,26 @@ impl FromStr for EventId {
 
     /// Parses the canonical form.
     ///
-    /// Neither allocates nor panics, whatever the text.
+    /// Never allocates or panics.
     ///
     /// # Errors
     ///
-    /// The client's fault: the error says which part is wrong, and how.
+    /// Returns an [`EventIdError`] that says which part is wrong. The client is at fault.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (index, stream) = match text.split_once('/') {
             Some((index, stream)) => (index, Some(stream)),
             None => (text, None),
         };
-        let index = number(index).map_err(EventIdError::Index)?;
+        let index = parse_number(index).map_err(EventIdError::Index)?;
         let stream = match stream {
-            Some(stream) => StreamId::Request(number(stream).map_err(EventIdError::Stream)?),
+            Some(stream) => StreamId::Request(parse_number(stream).map_err(EventIdError::Stream)?),
             None => StreamId::Standalone,
         };
         Ok(Self { stream, index })
     }
 }
 
-fn number(text: &str) -> Result<u64, NumberError> {
+fn parse_number(text: &str) -> Result<u64, NumberError> {
     if text.is_empty() {
         return Err(NumberError::Missing);
     }
@@ -152,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_shapes_are_read() {
+    fn both_forms_are_parsed() {
         let standalone = EventId::new(StreamId::Standalone, 7);
         let request = EventId::new(StreamId::Request(1), 3);
         assert_eq!("7".parse(), Ok(standalone));
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_not_canonical_is_refused_by_name() {
+    fn non_canonical_ids_are_rejected_with_their_fault() {
         use NumberError::{LeadingZero, Missing, NotDecimal, TooLarge};
         let many = "9".repeat(5_000);
         for (text, error) in [
@@ -198,12 +197,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(id in event_id()) {
+        fn displayed_ids_parse_to_themselves(id in event_id()) {
             prop_assert_eq!(id.to_string().parse(), Ok(id));
         }
 
         #[test]
-        fn what_is_read_is_written_back(text in "[0-9/+ -]{0,24}|[0-9]{1,21}(/[0-9]{1,21})?|\\PC*") {
+        fn parsed_ids_display_as_their_text(text in "[0-9/+ -]{0,24}|[0-9]{1,21}(/[0-9]{1,21})?|\\PC*") {
             if let Ok(id) = text.parse::<EventId>() {
                 let written: String = id.to_string();
                 prop_assert_eq!(written, text);

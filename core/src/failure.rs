@@ -1,16 +1,16 @@
-//! Failures: what stands in the place of a response that there will not be.
+//! Failures: placeholders for responses that will never arrive.
 
 use crate::RequestId;
 
-/// A constant-size event in place of a response: which request has none, and why.
+/// A constant-size event in place of a response that will never arrive.
 ///
-/// The driver renders it as a JSON-RPC error, for the request `id`.
+/// The driver sends it as a JSON-RPC error for the request `id`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Failure {
-    /// The client's request.
+    /// The id of the client's request.
     pub id: RequestId,
-    /// Why it has no response.
+    /// Why the request has no response.
     pub reason: FailureReason,
 }
 
@@ -18,13 +18,13 @@ pub struct Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum FailureReason {
-    /// The response was larger than a message may be, or did not fit into the log.
+    /// The response was larger than `message_bytes_max`, or was evicted from the log.
     Evicted,
-    /// The client came back for the response after its retention.
+    /// The client resumed after the retention of the response.
     Expired,
-    /// Nobody was connected for too long, so the request was cancelled.
+    /// The stream had no connection for too long, so the request was cancelled.
     Orphaned,
-    /// The backend is gone.
+    /// The backend has exited.
     BackendGone,
     /// The session was closed.
     SessionClosed,

@@ -1,4 +1,4 @@
-//! Ids that come over the wire, compared as JSON values, and the driver's ids.
+//! Ids of requests, progress tokens and connections.
 
 use alloc::sync::Arc;
 use core::fmt;
@@ -7,12 +7,12 @@ use thiserror::Error;
 
 use crate::sorted_vec_map::SortedKey;
 
-/// The longest text of a request id or progress token, in bytes.
+/// Maximum length of the text of a request id or progress token, in bytes.
 pub const ID_BYTES_MAX: usize = 256;
 
-/// Names a connection: one HTTP response body that carries a stream.
+/// The id of a connection, which is one HTTP response body.
 ///
-/// The driver chooses it, and never uses one twice in a session.
+/// The driver assigns it, and must not reuse it within a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ConnectionId(pub u64);
@@ -26,7 +26,7 @@ impl SortedKey for ConnectionId {
 impl SortedKey for RequestId {
     fn as_number(&self) -> Option<u64> {
         match self.0 {
-            // Moves the least integer to 0, which keeps the order.
+            // Maps `i64::MIN` to 0, and keeps the order.
             IdValue::Integer(integer) => Some(integer.cast_unsigned() ^ (1 << 63)),
             IdValue::Text(_) => None,
         }
@@ -39,9 +39,9 @@ impl fmt::Display for ConnectionId {
     }
 }
 
-/// A JSON value that names something: an integer or a string.
+/// The JSON value of an id: an integer or a string.
 ///
-/// `1` and `"1"` are different; `1` and `1.0` are equal.
+/// Ids are compared as JSON values: `1` and `"1"` are different, `1` and `1.0` are equal.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IdValue {
     /// An integer.
@@ -50,7 +50,7 @@ pub enum IdValue {
     Text(Arc<str>),
 }
 
-/// Says that a text is longer than [`ID_BYTES_MAX`] bytes.
+/// An error for an id or progress token of more than [`ID_BYTES_MAX`] bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("an id is longer than {ID_BYTES_MAX} bytes")]
 pub struct IdTooLong;
@@ -190,13 +190,13 @@ mod tests {
     }
 
     #[test]
-    fn an_id_has_at_most_256_bytes() {
+    fn ids_longer_than_256_bytes_are_rejected() {
         assert!(RequestId::try_from("x".repeat(256).as_str()).is_ok());
         assert_eq!(RequestId::try_from("x".repeat(257).as_str()), Err(IdTooLong));
     }
 
     #[test]
-    fn an_id_is_two_words() {
+    fn id_size_is_two_words() {
         assert_eq!(size_of::<RequestId>(), 2 * size_of::<usize>());
     }
 }

@@ -1,34 +1,34 @@
-//! What happened, as told to a session.
+//! Inputs: events that a driver reports to a session.
 
 use alloc::vec::Vec;
 use core::{slice, time::Duration};
 
 use crate::{CloseReason, ConnectionId, EventId, Head, RequestId, StreamId};
 
-/// A message, and what a session needs to know of it.
+/// A message: its head, body and size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Message<M> {
-    /// What it is routed by.
+    /// The head, by which the session routes it.
     pub head: Head,
-    /// What the driver calls a message: bytes, a typed message, a number.
+    /// The driver's representation of the message: bytes, a typed message, a number.
     pub body: M,
-    /// How much memory the body holds, in bytes.
+    /// The memory of the body in bytes.
     pub bytes: usize,
 }
 
-/// What one POST carries.
+/// The content of a POST.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Post<M> {
     /// One message.
     Single(Message<M>),
-    /// A JSON array of messages, even if it has but one.
+    /// A JSON array of messages, even of only one.
     Batch(Vec<Message<M>>),
 }
 
 impl<M> Post<M> {
-    /// Returns its messages in order.
+    /// Returns the messages in order.
     #[must_use]
     pub fn messages(&self) -> &[Message<M>] {
         match self {
@@ -37,7 +37,7 @@ impl<M> Post<M> {
         }
     }
 
-    /// Returns the POST with other bodies, likewise.
+    /// Replaces the body of each message, see [`Message::map`].
     pub fn map<N>(self, mut body: impl FnMut(&Head, M) -> N) -> Post<N> {
         match self {
             Self::Single(message) => Post::Single(message.map(body)),
@@ -50,73 +50,77 @@ impl<M> Post<M> {
 }
 
 impl<M> Message<M> {
-    /// Returns the message with another body, made of it and its head.
+    /// Replaces the body by one that `body` returns for the head and the old body.
     pub fn map<N>(self, body: impl FnOnce(&Head, M) -> N) -> Message<N> {
         let body = body(&self.head, self.body);
         Message { head: self.head, body, bytes: self.bytes }
     }
 }
 
-/// How a POST wants to be answered.
+/// The format in which a POST is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum AnswerFormat {
-    /// By a stream of SSE events.
+    /// A stream of SSE events.
     Sse,
-    /// By one JSON object where the response comes first and alone, else by SSE.
+    /// One JSON object if the response is the first event, otherwise SSE. A batch is always
+    /// answered by SSE.
     Json,
 }
 
-/// What happened.
+/// An event that a driver reports to a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Input<M> {
-    /// The driver wants a request stream of which it will hear the request later.
+    /// The driver reserves a request stream for a request that is to come.
     ///
-    /// The stream opens when an [`Input::Request`] names the same connection.
+    /// The stream opens with the [`Input::Request`] of the same connection.
     Reserve {
-        /// The connection that will carry the stream.
+        /// The connection that is attached to the stream.
         connection: ConnectionId,
     },
-    /// A POST that carries at least one request came on a new connection, or on
-    /// one that was reserved.
+    /// A POST with at least one request arrived, on a new connection or on one with a reserved
+    /// stream.
     Request {
-        /// The connection that will carry the answer.
+        /// The connection that is attached to the stream of the POST.
         connection: ConnectionId,
-        /// How the client wants to be answered.
+        /// The format in which the client accepts the answer.
         format: AnswerFormat,
-        /// What the POST carries.
+        /// The content of the POST.
         post: Post<M>,
     },
-    /// A GET came on a new connection.
+    /// A GET arrived on a new connection.
     Get {
-        /// The connection that will carry the stream.
+        /// The connection that is attached to the stream.
         connection: ConnectionId,
-        /// What its `Last-Event-ID` says.
+        /// The value of its `Last-Event-ID` header.
         last_event_id: Option<EventId>,
     },
-    /// A POST came that carries no request: notifications, responses, errors.
+    /// A POST without a request arrived: notifications, responses, errors.
     Message {
-        /// What the POST carries.
+        /// The content of the POST.
         post: Post<M>,
     },
-    /// The body of a connection pulled events out of its channel, or a part of the next one.
+    /// The HTTP body of a connection pulled events, or a part of the next event.
     Acknowledged {
         /// The connection.
         connection: ConnectionId,
-        /// The index of the last event that was pulled as a whole. To say it again says that
-        /// the reader has got on with the next event: a large event that is written in parts
-        /// counts as taken with its last one, and its reader does not stall meanwhile.
+        /// The index of the last event that was pulled completely.
+        ///
+        /// Repeating an index reports progress within the next event. A large event that is
+        /// written in parts is acknowledged with its last part; repeating the index before
+        /// that keeps its reader from stalling.
         through: u64,
     },
-    /// A connection is gone, by whichever side, whatever the reason.
+    /// A connection was closed, by either side.
     ConnectionClosed {
         /// The connection.
         connection: ConnectionId,
-        /// The index of the last event that its body ever pulled, if any.
+        /// The index of the last event that its HTTP body pulled, if any.
         through: Option<u64>,
     },
-    /// Nobody wants a request stream any more: what waits on it is given up.
+    /// The driver abandons a request stream. Its pending requests are cancelled, without
+    /// notice to the backend.
     Abandon {
         /// The stream.
         stream: StreamId,
@@ -125,34 +129,34 @@ pub enum Input<M> {
     Delete,
     /// The driver closes the session.
     CloseSession {
-        /// Why, as it sees it: this is what everybody else will hear.
+        /// The reason that is reported by [`Action::SessionClosed`](crate::Action::SessionClosed).
         reason: CloseReason,
     },
     /// The backend sent a message.
     BackendMessage {
         /// The message.
         message: Message<M>,
-        /// The client's request that it belongs to, where the backend can say.
+        /// The client's request that the message belongs to, if the backend can tell.
         related: Option<RequestId>,
     },
-    /// The backend wants a stream's connection closed, so that the client polls.
+    /// The driver disconnects a stream, so that its client comes back (SSE polling).
     ///
-    /// For the standalone stream, that closes the shadows, too.
+    /// For the standalone stream, this also closes the shadows.
     Disconnect {
-        /// The stream, which lives on.
+        /// The stream, which stays open.
         stream: StreamId,
-        /// When the client should come back, told by a priming event.
+        /// After what time the client should come back: the `retry:` field of a priming event.
         retry: Option<Duration>,
     },
-    /// The backend is gone, and will say nothing more.
+    /// The backend has exited and will send nothing more.
     BackendGone,
     /// Time has passed.
     Tick,
 }
 
 impl<M> Input<M> {
-    /// Returns the input with other bodies, each made of it and the head of its
-    /// message: none for a journal, labels for a transcript.
+    /// Replaces the body of each message, see [`Message::map`]. A journal has no bodies, for
+    /// example, and a transcript has labels.
     pub fn map<N>(self, mut body: impl FnMut(&Head, M) -> N) -> Input<N> {
         match self {
             Self::Reserve { connection } => Input::Reserve { connection },

@@ -3,42 +3,44 @@
 //!
 //! An MCP server answers each POST of a client with a stream of SSE events, and
 //! its GET with another one. Connections break all the time. A [`Session`]
-//! decides what goes on which stream, what is kept, what is replayed when a
-//! client comes back, and when everything is let go of. It does nothing else:
-//! it has no socket, no clock, no task, no lock and no randomness, and cannot
-//! name one, since it lacks `std`.
+//! decides on which stream a message is sent, which events are kept, what is replayed
+//! when a client comes back, and when all of this is dropped. It does nothing else:
+//! it has no socket, no clock, no task, no lock and no randomness. It is `no_std`, so it
+//! cannot have any.
 //!
 //! # The model
 //!
-//! A driver tells a session what happened, by an [`Input`] and the time. The
-//! session appends what must be done about it, as [`Action`]s in order. Nothing
-//! stays queued inside, so there is nothing to poll. When nothing happens, the
+//! A driver reports to a session what happened, as an [`Input`] with the time. The
+//! session appends what the driver must do, as [`Action`]s in order. Nothing
+//! stays queued inside, so there is nothing to poll. If nothing happens, the
 //! driver calls again at the [`deadline`](Session::deadline).
 //!
 //! ```text
 //!             Input, now                      Action
 //!  client ──▶ driver ──────▶  Session::handle ──────▶ driver ──▶ client
-//! backend ──▶ (channels,      streams, logs, cursors   (sends,  ──▶ backend
-//!   clock ──▶  timers)        and deadlines             closes)
+//! backend ──▶ (buffers,       streams, logs, cursors   (sends,  ──▶ backend
+//!   clock ──▶  timers)        and timers               closes)
 //! ```
 //!
 //! - A **stream** is an ordered, numbered sequence of events. A POST with a
-//!   request opens one, and the GET has the *standalone stream*. Streams outlive
-//!   their connections.
+//!   request opens a *request stream*; GET requests attach to the *standalone stream*.
+//!   Streams outlive their connections.
 //! - The **log** of a stream is the bounded record of its events. An
-//!   [`EventId`] names one of them: `3/1` is the event at index 3 of stream 1.
+//!   [`EventId`] identifies one of them: `3/1` is the event at index 3 of stream 1.
 //! - A **connection** is one HTTP response body. To a session it is a [`Cursor`]
-//!   in a log, with a window: the events that were sent, and not yet taken by the
-//!   body. A cursor at the head gets events as they come ([`Action::Send`]); one
-//!   whose window was full gets them from the log ([`Action::Replay`]). So coming
-//!   back and being slow are one mechanism. A sender is held while a slow reader
-//!   makes progress; one that has stopped costs others at most [`Config::hold_timeout`].
-//! - A stream is **complete** when every request that it opened with is answered
-//!   or cancelled. It is retained, then a *tombstone* is left, and at last nothing.
-//! - A **failure** stands in the place of a response that there will not be, so
+//!   in a log, with a window: a limit on the events that were sent and that the body has
+//!   not pulled yet. A cursor at the end of the log gets events live ([`Action::Send`]); one
+//!   that fell behind gets them from the log ([`Action::Replay`]). So resuming
+//!   and reading slowly use the same mechanism. Senders are held while a slow reader
+//!   makes progress; a reader that has stopped delays others for at most
+//!   [`Config::hold_timeout`].
+//! - A stream is **complete** when every request of its POST has a response
+//!   or was cancelled. It is retained for a while, and then leaves a *tombstone*, which
+//!   expires in the end.
+//! - A **failure** takes the place of a response that will never arrive, so
 //!   that a client never waits in vain.
 //!
-//! [`behaviour`] says exactly what a session does, to the last action. [`drivers`] lists
+//! [`behaviour`] specifies exactly what a session does, to the last action. [`drivers`] lists
 //! what a driver must get right.
 //!
 //! # The loop
@@ -60,7 +62,7 @@
 //!     let now = Instant::new(Duration::from_millis(milliseconds));
 //!     actions.clear();
 //!     let pressure = session.handle(now, input, &mut actions)?;
-//!     // A driver carries the actions out here, and sleeps until the deadline.
+//!     // Here a driver carries out the actions, and sleeps until the deadline.
 //!     Ok::<_, rejoin_core::Rejection>((actions.clone(), pressure, session.deadline()))
 //! };
 //! let post = |connection, json| {
@@ -71,17 +73,17 @@
 //!
 //! // The handshake.
 //! handle(0, post(1, r#"{"jsonrpc":"2.0","id":0,"method":"initialize"}"#)?)?;
-//! let answer = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18"}}"#;
-//! handle(1, Input::BackendMessage { message: message(answer)?, related: None })?;
+//! let response = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18"}}"#;
+//! handle(1, Input::BackendMessage { message: message(response)?, related: None })?;
 //! handle(2, Input::ConnectionClosed { connection: ConnectionId(1), through: Some(1) })?;
 //!
-//! // A call, whose client goes away before the answer comes.
+//! // A request whose connection closes before the response arrives.
 //! handle(3, post(2, r#"{"jsonrpc":"2.0","id":7,"method":"tools/call"}"#)?)?;
 //! handle(4, Input::ConnectionClosed { connection: ConnectionId(2), through: None })?;
-//! let answer = r#"{"jsonrpc":"2.0","id":7,"result":{}}"#;
-//! handle(5, Input::BackendMessage { message: message(answer)?, related: None })?;
+//! let response = r#"{"jsonrpc":"2.0","id":7,"result":{}}"#;
+//! handle(5, Input::BackendMessage { message: message(response)?, related: None })?;
 //!
-//! // It comes back, and gets what it missed.
+//! // The client comes back, and gets the response.
 //! let last_event_id = Some("0/0".parse()?);
 //! let (actions, ..) = handle(6, Input::Get { connection: ConnectionId(3), last_event_id })?;
 //! assert_eq!(
@@ -90,7 +92,7 @@
 //!         connection: ConnectionId(3),
 //!         index: 1,
 //!         id: Some(EventId::new(StreamId::Request(0), 1)),
-//!         event: Event::Message(answer),
+//!         event: Event::Message(response),
 //!     })
 //! );
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -98,26 +100,25 @@
 //!
 //! # The laws
 //!
-//! 1. When `handle` returns, nothing is left queued inside: every connection that
-//!    carries a stream is at the head of its log, or out of window.
+//! 1. When `handle` returns, nothing is left queued inside: every attached connection
+//!    was sent all events of its stream, or its window is full.
 //! 2. `deadline()` is later than the last `now`, or `None`; a tick at the deadline
 //!    makes progress.
-//! 3. After a [`Rejection`], state and actions are as after the tick alone.
+//! 3. After a [`Rejection`], state and actions are the same as after the tick alone.
 //! 4. Exactly once, in order: on one stream, a client that always resumes after
-//!    the last id it saw, within retention, sees every event once, in order. After
-//!    a gap it is told. One that keeps reading misses nothing.
-//! 5. Every message handed to a session goes on one stream only, on one connection at
-//!    a time, and never on another session's.
-//! 6. A request that was forwarded ends in exactly one of: its response taken or
-//!    retained; cancelled; the session closed; a [`Failure`] that the client can
-//!    see.
+//!    the last id it saw, within retention, sees every event once, in order. If events
+//!    are missing, it gets a gap. A client that keeps reading misses nothing.
+//! 5. Every message is sent on one stream only, on one connection at a time, and never in
+//!    another session.
+//! 6. A forwarded request ends in exactly one way: its response is acknowledged or
+//!    retained; it is cancelled; the session closes; or the client can see a [`Failure`].
 //! 7. Memory is bounded by the limits in [`Config`], whatever the peers do.
-//! 8. After the session closes, no action is ever produced again.
-//! 9. Same configuration and inputs, same actions.
+//! 8. After the session closes, it produces no more actions.
+//! 9. The same configuration and inputs produce the same actions.
 //!
 //! # Features
 //!
-//! `serde`: snapshots, and inputs and actions as serde values.
+//! `serde`: snapshots of sessions, and `Serialize` and `Deserialize` for inputs and actions.
 #![no_std]
 
 extern crate alloc;

@@ -1,15 +1,15 @@
-//! Revisions as data: what each MCP protocol version means for a session.
+//! MCP revisions as data: what each protocol version means for a session.
 
 use core::{fmt, str};
 
-/// A protocol version as it stands on the wire: a date, `YYYY-MM-DD`.
+/// A protocol version as in the protocol: a date, `YYYY-MM-DD`.
 ///
 /// Specification: MCP 2025-11-25, Lifecycle, "Version Negotiation".
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProtocolVersion([u8; 10]);
 
 impl ProtocolVersion {
-    /// Reads a version, or returns `None` where the text is no date of that form.
+    /// Parses a version. Returns `None` if the text does not have the form of a date.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let bytes: [u8; 10] = text.as_bytes().try_into().ok()?;
@@ -20,7 +20,7 @@ impl ProtocolVersion {
         is_date.then_some(Self(bytes))
     }
 
-    /// Returns the text as it stands on the wire.
+    /// Returns the text of the version.
     #[must_use]
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.0).unwrap_or_default()
@@ -54,28 +54,30 @@ impl serde::Serialize for ProtocolVersion {
 impl<'de> serde::Deserialize<'de> for ProtocolVersion {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <alloc::string::String as serde::Deserialize>::deserialize(deserializer)?;
-        Self::new(&text).ok_or_else(|| serde::de::Error::custom("a version is a date"))
+        Self::new(&text).ok_or_else(|| {
+            serde::de::Error::custom("invalid protocol version: expected YYYY-MM-DD")
+        })
     }
 }
 
 /// What a revision means for a session.
 ///
-/// A revision that works differently is another row of [`PROFILES`], and what
-/// it needs to say another field: no code asks for a version by name.
+/// A revision that behaves differently gets a row in [`PROFILES`], with new fields if needed.
+/// No code compares a version by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Profile {
     /// The revision.
     pub version: ProtocolVersion,
-    /// Whether one POST may carry several messages as a JSON array.
+    /// Whether a POST may carry a batch: several messages as a JSON array.
     pub batches: bool,
-    /// Whether clients expect a priming event: an id with empty data.
+    /// Whether streams begin with a priming event: an id with empty data.
     ///
-    /// Strict clients of older revisions break on one.
+    /// Strict clients of older revisions fail on one.
     pub priming: bool,
 }
 
-/// Every revision that has sessions, oldest first.
+/// All supported revisions, oldest first.
 pub const PROFILES: [Profile; 3] = [
     Profile { version: ProtocolVersion::known(b"2025-03-26"), batches: true, priming: false },
     Profile { version: ProtocolVersion::known(b"2025-06-18"), batches: false, priming: false },
@@ -83,11 +85,10 @@ pub const PROFILES: [Profile; 3] = [
 ];
 
 impl Profile {
-    /// Returns the profile that governs a session in which `version` was negotiated.
+    /// Returns the profile for a session in which `version` was negotiated.
     ///
-    /// It is the newest one that is not newer than `version`. For an older
-    /// version, or none that can be read, it is the oldest: the one that a
-    /// server assumes of a client that names none.
+    /// This is the newest profile up to `version`. For an older version, or none, it is the
+    /// oldest profile, which a server must assume for a client that does not name a version.
     ///
     /// Specification: MCP 2025-11-25, Transports, "Protocol Version Header".
     #[must_use]
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_governed_by_the_newest_revision_that_is_not_newer() {
+    fn newest_revision_up_to_the_version_governs() {
         assert_eq!(governing("2024-11-05"), "2025-03-26");
         assert_eq!(governing("2025-03-26"), "2025-03-26");
         assert_eq!(governing("2025-06-18"), "2025-06-18");
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_in_order_and_every_version_is_a_date() {
+    fn profiles_are_sorted_and_versions_are_dates() {
         assert!(PROFILES.is_sorted_by_key(|profile| profile.version));
         for profile in &PROFILES {
             assert_eq!(ProtocolVersion::new(profile.version.as_str()), Some(profile.version));
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_date_is_a_version() {
+    fn only_dates_are_versions() {
         for text in ["", "2025-6-18", "2025/06/18", "2025-06-18x", "x025-06-18"] {
             assert_eq!(ProtocolVersion::new(text), None, "{text:?}");
         }

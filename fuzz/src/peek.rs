@@ -175,9 +175,11 @@ fn agree_to_refuse(fault: MessageFault, json: &[u8], tree: &Value) {
         MessageFault::NotObject => assert!(!tree.is_object()),
         // A tree keeps the last of two.
         MessageFault::Duplicate { member } => assert!(at(member).is_some()),
-        MessageFault::Version => assert_ne!(tree.get("jsonrpc"), Some(&Value::from("2.0"))),
-        MessageFault::Neither => assert!(!has("method") && !has("result") && !has("error")),
-        MessageFault::MethodAndAnswer => {
+        MessageFault::WrongVersion => assert_ne!(tree.get("jsonrpc"), Some(&Value::from("2.0"))),
+        MessageFault::NoMethodOrResult => {
+            assert!(!has("method") && !has("result") && !has("error"))
+        }
+        MessageFault::MethodWithResult => {
             assert!(has("method") && (has("result") || has("error")));
         }
         MessageFault::ResultAndError => assert!(has("result") && has("error")),
@@ -190,7 +192,7 @@ fn agree_to_refuse(fault: MessageFault, json: &[u8], tree: &Value) {
         }
         MessageFault::RequestIdNull => assert_eq!(at("id"), Some(&Value::Null)),
         MessageFault::ResponseWithoutId => assert!(at("id").is_none_or(Value::is_null)),
-        MessageFault::NotId { member } => {
+        MessageFault::InvalidId { member } => {
             let id = at(member);
             assert!(id.is_some_and(|id| !id.is_string() && !id.is_i64()));
             if let Some(float) = id.and_then(Value::as_f64)
@@ -199,12 +201,12 @@ fn agree_to_refuse(fault: MessageFault, json: &[u8], tree: &Value) {
                 assert!(float.fract() != 0.0 || float.abs() > FLOAT_MAX);
             }
         }
-        MessageFault::TooLong { member } => {
+        MessageFault::IdTooLong { member } => {
             let id = at(member).and_then(Value::as_str);
             assert!(id.is_some_and(|id| id.len() > ID_BYTES_MAX));
         }
         // Then there is no tree.
-        MessageFault::Unreadable | MessageFault::NotUnicode { .. } => unreachable!("{fault}"),
+        MessageFault::Unrepresentable | MessageFault::NotUnicode { .. } => unreachable!("{fault}"),
     }
 }
 

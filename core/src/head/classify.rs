@@ -1,28 +1,28 @@
-//! What a message is, judged by what was found of it.
+//! Classification of a scanned message as a request, notification, response or error.
 
 use super::{
     Head, Initialized, MessageFault, Method, Notification,
-    id_value::id_value,
-    scan::{Kind, MethodName, Scan, Slot},
+    id_value::parse_id,
+    scan::{Member, MethodName, Scan, ValueKind},
 };
 use crate::{IdValue, ProgressToken, RequestId};
 
-/// Makes a head of what was found of a message, or says why there is none.
+/// Returns the head of a scanned message.
 ///
 /// Specification: JSON-RPC 2.0, sections 4 and 5.
 pub(super) fn classify(scan: &Scan<'_>) -> Result<Head, MessageFault> {
-    let jsonrpc = scan.jsonrpc.once("jsonrpc")?;
-    let id = scan.id.once("id")?;
-    let method = scan.method.once("method")?;
-    let params = scan.params.once("params")?;
-    let result = scan.result.once("result")?;
-    let error = scan.error.once("error")?;
+    let jsonrpc = scan.jsonrpc.unique("jsonrpc")?;
+    let id = scan.id.unique("id")?;
+    let method = scan.method.unique("method")?;
+    let params = scan.params.unique("params")?;
+    let result = scan.result.unique("result")?;
+    let error = scan.error.unique("error")?;
     if jsonrpc != Some(true) {
-        return Err(MessageFault::Version);
+        return Err(MessageFault::WrongVersion);
     }
     match (method, result, error) {
         (Some(None), None, None) => Err(MessageFault::MethodNotString),
-        (Some(_), None, None) if params == Some(Kind::Scalar) => {
+        (Some(_), None, None) if params == Some(ValueKind::Scalar) => {
             Err(MessageFault::ParamsNotStructured)
         }
         (Some(Some(method)), None, None) => match id {
@@ -35,57 +35,57 @@ pub(super) fn classify(scan: &Scan<'_>) -> Result<Head, MessageFault> {
             Some(id) => Ok(Head::Response {
                 id: request_id(id)?,
                 initialized: initialized(scan),
-                creates_task: scan.result_task.sole() == Some(Kind::Object),
+                creates_task: scan.result_task.if_unique() == Some(ValueKind::Object),
             }),
         },
         (None, None, Some(())) => match id {
             None | Some(NULL) => Ok(Head::Error { id: None }),
             Some(id) => request_id(id).map(|id| Head::Error { id: Some(id) }),
         },
-        (Some(_), _, _) => Err(MessageFault::MethodAndAnswer),
+        (Some(_), _, _) => Err(MessageFault::MethodWithResult),
         (None, Some(_), Some(())) => Err(MessageFault::ResultAndError),
-        (None, None, None) => Err(MessageFault::Neither),
+        (None, None, None) => Err(MessageFault::NoMethodOrResult),
     }
 }
 
-/// Returns the id of what was meant as a call.
+/// Returns the id of a message with a method, whatever else is wrong with it.
 #[cold]
-pub(super) fn call_id(scan: &Scan<'_>) -> Option<RequestId> {
-    if let Slot::Absent = scan.method {
+pub(super) fn intended_request_id(scan: &Scan<'_>) -> Option<RequestId> {
+    if let Member::Absent = scan.method {
         return None;
     }
-    scan.id.sole().and_then(|id| request_id(id).ok())
+    scan.id.if_unique().and_then(|id| request_id(id).ok())
 }
 
 const NULL: &str = "null";
 
 fn request_id(json: &str) -> Result<RequestId, MessageFault> {
-    id_value(json, "id").map(RequestId)
+    parse_id(json, "id").map(RequestId)
 }
 
 fn request(id: RequestId, method: MethodName, scan: &Scan<'_>) -> Result<Head, MessageFault> {
     let method = match method {
         MethodName::Initialize => {
-            Method::Initialize { version: scan.params_protocol_version.sole().flatten() }
+            Method::Initialize { version: scan.params_protocol_version.if_unique().flatten() }
         }
         MethodName::Ping => Method::Ping,
         MethodName::Progress | MethodName::Cancelled | MethodName::Log | MethodName::Other => {
             Method::Other
         }
     };
-    scan.params_meta.once("params._meta")?;
-    let token = read_id(scan.params_meta_progress_token, "params._meta.progressToken")?;
+    scan.params_meta.unique("params._meta")?;
+    let token = optional_id(scan.params_meta_progress_token, "params._meta.progressToken")?;
     Ok(Head::Request { id, method, progress_token: token.map(ProgressToken) })
 }
 
 fn notification(method: MethodName, scan: &Scan<'_>) -> Result<Notification, MessageFault> {
     let notification = match method {
         MethodName::Progress => {
-            let token = read_id(scan.params_progress_token, "params.progressToken")?;
+            let token = optional_id(scan.params_progress_token, "params.progressToken")?;
             token.map(|token| Notification::Progress { token: ProgressToken(token) })
         }
         MethodName::Cancelled => {
-            let request = read_id(scan.params_request_id, "params.requestId")?;
+            let request = optional_id(scan.params_request_id, "params.requestId")?;
             request.map(|request| Notification::Cancelled { request: RequestId(request) })
         }
         MethodName::Log => Some(Notification::Log),
@@ -94,19 +94,20 @@ fn notification(method: MethodName, scan: &Scan<'_>) -> Result<Notification, Mes
     Ok(notification.unwrap_or(Notification::Other))
 }
 
-/// Reads what belongs to the answer to `initialize`; what is there twice counts as absent.
+/// Returns what a response to `initialize` says. Duplicate members count as absent.
 fn initialized(scan: &Scan<'_>) -> Initialized {
-    let declares = |member: Slot<Kind>| member.sole().is_some_and(|kind| kind != Kind::Null);
+    let declares =
+        |member: Member<ValueKind>| member.if_unique().is_some_and(|kind| kind != ValueKind::Null);
     Initialized {
-        version: scan.result_protocol_version.sole().flatten(),
+        version: scan.result_protocol_version.if_unique().flatten(),
         logging: declares(scan.result_capabilities) && declares(scan.result_capabilities_logging),
     }
 }
 
-/// Reads an id that may be absent; `null` is as absent.
-fn read_id(slot: Slot<&str>, member: &'static str) -> Result<Option<IdValue>, MessageFault> {
-    let json = slot.once(member)?.filter(|json| *json != NULL);
-    json.map(|json| id_value(json, member)).transpose()
+/// Parses an id that may be absent or `null`.
+fn optional_id(slot: Member<&str>, member: &'static str) -> Result<Option<IdValue>, MessageFault> {
+    let json = slot.unique(member)?.filter(|json| *json != NULL);
+    json.map(|json| parse_id(json, member)).transpose()
 }
 
 #[cfg(test)]
@@ -116,7 +117,7 @@ mod tests {
     use super::*;
     use crate::{ParseError, Parsed, ProtocolVersion, parse_head};
 
-    /// Peeks `members`, and `jsonrpc` before them.
+    /// Parses a message of `jsonrpc` and `members`.
     fn check(members: &str, expected: &Result<Head, MessageFault>) {
         let json = format!(r#"{{"jsonrpc":"2.0",{members}}}"#);
         let found = match parse_head(json.as_bytes(), 1) {
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_has_a_method_and_an_id() {
+    fn method_and_id_make_a_request() {
         let initialize = |version| Method::Initialize { version: ProtocolVersion::new(version) };
         let token = |token: &str| Some(ProgressToken::try_from(token).unwrap());
         for (members, method, progress_token) in [
@@ -169,7 +170,7 @@ mod tests {
                 Method::Other,
                 Some(ProgressToken::from(5)),
             ),
-            // None of these is where a request has its token.
+            // These are not places where a request has its token.
             (
                 r#""id":1,"method":"a","params":{"progressToken":{},"requestId":{},"progressToken":[]},"_meta":{"progressToken":1}"#,
                 Method::Other,
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_notification_has_a_method_and_no_id() {
+    fn method_without_id_makes_a_notification() {
         let progress = Notification::Progress { token: 7.into() };
         let cancelled = Notification::Cancelled { request: "r".try_into().unwrap() };
         for (members, notification) in [
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_has_a_result_and_an_id() {
+    fn result_and_id_make_a_response() {
         for (result, version, logging) in [
             ("null", "", false),
             ("5", "", false),
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_that_has_a_task_creates_one() {
+    fn result_with_a_task_creates_a_task() {
         for (result, creates_task) in [
             (r#"{"task":{"taskId":"t","status":"working"}}"#, true),
             (r#"{"_meta":{},"t\u0061sk":{}}"#, true),
@@ -285,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_may_lack_its_id() {
+    fn error_may_lack_an_id() {
         let check = |members, id| check(members, &Ok(Head::Error { id }));
         check(r#""error":{"code":1},"id":1"#, Some(1.into()));
         check(r#""id":"a","error":null"#, Some("a".try_into().unwrap()));
@@ -294,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_is_there_once() {
+    fn duplicate_members_are_rejected() {
         for (members, member) in [
             (r#""jsonrpc":"2.0","method":"a""#, "jsonrpc"),
             (r#""id":1,"id":1,"method":"a""#, "id"),
@@ -325,20 +326,21 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_no_message_is_refused_by_name() {
+    fn invalid_messages_are_rejected_with_their_fault() {
         use MessageFault::{
-            MethodAndAnswer, MethodNotString, Neither, NotId, NotUnicode, ParamsNotStructured,
-            RequestIdNull, ResponseWithoutId, ResultAndError, TooLong, Unreadable, Version,
+            IdTooLong, InvalidId, MethodNotString, MethodWithResult, NoMethodOrResult, NotUnicode,
+            ParamsNotStructured, RequestIdNull, ResponseWithoutId, ResultAndError, Unrepresentable,
+            WrongVersion,
         };
         let long = format!(r#""id":"{}","method":"a""#, "x".repeat(257));
         for (members, fault) in [
-            (r#""id":1"#, Neither),
-            (r#""id":1,"Method":"a""#, Neither),
+            (r#""id":1"#, NoMethodOrResult),
+            (r#""id":1,"Method":"a""#, NoMethodOrResult),
             (r#""id":1,"result":1,"error":1"#, ResultAndError),
             (r#""id":1,"result":null,"error":null"#, ResultAndError),
-            (r#""id":1,"method":"a","result":1"#, MethodAndAnswer),
-            (r#""method":"a","error":1"#, MethodAndAnswer),
-            (r#""method":null,"result":1,"error":1"#, MethodAndAnswer),
+            (r#""id":1,"method":"a","result":1"#, MethodWithResult),
+            (r#""method":"a","error":1"#, MethodWithResult),
+            (r#""method":null,"result":1,"error":1"#, MethodWithResult),
             (r#""id":1,"method":null"#, MethodNotString),
             (r#""method":5"#, MethodNotString),
             (r#""method":{"method":"a"},"id":1"#, MethodNotString),
@@ -346,41 +348,41 @@ mod tests {
             (r#""id":null,"method":"a""#, RequestIdNull),
             (r#""result":1"#, ResponseWithoutId),
             (r#""result":1,"id":null"#, ResponseWithoutId),
-            (r#""id":true,"method":"a""#, NotId { member: "id" }),
-            (r#""id":{"id":1},"result":1"#, NotId { member: "id" }),
-            (r#""id":1.5,"error":1"#, NotId { member: "id" }),
+            (r#""id":true,"method":"a""#, InvalidId { member: "id" }),
+            (r#""id":{"id":1},"result":1"#, InvalidId { member: "id" }),
+            (r#""id":1.5,"error":1"#, InvalidId { member: "id" }),
             (r#""id":"\udc00","method":"a""#, NotUnicode { member: "id" }),
-            (long.as_str(), TooLong { member: "id" }),
+            (long.as_str(), IdTooLong { member: "id" }),
             (
                 r#""id":1,"method":"a","params":{"_meta":{"progressToken":false}}"#,
-                NotId { member: "params._meta.progressToken" },
+                InvalidId { member: "params._meta.progressToken" },
             ),
             (
                 r#""method":"notifications/progress","params":{"progressToken":[]}"#,
-                NotId { member: "params.progressToken" },
+                InvalidId { member: "params.progressToken" },
             ),
             (
                 r#""method":"notifications/cancelled","params":{"requestId":0.1}"#,
-                NotId { member: "params.requestId" },
+                InvalidId { member: "params.requestId" },
             ),
             (r#""id":1,"method":"a","params":5"#, ParamsNotStructured),
             (r#""method":"a","params":"{}""#, ParamsNotStructured),
             (r#""method":"a","params":false"#, ParamsNotStructured),
-            (r#""method":"\ud800""#, Unreadable),
-            (r#""method":"a","\ud800":1"#, Unreadable),
-            (r#""method":"a","params":1e999"#, Unreadable),
+            (r#""method":"\ud800""#, Unrepresentable),
+            (r#""method":"a","\ud800":1"#, Unrepresentable),
+            (r#""method":"a","params":1e999"#, Unrepresentable),
         ] {
             check(members, &Err(fault));
         }
         for version in ["", r#""jsonrpc":"1.0","#, r#""jsonrpc":2.0,"#, r#""jsonrpc":["2.0"],"#] {
             let json = format!(r#"{{{version}"id":1,"method":"a"}}"#);
-            let expected = ParseError::Message { fault: Version, id: Some(1.into()) };
+            let expected = ParseError::Message { fault: WrongVersion, id: Some(1.into()) };
             assert_eq!(parse_head(json.as_bytes(), 1), Err(expected), "{json}");
         }
     }
 
     #[test]
-    fn an_error_names_the_id_of_a_call_only() {
+    fn parse_error_has_the_id_of_requests_only() {
         for (json, id) in [
             (r#"{"id":7,"method":"a"}"#, Some(7)),
             (r#"{"jsonrpc":"2.0","id":7,"method":5}"#, Some(7)),
@@ -397,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_says_what_to_change() {
+    fn fault_describes_the_valid_value() {
         let error = parse_head(br#"{"jsonrpc":"2.0","id":1.5,"method":"a"}"#, 1).unwrap_err();
         assert_eq!(
             error.to_string(),

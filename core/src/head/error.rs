@@ -1,68 +1,68 @@
-//! Why bytes are no message.
+//! Errors of parsing a message.
 
 use thiserror::Error;
 
 use crate::{ID_BYTES_MAX, RequestId};
 
-/// Says why bytes are no message, or no batch of messages. Their sender is at fault.
+/// An error of parsing a message or a batch. The sender of the bytes is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ParseError {
-    /// Nothing is there but whitespace.
+    /// There are no bytes except whitespace.
     #[error("the message is empty")]
     Empty,
-    /// The bytes are no UTF-8.
-    #[error("the message is not UTF-8 from byte {offset} on")]
+    /// The bytes are not valid UTF-8.
+    #[error("invalid UTF-8 at byte {offset} of the message")]
     NotUtf8 {
-        /// How many bytes before the fault are well-formed.
+        /// The offset of the first invalid byte.
         offset: usize,
     },
-    /// The text is no JSON, or ends too early.
-    #[error("the message is not JSON: line {line}, column {column}")]
+    /// The text is not valid JSON, or is truncated.
+    #[error("invalid JSON at line {line}, column {column}")]
     NotJson {
-        /// The line of the fault, counted from 1.
+        /// The line of the error, counted from 1.
         line: usize,
-        /// Its column, in bytes.
+        /// The column of the error, in bytes.
         column: usize,
     },
-    /// A JSON value is there, and something after it.
-    #[error("the message is followed by something else: line {line}, column {column}")]
+    /// Something other than whitespace follows the JSON value.
+    #[error("trailing characters after the message at line {line}, column {column}")]
     TrailingBytes {
-        /// The line of what follows, counted from 1.
+        /// The line of the first such character, counted from 1.
         line: usize,
-        /// Its column, in bytes.
+        /// The column of that character, in bytes.
         column: usize,
     },
-    /// The batch has no entry.
+    /// The batch has no entries.
     #[error("the batch is empty")]
     BatchEmpty,
     /// The batch has too many entries.
     #[error("the batch has more than {max} messages")]
     BatchTooLong {
-        /// How many are allowed.
+        /// Maximum messages per batch.
         max: usize,
     },
-    /// The JSON is no JSON-RPC message.
+    /// The JSON value is not a valid JSON-RPC message.
     #[error("{fault}")]
     Message {
-        /// What is wrong with it.
+        /// What is wrong with the message.
         fault: MessageFault,
-        /// Its id, where it has a method and an id that can be read.
+        /// The id of the message, if it has a method and a valid id.
         id: Option<RequestId>,
     },
-    /// An entry of the batch is no JSON-RPC message.
-    #[error("entry {index} of the batch: {fault}")]
+    /// An entry of the batch is not a valid JSON-RPC message.
+    #[error("message {index} of the batch: {fault}")]
     Entry {
-        /// Which one, counted from 0.
+        /// The position of the entry, counted from 0.
         index: usize,
-        /// What is wrong with it.
+        /// What is wrong with the message.
         fault: MessageFault,
-        /// Its id, where it has a method and an id that can be read.
+        /// The id of the message, if it has a method and a valid id.
         id: Option<RequestId>,
     },
 }
 
 impl ParseError {
-    /// Returns the code of the JSON-RPC error that tells the sender.
+    /// Returns the code for a JSON-RPC error response to the sender.
     ///
     /// Specification: JSON-RPC 2.0, section 5.1.
     #[must_use]
@@ -79,10 +79,10 @@ impl ParseError {
         }
     }
 
-    /// Returns the id for the JSON-RPC error that tells the sender.
+    /// Returns the id for a JSON-RPC error response to the sender.
     ///
-    /// It is the id of what was meant as a request, where that could be read.
-    /// An answer's id is not returned: it names a request of the other side.
+    /// This is the id of the message, if it is valid and the message has a method. The id of
+    /// a response is not returned, because it names a request of the other side.
     #[must_use]
     pub fn id(&self) -> Option<&RequestId> {
         match self {
@@ -96,8 +96,8 @@ impl ParseError {
         }
     }
 
-    /// Says that it happened in an entry of a batch.
-    pub(super) fn of_entry(self, index: usize) -> Self {
+    /// Returns the error as that of an entry of a batch.
+    pub(super) fn in_entry(self, index: usize) -> Self {
         match self {
             Self::Message { fault, id } => Self::Entry { index, fault, id },
             Self::Empty
@@ -117,62 +117,63 @@ impl From<MessageFault> for ParseError {
     }
 }
 
-/// Says why a JSON value is no JSON-RPC message.
+/// What is wrong with a JSON value that is not a valid JSON-RPC message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum MessageFault {
-    /// It is something else than an object.
+    /// It is not an object.
     #[error("a message must be a JSON object")]
     NotObject,
-    /// A name in it is no Unicode text, or a number where an object belongs is out of range.
-    #[error("the message has a name with half of a surrogate pair, or a number out of range")]
-    Unreadable,
-    /// A member that a session reads is there twice, so that two readers could disagree.
-    #[error("`{member}` is there twice")]
+    /// It is valid JSON that Rust cannot represent: a string with an unpaired surrogate, or a
+    /// number out of range.
+    #[error("the message has a string with an unpaired surrogate, or a number out of range")]
+    Unrepresentable,
+    /// A member that a session reads is duplicated. Parsers disagree on which one counts.
+    #[error("duplicate member `{member}`")]
     Duplicate {
         /// The path of the member.
         member: &'static str,
     },
-    /// It does not say that it is JSON-RPC 2.0.
+    /// The `jsonrpc` member is missing or not `"2.0"`.
     #[error("`jsonrpc` must be \"2.0\"")]
-    Version,
-    /// It is neither a call nor an answer.
+    WrongVersion,
+    /// It has no method, no result and no error.
     #[error("a message must have a `method`, a `result` or an `error`")]
-    Neither,
-    /// It is a call and an answer.
+    NoMethodOrResult,
+    /// It has a method, and a result or an error.
     #[error("a message with a `method` must have neither `result` nor `error`")]
-    MethodAndAnswer,
-    /// It is two answers.
+    MethodWithResult,
+    /// It has a result and an error.
     #[error("a message must not have both `result` and `error`")]
     ResultAndError,
-    /// Its method is no string.
+    /// The method is not a string.
     #[error("`method` must be a string")]
     MethodNotString,
-    /// Its parameters are a string, a number or a boolean.
+    /// The parameters are a string, a number or a boolean.
     #[error("`params` must be an object or an array")]
     ParamsNotStructured,
-    /// It is a request whose id is null.
+    /// The id of a request is null.
     #[error("the `id` of a request must not be null")]
     RequestIdNull,
-    /// It is a successful answer that does not say to what.
+    /// It has a result, and its id is missing or null.
     #[error("a message with a `result` must have the `id` of the request")]
     ResponseWithoutId,
     /// An id or progress token has the wrong type.
     #[error(
         "`{member}` must be a string or an integer from -2^63 to 2^63 - 1 (2^53, with a fraction or exponent)"
     )]
-    NotId {
+    InvalidId {
         /// The path of the member.
         member: &'static str,
     },
-    /// An id or progress token is a string that no Unicode text can hold.
-    #[error("`{member}` has an escape that is half of a surrogate pair")]
+    /// An id or progress token is a string with an unpaired surrogate.
+    #[error("`{member}` has an unpaired surrogate")]
     NotUnicode {
         /// The path of the member.
         member: &'static str,
     },
     /// An id or progress token is too long.
     #[error("`{member}` is longer than {ID_BYTES_MAX} bytes")]
-    TooLong {
+    IdTooLong {
         /// The path of the member.
         member: &'static str,
     },

@@ -1,28 +1,28 @@
-//! What the JSON of an id or a progress token means.
+//! Parser for the JSON value of an id or a progress token.
 
 use alloc::string::String;
 
 use super::MessageFault;
 use crate::{ID_BYTES_MAX, IdTooLong, IdValue};
 
-/// The largest magnitude of an integer that is written with a fraction or an
-/// exponent: 2^53, up to which a reader that makes a float of it is exact.
+/// Maximum magnitude of an integer that is written with a fraction or an exponent: 2^53.
+/// Up to there, a peer that parses it as a 64-bit float gets the exact value.
 const FLOAT_MAX: i64 = 1 << 53;
 
-/// How many bytes of JSON one byte of text takes at most: `A` may be `\u0041`.
+/// Maximum bytes of JSON per byte of text: `A` may be written as `\u0041`.
 const ESCAPE_BYTES_MAX: usize = 6;
 
-/// Reads an id or a progress token from one JSON value; `member` names it in a fault.
-pub(super) fn id_value(json: &str, member: &'static str) -> Result<IdValue, MessageFault> {
+/// Parses an id or a progress token from a JSON value. `member` is its name in a fault.
+pub(super) fn parse_id(json: &str, member: &'static str) -> Result<IdValue, MessageFault> {
     if let Ok(integer) = json.parse() {
         return Ok(IdValue::Integer(integer));
     }
     let string = json.strip_prefix('"').and_then(|json| json.strip_suffix('"'));
     let Some(string) = string else {
-        let integer = whole_number(json).ok_or(MessageFault::NotId { member })?;
+        let integer = parse_integer(json).ok_or(MessageFault::InvalidId { member })?;
         return Ok(IdValue::Integer(integer));
     };
-    let too_long = |IdTooLong| MessageFault::TooLong { member };
+    let too_long = |IdTooLong| MessageFault::IdTooLong { member };
     if string.len() > ESCAPE_BYTES_MAX * ID_BYTES_MAX {
         return Err(too_long(IdTooLong));
     }
@@ -34,10 +34,10 @@ pub(super) fn id_value(json: &str, member: &'static str) -> Result<IdValue, Mess
     string.try_into().map_err(too_long)
 }
 
-/// Reads a whole number that is written with a fraction or an exponent.
+/// Parses an integer that is written with a fraction or an exponent.
 ///
-/// It reads digit by digit, since a float would round.
-fn whole_number(json: &str) -> Option<i64> {
+/// Digit by digit, since a float would round.
+fn parse_integer(json: &str) -> Option<i64> {
     let (number, exponent) = json.split_once(['e', 'E']).unwrap_or((json, "0"));
     let magnitude = number.strip_prefix('-').unwrap_or(number);
     let (whole, fraction) = magnitude.split_once('.').unwrap_or((magnitude, ""));
@@ -48,7 +48,8 @@ fn whole_number(json: &str) -> Option<i64> {
             b'0' if integer == 0 => {}
             b'0' => zeros += 1,
             b'1'..=b'9' => {
-                integer = shift(integer, zeros + 1)?.checked_add(i64::from(byte - b'0'))?;
+                integer =
+                    times_power_of_ten(integer, zeros + 1)?.checked_add(i64::from(byte - b'0'))?;
                 zeros = 0;
             }
             _ => return None,
@@ -59,13 +60,13 @@ fn whole_number(json: &str) -> Option<i64> {
     }
     let exponent = exponent.parse::<isize>().ok()?;
     let exponent = exponent.checked_add_unsigned(zeros)?.checked_sub_unsigned(fraction.len())?;
-    let integer = shift(integer, usize::try_from(exponent).ok()?)?;
+    let integer = times_power_of_ten(integer, usize::try_from(exponent).ok()?)?;
     let integer = (integer <= FLOAT_MAX).then_some(integer)?;
     Some(if number == magnitude { integer } else { -integer })
 }
 
-/// Multiplies by a power of ten.
-fn shift(integer: i64, exponent: usize) -> Option<i64> {
+/// Multiplies an integer by a power of ten.
+fn times_power_of_ten(integer: i64, exponent: usize) -> Option<i64> {
     let power = 10_i64.checked_pow(u32::try_from(exponent).ok()?)?;
     integer.checked_mul(power)
 }
@@ -76,15 +77,15 @@ mod tests {
 
     use super::*;
 
-    const NOT_ID: MessageFault = MessageFault::NotId { member: "id" };
-    const TOO_LONG: MessageFault = MessageFault::TooLong { member: "id" };
+    const NOT_ID: MessageFault = MessageFault::InvalidId { member: "id" };
+    const TOO_LONG: MessageFault = MessageFault::IdTooLong { member: "id" };
 
     fn check(json: &str, expected: &Result<IdValue, MessageFault>) {
-        assert_eq!(&id_value(json, "id"), expected, "{json}");
+        assert_eq!(&parse_id(json, "id"), expected, "{json}");
     }
 
     #[test]
-    fn a_number_is_an_id_if_it_is_whole() {
+    fn integers_in_any_notation_are_ids() {
         for (json, integer) in [
             ("0", 0),
             ("-0", 0),
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_string_nor_whole_number_is_no_id() {
+    fn other_values_are_not_ids() {
         for json in [
             "0.5",
             "0.99999999999999999999",
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_string_is_an_id_of_at_most_256_bytes() {
+    fn strings_up_to_256_bytes_are_ids() {
         let text = |text: &str| Ok(text.try_into().unwrap());
         check(r#""""#, &text(""));
         check(r#""a-1""#, &text("a-1"));

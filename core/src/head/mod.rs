@@ -1,4 +1,4 @@
-//! The head of a message: the little of it that a session routes by.
+//! The head of a message: the parts that a session needs to route it.
 
 mod classify;
 mod error;
@@ -13,87 +13,87 @@ pub use parse::{BatchEntry, Parsed, parse_head};
 
 use crate::{ProgressToken, ProtocolVersion, RequestId};
 
-/// What a session needs to know of a JSON-RPC message.
+/// The parts of a JSON-RPC message that a session needs.
 ///
-/// [`parse_head`] reads it from the bytes of a message. A driver with typed messages
-/// builds it by hand.
+/// [`parse_head`] parses it from the bytes of a message. A driver with typed messages
+/// constructs it.
 ///
 /// Specification: JSON-RPC 2.0, sections 4 and 5; MCP 2025-11-25, Base Protocol,
 /// "Messages".
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Head {
-    /// A request: it has a method and an id, and wants an answer.
+    /// A request: a message with a method and an id.
     Request {
-        /// Its id.
+        /// The id.
         id: RequestId,
-        /// Its method.
+        /// The method.
         method: Method,
-        /// The token under which it wants progress notifications, if any.
+        /// The token for progress notifications, if the sender wants them.
         progress_token: Option<ProgressToken>,
     },
-    /// A notification: it has a method and no id.
+    /// A notification: a message with a method and without an id.
     Notification(Notification),
-    /// A successful answer.
+    /// A successful response: a message with a result.
     Response {
-        /// The id of the request that it answers.
+        /// The id of the request.
         id: RequestId,
-        /// What it says where it answers `initialize`.
+        /// What the result says, if the request was `initialize`.
         initialized: Initialized,
-        /// Whether its result is a task, which goes on after it.
+        /// Whether the result is a task, which continues after the response.
         ///
         /// Specification: MCP 2025-11-25, Utilities, "Tasks".
         #[cfg_attr(feature = "serde", serde(default))]
         creates_task: bool,
     },
-    /// An error answer.
+    /// An error response.
     Error {
-        /// The id of the request that it answers; `None` where the JSON says
-        /// `null`, for a request whose id could not be read.
+        /// The id of the request. `None` for a missing or `null` id, which a peer sends if it
+        /// could not parse the id of the request.
         id: Option<RequestId>,
     },
 }
 
-/// The method of a request, as far as a session tells methods apart.
+/// The method of a request, as far as a session distinguishes methods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Method {
     /// `initialize`.
     Initialize {
-        /// The version that the client asks for.
+        /// The version that the client requests, if it is valid.
         version: Option<ProtocolVersion>,
     },
     /// `ping`.
     Ping,
-    /// Any other.
+    /// Any other method.
     Other,
 }
 
-/// The method of a notification, as far as a session tells methods apart.
+/// The method of a notification, as far as a session distinguishes methods.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Notification {
     /// `notifications/progress`.
     Progress {
-        /// The token that it reports on.
+        /// The token of the request whose progress it reports.
         token: ProgressToken,
     },
     /// `notifications/cancelled`.
     Cancelled {
-        /// The request that is no longer wanted; its sender's own id.
+        /// The cancelled request, by the id that the sender of this notification gave it.
         request: RequestId,
     },
     /// `notifications/message`: a log message.
     Log,
-    /// Any other, and the ones above where they lack what is read of them here.
+    /// Any other method, or a method above whose parameters lack the token or id.
     Other,
 }
 
-/// What the answer to `initialize` says about the session.
+/// What the response to `initialize` says about the session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Initialized {
-    /// The negotiated protocol version, where one can be read.
+    /// The negotiated protocol version, if it is valid.
     pub version: Option<ProtocolVersion>,
     /// Whether the server declared the `logging` capability.
     pub logging: bool,

@@ -1,4 +1,4 @@
-//! Reading heads from the bytes of a message, or of a batch of messages.
+//! Parser for the head of a message, or of each message of a batch.
 
 use alloc::vec::Vec;
 use core::{fmt, str};
@@ -10,36 +10,36 @@ use serde_json::{Deserializer, de::StrRead, value::RawValue};
 
 use super::{
     Head, MessageFault, ParseError,
-    classify::{call_id, classify},
-    scan::{Kind, Scan},
+    classify::{classify, intended_request_id},
+    scan::{Scan, ValueKind},
 };
-/// What bytes turn out to be.
+
+/// The result of [`parse_head`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parsed<'a> {
     /// One message.
     Single(Head),
-    /// A JSON array of messages; at least one.
+    /// A JSON array of at least one message.
     Batch(Vec<BatchEntry<'a>>),
 }
 
 /// A message of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchEntry<'a> {
-    /// What it is routed by.
+    /// The head of the message.
     pub head: Head,
-    /// Where it stands in the bytes of the batch.
+    /// The message, as a part of the bytes of the batch.
     pub bytes: &'a [u8],
 }
 
-/// Reads the head of a message, or of each message of a batch.
+/// Parses the head of a message, or of each message of a batch.
 ///
-/// It reads the bytes once, and a batch's twice. It does not build a tree,
-/// recurse into what it skips, or copy anything but ids. It reads what it must
-/// to route the message; whether the rest makes sense is for the receiver to
-/// say.
+/// Only the members that a session needs are validated; the rest is left to the receiver.
+/// The bytes are read once, those of a batch twice. The parser builds no tree, does not
+/// recurse into what it skips, and copies only ids.
 ///
-/// A batch has at most `batch_max` messages; nothing is read after the first
-/// one that is too many.
+/// A batch may have at most `batch_max` messages; the parser stops at the first one beyond
+/// that.
 ///
 /// ```
 /// use rejoin_core::{Head, Method, Parsed, RequestId, parse_head};
@@ -58,15 +58,15 @@ pub struct BatchEntry<'a> {
 ///
 /// # Errors
 ///
-/// The sender's fault. Where several things are wrong, it is first what is no
-/// JSON, then a batch that is empty or too long, then the first entry.
+/// Returns a [`ParseError`], which is the sender's fault. With several faults, invalid JSON
+/// is reported first, then an empty or too long batch, then the first faulty message.
 pub fn parse_head(bytes: &[u8], batch_max: usize) -> Result<Parsed<'_>, ParseError> {
     // `serde_json` does not look into the strings that it skips.
     let text = str::from_utf8(bytes)
         .map_err(|error| ParseError::NotUtf8 { offset: error.valid_up_to() })?;
     match first_byte(text) {
-        Some(b'[') => batch(text, batch_max).map(Parsed::Batch),
-        Some(_) => single(text).map(Parsed::Single),
+        Some(b'[') => parse_batch(text, batch_max).map(Parsed::Batch),
+        Some(_) => parse_single(text).map(Parsed::Single),
         None => Err(ParseError::Empty),
     }
 }
@@ -76,51 +76,51 @@ fn first_byte(text: &str) -> Option<u8> {
     text.bytes().find(|byte| !is_space(byte))
 }
 
-fn single(text: &str) -> Result<Head, ParseError> {
+fn parse_single(text: &str) -> Result<Head, ParseError> {
     let mut json = Deserializer::from_str(text);
     let mut scan = Scan::default();
     let Ok(kind) = scan.read(&mut json) else {
-        validate(text)?;
-        return Err(MessageFault::Unreadable.into());
+        validate_json(text)?;
+        return Err(MessageFault::Unrepresentable.into());
     };
-    end(json)?;
-    if kind != Kind::Object {
+    expect_end(json)?;
+    if kind != ValueKind::Object {
         return Err(MessageFault::NotObject.into());
     }
-    classify(&scan).map_err(|fault| ParseError::Message { fault, id: call_id(&scan) })
+    classify(&scan).map_err(|fault| ParseError::Message { fault, id: intended_request_id(&scan) })
 }
 
-/// Checks that the text is JSON, which has more in it than Rust has values for.
+/// Checks that the text is valid JSON, even if Rust cannot represent all of its values.
 #[cold]
-fn validate(text: &str) -> Result<(), ParseError> {
+fn validate_json(text: &str) -> Result<(), ParseError> {
     let mut json = Deserializer::from_str(text);
     json.deserialize_ignored_any(IgnoredAny).map_err(not_json)?;
-    end(json)
+    expect_end(json)
 }
 
-fn batch(text: &str, max: usize) -> Result<Vec<BatchEntry<'_>>, ParseError> {
+fn parse_batch(text: &str, max: usize) -> Result<Vec<BatchEntry<'_>>, ParseError> {
     let mut json = Deserializer::from_str(text);
     let mut too_long = false;
-    let entries = Entries { max, too_long: &mut too_long };
+    let entries = EntriesVisitor { max, too_long: &mut too_long };
     let entries = json.deserialize_seq(entries);
     if too_long {
         return Err(ParseError::BatchTooLong { max });
     }
     let entries = entries.map_err(not_json)?;
-    end(json)?;
+    expect_end(json)?;
     if entries.is_empty() {
         return Err(ParseError::BatchEmpty);
     }
     let entries = entries.into_iter().enumerate();
     let entries = entries.map(|(index, entry)| {
-        let head = single(entry).map_err(|error| error.of_entry(index))?;
+        let head = parse_single(entry).map_err(|error| error.in_entry(index))?;
         let bytes = entry.as_bytes();
         Ok(BatchEntry { head, bytes })
     });
     entries.collect()
 }
 
-fn end(mut json: Deserializer<StrRead<'_>>) -> Result<(), ParseError> {
+fn expect_end(mut json: Deserializer<StrRead<'_>>) -> Result<(), ParseError> {
     json.end()
         .map_err(|error| ParseError::TrailingBytes { line: error.line(), column: error.column() })
 }
@@ -130,16 +130,16 @@ fn not_json(error: serde_json::Error) -> ParseError {
     ParseError::NotJson { line: error.line(), column: error.column() }
 }
 
-/// Finds the entries of a batch.
+/// Splits a batch into its entries.
 ///
-/// `RawValue` is how `serde_json` tells where a value begins and ends. So an
-/// entry is read a second time for its head, which only batches have to bear.
-struct Entries<'t> {
+/// `RawValue` is the only way in which `serde_json` reports where a value begins and ends.
+/// So each entry is parsed a second time for its head; only batches pay for that.
+struct EntriesVisitor<'t> {
     max: usize,
     too_long: &'t mut bool,
 }
 
-impl<'a> Visitor<'a> for Entries<'_> {
+impl<'a> Visitor<'a> for EntriesVisitor<'_> {
     type Value = Vec<&'a str>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -154,15 +154,15 @@ impl<'a> Visitor<'a> for Entries<'_> {
             };
             entries.push(entry.get());
         }
-        array.next_element_seed(Surplus(self.too_long))?;
+        array.next_element_seed(OverLimit(self.too_long))?;
         Ok(entries)
     }
 }
 
-/// Stands for an entry after the last one that is allowed, and fails unread.
-struct Surplus<'t>(&'t mut bool);
+/// The first entry over the limit, which fails without being parsed.
+struct OverLimit<'t>(&'t mut bool);
 
-impl<'a> DeserializeSeed<'a> for Surplus<'_> {
+impl<'a> DeserializeSeed<'a> for OverLimit<'_> {
     type Value = ();
 
     fn deserialize<D: serde_core::Deserializer<'a>>(self, _: D) -> Result<(), D::Error> {
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn whitespace_around_and_in_a_message_is_no_matter() {
+    fn whitespace_is_irrelevant() {
         check(PING, &Ok(Parsed::Single(ping())));
         check(
             "\r\n\t {\"jsonrpc\" :\"2.0\" , \"id\"\n: 1,\"method\":\t\"ping\" } \n",
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_refused_where_it_goes_wrong() {
+    fn invalid_json_is_rejected_with_its_position() {
         let not_json = |line, column| ParseError::NotJson { line, column };
         let trailing = |line, column| ParseError::TrailingBytes { line, column };
         for (bytes, error) in [
@@ -232,14 +232,14 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_an_object() {
+    fn message_must_be_an_object() {
         for json in ["null", "true", "-1.5e3", "\"{}\""] {
             check(json, &Err(MessageFault::NotObject.into()));
         }
     }
 
     #[test]
-    fn a_batch_has_its_messages_in_place() {
+    fn batch_entries_refer_to_their_bytes() {
         let batch = format!("[ {PING},\n{{\"jsonrpc\":\"2.0\",\"method\":\"é\" }}\t]");
         let entries = vec![
             BatchEntry { head: ping(), bytes: PING.as_bytes() },
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_neither_empty_nor_long_nor_nested() {
+    fn empty_long_and_nested_batches_are_rejected() {
         let too_long = ParseError::BatchTooLong { max: 2 };
         let entry = |index, fault| ParseError::Entry { index, fault, id: None };
         for (json, error) in [
@@ -263,7 +263,7 @@ mod tests {
             ("[1,2,{not json", too_long),
             ("[[]]", entry(0, MessageFault::NotObject)),
             (&format!("[{PING},[{PING}]]"), entry(1, MessageFault::NotObject)),
-            (&format!("[{PING},{{\"\\ud800\":1}}]"), entry(1, MessageFault::Unreadable)),
+            (&format!("[{PING},{{\"\\ud800\":1}}]"), entry(1, MessageFault::Unrepresentable)),
             (
                 r#"[{"jsonrpc":"2.0","id":7,"method":null},5]"#,
                 ParseError::Entry {
@@ -280,22 +280,22 @@ mod tests {
         assert_eq!(parse_head(b"[1]", 0), Err(ParseError::BatchTooLong { max: 0 }));
         assert_eq!(
             entry(3, MessageFault::NotObject).to_string(),
-            "entry 3 of the batch: a message must be a JSON object"
+            "message 3 of the batch: a message must be a JSON object"
         );
     }
 
     #[test]
-    fn depth_is_no_matter() {
-        use MessageFault::{MethodNotString, NotId, NotObject, Version};
+    fn nesting_depth_is_irrelevant() {
+        use MessageFault::{InvalidId, MethodNotString, NotObject, WrongVersion};
         const DEPTH: usize = 1_000_000;
         let token = "params._meta.progressToken";
-        for (open, close, alone) in [("[", "]", NotObject), ("{\"a\":", "}", Version)] {
+        for (open, close, alone) in [("[", "]", NotObject), ("{\"a\":", "}", WrongVersion)] {
             let open = open.repeat(DEPTH);
             let closed = format!("{open}1{}", close.repeat(DEPTH));
             for (json, fault) in [
                 (r#"{"a":@,"jsonrpc":"2.0","id":1,"method":"ping"}"#, None),
-                (r#"{"jsonrpc":@}"#, Some(Version)),
-                (r#"{"jsonrpc":"2.0","method":"a","id":@}"#, Some(NotId { member: "id" })),
+                (r#"{"jsonrpc":@}"#, Some(WrongVersion)),
+                (r#"{"jsonrpc":"2.0","method":"a","id":@}"#, Some(InvalidId { member: "id" })),
                 (r#"{"jsonrpc":"2.0","method":@}"#, Some(MethodNotString)),
                 (r#"{"jsonrpc":"2.0","method":"a","params":@}"#, None),
                 (r#"{"jsonrpc":"2.0","method":"a","params":{"a":@}}"#, None),
@@ -305,7 +305,7 @@ mod tests {
                 (r#"{"jsonrpc":"2.0","method":"a","params":{"_meta":{"a":@}}}"#, None),
                 (
                     r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"_meta":{"progressToken":@}}}"#,
-                    Some(NotId { member: token }),
+                    Some(InvalidId { member: token }),
                 ),
                 (r#"{"jsonrpc":"2.0","id":1,"result":@}"#, None),
                 (r#"{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":@}}"#, None),

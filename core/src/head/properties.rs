@@ -1,4 +1,4 @@
-//! Properties of the peek: what is put in comes out, and a tree says the same.
+//! Property tests of the parser for heads.
 
 use alloc::{
     format,
@@ -13,7 +13,7 @@ use serde_core::de::IgnoredAny;
 use serde_json::Value;
 
 use super::{
-    Head, Initialized, MessageFault, Method, Notification, ParseError, Parsed, id_value::id_value,
+    Head, Initialized, MessageFault, Method, Notification, ParseError, Parsed, id_value::parse_id,
     parse_head,
 };
 use crate::{IdValue, ProgressToken, ProtocolVersion, RequestId};
@@ -22,17 +22,17 @@ use Part::{Object, Text};
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_or_refused(bytes: Vec<u8>, batch_max in 0..4_usize) {
+    fn any_bytes_are_parsed_or_rejected(bytes: Vec<u8>, batch_max in 0..4_usize) {
         let _ = parse_head(&bytes, batch_max);
     }
 
     #[test]
-    fn what_is_put_in_comes_out((head, json) in message()) {
+    fn generated_messages_are_parsed_to_their_heads((head, json) in message()) {
         prop_assert_eq!(parse_head(json.as_bytes(), 0), Ok(Parsed::Single(head)), "{}", json);
     }
 
     #[test]
-    fn a_batch_is_its_messages(
+    fn batches_are_parsed_to_the_heads_of_their_messages(
         messages in prop::collection::vec(message(), 1..5),
         space in "[ \n]{0,2}",
     ) {
@@ -53,7 +53,7 @@ proptest! {
     }
 
     #[test]
-    fn only_what_is_no_json_is_called_so(
+    fn only_invalid_json_is_reported_as_such(
         (_, json) in message(),
         at: prop::sample::Index,
         byte: u8,
@@ -63,24 +63,24 @@ proptest! {
         bytes[at] = byte;
         let is_json = str::from_utf8(&bytes)
             .is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok());
-        let is_called_json = parse_head(&bytes, 4).map_or_else(|error| error.code() == -32_600, |_| true);
-        prop_assert_eq!(is_called_json, is_json, "{}", bytes.escape_ascii());
+        let is_reported_as_json = parse_head(&bytes, 4).map_or_else(|error| error.code() == -32_600, |_| true);
+        prop_assert_eq!(is_reported_as_json, is_json, "{}", bytes.escape_ascii());
     }
 
     #[test]
-    fn a_tree_says_the_same(json in messages_at_random()) {
+    fn head_matches_that_of_a_parsed_tree(json in random_messages()) {
         let duplicates = |fault| matches!(fault, MessageFault::Duplicate { .. });
-        match peek_single(&json) {
+        match parse_single_head(&json) {
             Ok(_) if has_duplicates(&json) => {}
-            Ok(head) => prop_assert_eq!(Some(head), oracle(&json), "{}", json),
+            Ok(head) => prop_assert_eq!(Some(head), parse_with_tree(&json), "{}", json),
             Err(fault) if duplicates(fault) => prop_assert!(has_duplicates(&json), "{}", json),
-            Err(_) => prop_assert_eq!(None, oracle(&json), "{}", json),
+            Err(_) => prop_assert_eq!(None, parse_with_tree(&json), "{}", json),
         }
     }
 }
 
-/// Peeks what is no batch.
-fn peek_single(json: &str) -> Result<Head, MessageFault> {
+/// Parses a single message.
+fn parse_single_head(json: &str) -> Result<Head, MessageFault> {
     match parse_head(json.as_bytes(), 0) {
         Ok(Parsed::Single(head)) => Ok(head),
         Err(ParseError::Message { fault, .. }) => Err(fault),
@@ -90,31 +90,31 @@ fn peek_single(json: &str) -> Result<Head, MessageFault> {
 
 /// A message, and its head.
 fn message() -> impl Strategy<Value = (Head, String)> {
-    (head(), dressing()).prop_map(|((head, members), dressing)| {
+    (head(), surroundings()).prop_map(|((head, members), dressing)| {
         let json = dressing.object(&members);
         (head, json)
     })
 }
 
-/// What is put around the members that matter, which must make no difference.
+/// Irrelevant members, order and whitespace of a message, which must make no difference.
 #[derive(Clone, Debug)]
-struct Dressing {
+struct Surroundings {
     /// Names and values of other members.
     others: Vec<(String, String)>,
-    /// Says in which order they come.
+    /// Seed of the order of the members.
     order: u64,
     space: String,
-    /// Whether names are escaped.
+    /// Whether the first character of each name is escaped.
     escaped: bool,
 }
 
-fn dressing() -> impl Strategy<Value = Dressing> {
+fn surroundings() -> impl Strategy<Value = Surroundings> {
     let others = prop::collection::vec(("x[a-z]{0,20}", junk()), 0..4);
     (others, any::<u64>(), "[ \t\r\n]{0,3}", any::<bool>())
-        .prop_map(|(others, order, space, escaped)| Dressing { others, order, space, escaped })
+        .prop_map(|(others, order, space, escaped)| Surroundings { others, order, space, escaped })
 }
 
-impl Dressing {
+impl Surroundings {
     fn object(&self, members: &[Member]) -> String {
         let space = &self.space;
         let others = self.others.iter();
@@ -138,7 +138,7 @@ impl Dressing {
     }
 }
 
-/// JSON that means nothing to a session, up to four levels deep.
+/// JSON without meaning for a session, up to four levels deep.
 fn junk() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("null".to_string()),
@@ -166,14 +166,14 @@ fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// A member that matters, by name.
+/// A relevant member, by name.
 type Member = (&'static str, Part);
 
 #[derive(Clone, Debug)]
 enum Part {
-    /// JSON as it is.
+    /// JSON text.
     Text(String),
-    /// An object that may be dressed.
+    /// An object that gets irrelevant members.
     Object(Vec<Member>),
 }
 
@@ -181,7 +181,7 @@ fn string(name: &'static str, text: &str) -> Member {
     (name, Text(quoted(text)))
 }
 
-/// A head, and the members that make it.
+/// A head, and the members of a message that has it.
 fn head() -> impl Strategy<Value = (Head, Vec<Member>)> {
     let heads = prop_oneof![requests(), notifications(), responses(), errors()];
     heads.prop_map(|(head, mut members)| {
@@ -276,8 +276,8 @@ fn id() -> impl Strategy<Value = (IdValue, String)> {
     ]
 }
 
-/// What looks like a message, but need not be one: any member with any value.
-fn messages_at_random() -> impl Strategy<Value = String> {
+/// Objects that resemble messages: any relevant member with any value.
+fn random_messages() -> impl Strategy<Value = String> {
     let names = prop::sample::select(vec![
         "jsonrpc",
         "id",
@@ -338,13 +338,13 @@ fn render(members: &[(&str, String)]) -> String {
     format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }
 
-/// Reads the head the slow way, by building a tree.
+/// Parses a head by building a tree: the reference for the parser.
 ///
-/// The tree has no duplicates, so the text must have none that matter.
-fn oracle(json: &str) -> Option<Head> {
+/// A tree has no duplicate members, so the text must not have any that are relevant.
+fn parse_with_tree(json: &str) -> Option<Head> {
     let tree: Value = serde_json::from_str(json).ok()?;
     let tree = tree.as_object()?;
-    let read = |value: &Value| id_value(&value.to_string(), "");
+    let read = |value: &Value| parse_id(&value.to_string(), "");
     let given = |value: Option<&Value>| value.filter(|value| !value.is_null()).cloned();
     if tree.get("jsonrpc")? != "2.0" {
         return None;
@@ -413,6 +413,6 @@ fn version(value: Option<&Value>) -> Option<ProtocolVersion> {
 
 fn has_duplicates(json: &str) -> bool {
     let tree: Value = serde_json::from_str(json).unwrap();
-    // The generated text has neither whitespace nor a string that is written otherwise.
+    // The generated text has no whitespace, and only one escape sequence.
     tree.to_string().len() != json.replace("\\u0061", "a").len()
 }

@@ -1,7 +1,8 @@
-//! One pass over the JSON of a message, which finds what a head is made of.
+//! Scanner for the members of a message that make its head.
 //!
-//! Nothing is judged here. The pass goes down three levels at most, and skips
-//! everything else without recursion, so the depth of the input is no matter.
+//! It makes one pass over the JSON and validates nothing but its syntax. It descends at most
+//! three levels and skips everything else without recursion, so the nesting depth of the
+//! input is irrelevant.
 
 use alloc::string::String;
 use core::fmt;
@@ -14,80 +15,80 @@ use serde_json::value::RawValue;
 use super::MessageFault;
 use crate::ProtocolVersion;
 
-/// What was found of a message.
+/// The members of a message that a head is made of.
 ///
-/// Ids and progress tokens are kept as JSON: how `serde_json` would present a
-/// number depends on the features that other crates turn on.
+/// Ids and progress tokens are kept as JSON, because the representation of numbers in
+/// `serde_json` depends on features that other crates may enable.
 #[derive(Debug, Default)]
 pub(super) struct Scan<'a> {
     /// Whether it is `"2.0"`.
-    pub(super) jsonrpc: Slot<bool>,
-    pub(super) id: Slot<&'a str>,
-    /// What it says; `None` where it is no string.
-    pub(super) method: Slot<Option<MethodName>>,
-    pub(super) params: Slot<Kind>,
-    pub(super) params_meta: Slot<Kind>,
-    pub(super) params_meta_progress_token: Slot<&'a str>,
-    pub(super) params_progress_token: Slot<&'a str>,
-    pub(super) params_request_id: Slot<&'a str>,
-    pub(super) params_protocol_version: Slot<Option<ProtocolVersion>>,
-    pub(super) result: Slot<Kind>,
-    pub(super) result_protocol_version: Slot<Option<ProtocolVersion>>,
-    pub(super) result_capabilities: Slot<Kind>,
-    pub(super) result_capabilities_logging: Slot<Kind>,
-    pub(super) result_task: Slot<Kind>,
-    pub(super) error: Slot<()>,
+    pub(super) jsonrpc: Member<bool>,
+    pub(super) id: Member<&'a str>,
+    /// `None` if it is not a string.
+    pub(super) method: Member<Option<MethodName>>,
+    pub(super) params: Member<ValueKind>,
+    pub(super) params_meta: Member<ValueKind>,
+    pub(super) params_meta_progress_token: Member<&'a str>,
+    pub(super) params_progress_token: Member<&'a str>,
+    pub(super) params_request_id: Member<&'a str>,
+    pub(super) params_protocol_version: Member<Option<ProtocolVersion>>,
+    pub(super) result: Member<ValueKind>,
+    pub(super) result_protocol_version: Member<Option<ProtocolVersion>>,
+    pub(super) result_capabilities: Member<ValueKind>,
+    pub(super) result_capabilities_logging: Member<ValueKind>,
+    pub(super) result_task: Member<ValueKind>,
+    pub(super) error: Member<()>,
 }
 
 impl<'a> Scan<'a> {
-    /// Reads one value, and returns what kind it is.
-    pub(super) fn read<D: Deserializer<'a>>(&mut self, json: D) -> Result<Kind, D::Error> {
+    /// Scans one value, and returns its kind.
+    pub(super) fn read<D: Deserializer<'a>>(&mut self, json: D) -> Result<ValueKind, D::Error> {
         let level = Level::Message;
-        Seed(Object { scan: self, level }).deserialize(json)
+        Seed(ObjectReader { scan: self, level }).deserialize(json)
     }
 }
 
-/// A member that is read.
+/// A member of an object.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) enum Slot<T> {
-    /// It is not there.
+pub(super) enum Member<T> {
+    /// The object does not have it.
     #[default]
     Absent,
-    /// It is there.
-    Once(T),
-    /// It is there more than once, so nobody can tell what it says.
-    Twice,
+    /// The object has it once.
+    One(T),
+    /// The object has it more than once. Parsers disagree on which value counts.
+    Duplicate,
 }
 
-impl<T> Slot<T> {
-    /// Returns the value, if there is one; `member` names it in the fault.
-    pub(super) fn once(self, member: &'static str) -> Result<Option<T>, MessageFault> {
+impl<T> Member<T> {
+    /// Returns the value, if there is one. A duplicate is a fault, with the name `member`.
+    pub(super) fn unique(self, member: &'static str) -> Result<Option<T>, MessageFault> {
         match self {
             Self::Absent => Ok(None),
-            Self::Once(value) => Ok(Some(value)),
-            Self::Twice => Err(MessageFault::Duplicate { member }),
+            Self::One(value) => Ok(Some(value)),
+            Self::Duplicate => Err(MessageFault::Duplicate { member }),
         }
     }
 
-    /// Returns the value, unless there is none or more than one.
-    pub(super) fn sole(self) -> Option<T> {
+    /// Returns the value, unless the member is absent or duplicated.
+    pub(super) fn if_unique(self) -> Option<T> {
         match self {
-            Self::Absent | Self::Twice => None,
-            Self::Once(value) => Some(value),
+            Self::Absent | Self::Duplicate => None,
+            Self::One(value) => Some(value),
         }
     }
 
-    fn put(&mut self, value: T) {
+    fn insert(&mut self, value: T) {
         *self = match self {
-            Self::Absent => Self::Once(value),
-            Self::Once(_) | Self::Twice => Self::Twice,
+            Self::Absent => Self::One(value),
+            Self::One(_) | Self::Duplicate => Self::Duplicate,
         };
     }
 }
 
-/// What kind of value one is.
+/// The kind of a JSON value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ValueKind {
     Object,
     Array,
     Null,
@@ -95,7 +96,7 @@ pub(super) enum Kind {
     Scalar,
 }
 
-/// A method, if it is one that is told apart.
+/// A method that a session distinguishes.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum MethodName {
     Initialize,
@@ -106,7 +107,7 @@ pub(super) enum MethodName {
     Other,
 }
 
-fn method_name(text: &str) -> MethodName {
+fn parse_method_name(text: &str) -> MethodName {
     match text {
         "initialize" => MethodName::Initialize,
         "ping" => MethodName::Ping,
@@ -117,7 +118,7 @@ fn method_name(text: &str) -> MethodName {
     }
 }
 
-/// An object of which members are read.
+/// An object whose members are read.
 #[derive(Clone, Copy)]
 enum Level {
     Message,
@@ -128,96 +129,103 @@ enum Level {
 }
 
 /// Reads the members of an object.
-struct Object<'s, 'a> {
+struct ObjectReader<'s, 'a> {
     scan: &'s mut Scan<'a>,
     level: Level,
 }
 
-impl<'a> Object<'_, 'a> {
-    /// Reads the value of one member, or skips it.
-    fn member<A: MapAccess<'a>>(&mut self, name: Name, map: &mut A) -> Result<(), A::Error> {
+impl<'a> ObjectReader<'_, 'a> {
+    /// Reads the value of a member, or skips it.
+    fn read_member<A: MapAccess<'a>>(
+        &mut self,
+        name: MemberName,
+        map: &mut A,
+    ) -> Result<(), A::Error> {
         let scan = &mut *self.scan;
         match (self.level, name) {
-            (Level::Message, Name::Jsonrpc) => {
-                let is_version = map.next_value_seed(Seed(Text(|text: &str| text == "2.0")))?;
-                scan.jsonrpc.put(is_version.unwrap_or(false));
+            (Level::Message, MemberName::Jsonrpc) => {
+                let is_version =
+                    map.next_value_seed(Seed(StringReader(|text: &str| text == "2.0")))?;
+                scan.jsonrpc.insert(is_version.unwrap_or(false));
             }
-            (Level::Message, Name::Id) => scan.id.put(json(map)?),
-            (Level::Message, Name::Method) => {
-                let method = map.next_value_seed(Seed(Text(method_name)))?;
-                scan.method.put(method);
+            (Level::Message, MemberName::Id) => scan.id.insert(read_raw(map)?),
+            (Level::Message, MemberName::Method) => {
+                let method = map.next_value_seed(Seed(StringReader(parse_method_name)))?;
+                scan.method.insert(method);
             }
-            (Level::Message, Name::Params) => {
-                let kind = descend(scan, Level::Params, map)?;
-                scan.params.put(kind);
+            (Level::Message, MemberName::Params) => {
+                let kind = read_object(scan, Level::Params, map)?;
+                scan.params.insert(kind);
             }
-            (Level::Message, Name::Result) => {
-                let kind = descend(scan, Level::Result, map)?;
-                scan.result.put(kind);
+            (Level::Message, MemberName::Result) => {
+                let kind = read_object(scan, Level::Result, map)?;
+                scan.result.insert(kind);
             }
-            (Level::Message, Name::Error) => scan.error.put(skip(map)?),
-            (Level::Params, Name::Meta) => {
-                let kind = descend(scan, Level::ParamsMeta, map)?;
-                scan.params_meta.put(kind);
+            (Level::Message, MemberName::Error) => scan.error.insert(skip_value(map)?),
+            (Level::Params, MemberName::Meta) => {
+                let kind = read_object(scan, Level::ParamsMeta, map)?;
+                scan.params_meta.insert(kind);
             }
-            (Level::Params, Name::ProgressToken) => scan.params_progress_token.put(json(map)?),
-            (Level::Params, Name::RequestId) => scan.params_request_id.put(json(map)?),
-            (Level::Params, Name::ProtocolVersion) => {
-                scan.params_protocol_version.put(version(map)?);
+            (Level::Params, MemberName::ProgressToken) => {
+                scan.params_progress_token.insert(read_raw(map)?)
             }
-            (Level::ParamsMeta, Name::ProgressToken) => {
-                scan.params_meta_progress_token.put(json(map)?);
+            (Level::Params, MemberName::RequestId) => scan.params_request_id.insert(read_raw(map)?),
+            (Level::Params, MemberName::ProtocolVersion) => {
+                scan.params_protocol_version.insert(read_version(map)?);
             }
-            (Level::Result, Name::ProtocolVersion) => {
-                scan.result_protocol_version.put(version(map)?);
+            (Level::ParamsMeta, MemberName::ProgressToken) => {
+                scan.params_meta_progress_token.insert(read_raw(map)?);
             }
-            (Level::Result, Name::Capabilities) => {
-                let kind = descend(scan, Level::ResultCapabilities, map)?;
-                scan.result_capabilities.put(kind);
+            (Level::Result, MemberName::ProtocolVersion) => {
+                scan.result_protocol_version.insert(read_version(map)?);
             }
-            (Level::Result, Name::Task) => {
-                let kind = map.next_value_seed(Seed(KindOnly))?;
-                scan.result_task.put(kind);
+            (Level::Result, MemberName::Capabilities) => {
+                let kind = read_object(scan, Level::ResultCapabilities, map)?;
+                scan.result_capabilities.insert(kind);
             }
-            (Level::ResultCapabilities, Name::Logging) => {
-                let kind = map.next_value_seed(Seed(KindOnly))?;
-                scan.result_capabilities_logging.put(kind);
+            (Level::Result, MemberName::Task) => {
+                let kind = map.next_value_seed(Seed(KindReader))?;
+                scan.result_task.insert(kind);
             }
-            _ => skip(map)?,
+            (Level::ResultCapabilities, MemberName::Logging) => {
+                let kind = map.next_value_seed(Seed(KindReader))?;
+                scan.result_capabilities_logging.insert(kind);
+            }
+            _ => skip_value(map)?,
         }
         Ok(())
     }
 }
 
-/// Takes a value as the JSON that it is.
-fn json<'a, A: MapAccess<'a>>(map: &mut A) -> Result<&'a str, A::Error> {
+/// Returns the JSON text of a value.
+fn read_raw<'a, A: MapAccess<'a>>(map: &mut A) -> Result<&'a str, A::Error> {
     map.next_value::<&RawValue>().map(RawValue::get)
 }
 
-fn version<'a, A: MapAccess<'a>>(map: &mut A) -> Result<Option<ProtocolVersion>, A::Error> {
-    let version = map.next_value_seed(Seed(Text(ProtocolVersion::new)))?;
+fn read_version<'a, A: MapAccess<'a>>(map: &mut A) -> Result<Option<ProtocolVersion>, A::Error> {
+    let version = map.next_value_seed(Seed(StringReader(ProtocolVersion::new)))?;
     Ok(version.flatten())
 }
 
-fn descend<'a, A: MapAccess<'a>>(
+fn read_object<'a, A: MapAccess<'a>>(
     scan: &mut Scan<'a>,
     level: Level,
     map: &mut A,
-) -> Result<Kind, A::Error> {
-    map.next_value_seed(Seed(Object { scan, level }))
+) -> Result<ValueKind, A::Error> {
+    map.next_value_seed(Seed(ObjectReader { scan, level }))
 }
 
-fn skip<'a, A: MapAccess<'a>>(map: &mut A) -> Result<(), A::Error> {
+fn skip_value<'a, A: MapAccess<'a>>(map: &mut A) -> Result<(), A::Error> {
     map.next_value::<IgnoredAny>().map(drop)
 }
 
-/// The name under which `serde_json` presents a number as an object of one member, if any
-/// crate of the build turns its feature `arbitrary_precision` on.
-const NUMBER: &str = "$serde_json::private::Number";
+/// The member name by which `serde_json` represents a number as an object, if any crate of
+/// the build enables its feature `arbitrary_precision`.
+const NUMBER_KEY: &str = "$serde_json::private::Number";
 
-/// A name of a member that is read on some level.
+/// The name of a member that is read at some level.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Name {
+enum MemberName {
     Jsonrpc,
     Id,
     Method,
@@ -235,34 +243,34 @@ enum Name {
     Other,
 }
 
-impl<'a> Deserialize<'a> for Name {
+impl<'a> Deserialize<'a> for MemberName {
     fn deserialize<D: Deserializer<'a>>(json: D) -> Result<Self, D::Error> {
         struct NameVisitor;
 
         impl Visitor<'_> for NameVisitor {
-            type Value = Name;
+            type Value = MemberName;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a name")
+                f.write_str("a member name")
             }
 
-            fn visit_str<E>(self, name: &str) -> Result<Name, E> {
+            fn visit_str<E>(self, name: &str) -> Result<MemberName, E> {
                 Ok(match name {
-                    "jsonrpc" => Name::Jsonrpc,
-                    "id" => Name::Id,
-                    "method" => Name::Method,
-                    "params" => Name::Params,
-                    "result" => Name::Result,
-                    "error" => Name::Error,
-                    "_meta" => Name::Meta,
-                    "progressToken" => Name::ProgressToken,
-                    "requestId" => Name::RequestId,
-                    "protocolVersion" => Name::ProtocolVersion,
-                    "capabilities" => Name::Capabilities,
-                    "logging" => Name::Logging,
-                    "task" => Name::Task,
-                    NUMBER => Name::Number,
-                    _ => Name::Other,
+                    "jsonrpc" => MemberName::Jsonrpc,
+                    "id" => MemberName::Id,
+                    "method" => MemberName::Method,
+                    "params" => MemberName::Params,
+                    "result" => MemberName::Result,
+                    "error" => MemberName::Error,
+                    "_meta" => MemberName::Meta,
+                    "progressToken" => MemberName::ProgressToken,
+                    "requestId" => MemberName::RequestId,
+                    "protocolVersion" => MemberName::ProtocolVersion,
+                    "capabilities" => MemberName::Capabilities,
+                    "logging" => MemberName::Logging,
+                    "task" => MemberName::Task,
+                    NUMBER_KEY => MemberName::Number,
+                    _ => MemberName::Other,
                 })
             }
         }
@@ -271,140 +279,140 @@ impl<'a> Deserialize<'a> for Name {
     }
 }
 
-/// Makes something of a value, whatever its kind.
-trait Read<'a>: Sized {
+/// Converts a JSON value of any kind.
+trait ValueReader<'a>: Sized {
     type Output;
 
     fn object<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Output, A::Error> {
-        let mut kind = Kind::Object;
-        while let Some(name) = map.next_key::<Name>()? {
-            if name == Name::Number {
-                kind = map.next_value_seed(Number)?;
+        let mut kind = ValueKind::Object;
+        while let Some(name) = map.next_key::<MemberName>()? {
+            if name == MemberName::Number {
+                kind = map.next_value_seed(NumberOrObject)?;
             } else {
-                skip(&mut map)?;
+                skip_value(&mut map)?;
             }
         }
         Ok(self.other(kind))
     }
 
     fn string(self, _: &str) -> Self::Output {
-        self.other(Kind::Scalar)
+        self.other(ValueKind::Scalar)
     }
 
-    fn other(self, kind: Kind) -> Self::Output;
+    fn other(self, kind: ValueKind) -> Self::Output;
 }
 
-impl<'a> Read<'a> for Object<'_, 'a> {
-    type Output = Kind;
+impl<'a> ValueReader<'a> for ObjectReader<'_, 'a> {
+    type Output = ValueKind;
 
-    fn object<A: MapAccess<'a>>(mut self, mut map: A) -> Result<Kind, A::Error> {
-        let mut kind = Kind::Object;
+    fn object<A: MapAccess<'a>>(mut self, mut map: A) -> Result<ValueKind, A::Error> {
+        let mut kind = ValueKind::Object;
         while let Some(name) = map.next_key()? {
-            if name == Name::Number {
-                kind = map.next_value_seed(Number)?;
+            if name == MemberName::Number {
+                kind = map.next_value_seed(NumberOrObject)?;
             } else {
-                self.member(name, &mut map)?;
+                self.read_member(name, &mut map)?;
             }
         }
         Ok(kind)
     }
 
-    fn other(self, kind: Kind) -> Kind {
+    fn other(self, kind: ValueKind) -> ValueKind {
         kind
     }
 }
 
-/// Makes something of a string.
-struct Text<F>(F);
+/// Converts a string, and returns `None` for any other value.
+struct StringReader<F>(F);
 
-impl<T, F: FnOnce(&str) -> T> Read<'_> for Text<F> {
+impl<T, F: FnOnce(&str) -> T> ValueReader<'_> for StringReader<F> {
     type Output = Option<T>;
 
     fn string(self, text: &str) -> Option<T> {
         Some((self.0)(text))
     }
 
-    fn other(self, _: Kind) -> Option<T> {
+    fn other(self, _: ValueKind) -> Option<T> {
         None
     }
 }
 
-/// Makes nothing of a value.
-struct KindOnly;
+/// Returns the kind of a value.
+struct KindReader;
 
-impl Read<'_> for KindOnly {
-    type Output = Kind;
+impl ValueReader<'_> for KindReader {
+    type Output = ValueKind;
 
-    fn other(self, kind: Kind) -> Kind {
+    fn other(self, kind: ValueKind) -> ValueKind {
         kind
     }
 }
 
-/// Tells a number that is presented as an object from an object with such a member: only
-/// the number's text is an owned string.
-struct Number;
+/// Distinguishes a number that is represented as an object from an object with such a member:
+/// only the text of the number is an owned string.
+struct NumberOrObject;
 
-impl<'a> DeserializeSeed<'a> for Number {
-    type Value = Kind;
+impl<'a> DeserializeSeed<'a> for NumberOrObject {
+    type Value = ValueKind;
 
-    fn deserialize<D: Deserializer<'a>>(self, json: D) -> Result<Kind, D::Error> {
+    fn deserialize<D: Deserializer<'a>>(self, json: D) -> Result<ValueKind, D::Error> {
         json.deserialize_any(self)
     }
 }
 
-impl<'a> Visitor<'a> for Number {
-    type Value = Kind;
+impl<'a> Visitor<'a> for NumberOrObject {
+    type Value = ValueKind;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_string<E: Error>(self, number: String) -> Result<Kind, E> {
-        // As without the feature, a number must be one that Rust has a value for.
+    fn visit_string<E: Error>(self, number: String) -> Result<ValueKind, E> {
+        // Without the feature, a number out of range is an error, too.
         match number.parse::<f64>() {
-            Ok(number) if number.is_finite() => Ok(Kind::Scalar),
+            Ok(number) if number.is_finite() => Ok(ValueKind::Scalar),
             Ok(_) | Err(_) => Err(E::custom("number out of range")),
         }
     }
 
-    fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<Kind, A::Error> {
+    fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<ValueKind, A::Error> {
         IgnoredAny.visit_map(map)?;
-        Ok(Kind::Object)
+        Ok(ValueKind::Object)
     }
 
-    fn visit_seq<A: SeqAccess<'a>>(self, array: A) -> Result<Kind, A::Error> {
+    fn visit_seq<A: SeqAccess<'a>>(self, array: A) -> Result<ValueKind, A::Error> {
         IgnoredAny.visit_seq(array)?;
-        Ok(Kind::Object)
+        Ok(ValueKind::Object)
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Kind, E> {
-        Ok(Kind::Object)
+    fn visit_str<E>(self, _: &str) -> Result<ValueKind, E> {
+        Ok(ValueKind::Object)
     }
 
-    fn visit_unit<E>(self) -> Result<Kind, E> {
-        Ok(Kind::Object)
+    fn visit_unit<E>(self) -> Result<ValueKind, E> {
+        Ok(ValueKind::Object)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Kind, E> {
-        Ok(Kind::Object)
+    fn visit_bool<E>(self, _: bool) -> Result<ValueKind, E> {
+        Ok(ValueKind::Object)
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Kind, E> {
-        Ok(Kind::Object)
+    fn visit_i64<E>(self, _: i64) -> Result<ValueKind, E> {
+        Ok(ValueKind::Object)
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Kind, E> {
-        Ok(Kind::Object)
+    fn visit_u64<E>(self, _: u64) -> Result<ValueKind, E> {
+        Ok(ValueKind::Object)
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Kind, E> {
-        Ok(Kind::Object)
+    fn visit_f64<E>(self, _: f64) -> Result<ValueKind, E> {
+        Ok(ValueKind::Object)
     }
 }
 
 struct Seed<R>(R);
 
-impl<'a, R: Read<'a>> DeserializeSeed<'a> for Seed<R> {
+impl<'a, R: ValueReader<'a>> DeserializeSeed<'a> for Seed<R> {
     type Value = R::Output;
 
     fn deserialize<D: Deserializer<'a>>(self, json: D) -> Result<R::Output, D::Error> {
@@ -412,7 +420,7 @@ impl<'a, R: Read<'a>> DeserializeSeed<'a> for Seed<R> {
     }
 }
 
-impl<'a, R: Read<'a>> Visitor<'a> for Seed<R> {
+impl<'a, R: ValueReader<'a>> Visitor<'a> for Seed<R> {
     type Value = R::Output;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -425,7 +433,7 @@ impl<'a, R: Read<'a>> Visitor<'a> for Seed<R> {
 
     fn visit_seq<A: SeqAccess<'a>>(self, array: A) -> Result<R::Output, A::Error> {
         IgnoredAny.visit_seq(array)?;
-        Ok(self.0.other(Kind::Array))
+        Ok(self.0.other(ValueKind::Array))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<R::Output, E> {
@@ -433,23 +441,23 @@ impl<'a, R: Read<'a>> Visitor<'a> for Seed<R> {
     }
 
     fn visit_unit<E>(self) -> Result<R::Output, E> {
-        Ok(self.0.other(Kind::Null))
+        Ok(self.0.other(ValueKind::Null))
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<R::Output, E> {
-        Ok(self.0.other(Kind::Scalar))
+        Ok(self.0.other(ValueKind::Scalar))
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<R::Output, E> {
-        Ok(self.0.other(Kind::Scalar))
+        Ok(self.0.other(ValueKind::Scalar))
     }
 
     fn visit_u64<E>(self, _: u64) -> Result<R::Output, E> {
-        Ok(self.0.other(Kind::Scalar))
+        Ok(self.0.other(ValueKind::Scalar))
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<R::Output, E> {
-        Ok(self.0.other(Kind::Scalar))
+        Ok(self.0.other(ValueKind::Scalar))
     }
 }
 
@@ -461,25 +469,25 @@ mod tests {
 
     use super::*;
 
-    fn kind<'a, V>(value: V) -> Result<Kind, Error>
+    fn kind<'a, V>(value: V) -> Result<ValueKind, Error>
     where
         V: serde_core::de::IntoDeserializer<'a, Error>,
     {
-        Scan::default().read(MapDeserializer::new(iter::once((NUMBER, value))))
+        Scan::default().read(MapDeserializer::new(iter::once((NUMBER_KEY, value))))
     }
 
     #[test]
-    fn a_number_is_one_however_it_is_presented() {
+    fn number_in_any_representation_is_a_scalar() {
         for number in ["1.5", "-1e300", "18446744073709551616"] {
-            assert_eq!(kind(String::from(number)), Ok(Kind::Scalar), "{number}");
+            assert_eq!(kind(String::from(number)), Ok(ValueKind::Scalar), "{number}");
         }
         assert!(kind(String::from("1e999")).is_err());
     }
 
     #[test]
-    fn an_object_with_the_name_of_a_number_is_an_object() {
-        assert_eq!(kind("1.5"), Ok(Kind::Object));
-        assert_eq!(kind(1.5), Ok(Kind::Object));
-        assert_eq!(kind(true), Ok(Kind::Object));
+    fn object_with_the_number_key_is_an_object() {
+        assert_eq!(kind("1.5"), Ok(ValueKind::Object));
+        assert_eq!(kind(1.5), Ok(ValueKind::Object));
+        assert_eq!(kind(true), Ok(ValueKind::Object));
     }
 }
