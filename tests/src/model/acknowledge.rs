@@ -1,4 +1,4 @@
-//! Section "Connections": what is taken, and what is gone.
+//! Section "Connections": acknowledged events and closed connections.
 
 use rejoin_core::{Action, CloseReason, ConnectionId, EndReason, Report, StreamId};
 
@@ -32,7 +32,7 @@ impl Model {
         }
     }
 
-    /// A reader took nothing for too long.
+    /// Cuts the connection of a reader that acknowledged nothing for too long.
     pub(super) fn cut_stalled(&mut self, connection: ConnectionId) {
         self.reset_idle_timer();
         self.emit(Action::Close { connection, reason: EndReason::Stalled });
@@ -40,25 +40,25 @@ impl Model {
     }
 
     fn acknowledge(&mut self, connection: ConnectionId, through: u64) {
-        let begun = self.stamp();
+        let stamp = self.stamp();
         let it = &self.connections[connection];
-        let carried = it.stream.filter(|_| it.role == Role::Attached);
-        let is_behind =
-            carried.is_some_and(|id| self.streams[id].logged_from(it.next).next().is_some());
+        let attached_stream = it.stream.filter(|_| it.role == Role::Attached);
+        let is_behind = attached_stream
+            .is_some_and(|id| self.streams[id].logged_from(it.next).next().is_some());
         let it = &mut self.connections[connection];
         if !it.in_flight.is_empty() {
             it.note_pause(self.now, is_behind, &self.config);
         }
-        let taken = it.acknowledge(through, begun);
-        it.note_if_drained(begun);
-        if let Some(taken) = taken
+        let acknowledged = it.acknowledge(through, stamp);
+        it.note_if_drained(stamp);
+        if let Some(acknowledged) = acknowledged
             && let Some(stream) = it.stream.filter(|stream| self.streams.get(*stream).is_some())
         {
-            self.raise_acknowledged(stream, taken);
+            self.raise_acknowledged(stream, acknowledged);
         }
     }
 
-    /// A connection is gone.
+    /// Removes a closed or cut connection.
     fn remove_connection(&mut self, connection: ConnectionId) {
         self.note_silence(connection);
         let it = self.connections.remove(connection);
@@ -87,18 +87,18 @@ impl Model {
     }
 
     fn report_if_lost(&mut self, connection: &Connection) {
-        let was_given_up =
+        let was_cancelled =
             matches!(connection.close_reason, Some(EndReason::Cancelled | EndReason::Abandoned));
         if let Origin::Json(stream) = connection.origin
             && !connection.is_sse
             && connection.acknowledged.is_none()
-            && !was_given_up
+            && !was_cancelled
         {
             self.emit(Action::Report(Report::ResponseLost { stream }));
         }
     }
 
-    /// A shadow carries the standalone stream from now on.
+    /// Promotes a shadow: attaches it to the standalone stream.
     fn promote(&mut self, shadow: ConnectionId) {
         let stream = StreamId::Standalone;
         let after = self.streams[stream].acknowledged;

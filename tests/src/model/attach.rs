@@ -1,4 +1,4 @@
-//! Section "Sending": how a connection gets what its stream has.
+//! Section "Sending": attaching connections, and what is sent on them.
 
 use rejoin_core::{Action, ConnectionId, EndReason, Event, EventId, Instant, StreamId};
 
@@ -9,14 +9,14 @@ use super::{
 };
 
 impl Model {
-    /// The connection that carries `stream`.
+    /// Returns the connection that is attached to `stream`.
     pub(super) fn attached(&self, stream: StreamId) -> Option<&Connection> {
         self.connections.iter().find(|connection| {
             connection.role == Role::Attached && connection.stream == Some(stream)
         })
     }
 
-    /// A connection begins to carry a stream.
+    /// Attaches a connection to a stream.
     pub(super) fn attach(
         &mut self,
         connection: ConnectionId,
@@ -25,14 +25,14 @@ impl Model {
         is_primed: bool,
     ) {
         let it = &mut self.connections[connection];
-        let takes_over = matches!(it.role, Role::Shadow { .. });
+        let is_promoted = matches!(it.role, Role::Shadow { .. });
         it.role = Role::Attached;
         it.stream = Some(stream);
         it.start_after(after);
         self.streams[stream].orphaned = None;
         self.streams[stream].retry_at = Instant::EPOCH;
         self.stop_delivery_timers(stream);
-        self.catch_up(connection, takes_over);
+        self.catch_up(connection, is_promoted);
         if is_primed && self.is_priming_on() && self.connections[connection].in_flight.is_empty() {
             let it = &mut self.streams[stream];
             let is_first = it.last == 0 && !it.is_primed;
@@ -44,7 +44,7 @@ impl Model {
         }
     }
 
-    /// What a connection holds is sent on another one.
+    /// Discards what is in flight on a connection, so that it can be sent on another one.
     pub(super) fn discard(&mut self, connection: ConnectionId) {
         self.note_silence(connection);
         let it = &mut self.connections[connection];
@@ -55,14 +55,14 @@ impl Model {
             it.gap_reported_to = 0;
             it.silent_since = None;
             it.is_stalled = false;
-            let begun = self.stamp();
-            self.connections[connection].note_if_drained(begun);
+            let stamp = self.stamp();
+            self.connections[connection].note_if_drained(stamp);
             self.emit(Action::Discard { connection });
         }
     }
 
-    /// A connection that carries a stream is sent what it may have.
-    pub(super) fn catch_up(&mut self, connection: ConnectionId, takes_over: bool) {
+    /// Sends an attached connection what its window admits.
+    pub(super) fn catch_up(&mut self, connection: ConnectionId, is_promoted: bool) {
         let it = &self.connections[connection];
         let Some(stream) = it.stream.filter(|_| it.role == Role::Attached) else {
             return;
@@ -73,7 +73,7 @@ impl Model {
         let first = logged.first().map_or((next, 0), RecordedEvent::index_and_cost);
         if it.admits(first, self.bytes_in_flight(), &self.config) {
             self.report_gap(connection, stream);
-            self.send_logged(connection, stream, &logged, takes_over);
+            self.send_logged(connection, stream, &logged, is_promoted);
         }
         self.close_if_complete(stream);
     }
@@ -93,9 +93,9 @@ impl Model {
         connection: ConnectionId,
         stream: StreamId,
         logged: &[RecordedEvent],
-        takes_over: bool,
+        is_promoted: bool,
     ) {
-        // A copy goes ahead, to find out what is admitted.
+        // A copy of the connection tells what is admitted.
         let mut it = self.connections[connection].clone();
         let mut admitted = Vec::new();
         let others = self.bytes_in_flight() - it.bytes_in_flight();
@@ -112,7 +112,7 @@ impl Model {
         }
         let is_rest = admitted.len() == logged.len();
         let is_last = is_rest && self.streams[stream].phase == Phase::Complete;
-        if is_last || takes_over {
+        if is_last || is_promoted {
             for event in admitted {
                 let id = EventId::new(stream, event.index);
                 self.send(connection, event.index_and_cost(), Some(id), event.to_event());
@@ -127,18 +127,20 @@ impl Model {
         }
     }
 
-    /// Whether a connection carries `stream` and is at the head.
+    /// Returns whether a connection is attached to `stream` and is at its head.
     pub(super) fn is_at_head(&self, stream: StreamId) -> bool {
         let it = &self.streams[stream];
-        self.attached(stream).is_some_and(|carrier| {
-            it.logged_from(carrier.next).next().is_none() && carrier.gap_start(it.missed).is_none()
+        self.attached(stream).is_some_and(|attached| {
+            it.logged_from(attached.next).next().is_none()
+                && attached.gap_start(it.missed).is_none()
         })
     }
 
-    /// Whether a connection carries `stream`, is at the head, and its window admits an event.
+    /// Returns whether a connection is attached to `stream`, is at its head, and its window
+    /// admits an event.
     pub(super) fn may_send(&self, stream: StreamId, sent: (u64, usize)) -> bool {
-        let carrier = self.attached(stream).filter(|_| self.is_at_head(stream));
-        carrier.is_some_and(|carrier| carrier.admits(sent, self.bytes_in_flight(), &self.config))
+        let attached = self.attached(stream).filter(|_| self.is_at_head(stream));
+        attached.is_some_and(|attached| attached.admits(sent, self.bytes_in_flight(), &self.config))
     }
 
     /// Sends one event.
@@ -149,9 +151,9 @@ impl Model {
         id: Option<EventId>,
         event: Event<u64>,
     ) {
-        let begun = self.stamp();
+        let stamp = self.stamp();
         let it = &mut self.connections[connection];
-        it.note_sent(sent, begun);
+        it.note_sent(sent, stamp);
         it.is_sse |= id.is_some();
         self.emit(Action::Send { connection, index: sent.0, id, event });
         if sent.1 > 0 {
@@ -159,16 +161,16 @@ impl Model {
         }
     }
 
-    /// Ends a connection: it drains, or is cut.
+    /// Closes a connection: it drains, or is cut.
     pub(super) fn close_connection(&mut self, connection: ConnectionId, reason: EndReason) {
         self.note_silence(connection);
         self.emit(Action::Close { connection, reason });
         if reason.drains() {
-            let begun = self.stamp();
+            let stamp = self.stamp();
             let it = &mut self.connections[connection];
             it.role = Role::Draining;
             it.close_reason = Some(reason);
-            it.note_if_drained(begun);
+            it.note_if_drained(stamp);
         } else {
             self.connections.remove(connection);
         }

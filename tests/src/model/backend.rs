@@ -31,7 +31,7 @@ impl Model {
         Ok(())
     }
 
-    /// Carries out a message of the backend. Returns the stream that it was recorded on.
+    /// Handles a message of the backend. Returns the stream that it was recorded on.
     pub(super) fn backend(
         &mut self,
         message: &Message<u64>,
@@ -121,27 +121,27 @@ impl Model {
         None
     }
 
-    /// The token of a request that was answered by a task lives on.
+    /// Keeps the progress token of a request whose response creates a task.
     fn note_task(&mut self, stream: StreamId, id: &RequestId, head: &Head) {
         let mut requests = self.streams[stream].requests.iter();
         let token = requests.find(|request| request.id == *id).and_then(|it| it.token.clone());
         if let (Head::Response { creates_task: true, .. }, Some(token)) = (head, token) {
             self.tasks.push(token);
-            let surplus = self.tasks.len().saturating_sub(self.config.pending_requests_max);
-            self.tasks.drain(..surplus);
+            let excess = self.tasks.len().saturating_sub(self.config.pending_requests_max);
+            self.tasks.drain(..excess);
         }
     }
 
-    /// The stream that a cancellation of a request of the backend goes to.
+    /// Returns the stream that the cancellation of a server request is recorded on.
     fn stream_of_cancellation(&self, request: &RequestId) -> StreamId {
-        let stream = self.server_request(request).map(|question| question.stream);
+        let stream = self.server_request(request).map(|request| request.stream);
         let open = stream
             .and_then(|stream| self.streams.get(stream))
             .filter(|stream| matches!(stream.phase, Phase::Standalone | Phase::Open));
         open.map_or(StreamId::Standalone, |stream| stream.id)
     }
 
-    /// The stream that a request or notification goes to.
+    /// Returns the stream that a server request or a notification is recorded on.
     fn stream_related_to(&self, related: Option<&RequestId>, follows_sole: bool) -> StreamId {
         let follows_sole =
             follows_sole && self.config.unrelated_routing == UnrelatedRouting::SoleRequest;

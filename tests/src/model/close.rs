@@ -1,4 +1,4 @@
-//! Section "The end".
+//! Section "Closing the session".
 
 use rejoin_core::{Action, CloseReason, EndReason, Event, Failure, FailureReason, StreamId};
 
@@ -51,7 +51,7 @@ impl Model {
         }
     }
 
-    /// Sends failures for the pending requests of a stream, as far as there is room.
+    /// Sends failures for the pending requests of a stream, as far as the window admits them.
     fn fail_pending(&mut self, stream: StreamId, reason: FailureReason) {
         for id in self.streams[stream].pending() {
             let index = self.streams[stream].last + 1;

@@ -1,4 +1,4 @@
-//! Sections "Cancelled" and "Complete": how a stream ends.
+//! Sections "Cancelled" and "Complete".
 
 use rejoin_core::{EndReason, RequestId, StreamId, UnansweredReason};
 
@@ -8,14 +8,14 @@ use super::{
 };
 
 impl Model {
-    /// A request of the client was answered, and the answer recorded.
+    /// Completes a stream whose last response was recorded.
     pub(super) fn complete_if_answered(&mut self, stream: StreamId) {
         if self.streams[stream].pending().is_empty() {
             self.complete(stream);
         }
     }
 
-    /// The client cancels a pending request.
+    /// Handles the client's cancellation of a pending request.
     pub(super) fn cancel_by_client(&mut self, stream: StreamId, id: &RequestId) {
         self.cancel_request(stream, id);
         let it = &self.streams[stream];
@@ -36,13 +36,13 @@ impl Model {
         self.close_if_complete(stream);
     }
 
-    /// Ends the connection of a complete stream if all was sent on it.
+    /// Closes the connection of a complete stream once everything was sent on it.
     pub(super) fn close_if_complete(&mut self, stream: StreamId) {
         if self.streams[stream].phase != Phase::Complete {
             return;
         }
-        let carrier = self.attached(stream).map(|carrier| carrier.id);
-        if let Some(connection) = carrier.filter(|_| self.is_at_head(stream)) {
+        let attached = self.attached(stream).map(|attached| attached.id);
+        if let Some(connection) = attached.filter(|_| self.is_at_head(stream)) {
             self.close_connection(connection, EndReason::Complete);
         }
         if self.attached(stream).is_none() {
@@ -50,9 +50,9 @@ impl Model {
         }
     }
 
-    /// A stream is cancelled.
+    /// Cancels a stream.
     pub(super) fn cancel_stream(&mut self, stream: StreamId, reason: EndReason) {
-        if let Some(connection) = self.attached(stream).map(|carrier| carrier.id) {
+        if let Some(connection) = self.attached(stream).map(|attached| attached.id) {
             self.close_connection(connection, reason);
         }
         if self.streams[stream].phase == Phase::Reserved {
@@ -68,7 +68,7 @@ impl Model {
         }
     }
 
-    /// Nobody wants a stream any more.
+    /// Abandons a stream on behalf of the driver.
     pub(super) fn abandon(&mut self, stream: StreamId) {
         for id in self.streams[stream].pending() {
             self.cancel_request(stream, &id);

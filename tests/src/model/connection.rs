@@ -1,4 +1,4 @@
-//! A connection: its role, and how far it has got.
+//! A connection: its role, its cursor and its window.
 
 use std::time::Duration;
 
@@ -6,72 +6,72 @@ use rejoin_core::{Config, ConnectionId, EndReason, Instant, StreamId};
 
 use super::{state::Stamp, table::Keyed};
 
-/// A connection that is known.
+/// A known connection.
 #[derive(Clone, Debug)]
 pub(super) struct Connection {
     pub(super) id: ConnectionId,
     pub(super) role: Role,
-    /// The stream that it carries, that it is a shadow of, or that it drains from.
+    /// The stream that it is attached to, is a shadow of, or drains from.
     pub(super) stream: Option<StreamId>,
     pub(super) origin: Origin,
     pub(super) is_sse: bool,
     pub(super) close_reason: Option<EndReason>,
 
-    /// The first index that was neither sent on it nor had before.
+    /// The cursor: the first index that was neither sent on it nor seen by its client before.
     pub(super) next: u64,
-    /// The first index that it did not take: where its window begins.
+    /// The first index that it did not acknowledge: the start of its window.
     pub(super) first_unacknowledged: u64,
-    /// The first index that it did not take, missing ones included.
+    /// Where `next` returns to when what is in flight is discarded.
     pub(super) rewind_to: u64,
-    /// What is in flight on it, by index, with what it costs.
+    /// What is in flight on it: index and cost, by index.
     pub(super) in_flight: Vec<(u64, usize)>,
     pub(super) last_sent: Option<u64>,
     pub(super) acknowledged: Option<u64>,
-    /// Through which index it was told what is missing.
+    /// The highest index of the gaps that were reported to it.
     pub(super) gap_reported_to: u64,
-    /// While something was not taken: since when its reader took nothing.
+    /// While something is in flight: since when its reader acknowledged nothing.
     pub(super) silent_since: Option<Stamp>,
-    /// While it drains and holds nothing.
+    /// While it drains and nothing is in flight: since when.
     pub(super) drained_since: Option<Stamp>,
     pub(super) is_stalled: bool,
-    /// The longest time for which its reader was silent before it took something.
+    /// The longest time for which its reader was silent before it acknowledged something.
     pub(super) longest_pause: Duration,
-    /// What its pauses say.
+    /// The estimate that its stall timeout follows.
     pub(super) pace: Pace,
 }
 
-/// How long a reader pauses.
+/// How long the pauses of a reader are, and vary.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace {
     /// S and V of the behaviour page in nanoseconds, once there was a sample.
     estimate: Option<(u64, u64)>,
-    /// When the round began, and its longest pause.
+    /// When the round began, and its longest pause in nanoseconds.
     round: Option<(Instant, u64)>,
 }
 
-/// What a connection is there for.
+/// The role of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// It waits for the answer to `initialize`.
+    /// Waits for the answer to `initialize`.
     Initialize,
     Attached,
-    /// It is a shadow, the newest one if `since` is the highest.
+    /// A shadow; the highest `since` is the newest.
     Shadow {
         since: u64,
     },
     Draining,
 }
 
-/// How a connection began.
+/// How a connection was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// It brought `initialize`.
+    /// By the POST of `initialize`.
     Initialize,
-    /// It opened this stream, to be answered by JSON.
+    /// By a POST that opened this stream and accepts JSON.
     Json(StreamId),
-    /// It resumed a stream.
+    /// By a GET that resumed a stream.
     Resume,
-    /// It opened a stream to be answered by SSE, or is a GET without an id.
+    /// By a POST that is answered by SSE, or by a GET without an id.
     Other,
 }
 
@@ -107,7 +107,7 @@ impl Connection {
         }
     }
 
-    /// What comes up to `index` was had elsewhere.
+    /// Skips what its client has seen already: everything up to `index`.
     pub(super) fn start_after(&mut self, index: u64) {
         self.next = self.next.max(index + 1);
         if self.in_flight.is_empty() {
@@ -116,7 +116,8 @@ impl Connection {
         }
     }
 
-    /// Whether its window admits an event, where so much is in flight on all connections.
+    /// Returns whether its window admits an event, where `in_flight` bytes are in flight on
+    /// all connections together.
     pub(super) fn admits(
         &self,
         (index, cost): (u64, usize),
@@ -128,38 +129,38 @@ impl Connection {
             || (index - self.first_unacknowledged < u64::from(config.window_events_max) && fits)
     }
 
-    /// What is in flight on it costs so much.
+    /// Returns the cost of what is in flight on it, in bytes.
     pub(super) fn bytes_in_flight(&self) -> usize {
         self.in_flight.iter().fold(0, |bytes, (_, cost)| bytes.saturating_add(*cost))
     }
 
-    /// Whether its reader has stopped.
+    /// Returns whether its reader has stopped.
     pub(super) fn has_stopped(&self, now: Instant, config: &Config) -> bool {
-        self.silent_since.is_some_and(|waits| {
-            let silence = now.since(waits.at);
+        self.silent_since.is_some_and(|silent_since| {
+            let silence = now.since(silent_since.at);
             silence >= config.stall_timeout_min && silence > self.longest_pause.saturating_mul(2)
         })
     }
 
-    /// The event at `index` is sent on it.
-    pub(super) fn note_sent(&mut self, (index, cost): (u64, usize), begun: Stamp) {
+    /// Notes that the event at `index` is sent on it.
+    pub(super) fn note_sent(&mut self, (index, cost): (u64, usize), stamp: Stamp) {
         if self.in_flight.is_empty() {
             self.first_unacknowledged = index;
-            self.silent_since = Some(begun);
+            self.silent_since = Some(stamp);
         }
         self.in_flight.push((index, cost));
         self.last_sent = Some(index);
         self.next = index + 1;
     }
 
-    /// Whether it drains, and holds nothing, is seen now.
-    pub(super) fn note_if_drained(&mut self, begun: Stamp) {
+    /// Notes since when it drains with nothing in flight.
+    pub(super) fn note_if_drained(&mut self, stamp: Stamp) {
         if self.role == Role::Draining && self.in_flight.is_empty() {
-            self.drained_since.get_or_insert(begun);
+            self.drained_since.get_or_insert(stamp);
         }
     }
 
-    /// How long its reader may be silent.
+    /// Returns how long its reader may be silent before it is stalled.
     pub(super) fn stall_timeout(&self, config: &Config) -> Option<Duration> {
         let most = nanos(config.stall_timeout_max?);
         let (smoothed, variation) = self.pace.estimate(most);
@@ -168,7 +169,7 @@ impl Connection {
         Some(Duration::from_nanos(timeout.max(nanos(config.stall_timeout_min)).min(most)))
     }
 
-    /// Its reader takes something now, and is behind or not.
+    /// Notes the end of a pause: its reader acknowledges something, and is behind or not.
     pub(super) fn note_pause(&mut self, now: Instant, is_behind: bool, config: &Config) {
         let silence = self.silent_since.map_or(Duration::ZERO, |since| now.since(since.at));
         self.longest_pause = self.longest_pause.max(silence);
@@ -191,22 +192,22 @@ impl Connection {
         }
     }
 
-    /// Whether it is news that everything that was sent up to `through` is taken.
+    /// Returns whether an acknowledgement up to `through` covers a new event.
     pub(super) fn acknowledges_new(&self, through: u64) -> bool {
         let through = self.last_sent.map(|last_sent| through.min(last_sent));
         !self.in_flight.is_empty()
             && through.is_some_and(|through| through >= self.first_unacknowledged)
     }
 
-    /// Everything that was sent up to `through` is taken, or a part of what comes after it.
-    /// Returns up to where that is, if it is news.
-    pub(super) fn acknowledge(&mut self, through: u64, begun: Stamp) -> Option<u64> {
+    /// Acknowledges everything that was sent up to `through`, or a part of the next event.
+    /// Returns the highest acknowledged index, if that covers a new event.
+    pub(super) fn acknowledge(&mut self, through: u64, stamp: Stamp) -> Option<u64> {
         if self.in_flight.is_empty() {
             return None;
         }
         self.is_stalled = false;
         if !self.acknowledges_new(through) {
-            self.silent_since = Some(begun);
+            self.silent_since = Some(stamp);
             return None;
         }
         let through = through.min(self.last_sent?);
@@ -216,14 +217,15 @@ impl Connection {
             self.silent_since = None;
         } else {
             self.first_unacknowledged = through + 1;
-            self.silent_since = Some(begun);
+            self.silent_since = Some(stamp);
         }
         self.rewind_to = self.first_unacknowledged;
         self.acknowledged = Some(through);
         Some(through)
     }
 
-    /// The first missed index that it was not told of, where `missed` is the last one.
+    /// Returns the first missed index that was not reported to it, where `missed` is the
+    /// last one.
     pub(super) fn gap_start(&self, missed: u64) -> Option<u64> {
         let first = self.next.max(self.gap_reported_to + 1);
         (first <= missed).then_some(first)

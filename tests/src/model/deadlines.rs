@@ -11,7 +11,7 @@ use super::{
     stream::{Entry, Kind, Status},
 };
 
-/// Something that can be due.
+/// A timer of the session.
 #[derive(Clone, Debug)]
 enum Timer {
     Initialize,
@@ -29,7 +29,7 @@ enum Timer {
 }
 
 impl Timer {
-    /// The place in the order of those that are due at the same time.
+    /// Returns the rank among timers with the same deadline.
     fn rank(&self) -> u8 {
         match self {
             Self::Initialize => 0,
@@ -48,11 +48,11 @@ impl Timer {
     }
 }
 
-/// When something is due, and after what else.
+/// The order of timers: deadline, rank, stamp.
 type Due = (Instant, u8, u64);
 
 impl Model {
-    /// Returns when the next tick has something to do.
+    /// Returns the deadline of the next tick.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         if self.closed.is_some() {
@@ -83,14 +83,15 @@ impl Model {
         match deadline {
             Timer::Initialize => self.close(CloseReason::InitializeTimeout),
             Timer::Reservation(stream) => self.cancel_stream(stream, EndReason::Abandoned),
-            // It is over by now, which is seen when the held are let go.
+            // The stream is stuck from now on, so its sender is released below.
             Timer::Stuck => {}
             Timer::Stall(connection) => {
                 let order = self.stamp().order;
                 let it = &mut self.connections[connection];
                 it.is_stalled = true;
-                // Its limit is counted from the same time, but began after the stall.
-                it.silent_since = it.silent_since.map(|waits| Stamp { order, ..waits });
+                // The disconnect timer counts from the same time, but is stamped after the stall.
+                it.silent_since =
+                    it.silent_since.map(|silent_since| Stamp { order, ..silent_since });
             }
             Timer::StallDisconnect(connection) => self.cut_stalled(connection),
             Timer::Delivery(id) => self.fail_undelivered(id),
@@ -118,7 +119,7 @@ impl Model {
         self.complete_if_answered(stream);
     }
 
-    /// The idle time starts anew, once all clients are to be back.
+    /// Restarts the idle time, from when all clients are expected to be back.
     pub(super) fn reset_idle_timer(&mut self) {
         let back_at = self.streams.iter().map(|stream| stream.retry_at);
         self.idle_since = back_at.fold(self.now, Instant::max);
@@ -142,11 +143,11 @@ impl Model {
     fn deadlines(&self) -> Vec<(Due, Timer)> {
         let config = &self.config;
         let mut all = Vec::new();
-        let mut add = |begun: Option<Stamp>, timeout, deadline: Timer| {
-            if let Some(begun) = begun
-                && let Some(due) = begun.deadline(timeout)
+        let mut add = |stamp: Option<Stamp>, timeout, deadline: Timer| {
+            if let Some(stamp) = stamp
+                && let Some(due) = stamp.deadline(timeout)
             {
-                all.push(((due, deadline.rank(), begun.order), deadline));
+                all.push(((due, deadline.rank(), stamp.order), deadline));
             }
         };
         if !matches!(self.stage, Stage::Initialized(_)) {
@@ -165,24 +166,24 @@ impl Model {
         }
         for connection in self.connections.iter() {
             let id = connection.id;
-            let waits = connection.silent_since;
+            let silent_since = connection.silent_since;
             if !connection.is_stalled {
-                add(waits, connection.stall_timeout(config), Timer::Stall(id));
+                add(silent_since, connection.stall_timeout(config), Timer::Stall(id));
             }
             add(
-                waits.or(connection.drained_since),
+                silent_since.or(connection.drained_since),
                 config.stall_disconnect_timeout,
                 Timer::StallDisconnect(id),
             );
         }
         for stream in &self.held_streams {
-            let (begun, left) = self.stuck_timeout(*stream).unzip();
-            add(begun, left, Timer::Stuck);
+            let (stamp, left) = self.stuck_timeout(*stream).unzip();
+            add(stamp, left, Timer::Stuck);
         }
-        for question in &self.server_requests {
-            let id = question.id.clone();
-            add(question.undelivered_since, config.delivery_timeout, Timer::Delivery(id.clone()));
-            add(question.delivered_since, config.server_request_timeout, Timer::ServerRequest(id));
+        for request in &self.server_requests {
+            let id = request.id.clone();
+            add(request.undelivered_since, config.delivery_timeout, Timer::Delivery(id.clone()));
+            add(request.delivered_since, config.server_request_timeout, Timer::ServerRequest(id));
         }
         for reserved in &self.reserved_ids {
             let id = reserved.id.clone();

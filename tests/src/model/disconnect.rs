@@ -1,4 +1,4 @@
-//! Section "Closing a connection for the backend".
+//! Section "Disconnecting".
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::Model;
 
 impl Model {
     pub(super) fn disconnect(&mut self, stream: StreamId, retry: Option<Duration>) {
-        let Some(connection) = self.attached(stream).map(|carrier| carrier.id) else {
+        let Some(connection) = self.attached(stream).map(|attached| attached.id) else {
             return;
         };
         if retry.is_some() && self.may_send_retry(stream) {
@@ -30,7 +30,7 @@ impl Model {
         self.start_delivery_timers(stream);
     }
 
-    /// Whether a priming event with a retry could be sent now.
+    /// Returns whether a priming event with a retry could be sent now.
     pub(super) fn may_send_retry(&self, stream: StreamId) -> bool {
         self.is_priming_on() && self.may_send(stream, (self.streams[stream].last + 1, 0))
     }

@@ -71,13 +71,13 @@ impl Model {
 
     pub(super) fn get(&mut self, connection: ConnectionId, last_event_id: Option<EventId>) {
         let standalone = StreamId::Standalone;
-        let is_carried = self.attached(standalone).is_some();
+        let is_attached = self.attached(standalone).is_some();
         match last_event_id {
             Some(EventId { stream: StreamId::Standalone, index }) => {
                 self.attach_standalone(connection, Some(index));
             }
             Some(EventId { stream, index }) => self.resume(connection, stream, index),
-            None if is_carried && self.config.concurrent_get == ConcurrentGet::Shadow => {
+            None if is_attached && self.config.concurrent_get == ConcurrentGet::Shadow => {
                 let role = self.newest_shadow_role();
                 self.connections.push(Connection::new(connection, role, Some(standalone)));
                 self.close_excess_shadows();
@@ -86,8 +86,8 @@ impl Model {
         }
     }
 
-    /// A new connection carries the standalone stream: after the event that it
-    /// resumes from, or else after the taken index, primed.
+    /// Attaches a new connection to the standalone stream: after the event that it
+    /// resumes from, or else after the acknowledged index, and primed.
     fn attach_standalone(&mut self, connection: ConnectionId, resumes_after: Option<u64>) {
         let stream = StreamId::Standalone;
         let standalone = self.connections.iter().filter(|it| it.stream == Some(stream));
@@ -99,8 +99,8 @@ impl Model {
         for (_, connection) in former {
             self.discard(connection);
         }
-        if let Some(carrier) = self.attached(stream).map(|carrier| carrier.id) {
-            self.connections[carrier].role = self.newest_shadow_role();
+        if let Some(attached) = self.attached(stream).map(|attached| attached.id) {
+            self.connections[attached].role = self.newest_shadow_role();
         }
         self.close_excess_shadows();
         if let Some(index) = resumes_after {
@@ -135,16 +135,16 @@ impl Model {
         Role::Shadow { since }
     }
 
-    /// Ends the oldest shadows that are too many.
+    /// Closes the oldest shadows over `shadows_max`.
     fn close_excess_shadows(&mut self) {
         let shadows = self.shadows();
-        let surplus = shadows.len().saturating_sub(self.config.shadows_max);
-        for shadow in shadows.into_iter().take(surplus) {
+        let excess = shadows.len().saturating_sub(self.config.shadows_max);
+        for shadow in shadows.into_iter().take(excess) {
             self.close_connection(shadow, EndReason::TooManyShadows);
         }
     }
 
-    /// The shadows, the oldest first.
+    /// Returns the shadows, the oldest first.
     pub(super) fn shadows(&self) -> Vec<ConnectionId> {
         let mut shadows: Vec<_> = self
             .connections

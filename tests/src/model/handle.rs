@@ -1,4 +1,4 @@
-//! Section "One call".
+//! Section "Handling an input".
 
 use std::mem;
 
@@ -9,7 +9,7 @@ use rejoin_core::{
 use super::{Model, connection::Origin, initialize::is_from_client, state::Stage, stream::Phase};
 
 impl Model {
-    /// Applies one input. Returns the answer, and the actions in order.
+    /// Applies one input. Returns the result, and the actions in order.
     pub fn handle(
         &mut self,
         now: Instant,
@@ -36,10 +36,10 @@ impl Model {
         self.check(&input)?;
         let is_of_backend =
             matches!(input, Input::BackendMessage { .. } | Input::Disconnect { .. });
-        let keeps_awake = input != Input::Tick && !(is_of_backend && self.is_idle());
+        let resets_idle_timer = input != Input::Tick && !(is_of_backend && self.is_idle());
         self.was_used |= is_from_client(&input) && matches!(self.stage, Stage::Initialized(_));
         let recorded_on = self.perform(input);
-        if keeps_awake {
+        if resets_idle_timer {
             self.reset_idle_timer();
         }
         self.cut_stopped_readers();
@@ -50,7 +50,7 @@ impl Model {
 
     fn check(&self, input: &Input<u64>) -> Result<(), Rejection> {
         if self.is_unexpected(input) {
-            // It will close the session, whatever else is wrong with it.
+            // It closes the session, whatever else is wrong with it.
             return Ok(());
         }
         self.check_stage(input)?;
@@ -71,7 +71,8 @@ impl Model {
         }
     }
 
-    /// Returns the stream on which a message of the backend was recorded, if that goes on.
+    /// Performs an accepted input. Returns the stream on which a message of the backend was
+    /// recorded.
     fn perform(&mut self, input: Input<u64>) -> Option<StreamId> {
         if self.is_unexpected(&input) {
             self.close(CloseReason::ExpectedInitialize);
@@ -122,9 +123,9 @@ impl Model {
             return Err(ApiMisuse::StreamNotOpen(stream).into());
         }
         match self.attached(stream) {
-            Some(carrier)
-                if carrier.last_sent.is_none()
-                    && carrier.origin != Origin::Resume
+            Some(attached)
+                if attached.last_sent.is_none()
+                    && attached.origin != Origin::Resume
                     && !(has_retry && self.may_send_retry(stream)) =>
             {
                 Err(ApiMisuse::NothingToResumeFrom(stream).into())

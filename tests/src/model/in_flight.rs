@@ -1,21 +1,21 @@
-//! Section "Crowding".
+//! Section "Bytes in flight".
 
 use rejoin_core::ConnectionId;
 
 use super::{Model, connection::Connection};
 
 impl Model {
-    /// What is in flight on all connections costs so much.
+    /// Returns the cost of what is in flight on all connections, in bytes.
     pub(super) fn bytes_in_flight(&self) -> usize {
         self.connections.iter().map(Connection::bytes_in_flight).fold(0, usize::saturating_add)
     }
 
-    /// An event that costs something was sent: there may be no room for it.
+    /// Notes whether an event that was just sent exceeds `window_bytes_max`.
     pub(super) fn check_window_bytes(&mut self) {
         self.is_over_window |= self.bytes_in_flight() > self.config.window_bytes_max;
     }
 
-    /// Cuts those whose readers have stopped.
+    /// Cuts connections whose readers have stopped, while `window_bytes_max` is exceeded.
     pub(super) fn cut_stopped_readers(&mut self) {
         while self.closed.is_none()
             && self.is_over_window
@@ -32,7 +32,7 @@ impl Model {
             connection.bytes_in_flight() > 0 && connection.has_stopped(self.now, &self.config)
         });
         let since = |connection: &&Connection| {
-            (connection.silent_since.map(|waits| waits.at), connection.id)
+            (connection.silent_since.map(|silent_since| silent_since.at), connection.id)
         };
         stopped.min_by_key(since).map(|connection| connection.id)
     }

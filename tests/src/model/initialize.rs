@@ -1,4 +1,4 @@
-//! Section "Beginning".
+//! Section "Initialization".
 
 use rejoin_core::{
     Action, ApiMisuse, ClientFault, CloseReason, ConnectionId, EVENT_OVERHEAD_BYTES, EndReason,
@@ -13,12 +13,12 @@ use super::{
 };
 
 impl Model {
-    /// Whether the client should have sent `initialize` instead.
+    /// Returns whether the client should have sent `initialize` instead.
     pub(super) fn is_unexpected(&self, input: &Input<u64>) -> bool {
         matches!(self.stage, Stage::Expected) && is_from_client(input) && !is_initialize(input)
     }
 
-    /// Checks what depends on how far the session has got with `initialize`.
+    /// Checks whether an input is allowed in the present stage of `initialize`.
     pub(super) fn check_stage(&self, input: &Input<u64>) -> Result<(), Rejection> {
         match self.stage {
             Stage::Unanswered { .. } | Stage::Initialized(_) if is_initialize(input) => {
@@ -45,7 +45,7 @@ impl Model {
         }
     }
 
-    /// The backend answers `initialize`.
+    /// Handles the backend's answer to `initialize`.
     pub(super) fn answer_initialize(&mut self, id: &RequestId, message: &Message<u64>) {
         let Stage::Unanswered { connection, .. } = self.stage else {
             return;
@@ -84,7 +84,7 @@ fn is_ping(input: &Input<u64>) -> bool {
     matches!(method(input), Some(Method::Ping))
 }
 
-/// The method of the single request that a `Request` carries.
+/// Returns the method of the single request of a `Request`.
 fn method(input: &Input<u64>) -> Option<Method> {
     match input {
         Input::Request {

@@ -1,15 +1,15 @@
-//! The reference model: the behaviour page of `rejoin-core`, written down as naively as it goes.
+//! The reference model: a naive implementation of the behaviour page of `rejoin-core`.
 //!
-//! A [`Model`] keeps plain lists, and finds everything by looking through them.
-//! Each file is one section of the page; where the page says "the first of
-//! them", the model sorts, and where it says "together", the model adds up. A
-//! session must answer every input as the model does, with the same actions.
+//! A [`Model`] keeps plain lists and searches them linearly. Each file is one section
+//! of the page; where the page says "the first of them", the model sorts, and where it
+//! says "together", the model adds up. A session must answer every input as the model
+//! does, with the same actions.
 //!
-//! That a counter is exhausted is not modelled.
+//! The exhaustion of counters is not modelled.
 
 #![expect(
     clippy::indexing_slicing,
-    reason = "the model asks its tables only for what it knows to be there, and must not go on otherwise"
+    reason = "the model indexes its tables only with keys that it knows to exist, and must panic otherwise"
 )]
 
 mod acknowledge;

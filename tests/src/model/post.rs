@@ -98,7 +98,7 @@ impl Model {
         self.forward_messages(post);
     }
 
-    /// Carries out what a POST carries.
+    /// Handles the messages of a POST.
     pub(super) fn forward_messages(&mut self, post: Post<u64>) {
         let messages = match post {
             Post::Single(message) => vec![message],
@@ -142,7 +142,7 @@ impl Model {
         stream
     }
 
-    /// The reserved stream that a connection carries.
+    /// Returns the reserved stream that a connection is attached to.
     fn reserved_stream(&self, connection: ConnectionId) -> Option<StreamId> {
         let connection = self.connections.get(connection)?;
         let stream = connection.stream.filter(|_| connection.role == Role::Attached)?;

@@ -1,4 +1,4 @@
-//! Section "Pressure".
+//! Section "Backpressure".
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{
 };
 
 impl Model {
-    /// The answer to a message of the backend that was recorded on `stream`.
+    /// Returns the result of a message of the backend that was recorded on `stream`.
     pub(super) fn pressure(&mut self, stream: Option<StreamId>) -> Backpressure {
         match stream {
             Some(stream) if self.is_held(stream) => {
@@ -25,7 +25,7 @@ impl Model {
         }
     }
 
-    /// Lets those go on whose stream is not held up any more.
+    /// Releases the senders of streams that need not be held any longer.
     pub(super) fn release_senders(&mut self) {
         if self.closed.is_some() {
             return;
@@ -39,22 +39,25 @@ impl Model {
         }
     }
 
-    /// The connection that carries `stream`, if its reader is not stalled.
+    /// Returns the connection that is attached to `stream`, unless its reader is stalled.
     pub(super) fn reader(&self, stream: StreamId) -> Option<&Connection> {
-        self.attached(stream).filter(|carrier| !carrier.is_stalled)
+        self.attached(stream).filter(|attached| !attached.is_stalled)
     }
 
-    /// A connection that carries its stream will do so no longer.
+    /// Adds the silence of a connection that is about to be detached to that of its stream.
     pub(super) fn note_silence(&mut self, connection: ConnectionId) {
         let it = &self.connections[connection];
-        if let (Role::Attached, Some(stream), Some(waits)) = (it.role, it.stream, it.silent_since) {
-            let silence = self.now.since(waits.at);
+        if let (Role::Attached, Some(stream), Some(silent_since)) =
+            (it.role, it.stream, it.silent_since)
+        {
+            let silence = self.now.since(silent_since.at);
             let it = &mut self.streams[stream];
             it.earlier_silence = it.earlier_silence.saturating_add(silence);
         }
     }
 
-    /// Since when the reader of a stream is silent, and for how long it may be.
+    /// Returns since when the reader of a stream is silent, and after how long the stream is
+    /// stuck.
     pub(super) fn stuck_timeout(&self, stream: StreamId) -> Option<(Stamp, Duration)> {
         let it = self.streams.get(stream)?;
         let reader = self.attached(stream)?;
@@ -66,14 +69,16 @@ impl Model {
         Some((reader.silent_since?, timeout.saturating_sub(it.earlier_silence)))
     }
 
-    /// Whether the readers of a stream were silent for so long that nobody waits for them.
+    /// Returns whether the readers of a stream were silent for so long that senders do not
+    /// wait for them.
     pub(super) fn is_stuck(&self, stream: StreamId) -> bool {
-        let patience = self.stuck_timeout(stream);
-        let due = patience.and_then(|(begun, left)| begun.deadline(Some(left)));
+        let stuck_timeout = self.stuck_timeout(stream);
+        let due = stuck_timeout.and_then(|(stamp, left)| stamp.deadline(Some(left)));
         due.is_some_and(|due| due <= self.now)
     }
 
-    /// Whether the session is half full, and a reader trails, by half or in a full session.
+    /// Returns whether the session is half full and the reader lags: by half of the limits of
+    /// its stream, or in a full session.
     fn is_held(&self, stream: StreamId) -> bool {
         let Some(it) = self.streams.get(stream) else {
             return false;
@@ -85,28 +90,28 @@ impl Model {
             return false;
         }
         let (events, cost) = self.lag(stream);
-        let trails_by_half = events.saturating_mul(2) >= self.config.stream_events_max
+        let above_high_water_mark = events.saturating_mul(2) >= self.config.stream_events_max
             || cost.saturating_mul(2) >= self.config.stream_bytes_max;
-        events > 0 && (trails_by_half || self.is_full())
+        events > 0 && (above_high_water_mark || self.is_full())
     }
 
-    /// Whether all readers together trail by three quarters of what the session may keep, and
-    /// that is used up.
+    /// Returns whether three quarters of `session_bytes_max` are used, and all readers
+    /// together lag by as much.
     fn is_full(&self) -> bool {
         let is_full = |cost: usize| cost.saturating_mul(4) >= 3 * self.config.session_bytes_max;
-        let filled = self.streams.iter().filter(|stream| stream.non_empty_since.is_some());
-        let trailing = filled.map(|stream| self.lag(stream.id).1);
-        is_full(self.logged_bytes()) && is_full(trailing.fold(0, usize::saturating_add))
+        let non_empty = self.streams.iter().filter(|stream| stream.non_empty_since.is_some());
+        let lags = non_empty.map(|stream| self.lag(stream.id).1);
+        is_full(self.logged_bytes()) && is_full(lags.fold(0, usize::saturating_add))
     }
 
-    /// How many events the log has that a reader did not take, and what everything cost that
-    /// was recorded from the first of them on.
+    /// Returns how many events of the log the reader did not acknowledge, and the cost of
+    /// everything that was recorded from the first of them on.
     fn lag(&self, stream: StreamId) -> (usize, usize) {
-        let Some(carrier) = self.reader(stream) else {
+        let Some(attached) = self.reader(stream) else {
             return (0, 0);
         };
         let it = &self.streams[stream];
-        let Some(first) = it.logged_from(carrier.first_unacknowledged).next() else {
+        let Some(first) = it.logged_from(attached.first_unacknowledged).next() else {
             return (0, 0);
         };
         let recorded = it.events.iter().filter(|event| event.index >= first.index);

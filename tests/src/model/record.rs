@@ -25,39 +25,40 @@ impl Model {
         self.enforce_limits(stream);
     }
 
-    /// Sends an event on the connection that carries the stream.
+    /// Sends an event on the connection that is attached to the stream.
     pub(super) fn send_live(&mut self, stream: StreamId, event: &RecordedEvent) {
-        let Some(carrier) = self.attached(stream) else {
+        let Some(attached) = self.attached(stream) else {
             return;
         };
-        let connection = carrier.id;
-        let answers_last =
+        let connection = attached.id;
+        let is_last_response =
             matches!(event.kind, Kind::Response(_)) && self.streams[stream].pending().is_empty();
-        let is_whole_answer = !carrier.is_sse && event.index == 1 && answers_last;
-        let id = (!is_whole_answer).then(|| EventId::new(stream, event.index));
+        let is_whole_body = !attached.is_sse && event.index == 1 && is_last_response;
+        let id = (!is_whole_body).then(|| EventId::new(stream, event.index));
         self.send(connection, event.index_and_cost(), id, event.to_event());
     }
 
-    /// What was recorded on `stream` is evicted until the limits are kept.
+    /// Evicts events until the limits of `stream` and of the session are kept.
     fn enforce_limits(&mut self, stream: StreamId) {
         self.enforce_stream_limits(stream);
         let max = self.config.session_bytes_max;
         while self.logged_bytes().saturating_mul(4) > 3 * max && !self.has_single_event() {
-            let spent = self.streams.iter().filter(|stream| stream.acknowledged_since.is_some());
-            let spent = spent.filter(|stream| !self.is_protected(stream.id));
-            let longest_spent =
-                spent.min_by_key(|stream| stream.acknowledged_since).map(|stream| stream.id);
+            let acknowledged =
+                self.streams.iter().filter(|stream| stream.acknowledged_since.is_some());
+            let acknowledged = acknowledged.filter(|stream| !self.is_protected(stream.id));
+            let longest_acknowledged =
+                acknowledged.min_by_key(|stream| stream.acknowledged_since).map(|stream| stream.id);
             if let Some(first) = self.first_retained(true) {
                 self.leave_tombstone(first, false);
-            } else if let Some(stream) = longest_spent {
+            } else if let Some(stream) = longest_acknowledged {
                 self.evict(stream);
             } else {
                 break;
             }
         }
         while self.logged_bytes() > max && !self.has_single_event() {
-            let filled = self.streams.iter().filter(|stream| stream.non_empty_since.is_some());
-            let first = filled.min_by_key(|stream| {
+            let non_empty = self.streams.iter().filter(|stream| stream.non_empty_since.is_some());
+            let first = non_empty.min_by_key(|stream| {
                 let is_read = self.reader(stream.id).is_some();
                 (is_read, is_read && !self.is_stuck(stream.id), stream.non_empty_since)
             });
@@ -67,8 +68,8 @@ impl Model {
         }
     }
 
-    /// The oldest events of `stream` are evicted until its own limits are kept, or a reader
-    /// did not take the oldest one.
+    /// Evicts the oldest events of `stream` until its own limits are kept, or its reader has
+    /// not acknowledged the oldest one.
     pub(super) fn enforce_stream_limits(&mut self, stream: StreamId) {
         while self.exceeds_limits(stream) && !self.is_protected(stream) {
             self.evict(stream);
@@ -90,13 +91,13 @@ impl Model {
         too_many || (it.logged_bytes() > self.config.stream_bytes_max && !is_only_one)
     }
 
-    /// Whether all logs together have only one event, which may be as large as it is.
+    /// Returns whether all logs together have a single event, which is kept at any size.
     fn has_single_event(&self) -> bool {
         let events: usize = self.streams.iter().map(Stream::event_count).sum();
         events == 1 && self.config.session_bytes_max > 0
     }
 
-    /// The oldest event of a log is evicted.
+    /// Evicts the oldest event of a log.
     fn evict(&mut self, stream: StreamId) {
         let oldest = self.streams[stream].events.iter().find(|event| event.is_message()).cloned();
         let Some(RecordedEvent { index, kind: bearing, .. }) = oldest else {
@@ -115,25 +116,24 @@ impl Model {
             let is_sent = self
                 .attached(stream)
                 .is_some_and(|it| it.in_flight.iter().any(|(sent, _)| *sent == index));
-            let untaken = self.unacknowledged_server_requests(stream);
-            let question = untaken.into_iter().find(|question| question.index == index);
-            if let Some(question) = question.filter(|_| !is_sent) {
-                self.fail_server_request(question.id, UnansweredReason::Evicted);
+            let unacknowledged = self.unacknowledged_server_requests(stream);
+            let request = unacknowledged.into_iter().find(|request| request.index == index);
+            if let Some(request) = request.filter(|_| !is_sent) {
+                self.fail_server_request(request.id, UnansweredReason::Evicted);
             }
         }
         self.update_eviction_order(stream);
     }
 
-    /// Keeps the order in which the logs ceased to be without an event, and in
-    /// which their oldest event was taken.
+    /// Updates since when a log has events, and since when its oldest one is acknowledged.
     pub(super) fn update_eviction_order(&mut self, stream: StreamId) {
         let order = self.stamp().order;
         let it: &mut Stream = &mut self.streams[stream];
         it.non_empty_since = (it.event_count() > 0).then(|| it.non_empty_since.unwrap_or(order));
         let oldest = it.events.iter().find(|event| event.is_message());
-        let is_taken = oldest.is_some_and(|oldest| oldest.index <= it.acknowledged);
-        let is_buried_first = it.retained.is_some() && it.is_fully_acknowledged();
+        let is_acknowledged = oldest.is_some_and(|oldest| oldest.index <= it.acknowledged);
+        let is_removed_first = it.retained.is_some() && it.is_fully_acknowledged();
         it.acknowledged_since =
-            (is_taken && !is_buried_first).then(|| it.acknowledged_since.unwrap_or(order));
+            (is_acknowledged && !is_removed_first).then(|| it.acknowledged_since.unwrap_or(order));
     }
 }

@@ -1,4 +1,4 @@
-//! The requests of the client: pending ones, and the ids of cancelled ones.
+//! Requests of the client: pending ones, and the ids of cancelled ones.
 
 use rejoin_core::{ProgressToken, RequestId, StreamId};
 
@@ -8,7 +8,7 @@ use super::{
     stream::Status,
 };
 
-/// The id of a cancelled request that the backend has not answered.
+/// The id of a cancelled request that the backend has not answered yet.
 #[derive(Clone, Debug)]
 pub(super) struct ReservedId {
     pub(super) id: RequestId,
@@ -16,13 +16,13 @@ pub(super) struct ReservedId {
 }
 
 impl Model {
-    /// The stream of a pending request.
+    /// Returns the stream of a pending request.
     pub(super) fn stream_of(&self, id: &RequestId) -> Option<StreamId> {
         let stream = self.streams.iter().find(|stream| stream.is_pending(id))?;
         Some(stream.id)
     }
 
-    /// The stream of the pending request with this progress token.
+    /// Returns the stream of the pending request with this progress token.
     pub(super) fn stream_of_token(&self, token: &ProgressToken) -> Option<StreamId> {
         let stream = self.streams.iter().find(|stream| {
             stream.requests.iter().any(|request| {
@@ -32,7 +32,7 @@ impl Model {
         Some(stream.id)
     }
 
-    /// The stream of the only pending request.
+    /// Returns the stream of the only pending request, if there is exactly one.
     pub(super) fn sole_stream(&self) -> Option<StreamId> {
         if self.pending_requests() != 1 {
             return None;
@@ -49,21 +49,21 @@ impl Model {
         matches!(&self.stage, Stage::Unanswered { id: initialize, .. } if initialize == id)
     }
 
-    /// Whether a request of the client must not have this id.
+    /// Returns whether a request of the client must not have this id.
     pub(super) fn is_in_use(&self, id: &RequestId) -> bool {
         self.stream_of(id).is_some() || self.is_id_reserved(id) || self.is_unanswered_initialize(id)
     }
 
     pub(super) fn reserve_id(&mut self, id: RequestId) {
-        let begun = self.stamp();
-        self.reserved_ids.push(ReservedId { id, since: begun });
+        let stamp = self.stamp();
+        self.reserved_ids.push(ReservedId { id, since: stamp });
     }
 
     pub(super) fn free_id(&mut self, id: &RequestId) {
         self.reserved_ids.retain(|reserved| reserved.id != *id);
     }
 
-    /// A pending request of `stream` is cancelled.
+    /// Cancels a pending request of `stream`.
     pub(super) fn cancel_request(&mut self, stream: StreamId, id: &RequestId) {
         self.streams[stream].set_status(id, Status::Cancelled);
         self.reserve_id(id.clone());

@@ -1,4 +1,4 @@
-//! Section "Retention": what becomes of a stream that is over.
+//! Section "Retention": complete streams without a connection, and tombstones.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{
     stream::{Kind, Phase, RecordedEvent, Stream},
 };
 
-/// What is left of a stream that was buried.
+/// What remains of a stream after retention, or after its cancellation.
 #[derive(Clone, Debug)]
 pub(super) struct Tombstone {
     pub(super) stream: StreamId,
@@ -22,24 +22,24 @@ pub(super) struct Tombstone {
 }
 
 impl Model {
-    /// A complete stream has no connection (any more).
+    /// Retains a complete stream that has no connection.
     pub(super) fn retain(&mut self, stream: StreamId) {
         self.start_delivery_timers(stream);
-        let begun = self.stamp_when_expected(stream);
+        let stamp = self.stamp_when_expected(stream);
         let it = &mut self.streams[stream];
         if it.is_revived || self.config.retention == Some(Duration::ZERO) {
             self.leave_tombstone(stream, false);
         } else {
-            it.retained = Some(begun);
+            it.retained = Some(stamp);
             let end_is_taken = it.is_fully_acknowledged();
             self.update_eviction_order(stream);
             self.enforce_retained_limit(end_is_taken);
         }
     }
 
-    /// Something of a stream was taken up to `index`.
+    /// Raises the acknowledged index of a stream to `index`.
     pub(super) fn raise_acknowledged(&mut self, stream: StreamId, index: u64) {
-        let heard = self.stamp();
+        let delivered_since = self.stamp();
         let order = self.stamp().order;
         let it = &mut self.streams[stream];
         let was_taken = it.is_fully_acknowledged();
@@ -47,10 +47,10 @@ impl Model {
             it.acknowledged = index;
             it.earlier_silence = Duration::ZERO;
         }
-        for question in &mut self.server_requests {
-            if question.stream == stream && question.index <= it.acknowledged {
-                question.undelivered_since = None;
-                question.delivered_since.get_or_insert(heard);
+        for request in &mut self.server_requests {
+            if request.stream == stream && request.index <= it.acknowledged {
+                request.undelivered_since = None;
+                request.delivered_since.get_or_insert(delivered_since);
             }
         }
         if let Some(retained) = &mut it.retained
@@ -65,7 +65,7 @@ impl Model {
         }
     }
 
-    /// Buries what is retained over the limit.
+    /// Leaves tombstones of the streams that are retained over the limit.
     fn enforce_retained_limit(&mut self, end_is_taken: bool) {
         let max = if end_is_taken {
             self.config.retained_acknowledged_max
@@ -87,28 +87,28 @@ impl Model {
         retained.filter(|stream| stream.is_fully_acknowledged() == end_is_taken).collect()
     }
 
-    /// The first one of those that are retained.
+    /// Returns the retained stream that is removed first.
     pub(super) fn first_retained(&self, end_is_taken: bool) -> Option<StreamId> {
         let first = self.retained(end_is_taken).into_iter().min_by_key(|stream| {
-            let due = stream.retained.and_then(|begun| begun.deadline(self.config.retention));
-            // None is later than any.
-            (due.unwrap_or(Instant::MAX), stream.retained.map(|begun| begun.order))
+            let due = stream.retained.and_then(|stamp| stamp.deadline(self.config.retention));
+            // `None` is later than any deadline.
+            (due.unwrap_or(Instant::MAX), stream.retained.map(|stamp| stamp.order))
         })?;
         Some(first.id)
     }
 
-    /// Leaves a tombstone of a stream.
+    /// Replaces a stream by its tombstone.
     pub(super) fn leave_tombstone(&mut self, stream: StreamId, is_cancelled: bool) {
         self.fail_unacknowledged(stream, UnansweredReason::Evicted);
-        let begun = self.stamp();
-        let buried = self.streams.remove(stream);
+        let stamp = self.stamp();
+        let removed = self.streams.remove(stream);
         self.tombstones.push(Tombstone {
             stream,
             is_cancelled,
-            last: buried.last,
-            missed: missed_without_log(&buried),
-            responses: if is_cancelled { Vec::new() } else { responses(&buried) },
-            since: begun,
+            last: removed.last,
+            missed: missed_without_log(&removed),
+            responses: if is_cancelled { Vec::new() } else { responses(&removed) },
+            since: stamp,
         });
         let weight = |it: &Self| -> usize {
             it.tombstones.iter().map(|tombstone| tombstone.responses.len().max(1)).sum()
@@ -118,7 +118,7 @@ impl Model {
         }
     }
 
-    /// A tombstone becomes a complete stream again.
+    /// Revives a complete stream from its tombstone.
     pub(super) fn revive(&mut self, stream: StreamId) {
         for tombstone in self.tombstones.iter().filter(|tombstone| tombstone.stream == stream) {
             let mut it = Stream::new(stream, Phase::Complete);
@@ -153,7 +153,7 @@ fn responses(stream: &Stream) -> Vec<(RequestId, u64)> {
         .collect()
 }
 
-/// Whether it is an answer, or a failure in its place.
+/// Returns whether it is a response, or a failure in its place.
 fn is_response(event: &RecordedEvent) -> bool {
     matches!(event.kind, Kind::Response(_))
 }

@@ -1,59 +1,59 @@
-//! The requests of the backend to the client that wait.
+//! Section "Server requests".
 
 use rejoin_core::{Action, RequestId, StreamId, UnansweredReason};
 
 use super::{Model, state::Stamp};
 
-/// A request of the backend that waits.
+/// A server request that has no answer yet.
 #[derive(Clone, Debug)]
 pub(super) struct ServerRequest {
     pub(super) id: RequestId,
-    /// The stream that it was recorded on, and where.
+    /// The stream that it was recorded on, and its index there.
     pub(super) stream: StreamId,
     pub(super) index: u64,
-    /// While it has `delivery_timeout`.
+    /// While `delivery_timeout` runs: since when.
     pub(super) undelivered_since: Option<Stamp>,
-    /// While it has `server_request_timeout`: since it was taken.
+    /// While `server_request_timeout` runs: since it was acknowledged.
     pub(super) delivered_since: Option<Stamp>,
 }
 
 impl Model {
     pub(super) fn server_request(&self, id: &RequestId) -> Option<&ServerRequest> {
-        self.server_requests.iter().find(|question| question.id == *id)
+        self.server_requests.iter().find(|request| request.id == *id)
     }
 
-    /// A request was recorded: it waits from now on.
+    /// Adds a server request that was just recorded.
     pub(super) fn add_server_request(&mut self, id: RequestId, stream: StreamId, index: u64) {
-        let is_heard = self.attached(stream).is_some();
-        let unheard = Some(self.stamp_when_expected(stream)).filter(|_| !is_heard);
+        let is_attached = self.attached(stream).is_some();
+        let undelivered_since = Some(self.stamp_when_expected(stream)).filter(|_| !is_attached);
         self.server_requests.push(ServerRequest {
             id,
             stream,
             index,
-            undelivered_since: unheard,
+            undelivered_since,
             delivered_since: None,
         });
     }
 
-    /// A request waits no longer.
+    /// Removes a server request.
     pub(super) fn remove_server_request(&mut self, id: &RequestId) {
-        self.server_requests.retain(|question| question.id != *id);
+        self.server_requests.retain(|request| request.id != *id);
     }
 
-    pub(super) fn is_acknowledged(&self, question: &ServerRequest) -> bool {
-        match self.streams.get(question.stream) {
-            Some(stream) => question.index <= stream.acknowledged,
-            // Those that were not taken got a `Fail` when it was buried.
+    pub(super) fn is_acknowledged(&self, request: &ServerRequest) -> bool {
+        match self.streams.get(request.stream) {
+            Some(stream) => request.index <= stream.acknowledged,
+            // Unacknowledged ones were failed when it was removed.
             None => true,
         }
     }
 
-    /// The waiting requests on `stream` that were not taken, by index.
+    /// Returns the unacknowledged server requests on `stream`, by index.
     pub(super) fn unacknowledged_server_requests(&self, stream: StreamId) -> Vec<ServerRequest> {
-        let mut questions = self.server_requests.clone();
-        questions.retain(|question| question.stream == stream && !self.is_acknowledged(question));
-        questions.sort_by_key(|question| question.index);
-        questions
+        let mut requests = self.server_requests.clone();
+        requests.retain(|request| request.stream == stream && !self.is_acknowledged(request));
+        requests.sort_by_key(|request| request.index);
+        requests
     }
 
     pub(super) fn fail_server_request(&mut self, id: RequestId, reason: UnansweredReason) {
@@ -61,43 +61,43 @@ impl Model {
         self.emit(Action::FailServerRequest { id, reason });
     }
 
-    /// The requests that nobody took will not be taken any more.
+    /// Fails the server requests on `stream` that can no longer be acknowledged.
     pub(super) fn fail_unacknowledged(&mut self, stream: StreamId, reason: UnansweredReason) {
-        for question in self.unacknowledged_server_requests(stream) {
-            self.fail_server_request(question.id, reason);
+        for request in self.unacknowledged_server_requests(stream) {
+            self.fail_server_request(request.id, reason);
         }
     }
 
-    /// A connection begins to carry `stream`.
+    /// Stops the delivery timers of a stream to which a connection is attached.
     pub(super) fn stop_delivery_timers(&mut self, stream: StreamId) {
-        for question in self.unacknowledged_server_requests(stream) {
-            if !self.streams[stream].has_logged(question.index) {
-                self.fail_server_request(question.id, UnansweredReason::Evicted);
+        for request in self.unacknowledged_server_requests(stream) {
+            if !self.streams[stream].has_logged(request.index) {
+                self.fail_server_request(request.id, UnansweredReason::Evicted);
             }
         }
-        for question in &mut self.server_requests {
-            if question.stream == stream {
-                question.undelivered_since = None;
+        for request in &mut self.server_requests {
+            if request.stream == stream {
+                request.undelivered_since = None;
             }
         }
     }
 
-    /// A stream is without a connection now.
+    /// Starts the delivery timers of a stream that has no connection.
     pub(super) fn start_delivery_timers(&mut self, stream: StreamId) {
-        for question in self.unacknowledged_server_requests(stream) {
-            if self.streams[stream].has_logged(question.index) {
-                let begun = self.stamp_when_expected(stream);
-                let questions = self.server_requests.iter_mut();
-                for it in questions.filter(|it| it.id == question.id) {
-                    it.undelivered_since.get_or_insert(begun);
+        for request in self.unacknowledged_server_requests(stream) {
+            if self.streams[stream].has_logged(request.index) {
+                let stamp = self.stamp_when_expected(stream);
+                let requests = self.server_requests.iter_mut();
+                for it in requests.filter(|it| it.id == request.id) {
+                    it.undelivered_since.get_or_insert(stamp);
                 }
             } else {
-                self.fail_server_request(question.id, UnansweredReason::Evicted);
+                self.fail_server_request(request.id, UnansweredReason::Evicted);
             }
         }
     }
 
-    /// No connection came in time.
+    /// Fails a server request that was not delivered in time.
     pub(super) fn fail_undelivered(&mut self, id: RequestId) {
         if let Some(ServerRequest { stream, index, .. }) = self.server_request(&id).cloned() {
             self.fail_server_request(id, UnansweredReason::Undelivered);

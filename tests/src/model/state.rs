@@ -1,4 +1,4 @@
-//! All that a session knows, and what can be asked of it.
+//! The state of the model, and its getters.
 
 use std::{ops::Range, time::Duration};
 
@@ -16,12 +16,12 @@ use super::{
     table::Table,
 };
 
-/// One session, as the behaviour page has it.
+/// One session, as the behaviour page describes it.
 #[derive(Clone, Debug)]
 pub struct Model {
     pub(super) config: Config,
     pub(super) now: Instant,
-    /// How many things have begun: stamps the order.
+    /// How many things have stamp: stamps the order.
     pub(super) stamps: u64,
     pub(super) created: Stamp,
     pub(super) idle_since: Instant,
@@ -31,38 +31,38 @@ pub struct Model {
     pub(super) closed: Option<CloseReason>,
     /// The standalone stream and the request streams, but no tombstones.
     pub(super) streams: Table<Stream>,
-    /// How many stream numbers were given out.
+    /// The next stream number.
     pub(super) next_number: u64,
-    /// By burial.
+    /// The oldest first.
     pub(super) tombstones: Vec<Tombstone>,
-    /// The known ones.
+    /// The known connections.
     pub(super) connections: Table<Connection>,
-    /// The requests of the backend that wait, by arrival.
+    /// The unanswered server requests, by arrival.
     pub(super) server_requests: Vec<ServerRequest>,
     /// The progress tokens of tasks, by creation.
     pub(super) tasks: Vec<ProgressToken>,
     /// The ids of cancelled requests, by reservation.
     pub(super) reserved_ids: Vec<ReservedId>,
-    /// The streams for which a `Hold` was answered that was not released.
+    /// The streams whose senders were told to `Hold` and not released yet.
     pub(super) held_streams: Vec<StreamId>,
-    /// Whether an event was sent for which there was no room.
+    /// Whether an event was sent that exceeds `window_bytes_max`.
     pub(super) is_over_window: bool,
     /// The actions of the input that is being handled.
     pub(super) actions: Vec<Action<u64>>,
 }
 
-/// How far the session has got with `initialize`.
+/// The stage of `initialize`.
 #[derive(Clone, Debug)]
 pub(super) enum Stage {
-    /// The client must send it.
+    /// The client must send `initialize`.
     Expected,
-    /// The backend must answer it.
+    /// The backend must answer `initialize`.
     Unanswered { id: RequestId, connection: ConnectionId },
-    /// It was answered by a response.
+    /// The backend answered by a response.
     Initialized(&'static Profile),
 }
 
-/// When something began, also among what began at the same time.
+/// When something began, and its place among what began at the same time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stamp {
     pub(super) at: Instant,
@@ -70,7 +70,7 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    /// When it is due; `None` is never.
+    /// Returns when `timeout` ends; `None` is never.
     pub(super) fn deadline(self, timeout: Option<Duration>) -> Option<Instant> {
         let due = self.at.saturating_add(timeout?);
         (due < Instant::MAX).then_some(due)
@@ -78,7 +78,7 @@ impl Stamp {
 }
 
 impl Model {
-    /// Begins a session at `now`. The configuration must be valid.
+    /// Creates a session at `now`. The configuration must be valid.
     #[must_use]
     pub fn new(config: Config, now: Instant) -> Self {
         let mut streams = Table::new();
@@ -112,7 +112,7 @@ impl Model {
         log.filter(|it| range.contains(&it.index)).map(|it| (it.index, it.to_event())).collect()
     }
 
-    /// Returns why the session is closed, if it is.
+    /// Returns why the session is closed, or `None` if it is open.
     #[must_use]
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.closed
@@ -124,7 +124,7 @@ impl Model {
         self.streams.iter().map(|stream| stream.pending().len()).sum()
     }
 
-    /// Returns what all logs cost together, in bytes, while the session is open.
+    /// Returns the cost of all logs together, in bytes, while the session is open.
     #[must_use]
     pub fn logged_bytes(&self) -> usize {
         self.streams.iter().map(Stream::logged_bytes).sum()
@@ -138,19 +138,19 @@ impl Model {
         ids
     }
 
-    /// Returns the highest index that was taken on a known connection, if any was.
+    /// Returns the highest acknowledged index of a known connection, if there is one.
     #[must_use]
     pub fn acknowledged(&self, connection: ConnectionId) -> Option<u64> {
         self.connections.get(connection)?.acknowledged
     }
 
-    /// Something begins now.
+    /// Issues a stamp for something that begins now.
     pub(super) fn stamp(&mut self) -> Stamp {
         self.stamps += 1;
         Stamp { at: self.now, order: self.stamps }
     }
 
-    /// Something begins once the client of `stream` is to be back.
+    /// Issues a stamp for something that begins when the client of `stream` is expected.
     pub(super) fn stamp_when_expected(&mut self, stream: StreamId) -> Stamp {
         let at = self.now.max(self.streams[stream].retry_at);
         Stamp { at, ..self.stamp() }
@@ -160,7 +160,7 @@ impl Model {
         self.actions.push(action);
     }
 
-    /// Whether priming is on.
+    /// Returns whether priming is on.
     pub(super) fn is_priming_on(&self) -> bool {
         match (self.config.priming, &self.stage) {
             (Priming::Always, _) => true,

@@ -1,4 +1,4 @@
-//! A stream: its requests, and all that was ever recorded on it.
+//! A stream: its requests, and the events that were recorded on it.
 
 use std::time::Duration;
 
@@ -6,42 +6,42 @@ use rejoin_core::{Event, Failure, FailureReason, Instant, ProgressToken, Request
 
 use super::{state::Stamp, table::Keyed};
 
-/// The standalone stream, or a request stream that is no tombstone.
+/// The standalone stream, or a request stream that is not a tombstone.
 #[derive(Clone, Debug)]
 pub(super) struct Stream {
     pub(super) id: StreamId,
     pub(super) phase: Phase,
-    /// Those that it opened with, in order.
+    /// The requests that it opened with, in order.
     pub(super) requests: Vec<Request>,
-    /// By index. Before the first one that the log has, what is gone is left out.
+    /// By index. Removed events before the first one in the log are left out.
     pub(super) events: Vec<RecordedEvent>,
     pub(super) last: u64,
     pub(super) acknowledged: u64,
     pub(super) missed: u64,
-    /// Since when its log was not without an event.
+    /// Since when its log has had events, without interruption, in the order of stamps.
     pub(super) non_empty_since: Option<u64>,
-    /// Since when its oldest event was taken, in the order of what began.
+    /// Since when its oldest event is acknowledged, in the order of stamps.
     pub(super) acknowledged_since: Option<u64>,
-    /// Whether it was brought back from a tombstone.
+    /// Whether it was revived from a tombstone.
     pub(super) is_revived: bool,
     /// Whether a priming event had index 0.
     pub(super) is_primed: bool,
-    /// For how long the readers before the present one were silent, since `taken` rose.
+    /// For how long the readers before the present one were silent since `acknowledged` rose.
     pub(super) earlier_silence: Duration,
-    /// When its client comes back that was told to do so later.
+    /// When its client is expected, if it was told to come back after a retry.
     pub(super) retry_at: Instant,
-    /// While it is reserved.
+    /// While it is reserved: since when.
     pub(super) reserved: Option<Stamp>,
-    /// While it is open and has no connection.
+    /// While it is open and has no connection: since when.
     pub(super) orphaned: Option<Stamp>,
-    /// While it is retained.
+    /// While it is retained: since when.
     pub(super) retained: Option<Stamp>,
 }
 
-/// How far a stream has got.
+/// The phase of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// It is the standalone stream.
+    /// The standalone stream, which has no phases.
     Standalone,
     Reserved,
     Open,
@@ -63,17 +63,17 @@ pub(super) enum Status {
     Cancelled,
 }
 
-/// An event that was recorded.
+/// A recorded event.
 #[derive(Clone, Debug)]
 pub(super) struct RecordedEvent {
     pub(super) index: u64,
     pub(super) kind: Kind,
-    /// What it cost when it was recorded.
+    /// Its cost when it was recorded, in bytes.
     pub(super) cost: usize,
     pub(super) entry: Entry,
 }
 
-/// What an event is to the requests of either side.
+/// The kind of a message. A response or a request has its id.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
     Response(RequestId),
@@ -81,12 +81,12 @@ pub(super) enum Kind {
     Notification,
 }
 
-/// What the log has of an event.
+/// What the log has in the place of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
     Message(u64),
     Failure(FailureReason),
-    /// Nothing: it was evicted or has left the log.
+    /// Nothing: it was evicted, or removed because it could not be delivered.
     Removed,
 }
 
@@ -104,19 +104,19 @@ impl RecordedEvent {
         Self { index, kind: Kind::Response(id), cost: 0, entry }
     }
 
-    /// Its index, and what it costs to send it.
+    /// Returns its index, and what it costs to send it.
     pub(super) fn index_and_cost(&self) -> (u64, usize) {
         (self.index, if self.is_message() { self.cost } else { 0 })
     }
 
-    /// What is sent of it. It must not be gone.
+    /// Returns the event to send. It must still be in the log.
     pub(super) fn to_event(&self) -> Event<u64> {
         match (&self.entry, &self.kind) {
             (Entry::Message(body), _) => Event::Message(*body),
             (Entry::Failure(reason), Kind::Response(id)) => {
                 Event::Failure(Failure { id: id.clone(), reason: *reason })
             }
-            (Entry::Failure(_) | Entry::Removed, _) => unreachable!("{self:?} is no event"),
+            (Entry::Failure(_) | Entry::Removed, _) => unreachable!("{self:?} is not in the log"),
         }
     }
 
@@ -151,7 +151,7 @@ impl Stream {
         }
     }
 
-    /// Whether it is one of the streams of which there are at most `streams_max`.
+    /// Returns whether it counts for `streams_max`.
     pub(super) fn is_in_use(&self) -> bool {
         self.phase != Phase::Standalone && self.retained.is_none()
     }
@@ -176,7 +176,7 @@ impl Stream {
         self.acknowledged >= self.last
     }
 
-    /// What the log has at or after `index`.
+    /// Iterates over what the log has at or after `index`.
     pub(super) fn logged_from(&self, index: u64) -> impl Iterator<Item = &RecordedEvent> {
         self.events.iter().filter(move |event| event.index >= index && event.is_in_log())
     }
@@ -185,18 +185,18 @@ impl Stream {
         self.logged_from(index).any(|event| event.index == index)
     }
 
-    /// How many events the log has, failures not counted.
+    /// Returns how many events the log has, failures not counted.
     pub(super) fn event_count(&self) -> usize {
         self.events.iter().filter(|event| event.is_message()).count()
     }
 
-    /// What the log costs.
+    /// Returns the cost of the log, in bytes.
     pub(super) fn logged_bytes(&self) -> usize {
         let messages = self.events.iter().filter(|event| event.is_message());
         messages.map(|event| event.cost).sum()
     }
 
-    /// The event at `index` leaves the log.
+    /// Removes the event at `index` from the log.
     pub(super) fn remove_from_log(&mut self, index: u64) {
         for event in self.events.iter_mut().filter(|event| event.index == index) {
             event.entry = Entry::Removed;

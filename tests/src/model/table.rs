@@ -1,4 +1,4 @@
-//! A list in the order of arrival, looked up by looking through it.
+//! Keyed lists in the order of arrival, searched linearly.
 
 use std::{
     fmt::Debug,
@@ -6,14 +6,14 @@ use std::{
     slice::{Iter, IterMut},
 };
 
-/// What has a name that no other one in the same table has.
+/// An item whose key is unique in its table.
 pub(super) trait Keyed {
     type Key: Copy + PartialEq + Debug;
 
     fn key(&self) -> Self::Key;
 }
 
-/// A list of named things. To index it by a name that is not there is a mistake of the model.
+/// A list of keyed items. Indexing it with a missing key is a bug of the model.
 #[derive(Clone, Debug)]
 pub(super) struct Table<T>(Vec<T>);
 
@@ -45,7 +45,7 @@ impl<T: Keyed> Table<T> {
     pub(super) fn remove(&mut self, key: T::Key) -> T {
         match self.0.iter().position(|item| item.key() == key) {
             Some(at) => self.0.remove(at),
-            None => unreachable!("{key:?} is not there"),
+            None => unreachable!("{key:?} is not in the table"),
         }
     }
 
@@ -60,7 +60,7 @@ impl<T: Keyed> Index<T::Key> for Table<T> {
     fn index(&self, key: T::Key) -> &T {
         match self.get(key) {
             Some(item) => item,
-            None => unreachable!("{key:?} is not there"),
+            None => unreachable!("{key:?} is not in the table"),
         }
     }
 }
@@ -69,7 +69,7 @@ impl<T: Keyed> IndexMut<T::Key> for Table<T> {
     fn index_mut(&mut self, key: T::Key) -> &mut T {
         match self.0.iter_mut().find(|item| item.key() == key) {
             Some(item) => item,
-            None => unreachable!("{key:?} is not there"),
+            None => unreachable!("{key:?} is not in the table"),
         }
     }
 }
