@@ -1,4 +1,4 @@
-//! The observer: what all laws have to say of a step.
+//! The checker of all laws.
 
 use std::fmt;
 
@@ -19,43 +19,43 @@ use super::{
     law8_end, law9_deterministic,
 };
 
-/// Watches one session from its beginning, and says which law a step breaks.
+/// Checks every step of one session, from its beginning, against the laws.
 #[derive(Clone, Debug)]
 pub struct Checker {
     config: Config,
     last: Instant,
     before: View,
     readers: Readers,
-    told: Lag,
+    lag: Lag,
     streams: StreamEvents,
     silence: Silence,
-    missable: AllowedLosses,
-    places: Locations,
+    allowed_losses: AllowedLosses,
+    locations: Locations,
     requests: Requests,
     waiting: ServerRequests,
     cancelled: Cancelled,
 }
 
-/// Says which law was broken, and what was seen.
+/// A broken law.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The number of the law.
     pub law: u8,
-    /// What was seen.
+    /// What was details instead.
     pub details: String,
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self.law {
-            1 => "nothing is left queued",
-            2 => "the deadline lies ahead, and a tick at it makes progress",
+            1 => "nothing stays queued",
+            2 => "the deadline is in the future, and a tick at it makes progress",
             3 => "a rejection changes nothing",
             4 => "exactly once, in order",
-            5 => "every message goes on one stream only",
-            6 => "no request disappears",
+            5 => "every message is on one stream only",
+            6 => "no request is lost",
             7 => "memory is bounded",
-            8 => "nothing comes after the end",
+            8 => "no action after the close",
             _ => "same inputs, same actions",
         };
         write!(f, "law {} ({name}): {}", self.law, self.details)
@@ -63,7 +63,7 @@ impl fmt::Display for Violation {
 }
 
 impl Checker {
-    /// Begins with a session that began at `now`, and says this of itself.
+    /// Creates a checker for a session that was created at `now` and has this view.
     #[must_use]
     pub fn new(config: Config, now: Instant, view: View) -> Self {
         Self {
@@ -71,39 +71,38 @@ impl Checker {
             last: now,
             before: view,
             readers: Readers::default(),
-            told: Lag::default(),
+            lag: Lag::default(),
             streams: StreamEvents::default(),
             silence: Silence::default(),
-            missable: AllowedLosses::default(),
-            places: Locations::default(),
+            allowed_losses: AllowedLosses::default(),
+            locations: Locations::default(),
             requests: Requests::default(),
             waiting: ServerRequests::default(),
             cancelled: Cancelled::default(),
         }
     }
 
-    /// Sees a step, and what its twin did: a session with the same history,
-    /// but that was told to tick wherever this one rejected an input.
+    /// Checks a step, and that of its twin: a session with the same history, except that it
+    /// handles a tick wherever this one rejects an input.
     ///
     /// # Errors
     ///
-    /// The first law that the step breaks. What comes after that is not to be
-    /// judged.
+    /// The first law that the step breaks. Later steps cannot be checked then.
     pub fn check(&mut self, step: &Step, twin: &Step) -> Result<(), Violation> {
         let Self { config, before, .. } = self;
         self.last = self.last.max(step.now);
         let sent = self.readers.follow(before, step);
-        let verdicts = [
+        let results = [
             (8, law8_end::check(before, step)),
             (9, law9_deterministic::check(step, twin)),
             (3, law3_rejection::check(step, twin)),
             (2, law2_deadline::check(self.last, before, step)),
-            (1, law1_nothing_queued::check(&mut self.told, config, step, &self.readers)),
+            (1, law1_nothing_queued::check(&mut self.lag, config, step, &self.readers)),
             (4, law4_in_order::check(&mut self.streams, step, &sent)),
             (
                 4,
                 law4_without_gap::check(
-                    &mut self.missable,
+                    &mut self.allowed_losses,
                     config,
                     self.last,
                     before,
@@ -111,7 +110,7 @@ impl Checker {
                     &self.silence,
                 ),
             ),
-            (5, law5_one_stream::check(&mut self.places, step, &sent)),
+            (5, law5_one_stream::check(&mut self.locations, step, &sent)),
             (6, law6_no_request_lost::check(&mut self.requests, step, &sent)),
             (7, law7_bounded::check(&mut self.waiting, config, step, &self.readers, &sent)),
             (7, law7_bounded::check_logs(config, self.last, before, step, &self.silence)),
@@ -119,8 +118,8 @@ impl Checker {
         ];
         self.silence.follow(self.last, before, step);
         self.before.clone_from(&step.after);
-        for (law, verdict) in verdicts {
-            verdict.map_err(|seen| Violation { law, details: seen })?;
+        for (law, result) in results {
+            result.map_err(|details| Violation { law, details })?;
         }
         Ok(())
     }
@@ -144,6 +143,6 @@ mod tests {
         overdue.after.deadline = Some(Instant::EPOCH);
         let violation = observe(&overdue).unwrap_err();
         assert_eq!(violation.law, 2);
-        assert!(violation.to_string().starts_with("law 2 (the deadline lies ahead"));
+        assert!(violation.to_string().starts_with("law 2 (the deadline is in the future"));
     }
 }

@@ -1,4 +1,4 @@
-//! Hand-made steps, for the tests of the laws.
+//! Fixtures for the tests of the laws.
 
 use rejoin_core::{
     Action, Backpressure, ConnectionId, Cursor, Event, EventId, Head, Initialized, Input, Instant,
@@ -7,7 +7,7 @@ use rejoin_core::{
 
 use super::{ConnectionView, LogView, Step, View};
 
-/// An accepted input that did nothing.
+/// An accepted input without an effect.
 pub(super) fn step(input: Input<u64>) -> Step {
     Step {
         now: Instant::EPOCH,
@@ -19,12 +19,12 @@ pub(super) fn step(input: Input<u64>) -> Step {
     }
 }
 
-/// A log of the standalone stream that has had events through `last`.
+/// A log of the standalone stream with the last index `last`.
 pub(super) fn log(last: u64) -> LogView {
     LogView { stream: StreamId::Standalone, last, missed: 0, events: 0, bytes: 0, newest: None }
 }
 
-/// A connection that carries the standalone stream, and had all through `index`.
+/// A connection that is attached to the standalone stream after `index`.
 pub(super) fn attached(connection: u64, index: u64) -> ConnectionView {
     ConnectionView {
         connection: ConnectionId(connection),

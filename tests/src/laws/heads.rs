@@ -1,8 +1,8 @@
-//! Heads: what the messages of an input are about.
+//! Accessors for the messages and heads of an input.
 
 use rejoin_core::{Head, Input, Message, Notification, RequestId};
 
-/// Returns the messages of the client that an input carries.
+/// Returns the messages of the client in an input.
 #[must_use]
 pub fn posted(input: &Input<u64>) -> &[Message<u64>] {
     match input {

@@ -1,7 +1,9 @@
-//! When `handle` returns nothing is left queued inside: every attached cursor is
-//! at the head or out of window. One whose connection holds nothing is not out of
-//! window, whatever it says of itself. One that fell behind because others hold too many
-//! bytes is served when it takes something.
+//! Law 1: when `handle` returns, nothing is left queued inside.
+//!
+//! Every attached cursor is at the head of its log, or its window is full. The window of
+//! a connection without events in flight is not full, whatever its cursor says. A
+//! connection that fell behind because others exceed `window_bytes_max` catches up when
+//! it acknowledges something.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,79 +12,82 @@ use rejoin_core::{Action, Config, ConnectionId, EVENT_OVERHEAD_BYTES, Input};
 use super::readers::Readers;
 use super::{ConnectionView, Step};
 
-/// What is known of connections.
+/// What is known of connections that may be behind.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lag {
-    /// Through which index each was told of gaps.
+    /// The highest index of the gaps that were reported to each connection.
     reported_gaps: BTreeMap<ConnectionId, u64>,
-    /// Which were not at the head.
+    /// The connections that were not at the head.
     behind: BTreeSet<ConnectionId>,
 }
 
-/// Checks every connection that carries a stream.
+/// Checks every attached connection.
 pub(super) fn check(
-    told: &mut Lag,
+    lag: &mut Lag,
     config: &Config,
     step: &Step,
     readers: &Readers,
 ) -> Result<(), String> {
     for action in &step.actions {
         if let Action::Gap { connection, missed, .. } = action {
-            told.reported_gaps.insert(*connection, *missed.end());
+            lag.reported_gaps.insert(*connection, *missed.end());
         }
     }
-    told.reported_gaps.retain(|connection, _| step.after.connection(*connection).is_some());
-    told.behind.retain(|connection| step.after.connection(*connection).is_some());
+    lag.reported_gaps.retain(|connection, _| step.after.connection(*connection).is_some());
+    lag.behind.retain(|connection| step.after.connection(*connection).is_some());
     let empty = readers.empty_connections();
-    step.after.connections.iter().try_for_each(|seat| {
-        let is_empty = empty.contains(&seat.connection);
-        check_connection(told, config, step, seat, is_empty, readers.peak_bytes())
+    step.after.connections.iter().try_for_each(|view| {
+        let is_empty = empty.contains(&view.connection);
+        check_connection(lag, config, step, view, is_empty, readers.peak_bytes())
     })
 }
 
 fn check_connection(
-    told: &mut Lag,
+    lag: &mut Lag,
     config: &Config,
     step: &Step,
-    seat: &ConnectionView,
+    view: &ConnectionView,
     is_empty: bool,
     peak: usize,
 ) -> Result<(), String> {
-    let Some(stream) = seat.stream else {
+    let Some(stream) = view.stream else {
         return Ok(());
     };
-    let connection = seat.connection;
-    let (Some(cursor), Some(log)) = (seat.cursor, step.after.log(stream)) else {
+    let connection = view.connection;
+    let (Some(cursor), Some(log)) = (view.cursor, step.after.log(stream)) else {
         return Err(format!(
-            "connection {connection} carries {stream}, but has no cursor or no log"
+            "connection {connection} is attached to {stream}, but has no cursor or no log"
         ));
     };
-    let through = told.reported_gaps.get(&connection).copied().unwrap_or(0);
-    let owes_gap = log.missed >= cursor.next() && log.missed > through;
-    let is_at_head = seat.next_logged.is_none() && !owes_gap;
-    let following = seat.next_logged.unwrap_or(log.last.saturating_add(1));
+    let through = lag.reported_gaps.get(&connection).copied().unwrap_or(0);
+    let has_unreported_gap = log.missed >= cursor.next() && log.missed > through;
+    let is_at_head = view.next_logged.is_none() && !has_unreported_gap;
+    let following = view.next_logged.unwrap_or(log.last.saturating_add(1));
     if is_empty && cursor.has_unacknowledged() {
-        return Err(format!("connection {connection} holds nothing, but is at {cursor:?}"));
+        return Err(format!(
+            "connection {connection} has nothing in flight, but its cursor is {cursor:?}"
+        ));
     }
-    let is_taken =
+    let is_acknowledged =
         matches!(&step.input, Input::Acknowledged { connection: it, .. } if *it == connection);
     let was_behind = if is_at_head {
-        told.behind.remove(&connection);
+        lag.behind.remove(&connection);
         false
     } else {
-        !told.behind.insert(connection)
+        !lag.behind.insert(connection)
     };
-    // What was refused may have been evicted at once.
-    let mut cost = seat.next_cost;
+    // The event that did not fit may have been evicted at once.
+    let mut cost = view.next_cost;
     if let Input::BackendMessage { message, .. } = &step.input {
         cost = cost.max(message.bytes.saturating_add(EVENT_OVERHEAD_BYTES));
     }
-    let has_room = cost == 0 || peak.saturating_add(cost) <= config.window_bytes_max;
-    let was_served = !was_behind || is_taken;
-    let is_admitted = cursor.admits(following, config.window_events_max) && has_room && was_served;
+    let fits_window = cost == 0 || peak.saturating_add(cost) <= config.window_bytes_max;
+    let may_be_behind = !was_behind || is_acknowledged;
+    let is_admitted =
+        cursor.admits(following, config.window_events_max) && fits_window && may_be_behind;
     if !is_at_head && (is_empty || is_admitted) {
         return Err(format!(
-            "connection {connection} is at {cursor:?} of {log:?}, and could be sent {following}"
+            "connection {connection} is at {cursor:?} of {log:?}, and was not sent {following}"
         ));
     }
     Ok(())
@@ -97,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_that_could_be_sent_is_seen() {
+    fn an_unsent_event_is_detected() {
         let mut lagging = step(Input::Tick);
         lagging.after.logs = vec![log(2)];
         lagging.after.connections = vec![attached(1, 1)];
@@ -111,32 +116,32 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_of_nothing_is_seen() {
-        let mut carrying_on = step(Input::Tick);
-        carrying_on.after.connections = vec![attached(1, 1)];
+    fn a_connection_without_log_or_cursor_is_detected() {
+        let mut tick = step(Input::Tick);
+        tick.after.connections = vec![attached(1, 1)];
         let check =
             |step: &Step| check(&mut Lag::default(), &Config::default(), step, &Readers::default());
-        assert!(check(&carrying_on).is_err(), "no log");
-        carrying_on.after.logs = vec![log(1)];
-        assert!(check(&carrying_on).is_ok());
-        carrying_on.after.connections[0].cursor = None;
-        assert!(check(&carrying_on).is_err(), "no cursor");
+        assert!(check(&tick).is_err(), "no log");
+        tick.after.logs = vec![log(1)];
+        assert!(check(&tick).is_ok());
+        tick.after.connections[0].cursor = None;
+        assert!(check(&tick).is_err(), "no cursor");
     }
 
     #[test]
-    fn a_gap_that_was_not_told_is_seen() {
+    fn an_unreported_gap_is_detected() {
         let mut lagging = step(Input::Tick);
         lagging.after.logs = vec![log(2)];
         lagging.after.logs[0].missed = 2;
         lagging.after.connections = vec![attached(1, 1)];
-        let mut told = Lag::default();
-        assert!(check(&mut told, &Config::default(), &lagging, &Readers::default()).is_err());
-        told.reported_gaps.insert(ConnectionId(1), 2);
-        assert!(check(&mut told, &Config::default(), &lagging, &Readers::default()).is_ok());
+        let mut lag = Lag::default();
+        assert!(check(&mut lag, &Config::default(), &lagging, &Readers::default()).is_err());
+        lag.reported_gaps.insert(ConnectionId(1), 2);
+        assert!(check(&mut lag, &Config::default(), &lagging, &Readers::default()).is_ok());
     }
 
     #[test]
-    fn a_connection_that_holds_nothing_and_waits_is_seen() {
+    fn a_window_that_is_full_of_nothing_is_detected() {
         let connection = ConnectionId(1);
         let last_event_id = Some(EventId::new(StreamId::Standalone, 1));
         let mut get = step(Input::Get { connection, last_event_id });

@@ -1,9 +1,9 @@
-//! After `Err(Rejection)` the state and the actions are as after the tick alone.
+//! Law 3: a rejected input changes nothing: state and actions are those of a tick.
 
 use super::Step;
 use super::law9_deterministic::difference;
 
-/// Compares a rejected input with the tick that the twin had instead.
+/// Compares a rejected input with the tick that the twin handled instead.
 pub(super) fn check(step: &Step, tick: &Step) -> Result<(), String> {
     if step.result.is_ok() {
         return Ok(());
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rejection_that_leaves_a_trace_is_seen() {
+    fn a_rejection_that_leaves_a_trace_is_detected() {
         let mut rejected = step(Input::Delete);
         rejected.result = Err(Rejection::Closed(CloseReason::Deleted));
         assert!(check(&rejected, &step(Input::Tick)).is_ok());

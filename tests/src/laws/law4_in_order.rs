@@ -1,10 +1,11 @@
-//! Exactly once, in order: on one stream, a client that always resumes after the
-//! last id that it saw sees every event once, in order; after a gap it is told.
+//! Law 4, exactly once and in order: a client that always resumes after the last id that
+//! it saw sees every event of a stream once, in order, except after a reported gap.
 //!
 //! No event id is used twice: a priming event has index 0 once, and an index of its own
 //! later.
 //!
-//! An index without an event is no gap: one that a priming event took, or that of a request of the backend that failed for lack of a listener.
+//! An index without an event is not a gap: that of a priming event, or of a server
+//! request that failed as undelivered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,11 +14,11 @@ use rejoin_core::{Action, Event, FailureReason, Input, RequestId, StreamId, Unan
 use super::readers::{Sent, SentEvent};
 use super::{Step, request_id};
 
-/// What every stream was seen to hold.
+/// The contents of every stream, as far as seen.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StreamEvents {
     streams: BTreeMap<StreamId, Contents>,
-    /// Where the requests of the backend are.
+    /// The stream and index of each server request.
     server_requests: BTreeMap<RequestId, (StreamId, u64)>,
 }
 
@@ -58,10 +59,10 @@ impl StreamEvents {
     fn check_sent(&mut self, sent: &Sent) -> Result<(), String> {
         let Sent { connection, event, floor, .. } = sent;
         if let Some(SentEvent { index, event, .. }) = event {
-            let is_place = *index == 0 && matches!(event, Event::Priming { retry: None });
-            if index < floor || index == floor && !is_place {
+            let is_first_priming = *index == 0 && matches!(event, Event::Priming { retry: None });
+            if index < floor || index == floor && !is_first_priming {
                 return Err(format!(
-                    "connection {connection} had all through {floor}, and gets {index}"
+                    "connection {connection} was sent {index}, but its client has everything up to {floor}"
                 ));
             }
         }
@@ -71,33 +72,35 @@ impl StreamEvents {
         if let Some(SentEvent { index, event, .. }) = event {
             self.record(stream, *index, event)?;
         }
-        let book = self.streams.entry(stream).or_default();
-        let is_told = |index: &u64| sent.gaps.iter().any(|gap| gap.contains(index));
-        let is_excused = |index: &u64| is_told(index) || book.holes.contains(index);
-        match sent.skipped.clone().find(|index| !is_excused(index)) {
+        let contents = self.streams.entry(stream).or_default();
+        let is_reported = |index: &u64| sent.gaps.iter().any(|gap| gap.contains(index));
+        let is_allowed = |index: &u64| is_reported(index) || contents.holes.contains(index);
+        match sent.skipped.clone().find(|index| !is_allowed(index)) {
             Some(index) => Err(format!(
-                "connection {connection} of {stream} was not sent {index}, nor told of a gap, before {event:?}"
+                "connection {connection} of {stream} got neither {index} nor a gap before {event:?}"
             )),
             None => Ok(()),
         }
     }
 
-    /// Notes what an index of a stream holds, which only a failure may change.
+    /// Records the event at an index of a stream, which only a failure may replace.
     fn record(&mut self, stream: StreamId, index: u64, event: &Event<u64>) -> Result<(), String> {
-        let book = self.streams.entry(stream).or_default();
+        let contents = self.streams.entry(stream).or_default();
         if let Event::Priming { .. } = event {
-            if !book.primed.insert(index) || book.events.contains_key(&index) {
-                return Err(format!("{index} of {stream} is used again by a priming event"));
+            if !contents.primed.insert(index) || contents.events.contains_key(&index) {
+                return Err(format!("index {index} of {stream} is reused by a priming event"));
             }
-            book.holes.insert(index);
+            contents.holes.insert(index);
             return Ok(());
         }
-        if book.primed.contains(&index) {
-            return Err(format!("{index} of {stream} was a priming event, and is {event:?}"));
+        if contents.primed.contains(&index) {
+            return Err(format!(
+                "index {index} of {stream} was a priming event, and is now {event:?}"
+            ));
         }
-        match book.events.insert(index, event.clone()) {
+        match contents.events.insert(index, event.clone()) {
             Some(other) if !may_become(&other, event) => {
-                Err(format!("{index} of {stream} was {other:?}, and is {event:?}"))
+                Err(format!("index {index} of {stream} was {other:?}, and is now {event:?}"))
             }
             Some(_) | None => Ok(()),
         }
@@ -111,8 +114,8 @@ impl StreamEvents {
             return;
         };
         let body = Event::Message(message.body);
-        let place = step.after.logs.iter().find(|log| log.newest.as_ref() == Some(&body));
-        if let Some(log) = place {
+        let location = step.after.logs.iter().find(|log| log.newest.as_ref() == Some(&body));
+        if let Some(log) = location {
             self.server_requests.insert(id.clone(), (log.stream, log.last));
         }
     }
@@ -143,7 +146,7 @@ mod tests {
 
     const STREAM: StreamId = StreamId::Request(0);
 
-    /// Two connections that resume after `indexes`, and are sent some events.
+    /// Checks two connections that resume after `indexes` and are sent some events.
     fn resumes(indexes: [u64; 2], actions: [Vec<Action<u64>>; 2]) -> Result<(), String> {
         let mut readers = Readers::default();
         let mut streams = StreamEvents::default();
@@ -162,14 +165,14 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_comes_again_is_seen() {
+    fn a_duplicate_event_is_detected() {
         assert!(resumes([0, 1], [vec![event(1, 1)], vec![event(2, 2)]]).is_ok());
         assert!(resumes([0, 1], [vec![event(1, 1)], vec![event(2, 1)]]).is_err());
         assert!(resumes([0, 1], [vec![event(1, 1), event(1, 1)], vec![]]).is_err());
     }
 
     #[test]
-    fn an_event_on_a_connection_that_is_not_there_is_seen() {
+    fn an_event_on_an_unknown_connection_is_detected() {
         assert!(resumes([0, 0], [vec![event(3, 1)], vec![]]).is_err());
         let reason = rejoin_core::EndReason::Requested;
         let end = Action::Close { connection: ConnectionId(1), reason };
@@ -178,14 +181,14 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_is_left_out_is_seen() {
+    fn a_skipped_event_is_detected() {
         assert!(resumes([0, 1], [vec![event(1, 1)], vec![event(2, 3)]]).is_err());
         let gap = Action::Gap { connection: ConnectionId(2), stream: STREAM, missed: 2..=2 };
         assert!(resumes([0, 1], [vec![event(1, 1)], vec![gap, event(2, 3)]]).is_ok());
     }
 
     #[test]
-    fn an_id_that_is_used_twice_is_seen() {
+    fn a_reused_event_id_is_detected() {
         let prime = |on, index| send(on, STREAM, index, Event::Priming { retry: None });
         assert!(resumes([0, 0], [vec![prime(1, 0)], vec![event(2, 1), prime(2, 2)]]).is_ok());
         assert!(resumes([0, 0], [vec![prime(1, 0)], vec![prime(2, 0)]]).is_err());
@@ -194,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_index_of_a_hint_is_no_gap() {
+    fn the_index_of_a_retry_hint_is_not_a_gap() {
         let hint = send(1, STREAM, 2, Event::Priming { retry: Some(Duration::from_secs(1)) });
         assert!(resumes([0, 1], [vec![event(1, 1), hint], vec![event(2, 3)]]).is_ok());
     }
@@ -210,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_before_the_last_event_is_seen() {
+    fn a_close_before_the_last_event_is_detected() {
         let mut readers = Readers::default();
         let mut get = step(Input::Get {
             connection: ConnectionId(1),
@@ -224,12 +227,12 @@ mod tests {
     }
 
     #[test]
-    fn the_index_of_a_request_that_failed_is_no_gap() {
+    fn the_index_of_an_undelivered_request_is_not_a_gap() {
         let mut streams = StreamEvents::default();
-        let mut ask = step(backend(request(9), 50));
-        ask.after.logs = vec![log(1)];
-        ask.after.logs[0].newest = Some(Event::Message(50));
-        check(&mut streams, &ask, &[]).unwrap();
+        let mut asked = step(backend(request(9), 50));
+        asked.after.logs = vec![log(1)];
+        asked.after.logs[0].newest = Some(Event::Message(50));
+        check(&mut streams, &asked, &[]).unwrap();
         let fail = |reason| {
             let mut failed = step(Input::Tick);
             failed.actions = vec![Action::FailServerRequest { id: 9.into(), reason }];

@@ -1,11 +1,11 @@
-//! Whoever keeps reading gets no gap at all: no event is evicted that a connection still
-//! has to be sent, or was sent and did not take, unless its reader took nothing for
-//! `stall_timeout_min` or `hold_timeout` at a time.
+//! Law 4, no gap for a reader that keeps reading: an event that an attached connection has
+//! not acknowledged is not evicted, unless its reader acknowledged nothing for
+//! `stall_timeout_min` or `hold_timeout`.
 //!
-//! Senders are held instead. So where the session is full, this holds as long as none was told
-//! to wait, which it may not have done, and nothing else used up the last quarter: an answer,
-//! after which there is nobody to wait, a client that came back for more, a reader that took
-//! nothing for so long, or a message that is larger than that.
+//! Senders are held instead. In a full session, this is checked as long as no sender was
+//! told to hold (it may have gone on), and nothing else used up the last quarter of
+//! `session_bytes_max`: a response, which cannot be held; a client that resumed; a reader
+//! that was silent for as long; or a message that is larger than that quarter.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,32 +17,32 @@ use rejoin_core::{
 use super::silence::Silence;
 use super::{ConnectionView, Step, View, answered_id};
 
-/// What readers may miss.
+/// When readers may miss events, and the indexes of responses.
 #[derive(Clone, Debug, Default)]
 pub(super) struct AllowedLosses {
-    /// At which index of their streams requests were answered.
+    /// The index of the response to each request.
     responses: BTreeMap<(StreamId, RequestId), u64>,
-    /// Whether the session may be full although every sender waits that has to.
+    /// Whether the session may be full although every held sender waits.
     may_be_full: bool,
 }
 
-/// Checks every stream that a reader reads.
+/// Checks every stream that has a reader.
 pub(super) fn check(
-    missable: &mut AllowedLosses,
+    allowed_losses: &mut AllowedLosses,
     config: &Config,
     now: Instant,
     before: &View,
     step: &Step,
     silence: &Silence,
 ) -> Result<(), String> {
-    missable.note_response(config, before, step);
+    allowed_losses.note_response(config, before, step);
     let is_reading = |reader| is_reading(config, silence.total(now, reader));
-    let verdict = missable.check(config, before, step, is_reading);
-    missable.note_fullness(config, step, silence.readers().all(is_reading));
-    verdict
+    let result = allowed_losses.check(config, before, step, is_reading);
+    allowed_losses.note_fullness(config, step, silence.readers().all(is_reading));
+    result
 }
 
-/// Returns whether a reader that took nothing for so long still makes progress.
+/// Returns whether a reader that was silent for so long counts as reading.
 fn is_reading(config: &Config, silence: Duration) -> bool {
     let hold_timeout = config.hold_timeout.unwrap_or(Duration::MAX);
     silence.is_zero() || silence < config.stall_timeout_min.min(hold_timeout)
@@ -62,37 +62,37 @@ impl AllowedLosses {
         if is_full && (self.may_be_full || is_large) {
             return Ok(());
         }
-        let mut read = before.connections.iter().filter(|seat| {
-            let carries_on = step.after.stream_on(seat.connection) == seat.stream;
-            carries_on && !step.acknowledges(seat.connection) && is_reading(seat.connection)
+        let mut read = before.connections.iter().filter(|view| {
+            let stays_attached = step.after.stream_on(view.connection) == view.stream;
+            stays_attached && !step.acknowledges(view.connection) && is_reading(view.connection)
         });
         let missed =
-            read.find_map(|seat| Some((seat.connection, self.missed(before, step, seat)?)));
+            read.find_map(|view| Some((view.connection, self.missed(before, step, view)?)));
         missed.map_or(Ok(()), |(connection, missed)| {
-            Err(format!("connection {connection} keeps reading, and misses {missed}"))
+            Err(format!("connection {connection} keeps reading, but misses {missed}"))
         })
     }
 
-    /// Returns the index of an event that is evicted in a step, and was not taken on the
-    /// connection that carries its stream.
-    fn missed(&self, before: &View, step: &Step, seat: &ConnectionView) -> Option<u64> {
-        let stream = seat.stream?;
+    /// Returns the index of an event that a step evicted although the attached connection
+    /// has not acknowledged it.
+    fn missed(&self, before: &View, step: &Step, view: &ConnectionView) -> Option<u64> {
+        let stream = view.stream?;
         let (was, is) = (before.log(stream)?, step.after.log(stream)?);
-        let answers = step.actions.iter().filter_map(|action| {
+        let responses = step.actions.iter().filter_map(|action| {
             let Action::Report(Report::ResponseEvicted { stream, id }) = action else {
                 return None;
             };
             self.responses
                 .get(&(*stream, id.clone()))
-                .filter(|_| seat.stream == Some(*stream))
+                .filter(|_| view.stream == Some(*stream))
                 .copied()
         });
         let others = (is.missed > was.missed).then_some(is.missed);
-        let untaken = seat.cursor?.first_unacknowledged();
-        answers.chain(others).find(|index| *index >= untaken)
+        let untaken = view.cursor?.first_unacknowledged();
+        responses.chain(others).find(|index| *index >= untaken)
     }
 
-    /// Notes the index of an answer that is not replaced because of its size.
+    /// Notes the index of a response that is not replaced because of its size.
     fn note_response(&mut self, config: &Config, before: &View, step: &Step) {
         self.responses.retain(|(stream, _), _| step.after.log(*stream).is_some());
         let Input::BackendMessage { message, .. } = &step.input else { return };
@@ -105,21 +105,21 @@ impl AllowedLosses {
         }
     }
 
-    /// Notes what may use up the last quarter of what the session may keep.
-    fn note_fullness(&mut self, config: &Config, step: &Step, do_all_read: bool) {
+    /// Notes what may use up the last quarter of `session_bytes_max`.
+    fn note_fullness(&mut self, config: &Config, step: &Step, are_all_reading: bool) {
         if step.after.bytes.saturating_mul(4) < config.session_bytes_max.saturating_mul(3) {
             self.may_be_full = false;
             return;
         }
-        let is_answer = matches!(&step.input, Input::BackendMessage { message, .. }
+        let is_response = matches!(&step.input, Input::BackendMessage { message, .. }
             if answered_id(&message.head).is_some());
-        let comes_back = matches!(&step.input, Input::Get { .. });
+        let is_resume = matches!(&step.input, Input::Get { .. });
         let is_held = matches!(step.result, Ok(Backpressure::Hold(_)));
-        self.may_be_full |= is_answer || comes_back || is_held || !do_all_read;
+        self.may_be_full |= is_response || is_resume || is_held || !are_all_reading;
     }
 }
 
-/// Returns what is recorded in a step at most.
+/// Returns the maximum cost of what is recorded in a step, in bytes.
 fn cost(step: &Step) -> usize {
     match &step.input {
         Input::BackendMessage { message, .. } => message.bytes.saturating_add(EVENT_OVERHEAD_BYTES),
@@ -154,76 +154,83 @@ mod tests {
         Config { stall_timeout_min: Duration::from_secs(2), ..Config::default() }
     }
 
-    /// A step in which the standalone stream had an event more, and a connection took nothing.
-    fn told(last: u64) -> Step {
-        let mut told = step(backend(notification(), last));
-        told.after.logs = vec![log(last)];
-        told.after.logs[0].newest = Some(Event::Message(last));
-        told.after.connections = vec![attached(1, 0)];
-        told
+    /// A step that records an event on the standalone stream, where a connection acknowledges
+    /// nothing.
+    fn recorded(last: u64) -> Step {
+        let mut recorded = step(backend(notification(), last));
+        recorded.after.logs = vec![log(last)];
+        recorded.after.logs[0].newest = Some(Event::Message(last));
+        recorded.after.connections = vec![attached(1, 0)];
+        recorded
     }
 
-    /// Evicts an event that a connection did not take, so long after it was sent.
+    /// Evicts an unacknowledged event so many seconds after it was sent.
     fn evict(seconds: u64, config: &Config) -> Result<(), String> {
         let mut silence = Silence::default();
-        let mut before = told(1);
+        let mut before = recorded(1);
         before.after.connections[0].cursor.iter_mut().for_each(|cursor| cursor.sent(1, 1));
         silence.follow(at(1), &View::default(), &before);
         let mut after = before.clone();
         after.after.logs = vec![LogView { missed: 1, ..log(2) }];
-        let missable = &mut AllowedLosses::default();
-        check(missable, config, at(1 + seconds), &before.after, &after, &silence)
+        let allowed_losses = &mut AllowedLosses::default();
+        check(allowed_losses, config, at(1 + seconds), &before.after, &after, &silence)
     }
 
     #[test]
-    fn an_event_that_a_reader_misses_is_seen() {
+    fn an_event_missed_by_a_reader_is_detected() {
         assert!(evict(1, &config()).is_err());
-        assert!(evict(2, &config()).is_ok(), "it may be stalled");
+        assert!(evict(2, &config()).is_ok(), "the reader may be stalled");
         let hold_timeout = Some(Duration::from_secs(1));
-        assert!(evict(1, &Config { hold_timeout, ..config() }).is_ok(), "nobody waits for it");
+        assert!(
+            evict(1, &Config { hold_timeout, ..config() }).is_ok(),
+            "senders no longer wait for it"
+        );
         let tiny = Config { session_bytes_max: 0, ..config() };
-        assert!(evict(1, &tiny).is_ok(), "the message is too large for it");
+        assert!(evict(1, &tiny).is_ok(), "the message is too large for the session");
     }
 
     #[test]
-    fn a_full_session_is_no_excuse_while_every_sender_waits() {
+    fn a_full_session_allows_no_loss_while_every_sender_waits() {
         let config = Config { session_bytes_max: 4 * EVENT_OVERHEAD_BYTES, ..config() };
-        let mut full = told(1);
+        let mut full = recorded(1);
         full.after.bytes = config.session_bytes_max;
-        let mut after = told(2);
+        let mut after = recorded(2);
         after.after.logs[0].missed = 1;
         after.after.bytes = config.session_bytes_max;
-        let see = |result| {
-            let mut missable = AllowedLosses::default();
+        let run = |result| {
+            let mut allowed_losses = AllowedLosses::default();
             let silence = Silence::default();
             let filled = Step { result, ..full.clone() };
-            check(&mut missable, &config, at(1), &told(0).after, &filled, &silence)?;
-            check(&mut missable, &config, at(1), &filled.after, &after, &silence)
+            check(&mut allowed_losses, &config, at(1), &recorded(0).after, &filled, &silence)?;
+            check(&mut allowed_losses, &config, at(1), &filled.after, &after, &silence)
         };
-        assert!(see(Ok(Backpressure::None)).is_err());
-        assert!(see(Ok(Backpressure::Hold(StreamId::Standalone))).is_ok(), "it did not wait");
+        assert!(run(Ok(Backpressure::None)).is_err());
+        assert!(
+            run(Ok(Backpressure::Hold(StreamId::Standalone))).is_ok(),
+            "the sender did not wait"
+        );
     }
 
     #[test]
-    fn an_answer_that_a_reader_misses_is_seen() {
+    fn a_response_missed_by_a_reader_is_detected() {
         let stream = StreamId::Standalone;
         let evict = |bytes| {
-            let mut missable = AllowedLosses::default();
+            let mut allowed_losses = AllowedLosses::default();
             let silence = Silence::default();
-            let mut before = told(0);
+            let mut before = recorded(0);
             before.after.requests = vec![(7.into(), stream)];
             let mut answered = step(backend(response(7), 1));
             if let Input::BackendMessage { message, .. } = &mut answered.input {
                 message.bytes = bytes;
             }
-            answered.after = told(1).after;
-            check(&mut missable, &config(), at(1), &before.after, &answered, &silence)?;
-            let mut evicted = told(2);
+            answered.after = recorded(1).after;
+            check(&mut allowed_losses, &config(), at(1), &before.after, &answered, &silence)?;
+            let mut evicted = recorded(2);
             evicted.actions =
                 vec![Action::Report(Report::ResponseEvicted { stream, id: 7.into() })];
-            check(&mut missable, &config(), at(1), &answered.after, &evicted, &silence)
+            check(&mut allowed_losses, &config(), at(1), &answered.after, &evicted, &silence)
         };
         assert!(evict(0).is_err());
-        assert!(evict(config().message_bytes_max + 1).is_ok(), "it was never in the log");
+        assert!(evict(config().message_bytes_max + 1).is_ok(), "the response was never in the log");
     }
 }

@@ -1,6 +1,7 @@
-//! A request that was forwarded ends in exactly one of: its response taken or
-//! retained; cancelled; the session closed; a `Failure` that the client can see.
-//! It never just disappears.
+//! Law 6: no request is lost.
+//!
+//! A forwarded request has exactly one outcome: its response is acknowledged or retained,
+//! it is cancelled, the session is closed, or the client gets a `Failure`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,19 +12,19 @@ use rejoin_core::{
 use super::readers::{Sent, SentEvent};
 use super::{Step, answered_id, cancelled_id, posted, request_id};
 
-/// The requests of the client.
+/// The requests of the client, and their outcomes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Requests {
-    /// That of `initialize`, until it is answered.
+    /// The id of `initialize`, until it is answered.
     initialize: Option<RequestId>,
     pending: BTreeMap<RequestId, StreamId>,
-    /// How those ended of which the client may hear more, by stream.
+    /// The outcomes of which the client may still be sent something, by stream.
     outcomes: BTreeMap<StreamId, BTreeMap<RequestId, Outcome>>,
-    /// At which indexes a stream holds answers.
+    /// The indexes of the responses of each stream.
     responses: BTreeMap<StreamId, BTreeSet<u64>>,
 }
 
-/// How a request ended.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     Answered,
@@ -31,7 +32,7 @@ enum Outcome {
     SessionClosed,
 }
 
-/// Checks what a step did to requests.
+/// Checks the effect of a step on requests.
 pub(super) fn check(requests: &mut Requests, step: &Step, sent: &[Sent]) -> Result<(), String> {
     requests.note_orphaned(step)?;
     requests.note_input(step, sent)?;
@@ -46,7 +47,7 @@ pub(super) fn check(requests: &mut Requests, step: &Step, sent: &[Sent]) -> Resu
     let pending: BTreeMap<RequestId, StreamId> = step.after.requests.iter().cloned().collect();
     if pending != requests.pending || pending.len() != step.after.pending {
         return Err(format!(
-            "{:?} should be pending, but {pending:?} are, and it says {}",
+            "expected pending requests {:?}, but they are {pending:?}, and the session counts {}",
             requests.pending, step.after.pending
         ));
     }
@@ -62,7 +63,7 @@ impl Requests {
             };
             match self.pending.remove(id) {
                 Some(stream) => self.note_outcome(stream, id, Outcome::Orphaned),
-                None => return Err(format!("{id} is cancelled, but was not pending")),
+                None => return Err(format!("{id} was cancelled, but was not pending")),
             }
         }
         Ok(())
@@ -120,8 +121,8 @@ impl Requests {
         Ok(())
     }
 
-    /// Checks that the answer to a pending request went somewhere, and that to
-    /// any other request nowhere.
+    /// Checks that the response to a pending request is sent or logged, and that any other
+    /// response is neither.
     fn note_response(
         &mut self,
         step: &Step,
@@ -140,35 +141,35 @@ impl Requests {
         let Some(stream) = self.pending.remove(id) else {
             return match sent_at {
                 Some(index) => {
-                    Err(format!("the answer to {id}, which is not pending, was sent at {index}"))
+                    Err(format!("the response to {id}, which is not pending, was sent at {index}"))
                 }
                 None => Ok(()),
             };
         };
         self.note_outcome(stream, id, Outcome::Answered);
         let log = step.after.log(stream);
-        let kept_at = log.filter(|log| match &log.newest {
-            Some(Event::Message(kept)) => *kept == body,
+        let logged_at = log.filter(|log| match &log.newest {
+            Some(Event::Message(logged)) => *logged == body,
             Some(Event::Failure(failure)) => failure.id == *id,
             Some(Event::Priming { .. }) | None => false,
         });
-        let place = sent_at.or(kept_at.map(|log| log.last));
-        if let Some(index) = place {
+        let location = sent_at.or(logged_at.map(|log| log.last));
+        if let Some(index) = location {
             self.responses.entry(stream).or_default().insert(index);
         } else if log.is_some() && step.after.closed.is_none() {
             return Err(format!(
-                "the answer to {id} is neither sent nor kept on {stream}: {log:?}"
+                "the response to {id} is neither sent nor logged on {stream}: {log:?}"
             ));
         }
         Ok(())
     }
 
-    fn note_outcome(&mut self, stream: StreamId, id: &RequestId, end: Outcome) {
-        self.outcomes.entry(stream).or_default().insert(id.clone(), end);
+    fn note_outcome(&mut self, stream: StreamId, id: &RequestId, outcome: Outcome) {
+        self.outcomes.entry(stream).or_default().insert(id.clone(), outcome);
     }
 
-    /// Checks that a failure speaks of a request that has one, and that no
-    /// answer is passed by, not even in a gap.
+    /// Checks that a failure fits the outcome of its request, and that no response is
+    /// skipped, not even in a gap.
     fn check_sent(&self, sent: &Sent) -> Result<(), String> {
         let Some(stream) = sent.stream else {
             return Ok(());
@@ -176,10 +177,10 @@ impl Requests {
         if let Some(SentEvent { event: Event::Failure(failure), .. }) = &sent.event {
             self.check_failure(stream, failure)?;
         }
-        let answers = self.responses.get(&stream).into_iter().flatten();
-        match answers.copied().find(|index| sent.skipped.contains(index)) {
+        let responses = self.responses.get(&stream).into_iter().flatten();
+        match responses.copied().find(|index| sent.skipped.contains(index)) {
             Some(index) => Err(format!(
-                "connection {} was not sent the answer at {index} of {stream}",
+                "connection {} was not sent the response at {index} of {stream}",
                 sent.connection
             )),
             None => Ok(()),
@@ -187,19 +188,21 @@ impl Requests {
     }
 
     fn check_failure(&self, stream: StreamId, failure: &Failure) -> Result<(), String> {
-        let end = self.outcomes.get(&stream).and_then(|ended| ended.get(&failure.id));
+        let outcome = self.outcomes.get(&stream).and_then(|ended| ended.get(&failure.id));
         let fits = match failure.reason {
-            FailureReason::Evicted => end == Some(&Outcome::Answered),
-            FailureReason::Orphaned => end == Some(&Outcome::Orphaned),
-            FailureReason::Expired => matches!(end, Some(Outcome::Answered | Outcome::Orphaned)),
+            FailureReason::Evicted => outcome == Some(&Outcome::Answered),
+            FailureReason::Orphaned => outcome == Some(&Outcome::Orphaned),
+            FailureReason::Expired => {
+                matches!(outcome, Some(Outcome::Answered | Outcome::Orphaned))
+            }
             FailureReason::BackendGone | FailureReason::SessionClosed => {
-                end == Some(&Outcome::SessionClosed)
+                outcome == Some(&Outcome::SessionClosed)
             }
         };
         if fits {
             return Ok(());
         }
-        Err(format!("{failure:?} on {stream}, but it ended as {end:?}"))
+        Err(format!("{failure:?} on {stream}, but the outcome was {outcome:?}"))
     }
 }
 
@@ -214,7 +217,7 @@ mod tests {
 
     const STREAM: StreamId = StreamId::Request(0);
 
-    fn see(steps: &[Step]) -> Result<(), String> {
+    fn run(steps: &[Step]) -> Result<(), String> {
         let mut requests = Requests::default();
         let mut readers = Readers::default();
         let mut before = View::default();
@@ -226,11 +229,11 @@ mod tests {
         })
     }
 
-    fn asked() -> Step {
-        let mut asked = step(post(1, 7, 70));
-        asked.after.pending = 1;
-        asked.after.requests = vec![(7.into(), STREAM)];
-        asked
+    fn requested() -> Step {
+        let mut requested = step(post(1, 7, 70));
+        requested.after.pending = 1;
+        requested.after.requests = vec![(7.into(), STREAM)];
+        requested
     }
 
     fn answered(newest: Option<Event<u64>>) -> Step {
@@ -252,55 +255,55 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_disappears_is_seen() {
-        assert!(see(&[asked()]).is_ok());
-        assert!(see(&[step(post(1, 7, 70))]).is_err());
-        assert!(see(&[asked(), step(Input::Tick)]).is_err());
+    fn a_request_that_disappears_is_detected() {
+        assert!(run(&[requested()]).is_ok());
+        assert!(run(&[step(post(1, 7, 70))]).is_err());
+        assert!(run(&[requested(), step(Input::Tick)]).is_err());
         let mut closed = step(Input::Delete);
         closed.after.closed = Some(CloseReason::Deleted);
-        assert!(see(&[asked(), closed]).is_ok());
+        assert!(run(&[requested(), closed]).is_ok());
     }
 
     #[test]
-    fn an_answer_that_goes_nowhere_is_seen() {
-        assert!(see(&[asked(), answered(Some(Event::Message(80)))]).is_ok());
-        assert!(see(&[asked(), answered(Some(failure(FailureReason::Evicted)))]).is_ok());
-        assert!(see(&[asked(), answered(Some(Event::Message(81)))]).is_err());
-        assert!(see(&[asked(), answered(None)]).is_err());
+    fn a_dropped_response_is_detected() {
+        assert!(run(&[requested(), answered(Some(Event::Message(80)))]).is_ok());
+        assert!(run(&[requested(), answered(Some(failure(FailureReason::Evicted)))]).is_ok());
+        assert!(run(&[requested(), answered(Some(Event::Message(81)))]).is_err());
+        assert!(run(&[requested(), answered(None)]).is_err());
     }
 
     #[test]
-    fn an_answer_to_a_request_that_has_ended_is_seen() {
+    fn a_response_to_a_finished_request_is_detected() {
         let mut again = step(backend(response(7), 81));
         again.actions = vec![send(1, STREAM, 4, Event::Message(81))];
         let first = answered(Some(Event::Message(80)));
-        assert!(see(&[asked(), first.clone(), step(backend(response(7), 81))]).is_ok());
-        assert!(see(&[asked(), first, again]).is_err());
+        assert!(run(&[requested(), first.clone(), step(backend(response(7), 81))]).is_ok());
+        assert!(run(&[requested(), first, again]).is_err());
     }
 
     #[test]
-    fn an_answer_that_is_passed_by_is_seen() {
-        let kept = answered(Some(Event::Message(80)));
+    fn a_skipped_response_is_detected() {
+        let logged = answered(Some(Event::Message(80)));
         let gap = Action::Gap { connection: ConnectionId(2), stream: STREAM, missed: 1..=3 };
-        let end = Action::Close { connection: ConnectionId(2), reason: EndReason::Complete };
+        let close = Action::Close { connection: ConnectionId(2), reason: EndReason::Complete };
         let evicted = send(2, STREAM, 3, failure(FailureReason::Evicted));
-        let told = resumed(vec![gap.clone(), evicted, end.clone()]);
-        assert!(see(&[asked(), kept.clone(), told]).is_ok());
-        assert!(see(&[asked(), kept, resumed(vec![gap, end])]).is_err());
+        let reported = resumed(vec![gap.clone(), evicted, close.clone()]);
+        assert!(run(&[requested(), logged.clone(), reported]).is_ok());
+        assert!(run(&[requested(), logged, resumed(vec![gap, close])]).is_err());
     }
 
     #[test]
-    fn a_failure_without_a_cause_is_seen() {
+    fn a_failure_without_a_cause_is_detected() {
         let orphaned = resumed(vec![send(2, STREAM, 3, failure(FailureReason::Orphaned))]);
-        let kept = answered(Some(Event::Message(80)));
-        assert!(see(&[asked(), kept, orphaned]).is_err());
+        let logged = answered(Some(Event::Message(80)));
+        assert!(run(&[requested(), logged, orphaned]).is_err());
     }
 
     #[test]
-    fn a_cancellation_of_nothing_is_seen() {
+    fn a_cancellation_of_an_unknown_request_is_detected() {
         let mut cancelled = step(Input::Tick);
         cancelled.actions = vec![Action::CancelRequest { id: 7.into() }];
-        assert!(see(&[cancelled.clone()]).is_err());
-        assert!(see(&[asked(), cancelled]).is_ok());
+        assert!(run(&[cancelled.clone()]).is_err());
+        assert!(run(&[requested(), cancelled]).is_ok());
     }
 }

@@ -1,6 +1,7 @@
-//! What a backend has to work on is bounded, too. A cancelled request counts until it is
-//! answered or its timeout is over; it takes no place of a pending one, unless more than
-//! `cancelled_requests_max` do.
+//! Law 7, cancelled requests: what a backend has to work on is bounded, too.
+//!
+//! A cancelled request counts until it is answered or `cancelled_timeout` has passed. It
+//! counts as a pending one only beyond `cancelled_requests_max`.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +9,10 @@ use rejoin_core::{ClientFault, Config, Head, Input, Instant, Method, Rejection, 
 
 use super::{Step, View, answered_id, posted, request_id};
 
-/// Since when a request is cancelled that was not answered.
+/// Since when each unanswered request is cancelled.
 pub(super) type Cancelled = BTreeMap<RequestId, Instant>;
 
-/// Checks that there is not too much to work on, and that requests are refused only then.
+/// Checks the limits, and that requests are rejected only when a limit is reached.
 pub(super) fn check(
     cancelled: &mut Cancelled,
     config: &Config,
@@ -24,7 +25,7 @@ pub(super) fn check(
     let (both, both_max) =
         (pending + cancelled.len(), max.saturating_add(config.cancelled_requests_max));
     if both > both_max {
-        return Err(format!("{both} pending and cancelled requests, more than {both_max}"));
+        return Err(format!("{both} pending and cancelled requests, but the limit is {both_max}"));
     }
     let more = posted(&step.input).iter().filter(|message| message.head.is_request()).count();
     let is_limit = match &step.result {
@@ -36,13 +37,13 @@ pub(super) fn check(
         return Ok(());
     }
     Err(format!(
-        "{:?}, but there are {pending} pending requests, and {} cancelled ones",
+        "{:?}, but there are only {pending} pending and {} cancelled requests",
         step.result,
         cancelled.len()
     ))
 }
 
-/// Notes which requests are cancelled, and which of those count no longer.
+/// Adds cancelled requests, and removes those that no longer count.
 fn update(cancelled: &mut Cancelled, config: &Config, now: Instant, before: &View, step: &Step) {
     if step.after.closed.is_some() {
         cancelled.clear();
@@ -69,7 +70,7 @@ fn update(cancelled: &mut Cancelled, config: &Config, now: Instant, before: &Vie
     }
 }
 
-/// Returns the id of a request that becomes pending; `initialize` does not.
+/// Returns the id of a request that becomes pending, which `initialize` does not.
 fn opened_id(head: &Head) -> Option<&RequestId> {
     let is_initialize = matches!(head, Head::Request { method: Method::Initialize { .. }, .. });
     request_id(head).filter(|_| !is_initialize)
@@ -95,29 +96,29 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_is_passed_by_cancelling_is_seen() {
+    fn a_limit_bypassed_by_cancelling_is_detected() {
         let config =
             Config { pending_requests_max: 1, cancelled_requests_max: 0, ..Config::default() };
         let mut cancelled = Cancelled::default();
-        let gone = step(Input::Abandon { stream: StreamId::Request(0) });
-        assert!(check(&mut cancelled, &config, at(1), &pending(1), &gone).is_ok());
+        let abandoned = step(Input::Abandon { stream: StreamId::Request(0) });
+        assert!(check(&mut cancelled, &config, at(1), &pending(1), &abandoned).is_ok());
         let mut accepted = step(post(2, 2, 5));
         accepted.after = pending(2);
-        let see = |cancelled: &Cancelled, config: &Config, seconds: u64| {
+        let run = |cancelled: &Cancelled, config: &Config, seconds: u64| {
             check(&mut cancelled.clone(), config, at(seconds), &View::default(), &accepted)
         };
-        assert!(see(&cancelled, &config, 60).is_err());
-        assert!(see(&cancelled, &config, 61).is_ok(), "it has expired");
+        assert!(run(&cancelled, &config, 60).is_err());
+        assert!(run(&cancelled, &config, 61).is_ok(), "the timeout has passed");
         assert!(
-            see(&cancelled, &Config { cancelled_requests_max: 1, ..config.clone() }, 60).is_ok()
+            run(&cancelled, &Config { cancelled_requests_max: 1, ..config.clone() }, 60).is_ok()
         );
         let late = step(backend(response(1), 6));
         assert!(check(&mut cancelled, &config, at(2), &View::default(), &late).is_ok());
-        assert!(see(&cancelled, &config, 60).is_ok(), "it was answered");
+        assert!(run(&cancelled, &config, 60).is_ok(), "it was answered");
     }
 
     #[test]
-    fn a_refusal_without_a_reason_is_seen() {
+    fn an_unfounded_rejection_is_detected() {
         let config =
             Config { pending_requests_max: 1, cancelled_requests_max: 1, ..Config::default() };
         let refused = |fault: ClientFault| {
@@ -128,14 +129,14 @@ mod tests {
         let many = refused(ClientFault::TooManyRequests { max: 1 });
         let mut busy = many.clone();
         busy.after = pending(1);
-        let see = |cancelled: &[i64], step: &Step| {
+        let run = |cancelled: &[i64], step: &Step| {
             let mut cancelled = cancelled.iter().map(|id| ((*id).into(), at(1))).collect();
             check(&mut cancelled, &config, at(1), &View::default(), step)
         };
-        assert!(see(&[7], &many).is_err(), "what is cancelled takes no place");
-        assert!(see(&[7], &busy).is_ok());
+        assert!(run(&[7], &many).is_err(), "cancelled requests do not count as pending");
+        assert!(run(&[7], &busy).is_ok());
         let cancelled = refused(ClientFault::TooManyCancelled { max: 1 });
-        assert!(see(&[7], &cancelled).is_err(), "one more may be cancelled");
-        assert!(see(&[7, 8], &cancelled).is_ok());
+        assert!(run(&[7], &cancelled).is_err(), "one more may be cancelled");
+        assert!(run(&[7, 8], &cancelled).is_ok());
     }
 }

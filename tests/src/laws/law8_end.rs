@@ -1,10 +1,10 @@
-//! After the session closes no action is ever produced again.
+//! Law 8: a closed session never produces another action.
 
 use rejoin_core::{Action, Backpressure, Input, Rejection};
 
 use super::{Step, View};
 
-/// Checks the step that closes the session, and all that come after.
+/// Checks the step that closes the session, and all later ones.
 pub(super) fn check(before: &View, step: &Step) -> Result<(), String> {
     if let Some(reason) = before.closed {
         return check_closed(before, step, reason);
@@ -15,12 +15,15 @@ pub(super) fn check(before: &View, step: &Step) -> Result<(), String> {
         };
         Some((at, *reason))
     };
-    let (at, told) = step.actions.iter().enumerate().find_map(end).unzip();
+    let (at, reported) = step.actions.iter().enumerate().find_map(end).unzip();
     if at.is_some_and(|at| at + 1 != step.actions.len()) {
-        return Err(format!("something comes after the end: {:?}", step.actions));
+        return Err(format!("an action follows `SessionClosed`: {:?}", step.actions));
     }
-    if told != step.after.closed {
-        return Err(format!("was told {told:?}, but is closed by {:?}", step.after.closed));
+    if reported != step.after.closed {
+        return Err(format!(
+            "the action says {reported:?}, but the session says {:?}",
+            step.after.closed
+        ));
     }
     check_quiet(step)
 }
@@ -31,7 +34,10 @@ fn check_closed(
     reason: rejoin_core::CloseReason,
 ) -> Result<(), String> {
     if !step.actions.is_empty() {
-        return Err(format!("closed by {reason:?}, it still does {:?}", step.actions));
+        return Err(format!(
+            "closed as {reason:?}, but the session still returns actions: {:?}",
+            step.actions
+        ));
     }
     let is_harmless = matches!(
         step.input,
@@ -40,10 +46,10 @@ fn check_closed(
     let expected =
         if is_harmless { Ok(Backpressure::None) } else { Err(Rejection::Closed(reason)) };
     if step.result != expected {
-        return Err(format!("closed by {reason:?}, it answers {:?}", step.result));
+        return Err(format!("closed as {reason:?}, but the session returns {:?}", step.result));
     }
     if step.after != *before {
-        return Err(format!("closed, it changed from {before:?} to {:?}", step.after));
+        return Err(format!("the closed session changed from {before:?} to {:?}", step.after));
     }
     check_quiet(step)
 }
@@ -51,7 +57,7 @@ fn check_closed(
 fn check_quiet(step: &Step) -> Result<(), String> {
     let view = &step.after;
     if view.closed.is_some() && (view.deadline.is_some() || !view.connections.is_empty()) {
-        return Err(format!("closed, it still waits for something: {view:?}"));
+        return Err(format!("the closed session still has a deadline or connections: {view:?}"));
     }
     Ok(())
 }
@@ -68,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn an_action_after_the_end_is_seen() {
+    fn an_action_after_the_close_is_detected() {
         let end = Action::SessionClosed { reason: CloseReason::Deleted };
         let late = Action::Release { stream: StreamId::Standalone };
         let mut last = step(Input::Delete);
@@ -81,14 +87,14 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_is_not_told_is_seen() {
+    fn an_unreported_close_is_detected() {
         let mut last = step(Input::Delete);
         last.after = closed();
         assert!(check(&View::default(), &last).is_err());
     }
 
     #[test]
-    fn an_input_that_is_accepted_after_the_end_is_seen() {
+    fn an_input_accepted_after_the_close_is_detected() {
         let mut late = step(Input::Tick);
         late.after = closed();
         assert!(check(&closed(), &late).is_ok());
@@ -101,14 +107,14 @@ mod tests {
     }
 
     #[test]
-    fn a_change_after_the_end_is_seen() {
+    fn a_change_after_the_close_is_detected() {
         let mut late = step(Input::Tick);
         late.after = View { bytes: 1, ..closed() };
         assert!(check(&closed(), &late).is_err());
     }
 
     #[test]
-    fn a_deadline_after_the_end_is_seen() {
+    fn a_deadline_after_the_close_is_detected() {
         let mut late = step(Input::Tick);
         late.after = View { deadline: Some(Instant::MAX), ..closed() };
         assert!(check(&late.after.clone(), &late).is_err());

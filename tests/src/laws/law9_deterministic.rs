@@ -1,15 +1,14 @@
-//! Same config and inputs, same actions.
+//! Law 9: the same config and inputs give the same actions.
 
 use super::Step;
 
-/// Compares an accepted input with the same one of the twin, whose history
-/// differs in rejected inputs only.
+/// Compares a step with that of the twin, whose history differs in rejected inputs only.
 pub(super) fn check(step: &Step, twin: &Step) -> Result<(), String> {
     if step.result.is_err() {
         return Ok(());
     }
     if step.result != twin.result {
-        return Err(format!("one answers {:?}, one {:?}", step.result, twin.result));
+        return Err(format!("two sessions return {:?} and {:?}", step.result, twin.result));
     }
     match difference(step, twin) {
         Some(difference) => Err(format!("two sessions differ in {difference}")),
@@ -17,7 +16,7 @@ pub(super) fn check(step: &Step, twin: &Step) -> Result<(), String> {
     }
 }
 
-/// Says in what two steps differ, beyond their inputs and results.
+/// Returns how two steps differ, apart from their inputs and results.
 pub(super) fn difference(one: &Step, other: &Step) -> Option<String> {
     if one.actions != other.actions {
         return Some(format!("actions: {:?} and {:?}", one.actions, other.actions));
@@ -36,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sessions_that_differ_are_seen() {
+    fn sessions_that_differ_are_detected() {
         let same = step(Input::Tick);
         let stream = StreamId::Standalone;
         assert!(check(&same, &same.clone()).is_ok());

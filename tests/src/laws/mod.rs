@@ -1,10 +1,9 @@
 //! The nine laws of a session, checked from outside after every step.
 //!
-//! An [`Observer`] sees what a driver could see: the configuration, each input
-//! with its time, the result, the actions, what the replays refer to, and what
-//! the session says of itself. One file holds one law, or one part of it, as a function from these
-//! to what breaks it. `Readers` only follows what each
-//! connection was sent; the laws judge it.
+//! A [`Checker`] sees what a driver could run: the configuration, each input with its
+//! time, the result, the actions, the contents of replays, and the getters of the
+//! session. Each file has one law, or a part of one. `Readers` tracks what each
+//! connection was sent, for several laws.
 
 mod checker;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Watched sessions: asked after every input for all that they say of themselves.
+//! Sessions whose state is read after every input.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -9,7 +9,7 @@ use rejoin_core::{
 
 use super::{ConnectionView, LogView, Step, View, posted, request_id};
 
-/// A session, and what one must know to ask it all that a [`View`] holds.
+/// A session, and the keys that are needed to read a [`View`] of it.
 #[derive(Debug)]
 pub struct ObservedSession {
     session: Session<u64>,
@@ -19,7 +19,7 @@ pub struct ObservedSession {
     requests: Vec<RequestId>,
 }
 
-/// What a session calls the time, if its epoch differs: `here` is `there`.
+/// The offset of the session's clock: its `inner` time corresponds to the `outer` one.
 #[derive(Clone, Copy, Debug)]
 struct ClockOffset {
     outer: Instant,
@@ -36,11 +36,11 @@ impl ClockOffset {
     }
 }
 
-/// What a restored session is and wants done.
+/// A restored session, its actions, and the events of their replays.
 type Restored = (ObservedSession, Vec<Action<u64>>, Vec<Vec<(u64, Event<u64>)>>);
 
 impl ObservedSession {
-    /// Watches a session that has just begun, at `now`.
+    /// Wraps a session that was just created at `now`.
     #[must_use]
     pub fn new(session: Session<u64>, now: Instant) -> Self {
         Self {
@@ -52,12 +52,12 @@ impl ObservedSession {
         }
     }
 
-    /// Returns the session that a snapshot of this one gives, written to JSON and
-    /// read back, at a place where `now` is called `there`.
+    /// Returns the session that is restored from a snapshot of this one, by way of JSON, on
+    /// a clock on which `now` is `there`.
     ///
     /// # Errors
     ///
-    /// The snapshot cannot be written, read or restored.
+    /// The snapshot cannot be serialized, deserialized or restored.
     pub fn restore(
         &self,
         config: &ValidConfig,
@@ -81,16 +81,16 @@ impl ObservedSession {
         Ok((restored, actions, replays))
     }
 
-    /// Returns the session as it would be stored.
+    /// Returns a snapshot of the session as JSON.
     ///
     /// # Errors
     ///
-    /// The snapshot cannot be written.
+    /// The snapshot cannot be serialized.
     pub fn snapshot_json(&self) -> Result<String, String> {
         serde_json::to_string(&self.session.snapshot()).map_err(|it| it.to_string())
     }
 
-    /// Lets the session handle an input.
+    /// Handles an input.
     pub fn step(&mut self, now: Instant, input: Input<u64>) -> Step {
         self.actions.clear();
         let result =
@@ -112,12 +112,12 @@ impl ObservedSession {
         Some(self.session.replay(*stream, range.clone()).map(event).collect())
     }
 
-    /// Asks the session for all that it says of itself.
+    /// Reads the state of the session.
     pub fn view(&mut self) -> View {
         let Self { session, clock, streams, requests, .. } = self;
         let connections: Vec<ConnectionView> =
             session.connections().map(|id| connection_view(session, id)).collect();
-        streams.extend(connections.iter().filter_map(|seat| seat.stream));
+        streams.extend(connections.iter().filter_map(|view| view.stream));
         let logs: Vec<LogView> = streams.iter().filter_map(|id| log_view(session, *id)).collect();
         if logs.len() != streams.len() {
             *streams = logs.iter().map(|log| log.stream).collect();
@@ -140,13 +140,13 @@ impl ObservedSession {
     }
 }
 
-/// Returns the deadline, as who has a timer that is hardly later hears of it.
+/// Returns the deadline by way of `deadline_before`, with a limit just after it.
 fn deadline(session: &Session<u64>) -> Option<Instant> {
     let limit = session.deadline()?.saturating_add(Duration::from_nanos(1));
     session.deadline_before(limit)
 }
 
-/// Returns an event as it goes over the wire.
+/// Returns an event as it is sent.
 fn event(logged: &Logged<u64>) -> (u64, Event<u64>) {
     let event = match &logged.entry {
         Entry::Message { body, .. } => Event::Message(*body),
@@ -157,8 +157,8 @@ fn event(logged: &Logged<u64>) -> (u64, Event<u64>) {
 
 fn connection_view(session: &Session<u64>, connection: ConnectionId) -> ConnectionView {
     let cursor = session.cursor(connection).copied();
-    let carries = session.stream_on(connection);
-    let first = carries.zip(cursor).and_then(|(stream, cursor)| {
+    let stream = session.stream_on(connection);
+    let first = stream.zip(cursor).and_then(|(stream, cursor)| {
         let logged = session.log(stream)?.range(cursor.next()..u64::MAX).next()?;
         let cost = match &logged.entry {
             Entry::Message { bytes, .. } => bytes.saturating_add(EVENT_OVERHEAD_BYTES),
@@ -167,13 +167,7 @@ fn connection_view(session: &Session<u64>, connection: ConnectionId) -> Connecti
         Some((logged.index, cost))
     });
     let (first, cost) = first.unzip();
-    ConnectionView {
-        connection,
-        stream: carries,
-        cursor,
-        next_logged: first,
-        next_cost: cost.unwrap_or(0),
-    }
+    ConnectionView { connection, stream, cursor, next_logged: first, next_cost: cost.unwrap_or(0) }
 }
 
 fn log_view(session: &Session<u64>, stream: StreamId) -> Option<LogView> {

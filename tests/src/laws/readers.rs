@@ -1,4 +1,4 @@
-//! Readers: what each connection was sent, and from where on.
+//! What each connection was sent and has acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::{Range, RangeInclusive};
@@ -9,19 +9,19 @@ use rejoin_core::{
 
 use super::{Step, View};
 
-/// What connections were sent, and how far it was taken.
+/// What all connections were sent, and how far it was acknowledged.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Readers {
     by_connection: BTreeMap<ConnectionId, Reader>,
     acknowledged: AcknowledgedRange,
-    /// What the messages cost that were recorded.
+    /// The costs of recorded messages, in bytes.
     costs: BTreeMap<(StreamId, u64), usize>,
-    /// The most that may have been in flight in the last step.
+    /// The maximum number of bytes that may have been in flight in the last step.
     peak_bytes: usize,
 }
 
-/// What was taken of the standalone stream: at least this, at most that. Between
-/// the two lie indexes without an event.
+/// Bounds of the acknowledged index of the standalone stream. Between the two are indexes
+/// without an event.
 #[derive(Clone, Copy, Debug, Default)]
 struct AcknowledgedRange {
     min: u64,
@@ -32,42 +32,42 @@ struct AcknowledgedRange {
 #[derive(Clone, Debug)]
 pub(super) struct Reader {
     stream: Option<StreamId>,
-    /// What it took, or had before.
+    /// The highest index that it acknowledged, or that its client had before.
     acknowledged: u64,
-    /// Nothing up to here may come.
+    /// No event up to here may be sent.
     floor: u64,
-    /// Nothing after this may be left out.
+    /// No event after this may be skipped.
     expected_after: u64,
-    /// What was sent and not taken.
+    /// Index and cost of what was sent and not acknowledged.
     in_flight: VecDeque<(u64, usize)>,
-    /// Whether that is all.
+    /// Whether that is known exactly.
     is_exact: bool,
-    /// Of what it was told that it is missing.
+    /// The gaps that were reported to it.
     gaps: Vec<RangeInclusive<u64>>,
-    /// Whether its stream is known to be carried by it, and from where on.
+    /// Whether it is known to be attached, and from where on.
     is_attached: bool,
     is_closed: bool,
 }
 
-/// An event that was sent on a connection, or the end of all that it will get.
+/// An event that was sent on a connection, or the completion of the connection.
 #[derive(Clone, Debug)]
 pub(super) struct Sent {
-    /// On which connection.
+    /// The connection.
     pub(super) connection: ConnectionId,
-    /// The stream that the connection carries, `None` for that of `initialize`.
+    /// The stream of the connection, `None` for that of `initialize`.
     pub(super) stream: Option<StreamId>,
-    /// The event, `None` at the end.
+    /// The event, `None` for the completion.
     pub(super) event: Option<SentEvent>,
-    /// What may not come any more.
+    /// The highest index that must not be sent again.
     pub(super) floor: u64,
-    /// What was passed by.
+    /// The skipped indexes.
     pub(super) skipped: Range<u64>,
-    /// What was told as a gap.
+    /// The gaps that were reported.
     pub(super) gaps: Vec<RangeInclusive<u64>>,
-    /// Another connection that holds the same event.
+    /// Another connection on which the same event is in flight.
     pub(super) also_on: Option<ConnectionId>,
-    /// What is in flight with it at least, unless nothing else is on its connection, or it
-    /// costs nothing.
+    /// The minimum number of bytes in flight with it; `None` if it is alone on its
+    /// connection or costs nothing.
     pub(super) bytes_in_flight: Option<usize>,
 }
 
@@ -76,36 +76,36 @@ pub(super) struct Sent {
 pub(super) struct SentEvent {
     /// Its index.
     pub(super) index: u64,
-    /// What it is.
+    /// The event.
     pub(super) event: Event<u64>,
-    /// The stream that its id names.
+    /// The stream in its id.
     pub(super) id_stream: Option<StreamId>,
 }
 
 impl Readers {
     /// Follows a step, and returns what was sent in it.
     pub(super) fn follow(&mut self, before: &View, step: &Step) -> Vec<Sent> {
-        let least = self.acknowledged.min;
+        let min = self.acknowledged.min;
         self.add_reader(before, step);
         self.record_cost(before, step);
         self.peak_bytes = self.bytes_in_flight(None);
         self.acknowledge(step, true);
         let is_due = before.deadline.is_some_and(|deadline| step.now >= deadline);
-        let may_take_over = is_due && self.acknowledges_on_shadow(step);
-        let mut sent = self.follow_actions(least, before, step);
-        if may_take_over {
+        let may_be_promoted = is_due && self.acknowledges_on_shadow(step);
+        let mut sent = self.follow_actions(min, before, step);
+        if may_be_promoted {
             for sent in &mut sent {
                 sent.bytes_in_flight = None;
             }
-            // Some of what was sent may have come before it was taken.
+            // Some of it may have been sent before the acknowledgement.
             self.acknowledge(step, false);
         }
-        for seat in &step.after.connections {
-            if let Some(reader) = self.by_connection.get_mut(&seat.connection) {
-                if seat.stream.is_some() {
-                    reader.attach(least, self.acknowledged.max);
+        for view in &step.after.connections {
+            if let Some(reader) = self.by_connection.get_mut(&view.connection) {
+                if view.stream.is_some() {
+                    reader.attach(min, self.acknowledged.max);
                 }
-                reader.is_attached = seat.stream.is_some();
+                reader.is_attached = view.stream.is_some();
             }
         }
         if let Input::ConnectionClosed { connection, .. } = &step.input {
@@ -117,23 +117,23 @@ impl Readers {
         sent
     }
 
-    /// Returns how many events each connection holds.
+    /// Returns how many events are in flight on each connection.
     pub(super) fn events_in_flight(&self) -> impl Iterator<Item = (ConnectionId, usize)> {
         self.by_connection.iter().map(|(connection, reader)| (*connection, reader.in_flight.len()))
     }
 
-    /// Returns the most that may have been in flight in the last step.
+    /// Returns the maximum number of bytes that may have been in flight in the last step.
     pub(super) fn peak_bytes(&self) -> usize {
         self.peak_bytes
     }
 
-    /// Returns what is in flight on all connections but one.
+    /// Returns the bytes in flight on all connections but one.
     fn bytes_in_flight(&self, but: Option<ConnectionId>) -> usize {
         let others = self.by_connection.iter().filter(|(connection, _)| Some(**connection) != but);
         others.flat_map(|(_, reader)| &reader.in_flight).map(|(_, cost)| cost).sum()
     }
 
-    /// Notes what the message costs that is recorded in a step.
+    /// Notes the cost of the message that a step records.
     fn record_cost(&mut self, before: &View, step: &Step) {
         let Input::BackendMessage { message, .. } = &step.input else {
             return;
@@ -147,7 +147,7 @@ impl Readers {
         }
     }
 
-    /// Returns what an event costs.
+    /// Returns the cost of an event, in bytes.
     fn cost(&self, step: &Step, stream: Option<StreamId>, event: &SentEvent) -> usize {
         let Event::Message(body) = &event.event else {
             return 0;
@@ -160,16 +160,16 @@ impl Readers {
         stream.and_then(|it| self.costs.get(&(it, event.index))).copied().unwrap_or(0)
     }
 
-    /// Notes an event that is sent.
+    /// Notes a sent event.
     fn send(
         &mut self,
         step: &Step,
         connection: ConnectionId,
-        taken: (u64, u64),
+        bounds: (u64, u64),
         event: SentEvent,
     ) -> Sent {
-        let (index, named) = (event.index, event.id_stream);
-        let cost = self.cost(step, named, &event);
+        let (index, id_stream) = (event.index, event.id_stream);
+        let cost = self.cost(step, id_stream, &event);
         let closed = if let Input::ConnectionClosed { connection, .. } = &step.input {
             Some(*connection)
         } else {
@@ -177,15 +177,16 @@ impl Readers {
         };
         let reader = self.by_connection.get_mut(&connection);
         let is_alone = reader.as_ref().is_none_or(|reader| reader.in_flight.is_empty());
-        let sent = send(reader, connection, taken, event, cost);
+        let sent = send(reader, connection, bounds, event, cost);
         self.peak_bytes = self.peak_bytes.saturating_add(cost);
-        let is_sure = self.by_connection.values().all(|reader| reader.is_exact);
-        let crowd = (is_sure && !is_alone && cost > 0).then(|| self.bytes_in_flight(closed));
-        let also_on = self.other_holder(step, connection, named, index);
-        Sent { also_on, bytes_in_flight: crowd, ..sent }
+        let is_exact = self.by_connection.values().all(|reader| reader.is_exact);
+        let bytes_in_flight =
+            (is_exact && !is_alone && cost > 0).then(|| self.bytes_in_flight(closed));
+        let also_on = self.other_holder(step, connection, id_stream, index);
+        Sent { also_on, bytes_in_flight, ..sent }
     }
 
-    /// Returns the connections that hold nothing for sure.
+    /// Returns the connections that certainly have nothing in flight.
     pub(super) fn empty_connections(&self) -> BTreeSet<ConnectionId> {
         let is_empty = |reader: &Reader| reader.is_exact && reader.in_flight.is_empty();
         let empty = self.by_connection.iter().filter(|(_, reader)| is_empty(reader));
@@ -200,7 +201,7 @@ impl Readers {
         self.by_connection.values().filter(is_shadow).count()
     }
 
-    /// Notes the connection that the input begins.
+    /// Adds the connection that the input opens.
     fn add_reader(&mut self, before: &View, step: &Step) {
         if step.result.is_err() {
             return;
@@ -236,8 +237,7 @@ impl Readers {
         self.by_connection.insert(*connection, reader);
     }
 
-    /// Returns whether the input says what was taken of a connection that carried
-    /// nothing before.
+    /// Returns whether the input acknowledges events of a connection that was not attached.
     fn acknowledges_on_shadow(&self, step: &Step) -> bool {
         let (Input::Acknowledged { connection, .. } | Input::ConnectionClosed { connection, .. }) =
             &step.input
@@ -247,58 +247,57 @@ impl Readers {
         self.by_connection.get(connection).is_some_and(|reader| !reader.is_attached)
     }
 
-    /// Notes what the input says was taken, unless its connection was cut before:
-    /// for sure, or perhaps.
-    fn acknowledge(&mut self, step: &Step, is_sure: bool) {
+    /// Applies the acknowledgement of the input, unless its connection was cut before. It
+    /// is exact, or may have come too early.
+    fn acknowledge(&mut self, step: &Step, is_exact: bool) {
         let (Input::Acknowledged { connection, through: index }
         | Input::ConnectionClosed { connection, through: Some(index) }) = &step.input
         else {
             return;
         };
-        let is_cut = |action: &Action<u64>| {
+        let was_cut = |action: &Action<u64>| {
             let Action::Close { connection: ended, reason } = action else {
                 return false;
             };
             ended == connection && !reason.drains()
         };
-        if step.actions.iter().any(is_cut) {
+        if step.actions.iter().any(was_cut) {
             return;
         }
         let Some(reader) = self.by_connection.get_mut(connection) else {
             return;
         };
-        let pulled = reader.in_flight.iter().take_while(|(sent, _)| sent <= index).count();
-        let last = reader.in_flight.drain(..pulled).next_back().map(|(sent, _)| sent);
+        let acknowledged = reader.in_flight.iter().take_while(|(sent, _)| sent <= index).count();
+        let last = reader.in_flight.drain(..acknowledged).next_back().map(|(sent, _)| sent);
         reader.acknowledged = last.unwrap_or(reader.acknowledged);
-        reader.is_exact &= is_sure;
+        reader.is_exact &= is_exact;
         if reader.stream == Some(StreamId::Standalone) {
-            let surely = last.filter(|_| is_sure).unwrap_or(0);
-            self.acknowledged.raise(surely, reader.expected_after.min(*index));
+            let exact = last.filter(|_| is_exact).unwrap_or(0);
+            self.acknowledged.raise(exact, reader.expected_after.min(*index));
         }
     }
 
-    fn follow_actions(&mut self, least: u64, before: &View, step: &Step) -> Vec<Sent> {
-        let most = self.acknowledged.max;
+    fn follow_actions(&mut self, min: u64, before: &View, step: &Step) -> Vec<Sent> {
+        let max = self.acknowledged.max;
         let mut sent = Vec::new();
         let mut replays = step.replays.iter();
         for action in &step.actions {
             match action {
                 Action::Send { connection, index, id, event } => {
-                    let named = id.map(|id| id.stream);
-                    let event = SentEvent { index: *index, event: event.clone(), id_stream: named };
-                    sent.push(self.send(step, *connection, (least, most), event));
+                    let id_stream = id.map(|id| id.stream);
+                    let event = SentEvent { index: *index, event: event.clone(), id_stream };
+                    sent.push(self.send(step, *connection, (min, max), event));
                 }
                 Action::Replay { connection, stream, .. } => {
                     for (index, event) in replays.next().into_iter().flatten() {
-                        let named = Some(*stream);
-                        let event =
-                            SentEvent { index: *index, event: event.clone(), id_stream: named };
-                        sent.push(self.send(step, *connection, (least, most), event));
+                        let id_stream = Some(*stream);
+                        let event = SentEvent { index: *index, event: event.clone(), id_stream };
+                        sent.push(self.send(step, *connection, (min, max), event));
                     }
                 }
                 Action::Gap { connection, missed, .. } => {
                     if let Some(reader) = self.by_connection.get_mut(connection) {
-                        reader.attach(least, most);
+                        reader.attach(min, max);
                         reader.gaps.push(missed.clone());
                     }
                 }
@@ -325,7 +324,7 @@ impl Readers {
         sent
     }
 
-    /// Returns another connection that holds an event which it could still send.
+    /// Returns another connection on which the event is in flight.
     fn other_holder(
         &self,
         step: &Step,
@@ -334,8 +333,8 @@ impl Readers {
         index: u64,
     ) -> Option<ConnectionId> {
         let holds = |(other, reader): &(&ConnectionId, &Reader)| {
-            let is_gone = matches!(step.input, Input::ConnectionClosed { connection, .. } if connection == **other);
-            let is_other = **other != connection && !is_gone;
+            let is_closed = matches!(step.input, Input::ConnectionClosed { connection, .. } if connection == **other);
+            let is_other = **other != connection && !is_closed;
             let holds_it = reader.in_flight.iter().any(|(held, _)| *held == index);
             is_other && reader.stream == stream && holds_it
         };
@@ -374,12 +373,12 @@ impl Readers {
     }
 }
 
-/// Notes an event that is sent to a reader; on a connection that is not there, or has
-/// ended, nothing may come any more.
+/// Notes an event that is sent to a reader. On an unknown or closed connection, no event
+/// is allowed.
 fn send(
     reader: Option<&mut Reader>,
     connection: ConnectionId,
-    (least, most): (u64, u64),
+    (min, max): (u64, u64),
     event: SentEvent,
     cost: usize,
 ) -> Sent {
@@ -388,7 +387,7 @@ fn send(
         let event = Some(event);
         let (floor, skipped) = (u64::MAX, 0..0);
         let gaps = Vec::new();
-        let (also_on, crowd) = (None, None);
+        let (also_on, bytes_in_flight) = (None, None);
         return Sent {
             connection,
             stream: None,
@@ -397,10 +396,10 @@ fn send(
             skipped,
             gaps,
             also_on,
-            bytes_in_flight: crowd,
+            bytes_in_flight,
         };
     };
-    reader.attach(least, most);
+    reader.attach(min, max);
     reader.stream = reader.stream.or(event.id_stream);
     let sent = Sent {
         connection,
@@ -433,20 +432,20 @@ impl Reader {
         }
     }
 
-    /// Begins to carry the standalone stream, if it did not: what others took
-    /// does not come again.
-    fn attach(&mut self, least: u64, most: u64) {
+    /// Attaches the reader to the standalone stream, if it was not: what other connections
+    /// acknowledged is not sent again.
+    fn attach(&mut self, min: u64, max: u64) {
         if !self.is_attached && self.stream == Some(StreamId::Standalone) {
-            self.floor = self.floor.max(least);
-            self.expected_after = self.expected_after.max(most);
+            self.floor = self.floor.max(min);
+            self.expected_after = self.expected_after.max(max);
             self.is_attached = true;
         }
     }
 }
 
 impl AcknowledgedRange {
-    fn raise(&mut self, least: u64, most: u64) {
-        self.min = self.min.max(least);
-        self.max = self.max.max(most);
+    fn raise(&mut self, min: u64, max: u64) {
+        self.min = self.min.max(min);
+        self.max = self.max.max(max);
     }
 }

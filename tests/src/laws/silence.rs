@@ -1,4 +1,4 @@
-//! Silence: for how long readers took nothing of what they were sent.
+//! For how long readers acknowledged nothing of what they were sent.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,84 +6,84 @@ use rejoin_core::{Action, ConnectionId, Cursor, Input, Instant, StreamId};
 
 use super::{Step, View};
 
-/// For how long readers took nothing, at least.
+/// For how long readers are silent, at least.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Silence {
-    /// Since when what was sent on a connection was not taken.
+    /// Since when the reader of a connection with events in flight is silent.
     since: BTreeMap<ConnectionId, Instant>,
-    /// The stream that a connection carries, or carried.
+    /// The stream that a connection is, or was, attached to.
     streams: BTreeMap<ConnectionId, StreamId>,
-    /// For how long the connections that carried a stream before were silent, since anything
-    /// new was taken.
+    /// For how long the earlier readers of a stream were silent, since a new event was
+    /// acknowledged.
     earlier: BTreeMap<StreamId, Duration>,
-    /// Up to where a stream was taken, at most.
+    /// The upper bound of the acknowledged index of a stream.
     acknowledged: BTreeMap<StreamId, u64>,
 }
 
 impl Silence {
-    /// Returns for how long a reader has taken nothing.
+    /// Returns for how long a reader has been silent.
     pub(super) fn current(&self, now: Instant, reader: ConnectionId) -> Duration {
         self.since.get(&reader).map_or(Duration::ZERO, |since| now.since(*since))
     }
 
-    /// Returns for how long a reader has taken nothing, and those before it on its stream.
+    /// Returns for how long a reader and the earlier ones of its stream have been silent.
     pub(super) fn total(&self, now: Instant, reader: ConnectionId) -> Duration {
         let stream = self.streams.get(&reader);
         let earlier = stream.and_then(|stream| self.earlier.get(stream)).copied();
         self.current(now, reader).saturating_add(earlier.unwrap_or_default())
     }
 
-    /// Goes through all that hold something that they did not take.
+    /// Iterates over the readers with events in flight.
     pub(super) fn readers(&self) -> impl Iterator<Item = ConnectionId> {
         self.since.keys().copied()
     }
 
-    /// Notes what a step changes.
+    /// Applies a step.
     pub(super) fn follow(&mut self, now: Instant, before: &View, step: &Step) {
         self.note_detached(now, before, step);
         self.note_acknowledged(before, step);
         self.since.retain(|connection, _| step.after.connection(*connection).is_some());
         self.streams.retain(|connection, _| step.after.connection(*connection).is_some());
-        for seat in &step.after.connections {
-            self.streams.extend(seat.stream.map(|stream| (seat.connection, stream)));
-            let Some(cursor) = seat.cursor.filter(Cursor::has_unacknowledged) else {
-                self.since.remove(&seat.connection);
+        for view in &step.after.connections {
+            self.streams.extend(view.stream.map(|stream| (view.connection, stream)));
+            let Some(cursor) = view.cursor.filter(Cursor::has_unacknowledged) else {
+                self.since.remove(&view.connection);
                 continue;
             };
-            let earlier = before.connection(seat.connection).and_then(|seat| seat.cursor);
+            let earlier = before.connection(view.connection).and_then(|view| view.cursor);
             let is_news = earlier.is_none_or(|earlier| {
                 earlier.first_unacknowledged() != cursor.first_unacknowledged()
             });
             if is_news
-                || step.acknowledges(seat.connection)
-                || !self.since.contains_key(&seat.connection)
+                || step.acknowledges(view.connection)
+                || !self.since.contains_key(&view.connection)
             {
-                self.since.insert(seat.connection, now);
+                self.since.insert(view.connection, now);
             }
         }
     }
 
-    /// Notes which connections carry their stream no longer.
+    /// Adds the silence of connections that the step detached.
     fn note_detached(&mut self, now: Instant, before: &View, step: &Step) {
-        for seat in &before.connections {
-            if let Some(stream) = seat.stream
-                && step.after.stream_on(seat.connection) != Some(stream)
+        for view in &before.connections {
+            if let Some(stream) = view.stream
+                && step.after.stream_on(view.connection) != Some(stream)
             {
-                let silence = self.current(now, seat.connection);
+                let silence = self.current(now, view.connection);
                 let earlier = self.earlier.entry(stream).or_default();
                 *earlier = earlier.saturating_add(silence);
             }
         }
     }
 
-    /// Notes what is said to be taken.
+    /// Applies the acknowledgement of the input.
     fn note_acknowledged(&mut self, before: &View, step: &Step) {
         let (stream, least, most) = match &step.input {
             Input::Acknowledged { connection, through }
             | Input::ConnectionClosed { connection, through: Some(through) }
-                if !is_cut(step, *connection) =>
+                if !was_cut(step, *connection) =>
             {
-                let cursor = before.connection(*connection).and_then(|seat| seat.cursor);
+                let cursor = before.connection(*connection).and_then(|view| view.cursor);
                 let Some(stream) = self.streams.get(connection) else { return };
                 let first = cursor
                     .filter(Cursor::has_unacknowledged)
@@ -108,16 +108,16 @@ impl Silence {
             | Input::BackendGone
             | Input::Tick => return,
         };
-        let taken = self.acknowledged.entry(stream).or_default();
-        if least > Some(*taken) {
+        let acknowledged = self.acknowledged.entry(stream).or_default();
+        if least > Some(*acknowledged) {
             self.earlier.remove(&stream);
         }
-        *taken = most.max(*taken);
+        *acknowledged = most.max(*acknowledged);
     }
 }
 
-/// Returns whether a connection was cut before the input came.
-fn is_cut(step: &Step, connection: ConnectionId) -> bool {
+/// Returns whether a connection was cut before the input was handled.
+fn was_cut(step: &Step, connection: ConnectionId) -> bool {
     step.actions.iter().any(|action| {
         matches!(action, Action::Close { connection: cut, reason }
             if *cut == connection && !reason.drains())
@@ -137,14 +137,14 @@ mod tests {
         Instant::new(Duration::from_secs(seconds))
     }
 
-    /// A view in which a connection was sent the first three events, and took so many.
-    fn sent(connection: u64, taken: u64) -> View {
-        let mut seat = attached(connection, 0);
-        if let Some(cursor) = &mut seat.cursor {
+    /// A view of a connection that was sent three events, and acknowledged so many.
+    fn sent(connection: u64, acknowledged: u64) -> View {
+        let mut view = attached(connection, 0);
+        if let Some(cursor) = &mut view.cursor {
             cursor.sent(1, 3);
-            assert_eq!(cursor.acknowledge(taken).is_some(), taken > 0);
+            assert_eq!(cursor.acknowledge(acknowledged).is_some(), acknowledged > 0);
         }
-        View { connections: vec![seat], logs: vec![log(3)], ..View::default() }
+        View { connections: vec![view], logs: vec![log(3)], ..View::default() }
     }
 
     fn after(input: Input<u64>, after: View) -> Step {
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_goes_on_when_a_connection_is_replaced() {
+    fn silence_continues_when_a_connection_is_replaced() {
         let mut silence = Silence::default();
         let (one, two) = (ConnectionId(1), ConnectionId(2));
         let id = Some(EventId::new(STREAM, 0));
@@ -162,22 +162,22 @@ mod tests {
         silence.follow(at(4), &sent(1, 0), &after(get, sent(2, 0)));
         assert_eq!(silence.current(at(5), two), Duration::from_secs(1));
         assert_eq!(silence.total(at(5), two), Duration::from_secs(4));
-        let taken = Input::Acknowledged { connection: two, through: 1 };
-        silence.follow(at(6), &sent(2, 0), &after(taken, sent(2, 1)));
+        let acknowledged = Input::Acknowledged { connection: two, through: 1 };
+        silence.follow(at(6), &sent(2, 0), &after(acknowledged, sent(2, 1)));
         assert_eq!(silence.total(at(7), two), Duration::from_secs(1));
     }
 
     #[test]
-    fn what_was_taken_before_does_not_end_it() {
+    fn acknowledging_old_events_does_not_end_silence() {
         let mut silence = Silence::default();
         let two = ConnectionId(2);
         silence.follow(at(1), &View::default(), &after(Input::Tick, sent(1, 0)));
-        let taken = Input::Acknowledged { connection: ConnectionId(1), through: 1 };
-        silence.follow(at(1), &sent(1, 0), &after(taken, sent(1, 1)));
+        let acknowledged = Input::Acknowledged { connection: ConnectionId(1), through: 1 };
+        silence.follow(at(1), &sent(1, 0), &after(acknowledged, sent(1, 1)));
         let get = Input::Get { connection: two, last_event_id: Some(EventId::new(STREAM, 0)) };
         silence.follow(at(4), &sent(1, 1), &after(get, sent(2, 0)));
-        let taken = Input::Acknowledged { connection: two, through: 1 };
-        silence.follow(at(5), &sent(2, 0), &after(taken, sent(2, 1)));
+        let acknowledged = Input::Acknowledged { connection: two, through: 1 };
+        silence.follow(at(5), &sent(2, 0), &after(acknowledged, sent(2, 1)));
         assert_eq!(silence.total(at(5), two), Duration::from_secs(3));
     }
 }

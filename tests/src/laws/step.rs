@@ -1,4 +1,4 @@
-//! Steps: what one input looks like from outside of a session.
+//! One input and its effect, as seen from outside of a session.
 
 use std::fmt;
 
@@ -7,24 +7,24 @@ use rejoin_core::{
     RequestId, StreamId,
 };
 
-/// One input, and what came of it.
+/// One input and its effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// When the input came.
+    /// The time of the input.
     pub now: Instant,
     /// The input.
     pub input: Input<u64>,
-    /// How the session answered.
+    /// The result of the call.
     pub result: Result<Backpressure, Rejection>,
-    /// What it wants done.
+    /// The actions.
     pub actions: Vec<Action<u64>>,
-    /// What the replays among the actions refer to, in order.
+    /// The events of the replays among the actions, in order.
     pub replays: Vec<Vec<(u64, Event<u64>)>>,
-    /// What the session says of itself afterwards.
+    /// The state of the session afterwards.
     pub after: View,
 }
 
-/// A step as it stands in the report of a failure, on lines of its own.
+/// Formats a step for the report of a failure, on lines of its own.
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:?} {:?}", self.now, self.input)?;
@@ -40,45 +40,44 @@ impl fmt::Display for Step {
     }
 }
 
-/// What a session says of itself.
+/// The state of a session, as its getters return it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
-    /// Its deadline.
+    /// The deadline.
     pub deadline: Option<Instant>,
-    /// Why it is closed, if it is.
+    /// Why the session is closed, if it is.
     pub closed: Option<CloseReason>,
     /// How many requests of the client are pending.
     pub pending: usize,
-    /// What its logs cost.
+    /// The cost of all logs, in bytes.
     pub bytes: usize,
-    /// Its connections, by id.
+    /// The connections, by id.
     pub connections: Vec<ConnectionView>,
-    /// The logs of the streams that are watched, by stream.
+    /// The logs of the observed streams, by stream.
     pub logs: Vec<LogView>,
-    /// The requests of the client that are pending, and on which stream.
+    /// The pending requests of the client, and their streams.
     pub requests: Vec<(RequestId, StreamId)>,
 }
 
-/// What a session says of a connection.
+/// The state of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionView {
-    /// Which one.
+    /// Its id.
     pub connection: ConnectionId,
-    /// The stream that it carries.
+    /// The stream that it is attached to.
     pub stream: Option<StreamId>,
     /// Its cursor.
     pub cursor: Option<Cursor>,
-    /// The index of the first logged event at or after the cursor, where it
-    /// carries a stream.
+    /// The index of the first logged event at or after the cursor, if it is attached.
     pub next_logged: Option<u64>,
-    /// What that costs.
+    /// The cost of that event, in bytes.
     pub next_cost: usize,
 }
 
-/// What a session says of a log.
+/// The state of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogView {
-    /// Of which stream.
+    /// Its stream.
     pub stream: StreamId,
     /// Its last index.
     pub last: u64,
@@ -86,33 +85,33 @@ pub struct LogView {
     pub missed: u64,
     /// How many events it has, failures not counted.
     pub events: usize,
-    /// What they cost.
+    /// Their cost, in bytes.
     pub bytes: usize,
-    /// The event at the last index, where it is there.
+    /// The event at the last index, if it is in the log.
     pub newest: Option<Event<u64>>,
 }
 
 impl Step {
-    /// Returns whether the input says that a connection took more.
+    /// Returns whether the input acknowledges events of a connection.
     pub(super) fn acknowledges(&self, connection: ConnectionId) -> bool {
-        matches!(&self.input, Input::Acknowledged { connection: taken, .. } if *taken == connection)
+        matches!(&self.input, Input::Acknowledged { connection: it, .. } if *it == connection)
     }
 }
 
 impl View {
-    /// Returns what the session says of a connection.
+    /// Returns the state of a connection.
     #[must_use]
     pub fn connection(&self, connection: ConnectionId) -> Option<&ConnectionView> {
-        self.connections.iter().find(|seat| seat.connection == connection)
+        self.connections.iter().find(|view| view.connection == connection)
     }
 
-    /// Returns the stream that a connection carries.
+    /// Returns the stream that a connection is attached to.
     #[must_use]
     pub fn stream_on(&self, connection: ConnectionId) -> Option<StreamId> {
         self.connection(connection)?.stream
     }
 
-    /// Returns what the session says of the log of a stream.
+    /// Returns the state of the log of a stream.
     #[must_use]
     pub fn log(&self, stream: StreamId) -> Option<&LogView> {
         self.logs.iter().find(|log| log.stream == stream)
