@@ -1,4 +1,4 @@
-//! Backends of rejoin, as one writes them by hand: with a task, and without.
+//! Hand-written backends of rejoin: in a task, and inline.
 
 use std::collections::VecDeque;
 
@@ -10,16 +10,16 @@ use rejoin::{
 
 use crate::message::{self, Parsed, Tool};
 
-/// How a backend hands its messages over.
+/// The form in which a backend sends messages.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum MessageForm {
-    /// With their heads, which it knows.
+    /// With heads that the backend supplies.
     WithHead,
-    /// As JSON alone, which rejoin reads.
+    /// As JSON only, which rejoin parses.
     Json,
 }
 
-/// Answers the calls of the benchmark.
+/// Handles the calls of the benchmark in a task.
 pub(crate) struct Handler(pub(crate) MessageForm);
 
 impl Backend for Handler {
@@ -29,7 +29,7 @@ impl Backend for Handler {
     }
 }
 
-/// Answers likewise, where the messages come in. Echoes is all that it has.
+/// Handles `initialize` and echo calls inline, in the task that sends the message.
 pub(crate) struct Inline(pub(crate) MessageForm);
 
 impl Backend for Inline {
@@ -43,7 +43,7 @@ impl Backend for Inline {
                 }
                 Parsed::Call(..) | Parsed::Other => return,
             };
-            // An error says that the session has ended.
+            // It fails only if the session has ended.
             let _ = voice.send_now(head, answer);
         });
         Ok(())
@@ -95,7 +95,7 @@ async fn call(
     voice.send(head, answer).await
 }
 
-/// Says messages one way or the other.
+/// Sends messages in one of the forms.
 struct Sender {
     peer: ClientSender,
     form: MessageForm,

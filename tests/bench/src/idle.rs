@@ -1,4 +1,4 @@
-//! Sessions that have nothing to do: what they take, and whether they end on time.
+//! Idle sessions: memory, CPU time, and punctual expiry.
 
 use std::{
     env,
@@ -22,34 +22,34 @@ use crate::{
 };
 
 const MEMORY: Metric = Metric::cost("memory", "bytes");
-const IDLE: Metric = Metric::cost("processor, idle", "% of a core");
-const EXPIRING: Metric = Metric::cost("processor, with the end of all", "% of a core");
-const LATEST_EXPIRY: Metric = Metric::cost("latest end", "ms late");
+const IDLE: Metric = Metric::cost("CPU, idle", "% of a core");
+const EXPIRING: Metric = Metric::cost("CPU, including expiry", "% of a core");
+const LATEST_EXPIRY: Metric = Metric::cost("latest expiry", "ms late");
 
-/// Does all of it, each time in a process of its own.
+/// Runs the section, each measurement in a process of its own.
 pub(crate) fn run(sizing: &Sizing, report: &mut Report) -> Result<()> {
     for (count, rounds) in [(1_000, sizing.heavy_rounds), (sizing.idle_sessions, 1)] {
-        let work = format!("an idle session of {count}");
+        let workload = format!("one of {count} idle sessions");
         let mut trials = [LayerName::Rejoin, LayerName::Inline, LayerName::Rmcp]
-            .map(|layer| hold_trial(&work, layer, count, None));
+            .map(|layer| hold_trial(&workload, layer, count, None));
         report.add(interleave(rounds, &mut trials)?);
-        report.compare(&work, "rejoin", "rmcp");
-        report.compare(&work, "rejoin, in place", "rmcp");
+        report.compare(&workload, "rejoin", "rmcp");
+        report.compare(&workload, "rejoin, inline", "rmcp");
     }
     let timeout = Some(sizing.idle_timeout);
     let count = sizing.idle_sessions;
     let seconds = sizing.idle_timeout.as_secs();
-    let work = format!("{count} idle sessions that end after {seconds} s");
-    let mut trials =
-        [LayerName::Rejoin, LayerName::Rmcp].map(|layer| hold_trial(&work, layer, count, timeout));
+    let workload = format!("{count} idle sessions that expire after {seconds} s");
+    let mut trials = [LayerName::Rejoin, LayerName::Rmcp]
+        .map(|layer| hold_trial(&workload, layer, count, timeout));
     report.add(interleave(1, &mut trials)?);
     Ok(())
 }
 
-fn hold_trial(work: &str, layer: LayerName, count: usize, timeout: Option<Duration>) -> Trial {
+fn hold_trial(workload: &str, layer: LayerName, count: usize, timeout: Option<Duration>) -> Trial {
     let (subject, name) = match layer {
         LayerName::Rejoin => ("rejoin", "rejoin"),
-        LayerName::Inline => ("rejoin, in place", "in-place"),
+        LayerName::Inline => ("rejoin, inline", "in-place"),
         LayerName::Rmcp => ("rmcp", "rmcp"),
     };
     let round = Box::new(move || {
@@ -58,18 +58,18 @@ fn hold_trial(work: &str, layer: LayerName, count: usize, timeout: Option<Durati
         command.args(timeout.map(|timeout| timeout.as_secs().to_string()));
         let output = command.output()?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let said = String::from_utf8(output.stdout)?;
-        let values = said.split_whitespace().map(str::parse).collect::<Result<Vec<f64>, _>>()?;
+        let printed = String::from_utf8(output.stdout)?;
+        let values = printed.split_whitespace().map(str::parse).collect::<Result<Vec<f64>, _>>()?;
         let metrics =
             if timeout.is_some() { &[IDLE, EXPIRING, LATEST_EXPIRY][..] } else { &[MEMORY] };
-        ensure!(values.len() == metrics.len(), "it said {said}");
+        ensure!(values.len() == metrics.len(), "unexpected output: {printed}");
         Ok(metrics.iter().copied().zip(values).collect::<Readings>())
     });
-    Trial { workload: work.to_owned(), subject, round }
+    Trial { workload: workload.to_owned(), subject, round }
 }
 
-/// Holds sessions in this process, and prints what they cost.
-#[expect(clippy::print_stdout, reason = "the process that runs this one reads it")]
+/// Holds idle sessions in this process, and prints their cost.
+#[expect(clippy::print_stdout, reason = "the parent process reads it")]
 pub(crate) fn hold_sessions(layer: LayerName, count: usize, timeout: Option<u64>) -> Result<()> {
     let timeout = timeout.map(Duration::from_secs);
     PROCESS_START.get_or_init(Instant::now);
@@ -109,39 +109,43 @@ async fn measure_cost<L: SessionLayer>(
 ) -> Result<Vec<f64>> {
     let this = Process::this();
     let before = this.memory_bytes()?;
-    let mut born = Vec::with_capacity(count);
+    let mut created = Vec::with_capacity(count);
     for _ in 0..count {
         drop(layer.open().await?);
-        born.push(millis());
+        created.push(millis());
     }
     tokio::time::sleep(Duration::from_millis(100)).await;
     let Some(timeout) = timeout else {
         return Ok(vec![(this.memory_bytes()? - before) / count as f64]);
     };
-    let (first, last) = (born.first().context("no session")?, born.last().context("no session")?);
-    let due = |born: u64| Duration::from_millis(born) + timeout;
-    ensure!(due(*first) > Duration::from_millis(millis()), "the sessions took too long to begin");
+    let (first, last) =
+        (created.first().context("no session")?, created.last().context("no session")?);
+    let due = |created: u64| Duration::from_millis(created) + timeout;
+    ensure!(
+        due(*first) > Duration::from_millis(millis()),
+        "creating the sessions took longer than their timeout"
+    );
     let (start, before) = (millis(), this.cpu_seconds()?);
-    let calm = due(*first).saturating_sub(Duration::from_millis(start + 500));
-    tokio::time::sleep(calm).await;
-    let idle = (this.cpu_seconds()? - before) / calm.as_secs_f64();
-    let patience = due(*last) + Duration::from_secs(30);
-    while ENDED.load(Ordering::Relaxed) < count && Duration::from_millis(millis()) < patience {
+    let idle_period = due(*first).saturating_sub(Duration::from_millis(start + 500));
+    tokio::time::sleep(idle_period).await;
+    let idle = (this.cpu_seconds()? - before) / idle_period.as_secs_f64();
+    let give_up = due(*last) + Duration::from_secs(30);
+    while ENDED.load(Ordering::Relaxed) < count && Duration::from_millis(millis()) < give_up {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let missing = count - ENDED.load(Ordering::Relaxed);
-    ensure!(missing == 0, "{missing} sessions have not ended");
+    ensure!(missing == 0, "{missing} sessions have not expired");
     let seconds = Duration::from_millis(millis() - start).as_secs_f64();
     let whole = (this.cpu_seconds()? - before) / seconds;
     let late = LAST_END.load(Ordering::Relaxed) as f64 - due(*last).as_secs_f64() * 1e3;
     Ok(vec![100.0 * idle, 100.0 * whole, late])
 }
 
-/// When this process began.
+/// When this process started.
 static PROCESS_START: OnceLock<Instant> = OnceLock::new();
-/// How many sessions have ended.
+/// Number of sessions that have ended.
 static ENDED: AtomicUsize = AtomicUsize::new(0);
-/// When the last one did, in milliseconds.
+/// When the last one ended, in milliseconds.
 static LAST_END: AtomicU64 = AtomicU64::new(0);
 
 fn millis() -> u64 {
@@ -154,7 +158,7 @@ fn count_end() {
     ENDED.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Answers `initialize`, and notices when the session ends.
+/// Responds to `initialize`, and counts sessions that end.
 struct CountingBackend;
 
 impl Backend for CountingBackend {

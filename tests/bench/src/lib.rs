@@ -1,12 +1,12 @@
-//! What the figures of a run look like: a table, and a picture of six ratios.
+//! Rendering of benchmark results: tables in Markdown, and a chart of six ratios.
 //!
-//! Both are made of the JSON that a run writes, so that a test can make them again from
-//! the run that is kept in this folder.
+//! Both are generated from the JSON that a run writes, so that a test can generate them again
+//! from the results in this folder.
 
 pub mod picture;
 pub mod table;
 
-/// Writes a number with three digits that count, or all that stand before the point.
+/// Formats a number with three significant digits, or with all its integer digits.
 #[must_use]
 pub fn format_number(number: f64) -> String {
     let size = number.abs();
@@ -40,9 +40,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_short() {
+    fn numbers_are_rounded_to_three_significant_digits() {
         let numbers = [1_234_567.0, 999.6, 12.34, 1.234, 0.0123, -1_234.0];
-        let said = ["1,234,567", "1,000", "12.3", "1.23", "0.012", "-1,234"];
-        assert_eq!(numbers.map(format_number), said);
+        let formatted = ["1,234,567", "1,000", "12.3", "1.23", "0.012", "-1,234"];
+        assert_eq!(numbers.map(format_number), formatted);
     }
 }

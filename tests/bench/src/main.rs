@@ -1,15 +1,15 @@
-//! What rejoin costs, beside the crate `rmcp`, beside a bare hyper service that says the
-//! same, and beside other gateways.
+//! Benchmark of rejoin, compared with the crate `rmcp`, a minimal hyper service that sends the
+//! same bytes, and other gateways.
 //!
-//! `cargo run --release -p rejoin-bench --features run` does everything; `--quick` does
-//! less of it. Whatever is compared is measured in the same run and in turn, so a ratio
-//! holds where a figure does not.
+//! `cargo run --release -p rejoin-bench --features run` runs everything, `--quick` a shorter
+//! version. Subjects are measured in the same run, in interleaved rounds, so that ratios are
+//! reproducible even if absolute figures are not.
 
 #![expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_wrap,
     clippy::disallowed_methods,
-    reason = "a benchmark reads the clock, and rounds"
+    reason = "a benchmark reads the clock and rounds numbers"
 )]
 
 mod backend;
@@ -51,19 +51,19 @@ fn measure_all(options: &Options) -> Result<()> {
     let is_wanted = |section| options.only.is_empty() || options.only.contains(&section);
     report::print_header();
     if is_wanted(Section::Sessions) {
-        report::print_section("sessions, in one process");
+        report::print_section("sessions, in this process");
         workloads::run(&sizing, &mut report)?;
     }
     if is_wanted(Section::Idle) {
-        report::print_section("idle sessions, each time in a process of its own");
+        report::print_section("idle sessions, each measurement in its own process");
         idle::run(&sizing, &mut report)?;
     }
     if is_wanted(Section::Http) {
-        report::print_section("HTTP, each server in a process of its own");
+        report::print_section("HTTP, each server in its own process");
         load::run(&sizing, options.seed, &mut report)?;
     }
     if is_wanted(Section::Gateways) {
-        report::print_section("gateways to a server on stdio");
+        report::print_section("gateways in front of a stdio server");
         gateway::run(&sizing, options.seed, &mut report)?;
     }
     report.finish(&options.output, options.seed)

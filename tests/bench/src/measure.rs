@@ -1,58 +1,59 @@
-//! Rounds: everybody does the same work in turn, so that a drift of the machine is shared.
+//! Interleaved rounds: all subjects run the same workload in turn, so that drift of the machine
+//! affects all of them.
 
 use anyhow::{Context as _, Result};
 use tokio::runtime::Runtime;
 
-/// What is measured.
+/// A measured quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Metric {
-    /// What it is called.
+    /// Its name in reports.
     pub(crate) name: &'static str,
-    /// What a number of it is.
+    /// Its unit.
     pub(crate) unit: &'static str,
-    /// Whether a smaller number is a better one.
+    /// Whether smaller is better.
     pub(crate) less_is_better: bool,
 }
 
 impl Metric {
-    /// A metric of which one wants little.
+    /// A metric of which less is better.
     pub(crate) const fn cost(name: &'static str, unit: &'static str) -> Self {
         Self { name, unit, less_is_better: true }
     }
 
-    /// A metric of which one wants much.
+    /// A metric of which more is better.
     pub(crate) const fn rate(name: &'static str, unit: &'static str) -> Self {
         Self { name, unit, less_is_better: false }
     }
 }
 
-/// What one round of one subject showed.
+/// Values that one round of one subject measured.
 pub(crate) type Readings = Vec<(Metric, f64)>;
 
-/// Somebody who does some work, again and again.
+/// A subject and a workload, run repeatedly.
 pub(crate) struct Trial {
-    /// What the work is.
+    /// Name of the workload.
     pub(crate) workload: String,
-    /// Who it is.
+    /// Name of the subject.
     pub(crate) subject: &'static str,
-    /// Does the work once.
+    /// Runs the workload once.
     pub(crate) round: Box<dyn FnMut() -> Result<Readings>>,
 }
 
-/// The readings of all rounds, of one subject at one work, and one metric.
+/// The values of one metric in all rounds of one subject and one workload.
 #[derive(Clone, Debug)]
 pub(crate) struct Series {
-    /// What the work is.
+    /// Name of the workload.
     pub(crate) workload: String,
-    /// Who it is.
+    /// Name of the subject.
     pub(crate) subject: &'static str,
-    /// What was measured.
+    /// The metric.
     pub(crate) metric: Metric,
-    /// One value for each round.
+    /// One value per round.
     pub(crate) rounds: Vec<f64>,
 }
 
-/// Runs rounds, each of which begins with another trial.
+/// Runs rounds of all trials, each round starting with another trial.
 pub(crate) fn interleave(rounds: usize, trials: &mut [Trial]) -> Result<Vec<Series>> {
     let mut series: Vec<Series> = Vec::new();
     for round in 0..rounds {
@@ -61,15 +62,15 @@ pub(crate) fn interleave(rounds: usize, trials: &mut [Trial]) -> Result<Vec<Seri
             let trial = trials.get_mut((round + turn) % count).context("no such trial")?;
             let readings = (trial.round)().with_context(|| trial.subject)?;
             for (metric, value) in readings {
-                let (work, subject) = (&trial.workload, trial.subject);
-                let is_it = |one: &&mut Series| {
-                    one.workload == *work && one.subject == subject && one.metric == metric
+                let (workload, subject) = (&trial.workload, trial.subject);
+                let matches = |one: &&mut Series| {
+                    one.workload == *workload && one.subject == subject && one.metric == metric
                 };
-                if let Some(known) = series.iter_mut().find(is_it) {
+                if let Some(known) = series.iter_mut().find(matches) {
                     known.rounds.push(value);
                 } else {
-                    let (work, rounds) = (work.clone(), vec![value]);
-                    series.push(Series { workload: work, subject, metric, rounds });
+                    let (workload, rounds) = (workload.clone(), vec![value]);
+                    series.push(Series { workload, subject, metric, rounds });
                 }
             }
         }
@@ -77,17 +78,17 @@ pub(crate) fn interleave(rounds: usize, trials: &mut [Trial]) -> Result<Vec<Seri
     Ok(series)
 }
 
-/// Which runtime the work is done on.
+/// Runtime of a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flavor {
-    /// Everything takes turns on one thread.
+    /// One thread.
     CurrentThread,
     /// Two threads.
     MultiThread,
 }
 
 impl Flavor {
-    /// Makes a runtime.
+    /// Builds a runtime.
     pub(crate) fn runtime(self) -> Result<Runtime> {
         let mut builder = match self {
             Self::CurrentThread => tokio::runtime::Builder::new_current_thread(),
@@ -97,15 +98,15 @@ impl Flavor {
     }
 }
 
-/// Work that is done in this process.
+/// A workload in this process.
 pub(crate) trait Workload: Send + Sized + 'static {
-    /// Does it once.
+    /// Runs it once.
     fn round(&mut self) -> impl Future<Output = Result<Readings>> + Send;
 }
 
-/// Makes a trial of work on a runtime of its own, where it is prepared first.
+/// Creates a trial of a workload on a runtime of its own, and prepares the workload.
 pub(crate) fn trial<W: Workload>(
-    work: &str,
+    workload: &str,
     subject: &'static str,
     flavor: Flavor,
     prepare: impl Future<Output = Result<W>> + Send + 'static,
@@ -124,5 +125,10 @@ pub(crate) fn trial<W: Workload>(
         prepared = Some(current);
         readings
     });
-    Ok(Trial { workload: work.to_owned(), subject, round })
+    Ok(Trial { workload: workload.to_owned(), subject, round })
+}
+
+/// Formats a count with its noun.
+pub(crate) fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }

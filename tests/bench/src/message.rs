@@ -1,32 +1,32 @@
-//! The messages of the benchmark, and a handler that knows nothing else.
+//! Messages of the benchmark, and their parser.
 
 use std::fmt::Write as _;
 
 use memchr::memmem;
 
-/// The revision that every client speaks.
+/// The protocol revision of every client.
 pub(crate) const REVISION: &str = "2025-11-25";
 
-/// What the notification says that nobody has asked for.
+/// A notification that is related to no request.
 pub(crate) const UNRELATED: &str = r#"{"jsonrpc":"2.0","method":"notifications/news","params":{}}"#;
 
-/// What a tool does.
+/// A tool, by its behavior.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tool {
-    /// Answers at once.
+    /// Responds at once.
     Echo,
-    /// Reports progress so many times, then answers.
+    /// Sends this many progress notifications, then responds.
     Events(usize),
-    /// Reports progress so many times, and never answers.
+    /// Sends this many progress notifications, and never responds.
     Hang(usize),
-    /// Answers when so many other calls of it have come.
+    /// Responds after this many further calls of the tool.
     Lag(usize),
-    /// Says something on the standalone stream, then answers.
+    /// Sends a notification on the standalone stream, then responds.
     Announce,
 }
 
 impl Tool {
-    /// Returns the tool of a name, with its count.
+    /// Returns the tool with a name and a count.
     pub(crate) fn from_name(name: &str, count: usize) -> Option<Self> {
         Some(match name {
             "echo" => Self::Echo,
@@ -48,7 +48,7 @@ impl Tool {
         }
     }
 
-    /// Returns how many progress events the tool reports.
+    /// Returns the number of progress notifications that the tool sends.
     pub(crate) fn events(self) -> usize {
         match self {
             Self::Events(count) | Self::Hang(count) => count,
@@ -57,22 +57,22 @@ impl Tool {
     }
 }
 
-/// Returns the request that begins a session.
+/// Returns an `initialize` request.
 pub(crate) fn initialize() -> String {
     format!(
         r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"{REVISION}","capabilities":{{}},"clientInfo":{{"name":"bench","version":"0"}}}}}}"#
     )
 }
 
-/// Returns the notification that follows its answer.
+/// Returns the `initialized` notification.
 pub(crate) fn initialized() -> &'static str {
     r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#
 }
 
-/// Writes the call of a tool, in the one form that [`read`] knows.
+/// Writes a tool call in the form that [`parse`] expects.
 pub(crate) fn write_call(id: i64, prefix: &str, tool: Tool, text: &str, out: &mut String) {
     let (name, count) = tool.name();
-    // Writing to memory does not fail.
+    // Writing to a `String` does not fail.
     let _ = write!(
         out,
         r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{prefix}{name}","arguments":{{"message":"{text}","count":{count}}}"#
@@ -83,21 +83,21 @@ pub(crate) fn write_call(id: i64, prefix: &str, tool: Tool, text: &str, out: &mu
     out.push_str("}}");
 }
 
-/// Returns the call of a tool.
+/// Returns a tool call.
 pub(crate) fn call(id: i64, tool: Tool, text: &str) -> String {
     let mut out = String::with_capacity(192);
     write_call(id, "", tool, text, &mut out);
     out
 }
 
-/// Returns the answer to `initialize`.
+/// Returns the response to `initialize`.
 pub(crate) fn initialize_response() -> String {
     format!(
         r#"{{"jsonrpc":"2.0","id":0,"result":{{"protocolVersion":"{REVISION}","capabilities":{{"tools":{{}},"logging":{{}}}},"serverInfo":{{"name":"bench","version":"0"}}}}}}"#
     )
 }
 
-/// Returns the answer to the call of a tool.
+/// Returns the response to a tool call.
 pub(crate) fn tool_response(id: i64, text: &str) -> String {
     let id = id.to_string();
     let parts = [
@@ -110,7 +110,7 @@ pub(crate) fn tool_response(id: i64, text: &str) -> String {
     parts.concat()
 }
 
-/// Returns a progress event.
+/// Returns a progress notification.
 pub(crate) fn progress(token: i64, step: usize) -> String {
     let (token, step) = (token.to_string(), step.to_string());
     let parts = [
@@ -123,18 +123,18 @@ pub(crate) fn progress(token: i64, step: usize) -> String {
     parts.concat()
 }
 
-/// What a handler reads of a message, which must be of the forms above.
+/// A parsed message. It must have one of the forms above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Parsed<'a> {
-    /// The beginning of a session.
+    /// An `initialize` request.
     Initialize,
-    /// A call, with its id and its text.
+    /// A tool call: its id, tool and text.
     Call(i64, Tool, &'a str),
     /// Anything else.
     Other,
 }
 
-/// Reads a message, so that hardly any time is the handler's own.
+/// Parses a message cheaply, so that the handler takes little of the measured time.
 pub(crate) fn parse(message: &[u8]) -> Parsed<'_> {
     let Ok(text) = std::str::from_utf8(message) else { return Parsed::Other };
     parse_as_written(text).or_else(|| parse_in_any_order(text)).unwrap_or_else(|| {
@@ -143,7 +143,7 @@ pub(crate) fn parse(message: &[u8]) -> Parsed<'_> {
     })
 }
 
-/// Reads a request as [`initialize`] and [`write_call`] write them.
+/// Parses a request as [`initialize`] and [`write_call`] write it.
 fn parse_as_written(message: &str) -> Option<Parsed<'_>> {
     let rest = message.strip_prefix(r#"{"jsonrpc":"2.0","id":"#)?;
     let (id, rest) = rest.split_once(',')?;
@@ -159,7 +159,7 @@ fn parse_as_written(message: &str) -> Option<Parsed<'_>> {
     to_call(id, name, text, count)
 }
 
-/// Finds what is said in a call that a gateway has written anew, in whichever order.
+/// Parses a call that a gateway has serialized again, with members in any order.
 fn parse_in_any_order(message: &str) -> Option<Parsed<'_>> {
     let id = between(message, r#""id":"#, &[',', '}'])?;
     let name = between(message, r#""name":""#, &['"'])?;
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_is_read_as_it_was_written_and_in_another_order() {
+    fn calls_are_parsed_as_written_and_in_any_order() {
         let expected = Parsed::Call(7, Tool::Events(3), "hello");
         let call = call(7, Tool::Events(3), "hello");
         assert_eq!(parse_as_written(&call), Some(expected));

@@ -1,4 +1,4 @@
-//! The command line, and how much there is to do.
+//! Command line, and sizes of the workloads.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -6,101 +6,101 @@ use clap::{Parser, Subcommand};
 
 use crate::server::Kind;
 
-/// Measures rejoin beside rmcp, beside bare hyper, and beside other gateways.
+/// Compares rejoin with rmcp, a minimal hyper service and other gateways
 #[derive(Debug, Parser)]
 pub(crate) struct Options {
     #[command(subcommand)]
     pub(crate) role: Option<Role>,
-    /// Does less of everything: under two minutes instead of a quarter of an hour
+    /// Run fewer and shorter rounds: under 2 minutes instead of 15
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Where the figures go as JSON, and the ratios as SVG
+    /// Folder for the results: figures as JSON and Markdown, ratios as SVG
     #[arg(long, default_value = "target/bench")]
     pub(crate) output: PathBuf,
-    /// Only these sections
+    /// Run only these sections
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) only: Vec<Section>,
-    /// Where the text of the messages and the order of the clients begin
+    /// Seed of the message text and of the order of clients
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
 }
 
-/// A part of the whole.
+/// A part of the benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Section {
-    /// The session layer alone, in this process
+    /// Session layers alone, in this process
     Sessions,
-    /// Sessions that have nothing to do: memory and deadlines
+    /// Idle sessions: memory and expiry
     Idle,
-    /// Over HTTP
+    /// HTTP servers
     Http,
-    /// Gateways in front of a server on stdio
+    /// Gateways in front of a stdio server
     Gateways,
 }
 
-/// What the program does when it runs itself.
+/// Role of a process that the benchmark starts from its own program.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Role {
-    /// Is a server
+    /// Serve HTTP
     Serve {
-        /// Which one
+        /// Kind of server
         kind: Kind,
-        /// What every call echoes, as the bare limit has to know beforehand
+        /// Text that every call echoes; the bare hyper server needs it in advance
         text: String,
     },
-    /// Holds sessions, and says what they cost
+    /// Hold idle sessions and print their cost
     Hold {
-        /// Whose sessions
+        /// Session layer
         layer: LayerName,
-        /// How many
+        /// Number of sessions
         count: usize,
-        /// After how many seconds they end; without it, they are only counted
+        /// Idle timeout in seconds; without it, only memory is measured
         timeout: Option<u64>,
     },
-    /// Is a server on stdio
+    /// Serve stdio
     Stdio,
 }
 
 /// A session layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum LayerName {
-    /// rejoin with a handler
+    /// rejoin with a handler in a task
     Rejoin,
-    /// rejoin with a handler that needs no task
+    /// rejoin with a handler that runs inline, without a task
     Inline,
-    /// rmcp with a loop
+    /// rmcp with a handler in a task
     Rmcp,
 }
 
-/// How much there is to do.
+/// Sizes of the workloads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizing {
-    /// Rounds of what takes milliseconds.
+    /// Number of rounds of workloads that take milliseconds.
     pub(crate) rounds: usize,
-    /// Rounds of what takes up to a second.
+    /// Number of rounds of workloads that take up to a second.
     pub(crate) heavy_rounds: usize,
-    /// How many sessions are many for requests.
+    /// Number of sessions in workloads with many sessions.
     pub(crate) many_sessions: usize,
-    /// How many idle sessions are many.
+    /// Number of idle sessions.
     pub(crate) idle_sessions: usize,
-    /// How long idle sessions live where that is measured.
+    /// Idle timeout when expiry is measured.
     pub(crate) idle_timeout: Duration,
-    /// How long a server is under load in one round.
+    /// Duration of load in one round.
     pub(crate) load_duration: Duration,
-    /// How many rounds of load there are.
+    /// Number of rounds of load.
     pub(crate) load_rounds: usize,
-    /// How many sessions get enough requests beforehand to fill all that they keep.
+    /// Number of sessions whose logs are filled to their limits before a measurement.
     pub(crate) saturated_sessions: usize,
-    /// How many clients there are where there are many.
+    /// Number of clients in workloads with many clients.
     pub(crate) clients: usize,
-    /// How long idle streams are watched.
+    /// How long the CPU time of idle streams is measured.
     pub(crate) idle_duration: Duration,
-    /// How many calls a gateway answers before it is measured.
+    /// Number of calls through a gateway before it is measured.
     pub(crate) gateway_warmup_calls: usize,
 }
 
 impl Sizing {
-    /// Everything.
+    /// The full benchmark.
     pub(crate) const FULL: Self = Self {
         rounds: 41,
         heavy_rounds: 9,
@@ -115,7 +115,7 @@ impl Sizing {
         gateway_warmup_calls: 4_000,
     };
 
-    /// The same, less exactly.
+    /// A shorter, less precise benchmark.
     pub(crate) const QUICK: Self = Self {
         rounds: 9,
         heavy_rounds: 3,

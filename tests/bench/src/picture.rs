@@ -1,4 +1,4 @@
-//! Six ratios as a picture: one bar each, on a scale where every step is a doubling.
+//! Bar chart of six ratios, on a logarithmic scale.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::format_number;
 
-/// A ratio that the picture shows.
+/// A ratio that the chart shows.
 struct Bar {
     label: &'static str,
     workload: &'static str,
@@ -15,47 +15,47 @@ struct Bar {
     baseline: &'static str,
 }
 
-/// What a user meets first: a gateway, a service behind HTTP, and where rejoin is worse. Where
-/// both load generators measure it, the picture shows what `wrk` says.
+/// The gateway and the HTTP service, which users see first, and two ratios in which rejoin is
+/// worse. If both load generators measure a workload, the chart shows the result of `wrk`.
 const BARS: [Bar; 6] = [
     Bar {
-        label: "gateway, 1 session, calls per second: beside supergateway (npm)",
-        workload: "gateway echo, 1 sessions",
+        label: "gateway, 1 session, requests per second vs. supergateway (npm)",
+        workload: "gateway echo, 1 session",
         metric: "throughput",
         subject: "rejoin serve",
         baseline: "supergateway (npm)",
     },
     Bar {
-        label: "gateway, 16 sessions, calls per second: beside mcp-proxy (crate)",
+        label: "gateway, 16 sessions, requests per second vs. mcp-proxy (crate)",
         workload: "gateway echo, 16 sessions, by wrk",
         metric: "throughput",
         subject: "rejoin serve",
         baseline: "mcp-proxy (crate)",
     },
     Bar {
-        label: "HTTP, 16 connections, calls per second: beside rmcp, same service",
+        label: "HTTP, 16 connections, requests per second vs. rmcp, same service",
         workload: "echo, 16 connections, by wrk",
         metric: "throughput",
         subject: "rejoin + rmcp service",
         baseline: "rmcp",
     },
     Bar {
-        label: "HTTP, 16 connections, calls per second: beside tower-mcp",
+        label: "HTTP, 16 connections, requests per second vs. tower-mcp",
         workload: "echo, 16 connections, by wrk",
         metric: "throughput",
         subject: "rejoin",
         baseline: "tower-mcp",
     },
     Bar {
-        label: "HTTP, 16 connections, calls per second: beside bare hyper",
+        label: "HTTP, 16 connections, requests per second vs. bare hyper",
         workload: "echo, 16 connections",
         metric: "throughput",
         subject: "rejoin",
-        baseline: "limit, two parts",
+        baseline: "bare hyper, two parts",
     },
     Bar {
-        label: "peak memory after all calls over HTTP: beside rmcp, same service",
-        workload: "after all echoes",
+        label: "peak memory after all HTTP requests vs. rmcp, same service",
+        workload: "after all echo runs",
         metric: "peak memory",
         subject: "rejoin + rmcp service",
         baseline: "rmcp",
@@ -72,7 +72,7 @@ const TOP: f64 = 60.0;
 ///
 /// # Errors
 ///
-/// Which of the ratios was not measured.
+/// Names the ratio that was not measured.
 pub fn draw(figures: &Value) -> Result<String, String> {
     let ratios = BARS.iter().map(|bar| Ok((bar.label, ratio(figures, bar)?)));
     let ratios = ratios.collect::<Result<Vec<_>, String>>()?;
@@ -82,13 +82,13 @@ pub fn draw(figures: &Value) -> Result<String, String> {
     let scale = Scale { low, step: PLOT / (high - low) };
     let (width, height) = (LEFT + PLOT + RIGHT, TOP + ROW * 6.0 + 16.0);
     let mut out = String::new();
-    // Writing to memory does not fail.
+    // Writing to a `String` does not fail.
     let _ = writeln!(
         out,
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" font-family="system-ui, sans-serif" font-size="12">
 <rect width="100%" height="100%" fill="#ffffff"/>
-<text x="16" y="24" font-size="16" font-weight="600" fill="#1f2328">Six ratios of one benchmark run</text>
-<text x="16" y="42" fill="#59636e">Right of the line rejoin is better, left of it worse. Each step is a doubling.</text>"##
+<text x="16" y="24" font-size="16" font-weight="600" fill="#1f2328">rejoin compared with other servers and gateways</text>
+<text x="16" y="42" fill="#59636e">Right of 1 rejoin is better, left of 1 it is worse. Logarithmic scale.</text>"##
     );
     grid(&scale, high, height, &mut out);
     let mut y = TOP;
@@ -101,20 +101,21 @@ pub fn draw(figures: &Value) -> Result<String, String> {
 }
 
 fn ratio(figures: &Value, bar: &Bar) -> Result<f64, String> {
-    let Bar { workload: work, metric: what, subject: who, baseline: than, .. } = bar;
+    let Bar { workload, metric, subject, baseline, .. } = bar;
     let ratios = figures["ratios"].as_array().into_iter().flatten();
-    let is_it = |ratio: &&Value| {
-        ratio["work"] == *work
-            && ratio["what"] == *what
-            && ratio["who"] == *who
-            && ratio["than"] == *than
+    let matches = |ratio: &&Value| {
+        ratio["workload"] == *workload
+            && ratio["metric"] == *metric
+            && ratio["subject"] == *subject
+            && ratio["baseline"] == *baseline
     };
-    let median = |ratio: &Value| ratio.pointer("/times_better/median")?.as_f64();
-    let median = ratios.filter(is_it).find_map(median);
-    median.ok_or_else(|| format!("{work}: {what} of {who} beside {than} was not measured"))
+    let median = |ratio: &Value| ratio.pointer("/improvement/median")?.as_f64();
+    let median = ratios.filter(matches).find_map(median);
+    median
+        .ok_or_else(|| format!("{workload}: {metric} of {subject} vs. {baseline} was not measured"))
 }
 
-/// Where a ratio stands.
+/// The horizontal position of a ratio.
 struct Scale {
     low: f64,
     step: f64,

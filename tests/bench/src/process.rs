@@ -1,4 +1,4 @@
-//! What the system says of a process.
+//! CPU time and memory of a process, as reported by the system.
 
 use std::{fs, process, time::Duration};
 
@@ -8,34 +8,34 @@ use nix::{
     unistd::Pid,
 };
 
-/// A process whose cost is read.
+/// A process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Process(u32);
 
 impl Process {
-    /// A process by its id.
+    /// Identifies a process by its id.
     pub(crate) fn new(id: u32) -> Self {
         Self(id)
     }
 
-    /// This process.
+    /// Identifies the current process.
     pub(crate) fn this() -> Self {
         Self(process::id())
     }
 
-    /// Returns how many seconds of processor time all threads of the process have taken, by
-    /// a clock that counts nanoseconds.
+    /// Returns the CPU time of all threads of the process in seconds, with a resolution of
+    /// nanoseconds.
     pub(crate) fn cpu_seconds(self) -> Result<f64> {
         let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(self.0)?))?;
         Ok(Duration::from(clock_gettime(clock)?).as_secs_f64())
     }
 
-    /// Returns how many bytes of memory the process has.
+    /// Returns the resident memory in bytes.
     pub(crate) fn memory_bytes(self) -> Result<f64> {
         self.status("VmRSS:")
     }
 
-    /// Returns how many bytes of memory the process has had at most.
+    /// Returns the peak resident memory in bytes.
     pub(crate) fn peak_memory_bytes(self) -> Result<f64> {
         self.status("VmHWM:")
     }
@@ -44,7 +44,7 @@ impl Process {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0))?;
         let line = status.lines().find_map(|line| line.strip_prefix(field));
         let kilobytes =
-            line.and_then(|line| line.split_whitespace().next()).context("no memory")?;
+            line.and_then(|line| line.split_whitespace().next()).context("no such field")?;
         Ok(kilobytes.parse::<f64>()? * 1024.0)
     }
 }

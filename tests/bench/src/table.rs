@@ -1,4 +1,4 @@
-//! Everything that a run has measured, as tables in Markdown.
+//! All results of a run, as tables in Markdown.
 
 use std::fmt::Write as _;
 
@@ -6,37 +6,42 @@ use serde_json::Value;
 
 use crate::format_number;
 
-/// Writes the tables.
+/// Renders the tables.
 #[must_use]
 pub fn write(figures: &Value) -> String {
-    let mut out = String::from("# The whole table\n\n");
+    let mut out = String::from("# Benchmark results\n\n");
     let machine = figures["machine"].as_object().into_iter().flatten();
     let mut machine: Vec<String> =
         machine.map(|(name, value)| format!("{name}: {value}")).collect();
-    // A feature of `serde_json` that another package turns on changes the order of members.
+    // The order of members depends on a feature of `serde_json` that other packages enable.
     machine.sort_unstable();
-    // Writing to memory does not fail.
+    // Writing to a `String` does not fail.
     let _ = writeln!(out, "{}\n", machine.join("; "));
     for note in rows(&figures["notes"]) {
         let _ = writeln!(out, "{}\n", text(note));
     }
-    out.push_str("## Ratios\n\nThe median of the ratios of all rounds; above 1, the first one is better.\n\n");
-    out.push_str("| work | what | of | compared with | ratio | least | most |\n|---|---|---|---|---:|---:|---:|\n");
+    out.push_str("## Ratios\n\nMedian, minimum and maximum of the ratios of all rounds. Above 1, the subject is better than the baseline.\n\n");
+    out.push_str("| workload | metric | subject | baseline | ratio | min | max |\n|---|---|---|---|---:|---:|---:|\n");
     for ratio in rows(&figures["ratios"]) {
-        let [work, what, who, than] = ["work", "what", "who", "than"].map(|key| text(&ratio[key]));
-        let [median, least, most] =
-            ["median", "minimum", "maximum"].map(|key| number(&ratio["times_better"], key));
-        let _ = writeln!(out, "| {work} | {what} | {who} | {than} | {median} | {least} | {most} |");
+        let [workload, metric, subject, baseline] =
+            ["workload", "metric", "subject", "baseline"].map(|key| text(&ratio[key]));
+        let [median, min, max] =
+            ["median", "minimum", "maximum"].map(|key| number(&ratio["improvement"], key));
+        let _ = writeln!(
+            out,
+            "| {workload} | {metric} | {subject} | {baseline} | {median} | {min} | {max} |"
+        );
     }
-    out.push_str("\n## Figures\n\n| work | of | what | median | least | most | rounds |\n|---|---|---|---:|---:|---:|---:|\n");
+    out.push_str("\n## Figures\n\n| workload | subject | metric | median | min | max | rounds |\n|---|---|---|---:|---:|---:|---:|\n");
     for figure in rows(&figures["figures"]) {
-        let [work, who, what, unit] = ["work", "who", "what", "unit"].map(|key| text(&figure[key]));
-        let [median, least, most] =
+        let [workload, subject, metric, unit] =
+            ["workload", "subject", "metric", "unit"].map(|key| text(&figure[key]));
+        let [median, min, max] =
             ["median", "minimum", "maximum"].map(|key| number(&figure["summary"], key));
         let rounds = &figure["rounds"];
         let _ = writeln!(
             out,
-            "| {work} | {who} | {what} ({unit}) | {median} | {least} | {most} | {rounds} |"
+            "| {workload} | {subject} | {metric} ({unit}) | {median} | {min} | {max} | {rounds} |"
         );
     }
     out

@@ -1,4 +1,4 @@
-//! Gateways in front of a server on stdio: rejoin, and others that npm and pip install.
+//! Gateways in front of a stdio server: rejoin and others.
 
 mod packages;
 mod running;
@@ -13,15 +13,15 @@ pub(crate) use self::stdio::serve as stdio;
 use self::{packages::Packages, running::Gateway};
 use crate::{
     load::{Random, Session, Wrk, measure, warm_up},
-    measure::{Flavor, Readings, Trial, interleave},
+    measure::{Flavor, Readings, Trial, interleave, plural},
     options::Sizing,
     report::Report,
 };
 
-/// How many sessions there are, with a connection each.
+/// Numbers of sessions, with one connection each.
 const SESSIONS: [usize; 2] = [1, 16];
 
-/// Which gateway it is.
+/// Kind of gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Rejoin,
@@ -45,7 +45,7 @@ impl Kind {
         }
     }
 
-    /// Returns the path of its endpoint, and what it puts before the name of a tool.
+    /// Returns the path of the endpoint and the prefix of tool names.
     fn endpoint(self) -> (&'static str, &'static str) {
         match self {
             Self::Rejoin | Self::Supergateway | Self::NpmProxy | Self::PyPiProxy => ("/mcp", ""),
@@ -54,7 +54,7 @@ impl Kind {
     }
 }
 
-/// Measures those that can be had, and says which cannot.
+/// Runs the section with all gateways that can be installed; notes those that cannot.
 pub(crate) fn run(sizing: &Sizing, seed: u64, report: &mut Report) -> Result<()> {
     let text = Random::new(seed).word(24);
     let runtime = Rc::new(Flavor::CurrentThread.runtime()?);
@@ -68,24 +68,24 @@ pub(crate) fn run(sizing: &Sizing, seed: u64, report: &mut Report) -> Result<()>
         }
     }
     for count in SESSIONS {
-        let work = format!("gateway echo, {count} sessions");
-        let mut trials = vec![stdio::bare_pipe(&work, &child, &text, sizing.load_duration)?];
+        let workload = format!("gateway echo, {}", plural(count, "session"));
+        let mut trials = vec![stdio::bare_pipe(&workload, &child, &text, sizing.load_duration)?];
         for (kind, gateway) in &gateways {
             let warm = create_warm_sessions(gateway, *kind, count, &text, sizing);
             let sessions = runtime.block_on(warm).context(kind.subject())?;
             let round = echo_round(gateway, sessions, &text, &runtime, sizing);
-            let (work, subject) = (work.clone(), kind.subject());
-            trials.push(Trial { workload: work, subject, round: Box::new(round) });
+            let (workload, subject) = (workload.clone(), kind.subject());
+            trials.push(Trial { workload, subject, round: Box::new(round) });
         }
         report.add(interleave(sizing.heavy_rounds, &mut trials)?);
         for other in Kind::ALL.into_iter().skip(1) {
-            report.compare(&work, Kind::Rejoin.subject(), other.subject());
+            report.compare(&workload, Kind::Rejoin.subject(), other.subject());
         }
     }
     by_wrk(&gateways, &runtime, &text, sizing, report)
 }
 
-/// The two that are fastest, by a load generator that is not ours.
+/// Measures the two fastest gateways by a third-party load generator.
 fn by_wrk(
     gateways: &[(Kind, Rc<Gateway>)],
     runtime: &Runtime,
@@ -98,7 +98,7 @@ fn by_wrk(
         return Ok(());
     };
     let count = SESSIONS[1];
-    let work = format!("gateway echo, {count} sessions, by wrk");
+    let workload = format!("gateway echo, {count} sessions, by wrk");
     let mut trials = Vec::new();
     for (kind, gateway) in gateways {
         if ![Kind::Rejoin, Kind::CrateProxy].contains(kind) {
@@ -108,17 +108,17 @@ fn by_wrk(
         let round =
             generator.clone().round(gateway.process(), sessions, text, sizing.load_duration);
         trials.push(Trial {
-            workload: work.clone(),
+            workload: workload.clone(),
             subject: kind.subject(),
             round: Box::new(round),
         });
     }
     report.add(interleave(sizing.heavy_rounds, &mut trials)?);
-    report.compare(&work, Kind::Rejoin.subject(), Kind::CrateProxy.subject());
+    report.compare(&workload, Kind::Rejoin.subject(), Kind::CrateProxy.subject());
     Ok(())
 }
 
-/// Starts a gateway, and makes sure that a session begins.
+/// Starts a gateway, and checks that a session can be created.
 fn start(kind: Kind, packages: &Packages, child: &[PathBuf], runtime: &Runtime) -> Result<Gateway> {
     let port = running::free_port()?;
     let command = match kind {
@@ -133,7 +133,7 @@ fn start(kind: Kind, packages: &Packages, child: &[PathBuf], runtime: &Runtime) 
     Ok(gateway)
 }
 
-/// Begins sessions, and calls until whatever compiles as it runs has done so.
+/// Creates sessions, and makes enough calls for JIT compilers to finish.
 async fn create_warm_sessions(
     gateway: &Gateway,
     kind: Kind,
@@ -165,10 +165,10 @@ fn echo_round(
     let (gateway, runtime) = (Rc::clone(gateway), Rc::clone(runtime));
     let (text, window, sessions) = (text.to_owned(), sizing.load_duration, RefCell::new(sessions));
     move || {
-        let mut taken = sessions.take();
+        let mut current = sessions.take();
         let process = gateway.process();
-        let readings = runtime.block_on(measure(process, &mut taken, &text, window));
-        sessions.replace(taken);
+        let readings = runtime.block_on(measure(process, &mut current, &text, window));
+        sessions.replace(current);
         readings
     }
 }

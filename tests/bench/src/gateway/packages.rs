@@ -1,4 +1,4 @@
-//! What npm, pip and cargo put beside this program.
+//! Installation of gateways by npm, pip and cargo into the build folder.
 
 use std::{
     env, fs,
@@ -8,30 +8,30 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-/// From the registry that npm is configured with.
+/// From the npm registry.
 const SUPERGATEWAY: &str = "supergateway@4.0.0";
-/// From the registry that npm is configured with.
+/// From the npm registry.
 const NPM_PROXY: &str = "mcp-proxy@6.7.19";
-/// From the index that pip is configured with.
+/// From PyPI.
 const PYPI_PROXY: &str = "mcp-proxy==0.13.0";
 
-/// From the registry that cargo is configured with.
+/// From the registry of crates.
 const CRATE_PROXY: &str = "mcp-proxy@0.6.0";
 
-/// The folder that cargo builds into.
+/// The build folder of cargo.
 pub(super) struct Packages {
     build_folder: PathBuf,
 }
 
 impl Packages {
-    /// Finds the folder by where this program is.
+    /// Locates the build folder by the path of this program.
     pub(super) fn in_build_folder() -> Result<Self> {
         let program = env::current_exe()?;
-        let build = program.ancestors().nth(2).context("this program is in no build folder")?;
+        let build = program.ancestors().nth(2).context("this program is not in a build folder")?;
         Ok(Self { build_folder: build.to_owned() })
     }
 
-    /// Builds the program of this workspace, and returns the command that serves a child.
+    /// Builds rejoin, and returns its command: one child per session.
     pub(super) fn rejoin(&self, port: u16, child: &[PathBuf]) -> Result<Command> {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--release", "--quiet", "--package", "rejoin", "--bin", "rejoin"]);
@@ -44,7 +44,7 @@ impl Packages {
         Ok(command)
     }
 
-    /// Returns the command of supergateway: a child for each session.
+    /// Returns the command of supergateway: one child per session.
     pub(super) fn supergateway(&self, port: u16, child: &[PathBuf]) -> Result<Command> {
         let script = self.npm(SUPERGATEWAY, "node_modules/supergateway/dist/index.js")?;
         let child: Vec<_> = child.iter().map(|part| part.display().to_string()).collect();
@@ -78,7 +78,7 @@ impl Packages {
     }
 
     /// Returns the command of the crate mcp-proxy: one child for all sessions. It is built
-    /// without its optional features, none of which serves a call.
+    /// without its optional features, which calls do not need.
     pub(super) fn crate_proxy(&self, port: u16, child: &[PathBuf]) -> Result<Command> {
         let folder = self.build_folder.join("bench/cargo");
         let program = folder.join("bin/mcp-proxy");
@@ -88,7 +88,7 @@ impl Packages {
             run(cargo.arg(&folder).arg(CRATE_PROXY))?;
         }
         let child: Vec<_> = child.iter().map(|part| part.display().to_string()).collect();
-        let (name, arguments) = child.split_first().context("there is no child")?;
+        let (name, arguments) = child.split_first().context("no command of the child")?;
         let config = folder.join(format!("proxy-{port}.toml"));
         fs::write(
             &config,
@@ -104,7 +104,7 @@ impl Packages {
         Ok(command)
     }
 
-    /// Installs a package once, and returns a file of it.
+    /// Installs a package unless it is installed, and returns the path of one of its files.
     fn npm(&self, package: &str, file: &str) -> Result<PathBuf> {
         let folder = self.build_folder.join("bench/npm").join(package);
         let file = folder.join(file);
@@ -118,11 +118,11 @@ impl Packages {
     }
 }
 
-/// Runs a command to its end.
+/// Runs a command, and fails if it fails.
 fn run(command: &mut Command) -> Result<()> {
     let program = Path::new(command.get_program()).display().to_string();
     let output = command.stdin(Stdio::null()).output().with_context(|| program.clone())?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{program} failed: {said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{program} failed: {stderr}");
     Ok(())
 }

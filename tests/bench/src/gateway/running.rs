@@ -1,4 +1,4 @@
-//! A gateway that runs.
+//! Gateway process.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
@@ -10,10 +10,10 @@ use anyhow::{Result, bail};
 
 use crate::process::Process;
 
-/// How long a gateway may take until it listens.
+/// Maximum time until a gateway listens.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A running gateway; killed when it is dropped.
+/// A running gateway, killed on drop.
 pub(super) struct Gateway {
     child: Child,
     pub(super) address: SocketAddr,
@@ -28,10 +28,10 @@ impl Gateway {
         let start = Instant::now();
         while TcpStream::connect(address).is_err() {
             if let Some(status) = gateway.child.try_wait()? {
-                bail!("it ended with {status}: {command:?}");
+                bail!("exited with {status}: {command:?}");
             }
             if start.elapsed() > START_TIMEOUT {
-                bail!("it does not listen: {command:?}");
+                bail!("does not listen after {START_TIMEOUT:?}: {command:?}");
             }
             std::thread::yield_now();
         }
@@ -46,13 +46,13 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        // It may be gone already.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Returns a port that nobody listens on.
+/// Returns a free port.
 pub(super) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }

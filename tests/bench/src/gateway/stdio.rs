@@ -1,4 +1,4 @@
-//! The server behind the gateways, and what it takes to talk to it without one.
+//! Stdio server behind the gateways, and a client that uses it without one.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _, stdin, stdout},
@@ -16,10 +16,10 @@ use crate::{
     report::quantile,
 };
 
-/// The same as over HTTP.
+/// The same metric as over HTTP.
 const MEDIAN: Metric = Metric::cost("p50", "µs");
 
-/// Answers every request, one to a line.
+/// Responds to every request, one message per line.
 pub(crate) fn serve() -> Result<()> {
     for line in stdin().lock().lines() {
         let message: Value = serde_json::from_str(&line?)?;
@@ -39,16 +39,16 @@ pub(crate) fn serve() -> Result<()> {
             }
             _ => json!({}),
         };
-        let mut answer = json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string();
-        answer.push('\n');
-        stdout().lock().write_all(answer.as_bytes())?;
+        let mut response = json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string();
+        response.push('\n');
+        stdout().lock().write_all(response.as_bytes())?;
     }
     Ok(())
 }
 
-/// Makes a trial that talks to the server on stdio itself, one call at a time.
+/// Creates a trial that calls the stdio server directly, one call at a time.
 pub(super) fn bare_pipe(
-    work: &str,
+    workload: &str,
     child: &[PathBuf],
     text: &str,
     window: Duration,
@@ -56,25 +56,29 @@ pub(super) fn bare_pipe(
     let mut pipe = Pipe::open(child)?;
     let text = text.to_owned();
     let round = move || pipe.measure(&text, window);
-    Ok(Trial { workload: work.to_owned(), subject: "bare pipe, 1 session", round: Box::new(round) })
+    Ok(Trial {
+        workload: workload.to_owned(),
+        subject: "stdio pipe, 1 session",
+        round: Box::new(round),
+    })
 }
 
 struct Pipe {
     child: Child,
-    to: ChildStdin,
-    from: BufReader<ChildStdout>,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
     next: i64,
 }
 
 impl Pipe {
     fn open(command: &[PathBuf]) -> Result<Self> {
-        let (program, arguments) = command.split_first().context("there is no command")?;
+        let (program, arguments) = command.split_first().context("empty command")?;
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
-        let to = child.stdin.take().context("there is no stdin")?;
-        let from = BufReader::new(child.stdout.take().context("there is no stdout")?);
-        Ok(Self { child, to, from, next: 1_000_000 })
+        let stdin = child.stdin.take().context("no stdin")?;
+        let stdout = BufReader::new(child.stdout.take().context("no stdout")?);
+        Ok(Self { child, stdin, stdout, next: 1_000_000 })
     }
 
     fn measure(&mut self, text: &str, window: Duration) -> Result<Readings> {
@@ -86,11 +90,11 @@ impl Pipe {
             self.next += 1;
             request.push('\n');
             let start = Instant::now();
-            self.to.write_all(request.as_bytes())?;
+            self.stdin.write_all(request.as_bytes())?;
             line.clear();
-            self.from.read_line(&mut line)?;
+            self.stdout.read_line(&mut line)?;
             latencies.push(start.elapsed().as_secs_f64() * 1e6);
-            ensure!(line.contains(text), "the answer is {line}");
+            ensure!(line.contains(text), "unexpected response: {line}");
         }
         latencies.sort_by(f64::total_cmp);
         Ok(vec![(MEDIAN, quantile(&latencies, 0.5))])
@@ -99,7 +103,7 @@ impl Pipe {
 
 impl Drop for Pipe {
     fn drop(&mut self) {
-        // It may be gone already.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

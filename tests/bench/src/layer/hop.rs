@@ -1,11 +1,11 @@
-//! For scale: one hop to a task and back, with nothing in between.
+//! Channels to a task and back, as a lower bound.
 
 use anyhow::{Context as _, Result};
 use tokio::sync::{mpsc, oneshot};
 
 use super::SessionLayer;
 
-/// A channel to a task, which answers on another one.
+/// A channel to a task, which responds on another channel.
 #[derive(Clone)]
 pub(crate) struct ChannelHop;
 
@@ -19,10 +19,10 @@ impl SessionLayer for ChannelHop {
     }
 
     async fn open(&self) -> Result<Self::Session> {
-        let (session, mut heard) = mpsc::channel::<oneshot::Sender<()>>(16);
+        let (session, mut requests) = mpsc::channel::<oneshot::Sender<()>>(16);
         tokio::spawn(async move {
-            while let Some(answer) = heard.recv().await {
-                // The one that waits may be gone.
+            while let Some(answer) = requests.recv().await {
+                // The receiver may have been dropped.
                 let _ = answer.send(());
             }
         });
@@ -47,10 +47,10 @@ impl SessionLayer for ChannelHop {
     }
 
     async fn first_id(&self, _: &mut Self::Stream) -> Result<String> {
-        None.context("a hop has no events")
+        None.context("a channel has no events")
     }
 
     async fn resume(&self, _: &Self::Session, _: &str) -> Result<Self::Stream> {
-        None.context("a hop has no events")
+        None.context("a channel has no events")
     }
 }

@@ -1,10 +1,10 @@
-//! A layer from JSON to JSON: with what an HTTP service reads and writes around it.
+//! Session layers from JSON to JSON, with the parsing and serialization of an HTTP service.
 
 use anyhow::Result;
 
 use super::SessionLayer;
 
-/// A layer that is handed text, and whose events are written.
+/// A session layer that parses its messages and serializes its events.
 #[derive(Clone)]
 pub(crate) struct Json<L>(pub(crate) L);
 

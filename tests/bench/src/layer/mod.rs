@@ -1,4 +1,4 @@
-//! Session layers in this process, behind one interface.
+//! Session layers behind one trait.
 
 mod hop;
 mod json;
@@ -15,38 +15,39 @@ pub(crate) use self::{
 };
 use crate::message::{self, Tool};
 
-/// A session layer, and what answers behind it.
+/// A session layer and its backend.
 pub(crate) trait SessionLayer: Clone + Send + Sync + 'static {
-    /// A session, as its client has it.
+    /// A session, from the side of its client.
     type Session: Send + Sync + 'static;
-    /// What carries the answer to a request, or a stream that is resumed.
+    /// The stream of a request, or a resumed stream.
     type Stream: Send + 'static;
-    /// A message of the client that was read, as the layer takes it.
+    /// A parsed message of the client.
     type Message: Send + 'static;
 
-    /// Reads a message.
+    /// Parses a message.
     fn parse(&self, json: String) -> Result<Self::Message>;
 
-    /// Begins a session, through the answer to `initialize`.
+    /// Opens a session, up to the response to `initialize`.
     fn open(&self) -> impl Future<Output = Result<Self::Session>> + Send;
 
-    /// Hands a call over; the answer comes on the stream.
+    /// Sends a request, and returns its stream.
     fn send(
         &self,
         session: &Self::Session,
         message: Self::Message,
     ) -> impl Future<Output = Result<Self::Stream>> + Send;
 
-    /// Takes one or more events, and returns how many; 0 is the end.
+    /// Receives one or more events, and returns their number; 0 at the end.
     fn next_events(&self, stream: &mut Self::Stream) -> impl Future<Output = Result<usize>> + Send;
 
-    /// Takes events likewise, and writes their messages as JSON.
+    /// Receives one or more events, serializes their messages as JSON, and returns their number; 0
+    /// at the end.
     fn next_events_as_json(
         &self,
         stream: &mut Self::Stream,
     ) -> impl Future<Output = Result<usize>> + Send;
 
-    /// Takes the first event of a stream, which must be alone, and returns its id.
+    /// Receives the first event of a stream, which must be the only one so far, and returns its id.
     fn first_id(&self, stream: &mut Self::Stream) -> impl Future<Output = Result<String>> + Send;
 
     /// Resumes a stream after an event.
@@ -57,7 +58,7 @@ pub(crate) trait SessionLayer: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Stream>> + Send;
 }
 
-/// Returns the call of a tool, as the layer takes it.
+/// Returns a tool call as a message of the layer.
 pub(crate) fn call<L: SessionLayer>(
     layer: &L,
     id: i64,
@@ -67,13 +68,13 @@ pub(crate) fn call<L: SessionLayer>(
     layer.parse(message::call(id, tool, text))
 }
 
-/// Takes events to the end of a stream, and returns how many there were.
+/// Receives the events of a stream to its end, and returns their number.
 pub(crate) async fn drain<L: SessionLayer>(layer: &L, stream: &mut L::Stream) -> Result<usize> {
     let mut events = 0;
     loop {
         match layer.next_events(stream).await? {
             0 => return Ok(events),
-            taken => events += taken,
+            count => events += count,
         }
     }
 }

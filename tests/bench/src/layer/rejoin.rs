@@ -1,4 +1,4 @@
-//! The sessions of rejoin.
+//! Sessions of rejoin.
 
 use std::{future::poll_fn, time::Duration};
 
@@ -22,43 +22,43 @@ pub(crate) struct Rejoin {
     sessions: SessionManager,
 }
 
-/// What is not as it is by default.
+/// Limits that differ from the defaults.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Limits {
-    /// How many sessions there may be, if not as by default.
+    /// Maximum number of sessions.
     pub(crate) sessions: Option<usize>,
-    /// How many streams a session may have, if not as by default.
+    /// Maximum number of streams per session.
     pub(crate) streams: Option<usize>,
-    /// How many events a connection takes at once, if not as by default.
+    /// Maximum number of unacknowledged events per connection.
     pub(crate) window: Option<usize>,
-    /// How long a session lives idly, if not as by default.
+    /// Idle timeout of a session.
     pub(crate) idle_timeout: Option<Duration>,
 }
 
 impl Rejoin {
-    /// Has a handler of its own behind it.
+    /// Creates a manager with a handler in a task.
     pub(crate) fn with_handler(says: MessageForm, sizes: Limits) -> Result<Self> {
         Self::new(Handler(says), sizes)
     }
 
-    /// Has a handler without a task behind it.
+    /// Creates a manager with an inline handler.
     pub(crate) fn with_inline_handler(says: MessageForm, sizes: Limits) -> Result<Self> {
         Self::new(Inline(says), sizes)
     }
 
-    /// Has a service of the crate `rmcp` behind it.
+    /// Creates a manager with a service of the crate `rmcp`.
     pub(crate) fn with_service(sizes: Limits) -> Result<Self> {
         Self::new(RmcpBackend::new(|| Ok(Service::default())), sizes)
     }
 
-    /// Has any backend behind it.
+    /// Creates a manager with any backend.
     pub(crate) fn new(backend: impl Backend, sizes: Limits) -> Result<Self> {
         Ok(Self { sessions: SessionManager::new(backend, config(sizes)?)? })
     }
 }
 
 fn config(sizes: Limits) -> Result<ManagerConfig> {
-    let usual = ManagerConfig::default();
+    let defaults = ManagerConfig::default();
     let config = Config::default();
     let streams = sizes.streams;
     let session = Config {
@@ -71,8 +71,8 @@ fn config(sizes: Limits) -> Result<ManagerConfig> {
     };
     Ok(ManagerConfig {
         session,
-        sessions_max: sizes.sessions.unwrap_or(usual.sessions_max),
-        ..usual
+        sessions_max: sizes.sessions.unwrap_or(defaults.sessions_max),
+        ..defaults
     })
 }
 
@@ -109,7 +109,7 @@ impl SessionLayer for Rejoin {
         }
     }
 
-    /// Its events are JSON already.
+    /// The events are JSON already.
     async fn next_events_as_json(&self, stream: &mut Self::Stream) -> Result<usize> {
         self.next_events(stream).await
     }
@@ -118,7 +118,7 @@ impl SessionLayer for Rejoin {
         self.next_events(stream).await?;
         match stream.1.first() {
             Some(SseEvent::Priming { id: Some(id), .. }) => Ok(id.to_string()),
-            other => anyhow::bail!("{other:?} is no priming event"),
+            other => anyhow::bail!("expected a priming event, got {other:?}"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The sessions of the crate `rmcp`: its `LocalSessionManager`.
+//! Sessions of the crate `rmcp`: its `LocalSessionManager`.
 
 use std::{collections::VecDeque, hint::black_box, sync::Arc, time::Duration};
 
@@ -35,24 +35,25 @@ pub(crate) struct Rmcp {
 }
 
 impl Rmcp {
-    /// Has a loop of its own behind it.
+    /// Creates a manager with a handler in a task.
     pub(crate) fn with_handler() -> Self {
         Self { sessions: Arc::default(), has_service: false, ended: || () }
     }
 
-    /// Has a service behind it.
+    /// Creates a manager with a service.
     pub(crate) fn with_service() -> Self {
         Self { has_service: true, ..Self::with_handler() }
     }
 
-    /// Has room for as many events in each of its channels, and keeps as many.
+    /// Creates a manager whose channels have this capacity, which is also the number of events that
+    /// they keep.
     pub(crate) fn with_capacity(capacity: usize) -> Self {
         let mut sessions = LocalSessionManager::default();
         sessions.session_config.channel_capacity = capacity;
         Self { sessions: Arc::new(sessions), ..Self::with_handler() }
     }
 
-    /// Ends sessions that are idle for so long, and calls `ended` each time.
+    /// Creates a manager with an idle timeout, which calls `ended` whenever a session ends.
     pub(crate) fn with_timeout(timeout: Duration, ended: fn()) -> Self {
         let mut sessions = LocalSessionManager::default();
         sessions.session_config.keep_alive = Some(timeout);
@@ -61,10 +62,10 @@ impl Rmcp {
 }
 
 impl Rmcp {
-    /// Finds a session as its manager does, whose streams have no name.
+    /// Looks a session up as the manager does: the streams of its own interface have no type name.
     async fn handle(&self, id: &SessionId) -> Result<LocalSessionHandle> {
         let sessions = self.sessions.sessions.read().await;
-        sessions.get(id).cloned().context("there is no such session")
+        sessions.get(id).cloned().context("session not found")
     }
 }
 
@@ -129,14 +130,14 @@ impl SessionLayer for Rmcp {
     }
 }
 
-/// Answers the calls of the benchmark, without the service layer.
+/// Handles the calls of the benchmark, without the service layer.
 async fn serve(mut transport: impl Transport<RoleServer>, ended: fn()) -> Result<()> {
     let mut lagging = VecDeque::new();
     while let Some(message) = transport.receive().await {
         let JsonRpcMessage::Request(JsonRpcRequest { id, request, .. }) = message else { continue };
-        #[expect(clippy::wildcard_enum_match_arm, reason = "nobody asks for anything else")]
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the benchmark sends nothing else")]
         let result = match request {
-            ClientRequest::InitializeRequest(_) => welcome(),
+            ClientRequest::InitializeRequest(_) => initialize_result(),
             ClientRequest::CallToolRequest(call) => {
                 let tool = service::tool(&call.params).context("no such tool")?;
                 for step in 1..=tool.events() {
@@ -152,10 +153,10 @@ async fn serve(mut transport: impl Transport<RoleServer>, ended: fn()) -> Result
                         transport.send(turn).await?;
                         continue;
                     }
-                    Tool::Announce => bail!("nobody asks for announcements here"),
+                    Tool::Announce => bail!("not supported here: `announce`"),
                 }
             }
-            _ => bail!("an unknown request"),
+            _ => bail!("unexpected request"),
         };
         transport.send(ServerJsonRpcMessage::response(result, id)).await?;
     }
@@ -163,7 +164,7 @@ async fn serve(mut transport: impl Transport<RoleServer>, ended: fn()) -> Result
     Ok(())
 }
 
-fn welcome() -> ServerResult {
+fn initialize_result() -> ServerResult {
     ServerResult::InitializeResult(InitializeResult::new(ServerCapabilities::default()))
 }
 

@@ -1,4 +1,4 @@
-//! The client: HTTP/1.1 on a TCP connection, and as little of it as will do.
+//! Minimal HTTP/1.1 client on a TCP connection.
 
 use std::net::SocketAddr;
 
@@ -9,17 +9,17 @@ use tokio::{
     net::TcpStream,
 };
 
-/// How much is read at once, at least.
+/// Minimum free space of the buffer for each read.
 const READ_BYTES: usize = 4 << 10;
 
-/// A connection that is kept alive, with one exchange at a time.
+/// A keep-alive connection, with one request at a time.
 pub(crate) struct Client {
     stream: TcpStream,
-    /// What was read of the current response.
+    /// The part of the current response that was received.
     read: Vec<u8>,
 }
 
-/// What a client needs of the head of a response.
+/// The head of a response.
 struct Head {
     status: u16,
     length: usize,
@@ -40,12 +40,12 @@ impl Client {
         Ok(Self { stream, read: Vec::with_capacity(READ_BYTES) })
     }
 
-    /// Sends a request, and reads its response to the end; returns its status, and the
-    /// response with its head and its framing.
+    /// Sends a request and reads its response to the end. Returns the status, and the response
+    /// including its head and framing.
     pub(crate) async fn exchange(&mut self, request: &[u8]) -> Result<(u16, &[u8])> {
         self.send(request).await?;
         let mut head = None;
-        // Where the body, or its next chunk, begins.
+        // Offset of the body or of its next chunk.
         let mut at = 0;
         loop {
             if head.is_none() {
@@ -64,7 +64,7 @@ impl Client {
         }
     }
 
-    /// Sends a request, and reads until something was said; returns all until then.
+    /// Sends a request and reads until the response contains `needle`. Returns all data until then.
     pub(crate) async fn read_until(&mut self, request: &[u8], needle: &[u8]) -> Result<&[u8]> {
         self.send(request).await?;
         while memmem::find(&self.read, needle).is_none() {
@@ -83,7 +83,7 @@ impl Client {
     async fn read_more(&mut self) -> Result<()> {
         self.read.reserve(READ_BYTES);
         let count = self.stream.read_buf(&mut self.read).await?;
-        ensure!(count > 0, "the server has closed the connection");
+        ensure!(count > 0, "connection closed by the server");
         Ok(())
     }
 }
@@ -92,7 +92,7 @@ fn read_head(bytes: &[u8]) -> Result<Option<Head>> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(length) = response.parse(bytes)? else { return Ok(None) };
-    let status = response.code.context("there is no status")?;
+    let status = response.code.context("no status")?;
     let mut body = Framing::Length(0);
     for header in response.headers {
         if header.name.eq_ignore_ascii_case("content-length") {
@@ -104,14 +104,14 @@ fn read_head(bytes: &[u8]) -> Result<Option<Head>> {
     Ok(Some(Head { status, length, body }))
 }
 
-/// Goes on behind all chunks that are complete, and says whether the last one was there.
+/// Skips all complete chunks, and returns whether the last one was among them.
 fn skip_chunks(bytes: &[u8], at: &mut usize) -> Result<bool> {
     loop {
         let rest = bytes.get(*at..).unwrap_or_default();
         let (data, size) = match httparse::parse_chunk_size(rest) {
             Ok(httparse::Status::Complete(chunk)) => chunk,
             Ok(httparse::Status::Partial) => return Ok(false),
-            Err(_) => bail!("a chunk has no size: {}", String::from_utf8_lossy(rest)),
+            Err(_) => bail!("invalid chunk size: {}", String::from_utf8_lossy(rest)),
         };
         let next = *at + data + usize::try_from(size)? + 2;
         if bytes.len() < next {
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chunks_are_skipped_as_they_come() {
+    fn chunks_are_skipped_incrementally() {
         let whole = b"3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n";
         for cut in 0..whole.len() {
             let mut at = 0;
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_says_how_long_its_body_is() {
+    fn head_has_the_length_of_the_body() {
         let head = read_head(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n").unwrap().unwrap();
         assert_eq!(head.status, 200);
         assert!(matches!(head.body, Framing::Length(7)));

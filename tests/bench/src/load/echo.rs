@@ -1,4 +1,4 @@
-//! Calls over connections that are kept alive, each as soon as the last one is answered.
+//! Closed-loop echo calls over keep-alive connections.
 
 use std::time::{Duration, Instant};
 
@@ -17,76 +17,76 @@ use crate::{
 pub(super) const RATE: Metric = Metric::rate("throughput", "requests per s");
 pub(super) const MEDIAN: Metric = Metric::cost("p50", "µs");
 pub(super) const TAIL: Metric = Metric::cost("p99", "µs");
-pub(super) const CPU_TIME: Metric = Metric::cost("processor", "s per 10,000");
-/// What the load itself takes. It has one thread, so a server that takes less waits for it.
-const LOAD_CPU_TIME: Metric = Metric::cost("processor of the load", "s per 10,000");
+pub(super) const CPU_TIME: Metric = Metric::cost("CPU time", "s per 10,000");
+/// The load generator has one thread: a server that takes less CPU time than it is idle at times.
+const LOAD_CPU_TIME: Metric = Metric::cost("CPU time of the load generator", "s per 10,000");
 
-/// How many calls each connection makes before anything is measured.
+/// Number of calls of each connection before the measurement.
 const WARMUP_CALLS: usize = 20;
 
-/// Calls through as many connections as there are sessions, for a while.
+/// Calls for a while, through one connection per session.
 pub(crate) async fn measure(
     process: Process,
     sessions: &mut Vec<Session>,
     text: &str,
     window: Duration,
 ) -> Result<Readings> {
-    let mut callers = Vec::new();
+    let mut clients = Vec::new();
     for session in sessions.drain(..) {
-        callers.push(EchoClient::connect(session, text).await?);
+        clients.push(EchoClient::connect(session, text).await?);
     }
-    let callers = run(callers, Until::Calls(WARMUP_CALLS)).await?;
+    let clients = run(clients, Until::Calls(WARMUP_CALLS)).await?;
     let before = (process.cpu_seconds()?, Process::this().cpu_seconds()?);
     let start = Instant::now();
-    let callers = run(callers, Until::Time(start + window)).await?;
+    let clients = run(clients, Until::Time(start + window)).await?;
     let seconds = start.elapsed().as_secs_f64();
-    let processor = process.cpu_seconds()? - before.0;
+    let cpu = process.cpu_seconds()? - before.0;
     let load = Process::this().cpu_seconds()? - before.1;
     let mut latencies: Vec<f64> =
-        callers.iter().flat_map(|caller| caller.latencies.iter().copied()).collect();
+        clients.iter().flat_map(|client| client.latencies.iter().copied()).collect();
     latencies.sort_by(f64::total_cmp);
-    sessions.extend(callers.into_iter().map(|caller| caller.session));
+    sessions.extend(clients.into_iter().map(|client| client.session));
     let count = latencies.len() as f64;
     Ok(vec![
         (RATE, count / seconds),
         (MEDIAN, quantile(&latencies, 0.5)),
         (TAIL, quantile(&latencies, 0.99)),
-        (CPU_TIME, processor / count * 1e4),
+        (CPU_TIME, cpu / count * 1e4),
         (LOAD_CPU_TIME, load / count * 1e4),
     ])
 }
 
-/// Calls so many times in each of some sessions.
+/// Makes `calls` calls in each session.
 pub(crate) async fn warm_up(sessions: &mut Vec<Session>, text: &str, calls: usize) -> Result<()> {
-    let mut callers = Vec::new();
+    let mut clients = Vec::new();
     for session in sessions.drain(..) {
-        callers.push(EchoClient::connect(session, text).await?);
+        clients.push(EchoClient::connect(session, text).await?);
     }
-    let callers = run(callers, Until::Calls(calls)).await?;
-    sessions.extend(callers.into_iter().map(|caller| caller.session));
+    let clients = run(clients, Until::Calls(calls)).await?;
+    sessions.extend(clients.into_iter().map(|client| client.session));
     Ok(())
 }
 
-/// When it is enough.
+/// When a client stops.
 #[derive(Clone, Copy, Debug)]
 enum Until {
     Calls(usize),
     Time(Instant),
 }
 
-async fn run(callers: Vec<EchoClient>, until: Until) -> Result<Vec<EchoClient>> {
+async fn run(clients: Vec<EchoClient>, until: Until) -> Result<Vec<EchoClient>> {
     let mut running = JoinSet::new();
-    for caller in callers {
-        running.spawn(caller.run(until));
+    for client in clients {
+        running.spawn(client.run(until));
     }
     let mut done = Vec::new();
-    while let Some(caller) = running.join_next().await {
-        done.push(caller??);
+    while let Some(client) = running.join_next().await {
+        done.push(client??);
     }
     Ok(done)
 }
 
-/// One client.
+/// A client of one session.
 struct EchoClient {
     session: Session,
     client: Client,
@@ -105,11 +105,11 @@ impl EchoClient {
         self.latencies.clear();
         let mut start = Instant::now();
         loop {
-            let is_enough = match until {
+            let is_done = match until {
                 Until::Calls(count) => self.latencies.len() >= count,
                 Until::Time(end) => start >= end,
             };
-            if is_enough {
+            if is_done {
                 return Ok(self);
             }
             self.call().await?;
@@ -121,9 +121,9 @@ impl EchoClient {
 
     async fn call(&mut self) -> Result<()> {
         let request = self.session.call(Tool::Echo, &self.text);
-        let (status, said) = self.client.exchange(request).await.context("a call failed")?;
-        let is_echo = status == 200 && memmem::find(said, self.text.as_bytes()).is_some();
-        ensure!(is_echo, "the answer is {}", String::from_utf8_lossy(said));
+        let (status, response) = self.client.exchange(request).await.context("a call failed")?;
+        let is_echo = status == 200 && memmem::find(response, self.text.as_bytes()).is_some();
+        ensure!(is_echo, "unexpected response: {}", String::from_utf8_lossy(response));
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Load over HTTP: the same for every server, from one thread.
+//! HTTP load from one thread, the same for every server.
 
 mod client;
 mod echo;
@@ -20,7 +20,7 @@ pub(crate) use self::{
     wrk::Wrk,
 };
 use crate::{
-    measure::{Flavor, Metric, Readings, Trial, interleave},
+    measure::{Flavor, Metric, Readings, Trial, interleave, plural},
     options::Sizing,
     report::Report,
     server::{Kind, Server},
@@ -28,16 +28,16 @@ use crate::{
 
 const PEAK: Metric = Metric::cost("peak memory", "MiB");
 
-/// How many connections there are.
+/// Numbers of connections.
 const CONNECTIONS: [usize; 4] = [1, 16, 64, 256];
 
-/// How many calls fill all that a session keeps, and how many fill what it keeps for long.
+/// Number of calls that fill the logs of a session, and number of calls that fill its tombstones.
 const WARMUP_CALLS: [usize; 2] = [4_200, 100];
 
-/// How many events there are on one stream.
+/// Number of events on one stream.
 const EVENTS: usize = 1_000;
 
-/// Does all of it.
+/// Runs the section.
 pub(crate) fn run(sizing: &Sizing, seed: u64, report: &mut Report) -> Result<()> {
     let text = Random::new(seed).word(24);
     let runtime = Rc::new(Flavor::CurrentThread.runtime()?);
@@ -51,16 +51,16 @@ fn echo(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Report)
     let start = |kind| anyhow::Ok((kind, Rc::new(Server::start(kind, text)?), Rc::default()));
     let servers = Kind::ALL.into_iter().map(start).collect::<Result<Vec<_>>>()?;
     for count in CONNECTIONS {
-        let work = format!("echo, {count} connections");
+        let workload = format!("echo, {}", plural(count, "connection"));
         let mut trials = Vec::new();
         for (kind, server, sessions) in &servers {
             runtime.block_on(add_sessions(server, *kind, sessions, count, text, sizing))?;
             let round = echo_round(server, sessions, text, runtime, sizing);
             let round: Box<dyn FnMut() -> _> = Box::new(round);
-            trials.push(Trial { workload: work.clone(), subject: kind.subject(), round });
+            trials.push(Trial { workload: workload.clone(), subject: kind.subject(), round });
         }
         report.add(interleave(sizing.load_rounds, &mut trials)?);
-        compare(&work, report);
+        compare(&workload, report);
     }
     by_wrk(&servers, text, runtime, sizing, report)?;
     let mut trials: Vec<Trial> = servers
@@ -68,19 +68,19 @@ fn echo(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Report)
         .map(|(kind, server, _)| {
             let process = server.process();
             let peak = move || Ok(vec![(PEAK, process.peak_memory_bytes()? / f64::from(1 << 20))]);
-            let work = "after all echoes".to_owned();
-            Trial { workload: work, subject: kind.subject(), round: Box::new(peak) }
+            let workload = "after all echo runs".to_owned();
+            Trial { workload, subject: kind.subject(), round: Box::new(peak) }
         })
         .collect();
     report.add(interleave(1, &mut trials)?);
-    compare("after all echoes", report);
+    compare("after all echo runs", report);
     Ok(())
 }
 
-/// How many connections there are where the load comes from `wrk`.
+/// Number of connections of `wrk`.
 const WRK_CONNECTIONS: usize = 16;
 
-/// The same by a load generator that is not ours, with sessions that are new.
+/// Measures echo calls by a third-party load generator, in new sessions.
 fn by_wrk(
     servers: &[(Kind, Rc<Server>, Sessions)],
     text: &str,
@@ -92,7 +92,7 @@ fn by_wrk(
         report.note("SKIPPED: echo by wrk: wrk is not installed".to_owned());
         return Ok(());
     };
-    let work = format!("echo, {WRK_CONNECTIONS} connections, by wrk");
+    let workload = format!("echo, {WRK_CONNECTIONS} connections, by wrk");
     let mut trials = Vec::new();
     for (kind, server, _) in servers.iter().filter(|(kind, ..)| !kind.is_bare_hyper()) {
         let mut sessions = Vec::new();
@@ -101,19 +101,19 @@ fn by_wrk(
         }
         let round = generator.clone().round(server.process(), sessions, text, sizing.load_duration);
         trials.push(Trial {
-            workload: work.clone(),
+            workload: workload.clone(),
             subject: kind.subject(),
             round: Box::new(round),
         });
     }
     report.add(interleave(sizing.load_rounds, &mut trials)?);
-    compare(&work, report);
+    compare(&workload, report);
     Ok(())
 }
 
 type Sessions = Rc<RefCell<Vec<Session>>>;
 
-/// Begins sessions until there are as many as connections, and fills what they keep.
+/// Opens sessions until there is one per connection, and fills their logs.
 async fn add_sessions(
     server: &Server,
     kind: Kind,
@@ -122,19 +122,19 @@ async fn add_sessions(
     text: &str,
     sizing: &Sizing,
 ) -> Result<()> {
-    let mut known = sessions.take();
-    let [all, few] = WARMUP_CALLS;
+    let mut existing = sessions.take();
+    let [saturating, few] = WARMUP_CALLS;
     let mut new = Vec::new();
     let mut calls = few;
-    while known.len() + new.len() < count {
-        if known.len() + new.len() < sizing.saturated_sessions && !kind.is_bare_hyper() {
-            calls = all;
+    while existing.len() + new.len() < count {
+        if existing.len() + new.len() < sizing.saturated_sessions && !kind.is_bare_hyper() {
+            calls = saturating;
         }
         new.push(Session::create(server.address, "/").await?);
     }
     warm_up(&mut new, text, calls).await?;
-    known.append(&mut new);
-    sessions.replace(known);
+    existing.append(&mut new);
+    sessions.replace(existing);
     Ok(())
 }
 
@@ -148,43 +148,43 @@ fn echo_round(
     let (server, sessions) = (Rc::clone(server), Rc::clone(sessions));
     let (text, runtime, window) = (text.to_owned(), Rc::clone(runtime), sizing.load_duration);
     move || {
-        let mut taken = sessions.take();
-        let readings = runtime.block_on(measure(server.process(), &mut taken, &text, window));
-        sessions.replace(taken);
+        let mut current = sessions.take();
+        let readings = runtime.block_on(measure(server.process(), &mut current, &text, window));
+        sessions.replace(current);
         readings
     }
 }
 
-fn compare(work: &str, report: &mut Report) {
-    for limit in [Kind::HyperOnePart, Kind::HyperTwoParts, Kind::HyperTwoWrites] {
-        report.compare(work, Kind::Rejoin.subject(), limit.subject());
-        report.compare(work, Kind::RejoinInline.subject(), limit.subject());
+fn compare(workload: &str, report: &mut Report) {
+    for hyper in [Kind::HyperOnePart, Kind::HyperTwoParts, Kind::HyperTwoWrites] {
+        report.compare(workload, Kind::Rejoin.subject(), hyper.subject());
+        report.compare(workload, Kind::RejoinInline.subject(), hyper.subject());
     }
-    report.compare(work, Kind::RejoinInline.subject(), Kind::Rmcp.subject());
-    report.compare(work, Kind::Rejoin.subject(), Kind::Rmcp.subject());
-    report.compare(work, Kind::RejoinService.subject(), Kind::Rmcp.subject());
-    report.compare(work, Kind::Rejoin.subject(), Kind::TowerMcp.subject());
+    report.compare(workload, Kind::RejoinInline.subject(), Kind::Rmcp.subject());
+    report.compare(workload, Kind::Rejoin.subject(), Kind::Rmcp.subject());
+    report.compare(workload, Kind::RejoinService.subject(), Kind::Rmcp.subject());
+    report.compare(workload, Kind::Rejoin.subject(), Kind::TowerMcp.subject());
 }
 
-/// The limit sends these from a task, whichever it is.
+/// The subjects of workloads with events: bare hyper sends these from a task in all variants.
 const STREAMING: [Kind; 4] = [Kind::HyperTwoWrites, Kind::Rejoin, Kind::RejoinService, Kind::Rmcp];
 
 fn events(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Report) -> Result<()> {
-    let work = format!("{EVENTS} events on one stream");
+    let workload = format!("{EVENTS} events on one stream");
     let mut trials = Vec::new();
     for kind in STREAMING {
         let (server, runtime) = (Server::start(kind, text)?, Rc::clone(runtime));
         let round = move || runtime.block_on(streams::events(&server, EVENTS));
-        let (work, subject) = (work.clone(), kind.subject());
-        trials.push(Trial { workload: work, subject, round: Box::new(round) });
+        let (workload, subject) = (workload.clone(), kind.subject());
+        trials.push(Trial { workload, subject, round: Box::new(round) });
     }
     report.add(interleave(sizing.load_rounds, &mut trials)?);
-    compare(&work, report);
+    compare(&workload, report);
     Ok(())
 }
 
 fn idle(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Report) -> Result<()> {
-    let work = format!("{} idle streams", sizing.clients);
+    let workload = format!("{} idle streams", sizing.clients);
     let mut trials = Vec::new();
     for kind in STREAMING {
         let (text, runtime) = (text.to_owned(), Rc::clone(runtime));
@@ -193,11 +193,11 @@ fn idle(sizing: &Sizing, text: &str, runtime: &Rc<Runtime>, report: &mut Report)
             let server = Server::start(kind, &text)?;
             runtime.block_on(streams::idle(&server, clients, watch))
         };
-        let (work, subject) = (work.clone(), kind.subject());
-        trials.push(Trial { workload: work, subject, round: Box::new(round) });
+        let (workload, subject) = (workload.clone(), kind.subject());
+        trials.push(Trial { workload, subject, round: Box::new(round) });
     }
     report.add(interleave(1, &mut trials)?);
-    compare(&work, report);
+    compare(&workload, report);
     Ok(())
 }
 
@@ -208,21 +208,22 @@ fn resume_at_once(
     runtime: &Rc<Runtime>,
     report: &mut Report,
 ) -> Result<()> {
-    let work = format!("{} clients resume at once", sizing.clients);
+    let workload = format!("{} clients resume at once", sizing.clients);
     let mut trials = Vec::new();
     for kind in STREAMING {
         let (server, runtime) = (Server::start(kind, text)?, Rc::clone(runtime));
-        let mut crowd = Some(runtime.block_on(StreamClients::connect(&server, sizing.clients))?);
+        let mut clients = Some(runtime.block_on(StreamClients::connect(&server, sizing.clients))?);
         let round = move || {
-            let gone = crowd.take().context("an earlier round has failed")?;
-            let (back, readings) = runtime.block_on(gone.reconnect_all(&server, seed))?;
-            crowd = Some(back);
+            let connected = clients.take().context("an earlier round has failed")?;
+            let (reconnected, readings) =
+                runtime.block_on(connected.reconnect_all(&server, seed))?;
+            clients = Some(reconnected);
             Ok(readings)
         };
-        let (work, subject) = (work.clone(), kind.subject());
-        trials.push(Trial { workload: work, subject, round: Box::new(round) });
+        let (workload, subject) = (workload.clone(), kind.subject());
+        trials.push(Trial { workload, subject, round: Box::new(round) });
     }
     report.add(interleave(sizing.heavy_rounds, &mut trials)?);
-    compare(&work, report);
+    compare(&workload, report);
     Ok(())
 }

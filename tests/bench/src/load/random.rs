@@ -1,15 +1,15 @@
-//! Numbers that a seed decides.
+//! Seeded random numbers.
 
-/// A generator: `SplitMix64`.
+/// The generator `SplitMix64`.
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// Begins at a seed.
+    /// Creates a generator from a seed.
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// Puts things in another order.
+    /// Shuffles a slice.
     pub(crate) fn shuffle<T>(&mut self, things: &mut [T]) {
         for last in (1..things.len()).rev() {
             let other = self.below(last + 1);
@@ -17,7 +17,7 @@ impl Random {
         }
     }
 
-    /// Returns a word of so many letters.
+    /// Returns a word of `letters` letters.
     pub(crate) fn word(&mut self, letters: usize) -> String {
         let letter = |_| char::from(b'a' + u8::try_from(self.below(26)).unwrap_or_default());
         (0..letters).map(letter).collect()

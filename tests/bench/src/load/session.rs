@@ -1,4 +1,4 @@
-//! A client's session over HTTP, and the requests that belong to it.
+//! HTTP requests of a client session.
 
 use std::{io::Write as _, net::SocketAddr};
 
@@ -8,61 +8,61 @@ use memchr::memmem;
 use super::client::Client;
 use crate::message::{self, REVISION, Tool};
 
-/// A session, and where it is.
+/// A session and the address of its server.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     pub(crate) address: SocketAddr,
     pub(crate) path: &'static str,
-    /// What stands before the name of each tool.
+    /// Prefix of tool names.
     prefix: &'static str,
-    /// What the server calls it, if it has sessions.
+    /// Session id, if the server has sessions.
     pub(crate) id: Option<String>,
     /// The id of the next request.
     next: i64,
-    /// Kept for their memory.
+    /// Reused buffers.
     request: Vec<u8>,
     body: String,
 }
 
 impl Session {
-    /// Begins a session, through a connection of its own.
+    /// Creates a session over a new connection.
     pub(crate) async fn create(address: SocketAddr, path: &'static str) -> Result<Self> {
         let mut client = Client::connect(address).await?;
         Self::create_on(&mut client, address, path).await
     }
 
-    /// Begins a session.
+    /// Creates a session over a connection.
     pub(crate) async fn create_on(
         client: &mut Client,
         address: SocketAddr,
         path: &'static str,
     ) -> Result<Self> {
         let (request, body) = (Vec::new(), message::initialize());
-        // From here on, all ids have the same length.
+        // All ids from here on have the same length.
         let mut session =
             Self { address, path, prefix: "", id: None, next: 1_000_000, request, body };
         session.write_post();
-        let (status, said) = client.exchange(&session.request).await?;
-        ensure!(status == 200, "{}", String::from_utf8_lossy(said));
-        session.id = header(said, "mcp-session-id");
+        let (status, response) = client.exchange(&session.request).await?;
+        ensure!(status == 200, "{}", String::from_utf8_lossy(response));
+        session.id = header(response, "mcp-session-id");
         message::initialized().clone_into(&mut session.body);
         session.write_post();
-        let (status, said) = client.exchange(&session.request).await?;
-        ensure!(status / 100 == 2, "{}", String::from_utf8_lossy(said));
+        let (status, response) = client.exchange(&session.request).await?;
+        ensure!(status / 100 == 2, "{}", String::from_utf8_lossy(response));
         Ok(session)
     }
 
-    /// Has every tool called by a longer name.
+    /// Sets a prefix of all tool names.
     pub(crate) fn with_prefix(self, prefix: &'static str) -> Self {
         Self { prefix, ..self }
     }
 
-    /// Returns the name by which a tool is called.
+    /// Returns a tool name with the prefix.
     pub(crate) fn tool(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 
-    /// Returns the next request that calls a tool.
+    /// Returns the next tool call.
     pub(crate) fn call(&mut self, tool: Tool, text: &str) -> &[u8] {
         self.body.clear();
         message::write_call(self.next, self.prefix, tool, text, &mut self.body);
@@ -71,12 +71,12 @@ impl Session {
         &self.request
     }
 
-    /// Returns a request for the standalone stream, or for what it has said since.
+    /// Returns a GET request that opens the standalone stream, or resumes it after an event.
     pub(crate) fn get(&self, last_event_id: Option<&str>) -> Vec<u8> {
         let mut request = Vec::new();
         self.write_head("GET", &mut request);
         if let Some(id) = last_event_id {
-            // Writing to memory does not fail.
+            // Writing to a `Vec` does not fail.
             let _ = write!(request, "last-event-id: {id}\r\n");
         }
         request.extend_from_slice(b"\r\n");
@@ -88,7 +88,7 @@ impl Session {
         request.clear();
         self.write_head("POST", &mut request);
         let length = self.body.len();
-        // Writing to memory does not fail.
+        // Writing to a `Vec` does not fail.
         let _ = write!(request, "content-type: application/json\r\ncontent-length: {length}\r\n");
         request.extend_from_slice(b"\r\n");
         request.extend_from_slice(self.body.as_bytes());
@@ -101,7 +101,7 @@ impl Session {
             "GET" => "text/event-stream",
             _ => "application/json, text/event-stream",
         };
-        // Writing to memory does not fail.
+        // Writing to a `Vec` does not fail.
         let _ = write!(
             request,
             "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\naccept: {accept}\r\n\
@@ -113,16 +113,16 @@ impl Session {
     }
 }
 
-/// Returns what an event of a response is called.
-pub(crate) fn event_id(said: &[u8]) -> Result<String> {
-    let start = memmem::find(said, b"\nid: ").context("no event has an id")? + 5;
-    let rest = said.get(start..).unwrap_or_default();
+/// Returns the id of the first event of a response that has one.
+pub(crate) fn event_id(response: &[u8]) -> Result<String> {
+    let start = memmem::find(response, b"\nid: ").context("no event id")? + 5;
+    let rest = response.get(start..).unwrap_or_default();
     let id = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
     Ok(String::from_utf8(id.to_vec())?)
 }
 
-fn header(said: &[u8], name: &str) -> Option<String> {
-    let head = said.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+fn header(response: &[u8], name: &str) -> Option<String> {
+    let head = response.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
     let lines = head.take_while(|line| !line.is_empty());
     lines.flat_map(std::str::from_utf8).find_map(|line| {
         let (known, value) = line.split_once(':')?;

@@ -1,5 +1,5 @@
--- Calls the tool `echo`, in every session in turn, and checks every answer.
--- Arguments: path, name of the tool, text, and the ids of the sessions ("-" for none).
+-- Calls the tool `echo` in the sessions in turn, and checks every response.
+-- Arguments: path, tool name, text, session ids ("-" if the server has none).
 local threads = {}
 
 function setup(thread)
@@ -8,9 +8,9 @@ end
 
 function init(arguments)
   path, tool, text = arguments[1], arguments[2], arguments[3]
-  sessions, id, bad = {}, 5000000, 0
-  for place = 4, #arguments do
-    table.insert(sessions, arguments[place])
+  sessions, id, wrong_responses = {}, 5000000, 0
+  for index = 4, #arguments do
+    table.insert(sessions, arguments[index])
   end
 end
 
@@ -32,7 +32,7 @@ end
 
 function response(status, headers, body)
   if status ~= 200 or not body:find(text, 1, true) then
-    bad = bad + 1
+    wrong_responses = wrong_responses + 1
   end
 end
 
@@ -40,7 +40,7 @@ function done(summary, latency, requests)
   local wrong = summary.errors.connect + summary.errors.read + summary.errors.write
     + summary.errors.status + summary.errors.timeout
   for _, thread in ipairs(threads) do
-    wrong = wrong + thread:get("bad")
+    wrong = wrong + thread:get("wrong_responses")
   end
   io.write(string.format("RESULT %d %d %d %.1f %.1f\n", wrong, summary.requests,
     summary.duration, latency:percentile(50), latency:percentile(99)))

@@ -1,4 +1,4 @@
-//! The load generator `wrk`, which is not ours: it checks what ours says.
+//! The third-party load generator `wrk`, to check the results of ours.
 
 use std::{
     env, fs,
@@ -17,14 +17,14 @@ use crate::{measure::Readings, process::Process};
 
 const SCRIPT: &str = include_str!("wrk.lua");
 
-/// A `wrk` that is installed.
+/// An installed `wrk`.
 #[derive(Clone)]
 pub(crate) struct Wrk {
     script: PathBuf,
 }
 
 impl Wrk {
-    /// Finds it, if it is installed.
+    /// Finds `wrk`, if it is installed.
     pub(crate) fn find() -> Option<Self> {
         let version = Command::new("wrk").arg("--version").stdout(Stdio::null()).status();
         version.ok()?;
@@ -33,7 +33,7 @@ impl Wrk {
         Some(Self { script })
     }
 
-    /// Makes rounds of calls in some sessions, by one thread and a connection for each.
+    /// Creates a round of calls, by one thread and one connection per session.
     pub(crate) fn round(
         self,
         process: Process,
@@ -43,36 +43,39 @@ impl Wrk {
     ) -> impl FnMut() -> Result<Readings> + 'static {
         let text = text.to_owned();
         move || {
-            let first = sessions.first().context("there is no session")?;
+            let first = sessions.first().context("no session")?;
             let mut command = Command::new("wrk");
             command.args(["--threads", "1", "--connections", &sessions.len().to_string()]);
-            // It counts in seconds.
+            // `wrk` takes whole seconds.
             command.args(["--duration", &window.as_secs().max(1).to_string(), "--script"]);
             command.arg(&self.script).arg(format!("http://{}", first.address)).arg("--");
             command.args([first.path, &first.tool("echo"), &text]);
             command.args(sessions.iter().map(|session| session.id.as_deref().unwrap_or("-")));
             let before = process.cpu_seconds()?;
             let output = command.output()?;
-            let processor = process.cpu_seconds()? - before;
-            read(&String::from_utf8_lossy(&output.stdout), processor)
+            let cpu = process.cpu_seconds()? - before;
+            parse(&String::from_utf8_lossy(&output.stdout), cpu)
         }
     }
 }
 
-/// Reads what the script has printed.
-fn read(said: &str, processor: f64) -> Result<Readings> {
-    let line = said.lines().find_map(|line| line.strip_prefix("RESULT "));
-    let numbers = line.with_context(|| format!("wrk says {said}"))?.split(' ').map(str::parse);
+/// Parses the output of the script.
+fn parse(output: &str, cpu: f64) -> Result<Readings> {
+    let line = output.lines().find_map(|line| line.strip_prefix("RESULT "));
+    let numbers = line
+        .with_context(|| format!("unexpected output of wrk: {output}"))?
+        .split(' ')
+        .map(str::parse);
     let numbers = numbers.collect::<Result<Vec<f64>, _>>()?;
     let &[wrong, count, microseconds, median, tail] = numbers.as_slice() else {
-        anyhow::bail!("wrk says {said}");
+        anyhow::bail!("unexpected output of wrk: {output}");
     };
-    ensure!(wrong == 0.0, "{wrong} of {count} answers were wrong");
+    ensure!(wrong == 0.0, "{wrong} of {count} responses were wrong");
     Ok(vec![
         (RATE, count / microseconds * 1e6),
         (MEDIAN, median),
         (TAIL, tail),
-        (CPU_TIME, processor / count * 1e4),
+        (CPU_TIME, cpu / count * 1e4),
     ])
 }
 
@@ -81,11 +84,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_result_is_read_and_a_wrong_answer_is_an_error() {
-        let readings = read("noise\nRESULT 0 20000 2000000 120.0 400.0\n", 0.5).unwrap();
+    fn result_is_parsed_and_wrong_responses_are_an_error() {
+        let readings = parse("noise\nRESULT 0 20000 2000000 120.0 400.0\n", 0.5).unwrap();
         let values: Vec<f64> = readings.into_iter().map(|(_, value)| value).collect();
         assert_eq!(values, [10_000.0, 120.0, 400.0, 0.25]);
-        assert!(read("RESULT 1 20000 2000000 120.0 400.0", 0.5).is_err());
-        assert!(read("unable to connect", 0.5).is_err());
+        assert!(parse("RESULT 1 20000 2000000 120.0 400.0", 0.5).is_err());
+        assert!(parse("unable to connect", 0.5).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! The report as JSON.
+//! Report as JSON.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Ratio, Report, summary::Summary};
 use crate::measure::Series;
 
-/// Writes everything.
+/// Renders the report.
 pub(super) fn write(report: &Report, seed: u64) -> Value {
     let figures: Vec<Value> = report.figures.iter().map(figure).collect();
     let ratios: Vec<Value> = report.ratios.iter().map(ratio).collect();
@@ -22,9 +22,9 @@ pub(super) fn write(report: &Report, seed: u64) -> Value {
 
 fn figure(series: &Series) -> Value {
     json!({
-        "work": series.workload,
-        "who": series.subject,
-        "what": series.metric.name,
+        "workload": series.workload,
+        "subject": series.subject,
+        "metric": series.metric.name,
         "unit": series.metric.unit,
         "less_is_better": series.metric.less_is_better,
         "summary": summary(Summary::of(&series.rounds)),
@@ -34,11 +34,11 @@ fn figure(series: &Series) -> Value {
 
 fn ratio(ratio: &Ratio) -> Value {
     json!({
-        "work": ratio.workload,
-        "what": ratio.metric.name,
-        "who": ratio.subject,
-        "than": ratio.baseline,
-        "times_better": summary(ratio.summary),
+        "workload": ratio.workload,
+        "metric": ratio.metric.name,
+        "subject": ratio.subject,
+        "baseline": ratio.baseline,
+        "improvement": summary(ratio.summary),
     })
 }
 
@@ -52,16 +52,16 @@ fn summary(summary: Summary) -> Value {
     })
 }
 
-/// Figures mean nothing without the machine that they were taken on, and what else it did.
+/// Describes the machine and its load, without which figures mean nothing.
 fn machine() -> Value {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = processors.lines().find_map(|line| line.strip_prefix("model name"));
+    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpus.lines().find_map(|line| line.strip_prefix("model name"));
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     json!({
-        "processor": model.unwrap_or_default().trim_start_matches([':', ' ', '\t']),
+        "CPU": model.unwrap_or_default().trim_start_matches([':', ' ', '\t']),
         "cores": std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
         "kernel": kernel.trim().split('-').next().unwrap_or_default(),
-        "load at the end": load.split(' ').next().unwrap_or_default(),
+        "load average at the end": load.split(' ').next().unwrap_or_default(),
     })
 }

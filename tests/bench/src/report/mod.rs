@@ -1,4 +1,4 @@
-//! What was measured, and what it means: figures, and ratios of them.
+//! Report of a run: figures, and ratios of them.
 
 mod json;
 mod summary;
@@ -15,7 +15,7 @@ use self::summary::Summary;
 pub(crate) use self::summary::quantile;
 use crate::measure::{Metric, Series};
 
-/// All that was measured.
+/// All results of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     figures: Vec<Series>,
@@ -23,68 +23,69 @@ pub(crate) struct Report {
     notes: Vec<String>,
 }
 
-/// How many times better one subject was than another one, or the same one elsewhere.
+/// How many times better a subject was than a baseline: another subject, or itself at another
+/// workload.
 #[derive(Debug)]
 struct Ratio {
     workload: String,
     metric: Metric,
     subject: &'static str,
     baseline: String,
-    /// Of the two values of each round.
+    /// Of the ratios of all rounds.
     summary: Summary,
 }
 
 impl Report {
-    /// Adds what was measured, and shows it.
+    /// Adds and prints figures.
     pub(crate) fn add(&mut self, series: Vec<Series>) {
         series.iter().for_each(text::print_figure);
         self.figures.extend(series);
     }
 
-    /// Compares two subjects in everything that was measured of both.
-    pub(crate) fn compare(&mut self, work: &str, of: &'static str, against: &'static str) {
-        for ours in self.series(work, of) {
-            let same = self.series(work, against);
+    /// Compares two subjects in all metrics that both have.
+    pub(crate) fn compare(&mut self, workload: &str, of: &'static str, against: &'static str) {
+        for ours in self.series(workload, of) {
+            let same = self.series(workload, against);
             if let Some(theirs) = same.into_iter().find(|series| series.metric == ours.metric) {
-                self.add_ratio(work, &ours, against.to_owned(), &theirs);
+                self.add_ratio(workload, &ours, against.to_owned(), &theirs);
             }
         }
     }
 
-    /// Compares two subjects at several works, and each with itself at the first of them.
+    /// Compares two subjects at several workloads, and each with itself at the first of them.
     pub(crate) fn compare_all(
         &mut self,
         works: &[String],
         of: &'static str,
         against: &'static str,
     ) {
-        for work in works {
-            self.compare(work, of, against);
+        for workload in works {
+            self.compare(workload, of, against);
         }
         if let [base, others @ ..] = works {
-            for work in others {
-                self.compare_with_itself(work, base);
+            for workload in others {
+                self.compare_with_itself(workload, base);
             }
         }
     }
 
-    /// Compares every subject with itself at other work.
-    fn compare_with_itself(&mut self, work: &str, base: &str) {
-        for ours in self.of_workload(work) {
+    /// Compares every subject with itself at another workload.
+    fn compare_with_itself(&mut self, workload: &str, base: &str) {
+        for ours in self.of_workload(workload) {
             let there = self.series(base, ours.subject);
             if let Some(before) = there.into_iter().find(|series| series.metric == ours.metric) {
-                self.add_ratio(work, &ours, format!("itself, {base}"), &before);
+                self.add_ratio(workload, &ours, format!("itself, {base}"), &before);
             }
         }
     }
 
-    /// Adds what has to be said.
+    /// Adds and prints a note.
     pub(crate) fn note(&mut self, note: String) {
         text::print_note(&note);
         self.notes.push(note);
     }
 
-    /// Shows the ratios, and writes everything into a folder.
+    /// Prints the ratios, and writes the report into a folder.
     pub(crate) fn finish(&self, folder: &Path, seed: u64) -> Result<()> {
         text::print_ratios(&self.ratios);
         self.notes.iter().for_each(|note| text::print_note(note));
@@ -93,28 +94,28 @@ impl Report {
         fs::write(folder.join("figures.json"), format!("{figures:#}\n"))?;
         fs::write(folder.join("figures.md"), table::write(&figures))?;
         let names = match picture::draw(&figures) {
-            Ok(picture) => {
-                fs::write(folder.join("ratios.svg"), picture)?;
+            Ok(chart) => {
+                fs::write(folder.join("ratios.svg"), chart)?;
                 "figures.json, figures.md and ratios.svg"
             }
             Err(missing) => {
-                text::print_note(&format!("no picture: {missing}"));
+                text::print_note(&format!("no chart: {missing}"));
                 "figures.json and figures.md"
             }
         };
-        text::print_note(&format!("{names} are in {}", folder.display()));
+        text::print_note(&format!("wrote {names} to {}", folder.display()));
         Ok(())
     }
 
-    fn of_workload(&self, work: &str) -> Vec<Series> {
-        self.figures.iter().filter(|series| series.workload == work).cloned().collect()
+    fn of_workload(&self, workload: &str) -> Vec<Series> {
+        self.figures.iter().filter(|series| series.workload == workload).cloned().collect()
     }
 
-    fn series(&self, work: &str, subject: &str) -> Vec<Series> {
-        self.of_workload(work).into_iter().filter(|series| series.subject == subject).collect()
+    fn series(&self, workload: &str, subject: &str) -> Vec<Series> {
+        self.of_workload(workload).into_iter().filter(|series| series.subject == subject).collect()
     }
 
-    fn add_ratio(&mut self, work: &str, ours: &Series, against: String, theirs: &Series) {
+    fn add_ratio(&mut self, workload: &str, ours: &Series, against: String, theirs: &Series) {
         let less_is_better = ours.metric.less_is_better;
         let pairs = ours.rounds.iter().zip(&theirs.rounds);
         let ratios: Vec<f64> = pairs
@@ -125,7 +126,7 @@ impl Report {
             return;
         }
         self.ratios.push(Ratio {
-            workload: work.to_owned(),
+            workload: workload.to_owned(),
             metric: ours.metric,
             subject: ours.subject,
             baseline: against,

@@ -1,6 +1,6 @@
-//! What is said of many numbers, and how a number is said.
+//! Quantiles of a list of numbers.
 
-/// The middle of many numbers, and how far they spread.
+/// Median, quartiles and extremes of a list of numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Summary {
     pub(crate) minimum: f64,
@@ -11,7 +11,7 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// Sums numbers up.
+    /// Summarizes numbers.
     pub(crate) fn of(numbers: &[f64]) -> Self {
         let mut sorted = numbers.to_vec();
         sorted.sort_by(f64::total_cmp);
@@ -25,10 +25,10 @@ impl Summary {
     }
 }
 
-/// Returns what stands at a share of numbers that are sorted.
+/// Returns a quantile of sorted numbers, with `share` from 0 to 1.
 pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let last = sorted.len().saturating_sub(1);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is a place")]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is an index")]
     let at = (share * last as f64).round() as usize;
     sorted.get(at).copied().unwrap_or(f64::NAN)
 }
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quartiles_stand_in_between() {
+    fn quartiles_are_between_median_and_extremes() {
         let summary = Summary::of(&[5.0, 1.0, 4.0, 2.0, 3.0]);
         let all = [
             summary.minimum,

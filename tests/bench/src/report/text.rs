@@ -1,18 +1,18 @@
-//! The report as a table.
-#![expect(clippy::print_stdout, reason = "the table is what the program is for")]
+//! Report on stdout, as a table.
+#![expect(clippy::print_stdout, reason = "the table is the output of the program")]
 
 use rejoin_bench::format_number;
 
 use super::{Ratio, summary::Summary};
 use crate::measure::Series;
 
-/// Shows one row of the figures.
+/// Prints one row of the figures.
 pub(super) fn print_figure(series: &Series) {
     let Summary { minimum, lower_quartile, median, upper_quartile, maximum } =
         Summary::of(&series.rounds);
-    let what = format!("{} ({})", series.metric.name, series.metric.unit);
+    let metric = format!("{} ({})", series.metric.name, series.metric.unit);
     println!(
-        "{:<52} {:<26} {what:<34} {:>11}   {:>11} {:>11} {:>11} {:>11}",
+        "{:<52} {:<26} {metric:<34} {:>11}   {:>11} {:>11} {:>11} {:>11}",
         series.workload,
         series.subject,
         format_number(median),
@@ -23,36 +23,38 @@ pub(super) fn print_figure(series: &Series) {
     );
 }
 
-/// Shows what the columns of the figures are.
+/// Prints the column titles of the figures.
 pub(crate) fn print_header() {
     println!(
         "{:<52} {:<26} {:<34} {:>11}   {:>11} {:>11} {:>11} {:>11}",
-        "work", "who", "what", "median", "min", "quartile", "quartile", "max"
+        "workload", "subject", "metric", "median", "min", "quartile", "quartile", "max"
     );
 }
 
-/// Shows a section's name.
+/// Prints the title of a section.
 pub(crate) fn print_section(name: &str) {
     println!("\n=== {name}");
 }
 
-/// Shows a remark.
+/// Prints a note.
 pub(super) fn print_note(note: &str) {
     println!("    {note}");
 }
 
-/// Shows all ratios.
+/// Prints all ratios.
 pub(super) fn print_ratios(ratios: &[Ratio]) {
-    println!("\n=== How many times better: the median of all rounds, least and most");
+    println!(
+        "\n=== Ratios: the median of all rounds, minimum and maximum; above 1, the subject is better"
+    );
     println!(
         "{:<52} {:<24} {:<26} {:<48} {:>8} {:>18}",
-        "work", "what", "who", "than", "ratio", "spread"
+        "workload", "metric", "subject", "baseline", "ratio", "range"
     );
     for ratio in ratios {
         let Summary { minimum, median, maximum, .. } = ratio.summary;
-        let spread = format!("{} to {}", format_number(minimum), format_number(maximum));
+        let range = format!("{} to {}", format_number(minimum), format_number(maximum));
         println!(
-            "{:<52} {:<24} {:<26} {:<48} {:>8} {spread:>18}",
+            "{:<52} {:<24} {:<26} {:<48} {:>8} {range:>18}",
             ratio.workload,
             ratio.metric.name,
             ratio.subject,

@@ -1,4 +1,4 @@
-//! The limit: bare hyper, which says what the others say, and knows nothing.
+//! Minimal hyper service that sends the same bytes as the other servers, without sessions.
 
 use std::{
     convert::Infallible,
@@ -18,63 +18,63 @@ use tower_service::Service;
 
 use crate::message;
 
-/// How the answer to a call comes.
+/// How a response is sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ResponseParts {
-    /// All at once, with its length.
+    /// In one part, with its length.
     One,
-    /// In two parts, which are both there when the first one is asked for.
+    /// In two parts, both of which are ready when the body is first polled.
     Two,
-    /// In two parts, the second of which a task sends: there are two writes.
+    /// In two parts, the second of which comes from a task, so that there are two writes.
     TwoWrites,
 }
 
-/// Answers every call with the same.
+/// Sends the same response to every call.
 #[derive(Clone)]
 pub(super) struct BareHyper {
     parts: ResponseParts,
-    said: Arc<Payloads>,
+    payloads: Arc<Payloads>,
 }
 
-/// What it has to say.
+/// The bodies that it sends.
 struct Payloads {
     priming: Bytes,
     answer: Bytes,
     whole: Bytes,
     progress: Bytes,
-    welcome: Bytes,
-    news: Bytes,
+    initialize_response: Bytes,
+    unrelated: Bytes,
 }
 
 impl BareHyper {
-    /// Echoes the same text each time, as by the same id.
+    /// Creates a service that echoes this text, always with the same id.
     pub(super) fn new(parts: ResponseParts, text: &str) -> Self {
         let event = |data: &str| format!("event: message\nid: 1/1000000\ndata: {data}\n\n");
         let priming = "id: 0/1000000\ndata:\n\n".to_owned();
         let answer = event(&message::tool_response(1_000_000, text));
-        let said = Payloads {
+        let payloads = Payloads {
             whole: format!("{priming}{answer}").into(),
             priming: priming.into(),
             answer: answer.into(),
             progress: event(&message::progress(1_000_000, 500)).into(),
-            welcome: event(&message::initialize_response()).into(),
-            news: event(message::UNRELATED).into(),
+            initialize_response: event(&message::initialize_response()).into(),
+            unrelated: event(message::UNRELATED).into(),
         };
-        Self { parts, said: Arc::new(said) }
+        Self { parts, payloads: Arc::new(payloads) }
     }
 
     async fn respond(self, request: Request<Incoming>) -> Response<ResponseBody> {
-        let said = &self.said;
+        let payloads = &self.payloads;
         let (head, body) = request.into_parts();
         if head.method == Method::GET {
-            let is_back = head.headers.contains_key("last-event-id");
-            let news = is_back.then(|| said.news.clone());
-            return sse(ResponseBody::Endless([Some(said.priming.clone()), news].into()));
+            let is_resume = head.headers.contains_key("last-event-id");
+            let unrelated = is_resume.then(|| payloads.unrelated.clone());
+            return sse(ResponseBody::Endless([Some(payloads.priming.clone()), unrelated].into()));
         }
         let body = read_body(body).await;
-        let has = |what: &str| memmem::find(&body, what.as_bytes()).is_some();
+        let has = |text: &str| memmem::find(&body, text.as_bytes()).is_some();
         if has(r#""method":"initialize""#) {
-            let mut response = sse(ResponseBody::full(said.welcome.clone()));
+            let mut response = sse(ResponseBody::full(payloads.initialize_response.clone()));
             let headers = response.headers_mut();
             headers.insert("mcp-session-id", HeaderValue::from_static("none"));
             return response;
@@ -88,34 +88,35 @@ impl BareHyper {
             return sse(self.events(&body));
         }
         sse(match self.parts {
-            ResponseParts::One => ResponseBody::full(said.whole.clone()),
-            ResponseParts::Two => {
-                ResponseBody::Buffered([Some(said.answer.clone()), Some(said.priming.clone())])
-            }
+            ResponseParts::One => ResponseBody::full(payloads.whole.clone()),
+            ResponseParts::Two => ResponseBody::Buffered([
+                Some(payloads.answer.clone()),
+                Some(payloads.priming.clone()),
+            ]),
             ResponseParts::TwoWrites => {
                 let (sender, rest) = mpsc::channel(1);
-                let answer = said.answer.clone();
+                let answer = payloads.answer.clone();
                 tokio::spawn(async move { sender.send(answer).await });
-                ResponseBody::Channel(Some(said.priming.clone()), rest)
+                ResponseBody::Channel(Some(payloads.priming.clone()), rest)
             }
         })
     }
 
-    /// Sends every event from a task, as they come.
+    /// Sends each event from a task.
     fn events(&self, body: &[u8]) -> ResponseBody {
         let count = match message::parse(body) {
             message::Parsed::Call(_, tool, _) => tool.events(),
             message::Parsed::Initialize | message::Parsed::Other => 0,
         };
         let (sender, rest) = mpsc::channel(16);
-        let said = Arc::clone(&self.said);
+        let payloads = Arc::clone(&self.payloads);
         tokio::spawn(async move {
             for _ in 0..count {
-                sender.send(said.progress.clone()).await?;
+                sender.send(payloads.progress.clone()).await?;
             }
-            sender.send(said.answer.clone()).await
+            sender.send(payloads.answer.clone()).await
         });
-        ResponseBody::Channel(Some(self.said.priming.clone()), rest)
+        ResponseBody::Channel(Some(self.payloads.priming.clone()), rest)
     }
 }
 
@@ -134,7 +135,7 @@ impl Service<Request<Incoming>> for BareHyper {
     }
 }
 
-/// Reads a body, which is mostly in one part.
+/// Reads a body, which usually has one part.
 async fn read_body(mut body: Incoming) -> Bytes {
     let mut whole = Bytes::new();
     while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
@@ -153,15 +154,15 @@ fn sse(answer: ResponseBody) -> Response<ResponseBody> {
     response
 }
 
-/// The body of an answer.
+/// The body of a response.
 pub(super) enum ResponseBody {
-    /// One part, whose length is known.
+    /// One part of known length.
     Full(Option<Bytes>),
-    /// Parts that are there, the last one first.
+    /// Parts that are ready, in reverse order.
     Buffered([Option<Bytes>; 2]),
-    /// One part that is there, and others that come.
+    /// One part that is ready, and others from a channel.
     Channel(Option<Bytes>, mpsc::Receiver<Bytes>),
-    /// Parts that are there, and no end.
+    /// Parts that are ready, without an end of the body.
     Endless(Vec<Option<Bytes>>),
 }
 

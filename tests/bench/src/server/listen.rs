@@ -1,5 +1,5 @@
-//! The listener: the same for all servers.
-#![expect(clippy::print_stdout, reason = "who runs the server has to know where it listens")]
+//! TCP listener of all servers.
+#![expect(clippy::print_stdout, reason = "the parent process needs the port")]
 
 use std::{convert::Infallible, error::Error, net::Ipv4Addr};
 
@@ -12,11 +12,11 @@ use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::net::{TcpListener, TcpSocket};
 use tower_service::Service;
 
-/// How many clients may come at once: with fewer, some would wait a second until they
-/// try again, whichever server it is.
+/// Listen backlog. With a smaller one, some of many concurrent clients would wait a second until
+/// they retry, with every server.
 const BACKLOG: u32 = 4_096;
 
-/// Begins to serve on a free port of the loopback, and prints which one.
+/// Serves on a free loopback port, and prints it.
 pub(super) fn serve<S, B>(service: S) -> Result<()>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
@@ -49,7 +49,7 @@ where
         let service = TowerToHyperService::new(service.clone());
         let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
         tokio::spawn(async move {
-            // Clients come and go.
+            // Clients may disconnect at any time.
             let _ = connection.await;
         });
     }

@@ -1,4 +1,4 @@
-//! The servers, each of which is this program in a process of its own.
+//! HTTP servers, each of which runs this program in a process of its own.
 
 mod bare_hyper;
 mod listen;
@@ -23,24 +23,24 @@ use crate::{
     service::Service,
 };
 
-/// Which server it is.
+/// Kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Kind {
-    /// Bare hyper: the answer in one part
+    /// Bare hyper: the response in one part
     HyperOnePart,
-    /// Bare hyper: the answer in two parts that are there at once
+    /// Bare hyper: the response in two parts that are ready at once
     HyperTwoParts,
-    /// Bare hyper: the answer in two parts, the second of which comes from a task
+    /// Bare hyper: the response in two parts, the second of which comes from a task
     HyperTwoWrites,
-    /// rejoin, with a handler
+    /// rejoin, with a handler in a task
     Rejoin,
-    /// rejoin, with a handler that needs no task
+    /// rejoin, with an inline handler
     RejoinInline,
-    /// rejoin, with an rmcp service
+    /// rejoin, with a service of rmcp
     RejoinService,
     /// rmcp
     Rmcp,
-    /// tower-mcp, which answers by SSE here
+    /// tower-mcp, with SSE responses
     TowerMcp,
 }
 
@@ -57,27 +57,27 @@ impl Kind {
         Self::TowerMcp,
     ];
 
-    /// Returns how it is called in a report.
+    /// Returns the name in reports.
     pub(crate) fn subject(self) -> &'static str {
         match self {
-            Self::HyperOnePart => "limit, whole",
-            Self::HyperTwoParts => "limit, two parts",
-            Self::HyperTwoWrites => "limit, two writes",
+            Self::HyperOnePart => "bare hyper, one part",
+            Self::HyperTwoParts => "bare hyper, two parts",
+            Self::HyperTwoWrites => "bare hyper, two writes",
             Self::Rejoin => "rejoin",
-            Self::RejoinInline => "rejoin, in place",
+            Self::RejoinInline => "rejoin, inline",
             Self::RejoinService => "rejoin + rmcp service",
             Self::Rmcp => "rmcp",
             Self::TowerMcp => "tower-mcp",
         }
     }
 
-    /// Returns whether it has sessions at all.
+    /// Returns whether the server is bare hyper, which has no sessions.
     pub(crate) fn is_bare_hyper(self) -> bool {
         matches!(self, Self::HyperOnePart | Self::HyperTwoParts | Self::HyperTwoWrites)
     }
 }
 
-/// Serves until nobody holds the other end of stdin any more.
+/// Serves until stdin is closed.
 pub(crate) fn serve(kind: Kind, text: &str) -> Result<()> {
     let text = text.to_owned();
     Flavor::MultiThread.runtime()?.block_on(async move {
@@ -99,20 +99,20 @@ pub(crate) fn serve(kind: Kind, text: &str) -> Result<()> {
     })
 }
 
-/// As by default.
+/// Returns the service with the default configuration.
 fn rejoin(backend: impl Backend) -> Result<StreamableHttp> {
     let sessions = SessionManager::new(backend, ManagerConfig::default())?;
     Ok(StreamableHttp::new(sessions, HttpConfig::default())?)
 }
 
-/// As by default.
+/// Returns the service with the default configuration.
 fn rmcp() -> StreamableHttpService<Service, LocalSessionManager> {
     let make = || io::Result::Ok(Service::default());
     StreamableHttpService::new(make, Arc::default(), StreamableHttpServerConfig::default())
 }
 
 async fn wait_for_stdin_eof() {
-    let mut nothing = Vec::new();
-    // An error is an end, too.
-    let _ = tokio::io::stdin().read_to_end(&mut nothing).await;
+    let mut input = Vec::new();
+    // An error counts as the end.
+    let _ = tokio::io::stdin().read_to_end(&mut input).await;
 }

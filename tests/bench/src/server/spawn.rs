@@ -1,4 +1,4 @@
-//! A server, as the load generator has it.
+//! Server process, from the side of the load generator.
 
 use std::{
     env,
@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use super::Kind;
 use crate::process::Process;
 
-/// A running server; killed when it is dropped.
+/// A running server, killed on drop.
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
@@ -21,14 +21,17 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server, and waits until it listens.
     pub(crate) fn start(kind: Kind, text: &str) -> Result<Self> {
-        let name = clap::ValueEnum::to_possible_value(&kind).context("a server has a name")?;
+        let name = clap::ValueEnum::to_possible_value(&kind).context("no name of the server")?;
         let mut command = Command::new(env::current_exe()?);
         command.args(["serve", name.get_name(), text]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
-        let stdout = child.stdout.take().context("there is no stdout")?;
+        let stdout = child.stdout.take().context("no stdout")?;
         BufReader::new(stdout).read_line(&mut line)?;
-        let port = line.trim().parse().with_context(|| format!("{name:?} says `{line}`"))?;
+        let port = line
+            .trim()
+            .parse()
+            .with_context(|| format!("{name:?} printed `{line}` instead of a port"))?;
         Ok(Self { child, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) })
     }
 
@@ -40,7 +43,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may be gone already.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,11 +1,11 @@
-//! A server of the crate `tower-mcp`, with the tool that every server has.
+//! Server of the crate `tower-mcp` with the echo tool.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 use tower_mcp::{CallToolResult, HttpTransport, McpRouter, ToolBuilder};
 
-/// Answers by SSE, as the others do; everything else is as by default.
+/// Returns a server with SSE responses, like the others, and defaults otherwise.
 pub(super) fn router() -> axum::Router {
     let echo = ToolBuilder::new("echo")
         .handler(|arguments: BTreeMap<String, Value>| async move {

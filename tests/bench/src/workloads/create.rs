@@ -1,4 +1,4 @@
-//! Sessions are created and initialized.
+//! Creation and initialization of sessions.
 
 use std::time::Instant;
 
@@ -11,14 +11,14 @@ use crate::{
 
 const RATE: Metric = Metric::rate("rate", "per s");
 
-/// Creates sessions with a fresh manager each time.
+/// Creates sessions, in each round with a new manager.
 pub(crate) struct Creations<F> {
     make: F,
     count: usize,
 }
 
 impl<F> Creations<F> {
-    /// Creates so many sessions in each round.
+    /// Creates `count` sessions per round.
     pub(crate) fn new(make: F, count: usize) -> Self {
         Self { make, count }
     }
@@ -34,7 +34,7 @@ impl<L: SessionLayer, F: Fn() -> Result<L> + Send + Sync + 'static> Workload for
         }
         let rate = self.count as f64 / start.elapsed().as_secs_f64();
         drop((sessions, layer));
-        // Whatever served the sessions ends now, and not during the next round.
+        // Lets the tasks of the sessions end now, not during the next round.
         for _ in 0..1_000 {
             tokio::task::yield_now().await;
         }

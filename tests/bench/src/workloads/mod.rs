@@ -1,4 +1,4 @@
-//! The session layer alone, in this process.
+//! Workloads of the session layers, in this process.
 
 mod create;
 mod pending;
@@ -13,10 +13,10 @@ use std::time::Instant;
 
 use crate::measure::Metric;
 
-/// Nanoseconds, for one unit of the work.
+/// Nanoseconds per unit of a workload.
 pub(crate) const TIME: Metric = Metric::cost("time", "ns");
 
-/// Returns nanoseconds for each of `count`.
+/// Returns the elapsed nanoseconds, divided by `count`.
 pub(crate) fn nanoseconds(since: Instant, count: usize) -> f64 {
     since.elapsed().as_secs_f64() * 1e9 / count as f64
 }

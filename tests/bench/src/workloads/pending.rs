@@ -1,4 +1,4 @@
-//! Requests while many others are in flight.
+//! Requests while many others are pending.
 
 use std::{collections::VecDeque, time::Instant};
 
@@ -11,32 +11,32 @@ use crate::{
     message::Tool,
 };
 
-/// A request is answered when so many more have come: so many are always in flight.
+/// Requests that are answered after a number of further requests: that many are always pending.
 pub(crate) struct PendingRequests<L: SessionLayer> {
     layer: L,
     session: L::Session,
     tool: Tool,
     next: i64,
-    waiting: VecDeque<L::Stream>,
+    streams: VecDeque<L::Stream>,
     per_round: usize,
 }
 
 impl<L: SessionLayer> PendingRequests<L> {
-    /// Begins a session, and gets so many requests in flight.
+    /// Opens a session, and sends the first `count` requests.
     pub(crate) async fn prepare(layer: L, count: usize, per_round: usize) -> Result<Self> {
         let session = layer.open().await?;
-        let waiting = VecDeque::new();
+        let streams = VecDeque::new();
         let tool = Tool::Lag(count);
-        let mut work = Self { layer, session, tool, next: 1, waiting, per_round };
+        let mut workload = Self { layer, session, tool, next: 1, streams, per_round };
         for _ in 0..count {
-            let message = call(&work.layer, work.next, tool, "hello")?;
-            work.next += 1;
-            work.waiting.push_back(work.layer.send(&work.session, message).await?);
+            let message = call(&workload.layer, workload.next, tool, "hello")?;
+            workload.next += 1;
+            workload.streams.push_back(workload.layer.send(&workload.session, message).await?);
         }
         for _ in 0..3 {
-            work.round().await?;
+            workload.round().await?;
         }
-        Ok(work)
+        Ok(workload)
     }
 }
 
@@ -49,9 +49,9 @@ impl<L: SessionLayer> Workload for PendingRequests<L> {
         }
         let start = Instant::now();
         for message in messages {
-            self.waiting.push_back(self.layer.send(&self.session, message).await?);
-            if let Some(mut oldest) = self.waiting.pop_front() {
-                ensure!(drain(&self.layer, &mut oldest).await? > 0, "there is no answer");
+            self.streams.push_back(self.layer.send(&self.session, message).await?);
+            if let Some(mut oldest) = self.streams.pop_front() {
+                ensure!(drain(&self.layer, &mut oldest).await? > 0, "no response");
             }
         }
         Ok(vec![(TIME, nanoseconds(start, self.per_round))])

@@ -1,4 +1,4 @@
-//! Progress events to a client that is connected.
+//! Progress notifications to a connected client.
 
 use std::time::Instant;
 
@@ -11,10 +11,10 @@ use crate::{
     message::Tool,
 };
 
-/// How many events a request brings before its response.
+/// Number of notifications before each response.
 const EVENTS: usize = 1_000;
 
-/// Requests that report progress.
+/// Requests with progress notifications.
 pub(crate) struct Progress<L: SessionLayer> {
     layer: L,
     session: L::Session,
@@ -22,15 +22,15 @@ pub(crate) struct Progress<L: SessionLayer> {
 }
 
 impl<L: SessionLayer> Progress<L> {
-    /// Begins a session, and fills what it keeps.
+    /// Opens a session, and fills its logs.
     pub(crate) async fn prepare(layer: L) -> Result<Self> {
         let session = layer.open().await?;
-        let mut work = Self { layer, session, next: 1 };
-        // More than the sixteen MiB that a session keeps.
+        let mut workload = Self { layer, session, next: 1 };
+        // More than the 16 MiB that a session keeps.
         for _ in 0..70 {
-            work.round().await?;
+            workload.round().await?;
         }
-        Ok(work)
+        Ok(workload)
     }
 }
 
@@ -41,7 +41,7 @@ impl<L: SessionLayer> Workload for Progress<L> {
         let start = Instant::now();
         let mut stream = self.layer.send(&self.session, message).await?;
         let events = drain(&self.layer, &mut stream).await?;
-        ensure!(events > EVENTS, "there were {events} events only");
+        ensure!(events > EVENTS, "only {events} events");
         Ok(vec![(TIME, nanoseconds(start, EVENTS))])
     }
 }

@@ -1,4 +1,4 @@
-//! A request, its response, and the end of its stream.
+//! Requests and responses, one at a time.
 
 use std::time::Instant;
 
@@ -11,69 +11,68 @@ use crate::{
     message::Tool,
 };
 
-/// How many requests a session needs until it has as much behind it as it keeps.
+/// Number of requests after which the logs of a session are full.
 const SATURATING_REQUESTS: usize = 6_000;
 
-/// How many requests a session needs until it keeps as many streams as it ever does whose
-/// end was taken.
+/// Number of requests after which a session retains the maximum number of acknowledged streams.
 const ACKNOWLEDGED_STREAMS: usize = 70;
 
-/// How many answers are kept at most that nobody took.
+/// More than the maximum number of unacknowledged streams that a session retains.
 const UNACKNOWLEDGED_STREAMS: usize = 1_100;
 
-/// Requests, one at a time, to one session after the other.
+/// Requests, one at a time, to the sessions in turn.
 pub(crate) struct Requests<L: SessionLayer> {
     layer: L,
     sessions: Vec<L::Session>,
     next: i64,
     per_round: usize,
-    /// Streams that are open all the time.
+    /// Streams that stay open.
     held: Vec<L::Stream>,
 }
 
-/// What there is beside the requests that are measured.
+/// Number of sessions, streams and requests.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scenario {
-    /// How many sessions the requests go to, in turn.
+    /// Number of sessions that the requests are sent to, in turn.
     pub(crate) sessions: usize,
-    /// How many more sessions there are.
+    /// Number of further sessions, without requests.
     pub(crate) other_sessions: usize,
-    /// How many streams are open in the first session.
+    /// Number of other open streams.
     pub(crate) open_streams: usize,
-    /// How many requests a round has.
+    /// Number of requests per round.
     pub(crate) per_round: usize,
 }
 
 impl<L: SessionLayer> Requests<L> {
-    /// Begins sessions, and fills what they keep.
-    pub(crate) async fn prepare(layer: L, setting: Scenario) -> Result<Self> {
+    /// Opens sessions, and fills their logs.
+    pub(crate) async fn prepare(layer: L, scenario: Scenario) -> Result<Self> {
         let mut sessions = Vec::new();
-        for _ in 0..setting.sessions + setting.other_sessions {
+        for _ in 0..scenario.sessions + scenario.other_sessions {
             sessions.push(layer.open().await?);
         }
-        let per_round = setting.per_round;
-        let mut work = Self { layer, sessions, next: 1, per_round, held: Vec::new() };
-        // The others are left alone: their manager has them.
-        work.sessions = work.sessions.split_off(setting.other_sessions);
-        for _ in 0..ACKNOWLEDGED_STREAMS * work.sessions.len() {
-            work.request().await?;
+        let per_round = scenario.per_round;
+        let mut workload = Self { layer, sessions, next: 1, per_round, held: Vec::new() };
+        // The manager keeps the other sessions.
+        workload.sessions = workload.sessions.split_off(scenario.other_sessions);
+        for _ in 0..ACKNOWLEDGED_STREAMS * workload.sessions.len() {
+            workload.request().await?;
         }
-        if work.sessions.len() == 1 {
+        if workload.sessions.len() == 1 {
             for _ in 0..SATURATING_REQUESTS {
-                work.request().await?;
+                workload.request().await?;
             }
-            work.leave_unacknowledged().await?;
+            workload.leave_unacknowledged().await?;
         }
-        for _ in 0..setting.open_streams {
-            let stream = work.send(Tool::Hang(0)).await?;
-            work.held.push(stream);
+        for _ in 0..scenario.open_streams {
+            let stream = workload.send(Tool::Hang(0)).await?;
+            workload.held.push(stream);
         }
-        Ok(work)
+        Ok(workload)
     }
 
     async fn request(&mut self) -> Result<()> {
         let mut stream = self.send(Tool::Echo).await?;
-        ensure!(drain(&self.layer, &mut stream).await? > 0, "there is no answer");
+        ensure!(drain(&self.layer, &mut stream).await? > 0, "no response");
         Ok(())
     }
 
@@ -89,7 +88,7 @@ impl<L: SessionLayer> Requests<L> {
         let turn = usize::try_from(self.next)? % self.sessions.len();
         let session = self.sessions.get(turn);
         self.next += 1;
-        let session = session.ok_or_else(|| anyhow::anyhow!("there is no session"))?;
+        let session = session.ok_or_else(|| anyhow::anyhow!("no session"))?;
         self.layer.send(session, message).await
     }
 }
@@ -109,7 +108,7 @@ impl<L: SessionLayer> Workload for Requests<L> {
         for message in messages {
             let Some(session) = sessions.next() else { break };
             let mut stream = self.layer.send(session, message).await?;
-            ensure!(drain(&self.layer, &mut stream).await? > 0, "there is no answer");
+            ensure!(drain(&self.layer, &mut stream).await? > 0, "no response");
         }
         Ok(vec![(TIME, nanoseconds(start, self.per_round))])
     }

@@ -1,4 +1,4 @@
-//! A stream is resumed, and brings what came meanwhile.
+//! Resuming a stream, and the replay of its events.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::{
     message::Tool,
 };
 
-/// Resumes the same stream, again and again.
+/// Resumes the same stream repeatedly.
 pub(crate) struct Resumes<L: SessionLayer> {
     layer: L,
     session: L::Session,
@@ -21,7 +21,7 @@ pub(crate) struct Resumes<L: SessionLayer> {
 }
 
 impl<L: SessionLayer> Resumes<L> {
-    /// Begins a stream that has so many events after the first one.
+    /// Opens a stream with `events` events after the priming event.
     pub(crate) async fn prepare(layer: L, events: usize) -> Result<Self> {
         let session = layer.open().await?;
         let message = call(&layer, 1, Tool::Hang(events), "hello")?;
@@ -39,11 +39,11 @@ async fn read_events<L: SessionLayer>(
     stream: &mut L::Stream,
     events: usize,
 ) -> Result<()> {
-    let mut taken = 0;
-    while taken < events {
+    let mut received = 0;
+    while received < events {
         let more = layer.next_events(stream).await?;
-        ensure!(more > 0, "the stream ended after {taken} events");
-        taken += more;
+        ensure!(more > 0, "the stream ended after {received} events");
+        received += more;
     }
     Ok(())
 }

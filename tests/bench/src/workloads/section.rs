@@ -1,4 +1,4 @@
-//! Which work is done in this process, by whom, and what is compared.
+//! The section of the session layers: subjects, workloads and comparisons.
 
 use anyhow::Result;
 
@@ -12,32 +12,32 @@ use super::{
 use crate::{
     backend::MessageForm,
     layer::{ChannelHop, Json, Limits, Rejoin, Rmcp, SessionLayer},
-    measure::{Flavor, Trial, interleave, trial},
+    measure::{Flavor, Trial, interleave, plural, trial},
     options::Sizing,
     report::Report,
 };
 
-/// rejoin with a handler of its own.
+/// rejoin with a handler in a task.
 const REJOIN: &str = "rejoin";
-/// rejoin with a handler that needs no task.
-const REJOIN_INLINE: &str = "rejoin, in place";
-/// rejoin with an rmcp service.
+/// rejoin with an inline handler.
+const REJOIN_INLINE: &str = "rejoin, inline";
+/// rejoin with a service of rmcp.
 const REJOIN_SERVICE: &str = "rejoin + rmcp service";
-/// The sessions of rmcp with a loop of its own.
+/// The sessions of rmcp with a handler in a task.
 const RMCP: &str = "rmcp";
-/// The sessions of rmcp with an rmcp service.
+/// The sessions of rmcp with a service of rmcp.
 const RMCP_SERVICE: &str = "rmcp + rmcp service";
-/// A hop to a task and back.
+/// A channel to a task and back.
 const HOP: &str = "mpsc + oneshot";
 
-/// How many requests a round has.
+/// Number of requests per round.
 const PER_ROUND: usize = 2_000;
 
-/// One session, and nothing beside it.
+/// A single session.
 const ONE: Scenario =
     Scenario { sessions: 1, other_sessions: 0, open_streams: 0, per_round: PER_ROUND };
 
-/// Does all of it.
+/// Runs the section.
 pub(crate) fn run(sizing: &Sizing, report: &mut Report) -> Result<()> {
     for (name, flavor) in
         [("current-thread", Flavor::CurrentThread), ("multi-thread", Flavor::MultiThread)]
@@ -57,124 +57,143 @@ pub(crate) fn run(sizing: &Sizing, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// First with messages that were read and need not be written, as the sessions of `rmcp` have
-/// them, then from JSON to JSON, which is what both services of HTTP do around their sessions.
+/// Measures parsed messages, as in the interface of the sessions of `rmcp`, and then from JSON to
+/// JSON, as in the HTTP services of both.
 fn requests(name: &str, flavor: Flavor, sizing: &Sizing, report: &mut Report) -> Result<()> {
     let sizes = Limits::default();
-    let work = &format!("request and response, {name}");
+    let workload = &format!("request and response, {name}");
     let mut trials = [
-        request(work, REJOIN, flavor, Rejoin::with_handler(MessageForm::WithHead, sizes)?, ONE)?,
         request(
-            work,
+            workload,
+            REJOIN,
+            flavor,
+            Rejoin::with_handler(MessageForm::WithHead, sizes)?,
+            ONE,
+        )?,
+        request(
+            workload,
             REJOIN_INLINE,
             flavor,
             Rejoin::with_inline_handler(MessageForm::WithHead, sizes)?,
             ONE,
         )?,
-        request(work, RMCP, flavor, Rmcp::with_handler(), ONE)?,
-        request(work, HOP, flavor, ChannelHop, ONE)?,
+        request(workload, RMCP, flavor, Rmcp::with_handler(), ONE)?,
+        request(workload, HOP, flavor, ChannelHop, ONE)?,
     ];
     report.add(interleave(sizing.rounds, &mut trials)?);
-    report.compare(work, REJOIN_INLINE, RMCP);
-    report.compare(work, REJOIN, RMCP);
+    report.compare(workload, REJOIN_INLINE, RMCP);
+    report.compare(workload, REJOIN, RMCP);
 
-    let work = &format!("request and response in JSON, {name}");
+    let workload = &format!("request and response in JSON, {name}");
     let mut trials = [
-        request(work, REJOIN, flavor, Json(Rejoin::with_handler(MessageForm::Json, sizes)?), ONE)?,
         request(
-            work,
+            workload,
+            REJOIN,
+            flavor,
+            Json(Rejoin::with_handler(MessageForm::Json, sizes)?),
+            ONE,
+        )?,
+        request(
+            workload,
             REJOIN_INLINE,
             flavor,
             Json(Rejoin::with_inline_handler(MessageForm::Json, sizes)?),
             ONE,
         )?,
-        request(work, RMCP, flavor, Json(Rmcp::with_handler()), ONE)?,
-        request(work, REJOIN_SERVICE, flavor, Json(Rejoin::with_service(sizes)?), ONE)?,
-        request(work, RMCP_SERVICE, flavor, Json(Rmcp::with_service()), ONE)?,
+        request(workload, RMCP, flavor, Json(Rmcp::with_handler()), ONE)?,
+        request(workload, REJOIN_SERVICE, flavor, Json(Rejoin::with_service(sizes)?), ONE)?,
+        request(workload, RMCP_SERVICE, flavor, Json(Rmcp::with_service()), ONE)?,
     ];
     report.add(interleave(sizing.rounds, &mut trials)?);
-    report.compare(work, REJOIN_INLINE, RMCP);
-    report.compare(work, REJOIN, RMCP);
-    report.compare(work, REJOIN_SERVICE, RMCP_SERVICE);
+    report.compare(workload, REJOIN_INLINE, RMCP);
+    report.compare(workload, REJOIN, RMCP);
+    report.compare(workload, REJOIN_SERVICE, RMCP_SERVICE);
     Ok(())
 }
 
 fn request<L: SessionLayer>(
-    work: &str,
+    workload: &str,
     subject: &'static str,
     flavor: Flavor,
     layer: L,
-    setting: Scenario,
+    scenario: Scenario,
 ) -> Result<Trial> {
-    trial(work, subject, flavor, Requests::prepare(layer, setting))
+    trial(workload, subject, flavor, Requests::prepare(layer, scenario))
 }
 
 fn progress(name: &str, flavor: Flavor, sizing: &Sizing, report: &mut Report) -> Result<()> {
     let sizes = Limits::default();
-    let work = &format!("progress event, {name}");
+    let workload = &format!("progress event, {name}");
     let rejoin = Rejoin::with_handler(MessageForm::WithHead, sizes)?;
     let mut trials = [
-        trial(work, REJOIN, flavor, Progress::prepare(rejoin))?,
-        trial(work, RMCP, flavor, Progress::prepare(Rmcp::with_handler()))?,
+        trial(workload, REJOIN, flavor, Progress::prepare(rejoin))?,
+        trial(workload, RMCP, flavor, Progress::prepare(Rmcp::with_handler()))?,
     ];
     report.add(interleave(sizing.rounds, &mut trials)?);
-    report.compare(work, REJOIN, RMCP);
+    report.compare(workload, REJOIN, RMCP);
 
-    let work = &format!("progress event in JSON, {name}");
+    let workload = &format!("progress event in JSON, {name}");
     let rejoin = Json(Rejoin::with_handler(MessageForm::Json, sizes)?);
     let service = Json(Rejoin::with_service(sizes)?);
     let mut trials = [
-        trial(work, REJOIN, flavor, Progress::prepare(rejoin))?,
-        trial(work, RMCP, flavor, Progress::prepare(Json(Rmcp::with_handler())))?,
-        trial(work, REJOIN_SERVICE, flavor, Progress::prepare(service))?,
-        trial(work, RMCP_SERVICE, flavor, Progress::prepare(Json(Rmcp::with_service())))?,
+        trial(workload, REJOIN, flavor, Progress::prepare(rejoin))?,
+        trial(workload, RMCP, flavor, Progress::prepare(Json(Rmcp::with_handler())))?,
+        trial(workload, REJOIN_SERVICE, flavor, Progress::prepare(service))?,
+        trial(workload, RMCP_SERVICE, flavor, Progress::prepare(Json(Rmcp::with_service())))?,
     ];
     report.add(interleave(sizing.rounds, &mut trials)?);
-    report.compare(work, REJOIN, RMCP);
-    report.compare(work, REJOIN_SERVICE, RMCP_SERVICE);
+    report.compare(workload, REJOIN, RMCP);
+    report.compare(workload, REJOIN_SERVICE, RMCP_SERVICE);
     Ok(())
 }
 
-/// A session may have far more streams than by default here.
+/// Measures requests in a session with many streams; its limits are raised for that.
 fn among_streams(sizing: &Sizing, report: &mut Report) -> Result<()> {
-    const HELD: [usize; 4] = [0, 100, 1_000, 10_000];
+    const OPEN: [usize; 4] = [0, 100, 1_000, 10_000];
     let flavor = Flavor::CurrentThread;
-    let wide = Limits { streams: Some(20_000), ..Limits::default() };
-    let work = |held| format!("request and response, {held} other streams held");
+    let limits = Limits { streams: Some(20_000), ..Limits::default() };
+    let workload =
+        |open_streams| format!("request and response, {open_streams} other open streams");
     let mut trials = Vec::new();
-    for held in HELD {
-        let setting = Scenario { open_streams: held, ..ONE };
+    for open_streams in OPEN {
+        let scenario = Scenario { open_streams, ..ONE };
         trials.push(request(
-            &work(held),
+            &workload(open_streams),
             REJOIN,
             flavor,
-            Rejoin::with_handler(MessageForm::WithHead, wide)?,
-            setting,
+            Rejoin::with_handler(MessageForm::WithHead, limits)?,
+            scenario,
         )?);
-        trials.push(request(&work(held), RMCP, flavor, Rmcp::with_handler(), setting)?);
+        trials.push(request(
+            &workload(open_streams),
+            RMCP,
+            flavor,
+            Rmcp::with_handler(),
+            scenario,
+        )?);
     }
     report.add(interleave(sizing.rounds, &mut trials)?);
-    report.compare_all(&HELD.map(work), REJOIN, RMCP);
+    report.compare_all(&OPEN.map(workload), REJOIN, RMCP);
     Ok(())
 }
 
 fn pending(sizing: &Sizing, report: &mut Report) -> Result<()> {
-    const OTHERS: [usize; 2] = [0, 1_000];
+    const PENDING: [usize; 2] = [0, 1_000];
     let flavor = Flavor::CurrentThread;
-    let work = |count| format!("request and response, {count} others in flight");
+    let workload = |count| format!("request and response, {count} other pending requests");
     let mut trials = Vec::new();
-    for count in OTHERS {
+    for count in PENDING {
         let rejoin = PendingRequests::prepare(
             Rejoin::with_handler(MessageForm::WithHead, Limits::default())?,
             count,
             PER_ROUND,
         );
         let rmcp = PendingRequests::prepare(Rmcp::with_handler(), count, PER_ROUND);
-        trials.push(trial(&work(count), REJOIN, flavor, rejoin)?);
-        trials.push(trial(&work(count), RMCP, flavor, rmcp)?);
+        trials.push(trial(&workload(count), REJOIN, flavor, rejoin)?);
+        trials.push(trial(&workload(count), RMCP, flavor, rmcp)?);
     }
     report.add(interleave(sizing.rounds, &mut trials)?);
-    report.compare_all(&OTHERS.map(work), REJOIN, RMCP);
+    report.compare_all(&PENDING.map(workload), REJOIN, RMCP);
     Ok(())
 }
 
@@ -185,7 +204,7 @@ fn among_sessions(sizing: &Sizing, report: &mut Report) -> Result<()> {
     let cases = [
         ("request and response, 1 session".to_owned(), ONE),
         (
-            format!("request and response, 1 session among {many}"),
+            format!("request and response, 1 of {many} sessions"),
             Scenario { other_sessions: many - 1, ..ONE },
         ),
         (
@@ -194,23 +213,23 @@ fn among_sessions(sizing: &Sizing, report: &mut Report) -> Result<()> {
         ),
     ];
     let mut trials = Vec::new();
-    for (work, setting) in &cases {
+    for (workload, scenario) in &cases {
         trials.push(request(
-            work,
+            workload,
             REJOIN,
             flavor,
             Rejoin::with_handler(MessageForm::WithHead, sizes)?,
-            *setting,
+            *scenario,
         )?);
-        trials.push(request(work, RMCP, flavor, Rmcp::with_handler(), *setting)?);
+        trials.push(request(workload, RMCP, flavor, Rmcp::with_handler(), *scenario)?);
     }
     report.add(interleave(sizing.rounds, &mut trials)?);
-    report.compare_all(&cases.map(|(work, _)| work), REJOIN, RMCP);
+    report.compare_all(&cases.map(|(workload, _)| workload), REJOIN, RMCP);
     Ok(())
 }
 
-/// Beyond 16 events, both have larger windows than by default: rmcp keeps as many
-/// events as its channels hold.
+/// Measures a replay. For more than 16 events, both have windows larger than the default: rmcp
+/// keeps as many events as its channels hold.
 fn resume(events: usize, sizing: &Sizing, report: &mut Report) -> Result<()> {
     let flavor = Flavor::CurrentThread;
     let (sizes, rmcp) = if events <= 16 {
@@ -218,14 +237,14 @@ fn resume(events: usize, sizing: &Sizing, report: &mut Report) -> Result<()> {
     } else {
         (Limits { window: Some(1_024), ..Limits::default() }, Rmcp::with_capacity(1_024))
     };
-    let work = &format!("resume, {events} events");
+    let workload = &format!("resume, {}", plural(events, "event"));
     let rejoin = Rejoin::with_handler(MessageForm::WithHead, sizes)?;
     let mut trials = [
-        trial(work, REJOIN, flavor, Resumes::prepare(rejoin, events))?,
-        trial(work, RMCP, flavor, Resumes::prepare(rmcp, events))?,
+        trial(workload, REJOIN, flavor, Resumes::prepare(rejoin, events))?,
+        trial(workload, RMCP, flavor, Resumes::prepare(rmcp, events))?,
     ];
     report.add(interleave(sizing.rounds, &mut trials)?);
-    report.compare(work, REJOIN, RMCP);
+    report.compare(workload, REJOIN, RMCP);
     Ok(())
 }
 
@@ -241,14 +260,14 @@ fn create(
     let in_place =
         Creations::new(move || Rejoin::with_inline_handler(MessageForm::WithHead, many), count);
     let rmcp = Creations::new(|| Ok(Rmcp::with_handler()), count);
-    let work = &format!("{count} sessions created, {name}");
+    let workload = &format!("{count} sessions created, {name}");
     let mut trials = [
-        trial(work, REJOIN, flavor, std::future::ready(Ok(rejoin)))?,
-        trial(work, REJOIN_INLINE, flavor, std::future::ready(Ok(in_place)))?,
-        trial(work, RMCP, flavor, std::future::ready(Ok(rmcp)))?,
+        trial(workload, REJOIN, flavor, std::future::ready(Ok(rejoin)))?,
+        trial(workload, REJOIN_INLINE, flavor, std::future::ready(Ok(in_place)))?,
+        trial(workload, RMCP, flavor, std::future::ready(Ok(rmcp)))?,
     ];
     report.add(interleave(sizing.heavy_rounds, &mut trials)?);
-    report.compare(work, REJOIN_INLINE, RMCP);
-    report.compare(work, REJOIN, RMCP);
+    report.compare(workload, REJOIN_INLINE, RMCP);
+    report.compare(workload, REJOIN, RMCP);
     Ok(())
 }
