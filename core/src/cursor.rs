@@ -1,11 +1,11 @@
-//! Cursors: how far a connection has got in the log of its stream.
+//! Position of a connection in the log of its stream, with its window.
 
 use core::ops::RangeInclusive;
 
-/// A place in the log of a stream, with a window.
+/// A position in the log of a stream, with a window.
 ///
-/// A session has one for each connection. It serves as well to send the
-/// [`Log`](crate::Log) of a stream from elsewhere:
+/// A session has one for each connection. A driver may also use one to send the
+/// [`Log`](crate::Log) of a stream on its own:
 ///
 /// ```
 /// use rejoin_core::{Cursor, Log};
@@ -28,25 +28,26 @@ use core::ops::RangeInclusive;
 /// }
 /// ```
 ///
-/// The window is the span of indexes from the first event that was not taken.
-/// It holds at most as many events as it has indexes, so what is sent within it
-/// always fits into a channel of that size. Where nothing is outstanding, any
-/// index fits: a hole in the numbering never stops a cursor.
+/// The window is a span of indexes that begins at the first unacknowledged event. It has at
+/// most as many events as indexes, so events sent within it always fit into a buffer of that
+/// size. While nothing is unacknowledged, any index fits: a gap in the numbering never stops
+/// a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "wire::Cursor"))]
 pub struct Cursor {
     next: u64,
     first_unacknowledged: u64,
-    /// The index after the last one that was sent.
+    /// The index after the last one sent.
     sent_end: u64,
     gap_reported_through: u64,
-    /// The index from which on nothing was taken, missing ones included.
+    /// Where [`discard`](Self::discard) returns to: the index after the last acknowledged one,
+    /// even if it has no event.
     rewind_to: u64,
 }
 
 impl Cursor {
-    /// Returns a cursor that has had everything through `index`.
+    /// Returns a cursor that has acknowledged everything through `index`.
     #[must_use]
     pub const fn after(index: u64) -> Self {
         let next = index.saturating_add(1);
@@ -59,40 +60,38 @@ impl Cursor {
         }
     }
 
-    /// Returns the first index that was not sent, and is still to come.
+    /// Returns the next index to send.
     #[must_use]
     pub const fn next(&self) -> u64 {
         self.next
     }
 
-    /// Returns the first index that was not taken.
+    /// Returns the first index that was not acknowledged.
     #[must_use]
     pub const fn first_unacknowledged(&self) -> u64 {
         self.first_unacknowledged
     }
 
-    /// Returns whether something was sent that was not taken.
+    /// Returns whether anything is in flight: sent, and not acknowledged.
     #[must_use]
     pub const fn has_unacknowledged(&self) -> bool {
         self.first_unacknowledged < self.sent_end
     }
 
-    /// Returns whether the event at `index` may be sent: the one rule on how far
-    /// a cursor may go.
+    /// Returns whether the window admits the event at `index`.
     #[must_use]
     pub const fn admits(&self, index: u64, window: u32) -> bool {
         index < self.limit(index, window)
     }
 
-    /// Returns the index at which the window ends, if `first` is sent next.
+    /// Returns the end of the window, exclusive, if `first` is sent next.
     #[must_use]
     pub const fn limit(&self, first: u64, window: u32) -> u64 {
         let base = if self.has_unacknowledged() { self.first_unacknowledged } else { first };
         base.saturating_add(window as u64)
     }
 
-    /// Notes that the events from `first` to `last` were sent, and what lies
-    /// before them passed by.
+    /// Records that the events from `first` to `last` were sent, and those before them skipped.
     pub const fn sent(&mut self, first: u64, last: u64) {
         if !self.has_unacknowledged() {
             self.first_unacknowledged = first;
@@ -101,7 +100,7 @@ impl Cursor {
         self.sent_end = self.next;
     }
 
-    /// Notes that a priming event was sent, with the index before the next one.
+    /// Records that a priming event was sent, at the index before the next one.
     pub const fn prime(&mut self) {
         if !self.has_unacknowledged() {
             self.first_unacknowledged = self.next.saturating_sub(1);
@@ -109,9 +108,9 @@ impl Cursor {
         self.sent_end = self.next;
     }
 
-    /// Notes that everything sent through `index` was taken. Returns up to which
-    /// index that is, if it is news.
-    #[must_use = "it says how far the stream was taken"]
+    /// Records that everything sent through `index` was acknowledged. Returns the last
+    /// acknowledged index, or `None` if it is unchanged.
+    #[must_use = "returns how far the stream was acknowledged"]
     pub fn acknowledge(&mut self, index: u64) -> Option<u64> {
         let first_unacknowledged = index.saturating_add(1).min(self.sent_end);
         if first_unacknowledged <= self.first_unacknowledged {
@@ -127,7 +126,7 @@ impl Cursor {
         Some(first_unacknowledged - 1)
     }
 
-    /// Moves on to what comes after `index`, which was had on another connection.
+    /// Skips everything through `index`, which was delivered on another connection.
     pub fn skip(&mut self, index: u64) {
         let has_unacknowledged = self.has_unacknowledged();
         self.next = self.next.max(index.saturating_add(1));
@@ -138,14 +137,15 @@ impl Cursor {
         }
     }
 
-    /// Takes back what was sent and not taken, and what was told: it is sent elsewhere.
+    /// Forgets what was sent and not acknowledged, and the gap reported since: they are sent
+    /// on another connection.
     pub fn discard(&mut self) {
         *self = Self::after(self.rewind_to.saturating_sub(1));
     }
 
-    /// Returns the missed indexes that the client was not told of yet, given
-    /// that events through `missed` are gone, and notes that it is told now.
-    #[must_use = "who asks has to tell the client"]
+    /// Returns the missed indexes through `missed` that were not yet reported to the client,
+    /// and records them as reported.
+    #[must_use = "the gap must be reported to the client"]
     pub fn take_gap(&mut self, missed: u64) -> Option<RangeInclusive<u64>> {
         let first = self.first_unreported();
         (first <= missed).then(|| {
@@ -154,7 +154,7 @@ impl Cursor {
         })
     }
 
-    /// Returns whether [`Cursor::tell`] would have something to tell.
+    /// Returns whether [`take_gap`](Self::take_gap) would return a gap.
     #[must_use]
     pub fn has_gap(&self, missed: u64) -> bool {
         self.first_unreported() <= missed
@@ -167,7 +167,7 @@ impl Cursor {
 
 #[cfg(feature = "serde")]
 mod wire {
-    //! A cursor as it is stored, which is checked when it is read.
+    //! The serialized form of a cursor, validated on deserialization.
 
     #[derive(serde::Deserialize)]
     pub(super) struct Cursor {
@@ -185,7 +185,7 @@ mod wire {
             let Cursor { next, first_unacknowledged, sent_end, gap_reported_through, rewind_to } =
                 wire;
             if first_unacknowledged > next || sent_end > next || rewind_to > next {
-                return Err("a cursor takes only what was sent");
+                return Err("cursor acknowledges events that were not sent");
             }
             Ok(Self { next, first_unacknowledged, sent_end, gap_reported_through, rewind_to })
         }
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_window_admits_as_many_events_as_it_has_places() {
+    fn a_window_admits_no_more_events_than_its_size() {
         let mut cursor = Cursor::after(4);
         assert!(cursor.admits(5, 2));
         cursor.sent(5, 5);
@@ -206,11 +206,11 @@ mod tests {
         assert!(!cursor.admits(7, 2));
         assert_eq!(cursor.acknowledge(5), Some(5));
         assert!(cursor.admits(7, 2));
-        assert_eq!(cursor.acknowledge(5), None, "no news");
+        assert_eq!(cursor.acknowledge(5), None, "unchanged");
     }
 
     #[test]
-    fn a_priming_event_takes_a_place() {
+    fn a_priming_event_counts_against_the_window() {
         let mut cursor = Cursor::after(0);
         cursor.prime();
         assert!(!cursor.admits(1, 1));
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_never_stops_a_cursor_without_anything_outstanding() {
+    fn a_gap_in_the_numbering_never_stops_a_cursor_with_nothing_in_flight() {
         let mut cursor = Cursor::after(0);
         assert!(cursor.admits(1_000, 1));
         cursor.sent(1_000, 1_000);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_had_elsewhere_is_not_outstanding_here() {
+    fn skipping_does_not_extend_what_is_in_flight() {
         let mut cursor = Cursor::after(0);
         cursor.sent(1, 3);
         cursor.skip(10);
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_discarded_was_not_sent() {
+    fn discarded_events_count_as_not_sent() {
         let mut cursor = Cursor::after(0);
         cursor.sent(1, 3);
         assert_eq!(cursor.acknowledge(1), Some(1));
@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(cursor.take_gap(4), Some(2..=4));
         cursor.sent(5, 5);
         cursor.discard();
-        assert_eq!(cursor.take_gap(4), Some(2..=4), "it was discarded, too");
+        assert_eq!(cursor.take_gap(4), Some(2..=4), "the reported gap is discarded, too");
         let mut primed = Cursor::after(0);
         primed.prime();
         primed.discard();
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_sent_can_be_taken() {
+    fn only_sent_events_can_be_acknowledged() {
         let mut cursor = Cursor::after(0);
         assert_eq!(cursor.acknowledge(u64::MAX), None);
         cursor.sent(1, 1);
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_told_once() {
+    fn a_gap_is_reported_once() {
         let mut cursor = Cursor::after(2);
         assert_eq!(cursor.take_gap(2), None);
         assert_eq!(cursor.take_gap(5), Some(3..=5));

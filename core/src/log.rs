@@ -1,40 +1,40 @@
-//! Logs: the bounded record of a stream's events.
+//! Bounded record of a stream's events.
 
 use alloc::collections::VecDeque;
 use core::ops::Range;
 
 use crate::{Event, Failure, FailureReason, RequestId, shrink};
 
-/// What an event costs in a log beyond the size of its message, in bytes.
+/// Overhead of an event in a log, in bytes, on top of the size of its message.
 ///
-/// It stands for the log's own memory, so that a byte limit holds for many
-/// small events, too: at most 96 bytes an event, where `M` itself has up to 32,
-/// in memory that may be half empty.
+/// It accounts for the log's own memory, so that a byte limit also bounds many small
+/// events: at most 96 bytes for each, if `M` itself has up to 32, in a buffer that may be
+/// half empty.
 pub const EVENT_OVERHEAD_BYTES: usize = 192;
 
 const _: () = assert!(2 * size_of::<Logged<[u64; 4]>>() <= EVENT_OVERHEAD_BYTES);
 
 /// The bounded record of a stream's events, from which a replay is served.
 ///
-/// It lacks a limit of its own: the session evicts from it, by the limits of the
-/// stream and those of the session.
+/// It does not limit itself: the session evicts from it, by the limits per stream and per
+/// session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "wire::Log<M>"))]
 pub struct Log<M> {
-    /// By index, ascending; not every index has an event.
+    /// Ascending by index; not every index has an event.
     events: VecDeque<Logged<M>>,
-    /// The highest index given out.
+    /// The highest allocated index.
     last: u64,
-    /// The highest index of an event that was let go of, and should not have been.
+    /// The highest index of an event that was evicted without a failure in its place.
     missed_through: u64,
-    /// How many of the events are failures.
+    /// Number of failures among the events.
     #[cfg_attr(feature = "serde", serde(skip_serializing))]
     failures: usize,
-    /// What the events cost, failures excluded.
+    /// Total cost of the events in bytes; failures cost nothing.
     #[cfg_attr(feature = "serde", serde(skip_serializing))]
     bytes: usize,
-    /// What all events that were ever recorded cost.
+    /// Total cost of all events ever appended, in bytes.
     recorded_bytes: u64,
 }
 
@@ -42,17 +42,17 @@ pub struct Log<M> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Logged<M> {
-    /// Its index in its stream.
+    /// Index in its stream.
     pub index: u64,
-    /// Its number in the session-wide sequence of opens, events and ends.
+    /// Number in the session-wide sequence of stream opens, events and stream ends.
     pub sequence: u64,
-    /// What it carries.
+    /// The message, or the failure in place of a response.
     pub entry: Entry<M>,
-    /// What was recorded before it, in bytes.
+    /// The log's `recorded_bytes` before this event.
     recorded_bytes_before: u64,
 }
 
-/// What a log keeps of an event.
+/// The content of an event in a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Entry<M> {
@@ -60,17 +60,17 @@ pub enum Entry<M> {
     Message {
         /// The message.
         body: M,
-        /// Its size, in bytes.
+        /// Size in bytes.
         bytes: usize,
-        /// What it is to the requests of either side.
+        /// Request, response or notification.
         kind: MessageKind,
     },
-    /// Why a request has no response.
+    /// A placeholder for a response that will never arrive.
     Failure(Failure),
 }
 
 impl<M> Entry<M> {
-    /// Returns what it costs; a failure costs nothing.
+    /// Returns the cost in bytes; a failure costs nothing.
     pub(crate) fn cost(&self) -> usize {
         match self {
             Self::Message { bytes, .. } => cost(*bytes),
@@ -80,7 +80,7 @@ impl<M> Entry<M> {
 }
 
 impl<M: Clone> Entry<M> {
-    /// Returns the entry as it is sent.
+    /// Returns the event to send for this entry.
     #[must_use]
     pub fn to_event(&self) -> Event<M> {
         match self {
@@ -90,26 +90,26 @@ impl<M: Clone> Entry<M> {
     }
 }
 
-/// What a message of the backend is to the requests of either side.
+/// The kind of a message of the backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum MessageKind {
-    /// It answers this request of the client.
+    /// A response to this request of the client.
     Response(RequestId),
-    /// It is a request to the client, with this id.
+    /// A server request with this id.
     Request(RequestId),
-    /// It is a notification.
+    /// A notification.
     Notification,
 }
 
-/// What eviction did to the oldest event.
+/// What was evicted.
 #[derive(Debug)]
 pub(crate) enum Evicted {
-    /// A response became a failure.
+    /// A response, replaced by a failure.
     Response(RequestId),
-    /// A request of the backend is gone.
+    /// A server request.
     ServerRequest { index: u64 },
-    /// A notification is gone.
+    /// A notification.
     Notification,
 }
 
@@ -125,57 +125,58 @@ impl<M> Log<M> {
         }
     }
 
-    /// Returns an empty log that uses the memory of another.
-    pub(crate) fn with_buffer(memory: VecDeque<Logged<M>>) -> Self {
-        Self { events: memory, ..Self::new() }
+    /// Returns an empty log that reuses the buffer of another.
+    pub(crate) fn with_buffer(events: VecDeque<Logged<M>>) -> Self {
+        Self { events, ..Self::new() }
     }
 
-    /// Drops the events, and returns their memory.
+    /// Drops the events, and returns the empty buffer.
     pub(crate) fn into_buffer(mut self) -> VecDeque<Logged<M>> {
         self.events.clear();
         self.events
     }
 
-    /// Returns the log of a stream whose events are gone.
-    pub(crate) fn revived(last: u64, missed: u64) -> Self {
-        Self { last, missed_through: missed, ..Self::new() }
+    /// Returns the log of a stream that is revived from its tombstone, without events.
+    pub(crate) fn revived(last: u64, missed_through: u64) -> Self {
+        Self { last, missed_through, ..Self::new() }
     }
 
-    /// Returns the highest index that was given out, 0 at first.
+    /// Returns the highest allocated index, initially 0.
     #[must_use]
     pub fn last(&self) -> u64 {
         self.last
     }
 
-    /// Returns the highest index of an event that was let go of, 0 at first.
+    /// Returns the highest index of an event that was evicted without a failure in its place,
+    /// initially 0.
     ///
-    /// Whoever resumes before it has missed something.
+    /// A client that resumes after a lower index has missed events.
     #[must_use]
     pub fn missed_through(&self) -> u64 {
         self.missed_through
     }
 
-    /// Returns how many events there are, failures not counted.
+    /// Returns the number of events, excluding failures.
     #[must_use]
     pub fn len(&self) -> usize {
         self.events.len() - self.failures
     }
 
-    /// Returns whether there are no events but failures.
+    /// Returns whether there are no events, or only failures.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Returns what the events cost, in bytes, failures not counted.
+    /// Returns the total cost of the events in bytes, excluding failures.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Goes through the events whose index lies in `range`. Finding the first
-    /// one takes logarithmic time.
-    #[must_use = "an iterator does nothing by itself"]
+    /// Iterates over the events whose index is in `range`. Finding the first takes logarithmic
+    /// time.
+    #[must_use = "iterators are lazy and do nothing unless consumed"]
     pub fn range(
         &self,
         range: Range<u64>,
@@ -190,24 +191,24 @@ impl<M> Log<M> {
         self.events.get(self.position(index))
     }
 
-    /// Returns the index of the oldest event that is no failure.
+    /// Returns the index of the oldest event that is not a failure.
     pub(crate) fn oldest(&self) -> Option<u64> {
         let is_message = |logged: &&Logged<M>| matches!(logged.entry, Entry::Message { .. });
         self.events.iter().find(is_message).map(|logged| logged.index)
     }
 
-    /// Returns whether there is no event at or after `index`.
+    /// Returns whether all events are before `index`.
     pub(crate) fn ends_before(&self, index: u64) -> bool {
         self.events.back().is_none_or(|last| last.index < index)
     }
 
-    /// Returns whether the event at `index` is here.
+    /// Returns whether the log has the event at `index`.
     pub(crate) fn contains(&self, index: u64) -> bool {
         self.first_from(index).is_some_and(|first| first.index == index)
     }
 
-    /// Returns how many events there are at or after `index`, and what was
-    /// recorded from the first of them on, in bytes.
+    /// Returns the number of events at or after `index`, and the cost in bytes of all that was
+    /// appended since the first of them, evicted events included.
     pub(crate) fn backlog_from(&self, index: u64) -> (usize, u64) {
         let position = self.position(index);
         match self.events.get(position) {
@@ -219,16 +220,16 @@ impl<M> Log<M> {
         }
     }
 
-    /// Gives out the next index, or `None` if there is none.
+    /// Allocates the next index; `None` if all are used.
     pub(crate) fn allocate_index(&mut self) -> Option<u64> {
         let next = self.last.checked_add(1).filter(|next| *next < u64::MAX)?;
         self.last = next;
         Some(next)
     }
 
-    /// Appends the event with the index that was claimed last.
+    /// Appends an event at the index that was allocated last.
     pub(crate) fn append(&mut self, index: u64, sequence: u64, entry: Entry<M>) {
-        let recorded_before = self.recorded_bytes;
+        let recorded_bytes_before = self.recorded_bytes;
         match &entry {
             Entry::Message { bytes, .. } => {
                 let cost = cost(*bytes);
@@ -237,17 +238,12 @@ impl<M> Log<M> {
             }
             Entry::Failure(_) => self.failures += 1,
         }
-        self.events.push_back(Logged {
-            index,
-            sequence,
-            entry,
-            recorded_bytes_before: recorded_before,
-        });
+        self.events.push_back(Logged { index, sequence, entry, recorded_bytes_before });
     }
 
-    /// Lets go of the oldest event that is no failure.
+    /// Evicts the oldest event that is not a failure. A response leaves a failure in its place.
     pub(crate) fn evict(&mut self) -> Option<Evicted> {
-        // Failures stay, so they gather here: at most one for each request.
+        // Failures are kept, so they accumulate at the front: at most one for each request.
         let position =
             self.events.iter().position(|logged| matches!(logged.entry, Entry::Message { .. }))?;
         let logged = self.events.get_mut(position)?;
@@ -276,8 +272,7 @@ impl<M> Log<M> {
         }
     }
 
-    /// Lets go of the event at `index`, which nobody should miss. Returns what
-    /// it cost.
+    /// Removes the event at `index` without counting it as missed. Returns its cost in bytes.
     pub(crate) fn retract(&mut self, index: u64) -> usize {
         let position = self.position(index);
         let cost = match self.events.get(position) {
@@ -293,7 +288,7 @@ impl<M> Log<M> {
         cost
     }
 
-    /// Returns the missed index that is left when all events but the answers go.
+    /// Returns what `missed_through` would be if all events but the responses were evicted.
     pub(crate) fn missed_through_if_cleared(&self) -> u64 {
         let last_other = self.events.iter().rev().find(|logged| match &logged.entry {
             Entry::Message { kind, .. } => !matches!(kind, MessageKind::Response(_)),
@@ -302,17 +297,17 @@ impl<M> Log<M> {
         last_other.map_or(self.missed_through, |logged| self.missed_through.max(logged.index))
     }
 
-    /// Removes an event, and gives memory back that few events are left in.
+    /// Removes an event, and shrinks the buffer if it is nearly empty.
     fn remove(&mut self, position: usize) {
         self.events.remove(position);
         shrink::deque(&mut self.events);
     }
 
-    /// Returns how many events are before `index`.
+    /// Returns the number of events before `index`.
     fn position(&self, index: u64) -> usize {
         let Some(last) = self.events.back() else { return 0 };
         let Some(behind) = last.index.checked_sub(index) else { return self.events.len() };
-        // Indexes are rarely missing: then an event is as far behind the last one as its index.
+        // Usually no index is missing, and positions follow from index differences.
         if let Ok(behind) = usize::try_from(behind)
             && let Some(position) = (self.events.len() - 1).checked_sub(behind)
             && let Some(found) = self.events.get(position)
@@ -324,14 +319,14 @@ impl<M> Log<M> {
     }
 }
 
-/// What a message of so many bytes costs.
+/// Returns the cost in a log of a message of `bytes` bytes.
 pub(crate) const fn cost(bytes: usize) -> usize {
     bytes.saturating_add(EVENT_OVERHEAD_BYTES)
 }
 
 #[cfg(feature = "serde")]
 mod wire {
-    //! A log as it is stored, which is checked when it is read.
+    //! The serialized form of a log, validated on deserialization.
 
     use alloc::collections::VecDeque;
 
@@ -353,21 +348,21 @@ mod wire {
             let mut log = Self { last, missed_through, recorded_bytes, ..Self::new() };
             let mut previous = (0, 0);
             for logged in &events {
-                let place = (logged.index, logged.recorded_bytes_before);
-                if place.0 <= previous.0 || place.1 < previous.1 {
-                    return Err("a log is in the order of its events");
+                let position = (logged.index, logged.recorded_bytes_before);
+                if position.0 <= previous.0 || position.1 < previous.1 {
+                    return Err("log events are out of order");
                 }
-                previous = place;
+                previous = position;
                 match &logged.entry {
                     Entry::Message { bytes, .. } => {
                         let sum = log.bytes.checked_add(cost(*bytes));
-                        log.bytes = sum.ok_or("a log fits into memory")?;
+                        log.bytes = sum.ok_or("log exceeds the address space")?;
                     }
                     Entry::Failure(_) => log.failures += 1,
                 }
             }
             if previous.0 > last || previous.1 > recorded_bytes || missed_through > last {
-                return Err("a log ends with its last event");
+                return Err("log ends before its last event");
             }
             log.events = events;
             Ok(log)

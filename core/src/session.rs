@@ -1,4 +1,4 @@
-//! The session: decides what every input means, by asking the tables around it.
+//! Session state machine: its state, its entry point and its getters.
 
 mod attach;
 mod backend;
@@ -45,26 +45,27 @@ use crate::{
 
 /// One client's conversation with one server, as a state machine.
 ///
-/// - *Inputs* are told to [`handle`](Self::handle), with the time, which is the
-///   only way to change a session.
-/// - *Deadlines* are asked for with [`deadline`](Self::deadline) after every input.
-/// - *Replays* are read with [`replay`](Self::replay), when an action says so.
-/// - Everything else looks at the state, for drivers and tests.
+/// - *Inputs* go to [`handle`](Self::handle), with the time: the only way to change a session.
+/// - *Deadlines* are read with [`deadline`](Self::deadline) after every input.
+/// - *Replays* are read with [`replay`](Self::replay), on
+///   [`Action::Replay`](crate::Action::Replay).
+/// - All other methods inspect the state, for drivers and tests.
 ///
-/// `M` is what the driver calls a message. It is cloned when it is both sent and
-/// kept, so it should be cheap to clone: reference-counted bytes, for example.
+/// `M` is the driver's type of a message body. It is cloned when it is both sent and logged, so
+/// it should be cheap to clone: reference-counted bytes, for example.
 #[derive(Debug)]
 pub struct Session<M> {
     config: ValidConfig,
     phase: Phase,
     now: Instant,
-    /// When the idle time is over.
+    /// When the session closes if it stays idle.
     idle_due: Instant,
-    /// When the last client of a stream without a connection comes back, of those that were
-    /// told to do so later.
+    /// The latest `retry_at` of all streams: when the last client that was told to reconnect
+    /// later does so.
     retry_at: Instant,
     initialized: Option<Initialized>,
-    /// Whether the client used the session, and so had the answer to `initialize`.
+    /// Whether the client has used the session, which proves that it got the response to
+    /// `initialize`.
     was_used: bool,
     profile: &'static Profile,
     streams: Streams<M>,
@@ -72,33 +73,33 @@ pub struct Session<M> {
     requests: Requests,
     server_requests: ServerRequests,
     timers: Timers,
-    /// What all logs cost.
+    /// Total cost of all logs in bytes.
     logged_bytes: usize,
-    /// What was sent on all connections and not taken, in bytes.
+    /// Total unacknowledged bytes on all connections.
     in_flight: usize,
-    /// Whether an event was sent beyond `window_bytes_max`.
+    /// Whether an event was sent beyond `window_bytes_max` since the last check.
     is_window_exceeded: bool,
-    /// The number of the last open, event or end.
+    /// Number of the last stream open, event or stream end.
     sequence: u64,
-    /// Whether a counter has no next value.
+    /// Whether a counter has reached its maximum.
     exhausted: bool,
-    /// Streams that hold a sender up, each once.
+    /// Streams that hold a sender, each listed once.
     held_streams: Vec<HeldStream>,
 }
 
-/// How a session answers an input.
+/// Whether the sender of a message should wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Backpressure {
-    /// Go on.
+    /// The sender may go on.
     None,
-    /// The sender of this message should wait for
-    /// [`Action::Release`](crate::Action::Release) of the stream: a reader that
-    /// makes progress trails, and what the session may keep is half used up.
+    /// The sender should wait for [`Action::Release`](crate::Action::Release) of this stream:
+    /// its reader makes progress but is behind, and at least half of `session_bytes_max` is
+    /// used.
     Hold(StreamId),
 }
 
-/// How far the session has got.
+/// The phase of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
     New,
@@ -108,7 +109,7 @@ enum Phase {
 }
 
 impl<M: Clone> Session<M> {
-    /// Begins a session at `now`.
+    /// Creates a session at `now`.
     #[must_use]
     pub fn new(config: ValidConfig, now: Instant) -> Self {
         let mut timers = Timers::new();
@@ -139,16 +140,15 @@ impl<M: Clone> Session<M> {
     /// Applies one input. Actions are appended to `out`, in the order in which
     /// they must be carried out.
     ///
-    /// What is due at `now` happens first. A `now` that is smaller than the last
-    /// one counts as the last one.
+    /// Timers that are due at `now` fire first. A `now` before the previous one is replaced by
+    /// the previous one.
     ///
     /// # Errors
     ///
-    /// A [`Rejection`] names who is at fault: the client, the backend or the
-    /// caller. The input has then changed nothing; what was due did happen, and
-    /// its actions are in `out`. The message is gone with the input: whoever has to
-    /// answer it with an error keeps its id. A rejected request of the backend
-    /// needs such an answer, too.
+    /// A [`Rejection`] names who is at fault: the client, the backend or the driver. A rejected
+    /// input has no effect, but timers that were due have fired, and their actions are in
+    /// `out`. The message is dropped with the input: a driver that answers it with an error
+    /// must keep its id. A rejected server request must be answered so, too.
     pub fn handle(
         &mut self,
         now: Instant,
@@ -184,10 +184,11 @@ impl<M: Clone> Session<M> {
         if is_activity {
             self.reset_idle_timer();
         }
-        self.enforce_window(out);
-        let pressure = recorded_on.map_or(Backpressure::None, |stream| self.backpressure(stream));
+        self.close_deferred(out);
+        let backpressure =
+            recorded_on.map_or(Backpressure::None, |stream| self.backpressure(stream));
         self.recheck_backpressure(out);
-        Ok(pressure)
+        Ok(backpressure)
     }
 
     /// Returns when the next [`Input::Tick`] has something to do.
@@ -198,8 +199,8 @@ impl<M: Clone> Session<M> {
         self.deadline_before(Instant::MAX)
     }
 
-    /// Returns [`deadline`](Self::deadline) if it is earlier than `limit`: at less cost,
-    /// where a timer is set already, and mostly early enough.
+    /// Returns [`deadline`](Self::deadline) if it is earlier than `limit`. Cheaper than
+    /// `deadline` when the driver has a timer armed for `limit` already.
     #[must_use]
     pub fn deadline_before(&self, limit: Instant) -> Option<Instant> {
         let others = self.streams.tombstone_deadline().min(self.idle_deadline());
@@ -208,17 +209,17 @@ impl<M: Clone> Session<M> {
         (deadline < limit).then_some(deadline)
     }
 
-    /// Returns the retained events of `stream` in `range`: what an
-    /// [`Action::Replay`](crate::Action::Replay) refers to.
+    /// Iterates over the logged events of `stream` in `range`, as an
+    /// [`Action::Replay`](crate::Action::Replay) refers to them.
     ///
-    /// Read it before the next input, which may change the log.
+    /// Must be read before the next input, which may change the log.
     pub fn replay(&self, stream: StreamId, range: Range<u64>) -> impl Iterator<Item = &Logged<M>> {
         let log = self.log(stream);
         log.into_iter().flat_map(move |log| log.range(range.clone()))
     }
 
-    /// Carries an input out. Returns the stream on which a message was recorded whose sender
-    /// may have to wait.
+    /// Validates and applies an input. Returns the stream on which a message was recorded, if its
+    /// sender may have to wait.
     fn apply(
         &mut self,
         input: Input<M>,
@@ -246,10 +247,10 @@ impl<M: Clone> Session<M> {
                 self.handle_messages(post, out);
             }
             Input::Acknowledged { connection, through } => {
-                self.on_acknowledged(connection, through, out)
+                self.on_acknowledged(connection, through, out);
             }
             Input::ConnectionClosed { connection, through } => {
-                self.on_connection_closed(connection, through, out)
+                self.on_connection_closed(connection, through, out);
             }
             Input::Abandon { stream } => {
                 let key = self.check_abandon(stream)?;
@@ -271,17 +272,17 @@ impl<M: Clone> Session<M> {
         Ok(None)
     }
 
-    /// Ends what an input or a deadline has begun.
+    /// Runs what is deferred to the end of an input or a timer.
     #[inline]
     fn flush_deferred(&mut self, out: &mut Actions<M>) {
-        self.enforce_window(out);
+        self.close_deferred(out);
         self.recheck_backpressure(out);
     }
 
-    /// Cuts connections that hold more than the window in bytes allows, and closes the session
-    /// if a counter is exhausted.
+    /// Cuts connections if the window in bytes is exceeded, and closes the session if a counter
+    /// is exhausted.
     #[inline]
-    fn enforce_window(&mut self, out: &mut Actions<M>) {
+    fn close_deferred(&mut self, out: &mut Actions<M>) {
         if self.is_window_exceeded {
             self.cut_stopped(out);
         }
@@ -290,7 +291,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Releases the senders that do not need to wait any more, if any waits.
+    /// Releases the senders that no longer need to wait, if any waits.
     #[inline]
     fn recheck_backpressure(&mut self, out: &mut Actions<M>) {
         if !self.held_streams.is_empty() {
@@ -307,7 +308,7 @@ impl<M: Clone> Session<M> {
 }
 
 impl<M> Session<M> {
-    /// Returns what the session may hold, and for how long.
+    /// Returns the limits, timeouts and policies of the session.
     #[must_use]
     pub fn config(&self) -> &ValidConfig {
         &self.config
@@ -320,7 +321,7 @@ impl<M> Session<M> {
         Some(&self.connections[key].cursor)
     }
 
-    /// Returns the log of a stream, unless nothing or a tombstone is left of it.
+    /// Returns the log of a stream; `None` if it is unknown or only a tombstone remains.
     #[must_use]
     pub fn log(&self, stream: StreamId) -> Option<&Log<M>> {
         if matches!(self.phase, Phase::Closed(_)) {
@@ -330,7 +331,7 @@ impl<M> Session<M> {
         Some(&self.streams[key].log)
     }
 
-    /// Returns the stream that a connection carries.
+    /// Returns the stream that a connection is attached to.
     #[must_use]
     pub fn stream_on(&self, connection: ConnectionId) -> Option<StreamId> {
         let connection = &self.connections[self.connections.find(connection)?];
@@ -341,9 +342,9 @@ impl<M> Session<M> {
         }
     }
 
-    /// Returns whether a connection carries the stream of a request, and has still to send what
-    /// the session has recorded, or has no room for the failure of a pending request. If the
-    /// session ended now, its client would miss that.
+    /// Returns whether closing the session now would lose events on a connection: it is attached
+    /// to a request stream, and is behind its log, or its window does not admit the failure of a
+    /// pending request.
     #[must_use]
     pub fn has_backlog(&self, connection: ConnectionId) -> bool {
         let Some(key) = self.connections.find(connection) else { return false };
@@ -354,8 +355,8 @@ impl<M> Session<M> {
         };
         let Stream { log, pending, .. } = &self.streams[stream];
         let is_behind = !log.ends_before(self.connections[key].cursor.next());
-        let may_fail_next = || self.may_send_next(stream, key, 0);
-        stream != STANDALONE && (is_behind || *pending > 0 && !may_fail_next())
+        let admits_failure = || self.may_send_next(stream, key, 0);
+        stream != STANDALONE && (is_behind || *pending > 0 && !admits_failure())
     }
 
     /// Returns the stream of a pending request of the client.
@@ -365,26 +366,26 @@ impl<M> Session<M> {
         Some(self.streams[*key].id)
     }
 
-    /// Goes through the known connections, by id.
+    /// Iterates over the known connections, by id.
     pub fn connections(&self) -> impl Iterator<Item = ConnectionId> {
         self.connections.iter().map(|(id, _)| id)
     }
 
-    /// Returns how many requests of the client are pending, `initialize` not counted.
+    /// Returns the number of pending requests of the client, excluding `initialize`.
     #[must_use]
     pub fn pending_requests(&self) -> usize {
         self.requests.pending.len()
     }
 
-    /// Returns whether the backend still has to answer this request of the client.
+    /// Returns whether a request of the client is pending, including `initialize`.
     #[must_use]
     pub fn is_unanswered(&self, request: &RequestId) -> bool {
         self.unanswered_initialize() == Some(request)
             || self.requests.pending.get(request).is_some()
     }
 
-    /// Returns the only request of the client that the backend still has to answer;
-    /// `None` where there is none, or more than one.
+    /// Returns the pending request of the client, including `initialize`, if there is exactly
+    /// one.
     #[must_use]
     pub fn sole_unanswered(&self) -> Option<&RequestId> {
         let pending = self.requests.pending.iter().map(|(id, _)| id);
@@ -400,32 +401,32 @@ impl<M> Session<M> {
         }
     }
 
-    /// Returns what the logs cost, in bytes.
+    /// Returns the total cost of all logs in bytes.
     #[must_use]
     pub fn logged_bytes(&self) -> usize {
         self.logged_bytes
     }
 
-    /// Returns the last number of the session-wide sequence of streams that open,
-    /// events that are logged and streams that end; 0 at first.
+    /// Returns the last number of the session-wide sequence of stream opens, logged events and
+    /// stream ends, initially 0.
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// Returns what the answer to `initialize` said, once it came.
+    /// Returns what the response to `initialize` negotiated; `None` until then.
     #[must_use]
     pub fn initialized(&self) -> Option<Initialized> {
         self.initialized
     }
 
-    /// Returns what governs the session: the oldest profile until it is initialized.
+    /// Returns the profile of the negotiated revision; until then, that of the oldest.
     #[must_use]
     pub fn profile(&self) -> &'static Profile {
         self.profile
     }
 
-    /// Returns why the session is closed, if it is.
+    /// Returns why the session closed, if it did.
     #[must_use]
     pub fn close_reason(&self) -> Option<CloseReason> {
         match self.phase {
@@ -434,7 +435,7 @@ impl<M> Session<M> {
         }
     }
 
-    /// Returns whether connections are sent priming events.
+    /// Returns whether connections begin with priming events.
     fn uses_priming(&self) -> bool {
         match self.config.priming {
             Priming::ByRevision => self.initialized.is_some() && self.profile().priming,
@@ -443,7 +444,7 @@ impl<M> Session<M> {
         }
     }
 
-    /// Returns when the session closes if nothing happens; [`Instant::MAX`] is never.
+    /// Returns when the session closes as idle; [`Instant::MAX`] is never.
     fn idle_deadline(&self) -> Instant {
         if self.is_idle() { self.idle_due } else { Instant::MAX }
     }
@@ -454,26 +455,25 @@ impl<M> Session<M> {
             && self.connections.len() == 0
     }
 
-    /// Starts the idle time anew.
+    /// Restarts the idle timeout.
     fn reset_idle_timer(&mut self) {
         self.idle_due = self.now.max(self.retry_at).deadline_after(self.config.timeouts().idle);
     }
 
-    /// Notes what the answer to `initialize` says.
+    /// Stores the result of the handshake.
     fn set_initialized(&mut self, initialized: Option<Initialized>) {
         self.initialized = initialized;
         self.profile = Profile::governing(initialized.and_then(|answer| answer.version));
     }
 
-    /// Takes the next number of the session-wide sequence.
+    /// Allocates the next number of the session-wide sequence.
     fn next_sequence(&mut self) -> u64 {
         self.sequence = self.sequence.saturating_add(1);
         self.exhausted |= self.sequence >= u64::MAX - 1;
         self.sequence
     }
 
-    /// Returns whether a connection has been sent all that its stream has, and
-    /// told of all that it has not.
+    /// Returns whether a connection was sent all events of its stream, and any gap.
     fn is_at_head(&self, stream: StreamKey, connection: ConnectionKey) -> bool {
         let log = &self.streams[stream].log;
         let cursor = &self.connections[connection].cursor;

@@ -1,13 +1,13 @@
-//! Giving memory back: what a burst has made large is made small again once little is in it.
+//! Shrinking of collections that a burst has made large, once they are nearly empty.
 
 use alloc::{collections::VecDeque, vec::Vec};
 
 use slab::Slab;
 
-/// For how many entries memory is kept, however few there are.
+/// Capacity, in entries, below which nothing is shrunk.
 pub(crate) const CAPACITY_MIN: usize = 16;
 
-/// Returns whether less than a quarter of the memory is used.
+/// Returns whether less than a quarter of the capacity is used.
 const fn is_oversized(len: usize, capacity: usize) -> bool {
     capacity > CAPACITY_MIN && len < capacity / 4
 }
@@ -26,7 +26,7 @@ pub(crate) fn deque<T>(deque: &mut VecDeque<T>) {
     }
 }
 
-/// Gives back what lies behind the last entry: entries do not move.
+/// Releases the capacity behind the last occupied entry: entries do not move.
 #[inline]
 pub(crate) fn slab<T>(slab: &mut Slab<T>) {
     if is_oversized(slab.len(), slab.capacity()) {

@@ -1,4 +1,4 @@
-//! Snapshots: a session as plain data, to be stored and restored elsewhere.
+//! Serializable snapshot of a session.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -15,10 +15,9 @@ use crate::{
 /// A session at a point in time: its state without the bodies of messages, and
 /// the logs, which have them.
 ///
-/// Times are kept as what is left of them, so a snapshot means the same under
-/// another clock. [`Session::snapshot`](crate::Session::snapshot) takes one, and
-/// [`Session::restore`](crate::Session::restore) makes a session of it, if it is of
-/// the same format.
+/// Deadlines are stored as remaining durations, so a snapshot can be restored under another
+/// clock. [`Session::snapshot`](crate::Session::snapshot) takes one, and
+/// [`Session::restore`](crate::Session::restore) restores it, if it has the same format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot<M> {
     /// Everything but the logs.
@@ -40,19 +39,19 @@ pub struct State {
     pub(crate) next_stream: u64,
     /// In the order of the logs.
     pub(crate) streams: Vec<StreamState>,
-    /// In the order in which they go.
+    /// By deadline.
     pub(crate) tombstones: Vec<TombstoneState>,
     pub(crate) connections: Vec<ConnectionState>,
-    /// The oldest first.
+    /// Oldest first.
     pub(crate) shadows: Vec<ConnectionId>,
     pub(crate) server_requests: Vec<ServerRequestState>,
-    /// The progress tokens of tasks, the oldest first.
+    /// Progress tokens of tasks, oldest first.
     pub(crate) tasks: Vec<ProgressToken>,
-    /// Each queue from its front.
+    /// By kind, then by deadline.
     pub(crate) timers: Vec<TimerState>,
 }
 
-/// The way in which snapshots are written: a number that grows with every change.
+/// The version of the snapshot format, which is incremented with every change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub(crate) struct Format;
@@ -63,7 +62,7 @@ impl TryFrom<u32> for Format {
     type Error = &'static str;
 
     fn try_from(number: u32) -> Result<Self, &'static str> {
-        if number == FORMAT { Ok(Self) } else { Err("a snapshot of another format") }
+        if number == FORMAT { Ok(Self) } else { Err("unsupported snapshot format") }
     }
 }
 
@@ -89,7 +88,7 @@ pub(crate) struct StreamState {
     pub(crate) holds_sender: bool,
     pub(crate) silence: Duration,
     pub(crate) is_primed: bool,
-    pub(crate) away: Option<Duration>,
+    pub(crate) retry_in: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,7 +106,7 @@ pub(crate) struct TombstoneState {
     pub(crate) last: u64,
     pub(crate) missed_through: u64,
     pub(crate) responses: Vec<(u64, RequestId)>,
-    /// For ever if `None`.
+    /// `None` is never.
     pub(crate) remaining: Option<Duration>,
 }
 
@@ -137,7 +136,7 @@ pub(crate) struct ServerRequestState {
     pub(crate) index: u64,
 }
 
-/// Whatever waits in a queue, and how long it still has; for ever if `None`.
+/// A timer, and the time until it fires; `None` is never.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TimerState {
     pub(crate) target: TimerTarget,
@@ -158,8 +157,8 @@ pub(crate) enum TimerTarget {
     NonEmpty(StreamId),
 }
 
-/// Says that a snapshot is of no session that there could be: it was damaged, or
-/// made up. Whoever stored it is at fault.
+/// An inconsistent snapshot, which no session can have: it was damaged or forged. Its
+/// storage is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the snapshot is inconsistent: {0}")]
+#[error("inconsistent snapshot: {0}")]
 pub struct RestoreError(pub(crate) &'static str);

@@ -1,26 +1,25 @@
-//! A map for keys that come in ascending order.
+//! Sorted-vector map for keys that arrive in ascending order.
 
 use alloc::vec::Vec;
 
 use crate::shrink;
 
-/// A map whose new keys are usually higher than all before.
+/// A map whose new keys are usually higher than all before, backed by a sorted vector.
 ///
-/// It is a sorted vector: a new highest key goes to the end, any other one is
-/// found by binary search, and leaves a hole. Holes are closed at the end at
-/// once, and elsewhere when there are more of them than keys. So insertion in
-/// order and removal take amortised constant time beyond the search, which a
-/// tree cannot do. A key out of order costs what moving the vector costs.
+/// A new highest key is pushed at the end; removal leaves a vacant entry. Vacant entries are
+/// dropped at once at the end, and elsewhere when they outnumber the keys. So insertion in
+/// order and removal take amortised constant time beyond the binary search, which a tree
+/// cannot do. A key inserted out of order shifts the vector.
 #[derive(Debug)]
 pub(crate) struct SortedVecMap<K, V> {
-    /// By key; `None` is a hole. The last one is none.
+    /// Sorted by key; `None` is a vacant entry. The last entry is never vacant.
     entries: Vec<(K, Option<V>)>,
     vacant: usize,
 }
 
-/// A key that may be a number.
+/// A key that may be a number, which speeds up its lookup.
 pub(crate) trait SortedKey: Clone + Ord {
-    /// Returns the number, if it is one; numbers are in the order of their keys.
+    /// Returns the number, if it is one. Numbers must be ordered like their keys.
     fn as_number(&self) -> Option<u64>;
 }
 
@@ -50,13 +49,13 @@ impl<K: SortedKey, V> SortedVecMap<K, V> {
         value.as_ref()
     }
 
-    /// Inserts a value; returns the one that it replaces.
+    /// Inserts a value. Returns the one that it replaces.
     #[inline]
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
         match self.position(&key) {
             Ok(position) => {
-                let (_, place) = self.entries.get_mut(position)?;
-                let replaced = place.replace(value);
+                let (_, slot) = self.entries.get_mut(position)?;
+                let replaced = slot.replace(value);
                 self.vacant -= usize::from(replaced.is_none());
                 replaced
             }
@@ -83,7 +82,7 @@ impl<K: SortedKey, V> SortedVecMap<K, V> {
         removed
     }
 
-    /// Goes through the entries, by key.
+    /// Iterates over the entries, by key.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.entries.iter().filter_map(|(key, value)| Some((key, value.as_ref()?)))
     }
@@ -100,7 +99,7 @@ impl<K: SortedKey, V> SortedVecMap<K, V> {
         shrink::vec(&mut self.entries);
     }
 
-    /// Returns where a key is, or where it would be.
+    /// Returns the position of a key, or where it would be inserted.
     #[inline]
     fn position(&self, key: &K) -> Result<usize, usize> {
         match self.entries.last() {
@@ -108,7 +107,7 @@ impl<K: SortedKey, V> SortedVecMap<K, V> {
             Some((last, _)) if last == key => return Ok(self.entries.len() - 1),
             Some(_) | None => return Err(self.entries.len()),
         }
-        // Where no hole was closed yet, the keys are as far apart as their places.
+        // Usually keys are consecutive numbers at consecutive positions: no search is needed.
         if let Some((first, _)) = self.entries.first()
             && let (Some(first), Some(number)) = (first.as_number(), key.as_number())
             && let Some(position) = number.checked_sub(first)
@@ -153,7 +152,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_map(steps in prop::collection::vec(step(), 0..200)) {
+        fn behaves_like_a_btree_map(steps in prop::collection::vec(step(), 0..200)) {
             let mut map = SortedVecMap::new();
             let mut model = BTreeMap::new();
             for (value, step) in steps.into_iter().enumerate() {
@@ -172,7 +171,7 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(map.len(), model.len());
-                prop_assert!(map.entries.len() <= 2 * map.len() + 1, "holes are closed");
+                prop_assert!(map.entries.len() <= 2 * map.len() + 1, "vacant entries are dropped");
                 let entries: Vec<_> = map.iter().map(|(key, value)| (*key, *value)).collect();
                 let expected: Vec<_> = model.iter().map(|(key, value)| (*key, *value)).collect();
                 prop_assert_eq!(entries, expected);

@@ -1,11 +1,11 @@
-//! Time as an argument: the core has no clock.
+//! Instants and timeouts. Time is an argument: the core has no clock.
 
 use core::{fmt, time::Duration};
 
 /// A point in time: the duration since an epoch that the driver chooses.
 ///
-/// Resolution is one nanosecond, range 584 years. Arithmetic saturates, and a
-/// deadline that would lie at or past [`Instant::MAX`] never comes.
+/// Its resolution is 1 ns, its range 584 years. Arithmetic saturates, and a
+/// deadline at or past [`Instant::MAX`] never fires.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Instant(u64);
@@ -16,53 +16,52 @@ impl Instant {
     /// The last representable instant.
     pub const MAX: Self = Self(u64::MAX);
 
-    /// Returns the instant that lies `since_epoch` after the epoch.
+    /// Returns the instant at `since_epoch` after the epoch.
     #[must_use]
     pub const fn new(since_epoch: Duration) -> Self {
         Self(saturating_nanos(since_epoch))
     }
 
-    /// Returns the time that has passed since the epoch.
+    /// Returns the time since the epoch.
     #[must_use]
     pub const fn since_epoch(self) -> Duration {
         Duration::from_nanos(self.0)
     }
 
-    /// Returns the time that has passed since `earlier`, zero if it lies ahead.
+    /// Returns the time since `earlier`, or zero if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// Returns this instant moved forward, at most to [`Instant::MAX`].
+    /// Returns this instant moved forward, saturating at [`Instant::MAX`].
     #[must_use]
     pub const fn saturating_add(self, by: Duration) -> Self {
         Self(self.0.saturating_add(saturating_nanos(by)))
     }
 
-    /// Returns when something falls due that waits `timeout` from here:
-    /// [`Instant::MAX`] if it waits for ever.
+    /// Returns the deadline of a timeout that starts now; [`Instant::MAX`] is never.
     pub(crate) const fn deadline_after(self, timeout: Timeout) -> Self {
         Self(self.0.saturating_add(timeout.0))
     }
 
-    /// Returns the deadline, unless it never comes.
+    /// Returns the deadline, or `None` if it is never.
     pub(crate) fn finite(self) -> Option<Self> {
         (self < Self::MAX).then_some(self)
     }
 }
 
-/// How long something waits, for ever included: in the resolution of an [`Instant`].
+/// A timeout in nanoseconds, possibly infinite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Timeout(u64);
 
 impl Timeout {
-    /// Returns a timeout of so many nanoseconds; `u64::MAX` is for ever.
+    /// Returns a timeout of `nanos` nanoseconds; `u64::MAX` is infinite.
     pub(crate) const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
-    /// Returns how many nanoseconds it has; `u64::MAX` is for ever.
+    /// Returns the timeout in nanoseconds; `u64::MAX` is infinite.
     pub(crate) const fn nanos(self) -> u64 {
         self.0
     }
@@ -104,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_past_the_last_instant_never_comes() {
+    fn a_deadline_past_the_last_instant_is_never() {
         let deadline =
             |timeout: Option<Duration>| Instant::EPOCH.deadline_after(timeout.into()).finite();
         assert_eq!(deadline(Some(Duration::MAX)), None);

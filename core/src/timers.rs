@@ -1,83 +1,82 @@
-//! Queues of what will be let go of: by a deadline, by a limit, or by both.
+//! Timers of a session, ordered by deadline, and lists of eviction candidates.
 
 use slab::Slab;
 
 use crate::{Instant, shrink};
 
-/// Names a queue. The order is that in which things fall due that have the same
-/// deadline.
+/// What a timer is for. With equal deadlines, earlier variants fire first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TimerKind {
-    /// The answer to `initialize`; its key means nothing.
+    /// The response to `initialize`; its key is unused.
     Initialize,
-    /// Streams that are reserved.
+    /// Reserved streams.
     Reservation,
-    /// Streams that hold a sender up, until they are stuck.
+    /// Streams that hold a sender, until they are stuck.
     Hold,
-    /// Connections whose reader may stall, after the longest timeout, as at first.
+    /// Connections whose stall timeout is the longest, as it is at first.
     StallLongest,
-    /// Connections whose reader may stall, after a timeout in between. With equal deadlines,
-    /// a longer timeout began first.
+    /// Connections whose stall timeout is in between. With equal deadlines, a longer timeout
+    /// began earlier, so these fire after the longest and before the shortest.
     Stall,
-    /// Connections whose reader may stall, after the shortest timeout.
+    /// Connections whose stall timeout is the shortest.
     StallShortest,
-    /// Connections whose reader is stalled.
+    /// Connections that are cut if their stalled reader acknowledges nothing.
     StallDisconnect,
-    /// Requests of the backend that wait for a connection.
+    /// Undelivered server requests.
     Delivery,
-    /// Requests of the backend that were delivered, and wait for their answer.
+    /// Delivered server requests without a response.
     Response,
-    /// Streams that have lost their connection.
+    /// Open streams without a connection.
     Orphan,
-    /// Ids of cancelled requests.
+    /// Reserved ids of cancelled requests.
     Cancelled,
-    /// Retained streams whose end was not taken.
+    /// Retained streams that are not fully acknowledged.
     RetainedUnacknowledged,
-    /// Retained streams whose end was taken.
+    /// Fully acknowledged retained streams.
     RetainedAcknowledged,
-    /// Streams whose oldest event was taken. They have no deadline, but are asked
-    /// first to make room.
+    /// Streams whose oldest event was acknowledged. No deadline; evicted from first when the
+    /// session exceeds its byte limit.
     FrontAcknowledged,
-    /// Streams whose log has an event. They have no deadline, but may be asked
-    /// to make room.
+    /// Streams whose log has a message. No deadline; evicted from when the session exceeds its
+    /// byte limit.
     NonEmpty,
 }
 
 const KINDS: usize = TimerKind::NonEmpty as usize + 1;
 
-/// How many queues, the first ones, have deadlines.
+/// Number of kinds with deadlines, which come first.
 const TIMED: usize = TimerKind::RetainedAcknowledged as usize + 1;
 
-/// The key, in whatever table it is, of what waits in a queue.
+/// A key into the table that a timer's kind implies.
 pub(crate) type Key = u32;
 
-/// A place in a queue: what [`Queues::leave`] needs.
+/// A handle of a timer, as taken by [`Timers::remove`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimerKey(u32);
 
 impl TimerKey {
-    /// No place at all: what is left of a ticket whose deadline was due.
+    /// The null handle, which replaces that of a timer that has fired.
     pub(crate) const NONE: Self = Self(NONE);
 }
 
-/// All queues of a session, each ordered by deadline, then by entry.
+/// All timers of a session: for each kind a list, ordered by deadline, then by insertion.
 ///
-/// Most queues have one timeout, so an entry usually goes to the end, and all operations
-/// take constant time. It passes those with later deadlines: in [`Queue::Stall`], those whose
-/// readers make longer pauses; elsewhere, those that wait for a client that was told to come
-/// back later. Each queue is a doubly linked list through one slab of nodes, so leaving from
-/// the middle is as cheap.
+/// Most kinds have one timeout, so a new timer usually goes to the back of its list, and all
+/// operations take constant time. Otherwise insertion walks past timers with later deadlines:
+/// of [`TimerKind::Stall`], those of readers with longer timeouts; of other kinds, those that
+/// wait for a client that was told to reconnect later. Each list is doubly linked through one
+/// slab of nodes, so removal from the middle takes constant time, too.
 #[derive(Debug)]
 pub(crate) struct Timers {
     nodes: Slab<Node>,
     lists: [List; KINDS],
-    /// No deadline is earlier than this.
+    /// A lower bound of all deadlines.
     lower_bound: Instant,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Node {
-    /// [`Instant::MAX`] if it never comes.
+    /// [`Instant::MAX`] is never.
     deadline: Instant,
     key: Key,
     kind: TimerKind,
@@ -95,10 +94,7 @@ struct List {
 
 const NONE: u32 = u32::MAX;
 
-#[expect(
-    clippy::indexing_slicing,
-    reason = "a ticket names a node that is in use, and links lead to such nodes only"
-)]
+#[expect(clippy::indexing_slicing, reason = "handles and links refer to occupied nodes only")]
 impl Timers {
     pub(crate) const fn new() -> Self {
         let empty = List { front: NONE, back: NONE, weight: 0 };
@@ -110,18 +106,18 @@ impl Timers {
         self.fronts().map(|node| node.deadline).min().unwrap_or(Instant::MAX)
     }
 
-    /// Goes through what is first in each queue that has deadlines.
+    /// Iterates over the first timer of each kind that has deadlines.
     fn fronts(&self) -> impl Iterator<Item = &Node> {
         let timed = self.lists.iter().take(TIMED);
         timed.filter_map(|list| self.nodes.get(list.front as usize))
     }
 
-    /// Returns what no deadline is earlier than, and which may be earlier than all.
+    /// Returns a lower bound of all deadlines, which costs less than the earliest one.
     pub(crate) fn lower_bound(&self) -> Instant {
         self.lower_bound
     }
 
-    /// Takes out what is due first, if it is due. Its ticket is void from then on.
+    /// Removes and returns the earliest timer, if it is due. Its handle is then invalid.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(TimerKind, Key)> {
         if now < self.lower_bound {
             return None;
@@ -136,23 +132,23 @@ impl Timers {
         Some((kind, key))
     }
 
-    /// Returns who is first in a queue.
+    /// Returns the key of the first timer of a kind.
     pub(crate) fn first(&self, kind: TimerKind) -> Option<Key> {
         let front = self.lists[kind as usize].front;
         (front != NONE).then(|| self.nodes[front as usize].key)
     }
 
-    /// Returns what all in a queue weigh: how many they are, where each weighs 1.
+    /// Returns the total weight of the timers of a kind: their number, where each weighs 1.
     pub(crate) fn weight(&self, kind: TimerKind) -> usize {
         self.lists[kind as usize].weight as usize
     }
 
-    /// Returns the deadline of whoever holds `ticket`.
+    /// Returns the deadline of a timer.
     pub(crate) fn deadline_of(&self, timer: TimerKey) -> Instant {
         self.nodes[timer.0 as usize].deadline
     }
 
-    /// Goes through a queue from the front.
+    /// Iterates over the timers of a kind, by deadline; `None` is never.
     pub(crate) fn iter(&self, kind: TimerKind) -> impl Iterator<Item = (Key, Option<Instant>)> {
         let mut at = self.lists[kind as usize].front;
         core::iter::from_fn(move || {
@@ -162,12 +158,12 @@ impl Timers {
         })
     }
 
-    /// Lets what has `key` wait until `due`; [`Instant::MAX`] is for ever.
+    /// Inserts a timer of weight 1; [`Instant::MAX`] never fires.
     pub(crate) fn insert(&mut self, kind: TimerKind, key: Key, deadline: Instant) -> TimerKey {
         self.insert_weighted(kind, key, deadline, 1)
     }
 
-    /// Likewise, for what counts for more than one.
+    /// Inserts a timer with a weight.
     pub(crate) fn insert_weighted(
         &mut self,
         kind: TimerKind,
@@ -177,55 +173,48 @@ impl Timers {
     ) -> TimerKey {
         let weight = u16::try_from(weight).unwrap_or(u16::MAX);
         self.lower_bound = self.lower_bound.min(deadline);
-        let mut before = self.lists[kind as usize].back;
-        while before != NONE && self.nodes[before as usize].deadline > deadline {
-            before = self.nodes[before as usize].prev;
+        let mut prev = self.lists[kind as usize].back;
+        while prev != NONE && self.nodes[prev as usize].deadline > deadline {
+            prev = self.nodes[prev as usize].prev;
         }
-        let after = match before {
+        let next = match prev {
             NONE => self.lists[kind as usize].front,
-            _ => self.nodes[before as usize].next,
+            _ => self.nodes[prev as usize].next,
         };
-        let at = to_key(self.nodes.insert(Node {
-            deadline,
-            key,
-            kind,
-            weight,
-            prev: before,
-            next: after,
-        }));
+        let at = to_key(self.nodes.insert(Node { deadline, key, kind, weight, prev, next }));
         let list = &mut self.lists[kind as usize];
         list.weight += u32::from(weight);
-        match before {
+        match prev {
             NONE => list.front = at,
-            _ => self.nodes[before as usize].next = at,
+            _ => self.nodes[prev as usize].next = at,
         }
-        match after {
+        match next {
             NONE => list.back = at,
-            _ => self.nodes[after as usize].prev = at,
+            _ => self.nodes[next as usize].prev = at,
         }
         TimerKey(at)
     }
 
-    /// Takes whoever holds `ticket` out of the queue; nobody holds [`Ticket::NONE`].
+    /// Removes a timer; [`TimerKey::NONE`] has no effect.
     pub(crate) fn remove(&mut self, timer: TimerKey) {
         if timer == TimerKey::NONE {
             return;
         }
         let node = self.nodes.remove(timer.0 as usize);
-        let Node { kind, weight, prev: before, next: after, .. } = node;
-        match before {
-            NONE => self.lists[kind as usize].front = after,
-            _ => self.nodes[before as usize].next = after,
+        let Node { kind, weight, prev, next, .. } = node;
+        match prev {
+            NONE => self.lists[kind as usize].front = next,
+            _ => self.nodes[prev as usize].next = next,
         }
-        match after {
-            NONE => self.lists[kind as usize].back = before,
-            _ => self.nodes[after as usize].prev = before,
+        match next {
+            NONE => self.lists[kind as usize].back = prev,
+            _ => self.nodes[next as usize].prev = prev,
         }
         self.lists[kind as usize].weight -= u32::from(weight);
         shrink::slab(&mut self.nodes);
     }
 
-    /// Takes everything out of a queue.
+    /// Removes all timers of a kind.
     pub(crate) fn clear(&mut self, kind: TimerKind) {
         while self.lists[kind as usize].front != NONE {
             self.remove(TimerKey(self.lists[kind as usize].front));
@@ -233,7 +222,7 @@ impl Timers {
     }
 }
 
-/// Makes a short key: a session's limits keep it far below 2^32 entries.
+/// Converts an index into a slab: a session's limits keep it far below 2^32.
 pub(crate) fn to_key(key: usize) -> Key {
     #[expect(clippy::cast_possible_truncation, reason = "more would not fit into memory")]
     let key = key as Key;
@@ -251,13 +240,13 @@ mod tests {
         Instant::new(Duration::from_secs(seconds))
     }
 
-    /// Takes out what is due, in order.
+    /// Removes and returns all due timers, in order.
     fn drain(timers: &mut Timers, now: Instant) -> Vec<(TimerKind, Key)> {
         core::iter::from_fn(|| timers.pop_due(now)).collect()
     }
 
     #[test]
-    fn what_is_due_comes_out_by_deadline_then_queue_then_entry() {
+    fn due_timers_are_ordered_by_deadline_then_kind_then_insertion() {
         let mut timers = Timers::new();
         timers.insert(TimerKind::Orphan, 1, at(2));
         timers.insert(TimerKind::Orphan, 2, at(3));
@@ -278,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_no_deadline_waits_behind_all_who_have_one() {
+    fn entries_without_deadline_sort_last() {
         let mut timers = Timers::new();
         timers.insert(TimerKind::Orphan, 1, Instant::MAX);
         timers.insert(TimerKind::Orphan, 2, at(9));
@@ -288,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_of_many_is_given_back() {
+    fn memory_is_released_after_a_burst() {
         let mut timers = Timers::new();
         let timer_keys: Vec<_> =
             (0..1_000).map(|key| timers.insert(TimerKind::Orphan, key, at(1))).collect();
@@ -300,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn leaving_from_the_middle_keeps_the_order_and_frees_the_node() {
+    fn removal_from_the_middle_keeps_the_order_and_frees_the_node() {
         let mut timers = Timers::new();
         timers.insert(TimerKind::Orphan, 1, at(1));
         let middle = timers.insert(TimerKind::Orphan, 2, at(1));

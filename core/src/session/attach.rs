@@ -1,4 +1,4 @@
-//! Carrying: how connections begin, go on and end.
+//! Attaching, detaching and closing of connections, and their acknowledgements.
 
 use super::{
     Session,
@@ -12,30 +12,30 @@ use crate::{
 };
 
 impl<M: Clone> Session<M> {
-    /// Lets a connection carry a stream, from its cursor on.
+    /// Attaches a connection to a stream, and sends it what follows its cursor.
     pub(super) fn attach(
         &mut self,
         stream: StreamKey,
         connection: ConnectionKey,
-        is_primed: bool,
+        primes: bool,
         out: &mut Actions<M>,
     ) {
         self.streams[stream].attached = Some(connection);
         if let Stage::Open { orphan_timer } = &mut self.streams[stream].stage
-            && let Some(orphan) = orphan_timer.take()
+            && let Some(timer) = orphan_timer.take()
         {
-            self.timers.remove(orphan);
+            self.timers.remove(timer);
         }
         self.clear_retry(stream);
         self.cancel_delivery_timers(stream, out);
-        // This may be the end of the stream.
+        // May close the connection, if the stream is complete.
         self.send_logged(stream, connection, out);
-        if is_primed && !self.connections[connection].cursor.has_unacknowledged() {
+        if primes && !self.connections[connection].cursor.has_unacknowledged() {
             self.send_priming(stream, connection, out);
         }
     }
 
-    /// Treats what a connection's body pulled out of its channel.
+    /// Handles an acknowledgement: the body of a connection has pulled events.
     pub(super) fn on_acknowledged(&mut self, id: ConnectionId, through: u64, out: &mut Actions<M>) {
         let Some(key) = self.connections.find(id) else {
             return;
@@ -49,7 +49,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Treats that a connection is gone.
+    /// Handles a closed connection.
     pub(super) fn on_connection_closed(
         &mut self,
         id: ConnectionId,
@@ -65,11 +65,11 @@ impl<M: Clone> Session<M> {
             self.acknowledge(key, through, out);
         }
         self.detach(key, out);
-        // What it held makes room for what others may be sent now.
+        // What it held is no longer in flight, which leaves room for other connections.
         self.is_window_exceeded = false;
     }
 
-    /// Forgets a connection that is gone, and finds out what that means.
+    /// Removes a connection, and detaches it from its stream.
     pub(super) fn detach(&mut self, key: ConnectionKey, out: &mut Actions<M>) {
         let connection = self.remove_connection(key);
         let (stream, id) = match connection.subject {
@@ -101,7 +101,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Ends a connection.
+    /// Closes a connection. It drains, if `reason` lets it.
     pub(super) fn close_connection(
         &mut self,
         key: ConnectionKey,
@@ -117,7 +117,7 @@ impl<M: Clone> Session<M> {
         self.add_silence(key);
         let connection = &mut self.connections[key];
         if matches!(reason, EndReason::Cancelled | EndReason::Abandoned) {
-            // Nobody waits for a JSON answer any more.
+            // The client no longer waits for a JSON response.
             connection.format = AnswerFormat::Sse;
         }
         let was_attached = connection.role == Role::Attached;
@@ -129,7 +129,8 @@ impl<M: Clone> Session<M> {
         self.arm_stall_timer(key);
     }
 
-    /// Sends a connection what it may have of what its stream has in its log.
+    /// Sends a connection the logged events that its window admits, after any gap. Closes it if
+    /// it has caught up with a complete stream.
     pub(super) fn send_logged(
         &mut self,
         stream: StreamKey,
@@ -153,7 +154,7 @@ impl<M: Clone> Session<M> {
         self.close_if_caught_up(stream, out);
     }
 
-    /// Sends what the window admits, from an event on that it admits.
+    /// Sends the events that the window admits, from `first` on, which it must admit.
     fn send_from(
         &mut self,
         stream: StreamKey,
@@ -168,8 +169,8 @@ impl<M: Clone> Session<M> {
         attached.cursor.sent(first, last);
         attached.format = AnswerFormat::Sse;
         attached.can_resume = true;
-        // A replay is read when the actions are carried out. By then the log may
-        // be gone with its stream, or have been written on after a deadline.
+        // A replay is read when the actions are carried out. By then the stream may have been
+        // removed, or its log have changed when a timer fired.
         let is_last = matches!(stage, Stage::Complete { .. }) && log.ends_before(range.end);
         if is_last || attached.role == Role::Shadow {
             for logged in log.range(range) {
@@ -186,7 +187,7 @@ impl<M: Clone> Session<M> {
         self.arm_stall_timer(connection);
     }
 
-    /// Takes back what a connection holds, for its stream to send it on another one.
+    /// Discards the unacknowledged events of a connection, which are sent on another one.
     pub(super) fn discard(&mut self, key: ConnectionKey, out: &mut Actions<M>) {
         self.add_silence(key);
         let connection = &mut self.connections[key];
@@ -195,16 +196,16 @@ impl<M: Clone> Session<M> {
         }
         connection.cursor.discard();
         connection.is_stalled = false;
-        if let Some(stall) = connection.stall_timer.take() {
-            self.timers.remove(stall);
+        if let Some(timer) = connection.stall_timer.take() {
+            self.timers.remove(timer);
         }
         out.push(Action::Discard { connection: connection.id });
         self.remove_in_flight(key, u64::MAX);
         self.arm_stall_timer(key);
     }
 
-    /// Begins to watch whether what was sent on a connection is taken, or whether one that
-    /// drains and holds nothing is closed.
+    /// Arms the stall timer of a connection that has unacknowledged events, or that drains and
+    /// holds nothing but is not closed.
     pub(super) fn arm_stall_timer(&mut self, key: ConnectionKey) {
         let connection = &mut self.connections[key];
         let has_unacknowledged = connection.cursor.has_unacknowledged();
@@ -226,8 +227,8 @@ impl<M: Clone> Session<M> {
             Some(self.timers.insert(kind, key.0, self.now.deadline_after(timeout)));
     }
 
-    /// Notes what was taken on a connection. Where no new event was, its reader has taken
-    /// more of the next one.
+    /// Records an acknowledgement on a connection. One that acknowledges no further event is
+    /// progress, too: the reader has pulled part of the next event.
     fn acknowledge(&mut self, key: ConnectionKey, through: u64, out: &mut Actions<M>) {
         if !self.connections[key].cursor.has_unacknowledged() {
             return;
@@ -242,8 +243,8 @@ impl<M: Clone> Session<M> {
         }
         connection.silent_since = self.now;
         connection.is_stalled = false;
-        if let Some(stall) = connection.stall_timer.take() {
-            self.timers.remove(stall);
+        if let Some(timer) = connection.stall_timer.take() {
+            self.timers.remove(timer);
         }
         let acknowledged = connection.cursor.acknowledge(through);
         connection.has_acknowledged |= acknowledged.is_some();
@@ -257,7 +258,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Ends a connection whose reader has taken nothing for too long.
+    /// Cuts a connection whose reader has acknowledged nothing for too long.
     pub(super) fn cut(&mut self, key: ConnectionKey, out: &mut Actions<M>) {
         self.reset_idle_timer();
         let reason = EndReason::Stalled;
@@ -265,7 +266,7 @@ impl<M: Clone> Session<M> {
         self.detach(key, out);
     }
 
-    /// Returns whether a connection carries a stream that has more than it was sent.
+    /// Returns whether a connection is attached to a stream that has events it was not sent.
     fn is_behind(&self, key: ConnectionKey) -> bool {
         let Connection { role, subject, cursor, .. } = &self.connections[key];
         match (role, subject) {
@@ -277,19 +278,18 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Lets go of a connection.
+    /// Removes a connection, its timer and what it has in flight.
     fn remove_connection(&mut self, key: ConnectionKey) -> Connection {
         self.add_silence(key);
         self.remove_in_flight(key, u64::MAX);
         let connection = self.connections.remove(key);
-        if let Some(stall) = connection.stall_timer {
-            self.timers.remove(stall);
+        if let Some(timer) = connection.stall_timer {
+            self.timers.remove(timer);
         }
         connection
     }
 
-    /// Adds for how long a connection that carries its stream no longer was silent to that of
-    /// the ones before it.
+    /// Adds the silence of an attached connection to that of the stream's previous readers.
     fn add_silence(&mut self, key: ConnectionKey) {
         let connection = &self.connections[key];
         if let (Role::Attached, Subject::Stream(stream)) = (connection.role, connection.subject) {
@@ -298,21 +298,21 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Takes out the shadow that carries a stream next.
+    /// Removes and returns the newest shadow of a stream, which is promoted next.
     fn pop_shadow(&mut self, stream: StreamKey) -> Option<ConnectionKey> {
         if stream == STANDALONE { self.connections.shadows.pop() } else { None }
     }
 
-    /// Lets a shadow carry the standalone stream.
+    /// Promotes a shadow: attaches it to the standalone stream.
     fn promote(&mut self, shadow: ConnectionKey, out: &mut Actions<M>) {
         let acknowledged = self.streams[STANDALONE].acknowledged;
-        let is_primed = !self.connections[shadow].has_acknowledged && self.uses_priming();
+        let primes = !self.connections[shadow].has_acknowledged && self.uses_priming();
         self.connections[shadow].cursor.skip(acknowledged);
-        self.attach(STANDALONE, shadow, is_primed, out);
+        self.attach(STANDALONE, shadow, primes, out);
         self.connections[shadow].role = Role::Attached;
     }
 
-    /// Treats that a stream is without a connection.
+    /// Handles a stream that has lost its connection.
     pub(super) fn on_detached(&mut self, stream: StreamKey, out: &mut Actions<M>) {
         let deadline =
             self.client_expected_at(stream).deadline_after(self.config.timeouts().orphan);
@@ -330,7 +330,8 @@ impl<M: Clone> Session<M> {
     }
 }
 
-/// Returns the queue of readers that have the same timeout, which is at a limit for most.
+/// Returns the kind of a stall timer. Most timeouts are at a limit, and have a kind of their
+/// own, in which insertion takes constant time.
 fn stall_timer_kind(nanos: u64, limits: StallTimeout) -> TimerKind {
     if nanos >= limits.max {
         TimerKind::StallLongest
@@ -346,7 +347,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn timeouts_at_a_limit_have_queues_of_their_own() {
+    fn timeouts_at_a_limit_have_kinds_of_their_own() {
         let limits = StallTimeout { min: 10, max: 100 };
         assert_eq!(stall_timer_kind(10, limits), TimerKind::StallShortest);
         assert_eq!(stall_timer_kind(11, limits), TimerKind::Stall);

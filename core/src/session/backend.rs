@@ -1,4 +1,4 @@
-//! What the backend says: where each of its messages goes.
+//! Handling and routing of the backend's messages.
 
 use core::time::Duration;
 
@@ -14,8 +14,8 @@ use crate::{
 };
 
 impl<M: Clone> Session<M> {
-    /// Treats a message of the backend. Returns the stream on which it was recorded, if that
-    /// goes on.
+    /// Handles a message of the backend. Returns the stream on which it was recorded, unless
+    /// that is now complete.
     pub(super) fn handle_backend_message(
         &mut self,
         message: Message<M>,
@@ -24,12 +24,12 @@ impl<M: Clone> Session<M> {
     ) -> Option<StreamId> {
         let (stream, kind) = match &message.head {
             Head::Response { id, initialized, .. } => {
-                let answer = (id.clone(), Some(*initialized));
-                return self.handle_backend_response(answer, message, out);
+                let response = (id.clone(), Some(*initialized));
+                return self.handle_backend_response(response, message, out);
             }
             Head::Error { id: Some(id) } => {
-                let answer = (id.clone(), None);
-                return self.handle_backend_response(answer, message, out);
+                let response = (id.clone(), None);
+                return self.handle_backend_response(response, message, out);
             }
             Head::Error { id: None } => {
                 let reason = UndeliverableReason::UnknownRequest;
@@ -37,7 +37,7 @@ impl<M: Clone> Session<M> {
                 return None;
             }
             Head::Request { id, .. } if !matches!(self.phase, Phase::Live) => {
-                // No client can hear it yet, and the answer to `initialize` may wait for it.
+                // No stream can deliver it yet, and the response to `initialize` may depend on it.
                 let reason = UnansweredReason::Undelivered;
                 out.push(Action::FailServerRequest { id: id.clone(), reason });
                 return None;
@@ -70,7 +70,7 @@ impl<M: Clone> Session<M> {
         Some(self.streams[stream].id)
     }
 
-    /// Closes the connection of a stream, which lives on.
+    /// Closes the connection of an open stream, so that its client comes back.
     ///
     /// Specification: MCP 2025-11-25, Transports, "Sending Messages to the Server".
     pub(super) fn disconnect(
@@ -97,7 +97,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Treats the backend's answer to a request, `None` where it is an error.
+    /// Handles the backend's response to a request; `None` is an error response.
     fn handle_backend_response(
         &mut self,
         (id, initialized): (RequestId, Option<Initialized>),
@@ -139,8 +139,8 @@ impl<M: Clone> Session<M> {
         None
     }
 
-    /// Notes that the backend cancelled a request of its own. Returns the stream
-    /// on which to say so.
+    /// Withdraws a server request that the backend cancels. Returns the stream on which to send
+    /// the cancellation.
     fn withdraw_server_request(&mut self, id: &RequestId) -> Option<StreamKey> {
         let request = self.server_requests.find(id)?;
         let request = self.remove_server_request(request)?;
@@ -149,8 +149,8 @@ impl<M: Clone> Session<M> {
 }
 
 impl<M> Session<M> {
-    /// Returns the stream on which progress of a token is sent: that of its pending
-    /// request, or the standalone one for a task, whose request was answered.
+    /// Returns the stream for progress with a token: that of its pending request, or the
+    /// standalone stream for a task, whose request was answered.
     ///
     /// Specification: MCP 2025-11-25, Utilities, "Progress".
     fn progress_stream(&self, token: &ProgressToken) -> Option<StreamKey> {
@@ -158,7 +158,7 @@ impl<M> Session<M> {
         pending.or_else(|| self.requests.tasks.contains(token).then_some(STANDALONE))
     }
 
-    /// Returns the stream of a message that belongs to `related`, if it says so.
+    /// Returns the stream for a message: that of the request `related`, if given.
     fn route(&self, related: Option<&RequestId>, unrelated: UnrelatedRouting) -> StreamKey {
         let stream = match (related, unrelated) {
             (Some(id), _) => self.requests.pending.get(id).copied(),

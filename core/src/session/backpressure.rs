@@ -1,4 +1,4 @@
-//! Pressure: holding a sender up for a reader that makes progress.
+//! Backpressure: when a sender must wait for a reader that makes progress.
 
 use super::{
     Backpressure, Session,
@@ -12,34 +12,35 @@ use crate::{
     timers::{TimerKey, TimerKind},
 };
 
-/// A stream that holds a sender up.
+/// A stream that holds a sender.
 #[derive(Debug)]
 pub(super) struct HeldStream {
     stream: StreamId,
-    /// Its place among those that may be stuck.
+    /// Fires when the stream is stuck, and the sender must be released.
     stuck_timer: Option<TimerKey>,
 }
 
-/// How much of what a session may keep is used up.
+/// How much of `session_bytes_max` is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fullness {
+    /// Less than half.
     Low,
     /// At least half.
     Half,
-    /// Three quarters, by what readers have still to take. The rest is room for what is on
-    /// its way to be recorded.
+    /// At least three quarters, by unacknowledged events of streams with a reader. The rest is
+    /// for messages that arrive before their senders wait.
     Full,
 }
 
-/// How much the events of a stream are still needed that were not taken: the first variant is
-/// evicted from first.
+/// The state of a stream's reader. Unacknowledged events are evicted from streams in the order
+/// of these variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ReaderState {
-    /// It has no reader.
+    /// No connection is attached, or its reader is stalled.
     Absent,
-    /// Its readers were silent for so long that it may hold nobody up.
+    /// Its readers were silent for too long to hold a sender.
     Stuck,
-    /// Its reader makes progress.
+    /// The reader makes progress.
     Active,
 }
 
@@ -50,7 +51,7 @@ impl HeldStream {
 }
 
 impl<M> Session<M> {
-    /// Returns whether the sender of what was recorded last should wait.
+    /// Returns whether the sender of the last recorded message should wait.
     pub(super) fn backpressure(&mut self, stream: StreamId) -> Backpressure {
         let fullness = self.fullness();
         if fullness == Fullness::Low {
@@ -67,7 +68,7 @@ impl<M> Session<M> {
         Backpressure::Hold(stream.id)
     }
 
-    /// Releases the senders that do not need to wait any more.
+    /// Releases the senders that no longer need to wait, and updates the timers of the others.
     #[cold]
     pub(super) fn release_senders(&mut self, out: &mut Actions<M>) {
         let fullness = self.fullness();
@@ -94,7 +95,7 @@ impl<M> Session<M> {
         self.held_streams = held;
     }
 
-    /// Notes that a stream is stuck, and is in no queue any more.
+    /// Clears the timer of a held stream after it has fired.
     pub(super) fn clear_stuck_timer(&mut self, key: StreamKey) {
         let stream = self.streams[key].id;
         for held in self.held_streams.iter_mut().filter(|held| held.stream == stream) {
@@ -102,13 +103,13 @@ impl<M> Session<M> {
         }
     }
 
-    /// Returns the connection that carries a stream, unless its reader is stalled.
+    /// Returns the attached connection of a stream, unless its reader is stalled.
     pub(super) fn reader(&self, key: StreamKey) -> Option<&Connection> {
         let attached = self.streams[key].attached?;
         Some(&self.connections[attached]).filter(|attached| !attached.is_stalled)
     }
 
-    /// Returns how a stream stands whose events may be evicted.
+    /// Returns the state of the reader of a stream.
     pub(super) fn reader_state(&self, key: StreamKey) -> ReaderState {
         match self.reader(key) {
             None => ReaderState::Absent,
@@ -119,8 +120,9 @@ impl<M> Session<M> {
         }
     }
 
-    /// Returns whether more may come on a stream whose reader makes progress and trails: by
-    /// half, or at all where the session is full.
+    /// Returns whether the sender to a stream must wait: its reader makes progress, and its
+    /// backlog is above the high-water mark, half of the stream's limits, or is not empty while
+    /// the session is full.
     fn should_hold(&self, key: StreamKey, fullness: Fullness) -> bool {
         if fullness == Fullness::Low || !self.streams[key].is_open() {
             return false;
@@ -133,7 +135,7 @@ impl<M> Session<M> {
             && self.stuck_at(key).is_none_or(|deadline| self.now < deadline)
     }
 
-    /// Returns how much of what the session may keep is used up.
+    /// Returns how much of `session_bytes_max` is used.
     fn fullness(&self) -> Fullness {
         let max = self.config.session_bytes_max;
         if self.logged_bytes.saturating_mul(2) < max {
@@ -147,14 +149,14 @@ impl<M> Session<M> {
         }
     }
 
-    /// Returns what was recorded that readers have still to take, in bytes.
+    /// Returns the total backlog of all readers in bytes.
     fn unacknowledged_bytes(&self) -> u64 {
         let streams = self.timers.iter(TimerKind::NonEmpty).map(|(key, _)| StreamKey(key));
         streams.map(|key| self.reader_backlog(key).1).fold(0, u64::saturating_add)
     }
 
-    /// Returns how many events the reader of a stream has still to take, and what was
-    /// recorded from the first of them on, in bytes: nothing without a reader.
+    /// Returns the number of unacknowledged events of the reader of a stream, and their bytes
+    /// as counted by [`Log::backlog_from`](crate::Log::backlog_from); zero without a reader.
     fn reader_backlog(&self, key: StreamKey) -> (usize, u64) {
         let reader = self.reader(key);
         reader.map_or((0, 0), |it| {
@@ -162,8 +164,8 @@ impl<M> Session<M> {
         })
     }
 
-    /// Returns when a stream is stuck, if nothing new is taken until then: its readers were
-    /// silent for too long, the time without a reader not counted.
+    /// Returns when a stream becomes stuck unless a new event is acknowledged before: its
+    /// readers were then silent for too long. Time without a reader does not count.
     fn stuck_at(&self, key: StreamKey) -> Option<Instant> {
         let Stream { pending, attached, earlier_silence, .. } = &self.streams[key];
         let reader = &self.connections[(*attached)?];
@@ -176,7 +178,7 @@ impl<M> Session<M> {
         let are_others_pending = self.requests.pending.len() > *pending;
         let hold = are_others_pending.then(|| timeouts.hold.nanos());
         let timeout = stall.into_iter().chain(hold).min().filter(|nanos| *nanos < u64::MAX)?;
-        let left = timeout.saturating_sub(nanos(*earlier_silence));
-        reader.silent_since.deadline_after(Timeout::from_nanos(left)).finite()
+        let remaining = timeout.saturating_sub(nanos(*earlier_silence));
+        reader.silent_since.deadline_after(Timeout::from_nanos(remaining)).finite()
     }
 }

@@ -1,4 +1,4 @@
-//! Checks: whether an input is acceptable, and who is at fault if it is not.
+//! Validation of inputs: whether one is acceptable, and who is at fault otherwise.
 //!
 //! Nothing here changes a session.
 
@@ -15,7 +15,7 @@ use crate::{
     Message, Method, Post, Rejection, StreamId, timers::TimerKind,
 };
 
-/// Returns whether the backend says or wants something, and lives on.
+/// Returns whether an input comes from the backend, except for its end.
 pub(super) fn is_from_backend<M>(input: &Input<M>) -> bool {
     match input {
         Input::BackendMessage { .. } | Input::Disconnect { .. } => true,
@@ -33,7 +33,7 @@ pub(super) fn is_from_backend<M>(input: &Input<M>) -> bool {
     }
 }
 
-/// Returns whether the client says or wants something.
+/// Returns whether an input is a POST or a GET of the client.
 pub(super) fn is_from_client<M>(input: &Input<M>) -> bool {
     match input {
         Input::Request { .. } | Input::Get { .. } | Input::Message { .. } => true,
@@ -50,7 +50,7 @@ pub(super) fn is_from_client<M>(input: &Input<M>) -> bool {
     }
 }
 
-/// Returns whether a client begins its session with something else than `initialize`.
+/// Returns whether the client's first input is not `initialize`.
 pub(super) fn violates_handshake<M>(input: &Input<M>) -> bool {
     if let Input::Request { post, .. } = input {
         return single_method(post).is_none_or(|method| !is_initialize(method));
@@ -129,7 +129,7 @@ impl<M> Session<M> {
 
     pub(super) fn check_backend_message(&self, message: &Message<M>) -> Result<(), Rejection> {
         let max = self.config.message_bytes_max;
-        // An answer is replaced instead: the client waits for one.
+        // A response is replaced with a failure instead: the client waits for it.
         let is_response = matches!(message.head, Head::Response { .. } | Head::Error { .. });
         if message.bytes > max && !is_response {
             return Err(BackendFault::MessageTooLarge { max }.into());
@@ -180,7 +180,7 @@ impl<M> Session<M> {
         }
     }
 
-    /// Checks a POST against how far the session has got.
+    /// Checks a POST against the phase of the session.
     fn check_phase(&self, post: &Post<M>) -> Result<(), ClientFault> {
         match (&self.phase, single_method(post)) {
             (Phase::New, _) | (Phase::Initializing { .. }, Some(Method::Ping)) => Ok(()),
@@ -197,7 +197,7 @@ impl<M> Session<M> {
         }
     }
 
-    /// Returns the reserved stream of a connection that carries one.
+    /// Returns the reserved stream of a connection, if it has one; otherwise it must be unused.
     fn check_unused_or_reserved(&self, id: ConnectionId) -> Result<Option<StreamKey>, ApiMisuse> {
         let Some(key) = self.connections.find(id) else {
             return Ok(None);
@@ -237,7 +237,7 @@ impl<M> Session<M> {
 
     fn check_requests(&self, messages: &[Message<M>]) -> Result<(), ClientFault> {
         let mut requests = 0;
-        // Nothing is earlier than a single message, which must not allocate.
+        // A single message needs no sets, and must not allocate.
         let is_batch = messages.len() > 1;
         let (mut ids, mut tokens) = (BTreeSet::new(), BTreeSet::new());
         for message in messages {
@@ -262,8 +262,8 @@ impl<M> Session<M> {
         if matches!(self.phase, Phase::New) { Ok(()) } else { self.check_request_limits(requests) }
     }
 
-    /// Checks the room for more requests. Cancelled ones, on which the backend may still work,
-    /// have a budget of their own; what exceeds it takes the places of pending ones.
+    /// Checks the limits for `requests` more requests. Cancelled requests, on which the backend
+    /// may still work, have a limit of their own; those beyond it count as pending.
     fn check_request_limits(&self, requests: usize) -> Result<(), ClientFault> {
         let max = self.config.pending_requests_max;
         let pending = self.requests.pending.len() + requests;
@@ -311,7 +311,7 @@ impl<M> Session<M> {
         if needs_slot { self.check_streams() } else { Ok(()) }
     }
 
-    /// Returns whether a resume of a stream cuts another connection.
+    /// Returns whether a resume of a stream replaces another connection.
     fn replaces_connection(&self, stream: StreamId) -> bool {
         match self.streams.find(stream) {
             Some(STANDALONE) => false,

@@ -1,4 +1,4 @@
-//! What the client says: POSTs, GETs and what they carry.
+//! Handling of the client's POSTs and GETs, and their messages.
 
 use super::{
     Phase, Session,
@@ -13,13 +13,13 @@ use crate::{
 };
 
 impl<M: Clone> Session<M> {
-    /// Gives the next stream number to a stream that will be opened later.
+    /// Reserves a stream with the next number, to be opened by a later request.
     pub(super) fn reserve(&mut self, connection: ConnectionId) {
         let deadline = self.now.deadline_after(self.config.timeouts().reservation);
         let Some(number) = self.next_number() else {
             return;
         };
-        // The stream does not exist yet, and its key is not known before it does.
+        // The timer needs the key of the stream, so the stage is set afterwards.
         let open = Stage::Open { orphan_timer: None };
         let stream = self.add_stream(number, open, connection);
         let timer = self.timers.insert(TimerKind::Reservation, stream.0, deadline);
@@ -100,7 +100,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Treats a GET without an id.
+    /// Handles a GET without an event id.
     fn open_standalone(&mut self, connection: ConnectionId, out: &mut Actions<M>) {
         let index = self.streams[STANDALONE].acknowledged;
         let connection = self.add_connection(connection, STANDALONE, index);
@@ -120,8 +120,8 @@ impl<M: Clone> Session<M> {
         index: u64,
         out: &mut Actions<M>,
     ) {
-        let Stream { attached, draining: drain, .. } = &mut self.streams[stream];
-        for old in [attached.take(), drain.take()].into_iter().flatten() {
+        let Stream { attached, draining, .. } = &mut self.streams[stream];
+        for old in [attached.take(), draining.take()].into_iter().flatten() {
             self.close_connection(old, EndReason::Replaced, out);
         }
         self.unretain(stream);
@@ -131,13 +131,14 @@ impl<M: Clone> Session<M> {
         self.attach(stream, connection, false, out);
     }
 
-    /// Makes whatever carries the standalone stream a shadow. What it holds, or one that
-    /// drains, is sent on the new connection only.
+    /// Attaches a connection to the standalone stream in place of the present one, which becomes
+    /// a shadow. Unacknowledged events of the present one, or of a draining one, are sent on the
+    /// new connection only.
     ///
     /// Specification: MCP 2025-11-25, Transports, "Multiple Connections".
     fn take_over(&mut self, connection: ConnectionKey, out: &mut Actions<M>) {
-        if let Some(drain) = self.streams[STANDALONE].draining.take() {
-            self.discard(drain, out);
+        if let Some(draining) = self.streams[STANDALONE].draining.take() {
+            self.discard(draining, out);
         }
         if let Some(old) = self.streams[STANDALONE].attached.replace(connection) {
             self.discard(old, out);
@@ -154,7 +155,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Opens the stream of a POST: the reserved one of the connection, or a new one.
+    /// Opens the stream of a POST: the reserved stream of its connection, or a new one.
     fn open_stream(
         &mut self,
         connection: ConnectionId,
@@ -196,11 +197,11 @@ impl<M: Clone> Session<M> {
     fn add_connection(&mut self, id: ConnectionId, stream: StreamKey, index: u64) -> ConnectionKey {
         let subject = Subject::Stream(stream);
         let cursor = Cursor::after(index);
-        let pace = StallEstimator::new(self.config.timeouts().stall);
-        self.connections.add(Connection::new(id, subject, Role::Attached, cursor, pace))
+        let estimator = StallEstimator::new(self.config.timeouts().stall);
+        self.connections.add(Connection::new(id, subject, Role::Attached, cursor, estimator))
     }
 
-    /// Notes the requests that a stream opens with.
+    /// Registers the requests that open a stream as pending.
     fn register_requests(&mut self, stream: StreamKey, messages: &[Message<M>]) {
         for message in messages {
             if let Head::Request { id, progress_token, .. } = &message.head {
@@ -219,7 +220,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Treats one message of a POST.
+    /// Handles one message of a POST.
     fn handle_message(&mut self, message: Message<M>, out: &mut Actions<M>) {
         let Message { head, body, .. } = message;
         match head {
@@ -228,7 +229,7 @@ impl<M: Clone> Session<M> {
                 self.cancel_request(&request, out);
             }
             Head::Request { id, .. } => {
-                // It may have been cancelled by a message before it in the batch.
+                // An earlier message of the batch may have cancelled it.
                 if self.requests.pending.get(&id).is_some() {
                     out.push(Action::Forward { message: body });
                 }
@@ -241,7 +242,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Treats the client's cancellation of one of its requests.
+    /// Handles the cancellation of a request by the client.
     ///
     /// Specification: MCP 2025-11-25, Utilities, "Cancellation".
     fn cancel_request(&mut self, id: &RequestId, out: &mut Actions<M>) {
@@ -259,7 +260,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Treats the client's answer to a request of the backend.
+    /// Handles the client's response to a server request.
     fn handle_response(&mut self, id: Option<RequestId>, body: M, out: &mut Actions<M>) {
         let request = id.as_ref().and_then(|id| self.server_requests.find(id));
         if let Some(request) = request {

@@ -1,4 +1,4 @@
-//! The end of a session.
+//! Closing of a session.
 
 use alloc::vec::Vec;
 
@@ -15,8 +15,8 @@ use crate::{
 };
 
 impl<M: Clone> Session<M> {
-    /// Ends the session: answers what waits and can be answered, ends every
-    /// connection, and lets go of everything.
+    /// Closes the session: fails the pending requests that can be answered, closes all
+    /// connections, and clears all state.
     pub(super) fn close(&mut self, reason: CloseReason, out: &mut Actions<M>) {
         let failure = match reason {
             CloseReason::BackendGone => FailureReason::BackendGone,
@@ -77,6 +77,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
+    /// Clears all state but the configuration.
     pub(super) fn clear(&mut self, reason: CloseReason) {
         self.phase = Phase::Closed(reason);
         self.streams = Streams::new();

@@ -1,4 +1,4 @@
-//! The connections of a session.
+//! Table of the connections of a session.
 
 use alloc::vec::Vec;
 use core::{
@@ -15,7 +15,7 @@ use crate::{
     timers::{Key, TimerKey, to_key},
 };
 
-/// Names a known connection.
+/// Identifies a known connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ConnectionKey(pub(crate) Key);
 
@@ -27,35 +27,35 @@ pub(crate) struct Connection {
     pub(crate) role: Role,
     pub(crate) cursor: Cursor,
     pub(crate) in_flight: InFlight,
-    /// JSON until it is an SSE connection.
+    /// JSON until an event is sent that needs SSE.
     pub(crate) format: AnswerFormat,
-    /// Whether its client has an event id, or will have one.
+    /// Whether its client has an event id to resume after, or will have one.
     pub(crate) can_resume: bool,
-    /// Whether anything was taken on it.
+    /// Whether anything was acknowledged on it.
     pub(crate) has_acknowledged: bool,
     /// Whether its reader is stalled.
     pub(crate) is_stalled: bool,
-    /// Since when its reader has taken nothing, while anything was sent and not taken; or
-    /// since when it drains and holds nothing.
+    /// While anything is unacknowledged: when its reader last made progress. While it drains
+    /// and holds nothing: since when.
     pub(crate) silent_since: Instant,
-    /// How long its reader may take nothing.
+    /// Estimates how long its reader may acknowledge nothing.
     pub(crate) stall_estimator: StallEstimator,
-    /// Its place among those that may stall, or be cut.
+    /// Fires when its reader stalls, and then when it is cut.
     pub(crate) stall_timer: Option<TimerKey>,
 }
 
-/// What a connection is there for.
+/// What a connection delivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
-    /// The answer to `initialize`.
+    /// The response to `initialize`.
     Initialize,
     /// A stream.
     Stream(StreamKey),
-    /// A stream that was buried; it can but drain.
+    /// A stream that was removed; such a connection is draining.
     Removed(StreamId),
 }
 
-/// What a connection does for its stream.
+/// The relation of a connection to its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) enum Role {
@@ -69,7 +69,7 @@ pub(crate) enum Role {
 pub(crate) struct Connections {
     slab: Slab<Connection>,
     ids: SortedVecMap<ConnectionId, ConnectionKey>,
-    /// The shadows of the standalone stream, the oldest first.
+    /// The shadows of the standalone stream, oldest first.
     pub(crate) shadows: Vec<ConnectionKey>,
 }
 
@@ -79,7 +79,7 @@ impl Connection {
         subject: Subject,
         role: Role,
         cursor: Cursor,
-        pace: StallEstimator,
+        stall_estimator: StallEstimator,
     ) -> Self {
         Self {
             id,
@@ -92,12 +92,12 @@ impl Connection {
             has_acknowledged: false,
             is_stalled: false,
             silent_since: Instant::EPOCH,
-            stall_estimator: pace,
+            stall_estimator,
             stall_timer: None,
         }
     }
 
-    /// Returns for how long its reader has taken nothing of what is in flight.
+    /// Returns how long its reader has acknowledged nothing of what is in flight.
     pub(crate) fn silence(&self, now: Instant) -> Duration {
         if self.cursor.has_unacknowledged() { now.since(self.silent_since) } else { Duration::ZERO }
     }
@@ -120,7 +120,7 @@ impl Connections {
         self.ids.get(&id).copied()
     }
 
-    /// Returns the connection that drains from a stream that was buried, if there is one.
+    /// Returns the draining connection of a removed stream, if there is one.
     pub(crate) fn draining_from_removed(&self, stream: StreamId) -> Option<ConnectionKey> {
         let mut keys = self.ids.iter().map(|(_, key)| *key);
         keys.find(|key| self[*key].subject == Subject::Removed(stream))
@@ -140,13 +140,13 @@ impl Connections {
         connection
     }
 
-    /// Goes through all of them, by id.
+    /// Iterates over the connections, by id.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnectionId, ConnectionKey)> {
         self.ids.iter().map(|(id, key)| (*id, *key))
     }
 }
 
-#[expect(clippy::indexing_slicing, reason = "a key is given up with what it names")]
+#[expect(clippy::indexing_slicing, reason = "a key is dropped with the entry it refers to")]
 impl Index<ConnectionKey> for Connections {
     type Output = Connection;
 
@@ -155,7 +155,7 @@ impl Index<ConnectionKey> for Connections {
     }
 }
 
-#[expect(clippy::indexing_slicing, reason = "a key is given up with what it names")]
+#[expect(clippy::indexing_slicing, reason = "a key is dropped with the entry it refers to")]
 impl IndexMut<ConnectionKey> for Connections {
     fn index_mut(&mut self, key: ConnectionKey) -> &mut Connection {
         &mut self.slab[key.0 as usize]

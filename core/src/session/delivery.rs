@@ -1,4 +1,4 @@
-//! Requests of the backend that wait for a connection to carry them.
+//! Delivery of server requests, and its timeouts.
 
 use core::{iter, mem};
 
@@ -10,7 +10,8 @@ use super::{
 use crate::{Action, Actions, Instant, UnansweredReason, timers::TimerKind};
 
 impl<M> Session<M> {
-    /// Treats that a stream lost its connection: what was not taken has to wait.
+    /// Starts the delivery timers of a stream without a connection. Server requests whose event
+    /// was evicted fail.
     pub(super) fn start_delivery_timers(&mut self, stream: StreamKey, out: &mut Actions<M>) {
         let mut index = self.streams[stream].acknowledged;
         while let Some((next, request)) = self.next_server_request(stream, index) {
@@ -23,7 +24,8 @@ impl<M> Session<M> {
         }
     }
 
-    /// Treats that a stream has a connection: what is in its log will get there.
+    /// Cancels the delivery timers of a stream with a connection, which will be sent what is in
+    /// the log. Server requests whose event was evicted fail.
     pub(super) fn cancel_delivery_timers(&mut self, stream: StreamKey, out: &mut Actions<M>) {
         let mut index = self.streams[stream].acknowledged;
         while let Some((next, request)) = self.next_server_request(stream, index) {
@@ -36,7 +38,8 @@ impl<M> Session<M> {
         }
     }
 
-    /// Treats that what a stream has through an index was taken.
+    /// Handles an acknowledgement through an index: the server requests up to there were
+    /// delivered, and await their responses.
     pub(super) fn on_delivered(&mut self, stream: StreamKey, through: u64) {
         let mut index = self.streams[stream].acknowledged;
         while let Some((next, request)) =
@@ -48,7 +51,7 @@ impl<M> Session<M> {
         }
     }
 
-    /// Lets all that was not taken of a stream fail.
+    /// Fails all undelivered server requests of a stream.
     pub(super) fn fail_undelivered(
         &mut self,
         stream: StreamKey,
@@ -61,14 +64,13 @@ impl<M> Session<M> {
         }
     }
 
-    /// Returns when the client of a stream without a connection is to be back: now, unless
-    /// it was told to come back later.
+    /// Returns when the client of a stream without a connection is expected: now, unless it was
+    /// told to reconnect later.
     pub(super) fn client_expected_at(&self, stream: StreamKey) -> Instant {
         self.now.max(self.streams[stream].retry_at)
     }
 
-    /// Notes that the client of a stream is not waited for any more because it was told to
-    /// come back later.
+    /// Clears the time at which the client of a stream was told to reconnect.
     pub(super) fn clear_retry(&mut self, stream: StreamKey) {
         let retry_at = mem::replace(&mut self.streams[stream].retry_at, Instant::EPOCH);
         if retry_at > self.now && retry_at == self.retry_at {
@@ -78,7 +80,7 @@ impl<M> Session<M> {
         }
     }
 
-    /// Lets a request of the backend wait for a connection to `stream`.
+    /// Starts the delivery timer of a server request, unless it runs already.
     pub(super) fn start_delivery_timer(&mut self, stream: StreamKey, key: ServerRequestKey) {
         let deadline =
             self.client_expected_at(stream).deadline_after(self.config.timeouts().delivery);
@@ -90,7 +92,7 @@ impl<M> Session<M> {
         }
     }
 
-    /// Lets a request of the backend that was delivered wait for its answer.
+    /// Starts the response timer of a delivered server request.
     fn start_response_timer(&mut self, key: ServerRequestKey) {
         let deadline = self.now.deadline_after(self.config.timeouts().server_request);
         if let Some(request) = self.server_requests.get_mut(key).filter(|it| !it.was_delivered) {
@@ -99,7 +101,7 @@ impl<M> Session<M> {
         }
     }
 
-    /// Answers a request of the backend with an error.
+    /// Fails a server request: the driver answers it with an error.
     pub(super) fn fail_server_request(
         &mut self,
         request: ServerRequestKey,
@@ -111,7 +113,7 @@ impl<M> Session<M> {
         }
     }
 
-    /// Treats that nobody came to hear a request of the backend.
+    /// Fails a server request that was not delivered in time, and removes its event.
     pub(super) fn on_delivery_timeout(&mut self, request: ServerRequestKey, out: &mut Actions<M>) {
         let Some(request) = self.remove_server_request(request) else {
             return;

@@ -1,16 +1,16 @@
-//! In flight: what was sent on connections and not taken, in bytes.
+//! Bytes in flight on all connections, and their common window.
 
 use smallvec::SmallVec;
 
 use super::{Session, connection::ConnectionKey, stream::StreamKey};
 use crate::Actions;
 
-/// What was sent on one connection and not taken, without what costs nothing: at most
-/// `window` events.
+/// The unacknowledged events of one connection, except those that cost nothing: at most
+/// `window_events_max`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct InFlight(SmallVec<[Sent; 1]>);
 
-/// An event in flight.
+/// An event in flight, and its cost in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Sent {
@@ -19,7 +19,7 @@ pub(crate) struct Sent {
 }
 
 impl InFlight {
-    /// Removes all events through `index`. Returns what they cost.
+    /// Removes all events through `index`. Returns their cost in bytes.
     fn remove_through(&mut self, index: u64) -> usize {
         let Some(last) = self.0.last() else {
             return 0;
@@ -45,21 +45,21 @@ impl InFlight {
 }
 
 impl<M> Session<M> {
-    /// Returns whether the window of a connection admits an event: the one rule on how
-    /// much is sent before it is taken.
+    /// Returns whether the windows, in events and in bytes, admit an event on a connection.
+    /// A connection with nothing in flight may exceed the latter by one event.
     pub(super) fn admits(&self, key: ConnectionKey, Sent { index, cost }: Sent) -> bool {
         let cursor = &self.connections[key].cursor;
         cursor.admits(index, self.config.window_events_max)
             && (!cursor.has_unacknowledged() || self.fits(cost))
     }
 
-    /// Returns whether so many bytes more may be in flight.
+    /// Returns whether `cost` more bytes may be in flight.
     pub(super) fn fits(&self, cost: usize) -> bool {
         cost == 0 || self.in_flight.saturating_add(cost) <= self.config.window_bytes_max
     }
 
-    /// Returns whether a connection is at the head, and its window admits the event with
-    /// the next index.
+    /// Returns whether a connection is at the head, and its window admits the event at the
+    /// next index.
     pub(super) fn may_send_next(
         &self,
         stream: StreamKey,
@@ -70,7 +70,7 @@ impl<M> Session<M> {
         self.admits(connection, Sent { index, cost }) && self.is_at_head(stream, connection)
     }
 
-    /// Notes that an event was sent.
+    /// Records that an event was sent.
     pub(super) fn add_in_flight(&mut self, key: ConnectionKey, sent: Sent) {
         if sent.cost > 0 {
             self.connections[key].in_flight.0.push(sent);
@@ -79,8 +79,8 @@ impl<M> Session<M> {
         }
     }
 
-    /// Notes that events were sent as one replay: those at or after `first`, which the
-    /// window admits, that fit. Returns the index of the last one.
+    /// Records the events of a replay from `first`, which the window must admit, as far as they
+    /// fit. Returns the index of the last one.
     pub(super) fn add_replay_in_flight(
         &mut self,
         stream: StreamKey,
@@ -109,14 +109,14 @@ impl<M> Session<M> {
         last
     }
 
-    /// Notes that what was sent on a connection through `index` is not in flight any more.
+    /// Records that the events of a connection through `index` are no longer in flight.
     pub(super) fn remove_in_flight(&mut self, key: ConnectionKey, index: u64) {
         let bytes = self.connections[key].in_flight.remove_through(index);
         self.in_flight = self.in_flight.saturating_sub(bytes);
     }
 
-    /// Returns the connection whose reader has stopped, of those that hold something the
-    /// one that has been silent for the longest.
+    /// Returns the connection with the longest silence of those that have events in flight and
+    /// whose reader has stopped.
     fn longest_stopped(&self) -> Option<ConnectionKey> {
         let limits = self.config.timeouts().stall;
         let all = self.connections.iter().map(|(_, key)| key);
@@ -131,8 +131,8 @@ impl<M> Session<M> {
 }
 
 impl<M: Clone> Session<M> {
-    /// Cuts connections whose readers have stopped, once one was sent an event for which
-    /// there was no room.
+    /// Cuts connections whose readers have stopped, the longest silence first, until the window
+    /// in bytes holds. Called after an event was sent beyond it.
     #[cold]
     pub(super) fn cut_stopped(&mut self, out: &mut Actions<M>) {
         while self.in_flight > self.config.window_bytes_max

@@ -1,4 +1,4 @@
-//! The handshake: `initialize` and its answer.
+//! Handshake: `initialize` and its response.
 //!
 //! Specification: MCP 2025-11-25, Lifecycle, "Initialization".
 
@@ -13,7 +13,7 @@ use crate::{
     Initialized, Message, RequestId, log, timers::TimerKind,
 };
 
-/// The index of the answer on its connection, which carries no stream.
+/// The index of the response on its connection, which is not attached to a stream.
 pub(super) const RESPONSE_INDEX: u64 = 1;
 
 impl<M: Clone> Session<M> {
@@ -35,7 +35,7 @@ impl<M: Clone> Session<M> {
         out.push(Action::Forward { message });
     }
 
-    /// Returns the connection that waits for this answer, if it answers `initialize`.
+    /// Returns the connection that awaits the response to `initialize`, if `id` is its request.
     pub(super) fn initialize_connection(&self, id: &RequestId) -> Option<ConnectionKey> {
         match &self.phase {
             Phase::Initializing { id: initialize, connection } if initialize == id => {
@@ -45,8 +45,8 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Lets the session begin, or end, with the backend's answer: an error says
-    /// nothing of what was negotiated.
+    /// Completes the handshake with the backend's response. Closes the session if it is an error
+    /// response or too large, since nothing was negotiated.
     pub(super) fn complete_initialize(
         &mut self,
         connection: ConnectionKey,
@@ -72,8 +72,9 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Ends the session if its first connection went without the answer, and the client
-    /// did not use the session, whose id came with the answer's headers.
+    /// Closes the session if the connection of `initialize` closed before its response was
+    /// acknowledged, unless the client has used the session since: its id came in the HTTP
+    /// headers.
     pub(super) fn on_initialize_connection_closed(
         &mut self,
         connection: &Connection,

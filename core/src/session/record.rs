@@ -1,4 +1,4 @@
-//! Recording: what a stream gets is sent, kept, and let go of by limits.
+//! Recording of events: sending, logging, and eviction by limits.
 
 use core::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl<M: Clone> Session<M> {
-    /// Records an event on a stream that is open.
+    /// Records an event on an open stream: sends it if possible, and logs it.
     pub(super) fn record(&mut self, stream: StreamKey, entry: Entry<M>, out: &mut Actions<M>) {
         let cost = entry.cost();
         let reader = self.streams[stream].attached;
@@ -20,7 +20,7 @@ impl<M: Clone> Session<M> {
             self.exhausted = true;
             return;
         };
-        let (is_response, asks) = match &entry {
+        let (is_response, server_request) = match &entry {
             Entry::Message { kind: MessageKind::Response(_), .. } | Entry::Failure(_) => {
                 (true, None)
             }
@@ -32,7 +32,7 @@ impl<M: Clone> Session<M> {
             self.send_next(stream, connection, event, cost, is_response, out);
         }
         self.append(stream, index, entry);
-        if let Some(id) = asks {
+        if let Some(id) = server_request {
             let stream = self.streams[stream].id;
             self.server_requests.add(ServerRequest {
                 id,
@@ -50,7 +50,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Sends the event whose index was claimed last.
+    /// Sends the event whose index was allocated last.
     pub(super) fn send_next(
         &mut self,
         stream: StreamKey,
@@ -62,7 +62,7 @@ impl<M: Clone> Session<M> {
     ) {
         let stream = &self.streams[stream];
         let index = stream.log.last();
-        // It is a single request, and anything before its answer has made an SSE connection of it.
+        // JSON means a single request, and no event before its response.
         if is_response && self.connections[connection].format == AnswerFormat::Json {
             self.send_without_id(connection, Sent { index, cost }, event, out);
         } else {
@@ -71,7 +71,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Sends an event that a client can resume from.
+    /// Sends an event with an id, which a client can resume after.
     pub(super) fn send_with_id(
         &mut self,
         connection: ConnectionKey,
@@ -90,7 +90,7 @@ impl<M: Clone> Session<M> {
         out.push(Action::Send { connection: connection_id, index: id.index, id: Some(id), event });
     }
 
-    /// Sends an event that is a whole answer.
+    /// Sends an event without an id: a response that is not part of an SSE stream.
     pub(super) fn send_without_id(
         &mut self,
         connection: ConnectionKey,
@@ -107,8 +107,8 @@ impl<M: Clone> Session<M> {
         out.push(Action::Send { connection: connection_id, index, id: None, event });
     }
 
-    /// Sends a priming event on a connection that is at the head and holds nothing. The
-    /// first event of a stream has index 0 then, so that no id is used twice.
+    /// Sends a priming event on a connection that is at the head with nothing in flight. The
+    /// first one of a stream has index 0 if no event came before, so that no id is used twice.
     ///
     /// Specification: MCP 2025-11-25, Transports, "Resumability and Redelivery".
     pub(super) fn send_priming(
@@ -132,7 +132,7 @@ impl<M: Clone> Session<M> {
         out.push(Action::Send { connection: connection_id, index: id.index, id: Some(id), event });
     }
 
-    /// Tells the client of a stream when to come back, if the window has room for it.
+    /// Sends the client of a stream a reconnection delay, if the window admits it.
     pub(super) fn send_retry(&mut self, stream: StreamKey, retry: Duration, out: &mut Actions<M>) {
         let Some(connection) = self.streams[stream].attached else {
             return;
@@ -146,7 +146,7 @@ impl<M: Clone> Session<M> {
         self.retry_at = self.retry_at.max(retry_at);
     }
 
-    /// Sends an event that takes an index, and no place in the log.
+    /// Sends an event that has an index, and is not logged.
     fn send_unlogged(
         &mut self,
         stream: StreamKey,
@@ -161,17 +161,16 @@ impl<M: Clone> Session<M> {
         self.send_next(stream, connection, event, 0, false, out);
     }
 
-    fn append(&mut self, stream: StreamKey, index: u64, entry: Entry<M>) {
+    fn append(&mut self, key: StreamKey, index: u64, entry: Entry<M>) {
         let sequence = self.next_sequence();
-        let Session { streams, timers, logged_bytes: bytes, .. } = self;
-        let was_empty = streams[stream].log.is_empty();
-        let stream_key = stream;
-        let stream = &mut streams[stream];
+        let Session { streams, timers, logged_bytes, .. } = self;
+        let was_empty = streams[key].log.is_empty();
+        let stream = &mut streams[key];
         let before = stream.log.bytes();
         stream.log.append(index, sequence, entry);
-        *bytes += stream.log.bytes() - before;
+        *logged_bytes += stream.log.bytes() - before;
         if was_empty && !stream.log.is_empty() {
-            stream.non_empty = Some(timers.insert(TimerKind::NonEmpty, stream_key.0, Instant::MAX));
+            stream.non_empty = Some(timers.insert(TimerKind::NonEmpty, key.0, Instant::MAX));
         }
     }
 
@@ -185,14 +184,15 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Returns how much all logs hold with what was taken, in bytes: the last quarter of what
-    /// the session may keep is for what was not.
+    /// Returns the maximum size of all logs in bytes while they have acknowledged events: the
+    /// last quarter of `session_bytes_max` is for unacknowledged ones.
     fn acknowledged_bytes_max(&self) -> usize {
         let max = self.config.session_bytes_max;
         max - max.div_ceil(4)
     }
 
-    /// Evicts events that were taken, until all logs together hold no more than `max` bytes.
+    /// Evicts acknowledged events and fully acknowledged streams until all logs together hold
+    /// at most `max` bytes.
     #[cold]
     fn evict_acknowledged(&mut self, max: usize, out: &mut Actions<M>) {
         while self.exceeds_session_limit(max)
@@ -209,7 +209,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Evicts events that were not taken, until the limit of the session holds.
+    /// Evicts unacknowledged events until all logs together hold at most `session_bytes_max`.
     #[cold]
     fn evict_unacknowledged(&mut self, out: &mut Actions<M>) {
         let max = self.config.session_bytes_max;
@@ -222,35 +222,34 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Lets go of events of a stream until its own limits hold, or the oldest one is
-    /// still to come to a reader.
+    /// Evicts events of a stream until its limits hold, or its reader still awaits the oldest.
     pub(super) fn enforce_stream_limits(&mut self, stream: StreamKey, out: &mut Actions<M>) {
         while self.exceeds_stream_limits(stream) && !self.is_front_awaited(stream) {
             self.evict(stream, out);
         }
     }
 
-    /// Returns which stream loses events that were taken.
+    /// Returns the stream to evict acknowledged events from.
     fn first_with_evictable_front(&self) -> Option<StreamKey> {
-        let mut front_acknowledged =
+        let mut candidates =
             self.timers.iter(TimerKind::FrontAcknowledged).map(|(key, _)| StreamKey(key));
-        front_acknowledged.find(|key| self.has_evictable_front(*key))
+        candidates.find(|key| self.has_evictable_front(*key))
     }
 
-    /// Returns whether the oldest event of a stream was taken, and its reader does not take
-    /// it once more.
+    /// Returns whether the oldest event of a stream was acknowledged, and is not being replayed
+    /// to its reader.
     fn has_evictable_front(&self, stream: StreamKey) -> bool {
         self.streams[stream].front_acknowledged.is_some() && !self.is_front_awaited(stream)
     }
 
-    /// Returns which stream loses events that were not taken.
+    /// Returns the stream to evict unacknowledged events from.
     fn least_needed(&self) -> Option<StreamKey> {
-        let non_empty = self.timers.iter(TimerKind::NonEmpty).map(|(key, _)| StreamKey(key));
-        non_empty.min_by_key(|key| self.reader_state(*key))
+        let candidates = self.timers.iter(TimerKind::NonEmpty).map(|(key, _)| StreamKey(key));
+        candidates.min_by_key(|key| self.reader_state(*key))
     }
 
-    /// Returns whether a reader that makes progress has not taken the oldest event of its
-    /// stream.
+    /// Returns whether the reader of a stream is not stalled, and has not acknowledged the
+    /// oldest event.
     fn is_front_awaited(&self, stream: StreamKey) -> bool {
         let Some(reader) = self.reader(stream) else { return false };
         let oldest = self.streams[stream].log.oldest();
@@ -260,27 +259,27 @@ impl<M: Clone> Session<M> {
     fn exceeds_stream_limits(&self, stream: StreamKey) -> bool {
         let log = &self.streams[stream].log;
         let bytes_max = self.config.stream_bytes_max;
-        // A single event that is larger than its log still waits for its reader.
-        let may_be_single = usize::from(bytes_max > 0);
+        // A single event that exceeds the limit is still kept for its reader.
+        let exempt_events = usize::from(bytes_max > 0);
         log.len() > self.config.stream_events_max
-            || log.bytes() > bytes_max && log.len() > may_be_single
+            || log.bytes() > bytes_max && log.len() > exempt_events
     }
 
-    /// Returns whether all logs together hold too much. A single event that is larger than
-    /// they may be still waits for its reader.
+    /// Returns whether all logs together exceed `bytes_max`. A single event that exceeds it is
+    /// still kept for its reader.
     fn exceeds_session_limit(&self, bytes_max: usize) -> bool {
-        let may_be_single = self.config.session_bytes_max > 0;
-        self.logged_bytes > bytes_max && !(may_be_single && self.has_single_event())
+        let exempts_single = self.config.session_bytes_max > 0;
+        self.logged_bytes > bytes_max && !(exempts_single && self.has_single_event())
     }
 
-    /// Returns whether all logs together have no more than one event.
+    /// Returns whether all logs together have at most one event.
     fn has_single_event(&self) -> bool {
         let mut non_empty = self.timers.iter(TimerKind::NonEmpty).map(|(key, _)| StreamKey(key));
         let first = non_empty.next().map_or(0, |key| self.streams[key].log.len());
         first <= 1 && non_empty.next().is_none()
     }
 
-    /// Lets go of the oldest event of a stream that is no failure.
+    /// Evicts the oldest event of a stream that is not a failure.
     fn evict(&mut self, stream: StreamKey, out: &mut Actions<M>) {
         let log = &mut self.streams[stream].log;
         let before = log.bytes();
@@ -298,7 +297,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Lets a request of the backend fail whose event is gone before anybody got it.
+    /// Fails a server request whose event was evicted before it was sent.
     fn fail_unsent(&mut self, stream: StreamKey, index: u64, out: &mut Actions<M>) {
         let stream = &self.streams[stream];
         let attached = stream.attached.map(|attached| &self.connections[attached]);
@@ -313,7 +312,8 @@ impl<M: Clone> Session<M> {
 }
 
 impl<M> Session<M> {
-    /// Notes that the oldest event of a stream may have been taken, or be another.
+    /// Updates the eviction entry of a stream after its oldest event changed or was
+    /// acknowledged.
     pub(super) fn update_front_acknowledged(&mut self, key: StreamKey) {
         let stream = &mut self.streams[key];
         match (stream.is_front_acknowledged(), stream.front_acknowledged) {
@@ -329,7 +329,7 @@ impl<M> Session<M> {
         }
     }
 
-    /// Notes that a log may have no event left.
+    /// Removes the eviction entry of a stream whose log has become empty.
     pub(super) fn update_non_empty(&mut self, stream: StreamKey) {
         let stream = &mut self.streams[stream];
         if stream.log.is_empty()

@@ -1,4 +1,4 @@
-//! The requests of both sides that are under way.
+//! Pending requests of the client, and server requests.
 
 use alloc::{
     boxed::Box,
@@ -18,22 +18,23 @@ use crate::{
     timers::{Key, TimerKey, TimerKind, to_key},
 };
 
-/// The client's requests.
+/// The requests of the client.
 #[derive(Debug)]
 pub(crate) struct Requests {
-    /// Those that are pending, `initialize` not included: at most `pending_requests_max`.
+    /// Pending requests, excluding `initialize`: at most `pending_requests_max`.
     pub(crate) pending: SortedVecMap<RequestId, StreamKey>,
-    /// The progress tokens of the pending ones.
+    /// Progress tokens of pending requests.
     pub(crate) tokens: BTreeMap<ProgressToken, StreamKey>,
-    /// The reserved ids of cancelled ones: with the pending ones at most `pending_requests_max` and
-    /// `cancelled_requests_max` together.
+    /// Reserved ids of cancelled requests: together with the pending ones, at most
+    /// `pending_requests_max` plus `cancelled_requests_max`.
     pub(crate) cancelled: CancelledIds,
-    /// The progress tokens of tasks.
+    /// Progress tokens of tasks.
     pub(crate) tasks: TaskTokens,
 }
 
-/// The progress tokens of requests that were answered by a task, which live on with it.
-/// Nobody has to say when a task ends, so the latest ones are kept: at most `pending_requests_max`.
+/// The progress tokens of requests that were answered with a task, and stay valid for its
+/// life. The end of a task need not be announced, so the latest tokens are kept: at most
+/// `pending_requests_max`.
 ///
 /// Specification: MCP 2025-11-25, Utilities, "Progress".
 #[derive(Debug)]
@@ -49,7 +50,7 @@ struct CancelledIdTables {
     ids: BTreeMap<RequestId, Key>,
 }
 
-/// The backend's requests that wait for the client.
+/// The server requests without a response.
 #[derive(Debug)]
 pub(crate) struct ServerRequests(Option<Box<ServerRequestTables>>);
 
@@ -60,19 +61,19 @@ struct ServerRequestTables {
     by_event: BTreeMap<(StreamId, u64), ServerRequestKey>,
 }
 
-/// Names a request of the backend that waits for the client.
+/// Identifies a server request without a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ServerRequestKey(pub(crate) Key);
 
-/// A request of the backend that waits for the client.
+/// A server request without a response.
 #[derive(Debug)]
 pub(crate) struct ServerRequest {
     pub(crate) id: RequestId,
     pub(crate) stream: StreamId,
     pub(crate) index: u64,
-    /// Its place among those that wait for a connection, or for their answer.
+    /// The delivery timer, or the response timer.
     pub(crate) timer: Option<TimerKey>,
-    /// Whether it was taken, and waits for its answer only.
+    /// Whether it was acknowledged, and awaits its response.
     pub(crate) was_delivered: bool,
 }
 
@@ -90,7 +91,7 @@ impl Requests {
         self.pending.get(id).is_some() || self.cancelled.find(id).is_some()
     }
 
-    /// Returns the stream of the only pending request, if there is but one.
+    /// Returns the stream of the pending request, if there is exactly one.
     pub(crate) fn sole_pending(&self) -> Option<StreamKey> {
         match self.pending.len() {
             1 => self.pending.iter().next().map(|(_, stream)| *stream),
@@ -104,7 +105,7 @@ impl TaskTokens {
         self.0.as_deref().is_some_and(|tokens| tokens.contains(token))
     }
 
-    /// Adds a token, and drops the oldest ones where there are more than `max`.
+    /// Adds a token, and drops the oldest ones beyond `max`.
     pub(crate) fn add(&mut self, token: ProgressToken, max: usize) {
         let tokens = self.0.get_or_insert_default();
         tokens.push_back(token);
@@ -119,7 +120,7 @@ impl TaskTokens {
         }
     }
 
-    /// Goes through all of them, the oldest first.
+    /// Iterates over the tokens, oldest first.
     #[cfg(feature = "serde")]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &ProgressToken> {
         self.0.as_deref().into_iter().flatten()
@@ -131,12 +132,17 @@ impl CancelledIds {
         self.0.as_deref()?.ids.get(id).copied()
     }
 
-    /// Adds an id, which `queue` gives a place by its key. Returns whether it is new.
-    pub(crate) fn add(&mut self, id: RequestId, kind: impl FnOnce(Key) -> TimerKey) -> bool {
+    /// Adds an id, with the timer that `insert_timer` returns for its key. Returns whether the
+    /// id is new.
+    pub(crate) fn add(
+        &mut self,
+        id: RequestId,
+        insert_timer: impl FnOnce(Key) -> TimerKey,
+    ) -> bool {
         let tables = self.0.get_or_insert_default();
         let entry = tables.slab.vacant_entry();
         let key = to_key(entry.key());
-        entry.insert((id.clone(), kind(key)));
+        entry.insert((id.clone(), insert_timer(key)));
         tables.ids.insert(id, key).is_none()
     }
 
@@ -173,7 +179,7 @@ impl ServerRequests {
         self.0.as_deref()?.by_event.get(&(stream, index)).copied()
     }
 
-    /// Returns the first one on `stream` after `index`.
+    /// Returns the first server request on `stream` after `index`.
     #[inline]
     pub(crate) fn next_after(
         &self,
@@ -191,10 +197,10 @@ impl ServerRequests {
 
     pub(crate) fn add(&mut self, request: ServerRequest) {
         let tables = self.0.get_or_insert_default();
-        let (id, place) = (request.id.clone(), (request.stream, request.index));
+        let (id, event) = (request.id.clone(), (request.stream, request.index));
         let key = ServerRequestKey(to_key(tables.slab.insert(request)));
         tables.ids.insert(id, key);
-        tables.by_event.insert(place, key);
+        tables.by_event.insert(event, key);
     }
 
     pub(crate) fn remove(&mut self, key: ServerRequestKey) -> Option<ServerRequest> {
@@ -212,7 +218,7 @@ impl ServerRequests {
         Some(&request.id)
     }
 
-    /// Goes through all of them, by stream and index.
+    /// Iterates over the server requests, by stream and index.
     #[cfg(feature = "serde")]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &ServerRequest> {
         let tables = self.0.as_deref().into_iter();
@@ -223,8 +229,8 @@ impl ServerRequests {
 }
 
 impl<M> Session<M> {
-    /// Notes what became of a pending request, and lets go of its id and token.
-    /// Returns its stream, and the token.
+    /// Records the outcome of a pending request, and releases its id and token. Returns its
+    /// stream, and the token.
     pub(super) fn resolve(
         &mut self,
         id: &RequestId,
@@ -240,21 +246,21 @@ impl<M> Session<M> {
         Some((key, token))
     }
 
-    /// Keeps the id of a cancelled request from being used again, for a while.
+    /// Reserves the id of a cancelled request for a while, so that it is not reused.
     pub(super) fn reserve_id(&mut self, id: RequestId) {
         let deadline = self.now.deadline_after(self.config.timeouts().cancelled);
         let timers = &mut self.timers;
         self.requests.cancelled.add(id, |key| timers.insert(TimerKind::Cancelled, key, deadline));
     }
 
-    /// Lets the id of a cancelled request be used again.
+    /// Releases the reserved id of a cancelled request.
     pub(super) fn release_id(&mut self, key: Key) {
         if let Some(timer) = self.requests.cancelled.remove(key) {
             self.timers.remove(timer);
         }
     }
 
-    /// Lets a request of the backend wait no longer.
+    /// Removes a server request and its timer.
     pub(super) fn remove_server_request(&mut self, key: ServerRequestKey) -> Option<ServerRequest> {
         let request = self.server_requests.remove(key)?;
         if let Some(timer) = request.timer {
@@ -264,7 +270,7 @@ impl<M> Session<M> {
     }
 }
 
-/// Makes the entry of a request that gets no response.
+/// Returns the log entry of a request that will have no response.
 pub(super) fn failure<M>(id: RequestId, reason: FailureReason) -> Entry<M> {
     Entry::Failure(Failure { id, reason })
 }

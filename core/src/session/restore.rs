@@ -1,4 +1,4 @@
-//! Restoring a session from a snapshot, which is not trusted.
+//! Restoring of a session from an untrusted snapshot.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -25,17 +25,17 @@ use crate::{
 };
 
 impl<M: Clone> Session<M> {
-    /// Makes a session of a snapshot, at `now`.
+    /// Restores a session from a snapshot at `now`.
     ///
-    /// Whatever time was left when the snapshot was taken is left from `now` on.
-    /// Every connection is gone: each is treated as closed, by id, with nothing
-    /// more taken than was, and the actions of that are appended to `out`. Where
-    /// `config` allows less than the session has, it keeps that, and gets no more.
+    /// Timers continue with the time that remained when the snapshot was taken. All connections
+    /// are closed, in the order of their ids, with no further acknowledgement; the resulting
+    /// actions are appended to `out`. If the session exceeds a limit of `config`, it keeps what
+    /// it has, and accepts no more.
     ///
     /// # Errors
     ///
-    /// The snapshot contradicts itself: whoever stored it is at fault. It is
-    /// checked to the extent that no later input can panic or leak.
+    /// If the snapshot is inconsistent. Its storage is at fault. The checks ensure that no
+    /// later input can panic or leak memory.
     pub fn restore(
         snapshot: Snapshot<M>,
         config: ValidConfig,
@@ -77,26 +77,26 @@ impl<M: Clone> Session<M> {
         states: Vec<StreamState>,
         logs: Vec<(StreamId, Log<M>)>,
     ) -> Result<(), RestoreError> {
-        ensure(states.len() == logs.len(), "as many logs as streams")?;
+        ensure(states.len() == logs.len(), "streams and logs differ in number")?;
         let has_standalone = logs.first().is_some_and(|(id, _)| *id == StreamId::Standalone);
-        ensure(has_standalone, "the standalone stream comes first")?;
+        ensure(has_standalone, "first stream is not the standalone stream")?;
         for (state, (id, log)) in states.into_iter().zip(logs) {
             self.held_streams.extend(state.holds_sender.then(|| HeldStream::new(id)));
             let bytes = self.logged_bytes.checked_add(log.bytes());
             self.logged_bytes = bytes
                 .filter(|bytes| *bytes <= BYTES_MAX)
-                .ok_or(RestoreError("logs that fit into memory"))?;
+                .ok_or(RestoreError("logs are too large"))?;
             match id {
                 StreamId::Standalone => {
                     let is_first = self.streams[STANDALONE].log.last() == 0;
-                    ensure(is_first && self.streams.in_use == 0, "one standalone stream")?;
-                    ensure(state.stage == StageState::Open, "the standalone stream is open")?;
-                    ensure(state.requests.is_empty(), "the standalone stream has no request")?;
+                    ensure(is_first && self.streams.in_use == 0, "duplicate standalone stream")?;
+                    ensure(state.stage == StageState::Open, "standalone stream is not open")?;
+                    ensure(state.requests.is_empty(), "standalone stream has requests")?;
                     self.streams[STANDALONE] = restored_stream(id, state, log, self.now);
                 }
                 StreamId::Request(number) => {
-                    ensure(number < self.streams.next, "stream numbers that were given out")?;
-                    ensure(self.streams.lookup(number).is_none(), "one stream a number")?;
+                    ensure(number < self.streams.next, "stream number was never allocated")?;
+                    ensure(self.streams.lookup(number).is_none(), "duplicate stream number")?;
                     let is_retained = state.stage == StageState::Retained;
                     let key = self.streams.add(number, restored_stream(id, state, log, self.now));
                     if is_retained {
@@ -116,15 +116,15 @@ impl<M: Clone> Session<M> {
             match request.outcome {
                 Outcome::Pending => {
                     self.streams[key].pending += 1;
-                    let earlier = self.requests.pending.insert(request.id, key);
-                    ensure(earlier.is_none(), "one pending request an id")?;
+                    let previous = self.requests.pending.insert(request.id, key);
+                    ensure(previous.is_none(), "duplicate pending request id")?;
                     if let Some(token) = request.token {
-                        let earlier = self.requests.tokens.insert(token, key);
-                        ensure(earlier.is_none(), "one pending request a progress token")?;
+                        let previous = self.requests.tokens.insert(token, key);
+                        ensure(previous.is_none(), "duplicate progress token")?;
                     }
                 }
                 Outcome::Answered { index } => {
-                    ensure((1..=last).contains(&index), "answers at indexes of their stream")?;
+                    ensure((1..=last).contains(&index), "response index is out of range")?;
                 }
                 Outcome::Cancelled => {}
             }
@@ -143,18 +143,19 @@ impl<M: Clone> Session<M> {
             has_acknowledged,
             is_stalled,
         } = state;
-        ensure(self.connections.find(id).is_none(), "one connection an id")?;
-        let (subject, is_fitting) = match subject {
+        ensure(self.connections.find(id).is_none(), "duplicate connection id")?;
+        let (subject, is_consistent) = match subject {
             SubjectState::Initialize => (Subject::Initialize, role != Role::Shadow),
             SubjectState::Removed(id) => (Subject::Removed(id), role == Role::Draining),
             SubjectState::Stream(id) => {
-                let key = self.streams.find(id).ok_or(RestoreError("connections of streams"))?;
+                let key =
+                    self.streams.find(id).ok_or(RestoreError("connection of an unknown stream"))?;
                 (Subject::Stream(key), role != Role::Shadow || key == STANDALONE)
             }
         };
-        ensure(is_fitting, "roles that fit")?;
-        let unknown = StallEstimator::new(self.config.timeouts().stall);
-        let mut connection = Connection::new(id, subject, role, cursor, unknown);
+        ensure(is_consistent, "connection role does not fit its subject")?;
+        let estimator = StallEstimator::new(self.config.timeouts().stall);
+        let mut connection = Connection::new(id, subject, role, cursor, estimator);
         connection.format = format;
         connection.has_acknowledged = has_acknowledged;
         connection.is_stalled = is_stalled;
@@ -166,52 +167,56 @@ impl<M: Clone> Session<M> {
         let Subject::Stream(stream) = subject else {
             return Ok(());
         };
-        let place = match role {
+        let slot = match role {
             Role::Attached => &mut self.streams[stream].attached,
             Role::Draining if stream != STANDALONE => &mut self.streams[stream].draining,
             Role::Draining | Role::Shadow => return Ok(()),
         };
-        ensure(place.replace(key).is_none(), "one connection for each role")
+        ensure(slot.replace(key).is_none(), "several connections in the same role")
     }
 
     fn restore_shadows(&mut self, shadows: &[ConnectionId]) -> Result<(), RestoreError> {
         for id in shadows {
-            let key = self.connections.find(*id).ok_or(RestoreError("shadows are connections"))?;
+            let key = self
+                .connections
+                .find(*id)
+                .ok_or(RestoreError("shadow is an unknown connection"))?;
             let is_new = !self.connections.shadows.contains(&key);
             let is_shadow = self.connections[key].role == Role::Shadow;
-            ensure(is_new && is_shadow, "shadows are shadows once")?;
+            ensure(is_new && is_shadow, "shadow is listed twice, or has another role")?;
             self.connections.shadows.push(key);
         }
         let all = self.connections.iter();
         let count = all.filter(|(_, key)| self.connections[*key].role == Role::Shadow).count();
-        ensure(count == shadows.len(), "all shadows are listed")?;
-        let is_led = shadows.is_empty() || self.streams[STANDALONE].attached.is_some();
-        ensure(is_led, "shadows of a connection")
+        ensure(count == shadows.len(), "shadow is not listed")?;
+        let is_consistent = shadows.is_empty() || self.streams[STANDALONE].attached.is_some();
+        ensure(is_consistent, "shadows without an attached connection")
     }
 
     fn restore_phase(&mut self, phase: PhaseState) -> Result<(), RestoreError> {
-        let awaits: Vec<ConnectionKey> = self
+        let for_initialize: Vec<ConnectionKey> = self
             .connections
             .iter()
             .map(|(_, key)| key)
             .filter(|key| self.connections[*key].subject == Subject::Initialize)
             .collect();
-        ensure(awaits.len() <= 1, "one connection for initialize")?;
-        let has_role = |role| awaits.iter().all(|key| self.connections[*key].role == role);
+        ensure(for_initialize.len() <= 1, "several connections for `initialize`")?;
+        let has_role = |role| for_initialize.iter().all(|key| self.connections[*key].role == role);
         self.phase = match phase {
             PhaseState::New => {
-                ensure(self.connections.len() == 0, "no connection before initialize")?;
+                ensure(self.connections.len() == 0, "connection before `initialize`")?;
                 Phase::New
             }
             PhaseState::Initializing { id, connection } => {
                 let connection = self.connections.find(connection);
-                let connection = connection.ok_or(RestoreError("a connection for initialize"))?;
-                ensure(awaits.contains(&connection), "that connection is for initialize")?;
-                ensure(has_role(Role::Attached), "an answer that is awaited")?;
+                let connection =
+                    connection.ok_or(RestoreError("no connection for `initialize`"))?;
+                ensure(for_initialize.contains(&connection), "connection is not for `initialize`")?;
+                ensure(has_role(Role::Attached), "connection for `initialize` is not attached")?;
                 Phase::Initializing { id, connection }
             }
             PhaseState::Live => {
-                ensure(has_role(Role::Draining), "an answer that came")?;
+                ensure(has_role(Role::Draining), "connection for `initialize` is not draining")?;
                 Phase::Live
             }
             PhaseState::Closed(reason) => Phase::Closed(reason),
@@ -221,10 +226,10 @@ impl<M: Clone> Session<M> {
 
     fn restore_server_request(&mut self, state: ServerRequestState) -> Result<(), RestoreError> {
         let ServerRequestState { id, stream, index } = state;
-        ensure(self.server_requests.find(&id).is_none(), "one request of the backend an id")?;
+        ensure(self.server_requests.find(&id).is_none(), "duplicate server request id")?;
         ensure(
             self.server_requests.at_event(stream, index).is_none(),
-            "one request of the backend a place",
+            "duplicate server request event",
         )?;
         self.server_requests.add(ServerRequest {
             id,
@@ -241,47 +246,44 @@ impl<M: Clone> Session<M> {
         timers: Vec<TimerState>,
         tombstones: Vec<TombstoneState>,
     ) -> Result<(), RestoreError> {
-        // The new session has begun to wait for `initialize`; this one may have left off.
+        // A new session has a timer for `initialize`; the restored one may be past it.
         self.timers.clear(TimerKind::Initialize);
         let is_in_order =
             tombstones.is_sorted_by_key(|state| self.now.deadline_after(state.remaining.into()));
-        ensure(is_in_order, "tombstones in the order in which they go")?;
+        ensure(is_in_order, "tombstones are not ordered by deadline")?;
         for state in tombstones {
             self.restore_tombstone(state)?;
         }
-        for TimerState { target: what, remaining: left } in timers {
-            self.restore_timer(what, left)?;
+        for TimerState { target, remaining } in timers {
+            self.restore_timer(target, remaining)?;
         }
         let awaits_initialize = matches!(self.phase, Phase::New | Phase::Initializing { .. });
-        let is_limited = self.timers.weight(TimerKind::Initialize) == 1;
-        ensure(awaits_initialize == is_limited, "a deadline for initialize")
+        let has_timer = self.timers.weight(TimerKind::Initialize) == 1;
+        ensure(awaits_initialize == has_timer, "timer for `initialize` does not fit the phase")
     }
 
     fn restore_tombstone(&mut self, state: TombstoneState) -> Result<(), RestoreError> {
-        let TombstoneState {
-            number,
-            was_cancelled: cancelled,
-            last,
-            missed_through: missed,
-            responses: answers,
-            remaining: left,
-        } = state;
-        ensure(number < self.streams.next, "stream numbers that were given out")?;
-        ensure(self.streams.lookup(number).is_none(), "tombstones in place of streams")?;
-        ensure(missed <= last, "tombstones that end")?;
-        let indexes = answers.iter().map(|(index, _)| *index);
+        let TombstoneState { number, was_cancelled, last, missed_through, responses, remaining } =
+            state;
+        ensure(number < self.streams.next, "stream number was never allocated")?;
+        ensure(self.streams.lookup(number).is_none(), "tombstone of an existing stream")?;
+        ensure(missed_through <= last, "tombstone has a missed event after its last event")?;
+        let indexes = responses.iter().map(|(index, _)| *index);
         let is_sorted = indexes.clone().is_sorted_by(|one, other| one < other);
-        ensure(is_sorted, "answers in order")?;
+        ensure(is_sorted, "tombstone responses are out of order")?;
         let mut indexes = indexes;
-        ensure(indexes.all(|index| (1..=last).contains(&index)), "answers of their stream")?;
-        let answers = SmallVec::from_vec(answers);
-        let deadline = self.now.deadline_after(left.into());
+        ensure(
+            indexes.all(|index| (1..=last).contains(&index)),
+            "tombstone response index is out of range",
+        )?;
+        let responses = SmallVec::from_vec(responses);
+        let deadline = self.now.deadline_after(remaining.into());
         self.streams.add_tombstone(Tombstone {
             number,
-            was_cancelled: cancelled,
+            was_cancelled,
             last,
-            missed_through: missed,
-            responses: answers,
+            missed_through,
+            responses,
             deadline,
         });
         Ok(())
@@ -289,22 +291,25 @@ impl<M: Clone> Session<M> {
 
     fn restore_timer(
         &mut self,
-        what: TimerTarget,
-        left: Option<Duration>,
+        target: TimerTarget,
+        remaining: Option<Duration>,
     ) -> Result<(), RestoreError> {
-        let deadline = self.now.deadline_after(left.into());
-        match what {
+        let deadline = self.now.deadline_after(remaining.into());
+        match target {
             TimerTarget::Initialize => {
                 self.timers.insert(TimerKind::Initialize, 0, deadline);
                 Ok(())
             }
             TimerTarget::Cancelled(id) => {
-                ensure(self.requests.pending.get(&id).is_none(), "reserved ids are not pending")?;
+                ensure(
+                    self.requests.pending.get(&id).is_none(),
+                    "cancelled request id is pending",
+                )?;
                 let timers = &mut self.timers;
                 let cancelled = &mut self.requests.cancelled;
                 let is_new =
                     cancelled.add(id, |key| timers.insert(TimerKind::Cancelled, key, deadline));
-                ensure(is_new, "ids are reserved once")
+                ensure(is_new, "duplicate cancelled request id")
             }
             TimerTarget::Delivery(id) => {
                 self.restore_server_request_timer(&id, TimerKind::Delivery, deadline)
@@ -313,16 +318,22 @@ impl<M: Clone> Session<M> {
                 self.restore_server_request_timer(&id, TimerKind::Response, deadline)
             }
             TimerTarget::FrontAcknowledged(id) => {
-                let key = self.streams.find(id).ok_or(RestoreError("streams have events"))?;
+                let key = self
+                    .streams
+                    .find(id)
+                    .ok_or(RestoreError("eviction entry of an unknown stream"))?;
                 let timer = self.timers.insert(TimerKind::FrontAcknowledged, key.0, Instant::MAX);
-                let earlier = self.streams[key].front_acknowledged.replace(timer);
-                ensure(earlier.is_none(), "streams have taken events once")
+                let previous = self.streams[key].front_acknowledged.replace(timer);
+                ensure(previous.is_none(), "duplicate eviction entry")
             }
             TimerTarget::NonEmpty(id) => {
-                let key = self.streams.find(id).ok_or(RestoreError("streams have events"))?;
+                let key = self
+                    .streams
+                    .find(id)
+                    .ok_or(RestoreError("eviction entry of an unknown stream"))?;
                 let timer = self.timers.insert(TimerKind::NonEmpty, key.0, Instant::MAX);
-                let earlier = self.streams[key].non_empty.replace(timer);
-                ensure(earlier.is_none(), "streams have events once")
+                let previous = self.streams[key].non_empty.replace(timer);
+                ensure(previous.is_none(), "duplicate eviction entry")
             }
             TimerTarget::Reservation(number) => {
                 self.restore_stage_timer(number, TimerKind::Reservation, deadline)
@@ -339,78 +350,81 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Gives a request of the backend the deadline of what it waits for.
+    /// Restores the delivery timer or the response timer of a server request.
     fn restore_server_request_timer(
         &mut self,
         id: &RequestId,
         kind: TimerKind,
         deadline: Instant,
     ) -> Result<(), RestoreError> {
-        let wrong = RestoreError("requests of the backend that wait");
-        let key = self.server_requests.find(id).ok_or(wrong)?;
-        let request = self.server_requests.get_mut(key).ok_or(wrong)?;
+        let error = RestoreError("timer of an unknown server request");
+        let key = self.server_requests.find(id).ok_or(error)?;
+        let request = self.server_requests.get_mut(key).ok_or(error)?;
         request.was_delivered = kind == TimerKind::Response;
-        let earlier = request.timer.replace(self.timers.insert(kind, key.0, deadline));
-        ensure(earlier.is_none(), "requests of the backend wait once")
+        let previous = request.timer.replace(self.timers.insert(kind, key.0, deadline));
+        ensure(previous.is_none(), "duplicate server request timer")
     }
 
     fn restore_task(&mut self, token: ProgressToken) -> Result<(), RestoreError> {
         let is_free = !self.requests.tokens.contains_key(&token);
-        ensure(is_free && !self.requests.tasks.contains(&token), "one task a progress token")?;
+        ensure(is_free && !self.requests.tasks.contains(&token), "duplicate task progress token")?;
         self.requests.tasks.add(token, usize::MAX);
         Ok(())
     }
 
-    /// Gives a stream the deadline of its stage.
+    /// Restores the timer of a stream's stage.
     fn restore_stage_timer(
         &mut self,
         number: u64,
         kind: TimerKind,
         deadline: Instant,
     ) -> Result<(), RestoreError> {
-        let wrong = RestoreError("deadlines that fit their streams");
-        let key = self.streams.find(StreamId::Request(number)).ok_or(wrong)?;
+        let error = RestoreError("timer does not fit its stream");
+        let key = self.streams.find(StreamId::Request(number)).ok_or(error)?;
         let weight = self.streams[key].weight();
-        let place = match (&mut self.streams[key].stage, kind) {
-            (Stage::Reserved { timer }, TimerKind::Reservation) => timer,
+        let slot = match (&mut self.streams[key].stage, kind) {
+            (Stage::Reserved { timer }, TimerKind::Reservation)
+            | (
+                Stage::Retained { timer },
+                TimerKind::RetainedUnacknowledged | TimerKind::RetainedAcknowledged,
+            ) => timer,
             (Stage::Open { orphan_timer }, TimerKind::Orphan) => {
                 orphan_timer.get_or_insert(TimerKey::NONE)
             }
-            (
-                Stage::Retained { timer: kind },
-                TimerKind::RetainedUnacknowledged | TimerKind::RetainedAcknowledged,
-            ) => kind,
             (
                 Stage::Reserved { .. }
                 | Stage::Open { .. }
                 | Stage::Complete { .. }
                 | Stage::Retained { .. },
                 _,
-            ) => return Err(wrong),
+            ) => return Err(error),
         };
-        ensure(*place == TimerKey::NONE, "streams have one deadline")?;
-        *place = self.timers.insert_weighted(kind, key.0, deadline, weight);
+        ensure(*slot == TimerKey::NONE, "duplicate stream timer")?;
+        *slot = self.timers.insert_weighted(kind, key.0, deadline, weight);
         Ok(())
     }
 
-    /// Checks each stream against what was found about it.
+    /// Checks each stream against its timers, requests and connections.
     fn check_streams_restored(&self) -> Result<(), RestoreError> {
         let standalone = &self.streams[STANDALONE];
-        let is_marked = standalone.non_empty.is_some() != standalone.log.is_empty();
-        ensure(is_marked, "the standalone stream is known for its events")?;
-        let is_marked =
+        let is_consistent = standalone.non_empty.is_some() != standalone.log.is_empty();
+        ensure(is_consistent, "eviction entry of the standalone stream does not fit its log")?;
+        let is_consistent =
             standalone.front_acknowledged.is_some() == standalone.is_front_acknowledged();
-        ensure(is_marked, "the standalone stream is known for its taken events")?;
+        ensure(is_consistent, "eviction entry of the standalone stream does not fit its log")?;
         for key in self.streams.request_streams() {
             let stream = &self.streams[key];
             let is_attached = stream.attached.is_some();
             let has_pending = stream.pending > 0;
-            ensure(stream.non_empty.is_some() != stream.log.is_empty(), "streams with events")?;
+            ensure(
+                stream.non_empty.is_some() != stream.log.is_empty(),
+                "eviction entry does not fit its stream's log",
+            )?;
             ensure(
                 stream.front_acknowledged.is_some() == stream.is_front_acknowledged(),
-                "streams with taken events",
+                "eviction entry does not fit its stream's log",
             )?;
-            let is_fitting = match stream.stage {
+            let is_consistent = match stream.stage {
                 Stage::Reserved { timer } => {
                     is_attached && !has_pending && timer != TimerKey::NONE && stream.log.last() == 0
                 }
@@ -418,16 +432,16 @@ impl<M: Clone> Session<M> {
                     has_pending && is_attached == orphan_timer.is_none()
                 }
                 Stage::Complete { .. } => is_attached && !has_pending,
-                Stage::Retained { timer: kind } => {
-                    !is_attached && !has_pending && kind != TimerKey::NONE
+                Stage::Retained { timer } => {
+                    !is_attached && !has_pending && timer != TimerKey::NONE
                 }
             };
-            ensure(is_fitting, "streams that fit their stage")?;
+            ensure(is_consistent, "stream does not fit its stage")?;
         }
         Ok(())
     }
 
-    /// Treats every connection as closed.
+    /// Handles every connection as closed.
     fn close_all_connections(&mut self, out: &mut Actions<M>) {
         let connections: Vec<ConnectionId> = self.connections().collect();
         for connection in connections {
@@ -441,16 +455,16 @@ impl<M: Clone> Session<M> {
     }
 }
 
-fn restored_stream<M>(id: StreamId, saved: StreamState, log: Log<M>, now: Instant) -> Stream<M> {
+fn restored_stream<M>(id: StreamId, state: StreamState, log: Log<M>, now: Instant) -> Stream<M> {
     let StreamState {
         stage,
         requests,
         acknowledged,
-        holds_sender: holds,
-        silence,
+        holds_sender,
+        silence: earlier_silence,
         is_primed,
-        away,
-    } = saved;
+        retry_in,
+    } = state;
     let stage = match stage {
         StageState::Reserved => Stage::Reserved { timer: TimerKey::NONE },
         StageState::Open => Stage::Open { orphan_timer: None },
@@ -458,20 +472,11 @@ fn restored_stream<M>(id: StreamId, saved: StreamState, log: Log<M>, now: Instan
         StageState::Retained => Stage::Retained { timer: TimerKey::NONE },
     };
     let requests = SmallVec::from_vec(requests);
-    let retry_at = now.deadline_after(away.into());
-    let earlier_silence = silence;
+    let retry_at = now.deadline_after(retry_in.into());
     let stream = Stream::new(id, stage, log);
-    Stream {
-        requests,
-        acknowledged,
-        holds_sender: holds,
-        earlier_silence,
-        is_primed,
-        retry_at,
-        ..stream
-    }
+    Stream { requests, acknowledged, holds_sender, earlier_silence, is_primed, retry_at, ..stream }
 }
 
-fn ensure(holds: bool, what: &'static str) -> Result<(), RestoreError> {
-    if holds { Ok(()) } else { Err(RestoreError(what)) }
+fn ensure(condition: bool, error: &'static str) -> Result<(), RestoreError> {
+    if condition { Ok(()) } else { Err(RestoreError(error)) }
 }

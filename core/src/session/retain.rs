@@ -1,4 +1,4 @@
-//! Retention: what is left of a stream that is over, and for how long.
+//! Completion, retention and cancellation of streams.
 
 use core::time::Duration;
 
@@ -17,11 +17,11 @@ use crate::{
 };
 
 impl<M: Clone> Session<M> {
-    /// Treats that the last request of a stream was answered or cancelled.
+    /// Handles the outcome of the last pending request of a stream: the stream is complete.
     pub(super) fn complete(&mut self, stream: StreamKey, out: &mut Actions<M>) {
         self.next_sequence();
-        if let Stage::Open { orphan_timer: Some(orphan) } = self.streams[stream].stage {
-            self.timers.remove(orphan);
+        if let Stage::Open { orphan_timer: Some(timer) } = self.streams[stream].stage {
+            self.timers.remove(timer);
         }
         self.streams[stream].stage = Stage::Complete { revived: false };
         match self.streams[stream].attached {
@@ -30,7 +30,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Ends the connection of a complete stream that was sent all of it.
+    /// Closes the connection of a complete stream, and retains the stream, once all was sent.
     pub(super) fn close_if_caught_up(&mut self, stream: StreamKey, out: &mut Actions<M>) {
         if let Stream { stage: Stage::Complete { .. }, attached: Some(connection), .. } =
             self.streams[stream]
@@ -41,7 +41,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Treats that nobody wants an open or a complete stream any more.
+    /// Cancels a stream and its pending requests for the driver.
     pub(super) fn abandon(&mut self, stream: StreamKey, out: &mut Actions<M>) {
         let pending: SmallVec<[_; 1]> = self.streams[stream].pending().cloned().collect();
         for id in pending {
@@ -51,7 +51,8 @@ impl<M: Clone> Session<M> {
         self.cancel_stream(stream, EndReason::Abandoned, out);
     }
 
-    /// Lets go of a stream that nobody waits for.
+    /// Removes a stream that the client or the driver no longer wants. Leaves a tombstone,
+    /// unless the stream was never opened.
     pub(super) fn cancel_stream(
         &mut self,
         stream: StreamKey,
@@ -72,7 +73,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Keeps a complete stream for those who come back.
+    /// Retains a complete stream for its client to come back.
     pub(super) fn retain(&mut self, stream: StreamKey, out: &mut Actions<M>) {
         self.start_delivery_timers(stream, out);
         let is_revived = matches!(self.streams[stream].stage, Stage::Complete { revived: true });
@@ -89,14 +90,14 @@ impl<M: Clone> Session<M> {
             TimerKind::RetainedUnacknowledged
         };
         let weight = self.streams[stream].weight();
-        let kind = self.timers.insert_weighted(kind, stream.0, deadline, weight);
-        self.streams[stream].stage = Stage::Retained { timer: kind };
+        let timer = self.timers.insert_weighted(kind, stream.0, deadline, weight);
+        self.streams[stream].stage = Stage::Retained { timer };
         self.streams.in_use -= 1;
         self.update_front_acknowledged(stream);
         self.enforce_retention_limits(out);
     }
 
-    /// Notes that a stream was taken through an index, on whatever connection.
+    /// Records that a stream was acknowledged through an index, on any connection.
     pub(super) fn acknowledge_stream(
         &mut self,
         key: StreamKey,
@@ -109,19 +110,19 @@ impl<M: Clone> Session<M> {
         self.on_delivered(key, through);
         self.streams[key].acknowledged = through;
         self.streams[key].earlier_silence = Duration::ZERO;
-        if let Stage::Retained { timer: kind } = self.streams[key].stage
+        if let Stage::Retained { timer } = self.streams[key].stage
             && self.streams[key].is_acknowledged()
         {
-            let deadline = self.timers.deadline_of(kind);
-            self.timers.remove(kind);
+            let deadline = self.timers.deadline_of(timer);
+            self.timers.remove(timer);
             let weight = self.streams[key].weight();
-            let kind = self.timers.insert_weighted(
+            let timer = self.timers.insert_weighted(
                 TimerKind::RetainedAcknowledged,
                 key.0,
                 deadline,
                 weight,
             );
-            self.streams[key].stage = Stage::Retained { timer: kind };
+            self.streams[key].stage = Stage::Retained { timer };
             self.update_front_acknowledged(key);
             self.enforce_retention_limits(out);
         } else {
@@ -129,35 +130,35 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Takes a stream out of retention, for a connection that carries it.
+    /// Takes a stream out of retention, for a connection that resumes it.
     pub(super) fn unretain(&mut self, stream: StreamKey) {
-        if let Stage::Retained { timer: kind } = self.streams[stream].stage {
-            self.timers.remove(kind);
+        if let Stage::Retained { timer } = self.streams[stream].stage {
+            self.timers.remove(timer);
             self.streams[stream].stage = Stage::Complete { revived: false };
             self.streams.in_use += 1;
             self.update_front_acknowledged(stream);
         }
     }
 
-    /// Replaces a stream by its tombstone.
+    /// Replaces a stream with its tombstone.
     pub(super) fn replace_with_tombstone(
         &mut self,
         key: StreamKey,
-        cancelled: bool,
+        was_cancelled: bool,
         out: &mut Actions<M>,
     ) {
         self.fail_undelivered(key, UnansweredReason::Evicted, out);
         let mut stream = self.remove_stream(key);
         let deadline = self.now.deadline_after(self.config.timeouts().tombstone);
-        self.streams.add_tombstone(make_tombstone(&mut stream, cancelled, deadline));
+        self.streams.add_tombstone(make_tombstone(&mut stream, was_cancelled, deadline));
         self.streams.recycle_log(stream.log);
         while self.streams.tombstones_weight() > self.config.tombstones_max {
             self.streams.remove_first_tombstone();
         }
     }
 
-    /// Takes out a stream that no connection carries, with all that refers to it
-    /// but its number.
+    /// Removes a stream that has no attached connection, its timers and its share of the
+    /// byte count, but not its number.
     fn remove_stream(&mut self, key: StreamKey) -> Stream<M> {
         self.clear_retry(key);
         let stream = self.streams.remove(key);
@@ -170,14 +171,14 @@ impl<M: Clone> Session<M> {
         for timer in [stream.non_empty, stream.front_acknowledged].into_iter().flatten() {
             self.timers.remove(timer);
         }
-        if let Some(drain) = stream.draining {
-            self.connections[drain].subject = Subject::Removed(stream.id);
+        if let Some(draining) = stream.draining {
+            self.connections[draining].subject = Subject::Removed(stream.id);
         }
         self.logged_bytes -= stream.log.bytes();
         stream
     }
 
-    /// Makes a stream again of a tombstone.
+    /// Revives a stream from its tombstone, with failures in place of its responses.
     pub(super) fn revive(&mut self, number: u64) -> Option<StreamKey> {
         let tombstone = self.streams.remove_tombstone(number)?;
         let mut log = Log::revived(tombstone.last, tombstone.missed_through);
@@ -194,7 +195,7 @@ impl<M: Clone> Session<M> {
         Some(self.streams.add(number, stream))
     }
 
-    /// Buries what is more than may be retained.
+    /// Replaces the oldest retained streams beyond the limits with tombstones.
     fn enforce_retention_limits(&mut self, out: &mut Actions<M>) {
         let limits = [
             (TimerKind::RetainedUnacknowledged, self.config.retained_unacknowledged_max),
@@ -213,31 +214,30 @@ impl<M: Clone> Session<M> {
 
 fn stage_timer(stage: &Stage) -> Option<TimerKey> {
     match stage {
-        Stage::Reserved { timer } => Some(*timer),
+        Stage::Reserved { timer } | Stage::Retained { timer } => Some(*timer),
         Stage::Open { orphan_timer } => *orphan_timer,
         Stage::Complete { .. } => None,
-        Stage::Retained { timer: kind } => Some(*kind),
     }
 }
 
-fn make_tombstone<M>(stream: &mut Stream<M>, cancelled: bool, deadline: Instant) -> Tombstone {
-    let mut answers = SmallVec::new();
-    if !cancelled {
+fn make_tombstone<M>(stream: &mut Stream<M>, was_cancelled: bool, deadline: Instant) -> Tombstone {
+    let mut responses = SmallVec::new();
+    if !was_cancelled {
         for request in stream.requests.drain(..) {
             if let Outcome::Answered { index } = request.outcome {
-                answers.push((index, request.id));
+                responses.push((index, request.id));
             }
         }
-        if answers.len() > 1 {
-            answers.sort_unstable();
+        if responses.len() > 1 {
+            responses.sort_unstable();
         }
     }
     Tombstone {
         number: stream.id.number().unwrap_or_default(),
-        was_cancelled: cancelled,
+        was_cancelled,
         last: stream.log.last(),
         missed_through: stream.log.missed_through_if_cleared(),
-        responses: answers,
+        responses,
         deadline,
     }
 }

@@ -1,4 +1,4 @@
-//! Taking a snapshot.
+//! Taking of a snapshot.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -17,7 +17,8 @@ use crate::{
     timers::TimerKind,
 };
 
-/// The queues that are about more than connections, which a restored session has none of.
+/// The kinds of timers that are stored: all but those of connections, which a restored session
+/// does not have.
 const STORED_KINDS: [TimerKind; 10] = [
     TimerKind::Initialize,
     TimerKind::Reservation,
@@ -32,8 +33,8 @@ const STORED_KINDS: [TimerKind; 10] = [
 ];
 
 impl<M: Clone> Session<M> {
-    /// Takes a snapshot, as of the last input: what is left of a timeout is counted from
-    /// there. So tell the time by an [`Input::Tick`](crate::Input::Tick) before.
+    /// Takes a snapshot. Remaining times are relative to the last input, so send an
+    /// [`Input::Tick`](crate::Input::Tick) first.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot<M> {
         let streams: Vec<StreamKey> = match self.phase {
@@ -108,11 +109,11 @@ impl<M: Clone> Session<M> {
             holds_sender: stream.holds_sender,
             silence: self.silence(key),
             is_primed: stream.is_primed,
-            away: remaining(stream.retry_at, self.now),
+            retry_in: remaining(stream.retry_at, self.now),
         }
     }
 
-    /// Returns for how long the readers of a stream were silent, if the present one is the last.
+    /// Returns the total silence of a stream's readers, up to and including the current one.
     fn silence(&self, key: StreamKey) -> Duration {
         let stream = &self.streams[key];
         let attached = stream.attached.map(|attached| self.connections[attached].silence(self.now));
@@ -154,7 +155,7 @@ impl<M: Clone> Session<M> {
     fn timer_states(&self, kind: TimerKind) -> impl Iterator<Item = TimerState> {
         self.timers.iter(kind).filter_map(move |(key, deadline)| {
             let stream = || self.streams[StreamKey(key)].id;
-            let what = match kind {
+            let target = match kind {
                 TimerKind::Initialize => TimerTarget::Initialize,
                 TimerKind::Reservation => TimerTarget::Reservation(stream().number()?),
                 TimerKind::Delivery => TimerTarget::Delivery(self.server_requests.id(key)?.clone()),
@@ -178,14 +179,14 @@ impl<M: Clone> Session<M> {
                 | TimerKind::StallDisconnect => return None,
             };
             Some(TimerState {
-                target: what,
+                target,
                 remaining: deadline.map(|deadline| deadline.since(self.now)),
             })
         })
     }
 }
 
-/// Returns what is left until `then`; `None` is for ever.
-fn remaining(then: Instant, now: Instant) -> Option<Duration> {
-    then.finite().map(|then| then.since(now))
+/// Returns the time from `now` until `deadline`; `None` is never.
+fn remaining(deadline: Instant, now: Instant) -> Option<Duration> {
+    deadline.finite().map(|deadline| deadline.since(now))
 }

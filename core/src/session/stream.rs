@@ -1,4 +1,4 @@
-//! The streams of a session, from the first reservation to the last tombstone.
+//! Table of the streams of a session, and of the tombstones of ended ones.
 
 use alloc::{boxed::Box, collections::VecDeque};
 use core::{
@@ -20,7 +20,7 @@ use crate::{
     timers::{Key, TimerKey, to_key},
 };
 
-/// Names a stream that has a log.
+/// Identifies a stream that has a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StreamKey(pub(crate) Key);
 
@@ -30,41 +30,44 @@ pub(crate) struct Stream<M> {
     pub(crate) id: StreamId,
     pub(crate) stage: Stage,
     pub(crate) log: Log<M>,
-    /// The requests that it opened with.
+    /// The requests that opened it.
     pub(crate) requests: SmallVec<[StreamRequest; 1]>,
-    /// How many of them are pending.
+    /// Number of pending requests.
     pub(crate) pending: usize,
-    /// The highest index that any connection took, or a valid resume named.
+    /// The highest index acknowledged on any connection, or by a valid resume.
     pub(crate) acknowledged: u64,
     pub(crate) attached: Option<ConnectionKey>,
-    /// The connection that carried it last, while it drains; request streams only.
+    /// The last attached connection, while it drains. Not tracked for the standalone stream.
     pub(crate) draining: Option<ConnectionKey>,
-    /// Its place among the streams whose log has an event.
+    /// Its entry in [`TimerKind::NonEmpty`](crate::timers::TimerKind::NonEmpty), if its log has
+    /// a message.
     pub(crate) non_empty: Option<TimerKey>,
-    /// Its place among the streams whose oldest event was taken.
+    /// Its entry in
+    /// [`TimerKind::FrontAcknowledged`](crate::timers::TimerKind::FrontAcknowledged), if its
+    /// oldest event was acknowledged.
     pub(crate) front_acknowledged: Option<TimerKey>,
     /// Whether a sender was told to wait.
     pub(crate) holds_sender: bool,
-    /// For how long the readers before the present one were silent in all, since `taken` rose.
+    /// Total silence of the previous readers since `acknowledged` last increased.
     pub(crate) earlier_silence: Duration,
-    /// Whether a priming event had index 0.
+    /// Whether a priming event with index 0 was sent.
     pub(crate) is_primed: bool,
-    /// When its client comes back that was told to do so later; meaningless while a
-    /// connection carries it.
+    /// When its client was told to reconnect; meaningless while a connection is attached.
     pub(crate) retry_at: Instant,
 }
 
-/// How far a stream has got.
+/// The stage in the life of a stream.
 #[derive(Debug)]
 pub(crate) enum Stage {
     Reserved {
         timer: TimerKey,
     },
-    /// The standalone stream is always open, and never an orphan.
+    /// The standalone stream is always open, and has no orphan timer.
     Open {
         orphan_timer: Option<TimerKey>,
     },
-    /// Complete, and carried by a connection that was not sent all of it.
+    /// All requests are answered or cancelled, and the attached connection was not yet sent
+    /// all events.
     Complete {
         revived: bool,
     },
@@ -73,7 +76,7 @@ pub(crate) enum Stage {
     },
 }
 
-/// A request that a stream opened with.
+/// A request that opened a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct StreamRequest {
@@ -82,7 +85,7 @@ pub(crate) struct StreamRequest {
     pub(crate) outcome: Outcome,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) enum Outcome {
@@ -91,14 +94,14 @@ pub(crate) enum Outcome {
     Cancelled,
 }
 
-/// What is left of a request stream.
+/// A request stream, or its tombstone.
 #[derive(Debug)]
 pub(crate) enum StreamRef<'a> {
     Stream(StreamKey),
     Tombstone(&'a Tombstone),
 }
 
-/// Where what is left of a request stream is.
+/// The key of a request stream, or of its tombstone.
 #[derive(Clone, Copy, Debug)]
 enum Slot {
     Stream(StreamKey),
@@ -109,20 +112,21 @@ enum Slot {
 #[derive(Debug)]
 pub(crate) struct Streams<M> {
     slab: Slab<Stream<M>>,
+    /// Allocated once a stream ends.
     ended: Option<Box<Ended<M>>>,
-    /// Every request stream that something is left of, by number.
+    /// Request streams and tombstones, by stream number.
     slots: SortedVecMap<u64, Slot>,
     /// The number of the next request stream.
     pub(crate) next: u64,
-    /// How many are reserved, open or finishing, the standalone stream not counted.
+    /// Number of streams that are reserved, open or complete, excluding the standalone stream.
     pub(crate) in_use: usize,
 }
 
-/// What is left of streams that are over.
+/// What remains of ended streams.
 #[derive(Debug)]
 struct Ended<M> {
     tombstones: Tombstones,
-    /// The memory of the last log that was dropped, for the next stream.
+    /// The buffer of the last dropped log, for the next stream.
     spare_buffer: VecDeque<Logged<M>>,
 }
 
@@ -132,7 +136,7 @@ impl<M> Default for Ended<M> {
     }
 }
 
-/// How many events the memory of a log has room for that is kept for another.
+/// Maximum capacity, in events, of a log buffer that is kept for reuse.
 const SPARE_EVENTS_MAX: usize = 4;
 
 /// The standalone stream.
@@ -158,18 +162,18 @@ impl<M> Stream<M> {
         }
     }
 
-    /// Returns whether more may be recorded on it.
+    /// Returns whether events may be recorded on it.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open { .. })
     }
 
-    /// Returns whether everything that it will ever have was taken.
+    /// Returns whether every event so far was acknowledged.
     pub(crate) fn is_acknowledged(&self) -> bool {
         self.acknowledged >= self.log.last()
     }
 
-    /// Returns whether its oldest event was taken. One that is retained for who
-    /// may come back once more is let go of as a whole, and does not count.
+    /// Returns whether its oldest event was acknowledged, and may be evicted on its own. Fully
+    /// acknowledged retained streams are evicted as a whole and are excluded.
     pub(crate) fn is_front_acknowledged(&self) -> bool {
         let is_evicted_whole =
             matches!(self.stage, Stage::Retained { .. }) && self.is_acknowledged();
@@ -178,12 +182,12 @@ impl<M> Stream<M> {
             && self.log.oldest().is_some_and(|oldest| oldest <= self.acknowledged)
     }
 
-    /// Returns for how many requests it counts while it is retained.
+    /// Returns how many requests it counts for while it is retained.
     pub(crate) fn weight(&self) -> usize {
         self.requests.len().max(1)
     }
 
-    /// Returns its requests that are pending, in the order of the POST.
+    /// Iterates over its pending requests, in the order of the POST.
     pub(crate) fn pending(&self) -> impl Iterator<Item = &RequestId> {
         self.requests
             .iter()
@@ -191,7 +195,7 @@ impl<M> Stream<M> {
             .map(|request| &request.id)
     }
 
-    /// Notes what became of a pending request. Returns its progress token.
+    /// Records the outcome of a pending request. Returns its progress token.
     pub(crate) fn resolve(&mut self, id: &RequestId, outcome: Outcome) -> Option<ProgressToken> {
         let request = self
             .requests
@@ -202,7 +206,7 @@ impl<M> Stream<M> {
         request.token.take()
     }
 
-    /// Returns whether one of its requests was answered.
+    /// Returns whether any of its requests was answered.
     pub(crate) fn has_response(&self) -> bool {
         self.requests.iter().any(|request| matches!(request.outcome, Outcome::Answered { .. }))
     }
@@ -235,7 +239,7 @@ impl<M> Streams<M> {
         key
     }
 
-    /// Returns what is left of a request stream.
+    /// Returns a request stream, or its tombstone.
     pub(crate) fn lookup(&self, number: u64) -> Option<StreamRef<'_>> {
         match self.slots.get(&number)? {
             Slot::Stream(key) => Some(StreamRef::Stream(*key)),
@@ -254,36 +258,37 @@ impl<M> Streams<M> {
         }
     }
 
-    /// Drops a log, and keeps its memory for the next one, unless it is large.
+    /// Drops a log, and keeps its buffer for the next one if it is small.
     pub(crate) fn recycle_log(&mut self, log: Log<M>) {
-        let memory = log.into_buffer();
-        if memory.capacity() <= SPARE_EVENTS_MAX {
-            self.ended.get_or_insert_default().spare_buffer = memory;
+        let buffer = log.into_buffer();
+        if buffer.capacity() <= SPARE_EVENTS_MAX {
+            self.ended.get_or_insert_default().spare_buffer = buffer;
         }
     }
 
-    /// Takes a stream out. Its number goes on to name it until it has a tombstone.
+    /// Removes a stream. Its number stays, until [`add_tombstone`](Self::add_tombstone) or
+    /// [`remove_number`](Self::remove_number).
     pub(crate) fn remove(&mut self, key: StreamKey) -> Stream<M> {
         let stream = self.slab.remove(key.0 as usize);
         shrink::slab(&mut self.slab);
         stream
     }
 
-    /// Lets nothing be left of a stream that was taken out.
+    /// Removes the number of a removed stream, which leaves no tombstone.
     pub(crate) fn remove_number(&mut self, id: StreamId) {
         if let StreamId::Request(number) = id {
             self.slots.remove(&number);
         }
     }
 
-    /// Puts a tombstone in the place of a stream.
+    /// Replaces a removed stream with its tombstone.
     pub(crate) fn add_tombstone(&mut self, tombstone: Tombstone) {
         let number = tombstone.number;
         let key = self.ended.get_or_insert_default().tombstones.add(tombstone);
         self.slots.insert(number, Slot::Tombstone(key));
     }
 
-    /// Takes out the tombstone of a request stream, if that is what is left of it.
+    /// Removes and returns the tombstone of a request stream, if it has one.
     pub(crate) fn remove_tombstone(&mut self, number: u64) -> Option<Tombstone> {
         let Slot::Tombstone(key) = *self.slots.get(&number)? else {
             return None;
@@ -299,7 +304,7 @@ impl<M> Streams<M> {
         tombstone
     }
 
-    /// Takes out the tombstone that goes first.
+    /// Removes the tombstone that expires first.
     pub(crate) fn remove_first_tombstone(&mut self) {
         let ended = self.ended.as_deref_mut();
         if let Some(first) = ended.and_then(|ended| ended.tombstones.remove_first()) {
@@ -307,32 +312,32 @@ impl<M> Streams<M> {
         }
     }
 
-    /// Returns when the first tombstone goes; [`Instant::MAX`] is never.
+    /// Returns when the first tombstone expires; [`Instant::MAX`] is never.
     pub(crate) fn tombstone_deadline(&self) -> Instant {
         self.ended.as_deref().map_or(Instant::MAX, |ended| ended.tombstones.deadline())
     }
 
-    /// Returns for how many requests there are tombstones.
+    /// Returns how many requests the tombstones count for.
     pub(crate) fn tombstones_weight(&self) -> usize {
         self.ended.as_deref().map_or(0, |ended| ended.tombstones.weight())
     }
 
-    /// Goes through all tombstones, in the order in which they go.
+    /// Iterates over the tombstones, by deadline.
     #[cfg(feature = "serde")]
     pub(crate) fn tombstones(&self) -> impl Iterator<Item = &Tombstone> {
         self.ended.as_deref().into_iter().flat_map(|ended| ended.tombstones.iter())
     }
 
-    /// Goes through all request streams that have a log, by number.
+    /// Iterates over the request streams that have a log, by number.
     pub(crate) fn request_streams(&self) -> impl Iterator<Item = StreamKey> {
-        self.slots.iter().filter_map(|(_, place)| match place {
+        self.slots.iter().filter_map(|(_, slot)| match slot {
             Slot::Stream(key) => Some(*key),
             Slot::Tombstone(_) => None,
         })
     }
 }
 
-#[expect(clippy::indexing_slicing, reason = "a key is given up with what it names")]
+#[expect(clippy::indexing_slicing, reason = "a key is dropped with the entry it refers to")]
 impl<M> Index<StreamKey> for Streams<M> {
     type Output = Stream<M>;
 
@@ -341,14 +346,14 @@ impl<M> Index<StreamKey> for Streams<M> {
     }
 }
 
-#[expect(clippy::indexing_slicing, reason = "a key is given up with what it names")]
+#[expect(clippy::indexing_slicing, reason = "a key is dropped with the entry it refers to")]
 impl<M> IndexMut<StreamKey> for Streams<M> {
     fn index_mut(&mut self, key: StreamKey) -> &mut Stream<M> {
         &mut self.slab[key.0 as usize]
     }
 }
 
-/// The outcome of a request whose answer is recorded next.
+/// Returns the outcome of a request whose response is the next event.
 pub(crate) fn answered_next<M>(log: &Log<M>) -> Outcome {
     Outcome::Answered { index: log.last().saturating_add(1) }
 }

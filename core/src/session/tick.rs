@@ -1,4 +1,4 @@
-//! Deadlines: what happens because time has passed.
+//! Firing of timers, and their effects.
 
 use smallvec::SmallVec;
 
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl<M: Clone> Session<M> {
-    /// Carries out what is due.
+    /// Fires all due timers, in order.
     pub(super) fn tick(&mut self, out: &mut Actions<M>) {
         while let Some((kind, key)) = self.timers.pop_due(self.now) {
             self.clear_timer(kind, key);
@@ -34,7 +34,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Notes that what was due is in no queue any more.
+    /// Clears the handle of a timer that is about to fire.
     fn clear_timer(&mut self, kind: TimerKind, key: Key) {
         match kind {
             TimerKind::Reservation => {
@@ -53,7 +53,7 @@ impl<M: Clone> Session<M> {
                 }
             }
             TimerKind::Orphan => {
-                self.streams[StreamKey(key)].stage = Stage::Open { orphan_timer: None }
+                self.streams[StreamKey(key)].stage = Stage::Open { orphan_timer: None };
             }
             TimerKind::RetainedUnacknowledged | TimerKind::RetainedAcknowledged => {
                 self.streams[StreamKey(key)].stage = Stage::Retained { timer: TimerKey::NONE };
@@ -65,7 +65,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Carries out one deadline, which is in no queue any more.
+    /// Fires one timer, whose handle was cleared.
     fn fire(&mut self, kind: TimerKind, key: Key, out: &mut Actions<M>) {
         match kind {
             TimerKind::Initialize => self.close(CloseReason::InitializeTimeout, out),
@@ -76,21 +76,21 @@ impl<M: Clone> Session<M> {
             TimerKind::StallDisconnect => self.cut(ConnectionKey(key), out),
             TimerKind::Delivery => self.on_delivery_timeout(ServerRequestKey(key), out),
             TimerKind::Response => {
-                self.fail_server_request(ServerRequestKey(key), UnansweredReason::TimedOut, out)
+                self.fail_server_request(ServerRequestKey(key), UnansweredReason::TimedOut, out);
             }
             TimerKind::Orphan => self.fail_orphaned(StreamKey(key), out),
             TimerKind::Cancelled => {
                 self.requests.cancelled.remove(key);
             }
             TimerKind::RetainedUnacknowledged | TimerKind::RetainedAcknowledged => {
-                self.replace_with_tombstone(StreamKey(key), false, out)
+                self.replace_with_tombstone(StreamKey(key), false, out);
             }
-            // What is held is released when the deadline is settled. The others have none.
+            // `flush_deferred` releases senders. The other kinds have no deadlines.
             TimerKind::Hold | TimerKind::FrontAcknowledged | TimerKind::NonEmpty => {}
         }
     }
 
-    /// Treats that a reader took nothing for a while.
+    /// Handles a stalled reader, which no longer holds senders.
     fn mark_stalled(&mut self, key: ConnectionKey) {
         let connection = &mut self.connections[key];
         connection.is_stalled = true;
@@ -102,7 +102,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Ends the requests of a stream that nobody came back for.
+    /// Fails the pending requests of a stream whose client did not come back.
     fn fail_orphaned(&mut self, stream: StreamKey, out: &mut Actions<M>) {
         self.reset_idle_timer();
         let pending: SmallVec<[RequestId; 1]> = self.streams[stream].pending().cloned().collect();

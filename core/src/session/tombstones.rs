@@ -1,4 +1,4 @@
-//! What is left of streams that are over.
+//! Tombstones of ended request streams.
 
 use alloc::collections::VecDeque;
 
@@ -6,16 +6,16 @@ use smallvec::SmallVec;
 
 use crate::{Instant, RequestId, shrink};
 
-/// What remains of a request stream that is over.
+/// What remains of an ended request stream after retention.
 #[derive(Debug)]
 pub(crate) struct Tombstone {
     pub(crate) number: u64,
     pub(crate) was_cancelled: bool,
     pub(crate) last: u64,
     pub(crate) missed_through: u64,
-    /// The answers that a late client may still wait for, by index.
+    /// The responses that a late client may still wait for, by index.
     pub(crate) responses: SmallVec<[(u64, RequestId); 1]>,
-    /// When it goes; [`Instant::MAX`] is never.
+    /// When it expires; [`Instant::MAX`] is never.
     pub(crate) deadline: Instant,
 }
 
@@ -25,24 +25,23 @@ impl Tombstone {
     }
 }
 
-/// All tombstones of a session, in the order in which they were made, which is
-/// that of their deadlines.
+/// All tombstones of a session, in the order of creation, which is that of their deadlines.
 #[derive(Debug, Default)]
 pub(crate) struct Tombstones {
-    /// `None` where one was taken out; the first is none such.
+    /// `None` is a vacant slot. The first slot is never vacant.
     slots: VecDeque<Option<Tombstone>>,
-    /// The key of the first plot; the others follow, modulo 2^32.
+    /// The key of the first slot; the others follow, modulo 2^32.
     first: u32,
     count: usize,
     weight: usize,
 }
 
-/// Names a tombstone.
+/// Identifies a tombstone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TombstoneKey(u32);
 
 impl Tombstones {
-    /// Returns what all of them weigh: one for each answer, and at least one each.
+    /// Returns the total weight: one for each response, and at least one for each tombstone.
     pub(crate) fn weight(&self) -> usize {
         self.weight
     }
@@ -51,12 +50,12 @@ impl Tombstones {
         self.slots.get(self.position(key))?.as_ref()
     }
 
-    /// Returns when the first one goes.
+    /// Returns when the first tombstone expires; [`Instant::MAX`] is never.
     pub(crate) fn deadline(&self) -> Instant {
         self.slots.front().and_then(Option::as_ref).map_or(Instant::MAX, |first| first.deadline)
     }
 
-    /// Adds one that goes after all others.
+    /// Adds a tombstone, which must expire last.
     pub(crate) fn add(&mut self, tombstone: Tombstone) -> TombstoneKey {
         let key = self.key(self.slots.len());
         self.count += 1;
@@ -83,12 +82,12 @@ impl Tombstones {
         Some(tombstone)
     }
 
-    /// Returns whether most plots are empty.
+    /// Returns whether most slots are vacant.
     pub(crate) fn is_sparse(&self) -> bool {
         self.slots.len() > 2 * self.count
     }
 
-    /// Closes the empty plots. Returns the new keys, by stream number.
+    /// Drops the vacant slots. Returns the new keys, with their stream numbers.
     pub(crate) fn compact(&mut self) -> impl Iterator<Item = (u64, TombstoneKey)> {
         self.slots.retain(Option::is_some);
         shrink::deque(&mut self.slots);
@@ -96,7 +95,7 @@ impl Tombstones {
         numbers.enumerate().map(|(position, number)| (number, self.key(position)))
     }
 
-    /// Goes through all of them, in their order.
+    /// Iterates over the tombstones, by deadline.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Tombstone> {
         self.slots.iter().flatten()
     }
@@ -114,7 +113,7 @@ impl Tombstones {
     }
 
     fn key(&self, position: usize) -> TombstoneKey {
-        #[expect(clippy::cast_possible_truncation, reason = "more would not fit into memory")]
+        #[expect(clippy::cast_possible_truncation, reason = "more would not fit in memory")]
         let position = position as u32;
         TombstoneKey(self.first.wrapping_add(position))
     }
@@ -127,19 +126,18 @@ mod tests {
     use super::*;
 
     fn tombstone(number: u64) -> Tombstone {
-        let answers = SmallVec::new();
         Tombstone {
             number,
             was_cancelled: false,
             last: 0,
             missed_through: 0,
-            responses: answers,
+            responses: SmallVec::new(),
             deadline: Instant::MAX,
         }
     }
 
     #[test]
-    fn keys_stay_valid_while_others_go() {
+    fn keys_stay_valid_while_others_are_removed() {
         let mut tombstones = Tombstones { first: u32::MAX - 1, ..Tombstones::default() };
         let keys: Vec<_> = (0..4).map(|number| tombstones.add(tombstone(number))).collect();
         assert_eq!(tombstones.remove_first().map(|first| first.number), Some(0));
@@ -152,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_plots_are_closed() {
+    fn compaction_drops_vacant_slots() {
         let mut tombstones = Tombstones::default();
         let keys: Vec<_> = (0..6).map(|number| tombstones.add(tombstone(number))).collect();
         for key in &keys[1..5] {

@@ -50,32 +50,38 @@ fn check(inputs: &[Input<u64>], damages: &[Damage], expected: &str) {
 fn initialize_has_exactly_one_connection() {
     let waiting = [request(1, 0, None)];
     for (damages, expected) in [
-        (&[Set("/state/connections", "[]")][..], "a connection for initialize"),
-        (&[Set("/state/connections/0/role", r#""Draining""#)], "an answer that is awaited"),
+        (&[Set("/state/connections", "[]")][..], "no connection for `initialize`"),
+        (
+            &[Set("/state/connections/0/role", r#""Draining""#)],
+            "connection for `initialize` is not attached",
+        ),
         (
             &[
                 Set("/state/connections/0/subject", r#"{"Removed":{"Request":0}}"#),
                 Set("/state/connections/0/role", r#""Draining""#),
             ],
-            "that connection is for initialize",
+            "connection is not for `initialize`",
         ),
-        (&[Set("/state/phase", r#""New""#)], "no connection before initialize"),
-        (&[Set("/state/timers", "[]")], "a deadline for initialize"),
+        (&[Set("/state/phase", r#""New""#)], "connection before `initialize`"),
+        (&[Set("/state/timers", "[]")], "timer for `initialize` does not fit the phase"),
     ] {
         check(&waiting, damages, expected);
     }
     for (damages, expected) in [
-        (&[Set("/state/connections/4/subject", r#""Initialize""#)][..], "an answer that came"),
+        (
+            &[Set("/state/connections/4/subject", r#""Initialize""#)][..],
+            "connection for `initialize` is not draining",
+        ),
         (
             &[
                 Set("/state/connections/1/subject", r#""Initialize""#),
                 Set("/state/connections/2/subject", r#""Initialize""#),
             ],
-            "one connection for initialize",
+            "several connections for `initialize`",
         ),
         (
             &[Add("/state/timers", r#"{"target":"Initialize","remaining":null}"#)],
-            "a deadline for initialize",
+            "timer for `initialize` does not fit the phase",
         ),
     ] {
         check(&busy(), damages, expected);
@@ -90,9 +96,9 @@ fn requests_belong_to_one_stream() {
     const LOG: &str =
         r#"["Standalone",{"events":[],"last":0,"missed_through":0,"recorded_bytes":0}]"#;
     for (damages, expected) in [
-        (&[Set("/state/streams/0/requests", REQUEST)][..], "the standalone stream has no request"),
-        (&[Add("/state/streams", STREAM), Add("/logs", LOG)], "one standalone stream"),
-        (&[Set("/state/streams/4/requests/0/token", "5")], "one pending request a progress token"),
+        (&[Set("/state/streams/0/requests", REQUEST)][..], "standalone stream has requests"),
+        (&[Add("/state/streams", STREAM), Add("/logs", LOG)], "duplicate standalone stream"),
+        (&[Set("/state/streams/4/requests/0/token", "5")], "duplicate progress token"),
     ] {
         check(&busy(), damages, expected);
     }
@@ -101,15 +107,18 @@ fn requests_belong_to_one_stream() {
 #[test]
 fn tombstones_and_their_responses_are_ordered() {
     for (damages, expected) in [
-        (&[Reverse("/state/tombstones")][..], "tombstones in the order in which they go"),
-        (&[Set("/state/tombstones/0/number", "4")], "tombstones in place of streams"),
-        (&[Set("/state/tombstones/0/responses", "[[1,7]]")], "answers of their stream"),
+        (&[Reverse("/state/tombstones")][..], "tombstones are not ordered by deadline"),
+        (&[Set("/state/tombstones/0/number", "4")], "tombstone of an existing stream"),
+        (
+            &[Set("/state/tombstones/0/responses", "[[1,7]]")],
+            "tombstone response index is out of range",
+        ),
         (
             &[
                 Set("/state/tombstones/0/last", "2"),
                 Set("/state/tombstones/0/responses", "[[2,7],[1,8]]"),
             ],
-            "answers in order",
+            "tombstone responses are out of order",
         ),
     ] {
         check(&busy(), damages, expected);
@@ -119,16 +128,16 @@ fn tombstones_and_their_responses_are_ordered() {
 #[test]
 fn timer_entries_are_unique_and_refer_to_something() {
     for (waiting, expected) in [
-        (&[r#"{"target":{"Cancelled":3},"remaining":null}"#][..], "ids are reserved once"),
+        (&[r#"{"target":{"Cancelled":3},"remaining":null}"#][..], "duplicate cancelled request id"),
         (
             &[r#"{"target":{"FrontAcknowledged":"Standalone"},"remaining":null}"#],
-            "streams have taken events once",
+            "duplicate eviction entry",
         ),
-        (&[r#"{"target":{"Delivery":"z"},"remaining":null}"#], "requests of the backend that wait"),
         (
-            &[r#"{"target":{"Delivery":"a"},"remaining":null}"#; 2],
-            "requests of the backend wait once",
+            &[r#"{"target":{"Delivery":"z"},"remaining":null}"#],
+            "timer of an unknown server request",
         ),
+        (&[r#"{"target":{"Delivery":"a"},"remaining":null}"#; 2], "duplicate server request timer"),
     ] {
         let damages: Vec<Damage> =
             waiting.iter().map(|waiting| Add("/state/timers", waiting)).collect();

@@ -190,7 +190,7 @@ fn snapshot_of_another_format_is_rejected() {
     let mut json = serde_json::to_value(run(busy(), &config()).snapshot()).unwrap();
     *json.pointer_mut("/state/format").unwrap() = 1.into();
     let error = serde_json::from_value::<Snapshot<u64>>(json).unwrap_err();
-    assert_eq!(error.to_string(), "a snapshot of another format");
+    assert_eq!(error.to_string(), "unsupported snapshot format");
 }
 
 #[test]
