@@ -59,7 +59,7 @@ pub struct Session<M> {
     phase: Phase,
     now: Instant,
     /// When the session closes if it stays idle.
-    idle_due: Instant,
+    idle_at: Instant,
     /// The latest `retry_at` of all streams: when the last client that was told to reconnect
     /// later does so.
     retry_at: Instant,
@@ -118,7 +118,7 @@ impl<M: Clone> Session<M> {
             config,
             phase: Phase::New,
             now,
-            idle_due: Instant::MAX,
+            idle_at: Instant::MAX,
             retry_at: Instant::EPOCH,
             initialized: None,
             was_used: false,
@@ -147,8 +147,8 @@ impl<M: Clone> Session<M> {
     ///
     /// A [`Rejection`] names who is at fault: the client, the backend or the driver. A rejected
     /// input has no effect, but timers that were due have fired, and their actions are in
-    /// `out`. The message is dropped with the input: a driver that answers it with an error
-    /// must keep its id. A rejected server request must be answered so, too.
+    /// `out`. The message is dropped with the input. A driver must keep the id of a request to
+    /// answer it with an error, as it must do for a rejected server request.
     pub fn handle(
         &mut self,
         now: Instant,
@@ -446,7 +446,7 @@ impl<M> Session<M> {
 
     /// Returns when the session closes as idle; [`Instant::MAX`] is never.
     fn idle_deadline(&self) -> Instant {
-        if self.is_idle() { self.idle_due } else { Instant::MAX }
+        if self.is_idle() { self.idle_at } else { Instant::MAX }
     }
 
     fn is_idle(&self) -> bool {
@@ -457,7 +457,7 @@ impl<M> Session<M> {
 
     /// Restarts the idle timeout.
     fn reset_idle_timer(&mut self) {
-        self.idle_due = self.now.max(self.retry_at).deadline_after(self.config.timeouts().idle);
+        self.idle_at = self.now.max(self.retry_at).deadline_after(self.config.timeouts().idle);
     }
 
     /// Stores the result of the handshake.

@@ -45,8 +45,8 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Completes the handshake with the backend's response. Closes the session if it is an error
-    /// response or too large, since nothing was negotiated.
+    /// Completes the handshake with the backend's response. Closes the session if that is an
+    /// error response, or too large and replaced with a failure.
     pub(super) fn complete_initialize(
         &mut self,
         connection: ConnectionKey,

@@ -38,6 +38,7 @@ pub(crate) struct Requests {
 ///
 /// Specification: MCP 2025-11-25, Utilities, "Progress".
 #[derive(Debug)]
+#[expect(clippy::box_collection, reason = "most sessions have no tasks, and a box is smaller")]
 pub(crate) struct TaskTokens(Option<Box<VecDeque<ProgressToken>>>);
 
 /// The reserved ids of cancelled requests.

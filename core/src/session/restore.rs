@@ -51,7 +51,7 @@ impl<M: Clone> Session<M> {
         session.set_initialized(state.initialized);
         session.was_used = state.was_used;
         session.retry_at = now.deadline_after(state.retry_in.into());
-        session.idle_due = now.deadline_after(state.idle_in.into());
+        session.idle_at = now.deadline_after(state.idle_in.into());
         session.sequence = state.sequence;
         session.streams.next = state.next_stream;
         session.restore_streams(state.streams, logs)?;

@@ -52,7 +52,7 @@ impl<M: Clone> Session<M> {
                 initialized: self.initialized,
                 was_used: self.was_used,
                 retry_in: remaining(self.retry_at, self.now),
-                idle_in: remaining(self.idle_due, self.now),
+                idle_in: remaining(self.idle_at, self.now),
                 sequence: self.sequence,
                 next_stream: self.streams.next,
                 streams: streams.iter().map(|key| self.stream_state(*key)).collect(),
