@@ -1,6 +1,6 @@
-//! What a session holds when nothing is left to do: as much as the last time, to the byte.
+//! Memory of an idle session: it does not grow, to the byte, and bursts are released.
 
-#![expect(clippy::unwrap_used, reason = "what these helpers make is valid")]
+#![expect(clippy::unwrap_used, reason = "test values are valid")]
 
 use std::time::Duration;
 
@@ -10,23 +10,23 @@ use rejoin_core::{
     Message, Method, Notification, Post, ProtocolVersion, Session, StreamId,
 };
 
-/// How often everything happens before anything is measured.
-const BEFORE: i64 = 20;
-/// How often it happens from then on.
+/// Rounds before the measurement.
+const WARM_UP_ROUNDS: i64 = 20;
+/// Rounds that are measured.
 const ROUNDS: i64 = 500;
 
-/// A session, and the time.
+/// A session, and its time.
 struct Run {
     session: Session<u64>,
     now: Instant,
     actions: Actions<u64>,
-    /// The connection that comes next.
-    connection: u64,
+    /// The last connection that was used.
+    last_connection: u64,
 }
 
 impl Run {
-    fn begin() -> Self {
-        Self::with(Config {
+    fn new() -> Self {
+        Self::with_config(Config {
             window_events_max: 4,
             stream_events_max: 8,
             retained_unacknowledged_max: 2,
@@ -36,33 +36,34 @@ impl Run {
         })
     }
 
-    fn with(config: Config) -> Self {
+    fn with_config(config: Config) -> Self {
         let session = Session::new(config.validate().unwrap(), Instant::EPOCH);
-        let mut run = Self { session, now: Instant::EPOCH, actions: Actions::new(), connection: 0 };
+        let mut run =
+            Self { session, now: Instant::EPOCH, actions: Actions::new(), last_connection: 0 };
         let connection = run.request(0, Method::Initialize { version: None });
         run.response(0);
         run.close(connection, Some(1));
         run
     }
 
-    fn tell(&mut self, input: Input<u64>) {
+    fn handle(&mut self, input: Input<u64>) {
         self.now = self.now.saturating_add(Duration::from_millis(1));
         self.actions.clear();
-        let told = format!("{input:?}");
+        let description = format!("{input:?}");
         let result = self.session.handle(self.now, input, &mut self.actions);
-        assert!(result.is_ok(), "{told}: {result:?}");
+        assert!(result.is_ok(), "{description}: {result:?}");
     }
 
     fn connect(&mut self) -> ConnectionId {
-        self.connection += 1;
-        ConnectionId(self.connection)
+        self.last_connection += 1;
+        ConnectionId(self.last_connection)
     }
 
     fn request(&mut self, id: i64, method: Method) -> ConnectionId {
         let connection = self.connect();
         let head = Head::Request { id: id.into(), method, progress_token: Some(id.into()) };
         let post = Post::Single(message(head));
-        self.tell(Input::Request { connection, format: AnswerFormat::Sse, post });
+        self.handle(Input::Request { connection, format: AnswerFormat::Sse, post });
         connection
     }
 
@@ -72,20 +73,20 @@ impl Run {
 
     fn get(&mut self, last_event_id: Option<EventId>) -> ConnectionId {
         let connection = self.connect();
-        self.tell(Input::Get { connection, last_event_id });
+        self.handle(Input::Get { connection, last_event_id });
         connection
     }
 
     fn close(&mut self, connection: ConnectionId, through: Option<u64>) {
-        self.tell(Input::ConnectionClosed { connection, through });
+        self.handle(Input::ConnectionClosed { connection, through });
     }
 
     fn post(&mut self, head: Head) {
-        self.tell(Input::Message { post: Post::Single(message(head)) });
+        self.handle(Input::Message { post: Post::Single(message(head)) });
     }
 
     fn backend(&mut self, head: Head) {
-        self.tell(Input::BackendMessage { message: message(head), related: None });
+        self.handle(Input::BackendMessage { message: message(head), related: None });
     }
 
     fn response(&mut self, id: i64) {
@@ -96,7 +97,7 @@ impl Run {
         self.backend(Head::Notification(Notification::Progress { token: token.into() }));
     }
 
-    fn ask(&mut self, id: i64) {
+    fn server_request(&mut self, id: i64) {
         self.backend(Head::Request { id: id.into(), method: Method::Other, progress_token: None });
     }
 
@@ -104,9 +105,9 @@ impl Run {
         self.session.stream_of(&id.into()).unwrap()
     }
 
-    /// Lets everything happen that leaves something behind, and waits until it is over.
+    /// Does everything that leaves state behind, and waits until all timers have fired.
     fn round(&mut self, first: i64) {
-        // Answered and taken; then not taken, more often than is retained.
+        // Answered and acknowledged; then unacknowledged, more than are retained.
         let connection = self.call(first);
         self.progress(first);
         self.response(first);
@@ -122,14 +123,14 @@ impl Run {
                 self.close(again, Some(2));
             }
         }
-        // What is left of them is a tombstone.
+        // Expired, and revived from a tombstone.
         let (connection, stream) = (self.call(first + 10), self.stream_of(first + 10));
         self.close(connection, None);
         self.response(first + 10);
         self.wait(Duration::from_secs(61));
         let late = self.get(Some(EventId::new(stream, 0)));
         self.close(late, Some(1));
-        // Cancelled, and answered nevertheless or never; given up; an orphan.
+        // Cancelled, with a response after all or without; abandoned; orphaned.
         for id in first + 20..first + 24 {
             let connection = self.call(id);
             self.post(cancelled(id));
@@ -137,43 +138,43 @@ impl Run {
         }
         self.response(first + 23);
         let connection = self.call(first + 30);
-        self.tell(Input::Abandon { stream: self.stream_of(first + 30) });
+        self.handle(Input::Abandon { stream: self.stream_of(first + 30) });
         self.close(connection, None);
         let connection = self.call(first + 31);
         self.close(connection, None);
-        // Reserved, and let go of in both ways.
+        // Reserved, and ended by its timeout or its connection.
         let expires = self.connect();
-        self.tell(Input::Reserve { connection: expires });
+        self.handle(Input::Reserve { connection: expires });
         let connection = self.connect();
-        self.tell(Input::Reserve { connection });
+        self.handle(Input::Reserve { connection });
         self.close(connection, None);
-        // Listeners, a flood, and questions: answered, taken back, lost and never heard.
+        // GETs, a flood, and server requests: answered, cancelled, evicted and undelivered.
         let (one, other) = (self.get(None), self.get(None));
-        self.ask(first);
-        self.tell(Input::Acknowledged { connection: one, through: u64::MAX });
+        self.server_request(first);
+        self.handle(Input::Acknowledged { connection: one, through: u64::MAX });
         self.post(response(first));
-        self.ask(first + 1);
+        self.server_request(first + 1);
         self.backend(cancelled(first + 1));
-        self.ask(first + 2);
+        self.server_request(first + 2);
         (0..20).for_each(|_| self.backend(Head::Notification(Notification::Other)));
         self.close(one, None);
         self.close(other, None);
-        self.ask(first + 3);
-        self.rest();
+        self.server_request(first + 3);
+        self.run_timers();
         self.close(expires, None);
         assert_eq!(self.session.connections().count(), 0);
     }
 
     fn wait(&mut self, time: Duration) {
         self.now = self.now.saturating_add(time);
-        self.tell(Input::Tick);
+        self.handle(Input::Tick);
     }
 
-    /// Lets time pass until no deadline is left.
-    fn rest(&mut self) {
+    /// Advances the time until no deadline is left.
+    fn run_timers(&mut self) {
         while let Some(deadline) = self.session.deadline() {
             self.now = self.now.max(deadline);
-            self.tell(Input::Tick);
+            self.handle(Input::Tick);
         }
         let bytes = self.session.log(StreamId::Standalone).unwrap().bytes();
         assert_eq!((self.session.pending_requests(), self.session.logged_bytes()), (0, bytes));
@@ -199,31 +200,32 @@ fn cancelled(id: i64) -> Head {
 
 #[test]
 fn idle_session_does_not_grow() {
-    let mut run = Run::begin();
-    (1..=BEFORE).for_each(|round| run.round(100 * round));
-    let rounds = BEFORE + 1..=BEFORE + ROUNDS;
-    // Of this thread alone: the one that waits for it allocates when it will.
-    let more = measure(|| rounds.for_each(|round| run.round(100 * round))).bytes_current;
-    assert_eq!(more, 0, "after {ROUNDS} more rounds");
+    let mut run = Run::new();
+    (1..=WARM_UP_ROUNDS).for_each(|round| run.round(100 * round));
+    let rounds = WARM_UP_ROUNDS + 1..=WARM_UP_ROUNDS + ROUNDS;
+    // Counts this thread only, since the test harness allocates at any time.
+    let growth = measure(|| rounds.for_each(|round| run.round(100 * round))).bytes_current;
+    assert_eq!(growth, 0, "after {ROUNDS} more rounds");
 }
 
-/// A burst of calls, connections and questions, of which tombstones are left for a while.
+/// A burst of requests, connections and server requests, which leave tombstones for a while.
 #[test]
 fn memory_of_a_burst_is_released() {
-    const CALLS: i64 = 1_000;
-    const LEFT_MAX: i64 = 16 << 10;
+    const REQUESTS: i64 = 1_000;
+    const REMAINING_BYTES_MAX: i64 = 16 << 10;
     let config = Config { idle_timeout: None, ..Config::default() };
-    let mut run = Run::with(config);
+    let mut run = Run::with_config(config);
     run.round(0);
     let burst = measure(|| {
-        let calls: Vec<ConnectionId> = (0..CALLS).map(|nth| run.call(1_000 + nth)).collect();
-        (0..CALLS).for_each(|nth| run.ask(1_000 + nth));
-        (0..CALLS).for_each(|nth| run.response(1_000 + nth));
-        for connection in calls {
+        let connections: Vec<ConnectionId> =
+            (0..REQUESTS).map(|nth| run.call(1_000 + nth)).collect();
+        (0..REQUESTS).for_each(|nth| run.server_request(1_000 + nth));
+        (0..REQUESTS).for_each(|nth| run.response(1_000 + nth));
+        for connection in connections {
             run.close(connection, None);
         }
-        run.rest();
+        run.run_timers();
     });
     assert!(burst.bytes_max > 500_000, "{burst:?}");
-    assert!(burst.bytes_current < LEFT_MAX, "{burst:?}");
+    assert!(burst.bytes_current < REMAINING_BYTES_MAX, "{burst:?}");
 }

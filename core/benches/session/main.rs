@@ -1,14 +1,14 @@
-//! What a session costs: time, instructions and allocations, by one command.
+//! Benchmark of a session: time, instructions and allocations of each kind of work.
 //!
-//! `cargo bench -p rejoin-core` prints the table. Instructions are counted by
-//! valgrind, which runs this program again; without it that column is empty.
+//! `cargo bench -p rejoin-core` prints the table. Instructions are counted by valgrind, which
+//! runs this program again; without valgrind, that column is empty.
 
 #![expect(
     clippy::cast_precision_loss,
     clippy::disallowed_methods,
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "a benchmark reads the clock, rounds, prints, and stops at the first surprise"
+    reason = "a benchmark reads the clock, rounds, prints, and panics on errors"
 )]
 
 mod work;
@@ -28,7 +28,7 @@ fn main() {
     let arguments: Vec<String> = env::args().collect();
     match arguments.as_slice() {
         [_, run, name, count] if run == "run" => {
-            let mut step = Work::named(name).expect("a known work").prepare();
+            let mut step = Work::named(name).expect("the name of a kind of work").prepare();
             repeat(&mut step, count.parse().expect("a count"));
         }
         _ => print_table(),
@@ -40,7 +40,7 @@ fn print_table() {
         "{:<44} {:>9} {:>9} {:>9} {:>13} {:>12}",
         "work", "min ns", "median ns", "max ns", "instructions", "allocations"
     );
-    let mut flat = Vec::new();
+    let mut scaling = Vec::new();
     for work in Work::ALL {
         let times = time(work);
         let instructions = instructions(work.name());
@@ -52,18 +52,18 @@ fn print_table() {
             allocations(work)
         );
         if let Work::AmongStreams(streams) = work {
-            flat.push((streams, median, instructions));
+            scaling.push((streams, median, instructions));
         }
     }
-    print_flatness(&flat);
+    print_scaling(&scaling);
     println!(
         "an idle initialized session: {} bytes on the heap and {} in place",
-        heap_of_idle_session(),
+        idle_session_heap_bytes(),
         work::SESSION_SIZE,
     );
 }
 
-/// Times batches of steps; returns nanoseconds a step: minimum, median, maximum.
+/// Measures batches of steps. Returns the nanoseconds per step: minimum, median, maximum.
 fn time(work: Work) -> [f64; 3] {
     const BATCHES: usize = 41;
     let mut step = work.prepare();
@@ -88,22 +88,22 @@ fn time(work: Work) -> [f64; 3] {
     [0, last / 2, last].map(|at| times.get(at).copied().unwrap_or_default())
 }
 
-/// Counts allocations a step.
+/// Counts allocations per step.
 fn allocations(work: Work) -> f64 {
     const STEPS: usize = 10_000;
     let mut step = work.prepare();
     measure(|| repeat(&mut step, STEPS)).count_total as f64 / STEPS as f64
 }
 
-/// Counts instructions a step, as the difference of two runs.
+/// Counts instructions per step, as the difference of two runs.
 fn instructions(name: &str) -> Option<f64> {
     const STEPS: u64 = 5_000;
-    let base = collected(name, 0)?;
-    let whole = collected(name, STEPS)?;
+    let base = run_valgrind(name, 0)?;
+    let whole = run_valgrind(name, STEPS)?;
     Some(whole.saturating_sub(base) as f64 / STEPS as f64)
 }
 
-fn collected(name: &str, count: u64) -> Option<u64> {
+fn run_valgrind(name: &str, count: u64) -> Option<u64> {
     let program = env::current_exe().ok()?;
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
@@ -116,7 +116,7 @@ fn collected(name: &str, count: u64) -> Option<u64> {
     line.split_whitespace().last()?.parse().ok()
 }
 
-fn print_flatness(rows: &[(usize, f64, Option<f64>)]) {
+fn print_scaling(rows: &[(usize, f64, Option<f64>)]) {
     let [(_, base_time, base_count), .., (streams, time, count)] = rows else {
         return;
     };
@@ -127,7 +127,7 @@ fn print_flatness(rows: &[(usize, f64, Option<f64>)]) {
     println!();
 }
 
-fn heap_of_idle_session() -> i64 {
+fn idle_session_heap_bytes() -> i64 {
     // Sessions share their configuration.
     let config = work::default_config();
     let mut session = None;

@@ -1,4 +1,4 @@
-//! The work that is measured: each a closure that does one step.
+//! The kinds of work that are measured, each as a closure that does one step.
 
 use std::{hint::black_box, sync::Arc, time::Duration};
 
@@ -13,16 +13,16 @@ pub(crate) type Step = Box<dyn FnMut()>;
 
 type Body = Arc<[u8]>;
 
-/// What is measured.
+/// A kind of work.
 #[derive(Clone, Copy)]
 pub(crate) enum Work {
-    /// A request, its response, and the end of its connection.
+    /// A request, its response, and the close of its connection.
     RequestResponse,
-    /// The same, with both messages read from bytes.
-    PeekRequestResponse,
-    /// A progress event to a reader that takes one in eight steps.
+    /// The same, with the heads of both messages parsed from bytes.
+    ParseRequestResponse,
+    /// A progress event to a reader that acknowledges every eighth one.
     Progress,
-    /// A resume that finds this many events before its place, and one after it.
+    /// A resume that replays one event, the last of this many.
     ResumeOne(u64),
     /// A resume that replays this many events.
     ResumeAll(u64),
@@ -39,7 +39,7 @@ const RESPONSE: &[u8] =
 impl Work {
     pub(crate) const ALL: [Self; 12] = [
         Self::RequestResponse,
-        Self::PeekRequestResponse,
+        Self::ParseRequestResponse,
         Self::Progress,
         Self::ResumeOne(10),
         Self::ResumeOne(100),
@@ -55,7 +55,7 @@ impl Work {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::RequestResponse => "request + response",
-            Self::PeekRequestResponse => "request + response, with the peek of both",
+            Self::ParseRequestResponse => "request + response, both heads parsed",
             Self::Progress => "progress event",
             Self::ResumeOne(10) => "resume, 1 event of 10",
             Self::ResumeOne(100) => "resume, 1 event of 100",
@@ -73,17 +73,16 @@ impl Work {
         Self::ALL.into_iter().find(|work| work.name() == name)
     }
 
-    /// Makes a session on which the limits of retention are reached, and the
-    /// step that is measured on it.
+    /// Returns the step to measure, on a session that has reached its retention limits.
     pub(crate) fn prepare(self) -> Step {
         match self {
             Self::RequestResponse => {
                 let mut driver = Driver::saturated(Config::default());
                 Box::new(move || driver.request_response())
             }
-            Self::PeekRequestResponse => {
+            Self::ParseRequestResponse => {
                 let mut driver = Driver::saturated(Config::default());
-                Box::new(move || driver.peek_request_response())
+                Box::new(move || driver.parse_request_response())
             }
             Self::Progress => {
                 let mut driver = Driver::saturated(Config::default());
@@ -113,7 +112,7 @@ impl Work {
     }
 }
 
-/// Makes an initialized session whose client is connected to nothing.
+/// Returns an initialized session without connections.
 pub(crate) fn idle_session(config: ValidConfig) -> Session<Body> {
     Driver::new(config).session
 }
@@ -126,7 +125,8 @@ fn resume(events: u64, index: u64) -> Step {
     let mut driver = Driver::saturated(Config { window_events_max: 1_024, ..Config::default() });
     let token = ProgressToken::from(1);
     let connection = driver.open(Some(token.clone()));
-    let stream = driver.session.stream_on(connection).expect("the connection carries a stream");
+    let stream =
+        driver.session.stream_on(connection).expect("the connection is attached to a stream");
     let mut last = 0;
     for _ in 0..events {
         driver.progress(connection, &token, &mut last);
@@ -180,7 +180,7 @@ impl Driver {
         self.handle(Input::ConnectionClosed { connection, through: Some(1) });
     }
 
-    fn peek_request_response(&mut self) {
+    fn parse_request_response(&mut self) {
         let connection = ConnectionId(self.next.cast_unsigned());
         self.next += 1;
         let (Ok(Parsed::Single(request)), Ok(Parsed::Single(response))) =
@@ -220,7 +220,7 @@ impl Driver {
         }
     }
 
-    /// Opens a stream with a request; returns its connection.
+    /// Opens a stream with a request. Returns its connection.
     fn open(&mut self, progress_token: Option<ProgressToken>) -> ConnectionId {
         let id = RequestId::from(self.next);
         let connection = ConnectionId(self.next.cast_unsigned());

@@ -1,34 +1,35 @@
-//! The backend: counts, and says how far it has got.
+//! The backend: counts, and reports its progress.
 
 use crossbeam_channel::Receiver;
 use rejoin_core::{Backpressure, Rejection};
 
 use crate::{
-    Fault,
-    driver::{Driver, Order},
+    BoxError,
+    driver::{Command, Driver},
     payload::Payload,
 };
 
-/// Carries out what the session orders, until it is closed. Returns how often
-/// it was held up.
-pub(crate) fn run(driver: &Driver, orders: &Receiver<Order>) -> Result<u64, Fault> {
+/// Handles commands until the session is closed. Returns how often it was held.
+pub(crate) fn run(driver: &Driver, commands: &Receiver<Command>) -> Result<u64, BoxError> {
     let mut holds = 0;
-    for order in orders {
-        match order {
-            Order::Answer(payload) => match answer(driver, &payload, &mut holds) {
+    for command in commands {
+        match command {
+            Command::Handle(payload) => match handle(driver, &payload, &mut holds) {
                 Ok(()) | Err(Rejection::Closed(_)) => {}
                 Err(rejection) => return Err(rejection.into()),
             },
-            Order::Cancel(id) => return Err(format!("nobody cancelled request {id}").into()),
-            Order::Fail(id, reason) => {
-                return Err(format!("nobody sent request {id}: {reason:?}").into());
+            Command::Cancel(id) => {
+                return Err(format!("request {id} was cancelled unexpectedly").into());
+            }
+            Command::Fail(id, reason) => {
+                return Err(format!("unknown server request {id} failed: {reason:?}").into());
             }
         }
     }
     Ok(holds)
 }
 
-fn answer(driver: &Driver, payload: &Payload, holds: &mut u64) -> Result<(), Rejection> {
+fn handle(driver: &Driver, payload: &Payload, holds: &mut u64) -> Result<(), Rejection> {
     let mut push = |payload| {
         match driver.push(payload)? {
             Backpressure::None => {}

@@ -1,28 +1,28 @@
-//! The client: asks, reads, drops its connection, comes back, and checks what it gets.
+//! The client: sends requests, drops connections, resumes, and checks the events that it gets.
 
 use std::{sync::Arc, time::Duration};
 
 use crossbeam_channel::after;
 use rejoin_core::{Event, EventId};
 
-use crate::{Fault, connection::Connection, driver::Driver, payload::Payload};
+use crate::{BoxError, connection::Connection, driver::Driver, payload::Payload};
 
-/// How a client behaves.
+/// The behavior of a client.
 #[derive(Clone, Copy)]
-pub(crate) struct Habits {
-    /// How many counts it asks for, one after the other.
+pub(crate) struct Behavior {
+    /// How many counts it requests, one after the other.
     pub(crate) requests: i64,
     /// How many events it reads before it drops its connection.
     pub(crate) reads: Option<u64>,
-    /// How long it takes to read an event.
+    /// How long it waits before it reads an event.
     pub(crate) pause: Option<Duration>,
-    /// Whether it deletes its session at the end, or just never comes again.
+    /// Whether it deletes its session at the end, or just leaves.
     pub(crate) deletes: bool,
 }
 
-/// What a client did and saw.
+/// What a client did and received.
 #[derive(Default)]
-pub(crate) struct Tally {
+pub(crate) struct Counts {
     pub(crate) requests: u64,
     pub(crate) drops: u64,
     pub(crate) resumes: u64,
@@ -32,43 +32,43 @@ pub(crate) struct Tally {
 /// A client with a session of its own.
 pub(crate) struct Client {
     driver: Arc<Driver>,
-    habits: Habits,
-    tally: Tally,
+    behavior: Behavior,
+    counts: Counts,
 }
 
 impl Client {
-    pub(crate) fn new(driver: Arc<Driver>, habits: Habits) -> Self {
-        Self { driver, habits, tally: Tally::default() }
+    pub(crate) fn new(driver: Arc<Driver>, behavior: Behavior) -> Self {
+        Self { driver, behavior, counts: Counts::default() }
     }
 
-    /// Does all that it came for.
+    /// Initializes the session, and requests all counts.
     ///
     /// # Errors
     ///
-    /// Something was lost, doubled, out of order, or for somebody else.
-    pub(crate) fn run(mut self, to: u64) -> Result<Tally, Fault> {
+    /// Returns an error if an event was lost, duplicated, out of order, or of another session.
+    pub(crate) fn run(mut self, to: u64) -> Result<Counts, BoxError> {
         self.initialize()?;
-        for id in 1..=self.habits.requests {
+        for id in 1..=self.behavior.requests {
             self.count(id, to)?;
         }
-        Ok(std::mem::take(&mut self.tally))
+        Ok(std::mem::take(&mut self.counts))
     }
 
-    fn initialize(&mut self) -> Result<(), Fault> {
+    fn initialize(&mut self) -> Result<(), BoxError> {
         let mut connection = self.driver.post(Payload::Initialize { id: 0 })?;
         self.expect(&mut connection, &Payload::Initialized { id: 0 })?;
         expect_end(&mut connection)
     }
 
-    /// Asks for a count, and reads the whole answer, on as many connections as it takes.
-    fn count(&mut self, id: i64, to: u64) -> Result<(), Fault> {
-        self.tally.requests += 1;
+    /// Requests a count, and reads the whole answer, on as many connections as needed.
+    fn count(&mut self, id: i64, to: u64) -> Result<(), BoxError> {
+        self.counts.requests += 1;
         let mut connection = self.driver.post(Payload::Count { id, to })?;
         let mut last_event_id = None;
         for done in 1..=to {
             let event_id = self.expect(&mut connection, &Payload::Progress { token: id, done })?;
             last_event_id = event_id.or(last_event_id);
-            let is_enough = self.habits.reads.is_some_and(|reads| done.is_multiple_of(reads));
+            let is_enough = self.behavior.reads.is_some_and(|reads| done.is_multiple_of(reads));
             if let Some(last_event_id) = last_event_id.filter(|_| is_enough) {
                 connection = self.rejoin(connection, last_event_id)?;
             }
@@ -77,23 +77,23 @@ impl Client {
         expect_end(&mut connection)
     }
 
-    /// Drops a connection, and comes back for the rest on another one.
+    /// Drops a connection, and resumes on another one.
     fn rejoin(
         &mut self,
         mut connection: Connection,
         last_event_id: EventId,
-    ) -> Result<Connection, Fault> {
-        self.tally.drops += 1;
-        self.tally.resumes += 1;
-        match self.tally.drops % 3 {
+    ) -> Result<Connection, BoxError> {
+        self.counts.drops += 1;
+        self.counts.resumes += 1;
+        match self.counts.drops % 3 {
             // The server sees the connection close.
             0 => drop(connection),
-            // It does, but has written an event that never arrives.
+            // It does, but it has written an event that never arrives.
             1 => {
                 connection.pull()?;
                 drop(connection);
             }
-            // It does not: what tells it is that the client is back.
+            // It does not, until the client resumes.
             _ => {
                 let next = self.driver.get(last_event_id)?;
                 drop(connection);
@@ -103,33 +103,33 @@ impl Client {
         Ok(self.driver.get(last_event_id)?)
     }
 
-    /// Reads the next message, which must be the expected one. Returns its event id.
+    /// Reads the next message, and checks that it is the expected one. Returns its event id.
     fn expect(
         &mut self,
         connection: &mut Connection,
         expected: &Payload,
-    ) -> Result<Option<EventId>, Fault> {
+    ) -> Result<Option<EventId>, BoxError> {
         loop {
-            if let Some(pause) = self.habits.pause {
-                // This is what a slow network looks like.
+            if let Some(pause) = self.behavior.pause {
+                // Simulates a slow network.
                 after(pause).recv()?;
             }
             let Some(event) = connection.pull()? else {
-                return Err(format!("the end came before {expected:?}").into());
+                return Err(format!("connection ended before {expected:?}").into());
             };
             if let Some(gap) = event.gap {
                 return Err(format!("events {gap:?} are missing before {expected:?}").into());
             }
             match event.event {
                 Event::Message(payload) if *payload == *expected => {
-                    self.tally.events += 1;
+                    self.counts.events += 1;
                     return Ok(event.id);
                 }
                 Event::Message(payload) => {
-                    return Err(format!("{payload:?} came instead of {expected:?}").into());
+                    return Err(format!("{payload:?} instead of {expected:?}").into());
                 }
                 Event::Failure(failure) => {
-                    return Err(format!("{failure:?} came instead of {expected:?}").into());
+                    return Err(format!("{failure:?} instead of {expected:?}").into());
                 }
                 Event::Priming { retry: _ } => {}
             }
@@ -139,17 +139,17 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        if self.habits.deletes {
-            // It is rejected if the session is closed already, which will do.
+        if self.behavior.deletes {
+            // Rejected if the session is already closed, which does not matter.
             let _ = self.driver.delete();
         }
     }
 }
 
-/// Checks that nothing comes after a response.
-fn expect_end(connection: &mut Connection) -> Result<(), Fault> {
+/// Checks that no event follows a response.
+fn expect_end(connection: &mut Connection) -> Result<(), BoxError> {
     match connection.pull()? {
         None => Ok(()),
-        Some(event) => Err(format!("{:?} came after the response", event.event).into()),
+        Some(event) => Err(format!("{:?} after the response", event.event).into()),
     }
 }

@@ -1,4 +1,4 @@
-//! A connection, as the server that writes its HTTP body sees it.
+//! A connection, from the side of the server that writes its HTTP body.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,14 +6,14 @@ use crossbeam_channel::{Receiver, Select, TryRecvError};
 use rejoin_core::ConnectionId;
 
 use crate::{
-    Fault,
+    BoxError,
     driver::{Driver, SseEvent},
 };
 
-/// How long an event may take. Only a lost one takes as long.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Maximum wait for an event. Only a lost event takes that long.
+const EVENT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The body of one HTTP response. To drop it is to disconnect.
+/// The body of an HTTP response. Dropping it disconnects.
 pub(crate) struct Connection {
     id: ConnectionId,
     driver: Arc<Driver>,
@@ -27,13 +27,13 @@ impl Connection {
         Self { id, driver, events, through: None }
     }
 
-    /// Pulls the next event, and tells the session; `None` at the end of the body.
-    pub(crate) fn pull(&mut self) -> Result<Option<SseEvent>, Fault> {
+    /// Pulls and acknowledges the next event. Returns `None` at the end of the body.
+    pub(crate) fn pull(&mut self) -> Result<Option<SseEvent>, BoxError> {
         loop {
             let mut select = Select::new();
             select.recv(&self.events);
-            if select.ready_timeout(PATIENCE).is_err() {
-                return Err("nothing more came, and no end".into());
+            if select.ready_timeout(EVENT_TIMEOUT).is_err() {
+                return Err("no event and no end of the body within the timeout".into());
             }
             match self.driver.pull(self.id, &self.events)? {
                 Ok(event) => {
@@ -41,7 +41,7 @@ impl Connection {
                     return Ok(Some(event));
                 }
                 Err(TryRecvError::Disconnected) => return Ok(None),
-                // It was discarded before it could be pulled.
+                // The event was discarded before it could be pulled.
                 Err(TryRecvError::Empty) => {}
             }
         }
@@ -50,7 +50,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // Never rejected: a session takes this even when it is closed.
-        let _ = self.driver.closed(self.id, self.through);
+        // Never rejected, not even when the session is closed.
+        let _ = self.driver.on_closed(self.id, self.through);
     }
 }

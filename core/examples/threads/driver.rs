@@ -1,4 +1,4 @@
-//! The driver: tells a session what happens, and does what the session says.
+//! The driver: reports inputs to a session, and carries out its actions.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,93 +20,93 @@ use crate::{
     timer::Timer,
 };
 
-/// How many orders wait for a backend. One that lets more pile up is given up.
-const ORDERS_MAX: usize = 64;
+/// Maximum commands that wait for a backend. A backend with more is treated as exited.
+const COMMANDS_MAX: usize = 64;
 
-/// A session, and all that it takes to carry its actions out.
+/// A session, and what is needed to carry out its actions.
 pub(crate) struct Driver {
     timer: Arc<Timer>,
     /// The capacity of a connection's channel, in events.
     window: usize,
-    /// Locked for one synchronous call, and for sends that do not wait.
+    /// Locked for one synchronous call, and for sends that do not block.
     state: Mutex<State>,
-    /// Whoever was held up looks again.
+    /// Notified when held senders may be released.
     released: Condvar,
 }
 
 struct State {
     session: Session<Body>,
-    /// Empty between calls; kept for its memory.
+    /// Empty between calls; reused for its memory.
     actions: Actions<Body>,
     next_connection: u64,
-    outlets: BTreeMap<ConnectionId, Outlet>,
-    /// `None` once there is nothing more to order.
-    backend: Option<Sender<Order>>,
-    /// The streams whose senders wait.
+    buffers: BTreeMap<ConnectionId, Buffer>,
+    /// `None` once the session is closed.
+    backend: Option<Sender<Command>>,
+    /// The streams whose senders are held.
     held: BTreeSet<StreamId>,
     reports: Vec<Report>,
 }
 
-/// What a session wants of its backend.
-pub(crate) enum Order {
-    /// Answer this message.
-    Answer(Body),
-    /// Stop: this request of the client is not wanted any more.
+/// A command of a session to its backend.
+pub(crate) enum Command {
+    /// Handle this message.
+    Handle(Body),
+    /// Cancel this request of the client.
     Cancel(RequestId),
-    /// Do not wait: this request to the client has failed.
+    /// This server request has failed.
     Fail(RequestId, UnansweredReason),
 }
 
-/// What a connection carries, for its HTTP body to write.
+/// An SSE event, for an HTTP body to write.
 pub(crate) struct SseEvent {
-    /// The indexes among which events are missing before this one: a comment.
+    /// The range of indexes in which events before this one are missing, for a comment.
     pub(crate) gap: Option<RangeInclusive<u64>>,
-    /// What [`Input::Acknowledged`] calls it.
+    /// The index by which [`Input::Acknowledged`] refers to it.
     pub(crate) index: u64,
-    /// What its `id:` field says.
+    /// The `id:` field.
     pub(crate) id: Option<EventId>,
-    /// What its `data:` field says.
+    /// The `data:` field.
     pub(crate) event: Event<Body>,
 }
 
 impl Driver {
-    /// Begins a session; returns its orders to the backend, too.
-    pub(crate) fn begin(config: ValidConfig, timer: Arc<Timer>) -> (Arc<Self>, Receiver<Order>) {
-        let (backend, orders) = bounded(ORDERS_MAX);
+    /// Starts a session. Also returns its commands to the backend.
+    pub(crate) fn start(config: ValidConfig, timer: Arc<Timer>) -> (Arc<Self>, Receiver<Command>) {
+        let (backend, commands) = bounded(COMMANDS_MAX);
         let window = config.window_events_max as usize;
         let session = Session::new(config, timer.now());
-        session.deadline().into_iter().for_each(|deadline| timer.announce(deadline));
+        session.deadline().into_iter().for_each(|deadline| timer.schedule(deadline));
         let state = Mutex::new(State {
             session,
             actions: Actions::new(),
             next_connection: 0,
-            outlets: BTreeMap::new(),
+            buffers: BTreeMap::new(),
             backend: Some(backend),
             held: BTreeSet::new(),
             reports: Vec::new(),
         });
-        (Arc::new(Self { timer, window, state, released: Condvar::new() }), orders)
+        (Arc::new(Self { timer, window, state, released: Condvar::new() }), commands)
     }
 
-    /// Takes a POST with a request.
+    /// Handles a POST with a request.
     pub(crate) fn post(self: &Arc<Self>, request: Payload) -> Result<Connection, Rejection> {
         let post = Post::Single(request.into());
         let format = AnswerFormat::Sse;
         self.connect(|connection| Input::Request { connection, format, post })
     }
 
-    /// Takes a GET that resumes.
+    /// Handles a GET that resumes.
     pub(crate) fn get(self: &Arc<Self>, id: EventId) -> Result<Connection, Rejection> {
         let last_event_id = Some(id);
         self.connect(|connection| Input::Get { connection, last_event_id })
     }
 
-    /// Takes a DELETE.
+    /// Handles a DELETE.
     pub(crate) fn delete(&self) -> Result<(), Rejection> {
-        self.tell(Input::Delete)
+        self.apply(Input::Delete)
     }
 
-    /// Takes a message of the backend, and waits while its reader trails too far.
+    /// Handles a message of the backend, and waits while the backend is held.
     pub(crate) fn push(&self, payload: Payload) -> Result<Backpressure, Rejection> {
         let message = payload.into();
         let mut state = self.state.lock();
@@ -118,8 +118,8 @@ impl Driver {
         Ok(pressure)
     }
 
-    /// Pulls the next event of a connection, if one is ready, and reports it as taken in the
-    /// same critical section: what is discarded must not be pulled as well.
+    /// Pulls the next event of a connection, if there is one, and acknowledges it in the same
+    /// critical section: an event that is discarded must not be pulled.
     pub(crate) fn pull(
         &self,
         connection: ConnectionId,
@@ -134,29 +134,29 @@ impl Driver {
         Ok(event)
     }
 
-    /// Hears that a connection is gone.
-    pub(crate) fn closed(
+    /// Handles a closed connection.
+    pub(crate) fn on_closed(
         &self,
         connection: ConnectionId,
         through: Option<u64>,
     ) -> Result<(), Rejection> {
         let mut state = self.state.lock();
-        state.outlets.remove(&connection);
+        state.buffers.remove(&connection);
         self.handle(&mut state, Input::ConnectionClosed { connection, through }).map(|_| ())
     }
 
-    /// Lets time pass.
+    /// Handles a deadline.
     pub(crate) fn tick(&self) -> Result<(), Rejection> {
-        self.tell(Input::Tick)
+        self.apply(Input::Tick)
     }
 
-    /// Returns why the session is closed, if it is, and all that was lost in it.
+    /// Returns why the session is closed, if it is, and all its reports.
     pub(crate) fn outcome(&self) -> (Option<CloseReason>, Vec<Report>) {
         let state = self.state.lock();
         (state.session.close_reason(), state.reports.clone())
     }
 
-    /// Makes a connection, with a channel in which every send finds room.
+    /// Opens a connection, with a channel as large as the window, so that sends never block.
     fn connect(
         self: &Arc<Self>,
         input: impl FnOnce(ConnectionId) -> Input<Body>,
@@ -165,26 +165,26 @@ impl Driver {
         let mut state = self.state.lock();
         let id = ConnectionId(state.next_connection);
         state.next_connection += 1;
-        state.outlets.insert(id, Outlet { events: Some(events), body: body.clone(), gap: None });
+        state.buffers.insert(id, Buffer { events: Some(events), body: body.clone(), gap: None });
         if let Err(rejection) = self.handle(&mut state, input(id)) {
-            state.outlets.remove(&id);
+            state.buffers.remove(&id);
             return Err(rejection);
         }
         Ok(Connection::new(id, Arc::clone(self), body))
     }
 
     /// Applies an input that holds nobody up.
-    fn tell(&self, input: Input<Body>) -> Result<(), Rejection> {
+    fn apply(&self, input: Input<Body>) -> Result<(), Rejection> {
         match self.handle(&mut self.state.lock(), input)? {
             Backpressure::None | Backpressure::Hold(_) => Ok(()),
         }
     }
 
-    /// Applies an input, and carries the actions out.
+    /// Applies an input, and carries out its actions.
     fn handle(&self, state: &mut State, input: Input<Body>) -> Result<Backpressure, Rejection> {
         let result = state.handle(self.timer.now(), input);
         if let Some(deadline) = state.session.deadline() {
-            self.timer.announce(deadline);
+            self.timer.schedule(deadline);
         }
         self.released.notify_all();
         result
@@ -198,54 +198,56 @@ impl State {
         input: Input<Body>,
     ) -> Result<Backpressure, Rejection> {
         let result = self.session.handle(now, input, &mut self.actions);
-        // Even where the input was rejected: what was due has happened.
+        // Also after a rejection: timers may have fired.
         if !self.carry_out() {
-            // It is rejected if the session is closed already, which will do.
+            // Rejected if the session is already closed, which does not matter.
             let _ = self.session.handle(now, Input::BackendGone, &mut self.actions);
             self.carry_out();
         }
         result
     }
 
-    /// Carries all actions out, in order. Returns whether the backend took its orders.
+    /// Carries out all actions, in order. Returns whether the backend received its commands.
     fn carry_out(&mut self) -> bool {
-        let Self { session, actions, outlets, backend, held, reports, .. } = self;
-        let mut is_backend_well = true;
-        let mut order = |backend: &Option<Sender<Order>>, order| {
-            let sent = backend.as_ref().is_some_and(|backend| backend.try_send(order).is_ok());
-            is_backend_well &= sent;
+        let Self { session, actions, buffers, backend, held, reports, .. } = self;
+        let mut is_backend_alive = true;
+        let mut send = |backend: &Option<Sender<Command>>, command| {
+            let sent = backend.as_ref().is_some_and(|backend| backend.try_send(command).is_ok());
+            is_backend_alive &= sent;
         };
         for action in actions.drain() {
             match action {
-                Action::Forward { message } => order(backend, Order::Answer(message)),
-                Action::CancelRequest { id } => order(backend, Order::Cancel(id)),
-                Action::FailServerRequest { id, reason } => order(backend, Order::Fail(id, reason)),
+                Action::Forward { message } => send(backend, Command::Handle(message)),
+                Action::CancelRequest { id } => send(backend, Command::Cancel(id)),
+                Action::FailServerRequest { id, reason } => {
+                    send(backend, Command::Fail(id, reason))
+                }
                 Action::Send { connection, index, id, event } => {
-                    if let Some(outlet) = outlets.get_mut(&connection) {
-                        outlet.send(index, id, event);
+                    if let Some(buffer) = buffers.get_mut(&connection) {
+                        buffer.send(index, id, event);
                     }
                 }
                 Action::Replay { connection, stream, range } => {
-                    if let Some(outlet) = outlets.get_mut(&connection) {
+                    if let Some(buffer) = buffers.get_mut(&connection) {
                         for logged in session.replay(stream, range) {
                             let id = EventId::new(stream, logged.index);
-                            outlet.send(logged.index, Some(id), logged.entry.to_event());
+                            buffer.send(logged.index, Some(id), logged.entry.to_event());
                         }
                     }
                 }
                 Action::Gap { connection, stream: _, missed } => {
-                    if let Some(outlet) = outlets.get_mut(&connection) {
-                        outlet.note_gap(&missed);
+                    if let Some(buffer) = buffers.get_mut(&connection) {
+                        buffer.note_gap(&missed);
                     }
                 }
                 Action::Discard { connection } => {
-                    if let Some(outlet) = outlets.get_mut(&connection) {
-                        outlet.discard();
+                    if let Some(buffer) = buffers.get_mut(&connection) {
+                        buffer.discard();
                     }
                 }
                 Action::Close { connection, reason } => {
-                    if let Some(outlet) = outlets.get_mut(&connection) {
-                        outlet.end(reason);
+                    if let Some(buffer) = buffers.get_mut(&connection) {
+                        buffer.close(reason);
                     }
                 }
                 Action::Release { stream } => {
@@ -254,30 +256,30 @@ impl State {
                 Action::SessionClosed { reason: _ } => {
                     *backend = None;
                     held.clear();
-                    outlets.clear();
+                    buffers.clear();
                 }
                 Action::Report(report) => reports.push(report),
             }
         }
-        is_backend_well
+        is_backend_alive
     }
 }
 
-/// The session's end of a connection, until the connection is reported as closed.
-struct Outlet {
-    /// `None` once the body ends, after what it holds.
+/// The sending side of a connection, until the connection is reported as closed.
+struct Buffer {
+    /// `None` once the connection is closed; the body then ends after the events that it has.
     events: Option<Sender<SseEvent>>,
-    /// The other end, to take back what was sent.
+    /// The receiving side, for discarding events.
     body: Receiver<SseEvent>,
-    /// What was missed before the next event.
+    /// The gap before the next event.
     gap: Option<RangeInclusive<u64>>,
 }
 
-impl Outlet {
+impl Buffer {
     fn send(&mut self, index: u64, id: Option<EventId>, event: Event<Body>) {
         let gap = self.gap.take();
         let sent = self.events.as_ref().map(|it| it.try_send(SseEvent { gap, index, id, event }));
-        debug_assert!(matches!(sent, Some(Ok(()))), "what is sent fits into the window");
+        debug_assert!(matches!(sent, Some(Ok(()))), "events fit into the window");
     }
 
     fn note_gap(&mut self, missed: &RangeInclusive<u64>) {
@@ -290,7 +292,7 @@ impl Outlet {
         self.body.try_iter().for_each(drop);
     }
 
-    fn end(&mut self, reason: EndReason) {
+    fn close(&mut self, reason: EndReason) {
         self.events = None;
         if !reason.drains() {
             self.discard();

@@ -1,4 +1,4 @@
-//! What a client and its backend say to each other, and what a session sees of it.
+//! Messages between a client and its backend, and their heads.
 
 use std::sync::Arc;
 
@@ -6,25 +6,25 @@ use rejoin_core::{
     Head, Initialized, Message, Method, Notification, ProgressToken, ProtocolVersion, RequestId,
 };
 
-/// What this driver calls a message.
+/// The body of a message in this driver.
 ///
-/// It is typed, so its head is made by hand. A driver that moves bytes would
-/// read the head with [`rejoin_core::peek`].
+/// It is typed, so its head is constructed. A driver that handles bytes would parse the head
+/// with [`rejoin_core::parse_head`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Payload {
     /// The request that begins a session.
     Initialize { id: i64 },
     /// Its response.
     Initialized { id: i64 },
-    /// A request to count; its id is its progress token, too.
+    /// A request to count. Its id is also its progress token.
     Count { id: i64, to: u64 },
-    /// How far a count has got.
+    /// The progress of a count.
     Progress { token: i64, done: u64 },
     /// The response to a count.
     Counted { id: i64, to: u64 },
 }
 
-/// A payload is cloned where it is both sent and kept.
+/// A shared payload, since messages are cloned when they are both sent and logged.
 pub(crate) type Body = Arc<Payload>;
 
 impl Payload {

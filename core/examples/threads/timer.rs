@@ -5,25 +5,25 @@ use std::time::{Duration, Instant as SystemInstant};
 use parking_lot::{Condvar, Mutex};
 use rejoin_core::Instant;
 
-/// Says what time it is, and when a session has a deadline.
+/// The clock of all sessions, and a timer for their earliest deadline.
 pub(crate) struct Timer {
     epoch: SystemInstant,
-    alarm: Mutex<Alarm>,
+    state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Alarm {
-    /// The earliest deadline that was announced since the alarm last went off.
-    at: Option<Instant>,
+struct State {
+    /// The earliest deadline that was scheduled since the timer last fired.
+    deadline: Option<Instant>,
     is_stopped: bool,
 }
 
 impl Timer {
-    /// Begins the time of the sessions.
-    #[expect(clippy::disallowed_methods, reason = "the driver owns the one clock")]
+    /// Starts the clock of the sessions.
+    #[expect(clippy::disallowed_methods, reason = "the driver owns the only clock")]
     pub(crate) fn start() -> Self {
-        Self { epoch: SystemInstant::now(), alarm: Mutex::default(), changed: Condvar::new() }
+        Self { epoch: SystemInstant::now(), state: Mutex::default(), changed: Condvar::new() }
     }
 
     /// Returns the time as sessions know it.
@@ -31,19 +31,19 @@ impl Timer {
         Instant::new(self.epoch.elapsed())
     }
 
-    /// Lets the alarm go off at `deadline`, if it does not do so before.
-    pub(crate) fn announce(&self, deadline: Instant) {
-        let mut alarm = self.alarm.lock();
-        if alarm.at.is_none_or(|at| deadline < at) {
-            alarm.at = Some(deadline);
+    /// Makes the timer fire no later than `deadline`.
+    pub(crate) fn schedule(&self, deadline: Instant) {
+        let mut state = self.state.lock();
+        if state.deadline.is_none_or(|earliest| deadline < earliest) {
+            state.deadline = Some(deadline);
             self.changed.notify_one();
         }
     }
 
-    /// Calls `tick` whenever the alarm goes off, until the timer is stopped.
+    /// Calls `tick` whenever the timer fires, until it is stopped.
     ///
-    /// It sleeps in between. The alarm may go off for a deadline that has moved
-    /// on since: that tick does nothing but announce the new one.
+    /// It sleeps in between. The timer may fire for a deadline that was postponed since; that
+    /// tick only schedules the new one.
     pub(crate) fn run(&self, mut tick: impl FnMut()) {
         while self.wait() {
             tick();
@@ -52,22 +52,22 @@ impl Timer {
 
     /// Ends [`run`](Self::run).
     pub(crate) fn stop(&self) {
-        self.alarm.lock().is_stopped = true;
+        self.state.lock().is_stopped = true;
         self.changed.notify_one();
     }
 
-    /// Waits until the alarm goes off; returns `false` if the timer is stopped.
+    /// Waits until the timer fires. Returns `false` if it is stopped.
     fn wait(&self) -> bool {
-        let mut alarm = self.alarm.lock();
-        while !alarm.is_stopped {
-            match alarm.at.map(|at| at.since(self.now())) {
-                None => self.changed.wait(&mut alarm),
+        let mut state = self.state.lock();
+        while !state.is_stopped {
+            match state.deadline.map(|deadline| deadline.since(self.now())) {
+                None => self.changed.wait(&mut state),
                 Some(Duration::ZERO) => {
-                    alarm.at = None;
+                    state.deadline = None;
                     return true;
                 }
                 Some(left) => {
-                    self.changed.wait_for(&mut alarm, left);
+                    self.changed.wait_for(&mut state, left);
                 }
             }
         }

@@ -1,11 +1,11 @@
-//! Contradictions: each thing that a snapshot must not say, and how it is refused.
+//! Contradictory snapshots, and the error for each contradiction.
 
 use rejoin_core::{Actions, Input, Session, Snapshot};
 use serde_json::Value;
 
 use crate::{at, busy, config, request, run};
 
-/// What is done to a snapshot, as JSON at a place in it.
+/// A change to the JSON of a snapshot, at a JSON pointer.
 #[derive(Clone, Copy)]
 enum Damage {
     Set(&'static str, &'static str),
@@ -33,8 +33,7 @@ fn list<'a>(json: &'a mut Value, place: &str) -> &'a mut Vec<Value> {
     json.pointer_mut(place).unwrap().as_array_mut().unwrap()
 }
 
-/// Damages the snapshot of a session with some inputs, and expects to be told why that
-/// cannot be.
+/// Damages the snapshot of a session after `inputs`, and checks the error of restoring it.
 fn check(inputs: &[Input<u64>], damages: &[Damage], expected: &str) {
     let mut json = serde_json::to_value(run(inputs.to_vec(), &config()).snapshot()).unwrap();
     for damage in damages {

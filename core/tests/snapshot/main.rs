@@ -1,7 +1,7 @@
-//! Snapshots: a restored session goes on like the one that was stored, and a
-//! damaged snapshot is refused or harmless.
+//! Snapshots: a restored session behaves like the stored one, and a damaged snapshot is
+//! rejected or harmless.
 
-#![expect(clippy::unwrap_used, reason = "what these helpers make is valid")]
+#![expect(clippy::unwrap_used, reason = "test values are valid")]
 
 mod contradictions;
 mod seeds;
@@ -51,7 +51,7 @@ fn response(id: i64) -> Input<u64> {
     })
 }
 
-fn question(id: &str) -> Input<u64> {
+fn server_request(id: &str) -> Input<u64> {
     let id = RequestId::try_from(id).unwrap();
     backend(Head::Request { id, method: Method::Other, progress_token: None })
 }
@@ -77,13 +77,13 @@ fn closed(connection: u64, through: Option<u64>) -> Input<u64> {
     Input::ConnectionClosed { connection: ConnectionId(connection), through }
 }
 
-/// A history that leaves something of everything behind.
+/// Inputs that leave a session with streams in every stage, and requests in every state.
 fn busy() -> Vec<Input<u64>> {
     vec![
         request(1, 0, None),
         response(0),
         closed(1, Some(1)),
-        // Complete and taken, complete and not taken, cancelled, buried.
+        // Complete and acknowledged, complete and unacknowledged, cancelled, abandoned.
         request(2, 1, None),
         response(1),
         closed(2, Some(1)),
@@ -95,7 +95,7 @@ fn busy() -> Vec<Input<u64>> {
         cancel(3),
         request(5, 4, None),
         Input::Abandon { stream: StreamId::Request(3) },
-        // Carried and behind, an orphan, reserved, complete and draining.
+        // Attached and behind, orphaned, reserved, complete and draining.
         request(6, 5, Some(5)),
         progress(5),
         progress(5),
@@ -108,13 +108,13 @@ fn busy() -> Vec<Input<u64>> {
         Input::Reserve { connection: ConnectionId(8) },
         request(9, 7, None),
         response(7),
-        // A primary with a shadow, and requests of the backend.
+        // An attached GET with a shadow, and server requests.
         get(10, None),
         get(11, None),
-        question("a"),
-        question("b"),
-        question("c"),
-        // One comes back: the primary, which was sent something, is the newest shadow.
+        server_request("a"),
+        server_request("b"),
+        server_request("c"),
+        // A resume: the attached one, which was sent something, becomes the newest shadow.
         get(0, Some(EventId::new(StreamId::Standalone, 1))),
     ]
 }
@@ -129,8 +129,8 @@ fn run(inputs: Vec<Input<u64>>, config: &ValidConfig) -> Session<u64> {
     session
 }
 
-/// What happens afterwards: every stream is resumed, everything runs out.
-fn aftermath() -> Vec<(u64, Input<u64>)> {
+/// Later inputs: every stream is resumed, every timer fires.
+fn later_inputs() -> Vec<(u64, Input<u64>)> {
     let mut inputs = vec![(0, progress(5)), (1, response(6)), (2, get(50, None))];
     for stream in 0..9 {
         let id = EventId::new(StreamId::Request(stream), 0);
@@ -148,7 +148,7 @@ fn aftermath() -> Vec<(u64, Input<u64>)> {
 fn finish(session: &mut Session<u64>, start: u64) -> Vec<String> {
     let mut lines = Vec::new();
     let mut out = Actions::new();
-    for (later, input) in aftermath() {
+    for (later, input) in later_inputs() {
         let result = session.handle(at(start + later), input, &mut out);
         lines.push(format!("{result:?} {:?}", out.iter().collect::<Vec<_>>()));
         let deadline = session.deadline().map(|deadline| deadline.since(at(start)));
@@ -173,8 +173,9 @@ fn restored_session_behaves_like_the_stored_one() {
         let mut expected = Actions::new();
         let connections: Vec<_> = stored.connections().collect();
         for connection in connections {
-            let taken = stored.cursor(connection).unwrap().first_unacknowledged().checked_sub(1);
-            let input = Input::ConnectionClosed { connection, through: taken };
+            let acknowledged =
+                stored.cursor(connection).unwrap().first_unacknowledged().checked_sub(1);
+            let input = Input::ConnectionClosed { connection, through: acknowledged };
             let _ = stored.handle(at(now), input, &mut expected).unwrap();
         }
         let mut out = Actions::new();
@@ -236,13 +237,13 @@ fn damaged_snapshot_is_rejected_or_harmless() {
     let whole = serde_json::to_value(stored.snapshot()).unwrap();
     let mut pointers = Vec::new();
     collect_pointers(&whole, &mut String::new(), &mut pointers);
-    let (mut refused, mut accepted) = (0, 0);
+    let (mut rejected, mut accepted) = (0, 0);
     for pointer in &pointers {
         for damaged in damages(whole.pointer(pointer).unwrap()) {
             let mut json = whole.clone();
             *json.pointer_mut(pointer).unwrap() = damaged;
             let Ok(snapshot) = serde_json::from_value::<Snapshot<u64>>(json) else {
-                refused += 1;
+                rejected += 1;
                 continue;
             };
             let mut out = Actions::new();
@@ -251,11 +252,11 @@ fn damaged_snapshot_is_rejected_or_harmless() {
                     accepted += 1;
                     finish(&mut session, 5_000);
                 }
-                Err(_) => refused += 1,
+                Err(_) => rejected += 1,
             }
         }
     }
-    assert!(refused > 100 && accepted > 100, "{refused} refused, {accepted} accepted");
+    assert!(rejected > 100 && accepted > 100, "{rejected} rejected, {accepted} accepted");
 }
 
 fn collect_pointers(value: &Value, path: &mut String, pointers: &mut Vec<String>) {

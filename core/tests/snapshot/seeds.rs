@@ -1,4 +1,4 @@
-//! Seeds of the fuzz target for snapshots.
+//! Generator of the seeds of the fuzz target for snapshots.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -6,12 +6,12 @@ use rejoin_core::{ConnectionId, Head, Initialized, Input, StreamId};
 
 use crate::{backend, busy, closed, config, progress, request, run};
 
-/// Each seed is the snapshot of a session after so many inputs.
+/// The number of inputs before the snapshot of each seed.
 const LENGTHS: [usize; 18] = [1, 5, 9, 13, 17, 21, 25, 27, 28, 29, 30, 31, 32, 34, 36, 38, 39, 40];
 
-/// Writes all seeds anew.
+/// Writes all seeds.
 #[test]
-#[ignore = "writes files: run it after a change of the format of snapshots"]
+#[ignore = "writes files; run it after changing the format of snapshots"]
 fn write() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/snapshot");
     let inputs = inputs();
@@ -22,7 +22,7 @@ fn write() {
     }
 }
 
-/// A busy session, then a task, and connections whose clients come back later.
+/// The inputs of [`busy`], then a task, and disconnected clients with a retry.
 fn inputs() -> Vec<Input<u64>> {
     let task =
         Head::Response { id: 20.into(), initialized: Initialized::default(), creates_task: true };
