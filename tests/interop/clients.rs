@@ -1,5 +1,5 @@
-//! The clients: each a script that holds a conversation with the demo server, says what
-//! it has found to be so, and fails at the first thing that is not.
+//! Clients of the SDKs: scripts that use the demo server, print each check that passes, and exit at
+//! the first that fails.
 
 use std::ffi::OsString;
 
@@ -11,27 +11,27 @@ use crate::{
     program::Program,
 };
 
-/// The least that a conversation finds to be so.
-const FACTS_MIN: usize = 50;
-/// The least that is found of late progress.
-const LATE_FACTS_MIN: usize = 5;
+/// Minimum number of checks in a conversation.
+const CHECKS_MIN: usize = 50;
+/// Minimum number of checks of late progress.
+const LATE_CHECKS_MIN: usize = 5;
 
 pub(crate) async fn typescript(script: &str, backend: &[OsString]) {
-    converse(&mut node(script), backend, FACTS_MIN).await;
+    converse(&mut node(script), backend, CHECKS_MIN).await;
 }
 
-/// Has a client of the TypeScript SDK cancel calls of a server that goes on with them.
-pub(crate) async fn typescript_late(script: &str) {
-    converse(&mut node(script), &late_server(), LATE_FACTS_MIN).await;
+/// Runs a client of the TypeScript SDK that cancels calls, with a server that ignores that.
+pub(crate) async fn typescript_late_progress(script: &str) {
+    converse(&mut node(script), &misbehaving_server(), LATE_CHECKS_MIN).await;
 }
 
 pub(crate) async fn python(sdk: Python, script: &str, backend: &[OsString]) {
-    converse(&mut interpreter(sdk, script), backend, FACTS_MIN).await;
+    converse(&mut interpreter(sdk, script), backend, CHECKS_MIN).await;
 }
 
-/// Has a client of the Python SDK cancel calls of a server that goes on with them.
-pub(crate) async fn python_late(sdk: Python, script: &str) {
-    converse(&mut interpreter(sdk, script), &late_server(), LATE_FACTS_MIN).await;
+/// Runs a client of the Python SDK that cancels calls, with a server that ignores that.
+pub(crate) async fn python_late_progress(sdk: Python, script: &str) {
+    converse(&mut interpreter(sdk, script), &misbehaving_server(), LATE_CHECKS_MIN).await;
 }
 
 fn node(script: &str) -> Command {
@@ -46,13 +46,13 @@ fn interpreter(sdk: Python, script: &str) -> Command {
     command
 }
 
-fn late_server() -> [OsString; 2] {
+fn misbehaving_server() -> [OsString; 2] {
     ["python3".into(), install::source("scripts/server.py").into()]
 }
 
-async fn converse(command: &mut Command, backend: &[OsString], facts_min: usize) {
+async fn converse(command: &mut Command, backend: &[OsString], checks_min: usize) {
     let program = Program::serve(backend);
-    let said = process::run(command.arg(&program.url)).await;
-    let facts = said.lines().filter(|line| line.starts_with("ok: ")).count();
-    assert!(facts >= facts_min, "the conversation ended early");
+    let output = process::run(command.arg(&program.url)).await;
+    let checks = output.lines().filter(|line| line.starts_with("ok: ")).count();
+    assert!(checks >= checks_min, "only {checks} checks passed");
 }

@@ -7,8 +7,7 @@ use tokio::process::Command;
 
 use crate::{install, process, program::Program};
 
-/// Fails unless so many scenarios of a version pass, with no check that failed, warned or
-/// was left out.
+/// Runs the suite of a version. All checks must pass, in this number of scenarios.
 pub(crate) async fn conforms(version: &str, scenarios: usize, name: &str, backend: &[OsString]) {
     let package = install::npm().join(format!("node_modules/conformance-{version}"));
     let results = install::build_folder().join(format!("interop/conformance/{name}-{version}"));
@@ -23,21 +22,21 @@ pub(crate) async fn conforms(version: &str, scenarios: usize, name: &str, backen
         .args(["server", "--suite", "all", "--spec-version", "2025-11-25"])
         .args(["--url", &program.url, "--output-dir"])
         .arg(&results);
-    let said = process::run(&mut suite).await;
+    let output = process::run(&mut suite).await;
 
-    let (_, summary) = said.split_once("=== SUMMARY ===").unwrap();
+    let (_, summary) = output.split_once("=== SUMMARY ===").unwrap();
     let passed = summary.lines().filter(|line| line.starts_with("✓ ")).count();
     let failed: Vec<_> = summary.lines().filter(|line| line.starts_with("✗ ")).collect();
     assert!(failed.is_empty(), "{failed:#?}");
-    assert_eq!(passed, scenarios, "so many scenarios passed");
-    // The summary counts no warnings.
+    assert_eq!(passed, scenarios, "unexpected number of passed scenarios");
+    // The summary does not count warnings.
     let checks = checks(&results);
-    let wrong: Vec<_> = checks.iter().filter(|check| !is_fine(check)).collect();
-    assert!(wrong.is_empty(), "{wrong:#?}");
-    assert!(checks.len() >= scenarios, "every scenario checks something");
+    let failed: Vec<_> = checks.iter().filter(|check| !is_success(check)).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+    assert!(checks.len() >= scenarios, "a scenario has no checks");
 }
 
-/// Returns all that was checked: a folder for each scenario has a list of it.
+/// Returns all checks: the folder of each scenario has a list of them.
 fn checks(results: &Path) -> Vec<Value> {
     let scenarios = fs::read_dir(results).unwrap();
     let lists = scenarios.map(|scenario| {
@@ -47,7 +46,7 @@ fn checks(results: &Path) -> Vec<Value> {
     lists.flatten().collect()
 }
 
-/// What is only information is no check.
-fn is_fine(check: &Value) -> bool {
+/// Returns whether a check has passed or is informational.
+fn is_success(check: &Value) -> bool {
     matches!(check["status"].as_str(), Some("SUCCESS" | "INFO"))
 }

@@ -1,4 +1,4 @@
-//! What npm and pip install, once for each change of what is pinned.
+//! Installation by npm and pip, repeated only if the pinned versions change.
 
 use std::{
     env, fs,
@@ -7,23 +7,23 @@ use std::{
     sync::LazyLock,
 };
 
-/// Returns where cargo builds.
+/// Returns the build folder of cargo.
 pub(crate) fn build_folder() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap()
 }
 
-/// Returns a file of the folder `tests/interop`.
+/// Returns the path of a file in `tests/interop`.
 pub(crate) fn source(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/interop").join(path)
 }
 
-/// Returns the folder where the packages of npm are, and beside them the scripts that
-/// use them, because a script finds a package by where it is itself.
+/// Returns the folder with the npm packages and the scripts that use them: Node.js resolves packages
+/// relative to the script.
 pub(crate) fn npm() -> &'static Path {
     static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
         let pinned = ["package.json", "package-lock.json", ".npmrc"];
-        let recipe = pinned.map(|name| fs::read_to_string(source(name)).unwrap()).concat();
-        let folder = once("npm", &recipe, |folder| {
+        let inputs = pinned.map(|name| fs::read_to_string(source(name)).unwrap()).concat();
+        let folder = create_once("npm", &inputs, |folder| {
             for name in pinned {
                 fs::copy(source(name), folder.join(name)).unwrap();
             }
@@ -49,11 +49,11 @@ pub(crate) fn node() -> PathBuf {
         other => other,
     };
     let path = npm().join(format!("node_modules/node-{system}-{processor}/bin/node"));
-    assert!(path.exists(), "npm installed no Node.js for {system} on {processor}");
+    assert!(path.exists(), "npm did not install Node.js for {system} on {processor}");
     path
 }
 
-/// What a Python is installed for.
+/// A virtual environment of Python.
 #[derive(Clone, Copy)]
 pub(crate) enum Python {
     Sdk1,
@@ -61,12 +61,12 @@ pub(crate) enum Python {
     Servers,
 }
 
-/// Returns the path of a Python with its packages.
-pub(crate) fn python(purpose: Python) -> PathBuf {
-    static SDK_1: Environment = LazyLock::new(|| environment("1"));
-    static SDK_2: Environment = LazyLock::new(|| environment("2"));
-    static SERVERS: Environment = LazyLock::new(|| environment("servers"));
-    let folder: &Path = match purpose {
+/// Returns the path of the interpreter of a virtual environment.
+pub(crate) fn python(environment: Python) -> PathBuf {
+    static SDK_1: VirtualEnvironment = LazyLock::new(|| create_environment("1"));
+    static SDK_2: VirtualEnvironment = LazyLock::new(|| create_environment("2"));
+    static SERVERS: VirtualEnvironment = LazyLock::new(|| create_environment("servers"));
+    let folder: &Path = match environment {
         Python::Sdk1 => &SDK_1,
         Python::Sdk2 => &SDK_2,
         Python::Servers => &SERVERS,
@@ -74,13 +74,13 @@ pub(crate) fn python(purpose: Python) -> PathBuf {
     folder.join("bin/python")
 }
 
-type Environment = LazyLock<PathBuf>;
+type VirtualEnvironment = LazyLock<PathBuf>;
 
-fn environment(name: &str) -> PathBuf {
+fn create_environment(name: &str) -> PathBuf {
     let requirements = source(&format!("requirements-{name}.txt"));
     let version = run(Command::new("python3").arg("--version"));
-    let recipe = version + &fs::read_to_string(&requirements).unwrap();
-    once(&format!("python-{name}"), &recipe, |folder| {
+    let inputs = version + &fs::read_to_string(&requirements).unwrap();
+    create_once(&format!("python-{name}"), &inputs, |folder| {
         run(Command::new("python3").args(["-m", "venv"]).arg(folder));
         let mut pip = Command::new(folder.join("bin/python"));
         pip.args(["-m", "pip", "install", "--quiet", "--requirement"]);
@@ -88,11 +88,11 @@ fn environment(name: &str) -> PathBuf {
     })
 }
 
-/// Returns a folder of the build folder, made anew unless the same recipe made it before.
-fn once(name: &str, recipe: &str, make: impl FnOnce(&Path)) -> PathBuf {
+/// Returns a subfolder of the build folder, created again if the inputs have changed.
+fn create_once(name: &str, inputs: &str, make: impl FnOnce(&Path)) -> PathBuf {
     let folder = build_folder().join("interop").join(name);
-    let label = folder.join("recipe");
-    if fs::read_to_string(&label).is_ok_and(|made| made == recipe) {
+    let stamp = folder.join("inputs");
+    if fs::read_to_string(&stamp).is_ok_and(|previous| previous == inputs) {
         return folder;
     }
     if folder.exists() {
@@ -100,15 +100,15 @@ fn once(name: &str, recipe: &str, make: impl FnOnce(&Path)) -> PathBuf {
     }
     fs::create_dir_all(&folder).unwrap();
     make(&folder);
-    fs::write(label, recipe).unwrap();
+    fs::write(stamp, inputs).unwrap();
     folder
 }
 
-/// Runs a command to its end, and returns what it said; its errors are shown.
+/// Runs a command, and returns its output; stderr is inherited.
 pub(crate) fn run(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
-    let output = output.unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{command:?} failed with {}\n{said}", output.status);
-    said
+    let output = output.unwrap_or_else(|error| panic!("failed to start {command:?}: {error}"));
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{command:?} failed with {}\n{stdout}", output.status);
+    stdout
 }

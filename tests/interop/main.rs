@@ -1,23 +1,21 @@
-//! The program with clients, servers and tests that others made.
+//! Interoperability with third-party clients, servers, proxies and the conformance suite.
 //!
-//! They are installed into the build folder, by npm and pip, at the versions that the
-//! folder `tests/interop` pins.
+//! npm and pip install them into the build folder, at the versions pinned in `tests/interop`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
 mod clients;
 mod conformance;
-mod ends;
 mod install;
-mod line;
 mod process;
+mod process_cleanup;
 mod program;
 mod proxies;
 mod scripts;
 mod servers;
+mod slow_link;
 
-/// Makes the tests of each backend: whatever stands behind the program must be the demo
-/// server.
+/// Defines the tests of each backend. Every backend must be the demo server.
 macro_rules! backends {
     ($($(#[$attribute:meta])* $backend:ident: $command:expr;)*) => {$(
         mod $backend {
@@ -54,14 +52,14 @@ macro_rules! backends {
             $(#[$attribute])*
             #[tokio::test]
             #[ignore = "installs packages"]
-            async fn conforms_by_the_suite_0_1() {
+            async fn passes_the_conformance_suite_0_1() {
                 conformance::conforms("0.1.16", 32, stringify!($backend), $command).await;
             }
 
             $(#[$attribute])*
             #[tokio::test]
             #[ignore = "installs packages"]
-            async fn conforms_by_the_suite_0_2() {
+            async fn passes_the_conformance_suite_0_2() {
                 conformance::conforms("0.2.0-alpha.12", 33, stringify!($backend), $command).await;
             }
         }
@@ -73,31 +71,31 @@ backends! {
     stdio: &program::demo();
 }
 
-/// Progress that comes after its call was cancelled or answered.
-mod late {
+/// Progress notifications after their request was cancelled or answered.
+mod late_progress {
     use crate::{clients, install::Python};
 
     #[tokio::test]
     #[ignore = "installs packages"]
-    async fn is_no_error_to_the_typescript_sdk_1() {
-        clients::typescript_late("late-1.mjs").await;
+    async fn does_not_break_the_typescript_sdk_1() {
+        clients::typescript_late_progress("late-progress-1.mjs").await;
     }
 
     #[tokio::test]
     #[ignore = "installs packages"]
-    async fn is_no_error_to_the_typescript_sdk_2() {
-        clients::typescript_late("late-2.mjs").await;
+    async fn does_not_break_the_typescript_sdk_2() {
+        clients::typescript_late_progress("late-progress-2.mjs").await;
     }
 
     #[tokio::test]
     #[ignore = "installs packages"]
-    async fn is_no_error_to_the_python_sdk_1() {
-        clients::python_late(Python::Sdk1, "late_1.py").await;
+    async fn does_not_break_the_python_sdk_1() {
+        clients::python_late_progress(Python::Sdk1, "late_progress_1.py").await;
     }
 
     #[tokio::test]
     #[ignore = "installs packages"]
-    async fn is_no_error_to_the_python_sdk_2() {
-        clients::python_late(Python::Sdk2, "late_2.py").await;
+    async fn does_not_break_the_python_sdk_2() {
+        clients::python_late_progress(Python::Sdk2, "late_progress_2.py").await;
     }
 }

@@ -1,4 +1,4 @@
-//! The program under test, as a process of its own.
+//! Program under test, as a separate process.
 
 use std::{
     env,
@@ -7,22 +7,22 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// The command of no other server: the program serves its own.
+/// No command: the program serves its built-in demo server.
 pub(crate) const IN_PROCESS: [OsString; 0] = [];
 
-/// The command of the demo server on stdio.
+/// The command of the demo server over stdio.
 pub(crate) fn demo() -> [OsString; 2] {
     [path(), "demo".into()]
 }
 
-/// A running server on a free port; killed when it is dropped.
+/// A running server on a free port, killed on drop.
 pub(crate) struct Program {
     child: Child,
     pub(crate) url: String,
 }
 
 impl Program {
-    /// Serves the stdio server of a command, or the program's own.
+    /// Serves the stdio server of a command, or the built-in one if the command is empty.
     pub(crate) fn serve(command: &[OsString]) -> Self {
         let mut serve = Command::new(path());
         serve.env("REJOIN_MAX_STARTS_PER_SECOND", "unlimited");
@@ -39,7 +39,7 @@ impl Program {
         });
         let url = url.unwrap_or_else(|| {
             child.kill().unwrap();
-            panic!("the program says where it listens");
+            panic!("the program did not print its URL");
         });
         Self { child, url }
     }
@@ -52,8 +52,7 @@ impl Drop for Program {
     }
 }
 
-/// Returns the path of the program: the one of this build, or the one that
-/// `REJOIN_TEST_PROGRAM` names.
+/// Returns the path of the program: `REJOIN_TEST_PROGRAM`, or the one of this build.
 pub(crate) fn path() -> OsString {
     env::var_os("REJOIN_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_rejoin").into())
 }

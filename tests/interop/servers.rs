@@ -1,4 +1,4 @@
-//! Servers that speak stdio, served over HTTP.
+//! Third-party stdio servers, served over HTTP.
 
 use std::{ffi::OsString, fs, path::Path};
 
@@ -12,25 +12,25 @@ use crate::{
 
 #[tokio::test]
 #[ignore = "installs packages"]
-async fn the_reference_server_is_served() {
+async fn reference_server_is_served() {
     let script =
         install::npm().join("node_modules/@modelcontextprotocol/server-everything/dist/index.js");
     let server = [install::node().into(), script.into(), "stdio".into()];
-    answers(&server, "echo", r#"{"message":"hello"}"#, "Echo: hello").await;
+    call_returns(&server, "echo", r#"{"message":"hello"}"#, "Echo: hello").await;
 }
 
 #[tokio::test]
 #[ignore = "installs packages"]
-async fn a_server_of_the_python_sdk_is_served() {
+async fn python_sdk_server_is_served() {
     let server = [install::python(Python::Sdk2).into(), "-m".into(), "mcp_server_time".into()];
     let noon = r#"{"source_timezone":"UTC","time":"12:00","target_timezone":"Asia/Tokyo"}"#;
-    answers(&server, "convert_time", noon, "T21:00:00+09:00").await;
+    call_returns(&server, "convert_time", noon, "T21:00:00+09:00").await;
 }
 
-/// The server gives the content twice, as text and as structured content.
+/// The server sends the content both as text and as structured content.
 #[tokio::test]
 #[ignore = "installs packages"]
-async fn a_file_of_5_mb_is_read_from_the_filesystem_server() {
+async fn filesystem_server_reads_a_file_of_5_mb() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("filesystem-server");
     fs::create_dir_all(&folder).unwrap();
     let file = folder.join("large.txt");
@@ -40,12 +40,12 @@ async fn a_file_of_5_mb_is_read_from_the_filesystem_server() {
         install::npm().join("node_modules/@modelcontextprotocol/server-filesystem/dist/index.js");
     let server = [install::node().into(), script.into(), folder.into()];
     let arguments = format!(r#"{{"path":"{}"}}"#, file.display());
-    answers(&server, "read_text_file", &arguments, "the end").await;
+    call_returns(&server, "read_text_file", &arguments, "the end").await;
 }
 
-async fn answers(server: &[OsString], tool: &str, arguments: &str, part: &str) {
+async fn call_returns(server: &[OsString], tool: &str, arguments: &str, expected: &str) {
     let program = Program::serve(server);
     let mut client = Command::new(install::node());
     client.arg(install::npm().join("any-server.mjs"));
-    process::run(client.args([&program.url, tool, arguments, part])).await;
+    process::run(client.args([&program.url, tool, arguments, expected])).await;
 }

@@ -1,4 +1,4 @@
-"""A client of Streamable HTTP that can lose its connection. Only the standard library."""
+"""Streamable HTTP client that can drop its connection. Uses only the standard library."""
 
 import http.client
 import json
@@ -10,8 +10,8 @@ import time
 REVISION = "2025-06-18"
 
 
-class Answer:
-    """An HTTP response whose body is read, event by event, by a thread."""
+class Response:
+    """An HTTP response. A thread reads the events of its body."""
 
     def __init__(self, connection, used, response):
         self.connection = connection
@@ -21,7 +21,7 @@ class Answer:
         self.response = response
         self.is_stream = "text/event-stream" in (response.headers.get("content-type") or "")
         self.events = []
-        self.arrived = queue.Queue()
+        self.queue = queue.Queue()
         self.ended = threading.Event()
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
@@ -36,7 +36,7 @@ class Answer:
         except (OSError, http.client.HTTPException, ValueError, AttributeError):
             pass
         self.ended.set()
-        self.arrived.put(None)
+        self.queue.put(None)
 
     def _read_events(self):
         event_id, data = None, []
@@ -59,38 +59,38 @@ class Answer:
             message = None
         event = {"id": event_id, "message": message, "text": data}
         self.events.append(event)
-        self.arrived.put(event)
+        self.queue.put(event)
 
     def next(self, seconds):
-        """The next event, or None at the end or after so many seconds."""
+        """Returns the next event, or None at the end or after `seconds`."""
         try:
-            return self.arrived.get(timeout=seconds)
+            return self.queue.get(timeout=seconds)
         except queue.Empty:
             return None
 
-    def find(self, is_wanted, seconds):
-        """The first event from here on that is wanted, if it comes in time."""
+    def find(self, matches, seconds):
+        """Returns the next event that matches, or None at the end or after `seconds`."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             event = self.next(left)
             if event is None:
                 return None
-            if is_wanted(event):
+            if matches(event):
                 return event
         return None
 
     def response_to(self, request_id, seconds):
-        """The response to a request, alone or in a batch."""
-        event = self.find(lambda event: answers(event["message"], request_id), seconds)
+        """Returns the JSON-RPC response to a request, alone or in a batch."""
+        event = self.find(lambda event: is_response(event["message"], request_id), seconds)
         if event is None:
             return None
         message = event["message"]
         if isinstance(message, list):
-            return next(each for each in message if answers(each, request_id))
+            return next(each for each in message if is_response(each, request_id))
         return message
 
     def drop(self):
-        """Loses the connection, as a laptop does whose lid is closed."""
+        """Drops the connection without warning, like a laptop that goes to sleep."""
         try:
             self.socket.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -99,24 +99,24 @@ class Answer:
         self.connection.close()
 
 
-def answer_on(connection):
-    """Waits for the head of the answer, and no longer than the connection's timeout."""
+def read_response(connection):
+    """Waits for the head of the response, up to the timeout of the connection."""
     used = connection.sock
     response = connection.getresponse()
     used.settimeout(None)
-    return Answer(connection, used, response)
+    return Response(connection, used, response)
 
 
-def answers(message, request_id):
+def is_response(message, request_id):
     if isinstance(message, list):
-        return any(answers(each, request_id) for each in message)
+        return any(is_response(each, request_id) for each in message)
     if not isinstance(message, dict) or "method" in message:
         return False
     return message.get("id") == request_id
 
 
 class Client:
-    """One session."""
+    """A client of one session."""
 
     def __init__(self, port, path, capabilities=None):
         self.port, self.path = port, path
@@ -124,10 +124,10 @@ class Client:
         self.capabilities = capabilities or {}
 
     def send(self, method, body=None, headers=None, timeout=15):
-        return answer_on(self.open(method, body, headers, timeout))
+        return read_response(self.start_request(method, body, headers, timeout))
 
-    def open(self, method, body, headers, timeout):
-        """Sends a request, and does not wait for anything."""
+    def start_request(self, method, body, headers, timeout):
+        """Sends a request without waiting for the response."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         sent = {"accept": "application/json, text/event-stream"}
         if body is not None:
@@ -140,14 +140,14 @@ class Client:
         connection.request(method, self.path, body, sent)
         return connection
 
-    def begin(self, seconds=20):
+    def initialize(self, seconds=20):
         params = {"protocolVersion": REVISION, "capabilities": self.capabilities}
         params["clientInfo"] = {"name": "probe", "version": "0"}
-        answer = self.post("initialize", params, timeout=seconds)
-        response = answer.response_to(answer.request_id, seconds)
-        if answer.status != 200 or response is None or "result" not in response:
-            raise RuntimeError(f"initialize: {answer.status} {answer.events}")
-        self.session = answer.headers.get("mcp-session-id")
+        response = self.post("initialize", params, timeout=seconds)
+        message = response.response_to(response.request_id, seconds)
+        if response.status != 200 or message is None or "result" not in message:
+            raise RuntimeError(f"initialize: {response.status} {response.events}")
+        self.session = response.headers.get("mcp-session-id")
         self.notify("notifications/initialized")
         return self
 
@@ -158,15 +158,15 @@ class Client:
 
     def post(self, method, params, timeout=15, headers=None):
         message = self.request(method, params)
-        answer = self.send("POST", message, headers, timeout)
-        answer.request_id = message["id"]
-        return answer
+        response = self.send("POST", message, headers, timeout)
+        response.request_id = message["id"]
+        return response
 
     def call(self, tool, timeout=15, token=None, **arguments):
         return self.post("tools/call", call_params(tool, token, arguments), timeout)
 
-    def call_later(self, tool, **options):
-        """Calls in a thread: a gateway may hold the head of an answer back until its end."""
+    def call_in_background(self, tool, **options):
+        """Calls a tool in a thread: a gateway may delay the head of a response until its end."""
         result = queue.Queue()
 
         def run():
@@ -179,18 +179,18 @@ class Client:
         return result
 
     def call_and_drop(self, tool, after, token=None, **arguments):
-        """Calls, loses the connection after so many seconds, and returns what came."""
+        """Calls a tool, drops the connection after `after` seconds, and returns the events until then."""
         message = self.request("tools/call", call_params(tool, token, arguments))
         start = time.monotonic()
-        connection = self.open("POST", message, None, after)
+        connection = self.start_request("POST", message, None, after)
         try:
-            answer = answer_on(connection)
+            response = read_response(connection)
         except OSError:
             connection.close()
             return message["id"], []
         time.sleep(max(0, start + after - time.monotonic()))
-        answer.drop()
-        return message["id"], answer.events
+        response.drop()
+        return message["id"], response.events
 
     def notify(self, method):
         return self.send("POST", {"jsonrpc": "2.0", "method": method})

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""What happens to clients of several gateways in front of one stdio server.
+"""Compares how gateways in front of one stdio server treat their clients.
 
     python3 compare.py [GATEWAY ...]
 
-Prints a table in Markdown, with a column for each gateway. Installs what is missing by
-npm, pip and cargo into the folder of the benchmark. REJOIN names another program than
+Prints a table in Markdown, with one column per gateway. Missing gateways are installed by npm,
+pip and cargo into the folder of the benchmark. The variable REJOIN replaces the path
 target/debug/rejoin.
 """
 
@@ -14,12 +14,12 @@ import probes
 import systems
 
 
-def probe(system, try_it):
-    """Each probe has a gateway of its own: many do not survive some of them."""
+def run_probe(system, probe):
+    """Runs a probe with a new gateway process: some probes break some gateways."""
     try:
         with systems.Running(system) as running:
-            return try_it(probes.Subject(running))
-    except Exception as error:  # A cell of the table says what went wrong.
+            return probe(probes.Subject(running))
+    except Exception as error:  # The error becomes the cell of the table.
         return f"{type(error).__name__}: {str(error)[:60]}"
 
 
@@ -28,8 +28,8 @@ def main():
     chosen = [systems.ALL[name] for name in names]
     print("| |", " | ".join(system.name for system in chosen), "|")
     print("|---|" + "---|" * len(chosen))
-    for title, try_it in probes.ALL.items():
-        cells = [probe(system, try_it) for system in chosen]
+    for title, probe in probes.ALL.items():
+        cells = [run_probe(system, probe) for system in chosen]
         print(f"| {title} |", " | ".join(cells), "|", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""What is tried with each gateway. A probe returns a few words for its cell of the table."""
+"""Probes of gateways. Each returns the text of its cell in the table."""
 
 import http.client
 import os
@@ -11,14 +11,14 @@ LIST_CHANGED = "notifications/resources/list_changed"
 
 
 class Subject:
-    """A running gateway, and how its tools are called."""
+    """A running gateway and its tool name prefix."""
 
     def __init__(self, running):
         self.running = running
         self.prefix = running.system.prefix
 
     def client(self, **options):
-        return Client(self.running.port, self.running.system.path, **options).begin()
+        return Client(self.running.port, self.running.system.path, **options).initialize()
 
     def tool(self, name):
         return self.prefix + name
@@ -35,26 +35,26 @@ def is_progress(event, token=None):
     return token is None or message["params"]["progressToken"] == token
 
 
-def tells_a_gap(event):
+def is_gap(event):
     return "events are missing" in event["text"]
 
 
-def come_back(client, events, seconds=3):
-    """Resumes after the last event id, or without one where none came; None: nothing came."""
+def resume(client, events, seconds=3):
+    """Resumes after the last event id, or without one if there was none. Returns None on an error."""
     try:
         return client.get(last_id(events), timeout=seconds)
     except OSError:
         return None
 
 
-def lost_answer(subject):
-    """The connection is lost in a call, the call ends, the client comes back."""
+def resume_after_the_call(subject):
+    """The connection is lost during a call, the call ends, then the client resumes."""
     client = subject.client()
     tool = subject.tool("wait")
     request, events = client.call_and_drop(tool, after=0.7, token="t", ms=1500, text="here")
     time.sleep(2)
-    back = come_back(client, events)
-    response = back and back.response_to(request, 3)
+    resumed = resume(client, events)
+    response = resumed and resumed.response_to(request, 3)
     if response and "result" in response:
         return "delivered"
     why = "" if last_id(events) else ", no event id to resume from"
@@ -62,34 +62,34 @@ def lost_answer(subject):
 
 
 def resume_during_the_call(subject):
-    """The connection is lost in a call, and the client is back before the call ends."""
+    """The connection is lost during a call, and the client resumes before the call ends."""
     client = subject.client()
     tool = subject.tool("wait")
     request, events = client.call_and_drop(tool, after=0.7, token="t", ms=3000, text="here")
     if not last_id(events):
         return "lost, no event id to resume from"
-    back = come_back(client, events, 6)
-    response = back and back.response_to(request, 6)
+    resumed = resume(client, events, 6)
+    response = resumed and resumed.response_to(request, 6)
     return "delivered" if response and "result" in response else "lost"
 
 
-def away(subject):
-    """5,000 progress events while the client is away."""
+def replay_of_a_burst(subject):
+    """5,000 progress events are sent while the client is disconnected."""
     client = subject.client()
     tool = subject.tool("burst")
     request, events = client.call_and_drop(tool, after=0.7, token="t", ms=1500, count=5000)
     time.sleep(5)
-    back = come_back(client, events)
+    resumed = resume(client, events)
     if not last_id(events):
         return "all lost, no event id to resume from"
-    if back is None:
+    if resumed is None:
         return "all lost, no answer"
-    if back.status != 200:
-        return f"all lost, {back.status}"
+    if resumed.status != 200:
+        return f"all lost, {resumed.status}"
     got, response = [], None
     end = time.monotonic() + 5
     while response is None and time.monotonic() < end:
-        event = back.next(1)
+        event = resumed.next(1)
         if event is None:
             break
         got.append(event)
@@ -97,29 +97,29 @@ def away(subject):
         is_response = isinstance(message, dict) and message.get("id") == request
         response = message if is_response and "method" not in message else None
     replayed = sum(is_progress(event, "t") for event in got)
-    gap = "gap told" if any(map(tells_a_gap, got)) else "gap not told"
+    gap = "gap reported" if any(map(is_gap, got)) else "gap not reported"
     answer = "answer delivered" if response and "result" in response else "answer lost"
     gap = "" if replayed == 5000 else f", {gap}"
     return f"{replayed:,} replayed{gap}, {answer}"
 
 
 def early_notification(subject):
-    """A notification comes while no GET is open; then one is opened."""
+    """A notification is sent before the client opens a GET stream."""
     client = subject.client()
     client.call(subject.tool("announce"), ms=200)
     time.sleep(1)
-    stream = come_back(client, [], 2)
+    stream = resume(client, [], 2)
     if stream is None or stream.status != 200:
         return "lost"
-    is_it = lambda event: (event["message"] or {}).get("method") == LIST_CHANGED
-    return "delivered" if stream.find(is_it, 2) else "lost"
+    matches = lambda event: (event["message"] or {}).get("method") == LIST_CHANGED
+    return "delivered" if stream.find(matches, 2) else "lost"
 
 
 def second_get(subject):
-    """A second GET, and then the loss of the first one."""
+    """A second GET stream is opened, then the first one is lost."""
     client = subject.client()
-    first = come_back(client, [], 2)
-    second = come_back(client, [], 2)
+    first = resume(client, [], 2)
+    second = resume(client, [], 2)
     if second is None:
         return "no answer"
     if second.status != 200:
@@ -127,12 +127,12 @@ def second_get(subject):
     first and first.drop()
     time.sleep(0.3)
     client.call(subject.tool("announce"), ms=200)
-    is_it = lambda event: (event["message"] or {}).get("method") == LIST_CHANGED
-    return "200, takes over" if second.find(is_it, 3) else "200, stays silent"
+    matches = lambda event: (event["message"] or {}).get("method") == LIST_CHANGED
+    return "200, takes over" if second.find(matches, 3) else "200, stays silent"
 
 
-def bad_event_id(subject):
-    """Last-Event-ID says something that was never an event id."""
+def unknown_event_id(subject):
+    """`Last-Event-ID` is not an event id."""
     client = subject.client()
     try:
         status = client.get("no such event").status
@@ -158,20 +158,20 @@ def foreign_origin(subject):
     return f"{answer.status}, readable by any page" if allowed else str(answer.status)
 
 
-def same_id_twice(subject):
-    """Two calls in flight with one id."""
+def duplicate_request_id(subject):
+    """Two pending calls have the same request id."""
     client = subject.client()
     tool = subject.tool("wait")
-    first = client.call_later(tool, ms=1500, text="first", timeout=5)
+    first = client.call_in_background(tool, ms=1500, text="first", timeout=5)
     time.sleep(0.4)
     client.next_id -= 1
-    second = client.call_later(tool, ms=100, text="second", timeout=5)
-    said = [text_of(answer_of(result, client.next_id - 1)) for result in (first, second)]
-    first, second = said
+    second = client.call_in_background(tool, ms=100, text="second", timeout=5)
+    texts = [text_of(read_background_response(result, client.next_id - 1)) for result in (first, second)]
+    first, second = texts
     return f"first: {first}, second: {second}"
 
 
-def answer_of(result, request):
+def read_background_response(result, request):
     answer = result.get()
     return answer.response_to(request, 5) if not isinstance(answer, Exception) else None
 
@@ -184,16 +184,16 @@ def text_of(response):
     return "its answer" if response["result"].get("content") else "an answer without content"
 
 
-def killed_child(subject):
-    """kill -9 of the server in the middle of a call; then another call, and a new session."""
+def killed_server(subject):
+    """The server is killed during a call; then a new session is created."""
     client = subject.client()
     answer = client.call(subject.tool("pid"))
     pid = int(answer.response_to(answer.request_id, 5)["result"]["content"][0]["text"])
-    waiting = client.call_later(subject.tool("wait"), ms=8000, timeout=6)
+    waiting = client.call_in_background(subject.tool("wait"), ms=8000, timeout=6)
     time.sleep(0.5)
     os.kill(pid, signal.SIGKILL)
     start = time.monotonic()
-    response = answer_of(waiting, client.next_id - 1)
+    response = read_background_response(waiting, client.next_id - 1)
     seconds = time.monotonic() - start
     call = f"error after {seconds:.1f} s" if response else "never answered"
     return f"call: {call}; new session: {new_session(subject)}"
@@ -206,94 +206,94 @@ def new_session(subject):
         response = answer.response_to(answer.request_id, 5)
     except (OSError, RuntimeError, http.client.HTTPException):
         return "fails"
-    is_well = response and "result" in response and not response["result"].get("isError")
-    return "works" if is_well else "fails"
+    is_success = response and "result" in response and not response["result"].get("isError")
+    return "works" if is_success else "fails"
 
 
-def terminated(subject):
-    """SIGTERM in the middle of a call that would end within two seconds."""
+def sigterm(subject):
+    """The gateway gets SIGTERM during a call that would end within two seconds."""
     client = subject.client()
-    waiting = client.call_later(subject.tool("wait"), ms=2000, timeout=8)
+    waiting = client.call_in_background(subject.tool("wait"), ms=2000, timeout=8)
     time.sleep(0.6)
     subject.running.terminate()
-    response = answer_of(waiting, client.next_id - 1)
+    response = read_background_response(waiting, client.next_id - 1)
     if response is None:
         return "cut without an answer"
     return "answered" if "result" in response else "error"
 
 
 def sampling(subject):
-    """The server asks the client during a call."""
+    """The server sends a sampling request during a call."""
     client = subject.client(capabilities={"sampling": {}})
-    stream = come_back(client, [], 2)
-    waiting = client.call_later(subject.tool("ask"), timeout=8)
-    is_it = lambda event: (event["message"] or {}).get("method") == "sampling/createMessage"
-    on, where = None, "on the stream of the call"
+    stream = resume(client, [], 2)
+    waiting = client.call_in_background(subject.tool("ask"), timeout=8)
+    matches = lambda event: (event["message"] or {}).get("method") == "sampling/createMessage"
+    request, where = None, "on the stream of the call"
     end = time.monotonic() + 4
-    while on is None and time.monotonic() < end:
+    while request is None and time.monotonic() < end:
         if not waiting.empty():
             answer = waiting.get()
             if isinstance(answer, Exception):
                 return "refused"
-            on = answer.find(is_it, 2)
-            if on is None:
+            request = answer.find(matches, 2)
+            if request is None:
                 return "refused"
-        elif stream is not None and any(map(is_it, stream.events)):
-            on, where = next(filter(is_it, stream.events)), "on the GET"
+        elif stream is not None and any(map(matches, stream.events)):
+            request, where = next(filter(matches, stream.events)), "on the GET"
         else:
             time.sleep(0.05)
-    if on is None:
+    if request is None:
         return "refused"
-    said = {"role": "assistant", "model": "m", "content": {"type": "text", "text": "42"}}
-    client.send("POST", {"jsonrpc": "2.0", "id": on["message"]["id"], "result": said})
+    result = {"role": "assistant", "model": "m", "content": {"type": "text", "text": "42"}}
+    client.send("POST", {"jsonrpc": "2.0", "id": request["message"]["id"], "result": result})
     return f"relayed, {where}"
 
 
-def progress_of_two(subject):
-    """Progress of two calls at the same time."""
+def concurrent_progress(subject):
+    """Two concurrent calls send progress."""
     client = subject.client()
     tool = subject.tool("burst")
-    calls = [client.call_later(tool, token=token, ms=700, count=3) for token in ("a", "b")]
+    calls = [client.call_in_background(tool, token=token, ms=700, count=3) for token in ("a", "b")]
     time.sleep(2.5)
     got = []
     for result, token in zip(calls, ("a", "b")):
         answer = result.get()
         events = [] if isinstance(answer, Exception) else answer.events
         own = sum(is_progress(event, token) for event in events)
-        foreign = sum(is_progress(event) for event in events) - own
-        got.append((own, foreign))
-    if all(own == 4 and not foreign for own, foreign in got):
+        other = sum(is_progress(event) for event in events) - own
+        got.append((own, other))
+    if all(own == 4 and not other for own, other in got):
         return "each on its own stream"
-    if not any(own or foreign for own, foreign in got):
+    if not any(own or other for own, other in got):
         return "not forwarded"
-    owns, foreigns = (sum(column) for column in zip(*got))
-    return f"{owns} of 8 on their own stream, {foreigns} on the other's"
+    own, other = (sum(column) for column in zip(*got))
+    return f"{own} of 8 on their own stream, {other} on the other's"
 
 
-def another_session(subject):
-    """A notification that one session caused, on the GET of another one."""
-    mine, other = subject.client(), subject.client()
-    stream = come_back(mine, [], 2)
+def other_session(subject):
+    """A notification for one session may also reach the GET stream of another."""
+    client, other = subject.client(), subject.client()
+    stream = resume(client, [], 2)
     if stream is None or stream.status != 200:
         return f"no GET ({stream.status if stream else 'no answer'})"
     other.call(subject.tool("announce"), ms=200)
-    is_it = lambda event: (event["message"] or {}).get("method") == LIST_CHANGED
-    return "sent to it, too" if stream.find(is_it, 2) else "not sent to it"
+    matches = lambda event: (event["message"] or {}).get("method") == LIST_CHANGED
+    return "sent to it, too" if stream.find(matches, 2) else "not sent to it"
 
 
 ALL = {
-    "connection lost in a call, the call ends, client resumes": lost_answer,
+    "connection lost in a call, the call ends, client resumes": resume_after_the_call,
     "client resumes while the call still runs": resume_during_the_call,
-    "5,000 progress events while the client is away": away,
+    "5,000 progress events while the client is away": replay_of_a_burst,
     "notification before the GET is open": early_notification,
     "second GET": second_get,
-    "unknown `Last-Event-ID`": bad_event_id,
+    "unknown `Last-Event-ID`": unknown_event_id,
     "foreign `Host`": foreign_host,
     "foreign `Origin`": foreign_origin,
-    "one id on two calls in flight": same_id_twice,
-    "server killed (`kill -9`) in a call": killed_child,
-    "SIGTERM to the gateway in a call": terminated,
+    "one id on two calls in flight": duplicate_request_id,
+    "server killed (`kill -9`) in a call": killed_server,
+    "SIGTERM to the gateway in a call": sigterm,
     "sampling request of the server": sampling,
-    "progress of two calls at once": progress_of_two,
-    "notification of another session": another_session,
+    "progress of two calls at once": concurrent_progress,
+    "notification of another session": other_session,
 }

@@ -1,11 +1,11 @@
-"""The stdio MCP server behind every gateway. Only the standard library is needed.
+"""Stdio MCP server behind every gateway. Uses only the standard library.
 
 Tools:
-  wait      sends one progress event, waits `ms`, then answers with `text`
-  burst     sends one progress event, waits `ms`, sends `count` more, then answers
-  announce  answers, and `ms` later sends notifications/resources/list_changed
-  ask       asks the client to sample, and answers with what the client said
-  pid       answers with the id of this process
+  wait      sends one progress notification, waits `ms`, then responds with `text`
+  burst     sends one progress notification, waits `ms`, sends `count` more, then responds
+  announce  responds, and `ms` later sends notifications/resources/list_changed
+  ask       sends a sampling request, and responds with its result
+  pid       responds with the id of this process
 """
 
 import json
@@ -15,8 +15,8 @@ import threading
 import time
 
 write_lock = threading.Lock()
-answers = {}
-answered = threading.Condition()
+responses = {}
+received = threading.Condition()
 
 
 def send(message):
@@ -36,12 +36,12 @@ def sample():
     content = {"type": "text", "text": "?"}
     params = {"messages": [{"role": "user", "content": content}], "maxTokens": 1}
     send({"id": key, "method": "sampling/createMessage", "params": params})
-    with answered:
-        answered.wait_for(lambda: key in answers, timeout=5)
-    answer = answers.get(key, {"error": {"message": "no answer"}})
-    if "error" in answer:
-        return "error: " + answer["error"]["message"]
-    return answer["result"]["content"]["text"]
+    with received:
+        received.wait_for(lambda: key in responses, timeout=5)
+    response = responses.get(key, {"error": {"message": "no answer"}})
+    if "error" in response:
+        return "error: " + response["error"]["message"]
+    return response["result"]["content"]["text"]
 
 
 def call(request):
@@ -87,9 +87,9 @@ def list_tools(request):
 def handle(message):
     method = message.get("method")
     if method is None:
-        with answered:
-            answers[message.get("id")] = message
-            answered.notify_all()
+        with received:
+            responses[message.get("id")] = message
+            received.notify_all()
     elif "id" not in message:
         return
     elif method == "initialize":

@@ -1,6 +1,6 @@
-"""The gateways: how each is installed, and how it is told to serve a stdio server.
+"""Gateways: installation, and commands that serve a stdio server.
 
-The versions are those of the benchmark, which installs them into the same folders.
+Versions and folders are the same as in the benchmark.
 """
 
 import os
@@ -70,7 +70,7 @@ def crate_proxy(port):
 
 
 class System:
-    """A gateway, by its command, its path, and what it puts before the name of a tool."""
+    """A gateway: name, command, path of the endpoint and prefix of tool names."""
 
     def __init__(self, name, command, path="/mcp", prefix=""):
         self.name, self.command, self.path, self.prefix = name, command, path, prefix
@@ -86,7 +86,7 @@ ALL = {
 
 
 class Running:
-    """A gateway that runs, in a process group of its own."""
+    """A running gateway in a process group of its own."""
 
     def __init__(self, system):
         self.system = system
@@ -98,13 +98,13 @@ class Running:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self._wait_until_it_listens()
+        self._wait_until_listening()
 
-    def _wait_until_it_listens(self, seconds=30):
+    def _wait_until_listening(self, seconds=30):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if self.process.poll() is not None:
-                raise RuntimeError(f"{self.system.name} ended: {self.process.returncode}")
+                raise RuntimeError(f"{self.system.name} exited with {self.process.returncode}")
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
                 return

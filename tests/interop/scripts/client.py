@@ -1,4 +1,4 @@
-"""A client that sees each byte when it comes: HTTP/1.1 and SSE over a plain socket."""
+"""HTTP/1.1 and SSE client over a plain socket, which records when each event arrives."""
 
 import json
 import socket
@@ -8,23 +8,23 @@ VERSION = "2025-11-25"
 
 
 class Response:
-    """An answer whose head was read; `connection` is kept when the body has ended."""
+    """A response whose head was received. The connection stays open after the body."""
 
     def __init__(self, connection, reader):
         self.connection = connection
         self._reader = reader
         status = reader.readline()
         if not status:
-            raise ConnectionError("the connection ended before the answer")
+            raise ConnectionError("connection closed before the response")
         self.status = int(status.split()[1])
         self.headers = {}
         while (line := reader.readline().strip()):
             name, value = line.decode().split(":", 1)
             self.headers[name.lower()] = value.strip()
-        self.came = time.time()
+        self.arrived_at = time.time()
 
     def chunks(self):
-        """The body, in parts, as they come."""
+        """Yields the parts of the body as they arrive."""
         if self.headers.get("transfer-encoding", "").lower() == "chunked":
             while size := int(self._reader.readline().split(b";")[0] or b"0", 16):
                 yield self._reader.read(size)
@@ -40,11 +40,11 @@ class Response:
         return b"".join(self.chunks())
 
     def events(self):
-        """The events of a stream: when each came, its id, and its message if it has one."""
+        """Yields the events of a stream: time of arrival, id, and the message if there is one."""
         rest = b""
         for part in self.chunks():
             rest += part.replace(b"\r\n", b"\n")
-            came = time.time()
+            arrived_at = time.time()
             while b"\n\n" in rest:
                 event, rest = rest.split(b"\n\n", 1)
                 fields = dict(
@@ -53,12 +53,12 @@ class Response:
                 data = fields.get(b"data", b"").strip()
                 name = fields.get(b"id", b"").strip().decode()
                 if fields:
-                    yield came, name, json.loads(data) if data else None
+                    yield arrived_at, name, json.loads(data) if data else None
 
     def messages(self):
-        for came, _, message in self.events():
+        for arrived_at, _, message in self.events():
             if message is not None:
-                yield came, message
+                yield arrived_at, message
 
     def close(self):
         self._reader.close()
@@ -66,7 +66,7 @@ class Response:
 
 
 class Client:
-    """A session, each of whose requests has a connection of its own unless one is given."""
+    """A session. Each request uses a new connection unless one is given."""
 
     def __init__(self, address, path="/mcp", **headers):
         self.address, self.path, self.headers = address, path, headers
@@ -82,14 +82,14 @@ class Client:
         response = self.post("initialize", params)
         if response.status != 200:
             raise ConnectionError(f"initialize: {response.status} {response.body()[:300]}")
-        (answer,) = [message for _, message in response.messages() if "id" in message]
+        (response_message,) = [message for _, message in response.messages() if "id" in message]
         response.close()
         self._session = {
             "mcp-session-id": response.headers["mcp-session-id"],
             "mcp-protocol-version": VERSION,
         }
         self.post("notifications/initialized", notify=True).close()
-        return answer["result"]
+        return response_message["result"]
 
     def connect(self):
         connection = socket.create_connection(self.address, timeout=30)
@@ -126,15 +126,15 @@ class Client:
         return self.post("tools/call", params, **headers)
 
     def result(self, method, params=None):
-        """The result of a request, whatever else comes before."""
+        """Sends a request and returns its result."""
         response = self.post(method, params)
-        answers = [message for _, message in response.messages() if "id" in message]
+        responses = [message for _, message in response.messages() if "id" in message]
         response.close()
-        if len(answers) != 1 or "result" not in answers[0]:
-            raise ConnectionError(f"{method}: {answers}")
-        return answers[0]["result"]
+        if len(responses) != 1 or "result" not in responses[0]:
+            raise ConnectionError(f"{method}: {responses}")
+        return responses[0]["result"]
 
-    def listen(self, **headers):
+    def get(self, **headers):
         return self.request("GET", **headers)
 
     def delete(self):

@@ -1,4 +1,4 @@
-"""The program under test, and others, as processes."""
+"""Processes: the program under test, and others."""
 
 import os
 import re
@@ -8,14 +8,14 @@ import subprocess
 import sys
 import time
 
-from facts import at_end, fail
+from checks import fail, on_exit
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SERVER = [sys.executable, os.path.join(HERE, "server.py")]
 
 
 def stop(process):
-    """Ends a process and waits for it."""
+    """Terminates a process and waits for it."""
     if process.poll() is None:
         process.terminate()
         try:
@@ -26,7 +26,7 @@ def stop(process):
 
 
 def serve(program, *options, command=(), before=(), host="127.0.0.1", **settings):
-    """Starts the program on a free port; `before` is a command that runs it."""
+    """Starts the program on a free port; `before` is a command prefix."""
     arguments = [*before, program, "serve", "--listen", f"{host}:0", "--log-level", "warn"]
     arguments += options
     if command:
@@ -34,12 +34,12 @@ def serve(program, *options, command=(), before=(), host="127.0.0.1", **settings
     process = subprocess.Popen(
         arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, **settings
     )
-    at_end(lambda: stop(process))
+    on_exit(lambda: stop(process))
     for line in process.stdout:
         if found := re.search(r"http://[^/ ]*:(\d+)/", line):
             process.address = (host, int(found[1]))
             return process
-    fail("the program says where it listens")
+    fail("the program did not print its URL")
 
 
 def free_port():
@@ -49,9 +49,9 @@ def free_port():
 
 
 def start(command, port, **settings):
-    """Starts another program, and waits until it accepts connections."""
+    """Starts a program, and waits until it accepts connections."""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **settings)
-    at_end(lambda: stop(process))
+    on_exit(lambda: stop(process))
     end = time.monotonic() + 20
     while time.monotonic() < end and process.poll() is None:
         try:
@@ -59,4 +59,4 @@ def start(command, port, **settings):
             return process
         except OSError:
             time.sleep(0.05)
-    fail(f"{command[0]} accepts connections")
+    fail(f"{command[0]} does not accept connections")

@@ -1,8 +1,8 @@
 """A proxy between client and program: `proxies.py PROGRAM PROXY [NODE SCRIPT]`.
 
-Each proxy has the configuration that its documentation begins with. Seen: each event comes
-when it is sent, whatever encodings the client accepts; a connection that is cut is resumed;
-and no POST is lost, whatever the time between it and the one before on a connection.
+Each proxy has the basic configuration of its documentation. Checked: events arrive without
+delay, for all accepted encodings; a dropped connection can be resumed; and no POST is lost,
+regardless of the time since the previous request on its connection.
 """
 
 import os
@@ -14,15 +14,14 @@ import threading
 import time
 
 from client import Client
-from facts import at_end, end, fact, fail, limit
+from checks import check, fail, finish, on_exit, set_time_limit
 from program import SERVER, free_port, serve, start
 
-# An event must come before the next one is sent.
+# An event must arrive before the next one is sent.
 DELAY_MAX = 0.4
 EVENTS = {"total": 5, "interval_ms": 400}
-# The time limits for connections: of the program for request headers, of the proxy for a
-# connection to the program that is idle, and of the program for that. The proxy's is the
-# shorter one, as with the defaults of both.
+# Timeouts in seconds: header timeout of the program, idle timeout of the proxy for its upstream
+# connections, idle timeout of the program. The one of the proxy is shorter, as it is by default.
 HEADERS, PROXY_IDLE, IDLE = 1, 2, 3
 POSTS = 1_000
 CLIENTS = 50
@@ -49,7 +48,7 @@ def nginx(folder, port, upstream):
 
 
 def nginx_keepalive(folder, port, upstream):
-    """With a pool of connections, which the documentation recommends."""
+    """Nginx with a pool of upstream connections, as its documentation recommends."""
     command = nginx(folder, port, upstream)
     path = command[2]
     with open(path) as file:
@@ -127,96 +126,96 @@ PROXIES = {
 }
 
 
-def delivers(name, address):
+def check_delivery(name, address):
     for encoding in ["identity", "gzip", "br", "gzip, deflate, br, zstd"]:
         client = Client(address)
         client.headers = {"accept-encoding": encoding}
         client.open()
         text = f"{name}, to a client that accepts {encoding}"
 
-        begun = time.time()
-        stream = client.listen()
-        took = time.time() - begun
-        fact(f"{text}: GET is answered", stream.status == 200, stream.status)
-        fact(f"{text}: GET begins at once", took < 1, took)
+        start = time.time()
+        stream = client.get()
+        elapsed = time.time() - start
+        check(f"{text}: GET is accepted", stream.status == 200, stream.status)
+        check(f"{text}: GET is answered without delay", elapsed < 1, elapsed)
         threading.Thread(target=lambda: client.call("log", EVENTS).body()).start()
         delays = []
-        for came, message in stream.messages():
+        for arrived_at, message in stream.messages():
             if message.get("method") == "notifications/message":
-                delays.append(came - message["params"]["data"]["sent"])
+                delays.append(arrived_at - message["params"]["data"]["sent"])
                 if len(delays) == EVENTS["total"]:
                     break
-        fact(f"{text}: each event of GET comes at once", max(delays) < DELAY_MAX, delays)
+        check(f"{text}: events of GET arrive without delay", max(delays) < DELAY_MAX, delays)
         stream.close()
 
         response = client.call("count", EVENTS)
-        fact(f"{text}: not compressed", "content-encoding" not in response.headers)
+        check(f"{text}: not compressed", "content-encoding" not in response.headers)
         messages = list(response.messages())
         delays = [
-            came - float(message["params"]["message"])
-            for came, message in messages
+            arrived_at - float(message["params"]["message"])
+            for arrived_at, message in messages
             if "method" in message
         ]
-        fact(f"{text}: every event comes", len(delays) == 5, messages)
-        fact(f"{text}: each event of a call comes at once", max(delays) < DELAY_MAX, delays)
+        check(f"{text}: all events arrive", len(delays) == 5, messages)
+        check(f"{text}: events of a call arrive without delay", max(delays) < DELAY_MAX, delays)
         client.delete()
 
 
-def resumes(name, address):
+def check_resume(name, address):
     client = Client(address)
     client.open()
     response = client.call("count", {"total": 20, "interval_ms": 30})
-    heard, last = [], None
+    received, last = [], None
     for _, last_seen, message in response.events():
         last = last_seen or last
         if message is not None:
-            heard.append(message["params"]["progress"])
-        if len(heard) == 5:
+            received.append(message["params"]["progress"])
+        if len(received) == 5:
             break
     response.close()
-    resumed = client.listen(last_event_id=last)
-    fact(f"{name}: a call is resumed", resumed.status == 200, resumed.status)
+    resumed = client.get(last_event_id=last)
+    check(f"{name}: a call can be resumed", resumed.status == 200, resumed.status)
     for _, message in resumed.messages():
         if "id" in message:
             break
-        heard.append(message["params"]["progress"])
-    fact(f"{name}: nothing is lost or repeated", heard == list(range(1, 21)), heard)
+        received.append(message["params"]["progress"])
+    check(f"{name}: nothing is lost or repeated", received == list(range(1, 21)), received)
     resumed.close()
     client.delete()
 
 
-def loses_no_post(name, address):
+def check_posts(name, address):
     lost, done, lock = [], {"sent": 0, "resumed": 0}, threading.Lock()
     pauses = [0, 0.001]
-    for around in [HEADERS, PROXY_IDLE, IDLE]:
-        pauses += [around + offset for offset in (-0.02, -0.005, 0, 0.005, 0.02)]
+    for timeout in [HEADERS, PROXY_IDLE, IDLE]:
+        pauses += [timeout + offset for offset in (-0.02, -0.005, 0, 0.005, 0.02)]
 
     def work(seed):
-        luck = random.Random(seed)
+        rng = random.Random(seed)
         client = Client(address)
         client.open()
         for _ in range(POSTS // CLIENTS):
             try:
-                # The client's own connection is new; the proxy's to the program need not be.
+                # The connection of the client is new; the upstream connection may be reused.
                 response = client.post("ping")
                 events = list(response.events()) if response.status == 200 else []
                 response.close()
                 if events and events[-1][2] is None:
-                    # The proxy ended the stream early: what is missing can be had.
+                    # The proxy closed the stream early: resume it.
                     with lock:
                         done["resumed"] += 1
-                    resumed = client.listen(last_event_id=events[-1][1])
+                    resumed = client.get(last_event_id=events[-1][1])
                     events += resumed.events()
                     resumed.close()
-                answers = [event for event in events if event[2] is not None]
-                found = 200 if len(answers) == 1 else (response.status, events)
+                responses = [event for event in events if event[2] is not None]
+                outcome = 200 if len(responses) == 1 else (response.status, events)
             except (OSError, ValueError) as error:
-                found = repr(error)
+                outcome = repr(error)
             with lock:
                 done["sent"] += 1
-                if found != 200:
-                    lost.append(found)
-            time.sleep(luck.choice(pauses))
+                if outcome != 200:
+                    lost.append(outcome)
+            time.sleep(rng.choice(pauses))
         client.delete()
 
     threads = [threading.Thread(target=work, args=(seed,), daemon=True) for seed in range(CLIENTS)]
@@ -224,28 +223,28 @@ def loses_no_post(name, address):
         thread.start()
     for thread in threads:
         thread.join(100)
-    fact(f"{name}: all POSTs were sent", done["sent"] == POSTS, done)
-    fact(f"{name}: of {POSTS} POSTs none is lost", not lost, lost[:5])
-    print(f"{name}: {done['resumed']} answers were cut off by the proxy and resumed")
+    check(f"{name}: all POSTs were sent", done["sent"] == POSTS, done)
+    check(f"{name}: none of {POSTS} POSTs is lost", not lost, lost[:5])
+    print(f"{name}: {done['resumed']} responses were cut off by the proxy and resumed")
 
 
 def main():
-    limit(110)
+    set_time_limit(110)
     program, name = sys.argv[1:3]
     folder = tempfile.mkdtemp()
-    at_end(lambda: shutil.rmtree(folder))
+    on_exit(lambda: shutil.rmtree(folder))
     options = ["--header-timeout", f"{HEADERS}s", "--connection-idle-timeout", f"{IDLE}s"]
     upstream = serve(program, *options, command=SERVER).address[1]
     port = free_port()
     start(PROXIES[name](folder, port, upstream), port, env={**os.environ, "HOME": folder})
     address = ("127.0.0.1", port)
     try:
-        delivers(name, address)
-        resumes(name, address)
-        loses_no_post(name, address)
+        check_delivery(name, address)
+        check_resume(name, address)
+        check_posts(name, address)
     except (OSError, ValueError) as error:
         fail(f"{name}: {error!r}")
-    end()
+    finish()
 
 
 main()

@@ -1,12 +1,13 @@
-"""A server on stdin and stdout that a test can ask for what a well-behaved server does not do.
+"""A stdio server with tools that misbehave.
 
-Its tools:
-- `late`: progress every 20 ms for `ms`, also after it is cancelled, and then the answer
-- `answered`: the answer first, and then five times progress
-- `count`: progress `total` times, each after `interval_ms`, with the time of sending as its
-  message, and then the answer
-- `log`: the answer, and then log messages in the same way, which belong to no call
-- `flood`: progress `total` times without a pause, with `bytes` of text, and the answer
+Tools:
+- `late`: sends progress every 20 ms for `ms`, even after cancellation, then the response
+- `answered`: sends the response, then five progress notifications
+- `count`: sends `total` progress notifications, each after `interval_ms` and with its time of
+  sending as message, then the response
+- `log`: sends the response, then log messages in the same way, which are related to no request
+- `flood`: sends `total` progress notifications without a pause, with `bytes` of text, then the
+  response
 """
 
 import json
@@ -19,7 +20,7 @@ TOOLS = ["late", "answered", "count", "log", "flood"]
 lock = threading.Lock()
 
 
-def say(**message):
+def send(**message):
     line = json.dumps({"jsonrpc": "2.0", **message}) + "\n"
     with lock:
         sys.stdout.write(line)
@@ -28,22 +29,22 @@ def say(**message):
 
 def progress(token, number, **more):
     params = {"progressToken": token, "progress": number, **more}
-    say(method="notifications/progress", params=params)
+    send(method="notifications/progress", params=params)
 
 
-def answer(call, text):
-    say(id=call, result={"content": [{"type": "text", "text": text}]})
+def respond(call, text):
+    send(id=call, result={"content": [{"type": "text", "text": text}]})
 
 
 def late(call, token, ms):
     for number in range(1, ms // 20 + 1):
         time.sleep(0.02)
         progress(token, number)
-    answer(call, "late")
+    respond(call, "late")
 
 
 def answered(call, token):
-    answer(call, "answered")
+    respond(call, "answered")
     for number in range(1, 6):
         time.sleep(0.02)
         progress(token, number)
@@ -53,25 +54,25 @@ def count(call, token, total, interval_ms):
     for number in range(1, total + 1):
         time.sleep(interval_ms / 1000)
         progress(token, number, message=str(time.time()))
-    answer(call, f"counted to {total}")
+    respond(call, f"counted to {total}")
 
 
 def log(call, _token, total, interval_ms):
-    answer(call, "logged")
+    respond(call, "logged")
     for number in range(1, total + 1):
         time.sleep(interval_ms / 1000)
         data = {"number": number, "sent": time.time()}
-        say(method="notifications/message", params={"level": "info", "data": data})
+        send(method="notifications/message", params={"level": "info", "data": data})
 
 
 def flood(call, token, total, bytes):
     text = "x" * bytes
     for number in range(1, total + 1):
         progress(token, number, message=text)
-    answer(call, f"flooded with {total}")
+    respond(call, f"flooded with {total}")
 
 
-def called(call, params):
+def call_tool(call, params):
     token = params.get("_meta", {}).get("progressToken")
     tools = {"late": late, "answered": answered, "count": count, "log": log, "flood": flood}
     tool = tools[params["name"]]
@@ -79,10 +80,10 @@ def called(call, params):
     threading.Thread(target=work, daemon=True).start()
 
 
-def hear(message):
+def handle(message):
     call, method, params = message.get("id"), message.get("method"), message.get("params", {})
     if method == "initialize":
-        say(
+        send(
             id=call,
             result={
                 "protocolVersion": params["protocolVersion"],
@@ -92,12 +93,12 @@ def hear(message):
         )
     elif method == "tools/list":
         tools = [{"name": name, "inputSchema": {"type": "object"}} for name in TOOLS]
-        say(id=call, result={"tools": tools})
+        send(id=call, result={"tools": tools})
     elif method == "tools/call":
-        called(call, params)
+        call_tool(call, params)
     elif method is not None and call is not None:
-        say(id=call, result={})
+        send(id=call, result={})
 
 
 for line in sys.stdin:
-    hear(json.loads(line))
+    handle(json.loads(line))

@@ -1,9 +1,9 @@
-"""What a client of any SDK does with the demo server."""
+"""Conversation of an SDK client with the demo server."""
 
 import asyncio
 from dataclasses import dataclass, field
 
-from facts import fact, same_fact, until
+from checks import check, check_equal, until
 from wire import Wire
 
 VERSION = "2025-11-25"
@@ -11,7 +11,7 @@ TOOLS = {"echo", "count", "ask", "complete", "poll", "announce", "nap"}
 
 
 class Handlers:
-    """What the client does when the server asks or tells something."""
+    """Handlers of server requests and log messages."""
 
     def __init__(self):
         self.logged = []
@@ -35,125 +35,125 @@ class Conversation:
 
 
 async def converse(name, library, url, connect):
-    """Holds a conversation; `connect` is given the address, an HTTP client and handlers,
-    and is a context whose end is that of the session."""
+    """Runs the conversation. `connect` takes the URL, an HTTP client and handlers, and returns a
+    context manager that ends the session on exit."""
     wire = Wire(library)
     handlers = Handlers()
     async with wire.client() as http:
         async with connect(url, http, handlers) as client:
             conversation = Conversation(name, wire, client, handlers.logged)
-            await begins(conversation)
-            await calls(conversation)
-            await hears(conversation)
-            await is_asked(conversation)
-            await does_all_at_once(conversation)
+            await initializes(conversation)
+            await calls_tools(conversation)
+            await receives_log_messages(conversation)
+            await answers_server_requests(conversation)
+            await calls_concurrently(conversation)
             await polls(conversation)
-            await is_cut_off(conversation)
-            await is_refused(conversation)
-        await ends(conversation, url, http)
+            await resumes_after_disconnects(conversation)
+            await gets_errors(conversation)
+        await terminates(conversation, url, http)
 
 
-async def begins(it):
-    same_fact(f"{it.name} initializes", it.client.version, VERSION)
-    same_fact(f"{it.name} learns who the server is", it.client.server, "rejoin-demo")
+async def initializes(it):
+    check_equal(f"{it.name} initializes", it.client.version, VERSION)
+    check_equal(f"{it.name} gets the server info", it.client.server, "rejoin-demo")
     await until(
         f"{it.name} opens the standalone stream",
         lambda: any(x.method == "GET" and x.status == 200 for x in it.wire.exchanges),
     )
-    fact(f"{it.name} has a session", bool(it.wire.exchanges[-1].session), it.wire.exchanges)
+    check(f"{it.name} has a session", bool(it.wire.exchanges[-1].session), it.wire.exchanges)
 
 
-async def calls(it):
+async def calls_tools(it):
     tools = await it.client.list()
-    fact(f"{it.name} lists tools", TOOLS <= set(tools), tools)
-    same_fact(f"{it.name} calls", await it.client.call("echo", {"message": "grüße ✓"}), "grüße ✓")
-    await counts(it.client, 5, 1, f"{it.name} hears progress")
+    check(f"{it.name} lists tools", TOOLS <= set(tools), tools)
+    check_equal(f"{it.name} calls", await it.client.call("echo", {"message": "grüße ✓"}), "grüße ✓")
+    await counts_with_progress(it.client, 5, 1, f"{it.name} receives progress")
 
 
-async def counts(client, total, interval, text):
-    heard = []
+async def counts_with_progress(client, total, interval, text):
+    received = []
 
-    async def hear(progress, _total, _message):
-        heard.append(progress)
+    async def on_progress(progress, _total, _message):
+        received.append(progress)
 
-    said = await client.call("count", {"total": total, "interval_ms": interval}, hear)
-    same_fact(f"{text}, and the answer", said, f"counted to {total}")
-    same_fact(f"{text}, each once and in order", heard, up_to(total))
+    result = await client.call("count", {"total": total, "interval_ms": interval}, on_progress)
+    check_equal(f"{text}, and the response", result, f"counted to {total}")
+    check_equal(f"{text}, each once and in order", received, up_to(total))
 
 
-async def hears(it):
+async def receives_log_messages(it):
     await it.client.set_level("error")
     await announce(it.client, 1)
     # Longer than the announcement takes.
     await it.client.call("nap", {"ms": 100})
     await it.client.set_level("debug")
     await announce(it.client, 3)
-    await until(f"{it.name} hears log messages", lambda: len(it.logged) >= 3)
-    same_fact(f"{it.name} hears those that it wants", it.logged, announcements(3))
+    await until(f"{it.name} receives log messages", lambda: len(it.logged) >= 3)
+    check_equal(f"{it.name} receives only messages of the requested level", it.logged, announcements(3))
     it.logged.clear()
     where = [x.method for x in it.wire.exchanges if "announcement 3 of 3" in x.text]
-    same_fact(f"{it.name} hears them by GET", where, ["GET"])
+    check_equal(f"{it.name} receives them on the GET stream", where, ["GET"])
 
 
-async def is_asked(it):
+async def answers_server_requests(it):
     completed = await it.client.call("complete", {"prompt": "this"})
-    same_fact(f"{it.name} samples", completed, "the model said: sampled this")
+    check_equal(f"{it.name} samples", completed, "the model said: sampled this")
     asked = await it.client.call("ask", {"question": "that"})
-    same_fact(f"{it.name} elicits", asked, "the user said: elicited that")
+    check_equal(f"{it.name} elicits", asked, "the user said: elicited that")
 
 
-async def does_all_at_once(it):
+async def calls_concurrently(it):
     async def do(number):
         text = f"{it.name}, call {number} at once,"
         completed, asked, _ = await asyncio.gather(
             it.client.call("complete", {"prompt": str(number)}),
             it.client.call("ask", {"question": str(number)}),
-            counts(it.client, 20 + number, 2, f"{text} hears progress"),
+            counts_with_progress(it.client, 20 + number, 2, f"{text} receives progress"),
         )
-        same_fact(f"{text} samples", completed, f"the model said: sampled {number}")
-        same_fact(f"{text} elicits", asked, f"the user said: elicited {number}")
+        check_equal(f"{text} samples", completed, f"the model said: sampled {number}")
+        check_equal(f"{text} elicits", asked, f"the user said: elicited {number}")
 
     await asyncio.gather(*(do(number) for number in up_to(8)))
 
 
 async def polls(it):
     before = len(it.wire.resumes())
-    said = await it.client.call("poll", {"ms": 300})
-    fact(f"{it.name} polls", said.endswith("closed meanwhile"), said)
+    result = await it.client.call("poll", {"ms": 300})
+    check(f"{it.name} polls", result.endswith("closed meanwhile"), result)
     resumes = it.wire.resumes()[before:]
-    fact(f"{it.name} comes back for the answer", resumes and said in resumes[-1].text, resumes)
+    check(f"{it.name} resumes for the response", resumes and result in resumes[-1].text, resumes)
 
 
-async def is_cut_off(it):
+async def resumes_after_disconnects(it):
     def cut_at(marker):
         before = len(it.wire.resumes())
         it.wire.cut_at(marker)
         return lambda: it.wire.has_cut and len(it.wire.resumes()) > before
 
-    is_cut_in_call = cut_at(r'"progress":5\b')
-    await counts(it.client, 30, 20, f"{it.name}, cut off in a call, hears progress")
-    fact(f"{it.name} was cut off in a call, and resumed", is_cut_in_call())
+    is_cut_during_call = cut_at(r'"progress":5\b')
+    await counts_with_progress(it.client, 30, 20, f"{it.name}, disconnected during a call, receives progress")
+    check(f"{it.name} was disconnected during a call and resumed", is_cut_during_call())
 
-    is_cut_outside = cut_at("announcement 5 of 30")
+    is_cut_on_standalone = cut_at("announcement 5 of 30")
     await announce(it.client, 30, 20)
     await until(
-        f"{it.name}, cut off from the standalone stream, hears the end",
+        f"{it.name}, disconnected from the standalone stream, receives the last announcement",
         lambda: "announcement 30 of 30" in it.logged,
     )
-    text = f"{it.name} missed nothing and heard nothing twice"
-    same_fact(text, it.logged, announcements(30))
-    text = f"{it.name} was cut off from the standalone stream, and resumed"
-    fact(text, is_cut_outside())
+    text = f"{it.name} received every announcement once"
+    check_equal(text, it.logged, announcements(30))
+    text = f"{it.name} was disconnected from the standalone stream and resumed"
+    check(text, is_cut_on_standalone())
 
 
-async def is_refused(it):
+async def gets_errors(it):
     code = await it.client.error_of("unknown", {})
-    same_fact(f"{it.name} is told of an error", code, -32602)
+    check_equal(f"{it.name} gets an error response", code, -32602)
 
 
-async def ends(it, url, http):
+async def terminates(it, url, http):
     ended = [x for x in it.wire.exchanges if x.method == "DELETE"]
-    fact(f"{it.name} ends its session", len(ended) == 1 and ended[0].status < 300, ended)
+    check(f"{it.name} deletes its session", len(ended) == 1 and ended[0].status < 300, ended)
     headers = {
         "accept": "application/json, text/event-stream",
         "mcp-protocol-version": VERSION,
@@ -161,7 +161,7 @@ async def ends(it, url, http):
     }
     ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
     response = await http.post(url, headers=headers, json=ping)
-    same_fact(f"the session of {it.name} is no more", response.status_code, 404)
+    check_equal(f"the session of {it.name} no longer exists", response.status_code, 404)
 
 
 async def announce(client, count, interval=1):

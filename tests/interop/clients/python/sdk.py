@@ -1,10 +1,10 @@
-"""What the SDKs have in common."""
+"""Common interface of the SDK clients."""
 
 from mcp import types
 
 
 class Client:
-    """A session of an SDK, or its client; `error` is what it raises for an error."""
+    """A session or client of an SDK; `error` is its exception type for error responses."""
 
     def __init__(self, inner, version, server, error):
         self.version = version
@@ -15,8 +15,8 @@ class Client:
     async def list(self):
         return [tool.name for tool in (await self._inner.list_tools()).tools]
 
-    async def call(self, name, arguments, hear=None):
-        result = await self._inner.call_tool(name, arguments, progress_callback=hear)
+    async def call(self, name, arguments, on_progress=None):
+        result = await self._inner.call_tool(name, arguments, progress_callback=on_progress)
         return "".join(content.text for content in result.content)
 
     async def error_of(self, name, arguments):
@@ -30,7 +30,7 @@ class Client:
 
 
 def callbacks(handlers):
-    """Returns what an SDK calls when the server asks or tells something."""
+    """Returns the callbacks for server requests and log messages."""
 
     async def sample(_context, params):
         prompt = params.messages[0].content.text

@@ -8,7 +8,7 @@ from mcp import ClientSession, McpError
 from mcp.client.streamable_http import streamable_http_client
 
 from conversation import converse
-from facts import run
+from checks import run
 from sdk import Client, callbacks
 
 

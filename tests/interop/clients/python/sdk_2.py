@@ -1,5 +1,5 @@
-"""The Python SDK 2.x, as it is, which is to look for a newer protocol first, and when it
-does not: `python sdk_2.py URL`."""
+"""The Python SDK 2.x, with and without negotiation of a newer protocol version:
+`python sdk_2.py URL`."""
 
 import sys
 from contextlib import asynccontextmanager
@@ -9,7 +9,7 @@ import mcp
 from mcp.client.streamable_http import streamable_http_client
 
 from conversation import converse
-from facts import run
+from checks import run
 from sdk import Client, callbacks
 
 

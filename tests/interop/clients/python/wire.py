@@ -1,26 +1,25 @@
-"""What goes over the wire, as seen between the client and the sockets; and the place
-where connections are cut."""
+"""HTTP transport that records all exchanges and can cut a connection."""
 
 import re
 from dataclasses import dataclass
 
 LOST_BYTES = 5
-"""How much of a chunk is lost when its connection is cut: the end of its last event."""
+"""Number of bytes removed from the end of the last chunk, so that its last event is incomplete."""
 
 
 @dataclass
 class Exchange:
-    """An HTTP request, and what the server has sent so far."""
+    """An HTTP request and the part of the response received so far."""
 
     method: str
     session: str | None
-    seen: str | None
+    last_event_id: str | None
     status: int | None = None
     text: str = ""
 
 
 class Wire:
-    """Goes between a client and its sockets; `library` is httpx, or what took its place."""
+    """Records the exchanges of a client; `library` is httpx or its successor."""
 
     def __init__(self, library):
         self.exchanges = []
@@ -28,7 +27,7 @@ class Wire:
         self._marker = None
 
     def cut_at(self, marker):
-        """Cuts the connection in the middle of the event in which the server says `marker`."""
+        """Cuts the connection within the event that contains `marker`."""
         self._marker = re.compile(marker)
 
     @property
@@ -36,10 +35,10 @@ class Wire:
         return self._marker is None
 
     def resumes(self):
-        return [it for it in self.exchanges if it.method == "GET" and it.seen is not None]
+        return [x for x in self.exchanges if x.method == "GET" and x.last_event_id is not None]
 
     def client(self):
-        """Returns an HTTP client with the usual timeouts of a streaming client."""
+        """Returns an HTTP client with timeouts suitable for streaming."""
         timeout = self._library.Timeout(30, read=300)
         return self._library.AsyncClient(transport=self._transport(), timeout=timeout)
 
@@ -67,8 +66,8 @@ class Wire:
         class Transport(library.AsyncHTTPTransport):
             async def handle_async_request(self, request):
                 session = request.headers.get("mcp-session-id")
-                seen = request.headers.get("last-event-id")
-                exchange = Exchange(request.method, session, seen)
+                last_event_id = request.headers.get("last-event-id")
+                exchange = Exchange(request.method, session, last_event_id)
                 wire.exchanges.append(exchange)
                 response = await super().handle_async_request(request)
                 exchange.status = response.status_code

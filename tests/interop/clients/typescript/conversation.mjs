@@ -1,13 +1,13 @@
-// What a client of any SDK does with the demo server.
+// Conversation of an SDK client with the demo server.
 
-import { fact, sameFact, until } from './facts.mjs';
+import { check, checkEqual, until } from './checks.mjs';
 import { Wire } from './wire.mjs';
 
 const VERSION = '2025-11-25';
 const TOOLS = ['echo', 'count', 'ask', 'complete', 'poll', 'announce', 'nap'];
 
-// `connect` is given the address, a `fetch`, and what to do when the server asks or
-// tells something; it returns what `Client` needs.
+// `connect` takes the URL, a `fetch` function, and handlers of server requests and log messages.
+// It returns a client as defined in `sdk.mjs`.
 export async function converse(name, url, connect) {
     const wire = new Wire();
     const logged = [];
@@ -17,67 +17,67 @@ export async function converse(name, url, connect) {
         log: (data) => logged.push(data),
     });
     const conversation = { name, url, wire, logged, client };
-    await begins(conversation);
-    await calls(conversation);
-    await isRefused(conversation);
-    await hears(conversation);
-    await isAsked(conversation);
-    await doesAllAtOnce(conversation);
+    await initializes(conversation);
+    await callsTools(conversation);
+    await getsErrors(conversation);
+    await receivesLogMessages(conversation);
+    await answersServerRequests(conversation);
+    await callsConcurrently(conversation);
     await polls(conversation);
-    await isCutOff(conversation);
-    await ends(conversation);
+    await resumesAfterDisconnects(conversation);
+    await terminates(conversation);
 }
 
-async function begins({ name, wire, client }) {
-    sameFact(`${name} initializes`, client.version(), VERSION);
-    sameFact(`${name} learns who the server is`, client.server().name, 'rejoin-demo');
-    fact(`${name} has a session`, client.session()?.length > 0, client.session());
+async function initializes({ name, wire, client }) {
+    checkEqual(`${name} initializes`, client.version(), VERSION);
+    checkEqual(`${name} gets the server info`, client.server().name, 'rejoin-demo');
+    check(`${name} has a session`, client.session()?.length > 0, client.session());
     await until(`${name} opens the standalone stream`, () =>
         wire.exchanges.some(({ method, status }) => method === 'GET' && status === 200),
     );
 }
 
-async function calls({ name, client }) {
+async function callsTools({ name, client }) {
     const tools = await client.list();
-    fact(`${name} lists tools`, TOOLS.every((tool) => tools.includes(tool)), tools);
-    sameFact(`${name} calls`, await client.call('echo', { message: 'grüße ✓' }), 'grüße ✓');
-    await counts(client, 5, 1, `${name} hears progress`);
+    check(`${name} lists tools`, TOOLS.every((tool) => tools.includes(tool)), tools);
+    checkEqual(`${name} calls`, await client.call('echo', { message: 'grüße ✓' }), 'grüße ✓');
+    await countsWithProgress(client, 5, 1, `${name} receives progress`);
 }
 
-async function isRefused({ name, client }) {
+async function getsErrors({ name, client }) {
     const error = await client.call('unknown', {}).catch((error) => error);
-    sameFact(`${name} is told of an error`, error.code, -32602);
+    checkEqual(`${name} gets an error response`, error.code, -32602);
 }
 
-async function counts(client, total, interval, text) {
-    const heard = [];
+async function countsWithProgress(client, total, interval, text) {
+    const received = [];
     const input = { total, interval_ms: interval };
-    const said = await client.call('count', input, ({ progress }) => heard.push(progress));
-    sameFact(`${text}, and the answer`, said, `counted to ${total}`);
-    sameFact(`${text}, each once and in order`, heard, upTo(total));
+    const result = await client.call('count', input, ({ progress }) => received.push(progress));
+    checkEqual(`${text}, and the response`, result, `counted to ${total}`);
+    checkEqual(`${text}, each once and in order`, received, upTo(total));
 }
 
-async function hears({ name, wire, logged, client }) {
+async function receivesLogMessages({ name, wire, logged, client }) {
     await client.setLevel('error');
     await announce(client, 1);
     // Longer than the announcement takes.
     await client.call('nap', { ms: 100 });
     await client.setLevel('debug');
     await announce(client, 3);
-    await until(`${name} hears log messages`, () => logged.length >= 3);
-    sameFact(`${name} hears those that it wants`, logged.splice(0), announcements(3));
+    await until(`${name} receives log messages`, () => logged.length >= 3);
+    checkEqual(`${name} receives only messages of the requested level`, logged.splice(0), announcements(3));
     const where = wire.exchanges.filter(({ text }) => text.includes('announcement 3 of 3'));
-    sameFact(`${name} hears them by GET`, where.map(({ method }) => method), ['GET']);
+    checkEqual(`${name} receives them on the GET stream`, where.map(({ method }) => method), ['GET']);
 }
 
-async function isAsked({ name, client }) {
+async function answersServerRequests({ name, client }) {
     const completed = await client.call('complete', { prompt: 'this' });
-    sameFact(`${name} samples`, completed, 'the model said: sampled this');
+    checkEqual(`${name} samples`, completed, 'the model said: sampled this');
     const asked = await client.call('ask', { question: 'that' });
-    sameFact(`${name} elicits`, asked, 'the user said: elicited that');
+    checkEqual(`${name} elicits`, asked, 'the user said: elicited that');
 }
 
-async function doesAllAtOnce({ name, client }) {
+async function callsConcurrently({ name, client }) {
     const numbers = upTo(8);
     await Promise.all(
         numbers.map(async (number) => {
@@ -85,46 +85,46 @@ async function doesAllAtOnce({ name, client }) {
             const [completed, asked] = await Promise.all([
                 client.call('complete', { prompt: `${number}` }),
                 client.call('ask', { question: `${number}` }),
-                counts(client, 20 + number, 2, `${text} hears progress`),
+                countsWithProgress(client, 20 + number, 2, `${text} receives progress`),
             ]);
-            sameFact(`${text} samples`, completed, `the model said: sampled ${number}`);
-            sameFact(`${text} elicits`, asked, `the user said: elicited ${number}`);
+            checkEqual(`${text} samples`, completed, `the model said: sampled ${number}`);
+            checkEqual(`${text} elicits`, asked, `the user said: elicited ${number}`);
         }),
     );
 }
 
 async function polls({ name, wire, client }) {
     const before = wire.resumes().length;
-    const said = await client.call('poll', { ms: 300 });
-    fact(`${name} polls`, said.endsWith('closed meanwhile'), said);
+    const text = await client.call('poll', { ms: 300 });
+    check(`${name} polls`, text.endsWith('closed meanwhile'), text);
     const resumes = wire.resumes().slice(before);
-    fact(`${name} comes back for the answer`, resumes.at(-1)?.text.includes(said), resumes);
+    check(`${name} resumes for the response`, resumes.at(-1)?.text.includes(text), resumes);
 }
 
-async function isCutOff({ name, wire, logged, client }) {
+async function resumesAfterDisconnects({ name, wire, logged, client }) {
     const cutAt = (marker) => {
         const before = wire.resumes().length;
         wire.cutAt(marker);
         return () => wire.hasCut && wire.resumes().length > before;
     };
-    const isCutInCall = cutAt(/"progress":5\b/);
-    await counts(client, 30, 20, `${name}, cut off in a call, hears progress`);
-    fact(`${name} was cut off in a call, and resumed`, isCutInCall());
+    const isCutDuringCall = cutAt(/"progress":5\b/);
+    await countsWithProgress(client, 30, 20, `${name}, disconnected during a call, receives progress`);
+    check(`${name} was disconnected during a call and resumed`, isCutDuringCall());
 
-    const isCutOutside = cutAt(/announcement 5 of 30/);
+    const isCutOnStandalone = cutAt(/announcement 5 of 30/);
     await announce(client, 30, 20);
-    await until(`${name}, cut off from the standalone stream, hears the end`, () =>
+    await until(`${name}, disconnected from the standalone stream, receives the last announcement`, () =>
         logged.includes('announcement 30 of 30'),
     );
-    sameFact(`${name} missed nothing and heard nothing twice`, logged.splice(0), announcements(30));
-    fact(`${name} was cut off from the standalone stream, and resumed`, isCutOutside());
+    checkEqual(`${name} received every announcement once`, logged.splice(0), announcements(30));
+    check(`${name} was disconnected from the standalone stream and resumed`, isCutOnStandalone());
 }
 
-async function ends({ name, url, wire, client }) {
+async function terminates({ name, url, wire, client }) {
     const session = client.session();
     await client.terminate();
     const ended = wire.exchanges.filter(({ method }) => method === 'DELETE');
-    fact(`${name} ends its session`, ended.length === 1 && ended[0].status < 300, ended);
+    check(`${name} deletes its session`, ended.length === 1 && ended[0].status < 300, ended);
     await client.close();
     const response = await fetch(url, {
         method: 'POST',
@@ -136,7 +136,7 @@ async function ends({ name, url, wire, client }) {
         },
         body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'ping' }),
     });
-    sameFact(`the session of ${name} is no more`, response.status, 404);
+    checkEqual(`the session of ${name} no longer exists`, response.status, 404);
 }
 
 async function announce(client, count, interval = 1) {

@@ -1,4 +1,4 @@
-// A reverse proxy of Express that compresses: `node express.mjs PORT UPSTREAM IDLE-MS`.
+// Reverse proxy with compression, based on Express: `node express.mjs PORT UPSTREAM IDLE-MS`.
 
 import http from 'node:http';
 

@@ -1,18 +1,18 @@
-// The TypeScript SDK 2.x, as it is and when it looks for a newer protocol first:
+// The TypeScript SDK 2.x, with and without negotiation of a newer protocol version:
 // `node sdk-2.mjs URL`.
 
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 
 import { converse } from './conversation.mjs';
-import { adapt, answered, elicited } from './sdk.mjs';
+import { adapt, sampleResult, elicitResult } from './sdk.mjs';
 
 function negotiating(mode) {
     return async (url, fetch, { sample, elicit, log }) => {
         const capabilities = { sampling: {}, elicitation: {} };
         const options = { capabilities, versionNegotiation: { mode } };
         const client = new Client({ name: 'interop', version: '2' }, options);
-        client.setRequestHandler('sampling/createMessage', ({ params }) => answered(params, sample));
-        client.setRequestHandler('elicitation/create', ({ params }) => elicited(params, elicit));
+        client.setRequestHandler('sampling/createMessage', ({ params }) => sampleResult(params, sample));
+        client.setRequestHandler('elicitation/create', ({ params }) => elicitResult(params, elicit));
         client.setNotificationHandler('notifications/message', ({ params }) => log(params.data));
         const transport = new StreamableHTTPClientTransport(new URL(url), { fetch });
         await client.connect(transport);

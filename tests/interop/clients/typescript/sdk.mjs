@@ -1,4 +1,4 @@
-// What the SDKs have in common.
+// Common interface of the SDK clients.
 
 export function adapt(client, transport, call) {
     return {
@@ -14,12 +14,12 @@ export function adapt(client, transport, call) {
     };
 }
 
-export function answered({ messages }, sample) {
+export function sampleResult({ messages }, sample) {
     const text = sample([messages[0].content].flat()[0].text);
     return { model: 'none', role: 'assistant', content: { type: 'text', text } };
 }
 
-export function elicited({ message }, elicit) {
+export function elicitResult({ message }, elicit) {
     return { action: 'accept', content: { answer: elicit(message) } };
 }
 

@@ -1,17 +1,15 @@
-// What goes over the wire, as seen between the client and the sockets; and the place
-// where connections are cut.
+// `fetch` that records all exchanges and can cut a connection.
 
-// How much of a chunk is lost when its connection is cut: the end of its last event.
+// Number of bytes removed from the end of the last chunk, so that its last event is incomplete.
 const LOST_BYTES = 5;
 
 export class Wire {
-    // One for each HTTP request: method, the headers of the session, status, and the
-    // text that the server has sent so far.
+    // One per HTTP request: method, `Last-Event-ID`, status, and the body received so far.
     exchanges = [];
 
     #marker;
 
-    // Cuts the connection in the middle of the event in which the server says `marker`.
+    // Cuts the connection within the event that contains `marker`.
     cutAt(marker) {
         this.#marker = marker;
     }
@@ -21,21 +19,21 @@ export class Wire {
     }
 
     resumes() {
-        return this.exchanges.filter(({ method, seen }) => method === 'GET' && seen !== null);
+        return this.exchanges.filter(({ method, lastEventId }) => method === 'GET' && lastEventId !== null);
     }
 
     fetch = async (url, init = {}) => {
         const headers = new Headers(init.headers);
         const method = init.method ?? 'GET';
-        const exchange = { method, seen: headers.get('last-event-id'), status: null, text: '' };
+        const exchange = { method, lastEventId: headers.get('last-event-id'), status: null, text: '' };
         this.exchanges.push(exchange);
         const response = await fetch(url, init);
         exchange.status = response.status;
         if (response.body === null) return response;
-        return new Response(this.#through(response.body, exchange), response);
+        return new Response(this.#record(response.body, exchange), response);
     };
 
-    #through(body, exchange) {
+    #record(body, exchange) {
         const reader = body.getReader();
         const decoder = new TextDecoder();
         let isCut = false;

@@ -1,4 +1,4 @@
-"""What was checked: a line for each fact, and an exit at the first that does not hold."""
+"""Checks: print one line each, and exit at the first that fails."""
 
 import os
 import sys
@@ -8,34 +8,34 @@ import time
 _cleanups = []
 
 
-def fact(text, holds, found=None):
-    if not holds:
-        fail(f"{text}; found {found!r}")
+def check(text, condition, actual=None):
+    if not condition:
+        fail(f"{text}; got {actual!r}")
     print(f"ok: {text}", flush=True)
 
 
 def until(text, condition, seconds=10):
-    """Waits until `condition` returns something true, and returns that."""
+    """Waits until `condition` returns a true value, and returns it."""
     end = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (value := condition()):
         if time.monotonic() > end:
             fail(f"{text}, within {seconds} s")
         time.sleep(0.02)
     print(f"ok: {text}", flush=True)
-    return found
+    return value
 
 
-def at_end(cleanup):
-    """Has something done at the end, also after a failure; the latest first."""
+def on_exit(cleanup):
+    """Registers a cleanup that runs at exit, also after a failure; the latest runs first."""
     _cleanups.append(cleanup)
 
 
 def fail(text):
     print(f"FAILED: {text}", flush=True)
-    end(1)
+    finish(1)
 
 
-def end(status=0):
+def finish(status=0):
     for cleanup in reversed(_cleanups):
         try:
             cleanup()
@@ -45,8 +45,8 @@ def end(status=0):
     os._exit(status)
 
 
-def limit(seconds):
-    """Fails unless the script ends in time."""
-    timer = threading.Timer(seconds, lambda: fail(f"the script ends within {seconds} s"))
+def set_time_limit(seconds):
+    """Fails the script if it runs for longer than `seconds`."""
+    timer = threading.Timer(seconds, lambda: fail(f"timeout after {seconds} s"))
     timer.daemon = True
     timer.start()

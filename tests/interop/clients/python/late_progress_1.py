@@ -1,4 +1,4 @@
-"""Late progress and the Python SDK 1.x: `python late_1.py URL`."""
+"""Late progress with the Python SDK 1.x: `python late_progress_1.py URL`."""
 
 import sys
 from contextlib import asynccontextmanager
@@ -7,20 +7,20 @@ import httpx
 from mcp import ClientSession, types
 from mcp.client.streamable_http import streamable_http_client
 
-from facts import run
-from late import is_late
+from checks import run
+from late_progress import check_late_progress
 
 
 @asynccontextmanager
-async def connect(url, http, hear):
+async def connect(url, http, on_message):
     async with (
         streamable_http_client(url, http_client=http) as (read, write, _),
-        ClientSession(read, write, message_handler=hear) as session,
+        ClientSession(read, write, message_handler=on_message) as session,
     ):
         await session.initialize()
 
         async def cancel():
-            # This SDK has no other way to cancel than to send the notification.
+            # In this SDK, a request can only be cancelled by sending the notification.
             params = types.CancelledNotificationParams(requestId=session._request_id - 1)
             notification = types.CancelledNotification(params=params)
             await session.send_notification(types.ClientNotification(notification))
@@ -28,4 +28,4 @@ async def connect(url, http, hear):
         yield session, cancel
 
 
-run(is_late("Python 1.x", httpx, sys.argv[1], connect))
+run(check_late_progress("Python 1.x", httpx, sys.argv[1], connect))

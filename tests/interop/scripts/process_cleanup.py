@@ -1,8 +1,8 @@
-"""What is left of a server's processes: `ends.py PROGRAM PROCESSES TOOL ARGUMENTS COMMAND…`.
+"""Cleanup of server processes: `process_cleanup.py PROGRAM PROCESSES TOOL ARGUMENTS COMMAND…`.
 
-A session calls a tool once, and then its client deletes it, or the program gets SIGTERM or
-SIGKILL: nothing of the server may live on, nor be a zombie. The program is the first process
-of a PID namespace, as in a container, and an ordinary one.
+A client calls a tool, and then deletes the session, or the program gets SIGTERM or SIGKILL. No
+process of the server may remain, not even as a zombie. The program runs as process 1 of a PID
+namespace, as in a container, and as an ordinary process.
 """
 
 import ctypes
@@ -15,19 +15,19 @@ import tempfile
 import time
 
 from client import Client
-from facts import at_end, end, fact, fail, limit, until
+from checks import check, fail, finish, on_exit, set_time_limit, until
 from program import serve, stop
 
 PR_SET_CHILD_SUBREAPER = 36
 CONTAINER = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--mount"]
-# Where servers may write.
+# Working folder of the servers.
 FOLDER = tempfile.mkdtemp()
-# How long it may take until nothing is left.
+# Maximum time until all processes have exited.
 SECONDS = 20
 
 
 def processes():
-    """All processes: of each the parent, the state and the command."""
+    """Returns all processes with parent, state and command."""
     found = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -42,8 +42,8 @@ def processes():
     return found
 
 
-def below(root):
-    """The processes that descend from one, with their states and commands."""
+def descendants(root):
+    """Returns the descendants of a process with state and command."""
     all, found, parents = processes(), {}, {root}
     while parents:
         parents = {pid for pid, (parent, _, _) in all.items() if parent in parents}
@@ -51,42 +51,42 @@ def below(root):
     return found
 
 
-def alive(found):
-    return {pid: it for pid, it in found.items() if it[0] != "Z"}
+def alive(processes):
+    return {pid: it for pid, it in processes.items() if it[0] != "Z"}
 
 
 def running_processes():
     return {pid for pid, (_, state, _) in processes().items() if state != "Z"}
 
 
-def ends(how, how_text, before):
+def check_cleanup(method, description, before):
     program, count, tool, arguments, *command = sys.argv[1:]
-    # Its own process group, so that it gets the signals of this script alone.
+    # A process group of its own, so that it gets only the signals of this script.
     settings = {"start_new_session": True, "cwd": FOLDER}
     process = serve(program, command=command, before=before, **settings)
     rejoin = process.pid
     if before:
         (rejoin,) = [pid for pid, (parent, _, _) in processes().items() if parent == process.pid]
-    idle = below(rejoin)
+    idle = descendants(rejoin)
     client = Client(process.address)
     server = client.open()["serverInfo"]["name"]
-    text = f"{server}, {how_text}"
+    text = f"{server}, {description}"
     client.result("tools/list")
     client.result("tools/call", {"name": tool, "arguments": json.loads(arguments)})
-    running = alive(below(rejoin)).keys() - idle.keys()
-    fact(f"{text}: it has {count} processes or more", len(running) >= int(count), below(rejoin))
-    begun = time.monotonic()
-    if how == "DELETE":
-        fact(f"{text}: the session is deleted", client.delete() in (200, 202, 204))
-        until(f"{text}: nothing is left", lambda: below(rejoin).keys() <= idle.keys(), SECONDS)
+    running = alive(descendants(rejoin)).keys() - idle.keys()
+    check(f"{text}: at least {count} processes", len(running) >= int(count), descendants(rejoin))
+    start = time.monotonic()
+    if method == "DELETE":
+        check(f"{text}: the session is deleted", client.delete() in (200, 202, 204))
+        until(f"{text}: no process remains", lambda: descendants(rejoin).keys() <= idle.keys(), SECONDS)
     else:
-        os.kill(rejoin, how)
-        end_of = lambda: process.poll() is not None
-        until(f"{text}: the program ends", end_of, SECONDS)
-        # Orphans are given to this script, which reaps them.
-        left = lambda: [it for it in running | idle.keys() if it in running_processes()]
-        until(f"{text}: nothing is left", lambda: reap() or not left(), SECONDS)
-    print(f"{text}: {time.monotonic() - begun:.2f} s")
+        os.kill(rejoin, method)
+        has_exited = lambda: process.poll() is not None
+        until(f"{text}: the program exits", has_exited, SECONDS)
+        # Orphans are reparented to this script, which reaps them.
+        remaining = lambda: [it for it in running | idle.keys() if it in running_processes()]
+        until(f"{text}: no process remains", lambda: reap() or not remaining(), SECONDS)
+    print(f"{text}: {time.monotonic() - start:.2f} s")
     stop(process)
 
 
@@ -99,16 +99,16 @@ def reap():
 
 
 def main():
-    limit(110)
-    at_end(lambda: shutil.rmtree(FOLDER))
+    set_time_limit(110)
+    on_exit(lambda: shutil.rmtree(FOLDER))
     if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        fail("this script can be given orphans")
-    at_end(lambda: [os.kill(pid, signal.SIGKILL) for pid in alive(below(os.getpid()))])
+        fail("cannot become a subreaper")
+    on_exit(lambda: [os.kill(pid, signal.SIGKILL) for pid in alive(descendants(os.getpid()))])
     signals = [("DELETE", "DELETE"), (signal.SIGTERM, "SIGTERM"), (signal.SIGKILL, "SIGKILL")]
     for before, where in [(CONTAINER, "in a container"), ([], "outside")]:
         for how, name in signals:
-            ends(how, f"{name} {where}", before)
-    end()
+            check_cleanup(how, f"{name} {where}", before)
+    finish()
 
 
 main()

@@ -1,8 +1,8 @@
-// Late progress and the TypeScript SDK 2.x: `node late-2.mjs URL`.
+// Late progress with the TypeScript SDK 2.x: `node late-progress-2.mjs URL`.
 
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 
-import { isLate } from './late.mjs';
+import { testLateProgress } from './late-progress.mjs';
 
 async function connect(url, fetch, onerror) {
     const client = new Client({ name: 'interop', version: '2' });
@@ -13,4 +13,4 @@ async function connect(url, fetch, onerror) {
     return { call, close: () => client.close() };
 }
 
-await isLate('TypeScript 2.x', process.argv[2], connect);
+await testLateProgress('TypeScript 2.x', process.argv[2], connect);

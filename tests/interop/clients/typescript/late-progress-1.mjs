@@ -1,9 +1,9 @@
-// Late progress and the TypeScript SDK 1.x: `node late-1.mjs URL`.
+// Late progress with the TypeScript SDK 1.x: `node late-progress-1.mjs URL`.
 
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 
-import { isLate } from './late.mjs';
+import { testLateProgress } from './late-progress.mjs';
 
 async function connect(url, fetch, onerror) {
     const client = new Client({ name: 'interop', version: '1' });
@@ -15,4 +15,4 @@ async function connect(url, fetch, onerror) {
     return { call, close: () => client.close() };
 }
 
-await isLate('TypeScript 1.x', process.argv[2], connect);
+await testLateProgress('TypeScript 1.x', process.argv[2], connect);
