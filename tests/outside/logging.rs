@@ -290,7 +290,7 @@ async fn each_request_has_one_line_at_debug_without_what_was_said() {
     let client = Client::initialize(&program.address).await;
     client.call(1, "echo", json!({ "message": "a secret" })).await.response().await;
     let (session, log) = (client.session().to_owned(), log_of(program));
-    let lines: Vec<_> = log.lines().filter(|line| line.contains("access: request")).collect();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("access_log: request")).collect();
     assert_eq!(lines.len(), 3, "{log}");
     for part in ["method=POST", "path=\"/mcp\"", "status=200", "duration=", &session[..16]] {
         assert!(lines[2].contains(part), "{part}: {}", lines[2]);

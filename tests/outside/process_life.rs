@@ -498,9 +498,9 @@ fn logged_with_open_files(limit: u32, args: &[&str]) -> String {
 #[test]
 fn a_limit_of_open_files_that_is_too_low_is_said() {
     let said = logged_with_open_files(256, &[]);
-    assert!(said.contains("limited to 256") && said.contains("--max-connections 20000"), "{said}");
+    assert!(said.contains("limit of 256") && said.contains("--max-connections 20000"), "{said}");
     let said = logged_with_open_files(1024, &["--max-connections", "1000", "--", "/bin/cat"]);
-    assert!(said.contains("limited to 1024") && said.contains("--max-connections 1000"), "{said}");
+    assert!(said.contains("limit of 1024") && said.contains("--max-connections 1000"), "{said}");
 }
 
 #[test]
