@@ -1,4 +1,4 @@
-//! The program as its user meets it: what it says, how it ends, what it keeps.
+//! Tests of the program: command line, output, shutdown and journals.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]

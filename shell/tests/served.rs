@@ -1,4 +1,4 @@
-//! The program, served over loopback sockets to clients that behave badly.
+//! Tests of the program over loopback sockets, with clients that misbehave.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]

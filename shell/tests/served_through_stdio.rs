@@ -1,4 +1,4 @@
-//! What `served.rs` shows, through a stdio server.
+//! The tests of `served.rs`, through a stdio server.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]

@@ -1,4 +1,4 @@
-//! What the program answers to a command line, and to what stands beside it.
+//! The command line, environment variables and the configuration file.
 
 use std::{
     fs,
@@ -15,12 +15,13 @@ fn rejoin(arguments: &[&str]) -> Command {
     command
 }
 
-/// Returns what the program says on the error output, after it has ended with `code`.
+/// Returns stderr of the program, which must have exited with `code`.
 fn stderr_of(output: Output, code: i32) -> String {
     assert_eq!(output.status.code(), Some(code), "{output:?}");
     String::from_utf8(output.stderr).unwrap()
 }
 
+/// Returns stdout of the program, which must have succeeded.
 fn stdout_of(output: Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
@@ -29,7 +30,7 @@ fn stdout_of(output: Output) -> String {
 #[test]
 fn help_shows_defaults_and_environment_variables() {
     let help = stdout_of(rejoin(&["serve", "--help"]).output().unwrap());
-    // It is wrapped at the width of a terminal.
+    // Undo line wrapping.
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for expected in [
         "--listen <ADDRESS>",
@@ -48,17 +49,17 @@ fn help_shows_defaults_and_environment_variables() {
 
 #[test]
 fn errors_name_the_wrong_flag() {
-    let said = stderr_of(rejoin(&["serve", "--idle-timeout", "soon"]).output().unwrap(), 2);
-    assert!(said.contains("--idle-timeout") && said.contains("soon"), "{said}");
-    let said = stderr_of(rejoin(&["serve", "--idle-tmeout", "1s"]).output().unwrap(), 2);
-    assert!(said.contains("--idle-tmeout"), "{said}");
+    let stderr = stderr_of(rejoin(&["serve", "--idle-timeout", "soon"]).output().unwrap(), 2);
+    assert!(stderr.contains("--idle-timeout") && stderr.contains("soon"), "{stderr}");
+    let stderr = stderr_of(rejoin(&["serve", "--idle-tmeout", "1s"]).output().unwrap(), 2);
+    assert!(stderr.contains("--idle-tmeout"), "{stderr}");
 }
 
 #[test]
 fn errors_name_the_wrong_environment_variable() {
     let output = rejoin(&["serve"]).env("REJOIN_MAX_SESSIONS", "many").output().unwrap();
-    let said = stderr_of(output, 2);
-    assert!(said.contains("REJOIN_MAX_SESSIONS") && said.contains("many"), "{said}");
+    let stderr = stderr_of(output, 2);
+    assert!(stderr.contains("REJOIN_MAX_SESSIONS") && stderr.contains("many"), "{stderr}");
 }
 
 #[test]
@@ -69,19 +70,19 @@ fn errors_name_the_wrong_key_and_its_file() {
         [("retension = \"1s\"", "retension"), ("retention = 1", "retention"), ("=", "line 1")]
     {
         fs::write(path, text).unwrap();
-        let said = stderr_of(rejoin(&["serve", "--config", path]).output().unwrap(), 2);
-        assert!(said.contains(named) && said.contains(path), "{said}");
+        let stderr = stderr_of(rejoin(&["serve", "--config", path]).output().unwrap(), 2);
+        assert!(stderr.contains(named) && stderr.contains(path), "{stderr}");
     }
-    let said = stderr_of(rejoin(&["serve", "--config", "/no/such/file"]).output().unwrap(), 2);
-    assert!(said.contains("/no/such/file"), "{said}");
+    let stderr = stderr_of(rejoin(&["serve", "--config", "/no/such/file"]).output().unwrap(), 2);
+    assert!(stderr.contains("/no/such/file"), "{stderr}");
 }
 
 #[test]
 fn errors_name_an_address_in_use() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let said = stderr_of(rejoin(&["serve", "--listen", &address]).output().unwrap(), 1);
-    assert!(said.contains(&address), "{said}");
+    let stderr = stderr_of(rejoin(&["serve", "--listen", &address]).output().unwrap(), 1);
+    assert!(stderr.contains(&address), "{stderr}");
 }
 
 #[tokio::test]
@@ -95,11 +96,11 @@ async fn the_printed_url_works() {
 
 #[test]
 fn a_command_without_a_separator_gets_a_hint() {
-    let said = stderr_of(rejoin(&["npx", "-y", "server"]).output().unwrap(), 2);
-    assert!(said.contains("`rejoin -- npx -y server`"), "{said}");
+    let stderr = stderr_of(rejoin(&["npx", "-y", "server"]).output().unwrap(), 2);
+    assert!(stderr.contains("`rejoin -- npx -y server`"), "{stderr}");
 }
 
-/// Returns whether the log of a short life says at level info that it ends.
+/// Starts and stops the program. Returns whether it logged the shutdown, at level `info`.
 fn logs_info(command: &mut Command) -> bool {
     let mut program = Program::start(command.stderr(Stdio::piped()));
     let mut stderr = program.stderr();

@@ -1,4 +1,4 @@
-//! The example of a configuration file.
+//! The example configuration file, `docs/rejoin.example.toml`.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +11,7 @@ const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/rejoin.example.
 
 #[test]
 fn the_example_file_is_valid_and_its_commented_keys_exist() {
-    // Its own command may not be installed here.
+    // The command of the example may not be installed.
     let program = Program::serve(&["--config", EXAMPLE, "--", "cat"]);
     assert_eq!(program.path, "/mcp");
 
@@ -26,6 +26,6 @@ fn the_example_file_is_valid_and_its_commented_keys_exist() {
     let keys: BTreeMap<String, toml::Value> = toml::from_str(&text).unwrap();
     let keys = keys.keys().map(String::as_str).chain(commented.map(|(key, _)| key));
     for key in keys.filter(|key| *key != "command") {
-        assert!(help.contains(&format!("--{key}")), "{key} is no option");
+        assert!(help.contains(&format!("--{key}")), "{key} is not an option");
     }
 }

@@ -1,4 +1,4 @@
-//! What is recorded, and what it looks like when it is run again.
+//! Journals of sessions, and their replay.
 
 use std::{
     fs,
@@ -19,13 +19,13 @@ fn lines(output: Output) -> Vec<String> {
     String::from_utf8(output.stdout).unwrap().lines().map(|line| line.trim().to_owned()).collect()
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
-    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+fn files(dir: &Path) -> Vec<PathBuf> {
+    fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
-/// Records a session whose client comes back in the middle of a call.
-async fn record(folder: &Path) -> PathBuf {
-    let program = Program::serve(&["--journal", folder.to_str().unwrap()]);
+/// Records a session whose client resumes in the middle of a call.
+async fn record(dir: &Path) -> PathBuf {
+    let program = Program::serve(&["--journal", dir.to_str().unwrap()]);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(7, "count", json!({ "total": 3, "interval_ms": 1 })).await;
     let first = call.message().await.unwrap();
@@ -34,21 +34,21 @@ async fn record(folder: &Path) -> PathBuf {
     call.response().await;
     client.call(8, "echo", json!({ "message": "a secret" })).await.response().await;
     assert!(program.stop_with("TERM").success());
-    match files(folder).as_slice() {
+    match files(dir).as_slice() {
         [file] => {
             let name = file.file_stem().unwrap().to_str().unwrap();
             assert!(client.session().starts_with(name) && client.session() != name);
             file.clone()
         }
-        files => panic!("one session has one file: {files:?}"),
+        files => panic!("expected one file per session: {files:?}"),
     }
 }
 
 #[tokio::test]
 async fn a_recorded_session_can_be_replayed() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = record(folder.path()).await;
-    assert!(!fs::read_to_string(&file).unwrap().contains("secret"), "there are no bodies");
+    let dir = tempfile::tempdir().unwrap();
+    let file = record(dir.path()).await;
+    assert!(!fs::read_to_string(&file).unwrap().contains("secret"), "bodies must not be recorded");
     let file = file.to_str().unwrap();
 
     let transcript = lines(replay(&[file]));
@@ -60,33 +60,33 @@ async fn a_recorded_session_can_be_replayed() {
         "GET after 1/0",
         "2/0 progress 7",
         "4/0 response 7",
-        "close the session: Terminated",
+        "close the session: ServerShutdown",
     ] {
         assert!(has(expected), "{expected}: {transcript:#?}");
     }
-    assert!(!has("reject"), "{transcript:#?}");
+    assert!(!has("rejected"), "{transcript:#?}");
 
-    let turns = lines(replay(&[file, "--json"]));
-    let turns: Vec<Value> = turns.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(turns.is_sorted_by_key(|turn| turn["now"].as_u64().unwrap()));
-    let end = &turns.last().unwrap()["actions"];
-    let closed = json!({ "CloseSession": { "reason": "Terminated" } });
+    let steps = lines(replay(&[file, "--json"]));
+    let steps: Vec<Value> = steps.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(steps.is_sorted_by_key(|step| step["now"].as_u64().unwrap()));
+    let end = &steps.last().unwrap()["actions"];
+    let closed = json!({ "CloseSession": { "reason": "ServerShutdown" } });
     assert!(end.as_array().unwrap().contains(&closed), "{end}");
 }
 
 #[tokio::test]
 async fn a_full_journal_ends_without_affecting_the_session() {
-    let folder = tempfile::tempdir().unwrap();
-    let journal = folder.path().to_str().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let journal = dir.path().to_str().unwrap();
     let program = Program::serve(&["--journal", journal, "--max-journal", "4KiB"]);
     let client = Client::initialize(&program.address).await;
     for id in 1..100 {
         client.call(id, "echo", json!({ "message": "m" })).await.response().await;
     }
     assert!(program.stop_with("TERM").success());
-    let size: u64 = files(folder.path()).iter().map(|file| fs::metadata(file).unwrap().len()).sum();
+    let size: u64 = files(dir.path()).iter().map(|file| fs::metadata(file).unwrap().len()).sum();
     assert!((1..=4_096).contains(&size), "{size}");
-    assert!(replay(&[files(folder.path())[0].to_str().unwrap()]).status.success());
+    assert!(replay(&[files(dir.path())[0].to_str().unwrap()]).status.success());
 }
 
 #[test]
@@ -96,8 +96,8 @@ fn an_unwritable_journal_directory_is_an_error_at_startup() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("cannot write journals to /proc/self"), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("cannot write journals to /proc/self"), "{stderr}");
 }
 
 #[test]
@@ -107,8 +107,8 @@ fn errors_name_an_invalid_journal() {
     for (text, named) in [("", "empty"), ("{}\n", "line 1: missing field")] {
         fs::write(path, text).unwrap();
         let output = replay(&[path]);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains(path) && said.contains(named), "{said}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(path) && stderr.contains(named), "{stderr}");
     }
 }

@@ -1,4 +1,4 @@
-//! How the program ends.
+//! Shutdown by signals.
 
 use serde_json::json;
 
@@ -34,9 +34,9 @@ async fn requests_that_exceed_the_drain_timeout_fail() {
 async fn a_second_signal_exits_immediately() {
     let program = Program::serve(&["--drain-timeout", "600s"]);
     let client = Client::initialize(&program.address).await;
-    // Nobody reads it, and it does not fit into the buffers of a socket.
+    // Never read, and larger than the socket buffers.
     let _flood = client.call(1, "flood", json!({ "events": 1_000_000 })).await;
     program.signal("TERM");
-    // Another one, since the system merges two of the same kind.
+    // A different signal, since the kernel merges pending signals of the same kind.
     assert!(program.stop_with("INT").success());
 }

@@ -1,4 +1,4 @@
-//! Clients that behave badly, and neighbours that notice nothing.
+//! Misbehaving clients, which must not affect others.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -74,8 +74,8 @@ async fn string_and_number_request_ids_are_distinct() {
 async fn a_second_initialize_is_rejected_and_the_session_continues() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
-    let again = client.post(&initialize("2025-11-25", &json!({}))).await;
-    assert_eq!(again.status, StatusCode::BAD_REQUEST);
+    let second = client.post(&initialize("2025-11-25", &json!({}))).await;
+    assert_eq!(second.status, StatusCode::BAD_REQUEST);
     client.call(1, "echo", json!({ "message": "m" })).await.response().await;
 }
 

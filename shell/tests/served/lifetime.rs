@@ -1,4 +1,4 @@
-//! How long sessions live.
+//! Lifetime of sessions.
 
 use http::StatusCode;
 use serde_json::json;
@@ -18,12 +18,12 @@ async fn an_open_get_keeps_its_session_until_it_is_closed() {
     let program = Program::serve(&["--idle-timeout", "200ms"]);
     let client = Client::initialize(&program.address).await;
     let get = client.get(None).await;
-    // Longer than the idle timeout, and seen by the server as one call.
+    // Longer than the idle timeout, in a single request.
     client.call(1, "nap", json!({ "ms": 600 })).await.response().await;
     client.call(2, "echo", json!({ "message": "m" })).await.response().await;
     drop(get);
     while client.call(3, "nap", json!({ "ms": 0 })).await.status != StatusCode::NOT_FOUND {
-        // Each try begins the idle time anew, so wait for longer than that.
+        // Each attempt restarts the idle timer, so wait longer than the timeout.
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     }
 }
@@ -32,7 +32,7 @@ async fn an_open_get_keeps_its_session_until_it_is_closed() {
 async fn sessions_beyond_the_limit_get_503_with_retry_after() {
     let program = Program::serve(&["--max-sessions", "1"]);
     let client = Client::initialize(&program.address).await;
-    // One that has called nothing makes room for others.
+    // A session without a request would be evicted.
     client.call(1, "echo", json!({ "message": "m" })).await.response().await;
     let initialize = crate::client::initialize("2025-11-25", &json!({}));
     let refused = Client::new(&program.address).post(&initialize).await;

@@ -1,4 +1,4 @@
-//! What is left when clients are gone: nothing.
+//! Memory and file descriptors after sessions and requests have ended.
 
 use std::fs;
 
@@ -7,14 +7,14 @@ use serde_json::json;
 
 use crate::{client::Client, program::Program};
 
-/// How much memory a process holds, in KiB.
+/// Returns the resident memory of a process in KiB.
 fn resident_kib(program: &Program) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", program.id())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// How many file descriptors a process has open.
+/// Returns the number of open file descriptors of a process.
 fn descriptors(program: &Program) -> usize {
     fs::read_dir(format!("/proc/{}/fd", program.id())).unwrap().count()
 }
@@ -66,7 +66,7 @@ async fn cancelled_requests_are_limited_until_they_expire() {
         let call = client.call(id, "nap", json!({ "ms": 600_000 })).await;
         if call.status == StatusCode::TOO_MANY_REQUESTS {
             refused += 1;
-            // A place is free once a cancelled call has expired.
+            // Wait until a cancelled request expires.
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             continue;
         }
@@ -80,7 +80,7 @@ async fn cancelled_requests_are_limited_until_they_expire() {
             break;
         }
     }
-    assert!(refused > 0, "cancelled calls count until they are answered or their time is over");
+    assert!(refused > 0, "cancelled requests count until they are answered or expire");
 }
 
 #[tokio::test]

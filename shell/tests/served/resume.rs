@@ -1,4 +1,4 @@
-//! Clients that lose their connection, and come back.
+//! Clients that lose their connection and resume.
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use crate::{
     program::Program,
 };
 
-/// Counts progress up, and says whether the response came.
+/// Reads progress in order, up to `until` or the response. Returns the last progress, and whether
+/// the response was received.
 async fn read_progress(answer: &mut HttpResponse, from: u64, until: Option<u64>) -> (u64, bool) {
     let mut at = from;
     while until != Some(at) {
@@ -35,7 +36,7 @@ async fn missed_events_are_replayed_in_order_after_the_response() {
     assert_eq!(read_progress(&mut call, 0, Some(3)).await, (3, false));
     let seen = call.last_event_id.clone().unwrap();
     drop(call);
-    // The call runs for 200 ms in all; an echo after it shows that the server lives on.
+    // The call takes 200 ms. It completes during this nap.
     client.call(2, "nap", json!({ "ms": 400 })).await.response().await;
     let mut resumed = client.get(Some(&seen)).await;
     assert_eq!(resumed.status, StatusCode::OK);
@@ -77,7 +78,7 @@ async fn evicted_events_are_reported_as_a_gap() {
     let mut call = client.call(1, "nap", json!({ "ms": 0 })).await;
     call.response().await;
     drop(client.call(2, "flood", json!({ "events": 5000 })).await);
-    // Another call shows when the flood is over: it is one session, one backend.
+    // Resume until the response is received.
     let mut resumed;
     let mut events = Vec::new();
     loop {
@@ -94,9 +95,9 @@ async fn evicted_events_are_reported_as_a_gap() {
     if first > 1 {
         assert!(events[0].comment.is_some(), "{:?}", events[0]);
     }
-    let told: Vec<_> = events.iter().filter_map(super::client::Event::progress).collect();
-    assert!(told.windows(2).all(|pair| pair[1] == pair[0] + 1));
-    assert_eq!(told.last(), Some(&5000));
+    let progress: Vec<_> = events.iter().filter_map(super::client::Event::progress).collect();
+    assert!(progress.windows(2).all(|pair| pair[1] == pair[0] + 1));
+    assert_eq!(progress.last(), Some(&5000));
 }
 
 #[tokio::test]
@@ -112,7 +113,7 @@ async fn a_disconnected_client_polls_after_the_retry_delay() {
     let seen = call.last_event_id.clone().unwrap();
     let wait = Duration::from_millis(retry.unwrap());
     let mut resumed = loop {
-        // The very thing that the server asked for.
+        // The retry delay that the server sent.
         tokio::time::sleep(wait).await;
         let mut resumed = client.get(Some(&seen)).await;
         if let Some(event) = resumed.message().await {
@@ -129,7 +130,7 @@ async fn reconnect_after_loses_nothing() {
     let program = Program::serve(&options);
     let client = Client::initialize(&program.address).await;
     let mut connection = client.call(1, "count", json!({ "total": 30, "interval_ms": 10 })).await;
-    let (mut at, mut recycled) = (0, 0);
+    let (mut at, mut reconnects) = (0, 0);
     loop {
         let mut retry = None;
         while let Some(event) = connection.next().await {
@@ -139,12 +140,12 @@ async fn reconnect_after_loses_nothing() {
                 at = progress;
             } else if event.is_response() {
                 assert_eq!(at, 30);
-                assert!(recycled > 1, "300 ms were recycled {recycled} times");
+                assert!(reconnects > 1, "{reconnects} reconnects in 300 ms");
                 return;
             }
         }
         assert_eq!(retry, Some(7));
-        recycled += 1;
+        reconnects += 1;
         connection = client.get(connection.last_event_id.as_deref()).await;
     }
 }

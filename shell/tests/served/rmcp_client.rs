@@ -1,8 +1,5 @@
-//! rmcp's own client.
-#![expect(
-    deprecated,
-    reason = "sessions have sampling and log messages, which later revisions give up"
-)]
+//! The client of rmcp against the program.
+#![expect(deprecated, reason = "sampling and log messages are deprecated in later revisions")]
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,7 +19,7 @@ use tokio::sync::mpsc;
 
 use crate::program::Program;
 
-/// What the client hears beside answers.
+/// A notification that the client received.
 #[derive(Debug)]
 enum Received {
     Progress(f64),
@@ -59,10 +56,10 @@ impl ClientHandler for Handler {
 
     async fn on_progress(
         &self,
-        said: ProgressNotificationParam,
+        progress: ProgressNotificationParam,
         _: NotificationContext<RoleClient>,
     ) {
-        self.0.send(Received::Progress(said.progress)).unwrap();
+        self.0.send(Received::Progress(progress.progress)).unwrap();
     }
 
     async fn on_logging_message(
@@ -77,10 +74,10 @@ impl ClientHandler for Handler {
 async fn connect(
     program: &Program,
 ) -> (RunningService<RoleClient, Handler>, mpsc::UnboundedReceiver<Received>) {
-    let (sender, heard) = mpsc::unbounded_channel();
+    let (sender, received) = mpsc::unbounded_channel();
     let url: Arc<str> = format!("http://{}/mcp", program.address).into();
     let transport = StreamableHttpClientTransport::from_uri(url);
-    (Handler(sender).serve(transport).await.unwrap(), heard)
+    (Handler(sender).serve(transport).await.unwrap(), received)
 }
 
 fn call(tool: &'static str, arguments: Value) -> CallToolRequestParams {
@@ -100,7 +97,7 @@ async fn text_of(
 #[tokio::test]
 async fn rmcp_client_lists_calls_and_answers_server_requests() {
     let program = Program::serve(&[]);
-    let (client, mut heard) = connect(&program).await;
+    let (client, mut received) = connect(&program).await;
     let tools = client.list_all_tools().await.unwrap();
     assert!(tools.iter().any(|tool| tool.name == "echo"));
     assert!(text_of(&client, "echo", json!({ "message": "hello" })).await.contains("hello"));
@@ -109,12 +106,12 @@ async fn rmcp_client_lists_calls_and_answers_server_requests() {
 
     text_of(&client, "count", json!({ "total": 3, "interval_ms": 1 })).await;
     for number in [1.0, 2.0, 3.0] {
-        let Some(Received::Progress(progress)) = heard.recv().await else { panic!() };
+        let Some(Received::Progress(progress)) = received.recv().await else { panic!() };
         assert!((progress - number).abs() < 0.1);
     }
     text_of(&client, "announce", json!({ "count": 2, "interval_ms": 1 })).await;
     for _ in 0..2 {
-        assert!(matches!(heard.recv().await, Some(Received::Log)));
+        assert!(matches!(received.recv().await, Some(Received::Log)));
     }
     client.cancel().await.unwrap();
 }
@@ -122,7 +119,7 @@ async fn rmcp_client_lists_calls_and_answers_server_requests() {
 #[tokio::test]
 async fn rmcp_client_reconnects_when_the_server_disconnects_it() {
     let program = Program::serve(&[]);
-    let (client, _heard) = connect(&program).await;
+    let (client, _received) = connect(&program).await;
     let call = text_of(&client, "poll", json!({ "ms": 200 }));
     let answer = tokio::time::timeout(Duration::from_secs(20), call).await.unwrap();
     assert!(!answer.contains("\"isError\":true"), "{answer}");
@@ -133,7 +130,7 @@ async fn rmcp_client_reconnects_when_the_server_disconnects_it() {
 async fn rmcp_client_deletes_its_session() {
     let program = Program::serve(&["--max-sessions", "1"]);
     for _ in 0..3 {
-        let (client, _heard) = connect(&program).await;
+        let (client, _received) = connect(&program).await;
         client.list_all_tools().await.unwrap();
         client.cancel().await.unwrap();
     }

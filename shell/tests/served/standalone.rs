@@ -10,8 +10,8 @@ use crate::{
 
 async fn announce(client: &Client, id: i64, count: u64) {
     let arguments = json!({ "count": count, "interval_ms": 1 });
-    let answer = client.call(id, "announce", arguments).await.response().await;
-    assert_ne!(answer["result"]["isError"], true, "{answer}");
+    let response = client.call(id, "announce", arguments).await.response().await;
+    assert_ne!(response["result"]["isError"], true, "{response}");
 }
 
 #[tokio::test]
@@ -57,8 +57,8 @@ async fn priming_events_have_ids_of_their_own_stream() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "echo", json!({ "message": "m" })).await;
-    let primed = call.next().await.unwrap();
-    assert_eq!((primed.id.as_deref(), &primed.data), (Some("0/0"), &Value::Null));
+    let priming = call.next().await.unwrap();
+    assert_eq!((priming.id.as_deref(), &priming.data), (Some("0/0"), &Value::Null));
     let mut get = client.get(None).await;
     assert_eq!(get.next().await.unwrap().id.as_deref(), Some("0"));
 }
@@ -83,10 +83,11 @@ async fn the_client_answers_a_server_request_during_a_call() {
     let capabilities = json!({ "elicitation": {}, "sampling": {} });
     let client = Client::initialize_with(&program.address, LATEST_REVISION, &capabilities).await;
     let mut call = client.call(1, "ask", json!({ "question": "Which?" })).await;
-    let asked = call.message().await.unwrap().data;
-    assert_eq!(asked["method"], "elicitation/create");
+    let request = call.message().await.unwrap().data;
+    assert_eq!(request["method"], "elicitation/create");
     let result = json!({ "action": "accept", "content": { "answer": "this" } });
-    let told = client.post(&json!({ "jsonrpc": "2.0", "id": asked["id"], "result": result })).await;
-    assert_eq!(told.status, StatusCode::ACCEPTED);
+    let accepted =
+        client.post(&json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })).await;
+    assert_eq!(accepted.status, StatusCode::ACCEPTED);
     assert!(call.response().await["result"].to_string().contains("this"));
 }

@@ -89,7 +89,10 @@ async fn the_client_polls_when_the_child_wants_it_to() {
     assert_eq!(retry, Some(300));
     let mut resumed = client.get(call.last_event_id.as_deref()).await;
     let answer = resumed.response().await;
-    assert_eq!(answer["result"]["content"][0]["text"], "the connection was to be closed meanwhile");
+    assert_eq!(
+        answer["result"]["content"][0]["text"],
+        "rejoin was asked to have the connection closed meanwhile"
+    );
 }
 
 #[tokio::test]

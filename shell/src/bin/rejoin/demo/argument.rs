@@ -1,10 +1,10 @@
-//! Arguments of tools: declared once, for the schema and for the check.
+//! Tool arguments, declared once for both JSON Schema and validation.
 
 use rmcp::model::JsonObject;
 use serde_json::{Value, json};
 use thiserror::Error;
 
-/// An argument that a tool must have.
+/// A required argument of a tool.
 pub(super) trait Argument: Sync {
     fn name(&self) -> &'static str;
 
@@ -12,7 +12,7 @@ pub(super) trait Argument: Sync {
     fn schema(&self) -> Value;
 }
 
-/// A whole number within bounds.
+/// An integer within bounds.
 pub(super) struct Number {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
@@ -20,25 +20,26 @@ pub(super) struct Number {
     pub(super) max: u32,
 }
 
-/// A text of a bounded size.
+/// A string of bounded size.
 pub(super) struct Text {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
     pub(super) bytes_max: usize,
 }
 
-/// What is wrong with an argument. The client is at fault.
+/// An invalid argument. The client is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(super) enum ArgumentError {
     #[error("the argument `{0}` is missing")]
     Missing(&'static str),
-    #[error("the argument `{name}` must be a whole number from {min} to {max}")]
+    #[error("the argument `{name}` must be an integer from {min} to {max}")]
     NotNumber { name: &'static str, min: u32, max: u32 },
-    #[error("the argument `{name}` must be a text of at most {bytes_max} bytes")]
+    #[error("the argument `{name}` must be a string of at most {bytes_max} bytes")]
     NotText { name: &'static str, bytes_max: usize },
 }
 
 impl Number {
+    /// Reads and validates the argument.
     pub(super) fn read(&self, arguments: &JsonObject) -> Result<u32, ArgumentError> {
         let Self { name, min, max, .. } = *self;
         let value = arguments.get(name).ok_or(ArgumentError::Missing(name))?;
@@ -52,6 +53,7 @@ impl Number {
 }
 
 impl Text {
+    /// Reads and validates the argument.
     pub(super) fn read<'a>(&self, arguments: &'a JsonObject) -> Result<&'a str, ArgumentError> {
         let Self { name, bytes_max, .. } = *self;
         let value = arguments.get(name).ok_or(ArgumentError::Missing(name))?;

@@ -1,14 +1,14 @@
-//! What goes on between the calls of a session.
+//! Background tasks of a session.
 
 use parking_lot::Mutex;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::tool::ToolError;
 
-/// How many tasks a session has at once.
+/// Maximum number of concurrent tasks per session.
 const TASKS_MAX: usize = 16;
 
-/// Tasks that end with their session: at most [`TASKS_MAX`].
+/// A bounded set of tasks, which are aborted when it is dropped.
 #[derive(Default)]
 pub(super) struct Background {
     tasks: Mutex<JoinSet<()>>,

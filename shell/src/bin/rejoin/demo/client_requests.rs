@@ -1,5 +1,5 @@
-//! Questions to the client in the middle of a call.
-#![expect(deprecated, reason = "sessions have sampling, which later revisions give up")]
+//! Requests to the client during a tool call: elicitation and sampling.
+#![expect(deprecated, reason = "sampling is deprecated in later revisions")]
 
 use rmcp::{
     ServiceError,
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::tool::{Call, ToolError};
 
-/// Asks the user for what `schema` says.
+/// Elicits input of the form `schema` from the user.
 pub(super) async fn elicit(
     call: &Call,
     message: &str,
@@ -35,7 +35,7 @@ pub(super) async fn elicit(
     Ok(result)
 }
 
-/// Has the client's model complete `prompt`, and returns the text.
+/// Samples a completion of `prompt` from the client's model. Returns its text.
 pub(super) async fn sample(call: &Call, prompt: &str) -> Result<String, ToolError> {
     let capabilities = call.context.client_capabilities().unwrap_or_default();
     if capabilities.sampling.is_none() {

@@ -1,4 +1,4 @@
-//! Completion of arguments.
+//! Completion of prompt and resource template arguments.
 
 use rmcp::{
     ErrorData,
@@ -28,12 +28,12 @@ pub(super) fn complete(request: &CompleteRequestParams) -> Result<CompleteResult
         (Reference::Resource(resource), _) => return Err(resources::not_found(&resource.uri)),
         (_, name) => return Err(unknown(name)),
     };
-    let begun = known.iter().filter(|word| word.starts_with(&argument.value));
-    let values = begun.map(|&word| word.to_owned()).collect();
+    let matching = known.iter().filter(|word| word.starts_with(&argument.value));
+    let values = matching.map(|&word| word.to_owned()).collect();
     let info = CompletionInfo::with_all_values(values);
     info.map(CompleteResult::new).map_err(|error| ErrorData::internal_error(error, None))
 }
 
 fn unknown(argument: &str) -> ErrorData {
-    ErrorData::invalid_params(format!("there is no argument `{argument}`"), None)
+    ErrorData::invalid_params(format!("unknown argument `{argument}`"), None)
 }

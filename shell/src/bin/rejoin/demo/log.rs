@@ -1,5 +1,5 @@
-//! Log messages to the client.
-#![expect(deprecated, reason = "sessions have log messages, which later revisions give up")]
+//! MCP log messages, filtered by the level that the client has set.
+#![expect(deprecated, reason = "log messages are deprecated in later revisions")]
 
 use std::sync::{
     Arc,
@@ -10,11 +10,10 @@ use rmcp::model::{
     LoggingLevel, LoggingMessageNotification, LoggingMessageNotificationParam, ServerNotification,
 };
 
-/// What the client wants to hear: everything, until it says something else. A clone
-/// follows what it says.
+/// The logging level of a session: all levels until the client sets one. Clones share it.
 #[derive(Clone, Default)]
 pub(super) struct Log {
-    /// The least level, as its place among the levels.
+    /// The lowest level to send, as the discriminant of [`LoggingLevel`].
     min_level: Arc<AtomicU8>,
 }
 
@@ -23,7 +22,7 @@ impl Log {
         self.min_level.store(level as u8, Ordering::Relaxed);
     }
 
-    /// Returns a message of level `info`, if the client wants it.
+    /// Returns a message of level `info`, unless the client has set a higher level.
     pub(super) fn info(&self, text: &str) -> Option<ServerNotification> {
         let level = LoggingLevel::Info;
         if (level as u8) < self.min_level.load(Ordering::Relaxed) {

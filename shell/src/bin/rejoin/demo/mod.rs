@@ -1,5 +1,5 @@
-//! The demo server: tools that take their time, ask back, go silent and come back, and
-//! everything that the official MCP conformance suite calls.
+//! The demo server: slow, chatty and interactive tools to try resumption with, and everything that
+//! the official MCP conformance suite calls.
 
 mod argument;
 mod background;
@@ -24,7 +24,7 @@ use rejoin::{Backend, RmcpBackend};
 use self::server::Demo;
 pub(crate) use self::stdio::run;
 
-/// Returns the backend that serves each session by a demo server of its own.
+/// Returns a backend with one demo server per session.
 pub(crate) fn backend() -> impl Backend {
     RmcpBackend::new(|| Ok(Demo::default()))
 }

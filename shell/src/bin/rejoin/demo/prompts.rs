@@ -1,4 +1,4 @@
-//! Prompts.
+//! The prompts of the demo server.
 
 use rmcp::{
     ErrorData,
@@ -26,7 +26,7 @@ pub(super) fn list() -> Vec<Prompt> {
         vec![argument(FIRST, "First test argument"), argument(SECOND, "Second test argument")];
     let uri = vec![argument(RESOURCE_URI, "URI of the resource to embed")];
     vec![
-        Prompt::new(SIMPLE, Some("A prompt of one text"), None),
+        Prompt::new(SIMPLE, Some("A prompt with one text message"), None),
         Prompt::new(WITH_ARGUMENTS, Some("A prompt that repeats its arguments"), Some(two)),
         Prompt::new(WITH_RESOURCE, Some("A prompt with a resource in it"), Some(uri)),
         Prompt::new(WITH_IMAGE, Some("A prompt with an image in it"), None),
@@ -38,8 +38,8 @@ pub(super) fn get(name: &str, arguments: &JsonObject) -> Result<Vec<PromptMessag
         SIMPLE => Ok(vec![text("This is a simple prompt for testing.")]),
         WITH_ARGUMENTS => {
             let (first, second) = (argument(arguments, FIRST)?, argument(arguments, SECOND)?);
-            let said = format!("Prompt with arguments: arg1='{first}', arg2='{second}'");
-            Ok(vec![text(said)])
+            let message = format!("Prompt with arguments: arg1='{first}', arg2='{second}'");
+            Ok(vec![text(message)])
         }
         WITH_RESOURCE => {
             let uri = argument(arguments, RESOURCE_URI)?;
@@ -57,13 +57,13 @@ pub(super) fn get(name: &str, arguments: &JsonObject) -> Result<Vec<PromptMessag
 }
 
 pub(super) fn not_found(name: &str) -> ErrorData {
-    ErrorData::invalid_params(format!("there is no prompt `{name}`"), None)
+    ErrorData::invalid_params(format!("unknown prompt `{name}`"), None)
 }
 
 fn argument<'a>(arguments: &'a JsonObject, name: &str) -> Result<&'a str, ErrorData> {
     let text = arguments.get(name).and_then(serde_json::Value::as_str);
     text.ok_or_else(|| {
-        ErrorData::invalid_params(format!("the argument `{name}` must be a text"), None)
+        ErrorData::invalid_params(format!("the argument `{name}` must be a string"), None)
     })
 }
 

@@ -1,4 +1,4 @@
-//! Resources.
+//! The resources of the demo server.
 
 use rmcp::{
     ErrorData,
@@ -24,15 +24,20 @@ pub(super) fn list() -> Vec<Resource> {
         Resource::new(uri, name).with_description(about).with_mime_type(mime_type)
     };
     vec![
-        resource(TEXT, "static-text", "A text that never changes", PLAIN),
+        resource(TEXT, "static-text", "A constant text", PLAIN),
         resource(BINARY, "static-binary", "An image of one red pixel", PNG_TYPE),
-        resource(WATCHED, "watched", "Changes every second while it is subscribed to", PLAIN),
+        resource(
+            WATCHED,
+            "watched",
+            "A text that changes every second while there is a subscription",
+            PLAIN,
+        ),
     ]
 }
 
 pub(super) fn templates() -> Vec<ResourceTemplate> {
     let template = ResourceTemplate::new(TEMPLATE, "template");
-    vec![template.with_description("Data of an id").with_mime_type(JSON)]
+    vec![template.with_description("Data for an id").with_mime_type(JSON)]
 }
 
 pub(super) fn read(uri: &str, state: &State) -> Result<ResourceContents, ErrorData> {
@@ -57,10 +62,7 @@ pub(super) fn read(uri: &str, state: &State) -> Result<ResourceContents, ErrorDa
 }
 
 pub(super) fn not_found(uri: &str) -> ErrorData {
-    ErrorData::resource_not_found(
-        format!("there is no resource `{uri}`"),
-        Some(json!({ "uri": uri })),
-    )
+    ErrorData::resource_not_found(format!("unknown resource `{uri}`"), Some(json!({ "uri": uri })))
 }
 
 fn template_id(uri: &str) -> Option<&str> {

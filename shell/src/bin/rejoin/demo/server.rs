@@ -1,8 +1,5 @@
-//! The demo server itself: who answers what.
-#![expect(
-    deprecated,
-    reason = "sessions have logging and subscriptions, which later revisions give up"
-)]
+//! The rmcp handler of the demo server.
+#![expect(deprecated, reason = "logging and subscriptions are deprecated in later revisions")]
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -27,7 +24,7 @@ use super::{
     watch::WATCHED,
 };
 
-/// A demo server, of one session.
+/// The demo server of one session.
 #[derive(Default)]
 pub(super) struct Demo {
     state: Arc<State>,
@@ -67,7 +64,7 @@ impl ServerHandler for Demo {
     ) -> Result<CallToolResponse, ErrorData> {
         let name = &*request.name;
         let Some(tool) = tools::all().find(|tool| tool.name == name) else {
-            return Err(ErrorData::invalid_params(format!("there is no tool `{name}`"), None));
+            return Err(ErrorData::invalid_params(format!("unknown tool `{name}`"), None));
         };
         let arguments = request.arguments.unwrap_or_default();
         let call = Call { state: Arc::clone(&self.state), context, arguments };

@@ -1,8 +1,8 @@
-//! What a demo server keeps of its session.
+//! The state of a demo server.
 
 use super::{background::Background, log::Log, watch::Watch};
 
-/// It ends with the session, and with it what runs in the background.
+/// The state of one session. Dropping it aborts its background tasks.
 #[derive(Default)]
 pub(super) struct State {
     pub(super) background: Background,

@@ -11,11 +11,11 @@ use serde_json::json;
 use super::server::Demo;
 use crate::{config::ProgramConfig, logging};
 
-/// Serves one session until stdin ends.
+/// Serves one session until stdin is closed.
 ///
 /// # Errors
 ///
-/// The client does not begin as MCP has it.
+/// The client does not follow the MCP handshake.
 pub(crate) fn run() -> anyhow::Result<()> {
     let config = ProgramConfig::default();
     let _logging = logging::start(config.log_format, &config.log_level.filter())?;
@@ -36,7 +36,8 @@ async fn serve() -> anyhow::Result<()> {
     }
 }
 
-/// Tells a rejoin at the other end which request of the client a message belongs to.
+/// A transport that adds to each message the id of the client request that it belongs to, for a
+/// rejoin server at the other end.
 struct RelatedTransport<T>(T);
 
 impl<T: Transport<RoleServer>> Transport<RoleServer> for RelatedTransport<T> {
@@ -69,7 +70,7 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for RelatedTransport<T> {
     }
 }
 
-/// Says on the wire what rmcp knows in this process only.
+/// Copies the originating request id, which rmcp keeps in the extensions, to `_meta`.
 fn set_related_request_id(extensions: &mut Extensions) {
     let Some(OriginatingRequestId(id)) = extensions.get().cloned() else { return };
     let meta = extensions.get_or_insert_default::<MetaObject>();

@@ -1,4 +1,4 @@
-//! What a tool is, and a call of it.
+//! Definition of a tool, and the context of a call.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -26,18 +26,18 @@ pub(super) struct Tool {
     pub(super) run: fn(Call) -> ToolFuture,
 }
 
-/// What a tool takes.
+/// The input of a tool.
 pub(super) enum Input {
-    /// All of these arguments.
+    /// These arguments, all required.
     Arguments(&'static [&'static dyn Argument]),
-    /// What this JSON Schema says.
+    /// Any object, with this JSON Schema.
     Schema(fn() -> Value),
 }
 
 pub(super) type ToolFuture = Pin<Box<dyn Future<Output = ToolResult> + Send>>;
 pub(super) type ToolResult = Result<Vec<ContentBlock>, ToolError>;
 
-/// Why a tool has no result. Its caller is told.
+/// Why a tool call failed, as reported to the client.
 #[derive(Debug, Error)]
 pub(super) enum ToolError {
     #[error(transparent)]
@@ -48,20 +48,20 @@ pub(super) enum ToolError {
     Cancelled,
     #[error("the client did not declare the capability `{0}`")]
     Undeclared(&'static str),
-    #[error("the client did not answer: {0}")]
+    #[error("request to the client failed: {0}")]
     NoResponse(#[from] ServiceError),
     #[error(transparent)]
     NotDisconnected(#[from] SendError),
-    #[error("the schema cannot be read: {0}")]
+    #[error("invalid schema: {0}")]
     Schema(#[from] serde_json::Error),
-    #[error("{0} tasks of this session run in the background already")]
+    #[error("this session has {0} background tasks already")]
     TooManyTasks(usize),
     #[error("This tool intentionally returns an error for testing")]
     Intentional,
 }
 
 impl Tool {
-    /// Returns what a client is told of it.
+    /// Returns the definition that `tools/list` shows.
     pub(super) fn describe(&self) -> rmcp::model::Tool {
         let schema = match &self.input {
             Input::Arguments(arguments) => schema(arguments),
@@ -71,10 +71,10 @@ impl Tool {
     }
 }
 
-/// What became of a wish to close the connection of a call.
+/// The result of a request to disconnect a call.
 pub(super) enum Disconnection {
     Done,
-    /// A rejoin at the other end does so, if it can.
+    /// Sent to the rejoin server at the other end of stdio, if there is one.
     Requested,
 }
 
@@ -94,7 +94,7 @@ impl Call {
         Ok(argument.read(&self.arguments)?)
     }
 
-    /// Returns a time, of an argument that counts milliseconds.
+    /// Returns the duration of an argument in milliseconds.
     pub(super) fn millis(&self, argument: &Number) -> Result<Duration, ToolError> {
         Ok(Duration::from_millis(self.number(argument)?.into()))
     }
@@ -103,7 +103,7 @@ impl Call {
         self.context.meta.get_progress_token()
     }
 
-    /// Waits for a time, or until the call is cancelled.
+    /// Sleeps, unless the call is cancelled.
     pub(super) async fn wait(&self, time: Duration) -> Result<(), ToolError> {
         self.unless_cancelled(async {
             tokio::time::sleep(time).await;
@@ -112,34 +112,34 @@ impl Call {
         .await
     }
 
-    /// Reports progress, if the client wants it.
+    /// Sends progress, if the call has a progress token.
     pub(super) async fn report(&self, done: u32, total: u32) -> Result<(), ToolError> {
         let Some(token) = self.progress_token() else { return Ok(()) };
         let progress = ProgressNotificationParam::new(token, done.into()).with_total(total.into());
         self.unless_cancelled(self.context.peer.notify_progress(progress)).await
     }
 
-    /// Logs on the stream of the call, if the client wants it.
+    /// Sends a log message on the stream of the call, unless the client has set a higher level.
     pub(super) async fn log(&self, text: &str) -> Result<(), ToolError> {
         let Some(message) = self.state.log.info(text) else { return Ok(()) };
         self.unless_cancelled(self.context.notify_related(message)).await
     }
 
-    /// Ends the connection of the call, so that the client comes back after `retry`.
+    /// Disconnects the call, so that the client resumes it after `retry`.
     pub(super) async fn disconnect(&self, retry: Duration) -> Result<Disconnection, ToolError> {
         if self.context.extensions.get::<ClientSender>().is_some() {
             self.context.disconnect(Some(retry))?;
             return Ok(Disconnection::Done);
         }
-        // On stdio. Whoever does not know rejoin does not know the notification either.
+        // On stdio. Other clients than rejoin ignore the unknown notification.
         let params = json!({ "requestId": self.context.id, "retryMs": retry.as_millis() });
-        let ask = CustomNotification::new("notifications/rejoin/close_stream", Some(params));
-        let ask = ServerNotification::CustomNotification(ask);
-        self.unless_cancelled(self.context.peer.send_notification(ask)).await?;
+        let request = CustomNotification::new("notifications/rejoin/close_stream", Some(params));
+        let request = ServerNotification::CustomNotification(request);
+        self.unless_cancelled(self.context.peer.send_notification(request)).await?;
         Ok(Disconnection::Requested)
     }
 
-    /// Returns what `work` does, unless the call is cancelled before.
+    /// Returns the result of `work`, unless the call is cancelled before.
     pub(super) async fn unless_cancelled<T>(
         &self,
         work: impl Future<Output = Result<T, ServiceError>>,
@@ -152,12 +152,12 @@ impl Call {
     }
 }
 
-/// Runs a tool that has its answer already.
-pub(super) fn ready(answer: ToolResult) -> ToolFuture {
-    Box::pin(std::future::ready(answer))
+/// Returns a future that is ready with `result`.
+pub(super) fn ready(result: ToolResult) -> ToolFuture {
+    Box::pin(std::future::ready(result))
 }
 
-/// Returns an answer that is one text.
+/// Returns content with a single text block.
 pub(super) fn text(text: impl Into<String>) -> Vec<ContentBlock> {
     vec![ContentBlock::text(text)]
 }
@@ -169,7 +169,7 @@ fn schema(arguments: &[&dyn Argument]) -> Value {
     json!({ "type": "object", "properties": properties, "required": required })
 }
 
-/// A schema that is no object allows nothing.
+/// Returns the fields of a schema, or none if it is not an object.
 fn object(value: Value) -> JsonObject {
     if let Value::Object(object) = value { object } else { JsonObject::new() }
 }

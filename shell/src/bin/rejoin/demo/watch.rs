@@ -1,4 +1,4 @@
-//! The resource that changes while it is subscribed to.
+//! A resource that changes while the client is subscribed to it.
 
 use std::{
     sync::{
@@ -18,11 +18,11 @@ pub(super) const WATCHED: &str = "test://watched-resource";
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// For how many changes a subscription lasts: an hour, so that a client that went away
-/// does not keep its session for ever.
+/// Maximum number of changes per subscription: one hour, so that a disconnected client does not
+/// keep its session alive forever.
 const CHANGES_MAX: u32 = 3_600;
 
-/// How often the resource has changed, and who is told.
+/// The number of changes, and the task that notifies the client of them.
 #[derive(Default)]
 pub(super) struct Watch {
     changes: Arc<AtomicU32>,
@@ -34,7 +34,7 @@ impl Watch {
         self.changes.load(Ordering::Relaxed)
     }
 
-    /// Begins to change the resource, and to tell the client; again, if it does already.
+    /// Starts to change the resource and to notify the client. Replaces a former subscription.
     pub(super) fn subscribe(
         &self,
         background: &Background,

@@ -1,4 +1,4 @@
-//! What a tool asks the client.
+//! Tools that send requests to the client.
 
 use rmcp::model::{ElicitResult, ElicitationAction};
 use serde_json::{Value, json};
@@ -11,28 +11,28 @@ use crate::demo::{
 
 pub(super) const SAMPLING: Tool = Tool {
     name: "test_sampling",
-    about: "Asks the client's model",
+    about: "Sends a sampling request to the client",
     input: Input::Arguments(&[&PROMPT]),
     run: |call| Box::pin(sampling(call)),
 };
 
 pub(super) const ELICITATION: Tool = Tool {
     name: "test_elicitation",
-    about: "Asks the user",
+    about: "Sends an elicitation request to the client",
     input: Input::Arguments(&[&MESSAGE]),
     run: |call| Box::pin(elicitation(call)),
 };
 
 pub(super) const DEFAULTS: Tool = Tool {
     name: "test_elicitation_sep1034_defaults",
-    about: "Asks the user, with a default for every type",
+    about: "Sends an elicitation request with a default for every type",
     input: Input::Arguments(&[]),
     run: |call| Box::pin(review(call, defaults)),
 };
 
 pub(super) const ENUMS: Tool = Tool {
     name: "test_elicitation_sep1330_enums",
-    about: "Asks the user, with every kind of choice",
+    about: "Sends an elicitation request with every kind of enum",
     input: Input::Arguments(&[]),
     run: |call| Box::pin(review(call, enums)),
 };
@@ -44,8 +44,8 @@ const MESSAGE: Text =
     Text { name: "message", about: "The message to show the user", bytes_max: 64 << 10 };
 
 async fn sampling(call: Call) -> ToolResult {
-    let said = sample(&call, call.text(&PROMPT)?).await?;
-    Ok(text(format!("LLM response: {said}")))
+    let completion = sample(&call, call.text(&PROMPT)?).await?;
+    Ok(text(format!("LLM response: {completion}")))
 }
 
 async fn elicitation(call: Call) -> ToolResult {

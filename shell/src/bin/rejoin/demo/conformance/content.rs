@@ -1,4 +1,4 @@
-//! Every type of content, and an error.
+//! Tools that return each type of content, and one that fails.
 
 use rmcp::model::{ContentBlock, ResourceContents};
 
@@ -9,28 +9,28 @@ use crate::demo::{
 
 pub(super) const SIMPLE: Tool = Tool {
     name: "test_simple_text",
-    about: "Answers with a text",
+    about: "Returns a text",
     input: Input::Arguments(&[]),
     run: |_| ready(Ok(text("This is a simple text response for testing."))),
 };
 
 pub(super) const IMAGE: Tool = Tool {
     name: "test_image_content",
-    about: "Answers with an image",
+    about: "Returns an image",
     input: Input::Arguments(&[]),
     run: |_| ready(Ok(vec![image()])),
 };
 
 pub(super) const AUDIO: Tool = Tool {
     name: "test_audio_content",
-    about: "Answers with a sound",
+    about: "Returns audio",
     input: Input::Arguments(&[]),
     run: |_| ready(Ok(vec![ContentBlock::audio(WAV, WAV_TYPE)])),
 };
 
 pub(super) const RESOURCE: Tool = Tool {
     name: "test_embedded_resource",
-    about: "Answers with a resource",
+    about: "Returns an embedded resource",
     input: Input::Arguments(&[]),
     run: |_| {
         let text = "This is an embedded resource content.";
@@ -40,7 +40,7 @@ pub(super) const RESOURCE: Tool = Tool {
 
 pub(super) const MIXED: Tool = Tool {
     name: "test_multiple_content_types",
-    about: "Answers with a text, an image and a resource",
+    about: "Returns a text, an image and a resource",
     input: Input::Arguments(&[]),
     run: |_| {
         let json = r#"{"test":"data","value":123}"#;
@@ -54,7 +54,7 @@ pub(super) const MIXED: Tool = Tool {
 
 pub(super) const ERROR: Tool = Tool {
     name: "test_error_handling",
-    about: "Fails",
+    about: "Returns an error",
     input: Input::Arguments(&[]),
     run: |_| ready(Err(ToolError::Intentional)),
 };

@@ -1,6 +1,6 @@
-//! The tools that the official MCP conformance suite calls, by its names.
+//! The tools that the official MCP conformance suite calls.
 //!
-//! What they say is the suite's, too: `@modelcontextprotocol/conformance` 0.1.16 and
+//! Their names and results are those of the suite: `@modelcontextprotocol/conformance` 0.1.16 and
 //! 0.2.0-alpha.12, the server scenarios of revisions up to 2025-11-25.
 
 mod client_requests;

@@ -1,4 +1,4 @@
-//! What happens while a tool runs.
+//! Tools that send notifications or are disconnected while they run.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::demo::tool::{Call, Input, Tool, ToolResult, text};
 
 pub(super) const LOGGING: Tool = Tool {
     name: "test_tool_with_logging",
-    about: "Logs while it runs",
+    about: "Sends log messages while it runs",
     input: Input::Arguments(&[]),
     run: |call| Box::pin(logging(call)),
 };
@@ -20,7 +20,7 @@ pub(super) const PROGRESS: Tool = Tool {
 
 pub(super) const RECONNECTION: Tool = Tool {
     name: "test_reconnection",
-    about: "Closes the connection of the call before it answers",
+    about: "Closes the connection of the call before it responds",
     input: Input::Arguments(&[]),
     run: |call| Box::pin(reconnection(call)),
 };
@@ -47,7 +47,7 @@ async fn progress(call: Call) -> ToolResult {
 }
 
 async fn reconnection(call: Call) -> ToolResult {
-    // A client that could not come back keeps its connection, and gets the answer there.
+    // A client that cannot resume keeps its connection and gets the response there.
     let _ = call.disconnect(RETRY).await;
     call.wait(RETRY).await?;
     Ok(text("Reconnection test completed successfully"))

@@ -1,4 +1,4 @@
-//! A schema with all that JSON Schema 2020-12 has.
+//! A tool whose schema uses the features of JSON Schema 2020-12.
 
 use serde_json::{Value, json};
 
@@ -9,8 +9,8 @@ pub(super) const TOOL: Tool = Tool {
     about: "Tool with JSON Schema 2020-12 features",
     input: Input::Schema(schema),
     run: |call| {
-        let said = format!("called with {}", Value::Object(call.arguments));
-        ready(Ok(text(said)))
+        let called = format!("called with {}", Value::Object(call.arguments));
+        ready(Ok(text(called)))
     },
 };
 

@@ -1,4 +1,4 @@
-//! What is said when nobody has asked.
+//! The `announce` tool: messages that belong to no request.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ use super::{
 async fn announcements_follow_the_response_on_the_standalone_stream() {
     let client = connect().await;
     let mut standalone = client.session.standalone().unwrap();
-    let begun = Instant::now();
+    let started = Instant::now();
     let arguments = json!({ "count": 3, "interval_ms": 1_000 });
     let answer = answer(client.call(1, "announce", arguments).await).await;
-    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert_eq!(started.elapsed(), Duration::ZERO);
     assert_eq!(text(&answer), "3 announcements follow");
     for n in 1..=3 {
         let message = next(&mut standalone).await.unwrap();
         assert_eq!(message["method"], "notifications/message");
         assert_eq!(message["params"]["data"], format!("announcement {n} of 3"));
-        assert_eq!(begun.elapsed(), Duration::from_secs(n));
+        assert_eq!(started.elapsed(), Duration::from_secs(n));
     }
 }
 
@@ -50,7 +50,7 @@ async fn background_tasks_of_a_session_are_limited() {
         text(&answer(client.call(id, "announce", arguments.clone()).await).await);
     }
     let refused = answer(client.call(17, "announce", arguments.clone()).await).await;
-    assert_eq!(failure(&refused), "16 tasks of this session run in the background already");
+    assert_eq!(failure(&refused), "this session has 16 background tasks already");
     tokio::time::sleep(Duration::from_secs(2)).await;
     text(&answer(client.call(18, "announce", arguments).await).await);
 }
@@ -63,7 +63,7 @@ async fn announcements_end_with_the_session() {
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let before = tasks();
     client.sessions.close_session(client.session.id()).unwrap();
-    // The service, its loop and the announcements.
+    // The service, its event loop and the announcements.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(tasks(), before - 3);
 }

@@ -1,4 +1,4 @@
-//! Arguments that are not what a tool takes.
+//! Invalid tool arguments.
 
 use serde_json::{Value, json};
 
@@ -11,50 +11,46 @@ async fn errors_name_the_wrong_argument() {
         (
             "echo",
             json!({ "message": 1 }),
-            "the argument `message` must be a text of at most 524288 bytes",
+            "the argument `message` must be a string of at most 524288 bytes",
         ),
         (
             "echo",
             json!({ "message": "x".repeat(524_289) }),
-            "the argument `message` must be a text of at most 524288 bytes",
+            "the argument `message` must be a string of at most 524288 bytes",
         ),
         ("count", json!({ "total": 1 }), "the argument `interval_ms` is missing"),
         (
             "count",
             json!({ "total": 0, "interval_ms": 0 }),
-            "the argument `total` must be a whole number from 1 to 100000",
+            "the argument `total` must be an integer from 1 to 100000",
         ),
         (
             "count",
             json!({ "total": 1, "interval_ms": -1 }),
-            "the argument `interval_ms` must be a whole number from 0 to 60000",
+            "the argument `interval_ms` must be an integer from 0 to 60000",
         ),
         (
             "flood",
             json!({ "events": 1_000_001 }),
-            "the argument `events` must be a whole number from 1 to 1000000",
+            "the argument `events` must be an integer from 1 to 1000000",
         ),
         (
             "ask",
             json!({ "question": null }),
-            "the argument `question` must be a text of at most 65536 bytes",
+            "the argument `question` must be a string of at most 65536 bytes",
         ),
         (
             "complete",
             json!({ "prompt": [] }),
-            "the argument `prompt` must be a text of at most 65536 bytes",
+            "the argument `prompt` must be a string of at most 65536 bytes",
         ),
-        ("poll", json!({ "ms": 1.5 }), "the argument `ms` must be a whole number from 0 to 600000"),
+        ("poll", json!({ "ms": 1.5 }), "the argument `ms` must be an integer from 0 to 600000"),
         (
             "announce",
             json!({ "count": "1", "interval_ms": 1 }),
-            "the argument `count` must be a whole number from 1 to 100000",
+            "the argument `count` must be an integer from 1 to 100000",
         ),
-        (
-            "nap",
-            json!({ "ms": u64::MAX }),
-            "the argument `ms` must be a whole number from 0 to 600000",
-        ),
+        ("nap", json!({ "ms": u64::MAX }), "the argument `ms` must be an integer from 0 to 600000"),
     ];
     let client = connect().await;
     for (id, (tool, arguments, why)) in (1..).zip(cases) {

@@ -1,4 +1,4 @@
-//! What the client is asked in the middle of a call.
+//! Requests to the client during a tool call.
 
 use std::time::Duration;
 
@@ -16,20 +16,20 @@ async fn elicitation_is_sent_on_the_stream_of_the_call() {
     let cases = [
         (accepted, "the user said: blue"),
         (json!({ "action": "decline" }), "the user declined"),
-        (json!({ "action": "cancel" }), "the user went away"),
+        (json!({ "action": "cancel" }), "the user cancelled"),
     ];
     let client = connect().await;
     let _standalone = client.session.standalone().unwrap();
-    for (id, (said, heard)) in (1..).zip(cases) {
+    for (id, (result, expected)) in (1..).zip(cases) {
         let mut connection = client.call(id, "ask", json!({ "question": "Which colour?" })).await;
-        let question = next(&mut connection).await.unwrap();
-        assert_eq!(question["method"], "elicitation/create");
-        assert_eq!(question["params"]["message"], "Which colour?");
-        assert_eq!(question["params"]["requestedSchema"]["required"], json!(["answer"]));
-        reply(&client, &question, said).await;
+        let request = next(&mut connection).await.unwrap();
+        assert_eq!(request["method"], "elicitation/create");
+        assert_eq!(request["params"]["message"], "Which colour?");
+        assert_eq!(request["params"]["requestedSchema"]["required"], json!(["answer"]));
+        reply(&client, &request, result).await;
         let (before, answer) = outcome(&mut connection).await;
         assert_eq!(before.len(), 0);
-        assert_eq!(text(&answer), heard);
+        assert_eq!(text(&answer), expected);
     }
 }
 
@@ -37,11 +37,11 @@ async fn elicitation_is_sent_on_the_stream_of_the_call() {
 async fn sampling_is_sent_on_the_stream_of_the_call() {
     let client = connect().await;
     let mut connection = client.call(1, "complete", json!({ "prompt": "Once upon" })).await;
-    let question = next(&mut connection).await.unwrap();
-    assert_eq!(question["method"], "sampling/createMessage");
-    assert_eq!(question["params"]["messages"][0]["content"]["text"], "Once upon");
-    let said = json!({ "role": "assistant", "model": "m", "content": { "type": "text", "text": "a time" } });
-    reply(&client, &question, said).await;
+    let request = next(&mut connection).await.unwrap();
+    assert_eq!(request["method"], "sampling/createMessage");
+    assert_eq!(request["params"]["messages"][0]["content"]["text"], "Once upon");
+    let result = json!({ "role": "assistant", "model": "m", "content": { "type": "text", "text": "a time" } });
+    reply(&client, &request, result).await;
     let (_, answer) = outcome(&mut connection).await;
     assert_eq!(text(&answer), "the model said: a time");
 }
@@ -63,9 +63,9 @@ async fn an_undelivered_request_fails_the_call() {
     let mut connection = client.session.resume("0/0".parse().unwrap()).unwrap();
     let (_, answer) = outcome(&mut connection).await;
     let why = failure(&answer);
-    assert!(why.contains("no client was connected to hear the request"), "{why}");
+    assert!(why.contains("no client was connected"), "{why}");
 }
 
-async fn reply(client: &Client, question: &Value, result: Value) {
-    client.message(&json!({ "jsonrpc": "2.0", "id": question["id"], "result": result })).await;
+async fn reply(client: &Client, request: &Value, result: Value) {
+    client.message(&json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })).await;
 }

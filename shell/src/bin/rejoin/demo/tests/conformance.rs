@@ -1,4 +1,4 @@
-//! What the conformance suite expects, without the suite.
+//! The expectations of the conformance suite, without the suite.
 
 use serde_json::{Value, json};
 
@@ -34,8 +34,8 @@ async fn notifications_of_a_tool_come_before_its_response() {
     let mut connection = client.call(1, "test_tool_with_logging", json!({})).await;
     let (logs, _) = outcome(&mut connection).await;
     let logs: Vec<_> = logs.iter().map(|log| log["params"]["data"].as_str().unwrap()).collect();
-    let said = ["Tool execution started", "Tool processing data", "Tool execution completed"];
-    assert_eq!(logs, said);
+    let expected = ["Tool execution started", "Tool processing data", "Tool execution completed"];
+    assert_eq!(logs, expected);
     let mut connection = client.call(2, "test_tool_with_progress", json!({})).await;
     let (steps, _) = outcome(&mut connection).await;
     let steps: Vec<_> =
@@ -57,15 +57,15 @@ async fn test_reconnection_delivers_its_response_to_the_resuming_client() {
 async fn sampling_and_elicitation_match_the_suite() {
     let client = connect().await;
     let prompt = json!({ "prompt": "Test prompt" });
-    let said =
+    let reply =
         json!({ "role": "assistant", "model": "m", "content": { "type": "text", "text": "hi" } });
-    let (_, answer) = call_and_reply(&client, 1, "test_sampling", prompt, said).await;
+    let (_, answer) = call_and_reply(&client, 1, "test_sampling", prompt, reply).await;
     assert_eq!(text(&answer), "LLM response: hi");
 
-    let said = json!({ "action": "accept", "content": { "username": "u", "email": "e" } });
+    let reply = json!({ "action": "accept", "content": { "username": "u", "email": "e" } });
     let message = json!({ "message": "Who are you?" });
-    let (question, answer) = call_and_reply(&client, 2, "test_elicitation", message, said).await;
-    let schema = &question["params"]["requestedSchema"];
+    let (request, answer) = call_and_reply(&client, 2, "test_elicitation", message, reply).await;
+    let schema = &request["params"]["requestedSchema"];
     assert_eq!(schema["required"], json!(["username", "email"]));
     assert_eq!(
         text(&answer),
@@ -77,9 +77,9 @@ async fn sampling_and_elicitation_match_the_suite() {
 async fn elicitation_schemas_reach_the_client_unchanged() {
     let client = connect().await;
     let tool = "test_elicitation_sep1034_defaults";
-    let said = json!({ "action": "decline" });
-    let (question, answer) = call_and_reply(&client, 1, tool, json!({}), said.clone()).await;
-    let properties = &question["params"]["requestedSchema"]["properties"];
+    let reply = json!({ "action": "decline" });
+    let (request, answer) = call_and_reply(&client, 1, tool, json!({}), reply.clone()).await;
+    let properties = &request["params"]["requestedSchema"]["properties"];
     assert_eq!(properties["name"], json!({ "type": "string", "default": "John Doe" }));
     assert_eq!(properties["age"], json!({ "type": "integer", "default": 30 }));
     assert_eq!(properties["score"], json!({ "type": "number", "default": 95.5 }));
@@ -89,8 +89,8 @@ async fn elicitation_schemas_reach_the_client_unchanged() {
     assert_eq!(text(&answer), "Elicitation completed: action=decline, content={}");
 
     let tool = "test_elicitation_sep1330_enums";
-    let (question, _) = call_and_reply(&client, 2, tool, json!({}), said).await;
-    let properties = &question["params"]["requestedSchema"]["properties"];
+    let (request, _) = call_and_reply(&client, 2, tool, json!({}), reply).await;
+    let properties = &request["params"]["requestedSchema"]["properties"];
     let options = json!(["option1", "option2", "option3"]);
     assert_eq!(properties["untitledSingle"], json!({ "type": "string", "enum": options }));
     assert_eq!(properties["titledSingle"]["oneOf"][1]["const"], "value2");
@@ -119,17 +119,18 @@ async fn tool_schemas_reach_the_client_unchanged() {
     }
 }
 
-/// Calls a tool that asks, and answers; returns the question and the result.
+/// Calls a tool that sends a request to the client, and replies. Returns the request and the
+/// response of the tool.
 async fn call_and_reply(
     client: &Client,
     id: i64,
     tool: &str,
     arguments: Value,
-    said: Value,
+    reply: Value,
 ) -> (Value, Value) {
     let mut connection = client.call(id, tool, arguments).await;
-    let question = next(&mut connection).await.unwrap();
-    client.message(&json!({ "jsonrpc": "2.0", "id": question["id"], "result": said })).await;
+    let request = next(&mut connection).await.unwrap();
+    client.message(&json!({ "jsonrpc": "2.0", "id": request["id"], "result": reply })).await;
     let (_, answer) = outcome(&mut connection).await;
-    (question, answer)
+    (request, answer)
 }

@@ -18,14 +18,14 @@ async fn connect() -> Client {
     Client::connect(super::backend()).await
 }
 
-/// Returns the text of a tool's answer.
+/// Returns the text of a successful tool call.
 #[track_caller]
 fn text(answer: &Value) -> &str {
     assert_eq!(answer["result"]["isError"], false, "{answer}");
     answer["result"]["content"][0]["text"].as_str().unwrap()
 }
 
-/// Returns why a tool has failed.
+/// Returns the error text of a failed tool call.
 #[track_caller]
 fn failure(answer: &Value) -> &str {
     assert_eq!(answer["result"]["isError"], true, "{answer}");

@@ -33,9 +33,9 @@ async fn errors_name_the_wrong_prompt_or_argument() {
     let name = json!("test_prompt_with_arguments");
     let missing = get(&client, 1, &name, json!({ "arg1": "hello" })).await;
     assert_eq!(missing["error"]["code"], -32_602);
-    assert_eq!(missing["error"]["message"], "the argument `arg2` must be a text");
+    assert_eq!(missing["error"]["message"], "the argument `arg2` must be a string");
     let unknown = get(&client, 2, &json!("x"), json!({})).await;
-    assert_eq!(unknown["error"]["message"], "there is no prompt `x`");
+    assert_eq!(unknown["error"]["message"], "unknown prompt `x`");
 }
 
 #[tokio::test(start_paused = true)]
@@ -53,10 +53,10 @@ async fn arguments_are_completed() {
         assert_eq!(completed["result"]["completion"]["values"], values);
     }
     let unknown = complete(&client, 4, &prompt, "arg3", "").await;
-    assert_eq!(unknown["error"]["message"], "there is no argument `arg3`");
+    assert_eq!(unknown["error"]["message"], "unknown argument `arg3`");
     let nothing = json!({ "type": "ref/prompt", "name": "x" });
     let unknown = complete(&client, 5, &nothing, "arg1", "").await;
-    assert_eq!(unknown["error"]["message"], "there is no prompt `x`");
+    assert_eq!(unknown["error"]["message"], "unknown prompt `x`");
 }
 
 async fn get(client: &Client, id: i64, name: &Value, arguments: Value) -> Value {

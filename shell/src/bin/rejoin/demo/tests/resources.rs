@@ -44,7 +44,7 @@ async fn a_resource_changes_while_it_is_subscribed_to() {
     let client = connect().await;
     let mut standalone = client.session.standalone().unwrap();
     let params = json!({ "uri": WATCHED });
-    let begun = Instant::now();
+    let started = Instant::now();
     for id in 1..=2 {
         let answer = answer(client.request(id, "resources/subscribe", params.clone()).await).await;
         assert_eq!(answer["result"], json!({}));
@@ -53,7 +53,7 @@ async fn a_resource_changes_while_it_is_subscribed_to() {
         let update = next(&mut standalone).await.unwrap();
         assert_eq!(update["method"], "notifications/resources/updated");
         assert_eq!(update["params"]["uri"], WATCHED);
-        assert_eq!(begun.elapsed(), Duration::from_secs(n));
+        assert_eq!(started.elapsed(), Duration::from_secs(n));
     }
     answer(client.request(3, "resources/unsubscribe", params.clone()).await).await;
     let silence = timeout(Duration::from_secs(10), next(&mut standalone)).await;

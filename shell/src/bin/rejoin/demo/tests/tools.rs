@@ -1,4 +1,4 @@
-//! Every tool, one by one.
+//! The tools of the demo server.
 
 use std::{future::poll_fn, time::Duration};
 
@@ -30,10 +30,10 @@ async fn tools_are_listed_with_their_schemas() {
 #[tokio::test(start_paused = true)]
 async fn echo_responds_immediately() {
     let client = connect().await;
-    let begun = Instant::now();
+    let started = Instant::now();
     let answer = answer(client.call(1, "echo", json!({ "message": "hello" })).await).await;
     assert_eq!(text(&answer), "hello");
-    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert_eq!(started.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
@@ -42,9 +42,9 @@ async fn count_reports_every_step_on_its_own_stream() {
     let _standalone = client.session.standalone().unwrap();
     let arguments = json!({ "total": 5, "interval_ms": 100 });
     let mut connection = client.call(1, "count", arguments.clone()).await;
-    let begun = Instant::now();
+    let started = Instant::now();
     let (before, answer) = outcome(&mut connection).await;
-    assert_eq!(begun.elapsed(), Duration::from_millis(500));
+    assert_eq!(started.elapsed(), Duration::from_millis(500));
     let steps: Vec<_> = before.iter().map(|step| &step["params"]).collect();
     assert_eq!(steps.len(), 5);
     for (step, n) in steps.into_iter().zip(1_u8..) {
@@ -81,9 +81,9 @@ async fn flood_requires_a_progress_token() {
 #[tokio::test(start_paused = true)]
 async fn nap_sends_nothing_before_its_response() {
     let client = connect().await;
-    let begun = Instant::now();
+    let started = Instant::now();
     let answer = answer(client.call(1, "nap", json!({ "ms": 90_000 })).await).await;
-    assert_eq!(begun.elapsed(), Duration::from_secs(90));
+    assert_eq!(started.elapsed(), Duration::from_secs(90));
     assert_eq!(text(&answer), "good morning");
 }
 
@@ -92,16 +92,16 @@ async fn poll_disconnects_and_responds_after_the_reconnect() {
     let client = connect().await;
     let mut connection = client.call(1, "poll", json!({ "ms": 2_000 })).await;
     let mut events = Vec::new();
-    let begun = Instant::now();
+    let started = Instant::now();
     while poll_fn(|cx| connection.poll_events(cx, &mut events)).await {}
-    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert_eq!(started.elapsed(), Duration::ZERO);
     let retry = Some(Duration::from_secs(2));
     let id = EventId::new(StreamId::Request(0), 1);
     assert_eq!(events.last(), Some(&SseEvent::Priming { id: Some(id), retry }));
     let mut connection = client.session.resume(id).unwrap();
     let (_, answer) = outcome(&mut connection).await;
     assert_eq!(text(&answer), "the connection was closed meanwhile");
-    assert_eq!(begun.elapsed(), Duration::from_secs(2));
+    assert_eq!(started.elapsed(), Duration::from_secs(2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,5 +129,5 @@ async fn unknown_tools_are_rejected() {
     let client = connect().await;
     let answer = answer(client.call(1, "sing", json!({})).await).await;
     assert_eq!(answer["error"]["code"], -32_602);
-    assert_eq!(answer["error"]["message"], "there is no tool `sing`");
+    assert_eq!(answer["error"]["message"], "unknown tool `sing`");
 }

@@ -1,4 +1,4 @@
-//! Speaks when nobody has asked.
+//! The `announce` tool: log messages after its response.
 
 use crate::demo::{
     argument::Number,
@@ -7,7 +7,7 @@ use crate::demo::{
 
 pub(super) const TOOL: Tool = Tool {
     name: "announce",
-    about: "Answers at once, and sends log messages afterwards",
+    about: "Responds immediately, then sends log messages that belong to no request",
     input: Input::Arguments(&[&COUNT, &INTERVAL]),
     run: |call| ready(announce(&call)),
 };
@@ -15,7 +15,7 @@ pub(super) const TOOL: Tool = Tool {
 const COUNT: Number =
     Number { name: "count", about: "How many messages to send", min: 1, max: 100_000 };
 
-/// Not at once, so that the answer is first.
+/// At least 1 ms, so that the response is sent first.
 const INTERVAL: Number = Number { min: 1, ..super::INTERVAL };
 
 fn announce(call: &Call) -> ToolResult {

@@ -1,4 +1,4 @@
-//! Asks the user in the middle of the call.
+//! The `ask` tool: elicitation during a call.
 
 use rmcp::model::ElicitationAction;
 use serde_json::json;
@@ -12,7 +12,7 @@ use crate::demo::{
 
 pub(super) const TOOL: Tool = Tool {
     name: "ask",
-    about: "Asks the user, then answers with what the user said",
+    about: "Asks the user a question (elicitation) and returns the answer",
     input: Input::Arguments(&[&QUESTION]),
     run: |call| Box::pin(ask(call)),
 };
@@ -26,14 +26,14 @@ async fn ask(call: Call) -> ToolResult {
         "required": ["answer"],
     });
     let result = elicit(&call, call.text(&QUESTION)?, schema).await?;
-    let said = match result.action {
+    let outcome = match result.action {
         ElicitationAction::Accept => {
             let content = result.content.unwrap_or_default();
             let answer = content.get("answer").and_then(serde_json::Value::as_str);
             format!("the user said: {}", answer.unwrap_or_default())
         }
         ElicitationAction::Decline => "the user declined".to_owned(),
-        ElicitationAction::Cancel | _ => "the user went away".to_owned(),
+        ElicitationAction::Cancel | _ => "the user cancelled".to_owned(),
     };
-    Ok(text(said))
+    Ok(text(outcome))
 }

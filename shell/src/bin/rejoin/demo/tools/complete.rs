@@ -1,4 +1,4 @@
-//! Asks the client's model in the middle of the call.
+//! The `complete` tool: sampling during a call.
 
 use super::TEXT_MAX;
 use crate::demo::{
@@ -9,14 +9,14 @@ use crate::demo::{
 
 pub(super) const TOOL: Tool = Tool {
     name: "complete",
-    about: "Asks the client's model, then answers with what the model said",
+    about: "Sends a prompt to the client's model (sampling) and returns the completion",
     input: Input::Arguments(&[&PROMPT]),
     run: |call| Box::pin(complete(call)),
 };
 
-const PROMPT: Text = Text { name: "prompt", about: "What to ask the model", bytes_max: TEXT_MAX };
+const PROMPT: Text = Text { name: "prompt", about: "The prompt", bytes_max: TEXT_MAX };
 
 async fn complete(call: Call) -> ToolResult {
-    let said = sample(&call, call.text(&PROMPT)?).await?;
-    Ok(text(format!("the model said: {said}")))
+    let completion = sample(&call, call.text(&PROMPT)?).await?;
+    Ok(text(format!("the model said: {completion}")))
 }

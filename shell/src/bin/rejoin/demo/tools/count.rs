@@ -1,4 +1,4 @@
-//! Reports how far it has got.
+//! The `count` tool: progress at an interval.
 
 use super::INTERVAL;
 use crate::demo::{
@@ -8,7 +8,7 @@ use crate::demo::{
 
 pub(super) const TOOL: Tool = Tool {
     name: "count",
-    about: "Counts to a number, reports progress at each step, then answers",
+    about: "Counts up and reports progress at each step, then responds",
     input: Input::Arguments(&[&TOTAL, &INTERVAL]),
     run: |call| Box::pin(count(call)),
 };

@@ -1,4 +1,4 @@
-//! Answers at once.
+//! The `echo` tool: an immediate response.
 
 use crate::demo::{
     argument::Text,
@@ -7,12 +7,13 @@ use crate::demo::{
 
 pub(super) const TOOL: Tool = Tool {
     name: "echo",
-    about: "Answers at once with the message",
+    about: "Returns the message immediately",
     input: Input::Arguments(&[&MESSAGE]),
     run: |call| ready(echo(&call)),
 };
 
-const MESSAGE: Text = Text { name: "message", about: "What to answer", bytes_max: 512 << 10 };
+const MESSAGE: Text =
+    Text { name: "message", about: "The message to return", bytes_max: 512 << 10 };
 
 fn echo(call: &Call) -> ToolResult {
     Ok(text(call.text(&MESSAGE)?))

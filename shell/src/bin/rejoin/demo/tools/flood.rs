@@ -1,4 +1,4 @@
-//! Says more than a reader can take.
+//! The `flood` tool: progress as fast as backpressure allows.
 
 use crate::demo::{
     argument::Number,
@@ -7,13 +7,13 @@ use crate::demo::{
 
 pub(super) const TOOL: Tool = Tool {
     name: "flood",
-    about: "Reports progress as fast as the client reads it, then answers",
+    about: "Reports progress as fast as the client reads it, then responds",
     input: Input::Arguments(&[&EVENTS]),
     run: |call| Box::pin(flood(call)),
 };
 
 const EVENTS: Number =
-    Number { name: "events", about: "How many reports to send", min: 1, max: 1_000_000 };
+    Number { name: "events", about: "Number of progress events", min: 1, max: 1_000_000 };
 
 async fn flood(call: Call) -> ToolResult {
     let events = call.number(&EVENTS)?;

@@ -1,4 +1,4 @@
-//! The tools: what a session has to cope with, one by one.
+//! The tools of the demo server, each for one kind of traffic.
 
 mod announce;
 mod ask;
@@ -27,21 +27,17 @@ const TOOLS: &[Tool] = &[
     nap::TOOL,
 ];
 
-/// The longest text of an argument, in bytes.
+/// Maximum size of a string argument in bytes.
 const TEXT_MAX: usize = 64 << 10;
 
-/// How long to wait between two steps.
+/// Delay before each step.
 const INTERVAL: Number = Number {
     name: "interval_ms",
-    about: "How long to wait before each, in milliseconds",
+    about: "Delay before each step in milliseconds",
     min: 0,
     max: 60_000,
 };
 
-/// How long to wait once.
-const MILLIS: Number = Number {
-    name: "ms",
-    about: "When to answer, in milliseconds from the call on",
-    min: 0,
-    max: 600_000,
-};
+/// Delay before the response.
+const MILLIS: Number =
+    Number { name: "ms", about: "Delay before the response in milliseconds", min: 0, max: 600_000 };

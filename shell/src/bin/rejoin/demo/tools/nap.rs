@@ -1,11 +1,11 @@
-//! Is silent for a while.
+//! The `nap` tool: a late response.
 
 use super::MILLIS;
 use crate::demo::tool::{Call, Input, Tool, ToolResult, text};
 
 pub(super) const TOOL: Tool = Tool {
     name: "nap",
-    about: "Answers late, and says nothing before",
+    about: "Responds after a delay, and sends nothing before",
     input: Input::Arguments(&[&MILLIS]),
     run: |call| Box::pin(nap(call)),
 };

@@ -1,22 +1,24 @@
-//! Has the client come back for the answer.
+//! The `poll` tool: disconnects the client, which polls for the response.
 
 use super::MILLIS;
 use crate::demo::tool::{Call, Disconnection, Input, Tool, ToolResult, text};
 
 pub(super) const TOOL: Tool = Tool {
     name: "poll",
-    about: "Closes the connection of the call, tells the client when to come back, and has the answer then",
+    about: "Closes the connection of the call, so that the client resumes after a delay and gets the response then",
     input: Input::Arguments(&[&MILLIS]),
     run: |call| Box::pin(poll(call)),
 };
 
 async fn poll(call: Call) -> ToolResult {
     let time = call.millis(&MILLIS)?;
-    let closed = call.disconnect(time).await;
+    let disconnected = call.disconnect(time).await;
     call.wait(time).await?;
-    Ok(text(match closed {
+    Ok(text(match disconnected {
         Ok(Disconnection::Done) => "the connection was closed meanwhile".to_owned(),
-        Ok(Disconnection::Requested) => "the connection was to be closed meanwhile".to_owned(),
+        Ok(Disconnection::Requested) => {
+            "rejoin was asked to have the connection closed meanwhile".to_owned()
+        }
         Err(error) => format!("the connection was left open: {error}"),
     }))
 }
