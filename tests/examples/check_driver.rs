@@ -1,9 +1,9 @@
-//! Checks a small driver of its own, which can make mistakes, and prints which are found:
+//! Checks a small driver that can make mistakes, and prints which are found:
 //! `cargo run -p rejoin-tests --example check_driver`.
 //!
-//! To check another driver, have it call a `CheckedSession` in the place of a `Session`.
+//! To check another driver, make it call a `CheckedSession` instead of a `Session`.
 
-#![expect(clippy::print_stdout, reason = "it prints what it finds")]
+#![expect(clippy::print_stdout, reason = "printing is its purpose")]
 
 use std::{collections::BTreeMap, error::Error, time::Duration};
 
@@ -13,22 +13,22 @@ use rejoin_core::{
 };
 use rejoin_tests::driver::{CheckedSession, Fault};
 
-/// What the driver does wrong.
+/// A mistake of the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mistake {
-    Nothing,
+    None,
     ForgetsReplays,
-    LosesAnEvent,
+    LosesEvent,
     NeverTicks,
-    NeverReportsTheEnd,
+    NeverReportsClosed,
 }
 
 const MISTAKES: [Mistake; 5] = [
-    Mistake::Nothing,
+    Mistake::None,
     Mistake::ForgetsReplays,
-    Mistake::LosesAnEvent,
+    Mistake::LosesEvent,
     Mistake::NeverTicks,
-    Mistake::NeverReportsTheEnd,
+    Mistake::NeverReportsClosed,
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The driver under test: what each connection holds is written to its client by `flush`.
+/// The driver under test. `flush` writes the buffer of a connection to its client.
 struct Driver {
     session: CheckedSession<&'static str>,
     actions: Actions<&'static str>,
@@ -90,7 +90,7 @@ impl Driver {
         Ok(result.map(drop)?)
     }
 
-    /// Lets time pass.
+    /// Advances the time, with ticks at the deadlines.
     fn wait(&mut self, time: Duration) -> Result<(), Box<dyn Error>> {
         let end = self.now.saturating_add(time);
         while let Some(deadline) = self.session.deadline().filter(|deadline| *deadline <= end) {
@@ -104,11 +104,11 @@ impl Driver {
         Ok(())
     }
 
-    /// Writes what a connection holds to its client, and reports it.
+    /// Writes the buffer of a connection to its client, and acknowledges it.
     fn flush(&mut self, connection: ConnectionId) -> Result<(), Box<dyn Error>> {
         let mut held = self.buffered.remove(&connection).unwrap_or_default();
         let last = held.last().copied();
-        if self.mistake == Mistake::LosesAnEvent && held.len() > 1 {
+        if self.mistake == Mistake::LosesEvent && held.len() > 1 {
             held.remove(0);
         }
         for index in held {
@@ -117,7 +117,7 @@ impl Driver {
         if let Some(through) = last {
             self.handle(Input::Acknowledged { connection, through })?;
         }
-        if self.closing.contains(&connection) && self.mistake != Mistake::NeverReportsTheEnd {
+        if self.closing.contains(&connection) && self.mistake != Mistake::NeverReportsClosed {
             self.handle(Input::ConnectionClosed { connection, through: last })?;
         }
         Ok(())
@@ -135,7 +135,7 @@ impl Driver {
 
 fn message(json: &'static str) -> Result<Message<&'static str>, Box<dyn Error>> {
     let Parsed::Single(head) = parse_head(json.as_bytes(), 1)? else {
-        return Err("a batch".into());
+        return Err("unexpected batch".into());
     };
     Ok(Message { head, body: json, bytes: json.len() })
 }
@@ -148,8 +148,9 @@ const PROGRESS: &str =
     r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1}}"#;
 const ANSWER: &str = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
 
-/// A client loses its connection in a call, comes back, gets the rest, and leaves for longer
-/// than its answer is retained, but not until the session itself cuts what was not reported.
+/// A client loses its connection during a request, resumes, gets the rest, and stays away for
+/// longer than the response is retained, but not until the session cuts connections that were
+/// not reported as closed.
 fn run(mistake: Mistake) -> Result<Vec<Fault>, Box<dyn Error>> {
     let mut driver = Driver::new(mistake)?;
     driver.post(1, INITIALIZE)?;
@@ -176,18 +177,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_mistake_is_found_and_nothing_else() {
+    fn exactly_the_mistakes_are_found() {
         for (mistake, words) in MISTAKES.into_iter().zip([
             "",
             "the replay of 1..4 of stream 0 was not read",
-            "connection 3 got event 2, and 1 was next",
+            "connection 3 received event 2 before event 1",
             "no tick at the deadline",
-            "was ended, and `Input::ConnectionClosed` never came",
+            "was closed by the session, but `Input::ConnectionClosed` never came",
         ]) {
             let faults = run(mistake).unwrap_or_else(|error| panic!("{mistake:?}: {error}"));
-            let said: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            let is_found = said.iter().any(|fault| fault.contains(words));
-            assert_eq!(is_found, mistake != Mistake::Nothing, "{mistake:?}: {said:?}");
+            let reports: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            let is_found = reports.iter().any(|fault| fault.contains(words));
+            assert_eq!(is_found, mistake != Mistake::None, "{mistake:?}: {reports:?}");
         }
     }
 }

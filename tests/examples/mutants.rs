@@ -1,11 +1,11 @@
-//! Does the net catch fish? Puts one fault after the other into a copy of the workspace,
-//! and sees whether a test fails: `cargo run -p rejoin-tests --example mutants [WORD]`.
+//! Mutation testing: applies one deliberate fault after the other to a copy of the workspace,
+//! and runs the tests: `cargo run -p rejoin-tests --example mutants [FILTER]`.
 //!
-//! The faults are in `tests/mutants`; with a word, only those that have it in their title or
-//! file, or the list of that name. A fault that no test catches is a missing test. One
-//! that breaks a law must be seen by the checker of that law, in some world.
+//! The mutants are in `tests/mutants`; a filter selects those with it in their title or file,
+//! or the list of that name. A mutant that no test catches is a missing test. One that breaks
+//! a law must be detected by the checker of that law, in some simulation.
 
-#![expect(clippy::print_stdout, reason = "it prints what it finds")]
+#![expect(clippy::print_stdout, reason = "printing is its purpose")]
 
 use std::{
     collections::BTreeSet,
@@ -16,15 +16,15 @@ use std::{
     process::{Command, ExitCode, Output, Stdio},
 };
 
-/// The lists of faults, in `tests/mutants`.
+/// The lists of mutants, in `tests/mutants`.
 const LISTS: [&str; 5] = ["core", "shell", "laws", "races", "wire"];
 
-/// One fault.
+/// A mutant.
 struct Mutant {
     title: String,
-    /// The law that it breaks, as its checker begins to say so.
+    /// The law that it breaks, as violations begin.
     law: Option<String>,
-    /// The list that it is in.
+    /// Its list.
     list: &'static str,
     file: String,
     original: String,
@@ -33,52 +33,53 @@ struct Mutant {
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let word = env::args().nth(1).unwrap_or_default();
-    let mut faults = Vec::new();
+    let filter = env::args().nth(1).unwrap_or_default();
+    let mut mutants = Vec::new();
     for list in LISTS {
-        if LISTS.contains(&word.as_str()) && word != list {
+        if LISTS.contains(&filter.as_str()) && filter != list {
             continue;
         }
         let mut listed =
             read(&fs::read_to_string(root.join(format!("tests/mutants/{list}.txt")))?)?;
-        for fault in &mut listed {
-            fault.list = list;
+        for mutant in &mut listed {
+            mutant.list = list;
         }
-        listed.retain(|it| word == list || it.title.contains(&word) || it.file.contains(&word));
-        faults.extend(listed);
+        listed
+            .retain(|it| filter == list || it.title.contains(&filter) || it.file.contains(&filter));
+        mutants.extend(listed);
     }
     let tree = root.join("target/mutants/tree");
     copy(&root, &tree)?;
-    for fault in &faults {
-        fault.apply(&fs::read_to_string(tree.join(&fault.file))?)?;
+    for mutant in &mutants {
+        mutant.apply(&fs::read_to_string(tree.join(&mutant.file))?)?;
     }
     for tests in ["core", "shell", "races", "wire"] {
-        if faults.iter().any(|fault| fault.tests().starts_with(tests))
+        if mutants.iter().any(|mutant| mutant.tests().starts_with(tests))
             && let Some(test) = first_failure(&tree, tests)?
         {
-            return Err(format!("{test} fails without a fault").into());
+            return Err(format!("{test} fails without any mutant").into());
         }
     }
     let mut survivors = 0;
-    for fault in &faults {
-        let path = tree.join(&fault.file);
+    for mutant in &mutants {
+        let path = tree.join(&mutant.file);
         let right = fs::read_to_string(&path)?;
-        fs::write(&path, fault.apply(&right)?)?;
-        let caught = match &fault.law {
+        fs::write(&path, mutant.apply(&right)?)?;
+        let caught = match &mutant.law {
             Some(law) => first_violation(&tree, law)?,
-            None => first_failure(&tree, fault.tests())?,
+            None => first_failure(&tree, mutant.tests())?,
         };
         fs::write(&path, right)?;
         survivors += usize::from(caught.as_deref().is_none_or(|test| test == BUILD_FAILED));
         let by = caught.map_or("NOT CAUGHT".to_owned(), |test| format!("`{test}`"));
-        let law = fault.law.as_ref().map(|law| format!("| {law} ")).unwrap_or_default();
-        println!("{law}| {} | `{}` | {by} |", fault.title, fault.file);
+        let law = mutant.law.as_ref().map(|law| format!("| {law} ")).unwrap_or_default();
+        println!("{law}| {} | `{}` | {by} |", mutant.title, mutant.file);
     }
-    println!("\n{} faults, {survivors} not caught", faults.len());
+    println!("\n{} mutants, {survivors} not caught", mutants.len());
     Ok(ExitCode::from(u8::from(survivors > 0)))
 }
 
-/// Reads faults, which are separated by empty lines.
+/// Parses mutants, which are separated by empty lines.
 fn read(text: &str) -> Result<Vec<Mutant>, String> {
     let blocks = text.split("\n\n").map(|block| {
         block.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
@@ -89,7 +90,7 @@ fn read(text: &str) -> Result<Vec<Mutant>, String> {
             let is_law = lines.get(1).is_some_and(|line| line.starts_with("law "));
             let law = is_law.then(|| lines.remove(1));
             let [title, file, right, wrong] = lines.try_into().map_err(|lines: Vec<_>| {
-                format!("a fault has four lines, or five, and not: {lines:#?}")
+                format!("a mutant has four lines, or five with a law, but not: {lines:#?}")
             })?;
             Ok(Mutant { title, law, list: "", file, original: right, replacement: wrong })
         })
@@ -97,13 +98,13 @@ fn read(text: &str) -> Result<Vec<Mutant>, String> {
 }
 
 impl Mutant {
-    /// Returns the tests that must catch it: those of its file, or the races, or worlds over
-    /// the wire.
+    /// Returns the tests that must catch it: those of its file, or the races, or the
+    /// simulations over the wire.
     fn tests(&self) -> &str {
         if ["races", "wire"].contains(&self.list) { self.list } else { &self.file }
     }
 
-    /// Returns the text with the fault in it. Spaces between words match line breaks, too.
+    /// Returns the text with the mutant applied. Spaces between words match line breaks, too.
     fn apply(&self, text: &str) -> Result<String, String> {
         let words: Vec<&str> = self.original.split_whitespace().collect();
         let mut found = Vec::new();
@@ -116,12 +117,17 @@ impl Mutant {
                 .into_iter()
                 .flatten()
                 .collect()),
-            found => Err(format!("{}: stands {} times in {}", self.title, found.len(), self.file)),
+            found => Err(format!(
+                "{}: found {} times in {}, must be once",
+                self.title,
+                found.len(),
+                self.file
+            )),
         }
     }
 }
 
-/// Returns where `words` end that begin at `start`.
+/// Returns the end of `words`, if they begin at `start`.
 fn end_of(text: &str, start: usize, words: &[&str]) -> Option<usize> {
     let mut at = start;
     for (position, word) in words.iter().enumerate() {
@@ -134,7 +140,7 @@ fn end_of(text: &str, start: usize, words: &[&str]) -> Option<usize> {
     Some(at)
 }
 
-/// Makes the tree what is under version control, and touches nothing that is so already.
+/// Makes the tree a copy of the files under version control. Does not touch unchanged files.
 fn copy(root: &Path, tree: &Path) -> io::Result<()> {
     let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output()?;
     let listed = String::from_utf8_lossy(&listed.stdout);
@@ -151,9 +157,9 @@ fn copy(root: &Path, tree: &Path) -> io::Result<()> {
     remove_others(tree, tree, &names)
 }
 
-/// Removes the files of a folder of the tree that do not belong to it.
-fn remove_others(tree: &Path, folder: &Path, names: &BTreeSet<&Path>) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
+/// Removes the files of a directory that are not under version control.
+fn remove_others(tree: &Path, directory: &Path, names: &BTreeSet<&Path>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         if path.is_dir() {
             remove_others(tree, &path, names)?;
@@ -164,8 +170,8 @@ fn remove_others(tree: &Path, folder: &Path, names: &BTreeSet<&Path>) -> io::Res
     Ok(())
 }
 
-/// Runs the tests that concern a file, the quick ones first, or the races, or worlds over the
-/// wire, and returns the first one that fails, and how where it is such a world.
+/// Runs the tests of a file (the quick ones first), the races, or the simulations over the
+/// wire. Returns the first one that fails, or what was wrong with the first simulation.
 fn first_failure(tree: &Path, tests: &str) -> io::Result<Option<String>> {
     let core: &[&[&str]] = &[
         &["-p", "rejoin-core", "--all-features", "--lib", "--tests"],
@@ -200,54 +206,54 @@ fn first_failure(tree: &Path, tests: &str) -> io::Result<Option<String>> {
     Ok(None)
 }
 
-/// Returns what the checker of a law says first, in a hundred worlds.
+/// Returns the first violation of a law in a hundred simulations.
 fn first_violation(tree: &Path, law: &str) -> io::Result<Option<String>> {
-    let asked = format!("{law} (");
-    let arguments = ["-p", "rejoin-tests", "--example", "verdicts", "--", asked.as_str()];
+    let prefix = format!("{law} (");
+    let arguments = ["-p", "rejoin-tests", "--example", "violations", "--", prefix.as_str()];
     let output = cargo(tree, "run", &arguments)?;
     if !output.status.success() {
         return Ok((!timed_out(&output)).then(|| BUILD_FAILED.to_owned()));
     }
-    let said = String::from_utf8_lossy(&output.stdout);
-    let text = said.lines().find_map(|line| {
-        let (_, text) = line.split_once(": ").filter(|(_, text)| text.starts_with(&asked))?;
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let text = stdout.lines().find_map(|line| {
+        let (_, text) = line.split_once(": ").filter(|(_, text)| text.starts_with(&prefix))?;
         text.split_once("): ")
     });
     Ok(text.map(|(_, text)| text.chars().take(REPORT_CHARS_MAX).collect()))
 }
 
-/// How much is shown of what a checker says.
+/// Number of characters that are shown of a violation.
 const REPORT_CHARS_MAX: usize = 100;
 
-/// A fault that is none: it is to be mended.
-const BUILD_FAILED: &str = "it does not build";
+/// Reported for a mutant that does not compile, and must be fixed.
+const BUILD_FAILED: &str = "does not compile";
 
 fn run(tree: &Path, arguments: &[&str]) -> io::Result<Option<String>> {
     let output = cargo(tree, "test", arguments)?;
     if output.status.success() {
         return Ok(None);
     }
-    let said = String::from_utf8_lossy(&output.stdout);
-    // A world says which one it is, and what is wrong.
-    let world = said.lines().find_map(|line| {
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    // A failed simulation prints its seed, and what is wrong.
+    let simulation = stdout.lines().find_map(|line| {
         let (_, what) = line.strip_prefix("seed ")?.split_once(": ")?;
         Some(what.chars().take(REPORT_CHARS_MAX).collect())
     });
-    if world.is_some() {
-        return Ok(world);
+    if simulation.is_some() {
+        return Ok(simulation);
     }
-    let mut lines = said.lines().skip_while(|line| *line != "failures:");
+    let mut lines = stdout.lines().skip_while(|line| *line != "failures:");
     let name = lines.find_map(|line| line.strip_prefix("---- ")?.split(' ').next());
-    let what = if timed_out(&output) { "it hangs" } else { BUILD_FAILED };
+    let what = if timed_out(&output) { "timed out" } else { BUILD_FAILED };
     Ok(Some(name.unwrap_or(what).to_owned()))
 }
 
-/// Returns whether the time was over.
+/// Returns whether `timeout` ended the command.
 fn timed_out(output: &Output) -> bool {
     output.status.code() == Some(124)
 }
 
-/// How long it may take to build and to run tests.
+/// Maximum time to build and to run tests.
 const TIMEOUT: &str = "5m";
 
 fn cargo(tree: &Path, command: &str, arguments: &[&str]) -> io::Result<Output> {

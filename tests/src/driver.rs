@@ -1,10 +1,10 @@
-//! Checks drivers: a session that judges every call, and whoever makes it.
+//! A session that checks its driver.
 //!
-//! [`CheckedSession`] stands in for a [`Session`] in the tests of a driver. Give the
-//! driver a type parameter or an alias for its session, run whatever scenario you like,
-//! tell [`received`](CheckedSession::received) what each client got, and ask
-//! [`finish`](CheckedSession::finish) for all faults. The example `check_driver` shows a
-//! driver with mistakes that are found.
+//! [`CheckedSession`] replaces [`Session`] in the tests of a driver. Give the driver a type
+//! parameter or an alias for its session, run any scenario, call
+//! [`received`](CheckedSession::received) for what each client got, and get all faults from
+//! [`finish`](CheckedSession::finish). The example `check_driver` has a driver with
+//! mistakes that are found.
 
 use std::{
     cell::RefCell,
@@ -21,7 +21,7 @@ use rejoin_core::{
 
 use crate::laws::{Checker, ObservedSession, Violation};
 
-/// What is wrong.
+/// A fault of the session or of its driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The session broke a law.
@@ -39,15 +39,15 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A session that checks every call by the laws, and the driver that makes it.
+/// A session that checks every call against the laws, and the driver that makes it.
 ///
-/// It keeps all that it needs to know of the past, so it is for tests.
+/// It records what the checks need, without a limit, so it is for tests only.
 #[derive(Debug)]
 pub struct CheckedSession<M> {
     session: Session<M>,
     laws: LawCheck,
     now: Instant,
-    /// How long after a deadline a call may come.
+    /// How long after a deadline the driver may call.
     lateness: Duration,
     connections: BTreeMap<ConnectionId, Delivery>,
     /// The replays of the last call that were not read yet.
@@ -55,14 +55,14 @@ pub struct CheckedSession<M> {
     faults: Vec<Fault>,
 }
 
-/// What a connection was sent.
+/// The events of a connection.
 #[derive(Clone, Debug, Default)]
 struct Delivery {
-    /// The indexes that its client did not get yet, in order.
+    /// The indexes that its client has not received yet, in order.
     expected: VecDeque<u64>,
     /// The highest index that was sent.
     sent: u64,
-    /// The highest index that was reported as taken: it is on its way to the client.
+    /// The highest acknowledged index: the event is on its way to the client.
     acknowledged: u64,
     is_reserved: bool,
     is_closing: bool,
@@ -70,7 +70,7 @@ struct Delivery {
 }
 
 impl<M: Clone> CheckedSession<M> {
-    /// Begins a session whose driver may be late by `lateness` at deadlines.
+    /// Creates a session whose driver may be late by `lateness` at deadlines.
     #[must_use]
     pub fn new(config: ValidConfig, now: Instant, lateness: Duration) -> Self {
         Self {
@@ -84,7 +84,7 @@ impl<M: Clone> CheckedSession<M> {
         }
     }
 
-    /// Is [`Session::handle`].
+    /// Same as [`Session::handle`].
     ///
     /// # Errors
     ///
@@ -113,51 +113,52 @@ impl<M: Clone> CheckedSession<M> {
         result
     }
 
-    /// Is [`Session::replay`].
+    /// Same as [`Session::replay`].
     pub fn replay(&self, stream: StreamId, range: Range<u64>) -> impl Iterator<Item = &Logged<M>> {
         self.unread.borrow_mut().remove(&(stream, range.start, range.end));
         self.session.replay(stream, range)
     }
 
-    /// Is [`Session::deadline`].
+    /// Same as [`Session::deadline`].
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.session.deadline()
     }
 
-    /// Is [`Session::close_reason`].
+    /// Same as [`Session::close_reason`].
     #[must_use]
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.session.close_reason()
     }
 
-    /// Tells what a client got on a connection: the event with this index.
+    /// Reports that a client received the event with this index on a connection.
     pub fn received(&mut self, connection: ConnectionId, index: u64) {
         let delivery = self.connections.entry(connection).or_default();
         match delivery.expected.pop_front() {
             Some(due) if due == index => {}
             Some(due) => {
                 self.report(format!(
-                    "connection {connection} got event {index}, and {due} was next"
+                    "connection {connection} received event {index} before event {due}"
                 ));
             }
-            None => self
-                .report(format!("connection {connection} got event {index}, which was not sent")),
+            None => self.report(format!(
+                "connection {connection} received event {index}, which was not sent"
+            )),
         }
     }
 
-    /// Ends the check at `now`, and returns all faults.
+    /// Finishes the check at `now`, and returns all faults.
     #[must_use]
     pub fn finish(mut self, now: Instant) -> Vec<Fault> {
         self.check_time(now);
         self.check_replays();
         if self.close_reason().is_none() {
             let is_due = |delivery: &Delivery| delivery.is_closing && !delivery.is_reported;
-            let forgotten = self.connections.iter().filter(|(_, delivery)| is_due(delivery));
-            let forgotten: Vec<_> = forgotten.map(|(id, _)| *id).collect();
-            for id in forgotten {
+            let unreported = self.connections.iter().filter(|(_, delivery)| is_due(delivery));
+            let unreported: Vec<_> = unreported.map(|(id, _)| *id).collect();
+            for id in unreported {
                 self.report(format!(
-                    "connection {id} was ended, and `Input::ConnectionClosed` never came"
+                    "connection {id} was closed by the session, but `Input::ConnectionClosed` never came"
                 ));
             }
         }
@@ -195,7 +196,7 @@ impl<M: Clone> CheckedSession<M> {
 
     fn check_time(&mut self, now: Instant) {
         if now < self.now {
-            self.report(format!("time goes back from {:?} to {now:?}", self.now));
+            self.report(format!("time went back from {:?} to {now:?}", self.now));
         }
         self.now = self.now.max(now);
         if let Some(deadline) = self.deadline()
@@ -219,10 +220,10 @@ impl<M: Clone> CheckedSession<M> {
             delivery.sent
         });
         match (sent, through) {
-            (None, _) => self.report(format!("connection {connection} was never there")),
+            (None, _) => self.report(format!("connection {connection} was never opened")),
             (Some(sent), Some(through)) if through > sent => {
                 self.report(format!(
-                    "connection {connection} took event {through}, and was sent {sent}"
+                    "connection {connection} acknowledged event {through}, but was sent only {sent}"
                 ));
             }
             (Some(_), _) => {}
@@ -232,7 +233,7 @@ impl<M: Clone> CheckedSession<M> {
     fn open_connection(&mut self, connection: ConnectionId, is_reserved: bool) {
         let known = self.connections.get(&connection);
         if known.is_some_and(|delivery| !delivery.is_reserved) {
-            self.report(format!("connection {connection} is used again"));
+            self.report(format!("connection id {connection} is reused"));
         }
         self.connections.insert(connection, Delivery { is_reserved, ..Delivery::default() });
     }
@@ -278,13 +279,13 @@ impl<M: Clone> CheckedSession<M> {
 }
 
 impl Delivery {
-    /// Drops what the body has not pulled.
+    /// Drops the events that the body has not pulled.
     fn discard(&mut self) {
         self.expected.retain(|index| *index <= self.acknowledged);
     }
 }
 
-/// Returns the connection that begins with an input.
+/// Returns the connection that an input opens.
 fn opened_connection<M>(input: &Input<M>) -> Option<ConnectionId> {
     match input {
         Input::Reserve { connection }
@@ -303,12 +304,12 @@ fn opened_connection<M>(input: &Input<M>) -> Option<ConnectionId> {
     }
 }
 
-/// The laws, and two sessions like the one that is checked, whose bodies are numbers.
+/// The laws, checked on a copy of the session, and its twin, whose bodies are numbers.
 #[derive(Debug)]
 struct LawCheck {
     session: ObservedSession,
     twin: ObservedSession,
-    /// `None` once a law was broken: what comes after that is not to be judged.
+    /// `None` once a law was broken: later steps cannot be checked.
     checker: Option<Checker>,
     bodies: u64,
 }
@@ -329,11 +330,11 @@ impl LawCheck {
         let step = self.session.step(now, input.clone());
         let for_twin = if step.result.is_ok() { input } else { Input::Tick };
         let twin = self.twin.step(now, for_twin);
-        let verdict = self.checker.as_mut()?.check(&step, &twin);
-        if verdict.is_err() {
+        let result = self.checker.as_mut()?.check(&step, &twin);
+        if result.is_err() {
             self.checker = None;
         }
-        verdict.err()
+        result.err()
     }
 }
 
@@ -353,7 +354,7 @@ mod tests {
         Input::BackendMessage { message: Message { head, body: 0, bytes: 10 }, related: None }
     }
 
-    /// Returns an initialized session, whose driver has made no mistake.
+    /// Returns an initialized session whose driver has made no mistake.
     fn initialized() -> CheckedSession<u64> {
         let config = Config::default().validate().unwrap();
         let mut session = CheckedSession::new(config, Instant::EPOCH, Duration::ZERO);
@@ -379,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_pulled_before_a_discard_may_still_be_received() {
+    fn events_pulled_before_a_discard_may_still_be_received() {
         let mut session = initialized();
         handle(&mut session, get(1, None));
         for _ in 0..2 {

@@ -1,7 +1,7 @@
-//! Journals: all that one session was told, to be judged by the laws.
+//! Journals: the recorded inputs of a session, checked against the laws.
 //!
-//! They are read and written as `rejoin serve --journal` writes them: a first line
-//! with the configuration, then one line for each input, without bodies.
+//! The format is that of `rejoin serve --journal`: a first line with the configuration,
+//! then one line for each input, without bodies.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,66 +11,65 @@ use serde_json::{Value, json};
 
 use crate::laws::{Checker, ObservedSession, Step, View};
 
-/// All that one session was told.
+/// The recorded inputs of a session.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Journal {
-    /// What the session was held to.
+    /// The configuration of the session.
     pub config: Config,
-    /// When it began.
+    /// When the session was created.
     pub started_at: Instant,
-    /// What it was told, and when.
+    /// The inputs and their times.
     pub inputs: Vec<(Instant, Input<()>)>,
 }
 
-/// The way in which journals are written.
+/// The version of the journal format.
 const FORMAT: u64 = 1;
 
 impl Journal {
-    /// Reads a journal. A last line that is not whole is left out.
+    /// Reads a journal. An incomplete last line is ignored.
     ///
     /// # Errors
     ///
-    /// Which line is none of a journal, or of one that is written in another way.
+    /// A line is invalid, or the format is another one; the error names the line.
     pub fn read(text: &str) -> Result<Self, String> {
         let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         let mut lines = lines.zip(1_usize..);
-        let (header, _) = lines.next().ok_or("it has no first line")?;
-        let (config, began) = header_of(header).map_err(|error| format!("line 1: {error}"))?;
+        let (header, _) = lines.next().ok_or("the journal is empty")?;
+        let (config, started_at) = header_of(header).map_err(|error| format!("line 1: {error}"))?;
         let input = |(line, nth)| input_of(line).map_err(|error| format!("line {nth}: {error}"));
-        Ok(Self { config, started_at: began, inputs: lines.map(input).collect::<Result<_, _>>()? })
+        Ok(Self { config, started_at, inputs: lines.map(input).collect::<Result<_, _>>()? })
     }
 
-    /// Tells a session all of it, and lets the laws judge every step.
+    /// Replays the journal on a session, and checks every step against the laws.
     ///
     /// # Errors
     ///
-    /// Which input, counted from 1, and what was wrong: a law that is broken, or a
-    /// panic.
+    /// The number of the input, counted from 1, and the fault: a broken law or a panic.
     pub fn check(&self) -> Result<(), (usize, String)> {
         self.check_with(|_, _| Ok(()))
     }
 
-    /// Plays it likewise, and lets `see` judge every step, too: with what the session
-    /// said of itself before, and what the step is. Messages are numbered from 1, in the
-    /// order in which they came from either side.
+    /// Same as [`check`](Self::check), and calls `inspect` with every step and the view
+    /// before it. Message bodies are numbers, counted from 1 in the order of arrival from
+    /// either side.
     ///
     /// # Errors
     ///
-    /// As of [`play`](Self::play), or what `see` says.
+    /// Same as [`check`](Self::check), or the error of `inspect`.
     pub fn check_with(
         &self,
-        mut see: impl FnMut(&View, &Step) -> Result<(), String>,
+        mut inspect: impl FnMut(&View, &Step) -> Result<(), String>,
     ) -> Result<(), (usize, String)> {
         let mut nth = 0;
-        let played = catch_unwind(AssertUnwindSafe(|| self.replay(&mut nth, &mut see)));
-        let played = played.unwrap_or_else(|_| Err("it panics".to_owned()));
-        played.map_err(|wrong| (nth, wrong))
+        let checked = catch_unwind(AssertUnwindSafe(|| self.replay(&mut nth, &mut inspect)));
+        let checked = checked.unwrap_or_else(|_| Err("the session panicked".to_owned()));
+        checked.map_err(|wrong| (nth, wrong))
     }
 
     fn replay(
         &self,
         nth: &mut usize,
-        see: &mut impl FnMut(&View, &Step) -> Result<(), String>,
+        inspect: &mut impl FnMut(&View, &Step) -> Result<(), String>,
     ) -> Result<(), String> {
         let config = self.config.clone().validate().map_err(|error| error.to_string())?;
         let now = self.started_at;
@@ -88,8 +87,8 @@ impl Journal {
             let step = session.step(*now, input.clone());
             let for_twin = if step.result.is_ok() { input } else { Input::Tick };
             let twin = twin.step(*now, for_twin);
-            observer.check(&step, &twin).map_err(|broken| broken.to_string())?;
-            see(&before, &step)?;
+            observer.check(&step, &twin).map_err(|violation| violation.to_string())?;
+            inspect(&before, &step)?;
             before = step.after;
         }
         Ok(())
@@ -98,9 +97,9 @@ impl Journal {
 
 impl fmt::Display for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { config, started_at: began, inputs } = self;
+        let Self { config, started_at, inputs } = self;
         let header = json!({
-            "format": FORMAT, "version": "0", "session": "0", "now": began, "config": config,
+            "format": FORMAT, "version": "0", "session": "0", "now": started_at, "config": config,
         });
         writeln!(f, "{header}")?;
         for (now, input) in inputs {
@@ -114,7 +113,7 @@ fn header_of(line: &str) -> Result<(Config, Instant), String> {
     let mut header = parse(line)?;
     let format: u64 = field(&mut header, "format")?;
     if format != FORMAT {
-        return Err(format!("it has format {format}, and format {FORMAT} is what is read here"));
+        return Err(format!("journal format {format} is not supported, only format {FORMAT}"));
     }
     Ok((field(&mut header, "config")?, field(&mut header, "now")?))
 }
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn a_written_journal_is_read() {
         let text = journal().to_string();
         assert_eq!(Journal::read(&text), Ok(journal()));
         let cut = text.trim_end().len() - 3;
@@ -156,14 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_journal_is_named() {
+    fn an_invalid_journal_is_rejected() {
         let whole = journal().to_string();
         for (text, expected) in [
-            (String::new(), "it has no first line"),
+            (String::new(), "the journal is empty"),
             ("{}\n".to_owned(), "line 1: format: invalid type: null"),
             (
                 whole.replace("\"format\":1", "\"format\":2"),
-                "line 1: it has format 2, and format 1",
+                "line 1: journal format 2 is not supported",
             ),
             (
                 whole.replace("\"window_events_max\":", "\"windows\":"),
@@ -178,12 +177,12 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_is_played_to_its_end() {
+    fn a_journal_is_checked_to_its_end() {
         assert_eq!(journal().check(), Ok(()));
     }
 
     #[test]
-    fn what_cannot_begin_is_wrong_from_the_beginning() {
+    fn an_invalid_config_fails_before_the_first_input() {
         let mut journal = journal();
         journal.config.window_events_max = 0;
         assert_eq!(journal.check().unwrap_err().0, 0);

@@ -1,5 +1,5 @@
-//! The reference model, the histories that it and a session see, the worlds in
-//! which sessions live, and the checkers of the laws.
+//! The reference model of a session, random histories, simulations, and the checkers of
+//! the laws.
 
 pub mod driver;
 pub mod history;

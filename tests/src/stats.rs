@@ -1,7 +1,7 @@
-//! Counts of what histories brought about, by kind.
+//! Counts of inputs, rejections, actions and events, by kind.
 //!
-//! The macro below makes of each list of kinds both an exhaustive match and the
-//! table of what is expected, so that a new variant cannot be forgotten.
+//! The macro below turns each list of kinds into an exhaustive match and a table of the
+//! expected kinds, so that a new variant cannot be forgotten.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,9 +22,9 @@ pub struct Stats {
     pub accepted: u64,
     /// How many were rejected.
     pub rejected: u64,
-    /// How many sessions began.
+    /// How many sessions were created.
     pub sessions: u64,
-    /// How many inputs the longest session saw.
+    /// How many inputs the longest session had.
     pub longest: u64,
 }
 
@@ -54,7 +54,7 @@ impl Stats {
         replayed.for_each(|event| self.add(replayed_event(event)));
     }
 
-    /// Adds what was counted elsewhere.
+    /// Adds the counts of another instance.
     pub fn merge(&mut self, other: &Self) {
         for (kind, count) in &other.counts {
             *self.counts.entry(kind).or_default() += count;
@@ -65,7 +65,7 @@ impl Stats {
         self.longest = self.longest.max(other.longest);
     }
 
-    /// Returns the kinds that were expected and not seen.
+    /// Iterates over the kinds that were expected but not seen.
     pub fn missing(&self) -> impl Iterator<Item = &'static str> {
         expected().filter(|kind| !self.counts.contains_key(kind))
     }
@@ -87,7 +87,7 @@ impl fmt::Display for Stats {
     }
 }
 
-/// Returns every kind that a long run must see.
+/// Iterates over every kind that a long run must see.
 fn expected() -> impl Iterator<Item = &'static str> {
     let kinds = [INPUT, PRESSURE, REJECTION, ACTION, SENT_EVENT, REPLAYED_EVENT];
     kinds.into_iter().flatten().copied()
@@ -132,17 +132,17 @@ kinds! {
         },
         Input::Message { post: Post::Single(_) } => "input: message",
         Input::Message { post: Post::Batch(_) } => "input: message, batch",
-        Input::Acknowledged { .. } => "input: taken",
-        Input::ConnectionClosed { through: Some(_), .. } => "input: closed",
-        Input::ConnectionClosed { through: None, .. } => "input: closed, nothing taken",
+        Input::Acknowledged { .. } => "input: acknowledged",
+        Input::ConnectionClosed { through: Some(_), .. } => "input: connection closed",
+        Input::ConnectionClosed { through: None, .. } => "input: connection closed, nothing acknowledged",
         Input::Abandon { .. } => "input: abandon",
         Input::Delete => "input: delete",
-        Input::CloseSession { .. } => "input: close",
+        Input::CloseSession { .. } => "input: close session",
         Input::BackendMessage { message: Message { head: Head::Request { .. }, .. }, related: None } => {
-            "input: backend request"
+            "input: server request"
         },
         Input::BackendMessage { message: Message { head: Head::Request { .. }, .. }, related: Some(_) } => {
-            "input: backend request, related"
+            "input: server request, related"
         },
         Input::BackendMessage {
             message: Message { head: Head::Notification(Notification::Progress { .. }), .. },
@@ -178,16 +178,16 @@ kinds! {
             "input: backend error without id"
         },
         Input::Disconnect { stream: StreamId::Standalone, retry: None } => {
-            "input: close standalone stream"
+            "input: disconnect standalone stream"
         },
         Input::Disconnect { stream: StreamId::Standalone, retry: Some(_) } => {
-            "input: close standalone stream, retry"
+            "input: disconnect standalone stream, retry"
         },
         Input::Disconnect { stream: StreamId::Request(_), retry: None } => {
-            "input: close request stream"
+            "input: disconnect request stream"
         },
         Input::Disconnect { stream: StreamId::Request(_), retry: Some(_) } => {
-            "input: close request stream, retry"
+            "input: disconnect request stream, retry"
         },
         Input::BackendGone => "input: backend gone",
         Input::Tick => "input: tick",
@@ -224,9 +224,9 @@ kinds! {
         Rejection::Client(ClientFault::FutureEvent { .. }) => "rejection: future event",
         Rejection::Client(ClientFault::CancelledStream(_)) => "rejection: cancelled stream",
         Rejection::Client(ClientFault::ExpiredStream(_)) => "rejection: expired stream",
-        Rejection::Backend(BackendFault::RequestIdInUse(_)) => "rejection: backend's id in use",
+        Rejection::Backend(BackendFault::RequestIdInUse(_)) => "rejection: server request id in use",
         Rejection::Backend(BackendFault::TooManyRequests { .. }) => {
-            "rejection: too many requests of the backend"
+            "rejection: too many server requests"
         },
         Rejection::Backend(BackendFault::MessageTooLarge { .. }) => {
             "rejection: message of the backend too large"
@@ -236,10 +236,10 @@ kinds! {
             "rejection: nothing to resume from"
         },
         Rejection::ApiMisuse(ApiMisuse::ConnectionInUse(_)) => "rejection: connection in use",
-        Rejection::ApiMisuse(ApiMisuse::NotInitialized) => "rejection: reserved too early",
+        Rejection::ApiMisuse(ApiMisuse::NotInitialized) => "rejection: reserve before initialized",
         Rejection::ApiMisuse(ApiMisuse::NoRequest) => "rejection: no request",
         Rejection::ApiMisuse(ApiMisuse::UnexpectedRequest) => "rejection: unexpected request",
-        Rejection::ApiMisuse(ApiMisuse::UnknownStream(_)) => "rejection: nothing to abandon",
+        Rejection::ApiMisuse(ApiMisuse::UnknownStream(_)) => "rejection: abandon unknown stream",
         Rejection::Closed(_) => "rejection: closed",
     }
     never {}
@@ -258,11 +258,11 @@ kinds! {
         Action::Close { reason: EndReason::Cancelled, .. } => "action: close, cancelled",
         Action::Close { reason: EndReason::Abandoned, .. } => "action: close, abandoned",
         Action::Close { reason: EndReason::Requested, .. } => "action: close, requested",
-        Action::Close { reason: EndReason::TooManyShadows, .. } => "action: close, surplus",
+        Action::Close { reason: EndReason::TooManyShadows, .. } => "action: close, too many shadows",
         Action::Close { reason: EndReason::SessionClosed, .. } => "action: close, session closed",
         Action::Close { reason: EndReason::Replaced, .. } => "action: close, replaced",
         Action::Close { reason: EndReason::Stalled, .. } => "action: close, stalled",
-        Action::FailServerRequest { reason: UnansweredReason::Undelivered, .. } => "action: fail, no listener",
+        Action::FailServerRequest { reason: UnansweredReason::Undelivered, .. } => "action: fail, undelivered",
         Action::FailServerRequest { reason: UnansweredReason::Evicted, .. } => "action: fail, evicted",
         Action::FailServerRequest { reason: UnansweredReason::Cancelled, .. } => "action: fail, cancelled",
         Action::FailServerRequest { reason: UnansweredReason::TimedOut, .. } => "action: fail, timed out",
@@ -270,15 +270,15 @@ kinds! {
         Action::CancelRequest { .. } => "action: cancel",
         Action::Release { stream: StreamId::Standalone } => "action: release, standalone",
         Action::Release { stream: StreamId::Request(_) } => "action: release, request",
-        Action::SessionClosed { reason: CloseReason::Deleted } => "end: deleted",
-        Action::SessionClosed { reason: CloseReason::ServerShutdown } => "end: terminated",
-        Action::SessionClosed { reason: CloseReason::Cancelled } => "end: cancelled",
-        Action::SessionClosed { reason: CloseReason::ExpectedInitialize } => "end: expected initialize",
-        Action::SessionClosed { reason: CloseReason::InitializeRejected } => "end: initialize rejected",
-        Action::SessionClosed { reason: CloseReason::InitializeTimeout } => "end: initialize timeout",
-        Action::SessionClosed { reason: CloseReason::InitializeUnacknowledged } => "end: initialize not taken",
-        Action::SessionClosed { reason: CloseReason::Idle } => "end: idle",
-        Action::SessionClosed { reason: CloseReason::BackendGone } => "end: backend gone",
+        Action::SessionClosed { reason: CloseReason::Deleted } => "closed: deleted",
+        Action::SessionClosed { reason: CloseReason::ServerShutdown } => "closed: server shutdown",
+        Action::SessionClosed { reason: CloseReason::Cancelled } => "closed: cancelled",
+        Action::SessionClosed { reason: CloseReason::ExpectedInitialize } => "closed: expected initialize",
+        Action::SessionClosed { reason: CloseReason::InitializeRejected } => "closed: initialize rejected",
+        Action::SessionClosed { reason: CloseReason::InitializeTimeout } => "closed: initialize timeout",
+        Action::SessionClosed { reason: CloseReason::InitializeUnacknowledged } => "closed: initialize unacknowledged",
+        Action::SessionClosed { reason: CloseReason::Idle } => "closed: idle",
+        Action::SessionClosed { reason: CloseReason::BackendGone } => "closed: backend gone",
         Action::Report(Report::Undeliverable { reason: UndeliverableReason::UnknownRequest, .. }) => {
             "report: undeliverable, unknown request"
         },
@@ -286,15 +286,15 @@ kinds! {
             "report: undeliverable, cancelled request"
         },
         Action::Report(Report::Undeliverable { reason: UndeliverableReason::UnknownServerRequest, .. }) => {
-            "report: undeliverable, not asked"
+            "report: undeliverable, unknown server request"
         },
-        Action::Report(Report::ResponseEvicted { .. }) => "report: evicted",
-        Action::Report(Report::ResponseLost { .. }) => "report: lost",
+        Action::Report(Report::ResponseEvicted { .. }) => "report: response evicted",
+        Action::Report(Report::ResponseLost { .. }) => "report: response lost",
         Action::Report(Report::UnknownProgressToken { .. }) => "report: unknown progress token",
     }
     never {
-        // No history is long enough for a counter to end.
-        Action::SessionClosed { reason: CloseReason::Exhausted } => "end: exhausted",
+        // No history is long enough to exhaust a counter.
+        Action::SessionClosed { reason: CloseReason::Exhausted } => "closed: exhausted",
     }
 }
 
@@ -334,7 +334,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_kinds_have_the_same_name() {
+    fn names_of_kinds_are_unique() {
         let mut kinds: Vec<&str> = expected().collect();
         let count = kinds.len();
         kinds.sort_unstable();
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_seen_is_missing() {
+    fn unseen_kinds_are_missing() {
         let mut stats = Stats::default();
         assert_eq!(stats.missing().count(), expected().count());
         stats.add("input: tick");

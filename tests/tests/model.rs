@@ -1,4 +1,4 @@
-//! Whole histories, on a session and on the model of one.
+//! Random histories on a session and on its model.
 
 use std::{env, thread};
 
@@ -7,28 +7,28 @@ use rejoin_tests::history::{Op, Setup, generate, ops, setups};
 use rejoin_tests::runner::Plan;
 use rejoin_tests::stats::Stats;
 
-/// How many accepted inputs the long run sees, unless it is told otherwise.
+/// Default number of accepted inputs of the long run.
 const INPUTS: u64 = 3_000_000;
-/// On how many threads: thread `n` runs every so manyth seed from the `n`th on.
+/// Number of threads: thread `n` runs every `THREADS`th seed from the `n`th on.
 const THREADS: usize = 2;
-/// How many ops one history of it has.
+/// Number of ops of each history.
 const OPS: usize = 1_500;
 
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 300,
-        // A failure is printed whole, and becomes a test by hand.
+        // Failures are printed, and turned into tests by hand.
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
 
     #[test]
-    fn a_session_does_what_its_model_does(setup in setups(), ops in ops(0..400)) {
+    fn a_session_agrees_with_its_model(setup in setups(), ops in ops(0..400)) {
         run(&setup, &ops, 0)?;
     }
 
     #[test]
-    fn a_restored_session_does_what_its_model_does(
+    fn a_restored_session_agrees_with_its_model(
         setup in setups(),
         ops in ops(0..200),
         restore_every in 1_usize..40,
@@ -56,10 +56,10 @@ fn the_same_history_has_the_same_outcome() {
     }
 }
 
-/// Sees at least three million accepted inputs, and every kind of input, rejection,
-/// action and event.
+/// Runs three million accepted inputs, and expects every kind of input, rejection, action
+/// and event.
 ///
-/// `REJOIN_MODEL_INPUTS` says how many inputs, `REJOIN_MODEL_SEED` from which seed on.
+/// `REJOIN_MODEL_INPUTS` sets the number of inputs, `REJOIN_MODEL_SEED` the first seed.
 #[test]
 fn a_long_run() {
     let inputs = variable("REJOIN_MODEL_INPUTS").unwrap_or(INPUTS);
@@ -67,12 +67,12 @@ fn a_long_run() {
     println!("{inputs} inputs, by kind:\n{stats}");
     if inputs >= INPUTS {
         let missing: Vec<_> = stats.missing().collect();
-        assert!(missing.is_empty(), "never seen: {missing:#?}");
-        assert!(stats.accepted > 3 * stats.rejected, "too much was rejected");
+        assert!(missing.is_empty(), "kinds that were never seen: {missing:#?}");
+        assert!(stats.accepted > 3 * stats.rejected, "too many inputs were rejected");
     }
 }
 
-/// Sees a fifth of that, with restores in between, more or less often.
+/// Runs a fifth as many inputs, with restores in between at various intervals.
 #[test]
 fn a_long_run_with_restores() {
     let inputs = variable("REJOIN_MODEL_INPUTS").unwrap_or(INPUTS) / 5;
@@ -100,7 +100,7 @@ fn long_run(
     Ok(stats)
 }
 
-/// Runs the histories of some seeds, until so many inputs were accepted.
+/// Runs the histories of `seeds` until `inputs` were accepted.
 fn run_seeds(
     name: &str,
     seeds: impl Iterator<Item = u64>,

@@ -1,4 +1,4 @@
-//! What the backend does.
+//! Inputs of the backend.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::client::{INVALID_BELOW, OVER_LIMIT_BELOW};
 use super::{Environment, ids};
 
 impl Environment {
-    /// The answer to `initialize`, which is an error now and then.
+    /// The answer to `initialize`, sometimes an error.
     pub(super) fn answer_initialize(&mut self, id: RequestId) -> Input<u64> {
         let initialized =
             Initialized { version: self.version, logging: self.chance.is_multiple_of(2) };
@@ -22,19 +22,19 @@ impl Environment {
         Input::BackendMessage { message, related: None }
     }
 
-    /// A response or error.
+    /// A response or an error.
     pub(super) fn answer(&mut self, which: u8, how: u8, size: u8, fault: u8) -> Input<u64> {
-        let over = |memory: &std::collections::VecDeque<RequestId>| {
-            memory.get(usize::from(which) % memory.len().max(1)).cloned()
+        let pick_finished = |finished: &std::collections::VecDeque<RequestId>| {
+            finished.get(usize::from(which) % finished.len().max(1)).cloned()
         };
         let strange = || Some(ids::request_id(u64::from(which) + 500));
         let current = || Some(ids::pick(&self.pending, which)?.id.clone());
         let id = match fault {
-            0..=5 => over(&self.answered).or_else(strange),
+            0..=5 => pick_finished(&self.answered).or_else(strange),
             6..=9 => strange(),
             10..=11 => None,
-            12..=59 => over(&self.cancelled).or_else(current),
-            60..=255 => current().or_else(|| over(&self.cancelled)),
+            12..=59 => pick_finished(&self.cancelled).or_else(current),
+            60..=255 => current().or_else(|| pick_finished(&self.cancelled)),
         };
         if id.is_none() && fault >= INVALID_BELOW {
             return self.notify(how, which, size, how, fault);
@@ -72,7 +72,7 @@ impl Environment {
         Input::BackendMessage { message, related: self.related(related, which) }
     }
 
-    /// A request to the client.
+    /// A server request.
     pub(super) fn server_request(
         &mut self,
         which: u8,
@@ -99,7 +99,7 @@ impl Environment {
         Input::BackendMessage { message, related: self.related(related, which) }
     }
 
-    /// A cancellation of a request to the client.
+    /// A cancellation of a server request.
     pub(super) fn cancel_server_request(&mut self, which: u8, fault: u8) -> Input<u64> {
         let known = ids::pick(&self.server_requests, which).cloned();
         let request = match known {
@@ -111,18 +111,16 @@ impl Environment {
         Input::BackendMessage { message, related: self.related(fault, which) }
     }
 
-    /// A wish to have a connection closed.
+    /// A request of the backend to disconnect a stream.
     pub(super) fn disconnect(&mut self, which: u8, retry: u8, fault: u8) -> Input<u64> {
         let retry = match retry {
             0..=29 => Some(Duration::from_secs(u64::from(retry))),
             30..=39 => Some(Duration::MAX),
             _ => retry.is_multiple_of(2).then(|| Duration::from_millis(u64::from(retry))),
         };
-        let resumable = self
-            .connections
-            .values()
-            .filter(|line| line.is_resumable && line.close_reason.is_none());
-        let resumable: Vec<StreamId> = resumable.filter_map(|line| line.stream).collect();
+        let resumable =
+            self.connections.values().filter(|it| it.is_resumable && it.close_reason.is_none());
+        let resumable: Vec<StreamId> = resumable.filter_map(|it| it.stream).collect();
         let in_use: Vec<StreamId> = self.in_use.iter().copied().collect();
         let stream = match fault {
             0..=17 => Some(StreamId::Request(u64::from(which) % (self.streams_seen + 2))),
@@ -132,7 +130,7 @@ impl Environment {
         Input::Disconnect { stream: stream.unwrap_or(StreamId::Standalone), retry }
     }
 
-    /// What a message is said to belong to.
+    /// The request that a message names as related.
     fn related(&self, selector: u8, which: u8) -> Option<RequestId> {
         match selector {
             0..=109 => None,
@@ -142,10 +140,10 @@ impl Environment {
         }
     }
 
-    /// The token of a request in flight, or now and then of one that is over.
+    /// The token of a pending request, or sometimes of a finished one.
     fn progress_token(&self, which: u8) -> Option<ProgressToken> {
         let tokens: Vec<&ProgressToken> =
-            self.pending.iter().filter_map(|flight| flight.token.as_ref()).collect();
+            self.pending.iter().filter_map(|request| request.token.as_ref()).collect();
         if which % 16 == 5 {
             return self.used_tokens.front().cloned();
         }

@@ -1,4 +1,4 @@
-//! What the client does.
+//! Inputs of the client.
 
 use rejoin_core::{
     AnswerFormat, ConnectionId, EventId, Head, Input, Message, Method, Post, RequestId, StreamId,
@@ -7,9 +7,9 @@ use rejoin_core::{
 use super::environment::{Origin, Phase};
 use super::{Environment, ids};
 
-/// Below this, a fault makes an input that breaks a rule.
+/// A fault below this makes an invalid input.
 pub(super) const INVALID_BELOW: u8 = 18;
-/// Below this, it makes one although a limit is reached.
+/// A fault below this makes an input even if a limit is reached.
 pub(super) const OVER_LIMIT_BELOW: u8 = 40;
 
 impl Environment {
@@ -34,9 +34,8 @@ impl Environment {
         if fault < INVALID_BELOW {
             return self.invalid_post(which, count, fault);
         }
-        let reserved = self.pick_connection(which, |line| {
-            line.origin == Origin::Reserve && line.close_reason.is_none()
-        });
+        let reserved = self
+            .pick_connection(which, |it| it.origin == Origin::Reserve && it.close_reason.is_none());
         if fault >= OVER_LIMIT_BELOW {
             if self.pending.len() >= self.config.pending_requests_max {
                 return self.answer(which, shape, size, u8::MAX);
@@ -86,16 +85,16 @@ impl Environment {
         let mut is_batch = false;
         match fault % 9 {
             0 => {
-                let taken: Vec<RequestId> = self.ids_in_use();
-                if let (Head::Request { id, .. }, Some(taken)) =
-                    (&mut message.head, ids::pick(&taken, which))
+                let used: Vec<RequestId> = self.ids_in_use();
+                if let (Head::Request { id, .. }, Some(used)) =
+                    (&mut message.head, ids::pick(&used, which))
                 {
-                    id.clone_from(taken);
+                    id.clone_from(used);
                 }
             }
             1 => {
                 if let Head::Request { progress_token, .. } = &mut message.head {
-                    *progress_token = self.token_in_flight(which);
+                    *progress_token = self.pending_token(which);
                 }
             }
             2 => message = self.initialize_message(),
@@ -142,9 +141,9 @@ impl Environment {
         }
         let post = if count % 4 == 1 && self.may_batch(fault) {
             let most = self.config.batch_max.min(1 + usize::from(count / 64));
-            let told = (0..most)
+            let messages = (0..most)
                 .map(|nth| self.non_request(what.wrapping_add(37 * to_u8(nth)), which, size));
-            Post::Batch(told.collect())
+            Post::Batch(messages.collect())
         } else {
             Post::Single(self.non_request(what, which, size))
         };
@@ -183,7 +182,7 @@ impl Environment {
     }
 
     fn last_event_id(&self, how: u8, which: u8, index: u8, fault: u8) -> EventId {
-        let lost: Vec<StreamId> = self.detached.iter().copied().collect();
+        let detached: Vec<StreamId> = self.detached.iter().copied().collect();
         let alive = self.recent.iter().filter(|stream| !self.unresumable.contains(stream));
         let alive: Vec<StreamId> = alive.copied().collect();
         let any = StreamId::Request(u64::from(which) % self.streams_seen.max(1));
@@ -191,7 +190,7 @@ impl Environment {
             _ if fault < 6 => StreamId::Request(self.streams_seen + u64::from(which % 3)),
             _ if fault < 12 => any,
             0..=99 => StreamId::Standalone,
-            100..=189 => ids::pick(&lost, which).copied().unwrap_or(StreamId::Standalone),
+            100..=189 => ids::pick(&detached, which).copied().unwrap_or(StreamId::Standalone),
             190..=249 => ids::pick(&alive, which).copied().unwrap_or(StreamId::Standalone),
             250..=255 => any,
         };
@@ -206,12 +205,12 @@ impl Environment {
         EventId::new(stream, index)
     }
 
-    /// Returns whether a GET without an id is welcome.
+    /// Returns whether a GET without an id should be accepted.
     fn may_open_standalone(&self) -> bool {
         let is_taken = self
             .connections
             .values()
-            .any(|line| line.stream == Some(StreamId::Standalone) && line.close_reason.is_none());
+            .any(|it| it.stream == Some(StreamId::Standalone) && it.close_reason.is_none());
         let is_open = self.config.concurrent_get != rejoin_core::ConcurrentGet::Reject;
         !is_taken || is_open && self.config.shadows_max > 0
     }

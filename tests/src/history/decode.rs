@@ -1,9 +1,9 @@
-//! Histories from bytes, for a fuzzer.
+//! Decoding of bytes into histories, for a fuzzer.
 
 use super::{OP_BYTES, Op, SETUP_BYTES, Setup};
 
-/// Reads a history from any bytes: first the setup, then op by op. What is
-/// missing of the setup is zero, and a piece of an op at the end is dropped.
+/// Decodes a history from any bytes: the setup, then the ops. Missing bytes of the setup
+/// are zero; an incomplete op at the end is dropped.
 #[must_use]
 pub fn decode(bytes: &[u8]) -> (Setup, Vec<Op>) {
     let (head, tail) = bytes.split_at(bytes.len().min(SETUP_BYTES));
@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_bytes_are_a_history() {
+    fn any_bytes_decode_to_a_history() {
         let bytes: Vec<u8> = (0..=255).cycle().take(1_000).collect();
         for length in 0..bytes.len() {
             let (_, ops) = decode(&bytes[..length]);

@@ -1,4 +1,4 @@
-//! What the driver tells: connections, reservations, the end.
+//! Inputs of the driver: connections, reservations, and the close of the session.
 
 use rejoin_core::{CloseReason, ConnectionId, Input, StreamId};
 
@@ -7,73 +7,74 @@ use super::environment::{Connection, Origin};
 use super::{Environment, ids};
 
 impl Environment {
-    /// A body pulls events out of its channel.
-    pub(super) fn acknowledge(&mut self, which: u8, far: u8) -> Input<u64> {
-        // Some readers are slow: they pull now and then only.
-        let is_slow = |connection: ConnectionId| connection.0 % 5 == 3 && far % 16 != 1;
-        let full = self.connections.iter().filter(|(_, line)| !line.buffer.is_empty());
+    /// An HTTP body pulls events out of the buffer of its connection.
+    pub(super) fn acknowledge(&mut self, which: u8, through_selector: u8) -> Input<u64> {
+        // Some readers are slow: they rarely pull.
+        let is_slow =
+            |connection: ConnectionId| connection.0 % 5 == 3 && through_selector % 16 != 1;
+        let full = self.connections.iter().filter(|(_, it)| !it.buffer.is_empty());
         let full: Vec<ConnectionId> =
             full.map(|(id, _)| *id).filter(|connection| !is_slow(*connection)).collect();
         let Some(connection) = ids::pick(&full, which).copied() else {
-            return self.acknowledge_nothing(which, far);
+            return self.acknowledge_nothing(which, through_selector);
         };
-        let Some(line) = self.connections.get(&connection) else {
+        let Some(it) = self.connections.get(&connection) else {
             return Input::Tick;
         };
-        let indexes: Vec<u64> = line.buffer.iter().map(|(index, _)| *index).collect();
+        let indexes: Vec<u64> = it.buffer.iter().map(|(index, _)| *index).collect();
         let first = indexes.first().copied().unwrap_or_default();
         let last = indexes.last().copied().unwrap_or_default();
-        let through = match far {
+        let through = match through_selector {
             0..=119 => last,
             120..=169 => indexes.get(indexes.len() / 2).copied().unwrap_or(last),
             170..=219 => first,
             220..=227 => first.saturating_add(1),
             228..=233 => last.saturating_sub(1),
-            234..=239 => last.saturating_add(u64::from(far)),
+            234..=239 => last.saturating_add(u64::from(through_selector)),
             240..=243 => u64::MAX,
             244..=255 => first.saturating_sub(1),
         };
         Input::Acknowledged { connection, through }
     }
 
-    /// A notice of what was taken that says nothing new.
-    fn acknowledge_nothing(&mut self, which: u8, far: u8) -> Input<u64> {
+    /// An acknowledgement without a new event.
+    fn acknowledge_nothing(&mut self, which: u8, through_selector: u8) -> Input<u64> {
         let connection = match self.pick_connection(which, |_| true) {
-            Some(connection) if far < 200 => connection,
+            Some(connection) if through_selector < 200 => connection,
             Some(_) | None => ConnectionId(1_000_000 + u64::from(which)),
         };
-        Input::Acknowledged { connection, through: u64::from(far % 8) }
+        Input::Acknowledged { connection, through: u64::from(through_selector % 8) }
     }
 
-    /// A connection that was ended is gone, or another one takes what it has.
-    pub(super) fn report_closed(&mut self, which: u8, far: u8) -> Input<u64> {
-        match self.pick_connection(which, |line| line.close_reason.is_some() || is_done(line)) {
-            Some(connection) => self.closed(connection, far),
-            None => self.acknowledge(which, far),
+    /// Reports a connection that the session closed, or else acknowledges events.
+    pub(super) fn report_closed(&mut self, which: u8, through_selector: u8) -> Input<u64> {
+        match self.pick_connection(which, |it| it.close_reason.is_some() || is_done(it)) {
+            Some(connection) => self.closed(connection, through_selector),
+            None => self.acknowledge(which, through_selector),
         }
     }
 
-    /// A connection breaks, whatever it carries.
-    pub(super) fn drop_connection(&mut self, which: u8, far: u8) -> Input<u64> {
-        let is_spared = self.chance > 19;
-        let is_meant = |line: &Connection| {
-            !(is_spared && line.origin == Origin::Initialize && line.acknowledged.is_none())
+    /// Drops a connection, whatever it is attached to.
+    pub(super) fn drop_connection(&mut self, which: u8, through_selector: u8) -> Input<u64> {
+        let spares_initialize = self.chance > 19;
+        let matches = |it: &Connection| {
+            !(spares_initialize && it.origin == Origin::Initialize && it.acknowledged.is_none())
         };
-        match self.pick_connection(which, is_meant) {
-            Some(connection) => self.closed(connection, far),
-            None => self.acknowledge(which, far),
+        match self.pick_connection(which, matches) {
+            Some(connection) => self.closed(connection, through_selector),
+            None => self.acknowledge(which, through_selector),
         }
     }
 
-    /// Any connection that can be missed goes, to make room for another one.
+    /// Closes a connection, of those that are done if possible, to free its slot.
     pub(super) fn free_connection(&mut self, which: u8) -> Input<u64> {
-        match self.pick_connection(which, |line| line.close_reason.is_some() || is_done(line)) {
+        match self.pick_connection(which, |it| it.close_reason.is_some() || is_done(it)) {
             Some(connection) => self.closed(connection, 0),
             None => self.drop_connection(which, 0),
         }
     }
 
-    /// Any stream in use ends, to make room for another one.
+    /// Completes a stream, to free its slot.
     pub(super) fn free_stream(&mut self, which: u8, size: u8) -> Input<u64> {
         if self.pending.is_empty() {
             self.free_connection(which)
@@ -82,24 +83,24 @@ impl Environment {
         }
     }
 
-    fn closed(&self, connection: ConnectionId, far: u8) -> Input<u64> {
-        let Some(line) = self.connections.get(&connection) else {
+    fn closed(&self, connection: ConnectionId, through_selector: u8) -> Input<u64> {
+        let Some(it) = self.connections.get(&connection) else {
             return Input::ConnectionClosed { connection, through: None };
         };
-        let pulled = match far {
-            0..=159 => line.buffer.back(),
-            160..=199 => line.buffer.get(line.buffer.len() / 2),
+        let pulled = match through_selector {
+            0..=159 => it.buffer.back(),
+            160..=199 => it.buffer.get(it.buffer.len() / 2),
             200..=255 => None,
         };
         let through = match pulled {
             Some((index, _)) => Some(*index),
-            None if far < 250 => line.acknowledged,
+            None if through_selector < 250 => it.acknowledged,
             None => None,
         };
         Input::ConnectionClosed { connection, through }
     }
 
-    /// A stream is reserved.
+    /// Reserves a stream.
     pub(super) fn reserve(&mut self, which: u8, fault: u8) -> Input<u64> {
         if fault >= OVER_LIMIT_BELOW {
             if self.in_use.len() >= self.config.streams_max {
@@ -114,7 +115,7 @@ impl Environment {
         Input::Reserve { connection: used.unwrap_or(connection) }
     }
 
-    /// A stream is given up.
+    /// Abandons a stream.
     pub(super) fn abandon(&mut self, which: u8, fault: u8) -> Input<u64> {
         let used: Vec<StreamId> = self.in_use.iter().copied().collect();
         let recent: Vec<StreamId> = self.recent.iter().copied().collect();
@@ -130,10 +131,10 @@ impl Environment {
         }
     }
 
-    /// The session ends, if it is meant.
-    pub(super) fn close_session(&mut self, how: u8, sure: u8) -> Input<u64> {
-        if sure > 40 {
-            return self.acknowledge(how, sure);
+    /// Closes the session, if `confirm` is low.
+    pub(super) fn close_session(&mut self, how: u8, confirm: u8) -> Input<u64> {
+        if confirm > 40 {
+            return self.acknowledge(how, confirm);
         }
         match how {
             0..=59 => Input::Delete,
@@ -146,8 +147,8 @@ impl Environment {
     }
 }
 
-/// Whether a connection has nothing left to do: that of `initialize`, once its
-/// answer was taken.
-fn is_done(line: &Connection) -> bool {
-    line.origin == Origin::Initialize && line.acknowledged.is_some()
+/// Returns whether a connection is done: that of `initialize`, once the answer is
+/// acknowledged.
+fn is_done(it: &Connection) -> bool {
+    it.origin == Origin::Initialize && it.acknowledged.is_some()
 }

@@ -1,4 +1,4 @@
-//! The world outside of a session: what everybody there knows.
+//! The environment of a session: the state of its client, backend, network and clock.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -9,7 +9,7 @@ use rejoin_core::{
 
 use super::{Op, OpKind, Setup, ids};
 
-/// How many of the things that are over are remembered.
+/// Maximum number of finished items that are remembered, of each kind.
 pub(super) const MEMORY: usize = 24;
 
 /// The client, the backend, the network and the clock of one session.
@@ -22,37 +22,37 @@ pub struct Environment {
     pub(super) now: Instant,
     pub(super) deadline: Option<Instant>,
     pub(super) chance: u8,
-    /// What the driver made up so far, which it never does again.
+    /// What the driver made up so through_selector, which it never does again.
     pub(super) connections_made: u64,
     pub(super) bodies_made: u64,
     pub(super) ids_made: u64,
-    /// The connections, until their end is reported.
+    /// The connections that were not reported as closed.
     pub(super) connections: BTreeMap<ConnectionId, Connection>,
     /// How many connections the session knows.
     pub(super) known_connections: usize,
-    /// The request streams that are known to be in use, and those of late.
+    /// The request streams in use, and the recent ones.
     pub(super) in_use: BTreeSet<StreamId>,
     pub(super) recent: VecDeque<StreamId>,
     pub(super) streams_seen: u64,
-    /// Those that lost a connection that had more to say.
+    /// Streams whose connection was closed before everything was delivered.
     pub(super) detached: VecDeque<StreamId>,
-    /// Those that cannot be resumed.
+    /// Streams that cannot be resumed.
     pub(super) unresumable: BTreeSet<StreamId>,
     /// The last event that the client saw of each stream.
     pub(super) last_seen: BTreeMap<StreamId, u64>,
-    /// The client's requests that the backend works on, and those that are over.
+    /// The client's requests: pending and finished ones.
     pub(super) pending: Vec<PendingRequest>,
     pub(super) answered: VecDeque<RequestId>,
     pub(super) cancelled: VecDeque<RequestId>,
     pub(super) used_tokens: VecDeque<ProgressToken>,
-    /// The backend's requests that the client works on, and those that are over.
+    /// The server requests: unanswered and finished ones.
     pub(super) server_requests: Vec<RequestId>,
     pub(super) finished_server_requests: VecDeque<RequestId>,
-    /// How many inputs came after the end.
+    /// How many inputs came after the close.
     pub(super) steps_after_close: u8,
 }
 
-/// How far the session is.
+/// How through_selector the session is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     New,
@@ -61,7 +61,7 @@ pub(super) enum Phase {
     Closed,
 }
 
-/// A connection and its channel.
+/// A connection and its buffer.
 #[derive(Clone, Debug)]
 pub(super) struct Connection {
     pub(super) origin: Origin,
@@ -69,7 +69,7 @@ pub(super) struct Connection {
     pub(super) buffer: VecDeque<(u64, Option<EventId>)>,
     pub(super) acknowledged: Option<u64>,
     pub(super) close_reason: Option<EndReason>,
-    /// Whether its client has an id to resume from.
+    /// Whether its client has an event id to resume after.
     pub(super) is_resumable: bool,
 }
 
@@ -82,7 +82,7 @@ pub(super) enum Origin {
     Get,
 }
 
-/// A request of the client at the backend.
+/// A pending request of the client.
 #[derive(Clone, Debug)]
 pub(super) struct PendingRequest {
     pub(super) id: RequestId,
@@ -90,7 +90,7 @@ pub(super) struct PendingRequest {
 }
 
 impl Environment {
-    /// Returns the world of the `nth` session of a history, which begins at `now`.
+    /// Creates the environment of the `nth` session of a history, created at `now`.
     #[must_use]
     pub fn new(setup: &Setup, nth: usize, now: Instant) -> Self {
         Self {
@@ -122,26 +122,26 @@ impl Environment {
         }
     }
 
-    /// Returns the time up to which this world has come.
+    /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> Instant {
         self.now
     }
 
-    /// Returns whether the session is closed, and has heard enough after that.
+    /// Returns whether the session is closed, and had enough inputs after that.
     #[must_use]
-    pub fn is_over(&self) -> bool {
+    pub fn is_finished(&self) -> bool {
         self.steps_after_close > 3
     }
 
-    /// Makes an input of an op.
+    /// Makes an op an input.
     #[must_use]
     pub fn next_input(&mut self, op: Op) -> (Instant, Input<u64>) {
         self.chance = op.chance;
         let now = self.next_time(op.wait, op.chance);
         let input = self.priority_input().unwrap_or_else(|| self.input(op.kind));
-        // An id is used twice only to be rejected, so its connection must not be
-        // cut before.
+        // A connection id is reused only to be rejected, so its connection must not be cut
+        // before.
         let now = if self.reuses_connection(&input) { self.now } else { now };
         (now, input)
     }
@@ -164,7 +164,7 @@ impl Environment {
         }
     }
 
-    /// Returns what mostly has to come before anything else.
+    /// Returns the input that mostly has to come first.
     fn priority_input(&mut self) -> Option<Input<u64>> {
         match &self.phase {
             Phase::New => (self.chance > 19).then(|| self.initialize()),
@@ -173,9 +173,9 @@ impl Environment {
                 (self.chance > 70).then(|| self.answer_initialize(id))
             }
             Phase::Ready => {
-                let (connection, line) = self.connections.first_key_value()?;
-                let (index, _) = line.buffer.front()?;
-                let is_urgent = line.origin == Origin::Initialize && self.chance > 15;
+                let (connection, it) = self.connections.first_key_value()?;
+                let (index, _) = it.buffer.front()?;
+                let is_urgent = it.origin == Origin::Initialize && self.chance > 15;
                 is_urgent
                     .then_some(Input::Acknowledged { connection: *connection, through: *index })
             }
@@ -186,7 +186,9 @@ impl Environment {
     fn input(&mut self, what: OpKind) -> Input<u64> {
         match what {
             OpKind::Tick => Input::Tick,
-            OpKind::Acknowledge { which, far } => self.acknowledge(which, far),
+            OpKind::Acknowledge { which, through_selector } => {
+                self.acknowledge(which, through_selector)
+            }
             OpKind::Post { shape, which, size, count, fault } => {
                 self.post(shape, which, size, count, fault)
             }
@@ -194,8 +196,12 @@ impl Environment {
             OpKind::Notify { what, which, size, related, fault } => {
                 self.notify(what, which, size, related, fault)
             }
-            OpKind::ReportClosed { which, far } => self.report_closed(which, far),
-            OpKind::DropConnection { which, far } => self.drop_connection(which, far),
+            OpKind::ReportClosed { which, through_selector } => {
+                self.report_closed(which, through_selector)
+            }
+            OpKind::DropConnection { which, through_selector } => {
+                self.drop_connection(which, through_selector)
+            }
             OpKind::Get { how, which, index, fault } => self.get(how, which, index, fault),
             OpKind::PostMessages { what, which, size, count, fault } => {
                 self.post_messages(what, which, size, count, fault)
@@ -209,38 +215,37 @@ impl Environment {
             OpKind::Reserve { which, fault } => self.reserve(which, fault),
             OpKind::Abandon { which, fault } => self.abandon(which, fault),
             OpKind::Disconnect { which, retry, fault } => self.disconnect(which, retry, fault),
-            OpKind::CloseSession { how, sure } => self.close_session(how, sure),
+            OpKind::CloseSession { how, confirm } => self.close_session(how, confirm),
         }
     }
 
-    /// Returns whether nothing but a few deadlines keeps the session from its end.
+    /// Returns whether the next deadline may close the session.
     pub(super) fn is_near_close(&self) -> bool {
         match self.phase {
             Phase::New | Phase::Initializing(_) => true,
             Phase::Ready => {
-                let unsettled = |line: &Connection| {
-                    line.origin == Origin::Initialize && line.acknowledged.is_none()
-                };
+                let is_unacknowledged =
+                    |it: &Connection| it.origin == Origin::Initialize && it.acknowledged.is_none();
                 self.known_connections == 0 && self.pending.is_empty()
-                    || self.connections.values().any(unsettled)
+                    || self.connections.values().any(is_unacknowledged)
             }
             Phase::Closed => false,
         }
     }
 
-    /// Returns a connection id that was never used.
+    /// Returns an unused connection id.
     pub(super) fn new_connection(&mut self) -> ConnectionId {
         self.connections_made += 1;
         ConnectionId(self.connections_made)
     }
 
-    /// Returns a body that no other message has.
+    /// Returns an unused body.
     pub(super) fn new_body(&mut self) -> u64 {
         self.bodies_made += 1;
         self.bodies_made
     }
 
-    /// Returns a size that is allowed.
+    /// Returns an allowed size in bytes.
     pub(super) fn size(&self, selector: u8) -> usize {
         let limits = [
             self.config.stream_bytes_max,
@@ -250,7 +255,7 @@ impl Environment {
         ids::size(selector, self.config.message_bytes_max, limits)
     }
 
-    /// Returns a size that is not allowed.
+    /// Returns a size in bytes over the limit.
     pub(super) fn excess(&self, selector: u8) -> usize {
         match selector % 2 {
             0 => self.config.message_bytes_max.saturating_add(1),
@@ -258,28 +263,28 @@ impl Environment {
         }
     }
 
-    /// Returns a selected connection that the session should know.
+    /// Returns the selected one of the connections that the session should know.
     pub(super) fn pick_known_connection(&self, selector: u8) -> Option<ConnectionId> {
-        self.pick_connection(selector, |line| line.close_reason.is_none_or(EndReason::drains))
+        self.pick_connection(selector, |it| it.close_reason.is_none_or(EndReason::drains))
     }
 
-    /// Returns a selected connection of some kind.
+    /// Returns the selected one of the connections that match.
     pub(super) fn pick_connection(
         &self,
         selector: u8,
-        is_meant: impl Fn(&Connection) -> bool,
+        matches: impl Fn(&Connection) -> bool,
     ) -> Option<ConnectionId> {
-        let meant = self.connections.iter().filter(|(_, line)| is_meant(line));
-        let meant: Vec<ConnectionId> = meant.map(|(connection, _)| *connection).collect();
-        ids::pick(&meant, selector).copied()
+        let matching = self.connections.iter().filter(|(_, it)| matches(it));
+        let matching: Vec<ConnectionId> = matching.map(|(connection, _)| *connection).collect();
+        ids::pick(&matching, selector).copied()
     }
 }
 
-/// Remembers something, and forgets the oldest if there is too much.
-pub(super) fn remember<T: PartialEq>(memory: &mut VecDeque<T>, item: T) {
-    memory.retain(|known| *known != item);
-    memory.push_back(item);
-    if memory.len() > MEMORY {
-        memory.pop_front();
+/// Remembers an item, and forgets the oldest over the limit.
+pub(super) fn remember<T: PartialEq>(finished: &mut VecDeque<T>, item: T) {
+    finished.retain(|known| *known != item);
+    finished.push_back(item);
+    if finished.len() > MEMORY {
+        finished.pop_front();
     }
 }

@@ -1,11 +1,11 @@
-//! Ids, tokens and sizes: small pools, so that they come again.
+//! Ids, tokens and sizes, from small pools, so that they are reused.
 
 use rejoin_core::{EVENT_OVERHEAD_BYTES, ProgressToken, RequestId};
 
-/// How many ids a pool has before it counts on.
+/// Number of ids in a pool; more are counted from there.
 const POOL: u64 = 48;
 
-/// Returns the `n`th id: integers and texts in turn, and the same digits in both.
+/// Returns the `n`th id: integers and strings alternate, each pair with the same digits.
 pub(super) fn request_id(n: u64) -> RequestId {
     let number = i64::try_from(n / 2).unwrap_or(i64::MAX);
     if n.is_multiple_of(2) {
@@ -14,7 +14,7 @@ pub(super) fn request_id(n: u64) -> RequestId {
     RequestId::try_from(number.to_string().as_str()).unwrap_or(number.into())
 }
 
-/// Returns the `n`th token, likewise.
+/// Returns the `n`th token: integers and strings alternate, as for ids.
 pub(super) fn progress_token(n: u64) -> ProgressToken {
     let number = i64::try_from(n / 2).unwrap_or(i64::MAX);
     if n.is_multiple_of(2) {
@@ -23,21 +23,20 @@ pub(super) fn progress_token(n: u64) -> ProgressToken {
     ProgressToken::try_from(number.to_string().as_str()).unwrap_or(number.into())
 }
 
-/// Returns the first id from the selected one on that is free, and after those
-/// of the pool `fresh`.
+/// Returns the first free id of the pool, from the selected one on, or one beyond the pool.
 pub(super) fn free(which: u8, fresh: u64, is_free: impl Fn(u64) -> bool) -> u64 {
     let first = u64::from(which) % POOL;
     let in_pool = (first..POOL).chain(0..first).find(|n| is_free(*n));
     in_pool.unwrap_or(POOL + fresh)
 }
 
-/// Returns one of some items.
+/// Returns the selected item.
 pub(super) fn pick<T>(items: &[T], selector: u8) -> Option<&T> {
     let at = usize::from(selector).checked_rem(items.len())?;
     items.get(at)
 }
 
-/// Returns a size up to `max`, often near one of some limits.
+/// Returns a size in bytes up to `max`, often near one of the limits.
 pub(super) fn size(selector: u8, max: usize, limits: [usize; 3]) -> usize {
     let wide = usize::from(selector);
     let [stream, session, message] = limits;
@@ -61,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_come_in_pairs_that_differ_in_kind_only() {
+    fn ids_come_in_pairs_of_integer_and_text() {
         assert_eq!(request_id(4), 2.into());
         assert_eq!(request_id(5), RequestId::try_from("2").unwrap());
     }

@@ -1,4 +1,4 @@
-//! The messages that the client posts.
+//! Messages of the client.
 
 use std::collections::VecDeque;
 
@@ -9,8 +9,7 @@ use super::{Environment, ids};
 use crate::laws::request_id;
 
 impl Environment {
-    /// A request with an id and a token that are free, and differ from those of
-    /// the messages before it.
+    /// A request whose id and token are free, and not those of the messages before it.
     pub(super) fn request(&mut self, which: u8, size: u8, before: &[Message<u64>]) -> Message<u64> {
         self.ids_made += 1;
         let is_new = |id: &RequestId| {
@@ -22,9 +21,9 @@ impl Environment {
         let method = if which % 16 == 7 { Method::Ping } else { Method::Other };
         let has_token = size.is_multiple_of(2);
         let progress_token = has_token.then(|| {
-            let taken = |token: &ProgressToken| {
+            let is_used = |token: &ProgressToken| {
                 let in_flight =
-                    self.pending.iter().any(|flight| flight.token.as_ref() == Some(token));
+                    self.pending.iter().any(|request| request.token.as_ref() == Some(token));
                 in_flight
                     || before.iter().any(|message| {
                         matches!(
@@ -33,7 +32,7 @@ impl Environment {
                         )
                     })
             };
-            let is_free = |n| !taken(&ids::progress_token(n));
+            let is_free = |n| !is_used(&ids::progress_token(n));
             ids::progress_token(ids::free(which, self.ids_made, is_free))
         });
         let bytes = self.size(size);
@@ -46,22 +45,24 @@ impl Environment {
         self.message(Head::Request { id: ids::request_id(n), method, progress_token: None }, 0)
     }
 
-    /// A message that is no request.
+    /// A message that is not a request.
     pub(super) fn non_request(&mut self, what: u8, which: u8, size: u8) -> Message<u64> {
         let bytes = self.size(size);
         let answered = ids::pick(&self.server_requests, which).cloned();
-        let over = |memory: &VecDeque<RequestId>| {
-            memory.get(usize::from(which) % memory.len().max(1)).cloned()
+        let pick_finished = |finished: &VecDeque<RequestId>| {
+            finished.get(usize::from(which) % finished.len().max(1)).cloned()
         };
         let head = match what {
             0..=49 => match ids::pick(&self.pending, which) {
-                Some(flight) => cancel(flight.id.clone()),
+                Some(request) => cancel(request.id.clone()),
                 None => other(),
             },
-            50..=69 => match over(&self.answered).or_else(|| over(&self.cancelled)) {
-                Some(id) => cancel(id),
-                None => cancel(ids::request_id(u64::from(which))),
-            },
+            50..=69 => {
+                match pick_finished(&self.answered).or_else(|| pick_finished(&self.cancelled)) {
+                    Some(id) => cancel(id),
+                    None => cancel(ids::request_id(u64::from(which))),
+                }
+            }
             70..=169 => match answered {
                 Some(id) if what.is_multiple_of(4) => Head::Error { id: Some(id) },
                 Some(id) => {
@@ -69,7 +70,7 @@ impl Environment {
                 }
                 None => other(),
             },
-            170..=189 => match over(&self.finished_server_requests) {
+            170..=189 => match pick_finished(&self.finished_server_requests) {
                 Some(id) => {
                     Head::Response { id, initialized: Initialized::default(), creates_task: false }
                 }
@@ -94,22 +95,22 @@ impl Environment {
         Message { head, body: self.new_body(), bytes }
     }
 
-    /// Returns whether an id of the pool may be used, as far as the client knows.
+    /// Returns whether an id of the pool may be used, as through_selector as the client knows.
     pub(super) fn is_free(&self, n: u64) -> bool {
         let id = ids::request_id(n);
-        let in_flight = self.pending.iter().any(|flight| flight.id == id);
-        let awaited = self.phase == Phase::Initializing(id.clone());
-        !in_flight && !awaited && !self.cancelled.contains(&id)
+        let in_flight = self.pending.iter().any(|request| request.id == id);
+        let pending_streams = self.phase == Phase::Initializing(id.clone());
+        !in_flight && !pending_streams && !self.cancelled.contains(&id)
     }
 
     pub(super) fn ids_in_use(&self) -> Vec<RequestId> {
-        let in_flight = self.pending.iter().map(|flight| flight.id.clone());
+        let in_flight = self.pending.iter().map(|request| request.id.clone());
         in_flight.chain(self.cancelled.iter().cloned()).collect()
     }
 
-    pub(super) fn token_in_flight(&self, which: u8) -> Option<ProgressToken> {
+    pub(super) fn pending_token(&self, which: u8) -> Option<ProgressToken> {
         let tokens: Vec<&ProgressToken> =
-            self.pending.iter().filter_map(|flight| flight.token.as_ref()).collect();
+            self.pending.iter().filter_map(|request| request.token.as_ref()).collect();
         ids::pick(&tokens, which).copied().cloned()
     }
 }

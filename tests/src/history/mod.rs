@@ -1,10 +1,9 @@
-//! Histories: what happens to sessions, made up from a few bytes.
+//! Histories: inputs for sessions, generated from bytes.
 //!
-//! A history is a [`Setup`] and a list of [`Op`]s, both made of raw bytes, so
-//! that any source of bytes is one of histories: a seed, a fuzzer, `proptest`. A
-//! [`World`] plays the client, the backend, the network and the clock. It knows
-//! what each of them would know, and makes an input of each op that mostly makes
-//! sense to the session, and now and then does not.
+//! A history is a [`Setup`] and a list of [`Op`]s. Both are decoded from raw bytes, which
+//! come from a seed, a fuzzer or `proptest`. An [`Environment`] acts as the client, the
+//! backend, the network and the clock. It knows what each of them would know, and makes
+//! each op an input that is mostly valid, and sometimes not.
 
 mod backend;
 mod client;

@@ -1,4 +1,4 @@
-//! What the world learns of each step.
+//! What the environment learns from each step.
 
 use std::collections::VecDeque;
 
@@ -12,7 +12,7 @@ use super::environment::{Connection, Origin, PendingRequest, Phase, remember};
 use crate::laws::{Step, answered_id, cancelled_id, posted, request_id};
 
 impl Environment {
-    /// Learns what came of an input that this world made.
+    /// Observes the effect of an input that this environment made.
     pub fn observe(&mut self, step: &Step) {
         self.now = self.now.max(step.now);
         self.deadline = step.after.deadline;
@@ -32,10 +32,10 @@ impl Environment {
             Input::Request { connection, .. } => self.observe_request(*connection, step),
             Input::Get { connection, last_event_id } => {
                 let stream = last_event_id.map_or(StreamId::Standalone, |id| id.stream);
-                let mut line = Connection::new(Origin::Get, Some(stream));
-                line.is_resumable = last_event_id.is_some();
-                self.connections.insert(*connection, line);
-                self.detached.retain(|lost| *lost != stream);
+                let mut it = Connection::new(Origin::Get, Some(stream));
+                it.is_resumable = last_event_id.is_some();
+                self.connections.insert(*connection, it);
+                self.detached.retain(|it| *it != stream);
             }
             Input::Message { .. } => self.observe_posted(step),
             Input::Acknowledged { connection, through } => {
@@ -98,10 +98,10 @@ impl Environment {
             self.phase = Phase::Ready;
             self.profile = Some(Profile::governing(initialized.version));
         }
-        if let Some(at) = self.pending.iter().position(|flight| flight.id == *id) {
-            let flight = self.pending.remove(at);
-            remember(&mut self.answered, flight.id);
-            self.free_token(flight.token);
+        if let Some(at) = self.pending.iter().position(|request| request.id == *id) {
+            let request = self.pending.remove(at);
+            remember(&mut self.answered, request.id);
+            self.free_token(request.token);
         }
         self.cancelled.retain(|known| known != id);
     }
@@ -116,7 +116,7 @@ impl Environment {
             self.unresumable.insert(*stream);
         }
         if let Input::Get { last_event_id: Some(id), .. } = input {
-            self.detached.retain(|lost| *lost != id.stream);
+            self.detached.retain(|it| *it != id.stream);
         }
     }
 
@@ -133,8 +133,8 @@ impl Environment {
                     }
                 }
                 Action::Discard { connection } => {
-                    if let Some(line) = self.connections.get_mut(connection) {
-                        line.buffer.clear();
+                    if let Some(it) = self.connections.get_mut(connection) {
+                        it.buffer.clear();
                     }
                 }
                 Action::Close { connection, reason } => self.observe_close(*connection, *reason),
@@ -150,14 +150,14 @@ impl Environment {
     }
 
     fn observe_close(&mut self, connection: ConnectionId, reason: EndReason) {
-        let Some(line) = self.connections.get_mut(&connection) else {
+        let Some(it) = self.connections.get_mut(&connection) else {
             return;
         };
-        line.close_reason = Some(reason);
+        it.close_reason = Some(reason);
         if !reason.drains() {
-            line.buffer.clear();
+            it.buffer.clear();
         }
-        match (reason, line.stream) {
+        match (reason, it.stream) {
             (EndReason::Cancelled | EndReason::Abandoned, Some(stream)) => {
                 self.unresumable.insert(stream);
             }
@@ -169,12 +169,12 @@ impl Environment {
     }
 
     fn observe_closed(&mut self, connection: ConnectionId) {
-        let Some(line) = self.connections.remove(&connection) else {
+        let Some(it) = self.connections.remove(&connection) else {
             return;
         };
-        let has_more = line.close_reason != Some(EndReason::Complete) || !line.buffer.is_empty();
+        let has_more = it.close_reason != Some(EndReason::Complete) || !it.buffer.is_empty();
         if let Some(stream) =
-            line.stream.filter(|stream| has_more && !self.unresumable.contains(stream))
+            it.stream.filter(|stream| has_more && !self.unresumable.contains(stream))
         {
             remember(&mut self.detached, stream);
         }
@@ -187,14 +187,17 @@ impl Environment {
             self.steps_after_close += 1;
         }
         self.known_connections = view.connections.len();
-        let carried = view.connections.iter().filter_map(|seat| {
-            let stream = seat.stream?;
-            let line = self.connections.get_mut(&seat.connection)?;
-            line.stream = Some(stream);
+        let attached_streams = view.connections.iter().filter_map(|observed| {
+            let stream = observed.stream?;
+            let it = self.connections.get_mut(&observed.connection)?;
+            it.stream = Some(stream);
             Some(stream)
         });
-        let awaited = view.requests.iter().map(|(_, stream)| *stream);
-        self.in_use = carried.chain(awaited).filter(|id| *id != StreamId::Standalone).collect();
+        let pending_streams = view.requests.iter().map(|(_, stream)| *stream);
+        self.in_use = attached_streams
+            .chain(pending_streams)
+            .filter(|id| *id != StreamId::Standalone)
+            .collect();
         for stream in &self.in_use {
             if let StreamId::Request(number) = stream {
                 self.streams_seen = self.streams_seen.max(number + 1);
@@ -203,32 +206,32 @@ impl Environment {
                 remember(&mut self.recent, *stream);
             }
         }
-        let (kept, lost) = self
+        let (kept, finished) = self
             .pending
             .drain(..)
-            .partition(|flight| view.requests.iter().any(|(id, _)| *id == flight.id));
+            .partition(|request| view.requests.iter().any(|(id, _)| *id == request.id));
         self.pending = kept;
-        for flight in lost {
-            let PendingRequest { id, token } = flight;
+        for request in finished {
+            let PendingRequest { id, token } = request;
             remember(&mut self.cancelled, id);
             self.free_token(token);
         }
     }
 
     fn buffer_event(&mut self, connection: ConnectionId, index: u64, id: Option<EventId>) {
-        if let Some(line) = self.connections.get_mut(&connection) {
-            line.buffer.push_back((index, id));
-            line.is_resumable |= id.is_some();
+        if let Some(it) = self.connections.get_mut(&connection) {
+            it.buffer.push_back((index, id));
+            it.is_resumable |= id.is_some();
         }
     }
 
     fn acknowledge_through(&mut self, connection: ConnectionId, through: u64) {
-        let Some(line) = self.connections.get_mut(&connection) else {
+        let Some(it) = self.connections.get_mut(&connection) else {
             return;
         };
-        let pulled = line.buffer.iter().take_while(|(index, _)| *index <= through).count();
-        for (index, id) in line.buffer.drain(..pulled) {
-            line.acknowledged = Some(index);
+        let pulled = it.buffer.iter().take_while(|(index, _)| *index <= through).count();
+        for (index, id) in it.buffer.drain(..pulled) {
+            it.acknowledged = Some(index);
             if let Some(id) = id {
                 self.last_seen.insert(id.stream, id.index);
             }
@@ -243,7 +246,7 @@ impl Environment {
 
     fn finish_server_request(&mut self, id: &RequestId) {
         let waiting = self.server_requests.len();
-        self.server_requests.retain(|asked| asked != id);
+        self.server_requests.retain(|it| it != id);
         if self.server_requests.len() != waiting {
             remember(&mut self.finished_server_requests, id.clone());
         }

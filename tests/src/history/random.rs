@@ -1,13 +1,13 @@
-//! Histories from a seed, for the long run.
+//! Histories from a seed, for the long runs.
 
 use super::{OP_BYTES, Op, SETUP_BYTES, Setup};
 
-/// A small deterministic source of numbers: splitmix64.
+/// A small deterministic random number generator: splitmix64.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// Begins the sequence of a seed.
+    /// Creates the generator of a seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self(seed)
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_is_a_history() {
+    fn a_seed_determines_its_history() {
         assert_eq!(generate(7, 100), generate(7, 100));
         assert_ne!(generate(7, 100), generate(8, 100));
     }

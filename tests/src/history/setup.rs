@@ -1,4 +1,4 @@
-//! Setups: under which configuration a history happens.
+//! The configuration and the start of a history.
 
 use std::time::Duration;
 
@@ -7,26 +7,26 @@ use rejoin_core::{ConcurrentGet, Config, Instant, Priming, ProtocolVersion, Unre
 /// How many bytes make a [`Setup`].
 pub const SETUP_BYTES: usize = 32;
 
-/// Under which configuration a history happens, and from when on.
+/// The configuration and the start of a history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setup {
-    /// The configuration of every session; it is valid.
+    /// The configuration of every session, always valid.
     pub config: Config,
-    /// When the first session begins.
+    /// When the first session is created.
     pub epoch: Instant,
     /// Selects the version that the first session negotiates.
     pub version: u8,
 }
 
 impl Setup {
-    /// Reads a setup. Zeros make the default configuration.
+    /// Decodes a setup. Zeros make the default configuration.
     #[must_use]
     pub fn from_bytes(bytes: [u8; SETUP_BYTES]) -> Self {
-        let [mood, version, epoch, surplus, priming, unrelated, rest @ ..] = bytes;
+        let [scope, version, epoch, concurrent_get, priming, unrelated_routing, rest @ ..] = bytes;
         let mut selectors = rest.into_iter();
         let mut config = Config {
             concurrent_get: choose(
-                surplus,
+                concurrent_get,
                 ConcurrentGet::Shadow,
                 &[ConcurrentGet::TakeOver, ConcurrentGet::Reject],
             ),
@@ -36,13 +36,13 @@ impl Setup {
                 &[Priming::ByRevision, Priming::Always, Priming::Never],
             ),
             unrelated_routing: choose(
-                unrelated,
+                unrelated_routing,
                 UnrelatedRouting::Standalone,
                 &[UnrelatedRouting::SoleRequest],
             ),
             ..Config::default()
         };
-        match mood {
+        match scope {
             0..=31 => {}
             32..=79 => set_limits(&mut config, &mut selectors),
             80..=127 => set_timeouts(&mut config, &mut selectors),
@@ -61,7 +61,7 @@ impl Setup {
         Self { config, epoch, version }
     }
 
-    /// Returns the version that the backend answers to the `initialize` of the
+    /// Returns the protocol version in the backend's answer to the `initialize` of the
     /// `nth` session.
     #[must_use]
     pub fn negotiated(&self, nth: usize) -> Option<ProtocolVersion> {
@@ -97,9 +97,9 @@ fn set_limits(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
     let kept = next();
     config.retained_unacknowledged_max = choose(kept, 1_024, &[0, 1, 2, 3, 4, 8, 16]);
     config.retained_acknowledged_max = choose(kept >> 3, 64, &[0, 1, 2, 3, 4, 8, 16]);
-    let buried = next();
-    config.tombstones_max = choose(buried, 4_096, &[0, 1, 2, 3, 4, 8, 16]);
-    config.cancelled_requests_max = choose(buried >> 3, 1_024, &[0, 1, 2, 3, 4, 8, 16]);
+    let tombstones = next();
+    config.tombstones_max = choose(tombstones, 4_096, &[0, 1, 2, 3, 4, 8, 16]);
+    config.cancelled_requests_max = choose(tombstones >> 3, 1_024, &[0, 1, 2, 3, 4, 8, 16]);
 }
 
 fn set_timeouts(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
@@ -134,7 +134,7 @@ fn set_timeouts(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
     };
 }
 
-/// Selects one of some choices: the first one where the selector is zero.
+/// Returns the selected choice: the first one where the selector is zero.
 fn choose<T: Copy>(selector: u8, first: T, others: &[T]) -> T {
     match usize::from(selector) % (others.len() + 1) {
         0 => first,

@@ -1,4 +1,4 @@
-//! Histories from `proptest`, which shrink.
+//! Histories from `proptest`, which shrinks them.
 
 use std::ops::Range;
 

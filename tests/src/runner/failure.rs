@@ -1,4 +1,4 @@
-//! Failures: where a history went wrong, to be read.
+//! Failures of histories, formatted for people.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,21 +8,21 @@ use rejoin_core::{Config, Input, Instant};
 use crate::history::Setup;
 use crate::laws::Step;
 
-/// What went wrong with a history.
+/// A failed history.
 #[derive(Clone, Debug)]
 pub struct Failure {
     pub(super) config: Config,
-    /// The last steps, up to the one that failed.
+    /// The last steps, up to the failed one.
     pub(super) steps: VecDeque<Step>,
-    /// The input that followed, if it made no step.
+    /// The input that failed before it became a step, if any.
     pub(super) pending_input: Option<(Instant, Input<u64>)>,
-    /// How many ops it took.
+    /// How many ops were run.
     pub(super) ops: usize,
     pub(super) reason: String,
 }
 
 impl Failure {
-    /// A history that could not even begin.
+    /// Returns the failure of a history whose session could not be created.
     pub(super) fn early(setup: &Setup, what: String) -> Self {
         let config = setup.config.clone();
         Self { config, steps: VecDeque::new(), pending_input: None, ops: 0, reason: what }

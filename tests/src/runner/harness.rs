@@ -1,4 +1,4 @@
-//! Trials: a session, its model, its twin and the world around them.
+//! The harness of a history: a session, its twin, its model and its environment.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,18 +12,18 @@ use crate::laws::{Checker, ObservedSession, Step};
 use crate::model::Model;
 use crate::stats::Stats;
 
-/// How many steps a [`Failure`] shows.
+/// Number of steps that a [`Failure`] shows.
 const STEPS_SHOWN: usize = 30;
 
-/// From here on the end of time is near, which is not so everywhere.
+/// Times from here on are near [`Instant::MAX`], and are not moved to another epoch.
 const NEAR_MAX: Instant = Instant::new(Duration::from_secs(1 << 33));
 
-/// One session after the other, until a history ends.
+/// Runs one session after the other, until the history ends.
 #[derive(Debug)]
 pub(super) struct Harness<'a> {
     setup: &'a Setup,
     config: ValidConfig,
-    /// How many sessions there were before.
+    /// How many sessions were run before.
     nth: usize,
     environment: Environment,
     session: ObservedSession,
@@ -31,13 +31,13 @@ pub(super) struct Harness<'a> {
     model: Model,
     checker: Checker,
     steps: VecDeque<Step>,
-    /// The input that is not a step yet.
+    /// The input that has not become a step yet.
     current_input: Option<(Instant, Input<u64>)>,
     input_count: u64,
 }
 
 impl<'a> Harness<'a> {
-    /// Begins the `nth` session of a history.
+    /// Creates the `nth` session of a history.
     pub(super) fn new(setup: &'a Setup, nth: usize, now: Instant) -> Result<Self, ConfigError> {
         Ok(Self::start(setup, setup.config.clone().validate()?, nth, now))
     }
@@ -61,20 +61,20 @@ impl<'a> Harness<'a> {
         }
     }
 
-    /// Begins the next session, if this one has come to its end.
+    /// Creates the next session, if this one is finished.
     pub(super) fn restart_if_closed(&mut self) {
-        if self.environment.is_over() {
+        if self.environment.is_finished() {
             let now = self.environment.now();
             *self = Self::start(self.setup, self.config.clone(), self.nth + 1, now);
         }
     }
 
-    /// Returns how many sessions began.
+    /// Returns how many sessions were created.
     pub(super) fn sessions(&self) -> u64 {
         u64::try_from(self.nth + 1).unwrap_or(u64::MAX)
     }
 
-    /// Does what an op says.
+    /// Performs an op.
     pub(super) fn step(&mut self, op: Op, stats: &mut Stats) -> Result<(), String> {
         let (now, input) = self.environment.next_input(op);
         self.current_input = Some((now, input.clone()));
@@ -84,8 +84,8 @@ impl<'a> Harness<'a> {
         self.check(step, Some(&twin), stats)
     }
 
-    /// Breaks all connections, and restores the twin from a snapshot: from then
-    /// on it must do what the session does.
+    /// Drops all connections, and restores the twin from a snapshot: it must do what the
+    /// session does from then on.
     pub(super) fn restore(&mut self, nth: usize, stats: &mut Stats) -> Result<(), String> {
         let now = self.environment.now();
         let there = if now < NEAR_MAX { other_epoch(now, nth) } else { now };
@@ -105,26 +105,26 @@ impl<'a> Harness<'a> {
         self.twin = twin;
         if (&actions, &replays) != (&expected.0, &expected.1) {
             return Err(format!(
-                "a restore differs from breaking all connections:\n  restored: {actions:?}, \
-                 {replays:?}\n  broken:   {expected:?}"
+                "a restore differs from dropping all connections:\n  restored: {actions:?}, \
+                 {replays:?}\n  dropped:  {expected:?}"
             ));
         }
         if restored != view {
             return Err(format!(
-                "a restored session differs from one whose connections broke:\n  \
-                 restored: {restored:?}\n  broken:   {view:?}"
+                "a restored session differs from one whose connections were dropped:\n  \
+                 restored: {restored:?}\n  dropped:  {view:?}"
             ));
         }
         Ok(())
     }
 
-    /// Returns what went wrong with the last step, after so many ops.
+    /// Returns the failure of the last step, after so many ops.
     pub(super) fn failure(self, ops: usize, what: String) -> Failure {
         let Self { setup, steps, current_input: tried, .. } = self;
         Failure { config: setup.config.clone(), steps, pending_input: tried, ops, reason: what }
     }
 
-    /// Lets the observer judge a step, and compares it with that of the model.
+    /// Checks the laws on a step, and compares it with the model.
     fn check(&mut self, step: Step, twin: Option<&Step>, stats: &mut Stats) -> Result<(), String> {
         stats.count(&step);
         self.input_count += 1;
@@ -143,7 +143,7 @@ impl<'a> Harness<'a> {
     }
 }
 
-/// Returns what `now` is called at another place: the same, less or more.
+/// Returns `now` on another clock: the same, less or more.
 fn other_epoch(now: Instant, nth: usize) -> Instant {
     let some = Duration::from_secs(u64::try_from(nth).unwrap_or(0));
     match nth % 3 {

@@ -1,9 +1,9 @@
-//! The runner: one history, on a session and on the model of one, side by side.
+//! The runner: one history on a session and on the model, side by side.
 //!
-//! After every step it compares what the two did and say of themselves, and lets
-//! an [`Observer`](crate::laws::Observer) check the laws. A twin session sees the
-//! same history without the inputs that are rejected; where a run asks for it, the
-//! twin moves to another node now and then, by a snapshot.
+//! After every step it compares their results, actions and getters, and a
+//! [`Checker`](crate::laws::Checker) checks the laws. A twin session sees the same history
+//! without the rejected inputs. Optionally, the twin is restored from a snapshot now and
+//! then, as if it moved to another node.
 
 mod failure;
 mod harness;

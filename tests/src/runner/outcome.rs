@@ -1,4 +1,4 @@
-//! Outcomes: what a session and its model must agree on.
+//! Outcomes of inputs, on which a session and the model must agree.
 
 use std::fmt::{Debug, Write as _};
 
@@ -9,7 +9,7 @@ use rejoin_core::{
 use crate::laws::Step;
 use crate::model::Model;
 
-/// What came of an input.
+/// The outcome of an input.
 #[derive(Debug, PartialEq)]
 pub(super) struct Outcome {
     result: Result<Backpressure, Rejection>,
@@ -23,7 +23,7 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    /// Returns what a session made of an input.
+    /// Returns the outcome of a step of a session.
     pub(super) fn of(step: &Step) -> Self {
         let view = &step.after;
         Self {
@@ -38,7 +38,7 @@ impl Outcome {
         }
     }
 
-    /// Returns what the model makes of an input.
+    /// Applies an input to the model, and returns the outcome.
     pub(super) fn of_model(model: &mut Model, now: Instant, input: Input<u64>) -> Self {
         let (result, actions) = model.handle(now, input);
         let replays = actions.iter().filter_map(|action| {
@@ -59,8 +59,9 @@ impl Outcome {
         }
     }
 
-    /// Says in what this outcome of a session differs from that of the model.
-    /// What a closed one holds is its own business.
+    /// Compares this outcome of a session with that of the model.
+    ///
+    /// Pending requests and bytes of a closed session are not compared.
     pub(super) fn compare(&self, mut model: Self) -> Result<(), String> {
         if self.closed.is_some() && self.closed == model.closed {
             (model.bytes, model.pending) = (self.bytes, self.pending);

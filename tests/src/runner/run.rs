@@ -9,12 +9,12 @@ use crate::stats::Stats;
 /// How to run a history.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan<'a> {
-    /// Under which configuration.
+    /// The configuration and the start.
     pub setup: &'a Setup,
-    /// What happens.
+    /// The ops.
     pub ops: &'a [Op],
-    /// After every how many ops all connections break, and the twin is restored
-    /// from a snapshot, at another time; 0 is never.
+    /// After this many ops, all connections are dropped and the twin is restored from a
+    /// snapshot, at another time; 0 is never.
     pub restore_every: usize,
 }
 
@@ -46,8 +46,8 @@ impl Plan<'_> {
         Ok(())
     }
 
-    /// Returns a part of the history that still fails, and how: as short as
-    /// leaving out pieces makes it. `None` if it does not fail.
+    /// Returns a shorter history that still fails, and its failure, or `None` if this one
+    /// does not fail. It leaves out pieces of decreasing size.
     #[must_use]
     pub fn minimize(&self) -> Option<(Vec<Op>, Box<Failure>)> {
         let fails = |ops: &[Op]| Plan { ops, ..*self }.run(&mut Stats::default()).err();
@@ -76,7 +76,7 @@ impl Plan<'_> {
     }
 }
 
-/// Takes a panic for an error, so that its history can be told.
+/// Converts a panic into an error, so that the history can be reported.
 fn catch_panic(act: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
@@ -85,7 +85,7 @@ fn catch_panic(act: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     })
 }
 
-/// Runs the history that some bytes make, and another time with restores.
+/// Runs the history that is decoded from bytes, once without and once with restores.
 ///
 /// # Panics
 ///
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fail_is_not_minimized() {
+    fn a_history_that_passes_is_not_minimized() {
         let (setup, ops) = generate(1, 50);
         assert!(Plan { setup: &setup, ops: &ops, restore_every: 0 }.minimize().is_none());
     }

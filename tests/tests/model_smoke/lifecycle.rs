@@ -1,4 +1,4 @@
-//! How a session begins, idles and ends.
+//! Lifecycle: initialization, idle timeout, close.
 
 use rejoin_core::{
     Action, AnswerFormat, ApiMisuse, Backpressure, ClientFault, CloseReason, Config, ConnectionId,
@@ -39,7 +39,7 @@ fn only_a_ping_may_come_before_the_answer_to_initialize() {
 }
 
 #[test]
-fn whoever_begins_otherwise_closes_the_session() {
+fn any_other_first_input_closes_the_session() {
     let mut script = Script::new(Config::default());
     script.expect(get(0), [close_session(CloseReason::ExpectedInitialize)]);
     assert_eq!(script.model.deadline(), None);
@@ -65,7 +65,7 @@ fn initialize_must_be_answered_in_time() {
 }
 
 #[test]
-fn a_session_that_nobody_uses_is_idle() {
+fn an_unused_session_expires_as_idle() {
     let mut script = Script::initialized(Config::default());
     script.expect_deadline_in(300_000);
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
@@ -82,7 +82,7 @@ fn a_session_that_nobody_uses_is_idle() {
 }
 
 #[test]
-fn the_end_fails_what_is_pending_where_there_is_room() {
+fn closing_fails_pending_requests_within_the_window() {
     let mut script = Script::initialized(Config { window_events_max: 2, ..Config::default() });
     script.expect(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
     script.expect(json_request(2, 2, 4), [forward(4)]);

@@ -1,4 +1,4 @@
-//! Pressure, stalls, and what the limits do.
+//! Backpressure, stalls and limits.
 
 use rejoin_core::{
     Action, Backpressure, ClientFault, CloseReason, Config, ConnectionId, EndReason, FailureReason,
@@ -10,8 +10,8 @@ use crate::script::*;
 const RELEASE: Action<u64> = Action::Release { stream: STANDALONE };
 
 #[test]
-fn a_reader_that_makes_progress_holds_the_backend_up() {
-    // Half of what a session may keep are two events.
+fn a_reader_that_makes_progress_holds_the_backend() {
+    // Half of `session_bytes_max` is two events.
     let config = Config {
         window_events_max: 2,
         stream_events_max: 4,
@@ -30,8 +30,8 @@ fn a_reader_that_makes_progress_holds_the_backend_up() {
 }
 
 #[test]
-fn a_stalled_reader_holds_nobody_up_and_is_cut() {
-    // Half of what a session may keep are two events.
+fn a_stalled_reader_holds_no_sender_and_is_cut() {
+    // Half of `session_bytes_max` is two events.
     let config = Config {
         window_events_max: 2,
         stream_events_max: 4,
@@ -57,8 +57,8 @@ fn a_stalled_reader_holds_nobody_up_and_is_cut() {
 }
 
 #[test]
-fn what_a_deadline_sends_is_sent_although_the_same_call_evicts_it() {
-    // A session may keep one event, and not two.
+fn events_sent_at_a_deadline_survive_eviction_by_the_same_call() {
+    // The session may log one event, but not two.
     let config = Config { stream_events_max: 1, session_bytes_max: 400, ..Config::default() };
     let mut script = Script::initialized(config);
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
@@ -69,7 +69,7 @@ fn what_a_deadline_sends_is_sent_although_the_same_call_evicts_it() {
         [send(1, STANDALONE, 1, 3)],
     );
     script.wait(60_000);
-    // What the first reader left unread for a minute, the second one has not taken either.
+    // The second reader has not acknowledged what the first one left unread, either.
     script.expect(
         notify(4, None),
         [
@@ -84,7 +84,7 @@ fn what_a_deadline_sends_is_sent_although_the_same_call_evicts_it() {
 }
 
 #[test]
-fn logs_that_hold_nothing_lose_nothing_silently() {
+fn logs_without_capacity_report_every_loss() {
     let config = Config {
         stream_events_max: 0,
         session_bytes_max: 0,
@@ -116,8 +116,8 @@ fn logs_that_hold_nothing_lose_nothing_silently() {
 }
 
 #[test]
-fn the_session_lets_go_of_what_was_taken_first_and_then_of_the_oldest() {
-    // Three events, of which what was taken may be two.
+fn the_session_evicts_acknowledged_events_first_then_the_oldest() {
+    // Three events, of which two may be acknowledged.
     let config = Config { session_bytes_max: 684, ..Config::default() };
     let mut script = Script::initialized(config);
     script.expect(notify(3, None), []);
@@ -141,15 +141,15 @@ fn the_session_lets_go_of_what_was_taken_first_and_then_of_the_oldest() {
 }
 
 #[test]
-fn failures_end_what_the_session_can_still_send() {
+fn closing_sends_failures_for_pending_requests() {
     let mut script = Script::initialized(Config::default());
     script.expect(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
-    let gone = FailureReason::SessionClosed;
+    let failure = FailureReason::SessionClosed;
     let reason = CloseReason::Deleted;
     script.expect(
         Input::Delete,
         [
-            send_failure(1, FIRST, 1, 1, gone),
+            send_failure(1, FIRST, 1, 1, failure),
             close(1, EndReason::SessionClosed),
             Action::SessionClosed { reason },
         ],

@@ -1,5 +1,5 @@
-//! Short scripts that the reference model must follow to the last action, each
-//! derived by hand from the behaviour page.
+//! Short transcripts that the reference model must reproduce exactly, each derived by hand
+//! from the behaviour page.
 
 mod lifecycle;
 mod limits;

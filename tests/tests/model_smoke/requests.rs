@@ -1,4 +1,4 @@
-//! Request streams, from their opening to their tombstone.
+//! Request streams, from their POST to their tombstone.
 
 use rejoin_core::{
     Action, ApiMisuse, ClientFault, Config, ConnectionId, EndReason, Event, FailureReason, Input,
@@ -30,7 +30,7 @@ fn a_response_completes_its_stream() {
 }
 
 #[test]
-fn what_came_while_the_client_was_away_is_replayed() {
+fn missed_events_are_replayed_on_resume() {
     let mut script = Script::initialized(Config::default());
     script.expect(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
     script.expect(progress(1, 4), [send(1, FIRST, 1, 4)]);
@@ -42,7 +42,7 @@ fn what_came_while_the_client_was_away_is_replayed() {
 }
 
 #[test]
-fn a_resume_goes_no_further_than_its_window() {
+fn a_resume_is_limited_by_its_window() {
     let mut script = Script::initialized(Config { window_events_max: 2, ..Config::default() });
     script.expect(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
     script.expect(closed(1, None), []);

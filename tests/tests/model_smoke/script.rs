@@ -1,4 +1,4 @@
-//! A session as a script: inputs with a time, and the actions that must follow.
+//! Transcripts: inputs with a time, and the actions that must follow.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub(crate) const STANDALONE: StreamId = StreamId::Standalone;
 pub(crate) const FIRST: StreamId = StreamId::Request(0);
 pub(crate) const SECOND: StreamId = StreamId::Request(1);
 
-/// A session, and what time it is.
+/// A model, and the current time.
 pub(crate) struct Script {
     pub(crate) model: Model,
     now: Instant,
@@ -25,7 +25,7 @@ impl Script {
         Self { model: Model::new(config, now), now }
     }
 
-    /// A session of the newest revision, initialized on connection 0, which is gone.
+    /// Returns a session of the newest revision, initialized on connection 0, which is closed.
     pub(crate) fn initialized(config: Config) -> Self {
         let mut script = Self::new(config);
         script.expect(initialize(0, 1), [forward(1)]);
@@ -44,13 +44,13 @@ impl Script {
         self.now = self.now.saturating_add(Duration::from_millis(millis));
     }
 
-    /// Gives an input, which must be accepted and have these actions.
+    /// Applies an input, and expects these actions.
     #[track_caller]
     pub(crate) fn expect<const N: usize>(&mut self, input: Input<u64>, actions: [Action<u64>; N]) {
         self.expect_with_pressure(input, Backpressure::None, actions);
     }
 
-    /// Gives an input, which must be answered so and have these actions.
+    /// Applies an input, and expects this result and these actions.
     #[track_caller]
     pub(crate) fn expect_with_pressure<const N: usize>(
         &mut self,
@@ -63,7 +63,7 @@ impl Script {
         assert_eq!(out, Vec::from(actions));
     }
 
-    /// Gives an input, which must be rejected without an action.
+    /// Applies an input, and expects a rejection without an action.
     #[track_caller]
     pub(crate) fn expect_rejection(&mut self, input: Input<u64>, rejection: impl Into<Rejection>) {
         let (result, out) = self.model.handle(self.now, input);
@@ -71,7 +71,7 @@ impl Script {
         assert_eq!(out, []);
     }
 
-    /// The next deadline must be so far from now.
+    /// Expects the next deadline in so many milliseconds.
     #[track_caller]
     pub(crate) fn expect_deadline_in(&self, millis: u64) {
         let due = self.model.deadline().map(|due| due.since(self.now));
@@ -181,7 +181,7 @@ pub(crate) fn progress(token: i64, body: u64) -> Input<u64> {
     backend(Head::Notification(Notification::Progress { token }), body, None)
 }
 
-/// A request of the backend.
+/// A server request.
 pub(crate) fn server_request(id: i64, body: u64, related: Option<i64>) -> Input<u64> {
     backend(request_head(id), body, related)
 }

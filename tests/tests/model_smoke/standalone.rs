@@ -1,4 +1,4 @@
-//! The standalone stream: shadows, gaps, and requests of the backend.
+//! The standalone stream: shadows, gaps, and server requests.
 
 use rejoin_core::{
     Action, Backpressure, ClientFault, ConcurrentGet, Config, EndReason, Input, UnansweredReason,
@@ -8,7 +8,7 @@ use rejoin_core::{
 use crate::script::*;
 
 #[test]
-fn the_newest_shadow_takes_over() {
+fn the_newest_shadow_is_promoted() {
     let mut script = Script::initialized(Config { shadows_max: 2, ..Config::default() });
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
     script.expect(get(2), []);
@@ -31,7 +31,7 @@ fn the_newest_shadow_takes_over() {
 }
 
 #[test]
-fn what_a_shadow_held_is_sent_on_the_connection_that_replaced_it() {
+fn events_held_by_a_shadow_are_sent_on_its_replacement() {
     let mut script = Script::initialized(Config { window_events_max: 2, ..Config::default() });
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
     script.expect(notify(3, None), [send(1, STANDALONE, 1, 3)]);
@@ -65,7 +65,7 @@ fn a_get_may_take_over_or_be_a_conflict() {
 }
 
 #[test]
-fn a_gap_is_told_before_what_is_left() {
+fn a_gap_is_reported_before_the_remaining_events() {
     // Half of what a session may keep is one event.
     let config = Config { stream_events_max: 2, session_bytes_max: 456, ..Config::default() };
     let mut script = Script::initialized(config);
@@ -89,7 +89,7 @@ fn a_gap_is_told_before_what_is_left() {
 }
 
 #[test]
-fn a_request_that_nobody_hears_fails() {
+fn an_undelivered_server_request_fails() {
     let mut script = Script::initialized(Config::default());
     script.expect(server_request(1, 3, None), []);
     script.expect_deadline_in(10_000);
@@ -108,7 +108,7 @@ fn a_request_that_nobody_hears_fails() {
 }
 
 #[test]
-fn what_the_backend_relates_to_nothing_may_follow_the_sole_request() {
+fn unrelated_messages_may_follow_the_sole_request() {
     let config = Config { unrelated_routing: UnrelatedRouting::SoleRequest, ..Config::default() };
     let mut script = Script::initialized(config);
     script.expect(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);

@@ -1,0 +1,43 @@
+//! Runs simulations, and prints how many of them failed in which way, with the first failure
+//! of each: `cargo run -p rejoin-tests --example violations [PREFIX]`. It stops at the first
+//! failure with that prefix.
+//!
+//! `REJOIN_WORLDS` sets the number of simulations, `REJOIN_WORLD_SEED` the first seed.
+
+#![expect(clippy::print_stdout, reason = "printing is its purpose")]
+
+use std::{collections::BTreeMap, env, panic};
+
+use rejoin_tests::world::{Knobs, run, way};
+
+/// Default number of simulations.
+const SIMULATIONS: u64 = 100;
+
+fn main() {
+    // A panic in a session is reported as the failure of its simulation.
+    panic::set_hook(Box::new(|_| {}));
+    let first = variable("REJOIN_WORLD_SEED").unwrap_or(0);
+    let simulations = variable("REJOIN_WORLDS").unwrap_or(SIMULATIONS);
+    let prefix = env::args().nth(1);
+    let mut failures: BTreeMap<String, (u64, String)> = BTreeMap::new();
+    let mut count = 0;
+    for seed in first..first + simulations {
+        count += 1;
+        let Err(failure) = run(&Knobs::draw(seed)) else {
+            continue;
+        };
+        let is_last = prefix.as_ref().is_some_and(|prefix| failure.what.starts_with(prefix));
+        let (times, _) = failures.entry(way(&failure.what)).or_insert((0, failure.what));
+        *times += 1;
+        if is_last {
+            break;
+        }
+    }
+    for (times, what) in failures.values() {
+        println!("{times} of {count}: {what}");
+    }
+}
+
+fn variable(name: &str) -> Option<u64> {
+    env::var(name).ok()?.parse().ok()
+}
