@@ -1,14 +1,14 @@
-//! Event ids: reading and writing are inverse to each other.
+//! Round trips of event ids.
 
 use std::str;
 
 use rejoin_core::{EventId, StreamId};
 
-/// Reads `data` as an event id, and writes one that is made of it.
+/// Parses `data` as an event id, and formats one that is decoded from it.
 ///
 /// # Panics
 ///
-/// Panics where reading and writing are not inverse to each other.
+/// Panics if parsing and formatting are not inverse.
 pub fn event_id(data: &[u8]) {
     if let Ok(text) = str::from_utf8(data)
         && let Ok(id) = text.parse::<EventId>()
@@ -23,7 +23,7 @@ pub fn event_id(data: &[u8]) {
     assert_eq!(id.to_string().parse(), Ok(id));
 }
 
-/// Takes a number off the front of `data`.
+/// Decodes a number from the front of `data`. Returns the rest, too.
 fn number(data: &[u8]) -> (u64, &[u8]) {
     let (front, rest) = data.split_at(data.len().min(size_of::<u64>()));
     let number = front.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));

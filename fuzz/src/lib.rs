@@ -1,7 +1,7 @@
-//! The fuzz targets, as plain functions that panic where a property does not hold.
+//! Fuzz targets, as functions that panic if a property does not hold.
 //!
-//! The ordinary test run replays their corpora. To look for new inputs, from the
-//! root of the workspace:
+//! `cargo test` replays their corpora. To search for new inputs, from the root of the
+//! workspace:
 //!
 //! ```text
 //! mkdir -p target/corpus/peek
@@ -9,8 +9,8 @@
 //!     peek target/corpus/peek fuzz/corpus/peek -- -dict=fuzz/dictionaries/peek.dict -max_len=4096
 //! ```
 //!
-//! What it finds goes to the first folder. An input that fails goes to
-//! `fuzz/corpus` with the fix. The sanitizer's symbols get lost in fat link-time
+//! New inputs are written to the first directory. Add a failing input to `fuzz/corpus`,
+//! together with the fix. The sanitizer's symbols get lost in fat link-time
 //! optimization: <https://github.com/rust-fuzz/cargo-fuzz/issues/384>.
 
 mod event_id;
@@ -21,12 +21,12 @@ pub use event_id::event_id;
 pub use peek::peek;
 pub use snapshot::snapshot;
 
-/// Decodes `data` into a configuration and a history, and runs them on a session
-/// and on its model, under the checkers of the laws.
+/// Decodes `data` into a configuration and a history, and runs them on a session and on its
+/// model, with the checkers of the laws.
 ///
 /// # Panics
 ///
-/// Panics with a transcript where they disagree, or a law does not hold.
+/// Panics with a transcript if they disagree, or if a law is broken.
 pub fn history(data: &[u8]) {
     rejoin_tests::runner::run_bytes(data);
 }

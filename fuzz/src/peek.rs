@@ -1,4 +1,4 @@
-//! The message peek: it agrees with a parser that builds a tree.
+//! The parser of message heads, compared with a parser that builds a tree.
 
 use std::str;
 
@@ -8,30 +8,30 @@ use rejoin_core::{
 };
 use serde_json::{Value, value::RawValue};
 
-/// Peeks `data`, and looks whether the answer is true.
+/// Parses the heads in `data`, and compares them with those of `serde_json`.
 ///
 /// # Panics
 ///
-/// Panics where it is not.
+/// Panics if the two parsers disagree.
 pub fn peek(data: &[u8]) {
-    let peeked = rejoin_core::parse_head(data, usize::MAX);
+    let parsed = rejoin_core::parse_head(data, usize::MAX);
     let is_json =
         str::from_utf8(data).is_ok_and(|text| serde_json::from_str::<&RawValue>(text).is_ok());
-    match &peeked {
+    match &parsed {
         Ok(_) => assert!(is_json),
         Err(error) => assert_eq!(error.code() == -32_600, is_json, "{error}"),
     }
 
     let limited = rejoin_core::parse_head(data, 2);
     if limited != Err(ParseError::BatchTooLong { max: 2 }) {
-        assert_eq!(limited, peeked);
+        assert_eq!(limited, parsed);
     }
 
     let tree = tree_of(data);
-    match peeked {
+    match parsed {
         Ok(Parsed::Single(head)) => {
             if let Some(tree) = tree {
-                agree(&head, data, &tree);
+                check_head(&head, data, &tree);
             }
         }
         Ok(Parsed::Batch(entries)) => {
@@ -50,18 +50,18 @@ pub fn peek(data: &[u8]) {
                 assert_eq!(trees.len(), entries.len());
                 for (entry, tree) in entries.iter().zip(trees) {
                     assert_eq!(tree_of(entry.bytes).as_ref(), Some(tree));
-                    agree(&entry.head, entry.bytes, tree);
+                    check_head(&entry.head, entry.bytes, tree);
                 }
             }
         }
         Err(ParseError::Message { fault, .. }) => {
             if let Some(tree) = tree {
-                agree_to_refuse(fault, data, &tree);
+                check_fault(fault, data, &tree);
             }
         }
         Err(ParseError::Entry { index, fault, .. }) => {
             if let Some(tree) = tree.as_ref().and_then(|tree| tree.get(index)) {
-                agree_to_refuse(fault, data, tree);
+                check_fault(fault, data, tree);
             }
         }
         Err(ParseError::BatchEmpty) => assert_eq!(tree, Some(Value::Array(Vec::new()))),
@@ -75,9 +75,9 @@ pub fn peek(data: &[u8]) {
     }
 }
 
-/// Builds a tree, if it can: there is no `Value` for all that JSON allows, nor for any depth.
+/// Builds a tree, if possible: a `Value` does not represent all valid JSON, nor any depth.
 fn tree_of(json: &[u8]) -> Option<Value> {
-    // A member of such a name makes `serde_json` read what is a string as JSON.
+    // A member of such a name makes `serde_json` parse a string as JSON.
     let marker = b"$serde_json::private::";
     if json.windows(marker.len()).any(|window| window == marker) {
         return None;
@@ -85,8 +85,8 @@ fn tree_of(json: &[u8]) -> Option<Value> {
     serde_json::from_slice(json).ok()
 }
 
-/// Looks whether a tree says what the head says.
-fn agree(head: &Head, json: &[u8], tree: &Value) {
+/// Checks a head against a tree.
+fn check_head(head: &Head, json: &[u8], tree: &Value) {
     assert_eq!(tree.get("jsonrpc"), Some(&Value::from("2.0")));
     let id = tree.get("id");
     let method = tree.get("method").and_then(Value::as_str);
@@ -97,7 +97,7 @@ fn agree(head: &Head, json: &[u8], tree: &Value) {
             match kind {
                 Method::Initialize { version } => {
                     assert_eq!(method, Some("initialize"));
-                    agree_on_version(*version, json, params("protocolVersion"));
+                    check_version(*version, json, params("protocolVersion"));
                 }
                 Method::Ping => assert_eq!(method, Some("ping")),
                 Method::Other => {
@@ -142,18 +142,19 @@ fn agree(head: &Head, json: &[u8], tree: &Value) {
             assert_eq!((method, tree.get("error")), (None, None));
             let result = tree.get("result");
             assert!(result.is_some());
-            let version_there = result.and_then(|result| result.get("protocolVersion"));
-            agree_on_version(*version, json, version_there);
-            let there = result
+            let expected = result.and_then(|result| result.get("protocolVersion"));
+            check_version(*version, json, expected);
+            let expected = result
                 .and_then(|result| result.get("capabilities"))
                 .and_then(|capabilities| capabilities.get("logging"))
                 .is_some_and(|logging| !logging.is_null());
-            if *logging || is_once("capabilities", json) && is_once("logging", json) {
-                assert_eq!(*logging, there);
+            if *logging || is_unique("capabilities", json) && is_unique("logging", json) {
+                assert_eq!(*logging, expected);
             }
-            let there = result.and_then(|result| result.get("task")).is_some_and(Value::is_object);
-            if *creates_task || is_once("task", json) {
-                assert_eq!(*creates_task, there);
+            let expected =
+                result.and_then(|result| result.get("task")).is_some_and(Value::is_object);
+            if *creates_task || is_unique("task", json) {
+                assert_eq!(*creates_task, expected);
             }
         }
         Head::Error { id: found } => {
@@ -167,13 +168,13 @@ fn agree(head: &Head, json: &[u8], tree: &Value) {
     }
 }
 
-/// Looks whether a tree has this fault.
-fn agree_to_refuse(fault: MessageFault, json: &[u8], tree: &Value) {
+/// Checks that a tree has this fault.
+fn check_fault(fault: MessageFault, json: &[u8], tree: &Value) {
     let has = |name| tree.get(name).is_some();
     let at = |member: &str| member.split('.').try_fold(tree, |tree, name| tree.get(name));
     match fault {
         MessageFault::NotObject => assert!(!tree.is_object()),
-        // A tree keeps the last of two.
+        // A tree keeps the last of two members.
         MessageFault::Duplicate { member } => assert!(at(member).is_some()),
         MessageFault::WrongVersion => assert_ne!(tree.get("jsonrpc"), Some(&Value::from("2.0"))),
         MessageFault::NoMethodOrResult => {
@@ -205,7 +206,7 @@ fn agree_to_refuse(fault: MessageFault, json: &[u8], tree: &Value) {
             let id = at(member).and_then(Value::as_str);
             assert!(id.is_some_and(|id| id.len() > ID_BYTES_MAX));
         }
-        // Then there is no tree.
+        // There is no tree in these cases.
         MessageFault::Unrepresentable | MessageFault::NotUnicode { .. } => unreachable!("{fault}"),
     }
 }
@@ -215,41 +216,41 @@ fn is(found: &IdValue, value: Option<&Value>) -> bool {
     match (found, value) {
         (IdValue::Integer(found), Some(Value::Number(number))) => {
             number.as_i64() == Some(*found)
-                || number.as_f64().is_some_and(|float| near(*found, float))
+                || number.as_f64().is_some_and(|float| is_close(*found, float))
         }
         (IdValue::Text(found), Some(Value::String(text))) => **found == **text,
         _ => false,
     }
 }
 
-/// Returns whether they are equal, as far as `serde_json` reads a float without rounding.
-#[expect(clippy::cast_precision_loss, reason = "it is at most 2^53, or does not come here")]
-fn near(integer: i64, float: f64) -> bool {
+/// Returns whether they are equal, apart from the rounding of floats by `serde_json`.
+#[expect(clippy::cast_precision_loss, reason = "larger integers are not compared here")]
+fn is_close(integer: i64, float: f64) -> bool {
     let integer = integer as f64;
     (integer - float).abs() <= integer.abs() * f64::EPSILON
 }
 
-/// The largest magnitude of an id that is written as a float: 2^53.
+/// The maximum magnitude of an id that is written as a float: 2^53.
 const FLOAT_MAX: f64 = 9_007_199_254_740_992.0;
 
-/// Returns whether a float may have come from a number that is not whole, although it is.
+/// Returns whether an integral float may have been rounded from a number that is not.
 fn is_rounded(float: f64, json: &[u8]) -> bool {
     let is_long = |digits: &[u8]| digits.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
     float == 0.0 || json.windows(17).any(is_long)
 }
 
-/// Looks whether a tree has this version.
-fn agree_on_version(found: Option<ProtocolVersion>, json: &[u8], there: Option<&Value>) {
-    let there = there.and_then(Value::as_str).and_then(ProtocolVersion::new);
-    if found.is_some() || is_once("protocolVersion", json) {
-        assert_eq!(found, there);
+/// Checks the protocol version in a tree.
+fn check_version(found: Option<ProtocolVersion>, json: &[u8], expected: Option<&Value>) {
+    let expected = expected.and_then(Value::as_str).and_then(ProtocolVersion::new);
+    if found.is_some() || is_unique("protocolVersion", json) {
+        assert_eq!(found, expected);
     }
 }
 
-/// Returns whether there can be no second member of this name.
+/// Returns whether a member of this name is certainly unique.
 ///
-/// A tree keeps the last of two members; the peek reads neither.
-fn is_once(name: &str, json: &[u8]) -> bool {
+/// A tree keeps the last of two members; the head has neither.
+fn is_unique(name: &str, json: &[u8]) -> bool {
     let is_name = |window: &&[u8]| *window == name.as_bytes();
     !json.contains(&b'\\') && json.windows(name.len()).filter(is_name).count() <= 1
 }

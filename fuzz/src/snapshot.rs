@@ -1,4 +1,4 @@
-//! Snapshots: whatever is read as one is refused, or is a session that goes on.
+//! Snapshots: any input is rejected, or restores a working session.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use rejoin_core::{
     Message, Method, Notification, Post, ProgressToken, RequestId, Session, Snapshot, StreamId,
 };
 
-/// Reads `data` as a snapshot, restores it, and goes on with it. Returns whether it was one.
+/// Parses `data` as a snapshot, restores it, and applies inputs. Returns whether it is valid.
 ///
 /// # Panics
 ///
-/// Panics where a restored session panics, holds more than it may, or does not come
-/// to rest.
+/// Panics if the restored session panics, is not empty once closed, or if its deadlines do
+/// not advance.
 #[must_use]
 pub fn snapshot(data: &[u8]) -> bool {
     let Ok(snapshot) = serde_json::from_slice::<Snapshot<u64>>(data) else {
@@ -34,7 +34,7 @@ pub fn snapshot(data: &[u8]) -> bool {
     }
     let again = session.snapshot();
     assert_eq!(again, session.snapshot());
-    rest(&mut session);
+    run_deadlines(&mut session);
     let _ = session.handle(Instant::MAX, Input::Delete, &mut out);
     assert!(session.close_reason().is_some());
     assert_eq!(
@@ -44,8 +44,8 @@ pub fn snapshot(data: &[u8]) -> bool {
     true
 }
 
-/// Lets time pass until nothing is due any more.
-fn rest(session: &mut Session<u64>) {
+/// Ticks at every deadline until there is none.
+fn run_deadlines(session: &mut Session<u64>) {
     let mut out = Actions::new();
     while let Some(deadline) = session.deadline() {
         out.clear();
@@ -58,12 +58,12 @@ fn rest(session: &mut Session<u64>) {
 fn read_replays(session: &Session<u64>, actions: &Actions<u64>) {
     for action in actions {
         if let rejoin_core::Action::Replay { stream, range, .. } = action {
-            assert_ne!(session.replay(*stream, range.clone()).count(), 0, "an empty replay");
+            assert_ne!(session.replay(*stream, range.clone()).count(), 0, "empty replay");
         }
     }
 }
 
-/// Something of everything, with names that a snapshot is likely to know.
+/// Inputs of every kind, with ids that are likely to be in a snapshot.
 fn inputs() -> Vec<Input<u64>> {
     let mut inputs = vec![get(100, None), get(101, None)];
     for number in 0_u64..10 {

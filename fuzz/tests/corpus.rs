@@ -20,16 +20,16 @@ fn peek() -> io::Result<()> {
 #[test]
 fn snapshot() -> io::Result<()> {
     let every = |data: &[u8]| {
-        assert!(rejoin_fuzz::snapshot(data), "refused: see core/tests/snapshot/seeds.rs");
+        assert!(rejoin_fuzz::snapshot(data), "invalid snapshot: see core/tests/snapshot/seeds.rs");
     };
     replay("snapshot", every)
 }
 
-#[expect(clippy::print_stdout, reason = "the file that fails is the last one that is named")]
+#[expect(clippy::print_stdout, reason = "the last printed file is the one that fails")]
 fn replay(target: &str, run: fn(&[u8])) -> io::Result<()> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
     let mut files = 0;
-    for entry in fs::read_dir(folder)? {
+    for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         println!("{}", path.display());
         run(&fs::read(&path)?);
