@@ -1,18 +1,19 @@
-//! How many bytes somebody has in use.
+//! A shared counter of bytes in use, with a limit.
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
-/// Counts bytes.
+/// Counts bytes in use.
 #[derive(Debug, Default)]
 pub(crate) struct ByteCounter(AtomicUsize);
 
 impl ByteCounter {
-    /// Takes bytes, unless more than `bytes_max` would be in use. Returns whether it did.
+    /// Adds bytes, unless more than `bytes_max` would be in use. Returns whether they were added.
     pub(crate) fn try_add(&self, bytes: usize, bytes_max: usize) -> bool {
-        let take = |used: usize| used.checked_add(bytes).filter(|used| *used <= bytes_max);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+        let add = |used: usize| used.checked_add(bytes).filter(|used| *used <= bytes_max);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
     }
 
+    /// Subtracts bytes that were added before.
     pub(crate) fn subtract(&self, bytes: usize) {
         self.0.fetch_sub(bytes, Ordering::Relaxed);
     }

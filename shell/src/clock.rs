@@ -1,11 +1,11 @@
-//! The one clock.
+//! The only source of time in the shell.
 //!
-//! Under `cfg(shuttle)`, the tests have `races/clock.rs` in its place.
+//! Under `cfg(shuttle)`, tests replace it by `races/clock.rs`.
 
 use rejoin_core::Instant;
 pub(crate) use tokio::time::timeout;
 
-/// Tells the time since the shell began, as sessions count it.
+/// A clock that measures time from its start, as sessions count it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     epoch: tokio::time::Instant,

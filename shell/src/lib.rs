@@ -1,40 +1,45 @@
-//! MCP sessions that clients can rejoin without missing a message, as a server
-//! you can run and mount.
+//! A server for MCP sessions that clients can rejoin without missing a message, as a library
+//! and as a program.
 //!
-//! The session layer itself is [`rejoin_core`], a pure state machine: it decides which
-//! message goes on which stream, what is kept, and what is replayed. This crate drives
-//! it with real channels and timers, for tokio.
+//! The session layer itself is [`rejoin_core`], a pure state machine: it decides on which
+//! stream a message is sent, what is retained, and what is replayed. This crate is its driver for
+//! tokio, with real connections and timers.
 //!
-//! - A [`Backend`] answers the messages of sessions: a handler of your own, any service
-//!   of the crate `rmcp` by [`RmcpBackend`], or a child process by [`StdioBackend`].
-//! - A [`SessionManager`] has the sessions, and a [`SessionHandle`] is one of them.
-//! - A [`Connection`] is what an HTTP body is made of. To drop it is to disconnect; the
-//!   stream lives on.
+//! - A [`Backend`] answers the messages of sessions: your own handler, any service of the crate
+//!   `rmcp` through [`RmcpBackend`], or a child process through [`StdioBackend`].
+//! - A [`SessionManager`] owns the sessions; a [`SessionHandle`] refers to one of them.
+//! - A [`Connection`] is the source of an HTTP response body. Dropping it closes the connection;
+//!   its stream lives on.
 //! - [`StreamableHttp`] serves all of this over HTTP, as a tower service.
 //!
-//! Without HTTP, a client that loses its connection and comes back looks like this:
+//! A client that loses its connection and resumes, without HTTP:
 //!
 //! ```
 //! use std::{future::poll_fn, pin::Pin};
 //!
 //! use futures_core::Stream;
 //! use rejoin::{
-//!     Backend, Connection, ClientMessages, OpenError, Peer, SessionManager, Settings, SseEvent, parse,
+//!     Backend, ClientMessages, ClientSender, Connection, ManagerConfig, OpenError, SessionManager,
+//!     SseEvent, parse_message,
 //!     rejoin_core::{AnswerFormat, EventId},
 //! };
 //!
 //! /// Answers every request with an empty result.
-//! struct Agreeable;
+//! struct EmptyResults;
 //!
-//! impl Backend for Agreeable {
-//!     async fn open(&self, peer: Peer, mut inbox: ClientMessages) -> Result<(), OpenError> {
+//! impl Backend for EmptyResults {
+//!     async fn open(
+//!         &self,
+//!         client: ClientSender,
+//!         mut messages: ClientMessages,
+//!     ) -> Result<(), OpenError> {
 //!         tokio::spawn(async move {
-//!             while let Some(message) = inbox.recv().await {
+//!             while let Some(message) = messages.recv().await {
 //!                 let message: serde_json::Value = serde_json::from_slice(&message)?;
 //!                 let id = &message["id"];
 //!                 let result = serde_json::json!({ "protocolVersion": "2025-11-25" });
-//!                 let answer = serde_json::json!({ "jsonrpc": "2.0", "id": id, "result": result });
-//!                 peer.send(answer.to_string(), None).await?;
+//!                 let response = serde_json::json!({ "jsonrpc": "2.0", "id": id, "result": result });
+//!                 client.send(response.to_string(), None).await?;
 //!             }
 //!             Ok::<(), OpenError>(())
 //!         });
@@ -47,20 +52,20 @@
 //! }
 //!
 //! # fn post(json: &'static str) -> rejoin::rejoin_core::Post<bytes::Bytes> {
-//! #     parse(json.into(), 1).unwrap()
+//! #     parse_message(json.into(), 1).unwrap()
 //! # }
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
-//! let sessions = SessionManager::new(Agreeable, Settings::default())?;
+//! let sessions = SessionManager::new(EmptyResults, ManagerConfig::default())?;
 //! let initialize = post(r#"{"jsonrpc":"2.0","id":0,"method":"initialize"}"#);
-//! let (session, mut answer) = sessions.initialize_session(initialize, AnswerFormat::Sse).await?;
-//! while next(&mut answer).await.is_some() {}
+//! let (session, mut connection) = sessions.initialize_session(initialize, AnswerFormat::Sse).await?;
+//! while next(&mut connection).await.is_some() {}
 //!
 //! let call = post(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#);
 //! let mut connection = session.request(call, AnswerFormat::Sse).await?;
 //! assert!(matches!(next(&mut connection).await, Some(SseEvent::Priming { .. })));
 //! drop(connection);
 //!
-//! // All that the client knows is the id of the last event.
+//! // The client only knows the id of the last event that it received.
 //! let last_event_id: EventId = "0/0".parse()?;
 //! let mut connection = session.resume(last_event_id)?;
 //! let Some(SseEvent::Message { data, .. }) = next(&mut connection).await else { panic!() };
@@ -75,8 +80,8 @@
 //! - `http`: [`StreamableHttp`].
 //! - `rmcp`: [`RmcpBackend`].
 //! - `stdio`: [`StdioBackend`], on Unix.
-//! - `journal`: what happened in each session, as a file.
-//! - `program`, on by default: the program `rejoin`, and all of the above.
+//! - `journal`: records the inputs of each session in a file.
+//! - `program` (default): the program `rejoin`, and all of the above.
 
 mod backend;
 #[cfg(feature = "http")]

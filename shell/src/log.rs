@@ -1,4 +1,4 @@
-//! What happened in a session, as lines of the log: never a body of a message.
+//! Log lines about sessions. They never contain the body of a message.
 
 use rejoin_core::{ProtocolVersion, Report};
 
@@ -7,31 +7,31 @@ use crate::{
     session::{LogEvent, SessionClosed, SessionOpened},
 };
 
-/// How much of what a client says of itself is logged, in bytes.
+/// Maximum number of bytes that are logged of a text from a client.
 #[cfg(feature = "http")]
 const LOGGED_BYTES_MAX: usize = 200;
 
-/// Returns as much of a text as is logged.
+/// Truncates a text from a client for the log.
 #[cfg(feature = "http")]
 pub(crate) fn truncate(text: &str) -> &str {
     &text[..text.floor_char_boundary(LOGGED_BYTES_MAX)]
 }
 
-pub(crate) fn event(session: SessionId, happened: &LogEvent) {
+pub(crate) fn event(session: SessionId, event: &LogEvent) {
     let session = session.short();
-    match happened {
+    match event {
         LogEvent::Gap { stream, first, last } => {
             let missed = last.saturating_sub(*first).saturating_add(1);
             tracing::warn!(%session, %stream, first, last, missed, "gap: a client missed events");
         }
         LogEvent::ConnectionClosed { connection, reason } if !reason.drains() => {
-            tracing::info!(%session, %connection, ?reason, "connection lost");
+            tracing::info!(%session, %connection, ?reason, "connection cut");
         }
         LogEvent::ConnectionClosed { connection, reason } => {
-            tracing::debug!(%session, %connection, ?reason, "connection ended");
+            tracing::debug!(%session, %connection, ?reason, "connection closed");
         }
         LogEvent::RequestTimedOut { request } => {
-            tracing::warn!(%session, %request, "request was not answered in time");
+            tracing::warn!(%session, %request, "request timed out");
         }
         LogEvent::ConnectionLost { connection, stream, through } => {
             tracing::info!(%session, %stream, %connection, ?through, "connection lost");
@@ -40,21 +40,21 @@ pub(crate) fn event(session: SessionId, happened: &LogEvent) {
             tracing::info!(%session, %stream, after, replayed, "stream resumed");
         }
         LogEvent::Report(Report::Undeliverable { id, reason }) => {
-            tracing::warn!(%session, ?id, ?reason, "response dropped: no request waits for it");
+            tracing::warn!(%session, ?id, ?reason, "response dropped: no matching pending request");
         }
         LogEvent::Report(Report::ResponseEvicted { stream, id }) => {
-            tracing::warn!(%session, %stream, %id, "response was too large to be kept");
+            tracing::warn!(%session, %stream, %id, "response evicted: too large to be retained");
         }
         LogEvent::Report(Report::ResponseLost { stream }) => {
-            tracing::warn!(%session, %stream, "client left without the JSON answer");
+            tracing::warn!(%session, %stream, "client disconnected before it received its JSON response");
         }
         LogEvent::Report(Report::UnknownProgressToken { token }) => {
-            tracing::debug!(%session, %token, "progress dropped: its request is not in progress");
+            tracing::debug!(%session, %token, "progress notification dropped: unknown progress token");
         }
     }
 }
 
-/// Returns whether anybody reads of every connection that ends, and not only of lost ones.
+/// Returns whether the log level includes connections that were closed in order.
 pub(crate) fn logs_closed_connections() -> bool {
     tracing::enabled!(tracing::Level::DEBUG)
 }
@@ -73,14 +73,14 @@ pub(crate) fn closed(session: SessionId, closed: &SessionClosed) {
         let progress_dropped = (*progress_dropped > 0).then_some(progress_dropped);
         tracing::info!(%session, ?reason, progress_dropped, "session closed");
     } else {
-        tracing::info!(%session, ?reason, "session ended before it was initialized");
+        tracing::info!(%session, ?reason, "session closed before it was initialized");
     }
 }
 
 pub(crate) fn backend_not_reading(session: SessionId) {
-    tracing::error!(session = %session.short(), "server asks and does not listen: it is given up");
+    tracing::error!(session = %session.short(), "backend stopped reading its messages; closing session");
 }
 
 pub(crate) fn panicked(session: SessionId) {
-    tracing::error!(session = %session.short(), "session is broken, and closed: it panicked");
+    tracing::error!(session = %session.short(), "session panicked and was closed");
 }

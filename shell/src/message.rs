@@ -1,4 +1,4 @@
-//! Messages: from bytes to what a session routes by.
+//! Parsing of messages: from bytes to heads and bodies.
 
 use bytes::Bytes;
 use memchr::memchr2;
@@ -7,19 +7,19 @@ use thiserror::Error;
 
 use crate::nesting;
 
-/// What a text in UTF-8 may begin with.
+/// The byte order mark that a UTF-8 text may begin with.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Reads the heads of a message, or of a batch of at most `batch_max` messages.
+/// Parses a message, or a batch of at most `batch_max` messages.
 ///
-/// A byte order mark before it is ignored.
+/// A leading byte order mark is ignored.
 ///
-/// The bodies share the memory of `bytes`. A body that has line breaks gets a
-/// copy without them, so that it fits into one line of SSE or of stdio.
+/// The bodies share the memory of `bytes`. A body with line breaks is copied without them, so
+/// that it fits into one line of SSE or stdio.
 ///
 /// # Errors
 ///
-/// The sender is at fault.
+/// The sender is at fault: the bytes are not a valid message.
 pub fn parse_message(bytes: Bytes, batch_max: usize) -> Result<Post<Bytes>, ParseError> {
     let bytes = strip_byte_order_mark(bytes);
     match parse_head(&bytes, batch_max)? {
@@ -33,7 +33,7 @@ pub fn parse_message(bytes: Bytes, batch_max: usize) -> Result<Post<Bytes>, Pars
     }
 }
 
-/// Leaves out a byte order mark.
+/// Removes a leading byte order mark.
 ///
 /// Specification: RFC 8259, section 8.1.
 pub(crate) fn strip_byte_order_mark(bytes: Bytes) -> Bytes {
@@ -43,27 +43,27 @@ pub(crate) fn strip_byte_order_mark(bytes: Bytes) -> Bytes {
     }
 }
 
-/// Says that JSON is nested too deep. Its sender is at fault.
+/// The error for JSON that is nested too deeply. Its sender is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the JSON is nested deeper than {max} levels")]
 pub struct TooDeep {
-    /// How many levels are allowed.
+    /// Maximum number of levels.
     pub max: usize,
 }
 
-/// Checks how deep the JSON of a message is nested.
+/// Checks that the JSON of a message is not nested too deeply.
 pub(crate) fn check_depth(bytes: &[u8], max: usize) -> Result<(), TooDeep> {
     if nesting::is_deeper(bytes, max) { Err(TooDeep { max }) } else { Ok(()) }
 }
 
-/// Makes a message of a head and its body, in one line.
+/// Builds a message from a head and its body, without line breaks.
 pub(crate) fn with_head(head: Head, body: Bytes) -> Message<Bytes> {
     let body = to_one_line(body);
     Message { head, bytes: body.len(), body }
 }
 
-/// Returns the name and version of the client in an `initialize` request, as far as it is fit
-/// for the log.
+/// Returns the name and version of the client in an `initialize` request, truncated for the
+/// log.
 pub(crate) fn client_name(post: &Post<Bytes>) -> Option<Box<str>> {
     let Post::Single(message) = post else { return None };
     let Head::Request { method: Method::Initialize { .. }, .. } = &message.head else {
@@ -77,8 +77,8 @@ pub(crate) fn client_name(post: &Post<Bytes>) -> Option<Box<str>> {
     Some(text.get(..end)?.trim().into())
 }
 
-/// Returns whether a POST has a request that uses the session, and does not only ask whether it
-/// is still there.
+/// Returns whether a POST has a request other than `ping`, which does not count as use of the
+/// session.
 pub(crate) fn uses_session(post: &Post<Bytes>) -> bool {
     post.messages().iter().any(|message| match &message.head {
         Head::Request { method, .. } => *method != Method::Ping,
@@ -86,15 +86,15 @@ pub(crate) fn uses_session(post: &Post<Bytes>) -> bool {
     })
 }
 
-/// How much of a client's name and version is logged, in bytes.
+/// Maximum number of bytes that are logged of a client's name and version.
 const CLIENT_NAME_BYTES_MAX: usize = 100;
 
-/// Returns whether a POST waits for an answer.
+/// Returns whether a POST has a request, and so expects a response.
 pub(crate) fn has_request(post: &Post<Bytes>) -> bool {
     post.messages().iter().any(|message| message.head.is_request())
 }
 
-/// Replaces line breaks: in JSON they are only ever insignificant whitespace.
+/// Replaces line breaks by spaces: in JSON they can only be insignificant whitespace.
 fn to_one_line(bytes: Bytes) -> Bytes {
     if memchr2(b'\n', b'\r', &bytes).is_none() {
         return bytes;
@@ -113,19 +113,19 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_one_line() {
+    fn line_breaks_are_replaced() {
         let pretty = "{\n  \"jsonrpc\": \"2.0\",\r\n  \"method\": \"a\\nb\"\n}";
         assert_eq!(bodies(pretty), ["{   \"jsonrpc\": \"2.0\",    \"method\": \"a\\nb\" }"]);
     }
 
     #[test]
-    fn a_byte_order_mark_is_no_part_of_a_body() {
+    fn a_byte_order_mark_is_removed() {
         let message = r#"{"jsonrpc":"2.0","method":"a"}"#;
         assert_eq!(bodies("\u{feff}{\"jsonrpc\":\"2.0\",\"method\":\"a\"}"), [message]);
     }
 
     #[test]
-    fn the_bodies_of_a_batch_are_its_entries() {
+    fn the_bodies_of_a_batch_are_those_of_its_entries() {
         let batch = r#"[{"jsonrpc":"2.0","method":"a"}, {"jsonrpc":"2.0","method":"b"}]"#;
         assert_eq!(
             bodies(batch),

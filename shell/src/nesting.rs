@@ -1,11 +1,11 @@
-//! How deep JSON is nested: receivers that recurse fail on what is nested too deep.
+//! The nesting depth of JSON: recursive parsers overflow their stack on deep nesting.
 
 use memchr::memchr2_iter;
 
 /// Returns whether objects and arrays are nested deeper than `max` levels. The bytes need
-/// not be JSON.
+/// not be valid JSON.
 pub(crate) fn is_deeper(json: &[u8], max: usize) -> bool {
-    // Mostly there are not even that many of them.
+    // Fast path: most messages have fewer brackets than that.
     memchr2_iter(b'{', b'[', json).nth(max).is_some() && depth(json) > max
 }
 
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_open_at_once_counts() {
+    fn depth_counts_brackets_that_are_open_at_once() {
         for (json, deepest) in [
             ("5", 0),
             ("[]", 1),

@@ -1,4 +1,4 @@
-//! JSON that the session layer itself has to say.
+//! JSON-RPC messages that the session layer itself sends.
 
 use std::{borrow::Cow, ops::RangeInclusive};
 
@@ -8,42 +8,49 @@ use rejoin_core::{
 };
 use serde_json::{Value, json};
 
-/// The JSON-RPC code of an error on this side of the wire.
+/// The JSON-RPC code of an internal error.
 ///
 /// Specification: JSON-RPC 2.0, section 5.1, "Internal error".
 pub(crate) const INTERNAL_ERROR: i32 = -32_603;
 
-/// Returns what a client hears in the place of a response. Where that is because its
-/// session is `closed`, or because the backend is `gone`, it is said why.
-pub(crate) fn failure(failure: &Failure, closed: Option<CloseReason>, gone: Option<&str>) -> Bytes {
-    let why: Cow<'_, str> = match failure.reason {
-        FailureReason::Evicted => "the response was too large to be kept".into(),
-        FailureReason::Expired => "the response was kept for a time, and has expired".into(),
+/// Returns the error that a client gets in place of a response. It includes why the session
+/// was closed, or why the backend exited, where that is known.
+pub(crate) fn failure(
+    failure: &Failure,
+    close_reason: Option<CloseReason>,
+    exit_reason: Option<&str>,
+) -> Bytes {
+    let message: Cow<'_, str> = match failure.reason {
+        FailureReason::Evicted => "the response was too large to be retained".into(),
+        FailureReason::Expired => "the response was retained, but has expired".into(),
         FailureReason::Orphaned => {
-            "nobody was connected for too long, so the request was cancelled".into()
+            "the request was cancelled: its client was disconnected for too long".into()
         }
-        FailureReason::BackendGone => match gone {
-            Some(why) => format!("the server process is gone: {why}").into(),
-            None => "the server process is gone".into(),
+        FailureReason::BackendGone => match exit_reason {
+            Some(reason) => format!("the server is no longer available: {reason}").into(),
+            None => "the server is no longer available".into(),
         },
-        FailureReason::SessionClosed => session_closed(closed).into(),
+        FailureReason::SessionClosed => session_closed(close_reason).into(),
     };
-    error(Some(&failure.id), INTERNAL_ERROR, &why)
+    error(Some(&failure.id), INTERNAL_ERROR, &message)
 }
 
-fn session_closed(reason: Option<CloseReason>) -> &'static str {
+/// Returns a sentence that says why a session was closed.
+pub(crate) fn session_closed(reason: Option<CloseReason>) -> &'static str {
     match reason {
         Some(CloseReason::InitializeTimeout) => "the server did not answer `initialize` in time",
-        Some(CloseReason::Deleted) => "the session was closed: its client deleted it",
-        Some(CloseReason::ServerShutdown) => "the session was closed: this server is shutting down",
+        Some(CloseReason::Deleted) => "the session was closed by its client",
+        Some(CloseReason::ServerShutdown) => "the session was closed: the server is shutting down",
         Some(CloseReason::InitializeRejected) => {
             "the session was closed: the server rejected `initialize`"
         }
         Some(CloseReason::InitializeUnacknowledged) => {
-            "the session was closed: its client left without the answer to `initialize`"
+            "the session was closed: its client disconnected before the response to `initialize`"
         }
-        Some(CloseReason::BackendGone) => "the session was closed: its server is gone",
-        Some(CloseReason::Cancelled) => "the session was closed: an internal error",
+        Some(CloseReason::BackendGone) => {
+            "the session was closed: the server is no longer available"
+        }
+        Some(CloseReason::Cancelled) => "the session was closed because of an internal error",
         Some(CloseReason::ExpectedInitialize) => {
             "the session was closed: its first message was not `initialize`"
         }
@@ -53,24 +60,24 @@ fn session_closed(reason: Option<CloseReason>) -> &'static str {
     }
 }
 
-/// Returns what a backend hears when its request to the client has no answer.
+/// Returns the error that a backend gets for a request to the client that was not answered.
 pub(crate) fn server_request_error(id: &RequestId, reason: UnansweredReason) -> Bytes {
-    let why = match reason {
-        UnansweredReason::Undelivered => "no client was connected to hear the request",
-        UnansweredReason::Evicted => "the request was dropped before a client heard it",
+    let message = match reason {
+        UnansweredReason::Undelivered => "no client was connected to receive the request",
+        UnansweredReason::Evicted => "the request was evicted before a client received it",
         UnansweredReason::TimedOut => "the client did not answer the request in time",
-        UnansweredReason::Cancelled => "the call that the request belongs to was cancelled",
+        UnansweredReason::Cancelled => "the client request that it belongs to was cancelled",
     };
-    error(Some(id), INTERNAL_ERROR, why)
+    error(Some(id), INTERNAL_ERROR, message)
 }
 
-/// Returns what a backend hears when a request of the client is no longer wanted.
+/// Returns the notification that cancels a request of the client at the backend.
 pub(crate) fn cancellation(id: &RequestId) -> Bytes {
-    let params = json!({ "requestId": id_value(id), "reason": "nobody waits for the response" });
+    let params = json!({ "requestId": id_value(id), "reason": "the response is no longer needed" });
     bytes(&json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params }))
 }
 
-/// Returns the log message that tells a client of a gap.
+/// Returns the log message that reports a gap to a client.
 pub(crate) fn gap_notification(stream: StreamId, missed: &RangeInclusive<u64>) -> Bytes {
     let data = json!({
         "message": "events are missing from this stream",
@@ -82,7 +89,7 @@ pub(crate) fn gap_notification(stream: StreamId, missed: &RangeInclusive<u64>) -
     bytes(&json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": params }))
 }
 
-/// Returns a JSON-RPC error; without an id it answers what could not be read.
+/// Returns a JSON-RPC error, without an id where that could not be read.
 pub(crate) fn error(id: Option<&RequestId>, code: i32, message: &str) -> Bytes {
     let error = json!({ "code": code, "message": message });
     bytes(&json!({ "jsonrpc": "2.0", "id": id.map(id_value), "error": error }))
@@ -106,11 +113,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_answers_the_request_that_it_names_and_says_why() {
+    fn a_failure_has_the_id_of_its_request_and_a_reason() {
         let id = RequestId::try_from("a\"b").unwrap();
-        for (reason, closed, gone, message) in [
-            (FailureReason::BackendGone, None, None, "the server process is gone"),
-            (FailureReason::BackendGone, None, Some("x\"y"), "the server process is gone: x\"y"),
+        for (reason, close_reason, exit_reason, message) in [
+            (FailureReason::BackendGone, None, None, "the server is no longer available"),
+            (
+                FailureReason::BackendGone,
+                None,
+                Some("x\"y"),
+                "the server is no longer available: x\"y",
+            ),
             (FailureReason::SessionClosed, None, None, "the session was closed"),
             (
                 FailureReason::SessionClosed,
@@ -119,7 +131,8 @@ mod tests {
                 "the server did not answer `initialize` in time",
             ),
         ] {
-            let failure = super::failure(&Failure { id: id.clone(), reason }, closed, gone);
+            let failure =
+                super::failure(&Failure { id: id.clone(), reason }, close_reason, exit_reason);
             let value: Value = serde_json::from_slice(&failure).unwrap();
             assert_eq!(value["id"], "a\"b");
             assert_eq!(value["error"]["code"], -32_603);
@@ -128,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_shell_says_is_what_a_session_can_read() {
+    fn a_session_can_parse_every_rendered_message() {
         let id = RequestId::from(7);
         for (text, head) in [
             (
@@ -143,14 +156,14 @@ mod tests {
                 gap_notification(StreamId::Request(1), &(3..=9)),
                 Head::Notification(Notification::Log),
             ),
-            (error(None, -32_700, "no JSON"), Head::Error { id: None }),
+            (error(None, -32_700, "not JSON"), Head::Error { id: None }),
         ] {
             assert_eq!(rejoin_core::parse_head(&text, 1), Ok(Parsed::Single(head)), "{text:?}");
         }
     }
 
     #[test]
-    fn a_gap_is_told_from_its_first_event_to_its_last() {
+    fn a_gap_has_its_first_and_last_event() {
         let gap: Value =
             serde_json::from_slice(&gap_notification(StreamId::Request(1), &(3..=9))).unwrap();
         let data = &gap["params"]["data"];

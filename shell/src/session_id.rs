@@ -6,30 +6,31 @@ use thiserror::Error;
 
 use crate::sync;
 
-/// How many characters a session id has on the wire.
+/// Length of a session id on the wire, in characters.
 const LENGTH: usize = 32;
 
 /// Names a session: 128 random bits, on the wire 32 hexadecimal digits.
 ///
-/// Whoever knows it can act for the client. It is only logged as far as
-/// [`SessionId::short`] says.
+/// It is a secret: anyone who knows it can act for the client. Only
+/// [`SessionId::short`] is logged.
 ///
 /// Specification: MCP 2025-11-25, Transports, "Session Management".
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(u128);
 
 impl SessionId {
-    /// Draws a new id: from a generator of this thread that nobody foresees, and that the
-    /// operating system seeds.
+    /// Generates an id, with a cryptographically secure generator that the operating system
+    /// seeds.
     ///
     /// # Panics
     ///
-    /// The operating system has no randomness to give.
+    /// The operating system provides no randomness.
     pub(crate) fn random() -> Self {
         Self(sync::random())
     }
 
-    /// Returns the first half, which tells sessions apart in a log and lets nobody in.
+    /// Returns the first half, which identifies a session in a log and cannot be used to access
+    /// it.
     #[must_use]
     pub fn short(self) -> impl fmt::Display {
         struct Short(u64);
@@ -42,7 +43,7 @@ impl SessionId {
         Short(high)
     }
 
-    /// Returns a number that differs for most ids.
+    /// Returns a hash of the id, to select a shard by.
     pub(crate) fn shard_hash(self) -> u8 {
         let [.., last] = self.0.to_be_bytes();
         last
@@ -55,9 +56,9 @@ impl SessionId {
     }
 }
 
-/// Says that a text is no session id of this server.
+/// The error for a text that is not a session id of this server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("a session id has {LENGTH} lower-case hexadecimal digits")]
+#[error("a session id must be {LENGTH} lower-case hexadecimal digits")]
 pub struct SessionIdError;
 
 impl FromStr for SessionId {
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_and_nothing_else() {
+    fn only_the_canonical_form_is_parsed() {
         let id = SessionId(0x0123_4567_89ab_cdef_0000_0000_0000_00ff);
         assert_eq!(id.to_string(), "0123456789abcdef00000000000000ff");
         assert_eq!(id.to_string().parse(), Ok(id));
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_differ_and_a_debug_text_does_not_let_anybody_in() {
+    fn ids_are_unique_and_debug_output_is_truncated() {
         let id = SessionId::random();
         assert_ne!(id, SessionId::random());
         assert!(!format!("{id:?}").contains(&id.to_string()));

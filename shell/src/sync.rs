@@ -1,7 +1,7 @@
-//! What threads and tasks meet at, and chance: all that a session, its inbox and the
-//! manager have of it.
+//! Synchronization primitives and randomness: all that sessions, their queues and the manager
+//! use.
 //!
-//! Under `cfg(shuttle)`, the tests have `races/sync.rs` in its place.
+//! Under `cfg(shuttle)`, tests replace it by `races/sync.rs`.
 
 pub(crate) use std::sync::atomic;
 

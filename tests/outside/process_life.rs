@@ -316,7 +316,7 @@ async fn starts_are_refused(program: &Program, capabilities: &Value) {
     let seconds: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=10).contains(&seconds), "{seconds}");
     let why = refused.json().await["error"]["message"].to_string();
-    assert!(why.contains("too many servers are being started"), "{why}");
+    assert!(why.contains("too many servers are starting"), "{why}");
 }
 
 /// Notes that it has read the first message, and is slow to answer it.

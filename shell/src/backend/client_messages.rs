@@ -1,4 +1,4 @@
-//! The queue from a session to its backend.
+//! The queue of messages from a session to its backend.
 
 use std::{
     collections::VecDeque,
@@ -18,77 +18,77 @@ use crate::{
     sync::{Mutex, Semaphore, SemaphorePermit, TryAcquireError},
 };
 
-/// What a backend hears of a session: JSON-RPC messages, one at a time.
+/// The JSON-RPC messages that a backend receives, one at a time.
 ///
-/// These are the client's messages as they came, each in one line, and what the
-/// session has to say itself: a `notifications/cancelled` for a request that nobody
-/// waits for any more, and an error for a request of the backend that the client
-/// will not answer.
+/// These are the client's messages, each in one line, and messages of the session itself: a
+/// `notifications/cancelled` for a request whose response is no longer needed, and an error for a
+/// server request that the client will not answer.
 ///
-/// To drop it says that the backend is gone; [`close`](Self::close) says why, too. The session
-/// takes nothing new then, and ends when its connections have sent what the backend said.
+/// Dropping it means that the backend has ended; [`close`](Self::close) also gives a reason. The
+/// session then accepts no more requests, and ends when its connections have sent what the
+/// backend had sent before.
 #[derive(Debug)]
 pub struct ClientMessages {
     queue: Arc<QueueInner>,
     session: Weak<SessionInner>,
     permit: WeakPermit,
-    /// What the client says first, where that is known, until the first message is received.
+    /// The first message of the client, if known, until a message is received.
     first_message: Option<Bytes>,
 }
 
 impl ClientMessages {
-    /// Waits for the next message; `None` says that the session has ended.
+    /// Waits for the next message; `None` means that the session has ended.
     ///
-    /// Cancel-safe: a message that was not returned is not lost.
+    /// Cancel-safe: a message that was not returned stays in the queue.
     pub async fn recv(&mut self) -> Option<Bytes> {
-        let delivery = poll_fn(|cx| self.queue.poll_next(cx)).await?;
+        let message = poll_fn(|cx| self.queue.poll_next(cx)).await?;
         self.first_message = None;
-        Some(self.queue.receive(delivery))
+        Some(self.queue.receive(message))
     }
 
-    /// Returns what is ready when the session has ended, also while there still are
-    /// messages to receive: for a backend that may be busy with one of them for long.
+    /// Returns a future that is ready when the session has ended, even if there are messages
+    /// left to receive. It is for a backend that may be busy with one of them for a long time.
     pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
         let queue = Arc::clone(&self.queue);
-        // There never is a permit: the error says that the semaphore is closed.
+        // The semaphore has no permits: `acquire` only returns when it is closed.
         async move { drop(queue.session_ended.acquire().await) }
     }
 
-    /// Says that the backend is gone, and why, for the clients whose requests are pending.
-    /// It ends the session, as to drop the inbox does.
-    pub fn close(self, why: impl Into<String>) {
+    /// Ends the session because the backend has ended, like dropping this, with a reason for
+    /// clients whose requests are pending.
+    pub fn close(self, reason: impl Into<String>) {
         if let Some(session) = self.session.upgrade() {
-            session.on_backend_closed(Some(why.into()));
+            session.on_backend_closed(Some(reason.into()));
         }
     }
 
-    /// Returns the place of the session, to be kept until its server has ended, if that takes
-    /// a while.
+    /// Returns the permit of the session, to be held until the session's server has ended, if
+    /// that takes a while.
     #[must_use]
     pub fn permit(&self) -> SessionPermit {
         self.permit.upgrade()
     }
 
-    /// Notes what the client says first, for the backend that is opened.
+    /// Sets the first message of the client, for the backend that is opened.
     pub(crate) fn set_first_message(&mut self, first: Option<Bytes>) {
         self.first_message = first;
     }
 
-    /// Returns what the client says first, where that is known. It will be received, too.
+    /// Returns the first message of the client, if known. It is still received later.
     #[cfg(feature = "stdio")]
     pub(crate) fn take_first_message(&mut self) -> Option<Bytes> {
         self.first_message.take()
     }
 
-    /// Has messages handled as they come, by whoever brings them: for a handler that
-    /// answers without waiting for anything, and so needs no task.
+    /// Handles each message in a callback, without a task: for a backend that answers without
+    /// waiting for anything.
     ///
-    /// It is called with one message at a time, in order, and dropped when the session
-    /// has ended. A handler that panics ends its session.
+    /// The callback runs in the task that delivers the message, with one message at a time, in
+    /// order, and is dropped when the session has ended. If it panics, its session ends.
     pub fn handle(mut self, handler: impl FnMut(Bytes) + Send + 'static) {
         self.first_message = None;
         let queue = Arc::clone(&self.queue);
-        queue.state.lock().handler = Some(Handler { handle: Box::new(handler), _inbox: self });
+        queue.state.lock().handler = Some(Handler { handle: Box::new(handler), _messages: self });
         queue.run_handler();
     }
 }
@@ -103,10 +103,10 @@ impl Drop for ClientMessages {
     }
 }
 
-/// What is called with messages. To drop it drops the inbox.
+/// A callback for messages. Dropping it drops the [`ClientMessages`], which ends the session.
 struct Handler {
     handle: Box<dyn FnMut(Bytes) + Send>,
-    _inbox: ClientMessages,
+    _messages: ClientMessages,
 }
 
 impl fmt::Debug for Handler {
@@ -115,127 +115,124 @@ impl fmt::Debug for Handler {
     }
 }
 
-/// The session's end of an inbox.
+/// The session's end of the queue.
 #[derive(Clone, Debug)]
 pub(crate) struct BackendQueue(Arc<QueueInner>);
 
-/// What both ends share.
+/// The part of the queue that both ends share.
 #[derive(Debug)]
 struct QueueInner {
     state: Mutex<QueueState>,
-    /// How many more messages of the client the queue holds.
+    /// One permit for each further message of the client that the queue can hold.
     permits: Semaphore,
-    /// Closed when the session has ended.
+    /// Without permits; closed when the session has ended.
     session_ended: Semaphore,
-    /// How many messages of the session itself the queue holds.
+    /// Maximum number of messages of the session itself in the queue.
     session_messages_max: usize,
 }
 
 #[derive(Debug, Default)]
 struct QueueState {
     messages: VecDeque<QueuedMessage>,
-    /// How many of them the session says itself.
+    /// How many of them are of the session itself.
     session_messages: usize,
-    /// Whether nothing is put in any more.
+    /// Whether no more messages are accepted.
     is_closed: bool,
     waker: Option<Waker>,
-    /// Not there while it is called.
+    /// `None` also while it is called.
     handler: Option<Handler>,
 }
 
 #[derive(Debug)]
 enum QueuedMessage {
-    /// A message of the client, which takes room.
+    /// A message of the client, which holds a permit.
     FromClient(Bytes),
     /// A message of the session itself.
     FromSession(Bytes),
 }
 
-/// Room for messages of the client; what is not used is given back.
+/// Permits to queue messages of the client. Unused ones are returned on drop.
 #[derive(Debug)]
 pub(crate) struct QueuePermits<'a> {
     queue: &'a QueueInner,
     messages: usize,
 }
 
-/// Says that a backend had no room for a message in time.
+/// The error when the queue had no space for a message in time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueueTimeout;
 
-/// Says that a backend does not take what the session has to say, and goes on asking.
+/// The error when a backend does not read the messages of the session itself, but causes more.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueueFull;
 
 impl BackendQueue {
-    /// Makes a queue that holds `messages_max` messages of the client, and `said_max` of
-    /// the session itself.
+    /// Creates a queue for up to `messages_max` messages of the client, and
+    /// `session_messages_max` of the session itself.
     pub(crate) fn new(
         messages_max: usize,
-        said_max: usize,
+        session_messages_max: usize,
         session: Weak<SessionInner>,
-        place: WeakPermit,
+        permit: WeakPermit,
     ) -> (Self, ClientMessages) {
         let queue = Arc::new(QueueInner {
             state: Mutex::default(),
             permits: Semaphore::new(messages_max),
             session_ended: Semaphore::new(0),
-            session_messages_max: said_max,
+            session_messages_max,
         });
-        (
-            Self(Arc::clone(&queue)),
-            ClientMessages { queue, session, permit: place, first_message: None },
-        )
+        (Self(Arc::clone(&queue)), ClientMessages { queue, session, permit, first_message: None })
     }
 
-    /// Waits for room for `messages`. Where the backend is gone there is room for
-    /// anything: the session says what becomes of it.
+    /// Waits for permits for that many messages. If the backend has ended, it returns at once:
+    /// the session then rejects the messages.
     pub(crate) async fn reserve(
         &self,
         messages: usize,
         timeout: Duration,
     ) -> Result<QueuePermits<'_>, QueueTimeout> {
         let count = u32::try_from(messages).map_err(|_| QueueTimeout)?;
-        let room = &self.0.permits;
-        let permits = match room.try_acquire_many(count) {
+        let semaphore = &self.0.permits;
+        let acquired = match semaphore.try_acquire_many(count) {
             Err(TryAcquireError::NoPermits) => {
-                let acquired = clock::timeout(timeout, room.acquire_many(count)).await;
+                let acquired = clock::timeout(timeout, semaphore.acquire_many(count)).await;
                 acquired.map_err(|_| QueueTimeout)?.ok()
             }
-            permits => permits.ok(),
+            acquired => acquired.ok(),
         };
-        permits.into_iter().for_each(SemaphorePermit::forget);
+        acquired.into_iter().for_each(SemaphorePermit::forget);
         Ok(QueuePermits { queue: &self.0, messages })
     }
 
-    /// Hands a message of the client over, for which there is room. Returns whom to wake.
-    pub(crate) fn forward(&self, message: Bytes, room: &mut QueuePermits<'_>) -> Option<Waker> {
-        debug_assert!(room.messages > 0, "there is room for every message that is forwarded");
-        room.messages = room.messages.saturating_sub(1);
+    /// Queues a message of the client, using a permit. Returns the waker of the backend.
+    pub(crate) fn forward(&self, message: Bytes, permits: &mut QueuePermits<'_>) -> Option<Waker> {
+        debug_assert!(permits.messages > 0, "every forwarded message has a permit");
+        permits.messages = permits.messages.saturating_sub(1);
         self.0.state.lock().push(QueuedMessage::FromClient(message))
     }
 
-    /// Hands over what the session says itself. Returns whom to wake.
+    /// Queues a message of the session itself. Returns the waker of the backend.
     pub(crate) fn push_session_message(&self, message: Bytes) -> Result<Option<Waker>, QueueFull> {
-        let mut held = self.0.state.lock();
-        if held.session_messages >= self.0.session_messages_max {
+        let mut state = self.0.state.lock();
+        if state.session_messages >= self.0.session_messages_max {
             return Err(QueueFull);
         }
-        Ok(held.push(QueuedMessage::FromSession(message)))
+        Ok(state.push(QueuedMessage::FromSession(message)))
     }
 
-    /// Ends the inbox, after what it holds. Returns whom to wake.
+    /// Closes the queue; what it holds can still be received. Returns the waker of the backend.
     pub(crate) fn close(&self) -> Option<Waker> {
-        let mut held = self.0.state.lock();
-        held.is_closed = true;
-        held.waker.take()
+        let mut state = self.0.state.lock();
+        state.is_closed = true;
+        state.waker.take()
     }
 
-    /// Calls the handler, if there is one. No lock of the session may be held.
+    /// Calls the handler, if there is one. The lock of the session must not be held.
     pub(crate) fn run_handler(&self) {
         self.0.run_handler();
     }
 
-    /// Says that the session has ended, also to who does not get at the end of the inbox.
+    /// Completes the futures of [`ClientMessages::ended`].
     pub(crate) fn signal_session_ended(&self) {
         self.0.session_ended.close();
     }
@@ -243,41 +240,41 @@ impl BackendQueue {
 
 impl QueueInner {
     fn poll_next(&self, cx: &Context<'_>) -> Poll<Option<QueuedMessage>> {
-        let mut held = self.state.lock();
-        if let Some(delivery) = held.pop() {
-            return Poll::Ready(Some(delivery));
+        let mut state = self.state.lock();
+        if let Some(message) = state.pop() {
+            return Poll::Ready(Some(message));
         }
-        if held.is_closed {
+        if state.is_closed {
             return Poll::Ready(None);
         }
-        let earlier = held.waker.replace(cx.waker().clone());
-        drop(held);
+        let earlier = state.waker.replace(cx.waker().clone());
+        drop(state);
         drop(earlier);
         Poll::Pending
     }
 
-    /// Calls the handler with all that there is, unless somebody does so already.
+    /// Calls the handler with all queued messages, unless another thread does so already.
     fn run_handler(&self) {
-        let mut held = self.state.lock();
-        while let Some(mut handler) = held.handler.take() {
-            let Some(delivery) = held.pop() else {
-                if !held.is_closed {
-                    held.handler = Some(handler);
+        let mut state = self.state.lock();
+        while let Some(mut handler) = state.handler.take() {
+            let Some(message) = state.pop() else {
+                if !state.is_closed {
+                    state.handler = Some(handler);
                 }
-                // What is left of it is dropped after the lock.
-                return drop(held);
+                // A closed queue drops its handler, after the lock is released.
+                return drop(state);
             };
-            drop(held);
-            let message = self.receive(delivery);
+            drop(state);
+            let message = self.receive(message);
             (handler.handle)(message);
-            held = self.state.lock();
-            held.handler = Some(handler);
+            state = self.state.lock();
+            state.handler = Some(handler);
         }
     }
 
-    /// Returns the message, and gives back the room that it took.
-    fn receive(&self, delivery: QueuedMessage) -> Bytes {
-        match delivery {
+    /// Returns the message, and its permit to the queue.
+    fn receive(&self, message: QueuedMessage) -> Bytes {
+        match message {
             QueuedMessage::FromClient(message) => {
                 self.permits.add_permits(1);
                 message
@@ -286,37 +283,37 @@ impl QueueInner {
         }
     }
 
-    /// Takes no more, and returns what nobody will hear.
+    /// Closes the queue, and returns what will not be received.
     fn close_and_take(&self) -> VecDeque<QueuedMessage> {
-        let mut held = self.state.lock();
-        held.is_closed = true;
-        std::mem::take(&mut held.messages)
+        let mut state = self.state.lock();
+        state.is_closed = true;
+        std::mem::take(&mut state.messages)
     }
 }
 
 impl QueueState {
-    /// What is put in after the end, nobody waits for.
-    fn push(&mut self, delivery: QueuedMessage) -> Option<Waker> {
+    /// Adds a message, unless the queue is closed. Returns the waker of the backend.
+    fn push(&mut self, message: QueuedMessage) -> Option<Waker> {
         if self.is_closed {
             return None;
         }
-        self.session_messages += usize::from(matches!(delivery, QueuedMessage::FromSession(_)));
-        self.messages.push_back(delivery);
+        self.session_messages += usize::from(matches!(message, QueuedMessage::FromSession(_)));
+        self.messages.push_back(message);
         self.waker.take()
     }
 
     fn pop(&mut self) -> Option<QueuedMessage> {
-        let delivery = self.messages.pop_front()?;
-        self.session_messages -= usize::from(matches!(delivery, QueuedMessage::FromSession(_)));
+        let message = self.messages.pop_front()?;
+        self.session_messages -= usize::from(matches!(message, QueuedMessage::FromSession(_)));
         if self.messages.is_empty() {
-            // An idle session needs little memory.
+            // Keeps the memory of an idle session small.
             self.messages.shrink_to(IDLE_CAPACITY);
         }
-        Some(delivery)
+        Some(message)
     }
 }
 
-/// How many places an empty queue keeps.
+/// Capacity of an empty queue.
 const IDLE_CAPACITY: usize = 2;
 
 impl Drop for QueuePermits<'_> {

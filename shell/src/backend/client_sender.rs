@@ -1,4 +1,4 @@
-//! What a backend says.
+//! The sender of messages from a backend to its client.
 
 use std::{
     sync::{Arc, Weak},
@@ -20,9 +20,9 @@ use crate::{
     session::{ReleaseReceiver, SessionInner},
 };
 
-/// The client of one session, as its backend sees it.
+/// Sends messages of a backend to the client of one session.
 ///
-/// It does not keep the session alive. A clone speaks to the same client.
+/// It does not keep the session alive. A clone sends to the same client.
 #[derive(Clone, Debug)]
 pub struct ClientSender {
     id: SessionId,
@@ -40,70 +40,71 @@ impl ClientSender {
         self.id
     }
 
-    /// Says a JSON-RPC message, or a batch of them, to the client.
+    /// Sends a JSON-RPC message, or a batch of them, to the client.
     ///
-    /// `related` is the client's request that a request or notification belongs to,
-    /// where the backend can say: it then goes where the answer of that one will go.
+    /// `related` is the client's request that a server request or notification belongs to, if
+    /// the backend knows it: the message is then sent on the stream of that request.
     ///
-    /// It is recorded before this waits. It waits only while a client that reads,
-    /// but slowly, trails so far that it would lose events. Cancel-safe: who stops
-    /// waiting has said it.
+    /// The message is recorded first. The future then waits only for backpressure: while a client
+    /// that reads slowly lags so far behind that it would miss events. Cancel-safe: the message
+    /// is sent even if the future is dropped.
     ///
     /// # Errors
     ///
-    /// The backend is at fault, or the session has ended. The messages of a batch that
-    /// are not at fault were said.
+    /// The backend is at fault, or the session has ended. The valid messages of a batch were
+    /// sent.
     pub async fn send(
         &self,
         message: impl Into<Bytes>,
         related: Option<RequestId>,
     ) -> Result<(), SendError> {
-        let (holds, said) = self.start_send_all(message.into(), related)?;
-        for hold in holds {
-            wait_for_release(Some(hold)).await;
+        let (backpressure, result) = self.start_send_all(message.into(), related)?;
+        for backpressure in backpressure {
+            wait_for_release(Some(backpressure)).await;
         }
-        said
+        result
     }
 
-    /// Says a JSON-RPC message, or a batch of them, and does not wait: for a handler that
-    /// cannot, or that says little. Who says much loses events of slow readers.
+    /// Sends a JSON-RPC message, or a batch of them, without waiting for backpressure: for a
+    /// handler that cannot wait, or that sends little. Slow readers can miss events of a backend
+    /// that sends a lot this way.
     ///
     /// # Errors
     ///
-    /// As of [`send`](Self::send).
+    /// Same as [`send`](Self::send).
     pub fn send_now(
         &self,
         message: impl Into<Bytes>,
         related: Option<RequestId>,
     ) -> Result<(), SendError> {
-        let (_, said) = self.start_send_all(message.into(), related)?;
-        said
+        let (_, result) = self.start_send_all(message.into(), related)?;
+        result
     }
 
-    /// Says a JSON-RPC message of which the head is known, likewise: for a backend that has
-    /// its messages as types, and writes them itself. Nothing of the body is read.
+    /// Sends a JSON-RPC message whose head is known, like [`send`](Self::send): for a backend
+    /// with typed messages, which serializes them itself. The body is not parsed.
     ///
     /// # Errors
     ///
-    /// As of [`send`](Self::send). A head that is not that of the body is the backend's fault,
-    /// too, and nobody sees it here: its own session goes wrong.
+    /// Same as [`send`](Self::send). A head that does not match the body is the backend's fault,
+    /// too, but not detected: the backend's own session then misbehaves.
     pub async fn send_with_head(
         &self,
         head: Head,
         body: impl Into<Bytes>,
         related: Option<RequestId>,
     ) -> Result<(), SendError> {
-        let hold = self.start_send_with_head(head, body.into(), related)?;
-        wait_for_release(hold).await;
+        let backpressure = self.start_send_with_head(head, body.into(), related)?;
+        wait_for_release(backpressure).await;
         Ok(())
     }
 
-    /// Says a JSON-RPC message of which the head is known, and does not wait, as
-    /// [`send_now`](Self::send_now) does not.
+    /// Sends a JSON-RPC message whose head is known, without waiting for backpressure, like
+    /// [`send_now`](Self::send_now).
     ///
     /// # Errors
     ///
-    /// As of [`send_with_head`](Self::send_with_head).
+    /// Same as [`send_with_head`](Self::send_with_head).
     pub fn send_with_head_now(
         &self,
         head: Head,
@@ -113,7 +114,7 @@ impl ClientSender {
         self.start_send_with_head(head, body.into(), related).map(drop)
     }
 
-    /// Says a message, and returns what its sender must [`wait`] for.
+    /// Sends a message, and returns the backpressure for [`wait_for_release`].
     pub(super) fn start_send_with_head(
         &self,
         head: Head,
@@ -125,8 +126,8 @@ impl ClientSender {
         record(&session, message::with_head(head, body), related)
     }
 
-    /// Says a message as [`say_with_head`](Self::say_with_head) does. If it is a request that is
-    /// rejected, the backend gets an error with this code as its answer.
+    /// Sends a message like [`start_send_with_head`](Self::start_send_with_head). If it is a
+    /// request that is rejected, the backend gets an error response with this code.
     #[cfg(feature = "stdio")]
     pub(super) fn start_send_or_reject(
         &self,
@@ -141,15 +142,16 @@ impl ClientSender {
             Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => None,
         };
         let message = message::with_head(head, body);
-        let refusal = |rejection: &Rejection| {
-            let why = SendError::from(rejection.clone());
-            let request = request.filter(|_| why != SendError::Ended)?;
-            Some(render::error(Some(&request), code, &why.to_string()))
+        let error_response = |rejection: &Rejection| {
+            let error = SendError::from(rejection.clone());
+            let request = request.filter(|_| error != SendError::Ended)?;
+            Some(render::error(Some(&request), code, &error.to_string()))
         };
-        Ok(session.handle_backend_message(Input::BackendMessage { message, related }, refusal)?)
+        Ok(session
+            .handle_backend_message(Input::BackendMessage { message, related }, error_response)?)
     }
 
-    /// Says the messages that are not at fault, and returns what their sender must wait for.
+    /// Sends the valid messages, and returns their backpressure.
     fn start_send_all(
         &self,
         message: Bytes,
@@ -157,25 +159,26 @@ impl ClientSender {
     ) -> Result<Recorded, SendError> {
         let session = self.session()?;
         message::check_depth(&message, session.json_depth_max())?;
-        let mut holds = SmallVec::new();
+        let mut backpressure = SmallVec::new();
         let messages = match message::parse_message(message, session.batch_max())? {
             Post::Single(message) => {
-                holds.extend(record(&session, message, related)?);
-                return Ok((holds, Ok(())));
+                backpressure.extend(record(&session, message, related)?);
+                return Ok((backpressure, Ok(())));
             }
             Post::Batch(messages) => messages,
         };
-        let mut said = Ok(());
+        let mut result = Ok(());
         for message in messages {
             match record(&session, message, related.clone()) {
-                Ok(hold) => holds.extend(hold),
-                Err(error) => said = said.and(Err(error)),
+                Ok(hold) => backpressure.extend(hold),
+                Err(error) => result = result.and(Err(error)),
             }
         }
-        Ok((holds, said))
+        Ok((backpressure, result))
     }
 
-    /// Says a JSON-RPC message, likewise, and returns what its sender must [`wait`] for.
+    /// Parses and sends a JSON-RPC message, and returns the backpressure for
+    /// [`wait_for_release`].
     #[cfg(feature = "rmcp")]
     pub(super) fn start_send(
         &self,
@@ -185,18 +188,18 @@ impl ClientSender {
         let session = self.session()?;
         match message::parse_message(message.into(), 0)? {
             Post::Single(message) => record(&session, message, related),
-            // No entry is allowed.
+            // With a maximum of 0, parsing a batch fails.
             Post::Batch(_) => Ok(None),
         }
     }
 
-    /// Returns whether the client still waits for the answer to this request.
+    /// Returns whether this request of the client is pending.
     #[cfg(feature = "stdio")]
     pub(super) fn is_unanswered(&self, request: &RequestId) -> bool {
         self.session.upgrade().is_some_and(|session| session.is_unanswered(request))
     }
 
-    /// Returns the only request to which the client still waits for the answer.
+    /// Returns the pending request of the client, if there is exactly one.
     #[cfg(feature = "stdio")]
     pub(super) fn sole_unanswered(&self) -> Option<RequestId> {
         self.session.upgrade()?.sole_unanswered()
@@ -204,39 +207,39 @@ impl ClientSender {
 
     /// Answers a request of the client with an error, in place of the backend.
     #[cfg(feature = "stdio")]
-    pub(super) fn fail_request(&self, request: RequestId, why: &str) {
-        let error = render::error(Some(&request), render::INTERNAL_ERROR, why);
+    pub(super) fn fail_request(&self, request: RequestId, message: &str) {
+        let error = render::error(Some(&request), render::INTERNAL_ERROR, message);
         let head = Head::Error { id: Some(request) };
-        // An error says that the session has ended, which has ended the request, too.
+        // An error means that the session has ended, and the request with it.
         let _ = self.start_send_with_head(head, error, None);
     }
 
-    /// Answers a request of the backend with an error, through its inbox.
+    /// Answers a server request with an error, through the backend's queue.
     #[cfg(feature = "stdio")]
-    pub(super) fn reject_server_request(&self, request: &RequestId, code: i32, why: &str) {
+    pub(super) fn reject_server_request(&self, request: &RequestId, code: i32, message: &str) {
         if let Some(session) = self.session.upgrade() {
-            session.send_to_backend(render::error(Some(request), code, why));
+            session.send_to_backend(render::error(Some(request), code, message));
         }
     }
 
-    /// Returns what messages are held to: how many a batch has, and how deep JSON is nested.
+    /// Returns the maximum length of a batch, and the maximum nesting depth of JSON.
     #[cfg(feature = "stdio")]
     pub(super) fn message_limits(&self) -> Option<(usize, usize)> {
         let session = self.session.upgrade()?;
         Some((session.batch_max(), session.json_depth_max()))
     }
 
-    /// Ends the connection of a client's request, so that the client polls: it is told
-    /// to come back after `retry`, and gets then what has come meanwhile.
+    /// Closes the connection of a client's request, so that the client polls: it reconnects after
+    /// `retry`, and then gets what has been sent meanwhile.
     ///
-    /// Does nothing where the request has no connection.
+    /// Does nothing if the request has no connection.
     ///
     /// Specification: MCP 2025-11-25, Transports, "Sending Messages to the Server".
     ///
     /// # Errors
     ///
-    /// The backend is at fault: the request is not pending, or its client could not come
-    /// back, for lack of an event id. Or the session has ended.
+    /// The backend is at fault: the request is not pending, or its client has no event id to
+    /// resume after. Or the session has ended.
     pub fn disconnect(
         &self,
         request: &RequestId,
@@ -247,7 +250,8 @@ impl ClientSender {
         session.disconnect(stream, retry).map_err(SendError::from)
     }
 
-    /// Ends the connection of the standalone stream, likewise.
+    /// Closes the connections of the standalone stream, so that the client reconnects after
+    /// `retry`.
     ///
     /// # Errors
     ///
@@ -256,7 +260,7 @@ impl ClientSender {
         self.session()?.disconnect(StreamId::Standalone, retry).map_err(SendError::from)
     }
 
-    /// Notes the process that serves the session, for the log.
+    /// Sets the process that serves the session, for the log.
     #[cfg(feature = "stdio")]
     pub(super) fn set_process(&self, process: i32) {
         if let Some(session) = self.session.upgrade() {
@@ -269,7 +273,7 @@ impl ClientSender {
     }
 }
 
-/// What was said, and what is wrong with what was not.
+/// The backpressure of the messages that were sent, and the error of those that were not.
 type Recorded = (SmallVec<[ReleaseReceiver; 1]>, Result<(), SendError>);
 
 fn record(
@@ -280,31 +284,31 @@ fn record(
     Ok(session.handle_backend_message(Input::BackendMessage { message, related }, |_| None)?)
 }
 
-/// Waits until the reader that holds a sender up has caught up.
-pub(super) async fn wait_for_release(held: Option<ReleaseReceiver>) {
-    if let Some(held) = held {
-        // An error says that the session has ended, which holds nobody up.
-        let _ = held.await;
+/// Waits until the reader that causes the backpressure has caught up.
+pub(super) async fn wait_for_release(backpressure: Option<ReleaseReceiver>) {
+    if let Some(backpressure) = backpressure {
+        // An error means that the session has ended, which releases every sender.
+        let _ = backpressure.await;
     }
 }
 
-/// Why a message of a backend was not taken.
+/// Why a message of a backend was not sent.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SendError {
-    /// The bytes are no JSON-RPC message: the backend is at fault.
+    /// The bytes are not a valid JSON-RPC message: the backend is at fault.
     #[error(transparent)]
     Malformed(#[from] ParseError),
-    /// The JSON is nested too deep: the backend is at fault.
+    /// The JSON is nested too deeply: the backend is at fault.
     #[error(transparent)]
     TooDeep(#[from] TooDeep),
-    /// The session did not accept it: the backend is at fault.
+    /// The session rejected the message: the backend is at fault.
     #[error(transparent)]
     Rejected(BackendFault),
-    /// The connection of a stream cannot be closed: the backend is at fault, or late.
+    /// The stream cannot be disconnected: the backend is at fault, or too late.
     #[error(transparent)]
     CannotDisconnect(ApiMisuse),
-    /// There is no such request of the client: the backend is at fault, or late.
-    #[error("the client has no such request pending")]
+    /// The client has no such pending request: the backend is at fault, or too late.
+    #[error("the client has no such pending request")]
     NotPending,
     /// The session has ended.
     #[error("the session has ended")]

@@ -1,4 +1,4 @@
-//! Backends: what answers the messages of a session.
+//! Backends, which answer the messages of a session.
 
 mod client_messages;
 mod client_sender;
@@ -21,31 +21,35 @@ pub use self::{
     overloaded::Overloaded,
 };
 
-/// Why a backend could not be opened: for the log, and for the client.
+/// Why a backend could not be opened. It is logged, and sent to the client.
 pub type OpenError = Box<dyn Error + Send + Sync>;
 
 /// Answers the messages of sessions.
 ///
-/// A backend is opened once for each session. It hears the client's messages from
-/// the [`ClientMessages`] and speaks to the client through the [`ClientSender`], usually in a task
-/// of its own:
+/// A backend is opened once for each session. It receives the client's messages from
+/// [`ClientMessages`] and sends messages to the client through [`ClientSender`], usually in a
+/// task of its own:
 ///
 /// ```
-/// use rejoin::{Backend, ClientMessages, OpenError, Peer};
+/// use rejoin::{Backend, ClientMessages, ClientSender, OpenError};
 ///
 /// /// Answers every request with an empty result.
-/// struct Agreeable;
+/// struct EmptyResults;
 ///
-/// impl Backend for Agreeable {
-///     async fn open(&self, peer: Peer, mut inbox: ClientMessages) -> Result<(), OpenError> {
+/// impl Backend for EmptyResults {
+///     async fn open(
+///         &self,
+///         client: ClientSender,
+///         mut messages: ClientMessages,
+///     ) -> Result<(), OpenError> {
 ///         tokio::spawn(async move {
-///             while let Some(message) = inbox.recv().await {
+///             while let Some(message) = messages.recv().await {
 ///                 let message: serde_json::Value = serde_json::from_slice(&message)?;
 ///                 if message["method"].is_string() && !message["id"].is_null() {
-///                     let answer = serde_json::json!({
+///                     let response = serde_json::json!({
 ///                         "jsonrpc": "2.0", "id": message["id"], "result": {},
 ///                     });
-///                     peer.send(answer.to_string(), None).await?;
+///                     client.send(response.to_string(), None).await?;
 ///                 }
 ///             }
 ///             Ok::<(), OpenError>(())
@@ -55,21 +59,25 @@ pub type OpenError = Box<dyn Error + Send + Sync>;
 /// }
 /// ```
 ///
-/// The session ends when the inbox is dropped and what the backend said before has been sent;
-/// the inbox ends when the session does.
+/// When the [`ClientMessages`] are dropped, the session sends what the backend has sent before,
+/// and then ends. When the session ends, [`ClientMessages::recv`] returns `None`.
 ///
-/// A backend that answers without waiting for anything needs no task, and is much faster:
+/// A backend that answers without waiting for anything needs no task, which is much faster:
 ///
 /// ```
-/// # use rejoin::{Backend, ClientMessages, OpenError, Peer};
-/// # struct Agreeable;
-/// impl Backend for Agreeable {
-///     async fn open(&self, peer: Peer, inbox: ClientMessages) -> Result<(), OpenError> {
-///         inbox.handle(move |message| {
-///             # let answer = |_| None::<String>;
-///             if let Some(answer) = answer(message) {
-///                 // An error says that the session has ended.
-///                 let _ = peer.send_now(answer, None);
+/// # use rejoin::{Backend, ClientMessages, ClientSender, OpenError};
+/// # struct EmptyResults;
+/// impl Backend for EmptyResults {
+///     async fn open(
+///         &self,
+///         client: ClientSender,
+///         messages: ClientMessages,
+///     ) -> Result<(), OpenError> {
+///         messages.handle(move |message| {
+///             # let respond = |_| None::<String>;
+///             if let Some(response) = respond(message) {
+///                 // An error means that the session has ended.
+///                 let _ = client.send_now(response, None);
 ///             }
 ///         });
 ///         Ok(())
@@ -77,30 +85,30 @@ pub type OpenError = Box<dyn Error + Send + Sync>;
 /// }
 /// ```
 pub trait Backend: Send + Sync + 'static {
-    /// Begins to serve a session.
+    /// Starts to serve a session.
     ///
-    /// Returns when it can take messages. Nothing else of the session happens meanwhile.
+    /// Returns when the backend is ready for messages. The session does not start before.
     ///
     /// # Errors
     ///
-    /// The backend cannot serve the session, and says why, also by [`Overloaded`]. The client
-    /// that wanted the session is told.
+    /// The backend cannot serve the session. The error is sent to the client;
+    /// [`Overloaded`] also asks it to retry later.
     fn open(
         &self,
-        peer: ClientSender,
-        inbox: ClientMessages,
+        client: ClientSender,
+        messages: ClientMessages,
     ) -> impl Future<Output = Result<(), OpenError>> + Send;
 }
 
 type OpenFuture<'a> = Pin<Box<dyn Future<Output = Result<(), OpenError>> + Send + 'a>>;
 
-/// A [`Backend`] whose type is forgotten.
+/// A [`Backend`] as a trait object.
 pub(crate) trait AnyBackend: Send + Sync {
-    fn open_any(&self, peer: ClientSender, inbox: ClientMessages) -> OpenFuture<'_>;
+    fn open_any(&self, client: ClientSender, messages: ClientMessages) -> OpenFuture<'_>;
 }
 
 impl<B: Backend> AnyBackend for B {
-    fn open_any(&self, peer: ClientSender, inbox: ClientMessages) -> OpenFuture<'_> {
-        Box::pin(self.open(peer, inbox))
+    fn open_any(&self, client: ClientSender, messages: ClientMessages) -> OpenFuture<'_> {
+        Box::pin(self.open(client, messages))
     }
 }

@@ -1,21 +1,22 @@
-//! A backend that cannot be opened at the moment.
+//! The error of a backend that is overloaded.
 
 use std::time::Duration;
 
 use thiserror::Error;
 
-/// Says that a backend has too much to do to serve another session now. As the error of
-/// [`Backend::open`](crate::Backend::open) it has the client told when to try again: over
+/// The error of a backend that cannot serve another session now.
+///
+/// Returned by [`Backend::open`](crate::Backend::open), it asks the client to retry later: over
 /// HTTP, by status 503 and `Retry-After`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("too many servers are being started: try again in {} s", self.seconds())]
+#[error("too many servers are starting; retry in {} s", self.seconds())]
 pub struct Overloaded {
-    /// When to try again.
+    /// The time after which to retry.
     pub retry_after: Duration,
 }
 
 impl Overloaded {
-    /// Returns when to try again, in whole seconds.
+    /// Returns the time after which to retry, in whole seconds.
     pub(crate) fn seconds(self) -> u64 {
         self.retry_after.as_secs().saturating_add(1)
     }

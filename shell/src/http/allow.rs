@@ -1,28 +1,28 @@
-//! Who may call: by the names in `Host` and `Origin`.
+//! Allowed values of `Host` and `Origin`.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use http::uri::Authority;
 
-/// Which names clients may use for this server.
+/// The allowed hosts: names that clients may use for this server.
 #[derive(Debug)]
 pub(super) struct Hosts {
     /// Whether every name is allowed.
     any: bool,
-    /// Whether every IP address is allowed as a name.
+    /// Whether every IP address is allowed as a host.
     any_ip: bool,
     patterns: Vec<Pattern>,
 }
 
-/// From which origins web pages may call.
+/// The allowed origins of web pages.
 #[derive(Debug)]
 pub(super) struct Origins {
     any: bool,
-    /// Each with its scheme, in lower case.
+    /// Patterns with their schemes, in lower case.
     patterns: Vec<(String, Pattern)>,
 }
 
-/// Names of hosts, for all ports or for one.
+/// A pattern for hosts, for all ports or for one.
 #[derive(Debug)]
 struct Pattern {
     name: Name,
@@ -39,12 +39,15 @@ enum Name {
     SubdomainsOf(String),
 }
 
-/// The names that always mean this machine.
+/// The names of the loopback interface.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 impl Hosts {
-    /// Reads a list of patterns, or returns what is wrong with one of them. The names of
-    /// the loopback are always allowed.
+    /// Parses a list of patterns. The names of the loopback interface are always allowed.
+    ///
+    /// # Errors
+    ///
+    /// Describes the first invalid pattern.
     pub(super) fn parse(texts: &[String], any_ip: bool) -> Result<Self, String> {
         let (any, texts) = split_wildcard(texts);
         let patterns = LOOPBACK.into_iter().chain(texts).map(Pattern::parse);
@@ -59,15 +62,18 @@ impl Hosts {
         self.any_ip && matches!(name, Name::Ip(_)) || self.match_name(&name, port, &[80, 443])
     }
 
-    /// Whether one of the names that are listed matches.
+    /// Returns whether a host matches one of the patterns.
     fn match_name(&self, name: &Name, port: Option<u16>, default_ports: &[u16]) -> bool {
         self.patterns.iter().any(|pattern| pattern.matches(name, port, default_ports))
     }
 }
 
 impl Origins {
-    /// Reads a list of patterns, or returns what is wrong with one of them. The names of
-    /// the loopback are always allowed.
+    /// Parses a list of patterns. The names of the loopback interface are always allowed.
+    ///
+    /// # Errors
+    ///
+    /// Describes the first invalid pattern.
     pub(super) fn parse(texts: &[String]) -> Result<Self, String> {
         let (any, texts) = split_wildcard(texts);
         let loopback = ["http", "https"]
@@ -82,8 +88,8 @@ impl Origins {
         Ok(Self { any, patterns: loopback.chain(listed).collect::<Result<_, String>>()? })
     }
 
-    /// Decides for a request that names this server by `host`. An allowed host is an
-    /// allowed origin, and so is the server's own: `host` has been allowed.
+    /// Returns whether an origin is allowed for a request to `host`, which has been checked.
+    /// Allowed hosts are allowed origins, too, and so is the server's own origin.
     pub(super) fn allow(&self, origin: &str, hosts: &Hosts, host: &str) -> bool {
         if self.any {
             return true;
@@ -136,11 +142,12 @@ impl Pattern {
         Ok(Self { name, port })
     }
 
-    /// Compares with a name and a port that were called; no port is one of `default_ports`.
+    /// Returns whether a requested name and port match. Without a port, any of `default_ports`
+    /// matches.
     fn matches(&self, name: &Name, port: Option<u16>, default_ports: &[u16]) -> bool {
         let is_port = match (self.port, port) {
             (None, _) => true,
-            (Some(port), Some(called)) => port == called,
+            (Some(port), Some(requested)) => port == requested,
             (Some(port), None) => default_ports.contains(&port),
         };
         is_port && self.name.matches(name)
@@ -148,7 +155,7 @@ impl Pattern {
 }
 
 impl Name {
-    /// Reads a host name or an IP address, with an IPv6 address in brackets.
+    /// Parses a host name or an IP address. IPv6 addresses are in brackets.
     fn parse(text: &str) -> Option<Self> {
         if let Some(ip) = text.strip_prefix('[') {
             let ip: Ipv6Addr = ip.strip_suffix(']')?.parse().ok()?;
@@ -162,25 +169,25 @@ impl Name {
         })
     }
 
-    fn matches(&self, called: &Self) -> bool {
-        match (self, called) {
-            (Self::SubdomainsOf(parent), Self::Exact(called)) => called
+    fn matches(&self, requested: &Self) -> bool {
+        match (self, requested) {
+            (Self::SubdomainsOf(parent), Self::Exact(requested)) => requested
                 .strip_suffix(parent.as_str())
                 .and_then(|rest| rest.strip_suffix('.'))
                 .is_some_and(|rest| !rest.is_empty()),
-            _ => self == called,
+            _ => self == requested,
         }
     }
 }
 
-/// Returns whether `*` stands among the patterns, and the others.
+/// Returns whether the patterns include `*`, and the other patterns.
 fn split_wildcard(texts: &[String]) -> (bool, impl Iterator<Item = &str>) {
     let is_star = |text: &&str| *text == "*";
     let texts = texts.iter().map(String::as_str);
     (texts.clone().any(|text| is_star(&text)), texts.filter(move |text| !is_star(text)))
 }
 
-/// Splits what was called into a name and a port, where it has one.
+/// Splits a requested authority into its name and its port, if it has one.
 fn split_port(authority: &str) -> Option<(Name, Option<u16>)> {
     let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let (name, port) = match authority.rsplit_once(':').filter(|(_, port)| is_port(port)) {
@@ -219,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_compared_by_name_and_by_port_where_it_has_one() {
+    fn hosts_match_by_name_and_by_port_if_the_pattern_has_one() {
         let hosts = hosts(&["example.com:8080", "example.org:443", "::2"]);
         for host in [
             "localhost",
@@ -252,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wildcard_matches_every_subdomain_and_nothing_else() {
+    fn a_wildcard_matches_subdomains_only() {
         let hosts = hosts(&["*.example.com", "*.example.org:8080"]);
         for host in ["a.example.com", "A.B.Example.com:1", "a.example.org:8080"] {
             assert!(hosts.allow(host), "{host}");
@@ -263,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn any_ip_address_is_a_name_where_that_is_set() {
+    fn any_ip_address_is_allowed_if_configured() {
         let hosts = Hosts::parse(&[], true).unwrap();
         for host in ["192.168.1.7:8848", "[fe80::1]", "10.0.0.1"] {
             assert!(hosts.allow(host), "{host}");
@@ -271,13 +278,13 @@ mod tests {
         for host in ["example.com", "192.168.1.7.example.com", "192.168.1"] {
             assert!(!hosts.allow(host), "{host}");
         }
-        // A page at an address of its own is not one of this server.
+        // A page from another address does not have this server's origin.
         origin(&[], &hosts, "192.168.1.7:8848", "http://192.168.1.7:8848", true);
         origin(&[], &hosts, "192.168.1.7:8848", "http://203.0.113.9", false);
     }
 
     #[test]
-    fn an_origin_is_compared_by_scheme_too() {
+    fn origins_match_by_scheme_too() {
         let listed = ["https://example.com", "app://localhost:3000", "https://a.org:443"];
         let hosts = hosts(&[]);
         for allowed in [
@@ -315,7 +322,7 @@ mod tests {
         ] {
             origin(&[], &listed, "localhost", allowed, expected);
         }
-        // Where every name is allowed, a page may call the server that it came from.
+        // With `*`, a page may only call the server that it was loaded from.
         let any = hosts(&["*"]);
         origin(&[], &any, "Mcp.example:1", "http://mcp.example:1", true);
         origin(&[], &any, "mcp.example:1", "http://mcp.example:2", false);
@@ -323,13 +330,13 @@ mod tests {
     }
 
     #[test]
-    fn a_star_allows_all() {
+    fn a_wildcard_alone_allows_everything() {
         assert!(hosts(&["*"]).allow("anything"));
         origin(&["a://b", "*"], &hosts(&[]), "localhost", "null", true);
     }
 
     #[test]
-    fn a_pattern_that_can_never_match_is_named() {
+    fn errors_name_the_invalid_pattern() {
         for pattern in [
             "",
             "a b",

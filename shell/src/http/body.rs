@@ -1,4 +1,4 @@
-//! The body of a response.
+//! Response bodies.
 
 use std::{
     io,
@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep};
 use super::{config::HttpConfig, sse};
 use crate::{Connection, SseEvent};
 
-/// The body of a response: nothing, something, or the events of a connection as they come.
+/// The body of a response: complete, or a stream of the events of a connection.
 #[derive(Debug)]
 pub struct ResponseBody(Kind);
 
@@ -26,28 +26,28 @@ enum Kind {
 
 #[derive(Debug)]
 struct EventStream {
-    /// What was there before the headers were sent, or a comment: a proxy may hold the
-    /// headers back until the body begins.
+    /// Events that were ready before the headers were sent, or a comment: some proxies delay
+    /// the headers until the first byte of the body.
     first_chunk: Option<Bytes>,
     connection: Connection,
-    /// Whether a message was written in part.
+    /// Whether a message was written only in part.
     is_mid_message: bool,
-    /// A buffer that is used again; empty between calls.
+    /// A buffer that is reused; empty between calls.
     events: Vec<SseEvent>,
     keep_alive: Option<KeepAlive>,
     reconnect: Option<ReconnectTimer>,
 }
 
-/// Finds out that nothing was sent for a while.
+/// The timer of keep-alive comments.
 #[derive(Debug)]
 struct KeepAlive {
     interval: Duration,
     sent_at: Instant,
-    /// Only there once there was something to wait for.
+    /// `None` until the connection had to wait for an event.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// Ends a connection that was held for long.
+/// Closes a long-lived connection so that its client reconnects.
 #[derive(Debug)]
 struct ReconnectTimer {
     interval: Duration,
@@ -64,31 +64,27 @@ impl ResponseBody {
         Self(Kind::Full(bytes))
     }
 
-    pub(super) fn events(
-        taken: &[SseEvent],
-        connection: Connection,
-        settings: &HttpConfig,
-    ) -> Self {
+    pub(super) fn events(events: &[SseEvent], connection: Connection, config: &HttpConfig) -> Self {
         Self(Kind::Events(Box::new(EventStream {
-            first_chunk: Some(match taken {
+            first_chunk: Some(match events {
                 [] => Bytes::from_static(sse::COMMENT),
-                taken => sse::write(taken),
+                events => sse::write(events),
             }),
             connection,
             is_mid_message: false,
             events: Vec::new(),
-            keep_alive: settings.sse_keep_alive.and_then(KeepAlive::new),
-            reconnect: settings
+            keep_alive: config.sse_keep_alive.and_then(KeepAlive::new),
+            reconnect: config
                 .reconnect_after
                 .filter(|interval| *interval < INTERVAL_LIMIT)
-                .map(|interval| ReconnectTimer::new(interval, settings.reconnect_delay)),
+                .map(|interval| ReconnectTimer::new(interval, config.reconnect_delay)),
         })))
     }
 }
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    /// The connection was cut in the middle of a message, which must not look whole.
+    /// The connection was cut within a message, which must not look complete.
     type Error = io::Error;
 
     fn poll_frame(
@@ -142,13 +138,14 @@ impl EventStream {
         }
         if !self.events.is_empty() {
             let written = sse::write(&self.events);
-            // Each is in memory once only.
+            // Frees the events, which are now in `written`.
             self.events.clear();
             return Poll::Ready(Some(Ok(written)));
         }
         let part = if more { self.connection.take_part() } else { None };
         let Some(part) = part else {
-            let cut = io::Error::new(io::ErrorKind::ConnectionAborted, "cut within a message");
+            let cut =
+                io::Error::new(io::ErrorKind::ConnectionAborted, "connection cut within a message");
             return Poll::Ready(std::mem::take(&mut self.is_mid_message).then_some(Err(cut)));
         };
         self.is_mid_message = !part.is_last;
@@ -156,17 +153,17 @@ impl EventStream {
     }
 }
 
-/// An interval that no connection sees the end of, and that any clock can count to.
+/// Intervals of this length or more never elapse. It does not overflow any clock.
 const INTERVAL_LIMIT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl KeepAlive {
-    /// `None` where the interval never ends.
+    /// Returns `None` for an interval that never elapses.
     fn new(interval: Duration) -> Option<Self> {
         let interval = (interval < INTERVAL_LIMIT).then_some(interval)?;
         Some(Self { interval, sent_at: Instant::now(), timer: None })
     }
 
-    /// Is ready when nothing was sent for the interval, and begins anew.
+    /// Ready when nothing was sent for the interval, which then restarts.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let due = self.sent_at + self.interval;
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
@@ -188,7 +185,7 @@ impl ReconnectTimer {
         Self { interval, retry, timer: Box::pin(tokio::time::sleep(interval)) }
     }
 
-    /// Ends the connection when it is time. One whose client could not come back goes on.
+    /// Closes the connection when it is due, unless its client cannot resume.
     fn poll(&mut self, cx: &mut Context<'_>, connection: &Connection) {
         while self.timer.as_mut().poll(cx).is_ready() {
             connection.disconnect(self.retry);

@@ -1,4 +1,4 @@
-//! What the HTTP service is held to.
+//! Configuration of the HTTP service.
 
 use std::time::Duration;
 
@@ -7,53 +7,53 @@ use thiserror::Error;
 
 use super::allow::{Hosts, Origins};
 
-/// The settings of [`StreamableHttp`](super::StreamableHttp).
+/// The configuration of [`StreamableHttp`](super::StreamableHttp).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpConfig {
-    /// After how long without an event a stream gets a comment, so that whatever
-    /// stands between does not take it for dead: 15 s by default, `None` is never.
+    /// Interval between keep-alive comments on an SSE connection without events, so that proxies do
+    /// not consider it dead. Default 15 s; `None` disables them.
     pub sse_keep_alive: Option<Duration>,
-    /// After how long a connection is ended that carries a stream which goes on, so that
-    /// its client comes back on a new one: `None`, never, by default. It helps where
-    /// something in between cuts connections that are held for long.
+    /// Time after which the connection of an open stream is closed, so that its client reconnects
+    /// and resumes. Default `None`, never. It helps if a proxy cuts long-lived connections.
     ///
     /// Specification: MCP 2025-11-25, Transports, "Sending Messages to the Server".
     pub reconnect_after: Option<Duration>,
-    /// When such a client is to come back: after 1 s by default.
+    /// Time after which such a client should reconnect: the `retry:` field. Default 1 s.
     pub reconnect_delay: Duration,
-    /// How large the body of a request is, in bytes: 4 MiB by default.
+    /// Maximum size of a request body, in bytes. Default 4 MiB.
     pub body_bytes_max: usize,
-    /// How much memory all messages of clients together take while they are received and
-    /// until their backends have taken them, in bytes: 256 MiB by default, and at least as
-    /// much as one may. A session has a quarter of it, clients without a session have one
-    /// together, and an eighth is for small messages.
+    /// Maximum memory of all client messages together, from the first byte that is received until
+    /// the backend has received the message, in bytes. Default 256 MiB, minimum `body_bytes_max`.
+    ///
+    /// Each session can use a quarter of it, and so can all clients without a session together. An
+    /// eighth is reserved for small messages.
     pub request_memory_max: usize,
-    /// How long a client may take to send the body of a request: 30 s by default.
+    /// Maximum time for a client to send a request body. Default 30 s.
     pub body_timeout: Duration,
-    /// By which names clients may call this server, beside `localhost` and the loopback
-    /// addresses, which are always allowed: none by default. A name is allowed with every
-    /// port, unless it has one; `*.example.com` allows every subdomain; `*` every name.
+    /// Allowed values of `Host`, besides `localhost` and the loopback addresses, which are always
+    /// allowed. Default none. An entry without a port allows every port; `*.example.com` allows
+    /// every subdomain; `*` allows every host.
     ///
     /// Specification: MCP 2025-11-25, Transports, "Security Warning".
     pub hosts: Vec<String>,
-    /// Whether clients may call this server by any IP address: no by default. An address
-    /// cannot be rebound by DNS, so it is safe for a server that listens on all addresses.
+    /// Whether any IP address is allowed as `Host`. Default `false`. It is safe for a server that
+    /// listens on all addresses, because an address cannot be rebound by DNS.
     pub any_ip_host: bool,
-    /// From which origins web pages may call this server, as `scheme://host`, for all
-    /// ports, or `scheme://host:port`: none by default. `*` allows all. The origins of the
-    /// loopback, of [`hosts`](Self::hosts) and of the server itself are always allowed. A
-    /// client that is not a web page sends no origin.
+    /// Allowed values of `Origin`, as `scheme://host`, for all ports, or `scheme://host:port`.
+    /// Default none; `*` allows every origin. The origins of the loopback interface, of
+    /// [`hosts`](Self::hosts) and of the server itself are always allowed. Clients other than web
+    /// pages send no `Origin`.
     pub origins: Vec<String>,
-    /// The header in which a proxy in front says which address a request comes from, such as
-    /// `X-Forwarded-For`: none by default. Its last entry is taken, which the proxy itself
-    /// has added. Without a proxy that adds it, every client may say what it likes.
+    /// The header with the client address that a reverse proxy adds, such as `X-Forwarded-For`.
+    /// Default `None`. Its last entry is used, which the proxy itself has added. Do not set it
+    /// without such a proxy: clients could forge it.
     ///
-    /// Where there is none, the [`PeerAddress`](super::PeerAddress) of the request is taken.
+    /// Without it, the [`PeerAddress`](super::PeerAddress) of the request is used.
     pub client_ip_header: Option<HeaderName>,
-    /// Whether web pages of allowed origins may read the answers (CORS): yes by default.
+    /// Whether to send CORS headers to web pages of allowed origins. Default `true`.
     pub cors: bool,
-    /// Whether calls are answered by one JSON object where that is possible, also to
-    /// clients that know SSE: no by default.
+    /// Whether to answer requests by a single JSON object where possible, even if the client
+    /// accepts SSE. Default `false`.
     pub json_responses: bool,
 }
 
@@ -76,32 +76,32 @@ impl Default for HttpConfig {
     }
 }
 
-/// The longest timer of a web page.
+/// The longest timer of a web browser, in milliseconds.
 const RETRY_MILLIS_MAX: u64 = i32::MAX as u64;
 
-/// Which setting is wrong. The caller is at fault.
+/// An invalid [`HttpConfig`]. The caller is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum HttpConfigError {
-    /// A pattern for hosts can never match; the text says why.
+    /// An entry of `hosts` is invalid; the text says why.
     #[error("hosts: {0}")]
     Host(String),
-    /// A pattern for origins can never match; the text says why.
+    /// An entry of `origins` is invalid; the text says why.
     #[error("origins: {0}")]
     Origin(String),
-    /// The largest body would never be received.
+    /// `request_memory_max` is less than `body_bytes_max`.
     #[error("request_memory_max must be at least body_bytes_max")]
     RequestMemory,
-    /// A client could not count to the time when it is to come back.
+    /// `reconnect_delay` is too long for a web browser.
     #[error(
-        "reconnect_delay must be at most {RETRY_MILLIS_MAX} ms, which is the longest timer of a web page"
+        "reconnect_delay must be at most {RETRY_MILLIS_MAX} ms, the longest timer of a web browser"
     )]
     ReconnectDelay,
-    /// A timeout would end everything at once.
-    #[error("{0} must be longer than zero")]
+    /// A timeout is zero.
+    #[error("{0} must be greater than zero")]
     ZeroTimeout(&'static str),
 }
 
-/// Settings that were found valid.
+/// A valid configuration, with the allowed hosts and origins parsed.
 #[derive(Debug)]
 pub(super) struct ValidHttpConfig {
     pub(super) config: HttpConfig,
@@ -112,7 +112,7 @@ pub(super) struct ValidHttpConfig {
 impl HttpConfig {
     pub(super) fn validate(self) -> Result<ValidHttpConfig, HttpConfigError> {
         if self.sse_keep_alive == Some(Duration::ZERO) {
-            return Err(HttpConfigError::ZeroTimeout("keep_alive"));
+            return Err(HttpConfigError::ZeroTimeout("sse_keep_alive"));
         }
         if self.reconnect_after == Some(Duration::ZERO) {
             return Err(HttpConfigError::ZeroTimeout("reconnect_after"));

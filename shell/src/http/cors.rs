@@ -1,4 +1,4 @@
-//! CORS: what lets web pages of allowed origins read the answers.
+//! CORS headers for web pages of allowed origins.
 //!
 //! Specification: Fetch, "CORS protocol".
 
@@ -6,20 +6,20 @@ use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 
 use super::{METHODS, body::ResponseBody, config::ValidHttpConfig, head};
 
-/// What a web page may send along, where it does not say what it wants to send.
+/// Allowed request headers, if a preflight request does not list any.
 const REQUEST_HEADERS: &str =
     "accept, authorization, content-type, last-event-id, mcp-protocol-version, mcp-session-id";
 
-/// What a web page may read of an answer, beyond what every page may.
+/// Response headers that are exposed to web pages, besides those that always are.
 const RESPONSE_HEADERS: &str = "mcp-session-id, retry-after";
 
-/// What of a request decides what its answer says here.
+/// Request headers that the CORS headers depend on.
 const VARY: &str = "origin, access-control-request-headers";
 
-/// How long a browser need not ask again, in seconds.
+/// Time for which a browser may cache a preflight response, in seconds.
 const MAX_AGE: &str = "7200";
 
-/// Answers what a browser asks before it calls.
+/// Answers a preflight request.
 pub(super) fn options() -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -28,7 +28,7 @@ pub(super) fn options() -> Response<ResponseBody> {
 }
 
 impl ValidHttpConfig {
-    /// Lets the web page that called, if it was one and is allowed, read the answer.
+    /// Adds CORS headers to a response, if the request has an allowed origin.
     pub(super) fn apply_cors(&self, head: &Parts, response: &mut Response<ResponseBody>) {
         if !self.config.cors {
             return;
@@ -42,14 +42,14 @@ impl ValidHttpConfig {
         }
         let Ok(value) = HeaderValue::from_str(origin) else { return };
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, value);
-        let mut say = |name, value| headers.insert(name, HeaderValue::from_static(value));
-        say(header::ACCESS_CONTROL_EXPOSE_HEADERS, RESPONSE_HEADERS);
+        let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
+        set(header::ACCESS_CONTROL_EXPOSE_HEADERS, RESPONSE_HEADERS);
         if head.method == http::Method::OPTIONS {
-            say(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-            say(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE);
-            let wanted = head.headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+            set(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+            set(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+            let requested = head.headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
             let default = || HeaderValue::from_static(REQUEST_HEADERS);
-            let allowed = wanted.cloned().unwrap_or_else(default);
+            let allowed = requested.cloned().unwrap_or_else(default);
             headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
         }
     }

@@ -1,4 +1,4 @@
-//! The head of an HTTP request: what the service needs of its headers.
+//! Parsing and checks of the headers of an HTTP request.
 
 use http::{HeaderMap, HeaderName, StatusCode, header, request::Parts};
 use rejoin_core::{EventId, PROFILES, ProtocolVersion};
@@ -10,14 +10,14 @@ pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-i
 pub(super) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// Which media types a client accepts, of those that the service has.
+/// The media types that a client accepts, of those that the service produces.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Accepts {
     pub(super) json: bool,
     pub(super) sse: bool,
 }
 
-/// Reads the one value of a header that must not be there twice. An empty one is absent.
+/// Returns the value of a header that must be unique. An empty value counts as absent.
 pub(super) fn unique<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
@@ -25,20 +25,21 @@ pub(super) fn unique<'a>(
     let mut values = headers.get_all(name).iter().filter(|value| !value.is_empty());
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("`{name}` is there twice")));
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("duplicate `{name}` header")));
     }
-    let is_text = || Refusal::new(StatusCode::BAD_REQUEST, format!("`{name}` is no ASCII text"));
-    value.to_str().map(Some).map_err(|_| is_text())
+    let not_ascii =
+        || Refusal::new(StatusCode::BAD_REQUEST, format!("the `{name}` header is not valid ASCII"));
+    value.to_str().map(Some).map_err(|_| not_ascii())
 }
 
-/// Returns by which name the server is called. The authority of the target has precedence:
+/// Returns the host that the request names. The authority of the request target takes precedence:
 /// RFC 9112, 3.2.2.
 pub(super) fn host(head: &Parts) -> Result<Option<&str>, Refusal> {
     let host = unique(&head.headers, &header::HOST)?;
     Ok(head.uri.authority().map(http::uri::Authority::as_str).or(host))
 }
 
-/// Where `Accept` is absent, everything is accepted: RFC 9110, 12.5.1.
+/// Parses `Accept`. If it is absent, everything is accepted: RFC 9110, 12.5.1.
 ///
 /// Specification: MCP 2025-11-25, Transports, "Sending Messages to the Server", 2.
 pub(super) fn accepts(headers: &HeaderMap) -> Accepts {
@@ -61,14 +62,14 @@ pub(super) fn accepts(headers: &HeaderMap) -> Accepts {
     accepts
 }
 
-/// Returns whether a parameter says that the range is not acceptable: a quality of 0.
+/// Returns whether a parameter is a quality of 0, which means "not acceptable".
 fn is_zero_quality(parameter: &[u8]) -> bool {
     let text = str::from_utf8(parameter).unwrap_or_default();
     let quality = text.split_once('=').filter(|(name, _)| name.eq_ignore_ascii_case("q"));
     quality.is_some_and(|(_, value)| value.parse::<f32>() == Ok(0.0))
 }
 
-/// A POST carries JSON.
+/// Checks that a POST has a JSON body.
 pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     let value = unique(headers, &header::CONTENT_TYPE)?.unwrap_or_default();
     let media = value.split(';').next().unwrap_or_default().trim();
@@ -79,19 +80,20 @@ pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
 }
 
-/// A body is not compressed.
+/// Checks that a body is not compressed.
 pub(super) fn check_content_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
     match unique(headers, &header::CONTENT_ENCODING)? {
         Some(coding) if !coding.trim().eq_ignore_ascii_case("identity") => {
-            let message =
-                format!("`content-encoding` {coding:?} is not supported: send the body as it is");
+            let message = format!(
+                "`content-encoding` {coding:?} is not supported: send the body uncompressed"
+            );
             Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message).accept_encoding())
         }
         Some(_) | None => Ok(()),
     }
 }
 
-/// Finds the session that a request names, and checks the version that it speaks.
+/// Finds the session that a request names, and checks its protocol version.
 ///
 /// Specification: MCP 2025-11-25, Transports, "Session Management" and "Protocol
 /// Version Header".
@@ -100,7 +102,8 @@ pub(super) fn session(
     sessions: &SessionManager,
 ) -> Result<SessionHandle, Refusal> {
     let Some(id) = unique(headers, &SESSION_ID)? else {
-        let message = "`mcp-session-id` is missing: a session begins with `initialize`";
+        let message =
+            "missing `mcp-session-id` header: send an initialize request to create a session";
         return Err(Refusal::new(StatusCode::BAD_REQUEST, message));
     };
     let id: SessionId = id.parse().map_err(|_| ManagerError::NotFound)?;
@@ -111,7 +114,7 @@ pub(super) fn session(
     Ok(session)
 }
 
-/// A client speaks what was negotiated, or at least something that is known here.
+/// Checks that a protocol version is supported here, or is the one that was negotiated.
 fn check_version(text: &str, session: &SessionHandle) -> Result<(), Refusal> {
     let is_known = |version| PROFILES.iter().any(|profile| profile.version == version);
     let negotiated = || session.initialized().and_then(|answer| answer.version);
@@ -123,6 +126,8 @@ fn check_version(text: &str, session: &SessionHandle) -> Result<(), Refusal> {
     Err(Refusal::new(StatusCode::BAD_REQUEST, message))
 }
 
+/// Parses `Last-Event-ID`.
+///
 /// Specification: MCP 2025-11-25, Transports, "Resumability and Redelivery".
 pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<EventId>, Refusal> {
     let parse = |text: &str| {
@@ -144,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn accept_is_read_by_ranges() {
+    fn accept_is_parsed_by_ranges() {
         assert_eq!(accepted("application/json, text/event-stream"), (true, true));
         assert_eq!(accepted("*/*"), (true, true));
         assert_eq!(accepted("Text/Event-Stream;q=0.9"), (false, true));

@@ -1,5 +1,5 @@
-//! The memory of messages that clients send: from the first byte that is received until
-//! the backend has taken the message.
+//! Memory limits of client messages: from the first byte that is received until the backend has
+//! received the message.
 
 use std::sync::Arc;
 
@@ -8,40 +8,40 @@ use rejoin_core::{Message, Post};
 
 use crate::{SessionHandle, byte_counter::ByteCounter};
 
-/// How much of a body counts as small, in bytes.
+/// Maximum size of a small body, in bytes.
 pub(super) const SMALL_BYTES: usize = 16 << 10;
 
-/// The memory for all messages of clients, so that many clients together cannot take more
-/// than is allowed, and none of them can take it from all others:
+/// The memory for all client messages, with shares that keep any client from exhausting it for
+/// the others:
 ///
-/// - those without a session have a quarter of it,
-/// - so has each session, and at least room for one message,
-/// - large messages leave an eighth of it to small ones, also of what clients without a
-///   session have.
+/// - All clients without a session can use a quarter of it together.
+/// - Each session can use a quarter of it, and at least the size of one message.
+/// - Large messages leave an eighth to small ones, both of the total and of these shares.
 #[derive(Debug)]
 pub(super) struct RequestMemory {
     bytes_max: usize,
-    /// How large one message may be.
+    /// Maximum size of one message.
     message_bytes_max: usize,
     all: Arc<ByteCounter>,
     without_session: Arc<ByteCounter>,
 }
 
-/// What one message takes of the memory.
+/// The memory that is reserved for one message. It is released on drop.
 #[derive(Debug)]
 pub(super) struct Reservation {
     all: Arc<ByteCounter>,
-    /// Of the session, or of all clients without one.
+    /// The bytes of the session, or of all clients without one.
     group: Arc<ByteCounter>,
-    /// Of all, and of the group.
+    /// Limits of a small message: for `all`, and for `group`.
     small_bytes_max: (usize, usize),
+    /// Limits of a large message.
     large_bytes_max: (usize, usize),
-    /// Whether the message is known to be large before it has come.
+    /// Whether the message has declared that it is large.
     is_large: bool,
     bytes: usize,
 }
 
-/// There is no memory for a message at the moment.
+/// The error when there is not enough memory for a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct MemoryExhausted;
 
@@ -54,12 +54,12 @@ impl RequestMemory {
     pub(super) fn reservation(&self, session: Option<&SessionHandle>) -> Reservation {
         match session {
             Some(session) => self.reservation_in(session.request_memory(), self.message_bytes_max),
-            // The messages of strangers are short, so that there is room for one in any case.
+            // Messages without a session are short: one always fits into the share.
             None => self.reservation_in(&self.without_session, 0),
         }
     }
 
-    /// Makes a share of a group, in which there is room for one message of `message_bytes`.
+    /// Creates a reservation in a group, whose share is at least `message_bytes`.
     fn reservation_in(&self, group: &Arc<ByteCounter>, message_bytes: usize) -> Reservation {
         let group_bytes_max = (self.bytes_max / 4).max(self.message_bytes_max);
         let for_large = |bytes_max: usize| bytes_max - bytes_max / 8;
@@ -78,12 +78,12 @@ impl RequestMemory {
 }
 
 impl Reservation {
-    /// Hears how long the message says that it is.
+    /// Sets the length that the message has declared.
     pub(super) fn set_declared_length(&mut self, bytes: usize) {
         self.is_large = bytes > SMALL_BYTES;
     }
 
-    /// Takes memory for bytes that come.
+    /// Reserves memory for more bytes.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), MemoryExhausted> {
         let is_small = !self.is_large && self.bytes.saturating_add(bytes) <= SMALL_BYTES;
         let (all_max, group_max) =
@@ -99,7 +99,7 @@ impl Reservation {
         Ok(())
     }
 
-    /// Gives back memory that was not needed.
+    /// Releases memory that was not needed.
     pub(super) fn shrink(&mut self, bytes: usize) {
         self.bytes -= bytes;
         self.all.subtract(bytes);
@@ -111,13 +111,13 @@ impl Reservation {
         self.bytes
     }
 
-    /// Attaches the share to the messages that were received: it is given back when the
-    /// last of their bodies is dropped.
+    /// Attaches the reservation to the messages that were received: it is released when the last
+    /// of their bodies is dropped.
     pub(super) fn attach(self, post: Post<Bytes>) -> Post<Bytes> {
-        let share = Arc::new(self);
+        let reservation = Arc::new(self);
         let attach = |message: Message<Bytes>| {
-            let charged = ReservedBody { bytes: message.body, _reservation: Arc::clone(&share) };
-            Message { body: Bytes::from_owner(charged), ..message }
+            let body = ReservedBody { bytes: message.body, _reservation: Arc::clone(&reservation) };
+            Message { body: Bytes::from_owner(body), ..message }
         };
         match post {
             Post::Single(message) => Post::Single(attach(message)),
@@ -132,7 +132,7 @@ impl Drop for Reservation {
     }
 }
 
-/// A body, with the share of memory that it takes.
+/// A body with its reservation of memory.
 struct ReservedBody {
     bytes: Bytes,
     _reservation: Arc<Reservation>,
@@ -153,16 +153,16 @@ mod tests {
     #[test]
     fn clients_without_a_session_leave_memory_to_others() {
         let memory = RequestMemory::new(64 * MIB, 4 * MIB);
-        let mut strangers: Vec<_> = (0..14).map(|_| memory.reservation(None)).collect();
-        for stranger in &mut strangers {
-            stranger.grow(MIB).unwrap();
+        let mut large: Vec<_> = (0..14).map(|_| memory.reservation(None)).collect();
+        for large in &mut large {
+            large.grow(MIB).unwrap();
         }
         let long = || {
-            let mut share = memory.reservation(None);
-            share.set_declared_length(SMALL_BYTES + 1);
-            share
+            let mut reservation = memory.reservation(None);
+            reservation.set_declared_length(SMALL_BYTES + 1);
+            reservation
         };
-        assert_eq!(long().grow(1), Err(MemoryExhausted), "the beginning of a long message");
+        assert_eq!(long().grow(1), Err(MemoryExhausted), "the first byte of a large message");
         let mut small: Vec<_> =
             (0..2 * MIB / SMALL_BYTES).map(|_| memory.reservation(None)).collect();
         for small in &mut small {
@@ -170,7 +170,7 @@ mod tests {
         }
         assert_eq!(memory.reservation(None).grow(1), Err(MemoryExhausted));
         assert_eq!(memory.reservation_in(&Arc::default(), 4 * MIB).grow(4 * MIB), Ok(()));
-        strangers.pop();
+        large.pop();
         small.truncate(1);
         assert_eq!(long().grow(1), Ok(()));
     }
@@ -181,9 +181,9 @@ mod tests {
         let session = || memory.reservation_in(&Arc::default(), 4 * MIB);
         let large: Vec<_> = (0..14)
             .map(|_| {
-                let mut share = session();
-                share.grow(4 * MIB).unwrap();
-                share
+                let mut reservation = session();
+                reservation.grow(4 * MIB).unwrap();
+                reservation
             })
             .collect();
         assert_eq!(session().grow(MIB), Err(MemoryExhausted));
@@ -193,13 +193,13 @@ mod tests {
     }
 
     #[test]
-    fn a_share_is_given_back_with_the_last_body_of_its_batch() {
+    fn memory_is_released_with_the_last_body_of_a_batch() {
         let memory = RequestMemory::new(1_000, 1_000);
-        let mut share = memory.reservation(None);
-        share.grow(600).unwrap();
+        let mut reservation = memory.reservation(None);
+        reservation.grow(600).unwrap();
         let batch = r#"[{"jsonrpc":"2.0","method":"a"},{"jsonrpc":"2.0","method":"b"}]"#;
         let post = crate::parse_message(Bytes::from_static(batch.as_bytes()), 2).unwrap();
-        let post = share.attach(post);
+        let post = reservation.attach(post);
         let mut bodies: Vec<_> = post.messages().iter().map(|m| m.body.clone()).collect();
         drop(post);
         assert_eq!(memory.reservation(None).grow(600), Err(MemoryExhausted));

@@ -37,7 +37,7 @@ pub use self::{
 use self::{config::ValidHttpConfig, memory::RequestMemory, refusal::Refusal};
 use crate::{SessionError, SessionManager, log};
 
-/// The methods that the service knows.
+/// The supported HTTP methods.
 const METHODS: &str = "GET, POST, DELETE, OPTIONS";
 
 #[doc = include_str!("../../docs/streamable_http.md")]
@@ -50,21 +50,21 @@ pub struct StreamableHttp {
 struct Inner {
     sessions: SessionManager,
     config: ValidHttpConfig,
-    /// For the messages of clients, until their backends have taken them.
+    /// For client messages, until their backends have received them.
     memory: RequestMemory,
 }
 
 impl StreamableHttp {
-    /// Serves the sessions of a manager.
+    /// Creates a service for the sessions of a manager.
     ///
     /// # Errors
     ///
-    /// A setting is wrong: the caller is at fault.
-    pub fn new(sessions: SessionManager, settings: HttpConfig) -> Result<Self, HttpConfigError> {
-        let checked = settings.validate()?;
-        let (all, one) = (checked.config.request_memory_max, checked.config.body_bytes_max);
+    /// The configuration is invalid: the caller is at fault.
+    pub fn new(sessions: SessionManager, config: HttpConfig) -> Result<Self, HttpConfigError> {
+        let config = config.validate()?;
+        let (all, one) = (config.config.request_memory_max, config.config.body_bytes_max);
         let memory = RequestMemory::new(all, one);
-        Ok(Self { inner: Arc::new(Inner { sessions, config: checked, memory }) })
+        Ok(Self { inner: Arc::new(Inner { sessions, config, memory }) })
     }
 }
 
@@ -113,7 +113,7 @@ impl Inner {
             }
             Method::OPTIONS => Ok(cors::options()),
             _ => {
-                let message = format!("{} is not a method of this endpoint", head.method);
+                let message = format!("method {} is not supported", head.method);
                 Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message))
             }
         }
@@ -121,14 +121,14 @@ impl Inner {
 
     async fn get(&self, headers: &http::HeaderMap) -> Result<Response<ResponseBody>, Refusal> {
         if !head::accepts(headers).sse {
-            let message = "`accept` must list text/event-stream";
+            let message = "`accept` must include text/event-stream";
             return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, message));
         }
         let last_event_id = head::last_event_id(headers)?;
         let session = head::session(headers, &self.sessions)?;
         let mut connection = match last_event_id {
             Some(id) => match session.resume(id) {
-                // An error would be retried, and reported to the user.
+                // Clients would retry after an error, and report it to the user.
                 Err(SessionError::Rejected(Rejection::Client(ClientFault::CancelledStream(_)))) => {
                     return Ok(no_content());
                 }
@@ -136,18 +136,17 @@ impl Inner {
             },
             None => session.standalone()?,
         };
-        let mut taken = Vec::new();
-        let more = stream::take_ready(&mut connection, &mut taken).await;
-        Ok(match taken.as_slice() {
+        let mut events = Vec::new();
+        let more = stream::take_ready(&mut connection, &mut events).await;
+        Ok(match events.as_slice() {
             [] if !more => no_content(),
-            taken if !more => stream::complete_response(taken),
-            taken => stream::streaming_response(taken, connection, &self.config.config),
+            events if !more => stream::complete_response(events),
+            events => stream::streaming_response(events, connection, &self.config.config),
         })
     }
 }
 
-/// Says that all was done. To a GET it says that nothing will come, and that the client
-/// need not come back.
+/// Returns an empty success. As a response to GET, it tells the client not to reconnect.
 ///
 /// Specification: HTML Living Standard, Server-sent events, "Processing model".
 fn no_content() -> Response<ResponseBody> {
@@ -157,14 +156,14 @@ fn no_content() -> Response<ResponseBody> {
 }
 
 impl ValidHttpConfig {
-    /// Refuses who must not call here.
+    /// Refuses requests with a `Host` or `Origin` that is not allowed.
     ///
     /// Specification: MCP 2025-11-25, Transports, "Security Warning".
     fn check_host_and_origin(&self, head: &Parts) -> Result<(), Refusal> {
         let host = head::host(head)?.unwrap_or_default();
         if host.is_empty() && head.version == Version::HTTP_11 {
             // RFC 9112, 3.2.
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, "`host` is missing"));
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, "missing `host` header"));
         }
         if !self.hosts.allow(host) {
             let host = log::truncate(host);

@@ -1,4 +1,4 @@
-//! Which address a request comes from.
+//! The client address of a request.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,14 +6,14 @@ use http::{HeaderMap, HeaderName, request::Parts};
 
 use super::{PeerAddress, config::HttpConfig};
 
-/// Returns which address a request comes from, where that is known.
-pub(super) fn client_address(head: &Parts, settings: &HttpConfig) -> Option<IpAddr> {
-    let header = settings.client_ip_header.as_ref();
+/// Returns the client address of a request, if it is known.
+pub(super) fn client_address(head: &Parts, config: &HttpConfig) -> Option<IpAddr> {
+    let header = config.client_ip_header.as_ref();
     let forwarded = header.and_then(|name| forwarded(&head.headers, name));
     forwarded.or_else(|| head.extensions.get().map(|PeerAddress(address)| address.ip()))
 }
 
-/// Reads the last address of a header: the one that the nearest proxy has added.
+/// Parses the last address of a header, which the nearest proxy has added.
 fn forwarded(headers: &HeaderMap, name: &HeaderName) -> Option<IpAddr> {
     let value = headers.get_all(name).iter().next_back()?.to_str().ok()?;
     let last = value.rsplit(',').next()?.trim();
@@ -28,9 +28,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_entry_of_a_trusted_header_is_the_address() {
+    fn the_last_entry_of_the_header_is_used() {
         let name = HeaderName::from_static("x-forwarded-for");
-        let trusting = HttpConfig { client_ip_header: Some(name.clone()), ..HttpConfig::default() };
+        let with_header =
+            HttpConfig { client_ip_header: Some(name.clone()), ..HttpConfig::default() };
         let connected: SocketAddr = "192.0.2.9:1".parse().unwrap();
         for (value, expected) in [
             ("192.0.2.1", "192.0.2.1"),
@@ -43,7 +44,7 @@ mod tests {
         ] {
             let request = Request::builder().header(&name, value).extension(PeerAddress(connected));
             let (head, ()) = request.body(()).unwrap().into_parts();
-            assert_eq!(client_address(&head, &trusting), expected.parse().ok(), "{value}");
+            assert_eq!(client_address(&head, &with_header), expected.parse().ok(), "{value}");
             assert_eq!(
                 client_address(&head, &HttpConfig::default()),
                 Some(connected.ip()),

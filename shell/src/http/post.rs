@@ -1,4 +1,4 @@
-//! POST: messages of the client.
+//! POST requests: messages of the client.
 //!
 //! Specification: MCP 2025-11-25, Transports, "Sending Messages to the Server".
 
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{Connection, SessionHandle, SseEvent, message};
 
-/// How large the body of an `initialize` request is, in bytes.
+/// Maximum size of the body of an `initialize` request, in bytes.
 const INITIALIZE_BYTES_MAX: usize = 64 << 10;
 
 impl Inner {
@@ -38,18 +38,18 @@ impl Inner {
         let session = head::session(headers, &self.sessions);
         let (post, session) = self.receive(session, body).await?;
         let id = request_id(&post);
-        let answer = match session {
+        let response = match session {
             Err(_) if is_initialize(&post) && !self.has_session(headers)? => {
                 self.initialize(head, post).await
             }
             Ok(session) => self.forward(headers, &session, post).await,
             Err(refusal) => Err(refusal),
         };
-        answer.map_err(|refusal| refusal.with_id(id))
+        response.map_err(|refusal| refusal.with_id(id))
     }
 
-    /// Receives the messages of a POST. Where it has no session, it can only be
-    /// `initialize`, and is not received if it is larger than that ever is.
+    /// Receives the messages of a POST. Without a session, it can only be `initialize`, so that a
+    /// smaller size limit applies.
     async fn receive<B>(
         &self,
         session: Result<SessionHandle, Refusal>,
@@ -59,18 +59,18 @@ impl Inner {
         B: http_body::Body,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let settings = &self.config.config;
+        let config = &self.config.config;
         let bytes_max = match &session {
-            Ok(_) => settings.body_bytes_max,
-            Err(_) => settings.body_bytes_max.min(INITIALIZE_BYTES_MAX),
+            Ok(_) => config.body_bytes_max,
+            Err(_) => config.body_bytes_max.min(INITIALIZE_BYTES_MAX),
         };
-        let mut share = self.memory.reservation(session.as_ref().ok());
-        let bytes = match receive(body, bytes_max, settings.body_timeout, &mut share).await {
+        let mut reservation = self.memory.reservation(session.as_ref().ok());
+        let bytes = match receive(body, bytes_max, config.body_timeout, &mut reservation).await {
             Ok(bytes) => bytes,
             Err(ReceiveError::Refused(refusal)) => return Err(refusal),
             Err(ReceiveError::TooLarge) => {
                 session?;
-                let message = format!("the body is larger than {bytes_max} bytes");
+                let message = format!("the request body is larger than {bytes_max} bytes");
                 return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message)
                     .option("--max-request-body"));
             }
@@ -79,17 +79,17 @@ impl Inner {
         let post = message::parse_message(bytes.clone(), limits.session.batch_max)?;
         let depth = message::check_depth(&bytes, limits.json_depth_max);
         depth.map_err(|error| Refusal::from(error).with_id(request_id(&post)))?;
-        Ok((share.attach(post), session))
+        Ok((reservation.attach(post), session))
     }
 
-    /// Returns how the client is to be answered, and whether an answer may be SSE.
+    /// Returns the format of the response, and whether the client accepts SSE.
     fn format(
         &self,
         headers: &HeaderMap,
         post: &Post<Bytes>,
     ) -> Result<(AnswerFormat, bool), Refusal> {
         let is_json = self.config.config.json_responses;
-        // The responses to a batch come one by one.
+        // The responses to a batch are sent one by one.
         let can_be_json = is_json && matches!(post, Post::Single(_));
         let accepts = head::accepts(headers);
         if accepts.json && (accepts.sse || can_be_json) {
@@ -97,22 +97,22 @@ impl Inner {
             return Ok((format, accepts.sse));
         }
         let message = if can_be_json {
-            "`accept` must list application/json"
+            "`accept` must include application/json"
         } else {
-            "`accept` must list application/json and text/event-stream"
+            "`accept` must include application/json and text/event-stream"
         };
         Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, message))
     }
 
-    /// Returns whether the session that a request names, if any, is there.
+    /// Returns whether a request names a session that exists.
     fn has_session(&self, headers: &HeaderMap) -> Result<bool, Refusal> {
         let id = head::unique(headers, &SESSION_ID)?;
         let id = id.and_then(|id| id.parse().ok());
         Ok(id.is_some_and(|id| self.sessions.has_session(id)))
     }
 
-    /// Begins a session. The headers wait for the answer, since they name the session
-    /// only where there is one.
+    /// Creates a session. Waits for the response to `initialize`, because the headers only name the
+    /// session if that succeeds.
     async fn initialize(
         &self,
         head: &Parts,
@@ -120,8 +120,8 @@ impl Inner {
     ) -> Result<Response<ResponseBody>, Refusal> {
         let (format, sse) = self.format(&head.headers, &post)?;
         let peer = peer::client_address(head, &self.config.config);
-        let begun = self.sessions.initialize_session_from(peer, post, format).await;
-        let (session, mut connection) = begun?;
+        let initialized = self.sessions.initialize_session_from(peer, post, format).await;
+        let (session, mut connection) = initialized?;
         let mut events = Vec::new();
         while poll_fn(|cx| connection.poll_events(cx, &mut events)).await {}
         let mut response = match (format, events.as_slice()) {
@@ -155,20 +155,20 @@ impl Inner {
         if !sse {
             return json_response(&mut connection).await;
         }
-        let mut taken = Vec::new();
+        let mut events = Vec::new();
         let more = match format {
-            AnswerFormat::Json => poll_fn(|cx| connection.poll_events(cx, &mut taken)).await,
-            AnswerFormat::Sse => stream::poll_briefly(&mut connection, &mut taken).await,
+            AnswerFormat::Json => poll_fn(|cx| connection.poll_events(cx, &mut events)).await,
+            AnswerFormat::Sse => stream::poll_briefly(&mut connection, &mut events).await,
         };
-        Ok(match taken.as_slice() {
+        Ok(match events.as_slice() {
             [SseEvent::Message { id: None, data }] => json(data.clone()),
-            taken if !more => stream::complete_response(taken),
-            _ => stream::streaming_response(&taken, connection, &self.config.config),
+            events if !more => stream::complete_response(events),
+            _ => stream::streaming_response(&events, connection, &self.config.config),
         })
     }
 }
 
-/// Answers a client that does not know SSE: by the response, without what precedes it.
+/// Answers a client that does not accept SSE by the response alone, without earlier messages.
 async fn json_response(connection: &mut Connection) -> Result<Response<ResponseBody>, Refusal> {
     let mut last = None;
     let mut events = Vec::new();
@@ -179,7 +179,7 @@ async fn json_response(connection: &mut Connection) -> Result<Response<ResponseB
     }
     match last {
         Some(SseEvent::Message { data, .. }) if is_response(&data) => Ok(json(data)),
-        // The call was cancelled, or its stream was closed for the client to resume it.
+        // The request was cancelled, or its stream was disconnected.
         _ => Ok(super::no_content()),
     }
 }
@@ -205,7 +205,7 @@ fn is_initialize(post: &Post<Bytes>) -> bool {
     }
 }
 
-/// Returns the id of the one request that a refusal would answer.
+/// Returns the id of the request that a refusal would answer, if there is exactly one.
 fn request_id(post: &Post<Bytes>) -> Option<RequestId> {
     match post {
         Post::Single(message) => match &message.head {

@@ -1,4 +1,4 @@
-//! Receiving the body of a request: bounded in size and in time.
+//! Receiving of request bodies, with limits of size, memory and time.
 
 use std::{error::Error, future::poll_fn, pin::pin, time::Duration};
 
@@ -14,12 +14,12 @@ use super::{
 /// Why a body was not received.
 #[derive(Debug)]
 pub(super) enum ReceiveError {
-    /// It is larger than it may be.
+    /// The body is larger than the limit.
     TooLarge,
     Refused(Refusal),
 }
 
-/// Receives a whole body. One that says that it is too large is not received at all.
+/// Receives a whole body. A body with a declared length above the limit is not received at all.
 pub(super) async fn receive<B>(
     body: B,
     bytes_max: usize,
@@ -36,16 +36,16 @@ where
     }
     match tokio::time::timeout(timeout, collect(body, bytes_max, reservation)).await {
         Ok(received) => received,
-        Err(_) => Err(refused(StatusCode::REQUEST_TIMEOUT, "the body took too long to come")),
+        Err(_) => Err(refused(StatusCode::REQUEST_TIMEOUT, "timed out reading the request body")),
     }
 }
 
-/// Copies what comes: a part of a body that is kept as it came would keep all that was
-/// read from the connection with it.
+/// Collects a body by copying its frames: a frame shares, and would keep alive, the whole read
+/// buffer of its connection.
 async fn collect<B>(
     body: B,
     bytes_max: usize,
-    share: &mut Reservation,
+    reservation: &mut Reservation,
 ) -> Result<Bytes, ReceiveError>
 where
     B: Body,
@@ -54,19 +54,19 @@ where
     let mut body = pin!(body);
     let hint = body.size_hint();
     let declared = hint.exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-    share.set_declared_length(usize::try_from(hint.lower()).unwrap_or(usize::MAX));
-    let mut received = BodyBuffer { bytes: Vec::new(), declared, share };
+    reservation.set_declared_length(usize::try_from(hint.lower()).unwrap_or(usize::MAX));
+    let mut received = BodyBuffer { bytes: Vec::new(), declared, reservation };
     while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
         let frame = frame.map_err(|error| {
             let error: Box<dyn Error + Send + Sync> = error.into();
-            refused(StatusCode::BAD_REQUEST, &format!("the body broke off: {error}"))
+            refused(StatusCode::BAD_REQUEST, &format!("failed to read the request body: {error}"))
         })?;
         let Ok(data) = frame.into_data() else { continue };
         if data.remaining() > bytes_max - received.bytes.len() {
             return Err(ReceiveError::TooLarge);
         }
         received.put(data).map_err(|MemoryExhausted| {
-            let message = "too much is being received at the moment";
+            let message = "request memory exhausted, retry later";
             let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message);
             ReceiveError::Refused(refusal.option("--max-request-memory").retry_after(1))
         })?;
@@ -74,12 +74,12 @@ where
     Ok(received.finish())
 }
 
-/// What has come of a body, in memory that its share is charged with.
+/// The received part of a body, in memory that is reserved before it is allocated.
 struct BodyBuffer<'a> {
     bytes: Vec<u8>,
-    /// How long the body says that it is.
+    /// The declared length of the body.
     declared: Option<usize>,
-    share: &'a mut Reservation,
+    reservation: &'a mut Reservation,
 }
 
 impl BodyBuffer<'_> {
@@ -87,31 +87,31 @@ impl BodyBuffer<'_> {
         let needed = self.bytes.len() + data.remaining();
         if needed > self.bytes.capacity() {
             let capacity = self.capacity_for(needed);
-            self.share.grow(capacity - self.bytes.capacity())?;
+            self.reservation.grow(capacity - self.bytes.capacity())?;
             self.bytes.reserve_exact(capacity - self.bytes.len());
         }
         self.bytes.put(data);
         Ok(())
     }
 
-    /// Returns how much memory to have for so many bytes. A large body gets all that it declares
-    /// once more of it has come than a small one has.
+    /// Returns the capacity to allocate for `needed` bytes. A body gets its declared length only
+    /// after more than [`SMALL_BYTES`] of it were received.
     fn capacity_for(&self, needed: usize) -> usize {
         let doubled = needed.max(2 * self.bytes.capacity());
         match self.declared {
             Some(declared) if needed > SMALL_BYTES => declared.max(needed),
             Some(declared) => declared.min(SMALL_BYTES).max(needed),
-            // A body that is small to its end counts as small.
+            // A small body must not reserve more than a small message.
             None if needed <= SMALL_BYTES => doubled.min(SMALL_BYTES),
             None => doubled,
         }
     }
 
-    /// Returns the whole body, in no more memory than it needs.
+    /// Returns the body, after releasing excess memory.
     fn finish(mut self) -> Bytes {
         let unused = self.bytes.capacity() - self.bytes.len();
         self.bytes.shrink_to_fit();
-        self.share.shrink(unused);
+        self.reservation.shrink(unused);
         self.bytes.into()
     }
 }
@@ -160,16 +160,16 @@ mod tests {
         }
     }
 
-    /// Returns how much memory a body has that was received, and how much was charged for it.
+    /// Receives a body, and returns its capacity and the memory that is reserved for it.
     async fn memory_of(body: Frames) -> (usize, usize) {
-        let mut share = RequestMemory::new(64 * MIB, 4 * MIB).reservation(None);
-        let received = receive(body, 4 * MIB, Duration::MAX, &mut share).await.unwrap();
+        let mut reservation = RequestMemory::new(64 * MIB, 4 * MIB).reservation(None);
+        let received = receive(body, 4 * MIB, Duration::MAX, &mut reservation).await.unwrap();
         let capacity = Vec::from(received).capacity();
-        (capacity, share.bytes())
+        (capacity, reservation.bytes())
     }
 
     #[tokio::test]
-    async fn a_body_has_as_much_memory_as_it_needs_and_is_charged_for() {
+    async fn a_body_has_no_excess_memory() {
         for bytes in [1, 1_000, 20_000, 2_100_000, 4 * MIB] {
             for frame_bytes in [700, 8 << 10, 4 * MIB] {
                 for is_declared in [true, false] {
@@ -181,22 +181,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn memory_is_charged_before_it_is_taken() {
+    async fn memory_is_reserved_before_it_is_allocated() {
         let memory = RequestMemory::new(64 * MIB, 4 * MIB);
-        for (declared, came, charged) in [
+        for (declared, received_bytes, reserved) in [
             (Some(4 * MIB), SMALL_BYTES, SMALL_BYTES),
             (Some(4 * MIB), SMALL_BYTES + 1, 4 * MIB),
             (Some(1_000), 1, 1_000),
             (None, SMALL_BYTES / 2 + 2, SMALL_BYTES),
             (None, SMALL_BYTES + 2, 2 * SMALL_BYTES + 2),
         ] {
-            let mut share = memory.reservation(None);
-            let mut received = BodyBuffer { bytes: Vec::new(), declared, share: &mut share };
-            let (most, last) = (came - 1, 1);
+            let mut reservation = memory.reservation(None);
+            let mut received =
+                BodyBuffer { bytes: Vec::new(), declared, reservation: &mut reservation };
+            let (most, last) = (received_bytes - 1, 1);
             received.put(&*vec![0; most]).unwrap();
             received.put(&*vec![0; last]).unwrap();
             let capacity = received.bytes.capacity();
-            assert_eq!((capacity, share.bytes()), (charged, charged), "{declared:?} {came}");
+            assert_eq!(
+                (capacity, reservation.bytes()),
+                (reserved, reserved),
+                "{declared:?} {received_bytes}"
+            );
         }
     }
 }

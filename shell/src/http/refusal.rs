@@ -1,4 +1,4 @@
-//! Refusals: which fault gives which status and which JSON-RPC error.
+//! Refusals: the HTTP status and JSON-RPC error for each fault.
 
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use rejoin_core::{ClientFault, ParseError, Rejection, RequestId};
@@ -9,26 +9,26 @@ use crate::{ManagerError, Overloaded, SessionError, TooDeep, log, render};
 /// JSON-RPC 2.0, section 5.1.
 const INVALID_REQUEST: i32 = -32_600;
 const INTERNAL_ERROR: i32 = -32_603;
-/// What the official SDKs say of a session that they do not know.
+/// The code that the official SDKs use for an unknown session.
 const SESSION_NOT_FOUND: i32 = -32_001;
 
-/// Why a request is not served.
+/// The refusal of a request.
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: StatusCode,
     code: i32,
     message: String,
     id: Option<RequestId>,
-    /// Which option of the program would allow it.
+    /// The option of the program that sets the limit, for the log.
     option: Option<&'static str>,
-    /// When to come back, in seconds.
+    /// The `Retry-After` header, in seconds.
     retry_after: Option<u16>,
-    /// Whether to say that a body is not to be compressed.
+    /// Whether to add `Accept-Encoding: identity`.
     accept_encoding: bool,
 }
 
 impl Refusal {
-    /// The client's request is wrong.
+    /// Creates a refusal, with the JSON-RPC code that fits the status.
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         let code = if status.is_server_error() { INTERNAL_ERROR } else { INVALID_REQUEST };
         Self {
@@ -42,13 +42,13 @@ impl Refusal {
         }
     }
 
-    /// Says which request it answers, where that is not known yet.
+    /// Sets the id of the request, unless it is known.
     pub(super) fn with_id(self, id: Option<RequestId>) -> Self {
         Self { id: self.id.or(id), ..self }
     }
 
-    /// Says which option of the program would allow it. It is in the log only: a client cannot
-    /// set it.
+    /// Sets the option of the program that would allow the request. It is only logged: a client
+    /// cannot change it.
     pub(super) fn option(self, option: &'static str) -> Self {
         Self { option: Some(option), ..self }
     }
@@ -57,12 +57,14 @@ impl Refusal {
         Self { retry_after: Some(seconds), ..self }
     }
 
+    /// Adds `Accept-Encoding: identity`: bodies must not be compressed.
+    ///
     /// Specification: RFC 9110, 15.5.16.
     pub(super) fn accept_encoding(self) -> Self {
         Self { accept_encoding: true, ..self }
     }
 
-    /// Logs it, with who was refused.
+    /// Logs the refusal, with the peer and the host of the request.
     pub(super) fn log(&self, head: &Parts) {
         let peer = head.extensions.get::<PeerAddress>().map(|PeerAddress(peer)| peer);
         let peer = peer.map(tracing::field::display);
@@ -115,7 +117,10 @@ impl From<ManagerError> for Refusal {
         match error {
             ManagerError::NotFound => Self {
                 code: SESSION_NOT_FOUND,
-                ..Self::new(StatusCode::NOT_FOUND, "there is no such session: begin a new one")
+                ..Self::new(
+                    StatusCode::NOT_FOUND,
+                    "session not found; send a new initialize request",
+                )
             },
             ManagerError::TooManySessions(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
                 .option("--max-sessions")
@@ -197,7 +202,7 @@ impl Refusal {
         }
     }
 
-    /// The client has as much as an option allows.
+    /// The client has reached the limit that an option sets.
     fn too_many(message: String, option: &'static str) -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, message).option(option).retry_after(1)
     }

@@ -1,4 +1,4 @@
-//! Events as they stand on the wire.
+//! Serialization of events as SSE.
 //!
 //! Specification: HTML, "Server-sent events"; MCP 2025-11-25, Transports.
 
@@ -9,13 +9,13 @@ use rejoin_core::EventId;
 
 use crate::{SseEvent, session::MessagePart};
 
-/// How many bytes an event takes beyond its data.
+/// Estimated size of an event beyond its data, in bytes.
 const FRAMING_BYTES: usize = 64;
 
-/// What is sent where there is no event to send: an empty comment.
+/// An empty comment, sent when there is no event.
 pub(super) const COMMENT: &[u8] = b":\n\n";
 
-/// Writes events, one after the other.
+/// Serializes events.
 pub(super) fn write(events: &[SseEvent]) -> Bytes {
     let mut text =
         Vec::with_capacity(events.iter().map(|event| FRAMING_BYTES + event.bytes()).sum());
@@ -35,14 +35,14 @@ fn write_event(event: &SseEvent, text: &mut Vec<u8>) {
         SseEvent::Priming { id, retry } => {
             write_id(id.as_ref(), text);
             if let Some(retry) = retry {
-                // Writing to memory does not fail.
+                // Writing to memory cannot fail.
                 let _ = writeln!(text, "retry: {}", retry.as_millis());
             }
             text.extend_from_slice(b"data:\n\n");
         }
         SseEvent::Gap { missed, notification } => {
             let (first, last) = (missed.start(), missed.end());
-            // Likewise.
+            // Writing to memory cannot fail.
             let _ = writeln!(text, ": gap: events {first} to {last} are missing\n");
             if let Some(data) = notification {
                 text.extend_from_slice(b"event: message\n");
@@ -52,14 +52,14 @@ fn write_event(event: &SseEvent, text: &mut Vec<u8>) {
     }
 }
 
-/// The data is one line.
+/// Writes the `data:` field. The data must be one line.
 fn write_data(data: &[u8], text: &mut Vec<u8>) {
     text.extend_from_slice(b"data: ");
     text.extend_from_slice(data);
     text.extend_from_slice(b"\n\n");
 }
 
-/// Writes a part of a message.
+/// Serializes a part of a message.
 pub(super) fn write_part(part: &MessagePart) -> Bytes {
     if !part.is_first && !part.is_last {
         return part.data.clone();
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_stands_as_it_is_read() {
+    fn ids_are_written_as_they_are_parsed() {
         for stream in [StreamId::Standalone, StreamId::Request(0), StreamId::Request(u64::MAX)] {
             let id = EventId::new(stream, u64::MAX);
             let event = SseEvent::Priming { id: Some(id), retry: None };
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_event_stands_as_the_specification_says() {
+    fn events_are_written_as_specified() {
         let id = Some(EventId::new(StreamId::Request(7), 3));
         let data = Bytes::from_static(b"{}");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Responses that are streams of events.
+//! SSE responses.
 
 use std::{future::poll_fn, task::Poll};
 
@@ -7,48 +7,47 @@ use http::{HeaderName, HeaderValue, Response, header};
 use super::{body::ResponseBody, config::HttpConfig, sse};
 use crate::{Connection, SseEvent};
 
-/// Tells a proxy in between whether to keep events back, to pass on more of them at once.
+/// The header that disables response buffering in nginx.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// Nobody keeps an answer, and nobody compresses it: who does may hold events back until
-/// there are enough of them.
+/// Disables caching and compression: a proxy that compresses may delay events.
 ///
 /// Specification: RFC 9111, 5.2.2.5 and 5.2.2.6.
 pub(super) const CACHE_CONTROL: &str = "no-store, no-transform";
 
-/// Answers with what was taken of a connection, and what will come.
+/// Returns a response with events that were read from a connection, and all further ones.
 pub(super) fn streaming_response(
-    taken: &[SseEvent],
+    events: &[SseEvent],
     connection: Connection,
-    settings: &HttpConfig,
+    config: &HttpConfig,
 ) -> Response<ResponseBody> {
-    event_stream(ResponseBody::events(taken, connection, settings))
+    event_stream(ResponseBody::events(events, connection, config))
 }
 
-/// Answers with all that there was.
-pub(super) fn complete_response(taken: &[SseEvent]) -> Response<ResponseBody> {
-    event_stream(ResponseBody::full(sse::write(taken)))
+/// Returns a response with all events of a connection that has ended.
+pub(super) fn complete_response(events: &[SseEvent]) -> Response<ResponseBody> {
+    event_stream(ResponseBody::full(sse::write(events)))
 }
 
-/// Takes what is there, or comes before others have had their turn: an answer that is
-/// quick goes out in one write. Returns whether more may come.
-pub(super) async fn poll_briefly(connection: &mut Connection, taken: &mut Vec<SseEvent>) -> bool {
+/// Takes events that are ready, now or after a few yields to other tasks, so that a quick response
+/// is sent in one write. Returns whether there can be more.
+pub(super) async fn poll_briefly(connection: &mut Connection, events: &mut Vec<SseEvent>) -> bool {
     for _ in 0..BRIEF_YIELDS {
-        if !take_ready(connection, taken).await {
+        if !take_ready(connection, events).await {
             return false;
         }
         tokio::task::yield_now().await;
     }
-    take_ready(connection, taken).await
+    take_ready(connection, events).await
 }
 
-/// How many turns of others a quick answer takes: a service of rmcp needs as many.
+/// Number of yields: a service of rmcp needs that many for a quick response.
 const BRIEF_YIELDS: usize = 4;
 
-/// Takes what is there, but for large messages, and does not wait for more. Returns whether
-/// more may come.
-pub(super) async fn take_ready(connection: &mut Connection, taken: &mut Vec<SseEvent>) -> bool {
-    poll_fn(|cx| match connection.poll_small_events(cx, taken) {
+/// Takes events that are ready, except large messages, without waiting. Returns whether there can
+/// be more.
+pub(super) async fn take_ready(connection: &mut Connection, events: &mut Vec<SseEvent>) -> bool {
+    poll_fn(|cx| match connection.poll_small_events(cx, events) {
         Poll::Ready(more) => Poll::Ready(more),
         Poll::Pending => Poll::Ready(true),
     })

@@ -1,4 +1,4 @@
-//! Sees that `docs/wire.md` says what the service answers.
+//! Tests that `docs/wire.md` lists the responses of the service.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
@@ -15,7 +15,7 @@ use crate::{ManagerError, SessionError, render};
 
 const PAGE: &str = include_str!("../../docs/wire.md");
 
-/// The files in which requests are refused.
+/// The files that create refusals.
 const SOURCES: [&str; 5] = [
     include_str!("head.rs"),
     include_str!("mod.rs"),
@@ -25,7 +25,7 @@ const SOURCES: [&str; 5] = [
 ];
 
 #[tokio::test]
-async fn every_refusal_of_a_session_is_on_the_page() {
+async fn the_page_lists_every_refusal_of_a_session() {
     let mut table = String::new();
     for error in errors() {
         let row = row(Refusal::from(error).into_response()).await;
@@ -37,7 +37,7 @@ async fn every_refusal_of_a_session_is_on_the_page() {
 }
 
 #[test]
-fn every_failure_is_on_the_page() {
+fn the_page_lists_every_failure() {
     let mut table = String::new();
     let id = RequestId::from(7);
     let closed = FailureReason::SessionClosed;
@@ -65,7 +65,7 @@ fn every_failure_is_on_the_page() {
 }
 
 #[test]
-fn every_unanswered_request_of_the_server_is_on_the_page() {
+fn the_page_lists_every_server_request_error() {
     let mut table = String::new();
     for reason in [
         UnansweredReason::Undelivered,
@@ -81,31 +81,31 @@ fn every_unanswered_request_of_the_server_is_on_the_page() {
 }
 
 #[test]
-fn a_gap_is_on_the_page() {
+fn the_page_shows_a_gap() {
     let gap = render::gap_notification(StreamId::Request(3), &(5..=204));
     let gap = String::from_utf8(gap.to_vec()).unwrap();
     assert!(PAGE.contains(&gap), "docs/wire.md must show:\n{gap}");
 }
 
 #[test]
-fn every_status_is_on_the_page() {
+fn the_page_lists_every_status() {
     for status in (100..600).filter_map(|code| StatusCode::from_u16(code).ok()) {
         let Some(reason) = status.canonical_reason() else { continue };
         let name = format!("StatusCode::{}", reason.to_uppercase().replace([' ', '-'], "_"));
         let is_used = SOURCES.iter().any(|source| source.contains(&name));
         let number = format!("| {} |", status.as_u16());
-        assert!(!is_used || PAGE.contains(&number), "docs/wire.md says nothing of {status}");
+        assert!(!is_used || PAGE.contains(&number), "docs/wire.md does not list {status}");
     }
 }
 
 #[test]
-fn every_fault_of_a_client_has_a_sample() {
+fn every_client_fault_has_a_sample() {
     let numbers: BTreeSet<usize> = faults().iter().map(number).collect();
     assert_eq!(numbers, (0..faults().len()).collect());
 }
 
-/// Counts the faults without a wildcard, so that a new one does not compile until it has a
-/// sample, too.
+/// Numbers the faults by an exhaustive match, so that a new one does not compile without a
+/// number, and then needs a sample.
 fn number(fault: &ClientFault) -> usize {
     match fault {
         ClientFault::NotInitialized => 0,
@@ -164,7 +164,7 @@ fn errors() -> Vec<ManagerError> {
         ManagerError::Open("No such file or directory".into()),
         ManagerError::Session(SessionError::Busy),
     ];
-    // A resume of a cancelled stream is not refused: it is answered by 204.
+    // Resuming a cancelled stream is not refused, but answered by 204.
     let refused = |fault: &ClientFault| !matches!(fault, ClientFault::CancelledStream(_));
     faults().into_iter().filter(refused).map(of_client).chain(others).collect()
 }

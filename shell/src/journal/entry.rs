@@ -3,31 +3,31 @@
 use rejoin_core::{Config, Input, Instant};
 use serde::{Deserialize, Serialize};
 
-/// The first line of a journal: how the session began.
+/// The first line of a journal: the beginning of the session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
-    /// The way in which the journal is written: [`Header::FORMAT`].
+    /// The format of the journal: [`Header::FORMAT`].
     pub format: u32,
-    /// The version of this crate that wrote it.
+    /// The version of this crate that wrote the journal.
     pub version: String,
     /// The first half of the session's id.
     pub session: String,
-    /// When the session began.
+    /// The time at which the session began.
     pub now: Instant,
-    /// What the session is held to.
+    /// The configuration of the session.
     pub config: Config,
 }
 
 impl Header {
-    /// The format that is written and read here.
-    pub const FORMAT: u32 = 1;
+    /// The format that this version reads and writes.
+    pub const FORMAT: u32 = 2;
 }
 
-/// One of the other lines: what the session was told.
+/// One of the other lines of a journal: an input of the session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// When.
+    /// The time of the input.
     pub now: Instant,
-    /// What, without the bodies of messages.
+    /// The input, without the bodies of messages.
     pub input: Input<()>,
 }

@@ -1,10 +1,10 @@
-//! The journal: what happened in each session, as a file that can be run again.
+//! Journals: the recorded inputs of each session, in a file that can be replayed.
 //!
-//! Every session has a file of its own, named after the first half of its id, which
-//! lets nobody in. Its first line is a [`Header`]; each of the others is an [`Entry`]:
-//! an input of the session, and when it came. The core is deterministic, so a session
-//! that is given the same inputs does the same again. Of messages there are heads and
-//! sizes, never bodies: but ids, progress tokens and times are there as they were.
+//! Each session has its own file, named after the first half of its id, which cannot be used to
+//! access the session. The first line is a [`Header`]; each further line is an [`Entry`]: an
+//! input of the session, with its time. The core is deterministic, so a session with the same
+//! inputs does the same again. A journal has the heads and sizes of messages, but never their
+//! bodies. Ids, progress tokens and times are recorded as they were.
 
 mod entry;
 mod read;

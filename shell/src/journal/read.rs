@@ -1,4 +1,4 @@
-//! Reading a journal.
+//! Reading of journals.
 
 use std::io::{self, BufRead, Read};
 
@@ -13,42 +13,42 @@ pub struct Reader<R> {
     lines: Lines<R>,
 }
 
-/// Why a journal cannot be read, or not any further.
+/// Why a journal cannot be read, or not to its end.
 #[derive(Debug, Error)]
 pub enum ReadError {
     /// The file cannot be read.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// There is nothing in it.
-    #[error("it is empty")]
+    /// The journal is empty.
+    #[error("the journal is empty")]
     Empty,
-    /// A line is not what it should be.
+    /// A line is invalid.
     #[error("line {line}: {error}")]
     Line {
-        /// Which one, from 1.
+        /// The number of the line, from 1.
         line: u64,
-        /// What is wrong.
+        /// Why it is invalid.
         error: serde_json::Error,
     },
-    /// A line is longer than any that is written.
+    /// A line is longer than any that the writer produces.
     #[error("line {line} is longer than {LINE_BYTES_MAX} bytes")]
     TooLong {
-        /// Which one, from 1.
+        /// The number of the line, from 1.
         line: u64,
     },
-    /// It is written in another way than what is read here.
-    #[error("it has format {0}, and format {expected} is what is read here", expected = Header::FORMAT)]
+    /// The journal has another format.
+    #[error("the journal has format {0}, but this version reads format {expected}", expected = Header::FORMAT)]
     Format(u32),
 }
 
 const LINE_BYTES_MAX: u64 = 64 << 20;
 
 impl<R: BufRead> Reader<R> {
-    /// Begins to read a journal.
+    /// Reads the header of a journal.
     ///
     /// # Errors
     ///
-    /// It cannot be read, or does not begin like a journal.
+    /// The journal cannot be read, or its header is invalid.
     pub fn new(journal: R) -> Result<Self, ReadError> {
         let mut lines = Lines { journal, line: 0 };
         let header: Header = lines.next()?.ok_or(ReadError::Empty)?;
@@ -58,7 +58,7 @@ impl<R: BufRead> Reader<R> {
         Ok(Self { header, lines })
     }
 
-    /// Returns how the session began.
+    /// Returns the header.
     pub fn header(&self) -> &Header {
         &self.header
     }
@@ -79,14 +79,14 @@ struct Lines<R> {
 }
 
 impl<R: BufRead> Lines<R> {
-    /// Reads a line; `None` is the end. A last line that was not written whole is none.
+    /// Reads a line; `None` at the end. An incomplete last line is ignored.
     fn next<T: serde::de::DeserializeOwned>(&mut self) -> Result<Option<T>, ReadError> {
         self.line = self.line.saturating_add(1);
         let line = self.line;
         let mut text = Vec::new();
         self.journal.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut text)?;
-        let is_whole = text.ends_with(b"\n");
-        if !is_whole && text.len() as u64 == LINE_BYTES_MAX {
+        let is_complete = text.ends_with(b"\n");
+        if !is_complete && text.len() as u64 == LINE_BYTES_MAX {
             return Err(ReadError::TooLong { line });
         }
         if text.is_empty() {
@@ -94,7 +94,7 @@ impl<R: BufRead> Lines<R> {
         }
         match serde_json::from_slice(&text) {
             Ok(entry) => Ok(Some(entry)),
-            Err(_) if !is_whole && line > 1 => Ok(None),
+            Err(_) if !is_complete && line > 1 => Ok(None),
             Err(error) => Err(ReadError::Line { line, error }),
         }
     }
@@ -104,7 +104,7 @@ impl<R: BufRead> Lines<R> {
 mod tests {
     use super::*;
 
-    const HEADER: &str = r#"{"format":1,"version":"0.1.0","session":"00","now":0,"config":"#;
+    const HEADER: &str = r#"{"format":2,"version":"0.1.0","session":"00","now":0,"config":"#;
 
     fn journal(rest: &str) -> String {
         let config = serde_json::to_string(&rejoin_core::Config::default()).unwrap();
@@ -116,18 +116,18 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_written_whole_is_not_there() {
-        let whole = r#"{"now":1,"input":"Tick"}"#;
-        assert_eq!(entries(&journal(&format!("{whole}\n{whole}\n{{\"now"))).unwrap().len(), 2);
+    fn an_incomplete_last_line_is_ignored() {
+        let line = r#"{"now":1,"input":"Tick"}"#;
+        assert_eq!(entries(&journal(&format!("{line}\n{line}\n{{\"now"))).unwrap().len(), 2);
         assert_eq!(entries(&journal("")).unwrap().len(), 0);
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_cause() {
         for (text, expected) in [
-            (String::new(), "it is empty"),
+            (String::new(), "the journal is empty"),
             ("hello\n".to_owned(), "line 1: expected value"),
-            (journal("").replace("\"format\":1", "\"format\":7"), "it has format 7"),
+            (journal("").replace("\"format\":2", "\"format\":7"), "the journal has format 7"),
             (journal("{\"now\":1,\"input\":\"Tock\"}\n"), "line 2: unknown variant `Tock`"),
         ] {
             let error = entries(&text).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! The session's end of the journal.
+//! The recorder of a session, which sends its inputs to the writer of the journal.
 
 use std::sync::{
     Arc,
@@ -12,44 +12,44 @@ use rejoin_core::{Input, Instant};
 use super::entry::{Entry, Header};
 use crate::SessionId;
 
-/// What the writer is told.
+/// A message to the writer.
 #[derive(Debug)]
 pub(super) enum WriterMessage {
     Start(SessionJournal, Box<Header>),
     Entry(SessionJournal, Entry),
-    /// The journal ends.
+    /// Stops the writer.
     Stop,
 }
 
-/// Whose journal a note belongs to.
+/// The journal of a session.
 #[derive(Clone, Debug)]
 pub(super) struct SessionJournal {
     pub(super) session: SessionId,
-    /// Whether the journal has ended, since something of it could not be written.
+    /// Whether the journal was truncated, because a line could not be written.
     pub(super) has_failed: Arc<AtomicBool>,
 }
 
-/// Records one session. It never waits: where the writer cannot keep up, the session
-/// goes on, and its journal ends.
+/// Records the inputs of one session. It never blocks: if the writer cannot keep up, the journal
+/// is truncated.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     journal: SessionJournal,
-    /// `None` once something could not be recorded: what follows would mean nothing.
+    /// `None` once an input could not be recorded: later ones could not be replayed without it.
     writer: Option<Sender<WriterMessage>>,
 }
 
 impl Recorder {
-    pub(super) fn start(session: SessionId, notes: Sender<WriterMessage>, header: Header) -> Self {
-        let of = SessionJournal { session, has_failed: Arc::default() };
-        let mut recorder = Self { journal: of.clone(), writer: Some(notes) };
-        recorder.send(WriterMessage::Start(of, Box::new(header)));
+    pub(super) fn start(session: SessionId, writer: Sender<WriterMessage>, header: Header) -> Self {
+        let journal = SessionJournal { session, has_failed: Arc::default() };
+        let mut recorder = Self { journal: journal.clone(), writer: Some(writer) };
+        recorder.send(WriterMessage::Start(journal, Box::new(header)));
         recorder
     }
 
-    /// Records what the session is told.
+    /// Records an input of the session.
     pub(crate) fn record(&mut self, now: Instant, input: &Input<Bytes>) {
         if self.journal.has_failed.load(Ordering::Relaxed) {
-            // The writer has said why.
+            // The writer has logged the error.
             self.writer = None;
         }
         if self.writer.is_some() {
@@ -63,15 +63,15 @@ impl Recorder {
         self.journal.has_failed.load(Ordering::Relaxed)
     }
 
-    fn send(&mut self, note: WriterMessage) {
-        let Some(notes) = &self.writer else { return };
-        match notes.try_send(note) {
+    fn send(&mut self, message: WriterMessage) {
+        let Some(writer) = &self.writer else { return };
+        match writer.try_send(message) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {
-                tracing::warn!(session = %self.journal.session.short(), "journal ends here: its writer cannot keep up");
+                tracing::warn!(session = %self.journal.session.short(), "journal truncated: the writer cannot keep up");
                 self.writer = None;
             }
-            // The writer has said why.
+            // The writer has logged the error.
             Err(TrySendError::Disconnected(_)) => self.writer = None,
         }
     }
@@ -84,8 +84,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_journal_has_no_hole() {
-        let (notes, queue) = crossbeam_channel::bounded(1);
+    fn a_journal_has_no_gaps() {
+        let (writer, queue) = crossbeam_channel::bounded(1);
         let header = Header {
             format: Header::FORMAT,
             version: String::new(),
@@ -93,10 +93,10 @@ mod tests {
             now: Instant::EPOCH,
             config: Config::default(),
         };
-        let mut recorder = Recorder::start(SessionId::random(), notes, header);
+        let mut recorder = Recorder::start(SessionId::random(), writer, header);
         recorder.record(Instant::EPOCH, &Input::Tick);
         assert!(matches!(queue.try_recv(), Ok(WriterMessage::Start(..))));
-        // There is room again, but something is missing before it.
+        // The queue has space again, but an input before is missing.
         recorder.record(Instant::EPOCH, &Input::Delete);
         assert!(queue.try_recv().is_err());
     }

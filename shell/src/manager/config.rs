@@ -1,4 +1,4 @@
-//! What a manager is held to, beyond what each session is.
+//! Configuration of a manager: limits and timeouts beyond those of a single session.
 
 use std::time::Duration;
 
@@ -8,37 +8,38 @@ use thiserror::Error;
 /// The limits and timeouts of a manager, and of each of its sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManagerConfig {
-    /// What each session is held to.
+    /// Limits, timeouts and policies of each session.
     pub session: Config,
-    /// How many sessions there are, with those whose servers have not ended yet: at least 1,
-    /// 10,000 by default.
+    /// Maximum number of sessions, including closed ones whose servers have not exited yet.
+    /// Default 10,000, minimum 1.
     pub sessions_max: usize,
-    /// How many sessions the clients at one address have, where it is known: `None`, as
-    /// many as there may be, by default. An IPv6 network of 64 bits counts as one address.
-    /// Set it where clients that do not trust each other can connect: without it, one of them
-    /// can take all places.
+    /// Maximum number of sessions of the clients at one address, where the address is known.
+    /// Default `None`, unlimited. A /64 network of IPv6 counts as one address.
+    ///
+    /// Set it if clients that do not trust each other can connect: without it, one of them can
+    /// use up `sessions_max`.
     pub sessions_per_ip_max: Option<usize>,
-    /// How long a session lives on that has made no request but `initialize` and `ping` and has
-    /// no connection: 60 s by default. Where there are too many sessions, the oldest of these
-    /// ends at once.
+    /// Time after which a session is closed that has no connection and has made no request but
+    /// `initialize` and `ping`. Default 60 s. At `sessions_max`, the oldest of these sessions is
+    /// closed at once.
     pub unused_timeout: Option<Duration>,
-    /// How many messages of a client wait for its backend: 64 by default, and at least
-    /// as many as a batch may have.
+    /// Maximum number of messages of a client that wait for its backend. Default 64, minimum
+    /// `batch_max`.
     pub queue_max: usize,
-    /// How long a message waits for room in that queue, and a new session for the end of the
-    /// server of one that is over: 5 s by default. Where all sessions go on, a new one waits for
-    /// 250 ms at most.
+    /// Maximum time that a message waits for space in that queue, and a new session for the exit
+    /// of the server of a closed one. Default 5 s. If no session is closed, a new one waits for at
+    /// most 250 ms.
     pub queue_timeout: Duration,
-    /// How long a backend may take to answer a request of the client: `None`, as long as it
-    /// likes, by default. Then the client gets an error, and the backend a cancellation.
-    /// Progress does not extend it. `initialize` has `Config::init_timeout`.
+    /// Time after which a pending request is answered with an error, and cancelled at the backend.
+    /// Default `None`, unlimited. Progress does not extend it. `initialize` has its own
+    /// `Config::init_timeout`.
     ///
     /// Specification: MCP 2025-11-25, Lifecycle, "Timeouts".
     pub request_timeout: Option<Duration>,
-    /// How deep the JSON of a message may be nested, the message itself included: 128
-    /// levels by default. Receivers that recurse fail on more.
+    /// Maximum nesting depth of the JSON of a message, including the message itself. Default 128.
+    /// Recursive parsers fail on deep nesting.
     pub json_depth_max: usize,
-    /// How long a backend may take to open: 30 s by default.
+    /// Maximum time for a backend to open. Default 30 s.
     pub start_timeout: Duration,
 }
 
@@ -80,30 +81,30 @@ impl ManagerConfig {
     }
 }
 
-/// More than this is no queue any more.
+/// Maximum of `queue_max`.
 const QUEUE_LIMIT: usize = 1 << 20;
 
-/// Which setting is wrong. The caller is at fault.
+/// An invalid [`ManagerConfig`]. The caller is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ManagerConfigError {
-    /// A limit or timeout of the sessions is wrong.
+    /// The configuration of the sessions is invalid.
     #[error(transparent)]
     Session(#[from] ConfigError),
-    /// A timeout would end everything at once.
-    #[error("{0} must be longer than zero")]
+    /// A timeout is zero.
+    #[error("{0} must be greater than zero")]
     ZeroTimeout(&'static str),
-    /// No session would be allowed.
+    /// `sessions_max` is zero.
     #[error("sessions_max must be at least 1")]
     ZeroSessions,
-    /// No client would be allowed a session.
+    /// `sessions_per_ip_max` is zero.
     #[error("sessions_per_ip_max must be at least 1")]
     ZeroSessionsPerPeer,
-    /// The queue could not take a whole batch, or is too long.
-    #[error("queue_max must be at least {min}, which is what batch_max allows, and at most {max}")]
+    /// `queue_max` is less than `batch_max`, or too large.
+    #[error("queue_max must be at least {min}, the value of batch_max, and at most {max}")]
     Queue {
-        /// The least that is allowed.
+        /// The minimum.
         min: usize,
-        /// The most that is allowed.
+        /// The maximum.
         max: usize,
     },
 }

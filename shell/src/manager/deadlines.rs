@@ -18,44 +18,44 @@ use crate::{
     },
 };
 
-/// After how many sessions the task that wakes them lets others run.
+/// Number of sessions after which the task of the queue yields to others.
 const SESSIONS_PER_YIELD: usize = 64;
 
-/// When which session is to be woken: at most one entry for each.
+/// Sessions by their next deadline: at most one entry for each.
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
     queue: Mutex<BTreeMap<(Instant, SessionId), Weak<SessionInner>>>,
-    /// Says that the first entry is earlier than before.
+    /// Notified when there is a new first entry, or on stop.
     earlier: Notify,
     is_started: AtomicBool,
     is_stopped: AtomicBool,
 }
 
 impl Deadlines {
-    /// Begins to wake sessions, the first time that it is called.
+    /// Spawns the task that wakes sessions, on the first call.
     pub(crate) fn start(self: &Arc<Self>, clock: Clock) {
         if !self.is_started.swap(true, Ordering::Relaxed) {
             spawn(Arc::clone(self).run(clock));
         }
     }
 
-    /// Stops to wake sessions.
+    /// Stops the task.
     pub(crate) fn stop(&self) {
         self.is_stopped.store(true, Ordering::Release);
         self.earlier.notify_one();
     }
 
-    /// Has a session woken at `deadline`, and not at `armed`.
+    /// Schedules a session at `deadline`, and no longer at `scheduled`.
     pub(crate) fn schedule(
         &self,
         id: SessionId,
-        armed: Option<Instant>,
+        scheduled: Option<Instant>,
         deadline: Instant,
         session: &Weak<SessionInner>,
     ) {
         let mut queue = self.queue.lock();
-        if let Some(armed) = armed {
-            queue.remove(&(armed, id));
+        if let Some(scheduled) = scheduled {
+            queue.remove(&(scheduled, id));
         }
         let is_first = queue.first_key_value().is_none_or(|((first, _), _)| deadline < *first);
         queue.insert((deadline, id), Weak::clone(session));
@@ -65,12 +65,12 @@ impl Deadlines {
         }
     }
 
-    /// Does not wake a session any more.
-    pub(crate) fn cancel(&self, id: SessionId, armed: Instant) {
-        self.queue.lock().remove(&(armed, id));
+    /// Removes the entry of a session.
+    pub(crate) fn cancel(&self, id: SessionId, scheduled: Instant) {
+        self.queue.lock().remove(&(scheduled, id));
     }
 
-    /// Returns whether no session is to be woken.
+    /// Returns whether there are no entries.
     #[cfg(all(test, shuttle))]
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.lock().is_empty()
@@ -86,7 +86,7 @@ impl Deadlines {
                 Some(first) if first <= clock.now() => yield_now().await,
                 Some(first) => {
                     tokio::select! {
-                        // Without chance: whichever it is, what is due is looked for again.
+                        // `biased` avoids randomness; after either branch, due entries are looked up.
                         biased;
                         () = clock.sleep_until(first) => {}
                         () = self.earlier.notified() => {}

@@ -1,4 +1,4 @@
-//! Draining: sessions end as soon as nothing is in flight in them.
+//! Draining: sessions are closed as soon as they have no pending requests.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use crate::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-/// Whether sessions are to end, and how their clients are told.
+/// Whether sessions are being drained, and when their clients should reconnect.
 #[derive(Debug, Default)]
 pub(crate) struct Drain {
     is_started: AtomicBool,
-    /// When clients are to come back, in milliseconds.
+    /// The time after which clients should reconnect, in milliseconds.
     retry_ms: AtomicU64,
-    /// Notified when a session or its place was given back.
+    /// Notified when a session was removed.
     session_removed: Notify,
 }
 
@@ -24,20 +24,20 @@ impl Drain {
         self.is_started.store(true, Ordering::Release);
     }
 
-    /// Returns when clients are to come back, if sessions are to end.
+    /// Returns the time after which clients should reconnect, if sessions are being drained.
     pub(crate) fn retry(&self) -> Option<Duration> {
         let is_started = self.is_started.load(Ordering::Acquire);
         is_started.then(|| Duration::from_millis(self.retry_ms.load(Ordering::Relaxed)))
     }
 
-    /// Hears that a session is gone.
+    /// Handles a session that was removed.
     pub(super) fn on_session_removed(&self) {
         if self.is_started.load(Ordering::Acquire) {
             self.session_removed.notify_one();
         }
     }
 
-    /// Waits for the next session that goes.
+    /// Waits until the next session was removed.
     pub(super) async fn next_removal(&self) {
         self.session_removed.notified().await;
     }

@@ -1,33 +1,33 @@
-//! Why the manager did not do what it was asked.
+//! Errors of the manager.
 
 use rejoin_core::{CloseReason, Rejection};
 use thiserror::Error;
 
 use super::registry::PermitError;
-use crate::{backend::OpenError, session::SessionError};
+use crate::{backend::OpenError, render, session::SessionError};
 
-/// Why the manager did not do what it was asked.
+/// Why an operation of the manager failed.
 #[derive(Debug, Error)]
 pub enum ManagerError {
-    /// The session ended, expired, or was never there.
-    #[error("there is no such session")]
+    /// The session has ended, or never existed.
+    #[error("session not found")]
     NotFound,
-    /// There are as many sessions as are allowed.
-    #[error("there are {0} sessions already, which is as many as are allowed")]
+    /// The limit of sessions is reached.
+    #[error("session limit reached ({0})")]
     TooManySessions(usize),
-    /// The clients at one address have as many sessions as are allowed.
-    #[error("your address has {0} sessions already, which is as many as are allowed")]
+    /// The limit of sessions for one address is reached.
+    #[error("session limit for this address reached ({0})")]
     TooManySessionsPerIp(usize),
-    /// The server shuts down, and no session begins.
+    /// The server is shutting down, and does not accept new sessions.
     #[error("the server is shutting down")]
     Closing,
-    /// The session was closed before it could begin.
-    #[error("the session was closed before it began: {0:?}")]
+    /// The session was closed before it was initialized.
+    #[error("{}", render::session_closed(Some(*.0)))]
     ClosedDuringInitialize(CloseReason),
     /// The backend could not be opened for a new session.
     #[error("the server could not be started: {0}")]
     Open(OpenError),
-    /// The session did not do what it was asked.
+    /// The operation on the session failed.
     #[error(transparent)]
     Session(SessionError),
 }
@@ -45,8 +45,8 @@ impl From<SessionError> for ManagerError {
 }
 
 impl From<PermitError> for ManagerError {
-    fn from(none: PermitError) -> Self {
-        match none {
+    fn from(error: PermitError) -> Self {
+        match error {
             PermitError::Full(sessions) => Self::TooManySessions(sessions),
             PermitError::Closing => Self::Closing,
         }

@@ -1,4 +1,4 @@
-//! The session manager: who is there, who may come, and when who is to be woken.
+//! The session manager: the registry, limits, deadlines and draining.
 
 mod config;
 mod deadlines;
@@ -35,27 +35,27 @@ use crate::{
     sync::yield_now,
 };
 
-/// After how many sessions the others have a turn while all are drained.
+/// Number of sessions after which draining yields to other tasks.
 const SESSIONS_PER_YIELD: usize = 64;
 
 /// All sessions of one server. A clone manages the same sessions.
 ///
-/// When the last clone is gone, every session is closed.
+/// When the last clone is dropped, every session is closed.
 ///
 /// ```
-/// # use rejoin::{Backend, ClientMessages, OpenError, Peer};
-/// use rejoin::{SessionManager, Settings};
-/// # struct Silent;
-/// # impl Backend for Silent {
-/// #     async fn open(&self, _: Peer, mut inbox: ClientMessages) -> Result<(), OpenError> {
-/// #         tokio::spawn(async move { while inbox.recv().await.is_some() {} });
+/// # use rejoin::{Backend, ClientMessages, ClientSender, OpenError};
+/// use rejoin::{ManagerConfig, SessionManager};
+/// # struct NeverAnswers;
+/// # impl Backend for NeverAnswers {
+/// #     async fn open(&self, _: ClientSender, mut messages: ClientMessages) -> Result<(), OpenError> {
+/// #         tokio::spawn(async move { while messages.recv().await.is_some() {} });
 /// #         Ok(())
 /// #     }
 /// # }
-/// # let my_backend = Silent;
+/// # let my_backend = NeverAnswers;
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
-/// let sessions = SessionManager::new(my_backend, Settings::default())?;
+/// let sessions = SessionManager::new(my_backend, ManagerConfig::default())?;
 /// let session = sessions.create_session().await?;
 /// assert!(sessions.has_session(session.id()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -67,18 +67,18 @@ pub struct SessionManager {
     inner: Arc<CloseOnDrop>,
 }
 
-/// Ends with the last manager.
+/// Closes all sessions when the last manager is dropped.
 #[derive(Debug)]
 struct CloseOnDrop(Arc<Shared>);
 
-/// What all sessions share.
+/// The state that all sessions share.
 pub(crate) struct Shared {
     pub(crate) config: ManagerConfig,
     pub(crate) session_config: ValidConfig,
     pub(crate) clock: Clock,
     pub(crate) deadlines: Arc<Deadlines>,
     pub(crate) drain: Drain,
-    /// Sessions that have never called anything.
+    /// Sessions that were initialized but never used.
     pub(crate) unused: UnusedSessions,
     peers: Arc<PeerSessions>,
     registry: Registry,
@@ -88,20 +88,20 @@ pub(crate) struct Shared {
 }
 
 impl SessionManager {
-    /// Begins without a session.
+    /// Creates a manager without sessions.
     ///
     /// # Errors
     ///
-    /// A setting is wrong: the caller is at fault.
+    /// The configuration is invalid: the caller is at fault.
     pub fn new(backend: impl Backend, config: ManagerConfig) -> Result<Self, ManagerConfigError> {
-        Ok(Self::begin(Shared::new(backend, config)?))
+        Ok(Self::from_shared(Shared::new(backend, config)?))
     }
 
-    /// Begins likewise, and records what happens in every session.
+    /// Creates a manager that records the inputs of every session in a journal.
     ///
     /// # Errors
     ///
-    /// A setting is wrong: the caller is at fault.
+    /// The configuration is invalid: the caller is at fault.
     #[cfg(feature = "journal")]
     pub fn with_journal(
         backend: impl Backend,
@@ -110,37 +110,37 @@ impl SessionManager {
     ) -> Result<Self, ManagerConfigError> {
         let mut shared = Shared::new(backend, config)?;
         shared.journal = Some(journal);
-        Ok(Self::begin(shared))
+        Ok(Self::from_shared(shared))
     }
 
-    fn begin(shared: Shared) -> Self {
+    fn from_shared(shared: Shared) -> Self {
         Self { inner: Arc::new(CloseOnDrop(Arc::new(shared))) }
     }
 
-    /// Returns what the sessions are held to.
+    /// Returns the configuration.
     #[must_use]
     pub fn config(&self) -> &ManagerConfig {
         &self.shared().config
     }
 
-    /// Begins a session, which waits for `initialize`. Call it in a tokio runtime with
-    /// timers, and go on calling the manager in the same one.
+    /// Creates a session, which waits for `initialize`. Must be called in a tokio runtime with
+    /// timers enabled, and all later calls in the same one.
     ///
-    /// Cancel-safe: who stops waiting leaves no session behind.
+    /// Cancel-safe: if the future is dropped, the session is closed.
     ///
     /// # Errors
     ///
-    /// There are too many sessions, the backend could not be opened, or the time to
-    /// initialize the session was over at once.
+    /// There are too many sessions, the backend could not be opened, or `init_timeout` has
+    /// expired at once.
     ///
     /// # Panics
     ///
-    /// The operating system has no randomness to give, for an id that nobody guesses.
+    /// The operating system provides no randomness for the session id.
     pub async fn create_session(&self) -> Result<SessionHandle, ManagerError> {
         self.create(None, None).await
     }
 
-    /// Begins a session, whose client says `first` next, if that is known.
+    /// Creates a session. `first` is the client's first message, if that is known.
     async fn create(
         &self,
         peer: Option<IpAddr>,
@@ -148,41 +148,42 @@ impl SessionManager {
     ) -> Result<SessionHandle, ManagerError> {
         let shared = self.shared();
         shared.deadlines.start(shared.clock);
-        let peer_place = shared.peer_permit(peer)?;
+        let peer_permit = shared.peer_permit(peer)?;
         let id = SessionId::random();
-        let place = shared.registry.reserve(&shared.unused, shared.config.queue_timeout).await?;
-        let (session, mut inbox) = SessionInner::create(id, Arc::clone(shared), place.downgrade());
-        inbox.set_first_message(first);
-        let peer = ClientSender::new(id, Arc::downgrade(&session));
-        shared.registry.insert(Arc::clone(&session), place);
-        session.mark_unused(peer_place);
+        let permit = shared.registry.reserve(&shared.unused, shared.config.queue_timeout).await?;
+        let (session, mut messages) =
+            SessionInner::create(id, Arc::clone(shared), permit.downgrade());
+        messages.set_first_message(first);
+        let client = ClientSender::new(id, Arc::downgrade(&session));
+        shared.registry.insert(Arc::clone(&session), permit);
+        session.mark_unused(peer_permit);
         if let Some(reason) = session.close_reason() {
-            // Its time was over before it had its place, so that nobody has let go of it.
+            // It was closed before it was inserted, so that it was not removed.
             shared.remove(&session);
             return Err(ManagerError::ClosedDuringInitialize(reason));
         }
         let unopened = UnopenedSession::new(SessionHandle::new(session));
         if shared.registry.is_closing() {
-            // Whoever closes all sessions may not have seen this one.
+            // `close_all` may have run before this session was inserted.
             return Err(ManagerError::Closing);
         }
-        let opening = shared.backend.open_any(peer, inbox);
+        let opening = shared.backend.open_any(client, messages);
         let opened = clock::timeout(shared.config.start_timeout, opening).await;
         let error = match opened {
             Ok(Ok(())) => return Ok(unopened.into_opened()),
             Ok(Err(error)) => error,
-            Err(_) => "it took too long to start".into(),
+            Err(_) => "start timeout expired".into(),
         };
-        tracing::error!(session = %id.short(), %error, "backend could not be opened");
+        tracing::error!(session = %id.short(), %error, "failed to open backend");
         Err(ManagerError::Open(error))
     }
 
-    /// Begins a session by a POST with `initialize`. The answer comes on the connection;
-    /// if it is dropped before, or says an error, no session is left.
+    /// Creates a session by a POST with `initialize`. The response is sent on the connection. If
+    /// the connection is dropped before, or the response is an error, the session is closed.
     ///
     /// # Errors
     ///
-    /// As of [`create_session`](Self::create_session), or the client is at fault.
+    /// Same as [`create_session`](Self::create_session), or the client is at fault.
     pub async fn initialize_session(
         &self,
         post: Post<Bytes>,
@@ -191,13 +192,13 @@ impl SessionManager {
         self.initialize_session_from(None, post, format).await
     }
 
-    /// Begins a session of a client at an address, which counts for
-    /// [`Settings::sessions_per_ip_max`].
+    /// Creates a session like [`initialize_session`](Self::initialize_session), and counts it for
+    /// the address of its client: see [`ManagerConfig::sessions_per_ip_max`].
     ///
     /// # Errors
     ///
-    /// Those of [`initialize_session`](Self::initialize_session), or clients at that address
-    /// have as many sessions as are allowed.
+    /// Same as [`initialize_session`](Self::initialize_session), or clients at that address have
+    /// too many sessions.
     pub async fn initialize_session_from(
         &self,
         peer: Option<IpAddr>,
@@ -211,7 +212,7 @@ impl SessionManager {
         let unopened = UnopenedSession::new(self.create(peer, first).await?);
         match unopened.session().request(post, format).await {
             Ok(connection) => Ok((unopened.into_opened(), connection)),
-            // There was a session, which the client has never heard of.
+            // The client does not know the id of this session, so "not found" would mislead it.
             Err(SessionError::Rejected(Rejection::Closed(reason))) => {
                 Err(ManagerError::ClosedDuringInitialize(reason))
             }
@@ -223,39 +224,39 @@ impl SessionManager {
     ///
     /// # Errors
     ///
-    /// There is none of that id, or not any more.
+    /// The session has ended, or never existed.
     pub fn session(&self, id: SessionId) -> Result<SessionHandle, ManagerError> {
         let session = self.shared().registry.find(id).ok_or(ManagerError::NotFound)?;
         Ok(SessionHandle::new(session))
     }
 
-    /// Returns whether there is a session of that id.
+    /// Returns whether there is a session with that id.
     #[must_use]
     pub fn has_session(&self, id: SessionId) -> bool {
         self.shared().registry.find(id).is_some()
     }
 
-    /// Returns how many sessions there are.
+    /// Returns the number of sessions.
     #[must_use]
     pub fn sessions(&self) -> usize {
         self.shared().registry.len()
     }
 
-    /// Closes a session as its client wants it.
+    /// Closes a session on behalf of its client.
     ///
     /// # Errors
     ///
-    /// There is none of that id, or not any more.
+    /// The session has ended, or never existed.
     pub fn close_session(&self, id: SessionId) -> Result<(), ManagerError> {
         Ok(self.session(id)?.delete()?)
     }
 
-    /// Ends every session as soon as nothing is in flight in it, and waits until all have
-    /// ended. No session begins any more, and no request is accepted; responses and
-    /// notifications of clients are, so that what is in flight can finish.
+    /// Closes every session as soon as it has no pending requests, and waits until all are closed.
+    /// New sessions and requests are refused; responses and notifications of clients are accepted,
+    /// so that pending requests can finish.
     ///
-    /// Clients that can come back are told to do so after `retry`. To set a limit, stop to
-    /// wait and call [`close_all`](Self::close_all).
+    /// Clients that can resume are told to reconnect after `retry`. For a deadline, drop the
+    /// future and call [`close_all`](Self::close_all).
     pub async fn drain(&self, retry: Duration) {
         let shared = self.shared();
         shared.drain.start(retry);
@@ -271,17 +272,17 @@ impl SessionManager {
         }
     }
 
-    /// Closes all sessions, as the server goes down, and lets no other one begin.
-    /// Connections get what they have to hear of it, and end.
+    /// Closes all sessions for a shutdown, and refuses new ones. Pending requests are answered
+    /// with an error.
     pub fn close_all(&self) {
         self.shared().close_all();
     }
 
-    /// Opens a stream of a session by a POST with a request.
+    /// Handles a POST with a request in a session.
     ///
     /// # Errors
     ///
-    /// As of [`session`](Self::session) and [`SessionHandle::request`].
+    /// Same as [`session`](Self::session) and [`SessionHandle::request`].
     pub async fn create_stream(
         &self,
         id: SessionId,
@@ -291,20 +292,20 @@ impl SessionManager {
         Ok(self.session(id)?.into_request(post, format).await?)
     }
 
-    /// Connects to the standalone stream of a session.
+    /// Opens a connection to the standalone stream of a session.
     ///
     /// # Errors
     ///
-    /// As of [`session`](Self::session) and [`SessionHandle::standalone`].
+    /// Same as [`session`](Self::session) and [`SessionHandle::standalone`].
     pub fn create_standalone_stream(&self, id: SessionId) -> Result<Connection, ManagerError> {
         Ok(self.session(id)?.standalone()?)
     }
 
-    /// Connects to a stream of a session again.
+    /// Resumes a stream of a session.
     ///
     /// # Errors
     ///
-    /// As of [`session`](Self::session) and [`SessionHandle::resume`].
+    /// Same as [`session`](Self::session) and [`SessionHandle::resume`].
     pub fn resume(
         &self,
         id: SessionId,
@@ -313,11 +314,11 @@ impl SessionManager {
         Ok(self.session(id)?.resume(last_event_id)?)
     }
 
-    /// Takes a POST without a request for a session.
+    /// Handles a POST without a request in a session.
     ///
     /// # Errors
     ///
-    /// As of [`session`](Self::session) and [`SessionHandle::message`].
+    /// Same as [`session`](Self::session) and [`SessionHandle::notify`].
     pub async fn accept_message(
         &self,
         id: SessionId,
@@ -355,11 +356,11 @@ impl Shared {
         let (Some(peer), Some(max)) = (peer, self.config.sessions_per_ip_max) else {
             return Ok(None);
         };
-        let place = self.peers.try_acquire(peer, max);
-        place.map(Some).ok_or(ManagerError::TooManySessionsPerIp(max))
+        let permit = self.peers.try_acquire(peer, max);
+        permit.map(Some).ok_or(ManagerError::TooManySessionsPerIp(max))
     }
 
-    /// Lets go of a session that is closed.
+    /// Removes a session that is closed.
     pub(crate) fn remove(&self, session: &SessionInner) {
         self.registry.remove(session.id());
         self.drain.on_session_removed();

@@ -1,4 +1,4 @@
-//! How many sessions the clients at each address have.
+//! Session counts by client address.
 
 use std::{
     collections::HashMap,
@@ -8,11 +8,11 @@ use std::{
 
 use crate::sync::Mutex;
 
-/// Counts the sessions of each address: at most as many entries as there are sessions.
+/// The number of sessions of each address: at most as many entries as there are sessions.
 #[derive(Debug, Default)]
 pub(super) struct PeerSessions(Mutex<HashMap<IpAddr, usize>>);
 
-/// A session that counts for its address until this is dropped.
+/// Counts a session for its address until it is dropped.
 #[derive(Debug)]
 pub(crate) struct PeerPermit {
     peers: Arc<PeerSessions>,
@@ -45,7 +45,7 @@ impl Drop for PeerPermit {
     }
 }
 
-/// A client has all addresses of an IPv6 network of 64 bits.
+/// Returns the address, or the /64 network of an IPv6 address: a client often controls all of it.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -60,17 +60,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_address_has_as_many_sessions_as_are_allowed() {
+    fn sessions_are_limited_for_each_address() {
         let peers = Arc::new(PeerSessions::default());
         let take = |address: &str| peers.try_acquire(address.parse().unwrap(), 1);
         let first = take("192.0.2.1");
         assert!(first.is_some() && take("192.0.2.1").is_none() && take("192.0.2.2").is_some());
-        assert!(take("::ffff:192.0.2.1").is_none(), "it is the same address");
+        assert!(take("::ffff:192.0.2.1").is_none(), "an IPv4-mapped address is the same");
         drop(first);
         assert!(take("192.0.2.1").is_some());
-        let held = take("2001:db8::1");
+        let permit = take("2001:db8::1");
         assert!(take("2001:db8::2").is_none() && take("2001:db8:0:1::1").is_some());
-        drop(held);
+        drop(permit);
         assert!(peers.0.lock().is_empty());
     }
 }

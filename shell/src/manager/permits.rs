@@ -1,4 +1,4 @@
-//! Places for sessions.
+//! Permits for sessions, which limit their number.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -7,27 +7,27 @@ use crate::{
     sync::{Semaphore, SemaphorePermit},
 };
 
-/// As many places as sessions are allowed.
+/// The permits of a manager: one for each session that is allowed.
 #[derive(Debug)]
 pub(super) struct SessionPermits {
     free: Semaphore,
 }
 
-/// The place of a session, which counts as one of
-/// [`Settings::sessions_max`](crate::Settings::sessions_max).
+/// The permit of a session, which counts towards
+/// [`ManagerConfig::sessions_max`](crate::ManagerConfig::sessions_max).
 ///
-/// A session leaves its place when it ends. A backend whose server takes a while to end keeps
-/// the place for as long, so that there never are more servers than sessions are allowed.
+/// A session drops its permit when it ends. A backend whose server takes a while to exit holds
+/// the permit until then, so that there are never more servers than sessions are allowed.
 #[derive(Clone)]
 pub struct SessionPermit {
-    /// `None` where the session had left it already.
+    /// `None` if the session had already dropped it.
     permit: Option<Arc<Permit>>,
 }
 
-/// A place that is free again when it is dropped.
+/// A permit, which is returned when it is dropped.
 struct Permit(Arc<SessionPermits>);
 
-/// The place of a session, as long as the session has it.
+/// A weak reference to the permit of a session.
 #[derive(Clone, Debug)]
 pub(crate) struct WeakPermit(std::sync::Weak<Permit>);
 
@@ -36,12 +36,12 @@ impl SessionPermits {
         Arc::new(Self { free: Semaphore::new(sessions_max.min(PERMITS_LIMIT)) })
     }
 
-    /// Takes a place, if one is free.
+    /// Acquires a permit, if one is available.
     pub(super) fn try_acquire(self: &Arc<Self>) -> Option<SessionPermit> {
         self.free.try_acquire_many(1).ok().map(|permit| self.session_permit(permit))
     }
 
-    /// Takes a place, or waits for one. Cancel-safe.
+    /// Acquires a permit, waiting for at most `timeout`. Cancel-safe.
     pub(super) async fn acquire_within(
         self: &Arc<Self>,
         timeout: Duration,
@@ -56,11 +56,11 @@ impl SessionPermits {
     }
 }
 
-/// More places than any machine has room for.
+/// Maximum number of permits that the semaphore is created with.
 const PERMITS_LIMIT: usize = 1 << 30;
 
 impl SessionPermit {
-    /// Returns the place of nobody.
+    /// Returns a permit that counts for no session.
     #[cfg(feature = "stdio")]
     pub(crate) fn none() -> Self {
         Self { permit: None }
@@ -85,12 +85,12 @@ impl Drop for Permit {
 
 impl fmt::Debug for SessionPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Place").finish_non_exhaustive()
+        f.debug_struct("SessionPermit").finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Taken").finish_non_exhaustive()
+        f.debug_struct("Permit").finish_non_exhaustive()
     }
 }

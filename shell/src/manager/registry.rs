@@ -1,4 +1,4 @@
-//! The registry: from session id to session, in shards.
+//! The registry of sessions: a sharded map by session id.
 
 use std::{
     collections::HashMap,
@@ -20,20 +20,20 @@ use crate::{
     },
 };
 
-/// How many parts the registry has, so that sessions on different cores rarely meet.
+/// Number of shards, to reduce lock contention between cores.
 const SHARDS: usize = 16;
 
-/// How long a new session waits for a place where all are taken: a client that has hung up
-/// and comes back at once may be faster than the end of its session before.
+/// Time that a new session waits for a permit at the session limit: a client that reconnects at
+/// once may be faster than the end of its previous session.
 const RECONNECT_GRACE: Duration = Duration::from_millis(250);
 
-/// All sessions. No lock of it is held while a session is called.
+/// All sessions. No lock is held while a session is called.
 #[derive(Debug)]
 pub(super) struct Registry {
     shards: [RwLock<Shard>; SHARDS],
     sessions: AtomicUsize,
     permits: Arc<SessionPermits>,
-    /// How many new sessions wait for a place.
+    /// Number of new sessions that wait for a permit.
     waiters: AtomicUsize,
     sessions_max: usize,
     is_closing: AtomicBool,
@@ -41,28 +41,28 @@ pub(super) struct Registry {
 
 type Shard = HashMap<SessionId, (Arc<SessionInner>, SessionPermit), BuildHasherDefault<IdHasher>>;
 
-/// Hashes an id to its halves: it is random already, and no peer chooses one that is kept.
+/// Hashes an id to its XORed halves: ids are random, and not chosen by peers.
 #[derive(Debug, Default)]
 struct IdHasher(u64);
 
-/// Why there is no place for a session.
+/// Why there is no permit for a session.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum PermitError {
-    /// There are as many as are allowed.
+    /// The limit is reached.
     Full(usize),
     Closing,
 }
 
-/// A new session that waits for a place.
+/// A new session that waits for a permit.
 struct Waiter<'a> {
     waiters: &'a AtomicUsize,
-    /// How many waited when it began to.
+    /// Number of sessions that waited before it.
     ahead: usize,
 }
 
 impl<'a> Waiter<'a> {
-    fn begin(waiting: &'a AtomicUsize) -> Self {
-        Self { waiters: waiting, ahead: waiting.fetch_add(1, Ordering::SeqCst) }
+    fn new(waiters: &'a AtomicUsize) -> Self {
+        Self { waiters, ahead: waiters.fetch_add(1, Ordering::SeqCst) }
     }
 }
 
@@ -84,8 +84,8 @@ impl Registry {
         }
     }
 
-    /// Takes a place, if one is free or will be soon: where an unused session can end, and
-    /// where the servers of sessions that are over still have to end. Cancel-safe.
+    /// Acquires a permit, if one is available or will be soon: at the limit, it closes an unused
+    /// session, and waits for the servers of closed sessions to exit. Cancel-safe.
     pub(super) async fn reserve(
         &self,
         unused: &UnusedSessions,
@@ -94,37 +94,37 @@ impl Registry {
         if self.is_closing() {
             return Err(PermitError::Closing);
         }
-        if let Some(place) = self.permits.try_acquire() {
-            return Ok(place);
+        if let Some(permit) = self.permits.try_acquire() {
+            return Ok(permit);
         }
-        let turn = Waiter::begin(&self.waiters);
-        if !self.expects_permit(&turn) {
+        let waiter = Waiter::new(&self.waiters);
+        if !self.expects_permit(&waiter) {
             unused.close_oldest();
         }
-        let return_time = RECONNECT_GRACE.min(timeout);
-        if let Some(place) = self.permits.acquire_within(return_time).await {
-            return Ok(place);
+        let grace = RECONNECT_GRACE.min(timeout);
+        if let Some(permit) = self.permits.acquire_within(grace).await {
+            return Ok(permit);
         }
         let full = PermitError::Full(self.sessions_max);
-        if !self.expects_permit(&turn) {
+        if !self.expects_permit(&waiter) {
             return Err(full);
         }
-        self.permits.acquire_within(timeout.saturating_sub(return_time)).await.ok_or(full)
+        self.permits.acquire_within(timeout.saturating_sub(grace)).await.ok_or(full)
     }
 
-    /// Returns whether sessions are over whose places are about to be free, as many as it
-    /// takes until it is this one's turn. Call it where no place is free.
-    fn expects_permit(&self, turn: &Waiter<'_>) -> bool {
-        self.sessions_max.saturating_sub(self.len()) > turn.ahead
+    /// Returns whether enough closed sessions still hold permits to serve this waiter, too. Only
+    /// meaningful while no permit is available.
+    fn expects_permit(&self, waiter: &Waiter<'_>) -> bool {
+        self.sessions_max.saturating_sub(self.len()) > waiter.ahead
     }
 
-    /// Puts a session into its place, until it is removed.
-    pub(super) fn insert(&self, session: Arc<SessionInner>, place: SessionPermit) {
+    /// Inserts a session, which holds its permit until it is removed.
+    pub(super) fn insert(&self, session: Arc<SessionInner>, permit: SessionPermit) {
         self.sessions.fetch_add(1, Ordering::Relaxed);
-        self.shard(session.id()).write().insert(session.id(), (session, place));
+        self.shard(session.id()).write().insert(session.id(), (session, permit));
     }
 
-    /// Has no place for a session any more.
+    /// Refuses new sessions from now on.
     pub(super) fn begin_closing(&self) {
         self.is_closing.store(true, Ordering::SeqCst);
     }

@@ -1,10 +1,10 @@
-//! A session that nobody has got yet.
+//! A session that was created, but not returned to the caller yet.
 
 use rejoin_core::CloseReason;
 
 use crate::SessionHandle;
 
-/// Closes its session, unless that is opened in time.
+/// Closes its session on drop, unless that was opened.
 #[derive(Debug)]
 pub(super) struct UnopenedSession {
     session: SessionHandle,

@@ -1,4 +1,4 @@
-//! Sessions that have never called anything: the first to end where there are too many.
+//! Sessions that were never used: the first to be closed at the session limit.
 
 use std::{
     collections::BTreeMap,
@@ -8,8 +8,8 @@ use std::{
 
 use crate::{session::SessionInner, sync::Mutex};
 
-/// Sessions that have made no request but `initialize` and `ping`, in the order in which they
-/// began: at most as many as there are sessions.
+/// Sessions that have made no request but `initialize` and `ping`, the oldest first: at most as
+/// many as there are sessions.
 #[derive(Debug, Default)]
 pub(crate) struct UnusedSessions(Mutex<Queue>);
 
@@ -20,7 +20,7 @@ struct Queue {
 }
 
 impl UnusedSessions {
-    /// Adds a session, and returns the number by which it is removed.
+    /// Adds a session, and returns the number to remove it by.
     pub(crate) fn add(&self, session: &Weak<SessionInner>) -> u64 {
         let mut queue = self.0.lock();
         let number = queue.next_number;
@@ -33,7 +33,7 @@ impl UnusedSessions {
         self.0.lock().sessions.remove(&number);
     }
 
-    /// Ends the oldest session that has no connection, if there is one.
+    /// Closes the oldest session that has no connection, if there is one.
     pub(super) fn close_oldest(&self) {
         let mut after = Bound::Unbounded;
         while let Some((number, session)) = self.first(after) {

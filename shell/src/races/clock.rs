@@ -1,4 +1,4 @@
-//! The one clock, which a test sets.
+//! The clock of the races, which only tests advance.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ shuttle::lazy_static! {
     static ref TIME: Mutex<Time> = Mutex::default();
 }
 
-/// What time it is, and who waits for a later one.
+/// The current time, and the tasks that sleep.
 #[derive(Default)]
 struct Time {
     now: Duration,
@@ -25,7 +25,7 @@ struct Time {
     next_sleeper: u64,
 }
 
-/// Tells the time that [`advance`] has come to.
+/// A clock that shows the time set by [`advance`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock;
 
@@ -34,7 +34,7 @@ impl Clock {
         Self
     }
 
-    #[expect(clippy::unused_self, reason = "the clock that this stands for has an epoch")]
+    #[expect(clippy::unused_self, reason = "the real clock has an epoch")]
     pub(crate) fn now(self) -> Instant {
         Instant::new(TIME.lock().now)
     }
@@ -46,7 +46,7 @@ impl Clock {
     }
 }
 
-/// Says that a future took too long.
+/// The error when a future has timed out.
 #[derive(Debug)]
 pub(crate) struct Elapsed;
 
@@ -62,7 +62,7 @@ pub(crate) async fn timeout<F: Future>(timeout: Duration, future: F) -> Result<F
     .await
 }
 
-/// Lets time pass, and wakes whoever waited for it.
+/// Advances the time, and wakes tasks whose sleep is over.
 pub(super) fn advance(by: Duration) {
     let mut time = TIME.lock();
     time.now += by;
@@ -73,7 +73,7 @@ pub(super) fn advance(by: Duration) {
     due.into_values().for_each(Waker::wake);
 }
 
-/// It is only woken when it is due: who sleeps on is woken by nobody else's time.
+/// A sleep, which is only woken when it is due.
 struct Sleep {
     until: Instant,
     sleeper: Option<u64>,

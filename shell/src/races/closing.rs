@@ -1,4 +1,4 @@
-//! Sessions that end while much goes on in them.
+//! Races of sessions that are closed while they are in use.
 
 use std::time::Duration;
 
@@ -12,55 +12,55 @@ use super::{
 };
 use crate::{ManagerConfig, SendError, SessionError, clock};
 
-/// Whoever is in time gets an answer, if only that there will be none.
+/// A request that was accepted is answered, if only by an error.
 #[test]
-fn a_deleted_session_leaves_nobody_waiting() {
+fn deleting_a_session_completes_every_operation() {
     race(|| {
         let fixture = Fixture::begin(ManagerConfig::default());
         let InitializedSession { session, client, messages } = fixture.initialized_session();
         let backend = thread(serve(client.clone(), messages));
-        let asks = {
+        let requests = {
             let session = session.clone();
             thread(async move {
                 match session.request(request(1), AnswerFormat::Sse).await {
                     Ok(connection) => Some(remaining_messages(connection).await),
                     Err(error) => {
-                        assert_eq!(error, ended());
+                        assert_eq!(error, deleted());
                         None
                     }
                 }
             })
         };
-        let listens = {
+        let reads = {
             let session = session.clone();
             thread(async move {
                 match session.standalone() {
                     Ok(connection) => remaining_messages(connection).await.len(),
                     Err(error) => {
-                        assert_eq!(error, ended());
+                        assert_eq!(error, deleted());
                         0
                     }
                 }
             })
         };
-        let says = thread(async move {
-            let mut said = 0;
+        let sends = thread(async move {
+            let mut sent = 0;
             for members in [r#""method":"n""#, r#""id":"q","method":"ping""#] {
                 match client.send(message(members), None).await {
-                    Ok(()) => said += 1,
+                    Ok(()) => sent += 1,
                     Err(error) => assert_eq!(error, SendError::Ended),
                 }
             }
-            said
+            sent
         });
-        // The question has waited for too long, if nobody has heard it.
+        // The server request times out if it was not delivered.
         let time = thread(async { clock::advance(Duration::from_secs(10)) });
         session.delete().unwrap();
         assert_eq!(session.close_reason(), Some(CloseReason::Deleted));
-        let heard = backend.join().unwrap();
-        let answered = asks.join().unwrap();
+        let received = backend.join().unwrap();
+        let answered = requests.join().unwrap();
         time.join().unwrap();
-        assert!(listens.join().unwrap() <= says.join().unwrap());
+        assert!(reads.join().unwrap() <= sends.join().unwrap());
         match answered {
             Some(answered) => {
                 let last = String::from_utf8(answered.last().unwrap().to_vec()).unwrap();
@@ -68,25 +68,25 @@ fn a_deleted_session_leaves_nobody_waiting() {
                 assert!(last.contains(r#""id":1"#), "{last}");
                 assert!(answer(1).starts_with(&answered[..begin]));
                 assert!(failure || answered == answer(1));
-                assert!(heard == [1] || (heard.is_empty() && failure));
+                assert!(received == [1] || (received.is_empty() && failure));
             }
-            None => assert!(heard.is_empty()),
+            None => assert!(received.is_empty()),
         }
         drop(session);
         fixture.end();
     });
 }
 
-/// Both may close it, but not both do.
+/// Only one of the two closes it.
 #[test]
-fn a_session_is_deleted_or_ends_in_time() {
+fn a_session_is_either_deleted_or_idle() {
     race(|| {
         let fixture = Fixture::begin(ManagerConfig::default());
         let InitializedSession { session, client, messages } = fixture.initialized_session();
         let time = thread(async { clock::advance(Duration::from_secs(300)) });
-        let says = thread(async move {
-            let said = client.send(message(r#""method":"n""#), None).await;
-            assert!(matches!(said, Ok(()) | Err(SendError::Ended)), "{said:?}");
+        let sends = thread(async move {
+            let sent = client.send(message(r#""method":"n""#), None).await;
+            assert!(matches!(sent, Ok(()) | Err(SendError::Ended)), "{sent:?}");
         });
         let deletes = {
             let session = session.clone();
@@ -94,7 +94,7 @@ fn a_session_is_deleted_or_ends_in_time() {
         };
         let is_deleted = deletes.join().unwrap();
         time.join().unwrap();
-        says.join().unwrap();
+        sends.join().unwrap();
         fixture.wait_until_removed(&messages);
         let reason = if is_deleted { CloseReason::Deleted } else { CloseReason::Idle };
         assert_eq!(session.close_reason(), Some(reason));
@@ -103,34 +103,34 @@ fn a_session_is_deleted_or_ends_in_time() {
     });
 }
 
-/// What waits for its answer is told that there will be none.
+/// Pending requests are answered by an error.
 #[test]
-fn a_backend_that_goes_ends_what_it_was_asked() {
+fn dropping_the_messages_fails_pending_requests() {
     race(|| {
         let fixture = Fixture::begin(ManagerConfig::default());
         let InitializedSession { session, messages, .. } = fixture.initialized_session();
-        let goes = thread(async move { drop(messages) });
-        let asks = {
+        let drops = thread(async move { drop(messages) });
+        let requests = {
             let session = session.clone();
             thread(async move {
                 match session.request(request(1), AnswerFormat::Sse).await {
                     Ok(connection) => assert_eq!(remaining_messages(connection).await.len(), 1),
-                    Err(error) => assert_eq!(error, gone()),
+                    Err(error) => assert_eq!(error, backend_gone()),
                 }
             })
         };
-        asks.join().unwrap();
-        goes.join().unwrap();
+        requests.join().unwrap();
+        drops.join().unwrap();
         assert_eq!(session.close_reason(), Some(CloseReason::BackendGone));
         drop(session);
         fixture.end();
     });
 }
 
-fn ended() -> SessionError {
+fn deleted() -> SessionError {
     SessionError::Rejected(Rejection::Closed(CloseReason::Deleted))
 }
 
-fn gone() -> SessionError {
+fn backend_gone() -> SessionError {
     SessionError::Rejected(Rejection::Closed(CloseReason::BackendGone))
 }

@@ -1,4 +1,4 @@
-//! Sessions that begin while others do, or none may any more.
+//! Races while sessions are created.
 
 use std::{
     future::{Future as _, poll_fn},
@@ -23,7 +23,7 @@ use crate::{
 };
 
 #[test]
-fn no_session_begins_and_stays_when_all_are_closed() {
+fn close_all_leaves_no_session_open() {
     race(|| {
         let fixture = Fixture::begin(ManagerConfig::default());
         let creates = {
@@ -83,7 +83,7 @@ fn there_are_never_more_sessions_than_are_allowed() {
             for _ in 0..SESSIONS_MAX {
                 fixture.sessions.create_session().await.unwrap();
             }
-            // It waits for a while, in case that one of them ends.
+            // It waits for a while, in case one of them ends.
             let mut refused = pin!(fixture.sessions.create_session());
             let refused = poll_fn(|cx| {
                 let polled = refused.as_mut().poll(cx);
@@ -100,9 +100,9 @@ fn there_are_never_more_sessions_than_are_allowed() {
     });
 }
 
-/// Its time may be over before anybody has got it.
+/// It may time out before it is returned.
 #[test]
-fn a_session_that_is_over_before_it_began_leaves_its_place() {
+fn a_session_that_is_closed_early_returns_its_permit() {
     const INIT_TIMEOUT: Duration = Duration::from_secs(1);
     race(|| {
         let session = Config { init_timeout: Some(INIT_TIMEOUT), ..Config::default() };
@@ -129,27 +129,27 @@ fn a_session_that_is_over_before_it_began_leaves_its_place() {
     });
 }
 
-/// Opens when it is let.
-struct Slow {
-    doors: Arc<Semaphore>,
+/// A backend whose `open` waits for a permit.
+struct GatedBackend {
+    permits: Arc<Semaphore>,
     opened: Mutex<Vec<ClientMessages>>,
 }
 
-impl Backend for Slow {
+impl Backend for GatedBackend {
     async fn open(&self, _: ClientSender, messages: ClientMessages) -> Result<(), OpenError> {
         self.opened.lock().unwrap().push(messages);
-        self.doors.acquire().await?.forget();
+        self.permits.acquire().await?.forget();
         Ok(())
     }
 }
 
-/// One of them at least does.
+/// There is one permit for two sessions, so that at least one future is dropped.
 #[test]
-fn who_gives_up_before_a_session_is_open_leaves_none() {
+fn dropping_create_session_leaves_no_session() {
     race(|| {
-        let doors = Arc::new(Semaphore::new(0));
-        let slow = Slow { doors: Arc::clone(&doors), opened: Mutex::default() };
-        let fixture = Fixture::with(slow, ManagerConfig::default());
+        let permits = Arc::new(Semaphore::new(0));
+        let backend = GatedBackend { permits: Arc::clone(&permits), opened: Mutex::default() };
+        let fixture = Fixture::with(backend, ManagerConfig::default());
         let threads = [(); 2].map(|()| {
             let sessions = fixture.sessions.clone();
             thread(async move {
@@ -160,7 +160,7 @@ fn who_gives_up_before_a_session_is_open_leaves_none() {
                 }
             })
         });
-        doors.add_permits(1);
+        permits.add_permits(1);
         for thread in threads {
             thread.join().unwrap();
         }

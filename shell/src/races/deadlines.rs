@@ -1,4 +1,4 @@
-//! Deadlines that come, change, and go.
+//! Races of deadlines that are scheduled, moved and cancelled.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use super::{
 };
 use crate::{ManagerConfig, ManagerError, clock};
 
-/// A deadline that comes before all others is kept, while others come and go.
+/// The earliest deadline fires while others are scheduled and cancelled.
 #[test]
-fn a_deadline_is_kept_whatever_becomes_of_others() {
+fn a_deadline_fires_whatever_happens_to_others() {
     race(|| {
         let fixture = Fixture::begin(ManagerConfig::default());
         let InitializedSession { session: first, messages: other, .. } =
@@ -28,16 +28,16 @@ fn a_deadline_is_kept_whatever_becomes_of_others() {
         for thread in threads {
             thread.join().unwrap();
         }
-        let is_gone = {
+        let deletes = {
             let first = first.clone();
             thread(async move { first.delete().unwrap() })
         };
-        let says = {
+        let notifies = {
             let second = second.clone();
             thread(async move { second.notify(post(r#""method":"n""#)).await.unwrap() })
         };
-        is_gone.join().unwrap();
-        says.join().unwrap();
+        deletes.join().unwrap();
+        notifies.join().unwrap();
         assert_eq!(second.close_reason(), None);
         clock::advance(Duration::from_secs(300));
         fixture.wait_until_removed(&messages);
@@ -46,9 +46,9 @@ fn a_deadline_is_kept_whatever_becomes_of_others() {
     });
 }
 
-/// The deadline queue lets go of the last deadline while the next one comes.
+/// The deadline queue removes its last entry while a new one is added.
 #[test]
-fn a_deadline_that_comes_when_there_is_no_other_is_kept() {
+fn a_deadline_added_to_an_empty_queue_fires() {
     race(|| {
         let fixture = Fixture::begin(ManagerConfig::default());
         let InitializedSession { session: first, messages: other, .. } =

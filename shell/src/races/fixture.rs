@@ -1,4 +1,4 @@
-//! What a scenario begins with, and what must be left of it.
+//! The fixture of a scenario: its setup, and the checks at its end.
 
 use std::{
     collections::VecDeque,
@@ -18,20 +18,20 @@ use crate::{
     SessionManager, SseEvent, sync::join_tasks,
 };
 
-/// A manager whose backends are the scenario itself.
+/// A manager whose backends are controlled by the scenario.
 pub(super) struct Fixture {
     pub(super) sessions: SessionManager,
     opened: Opened,
 }
 
-/// A session that is initialized, and both ends of it.
+/// An initialized session, with its backend's ends.
 pub(super) struct InitializedSession {
     pub(super) session: SessionHandle,
     pub(super) client: ClientSender,
     pub(super) messages: ClientMessages,
 }
 
-/// How often the others may go on before they must have done what they had begun.
+/// Maximum number of yields to threads that are removing a session.
 const REMOVAL_YIELDS: usize = 100;
 
 type Opened = Arc<Mutex<VecDeque<(ClientSender, ClientMessages)>>>;
@@ -51,18 +51,18 @@ impl Fixture {
         Self { opened: Arc::clone(&opened), ..Self::with(StoringBackend(opened), config) }
     }
 
-    /// Begins with a backend that keeps what it is opened with.
+    /// Creates a fixture with the given backend.
     pub(super) fn with(backend: impl Backend, config: ManagerConfig) -> Self {
         let sessions = SessionManager::new(backend, config).unwrap();
         Self { sessions, opened: Opened::default() }
     }
 
-    /// Takes the backend that was opened first, of those that were not taken.
+    /// Returns the ends of the backend that was opened first, of those not taken yet.
     pub(super) fn take_opened(&self) -> (ClientSender, ClientMessages) {
         self.opened.lock().unwrap().pop_front().unwrap()
     }
 
-    /// Begins a session of the newest revision.
+    /// Creates and initializes a session.
     pub(super) fn initialized_session(&self) -> InitializedSession {
         block_on(async {
             let initialize = post(r#""id":0,"method":"initialize""#);
@@ -77,13 +77,13 @@ impl Fixture {
         })
     }
 
-    /// Waits until a session has ended by its deadline, and was let go of.
+    /// Waits until a session was closed by its deadline, and removed.
     pub(super) fn wait_until_removed(&self, messages: &ClientMessages) {
         block_on(messages.ended());
         self.finish_removal();
     }
 
-    /// Has whoever lets go of a session, by its deadline, finish what it does.
+    /// Yields until sessions that were closed by a deadline are removed.
     pub(super) fn finish_removal(&self) {
         for _ in 0..REMOVAL_YIELDS {
             let has_no_deadlines = self.sessions.shared().deadlines.is_empty();
@@ -94,8 +94,7 @@ impl Fixture {
         }
     }
 
-    /// Ends the fixture, in which every session must have ended: nobody knows of one, waits
-    /// for one or keeps one.
+    /// Checks that every session has ended, and that nothing refers to one.
     pub(super) fn end(self) {
         let shared = Arc::downgrade(self.sessions.shared());
         let known = self.sessions.sessions();
@@ -104,12 +103,12 @@ impl Fixture {
         block_on(join_tasks());
         assert_eq!(known, 0);
         assert!(has_no_deadlines);
-        // Every session, and whatever keeps one, keeps this.
+        // Every session has a reference to it.
         assert!(shared.upgrade().is_none());
     }
 }
 
-/// Begins a thread that carries a future out.
+/// Spawns a thread that runs a future.
 pub(super) fn thread<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
@@ -132,7 +131,7 @@ pub(super) fn request(id: u32) -> Post<Bytes> {
     post(&format!(r#""id":{id},"method":"a",{token}"#))
 }
 
-/// What a request is answered with: its progress, and the response.
+/// The messages that answer a request: progress, and the response.
 pub(super) fn answer(id: u32) -> [Bytes; 2] {
     let token = format!(r#""params":{{"progressToken":{id},"progress":1}}"#);
     [
@@ -141,20 +140,23 @@ pub(super) fn answer(id: u32) -> [Bytes; 2] {
     ]
 }
 
-/// Returns the id of a request that a backend hears.
-pub(super) fn request_id(heard: &Bytes) -> Option<u32> {
-    let heard: serde_json::Value = serde_json::from_slice(heard).unwrap();
-    heard["method"].is_string().then(|| heard["id"].as_u64())?.map(|id| u32::try_from(id).unwrap())
+/// Returns the id of a request that a backend has received.
+pub(super) fn request_id(received: &Bytes) -> Option<u32> {
+    let received: serde_json::Value = serde_json::from_slice(received).unwrap();
+    received["method"]
+        .is_string()
+        .then(|| received["id"].as_u64())?
+        .map(|id| u32::try_from(id).unwrap())
 }
 
-/// Answers requests until the session ends, and returns the ids of those that it heard.
+/// Answers requests until the session ends, and returns their ids.
 pub(super) async fn serve(client: ClientSender, mut messages: ClientMessages) -> Vec<u32> {
     let mut ids = Vec::new();
-    while let Some(heard) = messages.recv().await {
-        let Some(id) = request_id(&heard) else { continue };
+    while let Some(received) = messages.recv().await {
+        let Some(id) = request_id(&received) else { continue };
         ids.push(id);
         for message in answer(id) {
-            // An error says that the session has ended.
+            // An error means that the session has ended.
             let _ = client.send(message, None).await;
         }
     }
@@ -166,7 +168,7 @@ pub(super) async fn next(connection: &mut Connection) -> Option<SseEvent> {
     poll_fn(|cx| Pin::new(&mut *connection).poll_next(cx)).await
 }
 
-/// Waits for the end of a connection, and returns the messages that it carried until then.
+/// Waits for the end of a connection, and returns its messages until then.
 pub(super) async fn remaining_messages(mut connection: Connection) -> Vec<Bytes> {
     let mut messages = Vec::new();
     while let Some(event) = next(&mut connection).await {
@@ -175,7 +177,7 @@ pub(super) async fn remaining_messages(mut connection: Connection) -> Vec<Bytes>
     messages
 }
 
-/// Returns the message of an event that has one. Nothing is ever missed.
+/// Returns the message of an event, if it has one. A gap fails the test.
 pub(super) fn message_of(event: SseEvent) -> Option<Bytes> {
     match event {
         SseEvent::Message { data, .. } => Some(data),
@@ -191,7 +193,7 @@ pub(super) fn event_id(event: &SseEvent) -> Option<EventId> {
     }
 }
 
-/// Polls a future once. Who is not ready is dropped.
+/// Polls a future once, and drops it if it is not ready.
 pub(super) async fn poll_once<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     poll_fn(|cx| match future.as_mut().poll(cx) {

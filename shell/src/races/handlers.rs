@@ -1,4 +1,4 @@
-//! Handlers, which are called by whoever brings a message.
+//! Races of handlers, which run in the thread that delivers a message.
 
 use std::sync::{
     Arc, Mutex,
@@ -15,67 +15,67 @@ use super::{
 };
 use crate::{ClientMessages, ClientSender, ManagerConfig, SessionHandle};
 
-/// They come while it is put in place, and it answers from within.
+/// Messages arrive while the handler is set, and it responds from within.
 #[test]
-fn a_handler_gets_every_message_once_in_order_and_one_at_a_time() {
+fn a_handler_gets_each_message_once_in_order_without_overlap() {
     race(|| {
         let fixture = Fixture::begin(ManagerConfig::default());
         let InitializedSession { session, client, messages } = fixture.initialized_session();
-        let heard = Arc::new(Mutex::new(Vec::new()));
+        let received = Arc::new(Mutex::new(Vec::new()));
         let handles = {
-            let heard = Arc::clone(&heard);
-            thread(async move { handle(messages, client, heard) })
+            let received = Arc::clone(&received);
+            thread(async move { handle(messages, client, received) })
         };
-        let clients = [[1, 2], [3, 4]].map(|ids| thread(ask(session.clone(), ids)));
+        let clients = [[1, 2], [3, 4]].map(|ids| thread(send_requests(session.clone(), ids)));
         for client in clients {
             assert_eq!(client.join().unwrap(), 2);
         }
         handles.join().unwrap();
         session.delete().unwrap();
         drop(session);
-        // The handler is gone, too, and what it had.
-        let heard = Arc::into_inner(heard).unwrap().into_inner().unwrap();
-        let of = |ids: [u32; 2]| heard.iter().copied().filter(move |id| ids.contains(id));
+        // The handler was dropped, and its clone of `received` with it.
+        let received = Arc::into_inner(received).unwrap().into_inner().unwrap();
+        let of = |ids: [u32; 2]| received.iter().copied().filter(move |id| ids.contains(id));
         assert_eq!(of([1, 2]).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(of([3, 4]).collect::<Vec<_>>(), [3, 4]);
-        assert_eq!(heard.len(), 4);
+        assert_eq!(received.len(), 4);
         fixture.end();
     });
 }
 
-/// It may be called, or put in place, or be about to answer.
+/// The session is deleted while the handler is set, called, or about to respond.
 #[test]
-fn a_handler_goes_with_its_session() {
+fn a_handler_is_dropped_with_its_session() {
     race(|| {
         let fixture = Fixture::begin(ManagerConfig::default());
         let InitializedSession { session, client, messages } = fixture.initialized_session();
-        let heard = Arc::new(Mutex::new(Vec::new()));
+        let received = Arc::new(Mutex::new(Vec::new()));
         let handles = {
-            let heard = Arc::clone(&heard);
-            thread(async move { handle(messages, client, heard) })
+            let received = Arc::clone(&received);
+            thread(async move { handle(messages, client, received) })
         };
-        let client = thread(ask(session.clone(), [1, 2]));
+        let client = thread(send_requests(session.clone(), [1, 2]));
         session.delete().unwrap();
         let answered = client.join().unwrap();
         handles.join().unwrap();
         assert_eq!(session.close_reason(), Some(CloseReason::Deleted));
         drop(session);
-        let heard = Arc::into_inner(heard).unwrap().into_inner().unwrap();
-        assert!([1, 2].starts_with(&heard));
-        assert!(answered <= heard.len());
+        let received = Arc::into_inner(received).unwrap().into_inner().unwrap();
+        assert!([1, 2].starts_with(&received));
+        assert!(answered <= received.len());
         fixture.end();
     });
 }
 
-/// Answers from within, and keeps what it heard.
-fn handle(messages: ClientMessages, client: ClientSender, heard: Arc<Mutex<Vec<u32>>>) {
+/// Handles messages by responding from within, and records the ids of requests.
+fn handle(messages: ClientMessages, client: ClientSender, received: Arc<Mutex<Vec<u32>>>) {
     let is_called = AtomicBool::new(false);
     messages.handle(move |message| {
         assert!(!is_called.swap(true, Ordering::Relaxed));
         if let Some(id) = request_id(&message) {
-            heard.lock().unwrap().push(id);
+            received.lock().unwrap().push(id);
             for message in answer(id) {
-                // An error says that the session has ended.
+                // An error means that the session has ended.
                 let _ = client.send_now(message, None);
             }
         }
@@ -83,8 +83,8 @@ fn handle(messages: ClientMessages, client: ClientSender, heard: Arc<Mutex<Vec<u
     });
 }
 
-/// Asks one after the other, and returns how many were answered until the session ended.
-async fn ask(session: SessionHandle, ids: [u32; 2]) -> usize {
+/// Sends two requests, and returns how many were answered before the session ended.
+async fn send_requests(session: SessionHandle, ids: [u32; 2]) -> usize {
     let mut connections = Vec::new();
     for id in ids {
         connections.extend(session.request(request(id), AnswerFormat::Sse).await);

@@ -1,13 +1,12 @@
-//! Races: the shell under many schedules, with `cfg(shuttle)`.
+//! Races: the shell under many thread schedules, with `cfg(shuttle)`.
 //!
-//! A scenario is a few threads that want something of the same session or manager. It is
-//! run under one schedule after the other, at random and by probabilistic concurrency
-//! testing: at every lock, atomic and notification the schedule says who goes on. What is
-//! run is the shell itself; `sync.rs` and `clock.rs` alone have others in their place.
+//! A scenario is a few threads that use the same session or manager. It is run under many
+//! schedules, random ones and those of probabilistic concurrency testing: at every lock, atomic
+//! and notification, the schedule selects the thread that continues. The code is that of the shell,
+//! except `sync.rs` and `clock.rs`, which are replaced.
 //!
-//! Who waits for what never comes is deadlocked, which fails: so a wake-up that is lost is
-//! found, too. Each scenario ends with [`Fixture::end`](fixture::Fixture::end), which looks at
-//! what is left behind.
+//! A deadlock fails the test, so that lost wake-ups are found, too. Each scenario ends with
+//! [`Fixture::end`](fixture::Fixture::end), which checks that nothing is leaked.
 
 mod closing;
 mod creations;
@@ -25,13 +24,13 @@ use shuttle::{
     scheduler::{PctScheduler, RandomScheduler, ReplayScheduler},
 };
 
-/// How many schedules of each kind a scenario is run under.
+/// Number of schedules of each kind for a scenario.
 const SCHEDULES: usize = 3_000;
 
-/// How often the schedules of the second kind change their mind against their priorities.
+/// Number of priority changes in each schedule of the second kind (PCT's depth).
 const CHANGES: usize = 3;
 
-/// Runs a scenario under many schedules, or again under one that has failed.
+/// Runs a scenario under many schedules, or replays one that has failed.
 fn race(scenario: fn()) {
     let mut config = Config::default();
     config.silence_warnings = true;

@@ -1,4 +1,4 @@
-//! Room in the queue to a backend.
+//! Races of permits for the queue of a backend.
 
 use std::time::Duration;
 
@@ -15,20 +15,20 @@ use crate::{ClientMessages, ClientSender, ManagerConfig, SessionError, clock};
 
 const QUEUE_MAX: usize = 2;
 
-/// By whoever does not use it: who is rejected, gives up, or waits for too long.
+/// By requests that are rejected, dropped, or time out.
 #[test]
-fn room_is_given_back_exactly_once() {
+fn unused_permits_are_returned_exactly_once() {
     race(|| {
         let session = Config { batch_max: 1, ..Config::default() };
         let config = ManagerConfig { session, queue_max: QUEUE_MAX, ..ManagerConfig::default() };
         let fixture = Fixture::begin(config);
         let InitializedSession { session, client, messages } = fixture.initialized_session();
-        let backend = thread(serve_until_told(client, messages));
+        let backend = thread(serve_until_stopped(client, messages));
         let twins = [session.clone(), session.clone()].map(|session| {
             thread(async move {
                 match session.request(request(1), AnswerFormat::Sse).await {
                     Ok(connection) => assert_eq!(remaining_messages(connection).await, answer(1)),
-                    // The id is in use, or nothing was heard for too long.
+                    // The id is in use, or there was no permit in time.
                     Err(error) => {
                         assert!(matches!(error, SessionError::Rejected(_) | SessionError::Busy));
                     }
@@ -66,14 +66,14 @@ fn room_is_given_back_exactly_once() {
     });
 }
 
-/// Answers requests until it hears that it is to stop.
-async fn serve_until_told(client: ClientSender, mut messages: ClientMessages) -> ClientMessages {
+/// Answers requests until it receives `stop`.
+async fn serve_until_stopped(client: ClientSender, mut messages: ClientMessages) -> ClientMessages {
     loop {
-        let heard = messages.recv().await.unwrap();
-        if heard == message(r#""method":"stop""#) {
+        let received = messages.recv().await.unwrap();
+        if received == message(r#""method":"stop""#) {
             return messages;
         }
-        for message in request_id(&heard).into_iter().flat_map(answer) {
+        for message in request_id(&received).into_iter().flat_map(answer) {
             client.send(message, None).await.unwrap();
         }
     }

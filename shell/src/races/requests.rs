@@ -1,4 +1,4 @@
-//! Clients that ask, lose their connections, and come back.
+//! Races of clients that send requests, lose their connections, and resume.
 
 use std::{future::poll_fn, task::Poll};
 
@@ -13,9 +13,9 @@ use super::{
 };
 use crate::ManagerConfig;
 
-/// One of the two reads a little, goes, and comes back.
+/// One of the two clients reads a little, disconnects, and resumes.
 #[test]
-fn two_requests_are_answered_exactly_once_each() {
+fn each_request_is_answered_exactly_once() {
     race(|| {
         let fixture = Fixture::begin(ManagerConfig::default());
         let InitializedSession { session, client, messages } = fixture.initialized_session();
@@ -54,9 +54,9 @@ fn two_requests_are_answered_exactly_once_each() {
     });
 }
 
-/// The old connection may be read and dropped before, after and while its client resumes.
+/// The old connection is read and dropped before, while and after its client resumes.
 #[test]
-fn a_resume_gets_everything_whatever_becomes_of_the_old_connection() {
+fn a_resume_gets_everything_whatever_the_old_connection_does() {
     race(|| {
         let fixture = Fixture::begin(ManagerConfig::default());
         let InitializedSession { session, client, messages } = fixture.initialized_session();
@@ -84,9 +84,9 @@ fn a_resume_gets_everything_whatever_becomes_of_the_old_connection() {
     });
 }
 
-/// The task that polled it first is woken no more.
+/// The task that polled it first is not woken.
 #[test]
-fn a_connection_wakes_whoever_polled_it_last() {
+fn a_connection_wakes_the_task_that_polled_it_last() {
     race(|| {
         let fixture = Fixture::begin(ManagerConfig::default());
         let InitializedSession { session, client, messages } = fixture.initialized_session();
@@ -96,7 +96,7 @@ fn a_connection_wakes_whoever_polled_it_last() {
         let begins = thread(async move {
             let (mut events, mut messages) = (Vec::new(), Vec::new());
             let goes_on = poll_fn(|cx| {
-                // Whatever is there, and then not once more.
+                // Polls until it is pending, and then not again.
                 while connection.poll_events(cx, &mut events) == Poll::Ready(true) {}
                 Poll::Ready(())
             });

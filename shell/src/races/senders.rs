@@ -1,4 +1,4 @@
-//! Backends that say more than their client reads.
+//! Races of backends that send faster than their client reads.
 
 use rejoin_core::Config;
 
@@ -8,17 +8,17 @@ use super::{
 };
 use crate::{ClientSender, ManagerConfig, SendError};
 
-/// More than the log of a stream holds.
+/// More messages than the log of a stream holds.
 const MESSAGES: usize = 7;
 
-/// Nothing is lost, and nobody waits for ever.
+/// No message is lost, and the sender is released.
 #[test]
-fn a_sender_waits_for_a_reader_that_reads() {
+fn a_sender_waits_for_a_slow_reader() {
     race(|| {
         let fixture = Fixture::begin(config());
         let InitializedSession { session, client, messages } = fixture.initialized_session();
         let mut connection = session.standalone().unwrap();
-        let says = thread(say(client));
+        let sends = thread(send_all(client));
         let reads = thread(async move {
             let mut messages = Vec::new();
             while messages.len() < MESSAGES {
@@ -26,7 +26,7 @@ fn a_sender_waits_for_a_reader_that_reads() {
             }
             messages
         });
-        assert_eq!(says.join().unwrap(), MESSAGES);
+        assert_eq!(sends.join().unwrap(), MESSAGES);
         assert_eq!(reads.join().unwrap(), (0..MESSAGES).map(note).collect::<Vec<_>>());
         session.delete().unwrap();
         drop((session, messages));
@@ -34,23 +34,23 @@ fn a_sender_waits_for_a_reader_that_reads() {
     });
 }
 
-/// The reader is there and does not read: no time passes, so that it holds the sender up.
+/// The reader does not read, and no time passes, so that the sender is held.
 #[test]
-fn a_sender_that_waits_is_let_go_by_the_end() {
+fn a_held_sender_is_released_when_the_session_ends() {
     race(|| {
         let fixture = Fixture::begin(config());
         let InitializedSession { session, client, messages } = fixture.initialized_session();
         let connection = session.standalone().unwrap();
-        let says = thread(say(client));
+        let sends = thread(send_all(client));
         let deletes = {
             let session = session.clone();
             thread(async move { session.delete().unwrap() })
         };
-        let said = says.join().unwrap();
+        let sent = sends.join().unwrap();
         deletes.join().unwrap();
         let read = shuttle::future::block_on(remaining_messages(connection));
         assert_eq!(read, (0..read.len()).map(note).collect::<Vec<_>>());
-        assert!(read.len() <= said);
+        assert!(read.len() <= sent);
         drop((session, messages));
         fixture.end();
     });
@@ -61,8 +61,8 @@ fn config() -> ManagerConfig {
     ManagerConfig { session, ..ManagerConfig::default() }
 }
 
-/// Says as much as is taken, and returns how much.
-async fn say(client: ClientSender) -> usize {
+/// Sends messages until the session ends, and returns how many were sent.
+async fn send_all(client: ClientSender) -> usize {
     for number in 0..MESSAGES {
         match client.send(note(number), None).await {
             Ok(()) => {}

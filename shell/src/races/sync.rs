@@ -1,9 +1,8 @@
-//! What threads and tasks meet at, and chance, such that the schedule of a test decides at
-//! each of them who goes on.
+//! Synchronization primitives and randomness that are controlled by the schedule of a test.
 //!
-//! Tokio's own semaphores and notifications wait for nothing but a waker, so that they are
-//! used as they are: each of their steps is one step here, and somebody else may come
-//! before it. Atomics are stronger than they have to be, since shuttle knows no weak memory.
+//! Tokio's semaphores and notifications only depend on wakers, so that they are used as they are,
+//! with a scheduling point before each operation. Atomics are sequentially consistent, whatever
+//! ordering is given: shuttle does not model weak memory.
 
 use std::{future::Future, time::Duration};
 
@@ -18,7 +17,7 @@ shuttle::lazy_static! {
     static ref TASKS: Mutex<Vec<JoinHandle<()>>> = Mutex::default();
 }
 
-/// Begins a task, for [`join_tasks`] to wait for.
+/// Spawns a task that [`join_tasks`] waits for.
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     let task = shuttle::future::spawn(task);
     TASKS.lock().push(task);
@@ -32,7 +31,7 @@ pub(super) async fn join_tasks() {
     }
 }
 
-/// Draws a number by chance, which is a part of the schedule.
+/// Returns a random number, which is part of the schedule.
 pub(crate) fn random() -> u128 {
     shuttle::rand::thread_rng().r#gen()
 }
@@ -93,7 +92,8 @@ impl Semaphore {
     }
 }
 
-/// Shuttle knows no time: to sleep is to let others come first, or not.
+/// Adds a scheduling point: other threads may run first. Shuttle has no time, so the duration of
+/// the sleep does not matter.
 fn yield_to_others() {
     shuttle::thread::sleep(Duration::ZERO);
 }

@@ -1,41 +1,41 @@
-//! What a connection still has to send: filled by the session, emptied by the HTTP body.
+//! The buffer of a connection: filled by the session, drained by the HTTP body.
 
 use std::{collections::VecDeque, ops::RangeInclusive, task::Waker, time::Duration};
 
 use bytes::Bytes;
 use rejoin_core::{EndReason, EventId};
 
-/// What a connection sends, for an HTTP body to write.
+/// An event that a connection sends, for an HTTP body to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SseEvent {
     /// A JSON-RPC message, in one line.
     Message {
-        /// What the client resumes after. `None` where the answer is this one
-        /// message, or answers `initialize`.
+        /// The event id to resume after. `None` if the message is the only one of the
+        /// connection, or answers `initialize`.
         id: Option<EventId>,
         /// The message.
         data: Bytes,
     },
-    /// Nothing but an id to resume after: the `data:` field is there, and empty.
+    /// An event with an id to resume after, and an empty `data:` field.
     ///
     /// Specification: MCP 2025-11-25, Transports, "Sending Messages to the Server".
     Priming {
-        /// What the client resumes after.
+        /// The event id to resume after.
         id: Option<EventId>,
-        /// When it should come back: the `retry:` field.
+        /// The time after which the client should reconnect: the `retry:` field.
         retry: Option<Duration>,
     },
-    /// Events of the stream are missing here: for a comment.
+    /// Events of the stream are missing here, which is sent as a comment.
     Gap {
-        /// The indexes among which they are missing.
+        /// The range of indexes in which they are missing.
         missed: RangeInclusive<u64>,
-        /// A log message that says so, where the client knows such messages. It has no id.
+        /// A log message that reports the gap, if the server declared `logging`. It has no id.
         notification: Option<Bytes>,
     },
 }
 
 impl SseEvent {
-    /// Returns how large it is, without its framing.
+    /// Returns the size of the event without its framing.
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Message { data, .. } => data.len(),
@@ -45,37 +45,37 @@ impl SseEvent {
     }
 }
 
-/// A part of a message that is too large to be taken at once.
+/// A part of a message that is too large to be read at once.
 #[cfg(feature = "http")]
 #[derive(Debug)]
 pub(crate) struct MessagePart {
-    /// What the client resumes after.
+    /// The event id to resume after.
     pub(crate) id: Option<EventId>,
-    /// A copy: whoever writes it must not keep the whole message in memory.
+    /// A copy, so that it does not keep the whole message in memory.
     pub(crate) data: Bytes,
     pub(crate) is_first: bool,
     pub(crate) is_last: bool,
 }
 
-/// The session's end of a connection. It never holds more events than the window allows.
+/// The events that a connection has not sent yet: never more than its window allows.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionBuffer {
     events: VecDeque<(SseEvent, Option<u64>)>,
-    /// How many bytes of the first event were taken in parts.
+    /// Number of bytes of the first event that were read in parts.
     offset: usize,
     waker: Option<Waker>,
     is_closed: bool,
 }
 
 impl ConnectionBuffer {
-    /// Adds an event, and what the session calls it. Returns whom to wake.
+    /// Adds an event, with its index in the session. Returns the waker of the reader.
     pub(super) fn push(&mut self, event: SseEvent, index: Option<u64>) -> Option<Waker> {
         self.events.push_back((event, index));
         self.waker.take()
     }
 
-    /// Drops what the body has not taken: it is sent on another connection. Where a part of
-    /// an event was taken, this one ends. Returns whom to wake.
+    /// Drops the events that were not read: they are sent on another connection. If an event was
+    /// read in part, this connection ends. Returns the waker of the reader.
     pub(super) fn discard(&mut self) -> Option<Waker> {
         self.events.clear();
         if std::mem::take(&mut self.offset) == 0 {
@@ -85,7 +85,7 @@ impl ConnectionBuffer {
         self.waker.take()
     }
 
-    /// Ends the connection. Returns whom to wake.
+    /// Closes the connection. Returns the waker of the reader.
     pub(super) fn close(&mut self, reason: EndReason) -> Option<Waker> {
         self.is_closed = true;
         if !reason.drains() {
@@ -98,8 +98,8 @@ impl ConnectionBuffer {
         self.is_closed
     }
 
-    /// Takes the next event out, if it is no larger than `bytes_max` and no part of it was
-    /// taken, and says what the session calls it.
+    /// Removes and returns the next event with its index, if it has at most `bytes_max` bytes
+    /// and was not read in part.
     pub(super) fn pop(&mut self, bytes_max: usize) -> Option<(SseEvent, Option<u64>)> {
         if self.offset > 0 {
             return None;
@@ -107,8 +107,8 @@ impl ConnectionBuffer {
         self.events.pop_front_if(|(event, _)| event.bytes() <= bytes_max)
     }
 
-    /// Takes the next part of the next message, of at most `bytes_max` bytes. With the last
-    /// part, says what the session calls the message.
+    /// Returns the next part of the next message, of at most `bytes_max` bytes. With the last
+    /// part, it returns the index of the message.
     #[cfg(feature = "http")]
     pub(super) fn pop_part(&mut self, bytes_max: usize) -> Option<(MessagePart, Option<u64>)> {
         let (SseEvent::Message { id, data }, index) = self.events.front()? else {
@@ -136,16 +136,16 @@ impl ConnectionBuffer {
         self.events.is_empty()
     }
 
-    /// Returns whether nothing will come any more.
+    /// Returns whether there are no more events, now or later.
     pub(super) fn is_finished(&self) -> bool {
         self.is_closed && self.events.is_empty()
     }
 
-    /// Asks to be woken at the next event, or at the end.
+    /// Registers the waker for the next event, or the end.
     pub(super) fn register_waker(&mut self, waker: &Waker) {
         match &mut self.waker {
             Some(known) => known.clone_from(waker),
-            none => *none = Some(waker.clone()),
+            none @ None => *none = Some(waker.clone()),
         }
     }
 }
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_message_is_taken_in_parts() {
+    fn a_large_message_is_read_in_parts() {
         let mut buffer = buffer();
         assert!(buffer.pop(4).is_none());
         let mut parts = Vec::new();
@@ -176,7 +176,7 @@ mod tests {
             if parts.len() == 3 {
                 break;
             }
-            assert!(buffer.pop(usize::MAX).is_none(), "the rest is no message");
+            assert!(buffer.pop(usize::MAX).is_none(), "the rest is not a whole message");
         }
         let expected: [(&[u8], bool, bool, Option<u64>); 3] =
             [(b"12", true, false, None), (b"34", false, false, None), (b"5", false, true, Some(1))];
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_ends_where_it_is_discarded_within_a_message() {
+    fn discarding_within_a_message_ends_the_connection() {
         let mut buffer = buffer();
         buffer.discard();
         assert!(buffer.is_empty() && !buffer.is_closed());

@@ -1,4 +1,4 @@
-//! The buffers of a session, by connection.
+//! The buffers of a session's connections.
 
 use std::collections::VecDeque;
 
@@ -6,8 +6,8 @@ use rejoin_core::ConnectionId;
 
 use super::buffer::ConnectionBuffer;
 
-/// A map that is small, and smaller when it is empty. Connections are numbered as they
-/// come, so that a new one is the last; it is mostly the oldest that goes.
+/// A compact map from connection to buffer, sorted by connection. Connection ids ascend, so that
+/// a new one is the last; mostly the oldest one is removed.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionBuffers(VecDeque<(ConnectionId, ConnectionBuffer)>);
 
@@ -22,7 +22,7 @@ impl ConnectionBuffers {
         self.0.get_mut(at).map(|(_, buffer)| buffer)
     }
 
-    /// Adds a buffer for a connection that has none.
+    /// Adds a buffer for a connection, unless it has one.
     pub(super) fn insert(&mut self, connection: ConnectionId) {
         if let Err(at) = self.position(connection) {
             self.0.insert(at, (connection, ConnectionBuffer::default()));
@@ -49,7 +49,7 @@ impl ConnectionBuffers {
     fn position(&self, connection: ConnectionId) -> Result<usize, usize> {
         let Some((last, _)) = self.0.back() else { return Err(0) };
         let Some(behind) = last.0.checked_sub(connection.0) else { return Err(self.0.len()) };
-        // Few are missing: mostly, one is as far behind the last one as its number.
+        // Fast path: if none in between was removed, the distance of the ids is that of the positions.
         if let Ok(behind) = usize::try_from(behind)
             && let Some(position) = (self.0.len() - 1).checked_sub(behind)
             && let Some((found, _)) = self.0.get(position)
@@ -61,7 +61,7 @@ impl ConnectionBuffers {
     }
 }
 
-/// How many places an idle session keeps.
+/// Capacity that an idle session keeps.
 const IDLE_CAPACITY: usize = 2;
 
 #[cfg(test)]
@@ -69,19 +69,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_is_found_whichever_are_gone() {
-        for gone in 0_u32..1 << 5 {
+    fn a_connection_is_found_whichever_others_were_removed() {
+        for removed in 0_u32..1 << 5 {
             let mut buffers = ConnectionBuffers::default();
             (0..5).for_each(|number| buffers.insert(ConnectionId(number)));
-            let is_gone = |number: &u64| gone & 1 << number != 0;
-            for number in (0..5).filter(is_gone) {
+            let is_removed = |number: &u64| removed & 1 << number != 0;
+            for number in (0..5).filter(is_removed) {
                 assert!(buffers.remove(ConnectionId(number)).is_some());
             }
             for number in 0..6 {
-                let is_there = number < 5 && !is_gone(&number);
-                assert_eq!(buffers.get(ConnectionId(number)).is_some(), is_there);
+                let is_present = number < 5 && !is_removed(&number);
+                assert_eq!(buffers.get(ConnectionId(number)).is_some(), is_present);
             }
-            assert_eq!(buffers.iter_mut().count(), 5 - gone.count_ones() as usize);
+            assert_eq!(buffers.iter_mut().count(), 5 - removed.count_ones() as usize);
         }
     }
 }

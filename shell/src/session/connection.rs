@@ -1,4 +1,4 @@
-//! A connection: what an HTTP body is made of.
+//! A connection: the source of an HTTP response body.
 
 #[cfg(feature = "http")]
 use std::time::Duration;
@@ -19,10 +19,10 @@ use super::{
 };
 use crate::SessionId;
 
-/// The events of one stream, as far as they come: a [`Stream`] of [`SseEvent`]s.
+/// A connection to a stream of a session: a [`Stream`] of [`SseEvent`]s.
 ///
-/// What it returned counts as taken. To drop it is to disconnect: the stream lives
-/// on, and is resumed by an event id.
+/// Events that it returned count as acknowledged. Dropping it closes the connection; its stream
+/// lives on, and can be resumed by an event id.
 #[derive(Debug)]
 pub struct Connection {
     session: Arc<SessionInner>,
@@ -31,12 +31,13 @@ pub struct Connection {
     is_finished: bool,
 }
 
-/// What is taken is out of the session's sight: if it were much, a reader that is slow
-/// would look like one that is stalled.
+/// Number of bytes that are read at once. The session does not see what happens to events after
+/// they were read: if they were large, a slow reader would look like a stalled one.
 const READ_BYTES_MAX: usize = 16 << 10;
 
-/// A larger event is written in parts: while it is written, its reader is seen to read, and a
-/// reader that has stopped does not keep it in memory once its connection is cut.
+/// Size of the largest event that is read as a whole, in bytes. Larger ones are read in parts, so
+/// that the session sees the progress of the reader, and can free an event whose reader has
+/// stalled by cutting its connection.
 #[cfg(feature = "http")]
 const WHOLE_EVENT_BYTES_MAX: usize = 64 << 10;
 
@@ -53,17 +54,17 @@ impl Connection {
         self.session.id()
     }
 
-    /// Returns the stream that the connection carries now: none where it is a shadow,
-    /// answers `initialize`, or has ended.
+    /// Returns the stream that the connection is attached to: `None` if it is a shadow, answers
+    /// `initialize`, or has ended.
     #[must_use]
     pub fn stream_id(&self) -> Option<StreamId> {
         self.session.stream_on(self.id)
     }
 
-    /// Takes the events that are there at once, up to 16 KiB of them and at least one;
-    /// `false` says that they are the last.
+    /// Appends the events that are ready, about 16 KiB of them and at least one, to `events`.
+    /// Returns `false` if they are the last ones.
     ///
-    /// Waits where there is none and more may come. Cancel-safe.
+    /// Pending if there are none yet. Cancel-safe.
     pub fn poll_events(&mut self, cx: &mut Context<'_>, events: &mut Vec<SseEvent>) -> Poll<bool> {
         let bytes_of_one = usize::MAX;
         let most =
@@ -71,8 +72,8 @@ impl Connection {
         self.poll_with_limits(most, cx, events)
     }
 
-    /// Is [`poll_events`](Self::poll_events), but takes no large message: is ready without an
-    /// event where that is next. It is taken by [`take_part`](Self::take_part).
+    /// Like [`poll_events`](Self::poll_events), but does not read large messages: if one is next,
+    /// it is ready without an event, and [`take_part`](Self::take_part) reads it.
     #[cfg(feature = "http")]
     pub(crate) fn poll_small_events(
         &mut self,
@@ -85,17 +86,17 @@ impl Connection {
         self.poll_with_limits(most, cx, events)
     }
 
-    /// Takes the next part of the next message.
+    /// Returns the next part of the next message, of at most 16 KiB.
     #[cfg(feature = "http")]
     pub(crate) fn take_part(&mut self) -> Option<MessagePart> {
         self.session.take_part(self.id, &mut self.through, READ_BYTES_MAX)
     }
 
-    /// Ends the connection, if its client can come back: it is told to do so after `retry`.
+    /// Closes the connection so that its client reconnects after `retry`, if it can resume.
     #[cfg(feature = "http")]
     pub(crate) fn disconnect(&self, retry: Duration) {
         if let Some(stream) = self.stream_id() {
-            // An error says that the client could not come back, or that all is over.
+            // An error means that the client cannot resume, or that the session has ended.
             let _ = self.session.disconnect(stream, Some(retry));
         }
     }

@@ -1,4 +1,4 @@
-//! The handle of a session.
+//! The handle of a session: what its client can do.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -11,18 +11,19 @@ use thiserror::Error;
 use super::{connection::Connection, inner::SessionInner};
 use crate::{SessionId, backend::QueueTimeout};
 
-/// What a client does in one session. A clone is a handle of the same session.
+/// The operations of a client in one session. A clone refers to the same session.
 ///
-/// Messages come as [`parse`](crate::parse) returns them. No call keeps the session
-/// alive, and every future is cancel-safe: who stops waiting has done all or nothing.
+/// Messages are passed as [`parse_message`](crate::parse_message) returns them. A handle does not
+/// keep the session open. Every future is cancel-safe: if it is dropped, the operation was done
+/// completely or not at all.
 #[derive(Clone)]
 pub struct SessionHandle {
     inner: Arc<SessionInner>,
 }
 
 impl SessionHandle {
-    pub(crate) fn new(cell: Arc<SessionInner>) -> Self {
-        Self { inner: cell }
+    pub(crate) fn new(inner: Arc<SessionInner>) -> Self {
+        Self { inner }
     }
 
     /// Returns the id of the session.
@@ -31,13 +32,13 @@ impl SessionHandle {
         self.inner.id()
     }
 
-    /// Returns how many bytes of the client's messages the server has not taken yet.
+    /// Returns the counter of bytes of client messages that the backend has not received yet.
     #[cfg(feature = "http")]
     pub(crate) fn request_memory(&self) -> &Arc<crate::byte_counter::ByteCounter> {
         self.inner.request_memory()
     }
 
-    /// Returns what the answer to `initialize` said, once it came.
+    /// Returns the result of `initialize`, once there is one.
     #[must_use]
     pub fn initialized(&self) -> Option<Initialized> {
         self.inner.initialized()
@@ -49,12 +50,12 @@ impl SessionHandle {
         self.inner.close_reason()
     }
 
-    /// Opens a stream by a POST with at least one request: `initialize`, which must be
-    /// the first one, or any other. The answer comes on the connection.
+    /// Handles a POST with at least one request, which opens a request stream. The responses are
+    /// sent on the connection. The first request must be `initialize`.
     ///
     /// # Errors
     ///
-    /// The client is at fault, or the backend had no room in time.
+    /// The client is at fault, or the backend's queue had no space in time.
     #[doc(alias = "initialize")]
     #[doc(alias = "push_message")]
     pub async fn request(
@@ -65,7 +66,7 @@ impl SessionHandle {
         self.clone().into_request(post, format).await
     }
 
-    /// Opens a stream likewise, where the handle is of no more use.
+    /// Same as [`request`](Self::request), but consumes the handle.
     pub(crate) async fn into_request(
         self,
         post: Post<Bytes>,
@@ -75,24 +76,24 @@ impl SessionHandle {
             return Err(SessionError::Closing);
         }
         let connection = {
-            let mut room = self.inner.reserve_queue(&post).await?;
-            self.inner.request(post, format, &mut room)?
+            let mut permits = self.inner.reserve_queue(&post).await?;
+            self.inner.request(post, format, &mut permits)?
         };
         Ok(Connection::new(self.inner, connection))
     }
 
-    /// Takes a POST without a request: notifications, and answers to the backend.
+    /// Handles a POST without a request: notifications, and responses to server requests.
     ///
     /// # Errors
     ///
-    /// The client is at fault, or the backend had no room in time.
+    /// The client is at fault, or the backend's queue had no space in time.
     #[doc(alias = "push_message")]
     pub async fn notify(&self, post: Post<Bytes>) -> Result<(), SessionError> {
-        let mut room = self.inner.reserve_queue(&post).await?;
-        Ok(self.inner.notify(post, &mut room)?)
+        let mut permits = self.inner.reserve_queue(&post).await?;
+        Ok(self.inner.notify(post, &mut permits)?)
     }
 
-    /// Reserves a stream for a request that comes later by [`request_on`](Self::request_on).
+    /// Reserves a stream for a later request by [`request_on`](Self::request_on).
     ///
     /// # Errors
     ///
@@ -102,12 +103,12 @@ impl SessionHandle {
         Ok(self.connection(self.inner.reserve()?))
     }
 
-    /// Opens a stream that was reserved.
+    /// Handles a POST with a request on a connection that was reserved.
     ///
     /// # Errors
     ///
-    /// The client is at fault, or the backend had no room in time. Or the reservation has
-    /// expired, or was of another session: the caller is at fault.
+    /// The client is at fault, or the backend's queue had no space in time. Or the reservation
+    /// has expired, or belongs to another session: the caller is at fault.
     pub async fn request_on(
         &self,
         connection: &Connection,
@@ -117,22 +118,21 @@ impl SessionHandle {
         if !connection.is_of(&self.inner) {
             return Err(SessionError::NotReserved);
         }
-        let mut room = self.inner.reserve_queue(&post).await?;
-        self.inner.request_on(connection.id(), post, format, &mut room)
+        let mut permits = self.inner.reserve_queue(&post).await?;
+        self.inner.request_on(connection.id(), post, format, &mut permits)
     }
 
-    /// Gives a stream up, and all that waits on it: its requests are cancelled, and the
-    /// backend is not told.
+    /// Abandons a stream: its requests are cancelled, without a notification to the backend.
     ///
     /// # Errors
     ///
-    /// There is no such stream: the caller is at fault.
+    /// The stream does not exist: the caller is at fault.
     #[doc(alias = "close_request_wise_channel")]
     pub fn abandon(&self, stream: StreamId) -> Result<(), SessionError> {
         Ok(self.inner.apply(Input::Abandon { stream })?)
     }
 
-    /// Connects to the standalone stream.
+    /// Opens a connection to the standalone stream.
     ///
     /// # Errors
     ///
@@ -142,22 +142,22 @@ impl SessionHandle {
         Ok(self.connection(self.inner.get(None)?))
     }
 
-    /// Connects to a stream again, strictly after the last event that the client saw.
+    /// Resumes a stream, strictly after the last event that the client received.
     ///
     /// # Errors
     ///
-    /// The client is at fault: the id names no event that it could have seen, or one of
-    /// a stream that was cancelled or has expired.
+    /// The client is at fault: there is no such event, or its stream was cancelled or has
+    /// expired.
     pub fn resume(&self, last_event_id: EventId) -> Result<Connection, SessionError> {
         Ok(self.connection(self.inner.get(Some(last_event_id))?))
     }
 
-    /// Ends the connection of a request stream, so that the client polls: with `retry`,
-    /// it is told when to come back.
+    /// Closes the connection of a stream, so that the client polls: it reconnects after `retry`,
+    /// if that is given.
     ///
     /// # Errors
     ///
-    /// The stream is not open, or its client has nothing to resume after.
+    /// The stream is not open, or its client has no event id to resume after.
     pub fn disconnect(
         &self,
         stream: StreamId,
@@ -166,7 +166,8 @@ impl SessionHandle {
         Ok(self.inner.disconnect(stream, retry)?)
     }
 
-    /// Ends the connections of the standalone stream, shadows included, likewise.
+    /// Closes the connections of the standalone stream, including shadows, so that the client
+    /// reconnects after `retry`.
     ///
     /// # Errors
     ///
@@ -175,22 +176,22 @@ impl SessionHandle {
         self.disconnect(StreamId::Standalone, retry)
     }
 
-    /// Returns the stream of a request that is pending.
+    /// Returns the stream of a pending request.
     #[must_use]
     pub fn stream_of(&self, request: &RequestId) -> Option<StreamId> {
         self.inner.stream_of(request)
     }
 
-    /// Ends the session, as its client wants it.
+    /// Closes the session on behalf of its client.
     ///
     /// # Errors
     ///
-    /// It is closed already.
+    /// The session is already closed.
     pub fn delete(&self) -> Result<(), SessionError> {
         Ok(self.inner.apply(Input::Delete)?)
     }
 
-    /// Ends the session, as the server wants it. Does nothing where it is closed.
+    /// Closes the session on behalf of the server. Does nothing if it is closed.
     pub fn close(&self, reason: CloseReason) {
         self.inner.apply_unless_closed(Input::CloseSession { reason });
     }
@@ -206,20 +207,20 @@ impl fmt::Debug for SessionHandle {
     }
 }
 
-/// Why a session did not do what it was asked.
+/// Why an operation on a session failed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SessionError {
-    /// The session did not accept it, and says who is at fault.
+    /// The session rejected it; the rejection names who is at fault.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// The connection is not one that this session has reserved, or not any more.
+    /// The connection is not reserved in this session, or its reservation has expired.
     #[error("the connection is not reserved")]
     NotReserved,
-    /// The server shuts down, and accepts no new request.
+    /// The server is shutting down, and does not accept new requests.
     #[error("the server is shutting down")]
     Closing,
-    /// The backend had no room for the message in time.
-    #[error("the server takes no message at the moment")]
+    /// The backend's queue had no space for the message in time.
+    #[error("server busy: request queue full, retry later")]
     Busy,
 }
 

@@ -1,4 +1,4 @@
-//! The session cell: one lock, held for a synchronous call and never longer.
+//! A session behind its lock, which is only held for synchronous calls.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -31,21 +31,21 @@ use crate::{
     sync::{Mutex, oneshot},
 };
 
-/// A session, and all that it takes to carry its actions out.
+/// A session, with all that its actions need.
 #[derive(Debug)]
 pub(crate) struct SessionInner {
     id: SessionId,
     shared: Arc<Shared>,
     queue: BackendQueue,
-    /// Messages of the client that the backend has not taken, in bytes.
+    /// Bytes of client messages that the backend has not received yet.
     #[cfg(feature = "http")]
     request_memory: Arc<crate::byte_counter::ByteCounter>,
     state: Mutex<SessionState>,
     this: Weak<SessionInner>,
 }
 
-/// How much is taken of a connection at once; one event at least, however large it is, if it
-/// is not larger than one may be.
+/// Limits of one read from a connection. At least one event is read if it is not larger than
+/// `event_bytes`, even if it exceeds `bytes`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReadLimits {
     pub(super) events: usize,
@@ -53,42 +53,43 @@ pub(crate) struct ReadLimits {
     pub(super) event_bytes: usize,
 }
 
-/// What is noted of the requests of a POST.
+/// What a session needs to know of the requests of a POST once they are accepted.
 #[derive(Debug, Default)]
 struct PostRequests {
-    /// Whether they use the session.
+    /// Whether any of them counts as use of the session.
     use_session: bool,
-    /// Those that are to have a time limit.
+    /// Ids of those that get a timeout.
     with_timeout: SmallVec<[RequestId; 1]>,
 }
 
-/// What is said of a session that has panicked.
+/// The result of every operation on a session that has panicked.
 const PANICKED: Rejection = Rejection::Closed(CloseReason::Cancelled);
 
-/// A sender that must wait; ready when the reader that holds it up has caught up.
+/// ReleaseReceiver on a sender; ready when the reader that causes it has caught up.
 pub(crate) type ReleaseReceiver = oneshot::Receiver<()>;
 
 impl SessionInner {
-    /// Begins a session, and returns the inbox of its backend, too.
+    /// Creates a session, and the messages for its backend.
     pub(crate) fn create(
         id: SessionId,
         shared: Arc<Shared>,
-        place: WeakPermit,
+        permit: WeakPermit,
     ) -> (Arc<Self>, ClientMessages) {
-        let mut inbox = None;
-        let cell = Arc::new_cyclic(|this: &Weak<Self>| {
-            // As many as can be owed at a time, so that only who does not listen has more.
-            let said_max = shared
+        let mut client_messages = None;
+        let session = Arc::new_cyclic(|this: &Weak<Self>| {
+            // The most that can be due at a time, so that only a backend that does not read its
+            // messages exceeds it.
+            let session_messages_max = shared
                 .session_config
                 .server_requests_max
                 .saturating_add(shared.session_config.pending_requests_max);
             let queue_max = shared.config.queue_max;
-            let (outbox, other_end) =
-                BackendQueue::new(queue_max, said_max, Weak::clone(this), place);
-            inbox = Some(other_end);
+            let (queue, messages) =
+                BackendQueue::new(queue_max, session_messages_max, Weak::clone(this), permit);
+            client_messages = Some(messages);
             let now = shared.clock.now();
             #[cfg_attr(not(feature = "journal"), expect(unused_mut, reason = "for the recorder"))]
-            let mut state = SessionState::new(shared.session_config.clone(), now, outbox.clone());
+            let mut state = SessionState::new(shared.session_config.clone(), now, queue.clone());
             #[cfg(feature = "journal")]
             if let Some(journal) = &shared.journal {
                 state.recorder = Some(journal.recorder(id, &shared.session_config, now));
@@ -96,17 +97,17 @@ impl SessionInner {
             Self {
                 id,
                 shared,
-                queue: outbox,
+                queue,
                 #[cfg(feature = "http")]
                 request_memory: Arc::default(),
                 state: Mutex::new(state),
                 this: Weak::clone(this),
             }
         });
-        cell.with_session((), |_, _| ());
+        session.with_session((), |_, _| ());
         #[expect(clippy::expect_used, reason = "the closure above has run")]
-        let inbox = inbox.expect("a session has an inbox");
-        (cell, inbox)
+        let client_messages = client_messages.expect("`new_cyclic` calls its closure");
+        (session, client_messages)
     }
 
     pub(crate) fn id(&self) -> SessionId {
@@ -122,24 +123,24 @@ impl SessionInner {
         self.shared.session_config.batch_max
     }
 
-    /// Returns how deep the JSON of a message may be nested.
+    /// Returns the maximum nesting depth of the JSON of a message.
     pub(crate) fn json_depth_max(&self) -> usize {
         self.shared.config.json_depth_max
     }
 
-    /// Returns whether the backend still has to answer this request of the client.
+    /// Returns whether this request of the client is pending.
     #[cfg(feature = "stdio")]
     pub(crate) fn is_unanswered(&self, request: &RequestId) -> bool {
         self.state.lock().core.is_unanswered(request)
     }
 
-    /// Returns the only request of the client that the backend still has to answer.
+    /// Returns the pending request of the client, if there is exactly one.
     #[cfg(feature = "stdio")]
     pub(crate) fn sole_unanswered(&self) -> Option<RequestId> {
         self.state.lock().core.sole_unanswered().cloned()
     }
 
-    /// Returns what the answer to `initialize` said, once it came.
+    /// Returns the result of `initialize`, once there is one.
     pub(crate) fn initialized(&self) -> Option<rejoin_core::Initialized> {
         self.state.lock().core.initialized()
     }
@@ -157,7 +158,7 @@ impl SessionInner {
         self.state.lock().core.stream_on(connection)
     }
 
-    /// Waits until the backend has room for what a POST carries.
+    /// Waits for space in the backend's queue for the messages of a POST.
     pub(crate) async fn reserve_queue(
         &self,
         post: &Post<Bytes>,
@@ -165,10 +166,10 @@ impl SessionInner {
         self.queue.reserve(post.messages().len(), self.shared.config.queue_timeout).await
     }
 
-    /// Counts as unused, and for the address of its client, from now on.
+    /// Marks the session as unused, and counts it for the address of its client.
     pub(crate) fn mark_unused(&self, peer_place: Option<PeerPermit>) {
         self.with_session((), |state, _| {
-            // Whoever lets go of a session that is closed may have been here already.
+            // If it is closed, `cancel_deadlines` may have been called already.
             if state.core.close_reason().is_none() {
                 state.peer_permit = peer_place;
                 let number = self.shared.unused.add(&self.this);
@@ -178,16 +179,16 @@ impl SessionInner {
         });
     }
 
-    /// Ends if it is initialized but unused, and has no connection. Returns whether it has
-    /// ended.
+    /// Closes the session if it is initialized but unused, and has no connection. Returns whether
+    /// it did.
     pub(crate) fn close_if_unused(&self) -> bool {
         self.with_session(true, |state, after_unlock| {
-            let ends = state.unused.is_some() && is_idle(state);
-            if ends {
+            let is_closable = state.unused.is_some() && is_idle(state);
+            if is_closable {
                 let input = Input::CloseSession { reason: CloseReason::Idle };
                 let _ = state.handle(self.shared.clock.now(), input, None, after_unlock);
             }
-            ends
+            is_closable
         })
     }
 
@@ -196,7 +197,7 @@ impl SessionInner {
         timeout.map_or(Instant::MAX, |timeout| self.shared.clock.now().saturating_add(timeout))
     }
 
-    /// Ends if it has been unused for too long and has no connection.
+    /// Closes the session if it has been unused for too long and has no connection.
     fn on_unused_deadline(&self, now: Instant) {
         let is_due = self.with_session(false, |state, _| {
             let deadline = self.unused_deadline();
@@ -213,7 +214,7 @@ impl SessionInner {
         }
     }
 
-    /// Notes what requests were accepted.
+    /// Updates the session after requests were accepted.
     fn on_accepted(&self, state: &mut SessionState, now: Instant, requests: &PostRequests) {
         if requests.use_session
             && state.core.initialized().is_some()
@@ -226,33 +227,33 @@ impl SessionInner {
         }
     }
 
-    /// Takes a reservation: a connection for a request that is still to come.
+    /// Reserves a connection for a later request.
     pub(crate) fn reserve(&self) -> Result<ConnectionId, Rejection> {
         self.connect(None, &PostRequests::default(), |connection| Input::Reserve { connection })
     }
 
-    /// Takes a POST with a request, on a new connection.
+    /// Handles a POST with a request, on a new connection.
     pub(crate) fn request(
         &self,
         post: Post<Bytes>,
         format: AnswerFormat,
-        room: &mut QueuePermits<'_>,
+        permits: &mut QueuePermits<'_>,
     ) -> Result<ConnectionId, Rejection> {
         if let Some(client) = message::client_name(&post) {
             self.with_session((), |state, _| state.client = Some(client));
         }
         let requests = self.post_requests(&post);
         let input = |connection| Input::Request { connection, format, post };
-        self.connect(Some(room), &requests, input)
+        self.connect(Some(permits), &requests, input)
     }
 
-    /// Takes a POST with a request, on a connection that was reserved.
+    /// Handles a POST with a request, on a connection that was reserved.
     pub(crate) fn request_on(
         &self,
         connection: ConnectionId,
         post: Post<Bytes>,
         format: AnswerFormat,
-        room: &mut QueuePermits<'_>,
+        permits: &mut QueuePermits<'_>,
     ) -> Result<(), SessionError> {
         let requests = self.post_requests(&post);
         let input = Input::Request { connection, format, post };
@@ -262,14 +263,14 @@ impl SessionInner {
             }
             state.check_backend()?;
             let now = self.shared.clock.now();
-            state.handle(now, input, Some(room), after_unlock).map(expect_no_backpressure)?;
+            state.handle(now, input, Some(permits), after_unlock).map(expect_no_backpressure)?;
             state.check_open()?;
             self.on_accepted(state, now, &requests);
             Ok(())
         })
     }
 
-    /// Returns what is to be noted of a POST once it is accepted.
+    /// Extracts what the session needs to know of a POST once it is accepted.
     fn post_requests(&self, post: &Post<Bytes>) -> PostRequests {
         let are_use = message::uses_session(post);
         if self.shared.config.request_timeout.is_none() {
@@ -282,24 +283,24 @@ impl SessionInner {
         PostRequests { use_session: are_use, with_timeout: ids.collect() }
     }
 
-    /// Takes a POST without a request.
+    /// Handles a POST without a request.
     pub(crate) fn notify(
         &self,
         post: Post<Bytes>,
-        room: &mut QueuePermits<'_>,
+        permits: &mut QueuePermits<'_>,
     ) -> Result<(), Rejection> {
         debug_assert!(!message::has_request(&post), "a POST with a request has a connection");
         self.with_session(Err(PANICKED), |state, after_unlock| {
             let input = Input::Message { post };
             state.check_backend()?;
             state
-                .handle(self.shared.clock.now(), input, Some(room), after_unlock)
+                .handle(self.shared.clock.now(), input, Some(permits), after_unlock)
                 .map(expect_no_backpressure)?;
             state.check_open()
         })
     }
 
-    /// Takes a GET.
+    /// Handles a GET.
     pub(crate) fn get(&self, last_event_id: Option<EventId>) -> Result<ConnectionId, Rejection> {
         let connection = self.connect(None, &PostRequests::default(), |connection| Input::Get {
             connection,
@@ -313,36 +314,36 @@ impl SessionInner {
         Ok(connection)
     }
 
-    /// Takes a message of the backend. Returns what its sender must wait for.
+    /// Handles a message of the backend. Returns the backpressure on its sender.
     ///
-    /// If the message is rejected, the backend is told what `refusal` returns before anything
-    /// that the client says next.
+    /// If the message is rejected, the backend gets what `error_response` returns, before any
+    /// later message of the client.
     pub(crate) fn handle_backend_message(
         &self,
         input: Input<Bytes>,
-        refusal: impl FnOnce(&Rejection) -> Option<Bytes>,
+        error_response: impl FnOnce(&Rejection) -> Option<Bytes>,
     ) -> Result<Option<ReleaseReceiver>, Rejection> {
         self.with_session(Err(PANICKED), |state, after_unlock| {
             state.check_backend()?;
             match state.handle(self.shared.clock.now(), input, None, after_unlock) {
                 Err(rejection) => {
-                    if let Some(refusal) = refusal(&rejection) {
-                        state.send_to_backend(refusal, after_unlock);
+                    if let Some(response) = error_response(&rejection) {
+                        state.send_to_backend(response, after_unlock);
                     }
                     Err(rejection)
                 }
                 Ok(Backpressure::None) => Ok(None),
                 Ok(Backpressure::Hold(stream)) => {
-                    let (sender, held) = oneshot::channel();
+                    let (sender, backpressure) = oneshot::channel();
                     state.held_senders.retain(|(_, sender)| !sender.is_closed());
                     state.held_senders.push((stream, sender));
-                    Ok(Some(held))
+                    Ok(Some(backpressure))
                 }
             }
         })
     }
 
-    /// Hands a message of this server itself to the backend.
+    /// Queues a message of this server itself for the backend.
     #[cfg(feature = "stdio")]
     pub(crate) fn send_to_backend(&self, message: Bytes) {
         self.with_session((), |state, after_unlock| state.send_to_backend(message, after_unlock));
@@ -356,7 +357,7 @@ impl SessionInner {
         self.apply(Input::Disconnect { stream, retry })
     }
 
-    /// Applies an input that forwards nothing.
+    /// Handles an input that forwards no message.
     pub(crate) fn apply(&self, input: Input<Bytes>) -> Result<(), Rejection> {
         self.with_session(Err(PANICKED), |state, after_unlock| {
             state
@@ -365,57 +366,57 @@ impl SessionInner {
         })
     }
 
-    /// Applies an input that only a closed session rejects, which does not mind.
+    /// Handles an input that only a closed session rejects; the rejection is ignored.
     pub(crate) fn apply_unless_closed(&self, input: Input<Bytes>) {
         let _ = self.apply(input);
     }
 
-    /// Hears that the backend is gone, and why, if it says so. The session takes nothing new,
-    /// and ends when its connections have sent what the backend said before.
-    pub(crate) fn on_backend_closed(&self, why: Option<String>) {
+    /// Handles the end of the backend, with its reason if it gave one. The session accepts no new
+    /// messages, and is closed when its connections have sent what the backend had sent before.
+    pub(crate) fn on_backend_closed(&self, reason: Option<String>) {
         self.with_session((), |state, _| {
-            // The first one knows best: to close an inbox also drops it.
-            state.backend_exit.get_or_insert_with(|| Box::new(BackendExit { reason: why }));
+            // Keeps the first reason: `ClientMessages::close` also drops them, without a reason.
+            state.backend_exit.get_or_insert_with(|| Box::new(BackendExit { reason }));
         });
     }
 
-    /// Lets time pass: the deadline queue has let go of the entry for `due`.
+    /// Handles a deadline: the deadline queue has removed the entry for `due`.
     pub(crate) fn on_deadline(&self, due: Instant) {
         self.with_session((), |state, after_unlock| {
-            state.scheduled.take_if(|armed| *armed == due);
+            state.scheduled.take_if(|scheduled| *scheduled == due);
             let now = self.shared.clock.now();
             let _ = state.handle(now, Input::Tick, None, after_unlock);
             if let Some(timeout) = self.shared.config.request_timeout {
-                let why = format!("the server did not answer within {timeout:?}");
-                state.time_out_requests(now, &why, after_unlock);
+                let message = format!("the server did not answer within {timeout:?}");
+                state.time_out_requests(now, &message, after_unlock);
             }
         });
         self.on_unused_deadline(due);
     }
 
-    /// Moves what a connection has to send to `out`, or waits for it. Returns whether
-    /// more may come. Where the next event is too large, nothing is moved.
+    /// Moves events from the buffer of a connection to `out`. Returns whether there can be more,
+    /// pending if there are none yet. Stops at an event that is larger than the limit.
     pub(crate) fn poll_events(
         &self,
         connection: ConnectionId,
         through: &mut Option<u64>,
         out: &mut Vec<SseEvent>,
-        most: ReadLimits,
+        limits: ReadLimits,
         cx: &mut Context<'_>,
     ) -> Poll<bool> {
         self.with_session(Poll::Ready(false), |state, after_unlock| {
             let Some(buffer) = state.buffers.get_mut(connection) else {
                 return Poll::Ready(false);
             };
-            let (mut taken, mut bytes) = (None, 0);
+            let (mut acknowledged, mut bytes) = (None, 0);
             let before = out.len();
-            while out.len() - before < most.events && bytes < most.bytes {
-                let Some((event, index)) = buffer.pop(most.event_bytes) else { break };
+            while out.len() - before < limits.events && bytes < limits.bytes {
+                let Some((event, index)) = buffer.pop(limits.event_bytes) else { break };
                 bytes += event.bytes();
                 out.push(event);
-                taken = index.or(taken);
+                acknowledged = index.or(acknowledged);
             }
-            *through = taken.or(*through);
+            *through = acknowledged.or(*through);
             let now = self.shared.clock.now();
             if buffer.is_finished() {
                 state.buffers.remove(connection);
@@ -427,7 +428,7 @@ impl SessionInner {
                 buffer.register_waker(cx.waker());
                 return Poll::Pending;
             }
-            if let Some(through) = taken {
+            if let Some(through) = acknowledged {
                 let _ = state.handle(
                     now,
                     Input::Acknowledged { connection, through },
@@ -439,8 +440,8 @@ impl SessionInner {
         })
     }
 
-    /// Takes the next part of the next message of a connection. The session hears of each
-    /// that its reader has taken something, and of the last that it has taken the message.
+    /// Returns the next part of the next message of a connection. Each part shows the session that
+    /// its reader makes progress; the last one acknowledges the message.
     #[cfg(feature = "http")]
     pub(crate) fn take_part(
         &self,
@@ -457,7 +458,7 @@ impl SessionInner {
         })
     }
 
-    /// Hears that a connection is gone.
+    /// Handles a connection that was dropped.
     pub(crate) fn on_connection_dropped(&self, connection: ConnectionId, through: Option<u64>) {
         self.with_session((), |state, after_unlock| {
             if let Some(buffer) = state.buffers.remove(connection) {
@@ -476,30 +477,31 @@ impl SessionInner {
         });
     }
 
-    /// Returns whether no new request is accepted.
+    /// Returns whether new requests are refused for a shutdown.
     pub(crate) fn is_draining(&self) -> bool {
         self.shared.drain.retry().is_some()
     }
 
-    /// Ends the session, if all sessions are drained and nothing is in flight in this one.
+    /// Closes the session, if sessions are being drained and it has no pending requests, or
+    /// responses to send.
     pub(crate) fn close_if_drained(&self) {
         self.with_session((), |_, _| ());
     }
 
-    /// Notes the process that serves the session, for the log.
+    /// Sets the process that serves the session, for the log.
     #[cfg(feature = "stdio")]
     pub(crate) fn set_process(&self, process: i32) {
         self.with_session((), |state, _| state.process = Some(process));
     }
 
-    /// Makes a connection, with a buffer to carry what comes at once.
+    /// Opens a connection by an input. Its buffer is added first, for events that are sent at once.
     fn connect(
         &self,
-        room: Option<&mut QueuePermits<'_>>,
+        permits: Option<&mut QueuePermits<'_>>,
         requests: &PostRequests,
         input: impl FnOnce(ConnectionId) -> Input<Bytes>,
     ) -> Result<ConnectionId, Rejection> {
-        let is_request = room.is_some();
+        let is_request = permits.is_some();
         self.with_session(Err(PANICKED), |state, after_unlock| {
             if is_request {
                 state.check_backend()?;
@@ -508,7 +510,7 @@ impl SessionInner {
             state.next_connection_id = state.next_connection_id.saturating_add(1);
             state.buffers.insert(connection);
             let now = self.shared.clock.now();
-            let result = state.handle(now, input(connection), room, after_unlock);
+            let result = state.handle(now, input(connection), permits, after_unlock);
             let result = result.and_then(|_| state.check_open());
             match result {
                 Ok(()) => self.on_accepted(state, now, requests),
@@ -518,21 +520,21 @@ impl SessionInner {
         })
     }
 
-    /// Holds the lock for `act`, keeps the deadline queue up to date, and does what
-    /// must not be done under the lock afterwards.
+    /// Calls `f` under the lock, updates the deadline queue, and then does without the lock what
+    /// must not be done under it.
     ///
-    /// A panic of the core leaves its state in the middle of a change. The session is then
-    /// closed, and `otherwise` is the result.
+    /// A panic of the core leaves its state inconsistent. The session is then closed, and
+    /// `on_panic` is returned.
     fn with_session<R>(
         &self,
-        otherwise: R,
-        act: impl FnOnce(&mut SessionState, &mut AfterUnlock) -> R,
+        on_panic: R,
+        f: impl FnOnce(&mut SessionState, &mut AfterUnlock) -> R,
     ) -> R {
         let mut after_unlock = AfterUnlock::default();
         let result = {
             let mut state = self.state.lock();
             let run = || {
-                let result = act(&mut state, &mut after_unlock);
+                let result = f(&mut state, &mut after_unlock);
                 if state.backend_exit.is_some() {
                     state.close_if_backend_exited(self.shared.clock.now(), &mut after_unlock);
                 }
@@ -548,7 +550,7 @@ impl SessionInner {
                     self.shared.clock.now(),
                     &mut after_unlock,
                 );
-                otherwise
+                on_panic
             });
             self.schedule(&mut state);
             result
@@ -557,14 +559,14 @@ impl SessionInner {
         result
     }
 
-    /// Has the deadline queue wake this session in time; too early does no harm.
+    /// Schedules the next deadline of this session. Too early a wake-up is harmless.
     fn schedule(&self, state: &mut SessionState) {
-        let armed = state.scheduled.unwrap_or(Instant::MAX);
-        let deadline = state.core.deadline_before(armed).unwrap_or(armed);
+        let scheduled = state.scheduled.unwrap_or(Instant::MAX);
+        let deadline = state.core.deadline_before(scheduled).unwrap_or(scheduled);
         let deadline = state.request_deadline().map_or(deadline, |limit| limit.min(deadline));
         let unused = state.unused.as_ref().map(|unused| unused.deadline);
         let deadline = unused.map_or(deadline, |unused| unused.min(deadline));
-        if deadline < armed {
+        if deadline < scheduled {
             self.shared.deadlines.schedule(self.id, state.scheduled, deadline, &self.this);
             state.scheduled = Some(deadline);
         }
@@ -602,11 +604,11 @@ impl SessionInner {
         }
     }
 
-    /// Leaves the deadline queue, once closed.
+    /// Removes the session from the deadline queue and the unused sessions, once it is closed.
     pub(crate) fn cancel_deadlines(&self) {
         let mut state = self.state.lock();
-        if let Some(armed) = state.scheduled.take() {
-            self.shared.deadlines.cancel(self.id, armed);
+        if let Some(scheduled) = state.scheduled.take() {
+            self.shared.deadlines.cancel(self.id, scheduled);
         }
         if let Some(unused) = state.unused.take() {
             self.shared.unused.remove(unused.number);
@@ -615,12 +617,12 @@ impl SessionInner {
     }
 }
 
-/// Returns whether nobody listens, and nobody is about to.
+/// Returns whether the session is initialized and has no connection.
 fn is_idle(state: &SessionState) -> bool {
     state.core.initialized().is_some() && state.buffers.is_empty()
 }
 
-/// Nobody is held up by an input that is no message of the backend.
+/// Only messages of the backend can cause backpressure.
 fn expect_no_backpressure(pressure: Backpressure) {
     debug_assert_eq!(pressure, Backpressure::None);
 }
@@ -631,36 +633,40 @@ mod tests {
     use crate::{Backend, ClientSender, ManagerConfig, OpenError, SessionManager};
 
     /// A backend that never answers.
-    struct Silent;
+    struct NeverAnswers;
 
-    impl Backend for Silent {
-        async fn open(&self, _: ClientSender, mut inbox: ClientMessages) -> Result<(), OpenError> {
-            tokio::spawn(async move { while inbox.recv().await.is_some() {} });
+    impl Backend for NeverAnswers {
+        async fn open(
+            &self,
+            _: ClientSender,
+            mut messages: ClientMessages,
+        ) -> Result<(), OpenError> {
+            tokio::spawn(async move { while messages.recv().await.is_some() {} });
             Ok(())
         }
     }
 
     #[tokio::test]
-    async fn a_session_that_panics_is_closed_on_every_path_and_harms_no_other() {
-        let sessions = SessionManager::new(Silent, ManagerConfig::default()).unwrap();
-        let broken = sessions.create_session().await.unwrap();
+    async fn a_session_that_panics_is_closed_without_effect_on_others() {
+        let sessions = SessionManager::new(NeverAnswers, ManagerConfig::default()).unwrap();
+        let panicked = sessions.create_session().await.unwrap();
         let other = sessions.create_session().await.unwrap();
         let initialize = || {
             let text = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#;
             message::parse_message(Bytes::from_static(text.as_bytes()), 1).unwrap()
         };
-        let waiting = broken.request(initialize(), AnswerFormat::Sse).await.unwrap();
-        let cell = sessions.shared().find(broken.id()).unwrap();
-        let outcome = cell.with_session(Err(PANICKED), |_, _| -> Result<(), Rejection> {
-            panic!("the core is at fault")
+        let waiting = panicked.request(initialize(), AnswerFormat::Sse).await.unwrap();
+        let inner = sessions.shared().find(panicked.id()).unwrap();
+        let outcome = inner.with_session(Err(PANICKED), |_, _| -> Result<(), Rejection> {
+            panic!("a fault of the core")
         });
         assert_eq!(outcome, Err(PANICKED));
-        // To drop a connection of it calls the session again.
+        // Dropping a connection calls the session again.
         drop(waiting);
-        assert_eq!(broken.close_reason(), Some(CloseReason::Cancelled));
-        assert!(broken.request(initialize(), AnswerFormat::Sse).await.is_err());
-        cell.on_deadline(Instant::MAX);
-        assert!(!sessions.has_session(broken.id()));
+        assert_eq!(panicked.close_reason(), Some(CloseReason::Cancelled));
+        assert!(panicked.request(initialize(), AnswerFormat::Sse).await.is_err());
+        inner.on_deadline(Instant::MAX);
+        assert!(!sessions.has_session(panicked.id()));
         assert_eq!(sessions.sessions(), 1);
         assert!(other.request(initialize(), AnswerFormat::Sse).await.is_ok());
     }

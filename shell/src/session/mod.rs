@@ -1,4 +1,4 @@
-//! A session, driven: the core's state machine behind a lock, and what is around it.
+//! The driver of a session: the core's state machine behind a lock.
 
 mod buffer;
 mod buffers;

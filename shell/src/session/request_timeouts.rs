@@ -1,18 +1,18 @@
-//! How long requests of the client may take.
+//! Timeouts of the client's requests.
 
 use std::collections::VecDeque;
 
 use rejoin_core::{Instant, RequestId, StreamId};
 
-/// When the requests of a session are due, the earliest first.
+/// The deadlines of a session's requests, the earliest first.
 #[derive(Debug, Default)]
 pub(super) struct TimedRequest {
-    /// Those that are pending, and some that were answered: at most twice as many as may
-    /// be pending.
+    /// Pending requests, and some that were answered: at most twice the maximum of pending
+    /// requests.
     requests: VecDeque<Request>,
 }
 
-/// A request, which its stream tells from an earlier one of the same id.
+/// A request with a deadline. Its stream distinguishes it from earlier ones of the same id.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Request {
     pub(super) deadline: Instant,
@@ -21,26 +21,26 @@ pub(super) struct Request {
 }
 
 impl TimedRequest {
-    /// Adds a request that is due no earlier than any other. Where there are `many`, those
-    /// go that are not pending any more.
+    /// Adds a request whose deadline is not before any other. From a length of `prune_at` on,
+    /// requests that are not pending are removed first.
     pub(super) fn add(
         &mut self,
         request: Request,
-        many: usize,
+        prune_at: usize,
         is_pending: impl Fn(&Request) -> bool,
     ) {
-        if self.requests.len() >= many {
+        if self.requests.len() >= prune_at {
             self.requests.retain(is_pending);
         }
         self.requests.push_back(request);
     }
 
-    /// Returns when the first one is due.
+    /// Returns the earliest deadline.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.requests.front().map(|request| request.deadline)
     }
 
-    /// Takes out the first one, if it is due.
+    /// Removes and returns the first request, if it is due.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<Request> {
         let is_due = self.requests.front().is_some_and(|request| request.deadline <= now);
         is_due.then(|| self.requests.pop_front()).flatten()

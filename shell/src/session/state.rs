@@ -1,4 +1,4 @@
-//! What the lock of a session guards: the core, and what its actions are done to.
+//! The state behind the lock of a session: the core, and what its actions change.
 
 use std::{task::Waker, time::Duration};
 
@@ -28,77 +28,77 @@ use crate::{
 pub(super) struct SessionState {
     pub(super) core: Session<Bytes>,
     pub(super) queue: BackendQueue,
-    /// Of every connection that has an HTTP body: at most `connections_max`, and those
-    /// that the core has cut and whose body has not noticed yet.
+    /// One for each connection with an HTTP body: at most `connections_max`, and those that the
+    /// core has cut and whose body was not polled since.
     pub(super) buffers: ConnectionBuffers,
-    /// Senders that wait, by the stream that holds them up.
+    /// Senders that are held, with the stream that holds them.
     pub(super) held_senders: Vec<(StreamId, oneshot::Sender<()>)>,
     pub(super) next_connection_id: u64,
-    /// Not there before the first request that has a time limit.
+    /// `None` before the first request that has a timeout.
     request_timeouts: Option<Box<TimedRequest>>,
-    /// When the deadline queue is to wake this session.
+    /// The deadline at which the deadline queue will wake this session.
     pub(super) scheduled: Option<Instant>,
-    /// What the client says that it is, until the session is opened.
+    /// Name and version of the client, until the session is opened.
     pub(super) client: Option<Box<str>>,
-    /// The process that serves the session, where one does.
+    /// The process that serves the session, if there is one.
     pub(super) process: Option<i32>,
-    /// Whether `initialize` was answered.
+    /// Whether the session was initialized.
     is_opened: bool,
-    /// How often progress was dropped, because its request was not in progress.
+    /// Number of progress notifications that were dropped for an unknown token.
     progress_dropped: u32,
-    /// `None` once the client has called something.
+    /// `None` once the client has used the session.
     pub(super) unused: Option<UnusedSession>,
-    /// What is known of a backend that is gone, while its answers are still being sent.
+    /// Set when the backend has ended, while its messages are still being sent.
     pub(super) backend_exit: Option<Box<BackendExit>>,
-    /// What counts the session for the address of its client, until it ends.
+    /// Counts the session for the address of its client.
     pub(super) peer_permit: Option<PeerPermit>,
     #[cfg(feature = "journal")]
     pub(super) recorder: Option<Recorder>,
 }
 
-/// A backend that is gone.
+/// The end of a backend.
 #[derive(Debug)]
 pub(super) struct BackendExit {
-    /// Where it says so.
+    /// The reason, if the backend gave one.
     pub(super) reason: Option<String>,
 }
 
-/// A session whose client has made no request but `initialize` and `ping`.
+/// The state of a session whose client has only sent `initialize` and `ping` requests.
 #[derive(Debug)]
 pub(super) struct UnusedSession {
-    /// By which the manager knows it.
+    /// The number that the manager knows it by.
     pub(super) number: u64,
-    /// When it ends, unless it has a connection then.
+    /// When the session is closed, unless it has a connection then.
     pub(super) deadline: Instant,
 }
 
-/// What is to be done once the lock is released.
+/// What must be done after the lock is released.
 #[derive(Debug, Default)]
 pub(super) struct AfterUnlock {
     pub(super) wakers: SmallVec<[Waker; 2]>,
     pub(super) released_senders: SmallVec<[oneshot::Sender<()>; 1]>,
     pub(super) opened: Option<SessionOpened>,
     pub(super) log_events: SmallVec<[LogEvent; 1]>,
-    /// Whether there is something in the inbox of the backend, or its end.
+    /// Whether the backend's queue has a message, or was closed.
     pub(super) run_handler: bool,
-    /// Whether the backend does not hear what it asked for.
+    /// Whether the backend does not read the session's messages.
     pub(super) backend_not_reading: bool,
     pub(super) closed: Option<SessionClosed>,
-    /// Why the backend is gone, where it says so.
+    /// Why the backend ended, if it gave a reason.
     pub(super) exit_reason: Option<String>,
 }
 
-/// How a session ended.
+/// The end of a session, for the log.
 #[derive(Debug)]
 pub(crate) struct SessionClosed {
     pub(crate) reason: CloseReason,
-    /// Whether it was opened before.
+    /// Whether it was initialized before.
     pub(crate) was_opened: bool,
-    /// How often progress was dropped, because its request was not in progress.
+    /// Number of progress notifications that were dropped for an unknown token.
     pub(crate) progress_dropped: u32,
 }
 
-/// Who begins a session, and what serves it.
+/// The beginning of a session, for the log.
 #[derive(Debug)]
 pub(crate) struct SessionOpened {
     pub(crate) client: Option<Box<str>>,
@@ -106,7 +106,7 @@ pub(crate) struct SessionOpened {
     pub(crate) process: Option<i32>,
 }
 
-/// What is worth a line in the log.
+/// An event in a session that is logged.
 #[derive(Debug)]
 pub(crate) enum LogEvent {
     Report(Report),
@@ -125,7 +125,7 @@ pub(crate) enum LogEvent {
         stream: StreamId,
         through: Option<u64>,
     },
-    /// A client came back, to events that it has not had.
+    /// A client resumed a stream.
     Resumed {
         stream: StreamId,
         after: u64,
@@ -145,10 +145,10 @@ impl AfterUnlock {
 }
 
 impl SessionState {
-    pub(super) fn new(config: ValidConfig, now: Instant, outbox: BackendQueue) -> Self {
+    pub(super) fn new(config: ValidConfig, now: Instant, queue: BackendQueue) -> Self {
         Self {
             core: Session::new(config, now),
-            queue: outbox,
+            queue,
             buffers: ConnectionBuffers::default(),
             held_senders: Vec::new(),
             next_connection_id: 0,
@@ -166,12 +166,12 @@ impl SessionState {
         }
     }
 
-    /// Applies one input, and carries the actions out. `room` is for what it forwards.
+    /// Handles one input, and runs its actions. `permits` are for messages that it forwards.
     pub(super) fn handle(
         &mut self,
         now: Instant,
         input: Input<Bytes>,
-        room: Option<&mut QueuePermits<'_>>,
+        permits: Option<&mut QueuePermits<'_>>,
         after_unlock: &mut AfterUnlock,
     ) -> Result<Backpressure, Rejection> {
         #[cfg(feature = "journal")]
@@ -182,8 +182,8 @@ impl SessionState {
         }
         let mut actions = Actions::new();
         let result = self.core.handle(now, input, &mut actions);
-        // Even where the input was rejected: what was due has happened.
-        self.run_actions(&mut actions, room, after_unlock);
+        // Also if the input was rejected: timers that were due have fired.
+        self.run_actions(&mut actions, permits, after_unlock);
         if !self.is_opened
             && let Some(initialized) = self.core.initialized()
         {
@@ -195,31 +195,31 @@ impl SessionState {
         result
     }
 
-    /// Gives requests that were accepted a time limit.
+    /// Starts the timeouts of requests that were accepted.
     pub(super) fn start_request_timeouts(&mut self, ids: &[RequestId], due: Instant) {
         let core = &self.core;
-        let many = core.config().pending_requests_max.saturating_mul(2);
+        let prune_at = core.config().pending_requests_max.saturating_mul(2);
         for id in ids {
             if let Some(stream) = core.stream_of(id) {
                 let request = Request { deadline: due, stream, id: id.clone() };
                 let is_pending =
                     |request: &Request| core.stream_of(&request.id) == Some(request.stream);
-                self.request_timeouts.get_or_insert_default().add(request, many, is_pending);
+                self.request_timeouts.get_or_insert_default().add(request, prune_at, is_pending);
             }
         }
     }
 
-    /// Returns when the first request has reached its time limit.
+    /// Returns the earliest deadline of a request.
     pub(super) fn request_deadline(&self) -> Option<Instant> {
         self.request_timeouts.as_ref()?.deadline()
     }
 
-    /// Answers the requests that have reached their time limit with an error, and has the
-    /// backend cancel them.
+    /// Answers requests that have timed out with an error, and sends the backend a cancellation
+    /// for each.
     pub(super) fn time_out_requests(
         &mut self,
         now: Instant,
-        why: &str,
+        error_message: &str,
         after_unlock: &mut AfterUnlock,
     ) {
         while let Some(limits) = &mut self.request_timeouts
@@ -230,9 +230,9 @@ impl SessionState {
             }
             after_unlock.log_events.push(LogEvent::RequestTimedOut { request: id.clone() });
             self.send_to_backend(render::cancellation(&id), after_unlock);
-            let error = render::error(Some(&id), render::INTERNAL_ERROR, why);
+            let error = render::error(Some(&id), render::INTERNAL_ERROR, error_message);
             let message = message::with_head(Head::Error { id: Some(id) }, error);
-            // Only a closed session rejects it.
+            // Only rejected if the session is closed.
             let _ = self.handle(
                 now,
                 Input::BackendMessage { message, related: None },
@@ -242,7 +242,7 @@ impl SessionState {
         }
     }
 
-    /// Ends the session, unless something is in flight in it.
+    /// Closes the session for a shutdown, unless it has pending requests, or responses to send.
     pub(super) fn close_if_drained(
         &mut self,
         now: Instant,
@@ -253,25 +253,25 @@ impl SessionState {
             return;
         }
         let close = Input::Disconnect { stream: StreamId::Standalone, retry: Some(retry) };
-        // An error says that nobody is connected who could come back.
+        // An error means that there is no connection whose client could resume.
         let _ = self.handle(now, close, None, after_unlock);
         let close = Input::CloseSession { reason: CloseReason::ServerShutdown };
         let _ = self.handle(now, close, None, after_unlock);
     }
 
-    /// Ends the session, whose backend is gone, unless a connection has still to send what the
-    /// backend said. A reader that stops is disconnected after `stall_disconnect_timeout`.
+    /// Closes the session after its backend has ended, once no connection has events to send. A
+    /// reader that stalls is disconnected after `stall_disconnect_timeout`.
     pub(super) fn close_if_backend_exited(&mut self, now: Instant, after_unlock: &mut AfterUnlock) {
         let has_backlog = |connection| self.core.has_backlog(connection);
         if self.core.connections().any(has_backlog) {
             return;
         }
-        after_unlock.exit_reason = self.backend_exit.take().and_then(|gone| gone.reason);
-        // Only a closed session rejects it.
+        after_unlock.exit_reason = self.backend_exit.take().and_then(|exit| exit.reason);
+        // Only rejected if the session is closed.
         let _ = self.handle(now, Input::BackendGone, None, after_unlock);
     }
 
-    /// Returns an error where the backend is gone.
+    /// Returns an error if the backend has ended.
     pub(super) fn check_backend(&self) -> Result<(), Rejection> {
         match self.backend_exit {
             Some(_) => Err(Rejection::Closed(CloseReason::BackendGone)),
@@ -279,7 +279,7 @@ impl SessionState {
         }
     }
 
-    /// Returns whether a request is in flight, or its answer is still being sent.
+    /// Returns whether a request is pending, or its response is being sent.
     fn is_busy(&self) -> bool {
         let is_request =
             |connection| matches!(self.core.stream_on(connection), Some(StreamId::Request(_)));
@@ -287,8 +287,8 @@ impl SessionState {
             && (self.core.pending_requests() > 0 || self.core.connections().any(is_request))
     }
 
-    /// Gives up a core that has panicked: one that is closed takes its place, so that
-    /// nothing asks the other one again.
+    /// Replaces a core that has panicked by one that is closed, so that its state is not used
+    /// again.
     pub(super) fn replace_panicked(
         &mut self,
         config: &ValidConfig,
@@ -304,7 +304,7 @@ impl SessionState {
         let _ = self.handle(now, close, None, after_unlock);
     }
 
-    /// Returns what is to be said of a client that came back after `id`.
+    /// Returns the log event for a client that resumed after `id`.
     pub(super) fn resumed_event(&self, id: EventId) -> LogEvent {
         let (stream, after) = (id.stream, id.index);
         let log = self.core.log(stream);
@@ -312,13 +312,13 @@ impl SessionState {
         LogEvent::Resumed { stream, after, replayed }
     }
 
-    /// Returns whether something that is sent on a connection is heard.
+    /// Returns whether a connection is open.
     pub(super) fn is_connected(&self, connection: ConnectionId) -> bool {
         self.buffers.get(connection).is_some_and(|buffer| !buffer.is_closed())
     }
 
-    /// Returns an error where the session is closed: by what the client has just said, or
-    /// the client would have been told before.
+    /// Returns an error if the session is closed. Called after an input was accepted: then that
+    /// input has closed the session.
     pub(super) fn check_open(&self) -> Result<(), Rejection> {
         match self.core.close_reason() {
             Some(reason) => Err(Rejection::Closed(reason)),
@@ -329,16 +329,17 @@ impl SessionState {
     fn run_actions(
         &mut self,
         actions: &mut Actions<Bytes>,
-        mut room: Option<&mut QueuePermits<'_>>,
+        mut permits: Option<&mut QueuePermits<'_>>,
         after_unlock: &mut AfterUnlock,
     ) {
-        let (closed, gone) = (self.core.close_reason(), after_unlock.exit_reason.take());
-        let event_of = |id, event| event_of(id, event, closed, gone.as_deref());
+        let (close_reason, exit_reason) =
+            (self.core.close_reason(), after_unlock.exit_reason.take());
+        let event_of = |id, event| event_of(id, event, close_reason, exit_reason.as_deref());
         for action in actions.drain() {
             match action {
                 Action::Forward { message } => {
-                    if let Some(room) = room.as_deref_mut() {
-                        after_unlock.wake(self.queue.forward(message, room));
+                    if let Some(permits) = permits.as_deref_mut() {
+                        after_unlock.wake(self.queue.forward(message, permits));
                         after_unlock.run_handler = true;
                     }
                 }
@@ -356,8 +357,9 @@ impl SessionState {
                 Action::Gap { connection, stream, missed } => {
                     let (first, last) = (*missed.start(), *missed.end());
                     after_unlock.log_events.push(LogEvent::Gap { stream, first, last });
-                    let logs = self.core.initialized().is_some_and(|answer| answer.logging);
-                    let notification = logs.then(|| render::gap_notification(stream, &missed));
+                    let has_logging = self.core.initialized().is_some_and(|answer| answer.logging);
+                    let notification =
+                        has_logging.then(|| render::gap_notification(stream, &missed));
                     self.push_event(
                         connection,
                         SseEvent::Gap { missed, notification },
@@ -387,7 +389,8 @@ impl SessionState {
                     self.send_to_backend(render::cancellation(&id), after_unlock)
                 }
                 Action::Release { stream } => {
-                    let released = self.held_senders.extract_if(.., |(held, _)| *held == stream);
+                    let released =
+                        self.held_senders.extract_if(.., |(held_by, _)| *held_by == stream);
                     after_unlock.released_senders.extend(released.map(|(_, sender)| sender));
                 }
                 Action::SessionClosed { reason } => {
@@ -413,7 +416,7 @@ impl SessionState {
         }
     }
 
-    /// Hands a message of the session itself to the backend.
+    /// Queues a message of the session itself for the backend.
     pub(super) fn send_to_backend(&self, message: Bytes, after_unlock: &mut AfterUnlock) {
         after_unlock.run_handler = true;
         match self.queue.push_session_message(message) {
@@ -438,13 +441,13 @@ impl SessionState {
 fn event_of(
     id: Option<EventId>,
     event: Event<Bytes>,
-    closed: Option<CloseReason>,
-    gone: Option<&str>,
+    close_reason: Option<CloseReason>,
+    exit_reason: Option<&str>,
 ) -> SseEvent {
     match event {
         Event::Message(data) => SseEvent::Message { id, data },
         Event::Failure(failure) => {
-            SseEvent::Message { id, data: render::failure(&failure, closed, gone) }
+            SseEvent::Message { id, data: render::failure(&failure, close_reason, exit_reason) }
         }
         Event::Priming { retry } => SseEvent::Priming { id, retry },
     }
