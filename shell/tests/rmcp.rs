@@ -113,7 +113,7 @@ async fn an_answer_that_is_too_large_becomes_an_error() {
     let answer = answer(client.call(1, "large", json!({})).await).await;
     assert_eq!(answer["id"], 1);
     assert_eq!(answer["error"]["code"], -32_603);
-    assert_eq!(answer["error"]["message"], "the response was too large to be kept");
+    assert_eq!(answer["error"]["message"], "the response was too large to be retained");
 }
 
 #[tokio::test(start_paused = true)]

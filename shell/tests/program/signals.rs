@@ -27,7 +27,7 @@ async fn requests_that_exceed_the_drain_timeout_fail() {
     assert!(program.stop_with("TERM").success());
     let error = &call.response().await["error"];
     assert_eq!(error["code"], -32603);
-    assert_eq!(error["message"], "the session was closed: this server is shutting down");
+    assert_eq!(error["message"], "the session was closed: the server is shutting down");
 }
 
 #[tokio::test]

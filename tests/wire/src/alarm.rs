@@ -56,7 +56,7 @@ fn ring(what: String) {
 struct Listener;
 
 /// It may be the backend's fault that it is given up; the judge sees whether it is.
-const BACKENDS_FAULT: &str = "server asks and does not listen";
+const BACKENDS_FAULT: &str = "backend stopped reading its messages";
 
 impl Subscriber for Listener {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {

@@ -48,10 +48,10 @@ pub(crate) fn failure_of(message: &Value) -> Option<FailureReason> {
     }
     // What follows says more.
     let reasons = [
-        ("the response was too large to be kept", FailureReason::Evicted),
-        ("the response was kept for a time, and has expired", FailureReason::Expired),
-        ("nobody was connected for too long", FailureReason::Orphaned),
-        ("the server process is gone", FailureReason::BackendGone),
+        ("the response was too large to be retained", FailureReason::Evicted),
+        ("the response was retained, but has expired", FailureReason::Expired),
+        ("the request was cancelled: its client was disconnected", FailureReason::Orphaned),
+        ("the server is no longer available", FailureReason::BackendGone),
         ("the session was closed", FailureReason::SessionClosed),
         ("the server did not answer `initialize` in time", FailureReason::SessionClosed),
     ];

@@ -182,7 +182,7 @@ impl Drop for Program {
 
 /// What the log says where something is wrong with the program itself.
 const WRONG: [&str; 5] =
-    ["panicked", "session is broken", "journal ends here", "there is no guard", GARBLED];
+    ["panicked", "session panicked", "journal truncated", "there is no guard", GARBLED];
 
 impl Log {
     fn follow(&self, err: impl Read) {
