@@ -173,7 +173,7 @@ impl Driver {
         Ok(Connection::new(id, Arc::clone(self), body))
     }
 
-    /// Applies an input that holds nobody up.
+    /// Applies an input that cannot hold a sender.
     fn apply(&self, input: Input<Body>) -> Result<(), Rejection> {
         match self.handle(&mut self.state.lock(), input)? {
             Backpressure::None | Backpressure::Hold(_) => Ok(()),
