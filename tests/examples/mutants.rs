@@ -176,7 +176,7 @@ fn first_failure(tree: &Path, tests: &str) -> io::Result<Option<String>> {
     let core: &[&[&str]] = &[
         &["-p", "rejoin-core", "--all-features", "--lib", "--tests"],
         &["-p", "rejoin-tests", "--test", "model"],
-        &["-p", "rejoin-tests", "--test", "world"],
+        &["-p", "rejoin-tests", "--test", "simulation"],
     ];
     let shell: &[&[&str]] = &[
         &["-p", "rejoin", "--lib", "--test", "sessions", "--test", "http", "--test", "rmcp"],
@@ -191,7 +191,7 @@ fn first_failure(tree: &Path, tests: &str) -> io::Result<Option<String>> {
         "--target-dir=../races",
         "races",
     ]];
-    let wire: &[&[&str]] = &[&["-p", "rejoin-wire", "--test", "here", "many_worlds"]];
+    let wire: &[&[&str]] = &[&["-p", "rejoin-wire", "--test", "in_process", "many_simulations"]];
     let tests = match tests {
         "races" => races,
         "wire" => wire,

@@ -7,5 +7,5 @@ pub mod journal;
 pub mod laws;
 pub mod model;
 pub mod runner;
+pub mod simulation;
 pub mod stats;
-pub mod world;

@@ -1,4 +1,4 @@
-//! Exchanges: one HTTP request of a client, and the response, over a link that may fail.
+//! HTTP exchanges: one request of a client and its response, over a faulty link.
 
 use std::time::Duration;
 
@@ -10,71 +10,75 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::link::{Fate, relay};
-use crate::world::World;
+use crate::link::{LinkPlan, relay};
+use crate::simulation::Simulation;
 
-/// A response, as far as it has come.
+/// A response that is being received.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     response: Response<Incoming>,
-    /// Whether nothing in between keeps the client waiting.
-    pub(crate) is_sound: bool,
-    /// What moves the bytes; to drop it ends the connection.
-    _connection: Ending,
+    /// Whether no fault delays the response.
+    pub(crate) is_fault_free: bool,
+    /// The task of the connection, which is closed on drop.
+    _connection: AbortOnDrop,
 }
 
 #[derive(Debug)]
-struct Ending(JoinHandle<()>);
+struct AbortOnDrop(JoinHandle<()>);
 
-impl Drop for Ending {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-/// Says that a connection broke.
+/// A connection error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Broken {
-    pub(crate) how: How,
-    /// Whether it was the server that broke it: nothing in between has, nor was there
-    /// anything to wait for.
-    pub(crate) is_wrong: bool,
+pub(crate) struct ConnectionError {
+    pub(crate) kind: ConnectionErrorKind,
+    /// Whether only the server can have caused it: no fault was injected, and no wait was due.
+    pub(crate) is_servers_fault: bool,
 }
 
-/// How a connection broke.
+/// The kind of a connection error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum How {
-    /// It ended before all had come that was to come.
-    Off,
-    /// Nothing came for too long.
-    Silent,
+pub(crate) enum ConnectionErrorKind {
+    /// The connection was closed before the response was complete.
+    Closed,
+    /// Nothing was received for too long.
+    TimedOut,
 }
 
-/// The largest body that is no stream, in bytes.
+/// Maximum size of a body that is not a stream, in bytes.
 const BODY_BYTES_MAX: usize = 1 << 20;
 
 impl Exchange {
-    /// Sends a request, and waits for the head of the response.
-    pub(crate) async fn begin(
-        world: &World,
-        fate: Fate,
+    /// Sends a request, and waits for the response head.
+    pub(crate) async fn start(
+        simulation: &Simulation,
+        plan: LinkPlan,
         request: Request<Full<Bytes>>,
-    ) -> Result<Self, Broken> {
-        let is_sound = fate.is_sound();
-        let off = Broken { how: How::Off, is_wrong: is_sound };
-        let silent = Broken { how: How::Silent, is_wrong: is_sound && !may_wait(world, &request) };
-        let ends = world.server.connect().await.map_err(|_| off)?;
-        let (healed, longest) = (world.healed(), world.knobs.longest());
-        let tally = world.tally_of_links();
+    ) -> Result<Self, ConnectionError> {
+        let is_fault_free = plan.is_fault_free();
+        let closed =
+            ConnectionError { kind: ConnectionErrorKind::Closed, is_servers_fault: is_fault_free };
+        let timed_out = ConnectionError {
+            kind: ConnectionErrorKind::TimedOut,
+            is_servers_fault: is_fault_free && !head_may_be_delayed(simulation, &request),
+        };
+        let ends = simulation.server.connect().await.map_err(|_| closed)?;
+        let (healed, longest) = (simulation.fault_free(), simulation.parameters.link_timeouts());
+        let coverage = simulation.link_coverage();
         tokio::spawn(async move {
-            tally.count(relay(ends.near, ends.far, fate, longest, healed).await);
+            coverage.count(relay(ends.near, ends.far, plan, longest, healed).await);
         });
-        let shaken = hyper::client::conn::http1::handshake(TokioIo::new(ends.client)).await;
-        let (mut sender, connection) = shaken.map_err(|_| off)?;
-        let connection = Ending(tokio::spawn(async move { drop(connection.await) }));
-        let response = timeout(world.knobs.head_max(), sender.send_request(request)).await;
-        let response = response.map_err(|_| silent)?.map_err(|_| off)?;
-        Ok(Self { response, is_sound, _connection: connection })
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(ends.client)).await;
+        let (mut sender, connection) = handshake.map_err(|_| closed)?;
+        let connection = AbortOnDrop(tokio::spawn(async move { drop(connection.await) }));
+        let response =
+            timeout(simulation.parameters.response_timeout(), sender.send_request(request)).await;
+        let response = response.map_err(|_| timed_out)?.map_err(|_| closed)?;
+        Ok(Self { response, is_fault_free, _connection: connection })
     }
 
     pub(crate) fn status(&self) -> StatusCode {
@@ -85,21 +89,25 @@ impl Exchange {
         self.response.headers()
     }
 
-    /// Returns whether a stream of events follows.
+    /// Returns whether the body is an event stream.
     pub(crate) fn is_stream(&self) -> bool {
         let kind = self.headers().get(http::header::CONTENT_TYPE);
         kind.is_some_and(|kind| kind == "text/event-stream")
     }
 
-    /// Waits for more of the body, but not for longer than `longest`; `None` is its end.
-    pub(crate) async fn next(&mut self, longest: Duration) -> Result<Option<Bytes>, Broken> {
-        let broken = |how| Broken { how, is_wrong: self.is_sound };
-        let (off, silent) = (broken(How::Off), broken(How::Silent));
+    /// Waits for more of the body, for `longest` at most; `None` is its end.
+    pub(crate) async fn next(
+        &mut self,
+        longest: Duration,
+    ) -> Result<Option<Bytes>, ConnectionError> {
+        let broken = |how| ConnectionError { kind: how, is_servers_fault: self.is_fault_free };
+        let (closed, timed_out) =
+            (broken(ConnectionErrorKind::Closed), broken(ConnectionErrorKind::TimedOut));
         loop {
             let frame = timeout(longest, self.response.body_mut().frame()).await;
-            match frame.map_err(|_| silent)? {
+            match frame.map_err(|_| timed_out)? {
                 None => return Ok(None),
-                Some(Err(_)) => return Err(off),
+                Some(Err(_)) => return Err(closed),
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         return Ok(Some(data));
@@ -109,32 +117,39 @@ impl Exchange {
         }
     }
 
-    /// Reads all of a body that is no stream.
-    pub(crate) async fn whole(&mut self, longest: Duration) -> Result<Vec<u8>, Broken> {
+    /// Reads a whole body that is not a stream.
+    pub(crate) async fn collect(&mut self, longest: Duration) -> Result<Vec<u8>, ConnectionError> {
         let mut all = Vec::new();
         while let Some(data) = self.next(longest).await? {
             all.extend_from_slice(&data);
             if all.len() > BODY_BYTES_MAX {
-                return Err(Broken { how: How::Off, is_wrong: true });
+                return Err(ConnectionError {
+                    kind: ConnectionErrorKind::Closed,
+                    is_servers_fault: true,
+                });
             }
         }
         Ok(all)
     }
 }
 
-impl Broken {
-    /// Returns what the server has done wrong.
-    pub(crate) fn wrong(self) -> Option<&'static str> {
-        self.is_wrong.then_some(match self.how {
-            How::Off => "a sound connection breaks off",
-            How::Silent => "nothing comes on a sound connection, not even a sign of life",
+impl ConnectionError {
+    /// Returns what the server did wrong, if anything.
+    pub(crate) fn servers_fault(self) -> Option<&'static str> {
+        self.is_servers_fault.then_some(match self.kind {
+            ConnectionErrorKind::Closed => "a fault-free connection was closed early",
+            ConnectionErrorKind::TimedOut => {
+                "nothing was received on a fault-free connection, not even a keep-alive comment"
+            }
         })
     }
 }
 
-/// Returns whether the head of a response waits for the answer, which a backend may not give.
-fn may_wait(world: &World, request: &Request<Full<Bytes>>) -> bool {
-    world.knobs.json && request.method() == Method::POST && !world.is_healed()
+/// Returns whether the response head waits for a backend that may never respond.
+fn head_may_be_delayed(simulation: &Simulation, request: &Request<Full<Bytes>>) -> bool {
+    simulation.parameters.json_responses
+        && request.method() == Method::POST
+        && !simulation.is_fault_free()
 }
 
 #[cfg(test)]
@@ -145,39 +160,45 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::knobs::{Kind, Knobs};
-    use crate::link::End;
+    use crate::link::LinkFault;
+    use crate::parameters::{BackendKind, Parameters};
     use crate::server::Server;
 
-    /// Returns how an exchange breaks with a server that says `said` and hangs up.
-    async fn broken(fate: Fate, said: &'static str) -> Option<Broken> {
+    /// Returns the error of an exchange with a server that sends `response` and closes the
+    /// connection.
+    async fn broken(plan: LinkPlan, response: &'static str) -> Option<ConnectionError> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = Server::There(listener.local_addr().unwrap());
+        let server = Server::Socket(listener.local_addr().unwrap());
         let serving = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             let _ = stream.read(&mut [0; 1_000]).await;
-            let _ = stream.write_all(said.as_bytes()).await;
+            let _ = stream.write_all(response.as_bytes()).await;
         });
-        let knobs = Knobs::draw_hurried(0, Kind::Demo, 1);
-        let world = World::new(knobs, server, Arc::new(AtomicBool::new(false)));
+        let parameters = Parameters::draw_real_time(0, BackendKind::Demo, 1);
+        let simulation = Simulation::new(parameters, server, Arc::new(AtomicBool::new(false)));
         let request = Request::get("/mcp").body(Full::default()).unwrap();
-        let whole = async {
-            Exchange::begin(&world, fate, request).await?.whole(world.knobs.head_max()).await
+        let collected = async {
+            Exchange::start(&simulation, plan, request)
+                .await?
+                .collect(simulation.parameters.response_timeout())
+                .await
         };
-        let broken = whole.await.err();
+        let broken = collected.await.err();
         serving.abort();
         broken
     }
 
     #[tokio::test]
-    async fn a_server_that_breaks_off_is_to_blame_unless_the_link_did() {
-        let off = |is_wrong| Some(Broken { how: How::Off, is_wrong });
-        let whole = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nall";
-        assert_eq!(broken(Fate::SOUND, whole).await, None);
-        for said in ["", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nall"] {
-            assert_eq!(broken(Fate::SOUND, said).await, off(true), "{said}");
+    async fn early_close_is_servers_fault_unless_link_was_cut() {
+        let closed = |is_wrong| {
+            Some(ConnectionError { kind: ConnectionErrorKind::Closed, is_servers_fault: is_wrong })
+        };
+        let collected = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nall";
+        assert_eq!(broken(LinkPlan::FAULT_FREE, collected).await, None);
+        for response in ["", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nall"] {
+            assert_eq!(broken(LinkPlan::FAULT_FREE, response).await, closed(true), "{response}");
         }
-        let cut = Fate { end: End::After(9), ..Fate::SOUND };
-        assert_eq!(broken(cut, whole).await, off(false));
+        let cut = LinkPlan { end: LinkFault::CutAfter(9), ..LinkPlan::FAULT_FREE };
+        assert_eq!(broken(cut, collected).await, closed(false));
     }
 }

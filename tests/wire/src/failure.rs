@@ -1,57 +1,61 @@
-//! Failures: what was wrong with a world, to be read and to be run again.
+//! Failed simulations, with what it takes to reproduce them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use tempfile::Builder;
 
-use crate::knobs::Knobs;
-use crate::visit::Visit;
+use crate::client_session::ClientSession;
+use crate::parameters::Parameters;
 
-/// What was wrong with a world.
+/// A failed simulation.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// Of which world.
-    pub knobs: Knobs,
-    /// What was wrong.
-    pub what: String,
-    /// By what the client and the server know the session that was concerned.
+    /// Its parameters.
+    pub parameters: Parameters,
+    /// What failed.
+    pub message: String,
+    /// The client's name and the session id of the session in which it failed.
     session: Option<(String, String)>,
-    /// What came over its wires at last.
-    trail: Vec<String>,
-    /// Its journal.
+    /// The last lines of its trace.
+    trace: Vec<String>,
+    /// The text of its journal.
     journal: Option<String>,
-    /// Where it is kept, when the world is gone.
-    kept: Option<PathBuf>,
+    /// Where the journal was saved.
+    journal_path: Option<PathBuf>,
 }
 
 impl Failure {
-    pub(crate) fn new(knobs: &Knobs, what: String) -> Box<Self> {
+    pub(crate) fn new(parameters: &Parameters, what: String) -> Box<Self> {
         Box::new(Self {
-            knobs: knobs.clone(),
-            what,
+            parameters: parameters.clone(),
+            message: what,
             session: None,
-            trail: Vec::new(),
+            trace: Vec::new(),
             journal: None,
-            kept: None,
+            journal_path: None,
         })
     }
 
-    /// A world in which something was wrong in a session.
-    pub(crate) fn of(knobs: &Knobs, what: String, visit: &Visit, journals: &Path) -> Box<Self> {
-        let mut failure = Self::new(knobs, what);
-        failure.session = Some((visit.name.clone(), visit.session.clone()));
-        failure.trail = visit.trail();
-        failure.journal = std::fs::read_to_string(journals.join(file_of(&visit.session))).ok();
+    /// Returns a failure in a session.
+    pub(crate) fn in_session(
+        parameters: &Parameters,
+        what: String,
+        session: &ClientSession,
+        journals: &Path,
+    ) -> Box<Self> {
+        let mut failure = Self::new(parameters, what);
+        failure.session = Some((session.name.clone(), session.id.clone()));
+        failure.trace = session.recent_trace();
+        failure.journal = std::fs::read_to_string(journals.join(journal_name(&session.id))).ok();
         failure
     }
 
-    /// Writes the journal to where it is found when the world is gone, under a name that no
-    /// other one has.
+    /// Saves the journal to a file of its own, which outlives the simulation.
     #[must_use]
-    pub fn keep(mut self: Box<Self>) -> Box<Self> {
-        self.kept = self.journal.as_ref().and_then(|journal| {
-            let prefix = format!("rejoin-wire-{}-", self.knobs.world.seed);
+    pub fn save_journal(mut self: Box<Self>) -> Box<Self> {
+        self.journal_path = self.journal.as_ref().and_then(|journal| {
+            let prefix = format!("rejoin-wire-{}-", self.parameters.base.seed);
             let file = Builder::new().prefix(&prefix).suffix(".jsonl").tempfile().ok()?;
             let (_, path) = file.keep().ok()?;
             std::fs::write(&path, journal).is_ok().then_some(path)
@@ -66,25 +70,32 @@ impl Failure {
     }
 }
 
-/// Returns the name of the journal of a session: the first half of its id.
-pub(crate) fn file_of(session: &str) -> String {
+/// Returns the file name of a session's journal: the first half of its id.
+pub(crate) fn journal_name(session: &str) -> String {
     format!("{}.jsonl", session.get(..session.len() / 2).unwrap_or_default())
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { knobs, what, session, trail, kept, journal: _ } = self;
-        writeln!(f, "{knobs:?}")?;
+        let Self {
+            parameters,
+            message: what,
+            session,
+            trace: trail,
+            journal_path: kept,
+            journal: _,
+        } = self;
+        writeln!(f, "{parameters:?}")?;
         if let Some((client, server)) = session {
-            writeln!(f, "session {client}, which the server calls {server}, at last:")?;
+            writeln!(f, "client session {client}, session id {server}, last lines:")?;
         }
         for line in trail {
             writeln!(f, "    {line}")?;
         }
         if let Some(path) = kept {
-            writeln!(f, "its journal is {}", path.display())?;
+            writeln!(f, "journal: {}", path.display())?;
         }
-        write!(f, "seed {}: {what}", knobs.world.seed)
+        write!(f, "seed {}: {what}", parameters.base.seed)
     }
 }
 
@@ -93,15 +104,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_journal_is_kept_once_for_each_failure_and_said_where() {
-        let knobs = Knobs::draw(1);
-        let failure = || Failure::new(&knobs, "wrong".to_owned()).with_journal("it".to_owned());
-        assert!(!failure().to_string().contains("its journal is"));
-        let (one, other) = (failure().keep(), failure().keep());
-        assert_ne!(one.kept, other.kept);
+    fn saves_one_journal_per_failure_and_reports_path() {
+        let parameters = Parameters::draw(1);
+        let failure =
+            || Failure::new(&parameters, "wrong".to_owned()).with_journal("it".to_owned());
+        assert!(!failure().to_string().contains("journal:"));
+        let (one, other) = (failure().save_journal(), failure().save_journal());
+        assert_ne!(one.journal_path, other.journal_path);
         for failure in [one, other] {
-            let path = failure.kept.as_ref().unwrap();
-            assert!(failure.to_string().contains(&format!("its journal is {}", path.display())));
+            let path = failure.journal_path.as_ref().unwrap();
+            assert!(failure.to_string().contains(&format!("journal: {}", path.display())));
             assert_eq!(std::fs::read_to_string(path).unwrap(), "it");
             std::fs::remove_file(path).unwrap();
         }

@@ -1,8 +1,8 @@
-//! Kernels: what the systems of a server and its client buffer between the two.
+//! The socket buffers of a server and its client.
 //!
-//! What a server writes waits in the send buffer of its system until the client's system has
-//! room for it in its receive buffer, and there until the client reads it. When a connection
-//! breaks, all of that is lost, although the server has written it.
+//! What a server writes waits in its send buffer until the client's receive buffer has room,
+//! and there until the client reads it. When a connection breaks, all of that is lost, although
+//! the server has written it.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,85 +12,86 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rejoin_tests::world::Chance;
+use rejoin_tests::simulation::Rng;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 
-/// A line between a server and a client: the buffers of their systems, and how fast the client
-/// reads.
+/// A model of a TCP connection: the socket buffers, and how fast the client reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Line {
-    pub(crate) buffers: Buffers,
-    /// How many bytes a second the client reads, all the time. `None` means without a limit.
+pub struct TcpModel {
+    pub(crate) buffers: SocketBuffers,
+    /// How many bytes per second the client reads. `None` is unlimited.
     pub(crate) rate: Option<u32>,
 }
 
-/// The sizes of buffers, in bytes, and when the server may write.
+/// The sizes of buffers in bytes, and when the server may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Buffers {
-    /// How much may wait in the send buffer.
+pub(crate) struct SocketBuffers {
+    /// Maximum number of unsent bytes in the send buffer.
     not_sent_max: usize,
-    /// Once the server had to wait, it may write when no more than this waits there.
+    /// A server that had to wait may write again when at most this many bytes are unsent.
     writable_at: usize,
-    /// The size of the receive buffer.
+    /// Size of the receive buffer.
     receive: usize,
 }
 
-/// How many bytes may wait in the send buffer where `TCP_NOTSENT_LOWAT` is set, as the program
-/// sets it.
+/// Maximum number of unsent bytes with the `TCP_NOTSENT_LOWAT` that the program sets.
 const LOW_WATER_MARK: usize = 64 << 10;
-/// How large both buffers are at most, together.
+/// Maximum size of both buffers together.
 const BUFFERS_MAX: usize = 4 << 20;
-/// A client's system says that there is room again when there is this much of it, or half of
-/// the buffer.
+/// A client's kernel announces its window when it has grown by this, or by half of the buffer.
 const SEGMENT: usize = 64 << 10;
 
-/// How many bytes a second a steady reader reads, at least and at most.
+/// Minimum and maximum rate of a steady reader, in bytes per second.
 const RATE: (u32, u32) = (20_000, 4_000_000);
 
-impl Line {
-    /// Draws the line of a world: some are small, some have no limit of speed.
-    pub(crate) fn draw(luck: &mut Chance) -> Self {
-        let rate = luck.strikes(600).then(|| draw_rate(luck, 1));
-        let buffers = if luck.strikes(700) {
-            Buffers::with_low_water_mark(draw_size(luck, 4 << 10, BUFFERS_MAX - LOW_WATER_MARK))
+impl TcpModel {
+    /// Draws the TCP model of a simulation: some buffers are small, some rates unlimited.
+    pub(crate) fn draw(rng: &mut Rng) -> Self {
+        let rate = rng.chance(600).then(|| draw_rate(rng, 1));
+        let buffers = if rng.chance(700) {
+            SocketBuffers::with_low_water_mark(draw_size(
+                rng,
+                4 << 10,
+                BUFFERS_MAX - LOW_WATER_MARK,
+            ))
         } else {
-            let send = draw_size(luck, 4 << 10, BUFFERS_MAX / 2);
-            Buffers::without_mark(send, draw_size(luck, 4 << 10, BUFFERS_MAX / 2))
+            let send = draw_size(rng, 4 << 10, BUFFERS_MAX / 2);
+            SocketBuffers::without_mark(send, draw_size(rng, 4 << 10, BUFFERS_MAX / 2))
         };
         Self { buffers, rate }
     }
 
-    /// Draws the line of a steady reader whose server sets the low-water mark: `speed` times
-    /// as fast as the slowest, at least.
-    pub(crate) fn draw_steady(luck: &mut Chance, speed: u32) -> Self {
-        let receive = draw_size(luck, 4 << 10, BUFFERS_MAX - LOW_WATER_MARK);
-        let buffers = Buffers::with_low_water_mark(receive);
-        Self { buffers, rate: Some(draw_rate(luck, speed)) }
+    /// Draws the TCP model of a steady reader whose server sets the low-water mark; it is at
+    /// least `speed` times as fast as the slowest.
+    pub(crate) fn draw_steady(rng: &mut Rng, speed: u32) -> Self {
+        let receive = draw_size(rng, 4 << 10, BUFFERS_MAX - LOW_WATER_MARK);
+        let buffers = SocketBuffers::with_low_water_mark(receive);
+        Self { buffers, rate: Some(draw_rate(rng, speed)) }
     }
 
-    /// Returns for how long the server may be unable to write `bytes`, which it does not get
-    /// rid of at once.
+    /// Returns for how long the server may be unable to write `bytes`, which do not fit into
+    /// the buffers at once.
     pub(crate) fn pause_max(&self, bytes: usize) -> Duration {
         let Some(rate) = self.rate else { return Duration::ZERO };
-        let Buffers { not_sent_max, writable_at, .. } = self.buffers;
-        let bytes = bytes + (not_sent_max - writable_at) + self.buffers.update();
+        let SocketBuffers { not_sent_max, writable_at, .. } = self.buffers;
+        let bytes = bytes + (not_sent_max - writable_at) + self.buffers.window_update_threshold();
         time_of(bytes, rate)
     }
 
-    /// Returns how much both buffers hold.
+    /// Returns the size of both buffers together.
     pub(crate) const fn bytes(&self) -> usize {
         self.buffers.not_sent_max + self.buffers.receive
     }
 }
 
-/// Returns how long it takes to read so many bytes, at so many a second.
+/// Returns how long it takes to read `bytes` at `rate` bytes per second.
 pub(crate) fn time_of(bytes: usize, rate: u32) -> Duration {
     Duration::from_secs(1) * u32::try_from(bytes).unwrap_or(u32::MAX) / rate
 }
 
-impl Buffers {
+impl SocketBuffers {
     const fn with_low_water_mark(receive: usize) -> Self {
-        // Linux wakes a writer when twice what is not sent is less than the mark.
+        // Linux wakes a writer when twice the unsent bytes are less than the mark.
         Self { not_sent_max: LOW_WATER_MARK, writable_at: LOW_WATER_MARK / 2 - 1, receive }
     }
 
@@ -99,17 +100,17 @@ impl Buffers {
         Self { not_sent_max: send, writable_at: send / 3 * 2, receive }
     }
 
-    /// Returns how much room there must be for the client's system to say so, as it does to
-    /// avoid small segments (RFC 9293, section 3.8.6.2.2).
-    fn update(&self) -> usize {
+    /// Returns how much the window must grow before the client's kernel announces it, to avoid
+    /// silly window syndrome (RFC 9293, section 3.8.6.2.2).
+    fn window_update_threshold(&self) -> usize {
         SEGMENT.min(self.receive / 2).max(self.receive / 16)
     }
 
-    /// Returns the ends of a server and of what is between it and its client; so many bytes
-    /// may be on the way to the server.
+    /// Returns the ends of a server and of its peer; up to `room` bytes may be in flight to the
+    /// server.
     pub(crate) fn connect(self, room: usize) -> (ServerEnd, ClientEnd) {
         let (to_server, from_client) = duplex(room);
-        let way = Way {
+        let way = Downstream {
             buffers: self,
             bytes: VecDeque::new(),
             not_sent: 0,
@@ -126,43 +127,43 @@ impl Buffers {
     }
 }
 
-fn draw_rate(luck: &mut Chance, speed: u32) -> u32 {
+fn draw_rate(rng: &mut Rng, speed: u32) -> u32 {
     let (least, most) = RATE;
-    let rate = draw_size(luck, to_usize(least * speed), to_usize(most));
+    let rate = draw_size(rng, to_usize(least * speed), to_usize(most));
     u32::try_from(rate).unwrap_or(most)
 }
 
-/// Draws a size, where small ones are as likely as large ones.
-fn draw_size(luck: &mut Chance, least: usize, most: usize) -> usize {
-    let doublings = luck.below(u64::from((most / least).max(1).ilog2()) + 1);
-    luck.size(least, most.min(least << (doublings + 1)))
+/// Draws a size, with each power of two equally likely.
+fn draw_size(rng: &mut Rng, least: usize, most: usize) -> usize {
+    let doublings = rng.below(u64::from((most / least).max(1).ilog2()) + 1);
+    rng.size(least, most.min(least << (doublings + 1)))
 }
 
 fn to_usize(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-/// The way of bytes from a server to its client.
+/// The direction from a server to its client.
 #[derive(Debug)]
-struct Way {
-    buffers: Buffers,
+struct Downstream {
+    buffers: SocketBuffers,
     /// What the client has not read. The last `not_sent` bytes are in the send buffer.
     bytes: VecDeque<u8>,
     not_sent: usize,
-    /// How much more the server's system may send.
+    /// How many more bytes the server's kernel may send.
     window: usize,
     /// Whether the server waits until it may write.
     is_full: bool,
-    /// Whether the server sends no more.
+    /// Whether the server has closed its side.
     is_ended: bool,
-    /// Whether nobody reads any more.
+    /// Whether the client has closed its side.
     is_broken: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
 
-impl Way {
-    /// Takes what there is room for.
+impl Downstream {
+    /// Takes as many bytes as the send buffer has room for.
     fn write(&mut self, data: &[u8]) -> usize {
         let room = self.buffers.not_sent_max.saturating_sub(self.not_sent);
         let count = if self.is_full { 0 } else { room.min(data.len()) };
@@ -173,7 +174,7 @@ impl Way {
         count
     }
 
-    /// Hands out what has arrived, and announces how much room there is then.
+    /// Reads what has arrived, and announces the new window.
     fn read(&mut self, buffer: &mut ReadBuf<'_>) {
         let arrived = self.bytes.len() - self.not_sent;
         let count = arrived.min(buffer.remaining());
@@ -183,7 +184,7 @@ impl Way {
         buffer.put_slice(back.get(..count - front.len()).unwrap_or_default());
         self.bytes.drain(..count);
         let free = self.buffers.receive.saturating_sub(arrived - count + self.window);
-        if free >= self.buffers.update() {
+        if free >= self.buffers.window_update_threshold() {
             self.window += free;
         }
         self.transmit();
@@ -203,24 +204,24 @@ impl Way {
         }
     }
 
-    fn end(&mut self) {
+    fn close(&mut self) {
         self.is_ended = true;
         self.reader.take().into_iter().for_each(Waker::wake);
     }
 }
 
-/// The end of a server.
+/// The server's end.
 #[derive(Debug)]
 pub(crate) struct ServerEnd {
     from_client: DuplexStream,
-    way: Arc<Mutex<Way>>,
+    way: Arc<Mutex<Downstream>>,
 }
 
-/// The end of what is between a server and its client.
+/// The end of the server's peer.
 #[derive(Debug)]
 pub(crate) struct ClientEnd {
     to_server: DuplexStream,
-    way: Arc<Mutex<Way>>,
+    way: Arc<Mutex<Downstream>>,
 }
 
 impl AsyncWrite for ServerEnd {
@@ -242,7 +243,7 @@ impl AsyncWrite for ServerEnd {
         }
     }
 
-    /// As with a socket: otherwise the HTTP server would buffer differently.
+    /// True of a socket, too: otherwise the HTTP server would buffer differently.
     fn is_write_vectored(&self) -> bool {
         true
     }
@@ -252,7 +253,7 @@ impl AsyncWrite for ServerEnd {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.way.lock().end();
+        self.way.lock().close();
         Poll::Ready(Ok(()))
     }
 }
@@ -269,7 +270,7 @@ impl AsyncRead for ServerEnd {
 
 impl Drop for ServerEnd {
     fn drop(&mut self) {
-        self.way.lock().end();
+        self.way.lock().close();
     }
 }
 
@@ -324,7 +325,7 @@ mod tests {
 
     use super::*;
 
-    /// Writes all there is room for, and returns how much that is.
+    /// Writes until the buffers are full, and returns the number of bytes.
     async fn fill(server: &mut ServerEnd) -> usize {
         let mut count = 0;
         let data = vec![7; 1_000];
@@ -335,20 +336,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_waits_until_half_of_its_mark_is_sent() {
+    async fn server_waits_until_unsent_bytes_are_below_half_of_the_mark() {
         let receive = 160 << 10;
-        let (mut server, mut client) = Buffers::with_low_water_mark(receive).connect(64);
+        let (mut server, mut client) = SocketBuffers::with_low_water_mark(receive).connect(64);
         assert_eq!(fill(&mut server).await, receive + LOW_WATER_MARK);
         let mut read = vec![0; SEGMENT - 1];
         client.read_exact(&mut read).await.unwrap();
-        assert_eq!(fill(&mut server).await, 0, "there is not enough room for a segment");
+        assert_eq!(fill(&mut server).await, 0, "less than a segment is free");
         client.read_exact(&mut [0]).await.unwrap();
         assert_eq!(fill(&mut server).await, SEGMENT);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_a_mark_a_third_of_the_send_buffer_is_free_first() {
-        let (mut server, mut client) = Buffers::without_mark(3 << 20, 4 << 10).connect(64);
+    async fn without_a_mark_server_waits_until_a_third_of_the_buffer_is_free() {
+        let (mut server, mut client) = SocketBuffers::without_mark(3 << 20, 4 << 10).connect(64);
         assert_eq!(fill(&mut server).await, (3 << 20) + (4 << 10));
         let mut read = vec![0; (1 << 20) - (2 << 10)];
         client.read_exact(&mut read).await.unwrap();
@@ -358,8 +359,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_written_before_the_end_arrives_unless_the_connection_breaks() {
-        let buffers = Buffers::with_low_water_mark(4 << 10);
+    async fn written_bytes_arrive_unless_the_connection_breaks() {
+        let buffers = SocketBuffers::with_low_water_mark(4 << 10);
         let (mut server, mut client) = buffers.connect(64);
         client.write_all(b"ask").await.unwrap();
         server.read_exact(&mut [0; 3]).await.unwrap();

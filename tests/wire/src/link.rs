@@ -1,129 +1,129 @@
-//! Links: what stands between a client and a server, and what goes wrong in it.
+//! Links: proxies between a client and a server that inject faults.
 
 use std::time::Duration;
 
-use rejoin_tests::world::{Chance, Fault, Faults};
+use rejoin_tests::simulation::{Fault, Faults, Rng};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, split};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::kernel::time_of;
 
-/// What is to become of a link.
+/// The drawn behaviour of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fate {
-    pub(crate) end: End,
+pub(crate) struct LinkPlan {
+    pub(crate) end: LinkFault,
     pub(crate) pace: Pace,
-    /// How long it takes until the server hears of the client.
+    /// How long it takes until the server sees the connection.
     pub(crate) latency: Duration,
 }
 
-/// How a link ends. What is counted are the bytes that the server sends.
+/// The fault of a link. Sizes are in bytes sent by the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// When one of the two sides ends it.
-    Sound,
-    /// Before anything is sent to the server, or before anything comes back.
-    Early { is_forwarded: bool },
-    /// After so many bytes.
-    After(usize),
-    /// After so many bytes; what the server sends after that is passed on to nobody.
-    Unread(usize),
-    /// For the client, after so many bytes; the server is not told. Somebody may go on
-    /// reading what it sends.
-    HalfOpen { bytes: usize, is_read: bool },
-    /// For the server, after so many bytes; the client is not told.
-    Deaf(usize),
+pub(crate) enum LinkFault {
+    /// Closed by one of the two sides.
+    None,
+    /// Cut before anything is sent to the server, or before anything comes back.
+    CutEarly { is_forwarded: bool },
+    /// Cut after this many bytes.
+    CutAfter(usize),
+    /// Cut after this many bytes; what the server sends after them is discarded.
+    CutUnread(usize),
+    /// Closed for the client after this many bytes; the server does not notice. The proxy may
+    /// go on reading what the server sends.
+    ServerHalfOpen { bytes: usize, is_read: bool },
+    /// Closed for the server after this many bytes; the client does not notice.
+    ClientHalfOpen(usize),
 }
 
-/// How a link passes on what comes from the server.
+/// How a link forwards what the server sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pace {
     /// At once.
-    Quick,
-    /// A few bytes at a time, and this long between two.
+    Fast,
+    /// A few bytes at a time, at this interval.
     Slow(Duration),
-    /// So many bytes a second, before and after everything is healed.
+    /// At this many bytes per second, in both phases.
     Steady(u32),
-    /// Nothing for so long, after so many bytes.
+    /// Not for this long, after this many bytes.
     Stalled(usize, Duration),
 }
 
-/// What has become of a link.
+/// What a link did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Course {
-    /// How it ended.
-    pub(crate) end: End,
-    /// Its pace, if anything came later because of it.
+pub(crate) struct LinkOutcome {
+    /// The fault that took effect.
+    pub(crate) end: LinkFault,
+    /// The pace that took effect.
     pub(crate) pace: Pace,
-    /// Whether the server ended it while it was half-open.
-    pub(crate) is_found: bool,
+    /// Whether the server closed it while it was half-open.
+    pub(crate) is_closed_by_server: bool,
 }
 
-/// For how long links let somebody wait, unless all is healed.
+/// How long links may block someone before the fault-free phase.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Longest {
-    /// A reader, or a writer whom nothing tells of it.
+pub(crate) struct LinkTimeouts {
+    /// A reader, or a writer that does not notice.
     pub(crate) stall: Duration,
-    /// A server that writes to nobody.
+    /// A server whose client has closed the connection.
     pub(crate) half_open: Duration,
 }
 
-impl Fate {
-    /// Nothing goes wrong.
-    pub(crate) const SOUND: Self =
-        Self { end: End::Sound, pace: Pace::Quick, latency: Duration::ZERO };
+impl LinkPlan {
+    /// A link without faults.
+    pub(crate) const FAULT_FREE: Self =
+        Self { end: LinkFault::None, pace: Pace::Fast, latency: Duration::ZERO };
 
-    /// Draws what becomes of a link that stalls for `longest` at most.
-    pub(crate) fn draw(luck: &mut Chance, faults: &Faults, longest: Duration) -> Self {
-        let is = |luck: &mut Chance, fault| luck.strikes(faults.rate(fault));
-        let bytes = |luck: &mut Chance| luck.size(1, 2_500);
-        let end = if is(luck, Fault::CutEarly) {
-            End::Early { is_forwarded: luck.strikes(700) }
-        } else if is(luck, Fault::CutMidway) {
-            End::After(bytes(luck))
-        } else if is(luck, Fault::CutUnread) {
-            End::Unread(bytes(luck))
-        } else if is(luck, Fault::HalfOpen) {
-            End::HalfOpen { bytes: bytes(luck), is_read: luck.strikes(500) }
-        } else if is(luck, Fault::Deaf) {
-            End::Deaf(bytes(luck))
+    /// Draws a link that stalls for `longest` at most.
+    pub(crate) fn draw(rng: &mut Rng, faults: &Faults, longest: Duration) -> Self {
+        let is = |rng: &mut Rng, fault| rng.chance(faults.rate(fault));
+        let bytes = |rng: &mut Rng| rng.size(1, 2_500);
+        let end = if is(rng, Fault::CutEarly) {
+            LinkFault::CutEarly { is_forwarded: rng.chance(700) }
+        } else if is(rng, Fault::CutMidway) {
+            LinkFault::CutAfter(bytes(rng))
+        } else if is(rng, Fault::CutUnread) {
+            LinkFault::CutUnread(bytes(rng))
+        } else if is(rng, Fault::ServerHalfOpen) {
+            LinkFault::ServerHalfOpen { bytes: bytes(rng), is_read: rng.chance(500) }
+        } else if is(rng, Fault::ClientHalfOpen) {
+            LinkFault::ClientHalfOpen(bytes(rng))
         } else {
-            End::Sound
+            LinkFault::None
         };
-        let pace = if is(luck, Fault::Slow) {
-            Pace::Slow(luck.millis(1, 40))
-        } else if is(luck, Fault::Stalled) {
+        let pace = if is(rng, Fault::SlowReader) {
+            Pace::Slow(rng.millis(1, 40))
+        } else if is(rng, Fault::StalledReader) {
             let most = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
-            Pace::Stalled(bytes(luck), luck.millis(most / 10, most))
+            Pace::Stalled(bytes(rng), rng.millis(most / 10, most))
         } else {
-            Pace::Quick
+            Pace::Fast
         };
-        Self { end, pace, latency: luck.millis(0, 20) }
+        Self { end, pace, latency: rng.millis(0, 20) }
     }
 
-    /// Returns whether nothing of it keeps a client waiting.
-    pub(crate) fn is_sound(self) -> bool {
-        self.end == End::Sound && self.pace == Pace::Quick
+    /// Returns whether it delays nothing.
+    pub(crate) fn is_fault_free(self) -> bool {
+        self.end == LinkFault::None && self.pace == Pace::Fast
     }
 
-    /// Returns after how many bytes it ends.
+    /// Returns after how many bytes the fault takes effect.
     fn limit(self) -> usize {
         match self.end {
-            End::Sound => usize::MAX,
-            End::Early { .. } => 0,
-            End::After(bytes)
-            | End::Unread(bytes)
-            | End::Deaf(bytes)
-            | End::HalfOpen { bytes, .. } => bytes,
+            LinkFault::None => usize::MAX,
+            LinkFault::CutEarly { .. } => 0,
+            LinkFault::CutAfter(bytes)
+            | LinkFault::CutUnread(bytes)
+            | LinkFault::ClientHalfOpen(bytes)
+            | LinkFault::ServerHalfOpen { bytes, .. } => bytes,
         }
     }
 }
 
-impl Course {
-    /// Returns as what it is counted.
+impl LinkOutcome {
+    /// Returns its coverage counters.
     pub(crate) fn kinds(self) -> impl Iterator<Item = &'static str> {
-        let found = self.is_found.then_some("links: half-open, and found by the server");
+        let found = self.is_closed_by_server.then_some("links: half-open, closed by the server");
         self.end.kind().into_iter().chain(self.pace.kind()).chain(found)
     }
 }
@@ -131,7 +131,7 @@ impl Course {
 impl Pace {
     const fn kind(self) -> Option<&'static str> {
         match self {
-            Self::Quick => None,
+            Self::Fast => None,
             Self::Slow(_) => Some("links: slow"),
             Self::Steady(_) => Some("links: steady"),
             Self::Stalled(..) => Some("links: stalled"),
@@ -139,114 +139,115 @@ impl Pace {
     }
 }
 
-impl End {
+impl LinkFault {
     const fn kind(self) -> Option<&'static str> {
         match self {
-            Self::Sound => None,
-            Self::Early { .. } => Some("links: cut before the first byte"),
-            Self::After(_) => Some("links: cut midway"),
-            Self::Unread(_) => Some("links: cut after all was written"),
-            Self::HalfOpen { .. } => Some("links: half-open"),
-            Self::Deaf(_) => Some("links: lost by the server alone"),
+            Self::None => None,
+            Self::CutEarly { .. } => Some("links: cut before the first byte"),
+            Self::CutAfter(_) => Some("links: cut after some bytes"),
+            Self::CutUnread(_) => Some("links: cut with unread data"),
+            Self::ServerHalfOpen { .. } => Some("links: half-open at the server"),
+            Self::ClientHalfOpen(_) => Some("links: half-open at the client"),
         }
     }
 }
 
-/// How many bytes a slow link passes on at once.
+/// How many bytes a slow link forwards at once.
 const SLOW_BYTES: usize = 48;
-/// How many any other does, but for a steady one.
+/// How many bytes any other link forwards at once, except a steady one.
 const BYTES: usize = 4_096;
-/// How often a second a steady link passes something on while there is enough.
+/// How often per second a steady link forwards bytes.
 const STEPS_A_SECOND: u32 = 20;
 
-/// For how long a client is left alone with a link that its server has lost.
-const DEAF_MAX: Duration = Duration::from_secs(1_000);
+/// How long a client is left with a connection that its server has lost.
+const CLIENT_HALF_OPEN_MAX: Duration = Duration::from_secs(1_000);
 
-/// For how long what a server has sent before it ended a link is read away, to see that end.
-const ENDING_MAX: Duration = Duration::from_millis(100);
+/// How long to discard what a server sent, to find out whether it closed the connection.
+const CLOSE_DETECTION_MAX: Duration = Duration::from_millis(100);
 
-/// Passes on what two sides send until one of them ends, or the link meets its fate.
-/// One that lets somebody wait does so no longer than until everything is healed.
+/// Forwards bytes in both directions until one side closes the connection, or the fault takes
+/// effect. Links that block someone do so until the fault-free phase at most.
 pub(crate) async fn relay(
     near: impl AsyncRead + AsyncWrite,
     far: impl AsyncRead + AsyncWrite,
-    fate: Fate,
-    longest: Longest,
+    plan: LinkPlan,
+    longest: LinkTimeouts,
     mut healed: watch::Receiver<bool>,
-) -> Course {
-    let mut course = Course { end: fate.end, pace: Pace::Quick, is_found: false };
-    if fate.end == (End::Early { is_forwarded: false }) {
+) -> LinkOutcome {
+    let mut course = LinkOutcome { end: plan.end, pace: Pace::Fast, is_closed_by_server: false };
+    if plan.end == (LinkFault::CutEarly { is_forwarded: false }) {
         return course;
     }
-    sleep(fate.latency).await;
+    sleep(plan.latency).await;
     let (mut near_read, mut near_write) = split(near);
     let (mut far_read, mut far_write) = split(far);
     let is_met = {
         let up = tokio::io::copy(&mut near_read, &mut far_write);
-        let down = pass_down(&mut far_read, &mut near_write, fate, &mut healed, &mut course.pace);
+        let down =
+            forward_response(&mut far_read, &mut near_write, plan, &mut healed, &mut course.pace);
         tokio::select! {
             biased;
             is_met = down => is_met,
-            // The client is gone.
+            // The client closed the connection.
             _ = up => false,
         }
     };
     if !is_met {
-        return Course { end: End::Sound, ..course };
+        return LinkOutcome { end: LinkFault::None, ..course };
     }
-    match fate.end {
-        End::Sound | End::Early { .. } | End::After(_) => {}
-        End::Unread(_) => {
-            until(&mut healed, longest.stall, read_away(&mut far_read)).await;
+    match plan.end {
+        LinkFault::None | LinkFault::CutEarly { .. } | LinkFault::CutAfter(_) => {}
+        LinkFault::CutUnread(_) => {
+            wait_for(&mut healed, longest.stall, discard(&mut far_read)).await;
         }
-        End::HalfOpen { is_read, .. } => {
+        LinkFault::ServerHalfOpen { is_read, .. } => {
             drop((near_read, near_write));
             if is_read {
-                let read = read_away(&mut far_read);
-                course.is_found = until(&mut healed, longest.stall, read).await;
+                let read = discard(&mut far_read);
+                course.is_closed_by_server = wait_for(&mut healed, longest.stall, read).await;
             } else {
-                until(&mut healed, longest.half_open, std::future::pending()).await;
-                let read = timeout(ENDING_MAX, read_away(&mut far_read));
-                course.is_found = read.await.is_ok();
+                wait_for(&mut healed, longest.half_open, std::future::pending()).await;
+                let read = timeout(CLOSE_DETECTION_MAX, discard(&mut far_read));
+                course.is_closed_by_server = read.await.is_ok();
             }
         }
-        End::Deaf(_) => {
+        LinkFault::ClientHalfOpen(_) => {
             drop((far_read, far_write));
-            // The client finds out by itself.
-            until(&mut healed, DEAF_MAX, read_away(&mut near_read)).await;
+            // The client must notice by itself.
+            wait_for(&mut healed, CLIENT_HALF_OPEN_MAX, discard(&mut near_read)).await;
         }
     }
     course
 }
 
-/// Passes on what the server sends. Returns whether the link has met its fate, or else
-/// the server has ended it. Says its pace, once something comes later because of it.
-async fn pass_down(
+/// Forwards what the server sends. Returns whether the fault took effect, rather than the
+/// server closing the connection. Sets `pace` once it has delayed something.
+async fn forward_response(
     far: &mut (impl AsyncRead + Unpin),
     near: &mut (impl AsyncWrite + Unpin),
-    fate: Fate,
+    plan: LinkPlan,
     healed: &mut watch::Receiver<bool>,
     pace: &mut Pace,
 ) -> bool {
-    let step = match fate.pace {
+    let step = match plan.pace {
         Pace::Steady(rate) => usize::try_from(rate / STEPS_A_SECOND).unwrap_or(BYTES).max(1),
-        Pace::Quick | Pace::Slow(_) | Pace::Stalled(..) => BYTES,
+        Pace::Fast | Pace::Slow(_) | Pace::Stalled(..) => BYTES,
     };
     let mut buffer = vec![0; step];
     let mut has_waited = false;
     let mut passed = 0_usize;
-    let mut stalls = fate.pace;
+    let mut stalls = plan.pace;
     loop {
-        let is_slow = matches!(fate.pace, Pace::Slow(_)) && !*healed.borrow();
+        let is_slow = matches!(plan.pace, Pace::Slow(_)) && !*healed.borrow();
         let most = if is_slow { SLOW_BYTES } else { step };
         let Some(buffer) = buffer.get_mut(..most) else { return false };
         let Ok(count @ 1..) = far.read(buffer).await else {
-            // An error says that the client is gone, too.
+            // An error means that the client has closed the connection, too.
             let _ = near.shutdown().await;
             return false;
         };
         let is_healed = *healed.borrow();
-        let left = if is_healed { usize::MAX } else { fate.limit().saturating_sub(passed) };
+        let left = if is_healed { usize::MAX } else { plan.limit().saturating_sub(passed) };
         let mut data = buffer.get(..count.min(left)).unwrap_or_default();
         if let Pace::Stalled(at, time) = stalls
             && passed + data.len() >= at
@@ -257,41 +258,41 @@ async fn pass_down(
             }
             passed += before.len();
             has_waited = !is_healed;
-            until(healed, time, std::future::pending()).await;
-            stalls = Pace::Quick;
+            wait_for(healed, time, std::future::pending()).await;
+            stalls = Pace::Fast;
             data = after;
         }
         if has_waited && !data.is_empty() {
-            *pace = fate.pace;
+            *pace = plan.pace;
         }
         if near.write_all(data).await.is_err() {
             return false;
         }
         passed += data.len();
-        if !is_healed && passed >= fate.limit() {
+        if !is_healed && passed >= plan.limit() {
             return true;
         }
-        if let Pace::Slow(time) = fate.pace
+        if let Pace::Slow(time) = plan.pace
             && is_slow
         {
             has_waited = true;
-            until(healed, time, std::future::pending()).await;
-        } else if let Pace::Steady(rate) = fate.pace {
+            wait_for(healed, time, std::future::pending()).await;
+        } else if let Pace::Steady(rate) = plan.pace {
             has_waited = true;
             sleep(time_of(count, rate)).await;
         }
     }
 }
 
-/// Reads what nobody gets, until there is no more.
-async fn read_away<T: AsyncRead>(from: &mut ReadHalf<T>) {
+/// Reads and discards everything until the end.
+async fn discard<T: AsyncRead>(from: &mut ReadHalf<T>) {
     let mut buffer = vec![0; BYTES];
     while let Ok(1..) = from.read(&mut buffer).await {}
 }
 
-/// Waits for something, but not for longer, and not when everything is healed. Returns
-/// whether it came.
-async fn until(
+/// Waits for a future, but not longer than `longest` or the phase with faults. Returns whether
+/// it completed.
+async fn wait_for(
     healed: &mut watch::Receiver<bool>,
     longest: Duration,
     wait: impl Future<Output = ()>,
@@ -299,7 +300,7 @@ async fn until(
     tokio::select! {
         biased;
         () = wait => true,
-        // An error says that the world is over.
+        // An error means that the simulation has ended.
         _ = healed.wait_for(|is_healed| *is_healed) => false,
         () = sleep(longest) => false,
     }
@@ -311,16 +312,17 @@ mod tests {
 
     use super::*;
 
-    const LONGEST: Longest =
-        Longest { stall: Duration::from_secs(9), half_open: Duration::from_secs(99) };
+    const LONGEST: LinkTimeouts =
+        LinkTimeouts { stall: Duration::from_secs(9), half_open: Duration::from_secs(99) };
 
-    /// What the client gets where the server sends `sent`, and whether it is told of the end.
-    async fn got(end: End, pace: Pace, sent: usize) -> (usize, bool, Pace) {
+    /// Returns what the client receives if the server sends `sent` bytes, and whether it sees
+    /// the end.
+    async fn got(end: LinkFault, pace: Pace, sent: usize) -> (usize, bool, Pace) {
         let (mut client, near) = duplex(64);
         let (far, mut server) = duplex(64);
         let (_healing, healed) = watch::channel(false);
-        let fate = Fate { end, pace, latency: Duration::ZERO };
-        let link = tokio::spawn(relay(near, far, fate, LONGEST, healed));
+        let plan = LinkPlan { end, pace, latency: Duration::ZERO };
+        let link = tokio::spawn(relay(near, far, plan, LONGEST, healed));
         let serving = tokio::spawn(async move {
             let _ = server.write_all(&vec![7; sent]).await;
             std::future::pending::<()>().await;
@@ -339,57 +341,74 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn every_link_meets_its_fate() {
+    async fn every_fault_takes_effect() {
         let slow = Pace::Slow(Duration::from_millis(7));
         let stalled = |bytes| Pace::Stalled(bytes, Duration::from_secs(5));
         for (end, pace, expected) in [
-            (End::Sound, Pace::Quick, (500, false, Pace::Quick)),
-            (End::Sound, slow, (500, false, slow)),
-            (End::Sound, Pace::Steady(20), (500, false, Pace::Steady(20))),
-            (End::Sound, stalled(200), (500, false, stalled(200))),
-            (End::Sound, stalled(501), (500, false, Pace::Quick)),
-            (End::Early { is_forwarded: true }, Pace::Quick, (0, true, Pace::Quick)),
-            (End::Early { is_forwarded: false }, Pace::Quick, (0, true, Pace::Quick)),
-            (End::After(123), Pace::Quick, (123, true, Pace::Quick)),
-            (End::After(40), slow, (40, true, Pace::Quick)),
-            (End::Unread(123), Pace::Quick, (123, true, Pace::Quick)),
-            (End::HalfOpen { bytes: 123, is_read: true }, Pace::Quick, (123, true, Pace::Quick)),
-            (End::HalfOpen { bytes: 123, is_read: false }, Pace::Quick, (123, true, Pace::Quick)),
-            (End::Deaf(123), Pace::Quick, (123, false, Pace::Quick)),
+            (LinkFault::None, Pace::Fast, (500, false, Pace::Fast)),
+            (LinkFault::None, slow, (500, false, slow)),
+            (LinkFault::None, Pace::Steady(20), (500, false, Pace::Steady(20))),
+            (LinkFault::None, stalled(200), (500, false, stalled(200))),
+            (LinkFault::None, stalled(501), (500, false, Pace::Fast)),
+            (LinkFault::CutEarly { is_forwarded: true }, Pace::Fast, (0, true, Pace::Fast)),
+            (LinkFault::CutEarly { is_forwarded: false }, Pace::Fast, (0, true, Pace::Fast)),
+            (LinkFault::CutAfter(123), Pace::Fast, (123, true, Pace::Fast)),
+            (LinkFault::CutAfter(40), slow, (40, true, Pace::Fast)),
+            (LinkFault::CutUnread(123), Pace::Fast, (123, true, Pace::Fast)),
+            (
+                LinkFault::ServerHalfOpen { bytes: 123, is_read: true },
+                Pace::Fast,
+                (123, true, Pace::Fast),
+            ),
+            (
+                LinkFault::ServerHalfOpen { bytes: 123, is_read: false },
+                Pace::Fast,
+                (123, true, Pace::Fast),
+            ),
+            (LinkFault::ClientHalfOpen(123), Pace::Fast, (123, false, Pace::Fast)),
         ] {
             assert_eq!(got(end, pace, 500).await, expected, "{end:?} {pace:?}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_half_open_link_keeps_its_server_waiting_until_all_is_healed() {
+    async fn half_open_link_blocks_server_until_faults_stop() {
         let (client, near) = duplex(64);
         let (far, mut server) = duplex(64);
         let (healing, healed) = watch::channel(false);
-        let end = End::HalfOpen { bytes: 3, is_read: false };
-        let fate = Fate { end, ..Fate::SOUND };
-        let link = tokio::spawn(relay(near, far, fate, LONGEST, healed));
+        let end = LinkFault::ServerHalfOpen { bytes: 3, is_read: false };
+        let plan = LinkPlan { end, ..LinkPlan::FAULT_FREE };
+        let link = tokio::spawn(relay(near, far, plan, LONGEST, healed));
         server.write_all(b"12345").await.unwrap();
         let mut buffer = [0; 9];
         let read = server.read(&mut buffer);
         assert!(timeout(Duration::from_secs(50), read).await.is_err());
         healing.send_replace(true);
         assert_eq!(server.read(&mut buffer).await.unwrap(), 0);
-        assert_eq!(link.await.unwrap(), Course { end, pace: Pace::Quick, is_found: false });
+        assert_eq!(
+            link.await.unwrap(),
+            LinkOutcome { end, pace: Pace::Fast, is_closed_by_server: false }
+        );
         drop(client);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_finds_a_half_open_link_is_seen() {
+    async fn detects_server_that_closes_half_open_link() {
         for is_read in [false, true] {
             let (client, near) = duplex(64);
             let (far, mut server) = duplex(64);
             let (_healing, healed) = watch::channel(false);
-            let end = End::HalfOpen { bytes: 3, is_read };
-            let link = tokio::spawn(relay(near, far, Fate { end, ..Fate::SOUND }, LONGEST, healed));
+            let end = LinkFault::ServerHalfOpen { bytes: 3, is_read };
+            let link = tokio::spawn(relay(
+                near,
+                far,
+                LinkPlan { end, ..LinkPlan::FAULT_FREE },
+                LONGEST,
+                healed,
+            ));
             server.write_all(b"12345").await.unwrap();
             drop(server);
-            assert!(link.await.unwrap().is_found, "{is_read}");
+            assert!(link.await.unwrap().is_closed_by_server, "{is_read}");
             drop(client);
         }
     }

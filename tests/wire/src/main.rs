@@ -1,4 +1,4 @@
-//! Worlds over the wire, as a program.
+//! The `rejoin-wire` program: soak tests, and the child process that they use.
 
 mod build;
 
@@ -11,61 +11,61 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
-use rejoin_wire::{Kind, Knobs, Programs, Soak, run_child, soak, soak_round};
+use rejoin_wire::{BackendKind, Parameters, Programs, Soak, run_child, soak, soak_round};
 use tokio::time::Instant;
 
 use build::build;
 
 #[derive(Debug, Parser)]
-#[command(about = "Worlds over the wire")]
+#[command(about = "Soak test of rejoin with faults on the network")]
 enum Arguments {
-    /// Run the program for a while under load, with faults, and see what is left
+    /// Run the program under load with faults, and check that nothing leaks
     Soak {
-        /// For how many minutes
+        /// Duration in minutes
         #[arg(long, default_value_t = 10)]
         minutes: u64,
-        /// What goes wrong
+        /// Seed of the faults
         #[arg(long, default_value_t = 0)]
         seed: u64,
-        /// Play only this round, counted from 0
+        /// Run only this round, counted from 0
         #[arg(long)]
         round: Option<u64>,
     },
-    /// Be the server of one session, on stdin and stdout
+    /// Run as the server of one session, on stdin and stdout
     Child {
-        /// Whether it is one of a soak
+        /// Whether the session is part of a soak
         #[arg(long)]
         soaking: bool,
-        /// The folder to write down in what is heard
-        heard: PathBuf,
+        /// Directory in which received messages are recorded
+        received: PathBuf,
     },
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse() {
         Arguments::Soak { minutes, seed, round } => soak_all(minutes, seed, round),
-        Arguments::Child { soaking, heard } => run_child(soaking, &heard),
+        Arguments::Child { soaking, received } => run_child(soaking, &received),
     }
 }
 
-/// Soaks the program's own server, and a process for each session, at once.
+/// Soaks the demo server, and a child process for each session, at the same time.
 fn soak_all(minutes: u64, seed: u64, round: Option<u64>) -> anyhow::Result<()> {
     let itself = env::current_exe()?.display().to_string();
     let child = [&itself, "child", "--soaking"].map(str::to_owned).to_vec();
     let programs = Programs { rejoin: build()?, child };
     let time = Duration::from_secs(60 * minutes);
-    let kinds = [("its own server", Kind::Demo), ("a process each", Kind::Child)];
+    let kinds = [("demo server", BackendKind::Demo), ("child processes", BackendKind::Child)];
     let threads = kinds.map(|(name, kind)| {
         let programs = programs.clone();
-        let knobs = Knobs::draw_soaking(seed, kind);
-        let begun = Instant::now();
+        let parameters = Parameters::draw_soak(seed, kind);
+        let started = Instant::now();
         let run = move || {
             let mut report = |what: &dyn Display| {
-                say(&format_args!("{:>5} s  {name}: {what}", begun.elapsed().as_secs()));
+                print(&format_args!("{:>5} s  {name}: {what}", started.elapsed().as_secs()));
             };
             match round {
-                Some(round) => soak_round(&knobs, &programs, round, &mut report),
-                None => soak(&knobs, &programs, time, &mut report),
+                Some(round) => soak_round(&parameters, &programs, round, &mut report),
+                None => soak(&parameters, &programs, time, &mut report),
             }
         };
         (name, thread::spawn(run))
@@ -76,7 +76,7 @@ fn soak_all(minutes: u64, seed: u64, round: Option<u64>) -> anyhow::Result<()> {
             Ok(Ok(soak)) => is_fine &= is_good(name, &soak, round.is_none()),
             Ok(Err(wrong)) => {
                 is_fine = false;
-                say(&format_args!("{name}: WRONG: {wrong:#}"));
+                print(&format_args!("{name}: FAILED: {wrong:#}"));
             }
             Err(_) => is_fine = false,
         }
@@ -84,18 +84,18 @@ fn soak_all(minutes: u64, seed: u64, round: Option<u64>) -> anyhow::Result<()> {
     process::exit(i32::from(!is_fine));
 }
 
-/// Says what was seen, and returns whether nothing was wrong.
+/// Prints the results, and returns whether nothing failed.
 fn is_good(name: &str, soak: &Soak, is_whole: bool) -> bool {
-    say(&soak.tally);
-    say(&format_args!("{name}: {soak:#}"));
+    print(&soak.coverage);
+    print(&format_args!("{name}: {soak:#}"));
     let checked = if is_whole { soak.check() } else { Ok(()) };
     if let Err(wrong) = &checked {
-        say(&format_args!("{name}: WRONG: {wrong:#}"));
+        print(&format_args!("{name}: FAILED: {wrong:#}"));
     }
     checked.is_ok() && soak.is_fine()
 }
 
-fn say(what: &dyn Display) {
-    // Who does not read it does not miss it.
+fn print(what: &dyn Display) {
+    // A closed stdout is not an error.
     let _ = writeln!(io::stdout(), "{what}");
 }

@@ -1,18 +1,18 @@
-//! The options with which the program does what a world's knobs say.
+//! Command-line options that configure the program with the parameters of a simulation.
 
 use std::path::Path;
 use std::time::Duration;
 
 use rejoin_core::{ConcurrentGet, Priming, UnrelatedRouting};
 
-use crate::knobs::Knobs;
+use crate::parameters::Parameters;
 
-/// The most that is written to the journals of a world.
+/// Maximum size of the journals of a simulation.
 const JOURNALS_MAX: &str = "64GiB";
 
-/// Returns the options for a world whose journals go to a folder.
-pub(crate) fn options(knobs: &Knobs, journals: &Path) -> Vec<String> {
-    let (settings, http) = (knobs.settings(), knobs.http_settings());
+/// Returns the options for a simulation whose journals go to `journals`.
+pub(crate) fn options(parameters: &Parameters, journals: &Path) -> Vec<String> {
+    let (settings, http) = (parameters.manager_config(), parameters.http_config());
     let config = &settings.session;
     let mut options = vec![
         format!("--journal={}", journals.display()),
@@ -64,7 +64,7 @@ pub(crate) fn options(knobs: &Knobs, journals: &Path) -> Vec<String> {
     options
 }
 
-/// Whole milliseconds, which is what the journal has, too.
+/// Formats whole milliseconds, the resolution of the journal.
 fn span(timeout: Option<Duration>) -> String {
     timeout.map_or("never".to_owned(), |timeout| format!("{}ms", timeout.as_millis()))
 }

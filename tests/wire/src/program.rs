@@ -1,4 +1,4 @@
-//! The program under test, as a process of its own.
+//! The program under test, as a process.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
@@ -16,51 +16,51 @@ use parking_lot::Mutex;
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
 
-use crate::backend::GARBLED;
+use crate::backend::INVALID_MESSAGE;
 
-/// A running server on a free port; killed when it is dropped.
+/// A running server on a free port, killed on drop.
 #[derive(Debug)]
 pub(crate) struct Program {
     child: Child,
     pub(crate) address: SocketAddr,
     log: Arc<Log>,
-    /// Says that there is no more of the log, by being disconnected.
-    log_ends: Receiver<()>,
+    /// Disconnected at the end of the log.
+    log_end: Receiver<()>,
 }
 
-/// How the allocator of glibc is told so; others do not read it.
+/// Settings for the allocator of glibc; others ignore them.
 const ALLOCATOR: [(&str, &str); 3] = [
     ("MALLOC_ARENA_MAX", "1"),
     ("MALLOC_TRIM_THRESHOLD_", "0"),
     ("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0"),
 ];
-/// How long it may take until the program says where it listens.
+/// Maximum time until the program reports its address.
 const BEGIN_MAX: Duration = Duration::from_secs(60);
-/// How long it may take to end: it gives connections 5 s, and child processes as much.
+/// Maximum time to shut down: connections and child processes have 5 s each.
 const END_MAX: Duration = Duration::from_secs(60);
-/// How long the rest of its log may take when it has ended.
+/// Maximum time until the log ends after the program has exited.
 const LOG_MAX: Duration = Duration::from_secs(10);
 
-/// What the program has said in its log.
+/// What the log of the program has reported.
 #[derive(Debug, Default)]
 struct Log {
     opened: AtomicUsize,
     closed: AtomicUsize,
-    /// The first line that says that the program itself is wrong.
-    wrong: Mutex<Option<String>>,
-    /// The first line of all.
+    /// The first line that reports an error of the program itself.
+    error: Mutex<Option<String>>,
+    /// The first line.
     first: Mutex<Option<String>>,
 }
 
 impl Program {
-    /// Begins to serve, with `command` for each session if there is one. So that it can be
-    /// seen what it holds, the allocator has one heap, and keeps little that is free.
-    pub(crate) fn begin(path: &Path, options: &[String], command: &[String]) -> Result<Self> {
+    /// Starts to serve, with `command` as the backend of each session if it is not empty. The
+    /// allocator has one heap and caches little, so that memory use can be measured.
+    pub(crate) fn start(path: &Path, options: &[String], command: &[String]) -> Result<Self> {
         let mut serve = Command::new(path);
-        // Worlds begin many sessions at a time, some with a process each.
+        // Simulations open many sessions at a time, some with a child process each.
         serve.env("REJOIN_MAX_STARTS_PER_SECOND", "unlimited");
         serve.env("REJOIN_MAX_SESSIONS", "10000");
-        // No process may be left soon after the last client has gone.
+        // No child process may be left soon after the last client has disconnected.
         serve.env("REJOIN_START_GRACE", "1s");
         serve.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "error,rejoin=info"]);
         serve.args(options);
@@ -71,98 +71,97 @@ impl Program {
         let mut child = serve.spawn()?;
         let (out, err) = (child.stdout.take(), child.stderr.take());
         let log = Arc::<Log>::default();
-        let (log_lasts, log_ends) = channel();
+        let (log_open, log_ends) = channel();
         if let Some(err) = err {
             let log = Arc::clone(&log);
             thread::spawn(move || {
                 log.follow(err);
-                drop(log_lasts);
+                drop(log_open);
             });
         }
-        let (say, said) = channel();
+        let (sender, receiver) = channel();
         if let Some(out) = out {
             thread::spawn(move || {
-                // Nobody may wait for it any more.
-                let _ = address(out).map(|address| say.send(address));
+                // The receiver may have timed out.
+                let _ = address(out).map(|address| sender.send(address));
             });
         }
-        if let Ok(address) = said.recv_timeout(BEGIN_MAX) {
-            return Ok(Self { child, address, log, log_ends });
+        if let Ok(address) = receiver.recv_timeout(BEGIN_MAX) {
+            return Ok(Self { child, address, log, log_end: log_ends });
         }
-        // It may have ended by itself.
+        // It may have exited already.
         let _ = child.kill();
         let _ = child.wait();
         let _ = log_ends.recv_timeout(LOG_MAX);
         let why = log.first.lock().clone().unwrap_or_default();
-        bail!("the program does not say where it listens: {why}")
+        bail!("the program does not report its address: {why}")
     }
 
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Returns how many sessions there are, by its log.
+    /// Returns the number of open sessions, according to the log.
     pub(crate) fn sessions(&self) -> usize {
         let closed = self.log.closed.load(Ordering::Relaxed);
         self.opened().saturating_sub(closed)
     }
 
-    /// Returns how many sessions there have been, by its log.
+    /// Returns the number of sessions ever opened, according to the log.
     pub(crate) fn opened(&self) -> usize {
         self.log.opened.load(Ordering::Relaxed)
     }
 
-    /// Returns how many bytes of memory it has.
+    /// Returns the resident memory, in bytes.
     pub(crate) fn memory_bytes(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kilobytes = line.and_then(|line| line.split_whitespace().next());
-        Ok(kilobytes.context("the system says nothing of its memory")?.parse::<u64>()? * 1_024)
+        Ok(kilobytes.context("`VmRSS` is missing in `/proc`")?.parse::<u64>()? * 1_024)
     }
 
-    /// Returns how many files and sockets it has open.
+    /// Returns the number of open file descriptors.
     pub(crate) fn descriptors(&self) -> Result<usize> {
         Ok(fs::read_dir(format!("/proc/{}/fd", self.id()))?.count())
     }
 
-    /// Returns its child processes, among them the guard.
+    /// Returns the child processes, including the watchdog.
     pub(crate) fn children(&self) -> Result<Vec<u32>> {
         let tasks = format!("/proc/{}/task", self.id());
         let files = fs::read_dir(tasks)?.flatten().map(|thread| thread.path().join("children"));
-        // A thread may have ended meanwhile, but not the first one.
+        // A thread may have exited meanwhile, but not the main thread.
         let texts: Vec<String> = files.filter_map(|file| fs::read_to_string(file).ok()).collect();
-        ensure!(!texts.is_empty(), "the system does not say which processes there are");
+        ensure!(!texts.is_empty(), "child processes are missing in `/proc`");
         let ids = texts.iter().flat_map(|text| text.split_whitespace());
         Ok(ids.map(str::parse).collect::<Result<_, _>>()?)
     }
 
-    /// Returns what it says to be wrong with itself.
-    pub(crate) fn wrong(&self) -> Option<String> {
-        let wrong = self.log.wrong.lock();
-        wrong.as_ref().map(|line| format!("the program says: {line}"))
+    /// Returns the first error that the program has logged.
+    pub(crate) fn reported_error(&self) -> Option<String> {
+        let wrong = self.log.error.lock();
+        wrong.as_ref().map(|line| format!("the program logged: {line}"))
     }
 
-    /// Ends it as an operator does, waits until it has ended, and sees that nothing was wrong
-    /// until then.
-    pub(crate) fn end(mut self) -> Result<()> {
+    /// Stops it with SIGTERM, waits until it has exited, and checks that it logged no error.
+    pub(crate) fn stop(mut self) -> Result<()> {
         let id = self.id().to_string();
         ensure!(Command::new("kill").args(["-s", "TERM", &id]).status()?.success());
         let waits = Builder::new_current_thread().enable_time().build()?;
         let ended = waits.block_on(async { timeout(END_MAX, ended(&mut self.child)).await });
         let ended =
-            ended.with_context(|| format!("the program has not ended in {END_MAX:?}"))??;
-        if self.log_ends.recv_timeout(LOG_MAX) == Err(RecvTimeoutError::Timeout) {
-            bail!("the program has ended, and some child process of it has not");
+            ended.with_context(|| format!("the program has not exited in {END_MAX:?}"))??;
+        if self.log_end.recv_timeout(LOG_MAX) == Err(RecvTimeoutError::Timeout) {
+            bail!("the program has exited, but a child process has not");
         }
-        if let Some(wrong) = self.wrong() {
+        if let Some(wrong) = self.reported_error() {
             bail!(wrong);
         }
-        ensure!(ended.success(), "the program ended with {ended}");
+        ensure!(ended.success(), "the program exited with {ended}");
         Ok(())
     }
 }
 
-/// Waits until a process has ended.
+/// Waits until a process has exited.
 async fn ended(child: &mut Child) -> Result<ExitStatus> {
     loop {
         if let Some(status) = child.try_wait()? {
@@ -174,15 +173,15 @@ async fn ended(child: &mut Child) -> Result<ExitStatus> {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What the log says where something is wrong with the program itself.
-const WRONG: [&str; 5] =
-    ["panicked", "session panicked", "journal truncated", "there is no guard", GARBLED];
+/// What the log contains if something is wrong with the program itself.
+const ERRORS: [&str; 5] =
+    ["panicked", "session panicked", "journal truncated", "there is no guard", INVALID_MESSAGE];
 
 impl Log {
     fn follow(&self, err: impl Read) {
@@ -191,15 +190,15 @@ impl Log {
                 self.opened.fetch_add(1, Ordering::Relaxed);
             } else if line.contains("session closed") {
                 self.closed.fetch_add(1, Ordering::Relaxed);
-            } else if WRONG.iter().any(|wrong| line.contains(wrong)) {
-                self.wrong.lock().get_or_insert_with(|| line.clone());
+            } else if ERRORS.iter().any(|wrong| line.contains(wrong)) {
+                self.error.lock().get_or_insert_with(|| line.clone());
             }
             self.first.lock().get_or_insert(line);
         }
     }
 }
 
-/// Returns where it says that it listens.
+/// Returns the address that the program reports on stdout.
 fn address(out: impl Read) -> Option<SocketAddr> {
     let mut lines = BufReader::new(out).lines().map_while(Result::ok);
     lines.find_map(|line| {
@@ -214,25 +213,28 @@ mod tests {
 
     use super::*;
 
-    /// What is wrong with a program from its beginning to its end.
+    /// Returns the failure of a program that is started and stopped.
     fn wrong(script: &str) -> String {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("program");
         fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
-        let ended = Program::begin(&path, &[], &[]).and_then(Program::end);
+        let ended = Program::start(&path, &[], &[]).and_then(Program::stop);
         ended.map_or_else(|wrong| wrong.to_string(), |()| "nothing".to_owned())
     }
 
     #[test]
-    fn what_is_wrong_until_the_end_is_seen() {
+    fn reports_errors_until_exit() {
         let serve = |end: &str| {
             format!("trap '{end}' TERM; echo http://127.0.0.1:1/mcp; while :; do sleep 0.02; done")
         };
         assert_eq!(wrong(&serve("exit 0")), "nothing");
-        assert_eq!(wrong(&serve("echo it panicked >&2; exit 0")), "the program says: it panicked");
+        assert_eq!(
+            wrong(&serve("echo it panicked >&2; exit 0")),
+            "the program logged: it panicked"
+        );
         assert!(wrong(&serve("exit 3")).contains("exit status: 3"));
-        let silent = "the program does not say where it listens: no room";
+        let silent = "the program does not report its address: no room";
         assert_eq!(wrong("echo no room >&2"), silent);
     }
 }

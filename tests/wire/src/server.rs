@@ -10,23 +10,23 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, duplex};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use crate::kernel::Buffers;
-use crate::sabotage::Sabotaged;
+use crate::deliberate_bugs::BuggyService;
+use crate::kernel::SocketBuffers;
 
-/// A way of bytes in both directions.
+/// A bidirectional byte stream.
 pub(crate) trait Pipe: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Pipe for T {}
 
 /// A server.
 #[derive(Clone, Debug)]
 pub(crate) enum Server {
-    /// In this process, with so much room in a pipe, and with the buffers of systems or without.
-    Here { service: Sabotaged, room: usize, buffers: Option<Buffers> },
+    /// In this process, behind a pipe of this size, with socket buffers or without.
+    InProcess { service: BuggyService, pipe_bytes: usize, buffers: Option<SocketBuffers> },
     /// Behind a socket.
-    There(SocketAddr),
+    Socket(SocketAddr),
 }
 
-/// The three ends that a link is made of: the client's, and the two of what is between.
+/// The three ends of a link: the client's, and the two of the proxy.
 pub(crate) struct Ends {
     pub(crate) client: Box<dyn Pipe>,
     pub(crate) near: Box<dyn Pipe>,
@@ -34,10 +34,10 @@ pub(crate) struct Ends {
 }
 
 impl Server {
-    /// Connects something in between to a client, and to the server.
+    /// Connects a proxy to a client and to the server.
     pub(crate) async fn connect(&self) -> io::Result<Ends> {
         match self {
-            Self::Here { service, room, buffers } => {
+            Self::InProcess { service, pipe_bytes: room, buffers } => {
                 let (client, near) = duplex(*room);
                 let service = service.clone();
                 let far: Box<dyn Pipe> = if let Some(buffers) = buffers {
@@ -51,8 +51,8 @@ impl Server {
                 };
                 Ok(Ends { client: Box::new(client), near: Box::new(near), far })
             }
-            Self::There(address) => {
-                // A proxy of its own for each connection.
+            Self::Socket(address) => {
+                // Each connection has a proxy of its own.
                 let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
                 let client = TcpStream::connect(listener.local_addr()?).await?;
                 let (near, _) = listener.accept().await?;
@@ -66,13 +66,13 @@ impl Server {
     }
 }
 
-/// How many bytes the system takes from a server that nobody reads yet, and how many it sends
-/// in one piece. By the latter it decides how much the server may write before it waits: some
-/// 20,000 bytes, where it would be some millions otherwise.
+/// The size of the receive buffer towards a server, and the maximum segment size. Linux derives
+/// from the latter how much the server may write before it blocks: about 20,000 bytes instead
+/// of some megabytes.
 const FAR_BYTES: u32 = 2_048;
 const FAR_PIECE_BYTES: u32 = 88;
 
-/// Returns a socket at whose other end a server soon notices that nobody reads.
+/// Returns a socket on which a server soon notices that nobody reads.
 fn far_socket() -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(FAR_BYTES)?;
@@ -80,13 +80,12 @@ fn far_socket() -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-/// How many bytes the HTTP server buffers before it waits until all of them are written, as in
-/// the program.
+/// How many bytes the HTTP server buffers before it waits until all of them are written, same
+/// as in the program.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// Returns how much of what a session has sent the HTTP server holds at most, where no message
-/// is larger than so many bytes: it may take as much again as it takes at once when its
-/// buffer is almost full.
+/// Returns how many bytes sent by a session the HTTP server holds at most, given the maximum
+/// size of a message: when its buffer is almost full, it may take one more chunk.
 pub(crate) const fn unwritten_max(message_bytes: usize) -> usize {
     BUFFER_BYTES + TAKEN_AT_ONCE + message_bytes
 }
@@ -94,7 +93,7 @@ pub(crate) const fn unwritten_max(message_bytes: usize) -> usize {
 /// How many bytes it takes from a session at once, before the last message.
 const TAKEN_AT_ONCE: usize = 16 << 10;
 
-fn serve(service: Sabotaged, server: impl Pipe + 'static) {
+fn serve(service: BuggyService, server: impl Pipe + 'static) {
     let service = TowerToHyperService::new(service);
     let mut http = http1::Builder::new();
     http.max_buf_size(BUFFER_BYTES);

@@ -1,4 +1,4 @@
-//! Soaking: round after round of faults on one server, and what is left between them.
+//! Soak tests: rounds of faults on one server, and measurements between them.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,196 +9,198 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use rejoin_core::{Actions, Session};
 use rejoin_tests::journal::Journal;
-use rejoin_tests::world::Tally;
+use rejoin_tests::simulation::Coverage;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, sleep};
 
 use crate::failure::Failure;
-use crate::knobs::{Kind, Knobs};
 use crate::memory::{self, Memory};
-use crate::there::{Programs, Served, judge};
+use crate::over_sockets::{Programs, Served, check_sessions};
+use crate::parameters::{BackendKind, Parameters};
 
-/// What a server was like after a round, when nobody was there.
+/// Measurements of an idle server after a round.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rest {
-    /// How many sessions it had had until then.
+pub(crate) struct IdleSample {
+    /// Number of sessions opened until then.
     pub(crate) sessions: u64,
     pub(crate) memory_bytes: u64,
     pub(crate) descriptors: usize,
     pub(crate) children: usize,
 }
 
-/// How many sessions were wrong, as the judge says.
+/// Number of sessions with failures.
 #[derive(Clone, Copy, Debug, Default)]
-struct Wrongs {
-    /// Something was lost in them.
+struct FailureCounts {
+    /// A message was lost.
     lost: u64,
-    /// Something came twice.
-    doubled: u64,
-    otherwise: u64,
+    /// A message was duplicated.
+    duplicated: u64,
+    other: u64,
 }
 
-/// What has become of a server over all rounds.
+/// The results of all rounds.
 #[derive(Debug)]
 pub struct Soak {
-    kind: Kind,
-    /// All that was seen.
-    pub tally: Tally,
-    wrongs: Wrongs,
-    rests: Vec<Rest>,
+    kind: BackendKind,
+    /// The coverage of all rounds.
+    pub coverage: Coverage,
+    failures: FailureCounts,
+    samples: Vec<IdleSample>,
 }
 
-/// A server that is soaked.
-struct Soaking<'a> {
-    knobs: &'a Knobs,
+/// A soak that is running.
+struct SoakRunner<'a> {
+    parameters: &'a Parameters,
     served: Served,
-    waits: Runtime,
-    /// How many files and sockets were open at the beginning.
+    runtime: Runtime,
+    /// Number of open file descriptors at the start.
     descriptors: usize,
     soak: Soak,
-    say: &'a mut dyn FnMut(&dyn fmt::Display),
+    report: &'a mut dyn FnMut(&dyn fmt::Display),
 }
 
-/// How long the system may take to close what a client has left.
-const CLOSING_MAX: Duration = Duration::from_secs(10);
-/// How long the journals of sessions that are over may take to be written.
-const WRITTEN_MAX: Duration = Duration::from_secs(60);
+/// How long the system may take to close connections that clients have closed.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the journals of ended sessions may take to be written.
+const JOURNAL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What every soak sees hundreds of times, whatever its luck.
+/// The counters that every soak hits hundreds of times.
 const EXPECTED: [&str; 20] = [
     "ends: deleted",
-    "events seen",
+    "events received",
     "gaps",
-    "links: cut after all was written",
+    "links: cut with unread data",
     "links: cut before the first byte",
-    "links: cut midway",
-    "links: half-open",
-    "links: half-open, and found by the server",
-    "links: lost by the server alone",
+    "links: cut after some bytes",
+    "links: half-open at the server",
+    "links: half-open, closed by the server",
+    "links: half-open at the client",
     "links: slow",
     "links: stalled",
-    "polls",
-    "questions: heard",
+    "retry hints",
+    "server requests: received",
     "replays",
     "requests",
     "requests: answered",
     "requests: cancelled",
     "requests: session closed",
     "resumes",
-    "signs of life",
+    "keep-alive comments",
 ];
-/// What is seen where there is a process for each session, too.
-const EXPECTED_OF_PROCESSES: [&str; 2] = ["ends: backend gone", "failures: backend gone"];
+/// The counters that soaks with child processes hit, too.
+const EXPECTED_WITH_PROCESSES: [&str; 2] = ["ends: backend gone", "failures: backend gone"];
 
-/// Plays rounds on one server for a while. `say` is told of each, and of whatever is wrong.
+/// Runs rounds on one server for a duration. `report` is called after each, and for each failure.
 ///
 /// # Errors
 ///
-/// It cannot go on.
+/// The soak cannot continue.
 pub fn soak(
-    knobs: &Knobs,
+    parameters: &Parameters,
     programs: &Programs,
     time: Duration,
-    say: &mut dyn FnMut(&dyn fmt::Display),
+    report: &mut dyn FnMut(&dyn fmt::Display),
 ) -> Result<Soak> {
-    let mut soaking = Soaking::begin(knobs, programs, say)?;
+    let mut soaking = SoakRunner::start(parameters, programs, report)?;
     let begun = Instant::now();
     for round in 0.. {
-        if begun.elapsed() >= time && soaking.soak.rests.len() >= memory::ROUNDS_MIN {
+        if begun.elapsed() >= time && soaking.soak.samples.len() >= memory::ROUNDS_MIN {
             break;
         }
-        soaking.play(round)?;
-        (soaking.say)(&soaking.soak);
+        soaking.run_round(round)?;
+        (soaking.report)(&soaking.soak);
     }
-    soaking.end()
+    soaking.finish()
 }
 
-/// Plays only one of the rounds, on a server of its own.
+/// Runs one round, on a server of its own.
 ///
 /// # Errors
 ///
-/// It cannot go on.
+/// The soak cannot continue.
 pub fn soak_round(
-    knobs: &Knobs,
+    parameters: &Parameters,
     programs: &Programs,
     round: u64,
-    say: &mut dyn FnMut(&dyn fmt::Display),
+    report: &mut dyn FnMut(&dyn fmt::Display),
 ) -> Result<Soak> {
-    let mut soaking = Soaking::begin(knobs, programs, say)?;
-    soaking.play(round)?;
-    soaking.end()
+    let mut soaking = SoakRunner::start(parameters, programs, report)?;
+    soaking.run_round(round)?;
+    soaking.finish()
 }
 
-impl<'a> Soaking<'a> {
-    fn begin(
-        knobs: &'a Knobs,
+impl<'a> SoakRunner<'a> {
+    fn start(
+        parameters: &'a Parameters,
         programs: &Programs,
-        say: &'a mut dyn FnMut(&dyn fmt::Display),
+        report: &'a mut dyn FnMut(&dyn fmt::Display),
     ) -> Result<Self> {
         let waits = Builder::new_current_thread().enable_time().build()?;
-        let served = Served::begin(knobs, programs)?;
+        let served = Served::start(parameters, programs)?;
         let descriptors = served.program.descriptors()?;
         let soak = Soak {
-            kind: knobs.kind,
-            tally: Tally::default(),
-            wrongs: Wrongs::default(),
-            rests: Vec::new(),
+            kind: parameters.backend,
+            coverage: Coverage::default(),
+            failures: FailureCounts::default(),
+            samples: Vec::new(),
         };
-        Ok(Self { knobs, served, waits, descriptors, soak, say })
+        Ok(Self { parameters, served, runtime: waits, descriptors, soak, report })
     }
 
-    /// Plays a round, has its sessions judged, and looks at the server.
-    fn play(&mut self, round: u64) -> Result<()> {
-        let knobs = self.knobs.of_round(round);
+    /// Runs a round, checks its sessions, and measures the server.
+    fn run_round(&mut self, round: u64) -> Result<()> {
+        let parameters = self.parameters.for_round(round);
         let sessions_before = self.served.program.opened();
-        let played = self.served.play(&knobs);
-        // What is left of a round would be taken for a part of the next one.
-        self.waits.block_on(self.served.rest(&knobs)).map_err(anyhow::Error::msg)?;
+        let played = self.served.run(&parameters);
+        // Sessions that are left would count as part of the next round.
+        self.runtime
+            .block_on(self.served.wait_until_idle(&parameters))
+            .map_err(anyhow::Error::msg)?;
         let sessions = self.served.program.opened() - sessions_before;
         let files = &self.served.files;
-        let late = self.waits.block_on(written(files.journals.path(), sessions)).err();
-        let late = late.map(|late| *Failure::new(&knobs, late.to_string()));
+        let late = self.runtime.block_on(wait_for_journals(files.journals.path(), sessions)).err();
+        let late = late.map(|late| *Failure::new(&parameters, late.to_string()));
         let mut wrong: Vec<Failure> = late.into_iter().collect();
         match played {
-            Ok(world) => {
-                let (tally, judged) = judge(&knobs, &world, files)?;
-                self.soak.tally.merge(&tally);
-                wrong.extend(judged);
+            Ok(simulation) => {
+                let (coverage, checked) = check_sessions(&parameters, &simulation, files)?;
+                self.soak.coverage.merge(&coverage);
+                wrong.extend(checked);
             }
             Err(failure) => wrong.push(*failure),
         }
         for failure in wrong {
-            self.soak.wrongs.add(&failure.what);
-            let failure = Box::new(failure).keep();
-            let seed = self.knobs.world.seed;
-            (self.say)(&format_args!(
-                "WRONG in round {round}: {failure}\n\nrerun with \
+            self.soak.failures.add(&failure.message);
+            let failure = Box::new(failure).save_journal();
+            let seed = self.parameters.base.seed;
+            (self.report)(&format_args!(
+                "FAILED in round {round}: {failure}\n\nrerun with \
                  cargo run --release -p rejoin-wire -- soak --seed {seed} --round {round}"
             ));
         }
-        if let Some(wrong) = self.served.program.wrong() {
+        if let Some(wrong) = self.served.program.reported_error() {
             bail!(wrong);
         }
         files.clear()?;
         let known = self.descriptors.max(self.soak.descriptors());
-        self.soak.rests.push(self.waits.block_on(look(&self.served, known))?);
+        self.soak.samples.push(self.runtime.block_on(sample(&self.served, known))?);
         Ok(())
     }
 
-    fn end(self) -> Result<Soak> {
-        self.served.end()?;
+    fn finish(self) -> Result<Soak> {
+        self.served.stop()?;
         Ok(self.soak)
     }
 }
 
-/// Waits until the journals of so many sessions hold the ends of them.
-async fn written(journals: &Path, sessions: usize) -> Result<()> {
-    let end = Instant::now() + WRITTEN_MAX;
+/// Waits until the journals of `sessions` sessions are complete.
+async fn wait_for_journals(journals: &Path, sessions: usize) -> Result<()> {
+    let end = Instant::now() + JOURNAL_TIMEOUT;
     let mut whole = BTreeSet::new();
     loop {
         for file in fs::read_dir(journals)? {
             let path = file?.path();
-            if !whole.contains(&path) && is_whole(&fs::read_to_string(&path)?) {
+            if !whole.contains(&path) && is_complete(&fs::read_to_string(&path)?) {
                 whole.insert(path);
             }
         }
@@ -207,36 +209,38 @@ async fn written(journals: &Path, sessions: usize) -> Result<()> {
             return Ok(());
         }
         if Instant::now() >= end {
-            bail!("{sessions} sessions are over, but only {count} of their journals hold the end");
+            bail!(
+                "{sessions} sessions have ended, but only {count} of their journals are complete"
+            );
         }
         sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// Returns whether the session of a journal is over where the journal ends.
-fn is_whole(text: &str) -> bool {
+/// Returns whether a journal contains the end of its session.
+fn is_complete(text: &str) -> bool {
     let Ok(journal) = Journal::read(text) else { return false };
     let Ok(config) = journal.config.validate() else { return false };
     let mut session = Session::new(config, journal.started_at);
     let mut actions = Actions::new();
     for (now, input) in journal.inputs {
-        // What was refused was so in the server, too.
+        // Inputs that were rejected in the server are rejected here, too.
         let _ = session.handle(now, input, &mut actions);
         actions.clear();
     }
     session.close_reason().is_some()
 }
 
-/// Waits until a server has as few files and sockets open as the first time, and looks at it.
-async fn look(served: &Served, known: usize) -> Result<Rest> {
+/// Waits until a server has as few open file descriptors as the first time, and measures it.
+async fn sample(served: &Served, known: usize) -> Result<IdleSample> {
     let program = &served.program;
-    let end = Instant::now() + CLOSING_MAX;
+    let end = Instant::now() + CLOSE_TIMEOUT;
     let mut descriptors = program.descriptors()?;
     while descriptors > known && Instant::now() < end {
         sleep(Duration::from_millis(50)).await;
         descriptors = program.descriptors()?;
     }
-    Ok(Rest {
+    Ok(IdleSample {
         sessions: u64::try_from(program.opened())?,
         memory_bytes: program.memory_bytes()?,
         descriptors,
@@ -244,104 +248,107 @@ async fn look(served: &Served, known: usize) -> Result<Rest> {
     })
 }
 
-impl Wrongs {
+impl FailureCounts {
     fn add(&mut self, what: &str) {
-        let says = |words: &[&str]| words.iter().any(|word| what.contains(word));
-        if says(&LOST) {
+        let contains_any = |words: &[&str]| words.iter().any(|word| what.contains(word));
+        if contains_any(&LOST) {
             self.lost += 1;
-        } else if says(&DOUBLED) {
-            self.doubled += 1;
+        } else if contains_any(&DUPLICATED) {
+            self.duplicated += 1;
         } else {
-            self.otherwise += 1;
+            self.other += 1;
         }
     }
 
     fn count(self) -> u64 {
-        self.lost + self.doubled + self.otherwise
+        self.lost + self.duplicated + self.other
     }
 }
 
-/// What the judge says where something was lost.
+/// Parts of failure messages that mean a loss.
 const LOST: [&str; 9] = [
     "is missing before",
-    "have no answer",
+    "have no response",
     "have not settled",
     "has not settled",
-    "never came to the session",
-    "never came until",
-    "and never did",
-    "never heard it",
-    "is nowhere",
+    "never reached the session",
+    "was not received until",
+    "never received",
+    "never received it",
+    "was not recorded",
 ];
-/// What it says where something came twice.
-const DOUBLED: [&str; 3] = ["comes again", "was answered twice", "heard twice"];
+/// Parts of failure messages that mean a duplicate.
+const DUPLICATED: [&str; 3] = ["is duplicated", "was answered twice", " twice"];
 
 impl Soak {
-    /// Returns how many files and sockets were open after the first round, where what is
-    /// opened once for all is open.
+    /// Returns the number of open file descriptors after the first round, when permanent ones
+    /// are open.
     fn descriptors(&self) -> usize {
-        self.rests.first().map_or(0, |rest| rest.descriptors)
+        self.samples.first().map_or(0, |sample| sample.descriptors)
     }
 
-    /// Returns whether no session was wrong.
+    /// Returns whether no session failed.
     #[must_use]
     pub fn is_fine(&self) -> bool {
-        self.wrongs.count() == 0
+        self.failures.count() == 0
     }
 
-    /// Checks that a whole soak was one, and that nothing grows.
+    /// Checks that nothing grows, and that all expected counters were hit.
     ///
     /// # Errors
     ///
-    /// What was wrong first.
+    /// The first failure.
     pub fn check(&self) -> Result<()> {
-        let first = self.rests.first().context("there was no round")?;
-        for rest in &self.rests {
-            let (descriptors, children) = (rest.descriptors, rest.children);
+        let first = self.samples.first().context("no round was completed")?;
+        for sample in &self.samples {
+            let (descriptors, children) = (sample.descriptors, sample.children);
             ensure!(
                 descriptors <= first.descriptors,
-                "{descriptors} files and sockets are open, and were {}",
+                "{descriptors} file descriptors are open, {} after the first round",
                 first.descriptors
             );
             ensure!(
                 children <= first.children,
-                "there are {children} processes, and were {}",
+                "there are {children} child processes, {} after the first round",
                 first.children
             );
         }
-        memory::check(&self.rests)?;
+        memory::check(&self.samples)?;
         let expected = EXPECTED.iter().chain(match self.kind {
-            Kind::Child => &EXPECTED_OF_PROCESSES[..],
-            Kind::Task | Kind::Handler | Kind::Demo => &[],
+            BackendKind::Child => &EXPECTED_WITH_PROCESSES[..],
+            BackendKind::Task | BackendKind::Handler | BackendKind::Demo => &[],
         });
-        let missing: Vec<_> = expected.filter(|kind| self.tally.count(kind) == 0).collect();
-        ensure!(missing.is_empty(), "never seen: {missing:?}");
+        let missing: Vec<_> = expected.filter(|kind| self.coverage.hits(kind) == 0).collect();
+        ensure!(missing.is_empty(), "never hit: {missing:?}");
         Ok(())
     }
 }
 
 impl fmt::Display for Soak {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = |kind| self.tally.count(kind);
-        let Wrongs { lost, doubled, otherwise } = self.wrongs;
+        let count = |kind| self.coverage.hits(kind);
+        let FailureCounts { lost, duplicated: doubled, other: otherwise } = self.failures;
         write!(
             f,
             "{} rounds, {} sessions, {} requests, {} events, {} resumes, {} replays, {} gaps; \
-             sessions with losses: {lost}, with duplicates: {doubled}, wrong otherwise: {otherwise}",
-            count("worlds"),
+             sessions with losses: {lost}, with duplicates: {doubled}, with other failures: {otherwise}",
+            count("simulations"),
             count("sessions"),
             count("requests"),
-            count("events seen"),
+            count("events received"),
             count("resumes"),
             count("replays"),
             count("gaps"),
         )?;
         if f.alternate() {
-            write!(f, "; memory at rest: {}", Memory::of(&self.rests))?;
-        } else if let Some(rest) = self.rests.last() {
-            let kibibytes = rest.memory_bytes >> 10;
-            let (descriptors, children) = (rest.descriptors, rest.children);
-            write!(f, "; at rest {kibibytes} KiB, {descriptors} files, {children} processes")?;
+            write!(f, "; idle memory: {}", Memory::of(&self.samples))?;
+        } else if let Some(sample) = self.samples.last() {
+            let kibibytes = sample.memory_bytes >> 10;
+            let (descriptors, children) = (sample.descriptors, sample.children);
+            write!(
+                f,
+                "; idle: {kibibytes} KiB, {descriptors} descriptors, {children} child processes"
+            )?;
         }
         Ok(())
     }
@@ -352,12 +359,18 @@ mod tests {
     use super::*;
 
     fn soak() -> Soak {
-        let rest = Rest { sessions: 9, memory_bytes: 1 << 20, descriptors: 12, children: 1 };
-        let mut tally = Tally::default();
+        let sample =
+            IdleSample { sessions: 9, memory_bytes: 1 << 20, descriptors: 12, children: 1 };
+        let mut coverage = Coverage::default();
         for kind in EXPECTED {
-            tally.add(kind);
+            coverage.hit(kind);
         }
-        Soak { kind: Kind::Demo, tally, wrongs: Wrongs::default(), rests: vec![rest; 6] }
+        Soak {
+            kind: BackendKind::Demo,
+            coverage,
+            failures: FailureCounts::default(),
+            samples: vec![sample; 6],
+        }
     }
 
     fn wrong(soak: &Soak) -> String {
@@ -365,51 +378,51 @@ mod tests {
     }
 
     #[test]
-    fn no_file_stays_open() {
+    fn detects_leaked_descriptors() {
         let mut soak = soak();
         assert_eq!(wrong(&soak), "nothing");
-        soak.rests[5].descriptors += 1;
-        assert_eq!(wrong(&soak), "13 files and sockets are open, and were 12");
+        soak.samples[5].descriptors += 1;
+        assert_eq!(wrong(&soak), "13 file descriptors are open, 12 after the first round");
     }
 
     #[test]
-    fn no_process_stays() {
+    fn detects_leaked_processes() {
         let mut soak = soak();
-        soak.rests[3].children += 1;
-        assert_eq!(wrong(&soak), "there are 2 processes, and were 1");
+        soak.samples[3].children += 1;
+        assert_eq!(wrong(&soak), "there are 2 child processes, 1 after the first round");
     }
 
     #[test]
-    fn what_sees_nothing_is_no_soak() {
+    fn requires_expected_coverage() {
         let mut soak = soak();
-        soak.kind = Kind::Child;
-        assert_eq!(wrong(&soak), format!("never seen: {EXPECTED_OF_PROCESSES:?}"));
-        soak.tally = Tally::default();
+        soak.kind = BackendKind::Child;
+        assert_eq!(wrong(&soak), format!("never hit: {EXPECTED_WITH_PROCESSES:?}"));
+        soak.coverage = Coverage::default();
         assert!(wrong(&soak).contains("replays"), "{}", wrong(&soak));
     }
 
     #[test]
-    fn losses_and_duplicates_are_told_apart() {
-        let mut wrongs = Wrongs::default();
-        wrongs.add("3 of standalone is missing before 5: Chain");
-        wrongs.add("Message(7) at 4 comes again, or too late: Chain");
-        wrongs.add("request 5 was answered twice");
-        wrongs.add("law 2 (deadline): it is over");
-        assert_eq!((wrongs.lost, wrongs.doubled, wrongs.otherwise), (1, 2, 1));
-        wrongs.add("number 3 was accepted, and the backend never heard it");
-        wrongs.add("4 of 1, said after 1s, never came until 9s, on a sound connection since 0s");
-        wrongs.add("the backend heard twice what was told once, as number 3");
-        assert_eq!((wrongs.lost, wrongs.doubled, wrongs.otherwise), (3, 3, 1));
+    fn classifies_losses_and_duplicates() {
+        let mut failures = FailureCounts::default();
+        failures.add("3 of standalone is missing before 5: StreamChecker");
+        failures.add("Message(7) at 4 is duplicated or out of order: StreamChecker");
+        failures.add("request 5 was answered twice");
+        failures.add("law 2 (deadline): it is over");
+        assert_eq!((failures.lost, failures.duplicated, failures.other), (1, 2, 1));
+        failures.add("number 3 was accepted, but the backend never received it");
+        failures.add("4 of 1, recorded after 1s, was not received until 9s, on a fault-free connection since 0s");
+        failures.add("the backend received number 3 twice");
+        assert_eq!((failures.lost, failures.duplicated, failures.other), (3, 3, 1));
     }
 
     #[test]
-    fn a_journal_is_whole_when_its_session_is_over() {
+    fn journal_is_complete_when_session_has_ended() {
         use rejoin_core::{Config, Input, Instant};
         let mut journal =
             Journal { config: Config::default(), started_at: Instant::EPOCH, inputs: Vec::new() };
-        assert!(!is_whole(&journal.to_string()));
+        assert!(!is_complete(&journal.to_string()));
         journal.inputs.push((Instant::EPOCH, Input::Delete));
-        assert!(is_whole(&journal.to_string()));
-        assert!(!is_whole(""));
+        assert!(is_complete(&journal.to_string()));
+        assert!(!is_complete(""));
     }
 }

@@ -1,4 +1,4 @@
-//! SSE as this server writes it, read strictly: whatever else comes is wrong.
+//! A strict parser of SSE as this server writes it: anything else is an error.
 //!
 //! Specification: HTML Living Standard, "Server-sent events".
 
@@ -8,39 +8,39 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use rejoin_core::EventId;
 
-/// What comes in a stream.
+/// An item of an event stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Item {
-    /// A sign of life.
+    /// A keep-alive comment.
     KeepAlive,
-    /// Word that events are missing.
+    /// A comment that reports missing events.
     Gap(RangeInclusive<u64>),
-    /// Nothing but an id, and when to come back.
+    /// An event with an id and empty data, and a reconnect delay.
     Priming { id: Option<EventId>, retry: Option<Duration> },
     /// A message.
     Message { id: Option<EventId>, data: Bytes },
 }
 
-/// Reads a stream piece by piece.
+/// An incremental parser of an event stream.
 #[derive(Debug, Default)]
-pub(crate) struct Reader {
+pub(crate) struct Parser {
     buffer: BytesMut,
 }
 
-/// The largest event that a reader waits for, in bytes.
+/// Maximum size of an event, in bytes.
 const EVENT_BYTES_MAX: usize = 8 << 20;
 
-impl Reader {
-    /// Takes what came.
+impl Parser {
+    /// Appends received bytes.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Returns the next item, if all of it is there.
+    /// Returns the next item, if it is complete.
     pub(crate) fn next(&mut self) -> Result<Option<Item>, String> {
         let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") else {
             if self.buffer.len() > EVENT_BYTES_MAX {
-                return Err("an event does not end".to_owned());
+                return Err("event too large".to_owned());
             }
             return Ok(None);
         };
@@ -50,8 +50,8 @@ impl Reader {
         read(&block).map(Some).map_err(wrong)
     }
 
-    /// Returns whether a part of an event is there.
-    pub(crate) fn is_midway(&self) -> bool {
+    /// Returns whether a part of an event is buffered.
+    pub(crate) fn is_mid_event(&self) -> bool {
         !self.buffer.is_empty()
     }
 }
@@ -64,27 +64,27 @@ fn read(block: &Bytes) -> Result<Item, &'static str> {
     for line in block.split(|byte| *byte == b'\n') {
         let (name, value) = match line.iter().position(|byte| *byte == b':') {
             Some(at) => line.split_at(at),
-            None => return Err("a line is no field"),
+            None => return Err("a line is not a field"),
         };
         let value = value.strip_prefix(b": ").or(value.strip_prefix(b":")).unwrap_or_default();
-        let text = || str::from_utf8(value).map_err(|_| "a field is no text");
+        let text = || str::from_utf8(value).map_err(|_| "a field is not valid UTF-8");
         match name {
             b"event" if value == b"message" && !is_message => is_message = true,
             b"id" if id.is_none() => {
-                id = Some(text()?.parse::<EventId>().map_err(|_| "an id is none")?);
+                id = Some(text()?.parse::<EventId>().map_err(|_| "invalid event id")?);
             }
             b"retry" if retry.is_none() => {
-                let millis = text()?.parse().map_err(|_| "a retry is no number")?;
+                let millis = text()?.parse().map_err(|_| "retry is not a number")?;
                 retry = Some(Duration::from_millis(millis));
             }
             b"data" if data.is_none() => data = Some(block.slice_ref(value)),
-            _ => return Err("a field comes twice, or is unknown"),
+            _ => return Err("duplicate or unknown field"),
         }
     }
     match (data, is_message) {
         (Some(data), true) if retry.is_none() && !data.is_empty() => Ok(Item::Message { id, data }),
         (Some(data), false) if data.is_empty() => Ok(Item::Priming { id, retry }),
-        (Some(_) | None, _) => Err("this is no event"),
+        (Some(_) | None, _) => Err("not a valid event"),
     }
 }
 
@@ -92,12 +92,12 @@ fn read_comment(comment: &[u8]) -> Result<Item, &'static str> {
     if comment.is_empty() {
         return Ok(Item::KeepAlive);
     }
-    let text = str::from_utf8(comment).map_err(|_| "a comment is no text")?;
+    let text = str::from_utf8(comment).map_err(|_| "a comment is not valid UTF-8")?;
     let range = text.strip_prefix(" gap: events ").and_then(|it| it.strip_suffix(" are missing"));
-    let (first, last) = range.and_then(|it| it.split_once(" to ")).ok_or("a comment is unknown")?;
+    let (first, last) = range.and_then(|it| it.split_once(" to ")).ok_or("unknown comment")?;
     match (first.parse(), last.parse()) {
         (Ok(first), Ok(last)) => Ok(Item::Gap(first..=last)),
-        (Ok(_) | Err(_), _) => Err("a gap has no bounds"),
+        (Ok(_) | Err(_), _) => Err("invalid range of a gap"),
     }
 }
 
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     fn read_all(text: &str, piece: usize) -> Result<Vec<Item>, String> {
-        let mut reader = Reader::default();
+        let mut reader = Parser::default();
         let mut items = Vec::new();
         for bytes in text.as_bytes().chunks(piece) {
             reader.push(bytes);
@@ -114,12 +114,12 @@ mod tests {
                 items.push(item);
             }
         }
-        assert!(!reader.is_midway());
+        assert!(!reader.is_mid_event());
         Ok(items)
     }
 
     #[test]
-    fn a_stream_is_read_in_pieces_of_any_size() {
+    fn parses_chunks_of_any_size() {
         let text = "id: 0/7\nretry: 1500\ndata:\n\n:\n\n: gap: events 1 to 3 are missing\n\n\
                     event: message\nid: 4/7\ndata: {}\n\nevent: message\ndata: []\n\n";
         let id = |text: &str| text.parse::<EventId>().ok();
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_this_server_does_not_write_is_wrong() {
+    fn rejects_what_this_server_does_not_write() {
         for text in [
             "event: note\ndata: {}\n\n",
             "data: {}\n\n",

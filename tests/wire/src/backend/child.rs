@@ -1,4 +1,4 @@
-//! The backend as a process of its own, on stdin and stdout.
+//! The scripted backend as a child process, on stdin and stdout.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -12,108 +12,112 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::sync::Notify;
 
-use super::heard::{DIED, file_of};
-use super::speaker::{Mouth, Scene, Speaker};
-use crate::knobs::{Kind, Knobs};
+use super::received::{EXITED, file_of};
+use super::scripted::{BackendContext, MessageSink, ScriptedBackend};
 use crate::message::id_value;
+use crate::parameters::{BackendKind, Parameters};
 
-/// How a process begins to say on stderr that what it heard is no message.
-pub(crate) const GARBLED: &str = "the backend heard what is no message";
+/// The beginning of the stderr line for an invalid message.
+pub(crate) const INVALID_MESSAGE: &str = "the backend received an invalid message";
 
-/// Serves one session on stdin and stdout, with what goes wrong in the world of its client,
-/// who says in `initialize` which that is; and writes down what it hears in a folder.
+/// Serves one session on stdin and stdout, with the faults of its client's simulation, which is
+/// named in `initialize`, and records received messages in a directory.
 ///
 /// # Errors
 ///
-/// What comes cannot be read, or cannot be written down.
-pub fn run_child(is_soaking: bool, heard: &Path) -> anyhow::Result<()> {
+/// A message cannot be read or recorded.
+pub fn run_child(is_soaking: bool, received: &Path) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let mut lines = BufReader::new(tokio::io::stdin()).lines();
         let Some(first) = lines.next_line().await? else { return Ok(()) };
-        // Who sends something wrong says nothing of a world.
-        let (seed, nth) = origin(&first).unwrap_or_default();
-        let knobs = if is_soaking {
-            Knobs::draw_soaking(seed, Kind::Child)
+        // An invalid first message names no simulation.
+        let (seed, nth) = seed_and_number(&first).unwrap_or_default();
+        let parameters = if is_soaking {
+            Parameters::draw_soak(seed, BackendKind::Child)
         } else {
-            Knobs::draw_hurried(seed, Kind::Child, 1)
+            Parameters::draw_real_time(seed, BackendKind::Child, 1)
         };
-        let line_max = knobs.world.config.message_bytes_max;
+        let line_max = parameters.base.config.message_bytes_max;
         let given_up = Arc::new(Notify::new());
         let has_given_up = Arc::default();
-        let mouth = Stdout { line_max, given_up: Arc::clone(&given_up), has_given_up };
-        let mut speaker = Speaker::new(mouth, Scene::new(knobs), nth, false);
-        let died = speaker.died();
-        let mut file = begin(heard, &first)?;
-        hear(&mut speaker, &mut file, &first)?;
+        let sink = Stdout { line_max, given_up: Arc::clone(&given_up), has_given_up };
+        let mut backend = ScriptedBackend::new(sink, BackendContext::new(parameters), nth, false);
+        let died = backend.exited();
+        let mut file = open_record(received, &first)?;
+        receive(&mut backend, &mut file, &first)?;
         loop {
             tokio::select! {
                 biased;
-                () = died.notified() => return write_down(&mut file, DIED),
-                () = given_up.notified() => return write_down(&mut file, DIED),
+                () = died.notified() => return record(&mut file, EXITED),
+                () = given_up.notified() => return record(&mut file, EXITED),
                 line = lines.next_line() => {
                     let Some(line) = line? else { return Ok(()) };
-                    hear(&mut speaker, &mut file, &line)?;
+                    receive(&mut backend, &mut file, &line)?;
                 }
             }
         }
     });
-    // Somebody may wait for the next line.
+    // A task may still be blocked on stdin.
     runtime.shutdown_background();
     served
 }
 
-/// Begins the file that is named by the client, which says its name first.
-fn begin(heard: &Path, first: &str) -> anyhow::Result<File> {
+/// Opens the file that is named after the client in its first message.
+fn open_record(received: &Path, first: &str) -> anyhow::Result<File> {
     let first: Value = serde_json::from_str(first).unwrap_or_default();
     let name = first.pointer("/params/clientInfo/name").and_then(Value::as_str);
-    let path = heard.join(file_of(name.unwrap_or("nobody")));
+    let path = received.join(file_of(name.unwrap_or("nobody")));
     Ok(OpenOptions::new().create(true).append(true).open(path)?)
 }
 
-fn hear(speaker: &mut Speaker<Stdout>, file: &mut File, line: &str) -> anyhow::Result<()> {
-    write_down(file, line.as_bytes())?;
-    if let Err(garbled) = speaker.hear(line.as_bytes()) {
-        writeln!(io::stderr(), "{GARBLED}: {garbled}")?;
+fn receive(
+    backend: &mut ScriptedBackend<Stdout>,
+    file: &mut File,
+    line: &str,
+) -> anyhow::Result<()> {
+    record(file, line.as_bytes())?;
+    if let Err(invalid) = backend.receive(line.as_bytes()) {
+        writeln!(io::stderr(), "{INVALID_MESSAGE}: {invalid}")?;
     }
     Ok(())
 }
 
-fn write_down(file: &mut File, line: &[u8]) -> anyhow::Result<()> {
+fn record(file: &mut File, line: &[u8]) -> anyhow::Result<()> {
     Ok(file.write_all(&[line, b"\n"].concat())?)
 }
 
-/// Returns the seed of a client's world, and which of the backends there this one is.
-fn origin(initialize: &str) -> Option<(u64, u64)> {
+/// Returns the seed of the client's simulation, and the number of this backend in it.
+fn seed_and_number(initialize: &str) -> Option<(u64, u64)> {
     let message: Value = serde_json::from_str(initialize).ok()?;
     let client = message.pointer("/params/clientInfo")?;
     let seed = client.get("version")?.as_str()?.parse().ok()?;
-    let (no, visit) = client.get("name")?.as_str()?.split_once('/')?;
-    let (no, visit): (u64, u64) = (no.parse().ok()?, visit.parse().ok()?);
-    Some((seed, no * VISITS_MAX + visit))
+    let (no, session) = client.get("name")?.as_str()?.split_once('/')?;
+    let (no, session): (u64, u64) = (no.parse().ok()?, session.parse().ok()?);
+    Some((seed, no * SESSIONS_MAX + session))
 }
 
-/// How many sessions a client enters, one after the other.
-const VISITS_MAX: u64 = 1_000_000;
+/// Maximum number of consecutive sessions of one client.
+const SESSIONS_MAX: u64 = 1_000_000;
 
-/// One line for each message.
+/// Writes one line per message.
 #[derive(Clone, Debug)]
 struct Stdout {
-    /// The longest line that the program takes. A child dies in place of writing a longer
-    /// one, since nothing that the program says of it would have a stamp.
+    /// The longest line that the program accepts. The child exits instead of writing a longer
+    /// one, because the error that the program would report has no stamp.
     line_max: usize,
     given_up: Arc<Notify>,
-    /// Nothing more is written then: it would stand in the place of that line.
+    /// Set before exit, so that no later line is written in place of the one that is too long.
     has_given_up: Arc<AtomicBool>,
 }
 
-impl Mouth for Stdout {
-    async fn say(&self, text: String, related: Option<RequestId>) -> bool {
-        self.say_now(text, related)
+impl MessageSink for Stdout {
+    async fn write(&self, text: String, related: Option<RequestId>) -> bool {
+        self.write_now(text, related)
     }
 
-    fn say_now(&self, text: String, related: Option<RequestId>) -> bool {
-        let text = match related.and_then(|related| name(&text, &related)) {
+    fn write_now(&self, text: String, related: Option<RequestId>) -> bool {
+        let text = match related.and_then(|related| with_related_request(&text, &related)) {
             Some(named) => named,
             None => text,
         };
@@ -129,17 +133,17 @@ impl Mouth for Stdout {
         writeln!(out, "{text}").and_then(|()| out.flush()).is_ok()
     }
 
-    fn close_stream(&self, request: &RequestId, retry: Duration) -> bool {
+    fn disconnect(&self, request: &RequestId, retry: Duration) -> bool {
         let params = json!({ "requestId": id_value(request), "retryMs": retry.as_millis() });
         let ask = json!({
             "jsonrpc": "2.0", "method": "notifications/rejoin/close_stream", "params": params,
         });
-        self.say_now(ask.to_string(), None)
+        self.write_now(ask.to_string(), None)
     }
 }
 
-/// Names the request that a message belongs to, where it is no answer.
-fn name(text: &str, related: &RequestId) -> Option<String> {
+/// Adds the related request to a message that is not a response.
+fn with_related_request(text: &str, related: &RequestId) -> Option<String> {
     let mut message: Value = serde_json::from_str(text).ok()?;
     let params = message.get_mut("params")?.as_object_mut()?;
     params.insert("_meta".to_owned(), json!({ "rejoin/relatedRequestId": id_value(related) }));
@@ -151,10 +155,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_says_where_it_is_from() {
+    fn initialize_names_seed_and_number() {
         let client = json!({ "name": "3/5", "version": "17" });
         let initialize = json!({ "params": { "clientInfo": client } });
-        assert_eq!(origin(&initialize.to_string()), Some((17, 3_000_005)));
-        assert_eq!(origin(r#"{"params":{}}"#), None);
+        assert_eq!(seed_and_number(&initialize.to_string()), Some((17, 3_000_005)));
+        assert_eq!(seed_and_number(r#"{"params":{}}"#), None);
     }
 }

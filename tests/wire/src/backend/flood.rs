@@ -1,26 +1,26 @@
-//! Floods: a backend that has more to say than there is room for, and waits when it is held up.
+//! Floods: a backend that sends more than all buffers hold, and waits while it is held.
 
 use std::time::Duration;
 
-use rejoin_tests::world::Utterance;
+use rejoin_tests::simulation::BackendAction;
 use tokio::time::sleep;
 
-use super::speaker::{Mouth, Task, Voice};
-use crate::knobs::Flood;
+use super::scripted::{MessageSink, Script, Task};
+use crate::parameters::Flood;
 
-/// After how long every client listens.
-const LISTENING: Duration = Duration::from_secs(1);
+/// How long clients have to connect before a flood begins.
+const CONNECT_TIME: Duration = Duration::from_secs(1);
 
-impl<M: Mouth> Voice<M> {
-    /// Floods a client before it has its answer.
+impl<M: MessageSink> Script<M> {
+    /// Sends the flood, and then the response.
     pub(super) async fn flood(self, task: Task, flood: Flood) {
-        sleep(LISTENING).await;
+        sleep(CONNECT_TIME).await;
         let related = task.id.clone().filter(|_| flood.is_related);
         for _ in 0..flood.messages {
-            if !self.mouth.say(self.note(flood.bytes), related.clone()).await {
+            if !self.sink.write(self.notification(flood.bytes), related.clone()).await {
                 return;
             }
         }
-        self.utter(&task, Utterance::Answer).await;
+        self.perform(&task, BackendAction::Response).await;
     }
 }

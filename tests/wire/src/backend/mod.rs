@@ -1,13 +1,13 @@
-//! Backends: they hear requests, and say what they have planned about each.
+//! Backends, which execute the actions that were planned for each request.
 
 mod child;
 mod flood;
-mod heard;
-mod here;
-mod speaker;
+mod in_process;
+mod received;
+mod scripted;
 
-pub(crate) use child::GARBLED;
+pub(crate) use child::INVALID_MESSAGE;
 pub use child::run_child;
-pub(crate) use heard::{Heard, HeardBy, Hearing};
-pub(crate) use here::{Backends, Opened};
-pub(crate) use speaker::Scene;
+pub(crate) use in_process::{Backends, Opened};
+pub(crate) use received::{Received, ReceivedBySession, ReceivedMessage};
+pub(crate) use scripted::BackendContext;

@@ -1,138 +1,139 @@
-//! Clients: they enter a session, make their requests, and come back whenever a
-//! connection breaks, until all of them have settled.
+//! Clients: initialize a session, make requests, and resume until all of them have settled.
 
-mod call;
-mod enter;
-mod listen;
+mod initialize;
+mod invalid_request;
 mod misuse;
+mod notify;
 mod read;
+mod request;
 mod send;
-mod tell;
-mod wrong;
+mod standalone;
 
 use std::sync::Arc;
 
 use rejoin_core::RequestId;
-use rejoin_tests::world::{Chance, Fault};
+use rejoin_tests::simulation::{Fault, Rng};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::visit::Visit;
-use crate::world::{Desk, World};
+use crate::client_session::ClientSession;
+use crate::simulation::{Simulation, Workload};
 
-/// Which luck each kind of actor has.
-const CLIENT: u64 = 11;
-const FLOW: u64 = 12;
-const LEAVE: u64 = 13;
+/// The kinds of actors that have generators of their own.
+const RNG_CLIENT: u64 = 11;
+const RNG_TASK: u64 = 12;
+const RNG_END: u64 = 13;
 
-/// How many serial numbers a client has.
+/// The range of serial numbers that each client has.
 const SERIALS: u64 = 1_000_000;
 
-/// A client in a session, and what everything that it does there shares.
+/// A client in a session, as shared by its tasks.
 #[derive(Clone, Debug)]
-pub(crate) struct Guest {
-    pub(crate) world: Arc<World>,
-    pub(crate) visit: Arc<Visit>,
+pub(crate) struct Client {
+    pub(crate) simulation: Arc<Simulation>,
+    pub(crate) session: Arc<ClientSession>,
     no: usize,
 }
 
-/// Lives the life of a client until it is to go.
-pub(crate) async fn live(world: Arc<World>, no: usize) {
-    let mut luck = Chance::new(world.knobs.world.seed, CLIENT, wide(no));
+/// Runs a client until the simulation stops.
+pub(crate) async fn run(simulation: Arc<Simulation>, no: usize) {
+    let mut rng = Rng::new(simulation.parameters.base.seed, RNG_CLIENT, wide(no));
     let mut serial = wide(no) * SERIALS;
     let mut nth = 0;
-    while !world.is_parting() {
+    while !simulation.is_stopping() {
         let name = format!("{no}/{nth}");
         nth += 1;
         let entered = tokio::select! {
             biased;
-            entered = enter::enter(&world, name, &mut luck) => entered,
-            () = world.parting() => return,
+            entered = initialize::initialize(&simulation, name, &mut rng) => entered,
+            () = simulation.stopping() => return,
         };
-        let Some(visit) = entered else {
-            sleep(world.millis(&mut luck, 50, 500)).await;
+        let Some(session) = entered else {
+            sleep(simulation.millis(&mut rng, 50, 500)).await;
             continue;
         };
-        let guest = Guest { world: Arc::clone(&world), visit, no };
-        guest.stay(&mut luck, &mut serial).await;
+        let client = Client { simulation: Arc::clone(&simulation), session, no };
+        client.run_session(&mut rng, &mut serial).await;
     }
 }
 
-impl Guest {
-    /// Works in a session until it is over, or all clients go.
-    async fn stay(&self, luck: &mut Chance, serial: &mut u64) {
-        let mut flows = JoinSet::new();
-        flows.spawn(self.clone().listen(self.luck(serial)));
+impl Client {
+    /// Uses a session until it ends, or the simulation stops.
+    async fn run_session(&self, rng: &mut Rng, serial: &mut u64) {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.clone().read_standalone(self.new_rng(serial)));
         tokio::select! {
             biased;
-            () = self.visit.over() => {}
-            () = self.world.parting() => {}
-            () = self.act(luck, serial, &mut flows) => {}
+            () = self.session.ended() => {}
+            () = self.simulation.stopping() => {}
+            () = self.send_in_turn(rng, serial, &mut tasks) => {}
         }
-        if !self.world.is_parting() {
-            // They hear of it, too.
-            while flows.join_next().await.is_some() {}
-            self.world.count("sessions: over before their clients left");
+        if !self.simulation.is_stopping() {
+            // The tasks notice the end, too.
+            while tasks.join_next().await.is_some() {}
+            self.simulation.hit("sessions: ended before their clients");
             return;
         }
-        flows.shutdown().await;
-        let mut luck = Chance::new(self.world.knobs.world.seed, LEAVE, wide(self.no));
-        // Over sockets, nobody should have to wait for what is left alone.
-        if luck.strikes(500) || self.world.knobs.hurry > 1 {
-            self.delete(&mut luck).await;
+        tasks.shutdown().await;
+        let mut rng = Rng::new(self.simulation.parameters.base.seed, RNG_END, wide(self.no));
+        // Over sockets, sessions are deleted, because waiting for their timeouts takes real
+        // time.
+        if rng.chance(500) || self.simulation.parameters.speedup > 1 {
+            self.delete(&mut rng).await;
         }
     }
 
-    /// Does one thing after the other.
-    async fn act(&self, luck: &mut Chance, serial: &mut u64, flows: &mut JoinSet<()>) {
+    /// Sends requests and misuse, with delays between.
+    async fn send_in_turn(&self, rng: &mut Rng, serial: &mut u64, tasks: &mut JoinSet<()>) {
         loop {
-            while flows.try_join_next().is_some() {}
-            self.misuse(luck, serial, flows);
-            self.work(luck, serial, flows);
-            let most = if self.world.strikes(luck, Fault::Rush) { 2 } else { 400 };
-            sleep(self.world.millis(luck, 0, most)).await;
+            while tasks.try_join_next().is_some() {}
+            self.misuse(rng, serial, tasks);
+            self.send_requests(rng, serial, tasks);
+            let most = if self.simulation.draw_fault(rng, Fault::RequestBurst) { 2 } else { 400 };
+            sleep(self.simulation.millis(rng, 0, most)).await;
         }
     }
 
-    /// Makes the next requests.
-    fn work(&self, luck: &mut Chance, serial: &mut u64, flows: &mut JoinSet<()>) {
-        let Some(desk) = self.desk() else { return };
-        let knobs = &self.world.knobs.world;
-        let posts = if self.world.strikes(luck, Fault::Rush) { luck.size(2, 8) } else { 1 };
+    /// Sends the next requests.
+    fn send_requests(&self, rng: &mut Rng, serial: &mut u64, tasks: &mut JoinSet<()>) {
+        let Some(workload) = self.workload() else { return };
+        let parameters = &self.simulation.parameters.base;
+        let posts =
+            if self.simulation.draw_fault(rng, Fault::RequestBurst) { rng.size(2, 8) } else { 1 };
         for _ in 0..posts {
-            let is_batch = self.may_batch() && luck.strikes(300);
-            let most = if is_batch { luck.size(1, knobs.config.batch_max.min(4)) } else { 1 };
-            let count = desk.take(most, knobs.at_once);
+            let is_batch = self.may_batch() && rng.chance(300);
+            let most = if is_batch { rng.size(1, parameters.config.batch_max.min(4)) } else { 1 };
+            let count = workload.start(most, parameters.pending_max);
             if count == 0 {
                 return;
             }
             let ids = (0..count).map(|_| next_id(serial)).collect();
-            flows.spawn(self.clone().call(self.luck(serial), ids, is_batch));
-            self.world.touch();
+            tasks.spawn(self.clone().request_until_settled(self.new_rng(serial), ids, is_batch));
+            self.simulation.notify_progress();
         }
     }
 
     fn may_batch(&self) -> bool {
-        self.visit.version == "2025-03-26" && self.world.knobs.world.config.batch_max > 0
+        self.session.version == "2025-03-26" && self.simulation.parameters.base.config.batch_max > 0
     }
 
-    pub(crate) fn desk(&self) -> Option<&Desk> {
-        self.world.desks.get(&self.no)
+    pub(crate) fn workload(&self) -> Option<&Workload> {
+        self.simulation.workloads.get(&self.no)
     }
 
-    /// Returns the luck of something new that this client does.
-    fn luck(&self, serial: &mut u64) -> Chance {
+    /// Returns the generator of a new task.
+    fn new_rng(&self, serial: &mut u64) -> Rng {
         *serial += 1;
-        Chance::new(self.world.knobs.world.seed, FLOW, *serial)
+        Rng::new(self.simulation.parameters.base.seed, RNG_TASK, *serial)
     }
 
-    /// Says that something is wrong in this session.
-    pub(crate) fn blame(&self, what: String) {
-        self.world.blame(Some(&self.visit), what);
+    /// Reports a failure in this session.
+    pub(crate) fn report_failure(&self, what: String) {
+        self.simulation.report_failure(Some(&self.session), what);
     }
 }
 
-/// Returns the id of the next request: integers and texts in turn.
+/// Returns the id of the next request: integers and strings in turn.
 fn next_id(serial: &mut u64) -> RequestId {
     *serial += 1;
     let number = i64::try_from(*serial).unwrap_or(i64::MAX);

@@ -1,187 +1,190 @@
-//! Reading: what a client makes of what comes.
+//! How a client handles what it receives.
 
 use bytes::Bytes;
 use rejoin_core::{EventId, Head, RequestId};
-use rejoin_tests::world::witness::Outcome;
-use rejoin_tests::world::{Chance, Fault};
+use rejoin_tests::simulation::checker::Outcome;
+use rejoin_tests::simulation::{Fault, Rng};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::Guest;
-use crate::exchange::{Broken, Exchange, How};
+use super::Client;
+use crate::client_session::{Observation, ReaderKind};
+use crate::exchange::{ConnectionError, ConnectionErrorKind, Exchange};
 use crate::message::{Stamp, failure_of, head_of, id_value};
-use crate::sse::{Item, Reader};
-use crate::visit::{Kind, Seen};
+use crate::sse::{Item, Parser};
 
-/// Why a client reads no further.
+/// Why a client stopped reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Break {
-    /// It has all that it wants.
+pub(super) enum ReadEnd {
+    /// All its requests have settled.
     Settled,
-    /// The server has ended the stream.
+    /// The server ended the response.
     Ended,
-    /// The connection broke, or nothing came any more.
-    Off,
+    /// The connection broke, or timed out.
+    Broken,
 }
 
-impl Guest {
-    /// Reads what comes on a connection, until it ends.
+impl Client {
+    /// Reads a response until it ends.
     pub(super) async fn read(
         &self,
-        luck: &mut Chance,
+        rng: &mut Rng,
         exchange: &mut Exchange,
-        reading: usize,
-    ) -> Break {
-        let _attending = self.visit.attend(reading, exchange.is_sound);
+        reader: usize,
+    ) -> ReadEnd {
+        let _attending = self.session.connect(reader, exchange.is_fault_free);
         if !exchange.is_stream() {
-            let whole = match exchange.whole(self.world.knobs.head_max()).await {
+            let whole = match exchange.collect(self.simulation.parameters.response_timeout()).await
+            {
                 Ok(whole) => whole,
                 Err(broken) => {
-                    self.hear_of(broken);
-                    return Break::Off;
+                    self.on_connection_error(broken);
+                    return ReadEnd::Broken;
                 }
             };
-            self.receive(luck, reading, Item::Message { id: None, data: whole.into() });
-            return if self.is_settled(reading) { Break::Settled } else { Break::Ended };
+            self.receive(rng, reader, Item::Message { id: None, data: whole.into() });
+            return if self.is_settled(reader) { ReadEnd::Settled } else { ReadEnd::Ended };
         }
-        // Whoever has what it wants may go at once, or wait for the end.
-        let is_hasty = luck.strikes(500);
-        let mut reader = Reader::default();
+        // A client may close the connection as soon as it has what it needs, or wait for the
+        // end.
+        let is_hasty = rng.chance(500);
+        let mut parser = Parser::default();
         loop {
-            match exchange.next(self.world.knobs.silence_max()).await {
-                Ok(Some(data)) => reader.push(&data),
-                Ok(None) if reader.is_midway() => {
-                    self.blame("a stream ends in the middle of an event".to_owned());
-                    return Break::Ended;
+            match exchange.next(self.simulation.parameters.keep_alive_timeout()).await {
+                Ok(Some(data)) => parser.push(&data),
+                Ok(None) if parser.is_mid_event() => {
+                    self.report_failure("a stream ends in the middle of an event".to_owned());
+                    return ReadEnd::Ended;
                 }
                 Ok(None) => {
-                    self.visit.note("< end".to_owned());
-                    return if self.is_settled(reading) { Break::Settled } else { Break::Ended };
+                    self.session.trace("< end".to_owned());
+                    return if self.is_settled(reader) { ReadEnd::Settled } else { ReadEnd::Ended };
                 }
-                Err(broken) => return self.break_off(broken, &reader, reading),
+                Err(broken) => return self.on_read_error(broken, &parser, reader),
             }
             loop {
-                match reader.next() {
+                match parser.next() {
                     Ok(None) => break,
-                    Ok(Some(item)) => self.receive(luck, reading, item),
+                    Ok(Some(item)) => self.receive(rng, reader, item),
                     Err(wrong) => {
-                        self.blame(wrong);
-                        return Break::Off;
+                        self.report_failure(wrong);
+                        return ReadEnd::Broken;
                     }
                 }
             }
-            if is_hasty && self.is_settled(reading) {
-                return Break::Settled;
+            if is_hasty && self.is_settled(reader) {
+                return ReadEnd::Settled;
             }
         }
     }
 
-    /// Hears that a connection broke.
-    fn break_off(&self, broken: Broken, reader: &Reader, reading: usize) -> Break {
-        self.hear_of(broken);
-        if !broken.is_wrong {
-            self.world.count(match broken.how {
-                How::Silent => "drops: nothing came any more",
-                How::Off if reader.is_midway() => "drops: in the middle of an event",
-                How::Off => "drops: between two events",
+    /// Handles a connection error.
+    fn on_read_error(&self, broken: ConnectionError, parser: &Parser, reader: usize) -> ReadEnd {
+        self.on_connection_error(broken);
+        if !broken.is_servers_fault {
+            self.simulation.hit(match broken.kind {
+                ConnectionErrorKind::TimedOut => "disconnects: keep-alive timeout",
+                ConnectionErrorKind::Closed if parser.is_mid_event() => "disconnects: mid-event",
+                ConnectionErrorKind::Closed => "disconnects: between events",
             });
         }
-        if self.is_settled(reading) { Break::Settled } else { Break::Off }
+        if self.is_settled(reader) { ReadEnd::Settled } else { ReadEnd::Broken }
     }
 
-    /// Returns whether all requests that a client reads for have settled.
-    fn is_settled(&self, reading: usize) -> bool {
+    /// Returns whether all requests of a reader have settled.
+    fn is_settled(&self, reader: usize) -> bool {
         let is_for_requests = {
-            let record = self.visit.record.lock();
-            record.readings.get(reading).is_some_and(|it| matches!(it.kind, Kind::Requests(_)))
+            let record = self.session.record.lock();
+            record.readers.get(reader).is_some_and(|it| matches!(it.kind, ReaderKind::Requests(_)))
         };
-        is_for_requests && self.visit.open(reading).is_empty()
+        is_for_requests && self.session.pending(reader).is_empty()
     }
 
-    fn receive(&self, luck: &mut Chance, reading: usize, item: Item) {
+    fn receive(&self, rng: &mut Rng, reader: usize, item: Item) {
         match item {
-            Item::KeepAlive => self.world.count("signs of life"),
+            Item::KeepAlive => self.simulation.hit("keep-alive comments"),
             Item::Gap(missed) => {
-                self.world.count("gaps");
-                self.visit.note(format!("< gap {missed:?}"));
-                self.visit.see(reading, Seen::Gap(missed));
+                self.simulation.hit("gaps");
+                self.session.trace(format!("< gap {missed:?}"));
+                self.session.observe(reader, Observation::Gap(missed));
             }
             Item::Priming { id, retry } => {
-                self.visit.note(format!("< {} priming {retry:?}", shown(id)));
-                self.offer(id);
+                self.session.trace(format!("< {} priming {retry:?}", display_id(id)));
+                self.offer_to_others(id);
                 if retry.is_some() {
-                    self.world.count("polls");
+                    self.simulation.hit("retry hints");
                 }
-                self.visit.see(reading, Seen::Priming { id, retry });
+                self.session.observe(reader, Observation::Priming { id, retry });
             }
             Item::Message { id, data } => {
-                self.world.count("events seen");
-                self.visit.note(format!("< {} {}", shown(id), String::from_utf8_lossy(&data)));
-                self.offer(id);
-                self.visit
-                    .see(reading, Seen::Message { id, data: data.clone(), at: Instant::now() });
-                if let Err(wrong) = self.receive_message(luck, reading, &data) {
-                    self.blame(wrong);
+                self.simulation.hit("events received");
+                self.session.trace(format!(
+                    "< {} {}",
+                    display_id(id),
+                    String::from_utf8_lossy(&data)
+                ));
+                self.offer_to_others(id);
+                self.session.observe(
+                    reader,
+                    Observation::Message { id, data: data.clone(), at: Instant::now() },
+                );
+                if let Err(wrong) = self.receive_message(rng, reader, &data) {
+                    self.report_failure(wrong);
                 }
             }
         }
     }
 
-    /// Offers an event for others to misuse.
-    fn offer(&self, id: Option<EventId>) {
-        let mut stray = self.world.stray_id.lock();
+    /// Publishes an event id for others to misuse.
+    fn offer_to_others(&self, id: Option<EventId>) {
+        let mut stray = self.simulation.foreign_event_id.lock();
         *stray = id.or(*stray);
     }
 
-    fn receive_message(
-        &self,
-        luck: &mut Chance,
-        reading: usize,
-        data: &Bytes,
-    ) -> Result<(), String> {
+    fn receive_message(&self, rng: &mut Rng, reader: usize, data: &Bytes) -> Result<(), String> {
         let message: Value = serde_json::from_slice(data).map_err(|error| error.to_string())?;
         if let Some(stamp) = Stamp::of(&message)
-            && stamp.visit != self.visit.name
+            && stamp.session != self.session.name
         {
-            return Err(format!("{message} is of session {}", stamp.visit));
+            return Err(format!("{message} belongs to session {}", stamp.session));
         }
         match head_of(data)? {
             Head::Request { id, .. } => {
-                self.answer(luck, &id);
+                self.send_response(rng, &id);
                 Ok(())
             }
-            Head::Response { id, .. } => self.settle(reading, &id, Outcome::Answered),
+            Head::Response { id, .. } => self.settle(reader, &id, Outcome::Answered),
             Head::Error { id: Some(id) } => {
                 let outcome = failure_of(&message).map_or(Outcome::Answered, Outcome::Failed);
-                self.settle(reading, &id, outcome)
+                self.settle(reader, &id, outcome)
             }
             Head::Error { id: None } | Head::Notification(_) => Ok(()),
         }
     }
 
-    fn settle(&self, reading: usize, id: &RequestId, outcome: Outcome) -> Result<(), String> {
-        if self.visit.settle(reading, id, outcome)? {
-            self.world.count("answers");
+    fn settle(&self, reader: usize, id: &RequestId, outcome: Outcome) -> Result<(), String> {
+        if self.session.settle(reader, id, outcome)? {
+            self.simulation.hit("responses");
         }
         Ok(())
     }
 
-    /// Answers what the backend has asked, mostly once.
-    fn answer(&self, luck: &mut Chance, id: &RequestId) {
-        self.world.count("questions: heard");
-        let is_bad = self.world.strikes(luck, Fault::BadAnswer);
-        let count = if is_bad { 2 * luck.below(2) } else { 1 };
+    /// Responds to a server request, usually once.
+    fn send_response(&self, rng: &mut Rng, id: &RequestId) {
+        self.simulation.hit("server requests: received");
+        let is_bad = self.simulation.draw_fault(rng, Fault::WrongResponseCount);
+        let count = if is_bad { 2 * rng.below(2) } else { 1 };
         for _ in 0..count {
             let result = json!({
                 "role": "assistant", "model": "wire", "action": "accept",
                 "content": { "type": "text", "text": "this", "answer": "that" },
             });
             let message = json!({ "jsonrpc": "2.0", "id": id_value(id), "result": result });
-            self.tell_later(luck, message);
+            self.notify_in_background(rng, message);
         }
     }
 }
 
-fn shown(id: Option<EventId>) -> String {
+fn display_id(id: Option<EventId>) -> String {
     id.map_or("-".to_owned(), |id| id.to_string())
 }

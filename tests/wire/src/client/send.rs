@@ -1,20 +1,20 @@
-//! Sending: the HTTP requests of a client.
+//! The HTTP requests of a client.
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::Full;
 use rejoin_core::EventId;
-use rejoin_tests::world::Chance;
+use rejoin_tests::simulation::Rng;
 use tokio::time::sleep;
 
-use super::Guest;
-use crate::exchange::{Broken, Exchange, How};
-use crate::link::Fate;
+use super::Client;
+use crate::exchange::{ConnectionError, ConnectionErrorKind, Exchange};
+use crate::link::LinkPlan;
 
 /// The path of the endpoint.
 pub(super) const PATH: &str = "/mcp";
 
-/// Begins a request; whoever makes one for a session says which.
+/// Begins an HTTP request without the headers of a session.
 pub(super) fn request(method: Method) -> http::request::Builder {
     Request::builder()
         .method(method)
@@ -24,80 +24,87 @@ pub(super) fn request(method: Method) -> http::request::Builder {
         .header(header::CONTENT_TYPE, "application/json")
 }
 
-impl Guest {
-    /// Begins a request for the session.
+impl Client {
+    /// Begins an HTTP request with the headers of the session.
     pub(super) fn request(&self, method: Method) -> http::request::Builder {
         request(method)
-            .header("mcp-session-id", &self.visit.session)
-            .header("mcp-protocol-version", &self.visit.version)
+            .header("mcp-session-id", &self.session.id)
+            .header("mcp-protocol-version", &self.session.version)
     }
 
     /// Sends a POST.
-    pub(super) async fn post(&self, fate: Fate, body: String) -> Result<Exchange, Broken> {
-        self.visit.record.lock().sent += 1;
-        self.visit.note(format!("> POST {body} ({fate:?})"));
-        self.send(fate, self.request(Method::POST), body.into()).await
+    pub(super) async fn post(
+        &self,
+        plan: LinkPlan,
+        body: String,
+    ) -> Result<Exchange, ConnectionError> {
+        self.session.record.lock().posts_sent += 1;
+        self.session.trace(format!("> POST {body} ({plan:?})"));
+        self.send(plan, self.request(Method::POST), body.into()).await
     }
 
     /// Sends a GET.
     pub(super) async fn get(
         &self,
-        luck: &mut Chance,
+        rng: &mut Rng,
         last_event_id: Option<EventId>,
-    ) -> Result<Exchange, Broken> {
-        let fate = self.world.fate(luck);
-        self.visit.note(format!("> GET {last_event_id:?} ({fate:?})"));
+    ) -> Result<Exchange, ConnectionError> {
+        let plan = self.simulation.draw_link(rng);
+        self.session.trace(format!("> GET {last_event_id:?} ({plan:?})"));
         let mut request = self.request(Method::GET);
         if let Some(id) = last_event_id {
             request = request.header("last-event-id", id.to_string());
         }
-        self.send(fate, request, Bytes::new()).await
+        self.send(plan, request, Bytes::new()).await
     }
 
-    /// Sends a DELETE, until it is heard.
-    pub(super) async fn delete(&self, luck: &mut Chance) {
-        while !self.visit.is_over() {
-            let fate = self.world.fate(luck);
-            self.visit.note("> DELETE".to_owned());
-            let sent = self.send(fate, self.request(Method::DELETE), Bytes::new()).await;
+    /// Sends a DELETE until it is received.
+    pub(super) async fn delete(&self, rng: &mut Rng) {
+        while !self.session.is_over() {
+            let plan = self.simulation.draw_link(rng);
+            self.session.trace("> DELETE".to_owned());
+            let sent = self.send(plan, self.request(Method::DELETE), Bytes::new()).await;
             match sent.map(|exchange| exchange.status()) {
                 Ok(StatusCode::NO_CONTENT | StatusCode::NOT_FOUND) => {
-                    self.world.count("sessions: deleted");
-                    return self.visit.leave();
+                    self.simulation.hit("sessions: deleted");
+                    return self.session.end();
                 }
-                Ok(status) => return self.blame(format!("a DELETE was answered by {status}")),
-                Err(_) => sleep(self.world.millis(luck, 20, 500)).await,
+                Ok(status) => {
+                    return self.report_failure(format!("a DELETE was answered by {status}"));
+                }
+                Err(_) => sleep(self.simulation.millis(rng, 20, 500)).await,
             }
         }
     }
 
     pub(super) async fn send(
         &self,
-        fate: Fate,
+        plan: LinkPlan,
         request: http::request::Builder,
         body: Bytes,
-    ) -> Result<Exchange, Broken> {
-        let no_request = Broken { how: How::Off, is_wrong: true };
+    ) -> Result<Exchange, ConnectionError> {
+        let no_request =
+            ConnectionError { kind: ConnectionErrorKind::Closed, is_servers_fault: true };
         let request = request.body(Full::new(body)).map_err(|_| no_request)?;
-        let sent = Exchange::begin(&self.world, fate, request).await;
+        let sent = Exchange::start(&self.simulation, plan, request).await;
         match &sent {
             Ok(exchange) => {
                 let status = exchange.status();
-                self.visit.note(format!("< {status}"));
+                self.session.trace(format!("< {status}"));
                 if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
-                    self.blame(format!("the server is at fault: {status}"));
+                    self.report_failure(format!("server error: {status}"));
                 }
             }
-            Err(broken) => self.hear_of(*broken),
+            Err(broken) => self.on_connection_error(*broken),
         }
         sent
     }
 
-    /// Hears that a connection broke.
-    pub(super) fn hear_of(&self, broken: Broken) {
-        self.visit.note(format!("< broken: {broken:?}"));
-        if let Some(wrong) = broken.wrong() {
-            self.blame(wrong.to_owned());
+    /// Handles a connection error.
+    pub(super) fn on_connection_error(&self, broken: ConnectionError) {
+        self.session.trace(format!("< error: {broken:?}"));
+        if let Some(wrong) = broken.servers_fault() {
+            self.report_failure(wrong.to_owned());
         }
     }
 }

@@ -1,0 +1,207 @@
+//! Outcomes of requests, as their client sees them, and the causes that a loss must have.
+
+use std::time::Duration;
+
+use rejoin_core::{CloseReason, Config, FailureReason};
+
+use crate::simulation::Coverage;
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The response was received.
+    Answered,
+    /// A failure was received instead.
+    Failed(FailureReason),
+    /// The client cancelled it.
+    Cancelled,
+    /// The client has no event id to resume after.
+    Unreachable,
+    /// The client resumed, and the stream had expired.
+    Expired,
+    /// The client resumed, and the stream had been cancelled.
+    StreamCancelled,
+    /// The session closed.
+    Closed,
+}
+
+impl Outcome {
+    /// Counts the outcome.
+    pub fn record(self, coverage: &mut Coverage) {
+        coverage.hit(match self {
+            Self::Answered => "requests: answered",
+            Self::Failed(_) => "requests: failed",
+            Self::Cancelled | Self::StreamCancelled => "requests: cancelled",
+            Self::Unreachable => "requests: unreachable",
+            Self::Expired => "requests: expired",
+            Self::Closed => "requests: session closed",
+        });
+        if let Self::Failed(reason) = self {
+            coverage.hit(match reason {
+                FailureReason::Evicted => "failures: evicted",
+                FailureReason::Expired => "failures: expired",
+                FailureReason::Orphaned => "failures: orphaned",
+                FailureReason::BackendGone => "failures: backend gone",
+                FailureReason::SessionClosed => "failures: session closed",
+            });
+        }
+    }
+}
+
+/// The facts about a request that justify its outcome.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing of its own")]
+pub struct RequestFacts<'a> {
+    /// The config of its session.
+    pub config: &'a Config,
+    /// The time since it was sent.
+    pub age: Duration,
+    /// Why its session closed, if it did.
+    pub closed: Option<CloseReason>,
+    /// Whether its client cancelled it, or the driver abandoned it.
+    pub is_cancelled: bool,
+    /// Whether it was sent in the fault-free phase: it must end by a response, a limit or the
+    /// end of its session.
+    pub must_be_answered: bool,
+    /// Whether its client received an event id of its stream.
+    pub saw_id: bool,
+    /// How many requests the session accepted.
+    pub requests: usize,
+    /// Whether its response was reported as evicted.
+    pub was_evicted: bool,
+    /// Whether the session orphaned it.
+    pub was_orphaned: bool,
+}
+
+/// More than clocks are ever set back.
+const SLACK: Duration = Duration::from_millis(20);
+
+/// Checks that a request may end like this.
+///
+/// # Errors
+///
+/// No known fact justifies the outcome.
+pub fn check_outcome(outcome: Outcome, known: &RequestFacts<'_>) -> Result<(), String> {
+    let usual = Config::default();
+    let config = known.config;
+    let lasted = |timeout: Option<Duration>| timeout.is_some_and(|it| known.age + SLACK >= it);
+    let is_buried = || {
+        lasted(config.retention)
+            || known.requests
+                > config.retained_unacknowledged_max.min(config.retained_acknowledged_max)
+            || config.session_bytes_max < usual.session_bytes_max
+    };
+    let is_explained = match outcome {
+        Outcome::Answered => true,
+        Outcome::Failed(FailureReason::Evicted) => known.was_evicted,
+        Outcome::Failed(FailureReason::Expired) => is_buried(),
+        Outcome::Failed(FailureReason::Orphaned) => {
+            known.was_orphaned && lasted(config.orphan_timeout)
+        }
+        Outcome::Failed(FailureReason::BackendGone) => {
+            known.closed == Some(CloseReason::BackendGone)
+        }
+        Outcome::Failed(FailureReason::SessionClosed) | Outcome::Closed => known.closed.is_some(),
+        Outcome::Cancelled | Outcome::StreamCancelled => {
+            known.is_cancelled && !known.must_be_answered
+        }
+        Outcome::Unreachable => !known.saw_id && !known.must_be_answered,
+        Outcome::Expired => {
+            let is_forgotten =
+                lasted(config.tombstone_timeout) || known.requests > config.tombstones_max;
+            // The stream of a cancelled request expires at once.
+            (known.is_cancelled || is_buried()) && is_forgotten
+        }
+    };
+    if is_explained {
+        return Ok(());
+    }
+    Err(format!("nothing justifies {outcome:?}: {known:?}"))
+}
+
+/// Checks that a complete stream that was read to its end leaves no request without a response.
+pub(in crate::simulation) fn check_stream_end(
+    is_complete: bool,
+    unsettled: usize,
+) -> Result<(), String> {
+    if is_complete && unsettled > 0 {
+        return Err(format!("a stream is complete, but {unsettled} requests have no response"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> RequestFacts<'static> {
+        let config = Box::leak(Box::new(Config::default()));
+        RequestFacts {
+            config,
+            age: Duration::from_secs(seconds),
+            closed: None,
+            is_cancelled: false,
+            must_be_answered: false,
+            saw_id: true,
+            requests: 10,
+            was_evicted: false,
+            was_orphaned: false,
+        }
+    }
+
+    #[test]
+    fn response_needs_no_cause() {
+        assert!(check_outcome(Outcome::Answered, &at(0)).is_ok());
+    }
+
+    #[test]
+    fn detects_loss_without_cause() {
+        for outcome in [
+            Outcome::Failed(FailureReason::Evicted),
+            Outcome::Failed(FailureReason::Expired),
+            Outcome::Failed(FailureReason::Orphaned),
+            Outcome::Failed(FailureReason::BackendGone),
+            Outcome::Failed(FailureReason::SessionClosed),
+            Outcome::Cancelled,
+            Outcome::Unreachable,
+            Outcome::Expired,
+            Outcome::StreamCancelled,
+            Outcome::Closed,
+        ] {
+            assert!(check_outcome(outcome, &at(1)).is_err(), "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn accepts_loss_with_cause() {
+        let fine = |outcome, known: &RequestFacts<'_>| check_outcome(outcome, known).is_ok();
+        let expired = Outcome::Failed(FailureReason::Expired);
+        assert!(!fine(expired, &at(59)) && fine(expired, &at(60)));
+        let orphaned = Outcome::Failed(FailureReason::Orphaned);
+        let orphan = |seconds| RequestFacts { was_orphaned: true, ..at(seconds) };
+        assert!(!fine(orphaned, &orphan(599)) && fine(orphaned, &orphan(600)));
+        assert!(!fine(orphaned, &at(600)));
+        assert!(!fine(Outcome::Expired, &at(599)) && fine(Outcome::Expired, &at(600)));
+        let many = RequestFacts { requests: 65, ..at(1) };
+        assert!(fine(expired, &many) && !fine(Outcome::Expired, &many));
+        let gone = RequestFacts { closed: Some(CloseReason::BackendGone), ..at(1) };
+        assert!(fine(Outcome::Failed(FailureReason::BackendGone), &gone));
+        assert!(fine(Outcome::Closed, &gone));
+        let given_up = RequestFacts { is_cancelled: true, ..at(1) };
+        assert!(fine(Outcome::Cancelled, &given_up) && fine(Outcome::StreamCancelled, &given_up));
+        let lost = RequestFacts { saw_id: false, ..at(1) };
+        assert!(fine(Outcome::Unreachable, &lost));
+        for outcome in [Outcome::Cancelled, Outcome::StreamCancelled, Outcome::Unreachable] {
+            let due = RequestFacts { is_cancelled: true, must_be_answered: true, ..lost };
+            assert!(!fine(outcome, &due), "{outcome:?} without faults");
+        }
+        let evicted = Outcome::Failed(FailureReason::Evicted);
+        assert!(fine(evicted, &RequestFacts { was_evicted: true, ..at(1) }));
+    }
+
+    #[test]
+    fn detects_complete_stream_without_response() {
+        assert!(check_stream_end(true, 0).is_ok() && check_stream_end(false, 1).is_ok());
+        assert!(check_stream_end(true, 1).is_err());
+    }
+}

@@ -1,0 +1,45 @@
+//! Server requests: an undelivered one does not stay pending forever.
+
+use std::time::Duration;
+
+use rejoin_core::RequestId;
+
+/// More than clocks are ever set back.
+const SLACK: Duration = Duration::from_millis(20);
+
+/// Checks that an unacknowledged server request may still be pending: its stream exists, and
+/// was not detached for longer than the delivery timeout.
+pub(in crate::simulation) fn check_server_request(
+    asked: &RequestId,
+    is_there: bool,
+    alone: Option<Duration>,
+    delivery_timeout: Option<Duration>,
+) -> Result<(), String> {
+    if !is_there {
+        return Err(format!("server request {asked} is pending, but its stream no longer exists"));
+    }
+    match (alone, delivery_timeout) {
+        (Some(alone), Some(timeout)) if alone > timeout + SLACK => Err(format!(
+            "server request {asked} is pending, but its stream was detached for {alone:?}"
+        )),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn detects_stuck_server_requests() {
+        let check = |is_there, alone: Option<u64>| {
+            let delivery_timeout = Some(Duration::from_secs(10));
+            let alone = alone.map(Duration::from_secs);
+            check_server_request(&7.into(), is_there, alone, delivery_timeout).is_ok()
+        };
+        assert!(check(true, None) && check(true, Some(10)));
+        assert!(!check(true, Some(11)));
+        assert!(!check(false, None));
+        assert!(check_server_request(&7.into(), true, Some(Duration::MAX), None).is_ok());
+    }
+}

@@ -1,0 +1,150 @@
+//! Invalid inputs, which a session must reject in any state.
+
+use rejoin_core::{
+    AnswerFormat, ConnectionId, Head, Input, Message, Method, Notification, Post, Profile,
+    Rejection, StreamId,
+};
+
+use super::Simulation;
+use super::event_queue::ServerNo;
+use super::faults::Fault;
+
+/// What makes an input invalid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum InvalidInput {
+    /// The driver reserves a stream before the session is initialized.
+    EarlyReserve,
+    /// A second `initialize`.
+    SecondInitialize,
+    /// A batch that is empty, or too long, or not allowed at all.
+    EmptyBatch,
+    OversizedBatch,
+    /// An `initialize` in a batch with other requests.
+    InitializeInBatch,
+    /// Two requests with the same progress token.
+    DuplicateToken,
+    /// The driver passes a POST without a request as one with a request, or the reverse.
+    NoRequest,
+    UnexpectedRequest,
+    /// The driver opens a connection that is in use.
+    ConnectionInUse,
+    /// The driver abandons an unknown stream.
+    UnknownStream,
+    /// Not invalid, where batches are allowed.
+    ValidBatch,
+}
+
+/// Everything that is invalid in an initialized session.
+pub(super) const INVALID_INPUTS: [InvalidInput; 10] = [
+    InvalidInput::SecondInitialize,
+    InvalidInput::EmptyBatch,
+    InvalidInput::OversizedBatch,
+    InvalidInput::InitializeInBatch,
+    InvalidInput::DuplicateToken,
+    InvalidInput::NoRequest,
+    InvalidInput::UnexpectedRequest,
+    InvalidInput::ConnectionInUse,
+    InvalidInput::UnknownStream,
+    InvalidInput::ValidBatch,
+];
+
+/// Never the connection of a client.
+const CONNECTION: ConnectionId = ConnectionId(u64::MAX);
+
+impl Simulation {
+    /// Passes an invalid input to a session, and checks its rejection.
+    pub(super) fn deliver_invalid(
+        &mut self,
+        no: ServerNo,
+        invalid: InvalidInput,
+    ) -> Result<(), String> {
+        let Some(server) = self.servers.get(no).filter(|server| server.view.closed.is_none())
+        else {
+            return Ok(());
+        };
+        let used = server.view.connections.first().map(|conn| conn.connection);
+        let batches =
+            Profile::governing(server.version).batches && self.parameters.config.batch_max > 1;
+        let input = match (invalid, used) {
+            (InvalidInput::EarlyReserve, _) if !server.inputs.is_empty() => return Ok(()),
+            (InvalidInput::EarlyReserve, _) => Input::Reserve { connection: CONNECTION },
+            (InvalidInput::ConnectionInUse, None) => return Ok(()),
+            (InvalidInput::ConnectionInUse, Some(connection)) => {
+                Input::Get { connection, last_event_id: None }
+            }
+            (InvalidInput::UnknownStream, _) => {
+                Input::Abandon { stream: StreamId::Request(u64::MAX / 2) }
+            }
+            (InvalidInput::UnexpectedRequest | InvalidInput::ValidBatch, _) => {
+                Input::Message { post: self.invalid_post(no, invalid) }
+            }
+            (
+                InvalidInput::SecondInitialize
+                | InvalidInput::EmptyBatch
+                | InvalidInput::OversizedBatch
+                | InvalidInput::InitializeInBatch
+                | InvalidInput::DuplicateToken
+                | InvalidInput::NoRequest,
+                _,
+            ) => {
+                let post = self.invalid_post(no, invalid);
+                Input::Request { connection: CONNECTION, format: AnswerFormat::Sse, post }
+            }
+        };
+        let is_of_driver = matches!(
+            invalid,
+            InvalidInput::EarlyReserve
+                | InvalidInput::NoRequest
+                | InvalidInput::UnexpectedRequest
+                | InvalidInput::ConnectionInUse
+                | InvalidInput::UnknownStream
+        );
+        let result = self.handle_input(no, input)?;
+        let is_expected = match &result {
+            Ok(_) => invalid == InvalidInput::ValidBatch && batches,
+            Err(Rejection::Closed(_)) => true,
+            Err(Rejection::ApiMisuse(_)) => is_of_driver,
+            Err(Rejection::Client(_)) => !is_of_driver,
+            Err(Rejection::Backend(_)) => false,
+        };
+        if is_expected {
+            self.coverage.hit_fault(Fault::InvalidInput);
+            return Ok(());
+        }
+        Err(format!("an input with {invalid:?} returned {result:?}"))
+    }
+
+    fn invalid_post(&mut self, no: ServerNo, invalid: InvalidInput) -> Post<u64> {
+        let batch_max = self.parameters.config.batch_max;
+        let mut say = |head: Head| -> Message<u64> { self.messages.create(no, head, 10) };
+        let request = |id: i64, method| Head::Request {
+            id: id.into(),
+            method,
+            progress_token: Some((-1).into()),
+        };
+        let initialize = Method::Initialize { version: None };
+        let note = Head::Notification(Notification::Other);
+        match invalid {
+            InvalidInput::SecondInitialize => Post::Single(say(request(-1, initialize))),
+            InvalidInput::EmptyBatch => Post::Batch(Vec::new()),
+            InvalidInput::OversizedBatch => {
+                let mut messages = vec![say(request(-1, Method::Other))];
+                messages.extend((0..batch_max).map(|_| say(note.clone())));
+                Post::Batch(messages)
+            }
+            InvalidInput::InitializeInBatch => {
+                Post::Batch(vec![say(request(-1, Method::Other)), say(request(-2, initialize))])
+            }
+            InvalidInput::DuplicateToken => {
+                let one = say(request(-1, Method::Other));
+                Post::Batch(vec![one, say(request(-2, Method::Other))])
+            }
+            InvalidInput::UnexpectedRequest => Post::Single(say(request(-1, Method::Other))),
+            InvalidInput::EarlyReserve
+            | InvalidInput::NoRequest
+            | InvalidInput::ConnectionInUse
+            | InvalidInput::UnknownStream => Post::Single(say(note)),
+            InvalidInput::ValidBatch => Post::Batch(vec![say(note.clone()), say(note)]),
+        }
+    }
+}

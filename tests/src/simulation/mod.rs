@@ -1,0 +1,45 @@
+//! Deterministic simulation: clients, sessions, backends and a faulty network, from one seed.
+//!
+//! While a history of [`crate::history`] is a list of inputs, a simulation consists of
+//! *actors*. A client sends requests, reads and resumes streams, responds, cancels and leaves.
+//! A backend responds and sends requests of its own. The driver between them does what any
+//! driver does. Faults are drawn at the rates in the [`Parameters`] of the seed; virtual time
+//! jumps from one event to the next.
+//!
+//! A simulation has two phases. In the first, faults are injected, the nine laws are checked
+//! after every step, and [`checker`] checks what clients receive. In the second, fault-free
+//! phase, every request must settle in bounded time, and every session must end up with nothing
+//! but its standalone stream.
+
+mod backend;
+pub mod checker;
+mod client;
+mod coverage;
+mod crash;
+mod driver;
+mod event_queue;
+mod failure;
+mod faults;
+mod invalid_input;
+mod link;
+mod message_log;
+mod network;
+mod packet;
+mod parameters;
+mod rng;
+mod run;
+mod seeds;
+mod server;
+mod shrink;
+mod state;
+
+pub use backend::{BackendAction, plan_response, plan_unrelated};
+pub use coverage::Coverage;
+pub use failure::Failure;
+pub use faults::{Fault, Faults};
+pub use parameters::{ACCEPTED_REQUESTS_MIN, DeliberateBug, Parameters};
+pub use rng::Rng;
+pub use run::run;
+pub use seeds::run_seeds;
+pub use shrink::{failure_class, minimize, shrink, without_limits};
+use state::Simulation;

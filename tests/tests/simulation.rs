@@ -1,0 +1,126 @@
+//! Many simulations of clients, sessions and backends with faults.
+
+use std::{env, fs, path::Path};
+
+use rejoin_tests::journal::Journal;
+use rejoin_tests::simulation::{
+    ACCEPTED_REQUESTS_MIN, Coverage, DeliberateBug, Parameters, run, run_seeds, shrink,
+};
+
+/// The default number of simulations.
+const SIMULATIONS: u64 = 500;
+/// Number of threads.
+const THREADS: usize = 2;
+/// Seeds that once failed because of a wrong check: a cancellation overtakes its request, whose
+/// client does not wait forever; the id of a duplicate is in use; a request is repeated with
+/// the same progress token; a late response resets the idle timer; the id of a cancelled
+/// request blocks the next one; a reservation expires before its request arrives; a stream is
+/// resumed and ends within one step.
+const REGRESSION_SEEDS: [u64; 8] =
+    [977, 2_642, 5_959, 50_169, 1_000_081, 3_000_189, 4_000_939, 24_000_761];
+
+/// Runs at least 500 simulations, and expects every coverage counter to be hit.
+///
+/// `REJOIN_SIMULATIONS` sets the number of simulations, `REJOIN_SIMULATION_SEED` the first
+/// seed.
+#[test]
+fn many_simulations() {
+    let simulations = variable("REJOIN_SIMULATIONS").unwrap_or(SIMULATIONS);
+    let first = variable("REJOIN_SIMULATION_SEED").unwrap_or(0);
+    let coverage = run_seeds(first..first + simulations, THREADS, run_seed);
+    let coverage = coverage.unwrap_or_else(|failure| panic!("{failure}"));
+    println!("{simulations} simulations, coverage:\n{coverage}");
+    if simulations >= SIMULATIONS {
+        let missing: Vec<_> = coverage.missing().collect();
+        assert!(missing.is_empty(), "never hit: {missing:#?}");
+    }
+}
+
+fn run_seed(seed: u64) -> Result<Coverage, String> {
+    let coverage = run(&Parameters::draw(seed)).map_err(|failure| {
+        format!(
+            "{}\n\nrerun with REJOIN_SIMULATION_SEED={seed} REJOIN_SIMULATIONS=1 \
+             cargo test -p rejoin-tests --test simulation many_simulations",
+            shrink(failure)
+        )
+    })?;
+    let requests = coverage.hits("requests");
+    if requests < u64::try_from(ACCEPTED_REQUESTS_MIN).unwrap_or(0) {
+        return Err(format!("seed {seed}: only {requests} requests were accepted"));
+    }
+    Ok(coverage)
+}
+
+#[test]
+fn regression_seeds_pass() {
+    for seed in REGRESSION_SEEDS {
+        run_seed(seed).unwrap_or_else(|failure| panic!("{failure}"));
+    }
+}
+
+#[test]
+fn simulations_are_deterministic() {
+    for seed in 0..5 {
+        let outcome = || run(&Parameters::draw(seed)).map(|coverage| coverage.to_string());
+        assert_eq!(outcome().unwrap(), outcome().unwrap());
+    }
+}
+
+/// Returns the failures of simulations with a deliberate bug.
+fn wrongs(bug: DeliberateBug) -> Vec<String> {
+    let buggy = |seed| Parameters { bug: Some(bug), ..Parameters::draw(seed) };
+    (0..20).filter_map(|seed| Some(run(&buggy(seed)).err()?.message)).collect()
+}
+
+#[test]
+fn deliberate_bugs_are_detected() {
+    for (bug, wrong) in [
+        (DeliberateBug::LosesEvent, "is missing before"),
+        (DeliberateBug::LosesEvent, "have no response"),
+        (DeliberateBug::DuplicatesEvent, "is duplicated or out of order"),
+        (DeliberateBug::MisroutesEvent, "belongs to stream"),
+        (DeliberateBug::HidesGaps, "is missing before"),
+        (DeliberateBug::NeverReleases, "a sender is held"),
+        (DeliberateBug::LeaksConnection, "an idle session still holds something"),
+    ] {
+        let seen = wrongs(bug);
+        assert!(seen.iter().any(|seen| seen.contains(wrong)), "{bug:?}: {seen:#?}");
+    }
+}
+
+#[test]
+fn failures_are_minimized_and_name_their_seed() {
+    let buggy =
+        |seed| Parameters { bug: Some(DeliberateBug::DuplicatesEvent), ..Parameters::draw(seed) };
+    let failure = (0..20).find_map(|seed| run(&buggy(seed)).err()).unwrap();
+    let parameters = failure.parameters.clone();
+    let small = shrink(failure);
+    assert_eq!(small.parameters.clients.len(), 1);
+    assert!(small.parameters.requests <= parameters.requests);
+    assert!(small.parameters.faults.present().len() < parameters.faults.present().len());
+    assert!(small.to_string().contains(&format!("seed {}:", parameters.seed)));
+    let journal = &small.journal;
+    assert!(!journal.inputs.is_empty());
+    assert_eq!(journal.check(), Ok(()), "the session itself is correct");
+}
+
+/// A journal that `rejoin serve --journal` recorded of a client that resumed.
+const JOURNAL: &str = "tests/journals/resumed.jsonl";
+
+/// Checks the laws on a journal: the file named by `REJOIN_SIMULATION_JOURNAL`, relative to the
+/// workspace, or the recorded one.
+#[test]
+fn journal_obeys_the_laws() {
+    let named = env::var("REJOIN_SIMULATION_JOURNAL").unwrap_or(JOURNAL.to_owned());
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(&named);
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{named}: {error}"));
+    let journal = Journal::read(&text).unwrap_or_else(|error| panic!("{named}: {error}"));
+    let count = journal.inputs.len();
+    assert!(count > 0, "{named}: the journal is empty");
+    journal.check().unwrap_or_else(|(nth, wrong)| panic!("{named}: input {nth}: {wrong}"));
+    println!("{count} inputs checked");
+}
+
+fn variable(name: &str) -> Option<u64> {
+    env::var(name).ok()?.parse().ok()
+}

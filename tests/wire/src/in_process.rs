@@ -1,0 +1,151 @@
+//! Simulations in this process, in virtual time.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rejoin::{SessionManager, StreamableHttp, journal::Journal};
+use rejoin_core::CloseReason;
+use rejoin_tests::simulation::{self, Coverage, Fault, Rng, failure_class, minimize};
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Handle};
+use tokio::time::{Instant, sleep};
+
+use crate::backend::{BackendContext, Backends, Opened};
+use crate::deliberate_bugs::{BuggyService, DeliberateBug};
+use crate::failure::Failure;
+use crate::log_monitor::LogMonitor;
+use crate::parameters::Parameters;
+use crate::run::{check_all, run};
+use crate::server::Server;
+use crate::simulation::Simulation;
+
+/// The maximum duration of the phase with faults.
+const FAULT_PHASE_MAX: Duration = Duration::from_secs(48 * 3_600);
+/// Maximum size of the journals of a simulation, in bytes.
+const JOURNAL_BYTES_MAX: u64 = 1 << 30;
+/// The kind of actor that the operator's generator belongs to.
+const RNG_OPERATOR: u64 = 16;
+
+/// Runs a simulation in this process, and checks all its sessions.
+///
+/// # Errors
+///
+/// The first failure.
+pub fn run_in_process(parameters: &Parameters) -> Result<Coverage, Box<Failure>> {
+    let wrong = |what: String| Failure::new(parameters, what);
+    let journals = tempfile::tempdir().map_err(|error| wrong(error.to_string()))?;
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.map_err(|error| wrong(error.to_string()))?;
+    let alarm = LogMonitor::start();
+    let result =
+        catch_unwind(AssertUnwindSafe(|| runtime.block_on(serve_and_run(parameters, &journals))));
+    if let Some(rung) = alarm.take_error() {
+        return Err(wrong(rung));
+    }
+    let (simulation, opened, result) = match result {
+        Ok(Ok(result)) => result,
+        Ok(Err(error)) => return Err(wrong(error)),
+        Err(_) => return Err(wrong("panicked at an unknown place".to_owned())),
+    };
+    let mut left = simulation.take_records();
+    // Dropping the last manager flushes the journal.
+    drop((runtime, simulation));
+    let received = &opened.lock().received;
+    if let Some(rung) = alarm.take_error() {
+        return Err(wrong(rung));
+    }
+    if let Some(invalid) = received.invalid() {
+        return Err(wrong(format!("a backend received an invalid message: {invalid}")));
+    }
+    if left.failure.is_none() {
+        result.map_err(wrong)?;
+    }
+    let checked = check_all(parameters, &mut left, received, journals.path());
+    let checked = checked.map_err(|error| wrong(error.to_string()))?;
+    checked.into_iter().next().map_or(Ok(()), |failure| Err(Box::new(failure)))?;
+    left.coverage.hit("simulations");
+    Ok(left.coverage)
+}
+
+/// Minimizes a failure.
+#[must_use]
+pub fn shrink_in_process(failure: Box<Failure>) -> Box<Failure> {
+    let parameters = failure.parameters.clone();
+    let known = failure_class(&failure.message);
+    let fails = |base: &simulation::Parameters| {
+        let failure =
+            run_in_process(&Parameters { base: base.clone(), ..parameters.clone() }).err();
+        failure.filter(|failure| failure_class(&failure.message) == known)
+    };
+    minimize(failure.parameters.base.clone(), failure, fails).1.save_journal()
+}
+
+type Ran = (Arc<Simulation>, Arc<Mutex<Opened>>, Result<(), String>);
+
+async fn serve_and_run(parameters: &Parameters, journals: &TempDir) -> Result<Ran, String> {
+    let context = BackendContext::new(parameters.clone());
+    let backends = Backends::new(context.clone());
+    let opened = backends.record();
+    let journal = Journal::create(journals.path(), JOURNAL_BYTES_MAX);
+    let journal = journal.map_err(|error| error.to_string())?;
+    let mut settings = parameters.manager_config();
+    settings.session.shadows_max += usize::from(parameters.bug == Some(DeliberateBug::WrongLimits));
+    let manager = SessionManager::with_journal(backends, settings, journal);
+    let manager = manager.map_err(|error| error.to_string())?;
+    let service = StreamableHttp::new(manager.clone(), parameters.http_config());
+    let service = service.map_err(|error| error.to_string())?;
+    let service =
+        BuggyService::new(service, parameters.bug, parameters.base.seed.is_multiple_of(2));
+    let buffers = parameters.tcp.map(|line| line.buffers);
+    let server = Server::InProcess { service, pipe_bytes: parameters.base.pipe_bytes, buffers };
+    let simulation = Simulation::new(parameters.clone(), server, context.is_fault_free);
+    let mut result = tokio::select! {
+        biased;
+        result = run(&simulation, FAULT_PHASE_MAX) => result,
+        () = shut_down_sessions(&simulation, &manager, &opened) => Ok(()),
+    };
+    if result.is_ok() {
+        result = wait_until_idle(parameters, &manager).await;
+    }
+    manager.close_all();
+    simulation.coverage.lock().merge(&context.coverage.lock());
+    Ok((simulation, opened, result))
+}
+
+/// Shuts a session down now and then, as an operator might.
+async fn shut_down_sessions(
+    simulation: &Simulation,
+    manager: &SessionManager,
+    opened: &Mutex<Opened>,
+) {
+    let mut rng = Rng::new(simulation.parameters.base.seed, RNG_OPERATOR, 0);
+    loop {
+        sleep(rng.millis(10, 600)).await;
+        if !simulation.draw_fault(&mut rng, Fault::Shutdown) {
+            continue;
+        }
+        let session = rng.choose(&opened.lock().sessions);
+        if let Some(session) = session.and_then(|id| manager.session(id).ok()) {
+            session.close(CloseReason::ServerShutdown);
+            simulation.coverage.lock().hit_fault(Fault::Shutdown);
+        }
+    }
+}
+
+/// Waits until the sessions and tasks that clients left are gone.
+async fn wait_until_idle(parameters: &Parameters, manager: &SessionManager) -> Result<(), String> {
+    let bound = parameters.quiescence_bound();
+    let end = Instant::now() + bound;
+    // One task is the deadline queue.
+    let tasks = || Handle::current().metrics().num_alive_tasks().saturating_sub(1);
+    while manager.sessions() > 0 || tasks() > 0 {
+        if Instant::now() >= end {
+            let (sessions, tasks) = (manager.sessions(), tasks());
+            return Err(format!("{bound:?} later, {sessions} sessions and {tasks} tasks are left"));
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! The phases of a simulation: first with faults, then without.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rejoin_tests::{journal::Journal, simulation::Coverage};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::backend::ReceivedBySession;
+use crate::checker::{Case, check};
+use crate::client;
+use crate::client_session::ClientSession;
+use crate::failure::{Failure, journal_name};
+use crate::parameters::Parameters;
+use crate::simulation::{Records, Simulation, Workload};
+
+/// Runs a simulation from the start until all clients have stopped.
+///
+/// Faults are injected until all requests have been made. If that takes longer than
+/// `faults_max`, the simulation has failed, except in a soak, where each client then makes one
+/// more request without faults.
+pub(crate) async fn run(simulation: &Arc<Simulation>, faults_max: Duration) -> Result<(), String> {
+    let mut clients = JoinSet::new();
+    for no in simulation.workloads.keys() {
+        clients.spawn(client::run(Arc::clone(simulation), *no));
+    }
+    let made = timeout(faults_max, simulation.wait_for_all(Workload::is_sent)).await;
+    simulation.stop_faults();
+    if made.is_err() && simulation.parameters.is_soak {
+        simulation.limit_requests_left();
+    } else if made.is_err() {
+        let what = format!("after {faults_max:?}, some requests have not been made:");
+        return Err(describe_stuck_clients(simulation, what, Workload::is_sent));
+    }
+    let bound = simulation.parameters.settle_bound();
+    let settled = timeout(bound, simulation.wait_for_all(Workload::is_settled)).await;
+    simulation.stop_clients();
+    settled.map_err(|_| {
+        let what = format!("after {bound:?} without faults, some requests have not settled:");
+        describe_stuck_clients(simulation, what, Workload::is_settled)
+    })?;
+    let bound = simulation.parameters.quiescence_bound();
+    let stopped = timeout(bound, async {
+        while let Some(joined) = clients.join_next().await {
+            joined.map_err(|error| format!("a client failed: {error}"))?;
+        }
+        Ok(())
+    });
+    stopped.await.map_err(|_| format!("after {bound:?}, some clients have not stopped"))?
+}
+
+/// How many requests a failure shows.
+const SHOWN_MAX: usize = 20;
+
+/// Describes pending requests and the remaining work of each client, and reports a failure in
+/// the session of a client that is behind.
+fn describe_stuck_clients(
+    simulation: &Simulation,
+    what: String,
+    is_so: impl Fn(&Workload) -> bool,
+) -> String {
+    let sessions = simulation.sessions();
+    let mut text = what;
+    let mut left = SHOWN_MAX;
+    for session in &sessions {
+        let record = session.record.lock();
+        let open = record.requests.iter().filter(|it| it.outcome.is_none() && !it.is_refused);
+        for request in open.take(left) {
+            left -= 1;
+            // Writing to a string does not fail.
+            let _ = write!(text, "\n    {} {request:?}", session.name);
+        }
+    }
+    for (no, workload) in &simulation.workloads {
+        let _ = write!(text, "\n    client {no}: {workload:?}");
+    }
+    let mut late = simulation.workloads.iter().filter(|(_, workload)| !is_so(workload));
+    let last = late.find_map(|(no, _)| {
+        let client = format!("{no}/");
+        sessions.iter().rfind(|session| session.name.starts_with(&client))
+    });
+    simulation.report_failure(last, text.clone());
+    text
+}
+
+/// Checks the records of a simulation, all of whose sessions have ended. Returns the failures
+/// of the run and of each session.
+pub(crate) fn check_all(
+    parameters: &Parameters,
+    left: &mut Records,
+    received: &ReceivedBySession,
+    journals: &Path,
+) -> io::Result<Vec<Failure>> {
+    let mut wrong = Vec::new();
+    if let Some((session, what)) = left.failure.take() {
+        // The sessions were not run to their ends.
+        wrong.push(*match session {
+            Some(session) => Failure::in_session(parameters, what, &session, journals),
+            None => Failure::new(parameters, what),
+        });
+        return Ok(wrong);
+    }
+    let files = fs::read_dir(journals)?.map(|file| Ok(file?.path()));
+    let mut paths = files.collect::<io::Result<Vec<_>>>()?;
+    paths.sort();
+    for session in &left.sessions {
+        if !paths.iter().any(|path| path.ends_with(journal_name(&session.id))) {
+            let what = "the journal of a session is missing".to_owned();
+            wrong.push(*Failure::in_session(parameters, what, session, journals));
+        }
+    }
+    for path in paths {
+        let text = fs::read_to_string(&path)?;
+        let session =
+            left.sessions.iter().find(|session| path.ends_with(journal_name(&session.id)));
+        let checked = check_session(
+            parameters,
+            session.map(|it| &**it),
+            received,
+            &path,
+            &text,
+            &mut left.coverage,
+        );
+        if let Err(what) = checked {
+            wrong.push(*match session {
+                Some(session) => Failure::in_session(parameters, what, session, journals),
+                None => Failure::new(parameters, what).with_journal(text),
+            });
+        }
+    }
+    Ok(wrong)
+}
+
+fn check_session(
+    parameters: &Parameters,
+    session: Option<&ClientSession>,
+    received: &ReceivedBySession,
+    path: &Path,
+    text: &str,
+    coverage: &mut Coverage,
+) -> Result<(), String> {
+    let journal = Journal::read(text)?;
+    let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
+    let received =
+        received.of(&name.unwrap_or_default(), session.map(|session| session.name.as_str()));
+    check(&Case { parameters, journal: &journal, session, received: received.as_ref() }, coverage)
+}

@@ -1,0 +1,168 @@
+//! Simulations in one process, in virtual time, with the real shell.
+
+use std::env;
+
+use rejoin_tests::simulation::{Coverage, run_seeds};
+use rejoin_wire::{DeliberateBug, Parameters, run_in_process, shrink_in_process};
+
+/// The default number of simulations.
+const SIMULATIONS: u64 = 200;
+/// Number of threads.
+const THREADS: usize = 2;
+
+/// The counters that many simulations must hit.
+const EXPECTED: [&str; 64] = [
+    "responses",
+    "responses: late",
+    "responses: never",
+    "responses: to an unknown request",
+    "responses: duplicated",
+    "backends: exited",
+    "clients: absent",
+    "connections: disconnected by the backend",
+    "disconnects: between events",
+    "disconnects: mid-event",
+    "disconnects: keep-alive timeout",
+    "disconnects: stalled",
+    "ends: backend gone",
+    "ends: before initialized",
+    "ends: deleted",
+    "ends: idle",
+    "ends: other",
+    "events received",
+    "failures: backend gone",
+    "failures: evicted",
+    "failures: expired",
+    "failures: orphaned",
+    "failures: session closed",
+    "gaps",
+    "links: cut with unread data",
+    "links: cut before the first byte",
+    "links: cut after some bytes",
+    "links: half-open at the server",
+    "links: half-open at the client",
+    "links: steady",
+    "messages: burst",
+    "messages: too large",
+    "retry hints",
+    "posts: duplicated",
+    "posts: lost",
+    "server requests: answered",
+    "server requests: failed",
+    "server requests: received",
+    "server requests: cancelled",
+    "replays",
+    "requests",
+    "requests: answered",
+    "requests: cancelled",
+    "requests: duplicated",
+    "requests: without faults",
+    "requests: expired",
+    "requests: failed",
+    "requests: refused",
+    "requests: session closed",
+    "requests: unreachable",
+    "requests: invalid",
+    "resumes",
+    "resumes: foreign id",
+    "resumes: future id",
+    "resumes: old id",
+    "resumes: refused",
+    "senders: released",
+    "senders: ignoring backpressure",
+    "sessions: shut down",
+    "keep-alive comments",
+    "steady readers",
+    "steady readers: pauses above the minimum stall timeout",
+    "takeovers: request stream",
+    "takeovers: standalone stream",
+];
+
+/// Runs many simulations, and expects every coverage counter to be hit.
+///
+/// `REJOIN_WIRE_SIMULATIONS` sets the number of simulations, `REJOIN_WIRE_SEED` the first seed.
+#[test]
+fn many_simulations() {
+    let simulations = variable("REJOIN_WIRE_SIMULATIONS").unwrap_or(SIMULATIONS);
+    let first = variable("REJOIN_WIRE_SEED").unwrap_or(0);
+    let coverage = run_seeds(first..first + simulations, THREADS, run_seed);
+    let coverage = coverage.unwrap_or_else(|failure| panic!("{failure}"));
+    println!("{simulations} simulations over the wire, coverage:\n{coverage}");
+    if simulations >= SIMULATIONS {
+        let missing: Vec<_> = EXPECTED.iter().filter(|kind| coverage.hits(kind) == 0).collect();
+        assert!(missing.is_empty(), "never hit: {missing:#?}");
+    }
+}
+
+fn run_seed(seed: u64) -> Result<Coverage, String> {
+    run_in_process(&Parameters::draw(seed)).map_err(|failure| {
+        format!(
+            "{}\n\nrerun with REJOIN_WIRE_SEED={seed} REJOIN_WIRE_SIMULATIONS=1 \
+             cargo test -p rejoin-wire --test here many_simulations",
+            shrink_in_process(failure)
+        )
+    })
+}
+
+/// Returns the failures of simulations with a deliberate bug, one after the other.
+fn failures(bug: DeliberateBug) -> impl Iterator<Item = String> {
+    let buggy = move |seed| Parameters { bug: Some(bug), ..Parameters::draw(seed) };
+    (0..12).filter_map(move |seed| Some(run_in_process(&buggy(seed)).err()?.message))
+}
+
+/// Seeds that once failed because of a wrong check: a gap is reported in two parts while a
+/// competing GET begins, a response head arrives long after the server has a competing GET, and
+/// events are sent on the connection of a GET whose client never received the response head.
+#[test]
+fn regression_seeds_pass() {
+    for seed in [1_476, 3_267, 21_182, 21_345] {
+        run_seed(seed).unwrap_or_else(|failure| panic!("{failure}"));
+    }
+}
+
+#[test]
+fn simulations_are_deterministic() {
+    for seed in 0..5 {
+        let outcome =
+            || run_in_process(&Parameters::draw(seed)).map(|coverage| coverage.to_string());
+        assert_eq!(outcome().unwrap(), outcome().unwrap());
+    }
+}
+
+#[test]
+fn deliberate_bugs_are_detected() {
+    for (bug, wrong) in [
+        (DeliberateBug::LosesEvent, "is missing before"),
+        (DeliberateBug::LosesEvent, "have no response"),
+        (DeliberateBug::DuplicatesEvent, "is duplicated or out of order"),
+        (DeliberateBug::MisroutesEvent, "was received on the stream of"),
+        (DeliberateBug::MisroutesEvent, "belongs to session"),
+        (DeliberateBug::HidesGaps, "is missing before"),
+        (DeliberateBug::StopsSending, "nothing was received on a fault-free connection"),
+        (DeliberateBug::LeaksConnection, "tasks are left"),
+        (DeliberateBug::WrongGapLog, "in the log notification"),
+        (DeliberateBug::TruncatesEvent, "ends in the middle of an event"),
+        (DeliberateBug::DropsPost, "POSTs were accepted, but the session received"),
+        (DeliberateBug::DuplicatesPost, " twice"),
+        (DeliberateBug::DropsRequest, "but never reached the session"),
+        (DeliberateBug::AcceptsInvalid, "an invalid request"),
+        (DeliberateBug::DeniesSession, "nothing justifies Closed"),
+        (DeliberateBug::TruncatesMessage, "a backend received an invalid message"),
+        (DeliberateBug::DropsMessage, "instead of"),
+        (DeliberateBug::DropsBackend, "its backend, which has not exited"),
+        (DeliberateBug::WrongLimits, "has the wrong config"),
+        (DeliberateBug::Panics, "it panicked: panicked at"),
+    ] {
+        let mut others = Vec::new();
+        let is_seen = failures(bug).any(|seen| {
+            let is_it = seen.contains(wrong);
+            others.push(seen);
+            is_it
+        });
+        assert!(is_seen, "{bug:?}: {others:#?}");
+    }
+}
+
+fn variable(name: &str) -> Option<u64> {
+    env::var(name).ok()?.parse().ok()
+}
