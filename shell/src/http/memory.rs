@@ -47,8 +47,8 @@ pub(super) struct MemoryExhausted;
 
 impl RequestMemory {
     pub(super) fn new(bytes_max: usize, message_bytes_max: usize) -> Self {
-        let (all, strangers) = Default::default();
-        Self { bytes_max, message_bytes_max, all, without_session: strangers }
+        let (all, without_session) = Default::default();
+        Self { bytes_max, message_bytes_max, all, without_session }
     }
 
     pub(super) fn reservation(&self, session: Option<&SessionHandle>) -> Reservation {

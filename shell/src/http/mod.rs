@@ -86,8 +86,8 @@ where
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
             let (head, body) = request.into_parts();
-            let answer = inner.respond(&head, body).await;
-            let mut response = answer.unwrap_or_else(|refusal| {
+            let result = inner.respond(&head, body).await;
+            let mut response = result.unwrap_or_else(|refusal| {
                 refusal.log(&head);
                 refusal.into_response()
             });

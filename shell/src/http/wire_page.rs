@@ -41,7 +41,7 @@ fn the_page_lists_every_failure() {
     let mut table = String::new();
     let id = RequestId::from(7);
     let closed = FailureReason::SessionClosed;
-    for (reason, closed, gone) in [
+    for (reason, close_reason, exit_reason) in [
         (FailureReason::Evicted, None, None),
         (FailureReason::Expired, None, None),
         (FailureReason::Orphaned, None, None),
@@ -58,7 +58,8 @@ fn the_page_lists_every_failure() {
         (closed, Some(CloseReason::Exhausted), None),
     ] {
         let failure = Failure { id: id.clone(), reason };
-        let (code, message) = code_and_message(&render::failure(&failure, closed, gone));
+        let (code, message) =
+            code_and_message(&render::failure(&failure, close_reason, exit_reason));
         let _ = writeln!(table, "| `{message}` | {code} |");
     }
     assert!(PAGE.contains(&table), "docs/wire.md must have this table:\n{table}");

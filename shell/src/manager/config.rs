@@ -71,7 +71,7 @@ impl ManagerConfig {
             return Err(ManagerConfigError::ZeroTimeout("unused_timeout"));
         }
         if self.sessions_per_ip_max == Some(0) {
-            return Err(ManagerConfigError::ZeroSessionsPerPeer);
+            return Err(ManagerConfigError::ZeroSessionsPerIp);
         }
         let queue_min = self.session.batch_max.max(1);
         if self.queue_max < queue_min || self.queue_max > QUEUE_LIMIT {
@@ -98,7 +98,7 @@ pub enum ManagerConfigError {
     ZeroSessions,
     /// `sessions_per_ip_max` is zero.
     #[error("sessions_per_ip_max must be at least 1")]
-    ZeroSessionsPerPeer,
+    ZeroSessionsPerIp,
     /// `queue_max` is less than `batch_max`, or too large.
     #[error("queue_max must be at least {min}, the value of batch_max, and at most {max}")]
     Queue {

@@ -6,7 +6,7 @@ use rejoin_core::{AnswerFormat, CloseReason, Rejection};
 
 use super::{
     fixture::{
-        Fixture, InitializedSession, answer, message, remaining_messages, request, serve, thread,
+        Fixture, InitializedSession, message, remaining_messages, request, responses, serve, thread,
     },
     race,
 };
@@ -16,7 +16,7 @@ use crate::{ManagerConfig, SendError, SessionError, clock};
 #[test]
 fn deleting_a_session_completes_every_operation() {
     race(|| {
-        let fixture = Fixture::begin(ManagerConfig::default());
+        let fixture = Fixture::new(ManagerConfig::default());
         let InitializedSession { session, client, messages } = fixture.initialized_session();
         let backend = thread(serve(client.clone(), messages));
         let requests = {
@@ -66,8 +66,8 @@ fn deleting_a_session_completes_every_operation() {
                 let last = String::from_utf8(answered.last().unwrap().to_vec()).unwrap();
                 let (begin, failure) = (answered.len() - 1, last.contains(r#""error""#));
                 assert!(last.contains(r#""id":1"#), "{last}");
-                assert!(answer(1).starts_with(&answered[..begin]));
-                assert!(failure || answered == answer(1));
+                assert!(responses(1).starts_with(&answered[..begin]));
+                assert!(failure || answered == responses(1));
                 assert!(received == [1] || (received.is_empty() && failure));
             }
             None => assert!(received.is_empty()),
@@ -81,7 +81,7 @@ fn deleting_a_session_completes_every_operation() {
 #[test]
 fn a_session_is_either_deleted_or_idle() {
     race(|| {
-        let fixture = Fixture::begin(ManagerConfig::default());
+        let fixture = Fixture::new(ManagerConfig::default());
         let InitializedSession { session, client, messages } = fixture.initialized_session();
         let time = thread(async { clock::advance(Duration::from_secs(300)) });
         let sends = thread(async move {
@@ -107,7 +107,7 @@ fn a_session_is_either_deleted_or_idle() {
 #[test]
 fn dropping_the_messages_fails_pending_requests() {
     race(|| {
-        let fixture = Fixture::begin(ManagerConfig::default());
+        let fixture = Fixture::new(ManagerConfig::default());
         let InitializedSession { session, messages, .. } = fixture.initialized_session();
         let drops = thread(async move { drop(messages) });
         let requests = {

@@ -25,7 +25,7 @@ use crate::{
 #[test]
 fn close_all_leaves_no_session_open() {
     race(|| {
-        let fixture = Fixture::begin(ManagerConfig::default());
+        let fixture = Fixture::new(ManagerConfig::default());
         let creates = {
             let sessions = fixture.sessions.clone();
             thread(async move { sessions.create_session().await })
@@ -34,13 +34,13 @@ fn close_all_leaves_no_session_open() {
             let sessions = fixture.sessions.clone();
             thread(async move {
                 let initialize = post(r#""id":0,"method":"initialize""#);
-                let begun = sessions.initialize_session(initialize, AnswerFormat::Sse).await;
-                begun.map(|(session, _)| session)
+                let initialized = sessions.initialize_session(initialize, AnswerFormat::Sse).await;
+                initialized.map(|(session, _)| session)
             })
         };
         fixture.sessions.close_all();
-        for begins in [creates, initializes] {
-            match begins.join().unwrap() {
+        for created in [creates, initializes] {
+            match polls.join().unwrap() {
                 Ok(session) => assert!(session.close_reason().is_some()),
                 Err(ManagerError::Closing) => {}
                 Err(ManagerError::ClosedDuringInitialize(reason)) => {
@@ -57,10 +57,8 @@ fn close_all_leaves_no_session_open() {
 fn there_are_never_more_sessions_than_are_allowed() {
     const SESSIONS_MAX: usize = 2;
     race(|| {
-        let fixture = Fixture::begin(ManagerConfig {
-            sessions_max: SESSIONS_MAX,
-            ..ManagerConfig::default()
-        });
+        let fixture =
+            Fixture::new(ManagerConfig { sessions_max: SESSIONS_MAX, ..ManagerConfig::default() });
         let alive = Arc::new(AtomicUsize::new(0));
         let threads = [(); 3].map(|()| {
             let (sessions, alive) = (fixture.sessions.clone(), Arc::clone(&alive));
@@ -106,7 +104,7 @@ fn a_session_that_is_closed_early_returns_its_permit() {
     const INIT_TIMEOUT: Duration = Duration::from_secs(1);
     race(|| {
         let session = Config { init_timeout: Some(INIT_TIMEOUT), ..Config::default() };
-        let fixture = Fixture::begin(ManagerConfig { session, ..ManagerConfig::default() });
+        let fixture = Fixture::new(ManagerConfig { session, ..ManagerConfig::default() });
         let creates = {
             let sessions = fixture.sessions.clone();
             thread(async move { sessions.create_session().await })

@@ -14,7 +14,7 @@ use crate::{ManagerConfig, ManagerError, clock};
 #[test]
 fn a_deadline_fires_whatever_happens_to_others() {
     race(|| {
-        let fixture = Fixture::begin(ManagerConfig::default());
+        let fixture = Fixture::new(ManagerConfig::default());
         let InitializedSession { session: first, messages: other, .. } =
             fixture.initialized_session();
         let InitializedSession { session: second, messages, .. } = fixture.initialized_session();
@@ -50,7 +50,7 @@ fn a_deadline_fires_whatever_happens_to_others() {
 #[test]
 fn a_deadline_added_to_an_empty_queue_fires() {
     race(|| {
-        let fixture = Fixture::begin(ManagerConfig::default());
+        let fixture = Fixture::new(ManagerConfig::default());
         let InitializedSession { session: first, messages: other, .. } =
             fixture.initialized_session();
         let creates = {

@@ -46,7 +46,8 @@ impl Backend for StoringBackend {
 }
 
 impl Fixture {
-    pub(super) fn begin(config: ManagerConfig) -> Self {
+    /// Creates a fixture whose scenario controls the backends.
+    pub(super) fn new(config: ManagerConfig) -> Self {
         let opened = Opened::default();
         Self { opened: Arc::clone(&opened), ..Self::with(StoringBackend(opened), config) }
     }
@@ -66,8 +67,8 @@ impl Fixture {
     pub(super) fn initialized_session(&self) -> InitializedSession {
         block_on(async {
             let initialize = post(r#""id":0,"method":"initialize""#);
-            let begun = self.sessions.initialize_session(initialize, AnswerFormat::Sse).await;
-            let (session, connection) = begun.unwrap();
+            let initialized = self.sessions.initialize_session(initialize, AnswerFormat::Sse).await;
+            let (session, connection) = initialized.unwrap();
             let (client, mut messages) = self.take_opened();
             messages.recv().await.unwrap();
             let answer = message(r#""id":0,"result":{"protocolVersion":"2025-11-25"}"#);
@@ -125,14 +126,14 @@ pub(super) fn post(members: &str) -> Post<Bytes> {
     crate::parse_message(message(members), 64).unwrap()
 }
 
-/// A request, which [`answer`] answers.
+/// A request, which [`responses`] answers.
 pub(super) fn request(id: u32) -> Post<Bytes> {
     let token = format!(r#""params":{{"_meta":{{"progressToken":{id}}}}}"#);
     post(&format!(r#""id":{id},"method":"a",{token}"#))
 }
 
 /// The messages that answer a request: progress, and the response.
-pub(super) fn answer(id: u32) -> [Bytes; 2] {
+pub(super) fn responses(id: u32) -> [Bytes; 2] {
     let token = format!(r#""params":{{"progressToken":{id},"progress":1}}"#);
     [
         message(&format!(r#""method":"notifications/progress",{token}"#)),
@@ -155,7 +156,7 @@ pub(super) async fn serve(client: ClientSender, mut messages: ClientMessages) ->
     while let Some(received) = messages.recv().await {
         let Some(id) = request_id(&received) else { continue };
         ids.push(id);
-        for message in answer(id) {
+        for message in responses(id) {
             // An error means that the session has ended.
             let _ = client.send(message, None).await;
         }

@@ -9,7 +9,7 @@ use rejoin_core::{AnswerFormat, CloseReason};
 
 use super::{
     fixture::{
-        Fixture, InitializedSession, answer, remaining_messages, request, request_id, thread,
+        Fixture, InitializedSession, remaining_messages, request, request_id, responses, thread,
     },
     race,
 };
@@ -19,7 +19,7 @@ use crate::{ClientMessages, ClientSender, ManagerConfig, SessionHandle};
 #[test]
 fn a_handler_gets_each_message_once_in_order_without_overlap() {
     race(|| {
-        let fixture = Fixture::begin(ManagerConfig::default());
+        let fixture = Fixture::new(ManagerConfig::default());
         let InitializedSession { session, client, messages } = fixture.initialized_session();
         let received = Arc::new(Mutex::new(Vec::new()));
         let handles = {
@@ -47,7 +47,7 @@ fn a_handler_gets_each_message_once_in_order_without_overlap() {
 #[test]
 fn a_handler_is_dropped_with_its_session() {
     race(|| {
-        let fixture = Fixture::begin(ManagerConfig::default());
+        let fixture = Fixture::new(ManagerConfig::default());
         let InitializedSession { session, client, messages } = fixture.initialized_session();
         let received = Arc::new(Mutex::new(Vec::new()));
         let handles = {
@@ -74,7 +74,7 @@ fn handle(messages: ClientMessages, client: ClientSender, received: Arc<Mutex<Ve
         assert!(!is_called.swap(true, Ordering::Relaxed));
         if let Some(id) = request_id(&message) {
             received.lock().unwrap().push(id);
-            for message in answer(id) {
+            for message in responses(id) {
                 // An error means that the session has ended.
                 let _ = client.send_now(message, None);
             }
@@ -91,7 +91,7 @@ async fn send_requests(session: SessionHandle, ids: [u32; 2]) -> usize {
     }
     let mut answered = 0;
     for (connection, id) in connections.into_iter().zip(ids) {
-        answered += usize::from(remaining_messages(connection).await == answer(id));
+        answered += usize::from(remaining_messages(connection).await == responses(id));
     }
     answered
 }

@@ -6,8 +6,8 @@ use rejoin_core::{AnswerFormat, Config};
 
 use super::{
     fixture::{
-        Fixture, InitializedSession, answer, message, poll_once, post, remaining_messages, request,
-        request_id, thread,
+        Fixture, InitializedSession, message, poll_once, post, remaining_messages, request,
+        request_id, responses, thread,
     },
     race,
 };
@@ -21,13 +21,15 @@ fn unused_permits_are_returned_exactly_once() {
     race(|| {
         let session = Config { batch_max: 1, ..Config::default() };
         let config = ManagerConfig { session, queue_max: QUEUE_MAX, ..ManagerConfig::default() };
-        let fixture = Fixture::begin(config);
+        let fixture = Fixture::new(config);
         let InitializedSession { session, client, messages } = fixture.initialized_session();
         let backend = thread(serve_until_stopped(client, messages));
         let twins = [session.clone(), session.clone()].map(|session| {
             thread(async move {
                 match session.request(request(1), AnswerFormat::Sse).await {
-                    Ok(connection) => assert_eq!(remaining_messages(connection).await, answer(1)),
+                    Ok(connection) => {
+                        assert_eq!(remaining_messages(connection).await, responses(1))
+                    }
                     // The id is in use, or there was no permit in time.
                     Err(error) => {
                         assert!(matches!(error, SessionError::Rejected(_) | SessionError::Busy));
@@ -35,12 +37,12 @@ fn unused_permits_are_returned_exactly_once() {
                 }
             })
         });
-        let gives_up = {
+        let drops = {
             let session = session.clone();
             thread(async move {
                 match poll_once(session.request(request(2), AnswerFormat::Sse)).await {
                     Some(Ok(connection)) => {
-                        assert_eq!(remaining_messages(connection).await, answer(2))
+                        assert_eq!(remaining_messages(connection).await, responses(2))
                     }
                     Some(Err(error)) => assert_eq!(error, SessionError::Busy),
                     None => {}
@@ -48,15 +50,15 @@ fn unused_permits_are_returned_exactly_once() {
             })
         };
         let time = thread(async { clock::advance(Duration::from_secs(5)) });
-        for thread in twins.into_iter().chain([gives_up, time]) {
+        for thread in twins.into_iter().chain([drops, time]) {
             thread.join().unwrap();
         }
         shuttle::future::block_on(session.notify(post(r#""method":"stop""#))).unwrap();
         let messages = backend.join().unwrap();
         shuttle::future::block_on(async {
             for _ in 0..QUEUE_MAX {
-                let said = poll_once(session.notify(post(r#""method":"n""#))).await;
-                assert_eq!(said, Some(Ok(())));
+                let result = poll_once(session.notify(post(r#""method":"n""#))).await;
+                assert_eq!(result, Some(Ok(())));
             }
             assert_eq!(poll_once(session.notify(post(r#""method":"n""#))).await, None);
         });
@@ -73,7 +75,7 @@ async fn serve_until_stopped(client: ClientSender, mut messages: ClientMessages)
         if received == message(r#""method":"stop""#) {
             return messages;
         }
-        for message in request_id(&received).into_iter().flat_map(answer) {
+        for message in request_id(&received).into_iter().flat_map(responses) {
             client.send(message, None).await.unwrap();
         }
     }

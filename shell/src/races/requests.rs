@@ -6,8 +6,8 @@ use rejoin_core::AnswerFormat;
 
 use super::{
     fixture::{
-        Fixture, InitializedSession, answer, event_id, message_of, next, poll_once,
-        remaining_messages, request, serve, thread,
+        Fixture, InitializedSession, event_id, message_of, next, poll_once, remaining_messages,
+        request, responses, serve, thread,
     },
     race,
 };
@@ -17,7 +17,7 @@ use crate::ManagerConfig;
 #[test]
 fn each_request_is_answered_exactly_once() {
     race(|| {
-        let fixture = Fixture::begin(ManagerConfig::default());
+        let fixture = Fixture::new(ManagerConfig::default());
         let InitializedSession { session, client, messages } = fixture.initialized_session();
         let backend = thread(serve(client, messages));
         let stays = {
@@ -43,12 +43,12 @@ fn each_request_is_answered_exactly_once() {
                 messages
             })
         };
-        assert_eq!(stays.join().unwrap(), answer(1));
-        assert_eq!(returns.join().unwrap(), answer(2));
+        assert_eq!(stays.join().unwrap(), responses(1));
+        assert_eq!(returns.join().unwrap(), responses(2));
         session.delete().unwrap();
-        let mut heard = backend.join().unwrap();
-        heard.sort_unstable();
-        assert_eq!(heard, [1, 2]);
+        let mut received = backend.join().unwrap();
+        received.sort_unstable();
+        assert_eq!(received, [1, 2]);
         drop(session);
         fixture.end();
     });
@@ -58,7 +58,7 @@ fn each_request_is_answered_exactly_once() {
 #[test]
 fn a_resume_gets_everything_whatever_the_old_connection_does() {
     race(|| {
-        let fixture = Fixture::begin(ManagerConfig::default());
+        let fixture = Fixture::new(ManagerConfig::default());
         let InitializedSession { session, client, messages } = fixture.initialized_session();
         let request = session.request(request(1), AnswerFormat::Sse);
         let mut old = shuttle::future::block_on(request).unwrap();
@@ -75,8 +75,8 @@ fn a_resume_gets_everything_whatever_the_old_connection_does() {
                 remaining_messages(session.resume(event_id(&primed).unwrap()).unwrap()).await
             })
         };
-        assert!(answer(1).starts_with(&reads.join().unwrap()));
-        assert_eq!(resumes.join().unwrap(), answer(1));
+        assert!(responses(1).starts_with(&reads.join().unwrap()));
+        assert_eq!(resumes.join().unwrap(), responses(1));
         session.delete().unwrap();
         assert_eq!(backend.join().unwrap(), [1]);
         drop(session);
@@ -88,28 +88,28 @@ fn a_resume_gets_everything_whatever_the_old_connection_does() {
 #[test]
 fn a_connection_wakes_the_task_that_polled_it_last() {
     race(|| {
-        let fixture = Fixture::begin(ManagerConfig::default());
+        let fixture = Fixture::new(ManagerConfig::default());
         let InitializedSession { session, client, messages } = fixture.initialized_session();
         let request = session.request(request(1), AnswerFormat::Sse);
         let mut connection = shuttle::future::block_on(request).unwrap();
         let backend = thread(serve(client, messages));
-        let begins = thread(async move {
+        let polls = thread(async move {
             let (mut events, mut messages) = (Vec::new(), Vec::new());
-            let goes_on = poll_fn(|cx| {
+            let drain = poll_fn(|cx| {
                 // Polls until it is pending, and then not again.
                 while connection.poll_events(cx, &mut events) == Poll::Ready(true) {}
                 Poll::Ready(())
             });
-            goes_on.await;
+            drain.await;
             messages.extend(events.into_iter().filter_map(message_of));
             (connection, messages)
         });
         let ends = thread(async move {
-            let (connection, mut messages) = begins.join().unwrap();
+            let (connection, mut messages) = polls.join().unwrap();
             messages.extend(remaining_messages(connection).await);
             messages
         });
-        assert_eq!(ends.join().unwrap(), answer(1));
+        assert_eq!(ends.join().unwrap(), responses(1));
         session.delete().unwrap();
         assert_eq!(backend.join().unwrap(), [1]);
         drop(session);

@@ -15,7 +15,7 @@ const MESSAGES: usize = 7;
 #[test]
 fn a_sender_waits_for_a_slow_reader() {
     race(|| {
-        let fixture = Fixture::begin(config());
+        let fixture = Fixture::new(config());
         let InitializedSession { session, client, messages } = fixture.initialized_session();
         let mut connection = session.standalone().unwrap();
         let sends = thread(send_all(client));
@@ -38,7 +38,7 @@ fn a_sender_waits_for_a_slow_reader() {
 #[test]
 fn a_held_sender_is_released_when_the_session_ends() {
     race(|| {
-        let fixture = Fixture::begin(config());
+        let fixture = Fixture::new(config());
         let InitializedSession { session, client, messages } = fixture.initialized_session();
         let connection = session.standalone().unwrap();
         let sends = thread(send_all(client));

@@ -7,7 +7,7 @@ use rejoin_core::ConnectionId;
 use super::buffer::ConnectionBuffer;
 
 /// A compact map from connection to buffer, sorted by connection. Connection ids ascend, so that
-/// a new one is the last; mostly the oldest one is removed.
+/// a new one is the last; usually the oldest one is removed.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionBuffers(VecDeque<(ConnectionId, ConnectionBuffer)>);
 

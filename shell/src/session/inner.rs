@@ -65,7 +65,7 @@ struct PostRequests {
 /// The result of every operation on a session that has panicked.
 const PANICKED: Rejection = Rejection::Closed(CloseReason::Cancelled);
 
-/// The receiver of a sender that is held; ready when the reader that causes it has caught up.
+/// Backpressure on a sender that is held: ready when the reader of the stream has caught up.
 pub(crate) type ReleaseReceiver = oneshot::Receiver<()>;
 
 impl SessionInner {
