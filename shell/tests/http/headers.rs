@@ -206,14 +206,14 @@ async fn duplicate_headers_are_refused() {
         session.id(),
         PING.len(),
     );
-    let twice = [
+    let duplicates = [
         "host: localhost",
         "origin: http://localhost\r\norigin: http://localhost",
         "content-type: text/plain",
         "mcp-session-id: 0123456789abcdef0123456789abcdef",
         "mcp-protocol-version: 2025-11-25\r\nmcp-protocol-version: 2025-06-18",
     ];
-    for extra in twice {
+    for extra in duplicates {
         let request = format!("POST / HTTP/1.1\r\n{usual}{extra}\r\n\r\n{PING}");
         let status = raw::send(&server.address, request.as_bytes()).await;
         assert_eq!(status, "HTTP/1.1 400 Bad Request", "{extra}");

@@ -100,10 +100,10 @@ async fn no_session_is_created_after_close_all() {
 async fn backend_exit_during_initialize_is_reported_as_such() {
     let sessions = SessionManager::new(ExitsAtOnce, ManagerConfig::default()).unwrap();
     let initialize = post(r#""id":0,"method":"initialize""#);
-    let begun = sessions.initialize_session(initialize, AnswerFormat::Sse).await;
+    let result = sessions.initialize_session(initialize, AnswerFormat::Sse).await;
     assert!(
-        matches!(begun, Err(ManagerError::ClosedDuringInitialize(CloseReason::BackendGone))),
-        "{begun:?}"
+        matches!(result, Err(ManagerError::ClosedDuringInitialize(CloseReason::BackendGone))),
+        "{result:?}"
     );
 }
 

@@ -23,8 +23,8 @@ pub(crate) enum MessageForm {
 pub(crate) struct Handler(pub(crate) MessageForm);
 
 impl Backend for Handler {
-    async fn open(&self, peer: ClientSender, inbox: ClientMessages) -> Result<(), OpenError> {
-        tokio::spawn(serve(Sender { peer, form: self.0 }, inbox));
+    async fn open(&self, client: ClientSender, messages: ClientMessages) -> Result<(), OpenError> {
+        tokio::spawn(serve(Sender { client, form: self.0 }, messages));
         Ok(())
     }
 }
@@ -33,10 +33,10 @@ impl Backend for Handler {
 pub(crate) struct Inline(pub(crate) MessageForm);
 
 impl Backend for Inline {
-    async fn open(&self, peer: ClientSender, inbox: ClientMessages) -> Result<(), OpenError> {
-        let voice = Sender { peer, form: self.0 };
-        inbox.handle(move |heard| {
-            let (head, answer) = match message::parse(&heard) {
+    async fn open(&self, client: ClientSender, messages: ClientMessages) -> Result<(), OpenError> {
+        let sender = Sender { client, form: self.0 };
+        messages.handle(move |received| {
+            let (head, response) = match message::parse(&received) {
                 Parsed::Initialize => (initialize_head(), message::initialize_response()),
                 Parsed::Call(id, Tool::Echo, text) => {
                     (response_head(id), message::tool_response(id, text))
@@ -44,20 +44,20 @@ impl Backend for Inline {
                 Parsed::Call(..) | Parsed::Other => return,
             };
             // It fails only if the session has ended.
-            let _ = voice.send_now(head, answer);
+            let _ = sender.send_now(head, response);
         });
         Ok(())
     }
 }
 
-async fn serve(voice: Sender, mut inbox: ClientMessages) -> Result<(), SendError> {
-    let mut lagging = VecDeque::new();
-    while let Some(heard) = inbox.recv().await {
-        match message::parse(&heard) {
+async fn serve(sender: Sender, mut messages: ClientMessages) -> Result<(), SendError> {
+    let mut delayed = VecDeque::new();
+    while let Some(received) = messages.recv().await {
+        match message::parse(&received) {
             Parsed::Initialize => {
-                voice.send(initialize_head(), message::initialize_response()).await?
+                sender.send(initialize_head(), message::initialize_response()).await?
             }
-            Parsed::Call(id, tool, text) => call(&voice, &mut lagging, id, tool, text).await?,
+            Parsed::Call(id, tool, text) => call(&sender, &mut delayed, id, tool, text).await?,
             Parsed::Other => {}
         }
     }
@@ -65,54 +65,54 @@ async fn serve(voice: Sender, mut inbox: ClientMessages) -> Result<(), SendError
 }
 
 async fn call(
-    voice: &Sender,
-    lagging: &mut VecDeque<(Head, String)>,
+    sender: &Sender,
+    delayed: &mut VecDeque<(Head, String)>,
     id: i64,
     tool: Tool,
     text: &str,
 ) -> Result<(), SendError> {
     for step in 1..=tool.events() {
         let head = Head::Notification(Notification::Progress { token: id.into() });
-        voice.send(head, message::progress(id, step)).await?;
+        sender.send(head, message::progress(id, step)).await?;
     }
-    let answer = (response_head(id), message::tool_response(id, text));
-    let (head, answer) = match tool {
-        Tool::Echo | Tool::Events(_) => answer,
+    let response = (response_head(id), message::tool_response(id, text));
+    let (head, response) = match tool {
+        Tool::Echo | Tool::Events(_) => response,
         Tool::Hang(_) => return Ok(()),
         Tool::Lag(count) => {
-            lagging.push_back(answer);
-            let Some(turn) = (lagging.len() > count).then(|| lagging.pop_front()).flatten() else {
+            delayed.push_back(response);
+            let Some(due) = (delayed.len() > count).then(|| delayed.pop_front()).flatten() else {
                 return Ok(());
             };
-            turn
+            due
         }
         Tool::Announce => {
-            let news = Head::Notification(Notification::Other);
-            voice.send(news, Bytes::from_static(message::UNRELATED.as_bytes())).await?;
-            answer
+            let head = Head::Notification(Notification::Other);
+            sender.send(head, Bytes::from_static(message::UNRELATED.as_bytes())).await?;
+            response
         }
     };
-    voice.send(head, answer).await
+    sender.send(head, response).await
 }
 
 /// Sends messages in one of the forms.
 struct Sender {
-    peer: ClientSender,
+    client: ClientSender,
     form: MessageForm,
 }
 
 impl Sender {
     async fn send(&self, head: Head, body: impl Into<Bytes>) -> Result<(), SendError> {
         match self.form {
-            MessageForm::WithHead => self.peer.send_with_head(head, body, None).await,
-            MessageForm::Json => self.peer.send(body, None).await,
+            MessageForm::WithHead => self.client.send_with_head(head, body, None).await,
+            MessageForm::Json => self.client.send(body, None).await,
         }
     }
 
     fn send_now(&self, head: Head, body: impl Into<Bytes>) -> Result<(), SendError> {
         match self.form {
-            MessageForm::WithHead => self.peer.send_with_head_now(head, body, None),
-            MessageForm::Json => self.peer.send_now(body, None),
+            MessageForm::WithHead => self.client.send_with_head_now(head, body, None),
+            MessageForm::Json => self.client.send_now(body, None),
         }
     }
 }

@@ -76,14 +76,14 @@ pub(crate) fn hold_sessions(layer: LayerName, count: usize, timeout: Option<u64>
     let values = Flavor::CurrentThread.runtime()?.block_on(async {
         match layer {
             LayerName::Rejoin => {
-                let sizes =
+                let limits =
                     Limits { sessions: Some(count), idle_timeout: timeout, ..Limits::default() };
-                measure_cost(Rejoin::new(CountingBackend, sizes)?, count, timeout).await
+                measure_cost(Rejoin::new(CountingBackend, limits)?, count, timeout).await
             }
             LayerName::Inline => {
-                let sizes = Limits { sessions: Some(count), ..Limits::default() };
+                let limits = Limits { sessions: Some(count), ..Limits::default() };
                 measure_cost(
-                    Rejoin::with_inline_handler(MessageForm::WithHead, sizes)?,
+                    Rejoin::with_inline_handler(MessageForm::WithHead, limits)?,
                     count,
                     timeout,
                 )
@@ -162,11 +162,15 @@ fn count_end() {
 struct CountingBackend;
 
 impl Backend for CountingBackend {
-    async fn open(&self, peer: ClientSender, mut inbox: ClientMessages) -> Result<(), OpenError> {
+    async fn open(
+        &self,
+        client: ClientSender,
+        mut messages: ClientMessages,
+    ) -> Result<(), OpenError> {
         tokio::spawn(async move {
-            while let Some(heard) = inbox.recv().await {
-                if let Parsed::Initialize = message::parse(&heard) {
-                    peer.send(message::initialize_response(), None).await?;
+            while let Some(message) = messages.recv().await {
+                if let Parsed::Initialize = message::parse(&message) {
+                    client.send(message::initialize_response(), None).await?;
                 }
             }
             count_end();

@@ -84,8 +84,8 @@ impl Pipe {
     fn measure(&mut self, text: &str, window: Duration) -> Result<Readings> {
         let mut latencies = Vec::new();
         let mut line = String::new();
-        let begin = Instant::now();
-        while begin.elapsed() < window {
+        let round_start = Instant::now();
+        while round_start.elapsed() < window {
             let mut request = message::call(self.next, Tool::Echo, text);
             self.next += 1;
             request.push('\n');

@@ -37,41 +37,41 @@ pub(crate) struct Limits {
 
 impl Rejoin {
     /// Creates a manager with a handler in a task.
-    pub(crate) fn with_handler(says: MessageForm, sizes: Limits) -> Result<Self> {
-        Self::new(Handler(says), sizes)
+    pub(crate) fn with_handler(form: MessageForm, limits: Limits) -> Result<Self> {
+        Self::new(Handler(form), limits)
     }
 
     /// Creates a manager with an inline handler.
-    pub(crate) fn with_inline_handler(says: MessageForm, sizes: Limits) -> Result<Self> {
-        Self::new(Inline(says), sizes)
+    pub(crate) fn with_inline_handler(form: MessageForm, limits: Limits) -> Result<Self> {
+        Self::new(Inline(form), limits)
     }
 
     /// Creates a manager with a service of the crate `rmcp`.
-    pub(crate) fn with_service(sizes: Limits) -> Result<Self> {
-        Self::new(RmcpBackend::new(|| Ok(Service::default())), sizes)
+    pub(crate) fn with_service(limits: Limits) -> Result<Self> {
+        Self::new(RmcpBackend::new(|| Ok(Service::default())), limits)
     }
 
     /// Creates a manager with any backend.
-    pub(crate) fn new(backend: impl Backend, sizes: Limits) -> Result<Self> {
-        Ok(Self { sessions: SessionManager::new(backend, config(sizes)?)? })
+    pub(crate) fn new(backend: impl Backend, limits: Limits) -> Result<Self> {
+        Ok(Self { sessions: SessionManager::new(backend, config(limits)?)? })
     }
 }
 
-fn config(sizes: Limits) -> Result<ManagerConfig> {
+fn config(limits: Limits) -> Result<ManagerConfig> {
     let defaults = ManagerConfig::default();
     let config = Config::default();
-    let streams = sizes.streams;
+    let streams = limits.streams;
     let session = Config {
         streams_max: streams.unwrap_or(config.streams_max),
         pending_requests_max: streams.unwrap_or(config.pending_requests_max),
         connections_max: streams.map_or(config.connections_max, |streams| 2 * streams),
-        window_events_max: sizes.window.map_or(Ok(config.window_events_max), u32::try_from)?,
-        idle_timeout: sizes.idle_timeout.or(config.idle_timeout),
+        window_events_max: limits.window.map_or(Ok(config.window_events_max), u32::try_from)?,
+        idle_timeout: limits.idle_timeout.or(config.idle_timeout),
         ..config
     };
     Ok(ManagerConfig {
         session,
-        sessions_max: sizes.sessions.unwrap_or(defaults.sessions_max),
+        sessions_max: limits.sessions.unwrap_or(defaults.sessions_max),
         ..defaults
     })
 }

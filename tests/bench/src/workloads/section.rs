@@ -60,21 +60,21 @@ pub(crate) fn run(sizing: &Sizing, report: &mut Report) -> Result<()> {
 /// Measures parsed messages, as in the interface of the sessions of `rmcp`, and then from JSON to
 /// JSON, as in the HTTP services of both.
 fn requests(name: &str, flavor: Flavor, sizing: &Sizing, report: &mut Report) -> Result<()> {
-    let sizes = Limits::default();
+    let limits = Limits::default();
     let workload = &format!("request and response, {name}");
     let mut trials = [
         request(
             workload,
             REJOIN,
             flavor,
-            Rejoin::with_handler(MessageForm::WithHead, sizes)?,
+            Rejoin::with_handler(MessageForm::WithHead, limits)?,
             ONE,
         )?,
         request(
             workload,
             REJOIN_INLINE,
             flavor,
-            Rejoin::with_inline_handler(MessageForm::WithHead, sizes)?,
+            Rejoin::with_inline_handler(MessageForm::WithHead, limits)?,
             ONE,
         )?,
         request(workload, RMCP, flavor, Rmcp::with_handler(), ONE)?,
@@ -90,18 +90,18 @@ fn requests(name: &str, flavor: Flavor, sizing: &Sizing, report: &mut Report) ->
             workload,
             REJOIN,
             flavor,
-            Json(Rejoin::with_handler(MessageForm::Json, sizes)?),
+            Json(Rejoin::with_handler(MessageForm::Json, limits)?),
             ONE,
         )?,
         request(
             workload,
             REJOIN_INLINE,
             flavor,
-            Json(Rejoin::with_inline_handler(MessageForm::Json, sizes)?),
+            Json(Rejoin::with_inline_handler(MessageForm::Json, limits)?),
             ONE,
         )?,
         request(workload, RMCP, flavor, Json(Rmcp::with_handler()), ONE)?,
-        request(workload, REJOIN_SERVICE, flavor, Json(Rejoin::with_service(sizes)?), ONE)?,
+        request(workload, REJOIN_SERVICE, flavor, Json(Rejoin::with_service(limits)?), ONE)?,
         request(workload, RMCP_SERVICE, flavor, Json(Rmcp::with_service()), ONE)?,
     ];
     report.add(interleave(sizing.rounds, &mut trials)?);
@@ -122,9 +122,9 @@ fn request<L: SessionLayer>(
 }
 
 fn progress(name: &str, flavor: Flavor, sizing: &Sizing, report: &mut Report) -> Result<()> {
-    let sizes = Limits::default();
+    let limits = Limits::default();
     let workload = &format!("progress event, {name}");
-    let rejoin = Rejoin::with_handler(MessageForm::WithHead, sizes)?;
+    let rejoin = Rejoin::with_handler(MessageForm::WithHead, limits)?;
     let mut trials = [
         trial(workload, REJOIN, flavor, Progress::prepare(rejoin))?,
         trial(workload, RMCP, flavor, Progress::prepare(Rmcp::with_handler()))?,
@@ -133,8 +133,8 @@ fn progress(name: &str, flavor: Flavor, sizing: &Sizing, report: &mut Report) ->
     report.compare(workload, REJOIN, RMCP);
 
     let workload = &format!("progress event in JSON, {name}");
-    let rejoin = Json(Rejoin::with_handler(MessageForm::Json, sizes)?);
-    let service = Json(Rejoin::with_service(sizes)?);
+    let rejoin = Json(Rejoin::with_handler(MessageForm::Json, limits)?);
+    let service = Json(Rejoin::with_service(limits)?);
     let mut trials = [
         trial(workload, REJOIN, flavor, Progress::prepare(rejoin))?,
         trial(workload, RMCP, flavor, Progress::prepare(Json(Rmcp::with_handler())))?,
@@ -200,7 +200,7 @@ fn pending(sizing: &Sizing, report: &mut Report) -> Result<()> {
 fn among_sessions(sizing: &Sizing, report: &mut Report) -> Result<()> {
     let flavor = Flavor::CurrentThread;
     let many = sizing.many_sessions;
-    let sizes = Limits { sessions: Some(many), ..Limits::default() };
+    let limits = Limits { sessions: Some(many), ..Limits::default() };
     let cases = [
         ("request and response, 1 session".to_owned(), ONE),
         (
@@ -218,7 +218,7 @@ fn among_sessions(sizing: &Sizing, report: &mut Report) -> Result<()> {
             workload,
             REJOIN,
             flavor,
-            Rejoin::with_handler(MessageForm::WithHead, sizes)?,
+            Rejoin::with_handler(MessageForm::WithHead, limits)?,
             *scenario,
         )?);
         trials.push(request(workload, RMCP, flavor, Rmcp::with_handler(), *scenario)?);
@@ -232,13 +232,13 @@ fn among_sessions(sizing: &Sizing, report: &mut Report) -> Result<()> {
 /// keeps as many events as its channels hold.
 fn resume(events: usize, sizing: &Sizing, report: &mut Report) -> Result<()> {
     let flavor = Flavor::CurrentThread;
-    let (sizes, rmcp) = if events <= 16 {
+    let (limits, rmcp) = if events <= 16 {
         (Limits::default(), Rmcp::with_handler())
     } else {
         (Limits { window: Some(1_024), ..Limits::default() }, Rmcp::with_capacity(1_024))
     };
     let workload = &format!("resume, {}", plural(events, "event"));
-    let rejoin = Rejoin::with_handler(MessageForm::WithHead, sizes)?;
+    let rejoin = Rejoin::with_handler(MessageForm::WithHead, limits)?;
     let mut trials = [
         trial(workload, REJOIN, flavor, Resumes::prepare(rejoin, events))?,
         trial(workload, RMCP, flavor, Resumes::prepare(rmcp, events))?,

@@ -18,8 +18,8 @@ async def connect(url, http, handlers):
         streamable_http_client(url, http_client=http) as (read, write, _),
         ClientSession(read, write, **callbacks(handlers)) as session,
     ):
-        begun = await session.initialize()
-        yield Client(session, begun.protocolVersion, begun.serverInfo.name, McpError)
+        result = await session.initialize()
+        yield Client(session, result.protocolVersion, result.serverInfo.name, McpError)
 
 
 run(converse("Python 1.x", httpx, sys.argv[1], connect))
