@@ -76,21 +76,21 @@ impl<M> Session<M> {
         held.sort_unstable_by_key(|held| held.stream);
         held.retain_mut(|held| {
             let key = self.streams.find(held.stream);
-            let holding = key.filter(|key| self.should_hold(*key, fullness));
-            let deadline = holding.and_then(|key| self.stuck_at(key));
+            let still_held = key.filter(|key| self.should_hold(*key, fullness));
+            let deadline = still_held.and_then(|key| self.stuck_at(key));
             if held.stuck_timer.map(|timer| self.timers.deadline_of(timer)) != deadline {
                 held.stuck_timer.take().into_iter().for_each(|timer| self.timers.remove(timer));
-                let deadline = holding.zip(deadline);
+                let deadline = still_held.zip(deadline);
                 held.stuck_timer = deadline
                     .map(|(key, deadline)| self.timers.insert(TimerKind::Hold, key.0, deadline));
             }
-            if holding.is_none() {
+            if still_held.is_none() {
                 if let Some(key) = key {
                     self.streams[key].holds_sender = false;
                 }
                 out.push(Action::Release { stream: held.stream });
             }
-            holding.is_some()
+            still_held.is_some()
         });
         self.held_streams = held;
     }

@@ -131,8 +131,8 @@ impl<M: Clone> Session<M> {
         self.attach(stream, connection, false, out);
     }
 
-    /// Attaches a connection to the standalone stream in place of the present one, which becomes
-    /// a shadow. Unacknowledged events of the present one, or of a draining one, are sent on the
+    /// Makes a connection the attached one of the standalone stream; the previous one becomes a
+    /// shadow. Unacknowledged events of the previous one, or of a draining one, are sent on the
     /// new connection only.
     ///
     /// Specification: MCP 2025-11-25, Transports, "Multiple Connections".

@@ -37,7 +37,7 @@ pub(crate) struct Stream<M> {
     /// The highest index acknowledged on any connection, or by a valid resume.
     pub(crate) acknowledged: u64,
     pub(crate) attached: Option<ConnectionKey>,
-    /// The last attached connection, while it drains. Not tracked for the standalone stream.
+    /// The last attached connection, while it drains.
     pub(crate) draining: Option<ConnectionKey>,
     /// Its entry in [`TimerKind::NonEmpty`](crate::timers::TimerKind::NonEmpty), if its log has
     /// a message.
