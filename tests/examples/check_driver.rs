@@ -71,8 +71,8 @@ impl Driver {
                 Action::Replay { .. } if self.mistake == Mistake::ForgetsReplays => {}
                 Action::Replay { connection, stream, range } => {
                     let replay = self.session.replay(stream, range);
-                    let held = self.buffered.entry(connection).or_default();
-                    held.extend(replay.map(|logged| logged.index));
+                    let events = self.buffered.entry(connection).or_default();
+                    events.extend(replay.map(|logged| logged.index));
                 }
                 Action::Discard { connection } => {
                     self.buffered.remove(&connection);
@@ -106,12 +106,12 @@ impl Driver {
 
     /// Writes the buffer of a connection to its client, and acknowledges it.
     fn flush(&mut self, connection: ConnectionId) -> Result<(), Box<dyn Error>> {
-        let mut held = self.buffered.remove(&connection).unwrap_or_default();
-        let last = held.last().copied();
-        if self.mistake == Mistake::LosesEvent && held.len() > 1 {
-            held.remove(0);
+        let mut events = self.buffered.remove(&connection).unwrap_or_default();
+        let last = events.last().copied();
+        if self.mistake == Mistake::LosesEvent && events.len() > 1 {
+            events.remove(0);
         }
-        for index in held {
+        for index in events {
             self.session.received(connection, index);
         }
         if let Some(through) = last {

@@ -135,10 +135,10 @@ impl<M: Clone> CheckedSession<M> {
     pub fn received(&mut self, connection: ConnectionId, index: u64) {
         let delivery = self.connections.entry(connection).or_default();
         match delivery.expected.pop_front() {
-            Some(due) if due == index => {}
-            Some(due) => {
+            Some(next) if next == index => {}
+            Some(next) => {
                 self.report(format!(
-                    "connection {connection} received event {index} before event {due}"
+                    "connection {connection} received event {index} before event {next}"
                 ));
             }
             None => self.report(format!(
@@ -153,8 +153,9 @@ impl<M: Clone> CheckedSession<M> {
         self.check_time(now);
         self.check_replays();
         if self.close_reason().is_none() {
-            let is_due = |delivery: &Delivery| delivery.is_closing && !delivery.is_reported;
-            let unreported = self.connections.iter().filter(|(_, delivery)| is_due(delivery));
+            let is_unreported = |delivery: &Delivery| delivery.is_closing && !delivery.is_reported;
+            let unreported =
+                self.connections.iter().filter(|(_, delivery)| is_unreported(delivery));
             let unreported: Vec<_> = unreported.map(|(id, _)| *id).collect();
             for id in unreported {
                 self.report(format!(
@@ -316,10 +317,10 @@ struct LawCheck {
 
 impl LawCheck {
     fn new(config: &ValidConfig, now: Instant) -> Self {
-        let session = || ObservedSession::new(Session::new(config.clone(), now), now);
-        let mut watched = session();
-        let observer = Checker::new((**config).clone(), now, watched.view());
-        Self { session: watched, twin: session(), checker: Some(observer), bodies: 0 }
+        let new_session = || ObservedSession::new(Session::new(config.clone(), now), now);
+        let mut session = new_session();
+        let checker = Checker::new((**config).clone(), now, session.view());
+        Self { session, twin: new_session(), checker: Some(checker), bodies: 0 }
     }
 
     fn check<M: Clone>(&mut self, now: Instant, input: &Input<M>) -> Option<Violation> {

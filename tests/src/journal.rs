@@ -76,7 +76,7 @@ impl Journal {
         let session = || ObservedSession::new(Session::new(config.clone(), now), now);
         let (mut session, mut twin) = (session(), session());
         let mut before = session.view();
-        let mut observer = Checker::new(self.config.clone(), now, before.clone());
+        let mut checker = Checker::new(self.config.clone(), now, before.clone());
         let mut body = 0;
         for (now, input) in &self.inputs {
             *nth += 1;
@@ -87,7 +87,7 @@ impl Journal {
             let step = session.step(*now, input.clone());
             let for_twin = if step.result.is_ok() { input } else { Input::Tick };
             let twin = twin.step(*now, for_twin);
-            observer.check(&step, &twin).map_err(|violation| violation.to_string())?;
+            checker.check(&step, &twin).map_err(|violation| violation.to_string())?;
             inspect(&before, &step)?;
             before = step.after;
         }

@@ -35,7 +35,7 @@ impl Stats {
         match &step.result {
             Ok(answer) => {
                 self.accepted += 1;
-                self.add(pressure(answer));
+                self.add(backpressure(answer));
             }
             Err(fault) => {
                 self.rejected += 1;
@@ -89,7 +89,7 @@ impl fmt::Display for Stats {
 
 /// Iterates over every kind that a long run must see.
 fn expected() -> impl Iterator<Item = &'static str> {
-    let kinds = [INPUT, PRESSURE, REJECTION, ACTION, SENT_EVENT, REPLAYED_EVENT];
+    let kinds = [INPUT, BACKPRESSURE, REJECTION, ACTION, SENT_EVENT, REPLAYED_EVENT];
     kinds.into_iter().flatten().copied()
 }
 
@@ -196,10 +196,10 @@ kinds! {
 }
 
 kinds! {
-    pressure of Backpressure, PRESSURE {
-        Backpressure::None => "pressure: none",
-        Backpressure::Hold(StreamId::Standalone) => "pressure: hold, standalone",
-        Backpressure::Hold(StreamId::Request(_)) => "pressure: hold, request",
+    backpressure of Backpressure, BACKPRESSURE {
+        Backpressure::None => "backpressure: none",
+        Backpressure::Hold(StreamId::Standalone) => "backpressure: hold, standalone",
+        Backpressure::Hold(StreamId::Request(_)) => "backpressure: hold, request",
     }
     never {}
 }

@@ -183,8 +183,8 @@ impl Environment {
         }
     }
 
-    fn input(&mut self, what: OpKind) -> Input<u64> {
-        match what {
+    fn input(&mut self, kind: OpKind) -> Input<u64> {
+        match kind {
             OpKind::Tick => Input::Tick,
             OpKind::Acknowledge { which, through_selector } => {
                 self.acknowledge(which, through_selector)

@@ -206,11 +206,11 @@ impl Environment {
                 remember(&mut self.recent, *stream);
             }
         }
-        let (kept, finished) = self
+        let (pending, finished) = self
             .pending
             .drain(..)
             .partition(|request| view.requests.iter().any(|(id, _)| *id == request.id));
-        self.pending = kept;
+        self.pending = pending;
         for request in finished {
             let PendingRequest { id, token } = request;
             remember(&mut self.cancelled, id);

@@ -94,9 +94,9 @@ fn set_limits(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
     config.stream_bytes_max = choose(bytes, 1 << 20, &[0, 192, 250, 400, 800, 1_600, 4_000]);
     config.session_bytes_max =
         choose(bytes >> 3, 16 << 20, &[0, 192, 400, 1_000, 2_000, 6_000, 18_000]);
-    let kept = next();
-    config.retained_unacknowledged_max = choose(kept, 1_024, &[0, 1, 2, 3, 4, 8, 16]);
-    config.retained_acknowledged_max = choose(kept >> 3, 64, &[0, 1, 2, 3, 4, 8, 16]);
+    let retained = next();
+    config.retained_unacknowledged_max = choose(retained, 1_024, &[0, 1, 2, 3, 4, 8, 16]);
+    config.retained_acknowledged_max = choose(retained >> 3, 64, &[0, 1, 2, 3, 4, 8, 16]);
     let tombstones = next();
     config.tombstones_max = choose(tombstones, 4_096, &[0, 1, 2, 3, 4, 8, 16]);
     config.cancelled_requests_max = choose(tombstones >> 3, 1_024, &[0, 1, 2, 3, 4, 8, 16]);

@@ -229,10 +229,10 @@ mod tests {
     #[test]
     fn the_index_of_an_undelivered_request_is_not_a_gap() {
         let mut streams = StreamEvents::default();
-        let mut asked = step(backend(request(9), 50));
-        asked.after.logs = vec![log(1)];
-        asked.after.logs[0].newest = Some(Event::Message(50));
-        check(&mut streams, &asked, &[]).unwrap();
+        let mut request_step = step(backend(request(9), 50));
+        request_step.after.logs = vec![log(1)];
+        request_step.after.logs[0].newest = Some(Event::Message(50));
+        check(&mut streams, &request_step, &[]).unwrap();
         let fail = |reason| {
             let mut failed = step(Input::Tick);
             failed.actions = vec![Action::FailServerRequest { id: 9.into(), reason }];

@@ -200,9 +200,9 @@ mod tests {
         let run = |result| {
             let mut allowed_losses = AllowedLosses::default();
             let silence = Silence::default();
-            let filled = Step { result, ..full.clone() };
-            check(&mut allowed_losses, &config, at(1), &recorded(0).after, &filled, &silence)?;
-            check(&mut allowed_losses, &config, at(1), &filled.after, &after, &silence)
+            let full_step = Step { result, ..full.clone() };
+            check(&mut allowed_losses, &config, at(1), &recorded(0).after, &full_step, &silence)?;
+            check(&mut allowed_losses, &config, at(1), &full_step.after, &after, &silence)
         };
         assert!(run(Ok(Backpressure::None)).is_err());
         assert!(

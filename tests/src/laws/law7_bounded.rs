@@ -249,12 +249,12 @@ mod tests {
 
     #[test]
     fn too_many_server_requests_are_detected() {
-        let mut asked = step(backend(request(1), 5));
+        let mut request_step = step(backend(request(1), 5));
         let config = Config { server_requests_max: 0, ..Config::default() };
-        assert!(run(&Config::default(), &asked).is_ok());
-        assert!(run(&config, &asked).is_err());
+        assert!(run(&Config::default(), &request_step).is_ok());
+        assert!(run(&config, &request_step).is_err());
         let reason = rejoin_core::UnansweredReason::Evicted;
-        asked.actions = vec![Action::FailServerRequest { id: 1.into(), reason }];
-        assert!(run(&config, &asked).is_ok());
+        request_step.actions = vec![Action::FailServerRequest { id: 1.into(), reason }];
+        assert!(run(&config, &request_step).is_ok());
     }
 }

@@ -6,7 +6,7 @@ use rejoin_core::{Action, ConnectionId, Cursor, Input, Instant, StreamId};
 
 use super::{Step, View};
 
-/// For how long readers are silent, at least.
+/// For how long readers are silent, as a lower bound.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Silence {
     /// Since when the reader of a connection with events in flight is silent.
@@ -78,7 +78,7 @@ impl Silence {
 
     /// Applies the acknowledgement of the input.
     fn note_acknowledged(&mut self, before: &View, step: &Step) {
-        let (stream, least, most) = match &step.input {
+        let (stream, min, max) = match &step.input {
             Input::Acknowledged { connection, through }
             | Input::ConnectionClosed { connection, through: Some(through) }
                 if !was_cut(step, *connection) =>
@@ -109,10 +109,10 @@ impl Silence {
             | Input::Tick => return,
         };
         let acknowledged = self.acknowledged.entry(stream).or_default();
-        if least > Some(*acknowledged) {
+        if min > Some(*acknowledged) {
             self.earlier.remove(&stream);
         }
-        *acknowledged = most.max(*acknowledged);
+        *acknowledged = max.max(*acknowledged);
     }
 }
 

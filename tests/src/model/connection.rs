@@ -162,11 +162,11 @@ impl Connection {
 
     /// Returns how long its reader may be silent before it is stalled.
     pub(super) fn stall_timeout(&self, config: &Config) -> Option<Duration> {
-        let most = nanos(config.stall_timeout_max?);
-        let (smoothed, variation) = self.pace.estimate(most);
+        let max = nanos(config.stall_timeout_max?);
+        let (smoothed, variation) = self.pace.estimate(max);
         let margin = variation.saturating_mul(4).max(smoothed);
         let timeout = smoothed.saturating_add(margin);
-        Some(Duration::from_nanos(timeout.max(nanos(config.stall_timeout_min)).min(most)))
+        Some(Duration::from_nanos(timeout.max(nanos(config.stall_timeout_min)).min(max)))
     }
 
     /// Notes the end of a pause: its reader acknowledges something, and is behind or not.
@@ -184,9 +184,9 @@ impl Connection {
             self.pace.round = Some((began, longest));
         } else {
             self.pace.round = None;
-            let most = config.stall_timeout_max.map_or(u64::MAX, nanos);
-            let (smoothed, variation) = self.pace.estimate(most);
-            let sample = longest.min(most);
+            let max = config.stall_timeout_max.map_or(u64::MAX, nanos);
+            let (smoothed, variation) = self.pace.estimate(max);
+            let sample = longest.min(max);
             let variation = variation - variation / 4 + smoothed.abs_diff(sample) / 4;
             self.pace.estimate = Some((smoothed - smoothed / 8 + sample / 8, variation));
         }
@@ -233,8 +233,8 @@ impl Connection {
 }
 
 impl Pace {
-    fn estimate(self, most: u64) -> (u64, u64) {
-        self.estimate.unwrap_or((most / 2, most / 8))
+    fn estimate(self, max: u64) -> (u64, u64) {
+        self.estimate.unwrap_or((max / 2, max / 8))
     }
 }
 

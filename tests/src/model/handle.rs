@@ -43,9 +43,9 @@ impl Model {
             self.reset_idle_timer();
         }
         self.cut_stopped_readers();
-        let pressure = self.pressure(recorded_on);
+        let backpressure = self.backpressure(recorded_on);
         self.release_senders();
-        Ok(pressure)
+        Ok(backpressure)
     }
 
     fn check(&self, input: &Input<u64>) -> Result<(), Rejection> {

@@ -15,6 +15,7 @@
 mod acknowledge;
 mod attach;
 mod backend;
+mod backpressure;
 mod close;
 mod complete;
 mod connection;
@@ -25,7 +26,6 @@ mod handle;
 mod in_flight;
 mod initialize;
 mod post;
-mod pressure;
 mod record;
 mod requests;
 mod retention;

@@ -9,9 +9,9 @@ use super::{
 
 impl Model {
     /// Records an event.
-    pub(super) fn record(&mut self, stream: StreamId, bearing: Kind, entry: Entry, cost: usize) {
+    pub(super) fn record(&mut self, stream: StreamId, kind: Kind, entry: Entry, cost: usize) {
         let index = self.streams[stream].last + 1;
-        let event = RecordedEvent { index, kind: bearing.clone(), cost, entry };
+        let event = RecordedEvent { index, kind: kind.clone(), cost, entry };
         if self.may_send(stream, event.index_and_cost()) {
             self.send_live(stream, &event);
         }
@@ -19,7 +19,7 @@ impl Model {
         it.last = index;
         it.events.push(event);
         self.update_eviction_order(stream);
-        if let Kind::Request(id) = bearing {
+        if let Kind::Request(id) = kind {
             self.add_server_request(id, stream, index);
         }
         self.enforce_limits(stream);
@@ -100,10 +100,10 @@ impl Model {
     /// Evicts the oldest event of a log.
     fn evict(&mut self, stream: StreamId) {
         let oldest = self.streams[stream].events.iter().find(|event| event.is_message()).cloned();
-        let Some(RecordedEvent { index, kind: bearing, .. }) = oldest else {
+        let Some(RecordedEvent { index, kind, .. }) = oldest else {
             return;
         };
-        if let Kind::Response(id) = bearing {
+        if let Kind::Response(id) = kind {
             let events = self.streams[stream].events.iter_mut();
             for event in events.filter(|event| event.index == index) {
                 event.entry = Entry::Failure(FailureReason::Evicted);

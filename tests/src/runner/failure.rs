@@ -23,9 +23,9 @@ pub struct Failure {
 
 impl Failure {
     /// Returns the failure of a history whose session could not be created.
-    pub(super) fn early(setup: &Setup, what: String) -> Self {
+    pub(super) fn early(setup: &Setup, reason: String) -> Self {
         let config = setup.config.clone();
-        Self { config, steps: VecDeque::new(), pending_input: None, ops: 0, reason: what }
+        Self { config, steps: VecDeque::new(), pending_input: None, ops: 0, reason }
     }
 }
 

@@ -45,13 +45,13 @@ impl<'a> Harness<'a> {
     fn start(setup: &'a Setup, config: ValidConfig, nth: usize, now: Instant) -> Self {
         let session = || ObservedSession::new(Session::new(config.clone(), now), now);
         let (mut session, twin) = (session(), session());
-        let observer = Checker::new(setup.config.clone(), now, session.view());
+        let checker = Checker::new(setup.config.clone(), now, session.view());
         Self {
             setup,
             nth,
             environment: Environment::new(setup, nth, now),
             model: Model::new(setup.config.clone(), now),
-            checker: observer,
+            checker,
             session,
             twin,
             steps: VecDeque::new(),
@@ -119,9 +119,9 @@ impl<'a> Harness<'a> {
     }
 
     /// Returns the failure of the last step, after so many ops.
-    pub(super) fn failure(self, ops: usize, what: String) -> Failure {
-        let Self { setup, steps, current_input: tried, .. } = self;
-        Failure { config: setup.config.clone(), steps, pending_input: tried, ops, reason: what }
+    pub(super) fn failure(self, ops: usize, reason: String) -> Failure {
+        let Self { setup, steps, current_input, .. } = self;
+        Failure { config: setup.config.clone(), steps, pending_input: current_input, ops, reason }
     }
 
     /// Checks the laws on a step, and compares it with the model.

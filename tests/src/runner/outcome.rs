@@ -34,7 +34,7 @@ impl Outcome {
             closed: view.closed,
             pending: view.pending,
             bytes: view.bytes,
-            connections: view.connections.iter().map(|seat| seat.connection).collect(),
+            connections: view.connections.iter().map(|view| view.connection).collect(),
         }
     }
 

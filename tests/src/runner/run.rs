@@ -25,24 +25,24 @@ impl Plan<'_> {
     ///
     /// The first step on which they disagree, or that breaks a law.
     pub fn run(&self, stats: &mut Stats) -> Result<(), Box<Failure>> {
-        let mut trial = match Harness::new(self.setup, 0, self.setup.epoch) {
-            Ok(trial) => trial,
+        let mut harness = match Harness::new(self.setup, 0, self.setup.epoch) {
+            Ok(harness) => harness,
             Err(error) => return Err(Box::new(Failure::early(self.setup, error.to_string()))),
         };
         for (op, nth) in self.ops.iter().zip(1..) {
             let outcome = catch_panic(|| {
-                trial.step(*op, stats)?;
+                harness.step(*op, stats)?;
                 if self.restores_after(nth) {
-                    trial.restore(nth, stats)?;
+                    harness.restore(nth, stats)?;
                 }
                 Ok(())
             });
-            if let Err(what) = outcome {
-                return Err(Box::new(trial.failure(nth, what)));
+            if let Err(reason) = outcome {
+                return Err(Box::new(harness.failure(nth, reason)));
             }
-            trial.restart_if_closed();
+            harness.restart_if_closed();
         }
-        stats.sessions += trial.sessions();
+        stats.sessions += harness.sessions();
         Ok(())
     }
 
@@ -52,23 +52,23 @@ impl Plan<'_> {
     pub fn minimize(&self) -> Option<(Vec<Op>, Box<Failure>)> {
         let fails = |ops: &[Op]| Plan { ops, ..*self }.run(&mut Stats::default()).err();
         let mut failure = fails(self.ops)?;
-        let mut kept: Vec<Op> = self.ops.iter().take(failure.ops).copied().collect();
-        let mut size = kept.len() / 2;
+        let mut ops: Vec<Op> = self.ops.iter().take(failure.ops).copied().collect();
+        let mut size = ops.len() / 2;
         while size > 0 {
-            let mut at = kept.len();
+            let mut at = ops.len();
             while at > 0 {
                 at = at.saturating_sub(size);
-                let mut fewer = kept.clone();
-                fewer.drain(at..(at + size).min(kept.len()));
+                let mut fewer = ops.clone();
+                fewer.drain(at..(at + size).min(ops.len()));
                 if let Some(found) = fails(&fewer) {
-                    kept = fewer.into_iter().take(found.ops).collect();
+                    ops = fewer.into_iter().take(found.ops).collect();
                     failure = found;
-                    at = at.min(kept.len());
+                    at = at.min(ops.len());
                 }
             }
             size /= 2;
         }
-        Some((kept, failure))
+        Some((ops, failure))
     }
 
     fn restores_after(&self, nth: usize) -> bool {

@@ -120,7 +120,7 @@ fn a_reservation_opens_or_expires() {
     script.expect_rejection(resume(3, SECOND, 0), ClientFault::ExpiredStream(SECOND));
     script.expect_rejection(Input::Abandon { stream: SECOND }, ApiMisuse::UnknownStream(SECOND));
     script.expect(Input::Abandon { stream: FIRST }, [close(1, EndReason::Abandoned)]);
-    script.expect_with_pressure(
+    script.expect_with_backpressure(
         response(1, 4),
         Backpressure::None,
         [Action::Report(Report::Undeliverable {

@@ -21,8 +21,8 @@ fn a_reader_that_makes_progress_holds_the_backend() {
     let mut script = Script::initialized(config);
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
     script.expect(notify(3, None), [send(1, STANDALONE, 1, 3)]);
-    script.expect_with_pressure(notify(4, None), Backpressure::Hold(STANDALONE), []);
-    script.expect_with_pressure(notify(5, None), Backpressure::Hold(STANDALONE), []);
+    script.expect_with_backpressure(notify(4, None), Backpressure::Hold(STANDALONE), []);
+    script.expect_with_backpressure(notify(5, None), Backpressure::Hold(STANDALONE), []);
     script.expect(acknowledged(1, 0), [replay(1, STANDALONE, 2, 3)]);
     script.wait(100);
     script.expect(acknowledged(1, 2), [replay(1, STANDALONE, 3, 4), RELEASE]);
@@ -42,7 +42,7 @@ fn a_stalled_reader_holds_no_sender_and_is_cut() {
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
     script.expect(get(2), []);
     script.expect(notify(3, None), [send(1, STANDALONE, 1, 3)]);
-    script.expect_with_pressure(notify(4, None), Backpressure::Hold(STANDALONE), []);
+    script.expect_with_backpressure(notify(4, None), Backpressure::Hold(STANDALONE), []);
     script.expect_deadline_in(10_000);
     script.wait(10_000);
     script.expect(Input::Tick, [RELEASE]);
@@ -63,7 +63,7 @@ fn events_sent_at_a_deadline_survive_eviction_by_the_same_call() {
     let mut script = Script::initialized(config);
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
     script.expect(get(2), []);
-    script.expect_with_pressure(
+    script.expect_with_backpressure(
         notify(3, None),
         Backpressure::Hold(STANDALONE),
         [send(1, STANDALONE, 1, 3)],
@@ -132,9 +132,9 @@ fn the_session_evicts_acknowledged_events_first_then_the_oldest() {
     script.expect(progress(2, 8), [send(2, SECOND, 2, 8)]);
     assert_eq!(script.model.logged_bytes(), 684);
     let hold = Backpressure::Hold(SECOND);
-    script.expect_with_pressure(progress(2, 9), hold, [send(2, SECOND, 3, 9)]);
+    script.expect_with_backpressure(progress(2, 9), hold, [send(2, SECOND, 3, 9)]);
     assert_eq!(script.model.replay(STANDALONE, 0..9), []);
-    script.expect_with_pressure(progress(2, 10), hold, [send(2, SECOND, 4, 10)]);
+    script.expect_with_backpressure(progress(2, 10), hold, [send(2, SECOND, 4, 10)]);
     assert_eq!(script.model.replay(SECOND, 0..9).len(), 3);
     let release = Action::Release { stream: SECOND };
     script.expect(closed(2, None), [fail(7, UnansweredReason::Evicted), release]);

@@ -47,19 +47,19 @@ impl Script {
     /// Applies an input, and expects these actions.
     #[track_caller]
     pub(crate) fn expect<const N: usize>(&mut self, input: Input<u64>, actions: [Action<u64>; N]) {
-        self.expect_with_pressure(input, Backpressure::None, actions);
+        self.expect_with_backpressure(input, Backpressure::None, actions);
     }
 
     /// Applies an input, and expects this result and these actions.
     #[track_caller]
-    pub(crate) fn expect_with_pressure<const N: usize>(
+    pub(crate) fn expect_with_backpressure<const N: usize>(
         &mut self,
         input: Input<u64>,
-        pressure: Backpressure,
+        backpressure: Backpressure,
         actions: [Action<u64>; N],
     ) {
         let (result, out) = self.model.handle(self.now, input);
-        assert_eq!(result, Ok(pressure));
+        assert_eq!(result, Ok(backpressure));
         assert_eq!(out, Vec::from(actions));
     }
 

@@ -71,7 +71,7 @@ fn a_gap_is_reported_before_the_remaining_events() {
     let mut script = Script::initialized(config);
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
     script.expect(acknowledged(1, 0), []);
-    script.expect_with_pressure(
+    script.expect_with_backpressure(
         notify(3, None),
         Backpressure::Hold(STANDALONE),
         [send(1, STANDALONE, 1, 3)],

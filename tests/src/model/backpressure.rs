@@ -13,7 +13,7 @@ use super::{
 
 impl Model {
     /// Returns the result of a message of the backend that was recorded on `stream`.
-    pub(super) fn pressure(&mut self, stream: Option<StreamId>) -> Backpressure {
+    pub(super) fn backpressure(&mut self, stream: Option<StreamId>) -> Backpressure {
         match stream {
             Some(stream) if self.is_held(stream) => {
                 if !self.held_streams.contains(&stream) {
