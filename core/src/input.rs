@@ -1,4 +1,4 @@
-//! Inputs: events that a driver reports to a session.
+//! Inputs that a driver reports to a session.
 
 use alloc::vec::Vec;
 use core::{slice, time::Duration};
@@ -68,7 +68,7 @@ pub enum AnswerFormat {
     Json,
 }
 
-/// An event that a driver reports to a session.
+/// An input: something that happened, as the driver reports it to a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Input<M> {

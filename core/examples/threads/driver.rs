@@ -220,7 +220,7 @@ impl State {
                 Action::Forward { message } => send(backend, Command::Handle(message)),
                 Action::CancelRequest { id } => send(backend, Command::Cancel(id)),
                 Action::FailServerRequest { id, reason } => {
-                    send(backend, Command::Fail(id, reason))
+                    send(backend, Command::Fail(id, reason));
                 }
                 Action::Send { connection, index, id, event } => {
                     if let Some(buffer) = buffers.get_mut(&connection) {

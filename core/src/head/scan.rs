@@ -167,7 +167,7 @@ impl<'a> ObjectReader<'_, 'a> {
                 scan.params_meta.insert(kind);
             }
             (Level::Params, MemberName::ProgressToken) => {
-                scan.params_progress_token.insert(read_raw(map)?)
+                scan.params_progress_token.insert(read_raw(map)?);
             }
             (Level::Params, MemberName::RequestId) => scan.params_request_id.insert(read_raw(map)?),
             (Level::Params, MemberName::ProtocolVersion) => {

@@ -455,7 +455,7 @@ impl<M: Clone> Session<M> {
     }
 }
 
-fn restored_stream<M>(id: StreamId, state: StreamState, log: Log<M>, now: Instant) -> Stream<M> {
+fn restored_stream<M>(id: StreamId, stored: StreamState, log: Log<M>, now: Instant) -> Stream<M> {
     let StreamState {
         stage,
         requests,
@@ -464,7 +464,7 @@ fn restored_stream<M>(id: StreamId, state: StreamState, log: Log<M>, now: Instan
         silence: earlier_silence,
         is_primed,
         retry_in,
-    } = state;
+    } = stored;
     let stage = match stage {
         StageState::Reserved => Stage::Reserved { timer: TimerKey::NONE },
         StageState::Open => Stage::Open { orphan_timer: None },
