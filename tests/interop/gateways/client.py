@@ -179,7 +179,7 @@ class Client:
         return result
 
     def call_and_drop(self, tool, after, token=None, **arguments):
-        """Calls a tool, drops the connection after `after` seconds, and returns the events until then."""
+        """Calls a tool, drops the connection after `after` seconds, and returns the events."""
         message = self.request("tools/call", call_params(tool, token, arguments))
         start = time.monotonic()
         connection = self.start_request("POST", message, None, after)

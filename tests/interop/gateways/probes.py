@@ -40,7 +40,7 @@ def is_gap(event):
 
 
 def resume(client, events, seconds=3):
-    """Resumes after the last event id, or without one if there was none. Returns None on an error."""
+    """Resumes after the last event id, if there was one. Returns None on an error."""
     try:
         return client.get(last_id(events), timeout=seconds)
     except OSError:
@@ -166,8 +166,9 @@ def duplicate_request_id(subject):
     time.sleep(0.4)
     client.next_id -= 1
     second = client.call_in_background(tool, ms=100, text="second", timeout=5)
-    texts = [text_of(read_background_response(result, client.next_id - 1)) for result in (first, second)]
-    first, second = texts
+    request = client.next_id - 1
+    results = [read_background_response(result, request) for result in (first, second)]
+    first, second = map(text_of, results)
     return f"first: {first}, second: {second}"
 
 

@@ -78,7 +78,8 @@ def check_cleanup(method, description, before):
     start = time.monotonic()
     if method == "DELETE":
         check(f"{text}: the session is deleted", client.delete() in (200, 202, 204))
-        until(f"{text}: no process remains", lambda: descendants(rejoin).keys() <= idle.keys(), SECONDS)
+        is_clean = lambda: descendants(rejoin).keys() <= idle.keys()
+        until(f"{text}: no process remains", is_clean, SECONDS)
     else:
         os.kill(rejoin, method)
         has_exited = lambda: process.poll() is not None

@@ -71,7 +71,8 @@ def forward(one, other):
     directions = {one: Direction(other), other: Direction(one)}
     try:
         while True:
-            due = [direction.packets[0][0] for direction in directions.values() if direction.packets]
+            queues = [direction.packets for direction in directions.values()]
+            due = [packets[0][0] for packets in queues if packets]
             wait = max(0, min(due) - time.monotonic()) if due else 1
             for source in select.select(list(directions), [], [], wait)[0]:
                 directions[source].enqueue(os.read(source, 65536))

@@ -89,7 +89,8 @@ async def receives_log_messages(it):
     await it.client.set_level("debug")
     await announce(it.client, 3)
     await until(f"{it.name} receives log messages", lambda: len(it.logged) >= 3)
-    check_equal(f"{it.name} receives only messages of the requested level", it.logged, announcements(3))
+    text = f"{it.name} receives only messages of the requested level"
+    check_equal(text, it.logged, announcements(3))
     it.logged.clear()
     where = [x.method for x in it.wire.exchanges if "announcement 3 of 3" in x.text]
     check_equal(f"{it.name} receives them on the GET stream", where, ["GET"])
@@ -131,7 +132,8 @@ async def resumes_after_disconnects(it):
         return lambda: it.wire.has_cut and len(it.wire.resumes()) > before
 
     is_cut_during_call = cut_at(r'"progress":5\b')
-    await counts_with_progress(it.client, 30, 20, f"{it.name}, disconnected during a call, receives progress")
+    text = f"{it.name}, disconnected during a call, receives progress"
+    await counts_with_progress(it.client, 30, 20, text)
     check(f"{it.name} was disconnected during a call and resumed", is_cut_during_call())
 
     is_cut_on_standalone = cut_at("announcement 5 of 30")

@@ -65,9 +65,11 @@ async function receivesLogMessages({ name, wire, logged, client }) {
     await client.setLevel('debug');
     await announce(client, 3);
     await until(`${name} receives log messages`, () => logged.length >= 3);
-    checkEqual(`${name} receives only messages of the requested level`, logged.splice(0), announcements(3));
+    const level = `${name} receives only messages of the requested level`;
+    checkEqual(level, logged.splice(0), announcements(3));
     const where = wire.exchanges.filter(({ text }) => text.includes('announcement 3 of 3'));
-    checkEqual(`${name} receives them on the GET stream`, where.map(({ method }) => method), ['GET']);
+    const methods = where.map(({ method }) => method);
+    checkEqual(`${name} receives them on the GET stream`, methods, ['GET']);
 }
 
 async function answersServerRequests({ name, client }) {
@@ -108,13 +110,15 @@ async function resumesAfterDisconnects({ name, wire, logged, client }) {
         return () => wire.hasCut && wire.resumes().length > before;
     };
     const isCutDuringCall = cutAt(/"progress":5\b/);
-    await countsWithProgress(client, 30, 20, `${name}, disconnected during a call, receives progress`);
+    const text = `${name}, disconnected during a call, receives progress`;
+    await countsWithProgress(client, 30, 20, text);
     check(`${name} was disconnected during a call and resumed`, isCutDuringCall());
 
     const isCutOnStandalone = cutAt(/announcement 5 of 30/);
     await announce(client, 30, 20);
-    await until(`${name}, disconnected from the standalone stream, receives the last announcement`, () =>
-        logged.includes('announcement 30 of 30'),
+    const last = 'announcement 30 of 30';
+    await until(`${name}, disconnected from the standalone stream, receives ${last}`, () =>
+        logged.includes(last),
     );
     checkEqual(`${name} received every announcement once`, logged.splice(0), announcements(30));
     check(`${name} was disconnected from the standalone stream and resumed`, isCutOnStandalone());

@@ -7,8 +7,8 @@ import { textOf } from './sdk.mjs';
 // Longer than the server continues after the end of a call.
 const SETTLE_MS = 1_000;
 
-// `connect` takes the URL, a `fetch` function and an error handler. It returns `call`, which takes a
-// tool name, arguments and options, and `close`.
+// `connect` takes the URL, a `fetch` function and an error handler. It returns `call`, which takes
+// a tool name, arguments and options, and `close`.
 export async function testLateProgress(name, url, connect) {
     const wire = new Wire();
     const errors = [];
@@ -43,7 +43,8 @@ export async function testLateProgress(name, url, connect) {
     checkEqual(`${name} resumes after a disconnect`, textOf(resumed), 'late');
     check(`${name} was disconnected`, wire.hasCut && wire.resumes().length > 0);
     await close();
-    checkEqual(`${name} closes: no error except for the disconnect`, errors.filter(isUnexpected), []);
+    const unexpected = errors.filter(isUnexpected);
+    checkEqual(`${name} closes: no error except for the disconnect`, unexpected, []);
 }
 
 function isUnexpected(error) {

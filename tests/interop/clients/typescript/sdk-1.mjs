@@ -9,13 +9,13 @@ import {
 } from '@modelcontextprotocol/sdk/types.js';
 
 import { converse } from './conversation.mjs';
-import { adapt, sampleResult, elicitResult } from './sdk.mjs';
+import { adapt, sampled, elicited } from './sdk.mjs';
 
 async function connect(url, fetch, { sample, elicit, log }) {
     const capabilities = { sampling: {}, elicitation: {} };
     const client = new Client({ name: 'interop', version: '1' }, { capabilities });
-    client.setRequestHandler(CreateMessageRequestSchema, ({ params }) => sampleResult(params, sample));
-    client.setRequestHandler(ElicitRequestSchema, ({ params }) => elicitResult(params, elicit));
+    client.setRequestHandler(CreateMessageRequestSchema, ({ params }) => sampled(params, sample));
+    client.setRequestHandler(ElicitRequestSchema, ({ params }) => elicited(params, elicit));
     client.setNotificationHandler(LoggingMessageNotificationSchema, ({ params }) => log(params.data));
     const transport = new StreamableHTTPClientTransport(new URL(url), { fetch });
     await client.connect(transport);

@@ -4,15 +4,15 @@
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 
 import { converse } from './conversation.mjs';
-import { adapt, sampleResult, elicitResult } from './sdk.mjs';
+import { adapt, sampled, elicited } from './sdk.mjs';
 
 function negotiating(mode) {
     return async (url, fetch, { sample, elicit, log }) => {
         const capabilities = { sampling: {}, elicitation: {} };
         const options = { capabilities, versionNegotiation: { mode } };
         const client = new Client({ name: 'interop', version: '2' }, options);
-        client.setRequestHandler('sampling/createMessage', ({ params }) => sampleResult(params, sample));
-        client.setRequestHandler('elicitation/create', ({ params }) => elicitResult(params, elicit));
+        client.setRequestHandler('sampling/createMessage', ({ params }) => sampled(params, sample));
+        client.setRequestHandler('elicitation/create', ({ params }) => elicited(params, elicit));
         client.setNotificationHandler('notifications/message', ({ params }) => log(params.data));
         const transport = new StreamableHTTPClientTransport(new URL(url), { fetch });
         await client.connect(transport);

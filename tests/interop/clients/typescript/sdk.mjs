@@ -14,12 +14,12 @@ export function adapt(client, transport, call) {
     };
 }
 
-export function sampleResult({ messages }, sample) {
+export function sampled({ messages }, sample) {
     const text = sample([messages[0].content].flat()[0].text);
     return { model: 'none', role: 'assistant', content: { type: 'text', text } };
 }
 
-export function elicitResult({ message }, elicit) {
+export function elicited({ message }, elicit) {
     return { action: 'accept', content: { answer: elicit(message) } };
 }
 

@@ -19,13 +19,14 @@ export class Wire {
     }
 
     resumes() {
-        return this.exchanges.filter(({ method, lastEventId }) => method === 'GET' && lastEventId !== null);
+        return this.exchanges.filter((it) => it.method === 'GET' && it.lastEventId !== null);
     }
 
     fetch = async (url, init = {}) => {
         const headers = new Headers(init.headers);
         const method = init.method ?? 'GET';
-        const exchange = { method, lastEventId: headers.get('last-event-id'), status: null, text: '' };
+        const lastEventId = headers.get('last-event-id');
+        const exchange = { method, lastEventId, status: null, text: '' };
         this.exchanges.push(exchange);
         const response = await fetch(url, init);
         exchange.status = response.status;
