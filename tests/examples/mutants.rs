@@ -265,7 +265,7 @@ fn cargo(tree: &Path, command: &str, arguments: &[&str]) -> io::Result<Output> {
         .env("CARGO_TARGET_DIR", target)
         .env("CARGO_PROFILE_DEV_DEBUG", "0")
         .env("REJOIN_MODEL_INPUTS", "200000")
-        .env("REJOIN_WORLDS", "100")
+        .env("REJOIN_SIMULATIONS", "100")
         .stdin(Stdio::null())
         .output()
 }

@@ -1,6 +1,6 @@
 //! The nine laws of a session, checked from outside after every step.
 //!
-//! A [`Checker`] sees what a driver could run: the configuration, each input with its
+//! A [`Checker`] sees what a driver could see: the configuration, each input with its
 //! time, the result, the actions, the contents of replays, and the getters of the
 //! session. Each file has one law, or a part of one. `Readers` tracks what each
 //! connection was sent, for several laws.

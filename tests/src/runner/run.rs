@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn a_panic_is_an_error() {
         assert_eq!(catch_panic(|| Ok(())), Ok(()));
-        assert_eq!(catch_panic(|| panic!("{} legs", 7)), Err("panicked: 7 legs".to_owned()));
+        assert_eq!(catch_panic(|| panic!("code {}", 7)), Err("panicked: code 7".to_owned()));
     }
 
     #[test]
