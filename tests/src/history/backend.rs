@@ -8,7 +8,7 @@ use super::client::{INVALID_BELOW, OVER_LIMIT_BELOW};
 use super::{Environment, ids};
 
 impl Environment {
-    /// The answer to `initialize`, sometimes an error.
+    /// Makes the answer to `initialize`, sometimes an error.
     pub(super) fn answer_initialize(&mut self, id: RequestId) -> Input<u64> {
         let initialized =
             Initialized { version: self.version, logging: self.chance.is_multiple_of(2) };
@@ -22,7 +22,7 @@ impl Environment {
         Input::BackendMessage { message, related: None }
     }
 
-    /// A response or an error.
+    /// Makes a response or an error.
     pub(super) fn answer(&mut self, which: u8, how: u8, size: u8, fault: u8) -> Input<u64> {
         let pick_finished = |finished: &std::collections::VecDeque<RequestId>| {
             finished.get(usize::from(which) % finished.len().max(1)).cloned()
@@ -51,7 +51,7 @@ impl Environment {
         Input::BackendMessage { message, related: self.related(how, which) }
     }
 
-    /// A notification.
+    /// Makes a notification.
     pub(super) fn notify(
         &mut self,
         what: u8,
@@ -72,7 +72,7 @@ impl Environment {
         Input::BackendMessage { message, related: self.related(related, which) }
     }
 
-    /// A server request.
+    /// Makes a server request.
     pub(super) fn server_request(
         &mut self,
         which: u8,
@@ -99,7 +99,7 @@ impl Environment {
         Input::BackendMessage { message, related: self.related(related, which) }
     }
 
-    /// A cancellation of a server request.
+    /// Makes a cancellation of a server request.
     pub(super) fn cancel_server_request(&mut self, which: u8, fault: u8) -> Input<u64> {
         let known = ids::pick(&self.server_requests, which).cloned();
         let request = match known {
@@ -111,7 +111,7 @@ impl Environment {
         Input::BackendMessage { message, related: self.related(fault, which) }
     }
 
-    /// A request of the backend to disconnect a stream.
+    /// Makes a disconnect of a stream.
     pub(super) fn disconnect(&mut self, which: u8, retry: u8, fault: u8) -> Input<u64> {
         let retry = match retry {
             0..=29 => Some(Duration::from_secs(u64::from(retry))),
@@ -130,7 +130,7 @@ impl Environment {
         Input::Disconnect { stream: stream.unwrap_or(StreamId::Standalone), retry }
     }
 
-    /// The request that a message names as related.
+    /// Returns the request that a message names as related.
     fn related(&self, selector: u8, which: u8) -> Option<RequestId> {
         match selector {
             0..=109 => None,
@@ -140,7 +140,7 @@ impl Environment {
         }
     }
 
-    /// The token of a pending request, or sometimes of a finished one.
+    /// Returns the token of a pending request, or sometimes of a finished one.
     fn progress_token(&self, which: u8) -> Option<ProgressToken> {
         let tokens: Vec<&ProgressToken> =
             self.pending.iter().filter_map(|request| request.token.as_ref()).collect();

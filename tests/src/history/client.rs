@@ -19,7 +19,7 @@ impl Environment {
         Input::Request { connection, format: format(self.chance), post }
     }
 
-    /// A POST with requests.
+    /// Makes a POST with requests.
     pub(super) fn post(
         &mut self,
         shape: u8,
@@ -59,7 +59,7 @@ impl Environment {
         Input::Request { connection, format: format(shape >> 2), post }
     }
 
-    /// A POST before the session is initialized.
+    /// Makes a POST before the session is initialized.
     fn post_before_initialized(&mut self, shape: u8, which: u8) -> Input<u64> {
         let connection = self.new_connection();
         let message = match which % 4 {
@@ -77,7 +77,7 @@ impl Environment {
         Input::Request { connection, format: format(shape), post: Post::Single(message) }
     }
 
-    /// A POST that should be rejected.
+    /// Makes a POST that should be rejected.
     fn invalid_post(&mut self, which: u8, count: u8, fault: u8) -> Input<u64> {
         let mut connection = self.new_connection();
         let mut message = self.request(which, count, &[]);
@@ -127,7 +127,7 @@ impl Environment {
         Input::Request { connection, format: format(self.chance), post }
     }
 
-    /// A POST without requests.
+    /// Makes a POST without requests.
     pub(super) fn post_messages(
         &mut self,
         what: u8,
@@ -167,7 +167,7 @@ impl Environment {
         Input::Message { post }
     }
 
-    /// A GET.
+    /// Makes a GET.
     pub(super) fn get(&mut self, how: u8, which: u8, index: u8, fault: u8) -> Input<u64> {
         if fault >= OVER_LIMIT_BELOW && self.known_connections >= self.config.connections_max {
             return self.free_connection(which);

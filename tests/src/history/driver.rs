@@ -7,7 +7,7 @@ use super::environment::{Connection, Origin};
 use super::{Environment, ids};
 
 impl Environment {
-    /// An HTTP body pulls events out of the buffer of its connection.
+    /// Acknowledges events in the buffer of a connection.
     pub(super) fn acknowledge(&mut self, which: u8, through_selector: u8) -> Input<u64> {
         // Some readers are slow: they rarely pull.
         let is_slow =
@@ -37,7 +37,7 @@ impl Environment {
         Input::Acknowledged { connection, through }
     }
 
-    /// An acknowledgement without a new event.
+    /// Makes an acknowledgement without a new event.
     fn acknowledge_nothing(&mut self, which: u8, through_selector: u8) -> Input<u64> {
         let connection = match self.pick_connection(which, |_| true) {
             Some(connection) if through_selector < 200 => connection,

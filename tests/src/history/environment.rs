@@ -22,7 +22,7 @@ pub struct Environment {
     pub(super) now: Instant,
     pub(super) deadline: Option<Instant>,
     pub(super) chance: u8,
-    /// What the driver made up so through_selector, which it never does again.
+    /// How many connection ids, bodies and request ids were made; none is reused by accident.
     pub(super) connections_made: u64,
     pub(super) bodies_made: u64,
     pub(super) ids_made: u64,
@@ -52,7 +52,7 @@ pub struct Environment {
     pub(super) steps_after_close: u8,
 }
 
-/// How through_selector the session is.
+/// The phase of the session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     New,

@@ -9,7 +9,7 @@ use super::{Environment, ids};
 use crate::laws::request_id;
 
 impl Environment {
-    /// A request whose id and token are free, and not those of the messages before it.
+    /// Makes a request whose id and token are free, and not those of the messages before it.
     pub(super) fn request(&mut self, which: u8, size: u8, before: &[Message<u64>]) -> Message<u64> {
         self.ids_made += 1;
         let is_new = |id: &RequestId| {
@@ -45,7 +45,7 @@ impl Environment {
         self.message(Head::Request { id: ids::request_id(n), method, progress_token: None }, 0)
     }
 
-    /// A message that is not a request.
+    /// Makes a message that is not a request.
     pub(super) fn non_request(&mut self, what: u8, which: u8, size: u8) -> Message<u64> {
         let bytes = self.size(size);
         let answered = ids::pick(&self.server_requests, which).cloned();
@@ -95,7 +95,7 @@ impl Environment {
         Message { head, body: self.new_body(), bytes }
     }
 
-    /// Returns whether an id of the pool may be used, as through_selector as the client knows.
+    /// Returns whether an id of the pool is free, as far as the client knows.
     pub(super) fn is_free(&self, n: u64) -> bool {
         let id = ids::request_id(n);
         let in_flight = self.pending.iter().any(|request| request.id == id);

@@ -21,7 +21,7 @@ use super::{
 pub struct Model {
     pub(super) config: Config,
     pub(super) now: Instant,
-    /// How many things have stamp: stamps the order.
+    /// How many stamps were issued.
     pub(super) stamps: u64,
     pub(super) created: Stamp,
     pub(super) idle_since: Instant,

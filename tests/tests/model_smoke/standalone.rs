@@ -66,7 +66,7 @@ fn a_get_may_take_over_or_be_a_conflict() {
 
 #[test]
 fn a_gap_is_reported_before_the_remaining_events() {
-    // Half of what a session may keep is one event.
+    // Half of `session_bytes_max` is one event.
     let config = Config { stream_events_max: 2, session_bytes_max: 456, ..Config::default() };
     let mut script = Script::initialized(config);
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
