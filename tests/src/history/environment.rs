@@ -22,7 +22,7 @@ pub struct Environment {
     pub(super) now: Instant,
     pub(super) deadline: Option<Instant>,
     pub(super) chance: u8,
-    /// How many connection ids, bodies and request ids were made; none is reused by accident.
+    /// Counters of connection ids, bodies and request ids.
     pub(super) connections_made: u64,
     pub(super) bodies_made: u64,
     pub(super) ids_made: u64,

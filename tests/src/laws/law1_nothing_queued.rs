@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_is_full_of_nothing_is_detected() {
+    fn a_full_window_without_events_is_detected() {
         let connection = ConnectionId(1);
         let last_event_id = Some(EventId::new(StreamId::Standalone, 1));
         let mut get = step(Input::Get { connection, last_event_id });

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn another_event_at_the_same_index_is_seen() {
+    fn another_event_at_the_same_index_is_detected() {
         let reason = FailureReason::Evicted;
         let failed = |on| send(on, STREAM, 1, Event::Failure(Failure { id: 7.into(), reason }));
         assert!(resumes([0, 0], [vec![event(1, 1)], vec![failed(2)]]).is_ok());

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn too_much_on_a_connection_is_seen() {
+    fn too_many_events_on_a_connection_are_detected() {
         let stream = StreamId::Standalone;
         let last_event_id = Some(EventId::new(stream, 0));
         let mut get = step(Input::Get { connection: ConnectionId(1), last_event_id });
