@@ -49,7 +49,7 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for RelatedTransport<T> {
     ) -> impl Future<Output = Result<(), T::Error>> + Send + 'static {
         match &mut message {
             JsonRpcMessage::Request(request) => {
-                set_related_request_id(request.request.extensions_mut())
+                set_related_request_id(request.request.extensions_mut());
             }
             JsonRpcMessage::Notification(notification) => {
                 set_related_request_id(notification.notification.extensions_mut());
