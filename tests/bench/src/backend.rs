@@ -55,7 +55,7 @@ async fn serve(sender: Sender, mut messages: ClientMessages) -> Result<(), SendE
     while let Some(received) = messages.recv().await {
         match message::parse(&received) {
             Parsed::Initialize => {
-                sender.send(initialize_head(), message::initialize_response()).await?
+                sender.send(initialize_head(), message::initialize_response()).await?;
             }
             Parsed::Call(id, tool, text) => call(&sender, &mut delayed, id, tool, text).await?,
             Parsed::Other => {}

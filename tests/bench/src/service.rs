@@ -47,7 +47,7 @@ impl ServerHandler for Service {
             Tool::Hang(_) => std::future::pending().await,
             Tool::Lag(count) => self.lag(count).await,
             Tool::Announce => {
-                context.peer.send_notification(unrelated()).await.map_err(to_error_data)?
+                context.peer.send_notification(unrelated()).await.map_err(to_error_data)?;
             }
         }
         Ok(result(&request).into())

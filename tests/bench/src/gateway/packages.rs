@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 const SUPERGATEWAY: &str = "supergateway@4.0.0";
 /// From the npm registry.
 const NPM_PROXY: &str = "mcp-proxy@6.7.19";
-/// From PyPI.
+/// From `PyPI`.
 const PYPI_PROXY: &str = "mcp-proxy==0.13.0";
 
 /// From the registry of crates.
