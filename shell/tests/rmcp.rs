@@ -104,7 +104,7 @@ async fn a_handler_that_panics_has_its_call_answered() {
     let client = Client::connect(service::backend().0).await;
     let answer = answer(client.call(1, "panic", json!({})).await).await;
     assert_eq!(answer["error"]["code"], -32_603);
-    assert_eq!(answer["error"]["message"], "the server failed at this request");
+    assert_eq!(answer["error"]["message"], "internal error: the request handler panicked");
 }
 
 #[tokio::test(start_paused = true)]
@@ -121,7 +121,7 @@ async fn what_rmcp_cannot_read_is_answered() {
     let client = Client::connect(service::backend().0).await;
     let answer = answer(client.request(1, "tools/call", json!({ "nom": "greet" })).await).await;
     assert_eq!(answer["error"]["code"], -32_602);
-    assert_eq!(answer["error"]["message"], "the parameters are not what `tools/call` takes");
+    assert_eq!(answer["error"]["message"], "invalid parameters for `tools/call`");
 
     let text = r#"{"jsonrpc":"2.0","id":2,"method":"a","params":{"n":1e999}}"#;
     let post = rejoin::parse_message(text.into(), 0).unwrap();
@@ -142,7 +142,7 @@ async fn a_handler_that_asks_hears_of_an_answer_that_nobody_can_read() {
     client.message(&json!({ "jsonrpc": "2.0", "id": question["id"], "error": "no" })).await;
     let (_, answer) = outcome(&mut connection).await;
     let text = answer["result"]["content"][0]["text"].as_str().unwrap();
-    assert!(text.contains("of the client's answer"), "{text}");
+    assert!(text.contains("unreadable response from the client"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -134,7 +134,7 @@ async fn a_daemon_ends_also_where_processes_cannot_be_listed_for_a_while() {
     // It has three files open that are not closed, so no file can be opened.
     let files = limit_files(&program, 3);
     signal(child.try_into().unwrap(), Signal::KILL);
-    logged(log, "cannot be listed").await;
+    logged(log, "cannot list").await;
     assert_eq!(daemons().count(), 1);
     limit_files(&program, files);
     wait_until(|| daemons().count() == 0).await;
@@ -386,7 +386,7 @@ async fn a_start_is_refused_in_the_same_way_while_a_server_waits_for_a_client() 
     let impatient = ask_for_session(&program).await;
     wait_until(|| count(starts) == 1).await;
     drop(impatient);
-    logged(log, "goes on for the next client").await;
+    logged(log, "kept for the next client").await;
     fs::remove_file(command).unwrap();
     let request = initialize(LATEST_REVISION, &json!({ "sampling": {} }));
     let mut answer = Client::new(&program.address).post(&request).await;
@@ -407,7 +407,7 @@ async fn too_many_starts_are_refused_also_while_a_server_waits_for_a_client() {
     let impatient = ask_for_session(&program).await;
     wait_until(|| count(starts) == 1).await;
     drop(impatient);
-    logged(log, "goes on for the next client").await;
+    logged(log, "kept for the next client").await;
     starts_are_refused(&program, &json!({ "sampling": {} })).await;
 }
 
@@ -424,7 +424,7 @@ async fn a_server_that_waits_for_a_client_ends_with_the_program() {
         let impatient = ask_for_session(&program).await;
         wait_until(|| count(starts) == 1).await;
         drop(impatient);
-        logged(log, "goes on for the next client").await;
+        logged(log, "kept for the next client").await;
         assert_eq!(with_word(&word).len(), 2);
         signal(program.id(), ending);
         wait_until(|| with_word(&word).is_empty()).await;

@@ -68,7 +68,7 @@ async fn an_answer_that_cannot_be_read_ends_its_call_with_the_reason() {
         (r#"{"jsonrpc":"2.0","id":@,"result":{"a":NaN}}"#, "NaN"),
         (r#"{"jsonrpc":"2.0","id":@,"result":{"\ud83d":1}}"#, "surrogate"),
         (r#"{"jsonrpc":"2.0","id":@,"result":{},"result":{}}"#, "`result`"),
-        (r#"{"jsonrpc":"2.0","id":@,"result":{"a":"#, "no end"),
+        (r#"{"jsonrpc":"2.0","id":@,"result":{"a":"#, "unterminated"),
         (r#"{"jsonrpc":"2.0","result":{}}"#, "`id`"),
         (&deep, "128 levels"),
     ];
@@ -106,7 +106,7 @@ async fn an_answer_without_an_id_ends_none_of_several_calls_and_is_logged() {
     let mut log = String::new();
     stderr.read_to_string(&mut log).unwrap();
     let is_line =
-        |line: &str| line.contains("line of the server was dropped") && line.contains("`id`");
+        |line: &str| line.contains("invalid line on stdout ignored") && line.contains("`id`");
     assert!(log.lines().any(is_line), "{log}");
 }
 

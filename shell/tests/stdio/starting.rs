@@ -53,7 +53,7 @@ fn a_command_that_cannot_start_is_noticed_at_the_start() {
         ("/no/such/command", "No such file"),
         ("/etc/passwd", "ermission"),
         ("no-such-command", "no such command in PATH"),
-        ("/bin", "folder"),
+        ("/bin", "is a directory"),
     ] {
         let rejoin = env!("CARGO_BIN_EXE_rejoin");
         let arguments = ["serve", "--listen", "127.0.0.1:0", "--", command];

@@ -181,7 +181,7 @@ impl Drop for Program {
 
 /// What the log contains if something is wrong with the program itself.
 const ERRORS: [&str; 5] =
-    ["panicked", "session panicked", "journal truncated", "there is no guard", INVALID_MESSAGE];
+    ["panicked", "session panicked", "journal truncated", "orphan protection is off", INVALID_MESSAGE];
 
 impl Log {
     fn follow(&self, err: impl Read) {

@@ -1,4 +1,4 @@
-//! A service whose every request is answered.
+//! Service wrapper that answers requests whose handler panics.
 
 use std::{borrow::Cow, panic::AssertUnwindSafe};
 
@@ -11,7 +11,8 @@ use rmcp::{
 
 use crate::ClientSender;
 
-/// Gives every handler the session's [`ClientSender`], and answers for those that panic.
+/// Wraps a service: answers requests whose handler panics, and adds the session's [`ClientSender`]
+/// to the extensions of every context.
 pub(super) struct CatchPanic<S> {
     service: S,
     client: ClientSender,
@@ -31,11 +32,11 @@ impl<S: Service<RoleServer>> Service<RoleServer> for CatchPanic<S> {
     ) -> Result<ServerResult, ErrorData> {
         context.extensions.insert(self.client.clone());
         let id = context.id.clone();
-        let answer = AssertUnwindSafe(self.service.handle_request(request, context));
-        answer.catch_unwind().await.unwrap_or_else(|_| {
+        let response = AssertUnwindSafe(self.service.handle_request(request, context));
+        response.catch_unwind().await.unwrap_or_else(|_| {
             let session = self.client.session_id().short();
-            tracing::error!(%session, %id, "handler of the request panicked");
-            Err(ErrorData::internal_error("the server failed at this request", None))
+            tracing::error!(%session, %id, "request handler panicked");
+            Err(ErrorData::internal_error("internal error: the request handler panicked", None))
         })
     }
 

@@ -1,4 +1,4 @@
-//! The heads of a service's messages, where their types say all that is in them.
+//! Heads of a service's messages, derived from their types without parsing JSON.
 
 use rejoin_core::{Head, Initialized, Notification, ProgressToken};
 use rmcp::model::{
@@ -7,7 +7,7 @@ use rmcp::model::{
 
 use super::id;
 
-/// Returns the head of a message, or `None` where it has to be read.
+/// Returns the head of a message, or `None` if its JSON has to be parsed.
 pub(super) fn from_typed(message: &ServerJsonRpcMessage) -> Option<Head> {
     match message {
         JsonRpcMessage::Response(response) => {
@@ -32,7 +32,7 @@ pub(super) fn from_typed(message: &ServerJsonRpcMessage) -> Option<Head> {
     }
 }
 
-/// Returns whether it may answer `initialize` or create a task, which only its JSON says.
+/// Returns whether a result may answer `initialize` or create a task, which only its JSON tells.
 fn needs_parsing(result: &ServerResult) -> bool {
     matches!(
         result,
@@ -62,7 +62,7 @@ mod tests {
 
     use super::*;
 
-    fn read(message: &ServerJsonRpcMessage) -> Head {
+    fn parsed(message: &ServerJsonRpcMessage) -> Head {
         match parse_head(&serde_json::to_vec(message).unwrap(), 0).unwrap() {
             Parsed::Single(head) => head,
             Parsed::Batch(_) => panic!("{message:?}"),
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_by_type_is_the_one_that_would_be_read() {
+    fn head_from_type_equals_the_parsed_head() {
         let text = |length| NumberOrString::String("é".repeat(length).into());
         for id in [NumberOrString::Number(-7), text(3)] {
             let error = ErrorData::new(rmcp::model::ErrorCode(1), Cow::from("a"), None);
@@ -83,7 +83,7 @@ mod tests {
                 JsonRpcMessage::error(error, Some(id.clone())),
                 JsonRpcMessage::notification(progress),
             ] {
-                assert_eq!(from_typed(&message), Some(read(&message)), "{message:?}");
+                assert_eq!(from_typed(&message), Some(parsed(&message)), "{message:?}");
             }
         }
         let too_long = JsonRpcMessage::response(EmptyResult {}.into(), text(129));
@@ -91,12 +91,12 @@ mod tests {
     }
 
     #[test]
-    fn what_may_say_more_is_read() {
-        let welcome = InitializeResult::new(ServerCapabilities::default());
+    fn messages_whose_type_is_not_sufficient_are_parsed() {
+        let initialize = InitializeResult::new(ServerCapabilities::default());
         let custom = CustomNotification::new("notifications/progress", Some(json!({})));
         let request = CustomRequest::new("a", None);
         for message in [
-            JsonRpcMessage::response(welcome.into(), NumberOrString::Number(0)),
+            JsonRpcMessage::response(initialize.into(), NumberOrString::Number(0)),
             JsonRpcMessage::response(
                 CustomResult::new(json!({})).into(),
                 NumberOrString::Number(0),

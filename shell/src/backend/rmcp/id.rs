@@ -1,11 +1,11 @@
-//! Ids of requests, from rmcp's and to them.
+//! Conversion of request ids from and to those of rmcp.
 
 use std::sync::Arc;
 
 use rejoin_core::{IdValue, RequestId};
 use rmcp::model::NumberOrString;
 
-/// `None` where the id is longer than those of any client.
+/// Returns `None` if the id exceeds the maximum length, so that it cannot be one of a client.
 pub(super) fn from_rmcp(id: &NumberOrString) -> Option<RequestId> {
     match id {
         NumberOrString::Number(number) => Some(RequestId::from(*number)),

@@ -1,5 +1,5 @@
-//! The requests whose parameters rmcp reads, in revisions that have sessions.
-#![expect(deprecated, reason = "clients of these revisions call what later ones have not")]
+//! Methods whose parameters rmcp has types for, in the revisions that have sessions.
+#![expect(deprecated, reason = "these revisions have methods that later ones deprecate")]
 
 use rmcp::model::{
     CallToolRequestMethod, CallToolRequestParams, ClientRequest, CompleteRequestMethod,
@@ -14,16 +14,16 @@ use rmcp::model::{
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-/// A request, as it came.
+/// A request whose parameters are not parsed yet.
 pub(super) struct RawRequest<'a> {
     pub(super) message: &'a [u8],
     pub(super) params: Option<&'a RawValue>,
 }
 
-/// Reads one kind of request.
+/// Parses the request of one method.
 type ParseFn = fn(&RawRequest<'_>) -> serde_json::Result<ClientRequest>;
 
-/// How each kind is read, by its method; those that come most are first.
+/// Parser of each method, the most frequent ones first.
 pub(super) const METHODS: [(&str, ParseFn); 13] = [
     (CallToolRequestMethod::VALUE, parse_params::<CallToolRequestMethod, CallToolRequestParams>),
     (
@@ -49,16 +49,15 @@ pub(super) const METHODS: [(&str, ParseFn); 13] = [
     (ListPromptsRequestMethod::VALUE, parse_message::<ListPromptsRequest>),
 ];
 
-/// Reads a request by its parameters, of which rmcp has what is about the request itself
-/// in the extensions.
-fn parse_params<M, P>(call: &RawRequest<'_>) -> serde_json::Result<ClientRequest>
+/// Parses a request that has parameters. Moves `_meta` into the extensions, as rmcp does.
+fn parse_params<M, P>(request: &RawRequest<'_>) -> serde_json::Result<ClientRequest>
 where
     M: Default,
     P: DeserializeOwned + RequestParamsMeta,
     Request<M, P>: Into<ClientRequest>,
 {
-    // Parameters come by name.
-    let object = call.params.map(RawValue::get).filter(|params| params.starts_with('{'));
+    // Parameters are named, that is an object.
+    let object = request.params.map(RawValue::get).filter(|params| params.starts_with('{'));
     let mut params: P = serde_json::from_str(object.unwrap_or("null"))?;
     let meta = params.meta_mut().take();
     let mut request = Request::new(params);
@@ -68,12 +67,12 @@ where
     Ok(request.into())
 }
 
-/// Reads a request that may have no parameters.
-fn parse_message<R>(call: &RawRequest<'_>) -> serde_json::Result<ClientRequest>
+/// Parses a request whose parameters are optional.
+fn parse_message<R>(request: &RawRequest<'_>) -> serde_json::Result<ClientRequest>
 where
     R: DeserializeOwned + Into<ClientRequest>,
 {
-    serde_json::from_slice::<R>(call.message).map(Into::into)
+    serde_json::from_slice::<R>(request.message).map(Into::into)
 }
 
 #[cfg(test)]
@@ -82,20 +81,20 @@ mod tests {
 
     use super::super::parse::{MessageError, parse};
 
-    /// As rmcp itself reads it.
-    fn tried(message: &str) -> ClientJsonRpcMessage {
+    /// Parses a message as rmcp itself does.
+    fn parsed_by_rmcp(message: &str) -> ClientJsonRpcMessage {
         serde_json::from_str(message).unwrap()
     }
 
     fn debug(message: &ClientJsonRpcMessage) -> String {
         let JsonRpcMessage::Request(request) = message else { panic!("{message:?}") };
-        // Extensions do not show what is in them.
+        // The debug output of extensions does not show their contents.
         let json = serde_json::to_string(&request).unwrap();
         format!("{request:?} {json}")
     }
 
     #[test]
-    fn parameters_that_are_not_there_or_not_named_are_not_read() {
+    fn missing_or_unnamed_parameters_are_an_error() {
         for members in ["", r#","params":null"#, r#","params":[null,"a"]"#] {
             let message = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call"{members}}}"#);
             let error = parse(message.as_bytes()).unwrap_err();
@@ -104,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_is_read_as_rmcp_itself_reads_it() {
+    fn every_method_is_parsed_as_by_rmcp() {
         let meta = r#""_meta":{"progressToken":5,"a":[null]}"#;
         for (method, members) in [
             ("tools/call", r#""name":"a""#),
@@ -133,14 +132,14 @@ mod tests {
                 let message = format!(
                     r#"{{"params":{params},"jsonrpc":"2.0","method":"{method}","id":"x"}}"#
                 );
-                let read = parse(message.as_bytes()).unwrap();
-                assert_eq!(debug(&read), debug(&tried(&message)), "{message}");
+                let parsed = parse(message.as_bytes()).unwrap();
+                assert_eq!(debug(&parsed), debug(&parsed_by_rmcp(&message)), "{message}");
             }
         }
         for method in ["ping", "tools/list", "resources/list", "prompts/list"] {
             let message = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#);
-            let read = parse(message.as_bytes()).unwrap();
-            assert_eq!(debug(&read), debug(&tried(&message)), "{message}");
+            let parsed = parse(message.as_bytes()).unwrap();
+            assert_eq!(debug(&parsed), debug(&parsed_by_rmcp(&message)), "{message}");
         }
     }
 }

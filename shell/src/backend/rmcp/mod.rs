@@ -1,4 +1,4 @@
-//! Any service of the crate `rmcp`, in this process.
+//! Backend that serves sessions by services of the crate `rmcp`, in this process.
 
 mod catch_panic;
 mod head;
@@ -17,10 +17,10 @@ pub use self::request_context::RequestContextExt;
 use self::{catch_panic::CatchPanic, transport::SessionTransport};
 use super::{Backend, ClientMessages, ClientSender, OpenError};
 
-/// Serves each session by an rmcp service of its own, in this process.
+/// Serves each session by its own rmcp service, in this process.
 ///
 /// ```
-/// use rejoin::{RmcpBackend, SessionManager, Settings};
+/// use rejoin::{ManagerConfig, RmcpBackend, SessionManager};
 /// use rmcp::{ServerHandler, model::{ServerCapabilities, ServerConfig}};
 ///
 /// struct Greeter;
@@ -31,37 +31,38 @@ use super::{Backend, ClientMessages, ClientSender, OpenError};
 ///     }
 /// }
 ///
-/// let sessions = SessionManager::new(RmcpBackend::new(|| Ok(Greeter)), Settings::default())?;
+/// let sessions = SessionManager::new(RmcpBackend::new(|| Ok(Greeter)), ManagerConfig::default())?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A session ends when its service does. When a session ends, so does its service: the
-/// tokens of its requests are cancelled at once. A handler that does not look at its
-/// token runs on, and nobody hears its answer.
+/// A session ends when its service ends. When a session ends, its service is cancelled: the
+/// cancellation tokens of its requests are cancelled immediately. A handler that ignores its token
+/// runs to its end, and its response is dropped.
 ///
-/// A handler that panics has its request answered with an error, and so has a request
-/// whose parameters rmcp cannot read.
+/// If a handler panics, its request is answered with an error. The same applies to a request whose
+/// parameters rmcp cannot parse.
 ///
 /// # Where messages go
 ///
-/// | what a handler sends | where it goes |
+/// | message of a handler | stream |
 /// |---|---|
-/// | its answer | where the request came from |
-/// | progress | where the request with that token came from |
-/// | a request of its own, such as elicitation | where the request came from that it handles; rmcp knows it only in the handler's own task |
-/// | any other notification | rmcp does not know: to the standalone stream, unless it is sent by [`RequestContextExt::notify_related`] |
+/// | the response | that of the request |
+/// | progress | that of the request with this progress token |
+/// | a server request, such as elicitation | that of the request being handled; rmcp knows it only in the handler's own task |
+/// | any other notification | the standalone stream, since rmcp does not know the request; or that of the request, with [`RequestContextExt::notify_related`] |
 ///
-/// For services that do not say, [`Unrelated::SoleRequest`](rejoin_core::Unrelated) guesses.
-/// A message that a handler marks itself with [`rmcp::service::OriginatingRequestId`] in its
-/// extensions goes where that request came from.
+/// Without this information, [`UnrelatedRouting::SoleRequest`](rejoin_core::UnrelatedRouting::SoleRequest)
+/// routes messages to the only pending request.
+/// A message with an [`rmcp::service::OriginatingRequestId`] in its extensions goes to the stream
+/// of that request.
 ///
-/// A handler has the session's [`ClientSender`] in the extensions of its context.
+/// The extensions of a handler's context contain the session's [`ClientSender`].
 pub struct RmcpBackend<F> {
     factory: F,
 }
 
 impl<F> RmcpBackend<F> {
-    /// Makes a backend that has `factory` make the service of each session.
+    /// Creates a backend that calls `factory` for the service of each session.
     pub fn new<S>(factory: F) -> Self
     where
         F: Fn() -> Result<S, OpenError> + Send + Sync + 'static,
@@ -92,7 +93,7 @@ impl<F> fmt::Debug for RmcpBackend<F> {
     }
 }
 
-/// Runs a service until it ends, and cancels it when the session has ended.
+/// Runs a service until it ends, and cancels it when the session ends.
 async fn serve<S: Service<RoleServer>>(
     service: CatchPanic<S>,
     transport: SessionTransport,
@@ -101,13 +102,13 @@ async fn serve<S: Service<RoleServer>>(
     let mut ended = std::pin::pin!(ended);
     let served = tokio::select! {
         served = service.serve(transport) => served,
-        // It may wait for something else than its client.
+        // `initialize` may be waiting for something other than the client.
         () = &mut ended => return,
     };
     let running = match served {
         Ok(running) => running,
         Err(ServerInitializeError::ConnectionClosed(_)) => return,
-        Err(error) => return tracing::warn!(%error, "service was not initialized"),
+        Err(error) => return tracing::warn!(%error, "service failed to initialize"),
     };
     let token = running.cancellation_token();
     let mut waiting = std::pin::pin!(running.waiting());

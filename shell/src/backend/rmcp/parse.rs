@@ -1,4 +1,4 @@
-//! Messages of the client, from bytes to rmcp's types.
+//! Parser for client messages, from bytes to the types of rmcp.
 
 use std::borrow::Cow;
 
@@ -10,18 +10,18 @@ use thiserror::Error;
 
 use super::methods::{METHODS, RawRequest};
 
-/// Why rmcp cannot read a message. The client is at fault.
+/// Why a message cannot be parsed: the client sent an invalid one.
 #[derive(Debug, Error)]
 pub(super) enum MessageError {
-    /// It is no message as rmcp knows them.
-    #[error("the message cannot be read: {0}")]
+    /// The message does not match the types of rmcp.
+    #[error("cannot parse the message: {0}")]
     Message(#[from] serde_json::Error),
-    /// The parameters of a request are not what its method takes.
-    #[error("the parameters are not what `{0}` takes")]
+    /// The parameters do not match the method.
+    #[error("invalid parameters for `{0}`")]
     Params(&'static str),
 }
 
-/// What tells how to read the rest.
+/// The members that determine how to parse the rest.
 #[derive(Deserialize)]
 struct Envelope<'a> {
     id: Option<NumberOrString>,
@@ -31,21 +31,23 @@ struct Envelope<'a> {
     params: Option<&'a RawValue>,
 }
 
-/// Reads a request that is known as what its method says. rmcp itself would try one type
-/// after the other, and take one that it cannot read for one that it does not know.
+/// Parses a message; a request of a known method by the type of that method.
+///
+/// rmcp itself would try one type after the other, and treat a request with invalid parameters as
+/// one of an unknown method.
 pub(super) fn parse(message: &[u8]) -> Result<ClientJsonRpcMessage, MessageError> {
     let Envelope { id, method, params } = serde_json::from_slice(message)?;
     let known = METHODS.iter().find(|(known, _)| *known == method);
-    let (Some(id), Some((method, read))) = (id, known) else {
+    let (Some(id), Some((method, parse))) = (id, known) else {
         return Ok(serde_json::from_slice(message)?);
     };
     let request =
-        read(&RawRequest { message, params }).map_err(|_| MessageError::Params(method))?;
+        parse(&RawRequest { message, params }).map_err(|_| MessageError::Params(method))?;
     Ok(JsonRpcMessage::request(request, id))
 }
 
 impl MessageError {
-    /// Returns the code of the JSON-RPC error that tells the client.
+    /// Returns the code of the JSON-RPC error for the client.
     pub(super) fn code(&self) -> i32 {
         match self {
             Self::Message(_) => -32_600,
@@ -54,7 +56,7 @@ impl MessageError {
     }
 }
 
-/// Returns the head of a message that a session has accepted.
+/// Parses the head of a message that a session has accepted.
 pub(super) fn head(bytes: &[u8]) -> Option<Head> {
     match rejoin_core::parse_head(bytes, 0).ok()? {
         Parsed::Single(head) => Some(head),

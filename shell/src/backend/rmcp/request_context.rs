@@ -1,4 +1,4 @@
-//! What a handler can do about the stream that carries its answer.
+//! Extension trait for handlers: operations on the stream of the request being handled.
 
 use std::{future::Future, time::Duration};
 
@@ -11,8 +11,7 @@ use rmcp::{
 use super::id;
 use crate::{ClientSender, SendError};
 
-/// What a handler can do about the stream that will carry its answer: an extension of
-/// rmcp's [`RequestContext`].
+/// Extends rmcp's [`RequestContext`] with operations on the stream of the request being handled.
 ///
 /// ```
 /// use std::time::Duration;
@@ -22,17 +21,16 @@ use crate::{ClientSender, SendError};
 ///
 /// async fn handle(context: RequestContext<RoleServer>) {
 ///     let news = CustomNotification::new("notifications/news", Some(json!({})));
-///     // The client hears it where it waits for the answer.
+///     // Sent on the stream on which the client waits for the response.
 ///     let _ = context.notify_related(ServerNotification::CustomNotification(news)).await;
-///     // Does the rest while no connection is held open.
+///     // Continue without an open connection.
 ///     let _ = context.disconnect(Some(Duration::from_secs(5)));
 /// }
 /// ```
 pub trait RequestContextExt {
-    /// Notifies the client on the stream of the request.
+    /// Sends a notification on the stream of the request.
     ///
-    /// It waits only while a client that reads, but slowly, trails so far that it would
-    /// lose events.
+    /// Waits only while a slow client is so far behind that it would lose events.
     ///
     /// # Errors
     ///
@@ -42,13 +40,13 @@ pub trait RequestContextExt {
         notification: ServerNotification,
     ) -> impl Future<Output = Result<(), ServiceError>> + Send;
 
-    /// Ends the connection of the request, so that the client polls: it is told to come
-    /// back after `retry`, and gets then what has come meanwhile.
+    /// Closes the connection of the request, so that the client polls: it reconnects after
+    /// `retry`, and then gets the events that it has missed.
     ///
     /// # Errors
     ///
-    /// As of [`ClientSender::disconnect`]; [`SendError::NotPending`] where the service was
-    /// not served by an [`RmcpBackend`](super::RmcpBackend).
+    /// Same as [`ClientSender::disconnect`]. [`SendError::NotPending`] if the service is not run
+    /// by an [`RmcpBackend`](super::RmcpBackend).
     fn disconnect(&self, retry: Option<Duration>) -> Result<(), SendError>;
 }
 

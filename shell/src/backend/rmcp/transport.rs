@@ -1,4 +1,4 @@
-//! What an rmcp service sends and receives: the messages of one session.
+//! Transport between an rmcp service and its session.
 
 use std::future::Future;
 
@@ -23,16 +23,16 @@ use crate::{
     session::ReleaseReceiver,
 };
 
-/// The session, as its service sees it.
+/// One session as a [`Transport`] of rmcp.
 pub(super) struct SessionTransport {
     client: ClientSender,
     messages: ClientMessages,
 }
 
-/// Why a message of the service was not taken.
+/// Why a message of the service was rejected.
 #[derive(Debug, Error)]
 pub(super) enum TransportError {
-    #[error("the message cannot be written: {0}")]
+    #[error("cannot serialize the message: {0}")]
     Json(#[from] serde_json::Error),
     #[error(transparent)]
     Send(#[from] SendError),
@@ -43,23 +43,23 @@ impl SessionTransport {
         Self { client, messages }
     }
 
-    /// Says a message, or in place of an answer that the session does not take, an error.
+    /// Sends a message. If the session rejects a response, an error is sent in its place.
     fn send_or_report(
         &self,
         message: &ServerJsonRpcMessage,
     ) -> Result<Option<ReleaseReceiver>, TransportError> {
         let error = match self.try_send(message) {
             Ok(held) => return Ok(held),
-            // Nobody waits for the answer any more.
+            // The session has ended, so nothing waits for the response.
             Err(TransportError::Send(SendError::Ended)) if answered_request(message).is_some() => {
                 return Ok(None);
             }
             Err(error) => error,
         };
         let session = self.client.session_id().short();
-        tracing::warn!(%session, %error, "message of the service was not taken");
+        tracing::warn!(%session, %error, "message of the service was rejected");
         if let Some(id) = answered_request(message) {
-            self.send_error(&id, INTERNAL_ERROR, &format!("the answer is not sent: {error}"));
+            self.send_error(&id, INTERNAL_ERROR, &format!("the response was not sent: {error}"));
         }
         Err(error)
     }
@@ -76,24 +76,28 @@ impl SessionTransport {
         })
     }
 
-    /// Tells the client, and does not wait for it.
-    fn send_error(&self, id: &RequestId, code: i32, why: &str) {
-        let _ = self.client.start_send(render::error(Some(id), code, why), None);
+    /// Sends an error to the client, without waiting.
+    fn send_error(&self, id: &RequestId, code: i32, message: &str) {
+        let _ = self.client.start_send(render::error(Some(id), code, message), None);
     }
 
-    /// Sees to it that whoever waits for a message that cannot be read waits no longer.
-    /// Returns what the service hears in its place.
-    fn reject_unreadable(&self, bytes: &Bytes, why: &MessageError) -> Option<ClientJsonRpcMessage> {
+    /// Handles a client message that rmcp cannot parse: answers a request with an error, and
+    /// returns an error for the service in place of a response.
+    fn reject_unreadable(
+        &self,
+        bytes: &Bytes,
+        error: &MessageError,
+    ) -> Option<ClientJsonRpcMessage> {
         let session = self.client.session_id().short();
-        tracing::warn!(%session, %why, "message of the client is not understood");
+        tracing::warn!(%session, %error, "unreadable message from the client");
         match parse::head(bytes)? {
             Head::Request { id, .. } => {
-                self.send_error(&id, why.code(), &why.to_string());
+                self.send_error(&id, error.code(), &error.to_string());
                 None
             }
             Head::Response { id, .. } | Head::Error { id: Some(id) } => {
-                let error =
-                    ErrorData::internal_error(format!("of the client's answer: {why}"), None);
+                let text = format!("unreadable response from the client: {error}");
+                let error = ErrorData::internal_error(text, None);
                 Some(JsonRpcMessage::error(error, Some(id::to_rmcp(&id))))
             }
             Head::Notification(_) | Head::Error { id: None } => None,
@@ -104,14 +108,15 @@ impl SessionTransport {
 impl Transport<RoleServer> for SessionTransport {
     type Error = TransportError;
 
-    /// Says it at once, so that messages keep their order; the future only waits.
+    /// Sends the message immediately, so that messages keep their order. The future only waits
+    /// while the client is slow.
     fn send(
         &mut self,
         message: ServerJsonRpcMessage,
     ) -> impl Future<Output = Result<(), TransportError>> + Send + 'static {
-        let said = self.send_or_report(&message);
+        let sent = self.send_or_report(&message);
         async move {
-            client_sender::wait_for_release(said?).await;
+            client_sender::wait_for_release(sent?).await;
             Ok(())
         }
     }
@@ -121,7 +126,7 @@ impl Transport<RoleServer> for SessionTransport {
             let bytes = self.messages.recv().await?;
             let message = match parse::parse(&bytes) {
                 Ok(message) => Some(message),
-                Err(why) => self.reject_unreadable(&bytes, &why),
+                Err(error) => self.reject_unreadable(&bytes, &error),
             };
             if message.is_some() {
                 return message;

@@ -1,4 +1,4 @@
-//! The life of one child.
+//! The child process of one session, from its start to its end.
 
 use std::{
     future::{Future, pending},
@@ -25,11 +25,11 @@ use super::{
 };
 use crate::{ClientMessages, ClientSender, OpenError, SessionId, SessionPermit};
 
-/// How long to wait for what is on its way already: the rest of an output, or the exit of
-/// a process whose output has ended.
+/// How long to wait for output that is already on its way, or for the exit of a process whose
+/// output has ended.
 const LINGER_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// A process that answers the messages of a session.
+/// A process that serves one session.
 pub(super) struct Child {
     process: Process,
     stdin: Stdin,
@@ -39,23 +39,23 @@ pub(super) struct Child {
     shared: Arc<Shared>,
 }
 
-/// Why a session has no server any more.
+/// Why a child can no longer serve its session.
 #[derive(Debug, Error)]
 enum ExitCause {
-    #[error("it has exited: {0}")]
+    #[error("process exited: {0}")]
     Exited(ExitStatus),
-    #[error("it cannot be waited for: {0}")]
+    #[error("cannot wait for the process: {0}")]
     WaitFailed(io::Error),
-    #[error("it has closed its stdout")]
+    #[error("process closed its stdout")]
     StdoutClosed,
-    #[error("its stdout cannot be read: {0}")]
+    #[error("cannot read stdout of the process: {0}")]
     StdoutFailed(io::Error),
-    #[error("it takes no messages: {0}")]
+    #[error("cannot write to stdin of the process: {0}")]
     StdinFailed(io::Error),
 }
 
 impl Child {
-    /// Starts a child, without blocking the threads of the runtime.
+    /// Starts a child on a blocking thread, so that the runtime is not blocked.
     pub(super) async fn start(shared: Arc<Shared>, session: SessionId) -> Result<Self, OpenError> {
         let blocking = Arc::clone(&shared);
         let start = move || {
@@ -66,12 +66,12 @@ impl Child {
         let (stdin, stdout, stderr) = match pipes.register() {
             Ok(pipes) => pipes,
             Err(error) => {
-                // It runs already, and may have started others.
+                // It already runs, and may have started other processes.
                 process.kill(session).await;
                 return Err(shared.config.start_error(error).into());
             }
         };
-        tracing::debug!(session = %session.short(), pid = process.id(), "server was started");
+        tracing::debug!(session = %session.short(), pid = process.id(), "stdio process started");
         Ok(Self {
             process,
             stdin: Stdin::new(stdin),
@@ -86,8 +86,10 @@ impl Child {
         self.process.id()
     }
 
-    /// Serves a session until it ends, or the child does. A child that is still starting then
-    /// may serve another one. It has a place until it has ended, which takes longer.
+    /// Serves a session until the session or the child ends. If the session ends while the
+    /// child is still starting, the child may serve another session.
+    ///
+    /// The permit is held until the child has ended, which is later than the end of its session.
     pub(super) async fn serve(
         mut self,
         client: ClientSender,
@@ -111,39 +113,40 @@ impl Child {
             let (client, next) = next;
             messages = next;
             permit = messages.permit();
-            let (before, session) = (self.session.short(), client.session_id());
+            let (previous, session) = (self.session.short(), client.session_id());
             client.set_process(self.process.id());
             forwarder = StdoutForwarder::new(client);
-            tracing::info!(session = %session.short(), %before, pid = self.process.id(),
-                "session gets a server that has begun to start before");
+            tracing::info!(session = %session.short(), %previous, pid = self.process.id(),
+                "session uses a process that was started for an earlier session");
             self.session = session;
             self.stderr.set_session(session);
-            // The child has heard already what its client says first. Without it, the session
-            // has ended.
+            // The child has already received this client's first message. `None` means
+            // that the session has ended.
             let _ = messages.recv().await;
         };
         let cause = self.forward_final_output(cause, &mut forwarder).await;
         let session = self.session.short();
-        let why = match self.stderr.last() {
-            Some(line) => format!("{cause}; the last line of its stderr: {line}"),
+        let reason = match self.stderr.last() {
+            Some(line) => format!("{cause}; last line of stderr: {line}"),
             None => cause.to_string(),
         };
         match cause {
             ExitCause::StdoutFailed(_) | ExitCause::WaitFailed(_) => {
-                tracing::error!(%session, why, "server is given up");
+                tracing::error!(%session, reason, "lost stdio process, closing session");
             }
             ExitCause::Exited(_) | ExitCause::StdoutClosed | ExitCause::StdinFailed(_) => {
-                tracing::warn!(%session, why, "server is cause");
+                tracing::warn!(%session, reason, "lost stdio process, closing session");
             }
         }
-        // Ends the session, and the requests that are pending.
-        messages.close(why);
+        // Closes the session, and fails its pending requests.
+        messages.close(reason);
         self.stop(None).await;
     }
 
-    /// Goes on starting for a while, though the client has left, and returns the next session
-    /// of a client that says the same; `None` where the child is not starting any more.
-    /// Meanwhile it has no permit.
+    /// Keeps a child that is still starting after its client has left, and returns the next
+    /// session whose client sends the same `initialize` message. Returns `None` if the child is
+    /// not starting any more, or no such client comes in time. Meanwhile the child holds no
+    /// permit.
     async fn wait_for_next_client(
         &mut self,
         permit: &mut SessionPermit,
@@ -156,7 +159,7 @@ impl Child {
         let mut next = self.shared.parked.park(initialize)?;
         let session = self.session.short();
         tracing::info!(%session, pid = self.process.id(),
-            "client left before its server had started, which goes on for the next client");
+            "client left while its server was starting; the process is kept for the next client");
         *permit = SessionPermit::none();
         tokio::select! {
             biased;
@@ -171,13 +174,13 @@ impl Child {
             () = sleep(start_grace) => {}
             never = run_then_pend(self.stderr.log()) => never,
         }
-        // A client may have come at the last moment.
+        // A client may have come just before the deadline.
         next.close();
         next.try_recv().ok().map(Offer::accept)
     }
 
-    /// Carries messages both ways until that cannot go on; `None` says that the session has
-    /// ended.
+    /// Relays messages in both directions until the child fails. Returns `None` if the session
+    /// has ended.
     async fn relay(
         &mut self,
         messages: &mut ClientMessages,
@@ -185,8 +188,8 @@ impl Child {
     ) -> Option<ExitCause> {
         let cause = tokio::select! {
             exit = self.process.exited() => exit.map_or_else(ExitCause::WaitFailed, ExitCause::Exited),
-            told = self.stdin.write_messages(messages) => ExitCause::StdinFailed(told.err()?),
-            silence = forwarder.forward(&mut self.stdout) => match silence {
+            written = self.stdin.write_messages(messages) => ExitCause::StdinFailed(written.err()?),
+            end = forwarder.forward(&mut self.stdout) => match end {
                 StdoutEnd::Eof => ExitCause::StdoutClosed,
                 StdoutEnd::Failed(error) => ExitCause::StdoutFailed(error),
             },
@@ -195,7 +198,8 @@ impl Child {
         Some(cause)
     }
 
-    /// Finds out whether the child has exited, and hears what it said before that.
+    /// Forwards what the child wrote before its end, and returns the cause: its exit status, if
+    /// it has exited meanwhile.
     async fn forward_final_output(
         &mut self,
         cause: ExitCause,
@@ -212,47 +216,47 @@ impl Child {
             ExitCause::Exited(_) | ExitCause::WaitFailed(_) => cause,
         };
         if let ExitCause::Exited(_) = cause {
-            // Nobody speaks for the child, so that its output ends.
+            // Otherwise a descendant could keep the output open.
             self.process.kill_group();
         }
-        let patience = self.shared.config.stop_timeout;
-        let last_words =
-            forward_rest_of_stdout(&mut self.stdout, forwarder, Instant::now() + patience);
+        let stop_timeout = self.shared.config.stop_timeout;
+        let until = Instant::now() + stop_timeout;
+        let rest = forward_rest_of_stdout(&mut self.stdout, forwarder, until);
         tokio::select! {
-            _ = timeout(patience + LINGER_TIMEOUT, last_words) => {}
+            _ = timeout(stop_timeout + LINGER_TIMEOUT, rest) => {}
             never = run_then_pend(self.stderr.log()) => never,
         }
-        // What a process says last is mostly why it has exited.
+        // The last line of stderr is usually the reason of the exit.
         let _ = timeout(LINGER_TIMEOUT, self.stderr.log()).await;
         cause
     }
 
-    /// Ends the child and all that it has started. Where the session has ended, it is still
-    /// told what is in the messages.
+    /// Stops the child and all that it has started. If its session has ended, the child first
+    /// gets the messages that are still in the queue.
     async fn stop(mut self, messages: Option<ClientMessages>) {
-        let (begun, stop_timeout) = (Instant::now(), self.shared.config.stop_timeout);
-        let mut is_over = timeout(stop_timeout / 4, self.finish_stdin(messages)).await.is_ok();
+        let (started, stop_timeout) = (Instant::now(), self.shared.config.stop_timeout);
+        let mut is_closed = timeout(stop_timeout / 4, self.finish_stdin(messages)).await.is_ok();
         self.stdin.close();
-        if !is_over {
+        if !is_closed {
             self.process.terminate().await;
-            is_over = timeout_at(begun + stop_timeout, self.wait_until_closed()).await.is_ok();
+            is_closed = timeout_at(started + stop_timeout, self.wait_until_closed()).await.is_ok();
         }
-        if !is_over {
+        if !is_closed {
             self.process.kill_group();
-            // What is left of an output is nobody's but a process's that has left the group.
+            // Only a process that has left the group can still hold an output open.
             let _ = timeout(LINGER_TIMEOUT, self.wait_until_closed()).await;
         }
         let session = self.session;
-        // There may be some that hold neither of the outputs.
+        // Some processes may hold none of the outputs.
         self.process.kill(session).await;
-        tracing::debug!(session = %session.short(), "server has ended");
+        tracing::debug!(session = %session.short(), "stdio process ended");
     }
 
-    /// Tells the child what it has to hear, and that this is the end. Returns when the child
+    /// Writes the remaining messages, and closes the stdin of the child. Returns when the child
     /// has ended.
     async fn finish_stdin(&mut self, messages: Option<ClientMessages>) {
         let Self { process, stdin, stdout, stderr, .. } = self;
-        let tell = async {
+        let finish = async {
             if let Some(mut messages) = messages {
                 let _ = stdin.write_messages(&mut messages).await;
             }
@@ -260,7 +264,7 @@ impl Child {
         };
         tokio::select! {
             () = wait_until_closed(process, stdout, stderr) => {}
-            never = run_then_pend(tell) => never,
+            never = run_then_pend(finish) => never,
         }
     }
 
@@ -269,7 +273,7 @@ impl Child {
     }
 }
 
-/// Waits until a process has exited, and nobody has its outputs any more.
+/// Waits until a process has exited, and no process has its outputs open.
 async fn wait_until_closed(
     process: &mut Process,
     stdout: &mut Lines<ChildStdout>,
@@ -279,7 +283,7 @@ async fn wait_until_closed(
     tokio::join!(exit, stdout.discard_all(), stderr.log());
 }
 
-/// Tells the client what is in the pipe already. After a while it waits for no reader.
+/// Forwards what is already in the pipe. After `until`, it does not wait for slow readers.
 async fn forward_rest_of_stdout(
     stdout: &mut Lines<ChildStdout>,
     forwarder: &mut StdoutForwarder,
@@ -301,7 +305,7 @@ async fn forward_rest_of_stdout(
     }
 }
 
-/// Does `work`, and never returns.
+/// Runs `work` to its end, and then never returns.
 async fn run_then_pend<T>(work: impl Future) -> T {
     work.await;
     pending().await

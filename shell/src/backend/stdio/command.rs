@@ -1,4 +1,4 @@
-//! Whether there is a command, before it is started.
+//! Lookup of the command, before it is started.
 
 use std::{
     env,
@@ -10,36 +10,36 @@ use std::{
 
 use rustix::fs::{Access, access};
 
-/// Where the system looks for commands if nothing is said.
+/// Where the system looks for commands if `PATH` is not set.
 pub(super) const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
-/// Looks for a command as the system does when it starts one: by its path, if it has a `/` in
-/// it, else in the folders of `path`. Relative paths begin at `working_dir`.
+/// Looks up a command as `execvp` does: by its path if it contains a `/`, otherwise in the
+/// directories of `path`. Relative paths begin at `working_dir`.
 ///
 /// # Errors
 ///
-/// There is none, or none that this user may execute.
+/// There is no such command, or this user may not execute it.
 pub(super) fn find(command: &OsStr, path: &OsStr, working_dir: Option<&Path>) -> io::Result<()> {
-    let there = |file: PathBuf| working_dir.unwrap_or(Path::new("")).join(file);
+    let resolve = |file: PathBuf| working_dir.unwrap_or(Path::new("")).join(file);
     if command.as_bytes().contains(&b'/') {
-        return check(&there(command.into()));
+        return check(&resolve(command.into()));
     }
-    let mut why = io::Error::new(io::ErrorKind::NotFound, "no such command in PATH");
-    for folder in env::split_paths(path) {
-        match check(&there(folder.join(command))) {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "no such command in PATH");
+    for directory in env::split_paths(path) {
+        match check(&resolve(directory.join(command))) {
             Ok(()) => return Ok(()),
-            // Another folder may have one that can be executed.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => why = error,
+            // Another directory may have one that can be executed.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => failure = error,
             Err(_) => {}
         }
     }
-    Err(why)
+    Err(failure)
 }
 
-/// Returns whether a file can be executed.
+/// Checks that a file can be executed.
 fn check(file: &Path) -> io::Result<()> {
     if file.metadata()?.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is a folder"));
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "is a directory"));
     }
     Ok(access(file, Access::EXEC_OK)?)
 }
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_found_as_the_system_finds_it() {
+    fn lookup_finds_what_the_system_finds() {
         assert_eq!(kind("sh", "/no/such:/bin", None), None);
         assert_eq!(kind("/bin/sh", "", None), None);
         assert_eq!(kind("./sh", "", Some("/bin")), None);
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_command_is_said() {
+    fn lookup_error_kind_says_what_is_wrong() {
         let (missing, denied) =
             (Some(io::ErrorKind::NotFound), Some(io::ErrorKind::PermissionDenied));
         assert_eq!(kind("sh", "/no/such", None), missing);

@@ -1,4 +1,4 @@
-//! How children are started, and ended.
+//! Configuration of the stdio backend.
 
 use std::{
     collections::BTreeMap,
@@ -20,48 +20,47 @@ use super::{
     table::{MARK_VARIABLE, Mark},
 };
 
-/// How the child of each session is started, and ended.
+/// How the child of each session is started and stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StdioConfig {
-    /// The command: a path, or a name that is looked up in `PATH`.
+    /// Command of each child: a path, or a name that is looked up in `PATH`.
     pub command: OsString,
-    /// Its arguments: none by default.
+    /// Arguments of the command. Default: none.
     pub args: Vec<OsString>,
-    /// What differs from this process's environment: variables that are set, and, with
-    /// `None`, ones that are taken away. Nothing by default.
+    /// Changes to the inherited environment: variables to set, or with `None` to unset.
+    /// Default: none.
     pub env: BTreeMap<OsString, Option<OsString>>,
-    /// The working directory: that of this process by default.
+    /// Working directory. Default: that of this process.
     pub working_dir: Option<PathBuf>,
-    /// How long a child may take to end: 2 s by default. For a quarter of it the child is
-    /// left to see that its stdin has ended, then it gets SIGTERM, and at the end SIGKILL, with
-    /// all that it has started.
+    /// Time between closing stdin and SIGKILL. Default 2 s. After a quarter of it, the child
+    /// gets SIGTERM. Both signals also go to all processes that the child has started.
     pub stop_timeout: Duration,
-    /// The longest line that a child writes to its stdout, in bytes: 16 MiB by default, as
-    /// [`Config::message_bytes_max`](rejoin_core::Config::message_bytes_max) is. A longer
-    /// one is not read, and the call that it answers fails.
+    /// Maximum length of a line of stdout, in bytes. Default 16 MiB, the same as
+    /// [`Config::message_bytes_max`](rejoin_core::Config::message_bytes_max). A longer line is
+    /// dropped, and the requests that it answers fail.
     pub line_bytes_max: usize,
-    /// How many children are started in a second: 10 by default, all with `None`. Others wait
-    /// for a few seconds, and beyond that sessions are refused as [`Overloaded`](crate::Overloaded).
+    /// Maximum number of children started per second. Default 10; `None` is unlimited. Further
+    /// starts wait up to 5 s; those that would wait longer fail with
+    /// [`Overloaded`](crate::Overloaded).
     pub starts_per_second_max: Option<NonZeroU32>,
-    /// How long a child goes on starting whose client has left before the child has said
-    /// anything: 60 s by default. The next client with the same `initialize` gets it. There
-    /// are at most 4 such children, beside those of sessions.
+    /// How long a child that has not written anything yet is kept after its client has left.
+    /// Default 60 s. The next client that sends the same `initialize` message gets it. At most
+    /// 4 children are kept, in addition to those of sessions.
     pub start_grace: Duration,
-    /// The soft limit of open files that children get, on Linux: that of this process by
-    /// default.
+    /// Soft limit of open files for children, on Linux. Default: that of this process.
     pub open_files: Option<u64>,
-    /// The process that ends all children when this one is killed: none by default.
+    /// Process that kills all children when this process is killed. Default: none.
     pub watchdog: Option<WatchdogCommand>,
-    /// Whether processes that children leave behind become children of this process, which
-    /// reaps them: false by default. On Linux only.
+    /// Whether this process adopts and reaps orphaned descendants of its children
+    /// (`PR_SET_CHILD_SUBREAPER`). Default false; Linux only.
     ///
-    /// It concerns the whole process, which must have no children of its own. The first
-    /// process of a container gets such orphans anyway.
+    /// This affects the whole process, which must not have other children. The first process
+    /// of a container adopts orphans anyway.
     pub adopts_orphans: bool,
 }
 
 impl StdioConfig {
-    /// Returns the default settings of a command.
+    /// Returns the default config for a command.
     pub fn new(command: impl Into<OsString>) -> Self {
         Self {
             command: command.into(),
@@ -78,7 +77,7 @@ impl StdioConfig {
         }
     }
 
-    /// Returns what starts a child in a process group, or in a new one that has its id.
+    /// Builds the command of a child that joins `group`, or leads a new group if that is `None`.
     pub(super) fn command(&self, group: Option<Pid>, mark: Mark) -> Command {
         let mut command = Command::new(&self.command);
         command
@@ -100,20 +99,21 @@ impl StdioConfig {
         command
     }
 
-    /// Finds out whether there is such a command.
+    /// Checks that the command exists and can be executed.
     pub(super) fn check(&self) -> Result<(), StartError> {
         let found = command::find(&self.command, &self.path(), self.working_dir.as_deref());
         found.map_err(|error| self.start_error(error))
     }
 
-    /// Returns where the command is looked for.
+    /// Returns the `PATH` in which the command is looked up.
     fn path(&self) -> OsString {
         let own = || env::var_os("PATH");
         let path = self.env.get(OsStr::new("PATH")).cloned().unwrap_or_else(own);
         path.unwrap_or_else(|| command::DEFAULT_PATH.into())
     }
 
-    /// Says why the command could not be started, which the system does not say.
+    /// Adds the command to an error, and tells a missing working directory from a missing command:
+    /// the system reports the same error for both.
     pub(super) fn start_error(&self, error: io::Error) -> StartError {
         let command = self.command.to_string_lossy().into_owned();
         match &self.working_dir {
@@ -125,11 +125,11 @@ impl StdioConfig {
     }
 }
 
-/// Why a child could not be started. Whoever configures is at fault.
+/// Why a child could not be started: the config is wrong.
 #[derive(Debug, Error)]
 pub(super) enum StartError {
     #[error("cannot start `{command}`: {error}")]
     Command { command: String, error: io::Error },
-    #[error("cannot start `{command}`: `{}` is no directory", directory.display())]
+    #[error("cannot start `{command}`: `{}` is not a directory", directory.display())]
     Directory { command: String, directory: PathBuf },
 }

@@ -1,25 +1,25 @@
-//! Waiting for the exit of a process that is not reaped by that.
+//! Waits for the exit of a process without reaping it.
 
 use std::io;
 
 use rustix::process::Pid;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Says when a process may have exited.
+/// Wakes when a process may have exited.
 pub(super) enum ExitWatch {
-    /// A descriptor of the process itself, so that the exits of others wake nobody.
+    /// A descriptor of the process itself, so that exits of other processes cause no wake-up.
     #[cfg(target_os = "linux")]
     Pidfd(tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>),
-    /// The signal that comes when any child exits, where there is no such descriptor.
+    /// The signal for the exit of any child, as a fallback.
     Sigchld(Signal),
 }
 
 impl ExitWatch {
-    /// Watches a process that is not reaped yet. Needs a runtime.
+    /// Watches a process that has not been reaped. Needs a runtime.
     ///
     /// # Errors
     ///
-    /// The runtime ends.
+    /// The runtime is shutting down.
     pub(super) fn new(process: Pid) -> io::Result<Self> {
         match Self::pidfd(process) {
             Some(watch) => Ok(watch),
@@ -27,7 +27,7 @@ impl ExitWatch {
         }
     }
 
-    /// `None` on a system that has no such descriptors, or none left.
+    /// Returns `None` if the system does not support pidfds, or no descriptor is left.
     #[cfg(target_os = "linux")]
     #[expect(deprecated, reason = "the descriptor is owned, and what replaces this is unsafe")]
     fn pidfd(process: Pid) -> Option<Self> {
@@ -46,7 +46,7 @@ impl ExitWatch {
     ///
     /// # Errors
     ///
-    /// The runtime ends.
+    /// The runtime is shutting down.
     pub(super) async fn changed(&mut self) -> io::Result<()> {
         match self {
             #[cfg(target_os = "linux")]
@@ -55,7 +55,7 @@ impl ExitWatch {
                 Ok(())
             }
             Self::Sigchld(signals) => {
-                let ended = || io::Error::other("signals are not received any more");
+                let ended = || io::Error::other("the signal stream has ended");
                 signals.recv().await.ok_or_else(ended)
             }
         }
@@ -71,9 +71,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn each_kind_of_watch_sees_an_exit() {
-        let of_children = |_| signal(SignalKind::child()).map(ExitWatch::Sigchld);
-        for watch in [ExitWatch::new, of_children] {
+    async fn every_kind_of_watch_sees_an_exit() {
+        let sigchld = |_| signal(SignalKind::child()).map(ExitWatch::Sigchld);
+        for watch in [ExitWatch::new, sigchld] {
             let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
             let mut watch = watch(Pid::from_child(&child)).unwrap();
             child.kill().unwrap();

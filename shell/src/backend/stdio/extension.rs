@@ -1,4 +1,4 @@
-//! What a child says to rejoin itself, if it knows rejoin.
+//! Extensions of MCP with which a child talks to rejoin itself.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -7,22 +7,22 @@ use rejoin_core::RequestId;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// What is in every message that is meant for rejoin.
+/// Text that every message for rejoin contains.
 const KEYWORD: &[u8] = b"rejoin";
 
 const DISCONNECT_METHOD: &str = "notifications/rejoin/close_stream";
 
-/// What a line of a child is.
+/// A message of a child, as rejoin handles it.
 #[derive(Debug)]
 pub(super) enum ChildMessage {
-    /// A message to the client.
+    /// Forward the message to the client.
     Forward {
-        /// The client's request that it belongs to, where the child says so.
+        /// The client's request that the message belongs to, if the child names one.
         related: Option<RequestId>,
     },
-    /// The connection of a request is to be closed, so that its client polls.
+    /// Close the connection of a request, so that its client polls.
     Disconnect(Disconnect),
-    /// It is meant for rejoin, and cannot be read.
+    /// A message for rejoin that cannot be parsed.
     Invalid(serde_json::Error),
 }
 
@@ -31,7 +31,7 @@ pub(super) enum ChildMessage {
 pub(super) struct Disconnect {
     #[serde(rename = "requestId")]
     pub(super) request: RequestId,
-    /// When the client is to come back, in milliseconds.
+    /// After how many milliseconds the client should reconnect.
     retry_ms: Option<u64>,
 }
 
@@ -61,13 +61,13 @@ struct Meta {
     related: Option<RequestId>,
 }
 
-/// Reads a line. Nothing is parsed that does not have the word `rejoin` in it.
+/// Parses a message. One that does not contain the word `rejoin` is not parsed at all.
 pub(super) fn parse(line: &[u8]) -> ChildMessage {
     let plain = ChildMessage::Forward { related: None };
     if memmem::find(line, KEYWORD).is_none() {
         return plain;
     }
-    // Whatever is no request or notification is not meant for rejoin.
+    // Only requests and notifications can be meant for rejoin.
     let Ok(Envelope { method, params: Some(params) }) = serde_json::from_slice(line) else {
         return plain;
     };
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_may_name_the_request_that_it_belongs_to() {
+    fn meta_names_the_related_request() {
         let line = |id: &str| {
             format!(
                 r#"{{"jsonrpc":"2.0","id":1,"method":"elicitation/create","params":{{"a":[],"_meta":{{"rejoin\/relatedRequestId":{id}}}}}}}"#
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_speaks_of_rejoin_is_forwarded() {
+    fn other_mentions_of_rejoin_are_forwarded() {
         for line in [
             "rejoin",
             r#"{"jsonrpc":"2.0","id":1,"result":{"_meta":{"rejoin/relatedRequestId":1}}}"#,
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_may_have_its_client_poll() {
+    fn close_stream_notification_is_parsed() {
         let line = |params: &str| {
             format!(r#"{{"jsonrpc":"2.0","method":"{DISCONNECT_METHOD}","params":{params}}}"#)
         };

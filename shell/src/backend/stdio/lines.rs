@@ -1,26 +1,26 @@
-//! Lines of a child's output, of a bounded length.
+//! Lines of a child's output, of bounded length.
 
 use bytes::Bytes;
 use memchr::memchr;
 use tokio::io::{self, AsyncBufReadExt as _, AsyncRead, BufReader};
 
-/// Reads lines, and holds at most `bytes_max` of one.
+/// Reads lines, and buffers at most `bytes_max` bytes of one.
 pub(super) struct Lines<R> {
     output: BufReader<R>,
     /// The beginning of the next line.
     line: Vec<u8>,
     bytes_max: usize,
-    /// Whether the rest of a line is left out.
+    /// Whether the rest of the current line is skipped.
     is_skipping: bool,
-    /// Whether nothing was read yet.
+    /// Whether nothing has been read yet.
     is_unread: bool,
 }
 
-/// A line, without its end.
+/// A line without its line ending.
 #[derive(Debug, PartialEq)]
 pub(super) enum Line {
     Complete(Bytes),
-    /// The beginning of one that is longer than allowed. Its rest is left out.
+    /// The beginning of a line that exceeds the limit. The rest is skipped.
     Truncated(Bytes),
 }
 
@@ -35,7 +35,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
-    /// Waits for the next line; `None` is the end of the output. Cancel-safe.
+    /// Waits for the next line, or returns `None` at the end of the output. Cancel-safe.
     pub(super) async fn next(&mut self) -> io::Result<Option<Line>> {
         loop {
             let part = self.output.fill_buf().await?;
@@ -52,12 +52,12 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 self.output.consume(through);
                 continue;
             }
-            let room = self.bytes_max.saturating_sub(self.line.len());
-            let (taken, _) = part.split_at(length.min(room));
-            self.line.extend_from_slice(taken);
-            if length > room {
+            let remaining = self.bytes_max.saturating_sub(self.line.len());
+            let (kept, _) = part.split_at(length.min(remaining));
+            self.line.extend_from_slice(kept);
+            if length > remaining {
                 self.is_skipping = true;
-                self.output.consume(room);
+                self.output.consume(remaining);
                 return Ok(Some(Line::Truncated(self.take_line())));
             }
             self.output.consume(through);
@@ -67,22 +67,22 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
-    /// Shows the rest of a line of which the beginning was returned, piece by piece. What is
-    /// not shown is skipped.
-    pub(super) async fn read_rest(&mut self, mut see: impl FnMut(&[u8])) -> io::Result<()> {
+    /// Passes the rest of a truncated line to `on_part`, piece by piece. Without this call,
+    /// [`next`](Self::next) skips the rest.
+    pub(super) async fn read_rest(&mut self, mut on_part: impl FnMut(&[u8])) -> io::Result<()> {
         while self.is_skipping {
             let part = self.output.fill_buf().await?;
             let end = memchr(b'\n', part);
             let length = end.unwrap_or(part.len());
             self.is_skipping = end.is_none() && !part.is_empty();
-            let (shown, _) = part.split_at(length);
-            see(shown);
+            let (rest, _) = part.split_at(length);
+            on_part(rest);
             self.output.consume(length + usize::from(end.is_some()));
         }
         Ok(())
     }
 
-    /// Returns whether nothing was read yet, not even the end.
+    /// Returns whether nothing has been read yet, not even the end of the output.
     pub(super) fn is_unread(&self) -> bool {
         self.is_unread
     }
@@ -91,13 +91,13 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         self.bytes_max
     }
 
-    /// Reads all that comes, and drops it.
+    /// Reads to the end of the output, and discards everything.
     pub(super) async fn discard_all(&mut self) {
-        // An output that cannot be read is at its end, too.
+        // A read error counts as the end.
         let _ = io::copy_buf(&mut self.output, &mut io::sink()).await;
     }
 
-    /// Takes what there is of the line, in no more memory than it needs.
+    /// Takes the buffered line, without spare capacity.
     fn take_line(&mut self) -> Bytes {
         let mut line = std::mem::take(&mut self.line);
         line.pop_if(|last| *last == b'\r');
@@ -118,43 +118,49 @@ mod tests {
         all
     }
 
-    fn whole(text: &'static str) -> Line {
+    fn complete(text: &'static str) -> Line {
         Line::Complete(Bytes::from_static(text.as_bytes()))
     }
 
     #[tokio::test]
-    async fn lines_end_with_a_line_feed_or_the_output() {
-        assert_eq!(lines("a\r\n\nb\nc", 8).await, [whole("a"), whole(""), whole("b"), whole("c")]);
+    async fn line_ends_at_a_line_feed_or_at_the_end() {
+        assert_eq!(
+            lines("a\r\n\nb\nc", 8).await,
+            [complete("a"), complete(""), complete("b"), complete("c")]
+        );
         assert_eq!(lines("", 8).await, []);
     }
 
     #[tokio::test]
-    async fn of_a_line_that_is_too_long_there_is_the_beginning() {
-        let cut = Line::Truncated(Bytes::from_static(b"1234"));
-        assert_eq!(lines("1234\n12345678\n5", 4).await, [whole("1234"), cut, whole("5")]);
+    async fn line_that_is_too_long_is_truncated() {
+        let truncated = Line::Truncated(Bytes::from_static(b"1234"));
+        assert_eq!(
+            lines("1234\n12345678\n5", 4).await,
+            [complete("1234"), truncated, complete("5")]
+        );
     }
 
     #[tokio::test]
-    async fn the_rest_of_a_line_that_is_too_long_can_be_seen() {
-        for (sees_all, seen) in [(true, "56789"), (false, "")] {
+    async fn rest_of_a_truncated_line_can_be_read() {
+        for (reads_rest, expected) in [(true, "56789"), (false, "")] {
             let mut lines = Lines::new("123456789\na\n".as_bytes(), 4);
             assert_eq!(
                 lines.next().await.unwrap(),
                 Some(Line::Truncated(Bytes::from_static(b"1234")))
             );
             let mut rest = Vec::new();
-            if sees_all {
+            if reads_rest {
                 lines.read_rest(|part| rest.extend_from_slice(part)).await.unwrap();
             }
-            assert_eq!(rest, seen.as_bytes());
-            assert_eq!(lines.next().await.unwrap(), Some(whole("a")));
+            assert_eq!(rest, expected.as_bytes());
+            assert_eq!(lines.next().await.unwrap(), Some(complete("a")));
         }
     }
 
     #[tokio::test]
-    async fn no_more_is_read_to_know_that_a_line_is_too_long() {
+    async fn endless_line_is_truncated_at_the_limit() {
         let mut lines = Lines::new(io::repeat(b'x'), 100_000);
-        let cut = Line::Truncated(vec![b'x'; 100_000].into());
-        assert_eq!(lines.next().await.unwrap(), Some(cut));
+        let truncated = Line::Truncated(vec![b'x'; 100_000].into());
+        assert_eq!(lines.next().await.unwrap(), Some(truncated));
     }
 }

@@ -1,4 +1,4 @@
-//! A child process for each session, which speaks MCP on its stdin and stdout.
+//! Backend that runs one child process per session, which speaks MCP on stdin and stdout.
 
 mod child;
 mod command;
@@ -35,7 +35,7 @@ pub use self::{config::StdioConfig, watchdog::WatchdogCommand, watchdog_process:
 use super::{Backend, ClientMessages, ClientSender, OpenError};
 
 #[cfg(not(unix))]
-compile_error!("the feature `stdio` needs Unix: it ends children by their process groups");
+compile_error!("the feature `stdio` requires Unix: it stops children by their process groups");
 
 #[doc = include_str!("../../../docs/stdio.md")]
 #[derive(Clone)]
@@ -45,27 +45,27 @@ struct Shared {
     config: StdioConfig,
     supervisor: Arc<Supervisor>,
     throttle: Throttle,
-    /// One permit for each child that may be started at the same time.
+    /// One permit for each child that is being started: at most [`CONCURRENT_STARTS_MAX`].
     start_permits: Semaphore,
     parked: Parked,
-    /// One task for each child.
+    /// One task per child.
     children: TaskTracker,
 }
 
 impl StdioBackend {
-    /// Makes a backend that starts a child for each session, and starts the guard, if
-    /// there is to be one.
+    /// Creates a backend that starts a child for each session. Starts the watchdog, if one is
+    /// configured.
     ///
     /// # Errors
     ///
-    /// There is no such command, or the guard cannot be started.
+    /// The command does not exist or cannot be executed, or the watchdog cannot be started.
     pub fn new(config: StdioConfig) -> io::Result<Self> {
         config.check().map_err(io::Error::other)?;
         let (instance, spawned) = (rand::random(), SpawnedProcesses::default());
         let watchdog = config.watchdog.clone();
         let watchdog =
             watchdog.map(|watchdog| Watchdog::start(watchdog, instance, &spawned)).transpose();
-        let watchdog = watchdog.map_err(|error| in_context("cannot start the guard", &error))?;
+        let watchdog = watchdog.map_err(|error| in_context("cannot start the watchdog", &error))?;
         let supervisor =
             Arc::new(Supervisor::new(instance, watchdog, spawned, config.adopts_orphans));
         Ok(Self(Arc::new(Shared {
@@ -78,12 +78,11 @@ impl StdioBackend {
         })))
     }
 
-    /// Waits until all children have ended, with all that they have started. Call it when
-    /// the sessions are closed: who exits before kills those that are still to end.
+    /// Waits until all children have ended, with all processes that they have started. Call
+    /// this after closing the sessions: a program that exits earlier kills its children instead.
     ///
-    /// It takes no longer than [`StdioConfig::stop_timeout`] and the moment that the system
-    /// needs to end a process, unless the system does not end one that was killed, or does not
-    /// say which there are, which is logged. Cancel-safe.
+    /// This takes about as long as [`StdioConfig::stop_timeout`]. It takes longer, and an error
+    /// is logged, if a process survives SIGKILL or processes cannot be listed. Cancel-safe.
     pub async fn ended(&self) {
         self.0.parked.close();
         self.0.children.close();
@@ -92,53 +91,54 @@ impl StdioBackend {
     }
 }
 
-/// How many children are started at the same time, each by a thread of its own.
+/// Maximum number of children that are being started at the same time, each on its own thread.
 const CONCURRENT_STARTS_MAX: usize = 16;
 
 impl Backend for StdioBackend {
     async fn open(&self, client: ClientSender, messages: ClientMessages) -> Result<(), OpenError> {
         let shared = Arc::clone(&self.0);
         shared.supervisor.start_reaping();
-        let mut served = (client, messages);
-        if let Some(initialize) = served.1.take_first_message() {
-            match shared.parked.hand_over(&initialize, served).await {
+        let mut endpoints = (client, messages);
+        if let Some(initialize) = endpoints.1.take_first_message() {
+            match shared.parked.hand_over(&initialize, endpoints).await {
                 Ok(()) => return Ok(()),
-                Err(returned) => served = returned,
+                Err(returned) => endpoints = returned,
             }
         }
-        let (client, messages) = served;
-        let (starts, started) = oneshot::channel();
-        // In a task of its own, so that a child is ended also where nobody waits for it.
+        let (client, messages) = endpoints;
+        let (result_sender, result) = oneshot::channel();
+        // In its own task, so that the child is stopped even if this future is dropped.
         self.0.children.spawn(async move {
             let permit = messages.permit();
             match shared.start(&client, &messages).await {
                 Ok(child) => {
                     client.set_process(child.process_id());
-                    let _ = starts.send(Ok(()));
+                    let _ = result_sender.send(Ok(()));
                     child.serve(client, messages, permit).await;
                 }
-                Err(error) => drop(starts.send(Err(error))),
+                Err(error) => drop(result_sender.send(Err(error))),
             }
         });
-        started.await?
+        result.await?
     }
 }
 
 impl Shared {
-    /// Starts a child when it is its turn. Where the session ends before that, none is started.
+    /// Starts a child, once the rate and concurrency limits allow it and unless the session ends
+    /// before that.
     async fn start(
         self: &Arc<Self>,
         client: &ClientSender,
         messages: &ClientMessages,
     ) -> Result<Child, OpenError> {
-        let turn = async {
+        let start_permit = async {
             self.throttle.acquire().await?;
             Ok::<_, OpenError>(self.start_permits.acquire().await?)
         };
         let _start_permit = tokio::select! {
             biased;
             () = messages.ended() => return Err("the session has ended".into()),
-            permit = turn => permit?,
+            permit = start_permit => permit?,
         };
         Child::start(Arc::clone(self), client.session_id()).await
     }

@@ -1,28 +1,28 @@
-//! What can be told of messages that are not valid JSON, or too long to be kept.
+//! Outlines of messages that are not valid JSON, or too long to be buffered.
 //!
-//! The scan is fed byte by byte, holds nothing but one object's outline and the value of its
-//! `id`, and does not care whether strings, numbers or nested values are well-formed.
+//! The scanner is incremental, keeps only the outline of one object and the value of its `id`,
+//! and does not check whether strings, numbers or nested values are well-formed.
 
 use memchr::memchr2;
 use rejoin_core::{ID_BYTES_MAX, RequestId};
 
-/// The longest JSON of an id: every byte of its text may be escaped, as in `\u0041`.
+/// Maximum length of the JSON of an id: every byte of its text may be escaped, as in `\u0041`.
 const ID_JSON_BYTES_MAX: usize = 6 * ID_BYTES_MAX + 2;
 
-/// Which members an object has that a JSON-RPC message is told by.
+/// Which members an object has that identify a JSON-RPC message.
 #[derive(Debug, Default, PartialEq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a member that is there or not")]
+#[expect(clippy::struct_excessive_bools, reason = "each is the presence of a member")]
 pub(super) struct Outline {
     pub(super) id: Id,
     pub(super) has_jsonrpc: bool,
     pub(super) has_method: bool,
     pub(super) has_result: bool,
     pub(super) has_error: bool,
-    /// Whether there are members that no JSON-RPC message has.
+    /// Whether it has members that JSON-RPC does not define.
     pub(super) has_others: bool,
     /// Whether the object is closed.
     pub(super) is_complete: bool,
-    /// Whether there is text before it, as in a line of a log.
+    /// Whether other text precedes it in the line, as in a log line.
     pub(super) is_prefixed: bool,
 }
 
@@ -32,16 +32,16 @@ pub(super) enum Id {
     #[default]
     Absent,
     Known(RequestId),
-    /// It is null, or nothing that an id can be.
+    /// Null, or not a valid id.
     Invalid,
-    /// It is there more than once, with different values.
+    /// Duplicate members with different values.
     Ambiguous,
 }
 
 impl Outline {
-    /// Returns whether the object is meant as an answer to a request.
+    /// Returns whether the object is meant as a response.
     pub(super) fn is_response(&self) -> bool {
-        // A server that leaves out what is null may leave out the result.
+        // A server that omits null members may omit the result.
         let lacks_result = self.is_complete && self.has_jsonrpc && !self.has_method;
         self.is_json_rpc() && (self.has_result || self.has_error || lacks_result)
     }
@@ -51,36 +51,37 @@ impl Outline {
         self.is_json_rpc() && self.has_method && !self.has_result && !self.has_error
     }
 
-    /// A line of a structured log may have an id and an error, too.
+    /// Returns whether this is JSON-RPC rather than a structured log line, which may have an id
+    /// and an error, too.
     fn is_json_rpc(&self) -> bool {
         self.has_jsonrpc || !self.has_others
     }
 
-    /// Returns whether it is known what the object is and what its id is.
+    /// Returns whether the kind and the id of the object are known.
     fn is_decided(&self) -> bool {
         matches!(self.id, Id::Known(_)) && (self.is_request() || self.is_response())
     }
 }
 
-/// Describes the objects of a line.
+/// Finds the outlines of the objects in a line.
 #[derive(Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a state of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "the states are independent")]
 pub(super) struct OutlineScanner {
     object: Outline,
-    /// How many objects and arrays are open, the object itself included.
+    /// Nesting depth: the number of open objects and arrays, including the object itself.
     depth: usize,
     position: Position,
     member: Member,
-    /// A name of a member, or the value of an id: at most [`ID_JSON_BYTES_MAX`] bytes.
+    /// The name of a member, or the value of an id: at most [`ID_JSON_BYTES_MAX`] bytes.
     text: Vec<u8>,
     is_in_string: bool,
     is_escaped: bool,
     is_prefixed: bool,
-    /// Whether the object that is open was taken already.
+    /// Whether the open object has already been reported.
     is_reported: bool,
 }
 
-/// What comes next in the object itself.
+/// What comes next at the top level of the object.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum Position {
     #[default]
@@ -98,15 +99,16 @@ enum Member {
 }
 
 impl OutlineScanner {
-    /// Describes the objects of a whole line, one after the other.
-    pub(super) fn of(bytes: &[u8], mut see: impl FnMut(Outline)) {
-        let mut outlines = Self::default();
-        outlines.feed(bytes, &mut see);
-        outlines.finish().into_iter().for_each(see);
+    /// Passes the outline of each object of a complete line to `on_object`.
+    pub(super) fn of(bytes: &[u8], mut on_object: impl FnMut(Outline)) {
+        let mut scanner = Self::default();
+        scanner.feed(bytes, &mut on_object);
+        scanner.finish().into_iter().for_each(on_object);
     }
 
-    /// Goes on with the next bytes of the line, and describes each object that ends in them.
-    pub(super) fn feed(&mut self, mut bytes: &[u8], mut see: impl FnMut(Outline)) {
+    /// Scans the next bytes of the line, and passes the outline of each object that ends in them
+    /// to `on_object`.
+    pub(super) fn feed(&mut self, mut bytes: &[u8], mut on_object: impl FnMut(Outline)) {
         while let [byte, rest @ ..] = bytes {
             if self.is_in_string && !self.is_escaped && !self.collects() {
                 let plain = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
@@ -115,25 +117,25 @@ impl OutlineScanner {
                     continue;
                 }
             }
-            self.step(*byte).into_iter().for_each(&mut see);
+            self.step(*byte).into_iter().for_each(&mut on_object);
             bytes = rest;
         }
     }
 
-    /// Describes the object that has no end yet, if it is known well enough already. It is not
-    /// described again.
+    /// Returns the outline of the open object, if its kind and id are already known. The object
+    /// is not reported again.
     pub(super) fn take_decided(&mut self) -> Option<Outline> {
         let is_decided = !self.is_reported && self.object.is_decided();
         self.is_reported |= is_decided;
         is_decided.then(|| std::mem::take(&mut self.object))
     }
 
-    /// Describes the last object, if it has no end.
+    /// Returns the outline of the last object, if it is incomplete.
     pub(super) fn finish(mut self) -> Option<Outline> {
         if self.depth > 0 { self.close(false) } else { None }
     }
 
-    /// Returns the object that the byte ends.
+    /// Scans one byte, and returns the object that it ends.
     fn step(&mut self, byte: u8) -> Option<Outline> {
         if self.is_in_string {
             self.step_in_string(byte);
@@ -240,7 +242,7 @@ impl OutlineScanner {
         self.text.clear();
     }
 
-    /// Ends the object, and returns it unless it was taken before.
+    /// Ends the object, and returns it unless it has been reported.
     fn close(&mut self, is_whole: bool) -> Option<Outline> {
         let object = std::mem::take(&mut self.object);
         let is_taken = std::mem::take(&mut self.is_reported);
@@ -249,7 +251,7 @@ impl OutlineScanner {
         (!is_taken).then_some(Outline { is_complete: is_whole, ..object })
     }
 
-    /// Returns whether this is the value of an id, on the level of the object.
+    /// Returns whether the scanner is in the value of the object's own id.
     fn is_id(&self) -> bool {
         self.depth == 1 && self.position == Position::Value && self.member == Member::Id
     }
@@ -258,7 +260,7 @@ impl OutlineScanner {
         self.is_id() || (self.depth == 1 && self.position == Position::Name)
     }
 
-    /// Keeps a byte; one more than the longest id makes it unreadable.
+    /// Buffers a byte. One byte more than the maximum makes the id invalid.
     fn collect(&mut self, byte: u8) {
         if self.collects() && self.text.len() <= ID_JSON_BYTES_MAX {
             self.text.push(byte);
@@ -283,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_is_found_wherever_it_stands() {
+    fn id_is_found_at_any_position() {
         let long = "x".repeat(300_000);
         for (text, id) in [
             (r#"{"jsonrpc":"2.0","id":7,"result":{"id":8}}"#, Id::Known(7.into())),
@@ -309,14 +311,14 @@ mod tests {
     }
 
     #[test]
-    fn it_is_the_same_in_pieces() {
+    fn outlines_do_not_depend_on_chunks() {
         let text = r#"a {"result":{"a":"\\\"","b":[1,{}]},"id":"\u00e9"}{"error":{},"id":1}"#;
         let whole = outlines_of(text);
-        let (mut outlines, mut pieces) = (OutlineScanner::default(), Vec::new());
+        let (mut scanner, mut pieces) = (OutlineScanner::default(), Vec::new());
         for byte in text.as_bytes().chunks(1) {
-            outlines.feed(byte, |outline| pieces.push(outline));
+            scanner.feed(byte, |outline| pieces.push(outline));
         }
-        pieces.extend(outlines.finish());
+        pieces.extend(scanner.finish());
         assert_eq!(pieces, whole);
         assert_eq!(whole.len(), 2);
         assert!(whole[0].is_prefixed && whole[1].is_prefixed);
@@ -324,8 +326,8 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_told_from_what_is_none() {
-        for (text, is_answer) in [
+    fn responses_are_told_from_log_lines() {
+        for (text, is_response) in [
             (r#"{"id":1,"result":"#, true),
             (r#"{"id":1,"error":{"code":1}"#, true),
             (r#"{"jsonrpc":"2.0","id":1}"#, true),
@@ -341,12 +343,12 @@ mod tests {
             ("{'id':1,'result':1}", false),
             ("{id:1,result:{}}", false),
         ] {
-            assert_eq!(outline(text).is_response(), is_answer, "{text}");
+            assert_eq!(outline(text).is_response(), is_response, "{text}");
         }
     }
 
     #[test]
-    fn what_has_no_object_has_no_outline() {
+    fn text_without_an_object_has_no_id() {
         for text in ["", "hello", "[1,2]", "}]", "\"{\\\"id\\\":1}"] {
             let outlines = outlines_of(text);
             assert!(outlines.iter().all(|outline| outline.id == Id::Absent), "{text}");
@@ -354,24 +356,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_is_taken_once_and_before_the_end() {
-        let mut outlines = OutlineScanner::default();
-        let mut known = |text: &str| {
+    fn decided_object_is_reported_once_before_its_end() {
+        let mut scanner = OutlineScanner::default();
+        let mut decided = |text: &str| {
             let mut ids = Vec::new();
-            outlines.feed(text.as_bytes(), |outline| ids.push(outline.id));
-            ids.extend(outlines.take_decided().map(|outline| outline.id));
+            scanner.feed(text.as_bytes(), |outline| ids.push(outline.id));
+            ids.extend(scanner.take_decided().map(|outline| outline.id));
             ids
         };
         let [one, two] = [1, 2].map(|id| Id::Known(id.into()));
-        assert_eq!(known(r#"[{"result":{},"id":1},{"id":2,"#), [one]);
-        assert_eq!(known(r#""result":"a"#), [two]);
-        assert_eq!(known(r#"b"},{"result":3"#), []);
-        assert_eq!(known(r#","id":"c"}]"#), [Id::Known("c".try_into().unwrap())]);
-        assert_eq!(outlines.finish(), None);
+        assert_eq!(decided(r#"[{"result":{},"id":1},{"id":2,"#), [one]);
+        assert_eq!(decided(r#""result":"a"#), [two]);
+        assert_eq!(decided(r#"b"},{"result":3"#), []);
+        assert_eq!(decided(r#","id":"c"}]"#), [Id::Known("c".try_into().unwrap())]);
+        assert_eq!(scanner.finish(), None);
     }
 
     #[test]
-    fn every_object_is_described() {
+    fn every_object_is_reported() {
         assert_eq!(outlines_of(&"{}".repeat(1_000)).len(), 1_000);
     }
 }

@@ -1,4 +1,4 @@
-//! From the child to its client, and to the log.
+//! Output of a child: stdout goes to its client, stderr to the log.
 
 use std::vec::IntoIter;
 
@@ -22,26 +22,26 @@ use crate::{
     session::ReleaseReceiver,
 };
 
-/// How much of a line is shown in the log, in bytes.
+/// Maximum length of a line in the log, in bytes.
 pub(super) const LOGGED_LINE_BYTES_MAX: usize = 4 << 10;
 
 /// JSON-RPC 2.0, section 5.1.
 const INVALID_REQUEST: i32 = -32_600;
 
-/// Why a child says nothing more to its client.
+/// Why no more can be read from the stdout of a child.
 #[derive(Debug)]
 pub(super) enum StdoutEnd {
     Eof,
     Failed(io::Error),
 }
 
-/// Tells the client of a session what its child says.
+/// Forwards the stdout of a child to the client of its session.
 pub(super) struct StdoutForwarder {
     client: ClientSender,
     limits: LineLimits,
-    /// The line that is being told.
+    /// The line that is being forwarded.
     line: Bytes,
-    /// What is left of it: at most as many parts as a batch may have, or [`read::parts`] finds.
+    /// The rest of the line: at most as many parts as [`parse::split_line`] returns.
     parts: IntoIter<Part>,
     uncertain: UncertainRequests,
 }
@@ -58,25 +58,24 @@ impl PendingRequests for ClientSender {
 
 impl StdoutForwarder {
     pub(super) fn new(client: ClientSender) -> Self {
-        // A session that has ended takes no message.
+        // A session that has ended does not accept messages, so the limits do not matter.
         let (batch_max, depth_max) = client.message_limits().unwrap_or_default();
         let limits = LineLimits { batch_max, depth_max };
-        let (line, parts, doubts) =
-            (Bytes::new(), IntoIter::default(), UncertainRequests::default());
-        Self { client, limits, line, parts, uncertain: doubts }
+        let (line, parts) = (Bytes::new(), IntoIter::default());
+        Self { client, limits, line, parts, uncertain: UncertainRequests::default() }
     }
 
-    /// Tells the client what the child says, until its stdout ends. Cancel-safe but for the
-    /// rest of a line that is too long.
+    /// Forwards stdout until it ends. Cancel-safe, except for the rest of a line that is too
+    /// long.
     ///
-    /// It does not read on while it waits for the client, and so in time the child waits, too.
+    /// Does not read while it waits for a slow client, so the pipe fills and holds up the child.
     pub(super) async fn forward(&mut self, stdout: &mut Lines<ChildStdout>) -> StdoutEnd {
         loop {
             self.forward_rest().await;
             let line = tokio::select! {
                 biased;
                 request = self.uncertain.next_expired() => {
-                    self.fail_request(request, "other text comes before it in its line");
+                    self.fail_request(request, "other text precedes it in its line");
                     continue;
                 }
                 line = stdout.next() => line,
@@ -94,13 +93,13 @@ impl StdoutForwarder {
         }
     }
 
-    /// Takes a line, to tell the client what it says.
+    /// Splits a line into the parts to forward.
     pub(super) fn start_line(&mut self, line: Bytes) {
         self.parts = parse::split_line(&line, self.limits).into_iter();
         self.line = line;
     }
 
-    /// Tells the client what is left of a line. Cancel-safe.
+    /// Forwards the rest of the line, and waits while the client is slow. Cancel-safe.
     pub(super) async fn forward_rest(&mut self) {
         while let Some(part) = self.parts.next() {
             wait_for_release(self.forward_part(part)).await;
@@ -108,7 +107,7 @@ impl StdoutForwarder {
         self.line = Bytes::new();
     }
 
-    /// Tells the client what is left of a line, and does not wait while it trails.
+    /// Forwards the rest of the line, even if the client is slow.
     pub(super) fn forward_rest_without_waiting(&mut self) {
         while let Some(part) = self.parts.next() {
             drop(self.forward_part(part));
@@ -116,7 +115,7 @@ impl StdoutForwarder {
         self.line = Bytes::new();
     }
 
-    /// Returns what has to be waited for before more is said.
+    /// Forwards one part. Returns what to wait for before the next one.
     fn forward_part(&mut self, part: Part) -> Option<ReleaseReceiver> {
         match part {
             Part::Message { head, body } => {
@@ -126,40 +125,39 @@ impl StdoutForwarder {
                 }
                 self.send(head, &body)
             }
-            Part::Unreadable { bytes, why, code } => {
-                self.end_affected(parse::affected_requests(&bytes, &self.client), &why, code);
-                self.log_ignored(&self.line, &why);
+            Part::Unreadable { bytes, reason, code } => {
+                self.end_affected(parse::affected_requests(&bytes, &self.client), &reason, code);
+                self.log_ignored(&self.line, &reason);
                 None
             }
         }
     }
 
-    /// Treats a line that is longer than allowed: each call that it answers fails as soon as
-    /// its id is read, and nothing else does.
+    /// Handles a line that exceeds the limit: each request that it answers fails as soon as the
+    /// id is read, and no other request does.
     pub(super) async fn handle_too_long(
         &mut self,
         beginning: Bytes,
         stdout: &mut Lines<ChildStdout>,
     ) -> io::Result<()> {
-        let why = format!("it is longer than {} bytes", stdout.bytes_max());
-        self.log_ignored(&beginning, &why);
-        let (mut outlines, mut consequences) =
-            (OutlineScanner::default(), AffectedRequests::default());
-        let mut see = |part: &[u8]| {
-            outlines.feed(part, |outline| consequences.add(outline, &self.client));
-            if let Some(outline) = outlines.take_decided() {
-                consequences.add(outline, &self.client);
+        let reason = format!("line is longer than {} bytes", stdout.bytes_max());
+        self.log_ignored(&beginning, &reason);
+        let (mut scanner, mut affected) = (OutlineScanner::default(), AffectedRequests::default());
+        let mut scan = |part: &[u8]| {
+            scanner.feed(part, |outline| affected.add(outline, &self.client));
+            if let Some(outline) = scanner.take_decided() {
+                affected.add(outline, &self.client);
             }
-            self.end_affected(consequences.take(), &why, INVALID_REQUEST);
+            self.end_affected(affected.take(), &reason, INVALID_REQUEST);
         };
-        see(&beginning);
+        scan(&beginning);
         drop(beginning);
-        stdout.read_rest(&mut see).await?;
-        if let Some(outline) = outlines.finish() {
-            consequences.add(outline, &self.client);
+        stdout.read_rest(&mut scan).await?;
+        if let Some(outline) = scanner.finish() {
+            affected.add(outline, &self.client);
         }
-        consequences.finish(&self.client);
-        self.end_affected(consequences, &why, INVALID_REQUEST);
+        affected.finish(&self.client);
+        self.end_affected(affected, &reason, INVALID_REQUEST);
         Ok(())
     }
 
@@ -167,14 +165,15 @@ impl StdoutForwarder {
         let session = self.client.session_id().short();
         let related = match extension::parse(body) {
             ChildMessage::Forward { related } => related,
-            ChildMessage::Disconnect(close) => {
-                if let Err(error) = self.client.disconnect(&close.request, close.retry()) {
-                    tracing::debug!(%session, %error, "connection is not closed for the server");
+            ChildMessage::Disconnect(disconnect) => {
+                if let Err(error) = self.client.disconnect(&disconnect.request, disconnect.retry())
+                {
+                    tracing::debug!(%session, %error, "close_stream notification ignored");
                 }
                 return None;
             }
             ChildMessage::Invalid(error) => {
-                tracing::warn!(%session, %error, "server says something to rejoin that is not understood");
+                tracing::warn!(%session, %error, "invalid rejoin notification from stdio process");
                 return None;
             }
         };
@@ -188,50 +187,50 @@ impl StdoutForwarder {
         }
     }
 
-    /// Ends the requests of both sides that wait for something that cannot be read.
-    fn end_affected(&mut self, consequences: AffectedRequests, why: &str, code: i32) {
-        let AffectedRequests { failed, uncertain: doubted, refused, .. } = consequences;
+    /// Fails or rejects the requests that wait for an unreadable message.
+    fn end_affected(&mut self, affected: AffectedRequests, reason: &str, code: i32) {
+        let AffectedRequests { failed, uncertain, rejected, .. } = affected;
         for id in failed {
-            self.fail_request(id, why);
+            self.fail_request(id, reason);
         }
-        for id in doubted {
+        for id in uncertain {
             self.uncertain.add(id);
         }
-        for id in &refused {
-            self.client.reject_server_request(id, code, why);
+        for id in &rejected {
+            self.client.reject_server_request(id, code, reason);
         }
     }
 
-    /// Ends a request of the client, unless it has ended.
-    fn fail_request(&self, id: RequestId, why: &str) {
+    /// Fails a request of the client, if it is still pending.
+    fn fail_request(&self, id: RequestId, reason: &str) {
         if self.client.is_unanswered(&id) {
             let session = self.client.session_id().short();
-            tracing::warn!(%session, %id, "request fails, because its answer cannot be read");
-            self.client.fail_request(id, &format!("the server's answer cannot be read: {why}"));
+            tracing::warn!(%session, %id, "request failed: unreadable response from stdio process");
+            self.client.fail_request(id, &format!("unreadable response from the server: {reason}"));
         }
     }
 
-    fn log_ignored(&self, line: &[u8], why: &str) {
+    fn log_ignored(&self, line: &[u8], reason: &str) {
         let session = self.client.session_id().short();
-        tracing::warn!(%session, error = %why, "line of the server was dropped");
-        tracing::debug!(%session, line = %Printable(logged_part(line)), "the line that was dropped");
+        tracing::warn!(%session, error = %reason, "invalid line on stdout ignored");
+        tracing::debug!(%session, line = %Printable(logged_part(line)), "the ignored line");
     }
 }
 
-/// Returns as much of a line as is shown in the log.
+/// Returns the part of a line that is shown in the log.
 fn logged_part(line: &[u8]) -> &[u8] {
     line.get(..LOGGED_LINE_BYTES_MAX).unwrap_or(line)
 }
 
-/// What the child writes to its stderr.
+/// Stderr of a child.
 pub(super) struct Stderr {
     lines: Lines<ChildStderr>,
     session: SessionId,
-    /// The beginning of the last line that is not blank: at most [`LAST_BYTES_MAX`] bytes.
+    /// The beginning of the last non-blank line: at most [`LAST_BYTES_MAX`] bytes.
     last: Bytes,
 }
 
-/// How much of the last line of its stderr a client is told of, in bytes.
+/// Maximum length of the last line of stderr in an error for the client, in bytes.
 const LAST_BYTES_MAX: usize = 256;
 
 impl Stderr {
@@ -239,15 +238,15 @@ impl Stderr {
         Self { lines: Lines::new(stderr, LOGGED_LINE_BYTES_MAX), session, last: Bytes::new() }
     }
 
-    /// Logs it for another session from now on.
+    /// Attributes further lines to another session.
     pub(super) fn set_session(&mut self, session: SessionId) {
         self.session = session;
     }
 
-    /// Logs it. Cancel-safe.
+    /// Logs all lines. Cancel-safe.
     pub(super) async fn log(&mut self) {
         let session = self.session.short();
-        // What cannot be read is at its end, too.
+        // A read error counts as the end.
         while let Ok(Some(line)) = self.lines.next().await {
             let (line, more) = match &line {
                 Line::Complete(line) => (line, ""),
@@ -260,7 +259,7 @@ impl Stderr {
         }
     }
 
-    /// Returns the last line so far, if there was one.
+    /// Returns the last non-blank line so far.
     pub(super) fn last(&self) -> Option<Printable<'_>> {
         (!self.last.is_empty()).then_some(Printable(&self.last))
     }
@@ -283,7 +282,7 @@ mod tests {
 
     const MESSAGES: u64 = 8;
 
-    /// A backend that is spoken for elsewhere.
+    /// A backend whose sessions are served by the test.
     #[derive(Default)]
     struct TestBackend(std::sync::Arc<Mutex<Vec<(ClientSender, ClientMessages)>>>);
 
@@ -303,18 +302,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_rest_of_a_line_is_not_lost_where_nobody_waits_for_its_reader() {
-        // Half of what a session may keep is less than three events.
+    async fn rest_of_a_line_is_forwarded_without_waiting_for_a_slow_reader() {
+        // Half of the session's byte limit is less than three events.
         let session = Config {
             window_events_max: 1,
             stream_events_max: 4,
             session_bytes_max: 1_000,
             ..Config::default()
         };
-        let doors = TestBackend::default();
-        let opened = std::sync::Arc::clone(&doors.0);
-        let settings = ManagerConfig { session, ..ManagerConfig::default() };
-        let sessions = SessionManager::new(doors, settings).unwrap();
+        let backend = TestBackend::default();
+        let opened = std::sync::Arc::clone(&backend.0);
+        let config = ManagerConfig { session, ..ManagerConfig::default() };
+        let sessions = SessionManager::new(backend, config).unwrap();
         let post = r#"{"jsonrpc":"2.0","id":0,"method":"initialize"}"#;
         let post = message::parse_message(Bytes::from_static(post.as_bytes()), 0).unwrap();
         let (session, mut connection) =
@@ -332,13 +331,13 @@ mod tests {
         let messages = [r#"{"jsonrpc":"2.0","method":"n"}"#; 8].join("");
         forwarder.start_line(messages.into());
         let held = timeout(Duration::from_millis(1), forwarder.forward_rest()).await;
-        assert!(held.is_err() && forwarder.parts.len() > 0, "a slow reader holds it up");
+        assert!(held.is_err() && forwarder.parts.len() > 0, "a slow reader holds the forwarder");
         forwarder.forward_rest_without_waiting();
         let is_last = |event: &SseEvent| matches!(event, SseEvent::Message { id: Some(id), .. } if id.index == MESSAGES);
-        let mut is_said = false;
-        while !is_said && let Some(event) = next(&mut standalone).await {
-            is_said = is_last(&event);
+        let mut is_received = false;
+        while !is_received && let Some(event) = next(&mut standalone).await {
+            is_received = is_last(&event);
         }
-        assert!(is_said);
+        assert!(is_received);
     }
 }

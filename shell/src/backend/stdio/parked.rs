@@ -1,10 +1,10 @@
-//! Children that are still starting, and whose clients have left.
+//! Parked children: those that were still starting when their clients left.
 //!
-//! A child may take long to start, as when `npx` has to download a package first. A client
-//! that does not wait for that would come back to a child that begins from the start, and
-//! leave again. So the child goes on starting for a while. It has heard nothing but one
-//! `initialize` and has said nothing; the next client whose `initialize` is the same, byte for
-//! byte, can have it.
+//! A child may take long to start, for example when `npx` has to download a package first. If it
+//! were stopped whenever its client gives up, each retry would start over and give up again. So
+//! the child is kept for a while. It has received only one `initialize` message and has written
+//! nothing, so it can serve the next client whose `initialize` message is the same, byte for
+//! byte.
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -12,32 +12,32 @@ use tokio::sync::oneshot;
 
 use crate::{ClientMessages, ClientSender};
 
-/// How many children wait for a client at a time, beside those of sessions.
+/// Maximum number of parked children, in addition to those of sessions.
 const PARKED_MAX: usize = 4;
 
-/// What a child serves a session with.
+/// The two ends of a session that its child is connected to.
 pub(super) type SessionEndpoints = (ClientSender, ClientMessages);
 
-/// A session for a child that waits for one.
+/// A session that is offered to a parked child.
 pub(super) struct Offer {
     endpoints: SessionEndpoints,
     declined: oneshot::Sender<SessionEndpoints>,
 }
 
 impl Offer {
-    /// Takes the session.
+    /// Accepts the session.
     pub(super) fn accept(self) -> SessionEndpoints {
         self.endpoints
     }
 
-    /// Gives the session back.
+    /// Returns the session to its sender.
     pub(super) fn decline(self) {
-        // An error says that nobody waits for the session any more.
+        // An error means that nothing waits for the session any more.
         let _ = self.declined.send(self.endpoints);
     }
 }
 
-/// The children that wait for a client.
+/// The parked children.
 #[derive(Default)]
 pub(super) struct Parked(Mutex<State>);
 
@@ -49,13 +49,13 @@ struct State {
 }
 
 struct ParkedChild {
-    /// What the child has heard.
+    /// The only message that the child has received.
     initialize: Bytes,
     client: oneshot::Sender<Offer>,
 }
 
 impl Parked {
-    /// Lets a child wait for a client; `None` where too many do so already.
+    /// Parks a child. Returns `None` if the limit is reached, or after [`close`](Self::close).
     pub(super) fn park(&self, initialize: Bytes) -> Option<oneshot::Receiver<Offer>> {
         let mut state = self.0.lock();
         state.remove_closed();
@@ -67,25 +67,28 @@ impl Parked {
         Some(next)
     }
 
-    /// Hands a session to a child that has heard the same `initialize`. Returns it where there
-    /// is none.
+    /// Hands a session to a child that has received the same `initialize` message.
+    ///
+    /// # Errors
+    ///
+    /// No such child is parked: returns the session.
     pub(super) async fn hand_over(
         &self,
         initialize: &Bytes,
-        mut served: SessionEndpoints,
+        mut endpoints: SessionEndpoints,
     ) -> Result<(), SessionEndpoints> {
         while let Some(client) = self.remove(initialize) {
-            let (refused, refusal) = oneshot::channel();
-            served = match client.send(Offer { endpoints: served, declined: refused }) {
-                Ok(()) => match refusal.await {
+            let (declined, returned) = oneshot::channel();
+            endpoints = match client.send(Offer { endpoints, declined }) {
+                Ok(()) => match returned.await {
                     Ok(returned) => returned,
                     Err(_) => return Ok(()),
                 },
-                // The child has ended meanwhile.
+                // The child has ended.
                 Err(offer) => offer.endpoints,
             };
         }
-        Err(served)
+        Err(endpoints)
     }
 
     fn remove(&self, initialize: &Bytes) -> Option<oneshot::Sender<Offer>> {
@@ -94,7 +97,7 @@ impl Parked {
         Some(state.children.remove(at).client)
     }
 
-    /// Has no child wait for a client any more.
+    /// Releases all children, and parks no more.
     pub(super) fn close(&self) {
         let mut state = self.0.lock();
         state.is_closed = true;
@@ -104,6 +107,6 @@ impl Parked {
 
 impl State {
     fn remove_closed(&mut self) {
-        self.children.retain(|waiting| !waiting.client.is_closed());
+        self.children.retain(|child| !child.client.is_closed());
     }
 }

@@ -1,4 +1,4 @@
-//! What a line of a child says, also where it breaks the rules.
+//! Parser for the lines of a child, including invalid ones.
 
 use std::collections::BTreeSet;
 
@@ -15,52 +15,52 @@ use crate::message;
 const PARSE_ERROR: i32 = -32_700;
 const INVALID_REQUEST: i32 = -32_600;
 
-/// What lines are held to.
+/// Limits for the messages of a line.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LineLimits {
     pub(super) batch_max: usize,
     pub(super) depth_max: usize,
 }
 
-/// The client's requests that a child still has to answer.
+/// The client's requests that the child has not answered.
 pub(super) trait PendingRequests {
     fn contains(&self, id: &RequestId) -> bool;
 
-    /// Returns the only one, if there is but one.
+    /// Returns the only pending request, if there is exactly one.
     fn only(&self) -> Option<RequestId>;
 }
 
-/// A part of a line.
+/// A part of a line: a message, or text that is not one.
 #[derive(Debug, PartialEq)]
 pub(super) enum Part {
     Message { head: Head, body: Bytes },
-    Unreadable { bytes: Bytes, why: String, code: i32 },
+    Unreadable { bytes: Bytes, reason: String, code: i32 },
 }
 
-/// The most requests of a child that are refused because of one line. They wait in its queue
-/// until it reads them.
-const REFUSED_MAX: usize = 64;
+/// Maximum number of server requests that one line can cause to be rejected. The errors wait in
+/// the queue of the child until it reads them.
+const REJECTED_MAX: usize = 64;
 
-/// What is to be done where no message can be read.
+/// The requests of both sides that wait for a message that cannot be read.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct AffectedRequests {
-    /// The client's requests that this was meant to answer: they have no other answer. At most
-    /// all that are unanswered.
+    /// Requests of the client that the text was meant to answer, so that no other response will
+    /// follow. At most all pending ones.
     pub(super) failed: BTreeSet<RequestId>,
-    /// The client's requests that this may have been meant to answer: at most all that are
-    /// unanswered.
+    /// Requests of the client that the text may have been meant to answer. At most all pending
+    /// ones.
     pub(super) uncertain: BTreeSet<RequestId>,
-    /// The child's own requests, which it waits for: at most [`REFUSED_MAX`].
-    pub(super) refused: Vec<RequestId>,
-    /// How many were refused.
-    refusals: usize,
-    /// Whether a request of the client was named.
+    /// Requests of the child to reject: at most [`REJECTED_MAX`].
+    pub(super) rejected: Vec<RequestId>,
+    /// Number of rejected requests, including those that were already taken.
+    rejections: usize,
+    /// Whether a response names a request of the client.
     has_named_request: bool,
-    /// Whether there is an answer that names no request.
+    /// Whether there is a response without a readable id.
     has_response_without_id: bool,
 }
 
-/// Divides a line into what can be read and what cannot. Mostly it is one message.
+/// Splits a line into messages and unreadable text. Usually it is one message.
 pub(super) fn split_line(line: &Bytes, limits: LineLimits) -> Vec<Part> {
     let line = message::strip_byte_order_mark(line.slice_ref(line.trim_ascii()));
     let line = line.slice_ref(line.trim_ascii());
@@ -70,32 +70,32 @@ pub(super) fn split_line(line: &Bytes, limits: LineLimits) -> Vec<Part> {
     if let Err(error) = message::check_depth(&line, limits.depth_max) {
         return vec![unreadable(line, error.to_string(), INVALID_REQUEST)];
     }
-    let readable = |head, body| Part::Message { head, body };
+    let message = |head, body| Part::Message { head, body };
     match parse_head(&line, limits.batch_max) {
-        Ok(Parsed::Single(head)) => vec![readable(head, line)],
+        Ok(Parsed::Single(head)) => vec![message(head, line)],
         Ok(Parsed::Batch(entries)) => {
             let entries = entries.into_iter();
-            entries.map(|entry| readable(entry.head, line.slice_ref(entry.bytes))).collect()
+            entries.map(|entry| message(entry.head, line.slice_ref(entry.bytes))).collect()
         }
         Err(ParseError::BatchTooLong { max }) => {
-            let why = format!("the batch has more than {max} messages");
-            vec![unreadable(line, why, INVALID_REQUEST)]
+            let reason = format!("the batch has more than {max} messages");
+            vec![unreadable(line, reason, INVALID_REQUEST)]
         }
         Err(_) => split_invalid_line(&line),
     }
 }
 
-/// Divides a line that breaks a rule.
+/// Splits a line that is not valid JSON-RPC.
 fn split_invalid_line(line: &[u8]) -> Vec<Part> {
-    let repair::Values { found, rest } = repair::split_values(line);
-    let values = found.into_iter().map(|value| match parse_value(value) {
+    let repair::Values { values, rest } = repair::split_values(line);
+    let values = values.into_iter().map(|value| match parse_value(value) {
         Ok((head, body)) => Part::Message { head, body },
         Err((value, error)) => unreadable(value, error.to_string(), error.code()),
     });
-    values.chain(rest.map(|(rest, why)| unreadable(rest, why, PARSE_ERROR))).collect()
+    values.chain(rest.map(|(rest, reason)| unreadable(rest, reason, PARSE_ERROR))).collect()
 }
 
-/// Reads a value as a message, as an answer whose frame is wrong, or not at all.
+/// Parses a value as a message, or as a response that can be repaired.
 fn parse_value(value: Bytes) -> Result<(Head, Bytes), (Bytes, ParseError)> {
     let single = |value: &Bytes| match parse_head(value, 0)? {
         Parsed::Single(head) => Ok(head),
@@ -104,38 +104,38 @@ fn parse_value(value: Bytes) -> Result<(Head, Bytes), (Bytes, ParseError)> {
     match single(&value) {
         Ok(head) => Ok((head, value)),
         Err(error) => {
-            let answer = repair::repair_response(&value).and_then(|answer| {
-                let head = single(&answer).ok()?;
-                Some((head, answer))
+            let response = repair::repair_response(&value).and_then(|response| {
+                let head = single(&response).ok()?;
+                Some((head, response))
             });
-            answer.ok_or((value, error))
+            response.ok_or((value, error))
         }
     }
 }
 
-fn unreadable(bytes: Bytes, why: String, code: i32) -> Part {
-    Part::Unreadable { bytes, why, code }
+fn unreadable(bytes: Bytes, reason: String, code: i32) -> Part {
+    Part::Unreadable { bytes, reason, code }
 }
 
-/// Has an answer name the request that it answers as its client does, where the child has
-/// made a string of a number or left the id of an error out.
+/// Restores the id of a response to the one that the client sent, if the child has turned a
+/// number into a string or the reverse, or has omitted the id of an error.
 pub(super) fn restore_request_id(
     head: Head,
     body: Bytes,
-    unanswered: &impl PendingRequests,
+    pending: &impl PendingRequests,
 ) -> (Head, Bytes) {
     let id = match &head {
-        Head::Response { id, .. } | Head::Error { id: Some(id) } => find_pending(id, unanswered),
-        Head::Error { id: None } => unanswered.only(),
+        Head::Response { id, .. } | Head::Error { id: Some(id) } => find_pending(id, pending),
+        Head::Error { id: None } => pending.only(),
         Head::Request { .. } | Head::Notification(_) => None,
     };
     let id = id.filter(|id| Some(id) != answered_request(&head));
     match id.and_then(|id| Some((repair::with_id(&body, &id)?, id))) {
-        Some((body, asked)) => {
+        Some((body, request)) => {
             let mut head = head;
             match &mut head {
-                Head::Response { id, .. } => *id = asked,
-                Head::Error { id } => *id = Some(asked),
+                Head::Response { id, .. } => *id = request,
+                Head::Error { id } => *id = Some(request),
                 Head::Request { .. } | Head::Notification(_) => {}
             }
             (head, body)
@@ -152,49 +152,47 @@ pub(super) fn answered_request(head: &Head) -> Option<&RequestId> {
     }
 }
 
-/// Returns the unanswered request that is meant by an id.
-fn find_pending(id: &RequestId, unanswered: &impl PendingRequests) -> Option<RequestId> {
-    if unanswered.contains(id) {
+/// Returns the pending request with this id, or with this id as a string instead of a number or
+/// the reverse.
+fn find_pending(id: &RequestId, pending: &impl PendingRequests) -> Option<RequestId> {
+    if pending.contains(id) {
         return Some(id.clone());
     }
-    let other = match id.value() {
+    let other_form = match id.value() {
         IdValue::Integer(integer) => RequestId::try_from(integer.to_string().as_str()).ok()?,
         IdValue::Text(text) => text.parse::<i64>().ok()?.into(),
     };
-    unanswered.contains(&other).then_some(other)
+    pending.contains(&other_form).then_some(other_form)
 }
 
-/// Finds out which requests wait for what cannot be read.
-pub(super) fn affected_requests(
-    bytes: &[u8],
-    unanswered: &impl PendingRequests,
-) -> AffectedRequests {
-    let mut consequences = AffectedRequests::default();
-    OutlineScanner::of(bytes, |outline| consequences.add(outline, unanswered));
-    consequences.finish(unanswered);
-    consequences
+/// Finds the requests that wait for the messages in unreadable text.
+pub(super) fn affected_requests(bytes: &[u8], pending: &impl PendingRequests) -> AffectedRequests {
+    let mut affected = AffectedRequests::default();
+    OutlineScanner::of(bytes, |outline| affected.add(outline, pending));
+    affected.finish(pending);
+    affected
 }
 
 impl AffectedRequests {
-    /// Finds out which request waits for an object. None waits for a log line.
-    pub(super) fn add(&mut self, outline: Outline, unanswered: &impl PendingRequests) {
-        let (is_answer, is_request) = (outline.is_response(), outline.is_request());
+    /// Adds the request that waits for an object, if any. No request waits for a log line.
+    pub(super) fn add(&mut self, outline: Outline, pending: &impl PendingRequests) {
+        let (is_response, is_request) = (outline.is_response(), outline.is_request());
         let has_content = outline.has_result || outline.has_error;
         match outline.id {
             Id::Known(id) if outline.is_prefixed => {
-                let is_doubted = outline.has_jsonrpc && has_content && is_answer;
-                let doubted = is_doubted.then(|| find_pending(&id, unanswered)).flatten();
-                self.uncertain.extend(doubted);
+                let is_uncertain = outline.has_jsonrpc && has_content && is_response;
+                let request = is_uncertain.then(|| find_pending(&id, pending)).flatten();
+                self.uncertain.extend(request);
             }
             _ if outline.is_prefixed => {}
-            Id::Known(id) if is_answer => {
-                let failed = find_pending(&id, unanswered);
+            Id::Known(id) if is_response => {
+                let failed = find_pending(&id, pending);
                 self.has_named_request |= failed.is_some();
                 self.failed.extend(failed);
             }
-            Id::Known(id) if is_request && self.refusals < REFUSED_MAX => {
-                self.refusals += 1;
-                self.refused.push(id);
+            Id::Known(id) if is_request && self.rejections < REJECTED_MAX => {
+                self.rejections += 1;
+                self.rejected.push(id);
             }
             Id::Absent | Id::Invalid => {
                 self.has_response_without_id |= outline.has_jsonrpc && has_content;
@@ -203,10 +201,10 @@ impl AffectedRequests {
         }
     }
 
-    /// Takes what is to be done already.
+    /// Takes the requests that were found so far.
     pub(super) fn take(&mut self) -> Self {
         let Self {
-            refusals,
+            rejections,
             has_named_request: has_named,
             has_response_without_id: has_nameless,
             ..
@@ -214,7 +212,7 @@ impl AffectedRequests {
         std::mem::replace(
             self,
             Self {
-                refusals,
+                rejections,
                 has_named_request: has_named,
                 has_response_without_id: has_nameless,
                 ..Self::default()
@@ -222,10 +220,10 @@ impl AffectedRequests {
         )
     }
 
-    /// Hears that the line has ended.
-    pub(super) fn finish(&mut self, unanswered: &impl PendingRequests) {
+    /// Handles the end of the line: a response without an id fails the only pending request.
+    pub(super) fn finish(&mut self, pending: &impl PendingRequests) {
         if self.has_response_without_id && !self.has_named_request {
-            self.failed.extend(unanswered.only());
+            self.failed.extend(pending.only());
         }
     }
 }
@@ -251,25 +249,25 @@ mod tests {
         }
     }
 
-    /// What becomes of a line, in words.
-    fn outcome(line: &[u8], unanswered: &Vec<RequestId>) -> Vec<String> {
+    /// Describes the result of a line as text.
+    fn outcome(line: &[u8], pending: &Vec<RequestId>) -> Vec<String> {
         let mut outcome = Vec::new();
         for part in split_line(&Bytes::copy_from_slice(line), LIMITS) {
             match part {
                 Part::Message { head, body } => {
-                    let (head, body) = restore_request_id(head, body, unanswered);
+                    let (head, body) = restore_request_id(head, body, pending);
                     let again = parse_head(&body, 0).unwrap();
-                    assert_eq!(again, Parsed::Single(head), "the head is that of the body");
+                    assert_eq!(again, Parsed::Single(head), "the head matches the body");
                     outcome.push(String::from_utf8(body.into()).unwrap());
                 }
-                Part::Unreadable { bytes, why, .. } => {
-                    let AffectedRequests { failed, uncertain: doubted, refused, .. } =
-                        affected_requests(&bytes, unanswered);
+                Part::Unreadable { bytes, reason, .. } => {
+                    let AffectedRequests { failed, uncertain, rejected, .. } =
+                        affected_requests(&bytes, pending);
                     let failed: Vec<_> = failed.into_iter().collect();
-                    for id in failed.iter().chain(&doubted) {
-                        assert!(unanswered.contains(id));
+                    for id in failed.iter().chain(&uncertain) {
+                        assert!(pending.contains(id));
                     }
-                    outcome.push(format!("failed {failed:?} refused {refused:?}: {why}"));
+                    outcome.push(format!("failed {failed:?} rejected {rejected:?}: {reason}"));
                 }
             }
         }
@@ -285,17 +283,17 @@ mod tests {
         }
     }
 
-    const ANSWER: &str = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+    const RESPONSE: &str = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
 
     #[test]
-    fn an_answer_whose_meaning_is_plain_is_given() {
-        check(ANSWER, &[ANSWER]);
-        check(format!("\u{feff}{ANSWER}"), &[ANSWER]);
-        check(format!(" \t{ANSWER} "), &[ANSWER]);
-        check(r#"{"jsonrpc":"2.0","id":1,"result":{},"error":null}"#, &[ANSWER]);
-        check(r#"{"id":1,"result":{}}"#, &[ANSWER]);
-        check(r#"{"jsonrpc":"1.0","id":1,"result":{}}"#, &[ANSWER]);
-        check(r#"{"jsonrpc":"2.0","id":"1","result":{}}"#, &[ANSWER]);
+    fn repairable_response_is_forwarded() {
+        check(RESPONSE, &[RESPONSE]);
+        check(format!("\u{feff}{RESPONSE}"), &[RESPONSE]);
+        check(format!(" \t{RESPONSE} "), &[RESPONSE]);
+        check(r#"{"jsonrpc":"2.0","id":1,"result":{},"error":null}"#, &[RESPONSE]);
+        check(r#"{"id":1,"result":{}}"#, &[RESPONSE]);
+        check(r#"{"jsonrpc":"1.0","id":1,"result":{}}"#, &[RESPONSE]);
+        check(r#"{"jsonrpc":"2.0","id":"1","result":{}}"#, &[RESPONSE]);
         check(
             r#"{"jsonrpc":"2.0","id":2,"result":{}}"#,
             &[r#"{"jsonrpc":"2.0","id":"2","result":{}}"#],
@@ -309,14 +307,14 @@ mod tests {
             &["{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"a\":\"caf\u{fffd}\"}}"],
         );
         let other = r#"{"jsonrpc":"2.0","id":7,"result":{}}"#;
-        check(format!("{ANSWER}{other}"), &[ANSWER, other]);
-        check(format!("[{ANSWER},{other}]"), &[ANSWER, other]);
-        check(format!("[{ANSWER},{{}}]"), &[ANSWER, "failed [] refused []"]);
-        check(format!("{ANSWER} done"), &[ANSWER, "failed [] refused []"]);
+        check(format!("{RESPONSE}{other}"), &[RESPONSE, other]);
+        check(format!("[{RESPONSE},{other}]"), &[RESPONSE, other]);
+        check(format!("[{RESPONSE},{{}}]"), &[RESPONSE, "failed [] rejected []"]);
+        check(format!("{RESPONSE} done"), &[RESPONSE, "failed [] rejected []"]);
     }
 
     #[test]
-    fn what_cannot_be_read_ends_the_call_that_it_names() {
+    fn unreadable_response_fails_the_request_that_it_names() {
         for line in [
             r#"{"jsonrpc":"2.0","id":1,"result":{"a":NaN}}"#,
             r#"{"jsonrpc":"2.0","result":{"a":-Infinity},"id":1}"#,
@@ -331,18 +329,18 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":"it said "no", twice"}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}"#,
-            &format!("[{ANSWER}{}]", ",1".repeat(64)),
+            &format!("[{RESPONSE}{}]", ",1".repeat(64)),
         ] {
-            check(line, &["failed [1] refused []"]);
+            check(line, &["failed [1] rejected []"]);
         }
         check(
-            format!(r#"{ANSWER}{{"jsonrpc":"2.0","id":"2","result":NaN}}"#),
-            &[ANSWER, r#"failed ["2"] refused []"#],
+            format!(r#"{RESPONSE}{{"jsonrpc":"2.0","id":"2","result":NaN}}"#),
+            &[RESPONSE, r#"failed ["2"] rejected []"#],
         );
     }
 
     #[test]
-    fn every_call_that_an_unreadable_line_names_ends() {
+    fn unreadable_line_fails_every_request_that_it_names() {
         let ids: Vec<_> = (0..1_000).map(RequestId::from).collect();
         let named: Vec<_> = ids.iter().collect();
         let answers = |end: &str| {
@@ -361,12 +359,12 @@ mod tests {
             assert!(ended.iter().eq(named.iter().copied()), "{}", ended.len());
         }
         let requests = r#"{"jsonrpc":"2.0","id":1,"method":5}"#.repeat(1_000);
-        let refused = affected_requests(requests.as_bytes(), &ids).refused;
-        assert_eq!(refused.len(), REFUSED_MAX);
+        let rejected = affected_requests(requests.as_bytes(), &ids).rejected;
+        assert_eq!(rejected.len(), REJECTED_MAX);
     }
 
     #[test]
-    fn what_names_no_call_ends_the_only_one() {
+    fn response_without_an_id_answers_the_only_request() {
         let error = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"?"}}"#;
         let nameless = r#"{"jsonrpc":"2.0","result":{}}"#;
         let one = vec![RequestId::from(1)];
@@ -374,33 +372,33 @@ mod tests {
             outcome(error.as_bytes(), &one),
             [r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32700,"message":"?"}}"#]
         );
-        assert!(outcome(nameless.as_bytes(), &one)[0].starts_with("failed [1] refused []"));
+        assert!(outcome(nameless.as_bytes(), &one)[0].starts_with("failed [1] rejected []"));
         check(error, &[error]);
-        check(nameless, &["failed [] refused []"]);
-        // It names another one.
+        check(nameless, &["failed [] rejected []"]);
+        // It names another request.
         let other = r#"{"jsonrpc":"2.0","id":9,"result":NaN}"#;
-        assert!(outcome(other.as_bytes(), &one)[0].starts_with("failed [] refused []"));
+        assert!(outcome(other.as_bytes(), &one)[0].starts_with("failed [] rejected []"));
     }
 
     #[test]
-    fn a_request_of_the_child_is_refused_by_its_id() {
+    fn invalid_request_of_the_child_is_rejected_by_its_id() {
         for line in [
             r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":5}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":5}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":NaN}}"#,
             r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
         ] {
-            check(line, &["failed [] refused [1]"]);
+            check(line, &["failed [] rejected [1]"]);
         }
     }
 
     #[test]
-    fn lines_of_a_log_end_no_call() {
+    fn log_lines_answer_no_request() {
         let one = vec![RequestId::from(1)];
         for line in [
             "Server running on stdio",
             "[INFO] listening",
-            r#"{"level":"error","error":"refused"}"#,
+            r#"{"level":"error","error":"rejected"}"#,
             r#"{"level":"error","id":1,"error":{"code":"E"}}"#,
             r#"{"level":"info","id":1,"result":{}}"#,
             r#"{"id":1"#,
@@ -408,16 +406,16 @@ mod tests {
             r#"Sending {"jsonrpc":"2.0","id":1,"result":{"a":"b..."#,
             r#"Heard {"jsonrpc":"2.0","id":1,"method":"a","params":5}"#,
             "Sending { jsonrpc: '2.0', id: 1, result: {} }",
-            &format!("LOG {ANSWER}"),
-            &format!("[INFO] {{}}{ANSWER}"),
-            &format!("[1234] {ANSWER}"),
-            &format!("12 {ANSWER}"),
-            &format!("{{}} upstream: {ANSWER}"),
+            &format!("LOG {RESPONSE}"),
+            &format!("[INFO] {{}}{RESPONSE}"),
+            &format!("[1234] {RESPONSE}"),
+            &format!("12 {RESPONSE}"),
+            &format!("{{}} upstream: {RESPONSE}"),
             "[]",
             "5",
         ] {
             for outcome in outcome(line.as_bytes(), &one) {
-                assert!(outcome.starts_with("failed [] refused []"), "{line}: {outcome}");
+                assert!(outcome.starts_with("failed [] rejected []"), "{line}: {outcome}");
             }
         }
         check("", &[]);
@@ -426,8 +424,8 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_behind_other_text_is_doubted() {
-        let doubted = |line: &str| {
+    fn response_after_other_text_is_uncertain() {
+        let uncertain = |line: &str| {
             let [Part::Unreadable { bytes, .. }] =
                 &split_line(&Bytes::copy_from_slice(line.as_bytes()), LIMITS)[..]
             else {
@@ -436,12 +434,12 @@ mod tests {
             Vec::from_iter(affected_requests(bytes, &vec![1.into()]).uncertain)
         };
         for line in [
-            &format!("Loading... {ANSWER}"),
-            &format!("[1234] {ANSWER}"),
+            &format!("Loading... {RESPONSE}"),
+            &format!("[1234] {RESPONSE}"),
             r#"Sending {"jsonrpc":"2.0","id":1,"result":{"a":"b..."#,
             r#"Sending {"jsonrpc":"2.0","id":"1","error":{}}"#,
         ] {
-            assert_eq!(doubted(line), [1.into()], "{line}");
+            assert_eq!(uncertain(line), [1.into()], "{line}");
         }
         for line in [
             "Sending { jsonrpc: '2.0', id: 1, result: {} }",
@@ -450,14 +448,14 @@ mod tests {
             r#"Heard {"jsonrpc":"2.0","id":9,"result":{}}"#,
             r#"Heard {"id":1,"result":{}}"#,
         ] {
-            assert_eq!(doubted(line), [], "{line}");
+            assert_eq!(uncertain(line), [], "{line}");
         }
     }
 
-    /// Pieces of which lines are made that are almost messages.
+    /// Generates pieces of lines that are almost messages.
     fn piece() -> impl Strategy<Value = String> {
         prop_oneof![
-            Just(ANSWER.to_owned()),
+            Just(RESPONSE.to_owned()),
             prop::sample::select(
                 &[
                     "{",
@@ -492,12 +490,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_do_harm(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_are_handled(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             outcome(&bytes, &vec![1.into()]);
         }
 
         #[test]
-        fn nothing_that_is_almost_a_message_does_harm(
+        fn almost_valid_messages_are_handled(
             pieces in prop::collection::vec(piece(), 0..30),
             cut in any::<prop::sample::Index>(),
         ) {

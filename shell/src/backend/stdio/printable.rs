@@ -1,8 +1,8 @@
-//! What a child wrote, fit for the log.
+//! Escaped output of a child, for the log.
 
 use std::fmt;
 
-/// Shows bytes as one line of text.
+/// Displays bytes as one line of text, with control characters escaped.
 pub(super) struct Printable<'a>(pub(super) &'a [u8]);
 
 impl fmt::Display for Printable<'_> {
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_controls_the_terminal() {
+    fn control_characters_are_escaped() {
         let text = Printable(b"\x1b[31mr\xc3\xb6t\x07\t\xff").to_string();
         assert_eq!(text, "\\u{1b}[31mröt\\u{7}\\t\u{fffd}");
     }

@@ -1,4 +1,4 @@
-//! A child process, with all that it starts: its process group, and what has left that.
+//! A child process and all its descendants: its process group, and processes that have left it.
 
 use std::{
     io,
@@ -30,26 +30,26 @@ use super::{
 };
 use crate::SessionId;
 
-/// How long to wait before processes are listed again that could not be listed for a while.
+/// Interval between attempts to list processes, after many have failed.
 const LIST_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Killed and reaped when it is dropped, at the latest.
+/// A child process, which is killed and reaped on drop at the latest.
 ///
-/// The child is reaped last, so that its id, and that of the group that it is in, are not
-/// another's as long as they are signalled.
+/// The child is reaped last, so that its id, and that of its group, cannot be reused while they
+/// are signalled.
 pub(super) struct Process {
     /// `None` once it is being reaped.
     child: Option<Child>,
     id: Pid,
-    /// The group that it was started in.
+    /// The group in which the child was started.
     group: Pid,
     mark: Mark,
     supervisor: Arc<Supervisor>,
-    /// There once its exit is waited for.
+    /// Created by the first [`exited`](Self::exited).
     exit_watch: Option<ExitWatch>,
 }
 
-/// What a process is started with.
+/// The standard streams of a new process.
 pub(super) struct Pipes {
     stdin: process::ChildStdin,
     stdout: process::ChildStdout,
@@ -57,7 +57,7 @@ pub(super) struct Pipes {
 }
 
 impl Pipes {
-    /// Has the runtime read and write them.
+    /// Registers the pipes with the runtime.
     pub(super) fn register(self) -> io::Result<(ChildStdin, ChildStdout, ChildStderr)> {
         let stdin = ChildStdin::from_std(self.stdin)?;
         let stdout = ChildStdout::from_std(self.stdout)?;
@@ -66,8 +66,9 @@ impl Pipes {
 }
 
 impl Process {
-    /// Starts a process in a group that the guard knows already, since rejoin may be killed at
-    /// any time; or, where there is no guard, in one of its own. Blocks, and needs a runtime.
+    /// Starts a process. With a watchdog, it joins a group that the watchdog already knows, since
+    /// rejoin may be killed at any time; otherwise it leads its own group. Blocks, and needs a
+    /// runtime.
     pub(super) fn start(
         config: &StdioConfig,
         supervisor: &Arc<Supervisor>,
@@ -106,9 +107,9 @@ impl Process {
         self.id.as_raw_nonzero().get()
     }
 
-    /// Waits until the process has exited, and leaves it to be reaped. Cancel-safe.
+    /// Waits until the process has exited, without reaping it. Cancel-safe.
     pub(super) async fn exited(&mut self) -> io::Result<ExitStatus> {
-        // Before the first look, so that its exit cannot be missed.
+        // Created before the first poll, so that the exit cannot be missed.
         let watch = match &mut self.exit_watch {
             Some(watch) => watch,
             None => self.exit_watch.insert(ExitWatch::new(self.id)?),
@@ -121,7 +122,7 @@ impl Process {
         }
     }
 
-    /// Asks all processes to end.
+    /// Sends SIGTERM to all processes of the child.
     pub(super) async fn terminate(&self) {
         let group = self.signal_group(Signal::TERM);
         match self.members().await {
@@ -130,18 +131,17 @@ impl Process {
                 .filter(|process| Some(process.group) != group)
                 .for_each(|process| process.signal(Signal::TERM)),
             Err(error) => {
-                tracing::debug!(child = self.id(), %error, "processes cannot be listed");
+                tracing::debug!(child = self.id(), %error, "cannot list the processes of a stdio process");
             }
         }
     }
 
-    /// Kills the group that the process is in.
+    /// Kills the process group that the child is in.
     pub(super) fn kill_group(&self) {
         self.signal_group(Signal::KILL);
     }
 
-    /// Kills all processes, and reaps the first of them. Those that the system does not end
-    /// are logged.
+    /// Kills all processes of the child, and then reaps it. Logs processes that survive.
     pub(super) async fn kill(mut self, session: SessionId) {
         for round in 1.. {
             self.kill_now();
@@ -152,8 +152,8 @@ impl Process {
             if round > KILL_ROUNDS {
                 let pids: Vec<_> = left.iter().map(|process| process.id).collect();
                 tracing::error!(session = %session.short(), child = self.id(), ?pids,
-                    "processes of the server were killed and have not ended");
-                // It is still there, and so is its place.
+                    "processes survived SIGKILL");
+                // The session permit is held as long as the child is there.
                 let _ = self.exited().await;
                 break;
             }
@@ -162,13 +162,13 @@ impl Process {
             }
             sleep(KILL_INTERVAL).await;
         }
-        // The watchdog may have to be started again, which takes a while. An error says that the
-        // runtime ends.
+        // Blocking, since the watchdog may have to be restarted. An error means that the runtime
+        // is shutting down.
         let _ = spawn_blocking(move || self.reap()).await;
     }
 
-    /// Returns the processes that are left, and tries again as long as they cannot be listed:
-    /// that says nothing about whether there are any.
+    /// Lists the processes that are left. Retries until that succeeds: a failure does not mean
+    /// that there are none.
     async fn list_members(&self, session: SessionId) -> Vec<ProcessEntry> {
         let mut rounds = 0_u32;
         loop {
@@ -177,7 +177,7 @@ impl Process {
                 Ok(members) => return members,
                 Err(error) if rounds == KILL_ROUNDS => {
                     tracing::error!(session = %session.short(), child = self.id(), %error,
-                        "processes of the server cannot be listed, and some may be left");
+                        "cannot list the processes of a stdio process; some may be left, retrying");
                 }
                 Err(_) => {}
             }
@@ -185,7 +185,7 @@ impl Process {
         }
     }
 
-    /// Returns the processes that are left, but for those that have exited.
+    /// Lists the processes that are left, without those that have exited.
     async fn members(&self) -> io::Result<Vec<ProcessEntry>> {
         let id = self.id();
         let is_root = |process: &ProcessEntry| process.id == id || process.mark == Some(self.mark);
@@ -204,13 +204,14 @@ impl Process {
 
     fn kill_now(&self) {
         self.signal_group(Signal::KILL);
-        // It may have left the group meanwhile.
+        // The child may have left the group.
         let _ = kill_process(self.id, Signal::KILL);
     }
 
-    /// Signals the group that the process is in, and returns its id. That need not be the group
-    /// that it was started in, which may be gone, so that its id is another's. A group that was
-    /// there before the process is not its own, and not signalled.
+    /// Signals the group that the process is in, and returns the id of the group.
+    ///
+    /// That may not be the group in which it was started, whose id may have been reused. A group
+    /// that existed before the process does not belong to it, and is not signalled.
     fn signal_group(&self, signal: Signal) -> Option<i32> {
         let group = getpgid(Some(self.id)).ok()?;
         if group != self.group && group != self.id {
@@ -220,14 +221,14 @@ impl Process {
         match kill_process_group(group, signal) {
             Ok(()) | Err(Errno::SRCH) => {}
             Err(error) => {
-                tracing::debug!(group = id, ?signal, %error, "a process group was not signalled");
+                tracing::debug!(group = id, ?signal, %error, "cannot signal process group");
             }
         }
         Some(id)
     }
 }
 
-/// Returns how a process has exited that is not reaped yet; `None` if it has not.
+/// Returns the exit status of a process that has not been reaped, or `None` if it still runs.
 fn poll_exit(id: Pid) -> io::Result<Option<ExitStatus>> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     let Some(status) = waitid(WaitId::Pid(id), options)? else { return Ok(None) };
@@ -236,13 +237,13 @@ fn poll_exit(id: Pid) -> io::Result<Option<ExitStatus>> {
     Ok(Some(ExitStatus::from_raw(exit)))
 }
 
-/// Sets the soft limit of open files of a process, which it has only begun to run.
+/// Sets the soft limit of open files of a process that has just been started.
 #[cfg(target_os = "linux")]
 fn set_open_files_limit(id: Pid, limit: u64) {
     use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
     let limits = Rlimit { current: Some(limit), ..getrlimit(Resource::Nofile) };
     if let Err(error) = prlimit(Some(id), Resource::Nofile, limits) {
-        tracing::debug!(pid = id.as_raw_nonzero(), %error, "limit of open files was not set");
+        tracing::debug!(pid = id.as_raw_nonzero(), %error, "cannot set the limit of open files");
     }
 }
 
@@ -250,8 +251,8 @@ fn set_open_files_limit(id: Pid, limit: u64) {
 fn limit_files(_: Pid, _: u64) {}
 
 impl Drop for Process {
-    /// Happens where its task panics, and at the end of the runtime. The watchdog, if there is
-    /// one, ends what is left of it.
+    /// Kills the child if its task panics or the runtime shuts down. The watchdog, if there is
+    /// one, kills descendants that are left.
     fn drop(&mut self) {
         let Some(child) = self.child.take() else { return };
         self.kill_now();
@@ -259,7 +260,7 @@ impl Drop for Process {
         let reap = move || supervisor.spawned.reap(&mut { child });
         let reaper = thread::Builder::new().name("rejoin-reaper".to_owned()).spawn(reap);
         if let Err(error) = reaper {
-            tracing::warn!(pid, %error, "process was not reaped");
+            tracing::warn!(pid, %error, "cannot reap process");
         }
     }
 }
@@ -285,7 +286,7 @@ mod tests {
         Process::start(&config, supervisor).unwrap().0
     }
 
-    /// Counts how often a task is woken.
+    /// Counts the wake-ups of a task.
     #[derive(Default)]
     struct Wakes(AtomicUsize);
 
@@ -297,7 +298,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn the_exit_of_a_process_wakes_no_task_of_another() {
+    async fn exit_of_a_process_wakes_only_its_own_task() {
         let supervisor = Arc::new(Supervisor::new(1, None, SpawnedProcesses::default(), false));
         let (mut other, mut ending) = (sleeping(&supervisor), sleeping(&supervisor));
         let count = Arc::new(Wakes::default());
@@ -312,7 +313,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_process_that_is_dropped_is_killed_and_reaped() {
+    async fn dropped_process_is_killed_and_reaped() {
         let supervisor = Arc::new(Supervisor::new(1, None, SpawnedProcesses::default(), false));
         let process = sleeping(&supervisor);
         let id = process.id();

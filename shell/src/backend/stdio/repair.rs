@@ -1,8 +1,8 @@
-//! Messages of a child that break a rule of JSON or JSON-RPC, and whose meaning is plain.
+//! Repair of messages that are not valid JSON-RPC, but whose meaning is unambiguous.
 //!
-//! Nothing here changes what a message says: characters that must be escaped are escaped,
-//! bytes that are not UTF-8 become U+FFFD, and the members that frame an answer are set
-//! right. What a result or an error contains stays as it is.
+//! A repair never changes the meaning of a message: control characters in strings are escaped,
+//! bytes that are not UTF-8 become U+FFFD, and the envelope of a response is corrected. The
+//! contents of a result or an error stay as they are.
 
 use std::{
     borrow::Cow,
@@ -14,47 +14,47 @@ use rejoin_core::RequestId;
 use serde::de::{Deserializer as _, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Deserializer, value::RawValue};
 
-/// The most values of a line that are read.
+/// Maximum number of values that are read from a line.
 const VALUES_MAX: usize = 64;
 
 /// The values of a line.
 #[derive(Debug, PartialEq)]
 pub(super) struct Values {
-    /// At most [`VALUES_MAX`], an array with fewer entries counting as these.
-    pub(super) found: Vec<Bytes>,
-    /// What follows the last value, and why it is no value.
+    /// At most [`VALUES_MAX`]; a non-empty array contributes its entries.
+    pub(super) values: Vec<Bytes>,
+    /// Text after the last value, and why it is not a value.
     pub(super) rest: Option<(Bytes, String)>,
 }
 
-/// Finds the values of a line that is not one message: several in a row, or the entries of an
-/// array. They end where other text begins: what follows that may be a line of a log.
+/// Splits a line that is not one message into its values: several in a row, or the entries of an
+/// array. Stops at other text, since what follows that may be a log line.
 pub(super) fn split_values(line: &[u8]) -> Values {
     let text = escape_controls(&String::from_utf8_lossy(line)).into_owned();
     let mut stream = Deserializer::from_str(&text).into_iter::<&RawValue>();
-    let mut found = Vec::new();
-    let (end, why) = loop {
+    let mut values = Vec::new();
+    let (end, reason) = loop {
         let end = stream.byte_offset();
-        if found.len() >= VALUES_MAX {
+        if values.len() >= VALUES_MAX {
             break (end, Some(format!("the line has more than {VALUES_MAX} messages")));
         }
         match stream.next() {
             Some(Ok(value)) => {
-                let values = array_entries(value.get()).unwrap_or_else(|| vec![copy(value.get())]);
-                if !values.is_empty() && !values.iter().any(|value| value.starts_with(b"{")) {
-                    break (end, Some("it is text, and no message".to_owned()));
+                let entries = array_entries(value.get()).unwrap_or_else(|| vec![copy(value.get())]);
+                if !entries.is_empty() && !entries.iter().any(|entry| entry.starts_with(b"{")) {
+                    break (end, Some("text, not a message".to_owned()));
                 }
-                found.extend(values);
+                values.extend(entries);
             }
             Some(Err(error)) => break (end, Some(describe_error(&text, &error))),
             None => break (end, None),
         }
     };
     let rest = text.get(end..).map(str::trim).unwrap_or_default();
-    let rest = why.filter(|_| !rest.is_empty()).map(|why| (copy(rest), why));
-    Values { found, rest }
+    let rest = reason.filter(|_| !rest.is_empty()).map(|reason| (copy(rest), reason));
+    Values { values, rest }
 }
 
-/// Returns the entries of an array, unless there are too many.
+/// Returns the entries of an array, or `None` if there are more than [`VALUES_MAX`].
 fn array_entries(value: &str) -> Option<Vec<Bytes>> {
     struct Entries;
 
@@ -80,20 +80,20 @@ fn array_entries(value: &str) -> Option<Vec<Bytes>> {
     Deserializer::from_str(value).deserialize_seq(Entries).ok()
 }
 
-/// A value must not keep the memory of the whole line.
+/// Copies a value, so that it does not keep the memory of the whole line alive.
 fn copy(text: &str) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())
 }
 
-/// Says why a text is not JSON.
+/// Describes why a text is not valid JSON.
 fn describe_error(text: &str, error: &serde_json::Error) -> String {
     let at = text.get(error.column().saturating_sub(1)..).unwrap_or_default();
     let at = at.strip_prefix('-').unwrap_or(at);
     let number = ["NaN", "Infinity"].into_iter().find(|name| at.starts_with(name));
     match number {
-        Some(name) => format!("{name} is not JSON: column {}", error.column()),
-        None if error.is_eof() => "the JSON has no end".to_owned(),
-        None => format!("it is not JSON: {error}"),
+        Some(name) => format!("`{name}` is not valid JSON: column {}", error.column()),
+        None if error.is_eof() => "unterminated JSON".to_owned(),
+        None => format!("not valid JSON: {error}"),
     }
 }
 
@@ -106,11 +106,11 @@ fn escape_controls(text: &str) -> Cow<'_, str> {
     let (mut is_in_string, mut is_escaped) = (false, false);
     for character in text.chars() {
         if is_in_string && character < ' ' {
-            // What was escaped by a backslash is the character itself.
+            // A backslash before a control character is dropped.
             if is_escaped {
                 escaped.pop();
             }
-            // To write to a string does not fail.
+            // Writing to a string cannot fail.
             let _ = write!(escaped, "\\u{:04x}", u32::from(character));
             is_escaped = false;
             continue;
@@ -124,8 +124,8 @@ fn escape_controls(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Sets right the members that frame an answer: `jsonrpc` is "2.0", and of `result` and
-/// `error` only one is there. Returns `None` where it is not plain what is meant.
+/// Corrects the envelope of a response: `jsonrpc` becomes "2.0", and a null `result` or `error`
+/// beside the other one is removed. Returns `None` if the meaning is ambiguous.
 pub(super) fn repair_response(value: &[u8]) -> Option<Bytes> {
     let members = members(value)?;
     let unique = |name: &str| -> Option<Option<&RawValue>> {
@@ -136,9 +136,9 @@ pub(super) fn repair_response(value: &[u8]) -> Option<Bytes> {
     let is_null = |value: &RawValue| value.get() == "null";
     let (jsonrpc, id, result, error) =
         (unique("jsonrpc")?, unique("id")??, unique("result")?, unique("error")?);
-    let is_answer = unique("method")?.is_none() && !is_null(id);
-    let is_framed = jsonrpc.is_some() || looks_like_response(&members, error);
-    if !is_answer || !is_framed {
+    let is_response = unique("method")?.is_none() && !is_null(id);
+    let is_json_rpc = jsonrpc.is_some() || looks_like_response(&members, error);
+    if !is_response || !is_json_rpc {
         return None;
     }
     let redundant = match (result, error) {
@@ -151,13 +151,13 @@ pub(super) fn repair_response(value: &[u8]) -> Option<Bytes> {
     Some(write_object(kept.map(|(name, value)| (&**name, value.get()))))
 }
 
-/// Returns whether nothing but an answer looks like this, though it does not say so.
+/// Returns whether an object without `jsonrpc` can only be a response.
 fn looks_like_response(members: &[(Cow<'_, str>, &RawValue)], error: Option<&RawValue>) -> bool {
     members.iter().all(|(name, _)| matches!(&**name, "id" | "result" | "error"))
         && error.is_none_or(|error| error.get().starts_with('{') || error.get() == "null")
 }
 
-/// Gives an answer another id.
+/// Replaces the id of a response.
 pub(super) fn with_id(value: &[u8], id: &RequestId) -> Option<Bytes> {
     let id = serde_json::to_string(id).ok()?;
     let members = members(value)?;
@@ -166,7 +166,7 @@ pub(super) fn with_id(value: &[u8], id: &RequestId) -> Option<Bytes> {
     Some(write_object([("id", id.as_str())].into_iter().chain(others)))
 }
 
-/// Writes an object of JSON-RPC.
+/// Writes a JSON-RPC object.
 fn write_object<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> Bytes {
     let mut object = String::from(r#"{"jsonrpc":"2.0""#);
     for (name, value) in members {
@@ -209,10 +209,10 @@ fn members(value: &[u8]) -> Option<Vec<(Cow<'_, str>, &RawValue)>> {
 mod tests {
     use super::*;
 
-    fn found(line: &[u8]) -> (Vec<String>, Option<String>) {
-        let Values { found, rest } = split_values(line);
+    fn split(line: &[u8]) -> (Vec<String>, Option<String>) {
+        let Values { values, rest } = split_values(line);
         let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
-        (found.iter().map(text).collect(), rest.map(|(_, why)| why))
+        (values.iter().map(text).collect(), rest.map(|(_, reason)| reason))
     }
 
     fn one(value: &str) -> (Vec<String>, Option<String>) {
@@ -220,53 +220,53 @@ mod tests {
     }
 
     #[test]
-    fn characters_become_what_json_allows() {
-        assert_eq!(found(b"{\"a\":\"b\tc\x01\"}"), one(r#"{"a":"b\u0009c\u0001"}"#));
-        assert_eq!(found(b"{\"a\":\t\"b\\\\\"}"), one("{\"a\":\t\"b\\\\\"}"));
-        assert_eq!(found(b"{\"a\":\"b\\\tc\"}"), one(r#"{"a":"b\u0009c"}"#));
-        assert_eq!(found(b"{\"a\":\"caf\xe9\"}"), one("{\"a\":\"caf\u{fffd}\"}"));
+    fn control_characters_and_invalid_utf8_are_repaired() {
+        assert_eq!(split(b"{\"a\":\"b\tc\x01\"}"), one(r#"{"a":"b\u0009c\u0001"}"#));
+        assert_eq!(split(b"{\"a\":\t\"b\\\\\"}"), one("{\"a\":\t\"b\\\\\"}"));
+        assert_eq!(split(b"{\"a\":\"b\\\tc\"}"), one(r#"{"a":"b\u0009c"}"#));
+        assert_eq!(split(b"{\"a\":\"caf\xe9\"}"), one("{\"a\":\"caf\u{fffd}\"}"));
     }
 
     #[test]
-    fn a_line_may_have_several_values() {
+    fn line_may_have_several_values() {
         let two = || (vec!["{}".to_owned(), "{\"a\":1}".to_owned()], None);
-        assert_eq!(found(b"{}{\"a\":1}"), two());
-        assert_eq!(found(b"{} {\"a\":1} "), two());
-        assert_eq!(found(b" [{},{\"a\":1}]"), two());
+        assert_eq!(split(b"{}{\"a\":1}"), two());
+        assert_eq!(split(b"{} {\"a\":1} "), two());
+        assert_eq!(split(b" [{},{\"a\":1}]"), two());
     }
 
     #[test]
-    fn after_other_text_there_are_no_values() {
+    fn values_after_other_text_are_ignored() {
         for text in ["[INFO] ", "INFO: ", "12 ", "[12] ", "\"a\" ", "null "] {
-            let (values, rest) = found(format!("{text}{{}}{{\"a\":1}}").as_bytes());
+            let (values, rest) = split(format!("{text}{{}}{{\"a\":1}}").as_bytes());
             assert!(values.is_empty() && rest.is_some(), "{text}");
         }
         for line in ["{}x", "{} 12 {}", "{} [12] {}", "{}} {}"] {
-            let (values, rest) = found(line.as_bytes());
+            let (values, rest) = split(line.as_bytes());
             assert!(values == ["{}"] && rest.is_some(), "{line}");
         }
     }
 
     #[test]
-    fn it_is_said_why_a_value_cannot_be_read() {
-        for (line, why) in [
-            (r#"{"a":NaN}"#, "NaN is not JSON: column 6"),
-            (r#"{"a":-Infinity}"#, "Infinity is not JSON: column 6"),
-            (r#"{"a":1"#, "the JSON has no end"),
+    fn unreadable_value_has_a_reason() {
+        for (line, reason) in [
+            (r#"{"a":NaN}"#, "`NaN` is not valid JSON: column 6"),
+            (r#"{"a":-Infinity}"#, "`Infinity` is not valid JSON: column 6"),
+            (r#"{"a":1"#, "unterminated JSON"),
             ("hello", "it is not JSON: expected value at line 1 column 1"),
         ] {
-            let (values, rest) = found(line.as_bytes());
+            let (values, rest) = split(line.as_bytes());
             assert!(values.is_empty(), "{line}");
             let rest = rest.unwrap();
-            assert!(rest.starts_with(why) || rest.contains("is not JSON"), "{line}: {rest}");
+            assert!(rest.starts_with(reason) || rest.contains("not valid JSON"), "{line}: {rest}");
         }
     }
 
     #[test]
-    fn what_frames_an_answer_is_set_right() {
+    fn envelope_of_a_response_is_corrected() {
         let right = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
         let error = r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"m"}}"#;
-        for (value, mended) in [
+        for (value, repaired) in [
             (r#"{"jsonrpc":"2.0","id":1,"result":{},"error":null}"#, Some(right)),
             (r#"{"id":1,"error":null,"result":{}}"#, Some(right)),
             (r#"{"id":1,"result":{}}"#, Some(right)),
@@ -281,19 +281,19 @@ mod tests {
             (r#"{"id":1,"id":1,"result":{}}"#, None),
             (r#"{"id":1,"result":{},"result":{}}"#, None),
             (r#"{"id":1,"method":"a","result":{}}"#, None),
-            // Lines of a log.
+            // Log lines.
             (r#"{"id":1,"error":"refused"}"#, None),
             (r#"{"id":1,"result":"ok","level":"info"}"#, None),
             ("[]", None),
             ("{", None),
         ] {
-            let mended = mended.map(|mended| Bytes::from_static(mended.as_bytes()));
-            assert_eq!(repair_response(value.as_bytes()), mended, "{value}");
+            let repaired = repaired.map(|text| Bytes::from_static(text.as_bytes()));
+            assert_eq!(repair_response(value.as_bytes()), repaired, "{value}");
         }
     }
 
     #[test]
-    fn an_answer_keeps_all_but_its_id() {
+    fn with_id_replaces_only_the_id() {
         let answer = br#"{"id":"1","a":1,"jsonrpc":"2.0","result":{"b" : 1.50}}"#;
         let other = with_id(answer, &1.into()).unwrap();
         assert_eq!(other, r#"{"jsonrpc":"2.0","id":1,"a":1,"result":{"b" : 1.50}}"#);

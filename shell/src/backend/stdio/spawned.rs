@@ -1,4 +1,4 @@
-//! The processes that this backend has started and not yet reaped.
+//! Processes that this backend has spawned and not reaped.
 
 use std::{
     collections::BTreeSet,
@@ -11,18 +11,18 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::table::ProcessTable;
 
-/// Distinguishes the children that were started here, which are waited for elsewhere, from
-/// orphans that the system has made children of this process.
+/// The ids of spawned processes, which tell these children, reaped by their owners, from
+/// orphans that this process has adopted.
 #[derive(Debug, Default)]
 pub(super) struct SpawnedProcesses {
-    /// Locked for reading while a process is being started and is not yet in `ids`.
+    /// Read-locked while a process is being spawned and is not in `ids` yet.
     starting: RwLock<()>,
-    /// At most two for each session, of which one lives for a moment, and the guard.
+    /// At most two for each session, one of them short-lived, and the watchdog.
     ids: Mutex<BTreeSet<i32>>,
 }
 
 impl SpawnedProcesses {
-    /// Starts a process.
+    /// Spawns a process.
     pub(super) fn spawn(&self, command: &mut Command) -> io::Result<Child> {
         let _starting = self.starting.read();
         let child = command.spawn()?;
@@ -30,12 +30,12 @@ impl SpawnedProcesses {
         Ok(child)
     }
 
-    /// Waits for a process that has exited, or was killed.
+    /// Reaps a process that has exited or was killed.
     pub(super) fn reap(&self, child: &mut Child) {
         if let Err(error) = child.wait() {
-            tracing::warn!(pid = child.id(), %error, "process was not reaped");
+            tracing::warn!(pid = child.id(), %error, "cannot reap process");
         }
-        // Where that failed, it counts as an orphan.
+        // If that failed, the process counts as an orphan.
         self.ids.lock().remove(&id(child));
     }
 
@@ -43,18 +43,18 @@ impl SpawnedProcesses {
         self.ids.lock().contains(&id)
     }
 
-    /// Reaps the orphans that have exited. Returns whether that was possible: it is not while
-    /// a process is being started, since that one is not known yet.
+    /// Reaps the orphans that have exited. Returns false, without effect, while a process is
+    /// being spawned: its id is not known yet.
     pub(super) fn reap_orphans(&self, table: &ProcessTable) -> bool {
         let own = std::process::id();
         let is_own = |parent: i32| u32::try_from(parent) == Ok(own);
         let zombies = table.iter().filter(|process| process.is_zombie && is_own(process.parent));
-        let Some(_none_starts) = self.starting.try_write() else { return false };
+        let Some(_no_spawn) = self.starting.try_write() else { return false };
         for zombie in zombies.filter(|zombie| !self.contains(zombie.id)) {
             if let Some(id) = Pid::from_raw(zombie.id) {
-                // An error says that it was reaped meanwhile.
+                // An error means that it was reaped meanwhile.
                 let _ = waitpid(Some(id), WaitOptions::NOHANG);
-                tracing::debug!(pid = zombie.id, "orphan was reaped");
+                tracing::debug!(pid = zombie.id, "orphan reaped");
             }
         }
         true

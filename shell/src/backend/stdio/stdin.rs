@@ -1,4 +1,4 @@
-//! The stdin of a child.
+//! Stdin of a child.
 
 use bytes::{Buf as _, Bytes, buf::Chain};
 use tokio::{
@@ -8,21 +8,21 @@ use tokio::{
 
 use crate::ClientMessages;
 
-/// The end of each message, which has no line break in it.
+/// Terminator of a message, which does not contain a line break itself.
 const LINE_END: &[u8] = b"\n";
 
-/// The largest message that is kept after it was written.
+/// Maximum size of a message that is kept after it was written, in bytes.
 const KEPT_BYTES_MAX: usize = 64 << 10;
 
 pub(super) struct Stdin {
     /// `None` once it is closed.
     pipe: Option<ChildStdin>,
-    /// What is left of the message that is being written.
+    /// The rest of the message that is being written.
     message: Chain<Bytes, &'static [u8]>,
     written: Written,
 }
 
-/// What the child has heard.
+/// What was written to the child so far.
 enum Written {
     Nothing,
     One(Bytes),
@@ -36,7 +36,7 @@ impl Stdin {
 
     fn start_message(&mut self, message: Bytes) {
         self.written = match self.written {
-            // A copy, since the message counts as received until it is written.
+            // A copy, since the original counts toward the memory limit until it is dropped.
             Written::Nothing if message.len() <= KEPT_BYTES_MAX => {
                 Written::One(Bytes::copy_from_slice(&message))
             }
@@ -45,23 +45,23 @@ impl Stdin {
         self.message = message.chain(LINE_END);
     }
 
-    /// Tells the child what its session hears, until that ends. Cancel-safe.
+    /// Writes the messages of a session to the child, until the session ends. Cancel-safe.
     ///
     /// # Errors
     ///
-    /// The child cannot be told.
+    /// The pipe cannot be written, because the child has closed it.
     pub(super) async fn write_messages(&mut self, messages: &mut ClientMessages) -> io::Result<()> {
         loop {
             let Some(pipe) = &mut self.pipe else { return Ok(()) };
             pipe.write_all_buf(&mut self.message).await?;
-            // The message counts as received until its memory is released.
+            // The message counts toward the memory limit until it is dropped.
             self.message = empty_message();
             let Some(message) = messages.recv().await else { return Ok(()) };
             self.start_message(message);
         }
     }
 
-    /// Returns the message that the child has heard, if it is the only one.
+    /// Returns the message that was written, if there was exactly one.
     pub(super) fn only_message(&self) -> Option<Bytes> {
         match &self.written {
             Written::One(message) if !self.message.has_remaining() => Some(message.clone()),
@@ -74,7 +74,7 @@ impl Stdin {
     }
 }
 
-/// Returns a message of which everything is written.
+/// Returns a message without a rest to write.
 fn empty_message() -> Chain<Bytes, &'static [u8]> {
     Bytes::new().chain(&[])
 }

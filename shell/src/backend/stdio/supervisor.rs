@@ -1,4 +1,5 @@
-//! What all children share: the guard, the table of processes, and the care for orphans.
+//! Supervisor: what all children share, that is the watchdog, the process table and the reaper of
+//! orphans.
 
 use std::{
     io,
@@ -22,26 +23,26 @@ use super::{
     watchdog::Watchdog,
 };
 
-/// How long orphans may wait to be reaped, so that many are reaped at once.
+/// Delay before orphans are reaped, so that many are reaped at once.
 const REAP_DELAY: Duration = Duration::from_millis(100);
 
-/// How often to look whether processes that were killed are gone.
+/// How often to check whether killed processes have ended.
 pub(super) const KILL_ROUNDS: u32 = 100;
 
-/// How long to wait between two looks at processes that were killed.
+/// Interval between these checks.
 pub(super) const KILL_INTERVAL: Duration = Duration::from_millis(10);
 
 pub(super) struct Supervisor {
     pub(super) spawned: SpawnedProcesses,
     pub(super) watchdog: Option<Watchdog>,
-    /// Whether orphans become children of this process.
+    /// Whether this process adopts orphans.
     adopts: bool,
     is_reaping: AtomicBool,
     instance: u64,
     children: AtomicU64,
-    /// How many tables were asked for.
+    /// Number of tables that were requested.
     tables: AtomicU64,
-    /// The latest table, and which one it was.
+    /// The number of the latest table, and the table.
     latest: Mutex<(u64, Arc<ProcessTable>)>,
 }
 
@@ -55,7 +56,7 @@ impl Supervisor {
         Self {
             spawned,
             watchdog,
-            adopts: adopts && adopt(),
+            adopts: adopts && become_subreaper(),
             is_reaping: AtomicBool::new(false),
             instance,
             children: AtomicU64::new(0),
@@ -70,45 +71,45 @@ impl Supervisor {
         Mark { instance: self.instance, child }
     }
 
-    /// Returns whether a process is a child of this one that was not started here.
+    /// Returns whether a process is an adopted orphan: a child that was not spawned here.
     pub(super) fn is_orphan(&self, process: &ProcessEntry) -> bool {
         self.adopts && process.parent == own_id() && !self.spawned.contains(process.id)
     }
 
-    /// Reads the table of processes, once for all who ask meanwhile.
+    /// Reads the process table, once for all concurrent callers.
     ///
     /// # Errors
     ///
     /// Same as [`Table::read`].
     pub(super) async fn table(self: &Arc<Self>) -> io::Result<Arc<ProcessTable>> {
-        let asked = self.tables.load(Ordering::Acquire);
+        let requested = self.tables.load(Ordering::Acquire);
         let mut latest = self.latest.lock().await;
-        if latest.0 > asked {
-            // It was read after this call.
+        if latest.0 > requested {
+            // This table was read after the call began.
             return Ok(Arc::clone(&latest.1));
         }
         let number = self.tables.fetch_add(1, Ordering::AcqRel).saturating_add(1);
         let adopts = self.adopts;
-        // Orphans are children of this process, or, where it adopts none, may be anybody's.
+        // Orphans are children of this process if it adopts them; otherwise of any process.
         let read = move || ProcessTable::read(|parent| !adopts || parent == own_id());
-        // What cannot be joined says that the runtime ends.
+        // A join error means that the runtime is shutting down.
         let table = Arc::new(spawn_blocking(read).await.map_err(io::Error::other)??);
         *latest = (number, Arc::clone(&table));
         Ok(table)
     }
 
-    /// Begins to reap orphans, the first time that it is called in a runtime.
+    /// Starts the reaper of orphans, on the first call.
     pub(super) fn start_reaping(self: &Arc<Self>) {
         if !self.adopts || self.is_reaping.swap(true, Ordering::Relaxed) {
             return;
         }
         match signal(SignalKind::child()) {
             Ok(signals) => drop(tokio::spawn(reap_on_sigchld(Arc::downgrade(self), signals))),
-            Err(error) => tracing::error!(%error, "orphans cannot be reaped"),
+            Err(error) => tracing::error!(%error, "cannot reap orphans"),
         }
     }
 
-    /// Kills the orphans that are left when no child is.
+    /// Kills the orphans that are left after the last child has ended.
     pub(super) async fn kill_orphans(self: &Arc<Self>) {
         if !self.adopts {
             return;
@@ -131,16 +132,16 @@ impl Supervisor {
         match left {
             Ok(left) => {
                 let pids: Vec<_> = left.iter().map(|process| process.id).collect();
-                tracing::error!(?pids, "processes could not be killed, and are left behind");
+                tracing::error!(?pids, "orphans survived SIGKILL");
             }
             Err(error) => {
-                tracing::error!(%error, "processes cannot be listed, and some may be left behind");
+                tracing::error!(%error, "cannot list processes; orphans may be left behind");
             }
         }
     }
 }
 
-/// Reaps orphans whenever some child of this process has exited.
+/// Reaps orphans whenever a child of this process has exited.
 async fn reap_on_sigchld(supervisor: Weak<Supervisor>, mut signals: Signal) {
     while signals.recv().await.is_some() {
         loop {
@@ -154,16 +155,18 @@ async fn reap_on_sigchld(supervisor: Weak<Supervisor>, mut signals: Signal) {
     }
 }
 
-/// Has orphaned descendants become children of this process, as they do anyway where it is
-/// the first one of a container. Returns whether they do.
+/// Makes this process adopt orphaned descendants, as the first process of a container does
+/// anyway. Returns whether it does.
 #[cfg(target_os = "linux")]
-fn adopt() -> bool {
+fn become_subreaper() -> bool {
     let adopted = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-    adopted.inspect_err(|error| tracing::warn!(%error, "orphans are not adopted")).is_ok()
+    adopted
+        .inspect_err(|error| tracing::warn!(%error, "cannot become the subreaper of orphans"))
+        .is_ok()
 }
 
 #[cfg(not(target_os = "linux"))]
-fn adopt() -> bool {
+fn become_subreaper() -> bool {
     false
 }
 

@@ -1,4 +1,4 @@
-//! The processes of the system, as `/proc` shows them. A system without it has an empty table.
+//! Process table of the system, read from `/proc`. Without `/proc`, the table is empty.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,49 +14,49 @@ use rustix::{
 
 use super::supervisor::own_id;
 
-/// The environment variable that names the child of rejoin from which a process descends. It
-/// is inherited by all descendants, also by those that have left their parent, their process
-/// group and their session.
+/// Environment variable that names the child of rejoin from which a process descends. All
+/// descendants inherit it, even those that have left their parent, their process group and
+/// their session.
 pub(super) const MARK_VARIABLE: &str = "REJOIN_PROCESS_TREE";
 
 /// The value of [`VARIABLE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
-    /// A random number of this rejoin process.
+    /// Random number of this rejoin process.
     pub(super) instance: u64,
-    /// The number of the child.
+    /// Number of the child.
     pub(super) child: u64,
 }
 
-/// All processes at some moment.
+/// A snapshot of all processes.
 #[derive(Debug, Default)]
 pub(super) struct ProcessTable(BTreeMap<i32, ProcessEntry>);
 
-/// One process, which is identified by its id and its start time: the id alone may be reused.
+/// A process, identified by its id and its start time, since the id alone may be reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ProcessEntry {
     pub(super) id: i32,
     pub(super) parent: i32,
     pub(super) group: i32,
-    /// When it was started, in clock ticks since the system was.
+    /// Start time, in clock ticks since boot.
     started: u64,
-    /// Whether it has exited and only waits to be reaped.
+    /// Whether it has exited and waits to be reaped.
     pub(super) is_zombie: bool,
-    /// Of a process whose environment was read.
+    /// The mark in its environment, if that was read.
     pub(super) mark: Option<Mark>,
 }
 
-/// The largest environment that is read, in bytes.
+/// Maximum size of an environment that is read, in bytes.
 const ENVIRONMENT_BYTES_MAX: u64 = 4 << 20;
 
 impl ProcessTable {
-    /// Reads the table, and the environments of the processes for whose parent
+    /// Reads the table, and the environment of each process for whose parent
     /// `reads_environment` returns true.
     ///
     /// # Errors
     ///
-    /// Some of it cannot be read at the moment, as where too many files are open. So a process
-    /// that is not in the table has ended, or was started since.
+    /// Some of it cannot be read for now, for example because too many files are open. So a
+    /// process that is not in a returned table has ended, or was started later.
     pub(super) fn read(reads_environment: impl Fn(i32) -> bool) -> io::Result<Self> {
         let mut table = BTreeMap::new();
         let Some(entries) = optional(fs::read_dir("/proc"))? else { return Ok(Self(table)) };
@@ -73,7 +73,7 @@ impl ProcessTable {
         Ok(Self(table))
     }
 
-    /// Returns whether the system has no `/proc`.
+    /// Returns whether the table is empty: the system has no `/proc`.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -88,11 +88,11 @@ impl ProcessTable {
         self.descendants(is_root).filter(|process| !process.is_zombie).copied().collect()
     }
 
-    /// Returns the trees, and those of the processes in their process groups for which
+    /// Returns the trees, and the trees of those processes in their process groups for which
     /// `may_belong` returns true.
     ///
-    /// The id of a group may be reused once no process is in it, so only a group in which a
-    /// process of the trees is, or is a zombie, belongs to them.
+    /// The id of a group may be reused once the group is empty. So a group belongs to a tree only
+    /// while a process of the tree, possibly a zombie, is in it.
     pub(super) fn trees_and_groups(
         &self,
         is_root: impl Fn(&ProcessEntry) -> bool,
@@ -106,7 +106,7 @@ impl ProcessTable {
         })
     }
 
-    /// Returns the trees, with zombies.
+    /// Returns the trees, including zombies.
     fn descendants(
         &self,
         is_root: impl Fn(&ProcessEntry) -> bool,
@@ -128,7 +128,8 @@ impl ProcessTable {
 }
 
 impl ProcessEntry {
-    /// Reads one process; `None` if it has ended, or belongs to another user and is hidden.
+    /// Reads one process. Returns `None` if it has ended, or is hidden because it belongs to another
+    /// user.
     fn read(id: i32) -> io::Result<Option<Self>> {
         let stat = optional(fs::read(format!("/proc/{id}/stat")))?;
         Ok(stat.and_then(|stat| Self::parse(id, &String::from_utf8_lossy(&stat))))
@@ -148,28 +149,28 @@ impl ProcessEntry {
         Some(Self { id, parent, group, started, is_zombie, mark: None })
     }
 
-    /// Sends a signal, unless the process has ended since it was read, or that cannot be found
-    /// out.
+    /// Sends a signal, unless the process has ended since it was read, or that cannot be checked.
     pub(super) fn signal(&self, signal: Signal) {
         let is_same = |now: Self| now.started == self.started && !now.is_zombie;
         match Self::read(self.id) {
             Ok(now) if now.is_some_and(is_same) => {}
             Ok(_) => return,
             Err(error) => {
-                tracing::debug!(pid = self.id, ?signal, %error, "process was not signalled");
+                tracing::debug!(pid = self.id, ?signal, %error, "cannot signal process");
                 return;
             }
         }
         match Pid::from_raw(self.id).map(|id| kill_process(id, signal)) {
             Some(Err(error)) if error != Errno::SRCH => {
-                tracing::debug!(pid = self.id, ?signal, %error, "process was not signalled");
+                tracing::debug!(pid = self.id, ?signal, %error, "cannot signal process");
             }
             Some(_) | None => {}
         }
     }
 }
 
-/// Returns the mark of a process; `None` if it has none, has ended, or belongs to another user.
+/// Returns the mark of a process, or `None` if it has none, has ended, or belongs to another
+/// user.
 fn read_mark(id: i32) -> io::Result<Option<Mark>> {
     let read = || {
         let file = fs::File::open(format!("/proc/{id}/environ"))?;
@@ -180,7 +181,8 @@ fn read_mark(id: i32) -> io::Result<Option<Mark>> {
     Ok(optional(read())?.and_then(|environment| find_mark(&environment)))
 }
 
-/// Returns `None` for what is not there, or not for this user. Other errors pass with time.
+/// Turns errors that mean a file does not exist, or is not readable by this user, into `None`.
+/// Other errors are temporary.
 fn optional<T>(read: io::Result<T>) -> io::Result<Option<T>> {
     match read {
         Ok(read) => Ok(Some(read)),
@@ -209,7 +211,7 @@ impl fmt::Display for Mark {
     }
 }
 
-/// Says that a text is not a [`Mark`].
+/// Error for a text that is not a [`Mark`].
 #[derive(Debug)]
 pub(super) struct ParseMarkError;
 
@@ -228,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stat_line_is_parsed_whatever_the_program_is_called() {
+    fn stat_line_is_parsed_for_any_program_name() {
         let stat = "7 (a) b (c) S 3 5 5 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 2";
         let process = ProcessEntry::parse(7, stat).unwrap();
         assert_eq!((process.parent, process.group, process.started), (3, 5, 987_654));
@@ -238,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_is_found_in_an_environment() {
+    fn mark_is_found_in_an_environment() {
         let mark = Mark { instance: 0xab, child: 12 };
         let environment = format!("A=1\0X{MARK_VARIABLE}=1-1\0{MARK_VARIABLE}={mark}\0B=2\0");
         assert_eq!(find_mark(environment.as_bytes()), Some(mark));
@@ -263,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_has_all_descendants_that_are_alive() {
+    fn tree_has_all_living_descendants() {
         let table = table(&[
             process(2, 9, 0),
             zombie(3, 2, 0),
@@ -277,15 +279,15 @@ mod tests {
     }
 
     #[test]
-    fn a_group_belongs_to_a_tree_only_while_a_process_of_the_tree_is_in_it() {
+    fn group_belongs_to_a_tree_only_while_one_of_its_processes_is_in_it() {
         const OWN: i32 = 1;
         let with_groups = |table: &ProcessTable| {
             let is_orphan = |process: &ProcessEntry| process.parent == OWN;
             ids(&table.trees_and_groups(|process| process.id == 7, is_orphan))
         };
         let orphan = process(20, OWN, 30);
-        // The child leads a group of its own, and the orphan is in another one: that of its
-        // session was given up, and its id may be reused.
+        // The child leads its own group, and the orphan is in another one: the group in which the
+        // child was started is empty, and its id may have been reused.
         assert_eq!(with_groups(&table(&[process(7, OWN, 7), orphan])), [7]);
         assert_eq!(with_groups(&table(&[process(7, OWN, 30), orphan])), [7, 20]);
         assert_eq!(with_groups(&table(&[zombie(7, OWN, 30), orphan])), [20]);
@@ -294,13 +296,13 @@ mod tests {
             with_groups(&table(&[process(7, OWN, 7), descendant, orphan, other])),
             [7, 8, 20]
         );
-        // The group that this process is in may have any others.
+        // The group of this process may contain unrelated processes.
         let this = process(own_id(), 1, 30);
         assert_eq!(with_groups(&table(&[this, process(7, OWN, 30), orphan])), [7]);
     }
 
     #[test]
-    fn what_is_missing_is_told_from_what_cannot_be_read() {
+    fn missing_files_are_told_from_temporary_errors() {
         let read = |errno: Errno| optional::<()>(Err(errno.into()));
         for missing in [Errno::NOENT, Errno::SRCH, Errno::ACCESS, Errno::PERM] {
             assert!(matches!(read(missing), Ok(None)), "{missing:?}");

@@ -1,4 +1,4 @@
-//! A limit on how many children are started in a second.
+//! Rate limit for starting children.
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -7,13 +7,12 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::Overloaded;
 
-/// How long a start waits for its turn. Those that would have to wait longer are refused.
+/// Maximum time that a start waits for the rate limit. A start that would wait longer fails.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// A token bucket: as many as are allowed in a second may start at once, and then one after
-/// the other.
+/// A token bucket whose capacity is the number of starts per second.
 ///
-/// It is kept as the time at which the bucket is full again, as in the generic cell rate
+/// The state is the time at which the bucket will be full again, as in the generic cell rate
 /// algorithm.
 pub(super) struct Throttle {
     per_second: Option<NonZeroU32>,
@@ -25,7 +24,11 @@ impl Throttle {
         Self { per_second, full_at: Mutex::new(Instant::now()) }
     }
 
-    /// Waits until something may be started. Cancel-safe, but for the turn that is lost.
+    /// Waits for a token. If cancelled, the token is lost.
+    ///
+    /// # Errors
+    ///
+    /// The wait would be longer than [`WAIT_MAX`].
     pub(super) async fn acquire(&self) -> Result<(), Overloaded> {
         let Some(per_second) = self.per_second else { return Ok(()) };
         let now = Instant::now();
@@ -52,17 +55,17 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn starts_come_at_once_then_one_by_one_and_are_refused_at_last() {
+    async fn starts_burst_then_wait_then_are_refused() {
         let throttle = Throttle::new(NonZeroU32::new(4));
-        let begun = Instant::now();
-        let after = |millis| begun + Duration::from_millis(millis);
+        let started = Instant::now();
+        let after = |millis| started + Duration::from_millis(millis);
         for _ in 0..4 {
             throttle.acquire().await.unwrap();
         }
-        assert_eq!(Instant::now(), begun);
+        assert_eq!(Instant::now(), started);
         throttle.acquire().await.unwrap();
         assert!(Instant::now() >= after(250) && Instant::now() < after(300));
-        // 20 wait at a time, since they wait for 5 s at most.
+        // At most 20 wait at a time: 5 s at 4 per second.
         for _ in 0..20 {
             assert!(timeout(Duration::ZERO, throttle.acquire()).await.is_err());
         }
@@ -73,7 +76,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_limit_nothing_waits() {
+    async fn no_limit_means_no_wait() {
         let throttle = Throttle::new(None);
         for _ in 0..100_000 {
             throttle.acquire().await.unwrap();

@@ -1,20 +1,20 @@
-//! Requests whose answer seems to stand behind other text in its line.
+//! Requests whose response seems to follow other text in the same line.
 //!
-//! Such a line is an answer that follows text without a line feed, or a log line that quotes an
-//! answer. The two look the same, so the request fails only if no other answer follows soon.
+//! Such a line is a response after text without a line feed, or a log line that quotes a
+//! response. The two look the same, so the request fails only if no other response follows soon.
 
 use std::{collections::VecDeque, future::pending, time::Duration};
 
 use rejoin_core::RequestId;
 use tokio::time::{Instant, sleep_until};
 
-/// How long another answer may take.
+/// How long to wait for another response.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The most requests that are remembered: as many as may be pending by default.
+/// Maximum number of remembered requests: as many as may be pending by default.
 const REQUESTS_MAX: usize = 1_024;
 
-/// The requests of one session, in the order of their deadlines.
+/// The uncertain requests of one session, ordered by deadline.
 #[derive(Debug, Default)]
 pub(super) struct UncertainRequests {
     /// At most [`REQUESTS_MAX`].
@@ -22,7 +22,7 @@ pub(super) struct UncertainRequests {
 }
 
 impl UncertainRequests {
-    /// Remembers a request. One that is remembered already keeps its deadline.
+    /// Adds a request. One that is already there keeps its deadline.
     pub(super) fn add(&mut self, request: RequestId) {
         let is_known = self.requests.iter().any(|(_, known)| *known == request);
         if !is_known && self.requests.len() < REQUESTS_MAX {
@@ -30,12 +30,12 @@ impl UncertainRequests {
         }
     }
 
-    /// Forgets a request that has been answered.
+    /// Removes a request that has been answered.
     pub(super) fn remove(&mut self, request: &RequestId) {
         self.requests.retain(|(_, known)| known != request);
     }
 
-    /// Waits for the deadline of a request, and returns the request. Cancel-safe.
+    /// Waits until a request expires, and removes and returns it. Cancel-safe.
     pub(super) async fn next_expired(&mut self) -> RequestId {
         if let Some((deadline, _)) = self.requests.front() {
             sleep_until(*deadline).await;
@@ -54,23 +54,23 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_expires_once_and_only_if_it_is_not_answered() {
-        let begun = Instant::now();
-        let mut doubts = UncertainRequests::default();
-        doubts.add(1.into());
-        doubts.add(2.into());
-        doubts.add(1.into());
-        doubts.remove(&2.into());
-        assert!(timeout(RESPONSE_TIMEOUT / 2, doubts.next_expired()).await.is_err());
-        assert_eq!(doubts.next_expired().await, 1.into());
-        assert_eq!(begun.elapsed(), RESPONSE_TIMEOUT);
-        assert!(timeout(10 * RESPONSE_TIMEOUT, doubts.next_expired()).await.is_err());
+    async fn request_expires_once_unless_it_is_answered() {
+        let started = Instant::now();
+        let mut requests = UncertainRequests::default();
+        requests.add(1.into());
+        requests.add(2.into());
+        requests.add(1.into());
+        requests.remove(&2.into());
+        assert!(timeout(RESPONSE_TIMEOUT / 2, requests.next_expired()).await.is_err());
+        assert_eq!(requests.next_expired().await, 1.into());
+        assert_eq!(started.elapsed(), RESPONSE_TIMEOUT);
+        assert!(timeout(10 * RESPONSE_TIMEOUT, requests.next_expired()).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn so_many_requests_are_remembered() {
-        let mut doubts = UncertainRequests::default();
-        (0..2_000).for_each(|id| doubts.add(id.into()));
-        assert_eq!(doubts.requests.len(), REQUESTS_MAX);
+    async fn number_of_requests_is_limited() {
+        let mut requests = UncertainRequests::default();
+        (0..2_000).for_each(|id| requests.add(id.into()));
+        assert_eq!(requests.requests.len(), REQUESTS_MAX);
     }
 }

@@ -1,4 +1,4 @@
-//! The watchdog, as rejoin sees it: a process that outlives rejoin and ends its children.
+//! Handle of the watchdog, a process that outlives rejoin and kills its children.
 
 use std::{
     collections::BTreeMap,
@@ -14,48 +14,49 @@ use rustix::process::Pid;
 
 use super::{spawned::SpawnedProcesses, table::MARK_VARIABLE};
 
-/// How the guard is started: a program that calls [`run_watchdog`](super::run_watchdog).
+/// Command that starts the watchdog: a program that calls [`run_watchdog`](super::run_watchdog).
 ///
-/// It is also started with each child, for a moment, to found the child's group.
+/// The same command also runs briefly at each start of a child, as the leader of its process
+/// group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchdogCommand {
-    /// The program.
+    /// Path of the program.
     pub program: PathBuf,
-    /// Its arguments.
+    /// Arguments of the program.
     pub args: Vec<OsString>,
 }
 
-/// A watchdog that runs. It is told of every child; when the pipe to it ends, since rejoin did,
-/// it ends those that are left.
+/// A running watchdog. Every child is reported to it through a pipe; when the pipe closes, because
+/// rejoin has ended, it kills the children that are left.
 ///
-/// A signal at the death of a parent would not do: it reaches the direct child alone,
-/// and comes when the thread ends that has started it.
+/// A parent-death signal (`PR_SET_PDEATHSIG`) is not sufficient: it reaches only the direct child,
+/// and is sent when the thread that started the child ends.
 pub(super) struct Watchdog {
     command: WatchdogCommand,
-    /// What the processes of all children have in their marks.
+    /// Instance number in the marks of all children.
     instance: u64,
     state: Mutex<State>,
 }
 
 struct State {
     process: Child,
-    /// The children that are not known to have ended, by number: at most one for each
-    /// session, and for each that is ending.
+    /// The children that have not been reported as ended, by number: at most one per session, and
+    /// those of sessions that have ended.
     children: BTreeMap<u64, WatchedChild>,
 }
 
 #[derive(Clone, Copy)]
 struct WatchedChild {
-    /// The group that it is started in.
+    /// Process group in which the child is started.
     group: i32,
-    /// `None` while it is being started.
+    /// Process id, or `None` while the child is being started.
     id: Option<i32>,
 }
 
-/// The first process of a group, which is there until a child has joined it.
+/// The first process of a group, which runs until a child has joined the group.
 ///
-/// So the guard knows of a group before there is a child in it. It is of the same program
-/// as the guard: when rejoin is killed, it ends by itself.
+/// So the watchdog knows the group before there is a child in it. The leader runs the same program
+/// as the watchdog: if rejoin is killed, it exits by itself.
 pub(super) struct GroupLeader<'a> {
     process: Child,
     spawned: &'a SpawnedProcesses,
@@ -73,24 +74,27 @@ impl Watchdog {
         Ok(Self { command, instance, state: Mutex::new(state) })
     }
 
-    /// Founds a group; `None` where that is not possible, which is logged.
+    /// Spawns the leader of a new process group. Logs a failure, and returns `None`.
     pub(super) fn spawn_group_leader<'a>(
         &self,
         spawned: &'a SpawnedProcesses,
     ) -> Option<GroupLeader<'a>> {
         let leader = spawn(&self.command, spawned);
         leader
-            .inspect_err(|error| tracing::warn!(%error, "a child is guarded only once it runs"))
+            .inspect_err(|error| {
+                tracing::warn!(%error,
+                    "cannot create a process group in advance; orphan protection starts after spawn");
+            })
             .ok()
             .map(|process| GroupLeader { process, spawned })
     }
 
-    /// Hears of a child that is about to start in a group.
+    /// Reports a child that is about to start in a group.
     pub(super) fn add(&self, child: u64, group: Pid, spawned: &SpawnedProcesses) {
         self.set(child, WatchedChild { group: raw_id(group), id: None }, spawned);
     }
 
-    /// Hears that a child has started.
+    /// Reports that a child has started.
     pub(super) fn started(&self, child: u64, group: Pid, id: Pid, spawned: &SpawnedProcesses) {
         self.set(child, WatchedChild { group: raw_id(group), id: Some(raw_id(id)) }, spawned);
     }
@@ -98,31 +102,31 @@ impl Watchdog {
     fn set(&self, child: u64, watched: WatchedChild, spawned: &SpawnedProcesses) {
         let mut state = self.state.lock();
         state.children.insert(child, watched);
-        let told = state.write_line(&watched.line(child));
-        self.restart_on_error(told, &mut state, spawned);
+        let written = state.write_line(&watched.line(child));
+        self.restart_on_error(written, &mut state, spawned);
     }
 
-    /// Forgets a child that was reaped and has left no process.
+    /// Reports that a child was reaped, and no process of it is left.
     pub(super) fn remove(&self, child: u64, spawned: &SpawnedProcesses) {
         let mut state = self.state.lock();
         state.children.remove(&child);
-        let told = state.write_line(&format!("- {child}"));
-        self.restart_on_error(told, &mut state, spawned);
+        let written = state.write_line(&format!("- {child}"));
+        self.restart_on_error(written, &mut state, spawned);
     }
 
-    /// Starts another guard where this one could not be told.
+    /// Restarts the watchdog if a report could not be written.
     fn restart_on_error(
         &self,
-        told: io::Result<()>,
+        written: io::Result<()>,
         state: &mut State,
         spawned: &SpawnedProcesses,
     ) {
-        let Err(error) = told else { return };
-        tracing::warn!(%error, "the guard is gone, and is started again");
-        let started = spawn(&self.command, spawned);
-        let replaced = started.and_then(|process| state.replace(process, self.instance, spawned));
+        let Err(error) = written else { return };
+        tracing::warn!(%error, "watchdog process died, restarting it");
+        let restarted = spawn(&self.command, spawned);
+        let replaced = restarted.and_then(|process| state.replace(process, self.instance, spawned));
         if let Err(error) = replaced {
-            tracing::error!(%error, "there is no guard: children will outlive a killed rejoin");
+            tracing::error!(%error, "cannot restart the watchdog; orphan protection is off");
         }
     }
 }
@@ -137,10 +141,10 @@ impl WatchedChild {
 }
 
 impl State {
-    /// Waits only while the pipe is full: when thousands of lines are not read yet.
+    /// Writes a line. Blocks only while the pipe is full, with thousands of unread lines.
     fn write_line(&mut self, line: &str) -> io::Result<()> {
         let pipe = self.process.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
-        // In one write, so that the guard never reads a part of a line.
+        // In one write, so that the watchdog never reads a partial line.
         pipe.write_all(format!("{line}\n").as_bytes())
     }
 
@@ -176,29 +180,30 @@ impl Drop for Watchdog {
     fn drop(&mut self) {
         let state = self.state.get_mut();
         if state.children.is_empty() {
-            // There is nothing left to do for it.
+            // It has nothing left to do.
             let _ = state.process.kill();
             let _ = state.process.wait();
         }
-        // Otherwise it ends by itself, once it has ended the children that are left.
+        // Otherwise it exits by itself, after it has killed the children that are left.
     }
 }
 
-/// Starts a guard out of the reach of what a terminal sends to rejoin's own group.
+/// Spawns a process of the watchdog program in its own group, so that signals of a terminal to
+/// rejoin's group do not reach it.
 fn spawn(command: &WatchdogCommand, spawned: &SpawnedProcesses) -> io::Result<Child> {
     spawned.spawn(
         Command::new(&command.program)
             .args(&command.args)
-            // It is not part of a child, even where rejoin is the child of another rejoin.
+            // It does not belong to a child, even if rejoin is the child of another rejoin.
             .env_remove(MARK_VARIABLE)
             .process_group(0)
-            // Rejoin's end of the pipe is closed in every child that it starts.
+            // Rejoin's end of the pipe is closed on exec in every child.
             .stdin(Stdio::piped())
             .stdout(Stdio::null()),
     )
 }
 
-/// Ends and reaps a guard; one that has ended already is just reaped.
+/// Kills and reaps a process of the watchdog program, which may have exited already.
 fn kill_and_reap(process: &mut Child, spawned: &SpawnedProcesses) {
     let _ = process.kill();
     spawned.reap(process);

@@ -1,4 +1,4 @@
-//! The guard itself.
+//! Main function of the watchdog process.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,20 +14,21 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::table::{ProcessEntry, ProcessTable};
 
-/// Is the guard, until stdin ends: the whole work of the process that
+/// Runs the watchdog until stdin ends. This is the main function of the process that
 /// [`WatchdogCommand`](super::WatchdogCommand) starts.
 ///
-/// It reads which children there are, and kills those that are left when its stdin ends, with
-/// all that they have started. It does not listen to signals that are meant to end it, since
-/// it must be the last to go.
+/// It reads from stdin which children there are. When stdin ends, it kills those that are left,
+/// with all processes that they have started. It ignores SIGHUP, SIGINT, SIGQUIT and SIGTERM,
+/// since it must outlive rejoin.
 ///
-/// The first line is a number that the marks of all children begin with, in hexadecimal. The
-/// others are `+ CHILD GROUP` for a child that is about to start, `+ CHILD GROUP PID` for one
-/// that has started, and `- CHILD` for one that has ended.
+/// The first line is the instance number in the marks of all children, in hexadecimal. The other
+/// lines are `+ CHILD GROUP` for a child that is about to start, `+ CHILD GROUP PID` for one that
+/// has started, and `- CHILD` for one that has ended.
 ///
 /// # Errors
 ///
-/// The signals cannot be caught.
+/// The runtime cannot be created, the signal handlers cannot be installed, or the working
+/// directory cannot be changed.
 pub fn run_watchdog() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _entered = runtime.enter();
@@ -38,15 +39,16 @@ pub fn run_watchdog() -> io::Result<()> {
         SignalKind::terminate(),
     ];
     for kind in ignored {
-        // A signal that was caught once never takes its default action again.
+        // Once a handler is installed, the signal never has its default action again.
         drop(signal(kind)?);
     }
-    // Keeps no file system from being unmounted.
+    // So that no file system is kept from being unmounted.
     std::env::set_current_dir("/")?;
-    let left = RemainingChildren::read(io::stdin().lock());
-    // Rejoin may have been killed while it started a child, which joins its group late.
+    let remaining = RemainingChildren::read(io::stdin().lock());
+    // Several rounds: rejoin may have been killed while it started a child, which joins its group
+    // only later.
     for _ in 0..KILL_ROUNDS {
-        if !left.kill() {
+        if !remaining.kill() {
             break;
         }
         runtime.block_on(tokio::time::sleep(KILL_INTERVAL));
@@ -54,35 +56,38 @@ pub fn run_watchdog() -> io::Result<()> {
     Ok(())
 }
 
-/// How often processes are killed that were there a moment ago.
+/// Maximum number of rounds of listing and killing processes.
 const KILL_ROUNDS: usize = 50;
 
-/// How long to wait in between.
+/// Interval between rounds.
 const KILL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The children that are left.
+/// The children that have not ended.
 #[derive(Debug, Default, PartialEq)]
 struct RemainingChildren {
-    /// `None` where the first line could not be read.
+    /// `None` if the first line could not be parsed.
     instance: Option<u64>,
-    /// Group and process id, by number; no process id while a child is being started.
+    /// Process group and process id, by number. There is no process id while a child is being
+    /// started.
     children: BTreeMap<u64, (i32, Option<i32>)>,
 }
 
 impl RemainingChildren {
-    /// Returns what is left at the end of `input`, however it ends.
+    /// Reads the input to its end, or to an error, and returns the children that are left.
     fn read(input: impl BufRead) -> Self {
         let mut lines = input.lines().map_while(Result::ok);
         let first = lines.next().unwrap_or_default();
-        let mut left = Self { instance: u64::from_str_radix(&first, 16).ok(), ..Self::default() };
+        let mut remaining =
+            Self { instance: u64::from_str_radix(&first, 16).ok(), ..Self::default() };
         for line in lines {
-            left.apply(&line);
+            remaining.apply(&line);
         }
-        left
+        remaining
     }
 
+    /// Applies a line. Ignores an invalid one.
     fn apply(&mut self, line: &str) -> Option<()> {
-        // ProcessEntry 1 is init, and what is below it would be all processes.
+        // Process 1 is init, and smaller ids would address several processes.
         let id = |text: &str| text.parse().ok().filter(|id: &i32| *id > 1);
         let mut words = line.split(' ');
         let sign = words.next()?;
@@ -100,7 +105,7 @@ impl RemainingChildren {
         Some(())
     }
 
-    /// Kills what is there of the children. Returns whether there may be something left.
+    /// Kills the processes of the children. Returns whether some may be left.
     fn kill(&self) -> bool {
         let table = ProcessTable::read(|_| true);
         if let Ok(table) = &table
@@ -113,13 +118,13 @@ impl RemainingChildren {
             return !members.is_empty();
         }
         let killed = self.children.values().map(|child| kill_by_id(*child));
-        // All of them, and not only up to the first one that is there.
+        // Not `any`, which would stop at the first one.
         let is_there = killed.fold(false, |any, is_there| any | is_there);
         table.is_err() || is_there
     }
 
-    /// Returns all processes of the children. The id of a group alone does not say that it is
-    /// still the same group, unless its child is only about to start in it.
+    /// Returns all processes of the children. The id of a group may have been reused, unless its
+    /// child is only about to start in it.
     fn processes(&self, table: &ProcessTable) -> Vec<ProcessEntry> {
         let (mut ids, mut groups) = (BTreeSet::new(), BTreeSet::new());
         for (group, id) in self.children.values() {
@@ -138,13 +143,13 @@ impl RemainingChildren {
     }
 }
 
-/// Kills a child and its group where the system does not say which processes there are.
-/// Returns whether there was anything.
+/// Kills a child and its group by their ids, where processes cannot be listed. Returns whether
+/// there was a process.
 fn kill_by_id((group, id): (i32, Option<i32>)) -> bool {
     let kill_group = |group| kill_process_group(group, Signal::KILL) != Err(Errno::SRCH);
     let mut is_there = Pid::from_raw(group).is_some_and(kill_group);
     if let Some(id) = id.and_then(Pid::from_raw) {
-        // It may have left its group for one of its own, but another's is not its own.
+        // The child may lead its own group now. Any other group is not its own.
         let is_own = |group: &Pid| *group == id;
         is_there |= getpgid(Some(id)).ok().filter(is_own).is_some_and(kill_group);
         is_there |= kill_process(id, Signal::KILL).is_ok();
@@ -157,11 +162,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_added_and_not_removed_is_left() {
+    fn added_and_not_removed_children_remain() {
         let input =
             "00000000000000ab\n+ 0 10\n+ 1 11\n- 0\n+ 2 0\n+ 3 1\n- 5\nx\n+ 4 12 13\n+ 1 11 14";
-        let left = RemainingChildren::read(input.as_bytes());
-        assert_eq!(left.instance, Some(0xab));
-        assert_eq!(left.children, BTreeMap::from([(1, (11, Some(14))), (4, (12, Some(13)))]));
+        let remaining = RemainingChildren::read(input.as_bytes());
+        assert_eq!(remaining.instance, Some(0xab));
+        assert_eq!(remaining.children, BTreeMap::from([(1, (11, Some(14))), (4, (12, Some(13)))]));
     }
 }
