@@ -87,7 +87,7 @@ pub struct Config {
     /// Maximum requests whose complete streams are retained although their end was
     /// acknowledged. Default 64. The stream of a batch counts for each of its requests.
     pub retained_acknowledged_max: usize,
-    /// Maximum responses that tombstones stand for. Default 4,096. A tombstone without
+    /// Maximum responses that tombstones stand for. Default 512. A tombstone without
     /// responses counts as one.
     pub tombstones_max: usize,
     /// Maximum cancelled requests without a response that do not count as pending. Default
@@ -163,7 +163,7 @@ impl Default for Config {
             unrelated_routing: UnrelatedRouting::Standalone,
             retained_unacknowledged_max: 1_024,
             retained_acknowledged_max: 64,
-            tombstones_max: 4_096,
+            tombstones_max: 512,
             cancelled_requests_max: 1_024,
             retention: Some(Duration::from_secs(60)),
             tombstone_timeout: Some(Duration::from_secs(600)),
@@ -487,7 +487,7 @@ mod tests {
             (config.shadows_max, 32),
             (config.retained_unacknowledged_max, 1_024),
             (config.retained_acknowledged_max, 64),
-            (config.tombstones_max, 4_096),
+            (config.tombstones_max, 512),
             (config.cancelled_requests_max, 1_024),
         ];
         for (limit, documented) in limits {

@@ -150,9 +150,16 @@ impl<M: Clone> Session<M> {
         self.fail_undelivered(key, UnansweredReason::Evicted, out);
         let mut stream = self.remove_stream(key);
         let deadline = self.now.deadline_after(self.config.timeouts().tombstone);
-        self.streams.add_tombstone(make_tombstone(&mut stream, was_cancelled, deadline));
+        let tombstone = make_tombstone(&mut stream, was_cancelled, deadline);
+        // Before it is added, so that the memory of the tombstones does not grow beyond the limit.
+        self.limit_tombstones(self.config.tombstones_max.saturating_sub(tombstone.weight()));
+        self.streams.add_tombstone(tombstone);
         self.streams.recycle_log(stream.log);
-        while self.streams.tombstones_weight() > self.config.tombstones_max {
+        self.limit_tombstones(self.config.tombstones_max);
+    }
+
+    fn limit_tombstones(&mut self, max: usize) {
+        while self.streams.tombstones_weight() > max {
             self.streams.remove_first_tombstone();
         }
     }

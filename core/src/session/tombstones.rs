@@ -20,7 +20,7 @@ pub(crate) struct Tombstone {
 }
 
 impl Tombstone {
-    fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         self.responses.len().max(1)
     }
 }

@@ -98,7 +98,7 @@ fn set_limits(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
     config.retained_unacknowledged_max = choose(retained, 1_024, &[0, 1, 2, 3, 4, 8, 16]);
     config.retained_acknowledged_max = choose(retained >> 3, 64, &[0, 1, 2, 3, 4, 8, 16]);
     let tombstones = next();
-    config.tombstones_max = choose(tombstones, 4_096, &[0, 1, 2, 3, 4, 8, 16]);
+    config.tombstones_max = choose(tombstones, 512, &[0, 1, 2, 3, 4, 8, 16]);
     config.cancelled_requests_max = choose(tombstones >> 3, 1_024, &[0, 1, 2, 3, 4, 8, 16]);
 }
 
