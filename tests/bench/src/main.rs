@@ -13,6 +13,7 @@
 )]
 
 mod backend;
+mod busy;
 mod gateway;
 mod idle;
 mod layer;
@@ -40,6 +41,7 @@ fn main() -> Result<()> {
     match options.role {
         Some(Role::Serve { kind, text }) => server::serve(kind, &text),
         Some(Role::Hold { layer, count, timeout }) => idle::hold_sessions(layer, count, timeout),
+        Some(Role::Busy { layer, sessions, calls }) => busy::keep_busy(layer, sessions, calls),
         Some(Role::Stdio) => gateway::stdio(),
         None => measure_all(&options),
     }
@@ -57,6 +59,10 @@ fn measure_all(options: &Options) -> Result<()> {
     if is_wanted(Section::Idle) {
         report::print_section("idle sessions, each measurement in its own process");
         idle::run(&sizing, &mut report)?;
+    }
+    if is_wanted(Section::Busy) {
+        report::print_section("busy sessions, each time in a process of its own");
+        busy::run(&sizing, &mut report)?;
     }
     if is_wanted(Section::Http) {
         report::print_section("HTTP, each server in its own process");

@@ -32,6 +32,8 @@ pub(crate) enum Section {
     Sessions,
     /// Idle sessions: memory and expiry
     Idle,
+    /// Busy sessions: memory after many requests
+    Busy,
     /// HTTP servers
     Http,
     /// Gateways in front of a stdio server
@@ -56,6 +58,15 @@ pub(crate) enum Role {
         count: usize,
         /// Idle timeout in seconds; without it, only memory is measured
         timeout: Option<u64>,
+    },
+    /// Send requests in many sessions, and print the memory of this process
+    Busy {
+        /// Session layer
+        layer: LayerName,
+        /// Number of sessions
+        sessions: usize,
+        /// Number of requests in each session
+        calls: usize,
     },
     /// Serve stdio
     Stdio,
@@ -85,6 +96,12 @@ pub(crate) struct Sizing {
     pub(crate) idle_sessions: usize,
     /// Idle timeout when expiry is measured.
     pub(crate) idle_timeout: Duration,
+    /// Number of busy sessions.
+    pub(crate) busy_sessions: usize,
+    /// Number of requests in each busy session.
+    pub(crate) busy_calls: usize,
+    /// Number of rounds of busy sessions.
+    pub(crate) busy_rounds: usize,
     /// Duration of load in one round.
     pub(crate) load_duration: Duration,
     /// Number of rounds of load.
@@ -107,6 +124,9 @@ impl Sizing {
         many_sessions: 10_000,
         idle_sessions: 100_000,
         idle_timeout: Duration::from_secs(15),
+        busy_sessions: 300,
+        busy_calls: 5_000,
+        busy_rounds: 3,
         load_duration: Duration::from_secs(1),
         load_rounds: 9,
         saturated_sessions: 64,
@@ -122,6 +142,9 @@ impl Sizing {
         many_sessions: 2_000,
         idle_sessions: 20_000,
         idle_timeout: Duration::from_secs(5),
+        busy_sessions: 100,
+        busy_calls: 500,
+        busy_rounds: 1,
         load_duration: Duration::from_millis(300),
         load_rounds: 3,
         saturated_sessions: 4,
