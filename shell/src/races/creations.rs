@@ -40,7 +40,7 @@ fn close_all_leaves_no_session_open() {
         };
         fixture.sessions.close_all();
         for created in [creates, initializes] {
-            match polls.join().unwrap() {
+            match created.join().unwrap() {
                 Ok(session) => assert!(session.close_reason().is_some()),
                 Err(ManagerError::Closing) => {}
                 Err(ManagerError::ClosedDuringInitialize(reason)) => {
