@@ -242,7 +242,7 @@ impl Simulation {
                 }
                 self.leave_session(client, server)
             }
-            Packet::Invalid { server, wrong } => self.deliver_invalid(server, wrong),
+            Packet::Invalid { server, invalid } => self.deliver_invalid(server, invalid),
             Packet::Shutdown { server, reason } => {
                 if self.handle_input(server, Input::CloseSession { reason })?.is_ok() {
                     self.coverage.hit_fault(Fault::Shutdown);
@@ -309,13 +309,13 @@ impl Simulation {
                 Ok(())
             }
             Err(rejection) => {
-                let was_served = link.is_open_at_server;
+                let was_open = link.is_open_at_server;
                 let through = link.acknowledged;
                 link.is_open_at_server = false;
                 if let Some(server) = self.servers.get_mut(server_no) {
                     server.links.remove(&connection);
                 }
-                if was_served {
+                if was_open {
                     // The driver must close a reserved connection whose request is rejected.
                     let _ = self
                         .handle_input(server_no, Input::ConnectionClosed { connection, through })?;

@@ -28,11 +28,11 @@ pub struct Failure {
 
 impl Failure {
     /// Returns a failure before the simulation has started.
-    pub(super) fn before_start(parameters: &Parameters, what: String) -> Self {
+    pub(super) fn before_start(parameters: &Parameters, message: String) -> Self {
         let config = parameters.config.clone();
         Self {
             parameters: parameters.clone(),
-            message: what,
+            message,
             session: None,
             restarts: 0,
             steps: VecDeque::new(),
@@ -41,8 +41,12 @@ impl Failure {
         }
     }
 
-    pub(super) fn new(parameters: &Parameters, simulation: &mut Simulation, what: String) -> Self {
-        let mut failure = Self::before_start(parameters, what);
+    pub(super) fn new(
+        parameters: &Parameters,
+        simulation: &mut Simulation,
+        message: String,
+    ) -> Self {
+        let mut failure = Self::before_start(parameters, message);
         failure.session = simulation.failed_session;
         if let Some(server) =
             simulation.failed_session.and_then(|no| simulation.servers.get_mut(no))
@@ -60,18 +64,17 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { parameters, message: what, session, restarts, steps, journal, minimized: least } =
-            self;
+        let Self { parameters, message, session, restarts, steps, journal, minimized } = self;
         writeln!(f, "{parameters:?}")?;
         let told = journal.inputs.len();
         writeln!(f, "session {session:?}, restored {restarts} times, {told} inputs, last steps:")?;
         for step in steps {
             write!(f, "{step}")?;
         }
-        if let Some((journal, wrong)) = least {
+        if let Some((journal, wrong)) = minimized {
             writeln!(f, "minimized journal of {} inputs:", journal.inputs.len())?;
             writeln!(f, "{journal}{wrong}")?;
         }
-        write!(f, "seed {}: {what}", parameters.seed)
+        write!(f, "seed {}: {message}", parameters.seed)
     }
 }

@@ -105,7 +105,7 @@ impl Link {
     pub(super) fn new(
         (client, server): (ClientNo, ServerNo),
         reader: ReaderNo,
-        room: usize,
+        pipe_bytes: usize,
     ) -> Self {
         Self {
             client,
@@ -123,7 +123,7 @@ impl Link {
             is_read_scheduled: false,
             buffer: VecDeque::new(),
             pipe: VecDeque::new(),
-            pipe_bytes: room,
+            pipe_bytes,
             is_done: false,
             is_broken: false,
             partial_bytes: 0,
@@ -151,24 +151,24 @@ impl Link {
 
     /// Pulls events from the buffer while the pipe has room.
     pub(super) fn pull(&mut self) -> Pulled {
-        let (mut taken, mut last_id) = (None, None);
+        let (mut acknowledged, mut last_id) = (None, None);
         let mut full: usize = self.pipe.iter().map(Item::bytes).sum();
         while full < self.pipe_bytes
             && let Some(item) = self.buffer.pop_front()
         {
             full += item.bytes();
             if let Item::Event { index, id, .. } = &item {
-                taken = Some(*index);
+                acknowledged = Some(*index);
                 last_id = id.or(last_id);
             }
             if !self.is_broken {
                 self.pipe.push_back(item);
             }
         }
-        self.acknowledged = taken.or(self.acknowledged);
-        let is_over = self.end_reason.is_some() && self.buffer.is_empty();
-        self.is_done = is_over && !self.is_broken;
-        Pulled { acknowledged: taken, last_id, is_end: is_over }
+        self.acknowledged = acknowledged.or(self.acknowledged);
+        let is_end = self.end_reason.is_some() && self.buffer.is_empty();
+        self.is_done = is_end && !self.is_broken;
+        Pulled { acknowledged, last_id, is_end }
     }
 
     /// Returns whether the body has something to write.
@@ -241,8 +241,8 @@ mod tests {
         Item::Event { index, id: None, event: Event::Message(index), bytes: 100 }
     }
 
-    fn link(room: usize) -> Link {
-        let mut link = Link::new((0, 0), 0, room);
+    fn link(pipe_bytes: usize) -> Link {
+        let mut link = Link::new((0, 0), 0, pipe_bytes);
         (1..=3).for_each(|index| link.push(event(index)));
         link
     }

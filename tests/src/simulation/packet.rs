@@ -24,7 +24,7 @@ pub(super) enum Packet {
     /// A DELETE of the session.
     Delete { client: ClientNo, server: ServerNo },
     /// An invalid input.
-    Invalid { server: ServerNo, wrong: InvalidInput },
+    Invalid { server: ServerNo, invalid: InvalidInput },
     /// The operator closes the session.
     Shutdown { server: ServerNo, reason: CloseReason },
     /// The driver abandons the stream of a request.

@@ -44,7 +44,7 @@ pub fn run(parameters: &Parameters) -> Result<Coverage, Box<Failure>> {
                 u64::try_from(simulation.servers.len()).unwrap_or(0);
             Ok(simulation.coverage)
         }
-        Err(what) => Err(Box::new(Failure::new(parameters, &mut simulation, what))),
+        Err(message) => Err(Box::new(Failure::new(parameters, &mut simulation, message))),
     }
 }
 
@@ -154,11 +154,12 @@ impl Simulation {
         let open = self.requests.values().filter(|request| request.outcome.is_none());
         let open: Vec<_> = open.collect();
         let mut idle = self.clients.values().filter(|client| client.requests_left > 0);
-        let asked = open.first().map(|request| request.server);
-        self.failed_session = asked.or_else(|| idle.next()?.server);
-        let todo: Vec<usize> = self.clients.values().map(|client| client.requests_left).collect();
+        let pending_at = open.first().map(|request| request.server);
+        self.failed_session = pending_at.or_else(|| idle.next()?.server);
+        let requests_left: Vec<usize> =
+            self.clients.values().map(|client| client.requests_left).collect();
         format!(
-            "after {bound:?} without faults, these requests have not settled: {open:?}, requests left: {todo:?}"
+            "after {bound:?} without faults, these requests have not settled: {open:?}, requests left: {requests_left:?}"
         )
     }
 

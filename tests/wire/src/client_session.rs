@@ -147,10 +147,15 @@ impl Drop for ConnectionGuard<'_> {
 const TRACE_MAX: usize = 60;
 
 impl ClientSession {
-    pub(crate) fn new(name: String, session: String, version: String, began: Instant) -> Arc<Self> {
-        let (over, _) = watch::channel(false);
+    pub(crate) fn new(
+        name: String,
+        session: String,
+        version: String,
+        started_at: Instant,
+    ) -> Arc<Self> {
+        let (is_over, _) = watch::channel(false);
         let record = Mutex::default();
-        Arc::new(Self { name, id: session, version, started_at: began, is_over: over, record })
+        Arc::new(Self { name, id: session, version, started_at, is_over, record })
     }
 
     /// Ends a session that the server does not know any more.
@@ -185,14 +190,10 @@ impl ClientSession {
     /// Gives a message, as it is sent, a number of its own.
     pub(crate) fn number(&self, message: &Value) -> (usize, Value) {
         let method = message.get("method").and_then(Value::as_str);
-        let is_plain = method.is_some_and(|method| method != "notifications/cancelled");
+        let is_always_forwarded = method.is_some_and(|method| method != "notifications/cancelled");
         let mut record = self.record.lock();
         let (nth, sent) = (record.sent.len(), record.clock);
-        record.sent.push(SentMessage {
-            sent_at: sent,
-            accepted_at: None,
-            is_always_forwarded: is_plain,
-        });
+        record.sent.push(SentMessage { sent_at: sent, accepted_at: None, is_always_forwarded });
         record.clock += 1;
         drop(record);
         let mut message = message.clone();

@@ -100,7 +100,7 @@ impl Exchange {
         &mut self,
         longest: Duration,
     ) -> Result<Option<Bytes>, ConnectionError> {
-        let broken = |how| ConnectionError { kind: how, is_servers_fault: self.is_fault_free };
+        let broken = |kind| ConnectionError { kind, is_servers_fault: self.is_fault_free };
         let (closed, timed_out) =
             (broken(ConnectionErrorKind::Closed), broken(ConnectionErrorKind::TimedOut));
         loop {
@@ -190,8 +190,8 @@ mod tests {
 
     #[tokio::test]
     async fn early_close_is_servers_fault_unless_link_was_cut() {
-        let closed = |is_wrong| {
-            Some(ConnectionError { kind: ConnectionErrorKind::Closed, is_servers_fault: is_wrong })
+        let closed = |is_servers_fault| {
+            Some(ConnectionError { kind: ConnectionErrorKind::Closed, is_servers_fault })
         };
         let collected = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nall";
         assert_eq!(broken(LinkPlan::FAULT_FREE, collected).await, None);

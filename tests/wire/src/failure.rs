@@ -26,10 +26,10 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn new(parameters: &Parameters, what: String) -> Box<Self> {
+    pub(crate) fn new(parameters: &Parameters, message: String) -> Box<Self> {
         Box::new(Self {
             parameters: parameters.clone(),
-            message: what,
+            message,
             session: None,
             trace: Vec::new(),
             journal: None,
@@ -40,11 +40,11 @@ impl Failure {
     /// Returns a failure in a session.
     pub(crate) fn in_session(
         parameters: &Parameters,
-        what: String,
+        message: String,
         session: &ClientSession,
         journals: &Path,
     ) -> Box<Self> {
-        let mut failure = Self::new(parameters, what);
+        let mut failure = Self::new(parameters, message);
         failure.session = Some((session.name.clone(), session.id.clone()));
         failure.trace = session.recent_trace();
         failure.journal = std::fs::read_to_string(journals.join(journal_name(&session.id))).ok();
@@ -77,25 +77,18 @@ pub(crate) fn journal_name(session: &str) -> String {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            parameters,
-            message: what,
-            session,
-            trace: trail,
-            journal_path: kept,
-            journal: _,
-        } = self;
+        let Self { parameters, message, session, trace, journal_path, journal: _ } = self;
         writeln!(f, "{parameters:?}")?;
         if let Some((client, server)) = session {
             writeln!(f, "client session {client}, session id {server}, last lines:")?;
         }
-        for line in trail {
+        for line in trace {
             writeln!(f, "    {line}")?;
         }
-        if let Some(path) = kept {
+        if let Some(path) = journal_path {
             writeln!(f, "journal: {}", path.display())?;
         }
-        write!(f, "seed {}: {what}", parameters.base.seed)
+        write!(f, "seed {}: {message}", parameters.base.seed)
     }
 }
 

@@ -34,39 +34,39 @@ const RNG_OPERATOR: u64 = 16;
 ///
 /// The first failure.
 pub fn run_in_process(parameters: &Parameters) -> Result<Coverage, Box<Failure>> {
-    let wrong = |what: String| Failure::new(parameters, what);
-    let journals = tempfile::tempdir().map_err(|error| wrong(error.to_string()))?;
+    let fail = |message: String| Failure::new(parameters, message);
+    let journals = tempfile::tempdir().map_err(|error| fail(error.to_string()))?;
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
-    let runtime = runtime.map_err(|error| wrong(error.to_string()))?;
-    let alarm = LogMonitor::start();
+    let runtime = runtime.map_err(|error| fail(error.to_string()))?;
+    let monitor = LogMonitor::start();
     let result =
         catch_unwind(AssertUnwindSafe(|| runtime.block_on(serve_and_run(parameters, &journals))));
-    if let Some(rung) = alarm.take_error() {
-        return Err(wrong(rung));
+    if let Some(error) = monitor.take_error() {
+        return Err(fail(error));
     }
     let (simulation, opened, result) = match result {
         Ok(Ok(result)) => result,
-        Ok(Err(error)) => return Err(wrong(error)),
-        Err(_) => return Err(wrong("panicked at an unknown place".to_owned())),
+        Ok(Err(error)) => return Err(fail(error)),
+        Err(_) => return Err(fail("panicked at an unknown place".to_owned())),
     };
-    let mut left = simulation.take_records();
+    let mut records = simulation.take_records();
     // Dropping the last manager flushes the journal.
     drop((runtime, simulation));
     let received = &opened.lock().received;
-    if let Some(rung) = alarm.take_error() {
-        return Err(wrong(rung));
+    if let Some(error) = monitor.take_error() {
+        return Err(fail(error));
     }
     if let Some(invalid) = received.invalid() {
-        return Err(wrong(format!("a backend received an invalid message: {invalid}")));
+        return Err(fail(format!("a backend received an invalid message: {invalid}")));
     }
-    if left.failure.is_none() {
-        result.map_err(wrong)?;
+    if records.failure.is_none() {
+        result.map_err(fail)?;
     }
-    let checked = check_all(parameters, &mut left, received, journals.path());
-    let checked = checked.map_err(|error| wrong(error.to_string()))?;
+    let checked = check_all(parameters, &mut records, received, journals.path());
+    let checked = checked.map_err(|error| fail(error.to_string()))?;
     checked.into_iter().next().map_or(Ok(()), |failure| Err(Box::new(failure)))?;
-    left.coverage.hit("simulations");
-    Ok(left.coverage)
+    records.coverage.hit("simulations");
+    Ok(records.coverage)
 }
 
 /// Minimizes a failure.
@@ -82,9 +82,9 @@ pub fn shrink_in_process(failure: Box<Failure>) -> Box<Failure> {
     minimize(failure.parameters.base.clone(), failure, fails).1.save_journal()
 }
 
-type Ran = (Arc<Simulation>, Arc<Mutex<Opened>>, Result<(), String>);
+type RunResult = (Arc<Simulation>, Arc<Mutex<Opened>>, Result<(), String>);
 
-async fn serve_and_run(parameters: &Parameters, journals: &TempDir) -> Result<Ran, String> {
+async fn serve_and_run(parameters: &Parameters, journals: &TempDir) -> Result<RunResult, String> {
     let context = BackendContext::new(parameters.clone());
     let backends = Backends::new(context.clone());
     let opened = backends.record();

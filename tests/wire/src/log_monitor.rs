@@ -45,9 +45,9 @@ impl LogMonitor {
     }
 }
 
-fn report(what: String) {
+fn report(message: String) {
     // A thread that is exiting is not part of a simulation any more.
-    let _ = FIRST.try_with(|first| first.borrow_mut().get_or_insert(what).len());
+    let _ = FIRST.try_with(|first| first.borrow_mut().get_or_insert(message).len());
 }
 
 /// Records errors in the log. A correct shell logs none, whatever its peers do, with one

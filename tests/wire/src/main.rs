@@ -60,8 +60,8 @@ fn soak_all(minutes: u64, seed: u64, round: Option<u64>) -> anyhow::Result<()> {
         let parameters = Parameters::draw_soak(seed, kind);
         let started = Instant::now();
         let run = move || {
-            let mut report = |what: &dyn Display| {
-                print(&format_args!("{:>5} s  {name}: {what}", started.elapsed().as_secs()));
+            let mut report = |text: &dyn Display| {
+                print(&format_args!("{:>5} s  {name}: {text}", started.elapsed().as_secs()));
             };
             match round {
                 Some(round) => soak_round(&parameters, &programs, round, &mut report),
@@ -95,7 +95,7 @@ fn is_good(name: &str, soak: &Soak, is_whole: bool) -> bool {
     checked.is_ok() && soak.is_fine()
 }
 
-fn print(what: &dyn Display) {
+fn print(text: &dyn Display) {
     // A closed stdout is not an error.
-    let _ = writeln!(io::stdout(), "{what}");
+    let _ = writeln!(io::stdout(), "{text}");
 }

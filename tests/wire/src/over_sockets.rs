@@ -56,12 +56,12 @@ pub fn run_over_sockets(
     parameters: &Parameters,
     programs: &Programs,
 ) -> Result<Coverage, Box<Failure>> {
-    let wrong = |what: String| Failure::new(parameters, what);
-    let served = Served::start(parameters, programs).map_err(|error| wrong(error.to_string()))?;
+    let fail = |message: String| Failure::new(parameters, message);
+    let served = Served::start(parameters, programs).map_err(|error| fail(error.to_string()))?;
     let simulation = served.run(parameters)?;
-    let files = served.stop().map_err(|error| wrong(error.to_string()))?;
+    let files = served.stop().map_err(|error| fail(error.to_string()))?;
     let checked = check_sessions(parameters, &simulation, &files);
-    let (coverage, checked) = checked.map_err(|error| wrong(error.to_string()))?;
+    let (coverage, checked) = checked.map_err(|error| fail(error.to_string()))?;
     checked.into_iter().next().map_or(Ok(coverage), |failure| Err(Box::new(failure).save_journal()))
 }
 
@@ -108,9 +108,9 @@ impl Served {
 
     /// Runs a simulation until only its journals are left.
     pub(crate) fn run(&self, parameters: &Parameters) -> Result<Arc<Simulation>, Box<Failure>> {
-        let wrong = |what: String| Failure::new(parameters, what);
+        let fail = |message: String| Failure::new(parameters, message);
         let runtime = Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| wrong(error.to_string()))?;
+        let runtime = runtime.map_err(|error| fail(error.to_string()))?;
         let server = Server::Socket(self.program.address);
         let simulation =
             Simulation::new(parameters.clone(), server, Arc::new(AtomicBool::new(false)));
@@ -118,11 +118,11 @@ impl Served {
             run(&simulation, fault_phase_max(parameters)).await?;
             self.wait_until_idle(parameters).await
         });
-        if let Some(what) = self.program.reported_error() {
-            return Err(wrong(what));
+        if let Some(message) = self.program.reported_error() {
+            return Err(fail(message));
         }
         if !simulation.has_failed() {
-            result.map_err(wrong)?;
+            result.map_err(fail)?;
         }
         Ok(simulation)
     }
@@ -169,14 +169,14 @@ pub(crate) fn check_sessions(
     simulation: &Simulation,
     files: &Files,
 ) -> io::Result<(Coverage, Vec<Failure>)> {
-    let mut left = simulation.take_records();
+    let mut records = simulation.take_records();
     let received = ReceivedBySession::take(files.received.path())?;
-    let mut wrong = check_all(parameters, &mut left, &received, files.journals.path())?;
-    let outlived = left.coverage.hits("ends: other");
+    let mut fail = check_all(parameters, &mut records, &received, files.journals.path())?;
+    let outlived = records.coverage.hits("ends: other");
     if outlived > 0 {
-        let what = format!("{outlived} sessions were open until the program was stopped");
-        wrong.push(*Failure::new(parameters, what));
+        let message = format!("{outlived} sessions were open until the program was stopped");
+        fail.push(*Failure::new(parameters, message));
     }
-    left.coverage.hit("simulations");
-    Ok((left.coverage, wrong))
+    records.coverage.hit("simulations");
+    Ok((records.coverage, fail))
 }

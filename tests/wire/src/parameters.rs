@@ -68,8 +68,8 @@ impl Parameters {
         if rng.chance(100) {
             parameters.with_flood(&mut rng)
         } else {
-            let line = rng.chance(300).then(|| TcpModel::draw(&mut rng));
-            Self { tcp: line, ..parameters }
+            let tcp = rng.chance(300).then(|| TcpModel::draw(&mut rng));
+            Self { tcp, ..parameters }
         }
     }
 
@@ -97,7 +97,7 @@ impl Parameters {
     /// are faster.
     fn with_flood(mut self, rng: &mut Rng) -> Self {
         let speed = u32::try_from(rng.between(1, 8)).unwrap_or(1);
-        let line = TcpModel::draw_steady(rng, speed);
+        let tcp = TcpModel::draw_steady(rng, speed);
         let is_related = rng.chance(700);
         let base = &mut self.base;
         base.faults = Faults::default();
@@ -119,18 +119,17 @@ impl Parameters {
         config.stream_events_max = rng.size(50, 1_000);
         config.stream_bytes_max = rng.size(64 << 10, 256 << 10);
         config.session_bytes_max = 8 * config.stream_bytes_max;
-        let total = line.bytes() + 2 * config.session_bytes_max;
+        let total = tcp.bytes() + 2 * config.session_bytes_max;
         let bytes = rng.size(500, 8_000).max(total / FLOOD_MESSAGES_MAX);
         let flood = Flood { messages: total / bytes, bytes, is_related };
-        Self { reconnect_after: None, tcp: Some(line), flood: Some(flood), ..self }
+        Self { reconnect_after: None, tcp: Some(tcp), flood: Some(flood), ..self }
     }
 
     /// Draws the parameters of a simulation over sockets, in real time: all times are shorter,
     /// and there are fewer requests.
     #[must_use]
-    pub fn draw_real_time(seed: u64, kind: BackendKind, requests: usize) -> Self {
-        let mut parameters =
-            Self { backend: kind, speedup: SPEEDUP, ..Self::draw_without_tcp(seed) };
+    pub fn draw_real_time(seed: u64, backend: BackendKind, requests: usize) -> Self {
+        let mut parameters = Self { backend, speedup: SPEEDUP, ..Self::draw_without_tcp(seed) };
         let base = &mut parameters.base;
         base.clients.truncate(CLIENTS_MAX);
         base.requests = requests.div_ceil(base.clients.len().max(1));
@@ -146,7 +145,7 @@ impl Parameters {
         base.server_request_timeout = sped_up(base.server_request_timeout);
         base.keep_alive = sped_up(base.keep_alive);
         parameters.reconnect_after = parameters.reconnect_after.map(sped_up);
-        if kind == BackendKind::Demo {
+        if backend == BackendKind::Demo {
             // Its responses are larger than some limits.
             base.config.message_bytes_max = Config::default().message_bytes_max;
         }
@@ -157,8 +156,8 @@ impl Parameters {
     /// because lower ones would leave little to replay. Priming is on, because only primed
     /// clients can be disconnected.
     #[must_use]
-    pub fn draw_soak(seed: u64, kind: BackendKind) -> Self {
-        let mut parameters = Self { is_soak: true, ..Self::draw_real_time(seed, kind, 1) };
+    pub fn draw_soak(seed: u64, backend: BackendKind) -> Self {
+        let mut parameters = Self { is_soak: true, ..Self::draw_real_time(seed, backend, 1) };
         let base = &mut parameters.base;
         base.clients = (0..SOAK_CLIENTS).collect();
         base.requests = SOAK_REQUESTS;

@@ -71,7 +71,7 @@ impl Program {
         let mut child = serve.spawn()?;
         let (out, err) = (child.stdout.take(), child.stderr.take());
         let log = Arc::<Log>::default();
-        let (log_open, log_ends) = channel();
+        let (log_open, log_end) = channel();
         if let Some(err) = err {
             let log = Arc::clone(&log);
             thread::spawn(move || {
@@ -87,12 +87,12 @@ impl Program {
             });
         }
         if let Ok(address) = receiver.recv_timeout(BEGIN_MAX) {
-            return Ok(Self { child, address, log, log_end: log_ends });
+            return Ok(Self { child, address, log, log_end });
         }
         // It may have exited already.
         let _ = child.kill();
         let _ = child.wait();
-        let _ = log_ends.recv_timeout(LOG_MAX);
+        let _ = log_end.recv_timeout(LOG_MAX);
         let why = log.first.lock().clone().unwrap_or_default();
         bail!("the program does not report its address: {why}")
     }

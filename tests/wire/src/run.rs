@@ -34,15 +34,15 @@ pub(crate) async fn run(simulation: &Arc<Simulation>, faults_max: Duration) -> R
     if made.is_err() && simulation.parameters.is_soak {
         simulation.limit_requests_left();
     } else if made.is_err() {
-        let what = format!("after {faults_max:?}, some requests have not been made:");
-        return Err(describe_stuck_clients(simulation, what, Workload::is_sent));
+        let message = format!("after {faults_max:?}, some requests have not been made:");
+        return Err(describe_stuck_clients(simulation, message, Workload::is_sent));
     }
     let bound = simulation.parameters.settle_bound();
     let settled = timeout(bound, simulation.wait_for_all(Workload::is_settled)).await;
     simulation.stop_clients();
     settled.map_err(|_| {
-        let what = format!("after {bound:?} without faults, some requests have not settled:");
-        describe_stuck_clients(simulation, what, Workload::is_settled)
+        let message = format!("after {bound:?} without faults, some requests have not settled:");
+        describe_stuck_clients(simulation, message, Workload::is_settled)
     })?;
     let bound = simulation.parameters.quiescence_bound();
     let stopped = timeout(bound, async {
@@ -61,17 +61,17 @@ const SHOWN_MAX: usize = 20;
 /// the session of a client that is behind.
 fn describe_stuck_clients(
     simulation: &Simulation,
-    what: String,
+    message: String,
     is_so: impl Fn(&Workload) -> bool,
 ) -> String {
     let sessions = simulation.sessions();
-    let mut text = what;
-    let mut left = SHOWN_MAX;
+    let mut text = message;
+    let mut records = SHOWN_MAX;
     for session in &sessions {
         let record = session.record.lock();
         let open = record.requests.iter().filter(|it| it.outcome.is_none() && !it.is_refused);
-        for request in open.take(left) {
-            left -= 1;
+        for request in open.take(records) {
+            records -= 1;
             // Writing to a string does not fail.
             let _ = write!(text, "\n    {} {request:?}", session.name);
         }
@@ -92,44 +92,44 @@ fn describe_stuck_clients(
 /// of the run and of each session.
 pub(crate) fn check_all(
     parameters: &Parameters,
-    left: &mut Records,
+    records: &mut Records,
     received: &ReceivedBySession,
     journals: &Path,
 ) -> io::Result<Vec<Failure>> {
     let mut wrong = Vec::new();
-    if let Some((session, what)) = left.failure.take() {
+    if let Some((session, message)) = records.failure.take() {
         // The sessions were not run to their ends.
         wrong.push(*match session {
-            Some(session) => Failure::in_session(parameters, what, &session, journals),
-            None => Failure::new(parameters, what),
+            Some(session) => Failure::in_session(parameters, message, &session, journals),
+            None => Failure::new(parameters, message),
         });
         return Ok(wrong);
     }
     let files = fs::read_dir(journals)?.map(|file| Ok(file?.path()));
     let mut paths = files.collect::<io::Result<Vec<_>>>()?;
     paths.sort();
-    for session in &left.sessions {
+    for session in &records.sessions {
         if !paths.iter().any(|path| path.ends_with(journal_name(&session.id))) {
-            let what = "the journal of a session is missing".to_owned();
-            wrong.push(*Failure::in_session(parameters, what, session, journals));
+            let message = "the journal of a session is missing".to_owned();
+            wrong.push(*Failure::in_session(parameters, message, session, journals));
         }
     }
     for path in paths {
         let text = fs::read_to_string(&path)?;
         let session =
-            left.sessions.iter().find(|session| path.ends_with(journal_name(&session.id)));
+            records.sessions.iter().find(|session| path.ends_with(journal_name(&session.id)));
         let checked = check_session(
             parameters,
             session.map(|it| &**it),
             received,
             &path,
             &text,
-            &mut left.coverage,
+            &mut records.coverage,
         );
-        if let Err(what) = checked {
+        if let Err(message) = checked {
             wrong.push(*match session {
-                Some(session) => Failure::in_session(parameters, what, session, journals),
-                None => Failure::new(parameters, what).with_journal(text),
+                Some(session) => Failure::in_session(parameters, message, session, journals),
+                None => Failure::new(parameters, message).with_journal(text),
             });
         }
     }

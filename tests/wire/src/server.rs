@@ -37,15 +37,15 @@ impl Server {
     /// Connects a proxy to a client and to the server.
     pub(crate) async fn connect(&self) -> io::Result<Ends> {
         match self {
-            Self::InProcess { service, pipe_bytes: room, buffers } => {
-                let (client, near) = duplex(*room);
+            Self::InProcess { service, pipe_bytes, buffers } => {
+                let (client, near) = duplex(*pipe_bytes);
                 let service = service.clone();
                 let far: Box<dyn Pipe> = if let Some(buffers) = buffers {
-                    let (server, far) = buffers.connect(*room);
+                    let (server, far) = buffers.connect(*pipe_bytes);
                     serve(service, server);
                     Box::new(far)
                 } else {
-                    let (server, far) = duplex(*room);
+                    let (server, far) = duplex(*pipe_bytes);
                     serve(service, server);
                     Box::new(far)
                 };

@@ -176,8 +176,8 @@ impl Simulation {
     }
 
     /// Reports a failure. Only the first one counts.
-    pub(crate) fn report_failure(&self, session: Option<&Arc<ClientSession>>, what: String) {
-        self.failure.lock().get_or_insert((session.cloned(), what));
+    pub(crate) fn report_failure(&self, session: Option<&Arc<ClientSession>>, message: String) {
+        self.failure.lock().get_or_insert((session.cloned(), message));
         self.progress.notify_one();
     }
 

@@ -135,7 +135,7 @@ impl<'a> SoakRunner<'a> {
         programs: &Programs,
         report: &'a mut dyn FnMut(&dyn fmt::Display),
     ) -> Result<Self> {
-        let waits = Builder::new_current_thread().enable_time().build()?;
+        let runtime = Builder::new_current_thread().enable_time().build()?;
         let served = Served::start(parameters, programs)?;
         let descriptors = served.program.descriptors()?;
         let soak = Soak {
@@ -144,7 +144,7 @@ impl<'a> SoakRunner<'a> {
             failures: FailureCounts::default(),
             samples: Vec::new(),
         };
-        Ok(Self { parameters, served, runtime: waits, descriptors, soak, report })
+        Ok(Self { parameters, served, runtime, descriptors, soak, report })
     }
 
     /// Runs a round, checks its sessions, and measures the server.
@@ -249,8 +249,8 @@ async fn sample(served: &Served, known: usize) -> Result<IdleSample> {
 }
 
 impl FailureCounts {
-    fn add(&mut self, what: &str) {
-        let contains_any = |words: &[&str]| words.iter().any(|word| what.contains(word));
+    fn add(&mut self, message: &str) {
+        let contains_any = |words: &[&str]| words.iter().any(|word| message.contains(word));
         if contains_any(&LOST) {
             self.lost += 1;
         } else if contains_any(&DUPLICATED) {
@@ -327,11 +327,11 @@ impl Soak {
 impl fmt::Display for Soak {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = |kind| self.coverage.hits(kind);
-        let FailureCounts { lost, duplicated: doubled, other: otherwise } = self.failures;
+        let FailureCounts { lost, duplicated, other } = self.failures;
         write!(
             f,
             "{} rounds, {} sessions, {} requests, {} events, {} resumes, {} replays, {} gaps; \
-             sessions with losses: {lost}, with duplicates: {doubled}, with other failures: {otherwise}",
+             sessions with losses: {lost}, with duplicates: {duplicated}, with other failures: {other}",
             count("simulations"),
             count("sessions"),
             count("requests"),

@@ -52,7 +52,7 @@ impl Backend {
     fn is_overtaking(&self, no: TaskNo) -> bool {
         let earlier = self.tasks.range(..no).filter(|(_, task)| task.request.is_some());
         let mut left = earlier.flat_map(|(_, task)| &task.actions);
-        left.any(|(_, what)| *what == BackendAction::Response)
+        left.any(|(_, action)| *action == BackendAction::Response)
     }
 
     /// Returns whether a task waits for a reader.

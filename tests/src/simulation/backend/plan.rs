@@ -78,19 +78,19 @@ impl Simulation {
                 } else {
                     let dies = rng.chance(faults.rate(Fault::BackendExit));
                     let is_error = rng.chance(faults.rate(Fault::UnknownResponse));
-                    let what = match (dies, is_error) {
+                    let action = match (dies, is_error) {
                         (true, _) => BackendAction::Exit,
                         (_, true) => BackendAction::ErrorResponse,
                         _ => BackendAction::Initialized,
                     };
-                    actions.push_back((rng.millis(0, 300), what));
+                    actions.push_back((rng.millis(0, 300), action));
                 }
             }
             (Some(_), _) => plan_response(&mut actions, rng, &faults, coverage),
             (None, _) => plan_unrelated(&mut actions, rng, &faults, coverage),
         }
-        let is_impolite = rng.chance(faults.rate(Fault::IgnoresBackpressure));
-        let task = Task { request, token, actions, held: None, ignores_backpressure: is_impolite };
+        let ignores_backpressure = rng.chance(faults.rate(Fault::IgnoresBackpressure));
+        let task = Task { request, token, actions, held: None, ignores_backpressure };
         let first = task.actions.front().map(|(delay, _)| *delay);
         let task_no = backend.next_task;
         backend.next_task += 1;
@@ -125,8 +125,8 @@ fn plan_messages(
         (rng.size(0, 3), if messages.len() == UNRELATED.len() { 4_000 } else { 600 })
     };
     for _ in 0..count {
-        let what = rng.choose(messages).unwrap_or(BackendAction::Notification);
-        actions.push_back((rng.millis(0, longest), what));
+        let action = rng.choose(messages).unwrap_or(BackendAction::Notification);
+        actions.push_back((rng.millis(0, longest), action));
     }
     if rng.chance(faults.rate(Fault::Disconnect)) {
         actions.push_back((rng.millis(0, longest), BackendAction::Disconnect));

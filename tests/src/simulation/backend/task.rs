@@ -28,20 +28,20 @@ impl Simulation {
             return Ok(());
         };
         let (request, token) = (task.request.clone(), task.token.clone());
-        let is_impolite = task.ignores_backpressure;
-        let Some((_, what)) = task.actions.pop_front() else {
+        let ignores_backpressure = task.ignores_backpressure;
+        let Some((_, action)) = task.actions.pop_front() else {
             backend.tasks.remove(&task_no);
             if request.is_none() && !self.is_fault_free {
                 self.start_task(no, None, Method::Other, None);
             }
             return Ok(());
         };
-        if what == BackendAction::Response && backend.is_overtaking(task_no) {
+        if action == BackendAction::Response && backend.is_overtaking(task_no) {
             self.coverage.hit("responses: out of order");
         }
-        let held = self.perform(no, request.as_ref(), token, what)?;
-        let is_held = held.is_some() && !is_impolite;
-        if held.is_some() && is_impolite {
+        let held = self.perform(no, request.as_ref(), token, action)?;
+        let is_held = held.is_some() && !ignores_backpressure;
+        if held.is_some() && ignores_backpressure {
             self.coverage.hit_fault(Fault::IgnoresBackpressure);
         }
         let Some(task) = self.backend(no).and_then(|backend| backend.tasks.get_mut(&task_no))
@@ -64,9 +64,9 @@ impl Simulation {
         no: ServerNo,
         request: Option<&RequestId>,
         token: Option<ProgressToken>,
-        what: BackendAction,
+        action: BackendAction,
     ) -> Result<Option<StreamId>, String> {
-        let head = match what {
+        let head = match action {
             BackendAction::Exit => {
                 if self.handle_input(no, Input::BackendGone)?.is_ok() {
                     self.coverage.hit_fault(Fault::BackendExit);
@@ -82,14 +82,14 @@ impl Simulation {
             | BackendAction::Response
             | BackendAction::DuplicateResponse
             | BackendAction::ErrorResponse
-            | BackendAction::UnknownResponse => self.head_of(no, request, token, what),
+            | BackendAction::UnknownResponse => self.head_of(no, request, token, action),
         };
         let bytes = self.message_bytes(no);
         let message = self.messages.create(no, head.clone(), bytes);
         let related = request
             .cloned()
             .filter(|_| self.backend(no).is_some_and(|backend| backend.rng.chance(850)));
-        let is_initialized = what == BackendAction::Initialized;
+        let is_initialized = action == BackendAction::Initialized;
         let mut asked = request_id(&head).cloned();
         if let (Some(id), Some(backend)) = (&asked, self.backend(no)) {
             // Inserted first, because the request may fail at once. Its id may be in use
@@ -103,9 +103,9 @@ impl Simulation {
                     let timeout = self.parameters.server_request_timeout;
                     self.schedule_after(timeout, SimEvent::ServerRequestTimeout(no, id));
                 }
-                if what == BackendAction::DuplicateResponse {
+                if action == BackendAction::DuplicateResponse {
                     self.coverage.hit_fault(Fault::DuplicateResponse);
-                } else if what == BackendAction::UnknownResponse {
+                } else if action == BackendAction::UnknownResponse {
                     self.coverage.hit_fault(Fault::UnknownResponse);
                 }
                 if is_initialized {
@@ -135,14 +135,14 @@ impl Simulation {
         no: ServerNo,
         request: Option<&RequestId>,
         token: Option<ProgressToken>,
-        what: BackendAction,
+        action: BackendAction,
     ) -> Head {
         let Some(server) = self.servers.get_mut(no) else {
             return Head::Notification(Notification::Other);
         };
         let rng = &mut server.backend.rng;
         let id = request.cloned().unwrap_or(0.into());
-        match what {
+        match action {
             BackendAction::Initialized => {
                 let logging = rng.chance(500);
                 Head::Response {
@@ -232,7 +232,7 @@ impl Simulation {
         self.coverage.hit("server requests: cancelled");
         self.failed_session = Some(no);
         if let Some(server) = self.servers.get(no) {
-            let alone = |stream| {
+            let detached = |stream| {
                 let since = server.detached_since.get(&stream)?;
                 // It cannot have been undelivered for longer than it was pending.
                 Some(self.now.since(*since).min(self.parameters.server_request_timeout))
@@ -242,7 +242,7 @@ impl Simulation {
             if let Some((stream, index)) = server.ground_truth.position_of(&request)
                 && server.acknowledged.get(&stream).is_none_or(|taken| *taken < index)
             {
-                check_server_request(&request, waits(stream), alone(stream), listen)?;
+                check_server_request(&request, waits(stream), detached(stream), listen)?;
             }
         }
         let head = Head::Notification(Notification::Cancelled { request });

@@ -100,7 +100,7 @@ impl GroundTruth {
         &mut self,
         stream: StreamId,
         index: u64,
-        said_at: Instant,
+        recorded_at: Instant,
         message: &Message<u64>,
     ) -> Result<(), String> {
         let messages = self.streams.entry(stream).or_default();
@@ -114,7 +114,7 @@ impl GroundTruth {
             index,
             RecordedMessage {
                 body: message.body,
-                recorded_at: said_at,
+                recorded_at,
                 response_to: answers,
                 is_withdrawn: false,
             },

@@ -12,15 +12,15 @@ const SLACK: Duration = Duration::from_millis(20);
 pub(in crate::simulation) fn check_server_request(
     asked: &RequestId,
     is_there: bool,
-    alone: Option<Duration>,
+    detached: Option<Duration>,
     delivery_timeout: Option<Duration>,
 ) -> Result<(), String> {
     if !is_there {
         return Err(format!("server request {asked} is pending, but its stream no longer exists"));
     }
-    match (alone, delivery_timeout) {
-        (Some(alone), Some(timeout)) if alone > timeout + SLACK => Err(format!(
-            "server request {asked} is pending, but its stream was detached for {alone:?}"
+    match (detached, delivery_timeout) {
+        (Some(detached), Some(timeout)) if detached > timeout + SLACK => Err(format!(
+            "server request {asked} is pending, but its stream was detached for {detached:?}"
         )),
         _ => Ok(()),
     }
@@ -32,10 +32,10 @@ mod tests {
 
     #[test]
     fn detects_stuck_server_requests() {
-        let check = |is_there, alone: Option<u64>| {
+        let check = |is_there, detached: Option<u64>| {
             let delivery_timeout = Some(Duration::from_secs(10));
-            let alone = alone.map(Duration::from_secs);
-            check_server_request(&7.into(), is_there, alone, delivery_timeout).is_ok()
+            let detached = detached.map(Duration::from_secs);
+            check_server_request(&7.into(), is_there, detached, delivery_timeout).is_ok()
         };
         assert!(check(true, None) && check(true, Some(10)));
         assert!(!check(true, Some(11)));

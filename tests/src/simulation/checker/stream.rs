@@ -27,8 +27,8 @@ impl StreamChecker {
     /// A new request stream.
     #[must_use]
     pub fn from_start() -> Self {
-        let (gaps, is_whole) = (Vec::new(), false);
-        Self { stream: None, last: Some(0), gaps, is_complete: is_whole, is_strict: true }
+        let (gaps, is_complete) = (Vec::new(), false);
+        Self { stream: None, last: Some(0), gaps, is_complete, is_strict: true }
     }
 
     /// The standalone stream, from any index.
@@ -40,13 +40,8 @@ impl StreamChecker {
     /// A stream after an event that was perhaps not the last one received.
     #[must_use]
     pub fn after(id: EventId) -> Self {
-        let is_sure = id.stream != StreamId::Standalone;
-        Self {
-            stream: Some(id.stream),
-            last: Some(id.index),
-            is_strict: is_sure,
-            ..Self::from_start()
-        }
+        let is_strict = id.stream != StreamId::Standalone;
+        Self { stream: Some(id.stream), last: Some(id.index), is_strict, ..Self::from_start() }
     }
 
     /// Returns the event id to resume after.

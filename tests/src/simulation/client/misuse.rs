@@ -74,8 +74,8 @@ impl Simulation {
 
     fn send_invalid(&mut self, no: ClientNo, server: ServerNo) {
         let rng = self.clients.get_mut(&no).map(|client| &mut client.rng);
-        if let Some(wrong) = rng.and_then(|rng| rng.choose(&INVALID_INPUTS)) {
-            self.send_without_link(no, Packet::Invalid { server, wrong });
+        if let Some(invalid) = rng.and_then(|rng| rng.choose(&INVALID_INPUTS)) {
+            self.send_without_link(no, Packet::Invalid { server, invalid });
         }
     }
 

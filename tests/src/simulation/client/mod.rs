@@ -125,7 +125,7 @@ impl Simulation {
         self.send_on_link(link, Packet::Requests { link, format: AnswerFormat::Sse, post });
         let eager = self.faults.rate(Fault::BeforeInitialized);
         if self.clients.get_mut(&no).is_some_and(|client| client.rng.chance(eager)) {
-            let early = Packet::Invalid { server: server_no, wrong: InvalidInput::EarlyReserve };
+            let early = Packet::Invalid { server: server_no, invalid: InvalidInput::EarlyReserve };
             self.schedule_after(Duration::ZERO, SimEvent::PacketArrived(Box::new(early)));
             self.send_initialized(no, server_no);
         }

@@ -44,16 +44,16 @@ impl Backends {
 impl Backend for Backends {
     async fn open(&self, peer: ClientSender, mut inbox: ClientMessages) -> Result<(), OpenError> {
         let nth = self.opened.fetch_add(1, Ordering::Relaxed);
-        let is_quick = self.context.parameters.backend == BackendKind::Handler;
+        let is_handler = self.context.parameters.backend == BackendKind::Handler;
         let session = peer.session_id();
-        let mut backend = ScriptedBackend::new(peer, self.context.clone(), nth, is_quick);
+        let mut backend = ScriptedBackend::new(peer, self.context.clone(), nth, is_handler);
         {
             let mut record = self.record.lock();
             record.sessions.push(session);
             record.received.insert(session.short().to_string(), backend.received());
         }
         let delivery = self.delivery.clone();
-        if is_quick {
+        if is_handler {
             inbox.handle(move |message| {
                 if let Some(message) = delivery.pass(message) {
                     // An invalid message is recorded by the backend.

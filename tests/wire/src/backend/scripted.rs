@@ -98,7 +98,7 @@ const TASKS_MAX: usize = 1_000;
 const DEADLINES_MAX: usize = 10_000;
 
 impl<M: MessageSink> ScriptedBackend<M> {
-    pub(crate) fn new(sink: M, context: BackendContext, nth: u64, is_quick: bool) -> Self {
+    pub(crate) fn new(sink: M, context: BackendContext, nth: u64, is_handler: bool) -> Self {
         let parameters = &context.parameters.base;
         let state = State {
             rng: Rng::new(parameters.seed, RNG_BACKEND, nth),
@@ -109,7 +109,7 @@ impl<M: MessageSink> ScriptedBackend<M> {
             next_server_request: 0,
         };
         let mut faults = parameters.faults.clone();
-        if is_quick {
+        if is_handler {
             // A handler cannot exit.
             faults.remove(Fault::BackendExit);
         }
@@ -122,7 +122,7 @@ impl<M: MessageSink> ScriptedBackend<M> {
             new_server_request: Arc::default(),
             faults: Arc::new(faults),
         };
-        Self { script, tasks: JoinSet::new(), is_handler: is_quick }
+        Self { script, tasks: JoinSet::new(), is_handler }
     }
 
     /// Returns what is notified when the backend exits.
@@ -167,7 +167,7 @@ impl<M: MessageSink> ScriptedBackend<M> {
             self.script.context.is_fault_free.store(true, Ordering::Relaxed);
         }
         let faults = self.script.faults();
-        let is_impolite = {
+        let ignores_backpressure = {
             let (mut state, mut coverage) =
                 (self.script.state.lock(), self.script.context.coverage.lock());
             let state = &mut *state;
@@ -179,12 +179,12 @@ impl<M: MessageSink> ScriptedBackend<M> {
                 } else {
                     let dies = rng.chance(faults.rate(Fault::BackendExit));
                     let fails = rng.chance(faults.rate(Fault::UnknownResponse));
-                    let what = match (dies, fails) {
+                    let action = match (dies, fails) {
                         (true, _) => BackendAction::Exit,
                         (_, true) => BackendAction::ErrorResponse,
                         (false, false) => BackendAction::Initialized,
                     };
-                    plan.push_back((rng.millis(0, 300), what));
+                    plan.push_back((rng.millis(0, 300), action));
                 }
                 state.session = text("/params/clientInfo/name").unwrap_or_default();
             } else {
@@ -196,7 +196,7 @@ impl<M: MessageSink> ScriptedBackend<M> {
             id: Some(id),
             token,
             version: text("/params/protocolVersion"),
-            ignores_backpressure: is_impolite,
+            ignores_backpressure,
         };
         if let Some(flood) = self.script.context.parameters.flood
             && task.version.is_none()
@@ -210,8 +210,8 @@ impl<M: MessageSink> ScriptedBackend<M> {
             self.tasks.spawn(self.script.clone().run_task(task, plan));
             return;
         }
-        while let Some((_, what)) = plan.pop_front() {
-            let Some((text, related)) = self.script.render(&task, what) else { continue };
+        while let Some((_, action)) = plan.pop_front() {
+            let Some((text, related)) = self.script.render(&task, action) else { continue };
             if !self.script.sink.write_now(text, related) {
                 return;
             }
@@ -221,14 +221,14 @@ impl<M: MessageSink> ScriptedBackend<M> {
 
 /// Returns whether a plan can be executed without waiting.
 fn is_immediate(plan: &VecDeque<(Duration, BackendAction)>) -> bool {
-    let is_quick = |(delay, what): &(Duration, BackendAction)| {
+    let is_without_delay = |(delay, action): &(Duration, BackendAction)| {
         *delay < Duration::from_millis(700)
             && !matches!(
-                what,
+                action,
                 BackendAction::Exit | BackendAction::Initialized | BackendAction::Disconnect
             )
     };
-    plan.iter().all(is_quick)
+    plan.iter().all(is_without_delay)
 }
 
 /// A task for one request, or for none.
@@ -268,11 +268,11 @@ impl<M: MessageSink> Script<M> {
             ignores_backpressure: task.ignores_backpressure,
         };
         let mut task = task;
-        let talks = plan.iter().any(|(_, what)| *what == BackendAction::Initialized);
+        let talks = plan.iter().any(|(_, action)| *action == BackendAction::Initialized);
         loop {
-            while let Some((delay, what)) = plan.pop_front() {
+            while let Some((delay, action)) = plan.pop_front() {
                 sleep(delay / self.context.parameters.speedup).await;
-                if !self.perform(&task, what).await {
+                if !self.perform(&task, action).await {
                     return;
                 }
             }
@@ -288,8 +288,8 @@ impl<M: MessageSink> Script<M> {
     }
 
     /// Executes an action. Returns whether to go on.
-    pub(super) async fn perform(&self, task: &Task, what: BackendAction) -> bool {
-        match (what, &task.id) {
+    pub(super) async fn perform(&self, task: &Task, action: BackendAction) -> bool {
+        match (action, &task.id) {
             (BackendAction::Exit, _) => {
                 self.hit_fault(Fault::BackendExit);
                 self.received.lock().has_exited = true;
@@ -305,7 +305,7 @@ impl<M: MessageSink> Script<M> {
             }
             _ => {}
         }
-        let message = self.render(task, what);
+        let message = self.render(task, action);
         let Some((text, related)) = message else { return true };
         if task.ignores_backpressure {
             self.hit_fault(Fault::IgnoresBackpressure);
@@ -349,9 +349,9 @@ impl<M: MessageSink> Script<M> {
 
     /// Returns the message of an action, and the request that it belongs to. It must be sent
     /// before any other message is stamped.
-    fn render(&self, task: &Task, what: BackendAction) -> Option<(String, Option<RequestId>)> {
+    fn render(&self, task: &Task, action: BackendAction) -> Option<(String, Option<RequestId>)> {
         let mut state = self.state.lock();
-        if matches!(what, BackendAction::Disconnect | BackendAction::Exit) {
+        if matches!(action, BackendAction::Disconnect | BackendAction::Exit) {
             return None;
         }
         let stamp = state.stamp();
@@ -366,7 +366,7 @@ impl<M: MessageSink> Script<M> {
         };
         let pad = padding(bytes);
         let mut related = task.id.clone().filter(|_| state.rng.chance(850));
-        let message = match what {
+        let message = match action {
             BackendAction::Initialized => {
                 let logging = state.rng.chance(500);
                 let capabilities = if logging { json!({ "logging": {} }) } else { json!({}) };
@@ -376,7 +376,7 @@ impl<M: MessageSink> Script<M> {
                 } })
             }
             BackendAction::Response | BackendAction::DuplicateResponse => {
-                if what == BackendAction::DuplicateResponse {
+                if action == BackendAction::DuplicateResponse {
                     self.hit_fault(Fault::DuplicateResponse);
                 }
                 json!({ "jsonrpc": "2.0", "id": id, "result": { "stamp": stamp, "pad": pad } })

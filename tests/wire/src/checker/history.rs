@@ -72,7 +72,7 @@ impl History {
         step: &Step,
         coverage: &mut Coverage,
     ) -> Result<(), String> {
-        let began = *self.started_at.get_or_insert(step.now);
+        let started_at = *self.started_at.get_or_insert(step.now);
         for message in posted(&step.input) {
             self.add(message);
         }
@@ -102,7 +102,7 @@ impl History {
         self.record_pauses(step);
         record_takeover(before, step, coverage);
         if let Some(reason) = step.after.closed.filter(|_| self.closed.is_none()) {
-            self.closed = Some(Closed { reason, after: step.now.since(began) });
+            self.closed = Some(Closed { reason, after: step.now.since(started_at) });
         }
         Ok(())
     }
@@ -154,7 +154,7 @@ impl History {
 
     /// Returns a time since the session was opened.
     pub(super) fn time_of(&self, at: rejoin_core::Instant) -> Duration {
-        self.started_at.map_or(Duration::ZERO, |began| at.since(began))
+        self.started_at.map_or(Duration::ZERO, |started_at| at.since(started_at))
     }
 
     fn record_action(&mut self, action: &Action<u64>, coverage: &mut Coverage) {

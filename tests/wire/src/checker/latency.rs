@@ -23,7 +23,7 @@ struct Span {
 }
 
 /// Checks when a client received the events of a stream; for the client, its session began at
-/// `began`.
+/// `started_at`.
 ///
 /// On a fault-free connection, an event must arrive when it is sent. A client that is alone on
 /// the stream must also, by the end of the connection, have received every event recorded
@@ -32,7 +32,7 @@ pub(super) fn check(
     history: &History,
     reader: &StreamReader,
     stream: Option<StreamId>,
-    began: Instant,
+    started_at: Instant,
     is_real_time: bool,
 ) -> Result<(), String> {
     let Some(stream) = stream else { return Ok(()) };
@@ -56,14 +56,14 @@ pub(super) fn check(
             Observation::Message { id: Some(id), at, .. } => {
                 last = Some(id.index);
                 if !is_real_time && span.is_some_and(|span| span.is_fault_free) {
-                    check_prompt(history, *id, *at - began, late_max)?;
+                    check_prompt(history, *id, *at - started_at, late_max)?;
                 }
             }
             Observation::Disconnected { at } => {
                 let sure = span.take().filter(|span| span.is_fault_free && is_own);
                 is_own = false;
                 let Some(Span { from, .. }) = sure else { continue };
-                let meanwhile = from - began..(*at - began).saturating_sub(late_max);
+                let meanwhile = from - started_at..(*at - started_at).saturating_sub(late_max);
                 let missing =
                     history.ground_truth.required_in(stream, last.map_or(0, |it| it + 1)..u64::MAX);
                 let mut missing =
@@ -76,8 +76,8 @@ pub(super) fn check(
                     return Err(format!(
                         "{index} of {stream}, recorded after {time:?}, was not received until {:?}, \
                          on a fault-free connection since {:?}",
-                        *at - began,
-                        from - began,
+                        *at - started_at,
+                        from - started_at,
                     ));
                 }
             }
@@ -152,18 +152,18 @@ mod tests {
     /// Checks a client that receives the events in `seen` on one connection, each at a time in
     /// milliseconds.
     fn seen(kind: ReaderKind, is_fault_free: bool, seen: &[(u64, u64)]) -> Result<(), String> {
-        let began = Instant::now();
+        let started_at = Instant::now();
         let id = |index| Some(EventId::new(ALL, index));
         let event = |(index, millis): &(u64, u64)| Observation::Message {
             id: id(*index),
             data: Bytes::new(),
-            at: began + Duration::from_millis(*millis),
+            at: started_at + Duration::from_millis(*millis),
         };
-        let mut all = vec![Observation::Connected { at: began, is_fault_free }];
+        let mut all = vec![Observation::Connected { at: started_at, is_fault_free }];
         all.extend(seen.iter().map(event));
-        all.push(Observation::Disconnected { at: began + seconds(9) });
+        all.push(Observation::Disconnected { at: started_at + seconds(9) });
         let reader = StreamReader { kind, observations: all, last_event_id: None };
-        check(&history(), &reader, Some(ALL), began, false)
+        check(&history(), &reader, Some(ALL), started_at, false)
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,11 +13,11 @@ use crate::client_session::{ClientRequest, Observation, Record};
 /// Maximum difference between the clocks of a client and its session.
 const SLACK: Duration = Duration::from_millis(50);
 
-/// Checks the outcomes of a session's requests; for the client, it began at `began`.
+/// Checks the outcomes of a session's requests; for the client, it began at `started_at`.
 pub(super) fn check(
     history: &History,
     journal: &Journal,
-    began: Instant,
+    started_at: Instant,
     record: &Record,
     coverage: &mut Coverage,
 ) -> Result<(), String> {
@@ -38,7 +38,7 @@ pub(super) fn check(
                 "a request was accepted, but never reached the session: {request:?}"
             ));
         }
-        let closed = history.closed.filter(|closed| closed.after <= at - began + SLACK);
+        let closed = history.closed.filter(|closed| closed.after <= at - started_at + SLACK);
         let known = RequestFacts {
             config: &journal.config,
             age: at - request.sent_at,

@@ -102,12 +102,12 @@ impl InvalidRequest {
 impl Client {
     /// Sends an invalid request, and checks the response.
     pub(super) async fn send_invalid(self, mut rng: Rng) {
-        let Some(wrong) = rng.choose(&INVALID_REQUESTS) else { return };
-        let mut request = self.request(wrong.method());
+        let Some(invalid) = rng.choose(&INVALID_REQUESTS) else { return };
+        let mut request = self.request(invalid.method());
         if let Some(headers) = request.headers_mut() {
-            wrong.invalidate(headers);
+            invalid.invalidate(headers);
         }
-        let body = match wrong {
+        let body = match invalid {
             InvalidRequest::Json => "{".to_owned(),
             InvalidRequest::EmptyBatch => "[]".to_owned(),
             InvalidRequest::SecondInitialize => {
@@ -127,19 +127,21 @@ impl Client {
             | InvalidRequest::EventId
             | InvalidRequest::Method => note().to_string(),
         };
-        self.session.trace(format!("> invalid request: {wrong:?}"));
+        self.session.trace(format!("> invalid request: {invalid:?}"));
         let Ok(exchange) = self.send(LinkPlan::FAULT_FREE, request, body.into()).await else {
             return;
         };
         let status = exchange.status().as_u16();
         // If the session has just ended, `initialize` opens another one.
-        if status == 404 || wrong == InvalidRequest::SecondInitialize && status == 200 {
+        if status == 404 || invalid == InvalidRequest::SecondInitialize && status == 200 {
             self.notify(&mut rng, note()).await;
         }
-        if status == wrong.status() || self.session.is_over() {
+        if status == invalid.status() || self.session.is_over() {
             self.simulation.hit("requests: invalid");
         } else {
-            self.report_failure(format!("an invalid request ({wrong:?}) was answered by {status}"));
+            self.report_failure(format!(
+                "an invalid request ({invalid:?}) was answered by {status}"
+            ));
         }
     }
 }

@@ -128,8 +128,8 @@ impl Client {
     }
 
     /// Reports a failure in this session.
-    pub(crate) fn report_failure(&self, what: String) {
-        self.simulation.report_failure(Some(&self.session), what);
+    pub(crate) fn report_failure(&self, message: String) {
+        self.simulation.report_failure(Some(&self.session), message);
     }
 }
 
