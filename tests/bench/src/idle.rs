@@ -49,7 +49,7 @@ pub(crate) fn run(sizing: &Sizing, report: &mut Report) -> Result<()> {
 fn hold_trial(workload: &str, layer: LayerName, count: usize, timeout: Option<Duration>) -> Trial {
     let (subject, name) = match layer {
         LayerName::Rejoin => ("rejoin", "rejoin"),
-        LayerName::Inline => ("rejoin, inline", "in-place"),
+        LayerName::Inline => ("rejoin, inline", "inline"),
         LayerName::Rmcp => ("rmcp", "rmcp"),
     };
     let round = Box::new(move || {
@@ -136,9 +136,9 @@ async fn measure_cost<L: SessionLayer>(
     let missing = count - ENDED.load(Ordering::Relaxed);
     ensure!(missing == 0, "{missing} sessions have not expired");
     let seconds = Duration::from_millis(millis() - start).as_secs_f64();
-    let whole = (this.cpu_seconds()? - before) / seconds;
+    let expiring = (this.cpu_seconds()? - before) / seconds;
     let late = LAST_END.load(Ordering::Relaxed) as f64 - due(*last).as_secs_f64() * 1e3;
-    Ok(vec![100.0 * idle, 100.0 * whole, late])
+    Ok(vec![100.0 * idle, 100.0 * expiring, late])
 }
 
 /// When this process started.

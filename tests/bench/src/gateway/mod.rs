@@ -163,11 +163,12 @@ fn echo_round(
     sizing: &Sizing,
 ) -> impl FnMut() -> Result<Readings> + 'static {
     let (gateway, runtime) = (Rc::clone(gateway), Rc::clone(runtime));
-    let (text, window, sessions) = (text.to_owned(), sizing.load_duration, RefCell::new(sessions));
+    let (text, duration, sessions) =
+        (text.to_owned(), sizing.load_duration, RefCell::new(sessions));
     move || {
         let mut current = sessions.take();
         let process = gateway.process();
-        let readings = runtime.block_on(measure(process, &mut current, &text, window));
+        let readings = runtime.block_on(measure(process, &mut current, &text, duration));
         sessions.replace(current);
         readings
     }

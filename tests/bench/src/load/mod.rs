@@ -146,10 +146,10 @@ fn echo_round(
     sizing: &Sizing,
 ) -> impl FnMut() -> Result<Readings> + 'static {
     let (server, sessions) = (Rc::clone(server), Rc::clone(sessions));
-    let (text, runtime, window) = (text.to_owned(), Rc::clone(runtime), sizing.load_duration);
+    let (text, runtime, duration) = (text.to_owned(), Rc::clone(runtime), sizing.load_duration);
     move || {
         let mut current = sessions.take();
-        let readings = runtime.block_on(measure(server.process(), &mut current, &text, window));
+        let readings = runtime.block_on(measure(server.process(), &mut current, &text, duration));
         sessions.replace(current);
         readings
     }

@@ -43,11 +43,16 @@ impl Report {
     }
 
     /// Compares two subjects in all metrics that both have.
-    pub(crate) fn compare(&mut self, workload: &str, of: &'static str, against: &'static str) {
-        for ours in self.series(workload, of) {
-            let same = self.series(workload, against);
+    pub(crate) fn compare(
+        &mut self,
+        workload: &str,
+        subject: &'static str,
+        baseline: &'static str,
+    ) {
+        for ours in self.series(workload, subject) {
+            let same = self.series(workload, baseline);
             if let Some(theirs) = same.into_iter().find(|series| series.metric == ours.metric) {
-                self.add_ratio(workload, &ours, against.to_owned(), &theirs);
+                self.add_ratio(workload, &ours, baseline.to_owned(), &theirs);
             }
         }
     }
@@ -55,14 +60,14 @@ impl Report {
     /// Compares two subjects at several workloads, and each with itself at the first of them.
     pub(crate) fn compare_all(
         &mut self,
-        works: &[String],
-        of: &'static str,
-        against: &'static str,
+        workloads: &[String],
+        subject: &'static str,
+        baseline: &'static str,
     ) {
-        for workload in works {
-            self.compare(workload, of, against);
+        for workload in workloads {
+            self.compare(workload, subject, baseline);
         }
-        if let [base, others @ ..] = works {
+        if let [base, others @ ..] = workloads {
             for workload in others {
                 self.compare_with_itself(workload, base);
             }
@@ -115,7 +120,7 @@ impl Report {
         self.of_workload(workload).into_iter().filter(|series| series.subject == subject).collect()
     }
 
-    fn add_ratio(&mut self, workload: &str, ours: &Series, against: String, theirs: &Series) {
+    fn add_ratio(&mut self, workload: &str, ours: &Series, baseline: String, theirs: &Series) {
         let less_is_better = ours.metric.less_is_better;
         let pairs = ours.rounds.iter().zip(&theirs.rounds);
         let ratios: Vec<f64> = pairs
@@ -129,7 +134,7 @@ impl Report {
             workload: workload.to_owned(),
             metric: ours.metric,
             subject: ours.subject,
-            baseline: against,
+            baseline,
             summary: Summary::of(&ratios),
         });
     }

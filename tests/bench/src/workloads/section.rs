@@ -257,13 +257,13 @@ fn create(
 ) -> Result<()> {
     let many = Limits { sessions: Some(count), ..Limits::default() };
     let rejoin = Creations::new(move || Rejoin::with_handler(MessageForm::WithHead, many), count);
-    let in_place =
+    let inline =
         Creations::new(move || Rejoin::with_inline_handler(MessageForm::WithHead, many), count);
     let rmcp = Creations::new(|| Ok(Rmcp::with_handler()), count);
     let workload = &format!("{count} sessions created, {name}");
     let mut trials = [
         trial(workload, REJOIN, flavor, std::future::ready(Ok(rejoin)))?,
-        trial(workload, REJOIN_INLINE, flavor, std::future::ready(Ok(in_place)))?,
+        trial(workload, REJOIN_INLINE, flavor, std::future::ready(Ok(inline)))?,
         trial(workload, RMCP, flavor, std::future::ready(Ok(rmcp)))?,
     ];
     report.add(interleave(sizing.heavy_rounds, &mut trials)?);
