@@ -181,7 +181,7 @@ fn read(file: &Path) -> anyhow::Result<Options> {
 /// Replaces the names of configuration fields by those of their options.
 fn replace_field_names(message: &str) -> String {
     let option = |word: &str| {
-        let field = word.trim_end_matches(':');
+        let field = word.trim_end_matches([':', ',']);
         let (option, _) = options::FIELDS.iter().find(|(_, name)| *name == field)?;
         Some(format!("--{}{}", option.replace('_', "-"), word.trim_start_matches(field)))
     };
@@ -245,7 +245,7 @@ mod tests {
             ("max-session-connections = 0", "--max-session-connections must be at least 1"),
             ("max-window-events = 0", "--max-window-events must be at least 1"),
             ("max-sessions = 0", "--max-sessions must be at least 1"),
-            ("max-queue = 1", "--max-queue must be at least 64"),
+            ("max-queue = 1", "--max-queue must be at least 64, the value of --max-batch,"),
             ("allow-host = [\"a b\"]", "--allow-host: `a b`"),
             ("allow-host = [\"example.com:99999\"]", "--allow-host: `example.com:99999`"),
             ("allow-host = [\"a*.example.com\"]", "--allow-host: `a*.example.com`"),
