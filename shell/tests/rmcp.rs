@@ -20,7 +20,7 @@ use serde_json::json;
 use service::{Heard, Server};
 
 #[tokio::test(start_paused = true)]
-async fn a_call_is_answered_and_every_session_has_a_service_of_its_own() {
+async fn each_session_has_its_own_service() {
     let (backend, mut made) = service::backend();
     let client = Client::connect(backend).await;
     assert_eq!(made.recv().await, Some(Heard::Made));
@@ -32,7 +32,7 @@ async fn a_call_is_answered_and_every_session_has_a_service_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_handler_asks_goes_where_its_call_came_from() {
+async fn server_request_is_sent_on_the_stream_of_its_request() {
     let client = Client::connect(service::backend().0).await;
     let mut standalone = client.session.standalone().unwrap();
     let mut connection = client.call(1, "ask", json!({})).await;
@@ -47,7 +47,7 @@ async fn what_a_handler_asks_goes_where_its_call_came_from() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn notifications_keep_their_order_and_go_where_the_handler_says() {
+async fn related_notifications_keep_their_order() {
     let client = Client::connect(service::backend().0).await;
     let mut standalone = client.session.standalone().unwrap();
     let mut connection = client.call(1, "notify", json!({})).await;
@@ -59,7 +59,7 @@ async fn notifications_keep_their_order_and_go_where_the_handler_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_closes_the_connection_of_its_call_and_the_client_comes_back() {
+async fn handler_disconnects_and_the_client_resumes() {
     let client = Client::connect(service::backend().0).await;
     let mut connection = client.call(1, "poll", json!({})).await;
     let mut last = Vec::new();
@@ -74,7 +74,7 @@ async fn a_handler_closes_the_connection_of_its_call_and_the_client_comes_back()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_call_is_told_by_its_token() {
+async fn cancellation_reaches_the_handler() {
     let (backend, mut heard) = service::backend();
     let client = Client::connect(backend).await;
     let mut connection = client.call(1, "hang", json!({})).await;
@@ -86,7 +86,7 @@ async fn a_cancelled_call_is_told_by_its_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_the_session_cancels_the_service() {
+async fn end_of_the_session_cancels_the_service() {
     let (backend, mut heard) = service::backend();
     let client = Client::connect(backend).await;
     let _connection = client.call(1, "hang", json!({})).await;
@@ -100,7 +100,7 @@ async fn the_end_of_the_session_cancels_the_service() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_panics_has_its_call_answered() {
+async fn request_whose_handler_panics_is_answered() {
     let client = Client::connect(service::backend().0).await;
     let answer = answer(client.call(1, "panic", json!({})).await).await;
     assert_eq!(answer["error"]["code"], -32_603);
@@ -108,7 +108,7 @@ async fn a_handler_that_panics_has_its_call_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_too_large_becomes_an_error() {
+async fn response_that_is_too_large_becomes_an_error() {
     let client = Client::connect(service::backend().0).await;
     let answer = answer(client.call(1, "large", json!({})).await).await;
     assert_eq!(answer["id"], 1);
@@ -117,7 +117,7 @@ async fn an_answer_that_is_too_large_becomes_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_rmcp_cannot_read_is_answered() {
+async fn unreadable_request_is_answered_with_an_error() {
     let client = Client::connect(service::backend().0).await;
     let answer = answer(client.request(1, "tools/call", json!({ "nom": "greet" })).await).await;
     assert_eq!(answer["error"]["code"], -32_602);
@@ -135,7 +135,7 @@ async fn what_rmcp_cannot_read_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_asks_hears_of_an_answer_that_nobody_can_read() {
+async fn unreadable_client_response_becomes_an_error_for_the_handler() {
     let client = Client::connect(service::backend().0).await;
     let mut connection = client.call(1, "ask", json!({})).await;
     let question = next(&mut connection).await.unwrap();
@@ -146,7 +146,7 @@ async fn a_handler_that_asks_hears_of_an_answer_that_nobody_can_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn parameters_of_initialize_that_cannot_be_read_leave_no_session() {
+async fn invalid_initialize_parameters_leave_no_session() {
     let sessions = SessionManager::new(service::backend().0, ManagerConfig::default()).unwrap();
     let text = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#;
     let post = rejoin::parse_message(text.into(), 0).unwrap();
@@ -158,7 +158,7 @@ async fn parameters_of_initialize_that_cannot_be_read_leave_no_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_factory_that_fails_opens_no_session() {
+async fn failing_factory_opens_no_session() {
     let backend = RmcpBackend::new(|| Err::<Server, _>("no more servers".into()));
     let sessions = SessionManager::new(backend, ManagerConfig::default()).unwrap();
     let error = sessions.create_session().await.unwrap_err();
@@ -167,7 +167,7 @@ async fn a_factory_that_fails_opens_no_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_waits_for_a_reader_and_loses_nothing() {
+async fn flood_waits_for_its_reader_and_loses_nothing() {
     let client = Client::connect(service::backend().0).await;
     let mut connection = client.call(1, "flood", json!({})).await;
     let (before, _) = outcome(&mut connection).await;
@@ -183,7 +183,7 @@ async fn poll(connection: &mut rejoin::Connection, events: &mut Vec<SseEvent>) -
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_never_begins_is_dropped_with_its_session() {
+async fn service_that_never_initializes_is_dropped_with_its_session() {
     let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let backend = RmcpBackend::new(move || Ok(service::Undecided(sender.clone())));
     let sessions = SessionManager::new(backend, ManagerConfig::default()).unwrap();
@@ -201,7 +201,7 @@ async fn a_service_that_never_begins_is_dropped_with_its_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_nested_too_deep_is_an_error_that_says_so() {
+async fn response_that_is_nested_too_deep_becomes_an_error() {
     let client = Client::connect(service::backend().0).await;
     let answer = answer(client.call(1, "deep", json!({})).await).await;
     assert_eq!(answer["error"]["code"], -32_603, "{answer}");

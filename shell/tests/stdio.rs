@@ -7,19 +7,19 @@
 
 #[path = "support/client.rs"]
 mod client;
-#[path = "stdio/conventions.rs"]
-mod conventions;
-#[path = "stdio/endings.rs"]
-mod endings;
-#[path = "stdio/killed.rs"]
-mod killed;
+#[path = "stdio/exit.rs"]
+mod exit;
+#[path = "stdio/extensions.rs"]
+mod extensions;
 #[path = "stdio/lines.rs"]
 mod lines;
 #[path = "stdio/processes.rs"]
 mod processes;
 #[path = "support/program.rs"]
 mod program;
+#[path = "stdio/program_exit.rs"]
+mod program_exit;
 #[path = "stdio/script.rs"]
 mod script;
-#[path = "stdio/starting.rs"]
-mod starting;
+#[path = "stdio/start.rs"]
+mod start;

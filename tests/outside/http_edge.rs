@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::{
     client::Client,
-    long_answer::{self, LongAnswer},
+    long_response::{self, LongResponse},
     program::Program,
 };
 
@@ -62,7 +62,7 @@ async fn pings(client: &Client, stream: &mut TcpStream, id: u32) {
 }
 
 #[tokio::test]
-async fn an_idle_connection_outlives_the_header_timeout() {
+async fn idle_connection_outlives_the_header_timeout() {
     let program = Program::serve(&["--header-timeout", "200ms"]);
     let client = Client::initialize(&program.address).await;
     let mut stream = TcpStream::connect(&program.address).await.unwrap();
@@ -72,7 +72,7 @@ async fn an_idle_connection_outlives_the_header_timeout() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_closed_after_its_own_timeout() {
+async fn idle_connection_is_closed_after_the_idle_timeout() {
     const IDLE: Duration = Duration::from_secs(1);
     let times = ["--header-timeout", "100ms", "--connection-idle-timeout", "1s"];
     let program = Program::serve(&times);
@@ -86,16 +86,16 @@ async fn an_idle_connection_is_closed_after_its_own_timeout() {
 }
 
 #[tokio::test]
-async fn a_connection_is_not_idle_while_its_answer_is_being_read() {
-    let program = long_answer::serve(&["--connection-idle-timeout", "200ms"]);
+async fn connection_is_not_idle_while_its_response_is_being_read() {
+    let program = long_response::serve(&["--connection-idle-timeout", "200ms"]);
     let client = Client::initialize(&program.address).await;
-    let answer = LongAnswer::begin(&client, &program.address).await;
+    let answer = LongResponse::begin(&client, &program.address).await;
     sleep(Duration::from_secs(1)).await;
     assert!(timeout(LONG, answer.comes_whole()).await.unwrap());
 }
 
 #[tokio::test]
-async fn the_header_timeout_begins_with_the_first_byte() {
+async fn header_timeout_starts_with_the_first_byte() {
     let program = Program::serve(&["--header-timeout", "500ms"]);
     let mut stream = TcpStream::connect(&program.address).await.unwrap();
     sleep(Duration::from_millis(800)).await;
@@ -107,7 +107,7 @@ async fn the_header_timeout_begins_with_the_first_byte() {
 
 /// Sends a whole body without looking for an answer, as many clients do.
 #[tokio::test]
-async fn a_refusal_arrives_though_the_body_is_still_being_sent() {
+async fn refusal_arrives_while_the_body_is_still_being_sent() {
     let program = Program::serve(&["--max-request-body", "1MiB"]);
     let client = Client::initialize(&program.address).await;
     let body = "x".repeat(16 << 20);
@@ -127,7 +127,7 @@ async fn a_refusal_arrives_though_the_body_is_still_being_sent() {
 }
 
 #[tokio::test]
-async fn a_client_that_ends_its_sending_side_gets_its_answer() {
+async fn client_that_shuts_down_its_write_side_gets_its_response() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
     let nap = call(1, "nap", &json!({ "ms": 500 }));
@@ -143,7 +143,7 @@ async fn a_client_that_ends_its_sending_side_gets_its_answer() {
 
 /// Its place is free for the next one, though nothing is ever sent to it.
 #[tokio::test]
-async fn a_client_that_has_left_is_noticed_without_keep_alive() {
+async fn closed_connection_is_noticed_without_keep_alive() {
     let program = Program::serve(&["--max-connections", "1", "--sse-keep-alive", "never"]);
     let client = Client::initialize(&program.address).await;
     for pause in [0, 600] {
@@ -160,7 +160,7 @@ async fn a_client_that_has_left_is_noticed_without_keep_alive() {
 }
 
 #[tokio::test]
-async fn the_system_asks_whether_an_idle_client_is_still_there() {
+async fn tcp_keep_alive_is_enabled() {
     let program = Program::serve(&["--sse-keep-alive", "never"]);
     let client = Client::initialize(&program.address).await;
     let mut stream = TcpStream::connect(&program.address).await.unwrap();
@@ -182,7 +182,7 @@ async fn the_system_asks_whether_an_idle_client_is_still_there() {
 }
 
 #[tokio::test]
-async fn a_path_with_a_slash_at_its_end_is_the_same_path() {
+async fn trailing_slash_of_the_path_is_ignored() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
     for (id, path, status) in [
@@ -200,7 +200,7 @@ async fn a_path_with_a_slash_at_its_end_is_the_same_path() {
 }
 
 #[tokio::test]
-async fn large_headers_that_nobody_reads_do_no_harm() {
+async fn large_irrelevant_headers_are_accepted() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
     let cookie = format!("cookie: a={}\r\n", "x".repeat(40 << 10));

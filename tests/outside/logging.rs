@@ -31,7 +31,7 @@ async fn is_served(program: &Program) {
 }
 
 #[tokio::test]
-async fn a_log_whose_reader_is_gone_is_dropped() {
+async fn log_without_a_reader_is_dropped() {
     let mut program = Program::logging_to(Stdio::piped(), &["--log-level", "debug"]);
     drop(program.stderr());
     for _ in 0..3 {
@@ -41,7 +41,7 @@ async fn a_log_whose_reader_is_gone_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_log_on_a_full_disk_is_dropped() {
+async fn log_on_a_full_disk_is_dropped() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let program = Program::logging_to(full.into(), &["--log-level", "debug"]);
     for _ in 0..3 {
@@ -52,16 +52,16 @@ async fn a_log_on_a_full_disk_is_dropped() {
 
 /// Serves by a child that logs 2 MiB before it answers: more than the pipe and the queue of the
 /// log hold.
-fn serve_much_logging() -> Program {
+fn serve_with_large_stderr() -> Program {
     let script = "i=0; while [ $i -lt 500 ]; do printf '%04000d\\n' $i >&2; i=$((i+1)); done
-        hear; answer {}; hear";
+        receive; respond {}; receive";
     let script = script::with_prelude(script);
     Program::logging_to(Stdio::piped(), &["--", "/bin/sh", "-c", &script])
 }
 
 #[tokio::test]
-async fn a_log_that_nobody_reads_holds_nobody_up() {
-    let mut program = serve_much_logging();
+async fn unread_log_blocks_nothing() {
+    let mut program = serve_with_large_stderr();
     let mut stderr = program.stderr();
     for _ in 0..3 {
         is_served(&program).await;
@@ -75,8 +75,8 @@ async fn a_log_that_nobody_reads_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn a_reader_of_the_log_that_comes_back_is_told_how_much_it_missed() {
-    let mut program = serve_much_logging();
+async fn returning_log_reader_sees_how_many_lines_were_dropped() {
+    let mut program = serve_with_large_stderr();
     let mut stderr = program.stderr();
     is_served(&program).await;
     let log = tokio::task::spawn_blocking(move || {
@@ -106,9 +106,9 @@ fn count(log: &str, words: &str) -> usize {
 }
 
 #[tokio::test]
-async fn lines_that_a_child_causes_are_limited_and_counted() {
+async fn stderr_lines_of_a_child_are_rate_limited_and_counted() {
     let flood =
-        "i=0; while [ $i -lt 3000 ]; do echo line-$i >&2; i=$((i+1)); done; hear; answer {}";
+        "i=0; while [ $i -lt 3000 ]; do echo line-$i >&2; i=$((i+1)); done; receive; respond {}";
     let script = script::with_prelude(flood);
     let command = ["--", "/bin/sh", "-c", &script];
     let program = Program::logging_to(Stdio::piped(), &command);
@@ -121,10 +121,11 @@ async fn lines_that_a_child_causes_are_limited_and_counted() {
 }
 
 #[tokio::test]
-async fn what_a_child_writes_that_is_no_message_is_limited_and_counted() {
+async fn invalid_lines_of_a_child_are_rate_limited_and_counted() {
     const LINES: usize = 3_000;
-    let flood =
-        format!("i=0; while [ $i -lt {LINES} ]; do echo x; i=$((i+1)); done; hear; answer {{}}");
+    let flood = format!(
+        "i=0; while [ $i -lt {LINES} ]; do echo x; i=$((i+1)); done; receive; respond {{}}"
+    );
     let script = script::with_prelude(&flood);
     let program = Program::logging_to(Stdio::piped(), &["--", "/bin/sh", "-c", &script]);
     let client = Client::initialize(&program.address).await;
@@ -150,7 +151,7 @@ async fn lines_that_a_client_causes_are_limited_and_counted() {
 }
 
 #[tokio::test]
-async fn the_life_of_a_session_is_in_the_log() {
+async fn lifecycle_of_a_session_is_logged() {
     let program = Program::logging_to(Stdio::piped(), &[]);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(7, "count", json!({ "total": 3, "interval_ms": 1 })).await;
@@ -186,13 +187,13 @@ async fn logged(mut log: BufReader<ChildStderr>, words: &'static str) -> BufRead
 }
 
 #[tokio::test]
-async fn a_gap_is_in_the_log() {
+async fn gap_is_logged() {
     let missed = r#"
         log='"jsonrpc":"2.0","method":"notifications/message"'
         of='"level":"info","data":1,"_meta":{"rejoin/relatedRequestId":1}'
-        hear; echo "{$log,\"params\":{$of}}"
-        hear; for n in 1 2 3 4 5; do echo "{$log,\"params\":{$of}}"; done
-        answer {}; id=1; answer {}; hear"#;
+        receive; echo "{$log,\"params\":{$of}}"
+        receive; for n in 1 2 3 4 5; do echo "{$log,\"params\":{$of}}"; done
+        respond {}; id=1; respond {}; receive"#;
     let script = script::with_prelude(missed);
     let command = ["--max-stream-events", "2", "--", "/bin/sh", "-c", &script];
     let mut program = Program::logging_to(Stdio::piped(), &command);
@@ -208,7 +209,7 @@ async fn a_gap_is_in_the_log() {
 }
 
 #[tokio::test]
-async fn a_refusal_by_a_limit_names_the_option() {
+async fn refusal_by_a_limit_names_the_option() {
     let options = ["--max-sessions", "1", "--max-request-body", "1KiB", "--max-json-depth", "8"];
     let program = Program::logging_to(Stdio::piped(), &options);
     let client = Client::initialize(&program.address).await;
@@ -232,13 +233,13 @@ async fn a_refusal_by_a_limit_names_the_option() {
 }
 
 #[tokio::test]
-async fn progress_that_is_dropped_is_counted() {
+async fn dropped_progress_is_counted() {
     let late = r#"
-        hear; answer {}
+        receive; respond {}
         for n in 1 2 3; do
             echo '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1}}'
         done
-        hear; answer {}; hear"#;
+        receive; respond {}; receive"#;
     let script = script::with_prelude(late);
     let program = Program::logging_to(Stdio::piped(), &["--", "/bin/sh", "-c", &script]);
     let client = Client::initialize(&program.address).await;
@@ -253,7 +254,7 @@ async fn progress_that_is_dropped_is_counted() {
 }
 
 #[tokio::test]
-async fn a_refusal_names_the_host_that_was_refused_and_not_all_of_a_long_one() {
+async fn refusal_names_the_host_and_truncates_a_long_one() {
     let program = Program::logging_to(Stdio::piped(), &[]);
     let name = format!("long.{}", "x".repeat(10_000));
     for target in ["http://absolute.example/mcp", &format!("http://{name}/mcp")] {
@@ -271,8 +272,8 @@ async fn a_refusal_names_the_host_that_was_refused_and_not_all_of_a_long_one() {
 }
 
 #[tokio::test]
-async fn the_process_of_a_session_is_in_the_log() {
-    let script = script::with_prelude("while hear; do answer \"{\\\"pid\\\":$$}\"; done");
+async fn process_id_of_a_session_is_logged() {
+    let script = script::with_prelude("while receive; do respond \"{\\\"pid\\\":$$}\"; done");
     let program = Program::logging_to(Stdio::piped(), &["--", "/bin/sh", "-c", &script]);
     let client = Client::initialize(&program.address).await;
     let pid = script::pid(&client, 1).await;
@@ -285,7 +286,7 @@ async fn the_process_of_a_session_is_in_the_log() {
 }
 
 #[tokio::test]
-async fn each_request_has_one_line_at_debug_without_what_was_said() {
+async fn access_log_has_one_line_per_request_without_bodies() {
     let program = Program::logging_to(Stdio::piped(), &["--log-level", "debug"]);
     let client = Client::initialize(&program.address).await;
     client.call(1, "echo", json!({ "message": "a secret" })).await.response().await;

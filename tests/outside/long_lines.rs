@@ -51,7 +51,7 @@ async fn end_of(client: &Client, id: i64, name: &str, arguments: Value) -> Value
 }
 
 #[tokio::test]
-async fn a_line_that_is_too_long_fails_its_own_call_only() {
+async fn line_that_is_too_long_fails_only_its_own_request() {
     let program = serve(&["--max-message", "64KiB"]);
     let client = Client::initialize(&program.address).await;
     let mut other = client.call(1, "wait", json!({})).await;
@@ -71,7 +71,7 @@ async fn a_line_that_is_too_long_fails_its_own_call_only() {
 }
 
 #[tokio::test]
-async fn a_line_that_is_too_long_fails_every_call_that_it_answers() {
+async fn line_that_is_too_long_fails_every_request_that_it_answers() {
     let program = serve(&["--max-message", "64KiB"]);
     let client = Client::initialize(&program.address).await;
     for (base, name) in [(10, "batch"), (20, "row")] {
@@ -93,7 +93,7 @@ async fn a_line_that_is_too_long_fails_every_call_that_it_answers() {
 const CALLS: i64 = 150;
 
 #[tokio::test]
-async fn a_line_that_cannot_be_read_fails_every_call_that_it_answers() {
+async fn unreadable_line_fails_every_request_that_it_answers() {
     let program = serve(&["--max-message", "64KiB"]);
     let client = Client::initialize(&program.address).await;
     // The last one is too long.
@@ -120,7 +120,7 @@ async fn a_line_that_cannot_be_read_fails_every_call_that_it_answers() {
 }
 
 #[tokio::test]
-async fn a_file_of_5_mb_is_read_with_the_limits_by_default() {
+async fn file_of_5_mb_fits_the_default_limits() {
     let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let file = tempfile::NamedTempFile::new().unwrap();

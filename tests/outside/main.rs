@@ -10,20 +10,21 @@
 
 #[path = "../../shell/tests/support/client.rs"]
 mod client;
+mod error_messages;
 mod http_edge;
 mod logging;
-mod long_answer;
 mod long_lines;
+mod long_response;
 mod memory_limits;
-#[path = "process_life.rs"]
+mod open_files;
 mod process_life;
 #[path = "../../shell/tests/stdio/processes.rs"]
 mod processes;
 #[path = "../../shell/tests/support/program.rs"]
 mod program;
-mod reasons;
 #[path = "../../shell/tests/stdio/script.rs"]
 mod script;
 mod shutdown;
 mod slow_readers;
-mod unreadable_answers;
+mod starts;
+mod unreadable_responses;

@@ -20,15 +20,15 @@ fn peak(program: &Program) -> u64 {
 }
 
 /// A server that answers `initialize`, and reads nothing after it.
-const DEAF: &str = r#"read -r line
+const NEVER_READS: &str = r#"read -r line
 echo '{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"deaf","version":"0"}}}'
 read -r line
 exec sleep 600"#;
 
 #[tokio::test]
-async fn messages_that_wait_for_a_server_take_no_more_than_is_allowed() {
+async fn queued_messages_stay_within_the_memory_limit() {
     let limits = ["--max-request-memory", "32MiB", "--queue-timeout", "1s"];
-    let program = Program::serve(&[&limits[..], &["--", "sh", "-c", DEAF]].concat());
+    let program = Program::serve(&[&limits[..], &["--", "sh", "-c", NEVER_READS]].concat());
     let mut clients = Vec::new();
     for _ in 0..4 {
         clients.push(Client::initialize(&program.address).await);
@@ -56,12 +56,12 @@ async fn messages_that_wait_for_a_server_take_no_more_than_is_allowed() {
 }
 
 /// Answers every call, and says nothing to a notification.
-const READS_ALL: &str = r#"while hear; do
-    case $line in *'"id"'*) answer '{}' ;; esac
+const READS_ALL: &str = r#"while receive; do
+    case $line in *'"id"'*) respond '{}' ;; esac
 done"#;
 
 #[tokio::test]
-async fn a_message_that_the_server_has_read_takes_no_memory() {
+async fn message_that_the_server_has_read_releases_its_memory() {
     let program = script::serve(&["--max-request-memory", "8MiB"], READS_ALL);
     let large = json!({ "jsonrpc": "2.0", "method": "n", "params": ["x".repeat(3 << 20)] });
     let large = large.to_string();
@@ -82,7 +82,7 @@ async fn a_message_that_the_server_has_read_takes_no_memory() {
 
 /// 10,000 of them can be opened in a second by one client.
 #[tokio::test]
-async fn sessions_that_never_called_anything_make_room_for_others() {
+async fn unused_sessions_are_evicted_for_new_ones() {
     let program = Program::serve(&["--max-sessions", "4"]);
     let used = Client::initialize(&program.address).await;
     used.call(1, "echo", json!({ "message": "m" })).await.response().await;
@@ -99,7 +99,7 @@ async fn sessions_that_never_called_anything_make_room_for_others() {
 }
 
 #[tokio::test]
-async fn a_session_that_never_called_anything_ends_soon() {
+async fn unused_session_expires_early() {
     let program = Program::serve(&["--unused-timeout", "300ms"]);
     let used = Client::initialize(&program.address).await;
     used.call(1, "echo", json!({ "message": "m" })).await.response().await;
@@ -115,7 +115,7 @@ async fn a_session_that_never_called_anything_ends_soon() {
 }
 
 #[tokio::test]
-async fn the_clients_at_one_address_have_as_many_sessions_as_are_allowed() {
+async fn sessions_per_client_address_are_limited() {
     let trusting = ["--max-sessions-per-ip", "1", "--client-ip-header", "X-Forwarded-For"];
     let program = Program::serve(&trusting);
     let new_client = Client::new(&program.address);
@@ -145,17 +145,17 @@ async fn the_clients_at_one_address_have_as_many_sessions_as_are_allowed() {
 /// Reports progress of every call but an echo in messages of 4 MB, one call after the other.
 const LARGE_EVENTS: &str = r#"
 large=$(head -c 4000000 /dev/zero | tr '\0' y)
-while hear; do
+while receive; do
     case $line in *'"echo"'*) ;; *)
         for count in 1 2 3 4 5 6; do
             printf '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":%s,"message":"%s"}}\n' $id $count $large
         done ;;
     esac
-    answer '{}'
+    respond '{}'
 done"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_are_not_read_take_no_more_than_is_allowed() {
+async fn unread_connections_stay_within_the_memory_limit() {
     const READERS: i64 = 8;
     let limits = ["--hold-timeout", "100ms", "--stall-timeout-min", "50ms"];
     let program = script::serve(&limits, LARGE_EVENTS);

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     client::Client,
-    long_answer::{self, LongAnswer},
+    long_response::{self, LongResponse},
     program::Program,
     script,
 };
@@ -16,8 +16,8 @@ use crate::{
 const PROMPT: Duration = Duration::from_secs(10);
 
 /// Answers the first call when its client has sent a notification or a response after it.
-const FINISHES_LATER: &str = r#"hear; call=$id; IFS= read -r line; id=$call; answer '{"done":true}'
-while hear; do answer '{}'; done"#;
+const FINISHES_LATER: &str = r#"receive; call=$id; IFS= read -r line; id=$call; respond '{"done":true}'
+while receive; do respond '{}'; done"#;
 
 async fn ended(program: Program) -> bool {
     let ended = tokio::task::spawn_blocking(move || program.wait());
@@ -36,7 +36,7 @@ async fn terminate(program: &Program, client: &Client) {
 }
 
 #[tokio::test]
-async fn calls_in_flight_finish_and_nothing_new_begins() {
+async fn pending_requests_finish_and_new_ones_are_refused() {
     let program = script::serve(&["--drain-timeout", "600s"], FINISHES_LATER);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "any", json!({})).await;
@@ -58,7 +58,7 @@ async fn calls_in_flight_finish_and_nothing_new_begins() {
 }
 
 #[tokio::test]
-async fn requests_that_came_in_part_hold_nothing_up() {
+async fn partial_requests_do_not_delay_the_shutdown() {
     let program = Program::serve(&["--drain-timeout", "600s", "--body-timeout", "600s"]);
     let client = Client::initialize(&program.address).await;
     let head = "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
@@ -77,7 +77,7 @@ async fn requests_that_came_in_part_hold_nothing_up() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_still_being_read_is_not_cut() {
+async fn sse_response_that_is_being_read_is_completed() {
     let program = Program::serve(&["--drain-timeout", "600s"]);
     let client = Client::initialize(&program.address).await;
     let mut flood = client.call(1, "flood", json!({ "events": 20_000 })).await;
@@ -97,10 +97,10 @@ async fn an_answer_that_is_still_being_read_is_not_cut() {
 
 /// All of it is in the program's own buffer as soon as it begins.
 #[tokio::test]
-async fn an_answer_in_json_that_is_still_being_read_is_not_cut() {
-    let program = long_answer::serve(&["--drain-timeout", "600s"]);
+async fn json_response_that_is_being_read_is_completed() {
+    let program = long_response::serve(&["--drain-timeout", "600s"]);
     let client = Client::initialize(&program.address).await;
-    let answer = LongAnswer::begin(&client, &program.address).await;
+    let answer = LongResponse::begin(&client, &program.address).await;
     program.signal("TERM");
     let refused = async {
         while TcpStream::connect(&program.address).is_ok() {

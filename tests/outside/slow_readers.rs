@@ -33,31 +33,31 @@ flood() {
     done
     printf '{"jsonrpc":"2.0","id":%s,"result":{}}\n' $2
 }
-while hear; do
+while receive; do
     case $line in
     *'"flood"'*) flood 40000 $id & ;;
-    *) answer '{}' ;;
+    *) respond '{}' ;;
     esac
 done"#;
 
 /// Says more than a connection and the system hold together, answers, and exits.
 const ANSWERS_AND_EXITS: &str = r#"
-hear
+receive
 count=0
 while [ $count -lt 40000 ]; do
     count=$((count + 1))
     printf '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":%s,"message":"as much as there is, and a little more of it"}}\n' $id $count
 done
-answer '{}'"#;
+respond '{}'"#;
 
 /// Reports progress in one message of 12 MB, and answers.
 const LARGE: &str = r#"
-hear
+receive
 printf '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":1,"message":"' $id
 head -c 12000000 /dev/zero | tr '\0' y
 printf '"}}\n'
-answer '{}'
-hear"#;
+respond '{}'
+receive"#;
 
 /// Reports progress of every call 150 times, in lines that a pipe keeps whole, for all
 /// calls at the same time.
@@ -71,7 +71,7 @@ report() {
     done
     printf '{"jsonrpc":"2.0","id":%s,"result":{}}\n' $1
 }
-while hear; do
+while receive; do
     report $id &
 done"#;
 
@@ -174,17 +174,17 @@ async fn flood_slow_readers(address: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_reader_misses_nothing() {
+async fn slow_reader_misses_nothing() {
     flood_slow_readers(&Program::serve(&[]).address).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_reader_misses_nothing_of_a_command() {
+async fn slow_reader_of_a_command_misses_nothing() {
     flood_slow_readers(&script::serve(&[], FLOOD).address).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_answers_and_exits_does_not_take_its_answer_along() {
+async fn response_survives_the_exit_of_its_server() {
     let program = script::serve(&[], ANSWERS_AND_EXITS);
     let client = Client::initialize(&program.address).await;
     let call = Call::send(&client, &program.address, 1);
@@ -194,7 +194,7 @@ async fn a_server_that_answers_and_exits_does_not_take_its_answer_along() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_reader_of_a_large_event_is_not_disconnected() {
+async fn slow_reader_of_a_large_event_is_not_disconnected() {
     let program =
         script::serve(&["--stall-timeout-max", "1s", "--stall-disconnect-timeout", "2s"], LARGE);
     let client = Client::initialize(&program.address).await;
@@ -247,14 +247,14 @@ async fn calls_beside_a_stopped_reader(address: &str, calls: std::ops::Range<i64
 const QUICK: Duration = Duration::from_millis(100);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn beside_a_reader_that_has_stopped_nobody_waits() {
+async fn stopped_reader_delays_nobody_else() {
     let program = Program::serve(&[]);
     let waited = calls_beside_a_stopped_reader(&program.address, 2..40).await;
     assert!(waited < Duration::from_millis(500), "{waited:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn beside_a_reader_of_a_command_that_has_stopped_others_wait_for_a_second() {
+async fn stopped_reader_of_a_command_delays_others_for_a_second() {
     let program = script::serve(&[], FLOOD);
     let waited = calls_beside_a_stopped_reader(&program.address, 2..40).await;
     assert!(waited < Duration::from_millis(1_500), "{waited:?}");

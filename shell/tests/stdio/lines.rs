@@ -10,12 +10,12 @@ use crate::{
 };
 
 #[tokio::test]
-async fn lines_that_are_no_message_are_dropped() {
+async fn lines_without_a_message_are_dropped() {
     let script = r#"
         echo 'Server running on stdio'
-        while hear; do
+        while receive; do
             printf '\n\r\n{"jsonrpc":"1.0"}\n\377\376\n[]\n{"id":'"$id"'\n'
-            answer '{"ok":true}'
+            respond '{"ok":true}'
         done"#;
     let program = serve(&[], script);
     let client = Client::initialize(&program.address).await;
@@ -25,12 +25,12 @@ async fn lines_that_are_no_message_are_dropped() {
 }
 
 #[tokio::test]
-async fn a_line_that_is_too_long_and_has_no_end_holds_up_its_session_only() {
+async fn endless_line_affects_only_its_session() {
     let script = r#"
-        while hear; do
+        while receive; do
             case $line in
                 *long*) head -c 100000 /dev/zero | tr '\0' x; sleep 1000;;
-                *) answer "{\"pid\":$$}";;
+                *) respond "{\"pid\":$$}";;
             esac
         done"#;
     let program = serve(&["--max-message", "64KiB", "--stop-timeout", "400ms"], script);
@@ -45,11 +45,11 @@ async fn a_line_that_is_too_long_and_has_no_end_holds_up_its_session_only() {
 }
 
 #[tokio::test]
-async fn a_line_may_be_as_long_as_is_allowed() {
+async fn line_of_the_maximum_length_is_accepted() {
     let around = r#"{"jsonrpc":"2.0","id":1,"result":{"text":""}}"#.len();
     let length = (64 << 10) - around;
     let script = format!(
-        r#"hear; answer "{{\"text\":\"$(head -c {length} /dev/zero | tr '\0' x)\"}}"; hear"#
+        r#"receive; respond "{{\"text\":\"$(head -c {length} /dev/zero | tr '\0' x)\"}}"; receive"#
     );
     let program = serve(&["--max-message", "64KiB"], &script);
     let client = Client::initialize(&program.address).await;
@@ -58,7 +58,7 @@ async fn a_line_may_be_as_long_as_is_allowed() {
 }
 
 #[tokio::test]
-async fn a_pretty_body_is_one_line() {
+async fn pretty_printed_body_becomes_one_line() {
     let program = serve(&[], ECHO);
     let client = Client::initialize(&program.address).await;
     let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "a": [1] } });
@@ -68,12 +68,12 @@ async fn a_pretty_body_is_one_line() {
 }
 
 #[tokio::test]
-async fn a_child_that_does_not_read_disturbs_no_other_session() {
+async fn child_that_does_not_read_affects_only_its_session() {
     let script = r#"
-        while hear; do
+        while receive; do
             case $line in
-                *deaf*) answer "{\"pid\":$$}"; sleep 1000;;
-                *) answer '{"ok":true}';;
+                *deaf*) respond "{\"pid\":$$}"; sleep 1000;;
+                *) respond '{"ok":true}';;
             esac
         done"#;
     let program = serve(&["--queue-timeout", "100ms", "--stop-timeout", "400ms"], script);
@@ -100,13 +100,13 @@ async fn group_of_deaf(client: &Client) -> i32 {
 }
 
 #[tokio::test]
-async fn all_that_a_child_has_said_is_heard_though_it_exits_at_once() {
+async fn output_is_delivered_although_the_child_exits_immediately() {
     let script = r#"
-        hear
+        receive
         for n in $(seq 10); do
             echo '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":'$n'}}'
         done
-        answer '{}'"#;
+        respond '{}'"#;
     let program = serve(&[], script);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "any", json!({})).await;

@@ -6,21 +6,21 @@ use crate::{client::Client, processes::group_of, program::Program};
 
 /// What every script has at hand, after which the client is initialized.
 pub(crate) const PRELUDE: &str = r#"
-hear() {
+receive() {
     IFS= read -r line || exit 0
     rest=${line#*'"id":'}
     id=${rest%%[,\}]*}
 }
-answer() {
+respond() {
     printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$id" "$1"
 }
-hear
-answer '{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"sh","version":"0"}}'
-hear
+receive
+respond '{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"sh","version":"0"}}'
+receive
 "#;
 
 /// Answers every call with what it has heard.
-pub(crate) const ECHO: &str = r#"while hear; do answer "{\"heard\":$line}"; done"#;
+pub(crate) const ECHO: &str = r#"while receive; do respond "{\"heard\":$line}"; done"#;
 
 /// A grandchild that only SIGKILL ends, of which `$grandchild` is the id.
 pub(crate) const STUBBORN: &str = r#"

@@ -180,8 +180,13 @@ impl Drop for Program {
 }
 
 /// What the log contains if something is wrong with the program itself.
-const ERRORS: [&str; 5] =
-    ["panicked", "session panicked", "journal truncated", "orphan protection is off", INVALID_MESSAGE];
+const ERRORS: [&str; 5] = [
+    "panicked",
+    "session panicked",
+    "journal truncated",
+    "orphan protection is off",
+    INVALID_MESSAGE,
+];
 
 impl Log {
     fn follow(&self, err: impl Read) {

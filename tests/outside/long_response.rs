@@ -12,7 +12,7 @@ use crate::{client::Client, program::Program, script};
 const BYTES: usize = 12 << 20;
 
 /// Answers each call by so many bytes.
-const ANSWERS_LONG: &str = r#"while hear; do
+const LONG_RESPONSES: &str = r#"while receive; do
     printf '{"jsonrpc":"2.0","id":%s,"result":{"text":"' "$id"
     head -c 12582912 /dev/zero | tr '\0' x
     printf '"}}\n'
@@ -24,17 +24,17 @@ const RECEIVED_BYTES: u32 = 64 << 10;
 /// Less than any head of an answer.
 const BEGINNING_BYTES: usize = 64;
 
-pub(crate) struct LongAnswer {
+pub(crate) struct LongResponse {
     stream: TcpStream,
     beginning: [u8; BEGINNING_BYTES],
 }
 
 /// Serves long answers in JSON.
 pub(crate) fn serve(options: &[&str]) -> Program {
-    script::serve(&[options, &["--json-responses"]].concat(), ANSWERS_LONG)
+    script::serve(&[options, &["--json-responses"]].concat(), LONG_RESPONSES)
 }
 
-impl LongAnswer {
+impl LongResponse {
     /// Calls a server that answers with JSON, and reads the beginning of its answer.
     pub(crate) async fn begin(client: &Client, address: &str) -> Self {
         let params = json!({ "name": "any" });

@@ -15,7 +15,7 @@ use crate::{
 
 fn stubborn(options: &[&str]) -> Program {
     let script = format!(
-        "trap '' TERM; {STUBBORN} hear; answer \"{{\\\"pid\\\":$$}}\"; while :; do sleep 1; done"
+        "trap '' TERM; {STUBBORN} receive; respond \"{{\\\"pid\\\":$$}}\"; while :; do sleep 1; done"
     );
     serve(options, &script)
 }
@@ -32,26 +32,26 @@ async fn begin(program: &Program, sessions: usize) -> Vec<i32> {
 }
 
 #[tokio::test]
-async fn a_program_that_is_killed_leaves_nothing() {
+async fn killed_program_leaves_no_process() {
     let program = stubborn(&[]);
     let groups = begin(&program, 3).await;
-    let guard = guard(&program);
+    let watchdog = watchdog(&program);
     signal(program.id(), Signal::KILL);
     for group in groups {
         wait_for_group_exit(group).await;
     }
-    wait_until(|| !is_alive(guard)).await;
+    wait_until(|| !is_alive(watchdog)).await;
 }
 
 #[tokio::test]
-async fn a_program_that_is_killed_while_it_starts_children_leaves_nothing() {
+async fn program_killed_while_starting_children_leaves_no_process() {
     for round in 0..10_u64 {
         let word = format!("storm-{}-{round}", std::process::id());
         let stubborn = format!("trap '' TERM HUP INT; : {word}; while :; do sleep 1; done");
         let program = Program::serve(&["--", "/bin/sh", "-c", &stubborn]);
         let mut clients = Vec::new();
         for _ in 0..20 {
-            clients.push(begin_session(&program.address).await);
+            clients.push(start_session(&program.address).await);
         }
         wait_until(|| with_word(&word).len() > usize::try_from(round).unwrap() + 1).await;
         signal(program.id(), Signal::KILL);
@@ -60,7 +60,7 @@ async fn a_program_that_is_killed_while_it_starts_children_leaves_nothing() {
 }
 
 /// Asks for a session, and does not wait for the answer.
-async fn begin_session(address: &str) -> TcpStream {
+async fn start_session(address: &str) -> TcpStream {
     let body = initialize(LATEST_REVISION, &json!({})).to_string();
     let request = format!(
         "POST /mcp HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
@@ -73,29 +73,29 @@ async fn begin_session(address: &str) -> TcpStream {
 }
 
 #[tokio::test]
-async fn a_guard_hears_no_signal_but_the_last() {
+async fn watchdog_ignores_signals_except_sigkill() {
     let program = stubborn(&[]);
     let groups = begin(&program, 1).await;
-    let guard = guard(&program);
-    for deaf_to in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
+    let watchdog = watchdog(&program);
+    for ignored in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
         // It has only just begun.
-        wait_until(|| catches(guard, deaf_to)).await;
-        signal(guard, deaf_to);
+        wait_until(|| catches(watchdog, ignored)).await;
+        signal(watchdog, ignored);
     }
     signal(program.id(), Signal::KILL);
     wait_for_group_exit(groups[0]).await;
-    wait_until(|| !is_alive(guard)).await;
+    wait_until(|| !is_alive(watchdog)).await;
 }
 
 #[tokio::test]
-async fn a_guard_that_is_killed_is_replaced() {
+async fn killed_watchdog_is_restarted() {
     let program = stubborn(&[]);
     let mut groups = begin(&program, 1).await;
-    let first = guard(&program);
+    let first = watchdog(&program);
     signal(first, Signal::KILL);
     wait_until(|| !is_alive(first)).await;
     groups.extend(begin(&program, 1).await);
-    assert_ne!(guard(&program), first);
+    assert_ne!(watchdog(&program), first);
     signal(program.id(), Signal::KILL);
     for group in groups {
         wait_for_group_exit(group).await;
@@ -103,20 +103,20 @@ async fn a_guard_that_is_killed_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_program_that_is_told_to_end_ends_last() {
+async fn program_exits_after_its_children() {
     for told in [Signal::TERM, Signal::INT] {
         let program = stubborn(&["--stop-timeout", "400ms"]);
         let groups = begin(&program, 3).await;
-        let guard = guard(&program);
+        let watchdog = watchdog(&program);
         signal(program.id(), told);
         wait_until(|| !is_alive(program.id())).await;
         assert!(groups.iter().all(|group| in_group(*group).is_empty()));
-        wait_until(|| !is_alive(guard)).await;
+        wait_until(|| !is_alive(watchdog)).await;
     }
 }
 
 #[tokio::test]
-async fn a_program_that_is_told_twice_ends_at_once() {
+async fn second_signal_ends_the_program_immediately() {
     let program = stubborn(&["--stop-timeout", "60s"]);
     let groups = begin(&program, 1).await;
     signal(program.id(), Signal::TERM);
@@ -135,8 +135,8 @@ fn signal_if_alive(program: &Program) {
     }
 }
 
-fn guard(program: &Program) -> u32 {
+fn watchdog(program: &Program) -> u32 {
     let mut children = children(program.id()).into_iter();
-    let guard = children.find(|child| child.command.contains(" watchdog ")).unwrap();
-    guard.id.try_into().unwrap()
+    let watchdog = children.find(|child| child.command.contains(" watchdog ")).unwrap();
+    watchdog.id.try_into().unwrap()
 }

@@ -20,10 +20,10 @@ async fn message_of(client: &Client, id: i64) -> String {
 }
 
 #[tokio::test]
-async fn a_call_of_a_server_that_exits_is_told_how_and_its_last_words() {
+async fn error_after_an_exit_has_the_status_and_the_last_line_of_stderr() {
     for (end, status) in [("exit 3", "exit status: 3"), ("kill -9 $$", "SIGKILL")] {
         let program =
-            serve(&[], &format!("hear; echo first >&2; printf 'no\\033 db\\n' >&2; {end}"));
+            serve(&[], &format!("receive; echo first >&2; printf 'no\\033 db\\n' >&2; {end}"));
         let client = Client::initialize(&program.address).await;
         let message = message_of(&client, 1).await;
         assert!(message.contains(status), "{message}");
@@ -32,7 +32,7 @@ async fn a_call_of_a_server_that_exits_is_told_how_and_its_last_words() {
 }
 
 #[tokio::test]
-async fn initialize_that_is_not_answered_says_so() {
+async fn unanswered_initialize_has_its_own_error() {
     let program = Program::serve(&["--init-timeout", "300ms", "--", "sleep", "1000"]);
     let new_client = Client::new(&program.address);
     let answer = new_client.post(&initialize(LATEST_REVISION, &json!({}))).await.response().await;
@@ -41,9 +41,9 @@ async fn initialize_that_is_not_answered_says_so() {
 }
 
 #[tokio::test]
-async fn a_call_that_takes_too_long_fails_and_is_cancelled() {
+async fn request_that_times_out_fails_and_is_cancelled() {
     // The call is not answered; the next one tells what was heard in between.
-    let script = r#"hear; hear; heard=$line; hear; answer "{\"heard\":$heard}"; hear"#;
+    let script = r#"receive; receive; heard=$line; receive; respond "{\"heard\":$heard}"; receive"#;
     let program = serve(&["--request-timeout", "300ms"], script);
     let client = Client::initialize(&program.address).await;
     assert!(message_of(&client, 1).await.contains("within 300ms"));
@@ -54,7 +54,7 @@ async fn a_call_that_takes_too_long_fails_and_is_cancelled() {
 }
 
 #[tokio::test]
-async fn a_request_before_the_answer_to_initialize_does_not_delay_it() {
+async fn server_request_before_the_initialize_response_does_not_delay_it() {
     let server = r#"
         read -r line
         echo '{"jsonrpc":"2.0","id":"q","method":"roots/list"}'
@@ -73,7 +73,7 @@ async fn a_request_before_the_answer_to_initialize_does_not_delay_it() {
 }
 
 #[tokio::test]
-async fn json_that_is_nested_too_deep_never_reaches_the_server() {
+async fn deeply_nested_json_does_not_reach_the_server() {
     let program = serve(&[], ECHO);
     let client = Client::initialize(&program.address).await;
     let call = |id: i64, depth: usize| {
@@ -93,7 +93,7 @@ async fn json_that_is_nested_too_deep_never_reaches_the_server() {
 }
 
 #[tokio::test]
-async fn a_byte_order_mark_before_a_body_is_ignored() {
+async fn byte_order_mark_before_a_body_is_ignored() {
     let program = serve(&[], ECHO);
     let client = Client::initialize(&program.address).await;
     let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "a" });
@@ -102,7 +102,7 @@ async fn a_byte_order_mark_before_a_body_is_ignored() {
 }
 
 #[tokio::test]
-async fn how_deep_json_may_be_nested_can_be_set() {
+async fn nesting_limit_is_configurable() {
     let program = Program::serve(&["--max-json-depth", "8"]);
     let client = Client::initialize(&program.address).await;
     for (levels, status) in [(8, StatusCode::OK), (9, StatusCode::BAD_REQUEST)] {

@@ -32,7 +32,7 @@ async fn heard(answer: &mut HttpResponse) -> Value {
 }
 
 #[tokio::test]
-async fn the_demo_counts_and_floods_through_a_child() {
+async fn demo_floods_through_a_child() {
     let program = demo();
     let client = connect(&program).await;
     let mut call = client.call(1, "flood", json!({ "events": 20_000 })).await;
@@ -43,7 +43,7 @@ async fn the_demo_counts_and_floods_through_a_child() {
 }
 
 #[tokio::test]
-async fn questions_go_where_their_calls_came_from() {
+async fn server_requests_are_sent_on_the_stream_of_their_request() {
     let program = demo();
     let client = connect(&program).await;
     let mut get = client.get(None).await;
@@ -77,7 +77,7 @@ async fn questions_go_where_their_calls_came_from() {
 }
 
 #[tokio::test]
-async fn the_client_polls_when_the_child_wants_it_to() {
+async fn client_polls_when_the_child_closes_its_stream() {
     let program = demo();
     let client = connect(&program).await;
     let mut call = client.call(1, "poll", json!({ "ms": 300 })).await;
@@ -96,7 +96,7 @@ async fn the_client_polls_when_the_child_wants_it_to() {
 }
 
 #[tokio::test]
-async fn a_client_that_could_not_come_back_keeps_its_connection() {
+async fn client_that_cannot_resume_keeps_its_connection() {
     let program = demo();
     let client = Client::initialize_with(&program.address, "2025-06-18", &json!({})).await;
     let mut call = client.call(1, "poll", json!({ "ms": 10 })).await;
@@ -105,16 +105,16 @@ async fn a_client_that_could_not_come_back_keeps_its_connection() {
 
 /// Asks when it is called, and answers with what it was told.
 const ASKS: &str = r#"
-    hear
+    receive
     call=$id
     echo '{"jsonrpc":"2.0","id":"q","method":"roots/list"}'
-    hear
+    receive
     id=$call
-    answer "{\"heard\":$line}"
-    hear"#;
+    respond "{\"heard\":$line}"
+    receive"#;
 
 #[tokio::test]
-async fn a_child_that_says_nothing_asks_where_the_only_call_came_from() {
+async fn unrelated_server_request_is_sent_on_the_only_pending_stream() {
     let program = serve(&[], ASKS);
     let client = connect(&program).await;
     let mut get = client.get(None).await;
@@ -127,7 +127,7 @@ async fn a_child_that_says_nothing_asks_where_the_only_call_came_from() {
 }
 
 #[tokio::test]
-async fn or_on_the_standalone_stream_if_that_is_said() {
+async fn unrelated_server_request_is_sent_on_the_standalone_stream_if_configured() {
     let program = serve(&["--route-unrelated", "standalone"], ASKS);
     let client = connect(&program).await;
     let mut get = client.get(None).await;

@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn what_is_said_is_heard_and_answered() {
+async fn messages_reach_the_child_unchanged() {
     let program = serve(&[], ECHO);
     let client = Client::initialize(&program.address).await;
     for id in 1..20 {
@@ -20,8 +20,8 @@ async fn what_is_said_is_heard_and_answered() {
 }
 
 #[tokio::test]
-async fn each_session_has_a_process_of_its_own() {
-    let program = serve(&[], r#"while hear; do answer "{\"pid\":$$}"; done"#);
+async fn each_session_has_its_own_process() {
+    let program = serve(&[], r#"while receive; do respond "{\"pid\":$$}"; done"#);
     let first = Client::initialize(&program.address).await;
     let second = Client::initialize(&program.address).await;
     let (a, b) = (result(&first, 1, json!({})).await, result(&second, 1, json!({})).await);
@@ -31,7 +31,7 @@ async fn each_session_has_a_process_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_command_that_does_not_start_is_named() {
+async fn error_names_the_command_that_cannot_be_started() {
     let folder = tempfile::tempdir().unwrap();
     let command = folder.path().join("command");
     std::os::unix::fs::symlink("/bin/sh", &command).unwrap();
@@ -48,7 +48,7 @@ async fn a_command_that_does_not_start_is_named() {
 }
 
 #[test]
-fn a_command_that_cannot_start_is_noticed_at_the_start() {
+fn missing_command_is_reported_at_startup() {
     for (command, why) in [
         ("/no/such/command", "No such file"),
         ("/etc/passwd", "ermission"),
@@ -65,7 +65,7 @@ fn a_command_that_cannot_start_is_noticed_at_the_start() {
 }
 
 #[tokio::test]
-async fn a_command_is_looked_for_as_the_command_sees_the_world() {
+async fn command_is_looked_up_in_its_own_path_and_directory() {
     let folder = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink("/bin/sh", folder.path().join("its-own-sh")).unwrap();
     let path = format!("PATH={}:/usr/bin:/bin", folder.path().display());
@@ -74,9 +74,10 @@ async fn a_command_is_looked_for_as_the_command_sees_the_world() {
 }
 
 #[tokio::test]
-async fn the_environment_and_the_directory_are_as_said() {
+async fn environment_and_directory_are_as_configured() {
     let options = ["--env", "A=b c", "--env", "PWD", "--env", "HOME", "--cwd", "/usr/bin"];
-    let script = r#"hear; answer "{\"a\":\"$A\",\"home\":\"${HOME-none}\",\"cwd\":\"$(pwd)\"}""#;
+    let script =
+        r#"receive; respond "{\"a\":\"$A\",\"home\":\"${HOME-none}\",\"cwd\":\"$(pwd)\"}""#;
     let program = serve(&options, script);
     let client = Client::initialize(&program.address).await;
     let expected = json!({ "a": "b c", "home": "none", "cwd": "/usr/bin" });

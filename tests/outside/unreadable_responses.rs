@@ -39,7 +39,7 @@ async fn end_of(client: &Client, id: i64, arguments: Value) -> Value {
 }
 
 #[tokio::test]
-async fn an_answer_whose_meaning_is_plain_arrives() {
+async fn repairable_response_is_delivered() {
     let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let lines = [
@@ -59,7 +59,7 @@ async fn an_answer_whose_meaning_is_plain_arrives() {
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_read_ends_its_call_with_the_reason() {
+async fn unreadable_response_fails_its_request_with_the_reason() {
     let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let deep =
@@ -82,7 +82,7 @@ async fn an_answer_that_cannot_be_read_ends_its_call_with_the_reason() {
 }
 
 #[tokio::test]
-async fn an_error_without_an_id_ends_the_only_call() {
+async fn error_without_an_id_answers_the_only_request() {
     let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let line = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"what?"}}"#;
@@ -91,7 +91,7 @@ async fn an_error_without_an_id_ends_the_only_call() {
 }
 
 #[tokio::test]
-async fn an_answer_without_an_id_ends_none_of_several_calls_and_is_logged() {
+async fn response_without_an_id_is_logged_if_several_requests_are_pending() {
     let command = ["--", "python3", "-u", "-c", SERVER];
     let mut program = Program::logging_to(Stdio::piped(), &command);
     let mut stderr = program.stderr();
@@ -111,7 +111,7 @@ async fn an_answer_without_an_id_ends_none_of_several_calls_and_is_logged() {
 }
 
 #[tokio::test]
-async fn a_line_of_a_log_ends_no_call() {
+async fn log_lines_answer_no_request() {
     let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let answer = json!({ "jsonrpc": "2.0", "id": 1, "result": { "a": 1 } }).to_string();
@@ -126,7 +126,7 @@ async fn a_line_of_a_log_ends_no_call() {
 }
 
 #[tokio::test]
-async fn json_after_other_text_is_no_answer() {
+async fn json_after_other_text_is_not_a_response() {
     let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let other = json!({ "jsonrpc": "2.0", "id": 1, "result": { "a": 2 } });
@@ -138,7 +138,7 @@ async fn json_after_other_text_is_no_answer() {
 }
 
 #[tokio::test]
-async fn an_answer_behind_other_text_ends_its_call_if_no_other_follows() {
+async fn response_after_other_text_fails_its_request_if_no_other_follows() {
     let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let line = r#"Loading... {"jsonrpc":"2.0","id":1,"result":{"a":2}}"#;
@@ -152,7 +152,7 @@ async fn an_answer_behind_other_text_ends_its_call_if_no_other_follows() {
 }
 
 #[tokio::test]
-async fn a_refused_request_of_the_server_is_answered() {
+async fn rejected_server_request_is_answered_with_an_error() {
     let program = serve(&["--max-server-requests", "1"]);
     let client = Client::initialize(&program.address).await;
     let _get = client.get(None).await;

@@ -14,9 +14,10 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_child_that_dies_fails_its_calls_and_its_session() {
+async fn exit_of_a_child_fails_its_requests_and_its_session() {
     for death in ["exit 3", "kill -9 $$", "sleep 1000 & kill -9 $$", "exec >&-; sleep 1000"] {
-        let program = serve(&[], &format!("hear; answer \"{{\\\"pid\\\":$$}}\"; hear; {death}"));
+        let program =
+            serve(&[], &format!("receive; respond \"{{\\\"pid\\\":$$}}\"; receive; {death}"));
         let client = Client::initialize(&program.address).await;
         let group = group(&client, 1).await;
         let error = client.call(2, "any", json!({})).await.response().await["error"].take();
@@ -29,8 +30,8 @@ async fn a_child_that_dies_fails_its_calls_and_its_session() {
 }
 
 #[tokio::test]
-async fn a_child_that_is_killed_takes_along_what_it_has_started() {
-    let script = format!("{STUBBORN} while hear; do answer \"{{\\\"pid\\\":$$}}\"; done");
+async fn descendants_of_a_killed_child_are_killed() {
+    let script = format!("{STUBBORN} while receive; do respond \"{{\\\"pid\\\":$$}}\"; done");
     let program = serve(&[], &script);
     let client = Client::initialize(&program.address).await;
     let child = pid(&client, 1).await;
@@ -43,11 +44,11 @@ async fn a_child_that_is_killed_takes_along_what_it_has_started() {
 }
 
 #[tokio::test]
-async fn a_session_that_ends_ends_a_grandchild_that_does_not_want_to() {
+async fn end_of_a_session_kills_a_stubborn_grandchild() {
     for end in ["done", "done; wait", "done; exit 0"] {
         let script = format!(
             "{STUBBORN} while read -r line; do case $line in *params*) id=${{line#*'\"id\":'}}; \
-             id=${{id%%[,\\}}]*}}; answer \"{{\\\"pid\\\":$$}}\";; esac; {end}"
+             id=${{id%%[,\\}}]*}}; respond \"{{\\\"pid\\\":$$}}\";; esac; {end}"
         );
         let program = serve(&["--stop-timeout", "400ms"], &script);
         let client = Client::initialize(&program.address).await;
@@ -59,12 +60,12 @@ async fn a_session_that_ends_ends_a_grandchild_that_does_not_want_to() {
 }
 
 #[tokio::test]
-async fn a_child_may_end_in_peace() {
+async fn child_has_time_to_exit_by_itself() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().to_str().unwrap();
     // After the end of its stdin it says something more, does its work, and exits.
     let script = format!(
-        "hear; answer \"{{\\\"pid\\\":$$}}\"; while read -r line; do :; done; \
+        "receive; respond \"{{\\\"pid\\\":$$}}\"; while read -r line; do :; done; \
          echo '{{\"jsonrpc\":\"2.0\",\"method\":\"n\"}}'; sleep 0.2; echo \"$line\" peace > {path}"
     );
     let program = serve(&["--stop-timeout", "10s"], &script);
@@ -76,13 +77,13 @@ async fn a_child_may_end_in_peace() {
 }
 
 #[tokio::test]
-async fn what_a_child_has_said_before_its_end_is_heard() {
+async fn output_before_the_exit_is_delivered() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let note = "{\"jsonrpc\":\"2.0\",\"method\":\"n\"}\n".repeat(1_000);
     let answer = "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n";
     std::fs::write(file.path(), note + answer).unwrap();
     // All of it fits into the pipe, and nobody is there any more when it is read.
-    let program = serve(&[], &format!("hear; exec cat {}", file.path().display()));
+    let program = serve(&[], &format!("receive; exec cat {}", file.path().display()));
     for _ in 0..20 {
         let client = Client::initialize(&program.address).await;
         let answer = client.call(1, "any", json!({})).await.response().await;
@@ -91,11 +92,11 @@ async fn what_a_child_has_said_before_its_end_is_heard() {
 }
 
 #[tokio::test]
-async fn a_child_that_is_deaf_gets_a_signal_and_then_another() {
+async fn child_that_ignores_stdin_gets_sigterm_then_sigkill() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().to_str().unwrap();
     let script = format!(
-        "trap 'echo asked >> {path}' TERM; hear; answer \"{{\\\"pid\\\":$$}}\"; \
+        "trap 'echo asked >> {path}' TERM; receive; respond \"{{\\\"pid\\\":$$}}\"; \
          while :; do sleep 0.05; done"
     );
     let program = serve(&["--stop-timeout", "2s"], &script);
@@ -107,8 +108,8 @@ async fn a_child_that_is_deaf_gets_a_signal_and_then_another() {
 }
 
 #[tokio::test]
-async fn a_child_that_never_stops_talking_ends_with_its_session() {
-    let script = "hear; answer \"{\\\"pid\\\":$$}\"; trap '' TERM; \
+async fn child_with_endless_output_ends_with_its_session() {
+    let script = "receive; respond \"{\\\"pid\\\":$$}\"; trap '' TERM; \
                   exec yes '{\"jsonrpc\":\"2.0\",\"method\":\"n\"}'";
     let program = serve(&["--stop-timeout", "400ms"], script);
     let client = Client::initialize(&program.address).await;
@@ -120,16 +121,16 @@ async fn a_child_that_never_stops_talking_ends_with_its_session() {
 }
 
 #[tokio::test]
-async fn sessions_that_expire_leave_no_process() {
+async fn expired_sessions_leave_no_process() {
     let program = serve(&["--idle-timeout", "200ms"], ECHO);
     for _ in 0..200 {
         Client::initialize(&program.address).await;
     }
-    only_the_guard_is_left(program.id()).await;
+    wait_until_only_the_watchdog_is_left(program.id()).await;
 }
 
 #[tokio::test]
-async fn sessions_that_are_deleted_leave_nothing() {
+async fn deleted_sessions_leak_nothing() {
     const SESSIONS: u64 = 400;
     let program = serve(&[], ECHO);
     let open_and_delete = async || {
@@ -137,7 +138,7 @@ async fn sessions_that_are_deleted_leave_nothing() {
             let client = Client::initialize(&program.address).await;
             assert!(client.delete().await.status.is_success());
         }
-        only_the_guard_is_left(program.id()).await;
+        wait_until_only_the_watchdog_is_left(program.id()).await;
         (descriptors(program.id()), resident(program.id()))
     };
     // The threads that start children have memory of their own, until there is no new one.
@@ -149,8 +150,8 @@ async fn sessions_that_are_deleted_leave_nothing() {
     assert!(grown < SESSIONS, "{SESSIONS} sessions left {grown} KiB");
 }
 
-async fn only_the_guard_is_left(program: u32) {
+async fn wait_until_only_the_watchdog_is_left(program: u32) {
     wait_until(|| children(program).len() == 1).await;
-    let [guard] = &children(program)[..] else { panic!() };
-    assert!(guard.command.contains(" watchdog "), "{guard:?}");
+    let [watchdog] = &children(program)[..] else { panic!() };
+    assert!(watchdog.command.contains(" watchdog "), "{watchdog:?}");
 }

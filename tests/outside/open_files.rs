@@ -1,0 +1,63 @@
+//! The limit of open files, of the program and of its children.
+
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::{
+    client::Client,
+    processes::signal,
+    program::Program,
+    script::{PRELUDE, result},
+};
+
+#[tokio::test]
+async fn open_files_limit_is_raised_for_the_program_only() {
+    let script = "while receive; do respond \"{\\\"files\\\":$(ulimit -n)}\"; done";
+    let script = format!("{PRELUDE}\n{script}");
+    let mut command = Command::new("/bin/sh");
+    let limited = "ulimit -S -n 256 && exec \"$0\" \"$@\"";
+    command.args(["-c", limited, env!("CARGO_BIN_EXE_rejoin")]);
+    let program = Program::serve_with(command, &["--", "/bin/sh", "-c", &script]);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", program.id())).unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let [soft, hard] = [3, 4].map(|at| files.split_whitespace().nth(at).unwrap());
+    assert_eq!(soft, hard);
+    let client = Client::initialize(&program.address).await;
+    assert_eq!(result(&client, 1, json!({})).await["files"], 256);
+}
+
+/// What the program logs at its start, until SIGTERM ends it, where so many files may be open.
+fn logged_with_open_files(limit: u32, args: &[&str]) -> String {
+    let limited = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
+    let mut rejoin = Command::new("/bin/sh")
+        .args(["-c", &limited, env!("CARGO_BIN_EXE_rejoin"), "--listen", "127.0.0.1:0"])
+        .args(args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = std::io::BufReader::new(rejoin.stdout.take().unwrap());
+    let mut lines = std::io::BufRead::lines(stdout).map(Result::unwrap);
+    lines.find(|line| line.contains("listens on")).unwrap();
+    signal(rejoin.id(), Signal::TERM);
+    String::from_utf8(rejoin.wait_with_output().unwrap().stderr).unwrap()
+}
+
+#[test]
+fn open_files_limit_that_is_too_low_is_logged() {
+    let said = logged_with_open_files(256, &[]);
+    assert!(said.contains("limit of 256") && said.contains("--max-connections 20000"), "{said}");
+    let said = logged_with_open_files(1024, &["--max-connections", "1000", "--", "/bin/cat"]);
+    assert!(said.contains("limit of 1024") && said.contains("--max-connections 1000"), "{said}");
+}
+
+#[test]
+fn default_number_of_connections_fits_the_open_files_limit() {
+    let said = logged_with_open_files(1024, &["--", "/bin/cat"]);
+    assert!(!said.contains("open files"), "{said}");
+}
