@@ -1,4 +1,4 @@
-//! An rmcp service behind axum, with a layer that asks for a token:
+//! An rmcp service behind axum, with a middleware that requires a bearer token:
 //! `MCP_TOKEN=secret cargo run -p rejoin --example axum_auth`.
 //!
 //! A request without `Authorization: Bearer secret` gets 401 before rejoin sees it.
@@ -24,7 +24,7 @@ use rmcp::{
 };
 use tokio::net::TcpListener;
 
-/// Greets whoever calls, with whatever tool.
+/// A service that answers every tool call with a greeting.
 #[derive(Clone)]
 struct Greeter;
 
@@ -45,11 +45,11 @@ impl ServerHandler for Greeter {
 #[derive(Clone)]
 struct Token(String);
 
-/// Lets a request through that has the token.
+/// Passes on requests that have the token.
 async fn check(State(token): State<Token>, request: Request, next: Next) -> Response {
-    let said = request.headers().get(header::AUTHORIZATION);
+    let authorization = request.headers().get(header::AUTHORIZATION);
     let expected = format!("Bearer {}", token.0);
-    if said.is_some_and(|said| said.as_bytes() == expected.as_bytes()) {
+    if authorization.is_some_and(|value| value.as_bytes() == expected.as_bytes()) {
         next.run(request).await
     } else {
         (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")]).into_response()
@@ -68,9 +68,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let token = env::var("MCP_TOKEN").map_err(|_| "set MCP_TOKEN to the token of your clients")?;
     let listener = TcpListener::bind("127.0.0.1:8848").await?;
     let listener = listener.tap_io(|stream| {
-        // Without it, an answer in several parts waits 40 ms.
+        // Otherwise a response in several parts can be delayed by 40 ms.
         let _ = stream.set_nodelay(true);
-        // Without it, the system takes up to 4 MiB in advance, which count as delivered.
+        // Otherwise the kernel buffers up to 4 MiB, which count as acknowledged.
         #[cfg(target_os = "linux")]
         let _ = socket2::SockRef::from(&*stream).set_tcp_notsent_lowat(64 << 10);
     });
@@ -92,13 +92,13 @@ mod tests {
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::AUTHORIZATION, authorization)
             .body(axum::body::Body::from(initialize));
-        let mut app = app(Token("secret".into())).expect("the settings are valid");
+        let mut app = app(Token("secret".into())).expect("the config is valid");
         let response = app.call(request.expect("the request is valid")).await;
         response.expect("a service answers").status()
     }
 
     #[tokio::test]
-    async fn a_request_needs_the_token() {
+    async fn requests_need_the_token() {
         assert_eq!(status("Bearer secret").await, StatusCode::OK);
         assert_eq!(status("Bearer other").await, StatusCode::UNAUTHORIZED);
     }

@@ -1,4 +1,4 @@
-//! A backend in a few lines, served over HTTP by axum: `cargo run --example backend`.
+//! A minimal backend, served over HTTP by axum: `cargo run --example backend`.
 
 use axum::{Router, serve::ListenerExt as _};
 use rejoin::{
@@ -7,18 +7,22 @@ use rejoin::{
 };
 use serde_json::{Value, json};
 
-/// Knows nothing but how to begin, and one tool.
+/// A server with one tool, which returns its arguments.
 struct Parrot;
 
 impl Backend for Parrot {
-    async fn open(&self, peer: ClientSender, mut inbox: ClientMessages) -> Result<(), OpenError> {
+    async fn open(
+        &self,
+        client: ClientSender,
+        mut messages: ClientMessages,
+    ) -> Result<(), OpenError> {
         tokio::spawn(async move {
-            while let Some(message) = inbox.recv().await {
+            while let Some(message) = messages.recv().await {
                 let message: Value = serde_json::from_slice(&message)?;
                 if let (Some(id), Some(method)) = (message.get("id"), message.get("method")) {
-                    let answer =
+                    let response =
                         json!({ "jsonrpc": "2.0", "id": id, "result": result(method, &message) });
-                    peer.send(answer.to_string(), None).await?;
+                    client.send(response.to_string(), None).await?;
                 }
             }
             Ok::<(), OpenError>(())
@@ -38,8 +42,8 @@ fn result(method: &Value, message: &Value) -> Value {
             "tools": [{ "name": "repeat", "inputSchema": { "type": "object" } }],
         }),
         Some("tools/call") => {
-            let said = message.pointer("/params/arguments").map(Value::to_string);
-            json!({ "content": [{ "type": "text", "text": said.unwrap_or_default() }] })
+            let arguments = message.pointer("/params/arguments").map(Value::to_string);
+            json!({ "content": [{ "type": "text", "text": arguments.unwrap_or_default() }] })
         }
         _ => json!({}),
     }
@@ -53,9 +57,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:8848").await?;
     let listener = listener.tap_io(|stream| {
-        // Without it, an answer in several parts waits 40 ms.
+        // Otherwise a response in several parts can be delayed by 40 ms.
         let _ = stream.set_nodelay(true);
-        // Without it, the system takes up to 4 MiB in advance, which count as delivered.
+        // Otherwise the kernel buffers up to 4 MiB, which count as acknowledged.
         #[cfg(target_os = "linux")]
         let _ = socket2::SockRef::from(&*stream).set_tcp_notsent_lowat(64 << 10);
     });

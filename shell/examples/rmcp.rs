@@ -1,5 +1,5 @@
-//! An rmcp service whose sessions clients can rejoin: a client calls a tool, loses its
-//! connection, and gets what it has missed.
+//! An rmcp service with resumable sessions: a client calls a tool, loses its connection, resumes,
+//! and gets the events that it has missed.
 
 use std::{error::Error, future::poll_fn, time::Duration};
 
@@ -15,7 +15,7 @@ use rmcp::{
 };
 use serde_json::json;
 
-/// Has one tool, which tells the client that it has begun, and takes its time.
+/// A service with one slow tool, which notifies the client when it starts.
 struct Kettle;
 
 impl ServerHandler for Kettle {
@@ -24,9 +24,9 @@ impl ServerHandler for Kettle {
         _: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let begun = CustomNotification::new("notifications/begun", Some(json!({})));
-        // If the session has ended, nobody is left to be told.
-        let _ = context.notify_related(ServerNotification::CustomNotification(begun)).await;
+        let started = CustomNotification::new("notifications/started", Some(json!({})));
+        // An error means that the session has ended.
+        let _ = context.notify_related(ServerNotification::CustomNotification(started)).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
         Ok(CallToolResult::success(vec![ContentBlock::text("tea")]).into())
     }
@@ -60,7 +60,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Takes events until the connection ends.
+/// Collects events until the connection ends.
 async fn rest(connection: &mut Connection) -> Vec<SseEvent> {
     let mut events = Vec::new();
     while poll_fn(|cx| connection.poll_events(cx, &mut events)).await {}

@@ -17,18 +17,18 @@ use client::{Client, answer, next, outcome};
 use rejoin::{ManagerConfig, RmcpBackend, SessionManager, SseEvent};
 use rejoin_core::{AnswerFormat, CloseReason, StreamId};
 use serde_json::json;
-use service::{Heard, Server};
+use service::{Server, ServiceEvent};
 
 #[tokio::test(start_paused = true)]
 async fn each_session_has_its_own_service() {
     let (backend, mut made) = service::backend();
     let client = Client::connect(backend).await;
-    assert_eq!(made.recv().await, Some(Heard::Made));
+    assert_eq!(made.recv().await, Some(ServiceEvent::Made));
     let answer = answer(client.call(1, "greet", json!({})).await).await;
     assert_eq!(answer["id"], 1);
     assert_eq!(answer["result"]["content"][0]["text"], "hello");
     client.sessions.create_session().await.unwrap();
-    assert_eq!(made.recv().await, Some(Heard::Made));
+    assert_eq!(made.recv().await, Some(ServiceEvent::Made));
 }
 
 #[tokio::test(start_paused = true)]
@@ -36,9 +36,9 @@ async fn server_request_is_sent_on_the_stream_of_its_request() {
     let client = Client::connect(service::backend().0).await;
     let mut standalone = client.session.standalone().unwrap();
     let mut connection = client.call(1, "ask", json!({})).await;
-    let question = next(&mut connection).await.unwrap();
-    assert_eq!(question["method"], "ping");
-    client.message(&json!({ "jsonrpc": "2.0", "id": question["id"], "result": {} })).await;
+    let request = next(&mut connection).await.unwrap();
+    assert_eq!(request["method"], "ping");
+    client.message(&json!({ "jsonrpc": "2.0", "id": request["id"], "result": {} })).await;
     let (before, answer) = outcome(&mut connection).await;
     assert_eq!(before.len(), 0);
     assert_eq!(answer["result"]["content"][0]["text"], "pong");
@@ -65,8 +65,8 @@ async fn handler_disconnects_and_the_client_resumes() {
     let mut last = Vec::new();
     while poll(&mut connection, &mut last).await {}
     let retry = Some(Duration::from_secs(7));
-    let Some(SseEvent::Priming { id: Some(id), retry: told }) = last.pop() else { panic!() };
-    assert_eq!(told, retry);
+    let Some(SseEvent::Priming { id: Some(id), retry: sent }) = last.pop() else { panic!() };
+    assert_eq!(sent, retry);
     assert_eq!(id.stream, StreamId::Request(0));
     let mut connection = client.session.resume(id).unwrap();
     let (_, answer) = outcome(&mut connection).await;
@@ -75,27 +75,27 @@ async fn handler_disconnects_and_the_client_resumes() {
 
 #[tokio::test(start_paused = true)]
 async fn cancellation_reaches_the_handler() {
-    let (backend, mut heard) = service::backend();
+    let (backend, mut events) = service::backend();
     let client = Client::connect(backend).await;
     let mut connection = client.call(1, "hang", json!({})).await;
-    assert_eq!(heard.recv().await, Some(Heard::Made));
-    assert_eq!(heard.recv().await, Some(Heard::Called));
+    assert_eq!(events.recv().await, Some(ServiceEvent::Made));
+    assert_eq!(events.recv().await, Some(ServiceEvent::Called));
     client.notify("notifications/cancelled", json!({ "requestId": 1 })).await;
-    assert_eq!(heard.recv().await, Some(Heard::Cancelled));
+    assert_eq!(events.recv().await, Some(ServiceEvent::Cancelled));
     assert_eq!(next(&mut connection).await, None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn end_of_the_session_cancels_the_service() {
-    let (backend, mut heard) = service::backend();
+    let (backend, mut events) = service::backend();
     let client = Client::connect(backend).await;
     let _connection = client.call(1, "hang", json!({})).await;
-    assert_eq!(heard.recv().await, Some(Heard::Made));
-    assert_eq!(heard.recv().await, Some(Heard::Called));
+    assert_eq!(events.recv().await, Some(ServiceEvent::Made));
+    assert_eq!(events.recv().await, Some(ServiceEvent::Called));
     let ended = tokio::time::Instant::now();
     client.session.delete().unwrap();
-    assert_eq!(heard.recv().await, Some(Heard::Cancelled));
-    assert_eq!(heard.recv().await, Some(Heard::Dropped));
+    assert_eq!(events.recv().await, Some(ServiceEvent::Cancelled));
+    assert_eq!(events.recv().await, Some(ServiceEvent::Dropped));
     assert_eq!(ended.elapsed(), Duration::ZERO);
 }
 
@@ -138,8 +138,8 @@ async fn unreadable_request_is_answered_with_an_error() {
 async fn unreadable_client_response_becomes_an_error_for_the_handler() {
     let client = Client::connect(service::backend().0).await;
     let mut connection = client.call(1, "ask", json!({})).await;
-    let question = next(&mut connection).await.unwrap();
-    client.message(&json!({ "jsonrpc": "2.0", "id": question["id"], "error": "no" })).await;
+    let request = next(&mut connection).await.unwrap();
+    client.message(&json!({ "jsonrpc": "2.0", "id": request["id"], "error": "no" })).await;
     let (_, answer) = outcome(&mut connection).await;
     let text = answer["result"]["content"][0]["text"].as_str().unwrap();
     assert!(text.contains("unreadable response from the client"), "{text}");
@@ -184,7 +184,7 @@ async fn poll(connection: &mut rejoin::Connection, events: &mut Vec<SseEvent>) -
 
 #[tokio::test(start_paused = true)]
 async fn service_that_never_initializes_is_dropped_with_its_session() {
-    let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
     let backend = RmcpBackend::new(move || Ok(service::Undecided(sender.clone())));
     let sessions = SessionManager::new(backend, ManagerConfig::default()).unwrap();
     let initialize = client::post(&json!({
@@ -196,7 +196,7 @@ async fn service_that_never_initializes_is_dropped_with_its_session() {
     }));
     let (_, _connection) =
         sessions.initialize_session(initialize, AnswerFormat::Sse).await.unwrap();
-    assert_eq!(heard.recv().await, Some(Heard::Dropped));
+    assert_eq!(events.recv().await, Some(ServiceEvent::Dropped));
     assert_eq!(sessions.sessions(), 0);
 }
 

@@ -1,9 +1,9 @@
-//! The program in front of servers that speak on stdin and stdout, also badly.
+//! The program with children that speak MCP on stdin and stdout, including invalid ones.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
-#![allow(dead_code, reason = "the support serves other tests, too")]
+#![allow(dead_code, reason = "the helpers are shared with other tests")]
 
 #[path = "support/client.rs"]
 mod client;

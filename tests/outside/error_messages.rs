@@ -1,4 +1,4 @@
-//! Errors say what happened.
+//! Texts of errors.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ async fn unanswered_initialize_has_its_own_error() {
 
 #[tokio::test]
 async fn request_that_times_out_fails_and_is_cancelled() {
-    // The call is not answered; the next one tells what was heard in between.
+    // The call is not answered; the next one returns the message received in between.
     let script = r#"receive; receive; heard=$line; receive; respond "{\"heard\":$heard}"; receive"#;
     let program = serve(&["--request-timeout", "300ms"], script);
     let client = Client::initialize(&program.address).await;
@@ -86,10 +86,10 @@ async fn deeply_nested_json_does_not_reach_the_server() {
     assert_eq!((&refused["id"], &refused["error"]["code"]), (&json!(1), &json!(-32_600)));
     let message = refused["error"]["message"].as_str().unwrap();
     assert!(message.contains("128 levels"), "{message}");
-    // An answer that contains it is nested two levels deeper.
-    let fine = call(2, 120);
-    let heard = client.send(Method::POST, fine.clone(), &[]).await.response().await;
-    assert_eq!(heard["result"]["heard"], serde_json::from_str::<Value>(&fine).unwrap(), "{heard}");
+    // The response that contains it is nested two levels deeper.
+    let valid = call(2, 120);
+    let heard = client.send(Method::POST, valid.clone(), &[]).await.response().await;
+    assert_eq!(heard["result"]["heard"], serde_json::from_str::<Value>(&valid).unwrap(), "{heard}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The edge of HTTP: connections that idle, that are refused, and that end on one side.
+//! HTTP connections: idle, refused, half-closed and abandoned ones.
 
 use std::{fs, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     program::Program,
 };
 
-/// Far longer than anything here takes.
+/// Timeout of every operation.
 const LONG: Duration = Duration::from_secs(20);
 
 fn request(client: &Client, method: &str, extra: &str, body: &str) -> String {
@@ -36,7 +36,7 @@ fn call(id: u32, tool: &str, arguments: &Value) -> String {
     json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params }).to_string()
 }
 
-/// Reads until `expected` has come; returns what came until then, or until the end.
+/// Reads until `expected` or the end of the stream, and returns what was read.
 async fn read_until(stream: &mut TcpStream, expected: &str) -> String {
     let mut text = Vec::new();
     let mut part = [0; 4_096];
@@ -78,7 +78,7 @@ async fn idle_connection_is_closed_after_the_idle_timeout() {
     let program = Program::serve(&times);
     let client = Client::initialize(&program.address).await;
     let mut stream = TcpStream::connect(&program.address).await.unwrap();
-    // Before the program knows that it is idle.
+    // Taken before the program starts its idle timeout.
     let begun = Instant::now();
     pings(&client, &mut stream, 1).await;
     assert_eq!(read_until(&mut stream, "\n").await, "");
@@ -89,9 +89,9 @@ async fn idle_connection_is_closed_after_the_idle_timeout() {
 async fn connection_is_not_idle_while_its_response_is_being_read() {
     let program = long_response::serve(&["--connection-idle-timeout", "200ms"]);
     let client = Client::initialize(&program.address).await;
-    let answer = LongResponse::begin(&client, &program.address).await;
+    let answer = LongResponse::start(&client, &program.address).await;
     sleep(Duration::from_secs(1)).await;
-    assert!(timeout(LONG, answer.comes_whole()).await.unwrap());
+    assert!(timeout(LONG, answer.is_complete()).await.unwrap());
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn header_timeout_starts_with_the_first_byte() {
     assert!(begun.elapsed() > Duration::from_millis(300), "{:?}", begun.elapsed());
 }
 
-/// Sends a whole body without looking for an answer, as many clients do.
+/// Many clients send the whole body before they read the response.
 #[tokio::test]
 async fn refusal_arrives_while_the_body_is_still_being_sent() {
     let program = Program::serve(&["--max-request-body", "1MiB"]);
@@ -132,7 +132,7 @@ async fn client_that_shuts_down_its_write_side_gets_its_response() {
     let client = Client::initialize(&program.address).await;
     let nap = call(1, "nap", &json!({ "ms": 500 }));
     let mut stream = TcpStream::connect(&program.address).await.unwrap();
-    // So that the end comes with the request, however busy this machine is.
+    // So that the FIN is sent together with the request, even on a busy machine.
     SockRef::from(&stream).set_tcp_cork(true).unwrap();
     stream.write_all(request(&client, "POST", "", &nap).as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
@@ -141,7 +141,7 @@ async fn client_that_shuts_down_its_write_side_gets_its_response() {
     assert_eq!(read_until(&mut stream, "never").await.matches("HTTP/").count(), 0);
 }
 
-/// Its place is free for the next one, though nothing is ever sent to it.
+/// Its connection permit is released, although nothing is ever sent to it.
 #[tokio::test]
 async fn closed_connection_is_noticed_without_keep_alive() {
     let program = Program::serve(&["--max-connections", "1", "--sse-keep-alive", "never"]);
@@ -171,7 +171,7 @@ async fn tcp_keep_alive_is_enabled() {
     let ours = port(stream.local_addr().unwrap());
     let theirs = port(stream.peer_addr().unwrap());
     let table = fs::read_to_string("/proc/net/tcp").unwrap();
-    // Its columns: number, local address, remote address, state, queues, timer.
+    // Columns: number, local address, remote address, state, queues, timer.
     let columns = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let line = columns
         .filter(|line| line.len() > 5)

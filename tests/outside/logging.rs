@@ -1,4 +1,4 @@
-//! The log never harms: not where its reader has gone, nor where it has stopped.
+//! The log: without a reader, with a slow reader, rate limits, and its contents.
 
 use std::{
     fs::File,
@@ -18,7 +18,7 @@ use crate::{
     script,
 };
 
-/// How long anything may take that does not wait for the log.
+/// Timeout of operations that must not wait for the log.
 const PROMPT: Duration = Duration::from_secs(10);
 
 async fn is_served(program: &Program) {
@@ -50,8 +50,8 @@ async fn log_on_a_full_disk_is_dropped() {
     assert!(program.stop_with("TERM").success());
 }
 
-/// Serves by a child that logs 2 MiB before it answers: more than the pipe and the queue of the
-/// log hold.
+/// Starts the program with a child that writes 2 MiB to stderr before it answers: more than the pipe
+/// and the log queue hold.
 fn serve_with_large_stderr() -> Program {
     let script = "i=0; while [ $i -lt 500 ]; do printf '%04000d\\n' $i >&2; i=$((i+1)); done
         receive; respond {}; receive";
@@ -92,7 +92,7 @@ async fn returning_log_reader_sees_how_many_lines_were_dropped() {
     assert!(lines.sum::<u64>() > 100, "{} bytes", log.len());
 }
 
-/// Returns the log of a program, once it has ended.
+/// Stops a program, and returns its log.
 fn log_of(mut program: Program) -> String {
     let mut stderr = program.stderr();
     assert!(program.stop_with("TERM").success());
@@ -176,7 +176,7 @@ async fn lifecycle_of_a_session_is_logged() {
     }
 }
 
-/// Waits for a line of a log that contains some words. Returns the rest of the log.
+/// Waits for a log line that contains `words`. Returns the rest of the log.
 async fn logged(mut log: BufReader<ChildStderr>, words: &'static str) -> BufReader<ChildStderr> {
     let read = move || {
         let found = log.by_ref().lines().any(|line| line.unwrap().contains(words));

@@ -1,4 +1,4 @@
-//! Lines that are longer than a message may be, and answers that are just large.
+//! Lines that exceed the message limit, and large responses within it.
 
 use std::time::Duration;
 
@@ -7,35 +7,35 @@ use tokio::time::timeout;
 
 use crate::{client::Client, program::Program};
 
-/// Does what the name of a call says, in a thread of its own.
+/// A server with one tool per behavior, each call on its own thread.
 const SERVER: &str = r#"
 import json, sys, threading
 lock, released = threading.Lock(), threading.Event()
 def write(line):
     with lock: sys.stdout.buffer.write(line + b"\n"); sys.stdout.buffer.flush()
-def say(message): write(json.dumps(message).encode())
+def send(message): write(json.dumps(message).encode())
 def do(id, name, arguments):
     x = "x" * arguments.get("bytes", 0)
     if name == "wait": released.wait()
     if name == "release": released.set()
     if name == "garbage": write(x.encode())
-    if name == "log": say({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": x}})
+    if name == "log": send({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": x}})
     if name in ("batch", "row"):
         x = arguments.get("value", x)
         answers = [json.dumps({"jsonrpc": "2.0", "id": id, "result": {"x": x}}) for id in arguments["ids"]]
         answers = [answer.replace('"NaN"', "NaN") for answer in answers]
         write(("[" + ",".join(answers) + "]" if name == "batch" else "".join(answers)).encode())
-    elif name == "first": say({"jsonrpc": "2.0", "id": id, "result": {"x": x}})
-    elif name == "last": say({"jsonrpc": "2.0", "result": {"x": x}, "id": id})
+    elif name == "first": send({"jsonrpc": "2.0", "id": id, "result": {"x": x}})
+    elif name == "last": send({"jsonrpc": "2.0", "result": {"x": x}, "id": id})
     elif name == "read":
         with open(arguments["path"]) as file: text = file.read()
-        say({"jsonrpc": "2.0", "id": id, "result": {"content": [{"type": "text", "text": text}], "structuredContent": {"content": text}}})
-    else: say({"jsonrpc": "2.0", "id": id, "result": {"ok": True}})
+        send({"jsonrpc": "2.0", "id": id, "result": {"content": [{"type": "text", "text": text}], "structuredContent": {"content": text}}})
+    else: send({"jsonrpc": "2.0", "id": id, "result": {"ok": True}})
 for line in sys.stdin:
     message = json.loads(line)
     method, id = message.get("method"), message.get("id")
     if method == "initialize":
-        say({"jsonrpc": "2.0", "id": id, "result": {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "s", "version": "0"}}})
+        send({"jsonrpc": "2.0", "id": id, "result": {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "s", "version": "0"}}})
     elif method == "tools/call":
         params = message["params"]
         threading.Thread(target=do, args=(id, params["name"], params["arguments"]), daemon=True).start()
@@ -89,14 +89,14 @@ async fn line_that_is_too_long_fails_every_request_that_it_answers() {
     }
 }
 
-/// How many calls one line answers: more than a batch may have messages.
+/// Number of requests that one line answers: more than a batch may have messages.
 const CALLS: i64 = 150;
 
 #[tokio::test]
 async fn unreadable_line_fails_every_request_that_it_answers() {
     let program = serve(&["--max-message", "64KiB"]);
     let client = Client::initialize(&program.address).await;
-    // The last one is too long.
+    // The last line is too long.
     for (base, name, bytes, value) in
         [(1_000, "batch", 0, "NaN"), (2_000, "row", 0, "NaN"), (3_000, "batch", 1_000, "")]
     {
@@ -127,7 +127,7 @@ async fn file_of_5_mb_fits_the_default_limits() {
     let line = "A line of text with a \"quotation\", as there are many.\n";
     let text = line.repeat(5_000_000 / line.len());
     std::fs::write(file.path(), &text).unwrap();
-    // As the official server of files answers: twice, and escaped.
+    // The official filesystem server returns the text twice, escaped.
     let answer = end_of(&client, 1, "read", json!({ "path": file.path() })).await;
     assert_eq!(answer["result"]["content"][0]["text"], text, "{}", answer["error"]);
     assert_eq!(answer["result"]["structuredContent"]["content"], text);

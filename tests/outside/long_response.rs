@@ -1,4 +1,4 @@
-//! A long answer in JSON, of which a client reads only the beginning for a while.
+//! A long JSON response that a client reads only partly at first.
 
 use serde_json::json;
 use tokio::{
@@ -8,20 +8,20 @@ use tokio::{
 
 use crate::{client::Client, program::Program, script};
 
-/// More than what the system holds on both sides of a connection.
+/// More than the kernel buffers of both ends of a connection hold.
 const BYTES: usize = 12 << 20;
 
-/// Answers each call by so many bytes.
+/// Answers each request with this many bytes.
 const LONG_RESPONSES: &str = r#"while receive; do
     printf '{"jsonrpc":"2.0","id":%s,"result":{"text":"' "$id"
     head -c 12582912 /dev/zero | tr '\0' x
     printf '"}}\n'
 done"#;
 
-/// How much the system holds on the client's side.
+/// Receive buffer of the client.
 const RECEIVED_BYTES: u32 = 64 << 10;
 
-/// Less than any head of an answer.
+/// Less than the head of a response.
 const BEGINNING_BYTES: usize = 64;
 
 pub(crate) struct LongResponse {
@@ -29,14 +29,14 @@ pub(crate) struct LongResponse {
     beginning: [u8; BEGINNING_BYTES],
 }
 
-/// Serves long answers in JSON.
+/// Starts the program with a server of long responses, in JSON mode.
 pub(crate) fn serve(options: &[&str]) -> Program {
     script::serve(&[options, &["--json-responses"]].concat(), LONG_RESPONSES)
 }
 
 impl LongResponse {
-    /// Calls a server that answers with JSON, and reads the beginning of its answer.
-    pub(crate) async fn begin(client: &Client, address: &str) -> Self {
+    /// Sends a request, and reads the beginning of the response.
+    pub(crate) async fn start(client: &Client, address: &str) -> Self {
         let params = json!({ "name": "any" });
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
         let body = body.to_string();
@@ -55,12 +55,12 @@ impl LongResponse {
         Self { stream, beginning }
     }
 
-    /// Reads the rest. Returns whether all of the answer came.
-    pub(crate) async fn comes_whole(mut self) -> bool {
+    /// Reads the rest. Returns whether the response is complete.
+    pub(crate) async fn is_complete(mut self) -> bool {
         let mut answer = self.beginning.to_vec();
         let mut part = vec![0; 64 << 10];
         loop {
-            // An error says that the connection was cut.
+            // An error means that the connection was cut.
             let count = self.stream.read(&mut part).await.unwrap_or(0);
             answer.extend_from_slice(&part[..count]);
             if count == 0 || answer.len() > BYTES && answer.ends_with(b"}") {

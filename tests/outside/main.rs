@@ -1,12 +1,12 @@
-//! The program outside of virtual time: real sockets with the system's own buffers,
-//! real children, and the limits that the system sets.
+//! Tests of the program in real time: with sockets and their kernel buffers, child processes, and
+//! the limits of the system.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
-#![expect(clippy::print_stderr, reason = "a test that cannot run says so")]
-#![expect(clippy::disallowed_methods, reason = "the time is that of the system")]
-#![allow(dead_code, reason = "the support serves other tests, too")]
+#![expect(clippy::print_stderr, reason = "a skipped test says so")]
+#![expect(clippy::disallowed_methods, reason = "the tests run in real time")]
+#![allow(dead_code, reason = "the helpers are shared with other tests")]
 
 #[path = "../../shell/tests/support/client.rs"]
 mod client;

@@ -1,4 +1,4 @@
-//! Limits of memory and of sessions, with real processes.
+//! Limits of memory and of sessions.
 
 use std::{fs, time::Duration};
 
@@ -12,16 +12,16 @@ use crate::{
     slow_readers::Call,
 };
 
-/// How much memory a process has held at most, in KiB.
+/// Returns the peak resident memory of a process, in KiB.
 fn peak(program: &Program) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", program.id())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// A server that answers `initialize`, and reads nothing after it.
+/// A server that answers `initialize`, and then reads nothing.
 const NEVER_READS: &str = r#"read -r line
-echo '{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"deaf","version":"0"}}}'
+echo '{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"blocked","version":"0"}}}'
 read -r line
 exec sleep 600"#;
 
@@ -39,23 +39,23 @@ async fn queued_messages_stay_within_the_memory_limit() {
     let mut accepted = 0;
     for round in 0..8 {
         for client in &clients {
-            let told = client.send(Method::POST, large.clone(), &[]).await;
-            accepted += usize::from(told.status == StatusCode::ACCEPTED);
-            assert!(round > 0 || told.status == StatusCode::ACCEPTED, "{}", told.status);
+            let sent = client.send(Method::POST, large.clone(), &[]).await;
+            accepted += usize::from(sent.status == StatusCode::ACCEPTED);
+            assert!(round > 0 || sent.status == StatusCode::ACCEPTED, "{}", sent.status);
         }
     }
     let grown = peak(&program).saturating_sub(before);
     assert!(accepted <= 32 / 3, "{accepted} messages of 3 MiB were accepted");
     assert!(grown < 44 << 10, "{grown} KiB for 32 MiB of messages");
-    // Small messages are accepted all the same.
+    // Small messages are still accepted.
     for client in &clients {
         let small = json!({ "jsonrpc": "2.0", "method": "n" });
-        let told = tokio::time::timeout(Duration::from_secs(20), client.post(&small));
-        assert_eq!(told.await.unwrap().status, StatusCode::ACCEPTED);
+        let sent = tokio::time::timeout(Duration::from_secs(20), client.post(&small));
+        assert_eq!(sent.await.unwrap().status, StatusCode::ACCEPTED);
     }
 }
 
-/// Answers every call, and says nothing to a notification.
+/// A server that answers every request, and ignores notifications.
 const READS_ALL: &str = r#"while receive; do
     case $line in *'"id"'*) respond '{}' ;; esac
 done"#;
@@ -69,7 +69,7 @@ async fn message_that_the_server_has_read_releases_its_memory() {
     for _ in 0..4 {
         let client = Client::initialize(&program.address).await;
         let accepted = async {
-            // The servers before it may still be reading.
+            // The other servers may still be reading.
             while client.send(Method::POST, large.clone(), &[]).await.status != StatusCode::ACCEPTED
             {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -80,7 +80,7 @@ async fn message_that_the_server_has_read_releases_its_memory() {
     }
 }
 
-/// 10,000 of them can be opened in a second by one client.
+/// A single client can open 10,000 of them in a second.
 #[tokio::test]
 async fn unused_sessions_are_evicted_for_new_ones() {
     let program = Program::serve(&["--max-sessions", "4"]);
@@ -128,7 +128,7 @@ async fn sessions_per_client_address_are_limited() {
     };
     let (first, session) = from("192.0.2.1").await;
     assert_eq!(first, StatusCode::OK);
-    // What a client says itself comes before what the proxy adds.
+    // The proxy appends the address to what the client sent.
     assert_eq!(from("203.0.113.9, 192.0.2.1").await.0, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(from("192.0.2.2").await.0, StatusCode::OK);
     assert!(new_client.with_session(&session.unwrap()).delete().await.status.is_success());
@@ -142,7 +142,8 @@ async fn sessions_per_client_address_are_limited() {
     assert_eq!(refused.await.status, StatusCode::TOO_MANY_REQUESTS);
 }
 
-/// Reports progress of every call but an echo in messages of 4 MB, one call after the other.
+/// A server that sends 4 MB progress notifications for every call except an echo, one call after
+/// the other.
 const LARGE_EVENTS: &str = r#"
 large=$(head -c 4000000 /dev/zero | tr '\0' y)
 while receive; do
@@ -163,7 +164,7 @@ async fn unread_connections_stay_within_the_memory_limit() {
     let before = peak(&program);
     let unread: Vec<_> =
         (1..=READERS).map(|id| Call::send(&client, &program.address, id)).collect();
-    // Its turn comes when all has been said that nobody reads.
+    // It is answered after all events of the unread connections were sent.
     let last = async { client.call(READERS + 1, "echo", json!({})).await.response().await };
     tokio::time::timeout(Duration::from_secs(60), last).await.unwrap();
     let grown = peak(&program).saturating_sub(before);

@@ -31,7 +31,7 @@ async fn open_files_limit_is_raised_for_the_program_only() {
     assert_eq!(result(&client, 1, json!({})).await["files"], 256);
 }
 
-/// What the program logs at its start, until SIGTERM ends it, where so many files may be open.
+/// Returns what the program logs at its start, with a limit of open files.
 fn logged_with_open_files(limit: u32, args: &[&str]) -> String {
     let limited = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
     let mut rejoin = Command::new("/bin/sh")
@@ -50,14 +50,14 @@ fn logged_with_open_files(limit: u32, args: &[&str]) -> String {
 
 #[test]
 fn open_files_limit_that_is_too_low_is_logged() {
-    let said = logged_with_open_files(256, &[]);
-    assert!(said.contains("limit of 256") && said.contains("--max-connections 20000"), "{said}");
-    let said = logged_with_open_files(1024, &["--max-connections", "1000", "--", "/bin/cat"]);
-    assert!(said.contains("limit of 1024") && said.contains("--max-connections 1000"), "{said}");
+    let log = logged_with_open_files(256, &[]);
+    assert!(log.contains("limit of 256") && log.contains("--max-connections 20000"), "{log}");
+    let log = logged_with_open_files(1024, &["--max-connections", "1000", "--", "/bin/cat"]);
+    assert!(log.contains("limit of 1024") && log.contains("--max-connections 1000"), "{log}");
 }
 
 #[test]
 fn default_number_of_connections_fits_the_open_files_limit() {
-    let said = logged_with_open_files(1024, &["--", "/bin/cat"]);
-    assert!(!said.contains("open files"), "{said}");
+    let log = logged_with_open_files(1024, &["--", "/bin/cat"]);
+    assert!(!log.contains("open files"), "{log}");
 }

@@ -18,13 +18,13 @@ use crate::{
     script::{PRELUDE, STUBBORN, pid},
 };
 
-/// Returns a word that no other process has in its command line.
+/// Returns a word that is unique among the command lines of all processes.
 pub(crate) fn word() -> String {
     static WORDS: AtomicU32 = AtomicU32::new(0);
     format!("life-{}-{}", std::process::id(), WORDS.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Serves each session by a command that ends with a shell, which runs `script` and has `word`
+/// Starts the program with a shell that runs `script`, behind a wrapper command, and that has `word`
 /// in its command line.
 fn serve(wrapper: &[&str], word: &str, script: &str) -> Program {
     let script = format!(": {word}\n{PRELUDE}\n{script}");
@@ -32,12 +32,11 @@ fn serve(wrapper: &[&str], word: &str, script: &str) -> Program {
     Program::serve(&[&options, wrapper, &["/bin/sh", "-c", &script]].concat())
 }
 
-/// Answers one call, and ends by SIGKILL alone.
+/// Answers one call, and ignores all signals but SIGKILL.
 pub(crate) const IGNORES_SIGNALS: &str =
     "trap '' TERM HUP INT; receive; respond \"{\\\"pid\\\":$$}\"; while :; do sleep 1; done";
 
-/// Commands that leave the process group that they are started in, also with an environment
-/// of their own.
+/// Wrapper commands that leave their process group, also without the inherited environment.
 const GROUP_LEAVERS: [&[&str]; 4] = [
     &["setsid"],
     &["timeout", "1h"],
@@ -47,14 +46,14 @@ const GROUP_LEAVERS: [&[&str]; 4] = [
 
 #[tokio::test]
 async fn child_that_leaves_its_group_ends_with_its_session() {
-    for leaver in GROUP_LEAVERS {
+    for wrapper in GROUP_LEAVERS {
         let word = word();
-        let program = serve(leaver, &word, IGNORES_SIGNALS);
+        let program = serve(wrapper, &word, IGNORES_SIGNALS);
         let client = Client::initialize(&program.address).await;
         pid(&client, 1).await;
         assert!(with_word(&word).len() > 1);
         assert!(client.delete().await.status.is_success());
-        // The program has the word in its own command line.
+        // The program itself has the word in its command line.
         wait_until(|| with_word(&word).len() == 1).await;
     }
 }
@@ -62,9 +61,9 @@ async fn child_that_leaves_its_group_ends_with_its_session() {
 #[tokio::test]
 async fn child_that_leaves_its_group_ends_with_the_program() {
     for ending in [Signal::TERM, Signal::KILL] {
-        for leaver in GROUP_LEAVERS {
+        for wrapper in GROUP_LEAVERS {
             let word = word();
-            let program = serve(leaver, &word, IGNORES_SIGNALS);
+            let program = serve(wrapper, &word, IGNORES_SIGNALS);
             let client = Client::initialize(&program.address).await;
             pid(&client, 1).await;
             signal(program.id(), ending);
@@ -73,7 +72,8 @@ async fn child_that_leaves_its_group_ends_with_the_program() {
     }
 }
 
-/// Starts a process that has left everything, and only has the environment of the child.
+/// A script that starts a daemon: it has left its parent, group and session, and has only the
+/// environment in common with the child.
 fn daemon(word: &str, by: &str) -> String {
     let daemon = format!("trap \"\" TERM HUP INT; : {word}; while :; do sleep 1; done");
     format!(
@@ -85,11 +85,12 @@ fn daemon(word: &str, by: &str) -> String {
 #[tokio::test]
 async fn daemon_ends_with_its_session_and_with_the_program() {
     for ending in [None, Some(Signal::TERM), Some(Signal::KILL)] {
-        let (word, its) = (word(), word());
-        let program = serve(&[], &word, &daemon(&its, ""));
+        let (word, daemon_word) = (word(), word());
+        let program = serve(&[], &word, &daemon(&daemon_word, ""));
         let client = Client::initialize(&program.address).await;
         pid(&client, 1).await;
-        let daemons = || with_word(&its).into_iter().filter(|one| !one.command.contains(&word));
+        let daemons =
+            || with_word(&daemon_word).into_iter().filter(|one| !one.command.contains(&word));
         wait_until(|| daemons().count() == 1).await;
         match ending {
             Some(ending) => signal(program.id(), ending),
@@ -101,17 +102,17 @@ async fn daemon_ends_with_its_session_and_with_the_program() {
 
 #[tokio::test]
 async fn daemon_without_an_environment_ends_with_the_program() {
-    let (word, its) = (word(), word());
-    let program = serve(&[], &word, &daemon(&its, "env -i"));
+    let (word, daemon_word) = (word(), word());
+    let program = serve(&[], &word, &daemon(&daemon_word, "env -i"));
     let client = Client::initialize(&program.address).await;
     pid(&client, 1).await;
-    let daemons = || with_word(&its).into_iter().filter(|one| !one.command.contains(&word));
+    let daemons = || with_word(&daemon_word).into_iter().filter(|one| !one.command.contains(&word));
     wait_until(|| daemons().count() == 1).await;
     signal(program.id(), Signal::TERM);
     wait_until(|| daemons().count() == 0).await;
 }
 
-/// Sets the soft limit of open files of a program, and returns the one before.
+/// Sets the soft limit of open files of a program, and returns the previous one.
 fn limit_files(program: &Program, limit: u64) -> u64 {
     let id = Pid::from_raw(program.id().try_into().unwrap());
     // The hard limit is inherited.
@@ -121,15 +122,15 @@ fn limit_files(program: &Program, limit: u64) -> u64 {
 
 #[tokio::test]
 async fn daemon_ends_although_processes_cannot_be_listed_for_a_while() {
-    let (word, its) = (word(), word());
-    let script = format!(": {word}\n{PRELUDE}\n{}", daemon(&its, ""));
+    let (word, daemon_word) = (word(), word());
+    let script = format!(": {word}\n{PRELUDE}\n{}", daemon(&daemon_word, ""));
     let mut program = Program::logging_to(Stdio::piped(), &["--", "/bin/sh", "-c", &script]);
     let log = program.stderr();
     let client = Client::initialize(&program.address).await;
     let child = pid(&client, 1).await;
-    let daemons = || with_word(&its).into_iter().filter(|one| !one.command.contains(&word));
+    let daemons = || with_word(&daemon_word).into_iter().filter(|one| !one.command.contains(&word));
     wait_until(|| daemons().count() == 1).await;
-    // It has three files open that are not closed, so no file can be opened.
+    // The program has more than three files open, so it cannot open another one.
     let files = limit_files(&program, 3);
     signal(child.try_into().unwrap(), Signal::KILL);
     logged(log, "cannot list").await;
@@ -138,14 +139,14 @@ async fn daemon_ends_although_processes_cannot_be_listed_for_a_while() {
     wait_until(|| daemons().count() == 0).await;
 }
 
-/// Waits until a text is logged.
+/// Waits for a log line that contains `text`.
 pub(crate) async fn logged(log: ChildStderr, text: &'static str) {
     let find = move || BufReader::new(log).lines().any(|line| line.unwrap().contains(text));
     let found = timeout(Duration::from_secs(10), spawn_blocking(find)).await;
     assert!(found.unwrap().unwrap(), "{text}");
 }
 
-/// Returns how many children of a process have exited and were not reaped.
+/// Returns the number of zombie children of a process.
 fn zombies(parent: i32) -> usize {
     let stats = fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let entry = entry.unwrap();
@@ -160,7 +161,7 @@ fn zombies(parent: i32) -> usize {
     stats.filter(is_zombie).count()
 }
 
-/// Leaves processes behind that end wait_until, before and after the child does.
+/// A script that leaves orphans, which exit before and after the child.
 const LEAVES_ORPHANS: &str =
     "while receive; do (sleep 0.01 &); (sleep 0.2 &); respond \"{\\\"pid\\\":$$}\"; done";
 
@@ -182,13 +183,13 @@ async fn orphans_are_reaped() {
     leave_orphans(&program, program.id().try_into().unwrap()).await;
 }
 
-/// Returns what starts the program as the first process of a container; `None` where this
-/// user must not do so.
+/// Returns a command that starts the program as the first process of a PID namespace, or `None` if
+/// this user may not create one.
 fn container_command() -> Option<Command> {
     let unshare = ["--pid", "--fork", "--mount-proc", "--kill-child"];
     let may = Command::new("unshare").args(unshare).arg("true").output();
     if !may.is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED: this user may not make a PID namespace");
+        eprintln!("SKIPPED: this user may not create a PID namespace");
         return None;
     }
     let mut command = Command::new("unshare");
@@ -212,7 +213,7 @@ async fn first_process_of_a_container_reaps_orphans_and_leaves_nothing() {
             Some(ending) => signal(rejoin.id.try_into().unwrap(), ending),
             None => assert!(client.delete().await.status.is_success()),
         }
-        // What starts the program has the word in its own command line.
+        // The wrapper of the program has the word in its own command line.
         let left = usize::from(ending.is_none());
         let others = || with_word(&word).into_iter().filter(|one| !one.command.contains("unshare"));
         wait_until(|| others().count() == left).await;

@@ -1,4 +1,4 @@
-//! The program ends: calls in flight finish, and nothing new begins.
+//! Graceful shutdown: pending requests finish, and new ones are refused.
 
 use std::{io::Write as _, net::TcpStream, time::Duration};
 
@@ -12,10 +12,10 @@ use crate::{
     script,
 };
 
-/// How long anything may take that nothing holds up.
+/// Timeout of every operation.
 const PROMPT: Duration = Duration::from_secs(10);
 
-/// Answers the first call when its client has sent a notification or a response after it.
+/// A server that answers the first call after the next message of its client.
 const FINISHES_LATER: &str = r#"receive; call=$id; IFS= read -r line; id=$call; respond '{"done":true}'
 while receive; do respond '{}'; done"#;
 
@@ -24,7 +24,7 @@ async fn ended(program: Program) -> bool {
     timeout(PROMPT, ended).await.unwrap().unwrap().success()
 }
 
-/// Sends SIGTERM, and waits until it was noticed.
+/// Sends SIGTERM, and waits until new requests are refused.
 async fn terminate(program: &Program, client: &Client) {
     program.signal("TERM");
     let refused = async {
@@ -50,7 +50,7 @@ async fn pending_requests_finish_and_new_ones_are_refused() {
     let initialize = crate::client::initialize("2025-11-25", &json!({}));
     assert_eq!(new_client.post(&initialize).await.status, 503);
 
-    // What a call in flight may wait for is passed on.
+    // Messages that a pending request may wait for are forwarded.
     let notification = json!({ "jsonrpc": "2.0", "method": "notifications/any" });
     assert_eq!(client.post(&notification).await.status, 202);
     assert_eq!(call.response().await["result"], json!({ "done": true }));
@@ -71,9 +71,9 @@ async fn partial_requests_do_not_delay_the_shutdown() {
         stream
     });
     program.signal("TERM");
-    let begun = Instant::now();
+    let started = Instant::now();
     assert!(ended(program).await);
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn sse_response_that_is_being_read_is_completed() {
     let program = Program::serve(&["--drain-timeout", "600s"]);
     let client = Client::initialize(&program.address).await;
     let mut flood = client.call(1, "flood", json!({ "events": 20_000 })).await;
-    // It has begun, and is far from its end.
+    // It has started, and is far from its end.
     flood.next().await.unwrap();
     program.signal("TERM");
     let mut events = 0;
@@ -95,12 +95,12 @@ async fn sse_response_that_is_being_read_is_completed() {
     assert!(ended(program).await);
 }
 
-/// All of it is in the program's own buffer as soon as it begins.
+/// The whole response is in the program's buffer as soon as it starts.
 #[tokio::test]
 async fn json_response_that_is_being_read_is_completed() {
     let program = long_response::serve(&["--drain-timeout", "600s"]);
     let client = Client::initialize(&program.address).await;
-    let answer = LongResponse::begin(&client, &program.address).await;
+    let answer = LongResponse::start(&client, &program.address).await;
     program.signal("TERM");
     let refused = async {
         while TcpStream::connect(&program.address).is_ok() {
@@ -108,8 +108,8 @@ async fn json_response_that_is_being_read_is_completed() {
         }
     };
     timeout(PROMPT, refused).await.unwrap();
-    // Longer than what anything takes that nobody waits for.
+    // Longer than a shutdown without pending responses takes.
     sleep(Duration::from_secs(1)).await;
-    assert!(timeout(PROMPT, answer.comes_whole()).await.unwrap());
+    assert!(timeout(PROMPT, answer.is_complete()).await.unwrap());
     assert!(ended(program).await);
 }

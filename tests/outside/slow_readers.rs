@@ -1,5 +1,4 @@
-//! Readers that are slow, and never stop: they get all there is. One that stops holds nobody
-//! up but its own sender.
+//! Slow readers, which get every event, and stopped readers, which only delay their own sender.
 
 use std::{
     io::{Read as _, Write as _},
@@ -17,19 +16,19 @@ use crate::{
     script,
 };
 
-/// What is sent has to be more than what the system and a session hold together.
+/// More events than the kernel buffers and a session hold together.
 const EVENTS: usize = 40_000;
 
-/// For how long a reader is slow, before it reads on as fast as it can.
+/// How long a reader is slow, before it reads at full speed.
 const SLOW_TIME: Duration = Duration::from_secs(5);
 
-/// Reports progress of the call `$id` in the background, and goes on to answer calls.
+/// A server that sends progress of a `flood` call in the background, and answers other calls.
 const FLOOD: &str = r#"
 flood() {
     count=0
     while [ $count -lt $1 ]; do
         count=$((count + 1))
-        printf '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":%s,"message":"as much as there is, and a little more of it"}}\n' $2 $count
+        printf '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":%s,"message":"some text that makes the event a little longer"}}\n' $2 $count
     done
     printf '{"jsonrpc":"2.0","id":%s,"result":{}}\n' $2
 }
@@ -40,17 +39,17 @@ while receive; do
     esac
 done"#;
 
-/// Says more than a connection and the system hold together, answers, and exits.
+/// A server that sends more than a connection and the kernel buffers hold, answers, and exits.
 const ANSWERS_AND_EXITS: &str = r#"
 receive
 count=0
 while [ $count -lt 40000 ]; do
     count=$((count + 1))
-    printf '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":%s,"message":"as much as there is, and a little more of it"}}\n' $id $count
+    printf '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":%s,"message":"some text that makes the event a little longer"}}\n' $id $count
 done
 respond '{}'"#;
 
-/// Reports progress in one message of 12 MB, and answers.
+/// A server that sends one progress notification of 12 MB, and answers.
 const LARGE: &str = r#"
 receive
 printf '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":1,"message":"' $id
@@ -59,8 +58,8 @@ printf '"}}\n'
 respond '{}'
 receive"#;
 
-/// Reports progress of every call 150 times, in lines that a pipe keeps whole, for all
-/// calls at the same time.
+/// A server that sends 150 progress notifications per call, for all calls concurrently. The lines
+/// are short enough for atomic writes to a pipe.
 const FLOODS_TOGETHER: &str = r#"
 text=$(head -c 3000 /dev/zero | tr '\0' y)
 report() {
@@ -75,7 +74,7 @@ while receive; do
     report $id &
 done"#;
 
-/// A call whose answer is read as a socket gives it.
+/// A call whose response is read from the raw socket.
 pub(crate) struct Call(TcpStream);
 
 impl Call {
@@ -99,8 +98,8 @@ impl Call {
         Self(stream)
     }
 
-    /// Reads all there is: so many bytes a second for a while, and the rest at once.
-    /// Returns how many reports of progress came, in order and before the answer.
+    /// Reads at a limited rate for [`SLOW_TIME`], and then the rest at full speed. Returns the
+    /// number of progress notifications, and checks that they are in order.
     fn read(self, bytes_a_second: u32) -> usize {
         self.read_slowly_for(SLOW_TIME, bytes_a_second)
     }
@@ -126,7 +125,7 @@ impl Call {
     }
 }
 
-/// Takes the chunks of a response out of their frames.
+/// Decodes the chunked body of a response.
 fn body(response: &[u8]) -> String {
     let text = std::str::from_utf8(response).unwrap();
     let (_, mut rest) = text.split_once("\r\n\r\n").unwrap();
@@ -142,7 +141,7 @@ fn body(response: &[u8]) -> String {
     }
 }
 
-/// Returns how many reports there are, each with the number after the last one.
+/// Counts the progress notifications, and checks that they are numbered consecutively.
 fn progress(body: &str) -> usize {
     assert!(!body.contains(": gap"), "events are missing");
     let events = body.split("\n\n").filter_map(|event| event.split_once("data: "));
@@ -150,14 +149,17 @@ fn progress(body: &str) -> usize {
     let reports: Vec<_> =
         messages.filter_map(|message| message["params"]["progress"].as_f64()).collect();
     let is_answer = |event: &str| event.contains(r#""result""#);
-    assert!(body.trim_end().rsplit("\n\n").next().is_some_and(is_answer), "there is no answer");
+    assert!(
+        body.trim_end().rsplit("\n\n").next().is_some_and(is_answer),
+        "the response is missing"
+    );
     for (nth, report) in (1_u32..).zip(&reports) {
-        assert!((report - f64::from(nth)).abs() < 0.5, "{report} came in place of {nth}");
+        assert!((report - f64::from(nth)).abs() < 0.5, "got {report} instead of {nth}");
     }
     reports.len()
 }
 
-/// Floods a reader of each speed at the same time, each in a session of its own.
+/// Floods readers of several speeds concurrently, each in its own session.
 async fn flood_slow_readers(address: &str) {
     let mut readers = Vec::new();
     for bytes_a_second in [20_000, 50_000, 400_000, 1_000_000] {
@@ -188,7 +190,7 @@ async fn response_survives_the_exit_of_its_server() {
     let program = script::serve(&[], ANSWERS_AND_EXITS);
     let client = Client::initialize(&program.address).await;
     let call = Call::send(&client, &program.address, 1);
-    // It ends properly, so that what came last is the answer.
+    // `read` checks that the last event is the response.
     let reports = spawn_blocking(move || call.read(400_000)).await.unwrap();
     assert_eq!(reports, EVENTS);
 }
@@ -204,7 +206,7 @@ async fn slow_reader_of_a_large_event_is_not_disconnected() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_slow_readers_of_one_session_miss_nothing() {
-    // Each has to take less than half of what a stream may keep, and all together 16 MB.
+    // Each stream sends less than half of its log limit, and all together 16 MB.
     let limits = ["--max-session-bytes", "2MiB", "--hold-timeout", "10s"];
     let program = script::serve(&limits, FLOODS_TOGETHER);
     let client = Client::initialize(&program.address).await;
@@ -216,7 +218,7 @@ async fn many_slow_readers_of_one_session_miss_nothing() {
     }
 }
 
-/// Returns how long an echo takes.
+/// Measures the duration of an echo call.
 async fn time_of_echo(client: &Client, id: i64) -> Duration {
     let sent = Instant::now();
     let answer = client.call(id, "echo", json!({ "text": "" })).await.response().await;
@@ -224,15 +226,15 @@ async fn time_of_echo(client: &Client, id: i64) -> Duration {
     sent.elapsed()
 }
 
-/// Returns how much longer calls of a session take together, beside a reader that has stopped,
-/// than the same calls of another session.
+/// Returns by how much a stopped reader delays the other calls of its session in total, compared
+/// with the same calls of another session.
 async fn calls_beside_a_stopped_reader(address: &str, calls: std::ops::Range<i64>) -> Duration {
     let client = Client::initialize(address).await;
     let control = Client::initialize(address).await;
     let stopped = Call::send(&client, address, 1);
     let began = Instant::now();
     let mut longer = Duration::ZERO;
-    // For as long as its sender may be held.
+    // Until its sender is no longer held.
     for id in calls {
         let usual = time_of_echo(&control, id).await.max(QUICK);
         longer += time_of_echo(&client, id).await.saturating_sub(usual);
@@ -243,7 +245,7 @@ async fn calls_beside_a_stopped_reader(address: &str, calls: std::ops::Range<i64
     longer
 }
 
-/// How long a call may take on a machine that has other things to do.
+/// Duration of a call that counts as normal on a busy machine.
 const QUICK: Duration = Duration::from_millis(100);
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,7 +19,7 @@ use crate::{
     script::{ECHO, PRELUDE, result, serve},
 };
 
-/// Asks for a session, and does not wait for the answer.
+/// Requests a session, without waiting for the response.
 async fn start_session(program: &Program) -> TcpStream {
     start_session_with(program, &json!({})).await
 }
@@ -33,7 +33,7 @@ async fn start_session_with(program: &Program, capabilities: &Value) -> TcpStrea
         body.len()
     );
     let mut stream = TcpStream::connect(&program.address).await.unwrap();
-    // It does not only stop to send when it is dropped, but is gone.
+    // So that dropping it resets the connection.
     stream.set_zero_linger().unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     stream
@@ -47,7 +47,7 @@ async fn processes_are_limited_by_the_session_limit() {
         ["--max-sessions", "2", "--stop-timeout", "200ms", "--", "/bin/sh", "-c", &script];
     let program = Program::serve(&options);
     for _ in 0..8 {
-        // It waits for the end of a process where two are left of sessions before.
+        // This waits while two processes of earlier sessions are still ending.
         let client = Client::initialize(&program.address).await;
         assert!(client.delete().await.status.is_success());
         assert!(children(program.id()).iter().filter(|it| it.command.contains(&word)).count() <= 2);
@@ -90,16 +90,16 @@ async fn new_sessions_replace_unused_ones_that_stop_slowly() {
 #[tokio::test]
 async fn starts_above_the_rate_wait_and_then_are_refused() {
     let program = serve(&["--max-starts-per-second", "1"], ECHO);
-    let begun = Instant::now();
+    let started = Instant::now();
     Client::initialize(&program.address).await;
     Client::initialize(&program.address).await;
-    assert!(begun.elapsed() > Duration::from_millis(900));
+    assert!(started.elapsed() > Duration::from_millis(900));
     starts_are_refused(&program, &json!({})).await;
 }
 
-/// Asks for sessions until one more would have to wait too long for the start of its server.
+/// Requests sessions until the next start would have to wait too long, and is refused.
 async fn starts_are_refused(program: &Program, capabilities: &Value) {
-    // So many wait that the next one would have to wait for more than 5 s.
+    // So many that the next one would have to wait for more than 5 s.
     let mut waiting = Vec::new();
     for _ in 0..6 {
         waiting.push(start_session_with(program, capabilities).await);
@@ -120,11 +120,11 @@ async fn starts_are_refused(program: &Program, capabilities: &Value) {
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
     let seconds: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=10).contains(&seconds), "{seconds}");
-    let why = refused.json().await["error"]["message"].to_string();
-    assert!(why.contains("too many servers are starting"), "{why}");
+    let message = refused.json().await["error"]["message"].to_string();
+    assert!(message.contains("too many servers are starting"), "{message}");
 }
 
-/// Notes that it has read the first message, and is slow to answer it.
+/// A script that records its start in a file, and is slow to answer the first message.
 fn slow_start_script(starts: &str) -> String {
     let first = format!("IFS= read -r first; echo started >> {starts}; sleep 1.5");
     format!("{first}\n{{ printf '%s\\n' \"$first\"; cat; }} | {{ {PRELUDE}\n{ECHO}; }}")
@@ -139,7 +139,7 @@ async fn retrying_client_gets_the_child_that_is_still_starting() {
     let folder = tempfile::tempdir().unwrap();
     let starts = folder.path().join("starts");
     let starts = starts.to_str().unwrap();
-    // Nor does the child that waits for a client keep the only place.
+    // A parked child does not count against the limit of sessions.
     let options = ["--max-sessions", "1", "--", "/bin/sh", "-c", &slow_start_script(starts)];
     let program = Program::serve(&options);
     let impatient = start_session(&program).await;
@@ -149,7 +149,7 @@ async fn retrying_client_gets_the_child_that_is_still_starting() {
     assert_eq!(result(&client, 1, json!({ "a": 1 })).await["heard"]["params"]["arguments"]["a"], 1);
     assert_eq!(count(starts), 1);
     assert!(client.delete().await.status.is_success());
-    // The child was this client's alone.
+    // The child is not reused for another client.
     Client::initialize(&program.address).await;
     assert_eq!(count(starts), 2);
 }
@@ -169,7 +169,7 @@ async fn client_with_another_initialize_gets_a_new_child() {
             .await;
     assert_eq!(count(starts), 2);
     assert!(other.delete().await.status.is_success());
-    // Nobody has come for the first one.
+    // No client has come for the first child.
     wait_until(|| children(program.id()).iter().all(|it| !it.command.contains("started"))).await;
 }
 
@@ -190,8 +190,8 @@ async fn start_error_is_the_same_while_a_child_is_parked() {
     let request = initialize(LATEST_REVISION, &json!({ "sampling": {} }));
     let mut answer = Client::new(&program.address).post(&request).await;
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
-    let why = answer.json().await["error"]["message"].to_string();
-    assert!(why.contains("No such file"), "{why}");
+    let message = answer.json().await["error"]["message"].to_string();
+    assert!(message.contains("No such file"), "{message}");
 }
 
 #[tokio::test]
@@ -230,18 +230,18 @@ async fn parked_child_ends_with_the_program() {
     }
 }
 
-/// Returns how long a call takes.
+/// Measures the duration of a call.
 async fn time_of(client: &Client, id: i64) -> Duration {
-    let begun = Instant::now();
+    let started = Instant::now();
     result(client, id, json!({})).await;
-    begun.elapsed()
+    started.elapsed()
 }
 
 #[tokio::test]
 async fn many_starts_do_not_delay_other_requests() {
     const STARTS: usize = 200;
     let program = serve(&["--max-sessions", "1000"], ECHO);
-    // On the same machine, and starts nothing meanwhile.
+    // Runs on the same machine, and starts nothing meanwhile.
     let idle_program = serve(&[], ECHO);
     let client = Client::initialize(&program.address).await;
     let control = Client::initialize(&idle_program.address).await;
@@ -258,5 +258,5 @@ async fn many_starts_do_not_delay_other_requests() {
     control_times.sort();
     let [median, control] = [&times, &control_times].map(|times| times[times.len() / 2]);
     let most = 2 * control + Duration::from_millis(50);
-    assert!(median < most, "{times:?} beside {control_times:?}");
+    assert!(median < most, "{times:?}, control: {control_times:?}");
 }

@@ -1,4 +1,4 @@
-//! Every call ends, whatever its server writes.
+//! Invalid lines of a server: every request ends.
 
 use std::{io::Read as _, process::Stdio, time::Duration};
 
@@ -7,8 +7,8 @@ use tokio::time::timeout;
 
 use crate::{client::Client, program::Program};
 
-/// Answers every call with the lines that it brings, which are bytes in Latin-1, and tells
-/// on request what it has heard last.
+/// A server that answers a call with the lines in its arguments, encoded in Latin-1. If asked to, it
+/// returns the error that its server request was answered with.
 const SERVER: &str = r#"
 import json, sys
 def write(line): sys.stdout.buffer.write(line); sys.stdout.buffer.flush()
@@ -25,14 +25,14 @@ for line in sys.stdin:
         for text in arguments["lines"]: write(text.encode("latin-1") + b"\n")
     elif method is None:
         heard.append(message)
-        if call is not None and "error" in message: answer(call, {"told": message}); call = None
+        if call is not None and "error" in message: answer(call, {"received": message}); call = None
 "#;
 
 fn serve(options: &[&str]) -> Program {
     Program::serve(&[options, &["--", "python3", "-u", "-c", SERVER]].concat())
 }
 
-/// Calls, and waits for the end of the call.
+/// Calls a tool, and waits for the response.
 async fn end_of(client: &Client, id: i64, arguments: Value) -> Value {
     let end = async { client.call(id, "any", arguments).await.response().await };
     timeout(Duration::from_secs(10), end).await.unwrap()
@@ -146,7 +146,7 @@ async fn response_after_other_text_fails_its_request_if_no_other_follows() {
     assert_eq!(answer["error"]["code"], -32_603, "{answer}");
     let message = answer["error"]["message"].as_str().unwrap();
     assert!(message.contains("other text"), "{message}");
-    // The next call is not harmed by the line of the last.
+    // The line does not affect the next call.
     let line = r#"{"jsonrpc":"2.0","id":2,"result":{"a":1}}"#;
     assert_eq!(end_of(&client, 2, json!({ "lines": [line] })).await["result"]["a"], 1);
 }
@@ -172,8 +172,8 @@ async fn rejected_server_request_is_answered_with_an_error() {
         (4, vec![ping(1)], json!(1)),
     ] {
         let answer = end_of(&client, id, json!({ "refused": true, "lines": lines })).await;
-        let told = &answer["result"]["told"];
-        assert_eq!(told["id"], refused, "{answer}");
-        assert!(told["error"]["message"].is_string(), "{answer}");
+        let received = &answer["result"]["received"];
+        assert_eq!(received["id"], refused, "{answer}");
+        assert!(received["error"]["message"].is_string(), "{answer}");
     }
 }

@@ -1,4 +1,4 @@
-//! A client that speaks to the sessions of a manager without HTTP.
+//! Test client that uses the sessions of a manager without HTTP.
 
 use std::{future::poll_fn, pin::Pin};
 
@@ -14,7 +14,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Begins a session as a client that can be asked.
+    /// Starts a session as a client with the capabilities for server requests.
     pub(crate) async fn connect(backend: impl Backend) -> Self {
         let capabilities = json!({ "elicitation": {}, "sampling": {} });
         Self::connect_as(backend, "2025-11-25", capabilities).await
@@ -56,7 +56,7 @@ impl Client {
         self.message(&json!({ "jsonrpc": "2.0", "method": method, "params": params })).await;
     }
 
-    /// Says something that is no request.
+    /// Sends a notification or a response.
     pub(crate) async fn message(&self, message: &Value) {
         self.session.notify(post(message)).await.unwrap();
     }
@@ -73,7 +73,7 @@ pub(crate) async fn next(connection: &mut Connection) -> Option<Value> {
     }
 }
 
-/// Returns all that comes before the answer, and the answer.
+/// Returns the messages before the response, and the response.
 pub(crate) async fn outcome(connection: &mut Connection) -> (Vec<Value>, Value) {
     let mut before = Vec::new();
     loop {
@@ -86,7 +86,7 @@ pub(crate) async fn outcome(connection: &mut Connection) -> (Vec<Value>, Value) 
     }
 }
 
-/// Returns the answer, before which nothing comes.
+/// Returns the response, and checks that no message precedes it.
 pub(crate) async fn answer(mut connection: Connection) -> Value {
     let (before, answer) = outcome(&mut connection).await;
     assert_eq!(before, [] as [Value; 0]);

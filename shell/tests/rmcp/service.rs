@@ -1,4 +1,4 @@
-//! An rmcp service that does what a test needs, and panics at a tool that it does not have.
+//! An rmcp service for the tests, which panics on an unknown tool.
 
 use std::time::Duration;
 
@@ -15,24 +15,24 @@ use rmcp::{
 use serde_json::json;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-pub(crate) struct Server(UnboundedSender<Heard>);
+pub(crate) struct Server(UnboundedSender<ServiceEvent>);
 
-/// What happened to a service.
+/// An event in the life of a service.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Heard {
+pub(crate) enum ServiceEvent {
     Made,
     Called,
     Cancelled,
     Dropped,
 }
 
-pub(crate) fn backend() -> (impl Backend, UnboundedReceiver<Heard>) {
-    let (sender, heard) = mpsc::unbounded_channel();
+pub(crate) fn backend() -> (impl Backend, UnboundedReceiver<ServiceEvent>) {
+    let (sender, events) = mpsc::unbounded_channel();
     let backend = RmcpBackend::new(move || {
-        let _ = sender.send(Heard::Made);
+        let _ = sender.send(ServiceEvent::Made);
         Ok(Server(sender.clone()))
     });
-    (backend, heard)
+    (backend, events)
 }
 
 impl ServerHandler for Server {
@@ -56,9 +56,9 @@ impl ServerHandler for Server {
                 "later".to_owned()
             }
             "hang" => {
-                let _ = self.0.send(Heard::Called);
+                let _ = self.0.send(ServiceEvent::Called);
                 context.ct.cancelled().await;
-                let _ = self.0.send(Heard::Cancelled);
+                let _ = self.0.send(ServiceEvent::Cancelled);
                 String::new()
             }
             "flood" => flood(&context).await,
@@ -77,7 +77,7 @@ impl ServerHandler for Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.0.send(Heard::Dropped);
+        let _ = self.0.send(ServiceEvent::Dropped);
     }
 }
 
@@ -108,8 +108,8 @@ fn news(method: &str, n: u64) -> ServerNotification {
     ServerNotification::CustomNotification(CustomNotification::new(method, Some(json!({ "n": n }))))
 }
 
-/// A service that never answers `initialize`, and says when it is dropped.
-pub(crate) struct Undecided(pub(crate) UnboundedSender<Heard>);
+/// A service that never answers `initialize`, and reports when it is dropped.
+pub(crate) struct Undecided(pub(crate) UnboundedSender<ServiceEvent>);
 
 impl ServerHandler for Undecided {
     async fn initialize(
@@ -123,6 +123,6 @@ impl ServerHandler for Undecided {
 
 impl Drop for Undecided {
     fn drop(&mut self) {
-        let _ = self.0.send(Heard::Dropped);
+        let _ = self.0.send(ServiceEvent::Dropped);
     }
 }

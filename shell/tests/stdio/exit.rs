@@ -1,4 +1,4 @@
-//! How children end, by themselves and with their sessions.
+//! Exit of children, by themselves and with their sessions.
 
 use http::StatusCode;
 use rustix::process::Signal;
@@ -63,7 +63,7 @@ async fn end_of_a_session_kills_a_stubborn_grandchild() {
 async fn child_has_time_to_exit_by_itself() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().to_str().unwrap();
-    // After the end of its stdin it says something more, does its work, and exits.
+    // After its stdin is closed, it writes a message, does its work, and exits.
     let script = format!(
         "receive; respond \"{{\\\"pid\\\":$$}}\"; while read -r line; do :; done; \
          echo '{{\"jsonrpc\":\"2.0\",\"method\":\"n\"}}'; sleep 0.2; echo \"$line\" peace > {path}"
@@ -82,7 +82,7 @@ async fn output_before_the_exit_is_delivered() {
     let note = "{\"jsonrpc\":\"2.0\",\"method\":\"n\"}\n".repeat(1_000);
     let answer = "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n";
     std::fs::write(file.path(), note + answer).unwrap();
-    // All of it fits into the pipe, and nobody is there any more when it is read.
+    // Everything fits into the pipe, and the process has exited when it is read.
     let program = serve(&[], &format!("receive; exec cat {}", file.path().display()));
     for _ in 0..20 {
         let client = Client::initialize(&program.address).await;
@@ -141,7 +141,7 @@ async fn deleted_sessions_leak_nothing() {
         wait_until_only_the_watchdog_is_left(program.id()).await;
         (descriptors(program.id()), resident(program.id()))
     };
-    // The threads that start children have memory of their own, until there is no new one.
+    // Warm-up: the threads that start children allocate memory of their own.
     open_and_delete().await;
     let (files, memory) = open_and_delete().await;
     let (_, later) = open_and_delete().await;

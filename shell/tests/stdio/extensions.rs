@@ -1,4 +1,4 @@
-//! What a child says of its messages, and what is guessed where it says nothing.
+//! Routing of a child's messages, with and without the extensions for children.
 
 use std::time::Duration;
 
@@ -21,13 +21,13 @@ async fn connect(program: &Program) -> Client {
     Client::initialize_with(&program.address, LATEST_REVISION, &capabilities).await
 }
 
-async fn reply(client: &Client, question: &Value, result: Value) {
-    let reply = json!({ "jsonrpc": "2.0", "id": question["id"], "result": result });
+async fn reply(client: &Client, request: &Value, result: Value) {
+    let reply = json!({ "jsonrpc": "2.0", "id": request["id"], "result": result });
     assert_eq!(client.post(&reply).await.status, StatusCode::ACCEPTED);
 }
 
-/// Waits for the next message, but not for ever.
-async fn heard(answer: &mut HttpResponse) -> Value {
+/// Waits for the next message, with a timeout.
+async fn next_message(answer: &mut HttpResponse) -> Value {
     timeout(Duration::from_secs(10), answer.message()).await.unwrap().unwrap().data
 }
 
@@ -48,30 +48,30 @@ async fn server_requests_are_sent_on_the_stream_of_their_request() {
     let client = connect(&program).await;
     let mut get = client.get(None).await;
     let mut nap = client.call(1, "nap", json!({ "ms": 600_000 })).await;
-    // With only one call in flight, its stream would get the announcement.
+    // With only one pending request, its stream would get the announcement.
     let _other = client.call(6, "nap", json!({ "ms": 600_000 })).await;
     let mut ask = client.call(2, "ask", json!({ "question": "Which?" })).await;
     let mut complete = client.call(3, "complete", json!({ "prompt": "Once" })).await;
     let mut log = client.call(4, "test_tool_with_logging", json!({})).await;
 
-    let asked = heard(&mut ask).await;
-    assert_eq!(asked["method"], "elicitation/create");
-    reply(&client, &asked, json!({ "action": "accept", "content": { "answer": "this" } })).await;
-    assert!(heard(&mut ask).await["result"].to_string().contains("this"));
+    let request = next_message(&mut ask).await;
+    assert_eq!(request["method"], "elicitation/create");
+    reply(&client, &request, json!({ "action": "accept", "content": { "answer": "this" } })).await;
+    assert!(next_message(&mut ask).await["result"].to_string().contains("this"));
 
-    let asked = heard(&mut complete).await;
-    assert_eq!(asked["method"], "sampling/createMessage");
-    let said =
+    let request = next_message(&mut complete).await;
+    assert_eq!(request["method"], "sampling/createMessage");
+    let sampled =
         json!({ "role": "assistant", "model": "m", "content": { "type": "text", "text": "upon" } });
-    reply(&client, &asked, said).await;
-    assert!(heard(&mut complete).await["result"].to_string().contains("upon"));
+    reply(&client, &request, sampled).await;
+    assert!(next_message(&mut complete).await["result"].to_string().contains("upon"));
 
     let messages = log.messages().await;
     assert_eq!(messages.len(), 4);
-    assert!(messages[..3].iter().all(|said| said.data["method"] == "notifications/message"));
+    assert!(messages[..3].iter().all(|message| message.data["method"] == "notifications/message"));
 
     client.call(5, "announce", json!({ "count": 1, "interval_ms": 1 })).await.response().await;
-    let announced = heard(&mut get).await;
+    let announced = next_message(&mut get).await;
     assert_eq!(announced["params"]["data"], "announcement 1 of 1");
     assert!(timeout(Duration::ZERO, nap.message()).await.is_err());
 }
@@ -103,8 +103,8 @@ async fn client_that_cannot_resume_keeps_its_connection() {
     assert!(call.message().await.unwrap().is_response());
 }
 
-/// Asks when it is called, and answers with what it was told.
-const ASKS: &str = r#"
+/// Sends a server request when it is called, and returns the client's response.
+const SENDS_REQUEST: &str = r#"
     receive
     call=$id
     echo '{"jsonrpc":"2.0","id":"q","method":"roots/list"}'
@@ -115,24 +115,24 @@ const ASKS: &str = r#"
 
 #[tokio::test]
 async fn unrelated_server_request_is_sent_on_the_only_pending_stream() {
-    let program = serve(&[], ASKS);
+    let program = serve(&[], SENDS_REQUEST);
     let client = connect(&program).await;
     let mut get = client.get(None).await;
     let mut call = client.call(1, "any", json!({})).await;
-    let asked = heard(&mut call).await;
-    assert_eq!(asked["method"], "roots/list");
-    reply(&client, &asked, json!({ "roots": [] })).await;
-    assert_eq!(heard(&mut call).await["result"]["heard"]["id"], "q");
+    let request = next_message(&mut call).await;
+    assert_eq!(request["method"], "roots/list");
+    reply(&client, &request, json!({ "roots": [] })).await;
+    assert_eq!(next_message(&mut call).await["result"]["heard"]["id"], "q");
     assert!(timeout(Duration::ZERO, get.message()).await.is_err());
 }
 
 #[tokio::test]
 async fn unrelated_server_request_is_sent_on_the_standalone_stream_if_configured() {
-    let program = serve(&["--route-unrelated", "standalone"], ASKS);
+    let program = serve(&["--route-unrelated", "standalone"], SENDS_REQUEST);
     let client = connect(&program).await;
     let mut get = client.get(None).await;
     let mut call = client.call(1, "any", json!({})).await;
-    let asked = heard(&mut get).await;
-    reply(&client, &asked, json!({ "roots": [] })).await;
-    assert!(heard(&mut call).await["result"].is_object());
+    let request = next_message(&mut get).await;
+    reply(&client, &request, json!({ "roots": [] })).await;
+    assert!(next_message(&mut call).await["result"].is_object());
 }

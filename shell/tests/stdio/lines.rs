@@ -1,4 +1,4 @@
-//! Lines of all kinds.
+//! Lines of children: invalid, long and unread ones.
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -72,14 +72,14 @@ async fn child_that_does_not_read_affects_only_its_session() {
     let script = r#"
         while receive; do
             case $line in
-                *deaf*) respond "{\"pid\":$$}"; sleep 1000;;
+                *blocked*) respond "{\"pid\":$$}"; sleep 1000;;
                 *) respond '{"ok":true}';;
             esac
         done"#;
     let program = serve(&["--queue-timeout", "100ms", "--stop-timeout", "400ms"], script);
     let other = Client::initialize(&program.address).await;
     let client = Client::initialize(&program.address).await;
-    let group = group_of_deaf(&client).await;
+    let group = group_of_blocked(&client).await;
     let note = json!({ "jsonrpc": "2.0", "method": "n", "params": { "a": "x".repeat(4_000) } });
     let mut id = 1;
     while client.post(&note).await.status == StatusCode::ACCEPTED {
@@ -89,13 +89,13 @@ async fn child_that_does_not_read_affects_only_its_session() {
     assert!(id > 64, "the queue and the pipe take more than {id} messages");
     assert_eq!(client.post(&note).await.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(result(&other, id, json!({})).await, json!({ "ok": true }));
-    // Nor does what it was not told keep it alive.
+    // Messages that it has not read do not keep it alive.
     assert!(client.delete().await.status.is_success());
     wait_for_group_exit(group).await;
 }
 
-async fn group_of_deaf(client: &Client) -> i32 {
-    let result = &client.call(1, "deaf", Value::Null).await.response().await["result"];
+async fn group_of_blocked(client: &Client) -> i32 {
+    let result = &client.call(1, "blocked", Value::Null).await.response().await["result"];
     group_of(result["pid"].as_i64().unwrap().try_into().unwrap())
 }
 

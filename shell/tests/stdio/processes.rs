@@ -1,4 +1,4 @@
-//! Which processes there are.
+//! Lists, inspects and signals processes.
 
 use std::{fs, time::Duration};
 
@@ -13,14 +13,14 @@ pub(crate) struct Process {
     pub(crate) command: String,
 }
 
-/// Returns all processes, without those that have ended and were not reaped.
+/// Lists all processes, without zombies.
 fn all() -> Vec<Process> {
     let entries = fs::read_dir("/proc").unwrap();
     let ids = entries.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
     ids.filter_map(read).collect()
 }
 
-/// `None` where the process has ended.
+/// Returns `None` if the process has ended.
 fn read(id: i32) -> Option<Process> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     let command = fs::read_to_string(format!("/proc/{id}/cmdline")).ok()?.replace('\0', " ");
@@ -44,7 +44,7 @@ pub(crate) fn group_of(id: i32) -> i32 {
     read(id).unwrap().group
 }
 
-/// Returns those that have a word in their command line.
+/// Lists the processes whose command line contains `word`.
 pub(crate) fn with_word(word: &str) -> Vec<Process> {
     all().into_iter().filter(|process| process.command.contains(word)).collect()
 }
@@ -57,12 +57,12 @@ pub(crate) fn is_alive(id: u32) -> bool {
     read(id.try_into().unwrap()).is_some()
 }
 
-/// Returns how many file descriptors a process has open.
+/// Returns the number of open file descriptors of a process.
 pub(crate) fn descriptors(id: u32) -> usize {
     fs::read_dir(format!("/proc/{id}/fd")).unwrap().count()
 }
 
-/// Returns how much memory a process holds, in KiB.
+/// Returns the resident memory of a process, in KiB.
 pub(crate) fn resident(id: u32) -> u64 {
     status(id, "VmRSS:").parse().unwrap()
 }
@@ -79,7 +79,7 @@ fn status(id: u32, field: &str) -> String {
     line.split_whitespace().nth(1).unwrap().to_owned()
 }
 
-/// Waits until something holds, but not for ever.
+/// Polls until a condition holds, with a timeout.
 pub(crate) async fn wait_until(holds: impl Fn() -> bool) {
     let wait = async {
         while !holds() {

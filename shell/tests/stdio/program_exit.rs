@@ -1,4 +1,4 @@
-//! What is left of a program that has ended: nothing.
+//! Exit of the program, which leaves no process behind.
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -20,8 +20,8 @@ fn stubborn(options: &[&str]) -> Program {
     serve(options, &script)
 }
 
-/// Begins sessions, and returns the groups of their children.
-async fn begin(program: &Program, sessions: usize) -> Vec<i32> {
+/// Starts sessions, and returns the process groups of their children.
+async fn start_sessions(program: &Program, sessions: usize) -> Vec<i32> {
     let mut groups = Vec::new();
     for _ in 0..sessions {
         let client = Client::initialize(&program.address).await;
@@ -34,7 +34,7 @@ async fn begin(program: &Program, sessions: usize) -> Vec<i32> {
 #[tokio::test]
 async fn killed_program_leaves_no_process() {
     let program = stubborn(&[]);
-    let groups = begin(&program, 3).await;
+    let groups = start_sessions(&program, 3).await;
     let watchdog = watchdog(&program);
     signal(program.id(), Signal::KILL);
     for group in groups {
@@ -59,7 +59,7 @@ async fn program_killed_while_starting_children_leaves_no_process() {
     }
 }
 
-/// Asks for a session, and does not wait for the answer.
+/// Requests a session, without waiting for the response.
 async fn start_session(address: &str) -> TcpStream {
     let body = initialize(LATEST_REVISION, &json!({})).to_string();
     let request = format!(
@@ -75,10 +75,10 @@ async fn start_session(address: &str) -> TcpStream {
 #[tokio::test]
 async fn watchdog_ignores_signals_except_sigkill() {
     let program = stubborn(&[]);
-    let groups = begin(&program, 1).await;
+    let groups = start_sessions(&program, 1).await;
     let watchdog = watchdog(&program);
     for ignored in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
-        // It has only just begun.
+        // It has just started.
         wait_until(|| catches(watchdog, ignored)).await;
         signal(watchdog, ignored);
     }
@@ -90,11 +90,11 @@ async fn watchdog_ignores_signals_except_sigkill() {
 #[tokio::test]
 async fn killed_watchdog_is_restarted() {
     let program = stubborn(&[]);
-    let mut groups = begin(&program, 1).await;
+    let mut groups = start_sessions(&program, 1).await;
     let first = watchdog(&program);
     signal(first, Signal::KILL);
     wait_until(|| !is_alive(first)).await;
-    groups.extend(begin(&program, 1).await);
+    groups.extend(start_sessions(&program, 1).await);
     assert_ne!(watchdog(&program), first);
     signal(program.id(), Signal::KILL);
     for group in groups {
@@ -104,11 +104,11 @@ async fn killed_watchdog_is_restarted() {
 
 #[tokio::test]
 async fn program_exits_after_its_children() {
-    for told in [Signal::TERM, Signal::INT] {
+    for request in [Signal::TERM, Signal::INT] {
         let program = stubborn(&["--stop-timeout", "400ms"]);
-        let groups = begin(&program, 3).await;
+        let groups = start_sessions(&program, 3).await;
         let watchdog = watchdog(&program);
-        signal(program.id(), told);
+        signal(program.id(), request);
         wait_until(|| !is_alive(program.id())).await;
         assert!(groups.iter().all(|group| in_group(*group).is_empty()));
         wait_until(|| !is_alive(watchdog)).await;
@@ -118,9 +118,9 @@ async fn program_exits_after_its_children() {
 #[tokio::test]
 async fn second_signal_ends_the_program_immediately() {
     let program = stubborn(&["--stop-timeout", "60s"]);
-    let groups = begin(&program, 1).await;
+    let groups = start_sessions(&program, 1).await;
     signal(program.id(), Signal::TERM);
-    // The second one may come before the first was heard, and then is the same.
+    // Signals that arrive before the first one is handled are merged with it.
     wait_until(|| {
         signal_if_alive(&program);
         !is_alive(program.id())

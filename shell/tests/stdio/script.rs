@@ -1,10 +1,10 @@
-//! Servers in a few lines of shell.
+//! Servers as short shell scripts.
 
 use serde_json::Value;
 
 use crate::{client::Client, processes::group_of, program::Program};
 
-/// What every script has at hand, after which the client is initialized.
+/// Functions for every script, and the handling of `initialize`.
 pub(crate) const PRELUDE: &str = r#"
 receive() {
     IFS= read -r line || exit 0
@@ -19,16 +19,16 @@ respond '{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":
 receive
 "#;
 
-/// Answers every call with what it has heard.
+/// Answers every request with the message that it received.
 pub(crate) const ECHO: &str = r#"while receive; do respond "{\"heard\":$line}"; done"#;
 
-/// A grandchild that only SIGKILL ends, of which `$grandchild` is the id.
+/// Starts a grandchild that ignores all signals but SIGKILL; `$grandchild` is its id.
 pub(crate) const STUBBORN: &str = r#"
 sh -c 'trap "" TERM HUP INT; while :; do sleep 1; done' <&0 &
 grandchild=$!
 "#;
 
-/// Serves each session by a shell that runs `script`.
+/// Starts the program with a shell that runs `script` for each session.
 pub(crate) fn serve(options: &[&str], script: &str) -> Program {
     let script = with_prelude(script);
     Program::serve(&[options, &["--", "/bin/sh", "-c", &script]].concat())
@@ -38,7 +38,7 @@ pub(crate) fn with_prelude(script: &str) -> String {
     format!("{PRELUDE}\n{script}")
 }
 
-/// Calls, and returns the result.
+/// Calls a tool, and returns the result.
 pub(crate) async fn result(client: &Client, id: i64, arguments: Value) -> Value {
     client.call(id, "any", arguments).await.response().await["result"].take()
 }

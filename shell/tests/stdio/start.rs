@@ -1,4 +1,4 @@
-//! How children begin.
+//! Start of children.
 
 use http::StatusCode;
 use serde_json::json;
@@ -37,7 +37,7 @@ async fn error_names_the_command_that_cannot_be_started() {
     std::os::unix::fs::symlink("/bin/sh", &command).unwrap();
     let command = command.to_str().unwrap();
     let program = Program::serve(&["--", command]);
-    // It was there when the program began.
+    // It existed when the program started.
     std::fs::remove_file(command).unwrap();
     let new_client = Client::new(&program.address);
     let mut answer = new_client.post(&initialize(LATEST_REVISION, &json!({}))).await;
@@ -49,7 +49,7 @@ async fn error_names_the_command_that_cannot_be_started() {
 
 #[test]
 fn missing_command_is_reported_at_startup() {
-    for (command, why) in [
+    for (command, reason) in [
         ("/no/such/command", "No such file"),
         ("/etc/passwd", "ermission"),
         ("no-such-command", "no such command in PATH"),
@@ -59,8 +59,8 @@ fn missing_command_is_reported_at_startup() {
         let arguments = ["serve", "--listen", "127.0.0.1:0", "--", command];
         let output = std::process::Command::new(rejoin).args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(1));
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.contains(command) && said.contains(why), "{said}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains(command) && stderr.contains(reason), "{stderr}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! A manager whose backends are the test itself.
+//! A manager whose backends are driven by the test.
 
 use std::{collections::VecDeque, future::poll_fn, pin::Pin};
 
@@ -43,7 +43,7 @@ impl Server {
         Self { sessions, opened: Mutex::new(opened), backends: Mutex::default() }
     }
 
-    /// Begins a session of the newest revision.
+    /// Starts a session of the latest revision.
     pub(crate) async fn initialized(&self) -> SessionHandle {
         self.initialized_as("2025-11-25").await
     }
@@ -66,7 +66,7 @@ impl Server {
         self.opened.lock().await.recv().await.unwrap()
     }
 
-    /// Takes the backend of the first session whose backend was not taken.
+    /// Takes the backend of the oldest session whose backend has not been taken.
     pub(crate) async fn backend(&self) -> BackendSession {
         self.backends.lock().await.pop_front().unwrap()
     }

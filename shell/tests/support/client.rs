@@ -1,4 +1,4 @@
-//! A client that does what it is told, also what no good client does.
+//! Test client over HTTP, which can also violate the protocol.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
@@ -10,7 +10,7 @@ use tokio::{net::TcpStream, task::JoinHandle};
 
 pub(crate) const LATEST_REVISION: &str = "2025-11-25";
 
-/// A client of one session. Every call has a TCP connection of its own.
+/// A client of one session. Every request has its own TCP connection.
 #[derive(Clone)]
 pub(crate) struct Client {
     address: String,
@@ -19,7 +19,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A client that has no session.
+    /// Creates a client without a session.
     pub(crate) fn new(address: &str) -> Self {
         Self { address: address.to_owned(), session: None, version: LATEST_REVISION }
     }
@@ -39,9 +39,9 @@ impl Client {
         let session = answer.headers["mcp-session-id"].to_str().unwrap().to_owned();
         assert_eq!(answer.response().await["result"]["protocolVersion"], version);
         client.session = Some(session);
-        let told =
+        let initialized =
             client.post(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })).await;
-        assert_eq!(told.status, StatusCode::ACCEPTED);
+        assert_eq!(initialized.status, StatusCode::ACCEPTED);
         client
     }
 
@@ -49,12 +49,12 @@ impl Client {
         self.session.as_deref().unwrap()
     }
 
-    /// The same client, with another session id.
+    /// Returns the same client with another session id.
     pub(crate) fn with_session(&self, session: &str) -> Self {
         Self { session: Some(session.to_owned()), ..self.clone() }
     }
 
-    /// Calls a tool, under the progress token that equals `id`.
+    /// Calls a tool, with `id` as the progress token.
     pub(crate) async fn call(&self, id: i64, tool: &str, arguments: Value) -> HttpResponse {
         let params = json!({
             "name": tool, "arguments": arguments, "_meta": { "progressToken": id },
@@ -76,7 +76,7 @@ impl Client {
         self.send(Method::DELETE, String::new(), &[]).await
     }
 
-    /// Sends a request with these headers instead of, or beside, the usual ones.
+    /// Sends a request. `extra` headers replace or extend the usual ones.
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -129,7 +129,7 @@ pub(crate) fn initialize(version: &str, capabilities: &Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params })
 }
 
-/// An answer whose body comes as the server writes it. To drop it cuts the connection.
+/// An HTTP response whose body is read on demand. Dropping it cuts the connection.
 pub(crate) struct HttpResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -140,7 +140,7 @@ pub(crate) struct HttpResponse {
     pub(crate) last_event_id: Option<String>,
 }
 
-/// An SSE event; a comment is one, too.
+/// An SSE event, or a comment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Event {
     pub(crate) id: Option<String>,
@@ -151,7 +151,7 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    /// What a progress notification says.
+    /// Returns the value of a progress notification.
     pub(crate) fn progress(&self) -> Option<u64> {
         #[expect(
             clippy::cast_possible_truncation,
@@ -167,9 +167,9 @@ impl Event {
 }
 
 impl HttpResponse {
-    /// Waits for the next event; `None` is the end of the body.
+    /// Waits for the next event. `None` is the end of the body.
     pub(crate) async fn next(&mut self) -> Option<Event> {
-        // Where the end of the event may be: not in what was searched already.
+        // Where to search for the end of the event: earlier bytes were searched already.
         let mut from = 0;
         loop {
             let end = self.text[from..].windows(2).position(|pair| pair == b"\n\n");
@@ -195,7 +195,7 @@ impl HttpResponse {
         }
     }
 
-    /// Waits for the response, in whichever form; what comes before it is dropped.
+    /// Waits for the JSON-RPC response, in SSE or JSON. Drops the events before it.
     pub(crate) async fn response(&mut self) -> Value {
         if self.headers[header::CONTENT_TYPE] == "application/json" {
             return self.json().await;

@@ -1,4 +1,4 @@
-//! The program under test, as a process of its own.
+//! The program under test, as a process.
 
 use std::{
     io::{self, BufRead, BufReader},
@@ -11,7 +11,7 @@ pub(crate) struct Program {
     child: Child,
     /// `host:port`
     pub(crate) address: String,
-    /// Of the endpoint.
+    /// Path of the endpoint.
     pub(crate) path: String,
 }
 
@@ -20,10 +20,10 @@ impl Program {
         Self::serve_with(Command::new(env!("CARGO_BIN_EXE_rejoin")), options)
     }
 
-    /// Starts the program by a command that is `rejoin`, or ends with it.
+    /// Starts the program with a command that is `rejoin`, or a wrapper around it.
     pub(crate) fn serve_with(mut command: Command, options: &[&str]) -> Self {
         command.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn"]).args(options);
-        // Fewer than by default: where few files may be open, a warning would be printed.
+        // Fewer than the default, so that a low limit of open files does not cause a warning.
         command.env("REJOIN_MAX_CONNECTIONS", "500");
         let mut program = Self::start(command.stderr(Stdio::piped()));
         print_log(program.stderr());
@@ -56,7 +56,7 @@ impl Program {
         Self { child, address, path }
     }
 
-    /// Takes the log, where it is a pipe.
+    /// Takes stderr, which must be a pipe.
     pub(crate) fn stderr(&mut self) -> ChildStderr {
         self.child.stderr.take().unwrap()
     }
@@ -66,7 +66,7 @@ impl Program {
         self.child.wait().unwrap()
     }
 
-    /// Sends a signal, by its name.
+    /// Sends a signal, given by its name.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
@@ -85,7 +85,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -3,13 +3,13 @@
 #[path = "program.rs"]
 mod plain;
 
-/// A running server, as a process of its own with more processes behind it.
+/// A running program, with a child process per session.
 pub(crate) struct Program(plain::Program);
 
 impl Program {
     pub(crate) fn serve(options: &[&str]) -> Self {
-        // The demo server names the calls that its messages belong to. What it says of
-        // none belongs to none, though a call may be in flight.
+        // The demo server names the request of each related message. Its other messages are
+        // unrelated, even while a request is pending.
         let demo = ["--route-unrelated", "standalone", "--", env!("CARGO_BIN_EXE_rejoin"), "demo"];
         Self(plain::Program::serve(&[options, &demo].concat()))
     }
