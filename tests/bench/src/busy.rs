@@ -20,8 +20,8 @@ const RESTING: Metric = Metric::cost("resting memory", "bytes");
 pub(crate) fn run(sizing: &Sizing, report: &mut Report) -> Result<()> {
     let (sessions, calls) = (sizing.busy_sessions, sizing.busy_calls);
     let workload = format!("{sessions} sessions after {calls} requests each");
-    let mut trials = [LayerName::Rejoin, LayerName::Rmcp]
-        .map(|layer| trial(&workload, layer, sessions, calls));
+    let mut trials =
+        [LayerName::Rejoin, LayerName::Rmcp].map(|layer| trial(&workload, layer, sessions, calls));
     report.add(interleave(sizing.busy_rounds, &mut trials)?);
     report.compare(&workload, subject(LayerName::Rejoin), subject(LayerName::Rmcp));
     Ok(())

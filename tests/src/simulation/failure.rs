@@ -66,8 +66,11 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { parameters, message, session, restarts, steps, journal, minimized } = self;
         writeln!(f, "{parameters:?}")?;
-        let told = journal.inputs.len();
-        writeln!(f, "session {session:?}, restored {restarts} times, {told} inputs, last steps:")?;
+        let inputs = journal.inputs.len();
+        writeln!(
+            f,
+            "session {session:?}, restored {restarts} times, {inputs} inputs, last steps:"
+        )?;
         for step in steps {
             write!(f, "{step}")?;
         }

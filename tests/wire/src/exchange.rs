@@ -67,10 +67,11 @@ impl Exchange {
             is_servers_fault: is_fault_free && !head_may_be_delayed(simulation, &request),
         };
         let ends = simulation.server.connect().await.map_err(|_| closed)?;
-        let (healed, longest) = (simulation.fault_free(), simulation.parameters.link_timeouts());
+        let (fault_free, longest) =
+            (simulation.fault_free(), simulation.parameters.link_timeouts());
         let coverage = simulation.link_coverage();
         tokio::spawn(async move {
-            coverage.count(relay(ends.near, ends.far, plan, longest, healed).await);
+            coverage.count(relay(ends.near, ends.far, plan, longest, fault_free).await);
         });
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(ends.client)).await;
         let (mut sender, connection) = handshake.map_err(|_| closed)?;

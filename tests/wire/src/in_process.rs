@@ -134,7 +134,7 @@ async fn shut_down_sessions(
     }
 }
 
-/// Waits until the sessions and tasks that clients left are gone.
+/// Waits until all sessions are closed and all tasks have ended.
 async fn wait_until_idle(parameters: &Parameters, manager: &SessionManager) -> Result<(), String> {
     let bound = parameters.quiescence_bound();
     let end = Instant::now() + bound;

@@ -172,19 +172,24 @@ pub(crate) async fn relay(
     far: impl AsyncRead + AsyncWrite,
     plan: LinkPlan,
     longest: LinkTimeouts,
-    mut healed: watch::Receiver<bool>,
+    mut fault_free: watch::Receiver<bool>,
 ) -> LinkOutcome {
-    let mut course = LinkOutcome { end: plan.end, pace: Pace::Fast, is_closed_by_server: false };
+    let mut outcome = LinkOutcome { end: plan.end, pace: Pace::Fast, is_closed_by_server: false };
     if plan.end == (LinkFault::CutEarly { is_forwarded: false }) {
-        return course;
+        return outcome;
     }
     sleep(plan.latency).await;
     let (mut near_read, mut near_write) = split(near);
     let (mut far_read, mut far_write) = split(far);
     let is_met = {
         let up = tokio::io::copy(&mut near_read, &mut far_write);
-        let down =
-            forward_response(&mut far_read, &mut near_write, plan, &mut healed, &mut course.pace);
+        let down = forward_response(
+            &mut far_read,
+            &mut near_write,
+            plan,
+            &mut fault_free,
+            &mut outcome.pace,
+        );
         tokio::select! {
             biased;
             is_met = down => is_met,
@@ -193,31 +198,31 @@ pub(crate) async fn relay(
         }
     };
     if !is_met {
-        return LinkOutcome { end: LinkFault::None, ..course };
+        return LinkOutcome { end: LinkFault::None, ..outcome };
     }
     match plan.end {
         LinkFault::None | LinkFault::CutEarly { .. } | LinkFault::CutAfter(_) => {}
         LinkFault::CutUnread(_) => {
-            wait_for(&mut healed, longest.stall, discard(&mut far_read)).await;
+            wait_for(&mut fault_free, longest.stall, discard(&mut far_read)).await;
         }
         LinkFault::ServerHalfOpen { is_read, .. } => {
             drop((near_read, near_write));
             if is_read {
                 let read = discard(&mut far_read);
-                course.is_closed_by_server = wait_for(&mut healed, longest.stall, read).await;
+                outcome.is_closed_by_server = wait_for(&mut fault_free, longest.stall, read).await;
             } else {
-                wait_for(&mut healed, longest.half_open, std::future::pending()).await;
+                wait_for(&mut fault_free, longest.half_open, std::future::pending()).await;
                 let read = timeout(CLOSE_DETECTION_MAX, discard(&mut far_read));
-                course.is_closed_by_server = read.await.is_ok();
+                outcome.is_closed_by_server = read.await.is_ok();
             }
         }
         LinkFault::ClientHalfOpen(_) => {
             drop((far_read, far_write));
             // The client must notice by itself.
-            wait_for(&mut healed, CLIENT_HALF_OPEN_MAX, discard(&mut near_read)).await;
+            wait_for(&mut fault_free, CLIENT_HALF_OPEN_MAX, discard(&mut near_read)).await;
         }
     }
-    course
+    outcome
 }
 
 /// Forwards what the server sends. Returns whether the fault took effect, rather than the
@@ -226,7 +231,7 @@ async fn forward_response(
     far: &mut (impl AsyncRead + Unpin),
     near: &mut (impl AsyncWrite + Unpin),
     plan: LinkPlan,
-    healed: &mut watch::Receiver<bool>,
+    fault_free: &mut watch::Receiver<bool>,
     pace: &mut Pace,
 ) -> bool {
     let step = match plan.pace {
@@ -238,7 +243,7 @@ async fn forward_response(
     let mut passed = 0_usize;
     let mut stalls = plan.pace;
     loop {
-        let is_slow = matches!(plan.pace, Pace::Slow(_)) && !*healed.borrow();
+        let is_slow = matches!(plan.pace, Pace::Slow(_)) && !*fault_free.borrow();
         let most = if is_slow { SLOW_BYTES } else { step };
         let Some(buffer) = buffer.get_mut(..most) else { return false };
         let Ok(count @ 1..) = far.read(buffer).await else {
@@ -246,8 +251,8 @@ async fn forward_response(
             let _ = near.shutdown().await;
             return false;
         };
-        let is_healed = *healed.borrow();
-        let left = if is_healed { usize::MAX } else { plan.limit().saturating_sub(passed) };
+        let is_fault_free = *fault_free.borrow();
+        let left = if is_fault_free { usize::MAX } else { plan.limit().saturating_sub(passed) };
         let mut data = buffer.get(..count.min(left)).unwrap_or_default();
         if let Pace::Stalled(at, time) = stalls
             && passed + data.len() >= at
@@ -257,8 +262,8 @@ async fn forward_response(
                 return false;
             }
             passed += before.len();
-            has_waited = !is_healed;
-            wait_for(healed, time, std::future::pending()).await;
+            has_waited = !is_fault_free;
+            wait_for(fault_free, time, std::future::pending()).await;
             stalls = Pace::Fast;
             data = after;
         }
@@ -269,14 +274,14 @@ async fn forward_response(
             return false;
         }
         passed += data.len();
-        if !is_healed && passed >= plan.limit() {
+        if !is_fault_free && passed >= plan.limit() {
             return true;
         }
         if let Pace::Slow(time) = plan.pace
             && is_slow
         {
             has_waited = true;
-            wait_for(healed, time, std::future::pending()).await;
+            wait_for(fault_free, time, std::future::pending()).await;
         } else if let Pace::Steady(rate) = plan.pace {
             has_waited = true;
             sleep(time_of(count, rate)).await;
@@ -293,7 +298,7 @@ async fn discard<T: AsyncRead>(from: &mut ReadHalf<T>) {
 /// Waits for a future, but not longer than `longest` or the phase with faults. Returns whether
 /// it completed.
 async fn wait_for(
-    healed: &mut watch::Receiver<bool>,
+    fault_free: &mut watch::Receiver<bool>,
     longest: Duration,
     wait: impl Future<Output = ()>,
 ) -> bool {
@@ -301,7 +306,7 @@ async fn wait_for(
         biased;
         () = wait => true,
         // An error means that the simulation has ended.
-        _ = healed.wait_for(|is_healed| *is_healed) => false,
+        _ = fault_free.wait_for(|is_fault_free| *is_fault_free) => false,
         () = sleep(longest) => false,
     }
 }
@@ -320,9 +325,9 @@ mod tests {
     async fn got(end: LinkFault, pace: Pace, sent: usize) -> (usize, bool, Pace) {
         let (mut client, near) = duplex(64);
         let (far, mut server) = duplex(64);
-        let (_healing, healed) = watch::channel(false);
+        let (_phase, fault_free) = watch::channel(false);
         let plan = LinkPlan { end, pace, latency: Duration::ZERO };
-        let link = tokio::spawn(relay(near, far, plan, LONGEST, healed));
+        let link = tokio::spawn(relay(near, far, plan, LONGEST, fault_free));
         let serving = tokio::spawn(async move {
             let _ = server.write_all(&vec![7; sent]).await;
             std::future::pending::<()>().await;
@@ -375,15 +380,15 @@ mod tests {
     async fn half_open_link_blocks_server_until_faults_stop() {
         let (client, near) = duplex(64);
         let (far, mut server) = duplex(64);
-        let (healing, healed) = watch::channel(false);
+        let (phase, fault_free) = watch::channel(false);
         let end = LinkFault::ServerHalfOpen { bytes: 3, is_read: false };
         let plan = LinkPlan { end, ..LinkPlan::FAULT_FREE };
-        let link = tokio::spawn(relay(near, far, plan, LONGEST, healed));
+        let link = tokio::spawn(relay(near, far, plan, LONGEST, fault_free));
         server.write_all(b"12345").await.unwrap();
         let mut buffer = [0; 9];
         let read = server.read(&mut buffer);
         assert!(timeout(Duration::from_secs(50), read).await.is_err());
-        healing.send_replace(true);
+        phase.send_replace(true);
         assert_eq!(server.read(&mut buffer).await.unwrap(), 0);
         assert_eq!(
             link.await.unwrap(),
@@ -397,14 +402,14 @@ mod tests {
         for is_read in [false, true] {
             let (client, near) = duplex(64);
             let (far, mut server) = duplex(64);
-            let (_healing, healed) = watch::channel(false);
+            let (_phase, fault_free) = watch::channel(false);
             let end = LinkFault::ServerHalfOpen { bytes: 3, is_read };
             let link = tokio::spawn(relay(
                 near,
                 far,
                 LinkPlan { end, ..LinkPlan::FAULT_FREE },
                 LONGEST,
-                healed,
+                fault_free,
             ));
             server.write_all(b"12345").await.unwrap();
             drop(server);

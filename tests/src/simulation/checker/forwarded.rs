@@ -25,8 +25,8 @@ pub(in crate::simulation) fn check_forwarded(
     };
     // An earlier message of a batch may close the session.
     let is_accepted = step.result.is_ok() && step.after.closed.is_none();
-    let said = if is_accepted { posted(&step.input) } else { &[] };
-    let wanted = said.iter().filter(|message| is_wanted(&message.head));
+    let accepted = if is_accepted { posted(&step.input) } else { &[] };
+    let wanted = accepted.iter().filter(|message| is_wanted(&message.head));
     let wanted: Vec<u64> = wanted.map(|message| message.body).collect();
     if forwarded == wanted {
         return Ok(());

@@ -184,9 +184,9 @@ mod tests {
         assert!(!fine(Outcome::Expired, &at(599)) && fine(Outcome::Expired, &at(600)));
         let many = RequestFacts { requests: 65, ..at(1) };
         assert!(fine(expired, &many) && !fine(Outcome::Expired, &many));
-        let gone = RequestFacts { closed: Some(CloseReason::BackendGone), ..at(1) };
-        assert!(fine(Outcome::Failed(FailureReason::BackendGone), &gone));
-        assert!(fine(Outcome::Closed, &gone));
+        let backend_gone = RequestFacts { closed: Some(CloseReason::BackendGone), ..at(1) };
+        assert!(fine(Outcome::Failed(FailureReason::BackendGone), &backend_gone));
+        assert!(fine(Outcome::Closed, &backend_gone));
         let given_up = RequestFacts { is_cancelled: true, ..at(1) };
         assert!(fine(Outcome::Cancelled, &given_up) && fine(Outcome::StreamCancelled, &given_up));
         let lost = RequestFacts { saw_id: false, ..at(1) };

@@ -49,8 +49,8 @@ impl Received {
 
 fn number_of(text: &[u8]) -> Option<usize> {
     let message: Value = serde_json::from_slice(text).ok()?;
-    let told = message.pointer("/params/sent").or(message.pointer("/result/sent"))?;
-    usize::try_from(told.as_u64()?).ok()
+    let number = message.pointer("/params/sent").or(message.pointer("/result/sent"))?;
+    usize::try_from(number.as_u64()?).ok()
 }
 
 /// What the backend of each session received: by the first half of the session id if the

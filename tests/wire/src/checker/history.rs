@@ -28,7 +28,7 @@ pub(super) struct History {
     pub(super) streams: BTreeMap<StreamId, BTreeSet<RequestId>>,
     /// The messages that the backend must have received.
     pub(super) expected: Vec<ExpectedMessage>,
-    /// Whether the backend is told when its request was refused.
+    /// Whether the backend receives an error for a refused request.
     pub(super) reports_refused_requests: bool,
     /// Number of accepted POSTs, and of the requests in them.
     pub(super) posts: u64,

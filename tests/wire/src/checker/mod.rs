@@ -44,7 +44,7 @@ pub(crate) fn check(case: &Case<'_>, coverage: &mut Coverage) -> Result<(), Stri
     let config = &case.journal.config;
     check_config(case.parameters, config)?;
     let mut history = History::default();
-    // A child process is told on stdin that its request was refused.
+    // A child process receives an error on stdin for a refused request.
     history.reports_refused_requests = case.parameters.backend == BackendKind::Child;
     let unrelated = config.unrelated_routing;
     let watched = case.journal.check_with(|before, step| {
@@ -67,8 +67,9 @@ pub(crate) fn check(case: &Case<'_>, coverage: &mut Coverage) -> Result<(), Stri
         // A backend that was never opened has received nothing.
         let nothing = Received::default();
         let received = case.received.unwrap_or(&nothing);
-        let said_max = config.server_requests_max.saturating_add(config.pending_requests_max);
-        received::check(&history, closed.reason, received, said_max)?;
+        let session_messages_max =
+            config.server_requests_max.saturating_add(config.pending_requests_max);
+        received::check(&history, closed.reason, received, session_messages_max)?;
         if let Some(session) = case.session {
             let is_cut = closed.reason == CloseReason::BackendGone || received.has_exited;
             received::check_sent(&session.record.lock().sent, received, is_cut)?;

@@ -6,13 +6,13 @@ use super::history::{ExpectedMessage, History};
 use crate::backend::{Received, ReceivedMessage};
 use crate::client_session::SentMessage;
 
-/// Checks what a backend received, in whose queue up to `said_max` messages of the session
+/// Checks what a backend received, in whose queue up to `session_messages_max` messages of the session
 /// itself may wait.
 pub(super) fn check(
     history: &History,
     reason: CloseReason,
     received: &Received,
-    said_max: usize,
+    session_messages_max: usize,
 ) -> Result<(), String> {
     if let Some(invalid) = &received.invalid {
         return Err(format!("the backend received an invalid message: {invalid}"));
@@ -31,7 +31,9 @@ pub(super) fn check(
         // A backend that sends many failing requests without reading is closed: its queue of
         // failures is bounded.
         Some(missing)
-            if is_backend_gone && is_from_session(missing) && is_flooded(known, said_max) =>
+            if is_backend_gone
+                && is_from_session(missing)
+                && is_flooded(known, session_messages_max) =>
         {
             Ok(())
         }
@@ -79,8 +81,8 @@ fn is_from_session(expected: &ExpectedMessage) -> bool {
     expected.bytes.is_none()
 }
 
-fn is_flooded(known: &[ExpectedMessage], said_max: usize) -> bool {
-    known.iter().filter(|expected| is_from_session(expected)).count() >= said_max
+fn is_flooded(known: &[ExpectedMessage], session_messages_max: usize) -> bool {
+    known.iter().filter(|expected| is_from_session(expected)).count() >= session_messages_max
 }
 
 fn is_same(expected: &ExpectedMessage, message: &ReceivedMessage) -> bool {
@@ -132,14 +134,14 @@ mod tests {
 
     #[test]
     fn only_exit_excuses_lost_messages() {
-        let gone = |is_dead| {
+        let backend_gone = |has_exited| {
             wrong(CloseReason::BackendGone, |message, received| {
                 message.pop();
-                received.has_exited = is_dead;
+                received.has_exited = has_exited;
             })
         };
-        assert_eq!(gone(true), None);
-        assert!(gone(false).is_some_and(|wrong| wrong.contains("which has not exited")));
+        assert_eq!(backend_gone(true), None);
+        assert!(backend_gone(false).is_some_and(|wrong| wrong.contains("which has not exited")));
         let invalid = wrong(CloseReason::BackendGone, |_, received| {
             received.has_exited = true;
             received.invalid = Some("it breaks off".to_owned());
@@ -186,9 +188,11 @@ mod tests {
         };
         let message = history.expected.iter().take(2).map(hear).collect();
         let received = Received { messages: message, ..Received::default() };
-        let gone = |said_max| check(&history, CloseReason::BackendGone, &received, said_max);
-        assert_eq!(gone(2), Ok(()));
-        assert!(gone(3).is_err());
+        let backend_gone = |session_messages_max| {
+            check(&history, CloseReason::BackendGone, &received, session_messages_max)
+        };
+        assert_eq!(backend_gone(2), Ok(()));
+        assert!(backend_gone(3).is_err());
         assert!(check(&history, CloseReason::Deleted, &received, 2).is_err());
     }
 }

@@ -176,12 +176,12 @@ impl Client {
             retry.unwrap_or(self.simulation.millis(rng, 0, 500))
         };
         // No client stays away in the fault-free phase.
-        let mut healed = self.simulation.fault_free();
-        let healed = healed.wait_for(|is_healed| *is_healed);
+        let mut fault_free = self.simulation.fault_free();
+        let fault_free = fault_free.wait_for(|is_fault_free| *is_fault_free);
         if self.simulation.is_fault_free() {
             sleep(time).await;
         } else {
-            let _ = timeout(time, healed).await;
+            let _ = timeout(time, fault_free).await;
         }
     }
 
