@@ -74,9 +74,9 @@ impl fmt::Display for Failure {
         for step in steps {
             write!(f, "{step}")?;
         }
-        if let Some((journal, wrong)) = minimized {
+        if let Some((journal, failure)) = minimized {
             writeln!(f, "minimized journal of {} inputs:", journal.inputs.len())?;
-            writeln!(f, "{journal}{wrong}")?;
+            writeln!(f, "{journal}{failure}")?;
         }
         write!(f, "seed {}: {message}", parameters.seed)
     }

@@ -100,16 +100,17 @@ fn minimize_journal(journal: &Journal) -> Option<(Journal, String)> {
         let Journal { config, started_at, .. } = journal;
         Journal { config: config.clone(), started_at: *started_at, inputs: inputs.to_vec() }
     };
-    let breaks =
-        |inputs: &[(Instant, Input<()>)]| journal_of(inputs).check().err().map(|(_, wrong)| wrong);
-    let (inputs, wrong) = reduce(&journal.inputs, breaks)?;
-    Some((journal_of(&inputs), wrong))
+    let breaks = |inputs: &[(Instant, Input<()>)]| {
+        journal_of(inputs).check().err().map(|(_, failure)| failure)
+    };
+    let (inputs, failure) = reduce(&journal.inputs, breaks)?;
+    Some((journal_of(&inputs), failure))
 }
 
 /// Minimizes a list that is wrong by removing ever smaller pieces, and returns it with what is
 /// wrong. `None` if nothing is.
-fn reduce<T: Clone, E>(items: &[T], wrong: impl Fn(&[T]) -> Option<E>) -> Option<(Vec<T>, E)> {
-    let mut found = wrong(items)?;
+fn reduce<T: Clone, E>(items: &[T], failure: impl Fn(&[T]) -> Option<E>) -> Option<(Vec<T>, E)> {
+    let mut found = failure(items)?;
     let mut kept = items.to_vec();
     let mut size = kept.len().div_ceil(2);
     while size > 0 {
@@ -118,7 +119,7 @@ fn reduce<T: Clone, E>(items: &[T], wrong: impl Fn(&[T]) -> Option<E>) -> Option
             at = at.saturating_sub(size);
             let mut fewer = kept.clone();
             fewer.drain(at..(at + size).min(kept.len()));
-            if let Some(still) = wrong(&fewer) {
+            if let Some(still) = failure(&fewer) {
                 kept = fewer;
                 found = still;
                 at = at.min(kept.len());
@@ -153,8 +154,8 @@ mod tests {
     #[test]
     fn minimizes_to_the_necessary_items() {
         let items: Vec<u32> = (0..1_000).collect();
-        let wrong = |items: &[u32]| (items.contains(&7) && items.contains(&900)).then_some(());
-        assert_eq!(reduce(&items, wrong), Some((vec![7, 900], ())));
+        let failure = |items: &[u32]| (items.contains(&7) && items.contains(&900)).then_some(());
+        assert_eq!(reduce(&items, failure), Some((vec![7, 900], ())));
         assert_eq!(reduce(&items, |_| None::<()>), None);
     }
 }

@@ -199,7 +199,7 @@ mod tests {
         for response in ["", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nall"] {
             assert_eq!(broken(LinkPlan::FAULT_FREE, response).await, closed(true), "{response}");
         }
-        let cut = LinkPlan { end: LinkFault::CutAfter(9), ..LinkPlan::FAULT_FREE };
+        let cut = LinkPlan { fault: LinkFault::CutAfter(9), ..LinkPlan::FAULT_FREE };
         assert_eq!(broken(cut, collected).await, closed(false));
     }
 }

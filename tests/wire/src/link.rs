@@ -12,7 +12,7 @@ use crate::kernel::time_of;
 /// The drawn behaviour of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LinkPlan {
-    pub(crate) end: LinkFault,
+    pub(crate) fault: LinkFault,
     pub(crate) pace: Pace,
     /// How long it takes until the server sees the connection.
     pub(crate) latency: Duration,
@@ -53,7 +53,7 @@ pub(crate) enum Pace {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LinkOutcome {
     /// The fault that took effect.
-    pub(crate) end: LinkFault,
+    pub(crate) fault: LinkFault,
     /// The pace that took effect.
     pub(crate) pace: Pace,
     /// Whether the server closed it while it was half-open.
@@ -72,13 +72,13 @@ pub(crate) struct LinkTimeouts {
 impl LinkPlan {
     /// A link without faults.
     pub(crate) const FAULT_FREE: Self =
-        Self { end: LinkFault::None, pace: Pace::Fast, latency: Duration::ZERO };
+        Self { fault: LinkFault::None, pace: Pace::Fast, latency: Duration::ZERO };
 
     /// Draws a link that stalls for `longest` at most.
     pub(crate) fn draw(rng: &mut Rng, faults: &Faults, longest: Duration) -> Self {
         let is = |rng: &mut Rng, fault| rng.chance(faults.rate(fault));
         let bytes = |rng: &mut Rng| rng.size(1, 2_500);
-        let end = if is(rng, Fault::CutEarly) {
+        let fault = if is(rng, Fault::CutEarly) {
             LinkFault::CutEarly { is_forwarded: rng.chance(700) }
         } else if is(rng, Fault::CutMidway) {
             LinkFault::CutAfter(bytes(rng))
@@ -99,17 +99,17 @@ impl LinkPlan {
         } else {
             Pace::Fast
         };
-        Self { end, pace, latency: rng.millis(0, 20) }
+        Self { fault, pace, latency: rng.millis(0, 20) }
     }
 
     /// Returns whether it delays nothing.
     pub(crate) fn is_fault_free(self) -> bool {
-        self.end == LinkFault::None && self.pace == Pace::Fast
+        self.fault == LinkFault::None && self.pace == Pace::Fast
     }
 
     /// Returns after how many bytes the fault takes effect.
     fn limit(self) -> usize {
-        match self.end {
+        match self.fault {
             LinkFault::None => usize::MAX,
             LinkFault::CutEarly { .. } => 0,
             LinkFault::CutAfter(bytes)
@@ -124,7 +124,7 @@ impl LinkOutcome {
     /// Returns its coverage counters.
     pub(crate) fn kinds(self) -> impl Iterator<Item = &'static str> {
         let found = self.is_closed_by_server.then_some("links: half-open, closed by the server");
-        self.end.kind().into_iter().chain(self.pace.kind()).chain(found)
+        self.fault.kind().into_iter().chain(self.pace.kind()).chain(found)
     }
 }
 
@@ -174,8 +174,9 @@ pub(crate) async fn relay(
     longest: LinkTimeouts,
     mut fault_free: watch::Receiver<bool>,
 ) -> LinkOutcome {
-    let mut outcome = LinkOutcome { end: plan.end, pace: Pace::Fast, is_closed_by_server: false };
-    if plan.end == (LinkFault::CutEarly { is_forwarded: false }) {
+    let mut outcome =
+        LinkOutcome { fault: plan.fault, pace: Pace::Fast, is_closed_by_server: false };
+    if plan.fault == (LinkFault::CutEarly { is_forwarded: false }) {
         return outcome;
     }
     sleep(plan.latency).await;
@@ -198,9 +199,9 @@ pub(crate) async fn relay(
         }
     };
     if !is_met {
-        return LinkOutcome { end: LinkFault::None, ..outcome };
+        return LinkOutcome { fault: LinkFault::None, ..outcome };
     }
-    match plan.end {
+    match plan.fault {
         LinkFault::None | LinkFault::CutEarly { .. } | LinkFault::CutAfter(_) => {}
         LinkFault::CutUnread(_) => {
             wait_for(&mut fault_free, longest.stall, discard(&mut far_read)).await;
@@ -322,11 +323,11 @@ mod tests {
 
     /// Returns what the client receives if the server sends `sent` bytes, and whether it sees
     /// the end.
-    async fn got(end: LinkFault, pace: Pace, sent: usize) -> (usize, bool, Pace) {
+    async fn got(fault: LinkFault, pace: Pace, sent: usize) -> (usize, bool, Pace) {
         let (mut client, near) = duplex(64);
         let (far, mut server) = duplex(64);
         let (_phase, fault_free) = watch::channel(false);
-        let plan = LinkPlan { end, pace, latency: Duration::ZERO };
+        let plan = LinkPlan { fault, pace, latency: Duration::ZERO };
         let link = tokio::spawn(relay(near, far, plan, LONGEST, fault_free));
         let serving = tokio::spawn(async move {
             let _ = server.write_all(&vec![7; sent]).await;
@@ -349,7 +350,7 @@ mod tests {
     async fn every_fault_takes_effect() {
         let slow = Pace::Slow(Duration::from_millis(7));
         let stalled = |bytes| Pace::Stalled(bytes, Duration::from_secs(5));
-        for (end, pace, expected) in [
+        for (fault, pace, expected) in [
             (LinkFault::None, Pace::Fast, (500, false, Pace::Fast)),
             (LinkFault::None, slow, (500, false, slow)),
             (LinkFault::None, Pace::Steady(20), (500, false, Pace::Steady(20))),
@@ -372,7 +373,7 @@ mod tests {
             ),
             (LinkFault::ClientHalfOpen(123), Pace::Fast, (123, false, Pace::Fast)),
         ] {
-            assert_eq!(got(end, pace, 500).await, expected, "{end:?} {pace:?}");
+            assert_eq!(got(fault, pace, 500).await, expected, "{fault:?} {pace:?}");
         }
     }
 
@@ -381,8 +382,8 @@ mod tests {
         let (client, near) = duplex(64);
         let (far, mut server) = duplex(64);
         let (phase, fault_free) = watch::channel(false);
-        let end = LinkFault::ServerHalfOpen { bytes: 3, is_read: false };
-        let plan = LinkPlan { end, ..LinkPlan::FAULT_FREE };
+        let fault = LinkFault::ServerHalfOpen { bytes: 3, is_read: false };
+        let plan = LinkPlan { fault, ..LinkPlan::FAULT_FREE };
         let link = tokio::spawn(relay(near, far, plan, LONGEST, fault_free));
         server.write_all(b"12345").await.unwrap();
         let mut buffer = [0; 9];
@@ -392,7 +393,7 @@ mod tests {
         assert_eq!(server.read(&mut buffer).await.unwrap(), 0);
         assert_eq!(
             link.await.unwrap(),
-            LinkOutcome { end, pace: Pace::Fast, is_closed_by_server: false }
+            LinkOutcome { fault, pace: Pace::Fast, is_closed_by_server: false }
         );
         drop(client);
     }
@@ -403,11 +404,11 @@ mod tests {
             let (client, near) = duplex(64);
             let (far, mut server) = duplex(64);
             let (_phase, fault_free) = watch::channel(false);
-            let end = LinkFault::ServerHalfOpen { bytes: 3, is_read };
+            let fault = LinkFault::ServerHalfOpen { bytes: 3, is_read };
             let link = tokio::spawn(relay(
                 near,
                 far,
-                LinkPlan { end, ..LinkPlan::FAULT_FREE },
+                LinkPlan { fault, ..LinkPlan::FAULT_FREE },
                 LONGEST,
                 fault_free,
             ));

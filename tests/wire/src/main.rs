@@ -74,9 +74,9 @@ fn soak_all(minutes: u64, seed: u64, round: Option<u64>) -> anyhow::Result<()> {
     for (name, thread) in threads {
         match thread.join() {
             Ok(Ok(soak)) => is_fine &= is_good(name, &soak, round.is_none()),
-            Ok(Err(wrong)) => {
+            Ok(Err(failure)) => {
                 is_fine = false;
-                print(&format_args!("{name}: FAILED: {wrong:#}"));
+                print(&format_args!("{name}: FAILED: {failure:#}"));
             }
             Err(_) => is_fine = false,
         }
@@ -89,8 +89,8 @@ fn is_good(name: &str, soak: &Soak, is_whole: bool) -> bool {
     print(&soak.coverage);
     print(&format_args!("{name}: {soak:#}"));
     let checked = if is_whole { soak.check() } else { Ok(()) };
-    if let Err(wrong) = &checked {
-        print(&format_args!("{name}: FAILED: {wrong:#}"));
+    if let Err(failure) = &checked {
+        print(&format_args!("{name}: FAILED: {failure:#}"));
     }
     checked.is_ok() && soak.is_fine()
 }

@@ -104,7 +104,7 @@ mod tests {
 
     /// Returns the failure if the memory after rounds of a thousand sessions each has these
     /// sizes, in KiB.
-    fn wrong(kibibytes: &[u64]) -> String {
+    fn failure(kibibytes: &[u64]) -> String {
         let sample = |(kibibytes, round): (&u64, u64)| IdleSample {
             sessions: round * 1_000,
             memory_bytes: kibibytes * KIB,
@@ -112,13 +112,13 @@ mod tests {
             children: 1,
         };
         let samples: Vec<IdleSample> = kibibytes.iter().zip(1..).map(sample).collect();
-        check(&samples).map_or_else(|wrong| wrong.to_string(), |()| "nothing".to_owned())
+        check(&samples).map_or_else(|failure| failure.to_string(), |()| "nothing".to_owned())
     }
 
     #[test]
     fn memory_may_fluctuate() {
         assert_eq!(
-            wrong(&[
+            failure(&[
                 4_000, 9_000, 9_500, 10_000, 14_000, 9_000, 9_000, 10_500, 9_000, 9_500, 9_800
             ]),
             "nothing"
@@ -128,18 +128,18 @@ mod tests {
     #[test]
     fn memory_may_grow_in_steps() {
         let stepped = |round| if round < 12 { 19_836 } else { 21_284 };
-        assert_eq!(wrong(&(0..33).map(stepped).collect::<Vec<_>>()), "nothing");
+        assert_eq!(failure(&(0..33).map(stepped).collect::<Vec<_>>()), "nothing");
     }
 
     #[test]
     fn memory_must_not_grow_steadily() {
         let grown: Vec<u64> = (0..23).map(|round| 10_000 + round * 500).collect();
-        assert!(wrong(&grown).contains("memory has grown"));
+        assert!(failure(&grown).contains("memory has grown"));
     }
 
     #[test]
     fn memory_must_not_grow_far() {
         let grown = |round| if round < 16 { 10_000 } else { 40_000 };
-        assert!(wrong(&(0..23).map(grown).collect::<Vec<_>>()).contains("memory has grown"));
+        assert!(failure(&(0..23).map(grown).collect::<Vec<_>>()).contains("memory has grown"));
     }
 }

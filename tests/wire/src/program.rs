@@ -138,8 +138,8 @@ impl Program {
 
     /// Returns the first error that the program has logged.
     pub(crate) fn reported_error(&self) -> Option<String> {
-        let wrong = self.log.error.lock();
-        wrong.as_ref().map(|line| format!("the program logged: {line}"))
+        let failure = self.log.error.lock();
+        failure.as_ref().map(|line| format!("the program logged: {line}"))
     }
 
     /// Stops it with SIGTERM, waits until it has exited, and checks that it logged no error.
@@ -153,8 +153,8 @@ impl Program {
         if self.log_end.recv_timeout(LOG_MAX) == Err(RecvTimeoutError::Timeout) {
             bail!("the program has exited, but a child process has not");
         }
-        if let Some(wrong) = self.reported_error() {
-            bail!(wrong);
+        if let Some(failure) = self.reported_error() {
+            bail!(failure);
         }
         ensure!(ended.success(), "the program exited with {ended}");
         Ok(())
@@ -195,7 +195,7 @@ impl Log {
                 self.opened.fetch_add(1, Ordering::Relaxed);
             } else if line.contains("session closed") {
                 self.closed.fetch_add(1, Ordering::Relaxed);
-            } else if ERRORS.iter().any(|wrong| line.contains(wrong)) {
+            } else if ERRORS.iter().any(|error| line.contains(error)) {
                 self.error.lock().get_or_insert_with(|| line.clone());
             }
             self.first.lock().get_or_insert(line);
@@ -219,13 +219,13 @@ mod tests {
     use super::*;
 
     /// Returns the failure of a program that is started and stopped.
-    fn wrong(script: &str) -> String {
+    fn failure(script: &str) -> String {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("program");
         fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
         let ended = Program::start(&path, &[], &[]).and_then(Program::stop);
-        ended.map_or_else(|wrong| wrong.to_string(), |()| "nothing".to_owned())
+        ended.map_or_else(|failure| failure.to_string(), |()| "nothing".to_owned())
     }
 
     #[test]
@@ -233,13 +233,13 @@ mod tests {
         let serve = |end: &str| {
             format!("trap '{end}' TERM; echo http://127.0.0.1:1/mcp; while :; do sleep 0.02; done")
         };
-        assert_eq!(wrong(&serve("exit 0")), "nothing");
+        assert_eq!(failure(&serve("exit 0")), "nothing");
         assert_eq!(
-            wrong(&serve("echo it panicked >&2; exit 0")),
+            failure(&serve("echo it panicked >&2; exit 0")),
             "the program logged: it panicked"
         );
-        assert!(wrong(&serve("exit 3")).contains("exit status: 3"));
+        assert!(failure(&serve("exit 3")).contains("exit status: 3"));
         let silent = "the program does not report its address: no room";
-        assert_eq!(wrong("echo no room >&2"), silent);
+        assert_eq!(failure("echo no room >&2"), silent);
     }
 }

@@ -96,14 +96,14 @@ pub(crate) fn check_all(
     received: &ReceivedBySession,
     journals: &Path,
 ) -> io::Result<Vec<Failure>> {
-    let mut wrong = Vec::new();
+    let mut failures = Vec::new();
     if let Some((session, message)) = records.failure.take() {
         // The sessions were not run to their ends.
-        wrong.push(*match session {
+        failures.push(*match session {
             Some(session) => Failure::in_session(parameters, message, &session, journals),
             None => Failure::new(parameters, message),
         });
-        return Ok(wrong);
+        return Ok(failures);
     }
     let files = fs::read_dir(journals)?.map(|file| Ok(file?.path()));
     let mut paths = files.collect::<io::Result<Vec<_>>>()?;
@@ -111,7 +111,7 @@ pub(crate) fn check_all(
     for session in &records.sessions {
         if !paths.iter().any(|path| path.ends_with(journal_name(&session.id))) {
             let message = "the journal of a session is missing".to_owned();
-            wrong.push(*Failure::in_session(parameters, message, session, journals));
+            failures.push(*Failure::in_session(parameters, message, session, journals));
         }
     }
     for path in paths {
@@ -127,13 +127,13 @@ pub(crate) fn check_all(
             &mut records.coverage,
         );
         if let Err(message) = checked {
-            wrong.push(*match session {
+            failures.push(*match session {
                 Some(session) => Failure::in_session(parameters, message, session, journals),
                 None => Failure::new(parameters, message).with_journal(text),
             });
         }
     }
-    Ok(wrong)
+    Ok(failures)
 }
 
 fn check_session(

@@ -160,16 +160,16 @@ impl<'a> SoakRunner<'a> {
         let files = &self.served.files;
         let late = self.runtime.block_on(wait_for_journals(files.journals.path(), sessions)).err();
         let late = late.map(|late| *Failure::new(&parameters, late.to_string()));
-        let mut wrong: Vec<Failure> = late.into_iter().collect();
+        let mut failures: Vec<Failure> = late.into_iter().collect();
         match played {
             Ok(simulation) => {
                 let (coverage, checked) = check_sessions(&parameters, &simulation, files)?;
                 self.soak.coverage.merge(&coverage);
-                wrong.extend(checked);
+                failures.extend(checked);
             }
-            Err(failure) => wrong.push(*failure),
+            Err(failure) => failures.push(*failure),
         }
-        for failure in wrong {
+        for failure in failures {
             self.soak.failures.add(&failure.message);
             let failure = Box::new(failure).save_journal();
             let seed = self.parameters.base.seed;
@@ -178,8 +178,8 @@ impl<'a> SoakRunner<'a> {
                  cargo run --release -p rejoin-wire -- soak --seed {seed} --round {round}"
             ));
         }
-        if let Some(wrong) = self.served.program.reported_error() {
-            bail!(wrong);
+        if let Some(failure) = self.served.program.reported_error() {
+            bail!(failure);
         }
         files.clear()?;
         let known = self.descriptors.max(self.soak.descriptors());
@@ -373,32 +373,32 @@ mod tests {
         }
     }
 
-    fn wrong(soak: &Soak) -> String {
-        soak.check().map_or_else(|wrong| wrong.to_string(), |()| "nothing".to_owned())
+    fn failure(soak: &Soak) -> String {
+        soak.check().map_or_else(|failure| failure.to_string(), |()| "nothing".to_owned())
     }
 
     #[test]
     fn detects_leaked_descriptors() {
         let mut soak = soak();
-        assert_eq!(wrong(&soak), "nothing");
+        assert_eq!(failure(&soak), "nothing");
         soak.samples[5].descriptors += 1;
-        assert_eq!(wrong(&soak), "13 file descriptors are open, 12 after the first round");
+        assert_eq!(failure(&soak), "13 file descriptors are open, 12 after the first round");
     }
 
     #[test]
     fn detects_leaked_processes() {
         let mut soak = soak();
         soak.samples[3].children += 1;
-        assert_eq!(wrong(&soak), "there are 2 child processes, 1 after the first round");
+        assert_eq!(failure(&soak), "there are 2 child processes, 1 after the first round");
     }
 
     #[test]
     fn requires_expected_coverage() {
         let mut soak = soak();
         soak.kind = BackendKind::Child;
-        assert_eq!(wrong(&soak), format!("never hit: {EXPECTED_WITH_PROCESSES:?}"));
+        assert_eq!(failure(&soak), format!("never hit: {EXPECTED_WITH_PROCESSES:?}"));
         soak.coverage = Coverage::default();
-        assert!(wrong(&soak).contains("replays"), "{}", wrong(&soak));
+        assert!(failure(&soak).contains("replays"), "{}", failure(&soak));
     }
 
     #[test]

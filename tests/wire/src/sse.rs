@@ -46,8 +46,8 @@ impl Parser {
         };
         let block = self.buffer.split_to(end + 2).freeze();
         let block = block.slice(..end);
-        let wrong = |why: &str| format!("{why}: {:?}", String::from_utf8_lossy(&block));
-        read(&block).map(Some).map_err(wrong)
+        let failure = |why: &str| format!("{why}: {:?}", String::from_utf8_lossy(&block));
+        read(&block).map(Some).map_err(failure)
     }
 
     /// Returns whether a part of an event is buffered.

@@ -131,7 +131,7 @@ fn simulations_are_deterministic() {
 
 #[test]
 fn deliberate_bugs_are_detected() {
-    for (bug, wrong) in [
+    for (bug, failure) in [
         (DeliberateBug::LosesEvent, "is missing before"),
         (DeliberateBug::LosesEvent, "have no response"),
         (DeliberateBug::DuplicatesEvent, "is duplicated or out of order"),
@@ -155,7 +155,7 @@ fn deliberate_bugs_are_detected() {
     ] {
         let mut others = Vec::new();
         let is_seen = failures(bug).any(|seen| {
-            let is_it = seen.contains(wrong);
+            let is_it = seen.contains(failure);
             others.push(seen);
             is_it
         });

@@ -71,8 +71,8 @@ mod tests {
             check_forwarded(&step(vec![note(), note()], forwarded), |_| false).is_ok()
         };
         assert!(check(&[1, 2]));
-        for wrong in [&[][..], &[1], &[2, 1], &[1, 2, 2], &[1, 2, 3]] {
-            assert!(!check(wrong), "{wrong:?}");
+        for failure in [&[][..], &[1], &[2, 1], &[1, 2, 2], &[1, 2, 3]] {
+            assert!(!check(failure), "{failure:?}");
         }
     }
 

@@ -51,7 +51,7 @@ pub(crate) fn check(case: &Case<'_>, coverage: &mut Coverage) -> Result<(), Stri
         coverage.stats.count(step);
         history.record_step(unrelated, before, step, coverage)
     });
-    watched.map_err(|(nth, wrong)| format!("input {nth} of the journal: {wrong}"))?;
+    watched.map_err(|(nth, failure)| format!("input {nth} of the journal: {failure}"))?;
     let Some(closed) = history.closed else {
         return Err("the journal does not contain the end of the session".to_owned());
     };
@@ -80,10 +80,10 @@ pub(crate) fn check(case: &Case<'_>, coverage: &mut Coverage) -> Result<(), Stri
     let is_stamped = case.parameters.backend != BackendKind::Demo;
     for reader in &record.readers {
         let stream = streams::check(&history, reader, is_stamped)
-            .map_err(|wrong| format!("{:?}: {wrong}", reader.kind))?;
+            .map_err(|failure| format!("{:?}: {failure}", reader.kind))?;
         streams::check_owner(&history, reader, stream)?;
         latency::check(&history, reader, stream, session.started_at, case.parameters.speedup > 1)
-            .map_err(|wrong| format!("{:?}: {wrong}", reader.kind))?;
+            .map_err(|failure| format!("{:?}: {failure}", reader.kind))?;
     }
     steady::check(case.parameters, &history, &record, coverage)?;
     outcomes::check(&history, case.journal, session.started_at, &record, coverage)

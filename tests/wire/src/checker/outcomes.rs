@@ -50,7 +50,7 @@ pub(super) fn check(
             was_evicted: history.evicted.contains(&request.id),
             was_orphaned: history.orphaned.contains(&request.id),
         };
-        check_outcome(outcome, &known).map_err(|wrong| format!("{wrong}, {request:?}"))?;
+        check_outcome(outcome, &known).map_err(|failure| format!("{failure}, {request:?}"))?;
         outcome.record(coverage);
         if request.must_be_answered {
             coverage.hit("requests: without faults");

@@ -105,7 +105,7 @@ mod tests {
 
     /// Returns the failure where a backend must receive three messages, and receives those that
     /// are left by `change`.
-    fn wrong(
+    fn failure(
         reason: CloseReason,
         change: impl FnOnce(&mut Vec<ReceivedMessage>, &mut Received),
     ) -> Option<String> {
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn detects_lost_duplicated_changed_and_reordered_messages() {
         let deleted = |change: fn(&mut Vec<ReceivedMessage>)| {
-            wrong(CloseReason::Deleted, |message, _| change(message)).unwrap_or_default()
+            failure(CloseReason::Deleted, |message, _| change(message)).unwrap_or_default()
         };
         assert_eq!(deleted(|_| {}), "");
         assert!(deleted(|message| drop(message.pop())).contains("never received"));
@@ -135,18 +135,20 @@ mod tests {
     #[test]
     fn only_exit_excuses_lost_messages() {
         let backend_gone = |has_exited| {
-            wrong(CloseReason::BackendGone, |message, received| {
+            failure(CloseReason::BackendGone, |message, received| {
                 message.pop();
                 received.has_exited = has_exited;
             })
         };
         assert_eq!(backend_gone(true), None);
-        assert!(backend_gone(false).is_some_and(|wrong| wrong.contains("which has not exited")));
-        let invalid = wrong(CloseReason::BackendGone, |_, received| {
+        assert!(
+            backend_gone(false).is_some_and(|failure| failure.contains("which has not exited"))
+        );
+        let invalid = failure(CloseReason::BackendGone, |_, received| {
             received.has_exited = true;
             received.invalid = Some("it breaks off".to_owned());
         });
-        assert!(invalid.is_some_and(|wrong| wrong.contains("it breaks off")));
+        assert!(invalid.is_some_and(|failure| failure.contains("it breaks off")));
     }
 
     #[test]
@@ -158,21 +160,21 @@ mod tests {
         };
         // The second is sent when the first was accepted; the third is never accepted.
         let sent = [sent(0, Some(1)), sent(1, Some(3)), sent(2, None)];
-        let wrong = |message: &[usize], is_cut| {
+        let failure = |message: &[usize], is_cut| {
             let message =
                 message.iter().map(|nth| ReceivedMessage { number: Some(*nth), ..cancels(1, 9).1 });
             let received = Received { messages: message.collect(), ..Received::default() };
             check_sent(&sent, &received, is_cut).err().unwrap_or_default()
         };
         for right in [&[0, 1][..], &[0, 1, 2], &[0, 2, 1]] {
-            assert_eq!(wrong(right, false), "");
+            assert_eq!(failure(right, false), "");
         }
-        assert!(wrong(&[0], false).contains("never received it"));
-        assert_eq!(wrong(&[0], true), "");
-        assert!(wrong(&[0, 1, 1], true).contains("twice"));
-        assert!(wrong(&[0, 2, 2, 1], true).contains("twice"));
-        assert!(wrong(&[0, 1, 9], true).contains("which was never sent"));
-        assert!(wrong(&[2, 0, 1], true).contains("after a later message"));
+        assert!(failure(&[0], false).contains("never received it"));
+        assert_eq!(failure(&[0], true), "");
+        assert!(failure(&[0, 1, 1], true).contains("twice"));
+        assert!(failure(&[0, 2, 2, 1], true).contains("twice"));
+        assert!(failure(&[0, 1, 9], true).contains("which was never sent"));
+        assert!(failure(&[2, 0, 1], true).contains("after a later message"));
     }
 
     #[test]

@@ -63,10 +63,10 @@ pub(super) async fn initialize(
         must_be_answered,
         is_stamped,
     };
-    if let Err(wrong) = welcome.check(exchange.status(), &answer) {
+    if let Err(failure) = welcome.check(exchange.status(), &answer) {
         simulation.report_failure(
             None,
-            format!("initialize of {name} with {version}: {wrong}: {answer}"),
+            format!("initialize of {name} with {version}: {failure}: {answer}"),
         );
         return None;
     }
@@ -130,8 +130,8 @@ impl InitializeResult<'_> {
 
 /// Handles a connection error.
 fn on_connection_error(simulation: &Simulation, broken: ConnectionError) {
-    if let Some(wrong) = broken.servers_fault() {
-        simulation.report_failure(None, format!("initialize: {wrong}"));
+    if let Some(failure) = broken.servers_fault() {
+        simulation.report_failure(None, format!("initialize: {failure}"));
     }
 }
 
@@ -147,8 +147,8 @@ async fn read_response(simulation: &Simulation, exchange: &mut Exchange) -> Opti
     match reader.next() {
         Ok(Some(Item::Message { id: None, data })) => serde_json::from_slice(&data).ok(),
         Ok(_) => None,
-        Err(wrong) => {
-            simulation.report_failure(None, wrong);
+        Err(failure) => {
+            simulation.report_failure(None, failure);
             None
         }
     }
@@ -179,13 +179,13 @@ mod tests {
         assert!(check(InitializeResult { session_id: None, ..inside }, fine).is_err());
         assert!(check(InitializeResult { name: "1/1", ..inside }, fine).is_err());
         assert!(check(InitializeResult { version: "2025-06-18", ..inside }, fine).is_err());
-        for wrong in [
+        for failure in [
             r#"{"id": 1, "result": {"protocolVersion": "2025-11-25", STAMP}}"#,
             r#"{"id": 0, "result": {STAMP}}"#,
             r#"{"id": 0, "result": {"protocolVersion": "2025-11-25"}}"#,
             r#"{"id": 0, "error": {"code": 1, "message": "it failed", "data": {STAMP}}}"#,
         ] {
-            assert!(check(inside, wrong).is_err(), "{wrong}");
+            assert!(check(inside, failure).is_err(), "{failure}");
         }
         let answer = serde_json::from_str(&fine.replace("STAMP", STAMP)).unwrap();
         assert!(inside.check(StatusCode::ACCEPTED, &answer).is_err());

@@ -49,14 +49,14 @@ impl Client {
     async fn notify_until_accepted(&self, rng: &mut Rng, message: &Value) {
         while !self.session.is_over() {
             let is_lost = self.simulation.draw_fault(rng, Fault::PostLost);
-            let end = if is_lost {
+            let fault = if is_lost {
                 self.simulation.hit("posts: lost");
                 LinkFault::CutEarly { is_forwarded: rng.chance(300) }
             } else {
                 LinkFault::None
             };
             let latency = rng.millis(0, 20);
-            let plan = LinkPlan { end, latency, ..LinkPlan::FAULT_FREE };
+            let plan = LinkPlan { fault, latency, ..LinkPlan::FAULT_FREE };
             let (nth, numbered) = self.session.number(message);
             if let Ok(mut exchange) = self.post(plan, numbered.to_string()).await {
                 match exchange.status() {

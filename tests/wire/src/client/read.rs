@@ -66,8 +66,8 @@ impl Client {
                 match parser.next() {
                     Ok(None) => break,
                     Ok(Some(item)) => self.receive(rng, reader, item),
-                    Err(wrong) => {
-                        self.report_failure(wrong);
+                    Err(failure) => {
+                        self.report_failure(failure);
                         return ReadEnd::Broken;
                     }
                 }
@@ -128,8 +128,8 @@ impl Client {
                     reader,
                     Observation::Message { id, data: data.clone(), at: Instant::now() },
                 );
-                if let Err(wrong) = self.receive_message(rng, reader, &data) {
-                    self.report_failure(wrong);
+                if let Err(failure) = self.receive_message(rng, reader, &data) {
+                    self.report_failure(failure);
                 }
             }
         }

@@ -103,8 +103,8 @@ impl Client {
     /// Handles a connection error.
     pub(super) fn on_connection_error(&self, broken: ConnectionError) {
         self.session.trace(format!("< error: {broken:?}"));
-        if let Some(wrong) = broken.servers_fault() {
-            self.report_failure(wrong.to_owned());
+        if let Some(failure) = broken.servers_fault() {
+            self.report_failure(failure.to_owned());
         }
     }
 }
