@@ -43,14 +43,15 @@ async fn unanswered_initialize_has_its_own_error() {
 #[tokio::test]
 async fn request_that_times_out_fails_and_is_cancelled() {
     // The call is not answered; the next one returns the message received in between.
-    let script = r#"receive; receive; heard=$line; receive; respond "{\"heard\":$heard}"; receive"#;
+    let script =
+        r#"receive; receive; received=$line; receive; respond "{\"received\":$received}"; receive"#;
     let program = serve(&["--request-timeout", "300ms"], script);
     let client = Client::initialize(&program.address).await;
     assert!(message_of(&client, 1).await.contains("within 300ms"));
     let answer = client.call(2, "any", json!({})).await.response().await;
-    let heard = &answer["result"]["heard"];
-    assert_eq!(heard["method"], "notifications/cancelled", "{answer}");
-    assert_eq!(heard["params"]["requestId"], 1);
+    let received = &answer["result"]["received"];
+    assert_eq!(received["method"], "notifications/cancelled", "{answer}");
+    assert_eq!(received["params"]["requestId"], 1);
 }
 
 #[tokio::test]
@@ -58,18 +59,18 @@ async fn server_request_before_the_initialize_response_does_not_delay_it() {
     let server = r#"
         read -r line
         echo '{"jsonrpc":"2.0","id":"q","method":"roots/list"}'
-        read -r heard
+        read -r received
         echo '{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"s","version":"0"}}}'
         read -r line
         read -r line
-        echo "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"heard\":$heard}}"
+        echo "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"received\":$received}}"
         read -r line"#;
     let program = Program::serve(&["--", "/bin/sh", "-c", server]);
     let client = timeout(Duration::from_secs(5), Client::initialize(&program.address));
     let client = client.await.unwrap();
     let answer = client.call(1, "any", json!({})).await.response().await;
-    assert_eq!(answer["result"]["heard"]["id"], "q", "{answer}");
-    assert!(answer["result"]["heard"]["error"].is_object(), "{answer}");
+    assert_eq!(answer["result"]["received"]["id"], "q", "{answer}");
+    assert!(answer["result"]["received"]["error"].is_object(), "{answer}");
 }
 
 #[tokio::test]
@@ -88,8 +89,12 @@ async fn deeply_nested_json_does_not_reach_the_server() {
     assert!(message.contains("128 levels"), "{message}");
     // The response that contains it is nested two levels deeper.
     let valid = call(2, 120);
-    let heard = client.send(Method::POST, valid.clone(), &[]).await.response().await;
-    assert_eq!(heard["result"]["heard"], serde_json::from_str::<Value>(&valid).unwrap(), "{heard}");
+    let received = client.send(Method::POST, valid.clone(), &[]).await.response().await;
+    assert_eq!(
+        received["result"]["received"],
+        serde_json::from_str::<Value>(&valid).unwrap(),
+        "{received}"
+    );
 }
 
 #[tokio::test]
@@ -98,7 +103,7 @@ async fn byte_order_mark_before_a_body_is_ignored() {
     let client = Client::initialize(&program.address).await;
     let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "a" });
     let answer = client.send(Method::POST, format!("\u{feff}{call}"), &[]).await.response().await;
-    assert_eq!(answer["result"]["heard"], call);
+    assert_eq!(answer["result"]["received"], call);
 }
 
 #[tokio::test]

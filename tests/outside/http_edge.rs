@@ -79,10 +79,10 @@ async fn idle_connection_is_closed_after_the_idle_timeout() {
     let client = Client::initialize(&program.address).await;
     let mut stream = TcpStream::connect(&program.address).await.unwrap();
     // Taken before the program starts its idle timeout.
-    let begun = Instant::now();
+    let started = Instant::now();
     pings(&client, &mut stream, 1).await;
     assert_eq!(read_until(&mut stream, "\n").await, "");
-    assert!(begun.elapsed() >= IDLE, "{:?}", begun.elapsed());
+    assert!(started.elapsed() >= IDLE, "{:?}", started.elapsed());
 }
 
 #[tokio::test]
@@ -100,9 +100,9 @@ async fn header_timeout_starts_with_the_first_byte() {
     let mut stream = TcpStream::connect(&program.address).await.unwrap();
     sleep(Duration::from_millis(800)).await;
     stream.write_all(b"POST /mcp HT").await.unwrap();
-    let begun = Instant::now();
+    let started = Instant::now();
     assert_eq!(read_until(&mut stream, "\n").await, "");
-    assert!(begun.elapsed() > Duration::from_millis(300), "{:?}", begun.elapsed());
+    assert!(started.elapsed() > Duration::from_millis(300), "{:?}", started.elapsed());
 }
 
 /// Many clients send the whole body before they read the response.

@@ -146,7 +146,10 @@ async fn retrying_client_gets_the_child_that_is_still_starting() {
     wait_until(|| count(starts) == 1).await;
     drop(impatient);
     let client = Client::initialize(&program.address).await;
-    assert_eq!(result(&client, 1, json!({ "a": 1 })).await["heard"]["params"]["arguments"]["a"], 1);
+    assert_eq!(
+        result(&client, 1, json!({ "a": 1 })).await["received"]["params"]["arguments"]["a"],
+        1
+    );
     assert_eq!(count(starts), 1);
     assert!(client.delete().await.status.is_success());
     // The child is not reused for another client.

@@ -13,7 +13,7 @@ const SERVER: &str = r#"
 import json, sys
 def write(line): sys.stdout.buffer.write(line); sys.stdout.buffer.flush()
 def answer(id, result): write(json.dumps({"jsonrpc": "2.0", "id": id, "result": result}).encode() + b"\n")
-call, heard = None, []
+call, received = None, []
 for line in sys.stdin:
     message = json.loads(line)
     method, id = message.get("method"), message.get("id")
@@ -24,7 +24,7 @@ for line in sys.stdin:
         if "refused" in arguments: call = id
         for text in arguments["lines"]: write(text.encode("latin-1") + b"\n")
     elif method is None:
-        heard.append(message)
+        received.append(message)
         if call is not None and "error" in message: answer(call, {"received": message}); call = None
 "#;
 

@@ -110,7 +110,7 @@ const SENDS_REQUEST: &str = r#"
     echo '{"jsonrpc":"2.0","id":"q","method":"roots/list"}'
     receive
     id=$call
-    respond "{\"heard\":$line}"
+    respond "{\"received\":$line}"
     receive"#;
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn unrelated_server_request_is_sent_on_the_only_pending_stream() {
     let request = next_message(&mut call).await;
     assert_eq!(request["method"], "roots/list");
     reply(&client, &request, json!({ "roots": [] })).await;
-    assert_eq!(next_message(&mut call).await["result"]["heard"]["id"], "q");
+    assert_eq!(next_message(&mut call).await["result"]["received"]["id"], "q");
     assert!(timeout(Duration::ZERO, get.message()).await.is_err());
 }
 

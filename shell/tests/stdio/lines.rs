@@ -64,7 +64,7 @@ async fn pretty_printed_body_becomes_one_line() {
     let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "a": [1] } });
     let pretty = serde_json::to_string_pretty(&call).unwrap().replace('\n', "\r\n");
     let answer = client.send(Method::POST, pretty, &[]).await.response().await;
-    assert_eq!(answer["result"]["heard"], call);
+    assert_eq!(answer["result"]["received"], call);
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ receive
 "#;
 
 /// Answers every request with the message that it received.
-pub(crate) const ECHO: &str = r#"while receive; do respond "{\"heard\":$line}"; done"#;
+pub(crate) const ECHO: &str = r#"while receive; do respond "{\"received\":$line}"; done"#;
 
 /// Starts a grandchild that ignores all signals but SIGKILL; `$grandchild` is its id.
 pub(crate) const STUBBORN: &str = r#"

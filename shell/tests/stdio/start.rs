@@ -14,8 +14,8 @@ async fn messages_reach_the_child_unchanged() {
     let program = serve(&[], ECHO);
     let client = Client::initialize(&program.address).await;
     for id in 1..20 {
-        let heard = &result(&client, id, json!({ "a": "ö\n\"" })).await["heard"];
-        assert_eq!(heard["params"]["arguments"]["a"], "ö\n\"");
+        let received = &result(&client, id, json!({ "a": "ö\n\"" })).await["received"];
+        assert_eq!(received["params"]["arguments"]["a"], "ö\n\"");
     }
 }
 

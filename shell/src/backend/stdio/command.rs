@@ -18,7 +18,7 @@ pub(super) const DEFAULT_PATH: &str = "/bin:/usr/bin";
 ///
 /// # Errors
 ///
-/// There is no such command, or this user may not execute it.
+/// The command does not exist, or this user may not execute it.
 pub(super) fn find(command: &OsStr, path: &OsStr, working_dir: Option<&Path>) -> io::Result<()> {
     let resolve = |file: PathBuf| working_dir.unwrap_or(Path::new("")).join(file);
     if command.as_bytes().contains(&b'/') {

@@ -63,13 +63,13 @@ struct Meta {
 
 /// Parses a message. One that does not contain the word `rejoin` is not parsed at all.
 pub(super) fn parse(line: &[u8]) -> ChildMessage {
-    let plain = ChildMessage::Forward { related: None };
+    let forward = ChildMessage::Forward { related: None };
     if memmem::find(line, KEYWORD).is_none() {
-        return plain;
+        return forward;
     }
     // Only requests and notifications can be meant for rejoin.
     let Ok(Envelope { method, params: Some(params) }) = serde_json::from_slice(line) else {
-        return plain;
+        return forward;
     };
     if method == DISCONNECT_METHOD {
         return match serde_json::from_str(params.get()) {
@@ -78,13 +78,13 @@ pub(super) fn parse(line: &[u8]) -> ChildMessage {
         };
     }
     if memmem::find(params.get().as_bytes(), KEYWORD).is_none() {
-        return plain;
+        return forward;
     }
     match serde_json::from_str(params.get()) {
         Ok(Params { meta }) => {
             ChildMessage::Forward { related: meta.and_then(|meta| meta.related) }
         }
-        Err(_) => plain,
+        Err(_) => forward,
     }
 }
 

@@ -294,8 +294,8 @@ mod tests {
 
     #[test]
     fn with_id_replaces_only_the_id() {
-        let answer = br#"{"id":"1","a":1,"jsonrpc":"2.0","result":{"b" : 1.50}}"#;
-        let other = with_id(answer, &1.into()).unwrap();
+        let response = br#"{"id":"1","a":1,"jsonrpc":"2.0","result":{"b" : 1.50}}"#;
+        let other = with_id(response, &1.into()).unwrap();
         assert_eq!(other, r#"{"jsonrpc":"2.0","id":1,"a":1,"result":{"b" : 1.50}}"#);
     }
 }
