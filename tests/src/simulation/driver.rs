@@ -126,7 +126,7 @@ impl Simulation {
             match self.parameters.bug {
                 Some(DeliberateBug::LosesEvent) => return,
                 Some(DeliberateBug::DuplicatesEvent) => {
-                    self.push_item(no, connection, item.clone())
+                    self.push_item(no, connection, item.clone());
                 }
                 Some(DeliberateBug::MisroutesEvent) => {
                     let links = self.servers.get(no).map(|server| server.links.clone());

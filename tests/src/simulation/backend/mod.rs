@@ -72,7 +72,7 @@ impl Simulation {
                 self.start_task(no, Some(id), method, progress_token);
             }
             Head::Notification(Notification::Cancelled { request }) => {
-                self.cancel_task(no, &request)
+                self.cancel_task(no, &request);
             }
             Head::Response { id, .. } | Head::Error { id: Some(id) } => {
                 if self.remove_server_request(no, &id) {

@@ -48,7 +48,7 @@ pub(super) fn check(
             Observation::Resumed => is_own = true,
             Observation::Relaxed => is_own = false,
             Observation::Connected { at, is_fault_free } => {
-                span = Some(Span { from: *at, is_fault_free: *is_fault_free })
+                span = Some(Span { from: *at, is_fault_free: *is_fault_free });
             }
             Observation::Gap(missed) => gaps.push(missed),
             Observation::Priming { id, .. } => last = id.map(|id| id.index).or(last),
