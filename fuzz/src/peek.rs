@@ -178,7 +178,7 @@ fn check_fault(fault: MessageFault, json: &[u8], tree: &Value) {
         MessageFault::Duplicate { member } => assert!(at(member).is_some()),
         MessageFault::WrongVersion => assert_ne!(tree.get("jsonrpc"), Some(&Value::from("2.0"))),
         MessageFault::NoMethodOrResult => {
-            assert!(!has("method") && !has("result") && !has("error"))
+            assert!(!has("method") && !has("result") && !has("error"));
         }
         MessageFault::MethodWithResult => {
             assert!(has("method") && (has("result") || has("error")));

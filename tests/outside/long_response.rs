@@ -56,7 +56,7 @@ impl LongResponse {
     }
 
     /// Reads the rest. Returns whether the response is complete.
-    pub(crate) async fn is_complete(mut self) -> bool {
+    pub(crate) async fn read_to_end(mut self) -> bool {
         let mut answer = self.beginning.to_vec();
         let mut part = vec![0; 64 << 10];
         loop {

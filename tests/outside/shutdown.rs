@@ -110,6 +110,6 @@ async fn json_response_that_is_being_read_is_completed() {
     timeout(PROMPT, refused).await.unwrap();
     // Longer than a shutdown without pending responses takes.
     sleep(Duration::from_secs(1)).await;
-    assert!(timeout(PROMPT, answer.is_complete()).await.unwrap());
+    assert!(timeout(PROMPT, answer.read_to_end()).await.unwrap());
     assert!(ended(program).await);
 }

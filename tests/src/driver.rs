@@ -175,7 +175,7 @@ impl<M: Clone> CheckedSession<M> {
                 self.open_connection(*connection, false);
             }
             Input::Acknowledged { connection, through } => {
-                self.check_acknowledged(*connection, Some(*through))
+                self.check_acknowledged(*connection, Some(*through));
             }
             Input::ConnectionClosed { connection, through } => {
                 self.check_acknowledged(*connection, *through);

@@ -308,7 +308,7 @@ impl SessionInner {
         })?;
         if let Some(id) = last_event_id {
             self.with_session((), |state, after_unlock| {
-                after_unlock.log_events.push(state.resumed_event(id))
+                after_unlock.log_events.push(state.resumed_event(id));
             });
         }
         Ok(connection)

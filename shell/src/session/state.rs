@@ -386,7 +386,7 @@ impl SessionState {
                     self.send_to_backend(render::server_request_error(&id, reason), after_unlock);
                 }
                 Action::CancelRequest { id } => {
-                    self.send_to_backend(render::cancellation(&id), after_unlock)
+                    self.send_to_backend(render::cancellation(&id), after_unlock);
                 }
                 Action::Release { stream } => {
                     let released =

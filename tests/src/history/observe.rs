@@ -39,7 +39,7 @@ impl Environment {
             }
             Input::Message { .. } => self.observe_posted(step),
             Input::Acknowledged { connection, through } => {
-                self.acknowledge_through(*connection, *through)
+                self.acknowledge_through(*connection, *through);
             }
             Input::ConnectionClosed { connection, through } => {
                 if let Some(through) = through {

@@ -99,7 +99,7 @@ impl Model {
             Timer::Orphan(stream) => self.cancel_orphan(stream),
             Timer::CancelledId(id) => self.free_id(&id),
             Timer::RetainedUnacknowledged(stream) | Timer::RetainedAcknowledged(stream) => {
-                self.leave_tombstone(stream, false)
+                self.leave_tombstone(stream, false);
             }
             Timer::Tombstone(stream) => {
                 self.tombstones.retain(|tombstone| tombstone.stream != stream);

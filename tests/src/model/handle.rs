@@ -89,10 +89,10 @@ impl Model {
             Input::Get { connection, last_event_id } => self.get(connection, last_event_id),
             Input::Message { post } => self.forward_messages(post),
             Input::Acknowledged { connection, through } => {
-                self.on_acknowledged(connection, through)
+                self.on_acknowledged(connection, through);
             }
             Input::ConnectionClosed { connection, through } => {
-                self.on_connection_closed(connection, through)
+                self.on_connection_closed(connection, through);
             }
             Input::Abandon { stream } => self.abandon(stream),
             Input::Delete => self.close(CloseReason::Deleted),
