@@ -5,7 +5,7 @@ use core::fmt;
 
 use thiserror::Error;
 
-use crate::sorted_vec_map::SortedKey;
+use crate::ascending_map::AscendingKey;
 
 /// Maximum length of the text of a request id or progress token, in bytes.
 pub const ID_BYTES_MAX: usize = 256;
@@ -17,13 +17,13 @@ pub const ID_BYTES_MAX: usize = 256;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ConnectionId(pub u64);
 
-impl SortedKey for ConnectionId {
+impl AscendingKey for ConnectionId {
     fn as_number(&self) -> Option<u64> {
         Some(self.0)
     }
 }
 
-impl SortedKey for RequestId {
+impl AscendingKey for RequestId {
     fn as_number(&self) -> Option<u64> {
         match self.0 {
             // Maps `i64::MIN` to 0, and keeps the order.

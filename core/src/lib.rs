@@ -127,6 +127,8 @@ extern crate alloc;
 extern crate std;
 
 mod action;
+mod ascending_map;
+mod capacity;
 mod config;
 mod cursor;
 mod event_id;
@@ -138,10 +140,8 @@ mod log;
 mod rejection;
 mod revision;
 mod session;
-mod shrink;
 #[cfg(feature = "serde")]
 mod snapshot;
-mod sorted_vec_map;
 mod time;
 mod timers;
 

@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 use core::ops::Range;
 
-use crate::{Event, Failure, FailureReason, RequestId, shrink};
+use crate::{Event, Failure, FailureReason, RequestId, capacity};
 
 /// Overhead of an event in a log, in bytes, on top of the size of its message.
 ///
@@ -238,6 +238,10 @@ impl<M> Log<M> {
             }
             Entry::Failure(_) => self.failures += 1,
         }
+        if self.events.capacity() == 0 {
+            // Most streams have one event, the response: room for four would be wasted.
+            self.events.reserve_exact(1);
+        }
         self.events.push_back(Logged { index, sequence, entry, recorded_bytes_before });
     }
 
@@ -300,7 +304,7 @@ impl<M> Log<M> {
     /// Removes an event, and shrinks the buffer if it is nearly empty.
     fn remove(&mut self, position: usize) {
         self.events.remove(position);
-        shrink::deque(&mut self.events);
+        capacity::shrink_deque(&mut self.events);
     }
 
     /// Returns the number of events before `index`.

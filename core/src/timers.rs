@@ -2,7 +2,7 @@
 
 use slab::Slab;
 
-use crate::{Instant, shrink};
+use crate::{Instant, capacity};
 
 /// What a timer is for. With equal deadlines, earlier variants fire first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,7 +211,7 @@ impl Timers {
             _ => self.nodes[next as usize].prev = prev,
         }
         self.lists[kind as usize].weight -= u32::from(weight);
-        shrink::slab(&mut self.nodes);
+        capacity::shrink_slab(&mut self.nodes);
     }
 
     /// Removes all timers of a kind.
@@ -285,7 +285,7 @@ mod tests {
         for timer in timer_keys {
             timers.remove(timer);
         }
-        assert!(timers.nodes.capacity() <= shrink::CAPACITY_MIN, "{}", timers.nodes.capacity());
+        assert!(timers.nodes.capacity() <= capacity::CAPACITY_MIN, "{}", timers.nodes.capacity());
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(crate) enum Work {
     ResumeAll(u64),
     /// A request and its response while this many other streams are open.
     AmongStreams(usize),
+    /// The same, and all request ids are random texts.
+    AmongTextIds(usize),
 }
 
 pub(crate) const SESSION_SIZE: usize = size_of::<Session<Body>>();
@@ -37,7 +39,7 @@ const RESPONSE: &[u8] =
     br#"{"jsonrpc":"2.0","id":12,"result":{"content":[{"type":"text","text":"hello"}],"isError":false}}"#;
 
 impl Work {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::RequestResponse,
         Self::ParseRequestResponse,
         Self::Progress,
@@ -50,6 +52,7 @@ impl Work {
         Self::AmongStreams(1),
         Self::AmongStreams(100),
         Self::AmongStreams(10_000),
+        Self::AmongTextIds(10_000),
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -66,6 +69,7 @@ impl Work {
             Self::AmongStreams(1) => "request + response among 1 other stream",
             Self::AmongStreams(100) => "request + response among 100 other streams",
             Self::AmongStreams(_) => "request + response among 10000 other streams",
+            Self::AmongTextIds(_) => "request + response among 10000 text ids",
         }
     }
 
@@ -97,16 +101,25 @@ impl Work {
             Self::ResumeOne(events) => resume(events, events - 1),
             Self::ResumeAll(events) => resume(events, 0),
             Self::AmongStreams(streams) => {
-                let mut driver = Driver::saturated(Config {
-                    streams_max: 20_000,
-                    pending_requests_max: 20_000,
-                    connections_max: 20_000,
-                    ..Config::default()
-                });
+                let mut driver = Driver::saturated(many_streams());
                 for _ in 0..streams {
                     driver.open(None);
                 }
                 Box::new(move || driver.request_response())
+            }
+            Self::AmongTextIds(streams) => {
+                let mut driver = Driver::saturated(many_streams());
+                let mut ids = (0..).map(text_id);
+                for id in ids.by_ref().take(streams) {
+                    driver.open_with_id(id, None);
+                }
+                let ids: Vec<_> = ids.take(4_096).collect();
+                let mut next = ids.into_iter().cycle();
+                Box::new(move || {
+                    if let Some(id) = next.next() {
+                        driver.request_response_with_id(id);
+                    }
+                })
             }
         }
     }
@@ -115,6 +128,23 @@ impl Work {
 /// Returns an initialized session without connections.
 pub(crate) fn idle_session(config: ValidConfig) -> Session<Body> {
     Driver::new(config).session
+}
+
+fn many_streams() -> Config {
+    Config {
+        streams_max: 20_000,
+        pending_requests_max: 20_000,
+        connections_max: 20_000,
+        ..Config::default()
+    }
+}
+
+/// Returns a text like a random UUID.
+fn text_id(number: u64) -> RequestId {
+    let random = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let random = (random ^ (random >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let text = format!("{random:016x}-{number:015x}");
+    RequestId::try_from(text.as_str()).expect("the text is short")
 }
 
 pub(crate) fn default_config() -> ValidConfig {
@@ -175,8 +205,12 @@ impl Driver {
     }
 
     fn request_response(&mut self) {
-        let connection = self.open(None);
-        self.respond(RequestId::from(self.next - 1), Initialized::default());
+        self.request_response_with_id(RequestId::from(self.next));
+    }
+
+    fn request_response_with_id(&mut self, id: RequestId) {
+        let connection = self.open_with_id(id.clone(), None);
+        self.respond(id, Initialized::default());
         self.handle(Input::ConnectionClosed { connection, through: Some(1) });
     }
 
@@ -222,7 +256,14 @@ impl Driver {
 
     /// Opens a stream with a request. Returns its connection.
     fn open(&mut self, progress_token: Option<ProgressToken>) -> ConnectionId {
-        let id = RequestId::from(self.next);
+        self.open_with_id(RequestId::from(self.next), progress_token)
+    }
+
+    fn open_with_id(
+        &mut self,
+        id: RequestId,
+        progress_token: Option<ProgressToken>,
+    ) -> ConnectionId {
         let connection = ConnectionId(self.next.cast_unsigned());
         self.next += 1;
         let head = Head::Request { id, method: Method::Other, progress_token };

@@ -10,8 +10,9 @@ use slab::Slab;
 
 use super::{in_flight::InFlight, stall_estimator::StallEstimator, stream::StreamKey};
 use crate::{
-    AnswerFormat, ConnectionId, Cursor, Instant, StreamId, shrink,
-    sorted_vec_map::SortedVecMap,
+    AnswerFormat, ConnectionId, Cursor, Instant, StreamId,
+    ascending_map::AscendingMap,
+    capacity,
     timers::{Key, TimerKey, to_key},
 };
 
@@ -68,7 +69,7 @@ pub(crate) enum Role {
 #[derive(Debug)]
 pub(crate) struct Connections {
     slab: Slab<Connection>,
-    ids: SortedVecMap<ConnectionId, ConnectionKey>,
+    ids: AscendingMap<ConnectionId, ConnectionKey>,
     /// The shadows of the standalone stream, oldest first.
     pub(crate) shadows: Vec<ConnectionKey>,
 }
@@ -105,7 +106,7 @@ impl Connection {
 
 impl Connections {
     pub(crate) fn new() -> Self {
-        Self { slab: Slab::with_capacity(1), ids: SortedVecMap::new(), shadows: Vec::new() }
+        Self { slab: Slab::with_capacity(1), ids: AscendingMap::new(), shadows: Vec::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -136,7 +137,7 @@ impl Connections {
     pub(crate) fn remove(&mut self, key: ConnectionKey) -> Connection {
         let connection = self.slab.remove(key.0 as usize);
         self.ids.remove(&connection.id);
-        shrink::slab(&mut self.slab);
+        capacity::shrink_slab(&mut self.slab);
         connection
     }
 

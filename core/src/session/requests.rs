@@ -13,8 +13,9 @@ use super::{
     stream::{Outcome, StreamKey},
 };
 use crate::{
-    Entry, Failure, FailureReason, Log, ProgressToken, RequestId, StreamId, shrink,
-    sorted_vec_map::SortedVecMap,
+    Entry, Failure, FailureReason, Log, ProgressToken, RequestId, StreamId,
+    ascending_map::AscendingMap,
+    capacity,
     timers::{Key, TimerKey, TimerKind, to_key},
 };
 
@@ -22,7 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Requests {
     /// Pending requests, excluding `initialize`: at most `pending_requests_max`.
-    pub(crate) pending: SortedVecMap<RequestId, StreamKey>,
+    pub(crate) pending: AscendingMap<RequestId, StreamKey>,
     /// Progress tokens of pending requests.
     pub(crate) tokens: BTreeMap<ProgressToken, StreamKey>,
     /// Reserved ids of cancelled requests: together with the pending ones, at most
@@ -81,7 +82,7 @@ pub(crate) struct ServerRequest {
 impl Requests {
     pub(crate) const fn new() -> Self {
         Self {
-            pending: SortedVecMap::new(),
+            pending: AscendingMap::new(),
             tokens: BTreeMap::new(),
             cancelled: CancelledIds(None),
             tasks: TaskTokens(None),
@@ -151,7 +152,7 @@ impl CancelledIds {
         let tables = self.0.as_deref_mut()?;
         let (id, timer) = tables.slab.try_remove(key as usize)?;
         tables.ids.remove(&id);
-        shrink::slab(&mut tables.slab);
+        capacity::shrink_slab(&mut tables.slab);
         Some(timer)
     }
 
@@ -209,7 +210,7 @@ impl ServerRequests {
         let request = tables.slab.try_remove(key.0 as usize)?;
         tables.ids.remove(&request.id);
         tables.by_event.remove(&(request.stream, request.index));
-        shrink::slab(&mut tables.slab);
+        capacity::shrink_slab(&mut tables.slab);
         Some(request)
     }
 

@@ -15,8 +15,9 @@ use super::{
     tombstones::{Tombstone, TombstoneKey, Tombstones},
 };
 use crate::{
-    Instant, Log, Logged, ProgressToken, RequestId, StreamId, shrink,
-    sorted_vec_map::SortedVecMap,
+    Instant, Log, Logged, ProgressToken, RequestId, StreamId,
+    ascending_map::AscendingMap,
+    capacity,
     timers::{Key, TimerKey, to_key},
 };
 
@@ -115,7 +116,7 @@ pub(crate) struct Streams<M> {
     /// Allocated once a stream ends.
     ended: Option<Box<Ended<M>>>,
     /// Request streams and tombstones, by stream number.
-    slots: SortedVecMap<u64, Slot>,
+    slots: AscendingMap<u64, Slot>,
     /// The number of the next request stream.
     pub(crate) next: u64,
     /// Number of streams that are reserved, open or complete, excluding the standalone stream.
@@ -217,7 +218,7 @@ impl<M> Streams<M> {
         let mut slab = Slab::with_capacity(1);
         let open = Stage::Open { orphan_timer: None };
         slab.insert(Stream::new(StreamId::Standalone, open, Log::new()));
-        Self { slab, ended: None, slots: SortedVecMap::new(), next: 0, in_use: 0 }
+        Self { slab, ended: None, slots: AscendingMap::new(), next: 0, in_use: 0 }
     }
 
     /// Returns the key of a stream that has a log.
@@ -233,6 +234,7 @@ impl<M> Streams<M> {
 
     /// Adds a request stream under its number.
     pub(crate) fn add(&mut self, number: u64, stream: Stream<M>) -> StreamKey {
+        capacity::grow_slab(&mut self.slab);
         let key = StreamKey(to_key(self.slab.insert(stream)));
         self.slots.insert(number, Slot::Stream(key));
         self.in_use += 1;
@@ -270,7 +272,7 @@ impl<M> Streams<M> {
     /// [`remove_number`](Self::remove_number).
     pub(crate) fn remove(&mut self, key: StreamKey) -> Stream<M> {
         let stream = self.slab.remove(key.0 as usize);
-        shrink::slab(&mut self.slab);
+        capacity::shrink_slab(&mut self.slab);
         stream
     }
 

@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 
 use smallvec::SmallVec;
 
-use crate::{Instant, RequestId, shrink};
+use crate::{Instant, RequestId, capacity};
 
 /// What remains of an ended request stream after retention.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl Tombstones {
     /// Drops the vacant slots. Returns the new keys, with their stream numbers.
     pub(crate) fn compact(&mut self) -> impl Iterator<Item = (u64, TombstoneKey)> {
         self.slots.retain(Option::is_some);
-        shrink::deque(&mut self.slots);
+        capacity::shrink_deque(&mut self.slots);
         let numbers = self.iter().map(|tombstone| tombstone.number);
         numbers.enumerate().map(|(position, number)| (number, self.key(position)))
     }
@@ -105,7 +105,7 @@ impl Tombstones {
             self.slots.pop_front();
             self.first = self.first.wrapping_add(1);
         }
-        shrink::deque(&mut self.slots);
+        capacity::shrink_deque(&mut self.slots);
     }
 
     fn position(&self, key: TombstoneKey) -> usize {

@@ -1,6 +1,6 @@
-//! Shrinking of collections that a burst has made large, once they are nearly empty.
+//! Capacity of collections: moderate growth, and shrinking after a burst.
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::collections::VecDeque;
 
 use slab::Slab;
 
@@ -13,14 +13,7 @@ const fn is_oversized(len: usize, capacity: usize) -> bool {
 }
 
 #[inline]
-pub(crate) fn vec<T>(vec: &mut Vec<T>) {
-    if is_oversized(vec.len(), vec.capacity()) {
-        vec.shrink_to(vec.capacity() / 2);
-    }
-}
-
-#[inline]
-pub(crate) fn deque<T>(deque: &mut VecDeque<T>) {
+pub(crate) fn shrink_deque<T>(deque: &mut VecDeque<T>) {
     if is_oversized(deque.len(), deque.capacity()) {
         deque.shrink_to(deque.capacity() / 2);
     }
@@ -28,8 +21,18 @@ pub(crate) fn deque<T>(deque: &mut VecDeque<T>) {
 
 /// Releases the capacity behind the last occupied entry: entries do not move.
 #[inline]
-pub(crate) fn slab<T>(slab: &mut Slab<T>) {
+pub(crate) fn shrink_slab<T>(slab: &mut Slab<T>) {
     if is_oversized(slab.len(), slab.capacity()) {
         slab.shrink_to_fit();
+    }
+}
+
+/// Makes room for one more entry in a slab of large entries. Its capacity grows by a quarter, since
+/// doubling it would waste up to half of the memory.
+#[inline]
+pub(crate) fn grow_slab<T>(slab: &mut Slab<T>) {
+    let capacity = slab.capacity();
+    if slab.len() == capacity && capacity >= CAPACITY_MIN {
+        slab.reserve_exact(capacity / 4);
     }
 }
