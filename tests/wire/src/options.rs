@@ -20,7 +20,7 @@ pub(crate) fn options(parameters: &Parameters, journals: &Path) -> Vec<String> {
         format!("--json-responses={}", http.json_responses),
         format!("--reconnect-delay={}ms", http.reconnect_delay.as_millis()),
         format!("--max-window-events={}", config.window_events_max),
-        format!("--concurrent-get={}", surplus(config.concurrent_get)),
+        format!("--concurrent-get={}", concurrent_get(config.concurrent_get)),
         format!("--priming={}", priming(config.priming)),
         format!("--route-unrelated={}", unrelated(config.unrelated_routing)),
     ];
@@ -69,10 +69,10 @@ fn span(timeout: Option<Duration>) -> String {
     timeout.map_or("never".to_owned(), |timeout| format!("{}ms", timeout.as_millis()))
 }
 
-fn surplus(surplus: ConcurrentGet) -> &'static str {
-    match surplus {
+fn concurrent_get(policy: ConcurrentGet) -> &'static str {
+    match policy {
         ConcurrentGet::Shadow => "shadow",
-        ConcurrentGet::TakeOver => "takeover",
+        ConcurrentGet::TakeOver => "take-over",
         ConcurrentGet::Reject => "reject",
     }
 }
