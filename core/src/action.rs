@@ -1,4 +1,4 @@
-//! Actions: what a session tells its driver to do.
+//! Actions that a session requires of its driver.
 
 use core::{ops::Range, ops::RangeInclusive, slice, time::Duration};
 
@@ -25,8 +25,8 @@ pub enum Action<M> {
         /// The index by which [`Input::Acknowledged`](crate::Input::Acknowledged) refers to the
         /// event.
         index: u64,
-        /// The `id:` field of the event. `None` if the answer is one JSON object, or if it is
-        /// the response to `initialize`.
+        /// The `id:` field of the event. `None` for the response to `initialize`, and if the
+        /// HTTP response is one JSON object.
         id: Option<EventId>,
         /// The event.
         event: Event<M>,
@@ -42,7 +42,7 @@ pub enum Action<M> {
         /// The indexes. Some may have no event.
         range: Range<u64>,
     },
-    /// Tell the client that events are missing before the next event of the connection.
+    /// Report to the client that events are missing before the next event of the connection.
     ///
     /// A gap does not count against the window. Write it with the next event, or alone.
     Gap {
@@ -70,7 +70,7 @@ pub enum Action<M> {
         /// The connection.
         connection: ConnectionId,
     },
-    /// Answer a server request with an error.
+    /// Send the backend an error response to a server request.
     FailServerRequest {
         /// The id that the backend gave the request.
         id: RequestId,
@@ -90,8 +90,8 @@ pub enum Action<M> {
     },
     /// The session is closed. This is its last action.
     ///
-    /// It replaces the individual actions for what the session still had: cancel the pending
-    /// requests if the backend stays alive, answer its server requests with an error, and
+    /// It stands for all actions that the session would still need: if the backend stays alive,
+    /// cancel the pending requests and send error responses to the waiting server requests; and
     /// release all held senders.
     SessionClosed {
         /// Why the session is closed.
@@ -113,7 +113,7 @@ pub enum Event<M> {
     ///
     /// Specification: MCP 2025-11-25, Transports, "Sending Messages to the Server".
     Priming {
-        /// After what time the client should come back: the `retry:` field.
+        /// How long the client should wait before it comes back: the `retry:` field.
         retry: Option<Duration>,
     },
 }
@@ -215,7 +215,8 @@ pub enum Report {
         /// The request.
         id: RequestId,
     },
-    /// A client that waited for a JSON answer left without it.
+    /// The connection of a request in JSON format was closed before the response was
+    /// acknowledged.
     ResponseLost {
         /// The stream.
         stream: StreamId,

@@ -8,9 +8,9 @@ use crate::capacity;
 /// A map whose new keys are usually higher than all before, such as numbers that are counted up.
 ///
 /// A new highest key is appended to a deque, where removal leaves a vacant entry. Vacant
-/// entries are dropped at once at both ends, and elsewhere when they outnumber the keys. So
-/// insertion and removal take amortized constant time beyond the search, which is a guess of the
-/// position for consecutive numbers. Any other key, such as a random text, goes into a tree.
+/// entries are dropped immediately at both ends, and elsewhere when they outnumber the keys. So,
+/// after the search, insertion and removal take amortized constant time; for consecutive numbers,
+/// the position is computed instead. Any other key, such as a random text, goes into a tree.
 #[derive(Debug)]
 pub(crate) struct AscendingMap<K, V> {
     /// Sorted by key; `None` is a vacant entry. The first and the last entry are never vacant.

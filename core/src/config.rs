@@ -49,8 +49,8 @@ pub struct Config {
     pub batch_max: usize,
     /// Maximum size of a message in bytes. Default 16 MiB.
     ///
-    /// A larger response is replaced by a failure. The default admits a file of 5 MB that a
-    /// server includes twice and escapes.
+    /// A larger response is replaced by a failure. The default admits a response that contains
+    /// a file of 5 MB twice, escaped.
     pub message_bytes_max: usize,
 
     /// Maximum events in the log of a stream. Default 1,000.
@@ -60,7 +60,8 @@ pub struct Config {
     /// Each event counts for its size and [`EVENT_OVERHEAD_BYTES`](crate::EVENT_OVERHEAD_BYTES).
     /// A single event may be larger, so that a response of 16 MiB still waits for its reader.
     /// Unacknowledged events may exceed both limits of a stream while it has a reader, and
-    /// then until the next event is recorded. Only the limit of the session applies to them.
+    /// afterwards until the next event is recorded. Only the limit of the session applies to
+    /// them.
     pub stream_bytes_max: usize,
     /// Maximum size of all logs of a session in bytes, counted in the same way. Default 24 MiB,
     /// which leaves space beside the largest message. A single event may be larger, unless
@@ -87,8 +88,8 @@ pub struct Config {
     /// Maximum requests whose complete streams are retained although their end was
     /// acknowledged. Default 64. The stream of a batch counts for each of its requests.
     pub retained_acknowledged_max: usize,
-    /// Maximum responses that tombstones stand for. Default 512. A tombstone without
-    /// responses counts as one.
+    /// Maximum responses of all tombstones together. Default 512. A tombstone without
+    /// responses counts as one response.
     pub tombstones_max: usize,
     /// Maximum cancelled requests without a response that do not count as pending. Default
     /// 1,024. With 0, every cancelled request counts against
@@ -116,7 +117,7 @@ pub struct Config {
     /// How long a server request waits to be delivered while its stream has no connection.
     /// Default 10 s.
     ///
-    /// If the client was told when to come back, the time starts then.
+    /// If the client was sent a retry, the time starts when the retry has passed.
     pub delivery_timeout: Option<Duration>,
     /// How long a delivered server request waits for the client's response. Default 1 h, since
     /// a person may have to give it.

@@ -88,7 +88,7 @@ pub enum EventIdError {
     Stream(NumberError),
 }
 
-/// What is wrong with a number of an event id. Only the canonical form is valid.
+/// What is wrong with a number in an event id. Only the canonical form is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NumberError {
     /// It is empty.
@@ -114,7 +114,7 @@ impl FromStr for EventId {
     ///
     /// # Errors
     ///
-    /// Returns an [`EventIdError`] that says which part is wrong. The client is at fault.
+    /// Returns an [`EventIdError`] that names the invalid part. The client is at fault.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (index, stream) = match text.split_once('/') {
             Some((index, stream)) => (index, Some(stream)),

@@ -13,7 +13,7 @@ pub struct Message<M> {
     pub head: Head,
     /// The driver's representation of the message: bytes, a typed message, a number.
     pub body: M,
-    /// The memory of the body in bytes.
+    /// The size of the body in memory, in bytes.
     pub bytes: usize,
 }
 
@@ -23,7 +23,7 @@ pub struct Message<M> {
 pub enum Post<M> {
     /// One message.
     Single(Message<M>),
-    /// A JSON array of messages, even of only one.
+    /// A JSON array of messages, even if it has only one.
     Batch(Vec<Message<M>>),
 }
 
@@ -50,21 +50,21 @@ impl<M> Post<M> {
 }
 
 impl<M> Message<M> {
-    /// Replaces the body by one that `body` returns for the head and the old body.
+    /// Replaces the body with what `body` returns for the head and the old body.
     pub fn map<N>(self, body: impl FnOnce(&Head, M) -> N) -> Message<N> {
         let body = body(&self.head, self.body);
         Message { head: self.head, body, bytes: self.bytes }
     }
 }
 
-/// The format in which a POST is answered.
+/// The format of the HTTP response to a POST.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum AnswerFormat {
     /// A stream of SSE events.
     Sse,
-    /// One JSON object if the response is the first event, otherwise SSE. A batch is always
-    /// answered by SSE.
+    /// One JSON object if the JSON-RPC response is the first event, otherwise SSE. For a batch,
+    /// always SSE.
     Json,
 }
 
@@ -72,7 +72,7 @@ pub enum AnswerFormat {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Input<M> {
-    /// The driver reserves a request stream for a request that is to come.
+    /// The driver reserves a request stream for a later request.
     ///
     /// The stream opens with the [`Input::Request`] of the same connection.
     Reserve {
@@ -84,19 +84,19 @@ pub enum Input<M> {
     Request {
         /// The connection that is attached to the stream of the POST.
         connection: ConnectionId,
-        /// The format in which the client accepts the answer.
+        /// The format that the client accepts.
         format: AnswerFormat,
         /// The content of the POST.
         post: Post<M>,
     },
     /// A GET arrived on a new connection.
     Get {
-        /// The connection that is attached to the stream.
+        /// The connection.
         connection: ConnectionId,
         /// The value of its `Last-Event-ID` header.
         last_event_id: Option<EventId>,
     },
-    /// A POST without a request arrived: notifications, responses, errors.
+    /// A POST without a request arrived: it has only notifications and responses.
     Message {
         /// The content of the POST.
         post: Post<M>,
@@ -107,9 +107,8 @@ pub enum Input<M> {
         connection: ConnectionId,
         /// The index of the last event that was pulled completely.
         ///
-        /// Repeating an index reports progress within the next event. A large event that is
-        /// written in parts is acknowledged with its last part; repeating the index before
-        /// that keeps its reader from stalling.
+        /// An event that is written in parts is acknowledged with its last part. Before that,
+        /// repeat the previous index with each part, so that the reader does not stall.
         through: u64,
     },
     /// A connection was closed, by either side.
@@ -145,7 +144,8 @@ pub enum Input<M> {
     Disconnect {
         /// The stream, which stays open.
         stream: StreamId,
-        /// After what time the client should come back: the `retry:` field of a priming event.
+        /// How long the client should wait before it comes back: the `retry:` field of a priming
+        /// event.
         retry: Option<Duration>,
     },
     /// The backend has exited and will send nothing more.
@@ -155,8 +155,8 @@ pub enum Input<M> {
 }
 
 impl<M> Input<M> {
-    /// Replaces the body of each message, see [`Message::map`]. A journal has no bodies, for
-    /// example, and a transcript has labels.
+    /// Replaces the body of each message, see [`Message::map`]. A journal drops the bodies, for
+    /// example.
     pub fn map<N>(self, mut body: impl FnMut(&Head, M) -> N) -> Input<N> {
         match self {
             Self::Reserve { connection } => Input::Reserve { connection },

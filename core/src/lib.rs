@@ -1,19 +1,18 @@
 //! MCP sessions that clients can rejoin without missing a message, as a pure
 //! state machine.
 //!
-//! An MCP server answers each POST of a client with a stream of SSE events, and
-//! its GET with another one. Connections break all the time. A [`Session`]
-//! decides on which stream a message is sent, which events are kept, what is replayed
-//! when a client comes back, and when all of this is dropped. It does nothing else:
-//! it has no socket, no clock, no task, no lock and no randomness. It is `no_std`, so it
-//! cannot have any.
+//! An MCP server responds to each POST of a client with a stream of SSE events, and to a GET
+//! with another one. Connections break. A [`Session`] decides on which stream a message is
+//! sent, which events are kept, what is replayed when a client comes back, and when all of
+//! this is dropped. It does nothing else: it is `no_std`, without sockets, clock, tasks, locks
+//! or randomness.
 //!
 //! # The model
 //!
 //! A driver reports to a session what happened, as an [`Input`] with the time. The
 //! session appends what the driver must do, as [`Action`]s in order. Nothing
-//! stays queued inside, so there is nothing to poll. If nothing happens, the
-//! driver calls again at the [`deadline`](Session::deadline).
+//! stays queued inside, so there is nothing to poll. If nothing else happens, the
+//! driver reports a tick at the [`deadline`](Session::deadline).
 //!
 //! ```text
 //!             Input, now                      Action
@@ -30,18 +29,17 @@
 //! - A **connection** is one HTTP response body. To a session it is a [`Cursor`]
 //!   in a log, with a window: a limit on the events that were sent and that the body has
 //!   not pulled yet. A cursor at the end of the log gets events live ([`Action::Send`]); one
-//!   that fell behind gets them from the log ([`Action::Replay`]). So resuming
-//!   and reading slowly use the same mechanism. Senders are held while a slow reader
-//!   makes progress; a reader that has stopped delays others for at most
-//!   [`Config::hold_timeout`].
+//!   that is behind gets them from the log ([`Action::Replay`]), whether its client has
+//!   resumed or reads slowly. Senders are held while a slow reader makes progress; a reader
+//!   that has stopped delays others for at most [`Config::hold_timeout`].
 //! - A stream is **complete** when every request of its POST has a response
 //!   or was cancelled. It is retained for a while, and then leaves a *tombstone*, which
-//!   expires in the end.
-//! - A **failure** takes the place of a response that will never arrive, so
-//!   that a client never waits in vain.
+//!   expires later.
+//! - A **failure** replaces a response that will never arrive, so that no client waits for it
+//!   forever.
 //!
-//! [`behaviour`] specifies exactly what a session does, to the last action. [`drivers`] lists
-//! what a driver must get right.
+//! [`behaviour`] specifies the actions that each input causes. [`drivers`] lists the
+//! requirements for drivers.
 //!
 //! # The loop
 //!
@@ -101,7 +99,7 @@
 //! # The laws
 //!
 //! 1. When `handle` returns, nothing is left queued inside: every attached connection
-//!    was sent all events of its stream, or its window is full.
+//!    was sent everything that its window admits.
 //! 2. `deadline()` is later than the last `now`, or `None`; a tick at the deadline
 //!    makes progress.
 //! 3. After a [`Rejection`], state and actions are the same as after the tick alone.
@@ -112,7 +110,7 @@
 //!    another session.
 //! 6. A forwarded request ends in exactly one way: its response is acknowledged or
 //!    retained; it is cancelled; the session closes; or the client can see a [`Failure`].
-//! 7. Memory is bounded by the limits in [`Config`], whatever the peers do.
+//! 7. Memory is bounded by the limits in [`Config`], regardless of what the peers do.
 //! 8. After the session closes, it produces no more actions.
 //! 9. The same configuration and inputs produce the same actions.
 //!

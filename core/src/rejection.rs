@@ -97,7 +97,7 @@ pub enum ClientFault {
         /// The last index that the stream has assigned.
         last: u64,
     },
-    /// A resume of a stream whose requests were cancelled.
+    /// A resume of a stream that was cancelled or abandoned.
     #[error("stream {0} was cancelled")]
     CancelledStream(StreamId),
     /// A resume of a stream whose tombstone has expired.
@@ -131,10 +131,10 @@ pub enum ApiMisuse {
     /// The id of a connection that is still known.
     #[error("connection id {0} is in use")]
     ConnectionInUse(ConnectionId),
-    /// An [`Input::Request`](crate::Input::Request) whose POST carries no request.
+    /// An [`Input::Request`](crate::Input::Request) whose POST has no request.
     #[error("`Input::Request` carries no request; use `Input::Message`")]
     NoRequest,
-    /// An [`Input::Message`](crate::Input::Message) whose POST carries a request.
+    /// An [`Input::Message`](crate::Input::Message) whose POST has a request.
     #[error("`Input::Message` carries a request; use `Input::Request`")]
     UnexpectedRequest,
     /// An [`Input::Reserve`](crate::Input::Reserve) before the response to `initialize`.
@@ -147,7 +147,8 @@ pub enum ApiMisuse {
     /// to resume after.
     #[error("the client of stream {0} has no event id to resume after")]
     NothingToResumeFrom(StreamId),
-    /// An [`Input::Abandon`](crate::Input::Abandon) of a stream that does not exist.
+    /// An [`Input::Abandon`](crate::Input::Abandon) of anything but a reserved, open, complete or
+    /// retained request stream.
     #[error("stream {0} does not exist")]
     UnknownStream(StreamId),
 }

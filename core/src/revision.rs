@@ -2,7 +2,7 @@
 
 use core::{fmt, str};
 
-/// A protocol version as in the protocol: a date, `YYYY-MM-DD`.
+/// An MCP protocol version: a date, `YYYY-MM-DD`.
 ///
 /// Specification: MCP 2025-11-25, Lifecycle, "Version Negotiation".
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,9 +69,9 @@ impl<'de> serde::Deserialize<'de> for ProtocolVersion {
 pub struct Profile {
     /// The revision.
     pub version: ProtocolVersion,
-    /// Whether a POST may carry a batch: several messages as a JSON array.
+    /// Whether a POST may be a batch: a JSON array of messages.
     pub batches: bool,
-    /// Whether streams begin with a priming event: an id with empty data.
+    /// Whether connections begin with a priming event: an id with empty data.
     ///
     /// Strict clients of older revisions fail on one.
     pub priming: bool,

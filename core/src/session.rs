@@ -60,8 +60,8 @@ pub struct Session<M> {
     now: Instant,
     /// When the session closes if it stays idle.
     idle_at: Instant,
-    /// The latest `retry_at` of all streams: when the last client that was told to reconnect
-    /// later does so.
+    /// The latest `retry_at` of all streams: when the last of the clients that were sent a
+    /// retry is expected.
     retry_at: Instant,
     initialized: Option<Initialized>,
     /// Whether the client has used the session, which proves that it got the response to
@@ -79,7 +79,7 @@ pub struct Session<M> {
     in_flight: usize,
     /// Whether an event was sent beyond `window_bytes_max` since the last check.
     is_window_exceeded: bool,
-    /// Number of the last stream open, event or stream end.
+    /// The last number of the session-wide sequence of stream openings, events and stream ends.
     sequence: u64,
     /// Whether a counter has reached its maximum.
     exhausted: bool,
@@ -147,8 +147,8 @@ impl<M: Clone> Session<M> {
     ///
     /// A [`Rejection`] names who is at fault: the client, the backend or the driver. A rejected
     /// input has no effect, but timers that were due have fired, and their actions are in
-    /// `out`. The message is dropped with the input. A driver must keep the id of a request to
-    /// answer it with an error, as it must do for a rejected server request.
+    /// `out`. The input is dropped with its message. Requests of both sides need an error
+    /// response then, so keep the id of a request beforehand.
     pub fn handle(
         &mut self,
         now: Instant,
@@ -191,7 +191,7 @@ impl<M: Clone> Session<M> {
         Ok(backpressure)
     }
 
-    /// Returns when the next [`Input::Tick`] has something to do.
+    /// Returns when the next [`Input::Tick`] is due; `None` is never.
     ///
     /// It is always later than the time of the last input. Takes constant time.
     #[must_use]
@@ -199,13 +199,13 @@ impl<M: Clone> Session<M> {
         self.deadline_before(Instant::MAX)
     }
 
-    /// Returns [`deadline`](Self::deadline) if it is earlier than `limit`. Cheaper than
-    /// `deadline` when the driver has a timer armed for `limit` already.
+    /// Returns [`deadline`](Self::deadline) if it is earlier than `limit`. Cheaper, for a driver
+    /// that has already armed a timer for `limit`.
     #[must_use]
     pub fn deadline_before(&self, limit: Instant) -> Option<Instant> {
         let others = self.streams.tombstone_deadline().min(self.idle_deadline());
-        let is_late = limit <= self.timers.lower_bound() && limit <= others;
-        let deadline = if is_late { limit } else { self.timers.deadline().min(others) };
+        let is_limit_first = limit <= self.timers.lower_bound() && limit <= others;
+        let deadline = if is_limit_first { limit } else { self.timers.deadline().min(others) };
         (deadline < limit).then_some(deadline)
     }
 
@@ -272,7 +272,7 @@ impl<M: Clone> Session<M> {
         Ok(None)
     }
 
-    /// Runs what is deferred to the end of an input or a timer.
+    /// Does what is deferred to the end of an input, or of the firing of a timer.
     #[inline]
     fn flush_deferred(&mut self, out: &mut Actions<M>) {
         self.close_deferred(out);
@@ -291,7 +291,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Releases the senders that no longer need to wait, if any waits.
+    /// Releases the held senders that no longer need to wait.
     #[inline]
     fn recheck_backpressure(&mut self, out: &mut Actions<M>) {
         if !self.held_streams.is_empty() {
@@ -343,8 +343,8 @@ impl<M> Session<M> {
     }
 
     /// Returns whether closing the session now would lose events on a connection: it is attached
-    /// to a request stream, and is behind its log, or its window does not admit the failure of a
-    /// pending request.
+    /// to a request stream, and either has not been sent all of its log, or could not be sent
+    /// the failure of a pending request.
     #[must_use]
     pub fn has_backlog(&self, connection: ConnectionId) -> bool {
         let Some(key) = self.connections.find(connection) else { return false };
@@ -407,8 +407,8 @@ impl<M> Session<M> {
         self.logged_bytes
     }
 
-    /// Returns the last number of the session-wide sequence of stream opens, logged events and
-    /// stream ends, initially 0.
+    /// Returns the last number of the session-wide sequence of stream openings, logged events
+    /// and stream ends, initially 0.
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.sequence
@@ -463,7 +463,7 @@ impl<M> Session<M> {
     /// Stores the result of the handshake.
     fn set_initialized(&mut self, initialized: Option<Initialized>) {
         self.initialized = initialized;
-        self.profile = Profile::governing(initialized.and_then(|answer| answer.version));
+        self.profile = Profile::governing(initialized.and_then(|result| result.version));
     }
 
     /// Allocates the next number of the session-wide sequence.
@@ -473,7 +473,7 @@ impl<M> Session<M> {
         self.sequence
     }
 
-    /// Returns whether a connection was sent all events of its stream, and any gap.
+    /// Returns whether a connection was sent all logged events of its stream, and any gap.
     fn is_at_head(&self, stream: StreamKey, connection: ConnectionKey) -> bool {
         let log = &self.streams[stream].log;
         let cursor = &self.connections[connection].cursor;

@@ -12,8 +12,7 @@ use crate::{
     session::{Role, Sent, StreamRequest},
 };
 
-/// A session at a point in time: its state without the bodies of messages, and
-/// the logs, which have them.
+/// A session at a point in time: its logs, and everything else, which has no message bodies.
 ///
 /// Deadlines are stored as remaining durations, so a snapshot can be restored under another
 /// clock. [`Session::snapshot`](crate::Session::snapshot) takes one, and

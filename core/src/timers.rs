@@ -50,12 +50,12 @@ const TIMED: usize = TimerKind::RetainedAcknowledged as usize + 1;
 /// A key into the table that a timer's kind implies.
 pub(crate) type Key = u32;
 
-/// A handle of a timer, as taken by [`Timers::remove`].
+/// A handle of a timer, for [`Timers::remove`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimerKey(u32);
 
 impl TimerKey {
-    /// The null handle, which replaces that of a timer that has fired.
+    /// The null handle, in place of the handle of a timer that has fired.
     pub(crate) const NONE: Self = Self(NONE);
 }
 
@@ -64,8 +64,8 @@ impl TimerKey {
 /// Most kinds have one timeout, so a new timer usually goes to the back of its list, and all
 /// operations take constant time. Otherwise insertion walks past timers with later deadlines:
 /// of [`TimerKind::Stall`], those of readers with longer timeouts; of other kinds, those that
-/// wait for a client that was told to reconnect later. Each list is doubly linked through one
-/// slab of nodes, so removal from the middle takes constant time, too.
+/// start after the retry of a client. Each list is doubly linked through one slab of nodes, so
+/// removal from the middle takes constant time, too.
 #[derive(Debug)]
 pub(crate) struct Timers {
     nodes: Slab<Node>,
@@ -222,7 +222,7 @@ impl Timers {
     }
 }
 
-/// Converts an index into a slab: a session's limits keep it far below 2^32.
+/// Converts a slab index, which a session's limits keep far below 2^32.
 pub(crate) fn to_key(key: usize) -> Key {
     #[expect(clippy::cast_possible_truncation, reason = "more would not fit into memory")]
     let key = key as Key;

@@ -1,4 +1,4 @@
-//! Memory of an idle session: it does not grow, to the byte, and bursts are released.
+//! Memory of an idle session: it does not grow by a single byte, and bursts are released.
 
 #![expect(clippy::unwrap_used, reason = "test values are valid")]
 
@@ -67,7 +67,7 @@ impl Run {
         connection
     }
 
-    fn call(&mut self, id: i64) -> ConnectionId {
+    fn open_request(&mut self, id: i64) -> ConnectionId {
         self.request(id, Method::Other)
     }
 
@@ -105,15 +105,15 @@ impl Run {
         self.session.stream_of(&id.into()).unwrap()
     }
 
-    /// Does everything that leaves state behind, and waits until all timers have fired.
+    /// Applies every kind of input that leaves state, and waits until all timers have fired.
     fn round(&mut self, first: i64) {
-        // Answered and acknowledged; then unacknowledged, more than are retained.
-        let connection = self.call(first);
+        // A complete and acknowledged stream; then more unacknowledged ones than are retained.
+        let connection = self.open_request(first);
         self.progress(first);
         self.response(first);
         self.close(connection, Some(2));
         for id in first + 1..first + 9 {
-            let connection = self.call(id);
+            let connection = self.open_request(id);
             let stream = self.stream_of(id);
             self.progress(id);
             self.close(connection, None);
@@ -124,23 +124,23 @@ impl Run {
             }
         }
         // Expired, and revived from a tombstone.
-        let (connection, stream) = (self.call(first + 10), self.stream_of(first + 10));
+        let (connection, stream) = (self.open_request(first + 10), self.stream_of(first + 10));
         self.close(connection, None);
         self.response(first + 10);
         self.wait(Duration::from_secs(61));
         let late = self.get(Some(EventId::new(stream, 0)));
         self.close(late, Some(1));
-        // Cancelled, with a response after all or without; abandoned; orphaned.
+        // Cancelled, with and without a late response; abandoned; orphaned.
         for id in first + 20..first + 24 {
-            let connection = self.call(id);
+            let connection = self.open_request(id);
             self.post(cancelled(id));
             self.close(connection, None);
         }
         self.response(first + 23);
-        let connection = self.call(first + 30);
+        let connection = self.open_request(first + 30);
         self.handle(Input::Abandon { stream: self.stream_of(first + 30) });
         self.close(connection, None);
-        let connection = self.call(first + 31);
+        let connection = self.open_request(first + 31);
         self.close(connection, None);
         // Reserved, and ended by its timeout or its connection.
         let expires = self.connect();
@@ -218,7 +218,7 @@ fn memory_of_a_burst_is_released() {
     run.round(0);
     let burst = measure(|| {
         let connections: Vec<ConnectionId> =
-            (0..REQUESTS).map(|nth| run.call(1_000 + nth)).collect();
+            (0..REQUESTS).map(|nth| run.open_request(1_000 + nth)).collect();
         (0..REQUESTS).for_each(|nth| run.server_request(1_000 + nth));
         (0..REQUESTS).for_each(|nth| run.response(1_000 + nth));
         for connection in connections {

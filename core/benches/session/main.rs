@@ -1,7 +1,7 @@
 //! Benchmark of a session: time, instructions and allocations of each kind of work.
 //!
-//! `cargo bench -p rejoin-core` prints the table. Instructions are counted by valgrind, which
-//! runs this program again; without valgrind, that column is empty.
+//! `cargo bench -p rejoin-core` prints the table. Instructions are counted by valgrind, if
+//! it is installed, which runs this program again.
 
 #![expect(
     clippy::cast_precision_loss,

@@ -60,7 +60,7 @@ impl Client {
         expect_end(&mut connection)
     }
 
-    /// Requests a count, and reads the whole answer, on as many connections as needed.
+    /// Requests a count, and reads all its events, on as many connections as needed.
     fn count(&mut self, id: i64, to: u64) -> Result<(), BoxError> {
         self.counts.requests += 1;
         let mut connection = self.driver.post(Payload::Count { id, to })?;

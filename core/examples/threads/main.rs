@@ -34,11 +34,11 @@ use crate::{
 /// An error with a message.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Events per answer, including the response.
-const ANSWER_EVENTS: usize = 100;
+/// Events per request, including the response.
+const REQUEST_EVENTS: usize = 100;
 
 /// The number that backends count to.
-const COUNT_TO: u64 = ANSWER_EVENTS as u64 - 1;
+const COUNT_TO: u64 = REQUEST_EVENTS as u64 - 1;
 
 /// Maximum cost of such an event in the log of a session.
 const EVENT_BYTES_MAX: usize = EVENT_OVERHEAD_BYTES + 128;
@@ -106,9 +106,9 @@ fn run() -> Result<Summary, BoxError> {
 fn config(behavior: Behavior) -> Config {
     Config {
         window_events_max: 8,
-        // A whole answer, so that nothing is evicted. A backend is held at half of it.
-        stream_events_max: ANSWER_EVENTS,
-        session_bytes_max: ANSWER_EVENTS * EVENT_BYTES_MAX,
+        // All events of a request, so that none is evicted. A backend is held at half of them.
+        stream_events_max: REQUEST_EVENTS,
+        session_bytes_max: REQUEST_EVENTS * EVENT_BYTES_MAX,
         // No client is that slow, but a busy machine may be.
         stall_timeout_max: Some(Duration::from_secs(30)),
         idle_timeout: Some(Duration::from_millis(if behavior.deletes { 300_000 } else { 200 })),

@@ -94,7 +94,7 @@ fn notification(method: MethodName, scan: &Scan<'_>) -> Result<Notification, Mes
     Ok(notification.unwrap_or(Notification::Other))
 }
 
-/// Returns what a response to `initialize` says. Duplicate members count as absent.
+/// Returns what a response to `initialize` negotiates. Duplicate members count as absent.
 fn initialized(scan: &Scan<'_>) -> Initialized {
     let declares =
         |member: Member<ValueKind>| member.if_unique().is_some_and(|kind| kind != ValueKind::Null);

@@ -96,7 +96,7 @@ impl ParseError {
         }
     }
 
-    /// Returns the error as that of an entry of a batch.
+    /// Converts the error of a message into that of a batch entry.
     pub(super) fn in_entry(self, index: usize) -> Self {
         match self {
             Self::Message { fault, id } => Self::Entry { index, fault, id },

@@ -38,7 +38,7 @@ pub enum Head {
     Response {
         /// The id of the request.
         id: RequestId,
-        /// What the result says, if the request was `initialize`.
+        /// What the result negotiates, if the request was `initialize`.
         initialized: Initialized,
         /// Whether the result is a task, which continues after the response.
         ///
@@ -85,11 +85,11 @@ pub enum Notification {
     },
     /// `notifications/message`: a log message.
     Log,
-    /// Any other method, or a method above whose parameters lack the token or id.
+    /// Any other method, or progress or a cancellation without the token or id.
     Other,
 }
 
-/// What the response to `initialize` says about the session.
+/// What the response to `initialize` negotiates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Initialized {

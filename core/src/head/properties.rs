@@ -90,13 +90,13 @@ fn parse_single_head(json: &str) -> Result<Head, MessageFault> {
 
 /// A message, and its head.
 fn message() -> impl Strategy<Value = (Head, String)> {
-    (head(), surroundings()).prop_map(|((head, members), dressing)| {
-        let json = dressing.object(&members);
+    (head(), surroundings()).prop_map(|((head, members), surroundings)| {
+        let json = surroundings.object(&members);
         (head, json)
     })
 }
 
-/// Irrelevant members, order and whitespace of a message, which must make no difference.
+/// Irrelevant members, order and whitespace of a message, which must not affect its head.
 #[derive(Clone, Debug)]
 struct Surroundings {
     /// Names and values of other members.
@@ -181,7 +181,7 @@ fn string(name: &'static str, text: &str) -> Member {
     (name, Text(quoted(text)))
 }
 
-/// A head, and the members of a message that has it.
+/// A head, and the members of a message with that head.
 fn head() -> impl Strategy<Value = (Head, Vec<Member>)> {
     let heads = prop_oneof![requests(), notifications(), responses(), errors()];
     heads.prop_map(|(head, mut members)| {

@@ -1,4 +1,4 @@
-//! Scanner for the members of a message that make its head.
+//! Scanner for the members of a message that determine its head.
 //!
 //! It makes one pass over the JSON and validates nothing but its syntax. It descends at most
 //! three levels and skips everything else without recursion, so the nesting depth of the
@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::MessageFault;
 use crate::ProtocolVersion;
 
-/// The members of a message that a head is made of.
+/// The members of a message that determine its head.
 ///
 /// Ids and progress tokens are kept as JSON, because the representation of numbers in
 /// `serde_json` depends on features that other crates may enable.

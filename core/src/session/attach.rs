@@ -65,7 +65,7 @@ impl<M: Clone> Session<M> {
             self.acknowledge(key, through, out);
         }
         self.detach(key, out);
-        // What it held is no longer in flight, which leaves room for other connections.
+        // The close has freed bytes in flight, so it must not cut another connection.
         self.is_window_exceeded = false;
     }
 
@@ -101,7 +101,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Closes a connection. It drains, if `reason` lets it.
+    /// Closes a connection, which is drained or cut as `reason` requires.
     pub(super) fn close_connection(
         &mut self,
         key: ConnectionKey,
@@ -170,7 +170,7 @@ impl<M: Clone> Session<M> {
         attached.format = AnswerFormat::Sse;
         attached.can_resume = true;
         // A replay is read when the actions are carried out. By then the stream may have been
-        // removed, or its log have changed when a timer fired.
+        // removed, or a timer may have changed its log.
         let is_last = matches!(stage, Stage::Complete { .. }) && log.ends_before(range.end);
         if is_last || attached.role == Role::Shadow {
             for logged in log.range(range) {
@@ -205,7 +205,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Arms the stall timer of a connection that has unacknowledged events, or that drains and
-    /// holds nothing but is not closed.
+    /// was not reported as closed.
     pub(super) fn arm_stall_timer(&mut self, key: ConnectionKey) {
         let connection = &mut self.connections[key];
         let has_unacknowledged = connection.cursor.has_unacknowledged();
@@ -227,8 +227,8 @@ impl<M: Clone> Session<M> {
             Some(self.timers.insert(kind, key.0, self.now.deadline_after(timeout)));
     }
 
-    /// Records an acknowledgement on a connection. One that acknowledges no further event is
-    /// progress, too: the reader has pulled part of the next event.
+    /// Records an acknowledgement on a connection. Even without a further event it is progress:
+    /// the reader has pulled part of the next event.
     fn acknowledge(&mut self, key: ConnectionKey, through: u64, out: &mut Actions<M>) {
         if !self.connections[key].cursor.has_unacknowledged() {
             return;
@@ -312,7 +312,7 @@ impl<M: Clone> Session<M> {
         self.connections[shadow].role = Role::Attached;
     }
 
-    /// Handles a stream that has lost its connection.
+    /// Handles the detachment of a stream.
     pub(super) fn on_detached(&mut self, stream: StreamKey, out: &mut Actions<M>) {
         let deadline =
             self.client_expected_at(stream).deadline_after(self.config.timeouts().orphan);
@@ -330,7 +330,7 @@ impl<M: Clone> Session<M> {
     }
 }
 
-/// Returns the kind of a stall timer. Most timeouts are at a limit, and have a kind of their
+/// Returns the kind of a stall timer. Most timeouts are at a limit. Each limit has a kind of its
 /// own, in which insertion takes constant time.
 fn stall_timer_kind(nanos: u64, limits: StallTimeout) -> TimerKind {
     if nanos >= limits.max {

@@ -97,7 +97,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Handles the backend's response to a request; `None` is an error response.
+    /// Handles the backend's response to a request; `initialized` is `None` for an error.
     fn handle_backend_response(
         &mut self,
         (id, initialized): (RequestId, Option<Initialized>),

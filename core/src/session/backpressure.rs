@@ -27,8 +27,8 @@ enum Fullness {
     Low,
     /// At least half.
     Half,
-    /// At least three quarters, by unacknowledged events of streams with a reader. The rest is
-    /// for messages that arrive before their senders wait.
+    /// At least three quarters, even if only unacknowledged events of streams with a reader
+    /// count. The rest is for messages that arrive before their senders wait.
     Full,
 }
 
@@ -51,7 +51,7 @@ impl HeldStream {
 }
 
 impl<M> Session<M> {
-    /// Returns whether the sender of the last recorded message should wait.
+    /// Returns whether the sender of a message that was just recorded on `stream` should wait.
     pub(super) fn backpressure(&mut self, stream: StreamId) -> Backpressure {
         let fullness = self.fullness();
         if fullness == Fullness::Low {
@@ -164,8 +164,8 @@ impl<M> Session<M> {
         })
     }
 
-    /// Returns when a stream becomes stuck unless a new event is acknowledged before: its
-    /// readers were then silent for too long. Time without a reader does not count.
+    /// Returns when a stream becomes stuck, because its readers have been silent for too long,
+    /// unless a new event is acknowledged before. Time without a reader does not count.
     fn stuck_at(&self, key: StreamKey) -> Option<Instant> {
         let Stream { pending, attached, earlier_silence, .. } = &self.streams[key];
         let reader = &self.connections[(*attached)?];

@@ -1,6 +1,4 @@
-//! Validation of inputs: whether one is acceptable, and who is at fault otherwise.
-//!
-//! Nothing here changes a session.
+//! Validation of inputs, without side effects.
 
 use alloc::collections::BTreeSet;
 use core::time::Duration;
@@ -15,7 +13,7 @@ use crate::{
     Message, Method, Post, Rejection, StreamId, timers::TimerKind,
 };
 
-/// Returns whether an input comes from the backend, except for its end.
+/// Returns whether an input is activity of the backend, excluding its exit.
 pub(super) fn is_from_backend<M>(input: &Input<M>) -> bool {
     match input {
         Input::BackendMessage { .. } | Input::Disconnect { .. } => true,
@@ -284,7 +282,7 @@ impl<M> Session<M> {
 
     fn check_resume(&self, id: EventId) -> Result<(), ClientFault> {
         let stream = id.stream;
-        let (last, needs_slot) = match stream {
+        let (last, is_reactivated) = match stream {
             StreamId::Standalone => (self.streams[STANDALONE].log.last(), false),
             StreamId::Request(number) => match self.streams.lookup(number) {
                 Some(StreamRef::Stream(key)) => {
@@ -308,7 +306,7 @@ impl<M> Session<M> {
         if id.index > last {
             return Err(ClientFault::FutureEvent { stream, last });
         }
-        if needs_slot { self.check_streams() } else { Ok(()) }
+        if is_reactivated { self.check_streams() } else { Ok(()) }
     }
 
     /// Returns whether a resume of a stream replaces another connection.

@@ -73,7 +73,7 @@ impl<M: Clone> Session<M> {
         out: &mut Actions<M>,
     ) {
         match last_event_id {
-            None => self.open_standalone(connection, out),
+            None => self.handle_get_without_id(connection, out),
             Some(EventId { stream: StreamId::Standalone, index }) => {
                 let connection = self.add_connection(connection, STANDALONE, index);
                 self.connections[connection].can_resume = true;
@@ -100,8 +100,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Handles a GET without an event id.
-    fn open_standalone(&mut self, connection: ConnectionId, out: &mut Actions<M>) {
+    fn handle_get_without_id(&mut self, connection: ConnectionId, out: &mut Actions<M>) {
         let index = self.streams[STANDALONE].acknowledged;
         let connection = self.add_connection(connection, STANDALONE, index);
         let is_concurrent = self.streams[STANDALONE].attached.is_some();
@@ -131,9 +130,9 @@ impl<M: Clone> Session<M> {
         self.attach(stream, connection, false, out);
     }
 
-    /// Makes a connection the attached one of the standalone stream; the previous one becomes a
-    /// shadow. Unacknowledged events of the previous one, or of a draining one, are sent on the
-    /// new connection only.
+    /// Replaces the attached connection of the standalone stream, which becomes a shadow. Its
+    /// unacknowledged events, and those of a draining connection, are discarded there, to be
+    /// sent on the new one.
     ///
     /// Specification: MCP 2025-11-25, Transports, "Multiple Connections".
     fn take_over(&mut self, connection: ConnectionKey, out: &mut Actions<M>) {

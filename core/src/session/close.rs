@@ -15,8 +15,8 @@ use crate::{
 };
 
 impl<M: Clone> Session<M> {
-    /// Closes the session: fails the pending requests that can be answered, closes all
-    /// connections, and clears all state.
+    /// Closes the session: sends failures for pending requests where the window admits them,
+    /// closes all connections, and clears all state.
     pub(super) fn close(&mut self, reason: CloseReason, out: &mut Actions<M>) {
         let failure = match reason {
             CloseReason::BackendGone => FailureReason::BackendGone,

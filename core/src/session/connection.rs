@@ -37,7 +37,7 @@ pub(crate) struct Connection {
     /// Whether its reader is stalled.
     pub(crate) is_stalled: bool,
     /// While anything is unacknowledged: when its reader last made progress. While it drains
-    /// and holds nothing: since when.
+    /// with nothing unacknowledged: when that began.
     pub(crate) silent_since: Instant,
     /// Estimates how long its reader may acknowledge nothing.
     pub(crate) stall_estimator: StallEstimator,

@@ -10,8 +10,8 @@ use super::{
 use crate::{Action, Actions, Instant, UnansweredReason, timers::TimerKind};
 
 impl<M> Session<M> {
-    /// Starts the delivery timers of a stream without a connection. Server requests whose event
-    /// was evicted fail.
+    /// Starts the delivery timers of a detached stream. Server requests whose event was evicted
+    /// fail.
     pub(super) fn start_delivery_timers(&mut self, stream: StreamKey, out: &mut Actions<M>) {
         let mut index = self.streams[stream].acknowledged;
         while let Some((next, request)) = self.next_server_request(stream, index) {
@@ -24,8 +24,8 @@ impl<M> Session<M> {
         }
     }
 
-    /// Cancels the delivery timers of a stream with a connection, which will be sent what is in
-    /// the log. Server requests whose event was evicted fail.
+    /// Cancels the delivery timers of a stream whose new connection will be sent the log. Server
+    /// requests whose event was evicted fail.
     pub(super) fn cancel_delivery_timers(&mut self, stream: StreamKey, out: &mut Actions<M>) {
         let mut index = self.streams[stream].acknowledged;
         while let Some((next, request)) = self.next_server_request(stream, index) {
@@ -64,13 +64,13 @@ impl<M> Session<M> {
         }
     }
 
-    /// Returns when the client of a stream without a connection is expected: now, unless it was
-    /// told to reconnect later.
+    /// Returns when the client of a detached stream is expected: now, or when its retry has
+    /// passed.
     pub(super) fn client_expected_at(&self, stream: StreamKey) -> Instant {
         self.now.max(self.streams[stream].retry_at)
     }
 
-    /// Clears the time at which the client of a stream was told to reconnect.
+    /// Clears the time at which the client of a stream is expected.
     pub(super) fn clear_retry(&mut self, stream: StreamKey) {
         let retry_at = mem::replace(&mut self.streams[stream].retry_at, Instant::EPOCH);
         if retry_at > self.now && retry_at == self.retry_at {
@@ -80,7 +80,7 @@ impl<M> Session<M> {
         }
     }
 
-    /// Starts the delivery timer of a server request, unless it runs already.
+    /// Starts the delivery timer of a server request, unless it is already running.
     pub(super) fn start_delivery_timer(&mut self, stream: StreamKey, key: ServerRequestKey) {
         let deadline =
             self.client_expected_at(stream).deadline_after(self.config.timeouts().delivery);
@@ -101,7 +101,7 @@ impl<M> Session<M> {
         }
     }
 
-    /// Fails a server request: the driver answers it with an error.
+    /// Fails a server request: the driver sends the backend an error response.
     pub(super) fn fail_server_request(
         &mut self,
         request: ServerRequestKey,

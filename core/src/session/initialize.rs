@@ -46,7 +46,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Completes the handshake with the backend's response. Closes the session if that is an
-    /// error response, or too large and replaced with a failure.
+    /// error response, or is too large and therefore replaced by a failure.
     pub(super) fn complete_initialize(
         &mut self,
         connection: ConnectionKey,
@@ -73,8 +73,8 @@ impl<M: Clone> Session<M> {
     }
 
     /// Closes the session if the connection of `initialize` closed before its response was
-    /// acknowledged, unless the client has used the session since: its id came in the HTTP
-    /// headers.
+    /// acknowledged. If the client has used the session, it has the response: the session id
+    /// came with it, in the HTTP headers.
     pub(super) fn on_initialize_connection_closed(
         &mut self,
         connection: &Connection,

@@ -62,7 +62,7 @@ impl<M: Clone> Session<M> {
     ) {
         let stream = &self.streams[stream];
         let index = stream.log.last();
-        // JSON means a single request, and no event before its response.
+        // The format is JSON only for a single request, before any other event.
         if is_response && self.connections[connection].format == AnswerFormat::Json {
             self.send_without_id(connection, Sent { index, cost }, event, out);
         } else {
@@ -214,7 +214,7 @@ impl<M: Clone> Session<M> {
     fn evict_unacknowledged(&mut self, out: &mut Actions<M>) {
         let max = self.config.session_bytes_max;
         while self.exceeds_session_limit(max)
-            && let Some(stream) = self.least_needed()
+            && let Some(stream) = self.first_by_reader_state()
         {
             while self.exceeds_session_limit(max) && !self.streams[stream].log.is_empty() {
                 self.evict(stream, out);
@@ -236,20 +236,19 @@ impl<M: Clone> Session<M> {
         candidates.find(|key| self.has_evictable_front(*key))
     }
 
-    /// Returns whether the oldest event of a stream was acknowledged, and is not being replayed
-    /// to its reader.
+    /// Returns whether the oldest event of a stream was acknowledged, and its reader does not
+    /// await it again.
     fn has_evictable_front(&self, stream: StreamKey) -> bool {
         self.streams[stream].front_acknowledged.is_some() && !self.is_front_awaited(stream)
     }
 
     /// Returns the stream to evict unacknowledged events from.
-    fn least_needed(&self) -> Option<StreamKey> {
+    fn first_by_reader_state(&self) -> Option<StreamKey> {
         let candidates = self.timers.iter(TimerKind::NonEmpty).map(|(key, _)| StreamKey(key));
         candidates.min_by_key(|key| self.reader_state(*key))
     }
 
-    /// Returns whether the reader of a stream is not stalled, and has not acknowledged the
-    /// oldest event.
+    /// Returns whether a stream has a reader that has yet to acknowledge the oldest event.
     fn is_front_awaited(&self, stream: StreamKey) -> bool {
         let Some(reader) = self.reader(stream) else { return false };
         let oldest = self.streams[stream].log.oldest();

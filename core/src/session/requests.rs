@@ -33,9 +33,9 @@ pub(crate) struct Requests {
     pub(crate) tasks: TaskTokens,
 }
 
-/// The progress tokens of requests that were answered with a task, and stay valid for its
-/// life. The end of a task need not be announced, so the latest tokens are kept: at most
-/// `pending_requests_max`.
+/// The progress tokens of requests whose responses created tasks, which stay valid as long as
+/// the tasks. A backend need not announce the end of a task, so the latest tokens are kept: at
+/// most `pending_requests_max`.
 ///
 /// Specification: MCP 2025-11-25, Utilities, "Progress".
 #[derive(Debug)]
@@ -272,7 +272,7 @@ impl<M> Session<M> {
     }
 }
 
-/// Returns the log entry of a request that will have no response.
+/// Returns the log entry for a request whose response will never arrive.
 pub(super) fn failure<M>(id: RequestId, reason: FailureReason) -> Entry<M> {
     Entry::Failure(Failure { id, reason })
 }

@@ -1,4 +1,4 @@
-//! Restoring of a session from an untrusted snapshot.
+//! Restoration of a session from an untrusted snapshot.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -34,8 +34,8 @@ impl<M: Clone> Session<M> {
     ///
     /// # Errors
     ///
-    /// If the snapshot is inconsistent. Its storage is at fault. The checks ensure that no
-    /// later input can panic or leak memory.
+    /// Returns a [`RestoreError`] if the snapshot is inconsistent. Its storage is at fault. The
+    /// checks ensure that no later input can panic or leak memory.
     pub fn restore(
         snapshot: Snapshot<M>,
         config: ValidConfig,
@@ -67,7 +67,7 @@ impl<M: Clone> Session<M> {
             session.restore_task(token)?;
         }
         session.restore_timers(state.timers, state.tombstones)?;
-        session.check_streams_restored()?;
+        session.check_restored_streams()?;
         session.close_all_connections(out);
         Ok(session)
     }
@@ -405,7 +405,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Checks each stream against its timers, requests and connections.
-    fn check_streams_restored(&self) -> Result<(), RestoreError> {
+    fn check_restored_streams(&self) -> Result<(), RestoreError> {
         let standalone = &self.streams[STANDALONE];
         let is_consistent = standalone.non_empty.is_some() != standalone.log.is_empty();
         ensure(is_consistent, "eviction entry of the standalone stream does not fit its log")?;

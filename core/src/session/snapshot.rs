@@ -1,4 +1,4 @@
-//! Taking of a snapshot.
+//! Capture of a session in a snapshot.
 
 use alloc::vec::Vec;
 use core::time::Duration;

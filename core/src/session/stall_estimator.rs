@@ -4,12 +4,13 @@ use core::time::Duration;
 
 use crate::{Instant, config::StallTimeout};
 
-/// Estimates how long one reader may pause from its previous pauses, as a retransmission
-/// timer estimates the round trip (RFC 6298, section 2).
+/// Estimates, from its previous pauses, how long one reader may pause, as a retransmission
+/// timer estimates the round-trip time (RFC 6298, section 2).
 ///
-/// A pause is a sample only while the reader is behind: one that is at the head shows nothing
-/// of its speed. A reader's system reads in bursts with long pauses between them, so the
-/// sample is the longest pause of a round, which lasts at least the shortest timeout.
+/// A pause is a sample only while the reader is behind: at the head, it shows nothing about the
+/// reader's speed. The operating system of a reader reads in bursts with long pauses between
+/// them, so the sample is the longest pause of a round, which lasts at least the shortest
+/// timeout.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StallEstimator {
     /// Smoothed pause, in nanoseconds.
@@ -63,7 +64,7 @@ impl StallEstimator {
     }
 
     /// Returns whether a reader that has acknowledged nothing since `since` seems to have
-    /// stopped: its pause is more than twice as long as any before.
+    /// stopped: for at least the shortest timeout, and for more than twice its longest pause.
     pub(crate) fn has_stopped(&self, since: Instant, now: Instant, limits: StallTimeout) -> bool {
         let silent = nanos(now.since(since));
         silent >= limits.min && silent > self.longest.saturating_mul(2)
@@ -77,6 +78,8 @@ pub(super) fn nanos(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
     const LIMITS: StallTimeout = StallTimeout { min: 1_000, max: 10_000 };
@@ -98,9 +101,6 @@ mod tests {
         }
         before
     }
-
-    extern crate alloc;
-    use alloc::vec::Vec;
 
     #[test]
     fn the_timeout_of_a_steady_reader_is_at_least_its_pause() {

@@ -7,7 +7,7 @@ use rejoin_core::Config;
 use crate::script::check_live;
 
 #[test]
-fn cancelling_closes_the_stream_and_reserves_the_id() {
+fn cancelling_closes_the_connection_and_reserves_the_id() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -138,7 +138,7 @@ fn orphan_is_cancelled_and_its_client_gets_a_failure() {
 }
 
 #[test]
-fn connection_before_the_orphan_timeout_keeps_the_request() {
+fn resume_before_orphan_timeout_keeps_the_request() {
     check_live(
         "2025-06-18",
         Config::default(),

@@ -1,4 +1,4 @@
-//! Closing: why sessions close, and what they do when they close.
+//! Closing of sessions: reasons, and last actions.
 
 use rejoin_core::Config;
 
@@ -46,7 +46,7 @@ fn delete_fails_pending_requests_and_closes_connections() {
 }
 
 #[test]
-fn driver_closes_with_a_reason() {
+fn closing_by_the_driver_reports_its_reason() {
     check_busy(
         "
         > shutdown
@@ -62,7 +62,7 @@ fn driver_closes_with_a_reason() {
 }
 
 #[test]
-fn backend_gone_fails_pending_requests() {
+fn exit_of_the_backend_fails_pending_requests() {
     check_busy(
         "
         > backend gone
@@ -116,7 +116,7 @@ fn idle_session_closes_after_five_minutes() {
 }
 
 #[test]
-fn pending_request_or_connection_keeps_the_session() {
+fn pending_request_or_connection_keeps_the_session_open() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -136,7 +136,7 @@ fn pending_request_or_connection_keeps_the_session() {
 }
 
 #[test]
-fn backend_activity_does_not_keep_an_idle_session() {
+fn backend_activity_does_not_keep_an_idle_session_open() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -150,7 +150,7 @@ fn backend_activity_does_not_keep_an_idle_session() {
 }
 
 #[test]
-fn rejected_input_does_not_keep_an_idle_session() {
+fn rejected_input_does_not_keep_an_idle_session_open() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -164,7 +164,7 @@ fn rejected_input_does_not_keep_an_idle_session() {
 }
 
 #[test]
-fn retry_ends_when_the_client_is_back() {
+fn retry_delays_the_idle_timeout_until_the_client_is_back() {
     check_live(
         "2025-11-25",
         Config::default(),
@@ -197,7 +197,7 @@ fn retry_ends_when_the_client_is_back() {
 }
 
 #[test]
-fn retry_ends_with_its_stream() {
+fn retry_of_an_ended_stream_does_not_delay_the_idle_timeout() {
     check_live(
         "2025-11-25",
         Config::default(),

@@ -1,4 +1,4 @@
-//! Connections that the backend closes, and connections that are cut because they stall.
+//! Disconnecting, and connections that are cut because their readers stall.
 
 use std::time::Duration;
 
@@ -194,7 +194,7 @@ fn draining_connection_with_discarded_events_is_cut_after_stall_disconnect_timeo
 }
 
 #[test]
-fn stall_disconnect_timeout_works_without_stall_timeout() {
+fn stall_disconnect_timeout_does_not_require_a_stall_timeout() {
     let config = Config {
         stall_timeout_max: None,
         stall_disconnect_timeout: Some(Duration::from_secs(1)),

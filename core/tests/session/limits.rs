@@ -157,7 +157,7 @@ fn resuming_a_retained_stream_counts_against_streams_max() {
 }
 
 #[test]
-fn limits_of_zero_still_allow_live_delivery() {
+fn limits_of_zero_still_allow_live_events() {
     let config = Config {
         stream_events_max: 0,
         stream_bytes_max: 0,

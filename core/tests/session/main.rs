@@ -1,4 +1,4 @@
-//! Transcripts of sessions: each rule of the behaviour page, and each input.
+//! Transcripts of sessions, for each rule of `behaviour.md` and each input.
 
 mod script;
 

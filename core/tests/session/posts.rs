@@ -1,4 +1,4 @@
-//! POSTs: request streams, batches, reservations and JSON answers.
+//! POSTs: request streams, batches, reservations and the JSON format.
 
 use rejoin_core::Config;
 
@@ -194,7 +194,7 @@ fn reservation_ends_on_timeout_close_or_abandon() {
 }
 
 #[test]
-fn json_answer_becomes_sse_unless_the_response_comes_first() {
+fn json_format_becomes_sse_unless_the_response_comes_first() {
     check_live(
         "2025-11-25",
         Config::default(),

@@ -200,7 +200,7 @@ fn largest_message_is_kept_with_the_next_event() {
 }
 
 #[test]
-fn event_larger_than_the_session_budget_is_kept_alone() {
+fn event_larger_than_session_bytes_max_is_kept_alone() {
     let config = Config { session_bytes_max: 400, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -224,7 +224,7 @@ fn event_larger_than_the_session_budget_is_kept_alone() {
 }
 
 #[test]
-fn response_is_replaced_by_a_failure_without_a_session_budget() {
+fn response_is_replaced_by_a_failure_if_session_bytes_max_is_zero() {
     let config = Config { session_bytes_max: 0, ..Config::default() };
     check_live(
         "2025-06-18",

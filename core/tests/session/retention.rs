@@ -64,7 +64,7 @@ fn tombstone_has_a_failure_for_each_request_of_a_batch() {
 }
 
 #[test]
-fn tombstone_expires() {
+fn tombstone_expires_after_tombstone_timeout() {
     let config = Config { idle_timeout: None, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -85,7 +85,7 @@ fn tombstone_expires() {
 }
 
 #[test]
-fn oldest_retained_stream_over_the_limit_expires() {
+fn oldest_retained_stream_over_the_limit_is_evicted() {
     let config = Config {
         retained_unacknowledged_max: 1,
         retained_acknowledged_max: 1,
@@ -310,7 +310,7 @@ fn acknowledged_events_are_evicted_before_unacknowledged_ones() {
 }
 
 #[test]
-fn resume_replaces_a_connection_draining_from_an_expired_stream() {
+fn resume_from_a_tombstone_replaces_the_draining_connection() {
     let config = Config { retention: Some(Duration::ZERO), ..Config::default() };
     check_live(
         "2025-11-25",

@@ -29,7 +29,7 @@ fn response_without_a_request_is_undeliverable() {
 }
 
 #[test]
-fn progress_of_an_unknown_or_finished_token_is_dropped() {
+fn progress_without_a_pending_request_is_dropped() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -205,7 +205,7 @@ fn cancellation_by_the_backend_follows_its_request() {
 }
 
 #[test]
-fn server_request_ids_in_use_are_rejected() {
+fn backend_faults_are_rejected() {
     let config = Config { server_requests_max: 2, message_bytes_max: 10, ..Config::default() };
     check_live(
         "2025-06-18",

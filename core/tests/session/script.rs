@@ -4,11 +4,7 @@
 //! cause. `+10s` before an input advances the time. The body of a message is its own text:
 //! `request 7 token t (500 bytes)`. `no-id` stands for an event without an id.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a script that does not parse is a broken test"
-)]
+#![expect(clippy::expect_used, clippy::panic, reason = "an invalid script is a bug in the test")]
 
 use std::{str::SplitWhitespace, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Requests of the server: delivery, responses and timeouts.
+//! Server requests: delivery, responses and timeouts.
 
 use core::time::Duration;
 
@@ -27,7 +27,7 @@ fn undelivered_request_fails_without_a_gap() {
 }
 
 #[test]
-fn connection_before_delivery_timeout_gets_the_request() {
+fn get_before_delivery_timeout_gets_the_request() {
     check_live(
         "2025-06-18",
         Config::default(),
@@ -259,7 +259,7 @@ fn undelivered_request_of_a_complete_stream_has_delivery_timeout() {
 }
 
 #[test]
-fn undelivered_request_of_an_expired_stream_fails() {
+fn undelivered_request_of_an_evicted_stream_fails() {
     let config = Config { retained_unacknowledged_max: 0, ..Config::default() };
     check_live(
         "2025-06-18",

@@ -1,10 +1,10 @@
-//! Slow readers at any pace: they miss nothing as long as their senders wait.
+//! Slow readers: at any pace, they miss nothing as long as their senders wait.
 
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a surprise fails the test"
+    reason = "a test fails by panicking"
 )]
 
 use std::collections::VecDeque;
@@ -36,7 +36,7 @@ struct Reader {
 impl Readers {
     fn open(count: usize, config: Config) -> Self {
         let mut readers = Self { run: Run::live("2025-06-18", config), readers: Vec::new() };
-        // Connection 0 was the one of `initialize`. Stream numbers begin with 0.
+        // Connection 0 was that of `initialize`; stream numbers start at 0.
         for reader in 0..count {
             readers.readers.push(Reader::default());
             readers.step(&format!("> post {} request {reader} token t{reader}", reader + 1));
@@ -107,7 +107,7 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// A reader that stalls would lose all events but one, which is what its log may hold.
+    /// A reader that stalled would miss events: its log is limited to one.
     #[test]
     fn steady_reader_never_stalls(
         pause in 1_u64..=5_000,

@@ -93,7 +93,7 @@ fn replay_stops_at_the_window_in_bytes() {
 }
 
 #[test]
-fn free_events_fit_beside_an_oversized_one() {
+fn events_without_cost_fit_beside_an_oversized_one() {
     check_live(
         "2025-11-25",
         config(),
@@ -153,7 +153,7 @@ fn longest_silent_stopped_reader_is_cut_first() {
 }
 
 #[test]
-fn reader_with_a_usual_pause_is_not_cut() {
+fn reader_is_not_cut_within_twice_its_longest_pause() {
     check_live(
         "2025-06-18",
         config(),
@@ -177,7 +177,7 @@ fn reader_with_a_usual_pause_is_not_cut() {
 }
 
 #[test]
-fn closed_connection_does_not_cut_another() {
+fn closing_a_connection_does_not_cut_another() {
     check_live(
         "2025-06-18",
         config(),

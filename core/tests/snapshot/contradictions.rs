@@ -18,19 +18,19 @@ use Damage::{Add, Reverse, Set};
 impl Damage {
     fn apply(self, json: &mut Value) {
         match self {
-            Self::Set(place, text) => {
-                *json.pointer_mut(place).unwrap() = serde_json::from_str(text).unwrap();
+            Self::Set(pointer, text) => {
+                *json.pointer_mut(pointer).unwrap() = serde_json::from_str(text).unwrap();
             }
-            Self::Add(place, text) => {
-                list(json, place).push(serde_json::from_str(text).unwrap());
+            Self::Add(pointer, text) => {
+                list(json, pointer).push(serde_json::from_str(text).unwrap());
             }
-            Self::Reverse(place) => list(json, place).reverse(),
+            Self::Reverse(pointer) => list(json, pointer).reverse(),
         }
     }
 }
 
-fn list<'a>(json: &'a mut Value, place: &str) -> &'a mut Vec<Value> {
-    json.pointer_mut(place).unwrap().as_array_mut().unwrap()
+fn list<'a>(json: &'a mut Value, pointer: &str) -> &'a mut Vec<Value> {
+    json.pointer_mut(pointer).unwrap().as_array_mut().unwrap()
 }
 
 /// Damages the snapshot of a session after `inputs`, and checks the error of restoring it.
@@ -47,7 +47,7 @@ fn check(inputs: &[Input<u64>], damages: &[Damage], expected: &str) {
 
 #[test]
 fn initialize_has_exactly_one_connection() {
-    let waiting = [request(1, 0, None)];
+    let initializing = [request(1, 0, None)];
     for (damages, expected) in [
         (&[Set("/state/connections", "[]")][..], "no connection for `initialize`"),
         (
@@ -64,7 +64,7 @@ fn initialize_has_exactly_one_connection() {
         (&[Set("/state/phase", r#""New""#)], "connection before `initialize`"),
         (&[Set("/state/timers", "[]")], "timer for `initialize` does not fit the phase"),
     ] {
-        check(&waiting, damages, expected);
+        check(&initializing, damages, expected);
     }
     for (damages, expected) in [
         (
@@ -126,7 +126,7 @@ fn tombstones_and_their_responses_are_ordered() {
 
 #[test]
 fn timer_entries_are_unique_and_refer_to_something() {
-    for (waiting, expected) in [
+    for (timers, expected) in [
         (&[r#"{"target":{"Cancelled":3},"remaining":null}"#][..], "duplicate cancelled request id"),
         (
             &[r#"{"target":{"FrontAcknowledged":"Standalone"},"remaining":null}"#],
@@ -138,8 +138,7 @@ fn timer_entries_are_unique_and_refer_to_something() {
         ),
         (&[r#"{"target":{"Delivery":"a"},"remaining":null}"#; 2], "duplicate server request timer"),
     ] {
-        let damages: Vec<Damage> =
-            waiting.iter().map(|waiting| Add("/state/timers", waiting)).collect();
+        let damages: Vec<Damage> = timers.iter().map(|timer| Add("/state/timers", timer)).collect();
         check(&busy(), &damages, expected);
     }
 }
