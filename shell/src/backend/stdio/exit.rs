@@ -1,4 +1,4 @@
-//! Waits for the exit of a process without reaping it.
+//! Notification of the exit of a process, without reaping it.
 
 use std::io;
 
@@ -38,7 +38,7 @@ impl ExitWatch {
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn of_process(_: Pid) -> Option<Self> {
+    fn pidfd(_: Pid) -> Option<Self> {
         None
     }
 
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn every_kind_of_watch_sees_an_exit() {
+    async fn every_kind_of_watch_reports_an_exit() {
         let sigchld = |_| signal(SignalKind::child()).map(ExitWatch::Sigchld);
         for watch in [ExitWatch::new, sigchld] {
             let mut child = Command::new("sleep").arg("1000").spawn().unwrap();

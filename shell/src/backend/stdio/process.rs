@@ -248,7 +248,7 @@ fn set_open_files_limit(id: Pid, limit: u64) {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn limit_files(_: Pid, _: u64) {}
+fn set_open_files_limit(_: Pid, _: u64) {}
 
 impl Drop for Process {
     /// Kills the child if its task panics or the runtime shuts down. The watchdog, if there is
