@@ -45,7 +45,7 @@ fn the_page_lists_every_failure() {
         (FailureReason::Evicted, None, None),
         (FailureReason::Expired, None, None),
         (FailureReason::Orphaned, None, None),
-        (FailureReason::BackendGone, None, Some("exit status: 1")),
+        (FailureReason::BackendGone, None, Some("process exited: exit status: 1")),
         (closed, None, None),
         (closed, Some(CloseReason::Deleted), None),
         (closed, Some(CloseReason::ServerShutdown), None),
@@ -165,7 +165,7 @@ fn errors() -> Vec<ManagerError> {
         ManagerError::Open("No such file or directory".into()),
         ManagerError::Session(SessionError::Busy),
     ];
-    // Resuming a cancelled stream is not refused, but answered by 204.
+    // Resuming a cancelled stream gets 204.
     let refused = |fault: &ClientFault| !matches!(fault, ClientFault::CancelledStream(_));
     faults().into_iter().filter(refused).map(of_client).chain(others).collect()
 }

@@ -83,7 +83,7 @@ def replay_of_a_burst(subject):
     if not last_id(events):
         return "all lost, no event id to resume from"
     if resumed is None:
-        return "all lost, no answer"
+        return "all lost, no response"
     if resumed.status != 200:
         return f"all lost, {resumed.status}"
     got, response = [], None
@@ -98,9 +98,9 @@ def replay_of_a_burst(subject):
         response = message if is_response and "method" not in message else None
     replayed = sum(is_progress(event, "t") for event in got)
     gap = "gap reported" if any(map(is_gap, got)) else "gap not reported"
-    answer = "answer delivered" if response and "result" in response else "answer lost"
+    outcome = "response delivered" if response and "result" in response else "response lost"
     gap = "" if replayed == 5000 else f", {gap}"
-    return f"{replayed:,} replayed{gap}, {answer}"
+    return f"{replayed:,} replayed{gap}, {outcome}"
 
 
 def early_notification(subject):
@@ -121,7 +121,7 @@ def second_get(subject):
     first = resume(client, [], 2)
     second = resume(client, [], 2)
     if second is None:
-        return "no answer"
+        return "no response"
     if second.status != 200:
         return str(second.status)
     first and first.drop()
@@ -137,7 +137,7 @@ def unknown_event_id(subject):
     try:
         status = client.get("no such event").status
     except OSError:
-        return "no answer"
+        return "no response"
     return "200, ignored" if status == 200 else str(status)
 
 
@@ -146,7 +146,7 @@ def foreign_host(subject):
     try:
         answer = client.send("POST", client.request("ping", {}), {"host": "evil.example"})
     except OSError:
-        return "no answer"
+        return "no response"
     return str(answer.status)
 
 
@@ -182,7 +182,7 @@ def text_of(response):
         return "never answered"
     if "error" in response:
         return "rejected"
-    return "its answer" if response["result"].get("content") else "an answer without content"
+    return "its response" if response["result"].get("content") else "a response without content"
 
 
 def killed_server(subject):
@@ -219,7 +219,7 @@ def sigterm(subject):
     subject.running.terminate()
     response = read_background_response(waiting, client.next_id - 1)
     if response is None:
-        return "cut without an answer"
+        return "cut without a response"
     return "answered" if "result" in response else "error"
 
 
@@ -276,25 +276,25 @@ def other_session(subject):
     client, other = subject.client(), subject.client()
     stream = resume(client, [], 2)
     if stream is None or stream.status != 200:
-        return f"no GET ({stream.status if stream else 'no answer'})"
+        return f"no GET ({stream.status if stream else 'no response'})"
     other.call(subject.tool("announce"), ms=200)
     matches = lambda event: (event["message"] or {}).get("method") == LIST_CHANGED
     return "sent to it, too" if stream.find(matches, 2) else "not sent to it"
 
 
 ALL = {
-    "connection lost in a call, the call ends, client resumes": resume_after_the_call,
-    "client resumes while the call still runs": resume_during_the_call,
+    "connection lost during a call, the call completes, the client resumes": resume_after_the_call,
+    "the client resumes before the call completes": resume_during_the_call,
     "5,000 progress events while the client is away": replay_of_a_burst,
     "notification before the GET is open": early_notification,
     "second GET": second_get,
     "unknown `Last-Event-ID`": unknown_event_id,
     "foreign `Host`": foreign_host,
     "foreign `Origin`": foreign_origin,
-    "one id on two calls in flight": duplicate_request_id,
-    "server killed (`kill -9`) in a call": killed_server,
-    "SIGTERM to the gateway in a call": sigterm,
+    "the same id in two pending calls": duplicate_request_id,
+    "server killed (`kill -9`) during a call": killed_server,
+    "SIGTERM to the gateway during a call": sigterm,
     "sampling request of the server": sampling,
-    "progress of two calls at once": concurrent_progress,
+    "progress of two concurrent calls": concurrent_progress,
     "notification of another session": other_session,
 }
