@@ -5,7 +5,7 @@
 //! stream a message is sent, what is retained, and what is replayed. This crate is its driver for
 //! tokio, with real connections and timers.
 //!
-//! - A [`Backend`] answers the messages of sessions: your own handler, any service of the crate
+//! - A [`Backend`] is the server behind the sessions: your own handler, any service of the crate
 //!   `rmcp` through [`RmcpBackend`], or a child process through [`StdioBackend`].
 //! - A [`SessionManager`] owns the sessions; a [`SessionHandle`] refers to one of them.
 //! - A [`Connection`] is the source of an HTTP response body. Dropping it closes the connection;

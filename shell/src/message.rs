@@ -1,4 +1,4 @@
-//! Parsing of messages: from bytes to heads and bodies.
+//! Message parsing: from bytes to heads and bodies.
 
 use bytes::Bytes;
 use memchr::memchr2;

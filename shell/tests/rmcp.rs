@@ -13,7 +13,7 @@ mod service;
 
 use std::time::Duration;
 
-use client::{Client, answer, next, outcome};
+use client::{Client, next, outcome, response};
 use rejoin::{ManagerConfig, RmcpBackend, SessionManager, SseEvent};
 use rejoin_core::{AnswerFormat, CloseReason, StreamId};
 use serde_json::json;
@@ -24,9 +24,9 @@ async fn each_session_has_its_own_service() {
     let (backend, mut made) = service::backend();
     let client = Client::connect(backend).await;
     assert_eq!(made.recv().await, Some(ServiceEvent::Made));
-    let answer = answer(client.call(1, "greet", json!({})).await).await;
-    assert_eq!(answer["id"], 1);
-    assert_eq!(answer["result"]["content"][0]["text"], "hello");
+    let response = response(client.call(1, "greet", json!({})).await).await;
+    assert_eq!(response["id"], 1);
+    assert_eq!(response["result"]["content"][0]["text"], "hello");
     client.sessions.create_session().await.unwrap();
     assert_eq!(made.recv().await, Some(ServiceEvent::Made));
 }
@@ -39,9 +39,9 @@ async fn server_request_is_sent_on_the_stream_of_its_request() {
     let request = next(&mut connection).await.unwrap();
     assert_eq!(request["method"], "ping");
     client.message(&json!({ "jsonrpc": "2.0", "id": request["id"], "result": {} })).await;
-    let (before, answer) = outcome(&mut connection).await;
+    let (before, response) = outcome(&mut connection).await;
     assert_eq!(before.len(), 0);
-    assert_eq!(answer["result"]["content"][0]["text"], "pong");
+    assert_eq!(response["result"]["content"][0]["text"], "pong");
     client.session.delete().unwrap();
     assert_eq!(next(&mut standalone).await, None);
 }
@@ -69,8 +69,8 @@ async fn handler_disconnects_and_the_client_resumes() {
     assert_eq!(sent, retry);
     assert_eq!(id.stream, StreamId::Request(0));
     let mut connection = client.session.resume(id).unwrap();
-    let (_, answer) = outcome(&mut connection).await;
-    assert_eq!(answer["result"]["content"][0]["text"], "later");
+    let (_, response) = outcome(&mut connection).await;
+    assert_eq!(response["result"]["content"][0]["text"], "later");
 }
 
 #[tokio::test(start_paused = true)]
@@ -102,35 +102,35 @@ async fn end_of_the_session_cancels_the_service() {
 #[tokio::test(start_paused = true)]
 async fn request_whose_handler_panics_is_answered() {
     let client = Client::connect(service::backend().0).await;
-    let answer = answer(client.call(1, "panic", json!({})).await).await;
-    assert_eq!(answer["error"]["code"], -32_603);
-    assert_eq!(answer["error"]["message"], "internal error: the request handler panicked");
+    let response = response(client.call(1, "panic", json!({})).await).await;
+    assert_eq!(response["error"]["code"], -32_603);
+    assert_eq!(response["error"]["message"], "internal error: the request handler panicked");
 }
 
 #[tokio::test(start_paused = true)]
 async fn response_that_is_too_large_becomes_an_error() {
     let client = Client::connect(service::backend().0).await;
-    let answer = answer(client.call(1, "large", json!({})).await).await;
-    assert_eq!(answer["id"], 1);
-    assert_eq!(answer["error"]["code"], -32_603);
-    assert_eq!(answer["error"]["message"], "the response was too large to be retained");
+    let response = response(client.call(1, "large", json!({})).await).await;
+    assert_eq!(response["id"], 1);
+    assert_eq!(response["error"]["code"], -32_603);
+    assert_eq!(response["error"]["message"], "the response was too large to be retained");
 }
 
 #[tokio::test(start_paused = true)]
 async fn unreadable_request_is_answered_with_an_error() {
     let client = Client::connect(service::backend().0).await;
-    let answer = answer(client.request(1, "tools/call", json!({ "nom": "greet" })).await).await;
-    assert_eq!(answer["error"]["code"], -32_602);
-    assert_eq!(answer["error"]["message"], "invalid parameters for `tools/call`");
+    let response = response(client.request(1, "tools/call", json!({ "nom": "greet" })).await).await;
+    assert_eq!(response["error"]["code"], -32_602);
+    assert_eq!(response["error"]["message"], "invalid parameters for `tools/call`");
 
     let text = r#"{"jsonrpc":"2.0","id":2,"method":"a","params":{"n":1e999}}"#;
     let post = rejoin::parse_message(text.into(), 0).unwrap();
     let connection = client.session.request(post, AnswerFormat::Sse).await.unwrap();
-    let answer = self::answer(connection).await;
-    assert_eq!(answer["id"], 2);
-    assert_eq!(answer["error"]["code"], -32_600);
+    let response = self::response(connection).await;
+    assert_eq!(response["id"], 2);
+    assert_eq!(response["error"]["code"], -32_600);
 
-    let unknown = self::answer(client.request(3, "no/such", json!({})).await).await;
+    let unknown = self::response(client.request(3, "no/such", json!({})).await).await;
     assert_eq!(unknown["error"]["code"], -32_601);
 }
 
@@ -140,8 +140,8 @@ async fn unreadable_client_response_becomes_an_error_for_the_handler() {
     let mut connection = client.call(1, "ask", json!({})).await;
     let request = next(&mut connection).await.unwrap();
     client.message(&json!({ "jsonrpc": "2.0", "id": request["id"], "error": "no" })).await;
-    let (_, answer) = outcome(&mut connection).await;
-    let text = answer["result"]["content"][0]["text"].as_str().unwrap();
+    let (_, response) = outcome(&mut connection).await;
+    let text = response["result"]["content"][0]["text"].as_str().unwrap();
     assert!(text.contains("unreadable response from the client"), "{text}");
 }
 
@@ -151,8 +151,8 @@ async fn invalid_initialize_parameters_leave_no_session() {
     let text = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#;
     let post = rejoin::parse_message(text.into(), 0).unwrap();
     let (_, mut connection) = sessions.initialize_session(post, AnswerFormat::Sse).await.unwrap();
-    let answer = next(&mut connection).await.unwrap();
-    assert_eq!(answer["error"]["code"], -32_602);
+    let response = next(&mut connection).await.unwrap();
+    assert_eq!(response["error"]["code"], -32_602);
     assert_eq!(next(&mut connection).await, None);
     assert_eq!(sessions.sessions(), 0);
 }
@@ -203,8 +203,8 @@ async fn service_that_never_initializes_is_dropped_with_its_session() {
 #[tokio::test(start_paused = true)]
 async fn response_that_is_nested_too_deep_becomes_an_error() {
     let client = Client::connect(service::backend().0).await;
-    let answer = answer(client.call(1, "deep", json!({})).await).await;
-    assert_eq!(answer["error"]["code"], -32_603, "{answer}");
-    let message = answer["error"]["message"].as_str().unwrap();
+    let response = response(client.call(1, "deep", json!({})).await).await;
+    assert_eq!(response["error"]["code"], -32_603, "{response}");
+    let message = response["error"]["message"].as_str().unwrap();
     assert!(message.contains("128 levels"), "{message}");
 }

@@ -80,10 +80,10 @@ impl ClientMessages {
         self.first_message.take()
     }
 
-    /// Handles each message in a callback, without a task: for a backend that answers without
+    /// Handles each message in a callback, without a task: for a backend that responds without
     /// waiting for anything.
     ///
-    /// The callback runs in the task that delivers the message, with one message at a time, in
+    /// The callback runs in the task that queues the message, with one message at a time, in
     /// order, and is dropped when the session has ended. If it panics, its session ends.
     pub fn handle(mut self, handler: impl FnMut(Bytes) + Send + 'static) {
         self.first_message = None;
@@ -272,7 +272,7 @@ impl QueueInner {
         }
     }
 
-    /// Returns the message, and its permit to the queue.
+    /// Returns a message to the backend, and releases its permit.
     fn receive(&self, message: QueuedMessage) -> Bytes {
         match message {
             QueuedMessage::FromClient(message) => {

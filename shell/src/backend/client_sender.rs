@@ -195,17 +195,17 @@ impl ClientSender {
 
     /// Returns whether this request of the client is pending.
     #[cfg(feature = "stdio")]
-    pub(super) fn is_unanswered(&self, request: &RequestId) -> bool {
-        self.session.upgrade().is_some_and(|session| session.is_unanswered(request))
+    pub(super) fn is_pending(&self, request: &RequestId) -> bool {
+        self.session.upgrade().is_some_and(|session| session.is_pending(request))
     }
 
     /// Returns the pending request of the client, if there is exactly one.
     #[cfg(feature = "stdio")]
-    pub(super) fn sole_unanswered(&self) -> Option<RequestId> {
-        self.session.upgrade()?.sole_unanswered()
+    pub(super) fn sole_pending_request(&self) -> Option<RequestId> {
+        self.session.upgrade()?.sole_pending_request()
     }
 
-    /// Answers a request of the client with an error, in place of the backend.
+    /// Responds to a request of the client with an error, in place of the backend.
     #[cfg(feature = "stdio")]
     pub(super) fn fail_request(&self, request: RequestId, message: &str) {
         let error = render::error(Some(&request), render::INTERNAL_ERROR, message);
@@ -214,7 +214,7 @@ impl ClientSender {
         let _ = self.start_send_with_head(head, error, None);
     }
 
-    /// Answers a server request with an error, through the backend's queue.
+    /// Responds to a server request with an error, through the backend's queue.
     #[cfg(feature = "stdio")]
     pub(super) fn reject_server_request(&self, request: &RequestId, code: i32, message: &str) {
         if let Some(session) = self.session.upgrade() {

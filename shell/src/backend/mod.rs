@@ -1,4 +1,4 @@
-//! Backends, which answer the messages of a session.
+//! Backends: the servers behind sessions.
 
 mod client_messages;
 mod client_sender;
@@ -24,7 +24,7 @@ pub use self::{
 /// Why a backend could not be opened. It is logged, and sent to the client.
 pub type OpenError = Box<dyn Error + Send + Sync>;
 
-/// Answers the messages of sessions.
+/// The server behind the sessions of a [`SessionManager`](crate::SessionManager).
 ///
 /// A backend is opened once for each session. It receives the client's messages from
 /// [`ClientMessages`] and sends messages to the client through [`ClientSender`], usually in a
@@ -62,7 +62,7 @@ pub type OpenError = Box<dyn Error + Send + Sync>;
 /// When the [`ClientMessages`] are dropped, the session sends what the backend has sent before,
 /// and then ends. When the session ends, [`ClientMessages::recv`] returns `None`.
 ///
-/// A backend that answers without waiting for anything needs no task, which is much faster:
+/// A backend that responds without waiting for anything needs no task, which is much faster:
 ///
 /// ```
 /// # use rejoin::{Backend, ClientMessages, ClientSender, OpenError};

@@ -54,7 +54,7 @@ impl Hosts {
         Ok(Self { any, any_ip, patterns: patterns.collect::<Result<_, _>>()? })
     }
 
-    pub(super) fn allow(&self, authority: &str) -> bool {
+    pub(super) fn allows(&self, authority: &str) -> bool {
         if self.any {
             return true;
         }
@@ -82,7 +82,7 @@ impl Origins {
         let listed = texts.map(|text| {
             let (scheme, host) = text
                 .split_once("://")
-                .ok_or_else(|| format!("`{text}` has no scheme, like `https://`"))?;
+                .ok_or_else(|| format!("`{text}` has no scheme, such as `https://`"))?;
             Ok((scheme.to_ascii_lowercase(), Pattern::parse(host)?))
         });
         Ok(Self { any, patterns: loopback.chain(listed).collect::<Result<_, String>>()? })
@@ -90,7 +90,7 @@ impl Origins {
 
     /// Returns whether an origin is allowed for a request to `host`, which has been checked.
     /// Allowed hosts are allowed origins, too, and so is the server's own origin.
-    pub(super) fn allow(&self, origin: &str, hosts: &Hosts, host: &str) -> bool {
+    pub(super) fn allows(&self, origin: &str, hosts: &Hosts, host: &str) -> bool {
         if self.any {
             return true;
         }
@@ -133,7 +133,7 @@ impl Pattern {
             }
             _ if authority.host().contains('*') => {
                 return Err(format!(
-                    "`{text}`: `*` stands alone, or for subdomains as in `*.example.com`"
+                    "`{text}`: `*` must stand alone, or for subdomains as in `*.example.com`"
                 ));
             }
             _ => Name::parse(authority.host())
@@ -222,7 +222,7 @@ mod tests {
     #[track_caller]
     fn origin(patterns: &[&str], hosts: &Hosts, host: &str, origin: &str, expected: bool) {
         let origins = Origins::parse(&texts(patterns)).unwrap();
-        assert_eq!(origins.allow(origin, hosts, host), expected, "{origin} of {host}");
+        assert_eq!(origins.allows(origin, hosts, host), expected, "{origin} of {host}");
     }
 
     #[test]
@@ -239,7 +239,7 @@ mod tests {
             "example.org",
             "example.org:",
         ] {
-            assert!(hosts.allow(host), "{host}");
+            assert!(hosts.allows(host), "{host}");
         }
         for host in [
             "example.com",
@@ -254,7 +254,7 @@ mod tests {
             "[::1",
             "localhost:a",
         ] {
-            assert!(!hosts.allow(host), "{host}");
+            assert!(!hosts.allows(host), "{host}");
         }
     }
 
@@ -262,10 +262,10 @@ mod tests {
     fn a_wildcard_matches_subdomains_only() {
         let hosts = hosts(&["*.example.com", "*.example.org:8080"]);
         for host in ["a.example.com", "A.B.Example.com:1", "a.example.org:8080"] {
-            assert!(hosts.allow(host), "{host}");
+            assert!(hosts.allows(host), "{host}");
         }
         for host in ["example.com", ".example.com", "aexample.com", "a.example.org"] {
-            assert!(!hosts.allow(host), "{host}");
+            assert!(!hosts.allows(host), "{host}");
         }
     }
 
@@ -273,10 +273,10 @@ mod tests {
     fn any_ip_address_is_allowed_if_configured() {
         let hosts = Hosts::parse(&[], true).unwrap();
         for host in ["192.168.1.7:8848", "[fe80::1]", "10.0.0.1"] {
-            assert!(hosts.allow(host), "{host}");
+            assert!(hosts.allows(host), "{host}");
         }
         for host in ["example.com", "192.168.1.7.example.com", "192.168.1"] {
-            assert!(!hosts.allow(host), "{host}");
+            assert!(!hosts.allows(host), "{host}");
         }
         // A page from another address does not have this server's origin.
         origin(&[], &hosts, "192.168.1.7:8848", "http://192.168.1.7:8848", true);
@@ -331,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_wildcard_alone_allows_everything() {
-        assert!(hosts(&["*"]).allow("anything"));
+        assert!(hosts(&["*"]).allows("anything"));
         origin(&["a://b", "*"], &hosts(&[]), "localhost", "null", true);
     }
 

@@ -120,8 +120,8 @@ impl EventStream {
         if let Some(first) = self.first_chunk.take() {
             return Poll::Ready(Some(Ok(first)));
         }
-        if let Some(recycling) = &mut self.reconnect {
-            recycling.poll(cx, &self.connection);
+        if let Some(reconnect) = &mut self.reconnect {
+            reconnect.poll(cx, &self.connection);
         }
         let polled = self.connection.poll_small_events(cx, &mut self.events);
         let Poll::Ready(more) = polled else {

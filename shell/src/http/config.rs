@@ -52,7 +52,7 @@ pub struct HttpConfig {
     pub client_ip_header: Option<HeaderName>,
     /// Whether to send CORS headers to web pages of allowed origins. Default `true`.
     pub cors: bool,
-    /// Whether to answer requests by a single JSON object where possible, even if the client
+    /// Whether to respond with a single JSON object where possible, even if the client
     /// accepts SSE. Default `false`.
     pub json_responses: bool,
 }

@@ -19,7 +19,7 @@ const VARY: &str = "origin, access-control-request-headers";
 /// Time for which a browser may cache a preflight response, in seconds.
 const MAX_AGE: &str = "7200";
 
-/// Answers a preflight request.
+/// Returns the response to a preflight request.
 pub(super) fn options() -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -37,7 +37,7 @@ impl ValidHttpConfig {
         let headers = response.headers_mut();
         headers.insert(header::VARY, HeaderValue::from_static(VARY));
         let Ok(host) = head::host(head) else { return };
-        if !self.origins.allow(origin, &self.hosts, host.unwrap_or_default()) {
+        if !self.origins.allows(origin, &self.hosts, host.unwrap_or_default()) {
             return;
         }
         let Ok(value) = HeaderValue::from_str(origin) else { return };

@@ -1,4 +1,4 @@
-//! Parsing and checks of the headers of an HTTP request.
+//! Parsing and validation of HTTP request headers.
 
 use http::{HeaderMap, HeaderName, StatusCode, header, request::Parts};
 use rejoin_core::{EventId, PROFILES, ProtocolVersion};
@@ -117,7 +117,7 @@ pub(super) fn session(
 /// Checks that a protocol version is supported here, or is the one that was negotiated.
 fn check_version(text: &str, session: &SessionHandle) -> Result<(), Refusal> {
     let is_known = |version| PROFILES.iter().any(|profile| profile.version == version);
-    let negotiated = || session.initialized().and_then(|answer| answer.version);
+    let negotiated = || session.initialized().and_then(|result| result.version);
     let version = ProtocolVersion::new(text);
     if version.is_some_and(|version| is_known(version) || negotiated() == Some(version)) {
         return Ok(());

@@ -14,14 +14,13 @@ pub(super) const SMALL_BYTES: usize = 16 << 10;
 /// The memory for all client messages, with shares that keep any client from exhausting it for
 /// the others:
 ///
-/// - All clients without a session can use a quarter of it together.
-/// - Each session can use a quarter of it, and at least the size of one message.
+/// - Each session can use a quarter of it, and so can all clients without a session together.
 /// - Large messages leave an eighth to small ones, both of the total and of these shares.
 #[derive(Debug)]
 pub(super) struct RequestMemory {
     bytes_max: usize,
-    /// Maximum size of one message.
-    message_bytes_max: usize,
+    /// Maximum size of one request body, which is the minimum of each share.
+    body_bytes_max: usize,
     all: Arc<ByteCounter>,
     without_session: Arc<ByteCounter>,
 }
@@ -46,30 +45,30 @@ pub(super) struct Reservation {
 pub(super) struct MemoryExhausted;
 
 impl RequestMemory {
-    pub(super) fn new(bytes_max: usize, message_bytes_max: usize) -> Self {
+    pub(super) fn new(bytes_max: usize, body_bytes_max: usize) -> Self {
         let (all, without_session) = Default::default();
-        Self { bytes_max, message_bytes_max, all, without_session }
+        Self { bytes_max, body_bytes_max, all, without_session }
     }
 
     pub(super) fn reservation(&self, session: Option<&SessionHandle>) -> Reservation {
         match session {
-            Some(session) => self.reservation_in(session.request_memory(), self.message_bytes_max),
-            // Messages without a session are short: one always fits into the share.
+            Some(session) => self.reservation_in(session.request_memory(), self.body_bytes_max),
+            // Messages without a session are short: one always fits.
             None => self.reservation_in(&self.without_session, 0),
         }
     }
 
-    /// Creates a reservation in a group, whose share is at least `message_bytes`.
-    fn reservation_in(&self, group: &Arc<ByteCounter>, message_bytes: usize) -> Reservation {
-        let group_bytes_max = (self.bytes_max / 4).max(self.message_bytes_max);
+    /// Creates a reservation in a group. Its large messages can use at least `large_bytes_min`.
+    fn reservation_in(&self, group: &Arc<ByteCounter>, large_bytes_min: usize) -> Reservation {
+        let group_bytes_max = (self.bytes_max / 4).max(self.body_bytes_max);
         let for_large = |bytes_max: usize| bytes_max - bytes_max / 8;
         Reservation {
             all: Arc::clone(&self.all),
             group: Arc::clone(group),
             small_bytes_max: (self.bytes_max, group_bytes_max),
             large_bytes_max: (
-                for_large(self.bytes_max).max(self.message_bytes_max),
-                for_large(group_bytes_max).max(message_bytes),
+                for_large(self.bytes_max).max(self.body_bytes_max),
+                for_large(group_bytes_max).max(large_bytes_min),
             ),
             is_large: false,
             bytes: 0,

@@ -165,13 +165,13 @@ impl ValidHttpConfig {
             // RFC 9112, 3.2.
             return Err(Refusal::new(StatusCode::BAD_REQUEST, "missing `host` header"));
         }
-        if !self.hosts.allow(host) {
+        if !self.hosts.allows(host) {
             let host = log::truncate(host);
             let message = format!("host {host:?} is not allowed: see `--allow-host`");
             return Err(Refusal::new(StatusCode::FORBIDDEN, message));
         }
         match head::unique(&head.headers, &header::ORIGIN)? {
-            Some(origin) if !self.origins.allow(origin, &self.hosts, host) => {
+            Some(origin) if !self.origins.allows(origin, &self.hosts, host) => {
                 let origin = log::truncate(origin);
                 let message = format!("origin {origin:?} is not allowed: see `--allow-origin`");
                 Err(Refusal::new(StatusCode::FORBIDDEN, message))

@@ -168,7 +168,7 @@ impl Inner {
     }
 }
 
-/// Answers a client that does not accept SSE by the response alone, without earlier messages.
+/// Returns the response alone, without earlier messages, for a client that does not accept SSE.
 async fn json_response(connection: &mut Connection) -> Result<Response<ResponseBody>, Refusal> {
     let mut last = None;
     let mut events = Vec::new();
@@ -205,7 +205,7 @@ fn is_initialize(post: &Post<Bytes>) -> bool {
     }
 }
 
-/// Returns the id of the request that a refusal would answer, if there is exactly one.
+/// Returns the id of the request of a POST, if it is a single one.
 fn request_id(post: &Post<Bytes>) -> Option<RequestId> {
     match post {
         Post::Single(message) => match &message.head {

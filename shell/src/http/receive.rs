@@ -1,4 +1,4 @@
-//! Receiving of request bodies, with limits of size, memory and time.
+//! Reception of request bodies, with limits on size, memory and time.
 
 use std::{error::Error, future::poll_fn, pin::pin, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Reading of journals.
+//! The reader of journals.
 
 use std::io::{self, BufRead, Read};
 
@@ -13,7 +13,7 @@ pub struct Reader<R> {
     lines: Lines<R>,
 }
 
-/// Why a journal cannot be read, or not to its end.
+/// Why a journal cannot be read to its end.
 #[derive(Debug, Error)]
 pub enum ReadError {
     /// The file cannot be read.

@@ -84,13 +84,13 @@ impl Writer {
     fn write(mut self, queue: &Receiver<WriterMessage>) {
         loop {
             let Ok(first) = queue.recv() else { return };
-            let mut is_over = false;
+            let mut must_stop = false;
             let mut lines: Lines = BTreeMap::new();
             for message in std::iter::once(first).chain(queue.try_iter()).take(BATCH_MAX) {
                 match message {
                     WriterMessage::Start(journal, header) => add_line(&mut lines, journal, &header),
                     WriterMessage::Entry(journal, entry) => add_line(&mut lines, journal, &entry),
-                    WriterMessage::Stop => is_over = true,
+                    WriterMessage::Stop => must_stop = true,
                 }
             }
             for (session, (journal, lines)) in lines {
@@ -103,7 +103,7 @@ impl Writer {
                     return;
                 }
             }
-            if is_over {
+            if must_stop {
                 return;
             }
         }

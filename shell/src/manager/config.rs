@@ -27,10 +27,10 @@ pub struct ManagerConfig {
     /// `batch_max`.
     pub queue_max: usize,
     /// Maximum time that a message waits for space in that queue, and a new session for the exit
-    /// of the server of a closed one. Default 5 s. If no session is closed, a new one waits for at
-    /// most 250 ms.
+    /// of the server of a closed one. Default 5 s. If no such server is running, a new session
+    /// waits for at most 250 ms.
     pub queue_timeout: Duration,
-    /// Time after which a pending request is answered with an error, and cancelled at the backend.
+    /// Time after which a pending request fails with an error, and is cancelled at the backend.
     /// Default `None`, unlimited. Progress does not extend it. `initialize` has its own
     /// `Config::init_timeout`.
     ///

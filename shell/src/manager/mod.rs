@@ -131,7 +131,7 @@ impl SessionManager {
     /// # Errors
     ///
     /// There are too many sessions, the backend could not be opened, or `init_timeout` has
-    /// expired at once.
+    /// expired meanwhile.
     ///
     /// # Panics
     ///
@@ -178,8 +178,8 @@ impl SessionManager {
         Err(ManagerError::Open(error))
     }
 
-    /// Creates a session by a POST with `initialize`. The response is sent on the connection. If
-    /// the connection is dropped before, or the response is an error, the session is closed.
+    /// Creates a session for a POST with `initialize`. The response is sent on the connection. If
+    /// that is dropped before the response, or the response is an error, the session is closed.
     ///
     /// # Errors
     ///
@@ -255,7 +255,7 @@ impl SessionManager {
     /// New sessions and requests are refused; responses and notifications of clients are accepted,
     /// so that pending requests can finish.
     ///
-    /// Clients that can resume are told to reconnect after `retry`. For a deadline, drop the
+    /// Clients that can resume get `retry` as their reconnect delay. For a deadline, drop the
     /// future and call [`close_all`](Self::close_all).
     pub async fn drain(&self, retry: Duration) {
         let shared = self.shared();
@@ -272,8 +272,8 @@ impl SessionManager {
         }
     }
 
-    /// Closes all sessions for a shutdown, and refuses new ones. Pending requests are answered
-    /// with an error.
+    /// Closes all sessions for a shutdown, and refuses new ones. Pending requests fail with an
+    /// error.
     pub fn close_all(&self) {
         self.shared().close_all();
     }

@@ -41,7 +41,7 @@ pub(super) struct Registry {
 
 type Shard = HashMap<SessionId, (Arc<SessionInner>, SessionPermit), BuildHasherDefault<IdHasher>>;
 
-/// Hashes an id to its `XORed` halves: ids are random, and not chosen by peers.
+/// Hashes an id to the XOR of its halves: ids are random, and not chosen by peers.
 #[derive(Debug, Default)]
 struct IdHasher(u64);
 

@@ -4,7 +4,7 @@ use rejoin_core::CloseReason;
 
 use crate::SessionHandle;
 
-/// Closes its session on drop, unless that was opened.
+/// Closes its session on drop, unless that has been opened.
 #[derive(Debug)]
 pub(super) struct UnopenedSession {
     session: SessionHandle,

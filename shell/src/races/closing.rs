@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{ManagerConfig, SendError, SessionError, clock};
 
-/// A request that was accepted is answered, if only by an error.
+/// A request that was accepted gets a response, if only an error.
 #[test]
 fn deleting_a_session_completes_every_operation() {
     race(|| {
@@ -79,7 +79,7 @@ fn deleting_a_session_completes_every_operation() {
 
 /// Only one of the two closes it.
 #[test]
-fn a_session_is_either_deleted_or_idle() {
+fn either_a_delete_or_the_idle_timeout_closes_a_session() {
     race(|| {
         let fixture = Fixture::new(ManagerConfig::default());
         let InitializedSession { session, client, messages } = fixture.initialized_session();
@@ -103,7 +103,7 @@ fn a_session_is_either_deleted_or_idle() {
     });
 }
 
-/// Pending requests are answered by an error.
+/// Pending requests get an error.
 #[test]
 fn dropping_the_messages_fails_pending_requests() {
     race(|| {

@@ -58,7 +58,7 @@ impl Fixture {
         Self { sessions, opened: Opened::default() }
     }
 
-    /// Returns the ends of the backend that was opened first, of those not taken yet.
+    /// Returns the ends of the next backend that was opened.
     pub(super) fn take_opened(&self) -> (ClientSender, ClientMessages) {
         self.opened.lock().unwrap().pop_front().unwrap()
     }
@@ -71,8 +71,8 @@ impl Fixture {
             let (session, connection) = initialized.unwrap();
             let (client, mut messages) = self.take_opened();
             messages.recv().await.unwrap();
-            let answer = message(r#""id":0,"result":{"protocolVersion":"2025-11-25"}"#);
-            client.send(answer, None).await.unwrap();
+            let response = message(r#""id":0,"result":{"protocolVersion":"2025-11-25"}"#);
+            client.send(response, None).await.unwrap();
             assert_eq!(remaining_messages(connection).await.len(), 1);
             InitializedSession { session, client, messages }
         })

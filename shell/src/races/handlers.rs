@@ -1,4 +1,4 @@
-//! Races of handlers, which run in the thread that delivers a message.
+//! Races of handlers, which run in the thread that queues a message.
 
 use std::sync::{
     Arc, Mutex,

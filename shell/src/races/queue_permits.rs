@@ -15,7 +15,7 @@ use crate::{ClientMessages, ClientSender, ManagerConfig, SessionError, clock};
 
 const QUEUE_MAX: usize = 2;
 
-/// By requests that are rejected, dropped, or time out.
+/// Requests are rejected, dropped, or time out.
 #[test]
 fn unused_permits_are_returned_exactly_once() {
     race(|| {

@@ -66,10 +66,9 @@ impl Connection {
     ///
     /// Pending if there are none yet. Cancel-safe.
     pub fn poll_events(&mut self, cx: &mut Context<'_>, events: &mut Vec<SseEvent>) -> Poll<bool> {
-        let bytes_of_one = usize::MAX;
-        let most =
-            ReadLimits { events: usize::MAX, bytes: READ_BYTES_MAX, event_bytes: bytes_of_one };
-        self.poll_with_limits(most, cx, events)
+        let limits =
+            ReadLimits { events: usize::MAX, bytes: READ_BYTES_MAX, event_bytes: usize::MAX };
+        self.poll_with_limits(limits, cx, events)
     }
 
     /// Like [`poll_events`](Self::poll_events), but does not read large messages: if one is next,
@@ -80,10 +79,12 @@ impl Connection {
         cx: &mut Context<'_>,
         events: &mut Vec<SseEvent>,
     ) -> Poll<bool> {
-        let bytes_of_one = WHOLE_EVENT_BYTES_MAX;
-        let most =
-            ReadLimits { events: usize::MAX, bytes: READ_BYTES_MAX, event_bytes: bytes_of_one };
-        self.poll_with_limits(most, cx, events)
+        let limits = ReadLimits {
+            events: usize::MAX,
+            bytes: READ_BYTES_MAX,
+            event_bytes: WHOLE_EVENT_BYTES_MAX,
+        };
+        self.poll_with_limits(limits, cx, events)
     }
 
     /// Returns the next part of the next message, of at most 16 KiB.
@@ -111,7 +112,7 @@ impl Connection {
 
     fn poll_with_limits(
         &mut self,
-        most: ReadLimits,
+        limits: ReadLimits,
         cx: &mut Context<'_>,
         events: &mut Vec<SseEvent>,
     ) -> Poll<bool> {
@@ -119,7 +120,7 @@ impl Connection {
             return Poll::Ready(false);
         }
         let through = &mut self.through;
-        let polled = self.session.poll_events(self.id, through, events, most, cx);
+        let polled = self.session.poll_events(self.id, through, events, limits, cx);
         self.is_finished = polled == Poll::Ready(false);
         polled
     }

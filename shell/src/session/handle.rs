@@ -191,7 +191,7 @@ impl SessionHandle {
         Ok(self.inner.apply(Input::Delete)?)
     }
 
-    /// Closes the session on behalf of the server. Does nothing if it is closed.
+    /// Closes the session on behalf of the server. Does nothing if it is already closed.
     pub fn close(&self, reason: CloseReason) {
         self.inner.apply_unless_closed(Input::CloseSession { reason });
     }

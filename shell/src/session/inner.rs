@@ -130,13 +130,13 @@ impl SessionInner {
 
     /// Returns whether this request of the client is pending.
     #[cfg(feature = "stdio")]
-    pub(crate) fn is_unanswered(&self, request: &RequestId) -> bool {
+    pub(crate) fn is_pending(&self, request: &RequestId) -> bool {
         self.state.lock().core.is_unanswered(request)
     }
 
     /// Returns the pending request of the client, if there is exactly one.
     #[cfg(feature = "stdio")]
-    pub(crate) fn sole_unanswered(&self) -> Option<RequestId> {
+    pub(crate) fn sole_pending_request(&self) -> Option<RequestId> {
         self.state.lock().core.sole_unanswered().cloned()
     }
 
@@ -167,11 +167,11 @@ impl SessionInner {
     }
 
     /// Marks the session as unused, and counts it for the address of its client.
-    pub(crate) fn mark_unused(&self, peer_place: Option<PeerPermit>) {
+    pub(crate) fn mark_unused(&self, peer_permit: Option<PeerPermit>) {
         self.with_session((), |state, _| {
             // If it is closed, `cancel_deadlines` may have been called already.
             if state.core.close_reason().is_none() {
-                state.peer_permit = peer_place;
+                state.peer_permit = peer_permit;
                 let number = self.shared.unused.add(&self.this);
                 let deadline = self.unused_deadline();
                 state.unused = Some(UnusedSession { number, deadline });
@@ -183,7 +183,7 @@ impl SessionInner {
     /// it did.
     pub(crate) fn close_if_unused(&self) -> bool {
         self.with_session(true, |state, after_unlock| {
-            let is_closable = state.unused.is_some() && is_idle(state);
+            let is_closable = state.unused.is_some() && is_disconnected(state);
             if is_closable {
                 let input = Input::CloseSession { reason: CloseReason::Idle };
                 let _ = state.handle(self.shared.clock.now(), input, None, after_unlock);
@@ -201,13 +201,13 @@ impl SessionInner {
     fn on_unused_deadline(&self, now: Instant) {
         let is_due = self.with_session(false, |state, _| {
             let deadline = self.unused_deadline();
-            let is_idle = is_idle(state);
+            let is_disconnected = is_disconnected(state);
             let unused = state.unused.as_mut().filter(|unused| unused.deadline <= now);
             let is_due = unused.is_some();
-            if let Some(unused) = unused.filter(|_| !is_idle) {
+            if let Some(unused) = unused.filter(|_| !is_disconnected) {
                 unused.deadline = deadline;
             }
-            is_due && is_idle
+            is_due && is_disconnected
         });
         if is_due {
             self.close_if_unused();
@@ -272,15 +272,15 @@ impl SessionInner {
 
     /// Extracts what the session needs to know of a POST once it is accepted.
     fn post_requests(&self, post: &Post<Bytes>) -> PostRequests {
-        let are_use = message::uses_session(post);
+        let use_session = message::uses_session(post);
         if self.shared.config.request_timeout.is_none() {
-            return PostRequests { use_session: are_use, with_timeout: SmallVec::new() };
+            return PostRequests { use_session, with_timeout: SmallVec::new() };
         }
         let ids = post.messages().iter().filter_map(|message| match &message.head {
             Head::Request { id, .. } => Some(id.clone()),
             Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => None,
         });
-        PostRequests { use_session: are_use, with_timeout: ids.collect() }
+        PostRequests { use_session, with_timeout: ids.collect() }
     }
 
     /// Handles a POST without a request.
@@ -343,7 +343,7 @@ impl SessionInner {
         })
     }
 
-    /// Queues a message of this server itself for the backend.
+    /// Queues a message of the session itself for the backend.
     #[cfg(feature = "stdio")]
     pub(crate) fn send_to_backend(&self, message: Bytes) {
         self.with_session((), |state, after_unlock| state.send_to_backend(message, after_unlock));
@@ -559,11 +559,11 @@ impl SessionInner {
         result
     }
 
-    /// Schedules the next deadline of this session. Too early a wake-up is harmless.
+    /// Schedules the next deadline of this session. A wake-up that is too early is harmless.
     fn schedule(&self, state: &mut SessionState) {
         let scheduled = state.scheduled.unwrap_or(Instant::MAX);
         let deadline = state.core.deadline_before(scheduled).unwrap_or(scheduled);
-        let deadline = state.request_deadline().map_or(deadline, |limit| limit.min(deadline));
+        let deadline = state.request_deadline().map_or(deadline, |request| request.min(deadline));
         let unused = state.unused.as_ref().map(|unused| unused.deadline);
         let deadline = unused.map_or(deadline, |unused| unused.min(deadline));
         if deadline < scheduled {
@@ -618,7 +618,7 @@ impl SessionInner {
 }
 
 /// Returns whether the session is initialized and has no connection.
-fn is_idle(state: &SessionState) -> bool {
+fn is_disconnected(state: &SessionState) -> bool {
     state.core.initialized().is_some() && state.buffers.is_empty()
 }
 

@@ -6,28 +6,28 @@ use rejoin_core::{Instant, RequestId, StreamId};
 
 /// The deadlines of a session's requests, the earliest first.
 #[derive(Debug, Default)]
-pub(super) struct TimedRequest {
+pub(super) struct RequestTimeouts {
     /// Pending requests, and some that were answered: at most twice the maximum of pending
     /// requests.
-    requests: VecDeque<Request>,
+    requests: VecDeque<TimedRequest>,
 }
 
 /// A request with a deadline. Its stream distinguishes it from earlier ones of the same id.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Request {
+pub(super) struct TimedRequest {
     pub(super) deadline: Instant,
     pub(super) stream: StreamId,
     pub(super) id: RequestId,
 }
 
-impl TimedRequest {
+impl RequestTimeouts {
     /// Adds a request whose deadline is not before any other. From a length of `prune_at` on,
     /// requests that are not pending are removed first.
     pub(super) fn add(
         &mut self,
-        request: Request,
+        request: TimedRequest,
         prune_at: usize,
-        is_pending: impl Fn(&Request) -> bool,
+        is_pending: impl Fn(&TimedRequest) -> bool,
     ) {
         if self.requests.len() >= prune_at {
             self.requests.retain(is_pending);
@@ -41,7 +41,7 @@ impl TimedRequest {
     }
 
     /// Removes and returns the first request, if it is due.
-    pub(super) fn pop_due(&mut self, now: Instant) -> Option<Request> {
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<TimedRequest> {
         let is_due = self.requests.front().is_some_and(|request| request.deadline <= now);
         is_due.then(|| self.requests.pop_front()).flatten()
     }

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::{
     buffer::SseEvent,
     buffers::ConnectionBuffers,
-    request_timeouts::{Request, TimedRequest},
+    request_timeouts::{RequestTimeouts, TimedRequest},
 };
 #[cfg(feature = "journal")]
 use crate::journal::Recorder;
@@ -35,7 +35,7 @@ pub(super) struct SessionState {
     pub(super) held_senders: Vec<(StreamId, oneshot::Sender<()>)>,
     pub(super) next_connection_id: u64,
     /// `None` before the first request that has a timeout.
-    request_timeouts: Option<Box<TimedRequest>>,
+    request_timeouts: Option<Box<RequestTimeouts>>,
     /// The deadline at which the deadline queue will wake this session.
     pub(super) scheduled: Option<Instant>,
     /// Name and version of the client, until the session is opened.
@@ -201,9 +201,9 @@ impl SessionState {
         let prune_at = core.config().pending_requests_max.saturating_mul(2);
         for id in ids {
             if let Some(stream) = core.stream_of(id) {
-                let request = Request { deadline: due, stream, id: id.clone() };
+                let request = TimedRequest { deadline: due, stream, id: id.clone() };
                 let is_pending =
-                    |request: &Request| core.stream_of(&request.id) == Some(request.stream);
+                    |request: &TimedRequest| core.stream_of(&request.id) == Some(request.stream);
                 self.request_timeouts.get_or_insert_default().add(request, prune_at, is_pending);
             }
         }
@@ -214,16 +214,15 @@ impl SessionState {
         self.request_timeouts.as_ref()?.deadline()
     }
 
-    /// Answers requests that have timed out with an error, and sends the backend a cancellation
-    /// for each.
+    /// Fails the requests that have timed out, and sends the backend a cancellation for each.
     pub(super) fn time_out_requests(
         &mut self,
         now: Instant,
         error_message: &str,
         after_unlock: &mut AfterUnlock,
     ) {
-        while let Some(limits) = &mut self.request_timeouts
-            && let Some(Request { stream, id, .. }) = limits.pop_due(now)
+        while let Some(timeouts) = &mut self.request_timeouts
+            && let Some(TimedRequest { stream, id, .. }) = timeouts.pop_due(now)
         {
             if self.core.stream_of(&id) != Some(stream) {
                 continue;
@@ -287,7 +286,7 @@ impl SessionState {
             && (self.core.pending_requests() > 0 || self.core.connections().any(is_request))
     }
 
-    /// Replaces a core that has panicked by one that is closed, so that its state is not used
+    /// Replaces a core that has panicked with one that is closed, so that its state is not used
     /// again.
     pub(super) fn replace_panicked(
         &mut self,
@@ -357,7 +356,7 @@ impl SessionState {
                 Action::Gap { connection, stream, missed } => {
                     let (first, last) = (*missed.start(), *missed.end());
                     after_unlock.log_events.push(LogEvent::Gap { stream, first, last });
-                    let has_logging = self.core.initialized().is_some_and(|answer| answer.logging);
+                    let has_logging = self.core.initialized().is_some_and(|result| result.logging);
                     let notification =
                         has_logging.then(|| render::gap_notification(stream, &missed));
                     self.push_event(

@@ -33,8 +33,8 @@ impl Client {
         }});
         let opened = sessions.initialize_session(post(&initialize), AnswerFormat::Sse).await;
         let (session, mut connection) = opened.unwrap();
-        let answer = next(&mut connection).await.unwrap();
-        assert_eq!(answer["result"]["protocolVersion"], version, "{answer}");
+        let response = next(&mut connection).await.unwrap();
+        assert_eq!(response["result"]["protocolVersion"], version, "{response}");
         let client = Self { sessions, session };
         client.notify("notifications/initialized", json!({})).await;
         client
@@ -87,10 +87,10 @@ pub(crate) async fn outcome(connection: &mut Connection) -> (Vec<Value>, Value) 
 }
 
 /// Returns the response, and checks that no message precedes it.
-pub(crate) async fn answer(mut connection: Connection) -> Value {
-    let (before, answer) = outcome(&mut connection).await;
+pub(crate) async fn response(mut connection: Connection) -> Value {
+    let (before, response) = outcome(&mut connection).await;
     assert_eq!(before, [] as [Value; 0]);
-    answer
+    response
 }
 
 pub(crate) fn post(message: &Value) -> Post<Bytes> {

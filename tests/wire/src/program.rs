@@ -184,7 +184,7 @@ const ERRORS: [&str; 5] = [
     "panicked",
     "session panicked",
     "journal truncated",
-    "orphan protection is off",
+    "cannot restart the watchdog",
     INVALID_MESSAGE,
 ];
 

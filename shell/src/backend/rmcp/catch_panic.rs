@@ -1,4 +1,4 @@
-//! Service wrapper that answers requests whose handler panics.
+//! Service wrapper that fails requests whose handler panics.
 
 use std::{borrow::Cow, panic::AssertUnwindSafe};
 
@@ -11,7 +11,7 @@ use rmcp::{
 
 use crate::ClientSender;
 
-/// Wraps a service: answers requests whose handler panics, and adds the session's [`ClientSender`]
+/// Wraps a service: fails requests whose handler panics, and adds the session's [`ClientSender`]
 /// to the extensions of every context.
 pub(super) struct CatchPanic<S> {
     service: S,

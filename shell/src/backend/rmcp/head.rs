@@ -32,7 +32,7 @@ pub(super) fn from_typed(message: &ServerJsonRpcMessage) -> Option<Head> {
     }
 }
 
-/// Returns whether a result may answer `initialize` or create a task, which only its JSON tells.
+/// Returns whether a result may answer `initialize` or create a task, which only its JSON shows.
 fn needs_parsing(result: &ServerResult) -> bool {
     matches!(
         result,

@@ -1,4 +1,4 @@
-//! Backend that serves sessions by services of the crate `rmcp`, in this process.
+//! Backend that serves sessions with services of the crate `rmcp`, in this process.
 
 mod catch_panic;
 mod head;
@@ -17,7 +17,7 @@ pub use self::request_context::RequestContextExt;
 use self::{catch_panic::CatchPanic, transport::SessionTransport};
 use super::{Backend, ClientMessages, ClientSender, OpenError};
 
-/// Serves each session by its own rmcp service, in this process.
+/// Serves each session with its own rmcp service, in this process.
 ///
 /// ```
 /// use rejoin::{ManagerConfig, RmcpBackend, SessionManager};
@@ -39,7 +39,7 @@ use super::{Backend, ClientMessages, ClientSender, OpenError};
 /// cancellation tokens of its requests are cancelled immediately. A handler that ignores its token
 /// runs to its end, and its response is dropped.
 ///
-/// If a handler panics, its request is answered with an error. The same applies to a request whose
+/// If a handler panics, its request gets an error. The same applies to a request whose
 /// parameters rmcp cannot parse.
 ///
 /// # Where messages go
@@ -51,8 +51,8 @@ use super::{Backend, ClientMessages, ClientSender, OpenError};
 /// | a server request, such as elicitation | that of the request being handled; rmcp knows it only in the handler's own task |
 /// | any other notification | the standalone stream, since rmcp does not know the request; or that of the request, with [`RequestContextExt::notify_related`] |
 ///
-/// Without this information, [`UnrelatedRouting::SoleRequest`](rejoin_core::UnrelatedRouting::SoleRequest)
-/// routes messages to the only pending request.
+/// With [`UnrelatedRouting::SoleRequest`](rejoin_core::UnrelatedRouting::SoleRequest), messages whose
+/// request rmcp does not know are sent on the stream of the only pending request.
 /// A message with an [`rmcp::service::OriginatingRequestId`] in its extensions goes to the stream
 /// of that request.
 ///

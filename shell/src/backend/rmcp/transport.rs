@@ -49,7 +49,7 @@ impl SessionTransport {
         message: &ServerJsonRpcMessage,
     ) -> Result<Option<ReleaseReceiver>, TransportError> {
         let error = match self.try_send(message) {
-            Ok(held) => return Ok(held),
+            Ok(backpressure) => return Ok(backpressure),
             // The session has ended, so nothing waits for the response.
             Err(TransportError::Send(SendError::Ended)) if answered_request(message).is_some() => {
                 return Ok(None);
@@ -81,7 +81,7 @@ impl SessionTransport {
         let _ = self.client.start_send(render::error(Some(id), code, message), None);
     }
 
-    /// Handles a client message that rmcp cannot parse: answers a request with an error, and
+    /// Handles a client message that rmcp cannot parse: responds to a request with an error, and
     /// returns an error for the service in place of a response.
     fn reject_unreadable(
         &self,

@@ -132,10 +132,10 @@ impl Child {
         };
         match cause {
             ExitCause::StdoutFailed(_) | ExitCause::WaitFailed(_) => {
-                tracing::error!(%session, reason, "lost stdio process, closing session");
+                tracing::error!(%session, reason, "stdio process is no longer available; closing session");
             }
             ExitCause::Exited(_) | ExitCause::StdoutClosed | ExitCause::StdinFailed(_) => {
-                tracing::warn!(%session, reason, "lost stdio process, closing session");
+                tracing::warn!(%session, reason, "stdio process is no longer available; closing session");
             }
         }
         // Closes the session, and fails its pending requests.
@@ -226,7 +226,7 @@ impl Child {
             _ = timeout(stop_timeout + LINGER_TIMEOUT, rest) => {}
             never = run_then_pend(self.stderr.log()) => never,
         }
-        // The last line of stderr is usually the reason of the exit.
+        // The last line of stderr usually says why it has exited.
         let _ = timeout(LINGER_TIMEOUT, self.stderr.log()).await;
         cause
     }

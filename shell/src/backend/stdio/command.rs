@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn lookup_error_kind_says_what_is_wrong() {
+    fn lookup_error_distinguishes_missing_from_denied() {
         let (missing, denied) =
             (Some(io::ErrorKind::NotFound), Some(io::ErrorKind::PermissionDenied));
         assert_eq!(kind("sh", "/no/such", None), missing);

@@ -112,8 +112,8 @@ impl StdioConfig {
         path.unwrap_or_else(|| command::DEFAULT_PATH.into())
     }
 
-    /// Adds the command to an error, and tells a missing working directory from a missing command:
-    /// the system reports the same error for both.
+    /// Adds the command to an error, and distinguishes a missing working directory from a missing
+    /// command: the system reports the same error for both.
     pub(super) fn start_error(&self, error: io::Error) -> StartError {
         let command = self.command.to_string_lossy().into_owned();
         match &self.working_dir {
@@ -125,7 +125,7 @@ impl StdioConfig {
     }
 }
 
-/// Why a child could not be started: the config is wrong.
+/// Why a child could not be started.
 #[derive(Debug, Error)]
 pub(super) enum StartError {
     #[error("cannot start `{command}`: {error}")]

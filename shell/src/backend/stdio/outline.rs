@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn responses_are_told_from_log_lines() {
+    fn responses_are_distinguished_from_log_lines() {
         for (text, is_response) in [
             (r#"{"id":1,"result":"#, true),
             (r#"{"id":1,"error":{"code":1}"#, true),

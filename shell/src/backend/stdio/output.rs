@@ -48,11 +48,11 @@ pub(super) struct StdoutForwarder {
 
 impl PendingRequests for ClientSender {
     fn contains(&self, id: &RequestId) -> bool {
-        self.is_unanswered(id)
+        self.is_pending(id)
     }
 
     fn only(&self) -> Option<RequestId> {
-        self.sole_unanswered()
+        self.sole_pending_request()
     }
 }
 
@@ -187,7 +187,7 @@ impl StdoutForwarder {
         }
     }
 
-    /// Fails or rejects the requests that wait for an unreadable message.
+    /// Fails or rejects the requests that an unreadable message affects.
     fn end_affected(&mut self, affected: AffectedRequests, reason: &str, code: i32) {
         let AffectedRequests { failed, uncertain, rejected, .. } = affected;
         for id in failed {
@@ -203,7 +203,7 @@ impl StdoutForwarder {
 
     /// Fails a request of the client, if it is still pending.
     fn fail_request(&self, id: RequestId, reason: &str) {
-        if self.client.is_unanswered(&id) {
+        if self.client.is_pending(&id) {
             let session = self.client.session_id().short();
             tracing::warn!(%session, %id, "request failed: unreadable response from stdio process");
             self.client.fail_request(id, &format!("unreadable response from the server: {reason}"));
@@ -213,7 +213,7 @@ impl StdoutForwarder {
     fn log_ignored(&self, line: &[u8], reason: &str) {
         let session = self.client.session_id().short();
         tracing::warn!(%session, error = %reason, "invalid line on stdout ignored");
-        tracing::debug!(%session, line = %Printable(logged_part(line)), "the ignored line");
+        tracing::debug!(%session, line = %Printable(logged_part(line)), "ignored line");
     }
 }
 

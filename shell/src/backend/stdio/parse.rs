@@ -52,7 +52,7 @@ pub(super) struct AffectedRequests {
     pub(super) uncertain: BTreeSet<RequestId>,
     /// Requests of the child to reject: at most [`REJECTED_MAX`].
     pub(super) rejected: Vec<RequestId>,
-    /// Number of rejected requests, including those that were already taken.
+    /// Number of rejected requests, including those that [`take`](Self::take) has returned.
     rejections: usize,
     /// Whether a response names a request of the client.
     has_named_request: bool,
@@ -203,21 +203,10 @@ impl AffectedRequests {
 
     /// Takes the requests that were found so far.
     pub(super) fn take(&mut self) -> Self {
-        let Self {
-            rejections,
-            has_named_request: has_named,
-            has_response_without_id: has_nameless,
-            ..
-        } = *self;
-        std::mem::replace(
-            self,
-            Self {
-                rejections,
-                has_named_request: has_named,
-                has_response_without_id: has_nameless,
-                ..Self::default()
-            },
-        )
+        let Self { rejections, has_named_request, has_response_without_id, .. } = *self;
+        let rest =
+            Self { rejections, has_named_request, has_response_without_id, ..Self::default() };
+        std::mem::replace(self, rest)
     }
 
     /// Handles the end of the line: a response without an id fails the only pending request.
@@ -343,13 +332,13 @@ mod tests {
     fn unreadable_line_fails_every_request_that_it_names() {
         let ids: Vec<_> = (0..1_000).map(RequestId::from).collect();
         let named: Vec<_> = ids.iter().collect();
-        let answers = |end: &str| {
-            let answers: Vec<_> = (0..1_000)
+        let responses = |end: &str| {
+            let responses: Vec<_> = (0..1_000)
                 .map(|id| format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{{end}}}}}"#))
                 .collect();
-            format!("[{}]", answers.join(","))
+            format!("[{}]", responses.join(","))
         };
-        for line in [answers(""), answers(r#""a":NaN"#), answers("").replace("},{", "}{")] {
+        for line in [responses(""), responses(r#""a":NaN"#), responses("").replace("},{", "}{")] {
             let parts = split_line(&line.into(), LIMITS);
             let ended = parts.iter().flat_map(|part| match part {
                 Part::Message { head, .. } => answered_request(head).cloned().into_iter().collect(),
@@ -366,15 +355,15 @@ mod tests {
     #[test]
     fn response_without_an_id_answers_the_only_request() {
         let error = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"?"}}"#;
-        let nameless = r#"{"jsonrpc":"2.0","result":{}}"#;
+        let without_id = r#"{"jsonrpc":"2.0","result":{}}"#;
         let one = vec![RequestId::from(1)];
         assert_eq!(
             outcome(error.as_bytes(), &one),
             [r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32700,"message":"?"}}"#]
         );
-        assert!(outcome(nameless.as_bytes(), &one)[0].starts_with("failed [1] rejected []"));
+        assert!(outcome(without_id.as_bytes(), &one)[0].starts_with("failed [1] rejected []"));
         check(error, &[error]);
-        check(nameless, &["failed [] rejected []"]);
+        check(without_id, &["failed [] rejected []"]);
         // It names another request.
         let other = r#"{"jsonrpc":"2.0","id":9,"result":NaN}"#;
         assert!(outcome(other.as_bytes(), &one)[0].starts_with("failed [] rejected []"));

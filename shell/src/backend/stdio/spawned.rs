@@ -11,8 +11,8 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::table::ProcessTable;
 
-/// The ids of spawned processes, which tell these children, reaped by their owners, from
-/// orphans that this process has adopted.
+/// The ids of spawned processes, which their owners reap. Any other child of this process is an
+/// orphan that it has adopted.
 #[derive(Debug, Default)]
 pub(super) struct SpawnedProcesses {
     /// Read-locked while a process is being spawned and is not in `ids` yet.

@@ -1,5 +1,4 @@
-//! Supervisor: what all children share, that is the watchdog, the process table and the reaper of
-//! orphans.
+//! Supervisor of all children: the watchdog, the process table and the reaper of orphans.
 
 use std::{
     io,
@@ -80,7 +79,7 @@ impl Supervisor {
     ///
     /// # Errors
     ///
-    /// Same as [`Table::read`].
+    /// Same as [`ProcessTable::read`].
     pub(super) async fn table(self: &Arc<Self>) -> io::Result<Arc<ProcessTable>> {
         let requested = self.tables.load(Ordering::Acquire);
         let mut latest = self.latest.lock().await;

@@ -19,7 +19,7 @@ use super::supervisor::own_id;
 /// their session.
 pub(super) const MARK_VARIABLE: &str = "REJOIN_PROCESS_TREE";
 
-/// The value of [`VARIABLE`].
+/// The value of [`MARK_VARIABLE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
     /// Random number of this rejoin process.
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_files_are_told_from_temporary_errors() {
+    fn missing_files_are_distinguished_from_temporary_errors() {
         let read = |errno: Errno| optional::<()>(Err(errno.into()));
         for missing in [Errno::NOENT, Errno::SRCH, Errno::ACCESS, Errno::PERM] {
             assert!(matches!(read(missing), Ok(None)), "{missing:?}");

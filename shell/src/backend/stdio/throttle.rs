@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn starts_burst_then_wait_then_are_refused() {
+    async fn starts_burst_then_wait_then_fail() {
         let throttle = Throttle::new(NonZeroU32::new(4));
         let started = Instant::now();
         let after = |millis| started + Duration::from_millis(millis);
@@ -69,8 +69,8 @@ mod tests {
         for _ in 0..20 {
             assert!(timeout(Duration::ZERO, throttle.acquire()).await.is_err());
         }
-        let refused = throttle.acquire().await.unwrap_err();
-        assert_eq!(refused.seconds(), 1);
+        let error = throttle.acquire().await.unwrap_err();
+        assert_eq!(error.seconds(), 1);
         tokio::time::sleep(Duration::from_secs(10)).await;
         throttle.acquire().await.unwrap();
     }

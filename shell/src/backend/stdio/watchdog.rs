@@ -83,7 +83,7 @@ impl Watchdog {
         leader
             .inspect_err(|error| {
                 tracing::warn!(%error,
-                    "cannot create a process group in advance; orphan protection starts after spawn");
+                    "cannot prepare a process group; a child that is being started survives if rejoin is killed");
             })
             .ok()
             .map(|process| GroupLeader { process, spawned })
@@ -122,11 +122,11 @@ impl Watchdog {
         spawned: &SpawnedProcesses,
     ) {
         let Err(error) = written else { return };
-        tracing::warn!(%error, "watchdog process died, restarting it");
+        tracing::warn!(%error, "watchdog exited; restarting it");
         let restarted = spawn(&self.command, spawned);
         let replaced = restarted.and_then(|process| state.replace(process, self.instance, spawned));
         if let Err(error) = replaced {
-            tracing::error!(%error, "cannot restart the watchdog; orphan protection is off");
+            tracing::error!(%error, "cannot restart the watchdog; children survive if rejoin is killed");
         }
     }
 }

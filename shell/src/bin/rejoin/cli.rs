@@ -46,7 +46,7 @@ enum Subtask {
     Replay(Replay),
     /// Run the demo server on stdin and stdout
     Demo,
-    /// Kill the remaining process groups when stdin is closed
+    /// Kill the children that are left when stdin is closed
     #[command(hide = true)]
     Watchdog,
 }

@@ -88,7 +88,7 @@ impl ProgramConfig {
     ///
     /// # Errors
     ///
-    /// The user is at fault. The error names the option, and the file if it comes from there.
+    /// The user is at fault. The error names the option, or the file if that is invalid.
     pub(crate) fn resolve(options: Options, file: Option<&Path>) -> anyhow::Result<Self> {
         let mut options = match file {
             Some(file) => options.or(read(file)?),

@@ -141,7 +141,7 @@ options! {
     "Sessions" {
         /// Maximum number of sessions. With a command the default is 100, since each session has a process
         max_sessions: usize => sessions.sessions_max;
-        /// Maximum number of sessions per client IP address; or `off`. Set it if untrusted clients can connect: otherwise one client can take all sessions. Behind a proxy it needs --client-ip-header
+        /// Maximum number of sessions per client IP address; or `off`. Set it if untrusted clients can connect: otherwise one client can use up all sessions. Behind a proxy it needs --client-ip-header
         max_sessions_per_ip: OptionalLimit => sessions.sessions_per_ip_max;
         /// Close a session after this long without a connection if it has made no request but `initialize` and `ping`; or `never`
         unused_timeout: Timeout => sessions.unused_timeout;
@@ -211,11 +211,11 @@ options! {
         max_window_events: u32 => sessions.session.window_events_max;
         /// Maximum memory for unacknowledged events on all connections of a session. A single event per connection may exceed it
         max_window_bytes: Size => sessions.session.window_bytes_max;
-        /// How long any slow reader may hold back the server. Up to --stall-timeout-max, a reader gets more if its reads are further apart
+        /// Minimum time that a client may hold back the server by not reading. A client that usually pauses for longer gets more, up to --stall-timeout-max
         stall_timeout_min: HumanDuration => sessions.session.stall_timeout_min;
-        /// Maximum time that a reader which reads nothing may hold back the server; `never` for no limit
+        /// Maximum time that a client may hold back the server by not reading; `never` for no limit
         stall_timeout_max: Timeout => sessions.session.stall_timeout_max;
-        /// The same maximum while the session has other pending requests, which would wait, too; `never` for no separate limit. With a command the default is 1s
+        /// The same maximum while other requests of the session are pending, which would have to wait, too; `never` for no separate limit. With a command the default is 1s
         hold_timeout: Timeout => sessions.session.hold_timeout;
         /// Disconnect a client that has read nothing for this long while events wait for it; or `never`
         stall_disconnect_timeout: Timeout => sessions.session.stall_disconnect_timeout;

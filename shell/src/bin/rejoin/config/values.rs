@@ -243,7 +243,7 @@ impl fmt::Display for OptionalDir {
     }
 }
 
-/// Parses a value, or `off` as `None`. The error says that `what` is expected.
+/// Parses a value, or `off` as `None`. `what` describes the value in the error.
 fn parse_or_off<T: FromStr>(text: &str, what: &str) -> Result<Option<T>, String> {
     if text == "off" {
         return Ok(None);

@@ -71,7 +71,7 @@ impl Tool {
     }
 }
 
-/// The result of a request to disconnect a call.
+/// How a call was disconnected.
 pub(super) enum Disconnection {
     Done,
     /// Sent to the rejoin server at the other end of stdio, if there is one.
@@ -112,7 +112,7 @@ impl Call {
         .await
     }
 
-    /// Sends progress, if the call has a progress token.
+    /// Reports progress, if the call has a progress token.
     pub(super) async fn report(&self, done: u32, total: u32) -> Result<(), ToolError> {
         let Some(token) = self.progress_token() else { return Ok(()) };
         let progress = ProgressNotificationParam::new(token, done.into()).with_total(total.into());
@@ -139,7 +139,7 @@ impl Call {
         Ok(Disconnection::Requested)
     }
 
-    /// Returns the result of `work`, unless the call is cancelled before.
+    /// Returns the result of `work`, unless the call is cancelled first.
     pub(super) async fn unless_cancelled<T>(
         &self,
         work: impl Future<Output = Result<T, ServiceError>>,

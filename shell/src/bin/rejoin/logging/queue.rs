@@ -40,7 +40,7 @@ struct State {
     lines: Vec<u8>,
     /// Number of dropped lines that are not reported yet.
     dropped: u64,
-    /// Whether the writer has taken lines that are not written yet.
+    /// Whether the writer has lines that are not written yet.
     is_writing: bool,
     /// Whether suppressed lines have to be reported.
     has_suppressed: bool,

@@ -166,13 +166,13 @@ impl Buckets {
         let sources =
             self.sources.iter_mut().map(|((_, source), bucket)| (source.as_str(), bucket));
         let mut suppressed = callsites.chain(sources).filter(|(_, bucket)| bucket.suppressed > 0);
-        let taken = suppressed.by_ref().take(REPORTED_MAX).map(|(source, bucket)| {
+        let reported = suppressed.by_ref().take(REPORTED_MAX).map(|(source, bucket)| {
             let lines = std::mem::take(&mut bucket.suppressed);
             (source.to_owned(), lines, std::mem::take(&mut bucket.example))
         });
-        let taken = taken.collect();
+        let reported = reported.collect();
         self.has_suppressed = suppressed.next().is_some();
-        (taken, self.has_suppressed)
+        (reported, self.has_suppressed)
     }
 }
 
@@ -314,10 +314,10 @@ mod tests {
     fn a_bucket_allows_a_burst_then_a_rate() {
         let start = Instant::now();
         let mut bucket = Bucket::full(LINES, start);
-        let mut taken = |at: Duration| (0..100).filter(|_| bucket.take(start + at)).count();
-        assert_eq!(taken(Duration::ZERO), 20);
-        assert_eq!(taken(Duration::from_secs(3)), 6);
-        assert_eq!(taken(Duration::from_secs(1_000)), 20);
+        let mut allowed = |at: Duration| (0..100).filter(|_| bucket.take(start + at)).count();
+        assert_eq!(allowed(Duration::ZERO), 20);
+        assert_eq!(allowed(Duration::from_secs(3)), 6);
+        assert_eq!(allowed(Duration::from_secs(1_000)), 20);
         assert!(bucket.is_needed(start + Duration::from_secs(1_000)));
         assert!(!bucket.is_needed(start + Duration::from_secs(1_010)));
     }

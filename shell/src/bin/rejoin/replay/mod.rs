@@ -1,4 +1,4 @@
-//! `rejoin replay`: feeds a journal to a new session and prints what it does.
+//! `rejoin replay`: replay of a journal in a new session, whose actions are printed.
 
 mod json;
 mod label;

@@ -33,7 +33,7 @@ pub(super) struct Activity {
 struct State {
     phase: Phase,
     phase_started_at: Instant,
-    /// Whether a part of an earlier request was not read.
+    /// Whether a part of the current request will not be read.
     has_unread: bool,
     /// Whether the service waits for more of the request body.
     awaits_body: bool,
@@ -67,7 +67,7 @@ enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum HalfClose {
     /// An end of input means that the client has disconnected.
-    Refused,
+    Disallowed,
     /// The client may half-close together with its request, or right after it.
     Allowed {
         /// Whether the socket was checked for an end of input since the request is complete.
@@ -102,7 +102,7 @@ impl Activity {
             phase_started_at: Instant::now(),
             has_unread: false,
             awaits_body: false,
-            half_close: HalfClose::Refused,
+            half_close: HalfClose::Disallowed,
             is_draining: false,
             waker: None,
         };
@@ -126,7 +126,7 @@ impl Activity {
         state.has_unread = false;
         if state.half_close != HalfClose::Closed {
             let allowed = HalfClose::Allowed { is_checked: false };
-            state.half_close = if has_body { allowed } else { HalfClose::Refused };
+            state.half_close = if has_body { allowed } else { HalfClose::Disallowed };
         }
         state.awaits_body = false;
         state.enter(Phase::Body);
@@ -168,7 +168,7 @@ impl Activity {
         state.wake();
     }
 
-    /// Handles that all output was written to the socket.
+    /// Handles the flush of all output to the socket.
     pub(super) fn on_flushed(&self) {
         let mut state = self.state.lock();
         if let Phase::Flushing { has_next } = state.phase {
@@ -227,16 +227,13 @@ impl Activity {
             (Phase::Idle | Phase::Headers, _) => return false,
             // The client cannot have read the response yet.
             (Phase::Flushing { .. }, _) | (_, HalfClose::Closed) => return true,
-            (_, HalfClose::Refused) => return false,
+            (_, HalfClose::Disallowed) => return false,
             // The service may not have read the rest of the body yet.
             (Phase::Body, _) if state.awaits_body => return false,
             (Phase::Body, _) => state.half_close = HalfClose::Closed,
-            (
-                Phase::Processing | Phase::Responding,
-                HalfClose::Allowed { is_checked: was_looked_for },
-            ) => {
+            (Phase::Processing | Phase::Responding, HalfClose::Allowed { is_checked }) => {
                 let is_prompt = state.phase_started_at.elapsed() < HALF_CLOSE_TIME;
-                if with_request || !was_looked_for || is_prompt {
+                if with_request || !is_checked || is_prompt {
                     state.half_close = HalfClose::Closed;
                 }
             }

@@ -13,7 +13,7 @@ pub(super) fn print(address: SocketAddr, config: &ProgramConfig) {
     let text = text(address, config);
     let write = move || {
         let mut out = io::stdout().lock();
-        // It does not matter if nobody reads it.
+        // An error means that nothing reads it.
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     };
     // Serve even if no thread can be started.
@@ -100,17 +100,17 @@ mod tests {
 
     #[test]
     fn without_an_allowed_host_remote_clients_use_an_ip_address() {
-        let said = greeting("192.0.2.1:8848", &[]);
-        assert!(said.contains("curl -i http://192.0.2.1:8848/mcp"), "{said}");
+        let text = greeting("192.0.2.1:8848", &[]);
+        assert!(text.contains("curl -i http://192.0.2.1:8848/mcp"), "{text}");
         assert!(
-            said.contains("use an IP address") && said.contains("`--allow-host NAME`"),
-            "{said}"
+            text.contains("use an IP address") && text.contains("`--allow-host NAME`"),
+            "{text}"
         );
     }
 
     #[test]
     fn remote_access_is_not_mentioned_on_loopback() {
-        let said = greeting("127.0.0.1:8848", &["mcp.example.com"]);
-        assert!(!said.contains("other machines"), "{said}");
+        let text = greeting("127.0.0.1:8848", &["mcp.example.com"]);
+        assert!(!text.contains("other machines"), "{text}");
     }
 }

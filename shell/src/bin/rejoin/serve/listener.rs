@@ -77,10 +77,10 @@ impl Listener {
 
     /// Accepts connections until the future is dropped.
     pub(super) async fn accept(&self, router: &Router) {
-        let mut warned = None;
+        let mut warned_at = None;
         loop {
             if self.permits.available_permits() == 0 {
-                self.warn_connection_limit(&mut warned);
+                self.warn_connection_limit(&mut warned_at);
             }
             let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return };
             let (stream, peer) = match self.tcp.accept().await {
@@ -98,8 +98,8 @@ impl Listener {
             }
             let activity = Arc::new(Activity::new(self.timeouts));
             let socket = Socket::new(stream, Arc::clone(&activity));
-            let connected = router.service_for(Arc::clone(&activity), peer);
-            let connection = self.http.serve_connection(TokioIo::new(socket), connected);
+            let service = router.service_for(Arc::clone(&activity), peer);
+            let connection = self.http.serve_connection(TokioIo::new(socket), service);
             let draining = self.draining.subscribe();
             tokio::spawn(async move {
                 if let Err(error) = serve_until_drained(connection, &activity, draining).await {
@@ -111,9 +111,9 @@ impl Listener {
     }
 
     /// Warns, at most once per interval, that new clients have to wait.
-    fn warn_connection_limit(&self, warned: &mut Option<Instant>) {
-        if warned.is_none_or(|warned| warned.elapsed() > WARNING_INTERVAL) {
-            *warned = Some(Instant::now());
+    fn warn_connection_limit(&self, warned_at: &mut Option<Instant>) {
+        if warned_at.is_none_or(|at| at.elapsed() > WARNING_INTERVAL) {
+            *warned_at = Some(Instant::now());
             let connections = self.connections_max;
             tracing::warn!(
                 connections,

@@ -1,4 +1,4 @@
-//! `rejoin serve`.
+//! `rejoin serve`: the listener, the sessions and the shutdown.
 
 mod access_log;
 mod activity;
@@ -120,6 +120,6 @@ async fn drain_listener(listener: Listener, timeout: Duration) {
 async fn wait_for_children(children: Option<StdioBackend>, config: &ProgramConfig) {
     let Some(children) = children else { return };
     if tokio::time::timeout(config.stop_timeout + KILL_TIMEOUT, children.ended()).await.is_err() {
-        tracing::warn!("some server processes did not exit in time and are killed");
+        tracing::warn!("some server processes did not exit in time; killing them");
     }
 }

@@ -78,7 +78,7 @@ impl Socket {
 
     /// Discards input until the client stops sending, or a limit is reached.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let lingering = self.linger.get_or_insert_with(|| {
+        let linger = self.linger.get_or_insert_with(|| {
             let now = Instant::now();
             Linger { started_at: now, last_byte_at: now, bytes_left: LINGER_BYTES_MAX }
         });
@@ -87,16 +87,16 @@ impl Socket {
             let mut buffer = ReadBuf::new(&mut bytes);
             match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                    let left = lingering.bytes_left.checked_sub(buffer.filled().len());
+                    let left = linger.bytes_left.checked_sub(buffer.filled().len());
                     let Some(left) = left else { return Poll::Ready(()) };
-                    lingering.bytes_left = left;
-                    lingering.last_byte_at = Instant::now();
+                    linger.bytes_left = left;
+                    linger.last_byte_at = Instant::now();
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => break,
             }
         }
-        let due = lingering.deadline(self.activity.is_draining());
+        let due = linger.deadline(self.activity.is_draining());
         if self.timer.deadline() != due {
             self.timer.as_mut().reset(due);
         }
@@ -126,7 +126,7 @@ impl AsyncRead for Socket {
         match this.activity.poll_reading(cx.waker()) {
             Reading::Continue => {}
             Reading::Pause => return Poll::Pending,
-            Reading::End(expired) => return Poll::Ready(expired.into()),
+            Reading::End(ending) => return Poll::Ready(ending.into()),
         }
         let before = buffer.filled().len();
         if let Poll::Ready(result) = Pin::new(&mut this.stream).poll_read(cx, buffer) {
@@ -146,8 +146,8 @@ impl AsyncRead for Socket {
 }
 
 impl From<Ending> for io::Result<()> {
-    fn from(expired: Ending) -> Self {
-        match expired {
+    fn from(ending: Ending) -> Self {
+        match ending {
             Ending::Close => Ok(()),
             Ending::Abort => Err(io::ErrorKind::TimedOut.into()),
         }

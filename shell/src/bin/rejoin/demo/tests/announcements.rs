@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    client::{answer, next},
+    client::{next, response},
     connect, failure, text,
 };
 
@@ -16,9 +16,9 @@ async fn announcements_follow_the_response_on_the_standalone_stream() {
     let mut standalone = client.session.standalone().unwrap();
     let started = Instant::now();
     let arguments = json!({ "count": 3, "interval_ms": 1_000 });
-    let answer = answer(client.call(1, "announce", arguments).await).await;
+    let response = response(client.call(1, "announce", arguments).await).await;
     assert_eq!(started.elapsed(), Duration::ZERO);
-    assert_eq!(text(&answer), "3 announcements follow");
+    assert_eq!(text(&response), "3 announcements follow");
     for n in 1..=3 {
         let message = next(&mut standalone).await.unwrap();
         assert_eq!(message["method"], "notifications/message");
@@ -33,11 +33,11 @@ async fn announcements_respect_the_logging_level() {
     let mut standalone = client.session.standalone().unwrap();
     let level = json!({ "level": "warning" });
     assert_eq!(
-        answer(client.request(1, "logging/setLevel", level).await).await["result"],
+        response(client.request(1, "logging/setLevel", level).await).await["result"],
         json!({})
     );
     let arguments = json!({ "count": 3, "interval_ms": 1 });
-    answer(client.call(2, "announce", arguments).await).await;
+    response(client.call(2, "announce", arguments).await).await;
     let silence = timeout(Duration::from_secs(1), next(&mut standalone)).await;
     assert!(silence.is_err(), "{silence:?}");
 }
@@ -47,19 +47,19 @@ async fn background_tasks_of_a_session_are_limited() {
     let client = connect().await;
     let arguments = json!({ "count": 1, "interval_ms": 1_000 });
     for id in 1..=16 {
-        text(&answer(client.call(id, "announce", arguments.clone()).await).await);
+        text(&response(client.call(id, "announce", arguments.clone()).await).await);
     }
-    let refused = answer(client.call(17, "announce", arguments.clone()).await).await;
+    let refused = response(client.call(17, "announce", arguments.clone()).await).await;
     assert_eq!(failure(&refused), "this session has 16 background tasks already");
     tokio::time::sleep(Duration::from_secs(2)).await;
-    text(&answer(client.call(18, "announce", arguments).await).await);
+    text(&response(client.call(18, "announce", arguments).await).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn announcements_end_with_the_session() {
     let client = connect().await;
     let arguments = json!({ "count": 100_000, "interval_ms": 60_000 });
-    answer(client.call(1, "announce", arguments).await).await;
+    response(client.call(1, "announce", arguments).await).await;
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let before = tasks();
     client.sessions.close_session(client.session.id()).unwrap();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{client::answer, connect, failure};
+use super::{client::response, connect, failure};
 
 #[tokio::test(start_paused = true)]
 async fn errors_name_the_wrong_argument() {
@@ -54,7 +54,7 @@ async fn errors_name_the_wrong_argument() {
     ];
     let client = connect().await;
     for (id, (tool, arguments, why)) in (1..).zip(cases) {
-        let answer = answer(client.call(id, tool, arguments).await).await;
-        assert_eq!(failure(&answer), why);
+        let response = response(client.call(id, tool, arguments).await).await;
+        assert_eq!(failure(&response), why);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{
-    client::{Client, answer, next, outcome},
+    client::{Client, next, outcome, response},
     connect, failure, text,
 };
 use crate::demo::backend;
@@ -27,9 +27,9 @@ async fn elicitation_is_sent_on_the_stream_of_the_call() {
         assert_eq!(request["params"]["message"], "Which colour?");
         assert_eq!(request["params"]["requestedSchema"]["required"], json!(["answer"]));
         reply(&client, &request, result).await;
-        let (before, answer) = outcome(&mut connection).await;
+        let (before, response) = outcome(&mut connection).await;
         assert_eq!(before.len(), 0);
-        assert_eq!(text(&answer), expected);
+        assert_eq!(text(&response), expected);
     }
 }
 
@@ -42,16 +42,16 @@ async fn sampling_is_sent_on_the_stream_of_the_call() {
     assert_eq!(request["params"]["messages"][0]["content"]["text"], "Once upon");
     let result = json!({ "role": "assistant", "model": "m", "content": { "type": "text", "text": "a time" } });
     reply(&client, &request, result).await;
-    let (_, answer) = outcome(&mut connection).await;
-    assert_eq!(text(&answer), "the model said: a time");
+    let (_, response) = outcome(&mut connection).await;
+    assert_eq!(text(&response), "the model said: a time");
 }
 
 #[tokio::test(start_paused = true)]
 async fn requests_need_a_declared_capability() {
     let client = Client::connect_as(backend(), "2025-11-25", json!({})).await;
-    let asked = answer(client.call(1, "ask", json!({ "question": "?" })).await).await;
+    let asked = response(client.call(1, "ask", json!({ "question": "?" })).await).await;
     assert_eq!(failure(&asked), "the client did not declare the capability `elicitation`");
-    let completed = answer(client.call(2, "complete", json!({ "prompt": "?" })).await).await;
+    let completed = response(client.call(2, "complete", json!({ "prompt": "?" })).await).await;
     assert_eq!(failure(&completed), "the client did not declare the capability `sampling`");
 }
 
@@ -61,8 +61,8 @@ async fn an_undelivered_request_fails_the_call() {
     drop(client.call(1, "ask", json!({ "question": "?" })).await);
     tokio::time::sleep(Duration::from_secs(11)).await;
     let mut connection = client.session.resume("0/0".parse().unwrap()).unwrap();
-    let (_, answer) = outcome(&mut connection).await;
-    let why = failure(&answer);
+    let (_, response) = outcome(&mut connection).await;
+    let why = failure(&response);
     assert!(why.contains("no client was connected"), "{why}");
 }
 

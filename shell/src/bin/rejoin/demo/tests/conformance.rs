@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    client::{Client, answer, next, outcome},
+    client::{Client, next, outcome, response},
     connect, failure, text,
 };
 
@@ -18,13 +18,13 @@ async fn every_content_type_is_returned() {
         ("test_multiple_content_types", &["text", "image", "resource"]),
     ];
     for (id, (tool, types)) in (1..).zip(cases) {
-        let answer = answer(client.call(id, tool, json!({})).await).await;
-        let content = answer["result"]["content"].as_array().unwrap();
+        let response = response(client.call(id, tool, json!({})).await).await;
+        let content = response["result"]["content"].as_array().unwrap();
         let answered: Vec<_> =
             content.iter().map(|block| block["type"].as_str().unwrap()).collect();
         assert_eq!(answered, types);
     }
-    let failed = answer(client.call(6, "test_error_handling", json!({})).await).await;
+    let failed = response(client.call(6, "test_error_handling", json!({})).await).await;
     assert_eq!(failure(&failed), "This tool intentionally returns an error for testing");
 }
 
@@ -49,8 +49,8 @@ async fn test_reconnection_delivers_its_response_to_the_resuming_client() {
     let mut connection = client.call(1, "test_reconnection", json!({})).await;
     assert_eq!(next(&mut connection).await, None);
     let mut connection = client.session.resume("1/0".parse().unwrap()).unwrap();
-    let (_, answer) = outcome(&mut connection).await;
-    assert_eq!(text(&answer), "Reconnection test completed successfully");
+    let (_, response) = outcome(&mut connection).await;
+    assert_eq!(text(&response), "Reconnection test completed successfully");
 }
 
 #[tokio::test(start_paused = true)]
@@ -59,16 +59,16 @@ async fn sampling_and_elicitation_match_the_suite() {
     let prompt = json!({ "prompt": "Test prompt" });
     let reply =
         json!({ "role": "assistant", "model": "m", "content": { "type": "text", "text": "hi" } });
-    let (_, answer) = call_and_reply(&client, 1, "test_sampling", prompt, reply).await;
-    assert_eq!(text(&answer), "LLM response: hi");
+    let (_, response) = call_and_reply(&client, 1, "test_sampling", prompt, reply).await;
+    assert_eq!(text(&response), "LLM response: hi");
 
     let reply = json!({ "action": "accept", "content": { "username": "u", "email": "e" } });
     let message = json!({ "message": "Who are you?" });
-    let (request, answer) = call_and_reply(&client, 2, "test_elicitation", message, reply).await;
+    let (request, response) = call_and_reply(&client, 2, "test_elicitation", message, reply).await;
     let schema = &request["params"]["requestedSchema"];
     assert_eq!(schema["required"], json!(["username", "email"]));
     assert_eq!(
-        text(&answer),
+        text(&response),
         r#"User response: action: accept, content: {"email":"e","username":"u"}"#
     );
 }
@@ -78,7 +78,7 @@ async fn elicitation_schemas_reach_the_client_unchanged() {
     let client = connect().await;
     let tool = "test_elicitation_sep1034_defaults";
     let reply = json!({ "action": "decline" });
-    let (request, answer) = call_and_reply(&client, 1, tool, json!({}), reply.clone()).await;
+    let (request, response) = call_and_reply(&client, 1, tool, json!({}), reply.clone()).await;
     let properties = &request["params"]["requestedSchema"]["properties"];
     assert_eq!(properties["name"], json!({ "type": "string", "default": "John Doe" }));
     assert_eq!(properties["age"], json!({ "type": "integer", "default": 30 }));
@@ -86,7 +86,7 @@ async fn elicitation_schemas_reach_the_client_unchanged() {
     assert_eq!(properties["status"]["default"], "active");
     assert_eq!(properties["status"]["enum"], json!(["active", "inactive", "pending"]));
     assert_eq!(properties["verified"], json!({ "type": "boolean", "default": true }));
-    assert_eq!(text(&answer), "Elicitation completed: action=decline, content={}");
+    assert_eq!(text(&response), "Elicitation completed: action=decline, content={}");
 
     let tool = "test_elicitation_sep1330_enums";
     let (request, _) = call_and_reply(&client, 2, tool, json!({}), reply).await;
@@ -107,8 +107,8 @@ async fn elicitation_schemas_reach_the_client_unchanged() {
 #[tokio::test(start_paused = true)]
 async fn tool_schemas_reach_the_client_unchanged() {
     let client = connect().await;
-    let answer = answer(client.request(1, "tools/list", json!({})).await).await;
-    let tools = answer["result"]["tools"].as_array().unwrap();
+    let response = response(client.request(1, "tools/list", json!({})).await).await;
+    let tools = response["result"]["tools"].as_array().unwrap();
     let tool = tools.iter().find(|tool| tool["name"] == "json_schema_2020_12_tool").unwrap();
     let schema = &tool["inputSchema"];
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
@@ -131,6 +131,6 @@ async fn call_and_reply(
     let mut connection = client.call(id, tool, arguments).await;
     let request = next(&mut connection).await.unwrap();
     client.message(&json!({ "jsonrpc": "2.0", "id": request["id"], "result": reply })).await;
-    let (_, answer) = outcome(&mut connection).await;
-    (request, answer)
+    let (_, response) = outcome(&mut connection).await;
+    (request, response)
 }

@@ -20,14 +20,14 @@ async fn connect() -> Client {
 
 /// Returns the text of a successful tool call.
 #[track_caller]
-fn text(answer: &Value) -> &str {
-    assert_eq!(answer["result"]["isError"], false, "{answer}");
-    answer["result"]["content"][0]["text"].as_str().unwrap()
+fn text(response: &Value) -> &str {
+    assert_eq!(response["result"]["isError"], false, "{response}");
+    response["result"]["content"][0]["text"].as_str().unwrap()
 }
 
 /// Returns the error text of a failed tool call.
 #[track_caller]
-fn failure(answer: &Value) -> &str {
-    assert_eq!(answer["result"]["isError"], true, "{answer}");
-    answer["result"]["content"][0]["text"].as_str().unwrap()
+fn failure(response: &Value) -> &str {
+    assert_eq!(response["result"]["isError"], true, "{response}");
+    response["result"]["content"][0]["text"].as_str().unwrap()
 }

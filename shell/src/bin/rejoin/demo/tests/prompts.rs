@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 
 use super::{
-    client::{Client, answer},
+    client::{Client, response},
     connect,
 };
 
 #[tokio::test(start_paused = true)]
 async fn prompts_are_listed_and_returned() {
     let client = connect().await;
-    let listed = answer(client.request(1, "prompts/list", json!({})).await).await;
+    let listed = response(client.request(1, "prompts/list", json!({})).await).await;
     let prompts = listed["result"]["prompts"].as_array().unwrap();
     assert_eq!(prompts.len(), 4);
     for (id, prompt) in (2..).zip(prompts) {
@@ -61,10 +61,10 @@ async fn arguments_are_completed() {
 
 async fn get(client: &Client, id: i64, name: &Value, arguments: Value) -> Value {
     let params = json!({ "name": name, "arguments": arguments });
-    answer(client.request(id, "prompts/get", params).await).await
+    response(client.request(id, "prompts/get", params).await).await
 }
 
 async fn complete(client: &Client, id: i64, of: &Value, name: &str, value: &str) -> Value {
     let params = json!({ "ref": of, "argument": { "name": name, "value": value } });
-    answer(client.request(id, "completion/complete", params).await).await
+    response(client.request(id, "completion/complete", params).await).await
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    client::{Client, answer, next, outcome},
+    client::{Client, next, outcome, response},
     connect, failure, text,
 };
 use crate::demo::backend;
@@ -18,8 +18,8 @@ async fn tools_are_listed_with_their_schemas() {
     let client = connect().await;
     let initialized = client.session.initialized().unwrap();
     assert!(initialized.logging);
-    let answer = answer(client.request(1, "tools/list", json!({})).await).await;
-    let tools = answer["result"]["tools"].as_array().unwrap();
+    let response = response(client.request(1, "tools/list", json!({})).await).await;
+    let tools = response["result"]["tools"].as_array().unwrap();
     assert!(tools.iter().all(|tool| tool["description"].is_string()));
     assert!(tools.iter().all(|tool| tool["inputSchema"]["type"] == "object"));
     let flood = tools.iter().find(|tool| tool["name"] == "flood").unwrap();
@@ -31,8 +31,8 @@ async fn tools_are_listed_with_their_schemas() {
 async fn echo_responds_immediately() {
     let client = connect().await;
     let started = Instant::now();
-    let answer = answer(client.call(1, "echo", json!({ "message": "hello" })).await).await;
-    assert_eq!(text(&answer), "hello");
+    let response = response(client.call(1, "echo", json!({ "message": "hello" })).await).await;
+    assert_eq!(text(&response), "hello");
     assert_eq!(started.elapsed(), Duration::ZERO);
 }
 
@@ -43,7 +43,7 @@ async fn count_reports_every_step_on_its_own_stream() {
     let arguments = json!({ "total": 5, "interval_ms": 100 });
     let mut connection = client.call(1, "count", arguments.clone()).await;
     let started = Instant::now();
-    let (before, answer) = outcome(&mut connection).await;
+    let (before, response) = outcome(&mut connection).await;
     assert_eq!(started.elapsed(), Duration::from_millis(500));
     let steps: Vec<_> = before.iter().map(|step| &step["params"]).collect();
     assert_eq!(steps.len(), 5);
@@ -52,7 +52,7 @@ async fn count_reports_every_step_on_its_own_stream() {
         assert_eq!(step["progress"], f64::from(n));
         assert_eq!(step["total"], 5.0);
     }
-    assert_eq!(text(&answer), "counted to 5");
+    assert_eq!(text(&response), "counted to 5");
 
     let params = json!({ "name": "count", "arguments": arguments });
     let mut connection = client.request(2, "tools/call", params).await;
@@ -64,27 +64,27 @@ async fn count_reports_every_step_on_its_own_stream() {
 async fn a_reading_client_gets_every_event_of_a_flood() {
     let client = connect().await;
     let mut connection = client.call(1, "flood", json!({ "events": 20_000 })).await;
-    let (before, answer) = outcome(&mut connection).await;
+    let (before, response) = outcome(&mut connection).await;
     assert_eq!(before.len(), 20_000);
     assert_eq!(before.last().unwrap()["params"]["progress"], 20_000.0);
-    assert_eq!(text(&answer), "sent 20000 events");
+    assert_eq!(text(&response), "sent 20000 events");
 }
 
 #[tokio::test(start_paused = true)]
 async fn flood_requires_a_progress_token() {
     let client = connect().await;
     let params = json!({ "name": "flood", "arguments": { "events": 1 } });
-    let answer = answer(client.request(1, "tools/call", params).await).await;
-    assert_eq!(failure(&answer), "the call needs a progress token");
+    let response = response(client.request(1, "tools/call", params).await).await;
+    assert_eq!(failure(&response), "the call needs a progress token");
 }
 
 #[tokio::test(start_paused = true)]
 async fn nap_sends_nothing_before_its_response() {
     let client = connect().await;
     let started = Instant::now();
-    let answer = answer(client.call(1, "nap", json!({ "ms": 90_000 })).await).await;
+    let response = response(client.call(1, "nap", json!({ "ms": 90_000 })).await).await;
     assert_eq!(started.elapsed(), Duration::from_secs(90));
-    assert_eq!(text(&answer), "good morning");
+    assert_eq!(text(&response), "good morning");
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,16 +99,16 @@ async fn poll_disconnects_and_responds_after_the_reconnect() {
     let id = EventId::new(StreamId::Request(0), 1);
     assert_eq!(events.last(), Some(&SseEvent::Priming { id: Some(id), retry }));
     let mut connection = client.session.resume(id).unwrap();
-    let (_, answer) = outcome(&mut connection).await;
-    assert_eq!(text(&answer), "the connection was closed meanwhile");
+    let (_, response) = outcome(&mut connection).await;
+    assert_eq!(text(&response), "the connection was closed meanwhile");
     assert_eq!(started.elapsed(), Duration::from_secs(2));
 }
 
 #[tokio::test(start_paused = true)]
 async fn poll_keeps_the_connection_of_a_client_that_cannot_resume() {
     let client = Client::connect_as(backend(), "2025-06-18", json!({})).await;
-    let answer = answer(client.call(1, "poll", json!({ "ms": 10 })).await).await;
-    assert!(text(&answer).starts_with("the connection was left open: "), "{answer}");
+    let response = response(client.call(1, "poll", json!({ "ms": 10 })).await).await;
+    assert!(text(&response).starts_with("the connection was left open: "), "{response}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,7 +127,7 @@ async fn a_cancelled_call_stops() {
 #[tokio::test(start_paused = true)]
 async fn unknown_tools_are_rejected() {
     let client = connect().await;
-    let answer = answer(client.call(1, "sing", json!({})).await).await;
-    assert_eq!(answer["error"]["code"], -32_602);
-    assert_eq!(answer["error"]["message"], "unknown tool `sing`");
+    let response = response(client.call(1, "sing", json!({})).await).await;
+    assert_eq!(response["error"]["code"], -32_602);
+    assert_eq!(response["error"]["message"], "unknown tool `sing`");
 }

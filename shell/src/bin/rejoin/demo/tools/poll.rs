@@ -1,4 +1,4 @@
-//! The `poll` tool: disconnects the client, which polls for the response.
+//! The `poll` tool: a response that the client has to poll for.
 
 use super::MILLIS;
 use crate::demo::tool::{Call, Disconnection, Input, Tool, ToolResult, text};
