@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
-#![expect(clippy::print_stdout, reason = "it shows what it has seen, if it is asked to")]
+#![expect(clippy::print_stdout, reason = "shown with `--nocapture`")]
 
 use std::{env, path::Path};
 
@@ -49,14 +49,14 @@ const CHILD: &str = "child";
 /// those of its package, which is the package of the program under test.
 fn main() {
     let arguments: Vec<String> = env::args().collect();
-    if let [_, first, folder] = arguments.as_slice()
+    if let [_, first, directory] = arguments.as_slice()
         && first == CHILD
     {
-        run_child(false, Path::new(folder)).unwrap();
+        run_child(false, Path::new(directory)).unwrap();
         return;
     }
-    let tests = vec![Trial::test("some_simulations", || {
-        some_simulations();
+    let tests = vec![Trial::test("simulations_pass_and_cover_everything", || {
+        simulations_pass_and_cover_everything();
         Ok(())
     })];
     libtest_mimic::run(&Arguments::from_args(), tests).exit();
@@ -64,7 +64,7 @@ fn main() {
 
 /// `REJOIN_WIRE_PROGRAM_SIMULATIONS` sets the number of simulations, `REJOIN_WIRE_SEED` the
 /// first seed.
-fn some_simulations() {
+fn simulations_pass_and_cover_everything() {
     let simulations = variable("REJOIN_WIRE_PROGRAM_SIMULATIONS").unwrap_or(SIMULATIONS);
     let first = variable("REJOIN_WIRE_SEED").unwrap_or(0);
     let programs = Programs {

@@ -229,9 +229,9 @@ impl ClientSession {
     }
 
     /// Records an observation.
-    pub(crate) fn observe(&self, reader: usize, seen: Observation) {
+    pub(crate) fn observe(&self, reader: usize, observation: Observation) {
         if let Some(reader) = self.record.lock().readers.get_mut(reader) {
-            match &seen {
+            match &observation {
                 Observation::Priming { id, .. } | Observation::Message { id, .. } => {
                     reader.last_event_id = id.or(reader.last_event_id);
                 }
@@ -241,7 +241,7 @@ impl ClientSession {
                 | Observation::Resumed
                 | Observation::Relaxed => {}
             }
-            reader.observations.push(seen);
+            reader.observations.push(observation);
         }
     }
 
@@ -259,12 +259,12 @@ impl ClientSession {
     /// competing GETs had been opened. With another one, the client may not receive all that
     /// follows.
     pub(crate) fn on_standalone_resumed(&self, reader: usize, competing_gets: u64) {
-        let has_rivals = {
+        let has_competitors = {
             let record = self.record.lock();
             record.competing_gets > 0 || record.competing_gets_total > competing_gets
         };
         self.observe(reader, Observation::Resumed);
-        if has_rivals {
+        if has_competitors {
             self.observe(reader, Observation::Relaxed);
         }
     }

@@ -90,15 +90,15 @@ async fn serve_and_run(parameters: &Parameters, journals: &TempDir) -> Result<Ru
     let opened = backends.record();
     let journal = Journal::create(journals.path(), JOURNAL_BYTES_MAX);
     let journal = journal.map_err(|error| error.to_string())?;
-    let mut settings = parameters.manager_config();
-    settings.session.shadows_max += usize::from(parameters.bug == Some(DeliberateBug::WrongLimits));
-    let manager = SessionManager::with_journal(backends, settings, journal);
+    let mut config = parameters.manager_config();
+    config.session.shadows_max += usize::from(parameters.bug == Some(DeliberateBug::WrongLimits));
+    let manager = SessionManager::with_journal(backends, config, journal);
     let manager = manager.map_err(|error| error.to_string())?;
     let service = StreamableHttp::new(manager.clone(), parameters.http_config());
     let service = service.map_err(|error| error.to_string())?;
     let service =
         BuggyService::new(service, parameters.bug, parameters.base.seed.is_multiple_of(2));
-    let buffers = parameters.tcp.map(|line| line.buffers);
+    let buffers = parameters.tcp.map(|tcp| tcp.buffers);
     let server = Server::InProcess { service, pipe_bytes: parameters.base.pipe_bytes, buffers };
     let simulation = Simulation::new(parameters.clone(), server, context.is_fault_free);
     let mut result = tokio::select! {

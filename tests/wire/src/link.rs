@@ -60,7 +60,7 @@ pub(crate) struct LinkOutcome {
     pub(crate) is_closed_by_server: bool,
 }
 
-/// How long links may block someone before the fault-free phase.
+/// How long links may block a peer before the fault-free phase.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LinkTimeouts {
     /// A reader, or a writer that does not notice.
@@ -76,24 +76,24 @@ impl LinkPlan {
 
     /// Draws a link that stalls for `longest` at most.
     pub(crate) fn draw(rng: &mut Rng, faults: &Faults, longest: Duration) -> Self {
-        let is = |rng: &mut Rng, fault| rng.chance(faults.rate(fault));
+        let draws = |rng: &mut Rng, fault| rng.chance(faults.rate(fault));
         let bytes = |rng: &mut Rng| rng.size(1, 2_500);
-        let fault = if is(rng, Fault::CutEarly) {
+        let fault = if draws(rng, Fault::CutEarly) {
             LinkFault::CutEarly { is_forwarded: rng.chance(700) }
-        } else if is(rng, Fault::CutMidway) {
+        } else if draws(rng, Fault::CutMidway) {
             LinkFault::CutAfter(bytes(rng))
-        } else if is(rng, Fault::CutUnread) {
+        } else if draws(rng, Fault::CutUnread) {
             LinkFault::CutUnread(bytes(rng))
-        } else if is(rng, Fault::ServerHalfOpen) {
+        } else if draws(rng, Fault::ServerHalfOpen) {
             LinkFault::ServerHalfOpen { bytes: bytes(rng), is_read: rng.chance(500) }
-        } else if is(rng, Fault::ClientHalfOpen) {
+        } else if draws(rng, Fault::ClientHalfOpen) {
             LinkFault::ClientHalfOpen(bytes(rng))
         } else {
             LinkFault::None
         };
-        let pace = if is(rng, Fault::SlowReader) {
+        let pace = if draws(rng, Fault::SlowReader) {
             Pace::Slow(rng.millis(1, 40))
-        } else if is(rng, Fault::StalledReader) {
+        } else if draws(rng, Fault::StalledReader) {
             let most = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
             Pace::Stalled(bytes(rng), rng.millis(most / 10, most))
         } else {
@@ -166,7 +166,8 @@ const CLIENT_HALF_OPEN_MAX: Duration = Duration::from_secs(1_000);
 const CLOSE_DETECTION_MAX: Duration = Duration::from_millis(100);
 
 /// Forwards bytes in both directions until one side closes the connection, or the fault takes
-/// effect. Links that block someone do so until the fault-free phase at most.
+/// effect. `near` leads to the client, `far` to the server. A link that blocks a peer does so
+/// until the fault-free phase at most.
 pub(crate) async fn relay(
     near: impl AsyncRead + AsyncWrite,
     far: impl AsyncRead + AsyncWrite,
@@ -182,7 +183,7 @@ pub(crate) async fn relay(
     sleep(plan.latency).await;
     let (mut near_read, mut near_write) = split(near);
     let (mut far_read, mut far_write) = split(far);
-    let is_met = {
+    let is_faulty = {
         let up = tokio::io::copy(&mut near_read, &mut far_write);
         let down = forward_response(
             &mut far_read,
@@ -193,12 +194,12 @@ pub(crate) async fn relay(
         );
         tokio::select! {
             biased;
-            is_met = down => is_met,
+            is_faulty = down => is_faulty,
             // The client closed the connection.
             _ = up => false,
         }
     };
-    if !is_met {
+    if !is_faulty {
         return LinkOutcome { fault: LinkFault::None, ..outcome };
     }
     match plan.fault {
@@ -242,7 +243,7 @@ async fn forward_response(
     let mut buffer = vec![0; step];
     let mut has_waited = false;
     let mut passed = 0_usize;
-    let mut stalls = plan.pace;
+    let mut stall = plan.pace;
     loop {
         let is_slow = matches!(plan.pace, Pace::Slow(_)) && !*fault_free.borrow();
         let most = if is_slow { SLOW_BYTES } else { step };
@@ -255,7 +256,7 @@ async fn forward_response(
         let is_fault_free = *fault_free.borrow();
         let left = if is_fault_free { usize::MAX } else { plan.limit().saturating_sub(passed) };
         let mut data = buffer.get(..count.min(left)).unwrap_or_default();
-        if let Pace::Stalled(at, time) = stalls
+        if let Pace::Stalled(at, time) = stall
             && passed + data.len() >= at
         {
             let (before, after) = data.split_at(at.saturating_sub(passed).min(data.len()));
@@ -265,7 +266,7 @@ async fn forward_response(
             passed += before.len();
             has_waited = !is_fault_free;
             wait_for(fault_free, time, std::future::pending()).await;
-            stalls = Pace::Fast;
+            stall = Pace::Fast;
             data = after;
         }
         if has_waited && !data.is_empty() {
@@ -334,7 +335,7 @@ mod tests {
             std::future::pending::<()>().await;
         });
         let (mut count, mut buffer) = (0, vec![0; 100]);
-        let is_told = loop {
+        let has_ended = loop {
             match timeout(Duration::from_secs(60), client.read(&mut buffer)).await {
                 Err(_) => break false,
                 Ok(Ok(0) | Err(_)) => break true,
@@ -343,7 +344,7 @@ mod tests {
         };
         serving.abort();
         drop(client);
-        (count, is_told, link.await.unwrap().pace)
+        (count, has_ended, link.await.unwrap().pace)
     }
 
     #[tokio::test(start_paused = true)]

@@ -29,10 +29,10 @@ impl LogMonitor {
     pub(crate) fn start() -> Self {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
-            let usual = panic::take_hook();
+            let default_hook = panic::take_hook();
             panic::set_hook(Box::new(move |panic| {
                 report(format!("it panicked: {panic}"));
-                usual(panic);
+                default_hook(panic);
             }));
         });
         FIRST.take();

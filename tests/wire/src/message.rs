@@ -18,8 +18,9 @@ impl Stamp {
 
     /// Returns the stamp of a message.
     pub(crate) fn of(message: &Value) -> Option<Self> {
-        let places = ["/result/stamp", "/params/stamp", "/params/data/stamp", "/error/data/stamp"];
-        let stamp = places.iter().find_map(|place| message.pointer(place))?;
+        let pointers =
+            ["/result/stamp", "/params/stamp", "/params/data/stamp", "/error/data/stamp"];
+        let stamp = pointers.iter().find_map(|pointer| message.pointer(pointer))?;
         let session = stamp.get("owner")?.as_str()?.to_owned();
         Some(Self { session, serial: stamp.get("serial")?.as_u64()? })
     }

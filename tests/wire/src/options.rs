@@ -12,8 +12,8 @@ const JOURNALS_MAX: &str = "64GiB";
 
 /// Returns the options for a simulation whose journals go to `journals`.
 pub(crate) fn options(parameters: &Parameters, journals: &Path) -> Vec<String> {
-    let (settings, http) = (parameters.manager_config(), parameters.http_config());
-    let config = &settings.session;
+    let (manager, http) = (parameters.manager_config(), parameters.http_config());
+    let config = &manager.session;
     let mut options = vec![
         format!("--journal={}", journals.display()),
         format!("--max-journal={JOURNALS_MAX}"),
@@ -29,7 +29,7 @@ pub(crate) fn options(parameters: &Parameters, journals: &Path) -> Vec<String> {
         ("reconnect-after", http.reconnect_after),
         ("idle-timeout", config.idle_timeout),
         ("init-timeout", config.init_timeout),
-        ("unused-timeout", settings.unused_timeout),
+        ("unused-timeout", manager.unused_timeout),
         ("retention", config.retention),
         ("tombstone-timeout", config.tombstone_timeout),
         ("cancelled-timeout", config.cancelled_timeout),
@@ -41,9 +41,9 @@ pub(crate) fn options(parameters: &Parameters, journals: &Path) -> Vec<String> {
         ("hold-timeout", config.hold_timeout),
         ("stall-disconnect-timeout", config.stall_disconnect_timeout),
     ];
-    options.extend(timeouts.map(|(name, timeout)| format!("--{name}={}", span(timeout))));
+    options.extend(timeouts.map(|(name, timeout)| format!("--{name}={}", millis(timeout))));
     let limits = [
-        ("max-queue", settings.queue_max),
+        ("max-queue", manager.queue_max),
         ("max-pending-requests", config.pending_requests_max),
         ("max-server-requests", config.server_requests_max),
         ("max-streams", config.streams_max),
@@ -65,7 +65,7 @@ pub(crate) fn options(parameters: &Parameters, journals: &Path) -> Vec<String> {
 }
 
 /// Formats whole milliseconds, the resolution of the journal.
-fn span(timeout: Option<Duration>) -> String {
+fn millis(timeout: Option<Duration>) -> String {
     timeout.map_or("never".to_owned(), |timeout| format!("{}ms", timeout.as_millis()))
 }
 

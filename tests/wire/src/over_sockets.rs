@@ -32,9 +32,9 @@ fn fault_phase_max(parameters: &Parameters) -> Duration {
     if parameters.is_soak {
         return SOAK_FAULT_PHASE;
     }
-    let turns = parameters.base.requests.div_ceil(parameters.base.pending_max);
-    let turns = u32::try_from(turns).unwrap_or(u32::MAX);
-    FAULT_PHASE + turns * (parameters.base.request_timeout + Duration::from_secs(1))
+    let in_turn = parameters.base.requests.div_ceil(parameters.base.pending_max);
+    let in_turn = u32::try_from(in_turn).unwrap_or(u32::MAX);
+    FAULT_PHASE + in_turn * (parameters.base.request_timeout + Duration::from_secs(1))
 }
 
 /// The programs of a simulation over sockets.
@@ -82,8 +82,8 @@ pub(crate) struct Files {
 impl Files {
     /// Removes all files.
     pub(crate) fn clear(&self) -> io::Result<()> {
-        for folder in [&self.journals, &self.received] {
-            for file in fs::read_dir(folder.path())? {
+        for directory in [&self.journals, &self.received] {
+            for file in fs::read_dir(directory.path())? {
                 fs::remove_file(file?.path())?;
             }
         }
@@ -171,12 +171,12 @@ pub(crate) fn check_sessions(
 ) -> io::Result<(Coverage, Vec<Failure>)> {
     let mut records = simulation.take_records();
     let received = ReceivedBySession::take(files.received.path())?;
-    let mut fail = check_all(parameters, &mut records, &received, files.journals.path())?;
+    let mut failures = check_all(parameters, &mut records, &received, files.journals.path())?;
     let outlived = records.coverage.hits("ends: other");
     if outlived > 0 {
         let message = format!("{outlived} sessions were open until the program was stopped");
-        fail.push(*Failure::new(parameters, message));
+        failures.push(*Failure::new(parameters, message));
     }
     records.coverage.hit("simulations");
-    Ok((records.coverage, fail))
+    Ok((records.coverage, failures))
 }

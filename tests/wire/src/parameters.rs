@@ -106,16 +106,17 @@ impl Parameters {
         base.pending_max = rng.size(1, 2);
         base.request_timeout = Duration::from_secs(24 * 3_600);
         base.pipe_bytes = rng.size(4 << 10, 64 << 10);
-        let usual = Config::default();
+        let defaults = Config::default();
         let config = &mut base.config;
         *config = simulation::without_limits(config);
-        config.stall_timeout_min = usual.stall_timeout_min / speed;
-        config.stall_timeout_max = usual.stall_timeout_max.map(|time| time / speed);
-        config.stall_disconnect_timeout = usual.stall_disconnect_timeout.map(|time| time / speed);
+        config.stall_timeout_min = defaults.stall_timeout_min / speed;
+        config.stall_timeout_max = defaults.stall_timeout_max.map(|time| time / speed);
+        config.stall_disconnect_timeout =
+            defaults.stall_disconnect_timeout.map(|time| time / speed);
         // With more than one stream in use, a reader holds senders no longer than the hold
         // timeout.
-        let is_alone = is_related && base.pending_max == 1;
-        config.hold_timeout = config.hold_timeout.filter(|_| is_alone);
+        let is_sole_stream = is_related && base.pending_max == 1;
+        config.hold_timeout = config.hold_timeout.filter(|_| is_sole_stream);
         config.stream_events_max = rng.size(50, 1_000);
         config.stream_bytes_max = rng.size(64 << 10, 256 << 10);
         config.session_bytes_max = 8 * config.stream_bytes_max;
@@ -193,7 +194,7 @@ impl Parameters {
         2 * self.base.config.stall_disconnect_timeout.unwrap_or_default() + Duration::from_secs(1)
     }
 
-    /// Returns how long links may block someone. A half-open connection counts against a limit:
+    /// Returns how long links may block a peer. A half-open connection counts against a limit:
     /// only where the limits are high does the server have the time to find it.
     pub(crate) fn link_timeouts(&self) -> LinkTimeouts {
         let stall = self.stall_max();
@@ -209,16 +210,16 @@ impl Parameters {
     /// Returns after how long without any bytes a client treats a stream as dead.
     pub(crate) fn keep_alive_timeout(&self) -> Duration {
         // In real time, a busy machine may delay everything.
-        let patience = if self.speedup > 1 { 6 } else { 1 };
-        2 * self.base.keep_alive + Duration::from_secs(patience)
+        let margin = if self.speedup > 1 { 6 } else { 1 };
+        2 * self.base.keep_alive + Duration::from_secs(margin)
     }
 
     /// Returns an upper bound of the time from the end of the faults until all requests have
     /// settled.
     pub(crate) fn settle_bound(&self) -> Duration {
         // Each pending request, and one more, may wait for a permit of the backend's queue.
-        let turns = u32::try_from(self.base.pending_max + 1).unwrap_or(u32::MAX);
-        self.base.settle_bound() + self.keep_alive_timeout() + turns * Duration::from_secs(5)
+        let in_turn = u32::try_from(self.base.pending_max + 1).unwrap_or(u32::MAX);
+        self.base.settle_bound() + self.keep_alive_timeout() + in_turn * Duration::from_secs(5)
     }
 
     /// Returns an upper bound of the time from then until every session that clients left is

@@ -28,18 +28,18 @@ pub(crate) struct Program {
     log_end: Receiver<()>,
 }
 
-/// Settings for the allocator of glibc; others ignore them.
+/// Environment variables that configure the allocator of glibc; other allocators ignore them.
 const ALLOCATOR: [(&str, &str); 3] = [
     ("MALLOC_ARENA_MAX", "1"),
     ("MALLOC_TRIM_THRESHOLD_", "0"),
     ("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0"),
 ];
 /// Maximum time until the program reports its address.
-const BEGIN_MAX: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum time to shut down: connections and child processes have 5 s each.
-const END_MAX: Duration = Duration::from_secs(60);
+const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum time until the log ends after the program has exited.
-const LOG_MAX: Duration = Duration::from_secs(10);
+const LOG_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the log of the program has reported.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ struct Log {
 }
 
 impl Program {
-    /// Starts to serve, with `command` as the backend of each session if it is not empty. The
+    /// Starts the program, with `command` as the backend of each session if it is not empty. The
     /// allocator has one heap and caches little, so that memory use can be measured.
     pub(crate) fn start(path: &Path, options: &[String], command: &[String]) -> Result<Self> {
         let mut serve = Command::new(path);
@@ -86,13 +86,13 @@ impl Program {
                 let _ = address(out).map(|address| sender.send(address));
             });
         }
-        if let Ok(address) = receiver.recv_timeout(BEGIN_MAX) {
+        if let Ok(address) = receiver.recv_timeout(START_TIMEOUT) {
             return Ok(Self { child, address, log, log_end });
         }
         // It may have exited already.
         let _ = child.kill();
         let _ = child.wait();
-        let _ = log_end.recv_timeout(LOG_MAX);
+        let _ = log_end.recv_timeout(LOG_TIMEOUT);
         let why = log.first.lock().clone().unwrap_or_default();
         bail!("the program does not report its address: {why}")
     }
@@ -142,15 +142,15 @@ impl Program {
         failure.as_ref().map(|line| format!("the program logged: {line}"))
     }
 
-    /// Stops it with SIGTERM, waits until it has exited, and checks that it logged no error.
+    /// Stops it with SIGTERM, runtime until it has exited, and checks that it logged no error.
     pub(crate) fn stop(mut self) -> Result<()> {
         let id = self.id().to_string();
         ensure!(Command::new("kill").args(["-s", "TERM", &id]).status()?.success());
-        let waits = Builder::new_current_thread().enable_time().build()?;
-        let ended = waits.block_on(async { timeout(END_MAX, ended(&mut self.child)).await });
+        let runtime = Builder::new_current_thread().enable_time().build()?;
+        let ended = runtime.block_on(async { timeout(STOP_TIMEOUT, ended(&mut self.child)).await });
         let ended =
-            ended.with_context(|| format!("the program has not exited in {END_MAX:?}"))??;
-        if self.log_end.recv_timeout(LOG_MAX) == Err(RecvTimeoutError::Timeout) {
+            ended.with_context(|| format!("the program has not exited in {STOP_TIMEOUT:?}"))??;
+        if self.log_end.recv_timeout(LOG_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
             bail!("the program has exited, but a child process has not");
         }
         if let Some(failure) = self.reported_error() {
@@ -220,8 +220,8 @@ mod tests {
 
     /// Returns the failure of a program that is started and stopped.
     fn failure(script: &str) -> String {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("program");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("program");
         fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
         let ended = Program::start(&path, &[], &[]).and_then(Program::stop);

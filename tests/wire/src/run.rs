@@ -62,7 +62,7 @@ const SHOWN_MAX: usize = 20;
 fn describe_stuck_clients(
     simulation: &Simulation,
     message: String,
-    is_so: impl Fn(&Workload) -> bool,
+    condition: impl Fn(&Workload) -> bool,
 ) -> String {
     let sessions = simulation.sessions();
     let mut text = message;
@@ -79,7 +79,7 @@ fn describe_stuck_clients(
     for (no, workload) in &simulation.workloads {
         let _ = write!(text, "\n    client {no}: {workload:?}");
     }
-    let mut late = simulation.workloads.iter().filter(|(_, workload)| !is_so(workload));
+    let mut late = simulation.workloads.iter().filter(|(_, workload)| !condition(workload));
     let last = late.find_map(|(no, _)| {
         let client = format!("{no}/");
         sessions.iter().rfind(|session| session.name.starts_with(&client))

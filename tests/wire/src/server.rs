@@ -87,11 +87,11 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// Returns how many bytes sent by a session the HTTP server holds at most, given the maximum
 /// size of a message: when its buffer is almost full, it may take one more chunk.
 pub(crate) const fn unwritten_max(message_bytes: usize) -> usize {
-    BUFFER_BYTES + TAKEN_AT_ONCE + message_bytes
+    BUFFER_BYTES + PULL_BYTES + message_bytes
 }
 
-/// How many bytes it takes from a session at once, before the last message.
-const TAKEN_AT_ONCE: usize = 16 << 10;
+/// How many bytes it pulls from a session at once, before the last message.
+const PULL_BYTES: usize = 16 << 10;
 
 fn serve(service: BuggyService, server: impl Pipe + 'static) {
     let service = TowerToHyperService::new(service);

@@ -59,9 +59,9 @@ pub(crate) struct Workload {
 pub(crate) struct LinkCoverage(Arc<Mutex<Coverage>>);
 
 impl LinkCoverage {
-    pub(crate) fn count(&self, course: LinkOutcome) {
+    pub(crate) fn count(&self, outcome: LinkOutcome) {
         let mut coverage = self.0.lock();
-        course.kinds().for_each(|kind| coverage.hit(kind));
+        outcome.kinds().for_each(|kind| coverage.hit(kind));
     }
 }
 
@@ -69,7 +69,7 @@ impl Simulation {
     pub(crate) fn new(
         parameters: Parameters,
         server: Server,
-        is_calm: Arc<AtomicBool>,
+        is_fault_free_for_backends: Arc<AtomicBool>,
     ) -> Arc<Self> {
         let workload = |no: &usize| {
             let requests_left = AtomicUsize::new(parameters.base.requests);
@@ -81,7 +81,7 @@ impl Simulation {
             server,
             coverage: Arc::default(),
             is_fault_free: watch::channel(false).0,
-            is_fault_free_for_backends: is_calm,
+            is_fault_free_for_backends,
             is_stopping: watch::channel(false).0,
             foreign_event_id: Mutex::default(),
             sessions: Mutex::default(),
@@ -105,7 +105,7 @@ impl Simulation {
         let none = Faults::default();
         let faults = if self.is_fault_free() { &none } else { &self.parameters.base.faults };
         let plan = LinkPlan::draw(rng, faults, self.parameters.stall_max());
-        match self.parameters.tcp.and_then(|line| line.rate) {
+        match self.parameters.tcp.and_then(|tcp| tcp.rate) {
             Some(rate) if plan.pace == Pace::Fast => LinkPlan { pace: Pace::Steady(rate), ..plan },
             Some(_) | None => plan,
         }
@@ -158,7 +158,7 @@ impl Simulation {
     /// Waits until clients must stop.
     pub(crate) async fn stopping(&self) {
         // The sender is owned by `self`, so this cannot fail.
-        let _ = self.is_stopping.subscribe().wait_for(|is_parting| *is_parting).await;
+        let _ = self.is_stopping.subscribe().wait_for(|is_stopping| *is_stopping).await;
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -201,8 +201,8 @@ impl Simulation {
     }
 
     /// Waits until a condition holds for all clients, or a failure is reported.
-    pub(crate) async fn wait_for_all(&self, is_so: impl Fn(&Workload) -> bool) {
-        while !self.has_failed() && !self.workloads.values().all(&is_so) {
+    pub(crate) async fn wait_for_all(&self, condition: impl Fn(&Workload) -> bool) {
+        while !self.has_failed() && !self.workloads.values().all(&condition) {
             self.progress.notified().await;
         }
     }

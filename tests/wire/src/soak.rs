@@ -101,16 +101,16 @@ pub fn soak(
     time: Duration,
     report: &mut dyn FnMut(&dyn fmt::Display),
 ) -> Result<Soak> {
-    let mut soaking = SoakRunner::start(parameters, programs, report)?;
-    let begun = Instant::now();
+    let mut runner = SoakRunner::start(parameters, programs, report)?;
+    let started_at = Instant::now();
     for round in 0.. {
-        if begun.elapsed() >= time && soaking.soak.samples.len() >= memory::ROUNDS_MIN {
+        if started_at.elapsed() >= time && runner.soak.samples.len() >= memory::ROUNDS_MIN {
             break;
         }
-        soaking.run_round(round)?;
-        (soaking.report)(&soaking.soak);
+        runner.run_round(round)?;
+        (runner.report)(&runner.soak);
     }
-    soaking.finish()
+    runner.finish()
 }
 
 /// Runs one round, on a server of its own.
@@ -124,9 +124,9 @@ pub fn soak_round(
     round: u64,
     report: &mut dyn FnMut(&dyn fmt::Display),
 ) -> Result<Soak> {
-    let mut soaking = SoakRunner::start(parameters, programs, report)?;
-    soaking.run_round(round)?;
-    soaking.finish()
+    let mut runner = SoakRunner::start(parameters, programs, report)?;
+    runner.run_round(round)?;
+    runner.finish()
 }
 
 impl<'a> SoakRunner<'a> {
@@ -151,7 +151,7 @@ impl<'a> SoakRunner<'a> {
     fn run_round(&mut self, round: u64) -> Result<()> {
         let parameters = self.parameters.for_round(round);
         let sessions_before = self.served.program.opened();
-        let played = self.served.run(&parameters);
+        let outcome = self.served.run(&parameters);
         // Sessions that are left would count as part of the next round.
         self.runtime
             .block_on(self.served.wait_until_idle(&parameters))
@@ -161,7 +161,7 @@ impl<'a> SoakRunner<'a> {
         let late = self.runtime.block_on(wait_for_journals(files.journals.path(), sessions)).err();
         let late = late.map(|late| *Failure::new(&parameters, late.to_string()));
         let mut failures: Vec<Failure> = late.into_iter().collect();
-        match played {
+        match outcome {
             Ok(simulation) => {
                 let (coverage, checked) = check_sessions(&parameters, &simulation, files)?;
                 self.soak.coverage.merge(&coverage);

@@ -82,7 +82,7 @@ const EXPECTED: [&str; 64] = [
 ///
 /// `REJOIN_WIRE_SIMULATIONS` sets the number of simulations, `REJOIN_WIRE_SEED` the first seed.
 #[test]
-fn many_simulations() {
+fn simulations_pass_and_cover_everything() {
     let simulations = variable("REJOIN_WIRE_SIMULATIONS").unwrap_or(SIMULATIONS);
     let first = variable("REJOIN_WIRE_SEED").unwrap_or(0);
     let coverage = run_seeds(first..first + simulations, THREADS, run_seed);
@@ -98,7 +98,7 @@ fn run_seed(seed: u64) -> Result<Coverage, String> {
     run_in_process(&Parameters::draw(seed)).map_err(|failure| {
         format!(
             "{}\n\nrerun with REJOIN_WIRE_SEED={seed} REJOIN_WIRE_SIMULATIONS=1 \
-             cargo test -p rejoin-wire --test here many_simulations",
+             cargo test -p rejoin-wire --test in_process simulations_pass_and_cover_everything",
             shrink_in_process(failure)
         )
     })

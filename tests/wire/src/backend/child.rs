@@ -43,13 +43,13 @@ pub fn run_child(is_soaking: bool, received: &Path) -> anyhow::Result<()> {
         let has_given_up = Arc::default();
         let sink = Stdout { line_max, given_up: Arc::clone(&given_up), has_given_up };
         let mut backend = ScriptedBackend::new(sink, BackendContext::new(parameters), nth, false);
-        let died = backend.exited();
+        let exited = backend.exited();
         let mut file = open_record(received, &first)?;
         receive(&mut backend, &mut file, &first)?;
         loop {
             tokio::select! {
                 biased;
-                () = died.notified() => return record(&mut file, EXITED),
+                () = exited.notified() => return record(&mut file, EXITED),
                 () = given_up.notified() => return record(&mut file, EXITED),
                 line = lines.next_line() => {
                     let Some(line) = line? else { return Ok(()) };
@@ -135,10 +135,10 @@ impl MessageSink for Stdout {
 
     fn disconnect(&self, request: &RequestId, retry: Duration) -> bool {
         let params = json!({ "requestId": id_value(request), "retryMs": retry.as_millis() });
-        let ask = json!({
+        let notification = json!({
             "jsonrpc": "2.0", "method": "notifications/rejoin/close_stream", "params": params,
         });
-        self.write_now(ask.to_string(), None)
+        self.write_now(notification.to_string(), None)
     }
 }
 

@@ -42,11 +42,15 @@ impl Backends {
 }
 
 impl Backend for Backends {
-    async fn open(&self, peer: ClientSender, mut inbox: ClientMessages) -> Result<(), OpenError> {
+    async fn open(
+        &self,
+        client: ClientSender,
+        mut messages: ClientMessages,
+    ) -> Result<(), OpenError> {
         let nth = self.opened.fetch_add(1, Ordering::Relaxed);
         let is_handler = self.context.parameters.backend == BackendKind::Handler;
-        let session = peer.session_id();
-        let mut backend = ScriptedBackend::new(peer, self.context.clone(), nth, is_handler);
+        let session = client.session_id();
+        let mut backend = ScriptedBackend::new(client, self.context.clone(), nth, is_handler);
         {
             let mut record = self.record.lock();
             record.sessions.push(session);
@@ -54,7 +58,7 @@ impl Backend for Backends {
         }
         let delivery = self.delivery.clone();
         if is_handler {
-            inbox.handle(move |message| {
+            messages.handle(move |message| {
                 if let Some(message) = delivery.pass(message) {
                     // An invalid message is recorded by the backend.
                     let _ = backend.receive(&message);
@@ -62,13 +66,13 @@ impl Backend for Backends {
             });
             return Ok(());
         }
-        let died = backend.exited();
+        let exited = backend.exited();
         tokio::spawn(async move {
             loop {
                 tokio::select! {
                     biased;
-                    () = died.notified() => return,
-                    message = inbox.recv() => {
+                    () = exited.notified() => return,
+                    message = messages.recv() => {
                         let Some(message) = message else { return };
                         if let Some(message) = delivery.pass(message) {
                             // An invalid message is recorded by the backend.

@@ -79,9 +79,9 @@ impl ReceivedBySession {
     /// # Errors
     ///
     /// The directory cannot be read.
-    pub(crate) fn take(folder: &Path) -> io::Result<Self> {
+    pub(crate) fn take(directory: &Path) -> io::Result<Self> {
         let mut all = Self::default();
-        for file in fs::read_dir(folder)? {
+        for file in fs::read_dir(directory)? {
             let path = file?.path();
             let mut received = Received::default();
             for line in fs::read(&path)?.split(|byte| *byte == b'\n') {
@@ -105,7 +105,7 @@ impl ReceivedBySession {
 }
 
 /// The last line of a process that exited by itself.
-pub(super) const EXITED: &[u8] = b"died";
+pub(super) const EXITED: &[u8] = b"exited";
 /// Replaces slashes in file names.
 const SLASH_REPLACEMENT: &str = "-";
 
@@ -120,18 +120,26 @@ mod tests {
 
     #[test]
     fn reads_and_removes_records_of_processes() {
-        let folder = tempfile::tempdir().unwrap();
-        let note = r#"{"jsonrpc":"2.0","method":"notifications/wire"}"#;
-        fs::write(folder.path().join(file_of("1/2")), format!("{note}\ndied\n")).unwrap();
-        fs::write(folder.path().join(file_of("1/3")), format!("{note}\n{{\n{note}\n")).unwrap();
-        let received = ReceivedBySession::take(folder.path()).unwrap();
-        let died = received.of("", Some("1/2")).unwrap();
-        assert!(died.has_exited && died.invalid.is_none());
-        assert_eq!(died.messages.iter().map(|it| it.bytes).collect::<Vec<_>>(), [note.len()]);
+        let directory = tempfile::tempdir().unwrap();
+        let notification = r#"{"jsonrpc":"2.0","method":"notifications/wire"}"#;
+        fs::write(directory.path().join(file_of("1/2")), format!("{notification}\nexited\n"))
+            .unwrap();
+        fs::write(
+            directory.path().join(file_of("1/3")),
+            format!("{notification}\n{{\n{notification}\n"),
+        )
+        .unwrap();
+        let received = ReceivedBySession::take(directory.path()).unwrap();
+        let exited = received.of("", Some("1/2")).unwrap();
+        assert!(exited.has_exited && exited.invalid.is_none());
+        assert_eq!(
+            exited.messages.iter().map(|it| it.bytes).collect::<Vec<_>>(),
+            [notification.len()]
+        );
         let invalid = received.of("", Some("1/3")).unwrap();
         assert!(!invalid.has_exited && invalid.invalid.is_some() && invalid.messages.len() == 2);
         assert!(received.invalid().is_some());
         assert!(received.of("", Some("1/4")).is_none());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 }

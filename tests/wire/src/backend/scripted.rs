@@ -161,7 +161,7 @@ impl<M: MessageSink> ScriptedBackend<M> {
         token: Option<ProgressToken>,
         message: &Value,
     ) {
-        let text = |place| message.pointer(place).and_then(Value::as_str).map(str::to_owned);
+        let text = |pointer| message.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         let mut plan = VecDeque::new();
         if message.pointer("/params/arguments/calm") == Some(&json!(true)) {
             self.script.context.is_fault_free.store(true, Ordering::Relaxed);
@@ -177,9 +177,9 @@ impl<M: MessageSink> ScriptedBackend<M> {
                 if rng.chance(faults.rate(Fault::NoResponse)) {
                     coverage.hit_fault(Fault::NoResponse);
                 } else {
-                    let dies = rng.chance(faults.rate(Fault::BackendExit));
+                    let exits = rng.chance(faults.rate(Fault::BackendExit));
                     let fails = rng.chance(faults.rate(Fault::UnknownResponse));
-                    let action = match (dies, fails) {
+                    let action = match (exits, fails) {
                         (true, _) => BackendAction::Exit,
                         (_, true) => BackendAction::ErrorResponse,
                         (false, false) => BackendAction::Initialized,
@@ -261,14 +261,14 @@ impl<M: MessageSink> Script<M> {
 
     /// Executes a plan, and after `initialize` sends unrelated messages until faults end.
     async fn run_task(self, task: Task, mut plan: VecDeque<(Duration, BackendAction)>) {
-        let idle = Task {
+        let unrelated = Task {
             id: None,
             token: None,
             version: None,
             ignores_backpressure: task.ignores_backpressure,
         };
         let mut task = task;
-        let talks = plan.iter().any(|(_, action)| *action == BackendAction::Initialized);
+        let sends_unrelated = plan.iter().any(|(_, action)| *action == BackendAction::Initialized);
         loop {
             while let Some((delay, action)) = plan.pop_front() {
                 sleep(delay / self.context.parameters.speedup).await;
@@ -276,10 +276,10 @@ impl<M: MessageSink> Script<M> {
                     return;
                 }
             }
-            if !talks || self.is_fault_free() {
+            if !sends_unrelated || self.is_fault_free() {
                 return;
             }
-            task = idle.clone();
+            task = unrelated.clone();
             let (mut state, mut coverage) = (self.state.lock(), self.context.coverage.lock());
             plan_unrelated(&mut plan, &mut state.rng, &self.faults(), &mut coverage);
             // Without a delay, this loop could starve other tasks.
@@ -356,9 +356,9 @@ impl<M: MessageSink> Script<M> {
         }
         let stamp = state.stamp();
         let id = task.id.as_ref().map_or(Value::from(0), id_value);
-        let huge = self.faults().rate(Fault::OversizedMessage);
+        let rate = self.faults().rate(Fault::OversizedMessage);
         let max = self.context.parameters.base.config.message_bytes_max.min(20_000);
-        let bytes = if state.rng.chance(huge) {
+        let bytes = if state.rng.chance(rate) {
             self.hit_fault(Fault::OversizedMessage);
             max
         } else {

@@ -208,12 +208,12 @@ impl History {
 }
 
 fn record_takeover(before: &View, step: &Step, coverage: &mut Coverage) {
-    let carrier = |view: &View| {
+    let attached = |view: &View| {
         let mut connections = view.connections.iter();
         let conn = connections.find(|conn| conn.stream == Some(StreamId::Standalone))?;
         Some(conn.connection)
     };
-    let (Some(old), Some(new)) = (carrier(before), carrier(&step.after)) else { return };
+    let (Some(old), Some(new)) = (attached(before), attached(&step.after)) else { return };
     if old != new {
         coverage.hit("takeovers: standalone stream");
     }

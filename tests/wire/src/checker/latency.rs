@@ -43,8 +43,8 @@ pub(super) fn check(
     // Another connection may get the events that a spurious GET, or one that does not resume
     // after its last event, does not.
     let mut is_own = !matches!(reader.kind, ReaderKind::Spurious(_));
-    for seen in &reader.observations {
-        match seen {
+    for observation in &reader.observations {
+        match observation {
             Observation::Resumed => is_own = true,
             Observation::Relaxed => is_own = false,
             Observation::Connected { at, is_fault_free } => {

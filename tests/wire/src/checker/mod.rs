@@ -47,11 +47,11 @@ pub(crate) fn check(case: &Case<'_>, coverage: &mut Coverage) -> Result<(), Stri
     // A child process receives an error on stdin for a refused request.
     history.reports_refused_requests = case.parameters.backend == BackendKind::Child;
     let unrelated = config.unrelated_routing;
-    let watched = case.journal.check_with(|before, step| {
+    let checked = case.journal.check_with(|before, step| {
         coverage.stats.count(step);
         history.record_step(unrelated, before, step, coverage)
     });
-    watched.map_err(|(nth, failure)| format!("input {nth} of the journal: {failure}"))?;
+    checked.map_err(|(nth, failure)| format!("input {nth} of the journal: {failure}"))?;
     let Some(closed) = history.closed else {
         return Err("the journal does not contain the end of the session".to_owned());
     };

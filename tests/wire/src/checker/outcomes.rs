@@ -60,8 +60,9 @@ pub(super) fn check(
 }
 
 fn saw_id(record: &Record, request: &ClientRequest) -> bool {
-    let seen = record.readers.get(request.reader).map(|reader| reader.observations.as_slice());
-    seen.unwrap_or_default().iter().any(|seen| match seen {
+    let observations =
+        record.readers.get(request.reader).map(|reader| reader.observations.as_slice());
+    observations.unwrap_or_default().iter().any(|observation| match observation {
         Observation::Priming { id, .. } | Observation::Message { id, .. } => id.is_some(),
         Observation::Gap(_)
         | Observation::Connected { .. }

@@ -1,4 +1,4 @@
-//! Checks that the backend received, once and in order, what its client and session sent.
+//! Received messages: a backend receives, once and in order, what its client and session sent.
 
 use rejoin_core::CloseReason;
 
@@ -6,8 +6,8 @@ use super::history::{ExpectedMessage, History};
 use crate::backend::{Received, ReceivedMessage};
 use crate::client_session::SentMessage;
 
-/// Checks what a backend received, in whose queue up to `session_messages_max` messages of the session
-/// itself may wait.
+/// Checks what a backend received. Its queue holds up to `session_messages_max` messages of the
+/// session itself.
 pub(super) fn check(
     history: &History,
     reason: CloseReason,
@@ -183,12 +183,12 @@ mod tests {
             |id: i64| ExpectedMessage { head: Head::Error { id: Some(id.into()) }, bytes: None };
         let mut history = History::default();
         history.expected = vec![fails(1), fails(2), fails(3)];
-        let hear = |expected: &ExpectedMessage| ReceivedMessage {
+        let receive = |expected: &ExpectedMessage| ReceivedMessage {
             head: expected.head.clone(),
             bytes: 60,
             number: None,
         };
-        let message = history.expected.iter().take(2).map(hear).collect();
+        let message = history.expected.iter().take(2).map(receive).collect();
         let received = Received { messages: message, ..Received::default() };
         let backend_gone = |session_messages_max| {
             check(&history, CloseReason::BackendGone, &received, session_messages_max)

@@ -18,26 +18,29 @@ use crate::server::unwritten_max;
 ///   for at most `stall_timeout_max`. That may be far longer than `stall_timeout_min`, and than
 ///   the client ever pauses.
 /// - Backends wait while they are held, and `hold_timeout` does not end that.
-/// - The session has room for all of its streams at their limits.
+/// - The session can hold all of its streams at their limits.
 pub(super) fn check(
     parameters: &Parameters,
     history: &History,
     record: &Record,
     coverage: &mut Coverage,
 ) -> Result<(), String> {
-    let (Some(line), Some(flood)) = (parameters.tcp, parameters.flood) else { return Ok(()) };
+    let (Some(tcp), Some(flood)) = (parameters.tcp, parameters.flood) else { return Ok(()) };
     let config = &parameters.base.config;
-    let pause_max = line.pause_max(unwritten_max(2 * flood.bytes));
+    let pause_max = tcp.pause_max(unwritten_max(2 * flood.bytes));
     if config.stall_timeout_max.is_some_and(|max| max < pause_max) {
         coverage.hit("steady readers: pause above the maximum stall timeout");
         return Ok(());
     }
     for reader in &record.readers {
-        let gap = reader.observations.iter().find(|seen| matches!(seen, Observation::Gap(_)));
+        let gap = reader
+            .observations
+            .iter()
+            .find(|observation| matches!(observation, Observation::Gap(_)));
         let begun = reader
             .observations
             .iter()
-            .filter(|seen| matches!(seen, Observation::Connected { .. }))
+            .filter(|observation| matches!(observation, Observation::Connected { .. }))
             .count();
         if gap.is_some() || begun > 1 {
             return Err(format!(

@@ -23,8 +23,8 @@ pub(super) fn check(
     // A competing GET receives only what the client's own GET does not.
     checker.is_strict &= reader.kind != ReaderKind::Spurious(None);
     let mut reported = None;
-    for seen in &reader.observations {
-        match seen {
+    for observation in &reader.observations {
+        match observation {
             Observation::Connected { .. } | Observation::Disconnected { .. } => {}
             Observation::Resumed => checker.is_strict = true,
             Observation::Relaxed => {
@@ -89,9 +89,10 @@ fn identify(
     }
     let stamp = Stamp::of(message);
     let by_stamp = stamp.as_ref().and_then(|stamp| history.backend_message(stamp.serial));
-    let by_place = id.and_then(|EventId { stream, index }| history.ground_truth.at(stream, index));
-    let by_place = by_place.map(|fact| fact.body);
-    let body = if id.is_some() { by_place } else { by_stamp };
+    let by_position =
+        id.and_then(|EventId { stream, index }| history.ground_truth.at(stream, index));
+    let by_position = by_position.map(|recorded| recorded.body);
+    let body = if id.is_some() { by_position } else { by_stamp };
     let known = body.and_then(|body| history.message(body));
     let is_same = known.is_some_and(|known| known.head == head && known.bytes == data.len());
     // A message without an id has no position: without a stamp it cannot be identified.

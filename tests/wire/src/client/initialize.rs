@@ -51,22 +51,22 @@ pub(super) async fn initialize(
     };
     let session_id = exchange.headers().get("mcp-session-id").cloned();
     let session_id = session_id.and_then(|id| id.to_str().ok().map(str::to_owned));
-    let Some(answer) = read_response(simulation, &mut exchange).await else {
+    let Some(response) = read_response(simulation, &mut exchange).await else {
         simulation.hit("sessions: not initialized");
         return None;
     };
     let is_stamped = simulation.parameters.backend != BackendKind::Demo;
-    let welcome = InitializeResult {
+    let result = InitializeResult {
         name: &name,
         version,
         session_id: session_id.as_deref(),
         must_be_answered,
         is_stamped,
     };
-    if let Err(failure) = welcome.check(exchange.status(), &answer) {
+    if let Err(failure) = result.check(exchange.status(), &response) {
         simulation.report_failure(
             None,
-            format!("initialize of {name} with {version}: {failure}: {answer}"),
+            format!("initialize of {name} with {version}: {failure}: {response}"),
         );
         return None;
     }
@@ -100,20 +100,20 @@ struct InitializeResult<'a> {
 
 impl InitializeResult<'_> {
     /// Checks the response.
-    fn check(&self, status: StatusCode, answer: &Value) -> Result<(), &'static str> {
+    fn check(&self, status: StatusCode, response: &Value) -> Result<(), &'static str> {
         if status != StatusCode::OK {
             return Err("unexpected status");
         }
-        if answer.get("id") != Some(&json!(0)) {
+        if response.get("id") != Some(&json!(0)) {
             return Err("wrong request id");
         }
-        let stamp = Stamp::of(answer);
+        let stamp = Stamp::of(response);
         let is_own = stamp.is_some_and(|it| it.session == self.name && it.serial == 0);
-        match (answer.get("result"), self.session_id) {
+        match (response.get("result"), self.session_id) {
             (Some(_), None) => Err("initialized without a session id"),
             (None, Some(_)) => Err("refused with a session id"),
             (None, None) if self.must_be_answered => Err("refused without a fault"),
-            (None, None) if is_own || failure_of(answer).is_some() => Ok(()),
+            (None, None) if is_own || failure_of(response).is_some() => Ok(()),
             (None, None) => Err("refused without a reason"),
             (Some(_), Some(_)) if self.is_stamped && !is_own => {
                 Err("the response belongs to another session")
@@ -160,55 +160,55 @@ mod tests {
 
     const STAMP: &str = r#""stamp": {"owner": "1/0", "serial": 0}"#;
 
-    fn check(welcome: InitializeResult<'_>, answer: &str) -> Result<(), &'static str> {
-        let answer = answer.replace("STAMP", STAMP);
-        welcome.check(StatusCode::OK, &serde_json::from_str(&answer).unwrap())
+    fn check(result: InitializeResult<'_>, response: &str) -> Result<(), &'static str> {
+        let response = response.replace("STAMP", STAMP);
+        result.check(StatusCode::OK, &serde_json::from_str(&response).unwrap())
     }
 
     #[test]
     fn checks_successful_initialize() {
-        let inside = InitializeResult {
+        let accepted = InitializeResult {
             name: "1/0",
             version: "2025-11-25",
             session_id: Some("s"),
             must_be_answered: true,
             is_stamped: true,
         };
-        let fine = r#"{"id": 0, "result": {"protocolVersion": "2025-11-25", STAMP}}"#;
-        assert_eq!(check(inside, fine), Ok(()));
-        assert!(check(InitializeResult { session_id: None, ..inside }, fine).is_err());
-        assert!(check(InitializeResult { name: "1/1", ..inside }, fine).is_err());
-        assert!(check(InitializeResult { version: "2025-06-18", ..inside }, fine).is_err());
+        let valid = r#"{"id": 0, "result": {"protocolVersion": "2025-11-25", STAMP}}"#;
+        assert_eq!(check(accepted, valid), Ok(()));
+        assert!(check(InitializeResult { session_id: None, ..accepted }, valid).is_err());
+        assert!(check(InitializeResult { name: "1/1", ..accepted }, valid).is_err());
+        assert!(check(InitializeResult { version: "2025-06-18", ..accepted }, valid).is_err());
         for failure in [
             r#"{"id": 1, "result": {"protocolVersion": "2025-11-25", STAMP}}"#,
             r#"{"id": 0, "result": {STAMP}}"#,
             r#"{"id": 0, "result": {"protocolVersion": "2025-11-25"}}"#,
             r#"{"id": 0, "error": {"code": 1, "message": "it failed", "data": {STAMP}}}"#,
         ] {
-            assert!(check(inside, failure).is_err(), "{failure}");
+            assert!(check(accepted, failure).is_err(), "{failure}");
         }
-        let answer = serde_json::from_str(&fine.replace("STAMP", STAMP)).unwrap();
-        assert!(inside.check(StatusCode::ACCEPTED, &answer).is_err());
+        let response = serde_json::from_str(&valid.replace("STAMP", STAMP)).unwrap();
+        assert!(accepted.check(StatusCode::ACCEPTED, &response).is_err());
     }
 
     #[test]
     fn checks_refused_initialize() {
-        let outside = InitializeResult {
+        let refused = InitializeResult {
             name: "1/0",
             version: "2025-11-25",
             session_id: None,
             must_be_answered: false,
             is_stamped: true,
         };
-        for fine in [
+        for valid in [
             r#"{"id": 0, "error": {"code": 1, "message": "it failed", "data": {STAMP}}}"#,
             r#"{"id": 0, "error": {"code": -32603, "message": "the session was closed"}}"#,
         ] {
-            assert_eq!(check(outside, fine), Ok(()));
-            assert!(check(InitializeResult { session_id: Some("s"), ..outside }, fine).is_err());
-            assert!(check(InitializeResult { must_be_answered: true, ..outside }, fine).is_err());
+            assert_eq!(check(refused, valid), Ok(()));
+            assert!(check(InitializeResult { session_id: Some("s"), ..refused }, valid).is_err());
+            assert!(check(InitializeResult { must_be_answered: true, ..refused }, valid).is_err());
         }
-        let odd = r#"{"id": 0, "error": {"code": 7, "message": "no"}}"#;
-        assert!(check(outside, odd).is_err());
+        let unstamped = r#"{"id": 0, "error": {"code": 7, "message": "no"}}"#;
+        assert!(check(refused, unstamped).is_err());
     }
 }

@@ -39,7 +39,7 @@ const INVALID_REQUESTS: [InvalidRequest; 12] = [
     InvalidRequest::SecondInitialize,
 ];
 
-fn note() -> Value {
+fn notification() -> Value {
     json!({ "jsonrpc": "2.0", "method": "notifications/wrong" })
 }
 
@@ -125,7 +125,7 @@ impl Client {
             | InvalidRequest::Session
             | InvalidRequest::Version
             | InvalidRequest::EventId
-            | InvalidRequest::Method => note().to_string(),
+            | InvalidRequest::Method => notification().to_string(),
         };
         self.session.trace(format!("> invalid request: {invalid:?}"));
         let Ok(exchange) = self.send(LinkPlan::FAULT_FREE, request, body.into()).await else {
@@ -134,7 +134,7 @@ impl Client {
         let status = exchange.status().as_u16();
         // If the session has just ended, `initialize` opens another one.
         if status == 404 || invalid == InvalidRequest::SecondInitialize && status == 200 {
-            self.notify(&mut rng, note()).await;
+            self.notify(&mut rng, notification()).await;
         }
         if status == invalid.status() || self.session.is_over() {
             self.simulation.hit("requests: invalid");

@@ -77,24 +77,24 @@ impl Client {
     /// Returns the id of a pending request, which becomes cancelled, or of one that has ended.
     fn request_to_cancel(&self, rng: &mut Rng) -> RequestId {
         let is_late = rng.chance(300);
-        let flight = self.random_pending(rng).filter(|_| !is_late);
+        let pending = self.random_pending(rng).filter(|_| !is_late);
         let mut record = self.session.record.lock();
-        let calls = record.requests.iter_mut();
-        if let Some(id) = flight {
-            calls
+        let requests = record.requests.iter_mut();
+        if let Some(id) = pending {
+            requests
                 .filter(|request| request.id == id)
                 .for_each(|request| request.is_cancelled = true);
             return id;
         }
-        let over = calls.rev().find(|request| request.outcome.is_some());
-        over.map_or(77.into(), |request| request.id.clone())
+        let ended = requests.rev().find(|request| request.outcome.is_some());
+        ended.map_or(77.into(), |request| request.id.clone())
     }
 
     /// Opens a GET that the client does not need, and drops it later.
     async fn open_spurious_get(self, mut rng: Rng, last_event_id: Option<EventId>) {
         let stream = last_event_id.map_or(StreamId::Standalone, |id| id.stream);
-        let is_rival = stream == StreamId::Standalone;
-        if is_rival {
+        let is_competing = stream == StreamId::Standalone;
+        if is_competing {
             self.session.begin_competing_get();
         }
         if let Ok(exchange) = self.get(&mut rng, last_event_id).await {
@@ -108,7 +108,7 @@ impl Client {
                     self.simulation.hit("resumes: refused");
                 }
                 StatusCode::NO_CONTENT | StatusCode::TOO_MANY_REQUESTS => {}
-                StatusCode::CONFLICT if is_rival => {}
+                StatusCode::CONFLICT if is_competing => {}
                 status => {
                     self.report_failure(format!(
                         "a GET after {last_event_id:?} was answered by {status}"
@@ -116,7 +116,7 @@ impl Client {
                 }
             }
         }
-        if is_rival {
+        if is_competing {
             self.session.end_competing_get();
         }
     }
@@ -124,14 +124,14 @@ impl Client {
     /// Sends a pending request a second time.
     async fn duplicate_request(self, mut rng: Rng, id: RequestId) {
         self.simulation.hit("requests: duplicated");
-        let double = |record: &mut crate::client_session::Record| {
+        let mark_duplicated = |record: &mut crate::client_session::Record| {
             record
                 .requests
                 .iter_mut()
                 .filter(|it| it.id == id)
                 .for_each(|it| it.is_duplicated = true);
         };
-        double(&mut self.session.record.lock());
+        mark_duplicated(&mut self.session.record.lock());
         let request = self.request_body(&mut rng, &id);
         let is_too_large = self.is_too_large(&request);
         let plan = self.simulation.draw_link(&mut rng);

@@ -43,12 +43,12 @@ pub(crate) async fn run(simulation: Arc<Simulation>, no: usize) {
     while !simulation.is_stopping() {
         let name = format!("{no}/{nth}");
         nth += 1;
-        let entered = tokio::select! {
+        let session = tokio::select! {
             biased;
-            entered = initialize::initialize(&simulation, name, &mut rng) => entered,
+            session = initialize::initialize(&simulation, name, &mut rng) => session,
             () = simulation.stopping() => return,
         };
-        let Some(session) = entered else {
+        let Some(session) = session else {
             sleep(simulation.millis(&mut rng, 50, 500)).await;
             continue;
         };

@@ -32,22 +32,21 @@ impl Client {
         exchange: &mut Exchange,
         reader: usize,
     ) -> ReadEnd {
-        let _attending = self.session.connect(reader, exchange.is_fault_free);
+        let _guard = self.session.connect(reader, exchange.is_fault_free);
         if !exchange.is_stream() {
-            let whole = match exchange.collect(self.simulation.parameters.response_timeout()).await
-            {
-                Ok(whole) => whole,
+            let body = match exchange.collect(self.simulation.parameters.response_timeout()).await {
+                Ok(body) => body,
                 Err(broken) => {
                     self.on_connection_error(broken);
                     return ReadEnd::Broken;
                 }
             };
-            self.receive(rng, reader, Item::Message { id: None, data: whole.into() });
+            self.receive(rng, reader, Item::Message { id: None, data: body.into() });
             return if self.is_settled(reader) { ReadEnd::Settled } else { ReadEnd::Ended };
         }
         // A client may close the connection as soon as it has what it needs, or wait for the
         // end.
-        let is_hasty = rng.chance(500);
+        let closes_early = rng.chance(500);
         let mut parser = Parser::default();
         loop {
             match exchange.next(self.simulation.parameters.keep_alive_timeout()).await {
@@ -72,7 +71,7 @@ impl Client {
                     }
                 }
             }
-            if is_hasty && self.is_settled(reader) {
+            if closes_early && self.is_settled(reader) {
                 return ReadEnd::Settled;
             }
         }
@@ -137,8 +136,8 @@ impl Client {
 
     /// Publishes an event id for others to misuse.
     fn offer_to_others(&self, id: Option<EventId>) {
-        let mut stray = self.simulation.foreign_event_id.lock();
-        *stray = id.or(*stray);
+        let mut foreign = self.simulation.foreign_event_id.lock();
+        *foreign = id.or(*foreign);
     }
 
     fn receive_message(&self, rng: &mut Rng, reader: usize, data: &Bytes) -> Result<(), String> {
@@ -172,8 +171,8 @@ impl Client {
     /// Responds to a server request, usually once.
     fn send_response(&self, rng: &mut Rng, id: &RequestId) {
         self.simulation.hit("server requests: received");
-        let is_bad = self.simulation.draw_fault(rng, Fault::WrongResponseCount);
-        let count = if is_bad { 2 * rng.below(2) } else { 1 };
+        let is_wrong = self.simulation.draw_fault(rng, Fault::WrongResponseCount);
+        let count = if is_wrong { 2 * rng.below(2) } else { 1 };
         for _ in 0..count {
             let result = json!({
                 "role": "assistant", "model": "wire", "action": "accept",

@@ -34,12 +34,12 @@ impl Client {
         // Requests do not time out in the fault-free phase.
         let must_be_answered = self.simulation.is_fault_free();
         self.session.add_requests(&ids, reader, must_be_answered);
-        let patience = self.simulation.parameters.base.request_timeout;
+        let request_timeout = self.simulation.parameters.base.request_timeout;
         let end = tokio::select! {
             biased;
             end = self.request_and_resume(&mut rng, reader, &ids, is_batch) => Some(end),
             () = self.session.ended() => Some(RequestEnd::Settled(Outcome::Closed)),
-            () = sleep(patience), if !must_be_answered => None,
+            () = sleep(request_timeout), if !must_be_answered => None,
         };
         let requeued = match end {
             Some(RequestEnd::Refused) => {
@@ -166,8 +166,8 @@ impl Client {
     pub(super) async fn wait_to_resume(&self, rng: &mut Rng, reader: usize) {
         let retry = {
             let record = self.session.record.lock();
-            let seen = record.readers.get(reader).and_then(|it| it.observations.last().cloned());
-            if let Some(Observation::Priming { retry, .. }) = seen { retry } else { None }
+            let last = record.readers.get(reader).and_then(|it| it.observations.last().cloned());
+            if let Some(Observation::Priming { retry, .. }) = last { retry } else { None }
         };
         let time = if self.simulation.draw_fault(rng, Fault::LongAbsence) {
             self.simulation.hit("clients: absent");
@@ -187,12 +187,12 @@ impl Client {
 
     /// Handles that the server has nothing left to resume.
     fn on_no_content(&self, reader: usize) -> RequestEnd {
-        let (mut open, mut given_up) = (0, 0);
+        let (mut open, mut cancelled) = (0, 0);
         self.session.update_requests(reader, |request| {
             open += usize::from(request.outcome.is_none());
-            given_up += usize::from(request.outcome.is_none() && request.is_cancelled);
+            cancelled += usize::from(request.outcome.is_none() && request.is_cancelled);
         });
-        if open > given_up {
+        if open > cancelled {
             self.report_failure(format!(
                 "nothing is left to resume, but {open} requests have no response"
             ));
@@ -219,9 +219,9 @@ impl Client {
     }
 
     pub(super) async fn text(&self, exchange: &mut Exchange) -> Option<String> {
-        let whole = exchange.collect(self.simulation.parameters.response_timeout()).await;
-        let whole = whole.inspect_err(|broken| self.on_connection_error(*broken)).ok()?;
-        let text = String::from_utf8_lossy(&whole).into_owned();
+        let body = exchange.collect(self.simulation.parameters.response_timeout()).await;
+        let body = body.inspect_err(|broken| self.on_connection_error(*broken)).ok()?;
+        let text = String::from_utf8_lossy(&body).into_owned();
         self.session.trace(format!("< {text}"));
         Some(text)
     }
@@ -237,8 +237,9 @@ impl Client {
             demo_tool(rng)
         } else {
             let max = self.simulation.parameters.base.config.message_bytes_max;
-            let is_huge = self.simulation.draw_fault(rng, Fault::OversizedMessage) && max < 10_000;
-            let bytes = if is_huge { max } else { rng.size(0, 200) };
+            let is_oversized =
+                self.simulation.draw_fault(rng, Fault::OversizedMessage) && max < 10_000;
+            let bytes = if is_oversized { max } else { rng.size(0, 200) };
             let arguments =
                 json!({ "calm": self.simulation.is_fault_free(), "pad": padding(bytes) });
             json!({ "name": "work", "arguments": arguments })

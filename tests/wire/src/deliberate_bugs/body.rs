@@ -29,7 +29,7 @@ pub(super) struct State {
 /// How many of the last events are kept.
 const LAST_MAX: usize = 32;
 
-/// Every how many events a bug takes effect.
+/// A bug affects one in this many events.
 const EVERY: u64 = 23;
 
 /// A response body with a deliberate bug.

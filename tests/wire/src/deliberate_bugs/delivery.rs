@@ -14,7 +14,7 @@ pub(crate) struct BuggyDelivery {
     count: Arc<AtomicU64>,
 }
 
-/// Every how many messages a bug takes effect.
+/// A bug affects one in this many messages.
 const EVERY: u64 = 29;
 
 impl BuggyDelivery {
@@ -24,19 +24,19 @@ impl BuggyDelivery {
 
     /// Returns what the backend receives in place of a message.
     pub(crate) fn pass(&self, message: Bytes) -> Option<Bytes> {
-        let is_turn = (self.count.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(EVERY);
+        let is_affected = (self.count.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(EVERY);
         match self.bug {
-            Some(DeliberateBug::TruncatesMessage) if is_turn => {
+            Some(DeliberateBug::TruncatesMessage) if is_affected => {
                 Some(message.slice(..message.len() / 2))
             }
-            Some(DeliberateBug::DropsMessage) if is_turn => None,
+            Some(DeliberateBug::DropsMessage) if is_affected => None,
             Some(_) | None => Some(message),
         }
     }
 
     /// Returns whether to drop the backend.
     pub(crate) fn drops_backend(&self) -> bool {
-        let is_turn = self.count.load(Ordering::Relaxed).is_multiple_of(EVERY);
-        is_turn && self.bug == Some(DeliberateBug::DropsBackend)
+        let is_affected = self.count.load(Ordering::Relaxed).is_multiple_of(EVERY);
+        is_affected && self.bug == Some(DeliberateBug::DropsBackend)
     }
 }

@@ -25,7 +25,7 @@ pub(crate) struct BuggyService {
     state: Arc<Mutex<State>>,
 }
 
-/// Every how many requests a bug takes effect.
+/// A bug affects one in this many requests.
 const EVERY: u64 = 17;
 
 impl BuggyService {
@@ -52,9 +52,9 @@ impl Service<Request<Incoming>> for BuggyService {
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let session = request.headers().get("mcp-session-id").cloned();
         let Some((bug, session)) = self.bug.zip(session) else {
-            let (answer, state) = (self.service.call(request), Arc::clone(&self.state));
+            let (response, state) = (self.service.call(request), Arc::clone(&self.state));
             return Box::pin(async move {
-                Ok(answer.await?.map(|body| BuggyBody::unaltered(body, state)))
+                Ok(response.await?.map(|body| BuggyBody::unaltered(body, state)))
             });
         };
         let this = self.clone();
@@ -92,11 +92,11 @@ impl BuggyService {
             self.service.call(first).await?;
         }
         let is_call = is_nth && bug == DeliberateBug::DropsRequest;
-        let forgotten = is_call.then(|| without_id(&body)).flatten();
-        let is_forgotten = forgotten.is_some();
-        body = forgotten.unwrap_or(body);
+        let notification = is_call.then(|| without_id(&body)).flatten();
+        let is_dropped = notification.is_some();
+        body = notification.unwrap_or(body);
         let response = self.service.call(Request::from_parts(head, Full::new(body))).await?;
-        if is_forgotten && response.status() == StatusCode::ACCEPTED {
+        if is_dropped && response.status() == StatusCode::ACCEPTED {
             let mut response = self.empty(StatusCode::OK);
             let stream = HeaderValue::from_static("text/event-stream");
             response.headers_mut().insert(header::CONTENT_TYPE, stream);
