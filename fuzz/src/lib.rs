@@ -4,9 +4,9 @@
 //! workspace:
 //!
 //! ```text
-//! mkdir -p target/corpus/peek
+//! mkdir -p target/corpus/head
 //! CARGO_PROFILE_RELEASE_LTO=off cargo +nightly fuzz run --fuzz-dir fuzz --features libfuzzer \
-//!     peek target/corpus/peek fuzz/corpus/peek -- -dict=fuzz/dictionaries/peek.dict -max_len=4096
+//!     head target/corpus/head fuzz/corpus/head -- -dict=fuzz/dictionaries/head.dict -max_len=4096
 //! ```
 //!
 //! New inputs are written to the first directory. Add a failing input to `fuzz/corpus`,
@@ -14,11 +14,11 @@
 //! optimization: <https://github.com/rust-fuzz/cargo-fuzz/issues/384>.
 
 mod event_id;
-mod peek;
+mod head;
 mod snapshot;
 
 pub use event_id::event_id;
-pub use peek::peek;
+pub use head::head;
 pub use snapshot::snapshot;
 
 /// Decodes `data` into a configuration and a history, and runs them on a session and on its

@@ -13,8 +13,8 @@ fn history() -> io::Result<()> {
 }
 
 #[test]
-fn peek() -> io::Result<()> {
-    replay("peek", rejoin_fuzz::peek)
+fn head() -> io::Result<()> {
+    replay("head", rejoin_fuzz::head)
 }
 
 #[test]

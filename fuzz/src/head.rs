@@ -13,7 +13,7 @@ use serde_json::{Value, value::RawValue};
 /// # Panics
 ///
 /// Panics if the two parsers disagree.
-pub fn peek(data: &[u8]) {
+pub fn head(data: &[u8]) {
     let parsed = rejoin_core::parse_head(data, usize::MAX);
     let is_json =
         str::from_utf8(data).is_ok_and(|text| serde_json::from_str::<&RawValue>(text).is_ok());
@@ -42,8 +42,8 @@ pub fn peek(data: &[u8]) {
                 assert!(rest.start < range.start && range.end < rest.end);
                 rest.start = range.end;
 
-                let alone = rejoin_core::parse_head(entry.bytes, 0);
-                assert_eq!(alone, Ok(Parsed::Single(entry.head.clone())));
+                let parsed_alone = rejoin_core::parse_head(entry.bytes, 0);
+                assert_eq!(parsed_alone, Ok(Parsed::Single(entry.head.clone())));
             }
             if let Some(tree) = tree {
                 let trees = tree.as_array().map(Vec::as_slice).unwrap_or_default();
