@@ -146,7 +146,7 @@ const CALL: &str =
     r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"_meta":{"progressToken":1}}}"#;
 const PROGRESS: &str =
     r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1}}"#;
-const ANSWER: &str = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+const RESPONSE: &str = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
 
 /// A client loses its connection during a request, resumes, gets the rest, and stays away for
 /// longer than the response is retained, but not until the session cuts connections that were
@@ -166,7 +166,7 @@ fn run(mistake: Mistake) -> Result<Vec<Fault>, Box<dyn Error>> {
 
     let last_event_id = Some(EventId::new(StreamId::Request(0), 0));
     driver.handle(Input::Get { connection: ConnectionId(3), last_event_id })?;
-    driver.backend(ANSWER)?;
+    driver.backend(RESPONSE)?;
     driver.flush(ConnectionId(3))?;
     driver.wait(Duration::from_secs(31))?;
     Ok(driver.session.finish(driver.now))

@@ -22,7 +22,7 @@ const LISTS: [&str; 5] = ["core", "shell", "laws", "races", "wire"];
 /// A mutant.
 struct Mutant {
     title: String,
-    /// The law that it breaks, as violations begin.
+    /// The law that it breaks, as the text of a violation begins.
     law: Option<String>,
     /// Its list.
     list: &'static str,
@@ -63,13 +63,13 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let mut survivors = 0;
     for mutant in &mutants {
         let path = tree.join(&mutant.file);
-        let right = fs::read_to_string(&path)?;
-        fs::write(&path, mutant.apply(&right)?)?;
+        let original = fs::read_to_string(&path)?;
+        fs::write(&path, mutant.apply(&original)?)?;
         let caught = match &mutant.law {
             Some(law) => first_violation(&tree, law)?,
             None => first_failure(&tree, mutant.tests())?,
         };
-        fs::write(&path, right)?;
+        fs::write(&path, original)?;
         survivors += usize::from(caught.as_deref().is_none_or(|test| test == BUILD_FAILED));
         let by = caught.map_or("NOT CAUGHT".to_owned(), |test| format!("`{test}`"));
         let law = mutant.law.as_ref().map(|law| format!("| {law} ")).unwrap_or_default();
@@ -89,10 +89,11 @@ fn read(text: &str) -> Result<Vec<Mutant>, String> {
         .map(|mut lines| {
             let is_law = lines.get(1).is_some_and(|line| line.starts_with("law "));
             let law = is_law.then(|| lines.remove(1));
-            let [title, file, right, wrong] = lines.try_into().map_err(|lines: Vec<_>| {
-                format!("a mutant has four lines, or five with a law, but not: {lines:#?}")
-            })?;
-            Ok(Mutant { title, law, list: "", file, original: right, replacement: wrong })
+            let [title, file, original, replacement] =
+                lines.try_into().map_err(|lines: Vec<_>| {
+                    format!("a mutant has four lines, or five with a law, but not: {lines:#?}")
+                })?;
+            Ok(Mutant { title, law, list: "", file, original, replacement })
         })
         .collect()
 }
@@ -191,7 +192,8 @@ fn first_failure(tree: &Path, tests: &str) -> io::Result<Option<String>> {
         "--target-dir=../races",
         "races",
     ]];
-    let wire: &[&[&str]] = &[&["-p", "rejoin-wire", "--test", "in_process", "many_simulations"]];
+    let wire: &[&[&str]] =
+        &[&["-p", "rejoin-wire", "--test", "in_process", "simulations_pass_and_cover_everything"]];
     let tests = match tests {
         "races" => races,
         "wire" => wire,

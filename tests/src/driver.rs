@@ -47,7 +47,7 @@ pub struct CheckedSession<M> {
     session: Session<M>,
     laws: LawCheck,
     now: Instant,
-    /// How long after a deadline the driver may call.
+    /// How late the driver may be at a deadline.
     lateness: Duration,
     connections: BTreeMap<ConnectionId, Delivery>,
     /// The replays of the last call that were not read yet.
@@ -359,9 +359,9 @@ mod tests {
     fn initialized() -> CheckedSession<u64> {
         let config = Config::default().validate().unwrap();
         let mut session = CheckedSession::new(config, Instant::EPOCH, Duration::ZERO);
-        let answer = rejoin_core::Initialized { version: None, logging: false };
-        let answer = Head::Response { id: 0.into(), initialized: answer, creates_task: false };
-        for input in [request(0, 0, Method::Initialize { version: None }), backend(answer)] {
+        let response = rejoin_core::Initialized { version: None, logging: false };
+        let response = Head::Response { id: 0.into(), initialized: response, creates_task: false };
+        for input in [request(0, 0, Method::Initialize { version: None }), backend(response)] {
             handle(&mut session, input);
         }
         session.received(ConnectionId(0), 1);

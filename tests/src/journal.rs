@@ -63,7 +63,7 @@ impl Journal {
         let mut nth = 0;
         let checked = catch_unwind(AssertUnwindSafe(|| self.replay(&mut nth, &mut inspect)));
         let checked = checked.unwrap_or_else(|_| Err("the session panicked".to_owned()));
-        checked.map_err(|wrong| (nth, wrong))
+        checked.map_err(|failure| (nth, failure))
     }
 
     fn replay(

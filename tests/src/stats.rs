@@ -33,9 +33,9 @@ impl Stats {
     pub fn count(&mut self, step: &Step) {
         self.add(input(&step.input));
         match &step.result {
-            Ok(answer) => {
+            Ok(response) => {
                 self.accepted += 1;
-                self.add(backpressure(answer));
+                self.add(backpressure(response));
             }
             Err(fault) => {
                 self.rejected += 1;

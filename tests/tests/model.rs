@@ -7,7 +7,7 @@ use rejoin_tests::history::{Op, Setup, generate, ops, setups};
 use rejoin_tests::runner::Plan;
 use rejoin_tests::stats::Stats;
 
-/// Default number of accepted inputs of the long run.
+/// Default number of accepted inputs of the long histories.
 const INPUTS: u64 = 3_000_000;
 /// Number of threads: thread `n` runs every `THREADS`th seed from the `n`th on.
 const THREADS: usize = 2;
@@ -61,9 +61,10 @@ fn the_same_history_has_the_same_outcome() {
 ///
 /// `REJOIN_MODEL_INPUTS` sets the number of inputs, `REJOIN_MODEL_SEED` the first seed.
 #[test]
-fn a_long_run() {
+fn long_histories_agree_with_the_model() {
     let inputs = variable("REJOIN_MODEL_INPUTS").unwrap_or(INPUTS);
-    let stats = long_run("a_long_run", inputs, |_| 0).unwrap_or_else(|failure| panic!("{failure}"));
+    let stats = long_run("long_histories_agree_with_the_model", inputs, |_| 0)
+        .unwrap_or_else(|failure| panic!("{failure}"));
     println!("{inputs} inputs, by kind:\n{stats}");
     if inputs >= INPUTS {
         let missing: Vec<_> = stats.missing().collect();
@@ -74,10 +75,10 @@ fn a_long_run() {
 
 /// Runs a fifth as many inputs, with restores in between at various intervals.
 #[test]
-fn a_long_run_with_restores() {
+fn long_histories_with_restores_agree_with_the_model() {
     let inputs = variable("REJOIN_MODEL_INPUTS").unwrap_or(INPUTS) / 5;
     let every = |seed| 7 + usize::try_from(seed % 60).unwrap_or(0);
-    let stats = long_run("a_long_run_with_restores", inputs, every)
+    let stats = long_run("long_histories_with_restores_agree_with_the_model", inputs, every)
         .unwrap_or_else(|failure| panic!("{failure}"));
     println!("{inputs} inputs with restores in between, by kind:\n{stats}");
 }

@@ -24,7 +24,7 @@ const REGRESSION_SEEDS: [u64; 8] =
 /// `REJOIN_SIMULATIONS` sets the number of simulations, `REJOIN_SIMULATION_SEED` the first
 /// seed.
 #[test]
-fn many_simulations() {
+fn simulations_pass_and_cover_everything() {
     let simulations = variable("REJOIN_SIMULATIONS").unwrap_or(SIMULATIONS);
     let first = variable("REJOIN_SIMULATION_SEED").unwrap_or(0);
     let coverage = run_seeds(first..first + simulations, THREADS, run_seed);
@@ -40,7 +40,7 @@ fn run_seed(seed: u64) -> Result<Coverage, String> {
     let coverage = run(&Parameters::draw(seed)).map_err(|failure| {
         format!(
             "{}\n\nrerun with REJOIN_SIMULATION_SEED={seed} REJOIN_SIMULATIONS=1 \
-             cargo test -p rejoin-tests --test simulation many_simulations",
+             cargo test -p rejoin-tests --test simulation simulations_pass_and_cover_everything",
             shrink(failure)
         )
     })?;
@@ -67,14 +67,14 @@ fn simulations_are_deterministic() {
 }
 
 /// Returns the failures of simulations with a deliberate bug.
-fn wrongs(bug: DeliberateBug) -> Vec<String> {
+fn failures(bug: DeliberateBug) -> Vec<String> {
     let buggy = |seed| Parameters { bug: Some(bug), ..Parameters::draw(seed) };
     (0..20).filter_map(|seed| Some(run(&buggy(seed)).err()?.message)).collect()
 }
 
 #[test]
 fn deliberate_bugs_are_detected() {
-    for (bug, wrong) in [
+    for (bug, failure) in [
         (DeliberateBug::LosesEvent, "is missing before"),
         (DeliberateBug::LosesEvent, "have no response"),
         (DeliberateBug::DuplicatesEvent, "is duplicated or out of order"),
@@ -83,8 +83,8 @@ fn deliberate_bugs_are_detected() {
         (DeliberateBug::NeverReleases, "a sender is held"),
         (DeliberateBug::LeaksConnection, "an idle session still holds something"),
     ] {
-        let seen = wrongs(bug);
-        assert!(seen.iter().any(|seen| seen.contains(wrong)), "{bug:?}: {seen:#?}");
+        let failures = failures(bug);
+        assert!(failures.iter().any(|found| found.contains(failure)), "{bug:?}: {failures:#?}");
     }
 }
 
@@ -117,7 +117,7 @@ fn journal_obeys_the_laws() {
     let journal = Journal::read(&text).unwrap_or_else(|error| panic!("{named}: {error}"));
     let count = journal.inputs.len();
     assert!(count > 0, "{named}: the journal is empty");
-    journal.check().unwrap_or_else(|(nth, wrong)| panic!("{named}: input {nth}: {wrong}"));
+    journal.check().unwrap_or_else(|(nth, failure)| panic!("{named}: input {nth}: {failure}"));
     println!("{count} inputs checked");
 }
 

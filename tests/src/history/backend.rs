@@ -8,8 +8,8 @@ use super::client::{INVALID_BELOW, OVER_LIMIT_BELOW};
 use super::{Environment, ids};
 
 impl Environment {
-    /// Makes the answer to `initialize`, sometimes an error.
-    pub(super) fn answer_initialize(&mut self, id: RequestId) -> Input<u64> {
+    /// Makes the response to `initialize`, sometimes an error.
+    pub(super) fn initialize_response(&mut self, id: RequestId) -> Input<u64> {
         let initialized =
             Initialized { version: self.version, logging: self.chance.is_multiple_of(2) };
         let head = if matches!(self.chance, 71..=73) {
@@ -23,15 +23,15 @@ impl Environment {
     }
 
     /// Makes a response or an error.
-    pub(super) fn answer(&mut self, which: u8, how: u8, size: u8, fault: u8) -> Input<u64> {
+    pub(super) fn response(&mut self, which: u8, how: u8, size: u8, fault: u8) -> Input<u64> {
         let pick_finished = |finished: &std::collections::VecDeque<RequestId>| {
             finished.get(usize::from(which) % finished.len().max(1)).cloned()
         };
-        let strange = || Some(ids::request_id(u64::from(which) + 500));
+        let unknown = || Some(ids::request_id(u64::from(which) + 500));
         let current = || Some(ids::pick(&self.pending, which)?.id.clone());
         let id = match fault {
-            0..=5 => pick_finished(&self.answered).or_else(strange),
-            6..=9 => strange(),
+            0..=5 => pick_finished(&self.answered).or_else(unknown),
+            6..=9 => unknown(),
             10..=11 => None,
             12..=59 => pick_finished(&self.cancelled).or_else(current),
             60..=255 => current().or_else(|| pick_finished(&self.cancelled)),

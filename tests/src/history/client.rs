@@ -38,7 +38,7 @@ impl Environment {
             .pick_connection(which, |it| it.origin == Origin::Reserve && it.close_reason.is_none());
         if fault >= OVER_LIMIT_BELOW {
             if self.pending.len() >= self.config.pending_requests_max {
-                return self.answer(which, shape, size, u8::MAX);
+                return self.response(which, shape, size, u8::MAX);
             }
             if reserved.is_none() && self.in_use.len() >= self.config.streams_max {
                 return self.free_stream(which, size);
@@ -110,9 +110,9 @@ impl Environment {
                 other.head = message.head.clone();
             }
             _ => {
-                let long = self.config.batch_max.saturating_add(1).min(70);
+                let length = self.config.batch_max.saturating_add(1).min(70);
                 let mut post = vec![message];
-                for _ in 1..long {
+                for _ in 1..length {
                     post.push(self.notification(which));
                 }
                 let messages = if count < 128 { post } else { Vec::new() };
@@ -156,8 +156,8 @@ impl Environment {
             0 => Post::Single(self.request(which, 0, &[])),
             1 => Post::Batch(Vec::new()),
             2 => {
-                let long = self.config.batch_max.saturating_add(1).min(70);
-                Post::Batch((0..long).map(|_| self.notification(which)).collect())
+                let length = self.config.batch_max.saturating_add(1).min(70);
+                Post::Batch((0..length).map(|_| self.notification(which)).collect())
             }
             _ => {
                 message.bytes = self.excess(count);
@@ -176,22 +176,22 @@ impl Environment {
         if fault < 3 {
             connection = self.pick_known_connection(which).unwrap_or(connection);
         }
-        let is_fresh = how < 80 && (self.may_open_standalone() || fault < OVER_LIMIT_BELOW);
-        let last_event_id = (!is_fresh).then(|| self.last_event_id(how, which, index, fault));
+        let has_no_id = how < 80 && (self.may_open_standalone() || fault < OVER_LIMIT_BELOW);
+        let last_event_id = (!has_no_id).then(|| self.last_event_id(how, which, index, fault));
         Input::Get { connection, last_event_id }
     }
 
     fn last_event_id(&self, how: u8, which: u8, index: u8, fault: u8) -> EventId {
         let detached: Vec<StreamId> = self.detached.iter().copied().collect();
-        let alive = self.recent.iter().filter(|stream| !self.unresumable.contains(stream));
-        let alive: Vec<StreamId> = alive.copied().collect();
+        let resumable = self.recent.iter().filter(|stream| !self.unresumable.contains(stream));
+        let resumable: Vec<StreamId> = resumable.copied().collect();
         let any = StreamId::Request(u64::from(which) % self.streams_seen.max(1));
         let stream = match how {
             _ if fault < 6 => StreamId::Request(self.streams_seen + u64::from(which % 3)),
             _ if fault < 12 => any,
             0..=99 => StreamId::Standalone,
             100..=189 => ids::pick(&detached, which).copied().unwrap_or(StreamId::Standalone),
-            190..=249 => ids::pick(&alive, which).copied().unwrap_or(StreamId::Standalone),
+            190..=249 => ids::pick(&resumable, which).copied().unwrap_or(StreamId::Standalone),
             250..=255 => any,
         };
         let seen = self.last_seen.get(&stream).copied().unwrap_or(0);
@@ -207,12 +207,12 @@ impl Environment {
 
     /// Returns whether a GET without an id should be accepted.
     fn may_open_standalone(&self) -> bool {
-        let is_taken = self
+        let is_attached = self
             .connections
             .values()
             .any(|it| it.stream == Some(StreamId::Standalone) && it.close_reason.is_none());
-        let is_open = self.config.concurrent_get != rejoin_core::ConcurrentGet::Reject;
-        !is_taken || is_open && self.config.shadows_max > 0
+        let is_allowed = self.config.concurrent_get != rejoin_core::ConcurrentGet::Reject;
+        !is_attached || is_allowed && self.config.shadows_max > 0
     }
 
     fn may_batch(&self, fault: u8) -> bool {
@@ -221,12 +221,12 @@ impl Environment {
     }
 
     fn batch(&mut self, which: u8, size: u8, count: u8) -> Vec<Message<u64>> {
-        let room = self.config.pending_requests_max.saturating_sub(self.pending.len());
+        let requests_max = self.config.pending_requests_max.saturating_sub(self.pending.len());
         let mut messages = vec![self.request(which, size, &[])];
         let more = usize::from(count % 6).min(self.config.batch_max.saturating_sub(1));
         for nth in 1..=more {
             let selector = count.wrapping_mul(29).wrapping_add(to_u8(41 * nth));
-            let is_request = selector < 160 && messages.len() < room;
+            let is_request = selector < 160 && messages.len() < requests_max;
             messages.push(if is_request {
                 self.request(selector, size, &messages)
             } else {

@@ -12,10 +12,10 @@ impl Environment {
         // Some readers are slow: they rarely pull.
         let is_slow =
             |connection: ConnectionId| connection.0 % 5 == 3 && through_selector % 16 != 1;
-        let full = self.connections.iter().filter(|(_, it)| !it.buffer.is_empty());
-        let full: Vec<ConnectionId> =
-            full.map(|(id, _)| *id).filter(|connection| !is_slow(*connection)).collect();
-        let Some(connection) = ids::pick(&full, which).copied() else {
+        let unread = self.connections.iter().filter(|(_, it)| !it.buffer.is_empty());
+        let unread: Vec<ConnectionId> =
+            unread.map(|(id, _)| *id).filter(|connection| !is_slow(*connection)).collect();
+        let Some(connection) = ids::pick(&unread, which).copied() else {
             return self.acknowledge_nothing(which, through_selector);
         };
         let Some(it) = self.connections.get(&connection) else {
@@ -79,7 +79,7 @@ impl Environment {
         if self.pending.is_empty() {
             self.free_connection(which)
         } else {
-            self.answer(which, 1, size, 255)
+            self.response(which, 1, size, 255)
         }
     }
 
@@ -147,7 +147,7 @@ impl Environment {
     }
 }
 
-/// Returns whether a connection is done: that of `initialize`, once the answer is
+/// Returns whether a connection is done: that of `initialize`, once the response is
 /// acknowledged.
 fn is_done(it: &Connection) -> bool {
     it.origin == Origin::Initialize && it.acknowledged.is_some()

@@ -9,8 +9,8 @@ use rejoin_core::{
 
 use super::{Op, OpKind, Setup, ids};
 
-/// Maximum number of finished items that are remembered, of each kind.
-pub(super) const MEMORY: usize = 24;
+/// Maximum number of finished items of each kind that are remembered.
+pub(super) const FINISHED_MAX: usize = 24;
 
 /// The client, the backend, the network and the clock of one session.
 #[derive(Clone, Debug)]
@@ -134,7 +134,7 @@ impl Environment {
         self.steps_after_close > 3
     }
 
-    /// Makes an op an input.
+    /// Turns an op into an input.
     #[must_use]
     pub fn next_input(&mut self, op: Op) -> (Instant, Input<u64>) {
         self.chance = op.chance;
@@ -170,7 +170,7 @@ impl Environment {
             Phase::New => (self.chance > 19).then(|| self.initialize()),
             Phase::Initializing(id) => {
                 let id = id.clone();
-                (self.chance > 70).then(|| self.answer_initialize(id))
+                (self.chance > 70).then(|| self.initialize_response(id))
             }
             Phase::Ready => {
                 let (connection, it) = self.connections.first_key_value()?;
@@ -192,7 +192,7 @@ impl Environment {
             OpKind::Post { shape, which, size, count, fault } => {
                 self.post(shape, which, size, count, fault)
             }
-            OpKind::Answer { which, how, size, fault } => self.answer(which, how, size, fault),
+            OpKind::Answer { which, how, size, fault } => self.response(which, how, size, fault),
             OpKind::Notify { what, which, size, related, fault } => {
                 self.notify(what, which, size, related, fault)
             }
@@ -284,7 +284,7 @@ impl Environment {
 pub(super) fn remember<T: PartialEq>(finished: &mut VecDeque<T>, item: T) {
     finished.retain(|known| *known != item);
     finished.push_back(item);
-    if finished.len() > MEMORY {
+    if finished.len() > FINISHED_MAX {
         finished.pop_front();
     }
 }

@@ -22,9 +22,9 @@ impl Environment {
         let has_token = size.is_multiple_of(2);
         let progress_token = has_token.then(|| {
             let is_used = |token: &ProgressToken| {
-                let in_flight =
+                let is_pending =
                     self.pending.iter().any(|request| request.token.as_ref() == Some(token));
-                in_flight
+                is_pending
                     || before.iter().any(|message| {
                         matches!(
                             &message.head,
@@ -98,14 +98,14 @@ impl Environment {
     /// Returns whether an id of the pool is free, as far as the client knows.
     pub(super) fn is_free(&self, n: u64) -> bool {
         let id = ids::request_id(n);
-        let in_flight = self.pending.iter().any(|request| request.id == id);
-        let pending_streams = self.phase == Phase::Initializing(id.clone());
-        !in_flight && !pending_streams && !self.cancelled.contains(&id)
+        let is_pending = self.pending.iter().any(|request| request.id == id);
+        let is_initialize = self.phase == Phase::Initializing(id.clone());
+        !is_pending && !is_initialize && !self.cancelled.contains(&id)
     }
 
     pub(super) fn ids_in_use(&self) -> Vec<RequestId> {
-        let in_flight = self.pending.iter().map(|request| request.id.clone());
-        in_flight.chain(self.cancelled.iter().cloned()).collect()
+        let pending = self.pending.iter().map(|request| request.id.clone());
+        pending.chain(self.cancelled.iter().cloned()).collect()
     }
 
     pub(super) fn pending_token(&self, which: u8) -> Option<ProgressToken> {

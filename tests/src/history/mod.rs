@@ -2,8 +2,8 @@
 //!
 //! A history is a [`Setup`] and a list of [`Op`]s. Both are decoded from raw bytes, which
 //! come from a seed, a fuzzer or `proptest`. An [`Environment`] acts as the client, the
-//! backend, the network and the clock. It knows what each of them would know, and makes
-//! each op an input that is mostly valid, and sometimes not.
+//! backend, the network and the clock. It knows what each of them would know, and turns
+//! each op into an input, which is mostly valid, and sometimes not.
 
 mod backend;
 mod client;

@@ -1,4 +1,4 @@
-//! What the environment learns from each step.
+//! Observation: what the environment learns from each step.
 
 use std::collections::VecDeque;
 
@@ -245,9 +245,9 @@ impl Environment {
     }
 
     fn finish_server_request(&mut self, id: &RequestId) {
-        let waiting = self.server_requests.len();
+        let pending = self.server_requests.len();
         self.server_requests.retain(|it| it != id);
-        if self.server_requests.len() != waiting {
+        if self.server_requests.len() != pending {
             remember(&mut self.finished_server_requests, id.clone());
         }
     }

@@ -1,12 +1,12 @@
 //! Abstract steps of a history.
 
-/// How many bytes make an [`Op`].
+/// The number of bytes that encode an [`Op`].
 pub const OP_BYTES: usize = 8;
 
 /// An abstract step.
 ///
-/// Its selectors are raw bytes, which an [`Environment`](super::Environment) applies to
-/// what can be selected then, so that every op is an input at any point of any history.
+/// Its selectors are raw bytes. An [`Environment`](super::Environment) applies them to what
+/// can be selected at that point, so every op becomes an input at any point of any history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Op {
     /// Selects how much time passes before it.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rejoin_core::{ConcurrentGet, Config, Instant, Priming, ProtocolVersion, UnrelatedRouting};
 
-/// How many bytes make a [`Setup`].
+/// The number of bytes that encode a [`Setup`].
 pub const SETUP_BYTES: usize = 32;
 
 /// The configuration and the start of a history.
@@ -61,7 +61,7 @@ impl Setup {
         Self { config, epoch, version }
     }
 
-    /// Returns the protocol version in the backend's answer to the `initialize` of the
+    /// Returns the protocol version in the backend's response to the `initialize` of the
     /// `nth` session.
     #[must_use]
     pub fn negotiated(&self, nth: usize) -> Option<ProtocolVersion> {
@@ -104,8 +104,8 @@ fn set_limits(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
 
 fn set_timeouts(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
     let second = Duration::from_secs(1);
-    let mut next = |usual: Duration| match selectors.next().unwrap_or_default() {
-        0..=63 => Some(usual),
+    let mut next = |default: Duration| match selectors.next().unwrap_or_default() {
+        0..=63 => Some(default),
         64..=111 => None,
         112..=119 => Some(Duration::from_nanos(1)),
         few @ 120..=191 => Some(Duration::from_millis(u64::from(few))),

@@ -41,7 +41,7 @@ pub struct Checker {
 pub struct Violation {
     /// The number of the law.
     pub law: u8,
-    /// What was details instead.
+    /// What broke it.
     pub details: String,
 }
 

@@ -150,9 +150,9 @@ mod tests {
         let mut readers = Readers::default();
         readers.follow(&View::default(), &get);
         assert!(check(&mut Lag::default(), &Config::default(), &get, &readers).is_ok());
-        let outstanding = r#"{"next":2,"first_unacknowledged":1,"sent_end":2,
+        let unacknowledged = r#"{"next":2,"first_unacknowledged":1,"sent_end":2,
             "gap_reported_through":0,"rewind_to":1}"#;
-        get.after.connections[0].cursor = Some(serde_json::from_str(outstanding).unwrap());
+        get.after.connections[0].cursor = Some(serde_json::from_str(unacknowledged).unwrap());
         assert!(check(&mut Lag::default(), &Config::default(), &get, &readers).is_err());
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct StreamEvents {
 #[derive(Clone, Debug, Default)]
 struct Contents {
     events: BTreeMap<u64, Event<u64>>,
-    holes: BTreeSet<u64>,
+    without_event: BTreeSet<u64>,
     /// The indexes of priming events.
     primed: BTreeSet<u64>,
 }
@@ -36,7 +36,7 @@ pub(super) fn check(streams: &mut StreamEvents, step: &Step, sent: &[Sent]) -> R
         if let Action::FailServerRequest { id, reason: UnansweredReason::Undelivered } = action
             && let Some((stream, index)) = streams.server_requests.remove(id)
         {
-            streams.streams.entry(stream).or_default().holes.insert(index);
+            streams.streams.entry(stream).or_default().without_event.insert(index);
         }
     }
     for sent in sent {
@@ -74,7 +74,7 @@ impl StreamEvents {
         }
         let contents = self.streams.entry(stream).or_default();
         let is_reported = |index: &u64| sent.gaps.iter().any(|gap| gap.contains(index));
-        let is_allowed = |index: &u64| is_reported(index) || contents.holes.contains(index);
+        let is_allowed = |index: &u64| is_reported(index) || contents.without_event.contains(index);
         match sent.skipped.clone().find(|index| !is_allowed(index)) {
             Some(index) => Err(format!(
                 "connection {connection} of {stream} got neither {index} nor a gap before {event:?}"
@@ -90,7 +90,7 @@ impl StreamEvents {
             if !contents.primed.insert(index) || contents.events.contains_key(&index) {
                 return Err(format!("index {index} of {stream} is reused by a priming event"));
             }
-            contents.holes.insert(index);
+            contents.without_event.insert(index);
             return Ok(());
         }
         if contents.primed.contains(&index) {
@@ -197,9 +197,9 @@ mod tests {
     }
 
     #[test]
-    fn the_index_of_a_retry_hint_is_not_a_gap() {
-        let hint = send(1, STREAM, 2, Event::Priming { retry: Some(Duration::from_secs(1)) });
-        assert!(resumes([0, 1], [vec![event(1, 1), hint], vec![event(2, 3)]]).is_ok());
+    fn the_index_of_a_priming_event_is_not_a_gap() {
+        let priming = send(1, STREAM, 2, Event::Priming { retry: Some(Duration::from_secs(1)) });
+        assert!(resumes([0, 1], [vec![event(1, 1), priming], vec![event(2, 3)]]).is_ok());
     }
 
     #[test]

@@ -88,8 +88,8 @@ impl AllowedLosses {
                 .copied()
         });
         let others = (is.missed > was.missed).then_some(is.missed);
-        let untaken = view.cursor?.first_unacknowledged();
-        responses.chain(others).find(|index| *index >= untaken)
+        let first_unacknowledged = view.cursor?.first_unacknowledged();
+        responses.chain(others).find(|index| *index >= first_unacknowledged)
     }
 
     /// Notes the index of a response that is not replaced because of its size.

@@ -39,12 +39,12 @@ mod tests {
         let same = step(Input::Tick);
         let stream = StreamId::Standalone;
         assert!(check(&same, &same.clone()).is_ok());
-        let answer = Step { result: Ok(Backpressure::Hold(stream)), ..same.clone() };
+        let result = Step { result: Ok(Backpressure::Hold(stream)), ..same.clone() };
         let action = Step { actions: vec![Action::Release { stream }], ..same.clone() };
         let replay = Step { replays: vec![Vec::new()], ..same.clone() };
         let mut state = same.clone();
         state.after.pending = 1;
-        for other in [answer, action, replay, state] {
+        for other in [result, action, replay, state] {
             assert!(check(&same, &other).is_err(), "{other:?}");
         }
     }

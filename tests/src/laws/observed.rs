@@ -27,12 +27,12 @@ struct ClockOffset {
 }
 
 impl ClockOffset {
-    fn to_inner(self, here: Instant) -> Instant {
-        self.inner.saturating_add(here.since(self.outer))
+    fn to_inner(self, outer: Instant) -> Instant {
+        self.inner.saturating_add(outer.since(self.outer))
     }
 
-    fn to_outer(self, there: Instant) -> Instant {
-        self.outer.saturating_add(there.since(self.inner))
+    fn to_outer(self, inner: Instant) -> Instant {
+        self.outer.saturating_add(inner.since(self.inner))
     }
 }
 
@@ -53,7 +53,7 @@ impl ObservedSession {
     }
 
     /// Returns the session that is restored from a snapshot of this one, by way of JSON, on
-    /// a clock on which `now` is `there`.
+    /// a clock that shows `restored_now` when this one shows `now`.
     ///
     /// # Errors
     ///
@@ -62,16 +62,16 @@ impl ObservedSession {
         &self,
         config: &ValidConfig,
         now: Instant,
-        there: Instant,
+        restored_now: Instant,
     ) -> Result<Restored, String> {
         let text = self.snapshot_json()?;
         let snapshot = serde_json::from_str(&text).map_err(|it| it.to_string())?;
         let mut actions = Actions::new();
-        let session = Session::restore(snapshot, config.clone(), there, &mut actions)
+        let session = Session::restore(snapshot, config.clone(), restored_now, &mut actions)
             .map_err(|error| format!("{error}: {text}"))?;
         let restored = Self {
             session,
-            clock: ClockOffset { outer: now, inner: there },
+            clock: ClockOffset { outer: now, inner: restored_now },
             actions: Actions::new(),
             streams: self.streams.clone(),
             requests: self.requests.clone(),

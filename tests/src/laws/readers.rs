@@ -1,4 +1,4 @@
-//! What each connection was sent and has acknowledged.
+//! Readers: what each connection was sent, and has acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::{Range, RangeInclusive};

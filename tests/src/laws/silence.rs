@@ -1,4 +1,4 @@
-//! For how long readers acknowledged nothing of what they were sent.
+//! Silence: for how long readers have acknowledged nothing of what they were sent.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -51,10 +51,10 @@ impl Silence {
                 continue;
             };
             let earlier = before.connection(view.connection).and_then(|view| view.cursor);
-            let is_news = earlier.is_none_or(|earlier| {
+            let has_progressed = earlier.is_none_or(|earlier| {
                 earlier.first_unacknowledged() != cursor.first_unacknowledged()
             });
-            if is_news
+            if has_progressed
                 || step.acknowledges(view.connection)
                 || !self.since.contains_key(&view.connection)
             {

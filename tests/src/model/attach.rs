@@ -95,7 +95,7 @@ impl Model {
         logged: &[RecordedEvent],
         is_promoted: bool,
     ) {
-        // A copy of the connection tells what is admitted.
+        // A copy of the connection shows what is admitted.
         let mut it = self.connections[connection].clone();
         let mut admitted = Vec::new();
         let others = self.bytes_in_flight() - it.bytes_in_flight();
@@ -110,8 +110,8 @@ impl Model {
             it.note_sent(event.index_and_cost(), self.stamp());
             admitted.push(event.clone());
         }
-        let is_rest = admitted.len() == logged.len();
-        let is_last = is_rest && self.streams[stream].phase == Phase::Complete;
+        let are_all_admitted = admitted.len() == logged.len();
+        let is_last = are_all_admitted && self.streams[stream].phase == Phase::Complete;
         if is_last || is_promoted {
             for event in admitted {
                 let id = EventId::new(stream, event.index);

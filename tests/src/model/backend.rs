@@ -15,8 +15,8 @@ use super::{
 impl Model {
     pub(super) fn check_backend(&self, message: &Message<u64>) -> Result<(), Rejection> {
         let max = self.config.message_bytes_max;
-        let is_answer = matches!(message.head, Head::Response { .. } | Head::Error { .. });
-        if message.bytes > max && !is_answer {
+        let is_response = matches!(message.head, Head::Response { .. } | Head::Error { .. });
+        if message.bytes > max && !is_response {
             return Err(BackendFault::MessageTooLarge { max }.into());
         }
         if let Head::Request { id, .. } = &message.head {

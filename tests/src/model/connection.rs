@@ -52,7 +52,7 @@ pub(super) struct Pace {
 /// The role of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Waits for the answer to `initialize`.
+    /// Waits for the response to `initialize`.
     Initialize,
     Attached,
     /// A shadow; the highest `since` is the newest.

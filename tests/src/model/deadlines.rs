@@ -64,11 +64,11 @@ impl Model {
 
     pub(super) fn fire_due_timers(&mut self) {
         while self.closed.is_none()
-            && let Some(((due, ..), deadline)) = self.first_deadline()
+            && let Some(((due, ..), timer)) = self.first_deadline()
             && due <= self.now
         {
-            let is_tombstone = matches!(deadline, Timer::Tombstone(_));
-            self.fire(deadline);
+            let is_tombstone = matches!(timer, Timer::Tombstone(_));
+            self.fire(timer);
             if !is_tombstone {
                 self.cut_stopped_readers();
                 self.release_senders();
@@ -79,8 +79,8 @@ impl Model {
         }
     }
 
-    fn fire(&mut self, deadline: Timer) {
-        match deadline {
+    fn fire(&mut self, timer: Timer) {
+        match timer {
             Timer::Initialize => self.close(CloseReason::InitializeTimeout),
             Timer::Reservation(stream) => self.cancel_stream(stream, EndReason::Abandoned),
             // The stream is stuck from now on, so its sender is released below.
@@ -143,11 +143,11 @@ impl Model {
     fn deadlines(&self) -> Vec<(Due, Timer)> {
         let config = &self.config;
         let mut all = Vec::new();
-        let mut add = |stamp: Option<Stamp>, timeout, deadline: Timer| {
+        let mut add = |stamp: Option<Stamp>, timeout, timer: Timer| {
             if let Some(stamp) = stamp
                 && let Some(due) = stamp.deadline(timeout)
             {
-                all.push(((due, deadline.rank(), stamp.order), deadline));
+                all.push(((due, timer.rank(), stamp.order), timer));
             }
         };
         if !matches!(self.stage, Stage::Initialized(_)) {

@@ -45,11 +45,11 @@ impl Model {
     fn check_resume(&self, EventId { stream, index }: EventId) -> Result<(), Rejection> {
         let it = self.streams.get(stream);
         let tombstone = self.tombstones.iter().find(|tombstone| tombstone.stream == stream);
-        let was_given_out = match stream {
+        let is_assigned = match stream {
             StreamId::Standalone => true,
             StreamId::Request(number) => number < self.next_number,
         };
-        if !was_given_out || it.is_some_and(|it| it.phase == Phase::Reserved) {
+        if !is_assigned || it.is_some_and(|it| it.phase == Phase::Reserved) {
             return Err(ClientFault::UnknownStream(stream).into());
         }
         let last = match (it, tombstone) {

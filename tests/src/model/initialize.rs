@@ -45,7 +45,7 @@ impl Model {
         }
     }
 
-    /// Handles the backend's answer to `initialize`.
+    /// Handles the backend's response to `initialize`.
     pub(super) fn answer_initialize(&mut self, id: &RequestId, message: &Message<u64>) {
         let Stage::Unanswered { connection, .. } = self.stage else {
             return;

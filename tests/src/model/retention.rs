@@ -31,9 +31,9 @@ impl Model {
             self.leave_tombstone(stream, false);
         } else {
             it.retained = Some(stamp);
-            let end_is_taken = it.is_fully_acknowledged();
+            let end_is_acknowledged = it.is_fully_acknowledged();
             self.update_eviction_order(stream);
-            self.enforce_retained_limit(end_is_taken);
+            self.enforce_retained_limit(end_is_acknowledged);
         }
     }
 
@@ -42,7 +42,7 @@ impl Model {
         let delivered_since = self.stamp();
         let order = self.stamp().order;
         let it = &mut self.streams[stream];
-        let was_taken = it.is_fully_acknowledged();
+        let was_acknowledged = it.is_fully_acknowledged();
         if index > it.acknowledged {
             it.acknowledged = index;
             it.earlier_silence = Duration::ZERO;
@@ -54,7 +54,7 @@ impl Model {
             }
         }
         if let Some(retained) = &mut it.retained
-            && !was_taken
+            && !was_acknowledged
             && it.acknowledged >= it.last
         {
             retained.order = order;
@@ -66,30 +66,30 @@ impl Model {
     }
 
     /// Leaves tombstones of the streams that are retained over the limit.
-    fn enforce_retained_limit(&mut self, end_is_taken: bool) {
-        let max = if end_is_taken {
+    fn enforce_retained_limit(&mut self, end_is_acknowledged: bool) {
+        let max = if end_is_acknowledged {
             self.config.retained_acknowledged_max
         } else {
             self.config.retained_unacknowledged_max
         };
         let weight = |it: &Self| -> usize {
-            it.retained(end_is_taken).iter().map(|stream| stream.requests.len().max(1)).sum()
+            it.retained(end_is_acknowledged).iter().map(|stream| stream.requests.len().max(1)).sum()
         };
         while weight(self) > max {
-            if let Some(first) = self.first_retained(end_is_taken) {
+            if let Some(first) = self.first_retained(end_is_acknowledged) {
                 self.leave_tombstone(first, false);
             }
         }
     }
 
-    fn retained(&self, end_is_taken: bool) -> Vec<&Stream> {
+    fn retained(&self, end_is_acknowledged: bool) -> Vec<&Stream> {
         let retained = self.streams.iter().filter(|stream| stream.retained.is_some());
-        retained.filter(|stream| stream.is_fully_acknowledged() == end_is_taken).collect()
+        retained.filter(|stream| stream.is_fully_acknowledged() == end_is_acknowledged).collect()
     }
 
     /// Returns the retained stream that is removed first.
-    pub(super) fn first_retained(&self, end_is_taken: bool) -> Option<StreamId> {
-        let first = self.retained(end_is_taken).into_iter().min_by_key(|stream| {
+    pub(super) fn first_retained(&self, end_is_acknowledged: bool) -> Option<StreamId> {
+        let first = self.retained(end_is_acknowledged).into_iter().min_by_key(|stream| {
             let due = stream.retained.and_then(|stamp| stamp.deadline(self.config.retention));
             // `None` is later than any deadline.
             (due.unwrap_or(Instant::MAX), stream.retained.map(|stamp| stamp.order))

@@ -4,7 +4,7 @@ use rejoin_core::{Action, RequestId, StreamId, UnansweredReason};
 
 use super::{Model, state::Stamp};
 
-/// A server request that has no answer yet.
+/// A server request that has no response yet.
 #[derive(Clone, Debug)]
 pub(super) struct ServerRequest {
     pub(super) id: RequestId,

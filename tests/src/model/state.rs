@@ -43,7 +43,7 @@ pub struct Model {
     pub(super) tasks: Vec<ProgressToken>,
     /// The ids of cancelled requests, by reservation.
     pub(super) reserved_ids: Vec<ReservedId>,
-    /// The streams whose senders were told to `Hold` and not released yet.
+    /// The streams whose senders are held.
     pub(super) held_streams: Vec<StreamId>,
     /// Whether an event was sent that exceeds `window_bytes_max`.
     pub(super) is_over_window: bool,

@@ -28,7 +28,7 @@ pub(super) struct Stream {
     pub(super) is_primed: bool,
     /// For how long the readers before the present one were silent since `acknowledged` rose.
     pub(super) earlier_silence: Duration,
-    /// When its client is expected, if it was told to come back after a retry.
+    /// When its client is expected, if it was sent a retry.
     pub(super) retry_at: Instant,
     /// While it is reserved: since when.
     pub(super) reserved: Option<Stamp>,

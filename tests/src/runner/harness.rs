@@ -88,8 +88,8 @@ impl<'a> Harness<'a> {
     /// session does from then on.
     pub(super) fn restore(&mut self, nth: usize, stats: &mut Stats) -> Result<(), String> {
         let now = self.environment.now();
-        let there = if now < NEAR_MAX { other_epoch(now, nth) } else { now };
-        let (mut twin, actions, replays) = self.twin.restore(&self.config, now, there)?;
+        let restored_now = if now < NEAR_MAX { other_epoch(now, nth) } else { now };
+        let (mut twin, actions, replays) = self.twin.restore(&self.config, now, restored_now)?;
         let mut expected = (Vec::new(), Vec::new());
         for connection in self.model.connections() {
             let through = self.model.acknowledged(connection);
@@ -131,24 +131,24 @@ impl<'a> Harness<'a> {
         stats.longest = stats.longest.max(self.input_count);
         self.environment.observe(&step);
         let outcome = Outcome::of_model(&mut self.model, step.now, step.input.clone());
-        let agreed = Outcome::of(&step).compare(outcome);
-        let lawful = self.checker.check(&step, twin.unwrap_or(&step));
+        let compared = Outcome::of(&step).compare(outcome);
+        let checked = self.checker.check(&step, twin.unwrap_or(&step));
         if self.steps.len() == STEPS_SHOWN {
             self.steps.pop_front();
         }
         self.steps.push_back(step);
         self.current_input = None;
-        lawful.map_err(|broken| broken.to_string())?;
-        agreed
+        checked.map_err(|violation| violation.to_string())?;
+        compared
     }
 }
 
 /// Returns `now` on another clock: the same, less or more.
 fn other_epoch(now: Instant, nth: usize) -> Instant {
-    let some = Duration::from_secs(u64::try_from(nth).unwrap_or(0));
+    let offset = Duration::from_secs(u64::try_from(nth).unwrap_or(0));
     match nth % 3 {
         0 => now,
-        1 => Instant::new(some),
-        _ => now.saturating_add(some),
+        1 => Instant::new(offset),
+        _ => now.saturating_add(offset),
     }
 }

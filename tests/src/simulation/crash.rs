@@ -34,10 +34,10 @@ impl Simulation {
         let Some(server) = self.servers.get_mut(no).filter(|it| it.view.closed.is_none()) else {
             return Ok(());
         };
-        server.restarts += 1;
-        let there = elsewhere(now, server.restarts);
+        server.restores += 1;
+        let restored_now = next_clock(now, server.restores);
         let (mut restored, actions, replays) =
-            server.session.restore(&server.config, now, there)?;
+            server.session.restore(&server.config, now, restored_now)?;
         let mut expected = (Vec::new(), Vec::new());
         let mut steps = Vec::new();
         let known: Vec<_> = server.view.connections.iter().map(|conn| conn.connection).collect();
@@ -87,11 +87,11 @@ impl Simulation {
 }
 
 /// Returns `now` on the clock of the next process: the same, earlier or later.
-fn elsewhere(now: Instant, nth: u64) -> Instant {
-    let some = Duration::from_secs(1 + nth);
+fn next_clock(now: Instant, nth: u64) -> Instant {
+    let offset = Duration::from_secs(1 + nth);
     match nth % 3 {
         0 => now,
-        1 => Instant::new(some),
-        _ => now.saturating_add(some),
+        1 => Instant::new(offset),
+        _ => now.saturating_add(offset),
     }
 }

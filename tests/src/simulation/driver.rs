@@ -15,7 +15,7 @@ use super::packet::Packet;
 use super::parameters::DeliberateBug;
 use crate::laws::{ConnectionView, Step};
 
-/// Every how many events a deliberate bug takes effect.
+/// A deliberate bug affects one in this many events.
 const BUG_EVERY: u64 = 97;
 /// The time between a reservation and its request.
 pub(super) const RESERVATION_TIME: Duration = Duration::from_millis(70);

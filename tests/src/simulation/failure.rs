@@ -16,9 +16,9 @@ pub struct Failure {
     pub parameters: Parameters,
     /// What failed.
     pub message: String,
-    /// The session in which it failed, how often it was restored, and its last steps.
+    /// The session in which it failed, the number of its restores, and its last steps.
     session: Option<usize>,
-    restarts: u64,
+    restores: u64,
     steps: VecDeque<Step>,
     /// All inputs of this session, without restores.
     pub journal: Journal,
@@ -34,7 +34,7 @@ impl Failure {
             parameters: parameters.clone(),
             message,
             session: None,
-            restarts: 0,
+            restores: 0,
             steps: VecDeque::new(),
             journal: Journal { config, started_at: Instant::EPOCH, inputs: Vec::new() },
             minimized: None,
@@ -51,7 +51,7 @@ impl Failure {
         if let Some(server) =
             simulation.failed_session.and_then(|no| simulation.servers.get_mut(no))
         {
-            failure.restarts = server.restarts;
+            failure.restores = server.restores;
             failure.steps = std::mem::take(&mut server.steps);
             failure.journal.started_at = server.started_at;
             let inputs = std::mem::take(&mut server.inputs).into_iter();
@@ -64,12 +64,12 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { parameters, message, session, restarts, steps, journal, minimized } = self;
+        let Self { parameters, message, session, restores, steps, journal, minimized } = self;
         writeln!(f, "{parameters:?}")?;
         let inputs = journal.inputs.len();
         writeln!(
             f,
-            "session {session:?}, restored {restarts} times, {inputs} inputs, last steps:"
+            "session {session:?}, restored {restores} times, {inputs} inputs, last steps:"
         )?;
         for step in steps {
             write!(f, "{step}")?;

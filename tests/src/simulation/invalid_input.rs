@@ -116,35 +116,38 @@ impl Simulation {
 
     fn invalid_post(&mut self, no: ServerNo, invalid: InvalidInput) -> Post<u64> {
         let batch_max = self.parameters.config.batch_max;
-        let mut say = |head: Head| -> Message<u64> { self.messages.create(no, head, 10) };
+        let mut create = |head: Head| -> Message<u64> { self.messages.create(no, head, 10) };
         let request = |id: i64, method| Head::Request {
             id: id.into(),
             method,
             progress_token: Some((-1).into()),
         };
         let initialize = Method::Initialize { version: None };
-        let note = Head::Notification(Notification::Other);
+        let notification = Head::Notification(Notification::Other);
         match invalid {
-            InvalidInput::SecondInitialize => Post::Single(say(request(-1, initialize))),
+            InvalidInput::SecondInitialize => Post::Single(create(request(-1, initialize))),
             InvalidInput::EmptyBatch => Post::Batch(Vec::new()),
             InvalidInput::OversizedBatch => {
-                let mut messages = vec![say(request(-1, Method::Other))];
-                messages.extend((0..batch_max).map(|_| say(note.clone())));
+                let mut messages = vec![create(request(-1, Method::Other))];
+                messages.extend((0..batch_max).map(|_| create(notification.clone())));
                 Post::Batch(messages)
             }
-            InvalidInput::InitializeInBatch => {
-                Post::Batch(vec![say(request(-1, Method::Other)), say(request(-2, initialize))])
-            }
+            InvalidInput::InitializeInBatch => Post::Batch(vec![
+                create(request(-1, Method::Other)),
+                create(request(-2, initialize)),
+            ]),
             InvalidInput::DuplicateToken => {
-                let one = say(request(-1, Method::Other));
-                Post::Batch(vec![one, say(request(-2, Method::Other))])
+                let first = create(request(-1, Method::Other));
+                Post::Batch(vec![first, create(request(-2, Method::Other))])
             }
-            InvalidInput::UnexpectedRequest => Post::Single(say(request(-1, Method::Other))),
+            InvalidInput::UnexpectedRequest => Post::Single(create(request(-1, Method::Other))),
             InvalidInput::EarlyReserve
             | InvalidInput::NoRequest
             | InvalidInput::ConnectionInUse
-            | InvalidInput::UnknownStream => Post::Single(say(note)),
-            InvalidInput::ValidBatch => Post::Batch(vec![say(note.clone()), say(note)]),
+            | InvalidInput::UnknownStream => Post::Single(create(notification)),
+            InvalidInput::ValidBatch => {
+                Post::Batch(vec![create(notification.clone()), create(notification)])
+            }
         }
     }
 }

@@ -152,11 +152,11 @@ impl Link {
     /// Pulls events from the buffer while the pipe has room.
     pub(super) fn pull(&mut self) -> Pulled {
         let (mut acknowledged, mut last_id) = (None, None);
-        let mut full: usize = self.pipe.iter().map(Item::bytes).sum();
-        while full < self.pipe_bytes
+        let mut bytes: usize = self.pipe.iter().map(Item::bytes).sum();
+        while bytes < self.pipe_bytes
             && let Some(item) = self.buffer.pop_front()
         {
-            full += item.bytes();
+            bytes += item.bytes();
             if let Item::Event { index, id, .. } = &item {
                 acknowledged = Some(*index);
                 last_id = id.or(last_id);

@@ -32,10 +32,10 @@ impl MessageLog {
     }
 
     /// Sets the request that a message belongs to.
-    pub(super) fn set_request(&mut self, body: u64, about: Option<RequestId>) {
+    pub(super) fn set_request(&mut self, body: u64, request: Option<RequestId>) {
         let at = usize::try_from(body).ok();
         if let Some(sent) = at.and_then(|at| self.0.get_mut(at)) {
-            sent.request = about;
+            sent.request = request;
         }
     }
 }

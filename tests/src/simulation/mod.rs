@@ -1,10 +1,19 @@
 //! Deterministic simulation: clients, sessions, backends and a faulty network, from one seed.
 //!
 //! While a history of [`crate::history`] is a list of inputs, a simulation consists of
-//! *actors*. A client sends requests, reads and resumes streams, responds, cancels and leaves.
-//! A backend responds and sends requests of its own. The driver between them does what any
-//! driver does. Faults are drawn at the rates in the [`Parameters`] of the seed; virtual time
-//! jumps from one event to the next.
+//! *actors*:
+//!
+//! - a `client` sends requests, reads and resumes streams, responds, cancels and leaves;
+//! - its `packet`s travel to the driver, and events travel back on `link`s, which the `network`
+//!   may break;
+//! - the `driver` does what any driver does, and keeps its session in a `server`;
+//! - a `backend` responds, and sends requests of its own;
+//! - `crash` replaces a session by one that is restored from its snapshot.
+//!
+//! `run` has the phases, `state` what all actors share, and `event_queue` the virtual time, which
+//! jumps from one event to the next. `parameters` and `faults` are drawn from the seed; each
+//! actor has an `rng` of its own. `coverage` counts what has happened, and `shrink` minimizes a
+//! [`Failure`].
 //!
 //! A simulation has two phases. In the first, faults are injected, the nine laws are checked
 //! after every step, and [`checker`] checks what clients receive. In the second, fault-free

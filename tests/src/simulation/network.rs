@@ -19,7 +19,7 @@ impl Simulation {
         reader: ReaderNo,
     ) -> LinkNo {
         let mut link = Link::new((client, server), reader, self.parameters.pipe_bytes);
-        let mut breaks = None;
+        let mut fault_delay = None;
         if let Some(client) = self.clients.get_mut(&client) {
             let (rng, faults) = (&mut client.network_rng, &self.faults);
             if rng.chance(faults.rate(Fault::CutEarly)) {
@@ -30,10 +30,10 @@ impl Simulation {
                 link.fault = LinkFault::CutUnread;
             } else if rng.chance(faults.rate(Fault::ServerHalfOpen)) {
                 link.fault = LinkFault::ServerHalfOpen;
-                breaks = Some(rng.millis(1, 4_000));
+                fault_delay = Some(rng.millis(1, 4_000));
             } else if rng.chance(faults.rate(Fault::ClientHalfOpen)) {
                 link.fault = LinkFault::ClientHalfOpen;
-                breaks = Some(rng.millis(1, 4_000));
+                fault_delay = Some(rng.millis(1, 4_000));
             }
             if rng.chance(faults.rate(Fault::SlowReader)) {
                 link.pace = Pace::Slow;
@@ -42,7 +42,7 @@ impl Simulation {
             }
         }
         let no = self.add_link(link);
-        if let Some(delay) = breaks {
+        if let Some(delay) = fault_delay {
             self.schedule_after(delay, SimEvent::LinkFault(no));
         }
         no
@@ -245,7 +245,7 @@ impl Simulation {
         Ok(())
     }
 
-    /// Removes the faults of all links that have not struck yet.
+    /// Removes the faults of all links that have not taken effect yet.
     pub(super) fn clear_link_faults(&mut self) {
         let links: Vec<LinkNo> = self.links.keys().copied().collect();
         for no in links {

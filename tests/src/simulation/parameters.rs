@@ -91,12 +91,12 @@ impl Parameters {
     /// limit then makes its requests one after the other.
     #[must_use]
     pub fn settle_bound(&self) -> Duration {
-        let turns = u32::try_from(self.pending_max).unwrap_or(u32::MAX);
-        let entered = 2 * self.keep_alive + self.config.init_timeout.unwrap_or_default();
-        let room =
+        let in_turn = u32::try_from(self.pending_max).unwrap_or(u32::MAX);
+        let initialized = 2 * self.keep_alive + self.config.init_timeout.unwrap_or_default();
+        let limit =
             self.config.pending_requests_max.saturating_add(self.config.cancelled_requests_max);
-        let expired = self.config.cancelled_timeout.filter(|_| room < 2 * self.requests);
-        entered.max(self.request_timeout + expired.unwrap_or_default()) + turns * REQUEST_TIME
+        let expired = self.config.cancelled_timeout.filter(|_| limit < 2 * self.requests);
+        initialized.max(self.request_timeout + expired.unwrap_or_default()) + in_turn * REQUEST_TIME
     }
 
     /// Returns an upper bound of the time from then until a session holds only its standalone
@@ -110,10 +110,10 @@ impl Parameters {
     pub fn quiescence_bound(&self) -> Duration {
         let of = |timeout: Option<Duration>| timeout.unwrap_or_default();
         let config = &self.config;
-        let forgotten = of(config.retention) + of(config.tombstone_timeout);
-        let orphaned = of(config.orphan_timeout) + forgotten.max(of(config.cancelled_timeout));
-        let withdrawn = UNRELATED_MESSAGES_TIME + self.server_request_timeout;
-        let longest = of(config.init_timeout).max(orphaned).max(withdrawn);
+        let removed = of(config.retention) + of(config.tombstone_timeout);
+        let orphaned = of(config.orphan_timeout) + removed.max(of(config.cancelled_timeout));
+        let cancelled = UNRELATED_MESSAGES_TIME + self.server_request_timeout;
+        let longest = of(config.init_timeout).max(orphaned).max(cancelled);
         2 * self.keep_alive + longest + REQUEST_TIME
     }
 
@@ -134,10 +134,10 @@ const REQUEST_TIME: Duration = Duration::from_secs(3);
 const UNRELATED_MESSAGES_TIME: Duration = Duration::from_secs(30);
 fn config(rng: &mut Rng) -> Config {
     let policy = rng.below(3);
-    let surplus = [ConcurrentGet::Shadow, ConcurrentGet::TakeOver, ConcurrentGet::Reject];
+    let policies = [ConcurrentGet::Shadow, ConcurrentGet::TakeOver, ConcurrentGet::Reject];
     let priming = [Priming::ByRevision, Priming::ByRevision, Priming::Always, Priming::Never];
     let mut config = Config {
-        concurrent_get: rng.choose(&surplus).unwrap_or(ConcurrentGet::Shadow),
+        concurrent_get: rng.choose(&policies).unwrap_or(ConcurrentGet::Shadow),
         priming: rng.choose(&priming).unwrap_or(Priming::ByRevision),
         unrelated_routing: if policy == 0 {
             UnrelatedRouting::SoleRequest

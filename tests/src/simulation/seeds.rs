@@ -33,8 +33,8 @@ pub fn run_seeds(
     // All are joined first, so that no thread outlives a failure.
     let ended: Vec<_> = running.into_iter().map(thread::JoinHandle::join).collect();
     let mut coverage = Coverage::default();
-    for seen in ended {
-        coverage.merge(&seen.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+    for result in ended {
+        coverage.merge(&result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
     }
     Ok(coverage)
 }

@@ -45,7 +45,7 @@ pub(super) struct Server {
     /// When the session was opened.
     pub(super) started_at: Instant,
     /// Number of restores.
-    pub(super) restarts: u64,
+    pub(super) restores: u64,
     /// All inputs.
     pub(super) inputs: Vec<(Instant, Input<u64>)>,
     /// The last steps.
@@ -76,7 +76,7 @@ impl Server {
             timer: None,
             requests: 0,
             started_at: now,
-            restarts: 0,
+            restores: 0,
             inputs: Vec::new(),
             steps: VecDeque::new(),
         }
@@ -84,8 +84,8 @@ impl Server {
 
     /// Notes that a stream is acknowledged up to an event.
     pub(super) fn note_acknowledged(&mut self, id: EventId) {
-        let taken = self.acknowledged.entry(id.stream).or_default();
-        *taken = id.index.max(*taken);
+        let acknowledged = self.acknowledged.entry(id.stream).or_default();
+        *acknowledged = id.index.max(*acknowledged);
     }
 
     /// Notes which streams are detached after a step, and since when.
@@ -95,11 +95,11 @@ impl Server {
             // The connection may have ended within the step.
             self.detached_since.remove(&id.stream);
         }
-        let carried: BTreeSet<StreamId> =
+        let attached: BTreeSet<StreamId> =
             view.connections.iter().filter_map(|conn| conn.stream).collect();
-        let is_alone = |stream: &StreamId| !carried.contains(stream);
-        self.detached_since.retain(|stream, _| is_alone(stream) && view.log(*stream).is_some());
-        for log in view.logs.iter().filter(|log| is_alone(&log.stream)) {
+        let is_detached = |stream: &StreamId| !attached.contains(stream);
+        self.detached_since.retain(|stream, _| is_detached(stream) && view.log(*stream).is_some());
+        for log in view.logs.iter().filter(|log| is_detached(&log.stream)) {
             self.detached_since.entry(log.stream).or_insert(step.now);
         }
     }
@@ -154,7 +154,7 @@ impl Server {
         }
         self.steps.push_back(step.clone());
         let checked = self.observer.check(&step, twin.unwrap_or(&step));
-        checked.map_err(|broken| broken.to_string())?;
+        checked.map_err(|violation| violation.to_string())?;
         check_forwarded(&step, |id| self.backend.server_requests.contains(id))?;
         let client_request =
             self.ground_truth.record_step(self.config.unrelated_routing, &self.view, &step)?;

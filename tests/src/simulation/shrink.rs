@@ -65,9 +65,9 @@ pub fn minimize<F>(
 /// Returns the class of a failure: the beginning of its message, without numbers except that of
 /// a law.
 #[must_use]
-pub fn failure_class(what: &str) -> String {
-    let first = what.split(':').next().unwrap_or(what);
-    first.chars().filter(|it| !it.is_ascii_digit() || what.starts_with("law")).collect()
+pub fn failure_class(message: &str) -> String {
+    let first = message.split(':').next().unwrap_or(message);
+    first.chars().filter(|it| !it.is_ascii_digit() || message.starts_with("law")).collect()
 }
 
 /// Returns a config with the same timeouts and policies, and default limits.
@@ -107,8 +107,8 @@ fn minimize_journal(journal: &Journal) -> Option<(Journal, String)> {
     Some((journal_of(&inputs), failure))
 }
 
-/// Minimizes a list that is wrong by removing ever smaller pieces, and returns it with what is
-/// wrong. `None` if nothing is.
+/// Minimizes a list that fails by removing ever smaller pieces, and returns it with its failure.
+/// `None` if it does not fail.
 fn reduce<T: Clone, E>(items: &[T], failure: impl Fn(&[T]) -> Option<E>) -> Option<(Vec<T>, E)> {
     let mut found = failure(items)?;
     let mut kept = items.to_vec();

@@ -35,7 +35,7 @@ pub(super) struct Simulation {
     /// Whether the fault-free phase has begun.
     pub(super) is_fault_free: bool,
     /// An event id that some client received, for others to misuse.
-    pub(super) seen: Option<(ServerNo, EventId)>,
+    pub(super) foreign_event_id: Option<(ServerNo, EventId)>,
     /// The session in which something failed.
     pub(super) failed_session: Option<ServerNo>,
     /// Number of events sent, for deliberate bugs.
@@ -111,7 +111,7 @@ impl Simulation {
             messages: MessageLog::default(),
             coverage: Coverage::default(),
             is_fault_free: false,
-            seen: None,
+            foreign_event_id: None,
             failed_session: None,
             events_sent: 0,
             order_rng: Rng::new(parameters.seed, 4, 0),

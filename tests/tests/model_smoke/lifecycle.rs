@@ -13,7 +13,7 @@ fn close_session(reason: CloseReason) -> Action<u64> {
 }
 
 #[test]
-fn only_a_ping_may_come_before_the_answer_to_initialize() {
+fn only_a_ping_may_precede_the_response_to_initialize() {
     let mut script = Script::new(Config::default());
     script.expect_deadline_in(60_000);
     script.expect(initialize(0, 1), [forward(1)]);
@@ -29,8 +29,8 @@ fn only_a_ping_may_come_before_the_answer_to_initialize() {
     script.expect(ping, [forward(3)]);
     assert_eq!(script.model.pending_requests(), 1);
     let connection = ConnectionId(0);
-    let answer = Action::Send { connection, index: 1, id: None, event: Event::Message(2) };
-    script.expect(initialized("2025-11-25"), [answer, close(0, EndReason::Complete)]);
+    let sent = Action::Send { connection, index: 1, id: None, event: Event::Message(2) };
+    script.expect(initialized("2025-11-25"), [sent, close(0, EndReason::Complete)]);
     script.expect_rejection(initialize(2, 4), ClientFault::AlreadyInitialized);
     script.expect(response(7, 5), [send(1, FIRST, 1, 5), close(1, EndReason::Complete)]);
     assert_eq!(script.model.connections(), [ConnectionId(0), ConnectionId(1)]);

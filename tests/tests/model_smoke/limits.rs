@@ -57,7 +57,7 @@ fn a_stalled_reader_holds_no_sender_and_is_cut() {
 }
 
 #[test]
-fn events_sent_at_a_deadline_survive_eviction_by_the_same_call() {
+fn events_sent_at_a_deadline_survive_eviction_by_the_same_input() {
     // The session may log one event, but not two.
     let config = Config { stream_events_max: 1, session_bytes_max: 400, ..Config::default() };
     let mut script = Script::initialized(config);

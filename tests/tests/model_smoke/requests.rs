@@ -57,7 +57,7 @@ fn a_resume_is_limited_by_its_window() {
 }
 
 #[test]
-fn a_cancelled_request_keeps_its_id_until_the_late_answer() {
+fn a_cancelled_request_keeps_its_id_until_the_late_response() {
     let mut script = Script::initialized(Config::default());
     script.expect(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
     script.expect(server_request(9, 4, Some(1)), [send(1, FIRST, 1, 4)]);
@@ -72,11 +72,11 @@ fn a_cancelled_request_keeps_its_id_until_the_late_answer() {
         reason: UndeliverableReason::CancelledRequest,
     };
     script.expect(response(1, 7), [Action::Report(late)]);
-    let not_asked = Report::Undeliverable {
+    let unknown = Report::Undeliverable {
         id: Some(RequestId::from(9)),
         reason: UndeliverableReason::UnknownServerRequest,
     };
-    script.expect(from_client(response_head(9), 8), [Action::Report(not_asked)]);
+    script.expect(from_client(response_head(9), 8), [Action::Report(unknown)]);
     script.expect(request(2, 1, 6), [prime(2, SECOND, 0), forward(6)]);
 }
 
@@ -86,9 +86,8 @@ fn a_batch_opens_one_stream() {
     let mut script = Script::new(config);
     script.expect(initialize(0, 1), [forward(1)]);
     let id = None;
-    let answer =
-        Action::Send { connection: ConnectionId(0), index: 1, id, event: Event::Message(2) };
-    script.expect(initialized("2025-03-26"), [answer, close(0, EndReason::Complete)]);
+    let sent = Action::Send { connection: ConnectionId(0), index: 1, id, event: Event::Message(2) };
+    script.expect(initialized("2025-03-26"), [sent, close(0, EndReason::Complete)]);
     let heads = vec![(request_head(1), 3), (cancelled_head(1), 4), (request_head(2), 5)];
     script.expect(batch(1, heads), [prime(1, FIRST, 0), forward(3), forward(4), forward(5)]);
     script.expect(response(2, 6), [send(1, FIRST, 1, 6), close(1, EndReason::Complete)]);
@@ -138,12 +137,12 @@ fn an_orphan_is_cancelled_and_ends_in_a_failure() {
 }
 
 #[test]
-fn a_json_answer_is_one_object_and_can_be_lost() {
+fn a_json_response_is_one_object_and_can_be_lost() {
     let mut script = Script::initialized(Config::default());
     script.expect(json_request(1, 1, 3), [forward(3)]);
     let event = Event::Message(4);
-    let answer = Action::Send { connection: ConnectionId(1), index: 1, id: None, event };
-    script.expect(response(1, 4), [answer, close(1, EndReason::Complete)]);
+    let sent = Action::Send { connection: ConnectionId(1), index: 1, id: None, event };
+    script.expect(response(1, 4), [sent, close(1, EndReason::Complete)]);
     script.expect(closed(1, None), [Action::Report(Report::ResponseLost { stream: FIRST })]);
     script.expect(json_request(2, 2, 5), [forward(5)]);
     script.expect(progress(2, 6), [send(2, SECOND, 1, 6)]);
@@ -152,7 +151,7 @@ fn a_json_answer_is_one_object_and_can_be_lost() {
 }
 
 #[test]
-fn the_backend_closes_a_connection_with_a_retry() {
+fn a_disconnect_sends_a_retry_and_closes_the_connection() {
     let mut script = Script::initialized(Config::default());
     script.expect(json_request(1, 1, 3), [forward(3)]);
     script.expect_rejection(disconnect(FIRST, None), ApiMisuse::NothingToResumeFrom(FIRST));

@@ -29,13 +29,13 @@ impl Script {
     pub(crate) fn initialized(config: Config) -> Self {
         let mut script = Self::new(config);
         script.expect(initialize(0, 1), [forward(1)]);
-        let answer = Action::Send {
+        let sent = Action::Send {
             connection: ConnectionId(0),
             index: 1,
             id: None,
             event: Event::Message(2),
         };
-        script.expect(initialized("2025-11-25"), [answer, close(0, EndReason::Complete)]);
+        script.expect(initialized("2025-11-25"), [sent, close(0, EndReason::Complete)]);
         script.expect(closed(0, Some(1)), []);
         script
     }

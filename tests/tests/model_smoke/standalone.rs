@@ -31,7 +31,7 @@ fn the_newest_shadow_is_promoted() {
 }
 
 #[test]
-fn events_held_by_a_shadow_are_sent_on_its_replacement() {
+fn events_in_flight_are_sent_again_on_a_replacing_get() {
     let mut script = Script::initialized(Config { window_events_max: 2, ..Config::default() });
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
     script.expect(notify(3, None), [send(1, STANDALONE, 1, 3)]);

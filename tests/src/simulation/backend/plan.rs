@@ -76,9 +76,9 @@ impl Simulation {
                 if rng.chance(faults.rate(Fault::NoResponse)) {
                     coverage.hit_fault(Fault::NoResponse);
                 } else {
-                    let dies = rng.chance(faults.rate(Fault::BackendExit));
+                    let exits = rng.chance(faults.rate(Fault::BackendExit));
                     let is_error = rng.chance(faults.rate(Fault::UnknownResponse));
-                    let action = match (dies, is_error) {
+                    let action = match (exits, is_error) {
                         (true, _) => BackendAction::Exit,
                         (_, true) => BackendAction::ErrorResponse,
                         _ => BackendAction::Initialized,
@@ -162,9 +162,9 @@ pub fn plan_response(
     } else {
         rng.millis(0, 800)
     };
-    let answer =
+    let response =
         if rng.chance(100) { BackendAction::ErrorResponse } else { BackendAction::Response };
-    actions.push_back((delay, answer));
+    actions.push_back((delay, response));
     if rng.chance(faults.rate(Fault::DuplicateResponse)) {
         actions.push_back((rng.millis(0, 2_000), BackendAction::DuplicateResponse));
     }

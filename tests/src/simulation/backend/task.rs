@@ -90,16 +90,16 @@ impl Simulation {
             .cloned()
             .filter(|_| self.backend(no).is_some_and(|backend| backend.rng.chance(850)));
         let is_initialized = action == BackendAction::Initialized;
-        let mut asked = request_id(&head).cloned();
-        if let (Some(id), Some(backend)) = (&asked, self.backend(no)) {
+        let mut server_request = request_id(&head).cloned();
+        if let (Some(id), Some(backend)) = (&server_request, self.backend(no)) {
             // Inserted first, because the request may fail at once. Its id may be in use
             // already.
             let is_new = backend.server_requests.insert(id.clone());
-            asked = asked.filter(|_| is_new);
+            server_request = server_request.filter(|_| is_new);
         }
         match self.handle_input(no, Input::BackendMessage { message, related })? {
             Ok(pressure) => {
-                if let Some(id) = asked {
+                if let Some(id) = server_request {
                     let timeout = self.parameters.server_request_timeout;
                     self.schedule_after(timeout, SimEvent::ServerRequestTimeout(no, id));
                 }
@@ -117,7 +117,7 @@ impl Simulation {
                 })
             }
             Err(rejection) => {
-                if let Some(id) = asked {
+                if let Some(id) = server_request {
                     self.remove_server_request(no, &id);
                 }
                 match rejection {
@@ -180,12 +180,12 @@ impl Simulation {
 
     /// Returns the size of a message, which now and then exceeds the limit.
     fn message_bytes(&mut self, no: ServerNo) -> usize {
-        let huge = self.faults.rate(Fault::OversizedMessage);
+        let rate = self.faults.rate(Fault::OversizedMessage);
         let most = self.parameters.config.message_bytes_max;
         let Some(rng) = self.backend(no).map(|backend| &mut backend.rng) else {
             return 0;
         };
-        if rng.chance(huge) {
+        if rng.chance(rate) {
             self.coverage.hit_fault(Fault::OversizedMessage);
             return most.saturating_add(1);
         }
@@ -237,12 +237,12 @@ impl Simulation {
                 // It cannot have been undelivered for longer than it was pending.
                 Some(self.now.since(*since).min(self.parameters.server_request_timeout))
             };
-            let waits = |stream| server.view.closed.is_none() && server.view.log(stream).is_some();
-            let listen = self.config.delivery_timeout;
+            let exists = |stream| server.view.closed.is_none() && server.view.log(stream).is_some();
+            let timeout = self.config.delivery_timeout;
             if let Some((stream, index)) = server.ground_truth.position_of(&request)
-                && server.acknowledged.get(&stream).is_none_or(|taken| *taken < index)
+                && server.acknowledged.get(&stream).is_none_or(|acknowledged| *acknowledged < index)
             {
-                check_server_request(&request, waits(stream), detached(stream), listen)?;
+                check_server_request(&request, exists(stream), detached(stream), timeout)?;
             }
         }
         let head = Head::Notification(Notification::Cancelled { request });

@@ -5,10 +5,10 @@ use rejoin_core::{Action, Head, RequestId};
 
 use crate::laws::{Step, posted};
 
-/// Checks what a step forwards; `waits` returns whether a server request is pending.
+/// Checks what a step forwards; `is_pending` returns whether a server request is pending.
 pub(in crate::simulation) fn check_forwarded(
     step: &Step,
-    waits: impl Fn(&RequestId) -> bool,
+    is_pending: impl Fn(&RequestId) -> bool,
 ) -> Result<(), String> {
     let forwarded = step.actions.iter().filter_map(|action| {
         if let Action::Forward { message } = action { Some(*message) } else { None }
@@ -18,20 +18,20 @@ pub(in crate::simulation) fn check_forwarded(
         let failed = |action: &Action<u64>| matches!(action, Action::FailServerRequest { id: it, .. } if it == id);
         step.actions.iter().any(failed)
     };
-    let is_wanted = |head: &Head| match head {
+    let is_expected = |head: &Head| match head {
         Head::Request { .. } | Head::Notification(_) => true,
-        Head::Response { id, .. } | Head::Error { id: Some(id) } => waits(id) && !fails(id),
+        Head::Response { id, .. } | Head::Error { id: Some(id) } => is_pending(id) && !fails(id),
         Head::Error { id: None } => false,
     };
     // An earlier message of a batch may close the session.
     let is_accepted = step.result.is_ok() && step.after.closed.is_none();
     let accepted = if is_accepted { posted(&step.input) } else { &[] };
-    let wanted = accepted.iter().filter(|message| is_wanted(&message.head));
-    let wanted: Vec<u64> = wanted.map(|message| message.body).collect();
-    if forwarded == wanted {
+    let expected = accepted.iter().filter(|message| is_expected(&message.head));
+    let expected: Vec<u64> = expected.map(|message| message.body).collect();
+    if forwarded == expected {
         return Ok(());
     }
-    Err(format!("{wanted:?} should be forwarded, but {forwarded:?} was"))
+    Err(format!("{expected:?} should be forwarded, but {forwarded:?} was"))
 }
 
 #[cfg(test)]
@@ -57,18 +57,19 @@ mod tests {
         }
     }
 
-    fn note() -> Head {
+    fn notification() -> Head {
         Head::Notification(Notification::Other)
     }
 
-    fn answer() -> Head {
+    fn response() -> Head {
         Head::Response { id: 7.into(), initialized: Initialized::default(), creates_task: false }
     }
 
     #[test]
     fn detects_lost_duplicated_and_reordered_messages() {
         let check = |forwarded: &[u64]| {
-            check_forwarded(&step(vec![note(), note()], forwarded), |_| false).is_ok()
+            check_forwarded(&step(vec![notification(), notification()], forwarded), |_| false)
+                .is_ok()
         };
         assert!(check(&[1, 2]));
         for failure in [&[][..], &[1], &[2, 1], &[1, 2, 2], &[1, 2, 3]] {
@@ -78,12 +79,12 @@ mod tests {
 
     #[test]
     fn detects_response_to_unknown_request() {
-        let check = |forwarded: &[u64], waits: bool| {
-            check_forwarded(&step(vec![answer()], forwarded), |_| waits).is_ok()
+        let check = |forwarded: &[u64], is_pending: bool| {
+            check_forwarded(&step(vec![response()], forwarded), |_| is_pending).is_ok()
         };
         assert!(check(&[1], true) && check(&[], false));
         assert!(!check(&[], true) && !check(&[1], false));
-        let mut failed = step(vec![answer()], &[]);
+        let mut failed = step(vec![response()], &[]);
         failed.actions =
             vec![Action::FailServerRequest { id: 7.into(), reason: UnansweredReason::Undelivered }];
         assert!(check_forwarded(&failed, |_| true).is_ok());

@@ -109,15 +109,10 @@ impl GroundTruth {
         {
             return Err(format!("{message:?} was recorded at {index} of {stream}, after {last}"));
         }
-        let answers = answered_id(&message.head).cloned();
+        let response_to = answered_id(&message.head).cloned();
         messages.insert(
             index,
-            RecordedMessage {
-                body: message.body,
-                recorded_at,
-                response_to: answers,
-                is_withdrawn: false,
-            },
+            RecordedMessage { body: message.body, recorded_at, response_to, is_withdrawn: false },
         );
         if let Some(id) = request_id(&message.head) {
             self.server_requests.insert(id.clone(), (stream, index));
@@ -137,8 +132,8 @@ impl GroundTruth {
 
     /// Returns where a server request was recorded.
     #[must_use]
-    pub fn position_of(&self, asked: &RequestId) -> Option<(StreamId, u64)> {
-        self.server_requests.get(asked).copied()
+    pub fn position_of(&self, request: &RequestId) -> Option<(StreamId, u64)> {
+        self.server_requests.get(request).copied()
     }
 
     /// Returns the message at a position.
@@ -195,7 +190,7 @@ fn request_with_token(token: &ProgressToken) -> RequestId {
 
 /// Returns the stream of a message that belongs to no pending request, if it is certain.
 fn default_stream(head: &Head, unrelated: UnrelatedRouting) -> Option<StreamId> {
-    let is_free = match head {
+    let is_certain = match head {
         Head::Notification(Notification::Other) => true,
         Head::Notification(Notification::Log) | Head::Request { .. } => {
             unrelated == UnrelatedRouting::Standalone
@@ -204,7 +199,7 @@ fn default_stream(head: &Head, unrelated: UnrelatedRouting) -> Option<StreamId> 
         | Head::Response { .. }
         | Head::Error { .. } => false,
     };
-    is_free.then_some(StreamId::Standalone)
+    is_certain.then_some(StreamId::Standalone)
 }
 
 /// Returns where a message was recorded.
@@ -248,16 +243,16 @@ fn check_dropped(
         return Ok(());
     };
     // Before the session is initialized, a server request fails at once.
-    let asked = request_id(&message.head);
-    let fails = |action: &Action<u64>| matches!(action, Action::FailServerRequest { id, .. } if Some(id) == asked);
+    let server_request = request_id(&message.head);
+    let fails = |action: &Action<u64>| matches!(action, Action::FailServerRequest { id, .. } if Some(id) == server_request);
     if step.actions.iter().any(fails) {
         return Ok(());
     }
     let is_undeliverable =
         |action: &Action<u64>| matches!(action, Action::Report(Report::Undeliverable { .. }));
     let last = |view: &View| view.log(stream).map(|log| log.last);
-    let is_there = last(&step.after).is_some() && last(&step.after) == last(before);
-    if is_there || step.actions.iter().any(is_undeliverable) {
+    let is_unchanged = last(&step.after).is_some() && last(&step.after) == last(before);
+    if is_unchanged || step.actions.iter().any(is_undeliverable) {
         return Err(format!("{message:?} belongs on {stream}, but was not recorded"));
     }
     Ok(())
@@ -300,7 +295,7 @@ mod tests {
         }
     }
 
-    fn note(step: &Step) -> Result<Option<RequestId>, String> {
+    fn record(step: &Step) -> Result<Option<RequestId>, String> {
         GroundTruth::default().record_step(UnrelatedRouting::Standalone, &before(), step)
     }
 
@@ -311,29 +306,29 @@ mod tests {
             initialized: Initialized::default(),
             creates_task: false,
         };
-        assert_eq!(note(&sent(head.clone(), None, Some(STREAM))), Ok(Some(7.into())));
-        assert!(note(&sent(head, None, Some(StreamId::Standalone))).is_err());
+        assert_eq!(record(&sent(head.clone(), None, Some(STREAM))), Ok(Some(7.into())));
+        assert!(record(&sent(head, None, Some(StreamId::Standalone))).is_err());
         let other = Head::Notification(Notification::Other);
-        assert_eq!(note(&sent(other.clone(), None, Some(StreamId::Standalone))), Ok(None));
-        assert!(note(&sent(other, Some(7.into()), Some(StreamId::Standalone))).is_err());
+        assert_eq!(record(&sent(other.clone(), None, Some(StreamId::Standalone))), Ok(None));
+        assert!(record(&sent(other, Some(7.into()), Some(StreamId::Standalone))).is_err());
     }
 
     #[test]
     fn detects_progress_of_completed_request() {
         let progress = Head::Notification(Notification::Progress { token: 9.into() });
-        assert!(note(&sent(progress.clone(), None, None)).is_ok());
-        assert!(note(&sent(progress, None, Some(StreamId::Standalone))).is_err());
+        assert!(record(&sent(progress.clone(), None, None)).is_ok());
+        assert!(record(&sent(progress, None, Some(StreamId::Standalone))).is_err());
     }
 
     #[test]
     fn detects_unrecorded_message() {
         let progress = Head::Notification(Notification::Progress { token: 7.into() });
         let mut nowhere = sent(progress, None, None);
-        assert!(note(&nowhere).is_err());
+        assert!(record(&nowhere).is_err());
         nowhere.after.logs[1].last = 5;
-        assert!(note(&nowhere).is_ok(), "it was recorded, and evicted at once");
+        assert!(record(&nowhere).is_ok(), "it was recorded, and evicted at once");
         nowhere.after.logs.pop();
-        assert!(note(&nowhere).is_ok(), "its stream no longer exists");
+        assert!(record(&nowhere).is_ok(), "its stream no longer exists");
     }
 
     #[test]

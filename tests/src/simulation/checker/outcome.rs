@@ -81,42 +81,42 @@ const SLACK: Duration = Duration::from_millis(20);
 /// # Errors
 ///
 /// No known fact justifies the outcome.
-pub fn check_outcome(outcome: Outcome, known: &RequestFacts<'_>) -> Result<(), String> {
-    let usual = Config::default();
-    let config = known.config;
-    let lasted = |timeout: Option<Duration>| timeout.is_some_and(|it| known.age + SLACK >= it);
-    let is_buried = || {
-        lasted(config.retention)
-            || known.requests
+pub fn check_outcome(outcome: Outcome, facts: &RequestFacts<'_>) -> Result<(), String> {
+    let defaults = Config::default();
+    let config = facts.config;
+    let has_passed = |timeout: Option<Duration>| timeout.is_some_and(|it| facts.age + SLACK >= it);
+    let may_be_expired = || {
+        has_passed(config.retention)
+            || facts.requests
                 > config.retained_unacknowledged_max.min(config.retained_acknowledged_max)
-            || config.session_bytes_max < usual.session_bytes_max
+            || config.session_bytes_max < defaults.session_bytes_max
     };
-    let is_explained = match outcome {
+    let is_justified = match outcome {
         Outcome::Answered => true,
-        Outcome::Failed(FailureReason::Evicted) => known.was_evicted,
-        Outcome::Failed(FailureReason::Expired) => is_buried(),
+        Outcome::Failed(FailureReason::Evicted) => facts.was_evicted,
+        Outcome::Failed(FailureReason::Expired) => may_be_expired(),
         Outcome::Failed(FailureReason::Orphaned) => {
-            known.was_orphaned && lasted(config.orphan_timeout)
+            facts.was_orphaned && has_passed(config.orphan_timeout)
         }
         Outcome::Failed(FailureReason::BackendGone) => {
-            known.closed == Some(CloseReason::BackendGone)
+            facts.closed == Some(CloseReason::BackendGone)
         }
-        Outcome::Failed(FailureReason::SessionClosed) | Outcome::Closed => known.closed.is_some(),
+        Outcome::Failed(FailureReason::SessionClosed) | Outcome::Closed => facts.closed.is_some(),
         Outcome::Cancelled | Outcome::StreamCancelled => {
-            known.is_cancelled && !known.must_be_answered
+            facts.is_cancelled && !facts.must_be_answered
         }
-        Outcome::Unreachable => !known.saw_id && !known.must_be_answered,
+        Outcome::Unreachable => !facts.saw_id && !facts.must_be_answered,
         Outcome::Expired => {
-            let is_forgotten =
-                lasted(config.tombstone_timeout) || known.requests > config.tombstones_max;
+            let may_be_removed =
+                has_passed(config.tombstone_timeout) || facts.requests > config.tombstones_max;
             // The stream of a cancelled request expires at once.
-            (known.is_cancelled || is_buried()) && is_forgotten
+            (facts.is_cancelled || may_be_expired()) && may_be_removed
         }
     };
-    if is_explained {
+    if is_justified {
         return Ok(());
     }
-    Err(format!("nothing justifies {outcome:?}: {known:?}"))
+    Err(format!("nothing justifies {outcome:?}: {facts:?}"))
 }
 
 /// Checks that a complete stream that was read to its end leaves no request without a response.
@@ -174,29 +174,31 @@ mod tests {
 
     #[test]
     fn accepts_loss_with_cause() {
-        let fine = |outcome, known: &RequestFacts<'_>| check_outcome(outcome, known).is_ok();
+        let is_ok = |outcome, facts: &RequestFacts<'_>| check_outcome(outcome, facts).is_ok();
         let expired = Outcome::Failed(FailureReason::Expired);
-        assert!(!fine(expired, &at(59)) && fine(expired, &at(60)));
+        assert!(!is_ok(expired, &at(59)) && is_ok(expired, &at(60)));
         let orphaned = Outcome::Failed(FailureReason::Orphaned);
         let orphan = |seconds| RequestFacts { was_orphaned: true, ..at(seconds) };
-        assert!(!fine(orphaned, &orphan(599)) && fine(orphaned, &orphan(600)));
-        assert!(!fine(orphaned, &at(600)));
-        assert!(!fine(Outcome::Expired, &at(599)) && fine(Outcome::Expired, &at(600)));
+        assert!(!is_ok(orphaned, &orphan(599)) && is_ok(orphaned, &orphan(600)));
+        assert!(!is_ok(orphaned, &at(600)));
+        assert!(!is_ok(Outcome::Expired, &at(599)) && is_ok(Outcome::Expired, &at(600)));
         let many = RequestFacts { requests: 65, ..at(1) };
-        assert!(fine(expired, &many) && !fine(Outcome::Expired, &many));
+        assert!(is_ok(expired, &many) && !is_ok(Outcome::Expired, &many));
         let backend_gone = RequestFacts { closed: Some(CloseReason::BackendGone), ..at(1) };
-        assert!(fine(Outcome::Failed(FailureReason::BackendGone), &backend_gone));
-        assert!(fine(Outcome::Closed, &backend_gone));
-        let given_up = RequestFacts { is_cancelled: true, ..at(1) };
-        assert!(fine(Outcome::Cancelled, &given_up) && fine(Outcome::StreamCancelled, &given_up));
+        assert!(is_ok(Outcome::Failed(FailureReason::BackendGone), &backend_gone));
+        assert!(is_ok(Outcome::Closed, &backend_gone));
+        let cancelled = RequestFacts { is_cancelled: true, ..at(1) };
+        assert!(
+            is_ok(Outcome::Cancelled, &cancelled) && is_ok(Outcome::StreamCancelled, &cancelled)
+        );
         let lost = RequestFacts { saw_id: false, ..at(1) };
-        assert!(fine(Outcome::Unreachable, &lost));
+        assert!(is_ok(Outcome::Unreachable, &lost));
         for outcome in [Outcome::Cancelled, Outcome::StreamCancelled, Outcome::Unreachable] {
             let due = RequestFacts { is_cancelled: true, must_be_answered: true, ..lost };
-            assert!(!fine(outcome, &due), "{outcome:?} without faults");
+            assert!(!is_ok(outcome, &due), "{outcome:?} without faults");
         }
         let evicted = Outcome::Failed(FailureReason::Evicted);
-        assert!(fine(evicted, &RequestFacts { was_evicted: true, ..at(1) }));
+        assert!(is_ok(evicted, &RequestFacts { was_evicted: true, ..at(1) }));
     }
 
     #[test]

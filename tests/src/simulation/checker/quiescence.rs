@@ -26,15 +26,15 @@ pub(in crate::simulation) fn check_quiescence(view: &View, snapshot: &Value) -> 
             return Err(format!("an idle session has {found:?} {part}: {:?}", held(part)));
         }
     }
-    // An eviction order that contains the standalone stream.
-    let is_order = |waiting: &Value| {
-        let what = waiting.pointer("/target");
-        what == Some(&json!({"FrontAcknowledged": "Standalone"}))
-            || what == Some(&json!({"NonEmpty": "Standalone"}))
+    // The standalone stream stays in an eviction order.
+    let is_eviction_order = |timer: &Value| {
+        let target = timer.pointer("/target");
+        target == Some(&json!({"FrontAcknowledged": "Standalone"}))
+            || target == Some(&json!({"NonEmpty": "Standalone"}))
     };
     let queues = held("timers").and_then(Value::as_array);
-    match queues.and_then(|queues| queues.iter().find(|waiting| !is_order(waiting))) {
-        Some(waiting) => Err(format!("an idle session still has a timer: {waiting}")),
+    match queues.and_then(|queues| queues.iter().find(|timer| !is_eviction_order(timer))) {
+        Some(timer) => Err(format!("an idle session still has a timer: {timer}")),
         None => Ok(()),
     }
 }

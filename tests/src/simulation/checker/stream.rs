@@ -89,15 +89,15 @@ impl StreamChecker {
             return Err(format!("{event:?} belongs to stream {stream}: {self:?}"));
         }
         self.stream = Some(stream);
-        let is_place = index == 0 && matches!(event, Event::Priming { retry: None });
-        if self.last.is_some_and(|last| index < last || index == last && !is_place) {
+        let is_priming = index == 0 && matches!(event, Event::Priming { retry: None });
+        if self.last.is_some_and(|last| index < last || index == last && !is_priming) {
             return Err(format!("{event:?} at {index} is duplicated or out of order: {self:?}"));
         }
         check_identity(ground_truth, stream, index, event)?;
         if let Some(last) = self.last.filter(|last| self.is_strict && *last < index) {
-            let is_told = |index: &u64| self.gaps.iter().any(|gap| gap.contains(index));
+            let is_reported = |index: &u64| self.gaps.iter().any(|gap| gap.contains(index));
             if let Some(missing) =
-                ground_truth.required_in(stream, last + 1..index).find(|at| !is_told(at))
+                ground_truth.required_in(stream, last + 1..index).find(|at| !is_reported(at))
             {
                 return Err(format!("{missing} of {stream} is missing before {index}: {self:?}"));
             }
@@ -123,8 +123,9 @@ fn check_identity(
         (Event::Message(_), None) => false,
         (Event::Failure(Failure { id, reason }), recorded) => match recorded {
             Some(recorded) => {
-                let is_late = matches!(reason, FailureReason::Evicted | FailureReason::Expired);
-                is_late && recorded.response_to.as_ref() == Some(id)
+                let replaces_response =
+                    matches!(reason, FailureReason::Evicted | FailureReason::Expired);
+                replaces_response && recorded.response_to.as_ref() == Some(id)
             }
             None => match reason {
                 FailureReason::BackendGone | FailureReason::SessionClosed => true,
@@ -154,7 +155,7 @@ pub(in crate::simulation) fn check_owner(
         return Err(format!("{sent:?} was received in session {server}"));
     }
     match (&sent.request, requests) {
-        (Some(about), Some(requests)) if !requests.contains(about) => {
+        (Some(request), Some(requests)) if !requests.contains(request) => {
             Err(format!("{sent:?} was received on the stream of {requests:?}"))
         }
         (Some(_), None) => Err(format!("{sent:?} was received on the standalone stream")),
@@ -266,10 +267,10 @@ mod tests {
                 .on_event(&ground_truth(), None, &Event::Message(10))
                 .is_err()
         );
-        let mut whole = StreamChecker::from_start();
-        assert!(whole.on_event(&ground_truth(), None, &Event::Message(10)).is_ok());
-        assert!(whole.clone().on_event(&ground_truth(), None, &Event::Message(20)).is_err());
-        assert!(see(&mut whole, 1, 10).is_err());
+        let mut checker = StreamChecker::from_start();
+        assert!(checker.on_event(&ground_truth(), None, &Event::Message(10)).is_ok());
+        assert!(checker.clone().on_event(&ground_truth(), None, &Event::Message(20)).is_err());
+        assert!(see(&mut checker, 1, 10).is_err());
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl Simulation {
     }
 
     fn resume_foreign(&mut self, no: ClientNo, server: ServerNo) {
-        if let Some((owner, id)) = self.seen {
+        if let Some((owner, id)) = self.foreign_event_id {
             if owner != server {
                 self.coverage.hit_fault(Fault::ResumeForeign);
             }
@@ -161,10 +161,10 @@ impl Simulation {
             self.cancel_request(serial);
             return;
         }
-        let over = self.requests.iter().rev();
-        let mut over = over.filter(|(_, it)| it.client == no && it.outcome.is_some());
+        let ended = self.requests.iter().rev();
+        let mut ended = ended.filter(|(_, it)| it.client == no && it.outcome.is_some());
         self.coverage.hit("cancellations: late");
-        let id = over.next().map_or(77.into(), |(_, request)| request.id.clone());
+        let id = ended.next().map_or(77.into(), |(_, request)| request.id.clone());
         let message = self.cancellation(server, id);
         self.send_post(no, server, message, None);
     }

@@ -87,9 +87,9 @@ impl Simulation {
                 self.send_requests(no, server);
             }
         }
-        let rush = self.faults.rate(Fault::RequestBurst);
+        let rate = self.faults.rate(Fault::RequestBurst);
         if let Some(client) = self.clients.get_mut(&no) {
-            let most = if client.rng.chance(rush) { 2 } else { 400 };
+            let most = if client.rng.chance(rate) { 2 } else { 400 };
             let delay = client.rng.millis(0, most);
             self.schedule_after(delay, SimEvent::ClientTurn(no));
         }
@@ -123,10 +123,11 @@ impl Simulation {
             self.add_reader((no, server_no), ReaderKind::Initialize, StreamChecker::from_start());
         let link = self.open_link(no, server_no, reader);
         self.send_on_link(link, Packet::Requests { link, format: AnswerFormat::Sse, post });
-        let eager = self.faults.rate(Fault::BeforeInitialized);
-        if self.clients.get_mut(&no).is_some_and(|client| client.rng.chance(eager)) {
-            let early = Packet::Invalid { server: server_no, invalid: InvalidInput::EarlyReserve };
-            self.schedule_after(Duration::ZERO, SimEvent::PacketArrived(Box::new(early)));
+        let rate = self.faults.rate(Fault::BeforeInitialized);
+        if self.clients.get_mut(&no).is_some_and(|client| client.rng.chance(rate)) {
+            let reserve =
+                Packet::Invalid { server: server_no, invalid: InvalidInput::EarlyReserve };
+            self.schedule_after(Duration::ZERO, SimEvent::PacketArrived(Box::new(reserve)));
             self.send_initialized(no, server_no);
         }
     }
@@ -194,13 +195,13 @@ impl Simulation {
 
     /// Sends the packet that opens a link; it may be lost.
     pub(super) fn send_on_link(&mut self, link: LinkNo, packet: Packet) {
-        let early = self.links.get(&link).is_some_and(|link| link.fault == LinkFault::CutEarly);
+        let is_early = self.links.get(&link).is_some_and(|link| link.fault == LinkFault::CutEarly);
         let client = self.links.get(&link).map(|link| link.client);
         let Some(client) = client.and_then(|no| self.clients.get_mut(&no)) else {
             return;
         };
         let delay = client.network_rng.millis(0, 20);
-        if early && client.network_rng.chance(500) {
+        if is_early && client.network_rng.chance(500) {
             self.coverage.hit_fault(Fault::CutEarly);
             self.schedule_after(delay, SimEvent::ClientSeesClose(link));
         } else {
@@ -225,12 +226,12 @@ impl Simulation {
         if is_lost {
             delay += rng.millis(50, 500);
         }
-        let is_doubled = rng.chance(faults.rate(Fault::PostDuplicated));
+        let is_duplicated = rng.chance(faults.rate(Fault::PostDuplicated));
         let packet = Packet::ClientMessage { client, server, message, cancels };
         if is_lost {
             self.coverage.hit_fault(Fault::PostLost);
         }
-        if is_doubled {
+        if is_duplicated {
             self.coverage.hit_fault(Fault::PostDuplicated);
             self.schedule_after(delay, SimEvent::PacketArrived(Box::new(packet.clone())));
         }

@@ -28,7 +28,7 @@ impl Simulation {
                 self.coverage.hit("events received");
                 reader.checker.on_event(&server.ground_truth, id, &event)?;
                 reader.saw_id |= id.is_some();
-                self.seen = id.map(|id| (server_no, id)).or(self.seen);
+                self.foreign_event_id = id.map(|id| (server_no, id)).or(self.foreign_event_id);
                 match event {
                     Event::Priming { retry } => {
                         reader.retry = retry;
@@ -77,9 +77,9 @@ impl Simulation {
 
     /// Responds to a server request, usually once.
     fn send_response(&mut self, client: usize, server: ServerNo, id: &RequestId) {
-        let bad = self.faults.rate(Fault::WrongResponseCount);
+        let rate = self.faults.rate(Fault::WrongResponseCount);
         let rng = self.clients.get_mut(&client).map(|client| &mut client.rng);
-        let count = rng.map_or(1, |rng| if rng.chance(bad) { 2 * rng.below(2) } else { 1 });
+        let count = rng.map_or(1, |rng| if rng.chance(rate) { 2 * rng.below(2) } else { 1 });
         if count != 1 {
             self.coverage.hit_fault(Fault::WrongResponseCount);
         }
@@ -98,13 +98,13 @@ impl Simulation {
     pub(in crate::simulation) fn detach_reader(
         &mut self,
         no: LinkNo,
-        is_whole: bool,
+        is_read_to_end: bool,
     ) -> Result<(), String> {
         let Some(link) = self.links.get_mut(&no) else {
             return Ok(());
         };
         link.is_open_at_client = false;
-        let is_complete = is_whole && link.end_reason == Some(EndReason::Complete);
+        let is_complete = is_read_to_end && link.end_reason == Some(EndReason::Complete);
         let (reader_no, client, server) = (link.reader, link.client, link.server);
         let Some(reader) = self.readers.get_mut(&reader_no).filter(|it| it.link == Some(no)) else {
             return Ok(());

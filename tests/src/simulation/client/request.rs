@@ -17,12 +17,12 @@ use crate::simulation::state::{ClientRequest, ReaderKind};
 impl Simulation {
     /// Sends the next requests.
     pub(super) fn send_requests(&mut self, no: ClientNo, server: ServerNo) {
-        let rush = self.faults.rate(Fault::RequestBurst);
+        let rate = self.faults.rate(Fault::RequestBurst);
         let at_once = self.parameters.pending_max;
         let Some(client) = self.clients.get_mut(&no) else {
             return;
         };
-        let posts = if client.rng.chance(rush) { client.rng.size(2, 8) } else { 1 };
+        let posts = if client.rng.chance(rate) { client.rng.size(2, 8) } else { 1 };
         for nth in 0..posts {
             let is_free = |client: &super::Client| {
                 client.requests_left > 0
@@ -101,14 +101,14 @@ impl Simulation {
         server: ServerNo,
         reader: ReaderNo,
     ) -> (Serial, Message<u64>) {
-        let (huge, config) = (self.faults.rate(Fault::OversizedMessage), &self.parameters.config);
+        let (rate, config) = (self.faults.rate(Fault::OversizedMessage), &self.parameters.config);
         let (mut serial, mut bytes, mut has_token) = (0, 0, false);
         if let Some(client) = self.clients.get_mut(&no) {
             client.requests_left = client.requests_left.saturating_sub(1);
             serial = client.serial();
             client.pending.insert(serial);
             bytes = client.rng.size(0, 300);
-            if client.rng.chance(huge) {
+            if client.rng.chance(rate) {
                 bytes = config.message_bytes_max.saturating_add(1);
                 self.coverage.hit_fault(Fault::OversizedMessage);
             }

@@ -80,8 +80,8 @@ impl Simulation {
         let is_read = link.is_open_at_client;
         let is_standalone =
             |reader: &StreamReader| reader.checker.stream == Some(StreamId::Standalone);
-        let is_stray = reader.is_some_and(|it| matches!(it.kind, ReaderKind::Spurious));
-        let is_other = reader.is_none() || is_stray && reader.is_some_and(is_standalone);
+        let is_spurious = reader.is_some_and(|it| matches!(it.kind, ReaderKind::Spurious));
+        let is_other = reader.is_none() || is_spurious && reader.is_some_and(is_standalone);
         if origin == LinkOrigin::Get && is_other {
             self.relax_standalone(client);
         }

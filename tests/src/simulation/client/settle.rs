@@ -43,10 +43,10 @@ impl Simulation {
         let Some(request) = self.requests.get_mut(&serial) else {
             return Ok(());
         };
-        let is_answer =
+        let is_answered =
             |outcome: Outcome| matches!(outcome, Outcome::Answered | Outcome::Failed(_));
         if let Some(known) = request.outcome {
-            if is_answer(known) && is_answer(outcome) {
+            if is_answered(known) && is_answered(outcome) {
                 return Err(format!("request {} was answered twice", request.id));
             }
             return Ok(());
@@ -56,7 +56,7 @@ impl Simulation {
         else {
             return Ok(());
         };
-        let known = RequestFacts {
+        let facts = RequestFacts {
             config: &server.config,
             age: self.now.since(request.sent_at),
             closed: server.view.closed,
@@ -68,7 +68,7 @@ impl Simulation {
             was_orphaned: server.ground_truth.is_orphaned(&request.id),
         };
         self.failed_session = Some(request.server);
-        check_outcome(outcome, &known)?;
+        check_outcome(outcome, &facts)?;
         request.outcome = Some(outcome);
         if let Some(ReaderKind::Requests { open, .. }) = reader.map(|reader| &mut reader.kind) {
             open.remove(&serial);
