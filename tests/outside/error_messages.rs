@@ -14,9 +14,9 @@ use crate::{
 
 async fn message_of(client: &Client, id: i64) -> String {
     let end = async { client.call(id, "any", json!({})).await.response().await };
-    let answer = timeout(Duration::from_secs(10), end).await.unwrap();
-    assert_eq!(answer["error"]["code"], -32_603, "{answer}");
-    answer["error"]["message"].as_str().unwrap().to_owned()
+    let response = timeout(Duration::from_secs(10), end).await.unwrap();
+    assert_eq!(response["error"]["code"], -32_603, "{response}");
+    response["error"]["message"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test]
@@ -35,8 +35,8 @@ async fn error_after_an_exit_has_the_status_and_the_last_line_of_stderr() {
 async fn unanswered_initialize_has_its_own_error() {
     let program = Program::serve(&["--init-timeout", "300ms", "--", "sleep", "1000"]);
     let new_client = Client::new(&program.address);
-    let answer = new_client.post(&initialize(LATEST_REVISION, &json!({}))).await.response().await;
-    let message = answer["error"]["message"].as_str().unwrap();
+    let response = new_client.post(&initialize(LATEST_REVISION, &json!({}))).await.response().await;
+    let message = response["error"]["message"].as_str().unwrap();
     assert_eq!(message, "the server did not answer `initialize` in time");
 }
 
@@ -48,9 +48,9 @@ async fn request_that_times_out_fails_and_is_cancelled() {
     let program = serve(&["--request-timeout", "300ms"], script);
     let client = Client::initialize(&program.address).await;
     assert!(message_of(&client, 1).await.contains("within 300ms"));
-    let answer = client.call(2, "any", json!({})).await.response().await;
-    let received = &answer["result"]["received"];
-    assert_eq!(received["method"], "notifications/cancelled", "{answer}");
+    let response = client.call(2, "any", json!({})).await.response().await;
+    let received = &response["result"]["received"];
+    assert_eq!(received["method"], "notifications/cancelled", "{response}");
     assert_eq!(received["params"]["requestId"], 1);
 }
 
@@ -68,9 +68,9 @@ async fn server_request_before_the_initialize_response_does_not_delay_it() {
     let program = Program::serve(&["--", "/bin/sh", "-c", server]);
     let client = timeout(Duration::from_secs(5), Client::initialize(&program.address));
     let client = client.await.unwrap();
-    let answer = client.call(1, "any", json!({})).await.response().await;
-    assert_eq!(answer["result"]["received"]["id"], "q", "{answer}");
-    assert!(answer["result"]["received"]["error"].is_object(), "{answer}");
+    let response = client.call(1, "any", json!({})).await.response().await;
+    assert_eq!(response["result"]["received"]["id"], "q", "{response}");
+    assert!(response["result"]["received"]["error"].is_object(), "{response}");
 }
 
 #[tokio::test]
@@ -102,8 +102,8 @@ async fn byte_order_mark_before_a_body_is_ignored() {
     let program = serve(&[], ECHO);
     let client = Client::initialize(&program.address).await;
     let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "a" });
-    let answer = client.send(Method::POST, format!("\u{feff}{call}"), &[]).await.response().await;
-    assert_eq!(answer["result"]["received"], call);
+    let response = client.send(Method::POST, format!("\u{feff}{call}"), &[]).await.response().await;
+    assert_eq!(response["result"]["received"], call);
 }
 
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn nesting_limit_is_configurable() {
         let (open, close) = ("[".repeat(levels - 2), "]".repeat(levels - 2));
         let body =
             format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"a":{open}{close}}}}}"#);
-        let answer = client.send(Method::POST, body, &[]).await;
-        assert_eq!(answer.status, status, "{levels} levels");
+        let response = client.send(Method::POST, body, &[]).await;
+        assert_eq!(response.status, status, "{levels} levels");
     }
 }

@@ -57,8 +57,8 @@ async fn read_until(stream: &mut TcpStream, expected: &str) -> String {
 
 async fn pings(client: &Client, stream: &mut TcpStream, id: u32) {
     stream.write_all(request(client, "POST", "", &ping(id)).as_bytes()).await.unwrap();
-    let answer = read_until(stream, "}\n\n").await;
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let response = read_until(stream, "}\n\n").await;
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
 }
 
 #[tokio::test]
@@ -89,9 +89,9 @@ async fn idle_connection_is_closed_after_the_idle_timeout() {
 async fn connection_is_not_idle_while_its_response_is_being_read() {
     let program = long_response::serve(&["--connection-idle-timeout", "200ms"]);
     let client = Client::initialize(&program.address).await;
-    let answer = LongResponse::start(&client, &program.address).await;
+    let response = LongResponse::start(&client, &program.address).await;
     sleep(Duration::from_secs(1)).await;
-    assert!(timeout(LONG, answer.read_to_end()).await.unwrap());
+    assert!(timeout(LONG, response.read_to_end()).await.unwrap());
 }
 
 #[tokio::test]
@@ -121,8 +121,8 @@ async fn refusal_arrives_while_the_body_is_still_being_sent() {
     ] {
         let mut stream = TcpStream::connect(&program.address).await.unwrap();
         stream.write_all(refused.as_bytes()).await.expect(status);
-        let answer = read_until(&mut stream, "\r\n\r\n").await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{status}: {answer}");
+        let response = read_until(&mut stream, "\r\n\r\n").await;
+        assert!(response.starts_with(&format!("HTTP/1.1 {status}")), "{status}: {response}");
     }
 }
 
@@ -136,8 +136,8 @@ async fn client_that_shuts_down_its_write_side_gets_its_response() {
     SockRef::from(&stream).set_tcp_cork(true).unwrap();
     stream.write_all(request(&client, "POST", "", &nap).as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
-    let answer = read_until(&mut stream, "\"result\"").await;
-    assert!(answer.contains("\"result\""), "{answer}");
+    let response = read_until(&mut stream, "\"result\"").await;
+    assert!(response.contains("\"result\""), "{response}");
     assert_eq!(read_until(&mut stream, "never").await.matches("HTTP/").count(), 0);
 }
 
@@ -154,8 +154,8 @@ async fn closed_connection_is_noticed_without_keep_alive() {
         sleep(Duration::from_millis(pause)).await;
         drop(stream);
         let next = timeout(LONG, client.call(1, "echo", json!({ "message": "m" })));
-        let mut answer = next.await.unwrap();
-        assert_eq!(answer.response().await["id"], 1);
+        let mut response = next.await.unwrap();
+        assert_eq!(response.response().await["id"], 1);
     }
 }
 
@@ -168,14 +168,14 @@ async fn tcp_keep_alive_is_enabled() {
     stream.write_all(get.as_bytes()).await.unwrap();
     read_until(&mut stream, "\n\n").await;
     let port = |address: std::net::SocketAddr| format!(":{:04X}", address.port());
-    let ours = port(stream.local_addr().unwrap());
-    let theirs = port(stream.peer_addr().unwrap());
+    let local = port(stream.local_addr().unwrap());
+    let peer = port(stream.peer_addr().unwrap());
     let table = fs::read_to_string("/proc/net/tcp").unwrap();
     // Columns: number, local address, remote address, state, queues, timer.
     let columns = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let line = columns
         .filter(|line| line.len() > 5)
-        .find(|line| line[1].ends_with(&theirs) && line[2].ends_with(&ours))
+        .find(|line| line[1].ends_with(&peer) && line[2].ends_with(&local))
         .unwrap();
     // 2 is the timer that sends keep-alive probes.
     assert!(line[5].starts_with("02:"), "{line:?}");
@@ -194,8 +194,8 @@ async fn trailing_slash_of_the_path_is_ignored() {
         let get = request(&client, "POST", "", &ping(id)).replace("/mcp", path);
         let mut stream = TcpStream::connect(&program.address).await.unwrap();
         stream.write_all(get.as_bytes()).await.unwrap();
-        let answer = read_until(&mut stream, "\r\n\r\n").await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
+        let response = read_until(&mut stream, "\r\n\r\n").await;
+        assert!(response.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {response}");
     }
 }
 
@@ -206,6 +206,6 @@ async fn large_irrelevant_headers_are_accepted() {
     let cookie = format!("cookie: a={}\r\n", "x".repeat(40 << 10));
     let mut stream = TcpStream::connect(&program.address).await.unwrap();
     stream.write_all(request(&client, "POST", &cookie, &ping(1)).as_bytes()).await.unwrap();
-    let answer = read_until(&mut stream, "\r\n\r\n").await;
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let response = read_until(&mut stream, "\r\n\r\n").await;
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
 }

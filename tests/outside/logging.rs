@@ -140,8 +140,8 @@ async fn lines_that_a_client_causes_are_limited_and_counted() {
     let program = Program::logging_to(Stdio::piped(), &[]);
     let client = Client::initialize(&program.address).await;
     for id in 0..200 {
-        let answer = json!({ "jsonrpc": "2.0", "id": id, "result": {} });
-        client.post(&answer).await;
+        let response = json!({ "jsonrpc": "2.0", "id": id, "result": {} });
+        client.post(&response).await;
         client.send(Method::GET, String::new(), &[("host", "example.com")]).await;
     }
     let log = log_of(program);
@@ -261,9 +261,9 @@ async fn refusal_names_the_host_and_truncates_a_long_one() {
         let mut stream = TcpStream::connect(&program.address).unwrap();
         write!(stream, "GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 403") && answer.len() < 1_000, "{answer}");
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        assert!(response.starts_with("HTTP/1.1 403") && response.len() < 1_000, "{response}");
     }
     let log = log_of(program);
     assert!(count(&log, "host=\"absolute.example\"") == 1, "{log}");

@@ -22,9 +22,9 @@ def do(id, name, arguments):
     if name == "log": send({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": x}})
     if name in ("batch", "row"):
         x = arguments.get("value", x)
-        answers = [json.dumps({"jsonrpc": "2.0", "id": id, "result": {"x": x}}) for id in arguments["ids"]]
-        answers = [answer.replace('"NaN"', "NaN") for answer in answers]
-        write(("[" + ",".join(answers) + "]" if name == "batch" else "".join(answers)).encode())
+        responses = [json.dumps({"jsonrpc": "2.0", "id": id, "result": {"x": x}}) for id in arguments["ids"]]
+        responses = [response.replace('"NaN"', "NaN") for response in responses]
+        write(("[" + ",".join(responses) + "]" if name == "batch" else "".join(responses)).encode())
     elif name == "first": send({"jsonrpc": "2.0", "id": id, "result": {"x": x}})
     elif name == "last": send({"jsonrpc": "2.0", "result": {"x": x}, "id": id})
     elif name == "read":
@@ -57,14 +57,14 @@ async fn line_that_is_too_long_fails_only_its_own_request() {
     let mut other = client.call(1, "wait", json!({})).await;
     let long = json!({ "bytes": 1_000_000 });
     for (id, name) in [(2, "first"), (3, "last")] {
-        let answer = end_of(&client, id, name, long.clone()).await;
-        assert_eq!(answer["error"]["code"], -32_603, "{name}: {answer}");
-        let message = answer["error"]["message"].as_str().unwrap();
+        let response = end_of(&client, id, name, long.clone()).await;
+        assert_eq!(response["error"]["code"], -32_603, "{name}: {response}");
+        let message = response["error"]["message"].as_str().unwrap();
         assert!(message.contains("65536 bytes"), "{message}");
     }
     for (id, name) in [(4, "garbage"), (5, "log")] {
-        let answer = end_of(&client, id, name, long.clone()).await;
-        assert_eq!(answer["result"], json!({ "ok": true }), "{name}");
+        let response = end_of(&client, id, name, long.clone()).await;
+        assert_eq!(response["result"], json!({ "ok": true }), "{name}");
     }
     end_of(&client, 6, "release", json!({})).await;
     assert_eq!(other.response().await["result"], json!({ "ok": true }));
@@ -80,11 +80,12 @@ async fn line_that_is_too_long_fails_every_request_that_it_answers() {
             others.push(client.call(id, "wait", json!({})).await);
         }
         let ids = [base + 1, base + 3, base, base + 2];
-        let answer = end_of(&client, base + 3, name, json!({ "ids": ids, "bytes": 50_000 })).await;
-        assert_eq!(answer["error"]["code"], -32_603, "{answer}");
+        let response =
+            end_of(&client, base + 3, name, json!({ "ids": ids, "bytes": 50_000 })).await;
+        assert_eq!(response["error"]["code"], -32_603, "{response}");
         for mut other in others {
-            let answer = timeout(Duration::from_secs(20), other.response()).await.unwrap();
-            assert_eq!(answer["error"]["code"], -32_603, "{answer}");
+            let response = timeout(Duration::from_secs(20), other.response()).await.unwrap();
+            assert_eq!(response["error"]["code"], -32_603, "{response}");
         }
     }
 }
@@ -110,11 +111,11 @@ async fn unreadable_line_fails_every_request_that_it_answers() {
         if let Some(value) = value {
             arguments["value"] = json!(value);
         }
-        let answer = end_of(&client, base + CALLS, name, arguments).await;
-        assert_eq!(answer["error"]["code"], -32_603, "{answer}");
+        let response = end_of(&client, base + CALLS, name, arguments).await;
+        assert_eq!(response["error"]["code"], -32_603, "{response}");
         for mut other in others {
-            let answer = timeout(Duration::from_secs(20), other.response()).await.unwrap();
-            assert_eq!(answer["error"]["code"], -32_603, "{answer}");
+            let response = timeout(Duration::from_secs(20), other.response()).await.unwrap();
+            assert_eq!(response["error"]["code"], -32_603, "{response}");
         }
     }
 }
@@ -128,7 +129,7 @@ async fn file_of_5_mb_fits_the_default_limits() {
     let text = line.repeat(5_000_000 / line.len());
     std::fs::write(file.path(), &text).unwrap();
     // The official filesystem server returns the text twice, escaped.
-    let answer = end_of(&client, 1, "read", json!({ "path": file.path() })).await;
-    assert_eq!(answer["result"]["content"][0]["text"], text, "{}", answer["error"]);
-    assert_eq!(answer["result"]["structuredContent"]["content"], text);
+    let response = end_of(&client, 1, "read", json!({ "path": file.path() })).await;
+    assert_eq!(response["result"]["content"][0]["text"], text, "{}", response["error"]);
+    assert_eq!(response["result"]["structuredContent"]["content"], text);
 }

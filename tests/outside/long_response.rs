@@ -57,14 +57,14 @@ impl LongResponse {
 
     /// Reads the rest. Returns whether the response is complete.
     pub(crate) async fn read_to_end(mut self) -> bool {
-        let mut answer = self.beginning.to_vec();
+        let mut response = self.beginning.to_vec();
         let mut part = vec![0; 64 << 10];
         loop {
             // An error means that the connection was cut.
             let count = self.stream.read(&mut part).await.unwrap_or(0);
-            answer.extend_from_slice(&part[..count]);
-            if count == 0 || answer.len() > BYTES && answer.ends_with(b"}") {
-                return answer.len() > BYTES && answer.ends_with(b"}");
+            response.extend_from_slice(&part[..count]);
+            if count == 0 || response.len() > BYTES && response.ends_with(b"}") {
+                return response.len() > BYTES && response.ends_with(b"}");
             }
         }
     }

@@ -104,9 +104,9 @@ async fn unused_session_expires_early() {
     let used = Client::initialize(&program.address).await;
     used.call(1, "echo", json!({ "message": "m" })).await.response().await;
     let unused = Client::initialize(&program.address).await;
-    let note = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+    let notification = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
     let ended = async {
-        while unused.post(&note).await.status != StatusCode::NOT_FOUND {
+        while unused.post(&notification).await.status != StatusCode::NOT_FOUND {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
@@ -122,9 +122,9 @@ async fn sessions_per_client_address_are_limited() {
     let initialize = initialize("2025-11-25", &json!({})).to_string();
     let from = async |address: &str| {
         let header = [("x-forwarded-for", address)];
-        let answer = new_client.send(Method::POST, initialize.clone(), &header).await;
-        let session = answer.headers.get("mcp-session-id");
-        (answer.status, session.map(|id| id.to_str().unwrap().to_owned()))
+        let response = new_client.send(Method::POST, initialize.clone(), &header).await;
+        let session = response.headers.get("mcp-session-id");
+        (response.status, session.map(|id| id.to_str().unwrap().to_owned()))
     };
     let (first, session) = from("192.0.2.1").await;
     assert_eq!(first, StatusCode::OK);

@@ -84,14 +84,14 @@ async fn sse_response_that_is_being_read_is_completed() {
     // It has started, and is far from its end.
     flood.next().await.unwrap();
     program.signal("TERM");
-    let mut events = 0;
+    let mut responses = 0;
     while let Some(event) = flood.message().await {
         if event.is_response() {
             assert!(event.data["result"].is_object(), "{:?}", event.data);
-            events += 1;
+            responses += 1;
         }
     }
-    assert_eq!(events, 1);
+    assert_eq!(responses, 1);
     assert!(ended(program).await);
 }
 
@@ -100,7 +100,7 @@ async fn sse_response_that_is_being_read_is_completed() {
 async fn json_response_that_is_being_read_is_completed() {
     let program = long_response::serve(&["--drain-timeout", "600s"]);
     let client = Client::initialize(&program.address).await;
-    let answer = LongResponse::start(&client, &program.address).await;
+    let response = LongResponse::start(&client, &program.address).await;
     program.signal("TERM");
     let refused = async {
         while TcpStream::connect(&program.address).is_ok() {
@@ -110,6 +110,6 @@ async fn json_response_that_is_being_read_is_completed() {
     timeout(PROMPT, refused).await.unwrap();
     // Longer than a shutdown without pending responses takes.
     sleep(Duration::from_secs(1)).await;
-    assert!(timeout(PROMPT, answer.read_to_end()).await.unwrap());
+    assert!(timeout(PROMPT, response.read_to_end()).await.unwrap());
     assert!(ended(program).await);
 }

@@ -148,9 +148,9 @@ fn progress(body: &str) -> usize {
     let messages = events.filter_map(|(_, data)| serde_json::from_str::<Value>(data).ok());
     let reports: Vec<_> =
         messages.filter_map(|message| message["params"]["progress"].as_f64()).collect();
-    let is_answer = |event: &str| event.contains(r#""result""#);
+    let is_response = |event: &str| event.contains(r#""result""#);
     assert!(
-        body.trim_end().rsplit("\n\n").next().is_some_and(is_answer),
+        body.trim_end().rsplit("\n\n").next().is_some_and(is_response),
         "the response is missing"
     );
     for (nth, report) in (1_u32..).zip(&reports) {
@@ -221,43 +221,43 @@ async fn many_slow_readers_of_one_session_miss_nothing() {
 /// Measures the duration of an echo call.
 async fn time_of_echo(client: &Client, id: i64) -> Duration {
     let sent = Instant::now();
-    let answer = client.call(id, "echo", json!({ "text": "" })).await.response().await;
-    assert!(answer["result"].is_object(), "{answer}");
+    let response = client.call(id, "echo", json!({ "text": "" })).await.response().await;
+    assert!(response["result"].is_object(), "{response}");
     sent.elapsed()
 }
 
 /// Returns by how much a stopped reader delays the other calls of its session in total, compared
 /// with the same calls of another session.
-async fn calls_beside_a_stopped_reader(address: &str, calls: std::ops::Range<i64>) -> Duration {
+async fn delay_by_a_stopped_reader(address: &str, calls: std::ops::Range<i64>) -> Duration {
     let client = Client::initialize(address).await;
     let control = Client::initialize(address).await;
     let stopped = Call::send(&client, address, 1);
     let began = Instant::now();
-    let mut longer = Duration::ZERO;
+    let mut delay = Duration::ZERO;
     // Until its sender is no longer held.
     for id in calls {
-        let usual = time_of_echo(&control, id).await.max(QUICK);
-        longer += time_of_echo(&client, id).await.saturating_sub(usual);
+        let normal = time_of_echo(&control, id).await.max(QUICK);
+        delay += time_of_echo(&client, id).await.saturating_sub(normal);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(began.elapsed() > Duration::from_secs(3));
     drop(stopped);
-    longer
+    delay
 }
 
 /// Duration of a call that counts as normal on a busy machine.
 const QUICK: Duration = Duration::from_millis(100);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stopped_reader_delays_nobody_else() {
+async fn stopped_reader_does_not_delay_other_calls() {
     let program = Program::serve(&[]);
-    let waited = calls_beside_a_stopped_reader(&program.address, 2..40).await;
-    assert!(waited < Duration::from_millis(500), "{waited:?}");
+    let delay = delay_by_a_stopped_reader(&program.address, 2..40).await;
+    assert!(delay < Duration::from_millis(500), "{delay:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stopped_reader_of_a_command_delays_others_for_a_second() {
+async fn stopped_reader_of_a_command_delays_other_calls_for_a_second_at_most() {
     let program = script::serve(&[], FLOOD);
-    let waited = calls_beside_a_stopped_reader(&program.address, 2..40).await;
-    assert!(waited < Duration::from_millis(1_500), "{waited:?}");
+    let delay = delay_by_a_stopped_reader(&program.address, 2..40).await;
+    assert!(delay < Duration::from_millis(1_500), "{delay:?}");
 }

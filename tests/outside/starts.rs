@@ -108,11 +108,11 @@ async fn starts_are_refused(program: &Program, capabilities: &Value) {
         loop {
             let new_client = Client::new(&program.address);
             let request = initialize(LATEST_REVISION, capabilities);
-            let answer = timeout(Duration::from_millis(500), new_client.post(&request)).await;
-            if let Ok(answer) = answer
-                && answer.status != StatusCode::OK
+            let response = timeout(Duration::from_millis(500), new_client.post(&request)).await;
+            if let Ok(response) = response
+                && response.status != StatusCode::OK
             {
-                break answer;
+                break response;
             }
         }
     };
@@ -136,8 +136,8 @@ fn count(starts: &str) -> usize {
 
 #[tokio::test]
 async fn retrying_client_gets_the_child_that_is_still_starting() {
-    let folder = tempfile::tempdir().unwrap();
-    let starts = folder.path().join("starts");
+    let directory = tempfile::tempdir().unwrap();
+    let starts = directory.path().join("starts");
     let starts = starts.to_str().unwrap();
     // A parked child does not count against the limit of sessions.
     let options = ["--max-sessions", "1", "--", "/bin/sh", "-c", &slow_start_script(starts)];
@@ -159,8 +159,8 @@ async fn retrying_client_gets_the_child_that_is_still_starting() {
 
 #[tokio::test]
 async fn client_with_another_initialize_gets_a_new_child() {
-    let folder = tempfile::tempdir().unwrap();
-    let starts = folder.path().join("starts");
+    let directory = tempfile::tempdir().unwrap();
+    let starts = directory.path().join("starts");
     let starts = starts.to_str().unwrap();
     let program =
         Program::serve(&["--start-grace", "4s", "--", "/bin/sh", "-c", &slow_start_script(starts)]);
@@ -178,8 +178,8 @@ async fn client_with_another_initialize_gets_a_new_child() {
 
 #[tokio::test]
 async fn start_error_is_the_same_while_a_child_is_parked() {
-    let folder = tempfile::tempdir().unwrap();
-    let (command, starts) = (folder.path().join("command"), folder.path().join("starts"));
+    let directory = tempfile::tempdir().unwrap();
+    let (command, starts) = (directory.path().join("command"), directory.path().join("starts"));
     std::os::unix::fs::symlink("/bin/sh", &command).unwrap();
     let (command, starts) = (command.to_str().unwrap(), starts.to_str().unwrap());
     let script = format!("read -r line; echo started >> {starts}; sleep 1000");
@@ -191,16 +191,16 @@ async fn start_error_is_the_same_while_a_child_is_parked() {
     logged(log, "kept for the next client").await;
     fs::remove_file(command).unwrap();
     let request = initialize(LATEST_REVISION, &json!({ "sampling": {} }));
-    let mut answer = Client::new(&program.address).post(&request).await;
-    assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
-    let message = answer.json().await["error"]["message"].to_string();
+    let mut response = Client::new(&program.address).post(&request).await;
+    assert_eq!(response.status, StatusCode::BAD_GATEWAY);
+    let message = response.json().await["error"]["message"].to_string();
     assert!(message.contains("No such file"), "{message}");
 }
 
 #[tokio::test]
 async fn start_rate_is_limited_while_a_child_is_parked() {
-    let folder = tempfile::tempdir().unwrap();
-    let starts = folder.path().join("starts");
+    let directory = tempfile::tempdir().unwrap();
+    let starts = directory.path().join("starts");
     let starts = starts.to_str().unwrap();
     let script = format!("read -r line; echo started >> {starts}; sleep 1000");
     let options = ["--max-starts-per-second", "1", "--", "/bin/sh", "-c", &script];
@@ -216,8 +216,8 @@ async fn start_rate_is_limited_while_a_child_is_parked() {
 #[tokio::test]
 async fn parked_child_ends_with_the_program() {
     for ending in [Signal::TERM, Signal::KILL] {
-        let folder = tempfile::tempdir().unwrap();
-        let (word, starts) = (word(), folder.path().join("starts"));
+        let directory = tempfile::tempdir().unwrap();
+        let (word, starts) = (word(), directory.path().join("starts"));
         let starts = starts.to_str().unwrap();
         let script = format!(": {word}; read -r line; echo started >> {starts}; sleep 1000");
         let options = ["--stop-timeout", "300ms", "--", "/bin/sh", "-c", &script];
@@ -248,9 +248,9 @@ async fn many_starts_do_not_delay_other_requests() {
     let idle_program = serve(&[], ECHO);
     let client = Client::initialize(&program.address).await;
     let control = Client::initialize(&idle_program.address).await;
-    let mut asking = Vec::new();
+    let mut connections = Vec::new();
     for _ in 0..STARTS {
-        asking.push(start_session(&program).await);
+        connections.push(start_session(&program).await);
     }
     let (mut times, mut control_times) = (Vec::new(), Vec::new());
     for id in 1..=20 {

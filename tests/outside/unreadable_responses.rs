@@ -12,20 +12,20 @@ use crate::{client::Client, program::Program};
 const SERVER: &str = r#"
 import json, sys
 def write(line): sys.stdout.buffer.write(line); sys.stdout.buffer.flush()
-def answer(id, result): write(json.dumps({"jsonrpc": "2.0", "id": id, "result": result}).encode() + b"\n")
+def respond(id, result): write(json.dumps({"jsonrpc": "2.0", "id": id, "result": result}).encode() + b"\n")
 call, received = None, []
 for line in sys.stdin:
     message = json.loads(line)
     method, id = message.get("method"), message.get("id")
     if method == "initialize":
-        answer(id, {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "s", "version": "0"}})
+        respond(id, {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "s", "version": "0"}})
     elif method == "tools/call":
         arguments = message["params"]["arguments"]
         if "refused" in arguments: call = id
         for text in arguments["lines"]: write(text.encode("latin-1") + b"\n")
     elif method is None:
         received.append(message)
-        if call is not None and "error" in message: answer(call, {"received": message}); call = None
+        if call is not None and "error" in message: respond(call, {"received": message}); call = None
 "#;
 
 fn serve(options: &[&str]) -> Program {
@@ -53,8 +53,8 @@ async fn repairable_response_is_delivered() {
     ];
     for (id, line) in (1..).zip(lines) {
         let line = line.replace('@', &id.to_string());
-        let answer = end_of(&client, id, json!({ "lines": [line] })).await;
-        assert_eq!(answer, json!({ "jsonrpc": "2.0", "id": id, "result": { "a": 1 } }), "{line}");
+        let response = end_of(&client, id, json!({ "lines": [line] })).await;
+        assert_eq!(response, json!({ "jsonrpc": "2.0", "id": id, "result": { "a": 1 } }), "{line}");
     }
 }
 
@@ -74,9 +74,9 @@ async fn unreadable_response_fails_its_request_with_the_reason() {
     ];
     for (id, (line, why)) in (1..).zip(lines) {
         let line = line.replace('@', &id.to_string());
-        let answer = end_of(&client, id, json!({ "lines": [line] })).await;
-        assert_eq!(answer["error"]["code"], -32_603, "{answer}");
-        let message = answer["error"]["message"].as_str().unwrap();
+        let response = end_of(&client, id, json!({ "lines": [line] })).await;
+        assert_eq!(response["error"]["code"], -32_603, "{response}");
+        let message = response["error"]["message"].as_str().unwrap();
         assert!(message.contains(why), "{message}");
     }
 }
@@ -86,8 +86,8 @@ async fn error_without_an_id_answers_the_only_request() {
     let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let line = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"what?"}}"#;
-    let answer = end_of(&client, 1, json!({ "lines": [line] })).await;
-    assert_eq!((&answer["id"], &answer["error"]["message"]), (&json!(1), &json!("what?")));
+    let response = end_of(&client, 1, json!({ "lines": [line] })).await;
+    assert_eq!((&response["id"], &response["error"]["message"]), (&json!(1), &json!("what?")));
 }
 
 #[tokio::test]
@@ -98,10 +98,10 @@ async fn response_without_an_id_is_logged_if_several_requests_are_pending() {
     let client = Client::initialize(&program.address).await;
     let mut first = client.call(1, "any", json!({ "lines": [] })).await;
     let nameless = r#"{"jsonrpc":"2.0","result":{}}"#;
-    let answers = [1, 2].map(|id| json!({ "jsonrpc": "2.0", "id": id, "result": { "a": id } }));
-    let lines = [nameless.to_owned(), answers[0].to_string(), answers[1].to_string()];
-    assert_eq!(end_of(&client, 2, json!({ "lines": lines })).await, answers[1]);
-    assert_eq!(timeout(Duration::from_secs(10), first.response()).await.unwrap(), answers[0]);
+    let responses = [1, 2].map(|id| json!({ "jsonrpc": "2.0", "id": id, "result": { "a": id } }));
+    let lines = [nameless.to_owned(), responses[0].to_string(), responses[1].to_string()];
+    assert_eq!(end_of(&client, 2, json!({ "lines": lines })).await, responses[1]);
+    assert_eq!(timeout(Duration::from_secs(10), first.response()).await.unwrap(), responses[0]);
     assert!(program.stop_with("TERM").success());
     let mut log = String::new();
     stderr.read_to_string(&mut log).unwrap();
@@ -114,13 +114,13 @@ async fn response_without_an_id_is_logged_if_several_requests_are_pending() {
 async fn log_lines_answer_no_request() {
     let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
-    let answer = json!({ "jsonrpc": "2.0", "id": 1, "result": { "a": 1 } }).to_string();
+    let response = json!({ "jsonrpc": "2.0", "id": 1, "result": { "a": 1 } }).to_string();
     let lines = [
         "listening",
         r#"{"level":"error","id":1,"error":"refused"}"#,
         r#"{"level":"info","id":1,"result":{}}"#,
         r#"sending {"jsonrpc":"2.0","id":1,"result":{"a":"a..."#,
-        &answer,
+        &response,
     ];
     assert_eq!(end_of(&client, 1, json!({ "lines": lines })).await["result"]["a"], 1);
 }
@@ -130,10 +130,10 @@ async fn json_after_other_text_is_not_a_response() {
     let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let other = json!({ "jsonrpc": "2.0", "id": 1, "result": { "a": 2 } });
-    let answer = json!({ "jsonrpc": "2.0", "id": 1, "result": { "a": 1 } });
+    let response = json!({ "jsonrpc": "2.0", "id": 1, "result": { "a": 1 } });
     let prefixes = ["upstream: ", "[INFO] ", "[1234] ", "12 ", "\"upstream\" ", "{}} ", "- "];
     let mut lines: Vec<_> = prefixes.iter().map(|text| format!("{text}{other}")).collect();
-    lines.push(format!("{answer} done {other}"));
+    lines.push(format!("{response} done {other}"));
     assert_eq!(end_of(&client, 1, json!({ "lines": lines })).await["result"]["a"], 1);
 }
 
@@ -142,9 +142,9 @@ async fn response_after_other_text_fails_its_request_if_no_other_follows() {
     let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let line = r#"Loading... {"jsonrpc":"2.0","id":1,"result":{"a":2}}"#;
-    let answer = end_of(&client, 1, json!({ "lines": [line] })).await;
-    assert_eq!(answer["error"]["code"], -32_603, "{answer}");
-    let message = answer["error"]["message"].as_str().unwrap();
+    let response = end_of(&client, 1, json!({ "lines": [line] })).await;
+    assert_eq!(response["error"]["code"], -32_603, "{response}");
+    let message = response["error"]["message"].as_str().unwrap();
     assert!(message.contains("other text"), "{message}");
     // The line does not affect the next call.
     let line = r#"{"jsonrpc":"2.0","id":2,"result":{"a":1}}"#;
@@ -171,9 +171,9 @@ async fn rejected_server_request_is_answered_with_an_error() {
         (3, vec![ping(1), ping(2)], json!(2)),
         (4, vec![ping(1)], json!(1)),
     ] {
-        let answer = end_of(&client, id, json!({ "refused": true, "lines": lines })).await;
-        let received = &answer["result"]["received"];
-        assert_eq!(received["id"], refused, "{answer}");
-        assert!(received["error"]["message"].is_string(), "{answer}");
+        let response = end_of(&client, id, json!({ "refused": true, "lines": lines })).await;
+        let received = &response["result"]["received"];
+        assert_eq!(received["id"], refused, "{response}");
+        assert!(received["error"]["message"].is_string(), "{response}");
     }
 }
