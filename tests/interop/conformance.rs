@@ -10,7 +10,7 @@ use crate::{install, process, program::Program};
 /// Runs the suite of a version. All checks must pass, in this number of scenarios.
 pub(crate) async fn conforms(version: &str, scenarios: usize, name: &str, backend: &[OsString]) {
     let package = install::npm().join(format!("node_modules/conformance-{version}"));
-    let results = install::build_folder().join(format!("interop/conformance/{name}-{version}"));
+    let results = install::build_directory().join(format!("interop/conformance/{name}-{version}"));
     if results.exists() {
         fs::remove_dir_all(&results).unwrap();
     }
@@ -36,7 +36,7 @@ pub(crate) async fn conforms(version: &str, scenarios: usize, name: &str, backen
     assert!(checks.len() >= scenarios, "a scenario has no checks");
 }
 
-/// Returns all checks: the folder of each scenario has a list of them.
+/// Returns all checks: the directory of each scenario has a list of them.
 fn checks(results: &Path) -> Vec<Value> {
     let scenarios = fs::read_dir(results).unwrap();
     let lists = scenarios.map(|scenario| {

@@ -7,8 +7,8 @@ use std::{
     sync::LazyLock,
 };
 
-/// Returns the build folder of cargo.
-pub(crate) fn build_folder() -> &'static Path {
+/// Returns the build directory of cargo.
+pub(crate) fn build_directory() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap()
 }
 
@@ -17,27 +17,27 @@ pub(crate) fn source(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/interop").join(path)
 }
 
-/// Returns the folder with the npm packages and the scripts that use them: Node.js resolves packages
-/// relative to the script.
+/// Returns the directory with the npm packages and the scripts that use them: Node.js resolves
+/// packages relative to the script.
 pub(crate) fn npm() -> &'static Path {
-    static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+    static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| {
         let pinned = ["package.json", "package-lock.json", ".npmrc"];
         let inputs = pinned.map(|name| fs::read_to_string(source(name)).unwrap()).concat();
-        let folder = create_once("npm", &inputs, |folder| {
+        let directory = create_once("npm", &inputs, |directory| {
             for name in pinned {
-                fs::copy(source(name), folder.join(name)).unwrap();
+                fs::copy(source(name), directory.join(name)).unwrap();
             }
             let mut npm = Command::new("npm");
             npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
-            run(npm.current_dir(folder));
+            run(npm.current_dir(directory));
         });
         for script in fs::read_dir(source("clients/typescript")).unwrap() {
             let script = script.unwrap();
-            fs::copy(script.path(), folder.join(script.file_name())).unwrap();
+            fs::copy(script.path(), directory.join(script.file_name())).unwrap();
         }
-        folder
+        directory
     });
-    &FOLDER
+    &DIRECTORY
 }
 
 /// Returns the path of the Node.js that npm installed.
@@ -66,12 +66,12 @@ pub(crate) fn python(environment: Python) -> PathBuf {
     static SDK_1: VirtualEnvironment = LazyLock::new(|| create_environment("1"));
     static SDK_2: VirtualEnvironment = LazyLock::new(|| create_environment("2"));
     static SERVERS: VirtualEnvironment = LazyLock::new(|| create_environment("servers"));
-    let folder: &Path = match environment {
+    let directory: &Path = match environment {
         Python::Sdk1 => &SDK_1,
         Python::Sdk2 => &SDK_2,
         Python::Servers => &SERVERS,
     };
-    folder.join("bin/python")
+    directory.join("bin/python")
 }
 
 type VirtualEnvironment = LazyLock<PathBuf>;
@@ -80,28 +80,28 @@ fn create_environment(name: &str) -> PathBuf {
     let requirements = source(&format!("requirements-{name}.txt"));
     let version = run(Command::new("python3").arg("--version"));
     let inputs = version + &fs::read_to_string(&requirements).unwrap();
-    create_once(&format!("python-{name}"), &inputs, |folder| {
-        run(Command::new("python3").args(["-m", "venv"]).arg(folder));
-        let mut pip = Command::new(folder.join("bin/python"));
+    create_once(&format!("python-{name}"), &inputs, |directory| {
+        run(Command::new("python3").args(["-m", "venv"]).arg(directory));
+        let mut pip = Command::new(directory.join("bin/python"));
         pip.args(["-m", "pip", "install", "--quiet", "--requirement"]);
         run(pip.arg(requirements));
     })
 }
 
-/// Returns a subfolder of the build folder, created again if the inputs have changed.
+/// Returns a subdirectory of the build directory, created again if the inputs have changed.
 fn create_once(name: &str, inputs: &str, make: impl FnOnce(&Path)) -> PathBuf {
-    let folder = build_folder().join("interop").join(name);
-    let stamp = folder.join("inputs");
+    let directory = build_directory().join("interop").join(name);
+    let stamp = directory.join("inputs");
     if fs::read_to_string(&stamp).is_ok_and(|previous| previous == inputs) {
-        return folder;
+        return directory;
     }
-    if folder.exists() {
-        fs::remove_dir_all(&folder).unwrap();
+    if directory.exists() {
+        fs::remove_dir_all(&directory).unwrap();
     }
-    fs::create_dir_all(&folder).unwrap();
-    make(&folder);
+    fs::create_dir_all(&directory).unwrap();
+    make(&directory);
     fs::write(stamp, inputs).unwrap();
-    folder
+    directory
 }
 
 /// Runs a command, and returns its output; stderr is inherited.

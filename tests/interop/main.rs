@@ -1,6 +1,6 @@
 //! Interoperability with third-party clients, servers, proxies and the conformance suite.
 //!
-//! npm and pip install them into the build folder, at the versions pinned in `tests/interop`.
+//! npm and pip install them into the build directory, at the versions pinned in `tests/interop`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 

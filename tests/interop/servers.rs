@@ -31,14 +31,14 @@ async fn python_sdk_server_is_served() {
 #[tokio::test]
 #[ignore = "installs packages"]
 async fn filesystem_server_reads_a_file_of_5_mb() {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("filesystem-server");
-    fs::create_dir_all(&folder).unwrap();
-    let file = folder.join("large.txt");
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("filesystem-server");
+    fs::create_dir_all(&directory).unwrap();
+    let file = directory.join("large.txt");
     let line = format!("{}\n", "x".repeat(79));
     fs::write(&file, format!("{}the end", line.repeat(5_000_000 / line.len()))).unwrap();
     let script =
         install::npm().join("node_modules/@modelcontextprotocol/server-filesystem/dist/index.js");
-    let server = [install::node().into(), script.into(), folder.into()];
+    let server = [install::node().into(), script.into(), directory.into()];
     let arguments = format!(r#"{{"path":"{}"}}"#, file.display());
     call_returns(&server, "read_text_file", &arguments, "the end").await;
 }

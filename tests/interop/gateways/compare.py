@@ -4,7 +4,7 @@
     python3 compare.py [GATEWAY ...]
 
 Prints a table in Markdown, with one column per gateway. Missing gateways are installed by npm,
-pip and cargo into the folder of the benchmark. The variable REJOIN replaces the path
+pip and cargo into the directory of the benchmark. The variable REJOIN replaces the path
 target/debug/rejoin.
 """
 

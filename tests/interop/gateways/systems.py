@@ -1,6 +1,6 @@
 """Gateways: installation, and commands that serve a stdio server.
 
-Versions and folders are the same as in the benchmark.
+Versions and directories are the same as in the benchmark.
 """
 
 import os
@@ -18,12 +18,12 @@ CHILD = [sys.executable, str(HERE / "server.py")]
 
 
 def npm(package, file):
-    folder = INSTALLED / "npm" / package
-    if not (folder / file).exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(folder)]
+    directory = INSTALLED / "npm" / package
+    if not (directory / file).exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(directory)]
         subprocess.run(["npm", "install", *quiet, package], check=True, stdout=sys.stderr)
-    return str(folder / file)
+    return str(directory / file)
 
 
 def rejoin(port):
@@ -43,22 +43,22 @@ def npm_proxy(port):
 
 
 def pypi_proxy(port):
-    folder = INSTALLED / "pypi"
-    program = folder / "bin" / "mcp-proxy"
+    directory = INSTALLED / "pypi"
+    program = directory / "bin" / "mcp-proxy"
     if not program.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+        subprocess.run([sys.executable, "-m", "venv", str(directory)], check=True)
+        pip = [str(directory / "bin" / "python"), "-m", "pip", "install", "--quiet"]
         subprocess.run([*pip, "mcp-proxy==0.13.0"], check=True)
     return [str(program), "--port", str(port), "--", *CHILD]
 
 
 def crate_proxy(port):
-    folder = INSTALLED / "cargo"
-    program = folder / "bin" / "mcp-proxy"
+    directory = INSTALLED / "cargo"
+    program = directory / "bin" / "mcp-proxy"
     if not program.exists():
         install = ["cargo", "install", "--locked", "--no-default-features"]
-        subprocess.run([*install, "--root", str(folder), "mcp-proxy@0.6.0"], check=True)
-    config = folder / f"proxy-{port}.toml"
+        subprocess.run([*install, "--root", str(directory), "mcp-proxy@0.6.0"], check=True)
+    config = directory / f"proxy-{port}.toml"
     command, *arguments = (f'"{part}"' for part in CHILD)
     config.write_text(
         f'[proxy]\nname = "probe"\nseparator = "/"\n'

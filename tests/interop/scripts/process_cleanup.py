@@ -20,8 +20,8 @@ from program import serve, stop
 
 PR_SET_CHILD_SUBREAPER = 36
 CONTAINER = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--mount"]
-# Working folder of the servers.
-FOLDER = tempfile.mkdtemp()
+# Working directory of the servers.
+DIRECTORY = tempfile.mkdtemp()
 # Maximum time until all processes have exited.
 SECONDS = 20
 
@@ -62,7 +62,7 @@ def running_processes():
 def check_cleanup(method, description, before):
     program, count, tool, arguments, *command = sys.argv[1:]
     # A process group of its own, so that it gets only the signals of this script.
-    settings = {"start_new_session": True, "cwd": FOLDER}
+    settings = {"start_new_session": True, "cwd": DIRECTORY}
     process = serve(program, command=command, before=before, **settings)
     rejoin = process.pid
     if before:
@@ -101,7 +101,7 @@ def reap():
 
 def main():
     set_time_limit(110)
-    on_exit(lambda: shutil.rmtree(FOLDER))
+    on_exit(lambda: shutil.rmtree(DIRECTORY))
     if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         fail("cannot become a subreaper")
     on_exit(lambda: [os.kill(pid, signal.SIGKILL) for pid in alive(descendants(os.getpid()))])

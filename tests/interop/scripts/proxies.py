@@ -27,16 +27,16 @@ POSTS = 1_000
 CLIENTS = 50
 
 
-def nginx(folder, port, upstream):
-    path = os.path.join(folder, "nginx.conf")
+def nginx(directory, port, upstream):
+    path = os.path.join(directory, "nginx.conf")
     with open(path, "w") as file:
         file.write(
-            f"""daemon off; pid {folder}/pid; error_log stderr; user root;
+            f"""daemon off; pid {directory}/pid; error_log stderr; user root;
             events {{}}
             http {{
                 access_log off;
-                client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
-                fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+                client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
+                fastcgi_temp_path {directory}/f; uwsgi_temp_path {directory}/u; scgi_temp_path {directory}/s;
                 gzip on;
                 server {{
                     listen 127.0.0.1:{port};
@@ -44,12 +44,12 @@ def nginx(folder, port, upstream):
                 }}
             }}"""
         )
-    return ["nginx", "-c", path, "-p", folder]
+    return ["nginx", "-c", path, "-p", directory]
 
 
-def nginx_keepalive(folder, port, upstream):
+def nginx_keepalive(directory, port, upstream):
     """Nginx with a pool of upstream connections, as its documentation recommends."""
-    command = nginx(folder, port, upstream)
+    command = nginx(directory, port, upstream)
     path = command[2]
     with open(path) as file:
         text = file.read()
@@ -67,8 +67,8 @@ def nginx_keepalive(folder, port, upstream):
     return command
 
 
-def haproxy(folder, port, upstream):
-    path = os.path.join(folder, "haproxy.cfg")
+def haproxy(directory, port, upstream):
+    path = os.path.join(directory, "haproxy.cfg")
     with open(path, "w") as file:
         file.write(
             f"""defaults
@@ -90,14 +90,14 @@ backend rejoin
     return ["haproxy", "-db", "-f", path]
 
 
-def caddy(folder, port, upstream):
-    path = os.path.join(folder, "Caddyfile")
+def caddy(directory, port, upstream):
+    path = os.path.join(directory, "Caddyfile")
     with open(path, "w") as file:
         file.write(
             f"""{{
     admin off
     auto_https off
-    storage file_system {folder}
+    storage file_system {directory}
 }}
 http://127.0.0.1:{port} {{
     encode gzip zstd
@@ -112,7 +112,7 @@ http://127.0.0.1:{port} {{
     return ["caddy", "run", "--config", path, "--adapter", "caddyfile"]
 
 
-def express(_folder, port, upstream):
+def express(_directory, port, upstream):
     _, _, _, node, script = sys.argv
     return [node, script, str(port), str(upstream), str(PROXY_IDLE * 1000)]
 
@@ -231,12 +231,12 @@ def check_posts(name, address):
 def main():
     set_time_limit(110)
     program, name = sys.argv[1:3]
-    folder = tempfile.mkdtemp()
-    on_exit(lambda: shutil.rmtree(folder))
+    directory = tempfile.mkdtemp()
+    on_exit(lambda: shutil.rmtree(directory))
     options = ["--header-timeout", f"{HEADERS}s", "--connection-idle-timeout", f"{IDLE}s"]
     upstream = serve(program, *options, command=SERVER).address[1]
     port = free_port()
-    start(PROXIES[name](folder, port, upstream), port, env={**os.environ, "HOME": folder})
+    start(PROXIES[name](directory, port, upstream), port, env={**os.environ, "HOME": directory})
     address = ("127.0.0.1", port)
     try:
         check_delivery(name, address)
