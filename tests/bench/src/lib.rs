@@ -1,7 +1,7 @@
 //! Rendering of benchmark results: tables in Markdown, and a chart of six ratios.
 //!
 //! Both are generated from the JSON that a run writes, so that a test can generate them again
-//! from the results in this folder.
+//! from the results in this directory.
 
 pub mod picture;
 pub mod table;

@@ -14,7 +14,7 @@ pub(crate) struct Options {
     /// Run fewer and shorter rounds: under 2 minutes instead of 15
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Folder for the results: figures as JSON and Markdown, ratios as SVG
+    /// Directory for the results: figures as JSON and Markdown, ratios as SVG
     #[arg(long, default_value = "target/bench")]
     pub(crate) output: PathBuf,
     /// Run only these sections

@@ -1,5 +1,5 @@
-//! Consistency of the results in this folder: table and chart are generated from the figures, and
-//! the README shows the chart. Without results, none of the files exists.
+//! Consistency of the results in this directory: table and chart are generated from the figures,
+//! and the README shows the chart. Without results, none of the files exists.
 
 use std::{fs, path::PathBuf};
 
@@ -7,8 +7,8 @@ use rejoin_bench::{picture, table};
 use serde_json::{Value, json};
 
 fn read(name: &str) -> Option<String> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    fs::read_to_string(folder.join(name)).ok()
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    fs::read_to_string(directory.join(name)).ok()
 }
 
 #[test]

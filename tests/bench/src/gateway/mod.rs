@@ -59,7 +59,7 @@ pub(crate) fn run(sizing: &Sizing, seed: u64, report: &mut Report) -> Result<()>
     let text = Random::new(seed).word(24);
     let runtime = Rc::new(Flavor::CurrentThread.runtime()?);
     let child = [env::current_exe()?, PathBuf::from("stdio")];
-    let packages = Packages::in_build_folder()?;
+    let packages = Packages::in_build_directory()?;
     let mut gateways = Vec::new();
     for kind in Kind::ALL {
         match start(kind, &packages, &child, &runtime) {

@@ -1,4 +1,4 @@
-//! Installation of gateways by npm, pip and cargo into the build folder.
+//! Installation of gateways by npm, pip and cargo into the build directory.
 
 use std::{
     env, fs,
@@ -18,26 +18,27 @@ const PYPI_PROXY: &str = "mcp-proxy==0.13.0";
 /// From the registry of crates.
 const CRATE_PROXY: &str = "mcp-proxy@0.6.0";
 
-/// The build folder of cargo.
+/// The build directory of cargo.
 pub(super) struct Packages {
-    build_folder: PathBuf,
+    build_directory: PathBuf,
 }
 
 impl Packages {
-    /// Locates the build folder by the path of this program.
-    pub(super) fn in_build_folder() -> Result<Self> {
+    /// Locates the build directory by the path of this program.
+    pub(super) fn in_build_directory() -> Result<Self> {
         let program = env::current_exe()?;
-        let build = program.ancestors().nth(2).context("this program is not in a build folder")?;
-        Ok(Self { build_folder: build.to_owned() })
+        let build =
+            program.ancestors().nth(2).context("this program is not in a build directory")?;
+        Ok(Self { build_directory: build.to_owned() })
     }
 
     /// Builds rejoin, and returns its command: one child per session.
     pub(super) fn rejoin(&self, port: u16, child: &[PathBuf]) -> Result<Command> {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--release", "--quiet", "--package", "rejoin", "--bin", "rejoin"]);
-        cargo.arg("--target-dir").arg(&self.build_folder);
+        cargo.arg("--target-dir").arg(&self.build_directory);
         run(cargo.current_dir(env!("CARGO_MANIFEST_DIR")))?;
-        let mut command = Command::new(self.build_folder.join("release/rejoin"));
+        let mut command = Command::new(self.build_directory.join("release/rejoin"));
         command.env("REJOIN_MAX_STARTS_PER_SECOND", "unlimited");
         command.args(["serve", "--log-level", "warn", "--listen", &format!("127.0.0.1:{port}")]);
         command.arg("--").args(child);
@@ -65,11 +66,11 @@ impl Packages {
 
     /// Returns the command of mcp-proxy from `PyPI`: one child for all sessions.
     pub(super) fn pypi_proxy(&self, port: u16, child: &[PathBuf]) -> Result<Command> {
-        let folder = self.build_folder.join("bench/pypi");
-        let program = folder.join("bin/mcp-proxy");
+        let directory = self.build_directory.join("bench/pypi");
+        let program = directory.join("bin/mcp-proxy");
         if !program.exists() {
-            run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-            let mut pip = Command::new(folder.join("bin/python"));
+            run(Command::new("python3").args(["-m", "venv"]).arg(&directory))?;
+            let mut pip = Command::new(directory.join("bin/python"));
             run(pip.args(["-m", "pip", "install", "--quiet", PYPI_PROXY]))?;
         }
         let mut command = Command::new(program);
@@ -80,16 +81,16 @@ impl Packages {
     /// Returns the command of the crate mcp-proxy: one child for all sessions. It is built
     /// without its optional features, which calls do not need.
     pub(super) fn crate_proxy(&self, port: u16, child: &[PathBuf]) -> Result<Command> {
-        let folder = self.build_folder.join("bench/cargo");
-        let program = folder.join("bin/mcp-proxy");
+        let directory = self.build_directory.join("bench/cargo");
+        let program = directory.join("bin/mcp-proxy");
         if !program.exists() {
             let mut cargo = Command::new(env!("CARGO"));
             cargo.args(["install", "--quiet", "--locked", "--no-default-features", "--root"]);
-            run(cargo.arg(&folder).arg(CRATE_PROXY))?;
+            run(cargo.arg(&directory).arg(CRATE_PROXY))?;
         }
         let child: Vec<_> = child.iter().map(|part| part.display().to_string()).collect();
         let (name, arguments) = child.split_first().context("no command of the child")?;
-        let config = folder.join(format!("proxy-{port}.toml"));
+        let config = directory.join(format!("proxy-{port}.toml"));
         fs::write(
             &config,
             format!(
@@ -106,13 +107,13 @@ impl Packages {
 
     /// Installs a package unless it is installed, and returns the path of one of its files.
     fn npm(&self, package: &str, file: &str) -> Result<PathBuf> {
-        let folder = self.build_folder.join("bench/npm").join(package);
-        let file = folder.join(file);
+        let directory = self.build_directory.join("bench/npm").join(package);
+        let file = directory.join(file);
         if !file.exists() {
-            fs::create_dir_all(&folder)?;
+            fs::create_dir_all(&directory)?;
             let mut npm = Command::new("npm");
             npm.args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"]);
-            run(npm.arg(&folder).arg(package))?;
+            run(npm.arg(&directory).arg(package))?;
         }
         Ok(file)
     }

@@ -21,23 +21,23 @@ impl SessionLayer for ChannelHop {
     async fn open(&self) -> Result<Self::Session> {
         let (session, mut requests) = mpsc::channel::<oneshot::Sender<()>>(16);
         tokio::spawn(async move {
-            while let Some(answer) = requests.recv().await {
+            while let Some(response) = requests.recv().await {
                 // The receiver may have been dropped.
-                let _ = answer.send(());
+                let _ = response.send(());
             }
         });
         Ok(session)
     }
 
     async fn send(&self, session: &Self::Session, (): ()) -> Result<Self::Stream> {
-        let (sender, answer) = oneshot::channel();
+        let (sender, response) = oneshot::channel();
         session.send(sender).await?;
-        Ok(Some(answer))
+        Ok(Some(response))
     }
 
     async fn next_events(&self, stream: &mut Self::Stream) -> Result<usize> {
         Ok(match stream.take() {
-            Some(answer) => answer.await.is_ok().into(),
+            Some(response) => response.await.is_ok().into(),
             None => 0,
         })
     }

@@ -171,9 +171,9 @@ fn initialize_result() -> ServerResult {
 fn lag(
     lagging: &mut VecDeque<(ServerResult, RequestId)>,
     count: usize,
-    answer: (ServerResult, RequestId),
+    response: (ServerResult, RequestId),
 ) -> Option<ServerJsonRpcMessage> {
-    lagging.push_back(answer);
+    lagging.push_back(response);
     let (result, id) = (lagging.len() > count).then(|| lagging.pop_front())??;
     Some(ServerJsonRpcMessage::response(result, id))
 }

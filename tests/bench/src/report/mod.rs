@@ -77,8 +77,8 @@ impl Report {
     /// Compares every subject with itself at another workload.
     fn compare_with_itself(&mut self, workload: &str, base: &str) {
         for ours in self.of_workload(workload) {
-            let there = self.series(base, ours.subject);
-            if let Some(before) = there.into_iter().find(|series| series.metric == ours.metric) {
+            let earlier = self.series(base, ours.subject);
+            if let Some(before) = earlier.into_iter().find(|series| series.metric == ours.metric) {
                 self.add_ratio(workload, &ours, format!("itself, {base}"), &before);
             }
         }
@@ -90,17 +90,17 @@ impl Report {
         self.notes.push(note);
     }
 
-    /// Prints the ratios, and writes the report into a folder.
-    pub(crate) fn finish(&self, folder: &Path, seed: u64) -> Result<()> {
+    /// Prints the ratios, and writes the report into a directory.
+    pub(crate) fn finish(&self, directory: &Path, seed: u64) -> Result<()> {
         text::print_ratios(&self.ratios);
         self.notes.iter().for_each(|note| text::print_note(note));
-        fs::create_dir_all(folder)?;
+        fs::create_dir_all(directory)?;
         let figures = json::write(self, seed);
-        fs::write(folder.join("figures.json"), format!("{figures:#}\n"))?;
-        fs::write(folder.join("figures.md"), table::write(&figures))?;
+        fs::write(directory.join("figures.json"), format!("{figures:#}\n"))?;
+        fs::write(directory.join("figures.md"), table::write(&figures))?;
         let names = match picture::draw(&figures) {
             Ok(chart) => {
-                fs::write(folder.join("ratios.svg"), chart)?;
+                fs::write(directory.join("ratios.svg"), chart)?;
                 "figures.json, figures.md and ratios.svg"
             }
             Err(missing) => {
@@ -108,7 +108,7 @@ impl Report {
                 "figures.json and figures.md"
             }
         };
-        text::print_note(&format!("wrote {names} to {}", folder.display()));
+        text::print_note(&format!("wrote {names} to {}", directory.display()));
         Ok(())
     }
 

@@ -39,7 +39,7 @@ pub(super) struct BareHyper {
 /// The bodies that it sends.
 struct Payloads {
     priming: Bytes,
-    answer: Bytes,
+    response: Bytes,
     whole: Bytes,
     progress: Bytes,
     initialize_response: Bytes,
@@ -51,11 +51,11 @@ impl BareHyper {
     pub(super) fn new(parts: ResponseParts, text: &str) -> Self {
         let event = |data: &str| format!("event: message\nid: 1/1000000\ndata: {data}\n\n");
         let priming = "id: 0/1000000\ndata:\n\n".to_owned();
-        let answer = event(&message::tool_response(1_000_000, text));
+        let response = event(&message::tool_response(1_000_000, text));
         let payloads = Payloads {
-            whole: format!("{priming}{answer}").into(),
+            whole: format!("{priming}{response}").into(),
             priming: priming.into(),
-            answer: answer.into(),
+            response: response.into(),
             progress: event(&message::progress(1_000_000, 500)).into(),
             initialize_response: event(&message::initialize_response()).into(),
             unrelated: event(message::UNRELATED).into(),
@@ -90,13 +90,13 @@ impl BareHyper {
         sse(match self.parts {
             ResponseParts::One => ResponseBody::full(payloads.whole.clone()),
             ResponseParts::Two => ResponseBody::Buffered([
-                Some(payloads.answer.clone()),
+                Some(payloads.response.clone()),
                 Some(payloads.priming.clone()),
             ]),
             ResponseParts::TwoWrites => {
                 let (sender, rest) = mpsc::channel(1);
-                let answer = payloads.answer.clone();
-                tokio::spawn(async move { sender.send(answer).await });
+                let response = payloads.response.clone();
+                tokio::spawn(async move { sender.send(response).await });
                 ResponseBody::Channel(Some(payloads.priming.clone()), rest)
             }
         })
@@ -114,7 +114,7 @@ impl BareHyper {
             for _ in 0..count {
                 sender.send(payloads.progress.clone()).await?;
             }
-            sender.send(payloads.answer.clone()).await
+            sender.send(payloads.response.clone()).await
         });
         ResponseBody::Channel(Some(self.payloads.priming.clone()), rest)
     }
@@ -130,8 +130,8 @@ impl Service<Request<Incoming>> for BareHyper {
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let answer = self.clone().respond(request);
-        Box::pin(async move { Ok(answer.await) })
+        let response = self.clone().respond(request);
+        Box::pin(async move { Ok(response.await) })
     }
 }
 
@@ -145,8 +145,8 @@ async fn read_body(mut body: Incoming) -> Bytes {
     whole
 }
 
-fn sse(answer: ResponseBody) -> Response<ResponseBody> {
-    let mut response = Response::new(answer);
+fn sse(body: ResponseBody) -> Response<ResponseBody> {
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
