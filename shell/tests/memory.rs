@@ -37,9 +37,9 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        let settings = ManagerConfig { sessions_max: SESSIONS, ..ManagerConfig::default() };
+        let config = ManagerConfig { sessions_max: SESSIONS, ..ManagerConfig::default() };
         let backend = RmcpBackend::new(|| Ok(Service));
-        let sessions = SessionManager::new(backend, settings).unwrap();
+        let sessions = SessionManager::new(backend, config).unwrap();
         let service = StreamableHttp::new(sessions.clone(), HttpConfig::default()).unwrap();
         Self { sessions, service }
     }
@@ -63,10 +63,10 @@ impl Server {
             "capabilities": {},
             "clientInfo": { "name": "test", "version": "0" },
         }});
-        let answer = self.post(None, &initialize).await;
-        assert_eq!(answer.status(), StatusCode::OK);
-        let session = answer.headers()["mcp-session-id"].to_str().unwrap().to_owned();
-        answer.into_body().collect().await.unwrap();
+        let response = self.post(None, &initialize).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        let session = response.headers()["mcp-session-id"].to_str().unwrap().to_owned();
+        response.into_body().collect().await.unwrap();
         let initialized = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
         assert_eq!(self.post(Some(&session), &initialized).await.status(), StatusCode::ACCEPTED);
         session
@@ -98,9 +98,9 @@ impl Server {
                 StatusCode::NOT_FOUND,
             ),
         ] {
-            let answer = self.post(session, message).await;
-            assert_eq!(answer.status(), expected, "{message}");
-            answer.into_body().collect().await.unwrap();
+            let response = self.post(session, message).await;
+            assert_eq!(response.status(), expected, "{message}");
+            response.into_body().collect().await.unwrap();
         }
     }
 
@@ -112,7 +112,7 @@ impl Server {
 
 /// A single test, because the allocator counts for the whole process.
 #[tokio::test(start_paused = true)]
-async fn expired_sessions_and_rejected_requests_free_all_memory() {
+async fn expired_sessions_and_refused_requests_free_all_memory() {
     let mut server = Server::start();
     // One-time allocations and the capacity of maps and queues remain.
     server.create_and_expire().await;
@@ -128,5 +128,5 @@ async fn expired_sessions_and_rejected_requests_free_all_memory() {
         server.send_refused(&session).await;
     }
     let left = allocated_bytes().saturating_sub(before);
-    assert!(left < 2_000, "10,000 rejections left {left} bytes");
+    assert!(left < 2_000, "10,000 refusals left {left} bytes");
 }

@@ -21,14 +21,14 @@ use service::{Server, ServiceEvent};
 
 #[tokio::test(start_paused = true)]
 async fn each_session_has_its_own_service() {
-    let (backend, mut made) = service::backend();
+    let (backend, mut events) = service::backend();
     let client = Client::connect(backend).await;
-    assert_eq!(made.recv().await, Some(ServiceEvent::Made));
+    assert_eq!(events.recv().await, Some(ServiceEvent::Created));
     let response = response(client.call(1, "greet", json!({})).await).await;
     assert_eq!(response["id"], 1);
     assert_eq!(response["result"]["content"][0]["text"], "hello");
     client.sessions.create_session().await.unwrap();
-    assert_eq!(made.recv().await, Some(ServiceEvent::Made));
+    assert_eq!(events.recv().await, Some(ServiceEvent::Created));
 }
 
 #[tokio::test(start_paused = true)]
@@ -78,7 +78,7 @@ async fn cancellation_reaches_the_handler() {
     let (backend, mut events) = service::backend();
     let client = Client::connect(backend).await;
     let mut connection = client.call(1, "hang", json!({})).await;
-    assert_eq!(events.recv().await, Some(ServiceEvent::Made));
+    assert_eq!(events.recv().await, Some(ServiceEvent::Created));
     assert_eq!(events.recv().await, Some(ServiceEvent::Called));
     client.notify("notifications/cancelled", json!({ "requestId": 1 })).await;
     assert_eq!(events.recv().await, Some(ServiceEvent::Cancelled));
@@ -90,7 +90,7 @@ async fn end_of_the_session_cancels_the_service() {
     let (backend, mut events) = service::backend();
     let client = Client::connect(backend).await;
     let _connection = client.call(1, "hang", json!({})).await;
-    assert_eq!(events.recv().await, Some(ServiceEvent::Made));
+    assert_eq!(events.recv().await, Some(ServiceEvent::Created));
     assert_eq!(events.recv().await, Some(ServiceEvent::Called));
     let ended = tokio::time::Instant::now();
     client.session.delete().unwrap();
@@ -185,7 +185,7 @@ async fn poll(connection: &mut rejoin::Connection, events: &mut Vec<SseEvent>) -
 #[tokio::test(start_paused = true)]
 async fn service_that_never_initializes_is_dropped_with_its_session() {
     let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
-    let backend = RmcpBackend::new(move || Ok(service::Undecided(sender.clone())));
+    let backend = RmcpBackend::new(move || Ok(service::NeverInitializes(sender.clone())));
     let sessions = SessionManager::new(backend, ManagerConfig::default()).unwrap();
     let initialize = client::post(&json!({
         "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
@@ -201,7 +201,7 @@ async fn service_that_never_initializes_is_dropped_with_its_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn response_that_is_nested_too_deep_becomes_an_error() {
+async fn response_that_is_nested_too_deeply_becomes_an_error() {
     let client = Client::connect(service::backend().0).await;
     let response = response(client.call(1, "deep", json!({})).await).await;
     assert_eq!(response["error"]["code"], -32_603, "{response}");

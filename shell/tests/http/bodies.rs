@@ -66,12 +66,12 @@ async fn body_of_maximum_size_is_accepted() {
     let (_, client) = server.session().await;
     let params = "x".repeat((4 << 20) - 100);
     let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "a", "params": { "p": params } });
-    let mut answer = client.send(Method::POST, call.to_string(), &[]).await;
-    assert_eq!(answer.status, StatusCode::OK);
+    let mut response = client.send(Method::POST, call.to_string(), &[]).await;
+    assert_eq!(response.status, StatusCode::OK);
     let mut backend = server.manager.backend().await;
     assert_eq!(backend.receive().await.len(), call.to_string().len());
     backend.send(r#""id":1,"result":{}"#).await;
-    assert_eq!(answer.response().await["id"], 1);
+    assert_eq!(response.response().await["id"], 1);
 }
 
 #[tokio::test]
@@ -127,9 +127,9 @@ async fn concurrent_bodies_share_a_memory_limit() {
     let notification = json!({ "jsonrpc": "2.0", "method": "n", "params": ["x".repeat(800)] });
     // The first bytes may not have been received yet.
     let refused = loop {
-        let answer = client.post(&notification).await;
-        if answer.status != StatusCode::ACCEPTED {
-            break answer;
+        let response = client.post(&notification).await;
+        if response.status != StatusCode::ACCEPTED {
+            break response;
         }
     };
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);

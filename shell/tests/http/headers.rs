@@ -13,9 +13,9 @@ use crate::{
 
 const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
 
-async fn refused(mut answer: HttpResponse, status: StatusCode) -> serde_json::Value {
-    assert_eq!(answer.status, status);
-    let body = answer.json().await;
+async fn refused(mut response: HttpResponse, status: StatusCode) -> serde_json::Value {
+    assert_eq!(response.status, status);
+    let body = response.json().await;
     assert_eq!(body["jsonrpc"], "2.0");
     assert!(body["error"]["message"].is_string(), "{body}");
     body
@@ -28,8 +28,8 @@ async fn unknown_session_id_gets_404() {
     for session in ["0123456789abcdef0123456789abcdef", "x", "0123456789ABCDEF0123456789abcdef"] {
         let client = new_client.with_session(session);
         for method in [Method::POST, Method::GET, Method::DELETE] {
-            let answer = client.send(method.clone(), PING.to_owned(), &[]).await;
-            let body = refused(answer, StatusCode::NOT_FOUND).await;
+            let response = client.send(method.clone(), PING.to_owned(), &[]).await;
+            let body = refused(response, StatusCode::NOT_FOUND).await;
             assert_eq!(body["error"]["code"], -32_001);
         }
     }
@@ -40,8 +40,8 @@ async fn missing_session_id_gets_400() {
     let server = HttpServer::start().await;
     let new_client = Client::new(&server.address);
     for method in [Method::POST, Method::GET, Method::DELETE] {
-        let answer = new_client.send(method, PING.to_owned(), &[]).await;
-        refused(answer, StatusCode::BAD_REQUEST).await;
+        let response = new_client.send(method, PING.to_owned(), &[]).await;
+        refused(response, StatusCode::BAD_REQUEST).await;
     }
     assert_eq!(server.manager.sessions.sessions(), 0);
 }
@@ -51,32 +51,32 @@ async fn unsupported_content_type_and_accept_are_refused() {
     let server = HttpServer::start().await;
     let (_, client) = server.session().await;
     for media in ["text/plain", "application/jsonx", "", " "] {
-        let answer = client.send(Method::POST, PING.to_owned(), &[("content-type", media)]).await;
-        refused(answer, StatusCode::UNSUPPORTED_MEDIA_TYPE).await;
+        let response = client.send(Method::POST, PING.to_owned(), &[("content-type", media)]).await;
+        refused(response, StatusCode::UNSUPPORTED_MEDIA_TYPE).await;
     }
     let half = ["application/json", "text/event-stream", "text/html", "*/*;q=0"];
     for accept in half {
-        let answer = client.send(Method::POST, PING.to_owned(), &[("accept", accept)]).await;
-        refused(answer, StatusCode::NOT_ACCEPTABLE).await;
+        let response = client.send(Method::POST, PING.to_owned(), &[("accept", accept)]).await;
+        refused(response, StatusCode::NOT_ACCEPTABLE).await;
     }
-    let answer = client.send(Method::GET, String::new(), &[("accept", "application/json")]).await;
-    refused(answer, StatusCode::NOT_ACCEPTABLE).await;
+    let response = client.send(Method::GET, String::new(), &[("accept", "application/json")]).await;
+    refused(response, StatusCode::NOT_ACCEPTABLE).await;
 }
 
 #[tokio::test]
 async fn unknown_protocol_version_is_refused() {
     let server = HttpServer::start().await;
     let (_, client) = server.session().await;
-    let note = r#"{"jsonrpc":"2.0","method":"n"}"#;
+    let notification = r#"{"jsonrpc":"2.0","method":"n"}"#;
     for version in ["2025-3-26", "1.0", "1999-01-01", "latest"] {
         let header = [("mcp-protocol-version", version)];
-        let answer = client.send(Method::POST, note.to_owned(), &header).await;
-        refused(answer, StatusCode::BAD_REQUEST).await;
+        let response = client.send(Method::POST, notification.to_owned(), &header).await;
+        refused(response, StatusCode::BAD_REQUEST).await;
     }
     for version in ["2025-03-26", "2025-06-18", "2025-11-25"] {
         let header = [("mcp-protocol-version", version)];
-        let answer = client.send(Method::POST, note.to_owned(), &header).await;
-        assert_eq!(answer.status, StatusCode::ACCEPTED);
+        let response = client.send(Method::POST, notification.to_owned(), &header).await;
+        assert_eq!(response.status, StatusCode::ACCEPTED);
     }
 }
 
@@ -101,12 +101,12 @@ async fn only_loopback_hosts_and_origins_are_allowed_by_default() {
     {
         assert_eq!(send(&client, header).await.status, StatusCode::ACCEPTED);
     }
-    let settings = HttpConfig {
+    let config = HttpConfig {
         hosts: vec!["mcp.example".into()],
         origins: vec!["https://app.example".into()],
         ..HttpConfig::default()
     };
-    let server = HttpServer::start_with(ManagerConfig::default(), settings).await;
+    let server = HttpServer::start_with(ManagerConfig::default(), config).await;
     let (_, client) = server.session().await;
     let allowed = [
         ("host", "localhost"),
@@ -131,12 +131,12 @@ async fn authority_of_the_request_target_overrides_the_host_header() {
         ("/", "localhost", "202 Accepted"),
         ("/", "", "400 Bad Request"),
     ] {
-        let note = r#"{"jsonrpc":"2.0","method":"n"}"#;
+        let notification = r#"{"jsonrpc":"2.0","method":"n"}"#;
         let request = format!(
             "POST {target} HTTP/1.1\r\nhost: {name}\r\nmcp-session-id: {}\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n{note}",
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{notification}",
             session.id(),
-            note.len(),
+            notification.len(),
         );
         let status = raw::send(&server.address, request.as_bytes()).await;
         assert_eq!(status, format!("HTTP/1.1 {expected}"), "{target} {name}");
@@ -150,13 +150,13 @@ async fn empty_header_is_treated_as_absent() {
     let empty = ["accept", "origin", "mcp-protocol-version", "content-encoding", "last-event-id"];
     for (id, name) in empty.into_iter().enumerate() {
         let ping = json!({ "jsonrpc": "2.0", "id": id, "method": "ping" }).to_string();
-        let answer = client.send(Method::POST, ping, &[(name, "")]).await;
-        assert_eq!(answer.status, StatusCode::OK, "{name}");
-        let answer = client.send(Method::GET, String::new(), &[(name, "")]).await;
-        assert_eq!(answer.status, StatusCode::OK, "{name}");
+        let response = client.send(Method::POST, ping, &[(name, "")]).await;
+        assert_eq!(response.status, StatusCode::OK, "{name}");
+        let response = client.send(Method::GET, String::new(), &[(name, "")]).await;
+        assert_eq!(response.status, StatusCode::OK, "{name}");
     }
-    let answer = client.send(Method::POST, PING.to_owned(), &[("mcp-session-id", "")]).await;
-    let body = refused(answer, StatusCode::BAD_REQUEST).await;
+    let response = client.send(Method::POST, PING.to_owned(), &[("mcp-session-id", "")]).await;
+    let body = refused(response, StatusCode::BAD_REQUEST).await;
     assert!(body["error"]["message"].as_str().unwrap().contains("missing"), "{body}");
 }
 
@@ -164,10 +164,11 @@ async fn empty_header_is_treated_as_absent() {
 async fn notification_needs_no_accept_header() {
     let server = HttpServer::start().await;
     let (_, client) = server.session().await;
-    let note = r#"{"jsonrpc":"2.0","method":"n"}"#;
+    let notification = r#"{"jsonrpc":"2.0","method":"n"}"#;
     for accept in ["application/json", "text/event-stream", "text/html"] {
-        let answer = client.send(Method::POST, note.to_owned(), &[("accept", accept)]).await;
-        assert_eq!(answer.status, StatusCode::ACCEPTED, "{accept}");
+        let response =
+            client.send(Method::POST, notification.to_owned(), &[("accept", accept)]).await;
+        assert_eq!(response.status, StatusCode::ACCEPTED, "{accept}");
     }
 }
 
@@ -177,14 +178,14 @@ async fn compressed_body_is_refused() {
     let (_, client) = server.session().await;
     for coding in ["gzip", "br", "zstd", "gzip, gzip"] {
         let header = [("content-encoding", coding)];
-        let answer = client.send(Method::POST, PING.to_owned(), &header).await;
-        assert_eq!(answer.headers["accept-encoding"], "identity");
-        let body = refused(answer, StatusCode::UNSUPPORTED_MEDIA_TYPE).await;
+        let response = client.send(Method::POST, PING.to_owned(), &header).await;
+        assert_eq!(response.headers["accept-encoding"], "identity");
+        let body = refused(response, StatusCode::UNSUPPORTED_MEDIA_TYPE).await;
         assert!(body["error"]["message"].as_str().unwrap().contains("content-encoding"), "{body}");
     }
     let header = [("content-encoding", "identity")];
-    let answer = client.send(Method::POST, PING.to_owned(), &header).await;
-    assert_eq!(answer.status, StatusCode::OK);
+    let response = client.send(Method::POST, PING.to_owned(), &header).await;
+    assert_eq!(response.status, StatusCode::OK);
 }
 
 #[tokio::test]
@@ -192,8 +193,8 @@ async fn long_unused_header_is_accepted() {
     let server = HttpServer::start().await;
     let (_, client) = server.session().await;
     let long = "x".repeat(40 << 10);
-    let answer = client.send(Method::POST, PING.to_owned(), &[("cookie", &long)]).await;
-    assert_eq!(answer.status, StatusCode::OK);
+    let response = client.send(Method::POST, PING.to_owned(), &[("cookie", &long)]).await;
+    assert_eq!(response.status, StatusCode::OK);
 }
 
 #[tokio::test]
@@ -238,17 +239,17 @@ async fn unsupported_method_gets_405() {
     let server = HttpServer::start().await;
     let (_, client) = server.session().await;
     for method in [Method::PUT, Method::PATCH, Method::HEAD] {
-        let answer = client.send(method, String::new(), &[]).await;
-        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
-        assert_eq!(answer.headers["allow"], "GET, POST, DELETE, OPTIONS");
+        let response = client.send(method, String::new(), &[]).await;
+        assert_eq!(response.status, StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(response.headers["allow"], "GET, POST, DELETE, OPTIONS");
     }
 }
 
 #[tokio::test]
 async fn second_get_gets_409_if_so_configured() {
     let session = Config { concurrent_get: ConcurrentGet::Reject, ..Config::default() };
-    let settings = ManagerConfig { session, ..ManagerConfig::default() };
-    let server = HttpServer::start_with(settings, HttpConfig::default()).await;
+    let config = ManagerConfig { session, ..ManagerConfig::default() };
+    let server = HttpServer::start_with(config, HttpConfig::default()).await;
     let (_, client) = server.session().await;
     let _first = client.get(None).await;
     refused(client.get(None).await, StatusCode::CONFLICT).await;
@@ -260,15 +261,15 @@ async fn initialize_with_a_stale_session_id_creates_a_new_session() {
     let new_client = Client::new(&server.address);
     let client = new_client.with_session("0123456789abcdef0123456789abcdef");
     let initialize = initialize("2025-11-25", &json!({}));
-    let (mut answer, mut backend) = tokio::join!(client.post(&initialize), async {
+    let (mut response, mut backend) = tokio::join!(client.post(&initialize), async {
         let mut backend = server.manager.opened().await;
         backend.receive().await;
         backend.send(r#""id":0,"result":{"protocolVersion":"2025-11-25"}"#).await;
         backend
     });
-    assert_eq!(answer.status, StatusCode::OK);
-    let session = answer.headers["mcp-session-id"].to_str().unwrap().to_owned();
-    answer.response().await;
+    assert_eq!(response.status, StatusCode::OK);
+    let session = response.headers["mcp-session-id"].to_str().unwrap().to_owned();
+    response.response().await;
     let client = client.with_session(&session);
     let accepted = client.post(&json!({ "jsonrpc": "2.0", "method": "n" })).await;
     assert_eq!(accepted.status, StatusCode::ACCEPTED);

@@ -11,8 +11,8 @@ use crate::{
 };
 
 async fn refused(client: &Client, body: impl Into<String>) -> (StatusCode, Value) {
-    let mut answer = client.send(Method::POST, body.into(), &[]).await;
-    (answer.status, answer.json().await)
+    let mut response = client.send(Method::POST, body.into(), &[]).await;
+    (response.status, response.json().await)
 }
 
 #[tokio::test]
@@ -40,9 +40,9 @@ async fn invalid_messages_get_json_rpc_errors() {
         (r#"{"jsonrpc":"2.0","id":1,"method":7}"#, -32_600),
         (r#"[{"jsonrpc":"2.0","id":1,"method":"a"}]"#, -32_600),
     ] {
-        let (status, answer) = refused(&client, body).await;
+        let (status, response) = refused(&client, body).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{}", &body[..body.len().min(60)]);
-        assert_eq!(answer["error"]["code"], code, "{}", &body[..body.len().min(60)]);
+        assert_eq!(response["error"]["code"], code, "{}", &body[..body.len().min(60)]);
     }
 }
 
@@ -67,8 +67,9 @@ async fn invalid_utf8_gets_400() {
 async fn second_initialize_is_refused_and_keeps_the_session() {
     let server = HttpServer::start().await;
     let (_, client) = server.session().await;
-    let (status, answer) = refused(&client, initialize("2025-11-25", &json!({})).to_string()).await;
-    assert_eq!((status, &answer["id"]), (StatusCode::BAD_REQUEST, &json!(0)));
+    let (status, response) =
+        refused(&client, initialize("2025-11-25", &json!({})).to_string()).await;
+    assert_eq!((status, &response["id"]), (StatusCode::BAD_REQUEST, &json!(0)));
     let accepted = client.post(&json!({ "jsonrpc": "2.0", "method": "n" })).await;
     assert_eq!(accepted.status, StatusCode::ACCEPTED);
 }
@@ -83,10 +84,10 @@ async fn duplicate_request_id_or_progress_token_is_refused() {
     };
     let mut first = client.send(Method::POST, call(json!(1), 1), &[]).await;
     for (body, id) in [(call(json!(1), 2), json!(1)), (call(json!("1"), 1), json!("1"))] {
-        let (status, answer) = refused(&client, body).await;
+        let (status, response) = refused(&client, body).await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
-        assert_eq!(answer["error"]["code"], -32_600);
-        assert_eq!(answer["id"], id);
+        assert_eq!(response["error"]["code"], -32_600);
+        assert_eq!(response["id"], id);
     }
     let mut backend = server.manager.backend().await;
     backend.send(r#""id":1,"result":{}"#).await;
@@ -97,19 +98,19 @@ async fn duplicate_request_id_or_progress_token_is_refused() {
 async fn exceeded_limits_get_retry_after() {
     let session = Config { batch_max: 1, pending_requests_max: 1, ..Config::default() };
     let queue_timeout = std::time::Duration::from_millis(20);
-    let settings = ManagerConfig {
+    let config = ManagerConfig {
         session,
         sessions_max: 1,
         queue_max: 1,
         queue_timeout,
         ..ManagerConfig::default()
     };
-    let server = HttpServer::start_with(settings, HttpConfig::default()).await;
+    let server = HttpServer::start_with(config, HttpConfig::default()).await;
     let (_, client) = server.session().await;
     let expect_retry = async |client: &Client, message: Value, status: StatusCode| {
-        let answer = client.post(&message).await;
-        assert_eq!(answer.status, status);
-        assert!(answer.headers.contains_key("retry-after"));
+        let response = client.post(&message).await;
+        assert_eq!(response.status, status);
+        assert!(response.headers.contains_key("retry-after"));
     };
     let initialize = initialize("2025-11-25", &json!({}));
     let new_client = Client::new(&server.address);
@@ -128,14 +129,14 @@ async fn failed_initialize_leaves_no_session() {
     let server = HttpServer::start().await;
     let new_client = Client::new(&server.address);
     let initialize = initialize("2025-11-25", &json!({}));
-    let (mut answer, ()) = tokio::join!(new_client.post(&initialize), async {
+    let (mut response, ()) = tokio::join!(new_client.post(&initialize), async {
         let mut backend = server.manager.opened().await;
         backend.receive().await;
         backend.send(r#""id":0,"error":{"code":-32602,"message":"no"}"#).await;
         assert_eq!(backend.receive_or_end().await, None);
     });
-    assert!(!answer.headers.contains_key("mcp-session-id"));
-    assert_eq!(answer.response().await["error"]["message"], "no");
+    assert!(!response.headers.contains_key("mcp-session-id"));
+    assert_eq!(response.response().await["error"]["message"], "no");
     assert_eq!(server.manager.sessions.sessions(), 0);
 }
 

@@ -25,11 +25,11 @@ fn call() -> serde_json::Value {
 async fn sse_response_sets_its_content_type_and_disables_caching_and_buffering() {
     let server = HttpServer::start().await;
     let (_, client) = server.session().await;
-    for answer in [client.post(&call()).await, client.get(None).await] {
-        assert_eq!(answer.status, StatusCode::OK);
-        assert_eq!(answer.headers["content-type"], "text/event-stream");
-        assert_eq!(answer.headers["cache-control"], "no-store, no-transform");
-        assert_eq!(answer.headers["x-accel-buffering"], "no");
+    for response in [client.post(&call()).await, client.get(None).await] {
+        assert_eq!(response.status, StatusCode::OK);
+        assert_eq!(response.headers["content-type"], "text/event-stream");
+        assert_eq!(response.headers["cache-control"], "no-store, no-transform");
+        assert_eq!(response.headers["x-accel-buffering"], "no");
     }
 }
 
@@ -38,14 +38,14 @@ async fn json_response_if_enabled_and_no_message_precedes_the_response() {
     let server = json_server().await;
     let (_, client) = server.session().await;
     let call = call();
-    let (mut answer, ()) = tokio::join!(client.post(&call), async {
+    let (mut response, ()) = tokio::join!(client.post(&call), async {
         let mut backend = server.manager.backend().await;
         backend.receive().await;
         backend.send(r#""id":1,"result":{}"#).await;
     });
-    assert_eq!(answer.headers["content-type"], "application/json");
-    assert_eq!(answer.headers["cache-control"], "no-store, no-transform");
-    assert_eq!(answer.json().await, json!({ "jsonrpc": "2.0", "id": 1, "result": {} }));
+    assert_eq!(response.headers["content-type"], "application/json");
+    assert_eq!(response.headers["cache-control"], "no-store, no-transform");
+    assert_eq!(response.json().await, json!({ "jsonrpc": "2.0", "id": 1, "result": {} }));
 }
 
 #[tokio::test]
@@ -53,15 +53,15 @@ async fn json_falls_back_to_sse_if_a_message_precedes_the_response() {
     let server = json_server().await;
     let (_, client) = server.session().await;
     let call = call();
-    let (mut answer, ()) = tokio::join!(client.post(&call), async {
+    let (mut response, ()) = tokio::join!(client.post(&call), async {
         let mut backend = server.manager.backend().await;
         backend.receive().await;
         let progress = r#""method":"notifications/progress","params":{"progressToken":1}"#;
         backend.send(progress).await;
         backend.send(r#""id":1,"result":{}"#).await;
     });
-    assert_eq!(answer.headers["content-type"], "text/event-stream");
-    assert_eq!(answer.messages().await.len(), 2);
+    assert_eq!(response.headers["content-type"], "text/event-stream");
+    assert_eq!(response.messages().await.len(), 2);
 }
 
 #[tokio::test]
@@ -96,11 +96,11 @@ async fn batch_is_answered_on_one_stream_in_revisions_with_batches() {
         { "jsonrpc": "2.0", "id": 2, "method": "b" },
     ]);
     let version = [("mcp-protocol-version", "2025-03-26")];
-    let mut answer = client.send(Method::POST, batch.to_string(), &version).await;
+    let mut response = client.send(Method::POST, batch.to_string(), &version).await;
     let mut backend = server.manager.backend().await;
     backend.send(r#""id":2,"result":{}"#).await;
     backend.send(r#""id":1,"result":{}"#).await;
-    let events = answer.messages().await;
+    let events = response.messages().await;
     assert_eq!(events.len(), 2);
     assert_eq!((&events[0].data["id"], &events[1].data["id"]), (&json!(2), &json!(1)));
 }
@@ -110,7 +110,7 @@ async fn json_only_client_gets_the_response_without_notifications() {
     let server = json_server().await;
     let (_, client) = server.session().await;
     let accept = [("accept", "application/json")];
-    let (mut answer, ()) =
+    let (mut response, ()) =
         tokio::join!(client.send(Method::POST, call().to_string(), &accept), async {
             let mut backend = server.manager.backend().await;
             backend.receive().await;
@@ -118,8 +118,8 @@ async fn json_only_client_gets_the_response_without_notifications() {
             backend.send(progress).await;
             backend.send(r#""id":1,"result":{}"#).await;
         });
-    assert_eq!(answer.headers["content-type"], "application/json");
-    assert_eq!(answer.json().await, json!({ "jsonrpc": "2.0", "id": 1, "result": {} }));
+    assert_eq!(response.headers["content-type"], "application/json");
+    assert_eq!(response.json().await, json!({ "jsonrpc": "2.0", "id": 1, "result": {} }));
 }
 
 #[tokio::test]
@@ -128,14 +128,14 @@ async fn json_only_client_gets_204_for_a_cancelled_request() {
     let (_, client) = server.session().await;
     let accept = [("accept", "application/json")];
     let mut backend = server.manager.backend().await;
-    let (answer, ()) =
+    let (response, ()) =
         tokio::join!(client.send(Method::POST, call().to_string(), &accept), async {
             backend.receive().await;
             let params = json!({ "requestId": 1 });
             let method = "notifications/cancelled";
             client.post(&json!({ "jsonrpc": "2.0", "method": method, "params": params })).await;
         });
-    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    assert_eq!(response.status, StatusCode::NO_CONTENT);
 }
 
 #[tokio::test]
@@ -178,12 +178,12 @@ async fn fast_response_has_no_comment() {
     let server = HttpServer::start().await;
     let (_, client) = server.session().await;
     let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "a" });
-    let (mut answer, ()) = tokio::join!(client.post(&ping), async {
+    let (mut response, ()) = tokio::join!(client.post(&ping), async {
         let mut backend = server.manager.backend().await;
         backend.receive().await;
         backend.send(r#""id":1,"result":{}"#).await;
     });
-    while let Some(event) = answer.next().await {
+    while let Some(event) = response.next().await {
         assert_eq!(event.comment, None);
     }
 }

@@ -18,8 +18,8 @@ impl HttpServer {
         Self::start_with(ManagerConfig::default(), HttpConfig::default()).await
     }
 
-    pub(crate) async fn start_with(settings: ManagerConfig, http: HttpConfig) -> Self {
-        let manager = Server::with(settings);
+    pub(crate) async fn start_with(config: ManagerConfig, http: HttpConfig) -> Self {
+        let manager = Server::with(config);
         let service = StreamableHttp::new(manager.sessions.clone(), http).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();

@@ -20,7 +20,7 @@ pub(crate) struct Server(UnboundedSender<ServiceEvent>);
 /// An event in the life of a service.
 #[derive(Debug, PartialEq)]
 pub(crate) enum ServiceEvent {
-    Made,
+    Created,
     Called,
     Cancelled,
     Dropped,
@@ -29,7 +29,7 @@ pub(crate) enum ServiceEvent {
 pub(crate) fn backend() -> (impl Backend, UnboundedReceiver<ServiceEvent>) {
     let (sender, events) = mpsc::unbounded_channel();
     let backend = RmcpBackend::new(move || {
-        let _ = sender.send(ServiceEvent::Made);
+        let _ = sender.send(ServiceEvent::Created);
         Ok(Server(sender.clone()))
     });
     (backend, events)
@@ -109,9 +109,9 @@ fn news(method: &str, n: u64) -> ServerNotification {
 }
 
 /// A service that never answers `initialize`, and reports when it is dropped.
-pub(crate) struct Undecided(pub(crate) UnboundedSender<ServiceEvent>);
+pub(crate) struct NeverInitializes(pub(crate) UnboundedSender<ServiceEvent>);
 
-impl ServerHandler for Undecided {
+impl ServerHandler for NeverInitializes {
     async fn initialize(
         &self,
         _: rmcp::model::InitializeRequestParams,
@@ -121,7 +121,7 @@ impl ServerHandler for Undecided {
     }
 }
 
-impl Drop for Undecided {
+impl Drop for NeverInitializes {
     fn drop(&mut self) {
         let _ = self.0.send(ServiceEvent::Dropped);
     }

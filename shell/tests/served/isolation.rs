@@ -41,7 +41,7 @@ async fn a_client_that_reads_nothing_does_not_delay_others() {
 }
 
 #[tokio::test]
-async fn a_duplicate_request_id_or_progress_token_is_rejected() {
+async fn a_duplicate_request_id_or_progress_token_is_refused() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
     let mut first = client.call(1, "nap", json!({ "ms": 200 })).await;
@@ -71,7 +71,7 @@ async fn string_and_number_request_ids_are_distinct() {
 }
 
 #[tokio::test]
-async fn a_second_initialize_is_rejected_and_the_session_continues() {
+async fn a_second_initialize_is_refused_and_the_session_continues() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
     let second = client.post(&initialize("2025-11-25", &json!({}))).await;

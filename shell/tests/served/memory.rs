@@ -84,20 +84,20 @@ async fn cancelled_requests_are_limited_until_they_expire() {
 }
 
 #[tokio::test]
-async fn rejected_requests_do_not_leak() {
+async fn refused_requests_do_not_leak() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
     let new_client = Client::new(&program.address);
-    let rejected = async |times: usize| {
+    let send_refused = async |times: usize| {
         for _ in 0..times {
-            let answer = new_client.call(1, "echo", json!({ "message": "m" })).await;
-            assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+            let response = new_client.call(1, "echo", json!({ "message": "m" })).await;
+            assert_eq!(response.status, StatusCode::BAD_REQUEST);
         }
     };
-    rejected(2_000).await;
+    send_refused(2_000).await;
     let memory = resident_kib(&program);
-    rejected(8_000).await;
+    send_refused(8_000).await;
     let grown = resident_kib(&program).saturating_sub(memory);
-    assert!(grown < 4_000, "8,000 rejected requests left {grown} KiB");
+    assert!(grown < 4_000, "8,000 refused requests left {grown} KiB");
     client.call(1, "echo", json!({ "message": "m" })).await.response().await;
 }

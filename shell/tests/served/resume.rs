@@ -12,16 +12,16 @@ use crate::{
 
 /// Reads progress in order, up to `until` or the response. Returns the last progress, and whether
 /// the response was received.
-async fn read_progress(answer: &mut HttpResponse, from: u64, until: Option<u64>) -> (u64, bool) {
+async fn read_progress(response: &mut HttpResponse, from: u64, until: Option<u64>) -> (u64, bool) {
     let mut at = from;
     while until != Some(at) {
-        let Some(event) = answer.message().await else { return (at, false) };
+        let Some(event) = response.message().await else { return (at, false) };
         if let Some(progress) = event.progress() {
             assert_eq!(progress, at + 1, "{event:?}");
             at = progress;
         } else {
             assert!(event.is_response(), "{event:?}");
-            assert_eq!(answer.message().await, None);
+            assert_eq!(response.message().await, None);
             return (at, true);
         }
     }
@@ -47,15 +47,15 @@ async fn missed_events_are_replayed_in_order_after_the_response() {
 async fn repeated_disconnects_during_a_call_lose_nothing() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
-    let mut answer = client.call(1, "count", json!({ "total": 100, "interval_ms": 2 })).await;
+    let mut response = client.call(1, "count", json!({ "total": 100, "interval_ms": 2 })).await;
     let mut at = 0;
     for stop in (5..100).step_by(5) {
-        (at, _) = read_progress(&mut answer, at, Some(stop)).await;
-        let seen = answer.last_event_id.clone().unwrap();
-        drop(answer);
-        answer = client.get(Some(&seen)).await;
+        (at, _) = read_progress(&mut response, at, Some(stop)).await;
+        let seen = response.last_event_id.clone().unwrap();
+        drop(response);
+        response = client.get(Some(&seen)).await;
     }
-    assert_eq!(read_progress(&mut answer, at, None).await, (100, true));
+    assert_eq!(read_progress(&mut response, at, None).await, (100, true));
 }
 
 #[tokio::test]

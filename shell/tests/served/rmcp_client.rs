@@ -121,8 +121,8 @@ async fn rmcp_client_reconnects_when_the_server_disconnects_it() {
     let program = Program::serve(&[]);
     let (client, _received) = connect(&program).await;
     let call = text_of(&client, "poll", json!({ "ms": 200 }));
-    let answer = tokio::time::timeout(Duration::from_secs(20), call).await.unwrap();
-    assert!(!answer.contains("\"isError\":true"), "{answer}");
+    let response = tokio::time::timeout(Duration::from_secs(20), call).await.unwrap();
+    assert!(!response.contains("\"isError\":true"), "{response}");
     client.cancel().await.unwrap();
 }
 

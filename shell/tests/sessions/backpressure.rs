@@ -56,8 +56,8 @@ async fn sender_waits_for_an_active_reader_and_not_for_a_stalled_one() {
 #[tokio::test(start_paused = true)]
 async fn full_backend_queue_affects_only_its_own_session() {
     let session = Config { batch_max: 1, ..Config::default() };
-    let settings = ManagerConfig { session, queue_max: 1, ..ManagerConfig::default() };
-    let server = Server::with(settings);
+    let config = ManagerConfig { session, queue_max: 1, ..ManagerConfig::default() };
+    let server = Server::with(config);
     let (busy, other) = (server.initialized().await, server.initialized().await);
     let notification = || post(r#""method":"n""#);
     busy.notify(notification()).await.unwrap();
@@ -90,8 +90,8 @@ async fn session_closes_when_its_backend_sends_requests_and_never_receives() {
 async fn batch_is_sent_even_if_its_sender_stops_waiting() {
     // The high-water mark, half of `session_bytes_max`, is less than two events.
     let config = Config { stream_events_max: 2, session_bytes_max: 800, ..Config::default() };
-    let settings = ManagerConfig { session: config, ..ManagerConfig::default() };
-    let server = Server::with(settings);
+    let config = ManagerConfig { session: config, ..ManagerConfig::default() };
+    let server = Server::with(config);
     let session = server.initialized_as("2025-03-26").await;
     let call = post(r#""id":1,"method":"a""#);
     let mut connection = session.request(call, AnswerFormat::Sse).await.unwrap();

@@ -36,10 +36,10 @@ async fn handler_responds_synchronously_and_is_dropped_with_its_session() {
     let backend = Echo { received: Arc::clone(&count) };
     let sessions = SessionManager::new(backend, ManagerConfig::default()).unwrap();
     let initialize = post(r#""id":0,"method":"initialize""#);
-    let (session, mut answer) =
+    let (session, mut response) =
         sessions.initialize_session(initialize, AnswerFormat::Sse).await.unwrap();
     let mut events = Vec::new();
-    assert!(!poll_fn(|cx| answer.poll_events(cx, &mut events)).await);
+    assert!(!poll_fn(|cx| response.poll_events(cx, &mut events)).await);
     assert_eq!(events.len(), 1);
     let call = post(r#""id":1,"method":"a""#);
     let mut connection = session.request(call, AnswerFormat::Sse).await.unwrap();

@@ -126,9 +126,9 @@ async fn opening_a_backend_times_out() {
         }
     }
 
-    let settings =
+    let config =
         ManagerConfig { start_timeout: Duration::from_secs(1), ..ManagerConfig::default() };
-    let sessions = SessionManager::new(Never, settings).unwrap();
+    let sessions = SessionManager::new(Never, config).unwrap();
     let start = tokio::time::Instant::now();
     let initialize = post(r#""id":0,"method":"initialize""#);
     let opened = sessions.initialize_session(initialize, AnswerFormat::Sse).await;

@@ -57,8 +57,8 @@ impl Backend for SlowToStop {
 #[tokio::test(start_paused = true)]
 async fn concurrent_new_sessions_evict_one_unused_session_each() {
     const SESSIONS: usize = 4;
-    let settings = ManagerConfig { sessions_max: SESSIONS, ..ManagerConfig::default() };
-    let sessions = SessionManager::new(SlowToStop, settings).unwrap();
+    let config = ManagerConfig { sessions_max: SESSIONS, ..ManagerConfig::default() };
+    let sessions = SessionManager::new(SlowToStop, config).unwrap();
     let open = || async {
         let initialize = post(r#""id":0,"method":"initialize""#);
         let opened = sessions.initialize_session(initialize, AnswerFormat::Sse).await;
@@ -80,8 +80,8 @@ async fn concurrent_new_sessions_evict_one_unused_session_each() {
 
 #[tokio::test(start_paused = true)]
 async fn new_session_evicts_only_one_unused_session() {
-    let settings = ManagerConfig { sessions_max: 3, ..ManagerConfig::default() };
-    let server = Server::with(settings);
+    let config = ManagerConfig { sessions_max: 3, ..ManagerConfig::default() };
+    let server = Server::with(config);
     let unused = [(); 3].map(|()| server.initialized());
     let mut sessions = Vec::new();
     for session in unused {

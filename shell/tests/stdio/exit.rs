@@ -15,13 +15,13 @@ use crate::{
 
 #[tokio::test]
 async fn exit_of_a_child_fails_its_requests_and_its_session() {
-    for death in ["exit 3", "kill -9 $$", "sleep 1000 & kill -9 $$", "exec >&-; sleep 1000"] {
+    for end in ["exit 3", "kill -9 $$", "sleep 1000 & kill -9 $$", "exec >&-; sleep 1000"] {
         let program =
-            serve(&[], &format!("receive; respond \"{{\\\"pid\\\":$$}}\"; receive; {death}"));
+            serve(&[], &format!("receive; respond \"{{\\\"pid\\\":$$}}\"; receive; {end}"));
         let client = Client::initialize(&program.address).await;
         let group = group(&client, 1).await;
         let error = client.call(2, "any", json!({})).await.response().await["error"].take();
-        assert_eq!(error["code"], -32_603, "{death}: {error}");
+        assert_eq!(error["code"], -32_603, "{end}: {error}");
         assert_eq!(client.get(None).await.status, StatusCode::NOT_FOUND);
         wait_for_group_exit(group).await;
         let again = Client::initialize(&program.address).await;
@@ -79,15 +79,15 @@ async fn child_has_time_to_exit_by_itself() {
 #[tokio::test]
 async fn output_before_the_exit_is_delivered() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let note = "{\"jsonrpc\":\"2.0\",\"method\":\"n\"}\n".repeat(1_000);
-    let answer = "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n";
-    std::fs::write(file.path(), note + answer).unwrap();
+    let notification = "{\"jsonrpc\":\"2.0\",\"method\":\"n\"}\n".repeat(1_000);
+    let response = "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n";
+    std::fs::write(file.path(), notification + response).unwrap();
     // Everything fits into the pipe, and the process has exited when it is read.
     let program = serve(&[], &format!("receive; exec cat {}", file.path().display()));
     for _ in 0..20 {
         let client = Client::initialize(&program.address).await;
-        let answer = client.call(1, "any", json!({})).await.response().await;
-        assert_eq!(answer["result"], json!({}), "{answer}");
+        let response = client.call(1, "any", json!({})).await.response().await;
+        assert_eq!(response["result"], json!({}), "{response}");
     }
 }
 
@@ -96,7 +96,7 @@ async fn child_that_ignores_stdin_gets_sigterm_then_sigkill() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().to_str().unwrap();
     let script = format!(
-        "trap 'echo asked >> {path}' TERM; receive; respond \"{{\\\"pid\\\":$$}}\"; \
+        "trap 'echo terminated >> {path}' TERM; receive; respond \"{{\\\"pid\\\":$$}}\"; \
          while :; do sleep 0.05; done"
     );
     let program = serve(&["--stop-timeout", "2s"], &script);
@@ -104,7 +104,7 @@ async fn child_that_ignores_stdin_gets_sigterm_then_sigkill() {
     let group = group(&client, 1).await;
     assert!(client.delete().await.status.is_success());
     wait_for_group_exit(group).await;
-    assert_eq!(std::fs::read_to_string(path).unwrap(), "asked\n");
+    assert_eq!(std::fs::read_to_string(path).unwrap(), "terminated\n");
 }
 
 #[tokio::test]

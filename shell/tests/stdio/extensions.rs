@@ -27,8 +27,8 @@ async fn reply(client: &Client, request: &Value, result: Value) {
 }
 
 /// Waits for the next message, with a timeout.
-async fn next_message(answer: &mut HttpResponse) -> Value {
-    timeout(Duration::from_secs(10), answer.message()).await.unwrap().unwrap().data
+async fn next_message(response: &mut HttpResponse) -> Value {
+    timeout(Duration::from_secs(10), response.message()).await.unwrap().unwrap().data
 }
 
 #[tokio::test]
@@ -88,9 +88,9 @@ async fn client_polls_when_the_child_closes_its_stream() {
     }
     assert_eq!(retry, Some(300));
     let mut resumed = client.get(call.last_event_id.as_deref()).await;
-    let answer = resumed.response().await;
+    let response = resumed.response().await;
     assert_eq!(
-        answer["result"]["content"][0]["text"],
+        response["result"]["content"][0]["text"],
         "rejoin was asked to have the connection closed meanwhile"
     );
 }

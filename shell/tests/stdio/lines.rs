@@ -63,8 +63,8 @@ async fn pretty_printed_body_becomes_one_line() {
     let client = Client::initialize(&program.address).await;
     let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "a": [1] } });
     let pretty = serde_json::to_string_pretty(&call).unwrap().replace('\n', "\r\n");
-    let answer = client.send(Method::POST, pretty, &[]).await.response().await;
-    assert_eq!(answer["result"]["received"], call);
+    let response = client.send(Method::POST, pretty, &[]).await.response().await;
+    assert_eq!(response["result"]["received"], call);
 }
 
 #[tokio::test]
@@ -80,14 +80,15 @@ async fn child_that_does_not_read_affects_only_its_session() {
     let other = Client::initialize(&program.address).await;
     let client = Client::initialize(&program.address).await;
     let group = group_of_blocked(&client).await;
-    let note = json!({ "jsonrpc": "2.0", "method": "n", "params": { "a": "x".repeat(4_000) } });
+    let notification =
+        json!({ "jsonrpc": "2.0", "method": "n", "params": { "a": "x".repeat(4_000) } });
     let mut id = 1;
-    while client.post(&note).await.status == StatusCode::ACCEPTED {
+    while client.post(&notification).await.status == StatusCode::ACCEPTED {
         assert_eq!(result(&other, id, json!({})).await, json!({ "ok": true }));
         id += 1;
     }
-    assert!(id > 64, "the queue and the pipe take more than {id} messages");
-    assert_eq!(client.post(&note).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(id > 64, "the queue and the pipe hold more than {id} messages");
+    assert_eq!(client.post(&notification).await.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(result(&other, id, json!({})).await, json!({ "ok": true }));
     // Messages that it has not read do not keep it alive.
     assert!(client.delete().await.status.is_success());

@@ -104,11 +104,11 @@ async fn killed_watchdog_is_restarted() {
 
 #[tokio::test]
 async fn program_exits_after_its_children() {
-    for request in [Signal::TERM, Signal::INT] {
+    for ending in [Signal::TERM, Signal::INT] {
         let program = stubborn(&["--stop-timeout", "400ms"]);
         let groups = start_sessions(&program, 3).await;
         let watchdog = watchdog(&program);
-        signal(program.id(), request);
+        signal(program.id(), ending);
         wait_until(|| !is_alive(program.id())).await;
         assert!(groups.iter().all(|group| in_group(*group).is_empty()));
         wait_until(|| !is_alive(watchdog)).await;

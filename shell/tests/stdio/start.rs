@@ -32,18 +32,18 @@ async fn each_session_has_its_own_process() {
 
 #[tokio::test]
 async fn error_names_the_command_that_cannot_be_started() {
-    let folder = tempfile::tempdir().unwrap();
-    let command = folder.path().join("command");
+    let directory = tempfile::tempdir().unwrap();
+    let command = directory.path().join("command");
     std::os::unix::fs::symlink("/bin/sh", &command).unwrap();
     let command = command.to_str().unwrap();
     let program = Program::serve(&["--", command]);
     // It existed when the program started.
     std::fs::remove_file(command).unwrap();
     let new_client = Client::new(&program.address);
-    let mut answer = new_client.post(&initialize(LATEST_REVISION, &json!({}))).await;
-    assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
-    assert!(!answer.headers.contains_key("mcp-session-id"));
-    let message = answer.json().await["error"]["message"].to_string();
+    let mut response = new_client.post(&initialize(LATEST_REVISION, &json!({}))).await;
+    assert_eq!(response.status, StatusCode::BAD_GATEWAY);
+    assert!(!response.headers.contains_key("mcp-session-id"));
+    let message = response.json().await["error"]["message"].to_string();
     assert!(message.contains(command) && message.contains("No such file"), "{message}");
 }
 
@@ -66,11 +66,11 @@ fn missing_command_is_reported_at_startup() {
 
 #[tokio::test]
 async fn command_is_looked_up_in_its_own_path_and_directory() {
-    let folder = tempfile::tempdir().unwrap();
-    std::os::unix::fs::symlink("/bin/sh", folder.path().join("its-own-sh")).unwrap();
-    let path = format!("PATH={}:/usr/bin:/bin", folder.path().display());
+    let directory = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/bin/sh", directory.path().join("its-own-sh")).unwrap();
+    let path = format!("PATH={}:/usr/bin:/bin", directory.path().display());
     Program::serve(&["--env", &path, "--", "its-own-sh"]);
-    Program::serve(&["--cwd", folder.path().to_str().unwrap(), "--", "./its-own-sh"]);
+    Program::serve(&["--cwd", directory.path().to_str().unwrap(), "--", "./its-own-sh"]);
 }
 
 #[tokio::test]

@@ -34,10 +34,10 @@ impl Client {
         capabilities: &Value,
     ) -> Self {
         let mut client = Self { version, ..Self::new(address) };
-        let mut answer = client.post(&initialize(version, capabilities)).await;
-        assert_eq!(answer.status, StatusCode::OK);
-        let session = answer.headers["mcp-session-id"].to_str().unwrap().to_owned();
-        assert_eq!(answer.response().await["result"]["protocolVersion"], version);
+        let mut response = client.post(&initialize(version, capabilities)).await;
+        assert_eq!(response.status, StatusCode::OK);
+        let session = response.headers["mcp-session-id"].to_str().unwrap().to_owned();
+        assert_eq!(response.response().await["result"]["protocolVersion"], version);
         client.session = Some(session);
         let initialized =
             client.post(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })).await;

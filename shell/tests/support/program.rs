@@ -51,7 +51,7 @@ impl Program {
         let (address, path) = url.unwrap_or_else(|| {
             child.kill().unwrap();
             let log = child.stderr.take().map(io::read_to_string);
-            panic!("the program says where it listens; its log: {log:?}");
+            panic!("the program did not report its address; its log: {log:?}");
         });
         Self { child, address, path }
     }
