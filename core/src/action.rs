@@ -1,6 +1,6 @@
 //! Actions that a session requires of its driver.
 
-use core::{ops::Range, ops::RangeInclusive, slice, time::Duration};
+use core::{ops::RangeInclusive, slice, time::Duration};
 
 use smallvec::SmallVec;
 
@@ -30,17 +30,6 @@ pub enum Action<M> {
         id: Option<EventId>,
         /// The event.
         event: Event<M>,
-    },
-    /// Send the events that [`Session::replay`](crate::Session::replay) returns for this range.
-    ///
-    /// Read them before the next input. They fit into the window of the connection.
-    Replay {
-        /// The connection.
-        connection: ConnectionId,
-        /// The stream.
-        stream: StreamId,
-        /// The indexes. Some may have no event.
-        range: Range<u64>,
     },
     /// Report to the client that events are missing before the next event of the connection.
     ///
@@ -82,8 +71,14 @@ pub enum Action<M> {
         /// The id that the client gave the request.
         id: RequestId,
     },
-    /// Release the senders to this stream that were held by a
-    /// [`Backpressure::Hold`](crate::Backpressure::Hold).
+    /// Let the sender of the message that is the input wait for the [`Action::Release`] of this
+    /// stream: its reader makes progress but is behind, and at least half of
+    /// [`session_bytes_max`](crate::Config::session_bytes_max) is used.
+    Hold {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// Release the senders that wait for this stream.
     Release {
         /// The stream.
         stream: StreamId,
@@ -243,8 +238,7 @@ pub enum UndeliverableReason {
 
 /// A buffer for the actions of an input, in the order in which the driver must carry them out.
 ///
-/// Carry them out before the next input, which may change the events that an
-/// [`Action::Replay`] refers to. The driver owns the buffer and reuses it.
+/// The driver owns the buffer and reuses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actions<M>(SmallVec<[Action<M>; 4]>);
 

@@ -37,6 +37,12 @@ impl<M> Post<M> {
         }
     }
 
+    /// Returns whether a message is a request, so that the POST opens a stream.
+    #[must_use]
+    pub fn has_request(&self) -> bool {
+        self.messages().iter().any(|message| message.head.is_request())
+    }
+
     /// Replaces the body of each message, see [`Message::map`].
     pub fn map<N>(self, mut body: impl FnMut(&Head, M) -> N) -> Post<N> {
         match self {
@@ -74,15 +80,15 @@ pub enum AnswerFormat {
 pub enum Input<M> {
     /// The driver reserves a request stream for a later request.
     ///
-    /// The stream opens with the [`Input::Request`] of the same connection.
+    /// The stream opens with the [`Input::Post`] of the same connection.
     Reserve {
         /// The connection that is attached to the stream.
         connection: ConnectionId,
     },
-    /// A POST with at least one request arrived, on a new connection or on one with a reserved
-    /// stream.
-    Request {
-        /// The connection that is attached to the stream of the POST.
+    /// A POST arrived. If it has a request, it opens a stream.
+    Post {
+        /// The connection that is attached to the stream: a new one, or one with a reserved
+        /// stream. Unused if the POST has no request, see [`Post::has_request`].
         connection: ConnectionId,
         /// The format that the client accepts.
         format: AnswerFormat,
@@ -95,11 +101,6 @@ pub enum Input<M> {
         connection: ConnectionId,
         /// The value of its `Last-Event-ID` header.
         last_event_id: Option<EventId>,
-    },
-    /// A POST without a request arrived: it has only notifications and responses.
-    Message {
-        /// The content of the POST.
-        post: Post<M>,
     },
     /// The HTTP body of a connection pulled events, or a part of the next event.
     Acknowledged {
@@ -160,11 +161,10 @@ impl<M> Input<M> {
     pub fn map<N>(self, mut body: impl FnMut(&Head, M) -> N) -> Input<N> {
         match self {
             Self::Reserve { connection } => Input::Reserve { connection },
-            Self::Request { connection, format, post } => {
-                Input::Request { connection, format, post: post.map(body) }
+            Self::Post { connection, format, post } => {
+                Input::Post { connection, format, post: post.map(body) }
             }
             Self::Get { connection, last_event_id } => Input::Get { connection, last_event_id },
-            Self::Message { post } => Input::Message { post: post.map(body) },
             Self::Acknowledged { connection, through } => {
                 Input::Acknowledged { connection, through }
             }

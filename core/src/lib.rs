@@ -28,10 +28,10 @@
 //!   [`EventId`] identifies one of them: `3/1` is the event at index 3 of stream 1.
 //! - A **connection** is one HTTP response body. To a session it is a [`Cursor`]
 //!   in a log, with a window: a limit on the events that were sent and that the body has
-//!   not pulled yet. A cursor at the end of the log gets events live ([`Action::Send`]); one
-//!   that is behind gets them from the log ([`Action::Replay`]), whether its client has
-//!   resumed or reads slowly. Senders are held while a slow reader makes progress; a reader
-//!   that has stopped delays others for at most [`Config::hold_timeout`].
+//!   not pulled yet. A cursor at the end of the log gets events live; one that is behind gets
+//!   them from the log, whether its client has resumed or reads slowly: both are an
+//!   [`Action::Send`]. Senders are held while a slow reader makes progress; a reader that has
+//!   stopped delays others for at most [`Config::hold_timeout`].
 //! - A stream is **complete** when every request of its POST has a response
 //!   or was cancelled. It is retained for a while, and then leaves a *tombstone*, which
 //!   expires later.
@@ -66,7 +66,7 @@
 //! let post = |connection, json| {
 //!     let post = Post::Single(message(json)?);
 //!     let connection = ConnectionId(connection);
-//!     Ok::<_, rejoin_core::ParseError>(Input::Request { connection, format: AnswerFormat::Sse, post })
+//!     Ok::<_, rejoin_core::ParseError>(Input::Post { connection, format: AnswerFormat::Sse, post })
 //! };
 //!
 //! // The handshake.
@@ -159,7 +159,7 @@ pub use input::{AnswerFormat, Input, Message, Post};
 pub use log::{EVENT_OVERHEAD_BYTES, Entry, Log, Logged, MessageKind};
 pub use rejection::{ApiMisuse, BackendFault, ClientFault, Rejection};
 pub use revision::{PROFILES, Profile, ProtocolVersion};
-pub use session::{Backpressure, Session};
+pub use session::Session;
 #[cfg(feature = "serde")]
 pub use snapshot::{RestoreError, Snapshot, State};
 pub use time::Instant;

@@ -131,12 +131,6 @@ pub enum ApiMisuse {
     /// The id of a connection that is still known.
     #[error("connection id {0} is in use")]
     ConnectionInUse(ConnectionId),
-    /// An [`Input::Request`](crate::Input::Request) whose POST has no request.
-    #[error("`Input::Request` carries no request; use `Input::Message`")]
-    NoRequest,
-    /// An [`Input::Message`](crate::Input::Message) whose POST has a request.
-    #[error("`Input::Message` carries a request; use `Input::Request`")]
-    UnexpectedRequest,
     /// An [`Input::Reserve`](crate::Input::Reserve) before the response to `initialize`.
     #[error("streams cannot be reserved before the session is initialized")]
     NotInitialized,

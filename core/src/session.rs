@@ -23,7 +23,6 @@ mod tick;
 mod tombstones;
 
 use alloc::vec::Vec;
-use core::ops::Range;
 
 use self::{
     backpressure::HeldStream,
@@ -38,8 +37,8 @@ pub(crate) use self::{
 #[cfg(feature = "serde")]
 pub(crate) use self::{in_flight::Sent, stream::StreamRequest};
 use crate::{
-    Actions, CloseReason, ConnectionId, Cursor, Initialized, Input, Instant, Log, Logged, Priming,
-    Profile, Rejection, RequestId, StreamId, ValidConfig,
+    Actions, CloseReason, ConnectionId, Cursor, Initialized, Input, Instant, Log, Priming, Profile,
+    Rejection, RequestId, StreamId, ValidConfig,
     timers::{TimerKind, Timers},
 };
 
@@ -47,8 +46,6 @@ use crate::{
 ///
 /// - *Inputs* go to [`handle`](Self::handle), with the time: the only way to change a session.
 /// - *Deadlines* are read with [`deadline`](Self::deadline) after every input.
-/// - *Replays* are read with [`replay`](Self::replay), on
-///   [`Action::Replay`](crate::Action::Replay).
 /// - All other methods inspect the state, for drivers and tests.
 ///
 /// `M` is the driver's type of a message body. It is cloned when it is both sent and logged, so
@@ -85,18 +82,6 @@ pub struct Session<M> {
     exhausted: bool,
     /// Streams that hold a sender, each listed once.
     held_streams: Vec<HeldStream>,
-}
-
-/// Whether the sender of a message should wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Backpressure {
-    /// The sender may go on.
-    None,
-    /// The sender should wait for [`Action::Release`](crate::Action::Release) of this stream:
-    /// its reader makes progress but is behind, and at least half of `session_bytes_max` is
-    /// used.
-    Hold(StreamId),
 }
 
 /// The phase of a session.
@@ -146,26 +131,23 @@ impl<M: Clone> Session<M> {
     /// # Errors
     ///
     /// A [`Rejection`] names who is at fault: the client, the backend or the driver. A rejected
-    /// input has no effect, but timers that were due have fired, and their actions are in
-    /// `out`. The input is dropped with its message. Requests of both sides need an error
-    /// response then, so keep the id of a request beforehand.
+    /// input has no effect, unless it closes the session; but timers that were due have fired,
+    /// and their actions are in `out`. The input is dropped with its message. Requests of both
+    /// sides need an error response then, so keep the id of a request beforehand.
     pub fn handle(
         &mut self,
         now: Instant,
         input: Input<M>,
         out: &mut Actions<M>,
-    ) -> Result<Backpressure, Rejection> {
+    ) -> Result<(), Rejection> {
         self.now = self.now.max(now);
         self.tick(out);
         if let Phase::Closed(reason) = self.phase {
             return match input {
-                Input::Tick | Input::Acknowledged { .. } | Input::ConnectionClosed { .. } => {
-                    Ok(Backpressure::None)
-                }
+                Input::Tick | Input::Acknowledged { .. } | Input::ConnectionClosed { .. } => Ok(()),
                 Input::Reserve { .. }
-                | Input::Request { .. }
+                | Input::Post { .. }
                 | Input::Get { .. }
-                | Input::Message { .. }
                 | Input::Abandon { .. }
                 | Input::Delete
                 | Input::CloseSession { .. }
@@ -175,8 +157,9 @@ impl<M: Clone> Session<M> {
             };
         }
         if matches!(input, Input::Tick) {
-            return Ok(Backpressure::None);
+            return Ok(());
         }
+        let expects_answer = check::expects_answer(&input);
         let is_activity = !(self.is_idle() && check::is_from_backend(&input));
         let is_client_use = check::is_from_client(&input) && matches!(self.phase, Phase::Live);
         let recorded_on = self.apply(input, out)?;
@@ -185,10 +168,14 @@ impl<M: Clone> Session<M> {
             self.reset_idle_timer();
         }
         self.close_deferred(out);
-        let backpressure =
-            recorded_on.map_or(Backpressure::None, |stream| self.backpressure(stream));
+        if let Some(stream) = recorded_on {
+            self.hold_sender(stream, out);
+        }
         self.recheck_backpressure(out);
-        Ok(backpressure)
+        match self.phase {
+            Phase::Closed(reason) if expects_answer => Err(Rejection::Closed(reason)),
+            Phase::New | Phase::Initializing { .. } | Phase::Live | Phase::Closed(_) => Ok(()),
+        }
     }
 
     /// Returns when the next [`Input::Tick`] is due; `None` is never.
@@ -209,15 +196,6 @@ impl<M: Clone> Session<M> {
         (deadline < limit).then_some(deadline)
     }
 
-    /// Iterates over the logged events of `stream` in `range`, as an
-    /// [`Action::Replay`](crate::Action::Replay) refers to them.
-    ///
-    /// Must be read before the next input, which may change the log.
-    pub fn replay(&self, stream: StreamId, range: Range<u64>) -> impl Iterator<Item = &Logged<M>> {
-        let log = self.log(stream);
-        log.into_iter().flat_map(move |log| log.range(range.clone()))
-    }
-
     /// Validates and applies an input. Returns the stream on which a message was recorded, if its
     /// sender may have to wait.
     fn apply(
@@ -234,17 +212,17 @@ impl<M: Clone> Session<M> {
                 self.check_reserve(connection)?;
                 self.reserve(connection);
             }
-            Input::Request { connection, format, post } => {
-                let reserved = self.check_request(connection, &post)?;
-                self.handle_request(connection, reserved, format, post, out);
+            Input::Post { connection, format, post } => {
+                let reserved = self.check_post(connection, &post)?;
+                if post.has_request() {
+                    self.handle_request(connection, reserved, format, post, out);
+                } else {
+                    self.handle_messages(post, out);
+                }
             }
             Input::Get { connection, last_event_id } => {
                 self.check_get(connection, last_event_id)?;
                 self.handle_get(connection, last_event_id, out);
-            }
-            Input::Message { post } => {
-                self.check_message(&post)?;
-                self.handle_messages(post, out);
             }
             Input::Acknowledged { connection, through } => {
                 self.on_acknowledged(connection, through, out);

@@ -63,7 +63,7 @@ impl Run {
         let connection = self.connect();
         let head = Head::Request { id: id.into(), method, progress_token: Some(id.into()) };
         let post = Post::Single(message(head));
-        self.handle(Input::Request { connection, format: AnswerFormat::Sse, post });
+        self.handle(Input::Post { connection, format: AnswerFormat::Sse, post });
         connection
     }
 
@@ -82,7 +82,11 @@ impl Run {
     }
 
     fn post(&mut self, head: Head) {
-        self.handle(Input::Message { post: Post::Single(message(head)) });
+        self.handle(Input::Post {
+            connection: ConnectionId(u64::MAX),
+            format: AnswerFormat::Sse,
+            post: Post::Single(message(head)),
+        });
     }
 
     fn backend(&mut self, head: Head) {

@@ -30,7 +30,6 @@ pub fn snapshot(data: &[u8]) -> bool {
     for input in inputs() {
         out.clear();
         let _ = session.handle(start, input, &mut out);
-        read_replays(&session, &out);
     }
     let again = session.snapshot();
     assert_eq!(again, session.snapshot());
@@ -55,14 +54,6 @@ fn run_deadlines(session: &mut Session<u64>) {
     }
 }
 
-fn read_replays(session: &Session<u64>, actions: &Actions<u64>) {
-    for action in actions {
-        if let rejoin_core::Action::Replay { stream, range, .. } = action {
-            assert_ne!(session.replay(*stream, range.clone()).count(), 0, "empty replay");
-        }
-    }
-}
-
 /// Inputs of every kind, with ids that are likely to be in a snapshot.
 fn inputs() -> Vec<Input<u64>> {
     let mut inputs = vec![get(100, None), get(101, None)];
@@ -76,7 +67,11 @@ fn inputs() -> Vec<Input<u64>> {
             backend(response(id)),
             Input::Acknowledged { connection: ConnectionId(110 + number), through: number },
             Input::ConnectionClosed { connection: ConnectionId(120 + number), through: None },
-            Input::Message { post: Post::Single(message(cancelled(id + 1))) },
+            Input::Post {
+                connection: ConnectionId(u64::MAX),
+                format: AnswerFormat::Sse,
+                post: Post::Single(message(cancelled(id + 1))),
+            },
         ]);
     }
     inputs
@@ -89,7 +84,7 @@ fn get(connection: u64, last_event_id: Option<EventId>) -> Input<u64> {
 fn request(connection: u64, id: i64) -> Input<u64> {
     let method = Method::Other;
     let head = Head::Request { id: id.into(), method, progress_token: Some(id.into()) };
-    Input::Request {
+    Input::Post {
         connection: ConnectionId(connection),
         format: AnswerFormat::Sse,
         post: Post::Single(message(head)),

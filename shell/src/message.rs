@@ -89,11 +89,6 @@ pub(crate) fn uses_session(post: &Post<Bytes>) -> bool {
 /// Maximum number of bytes that are logged of a client's name and version.
 const CLIENT_NAME_BYTES_MAX: usize = 100;
 
-/// Returns whether a POST has a request, and so expects a response.
-pub(crate) fn has_request(post: &Post<Bytes>) -> bool {
-    post.messages().iter().any(|message| message.head.is_request())
-}
-
 /// Replaces line breaks by spaces: in JSON they can only be insignificant whitespace.
 fn to_one_line(bytes: Bytes) -> Bytes {
     if memchr2(b'\n', b'\r', &bytes).is_none() {

@@ -7,16 +7,13 @@
 //! mistakes that are found.
 
 use std::{
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     fmt,
-    ops::Range,
     time::Duration,
 };
 
 use rejoin_core::{
-    Action, Actions, Backpressure, CloseReason, ConnectionId, Input, Instant, Logged, Rejection,
-    Session, StreamId, ValidConfig,
+    Action, Actions, CloseReason, ConnectionId, Input, Instant, Rejection, Session, ValidConfig,
 };
 
 use crate::laws::{Checker, ObservedSession, Violation};
@@ -50,8 +47,6 @@ pub struct CheckedSession<M> {
     /// How late the driver may be at a deadline.
     lateness: Duration,
     connections: BTreeMap<ConnectionId, Delivery>,
-    /// The replays of the last call that were not read yet.
-    unread: RefCell<BTreeSet<(StreamId, u64, u64)>>,
     faults: Vec<Fault>,
 }
 
@@ -79,7 +74,6 @@ impl<M: Clone> CheckedSession<M> {
             now,
             lateness,
             connections: BTreeMap::new(),
-            unread: RefCell::default(),
             faults: Vec::new(),
         }
     }
@@ -94,7 +88,7 @@ impl<M: Clone> CheckedSession<M> {
         now: Instant,
         input: Input<M>,
         out: &mut Actions<M>,
-    ) -> Result<Backpressure, Rejection> {
+    ) -> Result<(), Rejection> {
         let known = opened_connection(&input).map(|id| (id, self.connections.get(&id).cloned()));
         self.check_call(now, &input);
         let violation = self.laws.check(now, &input);
@@ -111,12 +105,6 @@ impl<M: Clone> CheckedSession<M> {
             self.follow(action);
         }
         result
-    }
-
-    /// Same as [`Session::replay`].
-    pub fn replay(&self, stream: StreamId, range: Range<u64>) -> impl Iterator<Item = &Logged<M>> {
-        self.unread.borrow_mut().remove(&(stream, range.start, range.end));
-        self.session.replay(stream, range)
     }
 
     /// Same as [`Session::deadline`].
@@ -151,7 +139,6 @@ impl<M: Clone> CheckedSession<M> {
     #[must_use]
     pub fn finish(mut self, now: Instant) -> Vec<Fault> {
         self.check_time(now);
-        self.check_replays();
         if self.close_reason().is_none() {
             let is_unreported = |delivery: &Delivery| delivery.is_closing && !delivery.is_reported;
             let unreported =
@@ -168,12 +155,14 @@ impl<M: Clone> CheckedSession<M> {
 
     fn check_call(&mut self, now: Instant, input: &Input<M>) {
         self.check_time(now);
-        self.check_replays();
         match input {
             Input::Reserve { connection } => self.open_connection(*connection, true),
-            Input::Request { connection, .. } | Input::Get { connection, .. } => {
-                self.open_connection(*connection, false);
+            Input::Post { connection, post, .. } => {
+                if post.has_request() {
+                    self.open_connection(*connection, false);
+                }
             }
+            Input::Get { connection, .. } => self.open_connection(*connection, false),
             Input::Acknowledged { connection, through } => {
                 self.check_acknowledged(*connection, Some(*through));
             }
@@ -184,8 +173,7 @@ impl<M: Clone> CheckedSession<M> {
                     self.report(format!("connection {connection} was reported as closed twice"));
                 }
             }
-            Input::Message { .. }
-            | Input::Abandon { .. }
+            Input::Abandon { .. }
             | Input::Delete
             | Input::CloseSession { .. }
             | Input::BackendMessage { .. }
@@ -205,12 +193,6 @@ impl<M: Clone> CheckedSession<M> {
         {
             let late = now.since(deadline);
             self.report(format!("no tick at the deadline, {late:?} before {now:?}"));
-        }
-    }
-
-    fn check_replays(&mut self) {
-        for (stream, first, end) in self.unread.take() {
-            self.report(format!("the replay of {first}..{end} of stream {stream} was not read"));
         }
     }
 
@@ -241,12 +223,10 @@ impl<M: Clone> CheckedSession<M> {
 
     fn follow(&mut self, action: &Action<M>) {
         match action {
-            Action::Send { connection, index, .. } => self.send(*connection, &[*index]),
-            Action::Replay { connection, stream, range } => {
-                self.unread.borrow_mut().insert((*stream, range.start, range.end));
-                let replay = self.session.replay(*stream, range.clone());
-                let indexes: Vec<_> = replay.map(|logged| logged.index).collect();
-                self.send(*connection, &indexes);
+            Action::Send { connection, index, .. } => {
+                let delivery = self.connections.entry(*connection).or_default();
+                delivery.expected.push_back(*index);
+                delivery.sent = delivery.sent.max(*index);
             }
             Action::Discard { connection } => {
                 self.connections.entry(*connection).or_default().discard();
@@ -262,16 +242,11 @@ impl<M: Clone> CheckedSession<M> {
             | Action::Gap { .. }
             | Action::FailServerRequest { .. }
             | Action::CancelRequest { .. }
+            | Action::Hold { .. }
             | Action::Release { .. }
             | Action::SessionClosed { .. }
             | Action::Report(_) => {}
         }
-    }
-
-    fn send(&mut self, connection: ConnectionId, indexes: &[u64]) {
-        let delivery = self.connections.entry(connection).or_default();
-        delivery.expected.extend(indexes);
-        delivery.sent = indexes.iter().copied().fold(delivery.sent, u64::max);
     }
 
     fn report(&mut self, text: String) {
@@ -289,11 +264,9 @@ impl Delivery {
 /// Returns the connection that an input opens.
 fn opened_connection<M>(input: &Input<M>) -> Option<ConnectionId> {
     match input {
-        Input::Reserve { connection }
-        | Input::Request { connection, .. }
-        | Input::Get { connection, .. } => Some(*connection),
-        Input::Message { .. }
-        | Input::Acknowledged { .. }
+        Input::Reserve { connection } | Input::Get { connection, .. } => Some(*connection),
+        Input::Post { connection, post, .. } => post.has_request().then_some(*connection),
+        Input::Acknowledged { .. }
         | Input::ConnectionClosed { .. }
         | Input::Abandon { .. }
         | Input::Delete
@@ -329,7 +302,7 @@ impl LawCheck {
             self.bodies
         });
         let step = self.session.step(now, input.clone());
-        let for_twin = if step.result.is_ok() { input } else { Input::Tick };
+        let for_twin = if step.is_applied() { input } else { Input::Tick };
         let twin = self.twin.step(now, for_twin);
         let result = self.checker.as_mut()?.check(&step, &twin);
         if result.is_err() {
@@ -341,14 +314,16 @@ impl LawCheck {
 
 #[cfg(test)]
 mod tests {
-    use rejoin_core::{AnswerFormat, Config, EventId, Head, Message, Method, Notification, Post};
+    use rejoin_core::{
+        AnswerFormat, Config, EventId, Head, Message, Method, Notification, Post, StreamId,
+    };
 
     use super::*;
 
     fn request(connection: u64, id: i64, method: Method) -> Input<u64> {
         let head = Head::Request { id: id.into(), method, progress_token: None };
         let post = Post::Single(Message { head, body: 0, bytes: 10 });
-        Input::Request { connection: ConnectionId(connection), format: AnswerFormat::Sse, post }
+        Input::Post { connection: ConnectionId(connection), format: AnswerFormat::Sse, post }
     }
 
     fn backend(head: Head) -> Input<u64> {
@@ -389,7 +364,6 @@ mod tests {
         }
         handle(&mut session, Input::Acknowledged { connection: ConnectionId(1), through: 1 });
         handle(&mut session, get(2, Some(EventId::new(StreamId::Standalone, 0))));
-        assert_eq!(session.replay(StreamId::Standalone, 1..3).count(), 2);
         session.received(ConnectionId(1), 1);
         session.received(ConnectionId(2), 1);
         session.received(ConnectionId(2), 2);

@@ -85,7 +85,7 @@ impl Journal {
                 body
             });
             let step = session.step(*now, input.clone());
-            let for_twin = if step.result.is_ok() { input } else { Input::Tick };
+            let for_twin = if step.is_applied() { input } else { Input::Tick };
             let twin = twin.step(*now, for_twin);
             checker.check(&step, &twin).map_err(|violation| violation.to_string())?;
             inspect(&before, &step)?;

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use rejoin_core::{
-    Action, AnswerFormat, ApiMisuse, BackendFault, Backpressure, ClientFault, CloseReason,
-    EndReason, Event, EventId, Failure, FailureReason, Head, Input, Message, Notification, Post,
-    Rejection, Report, StreamId, UnansweredReason, UndeliverableReason,
+    Action, AnswerFormat, ApiMisuse, BackendFault, ClientFault, CloseReason, EndReason, Event,
+    EventId, Failure, FailureReason, Head, Input, Message, Notification, Post, Rejection, Report,
+    StreamId, UnansweredReason, UndeliverableReason,
 };
 
 use crate::laws::Step;
@@ -31,19 +31,21 @@ pub struct Stats {
 impl Stats {
     /// Counts a step.
     pub fn count(&mut self, step: &Step) {
-        self.add(input(&step.input));
+        if let Input::Post { post, .. } = &step.input
+            && !post.has_request()
+        {
+            self.add(messages(post));
+        } else {
+            self.add(input(&step.input));
+        }
         match &step.result {
-            Ok(response) => {
-                self.accepted += 1;
-                self.add(backpressure(response));
-            }
+            Ok(()) => self.accepted += 1,
             Err(fault) => {
                 self.rejected += 1;
                 self.add(rejection(fault));
             }
         }
         step.actions.iter().for_each(|done| self.add(action(done)));
-        let replayed = step.replays.iter().flatten().map(|(_, event)| event);
         let sent = step.actions.iter().filter_map(|action| {
             let Action::Send { event, .. } = action else {
                 return None;
@@ -51,7 +53,6 @@ impl Stats {
             Some(event)
         });
         sent.for_each(|event| self.add(sent_event(event)));
-        replayed.for_each(|event| self.add(replayed_event(event)));
     }
 
     /// Adds the counts of another instance.
@@ -89,7 +90,7 @@ impl fmt::Display for Stats {
 
 /// Iterates over every kind that a long run must see.
 fn expected() -> impl Iterator<Item = &'static str> {
-    let kinds = [INPUT, BACKPRESSURE, REJECTION, ACTION, SENT_EVENT, REPLAYED_EVENT];
+    let kinds = [INPUT, MESSAGES, REJECTION, ACTION, SENT_EVENT];
     kinds.into_iter().flatten().copied()
 }
 
@@ -111,16 +112,24 @@ macro_rules! kinds {
 }
 
 kinds! {
+    messages of Post<u64>, MESSAGES {
+        Post::Single(_) => "input: message",
+        Post::Batch(_) => "input: message, batch",
+    }
+    never {}
+}
+
+kinds! {
     input of Input<u64>, INPUT {
         Input::Reserve { .. } => "input: reserve",
-        Input::Request { format: AnswerFormat::Sse, post: Post::Single(_), .. } => "input: request",
-        Input::Request { format: AnswerFormat::Json, post: Post::Single(_), .. } => {
+        Input::Post { format: AnswerFormat::Sse, post: Post::Single(_), .. } => "input: request",
+        Input::Post { format: AnswerFormat::Json, post: Post::Single(_), .. } => {
             "input: request, JSON"
         },
-        Input::Request { format: AnswerFormat::Sse, post: Post::Batch(_), .. } => {
+        Input::Post { format: AnswerFormat::Sse, post: Post::Batch(_), .. } => {
             "input: request, batch"
         },
-        Input::Request { format: AnswerFormat::Json, post: Post::Batch(_), .. } => {
+        Input::Post { format: AnswerFormat::Json, post: Post::Batch(_), .. } => {
             "input: request, batch, JSON"
         },
         Input::Get { last_event_id: None, .. } => "input: get",
@@ -130,8 +139,6 @@ kinds! {
         Input::Get { last_event_id: Some(EventId { stream: StreamId::Request(_), .. }), .. } => {
             "input: get, request id"
         },
-        Input::Message { post: Post::Single(_) } => "input: message",
-        Input::Message { post: Post::Batch(_) } => "input: message, batch",
         Input::Acknowledged { .. } => "input: acknowledged",
         Input::ConnectionClosed { through: Some(_), .. } => "input: connection closed",
         Input::ConnectionClosed { through: None, .. } => "input: connection closed, nothing acknowledged",
@@ -196,15 +203,6 @@ kinds! {
 }
 
 kinds! {
-    backpressure of Backpressure, BACKPRESSURE {
-        Backpressure::None => "backpressure: none",
-        Backpressure::Hold(StreamId::Standalone) => "backpressure: hold, standalone",
-        Backpressure::Hold(StreamId::Request(_)) => "backpressure: hold, request",
-    }
-    never {}
-}
-
-kinds! {
     rejection of Rejection, REJECTION {
         Rejection::Client(ClientFault::NotInitialized) => "rejection: not initialized",
         Rejection::Client(ClientFault::AlreadyInitialized) => "rejection: already initialized",
@@ -237,8 +235,6 @@ kinds! {
         },
         Rejection::ApiMisuse(ApiMisuse::ConnectionInUse(_)) => "rejection: connection in use",
         Rejection::ApiMisuse(ApiMisuse::NotInitialized) => "rejection: reserve before initialized",
-        Rejection::ApiMisuse(ApiMisuse::NoRequest) => "rejection: no request",
-        Rejection::ApiMisuse(ApiMisuse::UnexpectedRequest) => "rejection: unexpected request",
         Rejection::ApiMisuse(ApiMisuse::UnknownStream(_)) => "rejection: abandon unknown stream",
         Rejection::Closed(_) => "rejection: closed",
     }
@@ -250,8 +246,6 @@ kinds! {
         Action::Forward { .. } => "action: forward",
         Action::Send { id: Some(_), .. } => "action: send",
         Action::Send { id: None, .. } => "action: send without id",
-        Action::Replay { stream: StreamId::Standalone, .. } => "action: replay, standalone",
-        Action::Replay { stream: StreamId::Request(_), .. } => "action: replay, request",
         Action::Gap { stream: StreamId::Standalone, .. } => "action: gap, standalone",
         Action::Gap { stream: StreamId::Request(_), .. } => "action: gap, request",
         Action::Close { reason: EndReason::Complete, .. } => "action: close, complete",
@@ -268,6 +262,8 @@ kinds! {
         Action::FailServerRequest { reason: UnansweredReason::TimedOut, .. } => "action: fail, timed out",
         Action::Discard { .. } => "action: discard",
         Action::CancelRequest { .. } => "action: cancel",
+        Action::Hold { stream: StreamId::Standalone } => "action: hold, standalone",
+        Action::Hold { stream: StreamId::Request(_) } => "action: hold, request",
         Action::Release { stream: StreamId::Standalone } => "action: release, standalone",
         Action::Release { stream: StreamId::Request(_) } => "action: release, request",
         Action::SessionClosed { reason: CloseReason::Deleted } => "closed: deleted",
@@ -310,23 +306,6 @@ kinds! {
         Event::Priming { retry: Some(_) } => "sent: priming, retry",
     }
     never {}
-}
-
-kinds! {
-    replayed_event of Event<u64>, REPLAYED_EVENT {
-        Event::Message(_) => "replayed: message",
-        Event::Failure(Failure { reason: FailureReason::Evicted, .. }) => "replayed: evicted",
-        Event::Failure(Failure { reason: FailureReason::Expired, .. }) => "replayed: expired",
-        Event::Failure(Failure { reason: FailureReason::Orphaned, .. }) => "replayed: orphaned",
-    }
-    never {
-        // These are not logged.
-        Event::Failure(Failure { reason: FailureReason::BackendGone, .. }) => "replayed: backend gone",
-        Event::Failure(Failure { reason: FailureReason::SessionClosed, .. }) => {
-            "replayed: session closed"
-        },
-        Event::Priming { .. } => "replayed: priming",
-    }
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use std::{hint::black_box, sync::Arc, time::Duration};
 
 use rejoin_core::{
-    Action, Actions, AnswerFormat, Config, ConnectionId, EventId, Head, Initialized, Input,
-    Instant, Message, Method, Notification, Parsed, Post, ProgressToken, ProtocolVersion,
-    RequestId, Session, StreamId, ValidConfig, parse_head,
+    Actions, AnswerFormat, Config, ConnectionId, EventId, Head, Initialized, Input, Instant,
+    Message, Method, Notification, Parsed, Post, ProgressToken, ProtocolVersion, RequestId,
+    Session, ValidConfig, parse_head,
 };
 
 /// One unit of work.
@@ -162,7 +162,7 @@ fn resume(events: u64, index: u64) -> Step {
         driver.progress(connection, &token, &mut last);
     }
     let last_event_id = Some(EventId::new(stream, index));
-    Box::new(move || driver.resume(stream, last_event_id))
+    Box::new(move || driver.resume(last_event_id))
 }
 
 struct Driver {
@@ -241,17 +241,10 @@ impl Driver {
         }
     }
 
-    fn resume(&mut self, stream: StreamId, last_event_id: Option<EventId>) {
+    fn resume(&mut self, last_event_id: Option<EventId>) {
         let connection = ConnectionId(self.next.cast_unsigned());
         self.next += 1;
         self.handle(Input::Get { connection, last_event_id });
-        for action in &self.out {
-            if let Action::Replay { range, .. } = action {
-                for logged in self.session.replay(stream, range.clone()) {
-                    black_box(logged.index);
-                }
-            }
-        }
     }
 
     /// Opens a stream with a request. Returns its connection.
@@ -274,7 +267,7 @@ impl Driver {
 
     fn post(&mut self, connection: ConnectionId, message: Message<Body>) {
         let post = Post::Single(message);
-        self.handle(Input::Request { connection, format: AnswerFormat::Sse, post });
+        self.handle(Input::Post { connection, format: AnswerFormat::Sse, post });
     }
 
     fn respond(&mut self, id: RequestId, initialized: Initialized) {

@@ -1,7 +1,7 @@
 //! The backend: counts, and reports its progress.
 
 use crossbeam_channel::Receiver;
-use rejoin_core::{Backpressure, Rejection};
+use rejoin_core::Rejection;
 
 use crate::{
     BoxError,
@@ -31,10 +31,7 @@ pub(crate) fn run(driver: &Driver, commands: &Receiver<Command>) -> Result<u64, 
 
 fn handle(driver: &Driver, payload: &Payload, holds: &mut u64) -> Result<(), Rejection> {
     let mut push = |payload| {
-        match driver.push(payload)? {
-            Backpressure::None => {}
-            Backpressure::Hold(_) => *holds += 1,
-        }
+        *holds += u64::from(driver.push(payload)?);
         Ok(())
     };
     match *payload {

@@ -9,9 +9,8 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use parking_lot::{Condvar, Mutex};
 use rejoin_core::{
-    Action, Actions, AnswerFormat, Backpressure, CloseReason, ConnectionId, EndReason, Event,
-    EventId, Input, Post, Rejection, Report, RequestId, Session, StreamId, UnansweredReason,
-    ValidConfig,
+    Action, Actions, AnswerFormat, CloseReason, ConnectionId, EndReason, Event, EventId, Input,
+    Post, Rejection, Report, RequestId, Session, StreamId, UnansweredReason, ValidConfig,
 };
 
 use crate::{
@@ -92,7 +91,7 @@ impl Driver {
     pub(crate) fn post(self: &Arc<Self>, request: Payload) -> Result<Connection, Rejection> {
         let post = Post::Single(request.into());
         let format = AnswerFormat::Sse;
-        self.connect(|connection| Input::Request { connection, format, post })
+        self.connect(|connection| Input::Post { connection, format, post })
     }
 
     /// Handles a GET that resumes.
@@ -106,16 +105,15 @@ impl Driver {
         self.apply(Input::Delete)
     }
 
-    /// Handles a message of the backend, and waits while the backend is held.
-    pub(crate) fn push(&self, payload: Payload) -> Result<Backpressure, Rejection> {
+    /// Handles a message of the backend, and waits while the backend is held. Returns whether it
+    /// was.
+    pub(crate) fn push(&self, payload: Payload) -> Result<bool, Rejection> {
         let message = payload.into();
         let mut state = self.state.lock();
-        let pressure = self.handle(&mut state, Input::BackendMessage { message, related: None })?;
-        if let Backpressure::Hold(stream) = pressure {
-            state.held.insert(stream);
-            self.released.wait_while(&mut state, |state| state.held.contains(&stream));
-        }
-        Ok(pressure)
+        self.handle(&mut state, Input::BackendMessage { message, related: None })?;
+        let is_held = !state.held.is_empty();
+        self.released.wait_while(&mut state, |state| !state.held.is_empty());
+        Ok(is_held)
     }
 
     /// Pulls the next event of a connection, if there is one, and acknowledges it in the same
@@ -128,8 +126,7 @@ impl Driver {
         let mut state = self.state.lock();
         let event = events.try_recv();
         if let Ok(SseEvent { index, .. }) = event {
-            let (Backpressure::None | Backpressure::Hold(_)) =
-                self.handle(&mut state, Input::Acknowledged { connection, through: index })?;
+            self.handle(&mut state, Input::Acknowledged { connection, through: index })?;
         }
         Ok(event)
     }
@@ -142,7 +139,7 @@ impl Driver {
     ) -> Result<(), Rejection> {
         let mut state = self.state.lock();
         state.buffers.remove(&connection);
-        self.handle(&mut state, Input::ConnectionClosed { connection, through }).map(|_| ())
+        self.handle(&mut state, Input::ConnectionClosed { connection, through })
     }
 
     /// Handles a deadline.
@@ -175,13 +172,11 @@ impl Driver {
 
     /// Applies an input that cannot hold a sender.
     fn apply(&self, input: Input<Body>) -> Result<(), Rejection> {
-        match self.handle(&mut self.state.lock(), input)? {
-            Backpressure::None | Backpressure::Hold(_) => Ok(()),
-        }
+        self.handle(&mut self.state.lock(), input)
     }
 
     /// Applies an input, and carries out its actions.
-    fn handle(&self, state: &mut State, input: Input<Body>) -> Result<Backpressure, Rejection> {
+    fn handle(&self, state: &mut State, input: Input<Body>) -> Result<(), Rejection> {
         let result = state.handle(self.timer.now(), input);
         if let Some(deadline) = state.session.deadline() {
             self.timer.schedule(deadline);
@@ -192,11 +187,7 @@ impl Driver {
 }
 
 impl State {
-    fn handle(
-        &mut self,
-        now: rejoin_core::Instant,
-        input: Input<Body>,
-    ) -> Result<Backpressure, Rejection> {
+    fn handle(&mut self, now: rejoin_core::Instant, input: Input<Body>) -> Result<(), Rejection> {
         let result = self.session.handle(now, input, &mut self.actions);
         // Also after a rejection: timers may have fired.
         if !self.carry_out() {
@@ -209,7 +200,7 @@ impl State {
 
     /// Carries out all actions, in order. Returns whether the backend received its commands.
     fn carry_out(&mut self) -> bool {
-        let Self { session, actions, buffers, backend, held, reports, .. } = self;
+        let Self { actions, buffers, backend, held, reports, .. } = self;
         let mut is_backend_alive = true;
         let mut send = |backend: &Option<Sender<Command>>, command| {
             let sent = backend.as_ref().is_some_and(|backend| backend.try_send(command).is_ok());
@@ -227,14 +218,6 @@ impl State {
                         buffer.send(index, id, event);
                     }
                 }
-                Action::Replay { connection, stream, range } => {
-                    if let Some(buffer) = buffers.get_mut(&connection) {
-                        for logged in session.replay(stream, range) {
-                            let id = EventId::new(stream, logged.index);
-                            buffer.send(logged.index, Some(id), logged.entry.to_event());
-                        }
-                    }
-                }
                 Action::Gap { connection, stream: _, missed } => {
                     if let Some(buffer) = buffers.get_mut(&connection) {
                         buffer.note_gap(&missed);
@@ -249,6 +232,9 @@ impl State {
                     if let Some(buffer) = buffers.get_mut(&connection) {
                         buffer.close(reason);
                     }
+                }
+                Action::Hold { stream } => {
+                    held.insert(stream);
                 }
                 Action::Release { stream } => {
                     held.remove(&stream);

@@ -163,26 +163,18 @@ impl<M: Clone> Session<M> {
         out: &mut Actions<M>,
     ) {
         let last = self.add_replay_in_flight(stream, connection, first);
-        let Stream { id, log, stage, .. } = &self.streams[stream];
+        let Stream { id, log, .. } = &self.streams[stream];
         let attached = &mut self.connections[connection];
-        let range = first..last.saturating_add(1);
         attached.cursor.sent(first, last);
         attached.format = AnswerFormat::Sse;
         attached.can_resume = true;
-        // A replay is read when the actions are carried out. By then the stream may have been
-        // removed, or a timer may have changed its log.
-        let is_last = matches!(stage, Stage::Complete { .. }) && log.ends_before(range.end);
-        if is_last || attached.role == Role::Shadow {
-            for logged in log.range(range) {
-                out.push(Action::Send {
-                    connection: attached.id,
-                    index: logged.index,
-                    id: Some(EventId::new(*id, logged.index)),
-                    event: logged.entry.to_event(),
-                });
-            }
-        } else {
-            out.push(Action::Replay { connection: attached.id, stream: *id, range });
+        for logged in log.range(first..last.saturating_add(1)) {
+            out.push(Action::Send {
+                connection: attached.id,
+                index: logged.index,
+                id: Some(EventId::new(*id, logged.index)),
+                event: logged.entry.to_event(),
+            });
         }
         self.arm_stall_timer(connection);
     }
@@ -307,9 +299,10 @@ impl<M: Clone> Session<M> {
     fn promote(&mut self, shadow: ConnectionKey, out: &mut Actions<M>) {
         let acknowledged = self.streams[STANDALONE].acknowledged;
         let primes = !self.connections[shadow].has_acknowledged && self.uses_priming();
-        self.connections[shadow].cursor.skip(acknowledged);
+        let connection = &mut self.connections[shadow];
+        connection.cursor.skip(acknowledged);
+        connection.role = Role::Attached;
         self.attach(STANDALONE, shadow, primes, out);
-        self.connections[shadow].role = Role::Attached;
     }
 
     /// Handles the detachment of a stream.

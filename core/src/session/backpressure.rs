@@ -1,7 +1,7 @@
 //! Backpressure: when a sender must wait for a reader that makes progress.
 
 use super::{
-    Backpressure, Session,
+    Session,
     connection::Connection,
     stall_estimator::nanos,
     stream::{Stream, StreamKey},
@@ -51,21 +51,21 @@ impl HeldStream {
 }
 
 impl<M> Session<M> {
-    /// Returns whether the sender of a message that was just recorded on `stream` should wait.
-    pub(super) fn backpressure(&mut self, stream: StreamId) -> Backpressure {
+    /// Tells the sender of a message that was just recorded on `stream` to wait, if it should.
+    pub(super) fn hold_sender(&mut self, stream: StreamId, out: &mut Actions<M>) {
         let fullness = self.fullness();
         if fullness == Fullness::Low {
-            return Backpressure::None;
+            return;
         }
         let Some(key) = self.streams.find(stream).filter(|key| self.should_hold(*key, fullness))
         else {
-            return Backpressure::None;
+            return;
         };
         let stream = &mut self.streams[key];
         if !core::mem::replace(&mut stream.holds_sender, true) {
             self.held_streams.push(HeldStream::new(stream.id));
         }
-        Backpressure::Hold(stream.id)
+        out.push(Action::Hold { stream: stream.id });
     }
 
     /// Releases the senders that no longer need to wait, and updates the timers of the others.

@@ -18,9 +18,8 @@ pub(super) fn is_from_backend<M>(input: &Input<M>) -> bool {
     match input {
         Input::BackendMessage { .. } | Input::Disconnect { .. } => true,
         Input::Reserve { .. }
-        | Input::Request { .. }
+        | Input::Post { .. }
         | Input::Get { .. }
-        | Input::Message { .. }
         | Input::Acknowledged { .. }
         | Input::ConnectionClosed { .. }
         | Input::Abandon { .. }
@@ -34,7 +33,7 @@ pub(super) fn is_from_backend<M>(input: &Input<M>) -> bool {
 /// Returns whether an input is a POST or a GET of the client.
 pub(super) fn is_from_client<M>(input: &Input<M>) -> bool {
     match input {
-        Input::Request { .. } | Input::Get { .. } | Input::Message { .. } => true,
+        Input::Post { .. } | Input::Get { .. } => true,
         Input::Reserve { .. }
         | Input::Acknowledged { .. }
         | Input::ConnectionClosed { .. }
@@ -48,9 +47,15 @@ pub(super) fn is_from_client<M>(input: &Input<M>) -> bool {
     }
 }
 
+/// Returns whether an input asks for a connection, or is a message of the client: its sender
+/// expects an answer.
+pub(super) fn expects_answer<M>(input: &Input<M>) -> bool {
+    matches!(input, Input::Reserve { .. }) || is_from_client(input)
+}
+
 /// Returns whether the client's first input is not `initialize`.
 pub(super) fn violates_handshake<M>(input: &Input<M>) -> bool {
-    if let Input::Request { post, .. } = input {
+    if let Input::Post { post, .. } = input {
         return single_method(post).is_none_or(|method| !is_initialize(method));
     }
     is_from_client(input)
@@ -63,42 +68,25 @@ impl<M> Session<M> {
         self.check_capacity()
     }
 
-    pub(super) fn check_request(
+    /// Checks a POST. Returns the reserved stream of its connection, if it has one.
+    pub(super) fn check_post(
         &self,
         connection: ConnectionId,
         post: &Post<M>,
     ) -> Result<Option<StreamKey>, Rejection> {
         self.check_phase(post)?;
-        let reserved = self.check_unused_or_reserved(connection)?;
         let messages = post.messages();
-        if matches!(post, Post::Batch(_)) && messages.is_empty() {
+        if messages.is_empty() {
             return Err(ClientFault::BatchEmpty.into());
         }
-        if !messages.iter().any(|message| message.head.is_request()) {
-            return Err(ApiMisuse::NoRequest.into());
-        }
+        let has_request = post.has_request();
+        let reserved = if has_request { self.check_unused_or_reserved(connection)? } else { None };
         self.check_batch(post)?;
-        self.check_requests(messages)?;
-        if reserved.is_none() && !matches!(self.phase, Phase::New) {
+        self.check_messages(messages)?;
+        if has_request && reserved.is_none() && !matches!(self.phase, Phase::New) {
             self.check_capacity()?;
         }
         Ok(reserved)
-    }
-
-    pub(super) fn check_message(&self, post: &Post<M>) -> Result<(), Rejection> {
-        self.check_initialized()?;
-        let messages = post.messages();
-        if matches!(post, Post::Batch(_)) && messages.is_empty() {
-            return Err(ClientFault::BatchEmpty.into());
-        }
-        if messages.iter().any(|message| message.head.is_request()) {
-            return Err(ApiMisuse::UnexpectedRequest.into());
-        }
-        self.check_batch(post)?;
-        for message in messages {
-            self.check_size(message)?;
-        }
-        Ok(())
     }
 
     pub(super) fn check_get(
@@ -233,7 +221,7 @@ impl<M> Session<M> {
         Ok(())
     }
 
-    fn check_requests(&self, messages: &[Message<M>]) -> Result<(), ClientFault> {
+    fn check_messages(&self, messages: &[Message<M>]) -> Result<(), ClientFault> {
         let mut requests = 0;
         // A single message needs no sets, and must not allocate.
         let is_batch = messages.len() > 1;
@@ -257,7 +245,10 @@ impl<M> Session<M> {
                 return Err(ClientFault::ProgressTokenInUse(token.clone()));
             }
         }
-        if matches!(self.phase, Phase::New) { Ok(()) } else { self.check_request_limits(requests) }
+        if requests == 0 || matches!(self.phase, Phase::New) {
+            return Ok(());
+        }
+        self.check_request_limits(requests)
     }
 
     /// Checks the limits for `requests` more requests. Cancelled requests, on which the backend

@@ -184,7 +184,7 @@ fn draining_connection_with_discarded_events_is_cut_after_stall_disconnect_timeo
           close 1: Requested
         > +5s get 2
           discard 1
-          to 2: replay 1 notification
+          to 2: 1 notification
         > ack 2 through 1
         > +59s tick
         > +1s tick

@@ -28,19 +28,19 @@ fn slow_reader_may_use_the_budget_of_the_session() {
         > backend progress t
           hold 0
         > ack 1 through 1
-          to 1: replay 2/0 progress t
+          to 1: 2/0 progress t
           release 0
         > ack 1 through 2
-          to 1: replay 3/0 progress t
+          to 1: 3/0 progress t
         > ack 1 through 3
-          to 1: replay 4/0 progress t
+          to 1: 4/0 progress t
         > ack 1 through 4
-          to 1: replay 5/0 progress t
+          to 1: 5/0 progress t
         > ack 1 through 5
         > closed 1
         > get 2 after 1/0
           to 2: gap 2..=4
-          to 2: replay 5/0 progress t
+          to 2: 5/0 progress t
         ",
     );
 }
@@ -61,7 +61,7 @@ fn stalled_reader_gets_a_gap_for_evicted_events() {
         > backend notification
         > ack 1 through 1
           to 1: gap 2..=3
-          to 1: replay 4 notification
+          to 1: 4 notification
         ",
     );
 }
@@ -91,7 +91,7 @@ fn events_of_silent_readers_are_evicted_first() {
         > backend progress t
           hold 0
         > ack 1 through 2
-          to 1: replay 3/0 progress t
+          to 1: 3/0 progress t
           release 0
         > ack 2 through 1
           to 2: gap 2..=2
@@ -122,7 +122,7 @@ fn acknowledged_events_are_evicted_first() {
         > closed 1 through 4
         > get 2 after 0/0
           to 2: gap 1..=1
-          to 2: replay 2/0 progress t
+          to 2: 2/0 progress t
         ",
     );
 }
@@ -146,13 +146,13 @@ fn replayed_events_count_as_unacknowledged() {
           to 1: 3/0 progress t (576 bytes)
         > closed 1 through 3
         > get 2 after 0/0
-          to 2: replay 1/0 progress t
+          to 2: 1/0 progress t
         > backend progress t (192 bytes)
           hold 0
         > ack 2 through 1
-          to 2: replay 2/0 progress t
+          to 2: 2/0 progress t
         > ack 2 through 2
-          to 2: replay 3/0 progress t (576 bytes)
+          to 2: 3/0 progress t (576 bytes)
         ",
     );
 }
@@ -180,7 +180,7 @@ fn reading_client_misses_nothing_beside_a_stopped_one() {
           to 2: 1/1 progress u
         > backend progress u
         > +900ms ack 1 through 1
-          to 1: replay 2/0 progress t
+          to 1: 2/0 progress t
         > backend progress t
         > +100ms backend progress u
         > backend progress u
@@ -191,11 +191,11 @@ fn reading_client_misses_nothing_beside_a_stopped_one() {
         > backend progress u
         > backend progress u
         > ack 1 through 2
-          to 1: replay 3/0 progress t
+          to 1: 3/0 progress t
         > ack 1 through 3
         > ack 2 through 1
           to 2: gap 2..=2
-          to 2: replay 3/1 progress u
+          to 2: 3/1 progress u
         ",
     );
 }

@@ -21,7 +21,7 @@ fn initialize_response_is_matched_by_its_id() {
           close 1: Complete
         > closed 1 through 1
         > get 2
-          to 2: replay 1 log
+          to 2: 1 log
         ",
     );
 }
@@ -57,7 +57,10 @@ fn first_input_other_than_initialize_closes_the_session() {
         "post notification",
         "post 1 batch [initialize 1]",
     ] {
-        let script = format!("> {first}\nsession closed: ExpectedInitialize\n> tick");
+        let script = format!(
+            "> {first}\nsession closed: ExpectedInitialize\n\
+             rejected: the session is closed: ExpectedInitialize\n> tick"
+        );
         check(Config::default(), &script);
     }
 }

@@ -27,9 +27,9 @@ fn sender_is_held_above_the_high_water_mark() {
         > backend progress t
           hold 0
         > ack 1 through 1
-          to 1: replay 2/0 progress t
+          to 1: 2/0 progress t
         > ack 1 through 2
-          to 1: replay 3/0 progress t
+          to 1: 3/0 progress t
           release 0
         ",
     );
@@ -53,7 +53,7 @@ fn high_water_mark_applies_to_bytes() {
         > backend notification (36 bytes)
           hold standalone
         > ack 1 through 1
-          to 1: replay 2 notification (36 bytes)
+          to 1: 2 notification (36 bytes)
           release standalone
         ",
     );
@@ -80,7 +80,7 @@ fn stalled_reader_holds_no_sender_until_it_acknowledges() {
           release standalone
         > backend notification
         > ack 1 through 1
-          to 1: replay 2 notification
+          to 1: 2 notification
         > backend notification
           hold standalone
         ",
@@ -110,7 +110,7 @@ fn hold_timeout_limits_the_hold_while_others_are_pending() {
           release 0
         > backend progress t
         > ack 1 through 1
-          to 1: replay 2/0 progress t
+          to 1: 2/0 progress t
         > backend progress t
           hold 0
         > +999ms tick
@@ -153,11 +153,11 @@ fn senders_are_held_while_unacknowledged_events_fill_the_session() {
         > backend progress u (308 bytes)
           hold 1
         > ack 1 through 1
-          to 1: replay 2/0 progress t (308 bytes)
+          to 1: 2/0 progress t (308 bytes)
         > ack 2 through 1
-          to 2: replay 2/1 progress u (308 bytes)
+          to 2: 2/1 progress u (308 bytes)
         > ack 3 through 1
-          to 3: replay 2/2 progress v (308 bytes)
+          to 3: 2/2 progress v (308 bytes)
           release 0
           release 1
           release 2
@@ -166,15 +166,15 @@ fn senders_are_held_while_unacknowledged_events_fill_the_session() {
         > backend progress t (308 bytes)
           hold 0
         > ack 1 through 2
-          to 1: replay 3/0 progress t (308 bytes)
+          to 1: 3/0 progress t (308 bytes)
         > ack 1 through 3
-          to 1: replay 4/0 progress t (308 bytes)
+          to 1: 4/0 progress t (308 bytes)
           release 0
           release 2
         > ack 2 through 2
-          to 2: replay 3/1 progress u (308 bytes)
+          to 2: 3/1 progress u (308 bytes)
         > ack 3 through 2
-          to 3: replay 3/2 progress v (308 bytes)
+          to 3: 3/2 progress v (308 bytes)
         ",
     );
 }
@@ -190,9 +190,9 @@ fn unread_streams_hold_no_sender() {
         > backend notification
         > backend notification
         > get 1
-          to 1: replay 1 notification
-          to 1: replay 2 notification
-          to 1: replay 3 notification
+          to 1: 1 notification
+          to 1: 2 notification
+          to 1: 3 notification
         > closed 1
         > post 2 request 7 token t
           to backend: request 7 token t
@@ -204,8 +204,8 @@ fn unread_streams_hold_no_sender() {
           to 2: 3/0 progress t
         > get 3 after 0
           to 3: gap 1..=1
-          to 3: replay 2 notification
-          to 3: replay 3 notification
+          to 3: 2 notification
+          to 3: 3 notification
         > backend progress t
           to 2: 4/0 progress t
           hold 0
@@ -232,16 +232,16 @@ fn resuming_without_reading_does_not_extend_a_hold() {
           hold 0
         > +6s get 2 after 0/0
           close 1: Replaced
-          to 2: replay 1/0 progress t
+          to 2: 1/0 progress t
         > +3999ms tick
         > +1ms tick
           release 0
         > +1s get 3 after 0/0
           close 2: Replaced
-          to 3: replay 1/0 progress t
+          to 3: 1/0 progress t
         > backend progress t
         > ack 3 through 1
-          to 3: replay 2/0 progress t
+          to 3: 2/0 progress t
         > backend progress t
           hold 0
         ",
@@ -272,7 +272,7 @@ fn detached_time_does_not_count_as_silence() {
         > +900ms closed 1
           release 0
         > +5s get 3 after 0/0
-          to 3: replay 1/0 progress t
+          to 3: 1/0 progress t
         > backend progress t
           hold 0
         > +99ms tick
@@ -280,7 +280,7 @@ fn detached_time_does_not_count_as_silence() {
           release 0
         > backend progress t
         > ack 3 through 1
-          to 3: replay 2/0 progress t
+          to 3: 2/0 progress t
         > backend progress t
           hold 0
         ",

@@ -132,10 +132,6 @@ fn api_misuse_is_rejected() {
           rejected: driver: connection id 1 is in use
         > reserve 1
           rejected: driver: connection id 1 is in use
-        > post 2 notification
-          rejected: driver: `Input::Request` carries no request; use `Input::Message`
-        > post request 2
-          rejected: driver: `Input::Message` carries a request; use `Input::Request`
         > abandon 7
           rejected: driver: stream 7 does not exist
         > abandon standalone

@@ -19,8 +19,8 @@ fn resume_replays_the_events_after_the_id() {
         > closed 1 through 1
         > backend progress t
         > get 2 after 1/0
-          to 2: replay 2/0 progress t
-          to 2: replay 3/0 progress t
+          to 2: 2/0 progress t
+          to 2: 3/0 progress t
         > backend response 7
           to 2: 4/0 response 7
           close 2: Complete
@@ -66,7 +66,7 @@ fn resume_replaces_the_old_connection() {
           to 1: 1/0 progress t
         > get 2 after 0/0
           close 1: Replaced
-          to 2: replay 1/0 progress t
+          to 2: 1/0 progress t
         > closed 1 through 1
         > backend response 7
           to 2: 2/0 response 7
@@ -176,7 +176,7 @@ fn event_larger_than_its_log_is_evicted_by_the_next_one() {
         > backend notification (8888 bytes)
         > get 1 after 0
           to 1: gap 1..=1
-          to 1: replay 2 notification (8888 bytes)
+          to 1: 2 notification (8888 bytes)
         ",
     );
 }
@@ -265,7 +265,7 @@ fn slow_reader_catches_up_by_replay() {
         > backend progress t
         > backend response 7
         > ack 1 through 1
-          to 1: replay 3/0 progress t
+          to 1: 3/0 progress t
         > ack 1 through 3
           to 1: 4/0 progress t
           to 1: 5/0 response 7
@@ -308,15 +308,15 @@ fn unacknowledged_events_of_a_detached_reader_stay_until_the_next_event() {
         > backend progress t
         > closed 1
         > get 2 after 0/0
-          to 2: replay 1/0 progress t
+          to 2: 1/0 progress t
         > +10s tick
         > ack 2 through 1
-          to 2: replay 2/0 progress t
+          to 2: 2/0 progress t
         > closed 2
         > backend progress t
         > get 3 after 1/0
           to 3: gap 2..=3
-          to 3: replay 4/0 progress t
+          to 3: 4/0 progress t
         ",
     );
 }

@@ -304,7 +304,7 @@ fn acknowledged_events_are_evicted_before_unacknowledged_ones() {
         > backend progress t (200 bytes)
           to 1: 3/0 progress t (200 bytes)
         > get 2
-          to 2: replay 1 notification
+          to 2: 1 notification
         ",
     );
 }

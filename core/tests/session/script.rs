@@ -9,9 +9,9 @@
 use std::{str::SplitWhitespace, time::Duration};
 
 use rejoin_core::{
-    Action, Actions, AnswerFormat, Backpressure, CloseReason, Config, ConnectionId, Event, EventId,
-    Head, Initialized, Input, Instant, Message, Method, Notification, Post, ProgressToken,
-    ProtocolVersion, Rejection, RequestId, Session, StreamId,
+    Action, Actions, AnswerFormat, CloseReason, Config, ConnectionId, Event, Head, Initialized,
+    Input, Instant, Message, Method, Notification, Post, ProgressToken, ProtocolVersion, Rejection,
+    RequestId, Session, StreamId,
 };
 
 /// Checks a script with a new session.
@@ -77,11 +77,9 @@ impl Run {
         let input = parse_input(&rest.join(" "));
         let mut actions = Actions::new();
         let result = self.session.handle(self.now, input, &mut actions);
-        let mut lines: Vec<String> =
-            actions.iter().flat_map(|action| self.render(action)).collect();
+        let mut lines: Vec<String> = actions.iter().map(render).collect();
         match result {
-            Ok(Backpressure::None) => {}
-            Ok(Backpressure::Hold(stream)) => lines.push(format!("hold {stream}")),
+            Ok(()) => {}
             Err(rejection) => lines.push(format!("rejected: {}{rejection}", at_fault(&rejection))),
         }
         if let Some(deadline) = self.session.deadline() {
@@ -90,38 +88,26 @@ impl Run {
         }
         lines
     }
+}
 
-    fn render(&self, action: &Action<String>) -> Vec<String> {
-        let line = match action {
-            Action::Forward { message } => format!("to backend: {message}"),
-            Action::Send { connection, id, event, .. } => {
-                let id = id.map_or("no-id".to_owned(), |id| id.to_string());
-                format!("to {connection}: {id} {}", render_event(event))
-            }
-            Action::Replay { connection, stream, range } => {
-                let replayed = self.session.replay(*stream, range.clone());
-                let lines: Vec<String> = replayed
-                    .map(|logged| {
-                        let event = logged.entry.to_event();
-                        let id = EventId::new(*stream, logged.index);
-                        format!("to {connection}: replay {id} {}", render_event(&event))
-                    })
-                    .collect();
-                assert!(!lines.is_empty(), "no events to replay in {range:?} of {stream}");
-                return lines;
-            }
-            Action::Gap { connection, missed, .. } => format!("to {connection}: gap {missed:?}"),
-            Action::Close { connection, reason } => format!("close {connection}: {reason:?}"),
-            Action::Discard { connection } => format!("discard {connection}"),
-            Action::FailServerRequest { id, reason } => {
-                format!("fail {}: {reason:?}", unquoted(id))
-            }
-            Action::CancelRequest { id } => format!("cancel {}", unquoted(id)),
-            Action::Release { stream } => format!("release {stream}"),
-            Action::SessionClosed { reason } => format!("session closed: {reason:?}"),
-            Action::Report(report) => format!("report {report:?}"),
-        };
-        vec![line]
+fn render(action: &Action<String>) -> String {
+    match action {
+        Action::Forward { message } => format!("to backend: {message}"),
+        Action::Send { connection, id, event, .. } => {
+            let id = id.map_or("no-id".to_owned(), |id| id.to_string());
+            format!("to {connection}: {id} {}", render_event(event))
+        }
+        Action::Gap { connection, missed, .. } => format!("to {connection}: gap {missed:?}"),
+        Action::Close { connection, reason } => format!("close {connection}: {reason:?}"),
+        Action::Discard { connection } => format!("discard {connection}"),
+        Action::FailServerRequest { id, reason } => {
+            format!("fail {}: {reason:?}", unquoted(id))
+        }
+        Action::CancelRequest { id } => format!("cancel {}", unquoted(id)),
+        Action::Hold { stream } => format!("hold {stream}"),
+        Action::Release { stream } => format!("release {stream}"),
+        Action::SessionClosed { reason } => format!("session closed: {reason:?}"),
+        Action::Report(report) => format!("report {report:?}"),
     }
 }
 
@@ -204,10 +190,7 @@ fn parse_post(text: &str) -> Input<String> {
         }
         None => Post::Single(message(rest)),
     };
-    match number {
-        Some(number) => Input::Request { connection: ConnectionId(number), format, post },
-        None => Input::Message { post },
-    }
+    Input::Post { connection: ConnectionId(number.unwrap_or(u64::MAX)), format, post }
 }
 
 fn message(text: &str) -> Message<String> {

@@ -18,8 +18,8 @@ fn undelivered_request_fails_without_a_gap() {
         > +10s tick
           fail q1: Undelivered
         > get 1
-          to 1: replay 1 notification
-          to 1: replay 3 notification
+          to 1: 1 notification
+          to 1: 3 notification
         > post response q1
           report Undeliverable { id: Some(\"q1\"), reason: UnknownServerRequest }
         ",
@@ -34,7 +34,7 @@ fn get_before_delivery_timeout_gets_the_request() {
         "
         > backend request q1
         > +9s get 1
-          to 1: replay 1 request q1
+          to 1: 1 request q1
         > +60s tick
           close 1: Stalled
         > +9s tick
@@ -195,7 +195,7 @@ fn request_evicted_before_delivery_fails() {
           fail q1: Evicted
         > get 1
           to 1: gap 1..=1
-          to 1: replay 2 notification
+          to 1: 2 notification
         > ack 1 through 2
         > backend request q2
           to 1: 3 request q2

@@ -13,13 +13,13 @@ fn get_without_an_id_starts_after_the_acknowledged_index() {
         > backend notification
         > backend notification
         > get 1
-          to 1: replay 1 notification
-          to 1: replay 2 notification
+          to 1: 1 notification
+          to 1: 2 notification
         > backend notification
           to 1: 3 notification
         > closed 1 through 2
         > get 2
-          to 2: replay 3 notification
+          to 2: 3 notification
         ",
     );
 }
@@ -42,7 +42,7 @@ fn priming_events_never_reuse_an_event_id() {
           to 3: 3 priming
         > closed 3 through 3
         > get 4 after 0
-          to 4: replay 1 notification
+          to 4: 1 notification
         > backend notification
           to 4: 4 notification
         ",
@@ -72,7 +72,7 @@ fn get_that_replays_events_is_not_primed() {
         > backend notification
         > get 1
           to 1: gap 1..=1
-          to 1: replay 2 notification
+          to 1: 2 notification
         > closed 1 through 2
         > backend request q
         > +10s tick
@@ -103,7 +103,7 @@ fn concurrent_get_is_a_shadow_until_promoted() {
         > closed 3 through 2
         > backend notification
         > get 4
-          to 4: replay 3 notification
+          to 4: 3 notification
         > get 5
         > closed 4 through 3
           to 5: 4 priming
@@ -162,7 +162,7 @@ fn concurrent_get_takes_over_by_policy() {
           to 1: 1 notification
         > get 2
           discard 1
-          to 2: replay 1 notification
+          to 2: 1 notification
         > ack 1 through 1
         > ack 2 through 1
         > closed 2 through 1
@@ -185,7 +185,7 @@ fn resume_takes_over_and_demotes_the_old_connection() {
           to 1: 2 notification
         > get 2 after 1
           discard 1
-          to 2: replay 2 notification
+          to 2: 2 notification
         > get 3 after 2
           discard 2
         > backend notification
@@ -226,7 +226,7 @@ fn draining_events_move_to_the_next_connection() {
           close 1: Requested
         > get 2
           discard 1
-          to 2: replay 1 notification
+          to 2: 1 notification
         > ack 1 through 1
         > closed 1
         ",
@@ -244,11 +244,11 @@ fn discarded_gap_is_sent_again() {
         > backend notification
         > get 1
           to 1: gap 1..=1
-          to 1: replay 2 notification
+          to 1: 2 notification
         > get 2 after 0
           discard 1
           to 2: gap 1..=1
-          to 2: replay 2 notification
+          to 2: 2 notification
         > closed 2
           to 1: gap 1..=1
           to 1: 2 notification
@@ -270,8 +270,8 @@ fn acknowledgement_on_a_shadow_counts() {
         > ack 1 through 1
         > get 2 after 0
           discard 1
-          to 2: replay 1 notification
-          to 2: replay 2 notification
+          to 2: 1 notification
+          to 2: 2 notification
         > ack 1 through 2
         > closed 2
           to 1: 2 notification
@@ -301,7 +301,7 @@ fn disconnecting_the_standalone_stream_closes_its_shadows() {
         > closed 2
         > closed 1 through 1
         > get 4 after 1
-          to 4: replay 2 notification
+          to 4: 2 notification
         > disconnect standalone
           close 4: Requested
         ",

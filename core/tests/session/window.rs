@@ -31,9 +31,9 @@ fn window_bytes_max_limits_all_connections_together() {
         > backend progress u
         > ack 1 through 1
         > ack 1 through 2
-          to 1: replay 3/0 progress t
+          to 1: 3/0 progress t
         > ack 2 through 1
-          to 2: replay 2/1 progress u
+          to 2: 2/1 progress u
         ",
     );
 }
@@ -56,8 +56,8 @@ fn reader_behind_gets_nothing_before_it_acknowledges() {
         > ack 1 through 1
         > backend progress u
         > ack 2 through 1
-          to 2: replay 2/1 progress u
-          to 2: replay 3/1 progress u
+          to 2: 2/1 progress u
+          to 2: 3/1 progress u
         ",
     );
 }
@@ -79,11 +79,11 @@ fn replay_stops_at_the_window_in_bytes() {
         > backend response 7
         > closed 1
         > get 2 after 0/0
-          to 2: replay 1/0 progress t (308 bytes)
-          to 2: replay 2/0 progress t (308 bytes)
+          to 2: 1/0 progress t (308 bytes)
+          to 2: 2/0 progress t (308 bytes)
         > ack 2 through 1
         > ack 2 through 2
-          to 2: replay 3/0 progress t (9000 bytes)
+          to 2: 3/0 progress t (9000 bytes)
         > ack 2 through 3
           to 2: 4/0 progress t (308 bytes)
           to 2: 5/0 response 7
@@ -146,7 +146,7 @@ fn longest_silent_stopped_reader_is_cut_first() {
           close 1: Stalled
         > +9s ack 3 through 1
         > get 5 after 0/1
-          to 5: replay 1/1 progress u (308 bytes)
+          to 5: 1/1 progress u (308 bytes)
           close 4: Stalled
         ",
     );
@@ -192,10 +192,10 @@ fn closing_a_connection_does_not_cut_another() {
         > get 3
         > backend notification (600 bytes)
         > +9s ack 2 through 1
-          to 2: replay 2 notification (600 bytes)
+          to 2: 2 notification (600 bytes)
           close 1: Stalled
         > get 4 after 0/0
-          to 4: replay 1/0 progress t (700 bytes)
+          to 4: 1/0 progress t (700 bytes)
         > +9s closed 2
           to 3: 2 notification (600 bytes)
         ",

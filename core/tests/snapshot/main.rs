@@ -31,7 +31,7 @@ fn request(connection: u64, id: i64, token: Option<i64>) -> Input<u64> {
     let method = if id == 0 { Method::Initialize { version: None } } else { Method::Other };
     let progress_token = token.map(ProgressToken::from);
     let head = Head::Request { id: id.into(), method, progress_token };
-    Input::Request {
+    Input::Post {
         connection: ConnectionId(connection),
         format: AnswerFormat::Sse,
         post: Post::Single(message(head)),
@@ -66,7 +66,11 @@ fn progress(token: i64) -> Input<u64> {
 
 fn cancel(id: i64) -> Input<u64> {
     let head = Head::Notification(Notification::Cancelled { request: id.into() });
-    Input::Message { post: Post::Single(message(head)) }
+    Input::Post {
+        connection: ConnectionId(u64::MAX),
+        format: AnswerFormat::Sse,
+        post: Post::Single(message(head)),
+    }
 }
 
 fn get(connection: u64, last_event_id: Option<EventId>) -> Input<u64> {
@@ -176,7 +180,7 @@ fn restored_session_behaves_like_the_stored_one() {
             let acknowledged =
                 stored.cursor(connection).unwrap().first_unacknowledged().checked_sub(1);
             let input = Input::ConnectionClosed { connection, through: acknowledged };
-            let _ = stored.handle(at(now), input, &mut expected).unwrap();
+            stored.handle(at(now), input, &mut expected).unwrap();
         }
         let mut out = Actions::new();
         let mut restored =
@@ -197,7 +201,7 @@ fn snapshot_of_another_format_is_rejected() {
 #[test]
 fn restored_closed_session_stays_closed() {
     let mut session = run(busy(), &config());
-    let _ = session.handle(at(1_000), Input::Delete, &mut Actions::new()).unwrap();
+    session.handle(at(1_000), Input::Delete, &mut Actions::new()).unwrap();
     let mut out = Actions::new();
     let restored = Session::restore(session.snapshot(), config(), at(0), &mut out).unwrap();
     assert_eq!(restored.close_reason(), session.close_reason());

@@ -144,7 +144,7 @@ impl Inner {
         session: &SessionHandle,
         post: Post<Bytes>,
     ) -> Result<Response<ResponseBody>, Refusal> {
-        if !message::has_request(&post) {
+        if !post.has_request() {
             session.notify(post).await?;
             let mut response = Response::new(ResponseBody::empty());
             *response.status_mut() = StatusCode::ACCEPTED;

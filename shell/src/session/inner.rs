@@ -9,8 +9,8 @@ use std::{
 
 use bytes::Bytes;
 use rejoin_core::{
-    AnswerFormat, Backpressure, CloseReason, ConnectionId, EventId, Head, Input, Instant, Post,
-    Rejection, RequestId, StreamId,
+    AnswerFormat, CloseReason, ConnectionId, EventId, Head, Input, Instant, Post, Rejection,
+    RequestId, StreamId,
 };
 
 use smallvec::SmallVec;
@@ -243,7 +243,7 @@ impl SessionInner {
             self.with_session((), |state, _| state.client = Some(client));
         }
         let requests = self.post_requests(&post);
-        let input = |connection| Input::Request { connection, format, post };
+        let input = |connection| Input::Post { connection, format, post };
         self.connect(Some(permits), &requests, input)
     }
 
@@ -256,15 +256,14 @@ impl SessionInner {
         permits: &mut QueuePermits<'_>,
     ) -> Result<(), SessionError> {
         let requests = self.post_requests(&post);
-        let input = Input::Request { connection, format, post };
+        let input = Input::Post { connection, format, post };
         self.with_session(Err(PANICKED.into()), |state, after_unlock| {
             if !state.is_connected(connection) {
                 return Err(SessionError::NotReserved);
             }
             state.check_backend()?;
             let now = self.shared.clock.now();
-            state.handle(now, input, Some(permits), after_unlock).map(expect_no_backpressure)?;
-            state.check_open()?;
+            state.handle(now, input, Some(permits), after_unlock)?;
             self.on_accepted(state, now, &requests);
             Ok(())
         })
@@ -289,14 +288,12 @@ impl SessionInner {
         post: Post<Bytes>,
         permits: &mut QueuePermits<'_>,
     ) -> Result<(), Rejection> {
-        debug_assert!(!message::has_request(&post), "a POST with a request has a connection");
+        debug_assert!(!post.has_request(), "a POST with a request has a connection");
         self.with_session(Err(PANICKED), |state, after_unlock| {
-            let input = Input::Message { post };
+            let connection = ConnectionId(state.next_connection_id);
+            let input = Input::Post { connection, format: AnswerFormat::Json, post };
             state.check_backend()?;
-            state
-                .handle(self.shared.clock.now(), input, Some(permits), after_unlock)
-                .map(expect_no_backpressure)?;
-            state.check_open()
+            state.handle(self.shared.clock.now(), input, Some(permits), after_unlock)
         })
     }
 
@@ -332,13 +329,12 @@ impl SessionInner {
                     }
                     Err(rejection)
                 }
-                Ok(Backpressure::None) => Ok(None),
-                Ok(Backpressure::Hold(stream)) => {
-                    let (sender, backpressure) = oneshot::channel();
+                Ok(()) => Ok(after_unlock.held_by.take().map(|stream| {
+                    let (sender, released) = oneshot::channel();
                     state.held_senders.retain(|(_, sender)| !sender.is_closed());
                     state.held_senders.push((stream, sender));
-                    Ok(Some(backpressure))
-                }
+                    released
+                })),
             }
         })
     }
@@ -360,9 +356,7 @@ impl SessionInner {
     /// Handles an input that forwards no message.
     pub(crate) fn apply(&self, input: Input<Bytes>) -> Result<(), Rejection> {
         self.with_session(Err(PANICKED), |state, after_unlock| {
-            state
-                .handle(self.shared.clock.now(), input, None, after_unlock)
-                .map(expect_no_backpressure)
+            state.handle(self.shared.clock.now(), input, None, after_unlock)
         })
     }
 
@@ -511,7 +505,6 @@ impl SessionInner {
             state.buffers.insert(connection);
             let now = self.shared.clock.now();
             let result = state.handle(now, input(connection), permits, after_unlock);
-            let result = result.and_then(|_| state.check_open());
             match result {
                 Ok(()) => self.on_accepted(state, now, requests),
                 Err(_) => state.buffers.remove(connection).into_iter().for_each(drop),
@@ -576,6 +569,7 @@ impl SessionInner {
         let AfterUnlock {
             wakers,
             released_senders,
+            held_by: _,
             opened,
             log_events,
             run_handler,
@@ -620,11 +614,6 @@ impl SessionInner {
 /// Returns whether the session is initialized and has no connection.
 fn is_disconnected(state: &SessionState) -> bool {
     state.core.initialized().is_some() && state.buffers.is_empty()
-}
-
-/// Only messages of the backend can cause backpressure.
-fn expect_no_backpressure(pressure: Backpressure) {
-    debug_assert_eq!(pressure, Backpressure::None);
 }
 
 #[cfg(all(test, not(shuttle)))]

@@ -4,8 +4,8 @@ use std::{task::Waker, time::Duration};
 
 use bytes::Bytes;
 use rejoin_core::{
-    Action, Actions, Backpressure, CloseReason, ConnectionId, EndReason, Event, EventId, Head,
-    Input, Instant, ProtocolVersion, Rejection, Report, RequestId, Session, StreamId, ValidConfig,
+    Action, Actions, CloseReason, ConnectionId, EndReason, Event, EventId, Head, Input, Instant,
+    ProtocolVersion, Rejection, Report, RequestId, Session, StreamId, ValidConfig,
 };
 use smallvec::SmallVec;
 
@@ -77,6 +77,8 @@ pub(super) struct UnusedSession {
 pub(super) struct AfterUnlock {
     pub(super) wakers: SmallVec<[Waker; 2]>,
     pub(super) released_senders: SmallVec<[oneshot::Sender<()>; 1]>,
+    /// The stream for whose release the sender of the last message must wait.
+    pub(super) held_by: Option<StreamId>,
     pub(super) opened: Option<SessionOpened>,
     pub(super) log_events: SmallVec<[LogEvent; 1]>,
     /// Whether the backend's queue has a message, or was closed.
@@ -173,7 +175,7 @@ impl SessionState {
         input: Input<Bytes>,
         permits: Option<&mut QueuePermits<'_>>,
         after_unlock: &mut AfterUnlock,
-    ) -> Result<Backpressure, Rejection> {
+    ) -> Result<(), Rejection> {
         #[cfg(feature = "journal")]
         if let Some(recorder) = &mut self.recorder
             && self.core.close_reason().is_none()
@@ -316,15 +318,6 @@ impl SessionState {
         self.buffers.get(connection).is_some_and(|buffer| !buffer.is_closed())
     }
 
-    /// Returns an error if the session is closed. Called after an input was accepted: then that
-    /// input has closed the session.
-    pub(super) fn check_open(&self) -> Result<(), Rejection> {
-        match self.core.close_reason() {
-            Some(reason) => Err(Rejection::Closed(reason)),
-            None => Ok(()),
-        }
-    }
-
     fn run_actions(
         &mut self,
         actions: &mut Actions<Bytes>,
@@ -344,14 +337,6 @@ impl SessionState {
                 }
                 Action::Send { connection, index, id, event } => {
                     self.push_event(connection, event_of(id, event), Some(index), after_unlock);
-                }
-                Action::Replay { connection, stream, range } => {
-                    let Some(buffer) = self.buffers.get_mut(connection) else { continue };
-                    for logged in self.core.replay(stream, range) {
-                        let id = Some(EventId::new(stream, logged.index));
-                        let event = event_of(id, logged.entry.to_event());
-                        after_unlock.wake(buffer.push(event, Some(logged.index)));
-                    }
                 }
                 Action::Gap { connection, stream, missed } => {
                     let (first, last) = (*missed.start(), *missed.end());
@@ -387,6 +372,7 @@ impl SessionState {
                 Action::CancelRequest { id } => {
                     self.send_to_backend(render::cancellation(&id), after_unlock);
                 }
+                Action::Hold { stream } => after_unlock.held_by = Some(stream),
                 Action::Release { stream } => {
                     let released =
                         self.held_senders.extract_if(.., |(held_by, _)| *held_by == stream);

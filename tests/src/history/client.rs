@@ -7,6 +7,8 @@ use rejoin_core::{
 use super::environment::{Origin, Phase};
 use super::{Environment, ids};
 
+/// The connection of POSTs without a request.
+const UNUSED: ConnectionId = ConnectionId(u64::MAX);
 /// A fault below this makes an invalid input.
 pub(super) const INVALID_BELOW: u8 = 18;
 /// A fault below this makes an input even if a limit is reached.
@@ -16,7 +18,7 @@ impl Environment {
     pub(super) fn initialize(&mut self) -> Input<u64> {
         let connection = self.new_connection();
         let post = Post::Single(self.initialize_message());
-        Input::Request { connection, format: format(self.chance), post }
+        Input::Post { connection, format: format(self.chance), post }
     }
 
     /// Makes a POST with requests.
@@ -56,7 +58,7 @@ impl Environment {
         } else {
             Post::Single(self.request(which, size, &[]))
         };
-        Input::Request { connection, format: format(shape >> 2), post }
+        Input::Post { connection, format: format(shape >> 2), post }
     }
 
     /// Makes a POST before the session is initialized.
@@ -74,7 +76,7 @@ impl Environment {
             2 => self.initialize_message(),
             _ => self.request(which, 0, &[]),
         };
-        Input::Request { connection, format: format(shape), post: Post::Single(message) }
+        Input::Post { connection, format: format(shape), post: Post::Single(message) }
     }
 
     /// Makes a POST that should be rejected.
@@ -99,8 +101,7 @@ impl Environment {
             }
             2 => message = self.initialize_message(),
             3 => message.bytes = self.excess(count),
-            4 => message = self.notification(which),
-            5 => connection = self.pick_known_connection(which).unwrap_or(connection),
+            4 | 5 => connection = self.pick_known_connection(which).unwrap_or(connection),
             6 => {
                 is_batch = true;
                 other = self.initialize_message();
@@ -124,7 +125,7 @@ impl Environment {
     }
 
     fn request_on(&self, connection: ConnectionId, post: Post<u64>) -> Input<u64> {
-        Input::Request { connection, format: format(self.chance), post }
+        Input::Post { connection, format: format(self.chance), post }
     }
 
     /// Makes a POST without requests.
@@ -147,14 +148,13 @@ impl Environment {
         } else {
             Post::Single(self.non_request(what, which, size))
         };
-        Input::Message { post }
+        Input::Post { connection: UNUSED, format: AnswerFormat::Sse, post }
     }
 
     fn invalid_messages(&mut self, which: u8, count: u8, fault: u8) -> Input<u64> {
         let mut message = self.notification(which);
         let post = match fault % 4 {
-            0 => Post::Single(self.request(which, 0, &[])),
-            1 => Post::Batch(Vec::new()),
+            0 | 1 => Post::Batch(Vec::new()),
             2 => {
                 let length = self.config.batch_max.saturating_add(1).min(70);
                 Post::Batch((0..length).map(|_| self.notification(which)).collect())
@@ -164,7 +164,7 @@ impl Environment {
                 Post::Single(message)
             }
         };
-        Input::Message { post }
+        Input::Post { connection: UNUSED, format: AnswerFormat::Sse, post }
     }
 
     /// Makes a GET.

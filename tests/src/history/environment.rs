@@ -149,10 +149,9 @@ impl Environment {
     fn reuses_connection(&self, input: &Input<u64>) -> bool {
         match input {
             Input::Reserve { connection }
-            | Input::Request { connection, .. }
+            | Input::Post { connection, .. }
             | Input::Get { connection, .. } => self.connections.contains_key(connection),
-            Input::Message { .. }
-            | Input::Acknowledged { .. }
+            Input::Acknowledged { .. }
             | Input::ConnectionClosed { .. }
             | Input::Abandon { .. }
             | Input::Delete

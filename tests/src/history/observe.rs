@@ -17,7 +17,7 @@ impl Environment {
         self.now = self.now.max(step.now);
         self.deadline = step.after.deadline;
         match &step.result {
-            Ok(_) => self.observe_input(step),
+            Ok(()) => self.observe_input(step),
             Err(rejection) => self.observe_rejection(&step.input, rejection),
         }
         self.observe_actions(step);
@@ -29,7 +29,10 @@ impl Environment {
             Input::Reserve { connection } => {
                 self.connections.insert(*connection, Connection::new(Origin::Reserve, None));
             }
-            Input::Request { connection, .. } => self.observe_request(*connection, step),
+            Input::Post { connection, post, .. } if post.has_request() => {
+                self.observe_request(*connection, step);
+            }
+            Input::Post { .. } => self.observe_posted(step),
             Input::Get { connection, last_event_id } => {
                 let stream = last_event_id.map_or(StreamId::Standalone, |id| id.stream);
                 let mut it = Connection::new(Origin::Get, Some(stream));
@@ -37,7 +40,6 @@ impl Environment {
                 self.connections.insert(*connection, it);
                 self.detached.retain(|it| *it != stream);
             }
-            Input::Message { .. } => self.observe_posted(step),
             Input::Acknowledged { connection, through } => {
                 self.acknowledge_through(*connection, *through);
             }
@@ -121,16 +123,10 @@ impl Environment {
     }
 
     fn observe_actions(&mut self, step: &Step) {
-        let mut replays = step.replays.iter();
         for action in &step.actions {
             match action {
                 Action::Send { connection, index, id, .. } => {
                     self.buffer_event(*connection, *index, *id);
-                }
-                Action::Replay { connection, stream, .. } => {
-                    for (index, _) in replays.next().into_iter().flatten() {
-                        self.buffer_event(*connection, *index, Some(EventId::new(*stream, *index)));
-                    }
                 }
                 Action::Discard { connection } => {
                     if let Some(it) = self.connections.get_mut(connection) {
@@ -142,6 +138,7 @@ impl Environment {
                 Action::Forward { .. }
                 | Action::Gap { .. }
                 | Action::CancelRequest { .. }
+                | Action::Hold { .. }
                 | Action::Release { .. }
                 | Action::SessionClosed { .. }
                 | Action::Report(_) => {}

@@ -1,22 +1,15 @@
 //! Fixtures for the tests of the laws.
 
 use rejoin_core::{
-    Action, Backpressure, ConnectionId, Cursor, Event, EventId, Head, Initialized, Input, Instant,
-    Message, Method, Notification, Post, RequestId, StreamId,
+    Action, ConnectionId, Cursor, Event, EventId, Head, Initialized, Input, Instant, Message,
+    Method, Notification, Post, RequestId, StreamId,
 };
 
 use super::{ConnectionView, LogView, Step, View};
 
 /// An accepted input without an effect.
 pub(super) fn step(input: Input<u64>) -> Step {
-    Step {
-        now: Instant::EPOCH,
-        input,
-        result: Ok(Backpressure::None),
-        actions: Vec::new(),
-        replays: Vec::new(),
-        after: View::default(),
-    }
+    Step { now: Instant::EPOCH, input, result: Ok(()), actions: Vec::new(), after: View::default() }
 }
 
 /// A log of the standalone stream with the last index `last`.
@@ -62,7 +55,7 @@ pub(super) fn backend(head: Head, body: u64) -> Input<u64> {
 
 /// A POST with one request.
 pub(super) fn post(connection: u64, id: i64, body: u64) -> Input<u64> {
-    Input::Request {
+    Input::Post {
         connection: ConnectionId(connection),
         format: rejoin_core::AnswerFormat::Sse,
         post: Post::Single(message(request(id), body)),

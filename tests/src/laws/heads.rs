@@ -6,7 +6,7 @@ use rejoin_core::{Head, Input, Message, Notification, RequestId};
 #[must_use]
 pub fn posted(input: &Input<u64>) -> &[Message<u64>] {
     match input {
-        Input::Request { post, .. } | Input::Message { post } => post.messages(),
+        Input::Post { post, .. } => post.messages(),
         Input::Reserve { .. }
         | Input::Get { .. }
         | Input::Acknowledged { .. }

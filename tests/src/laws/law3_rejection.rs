@@ -1,11 +1,12 @@
-//! Law 3: a rejected input changes nothing: state and actions are those of a tick.
+//! Law 3: a rejected input changes nothing, unless it closes the session: state and actions are
+//! those of a tick.
 
 use super::Step;
 use super::law9_deterministic::difference;
 
 /// Compares a rejected input with the tick that the twin handled instead.
 pub(super) fn check(step: &Step, tick: &Step) -> Result<(), String> {
-    if step.result.is_ok() {
+    if step.is_applied() {
         return Ok(());
     }
     match difference(step, tick) {

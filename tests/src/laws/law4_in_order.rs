@@ -107,7 +107,7 @@ impl StreamEvents {
     }
 
     fn record_server_request(&mut self, step: &Step) {
-        let (Input::BackendMessage { message, .. }, Ok(_)) = (&step.input, &step.result) else {
+        let (Input::BackendMessage { message, .. }, Ok(())) = (&step.input, &step.result) else {
             return;
         };
         let Some(id) = request_id(&message.head) else {

@@ -10,8 +10,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use rejoin_core::{
-    Action, Backpressure, Config, ConnectionId, EVENT_OVERHEAD_BYTES, Input, Instant, Report,
-    RequestId, StreamId,
+    Action, Config, ConnectionId, EVENT_OVERHEAD_BYTES, Input, Instant, Report, RequestId, StreamId,
 };
 
 use super::silence::Silence;
@@ -114,7 +113,7 @@ impl AllowedLosses {
         let is_response = matches!(&step.input, Input::BackendMessage { message, .. }
             if answered_id(&message.head).is_some());
         let is_resume = matches!(&step.input, Input::Get { .. });
-        let is_held = matches!(step.result, Ok(Backpressure::Hold(_)));
+        let is_held = step.actions.iter().any(|action| matches!(action, Action::Hold { .. }));
         self.may_be_full |= is_response || is_resume || is_held || !are_all_reading;
     }
 }
@@ -124,9 +123,8 @@ fn cost(step: &Step) -> usize {
     match &step.input {
         Input::BackendMessage { message, .. } => message.bytes.saturating_add(EVENT_OVERHEAD_BYTES),
         Input::Reserve { .. }
-        | Input::Request { .. }
+        | Input::Post { .. }
         | Input::Get { .. }
-        | Input::Message { .. }
         | Input::Acknowledged { .. }
         | Input::ConnectionClosed { .. }
         | Input::Abandon { .. }
@@ -197,16 +195,16 @@ mod tests {
         let mut after = recorded(2);
         after.after.logs[0].missed = 1;
         after.after.bytes = config.session_bytes_max;
-        let run = |result| {
+        let run = |actions| {
             let mut allowed_losses = AllowedLosses::default();
             let silence = Silence::default();
-            let full_step = Step { result, ..full.clone() };
+            let full_step = Step { actions, ..full.clone() };
             check(&mut allowed_losses, &config, at(1), &recorded(0).after, &full_step, &silence)?;
             check(&mut allowed_losses, &config, at(1), &full_step.after, &after, &silence)
         };
-        assert!(run(Ok(Backpressure::None)).is_err());
+        assert!(run(Vec::new()).is_err());
         assert!(
-            run(Ok(Backpressure::Hold(StreamId::Standalone))).is_ok(),
+            run(vec![Action::Hold { stream: StreamId::Standalone }]).is_ok(),
             "the sender did not wait"
         );
     }

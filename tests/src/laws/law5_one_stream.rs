@@ -17,7 +17,7 @@ type Location = (Option<StreamId>, u64);
 /// Checks the locations of the messages that a step sent or recorded.
 pub(super) fn check(locations: &mut Locations, step: &Step, sent: &[Sent]) -> Result<(), String> {
     check_forwarded(step)?;
-    if let (Input::BackendMessage { message, .. }, Ok(_)) = (&step.input, &step.result) {
+    if let (Input::BackendMessage { message, .. }, Ok(())) = (&step.input, &step.result) {
         locations.insert(message.body, None);
         for log in &step.after.logs {
             if let Some(Event::Message(body)) = &log.newest {

@@ -74,7 +74,7 @@ impl Requests {
             return Ok(());
         }
         match &step.input {
-            Input::Request { .. } | Input::Message { .. } => self.note_posted(step),
+            Input::Post { .. } => self.note_posted(step),
             Input::Abandon { stream } => {
                 self.pending.retain(|_, other| other != stream);
                 Ok(())

@@ -123,7 +123,7 @@ fn update(waiting: &mut ServerRequests, step: &Step) {
 
 /// Returns the head of an accepted message of the backend.
 fn backend_head(step: &Step) -> Option<&Head> {
-    let (Input::BackendMessage { message, .. }, Ok(_)) = (&step.input, &step.result) else {
+    let (Input::BackendMessage { message, .. }, Ok(())) = (&step.input, &step.result) else {
         return None;
     };
     Some(&message.head)

@@ -31,7 +31,7 @@ pub(super) fn check(
     let is_limit = match &step.result {
         Err(Rejection::Client(ClientFault::TooManyRequests { .. })) => pending + more > max,
         Err(Rejection::Client(ClientFault::TooManyCancelled { .. })) => both + more > both_max,
-        Ok(_) | Err(_) => true,
+        Ok(()) | Err(_) => true,
     };
     if is_limit {
         return Ok(());
@@ -55,8 +55,8 @@ fn update(cancelled: &mut Cancelled, config: &Config, now: Instant, before: &Vie
     };
     cancelled.retain(|_, since| due(*since).is_none_or(|due| now < due));
     let answered = match (&step.input, &step.result) {
-        (Input::BackendMessage { message, .. }, Ok(_)) => answered_id(&message.head),
-        (_, Ok(_) | Err(_)) => None,
+        (Input::BackendMessage { message, .. }, Ok(())) => answered_id(&message.head),
+        (_, Ok(()) | Err(_)) => None,
     };
     let posted = if step.result.is_ok() { posted(&step.input) } else { &[] };
     let opened = posted.iter().filter_map(|message| opened_id(&message.head));

@@ -1,6 +1,6 @@
 //! Law 8: a closed session never produces another action.
 
-use rejoin_core::{Action, Backpressure, Input, Rejection};
+use rejoin_core::{Action, Input, Rejection};
 
 use super::{Step, View};
 
@@ -43,8 +43,7 @@ fn check_closed(
         step.input,
         Input::Tick | Input::Acknowledged { .. } | Input::ConnectionClosed { .. }
     );
-    let expected =
-        if is_harmless { Ok(Backpressure::None) } else { Err(Rejection::Closed(reason)) };
+    let expected = if is_harmless { Ok(()) } else { Err(Rejection::Closed(reason)) };
     if step.result != expected {
         return Err(format!("closed as {reason:?}, but the session returns {:?}", step.result));
     }

@@ -36,9 +36,6 @@ impl ClockOffset {
     }
 }
 
-/// A restored session, its actions, and the events of their replays.
-type Restored = (ObservedSession, Vec<Action<u64>>, Vec<Vec<(u64, Event<u64>)>>);
-
 impl ObservedSession {
     /// Wraps a session that was just created at `now`.
     #[must_use]
@@ -63,7 +60,7 @@ impl ObservedSession {
         config: &ValidConfig,
         now: Instant,
         restored_now: Instant,
-    ) -> Result<Restored, String> {
+    ) -> Result<(Self, Vec<Action<u64>>), String> {
         let text = self.snapshot_json()?;
         let snapshot = serde_json::from_str(&text).map_err(|it| it.to_string())?;
         let mut actions = Actions::new();
@@ -76,9 +73,7 @@ impl ObservedSession {
             streams: self.streams.clone(),
             requests: self.requests.clone(),
         };
-        let actions: Vec<_> = actions.drain().collect();
-        let replays = actions.iter().filter_map(|action| restored.read_replay(action)).collect();
-        Ok((restored, actions, replays))
+        Ok((restored, actions.drain().collect()))
     }
 
     /// Returns a snapshot of the session as JSON.
@@ -95,21 +90,13 @@ impl ObservedSession {
         self.actions.clear();
         let result =
             self.session.handle(self.clock.to_inner(now), input.clone(), &mut self.actions);
-        let actions: Vec<_> = self.actions.drain().collect();
-        let replays = actions.iter().filter_map(|action| self.read_replay(action)).collect();
+        let actions = self.actions.drain().collect();
         if result.is_ok() {
             let ids = posted(&input).iter().filter_map(|message| request_id(&message.head));
             self.requests.extend(ids.cloned());
         }
         let after = self.view();
-        Step { now, input, result, actions, replays, after }
-    }
-
-    fn read_replay(&self, action: &Action<u64>) -> Option<Vec<(u64, Event<u64>)>> {
-        let Action::Replay { stream, range, .. } = action else {
-            return None;
-        };
-        Some(self.session.replay(*stream, range.clone()).map(event).collect())
+        Step { now, input, result, actions, after }
     }
 
     /// Reads the state of the session.

@@ -207,7 +207,8 @@ impl Readers {
             return;
         }
         let (connection, reader) = match &step.input {
-            Input::Request { connection, .. } | Input::Reserve { connection } => {
+            Input::Post { post, .. } if !post.has_request() => return,
+            Input::Post { connection, .. } | Input::Reserve { connection } => {
                 if before.connection(*connection).is_some() {
                     return;
                 }
@@ -223,8 +224,7 @@ impl Readers {
                 let reader = Reader::after(Some(*stream), *index);
                 (connection, Reader { is_attached: true, ..reader })
             }
-            Input::Message { .. }
-            | Input::Acknowledged { .. }
+            Input::Acknowledged { .. }
             | Input::ConnectionClosed { .. }
             | Input::Abandon { .. }
             | Input::Delete
@@ -280,20 +280,12 @@ impl Readers {
     fn follow_actions(&mut self, min: u64, before: &View, step: &Step) -> Vec<Sent> {
         let max = self.acknowledged.max;
         let mut sent = Vec::new();
-        let mut replays = step.replays.iter();
         for action in &step.actions {
             match action {
                 Action::Send { connection, index, id, event } => {
                     let id_stream = id.map(|id| id.stream);
                     let event = SentEvent { index: *index, event: event.clone(), id_stream };
                     sent.push(self.send(step, *connection, (min, max), event));
-                }
-                Action::Replay { connection, stream, .. } => {
-                    for (index, event) in replays.next().into_iter().flatten() {
-                        let id_stream = Some(*stream);
-                        let event = SentEvent { index: *index, event: event.clone(), id_stream };
-                        sent.push(self.send(step, *connection, (min, max), event));
-                    }
                 }
                 Action::Gap { connection, missed, .. } => {
                     if let Some(reader) = self.by_connection.get_mut(connection) {
@@ -316,6 +308,7 @@ impl Readers {
                 Action::Forward { .. }
                 | Action::FailServerRequest { .. }
                 | Action::CancelRequest { .. }
+                | Action::Hold { .. }
                 | Action::Release { .. }
                 | Action::SessionClosed { .. }
                 | Action::Report(_) => {}

@@ -95,9 +95,8 @@ impl Silence {
                 (id.stream, Some(id.index), id.index)
             }
             Input::Reserve { .. }
-            | Input::Request { .. }
+            | Input::Post { .. }
             | Input::Get { .. }
-            | Input::Message { .. }
             | Input::Acknowledged { .. }
             | Input::ConnectionClosed { .. }
             | Input::Abandon { .. }

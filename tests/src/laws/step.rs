@@ -3,8 +3,8 @@
 use std::fmt;
 
 use rejoin_core::{
-    Action, Backpressure, CloseReason, ConnectionId, Cursor, Event, Input, Instant, Rejection,
-    RequestId, StreamId,
+    Action, CloseReason, ConnectionId, Cursor, Event, Input, Instant, Rejection, RequestId,
+    StreamId,
 };
 
 /// One input and its effect.
@@ -15,13 +15,20 @@ pub struct Step {
     /// The input.
     pub input: Input<u64>,
     /// The result of the call.
-    pub result: Result<Backpressure, Rejection>,
+    pub result: Result<(), Rejection>,
     /// The actions.
     pub actions: Vec<Action<u64>>,
-    /// The events of the replays among the actions, in order.
-    pub replays: Vec<Vec<(u64, Event<u64>)>>,
     /// The state of the session afterwards.
     pub after: View,
+}
+
+impl Step {
+    /// Returns whether the input had an effect: it was accepted, or it closed the session.
+    #[must_use]
+    pub fn is_applied(&self) -> bool {
+        let is_last = matches!(self.actions.last(), Some(Action::SessionClosed { .. }));
+        self.result.is_ok() || is_last && matches!(self.result, Err(Rejection::Closed(_)))
+    }
 }
 
 /// Formats a step for the report of a failure, on lines of its own.
@@ -29,12 +36,8 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:?} {:?}", self.now, self.input)?;
         writeln!(f, "    {:?}; then due {:?}", self.result, self.after.deadline)?;
-        let mut replays = self.replays.iter();
         for action in &self.actions {
             writeln!(f, "    -> {action:?}")?;
-            if matches!(action, Action::Replay { .. }) {
-                writeln!(f, "       {:?}", replays.next())?;
-            }
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ impl Model {
             if let Some(stream) = it.stream.filter(|_| it.role == Role::Attached) {
                 self.enforce_stream_limits(stream);
             }
-            self.catch_up(connection, false);
+            self.catch_up(connection);
         }
     }
 

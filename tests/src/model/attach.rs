@@ -5,7 +5,7 @@ use rejoin_core::{Action, ConnectionId, EndReason, Event, EventId, Instant, Stre
 use super::{
     Model,
     connection::{Connection, Role},
-    stream::{Phase, RecordedEvent},
+    stream::RecordedEvent,
 };
 
 impl Model {
@@ -25,14 +25,13 @@ impl Model {
         is_primed: bool,
     ) {
         let it = &mut self.connections[connection];
-        let is_promoted = matches!(it.role, Role::Shadow { .. });
         it.role = Role::Attached;
         it.stream = Some(stream);
         it.start_after(after);
         self.streams[stream].orphaned = None;
         self.streams[stream].retry_at = Instant::EPOCH;
         self.stop_delivery_timers(stream);
-        self.catch_up(connection, is_promoted);
+        self.catch_up(connection);
         if is_primed && self.is_priming_on() && self.connections[connection].in_flight.is_empty() {
             let it = &mut self.streams[stream];
             let is_first = it.last == 0 && !it.is_primed;
@@ -62,7 +61,7 @@ impl Model {
     }
 
     /// Sends an attached connection what its window admits.
-    pub(super) fn catch_up(&mut self, connection: ConnectionId, is_promoted: bool) {
+    pub(super) fn catch_up(&mut self, connection: ConnectionId) {
         let it = &self.connections[connection];
         let Some(stream) = it.stream.filter(|_| it.role == Role::Attached) else {
             return;
@@ -73,7 +72,7 @@ impl Model {
         let first = logged.first().map_or((next, 0), RecordedEvent::index_and_cost);
         if it.admits(first, self.bytes_in_flight(), &self.config) {
             self.report_gap(connection, stream);
-            self.send_logged(connection, stream, &logged, is_promoted);
+            self.send_logged(connection, stream, &logged);
         }
         self.close_if_complete(stream);
     }
@@ -93,37 +92,15 @@ impl Model {
         connection: ConnectionId,
         stream: StreamId,
         logged: &[RecordedEvent],
-        is_promoted: bool,
     ) {
-        // A copy of the connection shows what is admitted.
-        let mut it = self.connections[connection].clone();
-        let mut admitted = Vec::new();
-        let others = self.bytes_in_flight() - it.bytes_in_flight();
         for event in logged {
-            if !it.admits(
-                event.index_and_cost(),
-                others.saturating_add(it.bytes_in_flight()),
-                &self.config,
-            ) {
+            let sent = event.index_and_cost();
+            let it = &self.connections[connection];
+            if !it.admits(sent, self.bytes_in_flight(), &self.config) {
                 break;
             }
-            it.note_sent(event.index_and_cost(), self.stamp());
-            admitted.push(event.clone());
-        }
-        let are_all_admitted = admitted.len() == logged.len();
-        let is_last = are_all_admitted && self.streams[stream].phase == Phase::Complete;
-        if is_last || is_promoted {
-            for event in admitted {
-                let id = EventId::new(stream, event.index);
-                self.send(connection, event.index_and_cost(), Some(id), event.to_event());
-            }
-        } else if let (Some(first), Some(last)) = (admitted.first(), admitted.last()) {
-            self.connections[connection] = it;
-            if admitted.iter().any(|event| event.index_and_cost().1 > 0) {
-                self.check_window_bytes();
-            }
-            let range = first.index..last.index + 1;
-            self.emit(Action::Replay { connection, stream, range });
+            let id = EventId::new(stream, event.index);
+            self.send(connection, sent, Some(id), event.to_event());
         }
     }
 

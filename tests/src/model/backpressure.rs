@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rejoin_core::{Action, Backpressure, ConnectionId, StreamId};
+use rejoin_core::{Action, ConnectionId, StreamId};
 
 use super::{
     Model,
@@ -12,16 +12,13 @@ use super::{
 };
 
 impl Model {
-    /// Returns the result of a message of the backend that was recorded on `stream`.
-    pub(super) fn backpressure(&mut self, stream: Option<StreamId>) -> Backpressure {
-        match stream {
-            Some(stream) if self.is_held(stream) => {
-                if !self.held_streams.contains(&stream) {
-                    self.held_streams.push(stream);
-                }
-                Backpressure::Hold(stream)
+    /// Holds the sender of a message of the backend that was recorded on `stream`.
+    pub(super) fn hold_sender(&mut self, stream: Option<StreamId>) {
+        if let Some(stream) = stream.filter(|stream| self.is_held(*stream)) {
+            if !self.held_streams.contains(&stream) {
+                self.held_streams.push(stream);
             }
-            Some(_) | None => Backpressure::None,
+            self.emit(Action::Hold { stream });
         }
     }
 

@@ -2,9 +2,7 @@
 
 use std::mem;
 
-use rejoin_core::{
-    Action, ApiMisuse, Backpressure, CloseReason, Input, Instant, Rejection, StreamId,
-};
+use rejoin_core::{Action, ApiMisuse, CloseReason, Input, Instant, Rejection, StreamId};
 
 use super::{Model, connection::Origin, initialize::is_from_client, state::Stage, stream::Phase};
 
@@ -14,26 +12,23 @@ impl Model {
         &mut self,
         now: Instant,
         input: Input<u64>,
-    ) -> (Result<Backpressure, Rejection>, Vec<Action<u64>>) {
+    ) -> (Result<(), Rejection>, Vec<Action<u64>>) {
         self.now = self.now.max(now);
         self.fire_due_timers();
         let result = self.apply(input);
         (result, mem::take(&mut self.actions))
     }
 
-    fn apply(&mut self, input: Input<u64>) -> Result<Backpressure, Rejection> {
+    fn apply(&mut self, input: Input<u64>) -> Result<(), Rejection> {
         if let Some(reason) = self.closed {
             let is_accepted = matches!(
                 input,
                 Input::Tick | Input::Acknowledged { .. } | Input::ConnectionClosed { .. }
             );
-            return if is_accepted {
-                Ok(Backpressure::None)
-            } else {
-                Err(Rejection::Closed(reason))
-            };
+            return if is_accepted { Ok(()) } else { Err(Rejection::Closed(reason)) };
         }
         self.check(&input)?;
+        let expects_answer = matches!(input, Input::Reserve { .. }) || is_from_client(&input);
         let is_of_backend =
             matches!(input, Input::BackendMessage { .. } | Input::Disconnect { .. });
         let resets_idle_timer = input != Input::Tick && !(is_of_backend && self.is_idle());
@@ -43,9 +38,12 @@ impl Model {
             self.reset_idle_timer();
         }
         self.cut_stopped_readers();
-        let backpressure = self.backpressure(recorded_on);
+        self.hold_sender(recorded_on);
         self.release_senders();
-        Ok(backpressure)
+        match self.closed {
+            Some(reason) if expects_answer => Err(Rejection::Closed(reason)),
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn check(&self, input: &Input<u64>) -> Result<(), Rejection> {
@@ -56,9 +54,8 @@ impl Model {
         self.check_stage(input)?;
         match input {
             Input::Reserve { connection } => self.check_reserve(*connection),
-            Input::Request { connection, post, .. } => self.check_request(*connection, post),
+            Input::Post { connection, post, .. } => self.check_post(*connection, post),
             Input::Get { connection, last_event_id } => self.check_get(*connection, *last_event_id),
-            Input::Message { post } => self.check_message(post),
             Input::Abandon { stream } => self.check_abandon(*stream),
             Input::BackendMessage { message, .. } => self.check_backend(message),
             Input::Disconnect { stream, retry } => self.check_disconnect(*stream, retry.is_some()),
@@ -80,14 +77,14 @@ impl Model {
         }
         match input {
             Input::Reserve { connection } => self.reserve(connection),
-            Input::Request { connection, format, post } => match self.stage {
+            Input::Post { connection, format, post } => match self.stage {
                 Stage::Expected => self.initialize(connection, post),
-                Stage::Unanswered { .. } | Stage::Initialized(_) => {
+                Stage::Unanswered { .. } | Stage::Initialized(_) if post.has_request() => {
                     self.request(connection, format, post);
                 }
+                Stage::Unanswered { .. } | Stage::Initialized(_) => self.forward_messages(post),
             },
             Input::Get { connection, last_event_id } => self.get(connection, last_event_id),
-            Input::Message { post } => self.forward_messages(post),
             Input::Acknowledged { connection, through } => {
                 self.on_acknowledged(connection, through);
             }

@@ -73,7 +73,7 @@ impl Model {
 }
 
 pub(super) fn is_from_client(input: &Input<u64>) -> bool {
-    matches!(input, Input::Request { .. } | Input::Get { .. } | Input::Message { .. })
+    matches!(input, Input::Post { .. } | Input::Get { .. })
 }
 
 fn is_initialize(input: &Input<u64>) -> bool {
@@ -84,17 +84,16 @@ fn is_ping(input: &Input<u64>) -> bool {
     matches!(method(input), Some(Method::Ping))
 }
 
-/// Returns the method of the single request of a `Request`.
+/// Returns the method of the single request of a POST.
 fn method(input: &Input<u64>) -> Option<Method> {
     match input {
-        Input::Request {
+        Input::Post {
             post: Post::Single(Message { head: Head::Request { method, .. }, .. }),
             ..
         } => Some(*method),
         Input::Reserve { .. }
-        | Input::Request { .. }
+        | Input::Post { .. }
         | Input::Get { .. }
-        | Input::Message { .. }
         | Input::Acknowledged { .. }
         | Input::ConnectionClosed { .. }
         | Input::Abandon { .. }

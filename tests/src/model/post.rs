@@ -21,7 +21,7 @@ impl Model {
         self.check_connections()
     }
 
-    pub(super) fn check_request(
+    pub(super) fn check_post(
         &self,
         connection: ConnectionId,
         post: &Post<u64>,
@@ -29,21 +29,20 @@ impl Model {
         if let Stage::Expected = self.stage {
             return self.check_sizes(post);
         }
-        let is_known = self.connections.get(connection).is_some();
-        let reserved = self.reserved_stream(connection);
-        if is_known && reserved.is_none() {
-            return Err(ApiMisuse::ConnectionInUse(connection).into());
-        }
-        let has_requests = messages(post).iter().any(|message| message.head.is_request());
         if is_batch(post) && messages(post).is_empty() {
             return Err(ClientFault::BatchEmpty.into());
         }
-        if !has_requests {
-            return Err(ApiMisuse::NoRequest.into());
+        let is_known = self.connections.get(connection).is_some();
+        let reserved = self.reserved_stream(connection);
+        if post.has_request() && is_known && reserved.is_none() {
+            return Err(ApiMisuse::ConnectionInUse(connection).into());
         }
         self.check_batch(post)?;
         if is_batch(post) && messages(post).iter().any(is_initialize) {
             return Err(ClientFault::InitializeInBatch.into());
+        }
+        if !post.has_request() {
+            return self.check_sizes(post);
         }
         self.check_messages(messages(post))?;
         if reserved.is_none() {
@@ -51,17 +50,6 @@ impl Model {
             self.check_connections()?;
         }
         Ok(())
-    }
-
-    pub(super) fn check_message(&self, post: &Post<u64>) -> Result<(), Rejection> {
-        if is_batch(post) && messages(post).is_empty() {
-            return Err(ClientFault::BatchEmpty.into());
-        }
-        if messages(post).iter().any(|message| message.head.is_request()) {
-            return Err(ApiMisuse::UnexpectedRequest.into());
-        }
-        self.check_batch(post)?;
-        self.check_sizes(post)
     }
 
     pub(super) fn reserve(&mut self, connection: ConnectionId) {

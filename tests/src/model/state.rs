@@ -107,7 +107,7 @@ impl Model {
 
     /// Returns the events of `stream` in `range`, by index.
     #[must_use]
-    pub fn replay(&self, stream: StreamId, range: Range<u64>) -> Vec<(u64, Event<u64>)> {
+    pub fn logged_events(&self, stream: StreamId, range: Range<u64>) -> Vec<(u64, Event<u64>)> {
         let log = self.streams.get(stream).into_iter().flat_map(|it| it.logged_from(range.start));
         log.filter(|it| range.contains(&it.index)).map(|it| (it.index, it.to_event())).collect()
     }

@@ -79,7 +79,7 @@ impl<'a> Harness<'a> {
         let (now, input) = self.environment.next_input(op);
         self.current_input = Some((now, input.clone()));
         let step = self.session.step(now, input.clone());
-        let for_twin = if step.result.is_ok() { input } else { Input::Tick };
+        let for_twin = if step.is_applied() { input } else { Input::Tick };
         let twin = self.twin.step(now, for_twin);
         self.check(step, Some(&twin), stats)
     }
@@ -89,24 +89,23 @@ impl<'a> Harness<'a> {
     pub(super) fn restore(&mut self, nth: usize, stats: &mut Stats) -> Result<(), String> {
         let now = self.environment.now();
         let restored_now = if now < NEAR_MAX { other_epoch(now, nth) } else { now };
-        let (mut twin, actions, replays) = self.twin.restore(&self.config, now, restored_now)?;
-        let mut expected = (Vec::new(), Vec::new());
+        let (mut twin, actions) = self.twin.restore(&self.config, now, restored_now)?;
+        let mut expected = Vec::new();
         for connection in self.model.connections() {
             let through = self.model.acknowledged(connection);
             let input = Input::ConnectionClosed { connection, through };
             self.current_input = Some((now, input.clone()));
             let step = self.session.step(now, input);
-            expected.0.extend(step.actions.iter().cloned());
-            expected.1.extend(step.replays.iter().cloned());
+            expected.extend(step.actions.iter().cloned());
             self.check(step, None, stats)?;
         }
         let view = self.session.view();
         let restored = twin.view();
         self.twin = twin;
-        if (&actions, &replays) != (&expected.0, &expected.1) {
+        if actions != expected {
             return Err(format!(
-                "a restore differs from dropping all connections:\n  restored: {actions:?}, \
-                 {replays:?}\n  dropped:  {expected:?}"
+                "a restore differs from dropping all connections:\n  restored: {actions:?}\n  \
+                 dropped:  {expected:?}"
             ));
         }
         if restored != view {

@@ -2,9 +2,7 @@
 
 use std::fmt::{Debug, Write as _};
 
-use rejoin_core::{
-    Action, Backpressure, CloseReason, ConnectionId, Event, Input, Instant, Rejection,
-};
+use rejoin_core::{Action, CloseReason, ConnectionId, Input, Instant, Rejection};
 
 use crate::laws::Step;
 use crate::model::Model;
@@ -12,9 +10,8 @@ use crate::model::Model;
 /// The outcome of an input.
 #[derive(Debug, PartialEq)]
 pub(super) struct Outcome {
-    result: Result<Backpressure, Rejection>,
+    result: Result<(), Rejection>,
     actions: Vec<Action<u64>>,
-    replays: Vec<Vec<(u64, Event<u64>)>>,
     deadline: Option<Instant>,
     closed: Option<CloseReason>,
     pending: usize,
@@ -29,7 +26,6 @@ impl Outcome {
         Self {
             result: step.result.clone(),
             actions: step.actions.clone(),
-            replays: step.replays.clone(),
             deadline: view.deadline,
             closed: view.closed,
             pending: view.pending,
@@ -41,14 +37,7 @@ impl Outcome {
     /// Applies an input to the model, and returns the outcome.
     pub(super) fn of_model(model: &mut Model, now: Instant, input: Input<u64>) -> Self {
         let (result, actions) = model.handle(now, input);
-        let replays = actions.iter().filter_map(|action| {
-            let Action::Replay { stream, range, .. } = action else {
-                return None;
-            };
-            Some(model.replay(*stream, range.clone()))
-        });
         Self {
-            replays: replays.collect(),
             result,
             actions,
             deadline: model.deadline(),
@@ -72,7 +61,6 @@ impl Outcome {
         let mut text = String::from("the session and the model disagree");
         append_difference(&mut text, "result", &self.result, &model.result);
         append_difference(&mut text, "actions", &self.actions, &model.actions);
-        append_difference(&mut text, "replays", &self.replays, &model.replays);
         append_difference(&mut text, "deadline", &self.deadline, &model.deadline);
         append_difference(&mut text, "closed", &self.closed, &model.closed);
         append_difference(&mut text, "pending", &self.pending, &model.pending);

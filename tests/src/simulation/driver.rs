@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rejoin_core::{
-    Action, Backpressure, ClientFault, ConnectionId, EndReason, Event, EventId, Input, Instant,
+    Action, AnswerFormat, ClientFault, ConnectionId, EndReason, Event, EventId, Input, Instant,
     Rejection, StreamId,
 };
 
@@ -29,12 +29,13 @@ pub(super) enum LinkOrigin {
 }
 
 impl Simulation {
-    /// Passes an input to a session, checks the step, and applies its actions.
+    /// Passes an input to a session, checks the step, and applies its actions. Returns the
+    /// stream that holds the sender, if there is one.
     pub(super) fn handle_input(
         &mut self,
         no: ServerNo,
         input: Input<u64>,
-    ) -> Result<Result<Backpressure, Rejection>, String> {
+    ) -> Result<Result<Option<StreamId>, Rejection>, String> {
         let now = self.clock();
         self.handle_input_at(no, now, input)
     }
@@ -45,7 +46,7 @@ impl Simulation {
         no: ServerNo,
         now: Instant,
         input: Input<u64>,
-    ) -> Result<Result<Backpressure, Rejection>, String> {
+    ) -> Result<Result<Option<StreamId>, Rejection>, String> {
         self.failed_session = Some(no);
         let Some(server) = self.servers.get_mut(no) else {
             return Err(format!("unknown server {no}"));
@@ -61,24 +62,19 @@ impl Simulation {
         }
         self.apply_actions(no, &step);
         self.arm_timer(no);
-        Ok(step.result)
+        let held_by = step.actions.iter().find_map(|action| {
+            if let Action::Hold { stream } = action { Some(*stream) } else { None }
+        });
+        Ok(step.result.map(|()| held_by))
     }
 
     /// Applies the actions of a step.
     pub(super) fn apply_actions(&mut self, no: ServerNo, step: &Step) {
-        let mut replays = step.replays.iter();
         for action in &step.actions {
             match action {
                 Action::Forward { message } => self.deliver_to_backend(no, *message),
                 Action::Send { connection, index, id, event } => {
                     self.send_event(no, *connection, *index, *id, event);
-                }
-                Action::Replay { connection, stream, .. } => {
-                    self.coverage.hit("replays");
-                    for (index, event) in replays.next().into_iter().flatten() {
-                        let id = Some(EventId::new(*stream, *index));
-                        self.send_event(no, *connection, *index, id, event);
-                    }
                 }
                 Action::Gap { connection, missed, .. } => {
                     self.coverage.hit("gaps");
@@ -100,7 +96,7 @@ impl Simulation {
                     }
                 }
                 Action::SessionClosed { .. } => self.end_backend(no),
-                Action::Report(_) => {}
+                Action::Hold { .. } | Action::Report(_) => {}
             }
         }
     }
@@ -204,7 +200,7 @@ impl Simulation {
     pub(super) fn deliver_packet(&mut self, packet: Packet) -> Result<(), String> {
         match packet {
             Packet::Requests { link, format, post } => {
-                self.connect(link, |connection| Input::Request { connection, format, post })
+                self.connect(link, |connection| Input::Post { connection, format, post })
             }
             Packet::Reserve { link, format, post } => {
                 self.connect(link, |connection| Input::Reserve { connection })?;
@@ -222,7 +218,14 @@ impl Simulation {
             }
             Packet::ClientMessage { client, server, message, cancels } => {
                 let post = rejoin_core::Post::Single(message);
-                match self.handle_input(server, Input::Message { post })? {
+                match self.handle_input(
+                    server,
+                    Input::Post {
+                        connection: super::invalid_input::CONNECTION,
+                        format: AnswerFormat::Sse,
+                        post,
+                    },
+                )? {
                     Ok(_) => self.on_message_accepted(cancels),
                     Err(Rejection::Closed(_)) => self.leave_session(client, server),
                     Err(Rejection::Client(ClientFault::NotInitialized))
@@ -277,7 +280,7 @@ impl Simulation {
         let input = input(connection);
         let origin = if matches!(input, Input::Get { .. }) {
             LinkOrigin::Get
-        } else if matches!(input, Input::Request { .. }) {
+        } else if matches!(input, Input::Post { .. }) {
             LinkOrigin::Request
         } else {
             LinkOrigin::Reserve

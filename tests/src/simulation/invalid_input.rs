@@ -23,9 +23,6 @@ pub(super) enum InvalidInput {
     InitializeInBatch,
     /// Two requests with the same progress token.
     DuplicateToken,
-    /// The driver passes a POST without a request as one with a request, or the reverse.
-    NoRequest,
-    UnexpectedRequest,
     /// The driver opens a connection that is in use.
     ConnectionInUse,
     /// The driver abandons an unknown stream.
@@ -35,21 +32,19 @@ pub(super) enum InvalidInput {
 }
 
 /// Everything that is invalid in an initialized session.
-pub(super) const INVALID_INPUTS: [InvalidInput; 10] = [
+pub(super) const INVALID_INPUTS: [InvalidInput; 8] = [
     InvalidInput::SecondInitialize,
     InvalidInput::EmptyBatch,
     InvalidInput::OversizedBatch,
     InvalidInput::InitializeInBatch,
     InvalidInput::DuplicateToken,
-    InvalidInput::NoRequest,
-    InvalidInput::UnexpectedRequest,
     InvalidInput::ConnectionInUse,
     InvalidInput::UnknownStream,
     InvalidInput::ValidBatch,
 ];
 
 /// Never the connection of a client.
-const CONNECTION: ConnectionId = ConnectionId(u64::MAX);
+pub(super) const CONNECTION: ConnectionId = ConnectionId(u64::MAX);
 
 impl Simulation {
     /// Passes an invalid input to a session, and checks its rejection.
@@ -75,27 +70,22 @@ impl Simulation {
             (InvalidInput::UnknownStream, _) => {
                 Input::Abandon { stream: StreamId::Request(u64::MAX / 2) }
             }
-            (InvalidInput::UnexpectedRequest | InvalidInput::ValidBatch, _) => {
-                Input::Message { post: self.invalid_post(no, invalid) }
-            }
             (
                 InvalidInput::SecondInitialize
                 | InvalidInput::EmptyBatch
                 | InvalidInput::OversizedBatch
                 | InvalidInput::InitializeInBatch
                 | InvalidInput::DuplicateToken
-                | InvalidInput::NoRequest,
+                | InvalidInput::ValidBatch,
                 _,
             ) => {
                 let post = self.invalid_post(no, invalid);
-                Input::Request { connection: CONNECTION, format: AnswerFormat::Sse, post }
+                Input::Post { connection: CONNECTION, format: AnswerFormat::Sse, post }
             }
         };
         let is_of_driver = matches!(
             invalid,
             InvalidInput::EarlyReserve
-                | InvalidInput::NoRequest
-                | InvalidInput::UnexpectedRequest
                 | InvalidInput::ConnectionInUse
                 | InvalidInput::UnknownStream
         );
@@ -140,9 +130,7 @@ impl Simulation {
                 let first = create(request(-1, Method::Other));
                 Post::Batch(vec![first, create(request(-2, Method::Other))])
             }
-            InvalidInput::UnexpectedRequest => Post::Single(create(request(-1, Method::Other))),
             InvalidInput::EarlyReserve
-            | InvalidInput::NoRequest
             | InvalidInput::ConnectionInUse
             | InvalidInput::UnknownStream => Post::Single(create(notification)),
             InvalidInput::ValidBatch => {

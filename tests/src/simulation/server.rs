@@ -91,7 +91,7 @@ impl Server {
     /// Notes which streams are detached after a step, and since when.
     fn note_detached(&mut self, step: &Step) {
         let view = &self.view;
-        if let (Input::Get { last_event_id: Some(id), .. }, Ok(_)) = (&step.input, &step.result) {
+        if let (Input::Get { last_event_id: Some(id), .. }, Ok(())) = (&step.input, &step.result) {
             // The connection may have ended within the step.
             self.detached_since.remove(&id.stream);
         }
@@ -125,7 +125,7 @@ impl Server {
         }
         self.inputs.push((now, input.clone()));
         let step = self.session.step(now, input.clone());
-        let for_twin = if step.result.is_ok() { input } else { Input::Tick };
+        let for_twin = if step.is_applied() { input } else { Input::Tick };
         let twin = self.twin.step(now, for_twin);
         self.check_step(step, Some(&twin), coverage)
     }

@@ -1,9 +1,9 @@
 //! Lifecycle: initialization, idle timeout, close.
 
 use rejoin_core::{
-    Action, AnswerFormat, ApiMisuse, Backpressure, ClientFault, CloseReason, Config, ConnectionId,
-    EndReason, Event, FailureReason, Head, Input, Message, Method, Post, Rejection, Report,
-    RequestId, UndeliverableReason,
+    Action, AnswerFormat, ApiMisuse, ClientFault, CloseReason, Config, ConnectionId, EndReason,
+    Event, FailureReason, Head, Input, Message, Method, Post, Rejection, Report, RequestId,
+    UndeliverableReason,
 };
 
 use crate::script::*;
@@ -21,7 +21,7 @@ fn only_a_ping_may_precede_the_response_to_initialize() {
     script.expect_rejection(request(1, 1, 3), ClientFault::NotInitialized);
     script.expect_rejection(initialize(1, 3), ClientFault::AlreadyInitialized);
     let head = Head::Request { id: RequestId::from(7), method: Method::Ping, progress_token: None };
-    let ping = Input::Request {
+    let ping = Input::Post {
         connection: ConnectionId(1),
         format: AnswerFormat::Sse,
         post: Post::Single(Message { head, body: 3, bytes: 1 }),
@@ -41,7 +41,12 @@ fn only_a_ping_may_precede_the_response_to_initialize() {
 #[test]
 fn any_other_first_input_closes_the_session() {
     let mut script = Script::new(Config::default());
-    script.expect(get(0), [close_session(CloseReason::ExpectedInitialize)]);
+    let closed = Rejection::Closed(CloseReason::ExpectedInitialize);
+    let (result, actions) = script.model.handle(rejoin_core::Instant::EPOCH, get(0));
+    assert_eq!(
+        (result, actions),
+        (Err(closed), vec![close_session(CloseReason::ExpectedInitialize)])
+    );
     assert_eq!(script.model.deadline(), None);
     script.expect_rejection(get(0), Rejection::Closed(CloseReason::ExpectedInitialize));
     script.expect(acknowledged(0, 1), []);
@@ -120,9 +125,8 @@ fn a_reservation_opens_or_expires() {
     script.expect_rejection(resume(3, SECOND, 0), ClientFault::ExpiredStream(SECOND));
     script.expect_rejection(Input::Abandon { stream: SECOND }, ApiMisuse::UnknownStream(SECOND));
     script.expect(Input::Abandon { stream: FIRST }, [close(1, EndReason::Abandoned)]);
-    script.expect_with_backpressure(
+    script.expect(
         response(1, 4),
-        Backpressure::None,
         [Action::Report(Report::Undeliverable {
             id: Some(RequestId::from(1)),
             reason: UndeliverableReason::CancelledRequest,

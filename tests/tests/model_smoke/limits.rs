@@ -1,8 +1,8 @@
-//! Backpressure, stalls and limits.
+//! stalls and limits.
 
 use rejoin_core::{
-    Action, Backpressure, ClientFault, CloseReason, Config, ConnectionId, EndReason, FailureReason,
-    Input, Report, RequestId, UnansweredReason,
+    Action, ClientFault, CloseReason, Config, ConnectionId, EndReason, FailureReason, Input,
+    Report, RequestId, UnansweredReason,
 };
 
 use crate::script::*;
@@ -21,11 +21,11 @@ fn a_reader_that_makes_progress_holds_the_backend() {
     let mut script = Script::initialized(config);
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
     script.expect(notify(3, None), [send(1, STANDALONE, 1, 3)]);
-    script.expect_with_backpressure(notify(4, None), Backpressure::Hold(STANDALONE), []);
-    script.expect_with_backpressure(notify(5, None), Backpressure::Hold(STANDALONE), []);
-    script.expect(acknowledged(1, 0), [replay(1, STANDALONE, 2, 3)]);
+    script.expect(notify(4, None), [Action::Hold { stream: STANDALONE }]);
+    script.expect(notify(5, None), [Action::Hold { stream: STANDALONE }]);
+    script.expect(acknowledged(1, 0), [send(1, STANDALONE, 2, 4)]);
     script.wait(100);
-    script.expect(acknowledged(1, 2), [replay(1, STANDALONE, 3, 4), RELEASE]);
+    script.expect(acknowledged(1, 2), [send(1, STANDALONE, 3, 5), RELEASE]);
     script.expect(acknowledged(1, 3), []);
 }
 
@@ -42,7 +42,7 @@ fn a_stalled_reader_holds_no_sender_and_is_cut() {
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
     script.expect(get(2), []);
     script.expect(notify(3, None), [send(1, STANDALONE, 1, 3)]);
-    script.expect_with_backpressure(notify(4, None), Backpressure::Hold(STANDALONE), []);
+    script.expect(notify(4, None), [Action::Hold { stream: STANDALONE }]);
     script.expect_deadline_in(10_000);
     script.wait(10_000);
     script.expect(Input::Tick, [RELEASE]);
@@ -63,11 +63,8 @@ fn events_sent_at_a_deadline_survive_eviction_by_the_same_input() {
     let mut script = Script::initialized(config);
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
     script.expect(get(2), []);
-    script.expect_with_backpressure(
-        notify(3, None),
-        Backpressure::Hold(STANDALONE),
-        [send(1, STANDALONE, 1, 3)],
-    );
+    script
+        .expect(notify(3, None), [send(1, STANDALONE, 1, 3), Action::Hold { stream: STANDALONE }]);
     script.wait(60_000);
     // The second reader has not acknowledged what the first one left unread, either.
     script.expect(
@@ -79,7 +76,7 @@ fn events_sent_at_a_deadline_survive_eviction_by_the_same_input() {
             send(2, STANDALONE, 2, 4),
         ],
     );
-    assert_eq!(script.model.replay(STANDALONE, 1..2), []);
+    assert_eq!(script.model.logged_events(STANDALONE, 1..2), []);
     assert_eq!(script.model.logged_bytes(), 228);
 }
 
@@ -106,7 +103,7 @@ fn logs_without_capacity_report_every_loss() {
     let evicted = Action::Report(Report::ResponseEvicted { stream: FIRST, id: RequestId::from(1) });
     script.expect(response(1, 6), [evicted]);
     let failed = failure(1, FailureReason::Evicted);
-    assert_eq!(script.model.replay(FIRST, 1..2), [(1, failed)]);
+    assert_eq!(script.model.logged_events(FIRST, 1..2), [(1, failed)]);
     script.expect(
         acknowledged(2, 0),
         [send_failure(2, FIRST, 1, 1, FailureReason::Evicted), close(2, EndReason::Complete)],
@@ -127,15 +124,15 @@ fn the_session_evicts_acknowledged_events_first_then_the_oldest() {
     script.expect(request(2, 2, 6), [prime(2, SECOND, 0), forward(6)]);
     assert_eq!(script.model.logged_bytes(), 456);
     script.expect(server_request(7, 7, Some(2)), [send(2, SECOND, 1, 7)]);
-    assert_eq!(script.model.replay(FIRST, 0..9), []);
+    assert_eq!(script.model.logged_events(FIRST, 0..9), []);
     assert_eq!(script.model.logged_bytes(), 456);
     script.expect(progress(2, 8), [send(2, SECOND, 2, 8)]);
     assert_eq!(script.model.logged_bytes(), 684);
-    let hold = Backpressure::Hold(SECOND);
-    script.expect_with_backpressure(progress(2, 9), hold, [send(2, SECOND, 3, 9)]);
-    assert_eq!(script.model.replay(STANDALONE, 0..9), []);
-    script.expect_with_backpressure(progress(2, 10), hold, [send(2, SECOND, 4, 10)]);
-    assert_eq!(script.model.replay(SECOND, 0..9).len(), 3);
+    let hold = Action::Hold { stream: SECOND };
+    script.expect(progress(2, 9), [send(2, SECOND, 3, 9), hold.clone()]);
+    assert_eq!(script.model.logged_events(STANDALONE, 0..9), []);
+    script.expect(progress(2, 10), [send(2, SECOND, 4, 10), hold.clone()]);
+    assert_eq!(script.model.logged_events(SECOND, 0..9).len(), 3);
     let release = Action::Release { stream: SECOND };
     script.expect(closed(2, None), [fail(7, UnansweredReason::Evicted), release]);
 }

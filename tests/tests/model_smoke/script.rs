@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use rejoin_core::{
-    Action, AnswerFormat, Backpressure, Config, ConnectionId, EndReason, Event, EventId, Failure,
-    FailureReason, Head, Initialized, Input, Instant, Message, Method, Notification, Post,
-    ProgressToken, ProtocolVersion, Rejection, RequestId, StreamId, UnansweredReason,
+    Action, AnswerFormat, Config, ConnectionId, EndReason, Event, EventId, Failure, FailureReason,
+    Head, Initialized, Input, Instant, Message, Method, Notification, Post, ProgressToken,
+    ProtocolVersion, Rejection, RequestId, StreamId, UnansweredReason,
 };
 use rejoin_tests::model::Model;
 
@@ -47,19 +47,8 @@ impl Script {
     /// Applies an input, and expects these actions.
     #[track_caller]
     pub(crate) fn expect<const N: usize>(&mut self, input: Input<u64>, actions: [Action<u64>; N]) {
-        self.expect_with_backpressure(input, Backpressure::None, actions);
-    }
-
-    /// Applies an input, and expects this result and these actions.
-    #[track_caller]
-    pub(crate) fn expect_with_backpressure<const N: usize>(
-        &mut self,
-        input: Input<u64>,
-        backpressure: Backpressure,
-        actions: [Action<u64>; N],
-    ) {
         let (result, out) = self.model.handle(self.now, input);
-        assert_eq!(result, Ok(backpressure));
+        assert_eq!(result, Ok(()));
         assert_eq!(out, Vec::from(actions));
     }
 
@@ -91,7 +80,7 @@ pub(crate) fn request_head(id: i64) -> Head {
 pub(crate) fn initialize(connection: u64, body: u64) -> Input<u64> {
     let method = Method::Initialize { version: None };
     let head = Head::Request { id: RequestId::from(0), method, progress_token: None };
-    Input::Request {
+    Input::Post {
         connection: ConnectionId(connection),
         format: AnswerFormat::Json,
         post: Post::Single(message(head, body)),
@@ -104,7 +93,7 @@ pub(crate) fn initialized(version: &str) -> Input<u64> {
 }
 
 pub(crate) fn request(connection: u64, id: i64, body: u64) -> Input<u64> {
-    Input::Request {
+    Input::Post {
         connection: ConnectionId(connection),
         format: AnswerFormat::Sse,
         post: Post::Single(message(request_head(id), body)),
@@ -112,7 +101,7 @@ pub(crate) fn request(connection: u64, id: i64, body: u64) -> Input<u64> {
 }
 
 pub(crate) fn json_request(connection: u64, id: i64, body: u64) -> Input<u64> {
-    Input::Request {
+    Input::Post {
         connection: ConnectionId(connection),
         format: AnswerFormat::Json,
         post: Post::Single(message(request_head(id), body)),
@@ -121,7 +110,7 @@ pub(crate) fn json_request(connection: u64, id: i64, body: u64) -> Input<u64> {
 
 pub(crate) fn batch(connection: u64, heads: Vec<(Head, u64)>) -> Input<u64> {
     let messages = heads.into_iter().map(|(head, body)| message(head, body)).collect();
-    Input::Request {
+    Input::Post {
         connection: ConnectionId(connection),
         format: AnswerFormat::Sse,
         post: Post::Batch(messages),
@@ -133,7 +122,11 @@ pub(crate) fn cancelled_head(id: i64) -> Head {
 }
 
 pub(crate) fn from_client(head: Head, body: u64) -> Input<u64> {
-    Input::Message { post: Post::Single(message(head, body)) }
+    Input::Post {
+        connection: ConnectionId(u64::MAX),
+        format: AnswerFormat::Sse,
+        post: Post::Single(message(head, body)),
+    }
 }
 
 pub(crate) fn get(connection: u64) -> Input<u64> {
@@ -224,10 +217,6 @@ pub(crate) fn prime(connection: u64, stream: StreamId, index: u64) -> Action<u64
 pub(crate) fn prime_retry(connection: u64, stream: StreamId, index: u64, ms: u64) -> Action<u64> {
     let retry = Some(Duration::from_millis(ms));
     send_event(connection, stream, index, Event::Priming { retry })
-}
-
-pub(crate) fn replay(connection: u64, stream: StreamId, from: u64, to: u64) -> Action<u64> {
-    Action::Replay { connection: ConnectionId(connection), stream, range: from..to }
 }
 
 pub(crate) fn gap(connection: u64, stream: StreamId, from: u64, through: u64) -> Action<u64> {

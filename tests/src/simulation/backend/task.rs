@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rejoin_core::{
-    ApiMisuse, Backpressure, Head, Initialized, Input, Method, Notification, ProgressToken,
-    Rejection, RequestId, StreamId,
+    ApiMisuse, Head, Initialized, Input, Method, Notification, ProgressToken, Rejection, RequestId,
+    StreamId,
 };
 
 use super::plan::BackendAction;
@@ -98,7 +98,7 @@ impl Simulation {
             server_request = server_request.filter(|_| is_new);
         }
         match self.handle_input(no, Input::BackendMessage { message, related })? {
-            Ok(pressure) => {
+            Ok(held_by) => {
                 if let Some(id) = server_request {
                     let timeout = self.parameters.server_request_timeout;
                     self.schedule_after(timeout, SimEvent::ServerRequestTimeout(no, id));
@@ -111,10 +111,7 @@ impl Simulation {
                 if is_initialized {
                     self.start_task(no, None, Method::Other, None);
                 }
-                Ok(match pressure {
-                    Backpressure::Hold(stream) => Some(stream),
-                    Backpressure::None => None,
-                })
+                Ok(held_by)
             }
             Err(rejection) => {
                 if let Some(id) = server_request {

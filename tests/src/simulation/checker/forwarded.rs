@@ -37,7 +37,8 @@ pub(in crate::simulation) fn check_forwarded(
 #[cfg(test)]
 mod tests {
     use rejoin_core::{
-        Backpressure, Initialized, Input, Instant, Message, Notification, Post, UnansweredReason,
+        AnswerFormat, ConnectionId, Initialized, Input, Instant, Message, Notification, Post,
+        UnansweredReason,
     };
 
     use super::*;
@@ -49,10 +50,13 @@ mod tests {
         let forward = |message: &u64| Action::Forward { message: *message };
         Step {
             now: Instant::EPOCH,
-            input: Input::Message { post: Post::Batch(messages.collect()) },
-            result: Ok(Backpressure::None),
+            input: Input::Post {
+                connection: ConnectionId(u64::MAX),
+                format: AnswerFormat::Sse,
+                post: Post::Batch(messages.collect()),
+            },
+            result: Ok(()),
             actions: forwarded.iter().map(forward).collect(),
-            replays: Vec::new(),
             after: View::default(),
         }
     }

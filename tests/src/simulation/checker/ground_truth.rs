@@ -59,7 +59,7 @@ impl GroundTruth {
                 self.evicted.insert(id.clone());
             }
         }
-        let (Input::BackendMessage { message, related }, Ok(_)) = (&step.input, &step.result)
+        let (Input::BackendMessage { message, related }, Ok(())) = (&step.input, &step.result)
         else {
             return Ok(None);
         };
@@ -260,7 +260,7 @@ fn check_dropped(
 
 #[cfg(test)]
 mod tests {
-    use rejoin_core::{Backpressure, ConnectionId, EventId, Initialized};
+    use rejoin_core::{ConnectionId, EventId, Initialized};
 
     use super::*;
 
@@ -288,9 +288,8 @@ mod tests {
         Step {
             now: Instant::EPOCH,
             input: Input::BackendMessage { message, related },
-            result: Ok(Backpressure::None),
+            result: Ok(()),
             actions: actions.collect(),
-            replays: Vec::new(),
             after: before(),
         }
     }

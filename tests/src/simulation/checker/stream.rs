@@ -166,8 +166,8 @@ pub(in crate::simulation) fn check_owner(
 #[cfg(test)]
 mod tests {
     use rejoin_core::{
-        Action, Backpressure, ConnectionId, Head, Initialized, Input, Instant, Message,
-        Notification, UnrelatedRouting,
+        Action, ConnectionId, Head, Initialized, Input, Instant, Message, Notification,
+        UnrelatedRouting,
     };
 
     use super::*;
@@ -188,9 +188,8 @@ mod tests {
                     message: Message { head, body: 10 * index, bytes: 0 },
                     related: None,
                 },
-                result: Ok(Backpressure::None),
+                result: Ok(()),
                 actions: vec![Action::Send { connection: ConnectionId(1), index, id, event }],
-                replays: Vec::new(),
                 after: View::default(),
             };
             ground_truth

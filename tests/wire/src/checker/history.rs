@@ -90,7 +90,7 @@ impl History {
             }
         }
         self.ground_truth.record_step(unrelated, before, step)?;
-        let is_post = matches!(step.input, Input::Request { .. } | Input::Message { .. });
+        let is_post = matches!(step.input, Input::Post { .. });
         if is_post && step.result.is_ok() {
             self.posts += 1;
             self.record_requests(step);
@@ -124,14 +124,9 @@ impl History {
 
     fn record_sent(&mut self, step: &Step) {
         let now = self.time_of(step.now);
-        let mut replays = step.replays.iter();
         for action in &step.actions {
             if let Action::Send { id: Some(id), .. } = action {
                 self.sent.entry(*id).or_default().push(now);
-            } else if let Action::Replay { stream, .. } = action {
-                for (index, _) in replays.next().into_iter().flatten() {
-                    self.sent.entry(EventId::new(*stream, *index)).or_default().push(now);
-                }
             }
         }
     }
@@ -175,7 +170,6 @@ impl History {
                 let head = Head::Error { id: Some(id.clone()) };
                 self.expected.push(ExpectedMessage { head, bytes: None });
             }
-            Action::Replay { .. } => coverage.hit("replays"),
             Action::Close { reason: EndReason::Replaced, .. } => {
                 coverage.hit("takeovers: request stream");
             }
@@ -190,6 +184,7 @@ impl History {
                 self.evicted.insert(id.clone());
             }
             Action::Send { .. }
+            | Action::Hold { .. }
             | Action::Close { .. }
             | Action::SessionClosed { .. }
             | Action::Report(_) => {}

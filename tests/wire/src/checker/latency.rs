@@ -106,8 +106,7 @@ fn check_prompt(
 mod tests {
     use bytes::Bytes;
     use rejoin_core::{
-        Action, Backpressure, ConnectionId, Event, Head, Input, Message, Notification,
-        UnrelatedRouting,
+        Action, ConnectionId, Event, Head, Input, Message, Notification, UnrelatedRouting,
     };
     use rejoin_tests::laws::{Step, View};
     use rejoin_tests::simulation::Coverage;
@@ -132,9 +131,8 @@ mod tests {
                 } else {
                     Input::Tick
                 },
-                result: Ok(Backpressure::None),
+                result: Ok(()),
                 actions: if is_sent { vec![send] } else { Vec::new() },
-                replays: Vec::new(),
                 after: View::default(),
             };
             let mut coverage = Coverage::default();

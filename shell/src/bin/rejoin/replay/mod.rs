@@ -13,16 +13,15 @@ use std::{
 use anyhow::Context as _;
 use rejoin::{
     journal::Reader,
-    rejoin_core::{Actions, Backpressure, Input, Instant, Rejection, Session},
+    rejoin_core::{Actions, Input, Instant, Rejection, Session},
 };
 
 /// An input of a session and its result. Message bodies are replaced by labels.
-struct Step<'a> {
+struct Step {
     now: Instant,
     input: Input<String>,
-    result: Result<Backpressure, Rejection>,
+    result: Result<(), Rejection>,
     actions: Actions<String>,
-    session: &'a Session<String>,
 }
 
 /// Replays a journal, and prints each input and its actions.
@@ -52,7 +51,7 @@ fn print(path: &Path, as_json: bool, out: &mut impl Write) -> anyhow::Result<()>
         let input = entry.input.map(|head, ()| label::describe(head));
         let mut actions = Actions::new();
         let result = session.handle(entry.now, input.clone(), &mut actions);
-        let step = Step { now: entry.now, input, result, actions, session: &session };
+        let step = Step { now: entry.now, input, result, actions };
         if as_json {
             json::write_step(out, &step)?;
         } else {

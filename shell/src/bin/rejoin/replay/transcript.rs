@@ -4,10 +4,7 @@ use std::io::{self, Write};
 
 use rejoin::{
     journal::Header,
-    rejoin_core::{
-        Action, AnswerFormat, Backpressure, Event, EventId, Input, Instant, Post, Rejection,
-        Session,
-    },
+    rejoin_core::{Action, AnswerFormat, Event, Input, Instant, Post, Rejection},
 };
 
 use super::Step;
@@ -18,20 +15,15 @@ pub(super) fn write_header(out: &mut impl Write, header: &Header) -> io::Result<
 }
 
 /// Writes an input, indented below it its actions, and backpressure or a rejection.
-pub(super) fn write_step(
-    out: &mut impl Write,
-    started: Instant,
-    step: &Step<'_>,
-) -> io::Result<()> {
+pub(super) fn write_step(out: &mut impl Write, started: Instant, step: &Step) -> io::Result<()> {
     let time = step.now.since(started).as_secs_f64();
     writeln!(out, "{time:>10.3}  {}", describe_input(&step.input))?;
     let mut write_line = |line: String| writeln!(out, "{:12}  {line}", "");
     for action in &step.actions {
-        describe_action(step.session, action).into_iter().try_for_each(&mut write_line)?;
+        write_line(describe_action(action))?;
     }
     match &step.result {
-        Ok(Backpressure::None) => Ok(()),
-        Ok(Backpressure::Hold(stream)) => write_line(format!("hold the sender to {stream}")),
+        Ok(()) => Ok(()),
         Err(rejection) => {
             write_line(format!("rejected, {} is at fault: {rejection}", party_at_fault(rejection)))
         }
@@ -41,7 +33,8 @@ pub(super) fn write_step(
 fn describe_input(input: &Input<String>) -> String {
     match input {
         Input::Reserve { connection } => format!("connection {connection}: reserve"),
-        Input::Request { connection, format, post } => {
+        Input::Post { post, .. } if !post.has_request() => format!("POST {}", describe_post(post)),
+        Input::Post { connection, format, post } => {
             let format = match format {
                 AnswerFormat::Sse => "",
                 AnswerFormat::Json => " (wants JSON)",
@@ -52,7 +45,6 @@ fn describe_input(input: &Input<String>) -> String {
         Input::Get { connection, last_event_id: Some(id) } => {
             format!("connection {connection}: GET after {id}")
         }
-        Input::Message { post } => format!("POST {}", describe_post(post)),
         Input::Acknowledged { connection, through } => {
             format!("connection {connection}: acknowledged through {through}")
         }
@@ -90,20 +82,12 @@ fn describe_post(post: &Post<String>) -> String {
     }
 }
 
-fn describe_action(session: &Session<String>, action: &Action<String>) -> Vec<String> {
-    let line = match action {
+fn describe_action(action: &Action<String>) -> String {
+    match action {
         Action::Forward { message } => format!("forward {message}"),
         Action::Send { connection, id, event: sent, .. } => {
             let id = id.map_or(String::new(), |id| format!("{id} "));
             format!("send on {connection}: {id}{}", describe_event(sent))
-        }
-        Action::Replay { connection, stream, range } => {
-            let replayed = session.replay(*stream, range.clone());
-            let line = replayed.map(|logged| {
-                let id = EventId::new(*stream, logged.index);
-                format!("replay on {connection}: {id} {}", describe_event(&logged.entry.to_event()))
-            });
-            return line.collect();
         }
         Action::Gap { connection, missed, .. } => {
             format!(
@@ -116,11 +100,11 @@ fn describe_action(session: &Session<String>, action: &Action<String>) -> Vec<St
         Action::Close { connection, reason } => format!("close {connection}: {reason:?}"),
         Action::FailServerRequest { id, reason } => format!("fail server request {id}: {reason:?}"),
         Action::CancelRequest { id } => format!("cancel {id} at the backend"),
+        Action::Hold { stream } => format!("hold the sender to {stream}"),
         Action::Release { stream } => format!("release the senders to {stream}"),
         Action::SessionClosed { reason } => format!("close the session: {reason:?}"),
         Action::Report(report) => format!("report {report:?}"),
-    };
-    vec![line]
+    }
 }
 
 fn describe_event(event: &Event<String>) -> String {
