@@ -143,11 +143,16 @@ async fn deleted_sessions_leak_nothing() {
     };
     // Warm-up: the threads that start children allocate memory of their own.
     open_and_delete().await;
-    let (files, memory) = open_and_delete().await;
-    let (_, later) = open_and_delete().await;
+    let (files, mut memory) = open_and_delete().await;
+    // The allocator grows in some rounds, a leak in every one.
+    let mut grown = Vec::new();
+    while grown.len() < 5 && grown.last().is_none_or(|grown| *grown >= SESSIONS) {
+        let (_, later) = open_and_delete().await;
+        grown.push(later.saturating_sub(memory));
+        memory = later;
+    }
     wait_until(|| descriptors(program.id()) <= files).await;
-    let grown = later.saturating_sub(memory);
-    assert!(grown < SESSIONS, "{SESSIONS} sessions left {grown} KiB");
+    assert!(grown.last() < Some(&SESSIONS), "{SESSIONS} sessions left {grown:?} KiB each time");
 }
 
 async fn wait_until_only_the_watchdog_is_left(program: u32) {
