@@ -1,18 +1,18 @@
 //! Memory of sessions that have answered many requests.
 
-use std::{env, process::Command};
-
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use crate::{
     layer::{Limits, Rejoin, Rmcp, SessionLayer, call, drain},
-    measure::{Flavor, Metric, Readings, Trial, interleave},
+    measure::{Flavor, Metric, Trial, interleave},
     message::Tool,
     options::{LayerName, Sizing},
-    process::Process,
+    process::{Process, measure_in_own_process},
     report::Report,
 };
 
+const REJOIN: &str = "rejoin + rmcp service";
+const RMCP: &str = "rmcp + rmcp service";
 const PEAK: Metric = Metric::cost("peak memory", "bytes");
 const RESTING: Metric = Metric::cost("resting memory", "bytes");
 
@@ -23,33 +23,21 @@ pub(crate) fn run(sizing: &Sizing, report: &mut Report) -> Result<()> {
     let mut trials =
         [LayerName::Rejoin, LayerName::Rmcp].map(|layer| trial(&workload, layer, sessions, calls));
     report.add(interleave(sizing.busy_rounds, &mut trials)?);
-    report.compare(&workload, subject(LayerName::Rejoin), subject(LayerName::Rmcp));
+    report.compare(&workload, REJOIN, RMCP);
     Ok(())
 }
 
-fn subject(layer: LayerName) -> &'static str {
-    match layer {
-        LayerName::Rejoin | LayerName::Inline => "rejoin + rmcp service",
-        LayerName::Rmcp => "rmcp + rmcp service",
-    }
-}
-
 fn trial(workload: &str, layer: LayerName, sessions: usize, calls: usize) -> Trial {
-    let name = match layer {
-        LayerName::Rejoin | LayerName::Inline => "rejoin",
-        LayerName::Rmcp => "rmcp",
+    let (subject, name) = match layer {
+        LayerName::Rejoin | LayerName::Inline => (REJOIN, "rejoin"),
+        LayerName::Rmcp => (RMCP, "rmcp"),
     };
     let round = Box::new(move || {
-        let mut command = Command::new(env::current_exe()?);
-        let output =
-            command.args(["busy", name, &sessions.to_string(), &calls.to_string()]).output()?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let printed = String::from_utf8(output.stdout)?;
-        let values = printed.split_whitespace().map(str::parse).collect::<Result<Vec<f64>, _>>()?;
-        ensure!(values.len() == 2, "it printed {printed}");
-        Ok([PEAK, RESTING].into_iter().zip(values).collect::<Readings>())
+        let arguments =
+            ["busy".to_owned(), name.to_owned(), sessions.to_string(), calls.to_string()];
+        measure_in_own_process(&arguments, &[PEAK, RESTING])
     });
-    Trial { workload: workload.to_owned(), subject: subject(layer), round }
+    Trial { workload: workload.to_owned(), subject, round }
 }
 
 /// Keeps sessions busy in this process, and prints its peak and its resting memory in bytes.

@@ -1,8 +1,6 @@
 //! Idle sessions: memory, CPU time, and punctual expiry.
 
 use std::{
-    env,
-    process::Command,
     sync::OnceLock,
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     time::{Duration, Instant},
@@ -14,10 +12,10 @@ use rejoin::{Backend, ClientMessages, ClientSender, OpenError};
 use crate::{
     backend::MessageForm,
     layer::{Limits, Rejoin, Rmcp, SessionLayer},
-    measure::{Flavor, Metric, Readings, Trial, interleave},
+    measure::{Flavor, Metric, Trial, interleave},
     message::{self, Parsed},
     options::{LayerName, Sizing},
-    process::Process,
+    process::{Process, measure_in_own_process},
     report::Report,
 };
 
@@ -53,17 +51,11 @@ fn hold_trial(workload: &str, layer: LayerName, count: usize, timeout: Option<Du
         LayerName::Rmcp => ("rmcp", "rmcp"),
     };
     let round = Box::new(move || {
-        let mut command = Command::new(env::current_exe()?);
-        command.args(["hold", name, &count.to_string()]);
-        command.args(timeout.map(|timeout| timeout.as_secs().to_string()));
-        let output = command.output()?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let printed = String::from_utf8(output.stdout)?;
-        let values = printed.split_whitespace().map(str::parse).collect::<Result<Vec<f64>, _>>()?;
+        let mut arguments = vec!["hold".to_owned(), name.to_owned(), count.to_string()];
+        arguments.extend(timeout.map(|timeout| timeout.as_secs().to_string()));
         let metrics =
             if timeout.is_some() { &[IDLE, EXPIRING, LATEST_EXPIRY][..] } else { &[MEMORY] };
-        ensure!(values.len() == metrics.len(), "unexpected output: {printed}");
-        Ok(metrics.iter().copied().zip(values).collect::<Readings>())
+        measure_in_own_process(&arguments, metrics)
     });
     Trial { workload: workload.to_owned(), subject, round }
 }

@@ -1,12 +1,18 @@
 //! CPU time and memory of a process, as reported by the system.
 
-use std::{fs, process, time::Duration};
+use std::{
+    env, fs,
+    process::{self, Command},
+    time::Duration,
+};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use nix::{
     time::{clock_getcpuclockid, clock_gettime},
     unistd::Pid,
 };
+
+use crate::measure::{Metric, Readings};
 
 /// A process.
 #[derive(Clone, Copy, Debug)]
@@ -47,4 +53,15 @@ impl Process {
             line.and_then(|line| line.split_whitespace().next()).context("no such field")?;
         Ok(kilobytes.parse::<f64>()? * 1024.0)
     }
+}
+
+/// Runs this program with `arguments` in a process of its own, and returns what it prints: one
+/// value for each metric.
+pub(crate) fn measure_in_own_process(arguments: &[String], metrics: &[Metric]) -> Result<Readings> {
+    let output = Command::new(env::current_exe()?).args(arguments).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed = String::from_utf8(output.stdout)?;
+    let values = printed.split_whitespace().map(str::parse).collect::<Result<Vec<f64>, _>>()?;
+    ensure!(values.len() == metrics.len(), "unexpected output: {printed}");
+    Ok(metrics.iter().copied().zip(values).collect())
 }
