@@ -26,6 +26,7 @@ use alloc::vec::Vec;
 
 use self::{
     backpressure::HeldStream,
+    check::PostEffect,
     connection::{Connections, Subject},
     requests::{Requests, ServerRequests},
     stream::{Stream, Streams},
@@ -213,11 +214,11 @@ impl<M: Clone> Session<M> {
                 self.reserve(connection);
             }
             Input::Post { connection, format, post } => {
-                let reserved = self.check_post(connection, &post)?;
-                if post.has_request() {
-                    self.handle_request(connection, reserved, format, post, out);
-                } else {
-                    self.handle_messages(post, out);
+                match self.check_post(connection, &post)? {
+                    PostEffect::OpensStream { reserved } => {
+                        self.handle_request(connection, reserved, format, post, out);
+                    }
+                    PostEffect::ForwardsOnly => self.handle_messages(post, out),
                 }
             }
             Input::Get { connection, last_event_id } => {

@@ -61,6 +61,14 @@ pub(super) fn violates_handshake<M>(input: &Input<M>) -> bool {
     is_from_client(input)
 }
 
+/// What an accepted POST does.
+pub(super) enum PostEffect {
+    /// It has a request: a stream opens, which is the reserved one of its connection, if any.
+    OpensStream { reserved: Option<StreamKey> },
+    /// It has only notifications and responses.
+    ForwardsOnly,
+}
+
 impl<M> Session<M> {
     pub(super) fn check_reserve(&self, connection: ConnectionId) -> Result<(), Rejection> {
         self.check_initialized().map_err(|_| ApiMisuse::NotInitialized)?;
@@ -68,25 +76,29 @@ impl<M> Session<M> {
         self.check_capacity()
     }
 
-    /// Checks a POST. Returns the reserved stream of its connection, if it has one.
+    /// Checks a POST. Returns what it does.
     pub(super) fn check_post(
         &self,
         connection: ConnectionId,
         post: &Post<M>,
-    ) -> Result<Option<StreamKey>, Rejection> {
+    ) -> Result<PostEffect, Rejection> {
         self.check_phase(post)?;
         let messages = post.messages();
         if messages.is_empty() {
             return Err(ClientFault::BatchEmpty.into());
         }
-        let has_request = post.has_request();
-        let reserved = if has_request { self.check_unused_or_reserved(connection)? } else { None };
+        if !post.has_request() {
+            self.check_batch(post)?;
+            self.check_messages(messages)?;
+            return Ok(PostEffect::ForwardsOnly);
+        }
+        let reserved = self.check_unused_or_reserved(connection)?;
         self.check_batch(post)?;
         self.check_messages(messages)?;
-        if has_request && reserved.is_none() && !matches!(self.phase, Phase::New) {
+        if reserved.is_none() && !matches!(self.phase, Phase::New) {
             self.check_capacity()?;
         }
-        Ok(reserved)
+        Ok(PostEffect::OpensStream { reserved })
     }
 
     pub(super) fn check_get(
