@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 
 use slab::Slab;
 
-/// Capacity, in entries, below which nothing is shrunk.
+/// Capacity, in entries, below which the collections grow as usual and are not shrunk.
 pub(crate) const CAPACITY_MIN: usize = 16;
 
 /// Returns whether less than a quarter of the capacity is used.

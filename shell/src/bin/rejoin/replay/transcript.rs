@@ -14,7 +14,7 @@ pub(super) fn write_header(out: &mut impl Write, header: &Header) -> io::Result<
     writeln!(out, "session {}, of rejoin {}", header.session, header.version)
 }
 
-/// Writes an input, indented below it its actions, and backpressure or a rejection.
+/// Writes an input and, indented below it, its actions and its rejection, if there is one.
 pub(super) fn write_step(out: &mut impl Write, started: Instant, step: &Step) -> io::Result<()> {
     let time = step.now.since(started).as_secs_f64();
     writeln!(out, "{time:>10.3}  {}", describe_input(&step.input))?;
