@@ -44,7 +44,7 @@ fn close_all_leaves_no_session_open() {
                 Ok(session) => assert!(session.close_reason().is_some()),
                 Err(ManagerError::Closing) => {}
                 Err(ManagerError::ClosedDuringInitialize(reason)) => {
-                    assert_eq!(reason, CloseReason::ServerShutdown)
+                    assert_eq!(reason, CloseReason::ServerShutdown);
                 }
                 Err(error) => panic!("{error}"),
             }

@@ -28,7 +28,7 @@ fn unused_permits_are_returned_exactly_once() {
             thread(async move {
                 match session.request(request(1), AnswerFormat::Sse).await {
                     Ok(connection) => {
-                        assert_eq!(remaining_messages(connection).await, responses(1))
+                        assert_eq!(remaining_messages(connection).await, responses(1));
                     }
                     // The id is in use, or there was no permit in time.
                     Err(error) => {
@@ -42,7 +42,7 @@ fn unused_permits_are_returned_exactly_once() {
             thread(async move {
                 match poll_once(session.request(request(2), AnswerFormat::Sse)).await {
                     Some(Ok(connection)) => {
-                        assert_eq!(remaining_messages(connection).await, responses(2))
+                        assert_eq!(remaining_messages(connection).await, responses(2));
                     }
                     Some(Err(error)) => assert_eq!(error, SessionError::Busy),
                     None => {}
