@@ -18,10 +18,10 @@ use crate::{
     script::{PRELUDE, STUBBORN, pid},
 };
 
-/// Returns a word that is unique among the command lines of all processes.
+/// Returns a word that is unique among the command lines of all processes, and part of no other.
 pub(crate) fn word() -> String {
     static WORDS: AtomicU32 = AtomicU32::new(0);
-    format!("life-{}-{}", std::process::id(), WORDS.fetch_add(1, Ordering::Relaxed))
+    format!("life-{}-{}-word", std::process::id(), WORDS.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Starts the program with a shell that runs `script`, behind a wrapper command, and that has `word`
@@ -36,16 +36,13 @@ fn serve(wrapper: &[&str], word: &str, script: &str) -> Program {
 pub(crate) const IGNORES_SIGNALS: &str =
     "trap '' TERM HUP INT; receive; respond \"{\\\"pid\\\":$$}\"; while :; do sleep 1; done";
 
-/// Wrapper commands that leave their process group, also without the inherited environment.
-const GROUP_LEAVERS: [&[&str]; 4] = [
-    &["setsid"],
-    &["timeout", "1h"],
-    &["env", "-i", "PATH=/usr/bin:/bin", "setsid"],
-    &["env", "-i", "PATH=/usr/bin:/bin", "timeout", "1h"],
-];
+/// Wrapper commands that run a command in another process group and session, also without the
+/// inherited environment.
+const GROUP_LEAVERS: [&[&str]; 2] =
+    [&["setsid", "--wait"], &["env", "-i", "PATH=/usr/bin:/bin", "setsid", "--wait"]];
 
 #[tokio::test]
-async fn child_that_leaves_its_group_ends_with_its_session() {
+async fn processes_outside_the_group_end_with_their_session() {
     for wrapper in GROUP_LEAVERS {
         let word = word();
         let program = serve(wrapper, &word, IGNORES_SIGNALS);
@@ -59,7 +56,7 @@ async fn child_that_leaves_its_group_ends_with_its_session() {
 }
 
 #[tokio::test]
-async fn child_that_leaves_its_group_ends_with_the_program() {
+async fn processes_outside_the_group_end_with_the_program() {
     for ending in [Signal::TERM, Signal::KILL] {
         for wrapper in GROUP_LEAVERS {
             let word = word();

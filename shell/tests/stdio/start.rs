@@ -5,8 +5,9 @@ use serde_json::json;
 
 use crate::{
     client::{Client, LATEST_REVISION, initialize},
+    processes::group_of,
     program::Program,
-    script::{ECHO, result, serve},
+    script::{ECHO, pid, result, serve},
 };
 
 #[tokio::test]
@@ -28,6 +29,14 @@ async fn each_session_has_its_own_process() {
     assert_ne!(a, b);
     let first_again = second.with_session(first.session());
     assert_eq!(result(&first_again, 2, json!({})).await, a);
+}
+
+#[tokio::test]
+async fn child_leads_its_own_group() {
+    let program = serve(&[], r#"while receive; do respond "{\"pid\":$$}"; done"#);
+    let client = Client::initialize(&program.address).await;
+    let child = pid(&client, 1).await;
+    assert_eq!(group_of(child), child);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::Signal;
 use thiserror::Error;
 use tokio::{
     process::ChildStdout,
@@ -56,10 +57,17 @@ enum ExitCause {
 
 impl Child {
     /// Starts a child on a blocking thread, so that the runtime is not blocked.
-    pub(super) async fn start(shared: Arc<Shared>, session: SessionId) -> Result<Self, OpenError> {
+    ///
+    /// The child holds the permit of its session until it is reaped, which is later than the end
+    /// of the session.
+    pub(super) async fn start(
+        shared: Arc<Shared>,
+        session: SessionId,
+        permit: SessionPermit,
+    ) -> Result<Self, OpenError> {
         let blocking = Arc::clone(&shared);
         let start = move || {
-            let started = Process::start(&blocking.config, &blocking.supervisor);
+            let started = Process::start(&blocking.config, &blocking.supervisor, permit);
             started.map_err(|error| blocking.config.start_error(error))
         };
         let (process, pipes) = spawn_blocking(start).await??;
@@ -67,7 +75,7 @@ impl Child {
             Ok(pipes) => pipes,
             Err(error) => {
                 // It already runs, and may have started other processes.
-                process.kill(session).await;
+                process.end(session).await;
                 return Err(shared.config.start_error(error).into());
             }
         };
@@ -88,14 +96,7 @@ impl Child {
 
     /// Serves a session until the session or the child ends. If the session ends while the
     /// child is still starting, the child may serve another session.
-    ///
-    /// The permit is held until the child has ended, which is later than the end of its session.
-    pub(super) async fn serve(
-        mut self,
-        client: ClientSender,
-        mut messages: ClientMessages,
-        mut permit: SessionPermit,
-    ) {
+    pub(super) async fn serve(mut self, client: ClientSender, mut messages: ClientMessages) {
         let mut forwarder = StdoutForwarder::new(client);
         let cause = loop {
             let ended = messages.ended();
@@ -107,12 +108,12 @@ impl Child {
             if let Some(cause) = cause {
                 break cause;
             }
-            let Some(next) = self.wait_for_next_client(&mut permit).await else {
+            let Some(next) = self.wait_for_next_client().await else {
                 return self.stop(Some(messages)).await;
             };
             let (client, next) = next;
             messages = next;
-            permit = messages.permit();
+            self.process.set_permit(messages.permit());
             let (previous, session) = (self.session.short(), client.session_id());
             client.set_process(self.process.id());
             forwarder = StdoutForwarder::new(client);
@@ -147,10 +148,7 @@ impl Child {
     /// session whose client sends the same `initialize` message. Returns `None` if the child is
     /// not starting any more, or no such client comes in time. Meanwhile the child holds no
     /// permit.
-    async fn wait_for_next_client(
-        &mut self,
-        permit: &mut SessionPermit,
-    ) -> Option<SessionEndpoints> {
+    async fn wait_for_next_client(&mut self) -> Option<SessionEndpoints> {
         let start_grace = self.shared.config.start_grace;
         let initialize = self.stdin.only_message()?;
         if start_grace.is_zero() || !self.stdout.is_unread() {
@@ -160,7 +158,7 @@ impl Child {
         let session = self.session.short();
         tracing::info!(%session, pid = self.process.id(),
             "client left while its server was starting; the process is kept for the next client");
-        *permit = SessionPermit::none();
+        self.process.set_permit(SessionPermit::none());
         tokio::select! {
             biased;
             _ = self.process.exited() => {
@@ -216,8 +214,9 @@ impl Child {
             ExitCause::Exited(_) | ExitCause::WaitFailed(_) => cause,
         };
         if let ExitCause::Exited(_) = cause {
-            // Otherwise a descendant could keep the output open.
-            self.process.kill_group();
+            // Otherwise a descendant could keep the output open. What cannot be listed now is
+            // killed in the end.
+            let _ = self.process.signal(Signal::KILL).await;
         }
         let stop_timeout = self.shared.config.stop_timeout;
         let until = Instant::now() + stop_timeout;
@@ -238,17 +237,19 @@ impl Child {
         let mut is_closed = timeout(stop_timeout / 4, self.finish_stdin(messages)).await.is_ok();
         self.stdin.close();
         if !is_closed {
-            self.process.terminate().await;
+            if let Err(error) = self.process.signal(Signal::TERM).await {
+                tracing::debug!(pid = self.process.id(), %error,
+                    "cannot list the processes of a stdio process");
+            }
             is_closed = timeout_at(started + stop_timeout, self.wait_until_closed()).await.is_ok();
         }
         if !is_closed {
-            self.process.kill_group();
-            // Only a process that has left the group can still hold an output open.
+            let _ = self.process.signal(Signal::KILL).await;
+            // Reads the rest of its stderr.
             let _ = timeout(LINGER_TIMEOUT, self.wait_until_closed()).await;
         }
         let session = self.session;
-        // Some processes may hold none of the outputs.
-        self.process.kill(session).await;
+        self.process.end(session).await;
         tracing::debug!(session = %session.short(), "stdio process ended");
     }
 

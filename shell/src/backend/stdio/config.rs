@@ -12,7 +12,6 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::Pid;
 use thiserror::Error;
 
 use super::{
@@ -77,15 +76,15 @@ impl StdioConfig {
         }
     }
 
-    /// Builds the command of a child that joins `group`, or leads a new group if that is `None`.
-    pub(super) fn command(&self, group: Option<Pid>, mark: Mark) -> Command {
+    /// Builds the command of a child, which leads a process group of its own.
+    pub(super) fn command(&self, mark: Mark) -> Command {
         let mut command = Command::new(&self.command);
         command
             .args(&self.args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(group.map_or(0, |group| group.as_raw_nonzero().get()));
+            .process_group(0);
         for (name, value) in &self.env {
             match value {
                 Some(value) => command.env(name, value),

@@ -27,10 +27,7 @@ use std::{fmt, io, sync::Arc};
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 
-use self::{
-    child::Child, parked::Parked, spawned::SpawnedProcesses, supervisor::Supervisor,
-    throttle::Throttle, watchdog::Watchdog,
-};
+use self::{child::Child, parked::Parked, supervisor::Supervisor, throttle::Throttle};
 pub use self::{config::StdioConfig, watchdog::WatchdogCommand, watchdog_process::run_watchdog};
 use super::{Backend, ClientMessages, ClientSender, OpenError};
 
@@ -61,20 +58,15 @@ impl StdioBackend {
     /// The command does not exist or cannot be executed, or the watchdog cannot be started.
     pub fn new(config: StdioConfig) -> io::Result<Self> {
         config.check().map_err(io::Error::other)?;
-        let (instance, spawned) = (rand::random(), SpawnedProcesses::default());
-        let watchdog = config.watchdog.clone();
-        let watchdog =
-            watchdog.map(|watchdog| Watchdog::start(watchdog, instance, &spawned)).transpose();
-        let watchdog = watchdog.map_err(|error| in_context("cannot start the watchdog", &error))?;
-        let supervisor =
-            Arc::new(Supervisor::new(instance, watchdog, spawned, config.adopts_orphans));
+        let supervisor = Supervisor::new(config.watchdog.clone(), config.adopts_orphans)
+            .map_err(|error| in_context("cannot start the watchdog", &error))?;
         Ok(Self(Arc::new(Shared {
             throttle: Throttle::new(config.starts_per_second_max),
             start_permits: Semaphore::new(CONCURRENT_STARTS_MAX),
             parked: Parked::default(),
             children: TaskTracker::new(),
             config,
-            supervisor,
+            supervisor: Arc::new(supervisor),
         })))
     }
 
@@ -109,12 +101,11 @@ impl Backend for StdioBackend {
         let (result_sender, result) = oneshot::channel();
         // In its own task, so that the child is stopped even if this future is dropped.
         self.0.children.spawn(async move {
-            let permit = messages.permit();
             match shared.start(&client, &messages).await {
                 Ok(child) => {
                     client.set_process(child.process_id());
                     let _ = result_sender.send(Ok(()));
-                    child.serve(client, messages, permit).await;
+                    child.serve(client, messages).await;
                 }
                 Err(error) => drop(result_sender.send(Err(error))),
             }
@@ -140,7 +131,7 @@ impl Shared {
             () = messages.ended() => return Err("the session has ended".into()),
             permit = start_permit => permit?,
         };
-        Child::start(Arc::clone(self), client.session_id()).await
+        Child::start(Arc::clone(self), client.session_id(), messages.permit()).await
     }
 }
 

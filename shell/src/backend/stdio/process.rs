@@ -1,7 +1,24 @@
-//! A child process and all its descendants: its process group, and processes that have left it.
+//! A child process and all that it has started, under one contract: **after [`Process::end`],
+//! nothing of it is alive, or the log says which pid.**
+//!
+//! - *Nothing of it*: the child, its process group, its descendants and, wherever they are, all
+//!   processes that have inherited its [mark](super::table::MARK_VARIABLE). A process that was
+//!   found once is followed even if its parent exits. Without `/proc`, only the child and its
+//!   group are known.
+//! - *Bounded*: `end` returns within a few seconds. What survives SIGKILL, or cannot be listed, is
+//!   logged, and is still being killed in the background.
+//! - *No innocent process is signalled*: the child is reaped last, so that its id, which is also
+//!   that of its group, is not reused before; any other process is signalled only if its start
+//!   time is unchanged.
+//! - *No worker thread blocks*: starting and reaping, which may block, run on other threads.
+//! - *A killed rejoin leaves nothing*: the watchdog is told about the child before it starts.
+//!
+//! The crate `process-wrap` (10.0.1) is not used: of this, its `ProcessGroup` replaces only the
+//! calls of `process_group(0)` and `killpg`. It does not reach what has left the group, and its
+//! `wait` reaps the child first and then waits, without a timeout, for the rest of the group.
 
 use std::{
-    io,
+    io, mem,
     os::unix::process::ExitStatusExt as _,
     process::{self, Child, ExitStatus},
     sync::Arc,
@@ -18,35 +35,34 @@ use rustix::{
 use tokio::{
     process::{ChildStderr, ChildStdin, ChildStdout},
     task::spawn_blocking,
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 use super::{
     StdioConfig,
     exit::ExitWatch,
-    supervisor::{KILL_INTERVAL, KILL_ROUNDS, Supervisor},
+    supervisor::{KILL_INTERVAL, KILL_TIMEOUT, Supervisor},
     table::{Mark, ProcessEntry},
-    watchdog::GroupLeader,
 };
-use crate::SessionId;
+use crate::{SessionId, SessionPermit};
 
-/// Interval between attempts to list processes, after many have failed.
-const LIST_INTERVAL: Duration = Duration::from_secs(1);
+/// Interval between attempts to kill what has survived [`KILL_TIMEOUT`].
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A child process, which is killed and reaped on drop at the latest.
-///
-/// The child is reaped last, so that its id, and that of its group, cannot be reused while they
-/// are signalled.
 pub(super) struct Process {
     /// `None` once it is being reaped.
     child: Option<Child>,
+    /// The id of the child, and of the process group that it leads.
     id: Pid,
-    /// The group in which the child was started.
-    group: Pid,
     mark: Mark,
+    /// What was left of the child when it was last listed.
+    found: Vec<ProcessEntry>,
     supervisor: Arc<Supervisor>,
     /// Created by the first [`exited`](Self::exited).
     exit_watch: Option<ExitWatch>,
+    /// The permit of the session that the child serves, returned once the child is reaped.
+    permit: SessionPermit,
 }
 
 /// The standard streams of a new process.
@@ -66,37 +82,22 @@ impl Pipes {
 }
 
 impl Process {
-    /// Starts a process. With a watchdog, it joins a group that the watchdog already knows, since
-    /// rejoin may be killed at any time; otherwise it leads its own group. Blocks, and needs a
-    /// runtime.
+    /// Starts a process that leads a group of its own. Blocks, and needs a runtime.
     pub(super) fn start(
         config: &StdioConfig,
         supervisor: &Arc<Supervisor>,
+        permit: SessionPermit,
     ) -> io::Result<(Self, Pipes)> {
         let mark = supervisor.next_mark();
-        let (spawned, watchdog) = (&supervisor.spawned, supervisor.watchdog.as_ref());
-        let leader = watchdog.and_then(|watchdog| watchdog.spawn_group_leader(spawned));
-        let joined = leader.as_ref().map(GroupLeader::group);
-        if let (Some(watchdog), Some(group)) = (watchdog, joined) {
-            watchdog.add(mark.child, group, spawned);
-        }
-        let started = spawned.spawn(&mut config.command(joined, mark));
-        let mut child = started.inspect_err(|_| {
-            if let Some(watchdog) = watchdog {
-                watchdog.remove(mark.child, spawned);
-            }
-        })?;
+        let mut child = supervisor.spawn(&mut config.command(mark), mark)?;
         let id = Pid::from_child(&child);
-        let group = joined.unwrap_or(id);
         if let Some(limit) = config.open_files {
             set_open_files_limit(id, limit);
         }
-        if let Some(watchdog) = watchdog {
-            watchdog.started(mark.child, group, id, spawned);
-        }
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let supervisor = Arc::clone(supervisor);
-        let process = Self { child: Some(child), id, group, mark, supervisor, exit_watch: None };
+        let (child, found) = (Some(child), Vec::new());
+        let process = Self { child, id, mark, found, supervisor, exit_watch: None, permit };
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
             return Err(io::Error::other("the process was started without pipes"));
         };
@@ -105,6 +106,11 @@ impl Process {
 
     pub(super) fn id(&self) -> i32 {
         self.id.as_raw_nonzero().get()
+    }
+
+    /// Replaces the permit, for a child that is not serving a session any more, or another one.
+    pub(super) fn set_permit(&mut self, permit: SessionPermit) {
+        self.permit = permit;
     }
 
     /// Waits until the process has exited, without reaping it. Cancel-safe.
@@ -122,109 +128,96 @@ impl Process {
         }
     }
 
-    /// Sends SIGTERM to all processes of the child.
-    pub(super) async fn terminate(&self) {
-        let group = self.signal_group(Signal::TERM);
-        match self.members().await {
-            Ok(members) => members
-                .iter()
-                .filter(|process| Some(process.group) != group)
-                .for_each(|process| process.signal(Signal::TERM)),
-            Err(error) => {
-                tracing::debug!(child = self.id(), %error, "cannot list the processes of a stdio process");
-            }
-        }
+    /// Sends a signal to all processes of the child.
+    ///
+    /// # Errors
+    ///
+    /// The processes cannot be listed for now. Those that are known get the signal nevertheless.
+    pub(super) async fn signal(&mut self, signal: Signal) -> io::Result<()> {
+        // Before the signal: descendants of a process that exits are no longer recognized by it.
+        let listed = self.list().await;
+        self.signal_child_and_group(signal);
+        let (id, group) = (self.id(), self.id());
+        let others = self.found.iter().filter(|it| it.id != id && it.group != group);
+        others.for_each(|process| process.signal(signal));
+        listed
     }
 
-    /// Kills the process group that the child is in.
-    pub(super) fn kill_group(&self) {
-        self.signal_group(Signal::KILL);
-    }
-
-    /// Kills all processes of the child, and then reaps it. Logs processes that survive.
-    pub(super) async fn kill(mut self, session: SessionId) {
-        for round in 1.. {
-            self.kill_now();
-            let left = self.list_members(session).await;
-            if left.is_empty() && !matches!(poll_exit(self.id), Ok(None)) {
-                break;
+    /// Kills all processes of the child, and then reaps it. This fulfils the contract of the
+    /// module.
+    pub(super) async fn end(mut self, session: SessionId) {
+        let deadline = Instant::now() + KILL_TIMEOUT;
+        let left = loop {
+            let left = self.kill().await;
+            if left.as_ref().is_ok_and(Vec::is_empty) {
+                return self.reap().await;
             }
-            if round > KILL_ROUNDS {
-                let pids: Vec<_> = left.iter().map(|process| process.id).collect();
-                tracing::error!(session = %session.short(), child = self.id(), ?pids,
-                    "processes survived SIGKILL");
-                // The session permit is held as long as the child is there.
-                let _ = self.exited().await;
-                break;
-            }
-            for process in &left {
-                process.signal(Signal::KILL);
+            if Instant::now() >= deadline {
+                break left;
             }
             sleep(KILL_INTERVAL).await;
+        };
+        let (session, child) = (session.short(), self.id());
+        match left {
+            Ok(pids) => tracing::error!(%session, child, ?pids, "processes survived SIGKILL"),
+            Err(error) => tracing::error!(%session, child, %error,
+                "cannot list the processes of a stdio process; some may be left, retrying"),
         }
-        // Blocking, since the watchdog may have to be restarted. An error means that the runtime
-        // is shutting down.
-        let _ = spawn_blocking(move || self.reap()).await;
+        tokio::spawn(async move {
+            while !self.kill().await.is_ok_and(|left| left.is_empty()) {
+                sleep(RETRY_INTERVAL).await;
+            }
+            self.reap().await;
+        });
     }
 
-    /// Lists the processes that are left. Retries until that succeeds: a failure does not mean
-    /// that there are none.
-    async fn list_members(&self, session: SessionId) -> Vec<ProcessEntry> {
-        let mut rounds = 0_u32;
-        loop {
-            rounds = rounds.saturating_add(1);
-            match self.members().await {
-                Ok(members) => return members,
-                Err(error) if rounds == KILL_ROUNDS => {
-                    tracing::error!(session = %session.short(), child = self.id(), %error,
-                        "cannot list the processes of a stdio process; some may be left, retrying");
-                }
-                Err(_) => {}
-            }
-            sleep(if rounds < KILL_ROUNDS { KILL_INTERVAL } else { LIST_INTERVAL }).await;
+    /// Kills all processes of the child. Returns the ids of those that had not exited before.
+    async fn kill(&mut self) -> io::Result<Vec<i32>> {
+        self.signal(Signal::KILL).await?;
+        let mut left: Vec<_> = self.found.iter().map(|process| process.id).collect();
+        // Without `/proc`, nothing is found.
+        if left.is_empty() && matches!(poll_exit(self.id), Ok(None)) {
+            left.push(self.id());
         }
+        Ok(left)
     }
 
     /// Lists the processes that are left, without those that have exited.
-    async fn members(&self) -> io::Result<Vec<ProcessEntry>> {
+    async fn list(&mut self) -> io::Result<()> {
+        let table = self.supervisor.table().await?;
         let id = self.id();
-        let is_root = |process: &ProcessEntry| process.id == id || process.mark == Some(self.mark);
-        let is_orphan = |process: &ProcessEntry| self.supervisor.is_orphan(process);
-        Ok(self.supervisor.table().await?.trees_and_groups(is_root, is_orphan))
+        self.found = table.trees(|process| {
+            process.id == id
+                || process.group == id
+                || process.mark == Some(self.mark)
+                || self.found.iter().any(|found| found.is_same(process))
+        });
+        Ok(())
     }
 
-    fn reap(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            self.supervisor.spawned.reap(&mut child);
-        }
-        if let Some(watchdog) = &self.supervisor.watchdog {
-            watchdog.remove(self.mark.child, &self.supervisor.spawned);
-        }
+    /// Reaps the child, which has exited.
+    async fn reap(mut self) {
+        let reap = move || {
+            if let Some(mut child) = self.child.take() {
+                self.supervisor.reap(&mut child, self.mark);
+            }
+        };
+        // An error means that the runtime is shutting down.
+        let _ = spawn_blocking(reap).await;
     }
 
-    fn kill_now(&self) {
-        self.signal_group(Signal::KILL);
-        // The child may have left the group.
-        let _ = kill_process(self.id, Signal::KILL);
-    }
-
-    /// Signals the group that the process is in, and returns the id of the group.
-    ///
-    /// That may not be the group in which it was started, whose id may have been reused. A group
-    /// that existed before the process does not belong to it, and is not signalled.
-    fn signal_group(&self, signal: Signal) -> Option<i32> {
-        let group = getpgid(Some(self.id)).ok()?;
-        if group != self.group && group != self.id {
-            return None;
+    /// Signals the child once, and the other processes of the group that it was started in.
+    fn signal_child_and_group(&self, signal: Signal) {
+        if getpgid(Some(self.id)) != Ok(self.id) {
+            // It has left the group.
+            let _ = kill_process(self.id, signal);
         }
-        let id = group.as_raw_nonzero().get();
-        match kill_process_group(group, signal) {
+        match kill_process_group(self.id, signal) {
             Ok(()) | Err(Errno::SRCH) => {}
             Err(error) => {
-                tracing::debug!(group = id, ?signal, %error, "cannot signal process group");
+                tracing::debug!(group = self.id(), ?signal, %error, "cannot signal process group");
             }
         }
-        Some(id)
     }
 }
 
@@ -251,13 +244,17 @@ fn set_open_files_limit(id: Pid, limit: u64) {
 fn set_open_files_limit(_: Pid, _: u64) {}
 
 impl Drop for Process {
-    /// Kills the child if its task panics or the runtime shuts down. The watchdog, if there is
-    /// one, kills descendants that are left.
+    /// Kills the child and its group if its task panics or the runtime shuts down. The watchdog,
+    /// if there is one, kills other processes that are left.
     fn drop(&mut self) {
-        let Some(child) = self.child.take() else { return };
-        self.kill_now();
-        let (pid, supervisor) = (self.id(), Arc::clone(&self.supervisor));
-        let reap = move || supervisor.spawned.reap(&mut { child });
+        let Some(mut child) = self.child.take() else { return };
+        self.signal_child_and_group(Signal::KILL);
+        let (pid, mark, supervisor) = (self.id(), self.mark, Arc::clone(&self.supervisor));
+        let permit = mem::replace(&mut self.permit, SessionPermit::none());
+        let reap = move || {
+            supervisor.reap(&mut child, mark);
+            drop(permit);
+        };
         let reaper = thread::Builder::new().name("rejoin-reaper".to_owned()).spawn(reap);
         if let Err(error) = reaper {
             tracing::warn!(pid, %error, "cannot reap process");
@@ -274,16 +271,16 @@ mod tests {
     };
 
     use tokio::{
+        io::AsyncReadExt as _,
         signal::unix::{SignalKind, signal},
         time::timeout,
     };
 
     use super::*;
-    use crate::backend::stdio::spawned::SpawnedProcesses;
 
     fn sleeping(supervisor: &Arc<Supervisor>) -> Process {
         let config = StdioConfig { args: vec!["1000".into()], ..StdioConfig::new("sleep") };
-        Process::start(&config, supervisor).unwrap().0
+        Process::start(&config, supervisor, SessionPermit::none()).unwrap().0
     }
 
     /// Counts the wake-ups of a task.
@@ -299,28 +296,51 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn exit_of_a_process_wakes_only_its_own_task() {
-        let supervisor = Arc::new(Supervisor::new(1, None, SpawnedProcesses::default(), false));
+        let supervisor = Arc::new(Supervisor::new(None, false).unwrap());
         let (mut other, mut ending) = (sleeping(&supervisor), sleeping(&supervisor));
         let count = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&count));
         let mut other = pin!(other.exited());
         assert!(other.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         let mut signals = signal(SignalKind::child()).unwrap();
-        ending.kill_group();
+        ending.signal(Signal::KILL).await.unwrap();
         ending.exited().await.unwrap();
         signals.recv().await;
         assert_eq!(count.0.load(Ordering::Relaxed), 0);
     }
 
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn process_that_was_found_once_is_killed_after_its_parent_has_exited() {
+        // It leaves the group, and has neither the mark nor, after SIGTERM, its parent.
+        let daemon = "env -i PATH=/usr/bin:/bin setsid /bin/sh -c \
+                      'trap \"\" TERM; echo; while :; do sleep 1; done'; exit";
+        let args = vec!["-c".into(), daemon.into()];
+        let config = StdioConfig { args, ..StdioConfig::new("/bin/sh") };
+        let supervisor = Arc::new(Supervisor::new(None, false).unwrap());
+        let (mut process, pipes) =
+            Process::start(&config, &supervisor, SessionPermit::none()).unwrap();
+        let (_stdin, mut stdout, _stderr) = pipes.register().unwrap();
+        stdout.read_u8().await.unwrap();
+        process.signal(Signal::TERM).await.unwrap();
+        process.exited().await.unwrap();
+        let found = process.found.clone();
+        assert!(found.len() > 1, "{found:?}");
+        process.end(SessionId::random()).await;
+        let table = supervisor.table().await.unwrap();
+        let is_left = |process: &ProcessEntry| found.iter().any(|found| found.is_same(process));
+        assert_eq!(table.trees(is_left), []);
+    }
+
     #[tokio::test]
     async fn dropped_process_is_killed_and_reaped() {
-        let supervisor = Arc::new(Supervisor::new(1, None, SpawnedProcesses::default(), false));
+        let supervisor = Arc::new(Supervisor::new(None, false).unwrap());
         let process = sleeping(&supervisor);
         let id = process.id();
-        assert!(supervisor.spawned.contains(id));
+        assert!(supervisor.has_spawned(id));
         drop(process);
         let reaped = async {
-            while supervisor.spawned.contains(id) {
+            while supervisor.has_spawned(id) {
                 sleep(Duration::from_millis(5)).await;
             }
         };

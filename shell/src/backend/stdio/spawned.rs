@@ -17,7 +17,7 @@ use super::table::ProcessTable;
 pub(super) struct SpawnedProcesses {
     /// Read-locked while a process is being spawned and is not in `ids` yet.
     starting: RwLock<()>,
-    /// At most two for each session, one of them short-lived, and the watchdog.
+    /// At most the children and the watchdog.
     ids: Mutex<BTreeSet<i32>>,
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    process::{Child, Command},
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -9,31 +10,35 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::Pid;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::Mutex,
     task::spawn_blocking,
-    time::sleep,
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
     spawned::SpawnedProcesses,
     table::{Mark, ProcessEntry, ProcessTable},
-    watchdog::Watchdog,
+    watchdog::{Watchdog, WatchdogCommand},
 };
 
 /// Delay before orphans are reaped, so that many are reaped at once.
 const REAP_DELAY: Duration = Duration::from_millis(100);
 
-/// How often to check whether killed processes have ended.
-pub(super) const KILL_ROUNDS: u32 = 100;
+/// How long killed processes may take to end.
+pub(super) const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Interval between these checks.
+/// Interval between checks whether they have ended.
 pub(super) const KILL_INTERVAL: Duration = Duration::from_millis(10);
 
+/// How long it may take to list all processes.
+const LIST_TIMEOUT: Duration = Duration::from_secs(1);
+
 pub(super) struct Supervisor {
-    pub(super) spawned: SpawnedProcesses,
-    pub(super) watchdog: Option<Watchdog>,
+    spawned: Arc<SpawnedProcesses>,
+    watchdog: Option<Watchdog>,
     /// Whether this process adopts orphans.
     adopts: bool,
     is_reaping: AtomicBool,
@@ -46,13 +51,12 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    pub(super) fn new(
-        instance: u64,
-        watchdog: Option<Watchdog>,
-        spawned: SpawnedProcesses,
-        adopts: bool,
-    ) -> Self {
-        Self {
+    /// Creates a supervisor, and starts the watchdog, if there is a command for it.
+    pub(super) fn new(watchdog: Option<WatchdogCommand>, adopts: bool) -> io::Result<Self> {
+        let (instance, spawned) = (rand::random(), Arc::<SpawnedProcesses>::default());
+        let start = |command| Watchdog::start(command, instance, Arc::clone(&spawned));
+        let watchdog = watchdog.map(start).transpose()?;
+        Ok(Self {
             spawned,
             watchdog,
             adopts: adopts && become_subreaper(),
@@ -61,7 +65,7 @@ impl Supervisor {
             children: AtomicU64::new(0),
             tables: AtomicU64::new(0),
             latest: Mutex::default(),
-        }
+        })
     }
 
     /// Returns the mark of the next child.
@@ -70,8 +74,32 @@ impl Supervisor {
         Mark { instance: self.instance, child }
     }
 
+    /// Spawns a child, after it was reported to the watchdog. Blocks.
+    pub(super) fn spawn(&self, command: &mut Command, mark: Mark) -> io::Result<Child> {
+        let Some(watchdog) = &self.watchdog else { return self.spawned.spawn(command) };
+        watchdog.report_start(mark.child);
+        let child = self.spawned.spawn(command).inspect_err(|_| watchdog.report_end(mark.child))?;
+        watchdog.report_process(mark.child, Pid::from_child(&child));
+        Ok(child)
+    }
+
+    /// Reaps a child that has exited or was killed. Blocks.
+    pub(super) fn reap(&self, child: &mut Child, mark: Mark) {
+        // First, since the watchdog must not kill a process that gets the same id.
+        if let Some(watchdog) = &self.watchdog {
+            watchdog.report_end(mark.child);
+        }
+        self.spawned.reap(child);
+    }
+
+    /// Returns whether a process was spawned here and is not reaped.
+    #[cfg(test)]
+    pub(super) fn has_spawned(&self, id: i32) -> bool {
+        self.spawned.contains(id)
+    }
+
     /// Returns whether a process is an adopted orphan: a child that was not spawned here.
-    pub(super) fn is_orphan(&self, process: &ProcessEntry) -> bool {
+    fn is_orphan(&self, process: &ProcessEntry) -> bool {
         self.adopts && process.parent == own_id() && !self.spawned.contains(process.id)
     }
 
@@ -79,8 +107,8 @@ impl Supervisor {
     ///
     /// # Errors
     ///
-    /// Same as [`ProcessTable::read`].
-    pub(super) async fn table(self: &Arc<Self>) -> io::Result<Arc<ProcessTable>> {
+    /// Same as [`ProcessTable::read`], or that takes longer than [`LIST_TIMEOUT`].
+    pub(super) async fn table(&self) -> io::Result<Arc<ProcessTable>> {
         let requested = self.tables.load(Ordering::Acquire);
         let mut latest = self.latest.lock().await;
         if latest.0 > requested {
@@ -91,8 +119,9 @@ impl Supervisor {
         let adopts = self.adopts;
         // Orphans are children of this process if it adopts them; otherwise of any process.
         let read = move || ProcessTable::read(|parent| !adopts || parent == own_id());
+        let read = timeout(LIST_TIMEOUT, spawn_blocking(read)).await?;
         // A join error means that the runtime is shutting down.
-        let table = Arc::new(spawn_blocking(read).await.map_err(io::Error::other)??);
+        let table = Arc::new(read.map_err(io::Error::other)??);
         *latest = (number, Arc::clone(&table));
         Ok(table)
     }
@@ -109,25 +138,25 @@ impl Supervisor {
     }
 
     /// Kills the orphans that are left after the last child has ended.
-    pub(super) async fn kill_orphans(self: &Arc<Self>) {
+    pub(super) async fn kill_orphans(&self) {
         if !self.adopts {
             return;
         }
-        let mut left = Ok(Vec::new());
-        for _ in 0..KILL_ROUNDS {
+        let deadline = Instant::now() + KILL_TIMEOUT;
+        let left = loop {
             let table = self.table().await;
-            left = table.map(|table| table.trees(|process| self.is_orphan(process)));
-            match &left {
-                Ok(left) if left.is_empty() => return,
-                Ok(left) => {
-                    for process in left {
-                        process.signal(rustix::process::Signal::KILL);
-                    }
-                }
-                Err(_) => {}
+            let left = table.map(|table| table.trees(|process| self.is_orphan(process)));
+            for orphan in left.iter().flatten() {
+                orphan.signal(rustix::process::Signal::KILL);
+            }
+            if left.as_ref().is_ok_and(Vec::is_empty) {
+                return;
+            }
+            if Instant::now() >= deadline {
+                break left;
             }
             sleep(KILL_INTERVAL).await;
-        }
+        };
         match left {
             Ok(left) => {
                 let pids: Vec<_> = left.iter().map(|process| process.id).collect();
@@ -169,6 +198,6 @@ fn become_subreaper() -> bool {
     false
 }
 
-pub(super) fn own_id() -> i32 {
+fn own_id() -> i32 {
     std::process::id().cast_signed()
 }

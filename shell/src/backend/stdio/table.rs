@@ -12,8 +12,6 @@ use rustix::{
     process::{Pid, Signal, kill_process},
 };
 
-use super::supervisor::own_id;
-
 /// Environment variable that names the child of rejoin from which a process descends. All
 /// descendants inherit it, even those that have left their parent, their process group and
 /// their session.
@@ -83,34 +81,8 @@ impl ProcessTable {
     }
 
     /// Returns the processes for which `is_root` returns true, and all their descendants,
-    /// without zombies.
+    /// without zombies. Ordered by id.
     pub(super) fn trees(&self, is_root: impl Fn(&ProcessEntry) -> bool) -> Vec<ProcessEntry> {
-        self.descendants(is_root).filter(|process| !process.is_zombie).copied().collect()
-    }
-
-    /// Returns the trees, and the trees of those processes in their process groups for which
-    /// `may_belong` returns true.
-    ///
-    /// The id of a group may be reused once the group is empty. So a group belongs to a tree only
-    /// while a process of the tree, possibly a zombie, is in it.
-    pub(super) fn trees_and_groups(
-        &self,
-        is_root: impl Fn(&ProcessEntry) -> bool,
-        may_belong: impl Fn(&ProcessEntry) -> bool,
-    ) -> Vec<ProcessEntry> {
-        let own = self.0.get(&own_id()).map(|process| process.group);
-        let groups = self.descendants(&is_root).map(|process| process.group);
-        let groups: BTreeSet<i32> = groups.filter(|group| Some(*group) != own).collect();
-        self.trees(|process| {
-            is_root(process) || (groups.contains(&process.group) && may_belong(process))
-        })
-    }
-
-    /// Returns the trees, including zombies.
-    fn descendants(
-        &self,
-        is_root: impl Fn(&ProcessEntry) -> bool,
-    ) -> impl Iterator<Item = &ProcessEntry> {
         let mut members: BTreeSet<i32> =
             self.iter().filter(|process| is_root(process)).map(|process| process.id).collect();
         loop {
@@ -123,7 +95,8 @@ impl ProcessTable {
             }
             members.extend(more);
         }
-        members.into_iter().filter_map(|id| self.0.get(&id))
+        let members = members.iter().filter_map(|id| self.0.get(id));
+        members.filter(|process| !process.is_zombie).copied().collect()
     }
 }
 
@@ -149,11 +122,15 @@ impl ProcessEntry {
         Some(Self { id, parent, group, started, is_zombie, mark: None })
     }
 
+    /// Returns whether this is the same process.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        (self.id, self.started) == (other.id, other.started)
+    }
+
     /// Sends a signal, unless the process has ended since it was read, or that cannot be checked.
     pub(super) fn signal(&self, signal: Signal) {
-        let is_same = |now: Self| now.started == self.started && !now.is_zombie;
         match Self::read(self.id) {
-            Ok(now) if now.is_some_and(is_same) => {}
+            Ok(Some(now)) if self.is_same(&now) && !now.is_zombie => {}
             Ok(_) => return,
             Err(error) => {
                 tracing::debug!(pid = self.id, ?signal, %error, "cannot signal process");
@@ -276,29 +253,6 @@ mod tests {
         let tree = |root: i32| ids(&table.trees(|process| process.id == root));
         assert_eq!(tree(7), [2, 7, 9]);
         assert_eq!(tree(10), [10]);
-    }
-
-    #[test]
-    fn group_belongs_to_a_tree_only_while_one_of_its_processes_is_in_it() {
-        const OWN: i32 = 1;
-        let with_groups = |table: &ProcessTable| {
-            let is_orphan = |process: &ProcessEntry| process.parent == OWN;
-            ids(&table.trees_and_groups(|process| process.id == 7, is_orphan))
-        };
-        let orphan = process(20, OWN, 30);
-        // The child leads its own group, and the orphan is in another one: the group in which the
-        // child was started is empty, and its id may have been reused.
-        assert_eq!(with_groups(&table(&[process(7, OWN, 7), orphan])), [7]);
-        assert_eq!(with_groups(&table(&[process(7, OWN, 30), orphan])), [7, 20]);
-        assert_eq!(with_groups(&table(&[zombie(7, OWN, 30), orphan])), [20]);
-        let (descendant, other) = (process(8, 7, 30), process(21, 9, 30));
-        assert_eq!(
-            with_groups(&table(&[process(7, OWN, 7), descendant, orphan, other])),
-            [7, 8, 20]
-        );
-        // The group of this process may contain unrelated processes.
-        let this = process(own_id(), 1, 30);
-        assert_eq!(with_groups(&table(&[this, process(7, OWN, 30), orphan])), [7]);
     }
 
     #[test]

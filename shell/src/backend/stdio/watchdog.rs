@@ -7,6 +7,7 @@ use std::{
     os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::Arc,
 };
 
 use parking_lot::Mutex;
@@ -15,9 +16,6 @@ use rustix::process::Pid;
 use super::{spawned::SpawnedProcesses, table::MARK_VARIABLE};
 
 /// Command that starts the watchdog: a program that calls [`run_watchdog`](super::run_watchdog).
-///
-/// The same command also runs briefly at each start of a child, as the leader of its process
-/// group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchdogCommand {
     /// Path of the program.
@@ -35,108 +33,76 @@ pub(super) struct Watchdog {
     command: WatchdogCommand,
     /// Instance number in the marks of all children.
     instance: u64,
+    spawned: Arc<SpawnedProcesses>,
     state: Mutex<State>,
 }
 
 struct State {
     process: Child,
-    /// The children that have not been reported as ended, by number: at most one per session, and
-    /// those of sessions that have ended.
-    children: BTreeMap<u64, WatchedChild>,
-}
-
-#[derive(Clone, Copy)]
-struct WatchedChild {
-    /// Process group in which the child is started.
-    group: i32,
-    /// Process id, or `None` while the child is being started.
-    id: Option<i32>,
-}
-
-/// The first process of a group, which runs until a child has joined the group.
-///
-/// So the watchdog knows the group before there is a child in it. The leader runs the same program
-/// as the watchdog: if rejoin is killed, it exits by itself.
-pub(super) struct GroupLeader<'a> {
-    process: Child,
-    spawned: &'a SpawnedProcesses,
+    /// The process id of each child that has not been reported as ended, or `None` while it is
+    /// being started: at most one per session, and those of sessions that have ended.
+    children: BTreeMap<u64, Option<Pid>>,
 }
 
 impl Watchdog {
     pub(super) fn start(
         command: WatchdogCommand,
         instance: u64,
-        spawned: &SpawnedProcesses,
+        spawned: Arc<SpawnedProcesses>,
     ) -> io::Result<Self> {
-        let process = spawn(&command, spawned)?;
+        let process = spawn(&command, &spawned)?;
         let mut state = State { process, children: BTreeMap::new() };
         state.write_line(&format!("{instance:016x}"))?;
-        Ok(Self { command, instance, state: Mutex::new(state) })
+        Ok(Self { command, instance, spawned, state: Mutex::new(state) })
     }
 
-    /// Spawns the leader of a new process group. Logs a failure, and returns `None`.
-    pub(super) fn spawn_group_leader<'a>(
-        &self,
-        spawned: &'a SpawnedProcesses,
-    ) -> Option<GroupLeader<'a>> {
-        let leader = spawn(&self.command, spawned);
-        leader
-            .inspect_err(|error| {
-                tracing::warn!(%error,
-                    "cannot prepare a process group; a child that is being started survives if rejoin is killed");
-            })
-            .ok()
-            .map(|process| GroupLeader { process, spawned })
-    }
-
-    /// Reports a child that is about to start in a group.
-    pub(super) fn add(&self, child: u64, group: Pid, spawned: &SpawnedProcesses) {
-        self.set(child, WatchedChild { group: raw_id(group), id: None }, spawned);
-    }
-
-    /// Reports that a child has started.
-    pub(super) fn started(&self, child: u64, group: Pid, id: Pid, spawned: &SpawnedProcesses) {
-        self.set(child, WatchedChild { group: raw_id(group), id: Some(raw_id(id)) }, spawned);
-    }
-
-    fn set(&self, child: u64, watched: WatchedChild, spawned: &SpawnedProcesses) {
+    /// Reports a child that is about to start.
+    pub(super) fn report_start(&self, child: u64) {
         let mut state = self.state.lock();
-        state.children.insert(child, watched);
-        let written = state.write_line(&watched.line(child));
-        self.restart_on_error(written, &mut state, spawned);
+        state.children.insert(child, None);
+        self.write_line(&mut state, &report(child, None));
     }
 
-    /// Reports that a child was reaped, and no process of it is left.
-    pub(super) fn remove(&self, child: u64, spawned: &SpawnedProcesses) {
+    /// Reports the process of a child that has started, which leads its own process group.
+    pub(super) fn report_process(&self, child: u64, process: Pid) {
+        let mut state = self.state.lock();
+        state.children.insert(child, Some(process));
+        self.write_line(&mut state, &report(child, Some(process)));
+    }
+
+    /// Reports that a child has ended, or could not be started. Its process is not reaped before.
+    pub(super) fn report_end(&self, child: u64) {
         let mut state = self.state.lock();
         state.children.remove(&child);
-        let written = state.write_line(&format!("- {child}"));
-        self.restart_on_error(written, &mut state, spawned);
+        self.write_line(&mut state, &format!("- {child}"));
     }
 
-    /// Restarts the watchdog if a report could not be written.
-    fn restart_on_error(
-        &self,
-        written: io::Result<()>,
-        state: &mut State,
-        spawned: &SpawnedProcesses,
-    ) {
-        let Err(error) = written else { return };
+    /// Writes a line, and restarts the watchdog if that fails.
+    fn write_line(&self, state: &mut State, line: &str) {
+        let Err(error) = state.write_line(line) else { return };
         tracing::warn!(%error, "watchdog exited; restarting it");
-        let restarted = spawn(&self.command, spawned);
-        let replaced = restarted.and_then(|process| state.replace(process, self.instance, spawned));
-        if let Err(error) = replaced {
+        if let Err(error) = self.restart(state) {
             tracing::error!(%error, "cannot restart the watchdog; children survive if rejoin is killed");
         }
     }
+
+    fn restart(&self, state: &mut State) -> io::Result<()> {
+        let process = spawn(&self.command, &self.spawned)?;
+        let _ = state.process.kill();
+        self.spawned.reap(&mut state.process);
+        state.process = process;
+        state.write_line(&format!("{:016x}", self.instance))?;
+        for (child, process) in state.children.clone() {
+            state.write_line(&report(child, process))?;
+        }
+        Ok(())
+    }
 }
 
-impl WatchedChild {
-    fn line(self, child: u64) -> String {
-        match self.id {
-            Some(id) => format!("+ {child} {} {id}", self.group),
-            None => format!("+ {child} {}", self.group),
-        }
+fn report(child: u64, process: Option<Pid>) -> String {
+    match process {
+        Some(process) => format!("+ {child} {}", process.as_raw_nonzero()),
+        None => format!("+ {child}"),
     }
 }
 
@@ -146,33 +112,6 @@ impl State {
         let pipe = self.process.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
         // In one write, so that the watchdog never reads a partial line.
         pipe.write_all(format!("{line}\n").as_bytes())
-    }
-
-    fn replace(
-        &mut self,
-        process: Child,
-        instance: u64,
-        spawned: &SpawnedProcesses,
-    ) -> io::Result<()> {
-        kill_and_reap(&mut self.process, spawned);
-        self.process = process;
-        self.write_line(&format!("{instance:016x}"))?;
-        for (child, watched) in self.children.clone() {
-            self.write_line(&watched.line(child))?;
-        }
-        Ok(())
-    }
-}
-
-impl GroupLeader<'_> {
-    pub(super) fn group(&self) -> Pid {
-        Pid::from_child(&self.process)
-    }
-}
-
-impl Drop for GroupLeader<'_> {
-    fn drop(&mut self) {
-        kill_and_reap(&mut self.process, self.spawned);
     }
 }
 
@@ -188,8 +127,8 @@ impl Drop for Watchdog {
     }
 }
 
-/// Spawns a process of the watchdog program in its own group, so that signals of a terminal to
-/// rejoin's group do not reach it.
+/// Spawns the watchdog in its own group, so that signals of a terminal to rejoin's group do not
+/// reach it.
 fn spawn(command: &WatchdogCommand, spawned: &SpawnedProcesses) -> io::Result<Child> {
     spawned.spawn(
         Command::new(&command.program)
@@ -201,14 +140,4 @@ fn spawn(command: &WatchdogCommand, spawned: &SpawnedProcesses) -> io::Result<Ch
             .stdin(Stdio::piped())
             .stdout(Stdio::null()),
     )
-}
-
-/// Kills and reaps a process of the watchdog program, which may have exited already.
-fn kill_and_reap(process: &mut Child, spawned: &SpawnedProcesses) {
-    let _ = process.kill();
-    spawned.reap(process);
-}
-
-fn raw_id(id: Pid) -> i32 {
-    id.as_raw_nonzero().get()
 }

@@ -2,15 +2,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{self, BufRead},
+    io::{self, BufRead, Write as _},
     time::Duration,
 };
 
 use rustix::{
     io::Errno,
-    process::{Pid, Signal, getpgid, kill_process, kill_process_group},
+    process::{Pid, Signal, kill_process, kill_process_group},
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{Instant, sleep},
+};
 
 use super::table::{ProcessEntry, ProcessTable};
 
@@ -18,12 +21,12 @@ use super::table::{ProcessEntry, ProcessTable};
 /// [`WatchdogCommand`](super::WatchdogCommand) starts.
 ///
 /// It reads from stdin which children there are. When stdin ends, it kills those that are left,
-/// with all processes that they have started. It ignores SIGHUP, SIGINT, SIGQUIT and SIGTERM,
-/// since it must outlive rejoin.
+/// with all processes that they have started, and names on stderr what survives that. It ignores
+/// SIGHUP, SIGINT, SIGQUIT and SIGTERM, since it must outlive rejoin.
 ///
 /// The first line is the instance number in the marks of all children, in hexadecimal. The other
-/// lines are `+ CHILD GROUP` for a child that is about to start, `+ CHILD GROUP PID` for one that
-/// has started, and `- CHILD` for one that has ended.
+/// lines are `+ CHILD` for a child that is about to start, `+ CHILD PID` for one that has started,
+/// and `- CHILD` for one that has ended.
 ///
 /// # Errors
 ///
@@ -45,31 +48,47 @@ pub fn run_watchdog() -> io::Result<()> {
     // So that no file system is kept from being unmounted.
     std::env::set_current_dir("/")?;
     let remaining = RemainingChildren::read(io::stdin().lock());
-    // Several rounds: rejoin may have been killed while it started a child, which joins its group
-    // only later.
-    for _ in 0..KILL_ROUNDS {
-        if !remaining.kill() {
-            break;
-        }
-        runtime.block_on(tokio::time::sleep(KILL_INTERVAL));
-    }
+    runtime.block_on(kill_until_none_is_left(remaining));
     Ok(())
 }
 
-/// Maximum number of rounds of listing and killing processes.
-const KILL_ROUNDS: usize = 50;
+/// How long to look for processes that are left.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Interval between rounds.
-const KILL_INTERVAL: Duration = Duration::from_millis(20);
+/// Interval before the second round of listing and killing processes. It doubles with each round.
+const KILL_INTERVAL: Duration = Duration::from_millis(10);
+
+async fn kill_until_none_is_left(mut remaining: RemainingChildren) {
+    let deadline = Instant::now() + KILL_TIMEOUT;
+    let mut interval = KILL_INTERVAL;
+    loop {
+        let left = remaining.kill();
+        // Rejoin may have been killed while it started a child, which is found only once it has
+        // executed its command.
+        if left.is_empty() && remaining.starting.is_empty() {
+            return;
+        }
+        if Instant::now() >= deadline {
+            if !left.is_empty() {
+                // Nothing is left that could report an error.
+                let _ = writeln!(io::stderr(), "rejoin: processes survived SIGKILL: {left:?}");
+            }
+            return;
+        }
+        sleep(interval).await;
+        interval *= 2;
+    }
+}
 
 /// The children that have not ended.
 #[derive(Debug, Default, PartialEq)]
 struct RemainingChildren {
     /// `None` if the first line could not be parsed.
     instance: Option<u64>,
-    /// Process group and process id, by number. There is no process id while a child is being
-    /// started.
-    children: BTreeMap<u64, (i32, Option<i32>)>,
+    /// The children that were being started, and have not been found since.
+    starting: BTreeSet<u64>,
+    /// The process id of each other child, which is also that of its group.
+    started: BTreeMap<u64, i32>,
 }
 
 impl RemainingChildren {
@@ -87,74 +106,68 @@ impl RemainingChildren {
 
     /// Applies a line. Ignores an invalid one.
     fn apply(&mut self, line: &str) -> Option<()> {
-        // Process 1 is init, and smaller ids would address several processes.
-        let id = |text: &str| text.parse().ok().filter(|id: &i32| *id > 1);
         let mut words = line.split(' ');
         let sign = words.next()?;
         let child = words.next()?.parse().ok()?;
-        match sign {
-            "+" => {
-                let group = id(words.next()?)?;
-                self.children.insert(child, (group, words.next().and_then(id)));
+        match (sign, words.next()) {
+            ("+", None) => {
+                self.starting.insert(child);
             }
-            "-" => {
-                self.children.remove(&child);
+            ("+", Some(id)) => {
+                // Process 1 is init, and smaller ids would address several processes.
+                let id = id.parse().ok().filter(|id: &i32| *id > 1)?;
+                self.starting.remove(&child);
+                self.started.insert(child, id);
+            }
+            ("-", _) => {
+                self.starting.remove(&child);
+                self.started.remove(&child);
             }
             _ => {}
         }
         Some(())
     }
 
-    /// Kills the processes of the children. Returns whether some may be left.
-    fn kill(&self) -> bool {
-        let table = ProcessTable::read(|_| true);
-        if let Ok(table) = &table
-            && !table.is_empty()
-        {
-            let members = self.processes(table);
-            for process in &members {
-                process.signal(Signal::KILL);
+    /// Kills the processes of the children. Returns the ids of those that were left.
+    fn kill(&mut self) -> Vec<i32> {
+        let ids: BTreeSet<i32> = self.started.values().copied().collect();
+        match ProcessTable::read(|_| true) {
+            Ok(table) if !table.is_empty() => {
+                let found = self.processes(&table, &ids);
+                for process in &found {
+                    process.signal(Signal::KILL);
+                    if let Some(child) = self.child(process) {
+                        self.starting.remove(&child);
+                    }
+                }
+                found.iter().map(|process| process.id).collect()
             }
-            return !members.is_empty();
+            // Processes cannot be listed.
+            Ok(_) | Err(_) => ids.into_iter().filter(|id| kill_by_id(*id)).collect(),
         }
-        let killed = self.children.values().map(|child| kill_by_id(*child));
-        // Not `any`, which would stop at the first one.
-        let is_there = killed.fold(false, |any, is_there| any | is_there);
-        table.is_err() || is_there
     }
 
-    /// Returns all processes of the children. The id of a group may have been reused, unless its
-    /// child is only about to start in it.
-    fn processes(&self, table: &ProcessTable) -> Vec<ProcessEntry> {
-        let (mut ids, mut groups) = (BTreeSet::new(), BTreeSet::new());
-        for (group, id) in self.children.values() {
-            match id {
-                Some(id) => ids.insert(*id),
-                None => groups.insert(*group),
-            };
-        }
-        let is_root = |process: &ProcessEntry| {
-            let instance = process.mark.map(|mark| mark.instance);
+    /// Returns all processes of the children.
+    fn processes(&self, table: &ProcessTable, ids: &BTreeSet<i32>) -> Vec<ProcessEntry> {
+        table.trees(|process| {
             ids.contains(&process.id)
-                || groups.contains(&process.group)
-                || (instance.is_some() && instance == self.instance)
-        };
-        table.trees_and_groups(is_root, |_| true)
+                || ids.contains(&process.group)
+                || self.child(process).is_some()
+        })
+    }
+
+    /// Returns the child whose mark a process has.
+    fn child(&self, process: &ProcessEntry) -> Option<u64> {
+        process.mark.filter(|mark| Some(mark.instance) == self.instance).map(|mark| mark.child)
     }
 }
 
-/// Kills a child and its group by their ids, where processes cannot be listed. Returns whether
-/// there was a process.
-fn kill_by_id((group, id): (i32, Option<i32>)) -> bool {
-    let kill_group = |group| kill_process_group(group, Signal::KILL) != Err(Errno::SRCH);
-    let mut is_there = Pid::from_raw(group).is_some_and(kill_group);
-    if let Some(id) = id.and_then(Pid::from_raw) {
-        // The child may lead its own group now. Any other group is not its own.
-        let is_own = |group: &Pid| *group == id;
-        is_there |= getpgid(Some(id)).ok().filter(is_own).is_some_and(kill_group);
-        is_there |= kill_process(id, Signal::KILL).is_ok();
-    }
-    is_there
+/// Kills a child and its group. Returns whether there was a process.
+fn kill_by_id(id: i32) -> bool {
+    let Some(id) = Pid::from_raw(id) else { return false };
+    let group = kill_process_group(id, Signal::KILL);
+    let child = kill_process(id, Signal::KILL);
+    [group, child].into_iter().any(|killed| killed != Err(Errno::SRCH))
 }
 
 #[cfg(test)]
@@ -163,10 +176,10 @@ mod tests {
 
     #[test]
     fn added_and_not_removed_children_remain() {
-        let input =
-            "00000000000000ab\n+ 0 10\n+ 1 11\n- 0\n+ 2 0\n+ 3 1\n- 5\nx\n+ 4 12 13\n+ 1 11 14";
+        let input = "00000000000000ab\n+ 0 10\n+ 1\n- 0\n+ 2 0\n+ 3 1\n- 5\nx\n+ 4 12\n+ 1 14\n+ 6";
         let remaining = RemainingChildren::read(input.as_bytes());
         assert_eq!(remaining.instance, Some(0xab));
-        assert_eq!(remaining.children, BTreeMap::from([(1, (11, Some(14))), (4, (12, Some(13)))]));
+        assert_eq!(remaining.started, BTreeMap::from([(1, 14), (4, 12)]));
+        assert_eq!(remaining.starting, BTreeSet::from([6]));
     }
 }
