@@ -25,6 +25,7 @@ mod program;
 #[path = "../../shell/tests/stdio/script.rs"]
 mod script;
 mod shutdown;
+mod slow_exec;
 mod slow_readers;
 mod starts;
 mod unreadable_responses;

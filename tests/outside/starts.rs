@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Requests a session, without waiting for the response.
-async fn start_session(program: &Program) -> TcpStream {
+pub(crate) async fn start_session(program: &Program) -> TcpStream {
     start_session_with(program, &json!({})).await
 }
 
