@@ -191,10 +191,14 @@ impl<M> Log<M> {
         self.events.get(self.position(index))
     }
 
-    /// Returns the index of the oldest event that is not a failure.
-    pub(crate) fn oldest(&self) -> Option<u64> {
-        let is_message = |logged: &&Logged<M>| matches!(logged.entry, Entry::Message { .. });
-        self.events.iter().find(is_message).map(|logged| logged.index)
+    /// Returns the oldest event that is not a failure.
+    pub(crate) fn oldest(&self) -> Option<&Logged<M>> {
+        self.events.iter().find(|logged| matches!(logged.entry, Entry::Message { .. }))
+    }
+
+    /// Returns the number in the session-wide sequence of the oldest event that is not a failure.
+    pub(crate) fn oldest_sequence(&self) -> Option<u64> {
+        self.oldest().map(|oldest| oldest.sequence)
     }
 
     /// Returns whether all events are before `index`.
@@ -227,22 +231,19 @@ impl<M> Log<M> {
         Some(next)
     }
 
-    /// Appends an event at the index that was allocated last.
-    pub(crate) fn append(&mut self, index: u64, sequence: u64, entry: Entry<M>) {
+    /// Appends an event at the index that was allocated last. Returns its cost in bytes.
+    pub(crate) fn append(&mut self, index: u64, sequence: u64, entry: Entry<M>) -> usize {
         let recorded_bytes_before = self.recorded_bytes;
-        match &entry {
-            Entry::Message { bytes, .. } => {
-                let cost = cost(*bytes);
-                self.bytes += cost;
-                self.recorded_bytes = self.recorded_bytes.saturating_add(cost as u64);
-            }
-            Entry::Failure(_) => self.failures += 1,
-        }
+        let cost = entry.cost();
+        self.bytes += cost;
+        self.recorded_bytes = self.recorded_bytes.saturating_add(cost as u64);
+        self.failures += usize::from(matches!(entry, Entry::Failure(_)));
         if self.events.capacity() == 0 {
             // Most streams have one event, the response: room for four would be wasted.
             self.events.reserve_exact(1);
         }
         self.events.push_back(Logged { index, sequence, entry, recorded_bytes_before });
+        cost
     }
 
     /// Evicts the oldest event that is not a failure. A response leaves a failure in its place.

@@ -55,7 +55,7 @@ pub struct State {
 #[serde(try_from = "u32", into = "u32")]
 pub(crate) struct Format;
 
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 
 impl TryFrom<u32> for Format {
     type Error = &'static str;
@@ -152,8 +152,6 @@ pub(crate) enum TimerTarget {
     Cancelled(RequestId),
     RetainedUnacknowledged(u64),
     RetainedAcknowledged(u64),
-    FrontAcknowledged(StreamId),
-    NonEmpty(StreamId),
 }
 
 /// An inconsistent snapshot, which no session can have: it was damaged or forged. Its

@@ -1,4 +1,4 @@
-//! Timers of a session, ordered by deadline, and lists of eviction candidates.
+//! Timers of a session, ordered by deadline.
 
 use slab::Slab;
 
@@ -34,18 +34,27 @@ pub(crate) enum TimerKind {
     RetainedUnacknowledged,
     /// Fully acknowledged retained streams.
     RetainedAcknowledged,
-    /// Streams whose oldest event was acknowledged. No deadline; evicted from first when the
-    /// session exceeds its byte limit.
-    FrontAcknowledged,
-    /// Streams whose log has a message. No deadline; evicted from when the session exceeds its
-    /// byte limit.
-    NonEmpty,
 }
 
-const KINDS: usize = TimerKind::NonEmpty as usize + 1;
+const KINDS: usize = TimerKind::ALL.len();
 
-/// Number of kinds with deadlines, which come first.
-const TIMED: usize = TimerKind::RetainedAcknowledged as usize + 1;
+impl TimerKind {
+    const ALL: [Self; 13] = [
+        Self::Initialize,
+        Self::Reservation,
+        Self::Hold,
+        Self::StallLongest,
+        Self::Stall,
+        Self::StallShortest,
+        Self::StallDisconnect,
+        Self::Delivery,
+        Self::Response,
+        Self::Orphan,
+        Self::Cancelled,
+        Self::RetainedUnacknowledged,
+        Self::RetainedAcknowledged,
+    ];
+}
 
 /// A key into the table that a timer's kind implies.
 pub(crate) type Key = u32;
@@ -56,7 +65,7 @@ pub(crate) struct TimerKey(u32);
 
 impl TimerKey {
     /// The null handle, in place of the handle of a timer that has fired.
-    pub(crate) const NONE: Self = Self(NONE);
+    pub(crate) const NONE: Self = Self(u32::MAX);
 }
 
 /// All timers of a session: for each kind a list, ordered by deadline, then by insertion.
@@ -64,12 +73,15 @@ impl TimerKey {
 /// Most kinds have one timeout, so a new timer usually goes to the back of its list, and all
 /// operations take constant time. Otherwise insertion walks past timers with later deadlines:
 /// of [`TimerKind::Stall`], those of readers with longer timeouts; of other kinds, those that
-/// start after the retry of a client. Each list is doubly linked through one slab of nodes, so
+/// start after the retry of a client. The lists are doubly linked through one slab of nodes, so
 /// removal from the middle takes constant time, too.
 #[derive(Debug)]
 pub(crate) struct Timers {
+    /// The first nodes are the heads of the lists, by kind: a list is circular, so that neither
+    /// insertion nor removal has to distinguish its ends.
     nodes: Slab<Node>,
-    lists: [List; KINDS],
+    /// The total weight of each list.
+    weights: [u32; KINDS],
     /// A lower bound of all deadlines.
     lower_bound: Instant,
 }
@@ -85,20 +97,17 @@ struct Node {
     next: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct List {
-    front: u32,
-    back: u32,
-    weight: u32,
-}
-
-const NONE: u32 = u32::MAX;
-
 #[expect(clippy::indexing_slicing, reason = "handles and links refer to occupied nodes only")]
 impl Timers {
-    pub(crate) const fn new() -> Self {
-        let empty = List { front: NONE, back: NONE, weight: 0 };
-        Self { nodes: Slab::new(), lists: [empty; KINDS], lower_bound: Instant::MAX }
+    pub(crate) fn new() -> Self {
+        let mut nodes = Slab::with_capacity(KINDS);
+        for kind in TimerKind::ALL {
+            let head = kind as u32;
+            // Before every other deadline, so that a search from the back ends here.
+            let deadline = Instant::EPOCH;
+            nodes.insert(Node { deadline, key: 0, kind, weight: 0, prev: head, next: head });
+        }
+        Self { nodes, weights: [0; KINDS], lower_bound: Instant::MAX }
     }
 
     /// Returns the earliest deadline; [`Instant::MAX`] is never.
@@ -106,10 +115,15 @@ impl Timers {
         self.fronts().map(|node| node.deadline).min().unwrap_or(Instant::MAX)
     }
 
-    /// Iterates over the first timer of each kind that has deadlines.
+    /// Iterates over the first timer of each kind.
     fn fronts(&self) -> impl Iterator<Item = &Node> {
-        let timed = self.lists.iter().take(TIMED);
-        timed.filter_map(|list| self.nodes.get(list.front as usize))
+        TimerKind::ALL.into_iter().filter_map(|kind| self.front(kind))
+    }
+
+    fn front(&self, kind: TimerKind) -> Option<&Node> {
+        let head = kind as u32;
+        let front = self.nodes[head as usize].next;
+        (front != head).then(|| &self.nodes[front as usize])
     }
 
     /// Returns a lower bound of all deadlines, which costs less than the earliest one.
@@ -118,29 +132,30 @@ impl Timers {
     }
 
     /// Removes and returns the earliest timer, if it is due. Its handle is then invalid.
+    #[inline]
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(TimerKind, Key)> {
-        if now < self.lower_bound {
-            return None;
-        }
+        if now < self.lower_bound { None } else { self.pop_first_due(now) }
+    }
+
+    fn pop_first_due(&mut self, now: Instant) -> Option<(TimerKind, Key)> {
         self.lower_bound = self.deadline();
         if now < self.lower_bound || self.lower_bound == Instant::MAX {
             return None;
         }
         let Node { kind, key, .. } =
             *self.fronts().find(|node| node.deadline == self.lower_bound)?;
-        self.remove(TimerKey(self.lists[kind as usize].front));
+        self.remove(TimerKey(self.nodes[kind as usize].next));
         Some((kind, key))
     }
 
     /// Returns the key of the first timer of a kind.
     pub(crate) fn first(&self, kind: TimerKind) -> Option<Key> {
-        let front = self.lists[kind as usize].front;
-        (front != NONE).then(|| self.nodes[front as usize].key)
+        self.front(kind).map(|front| front.key)
     }
 
     /// Returns the total weight of the timers of a kind: their number, where each weighs 1.
     pub(crate) fn weight(&self, kind: TimerKind) -> usize {
-        self.lists[kind as usize].weight as usize
+        self.weights[kind as usize] as usize
     }
 
     /// Returns the deadline of a timer.
@@ -150,9 +165,13 @@ impl Timers {
 
     /// Iterates over the timers of a kind, by deadline; `None` is never.
     pub(crate) fn iter(&self, kind: TimerKind) -> impl Iterator<Item = (Key, Option<Instant>)> {
-        let mut at = self.lists[kind as usize].front;
+        let head = kind as u32;
+        let mut at = self.nodes[head as usize].next;
         core::iter::from_fn(move || {
-            let node = self.nodes.get(at as usize)?;
+            if at == head {
+                return None;
+            }
+            let node = &self.nodes[at as usize];
             at = node.next;
             Some((node.key, node.deadline.finite()))
         })
@@ -172,27 +191,19 @@ impl Timers {
         weight: usize,
     ) -> TimerKey {
         let weight = u16::try_from(weight).unwrap_or(u16::MAX);
-        self.lower_bound = self.lower_bound.min(deadline);
-        let mut prev = self.lists[kind as usize].back;
-        while prev != NONE && self.nodes[prev as usize].deadline > deadline {
-            prev = self.nodes[prev as usize].prev;
-        }
-        let next = match prev {
-            NONE => self.lists[kind as usize].front,
-            _ => self.nodes[prev as usize].next,
-        };
-        let at = to_key(self.nodes.insert(Node { deadline, key, kind, weight, prev, next }));
-        let list = &mut self.lists[kind as usize];
-        list.weight += u32::from(weight);
-        match prev {
-            NONE => list.front = at,
-            _ => self.nodes[prev as usize].next = at,
-        }
-        match next {
-            NONE => list.back = at,
-            _ => self.nodes[next as usize].prev = at,
-        }
-        TimerKey(at)
+        let (prev, next) = (0, 0);
+        let timer = self.nodes.insert(Node { deadline, key, kind, weight, prev, next });
+        let timer = TimerKey(to_key(timer));
+        self.link(timer);
+        timer
+    }
+
+    /// Moves a timer to the list of another kind, with the same deadline.
+    pub(crate) fn change_kind(&mut self, timer: TimerKey, kind: TimerKind) {
+        let node = self.nodes[timer.0 as usize];
+        self.unlink(&node);
+        self.nodes[timer.0 as usize].kind = kind;
+        self.link(timer);
     }
 
     /// Removes a timer; [`TimerKey::NONE`] has no effect.
@@ -201,24 +212,40 @@ impl Timers {
             return;
         }
         let node = self.nodes.remove(timer.0 as usize);
-        let Node { kind, weight, prev, next, .. } = node;
-        match prev {
-            NONE => self.lists[kind as usize].front = next,
-            _ => self.nodes[prev as usize].next = next,
-        }
-        match next {
-            NONE => self.lists[kind as usize].back = prev,
-            _ => self.nodes[next as usize].prev = prev,
-        }
-        self.lists[kind as usize].weight -= u32::from(weight);
+        self.unlink(&node);
         capacity::shrink_slab(&mut self.nodes);
     }
 
     /// Removes all timers of a kind.
     pub(crate) fn clear(&mut self, kind: TimerKind) {
-        while self.lists[kind as usize].front != NONE {
-            self.remove(TimerKey(self.lists[kind as usize].front));
+        let head = kind as u32;
+        while self.nodes[head as usize].next != head {
+            self.remove(TimerKey(self.nodes[head as usize].next));
         }
+    }
+
+    /// Links a node into the list of its kind.
+    fn link(&mut self, timer: TimerKey) {
+        let Node { deadline, kind, weight, .. } = self.nodes[timer.0 as usize];
+        self.lower_bound = self.lower_bound.min(deadline);
+        let head = kind as u32;
+        let mut prev = self.nodes[head as usize].prev;
+        while self.nodes[prev as usize].deadline > deadline {
+            prev = self.nodes[prev as usize].prev;
+        }
+        let next = core::mem::replace(&mut self.nodes[prev as usize].next, timer.0);
+        self.nodes[next as usize].prev = timer.0;
+        let node = &mut self.nodes[timer.0 as usize];
+        node.prev = prev;
+        node.next = next;
+        self.weights[kind as usize] += u32::from(weight);
+    }
+
+    /// Unlinks a node from the list of its kind.
+    fn unlink(&mut self, node: &Node) {
+        self.nodes[node.prev as usize].next = node.next;
+        self.nodes[node.next as usize].prev = node.prev;
+        self.weights[node.kind as usize] -= u32::from(node.weight);
     }
 }
 

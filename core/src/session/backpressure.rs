@@ -151,8 +151,7 @@ impl<M> Session<M> {
 
     /// Returns the total backlog of all readers in bytes.
     fn unacknowledged_bytes(&self) -> u64 {
-        let streams = self.timers.iter(TimerKind::NonEmpty).map(|(key, _)| StreamKey(key));
-        streams.map(|key| self.reader_backlog(key).1).fold(0, u64::saturating_add)
+        self.streams.non_empty().map(|key| self.reader_backlog(key).1).fold(0, u64::saturating_add)
     }
 
     /// Returns the number of unacknowledged events of the reader of a stream, and their bytes

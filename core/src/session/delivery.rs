@@ -120,7 +120,6 @@ impl<M> Session<M> {
         };
         if let Some(stream) = self.streams.find(request.stream) {
             self.logged_bytes -= self.streams[stream].log.retract(request.index);
-            self.update_non_empty(stream);
         }
         out.push(Action::FailServerRequest {
             id: request.id,

@@ -3,11 +3,15 @@
 use core::time::Duration;
 
 use super::{
-    Session, connection::ConnectionKey, in_flight::Sent, requests::ServerRequest, stream::StreamKey,
+    Session,
+    connection::ConnectionKey,
+    in_flight::Sent,
+    requests::ServerRequest,
+    stream::{Stage, StreamKey},
 };
 use crate::{
-    Action, Actions, AnswerFormat, Entry, Event, EventId, Instant, MessageKind, Report,
-    UnansweredReason, log::Evicted, timers::TimerKind,
+    Action, Actions, AnswerFormat, Entry, Event, EventId, MessageKind, Report, UnansweredReason,
+    log::Evicted, timers::TimerKind,
 };
 
 impl<M: Clone> Session<M> {
@@ -163,15 +167,7 @@ impl<M: Clone> Session<M> {
 
     fn append(&mut self, key: StreamKey, index: u64, entry: Entry<M>) {
         let sequence = self.next_sequence();
-        let Session { streams, timers, logged_bytes, .. } = self;
-        let was_empty = streams[key].log.is_empty();
-        let stream = &mut streams[key];
-        let before = stream.log.bytes();
-        stream.log.append(index, sequence, entry);
-        *logged_bytes += stream.log.bytes() - before;
-        if was_empty && !stream.log.is_empty() {
-            stream.non_empty = Some(timers.insert(TimerKind::NonEmpty, key.0, Instant::MAX));
-        }
+        self.logged_bytes += self.streams[key].log.append(index, sequence, entry);
     }
 
     /// Evicts events and streams until the limits hold.
@@ -201,9 +197,9 @@ impl<M: Clone> Session<M> {
             self.replace_with_tombstone(StreamKey(stream), false, out);
         }
         while self.exceeds_session_limit(max)
-            && let Some(stream) = self.first_with_evictable_front()
+            && let Some(stream) = self.stream_with_oldest_acknowledged()
         {
-            while self.exceeds_session_limit(max) && self.has_evictable_front(stream) {
+            while self.exceeds_session_limit(max) && self.has_acknowledged_front(stream) {
                 self.evict(stream, out);
             }
         }
@@ -214,7 +210,7 @@ impl<M: Clone> Session<M> {
     fn evict_unacknowledged(&mut self, out: &mut Actions<M>) {
         let max = self.config.session_bytes_max;
         while self.exceeds_session_limit(max)
-            && let Some(stream) = self.first_by_reader_state()
+            && let Some(stream) = self.stream_with_oldest_unacknowledged()
         {
             while self.exceeds_session_limit(max) && !self.streams[stream].log.is_empty() {
                 self.evict(stream, out);
@@ -229,30 +225,36 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Returns the stream to evict acknowledged events from.
-    fn first_with_evictable_front(&self) -> Option<StreamKey> {
-        let mut candidates =
-            self.timers.iter(TimerKind::FrontAcknowledged).map(|(key, _)| StreamKey(key));
-        candidates.find(|key| self.has_evictable_front(*key))
+    /// Returns the stream with the oldest event of those that may lose an acknowledged event.
+    fn stream_with_oldest_acknowledged(&self) -> Option<StreamKey> {
+        let candidates = self.streams.non_empty().filter(|key| self.has_acknowledged_front(*key));
+        candidates.min_by_key(|key| self.streams[*key].log.oldest_sequence())
     }
 
-    /// Returns whether the oldest event of a stream was acknowledged, and its reader does not
-    /// await it again.
-    fn has_evictable_front(&self, stream: StreamKey) -> bool {
-        self.streams[stream].front_acknowledged.is_some() && !self.is_front_awaited(stream)
+    /// Returns whether the oldest event of a stream was acknowledged, and may be evicted on its
+    /// own. Fully acknowledged retained streams are evicted as a whole and are excluded.
+    fn has_acknowledged_front(&self, key: StreamKey) -> bool {
+        let stream = &self.streams[key];
+        let is_evicted_whole =
+            matches!(stream.stage, Stage::Retained { .. }) && stream.is_acknowledged();
+        !is_evicted_whole
+            && stream.log.oldest().is_some_and(|oldest| oldest.index <= stream.acknowledged)
+            && !self.is_front_awaited(key)
     }
 
-    /// Returns the stream to evict unacknowledged events from.
-    fn first_by_reader_state(&self) -> Option<StreamKey> {
-        let candidates = self.timers.iter(TimerKind::NonEmpty).map(|(key, _)| StreamKey(key));
-        candidates.min_by_key(|key| self.reader_state(*key))
+    /// Returns the stream with the oldest event of those whose reader comes first in the order
+    /// of eviction.
+    fn stream_with_oldest_unacknowledged(&self) -> Option<StreamKey> {
+        self.streams
+            .non_empty()
+            .min_by_key(|key| (self.reader_state(*key), self.streams[*key].log.oldest_sequence()))
     }
 
     /// Returns whether a stream has a reader that has yet to acknowledge the oldest event.
     fn is_front_awaited(&self, stream: StreamKey) -> bool {
         let Some(reader) = self.reader(stream) else { return false };
         let oldest = self.streams[stream].log.oldest();
-        oldest.is_some_and(|oldest| oldest >= reader.cursor.first_unacknowledged())
+        oldest.is_some_and(|oldest| oldest.index >= reader.cursor.first_unacknowledged())
     }
 
     fn exceeds_stream_limits(&self, stream: StreamKey) -> bool {
@@ -273,7 +275,7 @@ impl<M: Clone> Session<M> {
 
     /// Returns whether all logs together have at most one event.
     fn has_single_event(&self) -> bool {
-        let mut non_empty = self.timers.iter(TimerKind::NonEmpty).map(|(key, _)| StreamKey(key));
+        let mut non_empty = self.streams.non_empty();
         let first = non_empty.next().map_or(0, |key| self.streams[key].log.len());
         first <= 1 && non_empty.next().is_none()
     }
@@ -284,8 +286,6 @@ impl<M: Clone> Session<M> {
         let before = log.bytes();
         let evicted = log.evict();
         self.logged_bytes -= before - log.bytes();
-        self.update_non_empty(stream);
-        self.update_front_acknowledged(stream);
         let id = self.streams[stream].id;
         match evicted {
             Some(Evicted::Response(request)) => {
@@ -306,35 +306,6 @@ impl<M: Clone> Session<M> {
         }
         if let Some(request) = self.server_requests.at_event(stream.id, index) {
             self.fail_server_request(request, UnansweredReason::Evicted, out);
-        }
-    }
-}
-
-impl<M> Session<M> {
-    /// Updates the eviction entry of a stream after its oldest event changed or was
-    /// acknowledged.
-    pub(super) fn update_front_acknowledged(&mut self, key: StreamKey) {
-        let stream = &mut self.streams[key];
-        match (stream.is_front_acknowledged(), stream.front_acknowledged) {
-            (true, None) => {
-                stream.front_acknowledged =
-                    Some(self.timers.insert(TimerKind::FrontAcknowledged, key.0, Instant::MAX));
-            }
-            (false, Some(timer)) => {
-                stream.front_acknowledged = None;
-                self.timers.remove(timer);
-            }
-            (true, Some(_)) | (false, None) => {}
-        }
-    }
-
-    /// Removes the eviction entry of a stream whose log has become empty.
-    pub(super) fn update_non_empty(&mut self, stream: StreamKey) {
-        let stream = &mut self.streams[stream];
-        if stream.log.is_empty()
-            && let Some(timer) = stream.non_empty.take()
-        {
-            self.timers.remove(timer);
         }
     }
 }

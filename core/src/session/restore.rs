@@ -317,24 +317,6 @@ impl<M: Clone> Session<M> {
             TimerTarget::Response(id) => {
                 self.restore_server_request_timer(&id, TimerKind::Response, deadline)
             }
-            TimerTarget::FrontAcknowledged(id) => {
-                let key = self
-                    .streams
-                    .find(id)
-                    .ok_or(RestoreError("eviction entry of an unknown stream"))?;
-                let timer = self.timers.insert(TimerKind::FrontAcknowledged, key.0, Instant::MAX);
-                let previous = self.streams[key].front_acknowledged.replace(timer);
-                ensure(previous.is_none(), "duplicate eviction entry")
-            }
-            TimerTarget::NonEmpty(id) => {
-                let key = self
-                    .streams
-                    .find(id)
-                    .ok_or(RestoreError("eviction entry of an unknown stream"))?;
-                let timer = self.timers.insert(TimerKind::NonEmpty, key.0, Instant::MAX);
-                let previous = self.streams[key].non_empty.replace(timer);
-                ensure(previous.is_none(), "duplicate eviction entry")
-            }
             TimerTarget::Reservation(number) => {
                 self.restore_stage_timer(number, TimerKind::Reservation, deadline)
             }
@@ -406,24 +388,10 @@ impl<M: Clone> Session<M> {
 
     /// Checks each stream against its timers, requests and connections.
     fn check_restored_streams(&self) -> Result<(), RestoreError> {
-        let standalone = &self.streams[STANDALONE];
-        let is_consistent = standalone.non_empty.is_some() != standalone.log.is_empty();
-        ensure(is_consistent, "eviction entry of the standalone stream does not fit its log")?;
-        let is_consistent =
-            standalone.front_acknowledged.is_some() == standalone.is_front_acknowledged();
-        ensure(is_consistent, "eviction entry of the standalone stream does not fit its log")?;
         for key in self.streams.request_streams() {
             let stream = &self.streams[key];
             let is_attached = stream.attached.is_some();
             let has_pending = stream.pending > 0;
-            ensure(
-                stream.non_empty.is_some() != stream.log.is_empty(),
-                "eviction entry does not fit its stream's log",
-            )?;
-            ensure(
-                stream.front_acknowledged.is_some() == stream.is_front_acknowledged(),
-                "eviction entry does not fit its stream's log",
-            )?;
             let is_consistent = match stream.stage {
                 Stage::Reserved { timer } => {
                     is_attached && !has_pending && timer != TimerKey::NONE && stream.log.last() == 0

@@ -93,7 +93,6 @@ impl<M: Clone> Session<M> {
         let timer = self.timers.insert_weighted(kind, stream.0, deadline, weight);
         self.streams[stream].stage = Stage::Retained { timer };
         self.streams.in_use -= 1;
-        self.update_front_acknowledged(stream);
         self.enforce_retention_limits(out);
     }
 
@@ -113,20 +112,8 @@ impl<M: Clone> Session<M> {
         if let Stage::Retained { timer } = self.streams[key].stage
             && self.streams[key].is_acknowledged()
         {
-            let deadline = self.timers.deadline_of(timer);
-            self.timers.remove(timer);
-            let weight = self.streams[key].weight();
-            let timer = self.timers.insert_weighted(
-                TimerKind::RetainedAcknowledged,
-                key.0,
-                deadline,
-                weight,
-            );
-            self.streams[key].stage = Stage::Retained { timer };
-            self.update_front_acknowledged(key);
+            self.timers.change_kind(timer, TimerKind::RetainedAcknowledged);
             self.enforce_retention_limits(out);
-        } else {
-            self.update_front_acknowledged(key);
         }
     }
 
@@ -136,7 +123,6 @@ impl<M: Clone> Session<M> {
             self.timers.remove(timer);
             self.streams[stream].stage = Stage::Complete { revived: false };
             self.streams.in_use += 1;
-            self.update_front_acknowledged(stream);
         }
     }
 
@@ -174,9 +160,6 @@ impl<M: Clone> Session<M> {
         }
         if !matches!(stream.stage, Stage::Retained { .. }) {
             self.streams.in_use -= 1;
-        }
-        for timer in [stream.non_empty, stream.front_acknowledged].into_iter().flatten() {
-            self.timers.remove(timer);
         }
         if let Some(draining) = stream.draining {
             self.connections[draining].subject = Subject::Removed(stream.id);

@@ -19,7 +19,7 @@ use crate::{
 
 /// The kinds of timers that are stored: all but those of connections, which a restored session
 /// does not have.
-const STORED_KINDS: [TimerKind; 10] = [
+const STORED_KINDS: [TimerKind; 8] = [
     TimerKind::Initialize,
     TimerKind::Reservation,
     TimerKind::Delivery,
@@ -28,8 +28,6 @@ const STORED_KINDS: [TimerKind; 10] = [
     TimerKind::Cancelled,
     TimerKind::RetainedUnacknowledged,
     TimerKind::RetainedAcknowledged,
-    TimerKind::FrontAcknowledged,
-    TimerKind::NonEmpty,
 ];
 
 impl<M: Clone> Session<M> {
@@ -170,8 +168,6 @@ impl<M: Clone> Session<M> {
                 TimerKind::RetainedAcknowledged => {
                     TimerTarget::RetainedAcknowledged(stream().number()?)
                 }
-                TimerKind::FrontAcknowledged => TimerTarget::FrontAcknowledged(stream()),
-                TimerKind::NonEmpty => TimerTarget::NonEmpty(stream()),
                 TimerKind::Hold
                 | TimerKind::StallLongest
                 | TimerKind::Stall

@@ -40,13 +40,6 @@ pub(crate) struct Stream<M> {
     pub(crate) attached: Option<ConnectionKey>,
     /// The last attached connection, while it drains.
     pub(crate) draining: Option<ConnectionKey>,
-    /// Its entry in [`TimerKind::NonEmpty`](crate::timers::TimerKind::NonEmpty), if its log has
-    /// a message.
-    pub(crate) non_empty: Option<TimerKey>,
-    /// Its entry in
-    /// [`TimerKind::FrontAcknowledged`](crate::timers::TimerKind::FrontAcknowledged), if its
-    /// oldest event was acknowledged.
-    pub(crate) front_acknowledged: Option<TimerKey>,
     /// Whether a sender was told to wait.
     pub(crate) holds_sender: bool,
     /// Total silence of the previous readers since `acknowledged` last increased.
@@ -154,8 +147,6 @@ impl<M> Stream<M> {
             acknowledged: 0,
             attached: None,
             draining: None,
-            non_empty: None,
-            front_acknowledged: None,
             holds_sender: false,
             earlier_silence: Duration::ZERO,
             is_primed: false,
@@ -171,16 +162,6 @@ impl<M> Stream<M> {
     /// Returns whether every event so far was acknowledged.
     pub(crate) fn is_acknowledged(&self) -> bool {
         self.acknowledged >= self.log.last()
-    }
-
-    /// Returns whether its oldest event was acknowledged, and may be evicted on its own. Fully
-    /// acknowledged retained streams are evicted as a whole and are excluded.
-    pub(crate) fn is_front_acknowledged(&self) -> bool {
-        let is_evicted_whole =
-            matches!(self.stage, Stage::Retained { .. }) && self.is_acknowledged();
-        self.acknowledged > 0
-            && !is_evicted_whole
-            && self.log.oldest().is_some_and(|oldest| oldest <= self.acknowledged)
     }
 
     /// Returns how many requests it counts for while it is retained.
@@ -328,6 +309,12 @@ impl<M> Streams<M> {
     #[cfg(feature = "serde")]
     pub(crate) fn tombstones(&self) -> impl Iterator<Item = &Tombstone> {
         self.ended.as_deref().into_iter().flat_map(|ended| ended.tombstones.iter())
+    }
+
+    /// Iterates over the streams whose log has a message, in no particular order.
+    pub(crate) fn non_empty(&self) -> impl Iterator<Item = StreamKey> {
+        let non_empty = self.slab.iter().filter(|(_, stream)| !stream.log.is_empty());
+        non_empty.map(|(key, _)| StreamKey(to_key(key)))
     }
 
     /// Iterates over the request streams that have a log, by number.

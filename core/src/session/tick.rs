@@ -58,10 +58,7 @@ impl<M: Clone> Session<M> {
             TimerKind::RetainedUnacknowledged | TimerKind::RetainedAcknowledged => {
                 self.streams[StreamKey(key)].stage = Stage::Retained { timer: TimerKey::NONE };
             }
-            TimerKind::Initialize
-            | TimerKind::Cancelled
-            | TimerKind::FrontAcknowledged
-            | TimerKind::NonEmpty => {}
+            TimerKind::Initialize | TimerKind::Cancelled => {}
         }
     }
 
@@ -85,8 +82,8 @@ impl<M: Clone> Session<M> {
             TimerKind::RetainedUnacknowledged | TimerKind::RetainedAcknowledged => {
                 self.replace_with_tombstone(StreamKey(key), false, out);
             }
-            // `flush_deferred` releases senders. The other kinds have no deadlines.
-            TimerKind::Hold | TimerKind::FrontAcknowledged | TimerKind::NonEmpty => {}
+            // `flush_deferred` releases senders.
+            TimerKind::Hold => {}
         }
     }
 

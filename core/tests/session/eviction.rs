@@ -128,6 +128,38 @@ fn acknowledged_events_are_evicted_first() {
 }
 
 #[test]
+fn the_oldest_acknowledged_event_of_all_streams_is_evicted() {
+    let config = Config { session_bytes_max: 768, window_events_max: 1, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > post 2 request 8 token u
+          to backend: request 8 token u
+        > backend progress t
+          to 1: 1/0 progress t
+        > backend progress u
+          to 2: 1/1 progress u
+        > ack 2 through 1
+        > ack 1 through 1
+        > backend progress t
+          to 1: 2/0 progress t
+        > backend progress u
+          to 2: 2/1 progress u
+        > get 3 after 0/0
+          close 1: Replaced
+          to 3: gap 1..=1
+          to 3: 2/0 progress t
+        > get 4 after 0/1
+          close 2: Replaced
+          to 4: 1/1 progress u
+        ",
+    );
+}
+
+#[test]
 fn replayed_events_count_as_unacknowledged() {
     let config = Config { session_bytes_max: 1_536, window_events_max: 1, ..Config::default() };
     check_live(

@@ -129,10 +129,6 @@ fn timer_entries_are_unique_and_refer_to_something() {
     for (timers, expected) in [
         (&[r#"{"target":{"Cancelled":3},"remaining":null}"#][..], "duplicate cancelled request id"),
         (
-            &[r#"{"target":{"FrontAcknowledged":"Standalone"},"remaining":null}"#],
-            "duplicate eviction entry",
-        ),
-        (
             &[r#"{"target":{"Delivery":"z"},"remaining":null}"#],
             "timer of an unknown server request",
         ),

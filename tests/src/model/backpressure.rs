@@ -96,7 +96,7 @@ impl Model {
     /// together lag by as much.
     fn is_full(&self) -> bool {
         let is_full = |cost: usize| cost.saturating_mul(4) >= 3 * self.config.session_bytes_max;
-        let non_empty = self.streams.iter().filter(|stream| stream.non_empty_since.is_some());
+        let non_empty = self.streams.iter().filter(|stream| stream.oldest().is_some());
         let lags = non_empty.map(|stream| self.lag(stream.id).1);
         is_full(self.logged_bytes()) && is_full(lags.fold(0, usize::saturating_add))
     }

@@ -123,7 +123,6 @@ impl Model {
             self.revive(stream);
         }
         self.streams[stream].retained = None;
-        self.update_eviction_order(stream);
         self.raise_acknowledged(stream, index);
         self.connections.push(Connection::new(connection, Role::Attached, Some(stream)));
         self.connections[connection].origin = Origin::Resume;

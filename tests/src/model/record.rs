@@ -11,14 +11,14 @@ impl Model {
     /// Records an event.
     pub(super) fn record(&mut self, stream: StreamId, kind: Kind, entry: Entry, cost: usize) {
         let index = self.streams[stream].last + 1;
-        let event = RecordedEvent { index, kind: kind.clone(), cost, entry };
+        let order = self.stamp().order;
+        let event = RecordedEvent { index, order, kind: kind.clone(), cost, entry };
         if self.may_send(stream, event.index_and_cost()) {
             self.send_live(stream, &event);
         }
         let it = &mut self.streams[stream];
         it.last = index;
         it.events.push(event);
-        self.update_eviction_order(stream);
         if let Kind::Request(id) = kind {
             self.add_server_request(id, stream, index);
         }
@@ -42,27 +42,33 @@ impl Model {
     fn enforce_limits(&mut self, stream: StreamId) {
         self.enforce_stream_limits(stream);
         let max = self.config.session_bytes_max;
-        while self.logged_bytes().saturating_mul(4) > 3 * max && !self.has_single_event() {
-            let acknowledged =
-                self.streams.iter().filter(|stream| stream.acknowledged_since.is_some());
-            let acknowledged = acknowledged.filter(|stream| !self.is_protected(stream.id));
-            let longest_acknowledged =
-                acknowledged.min_by_key(|stream| stream.acknowledged_since).map(|stream| stream.id);
+        let is_full = |it: &Self| it.logged_bytes().saturating_mul(4) > 3 * max;
+        while is_full(self) && !self.has_single_event() {
             if let Some(first) = self.first_retained(true) {
                 self.leave_tombstone(first, false);
-            } else if let Some(stream) = longest_acknowledged {
-                self.evict(stream);
-            } else {
+                continue;
+            }
+            let candidates = self.streams.iter().filter(|it| self.may_lose_acknowledged(it.id));
+            let oldest_first = |it: &&Stream| it.oldest().map(|oldest| oldest.order);
+            let Some(stream) = candidates.min_by_key(oldest_first).map(|it| it.id) else {
                 break;
+            };
+            while is_full(self) && !self.has_single_event() && self.may_lose_acknowledged(stream) {
+                self.evict(stream);
             }
         }
-        while self.logged_bytes() > max && !self.has_single_event() {
-            let non_empty = self.streams.iter().filter(|stream| stream.non_empty_since.is_some());
-            let first = non_empty.min_by_key(|stream| {
-                let is_read = self.reader(stream.id).is_some();
-                (is_read, is_read && !self.is_stuck(stream.id), stream.non_empty_since)
+        let exceeds = |it: &Self| it.logged_bytes() > max && !it.has_single_event();
+        while exceeds(self) {
+            let candidates = self.streams.iter().filter(|it| it.oldest().is_some());
+            let first = candidates.min_by_key(|it| {
+                let is_read = self.reader(it.id).is_some();
+                let oldest_first = it.oldest().map(|oldest| oldest.order);
+                (is_read, is_read && !self.is_stuck(it.id), oldest_first)
             });
-            if let Some(stream) = first.map(|stream| stream.id) {
+            let Some(stream) = first.map(|it| it.id) else {
+                break;
+            };
+            while exceeds(self) && self.streams[stream].oldest().is_some() {
                 self.evict(stream);
             }
         }
@@ -76,11 +82,18 @@ impl Model {
         }
     }
 
+    /// Returns whether the oldest event of a stream was acknowledged and is evicted on its own.
+    fn may_lose_acknowledged(&self, stream: StreamId) -> bool {
+        let it = &self.streams[stream];
+        let is_evicted_whole = it.retained.is_some() && it.is_fully_acknowledged();
+        let is_acknowledged = it.oldest().is_some_and(|oldest| oldest.index <= it.acknowledged);
+        is_acknowledged && !is_evicted_whole && !self.is_protected(stream)
+    }
+
     fn is_protected(&self, stream: StreamId) -> bool {
-        let oldest = self.streams[stream].events.iter().find(|event| event.is_message());
-        let reader = self.reader(stream);
+        let oldest = self.streams[stream].oldest();
         oldest
-            .zip(reader)
+            .zip(self.reader(stream))
             .is_some_and(|(oldest, reader)| oldest.index >= reader.first_unacknowledged)
     }
 
@@ -99,7 +112,7 @@ impl Model {
 
     /// Evicts the oldest event of a log.
     fn evict(&mut self, stream: StreamId) {
-        let oldest = self.streams[stream].events.iter().find(|event| event.is_message()).cloned();
+        let oldest = self.streams[stream].oldest().cloned();
         let Some(RecordedEvent { index, kind, .. }) = oldest else {
             return;
         };
@@ -122,18 +135,5 @@ impl Model {
                 self.fail_server_request(request.id, UnansweredReason::Evicted);
             }
         }
-        self.update_eviction_order(stream);
-    }
-
-    /// Updates since when a log has events, and since when its oldest one is acknowledged.
-    pub(super) fn update_eviction_order(&mut self, stream: StreamId) {
-        let order = self.stamp().order;
-        let it: &mut Stream = &mut self.streams[stream];
-        it.non_empty_since = (it.event_count() > 0).then(|| it.non_empty_since.unwrap_or(order));
-        let oldest = it.events.iter().find(|event| event.is_message());
-        let is_acknowledged = oldest.is_some_and(|oldest| oldest.index <= it.acknowledged);
-        let is_removed_first = it.retained.is_some() && it.is_fully_acknowledged();
-        it.acknowledged_since =
-            (is_acknowledged && !is_removed_first).then(|| it.acknowledged_since.unwrap_or(order));
     }
 }

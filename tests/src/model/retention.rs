@@ -32,7 +32,6 @@ impl Model {
         } else {
             it.retained = Some(stamp);
             let end_is_acknowledged = it.is_fully_acknowledged();
-            self.update_eviction_order(stream);
             self.enforce_retained_limit(end_is_acknowledged);
         }
     }
@@ -58,10 +57,7 @@ impl Model {
             && it.acknowledged >= it.last
         {
             retained.order = order;
-            self.update_eviction_order(stream);
             self.enforce_retained_limit(true);
-        } else {
-            self.update_eviction_order(stream);
         }
     }
 

@@ -102,7 +102,6 @@ impl Model {
         if let Some(ServerRequest { stream, index, .. }) = self.server_request(&id).cloned() {
             self.fail_server_request(id, UnansweredReason::Undelivered);
             self.streams[stream].remove_from_log(index);
-            self.update_eviction_order(stream);
         }
     }
 }

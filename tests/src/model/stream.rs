@@ -18,10 +18,6 @@ pub(super) struct Stream {
     pub(super) last: u64,
     pub(super) acknowledged: u64,
     pub(super) missed: u64,
-    /// Since when its log has had events, without interruption, in the order of stamps.
-    pub(super) non_empty_since: Option<u64>,
-    /// Since when its oldest event is acknowledged, in the order of stamps.
-    pub(super) acknowledged_since: Option<u64>,
     /// Whether it was revived from a tombstone.
     pub(super) is_revived: bool,
     /// Whether a priming event had index 0.
@@ -67,6 +63,8 @@ pub(super) enum Status {
 #[derive(Clone, Debug)]
 pub(super) struct RecordedEvent {
     pub(super) index: u64,
+    /// When it was recorded, in the order of stamps; 0 for a failure.
+    pub(super) order: u64,
     pub(super) kind: Kind,
     /// Its cost when it was recorded, in bytes.
     pub(super) cost: usize,
@@ -101,7 +99,7 @@ impl Keyed for Stream {
 impl RecordedEvent {
     pub(super) fn failure(index: u64, id: RequestId, reason: FailureReason) -> Self {
         let entry = Entry::Failure(reason);
-        Self { index, kind: Kind::Response(id), cost: 0, entry }
+        Self { index, order: 0, kind: Kind::Response(id), cost: 0, entry }
     }
 
     /// Returns its index, and what it costs to send it.
@@ -139,8 +137,6 @@ impl Stream {
             last: 0,
             acknowledged: 0,
             missed: 0,
-            non_empty_since: None,
-            acknowledged_since: None,
             is_revived: false,
             is_primed: false,
             earlier_silence: Duration::ZERO,
@@ -174,6 +170,11 @@ impl Stream {
 
     pub(super) fn is_fully_acknowledged(&self) -> bool {
         self.acknowledged >= self.last
+    }
+
+    /// Returns the oldest event of the log.
+    pub(super) fn oldest(&self) -> Option<&RecordedEvent> {
+        self.events.iter().find(|event| event.is_message())
     }
 
     /// Iterates over what the log has at or after `index`.
