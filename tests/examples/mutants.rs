@@ -181,7 +181,7 @@ fn first_failure(tree: &Path, tests: &str) -> io::Result<Option<String>> {
     ];
     let shell: &[&[&str]] = &[
         &["-p", "rejoin", "--lib", "--test", "sessions", "--test", "http", "--test", "rmcp"],
-        &["-p", "rejoin", "--test", "stdio", "--test", "program"],
+        &["-p", "rejoin-cli", "--test", "stdio", "--test", "program"],
     ];
     let races: &[&[&str]] = &[&[
         "-p",

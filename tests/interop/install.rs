@@ -14,7 +14,7 @@ pub(crate) fn build_directory() -> &'static Path {
 
 /// Returns the path of a file in `tests/interop`.
 pub(crate) fn source(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/interop").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/interop").join(path)
 }
 
 /// Returns the directory with the npm packages and the scripts that use them: Node.js resolves

@@ -8,7 +8,7 @@
 #![expect(clippy::disallowed_methods, reason = "the tests run in real time")]
 #![allow(dead_code, reason = "the helpers are shared with other tests")]
 
-#[path = "../../shell/tests/support/client.rs"]
+#[path = "../../shell/lib/tests/support/client.rs"]
 mod client;
 mod error_messages;
 mod http_edge;
@@ -18,11 +18,11 @@ mod long_response;
 mod memory_limits;
 mod open_files;
 mod process_life;
-#[path = "../../shell/tests/stdio/processes.rs"]
+#[path = "../../shell/cli/tests/stdio/processes.rs"]
 mod processes;
-#[path = "../../shell/tests/support/program.rs"]
+#[path = "../../shell/cli/tests/support/program.rs"]
 mod program;
-#[path = "../../shell/tests/stdio/script.rs"]
+#[path = "../../shell/cli/tests/stdio/script.rs"]
 mod script;
 mod shutdown;
 mod slow_exec;

@@ -86,7 +86,7 @@ fn run_seed(seed: u64, programs: &Programs) -> Result<Coverage, String> {
         |failure| {
             format!(
                 "{failure}\n\nrerun with REJOIN_WIRE_SEED={seed} REJOIN_WIRE_PROGRAM_SIMULATIONS=1 \
-             cargo test -p rejoin --test over_sockets"
+             cargo test -p rejoin-cli --test over_sockets"
             )
         },
     )

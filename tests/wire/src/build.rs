@@ -10,7 +10,7 @@ use serde_json::Value;
 /// Builds the program in release mode, unless it is up to date, and returns its path.
 pub(crate) fn build() -> Result<PathBuf> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--release", "--package", "rejoin", "--bin", "rejoin"]);
+    cargo.args(["build", "--release", "--package", "rejoin-cli", "--bin", "rejoin"]);
     cargo.args(["--message-format", "json-render-diagnostics"]);
     let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::inherit()).output()?;
     ensure!(output.status.success(), "cargo build failed");

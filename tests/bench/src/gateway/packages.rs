@@ -35,7 +35,7 @@ impl Packages {
     /// Builds rejoin, and returns its command: one child per session.
     pub(super) fn rejoin(&self, port: u16, child: &[PathBuf]) -> Result<Command> {
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--release", "--quiet", "--package", "rejoin", "--bin", "rejoin"]);
+        cargo.args(["build", "--release", "--quiet", "--package", "rejoin-cli", "--bin", "rejoin"]);
         cargo.arg("--target-dir").arg(&self.build_directory);
         run(cargo.current_dir(env!("CARGO_MANIFEST_DIR")))?;
         let mut command = Command::new(self.build_directory.join("release/rejoin"));

@@ -5,7 +5,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "the support serves other tests, too")]
 
-#[path = "support/client.rs"]
+#[path = "../../lib/tests/support/client.rs"]
 mod client;
 #[path = "served/isolation.rs"]
 mod isolation;

@@ -2,7 +2,7 @@
 
 mod announcements;
 mod arguments;
-#[path = "../../../../../tests/rmcp/client.rs"]
+#[path = "../../../../lib/tests/rmcp/client.rs"]
 mod client;
 mod client_requests;
 mod conformance;

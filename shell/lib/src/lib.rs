@@ -1,5 +1,5 @@
-//! A server for MCP sessions that clients can rejoin without missing a message, as a library
-//! and as a program.
+//! A server for MCP sessions that clients can rejoin without missing a message, as a library.
+//! The program is in the package `rejoin-cli`.
 //!
 //! The session layer itself is [`rejoin_core`], a pure state machine: it decides on which
 //! stream a message is sent, what is retained, and what is replayed. This crate is its driver for
@@ -77,11 +77,10 @@
 //!
 //! # Features
 //!
-//! - `http`: [`StreamableHttp`].
+//! - `http` (default): [`StreamableHttp`].
 //! - `rmcp`: [`RmcpBackend`].
 //! - `stdio`: [`StdioBackend`], on Unix.
 //! - `journal`: records the inputs of each session in a file.
-//! - `program` (default): the program `rejoin`, and all of the above.
 
 mod backend;
 #[cfg(feature = "http")]
@@ -124,5 +123,5 @@ pub use crate::{
 
 /// The examples of the README.
 #[cfg(all(doctest, feature = "http", feature = "rmcp"))]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../../../README.md")]
 struct Readme;
