@@ -235,9 +235,8 @@ impl<M> Session<M> {
 
     fn check_messages(&self, messages: &[Message<M>]) -> Result<(), ClientFault> {
         let mut requests = 0;
-        // A single message needs no sets, and must not allocate.
-        let is_batch = messages.len() > 1;
-        let (mut ids, mut tokens) = (BTreeSet::new(), BTreeSet::new());
+        // A single message needs no sets.
+        let mut seen = (messages.len() > 1).then(|| (BTreeSet::new(), BTreeSet::new()));
         for message in messages {
             self.check_size(message)?;
             let Head::Request { id, progress_token, .. } = &message.head else {
@@ -248,13 +247,15 @@ impl<M> Session<M> {
                 &self.phase,
                 Phase::Initializing { id: initialize, .. } if initialize == id
             );
-            if is_initialize || self.requests.is_in_use(id) || is_batch && !ids.insert(id) {
+            let is_repeated = seen.as_mut().is_some_and(|(ids, _)| !ids.insert(id));
+            if is_initialize || is_repeated || self.requests.is_in_use(id) {
                 return Err(ClientFault::RequestIdInUse(id.clone()));
             }
-            if let Some(token) = progress_token
-                && (self.requests.tokens.contains_key(token) || is_batch && !tokens.insert(token))
-            {
-                return Err(ClientFault::ProgressTokenInUse(token.clone()));
+            if let Some(token) = progress_token {
+                let is_repeated = seen.as_mut().is_some_and(|(_, tokens)| !tokens.insert(token));
+                if is_repeated || self.requests.tokens.contains_key(token) {
+                    return Err(ClientFault::ProgressTokenInUse(token.clone()));
+                }
             }
         }
         if requests == 0 || matches!(self.phase, Phase::New) {
@@ -296,7 +297,7 @@ impl<M> Session<M> {
                         Stage::Retained { .. } => (log.last(), true),
                     }
                 }
-                Some(StreamRef::Tombstone(tombstone)) if tombstone.was_cancelled => {
+                Some(StreamRef::Tombstone(tombstone)) if tombstone.was_cancelled() => {
                     return Err(ClientFault::CancelledStream(stream));
                 }
                 Some(StreamRef::Tombstone(tombstone)) => (tombstone.last, true),

@@ -140,6 +140,9 @@ impl<M> Session<M> {
         stream: StreamKey,
         after: u64,
     ) -> Option<(u64, ServerRequestKey)> {
+        if self.server_requests.is_empty() {
+            return None;
+        }
         self.server_requests.next_after(self.streams[stream].id, after)
     }
 }

@@ -172,6 +172,11 @@ impl ServerRequests {
         self.0.as_deref().map_or(0, |tables| tables.ids.len())
     }
 
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     pub(crate) fn find(&self, id: &RequestId) -> Option<ServerRequestKey> {
         self.0.as_deref()?.ids.get(id).copied()
     }
@@ -182,7 +187,6 @@ impl ServerRequests {
     }
 
     /// Returns the first server request on `stream` after `index`.
-    #[inline]
     pub(crate) fn next_after(
         &self,
         stream: StreamId,

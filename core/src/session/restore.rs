@@ -1,6 +1,6 @@
 //! Restoration of a session from an untrusted snapshot.
 
-use alloc::vec::Vec;
+use alloc::{collections::BTreeSet, vec::Vec};
 use core::time::Duration;
 
 use smallvec::SmallVec;
@@ -12,7 +12,7 @@ use super::{
     requests::ServerRequest,
     stall_estimator::StallEstimator,
     stream::{Outcome, STANDALONE, Stage, Stream, StreamKey},
-    tombstones::Tombstone,
+    tombstones::{Responses, Tombstone},
 };
 use crate::{
     Actions, ConnectionId, Instant, Log, ProgressToken, RequestId, StreamId, ValidConfig,
@@ -251,7 +251,11 @@ impl<M: Clone> Session<M> {
         let is_in_order =
             tombstones.is_sorted_by_key(|state| self.now.deadline_after(state.remaining.into()));
         ensure(is_in_order, "tombstones are not ordered by deadline")?;
+        let mut numbers = BTreeSet::new();
         for state in tombstones {
+            let is_new = numbers.insert(state.number)
+                && self.streams.find(StreamId::Request(state.number)).is_none();
+            ensure(is_new, "tombstone of an existing stream")?;
             self.restore_tombstone(state)?;
         }
         for TimerState { target, remaining } in timers {
@@ -266,7 +270,6 @@ impl<M: Clone> Session<M> {
         let TombstoneState { number, was_cancelled, last, missed_through, responses, remaining } =
             state;
         ensure(number < self.streams.next, "stream number was never allocated")?;
-        ensure(self.streams.lookup(number).is_none(), "tombstone of an existing stream")?;
         ensure(missed_through <= last, "tombstone has a missed event after its last event")?;
         let indexes = responses.iter().map(|(index, _)| *index);
         let is_sorted = indexes.clone().is_sorted_by(|one, other| one < other);
@@ -276,16 +279,11 @@ impl<M: Clone> Session<M> {
             indexes.all(|index| (1..=last).contains(&index)),
             "tombstone response index is out of range",
         )?;
-        let responses = SmallVec::from_vec(responses);
+        ensure(!was_cancelled || responses.is_empty(), "cancelled tombstone has responses")?;
+        let responses =
+            if was_cancelled { Responses::Cancelled } else { Responses::new(responses, last) };
         let deadline = self.now.deadline_after(remaining.into());
-        self.streams.add_tombstone(Tombstone {
-            number,
-            was_cancelled,
-            last,
-            missed_through,
-            responses,
-            deadline,
-        });
+        self.streams.add_tombstone(Tombstone { number, last, missed_through, responses, deadline });
         Ok(())
     }
 

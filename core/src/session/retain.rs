@@ -9,10 +9,10 @@ use super::{
     connection::Subject,
     requests::failure,
     stream::{Outcome, Stage, Stream, StreamKey, StreamRequest},
-    tombstones::Tombstone,
+    tombstones::{Responses, Tombstone},
 };
 use crate::{
-    Actions, EndReason, FailureReason, Instant, Log, StreamId, UnansweredReason,
+    Actions, EndReason, FailureReason, Log, RequestId, StreamId, UnansweredReason,
     timers::{TimerKey, TimerKind},
 };
 
@@ -68,8 +68,7 @@ impl<M: Clone> Session<M> {
             self.fail_undelivered(stream, UnansweredReason::Cancelled, out);
             self.replace_with_tombstone(stream, true, out);
         } else {
-            let stream = self.remove_stream(stream);
-            self.streams.remove_number(stream.id);
+            self.remove_stream(stream);
         }
     }
 
@@ -134,24 +133,29 @@ impl<M: Clone> Session<M> {
         out: &mut Actions<M>,
     ) {
         self.fail_undelivered(key, UnansweredReason::Evicted, out);
-        let mut stream = self.remove_stream(key);
-        let deadline = self.now.deadline_after(self.config.timeouts().tombstone);
-        let tombstone = make_tombstone(&mut stream, was_cancelled, deadline);
+        let Stream { id, requests, log, .. } = self.remove_stream(key);
+        let tombstone = Tombstone {
+            number: id.number().unwrap_or_default(),
+            last: log.last(),
+            missed_through: log.missed_through_if_cleared(),
+            responses: if was_cancelled {
+                Responses::Cancelled
+            } else {
+                Responses::new(responses(requests), log.last())
+            },
+            deadline: self.now.deadline_after(self.config.timeouts().tombstone),
+        };
+        self.streams.recycle_log(log);
+        let room = self.config.tombstones_max.checked_sub(tombstone.weight());
         // Before it is added, so that the memory of the tombstones does not grow beyond the limit.
-        self.limit_tombstones(self.config.tombstones_max.saturating_sub(tombstone.weight()));
-        self.streams.add_tombstone(tombstone);
-        self.streams.recycle_log(stream.log);
-        self.limit_tombstones(self.config.tombstones_max);
-    }
-
-    fn limit_tombstones(&mut self, max: usize) {
-        while self.streams.tombstones_weight() > max {
-            self.streams.remove_first_tombstone();
+        self.streams.limit_tombstones(room.unwrap_or(0));
+        if room.is_some() {
+            self.streams.add_tombstone(tombstone);
         }
     }
 
     /// Removes a stream that has no attached connection, its timers and its share of the
-    /// byte count, but not its number.
+    /// byte count.
     fn remove_stream(&mut self, key: StreamKey) -> Stream<M> {
         self.clear_retry(key);
         let stream = self.streams.remove(key);
@@ -173,11 +177,11 @@ impl<M: Clone> Session<M> {
         let tombstone = self.streams.remove_tombstone(number)?;
         let mut log = Log::revived(tombstone.last, tombstone.missed_through);
         let mut requests = SmallVec::new();
-        for (index, id) in tombstone.responses {
+        for (index, id) in tombstone.responses() {
             let sequence = self.next_sequence();
             log.append(index, sequence, failure(id.clone(), FailureReason::Expired));
             let outcome = Outcome::Answered { index };
-            requests.push(StreamRequest { id, token: None, outcome });
+            requests.push(StreamRequest { id: id.clone(), token: None, outcome });
         }
         let stage = Stage::Complete { revived: true };
         let mut stream = Stream::new(StreamId::Request(number), stage, log);
@@ -210,24 +214,12 @@ fn stage_timer(stage: &Stage) -> Option<TimerKey> {
     }
 }
 
-fn make_tombstone<M>(stream: &mut Stream<M>, was_cancelled: bool, deadline: Instant) -> Tombstone {
-    let mut responses = SmallVec::new();
-    if !was_cancelled {
-        for request in stream.requests.drain(..) {
-            if let Outcome::Answered { index } = request.outcome {
-                responses.push((index, request.id));
-            }
-        }
-        if responses.len() > 1 {
-            responses.sort_unstable();
-        }
-    }
-    Tombstone {
-        number: stream.id.number().unwrap_or_default(),
-        was_cancelled,
-        last: stream.log.last(),
-        missed_through: stream.log.missed_through_if_cleared(),
-        responses,
-        deadline,
-    }
+/// Returns the responses to requests, which are the events at their indexes.
+fn responses(
+    requests: impl IntoIterator<Item = StreamRequest>,
+) -> impl Iterator<Item = (u64, RequestId)> {
+    requests.into_iter().filter_map(|request| match request.outcome {
+        Outcome::Answered { index } => Some((index, request.id)),
+        Outcome::Pending | Outcome::Cancelled => None,
+    })
 }

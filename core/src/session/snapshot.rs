@@ -123,10 +123,10 @@ impl<M: Clone> Session<M> {
         tombstones
             .map(|tombstone| TombstoneState {
                 number: tombstone.number,
-                was_cancelled: tombstone.was_cancelled,
+                was_cancelled: tombstone.was_cancelled(),
                 last: tombstone.last,
                 missed_through: tombstone.missed_through,
-                responses: tombstone.responses.to_vec(),
+                responses: tombstone.responses().map(|(index, id)| (index, id.clone())).collect(),
                 remaining: remaining(tombstone.deadline, self.now),
             })
             .collect()

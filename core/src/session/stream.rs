@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use super::{
     connection::ConnectionKey,
-    tombstones::{Tombstone, TombstoneKey, Tombstones},
+    tombstones::{Tombstone, Tombstones},
 };
 use crate::{
     Instant, Log, Logged, ProgressToken, RequestId, StreamId,
@@ -95,21 +95,14 @@ pub(crate) enum StreamRef<'a> {
     Tombstone(&'a Tombstone),
 }
 
-/// The key of a request stream, or of its tombstone.
-#[derive(Clone, Copy, Debug)]
-enum Slot {
-    Stream(StreamKey),
-    Tombstone(TombstoneKey),
-}
-
 /// All streams of a session, by key and by number.
 #[derive(Debug)]
 pub(crate) struct Streams<M> {
     slab: Slab<Stream<M>>,
     /// Allocated once a stream ends.
     ended: Option<Box<Ended<M>>>,
-    /// Request streams and tombstones, by stream number.
-    slots: AscendingMap<u64, Slot>,
+    /// The request streams that have a log, by number.
+    numbers: AscendingMap<u64, StreamKey>,
     /// The number of the next request stream.
     pub(crate) next: u64,
     /// Number of streams that are reserved, open or complete, excluding the standalone stream.
@@ -199,17 +192,14 @@ impl<M> Streams<M> {
         let mut slab = Slab::with_capacity(1);
         let open = Stage::Open { orphan_timer: None };
         slab.insert(Stream::new(StreamId::Standalone, open, Log::new()));
-        Self { slab, ended: None, slots: AscendingMap::new(), next: 0, in_use: 0 }
+        Self { slab, ended: None, numbers: AscendingMap::new(), next: 0, in_use: 0 }
     }
 
     /// Returns the key of a stream that has a log.
     pub(crate) fn find(&self, id: StreamId) -> Option<StreamKey> {
         match id {
             StreamId::Standalone => Some(STANDALONE),
-            StreamId::Request(number) => match self.slots.get(&number)? {
-                Slot::Stream(key) => Some(*key),
-                Slot::Tombstone(_) => None,
-            },
+            StreamId::Request(number) => self.numbers.get(&number).copied(),
         }
     }
 
@@ -217,19 +207,16 @@ impl<M> Streams<M> {
     pub(crate) fn add(&mut self, number: u64, stream: Stream<M>) -> StreamKey {
         capacity::grow_slab(&mut self.slab);
         let key = StreamKey(to_key(self.slab.insert(stream)));
-        self.slots.insert(number, Slot::Stream(key));
+        self.numbers.insert(number, key);
         self.in_use += 1;
         key
     }
 
     /// Returns a request stream, or its tombstone.
     pub(crate) fn lookup(&self, number: u64) -> Option<StreamRef<'_>> {
-        match self.slots.get(&number)? {
-            Slot::Stream(key) => Some(StreamRef::Stream(*key)),
-            Slot::Tombstone(at) => {
-                let tombstone = self.ended.as_deref()?.tombstones.get(*at)?;
-                Some(StreamRef::Tombstone(tombstone))
-            }
+        match self.numbers.get(&number) {
+            Some(key) => Some(StreamRef::Stream(*key)),
+            None => self.ended.as_deref()?.tombstones.get(number).map(StreamRef::Tombstone),
         }
     }
 
@@ -249,60 +236,45 @@ impl<M> Streams<M> {
         }
     }
 
-    /// Removes a stream. Its number stays, until [`add_tombstone`](Self::add_tombstone) or
-    /// [`remove_number`](Self::remove_number).
     pub(crate) fn remove(&mut self, key: StreamKey) -> Stream<M> {
         let stream = self.slab.remove(key.0 as usize);
+        if let StreamId::Request(number) = stream.id {
+            self.numbers.remove(&number);
+        }
         capacity::shrink_slab(&mut self.slab);
         stream
     }
 
-    /// Removes the number of a removed stream, which leaves no tombstone.
-    pub(crate) fn remove_number(&mut self, id: StreamId) {
-        if let StreamId::Request(number) = id {
-            self.slots.remove(&number);
-        }
-    }
-
-    /// Replaces a removed stream with its tombstone.
+    /// Adds the tombstone of a removed stream.
     pub(crate) fn add_tombstone(&mut self, tombstone: Tombstone) {
-        let number = tombstone.number;
-        let key = self.ended.get_or_insert_default().tombstones.add(tombstone);
-        self.slots.insert(number, Slot::Tombstone(key));
+        self.ended.get_or_insert_default().tombstones.add(tombstone);
     }
 
     /// Removes and returns the tombstone of a request stream, if it has one.
     pub(crate) fn remove_tombstone(&mut self, number: u64) -> Option<Tombstone> {
-        let Slot::Tombstone(key) = *self.slots.get(&number)? else {
-            return None;
-        };
-        self.slots.remove(&number);
-        let tombstones = &mut self.ended.as_deref_mut()?.tombstones;
-        let tombstone = tombstones.remove(key);
-        if tombstones.is_sparse() {
-            for (number, key) in tombstones.compact() {
-                self.slots.insert(number, Slot::Tombstone(key));
+        self.ended.as_deref_mut()?.tombstones.remove(number)
+    }
+
+    /// Removes the tombstones that expire first, until the others count for at most `max`
+    /// requests.
+    pub(crate) fn limit_tombstones(&mut self, max: usize) {
+        if let Some(ended) = self.ended.as_deref_mut() {
+            while ended.tombstones.weight() > max {
+                ended.tombstones.remove_first();
             }
         }
-        tombstone
     }
 
     /// Removes the tombstone that expires first.
     pub(crate) fn remove_first_tombstone(&mut self) {
-        let ended = self.ended.as_deref_mut();
-        if let Some(first) = ended.and_then(|ended| ended.tombstones.remove_first()) {
-            self.slots.remove(&first.number);
+        if let Some(ended) = self.ended.as_deref_mut() {
+            ended.tombstones.remove_first();
         }
     }
 
     /// Returns when the first tombstone expires; [`Instant::MAX`] is never.
     pub(crate) fn tombstone_deadline(&self) -> Instant {
         self.ended.as_deref().map_or(Instant::MAX, |ended| ended.tombstones.deadline())
-    }
-
-    /// Returns how many requests the tombstones count for.
-    pub(crate) fn tombstones_weight(&self) -> usize {
-        self.ended.as_deref().map_or(0, |ended| ended.tombstones.weight())
     }
 
     /// Iterates over the tombstones, by deadline.
@@ -319,10 +291,7 @@ impl<M> Streams<M> {
 
     /// Iterates over the request streams that have a log, by number.
     pub(crate) fn request_streams(&self) -> impl Iterator<Item = StreamKey> {
-        self.slots.iter().filter_map(|(_, slot)| match slot {
-            Slot::Stream(key) => Some(*key),
-            Slot::Tombstone(_) => None,
-        })
+        self.numbers.iter().map(|(_, key)| *key)
     }
 }
 

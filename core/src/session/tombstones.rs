@@ -1,8 +1,6 @@
 //! Tombstones of ended request streams.
 
-use alloc::collections::VecDeque;
-
-use smallvec::SmallVec;
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 use crate::{Instant, RequestId, capacity};
 
@@ -10,157 +8,161 @@ use crate::{Instant, RequestId, capacity};
 #[derive(Debug)]
 pub(crate) struct Tombstone {
     pub(crate) number: u64,
-    pub(crate) was_cancelled: bool,
     pub(crate) last: u64,
     pub(crate) missed_through: u64,
-    /// The responses that a late client may still wait for, by index.
-    pub(crate) responses: SmallVec<[(u64, RequestId); 1]>,
+    pub(crate) responses: Responses,
     /// When it expires; [`Instant::MAX`] is never.
     pub(crate) deadline: Instant,
 }
 
+/// The responses of an ended stream, for which a late client may still wait. Busy sessions have
+/// many tombstones, so the usual case is small.
+#[derive(Debug)]
+pub(crate) enum Responses {
+    /// None: the stream was cancelled.
+    Cancelled,
+    /// The response to this request, which was the last event.
+    Last(RequestId),
+    /// The index of each response, ascending, and the request.
+    Several(Box<[(u64, RequestId)]>),
+}
+
 impl Tombstone {
+    pub(crate) fn was_cancelled(&self) -> bool {
+        matches!(self.responses, Responses::Cancelled)
+    }
+
+    /// Returns how many requests it counts for.
     pub(crate) fn weight(&self) -> usize {
-        self.responses.len().max(1)
+        match &self.responses {
+            Responses::Cancelled | Responses::Last(_) => 1,
+            Responses::Several(responses) => responses.len().max(1),
+        }
+    }
+
+    /// Iterates over the responses, by index.
+    pub(crate) fn responses(&self) -> impl Iterator<Item = (u64, &RequestId)> {
+        let (last, several) = match &self.responses {
+            Responses::Cancelled => (None, &[][..]),
+            Responses::Last(id) => (Some((self.last, id)), &[][..]),
+            Responses::Several(responses) => (None, &responses[..]),
+        };
+        last.into_iter().chain(several.iter().map(|(index, id)| (*index, id)))
+    }
+}
+
+impl Responses {
+    /// Returns the responses of a stream that was not cancelled, with its last index.
+    pub(crate) fn new(responses: impl IntoIterator<Item = (u64, RequestId)>, last: u64) -> Self {
+        let mut responses = responses.into_iter();
+        match (responses.next(), responses.next()) {
+            (Some((index, id)), None) if index == last => Self::Last(id),
+            (first, second) => {
+                let several = first.into_iter().chain(second).chain(responses);
+                let mut several: Vec<_> = several.collect();
+                several.sort_unstable();
+                Self::Several(several.into())
+            }
+        }
     }
 }
 
 /// All tombstones of a session, in the order of creation, which is that of their deadlines.
+///
+/// They are looked up rarely, only when a client resumes an ended stream. So there is no index by
+/// stream number, which would take as much memory again: a lookup takes linear time.
 #[derive(Debug, Default)]
 pub(crate) struct Tombstones {
-    /// `None` is a vacant slot. The first slot is never vacant.
-    slots: VecDeque<Option<Tombstone>>,
-    /// The key of the first slot; the others follow, modulo 2^32.
-    first: u32,
-    count: usize,
+    queue: VecDeque<Tombstone>,
     weight: usize,
 }
 
-/// Identifies a tombstone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TombstoneKey(u32);
-
 impl Tombstones {
-    /// Returns the total weight: one for each response, and at least one for each tombstone.
+    /// Returns how many requests the tombstones count for.
     pub(crate) fn weight(&self) -> usize {
         self.weight
     }
 
-    pub(crate) fn get(&self, key: TombstoneKey) -> Option<&Tombstone> {
-        self.slots.get(self.position(key))?.as_ref()
+    pub(crate) fn get(&self, number: u64) -> Option<&Tombstone> {
+        self.queue.iter().find(|tombstone| tombstone.number == number)
     }
 
     /// Returns when the first tombstone expires; [`Instant::MAX`] is never.
+    #[inline]
     pub(crate) fn deadline(&self) -> Instant {
-        self.slots.front().and_then(Option::as_ref).map_or(Instant::MAX, |first| first.deadline)
+        self.queue.front().map_or(Instant::MAX, |first| first.deadline)
     }
 
     /// Adds a tombstone, which must expire last.
-    pub(crate) fn add(&mut self, tombstone: Tombstone) -> TombstoneKey {
-        let key = self.key(self.slots.len());
-        self.count += 1;
+    pub(crate) fn add(&mut self, tombstone: Tombstone) {
         self.weight += tombstone.weight();
-        self.slots.push_back(Some(tombstone));
-        key
+        self.queue.push_back(tombstone);
     }
 
-    pub(crate) fn remove(&mut self, key: TombstoneKey) -> Option<Tombstone> {
-        let position = self.position(key);
-        let tombstone = self.slots.get_mut(position)?.take()?;
-        self.count -= 1;
-        self.weight -= tombstone.weight();
-        self.trim_front();
+    pub(crate) fn remove(&mut self, number: u64) -> Option<Tombstone> {
+        let position = self.queue.iter().position(|tombstone| tombstone.number == number)?;
+        let tombstone = self.queue.remove(position)?;
+        self.on_removed(&tombstone);
         Some(tombstone)
     }
 
-    pub(crate) fn remove_first(&mut self) -> Option<Tombstone> {
-        let tombstone = self.slots.pop_front()??;
-        self.first = self.first.wrapping_add(1);
-        self.count -= 1;
-        self.weight -= tombstone.weight();
-        self.trim_front();
-        Some(tombstone)
-    }
-
-    /// Returns whether most slots are vacant.
-    pub(crate) fn is_sparse(&self) -> bool {
-        self.slots.len() > 2 * self.count
-    }
-
-    /// Drops the vacant slots. Returns the new keys, with their stream numbers.
-    pub(crate) fn compact(&mut self) -> impl Iterator<Item = (u64, TombstoneKey)> {
-        self.slots.retain(Option::is_some);
-        capacity::shrink_deque(&mut self.slots);
-        let numbers = self.iter().map(|tombstone| tombstone.number);
-        numbers.enumerate().map(|(position, number)| (number, self.key(position)))
+    pub(crate) fn remove_first(&mut self) {
+        if let Some(first) = self.queue.pop_front() {
+            self.on_removed(&first);
+        }
     }
 
     /// Iterates over the tombstones, by deadline.
+    #[cfg(feature = "serde")]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Tombstone> {
-        self.slots.iter().flatten()
+        self.queue.iter()
     }
 
-    fn trim_front(&mut self) {
-        while let Some(None) = self.slots.front() {
-            self.slots.pop_front();
-            self.first = self.first.wrapping_add(1);
-        }
-        capacity::shrink_deque(&mut self.slots);
-    }
-
-    fn position(&self, key: TombstoneKey) -> usize {
-        key.0.wrapping_sub(self.first) as usize
-    }
-
-    fn key(&self, position: usize) -> TombstoneKey {
-        #[expect(clippy::cast_possible_truncation, reason = "more would not fit in memory")]
-        let position = position as u32;
-        TombstoneKey(self.first.wrapping_add(position))
+    fn on_removed(&mut self, tombstone: &Tombstone) {
+        self.weight -= tombstone.weight();
+        capacity::shrink_deque(&mut self.queue);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec::Vec;
+    use alloc::vec;
 
     use super::*;
 
-    fn tombstone(number: u64) -> Tombstone {
-        Tombstone {
-            number,
-            was_cancelled: false,
-            last: 0,
-            missed_through: 0,
-            responses: SmallVec::new(),
-            deadline: Instant::MAX,
-        }
+    fn tombstone(number: u64, responses: Responses) -> Tombstone {
+        Tombstone { number, last: 7, missed_through: 0, responses, deadline: Instant::MAX }
     }
 
     #[test]
-    fn keys_stay_valid_while_others_are_removed() {
-        let mut tombstones = Tombstones { first: u32::MAX - 1, ..Tombstones::default() };
-        let keys: Vec<_> = (0..4).map(|number| tombstones.add(tombstone(number))).collect();
-        assert_eq!(tombstones.remove_first().map(|first| first.number), Some(0));
-        assert_eq!(tombstones.remove(keys[2]).map(|removed| removed.number), Some(2));
-        assert!(tombstones.get(keys[0]).is_none());
-        assert!(tombstones.get(keys[2]).is_none());
-        assert_eq!(tombstones.get(keys[3]).map(|found| found.number), Some(3));
-        assert_eq!(tombstones.remove(keys[1]).map(|removed| removed.number), Some(1));
-        assert_eq!((tombstones.weight(), tombstones.slots.len()), (1, 1));
-    }
-
-    #[test]
-    fn compaction_drops_vacant_slots() {
+    fn is_removed_by_number_or_in_the_order_of_creation() {
         let mut tombstones = Tombstones::default();
-        let keys: Vec<_> = (0..6).map(|number| tombstones.add(tombstone(number))).collect();
-        for key in &keys[1..5] {
-            tombstones.remove(*key);
+        for number in [4, 2, 9] {
+            tombstones.add(tombstone(number, Responses::Cancelled));
         }
-        assert!(tombstones.is_sparse());
-        let keys: Vec<_> = tombstones.compact().collect();
-        assert_eq!(tombstones.slots.len(), 2);
-        for (number, key) in keys {
-            assert_eq!(tombstones.get(key).map(|found| found.number), Some(number));
+        assert_eq!(tombstones.remove(2).map(|removed| removed.number), Some(2));
+        assert!(tombstones.remove(2).is_none());
+        tombstones.remove_first();
+        assert!(tombstones.get(4).is_none());
+        assert!(tombstones.get(9).is_some());
+        assert_eq!(tombstones.weight(), 1);
+    }
+
+    #[test]
+    fn responses_are_ordered_by_index_in_either_form() {
+        for responses in [
+            vec![],
+            vec![(7, RequestId::from(1))],
+            vec![(6, RequestId::from(1))],
+            vec![(7, RequestId::from(1)), (3, RequestId::from(2))],
+        ] {
+            let tombstone = tombstone(0, Responses::new(responses.clone(), 7));
+            let found: Vec<_> =
+                tombstone.responses().map(|(index, id)| (index, id.clone())).collect();
+            let mut sorted = responses;
+            sorted.sort_unstable();
+            assert_eq!(found, sorted);
+            assert_eq!(tombstone.weight(), sorted.len().max(1));
         }
     }
 }
