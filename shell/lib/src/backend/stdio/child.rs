@@ -18,8 +18,7 @@ use tokio::{
 
 use super::{
     Shared,
-    lines::{Line, Lines},
-    output::{Stderr, StdoutEnd, StdoutForwarder},
+    output::{Line, Lines, Stderr, StdoutEnd, StdoutForwarder},
     parked::{Offer, SessionEndpoints},
     process::Process,
     stdin::Stdin,

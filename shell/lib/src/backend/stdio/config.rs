@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use super::{
     WatchdogCommand, command,
-    table::{MARK_VARIABLE, Mark},
+    process::{MARK_VARIABLE, Mark},
 };
 
 /// How the child of each session is started and stopped.

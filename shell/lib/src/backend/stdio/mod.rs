@@ -3,32 +3,22 @@
 mod child;
 mod command;
 mod config;
-mod exit;
-mod extension;
-mod lines;
-mod outline;
 mod output;
 mod parked;
-mod parse;
-mod printable;
 mod process;
-mod repair;
-mod spawned;
 mod stdin;
-mod supervisor;
-mod table;
 mod throttle;
-mod uncertain;
-mod watchdog;
-mod watchdog_process;
 
 use std::{fmt, io, sync::Arc};
 
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 
-use self::{child::Child, parked::Parked, supervisor::Supervisor, throttle::Throttle};
-pub use self::{config::StdioConfig, watchdog::WatchdogCommand, watchdog_process::run_watchdog};
+use self::{child::Child, parked::Parked, process::Supervisor, throttle::Throttle};
+pub use self::{
+    config::StdioConfig,
+    process::{WatchdogCommand, run_watchdog},
+};
 use super::{Backend, ClientMessages, ClientSender, OpenError};
 
 #[cfg(not(unix))]

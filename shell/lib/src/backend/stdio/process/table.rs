@@ -2,9 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt, fs,
+    fs,
     io::{self, Read as _},
-    str::FromStr,
 };
 
 use rustix::{
@@ -12,19 +11,7 @@ use rustix::{
     process::{Pid, Signal, kill_process},
 };
 
-/// Environment variable that names the child of rejoin from which a process descends. All
-/// descendants inherit it, even those that have left their parent, their process group and
-/// their session.
-pub(super) const MARK_VARIABLE: &str = "REJOIN_PROCESS_TREE";
-
-/// The value of [`MARK_VARIABLE`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mark {
-    /// Random number of this rejoin process.
-    pub(super) instance: u64,
-    /// Number of the child.
-    pub(super) child: u64,
-}
+use super::mark::Mark;
 
 /// A snapshot of all processes.
 #[derive(Debug, Default)]
@@ -155,7 +142,7 @@ fn read_mark(id: i32) -> io::Result<Option<Mark>> {
         file.take(ENVIRONMENT_BYTES_MAX).read_to_end(&mut environment)?;
         Ok(environment)
     };
-    Ok(optional(read())?.and_then(|environment| find_mark(&environment)))
+    Ok(optional(read())?.and_then(|environment| Mark::find(&environment)))
 }
 
 /// Turns errors that mean a file does not exist, or is not readable by this user, into `None`.
@@ -175,33 +162,6 @@ fn optional<T>(read: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-fn find_mark(environment: &[u8]) -> Option<Mark> {
-    let mut variables = environment.split(|byte| *byte == 0);
-    let value = variables
-        .find_map(|variable| variable.strip_prefix(MARK_VARIABLE.as_bytes())?.strip_prefix(b"="))?;
-    str::from_utf8(value).ok()?.parse().ok()
-}
-
-impl fmt::Display for Mark {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}-{}", self.instance, self.child)
-    }
-}
-
-/// Error for a text that is not a [`Mark`].
-#[derive(Debug)]
-pub(super) struct ParseMarkError;
-
-impl FromStr for Mark {
-    type Err = ParseMarkError;
-
-    fn from_str(text: &str) -> Result<Self, ParseMarkError> {
-        let (instance, child) = text.split_once('-').ok_or(ParseMarkError)?;
-        let instance = u64::from_str_radix(instance, 16).map_err(|_| ParseMarkError)?;
-        Ok(Self { instance, child: child.parse().map_err(|_| ParseMarkError)? })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,15 +174,6 @@ mod tests {
         assert!(!process.is_zombie);
         assert!(ProcessEntry::parse(7, &stat.replace(" S ", " Z ")).unwrap().is_zombie);
         assert_eq!(ProcessEntry::parse(7, "7 (a) S 3"), None);
-    }
-
-    #[test]
-    fn mark_is_found_in_an_environment() {
-        let mark = Mark { instance: 0xab, child: 12 };
-        let environment = format!("A=1\0X{MARK_VARIABLE}=1-1\0{MARK_VARIABLE}={mark}\0B=2\0");
-        assert_eq!(find_mark(environment.as_bytes()), Some(mark));
-        assert_eq!(find_mark(b"A=1\0"), None);
-        assert_eq!(find_mark(format!("{MARK_VARIABLE}=ab\0").as_bytes()), None);
     }
 
     fn process(id: i32, parent: i32, group: i32) -> ProcessEntry {

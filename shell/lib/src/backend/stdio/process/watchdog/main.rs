@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::table::{ProcessEntry, ProcessTable};
+use super::super::table::{ProcessEntry, ProcessTable};
 
 /// Runs the watchdog until stdin ends. This is the main function of the process that
 /// [`WatchdogCommand`](super::WatchdogCommand) starts.

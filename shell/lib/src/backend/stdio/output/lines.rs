@@ -1,11 +1,14 @@
 //! Lines of a child's output, of bounded length.
+//!
+//! A line is copied into memory of its own. The codecs of `tokio-util` return a slice of their
+//! buffer, which would stay allocated as long as the line is in the log of a stream.
 
 use bytes::Bytes;
 use memchr::memchr;
 use tokio::io::{self, AsyncBufReadExt as _, AsyncRead, BufReader};
 
 /// Reads lines, and buffers at most `bytes_max` bytes of one.
-pub(super) struct Lines<R> {
+pub(crate) struct Lines<R> {
     output: BufReader<R>,
     /// The beginning of the next line.
     line: Vec<u8>,
@@ -18,14 +21,14 @@ pub(super) struct Lines<R> {
 
 /// A line without its line ending.
 #[derive(Debug, PartialEq)]
-pub(super) enum Line {
+pub(crate) enum Line {
     Complete(Bytes),
     /// The beginning of a line that exceeds the limit. The rest is skipped.
     Truncated(Bytes),
 }
 
 impl<R: AsyncRead + Unpin> Lines<R> {
-    pub(super) fn new(output: R, bytes_max: usize) -> Self {
+    pub(crate) fn new(output: R, bytes_max: usize) -> Self {
         Self {
             output: BufReader::new(output),
             line: Vec::new(),
@@ -36,7 +39,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     }
 
     /// Waits for the next line, or returns `None` at the end of the output. Cancel-safe.
-    pub(super) async fn next(&mut self) -> io::Result<Option<Line>> {
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Line>> {
         loop {
             let part = self.output.fill_buf().await?;
             self.is_unread = false;
@@ -69,7 +72,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
 
     /// Passes the rest of a truncated line to `on_part`, piece by piece. Without this call,
     /// [`next`](Self::next) skips the rest.
-    pub(super) async fn read_rest(&mut self, mut on_part: impl FnMut(&[u8])) -> io::Result<()> {
+    pub(crate) async fn read_rest(&mut self, mut on_part: impl FnMut(&[u8])) -> io::Result<()> {
         while self.is_skipping {
             let part = self.output.fill_buf().await?;
             let end = memchr(b'\n', part);
@@ -83,16 +86,16 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     }
 
     /// Returns whether nothing has been read yet, not even the end of the output.
-    pub(super) fn is_unread(&self) -> bool {
+    pub(crate) fn is_unread(&self) -> bool {
         self.is_unread
     }
 
-    pub(super) fn bytes_max(&self) -> usize {
+    pub(crate) fn bytes_max(&self) -> usize {
         self.bytes_max
     }
 
     /// Reads to the end of the output, and discards everything.
-    pub(super) async fn discard_all(&mut self) {
+    pub(crate) async fn discard_all(&mut self) {
         // A read error counts as the end.
         let _ = io::copy_buf(&mut self.output, &mut io::sink()).await;
     }

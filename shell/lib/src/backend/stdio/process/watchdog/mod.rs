@@ -1,5 +1,7 @@
 //! Handle of the watchdog, a process that outlives rejoin and kills its children.
 
+mod main;
+
 use std::{
     collections::BTreeMap,
     ffi::OsString,
@@ -13,7 +15,8 @@ use std::{
 use parking_lot::Mutex;
 use rustix::process::Pid;
 
-use super::{spawned::SpawnedProcesses, table::MARK_VARIABLE};
+pub use self::main::run_watchdog;
+use super::{mark::MARK_VARIABLE, spawned::SpawnedProcesses};
 
 /// Command that starts the watchdog: a program that calls [`run_watchdog`](super::run_watchdog).
 #[derive(Clone, Debug, PartialEq, Eq)]

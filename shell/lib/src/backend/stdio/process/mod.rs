@@ -2,7 +2,7 @@
 //! nothing of it is alive, or the log says which pid.**
 //!
 //! - *Nothing of it*: the child, its process group, its descendants and, wherever they are, all
-//!   processes that have inherited its [mark](super::table::MARK_VARIABLE). A process that was
+//!   processes that have inherited its [mark](MARK_VARIABLE). A process that was
 //!   found once is followed even if its parent exits. Without `/proc`, only the child and its
 //!   group are known.
 //! - *Bounded*: `end` returns within a few seconds. What survives SIGKILL, or cannot be listed, is
@@ -16,6 +16,15 @@
 //! The crate `process-wrap` (10.0.1) is not used: of this, its `ProcessGroup` replaces only the
 //! calls of `process_group(0)` and `killpg`. It does not reach what has left the group, and its
 //! `wait` reaps the child first and then waits, without a timeout, for the rest of the group.
+
+mod exit;
+mod mark;
+mod spawned;
+mod supervisor;
+mod table;
+#[cfg(test)]
+mod tests;
+mod watchdog;
 
 use std::{
     io, mem,
@@ -38,12 +47,17 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{
-    StdioConfig,
+pub use self::watchdog::{WatchdogCommand, run_watchdog};
+use self::{
     exit::ExitWatch,
-    supervisor::{KILL_INTERVAL, KILL_TIMEOUT, Supervisor},
-    table::{Mark, ProcessEntry},
+    supervisor::{KILL_INTERVAL, KILL_TIMEOUT},
+    table::ProcessEntry,
 };
+pub(super) use self::{
+    mark::{MARK_VARIABLE, Mark},
+    supervisor::Supervisor,
+};
+use super::StdioConfig;
 use crate::{SessionId, SessionPermit};
 
 /// Interval between attempts to kill what has survived [`KILL_TIMEOUT`].
@@ -259,94 +273,5 @@ impl Drop for Process {
         if let Err(error) = reaper {
             tracing::warn!(pid, %error, "cannot reap process");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{
-        pin::pin,
-        sync::atomic::{AtomicUsize, Ordering},
-        task::{Context, Wake, Waker},
-    };
-
-    use tokio::{
-        io::AsyncReadExt as _,
-        signal::unix::{SignalKind, signal},
-        time::timeout,
-    };
-
-    use super::*;
-
-    fn sleeping(supervisor: &Arc<Supervisor>) -> Process {
-        let config = StdioConfig { args: vec!["1000".into()], ..StdioConfig::new("sleep") };
-        Process::start(&config, supervisor, SessionPermit::none()).unwrap().0
-    }
-
-    /// Counts the wake-ups of a task.
-    #[derive(Default)]
-    struct Wakes(AtomicUsize);
-
-    impl Wake for Wakes {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn exit_of_a_process_wakes_only_its_own_task() {
-        let supervisor = Arc::new(Supervisor::new(None, false).unwrap());
-        let (mut other, mut ending) = (sleeping(&supervisor), sleeping(&supervisor));
-        let count = Arc::new(Wakes::default());
-        let waker = Waker::from(Arc::clone(&count));
-        let mut other = pin!(other.exited());
-        assert!(other.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-        let mut signals = signal(SignalKind::child()).unwrap();
-        ending.signal(Signal::KILL).await.unwrap();
-        ending.exited().await.unwrap();
-        signals.recv().await;
-        assert_eq!(count.0.load(Ordering::Relaxed), 0);
-    }
-
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn process_that_was_found_once_is_killed_after_its_parent_has_exited() {
-        // It leaves the group, and has neither the mark nor, after SIGTERM, its parent.
-        let daemon = "env -i PATH=/usr/bin:/bin setsid /bin/sh -c \
-                      'trap \"\" TERM; echo; while :; do sleep 1; done'; exit";
-        let args = vec!["-c".into(), daemon.into()];
-        let config = StdioConfig { args, ..StdioConfig::new("/bin/sh") };
-        let supervisor = Arc::new(Supervisor::new(None, false).unwrap());
-        let (mut process, pipes) =
-            Process::start(&config, &supervisor, SessionPermit::none()).unwrap();
-        let (_stdin, mut stdout, _stderr) = pipes.register().unwrap();
-        stdout.read_u8().await.unwrap();
-        process.signal(Signal::TERM).await.unwrap();
-        process.exited().await.unwrap();
-        let found = process.found.clone();
-        assert!(found.len() > 1, "{found:?}");
-        process.end(SessionId::random()).await;
-        let table = supervisor.table().await.unwrap();
-        let is_left = |process: &ProcessEntry| found.iter().any(|found| found.is_same(process));
-        assert_eq!(table.trees(is_left), []);
-    }
-
-    #[tokio::test]
-    async fn dropped_process_is_killed_and_reaped() {
-        let supervisor = Arc::new(Supervisor::new(None, false).unwrap());
-        let process = sleeping(&supervisor);
-        let id = process.id();
-        assert!(supervisor.has_spawned(id));
-        drop(process);
-        let reaped = async {
-            while supervisor.has_spawned(id) {
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        timeout(Duration::from_secs(20), reaped).await.unwrap();
-        let table = supervisor.table().await.unwrap();
-        let own = i32::try_from(process::id()).unwrap();
-        assert!(!table.iter().any(|entry| entry.id == id && entry.parent == own));
     }
 }

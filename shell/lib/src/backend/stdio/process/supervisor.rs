@@ -19,8 +19,9 @@ use tokio::{
 };
 
 use super::{
+    mark::Mark,
     spawned::SpawnedProcesses,
-    table::{Mark, ProcessEntry, ProcessTable},
+    table::{ProcessEntry, ProcessTable},
     watchdog::{Watchdog, WatchdogCommand},
 };
 
@@ -36,7 +37,7 @@ pub(super) const KILL_INTERVAL: Duration = Duration::from_millis(10);
 /// How long it may take to list all processes.
 const LIST_TIMEOUT: Duration = Duration::from_secs(1);
 
-pub(super) struct Supervisor {
+pub(crate) struct Supervisor {
     spawned: Arc<SpawnedProcesses>,
     watchdog: Option<Watchdog>,
     /// Whether this process adopts orphans.
@@ -52,7 +53,7 @@ pub(super) struct Supervisor {
 
 impl Supervisor {
     /// Creates a supervisor, and starts the watchdog, if there is a command for it.
-    pub(super) fn new(watchdog: Option<WatchdogCommand>, adopts: bool) -> io::Result<Self> {
+    pub(crate) fn new(watchdog: Option<WatchdogCommand>, adopts: bool) -> io::Result<Self> {
         let (instance, spawned) = (rand::random(), Arc::<SpawnedProcesses>::default());
         let start = |command| Watchdog::start(command, instance, Arc::clone(&spawned));
         let watchdog = watchdog.map(start).transpose()?;
@@ -127,7 +128,7 @@ impl Supervisor {
     }
 
     /// Starts the reaper of orphans, on the first call.
-    pub(super) fn start_reaping(self: &Arc<Self>) {
+    pub(crate) fn start_reaping(self: &Arc<Self>) {
         if !self.adopts || self.is_reaping.swap(true, Ordering::Relaxed) {
             return;
         }
@@ -138,7 +139,7 @@ impl Supervisor {
     }
 
     /// Kills the orphans that are left after the last child has ended.
-    pub(super) async fn kill_orphans(&self) {
+    pub(crate) async fn kill_orphans(&self) {
         if !self.adopts {
             return;
         }

@@ -1,63 +1,46 @@
-//! Output of a child: stdout goes to its client, stderr to the log.
+//! Stdout of a child, which goes to its client.
 
 use std::vec::IntoIter;
 
 use bytes::Bytes;
 use rejoin_core::{Head, RequestId};
-use tokio::{
-    io,
-    process::{ChildStderr, ChildStdout},
-};
+use tokio::{io, process::ChildStdout};
 
 use super::{
+    LOGGED_LINE_BYTES_MAX,
+    affected::AffectedRequests,
     extension::{self, ChildMessage},
     lines::{Line, Lines},
-    outline::OutlineScanner,
-    parse::{self, AffectedRequests, LineLimits, Part, PendingRequests},
+    pending::{answered_request, restore_request_id},
     printable::Printable,
+    scanner::OutlineScanner,
+    split::{INVALID_REQUEST, LineLimits, Part, split_line},
     uncertain::UncertainRequests,
 };
 use crate::{
-    ClientSender, SendError, SessionId, backend::client_sender::wait_for_release,
-    session::ReleaseReceiver,
+    ClientSender, SendError, backend::client_sender::wait_for_release, session::ReleaseReceiver,
 };
-
-/// Maximum length of a line in the log, in bytes.
-pub(super) const LOGGED_LINE_BYTES_MAX: usize = 4 << 10;
-
-/// JSON-RPC 2.0, section 5.1.
-const INVALID_REQUEST: i32 = -32_600;
 
 /// Why no more can be read from the stdout of a child.
 #[derive(Debug)]
-pub(super) enum StdoutEnd {
+pub(crate) enum StdoutEnd {
     Eof,
     Failed(io::Error),
 }
 
 /// Forwards the stdout of a child to the client of its session.
-pub(super) struct StdoutForwarder {
+pub(crate) struct StdoutForwarder {
     client: ClientSender,
     limits: LineLimits,
     /// The line that is being forwarded.
     line: Bytes,
-    /// The rest of the line: at most as many parts as [`parse::split_line`] returns.
+    /// The rest of the line: at most as many parts as [`split_line`] returns.
     parts: IntoIter<Part>,
     uncertain: UncertainRequests,
 }
 
-impl PendingRequests for ClientSender {
-    fn contains(&self, id: &RequestId) -> bool {
-        self.is_pending(id)
-    }
-
-    fn only(&self) -> Option<RequestId> {
-        self.sole_pending_request()
-    }
-}
-
 impl StdoutForwarder {
-    pub(super) fn new(client: ClientSender) -> Self {
+    pub(crate) fn new(client: ClientSender) -> Self {
         // A session that has ended does not accept messages, so the limits do not matter.
         let (batch_max, depth_max) = client.message_limits().unwrap_or_default();
         let limits = LineLimits { batch_max, depth_max };
@@ -69,7 +52,7 @@ impl StdoutForwarder {
     /// long.
     ///
     /// Does not read while it waits for a slow client, so the pipe fills and holds up the child.
-    pub(super) async fn forward(&mut self, stdout: &mut Lines<ChildStdout>) -> StdoutEnd {
+    pub(crate) async fn forward(&mut self, stdout: &mut Lines<ChildStdout>) -> StdoutEnd {
         loop {
             self.forward_rest().await;
             let line = tokio::select! {
@@ -94,13 +77,13 @@ impl StdoutForwarder {
     }
 
     /// Splits a line into the parts to forward.
-    pub(super) fn start_line(&mut self, line: Bytes) {
-        self.parts = parse::split_line(&line, self.limits).into_iter();
+    pub(crate) fn start_line(&mut self, line: Bytes) {
+        self.parts = split_line(&line, self.limits).into_iter();
         self.line = line;
     }
 
     /// Forwards the rest of the line, and waits while the client is slow. Cancel-safe.
-    pub(super) async fn forward_rest(&mut self) {
+    pub(crate) async fn forward_rest(&mut self) {
         while let Some(part) = self.parts.next() {
             wait_for_release(self.forward_part(part)).await;
         }
@@ -108,7 +91,7 @@ impl StdoutForwarder {
     }
 
     /// Forwards the rest of the line, even if the client is slow.
-    pub(super) fn forward_rest_without_waiting(&mut self) {
+    pub(crate) fn forward_rest_without_waiting(&mut self) {
         while let Some(part) = self.parts.next() {
             drop(self.forward_part(part));
         }
@@ -119,14 +102,14 @@ impl StdoutForwarder {
     fn forward_part(&mut self, part: Part) -> Option<ReleaseReceiver> {
         match part {
             Part::Message { head, body } => {
-                let (head, body) = parse::restore_request_id(head, body, &self.client);
-                if let Some(request) = parse::answered_request(&head) {
+                let (head, body) = restore_request_id(head, body, &self.client);
+                if let Some(request) = answered_request(&head) {
                     self.uncertain.remove(request);
                 }
                 self.send(head, &body)
             }
             Part::Unreadable { bytes, reason, code } => {
-                self.end_affected(parse::affected_requests(&bytes, &self.client), &reason, code);
+                self.end_affected(AffectedRequests::of(&bytes, &self.client), &reason, code);
                 self.log_ignored(&self.line, &reason);
                 None
             }
@@ -135,7 +118,7 @@ impl StdoutForwarder {
 
     /// Handles a line that exceeds the limit: each request that it answers fails as soon as the
     /// id is read, and no other request does.
-    pub(super) async fn handle_too_long(
+    pub(crate) async fn handle_too_long(
         &mut self,
         beginning: Bytes,
         stdout: &mut Lines<ChildStdout>,
@@ -220,49 +203,6 @@ impl StdoutForwarder {
 /// Returns the part of a line that is shown in the log.
 fn logged_part(line: &[u8]) -> &[u8] {
     line.get(..LOGGED_LINE_BYTES_MAX).unwrap_or(line)
-}
-
-/// Stderr of a child.
-pub(super) struct Stderr {
-    lines: Lines<ChildStderr>,
-    session: SessionId,
-    /// The beginning of the last non-blank line: at most [`LAST_BYTES_MAX`] bytes.
-    last: Bytes,
-}
-
-/// Maximum length of the last line of stderr in an error for the client, in bytes.
-const LAST_BYTES_MAX: usize = 256;
-
-impl Stderr {
-    pub(super) fn new(stderr: ChildStderr, session: SessionId) -> Self {
-        Self { lines: Lines::new(stderr, LOGGED_LINE_BYTES_MAX), session, last: Bytes::new() }
-    }
-
-    /// Attributes further lines to another session.
-    pub(super) fn set_session(&mut self, session: SessionId) {
-        self.session = session;
-    }
-
-    /// Logs all lines. Cancel-safe.
-    pub(super) async fn log(&mut self) {
-        let session = self.session.short();
-        // A read error counts as the end.
-        while let Ok(Some(line)) = self.lines.next().await {
-            let (line, more) = match &line {
-                Line::Complete(line) => (line, ""),
-                Line::Truncated(line) => (line, "…"),
-            };
-            tracing::info!(target: "rejoin::stderr", %session, "{}{more}", Printable(line));
-            if !line.trim_ascii().is_empty() {
-                self.last = Bytes::copy_from_slice(line.get(..LAST_BYTES_MAX).unwrap_or(line));
-            }
-        }
-    }
-
-    /// Returns the last non-blank line so far.
-    pub(super) fn last(&self) -> Option<Printable<'_>> {
-        (!self.last.is_empty()).then_some(Printable(&self.last))
-    }
 }
 
 #[cfg(test)]
