@@ -5,8 +5,6 @@ use core::fmt;
 
 use thiserror::Error;
 
-use crate::ascending_map::AscendingKey;
-
 /// Maximum length of the text of a request id or progress token, in bytes.
 pub const ID_BYTES_MAX: usize = 256;
 
@@ -16,22 +14,6 @@ pub const ID_BYTES_MAX: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ConnectionId(pub u64);
-
-impl AscendingKey for ConnectionId {
-    fn as_number(&self) -> Option<u64> {
-        Some(self.0)
-    }
-}
-
-impl AscendingKey for RequestId {
-    fn as_number(&self) -> Option<u64> {
-        match self.0 {
-            // Maps `i64::MIN` to 0, and keeps the order.
-            IdValue::Integer(integer) => Some(integer.cast_unsigned() ^ (1 << 63)),
-            IdValue::Text(_) => None,
-        }
-    }
-}
 
 impl fmt::Display for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

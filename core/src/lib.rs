@@ -133,6 +133,7 @@ mod event_id;
 mod failure;
 mod head;
 mod id;
+mod id_map;
 mod input;
 mod log;
 mod rejection;

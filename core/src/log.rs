@@ -304,7 +304,12 @@ impl<M> Log<M> {
 
     /// Removes an event, and shrinks the buffer if it is nearly empty.
     fn remove(&mut self, position: usize) {
-        self.events.remove(position);
+        // Usually the oldest one, whose removal moves no others.
+        if position == 0 {
+            self.events.pop_front();
+        } else {
+            self.events.remove(position);
+        }
         capacity::shrink_deque(&mut self.events);
     }
 

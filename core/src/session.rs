@@ -191,9 +191,11 @@ impl<M: Clone> Session<M> {
     /// that has already armed a timer for `limit`.
     #[must_use]
     pub fn deadline_before(&self, limit: Instant) -> Option<Instant> {
+        if limit <= self.timers.lower_bound() {
+            return None;
+        }
         let others = self.streams.tombstone_deadline().min(self.idle_deadline());
-        let is_limit_first = limit <= self.timers.lower_bound() && limit <= others;
-        let deadline = if is_limit_first { limit } else { self.timers.deadline().min(others) };
+        let deadline = self.timers.deadline().min(others);
         (deadline < limit).then_some(deadline)
     }
 
@@ -342,7 +344,7 @@ impl<M> Session<M> {
     #[must_use]
     pub fn stream_of(&self, request: &RequestId) -> Option<StreamId> {
         let key = self.requests.pending.get(request)?;
-        Some(self.streams[*key].id)
+        Some(self.streams[key].id)
     }
 
     /// Iterates over the known connections, by id.
@@ -359,18 +361,17 @@ impl<M> Session<M> {
     /// Returns whether a request of the client is pending, including `initialize`.
     #[must_use]
     pub fn is_unanswered(&self, request: &RequestId) -> bool {
-        self.unanswered_initialize() == Some(request)
-            || self.requests.pending.get(request).is_some()
+        self.unanswered_initialize() == Some(request) || self.requests.pending.contains(request)
     }
 
     /// Returns the pending request of the client, including `initialize`, if there is exactly
     /// one.
     #[must_use]
     pub fn sole_unanswered(&self) -> Option<&RequestId> {
-        let pending = self.requests.pending.iter().map(|(id, _)| id);
-        let mut unanswered = self.unanswered_initialize().into_iter().chain(pending);
-        let first = unanswered.next()?;
-        unanswered.next().is_none().then_some(first)
+        match self.unanswered_initialize() {
+            Some(initialize) => self.requests.pending.is_empty().then_some(initialize),
+            None => self.requests.pending.sole().map(|(id, _)| id),
+        }
     }
 
     fn unanswered_initialize(&self) -> Option<&RequestId> {
@@ -437,6 +438,7 @@ impl<M> Session<M> {
     /// Restarts the idle timeout.
     fn reset_idle_timer(&mut self) {
         self.idle_at = self.now.max(self.retry_at).deadline_after(self.config.timeouts().idle);
+        self.timers.lower_bound_to(self.idle_at);
     }
 
     /// Stores the result of the handshake.

@@ -34,6 +34,11 @@ impl Instant {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
+    /// Returns the time since `earlier` in nanoseconds, or zero if `earlier` is later.
+    pub(crate) const fn nanos_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
     /// Returns this instant moved forward, saturating at [`Instant::MAX`].
     #[must_use]
     pub const fn saturating_add(self, by: Duration) -> Self {
@@ -73,7 +78,8 @@ impl From<Option<Duration>> for Timeout {
     }
 }
 
-const fn saturating_nanos(duration: Duration) -> u64 {
+/// Returns a duration in nanoseconds; at most those of the last instant.
+pub(crate) const fn saturating_nanos(duration: Duration) -> u64 {
     let nanos = duration.as_nanos();
     if nanos > u64::MAX as u128 {
         u64::MAX

@@ -82,7 +82,7 @@ pub(crate) struct Timers {
     nodes: Slab<Node>,
     /// The total weight of each list.
     weights: [u32; KINDS],
-    /// A lower bound of all deadlines.
+    /// A lower bound of all deadlines, including those that are kept elsewhere.
     lower_bound: Instant,
 }
 
@@ -127,17 +127,20 @@ impl Timers {
     }
 
     /// Returns a lower bound of all deadlines, which costs less than the earliest one.
+    #[inline]
     pub(crate) fn lower_bound(&self) -> Instant {
         self.lower_bound
     }
 
-    /// Removes and returns the earliest timer, if it is due. Its handle is then invalid.
+    /// Includes a deadline that is kept elsewhere in the lower bound.
     #[inline]
-    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(TimerKind, Key)> {
-        if now < self.lower_bound { None } else { self.pop_first_due(now) }
+    pub(crate) fn lower_bound_to(&mut self, deadline: Instant) {
+        self.lower_bound = self.lower_bound.min(deadline);
     }
 
-    fn pop_first_due(&mut self, now: Instant) -> Option<(TimerKind, Key)> {
+    /// Removes and returns the earliest timer, if it is due. Its handle is then invalid. The
+    /// lower bound no longer includes deadlines that are kept elsewhere.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(TimerKind, Key)> {
         self.lower_bound = self.deadline();
         if now < self.lower_bound || self.lower_bound == Instant::MAX {
             return None;
@@ -227,7 +230,7 @@ impl Timers {
     /// Links a node into the list of its kind.
     fn link(&mut self, timer: TimerKey) {
         let Node { deadline, kind, weight, .. } = self.nodes[timer.0 as usize];
-        self.lower_bound = self.lower_bound.min(deadline);
+        self.lower_bound_to(deadline);
         let head = kind as u32;
         let mut prev = self.nodes[head as usize].prev;
         while self.nodes[prev as usize].deadline > deadline {

@@ -154,14 +154,14 @@ impl<M> Session<M> {
     ///
     /// Specification: MCP 2025-11-25, Utilities, "Progress".
     fn progress_stream(&self, token: &ProgressToken) -> Option<StreamKey> {
-        let pending = self.requests.tokens.get(token).copied();
+        let pending = self.requests.tokens.get(token);
         pending.or_else(|| self.requests.tasks.contains(token).then_some(STANDALONE))
     }
 
     /// Returns the stream for a message: that of the request `related`, if given.
     fn route(&self, related: Option<&RequestId>, unrelated: UnrelatedRouting) -> StreamKey {
         let stream = match (related, unrelated) {
-            (Some(id), _) => self.requests.pending.get(id).copied(),
+            (Some(id), _) => self.requests.pending.get(id),
             (None, UnrelatedRouting::SoleRequest) => self.requests.sole_pending(),
             (None, UnrelatedRouting::Standalone) => None,
         };

@@ -3,7 +3,6 @@
 use super::{
     Session,
     connection::Connection,
-    stall_estimator::nanos,
     stream::{Stream, StreamKey},
 };
 use crate::{
@@ -177,7 +176,7 @@ impl<M> Session<M> {
         let are_others_pending = self.requests.pending.len() > *pending;
         let hold = are_others_pending.then(|| timeouts.hold.nanos());
         let timeout = stall.into_iter().chain(hold).min().filter(|nanos| *nanos < u64::MAX)?;
-        let remaining = timeout.saturating_sub(nanos(*earlier_silence));
+        let remaining = timeout.saturating_sub(*earlier_silence);
         reader.silent_since.deadline_after(Timeout::from_nanos(remaining)).finite()
     }
 }

@@ -253,7 +253,7 @@ impl<M> Session<M> {
             }
             if let Some(token) = progress_token {
                 let is_repeated = seen.as_mut().is_some_and(|(_, tokens)| !tokens.insert(token));
-                if is_repeated || self.requests.tokens.contains_key(token) {
+                if is_repeated || self.requests.tokens.contains(token) {
                     return Err(ClientFault::ProgressTokenInUse(token.clone()));
                 }
             }

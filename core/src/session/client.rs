@@ -57,6 +57,9 @@ impl<M: Clone> Session<M> {
 
     pub(super) fn handle_messages(&mut self, post: Post<M>, out: &mut Actions<M>) {
         match post {
+            Post::Single(Message { head: Head::Request { .. }, body, .. }) => {
+                out.push(Action::Forward { message: body });
+            }
             Post::Single(message) => self.handle_message(message, out),
             Post::Batch(messages) => {
                 for message in messages {
@@ -229,7 +232,7 @@ impl<M: Clone> Session<M> {
             }
             Head::Request { id, .. } => {
                 // An earlier message of the batch may have cancelled it.
-                if self.requests.pending.get(&id).is_some() {
+                if self.requests.pending.contains(&id) {
                     out.push(Action::Forward { message: body });
                 }
             }

@@ -1,10 +1,7 @@
 //! Table of the connections of a session.
 
 use alloc::vec::Vec;
-use core::{
-    ops::{Index, IndexMut},
-    time::Duration,
-};
+use core::ops::{Index, IndexMut};
 
 use slab::Slab;
 
@@ -69,7 +66,7 @@ pub(crate) enum Role {
 #[derive(Debug)]
 pub(crate) struct Connections {
     slab: Slab<Connection>,
-    ids: AscendingMap<ConnectionId, ConnectionKey>,
+    ids: AscendingMap<ConnectionKey>,
     /// The shadows of the standalone stream, oldest first.
     pub(crate) shadows: Vec<ConnectionKey>,
 }
@@ -98,9 +95,9 @@ impl Connection {
         }
     }
 
-    /// Returns how long its reader has acknowledged nothing of what is in flight.
-    pub(crate) fn silence(&self, now: Instant) -> Duration {
-        if self.cursor.has_unacknowledged() { now.since(self.silent_since) } else { Duration::ZERO }
+    /// Returns for how many nanoseconds its reader has acknowledged nothing of what is in flight.
+    pub(crate) fn silence(&self, now: Instant) -> u64 {
+        if self.cursor.has_unacknowledged() { now.nanos_since(self.silent_since) } else { 0 }
     }
 }
 
@@ -109,8 +106,9 @@ impl Connections {
         Self { slab: Slab::with_capacity(1), ids: AscendingMap::new(), shadows: Vec::new() }
     }
 
+    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.ids.len()
+        self.slab.len()
     }
 
     pub(crate) fn contains(&self, key: ConnectionKey) -> bool {
@@ -118,32 +116,32 @@ impl Connections {
     }
 
     pub(crate) fn find(&self, id: ConnectionId) -> Option<ConnectionKey> {
-        self.ids.get(&id).copied()
+        self.ids.get(id.0)
     }
 
     /// Returns the draining connection of a removed stream, if there is one.
     pub(crate) fn draining_from_removed(&self, stream: StreamId) -> Option<ConnectionKey> {
-        let mut keys = self.ids.iter().map(|(_, key)| *key);
+        let mut keys = self.ids.iter().map(|(_, key)| key);
         keys.find(|key| self[*key].subject == Subject::Removed(stream))
     }
 
     pub(crate) fn add(&mut self, connection: Connection) -> ConnectionKey {
         let id = connection.id;
         let key = ConnectionKey(to_key(self.slab.insert(connection)));
-        self.ids.insert(id, key);
+        self.ids.insert(id.0, key);
         key
     }
 
     pub(crate) fn remove(&mut self, key: ConnectionKey) -> Connection {
         let connection = self.slab.remove(key.0 as usize);
-        self.ids.remove(&connection.id);
+        self.ids.remove(connection.id.0);
         capacity::shrink_slab(&mut self.slab);
         connection
     }
 
     /// Iterates over the connections, by id.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnectionId, ConnectionKey)> {
-        self.ids.iter().map(|(id, key)| (*id, *key))
+        self.ids.iter().map(|(id, key)| (ConnectionId(id), key))
     }
 }
 

@@ -13,9 +13,8 @@ use super::{
     stream::{Outcome, StreamKey},
 };
 use crate::{
-    Entry, Failure, FailureReason, Log, ProgressToken, RequestId, StreamId,
-    ascending_map::AscendingMap,
-    capacity,
+    Entry, Failure, FailureReason, Log, ProgressToken, RequestId, StreamId, capacity,
+    id_map::IdMap,
     timers::{Key, TimerKey, TimerKind, to_key},
 };
 
@@ -23,9 +22,9 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Requests {
     /// Pending requests, excluding `initialize`: at most `pending_requests_max`.
-    pub(crate) pending: AscendingMap<RequestId, StreamKey>,
+    pub(crate) pending: IdMap<RequestId, StreamKey>,
     /// Progress tokens of pending requests.
-    pub(crate) tokens: BTreeMap<ProgressToken, StreamKey>,
+    pub(crate) tokens: IdMap<ProgressToken, StreamKey>,
     /// Reserved ids of cancelled requests: together with the pending ones, at most
     /// `pending_requests_max` plus `cancelled_requests_max`.
     pub(crate) cancelled: CancelledIds,
@@ -82,23 +81,20 @@ pub(crate) struct ServerRequest {
 impl Requests {
     pub(crate) const fn new() -> Self {
         Self {
-            pending: AscendingMap::new(),
-            tokens: BTreeMap::new(),
+            pending: IdMap::new(),
+            tokens: IdMap::new(),
             cancelled: CancelledIds(None),
             tasks: TaskTokens(None),
         }
     }
 
     pub(crate) fn is_in_use(&self, id: &RequestId) -> bool {
-        self.pending.get(id).is_some() || self.cancelled.find(id).is_some()
+        self.pending.contains(id) || self.cancelled.find(id).is_some()
     }
 
     /// Returns the stream of the pending request, if there is exactly one.
     pub(crate) fn sole_pending(&self) -> Option<StreamKey> {
-        match self.pending.len() {
-            1 => self.pending.iter().next().map(|(_, stream)| *stream),
-            _ => None,
-        }
+        self.pending.sole().map(|(_, stream)| stream)
     }
 }
 

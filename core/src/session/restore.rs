@@ -21,6 +21,7 @@ use crate::{
         ConnectionState, PhaseState, RestoreError, ServerRequestState, Snapshot, StageState,
         StreamState, SubjectState, TimerState, TimerTarget, TombstoneState,
     },
+    time::saturating_nanos,
     timers::{TimerKey, TimerKind},
 };
 
@@ -52,6 +53,7 @@ impl<M: Clone> Session<M> {
         session.was_used = state.was_used;
         session.retry_at = now.deadline_after(state.retry_in.into());
         session.idle_at = now.deadline_after(state.idle_in.into());
+        session.timers.lower_bound_to(session.idle_at);
         session.sequence = state.sequence;
         session.streams.next = state.next_stream;
         session.restore_streams(state.streams, logs)?;
@@ -116,11 +118,11 @@ impl<M: Clone> Session<M> {
             match request.outcome {
                 Outcome::Pending => {
                     self.streams[key].pending += 1;
-                    let previous = self.requests.pending.insert(request.id, key);
-                    ensure(previous.is_none(), "duplicate pending request id")?;
+                    let is_new = self.requests.pending.insert(request.id, key);
+                    ensure(is_new, "duplicate pending request id")?;
                     if let Some(token) = request.token {
-                        let previous = self.requests.tokens.insert(token, key);
-                        ensure(previous.is_none(), "duplicate progress token")?;
+                        let is_new = self.requests.tokens.insert(token, key);
+                        ensure(is_new, "duplicate progress token")?;
                     }
                 }
                 Outcome::Answered { index } => {
@@ -283,6 +285,7 @@ impl<M: Clone> Session<M> {
         let responses =
             if was_cancelled { Responses::Cancelled } else { Responses::new(responses, last) };
         let deadline = self.now.deadline_after(remaining.into());
+        self.timers.lower_bound_to(deadline);
         self.streams.add_tombstone(Tombstone { number, last, missed_through, responses, deadline });
         Ok(())
     }
@@ -299,10 +302,7 @@ impl<M: Clone> Session<M> {
                 Ok(())
             }
             TimerTarget::Cancelled(id) => {
-                ensure(
-                    self.requests.pending.get(&id).is_none(),
-                    "cancelled request id is pending",
-                )?;
+                ensure(!self.requests.pending.contains(&id), "cancelled request id is pending")?;
                 let timers = &mut self.timers;
                 let cancelled = &mut self.requests.cancelled;
                 let is_new =
@@ -346,7 +346,7 @@ impl<M: Clone> Session<M> {
     }
 
     fn restore_task(&mut self, token: ProgressToken) -> Result<(), RestoreError> {
-        let is_free = !self.requests.tokens.contains_key(&token);
+        let is_free = !self.requests.tokens.contains(&token);
         ensure(is_free && !self.requests.tasks.contains(&token), "duplicate task progress token")?;
         self.requests.tasks.add(token, usize::MAX);
         Ok(())
@@ -422,15 +422,8 @@ impl<M: Clone> Session<M> {
 }
 
 fn restored_stream<M>(id: StreamId, stored: StreamState, log: Log<M>, now: Instant) -> Stream<M> {
-    let StreamState {
-        stage,
-        requests,
-        acknowledged,
-        holds_sender,
-        silence: earlier_silence,
-        is_primed,
-        retry_in,
-    } = stored;
+    let StreamState { stage, requests, acknowledged, holds_sender, silence, is_primed, retry_in } =
+        stored;
     let stage = match stage {
         StageState::Reserved => Stage::Reserved { timer: TimerKey::NONE },
         StageState::Open => Stage::Open { orphan_timer: None },
@@ -439,6 +432,7 @@ fn restored_stream<M>(id: StreamId, stored: StreamState, log: Log<M>, now: Insta
     };
     let requests = SmallVec::from_vec(requests);
     let retry_at = now.deadline_after(retry_in.into());
+    let earlier_silence = saturating_nanos(silence);
     let stream = Stream::new(id, stage, log);
     Stream { requests, acknowledged, holds_sender, earlier_silence, is_primed, retry_at, ..stream }
 }

@@ -1,7 +1,5 @@
 //! Completion, retention and cancellation of streams.
 
-use core::time::Duration;
-
 use smallvec::SmallVec;
 
 use super::{
@@ -107,7 +105,7 @@ impl<M: Clone> Session<M> {
         }
         self.on_delivered(key, through);
         self.streams[key].acknowledged = through;
-        self.streams[key].earlier_silence = Duration::ZERO;
+        self.streams[key].earlier_silence = 0;
         if let Stage::Retained { timer } = self.streams[key].stage
             && self.streams[key].is_acknowledged()
         {
@@ -150,6 +148,7 @@ impl<M: Clone> Session<M> {
         // Before it is added, so that the memory of the tombstones does not grow beyond the limit.
         self.streams.limit_tombstones(room.unwrap_or(0));
         if room.is_some() {
+            self.timers.lower_bound_to(tombstone.deadline);
             self.streams.add_tombstone(tombstone);
         }
     }

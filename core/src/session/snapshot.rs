@@ -115,7 +115,7 @@ impl<M: Clone> Session<M> {
     fn silence(&self, key: StreamKey) -> Duration {
         let stream = &self.streams[key];
         let attached = stream.attached.map(|attached| self.connections[attached].silence(self.now));
-        stream.earlier_silence.saturating_add(attached.unwrap_or_default())
+        Duration::from_nanos(stream.earlier_silence.saturating_add(attached.unwrap_or_default()))
     }
 
     fn tombstone_states(&self) -> Vec<TombstoneState> {

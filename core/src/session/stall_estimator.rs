@@ -1,7 +1,5 @@
 //! Stall timeout of one reader, estimated from its pauses.
 
-use core::time::Duration;
-
 use crate::{Instant, config::StallTimeout};
 
 /// Estimates, from its previous pauses, how long one reader may pause, as a retransmission
@@ -43,11 +41,11 @@ impl StallEstimator {
 
     /// Records a pause from `since` to `now` of a reader that is behind.
     pub(crate) fn record_pause(&mut self, since: Instant, now: Instant, limits: StallTimeout) {
-        let pause = nanos(now.since(since));
+        let pause = now.nanos_since(since);
         self.longest = self.longest.max(pause);
         let mut round = self.round.unwrap_or(Round { start: since, longest: 0 });
         round.longest = round.longest.max(pause);
-        if nanos(now.since(round.start)) < limits.min {
+        if now.nanos_since(round.start) < limits.min {
             self.round = Some(round);
             return;
         }
@@ -59,26 +57,22 @@ impl StallEstimator {
 
     /// Records a pause of a reader that is at the head, which is not a sample.
     pub(crate) fn record_pause_at_head(&mut self, since: Instant, now: Instant) {
-        self.longest = self.longest.max(nanos(now.since(since)));
+        self.longest = self.longest.max(now.nanos_since(since));
         self.round = None;
     }
 
     /// Returns whether a reader that has acknowledged nothing since `since` seems to have
     /// stopped: for at least the shortest timeout, and for more than twice its longest pause.
     pub(crate) fn has_stopped(&self, since: Instant, now: Instant, limits: StallTimeout) -> bool {
-        let silent = nanos(now.since(since));
+        let silent = now.nanos_since(since);
         silent >= limits.min && silent > self.longest.saturating_mul(2)
     }
-}
-
-/// Returns a difference of two instants in nanoseconds: like them, it fits into 64 bits.
-pub(super) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use alloc::vec::Vec;
+    use core::time::Duration;
 
     use super::*;
 

@@ -4,7 +4,6 @@ use alloc::{boxed::Box, collections::VecDeque};
 use core::{
     mem,
     ops::{Index, IndexMut},
-    time::Duration,
 };
 
 use slab::Slab;
@@ -42,8 +41,9 @@ pub(crate) struct Stream<M> {
     pub(crate) draining: Option<ConnectionKey>,
     /// Whether a sender was told to wait.
     pub(crate) holds_sender: bool,
-    /// Total silence of the previous readers since `acknowledged` last increased.
-    pub(crate) earlier_silence: Duration,
+    /// Total silence of the previous readers since `acknowledged` last increased, in
+    /// nanoseconds.
+    pub(crate) earlier_silence: u64,
     /// Whether a priming event with index 0 was sent.
     pub(crate) is_primed: bool,
     /// When its client was told to reconnect; meaningless while a connection is attached.
@@ -102,7 +102,7 @@ pub(crate) struct Streams<M> {
     /// Allocated once a stream ends.
     ended: Option<Box<Ended<M>>>,
     /// The request streams that have a log, by number.
-    numbers: AscendingMap<u64, StreamKey>,
+    numbers: AscendingMap<StreamKey>,
     /// The number of the next request stream.
     pub(crate) next: u64,
     /// Number of streams that are reserved, open or complete, excluding the standalone stream.
@@ -141,7 +141,7 @@ impl<M> Stream<M> {
             attached: None,
             draining: None,
             holds_sender: false,
-            earlier_silence: Duration::ZERO,
+            earlier_silence: 0,
             is_primed: false,
             retry_at: Instant::EPOCH,
         }
@@ -199,7 +199,7 @@ impl<M> Streams<M> {
     pub(crate) fn find(&self, id: StreamId) -> Option<StreamKey> {
         match id {
             StreamId::Standalone => Some(STANDALONE),
-            StreamId::Request(number) => self.numbers.get(&number).copied(),
+            StreamId::Request(number) => self.numbers.get(number),
         }
     }
 
@@ -214,8 +214,8 @@ impl<M> Streams<M> {
 
     /// Returns a request stream, or its tombstone.
     pub(crate) fn lookup(&self, number: u64) -> Option<StreamRef<'_>> {
-        match self.numbers.get(&number) {
-            Some(key) => Some(StreamRef::Stream(*key)),
+        match self.numbers.get(number) {
+            Some(key) => Some(StreamRef::Stream(key)),
             None => self.ended.as_deref()?.tombstones.get(number).map(StreamRef::Tombstone),
         }
     }
@@ -239,7 +239,7 @@ impl<M> Streams<M> {
     pub(crate) fn remove(&mut self, key: StreamKey) -> Stream<M> {
         let stream = self.slab.remove(key.0 as usize);
         if let StreamId::Request(number) = stream.id {
-            self.numbers.remove(&number);
+            self.numbers.remove(number);
         }
         capacity::shrink_slab(&mut self.slab);
         stream
@@ -291,7 +291,7 @@ impl<M> Streams<M> {
 
     /// Iterates over the request streams that have a log, by number.
     pub(crate) fn request_streams(&self) -> impl Iterator<Item = StreamKey> {
-        self.numbers.iter().map(|(_, key)| *key)
+        self.numbers.iter().map(|(_, key)| key)
     }
 }
 

@@ -15,7 +15,14 @@ use crate::{
 
 impl<M: Clone> Session<M> {
     /// Fires all due timers, in order.
+    #[inline]
     pub(super) fn tick(&mut self, out: &mut Actions<M>) {
+        if self.now >= self.timers.lower_bound() {
+            self.fire_due(out);
+        }
+    }
+
+    fn fire_due(&mut self, out: &mut Actions<M>) {
         while let Some((kind, key)) = self.timers.pop_due(self.now) {
             self.clear_timer(kind, key);
             self.fire(kind, key, out);
@@ -32,6 +39,7 @@ impl<M: Clone> Session<M> {
         if self.idle_deadline().finite().is_some_and(|deadline| deadline <= self.now) {
             self.close(CloseReason::Idle, out);
         }
+        self.timers.lower_bound_to(self.streams.tombstone_deadline().min(self.idle_at));
     }
 
     /// Clears the handle of a timer that is about to fire.
