@@ -7,8 +7,7 @@ use tokio::process::Command;
 
 use crate::{
     install::{self, Python},
-    process,
-    program::Program,
+    process, program,
 };
 
 /// Minimum number of checks in a conversation.
@@ -51,8 +50,8 @@ fn misbehaving_server() -> [OsString; 2] {
 }
 
 async fn converse(command: &mut Command, backend: &[OsString], checks_min: usize) {
-    let program = Program::serve(backend);
-    let output = process::run(command.arg(&program.url)).await;
+    let running = program::serve(backend);
+    let output = process::run(command.arg(&running.url)).await;
     let checks = output.lines().filter(|line| line.starts_with("ok: ")).count();
     assert!(checks >= checks_min, "only {checks} checks passed");
 }

@@ -5,7 +5,7 @@ use std::{ffi::OsString, fs, path::Path};
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::{install, process, program::Program};
+use crate::{install, process, program};
 
 /// Runs the suite of a version. All checks must pass, in this number of scenarios.
 pub(crate) async fn conforms(version: &str, scenarios: usize, name: &str, backend: &[OsString]) {
@@ -15,12 +15,12 @@ pub(crate) async fn conforms(version: &str, scenarios: usize, name: &str, backen
         fs::remove_dir_all(&results).unwrap();
     }
     fs::create_dir_all(&results).unwrap();
-    let program = Program::serve(backend);
+    let running = program::serve(backend);
     let mut suite = Command::new(install::node());
     suite
         .arg(package.join("dist/index.js"))
         .args(["server", "--suite", "all", "--spec-version", "2025-11-25"])
-        .args(["--url", &program.url, "--output-dir"])
+        .args(["--url", &running.url, "--output-dir"])
         .arg(&results);
     let output = process::run(&mut suite).await;
 

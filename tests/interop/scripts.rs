@@ -3,14 +3,15 @@
 
 use std::ffi::OsString;
 
+use rejoin_test_support::program_path;
 use tokio::process::Command;
 
-use crate::{install, process, program};
+use crate::{install, process};
 
 /// Runs a script. Its first argument is the path of the program.
 pub(crate) async fn run(script: &str, arguments: &[OsString]) {
     let mut command = Command::new("python3");
     command.arg("-B").arg(install::source("scripts").join(script));
-    let output = process::run(command.arg(program::path()).args(arguments)).await;
+    let output = process::run(command.arg(program_path()).args(arguments)).await;
     assert!(output.lines().any(|line| line.starts_with("ok: ")), "nothing was checked");
 }

@@ -6,8 +6,7 @@ use tokio::process::Command;
 
 use crate::{
     install::{self, Python},
-    process,
-    program::Program,
+    process, program,
 };
 
 #[tokio::test]
@@ -44,8 +43,8 @@ async fn filesystem_server_reads_a_file_of_5_mb() {
 }
 
 async fn call_returns(server: &[OsString], tool: &str, arguments: &str, expected: &str) {
-    let program = Program::serve(server);
+    let running = program::serve(server);
     let mut client = Command::new(install::node());
     client.arg(install::npm().join("any-server.mjs"));
-    process::run(client.args([&program.url, tool, arguments, expected])).await;
+    process::run(client.args([&running.url, tool, arguments, expected])).await;
 }

@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use serde_json::{Value, json};
-use tokio::time::timeout;
-
-use crate::{
-    client::{Client, LATEST_REVISION, initialize},
-    program::Program,
+use rejoin_test_support::{
+    Client, LATEST_REVISION, Program, initialize,
     script::{ECHO, serve},
 };
+use serde_json::{Value, json};
+use tokio::time::timeout;
 
 async fn message_of(client: &Client, id: i64) -> String {
     let end = async { client.call(id, "any", json!({})).await.response().await };

@@ -2,6 +2,7 @@
 
 use std::{fs, time::Duration};
 
+use rejoin_test_support::{Client, Program};
 use serde_json::{Value, json};
 use socket2::SockRef;
 use tokio::{
@@ -10,11 +11,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::{
-    client::Client,
-    long_response::{self, LongResponse},
-    program::Program,
-};
+use crate::long_response::{self, LongResponse};
 
 /// Timeout of every operation.
 const LONG: Duration = Duration::from_secs(20);

@@ -9,14 +9,9 @@ use std::{
 };
 
 use http::Method;
+use rejoin_test_support::{Client, LATEST_REVISION, Program, initialize, script};
 use serde_json::json;
 use tokio::time::timeout;
-
-use crate::{
-    client::{Client, LATEST_REVISION, initialize},
-    program::Program,
-    script,
-};
 
 /// Timeout of operations that must not wait for the log.
 const PROMPT: Duration = Duration::from_secs(10);
@@ -67,8 +62,7 @@ async fn unread_log_blocks_nothing() {
         is_served(&program).await;
     }
     program.signal("TERM");
-    let end = tokio::task::spawn_blocking(move || program.wait());
-    assert!(timeout(PROMPT, end).await.unwrap().unwrap().success());
+    assert!(program.exited(PROMPT).await.unwrap().success());
     let mut log = Vec::new();
     stderr.read_to_end(&mut log).unwrap();
     assert!(log.len() < 128 << 10, "{} bytes", log.len());
@@ -92,15 +86,6 @@ async fn returning_log_reader_sees_how_many_lines_were_dropped() {
     assert!(lines.sum::<u64>() > 100, "{} bytes", log.len());
 }
 
-/// Stops a program, and returns its log.
-fn log_of(mut program: Program) -> String {
-    let mut stderr = program.stderr();
-    assert!(program.stop_with("TERM").success());
-    let mut log = String::new();
-    stderr.read_to_string(&mut log).unwrap();
-    log
-}
-
 fn count(log: &str, words: &str) -> usize {
     log.lines().filter(|line| line.contains(words)).count()
 }
@@ -114,7 +99,7 @@ async fn stderr_lines_of_a_child_are_rate_limited_and_counted() {
     let program = Program::logging_to(Stdio::piped(), &command);
     let client = Client::initialize(&program.address).await;
     client.call(1, "any", json!({})).await.response().await;
-    let log = log_of(program);
+    let log = program.stop();
     let lines = count(&log, "line-");
     assert!((500..1_500).contains(&lines), "{lines}");
     assert!(log.contains("log lines suppressed"), "{log}");
@@ -130,7 +115,7 @@ async fn invalid_lines_of_a_child_are_rate_limited_and_counted() {
     let program = Program::logging_to(Stdio::piped(), &["--", "/bin/sh", "-c", &script]);
     let client = Client::initialize(&program.address).await;
     client.call(1, "any", json!({})).await.response().await;
-    let log = log_of(program);
+    let log = program.stop();
     assert!(count(&log, "invalid line on stdout ignored") < LINES / 50, "{log}");
     assert!(log.contains("log lines suppressed") && log.len() < 8 * LINES, "{}", log.len());
 }
@@ -144,7 +129,7 @@ async fn lines_that_a_client_causes_are_limited_and_counted() {
         client.post(&response).await;
         client.send(Method::GET, String::new(), &[("host", "example.com")]).await;
     }
-    let log = log_of(program);
+    let log = program.stop();
     assert!(count(&log, "request refused") < 60, "{log}");
     assert!(count(&log, "response dropped") < 60, "{log}");
     assert!(count(&log, "log lines suppressed") >= 2, "{log}");
@@ -152,17 +137,21 @@ async fn lines_that_a_client_causes_are_limited_and_counted() {
 
 #[tokio::test]
 async fn lifecycle_of_a_session_is_logged() {
-    let program = Program::logging_to(Stdio::piped(), &[]);
+    let mut program = Program::logging_to(Stdio::piped(), &[]);
+    let log = BufReader::new(program.stderr());
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(7, "count", json!({ "total": 3, "interval_ms": 1 })).await;
     let first = call.message().await.unwrap();
     drop(call);
-    client.get(first.id.as_deref()).await.response().await;
+    let (mut text, mut log) = logged(log, "connection lost").await;
+    client.get(first.id().as_deref()).await.response().await;
     client.delete().await;
     let refused = client.send(Method::GET, String::new(), &[("host", "evil.example")]).await;
     assert_eq!(refused.status, 403);
-    let (session, log) = (client.session().to_owned(), log_of(program));
-    assert!(!log.contains(&session), "{log}");
+    assert!(program.stop_with("TERM").success());
+    log.read_to_string(&mut text).unwrap();
+    let session = client.session();
+    assert!(!text.contains(session), "{text}");
     let short = &session[..16];
     for parts in [
         ["session opened", short, "client=\"test 0\"", "revision=\"2025-11-25\""],
@@ -172,16 +161,21 @@ async fn lifecycle_of_a_session_is_logged() {
         ["request refused", "peer=127.0.0.1", "\"evil.example\"", "--allow-host"],
     ] {
         let is_line = |line: &str| parts.iter().all(|part| line.contains(part));
-        assert!(log.lines().any(is_line), "{parts:?}: {log}");
+        assert!(text.lines().any(is_line), "{parts:?}: {text}");
     }
 }
 
-/// Waits for a log line that contains `words`. Returns the rest of the log.
-async fn logged(mut log: BufReader<ChildStderr>, words: &'static str) -> BufReader<ChildStderr> {
+/// Waits for a log line that contains `words`. Returns the log up to it, and the rest.
+async fn logged(
+    mut log: BufReader<ChildStderr>,
+    words: &'static str,
+) -> (String, BufReader<ChildStderr>) {
     let read = move || {
-        let found = log.by_ref().lines().any(|line| line.unwrap().contains(words));
-        assert!(found, "{words}");
-        log
+        let mut text = String::new();
+        while !text.lines().last().is_some_and(|line| line.contains(words)) {
+            assert!(log.read_line(&mut text).unwrap() > 0, "{words}: {text}");
+        }
+        (text, log)
     };
     tokio::task::spawn_blocking(read).await.unwrap()
 }
@@ -202,9 +196,9 @@ async fn gap_is_logged() {
     let mut call = client.call(1, "any", json!({})).await;
     let first = call.message().await.unwrap();
     drop(call);
-    let log = logged(log, "connection lost").await;
+    let (_, log) = logged(log, "connection lost").await;
     client.call(2, "any", json!({})).await.response().await;
-    client.get(first.id.as_deref()).await.response().await;
+    client.get(first.id().as_deref()).await.response().await;
     timeout(PROMPT, logged(log, "gap: ")).await.unwrap();
 }
 
@@ -221,7 +215,7 @@ async fn refusal_by_a_limit_names_the_option() {
     assert_eq!(client.post(&large).await.status, 413);
     let deep = json!({ "jsonrpc": "2.0", "method": "m", "params": { "a": [[[[[[[]]]]]]] } });
     assert_eq!(client.post(&deep).await.status, 400);
-    let log = log_of(program);
+    let log = program.stop();
     for option in ["--max-sessions", "--max-request-body", "--max-json-depth"] {
         let option = format!("option=\"{option}\"");
         let is_line = |line: &str| {
@@ -247,7 +241,7 @@ async fn dropped_progress_is_counted() {
         client.call(id, "any", json!({})).await.response().await;
     }
     client.delete().await;
-    let log = log_of(program);
+    let log = program.stop();
     let is_line =
         |line: &str| line.contains("session closed") && line.contains("progress_dropped=3");
     assert!(log.lines().any(is_line), "{log}");
@@ -265,7 +259,7 @@ async fn refusal_names_the_host_and_truncates_a_long_one() {
         stream.read_to_string(&mut response).unwrap();
         assert!(response.starts_with("HTTP/1.1 403") && response.len() < 1_000, "{response}");
     }
-    let log = log_of(program);
+    let log = program.stop();
     assert!(count(&log, "host=\"absolute.example\"") == 1, "{log}");
     let lines: Vec<_> = log.lines().filter(|line| line.contains("host=\"long.x")).collect();
     assert!(lines.len() == 1 && lines[0].len() < 1_000, "{lines:?}");
@@ -277,7 +271,7 @@ async fn process_id_of_a_session_is_logged() {
     let program = Program::logging_to(Stdio::piped(), &["--", "/bin/sh", "-c", &script]);
     let client = Client::initialize(&program.address).await;
     let pid = script::pid(&client, 1).await;
-    let log = log_of(program);
+    let log = program.stop();
     assert!(
         log.lines()
             .any(|line| line.contains("session opened") && line.contains(&format!("pid={pid}"))),
@@ -290,7 +284,7 @@ async fn access_log_has_one_line_per_request_without_bodies() {
     let program = Program::logging_to(Stdio::piped(), &["--log-level", "debug"]);
     let client = Client::initialize(&program.address).await;
     client.call(1, "echo", json!({ "message": "a secret" })).await.response().await;
-    let (session, log) = (client.session().to_owned(), log_of(program));
+    let (session, log) = (client.session().to_owned(), program.stop());
     let lines: Vec<_> = log.lines().filter(|line| line.contains("access_log: request")).collect();
     assert_eq!(lines.len(), 3, "{log}");
     for part in ["method=POST", "path=\"/mcp\"", "status=200", "duration=", &session[..16]] {

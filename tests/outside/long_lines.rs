@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
+use rejoin_test_support::{Client, Program};
 use serde_json::{Value, json};
 use tokio::time::timeout;
-
-use crate::{client::Client, program::Program};
 
 /// A server with one tool per behavior, each call on its own thread.
 const SERVER: &str = r#"

@@ -1,12 +1,11 @@
 //! A long JSON response that a client reads only partly at first.
 
+use rejoin_test_support::{Client, Program, script};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
 };
-
-use crate::{client::Client, program::Program, script};
 
 /// More than the kernel buffers of both ends of a connection hold.
 const BYTES: usize = 12 << 20;

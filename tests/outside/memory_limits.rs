@@ -3,14 +3,10 @@
 use std::{fs, time::Duration};
 
 use http::{Method, StatusCode};
+use rejoin_test_support::{Client, Program, initialize, script};
 use serde_json::json;
 
-use crate::{
-    client::{Client, initialize},
-    program::Program,
-    script,
-    slow_readers::Call,
-};
+use crate::slow_readers::Call;
 
 /// Returns the peak resident memory of a process, in KiB.
 fn peak(program: &Program) -> u64 {

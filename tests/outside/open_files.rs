@@ -5,15 +5,11 @@ use std::{
     process::{Command, Stdio},
 };
 
-use rustix::process::Signal;
-use serde_json::json;
-
-use crate::{
-    client::Client,
-    processes::signal,
-    program::Program,
+use rejoin_test_support::{
+    Client, Program, program_path,
     script::{PRELUDE, result},
 };
+use serde_json::json;
 
 #[tokio::test]
 async fn open_files_limit_is_raised_for_the_program_only() {
@@ -21,7 +17,7 @@ async fn open_files_limit_is_raised_for_the_program_only() {
     let script = format!("{PRELUDE}\n{script}");
     let mut command = Command::new("/bin/sh");
     let limited = "ulimit -S -n 256 && exec \"$0\" \"$@\"";
-    command.args(["-c", limited, env!("CARGO_BIN_EXE_rejoin")]);
+    command.args(["-c", limited, &program_path()]);
     let program = Program::serve_with(command, &["--", "/bin/sh", "-c", &script]);
     let limits = fs::read_to_string(format!("/proc/{}/limits", program.id())).unwrap();
     let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
@@ -34,18 +30,9 @@ async fn open_files_limit_is_raised_for_the_program_only() {
 /// Returns what the program logs at its start, with a limit of open files.
 fn logged_with_open_files(limit: u32, args: &[&str]) -> String {
     let limited = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
-    let mut rejoin = Command::new("/bin/sh")
-        .args(["-c", &limited, env!("CARGO_BIN_EXE_rejoin"), "--listen", "127.0.0.1:0"])
-        .args(args)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let stdout = std::io::BufReader::new(rejoin.stdout.take().unwrap());
-    let mut lines = std::io::BufRead::lines(stdout).map(Result::unwrap);
-    lines.find(|line| line.contains("listens on")).unwrap();
-    signal(rejoin.id(), Signal::TERM);
-    String::from_utf8(rejoin.wait_with_output().unwrap().stderr).unwrap()
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", &limited, &program_path()]).args(args).stderr(Stdio::piped());
+    Program::start(&mut command).stop()
 }
 
 #[test]

@@ -8,15 +8,14 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
-use tokio::{task::spawn_blocking, time::timeout};
-
-use crate::{
-    client::Client,
+use rejoin_test_support::{
+    Client, Program,
     processes::{children, signal, wait_until, with_word},
-    program::Program,
+    program_path,
     script::{PRELUDE, STUBBORN, pid},
 };
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
+use tokio::{task::spawn_blocking, time::timeout};
 
 /// Returns a word that is unique among the command lines of all processes, and part of no other.
 pub(crate) fn word() -> String {
@@ -190,7 +189,7 @@ fn container_command() -> Option<Command> {
         return None;
     }
     let mut command = Command::new("unshare");
-    command.args(unshare).arg(env!("CARGO_BIN_EXE_rejoin"));
+    command.args(unshare).arg(program_path());
     Some(command)
 }
 

@@ -2,26 +2,26 @@
 
 use std::{io::Write as _, net::TcpStream, time::Duration};
 
+use rejoin_test_support::{Client, Program, script};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{
-    client::Client,
-    long_response::{self, LongResponse},
-    program::Program,
-    script,
-};
+use crate::long_response::{self, LongResponse};
 
 /// Timeout of every operation.
 const PROMPT: Duration = Duration::from_secs(10);
 
-/// A server that answers the first call after the next message of its client.
-const FINISHES_LATER: &str = r#"receive; call=$id; IFS= read -r line; id=$call; respond '{"done":true}'
-while receive; do respond '{}'; done"#;
+/// A server that answers the first call after the next notification, and other calls at once.
+const FINISHES_LATER: &str = r#"receive; first=$id
+while receive; do
+    case "$line" in
+        *notifications/any*) id=$first; respond '{"done":true}' ;;
+        *) respond '{}' ;;
+    esac
+done"#;
 
-async fn ended(program: Program) -> bool {
-    let ended = tokio::task::spawn_blocking(move || program.wait());
-    timeout(PROMPT, ended).await.unwrap().unwrap().success()
+async fn ended(mut program: Program) -> bool {
+    program.exited(PROMPT).await.unwrap().success()
 }
 
 /// Sends SIGTERM, and waits until new requests are refused.
@@ -47,7 +47,7 @@ async fn pending_requests_finish_and_new_ones_are_refused() {
     assert_eq!(refused.headers["retry-after"], "10");
     assert_eq!(refused.response().await["error"]["message"], "the server is shutting down");
     let new_client = Client::new(&program.address);
-    let initialize = crate::client::initialize("2025-11-25", &json!({}));
+    let initialize = rejoin_test_support::initialize("2025-11-25", &json!({}));
     assert_eq!(new_client.post(&initialize).await.status, 503);
 
     // Messages that a pending request may wait for are forwarded.
@@ -87,7 +87,7 @@ async fn sse_response_that_is_being_read_is_completed() {
     let mut responses = 0;
     while let Some(event) = flood.message().await {
         if event.is_response() {
-            assert!(event.data["result"].is_object(), "{:?}", event.data);
+            assert!(event.json()["result"].is_object(), "{:?}", event.json());
             responses += 1;
         }
     }

@@ -8,15 +8,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rejoin_test_support::{
+    Client, Program,
+    processes::{children, wait_until},
+    program_path,
+    script::{ECHO, with_prelude},
+};
 use serde_json::json;
 
-use crate::{
-    client::Client,
-    processes::{children, wait_until},
-    program::Program,
-    script::{ECHO, with_prelude},
-    starts::start_session,
-};
+use crate::starts::start_session;
 
 /// How long the system looks for the command at each start.
 const LOOKUP_TIME: Duration = Duration::from_millis(700);
@@ -50,7 +50,7 @@ fn is_executing(program: &Program) -> bool {
 #[tokio::test]
 async fn slow_exec_does_not_delay_a_ping_of_another_session() {
     let directory = tempfile::tempdir().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rejoin"));
+    let mut command = Command::new(program_path());
     // One thread runs all tasks, so if a start blocked it, nothing else could run.
     command.env("TOKIO_WORKER_THREADS", "1");
     let (path, script) = (slow_path(directory.path()), with_prelude(ECHO));

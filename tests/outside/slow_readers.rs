@@ -7,14 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rejoin_test_support::{Client, LATEST_REVISION, Program, script};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
-
-use crate::{
-    client::{Client, LATEST_REVISION},
-    program::Program,
-    script,
-};
 
 /// More events than the kernel buffers and a session hold together.
 const EVENTS: usize = 40_000;

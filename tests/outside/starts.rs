@@ -7,17 +7,16 @@ use std::{
 };
 
 use http::StatusCode;
+use rejoin_test_support::{
+    Client, LATEST_REVISION, Program, initialize,
+    processes::{children, signal, wait_until, with_word},
+    script::{ECHO, PRELUDE, result, serve},
+};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
 
-use crate::{
-    client::{Client, LATEST_REVISION, initialize},
-    process_life::{IGNORES_SIGNALS, logged, word},
-    processes::{children, signal, wait_until, with_word},
-    program::Program,
-    script::{ECHO, PRELUDE, result, serve},
-};
+use crate::process_life::{IGNORES_SIGNALS, logged, word};
 
 /// Requests a session, without waiting for the response.
 pub(crate) async fn start_session(program: &Program) -> TcpStream {

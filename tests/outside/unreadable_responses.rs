@@ -1,11 +1,10 @@
 //! Invalid lines of a server: every request ends.
 
-use std::{io::Read as _, process::Stdio, time::Duration};
+use std::{process::Stdio, time::Duration};
 
+use rejoin_test_support::{Client, Program};
 use serde_json::{Value, json};
 use tokio::time::timeout;
-
-use crate::{client::Client, program::Program};
 
 /// A server that answers a call with the lines in its arguments, encoded in Latin-1. If asked to, it
 /// returns the error that its server request was answered with.
@@ -93,8 +92,7 @@ async fn error_without_an_id_answers_the_only_request() {
 #[tokio::test]
 async fn response_without_an_id_is_logged_if_several_requests_are_pending() {
     let command = ["--", "python3", "-u", "-c", SERVER];
-    let mut program = Program::logging_to(Stdio::piped(), &command);
-    let mut stderr = program.stderr();
+    let program = Program::logging_to(Stdio::piped(), &command);
     let client = Client::initialize(&program.address).await;
     let mut first = client.call(1, "any", json!({ "lines": [] })).await;
     let nameless = r#"{"jsonrpc":"2.0","result":{}}"#;
@@ -102,9 +100,7 @@ async fn response_without_an_id_is_logged_if_several_requests_are_pending() {
     let lines = [nameless.to_owned(), responses[0].to_string(), responses[1].to_string()];
     assert_eq!(end_of(&client, 2, json!({ "lines": lines })).await, responses[1]);
     assert_eq!(timeout(Duration::from_secs(10), first.response()).await.unwrap(), responses[0]);
-    assert!(program.stop_with("TERM").success());
-    let mut log = String::new();
-    stderr.read_to_string(&mut log).unwrap();
+    let log = program.stop();
     let is_line =
         |line: &str| line.contains("invalid line on stdout ignored") && line.contains("`id`");
     assert!(log.lines().any(is_line), "{log}");

@@ -7,6 +7,7 @@
 use std::{env, path::Path};
 
 use libtest_mimic::{Arguments, Trial};
+use rejoin_test_support::program_path;
 use rejoin_tests::simulation::{Coverage, run_seeds};
 use rejoin_wire::{BackendKind, Parameters, Programs, run_child, run_over_sockets};
 
@@ -67,7 +68,7 @@ fn simulations_pass_and_cover_everything() {
     let simulations = variable("REJOIN_WIRE_PROGRAM_SIMULATIONS").unwrap_or(SIMULATIONS);
     let first = variable("REJOIN_WIRE_SEED").unwrap_or(0);
     let programs = Programs {
-        rejoin: env!("CARGO_BIN_EXE_rejoin").into(),
+        rejoin: program_path().into(),
         child: vec![env::current_exe().unwrap().display().to_string(), CHILD.to_owned()],
     };
     let run = move |seed| run_seed(seed, &programs);

@@ -38,6 +38,9 @@ enum Subtask {
     /// If a command is given, one process of it is started per session, which speaks MCP on
     /// stdin and stdout. Otherwise the built-in demo server is served.
     ///
+    /// When the server is ready, its URL is printed as the only line of stdout. The log is
+    /// written to stderr.
+    ///
     /// Every option is also an environment variable, as shown, and a key of the
     /// configuration file, without the leading dashes. Precedence: flag, environment
     /// variable, file.

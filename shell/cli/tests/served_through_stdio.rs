@@ -1,21 +1,26 @@
 //! The tests of `served.rs`, through a stdio server.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
-#![allow(dead_code, reason = "the support serves other tests, too")]
 
-#[path = "../../lib/tests/support/client.rs"]
-mod client;
 #[path = "served/isolation.rs"]
 mod isolation;
 #[path = "served/lifetime.rs"]
 mod lifetime;
-#[path = "support/through_stdio.rs"]
-mod program;
 #[path = "served/resume.rs"]
 mod resume;
 #[path = "served/rmcp_client.rs"]
 mod rmcp_client;
 #[path = "served/standalone.rs"]
 mod standalone;
+
+use rejoin_test_support::{Program, program_path};
+
+/// Serves the demo server as a child process of each session.
+fn serve(options: &[&str]) -> Program {
+    // The demo server names the request of each related message. Its other messages are
+    // unrelated, even while a request is pending.
+    let program = program_path();
+    let demo = ["--route-unrelated", "standalone", "--", &program, "demo"];
+    Program::serve(&[options, &demo].concat())
+}

@@ -3,23 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
-#![allow(dead_code, reason = "the helpers are shared with other tests")]
 
-#[path = "../../lib/tests/support/client.rs"]
-mod client;
 #[path = "stdio/exit.rs"]
 mod exit;
 #[path = "stdio/extensions.rs"]
 mod extensions;
 #[path = "stdio/lines.rs"]
 mod lines;
-#[path = "stdio/processes.rs"]
-mod processes;
-#[path = "support/program.rs"]
-mod program;
 #[path = "stdio/program_exit.rs"]
 mod program_exit;
-#[path = "stdio/script.rs"]
-mod script;
 #[path = "stdio/start.rs"]
 mod start;

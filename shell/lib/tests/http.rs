@@ -1,12 +1,9 @@
 //! Tests of the HTTP service over loopback sockets.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
-#![allow(dead_code, reason = "other tests use the rest of the support modules")]
 
 #[path = "http/bodies.rs"]
 mod bodies;
-#[path = "support/client.rs"]
-mod client;
 #[path = "http/cors.rs"]
 mod cors;
 #[path = "http/headers.rs"]
@@ -21,5 +18,6 @@ mod responses;
 mod resume;
 #[path = "http/server.rs"]
 mod server;
+#[allow(dead_code, reason = "other tests use the rest")]
 #[path = "support/backend.rs"]
 mod support;

@@ -1,12 +1,12 @@
 """Processes: the program under test, and others."""
 
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from urllib.parse import urlsplit
 
 from checks import fail, on_exit
 
@@ -35,11 +35,11 @@ def serve(program, *options, command=(), before=(), host="127.0.0.1", **settings
         arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, **settings
     )
     on_exit(lambda: stop(process))
-    for line in process.stdout:
-        if found := re.search(r"http://[^/ ]*:(\d+)/", line):
-            process.address = (host, int(found[1]))
-            return process
-    fail("the program did not print its URL")
+    url = urlsplit(process.stdout.readline().strip())
+    if not url.port:
+        fail("the program did not print its URL")
+    process.address = (host, url.port)
+    return process
 
 
 def free_port():

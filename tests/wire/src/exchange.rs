@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
-use tokio::task::JoinHandle;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::Full;
+use rejoin_test_support::HttpResponse;
 use tokio::time::timeout;
 
 use crate::link::{LinkPlan, relay};
@@ -16,20 +14,9 @@ use crate::simulation::Simulation;
 /// A response that is being received.
 #[derive(Debug)]
 pub(crate) struct Exchange {
-    response: Response<Incoming>,
+    response: HttpResponse,
     /// Whether no fault delays the response.
     pub(crate) is_fault_free: bool,
-    /// The task of the connection, which is closed on drop.
-    _connection: AbortOnDrop,
-}
-
-#[derive(Debug)]
-struct AbortOnDrop(JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// A connection error.
@@ -73,27 +60,22 @@ impl Exchange {
         tokio::spawn(async move {
             coverage.count(relay(ends.near, ends.far, plan, longest, fault_free).await);
         });
-        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(ends.client)).await;
-        let (mut sender, connection) = handshake.map_err(|_| closed)?;
-        let connection = AbortOnDrop(tokio::spawn(async move { drop(connection.await) }));
-        let response =
-            timeout(simulation.parameters.response_timeout(), sender.send_request(request)).await;
+        let received = HttpResponse::receive(ends.client, request);
+        let response = timeout(simulation.parameters.response_timeout(), received).await;
         let response = response.map_err(|_| timed_out)?.map_err(|_| closed)?;
-        Ok(Self { response, is_fault_free, _connection: connection })
+        Ok(Self { response, is_fault_free })
     }
 
     pub(crate) fn status(&self) -> StatusCode {
-        self.response.status()
+        self.response.status
     }
 
     pub(crate) fn headers(&self) -> &HeaderMap {
-        self.response.headers()
+        &self.response.headers
     }
 
-    /// Returns whether the body is an event stream.
     pub(crate) fn is_stream(&self) -> bool {
-        let kind = self.headers().get(http::header::CONTENT_TYPE);
-        kind.is_some_and(|kind| kind == "text/event-stream")
+        self.response.is_event_stream()
     }
 
     /// Waits for more of the body, for `longest` at most; `None` is its end.
@@ -104,18 +86,8 @@ impl Exchange {
         let broken = |kind| ConnectionError { kind, is_servers_fault: self.is_fault_free };
         let (closed, timed_out) =
             (broken(ConnectionErrorKind::Closed), broken(ConnectionErrorKind::TimedOut));
-        loop {
-            let frame = timeout(longest, self.response.body_mut().frame()).await;
-            match frame.map_err(|_| timed_out)? {
-                None => return Ok(None),
-                Some(Err(_)) => return Err(closed),
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        return Ok(Some(data));
-                    }
-                }
-            }
-        }
+        let chunk = timeout(longest, self.response.chunk()).await;
+        chunk.map_err(|_| timed_out)?.map_err(|_| closed)
     }
 
     /// Reads a whole body that is not a stream.

@@ -40,7 +40,6 @@ mod run;
 mod server;
 mod simulation;
 mod soak;
-mod sse;
 
 pub use backend::run_child;
 pub use deliberate_bugs::DeliberateBug;

@@ -1,27 +1,27 @@
-//! The program under test, as a process.
+//! The program under test, with its log and its use of resources.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Error, Result, bail, ensure};
 use parking_lot::Mutex;
+use rejoin_test_support::Program as Launched;
 use tokio::runtime::Builder;
-use tokio::time::{sleep, timeout};
 
 use crate::backend::INVALID_MESSAGE;
 
-/// A running server on a free port, killed on drop.
+/// A running server.
 #[derive(Debug)]
 pub(crate) struct Program {
-    child: Child,
+    process: Launched,
     pub(crate) address: SocketAddr,
     log: Arc<Log>,
     /// Disconnected at the end of the log.
@@ -34,8 +34,6 @@ const ALLOCATOR: [(&str, &str); 3] = [
     ("MALLOC_TRIM_THRESHOLD_", "0"),
     ("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0"),
 ];
-/// Maximum time until the program reports its address.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum time to shut down: connections and child processes have 5 s each.
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum time until the log ends after the program has exited.
@@ -48,8 +46,6 @@ struct Log {
     closed: AtomicUsize,
     /// The first line that reports an error of the program itself.
     error: Mutex<Option<String>>,
-    /// The first line.
-    first: Mutex<Option<String>>,
 }
 
 impl Program {
@@ -57,48 +53,29 @@ impl Program {
     /// allocator has one heap and caches little, so that memory use can be measured.
     pub(crate) fn start(path: &Path, options: &[String], command: &[String]) -> Result<Self> {
         let mut serve = Command::new(path);
+        serve.envs(ALLOCATOR);
         // Simulations open many sessions at a time, some with a child process each.
-        serve.env("REJOIN_MAX_STARTS_PER_SECOND", "unlimited");
         serve.env("REJOIN_MAX_SESSIONS", "10000");
         // No child process may be left soon after the last client has disconnected.
         serve.env("REJOIN_START_GRACE", "1s");
-        serve.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "error,rejoin=info"]);
-        serve.args(options);
+        serve.args(["serve", "--log-level", "error,rejoin=info"]).args(options);
         if !command.is_empty() {
             serve.arg("--").args(command);
         }
-        serve.envs(ALLOCATOR).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = serve.spawn()?;
-        let (out, err) = (child.stdout.take(), child.stderr.take());
+        let mut process = Launched::try_start(serve.stderr(Stdio::piped())).map_err(Error::msg)?;
+        let address = process.address.parse()?;
         let log = Arc::<Log>::default();
         let (log_open, log_end) = channel();
-        if let Some(err) = err {
-            let log = Arc::clone(&log);
-            thread::spawn(move || {
-                log.follow(err);
-                drop(log_open);
-            });
-        }
-        let (sender, receiver) = channel();
-        if let Some(out) = out {
-            thread::spawn(move || {
-                // The receiver may have timed out.
-                let _ = address(out).map(|address| sender.send(address));
-            });
-        }
-        if let Ok(address) = receiver.recv_timeout(START_TIMEOUT) {
-            return Ok(Self { child, address, log, log_end });
-        }
-        // It may have exited already.
-        let _ = child.kill();
-        let _ = child.wait();
-        let _ = log_end.recv_timeout(LOG_TIMEOUT);
-        let why = log.first.lock().clone().unwrap_or_default();
-        bail!("the program does not report its address: {why}")
+        let (stderr, follower) = (process.stderr(), Arc::clone(&log));
+        thread::spawn(move || {
+            follower.follow(stderr);
+            drop(log_open);
+        });
+        Ok(Self { process, address, log, log_end })
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        self.process.id()
     }
 
     /// Returns the number of open sessions, according to the log.
@@ -142,14 +119,13 @@ impl Program {
         failure.as_ref().map(|line| format!("the program logged: {line}"))
     }
 
-    /// Stops it with SIGTERM, runtime until it has exited, and checks that it logged no error.
+    /// Stops it with SIGTERM, waits until it has exited, and checks that it logged no error.
     pub(crate) fn stop(mut self) -> Result<()> {
-        let id = self.id().to_string();
-        ensure!(Command::new("kill").args(["-s", "TERM", &id]).status()?.success());
+        self.process.signal("TERM");
         let runtime = Builder::new_current_thread().enable_time().build()?;
-        let ended = runtime.block_on(async { timeout(STOP_TIMEOUT, ended(&mut self.child)).await });
+        let ended = runtime.block_on(self.process.exited(STOP_TIMEOUT));
         let ended =
-            ended.with_context(|| format!("the program has not exited in {STOP_TIMEOUT:?}"))??;
+            ended.with_context(|| format!("the program has not exited in {STOP_TIMEOUT:?}"))?;
         if self.log_end.recv_timeout(LOG_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
             bail!("the program has exited, but a child process has not");
         }
@@ -158,24 +134,6 @@ impl Program {
         }
         ensure!(ended.success(), "the program exited with {ended}");
         Ok(())
-    }
-}
-
-/// Waits until a process has exited.
-async fn ended(child: &mut Child) -> Result<ExitStatus> {
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
-        }
-        sleep(Duration::from_millis(10)).await;
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // It may have exited already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -196,20 +154,10 @@ impl Log {
             } else if line.contains("session closed") {
                 self.closed.fetch_add(1, Ordering::Relaxed);
             } else if ERRORS.iter().any(|error| line.contains(error)) {
-                self.error.lock().get_or_insert_with(|| line.clone());
+                self.error.lock().get_or_insert(line);
             }
-            self.first.lock().get_or_insert(line);
         }
     }
-}
-
-/// Returns the address that the program reports on stdout.
-fn address(out: impl Read) -> Option<SocketAddr> {
-    let mut lines = BufReader::new(out).lines().map_while(Result::ok);
-    lines.find_map(|line| {
-        let (_, url) = line.split_once("http://")?;
-        url.split_once('/')?.0.parse().ok()
-    })
 }
 
 #[cfg(test)]
@@ -239,7 +187,5 @@ mod tests {
             "the program logged: it panicked"
         );
         assert!(failure(&serve("exit 3")).contains("exit status: 3"));
-        let silent = "the program does not report its address: no room";
-        assert_eq!(failure("echo no room >&2"), silent);
     }
 }

@@ -1,28 +1,36 @@
-//! The message on stdout when the program is ready.
+//! What the program prints when it is ready: its URL on stdout, and hints for people on stderr.
 
 use std::{
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     thread,
 };
 
 use crate::config::ProgramConfig;
 
-/// Prints the URL and how to use it, on a thread of its own, because stdout may block.
+/// Prints the URL as the only line of stdout, for programs that wait for it, and hints if stderr
+/// is a terminal. Both may block, so this has a thread of its own.
 pub(super) fn print(address: SocketAddr, config: &ProgramConfig) {
-    let text = text(address, config);
+    let url = url(address, config);
+    tracing::info!(url, "listening");
+    let hints = io::stderr().is_terminal().then(|| hints(address, config));
     let write = move || {
-        let mut out = io::stdout().lock();
         // An error means that nothing reads it.
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        let _ = writeln!(io::stdout(), "{url}");
+        let _ = io::stderr().write_all(hints.unwrap_or_default().as_bytes());
     };
     // Serve even if no thread can be started.
     let _ = thread::Builder::new().name("rejoin-greeting".to_owned()).spawn(write);
 }
 
-fn text(address: SocketAddr, config: &ProgramConfig) -> String {
-    let url = format!("http://{}{}", reachable(address), config.path);
-    let all_addresses = if address.ip().is_unspecified() { " (all addresses)" } else { "" };
+/// Returns a URL that a client on this machine can use.
+fn url(address: SocketAddr, config: &ProgramConfig) -> String {
+    format!("http://{}{}", reachable(address), config.path)
+}
+
+fn hints(address: SocketAddr, config: &ProgramConfig) -> String {
+    let url = url(address, config);
+    let all_addresses = if address.ip().is_unspecified() { " on all addresses" } else { "" };
     let server = match config.command.first() {
         Some(command) => format!("one process of `{command}` per session"),
         None => "the demo server".to_owned(),
@@ -30,7 +38,8 @@ fn text(address: SocketAddr, config: &ProgramConfig) -> String {
     let remote =
         if address.ip().is_loopback() { String::new() } else { remote_access(address, config) };
     format!(
-        r#"rejoin listens on {url}{all_addresses} and serves {server}.
+        r#"
+rejoin serves {server}{all_addresses}.
 
 Try it:
 
@@ -84,7 +93,7 @@ mod tests {
     fn greeting(address: &str, hosts: &[&str]) -> String {
         let mut config = ProgramConfig::default();
         config.http.hosts = hosts.iter().map(|&host| host.to_owned()).collect();
-        text(address.parse().unwrap(), &config)
+        hints(address.parse().unwrap(), &config)
     }
 
     #[test]

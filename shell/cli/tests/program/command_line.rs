@@ -2,15 +2,15 @@
 
 use std::{
     fs,
-    io::Read as _,
+    io::{self, BufRead as _, BufReader},
     net::TcpListener,
     process::{Command, Output, Stdio},
 };
 
-use crate::{client::Client, program::Program};
+use rejoin_test_support::{Client, Program, program_path};
 
 fn rejoin(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rejoin"));
+    let mut command = Command::new(program_path());
     command.args(arguments);
     command
 }
@@ -85,10 +85,27 @@ fn errors_name_an_address_in_use() {
     assert!(stderr.contains(&address), "{stderr}");
 }
 
+#[test]
+fn stdout_has_only_the_url_and_hints_are_for_terminals() {
+    let mut serve = rejoin(&["--listen", "127.0.0.1:0"]);
+    let mut child = serve.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    assert!(line.starts_with("http://127.0.0.1:") && line.ends_with("/mcp\n"), "{line}");
+    let id = child.id().to_string();
+    assert!(Command::new("kill").arg(id).status().unwrap().success());
+    assert_eq!(io::read_to_string(stdout).unwrap(), "");
+    let output = child.wait_with_output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(log.contains("listening") && !log.contains("curl"), "{log}");
+}
+
 #[tokio::test]
 async fn the_printed_url_works() {
     for listen in ["0.0.0.0:0", "localhost:0", "0"] {
         let program = Program::start(&mut rejoin(&["--listen", listen]));
+        assert_eq!(program.url, format!("http://{}/mcp", program.address));
         assert!(program.address.starts_with("127.0.0.1:"), "{}", program.address);
         Client::initialize(&program.address).await;
     }
@@ -102,12 +119,7 @@ fn a_command_without_a_separator_gets_a_hint() {
 
 /// Starts and stops the program. Returns whether it logged the shutdown, at level `info`.
 fn logs_info(command: &mut Command) -> bool {
-    let mut program = Program::start(command.stderr(Stdio::piped()));
-    let mut stderr = program.stderr();
-    assert!(program.stop_with("TERM").success());
-    let mut log = String::new();
-    stderr.read_to_string(&mut log).unwrap();
-    log.contains("SIGTERM")
+    Program::start(command.stderr(Stdio::piped())).stop().contains("SIGTERM")
 }
 
 #[test]

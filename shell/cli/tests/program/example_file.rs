@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::program::Program;
+use rejoin_test_support::{Program, program_path};
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/rejoin.example.toml");
 
@@ -15,7 +15,7 @@ fn the_example_file_is_valid_and_its_commented_keys_exist() {
     let program = Program::serve(&["--config", EXAMPLE, "--", "cat"]);
     assert_eq!(program.path, "/mcp");
 
-    let help = Command::new(env!("CARGO_BIN_EXE_rejoin"))
+    let help = Command::new(program_path())
         .args(["serve", "--help"])
         .stdin(Stdio::null())
         .output()

@@ -6,12 +6,11 @@ use std::{
     process::{Command, Output},
 };
 
+use rejoin_test_support::{Client, Program, program_path};
 use serde_json::{Value, json};
 
-use crate::{client::Client, program::Program};
-
 fn replay(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_rejoin")).arg("replay").args(arguments).output().unwrap()
+    Command::new(program_path()).arg("replay").args(arguments).output().unwrap()
 }
 
 fn lines(output: Output) -> Vec<String> {
@@ -30,7 +29,7 @@ async fn record(dir: &Path) -> PathBuf {
     let mut call = client.call(7, "count", json!({ "total": 3, "interval_ms": 1 })).await;
     let first = call.message().await.unwrap();
     drop(call);
-    let mut call = client.get(first.id.as_deref()).await;
+    let mut call = client.get(first.id().as_deref()).await;
     call.response().await;
     client.call(8, "echo", json!({ "message": "a secret" })).await.response().await;
     assert!(program.stop_with("TERM").success());
@@ -91,7 +90,7 @@ async fn a_full_journal_ends_without_affecting_the_session() {
 
 #[test]
 fn an_unwritable_journal_directory_is_an_error_at_startup() {
-    let output = Command::new(env!("CARGO_BIN_EXE_rejoin"))
+    let output = Command::new(program_path())
         .args(["serve", "--listen", "127.0.0.1:0", "--journal", "/proc/self"])
         .output()
         .unwrap();

@@ -1,8 +1,9 @@
 //! Shutdown by signals.
 
-use serde_json::json;
+use std::time::Duration;
 
-use crate::{client::Client, program::Program};
+use rejoin_test_support::{Client, Program};
+use serde_json::json;
 
 #[tokio::test]
 async fn signals_close_idle_connections_and_exit() {
@@ -13,9 +14,9 @@ async fn signals_close_idle_connections_and_exit() {
         assert!(program.stop_with(signal).success());
         let mut retry = None;
         while let Some(event) = standalone.next().await {
-            retry = event.retry.or(retry);
+            retry = event.retry().or(retry);
         }
-        assert_eq!(retry, Some(1_000));
+        assert_eq!(retry, Some(Duration::from_secs(1)));
     }
 }
 

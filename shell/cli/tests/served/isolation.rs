@@ -1,22 +1,20 @@
 //! Misbehaving clients, which must not affect others.
 
 use http::StatusCode;
+use rejoin_test_support::{Client, initialize};
 use serde_json::{Value, json};
 
-use crate::{
-    client::{Client, initialize},
-    program::Program,
-};
+use crate::serve;
 
 #[tokio::test]
 async fn a_reading_client_gets_every_event_of_a_flood() {
     const EVENTS: u64 = 100_000;
-    let program = Program::serve(&[]);
+    let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "flood", json!({ "events": EVENTS })).await;
     let mut at = 0;
     while let Some(event) = call.next().await {
-        assert_eq!(event.comment, None);
+        assert!(!event.is_comment(), "{event:?}");
         if let Some(progress) = event.progress() {
             assert_eq!(progress, at + 1);
             at = progress;
@@ -27,7 +25,7 @@ async fn a_reading_client_gets_every_event_of_a_flood() {
 
 #[tokio::test]
 async fn a_client_that_reads_nothing_does_not_delay_others() {
-    let program = Program::serve(&[]);
+    let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let other = Client::initialize(&program.address).await;
     let stalled = client.call(1, "flood", json!({ "events": 100_000 })).await;
@@ -42,7 +40,7 @@ async fn a_client_that_reads_nothing_does_not_delay_others() {
 
 #[tokio::test]
 async fn a_duplicate_request_id_or_progress_token_is_refused() {
-    let program = Program::serve(&[]);
+    let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let mut first = client.call(1, "nap", json!({ "ms": 200 })).await;
     let mut second = client.call(1, "echo", json!({ "message": "m" })).await;
@@ -58,7 +56,7 @@ async fn a_duplicate_request_id_or_progress_token_is_refused() {
 
 #[tokio::test]
 async fn string_and_number_request_ids_are_distinct() {
-    let program = Program::serve(&[]);
+    let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let call = |id: Value| {
         let params = json!({ "name": "nap", "arguments": { "ms": 50 } });
@@ -72,7 +70,7 @@ async fn string_and_number_request_ids_are_distinct() {
 
 #[tokio::test]
 async fn a_second_initialize_is_refused_and_the_session_continues() {
-    let program = Program::serve(&[]);
+    let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let second = client.post(&initialize("2025-11-25", &json!({}))).await;
     assert_eq!(second.status, StatusCode::BAD_REQUEST);
@@ -81,7 +79,7 @@ async fn a_second_initialize_is_refused_and_the_session_continues() {
 
 #[tokio::test]
 async fn delete_fails_pending_requests_and_closes_connections() {
-    let program = Program::serve(&[]);
+    let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "nap", json!({ "ms": 60_000 })).await;
     let mut get = client.get(None).await;
@@ -95,7 +93,7 @@ async fn delete_fails_pending_requests_and_closes_connections() {
 
 #[tokio::test]
 async fn initialize_with_a_stale_session_id_opens_a_new_session() {
-    let program = Program::serve(&[]);
+    let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     assert!(client.delete().await.status.is_success());
     let mut again = client.post(&initialize("2025-11-25", &json!({}))).await;
@@ -109,7 +107,7 @@ async fn initialize_with_a_stale_session_id_opens_a_new_session() {
 
 #[tokio::test]
 async fn foreign_origins_and_hosts_are_refused() {
-    let program = Program::serve(&[]);
+    let program = serve(&[]);
     let new_client = Client::new(&program.address);
     let body = initialize("2025-11-25", &json!({})).to_string();
     for (name, value) in [("origin", "http://evil.example"), ("host", "evil.example")] {

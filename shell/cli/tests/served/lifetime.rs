@@ -1,13 +1,14 @@
 //! Lifetime of sessions.
 
 use http::StatusCode;
+use rejoin_test_support::Client;
 use serde_json::json;
 
-use crate::{client::Client, program::Program};
+use crate::serve;
 
 #[tokio::test]
 async fn a_pending_request_keeps_its_session() {
-    let program = Program::serve(&["--idle-timeout", "200ms"]);
+    let program = serve(&["--idle-timeout", "200ms"]);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "nap", json!({ "ms": 1_000 })).await;
     assert!(call.response().await["result"].is_object());
@@ -15,7 +16,7 @@ async fn a_pending_request_keeps_its_session() {
 
 #[tokio::test]
 async fn an_open_get_keeps_its_session_until_it_is_closed() {
-    let program = Program::serve(&["--idle-timeout", "200ms"]);
+    let program = serve(&["--idle-timeout", "200ms"]);
     let client = Client::initialize(&program.address).await;
     let get = client.get(None).await;
     // Longer than the idle timeout, in a single request.
@@ -30,11 +31,11 @@ async fn an_open_get_keeps_its_session_until_it_is_closed() {
 
 #[tokio::test]
 async fn sessions_beyond_the_limit_get_503_with_retry_after() {
-    let program = Program::serve(&["--max-sessions", "1"]);
+    let program = serve(&["--max-sessions", "1"]);
     let client = Client::initialize(&program.address).await;
     // A session without a request would be evicted.
     client.call(1, "echo", json!({ "message": "m" })).await.response().await;
-    let initialize = crate::client::initialize("2025-11-25", &json!({}));
+    let initialize = rejoin_test_support::initialize("2025-11-25", &json!({}));
     let refused = Client::new(&program.address).post(&initialize).await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(refused.headers.contains_key("retry-after"));

@@ -1,27 +1,17 @@
 //! Memory and file descriptors after sessions and requests have ended.
 
-use std::fs;
-
 use http::StatusCode;
+use rejoin_test_support::{
+    Client,
+    processes::{descriptors, resident},
+};
 use serde_json::json;
 
-use crate::{client::Client, program::Program};
-
-/// Returns the resident memory of a process in KiB.
-fn resident_kib(program: &Program) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", program.id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
-/// Returns the number of open file descriptors of a process.
-fn descriptors(program: &Program) -> usize {
-    fs::read_dir(format!("/proc/{}/fd", program.id())).unwrap().count()
-}
+use crate::serve;
 
 #[tokio::test]
 async fn deleted_sessions_do_not_leak() {
-    let program = Program::serve(&[]);
+    let program = serve(&[]);
     let open_and_delete = async |sessions: usize| {
         for _ in 0..sessions {
             let client = Client::initialize(&program.address).await;
@@ -29,16 +19,16 @@ async fn deleted_sessions_do_not_leak() {
         }
     };
     open_and_delete(1_000).await;
-    let (memory, files) = (resident_kib(&program), descriptors(&program));
+    let (memory, files) = (resident(program.id()), descriptors(program.id()));
     open_and_delete(4_000).await;
-    let grown = resident_kib(&program).saturating_sub(memory);
+    let grown = resident(program.id()).saturating_sub(memory);
     assert!(grown < 4_000, "4,000 sessions left {grown} KiB");
-    assert!(descriptors(&program) <= files + 16);
+    assert!(descriptors(program.id()) <= files + 16);
 }
 
 #[tokio::test]
 async fn disconnected_requests_are_limited_per_session() {
-    let program = Program::serve(&["--max-pending-requests", "100"]);
+    let program = serve(&["--max-pending-requests", "100"]);
     let client = Client::initialize(&program.address).await;
     for id in 0..1_000 {
         let call = client.call(id, "nap", json!({ "ms": 600_000 })).await;
@@ -59,7 +49,7 @@ async fn cancelled_requests_are_limited_until_they_expire() {
         "--cancelled-timeout",
         "200ms",
     ];
-    let program = Program::serve(&limits);
+    let program = serve(&limits);
     let client = Client::initialize(&program.address).await;
     let (mut served, mut refused) = (0, 0);
     for id in 0.. {
@@ -85,7 +75,7 @@ async fn cancelled_requests_are_limited_until_they_expire() {
 
 #[tokio::test]
 async fn refused_requests_do_not_leak() {
-    let program = Program::serve(&[]);
+    let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let new_client = Client::new(&program.address);
     let send_refused = async |times: usize| {
@@ -95,9 +85,9 @@ async fn refused_requests_do_not_leak() {
         }
     };
     send_refused(2_000).await;
-    let memory = resident_kib(&program);
+    let memory = resident(program.id());
     send_refused(8_000).await;
-    let grown = resident_kib(&program).saturating_sub(memory);
+    let grown = resident(program.id()).saturating_sub(memory);
     assert!(grown < 4_000, "8,000 refused requests left {grown} KiB");
     client.call(1, "echo", json!({ "message": "m" })).await.response().await;
 }

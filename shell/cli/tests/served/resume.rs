@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use rejoin_test_support::{Client, HttpResponse, sse::Item};
 use serde_json::json;
 
-use crate::{
-    client::{Client, HttpResponse},
-    program::Program,
-};
+use crate::serve;
 
 /// Reads progress in order, up to `until` or the response. Returns the last progress, and whether
 /// the response was received.
@@ -30,7 +28,7 @@ async fn read_progress(response: &mut HttpResponse, from: u64, until: Option<u64
 
 #[tokio::test]
 async fn missed_events_are_replayed_in_order_after_the_response() {
-    let program = Program::serve(&[]);
+    let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "count", json!({ "total": 10, "interval_ms": 20 })).await;
     assert_eq!(read_progress(&mut call, 0, Some(3)).await, (3, false));
@@ -45,7 +43,7 @@ async fn missed_events_are_replayed_in_order_after_the_response() {
 
 #[tokio::test]
 async fn repeated_disconnects_during_a_call_lose_nothing() {
-    let program = Program::serve(&[]);
+    let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let mut response = client.call(1, "count", json!({ "total": 100, "interval_ms": 2 })).await;
     let mut at = 0;
@@ -60,20 +58,20 @@ async fn repeated_disconnects_during_a_call_lose_nothing() {
 
 #[tokio::test]
 async fn a_resume_replays_only_later_events() {
-    let program = Program::serve(&[]);
+    let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "count", json!({ "total": 3, "interval_ms": 0 })).await;
     let events = call.messages().await;
     assert_eq!(events.len(), 4);
     for (position, event) in events.iter().enumerate() {
-        let mut resumed = client.get(event.id.as_deref()).await;
+        let mut resumed = client.get(event.id().as_deref()).await;
         assert_eq!(resumed.messages().await, events[position + 1..]);
     }
 }
 
 #[tokio::test]
 async fn evicted_events_are_reported_as_a_gap() {
-    let program = Program::serve(&[]);
+    let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "nap", json!({ "ms": 0 })).await;
     call.response().await;
@@ -87,54 +85,53 @@ async fn evicted_events_are_reported_as_a_gap() {
         while let Some(event) = resumed.next().await {
             events.push(event);
         }
-        if events.last().is_some_and(super::client::Event::is_response) {
+        if events.last().is_some_and(Item::is_response) {
             break;
         }
     }
-    let first = events.iter().find_map(super::client::Event::progress).unwrap();
+    let first = events.iter().find_map(Item::progress).unwrap();
     if first > 1 {
-        assert!(events[0].comment.is_some(), "{:?}", events[0]);
+        assert!(matches!(events[0], Item::Gap(_)), "{:?}", events[0]);
     }
-    let progress: Vec<_> = events.iter().filter_map(super::client::Event::progress).collect();
+    let progress: Vec<_> = events.iter().filter_map(Item::progress).collect();
     assert!(progress.windows(2).all(|pair| pair[1] == pair[0] + 1));
     assert_eq!(progress.last(), Some(&5000));
 }
 
 #[tokio::test]
 async fn a_disconnected_client_polls_after_the_retry_delay() {
-    let program = Program::serve(&[]);
+    let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "poll", json!({ "ms": 300 })).await;
     let mut retry = None;
     while let Some(event) = call.next().await {
         assert!(!event.is_response());
-        retry = event.retry.or(retry);
+        retry = event.retry().or(retry);
     }
     let seen = call.last_event_id.clone().unwrap();
-    let wait = Duration::from_millis(retry.unwrap());
-    let mut resumed = loop {
+    let resumed = loop {
         // The retry delay that the server sent.
-        tokio::time::sleep(wait).await;
+        tokio::time::sleep(retry.unwrap()).await;
         let mut resumed = client.get(Some(&seen)).await;
         if let Some(event) = resumed.message().await {
             break event;
         }
     };
     assert!(resumed.is_response());
-    assert_eq!(resumed.data["id"].take(), 1);
+    assert_eq!(resumed.json()["id"].take(), 1);
 }
 
 #[tokio::test]
 async fn reconnect_after_loses_nothing() {
     let options = ["--reconnect-after", "50ms", "--reconnect-delay", "7ms"];
-    let program = Program::serve(&options);
+    let program = serve(&options);
     let client = Client::initialize(&program.address).await;
     let mut connection = client.call(1, "count", json!({ "total": 30, "interval_ms": 10 })).await;
     let (mut at, mut reconnects) = (0, 0);
     loop {
         let mut retry = None;
         while let Some(event) = connection.next().await {
-            retry = event.retry.or(retry);
+            retry = event.retry().or(retry);
             if let Some(progress) = event.progress() {
                 assert_eq!(progress, at + 1);
                 at = progress;
@@ -144,7 +141,7 @@ async fn reconnect_after_loses_nothing() {
                 return;
             }
         }
-        assert_eq!(retry, Some(7));
+        assert_eq!(retry, Some(Duration::from_millis(7)));
         reconnects += 1;
         connection = client.get(connection.last_event_id.as_deref()).await;
     }
@@ -152,7 +149,7 @@ async fn reconnect_after_loses_nothing() {
 
 #[tokio::test]
 async fn invalid_event_ids_are_refused_and_do_not_disturb_the_stream() {
-    let program = Program::serve(&[]);
+    let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "count", json!({ "total": 5, "interval_ms": 20 })).await;
     assert_eq!(read_progress(&mut call, 0, Some(1)).await, (1, false));
@@ -166,7 +163,7 @@ async fn invalid_event_ids_are_refused_and_do_not_disturb_the_stream() {
 
 #[tokio::test]
 async fn event_ids_of_another_session_are_refused() {
-    let program = Program::serve(&[]);
+    let program = serve(&[]);
     let (mine, other) =
         (Client::initialize(&program.address).await, Client::initialize(&program.address).await);
     let mut call = other.call(1, "echo", json!({ "message": "private" })).await;
@@ -177,7 +174,7 @@ async fn event_ids_of_another_session_are_refused() {
 
 #[tokio::test]
 async fn an_expired_response_resumes_as_an_error() {
-    let program = Program::serve(&["--retention", "0s"]);
+    let program = serve(&["--retention", "0s"]);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "echo", json!({ "message": "m" })).await;
     assert!(call.response().await["result"].is_object());
@@ -186,6 +183,6 @@ async fn an_expired_response_resumes_as_an_error() {
     assert_eq!(resumed.status, StatusCode::OK);
     let events = resumed.messages().await;
     assert_eq!(events.len(), 1);
-    assert_eq!(events[0].data["id"], 1);
-    assert!(events[0].data["error"].is_object());
+    assert_eq!(events[0].json()["id"], 1);
+    assert!(events[0].json()["error"].is_object());
 }

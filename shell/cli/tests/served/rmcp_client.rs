@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use rejoin_test_support::Program;
 use rmcp::{
     ClientHandler, ErrorData, RoleClient, ServiceExt as _,
     model::{
@@ -17,7 +18,7 @@ use rmcp::{
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::program::Program;
+use crate::serve;
 
 /// A notification that the client received.
 #[derive(Debug)]
@@ -96,7 +97,7 @@ async fn text_of(
 
 #[tokio::test]
 async fn rmcp_client_lists_calls_and_answers_server_requests() {
-    let program = Program::serve(&[]);
+    let program = serve(&[]);
     let (client, mut received) = connect(&program).await;
     let tools = client.list_all_tools().await.unwrap();
     assert!(tools.iter().any(|tool| tool.name == "echo"));
@@ -118,7 +119,7 @@ async fn rmcp_client_lists_calls_and_answers_server_requests() {
 
 #[tokio::test]
 async fn rmcp_client_reconnects_when_the_server_disconnects_it() {
-    let program = Program::serve(&[]);
+    let program = serve(&[]);
     let (client, _received) = connect(&program).await;
     let call = text_of(&client, "poll", json!({ "ms": 200 }));
     let response = tokio::time::timeout(Duration::from_secs(20), call).await.unwrap();
@@ -128,7 +129,7 @@ async fn rmcp_client_reconnects_when_the_server_disconnects_it() {
 
 #[tokio::test]
 async fn rmcp_client_deletes_its_session() {
-    let program = Program::serve(&["--max-sessions", "1"]);
+    let program = serve(&["--max-sessions", "1"]);
     for _ in 0..3 {
         let (client, _received) = connect(&program).await;
         client.list_all_tools().await.unwrap();

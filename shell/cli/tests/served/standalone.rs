@@ -1,12 +1,10 @@
 //! The standalone stream.
 
 use http::StatusCode;
+use rejoin_test_support::{Client, LATEST_REVISION};
 use serde_json::{Value, json};
 
-use crate::{
-    client::{Client, LATEST_REVISION},
-    program::Program,
-};
+use crate::serve;
 
 async fn announce(client: &Client, id: i64, count: u64) {
     let arguments = json!({ "count": count, "interval_ms": 1 });
@@ -16,19 +14,19 @@ async fn announce(client: &Client, id: i64, count: u64) {
 
 #[tokio::test]
 async fn notifications_before_the_first_get_are_delivered() {
-    let program = Program::serve(&[]);
+    let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     announce(&client, 1, 3).await;
     client.call(2, "nap", json!({ "ms": 100 })).await.response().await;
     let mut get = client.get(None).await;
     for _ in 0..3 {
-        assert_eq!(get.message().await.unwrap().data["method"], "notifications/message");
+        assert_eq!(get.message().await.unwrap().json()["method"], "notifications/message");
     }
 }
 
 #[tokio::test]
 async fn a_second_get_is_promoted_when_the_first_closes() {
-    let program = Program::serve(&[]);
+    let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let mut first = client.get(None).await;
     let mut second = client.get(None).await;
@@ -42,7 +40,7 @@ async fn a_second_get_is_promoted_when_the_first_closes() {
 
 #[tokio::test]
 async fn a_resume_replaces_a_connection_lost_unnoticed() {
-    let program = Program::serve(&[]);
+    let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let mut lost = client.get(None).await;
     announce(&client, 1, 1).await;
@@ -54,23 +52,23 @@ async fn a_resume_replaces_a_connection_lost_unnoticed() {
 
 #[tokio::test]
 async fn priming_events_have_ids_of_their_own_stream() {
-    let program = Program::serve(&[]);
+    let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "echo", json!({ "message": "m" })).await;
     let priming = call.next().await.unwrap();
-    assert_eq!((priming.id.as_deref(), &priming.data), (Some("0/0"), &Value::Null));
+    assert_eq!((priming.id().as_deref(), priming.json()), (Some("0/0"), Value::Null));
     let mut get = client.get(None).await;
-    assert_eq!(get.next().await.unwrap().id.as_deref(), Some("0"));
+    assert_eq!(get.next().await.unwrap().id().as_deref(), Some("0"));
 }
 
 #[tokio::test]
 async fn older_revisions_get_no_priming_event() {
-    let program = Program::serve(&[]);
+    let program = serve(&[]);
     for version in ["2025-03-26", "2025-06-18"] {
         let client = Client::initialize_with(&program.address, version, &json!({})).await;
         let mut call = client.call(1, "echo", json!({ "message": "m" })).await;
         let mut first = call.next().await.unwrap();
-        while first.comment.is_some() {
+        while first.is_comment() {
             first = call.next().await.unwrap();
         }
         assert!(first.is_response());
@@ -79,11 +77,11 @@ async fn older_revisions_get_no_priming_event() {
 
 #[tokio::test]
 async fn the_client_answers_a_server_request_during_a_call() {
-    let program = Program::serve(&[]);
+    let program = serve(&[]);
     let capabilities = json!({ "elicitation": {}, "sampling": {} });
     let client = Client::initialize_with(&program.address, LATEST_REVISION, &capabilities).await;
     let mut call = client.call(1, "ask", json!({ "question": "Which?" })).await;
-    let request = call.message().await.unwrap().data;
+    let request = call.message().await.unwrap().json();
     assert_eq!(request["method"], "elicitation/create");
     let result = json!({ "action": "accept", "content": { "answer": "this" } });
     let accepted =

@@ -1,17 +1,16 @@
 //! Exit of children, by themselves and with their sessions.
 
 use http::StatusCode;
-use rustix::process::Signal;
-use serde_json::json;
-
-use crate::{
-    client::Client,
+use rejoin_test_support::{
+    Client,
     processes::{
         children, descriptors, group_of, in_group, resident, signal, wait_for_group_exit,
         wait_until,
     },
     script::{ECHO, STUBBORN, group, pid, serve},
 };
+use rustix::process::Signal;
+use serde_json::json;
 
 #[tokio::test]
 async fn exit_of_a_child_fails_its_requests_and_its_session() {

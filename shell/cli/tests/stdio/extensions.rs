@@ -3,17 +3,14 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use rejoin_test_support::{
+    Client, HttpResponse, LATEST_REVISION, Program, program_path, script::serve, sse::Item,
+};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::{
-    client::{Client, HttpResponse, LATEST_REVISION},
-    program::Program,
-    script::serve,
-};
-
 fn demo() -> Program {
-    Program::serve(&["--", env!("CARGO_BIN_EXE_rejoin"), "demo"])
+    Program::serve(&["--", &program_path(), "demo"])
 }
 
 async fn connect(program: &Program) -> Client {
@@ -28,7 +25,7 @@ async fn reply(client: &Client, request: &Value, result: Value) {
 
 /// Waits for the next message, with a timeout.
 async fn next_message(response: &mut HttpResponse) -> Value {
-    timeout(Duration::from_secs(10), response.message()).await.unwrap().unwrap().data
+    timeout(Duration::from_secs(10), response.message()).await.unwrap().unwrap().json()
 }
 
 #[tokio::test]
@@ -37,7 +34,7 @@ async fn demo_floods_through_a_child() {
     let client = connect(&program).await;
     let mut call = client.call(1, "flood", json!({ "events": 20_000 })).await;
     let messages = call.messages().await;
-    let progress = messages.iter().filter_map(crate::client::Event::progress);
+    let progress = messages.iter().filter_map(Item::progress);
     assert!(progress.eq(1..=20_000));
     assert!(messages.last().unwrap().is_response());
 }
@@ -68,7 +65,9 @@ async fn server_requests_are_sent_on_the_stream_of_their_request() {
 
     let messages = log.messages().await;
     assert_eq!(messages.len(), 4);
-    assert!(messages[..3].iter().all(|message| message.data["method"] == "notifications/message"));
+    assert!(
+        messages[..3].iter().all(|message| message.json()["method"] == "notifications/message")
+    );
 
     client.call(5, "announce", json!({ "count": 1, "interval_ms": 1 })).await.response().await;
     let announced = next_message(&mut get).await;
@@ -83,10 +82,10 @@ async fn client_polls_when_the_child_closes_its_stream() {
     let mut call = client.call(1, "poll", json!({ "ms": 300 })).await;
     let mut retry = None;
     while let Some(event) = call.next().await {
-        assert_eq!(event.data, Value::Null);
-        retry = event.retry.or(retry);
+        assert_eq!(event.json(), Value::Null);
+        retry = event.retry().or(retry);
     }
-    assert_eq!(retry, Some(300));
+    assert_eq!(retry, Some(Duration::from_millis(300)));
     let mut resumed = client.get(call.last_event_id.as_deref()).await;
     let response = resumed.response().await;
     assert_eq!(

@@ -1,13 +1,13 @@
 //! Lines of children: invalid, long and unread ones.
 
 use http::{Method, StatusCode};
-use serde_json::{Value, json};
-
-use crate::{
-    client::Client,
+use rejoin_test_support::{
+    Client,
     processes::{group_of, wait_for_group_exit},
     script::{ECHO, group, pid, result, serve},
+    sse::Item,
 };
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn lines_without_a_message_are_dropped() {
@@ -112,7 +112,7 @@ async fn output_is_delivered_although_the_child_exits_immediately() {
     let client = Client::initialize(&program.address).await;
     let mut call = client.call(1, "any", json!({})).await;
     let messages = call.messages().await;
-    let progress = messages.iter().filter_map(crate::client::Event::progress);
+    let progress = messages.iter().filter_map(Item::progress);
     assert_eq!(progress.collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
-    assert_eq!(messages.last().unwrap().data["result"], json!({}));
+    assert_eq!(messages.last().unwrap().json()["result"], json!({}));
 }

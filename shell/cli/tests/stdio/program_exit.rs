@@ -1,17 +1,15 @@
 //! Exit of the program, which leaves no process behind.
 
-use rustix::process::Signal;
-use serde_json::json;
-use tokio::{io::AsyncWriteExt as _, net::TcpStream};
-
-use crate::{
-    client::{Client, LATEST_REVISION, initialize},
+use rejoin_test_support::{
+    Client, LATEST_REVISION, Program, initialize,
     processes::{
         catches, children, in_group, is_alive, signal, wait_for_group_exit, wait_until, with_word,
     },
-    program::Program,
     script::{STUBBORN, group, serve},
 };
+use rustix::process::Signal;
+use serde_json::json;
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 fn stubborn(options: &[&str]) -> Program {
     let script = format!(

@@ -1,14 +1,13 @@
 //! Start of children.
 
 use http::StatusCode;
-use serde_json::json;
-
-use crate::{
-    client::{Client, LATEST_REVISION, initialize},
+use rejoin_test_support::{
+    Client, LATEST_REVISION, Program, initialize,
     processes::group_of,
-    program::Program,
+    program_path,
     script::{ECHO, pid, result, serve},
 };
+use serde_json::json;
 
 #[tokio::test]
 async fn messages_reach_the_child_unchanged() {
@@ -64,7 +63,7 @@ fn missing_command_is_reported_at_startup() {
         ("no-such-command", "no such command in PATH"),
         ("/bin", "is a directory"),
     ] {
-        let rejoin = env!("CARGO_BIN_EXE_rejoin");
+        let rejoin = program_path();
         let arguments = ["serve", "--listen", "127.0.0.1:0", "--", command];
         let output = std::process::Command::new(rejoin).args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(1));
@@ -78,8 +77,8 @@ async fn command_is_looked_up_in_its_own_path_and_directory() {
     let directory = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink("/bin/sh", directory.path().join("its-own-sh")).unwrap();
     let path = format!("PATH={}:/usr/bin:/bin", directory.path().display());
-    Program::serve(&["--env", &path, "--", "its-own-sh"]);
-    Program::serve(&["--cwd", directory.path().to_str().unwrap(), "--", "./its-own-sh"]);
+    drop(Program::serve(&["--env", &path, "--", "its-own-sh"]));
+    drop(Program::serve(&["--cwd", directory.path().to_str().unwrap(), "--", "./its-own-sh"]));
 }
 
 #[tokio::test]

@@ -2,8 +2,9 @@
 
 use http::{Method, StatusCode};
 use rejoin::{HttpConfig, ManagerConfig};
+use rejoin_test_support::Client;
 
-use crate::{client::Client, server::HttpServer};
+use crate::server::HttpServer;
 
 const ORIGIN: (&str, &str) = ("origin", "http://localhost:5173");
 

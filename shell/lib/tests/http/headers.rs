@@ -3,13 +3,10 @@
 use http::{Method, StatusCode};
 use rejoin::{HttpConfig, ManagerConfig};
 use rejoin_core::{ConcurrentGet, Config};
+use rejoin_test_support::{Client, HttpResponse, initialize};
 use serde_json::json;
 
-use crate::{
-    client::{Client, HttpResponse, initialize},
-    raw,
-    server::HttpServer,
-};
+use crate::{raw, server::HttpServer};
 
 const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
 

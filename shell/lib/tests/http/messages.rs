@@ -3,12 +3,10 @@
 use http::{Method, StatusCode};
 use rejoin::{HttpConfig, ManagerConfig};
 use rejoin_core::Config;
+use rejoin_test_support::{Client, initialize};
 use serde_json::{Value, json};
 
-use crate::{
-    client::{Client, initialize},
-    server::HttpServer,
-};
+use crate::server::HttpServer;
 
 async fn refused(client: &Client, body: impl Into<String>) -> (StatusCode, Value) {
     let mut response = client.send(Method::POST, body.into(), &[]).await;

@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use rejoin::{HttpConfig, ManagerConfig};
+use rejoin_test_support::{Client, sse::Item};
 use serde_json::json;
 
-use crate::{
-    client::{Client, Event},
-    server::HttpServer,
-};
+use crate::server::HttpServer;
 
 async fn json_server() -> HttpServer {
     let http = HttpConfig { json_responses: true, ..HttpConfig::default() };
@@ -71,9 +69,9 @@ async fn idle_stream_gets_keep_alive_comments() {
     let server = HttpServer::start_with(ManagerConfig::default(), http).await;
     let (_, client) = server.session().await;
     let mut get = client.get(None).await;
-    assert_eq!(get.next().await.unwrap().id.as_deref(), Some("0"));
+    assert_eq!(get.next().await.unwrap().id().as_deref(), Some("0"));
     for _ in 0..3 {
-        assert_eq!(get.next().await.unwrap().comment.as_deref(), Some(""));
+        assert_eq!(get.next().await, Some(Item::KeepAlive));
     }
 }
 
@@ -102,7 +100,7 @@ async fn batch_is_answered_on_one_stream_in_revisions_with_batches() {
     backend.send(r#""id":1,"result":{}"#).await;
     let events = response.messages().await;
     assert_eq!(events.len(), 2);
-    assert_eq!((&events[0].data["id"], &events[1].data["id"]), (&json!(2), &json!(1)));
+    assert_eq!((&events[0].json()["id"], &events[1].json()["id"]), (&json!(2), &json!(1)));
 }
 
 #[tokio::test]
@@ -156,21 +154,20 @@ async fn stream_without_an_immediate_event_starts_with_a_comment() {
     let server = HttpServer::start_with(ManagerConfig::default(), http).await;
     let session = server.manager.initialized_as("2025-06-18").await;
     let client = Client::new(&server.address).with_session(&session.id().to_string());
-    let comment = |event: Option<Event>| event.unwrap().comment;
     // The standalone stream, a shadow, a slow request.
     let mut standalone = client.get(None).await;
-    assert_eq!(comment(standalone.next().await).as_deref(), Some(""));
+    assert_eq!(standalone.next().await, Some(Item::KeepAlive));
     let mut shadow = client.get(None).await;
-    assert_eq!(comment(shadow.next().await).as_deref(), Some(""));
+    assert_eq!(shadow.next().await, Some(Item::KeepAlive));
     let mut slow = client.post(&call()).await;
-    assert_eq!(comment(slow.next().await).as_deref(), Some(""));
+    assert_eq!(slow.next().await, Some(Item::KeepAlive));
     // A client that resumes after the newest event.
     let mut backend = server.manager.backend().await;
     let progress = r#""method":"notifications/progress","params":{"progressToken":1}"#;
     backend.send(progress).await;
-    let seen = slow.next().await.unwrap().id;
+    let seen = slow.next().await.unwrap().id();
     let mut resumed = client.get(seen.as_deref()).await;
-    assert_eq!(comment(resumed.next().await).as_deref(), Some(""));
+    assert_eq!(resumed.next().await, Some(Item::KeepAlive));
 }
 
 #[tokio::test]
@@ -184,7 +181,7 @@ async fn fast_response_has_no_comment() {
         backend.send(r#""id":1,"result":{}"#).await;
     });
     while let Some(event) = response.next().await {
-        assert_eq!(event.comment, None);
+        assert!(!event.is_comment(), "{event:?}");
     }
 }
 

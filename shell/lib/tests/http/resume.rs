@@ -48,7 +48,7 @@ async fn resume_takes_over_from_a_stale_connection() {
     let server = HttpServer::start().await;
     let (_, client) = server.session().await;
     let mut lost = client.post(&json!({ "jsonrpc": "2.0", "id": 1, "method": "a" })).await;
-    assert_eq!(lost.next().await.unwrap().id.as_deref(), Some("0/0"));
+    assert_eq!(lost.next().await.unwrap().id().as_deref(), Some("0/0"));
     let mut resumed = client.get(Some("0/0")).await;
     let mut backend = server.manager.backend().await;
     backend.send(r#""id":1,"result":{}"#).await;

@@ -3,9 +3,10 @@
 use hyper::server::conn::http1;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use rejoin::{HttpConfig, ManagerConfig, SessionHandle, StreamableHttp};
+use rejoin_test_support::Client;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::{client::Client, support::Server};
+use crate::support::Server;
 
 pub(crate) struct HttpServer {
     pub(crate) manager: Server,

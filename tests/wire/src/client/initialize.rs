@@ -16,7 +16,7 @@ use crate::exchange::{ConnectionError, Exchange};
 use crate::message::{Stamp, failure_of};
 use crate::parameters::BackendKind;
 use crate::simulation::Simulation;
-use crate::sse::{Item, Parser};
+use rejoin_test_support::sse::{Item, Parser};
 
 /// The revisions that clients request, the newest more often.
 const VERSIONS: [&str; 4] = ["2025-11-25", "2025-11-25", "2025-06-18", "2025-03-26"];
@@ -144,7 +144,7 @@ async fn read_response(simulation: &Simulation, exchange: &mut Exchange) -> Opti
     }
     let mut reader = Parser::default();
     reader.push(&whole);
-    match reader.next() {
+    match reader.next_item() {
         Ok(Some(Item::Message { id: None, data })) => serde_json::from_slice(&data).ok(),
         Ok(_) => None,
         Err(failure) => {

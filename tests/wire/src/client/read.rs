@@ -11,7 +11,7 @@ use super::Client;
 use crate::client_session::{Observation, ReaderKind};
 use crate::exchange::{ConnectionError, ConnectionErrorKind, Exchange};
 use crate::message::{Stamp, failure_of, head_of, id_value};
-use crate::sse::{Item, Parser};
+use rejoin_test_support::sse::{Item, Parser};
 
 /// Why a client stopped reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Client {
                 Err(broken) => return self.on_read_error(broken, &parser, reader),
             }
             loop {
-                match parser.next() {
+                match parser.next_item() {
                     Ok(None) => break,
                     Ok(Some(item)) => self.receive(rng, reader, item),
                     Err(failure) => {

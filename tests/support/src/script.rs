@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use crate::{client::Client, processes::group_of, program::Program};
+use crate::{Client, Program, processes::group_of};
 
 /// Functions for every script, and the handling of `initialize`.
-pub(crate) const PRELUDE: &str = r#"
+pub const PRELUDE: &str = r#"
 receive() {
     IFS= read -r line || exit 0
     rest=${line#*'"id":'}
@@ -20,35 +20,39 @@ receive
 "#;
 
 /// Answers every request with the message that it received.
-pub(crate) const ECHO: &str = r#"while receive; do respond "{\"received\":$line}"; done"#;
+pub const ECHO: &str = r#"while receive; do respond "{\"received\":$line}"; done"#;
 
 /// Starts a grandchild that ignores all signals but SIGKILL; `$grandchild` is its id.
-pub(crate) const STUBBORN: &str = r#"
+pub const STUBBORN: &str = r#"
 sh -c 'trap "" TERM HUP INT; while :; do sleep 1; done' <&0 &
 grandchild=$!
 "#;
 
 /// Starts the program with a shell that runs `script` for each session.
-pub(crate) fn serve(options: &[&str], script: &str) -> Program {
+#[must_use]
+pub fn serve(options: &[&str], script: &str) -> Program {
     let script = with_prelude(script);
     Program::serve(&[options, &["--", "/bin/sh", "-c", &script]].concat())
 }
 
-pub(crate) fn with_prelude(script: &str) -> String {
+/// Returns a script that begins with [`PRELUDE`].
+#[must_use]
+pub fn with_prelude(script: &str) -> String {
     format!("{PRELUDE}\n{script}")
 }
 
 /// Calls a tool, and returns the result.
-pub(crate) async fn result(client: &Client, id: i64, arguments: Value) -> Value {
+pub async fn result(client: &Client, id: i64, arguments: Value) -> Value {
     client.call(id, "any", arguments).await.response().await["result"].take()
 }
 
 /// Returns the process group of a script that answers `{"pid":…}`.
-pub(crate) async fn group(client: &Client, id: i64) -> i32 {
+pub async fn group(client: &Client, id: i64) -> i32 {
     group_of(pid(client, id).await)
 }
 
-pub(crate) async fn pid(client: &Client, id: i64) -> i32 {
+/// Returns the process id of a script that answers `{"pid":…}`.
+pub async fn pid(client: &Client, id: i64) -> i32 {
     let pid = &result(client, id, Value::Null).await["pid"];
     pid.as_i64().and_then(|pid| pid.try_into().ok()).unwrap()
 }

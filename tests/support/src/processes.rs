@@ -5,12 +5,15 @@ use std::{fs, time::Duration};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{sleep, timeout};
 
+/// A process, as listed by the system.
 #[derive(Debug)]
-pub(crate) struct Process {
-    pub(crate) id: i32,
+pub struct Process {
+    /// Its id.
+    pub id: i32,
     parent: i32,
     group: i32,
-    pub(crate) command: String,
+    /// Its command line.
+    pub command: String,
 }
 
 /// Lists all processes, without zombies.
@@ -35,40 +38,52 @@ fn read(id: i32) -> Option<Process> {
     })
 }
 
-pub(crate) fn children(parent: u32) -> Vec<Process> {
+/// Lists the child processes of a process.
+#[must_use]
+pub fn children(parent: u32) -> Vec<Process> {
     let parent = i32::try_from(parent).unwrap();
     all().into_iter().filter(|process| process.parent == parent).collect()
 }
 
-pub(crate) fn group_of(id: i32) -> i32 {
+/// Returns the group of a process.
+#[must_use]
+pub fn group_of(id: i32) -> i32 {
     read(id).unwrap().group
 }
 
 /// Lists the processes whose command line contains `word`.
-pub(crate) fn with_word(word: &str) -> Vec<Process> {
+#[must_use]
+pub fn with_word(word: &str) -> Vec<Process> {
     all().into_iter().filter(|process| process.command.contains(word)).collect()
 }
 
-pub(crate) fn in_group(group: i32) -> Vec<Process> {
+/// Lists the processes of a group.
+#[must_use]
+pub fn in_group(group: i32) -> Vec<Process> {
     all().into_iter().filter(|process| process.group == group).collect()
 }
 
-pub(crate) fn is_alive(id: u32) -> bool {
+/// Returns whether a process is alive.
+#[must_use]
+pub fn is_alive(id: u32) -> bool {
     read(id.try_into().unwrap()).is_some()
 }
 
 /// Returns the number of open file descriptors of a process.
-pub(crate) fn descriptors(id: u32) -> usize {
+#[must_use]
+pub fn descriptors(id: u32) -> usize {
     fs::read_dir(format!("/proc/{id}/fd")).unwrap().count()
 }
 
 /// Returns the resident memory of a process, in KiB.
-pub(crate) fn resident(id: u32) -> u64 {
+#[must_use]
+pub fn resident(id: u32) -> u64 {
     status(id, "VmRSS:").parse().unwrap()
 }
 
 /// Returns whether a process catches a signal.
-pub(crate) fn catches(id: u32, signal: Signal) -> bool {
+#[must_use]
+pub fn catches(id: u32, signal: Signal) -> bool {
     let caught = u64::from_str_radix(&status(id, "SigCgt:"), 16).unwrap();
     caught & 1 << (signal.as_raw() - 1) != 0
 }
@@ -80,7 +95,7 @@ fn status(id: u32, field: &str) -> String {
 }
 
 /// Polls until a condition holds, with a timeout.
-pub(crate) async fn wait_until(holds: impl Fn() -> bool) {
+pub async fn wait_until(holds: impl Fn() -> bool) {
     let wait = async {
         while !holds() {
             sleep(Duration::from_millis(5)).await;
@@ -89,10 +104,12 @@ pub(crate) async fn wait_until(holds: impl Fn() -> bool) {
     timeout(Duration::from_secs(10), wait).await.unwrap();
 }
 
-pub(crate) async fn wait_for_group_exit(group: i32) {
+/// Waits until no process of a group is left.
+pub async fn wait_for_group_exit(group: i32) {
     wait_until(|| in_group(group).is_empty()).await;
 }
 
-pub(crate) fn signal(id: u32, signal: Signal) {
+/// Sends a signal.
+pub fn signal(id: u32, signal: Signal) {
     kill_process(Pid::from_raw(id.try_into().unwrap()).unwrap(), signal).unwrap();
 }

@@ -7,43 +7,123 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rejoin_core::EventId;
+use serde_json::Value;
 
 /// An item of an event stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Item {
+pub enum Item {
     /// A keep-alive comment.
     KeepAlive,
     /// A comment that reports missing events.
     Gap(RangeInclusive<u64>),
-    /// An event with an id and empty data, and a reconnect delay.
-    Priming { id: Option<EventId>, retry: Option<Duration> },
+    /// An event with empty data.
+    Priming {
+        /// Its id.
+        id: Option<EventId>,
+        /// The reconnect delay.
+        retry: Option<Duration>,
+    },
     /// A message.
-    Message { id: Option<EventId>, data: Bytes },
+    Message {
+        /// Its id.
+        id: Option<EventId>,
+        /// The JSON text.
+        data: Bytes,
+    },
 }
 
 /// An incremental parser of an event stream.
 #[derive(Debug, Default)]
-pub(crate) struct Parser {
+pub struct Parser {
     buffer: BytesMut,
+    /// How much of the buffer has no end of an event.
+    searched: usize,
 }
 
 /// Maximum size of an event, in bytes.
-const EVENT_BYTES_MAX: usize = 8 << 20;
+const EVENT_BYTES_MAX: usize = 16 << 20;
+
+impl Item {
+    /// Returns the id of the event, as text.
+    #[must_use]
+    pub fn id(&self) -> Option<String> {
+        match self {
+            Self::Priming { id, .. } | Self::Message { id, .. } => id.map(|id| id.to_string()),
+            Self::KeepAlive | Self::Gap(_) => None,
+        }
+    }
+
+    /// Returns the reconnect delay.
+    #[must_use]
+    pub fn retry(&self) -> Option<Duration> {
+        match self {
+            Self::Priming { retry, .. } => *retry,
+            Self::KeepAlive | Self::Gap(_) | Self::Message { .. } => None,
+        }
+    }
+
+    /// Returns whether it is a comment.
+    #[must_use]
+    pub fn is_comment(&self) -> bool {
+        matches!(self, Self::KeepAlive | Self::Gap(_))
+    }
+
+    /// Returns whether it is a message.
+    #[must_use]
+    pub fn is_message(&self) -> bool {
+        matches!(self, Self::Message { .. })
+    }
+
+    /// Returns the message, or `Null` if it is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        match self {
+            Self::Message { data, .. } => serde_json::from_slice(data).unwrap(),
+            Self::KeepAlive | Self::Gap(_) | Self::Priming { .. } => Value::Null,
+        }
+    }
+
+    /// Returns whether it is a response.
+    #[must_use]
+    pub fn is_response(&self) -> bool {
+        let message = self.json();
+        message.get("result").or(message.get("error")).is_some_and(Value::is_object)
+    }
+
+    /// Returns the value of a progress notification.
+    #[must_use]
+    pub fn progress(&self) -> Option<u64> {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is a count"
+        )]
+        self.json().pointer("/params/progress")?.as_f64().map(|progress| progress as u64)
+    }
+}
 
 impl Parser {
     /// Appends received bytes.
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
+    pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
     /// Returns the next item, if it is complete.
-    pub(crate) fn next(&mut self) -> Result<Option<Item>, String> {
-        let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") else {
+    ///
+    /// # Errors
+    ///
+    /// The server does not write this.
+    pub fn next_item(&mut self) -> Result<Option<Item>, String> {
+        let rest = self.buffer.get(self.searched..).unwrap_or_default();
+        let Some(end) = rest.windows(2).position(|pair| pair == b"\n\n") else {
+            self.searched = self.buffer.len().saturating_sub(1);
             if self.buffer.len() > EVENT_BYTES_MAX {
                 return Err("event too large".to_owned());
             }
             return Ok(None);
         };
+        let end = self.searched + end;
+        self.searched = 0;
         let block = self.buffer.split_to(end + 2).freeze();
         let block = block.slice(..end);
         let failure = |why: &str| format!("{why}: {:?}", String::from_utf8_lossy(&block));
@@ -51,7 +131,8 @@ impl Parser {
     }
 
     /// Returns whether a part of an event is buffered.
-    pub(crate) fn is_mid_event(&self) -> bool {
+    #[must_use]
+    pub fn is_mid_event(&self) -> bool {
         !self.buffer.is_empty()
     }
 }
@@ -110,7 +191,7 @@ mod tests {
         let mut items = Vec::new();
         for bytes in text.as_bytes().chunks(piece) {
             reader.push(bytes);
-            while let Some(item) = reader.next()? {
+            while let Some(item) = reader.next_item()? {
                 items.push(item);
             }
         }

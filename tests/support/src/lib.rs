@@ -1,0 +1,21 @@
+//! What the tests of several packages share.
+//!
+//! [`Program`] launches the program under test, [`Client`] is a client of one of its sessions, and
+//! [`sse`] parses what it sends.
+#![allow(clippy::missing_panics_doc, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod client;
+mod http_response;
+#[cfg(target_os = "linux")]
+pub mod processes;
+mod program;
+#[cfg(target_os = "linux")]
+pub mod script;
+pub mod sse;
+
+pub use self::client::{Client, LATEST_REVISION, initialize};
+pub use self::http_response::HttpResponse;
+pub use self::program::{Program, program_path};
