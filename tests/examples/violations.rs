@@ -8,7 +8,8 @@
 
 use std::{collections::BTreeMap, env, panic};
 
-use rejoin_tests::simulation::{Parameters, failure_class, run};
+use rejoin_tests::kit::{Parameters, failure_class};
+use rejoin_tests::simulation::run;
 
 /// Default number of simulations.
 const SIMULATIONS: u64 = 100;

@@ -4,6 +4,7 @@
 pub mod driver;
 pub mod history;
 pub mod journal;
+pub mod kit;
 pub mod laws;
 pub mod model;
 pub mod runner;

@@ -3,9 +3,8 @@
 use std::{env, fs, path::Path};
 
 use rejoin_tests::journal::Journal;
-use rejoin_tests::simulation::{
-    ACCEPTED_REQUESTS_MIN, Coverage, DeliberateBug, Parameters, run, run_seeds, shrink,
-};
+use rejoin_tests::kit::{ACCEPTED_REQUESTS_MIN, Coverage, DeliberateBug, Parameters, run_seeds};
+use rejoin_tests::simulation::{run, shrink};
 
 /// The default number of simulations.
 const SIMULATIONS: u64 = 500;

@@ -8,7 +8,7 @@ use std::{env, path::Path};
 
 use libtest_mimic::{Arguments, Trial};
 use rejoin_test_support::program_path;
-use rejoin_tests::simulation::{Coverage, run_seeds};
+use rejoin_tests::kit::{Coverage, run_seeds};
 use rejoin_wire::{BackendKind, Parameters, Programs, run_child, run_over_sockets};
 
 /// The default number of simulations: half of them with a process for each session, half with

@@ -6,7 +6,7 @@ use rejoin_core::{Input, Instant};
 
 use super::Simulation;
 use super::event_queue::{ServerNo, SimEvent};
-use super::faults::Fault;
+use crate::kit::Fault;
 
 impl Simulation {
     /// Schedules the next crash of a server, if the rng draws one.

@@ -9,10 +9,9 @@ use rejoin_core::{
 
 use super::Simulation;
 use super::event_queue::{LinkNo, ServerNo, SimEvent};
-use super::faults::Fault;
 use super::link::Item;
 use super::packet::Packet;
-use super::parameters::DeliberateBug;
+use crate::kit::{DeliberateBug, Fault};
 use crate::laws::{ConnectionView, Step};
 
 /// A deliberate bug affects one in this many events.

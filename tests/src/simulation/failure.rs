@@ -5,8 +5,9 @@ use std::fmt;
 
 use rejoin_core::Instant;
 
-use super::{Parameters, Simulation};
+use super::Simulation;
 use crate::journal::Journal;
+use crate::kit::Parameters;
 use crate::laws::Step;
 
 /// A failed simulation.

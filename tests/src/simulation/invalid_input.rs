@@ -7,7 +7,7 @@ use rejoin_core::{
 
 use super::Simulation;
 use super::event_queue::ServerNo;
-use super::faults::Fault;
+use crate::kit::Fault;
 
 /// What makes an input invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,44 +11,32 @@
 //! - `crash` replaces a session by one that is restored from its snapshot.
 //!
 //! `run` has the phases, `state` what all actors share, and `event_queue` the virtual time, which
-//! jumps from one event to the next. `parameters` and `faults` are drawn from the seed; each
-//! actor has an `rng` of its own. `coverage` counts what has happened, and `shrink` minimizes a
-//! [`Failure`].
+//! jumps from one event to the next. `shrink` minimizes a [`Failure`]. What these simulations have
+//! in common with those over the wire is in [`crate::kit`].
 //!
 //! A simulation has two phases. In the first, faults are injected, the nine laws are checked
-//! after every step, and [`checker`] checks what clients receive. In the second, fault-free
+//! after every step, and `checker` and [`crate::kit::checker`] check what clients receive. In the second, fault-free
 //! phase, every request must settle in bounded time, and every session must end up with nothing
 //! but its standalone stream.
 
 mod backend;
-pub mod checker;
+mod checker;
 mod client;
-mod coverage;
 mod crash;
 mod driver;
 mod event_queue;
 mod failure;
-mod faults;
 mod invalid_input;
 mod link;
 mod message_log;
 mod network;
 mod packet;
-mod parameters;
-mod rng;
 mod run;
-mod seeds;
 mod server;
 mod shrink;
 mod state;
 
-pub use backend::{BackendAction, plan_response, plan_unrelated};
-pub use coverage::Coverage;
 pub use failure::Failure;
-pub use faults::{Fault, Faults};
-pub use parameters::{ACCEPTED_REQUESTS_MIN, DeliberateBug, Parameters};
-pub use rng::Rng;
 pub use run::run;
-pub use seeds::run_seeds;
-pub use shrink::{failure_class, minimize, shrink, without_limits};
+pub use shrink::shrink;
 use state::Simulation;

@@ -6,9 +6,8 @@ use rejoin_core::{EndReason, Input};
 
 use super::Simulation;
 use super::event_queue::{ClientNo, LinkNo, ReaderNo, ServerNo, SimEvent};
-use super::faults::Fault;
 use super::link::{Link, LinkFault, Pace};
-use super::parameters::DeliberateBug;
+use crate::kit::{DeliberateBug, Fault};
 
 impl Simulation {
     /// Opens a link, and draws its fault.

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::checker::check_quiescence;
 use super::event_queue::{NextEvent, ServerNo, SimEvent};
-use super::faults::Fault;
-use super::{Coverage, Failure, Faults, Parameters, Simulation};
+use super::{Failure, Simulation};
+use crate::kit::{Coverage, Fault, Faults, Parameters};
 
 /// After this many events, a simulation counts as livelocked.
 const EVENTS_MAX: u64 = 1_000_000;

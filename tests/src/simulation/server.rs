@@ -7,11 +7,10 @@ use rejoin_core::{
 };
 
 use super::backend::Backend;
-use super::checker::{GroundTruth, check_forwarded};
-use super::coverage::Coverage;
+use super::checker::check_forwarded;
 use super::event_queue::LinkNo;
-use super::faults::Fault;
-use super::rng::Rng;
+use crate::kit::checker::GroundTruth;
+use crate::kit::{Coverage, Fault, Rng};
 use crate::laws::{Checker, ObservedSession, Step, View};
 
 /// How many of the last steps a failure shows.

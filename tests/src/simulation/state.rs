@@ -5,16 +5,13 @@ use std::time::Duration;
 
 use rejoin_core::{EventId, Instant, ProgressToken, RequestId, ValidConfig};
 
-use super::checker::{Outcome, StreamChecker};
 use super::client::Client;
-use super::coverage::Coverage;
 use super::event_queue::{ClientNo, EventQueue, LinkNo, ReaderNo, Serial, ServerNo, SimEvent};
-use super::faults::{Fault, Faults};
 use super::link::Link;
 use super::message_log::MessageLog;
-use super::parameters::Parameters;
-use super::rng::Rng;
 use super::server::Server;
+use crate::kit::checker::{Outcome, StreamChecker};
+use crate::kit::{Coverage, Fault, Faults, Parameters, Rng};
 
 /// All state of a simulation.
 #[derive(Debug)]

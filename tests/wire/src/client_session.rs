@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rejoin_core::{EventId, RequestId};
-use rejoin_tests::simulation::checker::Outcome;
+use rejoin_tests::kit::checker::Outcome;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rejoin::{SessionManager, StreamableHttp, journal::Journal};
 use rejoin_core::CloseReason;
-use rejoin_tests::simulation::{self, Coverage, Fault, Rng, failure_class, minimize};
+use rejoin_tests::kit::{self, Coverage, Fault, Rng, failure_class, minimize};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Handle};
 use tokio::time::{Instant, sleep};
@@ -74,7 +74,7 @@ pub fn run_in_process(parameters: &Parameters) -> Result<Coverage, Box<Failure>>
 pub fn shrink_in_process(failure: Box<Failure>) -> Box<Failure> {
     let parameters = failure.parameters.clone();
     let known = failure_class(&failure.message);
-    let fails = |base: &simulation::Parameters| {
+    let fails = |base: &kit::Parameters| {
         let failure =
             run_in_process(&Parameters { base: base.clone(), ..parameters.clone() }).err();
         failure.filter(|failure| failure_class(&failure.message) == known)

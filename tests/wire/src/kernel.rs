@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rejoin_tests::simulation::Rng;
+use rejoin_tests::kit::Rng;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 
 /// A model of a TCP connection: the socket buffers, and how fast the client reads.

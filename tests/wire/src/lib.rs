@@ -1,8 +1,8 @@
 //! Deterministic simulation over the wire: many HTTP clients, on links that fail, against the
 //! real shell.
 //!
-//! The simulations of [`rejoin_tests::simulation`], with random numbers, faults and limits of
-//! the same kinds, and the whole shell between both ends. Clients speak HTTP/1.1 and read SSE;
+//! Parameters, fault rates, plans of backends and checks of what clients receive are those of
+//! [`rejoin_tests::kit`]; between both ends is the whole shell. Clients speak HTTP/1.1 and read SSE;
 //! `link`s between them and their server cut, delay, throttle, stall and lose what they
 //! forward, and in some simulations buffer it as a `kernel` does; `backend`s respond and send
 //! requests. Both ends use no more of the core than its types and its parser of message heads.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rejoin_tests::simulation::{Fault, Faults, Rng};
+use rejoin_tests::kit::{Fault, Faults, Rng};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, split};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};

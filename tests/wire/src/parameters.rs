@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rejoin::{HttpConfig, ManagerConfig};
 use rejoin_core::Config;
-use rejoin_tests::simulation::{self, Faults, Rng};
+use rejoin_tests::kit::{self, Faults, Rng};
 
 use crate::deliberate_bugs::DeliberateBug;
 use crate::kernel::TcpModel;
@@ -14,7 +14,7 @@ use crate::link::LinkTimeouts;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameters {
     /// The parameters of any simulation.
-    pub base: simulation::Parameters,
+    pub base: kit::Parameters,
     /// The kind of backend.
     pub backend: BackendKind,
     /// Whether the server responds with JSON where it can.
@@ -76,7 +76,7 @@ impl Parameters {
     /// Draws the parameters of a simulation without socket buffers.
     fn draw_without_tcp(seed: u64) -> Self {
         let mut rng = Rng::new(seed, RNG_PARAMETERS, 0);
-        let mut base = simulation::Parameters::draw(seed);
+        let mut base = kit::Parameters::draw(seed);
         base.pipe_bytes = base.pipe_bytes.max(64);
         Self {
             backend: if rng.chance(300) { BackendKind::Handler } else { BackendKind::Task },
@@ -108,7 +108,7 @@ impl Parameters {
         base.pipe_bytes = rng.size(4 << 10, 64 << 10);
         let defaults = Config::default();
         let config = &mut base.config;
-        *config = simulation::without_limits(config);
+        *config = kit::without_limits(config);
         config.stall_timeout_min = defaults.stall_timeout_min / speed;
         config.stall_timeout_max = defaults.stall_timeout_max.map(|time| time / speed);
         config.stall_disconnect_timeout =
@@ -162,7 +162,7 @@ impl Parameters {
         let base = &mut parameters.base;
         base.clients = (0..SOAK_CLIENTS).collect();
         base.requests = SOAK_REQUESTS;
-        base.config = simulation::without_limits(&base.config);
+        base.config = kit::without_limits(&base.config);
         base.config.priming = Config::default().priming;
         parameters
     }
@@ -174,7 +174,7 @@ impl Parameters {
         let seed = self.base.seed.wrapping_add(round);
         let drawn = Self::draw_real_time(seed, self.backend, 1).base;
         let own = &self.base;
-        let base = simulation::Parameters {
+        let base = kit::Parameters {
             clients: own.clients.clone(),
             requests: own.requests,
             keep_alive: own.keep_alive,

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rejoin_tests::{journal::Journal, simulation::Coverage};
+use rejoin_tests::{journal::Journal, kit::Coverage};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rejoin_core::EventId;
-use rejoin_tests::simulation::{Coverage, Fault, Faults, Rng};
+use rejoin_tests::kit::{Coverage, Fault, Faults, Rng};
 use tokio::sync::{Notify, watch};
 
 use crate::client_session::ClientSession;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use rejoin_core::{Actions, Session};
 use rejoin_tests::journal::Journal;
-use rejoin_tests::simulation::Coverage;
+use rejoin_tests::kit::Coverage;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, sleep};
 

@@ -2,7 +2,7 @@
 
 use std::env;
 
-use rejoin_tests::simulation::{Coverage, run_seeds};
+use rejoin_tests::kit::{Coverage, run_seeds};
 use rejoin_wire::{DeliberateBug, Parameters, run_in_process, shrink_in_process};
 
 /// The default number of simulations.

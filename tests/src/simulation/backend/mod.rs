@@ -1,6 +1,6 @@
 //! Backends, which execute the actions that were planned for each request.
 
-mod plan;
+mod start;
 mod task;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use rejoin_core::{Head, IdValue, Notification, ProgressToken, RequestId, StreamId};
 
-pub use self::plan::{BackendAction, plan_response, plan_unrelated};
 use super::Simulation;
 use super::event_queue::{ServerNo, SimEvent, TaskNo};
-use super::rng::Rng;
+use crate::kit::{BackendAction, Rng};
 
 /// The backend of one server.
 #[derive(Debug)]

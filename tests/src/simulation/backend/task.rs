@@ -7,12 +7,11 @@ use rejoin_core::{
     StreamId,
 };
 
-use super::plan::BackendAction;
+use crate::kit::{BackendAction, Fault};
 use crate::laws::request_id;
 use crate::simulation::Simulation;
 use crate::simulation::checker::check_server_request;
 use crate::simulation::event_queue::{ServerNo, SimEvent, TaskNo};
-use crate::simulation::faults::Fault;
 
 impl Simulation {
     /// Executes the next action of a task.

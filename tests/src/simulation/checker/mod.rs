@@ -1,20 +1,13 @@
-//! Checks of what a client receives, whatever the network did.
-//!
-//! The laws check what a session does. These checks compare what clients receive with what the
-//! backend sent and with the losses that were reported.
+//! Checks that need the state of the session, besides those of [`crate::kit::checker`].
 
 mod forwarded;
-mod ground_truth;
-mod outcome;
+mod owner;
 mod quiescence;
 mod server_request;
-mod stream;
+mod stream_end;
 
 pub(super) use forwarded::check_forwarded;
-pub use ground_truth::{GroundTruth, RecordedMessage};
-pub(super) use outcome::check_stream_end;
-pub use outcome::{Outcome, RequestFacts, check_outcome};
+pub(super) use owner::check_owner;
 pub(super) use quiescence::check_quiescence;
 pub(super) use server_request::check_server_request;
-pub use stream::StreamChecker;
-pub(super) use stream::check_owner;
+pub(super) use stream_end::check_stream_end;

@@ -5,10 +5,10 @@ use rejoin_core::{
     StreamId,
 };
 
+use crate::kit::Fault;
+use crate::kit::checker::StreamChecker;
 use crate::simulation::Simulation;
-use crate::simulation::checker::StreamChecker;
 use crate::simulation::event_queue::{ClientNo, Serial, ServerNo, SimEvent};
-use crate::simulation::faults::Fault;
 use crate::simulation::invalid_input::INVALID_INPUTS;
 use crate::simulation::packet::Packet;
 use crate::simulation::state::ReaderKind;

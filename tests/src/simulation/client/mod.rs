@@ -13,16 +13,14 @@ use rejoin_core::{AnswerFormat, Head, Message, Method, Post};
 
 use super::Simulation;
 use super::backend::Backend;
-use super::checker::StreamChecker;
 use super::event_queue::{ClientNo, LinkNo, ReaderNo, Serial, ServerNo, SimEvent};
-use super::faults::Fault;
 use super::invalid_input::InvalidInput;
 use super::link::LinkFault;
 use super::packet::Packet;
-use super::parameters::Parameters;
-use super::rng::Rng;
 use super::server::Server;
 use super::state::ReaderKind;
+use crate::kit::checker::{Outcome, StreamChecker};
+use crate::kit::{Fault, Parameters, Rng};
 
 /// The range of serial numbers that each client has.
 const SERIALS: u64 = 1_000_000;
@@ -172,7 +170,7 @@ impl Simulation {
         let pending: Vec<Serial> = client.pending.iter().copied().collect();
         self.close_all_at_client(no);
         for serial in pending {
-            self.settle(serial, super::checker::Outcome::Closed)?;
+            self.settle(serial, Outcome::Closed)?;
         }
         Ok(())
     }

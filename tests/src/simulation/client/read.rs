@@ -2,10 +2,11 @@
 
 use rejoin_core::{EndReason, Event, Head, Initialized, RequestId};
 
+use crate::kit::Fault;
+use crate::kit::checker::Outcome;
 use crate::simulation::Simulation;
-use crate::simulation::checker::{Outcome, check_owner, check_stream_end};
+use crate::simulation::checker::{check_owner, check_stream_end};
 use crate::simulation::event_queue::{LinkNo, ReaderNo, ServerNo};
-use crate::simulation::faults::Fault;
 use crate::simulation::link::Item;
 use crate::simulation::state::ReaderKind;
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use rejoin_core::{AnswerFormat, Head, Message, Method, Post, Profile, RequestId};
 
+use crate::kit::Fault;
+use crate::kit::checker::StreamChecker;
 use crate::simulation::Simulation;
 use crate::simulation::backend::token_of;
-use crate::simulation::checker::StreamChecker;
 use crate::simulation::driver::RESERVATION_TIME;
 use crate::simulation::event_queue::{ClientNo, ReaderNo, Serial, ServerNo, SimEvent};
-use crate::simulation::faults::Fault;
 use crate::simulation::packet::Packet;
 use crate::simulation::state::{ClientRequest, ReaderKind};
 

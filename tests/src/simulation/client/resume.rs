@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use rejoin_core::{ApiMisuse, ClientFault, Rejection, RequestId, StreamId};
 
+use crate::kit::Fault;
+use crate::kit::checker::Outcome;
 use crate::simulation::Simulation;
-use crate::simulation::checker::Outcome;
 use crate::simulation::driver::LinkOrigin;
 use crate::simulation::event_queue::{LinkNo, ReaderNo, Serial, SimEvent};
-use crate::simulation::faults::Fault;
 use crate::simulation::link::LinkFault;
 use crate::simulation::packet::Packet;
 use crate::simulation::state::{ClientRequest, ReaderKind, StreamReader};

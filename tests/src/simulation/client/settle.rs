@@ -2,10 +2,10 @@
 
 use rejoin_core::{Input, RequestId};
 
+use crate::kit::Fault;
+use crate::kit::checker::{Outcome, RequestFacts, check_outcome};
 use crate::simulation::Simulation;
-use crate::simulation::checker::{Outcome, RequestFacts, check_outcome};
 use crate::simulation::event_queue::{ReaderNo, Serial, ServerNo};
-use crate::simulation::faults::Fault;
 use crate::simulation::state::ReaderKind;
 
 impl Simulation {

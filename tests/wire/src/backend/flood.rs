@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rejoin_tests::simulation::BackendAction;
+use rejoin_tests::kit::BackendAction;
 use tokio::time::sleep;
 
 use super::scripted::{MessageSink, Script, Task};

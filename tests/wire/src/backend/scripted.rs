@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rejoin_core::{Head, Method, ProgressToken, RequestId};
-use rejoin_tests::simulation::{
+use rejoin_tests::kit::{
     BackendAction, Coverage, Fault, Faults, Rng, plan_response, plan_unrelated,
 };
 use serde_json::{Value, json};

@@ -7,9 +7,9 @@ use rejoin_core::{
     Action, CloseReason, ConnectionId, EndReason, EventId, Head, Input, Message, Notification,
     Rejection, Report, RequestId, StreamId, UnrelatedRouting,
 };
+use rejoin_tests::kit::Coverage;
+use rejoin_tests::kit::checker::GroundTruth;
 use rejoin_tests::laws::{Step, View, posted, request_id};
-use rejoin_tests::simulation::Coverage;
-use rejoin_tests::simulation::checker::GroundTruth;
 
 use crate::backend::ReceivedMessage;
 

@@ -108,8 +108,8 @@ mod tests {
     use rejoin_core::{
         Action, ConnectionId, Event, Head, Input, Message, Notification, UnrelatedRouting,
     };
+    use rejoin_tests::kit::Coverage;
     use rejoin_tests::laws::{Step, View};
-    use rejoin_tests::simulation::Coverage;
 
     use super::*;
 

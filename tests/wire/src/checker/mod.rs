@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use rejoin_core::{CloseReason, Config};
 use rejoin_tests::journal::Journal;
-use rejoin_tests::simulation::Coverage;
+use rejoin_tests::kit::Coverage;
 
 use self::history::History;
 use crate::backend::Received;

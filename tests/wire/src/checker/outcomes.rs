@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rejoin_tests::journal::Journal;
-use rejoin_tests::simulation::Coverage;
-use rejoin_tests::simulation::checker::{RequestFacts, check_outcome};
+use rejoin_tests::kit::Coverage;
+use rejoin_tests::kit::checker::{RequestFacts, check_outcome};
 use tokio::time::Instant;
 
 use super::history::History;

@@ -1,6 +1,6 @@
 //! Steady readers: a client that never stops reading misses nothing, and sees no gap.
 
-use rejoin_tests::simulation::Coverage;
+use rejoin_tests::kit::Coverage;
 
 use super::history::History;
 use crate::client_session::{Observation, Record};

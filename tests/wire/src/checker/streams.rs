@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use rejoin_core::{Event, EventId, Failure, Head, RequestId, StreamId};
-use rejoin_tests::simulation::checker::StreamChecker;
+use rejoin_tests::kit::checker::StreamChecker;
 use serde_json::Value;
 
 use super::history::History;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use http_body_util::Full;
-use rejoin_tests::simulation::Rng;
+use rejoin_tests::kit::Rng;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 

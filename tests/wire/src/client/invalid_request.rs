@@ -1,7 +1,7 @@
 //! Invalid HTTP requests, which the server must refuse in any state.
 
 use http::{HeaderMap, HeaderValue, Method};
-use rejoin_tests::simulation::Rng;
+use rejoin_tests::kit::Rng;
 use serde_json::{Value, json};
 
 use super::Client;

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use rejoin_core::{EventId, RequestId, StreamId};
-use rejoin_tests::simulation::{Fault, Rng};
+use rejoin_tests::kit::{Fault, Rng};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 

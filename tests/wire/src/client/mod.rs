@@ -12,7 +12,7 @@ mod standalone;
 use std::sync::Arc;
 
 use rejoin_core::RequestId;
-use rejoin_tests::simulation::{Fault, Rng};
+use rejoin_tests::kit::{Fault, Rng};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use rejoin_core::RequestId;
-use rejoin_tests::simulation::{Fault, Rng};
+use rejoin_tests::kit::{Fault, Rng};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use rejoin_core::{EventId, Head, RequestId};
-use rejoin_tests::simulation::checker::Outcome;
-use rejoin_tests::simulation::{Fault, Rng};
+use rejoin_tests::kit::checker::Outcome;
+use rejoin_tests::kit::{Fault, Rng};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 

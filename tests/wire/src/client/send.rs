@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::Full;
 use rejoin_core::EventId;
-use rejoin_tests::simulation::Rng;
+use rejoin_tests::kit::Rng;
 use tokio::time::sleep;
 
 use super::Client;

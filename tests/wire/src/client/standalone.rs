@@ -1,7 +1,7 @@
 //! The standalone stream of a client.
 
 use http::StatusCode;
-use rejoin_tests::simulation::Rng;
+use rejoin_tests::kit::Rng;
 use tokio::time::sleep;
 
 use super::Client;

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use rejoin_core::{ConcurrentGet, Config, Priming, UnrelatedRouting};
 
-use super::faults::Faults;
-use super::rng::Rng;
+use super::{Faults, Rng};
 
 /// Minimum number of accepted requests in a simulation, over all clients.
 pub const ACCEPTED_REQUESTS_MIN: usize = 200;

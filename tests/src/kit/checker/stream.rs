@@ -1,12 +1,10 @@
 //! What a client receives on one stream, over all connections on which it resumes it.
 
-use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use rejoin_core::{Event, EventId, Failure, FailureReason, RequestId, StreamId};
+use rejoin_core::{Event, EventId, Failure, FailureReason, StreamId};
 
 use super::ground_truth::GroundTruth;
-use crate::simulation::message_log::SentMessage;
 
 /// Checks the events of one stream.
 #[derive(Clone, Debug)]
@@ -144,30 +142,10 @@ fn check_identity(
     Err(format!("{event:?} was received as {index} of {stream}, but {recorded:?} was recorded"))
 }
 
-/// Checks that a message is of the client's own session, and belongs only to the requests of
-/// its stream.
-pub(in crate::simulation) fn check_owner(
-    sent: &SentMessage,
-    server: usize,
-    requests: Option<&BTreeSet<RequestId>>,
-) -> Result<(), String> {
-    if sent.server != server {
-        return Err(format!("{sent:?} was received in session {server}"));
-    }
-    match (&sent.request, requests) {
-        (Some(request), Some(requests)) if !requests.contains(request) => {
-            Err(format!("{sent:?} was received on the stream of {requests:?}"))
-        }
-        (Some(_), None) => Err(format!("{sent:?} was received on the standalone stream")),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rejoin_core::{
-        Action, ConnectionId, Head, Initialized, Input, Instant, Message, Notification,
-        UnrelatedRouting,
+        Action, ConnectionId, Head, Input, Instant, Message, Notification, UnrelatedRouting,
     };
 
     use super::*;
@@ -270,20 +248,5 @@ mod tests {
         assert!(checker.on_event(&ground_truth(), None, &Event::Message(10)).is_ok());
         assert!(checker.clone().on_event(&ground_truth(), None, &Event::Message(20)).is_err());
         assert!(see(&mut checker, 1, 10).is_err());
-    }
-
-    #[test]
-    fn detects_message_of_another_session_or_request() {
-        let head = Head::Response {
-            id: 7.into(),
-            initialized: Initialized::default(),
-            creates_task: false,
-        };
-        let sent = SentMessage { server: 1, head, request: Some(7.into()) };
-        let own = BTreeSet::from([7.into(), 8.into()]);
-        assert!(check_owner(&sent, 1, Some(&own)).is_ok());
-        assert!(check_owner(&sent, 2, Some(&own)).is_err());
-        assert!(check_owner(&sent, 1, Some(&BTreeSet::from([8.into()]))).is_err());
-        assert!(check_owner(&sent, 1, None).is_err());
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::rng::Rng;
+use super::Rng;
 
 /// A fault that can be injected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,7 +121,8 @@ const FAULTS: [(Fault, u32, &str); 35] = [
 
 impl Fault {
     /// Returns the coverage counter of the fault.
-    pub(super) fn name(self) -> &'static str {
+    #[must_use]
+    pub fn name(self) -> &'static str {
         let known = FAULTS.into_iter().find(|(fault, ..)| *fault == self);
         known.map_or("", |(_, _, name)| name)
     }

@@ -3,15 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use rejoin_core::{Method, ProgressToken, RequestId};
-
-use super::Task;
-use crate::simulation::Simulation;
-use crate::simulation::coverage::Coverage;
-use crate::simulation::event_queue::{ServerNo, SimEvent};
-use crate::simulation::faults::{Fault, Faults};
-use crate::simulation::parameters::RESPONSE_DELAY_MAX;
-use crate::simulation::rng::Rng;
+use super::parameters::RESPONSE_DELAY_MAX;
+use super::{Coverage, Fault, Faults, Rng};
 
 /// An action of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,51 +48,6 @@ const UNRELATED: [BackendAction; 4] = [
     BackendAction::Log,
     BackendAction::ServerRequest,
 ];
-
-impl Simulation {
-    /// Starts a task for a request, or for unrelated messages if `request` is `None`.
-    pub(super) fn start_task(
-        &mut self,
-        no: ServerNo,
-        request: Option<RequestId>,
-        method: Method,
-        token: Option<ProgressToken>,
-    ) {
-        let faults = self.faults.clone();
-        let Some(backend) = self.servers.get_mut(no).map(|server| &mut server.backend) else {
-            return;
-        };
-        let (rng, coverage) = (&mut backend.rng, &mut self.coverage);
-        let mut actions = VecDeque::new();
-        match (&request, method) {
-            (Some(_), Method::Initialize { .. }) => {
-                if rng.chance(faults.rate(Fault::NoResponse)) {
-                    coverage.hit_fault(Fault::NoResponse);
-                } else {
-                    let exits = rng.chance(faults.rate(Fault::BackendExit));
-                    let is_error = rng.chance(faults.rate(Fault::UnknownResponse));
-                    let action = match (exits, is_error) {
-                        (true, _) => BackendAction::Exit,
-                        (_, true) => BackendAction::ErrorResponse,
-                        _ => BackendAction::Initialized,
-                    };
-                    actions.push_back((rng.millis(0, 300), action));
-                }
-            }
-            (Some(_), _) => plan_response(&mut actions, rng, &faults, coverage),
-            (None, _) => plan_unrelated(&mut actions, rng, &faults, coverage),
-        }
-        let ignores_backpressure = rng.chance(faults.rate(Fault::IgnoresBackpressure));
-        let task = Task { request, token, actions, held: None, ignores_backpressure };
-        let first = task.actions.front().map(|(delay, _)| *delay);
-        let task_no = backend.next_task;
-        backend.next_task += 1;
-        if let Some(delay) = first {
-            backend.tasks.insert(task_no, task);
-            self.schedule_after(delay, SimEvent::BackendTask(no, task_no));
-        }
-    }
-}
 
 /// Plans messages that belong to no request, each with its delay.
 pub fn plan_unrelated(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::faults::Fault;
+use super::Fault;
 use crate::stats::Stats;
 
 /// The counters that many simulations must hit, besides those of the faults.

@@ -156,7 +156,8 @@ impl GroundTruth {
     }
 
     /// Returns whether the session reported the response to a request as evicted.
-    pub(in crate::simulation) fn is_evicted(&self, request: &RequestId) -> bool {
+    #[must_use]
+    pub fn is_evicted(&self, request: &RequestId) -> bool {
         self.evicted.contains(request)
     }
 
