@@ -161,7 +161,7 @@ impl<M: Clone> Session<M> {
             return Ok(());
         }
         let expects_answer = check::expects_answer(&input);
-        let is_activity = !(self.is_idle() && check::is_from_backend(&input));
+        let is_activity = !(check::is_from_backend(&input) && self.is_idle());
         let is_client_use = check::is_from_client(&input) && matches!(self.phase, Phase::Live);
         let recorded_on = self.apply(input, out)?;
         self.was_used |= is_client_use;

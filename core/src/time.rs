@@ -66,6 +66,10 @@ impl Timeout {
         Self(nanos)
     }
 
+    pub(crate) const fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+
     /// Returns the timeout in nanoseconds; `u64::MAX` is infinite.
     pub(crate) const fn nanos(self) -> u64 {
         self.0

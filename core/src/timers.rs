@@ -194,10 +194,12 @@ impl Timers {
         weight: usize,
     ) -> TimerKey {
         let weight = u16::try_from(weight).unwrap_or(u16::MAX);
-        let (prev, next) = (0, 0);
+        let (prev, next) = self.neighbours(kind, deadline);
         let timer = self.nodes.insert(Node { deadline, key, kind, weight, prev, next });
         let timer = TimerKey(to_key(timer));
-        self.link(timer);
+        self.link(timer, prev, next);
+        self.weights[kind as usize] += u32::from(weight);
+        self.lower_bound_to(deadline);
         timer
     }
 
@@ -205,8 +207,10 @@ impl Timers {
     pub(crate) fn change_kind(&mut self, timer: TimerKey, kind: TimerKind) {
         let node = self.nodes[timer.0 as usize];
         self.unlink(&node);
-        self.nodes[timer.0 as usize].kind = kind;
-        self.link(timer);
+        let (prev, next) = self.neighbours(kind, node.deadline);
+        self.nodes[timer.0 as usize] = Node { kind, prev, next, ..node };
+        self.link(timer, prev, next);
+        self.weights[kind as usize] += u32::from(node.weight);
     }
 
     /// Removes a timer; [`TimerKey::NONE`] has no effect.
@@ -227,21 +231,22 @@ impl Timers {
         }
     }
 
-    /// Links a node into the list of its kind.
-    fn link(&mut self, timer: TimerKey) {
-        let Node { deadline, kind, weight, .. } = self.nodes[timer.0 as usize];
-        self.lower_bound_to(deadline);
-        let head = kind as u32;
-        let mut prev = self.nodes[head as usize].prev;
+    /// Returns the nodes between which a new timer belongs.
+    #[inline]
+    fn neighbours(&self, kind: TimerKind, deadline: Instant) -> (u32, u32) {
+        let mut next = kind as u32;
+        let mut prev = self.nodes[next as usize].prev;
         while self.nodes[prev as usize].deadline > deadline {
-            prev = self.nodes[prev as usize].prev;
+            (prev, next) = (self.nodes[prev as usize].prev, prev);
         }
-        let next = core::mem::replace(&mut self.nodes[prev as usize].next, timer.0);
+        (prev, next)
+    }
+
+    /// Links the neighbours of a node to it.
+    #[inline]
+    fn link(&mut self, timer: TimerKey, prev: u32, next: u32) {
+        self.nodes[prev as usize].next = timer.0;
         self.nodes[next as usize].prev = timer.0;
-        let node = &mut self.nodes[timer.0 as usize];
-        node.prev = prev;
-        node.next = next;
-        self.weights[kind as usize] += u32::from(weight);
     }
 
     /// Unlinks a node from the list of its kind.

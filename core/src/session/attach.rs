@@ -71,20 +71,23 @@ impl<M: Clone> Session<M> {
 
     /// Removes a connection, and detaches it from its stream.
     pub(super) fn detach(&mut self, key: ConnectionKey, out: &mut Actions<M>) {
-        let connection = self.remove_connection(key);
-        let (stream, id) = match connection.subject {
-            Subject::Initialize => return self.on_initialize_connection_closed(&connection, out),
+        let Connection { subject, role, format, cursor, .. } = self.connections[key];
+        let first_unacknowledged = cursor.first_unacknowledged();
+        self.remove_connection(key);
+        let (stream, id) = match subject {
+            Subject::Initialize => {
+                return self.on_initialize_connection_closed(first_unacknowledged, out);
+            }
             Subject::Stream(stream) => (Some(stream), self.streams[stream].id),
             Subject::Removed(id) => (None, id),
         };
-        if connection.format == AnswerFormat::Json && connection.cursor.first_unacknowledged() <= 1
-        {
+        if format == AnswerFormat::Json && first_unacknowledged <= 1 {
             out.push(Action::Report(Report::ResponseLost { stream: id }));
         }
         let Some(stream) = stream else {
             return;
         };
-        match connection.role {
+        match role {
             Role::Attached => {
                 self.streams[stream].attached = None;
                 match self.pop_shadow(stream) {
@@ -271,14 +274,13 @@ impl<M: Clone> Session<M> {
     }
 
     /// Removes a connection, its timer and what it has in flight.
-    fn remove_connection(&mut self, key: ConnectionKey) -> Connection {
+    fn remove_connection(&mut self, key: ConnectionKey) {
         self.add_silence(key);
         self.remove_in_flight(key, u64::MAX);
-        let connection = self.connections.remove(key);
-        if let Some(timer) = connection.stall_timer {
+        if let Some(timer) = self.connections[key].stall_timer {
             self.timers.remove(timer);
         }
-        connection
+        self.connections.remove(key);
     }
 
     /// Adds the silence of an attached connection to that of the stream's previous readers.

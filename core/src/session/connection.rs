@@ -132,11 +132,10 @@ impl Connections {
         key
     }
 
-    pub(crate) fn remove(&mut self, key: ConnectionKey) -> Connection {
+    pub(crate) fn remove(&mut self, key: ConnectionKey) {
         let connection = self.slab.remove(key.0 as usize);
         self.ids.remove(connection.id.0);
         capacity::shrink_slab(&mut self.slab);
-        connection
     }
 
     /// Iterates over the connections, by id.

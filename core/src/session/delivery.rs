@@ -12,7 +12,11 @@ use crate::{Action, Actions, Instant, UnansweredReason, timers::TimerKind};
 impl<M> Session<M> {
     /// Starts the delivery timers of a detached stream. Server requests whose event was evicted
     /// fail.
+    #[inline]
     pub(super) fn start_delivery_timers(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+        if self.server_requests.is_empty() {
+            return;
+        }
         let mut index = self.streams[stream].acknowledged;
         while let Some((next, request)) = self.next_server_request(stream, index) {
             index = next;
@@ -26,7 +30,11 @@ impl<M> Session<M> {
 
     /// Cancels the delivery timers of a stream whose new connection will be sent the log. Server
     /// requests whose event was evicted fail.
+    #[inline]
     pub(super) fn cancel_delivery_timers(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+        if self.server_requests.is_empty() {
+            return;
+        }
         let mut index = self.streams[stream].acknowledged;
         while let Some((next, request)) = self.next_server_request(stream, index) {
             index = next;
@@ -40,7 +48,11 @@ impl<M> Session<M> {
 
     /// Handles an acknowledgement through an index: the server requests up to there were
     /// delivered, and await their responses.
+    #[inline]
     pub(super) fn on_delivered(&mut self, stream: StreamKey, through: u64) {
+        if self.server_requests.is_empty() {
+            return;
+        }
         let mut index = self.streams[stream].acknowledged;
         while let Some((next, request)) =
             self.next_server_request(stream, index).filter(|(next, _)| *next <= through)
@@ -58,6 +70,9 @@ impl<M> Session<M> {
         reason: UnansweredReason,
         out: &mut Actions<M>,
     ) {
+        if self.server_requests.is_empty() {
+            return;
+        }
         let acknowledged = self.streams[stream].acknowledged;
         while let Some((_, request)) = self.next_server_request(stream, acknowledged) {
             self.fail_server_request(request, reason, out);
@@ -134,15 +149,11 @@ impl<M> Session<M> {
         }
     }
 
-    #[inline]
     fn next_server_request(
         &self,
         stream: StreamKey,
         after: u64,
     ) -> Option<(u64, ServerRequestKey)> {
-        if self.server_requests.is_empty() {
-            return None;
-        }
         self.server_requests.next_after(self.streams[stream].id, after)
     }
 }

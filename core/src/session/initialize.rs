@@ -77,10 +77,10 @@ impl<M: Clone> Session<M> {
     /// came with it, in the HTTP headers.
     pub(super) fn on_initialize_connection_closed(
         &mut self,
-        connection: &Connection,
+        first_unacknowledged: u64,
         out: &mut Actions<M>,
     ) {
-        if connection.cursor.first_unacknowledged() <= RESPONSE_INDEX && !self.was_used {
+        if first_unacknowledged <= RESPONSE_INDEX && !self.was_used {
             self.close(CloseReason::InitializeUnacknowledged, out);
         }
     }

@@ -1,5 +1,7 @@
 //! Completion, retention and cancellation of streams.
 
+use core::mem;
+
 use smallvec::SmallVec;
 
 use super::{
@@ -18,11 +20,12 @@ impl<M: Clone> Session<M> {
     /// Handles the outcome of the last pending request of a stream: the stream is complete.
     pub(super) fn complete(&mut self, stream: StreamKey, out: &mut Actions<M>) {
         self.next_sequence();
-        if let Stage::Open { orphan_timer: Some(timer) } = self.streams[stream].stage {
+        let completed = &mut self.streams[stream];
+        if let Stage::Open { orphan_timer: Some(timer) } = completed.stage {
             self.timers.remove(timer);
         }
-        self.streams[stream].stage = Stage::Complete { revived: false };
-        match self.streams[stream].attached {
+        completed.stage = Stage::Complete { revived: false };
+        match completed.attached {
             Some(_) => self.close_if_caught_up(stream, out),
             None => self.retain(stream, out),
         }
@@ -71,24 +74,23 @@ impl<M: Clone> Session<M> {
     }
 
     /// Retains a complete stream for its client to come back.
-    pub(super) fn retain(&mut self, stream: StreamKey, out: &mut Actions<M>) {
-        self.start_delivery_timers(stream, out);
-        let is_revived = matches!(self.streams[stream].stage, Stage::Complete { revived: true });
-        if is_revived || self.config.retention.is_some_and(|retention| retention.is_zero()) {
-            self.replace_with_tombstone(stream, false, out);
+    pub(super) fn retain(&mut self, key: StreamKey, out: &mut Actions<M>) {
+        self.start_delivery_timers(key, out);
+        let retention = self.config.timeouts().retention;
+        let deadline = self.client_expected_at(key).deadline_after(retention);
+        let stream = &mut self.streams[key];
+        if matches!(stream.stage, Stage::Complete { revived: true }) || retention.is_zero() {
+            self.replace_with_tombstone(key, false, out);
             return;
         }
-        let deadline =
-            self.client_expected_at(stream).deadline_after(self.config.timeouts().retention);
-        let is_acknowledged = self.streams[stream].is_acknowledged();
+        let is_acknowledged = stream.is_acknowledged();
         let kind = if is_acknowledged {
             TimerKind::RetainedAcknowledged
         } else {
             TimerKind::RetainedUnacknowledged
         };
-        let weight = self.streams[stream].weight();
-        let timer = self.timers.insert_weighted(kind, stream.0, deadline, weight);
-        self.streams[stream].stage = Stage::Retained { timer };
+        let timer = self.timers.insert_weighted(kind, key.0, deadline, stream.weight());
+        stream.stage = Stage::Retained { timer };
         self.streams.in_use -= 1;
         self.enforce_retention_limits(out);
     }
@@ -104,10 +106,11 @@ impl<M: Clone> Session<M> {
             return;
         }
         self.on_delivered(key, through);
-        self.streams[key].acknowledged = through;
-        self.streams[key].earlier_silence = 0;
-        if let Stage::Retained { timer } = self.streams[key].stage
-            && self.streams[key].is_acknowledged()
+        let stream = &mut self.streams[key];
+        stream.acknowledged = through;
+        stream.earlier_silence = 0;
+        if let Stage::Retained { timer } = stream.stage
+            && stream.is_acknowledged()
         {
             self.timers.change_kind(timer, TimerKind::RetainedAcknowledged);
             self.enforce_retention_limits(out);
@@ -131,7 +134,10 @@ impl<M: Clone> Session<M> {
         out: &mut Actions<M>,
     ) {
         self.fail_undelivered(key, UnansweredReason::Evicted, out);
-        let Stream { id, requests, log, .. } = self.remove_stream(key);
+        let Stream { id, requests, log, .. } = &mut self.streams[key];
+        let (id, requests, log) = (*id, mem::take(requests), mem::replace(log, Log::new()));
+        self.logged_bytes -= log.bytes();
+        self.remove_stream(key);
         let tombstone = Tombstone {
             number: id.number().unwrap_or_default(),
             last: log.last(),
@@ -153,22 +159,19 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Removes a stream that has no attached connection, its timers and its share of the
-    /// byte count.
-    fn remove_stream(&mut self, key: StreamKey) -> Stream<M> {
+    /// Removes a stream that has no attached connection and an empty log, and its timers.
+    fn remove_stream(&mut self, key: StreamKey) {
         self.clear_retry(key);
-        let stream = self.streams.remove(key);
-        if let Some(timer) = stage_timer(&stream.stage) {
+        let Stream { id, stage, draining, .. } = &self.streams[key];
+        if let Some(timer) = stage_timer(stage) {
             self.timers.remove(timer);
         }
-        if !matches!(stream.stage, Stage::Retained { .. }) {
-            self.streams.in_use -= 1;
+        if let Some(draining) = draining {
+            self.connections[*draining].subject = Subject::Removed(*id);
         }
-        if let Some(draining) = stream.draining {
-            self.connections[draining].subject = Subject::Removed(stream.id);
-        }
-        self.logged_bytes -= stream.log.bytes();
-        stream
+        let is_in_use = !matches!(stage, Stage::Retained { .. });
+        self.streams.in_use -= usize::from(is_in_use);
+        self.streams.remove(key);
     }
 
     /// Revives a stream from its tombstone, with failures in place of its responses.
@@ -195,10 +198,9 @@ impl<M: Clone> Session<M> {
             (TimerKind::RetainedAcknowledged, self.config.retained_acknowledged_max),
         ];
         for (kind, max) in limits {
-            while self.timers.weight(kind) > max {
-                let Some(first) = self.timers.first(kind) else {
-                    break;
-                };
+            while self.timers.weight(kind) > max
+                && let Some(first) = self.timers.first(kind)
+            {
                 self.replace_with_tombstone(StreamKey(first), false, out);
             }
         }

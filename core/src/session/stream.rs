@@ -236,13 +236,12 @@ impl<M> Streams<M> {
         }
     }
 
-    pub(crate) fn remove(&mut self, key: StreamKey) -> Stream<M> {
+    pub(crate) fn remove(&mut self, key: StreamKey) {
         let stream = self.slab.remove(key.0 as usize);
         if let StreamId::Request(number) = stream.id {
             self.numbers.remove(number);
         }
         capacity::shrink_slab(&mut self.slab);
-        stream
     }
 
     /// Adds the tombstone of a removed stream.
