@@ -1,11 +1,58 @@
 //! Log lines about sessions. They never contain the body of a message.
 
-use rejoin_core::{ProtocolVersion, Report};
-
-use crate::{
-    SessionId,
-    session::{LogEvent, SessionClosed, SessionOpened},
+use rejoin_core::{
+    CloseReason, ConnectionId, EndReason, ProtocolVersion, Report, RequestId, StreamId,
 };
+
+use crate::SessionId;
+
+/// The end of a session, for the log.
+#[derive(Debug)]
+pub(crate) struct SessionClosed {
+    pub(crate) reason: CloseReason,
+    /// Whether it was initialized before.
+    pub(crate) was_opened: bool,
+    /// Number of progress notifications that were dropped for an unknown token.
+    pub(crate) progress_dropped: u32,
+}
+
+/// The beginning of a session, for the log.
+#[derive(Debug)]
+pub(crate) struct SessionOpened {
+    pub(crate) client: Option<Box<str>>,
+    pub(crate) revision: Option<ProtocolVersion>,
+    pub(crate) process: Option<i32>,
+}
+
+/// An event in a session that is logged.
+#[derive(Debug)]
+pub(crate) enum LogEvent {
+    Report(Report),
+    Gap {
+        stream: StreamId,
+        first: u64,
+        last: u64,
+    },
+    ConnectionClosed {
+        connection: ConnectionId,
+        reason: EndReason,
+    },
+    /// A client disconnected before the end of a stream.
+    ConnectionLost {
+        connection: ConnectionId,
+        stream: StreamId,
+        through: Option<u64>,
+    },
+    /// A client resumed a stream.
+    Resumed {
+        stream: StreamId,
+        after: u64,
+        replayed: usize,
+    },
+    RequestTimedOut {
+        request: RequestId,
+    },
+}
 
 /// Maximum number of bytes that are logged of a text from a client.
 #[cfg(feature = "http")]

@@ -116,7 +116,7 @@ impl fmt::Debug for Handler {
 }
 
 /// The session's end of the queue.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct BackendQueue(Arc<QueueInner>);
 
 /// The part of the queue that both ends share.
@@ -169,19 +169,22 @@ pub(crate) struct QueueFull;
 impl BackendQueue {
     /// Creates a queue for up to `messages_max` messages of the client, and
     /// `session_messages_max` of the session itself.
-    pub(crate) fn new(
-        messages_max: usize,
-        session_messages_max: usize,
-        session: Weak<SessionInner>,
-        permit: WeakPermit,
-    ) -> (Self, ClientMessages) {
-        let queue = Arc::new(QueueInner {
+    pub(crate) fn new(messages_max: usize, session_messages_max: usize) -> Self {
+        Self(Arc::new(QueueInner {
             state: Mutex::default(),
             permits: Semaphore::new(messages_max),
             session_ended: Semaphore::new(0),
             session_messages_max,
-        });
-        (Self(Arc::clone(&queue)), ClientMessages { queue, session, permit, first_message: None })
+        }))
+    }
+
+    /// Returns the backend's end of the queue, of which there is one.
+    pub(crate) fn messages(
+        &self,
+        session: Weak<SessionInner>,
+        permit: WeakPermit,
+    ) -> ClientMessages {
+        ClientMessages { queue: Arc::clone(&self.0), session, permit, first_message: None }
     }
 
     /// Waits for permits for that many messages. If the backend has ended, it returns at once:

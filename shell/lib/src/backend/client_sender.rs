@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use rejoin_core::{
-    ApiMisuse, BackendFault, Head, Input, Message, ParseError, Post, Rejection, RequestId, StreamId,
+    ApiMisuse, BackendFault, Head, Input, Message, ParseError, Post, Rejection, RequestId,
 };
 use smallvec::SmallVec;
 use thiserror::Error;
@@ -147,8 +147,7 @@ impl ClientSender {
             let request = request.filter(|_| error != SendError::Ended)?;
             Some(render::error(Some(&request), code, &error.to_string()))
         };
-        Ok(session
-            .handle_backend_message(Input::BackendMessage { message, related }, error_response)?)
+        Ok(session.backend_message(Input::BackendMessage { message, related }, error_response)?)
     }
 
     /// Sends the valid messages, and returns their backpressure.
@@ -196,13 +195,15 @@ impl ClientSender {
     /// Returns whether this request of the client is pending.
     #[cfg(feature = "stdio")]
     pub(super) fn is_pending(&self, request: &RequestId) -> bool {
-        self.session.upgrade().is_some_and(|session| session.is_pending(request))
+        self.session
+            .upgrade()
+            .is_some_and(|session| session.inspect(|core| core.is_unanswered(request)))
     }
 
     /// Returns the pending request of the client, if there is exactly one.
     #[cfg(feature = "stdio")]
     pub(super) fn sole_pending_request(&self) -> Option<RequestId> {
-        self.session.upgrade()?.sole_pending_request()
+        self.session.upgrade()?.inspect(|core| core.sole_unanswered().cloned())
     }
 
     /// Responds to a request of the client with an error, in place of the backend.
@@ -246,18 +247,9 @@ impl ClientSender {
         retry: Option<Duration>,
     ) -> Result<(), SendError> {
         let session = self.session()?;
-        let stream = session.stream_of(request).ok_or(SendError::NotPending)?;
-        session.disconnect(stream, retry).map_err(SendError::from)
-    }
-
-    /// Closes the connections of the standalone stream, so that the client reconnects after
-    /// `retry`.
-    ///
-    /// # Errors
-    ///
-    /// The session has ended.
-    pub fn disconnect_standalone(&self, retry: Option<Duration>) -> Result<(), SendError> {
-        self.session()?.disconnect(StreamId::Standalone, retry).map_err(SendError::from)
+        let stream = session.inspect(|core| core.stream_of(request));
+        let stream = stream.ok_or(SendError::NotPending)?;
+        Ok(session.input(Input::Disconnect { stream, retry })?)
     }
 
     /// Sets the process that serves the session, for the log.
@@ -277,11 +269,11 @@ impl ClientSender {
 type Recorded = (SmallVec<[ReleaseReceiver; 1]>, Result<(), SendError>);
 
 fn record(
-    session: &SessionInner,
+    session: &Arc<SessionInner>,
     message: Message<Bytes>,
     related: Option<RequestId>,
 ) -> Result<Option<ReleaseReceiver>, SendError> {
-    Ok(session.handle_backend_message(Input::BackendMessage { message, related }, |_| None)?)
+    Ok(session.backend_message(Input::BackendMessage { message, related }, |_| None)?)
 }
 
 /// Waits until the reader that causes the backpressure has caught up.

@@ -160,8 +160,7 @@ impl From<SessionError> for Refusal {
                 Self::from_client_fault(&fault, message)
             }
             SessionError::Rejected(Rejection::Closed(_)) => ManagerError::NotFound.into(),
-            SessionError::NotReserved
-            | SessionError::Rejected(Rejection::Backend(_) | Rejection::ApiMisuse(_)) => {
+            SessionError::Rejected(Rejection::Backend(_) | Rejection::ApiMisuse(_)) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
             }
         }

@@ -51,14 +51,14 @@ impl Deadlines {
         id: SessionId,
         scheduled: Option<Instant>,
         deadline: Instant,
-        session: &Weak<SessionInner>,
+        session: Weak<SessionInner>,
     ) {
         let mut queue = self.queue.lock();
         if let Some(scheduled) = scheduled {
             queue.remove(&(scheduled, id));
         }
         let is_first = queue.first_key_value().is_none_or(|((first, _), _)| deadline < *first);
-        queue.insert((deadline, id), Weak::clone(session));
+        queue.insert((deadline, id), session);
         drop(queue);
         if is_first {
             self.earlier.notify_one();

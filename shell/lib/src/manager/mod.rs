@@ -13,7 +13,7 @@ mod unused;
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use rejoin_core::{AnswerFormat, CloseReason, EventId, Post, Rejection, ValidConfig};
+use rejoin_core::{AnswerFormat, CloseReason, Post, Rejection, ValidConfig};
 
 pub use self::{
     config::{ManagerConfig, ManagerConfigError},
@@ -157,9 +157,9 @@ impl SessionManager {
         let client = ClientSender::new(id, Arc::downgrade(&session));
         shared.registry.insert(Arc::clone(&session), permit);
         session.mark_unused(peer_permit);
-        if let Some(reason) = session.close_reason() {
+        if let Some(reason) = session.inspect(rejoin_core::Session::close_reason) {
             // It was closed before it was inserted, so that it was not removed.
-            shared.remove(&session);
+            shared.remove(id);
             return Err(ManagerError::ClosedDuringInitialize(reason));
         }
         let unopened = UnopenedSession::new(SessionHandle::new(session));
@@ -242,15 +242,6 @@ impl SessionManager {
         self.shared().registry.len()
     }
 
-    /// Closes a session on behalf of its client.
-    ///
-    /// # Errors
-    ///
-    /// The session has ended, or never existed.
-    pub fn close_session(&self, id: SessionId) -> Result<(), ManagerError> {
-        Ok(self.session(id)?.delete()?)
-    }
-
     /// Closes every session as soon as it has no pending requests, and waits until all are closed.
     /// New sessions and requests are refused; responses and notifications of clients are accepted,
     /// so that pending requests can finish.
@@ -262,7 +253,7 @@ impl SessionManager {
         shared.drain.start(retry);
         shared.registry.begin_closing();
         for (number, session) in shared.registry.all().into_iter().enumerate() {
-            session.close_if_drained();
+            session.close_if_due();
             if number % SESSIONS_PER_YIELD == 0 {
                 yield_now().await;
             }
@@ -276,55 +267,6 @@ impl SessionManager {
     /// error.
     pub fn close_all(&self) {
         self.shared().close_all();
-    }
-
-    /// Handles a POST with a request in a session.
-    ///
-    /// # Errors
-    ///
-    /// Same as [`session`](Self::session) and [`SessionHandle::request`].
-    pub async fn create_stream(
-        &self,
-        id: SessionId,
-        post: Post<Bytes>,
-        format: AnswerFormat,
-    ) -> Result<Connection, ManagerError> {
-        Ok(self.session(id)?.into_request(post, format).await?)
-    }
-
-    /// Opens a connection to the standalone stream of a session.
-    ///
-    /// # Errors
-    ///
-    /// Same as [`session`](Self::session) and [`SessionHandle::standalone`].
-    pub fn create_standalone_stream(&self, id: SessionId) -> Result<Connection, ManagerError> {
-        Ok(self.session(id)?.standalone()?)
-    }
-
-    /// Resumes a stream of a session.
-    ///
-    /// # Errors
-    ///
-    /// Same as [`session`](Self::session) and [`SessionHandle::resume`].
-    pub fn resume(
-        &self,
-        id: SessionId,
-        last_event_id: EventId,
-    ) -> Result<Connection, ManagerError> {
-        Ok(self.session(id)?.resume(last_event_id)?)
-    }
-
-    /// Handles a POST without a request in a session.
-    ///
-    /// # Errors
-    ///
-    /// Same as [`session`](Self::session) and [`SessionHandle::notify`].
-    pub async fn accept_message(
-        &self,
-        id: SessionId,
-        post: Post<Bytes>,
-    ) -> Result<(), ManagerError> {
-        Ok(self.session(id)?.notify(post).await?)
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -361,10 +303,9 @@ impl Shared {
     }
 
     /// Removes a session that is closed.
-    pub(crate) fn remove(&self, session: &SessionInner) {
-        self.registry.remove(session.id());
+    pub(crate) fn remove(&self, id: SessionId) {
+        self.registry.remove(id);
         self.drain.on_session_removed();
-        session.cancel_deadlines();
     }
 
     #[cfg(all(test, not(shuttle)))]

@@ -21,11 +21,11 @@ struct Queue {
 
 impl UnusedSessions {
     /// Adds a session, and returns the number to remove it by.
-    pub(crate) fn add(&self, session: &Weak<SessionInner>) -> u64 {
+    pub(crate) fn add(&self, session: Weak<SessionInner>) -> u64 {
         let mut queue = self.0.lock();
         let number = queue.next_number;
         queue.next_number = number.saturating_add(1);
-        queue.sessions.insert(number, Weak::clone(session));
+        queue.sessions.insert(number, session);
         number
     }
 

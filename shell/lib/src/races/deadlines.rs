@@ -5,7 +5,7 @@ use std::time::Duration;
 use rejoin_core::CloseReason;
 
 use super::{
-    fixture::{Fixture, InitializedSession, next, post, thread},
+    fixture::{Fixture, InitializedSession, message, post, thread},
     race,
 };
 use crate::{ManagerConfig, ManagerError, clock};
@@ -15,19 +15,17 @@ use crate::{ManagerConfig, ManagerError, clock};
 fn a_deadline_fires_whatever_happens_to_others() {
     race(|| {
         let fixture = Fixture::new(ManagerConfig::default());
-        let InitializedSession { session: first, messages: other, .. } =
-            fixture.initialized_session();
-        let InitializedSession { session: second, messages, .. } = fixture.initialized_session();
-        let threads = [first.clone(), second.clone()].map(|session| {
+        let sessions = [(); 2].map(|()| fixture.initialized_session());
+        let threads = sessions.map(|InitializedSession { session, client, mut messages }| {
             thread(async move {
-                let mut reserved = session.reserve().unwrap();
+                client.send(message(r#""id":"q","method":"ping""#), None).await.unwrap();
                 clock::advance(Duration::from_secs(10));
-                assert_eq!(next(&mut reserved).await, None);
+                // No client was connected to receive the request.
+                assert!(messages.recv().await.is_some());
+                (session, messages)
             })
         });
-        for thread in threads {
-            thread.join().unwrap();
-        }
+        let [(first, other), (second, messages)] = threads.map(|thread| thread.join().unwrap());
         let deletes = {
             let first = first.clone();
             thread(async move { first.delete().unwrap() })

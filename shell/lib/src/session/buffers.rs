@@ -12,11 +12,6 @@ use super::buffer::ConnectionBuffer;
 pub(super) struct ConnectionBuffers(VecDeque<(ConnectionId, ConnectionBuffer)>);
 
 impl ConnectionBuffers {
-    pub(super) fn get(&self, connection: ConnectionId) -> Option<&ConnectionBuffer> {
-        let at = self.position(connection).ok()?;
-        self.0.get(at).map(|(_, buffer)| buffer)
-    }
-
     pub(super) fn get_mut(&mut self, connection: ConnectionId) -> Option<&mut ConnectionBuffer> {
         let at = self.position(connection).ok()?;
         self.0.get_mut(at).map(|(_, buffer)| buffer)
@@ -79,7 +74,7 @@ mod tests {
             }
             for number in 0..6 {
                 let is_present = number < 5 && !is_removed(&number);
-                assert_eq!(buffers.get(ConnectionId(number)).is_some(), is_present);
+                assert_eq!(buffers.get_mut(ConnectionId(number)).is_some(), is_present);
             }
             assert_eq!(buffers.iter_mut().count(), 5 - removed.count_ones() as usize);
         }

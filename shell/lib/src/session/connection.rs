@@ -9,15 +9,12 @@ use std::{
 };
 
 use futures_core::Stream;
-use rejoin_core::{ConnectionId, StreamId};
+use rejoin_core::{ConnectionId, Input, StreamId};
 
 #[cfg(feature = "http")]
 use super::buffer::MessagePart;
-use super::{
-    buffer::SseEvent,
-    inner::{ReadLimits, SessionInner},
-};
-use crate::SessionId;
+use super::{buffer::SseEvent, inner::SessionInner};
+use crate::{SessionId, log::LogEvent};
 
 /// A connection to a stream of a session: a [`Stream`] of [`SseEvent`]s.
 ///
@@ -29,6 +26,15 @@ pub struct Connection {
     id: ConnectionId,
     through: Option<u64>,
     is_finished: bool,
+}
+
+/// Limits of one read. At least one event is read if it is not larger than `event_bytes`, even if
+/// it exceeds `bytes`.
+#[derive(Clone, Copy, Debug)]
+struct ReadLimits {
+    events: usize,
+    bytes: usize,
+    event_bytes: usize,
 }
 
 /// Number of bytes that are read at once. The session does not see what happens to events after
@@ -58,7 +64,7 @@ impl Connection {
     /// `initialize`, or has ended.
     #[must_use]
     pub fn stream_id(&self) -> Option<StreamId> {
-        self.session.stream_on(self.id)
+        self.session.inspect(|core| core.stream_on(self.id))
     }
 
     /// Appends the events that are ready, about 16 KiB of them and at least one, to `events`.
@@ -87,10 +93,19 @@ impl Connection {
         self.poll_with_limits(limits, cx, events)
     }
 
-    /// Returns the next part of the next message, of at most 16 KiB.
+    /// Returns the next part of the next message, of at most 16 KiB. Each part shows the session
+    /// that its reader makes progress; the last one acknowledges the message.
     #[cfg(feature = "http")]
     pub(crate) fn take_part(&mut self) -> Option<MessagePart> {
-        self.session.take_part(self.id, &mut self.through, READ_BYTES_MAX)
+        let (connection, through) = (self.id, &mut self.through);
+        self.session.with_lock(None, |locked| {
+            let buffer = locked.state.buffers.get_mut(connection)?;
+            let (part, index) = buffer.pop_part(READ_BYTES_MAX)?;
+            *through = index.or(*through);
+            let through = through.unwrap_or(0);
+            locked.apply(Input::Acknowledged { connection, through });
+            Some(part)
+        })
     }
 
     /// Closes the connection so that its client reconnects after `retry`, if it can resume.
@@ -98,16 +113,8 @@ impl Connection {
     pub(crate) fn disconnect(&self, retry: Duration) {
         if let Some(stream) = self.stream_id() {
             // An error means that the client cannot resume, or that the session has ended.
-            let _ = self.session.disconnect(stream, Some(retry));
+            let _ = self.session.input(Input::Disconnect { stream, retry: Some(retry) });
         }
-    }
-
-    pub(super) fn is_of(&self, session: &Arc<SessionInner>) -> bool {
-        Arc::ptr_eq(&self.session, session)
-    }
-
-    pub(super) fn id(&self) -> ConnectionId {
-        self.id
     }
 
     fn poll_with_limits(
@@ -119,10 +126,62 @@ impl Connection {
         if self.is_finished {
             return Poll::Ready(false);
         }
-        let through = &mut self.through;
-        let polled = self.session.poll_events(self.id, through, events, limits, cx);
+        let polled = self.read(limits, cx, events);
         self.is_finished = polled == Poll::Ready(false);
         polled
+    }
+
+    /// Moves events from the buffer to `out`, and acknowledges them. Returns whether there can be
+    /// more, pending if there are none yet. Stops at an event that is larger than the limit.
+    fn read(
+        &mut self,
+        limits: ReadLimits,
+        cx: &mut Context<'_>,
+        out: &mut Vec<SseEvent>,
+    ) -> Poll<bool> {
+        let (connection, through) = (self.id, &mut self.through);
+        self.session.with_lock(Poll::Ready(false), |locked| {
+            let Some(buffer) = locked.state.buffers.get_mut(connection) else {
+                return Poll::Ready(false);
+            };
+            let (mut acknowledged, mut bytes) = (None, 0);
+            let before = out.len();
+            while out.len() - before < limits.events && bytes < limits.bytes {
+                let Some((event, index)) = buffer.pop(limits.event_bytes) else { break };
+                bytes += event.bytes();
+                out.push(event);
+                acknowledged = index.or(acknowledged);
+            }
+            *through = acknowledged.or(*through);
+            if buffer.is_finished() {
+                locked.state.buffers.remove(connection);
+                locked.apply(Input::ConnectionClosed { connection, through: *through });
+                return Poll::Ready(false);
+            }
+            if buffer.is_empty() && out.len() == before {
+                buffer.register_waker(cx.waker());
+                return Poll::Pending;
+            }
+            if let Some(through) = acknowledged {
+                locked.apply(Input::Acknowledged { connection, through });
+            }
+            Poll::Ready(true)
+        })
+    }
+
+    /// Reports the end of the connection to the session.
+    fn on_dropped(&self) {
+        let (connection, through) = (self.id, self.through);
+        self.session.with_lock((), |locked| {
+            let Some(buffer) = locked.state.buffers.remove(connection) else { return };
+            if !buffer.is_closed()
+                && let Some(stream) = locked.core().stream_on(connection)
+            {
+                let lost = LogEvent::ConnectionLost { connection, stream, through };
+                locked.after_unlock.log_events.push(lost);
+            }
+            locked.apply(Input::ConnectionClosed { connection, through });
+        });
     }
 }
 
@@ -138,7 +197,7 @@ impl Stream for Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         if !self.is_finished {
-            self.session.on_connection_dropped(self.id, self.through);
+            self.on_dropped();
         }
     }
 }

@@ -1,15 +1,21 @@
 //! The handle of a session: what its client can do.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use rejoin_core::{
-    AnswerFormat, CloseReason, EventId, Initialized, Input, Post, Rejection, RequestId, StreamId,
+    AnswerFormat, CloseReason, EventId, Initialized, Input, Post, Rejection, Session,
 };
 use thiserror::Error;
 
-use super::{connection::Connection, inner::SessionInner};
-use crate::{SessionId, backend::QueueTimeout};
+use super::{
+    connection::Connection,
+    inner::{PANICKED, SessionInner},
+};
+use crate::{
+    SessionId,
+    backend::{QueuePermits, QueueTimeout},
+};
 
 /// The operations of a client in one session. A clone refers to the same session.
 ///
@@ -41,13 +47,13 @@ impl SessionHandle {
     /// Returns the result of `initialize`, once there is one.
     #[must_use]
     pub fn initialized(&self) -> Option<Initialized> {
-        self.inner.initialized()
+        self.inner.inspect(Session::initialized)
     }
 
     /// Returns why the session is closed, if it is.
     #[must_use]
     pub fn close_reason(&self) -> Option<CloseReason> {
-        self.inner.close_reason()
+        self.inner.inspect(Session::close_reason)
     }
 
     /// Handles a POST with at least one request, which opens a request stream. The responses are
@@ -63,23 +69,14 @@ impl SessionHandle {
         post: Post<Bytes>,
         format: AnswerFormat,
     ) -> Result<Connection, SessionError> {
-        self.clone().into_request(post, format).await
-    }
-
-    /// Same as [`request`](Self::request), but consumes the handle.
-    pub(crate) async fn into_request(
-        self,
-        post: Post<Bytes>,
-        format: AnswerFormat,
-    ) -> Result<Connection, SessionError> {
         if self.inner.is_draining() {
             return Err(SessionError::Closing);
         }
-        let connection = {
-            let mut permits = self.inner.reserve_queue(&post).await?;
-            self.inner.request(post, format, &mut permits)?
-        };
-        Ok(Connection::new(self.inner, connection))
+        let mut permits = self.reserve_queue(&post).await?;
+        let connect = self
+            .inner
+            .connect(|locked, connection| locked.post(connection, post, format, &mut permits));
+        Ok(connect?)
     }
 
     /// Handles a POST without a request: notifications, and responses to server requests.
@@ -89,47 +86,12 @@ impl SessionHandle {
     /// The client is at fault, or the backend's queue had no space in time.
     #[doc(alias = "push_message")]
     pub async fn notify(&self, post: Post<Bytes>) -> Result<(), SessionError> {
-        let mut permits = self.inner.reserve_queue(&post).await?;
-        Ok(self.inner.notify(post, &mut permits)?)
-    }
-
-    /// Reserves a stream for a later request by [`request_on`](Self::request_on).
-    ///
-    /// # Errors
-    ///
-    /// The client has too many streams or connections, or is not initialized.
-    #[doc(alias = "establish_request_wise_channel")]
-    pub fn reserve(&self) -> Result<Connection, SessionError> {
-        Ok(self.connection(self.inner.reserve()?))
-    }
-
-    /// Handles a POST with a request on a connection that was reserved.
-    ///
-    /// # Errors
-    ///
-    /// The client is at fault, or the backend's queue had no space in time. Or the reservation
-    /// has expired, or belongs to another session: the caller is at fault.
-    pub async fn request_on(
-        &self,
-        connection: &Connection,
-        post: Post<Bytes>,
-        format: AnswerFormat,
-    ) -> Result<(), SessionError> {
-        if !connection.is_of(&self.inner) {
-            return Err(SessionError::NotReserved);
-        }
-        let mut permits = self.inner.reserve_queue(&post).await?;
-        self.inner.request_on(connection.id(), post, format, &mut permits)
-    }
-
-    /// Abandons a stream: its requests are cancelled, without a notification to the backend.
-    ///
-    /// # Errors
-    ///
-    /// The stream does not exist: the caller is at fault.
-    #[doc(alias = "close_request_wise_channel")]
-    pub fn abandon(&self, stream: StreamId) -> Result<(), SessionError> {
-        Ok(self.inner.apply(Input::Abandon { stream })?)
+        debug_assert!(!post.has_request(), "a POST with a request has a connection");
+        let mut permits = self.reserve_queue(&post).await?;
+        Ok(self.inner.with_lock(Err(PANICKED), |locked| {
+            let unused = locked.state.next_connection();
+            locked.post(unused, post, AnswerFormat::Json, &mut permits)
+        })?)
     }
 
     /// Opens a connection to the standalone stream.
@@ -139,7 +101,9 @@ impl SessionHandle {
     /// The client is at fault.
     #[doc(alias = "establish_common_channel")]
     pub fn standalone(&self) -> Result<Connection, SessionError> {
-        Ok(self.connection(self.inner.get(None)?))
+        Ok(self.inner.connect(|locked, connection| {
+            locked.handle(Input::Get { connection, last_event_id: None }, None).map(drop)
+        })?)
     }
 
     /// Resumes a stream, strictly after the last event that the client received.
@@ -149,37 +113,12 @@ impl SessionHandle {
     /// The client is at fault: there is no such event, or its stream was cancelled or has
     /// expired.
     pub fn resume(&self, last_event_id: EventId) -> Result<Connection, SessionError> {
-        Ok(self.connection(self.inner.get(Some(last_event_id))?))
-    }
-
-    /// Closes the connection of a stream, so that the client polls: it reconnects after `retry`,
-    /// if that is given.
-    ///
-    /// # Errors
-    ///
-    /// The stream is not open, or its client has no event id to resume after.
-    pub fn disconnect(
-        &self,
-        stream: StreamId,
-        retry: Option<Duration>,
-    ) -> Result<(), SessionError> {
-        Ok(self.inner.disconnect(stream, retry)?)
-    }
-
-    /// Closes the connections of the standalone stream, including shadows, so that the client
-    /// reconnects after `retry`.
-    ///
-    /// # Errors
-    ///
-    /// The session is closed.
-    pub fn disconnect_standalone(&self, retry: Option<Duration>) -> Result<(), SessionError> {
-        self.disconnect(StreamId::Standalone, retry)
-    }
-
-    /// Returns the stream of a pending request.
-    #[must_use]
-    pub fn stream_of(&self, request: &RequestId) -> Option<StreamId> {
-        self.inner.stream_of(request)
+        Ok(self.inner.connect(|locked, connection| {
+            let get = Input::Get { connection, last_event_id: Some(last_event_id) };
+            locked.handle(get, None)?;
+            locked.note_resumed(last_event_id);
+            Ok(())
+        })?)
     }
 
     /// Closes the session on behalf of its client.
@@ -188,16 +127,19 @@ impl SessionHandle {
     ///
     /// The session is already closed.
     pub fn delete(&self) -> Result<(), SessionError> {
-        Ok(self.inner.apply(Input::Delete)?)
+        Ok(self.inner.input(Input::Delete)?)
     }
 
     /// Closes the session on behalf of the server. Does nothing if it is already closed.
     pub fn close(&self, reason: CloseReason) {
-        self.inner.apply_unless_closed(Input::CloseSession { reason });
+        // Only rejected if the session is closed.
+        let _ = self.inner.input(Input::CloseSession { reason });
     }
 
-    fn connection(&self, id: rejoin_core::ConnectionId) -> Connection {
-        Connection::new(Arc::clone(&self.inner), id)
+    /// Waits for space in the backend's queue for the messages of a POST.
+    async fn reserve_queue(&self, post: &Post<Bytes>) -> Result<QueuePermits<'_>, QueueTimeout> {
+        let timeout = self.inner.shared.config.queue_timeout;
+        self.inner.queue.reserve(post.messages().len(), timeout).await
     }
 }
 
@@ -213,9 +155,6 @@ pub enum SessionError {
     /// The session rejected it; the rejection names who is at fault.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// The connection is not reserved in this session, or its reservation has expired.
-    #[error("the connection is not reserved")]
-    NotReserved,
     /// The server is shutting down, and does not accept new requests.
     #[error("the server is shutting down")]
     Closing,

@@ -1,21 +1,30 @@
 //! The driver of a session: the core's state machine behind a lock.
+//!
+//! `inner` owns the lock, and is called by `handle` for the client, by `connection` for an HTTP
+//! body, by the backend and by the manager. Under the lock, `state` passes inputs to the core, and
+//! `actions` carries out what it requires; `after_unlock` is the rest.
 
+mod actions;
+mod after_unlock;
 mod buffer;
 mod buffers;
+mod close;
 mod connection;
 mod handle;
 mod inner;
+mod post;
 mod request_timeouts;
 mod state;
+#[cfg(test)]
+#[cfg(not(shuttle))]
+mod tests;
+mod unused;
 
 #[cfg(feature = "http")]
 pub(crate) use self::buffer::MessagePart;
+pub(crate) use self::inner::{ReleaseReceiver, SessionInner};
 pub use self::{
     buffer::SseEvent,
     connection::Connection,
     handle::{SessionError, SessionHandle},
-};
-pub(crate) use self::{
-    inner::{ReleaseReceiver, SessionInner},
-    state::{LogEvent, SessionClosed, SessionOpened},
 };

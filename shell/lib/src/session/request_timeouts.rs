@@ -2,7 +2,10 @@
 
 use std::collections::VecDeque;
 
-use rejoin_core::{Instant, RequestId, StreamId};
+use rejoin_core::{Head, Input, Instant, RequestId, StreamId};
+
+use super::state::LockedSession;
+use crate::{log::LogEvent, message, render};
 
 /// The deadlines of a session's requests, the earliest first.
 #[derive(Debug, Default)]
@@ -44,5 +47,42 @@ impl RequestTimeouts {
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<TimedRequest> {
         let is_due = self.requests.front().is_some_and(|request| request.deadline <= now);
         is_due.then(|| self.requests.pop_front()).flatten()
+    }
+}
+
+impl LockedSession<'_> {
+    /// Starts the timeouts of requests that were accepted.
+    pub(super) fn start_request_timeouts(&mut self, ids: &[RequestId], deadline: Instant) {
+        let state = &mut *self.state;
+        let core = &state.core;
+        let prune_at = core.config().pending_requests_max.saturating_mul(2);
+        for id in ids {
+            if let Some(stream) = core.stream_of(id) {
+                let request = TimedRequest { deadline, stream, id: id.clone() };
+                let is_pending =
+                    |request: &TimedRequest| core.stream_of(&request.id) == Some(request.stream);
+                state.request_timeouts.get_or_insert_default().add(request, prune_at, is_pending);
+            }
+        }
+    }
+
+    /// Fails the requests that have timed out, and sends the backend a cancellation for each.
+    pub(super) fn time_out_requests(&mut self) {
+        let Some(timeout) = self.session.shared.config.request_timeout else { return };
+        let now = self.now();
+        while let Some(timeouts) = &mut self.state.request_timeouts
+            && let Some(TimedRequest { stream, id, .. }) = timeouts.pop_due(now)
+        {
+            if self.state.core.stream_of(&id) != Some(stream) {
+                continue;
+            }
+            self.after_unlock.log_events.push(LogEvent::RequestTimedOut { request: id.clone() });
+            self.send_to_backend(render::cancellation(&id));
+            let text = format!("the server did not answer within {timeout:?}");
+            let error = render::error(Some(&id), render::INTERNAL_ERROR, &text);
+            let message = message::with_head(Head::Error { id: Some(id) }, error);
+            // Only rejected if the session is closed.
+            self.apply(Input::BackendMessage { message, related: None });
+        }
     }
 }

@@ -39,6 +39,19 @@ async fn idle_session_expires() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn deadline_earlier_than_all_scheduled_ones_is_kept() {
+    let server = Server::with(ManagerConfig { unused_timeout: None, ..ManagerConfig::default() });
+    let _session = server.initialized().await;
+    let mut backend = server.backend().await;
+    // The next deadline is the idle timeout, or later.
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    backend.send(r#""id":"q","method":"ping""#).await;
+    // No client is connected to receive the request.
+    let error = tokio::time::timeout(Duration::from_secs(11), backend.receive()).await.unwrap();
+    assert!(error.starts_with(br#"{"error":"#), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn dropping_the_initialize_connection_closes_the_session() {
     let server = Server::start();
     let post = post(r#""id":0,"method":"initialize""#);

@@ -95,7 +95,7 @@ impl SessionLayer for Rejoin {
     }
 
     async fn send(&self, session: &SessionId, post: Post<Bytes>) -> Result<Self::Stream> {
-        let connection = self.sessions.create_stream(*session, post, AnswerFormat::Sse).await?;
+        let connection = self.sessions.session(*session)?.request(post, AnswerFormat::Sse).await?;
         Ok((connection, Vec::new()))
     }
 
@@ -123,6 +123,6 @@ impl SessionLayer for Rejoin {
     }
 
     async fn resume(&self, session: &SessionId, last_event_id: &str) -> Result<Self::Stream> {
-        Ok((self.sessions.resume(*session, last_event_id.parse()?)?, Vec::new()))
+        Ok((self.sessions.session(*session)?.resume(last_event_id.parse()?)?, Vec::new()))
     }
 }

@@ -62,7 +62,7 @@ async fn announcements_end_with_the_session() {
     response(client.call(1, "announce", arguments).await).await;
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let before = tasks();
-    client.sessions.close_session(client.session.id()).unwrap();
+    client.sessions.close_all();
     // The service, its event loop and the announcements.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(tasks(), before - 3);

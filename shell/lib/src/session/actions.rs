@@ -1,0 +1,97 @@
+//! The actions of the core, carried out under the lock of the session.
+
+use bytes::Bytes;
+use rejoin_core::{Action, Actions, ConnectionId, Event, EventId, Report, StreamId};
+
+use super::{buffer::SseEvent, state::LockedSession};
+use crate::{
+    backend::QueuePermits,
+    log::{self, LogEvent},
+    render,
+};
+
+impl LockedSession<'_> {
+    /// Carries out actions. Returns the stream that holds the sender of the input, if one does.
+    pub(super) fn carry_out(
+        &mut self,
+        actions: &mut Actions<Bytes>,
+        mut permits: Option<&mut QueuePermits<'_>>,
+    ) -> Option<StreamId> {
+        let mut held_by = None;
+        for action in actions.drain() {
+            match action {
+                Action::Forward { message } => {
+                    if let Some(permits) = permits.as_deref_mut() {
+                        self.after_unlock.wake(self.session.queue.forward(message, permits));
+                        self.after_unlock.run_handler = true;
+                    }
+                }
+                Action::Send { connection, index, id, event } => {
+                    let event = self.sse_event(id, event);
+                    self.push_event(connection, event, Some(index));
+                }
+                Action::Gap { connection, stream, missed } => {
+                    let (first, last) = (*missed.start(), *missed.end());
+                    self.after_unlock.log_events.push(LogEvent::Gap { stream, first, last });
+                    let initialized = self.state.core.initialized();
+                    let notification = initialized
+                        .is_some_and(|result| result.logging)
+                        .then(|| render::gap_notification(stream, &missed));
+                    self.push_event(connection, SseEvent::Gap { missed, notification }, None);
+                }
+                Action::Discard { connection } => {
+                    if let Some(buffer) = self.state.buffers.get_mut(connection) {
+                        self.after_unlock.wake(buffer.discard());
+                    }
+                }
+                Action::Close { connection, reason } => {
+                    if !reason.drains() || log::logs_closed_connections() {
+                        let closed = LogEvent::ConnectionClosed { connection, reason };
+                        self.after_unlock.log_events.push(closed);
+                    }
+                    if let Some(buffer) = self.state.buffers.get_mut(connection) {
+                        self.after_unlock.wake(buffer.close(reason));
+                    }
+                }
+                Action::FailServerRequest { id, reason } => {
+                    self.send_to_backend(render::server_request_error(&id, reason));
+                }
+                Action::CancelRequest { id } => self.send_to_backend(render::cancellation(&id)),
+                Action::Hold { stream } => held_by = Some(stream),
+                Action::Release { stream } => {
+                    let senders = &mut self.state.held_senders;
+                    let released = senders.extract_if(.., |(held_by, _)| *held_by == stream);
+                    self.after_unlock.released_senders.extend(released.map(|(_, sender)| sender));
+                }
+                Action::SessionClosed { reason } => self.close(reason),
+                Action::Report(report) => {
+                    if matches!(report, Report::UnknownProgressToken { .. }) {
+                        let dropped = &mut self.state.progress_dropped;
+                        *dropped = dropped.saturating_add(1);
+                    }
+                    self.after_unlock.log_events.push(LogEvent::Report(report));
+                }
+            }
+        }
+        held_by
+    }
+
+    fn push_event(&mut self, connection: ConnectionId, event: SseEvent, index: Option<u64>) {
+        if let Some(buffer) = self.state.buffers.get_mut(connection) {
+            self.after_unlock.wake(buffer.push(event, index));
+        }
+    }
+
+    fn sse_event(&self, id: Option<EventId>, event: Event<Bytes>) -> SseEvent {
+        match event {
+            Event::Message(data) => SseEvent::Message { id, data },
+            Event::Failure(failure) => {
+                let exit = self.state.backend_exit.as_ref();
+                let exit_reason = exit.and_then(|exit| exit.reason.as_deref());
+                let close_reason = self.state.core.close_reason();
+                SseEvent::Message { id, data: render::failure(&failure, close_reason, exit_reason) }
+            }
+            Event::Priming { retry } => SseEvent::Priming { id, retry },
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What is left to do once the lock of a session is released.
+
+use std::{sync::Arc, task::Waker};
+
+use rejoin_core::Input;
+use smallvec::SmallVec;
+
+use super::inner::SessionInner;
+use crate::{
+    log::{self, LogEvent, SessionClosed, SessionOpened},
+    sync::oneshot,
+};
+
+/// What must not be done under the lock of a session: whatever wakes tasks, locks more than the
+/// session, or calls the backend.
+#[derive(Debug, Default)]
+pub(super) struct AfterUnlock {
+    pub(super) wakers: SmallVec<[Waker; 2]>,
+    pub(super) released_senders: SmallVec<[oneshot::Sender<()>; 1]>,
+    pub(super) opened: Option<SessionOpened>,
+    pub(super) log_events: SmallVec<[LogEvent; 1]>,
+    /// Whether the backend's queue has a message, or was closed.
+    pub(super) run_handler: bool,
+    /// Whether the backend does not read the session's messages.
+    pub(super) backend_not_reading: bool,
+    pub(super) closed: Option<SessionClosed>,
+}
+
+impl AfterUnlock {
+    pub(super) fn wake(&mut self, waker: Option<Waker>) {
+        if let Some(waker) = waker {
+            self.wakers.push(waker);
+        }
+    }
+
+    pub(super) fn run(self, session: &Arc<SessionInner>) {
+        let Self {
+            wakers,
+            released_senders,
+            opened,
+            log_events,
+            run_handler,
+            backend_not_reading,
+            closed,
+        } = self;
+        wakers.into_iter().for_each(Waker::wake);
+        drop(released_senders);
+        let id = session.id();
+        if let Some(opened) = &opened {
+            log::opened(id, opened);
+        }
+        for event in &log_events {
+            log::event(id, event);
+        }
+        if let Some(closed) = closed {
+            session.queue.signal_session_ended();
+            log::closed(id, &closed);
+            session.shared.remove(id);
+        } else if backend_not_reading {
+            log::backend_not_reading(id);
+            // Only rejected if the session is closed.
+            let _ = session.input(Input::BackendGone);
+        }
+        if run_handler {
+            session.queue.run_handler();
+        }
+    }
+}

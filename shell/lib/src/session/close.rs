@@ -1,0 +1,109 @@
+//! The end of a session: why the shell closes one, and what ends with it.
+
+use std::{sync::Arc, time::Duration};
+
+use rejoin_core::{CloseReason, EndReason, Input, Rejection, Session, StreamId};
+
+use super::{inner::SessionInner, state::LockedSession};
+use crate::log::SessionClosed;
+
+/// The end of a backend.
+#[derive(Debug)]
+pub(super) struct BackendExit {
+    /// The reason, if the backend gave one.
+    pub(super) reason: Option<String>,
+}
+
+impl SessionInner {
+    /// Handles the end of the backend, with its reason if it gave one. The session accepts no new
+    /// messages, and is closed when its connections have sent what the backend had sent before.
+    pub(crate) fn on_backend_closed(self: &Arc<Self>, reason: Option<String>) {
+        self.with_lock((), |locked| {
+            // Keeps the first reason: `ClientMessages::close` also drops them, without a reason.
+            locked.state.backend_exit.get_or_insert_with(|| Box::new(BackendExit { reason }));
+        });
+    }
+}
+
+impl LockedSession<'_> {
+    /// Returns an error if the backend has ended.
+    pub(super) fn check_backend(&self) -> Result<(), Rejection> {
+        match self.state.backend_exit {
+            Some(_) => Err(Rejection::Closed(CloseReason::BackendGone)),
+            None => Ok(()),
+        }
+    }
+
+    /// Closes the session if nothing is left to wait for after the end of its backend, or for a
+    /// shutdown.
+    pub(super) fn close_if_due(&mut self) {
+        if self.state.backend_exit.is_some() {
+            self.close_if_sent();
+        }
+        if let Some(retry) = self.session.shared.drain.retry() {
+            self.close_if_drained(retry);
+        }
+    }
+
+    /// Closes the session after its backend has ended, once no connection has events to send. A
+    /// reader that stalls is disconnected after `stall_disconnect_timeout`.
+    fn close_if_sent(&mut self) {
+        let core = &self.state.core;
+        if core.connections().any(|connection| core.has_backlog(connection)) {
+            return;
+        }
+        self.apply(Input::BackendGone);
+        self.state.backend_exit = None;
+    }
+
+    /// Closes the session for a shutdown, unless it has pending requests, or responses to send.
+    fn close_if_drained(&mut self, retry: Duration) {
+        if self.state.core.close_reason().is_some() || self.is_busy() {
+            return;
+        }
+        // An error means that there is no connection whose client could resume.
+        self.apply(Input::Disconnect { stream: StreamId::Standalone, retry: Some(retry) });
+        self.apply(Input::CloseSession { reason: CloseReason::ServerShutdown });
+    }
+
+    /// Closes the session after a panic. Its core is replaced, so that it is not used again.
+    pub(super) fn close_panicked(&mut self) {
+        self.state.core = Session::new(self.session.shared.session_config.clone(), self.now());
+        #[cfg(feature = "journal")]
+        {
+            self.state.recorder = None;
+        }
+        self.apply(Input::CloseSession { reason: CloseReason::Cancelled });
+    }
+
+    /// Returns whether a request is pending, or its response is being sent.
+    fn is_busy(&self) -> bool {
+        let core = &self.state.core;
+        let is_request =
+            |connection| matches!(core.stream_on(connection), Some(StreamId::Request(_)));
+        core.initialized().is_some()
+            && (core.pending_requests() > 0 || core.connections().any(is_request))
+    }
+
+    /// Ends everything that belongs to the session, except what must not be done under its lock.
+    pub(super) fn close(&mut self, reason: CloseReason) {
+        let (session, state) = (self.session, &mut *self.state);
+        self.after_unlock.wake(session.queue.close());
+        self.after_unlock.run_handler = true;
+        for buffer in state.buffers.iter_mut() {
+            self.after_unlock.wake(buffer.close(EndReason::SessionClosed));
+        }
+        let held = state.held_senders.drain(..).map(|(_, sender)| sender);
+        self.after_unlock.released_senders.extend(held);
+        state.request_timeouts = None;
+        if let Some(scheduled) = state.scheduled.take() {
+            session.shared.deadlines.cancel(session.id(), scheduled);
+        }
+        if let Some(unused) = state.unused.take() {
+            session.shared.unused.remove(unused.number);
+        }
+        state.peer_permit = None;
+        let (was_opened, progress_dropped) = (state.is_opened, state.progress_dropped);
+        self.after_unlock.closed = Some(SessionClosed { reason, was_opened, progress_dropped });
+    }
+}

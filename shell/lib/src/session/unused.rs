@@ -1,0 +1,81 @@
+//! A session that its client has not used yet: it is closed earlier than others.
+
+use std::sync::Arc;
+
+use rejoin_core::{CloseReason, Input, Instant};
+
+use super::{inner::SessionInner, state::LockedSession};
+use crate::manager::PeerPermit;
+
+/// The state of a session whose client has only sent `initialize` and `ping` requests.
+#[derive(Debug)]
+pub(super) struct UnusedSession {
+    /// The number that the manager knows it by.
+    pub(super) number: u64,
+    /// When the session is closed, unless it has a connection then.
+    pub(super) deadline: Instant,
+}
+
+impl SessionInner {
+    /// Marks the session as unused, and counts it for the address of its client.
+    pub(crate) fn mark_unused(self: &Arc<Self>, peer_permit: Option<PeerPermit>) {
+        self.with_lock((), |locked| {
+            if locked.state.core.close_reason().is_none() {
+                let number = self.shared.unused.add(Arc::downgrade(self));
+                let deadline = locked.unused_deadline();
+                locked.state.unused = Some(UnusedSession { number, deadline });
+                locked.state.peer_permit = peer_permit;
+            }
+        });
+    }
+
+    /// Closes the session if it is initialized but unused, and has no connection. Returns whether
+    /// it did.
+    pub(crate) fn close_if_unused(self: &Arc<Self>) -> bool {
+        self.with_lock(true, |locked| {
+            let is_closable = locked.state.unused.is_some() && locked.is_disconnected();
+            if is_closable {
+                locked.close_unused();
+            }
+            is_closable
+        })
+    }
+}
+
+impl LockedSession<'_> {
+    /// Notes that the client uses the session.
+    pub(super) fn mark_used(&mut self) {
+        if self.state.core.initialized().is_some()
+            && let Some(unused) = self.state.unused.take()
+        {
+            self.session.shared.unused.remove(unused.number);
+        }
+    }
+
+    /// Closes the session if it has been unused for too long, or postpones that if it has a
+    /// connection.
+    pub(super) fn close_if_unused_for_too_long(&mut self) {
+        let (now, next) = (self.now(), self.unused_deadline());
+        let is_disconnected = self.is_disconnected();
+        let unused = self.state.unused.as_mut().filter(|unused| unused.deadline <= now);
+        let Some(unused) = unused else { return };
+        unused.deadline = next;
+        if is_disconnected {
+            self.close_unused();
+        }
+    }
+
+    fn close_unused(&mut self) {
+        self.apply(Input::CloseSession { reason: CloseReason::Idle });
+    }
+
+    /// Returns whether the session is initialized and has no connection.
+    fn is_disconnected(&mut self) -> bool {
+        self.core().initialized().is_some() && self.state.buffers.is_empty()
+    }
+
+    fn unused_deadline(&self) -> Instant {
+        let timeout = self.session.shared.config.unused_timeout;
+        timeout.map_or(Instant::MAX, |timeout| self.now().saturating_add(timeout))
+    }
+}
