@@ -1,6 +1,7 @@
 //! Actions that a session requires of its driver.
 
-use core::{ops::RangeInclusive, slice, time::Duration};
+use alloc::vec::Vec;
+use core::{slice, time::Duration};
 
 use smallvec::SmallVec;
 
@@ -15,43 +16,46 @@ pub enum Action<M> {
         /// The message.
         message: M,
     },
-    /// Send an event on a connection.
+    /// Send an event on a connection, as SSE.
     ///
     /// The event fits into the window in events of the connection, and into the window in
     /// bytes of the session, unless the connection holds nothing else.
     Send {
         /// The connection.
         connection: ConnectionId,
-        /// The index by which [`Input::Acknowledged`](crate::Input::Acknowledged) refers to the
-        /// event.
-        index: u64,
-        /// The `id:` field of the event. `None` for the response to `initialize`, and if the
-        /// HTTP response is one JSON object.
-        id: Option<EventId>,
+        /// The `id:` field of the event. [`Input::Acknowledged`](crate::Input::Acknowledged)
+        /// refers to the event by its index.
+        id: EventId,
         /// The event.
         event: Event<M>,
     },
-    /// Report to the client that events are missing before the next event of the connection.
+    /// Send the whole answer to a POST: the response to `initialize`, or the response to the
+    /// only request of a POST in JSON format. A [`Close`](Self::Close) follows.
     ///
-    /// A gap does not count against the window. Write it with the next event, or alone.
-    Gap {
+    /// It has no id, and index 1: [`Input::Acknowledged`](crate::Input::Acknowledged) refers to
+    /// it by [`ANSWER_INDEX`].
+    Respond {
         /// The connection.
         connection: ConnectionId,
-        /// The stream.
-        stream: StreamId,
-        /// The range of indexes in which events are missing.
-        missed: RangeInclusive<u64>,
+        /// The answer.
+        answer: Answer<M>,
     },
-    /// Close a connection.
-    ///
-    /// Report it by [`Input::ConnectionClosed`](crate::Input::ConnectionClosed) when it is
-    /// closed.
+    /// Close a connection: its HTTP body ends after the events that it holds were sent. Comes at
+    /// most once for a connection, and is followed by an
+    /// [`Input::ConnectionClosed`](crate::Input::ConnectionClosed) or a [`Cut`](Self::Cut).
     Close {
         /// The connection.
         connection: ConnectionId,
-        /// The reason, which decides whether the connection is drained or cut: see
-        /// [`EndReason::drains`].
+        /// Why.
         reason: EndReason,
+    },
+    /// Cut a connection, which may be closed already: its HTTP body ends at once, without the
+    /// events that it holds. Nothing more is sent on it, and its end need not be reported.
+    Cut {
+        /// The connection.
+        connection: ConnectionId,
+        /// Why.
+        reason: CutReason,
     },
     /// Drop the unacknowledged events of a connection, which stays open. Its stream sends them
     /// on another connection.
@@ -83,17 +87,32 @@ pub enum Action<M> {
         /// The stream.
         stream: StreamId,
     },
-    /// The session is closed. This is its last action.
-    ///
-    /// It stands for all actions that the session would still need: if the backend stays alive,
-    /// cancel the pending requests and send error responses to the waiting server requests; and
-    /// release all held senders.
+    /// The session is closed. This is its last action: every connection was closed or cut before,
+    /// every held sender may go on, and the backend is no longer needed by this session. If the
+    /// backend lives on, it has to be told what is listed here.
     SessionClosed {
-        /// Why the session is closed.
+        /// Why.
         reason: CloseReason,
+        /// Client requests, by id, whose response the session no longer waits for: cancel them.
+        pending_requests: Vec<RequestId>,
+        /// Server requests, by id, that get no response: fail them.
+        server_requests: Vec<RequestId>,
     },
     /// Log something that the client or the backend did not get.
     Report(Report),
+}
+
+/// The index by which an [`Answer`] is acknowledged.
+pub const ANSWER_INDEX: u64 = 1;
+
+/// The whole answer to a POST.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Answer<M> {
+    /// A response of the backend.
+    Message(M),
+    /// A failure, to be sent as a JSON-RPC error.
+    Failure(Failure),
 }
 
 /// The content of an SSE event.
@@ -110,6 +129,11 @@ pub enum Event<M> {
     Priming {
         /// How long the client should wait before it comes back: the `retry:` field.
         retry: Option<Duration>,
+    },
+    /// A gap: events from index `first` to the index of this event are no longer available.
+    Gap {
+        /// The first index.
+        first: u64,
     },
 }
 
@@ -129,27 +153,16 @@ pub enum EndReason {
     TooManyShadows,
     /// The session is closed.
     SessionClosed,
+}
+
+/// Why a connection is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum CutReason {
     /// The client resumed the stream on another connection, so this one is presumed lost.
     Replaced,
     /// Its reader acknowledged nothing for too long, or it was not reported as closed.
     Stalled,
-}
-
-impl EndReason {
-    /// Returns whether the connection is drained: closed after the events that it holds were
-    /// sent. Otherwise it is cut: closed at once, and its events are dropped.
-    #[must_use]
-    pub fn drains(self) -> bool {
-        match self {
-            Self::Complete
-            | Self::Cancelled
-            | Self::Abandoned
-            | Self::Requested
-            | Self::TooManyShadows
-            | Self::SessionClosed => true,
-            Self::Replaced | Self::Stalled => false,
-        }
-    }
 }
 
 /// Why a server request gets an error.

@@ -1,32 +1,8 @@
 //! Position of a connection in the log of its stream, with its window.
 
-use core::ops::RangeInclusive;
-
 /// A position in the log of a stream, with a window.
 ///
-/// A session has one for each connection. A driver may also use one to send the
-/// [`Log`](crate::Log) of a stream on its own:
-///
-/// ```
-/// use rejoin_core::{Cursor, Log};
-///
-/// /// Returns the indexes that a reader with a window of 16 may be sent now.
-/// fn next_events<M>(log: &Log<M>, cursor: &mut Cursor) -> Vec<u64> {
-///     let Some(first) = log.range(cursor.next()..u64::MAX).next().map(|logged| logged.index)
-///     else {
-///         return Vec::new();
-///     };
-///     if !cursor.admits(first, 16) {
-///         return Vec::new();
-///     }
-///     let events: Vec<u64> =
-///         log.range(first..cursor.limit(first, 16)).map(|logged| logged.index).collect();
-///     if let Some(last) = events.last() {
-///         cursor.sent(first, *last);
-///     }
-///     events
-/// }
-/// ```
+/// A session has one for each connection.
 ///
 /// The window is a span of indexes that begins at the first unacknowledged event. It has at
 /// most as many events as indexes, so events sent within it always fit into a buffer of that
@@ -40,7 +16,6 @@ pub struct Cursor {
     first_unacknowledged: u64,
     /// The index after the last one sent.
     sent_end: u64,
-    gap_reported_through: u64,
     /// Where [`discard`](Self::discard) returns to: the index after the last acknowledged one,
     /// even if it has no event.
     rewind_to: u64,
@@ -51,13 +26,7 @@ impl Cursor {
     #[must_use]
     pub const fn after(index: u64) -> Self {
         let next = index.saturating_add(1);
-        Self {
-            next,
-            first_unacknowledged: next,
-            sent_end: next,
-            gap_reported_through: 0,
-            rewind_to: next,
-        }
+        Self { next, first_unacknowledged: next, sent_end: next, rewind_to: next }
     }
 
     /// Returns the next index to send.
@@ -79,39 +48,24 @@ impl Cursor {
     }
 
     /// Returns whether the window admits the event at `index`.
-    #[must_use]
-    pub const fn admits(&self, index: u64, window: u32) -> bool {
-        index < self.limit(index, window)
+    pub(crate) fn admits(&self, index: u64, window: u32) -> bool {
+        !self.has_unacknowledged()
+            || index < self.first_unacknowledged.saturating_add(u64::from(window))
     }
 
-    /// Returns the end of the window, exclusive, if `first` is sent next.
-    #[must_use]
-    pub const fn limit(&self, first: u64, window: u32) -> u64 {
-        let base = if self.has_unacknowledged() { self.first_unacknowledged } else { first };
-        base.saturating_add(window as u64)
-    }
-
-    /// Records that the events from `first` to `last` were sent, and those before them skipped.
-    pub const fn sent(&mut self, first: u64, last: u64) {
+    /// Records that the event at `index` was sent, and those before it skipped.
+    pub(crate) fn sent(&mut self, index: u64) {
         if !self.has_unacknowledged() {
-            self.first_unacknowledged = first;
+            self.first_unacknowledged = index;
         }
-        self.next = last.saturating_add(1);
-        self.sent_end = self.next;
-    }
-
-    /// Records that a priming event was sent, at the index before the next one.
-    pub const fn prime(&mut self) {
-        if !self.has_unacknowledged() {
-            self.first_unacknowledged = self.next.saturating_sub(1);
-        }
+        self.next = index.saturating_add(1);
         self.sent_end = self.next;
     }
 
     /// Records that everything sent through `index` was acknowledged. Returns the last
     /// acknowledged index, or `None` if it is unchanged.
     #[must_use = "returns how far the stream was acknowledged"]
-    pub fn acknowledge(&mut self, index: u64) -> Option<u64> {
+    pub(crate) fn acknowledge(&mut self, index: u64) -> Option<u64> {
         let first_unacknowledged = index.saturating_add(1).min(self.sent_end);
         if first_unacknowledged <= self.first_unacknowledged {
             return None;
@@ -127,7 +81,7 @@ impl Cursor {
     }
 
     /// Skips everything through `index`, which was delivered on another connection.
-    pub fn skip(&mut self, index: u64) {
+    pub(crate) fn skip(&mut self, index: u64) {
         let has_unacknowledged = self.has_unacknowledged();
         self.next = self.next.max(index.saturating_add(1));
         if !has_unacknowledged {
@@ -137,31 +91,9 @@ impl Cursor {
         }
     }
 
-    /// Forgets what was sent and not acknowledged, and the gap reported since: they are sent
-    /// on another connection.
-    pub fn discard(&mut self) {
+    /// Forgets what was sent and not acknowledged: it is sent on another connection.
+    pub(crate) fn discard(&mut self) {
         *self = Self::after(self.rewind_to.saturating_sub(1));
-    }
-
-    /// Returns the missed indexes through `missed` that were not yet reported to the client,
-    /// and records them as reported.
-    #[must_use = "the gap must be reported to the client"]
-    pub fn take_gap(&mut self, missed: u64) -> Option<RangeInclusive<u64>> {
-        let first = self.first_unreported();
-        (first <= missed).then(|| {
-            self.gap_reported_through = missed;
-            first..=missed
-        })
-    }
-
-    /// Returns whether [`take_gap`](Self::take_gap) would return a gap.
-    #[must_use]
-    pub fn has_gap(&self, missed: u64) -> bool {
-        self.first_unreported() <= missed
-    }
-
-    fn first_unreported(&self) -> u64 {
-        self.next.max(self.gap_reported_through.saturating_add(1))
     }
 }
 
@@ -174,7 +106,6 @@ mod wire {
         next: u64,
         first_unacknowledged: u64,
         sent_end: u64,
-        gap_reported_through: u64,
         rewind_to: u64,
     }
 
@@ -182,12 +113,11 @@ mod wire {
         type Error = &'static str;
 
         fn try_from(wire: Cursor) -> Result<Self, &'static str> {
-            let Cursor { next, first_unacknowledged, sent_end, gap_reported_through, rewind_to } =
-                wire;
+            let Cursor { next, first_unacknowledged, sent_end, rewind_to } = wire;
             if first_unacknowledged > next || sent_end > next || rewind_to > next {
                 return Err("cursor acknowledges events that were not sent");
             }
-            Ok(Self { next, first_unacknowledged, sent_end, gap_reported_through, rewind_to })
+            Ok(Self { next, first_unacknowledged, sent_end, rewind_to })
         }
     }
 }
@@ -200,9 +130,9 @@ mod tests {
     fn a_window_admits_no_more_events_than_its_size() {
         let mut cursor = Cursor::after(4);
         assert!(cursor.admits(5, 2));
-        cursor.sent(5, 5);
+        cursor.sent(5);
         assert!(cursor.admits(6, 2));
-        cursor.sent(6, 6);
+        cursor.sent(6);
         assert!(!cursor.admits(7, 2));
         assert_eq!(cursor.acknowledge(5), Some(5));
         assert!(cursor.admits(7, 2));
@@ -212,7 +142,7 @@ mod tests {
     #[test]
     fn a_priming_event_counts_against_the_window() {
         let mut cursor = Cursor::after(0);
-        cursor.prime();
+        cursor.sent(0);
         assert!(!cursor.admits(1, 1));
         assert_eq!(cursor.acknowledge(0), Some(0));
         assert!(cursor.admits(1, 1));
@@ -222,7 +152,7 @@ mod tests {
     fn a_gap_in_the_numbering_never_stops_a_cursor_with_nothing_in_flight() {
         let mut cursor = Cursor::after(0);
         assert!(cursor.admits(1_000, 1));
-        cursor.sent(1_000, 1_000);
+        cursor.sent(1_000);
         assert!(!cursor.admits(1_001, 1));
         assert_eq!(cursor.acknowledge(1_000), Some(1_000));
         cursor.skip(5_000);
@@ -232,7 +162,7 @@ mod tests {
     #[test]
     fn skipping_does_not_extend_what_is_in_flight() {
         let mut cursor = Cursor::after(0);
-        cursor.sent(1, 3);
+        (1..=3).for_each(|index| cursor.sent(index));
         cursor.skip(10);
         assert!(!cursor.admits(11, 2));
         assert_eq!(cursor.acknowledge(10), Some(3));
@@ -244,17 +174,13 @@ mod tests {
     #[test]
     fn discarded_events_count_as_not_sent() {
         let mut cursor = Cursor::after(0);
-        cursor.sent(1, 3);
+        (1..=3).for_each(|index| cursor.sent(index));
         assert_eq!(cursor.acknowledge(1), Some(1));
         cursor.discard();
         assert_eq!((cursor.next(), cursor.has_unacknowledged()), (2, false));
         assert_eq!(cursor.acknowledge(3), None);
-        assert_eq!(cursor.take_gap(4), Some(2..=4));
-        cursor.sent(5, 5);
-        cursor.discard();
-        assert_eq!(cursor.take_gap(4), Some(2..=4), "the reported gap is discarded, too");
         let mut primed = Cursor::after(0);
-        primed.prime();
+        primed.sent(0);
         primed.discard();
         assert_eq!(primed, Cursor::after(0));
     }
@@ -263,17 +189,8 @@ mod tests {
     fn only_sent_events_can_be_acknowledged() {
         let mut cursor = Cursor::after(0);
         assert_eq!(cursor.acknowledge(u64::MAX), None);
-        cursor.sent(1, 1);
+        cursor.sent(1);
         assert_eq!(cursor.acknowledge(u64::MAX), Some(1));
         assert_eq!(cursor.first_unacknowledged(), 2);
-    }
-
-    #[test]
-    fn a_gap_is_reported_once() {
-        let mut cursor = Cursor::after(2);
-        assert_eq!(cursor.take_gap(2), None);
-        assert_eq!(cursor.take_gap(5), Some(3..=5));
-        assert_eq!(cursor.take_gap(5), None);
-        assert_eq!(cursor.take_gap(6), Some(6..=6));
     }
 }

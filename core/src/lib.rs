@@ -38,62 +38,153 @@
 //! - A **failure** replaces a response that will never arrive, so that no client waits for it
 //!   forever.
 //!
-//! [`behaviour`] specifies the actions that each input causes. [`drivers`] lists the
-//! requirements for drivers.
+//! [`behaviour`] specifies the actions that each input causes.
 //!
-//! # The loop
+//! # A driver
+//!
+//! A driver holds one lock for a session and for what its actions change. This one fits on a
+//! page; [`drivers`] lists what else it must do.
 //!
 //! ```
-//! use core::time::Duration;
+//! use std::collections::{BTreeMap, VecDeque};
+//!
 //! use rejoin_core::{
-//!     Action, Actions, AnswerFormat, Config, ConnectionId, EventId, Event, Input, Instant,
-//!     Message, Parsed, Post, Session, StreamId, parse_head,
+//!     ANSWER_INDEX, Action, Actions, Answer, AnswerFormat, Config, ConnectionId, Event, EventId,
+//!     Input, Instant, Message, Parsed, Post, Rejected, RequestId, Session, StreamId, parse_head,
 //! };
 //!
-//! # fn message(json: &'static str) -> Result<Message<&'static str>, rejoin_core::ParseError> {
-//! #     let Parsed::Single(head) = parse_head(json.as_bytes(), 64)? else { unreachable!() };
-//! #     Ok(Message { head, body: json, bytes: json.len() })
-//! # }
-//! let mut session = Session::new(Config::default().validate()?, Instant::EPOCH);
-//! let mut actions = Actions::new();
-//! let mut handle = |milliseconds, input| {
-//!     let now = Instant::new(Duration::from_millis(milliseconds));
-//!     actions.clear();
-//!     let pressure = session.handle(now, input, &mut actions)?;
-//!     // Here a driver carries out the actions, and sleeps until the deadline.
-//!     Ok::<_, rejoin_core::Rejection>((actions.clone(), pressure, session.deadline()))
+//! /// What the HTTP body of a connection has yet to write.
+//! #[derive(Default)]
+//! struct Buffer {
+//!     items: VecDeque<Item>,
+//!     /// Whether the body ends after the last item.
+//!     is_closing: bool,
+//! }
+//!
+//! enum Item {
+//!     /// An SSE event.
+//!     Event(EventId, Event<String>),
+//!     /// A whole answer: the body is one JSON object.
+//!     Answer(Answer<String>),
+//! }
+//!
+//! /// What the backend must do.
+//! enum Command {
+//!     Handle(String),
+//!     Cancel(RequestId),
+//!     Fail(RequestId),
+//! }
+//!
+//! struct Driver {
+//!     session: Session<String>,
+//!     actions: Actions<String>,
+//!     buffers: BTreeMap<ConnectionId, Buffer>,
+//!     commands: Vec<Command>,
+//! }
+//!
+//! impl Driver {
+//!     /// Reports an input, and carries out the actions.
+//!     fn handle(
+//!         &mut self,
+//!         now: Instant,
+//!         input: Input<String>,
+//!     ) -> Result<(), Box<Rejected<String>>> {
+//!         let Self { session, actions, buffers, commands } = self;
+//!         let result = session.handle(now, input, actions);
+//!         for action in actions.drain() {
+//!             match action {
+//!                 Action::Forward { message } => commands.push(Command::Handle(message)),
+//!                 Action::CancelRequest { id } => commands.push(Command::Cancel(id)),
+//!                 Action::FailServerRequest { id, .. } => commands.push(Command::Fail(id)),
+//!                 Action::Send { connection, id, event } => {
+//!                     buffers.entry(connection).or_default().items.push_back(Item::Event(id, event));
+//!                 }
+//!                 Action::Respond { connection, answer } => {
+//!                     buffers.entry(connection).or_default().items.push_back(Item::Answer(answer));
+//!                 }
+//!                 Action::Discard { connection } => {
+//!                     buffers.entry(connection).or_default().items.clear();
+//!                 }
+//!                 Action::Close { connection, .. } => {
+//!                     buffers.entry(connection).or_default().is_closing = true;
+//!                 }
+//!                 Action::Cut { connection, .. } => {
+//!                     buffers.insert(connection, Buffer { is_closing: true, ..Buffer::default() });
+//!                 }
+//!                 // The sender of the message waits until its stream is released.
+//!                 Action::Hold { .. } | Action::Release { .. } => {}
+//!                 // The last action: the backend is told of the requests that end here.
+//!                 Action::SessionClosed { pending_requests, server_requests, .. } => {
+//!                     commands.extend(pending_requests.into_iter().map(Command::Cancel));
+//!                     commands.extend(server_requests.into_iter().map(Command::Fail));
+//!                 }
+//!                 Action::Report(report) => println!("{report:?}"),
+//!             }
+//!         }
+//!         // Arm a timer here that reports `Input::Tick` at `session.deadline()`.
+//!         result
+//!     }
+//!
+//!     /// Pulls the next item for the body of a connection, and acknowledges it.
+//!     fn pull(&mut self, now: Instant, connection: ConnectionId) -> Option<Item> {
+//!         let item = self.buffers.get_mut(&connection)?.items.pop_front()?;
+//!         let through = match &item {
+//!             Item::Event(id, _) => id.index,
+//!             Item::Answer(_) => ANSWER_INDEX,
+//!         };
+//!         // Never rejected.
+//!         let _ = self.handle(now, Input::Acknowledged { connection, through });
+//!         Some(item)
+//!     }
+//!
+//!     /// Handles the end of a body: the client left, or it was closed and has written all items.
+//!     fn on_closed(&mut self, now: Instant, connection: ConnectionId) {
+//!         self.buffers.remove(&connection);
+//!         let _ = self.handle(now, Input::ConnectionClosed { connection, through: None });
+//!     }
+//! }
+//!
+//! /// Returns a message with its head, which is all that a session looks at.
+//! fn message(json: &str) -> Result<Message<String>, Box<dyn std::error::Error>> {
+//!     match parse_head(json.as_bytes(), 1)? {
+//!         Parsed::Single(head) => Ok(Message { head, body: json.to_owned(), bytes: json.len() }),
+//!         Parsed::Batch(_) => Err("a batch".into()),
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let now = Instant::EPOCH;
+//! let mut driver = Driver {
+//!     session: Session::new(Config::default().validate()?, now),
+//!     actions: Actions::new(),
+//!     buffers: BTreeMap::new(),
+//!     commands: Vec::new(),
 //! };
 //! let post = |connection, json| {
 //!     let post = Post::Single(message(json)?);
-//!     let connection = ConnectionId(connection);
-//!     Ok::<_, rejoin_core::ParseError>(Input::Post { connection, format: AnswerFormat::Sse, post })
+//!     Ok::<_, Box<dyn std::error::Error>>(Input::Post { connection, format: AnswerFormat::Sse, post })
 //! };
+//! let [first, second, third] = [1, 2, 3].map(ConnectionId);
 //!
 //! // The handshake.
-//! handle(0, post(1, r#"{"jsonrpc":"2.0","id":0,"method":"initialize"}"#)?)?;
-//! let response = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18"}}"#;
-//! handle(1, Input::BackendMessage { message: message(response)?, related: None })?;
-//! handle(2, Input::ConnectionClosed { connection: ConnectionId(1), through: Some(1) })?;
+//! driver.handle(now, post(first, r#"{"jsonrpc":"2.0","id":0,"method":"initialize"}"#)?)?;
+//! let response = message(r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18"}}"#)?;
+//! driver.handle(now, Input::BackendMessage { message: response, related: None })?;
+//! assert!(matches!(driver.pull(now, first), Some(Item::Answer(Answer::Message(_)))));
+//! driver.on_closed(now, first);
 //!
-//! // A request whose connection closes before the response arrives.
-//! handle(3, post(2, r#"{"jsonrpc":"2.0","id":7,"method":"tools/call"}"#)?)?;
-//! handle(4, Input::ConnectionClosed { connection: ConnectionId(2), through: None })?;
-//! let response = r#"{"jsonrpc":"2.0","id":7,"result":{}}"#;
-//! handle(5, Input::BackendMessage { message: message(response)?, related: None })?;
+//! // A request whose connection is lost before the response.
+//! driver.handle(now, post(second, r#"{"jsonrpc":"2.0","id":7,"method":"tools/call"}"#)?)?;
+//! driver.on_closed(now, second);
+//! let response = message(r#"{"jsonrpc":"2.0","id":7,"result":{}}"#)?;
+//! driver.handle(now, Input::BackendMessage { message: response, related: None })?;
 //!
 //! // The client comes back, and gets the response.
-//! let last_event_id = Some("0/0".parse()?);
-//! let (actions, ..) = handle(6, Input::Get { connection: ConnectionId(3), last_event_id })?;
-//! assert_eq!(
-//!     actions.iter().next(),
-//!     Some(&Action::Send {
-//!         connection: ConnectionId(3),
-//!         index: 1,
-//!         id: Some(EventId::new(StreamId::Request(0), 1)),
-//!         event: Event::Message(response),
-//!     })
-//! );
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! let last_event_id = Some(EventId::new(StreamId::Request(0), 0));
+//! driver.handle(now, Input::Get { connection: third, last_event_id })?;
+//! assert!(matches!(driver.pull(now, third), Some(Item::Event(_, Event::Message(_)))));
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! # The laws
@@ -145,7 +236,8 @@ mod time;
 mod timers;
 
 pub use action::{
-    Action, Actions, CloseReason, EndReason, Event, Report, UnansweredReason, UndeliverableReason,
+    ANSWER_INDEX, Action, Actions, Answer, CloseReason, CutReason, EndReason, Event, Report,
+    UnansweredReason, UndeliverableReason,
 };
 pub use config::{ConcurrentGet, Config, ConfigError, Priming, UnrelatedRouting, ValidConfig};
 pub use cursor::Cursor;
@@ -158,7 +250,7 @@ pub use head::{
 pub use id::{ConnectionId, ID_BYTES_MAX, IdTooLong, IdValue, ProgressToken, RequestId};
 pub use input::{AnswerFormat, Input, Message, Post};
 pub use log::{EVENT_OVERHEAD_BYTES, Entry, Log, Logged, MessageKind};
-pub use rejection::{ApiMisuse, BackendFault, ClientFault, Rejection};
+pub use rejection::{ApiMisuse, BackendFault, ClientFault, Rejected, Rejection};
 pub use revision::{PROFILES, Profile, ProtocolVersion};
 pub use session::Session;
 #[cfg(feature = "serde")]

@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 use core::ops::Range;
 
-use crate::{Event, Failure, FailureReason, RequestId, capacity};
+use crate::{Failure, FailureReason, RequestId, capacity};
 
 /// Overhead of an event in a log, in bytes, on top of the size of its message.
 ///
@@ -75,17 +75,6 @@ impl<M> Entry<M> {
         match self {
             Self::Message { bytes, .. } => cost(*bytes),
             Self::Failure(_) => 0,
-        }
-    }
-}
-
-impl<M: Clone> Entry<M> {
-    /// Returns the event to send for this entry.
-    #[must_use]
-    pub fn to_event(&self) -> Event<M> {
-        match self {
-            Self::Message { body, .. } => Event::Message(body.clone()),
-            Self::Failure(failure) => Event::Failure(failure.clone()),
         }
     }
 }
@@ -224,11 +213,15 @@ impl<M> Log<M> {
         }
     }
 
-    /// Allocates the next index; `None` if all are used.
-    pub(crate) fn allocate_index(&mut self) -> Option<u64> {
-        let next = self.last.checked_add(1).filter(|next| *next < u64::MAX)?;
-        self.last = next;
-        Some(next)
+    /// Allocates the next index.
+    pub(crate) fn allocate_index(&mut self) -> u64 {
+        self.last = self.last.saturating_add(1);
+        self.last
+    }
+
+    /// Returns whether all indexes are allocated.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.last >= u64::MAX - 1
     }
 
     /// Appends an event at the index that was allocated last. Returns its cost in bytes.

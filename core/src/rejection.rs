@@ -1,12 +1,29 @@
 //! Rejections: inputs that a session does not accept, by who is at fault.
 
+use alloc::boxed::Box;
+
 use thiserror::Error;
 
-use crate::{CloseReason, ConnectionId, ProgressToken, RequestId, StreamId};
+use crate::{CloseReason, ConnectionId, Input, ProgressToken, RequestId, StreamId};
 
-/// An input that a session did not accept.
-///
-/// The input had no effect. Only time has passed: timers that were due have fired.
+/// An input that a session did not accept, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{reason}")]
+pub struct Rejected<M> {
+    /// Why.
+    pub reason: Rejection,
+    /// The input, unchanged.
+    pub input: Input<M>,
+}
+
+impl<M> Rejected<M> {
+    #[cold]
+    pub(crate) fn boxed(reason: Rejection, input: Input<M>) -> Box<Self> {
+        Box::new(Self { reason, input })
+    }
+}
+
+/// Why a session did not accept an input.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Rejection {
     /// The client is at fault.

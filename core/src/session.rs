@@ -22,7 +22,7 @@ mod stream;
 mod tick;
 mod tombstones;
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use self::{
     backpressure::HeldStream,
@@ -39,7 +39,7 @@ pub(crate) use self::{
 pub(crate) use self::{in_flight::Sent, stream::StreamRequest};
 use crate::{
     Actions, CloseReason, ConnectionId, Cursor, Initialized, Input, Instant, Log, Priming, Profile,
-    Rejection, RequestId, StreamId, ValidConfig,
+    Rejected, Rejection, RequestId, StreamId, ValidConfig,
     timers::{TimerKind, Timers},
 };
 
@@ -131,16 +131,16 @@ impl<M: Clone> Session<M> {
     ///
     /// # Errors
     ///
-    /// A [`Rejection`] names who is at fault: the client, the backend or the driver. A rejected
-    /// input has no effect, unless it closes the session; but timers that were due have fired,
-    /// and their actions are in `out`. The input is dropped with its message. Requests of both
-    /// sides need an error response then, so keep the id of a request beforehand.
+    /// A [`Rejection`] names who is at fault: the client, the backend or the driver. It comes
+    /// with the input, whose requests still need an error response. A rejected input has no
+    /// effect, except that a first input other than `initialize` closes the session. In any
+    /// case, timers that were due have fired, and their actions are in `out`.
     pub fn handle(
         &mut self,
         now: Instant,
         input: Input<M>,
         out: &mut Actions<M>,
-    ) -> Result<(), Rejection> {
+    ) -> Result<(), Box<Rejected<M>>> {
         self.now = self.now.max(now);
         self.tick(out);
         if let Phase::Closed(reason) = self.phase {
@@ -154,13 +154,17 @@ impl<M: Clone> Session<M> {
                 | Input::CloseSession { .. }
                 | Input::BackendMessage { .. }
                 | Input::Disconnect { .. }
-                | Input::BackendGone => Err(Rejection::Closed(reason)),
+                | Input::BackendGone => Err(Rejected::boxed(Rejection::Closed(reason), input)),
             };
         }
         if matches!(input, Input::Tick) {
             return Ok(());
         }
-        let expects_answer = check::expects_answer(&input);
+        if matches!(self.phase, Phase::New) && check::violates_handshake(&input) {
+            let reason = CloseReason::ExpectedInitialize;
+            self.close(reason, out);
+            return Err(Rejected::boxed(Rejection::Closed(reason), input));
+        }
         let is_activity = !(check::is_from_backend(&input) && self.is_idle());
         let is_client_use = check::is_from_client(&input) && matches!(self.phase, Phase::Live);
         let recorded_on = self.apply(input, out)?;
@@ -173,10 +177,7 @@ impl<M: Clone> Session<M> {
             self.hold_sender(stream, out);
         }
         self.recheck_backpressure(out);
-        match self.phase {
-            Phase::Closed(reason) if expects_answer => Err(Rejection::Closed(reason)),
-            Phase::New | Phase::Initializing { .. } | Phase::Live | Phase::Closed(_) => Ok(()),
-        }
+        Ok(())
     }
 
     /// Returns when the next [`Input::Tick`] is due; `None` is never.
@@ -205,27 +206,27 @@ impl<M: Clone> Session<M> {
         &mut self,
         input: Input<M>,
         out: &mut Actions<M>,
-    ) -> Result<Option<StreamId>, Rejection> {
-        if matches!(self.phase, Phase::New) && check::violates_handshake(&input) {
-            self.close(CloseReason::ExpectedInitialize, out);
-            return Ok(None);
-        }
+    ) -> Result<Option<StreamId>, Box<Rejected<M>>> {
         match input {
-            Input::Reserve { connection } => {
-                self.check_reserve(connection)?;
-                self.reserve(connection);
-            }
-            Input::Post { connection, format, post } => {
-                match self.check_post(connection, &post)? {
-                    PostEffect::OpensStream { reserved } => {
-                        self.handle_request(connection, reserved, format, post, out);
-                    }
-                    PostEffect::ForwardsOnly => self.handle_messages(post, out),
+            Input::Reserve { connection } => match self.check_reserve(connection) {
+                Ok(()) => self.reserve(connection),
+                Err(reason) => return Err(Rejected::boxed(reason, input)),
+            },
+            Input::Post { connection, format, post } => match self.check_post(connection, &post) {
+                Ok(PostEffect::OpensStream { reserved }) => {
+                    self.handle_request(connection, reserved, format, post, out);
                 }
-            }
+                Ok(PostEffect::ForwardsOnly) => self.handle_messages(post, out),
+                Err(reason) => {
+                    let input = Input::Post { connection, format, post };
+                    return Err(Rejected::boxed(reason, input));
+                }
+            },
             Input::Get { connection, last_event_id } => {
-                self.check_get(connection, last_event_id)?;
-                self.handle_get(connection, last_event_id, out);
+                match self.check_get(connection, last_event_id) {
+                    Ok(effect) => self.handle_get(connection, effect, out),
+                    Err(reason) => return Err(Rejected::boxed(reason, input)),
+                }
             }
             Input::Acknowledged { connection, through } => {
                 self.on_acknowledged(connection, through, out);
@@ -233,20 +234,23 @@ impl<M: Clone> Session<M> {
             Input::ConnectionClosed { connection, through } => {
                 self.on_connection_closed(connection, through, out);
             }
-            Input::Abandon { stream } => {
-                let key = self.check_abandon(stream)?;
-                self.abandon(key, out);
-            }
+            Input::Abandon { stream } => match self.check_abandon(stream) {
+                Ok(key) => self.abandon(key, out),
+                Err(reason) => return Err(Rejected::boxed(reason, input)),
+            },
             Input::Delete => self.close(CloseReason::Deleted, out),
             Input::CloseSession { reason } => self.close(reason, out),
             Input::BackendMessage { message, related } => {
-                self.check_backend_message(&message)?;
+                if let Err(reason) = self.check_backend_message(&message) {
+                    let input = Input::BackendMessage { message, related };
+                    return Err(Rejected::boxed(reason, input));
+                }
                 return Ok(self.handle_backend_message(message, related.as_ref(), out));
             }
-            Input::Disconnect { stream, retry } => {
-                let key = self.check_disconnect(stream, retry)?;
-                self.disconnect(key, retry, out);
-            }
+            Input::Disconnect { stream, retry } => match self.check_disconnect(stream, retry) {
+                Ok(key) => self.disconnect(key, retry, out),
+                Err(reason) => return Err(Rejected::boxed(reason, input)),
+            },
             Input::BackendGone => self.close(CloseReason::BackendGone, out),
             Input::Tick => {}
         }
@@ -454,10 +458,10 @@ impl<M> Session<M> {
         self.sequence
     }
 
-    /// Returns whether a connection was sent all logged events of its stream, and any gap.
+    /// Returns whether a connection was sent all logged events and gaps of its stream.
     fn is_at_head(&self, stream: StreamKey, connection: ConnectionKey) -> bool {
         let log = &self.streams[stream].log;
         let cursor = &self.connections[connection].cursor;
-        log.ends_before(cursor.next()) && !cursor.has_gap(log.missed_through())
+        log.ends_before(cursor.next()) && log.missed_through() < cursor.next()
     }
 }

@@ -8,8 +8,8 @@
 use std::{collections::BTreeMap, error::Error, time::Duration};
 
 use rejoin_core::{
-    Action, Actions, AnswerFormat, Config, ConnectionId, EventId, Input, Instant, Message, Parsed,
-    Post, StreamId, parse_head,
+    ANSWER_INDEX, Action, Actions, AnswerFormat, Config, ConnectionId, EventId, Input, Instant,
+    Message, Parsed, Post, StreamId, parse_head,
 };
 use rejoin_tests::driver::{CheckedSession, Fault};
 
@@ -59,15 +59,17 @@ impl Driver {
         let result = self.session.handle(self.now, input, &mut self.actions);
         for action in self.actions.drain() {
             match action {
-                Action::Send { connection, index, .. } => {
-                    self.buffered.entry(connection).or_default().push(index);
+                Action::Send { connection, id, .. } => {
+                    self.buffered.entry(connection).or_default().push(id.index);
                 }
-                Action::Discard { connection } => {
+                Action::Respond { connection, .. } => {
+                    self.buffered.entry(connection).or_default().push(ANSWER_INDEX);
+                }
+                Action::Discard { connection } | Action::Cut { connection, .. } => {
                     self.buffered.remove(&connection);
                 }
                 Action::Close { connection, .. } => self.closing.push(connection),
                 Action::Forward { .. }
-                | Action::Gap { .. }
                 | Action::FailServerRequest { .. }
                 | Action::CancelRequest { .. }
                 | Action::Hold { .. }
@@ -76,7 +78,7 @@ impl Driver {
                 | Action::Report(_) => {}
             }
         }
-        Ok(result.map(drop)?)
+        Ok(result?)
     }
 
     /// Advances the time, with ticks at the deadlines.

@@ -13,7 +13,8 @@ use std::{
 };
 
 use rejoin_core::{
-    Action, Actions, CloseReason, ConnectionId, Input, Instant, Rejection, Session, ValidConfig,
+    ANSWER_INDEX, Action, Actions, CloseReason, ConnectionId, Input, Instant, Rejected, Session,
+    ValidConfig,
 };
 
 use crate::laws::{Checker, ObservedSession, Violation};
@@ -88,7 +89,7 @@ impl<M: Clone> CheckedSession<M> {
         now: Instant,
         input: Input<M>,
         out: &mut Actions<M>,
-    ) -> Result<(), Rejection> {
+    ) -> Result<(), Box<Rejected<M>>> {
         let known = opened_connection(&input).map(|id| (id, self.connections.get(&id).cloned()));
         self.check_call(now, &input);
         let violation = self.laws.check(now, &input);
@@ -223,23 +224,20 @@ impl<M: Clone> CheckedSession<M> {
 
     fn follow(&mut self, action: &Action<M>) {
         match action {
-            Action::Send { connection, index, .. } => {
-                let delivery = self.connections.entry(*connection).or_default();
-                delivery.expected.push_back(*index);
-                delivery.sent = delivery.sent.max(*index);
-            }
+            Action::Send { connection, id, .. } => self.expect(*connection, id.index),
+            Action::Respond { connection, .. } => self.expect(*connection, ANSWER_INDEX),
             Action::Discard { connection } => {
                 self.connections.entry(*connection).or_default().discard();
             }
-            Action::Close { connection, reason } => {
+            Action::Close { connection, .. } => {
+                self.connections.entry(*connection).or_default().is_closing = true;
+            }
+            Action::Cut { connection, .. } => {
                 let delivery = self.connections.entry(*connection).or_default();
-                delivery.is_closing = reason.drains();
-                if !reason.drains() {
-                    delivery.discard();
-                }
+                delivery.is_closing = false;
+                delivery.discard();
             }
             Action::Forward { .. }
-            | Action::Gap { .. }
             | Action::FailServerRequest { .. }
             | Action::CancelRequest { .. }
             | Action::Hold { .. }
@@ -247,6 +245,13 @@ impl<M: Clone> CheckedSession<M> {
             | Action::SessionClosed { .. }
             | Action::Report(_) => {}
         }
+    }
+
+    /// Notes that an event was sent.
+    fn expect(&mut self, connection: ConnectionId, index: u64) {
+        let delivery = self.connections.entry(connection).or_default();
+        delivery.expected.push_back(index);
+        delivery.sent = delivery.sent.max(index);
     }
 
     fn report(&mut self, text: String) {

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use rejoin_core::{
-    Action, AnswerFormat, ApiMisuse, BackendFault, ClientFault, CloseReason, EndReason, Event,
-    EventId, Failure, FailureReason, Head, Input, Message, Notification, Post, Rejection, Report,
-    StreamId, UnansweredReason, UndeliverableReason,
+    Action, AnswerFormat, ApiMisuse, BackendFault, ClientFault, CloseReason, CutReason, EndReason,
+    Event, EventId, Failure, FailureReason, Head, Input, Message, Notification, Post, Rejection,
+    Report, StreamId, UnansweredReason, UndeliverableReason,
 };
 
 use crate::laws::Step;
@@ -244,18 +244,18 @@ kinds! {
 kinds! {
     action of Action<u64>, ACTION {
         Action::Forward { .. } => "action: forward",
-        Action::Send { id: Some(_), .. } => "action: send",
-        Action::Send { id: None, .. } => "action: send without id",
-        Action::Gap { stream: StreamId::Standalone, .. } => "action: gap, standalone",
-        Action::Gap { stream: StreamId::Request(_), .. } => "action: gap, request",
+        Action::Send { event: Event::Gap { .. }, id: EventId { stream: StreamId::Standalone, .. }, .. } => "action: gap, standalone",
+        Action::Send { event: Event::Gap { .. }, id: EventId { stream: StreamId::Request(_), .. }, .. } => "action: gap, request",
+        Action::Send { .. } => "action: send",
+        Action::Respond { .. } => "action: respond",
         Action::Close { reason: EndReason::Complete, .. } => "action: close, complete",
         Action::Close { reason: EndReason::Cancelled, .. } => "action: close, cancelled",
         Action::Close { reason: EndReason::Abandoned, .. } => "action: close, abandoned",
         Action::Close { reason: EndReason::Requested, .. } => "action: close, requested",
         Action::Close { reason: EndReason::TooManyShadows, .. } => "action: close, too many shadows",
         Action::Close { reason: EndReason::SessionClosed, .. } => "action: close, session closed",
-        Action::Close { reason: EndReason::Replaced, .. } => "action: close, replaced",
-        Action::Close { reason: EndReason::Stalled, .. } => "action: close, stalled",
+        Action::Cut { reason: CutReason::Replaced, .. } => "action: cut, replaced",
+        Action::Cut { reason: CutReason::Stalled, .. } => "action: cut, stalled",
         Action::FailServerRequest { reason: UnansweredReason::Undelivered, .. } => "action: fail, undelivered",
         Action::FailServerRequest { reason: UnansweredReason::Evicted, .. } => "action: fail, evicted",
         Action::FailServerRequest { reason: UnansweredReason::Cancelled, .. } => "action: fail, cancelled",
@@ -266,15 +266,15 @@ kinds! {
         Action::Hold { stream: StreamId::Request(_) } => "action: hold, request",
         Action::Release { stream: StreamId::Standalone } => "action: release, standalone",
         Action::Release { stream: StreamId::Request(_) } => "action: release, request",
-        Action::SessionClosed { reason: CloseReason::Deleted } => "closed: deleted",
-        Action::SessionClosed { reason: CloseReason::ServerShutdown } => "closed: server shutdown",
-        Action::SessionClosed { reason: CloseReason::Cancelled } => "closed: cancelled",
-        Action::SessionClosed { reason: CloseReason::ExpectedInitialize } => "closed: expected initialize",
-        Action::SessionClosed { reason: CloseReason::InitializeRejected } => "closed: initialize rejected",
-        Action::SessionClosed { reason: CloseReason::InitializeTimeout } => "closed: initialize timeout",
-        Action::SessionClosed { reason: CloseReason::InitializeUnacknowledged } => "closed: initialize unacknowledged",
-        Action::SessionClosed { reason: CloseReason::Idle } => "closed: idle",
-        Action::SessionClosed { reason: CloseReason::BackendGone } => "closed: backend gone",
+        Action::SessionClosed { reason: CloseReason::Deleted, .. } => "closed: deleted",
+        Action::SessionClosed { reason: CloseReason::ServerShutdown, .. } => "closed: server shutdown",
+        Action::SessionClosed { reason: CloseReason::Cancelled, .. } => "closed: cancelled",
+        Action::SessionClosed { reason: CloseReason::ExpectedInitialize, .. } => "closed: expected initialize",
+        Action::SessionClosed { reason: CloseReason::InitializeRejected, .. } => "closed: initialize rejected",
+        Action::SessionClosed { reason: CloseReason::InitializeTimeout, .. } => "closed: initialize timeout",
+        Action::SessionClosed { reason: CloseReason::InitializeUnacknowledged, .. } => "closed: initialize unacknowledged",
+        Action::SessionClosed { reason: CloseReason::Idle, .. } => "closed: idle",
+        Action::SessionClosed { reason: CloseReason::BackendGone, .. } => "closed: backend gone",
         Action::Report(Report::Undeliverable { reason: UndeliverableReason::UnknownRequest, .. }) => {
             "report: undeliverable, unknown request"
         },
@@ -290,7 +290,7 @@ kinds! {
     }
     never {
         // No history is long enough to exhaust a counter.
-        Action::SessionClosed { reason: CloseReason::Exhausted } => "closed: exhausted",
+        Action::SessionClosed { reason: CloseReason::Exhausted, .. } => "closed: exhausted",
     }
 }
 
@@ -304,6 +304,7 @@ kinds! {
         Event::Failure(Failure { reason: FailureReason::Orphaned, .. }) => "sent: orphaned",
         Event::Priming { retry: None } => "sent: priming",
         Event::Priming { retry: Some(_) } => "sent: priming, retry",
+        Event::Gap { .. } => "sent: gap",
     }
     never {}
 }

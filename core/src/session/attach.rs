@@ -4,11 +4,11 @@ use super::{
     Session,
     connection::{Connection, ConnectionKey, Role, Subject},
     in_flight::Sent,
-    stream::{STANDALONE, Stage, Stream, StreamKey},
+    stream::{STANDALONE, Stage, StreamKey},
 };
 use crate::{
-    Action, Actions, AnswerFormat, ConnectionId, EndReason, EventId, Report, config::StallTimeout,
-    time::Timeout, timers::TimerKind,
+    Action, Actions, AnswerFormat, ConnectionId, CutReason, EndReason, Event, Logged, Report,
+    config::StallTimeout, time::Timeout, timers::TimerKind,
 };
 
 impl<M: Clone> Session<M> {
@@ -104,7 +104,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Closes a connection, which is drained or cut as `reason` requires.
+    /// Closes a connection, which drains.
     pub(super) fn close_connection(
         &mut self,
         key: ConnectionKey,
@@ -113,10 +113,6 @@ impl<M: Clone> Session<M> {
     ) {
         let connection = &mut self.connections[key];
         out.push(Action::Close { connection: connection.id, reason });
-        if !reason.drains() {
-            self.remove_connection(key);
-            return;
-        }
         self.add_silence(key);
         let connection = &mut self.connections[key];
         if matches!(reason, EndReason::Cancelled | EndReason::Abandoned) {
@@ -132,54 +128,36 @@ impl<M: Clone> Session<M> {
         self.arm_stall_timer(key);
     }
 
-    /// Sends a connection the logged events that its window admits, after any gap. Closes it if
-    /// it has caught up with a complete stream.
+    /// Sends a connection the logged events that its window admits, and the gaps before them.
+    /// Closes it if it has caught up with a complete stream.
     pub(super) fn send_logged(
         &mut self,
         stream: StreamKey,
         connection: ConnectionKey,
         out: &mut Actions<M>,
     ) {
-        let log = &self.streams[stream].log;
-        let first = log.first_from(self.connections[connection].cursor.next());
-        let first = first.map(|logged| Sent { index: logged.index, cost: logged.entry.cost() });
-        let next = first.unwrap_or(Sent { index: log.last().saturating_add(1), cost: 0 });
-        if self.admits(connection, next) {
-            let attached = &mut self.connections[connection];
-            let id = self.streams[stream].id;
-            if let Some(missed) = attached.cursor.take_gap(log.missed_through()) {
-                out.push(Action::Gap { connection: attached.id, stream: id, missed });
+        loop {
+            let log = &self.streams[stream].log;
+            let next = self.connections[connection].cursor.next();
+            let logged = log.first_from(next);
+            let before = logged.map_or(u64::MAX, |logged| logged.index - 1);
+            let gap_end = log.missed_through().min(before);
+            if next <= gap_end {
+                let sent = Sent { index: gap_end, cost: 0 };
+                if !self.admits(connection, sent) {
+                    break;
+                }
+                self.send_sse(stream, connection, sent, Event::Gap { first: next }, out);
+                continue;
             }
-            if let Some(first) = first {
-                self.send_from(stream, connection, first.index, out);
+            let Some(Logged { index, entry, .. }) = logged else { break };
+            let index = *index;
+            if !self.admits(connection, Sent { index, cost: entry.cost() }) {
+                break;
             }
+            self.send_entry(stream, connection, index, entry.clone(), out);
         }
         self.close_if_caught_up(stream, out);
-    }
-
-    /// Sends the events that the window admits, from `first` on, which it must admit.
-    fn send_from(
-        &mut self,
-        stream: StreamKey,
-        connection: ConnectionKey,
-        first: u64,
-        out: &mut Actions<M>,
-    ) {
-        let last = self.add_replay_in_flight(stream, connection, first);
-        let Stream { id, log, .. } = &self.streams[stream];
-        let attached = &mut self.connections[connection];
-        attached.cursor.sent(first, last);
-        attached.format = AnswerFormat::Sse;
-        attached.can_resume = true;
-        for logged in log.range(first..last.saturating_add(1)) {
-            out.push(Action::Send {
-                connection: attached.id,
-                index: logged.index,
-                id: Some(EventId::new(*id, logged.index)),
-                event: logged.entry.to_event(),
-            });
-        }
-        self.arm_stall_timer(connection);
     }
 
     /// Discards the unacknowledged events of a connection, which are sent on another one.
@@ -254,11 +232,18 @@ impl<M: Clone> Session<M> {
     }
 
     /// Cuts a connection whose reader has acknowledged nothing for too long.
-    pub(super) fn cut(&mut self, key: ConnectionKey, out: &mut Actions<M>) {
+    pub(super) fn cut_stalled(&mut self, key: ConnectionKey, out: &mut Actions<M>) {
         self.reset_idle_timer();
-        let reason = EndReason::Stalled;
-        out.push(Action::Close { connection: self.connections[key].id, reason });
+        let reason = CutReason::Stalled;
+        out.push(Action::Cut { connection: self.connections[key].id, reason });
         self.detach(key, out);
+    }
+
+    /// Cuts a connection that no stream refers to any more: its client has resumed the stream.
+    pub(super) fn cut_replaced(&mut self, key: ConnectionKey, out: &mut Actions<M>) {
+        let connection = self.connections[key].id;
+        self.remove_connection(key);
+        out.push(Action::Cut { connection, reason: CutReason::Replaced });
     }
 
     /// Returns whether a connection is attached to a stream that has events it was not sent.

@@ -47,12 +47,6 @@ pub(super) fn is_from_client<M>(input: &Input<M>) -> bool {
     }
 }
 
-/// Returns whether an input asks for a connection, or is a message of the client: its sender
-/// expects an answer.
-pub(super) fn expects_answer<M>(input: &Input<M>) -> bool {
-    matches!(input, Input::Reserve { .. }) || is_from_client(input)
-}
-
 /// Returns whether the client's first input is not `initialize`.
 pub(super) fn violates_handshake<M>(input: &Input<M>) -> bool {
     if let Input::Post { post, .. } = input {
@@ -67,6 +61,17 @@ pub(super) enum PostEffect {
     OpensStream { reserved: Option<StreamKey> },
     /// It has only notifications and responses.
     ForwardsOnly,
+}
+
+/// What an accepted GET does.
+#[derive(Clone, Copy)]
+pub(super) enum GetEffect {
+    /// It has no event id, and waits for events of the standalone stream.
+    Listens,
+    /// It resumes a stream after an index.
+    Resumes { stream: StreamKey, index: u64 },
+    /// It resumes a stream of which only a tombstone is left.
+    Revives { number: u64, index: u64 },
 }
 
 impl<M> Session<M> {
@@ -101,21 +106,22 @@ impl<M> Session<M> {
         Ok(PostEffect::OpensStream { reserved })
     }
 
+    /// Checks a GET. Returns what it does.
     pub(super) fn check_get(
         &self,
         connection: ConnectionId,
         last_event_id: Option<EventId>,
-    ) -> Result<(), Rejection> {
+    ) -> Result<GetEffect, Rejection> {
         self.check_initialized()?;
         self.check_unused(connection)?;
-        match last_event_id {
+        let effect = match last_event_id {
             Some(id) => self.check_resume(id)?,
             None => self.check_concurrent_get()?,
+        };
+        if !self.replaces_connection(&effect) {
+            self.check_connections()?;
         }
-        if last_event_id.is_some_and(|id| self.replaces_connection(id.stream)) {
-            return Ok(());
-        }
-        self.check_connections()
+        Ok(effect)
     }
 
     pub(super) fn check_abandon(&self, stream: StreamId) -> Result<StreamKey, Rejection> {
@@ -284,53 +290,67 @@ impl<M> Session<M> {
         if message.bytes > max { Err(ClientFault::MessageTooLarge { max }) } else { Ok(()) }
     }
 
-    fn check_resume(&self, id: EventId) -> Result<(), ClientFault> {
-        let stream = id.stream;
-        let (last, is_reactivated) = match stream {
-            StreamId::Standalone => (self.streams[STANDALONE].log.last(), false),
+    fn check_resume(&self, id: EventId) -> Result<GetEffect, ClientFault> {
+        let EventId { stream, index } = id;
+        let (effect, last, needs_slot) = match stream {
+            StreamId::Standalone => {
+                let last = self.streams[STANDALONE].log.last();
+                (GetEffect::Resumes { stream: STANDALONE, index }, last, false)
+            }
             StreamId::Request(number) => match self.streams.lookup(number) {
                 Some(StreamRef::Stream(key)) => {
-                    let log = &self.streams[key].log;
-                    match self.streams[key].stage {
+                    let needs_slot = match self.streams[key].stage {
                         Stage::Reserved { .. } => return Err(ClientFault::UnknownStream(stream)),
-                        Stage::Open { .. } | Stage::Complete { .. } => (log.last(), false),
-                        Stage::Retained { .. } => (log.last(), true),
-                    }
+                        Stage::Open { .. } | Stage::Complete { .. } => false,
+                        Stage::Retained { .. } => true,
+                    };
+                    let last = self.streams[key].log.last();
+                    (GetEffect::Resumes { stream: key, index }, last, needs_slot)
                 }
                 Some(StreamRef::Tombstone(tombstone)) if tombstone.was_cancelled() => {
                     return Err(ClientFault::CancelledStream(stream));
                 }
-                Some(StreamRef::Tombstone(tombstone)) => (tombstone.last, true),
+                Some(StreamRef::Tombstone(tombstone)) => {
+                    (GetEffect::Revives { number, index }, tombstone.last, true)
+                }
                 None if number < self.streams.next => {
                     return Err(ClientFault::ExpiredStream(stream));
                 }
                 None => return Err(ClientFault::UnknownStream(stream)),
             },
         };
-        if id.index > last {
+        if index > last {
             return Err(ClientFault::FutureEvent { stream, last });
         }
-        if is_reactivated { self.check_streams() } else { Ok(()) }
+        if needs_slot {
+            self.check_streams()?;
+        }
+        Ok(effect)
     }
 
-    /// Returns whether a resume of a stream replaces another connection.
-    fn replaces_connection(&self, stream: StreamId) -> bool {
-        match self.streams.find(stream) {
-            Some(STANDALONE) => false,
-            Some(key) => {
-                self.streams[key].attached.is_some() || self.streams[key].draining.is_some()
+    /// Returns whether a GET replaces another connection.
+    fn replaces_connection(&self, effect: &GetEffect) -> bool {
+        match *effect {
+            GetEffect::Listens | GetEffect::Resumes { stream: STANDALONE, .. } => false,
+            GetEffect::Resumes { stream, .. } => {
+                self.streams[stream].attached.is_some() || self.streams[stream].draining.is_some()
             }
-            None => self.connections.draining_from_removed(stream).is_some(),
+            GetEffect::Revives { number, .. } => {
+                self.connections.draining_from_removed(StreamId::Request(number)).is_some()
+            }
         }
     }
 
-    fn check_concurrent_get(&self) -> Result<(), ClientFault> {
+    fn check_concurrent_get(&self) -> Result<GetEffect, ClientFault> {
         let is_concurrent = self.streams[STANDALONE].attached.is_some();
         let is_rejected = match self.config.concurrent_get {
             ConcurrentGet::Shadow | ConcurrentGet::TakeOver => self.config.shadows_max == 0,
             ConcurrentGet::Reject => true,
         };
-        if is_concurrent && is_rejected { Err(ClientFault::StandaloneConflict) } else { Ok(()) }
+        if is_concurrent && is_rejected {
+            return Err(ClientFault::StandaloneConflict);
+        }
+        Ok(GetEffect::Listens)
     }
 
     fn check_capacity(&self) -> Result<(), Rejection> {

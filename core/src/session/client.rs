@@ -2,23 +2,21 @@
 
 use super::{
     Phase, Session,
+    check::GetEffect,
     connection::{Connection, ConnectionKey, Role, Subject},
     stall_estimator::StallEstimator,
-    stream::{Outcome, STANDALONE, Stage, Stream, StreamKey, StreamRef, StreamRequest},
+    stream::{Outcome, STANDALONE, Stage, Stream, StreamKey, StreamRequest},
 };
 use crate::{
-    Action, Actions, AnswerFormat, ConcurrentGet, ConnectionId, Cursor, EndReason, EventId, Head,
-    Message, Notification, Post, Report, RequestId, StreamId, UndeliverableReason,
-    timers::TimerKind,
+    Action, Actions, AnswerFormat, ConcurrentGet, ConnectionId, Cursor, EndReason, Head, Message,
+    Notification, Post, Report, RequestId, StreamId, UndeliverableReason, timers::TimerKind,
 };
 
 impl<M: Clone> Session<M> {
     /// Reserves a stream with the next number, to be opened by a later request.
     pub(super) fn reserve(&mut self, connection: ConnectionId) {
         let deadline = self.now.deadline_after(self.config.timeouts().reservation);
-        let Some(number) = self.next_number() else {
-            return;
-        };
+        let number = self.next_number();
         // The timer needs the key of the stream, so the stage is set afterwards.
         let open = Stage::Open { orphan_timer: None };
         let stream = self.add_stream(number, open, connection);
@@ -40,9 +38,7 @@ impl<M: Clone> Session<M> {
             }
             return;
         }
-        let Some(stream) = self.open_stream(connection, reserved) else {
-            return;
-        };
+        let stream = self.open_stream(connection, reserved);
         self.register_requests(stream, post.messages());
         let is_batch = matches!(post, Post::Batch(_));
         let format = if is_batch { AnswerFormat::Sse } else { format };
@@ -72,38 +68,33 @@ impl<M: Clone> Session<M> {
     pub(super) fn handle_get(
         &mut self,
         connection: ConnectionId,
-        last_event_id: Option<EventId>,
+        effect: GetEffect,
         out: &mut Actions<M>,
     ) {
-        match last_event_id {
-            None => self.handle_get_without_id(connection, out),
-            Some(EventId { stream: StreamId::Standalone, index }) => {
+        match effect {
+            GetEffect::Listens => self.listen(connection, out),
+            GetEffect::Resumes { stream: STANDALONE, index } => {
                 let connection = self.add_connection(connection, STANDALONE, index);
                 self.connections[connection].can_resume = true;
                 self.take_over(connection, out);
                 self.acknowledge_stream(STANDALONE, index, out);
                 self.attach(STANDALONE, connection, false, out);
             }
-            Some(EventId { stream: StreamId::Request(number), index }) => {
-                let stream = match self.streams.lookup(number) {
-                    Some(StreamRef::Stream(key)) => Some(key),
-                    Some(StreamRef::Tombstone(_)) => {
-                        let removed = StreamId::Request(number);
-                        if let Some(old) = self.connections.draining_from_removed(removed) {
-                            self.close_connection(old, EndReason::Replaced, out);
-                        }
-                        self.revive(number)
-                    }
-                    None => None,
-                };
-                if let Some(stream) = stream {
+            GetEffect::Resumes { stream, index } => self.resume(stream, connection, index, out),
+            GetEffect::Revives { number, index } => {
+                let removed = StreamId::Request(number);
+                if let Some(old) = self.connections.draining_from_removed(removed) {
+                    self.cut_replaced(old, out);
+                }
+                if let Some(stream) = self.revive(number) {
                     self.resume(stream, connection, index, out);
                 }
             }
         }
     }
 
-    fn handle_get_without_id(&mut self, connection: ConnectionId, out: &mut Actions<M>) {
+    /// Attaches a connection to the standalone stream, or adds it as a shadow.
+    fn listen(&mut self, connection: ConnectionId, out: &mut Actions<M>) {
         let index = self.streams[STANDALONE].acknowledged;
         let connection = self.add_connection(connection, STANDALONE, index);
         let is_concurrent = self.streams[STANDALONE].attached.is_some();
@@ -124,7 +115,7 @@ impl<M: Clone> Session<M> {
     ) {
         let Stream { attached, draining, .. } = &mut self.streams[stream];
         for old in [attached.take(), draining.take()].into_iter().flatten() {
-            self.close_connection(old, EndReason::Replaced, out);
+            self.cut_replaced(old, out);
         }
         self.unretain(stream);
         self.acknowledge_stream(stream, index, out);
@@ -158,11 +149,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Opens the stream of a POST: the reserved stream of its connection, or a new one.
-    fn open_stream(
-        &mut self,
-        connection: ConnectionId,
-        reserved: Option<StreamKey>,
-    ) -> Option<StreamKey> {
+    fn open_stream(&mut self, connection: ConnectionId, reserved: Option<StreamKey>) -> StreamKey {
         let stream = if let Some(stream) = reserved {
             if let Stage::Reserved { timer } = self.streams[stream].stage {
                 self.timers.remove(timer);
@@ -170,21 +157,19 @@ impl<M: Clone> Session<M> {
             self.streams[stream].stage = Stage::Open { orphan_timer: None };
             stream
         } else {
-            let number = self.next_number()?;
+            let number = self.next_number();
             self.add_stream(number, Stage::Open { orphan_timer: None }, connection)
         };
         self.next_sequence();
-        Some(stream)
+        stream
     }
 
-    fn next_number(&mut self) -> Option<u64> {
+    /// Allocates the next stream number.
+    fn next_number(&mut self) -> u64 {
         let number = self.streams.next;
-        if number == u64::MAX {
-            self.exhausted = true;
-            return None;
-        }
-        self.streams.next += 1;
-        Some(number)
+        self.streams.next = number.saturating_add(1);
+        self.exhausted |= self.streams.next == u64::MAX;
+        number
     }
 
     fn add_stream(&mut self, number: u64, stage: Stage, connection: ConnectionId) -> StreamKey {

@@ -5,13 +5,11 @@ use alloc::vec::Vec;
 use super::{
     Phase, Session,
     connection::{Connections, Role},
-    in_flight::Sent,
-    initialize::RESPONSE_INDEX,
     requests::{Requests, ServerRequests},
     stream::{StreamKey, Streams, answered_next},
 };
 use crate::{
-    Action, Actions, CloseReason, EndReason, Event, Failure, FailureReason, timers::Timers,
+    Action, Actions, Answer, CloseReason, EndReason, Entry, Failure, FailureReason, timers::Timers,
 };
 
 impl<M: Clone> Session<M> {
@@ -30,6 +28,11 @@ impl<M: Clone> Session<M> {
             | CloseReason::Idle
             | CloseReason::Exhausted => FailureReason::SessionClosed,
         };
+        let initialize = self.unanswered_initialize().cloned();
+        let pending = self.streams.request_streams().flat_map(|key| self.streams[key].pending());
+        let mut pending_requests: Vec<_> = initialize.into_iter().chain(pending.cloned()).collect();
+        pending_requests.sort_unstable();
+        let server_requests = self.server_requests.ids().cloned().collect();
         self.fail_initialize(failure, out);
         let open: Vec<StreamKey> =
             self.streams.request_streams().filter(|key| self.streams[*key].is_open()).collect();
@@ -42,7 +45,7 @@ impl<M: Clone> Session<M> {
                 out.push(Action::Close { connection: id, reason });
             }
         }
-        out.push(Action::SessionClosed { reason });
+        out.push(Action::SessionClosed { reason, pending_requests, server_requests });
         self.clear(reason);
     }
 
@@ -52,8 +55,7 @@ impl<M: Clone> Session<M> {
         };
         let (id, connection) = (id.clone(), *connection);
         if self.connections.contains(connection) {
-            let event = Event::Failure(Failure { id, reason });
-            self.send_without_id(connection, Sent { index: RESPONSE_INDEX, cost: 0 }, event, out);
+            self.respond(connection, Answer::Failure(Failure { id, reason }), 0, out);
         }
     }
 
@@ -66,14 +68,14 @@ impl<M: Clone> Session<M> {
         }
         let pending: Vec<_> = self.streams[stream].pending().cloned().collect();
         for id in pending {
-            if !self.may_send_next(stream, connection, 0)
-                || self.streams[stream].log.allocate_index().is_none()
-            {
+            let is_exhausted = self.streams[stream].log.is_exhausted();
+            if is_exhausted || !self.may_send_next(stream, connection, 0) {
                 return;
             }
+            let index = self.allocate_index(stream);
             self.resolve(&id, answered_next);
-            let event = Event::Failure(Failure { id, reason });
-            self.send_next(stream, connection, event, 0, true, out);
+            let failure = Entry::Failure(Failure { id, reason });
+            self.send_entry(stream, connection, index, failure, out);
         }
     }
 

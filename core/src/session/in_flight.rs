@@ -70,45 +70,6 @@ impl<M> Session<M> {
         self.admits(connection, Sent { index, cost }) && self.is_at_head(stream, connection)
     }
 
-    /// Records that an event was sent.
-    pub(super) fn add_in_flight(&mut self, key: ConnectionKey, sent: Sent) {
-        if sent.cost > 0 {
-            self.connections[key].in_flight.0.push(sent);
-            self.in_flight = self.in_flight.saturating_add(sent.cost);
-            self.is_window_exceeded |= self.in_flight > self.config.window_bytes_max;
-        }
-    }
-
-    /// Records the events of a replay from `first`, which the window must admit, as far as they
-    /// fit. Returns the index of the last one.
-    pub(super) fn add_replay_in_flight(
-        &mut self,
-        stream: StreamKey,
-        key: ConnectionKey,
-        first: u64,
-    ) -> u64 {
-        let max = self.config.window_bytes_max;
-        let connection = &mut self.connections[key];
-        let limit = connection.cursor.limit(first, self.config.window_events_max);
-        let mut last = first;
-        let logged = self.streams[stream].log.range(first..limit);
-        connection.in_flight.0.reserve_exact(logged.len());
-        for logged in logged {
-            let sent = Sent { index: logged.index, cost: logged.entry.cost() };
-            let in_flight = self.in_flight.saturating_add(sent.cost);
-            if sent.cost > 0 {
-                if sent.index > first && in_flight > max {
-                    break;
-                }
-                connection.in_flight.0.push(sent);
-                self.in_flight = in_flight;
-                self.is_window_exceeded |= in_flight > max;
-            }
-            last = sent.index;
-        }
-        last
-    }
-
     /// Records that the events of a connection through `index` are no longer in flight.
     pub(super) fn remove_in_flight(&mut self, key: ConnectionKey, index: u64) {
         let bytes = self.connections[key].in_flight.remove_through(index);
@@ -131,6 +92,18 @@ impl<M> Session<M> {
 }
 
 impl<M: Clone> Session<M> {
+    /// Records that an event was sent.
+    pub(super) fn add_in_flight(&mut self, key: ConnectionKey, sent: Sent) {
+        let connection = &mut self.connections[key];
+        connection.cursor.sent(sent.index);
+        if sent.cost > 0 {
+            connection.in_flight.0.push(sent);
+            self.in_flight = self.in_flight.saturating_add(sent.cost);
+            self.is_window_exceeded |= self.in_flight > self.config.window_bytes_max;
+        }
+        self.arm_stall_timer(key);
+    }
+
     /// Cuts connections whose readers have stopped, the longest silence first, until the window
     /// in bytes holds. Called after an event was sent beyond it.
     #[cold]
@@ -138,7 +111,7 @@ impl<M: Clone> Session<M> {
         while self.in_flight > self.config.window_bytes_max
             && let Some(connection) = self.longest_stopped()
         {
-            self.cut(connection, out);
+            self.cut_stalled(connection, out);
         }
         self.is_window_exceeded = false;
     }

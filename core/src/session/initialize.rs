@@ -5,16 +5,12 @@
 use super::{
     Phase, Session,
     connection::{Connection, ConnectionKey, Role, Subject},
-    in_flight::Sent,
     stall_estimator::StallEstimator,
 };
 use crate::{
-    Action, Actions, CloseReason, ConnectionId, Cursor, EndReason, Event, Failure, FailureReason,
-    Initialized, Message, RequestId, log, timers::TimerKind,
+    ANSWER_INDEX, Action, Actions, Answer, CloseReason, ConnectionId, Cursor, EndReason, Failure,
+    FailureReason, Initialized, Message, RequestId, log, timers::TimerKind,
 };
-
-/// The index of the response on its connection, which is not attached to a stream.
-pub(super) const RESPONSE_INDEX: u64 = 1;
 
 impl<M: Clone> Session<M> {
     pub(super) fn initialize(
@@ -56,13 +52,13 @@ impl<M: Clone> Session<M> {
         out: &mut Actions<M>,
     ) {
         let fits = message.bytes <= self.config.message_bytes_max;
-        let (event, cost) = if fits {
-            (Event::Message(message.body), log::cost(message.bytes))
+        let (answer, cost) = if fits {
+            (Answer::Message(message.body), log::cost(message.bytes))
         } else {
-            (Event::Failure(Failure { id, reason: FailureReason::Evicted }), 0)
+            (Answer::Failure(Failure { id, reason: FailureReason::Evicted }), 0)
         };
         let initialized = initialized.filter(|_| fits);
-        self.send_without_id(connection, Sent { index: RESPONSE_INDEX, cost }, event, out);
+        self.respond(connection, answer, cost, out);
         self.close_connection(connection, EndReason::Complete, out);
         self.phase = Phase::Live;
         self.timers.clear(TimerKind::Initialize);
@@ -80,7 +76,7 @@ impl<M: Clone> Session<M> {
         first_unacknowledged: u64,
         out: &mut Actions<M>,
     ) {
-        if first_unacknowledged <= RESPONSE_INDEX && !self.was_used {
+        if first_unacknowledged <= ANSWER_INDEX && !self.was_used {
             self.close(CloseReason::InitializeUnacknowledged, out);
         }
     }

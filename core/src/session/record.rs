@@ -10,8 +10,8 @@ use super::{
     stream::{Stage, StreamKey},
 };
 use crate::{
-    Action, Actions, AnswerFormat, Entry, Event, EventId, MessageKind, Report, UnansweredReason,
-    log::Evicted, timers::TimerKind,
+    ANSWER_INDEX, Action, Actions, Answer, AnswerFormat, Entry, Event, EventId, MessageKind,
+    Report, UnansweredReason, log::Evicted, timers::TimerKind,
 };
 
 impl<M: Clone> Session<M> {
@@ -20,20 +20,16 @@ impl<M: Clone> Session<M> {
         let cost = entry.cost();
         let reader = self.streams[stream].attached;
         let reader = reader.filter(|reader| self.may_send_next(stream, *reader, cost));
-        let Some(index) = self.streams[stream].log.allocate_index() else {
-            self.exhausted = true;
-            return;
-        };
-        let (is_response, server_request) = match &entry {
-            Entry::Message { kind: MessageKind::Response(_), .. } | Entry::Failure(_) => {
-                (true, None)
+        let index = self.allocate_index(stream);
+        let server_request = match &entry {
+            Entry::Message { kind: MessageKind::Request(id), .. } => Some(id.clone()),
+            Entry::Message {
+                kind: MessageKind::Response(_) | MessageKind::Notification, ..
             }
-            Entry::Message { kind: MessageKind::Request(id), .. } => (false, Some(id.clone())),
-            Entry::Message { kind: MessageKind::Notification, .. } => (false, None),
+            | Entry::Failure(_) => None,
         };
         if let Some(connection) = reader {
-            let event = entry.to_event();
-            self.send_next(stream, connection, event, cost, is_response, out);
+            self.send_entry(stream, connection, index, entry.clone(), out);
         }
         self.append(stream, index, entry);
         if let Some(id) = server_request {
@@ -54,61 +50,63 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Sends the event whose index was allocated last.
-    pub(super) fn send_next(
+    /// Sends the entry of a log, at an index. The response to a POST in JSON format is its whole
+    /// answer, unless another event came before.
+    pub(super) fn send_entry(
         &mut self,
         stream: StreamKey,
         connection: ConnectionKey,
-        event: Event<M>,
-        cost: usize,
-        is_response: bool,
+        index: u64,
+        entry: Entry<M>,
         out: &mut Actions<M>,
     ) {
-        let stream = &self.streams[stream];
-        let index = stream.log.last();
-        // The format is JSON only for a single request, before any other event.
-        if is_response && self.connections[connection].format == AnswerFormat::Json {
-            self.send_without_id(connection, Sent { index, cost }, event, out);
-        } else {
-            let id = EventId::new(stream.id, index);
-            self.send_with_id(connection, id, event, cost, out);
+        let sent = Sent { index, cost: entry.cost() };
+        let is_json = self.connections[connection].format == AnswerFormat::Json;
+        match entry {
+            Entry::Message { body, kind: MessageKind::Response(_), .. }
+                if is_json && index == ANSWER_INDEX =>
+            {
+                self.respond(connection, Answer::Message(body), sent.cost, out);
+            }
+            Entry::Failure(failure) if is_json && index == ANSWER_INDEX => {
+                self.respond(connection, Answer::Failure(failure), sent.cost, out);
+            }
+            Entry::Message { body, .. } => {
+                self.send_sse(stream, connection, sent, Event::Message(body), out);
+            }
+            Entry::Failure(failure) => {
+                self.send_sse(stream, connection, sent, Event::Failure(failure), out);
+            }
         }
     }
 
-    /// Sends an event with an id, which a client can resume after.
-    pub(super) fn send_with_id(
+    /// Sends an event as SSE, with an id that a client can resume after.
+    pub(super) fn send_sse(
         &mut self,
-        connection: ConnectionKey,
-        id: EventId,
-        event: Event<M>,
-        cost: usize,
-        out: &mut Actions<M>,
-    ) {
-        self.add_in_flight(connection, Sent { index: id.index, cost });
-        let attached = &mut self.connections[connection];
-        attached.cursor.sent(id.index, id.index);
-        attached.format = AnswerFormat::Sse;
-        attached.can_resume = true;
-        let connection_id = attached.id;
-        self.arm_stall_timer(connection);
-        out.push(Action::Send { connection: connection_id, index: id.index, id: Some(id), event });
-    }
-
-    /// Sends an event without an id: a response that is not part of an SSE stream.
-    pub(super) fn send_without_id(
-        &mut self,
+        stream: StreamKey,
         connection: ConnectionKey,
         sent: Sent,
         event: Event<M>,
         out: &mut Actions<M>,
     ) {
-        self.add_in_flight(connection, sent);
-        let index = sent.index;
         let attached = &mut self.connections[connection];
-        attached.cursor.sent(index, index);
-        let connection_id = attached.id;
-        self.arm_stall_timer(connection);
-        out.push(Action::Send { connection: connection_id, index, id: None, event });
+        attached.format = AnswerFormat::Sse;
+        attached.can_resume = true;
+        let id = EventId::new(self.streams[stream].id, sent.index);
+        out.push(Action::Send { connection: attached.id, id, event });
+        self.add_in_flight(connection, sent);
+    }
+
+    /// Sends the whole answer to a POST.
+    pub(super) fn respond(
+        &mut self,
+        connection: ConnectionKey,
+        answer: Answer<M>,
+        cost: usize,
+        out: &mut Actions<M>,
+    ) {
+        out.push(Action::Respond { connection: self.connections[connection].id, answer });
+        self.add_in_flight(connection, Sent { index: ANSWER_INDEX, cost });
     }
 
     /// Sends a priming event on a connection that is at the head with nothing in flight. The
@@ -127,13 +125,7 @@ impl<M: Clone> Session<M> {
             return;
         }
         self.streams[stream].is_primed = true;
-        let attached = &mut self.connections[connection];
-        attached.cursor.prime();
-        attached.can_resume = true;
-        let id = EventId::new(self.streams[stream].id, 0);
-        let connection_id = attached.id;
-        self.arm_stall_timer(connection);
-        out.push(Action::Send { connection: connection_id, index: id.index, id: Some(id), event });
+        self.send_sse(stream, connection, Sent { index: 0, cost: 0 }, event, out);
     }
 
     /// Sends the client of a stream a reconnection delay, if the window admits it.
@@ -158,11 +150,16 @@ impl<M: Clone> Session<M> {
         event: Event<M>,
         out: &mut Actions<M>,
     ) {
-        if self.streams[stream].log.allocate_index().is_none() {
-            self.exhausted = true;
-            return;
-        }
-        self.send_next(stream, connection, event, 0, false, out);
+        let index = self.allocate_index(stream);
+        self.send_sse(stream, connection, Sent { index, cost: 0 }, event, out);
+    }
+
+    /// Allocates the next index of a stream.
+    pub(super) fn allocate_index(&mut self, stream: StreamKey) -> u64 {
+        let log = &mut self.streams[stream].log;
+        let index = log.allocate_index();
+        self.exhausted |= log.is_exhausted();
+        index
     }
 
     fn append(&mut self, key: StreamKey, index: u64, entry: Entry<M>) {

@@ -173,6 +173,11 @@ impl ServerRequests {
         self.len() == 0
     }
 
+    /// Iterates over the ids, in order.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &RequestId> {
+        self.0.as_deref().into_iter().flat_map(|tables| tables.ids.keys())
+    }
+
     pub(crate) fn find(&self, id: &RequestId) -> Option<ServerRequestKey> {
         self.0.as_deref()?.ids.get(id).copied()
     }

@@ -78,7 +78,7 @@ impl<M: Clone> Session<M> {
             TimerKind::StallLongest | TimerKind::Stall | TimerKind::StallShortest => {
                 self.mark_stalled(ConnectionKey(key));
             }
-            TimerKind::StallDisconnect => self.cut(ConnectionKey(key), out),
+            TimerKind::StallDisconnect => self.cut_stalled(ConnectionKey(key), out),
             TimerKind::Delivery => self.on_delivery_timeout(ServerRequestKey(key), out),
             TimerKind::Response => {
                 self.fail_server_request(ServerRequestKey(key), UnansweredReason::TimedOut, out);

@@ -26,12 +26,12 @@ fn delete_fails_pending_requests_and_closes_connections() {
         "
         > delete
           to 3: 1/0 failure 7 SessionClosed
-          to 4: no-id failure 8 SessionClosed
+          answer 4: failure 8 SessionClosed
           close 1: SessionClosed
           close 2: SessionClosed
           close 3: SessionClosed
           close 4: SessionClosed
-          session closed: Deleted
+          session closed: Deleted; pending 7, 8, 9
         > closed 3 through 1
         > ack 4 through 1
         > tick
@@ -51,12 +51,12 @@ fn closing_by_the_driver_reports_its_reason() {
         "
         > shutdown
           to 3: 1/0 failure 7 SessionClosed
-          to 4: no-id failure 8 SessionClosed
+          answer 4: failure 8 SessionClosed
           close 1: SessionClosed
           close 2: SessionClosed
           close 3: SessionClosed
           close 4: SessionClosed
-          session closed: ServerShutdown
+          session closed: ServerShutdown; pending 7, 8, 9
         ",
     );
 }
@@ -67,12 +67,12 @@ fn exit_of_the_backend_fails_pending_requests() {
         "
         > backend gone
           to 3: 1/0 failure 7 BackendGone
-          to 4: no-id failure 8 BackendGone
+          answer 4: failure 8 BackendGone
           close 1: SessionClosed
           close 2: SessionClosed
           close 3: SessionClosed
           close 4: SessionClosed
-          session closed: BackendGone
+          session closed: BackendGone; pending 7, 8, 9
         ",
     );
 }
@@ -95,7 +95,7 @@ fn no_failure_is_sent_beyond_a_full_window() {
           to 1: 1/0 failure 1 SessionClosed
           close 1: SessionClosed
           close 2: SessionClosed
-          session closed: Deleted
+          session closed: Deleted; pending 1, 2, 3
         ",
     );
 }
@@ -236,7 +236,7 @@ fn unsent_gap_counts_as_backlog() {
     run.check(
         "
         > ack 1 through 1
-          to 1: gap 2..=3
+          to 1: 3/0 gap 2..=3
         ",
     );
     assert!(!run.has_backlog(1));
@@ -245,7 +245,7 @@ fn unsent_gap_counts_as_backlog() {
         > backend gone
           to 1: 4/0 failure 7 BackendGone
           close 1: SessionClosed
-          session closed: BackendGone
+          session closed: BackendGone; pending 7
         ",
     );
 }

@@ -95,7 +95,7 @@ fn reader_without_acknowledgements_is_cut_after_stall_disconnect_timeout() {
         > +59s backend progress t
           to 1: 2/0 progress t
         > +1s tick
-          close 1: Stalled
+          cut 1: Stalled
         > backend response 7
         > get 2 after 0/0
           to 2: 1/0 progress t
@@ -121,7 +121,7 @@ fn acknowledgement_restarts_stall_disconnect_timeout() {
         > +59s ack 1 through 1
         > +59s tick
         > +1s tick
-          close 1: Stalled
+          cut 1: Stalled
         ",
     );
 }
@@ -139,7 +139,7 @@ fn draining_connection_is_cut_when_stalled() {
           close 1: Complete
         > +59s tick
         > +1s tick
-          close 1: Stalled
+          cut 1: Stalled
         ",
     );
 }
@@ -161,9 +161,9 @@ fn empty_draining_connection_is_cut_after_stall_disconnect_timeout() {
           close 2: Requested
         > +58s tick
         > +1s tick
-          close 1: Stalled
+          cut 1: Stalled
         > +1s tick
-          close 2: Stalled
+          cut 2: Stalled
         > +299s tick
         > +1s tick
           session closed: Idle
@@ -188,7 +188,7 @@ fn draining_connection_with_discarded_events_is_cut_after_stall_disconnect_timeo
         > ack 2 through 1
         > +59s tick
         > +1s tick
-          close 1: Stalled
+          cut 1: Stalled
         ",
     );
 }
@@ -210,7 +210,7 @@ fn stall_disconnect_timeout_does_not_require_a_stall_timeout() {
           to 1: 1/0 response 7
           close 1: Complete
         > +1s tick
-          close 1: Stalled
+          cut 1: Stalled
         ",
     );
 }

@@ -39,7 +39,8 @@ fn slow_reader_may_use_the_budget_of_the_session() {
         > ack 1 through 5
         > closed 1
         > get 2 after 1/0
-          to 2: gap 2..=4
+          to 2: 4/0 gap 2..=4
+        > ack 2 through 4
           to 2: 5/0 progress t
         ",
     );
@@ -60,7 +61,8 @@ fn stalled_reader_gets_a_gap_for_evicted_events() {
         > backend notification
         > backend notification
         > ack 1 through 1
-          to 1: gap 2..=3
+          to 1: 3 gap 2..=3
+        > ack 1 through 3
           to 1: 4 notification
         ",
     );
@@ -94,7 +96,7 @@ fn events_of_silent_readers_are_evicted_first() {
           to 1: 3/0 progress t
           release 0
         > ack 2 through 1
-          to 2: gap 2..=2
+          to 2: 2/1 gap 2..=2
         ",
     );
 }
@@ -121,7 +123,8 @@ fn acknowledged_events_are_evicted_first() {
           to 1: 4/0 progress t
         > closed 1 through 4
         > get 2 after 0/0
-          to 2: gap 1..=1
+          to 2: 1/0 gap 1..=1
+        > ack 2 through 1
           to 2: 2/0 progress t
         ",
     );
@@ -149,11 +152,12 @@ fn the_oldest_acknowledged_event_of_all_streams_is_evicted() {
         > backend progress u
           to 2: 2/1 progress u
         > get 3 after 0/0
-          close 1: Replaced
-          to 3: gap 1..=1
+          cut 1: Replaced
+          to 3: 1/0 gap 1..=1
+        > ack 3 through 1
           to 3: 2/0 progress t
         > get 4 after 0/1
-          close 2: Replaced
+          cut 2: Replaced
           to 4: 1/1 progress u
         ",
     );
@@ -226,7 +230,8 @@ fn reading_client_misses_nothing_beside_a_stopped_one() {
           to 1: 3/0 progress t
         > ack 1 through 3
         > ack 2 through 1
-          to 2: gap 2..=2
+          to 2: 2/1 gap 2..=2
+        > ack 2 through 2
           to 2: 3/1 progress u
         ",
     );

@@ -17,7 +17,7 @@ fn initialize_response_is_matched_by_its_id() {
         > backend response 8
           report Undeliverable { id: Some(8), reason: UnknownRequest }
         > backend response 7 version 2025-06-18
-          to 1: no-id response 7 version 2025-06-18
+          answer 1: response 7 version 2025-06-18
           close 1: Complete
         > closed 1 through 1
         > get 2
@@ -38,7 +38,7 @@ fn server_request_before_initialization_fails() {
         > backend request q1
           fail q1: Undelivered
         > backend response 0 version 2025-06-18
-          to 1: no-id response 0 version 2025-06-18
+          answer 1: response 0 version 2025-06-18
           close 1: Complete
         > closed 1 through 1
         > get 2
@@ -118,7 +118,7 @@ fn error_response_to_initialize_closes_the_session() {
         > post 1 initialize 0
           to backend: initialize 0
         > backend error 0
-          to 1: no-id error 0
+          answer 1: error 0
           close 1: Complete
           session closed: InitializeRejected
         > post 2 request 1
@@ -136,7 +136,7 @@ fn unacknowledged_initialize_response_closes_the_session() {
         > post 1 initialize 0
           to backend: initialize 0
         > closed 1
-          session closed: InitializeUnacknowledged
+          session closed: InitializeUnacknowledged; pending 0
         ",
     );
     check(
@@ -145,7 +145,7 @@ fn unacknowledged_initialize_response_closes_the_session() {
         > post 1 initialize 0
           to backend: initialize 0
         > backend response 0 version 2025-06-18
-          to 1: no-id response 0 version 2025-06-18
+          answer 1: response 0 version 2025-06-18
           close 1: Complete
         > closed 1
           session closed: InitializeUnacknowledged
@@ -160,7 +160,7 @@ fn client_that_uses_the_session_need_not_acknowledge_initialize() {
         "get 2",
         "post 2 request 1\nto backend: request 1",
     ] {
-        for end in ["closed 1", "+60s tick\nclose 1: Stalled"] {
+        for end in ["closed 1", "+60s tick\ncut 1: Stalled"] {
             check(
                 Config::default(),
                 &format!(
@@ -168,7 +168,7 @@ fn client_that_uses_the_session_need_not_acknowledge_initialize() {
                     > post 1 initialize 0
                       to backend: initialize 0
                     > backend response 0 version 2025-06-18
-                      to 1: no-id response 0 version 2025-06-18
+                      answer 1: response 0 version 2025-06-18
                       close 1: Complete
                     > {input}
                     > {end}
@@ -200,10 +200,10 @@ fn stalled_initialize_connection_closes_the_session() {
         > post 1 initialize 0
           to backend: initialize 0
         > backend response 0 version 2025-06-18
-          to 1: no-id response 0 version 2025-06-18
+          answer 1: response 0 version 2025-06-18
           close 1: Complete
         > +60s tick
-          close 1: Stalled
+          cut 1: Stalled
           session closed: InitializeUnacknowledged
         ",
     );
@@ -218,9 +218,9 @@ fn init_timeout_counts_from_creation() {
           to backend: initialize 0
         > +999ms tick
         > +1ms tick
-          to 1: no-id failure 0 SessionClosed
+          answer 1: failure 0 SessionClosed
           close 1: SessionClosed
-          session closed: InitializeTimeout
+          session closed: InitializeTimeout; pending 0
         ",
     );
     check(Config::default(), "> +60s tick\nsession closed: InitializeTimeout");
@@ -274,7 +274,7 @@ fn too_large_initialize_response_closes_the_session() {
         > post 1 initialize 0
           to backend: initialize 0
         > backend response 0 (11 bytes)
-          to 1: no-id failure 0 Evicted
+          answer 1: failure 0 Evicted
           close 1: Complete
           session closed: InitializeRejected
         ",

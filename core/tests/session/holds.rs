@@ -203,7 +203,7 @@ fn unread_streams_hold_no_sender() {
         > backend progress t
           to 2: 3/0 progress t
         > get 3 after 0
-          to 3: gap 1..=1
+          to 3: 1 gap 1..=1
           to 3: 2 notification
           to 3: 3 notification
         > backend progress t
@@ -231,13 +231,13 @@ fn resuming_without_reading_does_not_extend_a_hold() {
           to 1: 1/0 progress t
           hold 0
         > +6s get 2 after 0/0
-          close 1: Replaced
+          cut 1: Replaced
           to 2: 1/0 progress t
         > +3999ms tick
         > +1ms tick
           release 0
         > +1s get 3 after 0/0
-          close 2: Replaced
+          cut 2: Replaced
           to 3: 1/0 progress t
         > backend progress t
         > ack 3 through 1
@@ -302,7 +302,7 @@ fn reader_cut_in_the_same_call_holds_no_sender() {
           to backend: request 7 token t
         > backend progress t
           to 2: 1/0 progress t
-          close 1: Stalled
+          cut 1: Stalled
         ",
     );
 }

@@ -230,12 +230,12 @@ fn resume_at_connections_max_replaces_the_old_connection() {
         > get 2
           rejected: client: too many open connections (maximum 1)
         > get 2 after 0/0
-          close 1: Replaced
+          cut 1: Replaced
         > backend response 7
           to 2: 1/0 response 7
           close 2: Complete
         > get 3 after 0/0
-          close 2: Replaced
+          cut 2: Replaced
           to 3: 1/0 response 7
           close 3: Complete
         ",

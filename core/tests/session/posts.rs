@@ -198,7 +198,7 @@ fn json_format_becomes_sse_unless_the_response_comes_first() {
         > post 1 json request 7
           to backend: request 7
         > backend response 7
-          to 1: no-id response 7
+          answer 1: response 7
           close 1: Complete
         > closed 1 through 1
         > post 2 json request 8 token t
@@ -221,7 +221,7 @@ fn unacknowledged_json_response_is_reported_as_lost() {
         > post 1 json request 7
           to backend: request 7
         > backend response 7
-          to 1: no-id response 7
+          answer 1: response 7
           close 1: Complete
         > closed 1
           report ResponseLost { stream: Request(0) }

@@ -48,7 +48,7 @@ fn response_is_kept_for_a_disconnected_client() {
           to 3: 2/0 response 7
           close 3: Complete
         > get 4 after 2/0
-          close 3: Replaced
+          cut 3: Replaced
           close 4: Complete
         ",
     );
@@ -65,7 +65,7 @@ fn resume_replaces_the_old_connection() {
         > backend progress t
           to 1: 1/0 progress t
         > get 2 after 0/0
-          close 1: Replaced
+          cut 1: Replaced
           to 2: 1/0 progress t
         > closed 1 through 1
         > backend response 7
@@ -115,10 +115,57 @@ fn gap_comes_before_the_next_event() {
         > backend progress t
         > backend response 7
         > get 2 after 1/0
-          to 2: gap 2..=3
+          to 2: 3/0 gap 2..=3
           to 2: 4/0 progress t
           to 2: 5/0 response 7
           close 2: Complete
+        ",
+    );
+}
+
+#[test]
+fn gaps_are_sent_around_a_failure() {
+    let config = Config { stream_events_max: 1, ..Config::default() };
+    check_live(
+        "2025-03-26",
+        config,
+        "
+        > post 1 batch [request 7 token t, request 8]
+          to backend: request 7 token t
+          to backend: request 8
+        > closed 1
+        > backend progress t
+        > backend response 7
+        > backend log related 8
+          report ResponseEvicted { stream: Request(0), id: 7 }
+        > backend response 8
+        > get 2 after 0/0
+          to 2: 1/0 gap 1..=1
+          to 2: 2/0 failure 7 Evicted
+          to 2: 3/0 gap 3..=3
+          to 2: 4/0 response 8
+          close 2: Complete
+        ",
+    );
+}
+
+#[test]
+fn gap_takes_a_place_in_the_window_and_is_acknowledged() {
+    let config = Config { window_events_max: 1, stream_events_max: 1, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > closed 1
+        > backend progress t
+        > backend progress t
+        > get 2 after 0/0
+          to 2: 1/0 gap 1..=1
+        > closed 2 through 1
+        > get 3 after 1/0
+          to 3: 2/0 progress t
         ",
     );
 }
@@ -135,7 +182,7 @@ fn gap_is_sent_even_without_a_next_event() {
         > closed 1
         > backend progress t
         > get 2 after 0/0
-          to 2: gap 1..=1
+          to 2: 1/0 gap 1..=1
         > backend progress t
           to 2: 2/0 progress t
         ",
@@ -175,7 +222,7 @@ fn event_larger_than_its_log_is_evicted_by_the_next_one() {
         > backend notification (9999 bytes)
         > backend notification (8888 bytes)
         > get 1 after 0
-          to 1: gap 1..=1
+          to 1: 1 gap 1..=1
           to 1: 2 notification (8888 bytes)
         ",
     );
@@ -215,7 +262,7 @@ fn event_larger_than_session_bytes_max_is_kept_alone() {
           to 2: 1/0 response 7 (209 bytes)
           close 2: Complete
         > get 3 after 0
-          to 3: gap 1..=1
+          to 3: 1 gap 1..=1
         > backend notification
           to 3: 2 notification
           report ResponseEvicted { stream: Request(0), id: 7 }
@@ -315,7 +362,8 @@ fn unacknowledged_events_of_a_detached_reader_stay_until_the_next_event() {
         > closed 2
         > backend progress t
         > get 3 after 1/0
-          to 3: gap 2..=3
+          to 3: 3/0 gap 2..=3
+        > ack 3 through 3
           to 3: 4/0 progress t
         ",
     );

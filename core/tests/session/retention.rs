@@ -23,11 +23,11 @@ fn resume_after_retention_gets_a_failure() {
           to 2: 2/0 failure 7 Expired
           close 2: Complete
         > get 3 after 2/0
-          close 2: Replaced
+          cut 2: Replaced
           close 3: Complete
         > get 4 after 0/0
-          close 3: Replaced
-          to 4: gap 1..=1
+          cut 3: Replaced
+          to 4: 1/0 gap 1..=1
           to 4: 2/0 failure 7 Expired
           close 4: Complete
         > get 5 after 3/0
@@ -55,7 +55,7 @@ fn tombstone_has_a_failure_for_each_request_of_a_batch() {
           to 2: 2/0 failure 1 Expired
           close 2: Complete
         > get 3 after 0/0
-          close 2: Replaced
+          cut 2: Replaced
           to 3: 1/0 failure 3 Expired
           to 3: 2/0 failure 1 Expired
           close 3: Complete
@@ -141,7 +141,7 @@ fn zero_retention_leaves_only_a_tombstone() {
           to 1: 1/0 response 7
           close 1: Complete
         > get 2 after 0/0
-          close 1: Replaced
+          cut 1: Replaced
           to 2: 1/0 failure 7 Expired
           close 2: Complete
         ",
@@ -242,7 +242,7 @@ fn acknowledged_then_oldest_streams_are_evicted_first() {
         > backend notification (136 bytes)
           report ResponseEvicted { stream: Request(0), id: 1 }
         > get 6 after 0/0
-          close 4: Replaced
+          cut 4: Replaced
           to 6: 1/0 failure 1 Evicted
           close 6: Complete
         ",
@@ -323,12 +323,12 @@ fn resume_from_a_tombstone_replaces_the_draining_connection() {
           to 1: 1/0 response 7
           close 1: Complete
         > get 2 after 0/0
-          close 1: Replaced
+          cut 1: Replaced
           to 2: 1/0 failure 7 Expired
           close 2: Complete
         > ack 1 through 1
         > get 3 after 0/0
-          close 2: Replaced
+          cut 2: Replaced
           to 3: 1/0 failure 7 Expired
           close 3: Complete
         ",

@@ -2,16 +2,16 @@
 //!
 //! A line that begins with `>` is an input. The lines after it are the actions that it must
 //! cause. `+10s` before an input advances the time. The body of a message is its own text:
-//! `request 7 token t (500 bytes)`. `no-id` stands for an event without an id.
+//! `request 7 token t (500 bytes)`.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "an invalid script is a bug in the test")]
 
 use std::{str::SplitWhitespace, time::Duration};
 
 use rejoin_core::{
-    Action, Actions, AnswerFormat, CloseReason, Config, ConnectionId, Event, Head, Initialized,
-    Input, Instant, Message, Method, Notification, Post, ProgressToken, ProtocolVersion, Rejection,
-    RequestId, Session, StreamId,
+    Action, Actions, Answer, AnswerFormat, CloseReason, Config, ConnectionId, Event, Head,
+    Initialized, Input, Instant, Message, Method, Notification, Post, ProgressToken,
+    ProtocolVersion, Rejection, RequestId, Session, StreamId,
 };
 
 /// Checks a script with a new session.
@@ -80,7 +80,9 @@ impl Run {
         let mut lines: Vec<String> = actions.iter().map(render).collect();
         match result {
             Ok(()) => {}
-            Err(rejection) => lines.push(format!("rejected: {}{rejection}", at_fault(&rejection))),
+            Err(rejected) => {
+                lines.push(format!("rejected: {}{rejected}", at_fault(&rejected.reason)));
+            }
         }
         if let Some(deadline) = self.session.deadline() {
             assert!(deadline > self.now, "{line}: deadline {deadline:?} is not in the future");
@@ -93,11 +95,19 @@ impl Run {
 fn render(action: &Action<String>) -> String {
     match action {
         Action::Forward { message } => format!("to backend: {message}"),
-        Action::Send { connection, id, event, .. } => {
-            let id = id.map_or("no-id".to_owned(), |id| id.to_string());
+        Action::Send { connection, id, event: Event::Gap { first } } => {
+            format!("to {connection}: {id} gap {first}..={}", id.index)
+        }
+        Action::Send { connection, id, event } => {
             format!("to {connection}: {id} {}", render_event(event))
         }
-        Action::Gap { connection, missed, .. } => format!("to {connection}: gap {missed:?}"),
+        Action::Respond { connection, answer: Answer::Message(body) } => {
+            format!("answer {connection}: {body}")
+        }
+        Action::Respond { connection, answer: Answer::Failure(failure) } => {
+            format!("answer {connection}: failure {} {:?}", unquoted(&failure.id), failure.reason)
+        }
+        Action::Cut { connection, reason } => format!("cut {connection}: {reason:?}"),
         Action::Close { connection, reason } => format!("close {connection}: {reason:?}"),
         Action::Discard { connection } => format!("discard {connection}"),
         Action::FailServerRequest { id, reason } => {
@@ -106,7 +116,14 @@ fn render(action: &Action<String>) -> String {
         Action::CancelRequest { id } => format!("cancel {}", unquoted(id)),
         Action::Hold { stream } => format!("hold {stream}"),
         Action::Release { stream } => format!("release {stream}"),
-        Action::SessionClosed { reason } => format!("session closed: {reason:?}"),
+        Action::SessionClosed { reason, pending_requests, server_requests } => {
+            let list = |name: &str, ids: &[RequestId]| {
+                let ids: Vec<_> = ids.iter().map(unquoted).collect();
+                if ids.is_empty() { String::new() } else { format!("; {name} {}", ids.join(", ")) }
+            };
+            let pending = list("pending", pending_requests);
+            format!("session closed: {reason:?}{pending}{}", list("server", server_requests))
+        }
         Action::Report(report) => format!("report {report:?}"),
     }
 }
@@ -119,6 +136,7 @@ fn render_event(event: &Event<String>) -> String {
         }
         Event::Priming { retry: None } => "priming".to_owned(),
         Event::Priming { retry: Some(retry) } => format!("priming retry {retry:?}"),
+        Event::Gap { first } => format!("gap from {first}"),
     }
 }
 

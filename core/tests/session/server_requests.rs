@@ -36,7 +36,7 @@ fn get_before_delivery_timeout_gets_the_request() {
         > +9s get 1
           to 1: 1 request q1
         > +60s tick
-          close 1: Stalled
+          cut 1: Stalled
         > +9s tick
         > +1s tick
           fail q1: Undelivered
@@ -194,7 +194,7 @@ fn request_evicted_before_delivery_fails() {
         > backend notification
           fail q1: Evicted
         > get 1
-          to 1: gap 1..=1
+          to 1: 1 gap 1..=1
           to 1: 2 notification
         > ack 1 through 2
         > backend request q2

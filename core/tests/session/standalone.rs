@@ -71,7 +71,7 @@ fn get_that_replays_events_is_not_primed() {
         > backend notification
         > backend notification
         > get 1
-          to 1: gap 1..=1
+          to 1: 1 gap 1..=1
           to 1: 2 notification
         > closed 1 through 2
         > backend request q
@@ -243,14 +243,14 @@ fn discarded_gap_is_sent_again() {
         > backend notification
         > backend notification
         > get 1
-          to 1: gap 1..=1
+          to 1: 1 gap 1..=1
           to 1: 2 notification
         > get 2 after 0
           discard 1
-          to 2: gap 1..=1
+          to 2: 1 gap 1..=1
           to 2: 2 notification
         > closed 2
-          to 1: gap 1..=1
+          to 1: 1 gap 1..=1
           to 1: 2 notification
         ",
     );

@@ -108,13 +108,13 @@ fn events_without_cost_fit_beside_an_oversized_one() {
           to 1: 2/0 priming retry 3s
           close 1: Requested
         > get 2 after 1/0
-          close 1: Replaced
+          cut 1: Replaced
         > backend progress t (9000 bytes)
           to 2: 3/0 progress t (9000 bytes)
         > delete
           to 2: 4/0 failure 7 SessionClosed
           close 2: SessionClosed
-          session closed: Deleted
+          session closed: Deleted; pending 7
         ",
     );
 }
@@ -140,14 +140,14 @@ fn longest_silent_stopped_reader_is_cut_first() {
           to 1: 1/0 progress t (308 bytes)
         > +1s backend progress v (308 bytes)
           to 3: 1/2 progress v (308 bytes)
-          close 2: Stalled
+          cut 2: Stalled
         > +1s backend progress w (900 bytes)
           to 4: 1/3 progress w (900 bytes)
-          close 1: Stalled
+          cut 1: Stalled
         > +9s ack 3 through 1
         > get 5 after 0/1
           to 5: 1/1 progress u (308 bytes)
-          close 4: Stalled
+          cut 4: Stalled
         ",
     );
 }
@@ -171,7 +171,7 @@ fn reader_is_not_cut_within_twice_its_longest_pause() {
           to 2: 1/1 progress u (300 bytes)
         > +1s backend progress v (300 bytes)
           to 3: 1/2 progress v (300 bytes)
-          close 1: Stalled
+          cut 1: Stalled
         ",
     );
 }
@@ -193,7 +193,7 @@ fn closing_a_connection_does_not_cut_another() {
         > backend notification (600 bytes)
         > +9s ack 2 through 1
           to 2: 2 notification (600 bytes)
-          close 1: Stalled
+          cut 1: Stalled
         > get 4 after 0/0
           to 4: 1/0 progress t (700 bytes)
         > +9s closed 2
@@ -221,7 +221,7 @@ fn repeated_acknowledgement_counts_as_progress() {
         > +15s ack 1 through 0
         > +19s tick
         > +1s tick
-          close 1: Stalled
+          cut 1: Stalled
         ",
     );
 }

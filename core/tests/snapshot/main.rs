@@ -229,7 +229,7 @@ fn exhausted_counter_closes_the_session() {
         let end = out.iter().last();
         let is_exhausted = matches!(
             end,
-            Some(Action::SessionClosed { reason: rejoin_core::CloseReason::Exhausted })
+            Some(Action::SessionClosed { reason: rejoin_core::CloseReason::Exhausted, .. })
         );
         assert!(is_exhausted, "{counter}: {end:?}");
     }

@@ -69,7 +69,7 @@ async fn rest(connection: &mut Connection) -> Vec<SseEvent> {
 
 fn event_id(event: &SseEvent) -> Option<rejoin_core::EventId> {
     match event {
-        SseEvent::Message { id, .. } | SseEvent::Priming { id, .. } => *id,
-        SseEvent::Gap { .. } => None,
+        SseEvent::Message { id, .. } => *id,
+        SseEvent::Priming { id, .. } | SseEvent::Gap { id, .. } => Some(*id),
     }
 }

@@ -1,7 +1,7 @@
 //! Log lines about sessions. They never contain the body of a message.
 
 use rejoin_core::{
-    CloseReason, ConnectionId, EndReason, ProtocolVersion, Report, RequestId, StreamId,
+    CloseReason, ConnectionId, CutReason, EndReason, ProtocolVersion, Report, RequestId, StreamId,
 };
 
 use crate::SessionId;
@@ -37,6 +37,10 @@ pub(crate) enum LogEvent {
         connection: ConnectionId,
         reason: EndReason,
     },
+    ConnectionCut {
+        connection: ConnectionId,
+        reason: CutReason,
+    },
     /// A client disconnected before the end of a stream.
     ConnectionLost {
         connection: ConnectionId,
@@ -71,7 +75,7 @@ pub(crate) fn event(session: SessionId, event: &LogEvent) {
             let missed = last.saturating_sub(*first).saturating_add(1);
             tracing::warn!(%session, %stream, first, last, missed, "gap: a client missed events");
         }
-        LogEvent::ConnectionClosed { connection, reason } if !reason.drains() => {
+        LogEvent::ConnectionCut { connection, reason } => {
             tracing::info!(%session, %connection, ?reason, "connection cut");
         }
         LogEvent::ConnectionClosed { connection, reason } => {

@@ -1,10 +1,10 @@
 //! JSON-RPC messages that the session layer itself sends.
 
-use std::{borrow::Cow, ops::RangeInclusive};
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use rejoin_core::{
-    CloseReason, Failure, FailureReason, IdValue, RequestId, StreamId, UnansweredReason,
+    CloseReason, EventId, Failure, FailureReason, IdValue, RequestId, UnansweredReason,
 };
 use serde_json::{Value, json};
 
@@ -78,12 +78,12 @@ pub(crate) fn cancellation(id: &RequestId) -> Bytes {
 }
 
 /// Returns the log message that reports a gap to a client.
-pub(crate) fn gap_notification(stream: StreamId, missed: &RangeInclusive<u64>) -> Bytes {
+pub(crate) fn gap_notification(EventId { stream, index: last }: EventId, first: u64) -> Bytes {
     let data = json!({
         "message": "events are missing from this stream",
         "stream": stream.to_string(),
-        "first": missed.start(),
-        "last": missed.end(),
+        "first": first,
+        "last": last,
     });
     let params = json!({ "level": "warning", "logger": "rejoin", "data": data });
     bytes(&json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": params }))
@@ -108,7 +108,7 @@ fn bytes(value: &Value) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use rejoin_core::{Head, Notification, Parsed};
+    use rejoin_core::{Head, Notification, Parsed, StreamId};
 
     use super::*;
 
@@ -153,7 +153,7 @@ mod tests {
                 Head::Notification(Notification::Cancelled { request: id.clone() }),
             ),
             (
-                gap_notification(StreamId::Request(1), &(3..=9)),
+                gap_notification(EventId::new(StreamId::Request(1), 9), 3),
                 Head::Notification(Notification::Log),
             ),
             (error(None, -32_700, "not JSON"), Head::Error { id: None }),
@@ -164,8 +164,8 @@ mod tests {
 
     #[test]
     fn a_gap_has_its_first_and_last_event() {
-        let gap: Value =
-            serde_json::from_slice(&gap_notification(StreamId::Request(1), &(3..=9))).unwrap();
+        let id = EventId::new(StreamId::Request(1), 9);
+        let gap: Value = serde_json::from_slice(&gap_notification(id, 3)).unwrap();
         let data = &gap["params"]["data"];
         assert_eq!((&data["first"], &data["last"]), (&json!(3), &json!(9)));
     }

@@ -65,7 +65,7 @@ async fn handler_disconnects_and_the_client_resumes() {
     let mut last = Vec::new();
     while poll(&mut connection, &mut last).await {}
     let retry = Some(Duration::from_secs(7));
-    let Some(SseEvent::Priming { id: Some(id), retry: sent }) = last.pop() else { panic!() };
+    let Some(SseEvent::Priming { id, retry: sent }) = last.pop() else { panic!() };
     assert_eq!(sent, retry);
     assert_eq!(id.stream, StreamId::Request(0));
     let mut connection = client.session.resume(id).unwrap();

@@ -21,7 +21,7 @@ use rejoin::SseEvent;
 
 fn index_of(event: &SseEvent) -> Option<u64> {
     match event {
-        SseEvent::Message { id, .. } | SseEvent::Priming { id, .. } => id.map(|id| id.index),
-        SseEvent::Gap { .. } => None,
+        SseEvent::Message { id, .. } => id.map(|id| id.index),
+        SseEvent::Priming { id, .. } | SseEvent::Gap { id, .. } => Some(id.index),
     }
 }

@@ -118,8 +118,7 @@ impl Environment {
             30..=39 => Some(Duration::MAX),
             _ => retry.is_multiple_of(2).then(|| Duration::from_millis(u64::from(retry))),
         };
-        let resumable =
-            self.connections.values().filter(|it| it.is_resumable && it.close_reason.is_none());
+        let resumable = self.connections.values().filter(|it| it.is_resumable && it.is_open());
         let resumable: Vec<StreamId> = resumable.filter_map(|it| it.stream).collect();
         let in_use: Vec<StreamId> = self.in_use.iter().copied().collect();
         let stream = match fault {

@@ -36,8 +36,8 @@ impl Environment {
         if fault < INVALID_BELOW {
             return self.invalid_post(which, count, fault);
         }
-        let reserved = self
-            .pick_connection(which, |it| it.origin == Origin::Reserve && it.close_reason.is_none());
+        let reserved =
+            self.pick_connection(which, |it| it.origin == Origin::Reserve && it.is_open());
         if fault >= OVER_LIMIT_BELOW {
             if self.pending.len() >= self.config.pending_requests_max {
                 return self.response(which, shape, size, u8::MAX);
@@ -210,7 +210,7 @@ impl Environment {
         let is_attached = self
             .connections
             .values()
-            .any(|it| it.stream == Some(StreamId::Standalone) && it.close_reason.is_none());
+            .any(|it| it.stream == Some(StreamId::Standalone) && it.is_open());
         let is_allowed = self.config.concurrent_get != rejoin_core::ConcurrentGet::Reject;
         !is_attached || is_allowed && self.config.shadows_max > 0
     }

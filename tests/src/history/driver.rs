@@ -48,7 +48,7 @@ impl Environment {
 
     /// Reports a connection that the session closed, or else acknowledges events.
     pub(super) fn report_closed(&mut self, which: u8, through_selector: u8) -> Input<u64> {
-        match self.pick_connection(which, |it| it.close_reason.is_some() || is_done(it)) {
+        match self.pick_connection(which, |it| !it.is_open() || is_done(it)) {
             Some(connection) => self.closed(connection, through_selector),
             None => self.acknowledge(which, through_selector),
         }
@@ -68,7 +68,7 @@ impl Environment {
 
     /// Closes a connection, of those that are done if possible, to free its slot.
     pub(super) fn free_connection(&mut self, which: u8) -> Input<u64> {
-        match self.pick_connection(which, |it| it.close_reason.is_some() || is_done(it)) {
+        match self.pick_connection(which, |it| !it.is_open() || is_done(it)) {
             Some(connection) => self.closed(connection, 0),
             None => self.drop_connection(which, 0),
         }

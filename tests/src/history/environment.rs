@@ -69,6 +69,7 @@ pub(super) struct Connection {
     pub(super) buffer: VecDeque<(u64, Option<EventId>)>,
     pub(super) acknowledged: Option<u64>,
     pub(super) close_reason: Option<EndReason>,
+    pub(super) is_cut: bool,
     /// Whether its client has an event id to resume after.
     pub(super) is_resumable: bool,
 }
@@ -264,7 +265,7 @@ impl Environment {
 
     /// Returns the selected one of the connections that the session should know.
     pub(super) fn pick_known_connection(&self, selector: u8) -> Option<ConnectionId> {
-        self.pick_connection(selector, |it| it.close_reason.is_none_or(EndReason::drains))
+        self.pick_connection(selector, |it| !it.is_cut)
     }
 
     /// Returns the selected one of the connections that match.

@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 
 use rejoin_core::{
-    Action, ClientFault, ConnectionId, EndReason, EventId, Head, Input, Method, Profile,
+    Action, ClientFault, ConnectionId, CutReason, EndReason, EventId, Head, Input, Method, Profile,
     ProgressToken, Rejection, RequestId, StreamId,
 };
 
 use super::Environment;
 use super::environment::{Connection, Origin, PendingRequest, Phase, remember};
-use crate::laws::{Step, answered_id, cancelled_id, posted, request_id};
+use crate::laws::{Step, answered_id, cancelled_id, posted, request_id, sent_event};
 
 impl Environment {
     /// Observes the effect of an input that this environment made.
@@ -124,19 +124,22 @@ impl Environment {
 
     fn observe_actions(&mut self, step: &Step) {
         for action in &step.actions {
+            if let Some((connection, index, id, _)) = sent_event(action) {
+                self.buffer_event(connection, index, id);
+                continue;
+            }
             match action {
-                Action::Send { connection, index, id, .. } => {
-                    self.buffer_event(*connection, *index, *id);
-                }
                 Action::Discard { connection } => {
                     if let Some(it) = self.connections.get_mut(connection) {
                         it.buffer.clear();
                     }
                 }
                 Action::Close { connection, reason } => self.observe_close(*connection, *reason),
+                Action::Cut { connection, reason } => self.observe_cut(*connection, *reason),
                 Action::FailServerRequest { id, .. } => self.finish_server_request(id),
-                Action::Forward { .. }
-                | Action::Gap { .. }
+                Action::Send { .. }
+                | Action::Respond { .. }
+                | Action::Forward { .. }
                 | Action::CancelRequest { .. }
                 | Action::Hold { .. }
                 | Action::Release { .. }
@@ -151,17 +154,25 @@ impl Environment {
             return;
         };
         it.close_reason = Some(reason);
-        if !reason.drains() {
-            it.buffer.clear();
-        }
         match (reason, it.stream) {
             (EndReason::Cancelled | EndReason::Abandoned, Some(stream)) => {
                 self.unresumable.insert(stream);
             }
-            (EndReason::Stalled | EndReason::Requested, Some(stream)) => {
+            (EndReason::Requested, Some(stream)) => {
                 remember(&mut self.detached, stream);
             }
             _ => {}
+        }
+    }
+
+    fn observe_cut(&mut self, connection: ConnectionId, reason: CutReason) {
+        let Some(it) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        it.is_cut = true;
+        it.buffer.clear();
+        if let (CutReason::Stalled, Some(stream)) = (reason, it.stream) {
+            remember(&mut self.detached, stream);
         }
     }
 
@@ -169,7 +180,8 @@ impl Environment {
         let Some(it) = self.connections.remove(&connection) else {
             return;
         };
-        let has_more = it.close_reason != Some(EndReason::Complete) || !it.buffer.is_empty();
+        let has_more =
+            it.is_cut || it.close_reason != Some(EndReason::Complete) || !it.buffer.is_empty();
         if let Some(stream) =
             it.stream.filter(|stream| has_more && !self.unresumable.contains(stream))
         {
@@ -251,6 +263,11 @@ impl Environment {
 }
 
 impl Connection {
+    /// Returns whether the session has neither closed nor cut it.
+    pub(super) fn is_open(&self) -> bool {
+        self.close_reason.is_none() && !self.is_cut
+    }
+
     fn new(origin: Origin, stream: Option<StreamId>) -> Self {
         Self {
             origin,
@@ -258,6 +275,7 @@ impl Connection {
             buffer: VecDeque::new(),
             acknowledged: None,
             close_reason: None,
+            is_cut: false,
             is_resumable: false,
         }
     }

@@ -1,11 +1,11 @@
 //! Fixtures for the tests of the laws.
 
 use rejoin_core::{
-    Action, ConnectionId, Cursor, Event, EventId, Head, Initialized, Input, Instant, Message,
-    Method, Notification, Post, RequestId, StreamId,
+    Action, ConnectionId, Event, EventId, Head, Initialized, Input, Instant, Message, Method,
+    Notification, Post, RequestId, StreamId,
 };
 
-use super::{ConnectionView, LogView, Step, View};
+use super::{ConnectionView, LogView, Position, Step, View};
 
 /// An accepted input without an effect.
 pub(super) fn step(input: Input<u64>) -> Step {
@@ -22,7 +22,11 @@ pub(super) fn attached(connection: u64, index: u64) -> ConnectionView {
     ConnectionView {
         connection: ConnectionId(connection),
         stream: Some(StreamId::Standalone),
-        cursor: Some(Cursor::after(index)),
+        cursor: Some(Position {
+            next: index + 1,
+            first_unacknowledged: index + 1,
+            has_unacknowledged: false,
+        }),
         next_logged: None,
         next_cost: 0,
     }
@@ -69,6 +73,19 @@ pub(super) fn send(
     index: u64,
     event: Event<u64>,
 ) -> Action<u64> {
-    let id = Some(EventId::new(stream, index));
-    Action::Send { connection: ConnectionId(connection), index, id, event }
+    Action::Send { connection: ConnectionId(connection), id: EventId::new(stream, index), event }
+}
+
+/// A report that the events from `first` to `last` are missing.
+pub(super) fn gap(connection: u64, stream: StreamId, first: u64, last: u64) -> Action<u64> {
+    send(connection, stream, last, Event::Gap { first })
+}
+
+/// A cursor that was sent the events from 1 to `sent`, and acknowledged so many.
+pub(super) fn position(sent: u64, acknowledged: u64) -> Position {
+    Position {
+        next: sent + 1,
+        first_unacknowledged: acknowledged + 1,
+        has_unacknowledged: acknowledged < sent,
+    }
 }

@@ -87,7 +87,7 @@ impl AllowedLosses {
                 .copied()
         });
         let others = (is.missed > was.missed).then_some(is.missed);
-        let first_unacknowledged = view.cursor?.first_unacknowledged();
+        let first_unacknowledged = view.cursor?.first_unacknowledged;
         responses.chain(others).find(|index| *index >= first_unacknowledged)
     }
 
@@ -141,7 +141,7 @@ mod tests {
     use rejoin_core::Event;
 
     use super::super::LogView;
-    use super::super::fixtures::{attached, backend, log, notification, response, step};
+    use super::super::fixtures::{attached, backend, log, notification, position, response, step};
     use super::*;
 
     fn at(seconds: u64) -> Instant {
@@ -166,7 +166,7 @@ mod tests {
     fn evict(seconds: u64, config: &Config) -> Result<(), String> {
         let mut silence = Silence::default();
         let mut before = recorded(1);
-        before.after.connections[0].cursor.iter_mut().for_each(|cursor| cursor.sent(1, 1));
+        before.after.connections[0].cursor = Some(position(1, 0));
         silence.follow(at(1), &View::default(), &before);
         let mut after = before.clone();
         after.after.logs = vec![LogView { missed: 1, ..log(2) }];

@@ -83,7 +83,7 @@ fn check_forwarded(step: &Step) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use rejoin_core::{ConnectionId, EndReason, EventId, Failure, FailureReason};
+    use rejoin_core::{ConnectionId, CutReason, EventId, Failure, FailureReason};
 
     use super::super::View;
     use super::super::fixtures::{backend, notification, post, send, step};
@@ -113,8 +113,8 @@ mod tests {
         let two = StreamId::Standalone;
         let event = Event::Message(7);
         let first = get(1, one, vec![send(1, one, 1, event.clone())]);
-        let reason = EndReason::Replaced;
-        let replaced = Action::Close { connection: ConnectionId(1), reason };
+        let reason = CutReason::Replaced;
+        let replaced = Action::Cut { connection: ConnectionId(1), reason };
         let again = get(2, one, vec![replaced, send(2, one, 1, event.clone())]);
         let later = get(2, one, vec![send(2, one, 2, event.clone())]);
         let elsewhere = get(2, two, vec![send(2, two, 1, event)]);
@@ -144,8 +144,8 @@ mod tests {
         let first = get(1, stream, vec![send(1, stream, 1, Event::Message(7))]);
         let failure = Failure { id: 1.into(), reason: FailureReason::Expired };
         let again = send(2, stream, 1, Event::Failure(failure));
-        let reason = EndReason::Replaced;
-        let replaced = Action::Close { connection: ConnectionId(1), reason };
+        let reason = CutReason::Replaced;
+        let replaced = Action::Cut { connection: ConnectionId(1), reason };
         let alone = get(2, stream, vec![replaced, again.clone()]);
         let beside = get(2, stream, vec![again]);
         assert!(run(&[notified.clone(), first.clone(), alone]).is_ok());

@@ -151,7 +151,7 @@ impl Requests {
         let logged_at = log.filter(|log| match &log.newest {
             Some(Event::Message(logged)) => *logged == body,
             Some(Event::Failure(failure)) => failure.id == *id,
-            Some(Event::Priming { .. }) | None => false,
+            Some(Event::Priming { .. } | Event::Gap { .. }) | None => false,
         });
         let location = sent_at.or(logged_at.map(|log| log.last));
         if let Some(index) = location {
@@ -210,7 +210,7 @@ impl Requests {
 mod tests {
     use rejoin_core::{CloseReason, ConnectionId, EndReason, EventId};
 
-    use super::super::fixtures::{backend, log, post, response, send, step};
+    use super::super::fixtures::{backend, gap, log, post, response, send, step};
     use super::super::readers::Readers;
     use super::super::{LogView, View};
     use super::*;
@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn a_skipped_response_is_detected() {
         let logged = answered(Some(Event::Message(80)));
-        let gap = Action::Gap { connection: ConnectionId(2), stream: STREAM, missed: 1..=3 };
+        let gap = gap(2, STREAM, 1, 2);
         let close = Action::Close { connection: ConnectionId(2), reason: EndReason::Complete };
         let evicted = send(2, STREAM, 3, failure(FailureReason::Evicted));
         let reported = resumed(vec![gap.clone(), evicted, close.clone()]);

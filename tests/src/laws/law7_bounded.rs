@@ -133,7 +133,7 @@ fn backend_head(step: &Step) -> Option<&Head> {
 mod tests {
     use rejoin_core::{ConnectionId, EVENT_OVERHEAD_BYTES, Event, EventId};
 
-    use super::super::fixtures::{attached, backend, log, request, send, step};
+    use super::super::fixtures::{attached, backend, log, position, request, send, step};
     use super::super::{ConnectionView, LogView, View};
     use super::*;
 
@@ -171,7 +171,7 @@ mod tests {
         let mut head = step(backend(request(9), 1));
         head.after.logs = vec![LogView { events: 3, ..log(3) }];
         head.after.connections = vec![attached(1, 0)];
-        head.after.connections[0].cursor.iter_mut().for_each(|cursor| cursor.sent(1, 1));
+        head.after.connections[0].cursor = Some(position(1, 0));
         let mut silence = Silence::default();
         silence.follow(at(1), &View::default(), &head);
         let mut before = head.after.clone();

@@ -10,7 +10,7 @@ pub(super) fn check(before: &View, step: &Step) -> Result<(), String> {
         return check_closed(before, step, reason);
     }
     let end = |(at, action): (usize, &Action<u64>)| {
-        let Action::SessionClosed { reason } = action else {
+        let Action::SessionClosed { reason, .. } = action else {
             return None;
         };
         Some((at, *reason))
@@ -74,7 +74,11 @@ mod tests {
 
     #[test]
     fn an_action_after_the_close_is_detected() {
-        let end = Action::SessionClosed { reason: CloseReason::Deleted };
+        let end = Action::SessionClosed {
+            reason: CloseReason::Deleted,
+            pending_requests: Vec::new(),
+            server_requests: Vec::new(),
+        };
         let late = Action::Release { stream: StreamId::Standalone };
         let mut last = step(Input::Delete);
         last.after = closed();

@@ -28,4 +28,5 @@ mod step;
 pub use checker::{Checker, Violation};
 pub use heads::{answered_id, cancelled_id, posted, request_id};
 pub use observed::ObservedSession;
-pub use step::{ConnectionView, LogView, Step, View};
+pub use step::{ConnectionView, LogView, Position, Step, View};
+pub(crate) use step::{event_of, sent_event};

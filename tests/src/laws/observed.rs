@@ -7,7 +7,7 @@ use rejoin_core::{
     RequestId, Session, StreamId, ValidConfig,
 };
 
-use super::{ConnectionView, LogView, Step, View, posted, request_id};
+use super::{ConnectionView, LogView, Position, Step, View, posted, request_id};
 
 /// A session, and the keys that are needed to read a [`View`] of it.
 #[derive(Debug)]
@@ -86,10 +86,18 @@ impl ObservedSession {
     }
 
     /// Handles an input.
+    ///
+    /// # Panics
+    ///
+    /// A rejected input comes back changed.
     pub fn step(&mut self, now: Instant, input: Input<u64>) -> Step {
         self.actions.clear();
         let result =
             self.session.handle(self.clock.to_inner(now), input.clone(), &mut self.actions);
+        let result = result.map_err(|rejected| {
+            assert_eq!(rejected.input, input, "a rejected input comes back unchanged");
+            rejected.reason
+        });
         let actions = self.actions.drain().collect();
         if result.is_ok() {
             let ids = posted(&input).iter().filter_map(|message| request_id(&message.head));
@@ -143,10 +151,10 @@ fn event(logged: &Logged<u64>) -> (u64, Event<u64>) {
 }
 
 fn connection_view(session: &Session<u64>, connection: ConnectionId) -> ConnectionView {
-    let cursor = session.cursor(connection).copied();
+    let cursor = session.cursor(connection).map(Position::from);
     let stream = session.stream_on(connection);
     let first = stream.zip(cursor).and_then(|(stream, cursor)| {
-        let logged = session.log(stream)?.range(cursor.next()..u64::MAX).next()?;
+        let logged = session.log(stream)?.range(cursor.next..u64::MAX).next()?;
         let cost = match &logged.entry {
             Entry::Message { bytes, .. } => bytes.saturating_add(EVENT_OVERHEAD_BYTES),
             Entry::Failure(_) => 0,

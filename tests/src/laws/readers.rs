@@ -7,7 +7,7 @@ use rejoin_core::{
     Action, ConnectionId, EVENT_OVERHEAD_BYTES, EndReason, Event, EventId, Input, StreamId,
 };
 
-use super::{Step, View};
+use super::{Step, View, sent_event};
 
 /// What all connections were sent, and how far it was acknowledged.
 #[derive(Clone, Debug, Default)]
@@ -255,12 +255,7 @@ impl Readers {
         else {
             return;
         };
-        let was_cut = |action: &Action<u64>| {
-            let Action::Close { connection: ended, reason } = action else {
-                return false;
-            };
-            ended == connection && !reason.drains()
-        };
+        let was_cut = |action: &Action<u64>| matches!(action, Action::Cut { connection: cut, .. } if cut == connection);
         if step.actions.iter().any(was_cut) {
             return;
         }
@@ -281,18 +276,18 @@ impl Readers {
         let max = self.acknowledged.max;
         let mut sent = Vec::new();
         for action in &step.actions {
+            if let Some((connection, index, id, event)) = sent_event(action) {
+                if let Event::Gap { first } = event
+                    && let Some(reader) = self.by_connection.get_mut(&connection)
+                {
+                    reader.gaps.push(first..=index);
+                }
+                let id_stream = id.map(|id| id.stream);
+                let event = SentEvent { index, event, id_stream };
+                sent.push(self.send(step, connection, (min, max), event));
+                continue;
+            }
             match action {
-                Action::Send { connection, index, id, event } => {
-                    let id_stream = id.map(|id| id.stream);
-                    let event = SentEvent { index: *index, event: event.clone(), id_stream };
-                    sent.push(self.send(step, *connection, (min, max), event));
-                }
-                Action::Gap { connection, missed, .. } => {
-                    if let Some(reader) = self.by_connection.get_mut(connection) {
-                        reader.attach(min, max);
-                        reader.gaps.push(missed.clone());
-                    }
-                }
                 Action::Discard { connection } => {
                     if let Some(reader) = self.by_connection.get_mut(connection) {
                         reader.in_flight.clear();
@@ -305,7 +300,12 @@ impl Readers {
                 Action::Close { connection, reason } => {
                     sent.extend(self.close(before, step, *connection, *reason));
                 }
-                Action::Forward { .. }
+                Action::Cut { connection, .. } => {
+                    self.by_connection.remove(connection);
+                }
+                Action::Send { .. }
+                | Action::Respond { .. }
+                | Action::Forward { .. }
                 | Action::FailServerRequest { .. }
                 | Action::CancelRequest { .. }
                 | Action::Hold { .. }
@@ -345,9 +345,6 @@ impl Readers {
         let reader = self.by_connection.get_mut(&connection)?;
         reader.is_closed = true;
         let reader = reader.clone();
-        if !reason.drains() {
-            self.by_connection.remove(&connection);
-        }
         if reason != EndReason::Complete {
             return None;
         }

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use rejoin_core::{Action, ConnectionId, Cursor, Input, Instant, StreamId};
+use rejoin_core::{Action, ConnectionId, Input, Instant, StreamId};
 
-use super::{Step, View};
+use super::{Position, Step, View};
 
 /// For how long readers are silent, as a lower bound.
 #[derive(Clone, Debug, Default)]
@@ -46,14 +46,13 @@ impl Silence {
         self.streams.retain(|connection, _| step.after.connection(*connection).is_some());
         for view in &step.after.connections {
             self.streams.extend(view.stream.map(|stream| (view.connection, stream)));
-            let Some(cursor) = view.cursor.filter(Cursor::has_unacknowledged) else {
+            let Some(cursor) = view.cursor.filter(Position::has_unacknowledged) else {
                 self.since.remove(&view.connection);
                 continue;
             };
             let earlier = before.connection(view.connection).and_then(|view| view.cursor);
-            let has_progressed = earlier.is_none_or(|earlier| {
-                earlier.first_unacknowledged() != cursor.first_unacknowledged()
-            });
+            let has_progressed = earlier
+                .is_none_or(|earlier| earlier.first_unacknowledged != cursor.first_unacknowledged);
             if has_progressed
                 || step.acknowledges(view.connection)
                 || !self.since.contains_key(&view.connection)
@@ -86,8 +85,8 @@ impl Silence {
                 let cursor = before.connection(*connection).and_then(|view| view.cursor);
                 let Some(stream) = self.streams.get(connection) else { return };
                 let first = cursor
-                    .filter(Cursor::has_unacknowledged)
-                    .map(|cursor| cursor.first_unacknowledged());
+                    .filter(Position::has_unacknowledged)
+                    .map(|cursor| cursor.first_unacknowledged);
                 let last = step.after.log(*stream).map_or(0, |log| log.last);
                 (*stream, first.filter(|first| first <= through), last.min(*through))
             }
@@ -117,17 +116,16 @@ impl Silence {
 
 /// Returns whether a connection was cut before the input was handled.
 fn was_cut(step: &Step, connection: ConnectionId) -> bool {
-    step.actions.iter().any(|action| {
-        matches!(action, Action::Close { connection: cut, reason }
-            if *cut == connection && !reason.drains())
-    })
+    step.actions
+        .iter()
+        .any(|action| matches!(action, Action::Cut { connection: cut, .. } if *cut == connection))
 }
 
 #[cfg(test)]
 mod tests {
     use rejoin_core::EventId;
 
-    use super::super::fixtures::{attached, log, step};
+    use super::super::fixtures::{attached, log, position, step};
     use super::*;
 
     const STREAM: StreamId = StreamId::Standalone;
@@ -139,10 +137,7 @@ mod tests {
     /// A view of a connection that was sent three events, and acknowledged so many.
     fn sent(connection: u64, acknowledged: u64) -> View {
         let mut view = attached(connection, 0);
-        if let Some(cursor) = &mut view.cursor {
-            cursor.sent(1, 3);
-            assert_eq!(cursor.acknowledge(acknowledged).is_some(), acknowledged > 0);
-        }
+        view.cursor = Some(position(3, acknowledged));
         View { connections: vec![view], logs: vec![log(3)], ..View::default() }
     }
 

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use rejoin_core::{
-    Action, CloseReason, ConnectionId, Cursor, Event, Input, Instant, Rejection, RequestId,
-    StreamId,
+    ANSWER_INDEX, Action, Answer, CloseReason, ConnectionId, Cursor, Event, EventId, Input,
+    Instant, Rejection, RequestId, StreamId,
 };
 
 /// One input and its effect.
@@ -70,11 +70,22 @@ pub struct ConnectionView {
     /// The stream that it is attached to.
     pub stream: Option<StreamId>,
     /// Its cursor.
-    pub cursor: Option<Cursor>,
+    pub cursor: Option<Position>,
     /// The index of the first logged event at or after the cursor, if it is attached.
     pub next_logged: Option<u64>,
     /// The cost of that event, in bytes.
     pub next_cost: usize,
+}
+
+/// The state of a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The next index to send.
+    pub next: u64,
+    /// The first index that was not acknowledged.
+    pub first_unacknowledged: u64,
+    /// Whether anything was sent and not acknowledged.
+    pub has_unacknowledged: bool,
 }
 
 /// The state of a log.
@@ -92,6 +103,56 @@ pub struct LogView {
     pub bytes: usize,
     /// The event at the last index, if it is in the log.
     pub newest: Option<Event<u64>>,
+}
+
+/// An event that an action sends: on this connection, with this index and id.
+pub(crate) type SentOn = (ConnectionId, u64, Option<EventId>, Event<u64>);
+
+/// Returns the event that an action sends.
+pub(crate) fn sent_event(action: &Action<u64>) -> Option<SentOn> {
+    match action {
+        Action::Send { connection, id, event } => {
+            Some((*connection, id.index, Some(*id), event.clone()))
+        }
+        Action::Respond { connection, answer } => {
+            Some((*connection, ANSWER_INDEX, None, event_of(answer)))
+        }
+        Action::Forward { .. }
+        | Action::Close { .. }
+        | Action::Cut { .. }
+        | Action::Discard { .. }
+        | Action::FailServerRequest { .. }
+        | Action::CancelRequest { .. }
+        | Action::Hold { .. }
+        | Action::Release { .. }
+        | Action::SessionClosed { .. }
+        | Action::Report(_) => None,
+    }
+}
+
+/// Returns a whole answer as an event.
+pub(crate) fn event_of(answer: &Answer<u64>) -> Event<u64> {
+    match answer {
+        Answer::Message(body) => Event::Message(*body),
+        Answer::Failure(failure) => Event::Failure(failure.clone()),
+    }
+}
+
+impl From<&Cursor> for Position {
+    fn from(cursor: &Cursor) -> Self {
+        Self {
+            next: cursor.next(),
+            first_unacknowledged: cursor.first_unacknowledged(),
+            has_unacknowledged: cursor.has_unacknowledged(),
+        }
+    }
+}
+
+impl Position {
+    /// Returns whether anything was sent and not acknowledged.
+    pub(super) fn has_unacknowledged(&self) -> bool {
+        self.has_unacknowledged
+    }
 }
 
 impl Step {

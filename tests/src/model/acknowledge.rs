@@ -1,6 +1,6 @@
 //! Section "Connections": acknowledged events and closed connections.
 
-use rejoin_core::{Action, CloseReason, ConnectionId, EndReason, Report, StreamId};
+use rejoin_core::{Action, CloseReason, ConnectionId, CutReason, EndReason, Report, StreamId};
 
 use super::{
     Model,
@@ -35,7 +35,7 @@ impl Model {
     /// Cuts the connection of a reader that acknowledged nothing for too long.
     pub(super) fn cut_stalled(&mut self, connection: ConnectionId) {
         self.reset_idle_timer();
-        self.emit(Action::Close { connection, reason: EndReason::Stalled });
+        self.emit(Action::Cut { connection, reason: CutReason::Stalled });
         self.remove_connection(connection);
     }
 

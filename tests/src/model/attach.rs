@@ -1,11 +1,11 @@
 //! Section "Sending": attaching connections, and what is sent on them.
 
-use rejoin_core::{Action, ConnectionId, EndReason, Event, EventId, Instant, StreamId};
+use rejoin_core::{Action, Answer, ConnectionId, EndReason, Event, EventId, Instant, StreamId};
 
 use super::{
     Model,
     connection::{Connection, Role},
-    stream::RecordedEvent,
+    stream::Kind,
 };
 
 impl Model {
@@ -39,7 +39,7 @@ impl Model {
             it.last += u64::from(!is_first);
             let index = it.last;
             let id = EventId::new(stream, index);
-            self.send(connection, (index, 0), Some(id), Event::Priming { retry: None });
+            self.send(connection, 0, id, Event::Priming { retry: None });
         }
     }
 
@@ -51,7 +51,6 @@ impl Model {
             it.in_flight.clear();
             it.next = it.rewind_to;
             it.first_unacknowledged = it.next;
-            it.gap_reported_to = 0;
             it.silent_since = None;
             it.is_stalled = false;
             let stamp = self.stamp();
@@ -66,41 +65,56 @@ impl Model {
         let Some(stream) = it.stream.filter(|_| it.role == Role::Attached) else {
             return;
         };
-        let logged: Vec<RecordedEvent> =
-            self.streams[stream].logged_from(it.next).cloned().collect();
-        let next = self.streams[stream].last + 1;
-        let first = logged.first().map_or((next, 0), RecordedEvent::index_and_cost);
-        if it.admits(first, self.bytes_in_flight(), &self.config) {
-            self.report_gap(connection, stream);
-            self.send_logged(connection, stream, &logged);
-        }
-        self.close_if_complete(stream);
-    }
-
-    fn report_gap(&mut self, connection: ConnectionId, stream: StreamId) {
-        let missed = self.streams[stream].missed;
-        let it = &mut self.connections[connection];
-        if let Some(first) = it.gap_start(missed) {
-            it.gap_reported_to = missed;
-            self.emit(Action::Gap { connection, stream, missed: first..=missed });
-        }
-    }
-
-    /// Sends as many of the `logged` events as the window admits.
-    fn send_logged(
-        &mut self,
-        connection: ConnectionId,
-        stream: StreamId,
-        logged: &[RecordedEvent],
-    ) {
-        for event in logged {
-            let sent = event.index_and_cost();
+        while let Some((sent, event, is_response)) = self.next_event(connection, stream) {
             let it = &self.connections[connection];
             if !it.admits(sent, self.bytes_in_flight(), &self.config) {
                 break;
             }
-            let id = EventId::new(stream, event.index);
-            self.send(connection, sent, Some(id), event.to_event());
+            self.send_event(connection, stream, sent, event, is_response);
+        }
+        self.close_if_complete(stream);
+    }
+
+    /// Returns what a connection is sent next, with its index and cost: the next event of the
+    /// log, or the gap before it; and whether it is a response.
+    fn next_event(
+        &self,
+        connection: ConnectionId,
+        stream: StreamId,
+    ) -> Option<((u64, usize), Event<u64>, bool)> {
+        let next = self.connections[connection].next;
+        let logged = self.streams[stream].logged_from(next).next();
+        let missed = self.streams[stream].missed;
+        let is_logged = logged.is_some_and(|logged| logged.index == next);
+        if missed >= next && !is_logged {
+            let last = logged.map_or(missed, |logged| missed.min(logged.index - 1));
+            return Some(((last, 0), Event::Gap { first: next }, false));
+        }
+        let logged = logged?;
+        let is_response = matches!(logged.kind, Kind::Response(_));
+        Some((logged.index_and_cost(), logged.to_event(), is_response))
+    }
+
+    /// Sends an event of a stream: the response to a POST in JSON format is its whole answer.
+    pub(super) fn send_event(
+        &mut self,
+        connection: ConnectionId,
+        stream: StreamId,
+        (index, cost): (u64, usize),
+        event: Event<u64>,
+        is_response: bool,
+    ) {
+        let is_whole = is_response && index == 1 && !self.connections[connection].is_sse;
+        let answer = match &event {
+            Event::Message(body) if is_whole => Some(Answer::Message(*body)),
+            Event::Failure(failure) if is_whole => Some(Answer::Failure(failure.clone())),
+            Event::Message(_) | Event::Failure(_) | Event::Priming { .. } | Event::Gap { .. } => {
+                None
+            }
+        };
+        match answer {
+            Some(answer) => self.respond(connection, cost, answer),
+            None => self.send(connection, cost, EventId::new(stream, index), event),
         }
     }
 
@@ -108,8 +122,7 @@ impl Model {
     pub(super) fn is_at_head(&self, stream: StreamId) -> bool {
         let it = &self.streams[stream];
         self.attached(stream).is_some_and(|attached| {
-            it.logged_from(attached.next).next().is_none()
-                && attached.gap_start(it.missed).is_none()
+            it.logged_from(attached.next).next().is_none() && it.missed < attached.next
         })
     }
 
@@ -120,36 +133,41 @@ impl Model {
         attached.is_some_and(|attached| attached.admits(sent, self.bytes_in_flight(), &self.config))
     }
 
-    /// Sends one event.
+    /// Sends an event as SSE.
     pub(super) fn send(
         &mut self,
         connection: ConnectionId,
-        sent: (u64, usize),
-        id: Option<EventId>,
+        cost: usize,
+        id: EventId,
         event: Event<u64>,
     ) {
+        self.connections[connection].is_sse = true;
+        self.emit(Action::Send { connection, id, event });
+        self.note_sent(connection, (id.index, cost));
+    }
+
+    /// Sends the whole answer to a POST.
+    pub(super) fn respond(&mut self, connection: ConnectionId, cost: usize, answer: Answer<u64>) {
+        self.emit(Action::Respond { connection, answer });
+        self.note_sent(connection, (1, cost));
+    }
+
+    fn note_sent(&mut self, connection: ConnectionId, sent: (u64, usize)) {
         let stamp = self.stamp();
-        let it = &mut self.connections[connection];
-        it.note_sent(sent, stamp);
-        it.is_sse |= id.is_some();
-        self.emit(Action::Send { connection, index: sent.0, id, event });
+        self.connections[connection].note_sent(sent, stamp);
         if sent.1 > 0 {
             self.check_window_bytes();
         }
     }
 
-    /// Closes a connection: it drains, or is cut.
+    /// Closes a connection, which drains.
     pub(super) fn close_connection(&mut self, connection: ConnectionId, reason: EndReason) {
         self.note_silence(connection);
         self.emit(Action::Close { connection, reason });
-        if reason.drains() {
-            let stamp = self.stamp();
-            let it = &mut self.connections[connection];
-            it.role = Role::Draining;
-            it.close_reason = Some(reason);
-            it.note_if_drained(stamp);
-        } else {
-            self.connections.remove(connection);
-        }
+        let stamp = self.stamp();
+        let it = &mut self.connections[connection];
+        it.role = Role::Draining;
+        it.close_reason = Some(reason);
+        it.note_if_drained(stamp);
     }
 }

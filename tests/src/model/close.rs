@@ -1,12 +1,14 @@
 //! Section "Closing the session".
 
-use rejoin_core::{Action, CloseReason, EndReason, Event, Failure, FailureReason, StreamId};
+use rejoin_core::{
+    Action, Answer, CloseReason, EndReason, Failure, FailureReason, RequestId, StreamId,
+};
 
 use super::{
     Model,
     connection::Role,
     state::Stage,
-    stream::{Phase, RecordedEvent, Status},
+    stream::{Phase, RecordedEvent, Status, Stream},
 };
 
 impl Model {
@@ -23,6 +25,16 @@ impl Model {
             | CloseReason::Idle
             | CloseReason::Exhausted => FailureReason::SessionClosed,
         };
+        let initialize = match &self.stage {
+            Stage::Unanswered { id, .. } => Some(id.clone()),
+            Stage::Expected | Stage::Initialized(_) => None,
+        };
+        let pending = self.streams.iter().flat_map(Stream::pending);
+        let mut pending_requests: Vec<RequestId> = initialize.into_iter().chain(pending).collect();
+        pending_requests.sort();
+        let requests = self.server_requests.iter().map(|request| request.id.clone());
+        let mut server_requests: Vec<RequestId> = requests.collect();
+        server_requests.sort();
         self.fail_initialize(failure);
         let open = self.streams.iter().filter(|stream| stream.phase == Phase::Open);
         let mut open: Vec<StreamId> = open.map(|stream| stream.id).collect();
@@ -38,7 +50,7 @@ impl Model {
             }
         }
         self.connections.clear();
-        self.emit(Action::SessionClosed { reason });
+        self.emit(Action::SessionClosed { reason, pending_requests, server_requests });
         self.closed = Some(reason);
     }
 
@@ -47,7 +59,7 @@ impl Model {
             && self.connections.get(*connection).is_some()
         {
             let failure = Failure { id: id.clone(), reason };
-            self.send(*connection, (1, 0), None, Event::Failure(failure));
+            self.respond(*connection, 0, Answer::Failure(failure));
         }
     }
 

@@ -27,8 +27,6 @@ pub(super) struct Connection {
     pub(super) in_flight: Vec<(u64, usize)>,
     pub(super) last_sent: Option<u64>,
     pub(super) acknowledged: Option<u64>,
-    /// The highest index of the gaps that were reported to it.
-    pub(super) gap_reported_to: u64,
     /// While something is in flight: since when its reader acknowledged nothing.
     pub(super) silent_since: Option<Stamp>,
     /// While it drains and nothing is in flight: since when.
@@ -98,7 +96,6 @@ impl Connection {
             in_flight: Vec::new(),
             last_sent: None,
             acknowledged: None,
-            gap_reported_to: 0,
             silent_since: None,
             drained_since: None,
             is_stalled: false,
@@ -222,13 +219,6 @@ impl Connection {
         self.rewind_to = self.first_unacknowledged;
         self.acknowledged = Some(through);
         Some(through)
-    }
-
-    /// Returns the first missed index that was not reported to it, where `missed` is the
-    /// last one.
-    pub(super) fn gap_start(&self, missed: u64) -> Option<u64> {
-        let first = self.next.max(self.gap_reported_to + 1);
-        (first <= missed).then_some(first)
     }
 }
 

@@ -15,7 +15,7 @@ impl Model {
             let index = self.streams[stream].last + 1;
             self.streams[stream].last = index;
             let id = EventId::new(stream, index);
-            self.send(connection, (index, 0), Some(id), Event::Priming { retry });
+            self.send(connection, 0, id, Event::Priming { retry });
             let retry_at = self.now.saturating_add(retry.unwrap_or_default());
             self.streams[stream].retry_at = retry_at;
         }

@@ -1,7 +1,8 @@
 //! Section "GET".
 
 use rejoin_core::{
-    ApiMisuse, ClientFault, ConcurrentGet, ConnectionId, EndReason, EventId, Rejection, StreamId,
+    Action, ApiMisuse, ClientFault, ConcurrentGet, ConnectionId, CutReason, EndReason, EventId,
+    Rejection, StreamId,
 };
 
 use super::{
@@ -117,7 +118,9 @@ impl Model {
     fn resume(&mut self, connection: ConnectionId, stream: StreamId, index: u64) {
         let replaced = self.connections.iter().find(|it| it.stream == Some(stream));
         if let Some(replaced) = replaced.map(|it| it.id) {
-            self.close_connection(replaced, EndReason::Replaced);
+            self.note_silence(replaced);
+            self.emit(Action::Cut { connection: replaced, reason: CutReason::Replaced });
+            self.connections.remove(replaced);
         }
         if self.streams.get(stream).is_none() {
             self.revive(stream);

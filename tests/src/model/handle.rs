@@ -27,8 +27,12 @@ impl Model {
             );
             return if is_accepted { Ok(()) } else { Err(Rejection::Closed(reason)) };
         }
+        if self.is_unexpected(&input) {
+            let reason = CloseReason::ExpectedInitialize;
+            self.close(reason);
+            return Err(Rejection::Closed(reason));
+        }
         self.check(&input)?;
-        let expects_answer = matches!(input, Input::Reserve { .. }) || is_from_client(&input);
         let is_of_backend =
             matches!(input, Input::BackendMessage { .. } | Input::Disconnect { .. });
         let resets_idle_timer = input != Input::Tick && !(is_of_backend && self.is_idle());
@@ -40,17 +44,10 @@ impl Model {
         self.cut_stopped_readers();
         self.hold_sender(recorded_on);
         self.release_senders();
-        match self.closed {
-            Some(reason) if expects_answer => Err(Rejection::Closed(reason)),
-            Some(_) | None => Ok(()),
-        }
+        Ok(())
     }
 
     fn check(&self, input: &Input<u64>) -> Result<(), Rejection> {
-        if self.is_unexpected(input) {
-            // It closes the session, whatever else is wrong with it.
-            return Ok(());
-        }
         self.check_stage(input)?;
         match input {
             Input::Reserve { connection } => self.check_reserve(*connection),
@@ -71,10 +68,6 @@ impl Model {
     /// Performs an accepted input. Returns the stream on which a message of the backend was
     /// recorded.
     fn perform(&mut self, input: Input<u64>) -> Option<StreamId> {
-        if self.is_unexpected(&input) {
-            self.close(CloseReason::ExpectedInitialize);
-            return None;
-        }
         match input {
             Input::Reserve { connection } => self.reserve(connection),
             Input::Post { connection, format, post } => match self.stage {

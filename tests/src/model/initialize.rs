@@ -1,8 +1,8 @@
 //! Section "Initialization".
 
 use rejoin_core::{
-    Action, ApiMisuse, ClientFault, CloseReason, ConnectionId, EVENT_OVERHEAD_BYTES, EndReason,
-    Event, Failure, FailureReason, Head, Input, Message, Method, Post, Profile, Rejection,
+    Action, Answer, ApiMisuse, ClientFault, CloseReason, ConnectionId, EVENT_OVERHEAD_BYTES,
+    EndReason, Failure, FailureReason, Head, Input, Message, Method, Post, Profile, Rejection,
     RequestId,
 };
 
@@ -58,13 +58,13 @@ impl Model {
             | Head::Notification(_)
             | Head::Error { .. } => None,
         };
-        let (event, cost) = if fits {
-            (Event::Message(message.body), message.bytes.saturating_add(EVENT_OVERHEAD_BYTES))
+        let (answer, cost) = if fits {
+            (Answer::Message(message.body), message.bytes.saturating_add(EVENT_OVERHEAD_BYTES))
         } else {
-            (Event::Failure(Failure { id: id.clone(), reason: FailureReason::Evicted }), 0)
+            (Answer::Failure(Failure { id: id.clone(), reason: FailureReason::Evicted }), 0)
         };
         self.stage = Stage::Initialized(Profile::governing(version.flatten()));
-        self.send(connection, (1, cost), None, event);
+        self.respond(connection, cost, answer);
         self.close_connection(connection, EndReason::Complete);
         if version.is_none() {
             self.close(CloseReason::InitializeRejected);

@@ -1,6 +1,6 @@
 //! Section "Recording".
 
-use rejoin_core::{Action, EventId, FailureReason, Report, StreamId, UnansweredReason};
+use rejoin_core::{Action, FailureReason, Report, StreamId, UnansweredReason};
 
 use super::{
     Model,
@@ -27,15 +27,11 @@ impl Model {
 
     /// Sends an event on the connection that is attached to the stream.
     pub(super) fn send_live(&mut self, stream: StreamId, event: &RecordedEvent) {
-        let Some(attached) = self.attached(stream) else {
-            return;
-        };
-        let connection = attached.id;
-        let is_last_response =
-            matches!(event.kind, Kind::Response(_)) && self.streams[stream].pending().is_empty();
-        let is_whole_body = !attached.is_sse && event.index == 1 && is_last_response;
-        let id = (!is_whole_body).then(|| EventId::new(stream, event.index));
-        self.send(connection, event.index_and_cost(), id, event.to_event());
+        if let Some(attached) = self.attached(stream) {
+            let is_response = matches!(event.kind, Kind::Response(_));
+            let sent = event.index_and_cost();
+            self.send_event(attached.id, stream, sent, event.to_event(), is_response);
+        }
     }
 
     /// Evicts events until the limits of `stream` and of the session are kept.

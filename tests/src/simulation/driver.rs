@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use rejoin_core::{
-    Action, AnswerFormat, ClientFault, ConnectionId, EndReason, Event, EventId, Input, Instant,
-    Rejection, StreamId,
+    ANSWER_INDEX, Action, AnswerFormat, ClientFault, ConnectionId, CutReason, Event, EventId,
+    Input, Instant, Rejection, StreamId,
 };
 
 use super::Simulation;
 use super::event_queue::{LinkNo, ServerNo, SimEvent};
-use super::link::Item;
+use super::link::{Item, LinkEnd};
 use super::packet::Packet;
 use crate::kit::{DeliberateBug, Fault};
-use crate::laws::{ConnectionView, Step};
+use crate::laws::{ConnectionView, Step, event_of};
 
 /// A deliberate bug affects one in this many events.
 const BUG_EVERY: u64 = 97;
@@ -72,17 +72,19 @@ impl Simulation {
         for action in &step.actions {
             match action {
                 Action::Forward { message } => self.deliver_to_backend(no, *message),
-                Action::Send { connection, index, id, event } => {
-                    self.send_event(no, *connection, *index, *id, event);
+                Action::Send { connection, id, event } => {
+                    self.send_event(no, *connection, id.index, Some(*id), event);
                 }
-                Action::Gap { connection, missed, .. } => {
-                    self.coverage.hit("gaps");
-                    if self.parameters.bug != Some(DeliberateBug::HidesGaps) {
-                        self.push_item(no, *connection, Item::Gap(missed.clone()));
-                    }
+                Action::Respond { connection, answer } => {
+                    self.send_event(no, *connection, ANSWER_INDEX, None, &event_of(answer));
                 }
                 Action::Discard { connection } => self.discard(no, *connection),
-                Action::Close { connection, reason } => self.close_link(no, *connection, *reason),
+                Action::Close { connection, reason } => {
+                    self.close_link(no, *connection, LinkEnd::Closed(*reason));
+                }
+                Action::Cut { connection, reason } => {
+                    self.close_link(no, *connection, LinkEnd::Cut(*reason));
+                }
                 Action::FailServerRequest { id, .. } => {
                     if self.remove_server_request(no, id) {
                         self.coverage.hit("server requests: failed");
@@ -113,8 +115,15 @@ impl Simulation {
                 Event::Message(body) => usize::try_from(body % 200).unwrap_or(0),
                 Event::Failure(_) => 80,
                 Event::Priming { .. } => 0,
+                Event::Gap { .. } => 40,
             };
-        let item = Item::Event { index, id, event: event.clone(), bytes };
+        if let Event::Gap { .. } = event {
+            self.coverage.hit("gaps");
+            if self.parameters.bug == Some(DeliberateBug::HidesGaps) {
+                return;
+            }
+        }
+        let item = Item { index, id, event: event.clone(), bytes };
         self.events_sent += 1;
         let is_message = matches!(event, Event::Message(_));
         if is_message && self.events_sent.is_multiple_of(BUG_EVERY) {
@@ -146,15 +155,15 @@ impl Simulation {
         }
     }
 
-    fn close_link(&mut self, no: ServerNo, connection: ConnectionId, reason: EndReason) {
-        if reason == EndReason::Replaced {
-            self.coverage.hit("takeovers: request stream");
-        } else if reason == EndReason::Stalled {
-            self.coverage.hit("disconnects: stalled");
+    fn close_link(&mut self, no: ServerNo, connection: ConnectionId, end: LinkEnd) {
+        match end {
+            LinkEnd::Cut(CutReason::Replaced) => self.coverage.hit("takeovers: request stream"),
+            LinkEnd::Cut(CutReason::Stalled) => self.coverage.hit("disconnects: stalled"),
+            LinkEnd::Closed(_) => {}
         }
         if let Some(link) = self.link_of(no, connection) {
             if let Some(link) = self.links.get_mut(&link) {
-                link.close(reason);
+                link.close(end);
             }
             self.wake_body(link);
         }

@@ -5,28 +5,19 @@
 //! pulled is acknowledged, and is lost if the link breaks before it was read.
 
 use std::collections::VecDeque;
-use std::ops::RangeInclusive;
 
-use rejoin_core::{ConnectionId, EndReason, Event, EventId};
+use rejoin_core::{ConnectionId, CutReason, EndReason, Event, EventId};
 
 use super::event_queue::{ClientNo, ReaderNo, ServerNo};
 
-/// What is sent on a link.
+/// An event that is sent on a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Item {
-    /// An event, and its size in bytes.
-    Event { index: u64, id: Option<EventId>, event: Event<u64>, bytes: usize },
-    /// A report of missing events.
-    Gap(RangeInclusive<u64>),
-}
-
-impl Item {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Event { bytes, .. } => *bytes,
-            Self::Gap(_) => 40,
-        }
-    }
+pub(super) struct Item {
+    pub(super) index: u64,
+    pub(super) id: Option<EventId>,
+    pub(super) event: Event<u64>,
+    /// Size in bytes.
+    pub(super) bytes: usize,
 }
 
 /// The fault that a link is drawn to have.
@@ -53,6 +44,13 @@ pub(super) enum Pace {
     Stalled,
 }
 
+/// How a session ends a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LinkEnd {
+    Closed(EndReason),
+    Cut(CutReason),
+}
+
 /// An HTTP exchange whose response is a stream of events.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each says one thing of its own")]
@@ -70,8 +68,8 @@ pub(super) struct Link {
     pub(super) is_open_at_client: bool,
     /// Whether it was reserved before its request.
     pub(super) is_reserved: bool,
-    /// Why the session closed it.
-    pub(super) end_reason: Option<EndReason>,
+    /// How the session ended it.
+    pub(super) end: Option<LinkEnd>,
     /// The index of the last event that the body pulled.
     pub(super) acknowledged: Option<u64>,
     /// Whether a pull is scheduled.
@@ -117,7 +115,7 @@ impl Link {
             is_open_at_server: false,
             is_open_at_client: true,
             is_reserved: false,
-            end_reason: None,
+            end: None,
             acknowledged: None,
             is_pull_scheduled: false,
             is_read_scheduled: false,
@@ -142,9 +140,9 @@ impl Link {
     }
 
     /// Closes it, as requested by the session.
-    pub(super) fn close(&mut self, reason: EndReason) {
-        self.end_reason = Some(reason);
-        if !reason.drains() {
+    pub(super) fn close(&mut self, end: LinkEnd) {
+        self.end = Some(end);
+        if matches!(end, LinkEnd::Cut(_)) {
             self.buffer.clear();
         }
     }
@@ -152,40 +150,38 @@ impl Link {
     /// Pulls events from the buffer while the pipe has room.
     pub(super) fn pull(&mut self) -> Pulled {
         let (mut acknowledged, mut last_id) = (None, None);
-        let mut bytes: usize = self.pipe.iter().map(Item::bytes).sum();
+        let mut bytes: usize = self.pipe.iter().map(|item| item.bytes).sum();
         while bytes < self.pipe_bytes
             && let Some(item) = self.buffer.pop_front()
         {
-            bytes += item.bytes();
-            if let Item::Event { index, id, .. } = &item {
-                acknowledged = Some(*index);
-                last_id = id.or(last_id);
-            }
+            bytes += item.bytes;
+            acknowledged = Some(item.index);
+            last_id = item.id.or(last_id);
             if !self.is_broken {
                 self.pipe.push_back(item);
             }
         }
         self.acknowledged = acknowledged.or(self.acknowledged);
-        let is_end = self.end_reason.is_some() && self.buffer.is_empty();
+        let is_end = self.end.is_some() && self.buffer.is_empty();
         self.is_done = is_end && !self.is_broken;
         Pulled { acknowledged, last_id, is_end }
     }
 
     /// Returns whether the body has something to write.
     pub(super) fn has_more(&self) -> bool {
-        !self.buffer.is_empty() || self.end_reason.is_some()
+        !self.buffer.is_empty() || self.end.is_some()
     }
 
     /// Returns whether the pipe has room.
     pub(super) fn has_room(&self) -> bool {
-        self.pipe.iter().map(Item::bytes).sum::<usize>() < self.pipe_bytes
+        self.pipe.iter().map(|item| item.bytes).sum::<usize>() < self.pipe_bytes
     }
 
     /// Reads up to `bytes`, and returns the items that are now complete.
     pub(super) fn read(&mut self, mut bytes: usize) -> Vec<Item> {
         let mut whole = Vec::new();
         while let Some(first) = self.pipe.front() {
-            let left = first.bytes().saturating_sub(self.partial_bytes);
+            let left = first.bytes.saturating_sub(self.partial_bytes);
             if left > bytes {
                 self.partial_bytes += bytes;
                 self.bytes_read += bytes;
@@ -238,7 +234,7 @@ mod tests {
     use super::*;
 
     fn event(index: u64) -> Item {
-        Item::Event { index, id: None, event: Event::Message(index), bytes: 100 }
+        Item { index, id: None, event: Event::Message(index), bytes: 100 }
     }
 
     fn link(pipe_bytes: usize) -> Link {
@@ -256,7 +252,7 @@ mod tests {
         assert_eq!(link.read(150), [event(1)]);
         assert!(link.is_mid_event() && link.has_room());
         assert_eq!(link.read(50), [event(2)]);
-        link.close(EndReason::Complete);
+        link.close(LinkEnd::Closed(EndReason::Complete));
         assert_eq!(link.pull(), Pulled { acknowledged: Some(3), last_id: None, is_end: true });
         assert!(!link.is_finished());
         assert_eq!(link.read(1_000), [event(3)]);
@@ -268,7 +264,7 @@ mod tests {
         let mut link = link(101);
         link.pull();
         link.break_off();
-        link.close(EndReason::Complete);
+        link.close(LinkEnd::Closed(EndReason::Complete));
         assert_eq!(link.pull(), Pulled { acknowledged: Some(3), last_id: None, is_end: true });
         assert!(link.read(1_000).is_empty() && !link.is_finished());
     }
@@ -277,7 +273,7 @@ mod tests {
     fn cut_discards_the_buffer() {
         let mut link = link(1);
         link.pull();
-        link.close(EndReason::Replaced);
+        link.close(LinkEnd::Cut(CutReason::Replaced));
         assert_eq!(link.pull(), Pulled { acknowledged: None, last_id: None, is_end: true });
         assert_eq!(link.read(1_000), [event(1)]);
         assert!(link.is_finished());

@@ -1,16 +1,12 @@
 //! Lifecycle: initialization, idle timeout, close.
 
 use rejoin_core::{
-    Action, AnswerFormat, ApiMisuse, ClientFault, CloseReason, Config, ConnectionId, EndReason,
-    Event, FailureReason, Head, Input, Message, Method, Post, Rejection, Report, RequestId,
+    Action, Answer, AnswerFormat, ApiMisuse, ClientFault, CloseReason, Config, ConnectionId,
+    EndReason, FailureReason, Head, Input, Message, Method, Post, Rejection, Report, RequestId,
     UndeliverableReason,
 };
 
 use crate::script::*;
-
-fn close_session(reason: CloseReason) -> Action<u64> {
-    Action::SessionClosed { reason }
-}
 
 #[test]
 fn only_a_ping_may_precede_the_response_to_initialize() {
@@ -29,12 +25,12 @@ fn only_a_ping_may_precede_the_response_to_initialize() {
     script.expect(ping, [forward(3)]);
     assert_eq!(script.model.pending_requests(), 1);
     let connection = ConnectionId(0);
-    let sent = Action::Send { connection, index: 1, id: None, event: Event::Message(2) };
+    let sent = Action::Respond { connection, answer: Answer::Message(2) };
     script.expect(initialized("2025-11-25"), [sent, close(0, EndReason::Complete)]);
     script.expect_rejection(initialize(2, 4), ClientFault::AlreadyInitialized);
     script.expect(response(7, 5), [send(1, FIRST, 1, 5), close(1, EndReason::Complete)]);
     assert_eq!(script.model.connections(), [ConnectionId(0), ConnectionId(1)]);
-    script.expect(closed(0, None), [close_session(CloseReason::InitializeUnacknowledged)]);
+    script.expect(closed(0, None), [session_closed(CloseReason::InitializeUnacknowledged, &[])]);
     assert_eq!(script.model.connections(), []);
 }
 
@@ -45,7 +41,7 @@ fn any_other_first_input_closes_the_session() {
     let (result, actions) = script.model.handle(rejoin_core::Instant::EPOCH, get(0));
     assert_eq!(
         (result, actions),
-        (Err(closed), vec![close_session(CloseReason::ExpectedInitialize)])
+        (Err(closed), vec![session_closed(CloseReason::ExpectedInitialize, &[])])
     );
     assert_eq!(script.model.deadline(), None);
     script.expect_rejection(get(0), Rejection::Closed(CloseReason::ExpectedInitialize));
@@ -57,15 +53,14 @@ fn initialize_must_be_answered_in_time() {
     let mut script = Script::new(Config::default());
     script.expect(initialize(0, 1), [forward(1)]);
     script.wait(60_000);
-    let failed = Action::Send {
-        connection: ConnectionId(0),
-        index: 1,
-        id: None,
-        event: failure(0, FailureReason::SessionClosed),
-    };
+    let failed = respond(0, failed_answer(0, FailureReason::SessionClosed));
     script.expect(
         Input::Tick,
-        [failed, close(0, EndReason::SessionClosed), close_session(CloseReason::InitializeTimeout)],
+        [
+            failed,
+            close(0, EndReason::SessionClosed),
+            session_closed(CloseReason::InitializeTimeout, &[0]),
+        ],
     );
 }
 
@@ -83,7 +78,7 @@ fn an_unused_session_expires_as_idle() {
     script.expect_rejection(resume(2, FIRST, 0), ClientFault::UnknownStream(FIRST));
     script.expect_deadline_in(1);
     script.wait(1);
-    script.expect(Input::Tick, [close_session(CloseReason::Idle)]);
+    script.expect(Input::Tick, [session_closed(CloseReason::Idle, &[])]);
 }
 
 #[test]
@@ -93,12 +88,7 @@ fn closing_fails_pending_requests_within_the_window() {
     script.expect(json_request(2, 2, 4), [forward(4)]);
     script.expect(get(3), [prime(3, STANDALONE, 0)]);
     script.expect(progress(1, 5), [send(1, FIRST, 1, 5)]);
-    let failed = Action::Send {
-        connection: ConnectionId(2),
-        index: 1,
-        id: None,
-        event: failure(2, FailureReason::BackendGone),
-    };
+    let failed = respond(2, failed_answer(2, FailureReason::BackendGone));
     script.expect(
         Input::BackendGone,
         [
@@ -106,7 +96,7 @@ fn closing_fails_pending_requests_within_the_window() {
             close(1, EndReason::SessionClosed),
             close(2, EndReason::SessionClosed),
             close(3, EndReason::SessionClosed),
-            close_session(CloseReason::BackendGone),
+            session_closed(CloseReason::BackendGone, &[1, 2]),
         ],
     );
 }

@@ -1,8 +1,8 @@
 //! stalls and limits.
 
 use rejoin_core::{
-    Action, ClientFault, CloseReason, Config, ConnectionId, EndReason, FailureReason, Input,
-    Report, RequestId, UnansweredReason,
+    Action, ClientFault, CloseReason, Config, ConnectionId, CutReason, EndReason, FailureReason,
+    Input, Report, RequestId, UnansweredReason,
 };
 
 use crate::script::*;
@@ -51,7 +51,7 @@ fn a_stalled_reader_holds_no_sender_and_is_cut() {
     script.wait(50_000);
     script.expect(
         Input::Tick,
-        [close(1, EndReason::Stalled), send(2, STANDALONE, 1, 3), send(2, STANDALONE, 2, 4)],
+        [cut(1, CutReason::Stalled), send(2, STANDALONE, 1, 3), send(2, STANDALONE, 2, 4)],
     );
     assert_eq!(script.model.connections(), [ConnectionId(2)]);
 }
@@ -69,12 +69,7 @@ fn events_sent_at_a_deadline_survive_eviction_by_the_same_input() {
     // The second reader has not acknowledged what the first one left unread, either.
     script.expect(
         notify(4, None),
-        [
-            RELEASE,
-            close(1, EndReason::Stalled),
-            send(2, STANDALONE, 1, 3),
-            send(2, STANDALONE, 2, 4),
-        ],
+        [RELEASE, cut(1, CutReason::Stalled), send(2, STANDALONE, 1, 3), send(2, STANDALONE, 2, 4)],
     );
     assert_eq!(script.model.logged_events(STANDALONE, 1..2), []);
     assert_eq!(script.model.logged_bytes(), 228);
@@ -96,6 +91,7 @@ fn logs_without_capacity_report_every_loss() {
     script.expect_rejection(get(2), ClientFault::StandaloneConflict);
     script.expect(server_request(7, 3, None), [fail(7, UnansweredReason::Evicted)]);
     script.expect(acknowledged(1, 0), [gap(1, STANDALONE, 1, 1)]);
+    script.expect(acknowledged(1, 1), []);
     script.expect(server_request(8, 4, None), [send(1, STANDALONE, 2, 4)]);
     script.expect(closed(1, None), [fail(8, UnansweredReason::Evicted)]);
 
@@ -148,7 +144,7 @@ fn closing_sends_failures_for_pending_requests() {
         [
             send_failure(1, FIRST, 1, 1, failure),
             close(1, EndReason::SessionClosed),
-            Action::SessionClosed { reason },
+            session_closed(reason, &[1]),
         ],
     );
 }

@@ -1,8 +1,8 @@
 //! Request streams, from their POST to their tombstone.
 
 use rejoin_core::{
-    Action, ApiMisuse, ClientFault, Config, ConnectionId, EndReason, Event, FailureReason, Input,
-    Priming, Report, RequestId, UnansweredReason, UndeliverableReason,
+    Action, Answer, ApiMisuse, ClientFault, Config, ConnectionId, CutReason, EndReason,
+    FailureReason, Input, Priming, Report, RequestId, UnansweredReason, UndeliverableReason,
 };
 
 use crate::script::*;
@@ -18,10 +18,8 @@ fn a_response_completes_its_stream() {
     assert_eq!(script.model.acknowledged(ConnectionId(1)), None);
     script.expect(acknowledged(1, 2), []);
     assert_eq!(script.model.acknowledged(ConnectionId(1)), Some(2));
-    script.expect(
-        resume(2, FIRST, 2),
-        [close(1, EndReason::Replaced), close(2, EndReason::Complete)],
-    );
+    script
+        .expect(resume(2, FIRST, 2), [cut(1, CutReason::Replaced), close(2, EndReason::Complete)]);
     let unknown = Report::Undeliverable {
         id: Some(RequestId::from(1)),
         reason: UndeliverableReason::UnknownRequest,
@@ -85,8 +83,7 @@ fn a_batch_opens_one_stream() {
     let config = Config { priming: Priming::Always, ..Config::default() };
     let mut script = Script::new(config);
     script.expect(initialize(0, 1), [forward(1)]);
-    let id = None;
-    let sent = Action::Send { connection: ConnectionId(0), index: 1, id, event: Event::Message(2) };
+    let sent = respond(0, Answer::Message(2));
     script.expect(initialized("2025-03-26"), [sent, close(0, EndReason::Complete)]);
     let heads = vec![(request_head(1), 3), (cancelled_head(1), 4), (request_head(2), 5)];
     script.expect(batch(1, heads), [prime(1, FIRST, 0), forward(3), forward(4), forward(5)]);
@@ -140,8 +137,7 @@ fn an_orphan_is_cancelled_and_ends_in_a_failure() {
 fn a_json_response_is_one_object_and_can_be_lost() {
     let mut script = Script::initialized(Config::default());
     script.expect(json_request(1, 1, 3), [forward(3)]);
-    let event = Event::Message(4);
-    let sent = Action::Send { connection: ConnectionId(1), index: 1, id: None, event };
+    let sent = respond(1, Answer::Message(4));
     script.expect(response(1, 4), [sent, close(1, EndReason::Complete)]);
     script.expect(closed(1, None), [Action::Report(Report::ResponseLost { stream: FIRST })]);
     script.expect(json_request(2, 2, 5), [forward(5)]);
@@ -164,6 +160,6 @@ fn a_disconnect_sends_a_retry_and_closes_the_connection() {
     script.expect_rejection(disconnect(FIRST, None), ApiMisuse::StreamNotOpen(FIRST));
     script.expect(
         resume(2, FIRST, 1),
-        [close(1, EndReason::Replaced), send(2, FIRST, 2, 4), close(2, EndReason::Complete)],
+        [cut(1, CutReason::Replaced), send(2, FIRST, 2, 4), close(2, EndReason::Complete)],
     );
 }

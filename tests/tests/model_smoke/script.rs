@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use rejoin_core::{
-    Action, AnswerFormat, Config, ConnectionId, EndReason, Event, EventId, Failure, FailureReason,
-    Head, Initialized, Input, Instant, Message, Method, Notification, Post, ProgressToken,
-    ProtocolVersion, Rejection, RequestId, StreamId, UnansweredReason,
+    Action, Answer, AnswerFormat, CloseReason, Config, ConnectionId, CutReason, EndReason, Event,
+    EventId, Failure, FailureReason, Head, Initialized, Input, Instant, Message, Method,
+    Notification, Post, ProgressToken, ProtocolVersion, Rejection, RequestId, StreamId,
+    UnansweredReason,
 };
 use rejoin_tests::model::Model;
 
@@ -29,12 +30,7 @@ impl Script {
     pub(crate) fn initialized(config: Config) -> Self {
         let mut script = Self::new(config);
         script.expect(initialize(0, 1), [forward(1)]);
-        let sent = Action::Send {
-            connection: ConnectionId(0),
-            index: 1,
-            id: None,
-            event: Event::Message(2),
-        };
+        let sent = respond(0, Answer::Message(2));
         script.expect(initialized("2025-11-25"), [sent, close(0, EndReason::Complete)]);
         script.expect(closed(0, Some(1)), []);
         script
@@ -188,8 +184,8 @@ pub(crate) fn forward(body: u64) -> Action<u64> {
 }
 
 fn send_event(connection: u64, stream: StreamId, index: u64, event: Event<u64>) -> Action<u64> {
-    let id = Some(EventId::new(stream, index));
-    Action::Send { connection: ConnectionId(connection), index, id, event }
+    let id = EventId::new(stream, index);
+    Action::Send { connection: ConnectionId(connection), id, event }
 }
 
 pub(crate) fn send(connection: u64, stream: StreamId, index: u64, body: u64) -> Action<u64> {
@@ -220,11 +216,30 @@ pub(crate) fn prime_retry(connection: u64, stream: StreamId, index: u64, ms: u64
 }
 
 pub(crate) fn gap(connection: u64, stream: StreamId, from: u64, through: u64) -> Action<u64> {
-    Action::Gap { connection: ConnectionId(connection), stream, missed: from..=through }
+    send_event(connection, stream, through, Event::Gap { first: from })
+}
+
+pub(crate) fn failed_answer(id: i64, reason: FailureReason) -> Answer<u64> {
+    Answer::Failure(Failure { id: RequestId::from(id), reason })
+}
+
+/// The whole answer to a POST.
+pub(crate) fn respond(connection: u64, answer: Answer<u64>) -> Action<u64> {
+    Action::Respond { connection: ConnectionId(connection), answer }
 }
 
 pub(crate) fn discard(connection: u64) -> Action<u64> {
     Action::Discard { connection: ConnectionId(connection) }
+}
+
+/// The end of a session with these pending requests.
+pub(crate) fn session_closed(reason: CloseReason, pending: &[i64]) -> Action<u64> {
+    let pending_requests = pending.iter().map(|id| RequestId::from(*id)).collect();
+    Action::SessionClosed { reason, pending_requests, server_requests: Vec::new() }
+}
+
+pub(crate) fn cut(connection: u64, reason: CutReason) -> Action<u64> {
+    Action::Cut { connection: ConnectionId(connection), reason }
 }
 
 pub(crate) fn close(connection: u64, reason: EndReason) -> Action<u64> {

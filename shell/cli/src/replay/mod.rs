@@ -51,6 +51,7 @@ fn print(path: &Path, as_json: bool, out: &mut impl Write) -> anyhow::Result<()>
         let input = entry.input.map(|head, ()| label::describe(head));
         let mut actions = Actions::new();
         let result = session.handle(entry.now, input.clone(), &mut actions);
+        let result = result.map_err(|rejected| rejected.reason);
         let step = Step { now: entry.now, input, result, actions };
         if as_json {
             json::write_step(out, &step)?;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use rejoin::{
     journal::Header,
-    rejoin_core::{Action, AnswerFormat, Event, Input, Instant, Post, Rejection},
+    rejoin_core::{Action, Answer, AnswerFormat, Event, Failure, Input, Instant, Post, Rejection},
 };
 
 use super::Step;
@@ -85,32 +85,40 @@ fn describe_post(post: &Post<String>) -> String {
 fn describe_action(action: &Action<String>) -> String {
     match action {
         Action::Forward { message } => format!("forward {message}"),
-        Action::Send { connection, id, event: sent, .. } => {
-            let id = id.map_or(String::new(), |id| format!("{id} "));
-            format!("send on {connection}: {id}{}", describe_event(sent))
+        Action::Send { connection, id, event } => {
+            format!("send on {connection}: {id} {}", describe_event(event, id.index))
         }
-        Action::Gap { connection, missed, .. } => {
-            format!(
-                "report a gap on {connection}: events {} to {} are missing",
-                missed.start(),
-                missed.end()
-            )
+        Action::Respond { connection, answer } => {
+            format!("respond on {connection}: {}", describe_answer(answer))
         }
         Action::Discard { connection } => format!("discard the buffer of {connection}"),
+        Action::Cut { connection, reason } => format!("cut {connection}: {reason:?}"),
         Action::Close { connection, reason } => format!("close {connection}: {reason:?}"),
         Action::FailServerRequest { id, reason } => format!("fail server request {id}: {reason:?}"),
         Action::CancelRequest { id } => format!("cancel {id} at the backend"),
         Action::Hold { stream } => format!("hold the sender to {stream}"),
         Action::Release { stream } => format!("release the senders to {stream}"),
-        Action::SessionClosed { reason } => format!("close the session: {reason:?}"),
+        Action::SessionClosed { reason, .. } => format!("close the session: {reason:?}"),
         Action::Report(report) => format!("report {report:?}"),
     }
 }
 
-fn describe_event(event: &Event<String>) -> String {
+fn describe_answer(answer: &Answer<String>) -> String {
+    match answer {
+        Answer::Message(label) => label.clone(),
+        Answer::Failure(failure) => describe_failure(failure),
+    }
+}
+
+fn describe_failure(failure: &Failure) -> String {
+    format!("failure {}: {:?}", failure.id, failure.reason)
+}
+
+fn describe_event(event: &Event<String>, index: u64) -> String {
     match event {
         Event::Message(label) => label.clone(),
-        Event::Failure(failure) => format!("failure {}: {:?}", failure.id, failure.reason),
+        Event::Failure(failure) => describe_failure(failure),
+        Event::Gap { first } => format!("gap: events {first} to {index} are missing"),
         Event::Priming { retry: None } => "priming".to_owned(),
         Event::Priming { retry: Some(retry) } => format!("priming, retry after {retry:?}"),
     }

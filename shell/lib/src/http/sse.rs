@@ -29,23 +29,26 @@ fn write_event(event: &SseEvent, text: &mut Vec<u8>) {
     match event {
         SseEvent::Message { id, data } => {
             text.extend_from_slice(b"event: message\n");
-            write_id(id.as_ref(), text);
+            if let Some(id) = id {
+                write_id(*id, text);
+            }
             write_data(data, text);
         }
         SseEvent::Priming { id, retry } => {
-            write_id(id.as_ref(), text);
+            write_id(*id, text);
             if let Some(retry) = retry {
                 // Writing to memory cannot fail.
                 let _ = writeln!(text, "retry: {}", retry.as_millis());
             }
             text.extend_from_slice(b"data:\n\n");
         }
-        SseEvent::Gap { missed, notification } => {
-            let (first, last) = (missed.start(), missed.end());
+        SseEvent::Gap { id, first, notification } => {
+            let last = id.index;
             // Writing to memory cannot fail.
             let _ = writeln!(text, ": gap: events {first} to {last} are missing\n");
             if let Some(data) = notification {
                 text.extend_from_slice(b"event: message\n");
+                write_id(*id, text);
                 write_data(data, text);
             }
         }
@@ -67,7 +70,9 @@ pub(super) fn write_part(part: &MessagePart) -> Bytes {
     let mut text = Vec::with_capacity(FRAMING_BYTES + part.data.len());
     if part.is_first {
         text.extend_from_slice(b"event: message\n");
-        write_id(part.id.as_ref(), &mut text);
+        if let Some(id) = part.id {
+            write_id(id, &mut text);
+        }
         text.extend_from_slice(b"data: ");
     }
     text.extend_from_slice(&part.data);
@@ -77,11 +82,10 @@ pub(super) fn write_part(part: &MessagePart) -> Bytes {
     Bytes::from(text)
 }
 
-fn write_id(id: Option<&EventId>, text: &mut Vec<u8>) {
-    let Some(EventId { index, stream }) = id else { return };
+fn write_id(EventId { index, stream }: EventId, text: &mut Vec<u8>) {
     let mut digits = itoa::Buffer::new();
     text.extend_from_slice(b"id: ");
-    text.extend_from_slice(digits.format(*index).as_bytes());
+    text.extend_from_slice(digits.format(index).as_bytes());
     if let Some(number) = stream.number() {
         text.push(b'/');
         text.extend_from_slice(digits.format(number).as_bytes());
@@ -105,14 +109,15 @@ mod tests {
     fn ids_are_written_as_they_are_parsed() {
         for stream in [StreamId::Standalone, StreamId::Request(0), StreamId::Request(u64::MAX)] {
             let id = EventId::new(stream, u64::MAX);
-            let event = SseEvent::Priming { id: Some(id), retry: None };
+            let event = SseEvent::Priming { id, retry: None };
             assert_eq!(written(event), format!("id: {id}\ndata:\n\n"));
         }
     }
 
     #[test]
     fn events_are_written_as_specified() {
-        let id = Some(EventId::new(StreamId::Request(7), 3));
+        let named = EventId::new(StreamId::Request(7), 3);
+        let id = Some(named);
         let data = Bytes::from_static(b"{}");
         assert_eq!(
             written(SseEvent::Message { id, data: data.clone() }),
@@ -123,10 +128,17 @@ mod tests {
             "event: message\ndata: {}\n\n"
         );
         let retry = Some(Duration::from_millis(1_500));
-        assert_eq!(written(SseEvent::Priming { id, retry }), "id: 3/7\nretry: 1500\ndata:\n\n");
         assert_eq!(
-            written(SseEvent::Gap { missed: 4..=9, notification: Some(data) }),
-            ": gap: events 4 to 9 are missing\n\nevent: message\ndata: {}\n\n"
+            written(SseEvent::Priming { id: named, retry }),
+            "id: 3/7\nretry: 1500\ndata:\n\n"
+        );
+        assert_eq!(
+            written(SseEvent::Gap { id: named, first: 2, notification: Some(data) }),
+            ": gap: events 2 to 3 are missing\n\nevent: message\nid: 3/7\ndata: {}\n\n"
+        );
+        assert_eq!(
+            written(SseEvent::Gap { id: named, first: 2, notification: None }),
+            ": gap: events 2 to 3 are missing\n\n"
         );
     }
 }

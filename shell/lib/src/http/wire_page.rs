@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write as _};
 use http::{Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use rejoin_core::{
-    ClientFault, CloseReason, Failure, FailureReason, Rejection, RequestId, StreamId,
+    ClientFault, CloseReason, EventId, Failure, FailureReason, Rejection, RequestId, StreamId,
     UnansweredReason,
 };
 use serde_json::Value;
@@ -83,7 +83,7 @@ fn the_page_lists_every_server_request_error() {
 
 #[test]
 fn the_page_shows_a_gap() {
-    let gap = render::gap_notification(StreamId::Request(3), &(5..=204));
+    let gap = render::gap_notification(EventId::new(StreamId::Request(3), 204), 5);
     let gap = String::from_utf8(gap.to_vec()).unwrap();
     assert!(PAGE.contains(&gap), "docs/wire.md must show:\n{gap}");
 }

@@ -183,14 +183,14 @@ pub(super) fn message_of(event: SseEvent) -> Option<Bytes> {
     match event {
         SseEvent::Message { data, .. } => Some(data),
         SseEvent::Priming { .. } => None,
-        SseEvent::Gap { missed, .. } => panic!("{missed:?} were missed"),
+        SseEvent::Gap { id, first, .. } => panic!("events {first} to {id} are missing"),
     }
 }
 
 pub(super) fn event_id(event: &SseEvent) -> Option<EventId> {
     match event {
-        SseEvent::Message { id, .. } | SseEvent::Priming { id, .. } => *id,
-        SseEvent::Gap { .. } => None,
+        SseEvent::Message { id, .. } => *id,
+        SseEvent::Priming { id, .. } | SseEvent::Gap { id, .. } => Some(*id),
     }
 }
 

@@ -1,7 +1,9 @@
 //! The actions of the core, carried out under the lock of the session.
 
 use bytes::Bytes;
-use rejoin_core::{Action, Actions, ConnectionId, Event, EventId, Report, StreamId};
+use rejoin_core::{
+    Action, Actions, Answer, ConnectionId, Event, EventId, Failure, Report, StreamId,
+};
 
 use super::{buffer::SseEvent, state::LockedSession};
 use crate::{
@@ -26,18 +28,16 @@ impl LockedSession<'_> {
                         self.after_unlock.run_handler = true;
                     }
                 }
-                Action::Send { connection, index, id, event } => {
+                Action::Send { connection, id, event } => {
                     let event = self.sse_event(id, event);
-                    self.push_event(connection, event, Some(index));
+                    self.push_event(connection, event);
                 }
-                Action::Gap { connection, stream, missed } => {
-                    let (first, last) = (*missed.start(), *missed.end());
-                    self.after_unlock.log_events.push(LogEvent::Gap { stream, first, last });
-                    let initialized = self.state.core.initialized();
-                    let notification = initialized
-                        .is_some_and(|result| result.logging)
-                        .then(|| render::gap_notification(stream, &missed));
-                    self.push_event(connection, SseEvent::Gap { missed, notification }, None);
+                Action::Respond { connection, answer } => {
+                    let data = match answer {
+                        Answer::Message(data) => data,
+                        Answer::Failure(failure) => self.error(&failure),
+                    };
+                    self.push_event(connection, SseEvent::Message { id: None, data });
                 }
                 Action::Discard { connection } => {
                     if let Some(buffer) = self.state.buffers.get_mut(connection) {
@@ -45,12 +45,19 @@ impl LockedSession<'_> {
                     }
                 }
                 Action::Close { connection, reason } => {
-                    if !reason.drains() || log::logs_closed_connections() {
+                    if log::logs_closed_connections() {
                         let closed = LogEvent::ConnectionClosed { connection, reason };
                         self.after_unlock.log_events.push(closed);
                     }
                     if let Some(buffer) = self.state.buffers.get_mut(connection) {
-                        self.after_unlock.wake(buffer.close(reason));
+                        self.after_unlock.wake(buffer.close());
+                    }
+                }
+                Action::Cut { connection, reason } => {
+                    let cut = LogEvent::ConnectionCut { connection, reason };
+                    self.after_unlock.log_events.push(cut);
+                    if let Some(buffer) = self.state.buffers.get_mut(connection) {
+                        self.after_unlock.wake(buffer.cut());
                     }
                 }
                 Action::FailServerRequest { id, reason } => {
@@ -63,7 +70,7 @@ impl LockedSession<'_> {
                     let released = senders.extract_if(.., |(held_by, _)| *held_by == stream);
                     self.after_unlock.released_senders.extend(released.map(|(_, sender)| sender));
                 }
-                Action::SessionClosed { reason } => self.close(reason),
+                Action::SessionClosed { reason, .. } => self.close(reason),
                 Action::Report(report) => {
                     if matches!(report, Report::UnknownProgressToken { .. }) {
                         let dropped = &mut self.state.progress_dropped;
@@ -76,22 +83,34 @@ impl LockedSession<'_> {
         held_by
     }
 
-    fn push_event(&mut self, connection: ConnectionId, event: SseEvent, index: Option<u64>) {
+    fn push_event(&mut self, connection: ConnectionId, event: SseEvent) {
         if let Some(buffer) = self.state.buffers.get_mut(connection) {
-            self.after_unlock.wake(buffer.push(event, index));
+            self.after_unlock.wake(buffer.push(event));
         }
     }
 
-    fn sse_event(&self, id: Option<EventId>, event: Event<Bytes>) -> SseEvent {
+    fn sse_event(&mut self, id: EventId, event: Event<Bytes>) -> SseEvent {
         match event {
-            Event::Message(data) => SseEvent::Message { id, data },
+            Event::Message(data) => SseEvent::Message { id: Some(id), data },
             Event::Failure(failure) => {
-                let exit = self.state.backend_exit.as_ref();
-                let exit_reason = exit.and_then(|exit| exit.reason.as_deref());
-                let close_reason = self.state.core.close_reason();
-                SseEvent::Message { id, data: render::failure(&failure, close_reason, exit_reason) }
+                SseEvent::Message { id: Some(id), data: self.error(&failure) }
             }
             Event::Priming { retry } => SseEvent::Priming { id, retry },
+            Event::Gap { first } => {
+                let EventId { stream, index: last } = id;
+                self.after_unlock.log_events.push(LogEvent::Gap { stream, first, last });
+                let initialized = self.state.core.initialized();
+                let has_logging = initialized.is_some_and(|result| result.logging);
+                let notification = has_logging.then(|| render::gap_notification(id, first));
+                SseEvent::Gap { id, first, notification }
+            }
         }
+    }
+
+    /// Returns the JSON-RPC error for a failure.
+    fn error(&self, failure: &Failure) -> Bytes {
+        let exit = self.state.backend_exit.as_ref();
+        let exit_reason = exit.and_then(|exit| exit.reason.as_deref());
+        render::failure(failure, self.state.core.close_reason(), exit_reason)
     }
 }

@@ -1,17 +1,16 @@
 //! The buffer of a connection: filled by the session, drained by the HTTP body.
 
-use std::{collections::VecDeque, ops::RangeInclusive, task::Waker, time::Duration};
+use std::{collections::VecDeque, task::Waker, time::Duration};
 
 use bytes::Bytes;
-use rejoin_core::{EndReason, EventId};
+use rejoin_core::{ANSWER_INDEX, EventId};
 
 /// An event that a connection sends, for an HTTP body to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SseEvent {
     /// A JSON-RPC message, in one line.
     Message {
-        /// The event id to resume after. `None` if the message is the only one of the
-        /// connection, or answers `initialize`.
+        /// The event id to resume after. `None` if the message is the whole answer to a POST.
         id: Option<EventId>,
         /// The message.
         data: Bytes,
@@ -21,20 +20,30 @@ pub enum SseEvent {
     /// Specification: MCP 2025-11-25, Transports, "Sending Messages to the Server".
     Priming {
         /// The event id to resume after.
-        id: Option<EventId>,
+        id: EventId,
         /// The time after which the client should reconnect: the `retry:` field.
         retry: Option<Duration>,
     },
     /// Events of the stream are missing here, which is sent as a comment.
     Gap {
-        /// The range of indexes in which they are missing.
-        missed: RangeInclusive<u64>,
-        /// A log message that reports the gap, if the server declared `logging`. It has no id.
+        /// The event id of the last one.
+        id: EventId,
+        /// The index of the first one.
+        first: u64,
+        /// A log message that reports the gap, if the server declared `logging`.
         notification: Option<Bytes>,
     },
 }
 
 impl SseEvent {
+    /// Returns the index by which the event is acknowledged.
+    pub(super) fn index(&self) -> u64 {
+        match self {
+            Self::Message { id, .. } => id.map_or(ANSWER_INDEX, |id| id.index),
+            Self::Priming { id, .. } | Self::Gap { id, .. } => id.index,
+        }
+    }
+
     /// Returns the size of the event without its framing.
     pub(crate) fn bytes(&self) -> usize {
         match self {
@@ -60,7 +69,7 @@ pub(crate) struct MessagePart {
 /// The events that a connection has not sent yet: never more than its window allows.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionBuffer {
-    events: VecDeque<(SseEvent, Option<u64>)>,
+    events: VecDeque<SseEvent>,
     /// Number of bytes of the first event that were read in parts.
     offset: usize,
     waker: Option<Waker>,
@@ -68,9 +77,9 @@ pub(super) struct ConnectionBuffer {
 }
 
 impl ConnectionBuffer {
-    /// Adds an event, with its index in the session. Returns the waker of the reader.
-    pub(super) fn push(&mut self, event: SseEvent, index: Option<u64>) -> Option<Waker> {
-        self.events.push_back((event, index));
+    /// Adds an event. Returns the waker of the reader.
+    pub(super) fn push(&mut self, event: SseEvent) -> Option<Waker> {
+        self.events.push_back(event);
         self.waker.take()
     }
 
@@ -86,32 +95,36 @@ impl ConnectionBuffer {
     }
 
     /// Closes the connection. Returns the waker of the reader.
-    pub(super) fn close(&mut self, reason: EndReason) -> Option<Waker> {
+    pub(super) fn close(&mut self) -> Option<Waker> {
         self.is_closed = true;
-        if !reason.drains() {
-            self.events.clear();
-        }
         self.waker.take()
+    }
+
+    /// Cuts the connection, without the events that it holds. Returns the waker of the reader.
+    pub(super) fn cut(&mut self) -> Option<Waker> {
+        self.events.clear();
+        self.close()
     }
 
     pub(super) fn is_closed(&self) -> bool {
         self.is_closed
     }
 
-    /// Removes and returns the next event with its index, if it has at most `bytes_max` bytes
-    /// and was not read in part.
-    pub(super) fn pop(&mut self, bytes_max: usize) -> Option<(SseEvent, Option<u64>)> {
+    /// Removes and returns the next event, if it has at most `bytes_max` bytes and was not read
+    /// in part.
+    pub(super) fn pop(&mut self, bytes_max: usize) -> Option<SseEvent> {
         if self.offset > 0 {
             return None;
         }
-        self.events.pop_front_if(|(event, _)| event.bytes() <= bytes_max)
+        self.events.pop_front_if(|event| event.bytes() <= bytes_max)
     }
 
     /// Returns the next part of the next message, of at most `bytes_max` bytes. With the last
     /// part, it returns the index of the message.
     #[cfg(feature = "http")]
     pub(super) fn pop_part(&mut self, bytes_max: usize) -> Option<(MessagePart, Option<u64>)> {
-        let (SseEvent::Message { id, data }, index) = self.events.front()? else {
+        let event = self.events.front()?;
+        let SseEvent::Message { id, data } = event else {
             return None;
         };
         let rest = data.get(self.offset..)?;
@@ -126,10 +139,10 @@ impl ConnectionBuffer {
             self.offset += part.data.len();
             return Some((part, None));
         }
-        let index = *index;
+        let index = event.index();
         self.offset = 0;
         self.events.pop_front();
-        Some((part, index))
+        Some((part, Some(index)))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -161,7 +174,7 @@ mod tests {
         for index in 1..=2 {
             let id = Some(EventId::new(StreamId::Standalone, index));
             let data = Bytes::from_static(b"12345");
-            assert!(buffer.push(SseEvent::Message { id, data }, Some(index)).is_none());
+            assert!(buffer.push(SseEvent::Message { id, data }).is_none());
         }
         buffer
     }

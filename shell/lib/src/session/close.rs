@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rejoin_core::{CloseReason, EndReason, Input, Rejection, Session, StreamId};
+use rejoin_core::{CloseReason, Input, Rejection, Session, StreamId};
 
 use super::{inner::SessionInner, state::LockedSession};
 use crate::log::SessionClosed;
@@ -91,7 +91,7 @@ impl LockedSession<'_> {
         self.after_unlock.wake(session.queue.close());
         self.after_unlock.run_handler = true;
         for buffer in state.buffers.iter_mut() {
-            self.after_unlock.wake(buffer.close(EndReason::SessionClosed));
+            self.after_unlock.wake(buffer.close());
         }
         let held = state.held_senders.drain(..).map(|(_, sender)| sender);
         self.after_unlock.released_senders.extend(held);

@@ -147,10 +147,10 @@ impl Connection {
             let (mut acknowledged, mut bytes) = (None, 0);
             let before = out.len();
             while out.len() - before < limits.events && bytes < limits.bytes {
-                let Some((event, index)) = buffer.pop(limits.event_bytes) else { break };
+                let Some(event) = buffer.pop(limits.event_bytes) else { break };
                 bytes += event.bytes();
+                acknowledged = Some(event.index());
                 out.push(event);
-                acknowledged = index.or(acknowledged);
             }
             *through = acknowledged.or(*through);
             if buffer.is_finished() {

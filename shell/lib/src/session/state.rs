@@ -134,6 +134,7 @@ impl LockedSession<'_> {
         }
         let mut actions = Actions::new();
         let result = self.core().handle(now, input, &mut actions);
+        let result = result.map_err(|rejected| rejected.reason);
         // Also if the input was rejected: timers that were due have fired.
         let held_by = self.carry_out(&mut actions, permits);
         self.note_opened();

@@ -68,7 +68,7 @@ pub(crate) async fn next(connection: &mut Connection) -> Option<Value> {
         match poll_fn(|cx| Pin::new(&mut *connection).poll_next(cx)).await? {
             SseEvent::Message { data, .. } => return Some(serde_json::from_slice(&data).unwrap()),
             SseEvent::Priming { .. } => {}
-            SseEvent::Gap { missed, .. } => panic!("events {missed:?} are missing"),
+            SseEvent::Gap { id, first, .. } => panic!("events {first} to {id} are missing"),
         }
     }
 }

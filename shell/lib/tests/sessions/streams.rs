@@ -54,7 +54,7 @@ async fn backend_disconnects_a_client_with_a_retry_delay() {
     backend.client().disconnect(&RequestId::from(1), retry).unwrap();
     let first = next(&mut connection).await;
     assert!(matches!(first, Some(SseEvent::Priming { retry: None, .. })), "{first:?}");
-    let Some(SseEvent::Priming { id: Some(id), retry: sent }) = next(&mut connection).await else {
+    let Some(SseEvent::Priming { id, retry: sent }) = next(&mut connection).await else {
         panic!("expected a priming event with a retry delay");
     };
     assert_eq!(sent, retry);

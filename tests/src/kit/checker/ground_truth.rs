@@ -8,7 +8,7 @@ use rejoin_core::{
     StreamId, UnansweredReason, UnrelatedRouting,
 };
 
-use crate::laws::{LogView, Step, View, answered_id, request_id};
+use crate::laws::{LogView, Step, View, answered_id, request_id, sent_event};
 
 /// The messages of one session's streams, whether or not they are still logged.
 #[derive(Clone, Debug, Default)]
@@ -215,14 +215,12 @@ fn find_position(
         Event::Message(_) => *found == event,
         // An id may be reused on another stream.
         Event::Failure(failure) => answered == Some(&failure.id) && stream == expected,
-        Event::Priming { .. } => false,
+        Event::Priming { .. } | Event::Gap { .. } => false,
     };
     let sent = step.actions.iter().find_map(|action| {
-        let Action::Send { index, id, event, .. } = action else {
-            return None;
-        };
+        let (_, index, id, event) = sent_event(action)?;
         let stream = id.map(|id| id.stream);
-        is_here(event, stream).then_some((stream.or(expected)?, *index))
+        is_here(&event, stream).then_some((stream.or(expected)?, index))
     });
     sent.or_else(|| {
         let is_in = |log: &&LogView| {
@@ -282,8 +280,7 @@ mod tests {
         let message = Message { head, body: 9, bytes: 10 };
         let actions = at.into_iter().map(|stream| Action::Send {
             connection: ConnectionId(1),
-            index: 5,
-            id: Some(EventId::new(stream, 5)),
+            id: EventId::new(stream, 5),
             event: Event::Message(9),
         });
         Step {

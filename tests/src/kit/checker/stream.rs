@@ -92,6 +92,9 @@ impl StreamChecker {
             return Err(format!("{event:?} at {index} is duplicated or out of order: {self:?}"));
         }
         check_identity(ground_truth, stream, index, event)?;
+        if let Event::Gap { first } = event {
+            self.on_gap(*first..=index)?;
+        }
         if let Some(last) = self.last.filter(|last| self.is_strict && *last < index) {
             let is_reported = |index: &u64| self.gaps.iter().any(|gap| gap.contains(index));
             if let Some(missing) =
@@ -116,7 +119,7 @@ fn check_identity(
 ) -> Result<(), String> {
     let recorded = ground_truth.at(stream, index);
     let fits = match (event, recorded) {
-        (Event::Priming { .. }, _) => true,
+        (Event::Priming { .. } | Event::Gap { .. }, _) => true,
         (Event::Message(body), Some(recorded)) => *body == recorded.body,
         (Event::Message(_), None) => false,
         (Event::Failure(Failure { id, reason }), recorded) => match recorded {
@@ -158,7 +161,7 @@ mod tests {
         let mut ground_truth = GroundTruth::default();
         for index in 1..=4 {
             let head = Head::Notification(Notification::Other);
-            let id = Some(EventId::new(STREAM, index));
+            let id = EventId::new(STREAM, index);
             let event = Event::Message(10 * index);
             let step = Step {
                 now: Instant::EPOCH,
@@ -167,7 +170,7 @@ mod tests {
                     related: None,
                 },
                 result: Ok(()),
-                actions: vec![Action::Send { connection: ConnectionId(1), index, id, event }],
+                actions: vec![Action::Send { connection: ConnectionId(1), id, event }],
                 after: View::default(),
             };
             ground_truth

@@ -23,24 +23,21 @@ impl Simulation {
         let Some(server) = self.servers.get(server_no) else {
             return Ok(());
         };
-        match item {
-            Item::Gap(missed) => reader.checker.on_gap(missed),
-            Item::Event { id, event, .. } => {
-                self.coverage.hit("events received");
-                reader.checker.on_event(&server.ground_truth, id, &event)?;
-                reader.saw_id |= id.is_some();
-                self.foreign_event_id = id.map(|id| (server_no, id)).or(self.foreign_event_id);
-                match event {
-                    Event::Priming { retry } => {
-                        reader.retry = retry;
-                        Ok(())
-                    }
-                    Event::Failure(failure) => {
-                        self.settle_id(reader_no, &failure.id, Outcome::Failed(failure.reason))
-                    }
-                    Event::Message(body) => self.receive_message(reader_no, server_no, body),
-                }
+        let Item { id, event, .. } = item;
+        self.coverage.hit("events received");
+        reader.checker.on_event(&server.ground_truth, id, &event)?;
+        reader.saw_id |= id.is_some();
+        self.foreign_event_id = id.map(|id| (server_no, id)).or(self.foreign_event_id);
+        match event {
+            Event::Priming { retry } => {
+                reader.retry = retry;
+                Ok(())
             }
+            Event::Gap { .. } => Ok(()),
+            Event::Failure(failure) => {
+                self.settle_id(reader_no, &failure.id, Outcome::Failed(failure.reason))
+            }
+            Event::Message(body) => self.receive_message(reader_no, server_no, body),
         }
     }
 
@@ -105,7 +102,8 @@ impl Simulation {
             return Ok(());
         };
         link.is_open_at_client = false;
-        let is_complete = is_read_to_end && link.end_reason == Some(EndReason::Complete);
+        let is_complete = is_read_to_end
+            && link.end == Some(super::super::link::LinkEnd::Closed(EndReason::Complete));
         let (reader_no, client, server) = (link.reader, link.client, link.server);
         let Some(reader) = self.readers.get_mut(&reader_no).filter(|it| it.link == Some(no)) else {
             return Ok(());

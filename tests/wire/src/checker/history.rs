@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rejoin_core::{
-    Action, CloseReason, ConnectionId, EndReason, EventId, Head, Input, Message, Notification,
-    Rejection, Report, RequestId, StreamId, UnrelatedRouting,
+    Action, CloseReason, ConnectionId, CutReason, Event, EventId, Head, Input, Message,
+    Notification, Rejection, Report, RequestId, StreamId, UnrelatedRouting,
 };
 use rejoin_tests::kit::Coverage;
 use rejoin_tests::kit::checker::GroundTruth;
@@ -125,7 +125,7 @@ impl History {
     fn record_sent(&mut self, step: &Step) {
         let now = self.time_of(step.now);
         for action in &step.actions {
-            if let Action::Send { id: Some(id), .. } = action {
+            if let Action::Send { id, .. } = action {
                 self.sent.entry(*id).or_default().push(now);
             }
         }
@@ -139,7 +139,7 @@ impl History {
             self.pause_max = self.pause_max.max(step.now.since(since));
         }
         for conn in &step.after.connections {
-            if conn.cursor.is_some_and(|cursor| cursor.has_unacknowledged()) {
+            if conn.cursor.is_some_and(|cursor| cursor.has_unacknowledged) {
                 self.unacknowledged_since.entry(conn.connection).or_insert(step.now);
             } else {
                 self.unacknowledged_since.remove(&conn.connection);
@@ -170,20 +170,21 @@ impl History {
                 let head = Head::Error { id: Some(id.clone()) };
                 self.expected.push(ExpectedMessage { head, bytes: None });
             }
-            Action::Close { reason: EndReason::Replaced, .. } => {
+            Action::Cut { reason: CutReason::Replaced, .. } => {
                 coverage.hit("takeovers: request stream");
             }
             Action::Discard { .. } => coverage.hit("takeovers: with events in flight"),
-            Action::Close { reason: EndReason::Stalled, .. } => {
+            Action::Cut { reason: CutReason::Stalled, .. } => {
                 self.stalled += 1;
                 coverage.hit("disconnects: stalled");
             }
-            Action::Gap { .. } => self.gaps += 1,
+            Action::Send { event: Event::Gap { .. }, .. } => self.gaps += 1,
             Action::Release { .. } => coverage.hit("senders: released"),
             Action::Report(Report::ResponseEvicted { id, .. }) => {
                 self.evicted.insert(id.clone());
             }
             Action::Send { .. }
+            | Action::Respond { .. }
             | Action::Hold { .. }
             | Action::Close { .. }
             | Action::SessionClosed { .. }

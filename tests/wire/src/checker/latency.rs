@@ -121,8 +121,8 @@ mod tests {
         for index in 0..=3 {
             let head = Head::Notification(Notification::Other);
             let message = Message { head, body: index, bytes: 0 };
-            let (id, event) = (Some(EventId::new(ALL, index)), Event::Message(index));
-            let send = Action::Send { connection: ConnectionId(1), index, id, event };
+            let (id, event) = (EventId::new(ALL, index), Event::Message(index));
+            let send = Action::Send { connection: ConnectionId(1), id, event };
             let is_sent = index > 0;
             let step = Step {
                 now: rejoin_core::Instant::new(seconds(7 + index)),

@@ -1,5 +1,7 @@
 //! Streams: compares what a client received with what was recorded.
 
+use std::ops::RangeInclusive;
+
 use bytes::Bytes;
 use rejoin_core::{Event, EventId, Failure, Head, RequestId, StreamId};
 use rejoin_tests::kit::checker::StreamChecker;
@@ -46,12 +48,11 @@ pub(super) fn check(
             }
             Observation::Message { id, data, .. } => {
                 let message: Value = serde_json::from_slice(data).map_err(|it| it.to_string())?;
-                if let (None, Some(missed), Some(gap)) = (id, reported, gap_of(&message)) {
-                    check_gap(&checker, (*missed.start(), *missed.end()), gap)?;
-                } else {
-                    let event = identify(history, *id, data, &message, is_stamped)?;
-                    checker.on_event(&history.ground_truth, *id, &event)?;
-                }
+                let event = match (id, reported, gap_of(&message)) {
+                    (Some(id), Some(missed), Some(gap)) => check_gap(*id, missed, gap)?,
+                    _ => identify(history, *id, data, &message, is_stamped)?,
+                };
+                checker.on_event(&history.ground_truth, *id, &event)?;
             }
         }
         reported = None;
@@ -61,18 +62,16 @@ pub(super) fn check(
 
 /// Checks the log notification that reports a gap.
 fn check_gap(
-    checker: &StreamChecker,
-    reported: (u64, u64),
+    id: EventId,
+    reported: &RangeInclusive<u64>,
     gap: (&str, u64, u64),
-) -> Result<(), String> {
+) -> Result<Event<u64>, String> {
     let (stream, first, last) = gap;
-    let is_own = checker.stream.is_none_or(|known| known.to_string() == stream);
-    if is_own && reported == (first, last) {
-        return Ok(());
+    let EventId { stream: own, index } = id;
+    if own.to_string() == stream && *reported == (first..=last) && index == last {
+        return Ok(Event::Gap { first });
     }
-    Err(format!(
-        "gap {reported:?} was reported, but as {gap:?} in the log notification: {checker:?}"
-    ))
+    Err(format!("gap {reported:?} was reported, but as {gap:?} in the log notification {id}"))
 }
 
 /// Identifies a message, and checks that it is what the backend sent.

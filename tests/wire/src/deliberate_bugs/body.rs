@@ -146,7 +146,8 @@ impl State {
         let mut out = String::new();
         for event in text.split_inclusive("\n\n") {
             let is_nth = self.is_nth(EVERY);
-            let is_message = event.starts_with("event: message\nid:");
+            let is_gap_log = event.contains("\"logger\":\"rejoin\"");
+            let is_message = event.starts_with("event: message\nid:") && !is_gap_log;
             if bug == DeliberateBug::StopsSending && is_nth {
                 return Altered::Nothing;
             }
@@ -161,7 +162,7 @@ impl State {
                 // The event is dropped.
             } else if bug == DeliberateBug::MisroutesEvent && is_altered {
                 out.push_str(self.other(session, event).unwrap_or(event));
-            } else if bug == DeliberateBug::WrongGapLog && event.contains("\"logger\":\"rejoin\"") {
+            } else if bug == DeliberateBug::WrongGapLog && is_gap_log {
                 out.push_str(&event.replace("\"first\":", "\"first\":9"));
             } else {
                 out.push_str(event);

@@ -97,7 +97,7 @@ async fn poll_disconnects_and_responds_after_the_reconnect() {
     assert_eq!(started.elapsed(), Duration::ZERO);
     let retry = Some(Duration::from_secs(2));
     let id = EventId::new(StreamId::Request(0), 1);
-    assert_eq!(events.last(), Some(&SseEvent::Priming { id: Some(id), retry }));
+    assert_eq!(events.last(), Some(&SseEvent::Priming { id, retry }));
     let mut connection = client.session.resume(id).unwrap();
     let (_, response) = outcome(&mut connection).await;
     assert_eq!(text(&response), "the connection was closed meanwhile");

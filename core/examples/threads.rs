@@ -1,0 +1,261 @@
+//! A driver on plain threads: a backend, a timer, and a client that loses its connection and
+//! resumes. Run it with `cargo run -p rejoin-core --example threads`.
+
+#![expect(clippy::print_stdout, reason = "printing is its purpose")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    error::Error,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant as Clock},
+};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use rejoin_core::{
+    ANSWER_INDEX, Action, Actions, Answer, AnswerFormat, Config, ConnectionId, Event, EventId,
+    Input, Instant, Message, Parsed, Post, Rejected, RequestId, Session, StreamId, ValidConfig,
+    parse_head,
+};
+
+type Body = Arc<str>;
+type Handled = Result<(), Box<Rejected<Body>>>;
+
+/// Maximum commands that wait for the backend. One with more is treated as exited.
+const COMMANDS_MAX: usize = 64;
+
+/// What the backend must do.
+enum Command {
+    Handle(Body),
+    Cancel(RequestId),
+    Fail(RequestId),
+}
+
+/// What the HTTP body of a connection writes next.
+enum Item {
+    Event(EventId, Event<Body>),
+    Answer(Answer<Body>),
+}
+
+/// The items of a connection that were not pulled yet: at most `window_events_max`.
+#[derive(Default)]
+struct Buffer {
+    items: VecDeque<Item>,
+    is_closing: bool,
+}
+
+/// A session, and what its actions change.
+struct State {
+    session: Session<Body>,
+    actions: Actions<Body>,
+    buffers: BTreeMap<ConnectionId, Buffer>,
+    /// `None` once the session is closed. The backend ends with it.
+    backend: Option<Sender<Command>>,
+    /// The streams whose senders wait.
+    held: BTreeSet<StreamId>,
+}
+
+struct Driver {
+    started_at: Clock,
+    state: Mutex<State>,
+    /// Notified after each input: a reader, a held sender or the timer may continue.
+    changed: Condvar,
+}
+
+impl Driver {
+    fn new(config: ValidConfig) -> (Self, Receiver<Command>) {
+        let (backend, commands) = bounded(COMMANDS_MAX);
+        let state = Mutex::new(State {
+            session: Session::new(config, Instant::EPOCH),
+            actions: Actions::new(),
+            buffers: BTreeMap::new(),
+            backend: Some(backend),
+            held: BTreeSet::new(),
+        });
+        (Self { started_at: Clock::now(), state, changed: Condvar::new() }, commands)
+    }
+
+    /// Reports an input, and carries out the actions, all under one lock.
+    fn handle(&self, input: Input<Body>) -> Handled {
+        self.handle_locked(&mut self.state.lock(), input)
+    }
+
+    fn handle_locked(&self, state: &mut State, input: Input<Body>) -> Handled {
+        // The clock is read under the lock, so that time never goes back.
+        let result = state.handle(Instant::new(self.started_at.elapsed()), input);
+        self.changed.notify_all();
+        result
+    }
+
+    /// Reports a message of the backend, and waits while a stream is held.
+    fn send(&self, json: &str) -> Result<(), Box<dyn Error>> {
+        let input = Input::BackendMessage { message: message(json)?, related: None };
+        let mut state = self.state.lock();
+        self.handle_locked(&mut state, input)?;
+        self.changed.wait_while(&mut state, |state| !state.held.is_empty());
+        Ok(())
+    }
+
+    /// Waits for the next item of a connection, and acknowledges it. `None` is the end.
+    fn pull(&self, connection: ConnectionId) -> Option<Item> {
+        let mut state = self.state.lock();
+        loop {
+            let buffer = state.buffers.entry(connection).or_default();
+            if let Some(item) = buffer.items.pop_front() {
+                let through = match &item {
+                    Item::Event(id, _) => id.index,
+                    Item::Answer(_) => ANSWER_INDEX,
+                };
+                // An acknowledgement is never rejected.
+                let _ = self.handle_locked(&mut state, Input::Acknowledged { connection, through });
+                return Some(item);
+            }
+            if buffer.is_closing {
+                self.close(state, connection);
+                return None;
+            }
+            self.changed.wait(&mut state);
+        }
+    }
+
+    /// Reports the end of a connection.
+    fn close(&self, mut state: MutexGuard<'_, State>, connection: ConnectionId) {
+        state.buffers.remove(&connection);
+        let input = Input::ConnectionClosed { connection, through: None };
+        let _ = self.handle_locked(&mut state, input);
+    }
+
+    /// Reports a tick at each deadline, until the session is closed.
+    fn run_timer(&self) {
+        let mut state = self.state.lock();
+        while state.session.close_reason().is_none() {
+            let now = Instant::new(self.started_at.elapsed());
+            match state.session.deadline().map(|deadline| deadline.since(now)) {
+                Some(Duration::ZERO) => {
+                    let _ = self.handle_locked(&mut state, Input::Tick);
+                }
+                Some(wait) => drop(self.changed.wait_for(&mut state, wait)),
+                None => self.changed.wait(&mut state),
+            }
+        }
+    }
+}
+
+impl State {
+    fn handle(&mut self, now: Instant, input: Input<Body>) -> Handled {
+        let result = self.session.handle(now, input, &mut self.actions);
+        if !self.carry_out() {
+            let _ = self.session.handle(now, Input::BackendGone, &mut self.actions);
+            self.carry_out();
+        }
+        result
+    }
+
+    /// Carries out all actions. Returns whether the backend has accepted its commands.
+    fn carry_out(&mut self) -> bool {
+        let Self { actions, buffers, backend, held, .. } = self;
+        let mut commands = Vec::new();
+        for action in actions.drain() {
+            match action {
+                Action::Forward { message } => commands.push(Command::Handle(message)),
+                Action::CancelRequest { id } => commands.push(Command::Cancel(id)),
+                Action::FailServerRequest { id, .. } => commands.push(Command::Fail(id)),
+                Action::Send { connection, id, event } => {
+                    buffers.entry(connection).or_default().items.push_back(Item::Event(id, event));
+                }
+                Action::Respond { connection, answer } => {
+                    buffers.entry(connection).or_default().items.push_back(Item::Answer(answer));
+                }
+                Action::Discard { connection } => {
+                    buffers.entry(connection).or_default().items.clear();
+                }
+                Action::Close { connection, .. } => {
+                    buffers.entry(connection).or_default().is_closing = true;
+                }
+                Action::Cut { connection, .. } => {
+                    buffers.insert(connection, Buffer { is_closing: true, ..Buffer::default() });
+                }
+                Action::Hold { stream } => drop(held.insert(stream)),
+                Action::Release { stream } => drop(held.remove(&stream)),
+                Action::SessionClosed { .. } => {
+                    *backend = None;
+                    held.clear();
+                }
+                Action::Report(report) => println!("report: {report:?}"),
+            }
+        }
+        let Some(backend) = backend else { return true };
+        commands.into_iter().all(|command| backend.try_send(command).is_ok())
+    }
+}
+
+fn message(json: &str) -> Result<Message<Body>, Box<dyn Error>> {
+    match parse_head(json.as_bytes(), 1)? {
+        Parsed::Single(head) => Ok(Message { head, body: json.into(), bytes: json.len() }),
+        Parsed::Batch(_) => Err("a batch".into()),
+    }
+}
+
+const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize"}"#;
+const INITIALIZED: &str = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25"}}"#;
+const CALL: &str =
+    r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"_meta":{"progressToken":1}}}"#;
+const PROGRESS: &str =
+    r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1}}"#;
+const RESPONSE: &str = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+
+/// Runs a backend that responds to a call after two progress notifications.
+fn serve(driver: &Driver, commands: &Receiver<Command>) -> Result<(), Box<dyn Error>> {
+    for command in commands {
+        match command {
+            Command::Handle(body) if &*body == INITIALIZE => driver.send(INITIALIZED)?,
+            Command::Handle(_) => {
+                for json in [PROGRESS, PROGRESS, RESPONSE] {
+                    driver.send(json)?;
+                }
+            }
+            Command::Cancel(id) | Command::Fail(id) => println!("no longer needed: {id}"),
+        }
+    }
+    Ok(())
+}
+
+/// Runs a client that loses its connection during a call, and resumes.
+fn run_client(driver: &Driver) -> Result<(), Box<dyn Error>> {
+    let [first, second, third] = [1, 2, 3].map(ConnectionId);
+    let post = |connection, json| -> Result<_, Box<dyn Error>> {
+        let post = Post::Single(message(json)?);
+        Ok(driver.handle(Input::Post { connection, format: AnswerFormat::Sse, post })?)
+    };
+    post(first, INITIALIZE)?;
+    while let Some(Item::Answer(answer)) = driver.pull(first) {
+        println!("{answer:?}");
+    }
+    post(second, CALL)?;
+    let Some(Item::Event(id, _)) = driver.pull(second) else { return Err("no event".into()) };
+    driver.close(driver.state.lock(), second);
+
+    driver.handle(Input::Get { connection: third, last_event_id: Some(id) })?;
+    let mut indexes = Vec::new();
+    while let Some(Item::Event(id, event)) = driver.pull(third) {
+        println!("{id}: {event:?}");
+        indexes.push(id.index);
+    }
+    driver.handle(Input::Delete)?;
+    if indexes == [1, 2, 3] { Ok(()) } else { Err("events are missing".into()) }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let (driver, commands) = Driver::new(Config::default().validate()?);
+    thread::scope(|scope| {
+        scope.spawn(|| driver.run_timer());
+        scope.spawn(|| serve(&driver, &commands).map_err(|error| error.to_string()));
+        run_client(&driver)
+    })
+}
+
+#[test]
+fn a_client_that_resumes_gets_every_event() -> Result<(), Box<dyn Error>> {
+    main()
+}
