@@ -1,26 +1,26 @@
 //! The official conformance suite.
 
-use std::{ffi::OsString, fs, path::Path};
+use std::{fs, path::Path};
 
+use rejoin_test_support::Program;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::{install, process, program};
+use crate::{install, process};
 
 /// Runs the suite of a version. All checks must pass, in this number of scenarios.
-pub(crate) async fn conforms(version: &str, scenarios: usize, name: &str, backend: &[OsString]) {
+pub(crate) async fn conforms(version: &str, scenarios: usize, name: &str, program: Program) {
     let package = install::npm().join(format!("node_modules/conformance-{version}"));
     let results = install::build_directory().join(format!("interop/conformance/{name}-{version}"));
     if results.exists() {
         fs::remove_dir_all(&results).unwrap();
     }
     fs::create_dir_all(&results).unwrap();
-    let running = program::serve(backend);
     let mut suite = Command::new(install::node());
     suite
         .arg(package.join("dist/index.js"))
         .args(["server", "--suite", "all", "--spec-version", "2025-11-25"])
-        .args(["--url", &running.url, "--output-dir"])
+        .args(["--url", &program.url, "--output-dir"])
         .arg(&results);
     let output = process::run(&mut suite).await;
 

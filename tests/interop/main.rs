@@ -15,60 +15,54 @@ mod scripts;
 mod servers;
 mod slow_link;
 
-/// Defines the tests of each backend. Every backend must be the demo server.
+/// Defines the tests of each backend: the test server, behind the library or the program.
 macro_rules! backends {
-    ($($(#[$attribute:meta])* $backend:ident: $command:expr;)*) => {$(
+    ($($backend:ident: $serve:expr;)*) => {$(
         mod $backend {
             use crate::{clients, conformance, install::Python, program};
 
-            $(#[$attribute])*
             #[tokio::test]
             #[ignore = "installs packages"]
             async fn serves_the_typescript_sdk_1() {
-                clients::typescript("sdk-1.mjs", $command).await;
+                clients::typescript("sdk-1.mjs", $serve()).await;
             }
 
-            $(#[$attribute])*
             #[tokio::test]
             #[ignore = "installs packages"]
             async fn serves_the_typescript_sdk_2() {
-                clients::typescript("sdk-2.mjs", $command).await;
+                clients::typescript("sdk-2.mjs", $serve()).await;
             }
 
-            $(#[$attribute])*
             #[tokio::test]
             #[ignore = "installs packages"]
             async fn serves_the_python_sdk_1() {
-                clients::python(Python::Sdk1, "sdk_1.py", $command).await;
+                clients::python(Python::Sdk1, "sdk_1.py", $serve()).await;
             }
 
-            $(#[$attribute])*
             #[tokio::test]
             #[ignore = "installs packages"]
             async fn serves_the_python_sdk_2() {
-                clients::python(Python::Sdk2, "sdk_2.py", $command).await;
+                clients::python(Python::Sdk2, "sdk_2.py", $serve()).await;
             }
 
-            $(#[$attribute])*
             #[tokio::test]
             #[ignore = "installs packages"]
             async fn passes_the_conformance_suite_0_1() {
-                conformance::conforms("0.1.16", 32, stringify!($backend), $command).await;
+                conformance::conforms("0.1.16", 32, stringify!($backend), $serve()).await;
             }
 
-            $(#[$attribute])*
             #[tokio::test]
             #[ignore = "installs packages"]
             async fn passes_the_conformance_suite_0_2() {
-                conformance::conforms("0.2.0-alpha.12", 33, stringify!($backend), $command).await;
+                conformance::conforms("0.2.0-alpha.12", 33, stringify!($backend), $serve()).await;
             }
         }
     )*};
 }
 
 backends! {
-    in_process: &program::IN_PROCESS;
-    stdio: &program::demo();
+    in_process: program::serve_in_process;
+    stdio: program::serve_test_server;
 }
 
 /// Progress notifications after their request was cancelled or answered.

@@ -1,6 +1,8 @@
 //! A slow link between client and program: 50 ms in each direction, 1 Mbit/s.
 
-use crate::{program, scripts};
+use rejoin_test_support::test_server_path;
+
+use crate::scripts;
 
 #[tokio::test]
 #[ignore = "needs root"]
@@ -11,5 +13,5 @@ async fn slow_link_loses_no_events_in_process() {
 #[tokio::test]
 #[ignore = "needs root"]
 async fn slow_link_loses_no_events_through_stdio() {
-    scripts::run("slow_link.py", &program::demo()).await;
+    scripts::run("slow_link.py", &[test_server_path().into()]).await;
 }

@@ -127,11 +127,11 @@ async fn refusal_arrives_while_the_body_is_still_being_sent() {
 async fn client_that_shuts_down_its_write_side_gets_its_response() {
     let program = Program::serve(&[]);
     let client = Client::initialize(&program.address).await;
-    let nap = call(1, "nap", &json!({ "ms": 500 }));
+    let late = call(1, "count", &json!({ "total": 1, "interval_ms": 500 }));
     let mut stream = TcpStream::connect(&program.address).await.unwrap();
     // So that the FIN is sent together with the request, even on a busy machine.
     SockRef::from(&stream).set_tcp_cork(true).unwrap();
-    stream.write_all(request(&client, "POST", "", &nap).as_bytes()).await.unwrap();
+    stream.write_all(request(&client, "POST", "", &late).as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
     let response = read_until(&mut stream, "\"result\"").await;
     assert!(response.contains("\"result\""), "{response}");

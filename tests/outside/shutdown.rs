@@ -80,7 +80,7 @@ async fn partial_requests_do_not_delay_the_shutdown() {
 async fn sse_response_that_is_being_read_is_completed() {
     let program = Program::serve(&["--drain-timeout", "600s"]);
     let client = Client::initialize(&program.address).await;
-    let mut flood = client.call(1, "flood", json!({ "events": 20_000 })).await;
+    let mut flood = client.call(1, "count", json!({ "total": 20_000, "interval_ms": 0 })).await;
     // It has started, and is far from its end.
     flood.next().await.unwrap();
     program.signal("TERM");

@@ -16,7 +16,6 @@ use crate::config::{self, Options, ProgramConfig};
 pub(crate) enum Task {
     Serve(Box<ProgramConfig>),
     Replay(Replay),
-    Demo,
     Watchdog,
 }
 
@@ -47,8 +46,6 @@ enum Subtask {
     Serve(Box<Serve>),
     /// Replay a recorded session and print what it did
     Replay(Replay),
-    /// Run the demo server on stdin and stdout
-    Demo,
     /// Kill the children that are left when stdin is closed
     #[command(hide = true)]
     Watchdog,
@@ -99,7 +96,6 @@ fn parse(arguments: &[OsString]) -> Result<Task, clap::Error> {
     let serve = match Cli::from_arg_matches(&matches)?.task {
         Subtask::Serve(serve) => serve,
         Subtask::Replay(replay) => return Ok(Task::Replay(replay)),
-        Subtask::Demo => return Ok(Task::Demo),
         Subtask::Watchdog => return Ok(Task::Watchdog),
     };
     match ProgramConfig::resolve(serve.options, serve.config.as_deref()) {
@@ -228,7 +224,6 @@ mod tests {
         assert_eq!(config.listen.to_string(), "127.0.0.1:9100");
         let Ok(Task::Serve(config)) = task(&["rejoin", "--", "npx", "-y"]) else { panic!() };
         assert_eq!(config.command, ["npx", "-y"]);
-        assert!(matches!(task(&["rejoin", "demo"]), Ok(Task::Demo)));
         let kind = |flag| task(&["rejoin", flag]).err().unwrap().kind();
         assert_eq!(kind("--help"), ErrorKind::DisplayHelp);
         assert_eq!(kind("-V"), ErrorKind::DisplayVersion);

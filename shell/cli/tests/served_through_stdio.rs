@@ -14,13 +14,12 @@ mod rmcp_client;
 #[path = "served/standalone.rs"]
 mod standalone;
 
-use rejoin_test_support::{Program, program_path};
+use rejoin_test_support::{Program, test_server_path};
 
-/// Serves the demo server as a child process of each session.
+/// Serves the test server as a child process of each session.
 fn serve(options: &[&str]) -> Program {
-    // The demo server names the request of each related message. Its other messages are
+    // The test server names the request of each related message. Its other messages are
     // unrelated, even while a request is pending.
-    let program = program_path();
-    let demo = ["--route-unrelated", "standalone", "--", &program, "demo"];
-    Program::serve(&[options, &demo].concat())
+    let server = ["--route-unrelated", "standalone", "--", test_server_path()];
+    Program::serve(&[options, &server].concat())
 }

@@ -89,7 +89,7 @@ def client(port):
     client.open()
     start = time.monotonic()
     received, gaps, response = 0, [], None
-    for _, message in client.call("flood", {"events": EVENTS}).messages():
+    for _, message in client.call("count", {"total": EVENTS, "interval_ms": 0}).messages():
         if "id" in message:
             response = message
         elif message["method"] == "notifications/progress":

@@ -15,7 +15,9 @@ mod program;
 #[cfg(target_os = "linux")]
 pub mod script;
 pub mod sse;
+mod test_server;
 
 pub use self::client::{Client, LATEST_REVISION, initialize};
 pub use self::http_response::HttpResponse;
 pub use self::program::{Program, program_path};
+pub use self::test_server::test_server_path;

@@ -28,14 +28,9 @@ impl LogLevel {
             .with_context(|| format!("RUST_LOG: `{text}`"))
     }
 
-    /// Returns the directives. Unless they name `rmcp`, they limit it to errors, since it logs
-    /// message bodies at `info` and below.
-    pub(crate) fn filter(&self) -> String {
-        if self.0 == "off" || self.0.contains("rmcp") {
-            self.0.clone()
-        } else {
-            format!("{},rmcp=error", self.0)
-        }
+    /// Returns the directives.
+    pub(crate) fn directives(&self) -> &str {
+        &self.0
     }
 }
 
@@ -110,17 +105,13 @@ impl From<LogLevel> for String {
 mod tests {
     use super::*;
 
-    fn filter(text: &str) -> String {
-        text.parse::<LogLevel>().unwrap().filter()
-    }
-
     #[test]
     fn levels_are_normalized() {
-        assert_eq!(filter("warning"), "warn,rmcp=error");
-        assert_eq!(filter("WARN, rejoin=Warning"), "warn,rejoin=warn,rmcp=error");
-        assert_eq!(filter("debug"), "debug,rmcp=error");
-        assert_eq!(filter("info,rmcp=trace"), "info,rmcp=trace");
-        assert_eq!(filter("off"), "off");
+        let normalized = |text: &str| text.parse::<LogLevel>().unwrap().0;
+        assert_eq!(normalized("warning"), "warn");
+        assert_eq!(normalized("WARN, rejoin=Warning"), "warn,rejoin=warn");
+        assert_eq!(normalized("info,hyper=trace"), "info,hyper=trace");
+        assert_eq!(normalized("off"), "off");
     }
 
     #[test]

@@ -23,6 +23,7 @@ use rejoin::{
 
 use self::values::EnvVariable;
 pub(crate) use self::{choices::LogFormat, log_level::LogLevel, options::Options};
+use crate::demo::Demo;
 
 /// The resolved configuration of `rejoin serve`.
 #[derive(Clone, Debug)]
@@ -157,7 +158,7 @@ impl ProgramConfig {
         for (name, timeout) in timeouts {
             anyhow::ensure!(!timeout.is_zero(), "{name} must be greater than zero");
         }
-        let sessions = SessionManager::new(crate::demo::backend(), self.sessions.clone())
+        let sessions = SessionManager::new(Demo, self.sessions.clone())
             .map_err(|error| anyhow::anyhow!(replace_field_names(&error.to_string())))?;
         StreamableHttp::new(sessions, self.http())
             .map_err(|error| anyhow::anyhow!(replace_field_names(&error.to_string())))?;

@@ -17,7 +17,7 @@ use rejoin::{Backend, SessionManager, StdioBackend, StreamableHttp, journal::Jou
 use tokio::time::Instant;
 
 use self::{listener::Listener, router::Router, signals::Signals};
-use crate::{config::ProgramConfig, demo, logging};
+use crate::{config::ProgramConfig, demo::Demo, logging};
 
 /// How long a child process may take to end after `stop_timeout`, when it was killed.
 const KILL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -35,7 +35,7 @@ const TASKS_TIMEOUT: Duration = Duration::from_secs(1);
 /// The command does not exist, the address cannot be bound, journals cannot be written, or the
 /// watchdog cannot be started.
 pub(crate) fn run(mut config: ProgramConfig) -> anyhow::Result<()> {
-    let _logging = logging::start(config.log_format, &config.log_level.filter())?;
+    let _logging = logging::start(config.log_format, config.log_level.directives())?;
     open_files::raise_limit(&mut config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve(config));
@@ -95,7 +95,7 @@ fn create_sessions(
     config: &ProgramConfig,
 ) -> anyhow::Result<(SessionManager, Option<StdioBackend>)> {
     let Some(stdio) = config.stdio()? else {
-        return Ok((create_manager(demo::backend(), config)?, None));
+        return Ok((create_manager(Demo, config)?, None));
     };
     let backend = StdioBackend::new(stdio)?;
     Ok((create_manager(backend.clone(), config)?, Some(backend)))

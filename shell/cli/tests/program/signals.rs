@@ -24,7 +24,7 @@ async fn signals_close_idle_connections_and_exit() {
 async fn requests_that_exceed_the_drain_timeout_fail() {
     let program = Program::serve(&["--drain-timeout", "100ms"]);
     let client = Client::initialize(&program.address).await;
-    let mut call = client.call(1, "nap", json!({ "ms": 600_000 })).await;
+    let mut call = client.call(1, "count", json!({ "total": 1, "interval_ms": 600_000 })).await;
     assert!(program.stop_with("TERM").success());
     let error = &call.response().await["error"];
     assert_eq!(error["code"], -32603);
@@ -36,7 +36,7 @@ async fn a_second_signal_exits_immediately() {
     let program = Program::serve(&["--drain-timeout", "600s"]);
     let client = Client::initialize(&program.address).await;
     // Never read, and larger than the socket buffers.
-    let _flood = client.call(1, "flood", json!({ "events": 1_000_000 })).await;
+    let _flood = client.call(1, "count", json!({ "total": 1_000_000, "interval_ms": 0 })).await;
     program.signal("TERM");
     // A different signal, since the kernel merges pending signals of the same kind.
     assert!(program.stop_with("INT").success());

@@ -11,7 +11,7 @@ async fn a_reading_client_gets_every_event_of_a_flood() {
     const EVENTS: u64 = 100_000;
     let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
-    let mut call = client.call(1, "flood", json!({ "events": EVENTS })).await;
+    let mut call = client.call(1, "count", json!({ "total": EVENTS, "interval_ms": 0 })).await;
     let mut at = 0;
     while let Some(event) = call.next().await {
         assert!(!event.is_comment(), "{event:?}");
@@ -28,7 +28,7 @@ async fn a_client_that_reads_nothing_does_not_delay_others() {
     let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let other = Client::initialize(&program.address).await;
-    let stalled = client.call(1, "flood", json!({ "events": 100_000 })).await;
+    let stalled = client.call(1, "count", json!({ "total": 100_000, "interval_ms": 0 })).await;
     for id in 2..20 {
         let echo = json!({ "message": "m" });
         client.call(id, "echo", echo.clone()).await.response().await;
@@ -42,7 +42,7 @@ async fn a_client_that_reads_nothing_does_not_delay_others() {
 async fn a_duplicate_request_id_or_progress_token_is_refused() {
     let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
-    let mut first = client.call(1, "nap", json!({ "ms": 200 })).await;
+    let mut first = client.call(1, "count", json!({ "total": 1, "interval_ms": 200 })).await;
     let mut second = client.call(1, "echo", json!({ "message": "m" })).await;
     assert_eq!(second.status, StatusCode::BAD_REQUEST);
     assert_eq!(second.json().await["error"]["code"], -32_600);
@@ -59,7 +59,7 @@ async fn string_and_number_request_ids_are_distinct() {
     let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     let call = |id: Value| {
-        let params = json!({ "name": "nap", "arguments": { "ms": 50 } });
+        let params = json!({ "name": "count", "arguments": { "total": 1, "interval_ms": 50 } });
         json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params })
     };
     let mut number = client.post(&call(json!(1))).await;
@@ -81,7 +81,7 @@ async fn a_second_initialize_is_refused_and_the_session_continues() {
 async fn delete_fails_pending_requests_and_closes_connections() {
     let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
-    let mut call = client.call(1, "nap", json!({ "ms": 60_000 })).await;
+    let mut call = client.call(1, "count", json!({ "total": 1, "interval_ms": 60_000 })).await;
     let mut get = client.get(None).await;
     assert!(client.delete().await.status.is_success());
     assert!(call.response().await["error"].is_object());

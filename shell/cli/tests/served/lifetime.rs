@@ -10,7 +10,7 @@ use crate::serve;
 async fn a_pending_request_keeps_its_session() {
     let program = serve(&["--idle-timeout", "200ms"]);
     let client = Client::initialize(&program.address).await;
-    let mut call = client.call(1, "nap", json!({ "ms": 1_000 })).await;
+    let mut call = client.call(1, "count", json!({ "total": 1, "interval_ms": 1_000 })).await;
     assert!(call.response().await["result"].is_object());
 }
 
@@ -20,10 +20,12 @@ async fn an_open_get_keeps_its_session_until_it_is_closed() {
     let client = Client::initialize(&program.address).await;
     let get = client.get(None).await;
     // Longer than the idle timeout, in a single request.
-    client.call(1, "nap", json!({ "ms": 600 })).await.response().await;
+    client.call(1, "count", json!({ "total": 1, "interval_ms": 600 })).await.response().await;
     client.call(2, "echo", json!({ "message": "m" })).await.response().await;
     drop(get);
-    while client.call(3, "nap", json!({ "ms": 0 })).await.status != StatusCode::NOT_FOUND {
+    while client.call(3, "count", json!({ "total": 1, "interval_ms": 0 })).await.status
+        != StatusCode::NOT_FOUND
+    {
         // Each attempt restarts the idle timer, so wait longer than the timeout.
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     }

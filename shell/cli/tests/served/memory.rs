@@ -31,7 +31,7 @@ async fn disconnected_requests_are_limited_per_session() {
     let program = serve(&["--max-pending-requests", "100"]);
     let client = Client::initialize(&program.address).await;
     for id in 0..1_000 {
-        let call = client.call(id, "nap", json!({ "ms": 600_000 })).await;
+        let call = client.call(id, "count", json!({ "total": 1, "interval_ms": 600_000 })).await;
         let expected = if id < 100 { StatusCode::OK } else { StatusCode::TOO_MANY_REQUESTS };
         assert_eq!(call.status, expected);
     }
@@ -53,7 +53,7 @@ async fn cancelled_requests_are_limited_until_they_expire() {
     let client = Client::initialize(&program.address).await;
     let (mut served, mut refused) = (0, 0);
     for id in 0.. {
-        let call = client.call(id, "nap", json!({ "ms": 600_000 })).await;
+        let call = client.call(id, "count", json!({ "total": 1, "interval_ms": 600_000 })).await;
         if call.status == StatusCode::TOO_MANY_REQUESTS {
             refused += 1;
             // Wait until a cancelled request expires.

@@ -34,8 +34,8 @@ async fn missed_events_are_replayed_in_order_after_the_response() {
     assert_eq!(read_progress(&mut call, 0, Some(3)).await, (3, false));
     let seen = call.last_event_id.clone().unwrap();
     drop(call);
-    // The call takes 200 ms. It completes during this nap.
-    client.call(2, "nap", json!({ "ms": 400 })).await.response().await;
+    // The call takes 200 ms. It completes during the next one.
+    client.call(2, "count", json!({ "total": 1, "interval_ms": 400 })).await.response().await;
     let mut resumed = client.get(Some(&seen)).await;
     assert_eq!(resumed.status, StatusCode::OK);
     assert_eq!(read_progress(&mut resumed, 3, None).await, (10, true));
@@ -73,9 +73,9 @@ async fn a_resume_replays_only_later_events() {
 async fn evicted_events_are_reported_as_a_gap() {
     let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
-    let mut call = client.call(1, "nap", json!({ "ms": 0 })).await;
+    let mut call = client.call(1, "count", json!({ "total": 1, "interval_ms": 0 })).await;
     call.response().await;
-    drop(client.call(2, "flood", json!({ "events": 5000 })).await);
+    drop(client.call(2, "count", json!({ "total": 5000, "interval_ms": 0 })).await);
     // Resume until the response is received.
     let mut resumed;
     let mut events = Vec::new();

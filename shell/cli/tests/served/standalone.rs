@@ -17,7 +17,7 @@ async fn notifications_before_the_first_get_are_delivered() {
     let program = serve(&[]);
     let client = Client::initialize(&program.address).await;
     announce(&client, 1, 3).await;
-    client.call(2, "nap", json!({ "ms": 100 })).await.response().await;
+    client.call(2, "count", json!({ "total": 1, "interval_ms": 100 })).await.response().await;
     let mut get = client.get(None).await;
     for _ in 0..3 {
         assert_eq!(get.message().await.unwrap().json()["method"], "notifications/message");

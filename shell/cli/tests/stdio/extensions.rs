@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use http::StatusCode;
 use rejoin_test_support::{
-    Client, HttpResponse, LATEST_REVISION, Program, program_path, script::serve, sse::Item,
+    Client, HttpResponse, LATEST_REVISION, Program, script::serve, sse::Item, test_server_path,
 };
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-fn demo() -> Program {
-    Program::serve(&["--", &program_path(), "demo"])
+fn serve_test_server() -> Program {
+    Program::serve(&["--", test_server_path()])
 }
 
 async fn connect(program: &Program) -> Client {
@@ -29,10 +29,10 @@ async fn next_message(response: &mut HttpResponse) -> Value {
 }
 
 #[tokio::test]
-async fn demo_floods_through_a_child() {
-    let program = demo();
+async fn flood_of_a_child_is_complete() {
+    let program = serve_test_server();
     let client = connect(&program).await;
-    let mut call = client.call(1, "flood", json!({ "events": 20_000 })).await;
+    let mut call = client.call(1, "count", json!({ "total": 20_000, "interval_ms": 0 })).await;
     let messages = call.messages().await;
     let progress = messages.iter().filter_map(Item::progress);
     assert!(progress.eq(1..=20_000));
@@ -41,12 +41,12 @@ async fn demo_floods_through_a_child() {
 
 #[tokio::test]
 async fn server_requests_are_sent_on_the_stream_of_their_request() {
-    let program = demo();
+    let program = serve_test_server();
     let client = connect(&program).await;
     let mut get = client.get(None).await;
-    let mut nap = client.call(1, "nap", json!({ "ms": 600_000 })).await;
+    let mut waiting = client.call(1, "count", json!({ "total": 1, "interval_ms": 600_000 })).await;
     // With only one pending request, its stream would get the announcement.
-    let _other = client.call(6, "nap", json!({ "ms": 600_000 })).await;
+    let _other = client.call(6, "count", json!({ "total": 1, "interval_ms": 600_000 })).await;
     let mut ask = client.call(2, "ask", json!({ "question": "Which?" })).await;
     let mut complete = client.call(3, "complete", json!({ "prompt": "Once" })).await;
     let mut log = client.call(4, "test_tool_with_logging", json!({})).await;
@@ -72,12 +72,12 @@ async fn server_requests_are_sent_on_the_stream_of_their_request() {
     client.call(5, "announce", json!({ "count": 1, "interval_ms": 1 })).await.response().await;
     let announced = next_message(&mut get).await;
     assert_eq!(announced["params"]["data"], "announcement 1 of 1");
-    assert!(timeout(Duration::ZERO, nap.message()).await.is_err());
+    assert!(timeout(Duration::ZERO, waiting.message()).await.is_err());
 }
 
 #[tokio::test]
 async fn client_polls_when_the_child_closes_its_stream() {
-    let program = demo();
+    let program = serve_test_server();
     let client = connect(&program).await;
     let mut call = client.call(1, "poll", json!({ "ms": 300 })).await;
     let mut retry = None;
@@ -96,7 +96,7 @@ async fn client_polls_when_the_child_closes_its_stream() {
 
 #[tokio::test]
 async fn client_that_cannot_resume_keeps_its_connection() {
-    let program = demo();
+    let program = serve_test_server();
     let client = Client::initialize_with(&program.address, "2025-06-18", &json!({})).await;
     let mut call = client.call(1, "poll", json!({ "ms": 10 })).await;
     assert!(call.message().await.unwrap().is_response());

@@ -1,4 +1,4 @@
-"""Conversation of an SDK client with the demo server."""
+"""Conversation of an SDK client with the test server."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from checks import check, check_equal, until
 from wire import Wire
 
 VERSION = "2025-11-25"
-TOOLS = {"echo", "count", "ask", "complete", "poll", "announce", "nap"}
+TOOLS = {"echo", "count", "ask", "complete", "poll", "announce"}
 
 
 class Handlers:
@@ -55,7 +55,7 @@ async def converse(name, library, url, connect):
 
 async def initializes(it):
     check_equal(f"{it.name} initializes", it.client.version, VERSION)
-    check_equal(f"{it.name} gets the server info", it.client.server, "rejoin-demo")
+    check_equal(f"{it.name} gets the server info", it.client.server, "rejoin-test-server")
     await until(
         f"{it.name} opens the standalone stream",
         lambda: any(x.method == "GET" and x.status == 200 for x in it.wire.exchanges),
@@ -85,7 +85,7 @@ async def receives_log_messages(it):
     await it.client.set_level("error")
     await announce(it.client, 1)
     # Longer than the announcement takes.
-    await it.client.call("nap", {"ms": 100})
+    await it.client.call("count", {"total": 1, "interval_ms": 100})
     await it.client.set_level("debug")
     await announce(it.client, 3)
     await until(f"{it.name} receives log messages", lambda: len(it.logged) >= 3)

@@ -1,10 +1,10 @@
-// Conversation of an SDK client with the demo server.
+// Conversation of an SDK client with the test server.
 
 import { check, checkEqual, until } from './checks.mjs';
 import { Wire } from './wire.mjs';
 
 const VERSION = '2025-11-25';
-const TOOLS = ['echo', 'count', 'ask', 'complete', 'poll', 'announce', 'nap'];
+const TOOLS = ['echo', 'count', 'ask', 'complete', 'poll', 'announce'];
 
 // `connect` takes the URL, a `fetch` function, and handlers of server requests and log messages.
 // It returns a client as defined in `sdk.mjs`.
@@ -30,7 +30,7 @@ export async function converse(name, url, connect) {
 
 async function initializes({ name, wire, client }) {
     checkEqual(`${name} initializes`, client.version(), VERSION);
-    checkEqual(`${name} gets the server info`, client.server().name, 'rejoin-demo');
+    checkEqual(`${name} gets the server info`, client.server().name, 'rejoin-test-server');
     check(`${name} has a session`, client.session()?.length > 0, client.session());
     await until(`${name} opens the standalone stream`, () =>
         wire.exchanges.some(({ method, status }) => method === 'GET' && status === 200),
@@ -61,7 +61,7 @@ async function receivesLogMessages({ name, wire, logged, client }) {
     await client.setLevel('error');
     await announce(client, 1);
     // Longer than the announcement takes.
-    await client.call('nap', { ms: 100 });
+    await client.call('count', { total: 1, interval_ms: 100 });
     await client.setLevel('debug');
     await announce(client, 3);
     await until(`${name} receives log messages`, () => logged.length >= 3);

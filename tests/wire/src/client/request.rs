@@ -258,8 +258,8 @@ impl Client {
 fn demo_tool(rng: &mut Rng) -> Value {
     let (name, arguments) = match rng.below(12) {
         0..3 => ("count", json!({ "total": rng.between(1, 30), "interval_ms": rng.below(40) })),
-        3 => ("flood", json!({ "events": rng.between(10, 400) })),
-        4 => ("nap", json!({ "ms": rng.below(600) })),
+        3 => ("count", json!({ "total": rng.between(10, 400), "interval_ms": 0 })),
+        4 => ("count", json!({ "total": 1, "interval_ms": rng.below(600) })),
         5 => ("poll", json!({ "ms": rng.below(400) })),
         6 => ("complete", json!({ "prompt": "what?" })),
         7 => ("ask", json!({ "question": "why?" })),

@@ -6,8 +6,7 @@ use rejoin::{ClientSender, RequestContextExt, SendError};
 use rmcp::{
     RoleServer, ServiceError,
     model::{
-        ContentBlock, CustomNotification, JsonObject, ProgressNotificationParam, ProgressToken,
-        ServerNotification,
+        ContentBlock, CustomNotification, JsonObject, ProgressNotificationParam, ServerNotification,
     },
     service::RequestContext,
 };
@@ -42,8 +41,6 @@ pub(super) type ToolResult = Result<Vec<ContentBlock>, ToolError>;
 pub(super) enum ToolError {
     #[error(transparent)]
     Argument(#[from] ArgumentError),
-    #[error("the call needs a progress token")]
-    NoProgressToken,
     #[error("the call was cancelled")]
     Cancelled,
     #[error("the client did not declare the capability `{0}`")]
@@ -99,12 +96,12 @@ impl Call {
         Ok(Duration::from_millis(self.number(argument)?.into()))
     }
 
-    pub(super) fn progress_token(&self) -> Option<ProgressToken> {
-        self.context.meta.get_progress_token()
-    }
-
-    /// Sleeps, unless the call is cancelled.
+    /// Sleeps, unless the call is cancelled. Even a sleep of zero lasts up to a millisecond, so
+    /// there is none then.
     pub(super) async fn wait(&self, time: Duration) -> Result<(), ToolError> {
+        if time.is_zero() {
+            return Ok(());
+        }
         self.unless_cancelled(async {
             tokio::time::sleep(time).await;
             Ok(())
@@ -114,7 +111,7 @@ impl Call {
 
     /// Reports progress, if the call has a progress token.
     pub(super) async fn report(&self, done: u32, total: u32) -> Result<(), ToolError> {
-        let Some(token) = self.progress_token() else { return Ok(()) };
+        let Some(token) = self.context.meta.get_progress_token() else { return Ok(()) };
         let progress = ProgressNotificationParam::new(token, done.into()).with_total(total.into());
         self.unless_cancelled(self.context.peer.notify_progress(progress)).await
     }

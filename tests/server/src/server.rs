@@ -1,4 +1,4 @@
-//! The rmcp handler of the demo server.
+//! The rmcp handler.
 #![expect(deprecated, reason = "logging and subscriptions are deprecated in later revisions")]
 
 use std::{borrow::Cow, sync::Arc};
@@ -24,13 +24,13 @@ use super::{
     watch::WATCHED,
 };
 
-/// The demo server of one session.
+/// The server of one session.
 #[derive(Default)]
-pub(super) struct Demo {
+pub(super) struct Server {
     state: Arc<State>,
 }
 
-impl ServerHandler for Demo {
+impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         let capabilities = ServerCapabilities::builder()
             .enable_completions()
@@ -41,7 +41,7 @@ impl ServerHandler for Demo {
             .enable_tools()
             .build();
         ServerConfig::new(capabilities)
-            .with_server_info(Implementation::new("rejoin-demo", env!("CARGO_PKG_VERSION")))
+            .with_server_info(Implementation::new("rejoin-test-server", env!("CARGO_PKG_VERSION")))
             .with_protocol_version(ProtocolVersion::LATEST_WITH_INITIALIZE)
     }
 

@@ -1,4 +1,4 @@
-//! The resources of the demo server.
+//! The resources.
 
 use rmcp::{
     ErrorData,

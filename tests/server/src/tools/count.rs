@@ -1,7 +1,7 @@
 //! The `count` tool: progress at an interval.
 
 use super::INTERVAL;
-use crate::demo::{
+use crate::{
     argument::Number,
     tool::{Call, Input, Tool, ToolResult, text},
 };
@@ -13,7 +13,7 @@ pub(super) const TOOL: Tool = Tool {
     run: |call| Box::pin(count(call)),
 };
 
-const TOTAL: Number = Number { name: "total", about: "How far to count", min: 1, max: 100_000 };
+const TOTAL: Number = Number { name: "total", about: "How far to count", min: 1, max: 1_000_000 };
 
 async fn count(call: Call) -> ToolResult {
     let total = call.number(&TOTAL)?;

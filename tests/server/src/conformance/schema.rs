@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::demo::tool::{Input, Tool, ready, text};
+use crate::tool::{Input, Tool, ready, text};
 
 pub(super) const TOOL: Tool = Tool {
     name: "json_schema_2020_12_tool",

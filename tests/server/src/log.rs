@@ -28,8 +28,8 @@ impl Log {
         if (level as u8) < self.min_level.load(Ordering::Relaxed) {
             return None;
         }
-        let message =
-            LoggingMessageNotificationParam::new(level, text.into()).with_logger("rejoin-demo");
+        let message = LoggingMessageNotificationParam::new(level, text.into())
+            .with_logger("rejoin-test-server");
         Some(LoggingMessageNotification::new(message).into())
     }
 }

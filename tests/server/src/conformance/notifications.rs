@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::demo::tool::{Call, Input, Tool, ToolResult, text};
+use crate::tool::{Call, Input, Tool, ToolResult, text};
 
 pub(super) const LOGGING: Tool = Tool {
     name: "test_tool_with_logging",

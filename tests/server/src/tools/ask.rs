@@ -4,7 +4,7 @@ use rmcp::model::ElicitationAction;
 use serde_json::json;
 
 use super::TEXT_MAX;
-use crate::demo::{
+use crate::{
     argument::Text,
     client_requests::elicit,
     tool::{Call, Input, Tool, ToolResult, text},

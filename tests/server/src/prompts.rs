@@ -1,4 +1,4 @@
-//! The prompts of the demo server.
+//! The prompts.
 
 use rmcp::{
     ErrorData,

@@ -1,31 +1,21 @@
-//! The tools of the demo server, each for one kind of traffic.
+//! The tools, each for one kind of traffic.
 
 mod announce;
 mod ask;
 mod complete;
 mod count;
 mod echo;
-mod flood;
-mod nap;
 mod poll;
 
 use super::{argument::Number, conformance, tool::Tool};
 
-/// Returns every tool of the demo server.
+/// Returns every tool.
 pub(super) fn all() -> impl Iterator<Item = &'static Tool> {
     TOOLS.iter().chain(conformance::TOOLS)
 }
 
-const TOOLS: &[Tool] = &[
-    echo::TOOL,
-    count::TOOL,
-    flood::TOOL,
-    ask::TOOL,
-    complete::TOOL,
-    poll::TOOL,
-    announce::TOOL,
-    nap::TOOL,
-];
+const TOOLS: &[Tool] =
+    &[echo::TOOL, count::TOOL, ask::TOOL, complete::TOOL, poll::TOOL, announce::TOOL];
 
 /// Maximum size of a string argument in bytes.
 const TEXT_MAX: usize = 64 << 10;
@@ -35,9 +25,5 @@ const INTERVAL: Number = Number {
     name: "interval_ms",
     about: "Delay before each step in milliseconds",
     min: 0,
-    max: 60_000,
+    max: 600_000,
 };
-
-/// Delay before the response.
-const MILLIS: Number =
-    Number { name: "ms", about: "Delay before the response in milliseconds", min: 0, max: 600_000 };

@@ -3,7 +3,7 @@
 use rmcp::model::{ElicitResult, ElicitationAction};
 use serde_json::{Value, json};
 
-use crate::demo::{
+use crate::{
     argument::Text,
     client_requests::{elicit, sample},
     tool::{Call, Input, Tool, ToolResult, text},

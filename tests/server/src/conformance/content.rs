@@ -2,7 +2,7 @@
 
 use rmcp::model::{ContentBlock, ResourceContents};
 
-use crate::demo::{
+use crate::{
     samples::{PNG, PNG_TYPE, WAV, WAV_TYPE},
     tool::{Input, Tool, ToolError, ready, text},
 };

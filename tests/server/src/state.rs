@@ -1,4 +1,4 @@
-//! The state of a demo server.
+//! The state of a server.
 
 use super::{background::Background, log::Log, watch::Watch};
 

@@ -1,6 +1,6 @@
 //! The `announce` tool: log messages after its response.
 
-use crate::demo::{
+use crate::{
     argument::Number,
     tool::{Call, Input, Tool, ToolResult, ready, text},
 };

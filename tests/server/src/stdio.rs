@@ -1,4 +1,4 @@
-//! `rejoin demo`: the demo server on stdin and stdout.
+//! The server on stdin and stdout.
 
 use rmcp::{
     RoleServer, ServiceExt as _,
@@ -8,25 +8,17 @@ use rmcp::{
 };
 use serde_json::json;
 
-use super::server::Demo;
-use crate::{config::ProgramConfig, logging};
+use super::server::Server;
 
 /// Serves one session until stdin is closed.
 ///
 /// # Errors
 ///
 /// The client does not follow the MCP handshake.
-pub(crate) fn run() -> anyhow::Result<()> {
-    let config = ProgramConfig::default();
-    let _logging = logging::start(config.log_format, &config.log_level.filter())?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(serve())
-}
-
-async fn serve() -> anyhow::Result<()> {
+pub(super) async fn serve() -> anyhow::Result<()> {
     let (stdin, stdout) = stdio_pipes();
     let transport = RelatedTransport(AsyncRwTransport::<RoleServer, _, _>::new(stdin, stdout));
-    match Demo::default().serve(transport).await {
+    match Server::default().serve(transport).await {
         Ok(running) => {
             running.waiting().await?;
             Ok(())

@@ -1,6 +1,6 @@
 //! The `echo` tool: an immediate response.
 
-use crate::demo::{
+use crate::{
     argument::Text,
     tool::{Call, Input, Tool, ToolResult, ready, text},
 };

@@ -1,7 +1,9 @@
 //! The `poll` tool: a response that the client has to poll for.
 
-use super::MILLIS;
-use crate::demo::tool::{Call, Disconnection, Input, Tool, ToolResult, text};
+use crate::{
+    argument::Number,
+    tool::{Call, Disconnection, Input, Tool, ToolResult, text},
+};
 
 pub(super) const TOOL: Tool = Tool {
     name: "poll",
@@ -9,6 +11,9 @@ pub(super) const TOOL: Tool = Tool {
     input: Input::Arguments(&[&MILLIS]),
     run: |call| Box::pin(poll(call)),
 };
+
+const MILLIS: Number =
+    Number { name: "ms", about: "Delay before the response in milliseconds", min: 0, max: 600_000 };
 
 async fn poll(call: Call) -> ToolResult {
     let time = call.millis(&MILLIS)?;

@@ -8,7 +8,7 @@ use super::{
     client::{Client, next, outcome, response},
     connect, failure, text,
 };
-use crate::demo::backend;
+use crate::http::backend;
 
 #[tokio::test(start_paused = true)]
 async fn elicitation_is_sent_on_the_stream_of_the_call() {

@@ -1,4 +1,4 @@
-//! The tools of the demo server.
+//! The tools.
 
 use std::{future::poll_fn, time::Duration};
 
@@ -9,9 +9,9 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     client::{Client, next, outcome, response},
-    connect, failure, text,
+    connect, text,
 };
-use crate::demo::backend;
+use crate::http::backend;
 
 #[tokio::test(start_paused = true)]
 async fn tools_are_listed_with_their_schemas() {
@@ -22,9 +22,9 @@ async fn tools_are_listed_with_their_schemas() {
     let tools = response["result"]["tools"].as_array().unwrap();
     assert!(tools.iter().all(|tool| tool["description"].is_string()));
     assert!(tools.iter().all(|tool| tool["inputSchema"]["type"] == "object"));
-    let flood = tools.iter().find(|tool| tool["name"] == "flood").unwrap();
-    assert_eq!(flood["inputSchema"]["properties"]["events"]["maximum"], 1_000_000);
-    assert_eq!(flood["inputSchema"]["required"], json!(["events"]));
+    let count = tools.iter().find(|tool| tool["name"] == "count").unwrap();
+    assert_eq!(count["inputSchema"]["properties"]["total"]["maximum"], 1_000_000);
+    assert_eq!(count["inputSchema"]["required"], json!(["total", "interval_ms"]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -63,28 +63,12 @@ async fn count_reports_every_step_on_its_own_stream() {
 #[tokio::test(start_paused = true)]
 async fn a_reading_client_gets_every_event_of_a_flood() {
     let client = connect().await;
-    let mut connection = client.call(1, "flood", json!({ "events": 20_000 })).await;
+    let mut connection =
+        client.call(1, "count", json!({ "total": 20_000, "interval_ms": 0 })).await;
     let (before, response) = outcome(&mut connection).await;
     assert_eq!(before.len(), 20_000);
     assert_eq!(before.last().unwrap()["params"]["progress"], 20_000.0);
-    assert_eq!(text(&response), "sent 20000 events");
-}
-
-#[tokio::test(start_paused = true)]
-async fn flood_requires_a_progress_token() {
-    let client = connect().await;
-    let params = json!({ "name": "flood", "arguments": { "events": 1 } });
-    let response = response(client.request(1, "tools/call", params).await).await;
-    assert_eq!(failure(&response), "the call needs a progress token");
-}
-
-#[tokio::test(start_paused = true)]
-async fn nap_sends_nothing_before_its_response() {
-    let client = connect().await;
-    let started = Instant::now();
-    let response = response(client.call(1, "nap", json!({ "ms": 90_000 })).await).await;
-    assert_eq!(started.elapsed(), Duration::from_secs(90));
-    assert_eq!(text(&response), "good morning");
+    assert_eq!(text(&response), "counted to 20000");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! The `complete` tool: sampling during a call.
 
 use super::TEXT_MAX;
-use crate::demo::{
+use crate::{
     argument::Text,
     client_requests::sample,
     tool::{Call, Input, Tool, ToolResult, text},

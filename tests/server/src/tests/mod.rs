@@ -1,8 +1,8 @@
-//! The demo server behind a session manager, in paused time.
+//! The server behind a session manager, in paused time.
 
 mod announcements;
 mod arguments;
-#[path = "../../../../lib/tests/rmcp/client.rs"]
+#[path = "../../../../shell/lib/tests/rmcp/client.rs"]
 mod client;
 mod client_requests;
 mod conformance;
@@ -15,7 +15,7 @@ use serde_json::Value;
 use self::client::Client;
 
 async fn connect() -> Client {
-    Client::connect(super::backend()).await
+    Client::connect(super::http::backend()).await
 }
 
 /// Returns the text of a successful tool call.
