@@ -254,7 +254,7 @@ impl SessionManager {
         shared.registry.begin_closing();
         for (number, session) in shared.registry.all().into_iter().enumerate() {
             session.close_if_due();
-            if number % SESSIONS_PER_YIELD == 0 {
+            if (number + 1).is_multiple_of(SESSIONS_PER_YIELD) {
                 yield_now().await;
             }
         }
