@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rejoin_core::Config;
 
-use crate::script::check_live;
+use crate::script::{check_live, check_pending};
 
 #[test]
 fn slow_reader_may_use_the_budget_of_the_session() {
@@ -14,12 +14,10 @@ fn slow_reader_may_use_the_budget_of_the_session() {
         window_events_max: 1,
         ..Config::default()
     };
-    check_live(
-        "2025-06-18",
+    check_pending(
+        1,
         config,
         "
-        > post 1 request 7 token t
-          to backend: request 7 token t
         > backend progress t
           to 1: 1/0 progress t
         > backend progress t
@@ -71,14 +69,10 @@ fn stalled_reader_gets_a_gap_for_evicted_events() {
 #[test]
 fn events_of_silent_readers_are_evicted_first() {
     let config = Config { session_bytes_max: 576, window_events_max: 1, ..Config::default() };
-    check_live(
-        "2025-06-18",
+    check_pending(
+        2,
         config,
         "
-        > post 1 request 7 token t
-          to backend: request 7 token t
-        > post 2 request 8 token u
-          to backend: request 8 token u
         > backend progress t
           to 1: 1/0 progress t
         > backend progress u
@@ -104,12 +98,10 @@ fn events_of_silent_readers_are_evicted_first() {
 #[test]
 fn acknowledged_events_are_evicted_first() {
     let config = Config { session_bytes_max: 768, window_events_max: 1, ..Config::default() };
-    check_live(
-        "2025-06-18",
+    check_pending(
+        1,
         config,
         "
-        > post 1 request 7 token t
-          to backend: request 7 token t
         > backend progress t
           to 1: 1/0 progress t
         > ack 1 through 1
@@ -133,14 +125,10 @@ fn acknowledged_events_are_evicted_first() {
 #[test]
 fn the_oldest_acknowledged_event_of_all_streams_is_evicted() {
     let config = Config { session_bytes_max: 768, window_events_max: 1, ..Config::default() };
-    check_live(
-        "2025-06-18",
+    check_pending(
+        2,
         config,
         "
-        > post 1 request 7 token t
-          to backend: request 7 token t
-        > post 2 request 8 token u
-          to backend: request 8 token u
         > backend progress t
           to 1: 1/0 progress t
         > backend progress u
@@ -166,12 +154,10 @@ fn the_oldest_acknowledged_event_of_all_streams_is_evicted() {
 #[test]
 fn replayed_events_count_as_unacknowledged() {
     let config = Config { session_bytes_max: 1_536, window_events_max: 1, ..Config::default() };
-    check_live(
-        "2025-06-18",
+    check_pending(
+        1,
         config,
         "
-        > post 1 request 7 token t
-          to backend: request 7 token t
         > backend progress t
           to 1: 1/0 progress t
         > ack 1 through 1
@@ -201,14 +187,10 @@ fn reading_client_misses_nothing_beside_a_stopped_one() {
         window_events_max: 1,
         ..Config::default()
     };
-    check_live(
-        "2025-06-18",
+    check_pending(
+        2,
         config,
         "
-        > post 1 request 7 token t
-          to backend: request 7 token t
-        > post 2 request 8 token u
-          to backend: request 8 token u
         > backend progress t
           to 1: 1/0 progress t
         > backend progress t

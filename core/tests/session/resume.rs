@@ -2,16 +2,14 @@
 
 use rejoin_core::Config;
 
-use crate::script::check_live;
+use crate::script::{check_live, check_pending};
 
 #[test]
 fn resume_replays_the_events_after_the_id() {
-    check_live(
-        "2025-06-18",
+    check_pending(
+        1,
         Config::default(),
         "
-        > post 1 request 7 token t
-          to backend: request 7 token t
         > backend progress t
           to 1: 1/0 progress t
         > backend progress t
@@ -30,12 +28,10 @@ fn resume_replays_the_events_after_the_id() {
 
 #[test]
 fn response_is_kept_for_a_disconnected_client() {
-    check_live(
-        "2025-06-18",
+    check_pending(
+        1,
         Config::default(),
         "
-        > post 1 request 7 token t
-          to backend: request 7 token t
         > backend progress t
           to 1: 1/0 progress t
         > closed 1 through 1
@@ -56,12 +52,10 @@ fn response_is_kept_for_a_disconnected_client() {
 
 #[test]
 fn resume_replaces_the_old_connection() {
-    check_live(
-        "2025-06-18",
+    check_pending(
+        1,
         Config::default(),
         "
-        > post 1 request 7 token t
-          to backend: request 7 token t
         > backend progress t
           to 1: 1/0 progress t
         > get 2 after 0/0
@@ -77,12 +71,10 @@ fn resume_replaces_the_old_connection() {
 
 #[test]
 fn invalid_event_id_has_no_effect() {
-    check_live(
-        "2025-06-18",
+    check_pending(
+        1,
         Config::default(),
         "
-        > post 1 request 7 token t
-          to backend: request 7 token t
         > backend progress t
           to 1: 1/0 progress t
         > get 2 after 2/0
@@ -101,12 +93,10 @@ fn invalid_event_id_has_no_effect() {
 #[test]
 fn gap_comes_before_the_next_event() {
     let config = Config { stream_events_max: 2, ..Config::default() };
-    check_live(
-        "2025-06-18",
+    check_pending(
+        1,
         config,
         "
-        > post 1 request 7 token t
-          to backend: request 7 token t
         > backend progress t
           to 1: 1/0 progress t
         > closed 1 through 1
@@ -173,12 +163,10 @@ fn gap_takes_a_place_in_the_window_and_is_acknowledged() {
 #[test]
 fn gap_is_sent_even_without_a_next_event() {
     let config = Config { stream_events_max: 0, ..Config::default() };
-    check_live(
-        "2025-06-18",
+    check_pending(
+        1,
         config,
         "
-        > post 1 request 7 token t
-          to backend: request 7 token t
         > closed 1
         > backend progress t
         > get 2 after 0/0
@@ -192,12 +180,10 @@ fn gap_is_sent_even_without_a_next_event() {
 #[test]
 fn single_event_larger_than_its_log_is_kept() {
     let config = Config { stream_bytes_max: 400, window_events_max: 1, ..Config::default() };
-    check_live(
-        "2025-06-18",
+    check_pending(
+        1,
         config,
         "
-        > post 1 request 7 token t
-          to backend: request 7 token t
         > backend progress t
           to 1: 1/0 progress t
         > backend response 7 (9999 bytes)
@@ -298,12 +284,10 @@ fn response_is_replaced_by_a_failure_if_session_bytes_max_is_zero() {
 #[test]
 fn slow_reader_catches_up_by_replay() {
     let config = Config { window_events_max: 2, ..Config::default() };
-    check_live(
-        "2025-06-18",
+    check_pending(
+        1,
         config,
         "
-        > post 1 request 7 token t
-          to backend: request 7 token t
         > backend progress t
           to 1: 1/0 progress t
         > backend progress t
@@ -342,12 +326,10 @@ fn priming_event_counts_against_the_window() {
 #[test]
 fn unacknowledged_events_of_a_detached_reader_stay_until_the_next_event() {
     let config = Config { stream_events_max: 2, window_events_max: 1, ..Config::default() };
-    check_live(
-        "2025-06-18",
+    check_pending(
+        1,
         config,
         "
-        > post 1 request 7 token t
-          to backend: request 7 token t
         > backend progress t
           to 1: 1/0 progress t
         > backend progress t

@@ -4,16 +4,14 @@ use std::time::Duration;
 
 use rejoin_core::Config;
 
-use crate::script::check_live;
+use crate::script::{check_live, check_pending};
 
 #[test]
 fn resume_after_retention_gets_a_failure() {
-    check_live(
-        "2025-06-18",
+    check_pending(
+        1,
         Config::default(),
         "
-        > post 1 request 7 token t
-          to backend: request 7 token t
         > backend progress t
           to 1: 1/0 progress t
         > closed 1 through 1
@@ -195,12 +193,10 @@ fn retention_of_none_never_expires() {
 fn complete_stream_stays_while_its_reader_catches_up() {
     let config =
         Config { window_events_max: 1, stall_disconnect_timeout: None, ..Config::default() };
-    check_live(
-        "2025-06-18",
+    check_pending(
+        1,
         config,
         "
-        > post 1 request 7 token t
-          to backend: request 7 token t
         > backend progress t
           to 1: 1/0 progress t
         > backend response 7

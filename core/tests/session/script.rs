@@ -25,6 +25,23 @@ pub(crate) fn check_live(revision: &str, config: Config, script: &str) {
     Run::live(revision, config).check(script);
 }
 
+/// Checks a script with a session of revision 2025-06-18 in which `requests` are pending:
+/// request 7 with token `t` on connection 1, 8 with `u` on 2, 9 with `v` on 3, 10 with `w` on 4.
+pub(crate) fn check_pending(requests: usize, config: Config, script: &str) {
+    let mut run = Run::live("2025-06-18", config);
+    for request in PENDING.iter().take(requests) {
+        run.step(request);
+    }
+    run.check(script);
+}
+
+const PENDING: [&str; 4] = [
+    "> post 1 request 7 token t",
+    "> post 2 request 8 token u",
+    "> post 3 request 9 token v",
+    "> post 4 request 10 token w",
+];
+
 /// A session that runs scripts, and its time.
 pub(crate) struct Run {
     session: Session<String>,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rejoin_core::Config;
 
-use crate::script::check_live;
+use crate::script::{check_live, check_pending};
 
 /// Two messages of 308 bytes cost 1,000 bytes.
 fn config() -> Config {
@@ -13,14 +13,10 @@ fn config() -> Config {
 
 #[test]
 fn window_bytes_max_limits_all_connections_together() {
-    check_live(
-        "2025-06-18",
+    check_pending(
+        2,
         config(),
         "
-        > post 1 request 7 token t
-          to backend: request 7 token t
-        > post 2 request 8 token u
-          to backend: request 8 token u
         > backend progress t (308 bytes)
           to 1: 1/0 progress t (308 bytes)
         > backend progress t (308 bytes)
@@ -40,14 +36,10 @@ fn window_bytes_max_limits_all_connections_together() {
 
 #[test]
 fn reader_behind_gets_nothing_before_it_acknowledges() {
-    check_live(
-        "2025-06-18",
+    check_pending(
+        2,
         config(),
         "
-        > post 1 request 7 token t
-          to backend: request 7 token t
-        > post 2 request 8 token u
-          to backend: request 8 token u
         > backend progress t (808 bytes)
           to 1: 1/0 progress t (808 bytes)
         > backend progress u
@@ -64,12 +56,10 @@ fn reader_behind_gets_nothing_before_it_acknowledges() {
 
 #[test]
 fn replay_stops_at_the_window_in_bytes() {
-    check_live(
-        "2025-06-18",
+    check_pending(
+        1,
         config(),
         "
-        > post 1 request 7 token t
-          to backend: request 7 token t
         > backend progress t (308 bytes)
           to 1: 1/0 progress t (308 bytes)
         > backend progress t (308 bytes)
@@ -122,18 +112,10 @@ fn events_without_cost_fit_beside_an_oversized_one() {
 #[test]
 fn longest_silent_stopped_reader_is_cut_first() {
     let config = Config { stall_timeout_min: Duration::from_secs(2), ..config() };
-    check_live(
-        "2025-06-18",
+    check_pending(
+        4,
         config,
         "
-        > post 1 request 7 token t
-          to backend: request 7 token t
-        > post 2 request 8 token u
-          to backend: request 8 token u
-        > post 3 request 9 token v
-          to backend: request 9 token v
-        > post 4 request 10 token w
-          to backend: request 10 token w
         > backend progress u (308 bytes)
           to 2: 1/1 progress u (308 bytes)
         > +1s backend progress t (308 bytes)
@@ -154,16 +136,10 @@ fn longest_silent_stopped_reader_is_cut_first() {
 
 #[test]
 fn reader_is_not_cut_within_twice_its_longest_pause() {
-    check_live(
-        "2025-06-18",
+    check_pending(
+        3,
         config(),
         "
-        > post 1 request 7 token t
-          to backend: request 7 token t
-        > post 2 request 8 token u
-          to backend: request 8 token u
-        > post 3 request 9 token v
-          to backend: request 9 token v
         > backend progress t (600 bytes)
           to 1: 1/0 progress t (600 bytes)
         > +3s ack 1 through 0
@@ -178,12 +154,10 @@ fn reader_is_not_cut_within_twice_its_longest_pause() {
 
 #[test]
 fn closing_a_connection_does_not_cut_another() {
-    check_live(
-        "2025-06-18",
+    check_pending(
+        1,
         config(),
         "
-        > post 1 request 7 token t
-          to backend: request 7 token t
         > backend progress t (700 bytes)
           to 1: 1/0 progress t (700 bytes)
         > get 2
