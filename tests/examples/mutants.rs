@@ -6,6 +6,7 @@
 //! a law must be detected by the checker of that law, in some simulation.
 
 #![expect(clippy::print_stdout, reason = "printing is its purpose")]
+#![expect(clippy::disallowed_methods, reason = "it reports how long it took")]
 
 use std::{
     collections::BTreeSet,
@@ -14,10 +15,14 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Output, Stdio},
+    time::Instant,
 };
 
 /// The lists of mutants, in `tests/mutants`.
 const LISTS: [&str; 5] = ["core", "shell", "laws", "races", "wire"];
+
+/// The number of laws, each of which some mutant must break.
+const LAWS: usize = 9;
 
 /// A mutant.
 struct Mutant {
@@ -32,6 +37,7 @@ struct Mutant {
 }
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let start = Instant::now();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let filter = env::args().nth(1).unwrap_or_default();
     let mut mutants = Vec::new();
@@ -43,6 +49,11 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             read(&fs::read_to_string(root.join(format!("tests/mutants/{list}.txt")))?)?;
         for mutant in &mut listed {
             mutant.list = list;
+        }
+        if list == "laws"
+            && let Some(law) = (1..=LAWS).find(|law| !listed.iter().any(|it| it.breaks(*law)))
+        {
+            return Err(format!("no mutant breaks law {law}").into());
         }
         listed
             .retain(|it| filter == list || it.title.contains(&filter) || it.file.contains(&filter));
@@ -75,7 +86,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         let law = mutant.law.as_ref().map(|law| format!("| {law} ")).unwrap_or_default();
         println!("{law}| {} | `{}` | {by} |", mutant.title, mutant.file);
     }
-    println!("\n{} mutants, {survivors} not caught", mutants.len());
+    let minutes = start.elapsed().as_secs().div_ceil(60);
+    println!("\n{} mutants in {minutes} min, {survivors} not caught", mutants.len());
     Ok(ExitCode::from(u8::from(survivors > 0)))
 }
 
@@ -99,6 +111,10 @@ fn read(text: &str) -> Result<Vec<Mutant>, String> {
 }
 
 impl Mutant {
+    fn breaks(&self, law: usize) -> bool {
+        self.law.as_ref().is_some_and(|it| *it == format!("law {law}"))
+    }
+
     /// Returns the tests that must catch it: those of its file, or the races, or the
     /// simulations over the wire.
     fn tests(&self) -> &str {

@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeMap, env, panic};
 
-use rejoin_tests::kit::{Parameters, failure_class};
+use rejoin_tests::kit::{Parameters, failure_class, variable};
 use rejoin_tests::simulation::run;
 
 /// Default number of simulations.
@@ -38,8 +38,4 @@ fn main() {
     for (times, what) in failures.values() {
         println!("{times} of {count}: {what}");
     }
-}
-
-fn variable(name: &str) -> Option<u64> {
-    env::var(name).ok()?.parse().ok()
 }

@@ -3,13 +3,16 @@
 use std::{env, fs, path::Path};
 
 use rejoin_tests::journal::Journal;
-use rejoin_tests::kit::{ACCEPTED_REQUESTS_MIN, Coverage, DeliberateBug, Parameters, run_seeds};
+use rejoin_tests::kit::{ACCEPTED_REQUESTS_MIN, Coverage, DeliberateBug, Parameters, Suite};
 use rejoin_tests::simulation::{run, shrink};
 
-/// The default number of simulations.
-const SIMULATIONS: u64 = 500;
-/// Number of threads.
-const THREADS: usize = 2;
+const SUITE: Suite = Suite {
+    simulations: 500,
+    simulations_variable: "REJOIN_SIMULATIONS",
+    seed_variable: "REJOIN_SIMULATION_SEED",
+    threads: 2,
+    command: "cargo test -p rejoin-tests --test simulation simulations_pass_and_cover_everything",
+};
 /// Seeds that once failed because of a wrong check: a cancellation overtakes its request, whose
 /// client does not wait forever; the id of a duplicate is in use; a request is repeated with
 /// the same progress token; a late response resets the idle timer; the id of a cancelled
@@ -18,31 +21,15 @@ const THREADS: usize = 2;
 const REGRESSION_SEEDS: [u64; 8] =
     [977, 2_642, 5_959, 50_169, 1_000_081, 3_000_189, 4_000_939, 24_000_761];
 
-/// Runs at least 500 simulations, and expects every coverage counter to be hit.
-///
-/// `REJOIN_SIMULATIONS` sets the number of simulations, `REJOIN_SIMULATION_SEED` the first
-/// seed.
 #[test]
 fn simulations_pass_and_cover_everything() {
-    let simulations = variable("REJOIN_SIMULATIONS").unwrap_or(SIMULATIONS);
-    let first = variable("REJOIN_SIMULATION_SEED").unwrap_or(0);
-    let coverage = run_seeds(first..first + simulations, THREADS, run_seed);
-    let coverage = coverage.unwrap_or_else(|failure| panic!("{failure}"));
-    println!("{simulations} simulations, coverage:\n{coverage}");
-    if simulations >= SIMULATIONS {
-        let missing: Vec<_> = coverage.missing().collect();
-        assert!(missing.is_empty(), "never hit: {missing:#?}");
-    }
+    SUITE
+        .run(run_seed, |coverage| coverage.missing().collect())
+        .unwrap_or_else(|failure| panic!("{failure}"));
 }
 
 fn run_seed(seed: u64) -> Result<Coverage, String> {
-    let coverage = run(&Parameters::draw(seed)).map_err(|failure| {
-        format!(
-            "{}\n\nrerun with REJOIN_SIMULATION_SEED={seed} REJOIN_SIMULATIONS=1 \
-             cargo test -p rejoin-tests --test simulation simulations_pass_and_cover_everything",
-            shrink(failure)
-        )
-    })?;
+    let coverage = run(&Parameters::draw(seed)).map_err(|failure| shrink(failure).to_string())?;
     let requests = coverage.hits("requests");
     if requests < u64::try_from(ACCEPTED_REQUESTS_MIN).unwrap_or(0) {
         return Err(format!("seed {seed}: only {requests} requests were accepted"));
@@ -118,8 +105,4 @@ fn journal_obeys_the_laws() {
     assert!(count > 0, "{named}: the journal is empty");
     journal.check().unwrap_or_else(|(nth, failure)| panic!("{named}: input {nth}: {failure}"));
     println!("{count} inputs checked");
-}
-
-fn variable(name: &str) -> Option<u64> {
-    env::var(name).ok()?.parse().ok()
 }

@@ -1,23 +1,25 @@
 //! Simulations over sockets, with the program as a process.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::panic, reason = "a test fails by panicking")]
-#![expect(clippy::print_stdout, reason = "shown with `--nocapture`")]
 
 use std::{env, path::Path};
 
 use libtest_mimic::{Arguments, Trial};
 use rejoin_test_support::program_path;
-use rejoin_tests::kit::{Coverage, run_seeds};
+use rejoin_tests::kit::{Coverage, Suite};
 use rejoin_wire::{BackendKind, Parameters, Programs, run_child, run_over_sockets};
 
-/// The default number of simulations: half of them with a process for each session, half with
-/// the demo server of the program.
-const SIMULATIONS: u64 = 12;
-/// Number of requests in each.
+const SUITE: Suite = Suite {
+    // Half of them with a process for each session, half with the demo server of the program.
+    simulations: 12,
+    simulations_variable: "REJOIN_WIRE_PROGRAM_SIMULATIONS",
+    seed_variable: "REJOIN_WIRE_SEED",
+    // They mostly wait.
+    threads: 4,
+    command: "cargo test -p rejoin-cli --test over_sockets",
+};
+/// Number of requests in each simulation.
 const REQUESTS: usize = 60;
-/// Number of threads, which mostly wait.
-const THREADS: usize = 4;
 
 /// The counters that the default seeds must hit, most of them many times.
 const EXPECTED: [&str; 18] = [
@@ -56,43 +58,21 @@ fn main() {
         return;
     }
     let tests = vec![Trial::test("simulations_pass_and_cover_everything", || {
-        simulations_pass_and_cover_everything();
-        Ok(())
+        Ok(simulations_pass_and_cover_everything()?)
     })];
     libtest_mimic::run(&Arguments::from_args(), tests).exit();
 }
 
-/// `REJOIN_WIRE_PROGRAM_SIMULATIONS` sets the number of simulations, `REJOIN_WIRE_SEED` the
-/// first seed.
-fn simulations_pass_and_cover_everything() {
-    let simulations = variable("REJOIN_WIRE_PROGRAM_SIMULATIONS").unwrap_or(SIMULATIONS);
-    let first = variable("REJOIN_WIRE_SEED").unwrap_or(0);
+fn simulations_pass_and_cover_everything() -> Result<(), String> {
     let programs = Programs {
         rejoin: program_path().into(),
         child: vec![env::current_exe().unwrap().display().to_string(), CHILD.to_owned()],
     };
-    let run = move |seed| run_seed(seed, &programs);
-    let coverage = run_seeds(first..first + simulations, THREADS, run);
-    let coverage = coverage.unwrap_or_else(|failure| panic!("{failure}"));
-    println!("{simulations} simulations over sockets:\n{coverage}");
-    if simulations >= SIMULATIONS {
-        let missing: Vec<_> = EXPECTED.iter().filter(|kind| coverage.hits(kind) == 0).collect();
-        assert!(missing.is_empty(), "never hit: {missing:#?}");
-    }
+    SUITE.run(move |seed| run_seed(seed, &programs), |coverage| coverage.never_hit(&EXPECTED))
 }
 
 fn run_seed(seed: u64, programs: &Programs) -> Result<Coverage, String> {
     let kind = if seed.is_multiple_of(2) { BackendKind::Child } else { BackendKind::Demo };
-    run_over_sockets(&Parameters::draw_real_time(seed, kind, REQUESTS), programs).map_err(
-        |failure| {
-            format!(
-                "{failure}\n\nrerun with REJOIN_WIRE_SEED={seed} REJOIN_WIRE_PROGRAM_SIMULATIONS=1 \
-             cargo test -p rejoin-cli --test over_sockets"
-            )
-        },
-    )
-}
-
-fn variable(name: &str) -> Option<u64> {
-    env::var(name).ok()?.parse().ok()
+    run_over_sockets(&Parameters::draw_real_time(seed, kind, REQUESTS), programs)
+        .map_err(|failure| failure.to_string())
 }

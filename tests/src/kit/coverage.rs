@@ -75,6 +75,12 @@ impl Coverage {
         self.stats.merge(&other.stats);
     }
 
+    /// Returns those of some counters that were never hit.
+    #[must_use]
+    pub fn never_hit(&self, kinds: &[&'static str]) -> Vec<&'static str> {
+        kinds.iter().copied().filter(|kind| self.hits(kind) == 0).collect()
+    }
+
     /// Returns the expected counters that were never hit.
     pub fn missing(&self) -> impl Iterator<Item = &'static str> {
         let own = EXPECTED.into_iter().chain(Fault::names()).filter(|kind| self.hits(kind) == 0);

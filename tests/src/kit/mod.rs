@@ -3,8 +3,8 @@
 //!
 //! [`Parameters`] are drawn from a seed, with the rates of [`Faults`]; `plan` draws what a backend
 //! does for each request, and each actor has an [`Rng`] of its own. [`checker`] checks what
-//! clients receive, [`Coverage`] counts what has happened, `shrink` minimizes a failure, and
-//! [`run_seeds`] runs many seeds.
+//! clients receive, [`Coverage`] counts what has happened, `shrink` minimizes a failure, and a
+//! [`Suite`] runs many seeds.
 
 pub mod checker;
 mod coverage;
@@ -12,13 +12,13 @@ mod faults;
 mod parameters;
 mod plan;
 mod rng;
-mod seeds;
 mod shrink;
+mod suite;
 
 pub use coverage::Coverage;
 pub use faults::{Fault, Faults};
 pub use parameters::{ACCEPTED_REQUESTS_MIN, DeliberateBug, Parameters};
 pub use plan::{BackendAction, plan_response, plan_unrelated};
 pub use rng::Rng;
-pub use seeds::run_seeds;
 pub use shrink::{failure_class, minimize, minimize_journal, without_limits};
+pub use suite::{Suite, variable};

@@ -81,6 +81,7 @@ pub fn without_limits(config: &Config) -> Config {
 }
 
 /// Minimizes a journal that breaks a law. `None` if it breaks none.
+#[must_use]
 pub fn minimize_journal(journal: &Journal) -> Option<(Journal, String)> {
     let journal_of = |inputs: &[(Instant, Input<()>)]| {
         let Journal { config, started_at, .. } = journal;

@@ -1,14 +1,15 @@
 //! Simulations in one process, in virtual time, with the real shell.
 
-use std::env;
-
-use rejoin_tests::kit::{Coverage, run_seeds};
+use rejoin_tests::kit::{Coverage, Suite};
 use rejoin_wire::{DeliberateBug, Parameters, run_in_process, shrink_in_process};
 
-/// The default number of simulations.
-const SIMULATIONS: u64 = 200;
-/// Number of threads.
-const THREADS: usize = 2;
+const SUITE: Suite = Suite {
+    simulations: 200,
+    simulations_variable: "REJOIN_WIRE_SIMULATIONS",
+    seed_variable: "REJOIN_WIRE_SEED",
+    threads: 2,
+    command: "cargo test -p rejoin-wire --test in_process simulations_pass_and_cover_everything",
+};
 
 /// The counters that many simulations must hit.
 const EXPECTED: [&str; 63] = [
@@ -77,30 +78,16 @@ const EXPECTED: [&str; 63] = [
     "takeovers: standalone stream",
 ];
 
-/// Runs many simulations, and expects every coverage counter to be hit.
-///
-/// `REJOIN_WIRE_SIMULATIONS` sets the number of simulations, `REJOIN_WIRE_SEED` the first seed.
 #[test]
 fn simulations_pass_and_cover_everything() {
-    let simulations = variable("REJOIN_WIRE_SIMULATIONS").unwrap_or(SIMULATIONS);
-    let first = variable("REJOIN_WIRE_SEED").unwrap_or(0);
-    let coverage = run_seeds(first..first + simulations, THREADS, run_seed);
-    let coverage = coverage.unwrap_or_else(|failure| panic!("{failure}"));
-    println!("{simulations} simulations over the wire, coverage:\n{coverage}");
-    if simulations >= SIMULATIONS {
-        let missing: Vec<_> = EXPECTED.iter().filter(|kind| coverage.hits(kind) == 0).collect();
-        assert!(missing.is_empty(), "never hit: {missing:#?}");
-    }
+    SUITE
+        .run(run_seed, |coverage| coverage.never_hit(&EXPECTED))
+        .unwrap_or_else(|failure| panic!("{failure}"));
 }
 
 fn run_seed(seed: u64) -> Result<Coverage, String> {
-    run_in_process(&Parameters::draw(seed)).map_err(|failure| {
-        format!(
-            "{}\n\nrerun with REJOIN_WIRE_SEED={seed} REJOIN_WIRE_SIMULATIONS=1 \
-             cargo test -p rejoin-wire --test in_process simulations_pass_and_cover_everything",
-            shrink_in_process(failure)
-        )
-    })
+    run_in_process(&Parameters::draw(seed))
+        .map_err(|failure| shrink_in_process(failure).to_string())
 }
 
 /// Returns the failures of simulations with a deliberate bug, one after the other.
@@ -160,8 +147,4 @@ fn deliberate_bugs_are_detected() {
         });
         assert!(is_seen, "{bug:?}: {others:#?}");
     }
-}
-
-fn variable(name: &str) -> Option<u64> {
-    env::var(name).ok()?.parse().ok()
 }
