@@ -144,7 +144,7 @@ async fn poll_disconnects_and_responds_after_the_reconnect() {
     assert_eq!(started.elapsed(), Duration::ZERO);
     let retry = Some(Duration::from_secs(2));
     let id = EventId::new(StreamId::Request(0), 1);
-    assert_eq!(events.last(), Some(&SseEvent::Priming { id: Some(id), retry }));
+    assert_eq!(events.last(), Some(&SseEvent::Priming { id, retry }));
     let resumed = client.session.resume(id).unwrap();
     assert_eq!(text(&response(resumed).await), "the connection was closed meanwhile");
     assert_eq!(started.elapsed(), Duration::from_secs(2));
@@ -206,10 +206,10 @@ async fn calls_end_with_the_session() {
     response(client.call(1, "announce", arguments).await).await;
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let before = tasks();
-    client.sessions.close_session(client.session.id()).unwrap();
+    client.session.delete().unwrap();
     // The task of the session, and the call.
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(tasks(), before - 2);
+    assert_eq!((client.sessions.sessions(), tasks()), (0, before - 2));
 }
 
 #[tokio::test(start_paused = true)]
