@@ -5,7 +5,6 @@ use std::{
     io,
     process::ExitStatus,
     sync::Arc,
-    time::Duration,
 };
 
 use rustix::process::Signal;
@@ -18,16 +17,12 @@ use tokio::{
 
 use super::{
     Shared,
-    output::{Line, Lines, Stderr, StdoutEnd, StdoutForwarder},
+    output::{LINGER_TIMEOUT, Lines, Stderr, StdoutEnd, StdoutForwarder},
     parked::{Offer, SessionEndpoints},
     process::Process,
     stdin::Stdin,
 };
 use crate::{ClientMessages, ClientSender, OpenError, SessionId, SessionPermit};
-
-/// How long to wait for output that is already on its way, or for the exit of a process whose
-/// output has ended.
-const LINGER_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// A process that serves one session.
 pub(super) struct Child {
@@ -219,7 +214,7 @@ impl Child {
         }
         let stop_timeout = self.shared.config.stop_timeout;
         let until = Instant::now() + stop_timeout;
-        let rest = forward_rest_of_stdout(&mut self.stdout, forwarder, until);
+        let rest = forwarder.forward_remaining(&mut self.stdout, until);
         tokio::select! {
             _ = timeout(stop_timeout + LINGER_TIMEOUT, rest) => {}
             never = run_then_pend(self.stderr.log()) => never,
@@ -281,28 +276,6 @@ async fn wait_until_closed(
 ) {
     let exit = async { drop(process.exited().await) };
     tokio::join!(exit, stdout.discard_all(), stderr.log());
-}
-
-/// Forwards what is already in the pipe. After `until`, it does not wait for slow readers.
-async fn forward_rest_of_stdout(
-    stdout: &mut Lines<ChildStdout>,
-    forwarder: &mut StdoutForwarder,
-    until: Instant,
-) {
-    loop {
-        if timeout_at(until, forwarder.forward_rest()).await.is_err() {
-            forwarder.forward_rest_without_waiting();
-        }
-        match timeout(LINGER_TIMEOUT, stdout.next()).await {
-            Ok(Ok(Some(Line::Complete(line)))) => forwarder.start_line(line),
-            Ok(Ok(Some(Line::Truncated(beginning)))) => {
-                if forwarder.handle_too_long(beginning, stdout).await.is_err() {
-                    return;
-                }
-            }
-            Ok(Ok(None) | Err(_)) | Err(_) => return,
-        }
-    }
 }
 
 /// Runs `work` to its end, and then never returns.

@@ -21,11 +21,17 @@ mod stdout;
 mod tests;
 mod uncertain;
 
+use std::time::Duration;
+
 pub(super) use self::{
-    lines::{Line, Lines},
+    lines::Lines,
     stderr::Stderr,
     stdout::{StdoutEnd, StdoutForwarder},
 };
+
+/// How long to wait for output that is already on its way, or for the exit of a process whose
+/// output has ended.
+pub(super) const LINGER_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Maximum length of a line in the log, in bytes.
 const LOGGED_LINE_BYTES_MAX: usize = 4 << 10;

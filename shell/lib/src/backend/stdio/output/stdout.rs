@@ -4,10 +4,14 @@ use std::vec::IntoIter;
 
 use bytes::Bytes;
 use rejoin_core::{Head, RequestId};
-use tokio::{io, process::ChildStdout};
+use tokio::{
+    io,
+    process::ChildStdout,
+    time::{Instant, timeout, timeout_at},
+};
 
 use super::{
-    LOGGED_LINE_BYTES_MAX,
+    LINGER_TIMEOUT, LOGGED_LINE_BYTES_MAX,
     affected::AffectedRequests,
     extension::{self, ChildMessage},
     lines::{Line, Lines},
@@ -76,14 +80,36 @@ impl StdoutForwarder {
         }
     }
 
+    /// Forwards what is already in the pipe. After `until`, it does not wait for a slow client.
+    pub(crate) async fn forward_remaining(
+        &mut self,
+        stdout: &mut Lines<ChildStdout>,
+        until: Instant,
+    ) {
+        loop {
+            if timeout_at(until, self.forward_rest()).await.is_err() {
+                self.forward_rest_without_waiting();
+            }
+            match timeout(LINGER_TIMEOUT, stdout.next()).await {
+                Ok(Ok(Some(Line::Complete(line)))) => self.start_line(line),
+                Ok(Ok(Some(Line::Truncated(beginning)))) => {
+                    if self.handle_too_long(beginning, stdout).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(Ok(None) | Err(_)) | Err(_) => return,
+            }
+        }
+    }
+
     /// Splits a line into the parts to forward.
-    pub(crate) fn start_line(&mut self, line: Bytes) {
+    fn start_line(&mut self, line: Bytes) {
         self.parts = split_line(&line, self.limits).into_iter();
         self.line = line;
     }
 
     /// Forwards the rest of the line, and waits while the client is slow. Cancel-safe.
-    pub(crate) async fn forward_rest(&mut self) {
+    async fn forward_rest(&mut self) {
         while let Some(part) = self.parts.next() {
             wait_for_release(self.forward_part(part)).await;
         }
@@ -91,7 +117,7 @@ impl StdoutForwarder {
     }
 
     /// Forwards the rest of the line, even if the client is slow.
-    pub(crate) fn forward_rest_without_waiting(&mut self) {
+    fn forward_rest_without_waiting(&mut self) {
         while let Some(part) = self.parts.next() {
             drop(self.forward_part(part));
         }
@@ -118,7 +144,7 @@ impl StdoutForwarder {
 
     /// Handles a line that exceeds the limit: each request that it answers fails as soon as the
     /// id is read, and no other request does.
-    pub(crate) async fn handle_too_long(
+    async fn handle_too_long(
         &mut self,
         beginning: Bytes,
         stdout: &mut Lines<ChildStdout>,

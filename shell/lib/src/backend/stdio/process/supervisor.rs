@@ -93,6 +93,12 @@ impl Supervisor {
         self.spawned.reap(child);
     }
 
+    /// Makes it impossible to list processes, until the result is dropped.
+    #[cfg(test)]
+    pub(super) async fn block_listing(&self) -> impl Drop {
+        self.latest.lock().await
+    }
+
     /// Returns whether a process was spawned here and is not reaped.
     #[cfg(test)]
     pub(super) fn has_spawned(&self, id: i32) -> bool {
@@ -110,6 +116,10 @@ impl Supervisor {
     ///
     /// Same as [`ProcessTable::read`], or that takes longer than [`LIST_TIMEOUT`].
     pub(super) async fn table(&self) -> io::Result<Arc<ProcessTable>> {
+        timeout(LIST_TIMEOUT, self.read_table()).await?
+    }
+
+    async fn read_table(&self) -> io::Result<Arc<ProcessTable>> {
         let requested = self.tables.load(Ordering::Acquire);
         let mut latest = self.latest.lock().await;
         if latest.0 > requested {
@@ -120,9 +130,8 @@ impl Supervisor {
         let adopts = self.adopts;
         // Orphans are children of this process if it adopts them; otherwise of any process.
         let read = move || ProcessTable::read(|parent| !adopts || parent == own_id());
-        let read = timeout(LIST_TIMEOUT, spawn_blocking(read)).await?;
         // A join error means that the runtime is shutting down.
-        let table = Arc::new(read.map_err(io::Error::other)??);
+        let table = Arc::new(spawn_blocking(read).await.map_err(io::Error::other)??);
         *latest = (number, Arc::clone(&table));
         Ok(table)
     }
