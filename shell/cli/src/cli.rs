@@ -6,6 +6,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
     Arg, Args, Command, FromArgMatches, Parser, Subcommand,
+    builder::{Resettable, StyledStr},
     error::{ContextKind, ContextValue, ErrorKind},
 };
 use serde_json::Value;
@@ -20,7 +21,7 @@ pub(crate) enum Task {
 }
 
 #[derive(Parser)]
-#[command(name = "rejoin", version, about = ABOUT, override_usage = USAGE)]
+#[command(name = "rejoin", version, about = ABOUT, override_usage = USAGE, max_term_width = 120)]
 struct Cli {
     #[command(subcommand)]
     task: Subtask,
@@ -40,8 +41,8 @@ enum Subtask {
     /// When the server is ready, its URL is printed as the only line of stdout. The log is
     /// written to stderr.
     ///
-    /// Every option is also an environment variable, as shown, and a key of the
-    /// configuration file, without the leading dashes. Precedence: flag, environment
+    /// Every option is also an environment variable (`REJOIN_MAX_SESSIONS` for --max-sessions)
+    /// and a key of the configuration file (`max-sessions`). Precedence: flag, environment
     /// variable, file.
     Serve(Box<Serve>),
     /// Replay a recorded session and print what it did
@@ -115,16 +116,18 @@ fn command() -> Command {
             if name == "command" {
                 return argument.long(None).last(true).num_args(1..);
             }
-            let argument = argument.env(variable(&name)).hide_env_values(true);
+            let argument = argument.env(variable(&name)).hide_env(true);
             let argument = match name.as_str() {
                 "cors" | "json_responses" => {
-                    argument.num_args(0..=1).require_equals(true).default_missing_value("true")
+                    let argument = argument.num_args(0..=1).require_equals(true);
+                    argument.default_missing_value("true").hide_possible_values(true)
                 }
                 "allow_host" | "allow_origin" => argument.value_delimiter(','),
-                "listen" => argument.value_name("ADDRESS"),
-                "cwd" => argument.value_name("DIR"),
-                "env" => argument.value_name("NAME=VALUE"),
                 _ => argument,
+            };
+            let argument = match config::value_name(&argument) {
+                Some(value) => argument.value_name(value),
+                None => argument,
             };
             match defaults.get(&name.replace('_', "-")) {
                 Some(default) => with_default(argument, default),
@@ -142,8 +145,10 @@ fn with_default(argument: Arg, default: &Value) -> Arg {
         Some(values) => values.iter().map(text).collect::<Vec<_>>().join(","),
         None => text(default),
     };
-    let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
-    argument.help(format!("{help} [default: {default}]"))
+    let add = |help: &StyledStr| format!("{help} [default: {default}]");
+    let (help, long_help) =
+        (argument.get_help().map(add), argument.get_long_help().map(add).map(StyledStr::from));
+    argument.help(help.unwrap_or_default()).long_help(Resettable::from(long_help))
 }
 
 /// Returns the name of the environment variable of an option.
@@ -196,7 +201,12 @@ mod tests {
             let variable = option.get_env().unwrap().to_str().unwrap();
             assert_eq!(variable, format!("REJOIN_{}", name.to_uppercase()));
             assert!(defaults.contains_key(&name.replace('_', "-")), "{name}");
-            assert!(option.get_help().unwrap().to_string().contains("[default: "), "{name}");
+            for help in option.get_help().into_iter().chain(option.get_long_help()) {
+                assert!(help.to_string().contains("[default: "), "{name}");
+            }
+            let value = option.get_value_names().unwrap().first().unwrap().as_str();
+            let derived = name.to_uppercase();
+            assert!(value != derived || name == "path", "{name} has a value of a known kind");
         }
     }
 

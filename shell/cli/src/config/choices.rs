@@ -1,11 +1,8 @@
 //! Options with a fixed set of values, each a keyword.
 
-use std::{fmt, str::FromStr};
-
 use clap::ValueEnum;
 use rejoin::rejoin_core::{ConcurrentGet, Priming, UnrelatedRouting};
-
-use super::text::serde_as_text;
+use serde::{Deserialize, Serialize};
 
 /// Defines an enum that is read and written as keywords, and converts to and from `$target`,
 /// which has the same variants.
@@ -14,7 +11,8 @@ macro_rules! choices {
         $($(#[$variant_doc:meta])* $variant:ident),*
     })*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+        #[serde(rename_all = "kebab-case")]
         pub(crate) enum $name {
             $($(#[$variant_doc])* $variant,)*
         }
@@ -34,69 +32,44 @@ macro_rules! choices {
                 }
             }
         }
-
-        impl FromStr for $name {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                <Self as ValueEnum>::from_str(text, false).map_err(|_| {
-                    let keywords = Self::value_variants().iter().map(ToString::to_string);
-                    format!("expected one of {}", keywords.collect::<Vec<_>>().join(", "))
-                })
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.to_possible_value().as_ref().map_or("", |value| value.get_name()))
-            }
-        }
-
-        serde_as_text!($name);
     )*};
 }
 
 choices! {
     /// What to do with a second GET of a session.
     ConcurrentGetArg: ConcurrentGet {
-        /// It gets no events until the first one is closed.
+        /// Keep it on standby, without events, until the first one is closed
         Shadow,
-        /// It replaces the first one.
+        /// Let it replace the first one
         TakeOver,
-        /// It is rejected with 409.
+        /// Respond with 409
         Reject
     }
     /// When a stream starts with a priming event.
     PrimingArg: Priming {
-        /// If the negotiated revision has priming events.
+        /// If the negotiated revision has priming events
         ByRevision,
-        /// In every session.
+        /// In every session
         Always,
-        /// In no session.
+        /// In no session
         Never
     }
     /// Stream for server messages that belong to no request.
     UnrelatedRoutingArg: UnrelatedRouting {
-        /// The standalone stream.
+        /// On the stream of the GET
         Standalone,
-        /// The stream of the pending request if there is exactly one, else the standalone stream.
+        /// On the stream of the pending request if there is exactly one
         SoleRequest
-    }
-    /// Format of the log on the command line.
-    LogFormatArg: LogFormat {
-        /// Text for people.
-        Human,
-        /// One JSON object per line.
-        Json
     }
 }
 
 /// Format of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum LogFormat {
-    /// Text for people.
+    /// Text for people
     Human,
-    /// One JSON object per line.
+    /// One JSON object per line
     Json,
 }
 
@@ -104,16 +77,18 @@ pub(crate) enum LogFormat {
 mod tests {
     use super::*;
 
-    #[test]
-    fn keywords_round_trip() {
-        for keyword in ["by-revision", "always", "never"] {
-            assert_eq!(keyword.parse::<PrimingArg>().unwrap().to_string(), keyword);
+    fn assert_same_keywords<T: ValueEnum + Serialize>() {
+        for value in T::value_variants() {
+            let keyword = value.to_possible_value().unwrap();
+            assert_eq!(serde_json::to_value(value).unwrap(), keyword.get_name());
         }
     }
 
     #[test]
-    fn errors_list_the_keywords() {
-        let error = "x".parse::<ConcurrentGetArg>().unwrap_err();
-        assert_eq!(error, "expected one of shadow, take-over, reject");
+    fn keywords_of_flags_and_of_the_file_are_the_same() {
+        assert_same_keywords::<ConcurrentGetArg>();
+        assert_same_keywords::<PrimingArg>();
+        assert_same_keywords::<UnrelatedRoutingArg>();
+        assert_same_keywords::<LogFormat>();
     }
 }

@@ -22,7 +22,11 @@ use rejoin::{
 };
 
 use self::values::EnvVariable;
-pub(crate) use self::{choices::LogFormat, log_level::LogLevel, options::Options};
+pub(crate) use self::{
+    choices::LogFormat,
+    log_level::LogLevel,
+    options::{Options, value_name},
+};
 use crate::demo::Demo;
 
 /// The resolved configuration of `rejoin serve`.
@@ -49,7 +53,7 @@ pub(crate) struct ProgramConfig {
     pub(crate) open_files: Option<u64>,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: LogLevel,
-    pub(crate) journal: Option<PathBuf>,
+    pub(crate) journal: Option<String>,
     pub(crate) journal_bytes_max: usize,
 }
 
@@ -254,13 +258,14 @@ mod tests {
             ("max-sessions-per-ip = 0", "--max-sessions-per-ip must be at least 1"),
             ("max-sessions-per-ip = -1", "expected a number, or `off`"),
             ("unused-timeout = \"0s\"", "--unused-timeout must be"),
+            ("concurrent-get = \"x\"", "expected one of `shadow`, `take-over`, `reject`"),
+            ("max-message = \"x\"", "expected a size such as `64KiB`"),
             ("client-ip-header = \"a b\"", "expected a header name"),
             ("reconnect-delay = \"30days\"", "--reconnect-delay must be at most"),
             (
                 "connection-idle-timeout = \"0s\"",
                 "--connection-idle-timeout must be greater than zero",
             ),
-            ("connection-idle-timeout = \"200years\"", "at most 100 years"),
             ("path = \"mcp\"", "--path"),
             ("log-level = \"=,=\"", "log-level"),
             ("listen = \"here\"", "listen"),

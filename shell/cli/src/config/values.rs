@@ -5,50 +5,26 @@ use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _},
     num::NonZeroU32,
-    path::PathBuf,
     str::FromStr,
     time::Duration,
 };
 
+use bytesize::ByteSize;
 use http::HeaderName;
 
 use super::text::serde_as_text;
 
-/// A duration, such as `300s`, `250ms` or `1h 30m`.
+/// A duration, such as `5m`, `250ms` or `1h 30m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct HumanDuration(pub(crate) Duration);
-
-/// A duration, or `never`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Timeout(pub(crate) Option<Duration>);
-
-/// An address to listen on: `HOST:PORT`, a port on the loopback address, or an IP address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Listen(pub(crate) SocketAddr);
+pub(crate) struct HumanDuration(Duration);
 
 /// A number of bytes, such as `1024`, `64KiB` or `4MiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Size(pub(crate) usize);
+pub(crate) struct Size(usize);
 
-/// A maximum number per second, or `unlimited`.
+/// An address to listen on: `HOST:PORT`, a port on the loopback address, or an IP address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RateLimit(pub(crate) Option<NonZeroU32>);
-
-/// A directory, or `off`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OptionalDir(pub(crate) Option<PathBuf>);
-
-/// A maximum number, or `off`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OptionalLimit(pub(crate) Option<usize>);
-
-/// An HTTP header name, or `off`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OptionalHeader(pub(crate) Option<HeaderName>);
-
-/// `true` or `false`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Switch(pub(crate) bool);
+pub(crate) struct Listen(SocketAddr);
 
 /// A change of the environment: `NAME=VALUE` sets a variable, `NAME` unsets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,39 +33,100 @@ pub(crate) struct EnvVariable {
     value: Option<String>,
 }
 
-impl EnvVariable {
-    /// Returns the name, and the value unless the variable is unset.
-    pub(super) fn to_pair(&self) -> (OsString, Option<OsString>) {
-        (OsString::from(&self.name), self.value.as_ref().map(OsString::from))
-    }
+/// Defines types for a value or a keyword, which stands for `None`.
+macro_rules! optional_values {
+    ($($(#[$doc:meta])* $name:ident($value:ty): $expected:literal or $keyword:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub(crate) struct $name(Option<$value>);
+
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text.parse() {
+                    _ if text == $keyword => Ok(Self(None)),
+                    Ok(value) if !text.is_empty() => Ok(Self(Some(value))),
+                    Ok(_) | Err(_) => Err(format!("expected {}, or `{}`", $expected, $keyword)),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match &self.0 {
+                    Some(value) => value.fmt(f),
+                    None => f.write_str($keyword),
+                }
+            }
+        }
+
+        serde_as_text!($name);
+    )*};
 }
 
-impl FromStr for EnvVariable {
+optional_values! {
+    /// A duration, or `never`.
+    Timeout(HumanDuration): "a duration such as `5m` or `250ms`" or "never";
+    /// A maximum number per second, or `unlimited`.
+    RateLimit(NonZeroU32): "a number of at least 1" or "unlimited";
+    /// A directory, or `off`.
+    OptionalDir(String): "a directory" or "off";
+    /// A maximum number, or `off`.
+    OptionalLimit(usize): "a number" or "off";
+    /// An HTTP header name, or `off`.
+    OptionalHeader(HeaderName): "a header name" or "off";
+}
+
+serde_as_text!(EnvVariable, HumanDuration, Listen, Size);
+
+/// Maximum duration of an option, which can be added to any clock. A longer one is no different.
+const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+impl FromStr for HumanDuration {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, value) = match text.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None => (text, None),
-        };
-        if name.is_empty() || text.contains('\0') {
-            return Err("expected `NAME=VALUE`, or `NAME` to unset it".to_owned());
-        }
-        Ok(Self { name: name.to_owned(), value })
+        let duration = humantime::parse_duration(text)
+            .map_err(|cause| format!("{cause}: expected a duration such as `5m` or `250ms`"))?;
+        Ok(Self(duration.min(DURATION_MAX)))
     }
 }
 
-impl fmt::Display for EnvVariable {
+impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.value {
-            Some(value) => write!(f, "{}={value}", self.name),
-            None => f.write_str(&self.name),
-        }
+        humantime::format_duration(self.0).fmt(f)
     }
 }
 
-/// Maximum duration of an option. It can be added to any clock without overflow.
-const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+/// Maximum size of an option. Sums of sizes do not overflow.
+const SIZE_MAX: ByteSize = ByteSize::pib(1);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bytes: ByteSize =
+            text.parse().map_err(|_| "expected a size such as `64KiB` or `4MiB`")?;
+        if bytes > SIZE_MAX {
+            return Err(format!("must be at most {}", Self::format(SIZE_MAX)));
+        }
+        usize::try_from(bytes.as_u64()).map(Self).map_err(|error| error.to_string())
+    }
+}
+
+impl Size {
+    /// Formats a size as a whole number of its largest unit, without a space.
+    fn format(bytes: ByteSize) -> String {
+        format!("{:.0}", bytes.display().iec()).replace(' ', "")
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&Self::format(ByteSize::b(self.0 as u64)))
+    }
+}
 
 /// The port to listen on if none is given.
 pub(crate) const DEFAULT_PORT: u16 = 8848;
@@ -127,215 +164,75 @@ impl fmt::Display for Listen {
     }
 }
 
-impl FromStr for HumanDuration {
+impl EnvVariable {
+    /// Returns the name, and the value unless the variable is unset.
+    pub(super) fn to_pair(&self) -> (OsString, Option<OsString>) {
+        (OsString::from(&self.name), self.value.as_ref().map(OsString::from))
+    }
+}
+
+impl FromStr for EnvVariable {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let error =
-            |cause| format!("{cause}: expected a duration such as `300s`, `250ms` or `5min`");
-        let duration = humantime::parse_duration(text).map_err(error)?;
-        if duration > DURATION_MAX {
-            return Err("must be at most 100 years".to_owned());
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (text, None),
+        };
+        if name.is_empty() || text.contains('\0') {
+            return Err("expected `NAME=VALUE`, or `NAME` to unset it".to_owned());
         }
-        Ok(Self(duration))
+        Ok(Self { name: name.to_owned(), value })
     }
 }
 
-impl fmt::Display for HumanDuration {
+impl fmt::Display for EnvVariable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = self.0.as_millis();
-        if millis.is_multiple_of(1_000) {
-            write!(f, "{}s", millis / 1_000)
-        } else {
-            write!(f, "{millis}ms")
+        match &self.value {
+            Some(value) => write!(f, "{}={value}", self.name),
+            None => f.write_str(&self.name),
         }
     }
 }
 
-impl FromStr for Timeout {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "never" {
-            return Ok(Self(None));
-        }
-        let HumanDuration(duration) =
-            text.parse().map_err(|error| format!("{error}, or `never`"))?;
-        Ok(Self(Some(duration)))
-    }
-}
-
-impl fmt::Display for Timeout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(duration) => HumanDuration(duration).fmt(f),
-            None => f.write_str("never"),
-        }
-    }
-}
-
-/// The units of a [`Size`], largest first.
-const UNITS: [(&str, usize); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-
-impl FromStr for Size {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let error =
-            || "expected a number of bytes, or of KiB, MiB or GiB, such as `64KiB`".to_owned();
-        let unit = UNITS.iter().find_map(|(name, bytes)| Some((text.strip_suffix(name)?, *bytes)));
-        let (number, bytes) = unit.unwrap_or((text, 1));
-        let number: usize = number.trim_end().parse().map_err(|_| error())?;
-        number.checked_mul(bytes).map(Self).ok_or_else(error)
-    }
-}
-
-impl fmt::Display for Size {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit =
-            UNITS.iter().find(|(_, bytes)| self.0 >= *bytes && self.0.is_multiple_of(*bytes));
-        match unit {
-            Some((name, bytes)) => write!(f, "{}{name}", self.0 / bytes),
-            None => self.0.fmt(f),
-        }
-    }
-}
-
-impl FromStr for RateLimit {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "unlimited" {
-            return Ok(Self(None));
-        }
-        let error = |_| "expected a number of at least 1, or `unlimited`".to_owned();
-        text.parse().map(|rate| Self(Some(rate))).map_err(error)
-    }
-}
-
-impl fmt::Display for RateLimit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(rate) => rate.fmt(f),
-            None => f.write_str("unlimited"),
-        }
-    }
-}
-
-impl FromStr for OptionalDir {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "" => Err("expected a directory, or `off`".to_owned()),
-            "off" => Ok(Self(None)),
-            name => Ok(Self(Some(name.into()))),
-        }
-    }
-}
-
-impl fmt::Display for OptionalDir {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Some(dir) => dir.display().fmt(f),
-            None => f.write_str("off"),
-        }
-    }
-}
-
-/// Parses a value, or `off` as `None`. `what` describes the value in the error.
-fn parse_or_off<T: FromStr>(text: &str, what: &str) -> Result<Option<T>, String> {
-    if text == "off" {
-        return Ok(None);
-    }
-    text.parse().map(Some).map_err(|_| format!("expected {what}, or `off`"))
-}
-
-impl FromStr for OptionalLimit {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        parse_or_off(text, "a number").map(Self)
-    }
-}
-
-impl fmt::Display for OptionalLimit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(max) => max.fmt(f),
-            None => f.write_str("off"),
-        }
-    }
-}
-
-impl FromStr for OptionalHeader {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        parse_or_off(text, "a header name").map(Self)
-    }
-}
-
-impl fmt::Display for OptionalHeader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.as_ref().map_or("off", HeaderName::as_str))
-    }
-}
-
-impl FromStr for Switch {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.parse().map(Self).map_err(|_| "expected `true` or `false`".to_owned())
-    }
-}
-
-impl fmt::Display for Switch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// Converts a newtype from and to the type of its configuration field.
-macro_rules! newtype_conversions {
-    ($($name:ident($inner:ty)),*) => {$(
-        impl From<$inner> for $name {
-            fn from(inner: $inner) -> Self {
-                Self(inner)
+/// Converts a value from and to the type of its configuration field.
+macro_rules! conversions {
+    ($($name:ident($field:ty)),* $(,)?) => {$(
+        impl From<$field> for $name {
+            fn from(field: $field) -> Self {
+                Self(field)
             }
         }
 
-        impl From<$name> for $inner {
+        impl From<$name> for $field {
             fn from(value: $name) -> Self {
                 value.0
             }
         }
     )*};
 }
-newtype_conversions!(
+
+conversions!(
     HumanDuration(Duration),
     Listen(SocketAddr),
-    OptionalDir(Option<PathBuf>),
+    OptionalDir(Option<String>),
     OptionalHeader(Option<HeaderName>),
     OptionalLimit(Option<usize>),
     RateLimit(Option<NonZeroU32>),
     Size(usize),
-    Switch(bool),
-    Timeout(Option<Duration>)
 );
 
-serde_as_text!(
-    EnvVariable,
-    HumanDuration,
-    Listen,
-    OptionalDir,
-    OptionalHeader,
-    OptionalLimit,
-    RateLimit,
-    Size,
-    Switch,
-    Timeout,
-);
+impl From<Option<Duration>> for Timeout {
+    fn from(timeout: Option<Duration>) -> Self {
+        Self(timeout.map(HumanDuration))
+    }
+}
+
+impl From<Timeout> for Option<Duration> {
+    fn from(Timeout(timeout): Timeout) -> Self {
+        timeout.map(|HumanDuration(timeout)| timeout)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -349,14 +246,23 @@ mod tests {
 
     #[test]
     fn values_round_trip_as_text() {
-        assert_round_trip::<HumanDuration>(&["300s", "250ms", "0s"]);
-        assert_round_trip::<Timeout>(&["60s", "never"]);
-        assert_round_trip::<Size>(&["0", "1023", "1KiB", "4MiB", "2GiB"]);
+        assert_round_trip::<HumanDuration>(&["5m", "250ms", "0s"]);
+        assert_round_trip::<Timeout>(&["1m", "never"]);
+        assert_round_trip::<Size>(&["0B", "1023B", "1KiB", "4MiB", "2GiB"]);
         assert_round_trip::<RateLimit>(&["10", "unlimited"]);
+        assert_round_trip::<OptionalDir>(&["/var/log", "off"]);
         assert_round_trip::<OptionalLimit>(&["1", "off"]);
         assert_round_trip::<OptionalHeader>(&["x-forwarded-for", "off"]);
-        assert_round_trip::<Switch>(&["true", "false"]);
         assert_round_trip::<EnvVariable>(&["A=1", "A=", "A"]);
+    }
+
+    #[test]
+    fn sizes_have_the_usual_units() {
+        let bytes = |text: &str| text.parse::<Size>().map(usize::from);
+        assert_eq!(bytes("1500"), Ok(1_500));
+        assert_eq!(bytes("4MB"), Ok(4_000_000));
+        assert_eq!(bytes("4 mib"), Ok(4 << 20));
+        assert_eq!(bytes("1.5GiB"), Ok(3 << 29));
     }
 
     #[test]
@@ -375,14 +281,13 @@ mod tests {
 
     #[test]
     fn invalid_values_get_a_hint() {
-        assert!("5".parse::<HumanDuration>().unwrap_err().contains("300s"));
-        assert!("584542046090years".parse::<HumanDuration>().unwrap_err().contains("100 years"));
-        assert!("101years".parse::<Timeout>().unwrap_err().contains("never"));
-        assert!("36500days".parse::<HumanDuration>().is_ok());
+        assert!("5".parse::<HumanDuration>().unwrap_err().contains("5m"));
+        assert_eq!("584542046090years".parse(), Ok(HumanDuration(DURATION_MAX)));
         assert!("soon".parse::<Timeout>().unwrap_err().contains("never"));
-        assert!("4MB".parse::<Size>().unwrap_err().contains("MiB"));
+        assert!("4XB".parse::<Size>().unwrap_err().contains("MiB"));
         assert!("0".parse::<RateLimit>().unwrap_err().contains("unlimited"));
+        assert!("".parse::<OptionalDir>().unwrap_err().contains("off"));
         assert!("-1".parse::<Size>().is_err());
-        assert!("99999999999GiB".parse::<Size>().is_err());
+        assert!("99999999999GiB".parse::<Size>().unwrap_err().contains("1PiB"));
     }
 }

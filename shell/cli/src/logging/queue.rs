@@ -1,5 +1,8 @@
 //! A bounded queue of log lines and the thread that writes them, so that a slow reader of the log
 //! does not block the program.
+//!
+//! `tracing-appender` is not used: it bounds its queue by lines instead of bytes, and neither counts
+//! nor repeats lines that could not be written.
 
 use std::{
     io::{self, Write},

@@ -107,7 +107,7 @@ fn create_manager(backend: impl Backend, config: &ProgramConfig) -> anyhow::Resu
         return Ok(SessionManager::new(backend, manager_config)?);
     };
     let journal = Journal::create(dir, config.journal_bytes_max as u64)
-        .with_context(|| format!("cannot write journals to {}", dir.display()))?;
+        .with_context(|| format!("cannot write journals to {dir}"))?;
     Ok(SessionManager::with_journal(backend, manager_config, journal)?)
 }
 

@@ -35,12 +35,20 @@ fn help_shows_defaults_and_environment_variables() {
     for expected in [
         "--listen <ADDRESS>",
         "127.0.0.1:8848",
-        "REJOIN_IDLE_TIMEOUT",
-        "[default: 300s]",
+        "REJOIN_MAX_SESSIONS",
+        "--idle-timeout <DURATION>",
+        "[default: 5m]",
+        "--max-request-body <SIZE>",
         "[default: 4MiB]",
         "--journal",
     ] {
         assert!(help.contains(expected), "{expected}: {help}");
+    }
+    for (flag, columns) in [("-h", "80"), ("-h", "120"), ("--help", "80"), ("--help", "120")] {
+        let output = rejoin(&["serve", flag]).env("COLUMNS", columns).output().unwrap();
+        let (help, columns) = (stdout_of(output), columns.parse().unwrap());
+        let longest = help.lines().max_by_key(|line| line.chars().count()).unwrap();
+        assert!(longest.chars().count() <= columns, "{longest}");
     }
     assert!(stdout_of(rejoin(&["--help"]).output().unwrap()).contains("replay"));
     let version = stdout_of(rejoin(&["--version"]).output().unwrap());
