@@ -117,7 +117,7 @@ impl SessionLayer for Rejoin {
     async fn first_id(&self, stream: &mut Self::Stream) -> Result<String> {
         self.next_events(stream).await?;
         match stream.1.first() {
-            Some(SseEvent::Priming { id: Some(id), .. }) => Ok(id.to_string()),
+            Some(SseEvent::Priming { id, .. }) => Ok(id.to_string()),
             other => anyhow::bail!("expected a priming event, got {other:?}"),
         }
     }
