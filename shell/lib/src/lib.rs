@@ -114,7 +114,10 @@ pub use crate::backend::{StdioBackend, StdioConfig, WatchdogCommand, run_watchdo
 pub use crate::http::{HttpConfig, HttpConfigError, PeerAddress, ResponseBody, StreamableHttp};
 
 pub use crate::{
-    backend::{Backend, ClientMessages, ClientSender, OpenError, Overloaded, SendError},
+    backend::{
+        Backend, ClientMessages, ClientSender, OpenError, Overloaded, SendError, Sent,
+        ServerMessage,
+    },
     manager::{ManagerConfig, ManagerConfigError, ManagerError, SessionManager, SessionPermit},
     message::{TooDeep, parse_message},
     session::{Connection, SessionError, SessionHandle, SseEvent},

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use rejoin::{
-    Backend, ClientMessages, ClientSender, OpenError, SendError,
+    Backend, ClientMessages, ClientSender, OpenError, SendError, Sent, ServerMessage,
     rejoin_core::{Head, Initialized, Notification, ProtocolVersion},
 };
 
@@ -44,7 +44,7 @@ impl Backend for Inline {
                 Parsed::Call(..) | Parsed::Other => return,
             };
             // It fails only if the session has ended.
-            let _ = sender.send_now(head, response);
+            drop(sender.send(head, response));
         });
         Ok(())
     }
@@ -102,17 +102,10 @@ struct Sender {
 }
 
 impl Sender {
-    async fn send(&self, head: Head, body: impl Into<Bytes>) -> Result<(), SendError> {
+    fn send(&self, head: Head, body: impl Into<Bytes>) -> Sent {
         match self.form {
-            MessageForm::WithHead => self.client.send_with_head(head, body, None).await,
-            MessageForm::Json => self.client.send(body, None).await,
-        }
-    }
-
-    fn send_now(&self, head: Head, body: impl Into<Bytes>) -> Result<(), SendError> {
-        match self.form {
-            MessageForm::WithHead => self.client.send_with_head_now(head, body, None),
-            MessageForm::Json => self.client.send_now(body, None),
+            MessageForm::WithHead => self.client.send(ServerMessage::with_head(head, body), None),
+            MessageForm::Json => self.client.send(body, None),
         }
     }
 }

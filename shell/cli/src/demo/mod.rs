@@ -144,6 +144,6 @@ impl Session {
             }
         };
         // An error means that the session has ended.
-        let _ = self.client.send_now(response.to_string(), None);
+        drop(self.client.send(response.to_string(), None));
     }
 }

@@ -1,14 +1,14 @@
 //! The sender of messages from a backend to its client.
 
 use std::{
+    pin::Pin,
     sync::{Arc, Weak},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
-use rejoin_core::{
-    ApiMisuse, BackendFault, Head, Input, Message, ParseError, Post, Rejection, RequestId,
-};
+use rejoin_core::{ApiMisuse, BackendFault, Head, Input, ParseError, Post, Rejection, RequestId};
 use smallvec::SmallVec;
 use thiserror::Error;
 
@@ -40,156 +40,75 @@ impl ClientSender {
         self.id
     }
 
-    /// Sends a JSON-RPC message, or a batch of them, to the client.
+    /// Sends a message, or a batch of them, to the client: at once, whether or not the result is
+    /// awaited. See [`Sent`] for errors and backpressure.
     ///
     /// `related` is the client's request that a server request or notification belongs to, if
     /// the backend knows it: the message is then sent on the stream of that request.
-    ///
-    /// The message is recorded first. The future then waits only for backpressure: while a client
-    /// that reads slowly lags so far behind that it would miss events. Cancel-safe: the message
-    /// is sent even if the future is dropped.
-    ///
-    /// # Errors
-    ///
-    /// The backend is at fault, or the session has ended. The valid messages of a batch were
-    /// sent.
-    pub async fn send(
-        &self,
-        message: impl Into<Bytes>,
-        related: Option<RequestId>,
-    ) -> Result<(), SendError> {
-        let (backpressure, result) = self.start_send_all(message.into(), related)?;
-        for backpressure in backpressure {
-            wait_for_release(Some(backpressure)).await;
-        }
-        result
+    pub fn send(&self, message: impl Into<ServerMessage>, related: Option<RequestId>) -> Sent {
+        let mut backpressure = SmallVec::new();
+        let result = self.record_all(message.into(), related, &mut backpressure);
+        Sent { result, backpressure }
     }
 
-    /// Sends a JSON-RPC message, or a batch of them, without waiting for backpressure: for a
-    /// handler that cannot wait, or that sends little. Slow readers can miss events of a backend
-    /// that sends a lot this way.
-    ///
-    /// # Errors
-    ///
-    /// Same as [`send`](Self::send).
-    pub fn send_now(
-        &self,
-        message: impl Into<Bytes>,
-        related: Option<RequestId>,
-    ) -> Result<(), SendError> {
-        let (_, result) = self.start_send_all(message.into(), related)?;
-        result
-    }
-
-    /// Sends a JSON-RPC message whose head is known, like [`send`](Self::send): for a backend
-    /// with typed messages, which serializes them itself. The body is not parsed.
-    ///
-    /// # Errors
-    ///
-    /// Same as [`send`](Self::send). A head that does not match the body is the backend's fault,
-    /// too, but not detected: the backend's own session then misbehaves.
-    pub async fn send_with_head(
-        &self,
-        head: Head,
-        body: impl Into<Bytes>,
-        related: Option<RequestId>,
-    ) -> Result<(), SendError> {
-        let backpressure = self.start_send_with_head(head, body.into(), related)?;
-        wait_for_release(backpressure).await;
-        Ok(())
-    }
-
-    /// Sends a JSON-RPC message whose head is known, without waiting for backpressure, like
-    /// [`send_now`](Self::send_now).
-    ///
-    /// # Errors
-    ///
-    /// Same as [`send_with_head`](Self::send_with_head).
-    pub fn send_with_head_now(
-        &self,
-        head: Head,
-        body: impl Into<Bytes>,
-        related: Option<RequestId>,
-    ) -> Result<(), SendError> {
-        self.start_send_with_head(head, body.into(), related).map(drop)
-    }
-
-    /// Sends a message, and returns the backpressure for [`wait_for_release`].
-    pub(super) fn start_send_with_head(
-        &self,
-        head: Head,
-        body: Bytes,
-        related: Option<RequestId>,
-    ) -> Result<Option<ReleaseReceiver>, SendError> {
-        let session = self.session()?;
-        message::check_depth(&body, session.json_depth_max())?;
-        record(&session, message::with_head(head, body), related)
-    }
-
-    /// Sends a message like [`start_send_with_head`](Self::start_send_with_head). If it is a
-    /// request that is rejected, the backend gets an error response with this code.
+    /// Sends a message whose head is known. If it is a request that is rejected, the backend gets
+    /// an error response with this code.
     #[cfg(feature = "stdio")]
-    pub(super) fn start_send_or_reject(
+    pub(super) fn send_or_reject(
         &self,
         head: Head,
         body: Bytes,
         related: Option<RequestId>,
         code: i32,
-    ) -> Result<Option<ReleaseReceiver>, SendError> {
-        let session = self.session()?;
+    ) -> Sent {
         let request = match &head {
             Head::Request { id, .. } => Some(id.clone()),
             Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => None,
         };
-        let message = message::with_head(head, body);
         let error_response = |rejection: &Rejection| {
             let error = SendError::from(rejection.clone());
             let request = request.filter(|_| error != SendError::Ended)?;
             Some(render::error(Some(&request), code, &error.to_string()))
         };
-        Ok(session.backend_message(Input::BackendMessage { message, related }, error_response)?)
-    }
-
-    /// Sends the valid messages, and returns their backpressure.
-    fn start_send_all(
-        &self,
-        message: Bytes,
-        related: Option<RequestId>,
-    ) -> Result<Recorded, SendError> {
-        let session = self.session()?;
-        message::check_depth(&message, session.json_depth_max())?;
         let mut backpressure = SmallVec::new();
-        let messages = match message::parse_message(message, session.batch_max())? {
-            Post::Single(message) => {
-                backpressure.extend(record(&session, message, related)?);
-                return Ok((backpressure, Ok(())));
-            }
-            Post::Batch(messages) => messages,
-        };
-        let mut result = Ok(());
-        for message in messages {
-            match record(&session, message, related.clone()) {
-                Ok(hold) => backpressure.extend(hold),
-                Err(error) => result = result.and(Err(error)),
-            }
-        }
-        Ok((backpressure, result))
+        let result = self.session().and_then(|session| {
+            let message =
+                Input::BackendMessage { message: message::with_head(head, body), related };
+            backpressure.extend(session.backend_message(message, error_response)?);
+            Ok(())
+        });
+        Sent { result, backpressure }
     }
 
-    /// Parses and sends a JSON-RPC message, and returns the backpressure for
-    /// [`wait_for_release`].
-    #[cfg(feature = "rmcp")]
-    pub(super) fn start_send(
+    /// Records the valid messages, and adds their backpressure.
+    fn record_all(
         &self,
-        message: impl Into<Bytes>,
+        message: ServerMessage,
         related: Option<RequestId>,
-    ) -> Result<Option<ReleaseReceiver>, SendError> {
+        backpressure: &mut Backpressure,
+    ) -> Result<(), SendError> {
         let session = self.session()?;
-        match message::parse_message(message.into(), 0)? {
-            Post::Single(message) => record(&session, message, related),
-            // With a maximum of 0, parsing a batch fails.
-            Post::Batch(_) => Ok(None),
-        }
+        let depth_max = session.json_depth_max();
+        let mut record = |message, related| {
+            let message = Input::BackendMessage { message, related };
+            backpressure.extend(session.backend_message(message, |_| None)?);
+            Ok(())
+        };
+        let messages = match message.0 {
+            Form::WithHead(head, body) => {
+                message::check_depth(&body, depth_max)?;
+                return record(message::with_head(head, body), related);
+            }
+            Form::Json(bytes) => {
+                message::check_depth(&bytes, depth_max)?;
+                match message::parse_message(bytes, session.batch_max())? {
+                    Post::Single(message) => return record(message, related),
+                    Post::Batch(messages) => messages,
+                }
+            }
+        };
+        let record = |message| record(message, related.clone());
+        messages.into_iter().map(record).fold(Ok(()), Result::and)
     }
 
     /// Returns whether this request of the client is pending.
@@ -212,7 +131,7 @@ impl ClientSender {
         let error = render::error(Some(&request), render::INTERNAL_ERROR, message);
         let head = Head::Error { id: Some(request) };
         // An error means that the session has ended, and the request with it.
-        let _ = self.start_send_with_head(head, error, None);
+        drop(self.send(ServerMessage::with_head(head, error), None));
     }
 
     /// Responds to a server request with an error, through the backend's queue.
@@ -265,22 +184,73 @@ impl ClientSender {
     }
 }
 
-/// The backpressure of the messages that were sent, and the error of those that were not.
-type Recorded = (SmallVec<[ReleaseReceiver; 1]>, Result<(), SendError>);
+/// A message of a backend to its client, or a batch of them: the bytes of its JSON.
+#[derive(Debug)]
+pub struct ServerMessage(Form);
 
-fn record(
-    session: &Arc<SessionInner>,
-    message: Message<Bytes>,
-    related: Option<RequestId>,
-) -> Result<Option<ReleaseReceiver>, SendError> {
-    Ok(session.backend_message(Input::BackendMessage { message, related }, |_| None)?)
+#[derive(Debug)]
+enum Form {
+    Json(Bytes),
+    WithHead(Head, Bytes),
 }
 
-/// Waits until the reader that causes the backpressure has caught up.
-pub(super) async fn wait_for_release(backpressure: Option<ReleaseReceiver>) {
-    if let Some(backpressure) = backpressure {
-        // An error means that the session has ended, which releases every sender.
-        let _ = backpressure.await;
+impl ServerMessage {
+    /// Creates a message whose head is known, so that its body is not parsed: for a backend with
+    /// typed messages, which serializes them itself.
+    ///
+    /// A head that does not match the body is the backend's fault, but not detected: the backend's
+    /// own session then misbehaves.
+    pub fn with_head(head: Head, body: impl Into<Bytes>) -> Self {
+        Self(Form::WithHead(head, body.into()))
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for ServerMessage {
+    fn from(json: T) -> Self {
+        Self(Form::Json(json.into()))
+    }
+}
+
+/// A message that was sent by [`ClientSender::send`], or rejected.
+///
+/// As a future, it waits only for backpressure: while a client that reads slowly lags so far
+/// behind that it would miss events. If it is dropped instead, slow readers can miss events of a
+/// backend that sends a lot. Cancel-safe.
+///
+/// # Errors
+///
+/// The backend is at fault, or the session has ended. The valid messages of a batch were sent.
+#[derive(Debug)]
+#[must_use = "await it, for backpressure, or drop it"]
+pub struct Sent {
+    result: Result<(), SendError>,
+    backpressure: Backpressure,
+}
+
+/// The backpressure of messages that were sent.
+type Backpressure = SmallVec<[ReleaseReceiver; 1]>;
+
+impl Sent {
+    /// Returns whether the message was sent, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// It was not, or not all messages of a batch were.
+    pub fn result(&self) -> Result<(), &SendError> {
+        self.result.as_ref().copied()
+    }
+}
+
+impl Future for Sent {
+    type Output = Result<(), SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        while let Some(released) = self.backpressure.last_mut() {
+            // An error means that the session has ended, which releases every sender.
+            let _ = ready!(Pin::new(released).poll(cx));
+            self.backpressure.pop();
+        }
+        Poll::Ready(self.result.clone())
     }
 }
 

@@ -17,7 +17,7 @@ pub use self::rmcp::{RequestContextExt, RmcpBackend};
 pub use self::stdio::{StdioBackend, StdioConfig, WatchdogCommand, run_watchdog};
 pub use self::{
     client_messages::ClientMessages,
-    client_sender::{ClientSender, SendError},
+    client_sender::{ClientSender, SendError, Sent, ServerMessage},
     overloaded::Overloaded,
 };
 
@@ -77,7 +77,7 @@ pub type OpenError = Box<dyn Error + Send + Sync>;
 ///             # let respond = |_| None::<String>;
 ///             if let Some(response) = respond(message) {
 ///                 // An error means that the session has ended.
-///                 let _ = client.send_now(response, None);
+///                 drop(client.send(response, None));
 ///             }
 ///         });
 ///         Ok(())

@@ -76,7 +76,7 @@ fn handle(messages: ClientMessages, client: ClientSender, received: Arc<Mutex<Ve
             received.lock().unwrap().push(id);
             for message in responses(id) {
                 // An error means that the session has ended.
-                let _ = client.send_now(message, None);
+                drop(client.send(message, None));
             }
         }
         is_called.store(false, Ordering::Relaxed);

@@ -1,6 +1,6 @@
 //! Messages from backends: heads that they supply, nesting depth.
 
-use rejoin::{ManagerConfig, SendError, SseEvent};
+use rejoin::{ManagerConfig, SendError, ServerMessage, SseEvent};
 use rejoin_core::{AnswerFormat, Head, Initialized, Method, Notification, RequestId};
 
 use crate::support::{Server, message, next, post};
@@ -14,10 +14,12 @@ async fn message_with_a_head_is_routed_by_it_and_not_parsed() {
         session.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap();
     let log = Head::Notification(Notification::Log);
     let related = Some(RequestId::from(1));
-    backend.client().send_with_head(log, "not\nJSON", related).await.unwrap();
+    let log = ServerMessage::with_head(log, "not\nJSON");
+    backend.client().send(log, related).await.unwrap();
     let response =
         Head::Response { id: 1.into(), initialized: Initialized::default(), creates_task: false };
-    backend.client().send_with_head_now(response, "a response", None).unwrap();
+    let response = ServerMessage::with_head(response, "a response");
+    backend.client().send(response, None).result().unwrap();
     let mut bodies = Vec::new();
     while let Some(event) = next(&mut connection).await {
         if let SseEvent::Message { data, .. } = event {
@@ -26,9 +28,10 @@ async fn message_with_a_head_is_routed_by_it_and_not_parsed() {
     }
     assert_eq!(bodies, ["not JSON", "a response"]);
     let ping = Head::Request { id: 7.into(), method: Method::Other, progress_token: None };
-    backend.client().send_with_head_now(ping.clone(), "a request", None).unwrap();
-    let again = backend.client().send_with_head_now(ping, "a request", None).unwrap_err();
-    assert!(matches!(again, SendError::Rejected(_)), "{again}");
+    let ping = || ServerMessage::with_head(ping.clone(), "a request");
+    backend.client().send(ping(), None).result().unwrap();
+    let again = backend.client().send(ping(), None);
+    assert!(matches!(again.result(), Err(SendError::Rejected(_))), "{again:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -45,6 +48,6 @@ async fn backend_message_that_is_nested_too_deeply_is_rejected() {
     let too_deep = Err(SendError::TooDeep(rejoin::TooDeep { max: 8 }));
     for (levels, sent) in [(8, Ok(())), (9, too_deep)] {
         assert_eq!(client.send(nested(levels), None).await, sent);
-        assert_eq!(client.send_with_head(head(), nested(levels), None).await, sent);
+        assert_eq!(client.send(ServerMessage::with_head(head(), nested(levels)), None).await, sent);
     }
 }

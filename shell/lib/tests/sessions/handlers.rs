@@ -23,7 +23,7 @@ impl Backend for Echo {
                 let id = &received["id"];
                 let result = r#"{"protocolVersion":"2025-11-25"}"#;
                 let response = message(&format!(r#""id":{id},"result":{result}"#));
-                client.send_now(response, None).unwrap();
+                client.send(response, None).result().unwrap();
             }
         });
         Ok(())

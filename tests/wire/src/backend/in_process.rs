@@ -91,19 +91,15 @@ impl Backend for Backends {
 
 impl MessageSink for ClientSender {
     async fn write(&self, text: String, related: Option<RequestId>) -> bool {
-        is_open(&self.send(text, related).await)
+        self.send(text, related).await != Err(SendError::Ended)
     }
 
     fn write_now(&self, text: String, related: Option<RequestId>) -> bool {
-        is_open(&self.send_now(text, related))
+        self.send(text, related).result() != Err(&SendError::Ended)
     }
 
     fn disconnect(&self, request: &RequestId, retry: Duration) -> bool {
         // An error means that the client could not resume, or need not.
         ClientSender::disconnect(self, request, Some(retry)).is_ok()
     }
-}
-
-fn is_open(result: &Result<(), SendError>) -> bool {
-    *result != Err(SendError::Ended)
 }

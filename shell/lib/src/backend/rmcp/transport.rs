@@ -18,10 +18,7 @@ use super::{
     head, id,
     parse::{self, MessageError},
 };
-use crate::{
-    ClientMessages, ClientSender, SendError, backend::client_sender, render,
-    session::ReleaseReceiver,
-};
+use crate::{ClientMessages, ClientSender, SendError, Sent, ServerMessage, render};
 
 /// One session as a [`Transport`] of rmcp.
 pub(super) struct SessionTransport {
@@ -47,9 +44,9 @@ impl SessionTransport {
     fn send_or_report(
         &self,
         message: &ServerJsonRpcMessage,
-    ) -> Result<Option<ReleaseReceiver>, TransportError> {
+    ) -> Result<Option<Sent>, TransportError> {
         let error = match self.try_send(message) {
-            Ok(backpressure) => return Ok(backpressure),
+            Ok(sent) => return Ok(Some(sent)),
             // The session has ended, so nothing waits for the response.
             Err(TransportError::Send(SendError::Ended)) if answered_request(message).is_some() => {
                 return Ok(None);
@@ -64,21 +61,22 @@ impl SessionTransport {
         Err(error)
     }
 
-    fn try_send(
-        &self,
-        message: &ServerJsonRpcMessage,
-    ) -> Result<Option<ReleaseReceiver>, TransportError> {
+    fn try_send(&self, message: &ServerJsonRpcMessage) -> Result<Sent, TransportError> {
         let bytes = serde_json::to_vec(message)?;
         let related = related_request(message);
-        Ok(match head::from_typed(message) {
-            Some(head) => self.client.start_send_with_head(head, bytes.into(), related)?,
-            None => self.client.start_send(bytes, related)?,
-        })
+        let sent = match head::from_typed(message) {
+            Some(head) => self.client.send(ServerMessage::with_head(head, bytes), related),
+            None => self.client.send(bytes, related),
+        };
+        match sent.result() {
+            Ok(()) => Ok(sent),
+            Err(error) => Err(error.clone().into()),
+        }
     }
 
     /// Sends an error to the client, without waiting.
     fn send_error(&self, id: &RequestId, code: i32, message: &str) {
-        let _ = self.client.start_send(render::error(Some(id), code, message), None);
+        drop(self.client.send(render::error(Some(id), code, message), None));
     }
 
     /// Handles a client message that rmcp cannot parse: responds to a request with an error, and
@@ -116,8 +114,10 @@ impl Transport<RoleServer> for SessionTransport {
     ) -> impl Future<Output = Result<(), TransportError>> + Send + 'static {
         let sent = self.send_or_report(&message);
         async move {
-            client_sender::wait_for_release(sent?).await;
-            Ok(())
+            match sent? {
+                Some(sent) => Ok(sent.await?),
+                None => Ok(()),
+            }
         }
     }
 

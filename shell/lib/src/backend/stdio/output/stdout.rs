@@ -21,9 +21,7 @@ use super::{
     split::{INVALID_REQUEST, LineLimits, Part, split_line},
     uncertain::UncertainRequests,
 };
-use crate::{
-    ClientSender, SendError, backend::client_sender::wait_for_release, session::ReleaseReceiver,
-};
+use crate::{ClientSender, SendError, Sent};
 
 /// Why no more can be read from the stdout of a child.
 #[derive(Debug)]
@@ -111,7 +109,10 @@ impl StdoutForwarder {
     /// Forwards the rest of the line, and waits while the client is slow. Cancel-safe.
     async fn forward_rest(&mut self) {
         while let Some(part) = self.parts.next() {
-            wait_for_release(self.forward_part(part)).await;
+            if let Some(sent) = self.forward_part(part) {
+                // An error was handled when the part was sent.
+                let _ = sent.await;
+            }
         }
         self.line = Bytes::new();
     }
@@ -125,7 +126,7 @@ impl StdoutForwarder {
     }
 
     /// Forwards one part. Returns what to wait for before the next one.
-    fn forward_part(&mut self, part: Part) -> Option<ReleaseReceiver> {
+    fn forward_part(&mut self, part: Part) -> Option<Sent> {
         match part {
             Part::Message { head, body } => {
                 let (head, body) = restore_request_id(head, body, &self.client);
@@ -170,7 +171,7 @@ impl StdoutForwarder {
         Ok(())
     }
 
-    fn send(&self, head: Head, body: &Bytes) -> Option<ReleaseReceiver> {
+    fn send(&self, head: Head, body: &Bytes) -> Option<Sent> {
         let session = self.client.session_id().short();
         let related = match extension::parse(body) {
             ChildMessage::Forward { related } => related,
@@ -186,14 +187,12 @@ impl StdoutForwarder {
                 return None;
             }
         };
-        match self.client.start_send_or_reject(head, body.clone(), related, INVALID_REQUEST) {
-            Ok(wait) => wait,
-            Err(SendError::Ended) => None,
-            Err(error) => {
-                self.log_ignored(body, &error.to_string());
-                None
-            }
+        let sent = self.client.send_or_reject(head, body.clone(), related, INVALID_REQUEST);
+        match sent.result() {
+            Ok(()) | Err(SendError::Ended) => {}
+            Err(error) => self.log_ignored(body, &error.to_string()),
         }
+        Some(sent)
     }
 
     /// Fails or rejects the requests that an unreadable message affects.
