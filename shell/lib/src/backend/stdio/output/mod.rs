@@ -3,8 +3,8 @@
 //! A line of stdout is [split](split::split_line) into messages, which are
 //! [repaired](repair) if their meaning is unambiguous. `serde_json` reads all that is valid JSON,
 //! and leaves the contents of a message as they are (`RawValue`). Of anything else, an
-//! [outline](outline) tells which requests wait for it, so that they [fail](affected) instead of
-//! waiting forever.
+//! [outline] tells which requests wait for it, so that they [fail](affected) instead of waiting
+//! forever.
 
 mod affected;
 mod extension;

@@ -18,7 +18,7 @@ use rustix::process::Pid;
 pub use self::main::run_watchdog;
 use super::{mark::MARK_VARIABLE, spawned::SpawnedProcesses};
 
-/// Command that starts the watchdog: a program that calls [`run_watchdog`](super::run_watchdog).
+/// Command that starts the watchdog: a program that calls [`run_watchdog`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchdogCommand {
     /// Path of the program.
