@@ -86,7 +86,9 @@ pub struct Config {
     /// Default 1,024. The stream of a batch counts for each of its requests.
     pub retained_unacknowledged_max: usize,
     /// Maximum requests whose complete streams are retained although their end was
-    /// acknowledged. Default 64. The stream of a batch counts for each of its requests.
+    /// acknowledged. Default 16: as many responses as a client may lose with its sockets, if it
+    /// has that many requests at the same time. Those of earlier requests leave tombstones.
+    /// The stream of a batch counts for each of its requests.
     pub retained_acknowledged_max: usize,
     /// Maximum responses of all tombstones together. Default 512. A tombstone without
     /// responses counts as one response.
@@ -163,7 +165,7 @@ impl Default for Config {
             priming: Priming::ByRevision,
             unrelated_routing: UnrelatedRouting::Standalone,
             retained_unacknowledged_max: 1_024,
-            retained_acknowledged_max: 64,
+            retained_acknowledged_max: 16,
             tombstones_max: 512,
             cancelled_requests_max: 1_024,
             retention: Some(Duration::from_secs(60)),
@@ -487,7 +489,7 @@ mod tests {
             (config.session_bytes_max, 25_165_824),
             (config.shadows_max, 32),
             (config.retained_unacknowledged_max, 1_024),
-            (config.retained_acknowledged_max, 64),
+            (config.retained_acknowledged_max, 16),
             (config.tombstones_max, 512),
             (config.cancelled_requests_max, 1_024),
         ];

@@ -167,6 +167,7 @@ impl Timers {
     }
 
     /// Iterates over the timers of a kind, by deadline; `None` is never.
+    #[cfg(feature = "serde")]
     pub(crate) fn iter(&self, kind: TimerKind) -> impl Iterator<Item = (Key, Option<Instant>)> {
         let head = kind as u32;
         let mut at = self.nodes[head as usize].next;
