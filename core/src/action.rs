@@ -208,6 +208,7 @@ pub enum CloseReason {
 /// Something that the client or the backend did not get, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub enum Report {
     /// A response was dropped because no request matches it.
     Undeliverable {

@@ -274,6 +274,7 @@ pub(crate) const BYTES_MAX: usize = usize::MAX / 8;
 
 /// What is wrong with a [`Config`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// A limit that must be at least 1 is 0.
     #[error("{0} must be at least 1")]

@@ -124,6 +124,7 @@ pub enum ClientFault {
 
 /// A fault of the backend.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum BackendFault {
     /// The id of a server request that has no response yet.
     #[error("request id {0} is in use")]
@@ -144,6 +145,7 @@ pub enum BackendFault {
 
 /// A fault of the driver: a bug in its code.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum ApiMisuse {
     /// The id of a connection that is still known.
     #[error("connection id {0} is in use")]

@@ -238,7 +238,11 @@ kinds! {
         Rejection::ApiMisuse(ApiMisuse::UnknownStream(_)) => "rejection: abandon unknown stream",
         Rejection::Closed(_) => "rejection: closed",
     }
-    never {}
+    never {
+        Rejection::Backend(_) | Rejection::ApiMisuse(_) => {
+            unreachable!("a rejection that is not listed")
+        },
+    }
 }
 
 kinds! {
@@ -291,6 +295,7 @@ kinds! {
     never {
         // No history is long enough to exhaust a counter.
         Action::SessionClosed { reason: CloseReason::Exhausted, .. } => "closed: exhausted",
+        Action::Report(_) => unreachable!("a report that is not listed"),
     }
 }
 

@@ -102,6 +102,9 @@ pub(crate) fn event(session: SessionId, event: &LogEvent) {
         LogEvent::Report(Report::UnknownProgressToken { token }) => {
             tracing::debug!(%session, %token, "progress notification dropped: unknown progress token");
         }
+        LogEvent::Report(report) => {
+            tracing::warn!(%session, ?report, "message not delivered");
+        }
     }
 }
 
