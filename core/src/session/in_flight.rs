@@ -93,6 +93,7 @@ impl<M> Session<M> {
 
 impl<M: Clone> Session<M> {
     /// Records that an event was sent.
+    #[inline]
     pub(super) fn add_in_flight(&mut self, key: ConnectionKey, sent: Sent) {
         let connection = &mut self.connections[key];
         connection.cursor.sent(sent.index);

@@ -81,6 +81,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Sends an event as SSE, with an id that a client can resume after.
+    #[inline]
     pub(super) fn send_sse(
         &mut self,
         stream: StreamKey,
