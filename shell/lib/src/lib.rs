@@ -95,6 +95,8 @@ mod log;
 mod manager;
 mod message;
 mod nesting;
+mod peers;
+mod permits;
 #[cfg(test)]
 #[cfg(shuttle)]
 mod races;
@@ -114,13 +116,14 @@ pub use crate::backend::{StdioBackend, StdioConfig, WatchdogCommand, run_watchdo
 pub use crate::http::{HttpConfig, HttpConfigError, PeerAddress, ResponseBody, StreamableHttp};
 
 pub use crate::{
-    backend::{
-        Backend, ClientMessages, ClientSender, OpenError, Overloaded, SendError, Sent,
-        ServerMessage,
-    },
-    manager::{ManagerConfig, ManagerConfigError, ManagerError, SessionManager, SessionPermit},
+    backend::{Backend, OpenError, Overloaded},
+    manager::{ManagerConfig, ManagerConfigError, ManagerError, SessionManager},
     message::{TooDeep, parse_message},
-    session::{Connection, SessionError, SessionHandle, SseEvent},
+    permits::SessionPermit,
+    session::{
+        ClientMessages, ClientSender, Connection, SendError, Sent, ServerMessage, SessionError,
+        SessionHandle, SseEvent,
+    },
     session_id::{SessionId, SessionIdError},
 };
 

@@ -1,7 +1,5 @@
 //! Backends: the servers behind sessions.
 
-mod client_messages;
-mod client_sender;
 mod overloaded;
 #[cfg(feature = "rmcp")]
 mod rmcp;
@@ -10,16 +8,12 @@ mod stdio;
 
 use std::{error::Error, future::Future, pin::Pin};
 
-pub(crate) use self::client_messages::{BackendQueue, QueueFull, QueuePermits, QueueTimeout};
+pub use self::overloaded::Overloaded;
 #[cfg(feature = "rmcp")]
 pub use self::rmcp::{RequestContextExt, RmcpBackend};
 #[cfg(feature = "stdio")]
 pub use self::stdio::{StdioBackend, StdioConfig, WatchdogCommand, run_watchdog};
-pub use self::{
-    client_messages::ClientMessages,
-    client_sender::{ClientSender, SendError, Sent, ServerMessage},
-    overloaded::Overloaded,
-};
+use crate::{ClientMessages, ClientSender};
 
 /// Why a backend could not be opened. It is logged, and sent to the client.
 pub type OpenError = Box<dyn Error + Send + Sync>;

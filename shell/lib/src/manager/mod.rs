@@ -4,8 +4,6 @@ mod config;
 mod deadlines;
 mod drain;
 mod error;
-mod peers;
-mod permits;
 mod registry;
 mod unopened;
 mod unused;
@@ -18,19 +16,18 @@ use rejoin_core::{AnswerFormat, CloseReason, Post, Rejection, ValidConfig};
 pub use self::{
     config::{ManagerConfig, ManagerConfigError},
     error::ManagerError,
-    permits::SessionPermit,
 };
 use self::{
-    deadlines::Deadlines, drain::Drain, peers::PeerSessions, registry::Registry,
-    unopened::UnopenedSession, unused::UnusedSessions,
+    deadlines::Deadlines, drain::Drain, registry::Registry, unopened::UnopenedSession,
+    unused::UnusedSessions,
 };
-pub(crate) use self::{peers::PeerPermit, permits::WeakPermit};
 #[cfg(feature = "journal")]
 use crate::journal::Journal;
 use crate::{
-    Backend, Connection, SessionError, SessionHandle, SessionId,
-    backend::{AnyBackend, ClientSender},
+    Backend, ClientSender, Connection, SessionError, SessionHandle, SessionId,
+    backend::AnyBackend,
     clock::{self, Clock},
+    peers::{PeerPermit, PeerSessions},
     session::SessionInner,
     sync::yield_now,
 };

@@ -7,12 +7,10 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    permits::{SessionPermit, SessionPermits},
-    unused::UnusedSessions,
-};
+use super::unused::UnusedSessions;
 use crate::{
     SessionId,
+    permits::{SessionPermit, SessionPermits},
     session::SessionInner,
     sync::{
         RwLock,

@@ -5,9 +5,9 @@ use rejoin_core::{
     Action, Actions, Answer, ConnectionId, Event, EventId, Failure, Report, StreamId,
 };
 
+use super::client_messages::QueuePermits;
 use super::{buffer::SseEvent, state::LockedSession};
 use crate::{
-    backend::QueuePermits,
     log::{self, LogEvent},
     render,
 };

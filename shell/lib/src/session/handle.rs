@@ -8,14 +8,12 @@ use rejoin_core::{
 };
 use thiserror::Error;
 
+use super::client_messages::{QueuePermits, QueueTimeout};
 use super::{
     connection::Connection,
     inner::{PANICKED, SessionInner},
 };
-use crate::{
-    SessionId,
-    backend::{QueuePermits, QueueTimeout},
-};
+use crate::SessionId;
 
 /// The operations of a client in one session. A clone refers to the same session.
 ///

@@ -8,15 +8,15 @@ use std::{
 use bytes::Bytes;
 use rejoin_core::{CloseReason, ConnectionId, Input, Instant, Rejection, Session};
 
+use super::client_messages::{BackendQueue, ClientMessages};
 use super::{
     connection::Connection,
     state::{LockedSession, SessionState},
 };
 use crate::{
-    SessionId,
-    backend::{BackendQueue, ClientMessages},
-    log,
-    manager::{Shared, WeakPermit},
+    SessionId, log,
+    manager::Shared,
+    permits::WeakPermit,
     sync::{Mutex, oneshot},
 };
 

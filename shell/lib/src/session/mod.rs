@@ -1,13 +1,15 @@
 //! The driver of a session: the core's state machine behind a lock.
 //!
 //! `inner` owns the lock, and is called by `handle` for the client, by `connection` for an HTTP
-//! body, by the backend and by the manager. Under the lock, `state` passes inputs to the core, and
-//! `actions` carries out what it requires; `after_unlock` is the rest.
+//! body, by `client_sender` for the backend, and by the manager. Under the lock, `state` passes
+//! inputs to the core, and `actions` carries out what it requires; `after_unlock` is the rest.
 
 mod actions;
 mod after_unlock;
 mod buffer;
 mod buffers;
+mod client_messages;
+mod client_sender;
 mod close;
 mod connection;
 mod handle;
@@ -25,6 +27,8 @@ pub(crate) use self::buffer::MessagePart;
 pub(crate) use self::inner::{ReleaseReceiver, SessionInner};
 pub use self::{
     buffer::SseEvent,
+    client_messages::ClientMessages,
+    client_sender::{ClientSender, SendError, Sent, ServerMessage},
     connection::Connection,
     handle::{SessionError, SessionHandle},
 };

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use rejoin_core::{AnswerFormat, ConnectionId, Head, Input, Post, Rejection, RequestId};
 use smallvec::SmallVec;
 
+use super::client_messages::QueuePermits;
 use super::state::LockedSession;
-use crate::{backend::QueuePermits, message};
+use crate::message;
 
 impl LockedSession<'_> {
     /// Handles a POST. If it has a request, `connection` has a buffer.

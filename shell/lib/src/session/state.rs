@@ -7,6 +7,7 @@ use rejoin_core::{
     Actions, ConnectionId, EventId, Input, Instant, Rejection, Session, StreamId, ValidConfig,
 };
 
+use super::client_messages::{QueueFull, QueuePermits};
 use super::{
     after_unlock::AfterUnlock, buffers::ConnectionBuffers, close::BackendExit, inner::SessionInner,
     request_timeouts::RequestTimeouts, unused::UnusedSession,
@@ -14,9 +15,8 @@ use super::{
 #[cfg(feature = "journal")]
 use crate::journal::Recorder;
 use crate::{
-    backend::{QueueFull, QueuePermits},
     log::{LogEvent, SessionOpened},
-    manager::PeerPermit,
+    peers::PeerPermit,
     sync::oneshot,
 };
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rejoin_core::{CloseReason, Input, Instant};
 
 use super::{inner::SessionInner, state::LockedSession};
-use crate::manager::PeerPermit;
+use crate::peers::PeerPermit;
 
 /// The state of a session whose client has only sent `initialize` and `ping` requests.
 #[derive(Debug)]

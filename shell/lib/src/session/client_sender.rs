@@ -12,12 +12,12 @@ use rejoin_core::{ApiMisuse, BackendFault, Head, Input, ParseError, Post, Reject
 use smallvec::SmallVec;
 use thiserror::Error;
 
+use super::{ReleaseReceiver, SessionInner};
 #[cfg(feature = "stdio")]
 use crate::render;
 use crate::{
     SessionId,
     message::{self, TooDeep},
-    session::{ReleaseReceiver, SessionInner},
 };
 
 /// Sends messages of a backend to the client of one session.
@@ -54,7 +54,7 @@ impl ClientSender {
     /// Sends a message whose head is known. If it is a request that is rejected, the backend gets
     /// an error response with this code.
     #[cfg(feature = "stdio")]
-    pub(super) fn send_or_reject(
+    pub(crate) fn send_or_reject(
         &self,
         head: Head,
         body: Bytes,
@@ -113,7 +113,7 @@ impl ClientSender {
 
     /// Returns whether this request of the client is pending.
     #[cfg(feature = "stdio")]
-    pub(super) fn is_pending(&self, request: &RequestId) -> bool {
+    pub(crate) fn is_pending(&self, request: &RequestId) -> bool {
         self.session
             .upgrade()
             .is_some_and(|session| session.inspect(|core| core.is_unanswered(request)))
@@ -121,13 +121,13 @@ impl ClientSender {
 
     /// Returns the pending request of the client, if there is exactly one.
     #[cfg(feature = "stdio")]
-    pub(super) fn sole_pending_request(&self) -> Option<RequestId> {
+    pub(crate) fn sole_pending_request(&self) -> Option<RequestId> {
         self.session.upgrade()?.inspect(|core| core.sole_unanswered().cloned())
     }
 
     /// Responds to a request of the client with an error, in place of the backend.
     #[cfg(feature = "stdio")]
-    pub(super) fn fail_request(&self, request: RequestId, message: &str) {
+    pub(crate) fn fail_request(&self, request: RequestId, message: &str) {
         let error = render::error(Some(&request), render::INTERNAL_ERROR, message);
         let head = Head::Error { id: Some(request) };
         // An error means that the session has ended, and the request with it.
@@ -136,7 +136,7 @@ impl ClientSender {
 
     /// Responds to a server request with an error, through the backend's queue.
     #[cfg(feature = "stdio")]
-    pub(super) fn reject_server_request(&self, request: &RequestId, code: i32, message: &str) {
+    pub(crate) fn reject_server_request(&self, request: &RequestId, code: i32, message: &str) {
         if let Some(session) = self.session.upgrade() {
             session.send_to_backend(render::error(Some(request), code, message));
         }
@@ -144,7 +144,7 @@ impl ClientSender {
 
     /// Returns the maximum length of a batch, and the maximum nesting depth of JSON.
     #[cfg(feature = "stdio")]
-    pub(super) fn message_limits(&self) -> Option<(usize, usize)> {
+    pub(crate) fn message_limits(&self) -> Option<(usize, usize)> {
         let session = self.session.upgrade()?;
         Some((session.batch_max(), session.json_depth_max()))
     }
@@ -173,7 +173,7 @@ impl ClientSender {
 
     /// Sets the process that serves the session, for the log.
     #[cfg(feature = "stdio")]
-    pub(super) fn set_process(&self, process: i32) {
+    pub(crate) fn set_process(&self, process: i32) {
         if let Some(session) = self.session.upgrade() {
             session.set_process(process);
         }

@@ -11,10 +11,10 @@ use std::{
 
 use bytes::Bytes;
 
+use super::SessionInner;
 use crate::{
-    SessionPermit, clock,
-    manager::WeakPermit,
-    session::SessionInner,
+    clock,
+    permits::{SessionPermit, WeakPermit},
     sync::{Mutex, Semaphore, SemaphorePermit, TryAcquireError},
 };
 
