@@ -10,6 +10,8 @@ mod backpressure;
 mod handlers;
 #[path = "sessions/lifetime.rs"]
 mod lifetime;
+#[path = "sessions/reservations.rs"]
+mod reservations;
 #[path = "sessions/session_limit.rs"]
 mod session_limit;
 #[path = "sessions/streams.rs"]

@@ -160,9 +160,8 @@ impl From<SessionError> for Refusal {
                 Self::from_client_fault(&fault, message)
             }
             SessionError::Rejected(Rejection::Closed(_)) => ManagerError::NotFound.into(),
-            SessionError::Rejected(Rejection::Backend(_) | Rejection::ApiMisuse(_)) => {
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
-            }
+            SessionError::Rejected(Rejection::Backend(_) | Rejection::ApiMisuse(_))
+            | SessionError::NotReserved => Self::new(StatusCode::INTERNAL_SERVER_ERROR, message),
         }
     }
 }

@@ -37,7 +37,9 @@ impl From<SessionError> for ManagerError {
         match error {
             SessionError::Rejected(Rejection::Closed(_)) => Self::NotFound,
             SessionError::Closing => Self::Closing,
-            SessionError::Rejected(_) | SessionError::Busy => Self::Session(error),
+            SessionError::Rejected(_) | SessionError::Busy | SessionError::NotReserved => {
+                Self::Session(error)
+            }
         }
     }
 }

@@ -33,6 +33,10 @@ impl ConnectionBuffers {
         Some(buffer)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

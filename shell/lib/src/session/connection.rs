@@ -54,6 +54,15 @@ impl Connection {
         Self { session, id, through: None, is_finished: false }
     }
 
+    pub(super) fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// Returns whether it is a connection of a session.
+    pub(super) fn is_of(&self, session: &Arc<SessionInner>) -> bool {
+        Arc::ptr_eq(&self.session, session)
+    }
+
     /// Returns the id of the session.
     #[must_use]
     pub fn session_id(&self) -> SessionId {

@@ -1,10 +1,11 @@
 //! The handle of a session: what its client can do.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rejoin_core::{
-    AnswerFormat, CloseReason, EventId, Initialized, Input, Post, Rejection, Session,
+    AnswerFormat, CloseReason, EventId, Initialized, Input, Post, Rejection, RequestId, Session,
+    StreamId,
 };
 use thiserror::Error;
 
@@ -75,6 +76,77 @@ impl SessionHandle {
             .inner
             .connect(|locked, connection| locked.post(connection, post, format, &mut permits));
         Ok(connect?)
+    }
+
+    /// Opens a connection for a later request by [`request_on`](Self::request_on). It has no
+    /// events before, and takes the place of other connections until it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// The client is not initialized, or has too many connections.
+    #[doc(alias = "establish_request_wise_channel")]
+    pub fn reserve(&self) -> Result<Connection, SessionError> {
+        Ok(self.inner.connect(|locked, _| locked.check_reserve())?)
+    }
+
+    /// Handles a POST with a request on a connection that was reserved.
+    ///
+    /// # Errors
+    ///
+    /// The client is at fault, or the backend's queue had no space in time. Or the connection is
+    /// not reserved in this session: the caller is at fault.
+    #[doc(alias = "push_message")]
+    pub async fn request_on(
+        &self,
+        connection: &Connection,
+        post: Post<Bytes>,
+        format: AnswerFormat,
+    ) -> Result<(), SessionError> {
+        debug_assert!(post.has_request(), "a POST without a request has no connection");
+        if self.inner.is_draining() {
+            return Err(SessionError::Closing);
+        }
+        let mut permits = self.reserve_queue(&post).await?;
+        self.inner.with_lock(Err(PANICKED.into()), |locked| {
+            let id = connection.id();
+            if !connection.is_of(&self.inner) || !locked.is_reserved(id) {
+                return Err(SessionError::NotReserved);
+            }
+            Ok(locked.post(id, post, format, &mut permits)?)
+        })
+    }
+
+    /// Abandons a request stream: its pending requests are cancelled, without a notification to
+    /// the backend.
+    ///
+    /// # Errors
+    ///
+    /// There is no such stream: the caller is at fault.
+    #[doc(alias = "close_request_wise_channel")]
+    pub fn abandon(&self, stream: StreamId) -> Result<(), SessionError> {
+        Ok(self.inner.input(Input::Abandon { stream })?)
+    }
+
+    /// Closes the connection of a stream, so that its client polls: it reconnects after `retry`,
+    /// if that is given. On the standalone stream, shadows are closed, too.
+    ///
+    /// # Errors
+    ///
+    /// The stream is not open, or its client has no event id to resume after.
+    #[doc(alias = "close_sse_stream")]
+    #[doc(alias = "close_standalone_sse_stream")]
+    pub fn disconnect(
+        &self,
+        stream: StreamId,
+        retry: Option<Duration>,
+    ) -> Result<(), SessionError> {
+        Ok(self.inner.input(Input::Disconnect { stream, retry })?)
+    }
+
+    /// Returns the stream of a pending request.
+    #[must_use]
+    pub fn stream_of(&self, request: &RequestId) -> Option<StreamId> {
+        self.inner.inspect(|core| core.stream_of(request))
     }
 
     /// Handles a POST without a request: notifications, and responses to server requests.
@@ -159,6 +231,9 @@ pub enum SessionError {
     /// The backend's queue had no space for the message in time.
     #[error("server busy: request queue full, retry later")]
     Busy,
+    /// The connection was not reserved in this session, or has a request already.
+    #[error("the connection is not reserved")]
+    NotReserved,
 }
 
 impl From<QueueTimeout> for SessionError {
