@@ -145,7 +145,7 @@ pub enum EndReason {
     Complete,
     /// The client cancelled the requests of its stream.
     Cancelled,
-    /// The driver abandoned its stream, or its reservation expired.
+    /// The driver abandoned its stream.
     Abandoned,
     /// The driver disconnected its stream.
     Requested,

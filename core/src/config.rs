@@ -34,7 +34,7 @@ pub struct Config {
     /// Each event counts for its size and [`EVENT_OVERHEAD_BYTES`](crate::EVENT_OVERHEAD_BYTES).
     /// A connection that holds nothing may be sent one event beyond the limit.
     pub window_bytes_max: usize,
-    /// Maximum request streams that are reserved, open, or complete and not retained. Default
+    /// Maximum request streams that are open, or complete and not retained. Default
     /// 1,024, minimum 1.
     pub streams_max: usize,
     /// Maximum pending requests of the client. Default 1,024, minimum 1.
@@ -124,8 +124,6 @@ pub struct Config {
     /// How long a delivered server request waits for the client's response. Default 1 h, since
     /// a person may have to give it.
     pub server_request_timeout: Option<Duration>,
-    /// How long a reserved stream waits for its request. Default 10 s.
-    pub reservation_timeout: Option<Duration>,
     /// Minimum stall timeout of a reader. Default 1 s.
     ///
     /// A reader that acknowledges nothing for its stall timeout no longer holds senders. The
@@ -176,7 +174,6 @@ impl Default for Config {
             orphan_timeout: Some(Duration::from_secs(600)),
             delivery_timeout: Some(Duration::from_secs(10)),
             server_request_timeout: Some(Duration::from_secs(3_600)),
-            reservation_timeout: Some(Duration::from_secs(10)),
             stall_timeout_min: Duration::from_secs(1),
             stall_timeout_max: Some(Duration::from_secs(10)),
             hold_timeout: None,
@@ -242,7 +239,6 @@ pub(crate) struct Timeouts {
     pub(crate) orphan: Timeout,
     pub(crate) delivery: Timeout,
     pub(crate) server_request: Timeout,
-    pub(crate) reservation: Timeout,
     pub(crate) stall: StallTimeout,
     pub(crate) hold: Timeout,
     pub(crate) stall_disconnect: Timeout,
@@ -330,7 +326,6 @@ impl Config {
             (self.orphan_timeout, "orphan_timeout"),
             (self.delivery_timeout, "delivery_timeout"),
             (self.server_request_timeout, "server_request_timeout"),
-            (self.reservation_timeout, "reservation_timeout"),
             (Some(self.stall_timeout_min), "stall_timeout_min"),
             (self.stall_timeout_max, "stall_timeout_max"),
             (self.hold_timeout, "hold_timeout"),
@@ -365,7 +360,6 @@ impl Config {
             orphan: self.orphan_timeout.into(),
             delivery: self.delivery_timeout.into(),
             server_request: self.server_request_timeout.into(),
-            reservation: self.reservation_timeout.into(),
             stall: StallTimeout {
                 min: Timeout::from(Some(self.stall_timeout_min)).nanos(),
                 max: Timeout::from(self.stall_timeout_max).nanos(),
@@ -388,7 +382,7 @@ mod tests {
     #[test]
     fn error_names_the_value_out_of_range() {
         let zero = Some(Duration::ZERO);
-        let wrong: [(Config, &str); 18] = [
+        let wrong: [(Config, &str); 17] = [
             (
                 Config { window_events_max: 0, ..Config::default() },
                 "window_events_max must be at least 1",
@@ -429,10 +423,6 @@ mod tests {
             (
                 Config { server_request_timeout: zero, ..Config::default() },
                 "server_request_timeout must be greater than zero",
-            ),
-            (
-                Config { reservation_timeout: zero, ..Config::default() },
-                "reservation_timeout must be greater than zero",
             ),
             (
                 Config { stall_timeout_min: Duration::ZERO, ..Config::default() },
@@ -506,7 +496,6 @@ mod tests {
             (config.orphan_timeout, 600.0),
             (config.delivery_timeout, 10.0),
             (config.server_request_timeout, 3_600.0),
-            (config.reservation_timeout, 10.0),
             (Some(config.stall_timeout_min), 1.0),
             (config.stall_timeout_max, 10.0),
             (config.stall_disconnect_timeout, 60.0),

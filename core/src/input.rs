@@ -78,17 +78,10 @@ pub enum AnswerFormat {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Input<M> {
-    /// The driver reserves a request stream for a later request.
-    ///
-    /// The stream opens with the [`Input::Post`] of the same connection.
-    Reserve {
-        /// The connection that is attached to the stream.
-        connection: ConnectionId,
-    },
     /// A POST arrived. If it has a request, it opens a stream.
     Post {
-        /// The connection that is attached to the stream: a new one, or one with a reserved
-        /// stream. Unused if the POST has no request, see [`Post::has_request`].
+        /// The new connection that is attached to the stream. Unused if the POST has no
+        /// request, see [`Post::has_request`].
         connection: ConnectionId,
         /// The format that the client accepts.
         format: AnswerFormat,
@@ -160,7 +153,6 @@ impl<M> Input<M> {
     /// example.
     pub fn map<N>(self, mut body: impl FnMut(&Head, M) -> N) -> Input<N> {
         match self {
-            Self::Reserve { connection } => Input::Reserve { connection },
             Self::Post { connection, format, post } => {
                 Input::Post { connection, format, post: post.map(body) }
             }

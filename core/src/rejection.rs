@@ -88,7 +88,7 @@ pub enum ClientFault {
         /// Maximum cancelled requests without a response, beyond `pending_requests_max`.
         max: usize,
     },
-    /// Too many request streams are reserved, open, or complete and not retained.
+    /// Too many request streams are open, or complete and not retained.
     #[error("too many open request streams (maximum {max})")]
     TooManyStreams {
         /// Maximum request streams.
@@ -150,9 +150,6 @@ pub enum ApiMisuse {
     /// The id of a connection that is still known.
     #[error("connection id {0} is in use")]
     ConnectionInUse(ConnectionId),
-    /// An [`Input::Reserve`](crate::Input::Reserve) before the response to `initialize`.
-    #[error("streams cannot be reserved before the session is initialized")]
-    NotInitialized,
     /// An [`Input::Disconnect`](crate::Input::Disconnect) of a stream that is not open.
     #[error("stream {0} is not open")]
     StreamNotOpen(StreamId),
@@ -160,7 +157,7 @@ pub enum ApiMisuse {
     /// to resume after.
     #[error("the client of stream {0} has no event id to resume after")]
     NothingToResumeFrom(StreamId),
-    /// An [`Input::Abandon`](crate::Input::Abandon) of anything but a reserved, open, complete or
+    /// An [`Input::Abandon`](crate::Input::Abandon) of anything but an open, complete or
     /// retained request stream.
     #[error("stream {0} does not exist")]
     UnknownStream(StreamId),

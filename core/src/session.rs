@@ -146,8 +146,7 @@ impl<M: Clone> Session<M> {
         if let Phase::Closed(reason) = self.phase {
             return match input {
                 Input::Tick | Input::Acknowledged { .. } | Input::ConnectionClosed { .. } => Ok(()),
-                Input::Reserve { .. }
-                | Input::Post { .. }
+                Input::Post { .. }
                 | Input::Get { .. }
                 | Input::Abandon { .. }
                 | Input::Delete
@@ -208,14 +207,8 @@ impl<M: Clone> Session<M> {
         out: &mut Actions<M>,
     ) -> Result<Option<StreamId>, Box<Rejected<M>>> {
         match input {
-            Input::Reserve { connection } => match self.check_reserve(connection) {
-                Ok(()) => self.reserve(connection),
-                Err(reason) => return Err(Rejected::boxed(reason, input)),
-            },
             Input::Post { connection, format, post } => match self.check_post(connection, &post) {
-                Ok(PostEffect::OpensStream { reserved }) => {
-                    self.handle_request(connection, reserved, format, post, out);
-                }
+                Ok(PostEffect::OpensStream) => self.handle_request(connection, format, post, out),
                 Ok(PostEffect::ForwardsOnly) => self.handle_messages(post, out),
                 Err(reason) => {
                     let input = Input::Post { connection, format, post };

@@ -55,7 +55,7 @@ pub struct State {
 #[serde(try_from = "u32", into = "u32")]
 pub(crate) struct Format;
 
-const FORMAT: u32 = 6;
+const FORMAT: u32 = 7;
 
 impl TryFrom<u32> for Format {
     type Error = &'static str;
@@ -92,7 +92,6 @@ pub(crate) struct StreamState {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum StageState {
-    Reserved,
     Open,
     Complete { revived: bool },
     Retained,
@@ -145,7 +144,6 @@ pub(crate) struct TimerState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum TimerTarget {
     Initialize,
-    Reservation(u64),
     Delivery(RequestId),
     Response(RequestId),
     Orphan(u64),

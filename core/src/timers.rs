@@ -9,8 +9,6 @@ use crate::{Instant, capacity};
 pub(crate) enum TimerKind {
     /// The response to `initialize`; its key is unused.
     Initialize,
-    /// Reserved streams.
-    Reservation,
     /// Streams that hold a sender, until they are stuck.
     Hold,
     /// Connections whose stall timeout is the longest, as it is at first.
@@ -39,9 +37,8 @@ pub(crate) enum TimerKind {
 const KINDS: usize = TimerKind::ALL.len();
 
 impl TimerKind {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 12] = [
         Self::Initialize,
-        Self::Reservation,
         Self::Hold,
         Self::StallLongest,
         Self::Stall,

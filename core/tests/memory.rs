@@ -146,12 +146,6 @@ impl Run {
         self.close(connection, None);
         let connection = self.open_request(first + 31);
         self.close(connection, None);
-        // Reserved, and ended by its timeout or its connection.
-        let expires = self.connect();
-        self.handle(Input::Reserve { connection: expires });
-        let connection = self.connect();
-        self.handle(Input::Reserve { connection });
-        self.close(connection, None);
         // GETs, a flood, and server requests: answered, cancelled, evicted and undelivered.
         let (one, other) = (self.get(None), self.get(None));
         self.server_request(first);
@@ -165,7 +159,6 @@ impl Run {
         self.close(other, None);
         self.server_request(first + 3);
         self.run_timers();
-        self.close(expires, None);
         assert_eq!(self.session.connections().count(), 0);
     }
 

@@ -60,7 +60,6 @@ struct Delivery {
     sent: u64,
     /// The highest acknowledged index: the event is on its way to the client.
     acknowledged: u64,
-    is_reserved: bool,
     is_closing: bool,
     is_reported: bool,
 }
@@ -157,13 +156,12 @@ impl<M: Clone> CheckedSession<M> {
     fn check_call(&mut self, now: Instant, input: &Input<M>) {
         self.check_time(now);
         match input {
-            Input::Reserve { connection } => self.open_connection(*connection, true),
             Input::Post { connection, post, .. } => {
                 if post.has_request() {
-                    self.open_connection(*connection, false);
+                    self.open_connection(*connection);
                 }
             }
-            Input::Get { connection, .. } => self.open_connection(*connection, false),
+            Input::Get { connection, .. } => self.open_connection(*connection),
             Input::Acknowledged { connection, through } => {
                 self.check_acknowledged(*connection, Some(*through));
             }
@@ -214,12 +212,10 @@ impl<M: Clone> CheckedSession<M> {
         }
     }
 
-    fn open_connection(&mut self, connection: ConnectionId, is_reserved: bool) {
-        let known = self.connections.get(&connection);
-        if known.is_some_and(|delivery| !delivery.is_reserved) {
+    fn open_connection(&mut self, connection: ConnectionId) {
+        if self.connections.insert(connection, Delivery::default()).is_some() {
             self.report(format!("connection id {connection} is reused"));
         }
-        self.connections.insert(connection, Delivery { is_reserved, ..Delivery::default() });
     }
 
     fn follow(&mut self, action: &Action<M>) {
@@ -269,7 +265,7 @@ impl Delivery {
 /// Returns the connection that an input opens.
 fn opened_connection<M>(input: &Input<M>) -> Option<ConnectionId> {
     match input {
-        Input::Reserve { connection } | Input::Get { connection, .. } => Some(*connection),
+        Input::Get { connection, .. } => Some(*connection),
         Input::Post { connection, post, .. } => post.has_request().then_some(*connection),
         Input::Acknowledged { .. }
         | Input::ConnectionClosed { .. }
@@ -372,16 +368,6 @@ mod tests {
         session.received(ConnectionId(1), 1);
         session.received(ConnectionId(2), 1);
         session.received(ConnectionId(2), 2);
-        assert_eq!(session.finish(Instant::EPOCH), []);
-    }
-
-    #[test]
-    fn a_reserved_connection_outlives_a_rejected_request() {
-        let mut session = initialized();
-        let connection = ConnectionId(1);
-        handle(&mut session, Input::Reserve { connection });
-        handle(&mut session, request(1, 5, Method::Initialize { version: None }));
-        handle(&mut session, Input::ConnectionClosed { connection, through: None });
         assert_eq!(session.finish(Instant::EPOCH), []);
     }
 }

@@ -121,7 +121,6 @@ kinds! {
 
 kinds! {
     input of Input<u64>, INPUT {
-        Input::Reserve { .. } => "input: reserve",
         Input::Post { format: AnswerFormat::Sse, post: Post::Single(_), .. } => "input: request",
         Input::Post { format: AnswerFormat::Json, post: Post::Single(_), .. } => {
             "input: request, JSON"
@@ -234,7 +233,6 @@ kinds! {
             "rejection: nothing to resume from"
         },
         Rejection::ApiMisuse(ApiMisuse::ConnectionInUse(_)) => "rejection: connection in use",
-        Rejection::ApiMisuse(ApiMisuse::NotInitialized) => "rejection: reserve before initialized",
         Rejection::ApiMisuse(ApiMisuse::UnknownStream(_)) => "rejection: abandon unknown stream",
         Rejection::Closed(_) => "rejection: closed",
     }

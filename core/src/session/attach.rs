@@ -297,7 +297,6 @@ impl<M: Clone> Session<M> {
         let deadline =
             self.client_expected_at(stream).deadline_after(self.config.timeouts().orphan);
         match &mut self.streams[stream].stage {
-            Stage::Reserved { .. } => self.cancel_stream(stream, EndReason::Abandoned, out),
             Stage::Open { orphan_timer } => {
                 if stream != STANDALONE {
                     *orphan_timer = Some(self.timers.insert(TimerKind::Orphan, stream.0, deadline));

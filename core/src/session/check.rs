@@ -5,7 +5,6 @@ use core::time::Duration;
 
 use super::{
     Phase, Session,
-    connection::{Role, Subject},
     stream::{STANDALONE, Stage, StreamKey, StreamRef},
 };
 use crate::{
@@ -17,8 +16,7 @@ use crate::{
 pub(super) fn is_from_backend<M>(input: &Input<M>) -> bool {
     match input {
         Input::BackendMessage { .. } | Input::Disconnect { .. } => true,
-        Input::Reserve { .. }
-        | Input::Post { .. }
+        Input::Post { .. }
         | Input::Get { .. }
         | Input::Acknowledged { .. }
         | Input::ConnectionClosed { .. }
@@ -34,8 +32,7 @@ pub(super) fn is_from_backend<M>(input: &Input<M>) -> bool {
 pub(super) fn is_from_client<M>(input: &Input<M>) -> bool {
     match input {
         Input::Post { .. } | Input::Get { .. } => true,
-        Input::Reserve { .. }
-        | Input::Acknowledged { .. }
+        Input::Acknowledged { .. }
         | Input::ConnectionClosed { .. }
         | Input::Abandon { .. }
         | Input::Delete
@@ -57,8 +54,8 @@ pub(super) fn violates_handshake<M>(input: &Input<M>) -> bool {
 
 /// What an accepted POST does.
 pub(super) enum PostEffect {
-    /// It has a request: a stream opens, which is the reserved one of its connection, if any.
-    OpensStream { reserved: Option<StreamKey> },
+    /// It has a request: a stream opens.
+    OpensStream,
     /// It has only notifications and responses.
     ForwardsOnly,
 }
@@ -75,12 +72,6 @@ pub(super) enum GetEffect {
 }
 
 impl<M> Session<M> {
-    pub(super) fn check_reserve(&self, connection: ConnectionId) -> Result<(), Rejection> {
-        self.check_initialized().map_err(|_| ApiMisuse::NotInitialized)?;
-        self.check_unused(connection)?;
-        self.check_capacity()
-    }
-
     /// Checks a POST. Returns what it does.
     pub(super) fn check_post(
         &self,
@@ -97,13 +88,13 @@ impl<M> Session<M> {
             self.check_messages(messages)?;
             return Ok(PostEffect::ForwardsOnly);
         }
-        let reserved = self.check_unused_or_reserved(connection)?;
+        self.check_unused(connection)?;
         self.check_batch(post)?;
         self.check_messages(messages)?;
-        if reserved.is_none() && !matches!(self.phase, Phase::New) {
+        if !matches!(self.phase, Phase::New) {
             self.check_capacity()?;
         }
-        Ok(PostEffect::OpensStream { reserved })
+        Ok(PostEffect::OpensStream)
     }
 
     /// Checks a GET. Returns what it does.
@@ -201,25 +192,6 @@ impl<M> Session<M> {
         }
     }
 
-    /// Returns the reserved stream of a connection, if it has one; otherwise it must be unused.
-    fn check_unused_or_reserved(&self, id: ConnectionId) -> Result<Option<StreamKey>, ApiMisuse> {
-        let Some(key) = self.connections.find(id) else {
-            return Ok(None);
-        };
-        let connection = &self.connections[key];
-        match connection.subject {
-            Subject::Stream(stream)
-                if connection.role == Role::Attached
-                    && matches!(self.streams[stream].stage, Stage::Reserved { .. }) =>
-            {
-                Ok(Some(stream))
-            }
-            Subject::Stream(_) | Subject::Initialize | Subject::Removed(_) => {
-                Err(ApiMisuse::ConnectionInUse(id))
-            }
-        }
-    }
-
     fn check_batch(&self, post: &Post<M>) -> Result<(), ClientFault> {
         let messages = match post {
             Post::Single(_) => return Ok(()),
@@ -300,7 +272,6 @@ impl<M> Session<M> {
             StreamId::Request(number) => match self.streams.lookup(number) {
                 Some(StreamRef::Stream(key)) => {
                     let needs_slot = match self.streams[key].stage {
-                        Stage::Reserved { .. } => return Err(ClientFault::UnknownStream(stream)),
                         Stage::Open { .. } | Stage::Complete { .. } => false,
                         Stage::Retained { .. } => true,
                     };

@@ -9,25 +9,13 @@ use super::{
 };
 use crate::{
     Action, Actions, AnswerFormat, ConcurrentGet, ConnectionId, Cursor, EndReason, Head, Message,
-    Notification, Post, Report, RequestId, StreamId, UndeliverableReason, timers::TimerKind,
+    Notification, Post, Report, RequestId, StreamId, UndeliverableReason,
 };
 
 impl<M: Clone> Session<M> {
-    /// Reserves a stream with the next number, to be opened by a later request.
-    pub(super) fn reserve(&mut self, connection: ConnectionId) {
-        let deadline = self.now.deadline_after(self.config.timeouts().reservation);
-        let number = self.next_number();
-        // The timer needs the key of the stream, so the stage is set afterwards.
-        let open = Stage::Open { orphan_timer: None };
-        let stream = self.add_stream(number, open, connection);
-        let timer = self.timers.insert(TimerKind::Reservation, stream.0, deadline);
-        self.streams[stream].stage = Stage::Reserved { timer };
-    }
-
     pub(super) fn handle_request(
         &mut self,
         connection: ConnectionId,
-        reserved: Option<StreamKey>,
         format: AnswerFormat,
         post: Post<M>,
         out: &mut Actions<M>,
@@ -38,7 +26,7 @@ impl<M: Clone> Session<M> {
             }
             return;
         }
-        let stream = self.open_stream(connection, reserved);
+        let stream = self.open_stream(connection);
         self.register_requests(stream, post.messages());
         let is_batch = matches!(post, Post::Batch(_));
         let format = if is_batch { AnswerFormat::Sse } else { format };
@@ -148,18 +136,15 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Opens the stream of a POST: the reserved stream of its connection, or a new one.
-    fn open_stream(&mut self, connection: ConnectionId, reserved: Option<StreamKey>) -> StreamKey {
-        let stream = if let Some(stream) = reserved {
-            if let Stage::Reserved { timer } = self.streams[stream].stage {
-                self.timers.remove(timer);
-            }
-            self.streams[stream].stage = Stage::Open { orphan_timer: None };
-            stream
-        } else {
-            let number = self.next_number();
-            self.add_stream(number, Stage::Open { orphan_timer: None }, connection)
-        };
+    /// Opens the stream of a POST.
+    fn open_stream(&mut self, id: ConnectionId) -> StreamKey {
+        let number = self.next_number();
+        let log = self.streams.new_log();
+        let stage = Stage::Open { orphan_timer: None };
+        let stream = Stream::new(StreamId::Request(number), stage, log);
+        let stream = self.streams.add(number, stream);
+        let connection = self.add_connection(id, stream, 0);
+        self.streams[stream].attached = Some(connection);
         self.next_sequence();
         stream
     }
@@ -170,15 +155,6 @@ impl<M: Clone> Session<M> {
         self.streams.next = number.saturating_add(1);
         self.exhausted |= self.streams.next == u64::MAX;
         number
-    }
-
-    fn add_stream(&mut self, number: u64, stage: Stage, connection: ConnectionId) -> StreamKey {
-        let log = self.streams.new_log();
-        let stream = Stream::new(StreamId::Request(number), stage, log);
-        let stream = self.streams.add(number, stream);
-        let connection = self.add_connection(connection, stream, 0);
-        self.streams[stream].attached = Some(connection);
-        stream
     }
 
     fn add_connection(&mut self, id: ConnectionId, stream: StreamKey, index: u64) -> ConnectionKey {

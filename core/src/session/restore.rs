@@ -315,9 +315,6 @@ impl<M: Clone> Session<M> {
             TimerTarget::Response(id) => {
                 self.restore_server_request_timer(&id, TimerKind::Response, deadline)
             }
-            TimerTarget::Reservation(number) => {
-                self.restore_stage_timer(number, TimerKind::Reservation, deadline)
-            }
             TimerTarget::Orphan(number) => {
                 self.restore_stage_timer(number, TimerKind::Orphan, deadline)
             }
@@ -363,21 +360,16 @@ impl<M: Clone> Session<M> {
         let key = self.streams.find(StreamId::Request(number)).ok_or(error)?;
         let weight = self.streams[key].weight();
         let slot = match (&mut self.streams[key].stage, kind) {
-            (Stage::Reserved { timer }, TimerKind::Reservation)
-            | (
+            (
                 Stage::Retained { timer },
                 TimerKind::RetainedUnacknowledged | TimerKind::RetainedAcknowledged,
             ) => timer,
             (Stage::Open { orphan_timer }, TimerKind::Orphan) => {
                 orphan_timer.get_or_insert(TimerKey::NONE)
             }
-            (
-                Stage::Reserved { .. }
-                | Stage::Open { .. }
-                | Stage::Complete { .. }
-                | Stage::Retained { .. },
-                _,
-            ) => return Err(error),
+            (Stage::Open { .. } | Stage::Complete { .. } | Stage::Retained { .. }, _) => {
+                return Err(error);
+            }
         };
         ensure(*slot == TimerKey::NONE, "duplicate stream timer")?;
         *slot = self.timers.insert_weighted(kind, key.0, deadline, weight);
@@ -391,9 +383,6 @@ impl<M: Clone> Session<M> {
             let is_attached = stream.attached.is_some();
             let has_pending = stream.pending > 0;
             let is_consistent = match stream.stage {
-                Stage::Reserved { timer } => {
-                    is_attached && !has_pending && timer != TimerKey::NONE && stream.log.last() == 0
-                }
                 Stage::Open { orphan_timer } => {
                     has_pending && is_attached == orphan_timer.is_none()
                 }
@@ -425,7 +414,6 @@ fn restored_stream<M>(id: StreamId, stored: StreamState, log: Log<M>, now: Insta
     let StreamState { stage, requests, acknowledged, holds_sender, silence, is_primed, retry_in } =
         stored;
     let stage = match stage {
-        StageState::Reserved => Stage::Reserved { timer: TimerKey::NONE },
         StageState::Open => Stage::Open { orphan_timer: None },
         StageState::Complete { revived } => Stage::Complete { revived },
         StageState::Retained => Stage::Retained { timer: TimerKey::NONE },

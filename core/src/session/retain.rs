@@ -52,25 +52,19 @@ impl<M: Clone> Session<M> {
         self.cancel_stream(stream, EndReason::Abandoned, out);
     }
 
-    /// Removes a stream that the client or the driver no longer wants. Leaves a tombstone,
-    /// unless the stream was never opened.
+    /// Replaces a stream that the client or the driver no longer wants with a tombstone.
     pub(super) fn cancel_stream(
         &mut self,
         stream: StreamKey,
         reason: EndReason,
         out: &mut Actions<M>,
     ) {
-        let was_open = !matches!(self.streams[stream].stage, Stage::Reserved { .. });
         if let Some(connection) = self.streams[stream].attached {
             self.close_connection(connection, reason, out);
         }
-        if was_open {
-            self.next_sequence();
-            self.fail_undelivered(stream, UnansweredReason::Cancelled, out);
-            self.replace_with_tombstone(stream, true, out);
-        } else {
-            self.remove_stream(stream);
-        }
+        self.next_sequence();
+        self.fail_undelivered(stream, UnansweredReason::Cancelled, out);
+        self.replace_with_tombstone(stream, true, out);
     }
 
     /// Retains a complete stream for its client to come back.
@@ -209,7 +203,7 @@ impl<M: Clone> Session<M> {
 
 fn stage_timer(stage: &Stage) -> Option<TimerKey> {
     match stage {
-        Stage::Reserved { timer } | Stage::Retained { timer } => Some(*timer),
+        Stage::Retained { timer } => Some(*timer),
         Stage::Open { orphan_timer } => *orphan_timer,
         Stage::Complete { .. } => None,
     }

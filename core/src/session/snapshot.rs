@@ -19,9 +19,8 @@ use crate::{
 
 /// The kinds of timers that are stored: all but those of connections, which a restored session
 /// does not have.
-const STORED_KINDS: [TimerKind; 8] = [
+const STORED_KINDS: [TimerKind; 7] = [
     TimerKind::Initialize,
-    TimerKind::Reservation,
     TimerKind::Delivery,
     TimerKind::Response,
     TimerKind::Orphan,
@@ -97,7 +96,6 @@ impl<M: Clone> Session<M> {
         let stream = &self.streams[key];
         StreamState {
             stage: match stream.stage {
-                Stage::Reserved { .. } => StageState::Reserved,
                 Stage::Open { .. } => StageState::Open,
                 Stage::Complete { revived } => StageState::Complete { revived },
                 Stage::Retained { .. } => StageState::Retained,
@@ -155,7 +153,6 @@ impl<M: Clone> Session<M> {
             let stream = || self.streams[StreamKey(key)].id;
             let target = match kind {
                 TimerKind::Initialize => TimerTarget::Initialize,
-                TimerKind::Reservation => TimerTarget::Reservation(stream().number()?),
                 TimerKind::Delivery => TimerTarget::Delivery(self.server_requests.id(key)?.clone()),
                 TimerKind::Response => TimerTarget::Response(self.server_requests.id(key)?.clone()),
                 TimerKind::Orphan => TimerTarget::Orphan(stream().number()?),

@@ -53,9 +53,6 @@ pub(crate) struct Stream<M> {
 /// The stage in the life of a stream.
 #[derive(Debug)]
 pub(crate) enum Stage {
-    Reserved {
-        timer: TimerKey,
-    },
     /// The standalone stream is always open, and has no orphan timer.
     Open {
         orphan_timer: Option<TimerKey>,
@@ -105,7 +102,7 @@ pub(crate) struct Streams<M> {
     numbers: AscendingMap<StreamKey>,
     /// The number of the next request stream.
     pub(crate) next: u64,
-    /// Number of streams that are reserved, open or complete, excluding the standalone stream.
+    /// Number of streams that are open or complete, excluding the standalone stream.
     pub(crate) in_use: usize,
 }
 

@@ -9,7 +9,7 @@ use super::{
     stream::{Stage, StreamKey, answered_next},
 };
 use crate::{
-    Action, Actions, CloseReason, EndReason, FailureReason, RequestId, UnansweredReason,
+    Action, Actions, CloseReason, FailureReason, RequestId, UnansweredReason,
     timers::{Key, TimerKey, TimerKind},
 };
 
@@ -45,9 +45,6 @@ impl<M: Clone> Session<M> {
     /// Clears the handle of a timer that is about to fire.
     fn clear_timer(&mut self, kind: TimerKind, key: Key) {
         match kind {
-            TimerKind::Reservation => {
-                self.streams[StreamKey(key)].stage = Stage::Reserved { timer: TimerKey::NONE };
-            }
             TimerKind::Hold => self.clear_stuck_timer(StreamKey(key)),
             TimerKind::StallLongest
             | TimerKind::Stall
@@ -74,7 +71,6 @@ impl<M: Clone> Session<M> {
     fn fire(&mut self, kind: TimerKind, key: Key, out: &mut Actions<M>) {
         match kind {
             TimerKind::Initialize => self.close(CloseReason::InitializeTimeout, out),
-            TimerKind::Reservation => self.cancel_stream(StreamKey(key), EndReason::Abandoned, out),
             TimerKind::StallLongest | TimerKind::Stall | TimerKind::StallShortest => {
                 self.mark_stalled(ConnectionKey(key));
             }

@@ -78,8 +78,6 @@ fn only_ping_is_accepted_before_initialization() {
           rejected: client: the session is not initialized yet
         > get 2
           rejected: client: the session is not initialized yet
-        > reserve 2
-          rejected: driver: streams cannot be reserved before the session is initialized
         > post 2 initialize 1
           rejected: client: the session is already initialized
         > post 2 ping 0
@@ -177,19 +175,6 @@ fn client_that_uses_the_session_need_not_acknowledge_initialize() {
             );
         }
     }
-}
-
-#[test]
-fn reserve_before_initialize_is_rejected() {
-    check(
-        Config::default(),
-        "
-        > reserve 1
-          rejected: driver: streams cannot be reserved before the session is initialized
-        > post 1 initialize 0
-          to backend: initialize 0
-        ",
-    );
 }
 
 #[test]

@@ -27,12 +27,33 @@ fn rejection_names_the_exceeded_limit() {
           to backend: request 1
         > post 2 request 2
           rejected: client: too many pending requests (maximum 1)
-        > reserve 2
-        > reserve 3
-          rejected: client: too many open request streams (maximum 2)
         > get 3
         > get 4
+        > get 5
           rejected: client: too many open connections (maximum 3)
+        ",
+    );
+}
+
+#[test]
+fn complete_streams_count_until_everything_was_sent() {
+    let config = Config { streams_max: 1, window_events_max: 1, ..Config::default() };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > post 1 request 1 token t
+          to backend: request 1 token t
+        > backend progress t
+          to 1: 1/0 progress t
+        > backend response 1
+        > post 2 request 2
+          rejected: client: too many open request streams (maximum 1)
+        > ack 1 through 1
+          to 1: 2/0 response 1
+          close 1: Complete
+        > post 2 request 2
+          to backend: request 2
         ",
     );
 }

@@ -1,4 +1,4 @@
-//! POSTs: request streams, batches, reservations and the JSON format.
+//! POSTs: request streams, batches and the JSON format.
 
 use rejoin_core::Config;
 
@@ -130,61 +130,10 @@ fn api_misuse_is_rejected() {
           rejected: driver: connection id 1 is in use
         > get 1
           rejected: driver: connection id 1 is in use
-        > reserve 1
-          rejected: driver: connection id 1 is in use
         > abandon 7
           rejected: driver: stream 7 does not exist
         > abandon standalone
           rejected: driver: stream standalone does not exist
-        ",
-    );
-}
-
-#[test]
-fn reserved_stream_opens_with_its_request() {
-    check_live(
-        "2025-11-25",
-        Config::default(),
-        "
-        > reserve 1
-        > reserve 2
-        > get 3 after 0/0
-          rejected: client: this session has no stream 0
-        > post 2 request 7
-          to 2: 0/1 priming
-          to backend: request 7
-        > post 2 request 8
-          rejected: driver: connection id 2 is in use
-        > post 1 request 8
-          to 1: 0/0 priming
-          to backend: request 8
-        > backend response 7
-          to 2: 1/1 response 7
-          close 2: Complete
-        ",
-    );
-}
-
-#[test]
-fn reservation_ends_on_timeout_close_or_abandon() {
-    check_live(
-        "2025-06-18",
-        Config::default(),
-        "
-        > reserve 1
-        > reserve 2
-        > reserve 3
-        > abandon 1
-          close 2: Abandoned
-        > closed 3
-        > +10s tick
-          close 1: Abandoned
-        > get 4 after 0/0
-          rejected: client: stream 0 has expired
-        > get 4 after 0/2
-          rejected: client: stream 2 has expired
-        > post 1 request 7
-          rejected: driver: connection id 1 is in use
         ",
     );
 }

@@ -175,7 +175,6 @@ fn parse_input(text: &str) -> Input<String> {
     let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
     let mut words = rest.split_whitespace();
     match verb {
-        "reserve" => Input::Reserve { connection: connection(&mut words) },
         "post" => parse_post(rest),
         "get" => {
             let connection = connection(&mut words);

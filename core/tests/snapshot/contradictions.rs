@@ -68,7 +68,7 @@ fn initialize_has_exactly_one_connection() {
     }
     for (damages, expected) in [
         (
-            &[Set("/state/connections/4/subject", r#""Initialize""#)][..],
+            &[Set("/state/connections/3/subject", r#""Initialize""#)][..],
             "connection for `initialize` is not draining",
         ),
         (

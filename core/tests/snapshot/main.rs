@@ -99,7 +99,7 @@ fn busy() -> Vec<Input<u64>> {
         cancel(3),
         request(5, 4, None),
         Input::Abandon { stream: StreamId::Request(3) },
-        // Attached and behind, orphaned, reserved, complete and draining.
+        // Attached and behind, orphaned, complete and draining.
         request(6, 5, Some(5)),
         progress(5),
         progress(5),
@@ -109,7 +109,6 @@ fn busy() -> Vec<Input<u64>> {
         progress(5),
         request(7, 6, None),
         closed(7, Some(0)),
-        Input::Reserve { connection: ConnectionId(8) },
         request(9, 7, None),
         response(7),
         // An attached GET with a shadow, and server requests.
@@ -213,7 +212,6 @@ fn exhausted_counter_closes_the_session() {
     let stored = run(busy(), &config());
     for (counter, input) in [
         ("/state/next_stream", request(90, 9, None)),
-        ("/state/next_stream", Input::Reserve { connection: ConnectionId(90) }),
         ("/state/sequence", log_message()),
         ("/logs/0/1/last", log_message()),
     ] {
@@ -295,7 +293,7 @@ fn damages(value: &Value) -> Vec<Value> {
             [0, 1, 2, 5, 7, 1_000, u64::MAX - 1, u64::MAX].map(Value::from).to_vec()
         }
         Value::String(_) => {
-            ["Standalone", "Open", "Retained", "Reserved", "Attached", "Shadow", "Draining", "a"]
+            ["Standalone", "Open", "Retained", "Attached", "Shadow", "Draining", "a"]
                 .map(Value::from)
                 .to_vec()
         }

@@ -4,7 +4,7 @@ use rejoin_core::{
     AnswerFormat, ConnectionId, EventId, Head, Input, Message, Method, Post, RequestId, StreamId,
 };
 
-use super::environment::{Origin, Phase};
+use super::environment::Phase;
 use super::{Environment, ids};
 
 /// The connection of POSTs without a request.
@@ -36,23 +36,18 @@ impl Environment {
         if fault < INVALID_BELOW {
             return self.invalid_post(which, count, fault);
         }
-        let reserved =
-            self.pick_connection(which, |it| it.origin == Origin::Reserve && it.is_open());
         if fault >= OVER_LIMIT_BELOW {
             if self.pending.len() >= self.config.pending_requests_max {
                 return self.response(which, shape, size, u8::MAX);
             }
-            if reserved.is_none() && self.in_use.len() >= self.config.streams_max {
+            if self.in_use.len() >= self.config.streams_max {
                 return self.free_stream(which, size);
             }
-            if reserved.is_none() && self.known_connections >= self.config.connections_max {
+            if self.known_connections >= self.config.connections_max {
                 return self.free_connection(which);
             }
         }
-        let connection = match reserved {
-            Some(connection) => connection,
-            None => self.new_connection(),
-        };
+        let connection = self.new_connection();
         let post = if shape % 3 == 1 && self.may_batch(fault) {
             Post::Batch(self.batch(which, size, count))
         } else {

@@ -1,8 +1,7 @@
-//! Inputs of the driver: connections, reservations, and the close of the session.
+//! Inputs of the driver: connections, and the close of the session.
 
 use rejoin_core::{CloseReason, ConnectionId, Input, StreamId};
 
-use super::client::{INVALID_BELOW, OVER_LIMIT_BELOW};
 use super::environment::{Connection, Origin};
 use super::{Environment, ids};
 
@@ -98,21 +97,6 @@ impl Environment {
             None => None,
         };
         Input::ConnectionClosed { connection, through }
-    }
-
-    /// Reserves a stream.
-    pub(super) fn reserve(&mut self, which: u8, fault: u8) -> Input<u64> {
-        if fault >= OVER_LIMIT_BELOW {
-            if self.in_use.len() >= self.config.streams_max {
-                return self.free_stream(which, fault);
-            }
-            if self.known_connections >= self.config.connections_max {
-                return self.free_connection(which);
-            }
-        }
-        let connection = self.new_connection();
-        let used = self.pick_known_connection(which).filter(|_| fault < INVALID_BELOW);
-        Input::Reserve { connection: used.unwrap_or(connection) }
     }
 
     /// Abandons a stream.

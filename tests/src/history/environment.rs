@@ -78,7 +78,6 @@ pub(super) struct Connection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     Initialize,
-    Reserve,
     Request,
     Get,
 }
@@ -149,9 +148,9 @@ impl Environment {
 
     fn reuses_connection(&self, input: &Input<u64>) -> bool {
         match input {
-            Input::Reserve { connection }
-            | Input::Post { connection, .. }
-            | Input::Get { connection, .. } => self.connections.contains_key(connection),
+            Input::Post { connection, .. } | Input::Get { connection, .. } => {
+                self.connections.contains_key(connection)
+            }
             Input::Acknowledged { .. }
             | Input::ConnectionClosed { .. }
             | Input::Abandon { .. }
@@ -212,7 +211,6 @@ impl Environment {
             OpKind::CancelServerRequest { which, fault } => {
                 self.cancel_server_request(which, fault)
             }
-            OpKind::Reserve { which, fault } => self.reserve(which, fault),
             OpKind::Abandon { which, fault } => self.abandon(which, fault),
             OpKind::Disconnect { which, retry, fault } => self.disconnect(which, retry, fault),
             OpKind::CloseSession { how, confirm } => self.close_session(how, confirm),

@@ -26,9 +26,6 @@ impl Environment {
 
     fn observe_input(&mut self, step: &Step) {
         match &step.input {
-            Input::Reserve { connection } => {
-                self.connections.insert(*connection, Connection::new(Origin::Reserve, None));
-            }
             Input::Post { connection, post, .. } if post.has_request() => {
                 self.observe_request(*connection, step);
             }

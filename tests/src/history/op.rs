@@ -44,8 +44,6 @@ pub enum OpKind {
     ServerRequest { which: u8, size: u8, related: u8, fault: u8 },
     /// The backend cancels a server request.
     CancelServerRequest { which: u8, fault: u8 },
-    /// The driver reserves a stream.
-    Reserve { which: u8, fault: u8 },
     /// The driver abandons a stream.
     Abandon { which: u8, fault: u8 },
     /// The backend disconnects a stream.
@@ -76,8 +74,7 @@ impl Op {
             }
             230..=241 => OpKind::ServerRequest { which, size: one, related: two, fault: three },
             242..=243 => OpKind::CancelServerRequest { which, fault: one },
-            244..=247 => OpKind::Reserve { which, fault: one },
-            248..=249 => OpKind::Abandon { which, fault: one },
+            244..=249 => OpKind::Abandon { which, fault: one },
             250..=254 => OpKind::Disconnect { which, retry: one, fault: two },
             255 => OpKind::CloseSession { how: which, confirm: one },
         };

@@ -123,7 +123,6 @@ fn set_timeouts(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
     config.orphan_timeout = next(600 * second);
     config.delivery_timeout = next(10 * second);
     config.server_request_timeout = next(60 * second);
-    config.reservation_timeout = next(10 * second);
     config.stall_timeout_min = next(second).unwrap_or(second).min(10 * second);
     let more = next(9 * second);
     config.stall_timeout_max = more.map(|more| more.saturating_add(config.stall_timeout_min));

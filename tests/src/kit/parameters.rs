@@ -151,7 +151,6 @@ fn config(rng: &mut Rng) -> Config {
         orphan_timeout: Some(rng.millis(500, 60_000)),
         delivery_timeout: Some(rng.millis(1, 10_000)),
         server_request_timeout: Some(rng.millis(5_000, 60_000)),
-        reservation_timeout: Some(rng.millis(50, 5_000)),
         stall_timeout_min: rng.millis(1, 500),
         stall_timeout_max: Some(rng.millis(500, 3_000)),
         hold_timeout: (policy == 0).then(|| rng.millis(1, 1_000)),

@@ -71,7 +71,6 @@ pub fn without_limits(config: &Config) -> Config {
         orphan_timeout: config.orphan_timeout,
         delivery_timeout: config.delivery_timeout,
         server_request_timeout: config.server_request_timeout,
-        reservation_timeout: config.reservation_timeout,
         stall_timeout_min: config.stall_timeout_min,
         stall_timeout_max: config.stall_timeout_max,
         hold_timeout: config.hold_timeout,

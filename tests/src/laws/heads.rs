@@ -7,8 +7,7 @@ use rejoin_core::{Head, Input, Message, Notification, RequestId};
 pub fn posted(input: &Input<u64>) -> &[Message<u64>] {
     match input {
         Input::Post { post, .. } => post.messages(),
-        Input::Reserve { .. }
-        | Input::Get { .. }
+        Input::Get { .. }
         | Input::Acknowledged { .. }
         | Input::ConnectionClosed { .. }
         | Input::Abandon { .. }

@@ -122,8 +122,7 @@ impl AllowedLosses {
 fn cost(step: &Step) -> usize {
     match &step.input {
         Input::BackendMessage { message, .. } => message.bytes.saturating_add(EVENT_OVERHEAD_BYTES),
-        Input::Reserve { .. }
-        | Input::Post { .. }
+        Input::Post { .. }
         | Input::Get { .. }
         | Input::Acknowledged { .. }
         | Input::ConnectionClosed { .. }

@@ -83,8 +83,7 @@ impl Requests {
                 Some(id) => self.note_response(step, sent, id, message.body),
                 None => Ok(()),
             },
-            Input::Reserve { .. }
-            | Input::Get { .. }
+            Input::Get { .. }
             | Input::Acknowledged { .. }
             | Input::ConnectionClosed { .. }
             | Input::Delete

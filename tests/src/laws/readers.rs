@@ -208,7 +208,7 @@ impl Readers {
         }
         let (connection, reader) = match &step.input {
             Input::Post { post, .. } if !post.has_request() => return,
-            Input::Post { connection, .. } | Input::Reserve { connection } => {
+            Input::Post { connection, .. } => {
                 if before.connection(*connection).is_some() {
                     return;
                 }

@@ -93,8 +93,7 @@ impl Silence {
             Input::Get { last_event_id: Some(id), .. } if step.result.is_ok() => {
                 (id.stream, Some(id.index), id.index)
             }
-            Input::Reserve { .. }
-            | Input::Post { .. }
+            Input::Post { .. }
             | Input::Get { .. }
             | Input::Acknowledged { .. }
             | Input::ConnectionClosed { .. }

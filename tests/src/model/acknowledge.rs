@@ -73,7 +73,6 @@ impl Model {
             return;
         };
         match self.streams[stream].phase {
-            Phase::Reserved => self.cancel_stream(stream, EndReason::Cancelled),
             Phase::Open => {
                 self.streams[stream].orphaned = Some(self.stamp_when_expected(stream));
                 self.start_delivery_timers(stream);

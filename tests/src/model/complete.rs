@@ -55,17 +55,8 @@ impl Model {
         if let Some(connection) = self.attached(stream).map(|attached| attached.id) {
             self.close_connection(connection, reason);
         }
-        if self.streams[stream].phase == Phase::Reserved {
-            for connection in self.connections.iter_mut() {
-                if connection.stream == Some(stream) {
-                    connection.stream = None;
-                }
-            }
-            self.streams.remove(stream);
-        } else {
-            self.fail_unacknowledged(stream, UnansweredReason::Cancelled);
-            self.leave_tombstone(stream, true);
-        }
+        self.fail_unacknowledged(stream, UnansweredReason::Cancelled);
+        self.leave_tombstone(stream, true);
     }
 
     /// Abandons a stream on behalf of the driver.

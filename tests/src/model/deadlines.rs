@@ -1,7 +1,7 @@
 //! Section "Deadlines".
 
 use rejoin_core::{
-    Action, CloseReason, ConnectionId, EndReason, FailureReason, Instant, RequestId, StreamId,
+    Action, CloseReason, ConnectionId, FailureReason, Instant, RequestId, StreamId,
     UnansweredReason,
 };
 
@@ -15,7 +15,6 @@ use super::{
 #[derive(Clone, Debug)]
 enum Timer {
     Initialize,
-    Reservation(StreamId),
     Stuck,
     Stall(ConnectionId),
     StallDisconnect(ConnectionId),
@@ -33,7 +32,6 @@ impl Timer {
     fn rank(&self) -> u8 {
         match self {
             Self::Initialize => 0,
-            Self::Reservation(_) => 1,
             Self::Stuck => 2,
             Self::Stall(_) => 3,
             Self::StallDisconnect(_) => 4,
@@ -82,7 +80,6 @@ impl Model {
     fn fire(&mut self, timer: Timer) {
         match timer {
             Timer::Initialize => self.close(CloseReason::InitializeTimeout),
-            Timer::Reservation(stream) => self.cancel_stream(stream, EndReason::Abandoned),
             // The stream is stuck from now on, so its sender is released below.
             Timer::Stuck => {}
             Timer::Stall(connection) => {
@@ -160,7 +157,6 @@ impl Model {
             } else {
                 Timer::RetainedUnacknowledged(id)
             };
-            add(stream.reserved, config.reservation_timeout, Timer::Reservation(id));
             add(stream.orphaned, config.orphan_timeout, Timer::Orphan(id));
             add(stream.retained, config.retention, retention);
         }

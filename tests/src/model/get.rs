@@ -8,7 +8,6 @@ use rejoin_core::{
 use super::{
     Model,
     connection::{Connection, Origin, Role},
-    stream::Phase,
 };
 
 impl Model {
@@ -50,7 +49,7 @@ impl Model {
             StreamId::Standalone => true,
             StreamId::Request(number) => number < self.next_number,
         };
-        if !is_assigned || it.is_some_and(|it| it.phase == Phase::Reserved) {
+        if !is_assigned {
             return Err(ClientFault::UnknownStream(stream).into());
         }
         let last = match (it, tombstone) {

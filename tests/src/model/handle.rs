@@ -50,7 +50,6 @@ impl Model {
     fn check(&self, input: &Input<u64>) -> Result<(), Rejection> {
         self.check_stage(input)?;
         match input {
-            Input::Reserve { connection } => self.check_reserve(*connection),
             Input::Post { connection, post, .. } => self.check_post(*connection, post),
             Input::Get { connection, last_event_id } => self.check_get(*connection, *last_event_id),
             Input::Abandon { stream } => self.check_abandon(*stream),
@@ -69,7 +68,6 @@ impl Model {
     /// recorded.
     fn perform(&mut self, input: Input<u64>) -> Option<StreamId> {
         match input {
-            Input::Reserve { connection } => self.reserve(connection),
             Input::Post { connection, format, post } => match self.stage {
                 Stage::Expected => self.initialize(connection, post),
                 Stage::Unanswered { .. } | Stage::Initialized(_) if post.has_request() => {
@@ -100,7 +98,7 @@ impl Model {
     fn check_abandon(&self, stream: StreamId) -> Result<(), Rejection> {
         let phase = self.streams.get(stream).map(|stream| stream.phase);
         match phase {
-            Some(Phase::Reserved | Phase::Open | Phase::Complete) => Ok(()),
+            Some(Phase::Open | Phase::Complete) => Ok(()),
             Some(Phase::Standalone) | None => Err(ApiMisuse::UnknownStream(stream).into()),
         }
     }

@@ -1,9 +1,8 @@
 //! Section "Initialization".
 
 use rejoin_core::{
-    Action, Answer, ApiMisuse, ClientFault, CloseReason, ConnectionId, EVENT_OVERHEAD_BYTES,
-    EndReason, Failure, FailureReason, Head, Input, Message, Method, Post, Profile, Rejection,
-    RequestId,
+    Action, Answer, ClientFault, CloseReason, ConnectionId, EVENT_OVERHEAD_BYTES, EndReason,
+    Failure, FailureReason, Head, Input, Message, Method, Post, Profile, Rejection, RequestId,
 };
 
 use super::{
@@ -23,11 +22,6 @@ impl Model {
         match self.stage {
             Stage::Unanswered { .. } | Stage::Initialized(_) if is_initialize(input) => {
                 Err(ClientFault::AlreadyInitialized.into())
-            }
-            Stage::Expected | Stage::Unanswered { .. }
-                if matches!(input, Input::Reserve { .. }) =>
-            {
-                Err(ApiMisuse::NotInitialized.into())
             }
             Stage::Unanswered { .. } if is_from_client(input) && !is_ping(input) => {
                 Err(ClientFault::NotInitialized.into())
@@ -91,8 +85,7 @@ fn method(input: &Input<u64>) -> Option<Method> {
             post: Post::Single(Message { head: Head::Request { method, .. }, .. }),
             ..
         } => Some(*method),
-        Input::Reserve { .. }
-        | Input::Post { .. }
+        Input::Post { .. }
         | Input::Get { .. }
         | Input::Acknowledged { .. }
         | Input::ConnectionClosed { .. }

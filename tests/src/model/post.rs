@@ -13,14 +13,6 @@ use super::{
 };
 
 impl Model {
-    pub(super) fn check_reserve(&self, connection: ConnectionId) -> Result<(), Rejection> {
-        if self.connections.get(connection).is_some() {
-            return Err(ApiMisuse::ConnectionInUse(connection).into());
-        }
-        self.check_streams()?;
-        self.check_connections()
-    }
-
     pub(super) fn check_post(
         &self,
         connection: ConnectionId,
@@ -33,8 +25,7 @@ impl Model {
             return Err(ClientFault::BatchEmpty.into());
         }
         let is_known = self.connections.get(connection).is_some();
-        let reserved = self.reserved_stream(connection);
-        if post.has_request() && is_known && reserved.is_none() {
+        if post.has_request() && is_known {
             return Err(ApiMisuse::ConnectionInUse(connection).into());
         }
         self.check_batch(post)?;
@@ -45,17 +36,8 @@ impl Model {
             return self.check_sizes(post);
         }
         self.check_messages(messages(post))?;
-        if reserved.is_none() {
-            self.check_streams()?;
-            self.check_connections()?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn reserve(&mut self, connection: ConnectionId) {
-        let stream = self.new_stream(Phase::Reserved);
-        self.streams[stream].reserved = Some(self.stamp());
-        self.connections.push(Connection::new(connection, Role::Attached, Some(stream)));
+        self.check_streams()?;
+        self.check_connections()
     }
 
     pub(super) fn request(
@@ -64,16 +46,11 @@ impl Model {
         format: AnswerFormat,
         post: Post<u64>,
     ) {
-        let stream = if let Some(stream) = self.reserved_stream(connection) {
-            stream
-        } else {
-            let stream = self.new_stream(Phase::Open);
-            self.connections.push(Connection::new(connection, Role::Attached, Some(stream)));
-            stream
-        };
+        let stream = StreamId::Request(self.next_number);
+        self.next_number += 1;
+        self.streams.push(Stream::new(stream, Phase::Open));
+        self.connections.push(Connection::new(connection, Role::Attached, Some(stream)));
         let it = &mut self.streams[stream];
-        it.phase = Phase::Open;
-        it.reserved = None;
         it.requests = messages(&post).iter().filter_map(request).collect();
         for request in &it.requests {
             self.tasks.retain(|token| request.token.as_ref() != Some(token));
@@ -121,20 +98,6 @@ impl Model {
                 self.emit(Action::Report(Report::Undeliverable { id, reason }));
             }
         }
-    }
-
-    fn new_stream(&mut self, phase: Phase) -> StreamId {
-        let stream = StreamId::Request(self.next_number);
-        self.next_number += 1;
-        self.streams.push(Stream::new(stream, phase));
-        stream
-    }
-
-    /// Returns the reserved stream that a connection is attached to.
-    fn reserved_stream(&self, connection: ConnectionId) -> Option<StreamId> {
-        let connection = self.connections.get(connection)?;
-        let stream = connection.stream.filter(|_| connection.role == Role::Attached)?;
-        (self.streams[stream].phase == Phase::Reserved).then_some(stream)
     }
 
     fn check_batch(&self, post: &Post<u64>) -> Result<(), ClientFault> {

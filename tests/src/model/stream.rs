@@ -26,8 +26,6 @@ pub(super) struct Stream {
     pub(super) earlier_silence: Duration,
     /// When its client is expected, if it was sent a retry.
     pub(super) retry_at: Instant,
-    /// While it is reserved: since when.
-    pub(super) reserved: Option<Stamp>,
     /// While it is open and has no connection: since when.
     pub(super) orphaned: Option<Stamp>,
     /// While it is retained: since when.
@@ -39,7 +37,6 @@ pub(super) struct Stream {
 pub(super) enum Phase {
     /// The standalone stream, which has no phases.
     Standalone,
-    Reserved,
     Open,
     Complete,
 }
@@ -141,7 +138,6 @@ impl Stream {
             is_primed: false,
             earlier_silence: Duration::ZERO,
             retry_at: Instant::EPOCH,
-            reserved: None,
             orphaned: None,
             retained: None,
         }

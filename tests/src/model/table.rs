@@ -3,7 +3,7 @@
 use std::{
     fmt::Debug,
     ops::{Index, IndexMut},
-    slice::{Iter, IterMut},
+    slice::Iter,
 };
 
 /// An item whose key is unique in its table.
@@ -28,10 +28,6 @@ impl<T: Keyed> Table<T> {
 
     pub(super) fn iter(&self) -> Iter<'_, T> {
         self.0.iter()
-    }
-
-    pub(super) fn iter_mut(&mut self) -> IterMut<'_, T> {
-        self.0.iter_mut()
     }
 
     pub(super) fn get(&self, key: T::Key) -> Option<&T> {

@@ -1,7 +1,5 @@
 //! The driver: passes inputs to sessions, and applies their actions.
 
-use std::time::Duration;
-
 use rejoin_core::{
     ANSWER_INDEX, Action, AnswerFormat, ClientFault, ConnectionId, CutReason, Event, EventId,
     Input, Instant, Rejection, StreamId,
@@ -16,15 +14,12 @@ use crate::laws::{ConnectionView, Step, event_of};
 
 /// A deliberate bug affects one in this many events.
 const BUG_EVERY: u64 = 97;
-/// The time between a reservation and its request.
-pub(super) const RESERVATION_TIME: Duration = Duration::from_millis(70);
 
 /// The input that opened a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LinkOrigin {
     Get,
     Request,
-    Reserve,
 }
 
 impl Simulation {
@@ -210,17 +205,6 @@ impl Simulation {
             Packet::Requests { link, format, post } => {
                 self.connect(link, |connection| Input::Post { connection, format, post })
             }
-            Packet::Reserve { link, format, post } => {
-                self.connect(link, |connection| Input::Reserve { connection })?;
-                if self.links.get(&link).is_some_and(|link| link.is_open_at_server) {
-                    let request = Packet::Requests { link, format, post };
-                    self.schedule_after(
-                        RESERVATION_TIME,
-                        SimEvent::PacketArrived(Box::new(request)),
-                    );
-                }
-                Ok(())
-            }
             Packet::Get { link, last_event_id } => {
                 self.connect(link, |connection| Input::Get { connection, last_event_id })
             }
@@ -274,25 +258,15 @@ impl Simulation {
             return Ok(());
         };
         let server_no = link.server;
-        let known = link.connection;
         let Some(server) = self.servers.get_mut(server_no) else {
             return Ok(());
         };
-        if known.is_some() && !link.is_open_at_server {
-            // The reservation has ended, and its client knows.
-            return Ok(());
-        }
-        let connection = known.unwrap_or_else(|| server.connect(no));
+        let connection = server.connect(no);
         let is_standalone = |conn: &ConnectionView| conn.stream == Some(StreamId::Standalone);
         let was_attached = server.view.connections.iter().any(is_standalone);
         let input = input(connection);
-        let origin = if matches!(input, Input::Get { .. }) {
-            LinkOrigin::Get
-        } else if matches!(input, Input::Post { .. }) {
-            LinkOrigin::Request
-        } else {
-            LinkOrigin::Reserve
-        };
+        let origin =
+            if matches!(input, Input::Get { .. }) { LinkOrigin::Get } else { LinkOrigin::Request };
         let resumed =
             if let Input::Get { last_event_id, .. } = &input { *last_event_id } else { None };
         let result = self.handle_input(server_no, input)?;
@@ -320,16 +294,9 @@ impl Simulation {
                 Ok(())
             }
             Err(rejection) => {
-                let was_open = link.is_open_at_server;
-                let through = link.acknowledged;
                 link.is_open_at_server = false;
                 if let Some(server) = self.servers.get_mut(server_no) {
                     server.links.remove(&connection);
-                }
-                if was_open {
-                    // The driver must close a reserved connection whose request is rejected.
-                    let _ = self
-                        .handle_input(server_no, Input::ConnectionClosed { connection, through })?;
                 }
                 self.on_rejected(no, &rejection)
             }

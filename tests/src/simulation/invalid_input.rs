@@ -12,8 +12,6 @@ use crate::kit::Fault;
 /// What makes an input invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InvalidInput {
-    /// The driver reserves a stream before the session is initialized.
-    EarlyReserve,
     /// A second `initialize`.
     SecondInitialize,
     /// A batch that is empty, or too long, or not allowed at all.
@@ -61,8 +59,6 @@ impl Simulation {
         let batches =
             Profile::governing(server.version).batches && self.parameters.config.batch_max > 1;
         let input = match (invalid, used) {
-            (InvalidInput::EarlyReserve, _) if !server.inputs.is_empty() => return Ok(()),
-            (InvalidInput::EarlyReserve, _) => Input::Reserve { connection: CONNECTION },
             (InvalidInput::ConnectionInUse, None) => return Ok(()),
             (InvalidInput::ConnectionInUse, Some(connection)) => {
                 Input::Get { connection, last_event_id: None }
@@ -83,12 +79,8 @@ impl Simulation {
                 Input::Post { connection: CONNECTION, format: AnswerFormat::Sse, post }
             }
         };
-        let is_of_driver = matches!(
-            invalid,
-            InvalidInput::EarlyReserve
-                | InvalidInput::ConnectionInUse
-                | InvalidInput::UnknownStream
-        );
+        let is_of_driver =
+            matches!(invalid, InvalidInput::ConnectionInUse | InvalidInput::UnknownStream);
         let result = self.handle_input(no, input)?;
         let is_expected = match &result {
             Ok(_) => invalid == InvalidInput::ValidBatch && batches,
@@ -130,9 +122,9 @@ impl Simulation {
                 let first = create(request(-1, Method::Other));
                 Post::Batch(vec![first, create(request(-2, Method::Other))])
             }
-            InvalidInput::EarlyReserve
-            | InvalidInput::ConnectionInUse
-            | InvalidInput::UnknownStream => Post::Single(create(notification)),
+            InvalidInput::ConnectionInUse | InvalidInput::UnknownStream => {
+                Post::Single(create(notification))
+            }
             InvalidInput::ValidBatch => {
                 Post::Batch(vec![create(notification.clone()), create(notification)])
             }

@@ -66,8 +66,6 @@ pub(super) struct Link {
     pub(super) is_open_at_server: bool,
     /// Whether it is open at the client.
     pub(super) is_open_at_client: bool,
-    /// Whether it was reserved before its request.
-    pub(super) is_reserved: bool,
     /// How the session ended it.
     pub(super) end: Option<LinkEnd>,
     /// The index of the last event that the body pulled.
@@ -114,7 +112,6 @@ impl Link {
             connection: None,
             is_open_at_server: false,
             is_open_at_client: true,
-            is_reserved: false,
             end: None,
             acknowledged: None,
             is_pull_scheduled: false,

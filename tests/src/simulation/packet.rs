@@ -10,8 +10,6 @@ use super::invalid_input::InvalidInput;
 pub(super) enum Packet {
     /// A POST with requests.
     Requests { link: LinkNo, format: AnswerFormat, post: Post<u64> },
-    /// A reservation of a stream, whose request follows on the same connection.
-    Reserve { link: LinkNo, format: AnswerFormat, post: Post<u64> },
     /// A GET.
     Get { link: LinkNo, last_event_id: Option<EventId> },
     /// A POST without a request.

@@ -102,17 +102,12 @@ fn closing_fails_pending_requests_within_the_window() {
 }
 
 #[test]
-fn a_reservation_opens_or_expires() {
+fn an_abandoned_stream_is_cancelled() {
     let mut script = Script::initialized(Config::default());
-    script.expect(Input::Reserve { connection: ConnectionId(1) }, []);
     script.expect_rejection(resume(2, FIRST, 0), ClientFault::UnknownStream(FIRST));
-    script.expect_rejection(get(1), ApiMisuse::ConnectionInUse(ConnectionId(1)));
-    script.expect(Input::Reserve { connection: ConnectionId(2) }, []);
     script.expect(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
+    script.expect_rejection(get(1), ApiMisuse::ConnectionInUse(ConnectionId(1)));
     script.expect(acknowledged(1, 0), []);
-    script.wait(10_000);
-    script.expect(Input::Tick, [close(2, EndReason::Abandoned)]);
-    script.expect_rejection(resume(3, SECOND, 0), ClientFault::ExpiredStream(SECOND));
     script.expect_rejection(Input::Abandon { stream: SECOND }, ApiMisuse::UnknownStream(SECOND));
     script.expect(Input::Abandon { stream: FIRST }, [close(1, EndReason::Abandoned)]);
     script.expect(

@@ -270,7 +270,7 @@ const SOAK_CLIENTS: usize = 24;
 const SOAK_REQUESTS: usize = 250;
 
 /// Returns all optional timeouts of a session.
-pub(crate) fn timeouts(config: &mut Config) -> [&mut Option<Duration>; 12] {
+pub(crate) fn timeouts(config: &mut Config) -> [&mut Option<Duration>; 11] {
     [
         &mut config.retention,
         &mut config.tombstone_timeout,
@@ -280,7 +280,6 @@ pub(crate) fn timeouts(config: &mut Config) -> [&mut Option<Duration>; 12] {
         &mut config.orphan_timeout,
         &mut config.delivery_timeout,
         &mut config.server_request_timeout,
-        &mut config.reservation_timeout,
         &mut config.stall_timeout_max,
         &mut config.hold_timeout,
         &mut config.stall_disconnect_timeout,

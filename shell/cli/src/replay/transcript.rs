@@ -32,7 +32,6 @@ pub(super) fn write_step(out: &mut impl Write, started: Instant, step: &Step) ->
 
 fn describe_input(input: &Input<String>) -> String {
     match input {
-        Input::Reserve { connection } => format!("connection {connection}: reserve"),
         Input::Post { post, .. } if !post.has_request() => format!("POST {}", describe_post(post)),
         Input::Post { connection, format, post } => {
             let format = match format {

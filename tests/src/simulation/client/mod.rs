@@ -7,14 +7,12 @@ mod resume;
 mod settle;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use rejoin_core::{AnswerFormat, Head, Message, Method, Post};
 
 use super::Simulation;
 use super::backend::Backend;
 use super::event_queue::{ClientNo, LinkNo, ReaderNo, Serial, ServerNo, SimEvent};
-use super::invalid_input::InvalidInput;
 use super::link::LinkFault;
 use super::packet::Packet;
 use super::server::Server;
@@ -123,9 +121,6 @@ impl Simulation {
         self.send_on_link(link, Packet::Requests { link, format: AnswerFormat::Sse, post });
         let rate = self.faults.rate(Fault::BeforeInitialized);
         if self.clients.get_mut(&no).is_some_and(|client| client.rng.chance(rate)) {
-            let reserve =
-                Packet::Invalid { server: server_no, invalid: InvalidInput::EarlyReserve };
-            self.schedule_after(Duration::ZERO, SimEvent::PacketArrived(Box::new(reserve)));
             self.send_initialized(no, server_no);
         }
     }

@@ -9,7 +9,6 @@ use crate::kit::Fault;
 use crate::kit::checker::StreamChecker;
 use crate::simulation::Simulation;
 use crate::simulation::backend::token_of;
-use crate::simulation::driver::RESERVATION_TIME;
 use crate::simulation::event_queue::{ClientNo, ReaderNo, Serial, ServerNo, SimEvent};
 use crate::simulation::packet::Packet;
 use crate::simulation::state::{ClientRequest, ReaderKind};
@@ -50,15 +49,9 @@ impl Simulation {
         let rng = &mut client.rng;
         let count = if is_batch { rng.size(1, batch_max).min(client.requests_left) } else { 1 };
         let format = if rng.chance(150) { AnswerFormat::Json } else { AnswerFormat::Sse };
-        let is_reserved = rng.chance(60);
-        let expires =
-            self.parameters.config.reservation_timeout.is_some_and(|it| it <= RESERVATION_TIME);
         let (mut ids, mut open, mut messages) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
         for _ in 0..count {
             let (serial, message) = self.make_request(no, server, reader);
-            if let Some(request) = self.requests.get_mut(&serial) {
-                request.must_be_answered &= !(is_reserved && expires);
-            }
             open.insert(serial);
             ids.extend(crate::laws::request_id(&message.head).cloned());
             messages.push(message);
@@ -74,17 +67,7 @@ impl Simulation {
             }
         };
         let link = self.open_link(no, server, reader);
-        if let Some(link) = self.links.get_mut(&link) {
-            link.is_reserved = is_reserved;
-        }
-        self.send_on_link(
-            link,
-            if is_reserved {
-                Packet::Reserve { link, format, post }
-            } else {
-                Packet::Requests { link, format, post }
-            },
-        );
+        self.send_on_link(link, Packet::Requests { link, format, post });
     }
 
     fn may_batch(&mut self, no: ClientNo, server: ServerNo) -> bool {

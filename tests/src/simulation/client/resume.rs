@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rejoin_core::{ApiMisuse, ClientFault, Rejection, RequestId, StreamId};
+use rejoin_core::{ClientFault, Rejection, RequestId, StreamId};
 
 use crate::kit::Fault;
 use crate::kit::checker::Outcome;
@@ -137,7 +137,6 @@ impl Simulation {
             return Ok(());
         };
         let was_read = std::mem::take(&mut link.is_open_at_client);
-        let is_reserved = link.is_reserved;
         let (reader_no, client, server) = (link.reader, link.client, link.server);
         if !was_read {
             return Ok(());
@@ -176,7 +175,7 @@ impl Simulation {
                     request
                         .is_some_and(|request| request.is_duplicated || request.outcome.is_some())
                 };
-                if !is_expected_rejection(rejection, may_be_in_use, is_reserved) {
+                if !is_expected_rejection(rejection, may_be_in_use) {
                     return Err(format!("a request was rejected: {rejection}"));
                 }
                 self.readers.remove(&reader_no);
@@ -235,7 +234,6 @@ fn outcome_of_rejection(rejection: &Rejection) -> Option<Outcome> {
 fn is_expected_rejection(
     rejection: &Rejection,
     may_be_in_use: impl FnOnce(&RequestId) -> bool,
-    is_reserved: bool,
 ) -> bool {
     let is_limit = matches!(
         rejection,
@@ -254,7 +252,5 @@ fn is_expected_rejection(
         | Rejection::ApiMisuse(_)
         | Rejection::Closed(_) => false,
     };
-    // The reservation may have just expired.
-    let is_over = matches!(rejection, Rejection::ApiMisuse(ApiMisuse::ConnectionInUse(_)));
-    is_limit || is_known || is_reserved && is_over
+    is_limit || is_known
 }
