@@ -57,7 +57,13 @@ fn a_held_sender_is_released_when_the_session_ends() {
 }
 
 fn config() -> ManagerConfig {
-    let session = Config { window_events_max: 1, stream_events_max: 4, ..Config::default() };
+    // Senders are only held by a session that is half full.
+    let session = Config {
+        window_events_max: 1,
+        stream_events_max: 4,
+        session_bytes_max: 1_000,
+        ..Config::default()
+    };
     ManagerConfig { session, ..ManagerConfig::default() }
 }
 
