@@ -4,11 +4,11 @@ use super::{
     Session,
     connection::{Connection, ConnectionKey, Role, Subject},
     in_flight::Sent,
-    stream::{STANDALONE, Stage, StreamKey},
+    stream::{STANDALONE, Stage, Stream, StreamKey},
 };
 use crate::{
-    Action, Actions, AnswerFormat, ConnectionId, CutReason, EndReason, Event, Logged, Report,
-    config::StallTimeout, time::Timeout, timers::TimerKind,
+    Action, Actions, AnswerFormat, ConnectionId, CutReason, EndReason, Event, EventId, Logged,
+    Report, config::StallTimeout, time::Timeout, timers::TimerKind,
 };
 
 impl<M: Clone> Session<M> {
@@ -136,28 +136,42 @@ impl<M: Clone> Session<M> {
         connection: ConnectionKey,
         out: &mut Actions<M>,
     ) {
+        self.replay(stream, connection, out);
+        self.arm_stall_timer(connection);
+        self.close_if_caught_up(stream, out);
+    }
+
+    /// Sends a connection what its window admits, in one pass over the log.
+    fn replay(&mut self, stream: StreamKey, connection: ConnectionKey, out: &mut Actions<M>) {
+        let Self { streams, connections, config, in_flight, is_window_exceeded, .. } = self;
+        let Stream { id, log, .. } = &streams[stream];
+        let attached = &mut connections[connection];
+        let mut rest = log.range(attached.cursor.next()..u64::MAX);
+        let mut logged = rest.next();
         loop {
-            let log = &self.streams[stream].log;
-            let next = self.connections[connection].cursor.next();
-            let logged = log.first_from(next);
+            let next = attached.cursor.next();
             let before = logged.map_or(u64::MAX, |logged| logged.index - 1);
             let gap_end = log.missed_through().min(before);
-            if next <= gap_end {
-                let sent = Sent { index: gap_end, cost: 0 };
-                if !self.admits(connection, sent) {
-                    break;
-                }
-                self.send_sse(stream, connection, sent, Event::Gap { first: next }, out);
-                continue;
-            }
-            let Some(Logged { index, entry, .. }) = logged else { break };
-            let index = *index;
-            if !self.admits(connection, Sent { index, cost: entry.cost() }) {
+            let sent = match logged {
+                _ if next <= gap_end => Sent { index: gap_end, cost: 0 },
+                Some(Logged { index, entry, .. }) => Sent { index: *index, cost: entry.cost() },
+                None => break,
+            };
+            if !attached.admits(sent, *in_flight, config) {
                 break;
             }
-            self.send_entry(stream, connection, index, entry.clone(), out);
+            let id = EventId::new(*id, sent.index);
+            out.push(match logged {
+                Some(Logged { index, entry, .. }) if *index == sent.index => {
+                    logged = rest.next();
+                    attached.entry_action(id, entry)
+                }
+                _ => attached.event_action(id, Event::Gap { first: next }),
+            });
+            attached.note_sent(sent);
+            *in_flight = in_flight.saturating_add(sent.cost);
+            *is_window_exceeded |= sent.cost > 0 && *in_flight > config.window_bytes_max;
         }
-        self.close_if_caught_up(stream, out);
     }
 
     /// Discards the unacknowledged events of a connection, which are sent on another one.

@@ -75,7 +75,7 @@ impl<M: Clone> Session<M> {
             let index = self.allocate_index(stream);
             self.resolve(&id, answered_next);
             let failure = Entry::Failure(Failure { id, reason });
-            self.send_entry(stream, connection, index, failure, out);
+            self.send_entry(stream, connection, index, &failure, out);
         }
     }
 

@@ -7,7 +7,8 @@ use slab::Slab;
 
 use super::{in_flight::InFlight, stall_estimator::StallEstimator, stream::StreamKey};
 use crate::{
-    AnswerFormat, ConnectionId, Cursor, Instant, StreamId,
+    ANSWER_INDEX, Action, Answer, AnswerFormat, ConnectionId, Cursor, Entry, Event, EventId,
+    Instant, MessageKind, StreamId,
     ascending_map::AscendingMap,
     capacity,
     timers::{Key, TimerKey, to_key},
@@ -93,6 +94,29 @@ impl Connection {
             stall_estimator,
             stall_timer: None,
         }
+    }
+
+    /// Returns the action that sends the entry of a log. The response to a POST in JSON format
+    /// is its whole answer, unless another event came before.
+    pub(crate) fn entry_action<M: Clone>(&mut self, id: EventId, entry: &Entry<M>) -> Action<M> {
+        let is_whole = self.format == AnswerFormat::Json && id.index == ANSWER_INDEX;
+        match entry {
+            Entry::Message { body, kind: MessageKind::Response(_), .. } if is_whole => {
+                Action::Respond { connection: self.id, answer: Answer::Message(body.clone()) }
+            }
+            Entry::Failure(failure) if is_whole => {
+                Action::Respond { connection: self.id, answer: Answer::Failure(failure.clone()) }
+            }
+            Entry::Message { body, .. } => self.event_action(id, Event::Message(body.clone())),
+            Entry::Failure(failure) => self.event_action(id, Event::Failure(failure.clone())),
+        }
+    }
+
+    /// Returns the action that sends an event as SSE, with an id that a client can resume after.
+    pub(crate) fn event_action<M>(&mut self, id: EventId, event: Event<M>) -> Action<M> {
+        self.format = AnswerFormat::Sse;
+        self.can_resume = true;
+        Action::Send { connection: self.id, id, event }
     }
 
     /// Returns for how many nanoseconds its reader has acknowledged nothing of what is in flight.

@@ -2,8 +2,12 @@
 
 use smallvec::SmallVec;
 
-use super::{Session, connection::ConnectionKey, stream::StreamKey};
-use crate::Actions;
+use super::{
+    Session,
+    connection::{Connection, ConnectionKey},
+    stream::StreamKey,
+};
+use crate::{Actions, Config};
 
 /// The unacknowledged events of one connection, except those that cost nothing: at most
 /// `window_events_max`.
@@ -44,18 +48,30 @@ impl InFlight {
     }
 }
 
-impl<M> Session<M> {
-    /// Returns whether the windows, in events and in bytes, admit an event on a connection.
-    /// A connection with nothing in flight may exceed the latter by one event.
-    pub(super) fn admits(&self, key: ConnectionKey, Sent { index, cost }: Sent) -> bool {
-        let cursor = &self.connections[key].cursor;
-        cursor.admits(index, self.config.window_events_max)
-            && (!cursor.has_unacknowledged() || self.fits(cost))
+impl Connection {
+    /// Returns whether the windows, in events and in bytes, admit an event, where `in_flight`
+    /// bytes are in flight on all connections together. A connection with nothing in flight may
+    /// exceed the latter by one event.
+    pub(super) fn admits(&self, sent: Sent, in_flight: usize, config: &Config) -> bool {
+        let fits =
+            || sent.cost == 0 || in_flight.saturating_add(sent.cost) <= config.window_bytes_max;
+        self.cursor.admits(sent.index, config.window_events_max)
+            && (!self.cursor.has_unacknowledged() || fits())
     }
 
-    /// Returns whether `cost` more bytes may be in flight.
-    pub(super) fn fits(&self, cost: usize) -> bool {
-        cost == 0 || self.in_flight.saturating_add(cost) <= self.config.window_bytes_max
+    /// Records that an event was sent.
+    pub(super) fn note_sent(&mut self, sent: Sent) {
+        self.cursor.sent(sent.index);
+        if sent.cost > 0 {
+            self.in_flight.0.push(sent);
+        }
+    }
+}
+
+impl<M> Session<M> {
+    /// Returns whether the windows, in events and in bytes, admit an event on a connection.
+    pub(super) fn admits(&self, key: ConnectionKey, sent: Sent) -> bool {
+        self.connections[key].admits(sent, self.in_flight, &self.config)
     }
 
     /// Returns whether a connection is at the head, and its window admits the event at the
@@ -95,13 +111,9 @@ impl<M: Clone> Session<M> {
     /// Records that an event was sent.
     #[inline]
     pub(super) fn add_in_flight(&mut self, key: ConnectionKey, sent: Sent) {
-        let connection = &mut self.connections[key];
-        connection.cursor.sent(sent.index);
-        if sent.cost > 0 {
-            connection.in_flight.0.push(sent);
-            self.in_flight = self.in_flight.saturating_add(sent.cost);
-            self.is_window_exceeded |= self.in_flight > self.config.window_bytes_max;
-        }
+        self.connections[key].note_sent(sent);
+        self.in_flight = self.in_flight.saturating_add(sent.cost);
+        self.is_window_exceeded |= sent.cost > 0 && self.in_flight > self.config.window_bytes_max;
         self.arm_stall_timer(key);
     }
 

@@ -10,8 +10,8 @@ use super::{
     stream::{Stage, StreamKey},
 };
 use crate::{
-    ANSWER_INDEX, Action, Actions, Answer, AnswerFormat, Entry, Event, EventId, MessageKind,
-    Report, UnansweredReason, log::Evicted, timers::TimerKind,
+    ANSWER_INDEX, Action, Actions, Answer, Entry, Event, EventId, MessageKind, Report,
+    UnansweredReason, log::Evicted, timers::TimerKind,
 };
 
 impl<M: Clone> Session<M> {
@@ -29,7 +29,7 @@ impl<M: Clone> Session<M> {
             | Entry::Failure(_) => None,
         };
         if let Some(connection) = reader {
-            self.send_entry(stream, connection, index, entry.clone(), out);
+            self.send_entry(stream, connection, index, &entry, out);
         }
         self.append(stream, index, entry);
         if let Some(id) = server_request {
@@ -50,52 +50,32 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Sends the entry of a log, at an index. The response to a POST in JSON format is its whole
-    /// answer, unless another event came before.
+    /// Sends the entry of a log, at an index.
     pub(super) fn send_entry(
         &mut self,
         stream: StreamKey,
         connection: ConnectionKey,
         index: u64,
-        entry: Entry<M>,
+        entry: &Entry<M>,
         out: &mut Actions<M>,
     ) {
-        let sent = Sent { index, cost: entry.cost() };
-        let is_json = self.connections[connection].format == AnswerFormat::Json;
-        match entry {
-            Entry::Message { body, kind: MessageKind::Response(_), .. }
-                if is_json && index == ANSWER_INDEX =>
-            {
-                self.respond(connection, Answer::Message(body), sent.cost, out);
-            }
-            Entry::Failure(failure) if is_json && index == ANSWER_INDEX => {
-                self.respond(connection, Answer::Failure(failure), sent.cost, out);
-            }
-            Entry::Message { body, .. } => {
-                self.send_sse(stream, connection, sent, Event::Message(body), out);
-            }
-            Entry::Failure(failure) => {
-                self.send_sse(stream, connection, sent, Event::Failure(failure), out);
-            }
-        }
+        let id = EventId::new(self.streams[stream].id, index);
+        out.push(self.connections[connection].entry_action(id, entry));
+        self.add_in_flight(connection, Sent { index, cost: entry.cost() });
     }
 
-    /// Sends an event as SSE, with an id that a client can resume after.
-    #[inline]
+    /// Sends an event that is not logged, with an id that a client can resume after.
     pub(super) fn send_sse(
         &mut self,
         stream: StreamKey,
         connection: ConnectionKey,
-        sent: Sent,
+        index: u64,
         event: Event<M>,
         out: &mut Actions<M>,
     ) {
-        let attached = &mut self.connections[connection];
-        attached.format = AnswerFormat::Sse;
-        attached.can_resume = true;
-        let id = EventId::new(self.streams[stream].id, sent.index);
-        out.push(Action::Send { connection: attached.id, id, event });
-        self.add_in_flight(connection, sent);
+        let id = EventId::new(self.streams[stream].id, index);
+        out.push(self.connections[connection].event_action(id, event));
+        self.add_in_flight(connection, Sent { index, cost: 0 });
     }
 
     /// Sends the whole answer to a POST.
@@ -126,7 +106,7 @@ impl<M: Clone> Session<M> {
             return;
         }
         self.streams[stream].is_primed = true;
-        self.send_sse(stream, connection, Sent { index: 0, cost: 0 }, event, out);
+        self.send_sse(stream, connection, 0, event, out);
     }
 
     /// Sends the client of a stream a reconnection delay, if the window admits it.
@@ -152,7 +132,7 @@ impl<M: Clone> Session<M> {
         out: &mut Actions<M>,
     ) {
         let index = self.allocate_index(stream);
-        self.send_sse(stream, connection, Sent { index, cost: 0 }, event, out);
+        self.send_sse(stream, connection, index, event, out);
     }
 
     /// Allocates the next index of a stream.
