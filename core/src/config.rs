@@ -86,7 +86,7 @@ pub struct Config {
     /// Default 1,024. The stream of a batch counts for each of its requests.
     pub retained_unacknowledged_max: usize,
     /// Maximum requests whose complete streams are retained although their end was
-    /// acknowledged. Default 16: as many responses as a client may lose with its sockets, if it
+    /// acknowledged. Default 64: as many responses as a client may lose with its sockets, if it
     /// has that many requests at the same time. Those of earlier requests leave tombstones.
     /// The stream of a batch counts for each of its requests.
     pub retained_acknowledged_max: usize,
@@ -163,7 +163,7 @@ impl Default for Config {
             priming: Priming::ByRevision,
             unrelated_routing: UnrelatedRouting::Standalone,
             retained_unacknowledged_max: 1_024,
-            retained_acknowledged_max: 16,
+            retained_acknowledged_max: 64,
             tombstones_max: 512,
             cancelled_requests_max: 1_024,
             retention: Some(Duration::from_secs(60)),
@@ -480,7 +480,7 @@ mod tests {
             (config.session_bytes_max, 25_165_824),
             (config.shadows_max, 32),
             (config.retained_unacknowledged_max, 1_024),
-            (config.retained_acknowledged_max, 16),
+            (config.retained_acknowledged_max, 64),
             (config.tombstones_max, 512),
             (config.cancelled_requests_max, 1_024),
         ];
