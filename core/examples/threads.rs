@@ -1,7 +1,7 @@
 //! A driver on plain threads: a backend, a timer, and a client that loses its connection and
 //! resumes. Run it with `cargo run -p rejoin-core --example threads`.
 
-#![expect(clippy::print_stdout, reason = "printing is its purpose")]
+#![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "it prints, with its clock")]
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -12,7 +12,7 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 use rejoin_core::{
     ANSWER_INDEX, Action, Actions, Answer, AnswerFormat, Config, ConnectionId, Event, EventId,
     Input, Instant, Message, Parsed, Post, Rejected, RequestId, Session, StreamId, ValidConfig,
@@ -21,18 +21,15 @@ use rejoin_core::{
 
 type Body = Arc<str>;
 type Handled = Result<(), Box<Rejected<Body>>>;
+type Buffers = BTreeMap<ConnectionId, Buffer>;
 
-/// Maximum commands that wait for the backend. One with more is treated as exited.
-const COMMANDS_MAX: usize = 64;
-
-/// What the backend must do.
 enum Command {
     Handle(Body),
-    Cancel(RequestId),
-    Fail(RequestId),
+    /// There will be no response to this request of the client, or of the backend.
+    Forget(RequestId),
 }
 
-/// What the HTTP body of a connection writes next.
+/// What an HTTP body writes next.
 enum Item {
     Event(EventId, Event<Body>),
     Answer(Answer<Body>),
@@ -45,11 +42,10 @@ struct Buffer {
     is_closing: bool,
 }
 
-/// A session, and what its actions change.
 struct State {
     session: Session<Body>,
     actions: Actions<Body>,
-    buffers: BTreeMap<ConnectionId, Buffer>,
+    buffers: Buffers,
     /// `None` once the session is closed. The backend ends with it.
     backend: Option<Sender<Command>>,
     /// The streams whose senders wait.
@@ -65,7 +61,8 @@ struct Driver {
 
 impl Driver {
     fn new(config: ValidConfig) -> (Self, Receiver<Command>) {
-        let (backend, commands) = bounded(COMMANDS_MAX);
+        // A backend that leaves more commands unread is treated as exited.
+        let (backend, commands) = bounded(64);
         let state = Mutex::new(State {
             session: Session::new(config, Instant::EPOCH),
             actions: Actions::new(),
@@ -83,7 +80,11 @@ impl Driver {
 
     fn handle_locked(&self, state: &mut State, input: Input<Body>) -> Handled {
         // The clock is read under the lock, so that time never goes back.
-        let result = state.handle(Instant::new(self.started_at.elapsed()), input);
+        let now = Instant::new(self.started_at.elapsed());
+        let result = state.session.handle(now, input, &mut state.actions);
+        while !state.carry_out() {
+            let _ = state.session.handle(now, Input::BackendGone, &mut state.actions);
+        }
         self.changed.notify_all();
         result
     }
@@ -101,18 +102,19 @@ impl Driver {
     fn pull(&self, connection: ConnectionId) -> Option<Item> {
         let mut state = self.state.lock();
         loop {
-            let buffer = state.buffers.entry(connection).or_default();
+            let buffer = buffer(&mut state.buffers, connection);
             if let Some(item) = buffer.items.pop_front() {
                 let through = match &item {
                     Item::Event(id, _) => id.index,
                     Item::Answer(_) => ANSWER_INDEX,
                 };
-                // An acknowledgement is never rejected.
+                // Never rejected.
                 let _ = self.handle_locked(&mut state, Input::Acknowledged { connection, through });
                 return Some(item);
             }
             if buffer.is_closing {
-                self.close(state, connection);
+                drop(state);
+                self.close(connection);
                 return None;
             }
             self.changed.wait(&mut state);
@@ -120,10 +122,9 @@ impl Driver {
     }
 
     /// Reports the end of a connection.
-    fn close(&self, mut state: MutexGuard<'_, State>, connection: ConnectionId) {
-        state.buffers.remove(&connection);
-        let input = Input::ConnectionClosed { connection, through: None };
-        let _ = self.handle_locked(&mut state, input);
+    fn close(&self, connection: ConnectionId) {
+        self.state.lock().buffers.remove(&connection);
+        let _ = self.handle(Input::ConnectionClosed { connection, through: None });
     }
 
     /// Reports a tick at each deadline, until the session is closed.
@@ -143,15 +144,6 @@ impl Driver {
 }
 
 impl State {
-    fn handle(&mut self, now: Instant, input: Input<Body>) -> Handled {
-        let result = self.session.handle(now, input, &mut self.actions);
-        if !self.carry_out() {
-            let _ = self.session.handle(now, Input::BackendGone, &mut self.actions);
-            self.carry_out();
-        }
-        result
-    }
-
     /// Carries out all actions. Returns whether the backend has accepted its commands.
     fn carry_out(&mut self) -> bool {
         let Self { actions, buffers, backend, held, .. } = self;
@@ -159,35 +151,33 @@ impl State {
         for action in actions.drain() {
             match action {
                 Action::Forward { message } => commands.push(Command::Handle(message)),
-                Action::CancelRequest { id } => commands.push(Command::Cancel(id)),
-                Action::FailServerRequest { id, .. } => commands.push(Command::Fail(id)),
+                Action::CancelRequest { id } | Action::FailServerRequest { id, .. } => {
+                    commands.push(Command::Forget(id));
+                }
                 Action::Send { connection, id, event } => {
-                    buffers.entry(connection).or_default().items.push_back(Item::Event(id, event));
+                    buffer(buffers, connection).items.push_back(Item::Event(id, event));
                 }
                 Action::Respond { connection, answer } => {
-                    buffers.entry(connection).or_default().items.push_back(Item::Answer(answer));
+                    buffer(buffers, connection).items.push_back(Item::Answer(answer));
                 }
-                Action::Discard { connection } => {
-                    buffers.entry(connection).or_default().items.clear();
-                }
-                Action::Close { connection, .. } => {
-                    buffers.entry(connection).or_default().is_closing = true;
-                }
+                Action::Discard { connection } => buffer(buffers, connection).items.clear(),
+                Action::Close { connection, .. } => buffer(buffers, connection).is_closing = true,
                 Action::Cut { connection, .. } => {
-                    buffers.insert(connection, Buffer { is_closing: true, ..Buffer::default() });
+                    *buffer(buffers, connection) = Buffer { is_closing: true, ..Buffer::default() };
                 }
                 Action::Hold { stream } => drop(held.insert(stream)),
                 Action::Release { stream } => drop(held.remove(&stream)),
-                Action::SessionClosed { .. } => {
-                    *backend = None;
-                    held.clear();
-                }
+                Action::SessionClosed { .. } => (*backend, *held) = (None, BTreeSet::new()),
                 Action::Report(report) => println!("report: {report:?}"),
             }
         }
         let Some(backend) = backend else { return true };
         commands.into_iter().all(|command| backend.try_send(command).is_ok())
     }
+}
+
+fn buffer(buffers: &mut Buffers, connection: ConnectionId) -> &mut Buffer {
+    buffers.entry(connection).or_default()
 }
 
 fn message(json: &str) -> Result<Message<Body>, Box<dyn Error>> {
@@ -215,7 +205,7 @@ fn serve(driver: &Driver, commands: &Receiver<Command>) -> Result<(), Box<dyn Er
                     driver.send(json)?;
                 }
             }
-            Command::Cancel(id) | Command::Fail(id) => println!("no longer needed: {id}"),
+            Command::Forget(id) => println!("no response to {id}"),
         }
     }
     Ok(())
@@ -229,13 +219,12 @@ fn run_client(driver: &Driver) -> Result<(), Box<dyn Error>> {
         Ok(driver.handle(Input::Post { connection, format: AnswerFormat::Sse, post })?)
     };
     post(first, INITIALIZE)?;
-    while let Some(Item::Answer(answer)) = driver.pull(first) {
-        println!("{answer:?}");
-    }
+    let Some(Item::Answer(answer)) = driver.pull(first) else { return Err("no answer".into()) };
+    println!("{answer:?}");
+    driver.close(first);
     post(second, CALL)?;
     let Some(Item::Event(id, _)) = driver.pull(second) else { return Err("no event".into()) };
-    driver.close(driver.state.lock(), second);
-
+    driver.close(second);
     driver.handle(Input::Get { connection: third, last_event_id: Some(id) })?;
     let mut indexes = Vec::new();
     while let Some(Item::Event(id, event)) = driver.pull(third) {
