@@ -17,7 +17,7 @@ const EVENTS: usize = 40_000;
 /// How long a reader is slow, before it reads at full speed.
 const SLOW_TIME: Duration = Duration::from_secs(5);
 
-/// A server that sends progress of a `flood` call in the background, and answers other calls.
+/// A server that sends progress of a `count` call in the background, and answers other calls.
 const FLOOD: &str = r#"
 flood() {
     count=0
@@ -29,7 +29,7 @@ flood() {
 }
 while receive; do
     case $line in
-    *'"flood"'*) flood 40000 $id & ;;
+    *'"count"'*) flood 40000 $id & ;;
     *) respond '{}' ;;
     esac
 done"#;
@@ -75,7 +75,8 @@ pub(crate) struct Call(TcpStream);
 impl Call {
     pub(crate) fn send(client: &Client, address: &str, id: i64) -> Self {
         let params = json!({
-            "name": "flood", "arguments": { "events": EVENTS }, "_meta": { "progressToken": id },
+            "name": "count", "arguments": { "total": EVENTS, "interval_ms": 0 },
+            "_meta": { "progressToken": id },
         });
         let message =
             json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params });
