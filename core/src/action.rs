@@ -41,8 +41,9 @@ pub enum Action<M> {
         answer: Answer<M>,
     },
     /// Close a connection: its HTTP body ends after the events that it holds were sent. Comes at
-    /// most once for a connection, and is followed by an
-    /// [`Input::ConnectionClosed`](crate::Input::ConnectionClosed) or a [`Cut`](Self::Cut).
+    /// most once for a connection. Report
+    /// [`Input::ConnectionClosed`](crate::Input::ConnectionClosed) when the body has ended; a
+    /// body that takes too long is [`Cut`](Self::Cut), unless the session is closed.
     Close {
         /// The connection.
         connection: ConnectionId,
@@ -93,7 +94,8 @@ pub enum Action<M> {
     SessionClosed {
         /// Why.
         reason: CloseReason,
-        /// Client requests, by id, whose response the session no longer waits for: cancel them.
+        /// Client requests, by id, whose response the session no longer waits for: cancel them,
+        /// except `initialize`, which MCP does not allow to be cancelled.
         pending_requests: Vec<RequestId>,
         /// Server requests, by id, that get no response: fail them.
         server_requests: Vec<RequestId>,
@@ -131,6 +133,7 @@ pub enum Event<M> {
         retry: Option<Duration>,
     },
     /// A gap: events from index `first` to the index of this event are no longer available.
+    /// MCP has no message for it: write a comment, or a log message with this id.
     Gap {
         /// The first index.
         first: u64,
@@ -225,7 +228,7 @@ pub enum Report {
         id: RequestId,
     },
     /// The connection of a request in JSON format was closed before the response was
-    /// acknowledged.
+    /// acknowledged. The client has no event id to resume after, so the response is lost to it.
     ResponseLost {
         /// The stream.
         stream: StreamId,

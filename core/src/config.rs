@@ -41,7 +41,8 @@ pub struct Config {
     ///
     /// Cancelled requests count only beyond [`cancelled_requests_max`](Self::cancelled_requests_max).
     pub pending_requests_max: usize,
-    /// Maximum connections, draining ones included. Default 2,048, minimum 1.
+    /// Maximum connections, including those that were closed and whose bodies have not ended.
+    /// Default 2,048, minimum 1.
     pub connections_max: usize,
     /// Maximum server requests without a response. Default 1,024.
     pub server_requests_max: usize,
@@ -187,7 +188,8 @@ impl Default for Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ConcurrentGet {
-    /// It becomes a shadow: the newest one, which is promoted first.
+    /// It becomes a shadow: kept open without events, until it is promoted. The newest one is
+    /// promoted first.
     Shadow,
     /// It is attached, and the other one becomes a shadow.
     TakeOver,

@@ -8,7 +8,7 @@ use thiserror::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum StreamId {
-    /// The standalone stream, which GET requests attach to.
+    /// The standalone stream, which GET requests without an event id attach to.
     Standalone,
     /// The stream of a POST, by its number. The first one is 0.
     Request(u64),

@@ -43,6 +43,15 @@ impl<M> Post<M> {
         self.messages().iter().any(|message| message.head.is_request())
     }
 
+    /// Iterates over the ids of the requests in order. If the POST is rejected, each of them
+    /// needs an error response.
+    pub fn request_ids(&self) -> impl Iterator<Item = &RequestId> {
+        self.messages().iter().filter_map(|message| match &message.head {
+            Head::Request { id, .. } => Some(id),
+            Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => None,
+        })
+    }
+
     /// Replaces the body of each message, see [`Message::map`].
     pub fn map<N>(self, mut body: impl FnMut(&Head, M) -> N) -> Post<N> {
         match self {
@@ -78,7 +87,7 @@ pub enum AnswerFormat {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Input<M> {
-    /// A POST arrived. If it has a request, it opens a stream.
+    /// A POST arrived. If it has a request other than `initialize`, it opens a stream.
     Post {
         /// The new connection that is attached to the stream. Unused if the POST has no
         /// request, see [`Post::has_request`].
@@ -109,7 +118,8 @@ pub enum Input<M> {
     ConnectionClosed {
         /// The connection.
         connection: ConnectionId,
-        /// The index of the last event that its HTTP body pulled, if any.
+        /// The index of the last event that its HTTP body pulled, if any. `None` also if it
+        /// was acknowledged before.
         through: Option<u64>,
     },
     /// The driver abandons a request stream. Its pending requests are cancelled, without

@@ -22,16 +22,20 @@
 //! ```
 //!
 //! - A **stream** is an ordered, numbered sequence of events. A POST with a
-//!   request opens a *request stream*; GET requests attach to the *standalone stream*.
-//!   Streams outlive their connections.
+//!   request opens a *request stream*, except `initialize`, which only has an answer. A GET
+//!   without an event id attaches to the *standalone stream*; with one, it resumes the stream
+//!   that the id names. Streams outlive their connections.
 //! - The **log** of a stream is the bounded record of its events. An
 //!   [`EventId`] identifies one of them: `3/1` is the event at index 3 of stream 1.
 //! - A **connection** is one HTTP response body. To a session it is a [`Cursor`]
 //!   in a log, with a window: a limit on the events that were sent and that the body has
 //!   not pulled yet. A cursor at the end of the log gets events live; one that is behind gets
 //!   them from the log, whether its client has resumed or reads slowly: both are an
-//!   [`Action::Send`]. Senders are held while a slow reader makes progress; a reader that has
-//!   stopped delays others for at most [`Config::hold_timeout`].
+//!   [`Action::Send`]. Senders are held while a slow reader makes progress. A reader that has
+//!   *stalled*, acknowledging nothing for its stall timeout, no longer holds them.
+//! - One connection is *attached* to a stream. A further GET is a *shadow*, without events
+//!   until it is *promoted*. A connection that the session has closed is *draining* until its
+//!   body has ended.
 //! - A stream is **complete** when every request of its POST has a response
 //!   or was cancelled. It is retained for a while, and then leaves a *tombstone*, which
 //!   expires later.
@@ -50,7 +54,7 @@
 //!
 //! use rejoin_core::{
 //!     ANSWER_INDEX, Action, Actions, Answer, AnswerFormat, Config, ConnectionId, Event, EventId,
-//!     Input, Instant, Message, Parsed, Post, Rejected, RequestId, Session, StreamId, parse_head,
+//!     Input, Instant, Message, Parsed, Post, Rejected, RequestId, Session, parse_head,
 //! };
 //!
 //! /// What the HTTP body of a connection has yet to write.
@@ -64,7 +68,7 @@
 //! enum Item {
 //!     /// An SSE event.
 //!     Event(EventId, Event<String>),
-//!     /// A whole answer: the body is one JSON object.
+//!     /// A whole answer: one JSON object, or for `initialize` one event if the client wants SSE.
 //!     Answer(Answer<String>),
 //! }
 //!
@@ -83,7 +87,8 @@
 //! }
 //!
 //! impl Driver {
-//!     /// Reports an input, and carries out the actions.
+//!     /// Reports an input, and carries out the actions. A rejected input comes back: its
+//!     /// requests need an error response.
 //!     fn handle(
 //!         &mut self,
 //!         now: Instant,
@@ -138,6 +143,7 @@
 //!     }
 //!
 //!     /// Handles the end of a body: the client left, or it was closed and has written all items.
+//!     /// All that it pulled was acknowledged.
 //!     fn on_closed(&mut self, now: Instant, connection: ConnectionId) {
 //!         self.buffers.remove(&connection);
 //!         let _ = self.handle(now, Input::ConnectionClosed { connection, through: None });
@@ -168,20 +174,20 @@
 //!
 //! // The handshake.
 //! driver.handle(now, post(first, r#"{"jsonrpc":"2.0","id":0,"method":"initialize"}"#)?)?;
-//! let response = message(r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18"}}"#)?;
+//! let response = message(r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25"}}"#)?;
 //! driver.handle(now, Input::BackendMessage { message: response, related: None })?;
 //! assert!(matches!(driver.pull(now, first), Some(Item::Answer(Answer::Message(_)))));
 //! driver.on_closed(now, first);
 //!
-//! // A request whose connection is lost before the response.
+//! // A request whose connection is lost after the priming event, before the response.
 //! driver.handle(now, post(second, r#"{"jsonrpc":"2.0","id":7,"method":"tools/call"}"#)?)?;
+//! let Some(Item::Event(id, Event::Priming { .. })) = driver.pull(now, second) else { panic!() };
 //! driver.on_closed(now, second);
 //! let response = message(r#"{"jsonrpc":"2.0","id":7,"result":{}}"#)?;
 //! driver.handle(now, Input::BackendMessage { message: response, related: None })?;
 //!
-//! // The client comes back, and gets the response.
-//! let last_event_id = Some(EventId::new(StreamId::Request(0), 0));
-//! driver.handle(now, Input::Get { connection: third, last_event_id })?;
+//! // The client resumes after the last event id that it saw, and gets the response.
+//! driver.handle(now, Input::Get { connection: third, last_event_id: Some(id) })?;
 //! assert!(matches!(driver.pull(now, third), Some(Item::Event(_, Event::Message(_)))));
 //! # Ok(())
 //! # }
@@ -193,7 +199,8 @@
 //!    was sent everything that its window admits.
 //! 2. `deadline()` is later than the last `now`, or `None`; a tick at the deadline
 //!    makes progress.
-//! 3. After a [`Rejection`], state and actions are the same as after the tick alone.
+//! 3. After a [`Rejection`], state and actions are the same as after the tick alone, unless the
+//!    input closed the session: a first POST or GET that is not `initialize`.
 //! 4. Exactly once, in order: on one stream, a client that always resumes after
 //!    the last id it saw, within retention, sees every event once, in order. If events
 //!    are missing, it gets a gap. A client that keeps reading misses nothing.
@@ -204,6 +211,9 @@
 //! 7. Memory is bounded by the limits in [`Config`], regardless of what the peers do.
 //! 8. After the session closes, it produces no more actions.
 //! 9. The same configuration and inputs produce the same actions.
+//!
+//! What a client sees of all this over HTTP, with statuses, error codes and texts, is described
+//! by `shell/lib/docs/wire.md` of the repository.
 //!
 //! # Features
 //!

@@ -1,9 +1,7 @@
 //! POSTs of a client: what they mean to a session beyond their messages.
 
 use bytes::Bytes;
-use rejoin_core::{
-    AnswerFormat, ClientFault, ConnectionId, Head, Input, Post, Rejection, RequestId,
-};
+use rejoin_core::{AnswerFormat, ClientFault, ConnectionId, Input, Post, Rejection, RequestId};
 use smallvec::SmallVec;
 
 use super::client_messages::QueuePermits;
@@ -25,7 +23,10 @@ impl LockedSession<'_> {
         }
         let uses_session = message::uses_session(&post);
         let timeout = self.session.shared.config.request_timeout;
-        let requests = timeout.map(|timeout| (timeout, request_ids(&post)));
+        let requests = timeout.map(|timeout| {
+            let ids: SmallVec<[RequestId; 1]> = post.request_ids().cloned().collect();
+            (timeout, ids)
+        });
         self.handle(Input::Post { connection, format, post }, Some(permits))?;
         if uses_session {
             self.mark_used();
@@ -57,12 +58,4 @@ impl LockedSession<'_> {
         let is_open = buffer.is_some_and(|buffer| !buffer.is_closed());
         is_open && self.core().cursor(connection).is_none()
     }
-}
-
-fn request_ids(post: &Post<Bytes>) -> SmallVec<[RequestId; 1]> {
-    let ids = post.messages().iter().filter_map(|message| match &message.head {
-        Head::Request { id, .. } => Some(id.clone()),
-        Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => None,
-    });
-    ids.collect()
 }
