@@ -3,11 +3,11 @@
 //! Every attached cursor is at the head of its log, or its window is full. The window of
 //! a connection without events in flight is not full, whatever its cursor says. A
 //! connection that fell behind because others exceed `window_bytes_max` catches up when
-//! it acknowledges something.
+//! it acknowledges something, even if the event that did not fit was evicted since.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use rejoin_core::{Config, ConnectionId, EVENT_OVERHEAD_BYTES, Input};
+use rejoin_core::{Config, ConnectionId, EVENT_OVERHEAD_BYTES, Input, StreamId};
 
 use super::readers::Readers;
 use super::{ConnectionView, Step};
@@ -17,6 +17,8 @@ use super::{ConnectionView, Step};
 pub(super) struct Lag {
     /// The connections that were not at the head.
     behind: BTreeSet<ConnectionId>,
+    /// The missed index of each stream.
+    missed: BTreeMap<StreamId, u64>,
 }
 
 /// Checks every attached connection.
@@ -31,7 +33,9 @@ pub(super) fn check(
     step.after.connections.iter().try_for_each(|view| {
         let is_empty = empty.contains(&view.connection);
         check_connection(lag, config, step, view, is_empty, readers.peak_bytes())
-    })
+    })?;
+    lag.missed = step.after.logs.iter().map(|log| (log.stream, log.missed)).collect();
+    Ok(())
 }
 
 fn check_connection(
@@ -72,7 +76,8 @@ fn check_connection(
         cost = cost.max(message.bytes.saturating_add(EVENT_OVERHEAD_BYTES));
     }
     let fits_window = cost == 0 || peak.saturating_add(cost) <= config.window_bytes_max;
-    let may_be_behind = !was_behind || is_acknowledged;
+    let was_evicted = lag.missed.get(&stream).is_some_and(|missed| log.missed > *missed);
+    let may_be_behind = !was_behind && !was_evicted || is_acknowledged;
     let window_end =
         cursor.first_unacknowledged.saturating_add(u64::from(config.window_events_max));
     let fits_events = !cursor.has_unacknowledged || following < window_end;
