@@ -69,7 +69,10 @@ async fn a_recorded_session_can_be_replayed() {
     let steps: Vec<Value> = steps.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(steps.is_sorted_by_key(|step| step["now"].as_u64().unwrap()));
     let end = &steps.last().unwrap()["actions"];
-    let closed = json!({ "SessionClosed": { "reason": "ServerShutdown" } });
+    let (reason, none) = ("ServerShutdown", json!([]));
+    let closed = json!({
+        "SessionClosed": { "reason": reason, "pending_requests": none, "server_requests": none },
+    });
     assert!(end.as_array().unwrap().contains(&closed), "{end}");
 }
 

@@ -161,7 +161,8 @@ impl From<SessionError> for Refusal {
             }
             SessionError::Rejected(Rejection::Closed(_)) => ManagerError::NotFound.into(),
             SessionError::Rejected(Rejection::Backend(_) | Rejection::ApiMisuse(_))
-            | SessionError::NotReserved => Self::new(StatusCode::INTERNAL_SERVER_ERROR, message),
+            | SessionError::NotReserved
+            | SessionError::WrongOperation => Self::new(StatusCode::INTERNAL_SERVER_ERROR, message),
         }
     }
 }

@@ -37,9 +37,10 @@ impl From<SessionError> for ManagerError {
         match error {
             SessionError::Rejected(Rejection::Closed(_)) => Self::NotFound,
             SessionError::Closing => Self::Closing,
-            SessionError::Rejected(_) | SessionError::Busy | SessionError::NotReserved => {
-                Self::Session(error)
-            }
+            SessionError::Rejected(_)
+            | SessionError::Busy
+            | SessionError::NotReserved
+            | SessionError::WrongOperation => Self::Session(error),
         }
     }
 }

@@ -24,7 +24,8 @@ pub enum SseEvent {
         /// The time after which the client should reconnect: the `retry:` field.
         retry: Option<Duration>,
     },
-    /// Events of the stream are missing here, which is sent as a comment.
+    /// Events of the stream are missing here, which is sent as a comment, and as a log message
+    /// with this id if the server declared `logging`.
     Gap {
         /// The event id of the last one.
         id: EventId,

@@ -69,8 +69,8 @@ impl Connection {
         self.session.id()
     }
 
-    /// Returns the stream that the connection is attached to: `None` if it is a shadow, answers
-    /// `initialize`, or has ended.
+    /// Returns the stream that the connection is attached to: `None` if it is a shadow, is
+    /// reserved, answers `initialize`, or has ended.
     #[must_use]
     pub fn stream_id(&self) -> Option<StreamId> {
         self.session.inspect(|core| core.stream_on(self.id))
@@ -189,7 +189,10 @@ impl Connection {
                 let lost = LogEvent::ConnectionLost { connection, stream, through };
                 locked.after_unlock.log_events.push(lost);
             }
-            locked.apply(Input::ConnectionClosed { connection, through });
+            // The core does not know a reserved connection, or one that it has cut.
+            if locked.core().cursor(connection).is_some() {
+                locked.apply(Input::ConnectionClosed { connection, through });
+            }
         });
     }
 }

@@ -68,6 +68,9 @@ impl SessionHandle {
         post: Post<Bytes>,
         format: AnswerFormat,
     ) -> Result<Connection, SessionError> {
+        if !post.has_request() {
+            return Err(SessionError::WrongOperation);
+        }
         if self.inner.is_draining() {
             return Err(SessionError::Closing);
         }
@@ -79,7 +82,7 @@ impl SessionHandle {
     }
 
     /// Opens a connection for a later request by [`request_on`](Self::request_on). It has no
-    /// events before, and takes the place of other connections until it is dropped.
+    /// events before, and does not keep the session from being idle.
     ///
     /// # Errors
     ///
@@ -93,8 +96,9 @@ impl SessionHandle {
     ///
     /// # Errors
     ///
-    /// The client is at fault, or the backend's queue had no space in time. Or the connection is
-    /// not reserved in this session: the caller is at fault.
+    /// The client is at fault, for example because it has too many streams or connections by
+    /// now, or the backend's queue had no space in time. Or the connection is not reserved in
+    /// this session: the caller is at fault.
     #[doc(alias = "push_message")]
     pub async fn request_on(
         &self,
@@ -102,7 +106,9 @@ impl SessionHandle {
         post: Post<Bytes>,
         format: AnswerFormat,
     ) -> Result<(), SessionError> {
-        debug_assert!(post.has_request(), "a POST without a request has no connection");
+        if !post.has_request() {
+            return Err(SessionError::WrongOperation);
+        }
         if self.inner.is_draining() {
             return Err(SessionError::Closing);
         }
@@ -156,7 +162,9 @@ impl SessionHandle {
     /// The client is at fault, or the backend's queue had no space in time.
     #[doc(alias = "push_message")]
     pub async fn notify(&self, post: Post<Bytes>) -> Result<(), SessionError> {
-        debug_assert!(!post.has_request(), "a POST with a request has a connection");
+        if post.has_request() {
+            return Err(SessionError::WrongOperation);
+        }
         let mut permits = self.reserve_queue(&post).await?;
         Ok(self.inner.with_lock(Err(PANICKED), |locked| {
             let unused = locked.state.next_connection();
@@ -234,6 +242,9 @@ pub enum SessionError {
     /// The connection was not reserved in this session, or has a request already.
     #[error("the connection is not reserved")]
     NotReserved,
+    /// A POST with a request has a connection, and one without does not: the caller is at fault.
+    #[error("the POST needs another operation, depending on whether it has a request")]
+    WrongOperation,
 }
 
 impl From<QueueTimeout> for SessionError {

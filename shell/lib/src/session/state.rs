@@ -24,8 +24,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct SessionState {
     pub(super) core: Session<Bytes>,
-    /// One for each connection with an HTTP body: at most `connections_max`, and those that the
-    /// core has cut and whose body was not polled since.
+    /// One for each connection with an HTTP body: at most `connections_max`, as many reserved
+    /// ones, and those that the core has cut and whose body was not polled since.
     pub(super) buffers: ConnectionBuffers,
     /// Senders that are held, with the stream that holds them.
     pub(super) held_senders: Vec<(StreamId, oneshot::Sender<()>)>,
