@@ -67,7 +67,7 @@ impl Responses {
     }
 }
 
-/// All tombstones of a session, in the order of creation, which is that of their deadlines.
+/// All tombstones of a session, by deadline, which is usually the order of creation.
 ///
 /// They are looked up rarely, only when a client resumes an ended stream. So there is no index by
 /// stream number, which would take as much memory again: a lookup takes linear time.
@@ -78,7 +78,7 @@ pub(crate) struct Tombstones {
 }
 
 impl Tombstones {
-    /// Returns how many requests the tombstones count for.
+    /// Returns how many responses the tombstones count for.
     pub(crate) fn weight(&self) -> usize {
         self.weight
     }
@@ -93,10 +93,17 @@ impl Tombstones {
         self.queue.front().map_or(Instant::MAX, |first| first.deadline)
     }
 
-    /// Adds a tombstone, which must expire last.
+    /// Adds a tombstone. Usually it expires last, unless the session was restored with another
+    /// timeout.
     pub(crate) fn add(&mut self, tombstone: Tombstone) {
         self.weight += tombstone.weight();
-        self.queue.push_back(tombstone);
+        let is_last = self.queue.back().is_none_or(|last| last.deadline <= tombstone.deadline);
+        if is_last {
+            self.queue.push_back(tombstone);
+        } else {
+            let position = self.queue.partition_point(|it| it.deadline <= tombstone.deadline);
+            self.queue.insert(position, tombstone);
+        }
     }
 
     pub(crate) fn remove(&mut self, number: u64) -> Option<Tombstone> {
@@ -127,6 +134,7 @@ impl Tombstones {
 #[cfg(test)]
 mod tests {
     use alloc::vec;
+    use core::time::Duration;
 
     use super::*;
 
@@ -146,6 +154,17 @@ mod tests {
         assert!(tombstones.get(4).is_none());
         assert!(tombstones.get(9).is_some());
         assert_eq!(tombstones.weight(), 1);
+    }
+
+    #[test]
+    fn the_first_one_to_expire_is_removed_first() {
+        let mut tombstones = Tombstones::default();
+        for (number, seconds) in [(1, 5), (2, 9), (3, 7), (4, 7)] {
+            let deadline = Instant::new(Duration::from_secs(seconds));
+            tombstones.add(Tombstone { deadline, ..tombstone(number, Responses::Cancelled) });
+        }
+        let order: Vec<u64> = tombstones.queue.iter().map(|it| it.number).collect();
+        assert_eq!(order, [1, 3, 4, 2]);
     }
 
     #[test]
