@@ -1,5 +1,4 @@
-//! A driver on plain threads: a backend, a timer, and a client that loses its connection and
-//! resumes. Run it with `cargo run -p rejoin-core --example threads`.
+//! A driver on plain threads, with a backend, a timer, and a client that resumes.
 
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "it prints, with its clock")]
 
@@ -29,15 +28,14 @@ enum Command {
     Forget(RequestId),
 }
 
-/// What an HTTP body writes next.
 enum Item {
     Event(EventId, Event<Body>),
     Answer(Answer<Body>),
 }
 
-/// The items of a connection that were not pulled yet: at most `window_events_max`.
 #[derive(Default)]
 struct Buffer {
+    /// The items that were not pulled yet: at most `window_events_max`.
     items: VecDeque<Item>,
     is_closing: bool,
 }
@@ -61,8 +59,7 @@ struct Driver {
 
 impl Driver {
     fn new(config: ValidConfig) -> (Self, Receiver<Command>) {
-        // A backend that leaves more commands unread is treated as exited.
-        let (backend, commands) = bounded(64);
+        let (backend, commands) = bounded(64); // A backend with more is treated as exited.
         let state = Mutex::new(State {
             session: Session::new(config, Instant::EPOCH),
             actions: Actions::new(),
@@ -123,8 +120,10 @@ impl Driver {
 
     /// Reports the end of a connection.
     fn close(&self, connection: ConnectionId) {
-        self.state.lock().buffers.remove(&connection);
-        let _ = self.handle(Input::ConnectionClosed { connection, through: None });
+        let mut state = self.state.lock();
+        state.buffers.remove(&connection);
+        let closed = Input::ConnectionClosed { connection, through: None };
+        let _ = self.handle_locked(&mut state, closed);
     }
 
     /// Reports a tick at each deadline, until the session is closed.
@@ -220,8 +219,8 @@ fn run_client(driver: &Driver) -> Result<(), Box<dyn Error>> {
     };
     post(first, INITIALIZE)?;
     let Some(Item::Answer(answer)) = driver.pull(first) else { return Err("no answer".into()) };
-    println!("{answer:?}");
     driver.close(first);
+    println!("{answer:?}");
     post(second, CALL)?;
     let Some(Item::Event(id, _)) = driver.pull(second) else { return Err("no event".into()) };
     driver.close(second);
@@ -231,7 +230,6 @@ fn run_client(driver: &Driver) -> Result<(), Box<dyn Error>> {
         println!("{id}: {event:?}");
         indexes.push(id.index);
     }
-    driver.handle(Input::Delete)?;
     if indexes == [1, 2, 3] { Ok(()) } else { Err("events are missing".into()) }
 }
 
@@ -240,7 +238,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     thread::scope(|scope| {
         scope.spawn(|| driver.run_timer());
         scope.spawn(|| serve(&driver, &commands).map_err(|error| error.to_string()));
-        run_client(&driver)
+        let result = run_client(&driver);
+        driver.handle(Input::Delete)?;
+        result
     })
 }
 

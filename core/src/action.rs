@@ -58,8 +58,8 @@ pub enum Action<M> {
         /// Why.
         reason: CutReason,
     },
-    /// Drop the unacknowledged events of a connection, which stays open. Its stream sends them
-    /// on another connection.
+    /// Drop the unacknowledged events of a connection, which does not end for that, and may be
+    /// closed already. Its stream sends them on another connection.
     Discard {
         /// The connection.
         connection: ConnectionId,

@@ -87,9 +87,10 @@ pub struct Config {
     /// Default 1,024. The stream of a batch counts for each of its requests.
     pub retained_unacknowledged_max: usize,
     /// Maximum requests whose complete streams are retained although their end was
-    /// acknowledged. Default 64: as many responses as a client may lose with its sockets, if it
-    /// has that many requests at the same time. Those of earlier requests leave tombstones.
-    /// The stream of a batch counts for each of its requests.
+    /// acknowledged. Default 64. The stream of a batch counts for each of its requests.
+    ///
+    /// An acknowledged response may still be lost with its socket. A client that loses more of
+    /// them at once gets errors for the earlier requests when it resumes.
     pub retained_acknowledged_max: usize,
     /// Maximum responses of all tombstones together. Default 512. A tombstone without
     /// responses counts as one response.

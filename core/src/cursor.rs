@@ -23,8 +23,7 @@ pub struct Cursor {
 
 impl Cursor {
     /// Returns a cursor that has acknowledged everything through `index`.
-    #[must_use]
-    pub const fn after(index: u64) -> Self {
+    pub(crate) const fn after(index: u64) -> Self {
         let next = index.saturating_add(1);
         Self { next, first_unacknowledged: next, sent_end: next, rewind_to: next }
     }

@@ -155,6 +155,19 @@ mod wire {
             Ok(IdValue::Integer(integer))
         }
 
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_precision_loss,
+            clippy::float_cmp,
+            reason = "the comparison shows that nothing was lost"
+        )]
+        fn visit_f64<E: de::Error>(self, float: f64) -> Result<IdValue, E> {
+            let integer = float as i64;
+            let is_exact =
+                integer as f64 == float && integer.unsigned_abs() <= 1 << f64::MANTISSA_DIGITS;
+            if is_exact { Ok(IdValue::Integer(integer)) } else { Err(E::custom("not an integer")) }
+        }
+
         fn visit_str<E: de::Error>(self, text: &str) -> Result<IdValue, E> {
             IdValue::try_from(text).map_err(E::custom)
         }

@@ -29,7 +29,7 @@ use self::{
     check::PostEffect,
     connection::{Connections, Subject},
     requests::{Requests, ServerRequests},
-    stream::{Stream, Streams},
+    stream::Streams,
 };
 pub(crate) use self::{
     connection::{ConnectionKey, Role},
@@ -209,7 +209,7 @@ impl<M: Clone> Session<M> {
         match input {
             Input::Post { connection, format, post } => match self.check_post(connection, &post) {
                 Ok(PostEffect::OpensStream) => self.handle_request(connection, format, post, out),
-                Ok(PostEffect::ForwardsOnly) => self.handle_messages(post, out),
+                Ok(PostEffect::OpensNothing) => self.handle_messages(post, out),
                 Err(reason) => {
                     let input = Input::Post { connection, format, post };
                     return Err(Rejected::boxed(reason, input));
@@ -331,10 +331,10 @@ impl<M> Session<M> {
         else {
             return false;
         };
-        let Stream { log, pending, .. } = &self.streams[stream];
-        let is_behind = !log.ends_before(self.connections[key].cursor.next());
+        let is_behind = !self.is_at_head(stream, key);
+        let has_pending = self.streams[stream].pending > 0;
         let admits_failure = || self.may_send_next(stream, key, 0);
-        stream != STANDALONE && (is_behind || *pending > 0 && !admits_failure())
+        stream != STANDALONE && (is_behind || has_pending && !admits_failure())
     }
 
     /// Returns the stream of a pending request of the client.
@@ -382,13 +382,6 @@ impl<M> Session<M> {
     #[must_use]
     pub fn logged_bytes(&self) -> usize {
         self.logged_bytes
-    }
-
-    /// Returns the last number of the session-wide sequence of stream openings, logged events
-    /// and stream ends, initially 0.
-    #[must_use]
-    pub fn sequence(&self) -> u64 {
-        self.sequence
     }
 
     /// Returns what the response to `initialize` negotiated; `None` until then.

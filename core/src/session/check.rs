@@ -57,14 +57,14 @@ pub(super) enum PostEffect {
     /// It has a request: a stream opens.
     OpensStream,
     /// It has only notifications and responses.
-    ForwardsOnly,
+    OpensNothing,
 }
 
 /// What an accepted GET does.
 #[derive(Clone, Copy)]
 pub(super) enum GetEffect {
-    /// It has no event id, and waits for events of the standalone stream.
-    Listens,
+    /// It has no event id, and attaches to the standalone stream, or is its shadow.
+    Attaches,
     /// It resumes a stream after an index.
     Resumes { stream: StreamKey, index: u64 },
     /// It resumes a stream of which only a tombstone is left.
@@ -86,7 +86,7 @@ impl<M> Session<M> {
         if !post.has_request() {
             self.check_batch(post)?;
             self.check_messages(messages)?;
-            return Ok(PostEffect::ForwardsOnly);
+            return Ok(PostEffect::OpensNothing);
         }
         self.check_unused(connection)?;
         self.check_batch(post)?;
@@ -302,7 +302,7 @@ impl<M> Session<M> {
     /// Returns whether a GET replaces another connection.
     fn replaces_connection(&self, effect: &GetEffect) -> bool {
         match *effect {
-            GetEffect::Listens | GetEffect::Resumes { stream: STANDALONE, .. } => false,
+            GetEffect::Attaches | GetEffect::Resumes { stream: STANDALONE, .. } => false,
             GetEffect::Resumes { stream, .. } => {
                 self.streams[stream].attached.is_some() || self.streams[stream].draining.is_some()
             }
@@ -321,7 +321,7 @@ impl<M> Session<M> {
         if is_concurrent && is_rejected {
             return Err(ClientFault::StandaloneConflict);
         }
-        Ok(GetEffect::Listens)
+        Ok(GetEffect::Attaches)
     }
 
     fn check_capacity(&self) -> Result<(), Rejection> {

@@ -26,15 +26,13 @@ impl<M: Clone> Session<M> {
             }
             return;
         }
-        let stream = self.open_stream(connection);
+        let (stream, connection) = self.open_stream(connection);
         self.register_requests(stream, post.messages());
         let is_batch = matches!(post, Post::Batch(_));
         let format = if is_batch { AnswerFormat::Sse } else { format };
-        if let Some(attached) = self.streams[stream].attached {
-            self.connections[attached].format = format;
-            if format == AnswerFormat::Sse && self.uses_priming() {
-                self.send_priming(stream, attached, out);
-            }
+        self.connections[connection].format = format;
+        if format == AnswerFormat::Sse && self.uses_priming() {
+            self.send_priming(stream, connection, out);
         }
         self.handle_messages(post, out);
     }
@@ -60,7 +58,7 @@ impl<M: Clone> Session<M> {
         out: &mut Actions<M>,
     ) {
         match effect {
-            GetEffect::Listens => self.listen(connection, out),
+            GetEffect::Attaches => self.attach_or_shadow(connection, out),
             GetEffect::Resumes { stream: STANDALONE, index } => {
                 let connection = self.add_connection(connection, STANDALONE, index);
                 self.connections[connection].can_resume = true;
@@ -82,7 +80,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Attaches a connection to the standalone stream, or adds it as a shadow.
-    fn listen(&mut self, connection: ConnectionId, out: &mut Actions<M>) {
+    fn attach_or_shadow(&mut self, connection: ConnectionId, out: &mut Actions<M>) {
         let index = self.streams[STANDALONE].acknowledged;
         let connection = self.add_connection(connection, STANDALONE, index);
         let is_concurrent = self.streams[STANDALONE].attached.is_some();
@@ -136,8 +134,8 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Opens the stream of a POST.
-    fn open_stream(&mut self, id: ConnectionId) -> StreamKey {
+    /// Opens the stream of a POST, with a new connection attached.
+    fn open_stream(&mut self, id: ConnectionId) -> (StreamKey, ConnectionKey) {
         let number = self.next_number();
         let log = self.streams.new_log();
         let stage = Stage::Open { orphan_timer: None };
@@ -146,7 +144,7 @@ impl<M: Clone> Session<M> {
         let connection = self.add_connection(id, stream, 0);
         self.streams[stream].attached = Some(connection);
         self.next_sequence();
-        stream
+        (stream, connection)
     }
 
     /// Allocates the next stream number.

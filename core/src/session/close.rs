@@ -6,7 +6,7 @@ use super::{
     Phase, Session,
     connection::{Connections, Role},
     requests::{Requests, ServerRequests},
-    stream::{StreamKey, Streams, answered_next},
+    stream::{StreamKey, Streams},
 };
 use crate::{
     Action, Actions, Answer, CloseReason, EndReason, Entry, Failure, FailureReason, timers::Timers,
@@ -73,7 +73,6 @@ impl<M: Clone> Session<M> {
                 return;
             }
             let index = self.allocate_index(stream);
-            self.resolve(&id, answered_next);
             let failure = Entry::Failure(Failure { id, reason });
             self.send_entry(stream, connection, index, &failure, out);
         }

@@ -38,6 +38,10 @@ impl InFlight {
         self.0.drain(..count).fold(0, |bytes, sent| add(bytes, &sent))
     }
 
+    pub(super) fn push(&mut self, sent: Sent) {
+        self.0.push(sent);
+    }
+
     fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -63,7 +67,7 @@ impl Connection {
     pub(super) fn note_sent(&mut self, sent: Sent) {
         self.cursor.sent(sent.index);
         if sent.cost > 0 {
-            self.in_flight.0.push(sent);
+            self.in_flight.push(sent);
         }
     }
 }

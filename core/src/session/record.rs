@@ -7,7 +7,7 @@ use super::{
     connection::ConnectionKey,
     in_flight::Sent,
     requests::ServerRequest,
-    stream::{Stage, StreamKey},
+    stream::{Stream, StreamKey},
 };
 use crate::{
     ANSWER_INDEX, Action, Actions, Answer, Entry, Event, EventId, MessageKind, Report,
@@ -209,14 +209,11 @@ impl<M: Clone> Session<M> {
         candidates.min_by_key(|key| self.streams[*key].log.oldest_sequence())
     }
 
-    /// Returns whether the oldest event of a stream was acknowledged, and may be evicted on its
-    /// own. Fully acknowledged retained streams are evicted as a whole and are excluded.
+    /// Returns whether the oldest event of a stream was acknowledged, and its reader does not
+    /// await it again.
     fn has_acknowledged_front(&self, key: StreamKey) -> bool {
-        let stream = &self.streams[key];
-        let is_evicted_whole =
-            matches!(stream.stage, Stage::Retained { .. }) && stream.is_acknowledged();
-        !is_evicted_whole
-            && stream.log.oldest().is_some_and(|oldest| oldest.index <= stream.acknowledged)
+        let Stream { log, acknowledged, .. } = &self.streams[key];
+        log.oldest().is_some_and(|oldest| oldest.index <= *acknowledged)
             && !self.is_front_awaited(key)
     }
 

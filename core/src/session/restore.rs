@@ -162,10 +162,11 @@ impl<M: Clone> Session<M> {
         connection.has_acknowledged = has_acknowledged;
         connection.is_stalled = is_stalled;
         connection.silent_since = self.now;
-        let key = self.connections.add(connection);
         for sent in in_flight {
-            self.add_in_flight(key, sent);
+            self.in_flight = self.in_flight.saturating_add(sent.cost);
+            connection.in_flight.push(sent);
         }
+        let key = self.connections.add(connection);
         let Subject::Stream(stream) = subject else {
             return Ok(());
         };

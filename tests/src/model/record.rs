@@ -78,12 +78,11 @@ impl Model {
         }
     }
 
-    /// Returns whether the oldest event of a stream was acknowledged and is evicted on its own.
+    /// Returns whether the oldest event of a stream was acknowledged, and may be evicted.
     fn may_lose_acknowledged(&self, stream: StreamId) -> bool {
         let it = &self.streams[stream];
-        let is_evicted_whole = it.retained.is_some() && it.is_fully_acknowledged();
         let is_acknowledged = it.oldest().is_some_and(|oldest| oldest.index <= it.acknowledged);
-        is_acknowledged && !is_evicted_whole && !self.is_protected(stream)
+        is_acknowledged && !self.is_protected(stream)
     }
 
     fn is_protected(&self, stream: StreamId) -> bool {
