@@ -87,7 +87,7 @@ pub struct Config {
     /// Default 1,024. The stream of a batch counts for each of its requests.
     pub retained_unacknowledged_max: usize,
     /// Maximum requests whose complete streams are retained although their end was
-    /// acknowledged. Default 64. The stream of a batch counts for each of its requests.
+    /// acknowledged. Default 32. The stream of a batch counts for each of its requests.
     ///
     /// An acknowledged response may still be lost with its socket. A client that loses more of
     /// them at once gets errors for the earlier requests when it resumes.
@@ -165,7 +165,7 @@ impl Default for Config {
             priming: Priming::ByRevision,
             unrelated_routing: UnrelatedRouting::Standalone,
             retained_unacknowledged_max: 1_024,
-            retained_acknowledged_max: 64,
+            retained_acknowledged_max: 32,
             tombstones_max: 512,
             cancelled_requests_max: 1_024,
             retention: Some(Duration::from_secs(60)),
@@ -483,7 +483,7 @@ mod tests {
             (config.session_bytes_max, 25_165_824),
             (config.shadows_max, 32),
             (config.retained_unacknowledged_max, 1_024),
-            (config.retained_acknowledged_max, 64),
+            (config.retained_acknowledged_max, 32),
             (config.tombstones_max, 512),
             (config.cancelled_requests_max, 1_024),
         ];
