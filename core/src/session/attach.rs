@@ -111,10 +111,9 @@ impl<M: Clone> Session<M> {
         reason: EndReason,
         out: &mut Actions<M>,
     ) {
-        let connection = &mut self.connections[key];
-        out.push(Action::Close { connection: connection.id, reason });
         self.add_silence(key);
         let connection = &mut self.connections[key];
+        out.push(Action::Close { connection: connection.id, reason });
         if matches!(reason, EndReason::Cancelled | EndReason::Abandoned) {
             // The client no longer waits for a JSON response.
             connection.format = AnswerFormat::Sse;
@@ -168,9 +167,7 @@ impl<M: Clone> Session<M> {
                 }
                 _ => attached.event_action(id, Event::Gap { first: next }),
             });
-            attached.note_sent(sent);
-            *in_flight = in_flight.saturating_add(sent.cost);
-            *is_window_exceeded |= sent.cost > 0 && *in_flight > config.window_bytes_max;
+            *is_window_exceeded |= attached.note_sent(sent, in_flight, config);
         }
     }
 

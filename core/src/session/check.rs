@@ -83,14 +83,15 @@ impl<M> Session<M> {
         if messages.is_empty() {
             return Err(ClientFault::BatchEmpty.into());
         }
-        if !post.has_request() {
-            self.check_batch(post)?;
-            self.check_messages(messages)?;
-            return Ok(PostEffect::OpensNothing);
+        let has_request = post.has_request();
+        if has_request {
+            self.check_unused(connection)?;
         }
-        self.check_unused(connection)?;
         self.check_batch(post)?;
         self.check_messages(messages)?;
+        if !has_request {
+            return Ok(PostEffect::OpensNothing);
+        }
         if !matches!(self.phase, Phase::New) {
             self.check_capacity()?;
         }

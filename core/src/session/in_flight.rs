@@ -63,12 +63,16 @@ impl Connection {
             && (!self.cursor.has_unacknowledged() || fits())
     }
 
-    /// Records that an event was sent.
-    pub(super) fn note_sent(&mut self, sent: Sent) {
+    /// Records that an event was sent, and adds its cost to the bytes in flight on all
+    /// connections. Returns whether it exceeds the window in bytes.
+    pub(super) fn note_sent(&mut self, sent: Sent, in_flight: &mut usize, config: &Config) -> bool {
         self.cursor.sent(sent.index);
-        if sent.cost > 0 {
-            self.in_flight.push(sent);
+        if sent.cost == 0 {
+            return false;
         }
+        self.in_flight.push(sent);
+        *in_flight = in_flight.saturating_add(sent.cost);
+        *in_flight > config.window_bytes_max
     }
 }
 
@@ -115,9 +119,8 @@ impl<M: Clone> Session<M> {
     /// Records that an event was sent.
     #[inline]
     pub(super) fn add_in_flight(&mut self, key: ConnectionKey, sent: Sent) {
-        self.connections[key].note_sent(sent);
-        self.in_flight = self.in_flight.saturating_add(sent.cost);
-        self.is_window_exceeded |= sent.cost > 0 && self.in_flight > self.config.window_bytes_max;
+        let connection = &mut self.connections[key];
+        self.is_window_exceeded |= connection.note_sent(sent, &mut self.in_flight, &self.config);
         self.arm_stall_timer(key);
     }
 
