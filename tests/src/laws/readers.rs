@@ -255,8 +255,7 @@ impl Readers {
         else {
             return;
         };
-        let was_cut = |action: &Action<u64>| matches!(action, Action::Cut { connection: cut, .. } if cut == connection);
-        if step.actions.iter().any(was_cut) {
+        if step.cuts(*connection) {
             return;
         }
         let Some(reader) = self.by_connection.get_mut(connection) else {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use rejoin_core::{Action, ConnectionId, Input, Instant, StreamId};
+use rejoin_core::{ConnectionId, Input, Instant, StreamId};
 
 use super::{Position, Step, View};
 
@@ -80,7 +80,7 @@ impl Silence {
         let (stream, min, max) = match &step.input {
             Input::Acknowledged { connection, through }
             | Input::ConnectionClosed { connection, through: Some(through) }
-                if !was_cut(step, *connection) =>
+                if !step.cuts(*connection) =>
             {
                 let cursor = before.connection(*connection).and_then(|view| view.cursor);
                 let Some(stream) = self.streams.get(connection) else { return };
@@ -111,13 +111,6 @@ impl Silence {
         }
         *acknowledged = max.max(*acknowledged);
     }
-}
-
-/// Returns whether a connection was cut before the input was handled.
-fn was_cut(step: &Step, connection: ConnectionId) -> bool {
-    step.actions
-        .iter()
-        .any(|action| matches!(action, Action::Cut { connection: cut, .. } if *cut == connection))
 }
 
 #[cfg(test)]

@@ -156,6 +156,12 @@ impl Position {
 }
 
 impl Step {
+    /// Returns whether the session cuts a connection.
+    pub(super) fn cuts(&self, connection: ConnectionId) -> bool {
+        let is_cut = |action: &Action<u64>| matches!(action, Action::Cut { connection: cut, .. } if *cut == connection);
+        self.actions.iter().any(is_cut)
+    }
+
     /// Returns whether the input acknowledges events of a connection.
     pub(super) fn acknowledges(&self, connection: ConnectionId) -> bool {
         matches!(&self.input, Input::Acknowledged { connection: it, .. } if *it == connection)

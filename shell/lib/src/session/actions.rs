@@ -5,8 +5,7 @@ use rejoin_core::{
     Action, Actions, Answer, ConnectionId, Event, EventId, Failure, Report, StreamId,
 };
 
-use super::client_messages::QueuePermits;
-use super::{buffer::SseEvent, state::LockedSession};
+use super::{buffer::SseEvent, client_messages::QueuePermits, state::LockedSession};
 use crate::{
     log::{self, LogEvent},
     render,

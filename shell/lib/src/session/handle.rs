@@ -9,8 +9,8 @@ use rejoin_core::{
 };
 use thiserror::Error;
 
-use super::client_messages::{QueuePermits, QueueTimeout};
 use super::{
+    client_messages::{QueuePermits, QueueTimeout},
     connection::Connection,
     inner::{PANICKED, SessionInner},
 };

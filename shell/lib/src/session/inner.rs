@@ -8,8 +8,8 @@ use std::{
 use bytes::Bytes;
 use rejoin_core::{CloseReason, ConnectionId, Input, Instant, Rejection, Session};
 
-use super::client_messages::{BackendQueue, ClientMessages};
 use super::{
+    client_messages::{BackendQueue, ClientMessages},
     connection::Connection,
     state::{LockedSession, SessionState},
 };

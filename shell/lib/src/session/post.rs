@@ -4,8 +4,7 @@ use bytes::Bytes;
 use rejoin_core::{AnswerFormat, ClientFault, ConnectionId, Input, Post, Rejection, RequestId};
 use smallvec::SmallVec;
 
-use super::client_messages::QueuePermits;
-use super::state::LockedSession;
+use super::{client_messages::QueuePermits, state::LockedSession};
 use crate::message;
 
 impl LockedSession<'_> {

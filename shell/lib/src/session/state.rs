@@ -7,10 +7,14 @@ use rejoin_core::{
     Actions, ConnectionId, EventId, Input, Instant, Rejection, Session, StreamId, ValidConfig,
 };
 
-use super::client_messages::{QueueFull, QueuePermits};
 use super::{
-    after_unlock::AfterUnlock, buffers::ConnectionBuffers, close::BackendExit, inner::SessionInner,
-    request_timeouts::RequestTimeouts, unused::UnusedSession,
+    after_unlock::AfterUnlock,
+    buffers::ConnectionBuffers,
+    client_messages::{QueueFull, QueuePermits},
+    close::BackendExit,
+    inner::SessionInner,
+    request_timeouts::RequestTimeouts,
+    unused::UnusedSession,
 };
 #[cfg(feature = "journal")]
 use crate::journal::Recorder;
