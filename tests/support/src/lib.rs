@@ -7,6 +7,7 @@
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod build;
 mod client;
 mod http_response;
 #[cfg(target_os = "linux")]
@@ -15,9 +16,8 @@ mod program;
 #[cfg(target_os = "linux")]
 pub mod script;
 pub mod sse;
-mod test_server;
 
+pub use self::build::{build_released_program, test_server_path};
 pub use self::client::{Client, LATEST_REVISION, initialize};
 pub use self::http_response::HttpResponse;
 pub use self::program::{Program, program_path};
-pub use self::test_server::test_server_path;

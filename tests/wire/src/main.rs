@@ -1,7 +1,5 @@
 //! The `rejoin-wire` program: soak tests, and the child process that they use.
 
-mod build;
-
 use std::env;
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -11,10 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
+use rejoin_test_support::build_released_program;
 use rejoin_wire::{BackendKind, Parameters, Programs, Soak, run_child, soak, soak_round};
 use tokio::time::Instant;
-
-use build::build;
 
 #[derive(Debug, Parser)]
 #[command(about = "Soak test of rejoin with faults on the network")]
@@ -52,7 +49,7 @@ fn main() -> anyhow::Result<()> {
 fn soak_all(minutes: u64, seed: u64, round: Option<u64>) -> anyhow::Result<()> {
     let itself = env::current_exe()?.display().to_string();
     let child = [&itself, "child", "--soaking"].map(str::to_owned).to_vec();
-    let programs = Programs { rejoin: build()?, child };
+    let programs = Programs { rejoin: build_released_program().into(), child };
     let time = Duration::from_secs(60 * minutes);
     let kinds = [("demo server", BackendKind::Demo), ("child processes", BackendKind::Child)];
     let threads = kinds.map(|(name, kind)| {
