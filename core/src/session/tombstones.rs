@@ -69,7 +69,7 @@ impl Responses {
 
 /// All tombstones of a session, by deadline, which is usually the order of creation.
 ///
-/// They are looked up rarely, only when a client resumes an ended stream. So there is no index by
+/// Lookups are rare: only a client that resumes an ended stream needs one. So there is no index by
 /// stream number, which would take as much memory again: a lookup takes linear time.
 #[derive(Debug, Default)]
 pub(crate) struct Tombstones {

@@ -80,7 +80,7 @@ optional_values! {
 
 serde_as_text!(EnvVariable, HumanDuration, Listen, Size);
 
-/// Maximum duration of an option, which can be added to any clock. A longer one is no different.
+/// Maximum duration of an option: a sum with the time of any clock does not overflow.
 const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl FromStr for HumanDuration {
