@@ -14,8 +14,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
 use rejoin_core::{
     ANSWER_INDEX, Action, Actions, Answer, AnswerFormat, Config, ConnectionId, Event, EventId,
-    Input, Instant, Message, Parsed, Post, Rejected, RequestId, Session, StreamId, ValidConfig,
-    parse_head,
+    Input, Instant, Message, Overflow, Parsed, Post, Rejected, RequestId, Session, StreamId,
+    ValidConfig, parse_head,
 };
 
 type Body = Arc<str>;
@@ -88,7 +88,11 @@ impl Driver {
 
     /// Reports a message of the backend, and waits while a stream is held.
     fn send(&self, json: &str) -> Result<(), Box<dyn Error>> {
-        let input = Input::BackendMessage { message: message(json)?, related: None };
+        let input = Input::BackendMessage {
+            message: message(json)?,
+            related: None,
+            overflow: Overflow::Hold,
+        };
         let mut state = self.state.lock();
         self.handle_locked(&mut state, input)?;
         self.changed.wait_while(&mut state, |state| !state.held.is_empty());

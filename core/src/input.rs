@@ -141,6 +141,8 @@ pub enum Input<M> {
         message: Message<M>,
         /// The client's request that the message belongs to, if the backend can tell.
         related: Option<RequestId>,
+        /// What to do while the session has no room for the message.
+        overflow: Overflow,
     },
     /// The driver disconnects a stream, so that its client comes back (SSE polling).
     ///
@@ -176,12 +178,25 @@ impl<M> Input<M> {
             Self::Abandon { stream } => Input::Abandon { stream },
             Self::Delete => Input::Delete,
             Self::CloseSession { reason } => Input::CloseSession { reason },
-            Self::BackendMessage { message, related } => {
-                Input::BackendMessage { message: message.map(&mut body), related }
+            Self::BackendMessage { message, related, overflow } => {
+                Input::BackendMessage { message: message.map(&mut body), related, overflow }
             }
             Self::Disconnect { stream, retry } => Input::Disconnect { stream, retry },
             Self::BackendGone => Input::BackendGone,
             Self::Tick => Input::Tick,
         }
     }
+}
+
+/// What a session does with a message of the backend while it keeps
+/// [`session_bytes_max`](crate::Config::session_bytes_max) for readers that make progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Overflow {
+    /// Rejects it with [`Rejection::Full`](crate::Rejection::Full): the sender waits for
+    /// [`Action::Release`](crate::Action::Release), and sends it again. No event is lost.
+    Hold,
+    /// Evicts the oldest events that no reader was sent yet, or the message itself. For a
+    /// sender that cannot wait.
+    Evict,
 }

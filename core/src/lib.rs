@@ -175,7 +175,7 @@
 //! // The handshake.
 //! driver.handle(now, post(first, r#"{"jsonrpc":"2.0","id":0,"method":"initialize"}"#)?)?;
 //! let response = message(r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25"}}"#)?;
-//! driver.handle(now, Input::BackendMessage { message: response, related: None })?;
+//! driver.handle(now, Input::BackendMessage { message: response, related: None, overflow: Overflow::Evict })?;
 //! assert!(matches!(driver.pull(now, first), Some(Item::Answer(Answer::Message(_)))));
 //! driver.on_closed(now, first);
 //!
@@ -184,7 +184,7 @@
 //! let Some(Item::Event(id, Event::Priming { .. })) = driver.pull(now, second) else { panic!() };
 //! driver.on_closed(now, second);
 //! let response = message(r#"{"jsonrpc":"2.0","id":7,"result":{}}"#)?;
-//! driver.handle(now, Input::BackendMessage { message: response, related: None })?;
+//! driver.handle(now, Input::BackendMessage { message: response, related: None, overflow: Overflow::Evict })?;
 //!
 //! // The client resumes after the last event id that it saw, and gets the response.
 //! driver.handle(now, Input::Get { connection: third, last_event_id: Some(id) })?;
@@ -258,7 +258,7 @@ pub use head::{
     parse_head,
 };
 pub use id::{ConnectionId, ID_BYTES_MAX, IdTooLong, IdValue, ProgressToken, RequestId};
-pub use input::{AnswerFormat, Input, Message, Post};
+pub use input::{AnswerFormat, Input, Message, Overflow, Post};
 pub use log::{EVENT_OVERHEAD_BYTES, Entry, Log, Logged, MessageKind};
 pub use rejection::{ApiMisuse, BackendFault, ClientFault, Rejected, Rejection};
 pub use revision::{PROFILES, Profile, ProtocolVersion};

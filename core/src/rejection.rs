@@ -38,6 +38,11 @@ pub enum Rejection {
     /// The session is closed.
     #[error("the session is closed: {0:?}")]
     Closed(CloseReason),
+    /// Nobody is at fault: the session has no room for a message of the backend whose
+    /// [`Overflow`](crate::Overflow) is `Hold`. [`Action::Hold`](crate::Action::Hold) names the
+    /// stream whose release its sender awaits, to send it again.
+    #[error("the session has no room for the message until its readers have caught up")]
+    Full,
 }
 
 /// A fault of the client. The text is for the client: a driver sends it as a JSON-RPC error.

@@ -233,9 +233,9 @@ impl<M: Clone> Session<M> {
             },
             Input::Delete => self.close(CloseReason::Deleted, out),
             Input::CloseSession { reason } => self.close(reason, out),
-            Input::BackendMessage { message, related } => {
+            Input::BackendMessage { message, related, overflow } => {
                 if let Err(reason) = self.check_backend_message(&message) {
-                    let input = Input::BackendMessage { message, related };
+                    let input = Input::BackendMessage { message, related, overflow };
                     return Err(Rejected::boxed(reason, input));
                 }
                 return Ok(self.handle_backend_message(message, related.as_ref(), out));
@@ -378,9 +378,9 @@ impl<M> Session<M> {
         }
     }
 
-    /// Returns the total cost of all logs in bytes.
+    /// Returns the cost in bytes of all events that are logged or in flight.
     #[must_use]
-    pub fn logged_bytes(&self) -> usize {
+    pub fn kept_bytes(&self) -> usize {
         self.logged_bytes
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use allocation_counter::measure;
 use rejoin_core::{
     Actions, AnswerFormat, Config, ConnectionId, EventId, Head, Initialized, Input, Instant,
-    Message, Method, Notification, Post, ProtocolVersion, Session, StreamId,
+    Message, Method, Notification, Overflow, Post, ProtocolVersion, Session, StreamId,
 };
 
 /// Rounds before the measurement.
@@ -90,7 +90,11 @@ impl Run {
     }
 
     fn backend(&mut self, head: Head) {
-        self.handle(Input::BackendMessage { message: message(head), related: None });
+        self.handle(Input::BackendMessage {
+            message: message(head),
+            related: None,
+            overflow: Overflow::Hold,
+        });
     }
 
     fn response(&mut self, id: i64) {
@@ -174,7 +178,7 @@ impl Run {
             self.handle(Input::Tick);
         }
         let bytes = self.session.log(StreamId::Standalone).unwrap().bytes();
-        assert_eq!((self.session.pending_requests(), self.session.logged_bytes()), (0, bytes));
+        assert_eq!((self.session.pending_requests(), self.session.kept_bytes()), (0, bytes));
     }
 }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rejoin_core::{
     Actions, AnswerFormat, Config, ConnectionId, EventId, Head, Initialized, Input, Instant,
-    Message, Method, Notification, Post, ProgressToken, RequestId, Session, Snapshot, StreamId,
+    Message, Method, Notification, Overflow, Post, ProgressToken, RequestId, Session, Snapshot,
+    StreamId,
 };
 
 /// Parses `data` as a snapshot, restores it, and applies inputs. Returns whether it is valid.
@@ -37,7 +38,7 @@ pub fn snapshot(data: &[u8]) -> bool {
     let _ = session.handle(Instant::MAX, Input::Delete, &mut out);
     assert!(session.close_reason().is_some());
     assert_eq!(
-        (session.logged_bytes(), session.pending_requests(), session.connections().count()),
+        (session.kept_bytes(), session.pending_requests(), session.connections().count()),
         (0, 0, 0)
     );
     true
@@ -92,7 +93,7 @@ fn request(connection: u64, id: i64) -> Input<u64> {
 }
 
 fn backend(head: Head) -> Input<u64> {
-    Input::BackendMessage { message: message(head), related: None }
+    Input::BackendMessage { message: message(head), related: None, overflow: Overflow::Hold }
 }
 
 fn progress(token: i64) -> Head {

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, error::Error, time::Duration};
 
 use rejoin_core::{
     ANSWER_INDEX, Action, Actions, AnswerFormat, Config, ConnectionId, EventId, Input, Instant,
-    Message, Parsed, Post, StreamId, parse_head,
+    Message, Overflow, Parsed, Post, StreamId, parse_head,
 };
 use rejoin_tests::driver::{CheckedSession, Fault};
 
@@ -120,7 +120,11 @@ impl Driver {
     }
 
     fn backend(&mut self, json: &'static str) -> Result<(), Box<dyn Error>> {
-        self.handle(Input::BackendMessage { message: message(json)?, related: None })
+        self.handle(Input::BackendMessage {
+            message: message(json)?,
+            related: None,
+            overflow: Overflow::Hold,
+        })
     }
 }
 

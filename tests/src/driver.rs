@@ -13,8 +13,8 @@ use std::{
 };
 
 use rejoin_core::{
-    ANSWER_INDEX, Action, Actions, CloseReason, ConnectionId, Input, Instant, Rejected, Session,
-    ValidConfig,
+    ANSWER_INDEX, Action, Actions, CloseReason, ConnectionId, Input, Instant, Overflow, Rejected,
+    Session, ValidConfig,
 };
 
 use crate::laws::{Checker, ObservedSession, Violation};
@@ -328,7 +328,11 @@ mod tests {
     }
 
     fn backend(head: Head) -> Input<u64> {
-        Input::BackendMessage { message: Message { head, body: 0, bytes: 10 }, related: None }
+        Input::BackendMessage {
+            message: Message { head, body: 0, bytes: 10 },
+            related: None,
+            overflow: Overflow::Hold,
+        }
     }
 
     /// Returns an initialized session whose driver has made no mistake.

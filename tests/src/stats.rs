@@ -144,10 +144,10 @@ kinds! {
         Input::Abandon { .. } => "input: abandon",
         Input::Delete => "input: delete",
         Input::CloseSession { .. } => "input: close session",
-        Input::BackendMessage { message: Message { head: Head::Request { .. }, .. }, related: None } => {
+        Input::BackendMessage { message: Message { head: Head::Request { .. }, .. }, related: None, overflow: _ } => {
             "input: server request"
         },
-        Input::BackendMessage { message: Message { head: Head::Request { .. }, .. }, related: Some(_) } => {
+        Input::BackendMessage { message: Message { head: Head::Request { .. }, .. }, related: Some(_), overflow: _ } => {
             "input: server request, related"
         },
         Input::BackendMessage {
@@ -160,20 +160,16 @@ kinds! {
         } => "input: backend cancellation",
         Input::BackendMessage {
             message: Message { head: Head::Notification(Notification::Log), .. },
-            related: None,
-        } => "input: backend log message",
+            related: None, overflow: _ } => "input: backend log message",
         Input::BackendMessage {
             message: Message { head: Head::Notification(Notification::Log), .. },
-            related: Some(_),
-        } => "input: backend log message, related",
+            related: Some(_), overflow: _ } => "input: backend log message, related",
         Input::BackendMessage {
             message: Message { head: Head::Notification(Notification::Other), .. },
-            related: None,
-        } => "input: backend notification",
+            related: None, overflow: _ } => "input: backend notification",
         Input::BackendMessage {
             message: Message { head: Head::Notification(Notification::Other), .. },
-            related: Some(_),
-        } => "input: backend notification, related",
+            related: Some(_), overflow: _ } => "input: backend notification, related",
         Input::BackendMessage { message: Message { head: Head::Response { .. }, .. }, .. } => {
             "input: backend response"
         },

@@ -4,8 +4,8 @@ use std::{hint::black_box, sync::Arc, time::Duration};
 
 use rejoin_core::{
     Actions, AnswerFormat, Config, ConnectionId, EventId, Head, Initialized, Input, Instant,
-    Message, Method, Notification, Parsed, Post, ProgressToken, ProtocolVersion, RequestId,
-    Session, ValidConfig, parse_head,
+    Message, Method, Notification, Overflow, Parsed, Post, ProgressToken, ProtocolVersion,
+    RequestId, Session, ValidConfig, parse_head,
 };
 
 /// One unit of work.
@@ -226,7 +226,7 @@ impl Driver {
         self.post(connection, Message { head: request, body, bytes: REQUEST.len() });
         let body = self.response.clone();
         let message = Message { head: response, body, bytes: RESPONSE.len() };
-        self.handle(Input::BackendMessage { message, related: None });
+        self.handle(Input::BackendMessage { message, related: None, overflow: Overflow::Hold });
         self.handle(Input::ConnectionClosed { connection, through: Some(1) });
     }
 
@@ -234,7 +234,7 @@ impl Driver {
         let head = Head::Notification(Notification::Progress { token: token.clone() });
         let body = self.response.clone();
         let message = Message { head, body, bytes: RESPONSE.len() };
-        self.handle(Input::BackendMessage { message, related: None });
+        self.handle(Input::BackendMessage { message, related: None, overflow: Overflow::Hold });
         *index += 1;
         if index.is_multiple_of(8) {
             self.handle(Input::Acknowledged { connection, through: *index });
@@ -274,7 +274,7 @@ impl Driver {
         let head = Head::Response { id, initialized, creates_task: false };
         let body = self.response.clone();
         let message = Message { head, body, bytes: RESPONSE.len() };
-        self.handle(Input::BackendMessage { message, related: None });
+        self.handle(Input::BackendMessage { message, related: None, overflow: Overflow::Hold });
     }
 
     fn handle(&mut self, input: Input<Body>) {

@@ -10,7 +10,7 @@ use std::{str::SplitWhitespace, time::Duration};
 
 use rejoin_core::{
     Action, Actions, Answer, AnswerFormat, CloseReason, Config, ConnectionId, Event, Head,
-    Initialized, Input, Instant, Message, Method, Notification, Post, ProgressToken,
+    Initialized, Input, Instant, Message, Method, Notification, Overflow, Post, ProgressToken,
     ProtocolVersion, Rejection, RequestId, Session, StreamId,
 };
 
@@ -202,6 +202,7 @@ fn parse_input(text: &str) -> Input<String> {
         "backend" => Input::BackendMessage {
             message: message(rest),
             related: option(rest, "related").map(id),
+            overflow: Overflow::Hold,
         },
         "tick" => Input::Tick,
         _ => panic!("unknown input: {text}"),

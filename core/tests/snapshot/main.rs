@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use rejoin_core::{
     Action, Actions, AnswerFormat, CloseReason, Config, ConnectionId, EventId, Head, Initialized,
-    Input, Instant, Message, Method, Notification, Post, ProgressToken, ProtocolVersion, RequestId,
-    Session, Snapshot, StreamId, ValidConfig,
+    Input, Instant, Message, Method, Notification, Overflow, Post, ProgressToken, ProtocolVersion,
+    RequestId, Session, Snapshot, StreamId, ValidConfig,
 };
 use serde_json::Value;
 
@@ -39,7 +39,7 @@ fn request(connection: u64, id: i64, token: Option<i64>) -> Input<u64> {
 }
 
 fn backend(head: Head) -> Input<u64> {
-    Input::BackendMessage { message: message(head), related: None }
+    Input::BackendMessage { message: message(head), related: None, overflow: Overflow::Hold }
 }
 
 fn response(id: i64) -> Input<u64> {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use rejoin_core::{Head, Initialized, Input, Notification, ProgressToken, RequestId, StreamId};
+use rejoin_core::{
+    Head, Initialized, Input, Notification, Overflow, ProgressToken, RequestId, StreamId,
+};
 
 use super::client::{INVALID_BELOW, OVER_LIMIT_BELOW};
 use super::{Environment, ids};
@@ -19,7 +21,7 @@ impl Environment {
         };
         let message =
             self.message(head, usize::from(self.chance).min(self.config.message_bytes_max));
-        Input::BackendMessage { message, related: None }
+        Input::BackendMessage { message, related: None, overflow: Overflow::Hold }
     }
 
     /// Makes a response or an error.
@@ -48,7 +50,11 @@ impl Environment {
             id => Head::Error { id },
         };
         let message = self.message(head, bytes);
-        Input::BackendMessage { message, related: self.related(how, which) }
+        Input::BackendMessage {
+            message,
+            related: self.related(how, which),
+            overflow: Overflow::Hold,
+        }
     }
 
     /// Makes a notification.
@@ -69,7 +75,11 @@ impl Environment {
             180..=255 => Notification::Other,
         };
         let message = self.message(Head::Notification(notification), bytes);
-        Input::BackendMessage { message, related: self.related(related, which) }
+        Input::BackendMessage {
+            message,
+            related: self.related(related, which),
+            overflow: Overflow::Hold,
+        }
     }
 
     /// Makes a server request.
@@ -96,7 +106,11 @@ impl Environment {
         let method = rejoin_core::Method::Other;
         let bytes = if fault == INVALID_BELOW { self.excess(size) } else { self.size(size) };
         let message = self.message(Head::Request { id, method, progress_token: None }, bytes);
-        Input::BackendMessage { message, related: self.related(related, which) }
+        Input::BackendMessage {
+            message,
+            related: self.related(related, which),
+            overflow: Overflow::Hold,
+        }
     }
 
     /// Makes a cancellation of a server request.
@@ -108,7 +122,11 @@ impl Environment {
         };
         let head = Head::Notification(Notification::Cancelled { request });
         let message = self.message(head, usize::from(fault).min(self.config.message_bytes_max));
-        Input::BackendMessage { message, related: self.related(fault, which) }
+        Input::BackendMessage {
+            message,
+            related: self.related(fault, which),
+            overflow: Overflow::Hold,
+        }
     }
 
     /// Makes a disconnect of a stream.

@@ -2,7 +2,7 @@
 
 use rejoin_core::{
     Action, ConnectionId, Event, EventId, Head, Initialized, Input, Instant, Message, Method,
-    Notification, Post, RequestId, StreamId,
+    Notification, Overflow, Post, RequestId, StreamId,
 };
 
 use super::{ConnectionView, LogView, Position, Step, View};
@@ -54,7 +54,11 @@ pub(super) fn notification() -> Head {
 
 /// A message of the backend.
 pub(super) fn backend(head: Head, body: u64) -> Input<u64> {
-    Input::BackendMessage { message: message(head, body), related: None::<RequestId> }
+    Input::BackendMessage {
+        message: message(head, body),
+        related: None::<RequestId>,
+        overflow: Overflow::Hold,
+    }
 }
 
 /// A POST with one request.

@@ -127,7 +127,7 @@ impl ObservedSession {
             deadline: deadline(session).map(|deadline| clock.to_outer(deadline)),
             closed: session.close_reason(),
             pending: session.pending_requests(),
-            bytes: session.logged_bytes(),
+            bytes: session.kept_bytes(),
             connections,
             logs,
             requests: pending,

@@ -85,7 +85,7 @@ impl Model {
             Input::Abandon { stream } => self.abandon(stream),
             Input::Delete => self.close(CloseReason::Deleted),
             Input::CloseSession { reason } => self.close(reason),
-            Input::BackendMessage { message, related } => {
+            Input::BackendMessage { message, related, overflow: _ } => {
                 return self.backend(&message, related.as_ref());
             }
             Input::Disconnect { stream, retry } => self.disconnect(stream, retry),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rejoin_core::{
     Action, Answer, AnswerFormat, CloseReason, Config, ConnectionId, CutReason, EndReason, Event,
     EventId, Failure, FailureReason, Head, Initialized, Input, Instant, Message, Method,
-    Notification, Post, ProgressToken, ProtocolVersion, Rejection, RequestId, StreamId,
+    Notification, Overflow, Post, ProgressToken, ProtocolVersion, Rejection, RequestId, StreamId,
     UnansweredReason,
 };
 use rejoin_tests::model::Model;
@@ -144,7 +144,7 @@ pub(crate) fn closed(connection: u64, through: Option<u64>) -> Input<u64> {
 
 fn backend(head: Head, body: u64, related: Option<i64>) -> Input<u64> {
     let related = related.map(RequestId::from);
-    Input::BackendMessage { message: message(head, body), related }
+    Input::BackendMessage { message: message(head, body), related, overflow: Overflow::Hold }
 }
 
 pub(crate) fn response_head(id: i64) -> Head {

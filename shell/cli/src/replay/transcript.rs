@@ -56,10 +56,10 @@ fn describe_input(input: &Input<String>) -> String {
         Input::Abandon { stream } => format!("abandon {stream}"),
         Input::Delete => "DELETE".to_owned(),
         Input::CloseSession { reason } => format!("close: {reason:?}"),
-        Input::BackendMessage { message, related: None } => {
+        Input::BackendMessage { message, related: None, overflow: _ } => {
             format!("backend: {} ({} bytes)", message.body, message.bytes)
         }
-        Input::BackendMessage { message, related: Some(id) } => {
+        Input::BackendMessage { message, related: Some(id), overflow: _ } => {
             format!("backend: {} ({} bytes), related to {id}", message.body, message.bytes)
         }
         Input::Disconnect { stream, retry } => {

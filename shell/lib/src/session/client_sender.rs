@@ -8,7 +8,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use rejoin_core::{ApiMisuse, BackendFault, Head, Input, ParseError, Post, Rejection, RequestId};
+use rejoin_core::{
+    ApiMisuse, BackendFault, Head, Input, Overflow, ParseError, Post, Rejection, RequestId,
+};
 use smallvec::SmallVec;
 use thiserror::Error;
 
@@ -72,8 +74,11 @@ impl ClientSender {
         };
         let mut backpressure = SmallVec::new();
         let result = self.session().and_then(|session| {
-            let message =
-                Input::BackendMessage { message: message::with_head(head, body), related };
+            let message = Input::BackendMessage {
+                message: message::with_head(head, body),
+                related,
+                overflow: Overflow::Hold,
+            };
             backpressure.extend(session.backend_message(message, error_response)?);
             Ok(())
         });
@@ -90,7 +95,7 @@ impl ClientSender {
         let session = self.session()?;
         let depth_max = session.json_depth_max();
         let mut record = |message, related| {
-            let message = Input::BackendMessage { message, related };
+            let message = Input::BackendMessage { message, related, overflow: Overflow::Hold };
             backpressure.extend(session.backend_message(message, |_| None)?);
             Ok(())
         };

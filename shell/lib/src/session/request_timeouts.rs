@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use rejoin_core::{Head, Input, Instant, RequestId, StreamId};
+use rejoin_core::{Head, Input, Instant, Overflow, RequestId, StreamId};
 
 use super::state::LockedSession;
 use crate::{log::LogEvent, message, render};
@@ -82,7 +82,7 @@ impl LockedSession<'_> {
             let error = render::error(Some(&id), render::INTERNAL_ERROR, &text);
             let message = message::with_head(Head::Error { id: Some(id) }, error);
             // Only rejected if the session is closed.
-            self.apply(Input::BackendMessage { message, related: None });
+            self.apply(Input::BackendMessage { message, related: None, overflow: Overflow::Hold });
         }
     }
 }

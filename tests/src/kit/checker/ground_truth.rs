@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use rejoin_core::{
-    Action, Event, Head, Input, Instant, Message, Notification, ProgressToken, Report, RequestId,
-    StreamId, UnansweredReason, UnrelatedRouting,
+    Action, Event, Head, Input, Instant, Message, Notification, Overflow, ProgressToken, Report,
+    RequestId, StreamId, UnansweredReason, UnrelatedRouting,
 };
 
 use crate::laws::{LogView, Step, View, answered_id, request_id, sent_event};
@@ -59,7 +59,8 @@ impl GroundTruth {
                 self.evicted.insert(id.clone());
             }
         }
-        let (Input::BackendMessage { message, related }, Ok(())) = (&step.input, &step.result)
+        let (Input::BackendMessage { message, related, overflow: _ }, Ok(())) =
+            (&step.input, &step.result)
         else {
             return Ok(None);
         };
@@ -285,7 +286,7 @@ mod tests {
         });
         Step {
             now: Instant::EPOCH,
-            input: Input::BackendMessage { message, related },
+            input: Input::BackendMessage { message, related, overflow: Overflow::Hold },
             result: Ok(()),
             actions: actions.collect(),
             after: before(),

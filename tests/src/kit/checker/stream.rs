@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use rejoin_core::{Event, EventId, Failure, FailureReason, StreamId};
+use rejoin_core::{Event, EventId, Failure, FailureReason, Overflow, StreamId};
 
 use super::ground_truth::GroundTruth;
 
@@ -168,6 +168,7 @@ mod tests {
                 input: Input::BackendMessage {
                     message: Message { head, body: 10 * index, bytes: 0 },
                     related: None,
+                    overflow: Overflow::Hold,
                 },
                 result: Ok(()),
                 actions: vec![Action::Send { connection: ConnectionId(1), id, event }],

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rejoin_core::{
-    ApiMisuse, Head, Initialized, Input, Method, Notification, ProgressToken, Rejection, RequestId,
-    StreamId,
+    ApiMisuse, Head, Initialized, Input, Method, Notification, Overflow, ProgressToken, Rejection,
+    RequestId, StreamId,
 };
 
 use crate::kit::{BackendAction, Fault};
@@ -96,7 +96,10 @@ impl Simulation {
             let is_new = backend.server_requests.insert(id.clone());
             server_request = server_request.filter(|_| is_new);
         }
-        match self.handle_input(no, Input::BackendMessage { message, related })? {
+        match self.handle_input(
+            no,
+            Input::BackendMessage { message, related, overflow: Overflow::Hold },
+        )? {
             Ok(held_by) => {
                 if let Some(id) = server_request {
                     let timeout = self.parameters.server_request_timeout;
@@ -243,6 +246,10 @@ impl Simulation {
         }
         let head = Head::Notification(Notification::Cancelled { request });
         let message = self.messages.create(no, head, 60);
-        self.handle_input(no, Input::BackendMessage { message, related: None }).map(|_| ())
+        self.handle_input(
+            no,
+            Input::BackendMessage { message, related: None, overflow: Overflow::Hold },
+        )
+        .map(|_| ())
     }
 }

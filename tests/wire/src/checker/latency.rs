@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use rejoin_core::{EventId, StreamId};
+use rejoin_core::{EventId, Overflow, StreamId};
 use tokio::time::Instant;
 
 use super::history::History;
@@ -127,7 +127,7 @@ mod tests {
             let step = Step {
                 now: rejoin_core::Instant::new(seconds(7 + index)),
                 input: if is_sent {
-                    Input::BackendMessage { message, related: None }
+                    Input::BackendMessage { message, related: None, overflow: Overflow::Hold }
                 } else {
                     Input::Tick
                 },
