@@ -29,11 +29,6 @@ use crate::time::Timeout;
 pub struct Config {
     /// Maximum unacknowledged events per connection. Default 16, minimum 1.
     pub window_events_max: u32,
-    /// Maximum unacknowledged bytes of all connections of a session together. Default 8 MiB.
-    ///
-    /// Each event counts for its size and [`EVENT_OVERHEAD_BYTES`](crate::EVENT_OVERHEAD_BYTES).
-    /// A connection that holds nothing may be sent one event beyond the limit.
-    pub window_bytes_max: usize,
     /// Maximum request streams that are open, or complete and not retained. Default
     /// 1,024, minimum 1.
     pub streams_max: usize,
@@ -60,16 +55,14 @@ pub struct Config {
     ///
     /// Each event counts for its size and [`EVENT_OVERHEAD_BYTES`](crate::EVENT_OVERHEAD_BYTES).
     /// A single event may be larger, so that a response of 16 MiB still waits for its reader.
-    /// Unacknowledged events may exceed both limits of a stream while it has a reader, and
-    /// afterwards until the next event is recorded. Only the limit of the session applies to
-    /// them.
+    /// Events in flight, and those that a reader has yet to acknowledge, may exceed both limits
+    /// of a stream: only the limit of the session applies to them.
     pub stream_bytes_max: usize,
-    /// Maximum size of all logs of a session in bytes, counted in the same way. Default 24 MiB,
-    /// which leaves space beside the largest message. A single event may be larger, unless
-    /// this is 0.
+    /// Maximum size in bytes of all events that a session keeps, counted in the same way: in its
+    /// logs, and in flight on its connections. Default 32 MiB. A single event may be larger, and
+    /// the response to `initialize` comes on top.
     ///
-    /// Acknowledged events may use three quarters of it. The last quarter is for
-    /// unacknowledged events, and for messages that arrive before their senders are held.
+    /// Acknowledged events may use three quarters of it.
     pub session_bytes_max: usize,
 
     /// Maximum shadows of the standalone stream. Default 32.
@@ -150,7 +143,6 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             window_events_max: 16,
-            window_bytes_max: 8 << 20,
             streams_max: 1_024,
             pending_requests_max: 1_024,
             connections_max: 2_048,
@@ -159,7 +151,7 @@ impl Default for Config {
             message_bytes_max: 16 << 20,
             stream_events_max: 1_000,
             stream_bytes_max: 1 << 20,
-            session_bytes_max: 24 << 20,
+            session_bytes_max: 32 << 20,
             shadows_max: 32,
             concurrent_get: ConcurrentGet::Shadow,
             priming: Priming::ByRevision,
@@ -311,7 +303,6 @@ impl Config {
             }
         }
         let sizes = [
-            (self.window_bytes_max, "window_bytes_max"),
             (self.message_bytes_max, "message_bytes_max"),
             (self.stream_bytes_max, "stream_bytes_max"),
             (self.session_bytes_max, "session_bytes_max"),
@@ -471,7 +462,6 @@ mod tests {
         let config = Config::default();
         let limits = [
             (config.window_events_max as usize, 16),
-            (config.window_bytes_max, 8_388_608),
             (config.streams_max, 1_024),
             (config.pending_requests_max, 1_024),
             (config.connections_max, 2_048),
@@ -480,7 +470,7 @@ mod tests {
             (config.message_bytes_max, 16_777_216),
             (config.stream_events_max, 1_000),
             (config.stream_bytes_max, 1_048_576),
-            (config.session_bytes_max, 25_165_824),
+            (config.session_bytes_max, 33_554_432),
             (config.shadows_max, 32),
             (config.retained_unacknowledged_max, 1_024),
             (config.retained_acknowledged_max, 32),
@@ -517,7 +507,6 @@ mod tests {
             stream_bytes_max: 0,
             session_bytes_max: 0,
             shadows_max: 0,
-            window_bytes_max: 0,
             retained_unacknowledged_max: 0,
             retained_acknowledged_max: 0,
             tombstones_max: 0,

@@ -1,5 +1,7 @@
 //! Position of a connection in the log of its stream, with its window.
 
+use core::ops::Range;
+
 /// A position in the log of a stream, with a window.
 ///
 /// A session has one for each connection.
@@ -44,6 +46,11 @@ impl Cursor {
     #[must_use]
     pub const fn has_unacknowledged(&self) -> bool {
         self.first_unacknowledged < self.sent_end
+    }
+
+    /// Returns the indexes that are in flight.
+    pub(crate) const fn in_flight(&self) -> Range<u64> {
+        self.first_unacknowledged..self.sent_end
     }
 
     /// Returns whether the window admits the event at `index`.

@@ -97,7 +97,7 @@ pub(crate) enum Evicted {
     /// A response, replaced by a failure.
     Response(RequestId),
     /// A server request.
-    ServerRequest { index: u64 },
+    ServerRequest,
     /// A notification.
     Notification,
 }
@@ -180,14 +180,12 @@ impl<M> Log<M> {
         self.events.get(self.position(index))
     }
 
-    /// Returns the oldest event that is not a failure.
-    pub(crate) fn oldest(&self) -> Option<&Logged<M>> {
-        self.events.iter().find(|logged| matches!(logged.entry, Entry::Message { .. }))
-    }
-
-    /// Returns the number in the session-wide sequence of the oldest event that is not a failure.
-    pub(crate) fn oldest_sequence(&self) -> Option<u64> {
-        self.oldest().map(|oldest| oldest.sequence)
+    /// Iterates over the events whose index is not in `range`, excluding failures.
+    pub(crate) fn outside(&self, range: Range<u64>) -> impl Iterator<Item = &Logged<M>> {
+        let before = self.events.range(..self.position(range.start));
+        let after = self.events.range(self.position(range.end.max(range.start))..);
+        let all = before.chain(after);
+        all.filter(|logged| matches!(logged.entry, Entry::Message { .. }))
     }
 
     /// Returns whether all events are before `index`.
@@ -239,17 +237,14 @@ impl<M> Log<M> {
         cost
     }
 
-    /// Evicts the oldest event that is not a failure. A response leaves a failure in its place.
-    pub(crate) fn evict(&mut self) -> Option<Evicted> {
-        // Failures are kept, so they accumulate at the front: at most one for each request.
-        let position =
-            self.events.iter().position(|logged| matches!(logged.entry, Entry::Message { .. }))?;
-        let logged = self.events.get_mut(position)?;
+    /// Evicts the event at `index`. A response leaves a failure in its place.
+    pub(crate) fn evict(&mut self, index: u64) -> Option<Evicted> {
+        let position = self.position(index);
+        let logged = self.events.get_mut(position).filter(|logged| logged.index == index)?;
         let Entry::Message { bytes, kind, .. } = &logged.entry else {
             return None;
         };
         self.bytes -= cost(*bytes);
-        let index = logged.index;
         match kind.clone() {
             MessageKind::Response(id) => {
                 let reason = FailureReason::Evicted;
@@ -258,16 +253,21 @@ impl<M> Log<M> {
                 Some(Evicted::Response(id))
             }
             MessageKind::Request(_) => {
-                self.missed_through = self.missed_through.max(index);
+                self.note_missed(index);
                 self.remove(position);
-                Some(Evicted::ServerRequest { index })
+                Some(Evicted::ServerRequest)
             }
             MessageKind::Notification => {
-                self.missed_through = self.missed_through.max(index);
+                self.note_missed(index);
                 self.remove(position);
                 Some(Evicted::Notification)
             }
         }
+    }
+
+    /// Records that the event at `index` was evicted without a failure in its place.
+    pub(crate) fn note_missed(&mut self, index: u64) {
+        self.missed_through = self.missed_through.max(index);
     }
 
     /// Removes the event at `index` without counting it as missed. Returns its cost in bytes.

@@ -8,16 +8,18 @@ mod client;
 mod close;
 mod connection;
 mod delivery;
-mod in_flight;
 mod initialize;
+mod kept;
 mod record;
 mod requests;
 #[cfg(feature = "serde")]
 mod restore;
 mod retain;
+mod room;
 #[cfg(feature = "serde")]
 mod snapshot;
 mod stall_estimator;
+mod stopped;
 mod stream;
 mod tick;
 mod tombstones;
@@ -36,10 +38,10 @@ pub(crate) use self::{
     stream::{STANDALONE, StreamKey},
 };
 #[cfg(feature = "serde")]
-pub(crate) use self::{in_flight::Sent, stream::StreamRequest};
+pub(crate) use self::{kept::UnloggedEvent, stream::StreamRequest};
 use crate::{
-    Actions, CloseReason, ConnectionId, Cursor, Initialized, Input, Instant, Log, Priming, Profile,
-    Rejected, Rejection, RequestId, StreamId, ValidConfig,
+    Actions, CloseReason, ConnectionId, Cursor, Initialized, Input, Instant, Log, Overflow,
+    Priming, Profile, Rejected, Rejection, RequestId, StreamId, ValidConfig,
     timers::{TimerKind, Timers},
 };
 
@@ -73,10 +75,8 @@ pub struct Session<M> {
     timers: Timers,
     /// Total cost of all logs in bytes.
     logged_bytes: usize,
-    /// Total unacknowledged bytes on all connections.
-    in_flight: usize,
-    /// Whether an event was sent beyond `window_bytes_max` since the last check.
-    is_window_exceeded: bool,
+    /// Total cost of all events in flight that no log has, in bytes.
+    unlogged_bytes: usize,
     /// The last number of the session-wide sequence of stream openings, events and stream ends.
     sequence: u64,
     /// Whether a counter has reached its maximum.
@@ -115,8 +115,7 @@ impl<M: Clone> Session<M> {
             server_requests: ServerRequests::new(),
             timers,
             logged_bytes: 0,
-            in_flight: 0,
-            is_window_exceeded: false,
+            unlogged_bytes: 0,
             sequence: 0,
             exhausted: false,
             held_streams: Vec::new(),
@@ -171,11 +170,10 @@ impl<M: Clone> Session<M> {
         if is_activity {
             self.reset_idle_timer();
         }
-        self.close_deferred(out);
         if let Some(stream) = recorded_on {
             self.hold_sender(stream, out);
         }
-        self.recheck_backpressure(out);
+        self.flush_deferred(out);
         Ok(())
     }
 
@@ -234,7 +232,12 @@ impl<M: Clone> Session<M> {
             Input::Delete => self.close(CloseReason::Deleted, out),
             Input::CloseSession { reason } => self.close(reason, out),
             Input::BackendMessage { message, related, overflow } => {
-                if let Err(reason) = self.check_backend_message(&message) {
+                let checked = self.check_backend_message(&message);
+                let checked = checked.and_then(|()| match overflow {
+                    Overflow::Hold => self.check_room(&message, related.as_ref(), out),
+                    Overflow::Evict => Ok(()),
+                });
+                if let Err(reason) = checked {
                     let input = Input::BackendMessage { message, related, overflow };
                     return Err(Rejected::boxed(reason, input));
                 }
@@ -250,30 +253,17 @@ impl<M: Clone> Session<M> {
         Ok(None)
     }
 
-    /// Does what is deferred to the end of an input, or of the firing of a timer.
+    /// Does what is deferred to the end of an input, or of the firing of a timer: cuts stopped
+    /// readers if a message waits for room, releases held senders that no longer need to wait,
+    /// and closes the session if a counter is exhausted.
     #[inline]
     fn flush_deferred(&mut self, out: &mut Actions<M>) {
-        self.close_deferred(out);
-        self.recheck_backpressure(out);
-    }
-
-    /// Cuts connections if the window in bytes is exceeded, and closes the session if a counter
-    /// is exhausted.
-    #[inline]
-    fn close_deferred(&mut self, out: &mut Actions<M>) {
-        if self.is_window_exceeded {
+        if !self.held_streams.is_empty() {
             self.cut_stopped(out);
+            self.release_senders(out);
         }
         if self.exhausted {
             self.close_exhausted(out);
-        }
-    }
-
-    /// Releases the held senders that no longer need to wait.
-    #[inline]
-    fn recheck_backpressure(&mut self, out: &mut Actions<M>) {
-        if !self.held_streams.is_empty() {
-            self.release_senders(out);
         }
     }
 
@@ -333,7 +323,7 @@ impl<M> Session<M> {
         };
         let is_behind = !self.is_at_head(stream, key);
         let has_pending = self.streams[stream].pending > 0;
-        let admits_failure = || self.may_send_next(stream, key, 0);
+        let admits_failure = || self.may_send_next(stream, key);
         stream != STANDALONE && (is_behind || has_pending && !admits_failure())
     }
 
@@ -376,12 +366,6 @@ impl<M> Session<M> {
             Phase::Initializing { id, .. } => Some(id),
             Phase::New | Phase::Live | Phase::Closed(_) => None,
         }
-    }
-
-    /// Returns the cost in bytes of all events that are logged or in flight.
-    #[must_use]
-    pub fn kept_bytes(&self) -> usize {
-        self.logged_bytes
     }
 
     /// Returns what the response to `initialize` negotiated; `None` until then.

@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::{
     AnswerFormat, CloseReason, ConnectionId, Cursor, Initialized, Log, ProgressToken, RequestId,
     StreamId,
-    session::{Role, Sent, StreamRequest},
+    session::{Role, StreamRequest, UnloggedEvent},
 };
 
 /// A session at a point in time: its logs, and everything else, which has no message bodies.
@@ -44,6 +44,8 @@ pub struct State {
     /// Oldest first.
     pub(crate) shadows: Vec<ConnectionId>,
     pub(crate) server_requests: Vec<ServerRequestState>,
+    /// In the order in which they were first held.
+    pub(crate) held_streams: Vec<HeldStreamState>,
     /// Progress tokens of tasks, oldest first.
     pub(crate) tasks: Vec<ProgressToken>,
     /// By kind, then by deadline.
@@ -55,7 +57,7 @@ pub struct State {
 #[serde(try_from = "u32", into = "u32")]
 pub(crate) struct Format;
 
-const FORMAT: u32 = 7;
+const FORMAT: u32 = 8;
 
 impl TryFrom<u32> for Format {
     type Error = &'static str;
@@ -84,7 +86,6 @@ pub(crate) struct StreamState {
     pub(crate) stage: StageState,
     pub(crate) requests: Vec<StreamRequest>,
     pub(crate) acknowledged: u64,
-    pub(crate) holds_sender: bool,
     pub(crate) silence: Duration,
     pub(crate) is_primed: bool,
     pub(crate) retry_in: Option<Duration>,
@@ -114,7 +115,7 @@ pub(crate) struct ConnectionState {
     pub(crate) subject: SubjectState,
     pub(crate) role: Role,
     pub(crate) cursor: Cursor,
-    pub(crate) in_flight: Vec<Sent>,
+    pub(crate) unlogged: Vec<UnloggedEvent>,
     pub(crate) format: AnswerFormat,
     pub(crate) has_acknowledged: bool,
     pub(crate) is_stalled: bool,
@@ -125,6 +126,13 @@ pub(crate) enum SubjectState {
     Initialize,
     Stream(StreamId),
     Removed(StreamId),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HeldStreamState {
+    pub(crate) stream: StreamId,
+    /// The cost of the smallest message that waits for room.
+    pub(crate) waits_for: Option<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

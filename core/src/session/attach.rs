@@ -3,7 +3,6 @@
 use super::{
     Session,
     connection::{Connection, ConnectionKey, Role, Subject},
-    in_flight::Sent,
     stream::{STANDALONE, Stage, Stream, StreamKey},
 };
 use crate::{
@@ -65,8 +64,6 @@ impl<M: Clone> Session<M> {
             self.acknowledge(key, through, out);
         }
         self.detach(key, out);
-        // The close has freed bytes in flight, so it must not cut another connection.
-        self.is_window_exceeded = false;
     }
 
     /// Removes a connection, and detaches it from its stream.
@@ -142,7 +139,7 @@ impl<M: Clone> Session<M> {
 
     /// Sends a connection what its window admits, in one pass over the log.
     fn replay(&mut self, stream: StreamKey, connection: ConnectionKey, out: &mut Actions<M>) {
-        let Self { streams, connections, config, in_flight, is_window_exceeded, .. } = self;
+        let Self { streams, connections, config, .. } = self;
         let Stream { id, log, .. } = &streams[stream];
         let attached = &mut connections[connection];
         let mut rest = log.range(attached.cursor.next()..u64::MAX);
@@ -151,23 +148,23 @@ impl<M: Clone> Session<M> {
             let next = attached.cursor.next();
             let before = logged.map_or(u64::MAX, |logged| logged.index - 1);
             let gap_end = log.missed_through().min(before);
-            let sent = match logged {
-                _ if next <= gap_end => Sent { index: gap_end, cost: 0 },
-                Some(Logged { index, entry, .. }) => Sent { index: *index, cost: entry.cost() },
+            let index = match logged {
+                _ if next <= gap_end => gap_end,
+                Some(logged) => logged.index,
                 None => break,
             };
-            if !attached.admits(sent, *in_flight, config) {
+            if !attached.cursor.admits(index, config.window_events_max) {
                 break;
             }
-            let id = EventId::new(*id, sent.index);
+            let id = EventId::new(*id, index);
             out.push(match logged {
-                Some(Logged { index, entry, .. }) if *index == sent.index => {
+                Some(Logged { index: found, entry, .. }) if *found == index => {
                     logged = rest.next();
                     attached.entry_action(id, entry)
                 }
                 _ => attached.event_action(id, Event::Gap { first: next }),
             });
-            *is_window_exceeded |= attached.note_sent(sent, in_flight, config);
+            attached.cursor.sent(index);
         }
     }
 
@@ -184,7 +181,7 @@ impl<M: Clone> Session<M> {
             self.timers.remove(timer);
         }
         out.push(Action::Discard { connection: connection.id });
-        self.remove_in_flight(key, u64::MAX);
+        self.remove_unlogged(key, u64::MAX);
         self.arm_stall_timer(key);
     }
 
@@ -236,7 +233,7 @@ impl<M: Clone> Session<M> {
             return;
         };
         let subject = connection.subject;
-        self.remove_in_flight(key, acknowledged);
+        self.remove_unlogged(key, acknowledged);
         if let Subject::Stream(stream) = subject {
             self.acknowledge_stream(stream, acknowledged, out);
         }
@@ -272,7 +269,7 @@ impl<M: Clone> Session<M> {
     /// Removes a connection, its timer and what it has in flight.
     fn remove_connection(&mut self, key: ConnectionKey) {
         self.add_silence(key);
-        self.remove_in_flight(key, u64::MAX);
+        self.remove_unlogged(key, u64::MAX);
         if let Some(timer) = self.connections[key].stall_timer {
             self.timers.remove(timer);
         }

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     Action, Actions, EndReason, Entry, FailureReason, Head, Initialized, Message, MessageKind,
-    Notification, ProgressToken, Report, RequestId, StreamId, UnansweredReason,
-    UndeliverableReason, UnrelatedRouting,
+    Notification, ProgressToken, Rejection, Report, RequestId, StreamId, UnansweredReason,
+    UndeliverableReason, UnrelatedRouting, log,
 };
 
 impl<M: Clone> Session<M> {
@@ -22,7 +22,7 @@ impl<M: Clone> Session<M> {
         related: Option<&RequestId>,
         out: &mut Actions<M>,
     ) -> Option<StreamId> {
-        let (stream, kind) = match &message.head {
+        let kind = match &message.head {
             Head::Response { id, initialized, .. } => {
                 let response = (id.clone(), Some(*initialized));
                 return self.handle_backend_response(response, message, out);
@@ -42,29 +42,20 @@ impl<M: Clone> Session<M> {
                 out.push(Action::FailServerRequest { id: id.clone(), reason });
                 return None;
             }
-            Head::Request { id, .. } => (
-                self.route(related, self.config.unrelated_routing),
-                MessageKind::Request(id.clone()),
-            ),
-            Head::Notification(Notification::Log) => {
-                (self.route(related, self.config.unrelated_routing), MessageKind::Notification)
-            }
-            Head::Notification(Notification::Other) => {
-                (self.route(related, UnrelatedRouting::Standalone), MessageKind::Notification)
-            }
-            Head::Notification(Notification::Progress { token }) => {
-                let Some(stream) = self.progress_stream(token) else {
-                    let token = token.clone();
-                    out.push(Action::Report(Report::UnknownProgressToken { token }));
-                    return None;
-                };
-                (stream, MessageKind::Notification)
-            }
-            Head::Notification(Notification::Cancelled { request }) => {
-                let stream = self.withdraw_server_request(request);
-                (stream.unwrap_or(STANDALONE), MessageKind::Notification)
-            }
+            Head::Request { id, .. } => MessageKind::Request(id.clone()),
+            Head::Notification(_) => MessageKind::Notification,
         };
+        let Some(stream) = self.destination(&message, related) else {
+            if let Head::Notification(Notification::Progress { token }) = message.head {
+                out.push(Action::Report(Report::UnknownProgressToken { token }));
+            }
+            return None;
+        };
+        if let Head::Notification(Notification::Cancelled { request }) = &message.head
+            && let Some(request) = self.server_requests.find(request)
+        {
+            self.remove_server_request(request);
+        }
         let Message { body, bytes, .. } = message;
         self.record(stream, Entry::Message { body, bytes, kind }, out);
         Some(self.streams[stream].id)
@@ -139,16 +130,66 @@ impl<M: Clone> Session<M> {
         None
     }
 
-    /// Withdraws a server request that the backend cancels. Returns the stream on which to send
-    /// the cancellation.
-    fn withdraw_server_request(&mut self, id: &RequestId) -> Option<StreamKey> {
-        let request = self.server_requests.find(id)?;
-        let request = self.remove_server_request(request)?;
-        self.streams.find(request.stream).filter(|key| self.streams[*key].is_open())
+    /// Checks that there is room for a message, if it will be recorded. Otherwise its sender is
+    /// held.
+    #[inline]
+    pub(super) fn check_room(
+        &mut self,
+        message: &Message<M>,
+        related: Option<&RequestId>,
+        out: &mut Actions<M>,
+    ) -> Result<(), Rejection> {
+        let cost = log::cost(message.bytes);
+        if self.fits(cost) { Ok(()) } else { self.wait_for_room(message, related, cost, out) }
+    }
+
+    #[cold]
+    fn wait_for_room(
+        &mut self,
+        message: &Message<M>,
+        related: Option<&RequestId>,
+        cost: usize,
+        out: &mut Actions<M>,
+    ) -> Result<(), Rejection> {
+        match self.destination(message, related) {
+            Some(stream) if !self.has_room(cost) => {
+                self.hold(stream, Some(cost), out);
+                self.flush_deferred(out);
+                Err(Rejection::Full)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 }
 
 impl<M> Session<M> {
+    /// Returns the stream on which a message will be recorded; `None` if it will not be, or if a
+    /// failure will replace it.
+    fn destination(&self, message: &Message<M>, related: Option<&RequestId>) -> Option<StreamKey> {
+        match &message.head {
+            Head::Response { id, .. } | Head::Error { id: Some(id) } => {
+                let pending = self.requests.pending.get(id);
+                pending.filter(|_| message.bytes <= self.config.message_bytes_max)
+            }
+            Head::Error { id: None } => None,
+            Head::Request { .. } if !matches!(self.phase, Phase::Live) => None,
+            Head::Request { .. } | Head::Notification(Notification::Log) => {
+                Some(self.route(related, self.config.unrelated_routing))
+            }
+            Head::Notification(Notification::Other) => {
+                Some(self.route(related, UnrelatedRouting::Standalone))
+            }
+            Head::Notification(Notification::Progress { token }) => self.progress_stream(token),
+            Head::Notification(Notification::Cancelled { request }) => {
+                let request = self.server_requests.find(request);
+                let stream = request.and_then(|request| self.server_requests.stream_of(request));
+                let stream = stream.and_then(|stream| self.streams.find(stream));
+                let open = stream.filter(|stream| self.streams[*stream].is_open());
+                Some(open.unwrap_or(STANDALONE))
+            }
+        }
+    }
+
     /// Returns the stream for progress with a token: that of its pending request, or the
     /// standalone stream for a task, whose request was answered.
     ///

@@ -1,4 +1,4 @@
-//! Backpressure: when a sender must wait for a reader that makes progress.
+//! Backpressure: when a sender must wait for a reader that makes progress, or for room.
 
 use super::{
     Session,
@@ -11,24 +11,14 @@ use crate::{
     timers::{TimerKey, TimerKind},
 };
 
-/// A stream that holds a sender.
+/// A stream that holds senders.
 #[derive(Debug)]
 pub(super) struct HeldStream {
-    stream: StreamId,
-    /// Fires when the stream is stuck, and the sender must be released.
-    stuck_timer: Option<TimerKey>,
-}
-
-/// How much of `session_bytes_max` is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fullness {
-    /// Less than half.
-    Low,
-    /// At least half.
-    Half,
-    /// At least three quarters, even if only unacknowledged events of streams with a reader
-    /// count. The rest is for messages that arrive before their senders wait.
-    Full,
+    pub(super) stream: StreamId,
+    /// The cost of the smallest message that was rejected because there is no room for it.
+    pub(super) waits_for: Option<usize>,
+    /// Fires when a sender may no longer have to wait.
+    timer: Option<TimerKey>,
 }
 
 /// The state of a stream's reader. Unacknowledged events are evicted from streams in the order
@@ -44,61 +34,72 @@ pub(super) enum ReaderState {
 }
 
 impl HeldStream {
-    pub(super) const fn new(stream: StreamId) -> Self {
-        Self { stream, stuck_timer: None }
+    pub(super) const fn new(stream: StreamId, waits_for: Option<usize>) -> Self {
+        Self { stream, waits_for, timer: None }
     }
 }
 
 impl<M> Session<M> {
-    /// Tells the sender of a message that was just recorded on `stream` to wait, if it should.
+    /// Holds the sender of a message that was just recorded on `stream`, if it should wait.
     pub(super) fn hold_sender(&mut self, stream: StreamId, out: &mut Actions<M>) {
-        let fullness = self.fullness();
-        if fullness == Fullness::Low {
-            return;
+        if self.is_half_full()
+            && let Some(key) = self.streams.find(stream).filter(|key| self.should_hold(*key))
+        {
+            self.hold(key, None, out);
         }
-        let Some(key) = self.streams.find(stream).filter(|key| self.should_hold(*key, fullness))
-        else {
-            return;
-        };
-        let stream = &mut self.streams[key];
-        if !core::mem::replace(&mut stream.holds_sender, true) {
-            self.held_streams.push(HeldStream::new(stream.id));
+    }
+
+    /// Holds a sender, for a reader or until there is room for a message.
+    pub(super) fn hold(&mut self, key: StreamKey, waits_for: Option<usize>, out: &mut Actions<M>) {
+        let stream = self.streams[key].id;
+        match self.held_streams.iter_mut().find(|held| held.stream == stream) {
+            Some(held) => held.waits_for = held.waits_for.into_iter().chain(waits_for).min(),
+            None => self.held_streams.push(HeldStream::new(stream, waits_for)),
         }
-        out.push(Action::Hold { stream: stream.id });
+        out.push(Action::Hold { stream });
+    }
+
+    /// Returns whether a message waits for room, and there is none.
+    pub(super) fn lacks_room(&self) -> bool {
+        let existing = self.held_streams.iter().filter(|it| self.streams.find(it.stream).is_some());
+        let largest = existing.filter_map(|held| held.waits_for).max();
+        largest.is_some_and(|cost| !self.has_room(cost))
     }
 
     /// Releases the senders that no longer need to wait, and updates the timers of the others.
     #[cold]
     pub(super) fn release_senders(&mut self, out: &mut Actions<M>) {
-        let fullness = self.fullness();
         let mut held = core::mem::take(&mut self.held_streams);
         held.sort_unstable_by_key(|held| held.stream);
+        let wanted = held.iter().filter_map(|held| held.waits_for).max();
+        let room = wanted.map_or(0, |wanted| self.room(wanted));
+        let next_stop = wanted.and_then(|_| self.next_stop());
         held.retain_mut(|held| {
             let key = self.streams.find(held.stream);
-            let still_held = key.filter(|key| self.should_hold(*key, fullness));
-            let deadline = still_held.and_then(|key| self.stuck_at(key));
-            if held.stuck_timer.map(|timer| self.timers.deadline_of(timer)) != deadline {
-                held.stuck_timer.take().into_iter().for_each(|timer| self.timers.remove(timer));
-                let deadline = still_held.zip(deadline);
-                held.stuck_timer = deadline
+            let lagging = key.filter(|key| self.should_hold(*key));
+            let waiting = key.filter(|_| held.waits_for.is_some_and(|cost| cost > room));
+            let stuck_at = lagging.and_then(|key| self.stuck_at(key));
+            let deadline = stuck_at.into_iter().chain(waiting.and(next_stop)).min();
+            if held.timer.map(|timer| self.timers.deadline_of(timer)) != deadline {
+                held.timer.take().into_iter().for_each(|timer| self.timers.remove(timer));
+                held.timer = key
+                    .zip(deadline)
                     .map(|(key, deadline)| self.timers.insert(TimerKind::Hold, key.0, deadline));
             }
-            if still_held.is_none() {
-                if let Some(key) = key {
-                    self.streams[key].holds_sender = false;
-                }
+            let is_held = lagging.or(waiting).is_some();
+            if !is_held {
                 out.push(Action::Release { stream: held.stream });
             }
-            still_held.is_some()
+            is_held
         });
         self.held_streams = held;
     }
 
     /// Clears the timer of a held stream after it has fired.
-    pub(super) fn clear_stuck_timer(&mut self, key: StreamKey) {
+    pub(super) fn clear_hold_timer(&mut self, key: StreamKey) {
         let stream = self.streams[key].id;
         for held in self.held_streams.iter_mut().filter(|held| held.stream == stream) {
-            held.stuck_timer = None;
+            held.timer = None;
         }
     }
 
@@ -119,38 +120,23 @@ impl<M> Session<M> {
         }
     }
 
-    /// Returns whether the sender to a stream must wait: its reader makes progress, and its
-    /// backlog is above the high-water mark, half of the stream's limits, or is not empty while
-    /// the session is full.
-    fn should_hold(&self, key: StreamKey, fullness: Fullness) -> bool {
-        if fullness == Fullness::Low || !self.streams[key].is_open() {
+    /// Returns whether the sender to a stream must wait: the session is at least half full, the
+    /// reader makes progress, and its backlog is above the high-water mark, half of the stream's
+    /// limits.
+    fn should_hold(&self, key: StreamKey) -> bool {
+        if !self.is_half_full() || !self.streams[key].is_open() {
             return false;
         }
         let (events, bytes) = self.reader_backlog(key);
         let is_above_high_water_mark = events.saturating_mul(2) >= self.config.stream_events_max
             || bytes.saturating_mul(2) >= self.config.stream_bytes_max as u64;
         events > 0
-            && (is_above_high_water_mark || fullness == Fullness::Full)
+            && is_above_high_water_mark
             && self.stuck_at(key).is_none_or(|deadline| self.now < deadline)
     }
 
-    /// Returns how much of `session_bytes_max` is used.
-    fn fullness(&self) -> Fullness {
-        let max = self.config.session_bytes_max;
-        if self.logged_bytes.saturating_mul(2) < max {
-            return Fullness::Low;
-        }
-        let is_full = |bytes: u64| bytes.saturating_mul(4) >= (max as u64).saturating_mul(3);
-        if is_full(self.logged_bytes as u64) && is_full(self.unacknowledged_bytes()) {
-            Fullness::Full
-        } else {
-            Fullness::Half
-        }
-    }
-
-    /// Returns the total backlog of all readers in bytes.
-    fn unacknowledged_bytes(&self) -> u64 {
-        self.streams.non_empty().map(|key| self.reader_backlog(key).1).fold(0, u64::saturating_add)
+    fn is_half_full(&self) -> bool {
+        self.kept_bytes().saturating_mul(2) >= self.config.session_bytes_max
     }
 
     /// Returns the number of unacknowledged events of the reader of a stream, and their bytes
@@ -164,7 +150,7 @@ impl<M> Session<M> {
 
     /// Returns when a stream becomes stuck, because its readers have been silent for too long,
     /// unless a new event is acknowledged before. Time without a reader does not count.
-    fn stuck_at(&self, key: StreamKey) -> Option<Instant> {
+    pub(super) fn stuck_at(&self, key: StreamKey) -> Option<Instant> {
         let Stream { pending, attached, earlier_silence, .. } = &self.streams[key];
         let reader = &self.connections[(*attached)?];
         if !reader.cursor.has_unacknowledged() {

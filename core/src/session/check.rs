@@ -154,9 +154,8 @@ impl<M> Session<M> {
             .ok_or(ApiMisuse::StreamNotOpen(id))?;
         match self.streams[key].attached {
             Some(connection) if key != STANDALONE => {
-                let will_prime = retry.is_some()
-                    && self.uses_priming()
-                    && self.may_send_next(key, connection, 0);
+                let will_prime =
+                    retry.is_some() && self.uses_priming() && self.may_send_next(key, connection);
                 if self.connections[connection].can_resume || will_prime {
                     Ok(key)
                 } else {

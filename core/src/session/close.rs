@@ -69,7 +69,7 @@ impl<M: Clone> Session<M> {
         let pending: Vec<_> = self.streams[stream].pending().cloned().collect();
         for id in pending {
             let is_exhausted = self.streams[stream].log.is_exhausted();
-            if is_exhausted || !self.may_send_next(stream, connection, 0) {
+            if is_exhausted || !self.may_send_next(stream, connection) {
                 return;
             }
             let index = self.allocate_index(stream);
@@ -87,8 +87,7 @@ impl<M: Clone> Session<M> {
         self.server_requests = ServerRequests::new();
         self.timers = Timers::new();
         self.logged_bytes = 0;
-        self.in_flight = 0;
-        self.is_window_exceeded = false;
+        self.unlogged_bytes = 0;
         self.held_streams.clear();
     }
 }

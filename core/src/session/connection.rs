@@ -5,7 +5,7 @@ use core::ops::{Index, IndexMut};
 
 use slab::Slab;
 
-use super::{in_flight::InFlight, stall_estimator::StallEstimator, stream::StreamKey};
+use super::{kept::UnloggedEvent, stall_estimator::StallEstimator, stream::StreamKey};
 use crate::{
     ANSWER_INDEX, Action, Answer, AnswerFormat, ConnectionId, Cursor, Entry, Event, EventId,
     Instant, MessageKind, StreamId,
@@ -25,7 +25,8 @@ pub(crate) struct Connection {
     pub(crate) subject: Subject,
     pub(crate) role: Role,
     pub(crate) cursor: Cursor,
-    pub(crate) in_flight: InFlight,
+    /// The events in flight that no log has.
+    pub(crate) unlogged: Vec<UnloggedEvent>,
     /// JSON until an event is sent that needs SSE.
     pub(crate) format: AnswerFormat,
     /// Whether its client has an event id to resume after, or will have one.
@@ -85,7 +86,7 @@ impl Connection {
             subject,
             role,
             cursor,
-            in_flight: InFlight::default(),
+            unlogged: Vec::new(),
             format: AnswerFormat::Sse,
             can_resume: false,
             has_acknowledged: false,

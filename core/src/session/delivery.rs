@@ -4,6 +4,8 @@ use core::{iter, mem};
 
 use super::{
     Session,
+    connection::ConnectionKey,
+    kept::UnloggedEvent,
     requests::{ServerRequest, ServerRequestKey},
     stream::{STANDALONE, StreamKey},
 };
@@ -134,7 +136,15 @@ impl<M> Session<M> {
             return;
         };
         if let Some(stream) = self.streams.find(request.stream) {
-            self.logged_bytes -= self.streams[stream].log.retract(request.index);
+            let cost = self.streams[stream].log.retract(request.index);
+            self.logged_bytes -= cost;
+            let holder = self.streams[stream].holder();
+            let is_in_flight = |holder: &ConnectionKey| {
+                self.connections[*holder].cursor.in_flight().contains(&request.index)
+            };
+            if let Some(holder) = holder.filter(is_in_flight) {
+                self.add_unlogged(holder, UnloggedEvent { index: request.index, cost });
+            }
         }
         out.push(Action::FailServerRequest {
             id: request.id,

@@ -1,26 +1,45 @@
-//! Recording of events: sending, logging, and eviction by limits.
+//! Recording of events: sending and logging.
 
 use core::time::Duration;
 
 use super::{
-    Session,
-    connection::ConnectionKey,
-    in_flight::Sent,
-    requests::ServerRequest,
-    stream::{Stream, StreamKey},
+    Session, connection::ConnectionKey, kept::UnloggedEvent, requests::ServerRequest,
+    stream::StreamKey,
 };
-use crate::{
-    ANSWER_INDEX, Action, Actions, Answer, Entry, Event, EventId, MessageKind, Report,
-    UnansweredReason, log::Evicted, timers::TimerKind,
-};
+use crate::{ANSWER_INDEX, Action, Actions, Answer, Entry, Event, EventId, MessageKind};
 
 impl<M: Clone> Session<M> {
     /// Records an event on an open stream: sends it if possible, and logs it.
     pub(super) fn record(&mut self, stream: StreamKey, entry: Entry<M>, out: &mut Actions<M>) {
         let cost = entry.cost();
+        self.make_room(cost, out);
         let reader = self.streams[stream].attached;
-        let reader = reader.filter(|reader| self.may_send_next(stream, *reader, cost));
+        let reader = reader.filter(|reader| self.may_send_next(stream, *reader));
         let index = self.allocate_index(stream);
+        let entry = match entry {
+            Entry::Message { kind, .. } if !self.fits(cost) => self.evict_new(stream, kind, out),
+            Entry::Message { .. } | Entry::Failure(_) => Some(entry),
+        };
+        match entry {
+            Some(entry) => self.send_and_log(stream, reader, index, entry, out),
+            None => self.note_missed(stream, reader, index, out),
+        }
+        self.enforce_stream_limits(stream, out);
+        if self.streams[stream].attached.is_none()
+            && let Some(request) = self.server_requests.at_event(self.streams[stream].id, index)
+        {
+            self.start_delivery_timer(stream, request);
+        }
+    }
+
+    fn send_and_log(
+        &mut self,
+        stream: StreamKey,
+        reader: Option<ConnectionKey>,
+        index: u64,
+        entry: Entry<M>,
+        out: &mut Actions<M>,
+    ) {
         let server_request = match &entry {
             Entry::Message { kind: MessageKind::Request(id), .. } => Some(id.clone()),
             Entry::Message {
@@ -34,19 +53,24 @@ impl<M: Clone> Session<M> {
         self.append(stream, index, entry);
         if let Some(id) = server_request {
             let stream = self.streams[stream].id;
-            self.server_requests.add(ServerRequest {
-                id,
-                stream,
-                index,
-                timer: None,
-                was_delivered: false,
-            });
+            let was_delivered = false;
+            let request = ServerRequest { id, stream, index, timer: None, was_delivered };
+            self.server_requests.add(request);
         }
-        self.enforce_limits(stream, out);
-        if self.streams[stream].attached.is_none()
-            && let Some(request) = self.server_requests.at_event(self.streams[stream].id, index)
-        {
-            self.start_delivery_timer(stream, request);
+    }
+
+    /// Records that a new event was evicted, and tells a reader that would have been sent it.
+    #[cold]
+    fn note_missed(
+        &mut self,
+        stream: StreamKey,
+        reader: Option<ConnectionKey>,
+        index: u64,
+        out: &mut Actions<M>,
+    ) {
+        self.streams[stream].log.note_missed(index);
+        if let Some(connection) = reader {
+            self.send_logged(stream, connection, out);
         }
     }
 
@@ -61,7 +85,7 @@ impl<M: Clone> Session<M> {
     ) {
         let id = EventId::new(self.streams[stream].id, index);
         out.push(self.connections[connection].entry_action(id, entry));
-        self.add_in_flight(connection, Sent { index, cost: entry.cost() });
+        self.note_sent(connection, index);
     }
 
     /// Sends an event that is not logged, with an id that a client can resume after.
@@ -75,10 +99,10 @@ impl<M: Clone> Session<M> {
     ) {
         let id = EventId::new(self.streams[stream].id, index);
         out.push(self.connections[connection].event_action(id, event));
-        self.add_in_flight(connection, Sent { index, cost: 0 });
+        self.note_sent(connection, index);
     }
 
-    /// Sends the whole answer to a POST.
+    /// Sends the whole answer to a POST that opened no stream.
     pub(super) fn respond(
         &mut self,
         connection: ConnectionKey,
@@ -87,7 +111,8 @@ impl<M: Clone> Session<M> {
         out: &mut Actions<M>,
     ) {
         out.push(Action::Respond { connection: self.connections[connection].id, answer });
-        self.add_in_flight(connection, Sent { index: ANSWER_INDEX, cost });
+        self.add_unlogged(connection, UnloggedEvent { index: ANSWER_INDEX, cost });
+        self.note_sent(connection, ANSWER_INDEX);
     }
 
     /// Sends a priming event on a connection that is at the head with nothing in flight. The
@@ -114,7 +139,7 @@ impl<M: Clone> Session<M> {
         let Some(connection) = self.streams[stream].attached else {
             return;
         };
-        if !self.may_send_next(stream, connection, 0) {
+        if !self.may_send_next(stream, connection) {
             return;
         }
         self.send_unlogged(stream, connection, Event::Priming { retry: Some(retry) }, out);
@@ -148,139 +173,20 @@ impl<M: Clone> Session<M> {
         self.logged_bytes += self.streams[key].log.append(index, sequence, entry);
     }
 
-    /// Evicts events and streams until the limits hold.
-    fn enforce_limits(&mut self, stream: StreamKey, out: &mut Actions<M>) {
-        self.enforce_stream_limits(stream, out);
-        let max = self.acknowledged_bytes_max();
-        if self.logged_bytes > max {
-            self.evict_acknowledged(max, out);
-            self.evict_unacknowledged(out);
-        }
+    /// Records that the event at `index` was sent.
+    #[inline]
+    fn note_sent(&mut self, key: ConnectionKey, index: u64) {
+        self.connections[key].cursor.sent(index);
+        self.arm_stall_timer(key);
     }
+}
 
-    /// Returns the maximum size of all logs in bytes while they have acknowledged events: the
-    /// last quarter of `session_bytes_max` is for unacknowledged ones.
-    fn acknowledged_bytes_max(&self) -> usize {
-        let max = self.config.session_bytes_max;
-        max - max.div_ceil(4)
-    }
-
-    /// Evicts acknowledged events and fully acknowledged streams until all logs together hold
-    /// at most `max` bytes.
-    #[cold]
-    fn evict_acknowledged(&mut self, max: usize, out: &mut Actions<M>) {
-        while self.exceeds_session_limit(max)
-            && let Some(stream) = self.timers.first(TimerKind::RetainedAcknowledged)
-        {
-            self.replace_with_tombstone(StreamKey(stream), false, out);
-        }
-        while self.exceeds_session_limit(max)
-            && let Some(stream) = self.stream_with_oldest_acknowledged()
-        {
-            while self.exceeds_session_limit(max) && self.has_acknowledged_front(stream) {
-                self.evict(stream, out);
-            }
-        }
-    }
-
-    /// Evicts unacknowledged events until all logs together hold at most `session_bytes_max`.
-    #[cold]
-    fn evict_unacknowledged(&mut self, out: &mut Actions<M>) {
-        let max = self.config.session_bytes_max;
-        while self.exceeds_session_limit(max)
-            && let Some(stream) = self.stream_with_oldest_unacknowledged()
-        {
-            while self.exceeds_session_limit(max) && !self.streams[stream].log.is_empty() {
-                self.evict(stream, out);
-            }
-        }
-    }
-
-    /// Evicts events of a stream until its limits hold, or its reader still awaits the oldest.
-    pub(super) fn enforce_stream_limits(&mut self, stream: StreamKey, out: &mut Actions<M>) {
-        while self.exceeds_stream_limits(stream) && !self.is_front_awaited(stream) {
-            self.evict(stream, out);
-        }
-    }
-
-    /// Returns the stream with the oldest event of those that may lose an acknowledged event.
-    fn stream_with_oldest_acknowledged(&self) -> Option<StreamKey> {
-        let candidates = self.streams.non_empty().filter(|key| self.has_acknowledged_front(*key));
-        candidates.min_by_key(|key| self.streams[*key].log.oldest_sequence())
-    }
-
-    /// Returns whether the oldest event of a stream was acknowledged, and its reader does not
-    /// await it again.
-    fn has_acknowledged_front(&self, key: StreamKey) -> bool {
-        let Stream { log, acknowledged, .. } = &self.streams[key];
-        log.oldest().is_some_and(|oldest| oldest.index <= *acknowledged)
-            && !self.is_front_awaited(key)
-    }
-
-    /// Returns the stream with the oldest event of those whose reader comes first in the order
-    /// of eviction.
-    fn stream_with_oldest_unacknowledged(&self) -> Option<StreamKey> {
-        self.streams
-            .non_empty()
-            .min_by_key(|key| (self.reader_state(*key), self.streams[*key].log.oldest_sequence()))
-    }
-
-    /// Returns whether a stream has a reader that has yet to acknowledge the oldest event.
-    fn is_front_awaited(&self, stream: StreamKey) -> bool {
-        let Some(reader) = self.reader(stream) else { return false };
-        let oldest = self.streams[stream].log.oldest();
-        oldest.is_some_and(|oldest| oldest.index >= reader.cursor.first_unacknowledged())
-    }
-
-    fn exceeds_stream_limits(&self, stream: StreamKey) -> bool {
-        let log = &self.streams[stream].log;
-        let bytes_max = self.config.stream_bytes_max;
-        // A single event that exceeds the limit is still kept for its reader.
-        let exempt_events = usize::from(bytes_max > 0);
-        log.len() > self.config.stream_events_max
-            || log.bytes() > bytes_max && log.len() > exempt_events
-    }
-
-    /// Returns whether all logs together exceed `bytes_max`. A single event that exceeds it is
-    /// still kept for its reader.
-    fn exceeds_session_limit(&self, bytes_max: usize) -> bool {
-        let exempts_single = self.config.session_bytes_max > 0;
-        self.logged_bytes > bytes_max && !(exempts_single && self.has_single_event())
-    }
-
-    /// Returns whether all logs together have at most one event.
-    fn has_single_event(&self) -> bool {
-        let mut non_empty = self.streams.non_empty();
-        let first = non_empty.next().map_or(0, |key| self.streams[key].log.len());
-        first <= 1 && non_empty.next().is_none()
-    }
-
-    /// Evicts the oldest event of a stream that is not a failure.
-    fn evict(&mut self, stream: StreamKey, out: &mut Actions<M>) {
-        let log = &mut self.streams[stream].log;
-        let before = log.bytes();
-        let evicted = log.evict();
-        self.logged_bytes -= before - log.bytes();
-        let id = self.streams[stream].id;
-        match evicted {
-            Some(Evicted::Response(request)) => {
-                out.push(Action::Report(Report::ResponseEvicted { stream: id, id: request }));
-            }
-            Some(Evicted::ServerRequest { index }) => self.fail_unsent(stream, index, out),
-            Some(Evicted::Notification) | None => {}
-        }
-    }
-
-    /// Fails a server request whose event was evicted before it was sent.
-    fn fail_unsent(&mut self, stream: StreamKey, index: u64, out: &mut Actions<M>) {
-        let stream = &self.streams[stream];
-        let attached = stream.attached.map(|attached| &self.connections[attached]);
-        let was_sent = attached.is_some_and(|attached| attached.cursor.next() > index);
-        if index <= stream.acknowledged || was_sent {
-            return;
-        }
-        if let Some(request) = self.server_requests.at_event(stream.id, index) {
-            self.fail_server_request(request, UnansweredReason::Evicted, out);
-        }
+impl<M> Session<M> {
+    /// Returns whether a connection is at the head, and its window admits the event at the
+    /// next index.
+    pub(super) fn may_send_next(&self, stream: StreamKey, connection: ConnectionKey) -> bool {
+        let index = self.streams[stream].log.last().saturating_add(1);
+        let cursor = &self.connections[connection].cursor;
+        cursor.admits(index, self.config.window_events_max) && self.is_at_head(stream, connection)
     }
 }

@@ -198,6 +198,10 @@ impl ServerRequests {
         Some((*next, *key))
     }
 
+    pub(crate) fn stream_of(&self, key: ServerRequestKey) -> Option<StreamId> {
+        self.0.as_deref()?.slab.get(key.0 as usize).map(|request| request.stream)
+    }
+
     pub(crate) fn get_mut(&mut self, key: ServerRequestKey) -> Option<&mut ServerRequest> {
         self.0.as_deref_mut()?.slab.get_mut(key.0 as usize)
     }

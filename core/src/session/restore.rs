@@ -18,8 +18,8 @@ use crate::{
     Actions, ConnectionId, Instant, Log, ProgressToken, RequestId, StreamId, ValidConfig,
     config::BYTES_MAX,
     snapshot::{
-        ConnectionState, PhaseState, RestoreError, ServerRequestState, Snapshot, StageState,
-        StreamState, SubjectState, TimerState, TimerTarget, TombstoneState,
+        ConnectionState, HeldStreamState, PhaseState, RestoreError, ServerRequestState, Snapshot,
+        StageState, StreamState, SubjectState, TimerState, TimerTarget, TombstoneState,
     },
     time::saturating_nanos,
     timers::{TimerKey, TimerKind},
@@ -65,6 +65,9 @@ impl<M: Clone> Session<M> {
         for request in state.server_requests {
             session.restore_server_request(request)?;
         }
+        for held in state.held_streams {
+            session.restore_held_stream(held)?;
+        }
         for token in state.tasks {
             session.restore_task(token)?;
         }
@@ -83,7 +86,6 @@ impl<M: Clone> Session<M> {
         let has_standalone = logs.first().is_some_and(|(id, _)| *id == StreamId::Standalone);
         ensure(has_standalone, "first stream is not the standalone stream")?;
         for (state, (id, log)) in states.into_iter().zip(logs) {
-            self.held_streams.extend(state.holds_sender.then(|| HeldStream::new(id)));
             let bytes = self.logged_bytes.checked_add(log.bytes());
             self.logged_bytes = bytes
                 .filter(|bytes| *bytes <= BYTES_MAX)
@@ -140,7 +142,7 @@ impl<M: Clone> Session<M> {
             subject,
             role,
             cursor,
-            in_flight,
+            unlogged,
             format,
             has_acknowledged,
             is_stalled,
@@ -162,11 +164,10 @@ impl<M: Clone> Session<M> {
         connection.has_acknowledged = has_acknowledged;
         connection.is_stalled = is_stalled;
         connection.silent_since = self.now;
-        for sent in in_flight {
-            self.in_flight = self.in_flight.saturating_add(sent.cost);
-            connection.in_flight.push(sent);
-        }
         let key = self.connections.add(connection);
+        for event in unlogged {
+            self.add_unlogged(key, event);
+        }
         let Subject::Stream(stream) = subject else {
             return Ok(());
         };
@@ -241,6 +242,15 @@ impl<M: Clone> Session<M> {
             timer: None,
             was_delivered: false,
         });
+        Ok(())
+    }
+
+    fn restore_held_stream(&mut self, state: HeldStreamState) -> Result<(), RestoreError> {
+        let HeldStreamState { stream, waits_for } = state;
+        ensure(self.streams.find(stream).is_some(), "an unknown stream holds senders")?;
+        let is_new = self.held_streams.iter().all(|held| held.stream != stream);
+        ensure(is_new, "a stream that holds senders is listed twice")?;
+        self.held_streams.push(HeldStream::new(stream, waits_for));
         Ok(())
     }
 
@@ -412,8 +422,7 @@ impl<M: Clone> Session<M> {
 }
 
 fn restored_stream<M>(id: StreamId, stored: StreamState, log: Log<M>, now: Instant) -> Stream<M> {
-    let StreamState { stage, requests, acknowledged, holds_sender, silence, is_primed, retry_in } =
-        stored;
+    let StreamState { stage, requests, acknowledged, silence, is_primed, retry_in } = stored;
     let stage = match stage {
         StageState::Open => Stage::Open { orphan_timer: None },
         StageState::Complete { revived } => Stage::Complete { revived },
@@ -423,7 +432,7 @@ fn restored_stream<M>(id: StreamId, stored: StreamState, log: Log<M>, now: Insta
     let retry_at = now.deadline_after(retry_in.into());
     let earlier_silence = saturating_nanos(silence);
     let stream = Stream::new(id, stage, log);
-    Stream { requests, acknowledged, holds_sender, earlier_silence, is_primed, retry_at, ..stream }
+    Stream { requests, acknowledged, earlier_silence, is_primed, retry_at, ..stream }
 }
 
 fn ensure(condition: bool, error: &'static str) -> Result<(), RestoreError> {

@@ -128,6 +128,7 @@ impl<M: Clone> Session<M> {
         out: &mut Actions<M>,
     ) {
         self.fail_undelivered(key, UnansweredReason::Evicted, out);
+        self.add_unlogged_from(key);
         let Stream { id, requests, log, .. } = &mut self.streams[key];
         let (id, requests, log) = (*id, mem::take(requests), mem::replace(log, Log::new()));
         self.logged_bytes -= log.bytes();

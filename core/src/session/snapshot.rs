@@ -11,8 +11,8 @@ use super::{
 use crate::{
     ConnectionId, Instant,
     snapshot::{
-        ConnectionState, Format, PhaseState, ServerRequestState, Snapshot, StageState, State,
-        StreamState, SubjectState, TimerState, TimerTarget, TombstoneState,
+        ConnectionState, Format, HeldStreamState, PhaseState, ServerRequestState, Snapshot,
+        StageState, State, StreamState, SubjectState, TimerState, TimerTarget, TombstoneState,
     },
     timers::TimerKind,
 };
@@ -74,6 +74,11 @@ impl<M: Clone> Session<M> {
                         index: request.index,
                     })
                     .collect(),
+                held_streams: self
+                    .held_streams
+                    .iter()
+                    .map(|held| HeldStreamState { stream: held.stream, waits_for: held.waits_for })
+                    .collect(),
                 tasks: self.requests.tasks.iter().cloned().collect(),
                 timers: STORED_KINDS.into_iter().flat_map(|kind| self.timer_states(kind)).collect(),
             },
@@ -102,7 +107,6 @@ impl<M: Clone> Session<M> {
             },
             requests: stream.requests.to_vec(),
             acknowledged: stream.acknowledged,
-            holds_sender: stream.holds_sender,
             silence: self.silence(key),
             is_primed: stream.is_primed,
             retry_in: remaining(stream.retry_at, self.now),
@@ -141,7 +145,7 @@ impl<M: Clone> Session<M> {
             },
             role: connection.role,
             cursor: connection.cursor,
-            in_flight: connection.in_flight.iter().copied().collect(),
+            unlogged: connection.unlogged.clone(),
             format: connection.format,
             has_acknowledged: connection.has_acknowledged,
             is_stalled: connection.is_stalled,

@@ -1,6 +1,6 @@
 //! Stall timeout of one reader, estimated from its pauses.
 
-use crate::{Instant, config::StallTimeout};
+use crate::{Instant, config::StallTimeout, time::Timeout};
 
 /// Estimates, from its previous pauses, how long one reader may pause, as a retransmission
 /// timer estimates the round-trip time (RFC 6298, section 2).
@@ -61,11 +61,11 @@ impl StallEstimator {
         self.round = None;
     }
 
-    /// Returns whether a reader that has acknowledged nothing since `since` seems to have
-    /// stopped: for at least the shortest timeout, and for more than twice its longest pause.
-    pub(crate) fn has_stopped(&self, since: Instant, now: Instant, limits: StallTimeout) -> bool {
-        let silent = now.nanos_since(since);
-        silent >= limits.min && silent > self.longest.saturating_mul(2)
+    /// Returns after how long a silent reader seems to have stopped: the shortest timeout, and more
+    /// than twice its longest pause.
+    pub(crate) fn stop_timeout(&self, limits: StallTimeout) -> Timeout {
+        let longer = self.longest.saturating_mul(2).saturating_add(1);
+        Timeout::from_nanos(limits.min.max(longer))
     }
 }
 
@@ -127,16 +127,11 @@ mod tests {
     fn a_reader_has_stopped_after_twice_its_longest_pause() {
         let mut estimator = StallEstimator::new(LIMITS);
         let at = |nanos| Instant::new(Duration::from_nanos(nanos));
-        let has_stopped = |estimator: &StallEstimator, silent: u64| {
-            estimator.has_stopped(at(7), at(7 + silent), LIMITS)
-        };
-        assert!(!has_stopped(&estimator, 999));
-        assert!(has_stopped(&estimator, 1_000));
+        assert_eq!(estimator.stop_timeout(LIMITS).nanos(), 1_000);
         estimator.record_pause(at(0), at(700), LIMITS);
         estimator.record_pause_at_head(at(0), at(300));
-        assert!(!has_stopped(&estimator, 1_400));
-        assert!(has_stopped(&estimator, 1_401));
+        assert_eq!(estimator.stop_timeout(LIMITS).nanos(), 1_401);
         estimator.record_pause_at_head(at(0), at(800));
-        assert!(!has_stopped(&estimator, 1_600));
+        assert_eq!(estimator.stop_timeout(LIMITS).nanos(), 1_601);
     }
 }

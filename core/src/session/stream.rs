@@ -39,8 +39,6 @@ pub(crate) struct Stream<M> {
     pub(crate) attached: Option<ConnectionKey>,
     /// The last attached connection, while it drains.
     pub(crate) draining: Option<ConnectionKey>,
-    /// Whether a sender was told to wait.
-    pub(crate) holds_sender: bool,
     /// Total silence of the previous readers since `acknowledged` last increased, in
     /// nanoseconds.
     pub(crate) earlier_silence: u64,
@@ -137,7 +135,6 @@ impl<M> Stream<M> {
             acknowledged: 0,
             attached: None,
             draining: None,
-            holds_sender: false,
             earlier_silence: 0,
             is_primed: false,
             retry_at: Instant::EPOCH,
@@ -147,6 +144,11 @@ impl<M> Stream<M> {
     /// Returns whether events may be recorded on it.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open { .. })
+    }
+
+    /// Returns the connection on which its events are in flight, if they are.
+    pub(crate) fn holder(&self) -> Option<ConnectionKey> {
+        self.attached.or(self.draining)
     }
 
     /// Returns whether every event so far was acknowledged.

@@ -45,7 +45,7 @@ impl<M: Clone> Session<M> {
     /// Clears the handle of a timer that is about to fire.
     fn clear_timer(&mut self, kind: TimerKind, key: Key) {
         match kind {
-            TimerKind::Hold => self.clear_stuck_timer(StreamKey(key)),
+            TimerKind::Hold => self.clear_hold_timer(StreamKey(key)),
             TimerKind::StallLongest
             | TimerKind::Stall
             | TimerKind::StallShortest
@@ -86,7 +86,7 @@ impl<M: Clone> Session<M> {
             TimerKind::RetainedUnacknowledged | TimerKind::RetainedAcknowledged => {
                 self.replace_with_tombstone(StreamKey(key), false, out);
             }
-            // `flush_deferred` releases senders.
+            // `flush_deferred` cuts stopped readers, and releases senders.
             TimerKind::Hold => {}
         }
     }

@@ -1,0 +1,77 @@
+//! Kept bytes: the cost of all events that are logged or in flight.
+
+use super::{
+    Session,
+    connection::{ConnectionKey, Subject},
+    stream::StreamKey,
+};
+use crate::Entry;
+
+/// An event in flight that no log has, and its cost in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct UnloggedEvent {
+    pub(crate) index: u64,
+    pub(crate) cost: usize,
+}
+
+impl<M> Session<M> {
+    /// Returns the cost in bytes of all events that are logged or in flight.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        self.logged_bytes.saturating_add(self.unlogged_bytes)
+    }
+
+    /// Returns whether all logs and connections together have at most one event.
+    pub(super) fn keeps_single_event(&self) -> bool {
+        let mut non_empty = self.streams.non_empty();
+        let first = non_empty.next().map_or(0, |key| self.streams[key].log.len());
+        first <= 1 && non_empty.next().is_none() && (first == 0 || self.unlogged_bytes == 0)
+    }
+
+    /// Counts an event in flight that is not, or no longer, logged.
+    pub(super) fn add_unlogged(&mut self, key: ConnectionKey, event: UnloggedEvent) {
+        if event.cost > 0 {
+            self.unlogged_bytes = self.unlogged_bytes.saturating_add(event.cost);
+            self.connections[key].unlogged.push(event);
+        }
+    }
+
+    /// Counts what is in flight from the log of a stream that is about to be dropped.
+    pub(super) fn add_unlogged_from(&mut self, stream: StreamKey) {
+        let Some(connection) = self.streams[stream].holder() else { return };
+        let in_flight = self.connections[connection].cursor.in_flight();
+        let Self { streams, connections, unlogged_bytes, .. } = self;
+        for logged in streams[stream].log.range(in_flight) {
+            let event = UnloggedEvent { index: logged.index, cost: logged.entry.cost() };
+            if event.cost > 0 {
+                *unlogged_bytes = unlogged_bytes.saturating_add(event.cost);
+                connections[connection].unlogged.push(event);
+            }
+        }
+    }
+
+    /// Stops counting the events of a connection through `index`, which are no longer in flight.
+    pub(super) fn remove_unlogged(&mut self, key: ConnectionKey, index: u64) {
+        let Self { connections, unlogged_bytes, .. } = self;
+        connections[key].unlogged.retain(|event| {
+            let is_in_flight = event.index > index;
+            *unlogged_bytes -= if is_in_flight { 0 } else { event.cost };
+            is_in_flight
+        });
+    }
+
+    /// Returns whether an event that costs something is in flight on a connection.
+    pub(super) fn has_kept_in_flight(&self, key: ConnectionKey) -> bool {
+        let connection = &self.connections[key];
+        let is_logged = |stream: StreamKey| {
+            let mut in_flight = self.streams[stream].log.range(connection.cursor.in_flight());
+            in_flight.any(|logged| matches!(logged.entry, Entry::Message { .. }))
+        };
+        match connection.subject {
+            _ if !connection.unlogged.is_empty() => true,
+            Subject::Stream(stream) => is_logged(stream),
+            Subject::Initialize | Subject::Removed(_) => false,
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Room for new events: what may be evicted, and in which order.
+
+use core::ops::Range;
+
+use super::{Session, backpressure::ReaderState, stream::StreamKey};
+use crate::{
+    Action, Actions, Entry, Failure, FailureReason, MessageKind, Report, RequestId,
+    UnansweredReason, log::Evicted, timers::TimerKind,
+};
+
+impl<M> Session<M> {
+    /// Returns whether there is room for an event: the session can keep it if it evicts what
+    /// neither is in flight nor awaited by an active reader.
+    pub(super) fn has_room(&self, cost: usize) -> bool {
+        self.fits(cost) || self.room(cost) >= cost
+    }
+
+    /// Returns whether an event can be kept without an eviction.
+    pub(super) fn fits(&self, cost: usize) -> bool {
+        !self.exceeds(cost, self.config.session_bytes_max)
+    }
+
+    /// Returns the cost of the largest event for which there is room, at most `wanted`.
+    #[cold]
+    pub(super) fn room(&self, wanted: usize) -> usize {
+        let (kept, max) = (self.kept_bytes(), self.config.session_bytes_max);
+        let needed = kept.min(kept.saturating_add(wanted).saturating_sub(max));
+        let mut evictable = 0_usize;
+        for key in self.streams.non_empty() {
+            let awaited = match self.reader_state(key) {
+                ReaderState::Active => self.awaited(key),
+                ReaderState::Stuck | ReaderState::Absent => self.in_flight(key),
+            };
+            for logged in self.streams[key].log.outside(awaited) {
+                evictable += logged.entry.cost();
+                if evictable >= needed {
+                    return wanted;
+                }
+            }
+        }
+        (max + evictable).saturating_sub(kept).min(wanted)
+    }
+
+    /// Returns the indexes of a stream that are in flight.
+    fn in_flight(&self, stream: StreamKey) -> Range<u64> {
+        let holder = self.streams[stream].holder();
+        holder.map_or(0..0, |holder| self.connections[holder].cursor.in_flight())
+    }
+
+    /// Returns the indexes of a stream that its reader has yet to acknowledge; without a reader,
+    /// those that are in flight.
+    fn awaited(&self, stream: StreamKey) -> Range<u64> {
+        match self.reader(stream) {
+            Some(reader) => reader.cursor.first_unacknowledged()..u64::MAX,
+            None => self.in_flight(stream),
+        }
+    }
+
+    /// Returns whether what is kept exceeds `bytes_max`, together with a new event. A single event
+    /// may be larger.
+    fn exceeds(&self, cost: usize, bytes_max: usize) -> bool {
+        let kept = self.kept_bytes();
+        kept.saturating_add(cost) > bytes_max
+            && if cost > 0 { kept > 0 } else { !self.keeps_single_event() }
+    }
+
+    fn exceeds_stream_limits(&self, stream: StreamKey) -> bool {
+        let log = &self.streams[stream].log;
+        let bytes_max = self.config.stream_bytes_max;
+        // A single event that exceeds the limit is still kept for its reader.
+        let exempt_events = usize::from(bytes_max > 0);
+        log.len() > self.config.stream_events_max
+            || log.bytes() > bytes_max && log.len() > exempt_events
+    }
+
+    /// Returns the index of the oldest event of a stream that was acknowledged, and that its
+    /// reader does not await again.
+    fn oldest_acknowledged(&self, key: StreamKey) -> Option<u64> {
+        let oldest = self.oldest_outside(key, self.awaited(key));
+        oldest.filter(|index| *index <= self.streams[key].acknowledged)
+    }
+
+    /// Returns the index of the oldest event of a stream that is not in flight.
+    fn oldest_unsent(&self, key: StreamKey) -> Option<u64> {
+        self.oldest_outside(key, self.in_flight(key))
+    }
+
+    /// Returns the index of the oldest event of a stream that is not in `range`.
+    fn oldest_outside(&self, key: StreamKey, range: Range<u64>) -> Option<u64> {
+        self.streams[key].log.outside(range).next().map(|oldest| oldest.index)
+    }
+
+    /// Returns the number in the session-wide sequence of an event in the log of a stream.
+    fn sequence(&self, key: StreamKey, index: u64) -> Option<u64> {
+        self.streams[key].log.first_from(index).map(|logged| logged.sequence)
+    }
+
+    /// Returns the stream with the oldest event of those that have an acknowledged event to evict.
+    fn first_with_acknowledged(&self) -> Option<StreamKey> {
+        let candidates = self.streams.non_empty().filter_map(|key| {
+            let index = self.oldest_acknowledged(key)?;
+            Some((self.sequence(key, index), key))
+        });
+        candidates.min_by_key(|(sequence, _)| *sequence).map(|(_, key)| key)
+    }
+
+    /// Returns the stream with the oldest event of those that have one that is not in flight, and
+    /// whose reader comes first in the order of eviction.
+    fn first_with_unsent(&self) -> Option<StreamKey> {
+        let candidates = self.streams.non_empty().filter_map(|key| {
+            let index = self.oldest_unsent(key)?;
+            Some(((self.reader_state(key), self.sequence(key, index)), key))
+        });
+        candidates.min_by_key(|(order, _)| *order).map(|(_, key)| key)
+    }
+}
+
+impl<M: Clone> Session<M> {
+    /// Evicts events and streams until a new event can be kept, as far as possible.
+    #[inline]
+    pub(super) fn make_room(&mut self, cost: usize, out: &mut Actions<M>) {
+        let max = self.config.session_bytes_max;
+        // The last quarter is for events that were not acknowledged.
+        let acknowledged_max = max - max.div_ceil(4);
+        if self.kept_bytes().saturating_add(cost) > acknowledged_max {
+            self.evict_acknowledged(cost, acknowledged_max, out);
+            self.evict_unacknowledged(cost, max, out);
+        }
+    }
+
+    /// Evicts acknowledged events and fully acknowledged streams.
+    #[cold]
+    fn evict_acknowledged(&mut self, cost: usize, max: usize, out: &mut Actions<M>) {
+        while self.exceeds(cost, max)
+            && let Some(stream) = self.timers.first(TimerKind::RetainedAcknowledged)
+        {
+            self.replace_with_tombstone(StreamKey(stream), false, out);
+        }
+        while self.exceeds(cost, max)
+            && let Some(stream) = self.first_with_acknowledged()
+        {
+            while self.exceeds(cost, max)
+                && let Some(index) = self.oldest_acknowledged(stream)
+            {
+                self.evict(stream, index, out);
+            }
+        }
+    }
+
+    /// Evicts unacknowledged events.
+    #[cold]
+    fn evict_unacknowledged(&mut self, cost: usize, max: usize, out: &mut Actions<M>) {
+        while self.exceeds(cost, max)
+            && let Some(stream) = self.first_with_unsent()
+        {
+            while self.exceeds(cost, max)
+                && let Some(index) = self.oldest_unsent(stream)
+            {
+                self.evict(stream, index, out);
+            }
+        }
+    }
+
+    /// Evicts acknowledged events of a stream until its limits hold, as far as possible.
+    pub(super) fn enforce_stream_limits(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+        while self.exceeds_stream_limits(stream)
+            && let Some(index) = self.oldest_outside(stream, self.awaited(stream))
+        {
+            self.evict(stream, index, out);
+        }
+    }
+
+    /// Evicts an event that is not in flight.
+    fn evict(&mut self, stream: StreamKey, index: u64, out: &mut Actions<M>) {
+        let log = &mut self.streams[stream].log;
+        let before = log.bytes();
+        let evicted = log.evict(index);
+        self.logged_bytes -= before - log.bytes();
+        match evicted {
+            Some(Evicted::Response(request)) => self.report_evicted(stream, request, out),
+            Some(Evicted::ServerRequest) if index > self.streams[stream].acknowledged => {
+                let id = self.streams[stream].id;
+                if let Some(request) = self.server_requests.at_event(id, index) {
+                    self.fail_server_request(request, UnansweredReason::Evicted, out);
+                }
+            }
+            Some(Evicted::ServerRequest | Evicted::Notification) | None => {}
+        }
+    }
+
+    /// Evicts a new event. Returns the failure that is recorded in its place, if it is a response.
+    pub(super) fn evict_new(
+        &mut self,
+        stream: StreamKey,
+        kind: MessageKind,
+        out: &mut Actions<M>,
+    ) -> Option<Entry<M>> {
+        match kind {
+            MessageKind::Response(id) => {
+                self.report_evicted(stream, id.clone(), out);
+                Some(Entry::Failure(Failure { id, reason: FailureReason::Evicted }))
+            }
+            MessageKind::Request(id) => {
+                out.push(Action::FailServerRequest { id, reason: UnansweredReason::Evicted });
+                None
+            }
+            MessageKind::Notification => None,
+        }
+    }
+
+    fn report_evicted(&self, stream: StreamKey, id: RequestId, out: &mut Actions<M>) {
+        let stream = self.streams[stream].id;
+        out.push(Action::Report(Report::ResponseEvicted { stream, id }));
+    }
+}

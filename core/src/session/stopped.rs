@@ -1,0 +1,59 @@
+//! Stopped readers, whose connections are cut while a message waits for room.
+
+use super::{
+    Session,
+    connection::{ConnectionKey, Role, Subject},
+};
+use crate::{Actions, Instant};
+
+impl<M> Session<M> {
+    /// Returns the connection of the stopped reader that has been silent for the longest time.
+    fn longest_stopped(&self) -> Option<ConnectionKey> {
+        let all = self.connections.iter().map(|(_, key)| key);
+        let stopped = all.filter(|key| self.has_kept_in_flight(*key) && self.has_stopped(*key));
+        stopped.min_by_key(|key| self.connections[*key].silent_since)
+    }
+
+    fn has_stopped(&self, key: ConnectionKey) -> bool {
+        let is_stuck = || self.stuck_on(key).is_some_and(|deadline| deadline <= self.now);
+        self.connections[key].is_stalled || self.stops_at(key) <= self.now || is_stuck()
+    }
+
+    /// Returns when a reader stops by its silence; [`Instant::MAX`] is never.
+    fn stops_at(&self, key: ConnectionKey) -> Instant {
+        let connection = &self.connections[key];
+        let timeout = connection.stall_estimator.stop_timeout(self.config.timeouts().stall);
+        connection.silent_since.deadline_after(timeout)
+    }
+
+    /// Returns when the stream that a connection is attached to becomes stuck.
+    fn stuck_on(&self, key: ConnectionKey) -> Option<Instant> {
+        match (self.connections[key].role, self.connections[key].subject) {
+            (Role::Attached, Subject::Stream(stream)) => self.stuck_at(stream),
+            (Role::Attached, Subject::Initialize | Subject::Removed(_))
+            | (Role::Shadow | Role::Draining, _) => None,
+        }
+    }
+
+    /// Returns when there may be more room without an input: the next reader stops, or the next
+    /// stream becomes stuck.
+    pub(super) fn next_stop(&self) -> Option<Instant> {
+        let all = self.connections.iter().map(|(_, key)| key);
+        let deadlines = all.flat_map(|key| {
+            let stops_at = self.has_kept_in_flight(key).then(|| self.stops_at(key));
+            stops_at.into_iter().chain(self.stuck_on(key))
+        });
+        deadlines.filter(|deadline| *deadline > self.now).min().and_then(Instant::finite)
+    }
+}
+
+impl<M: Clone> Session<M> {
+    /// Cuts the connections of stopped readers until there is room for a waiting message.
+    pub(super) fn cut_stopped(&mut self, out: &mut Actions<M>) {
+        while self.lacks_room()
+            && let Some(connection) = self.longest_stopped()
+        {
+            self.cut_stalled(connection, out);
+        }
+    }
+}
