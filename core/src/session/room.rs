@@ -64,13 +64,28 @@ impl<M> Session<M> {
             && if cost > 0 { kept > 0 } else { !self.keeps_single_event() }
     }
 
+    /// Returns whether a log exceeds the limits of a stream, without what is in flight.
+    #[inline]
     fn exceeds_stream_limits(&self, stream: StreamKey) -> bool {
         let log = &self.streams[stream].log;
+        self.exceeds_stream_limits_with(log.len(), log.bytes())
+            && self.exceeds_stream_limits_unsent(stream)
+    }
+
+    #[cold]
+    fn exceeds_stream_limits_unsent(&self, stream: StreamKey) -> bool {
+        let log = &self.streams[stream].log;
+        let in_flight = log.range(self.in_flight(stream)).map(|logged| logged.entry.cost());
+        let in_flight = in_flight.filter(|cost| *cost > 0);
+        let (events, bytes) = in_flight.fold((0, 0), |(n, sum), cost| (n + 1, sum + cost));
+        self.exceeds_stream_limits_with(log.len() - events, log.bytes() - bytes)
+    }
+
+    fn exceeds_stream_limits_with(&self, events: usize, bytes: usize) -> bool {
         let bytes_max = self.config.stream_bytes_max;
         // A single event that exceeds the limit is still kept for its reader.
         let exempt_events = usize::from(bytes_max > 0);
-        log.len() > self.config.stream_events_max
-            || log.bytes() > bytes_max && log.len() > exempt_events
+        events > self.config.stream_events_max || bytes > bytes_max && events > exempt_events
     }
 
     /// Returns the index of the oldest event of a stream that was acknowledged, and that its

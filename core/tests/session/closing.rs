@@ -220,7 +220,7 @@ fn retry_of_an_ended_stream_does_not_delay_the_idle_timeout() {
 
 #[test]
 fn unsent_gap_counts_as_backlog() {
-    let config = Config { window_bytes_max: 200, stream_events_max: 0, ..Config::default() };
+    let config = Config { window_events_max: 2, stream_events_max: 0, ..Config::default() };
     let mut run = Run::live("2025-06-18", config);
     run.check(
         "
@@ -229,21 +229,23 @@ fn unsent_gap_counts_as_backlog() {
         > backend progress t
           to 1: 1/0 progress t
         > backend progress t
+          to 1: 2/0 progress t
+        > backend progress t
         > +10s backend progress t
         ",
     );
     assert!(run.has_backlog(1));
     run.check(
         "
-        > ack 1 through 1
-          to 1: 3/0 gap 2..=3
+        > ack 1 through 2
+          to 1: 4/0 gap 3..=4
         ",
     );
     assert!(!run.has_backlog(1));
     run.check(
         "
         > backend gone
-          to 1: 4/0 failure 7 BackendGone
+          to 1: 5/0 failure 7 BackendGone
           close 1: SessionClosed
           session closed: BackendGone; pending 7
         ",

@@ -78,19 +78,19 @@ fn events_of_silent_readers_are_evicted_first() {
         > backend progress u
           to 2: 1/1 progress u
         > backend progress u
-          hold 1
         > +10s ack 1 through 1
-          release 1
         > backend progress t
           to 1: 2/0 progress t
         > backend progress t
         > backend progress t
           hold 0
+          cut 2: Stalled
+          release 0
+          rejected: the session has no room for the message until its readers have caught up
+        > backend progress t
         > ack 1 through 2
           to 1: 3/0 progress t
-          release 0
         > ack 2 through 1
-          to 2: 2/1 gap 2..=2
         ",
     );
 }
@@ -170,7 +170,6 @@ fn replayed_events_count_as_unacknowledged() {
         > get 2 after 0/0
           to 2: 1/0 progress t
         > backend progress t (192 bytes)
-          hold 0
         > ack 2 through 1
           to 2: 2/0 progress t
         > ack 2 through 2
@@ -212,9 +211,8 @@ fn reading_client_misses_nothing_beside_a_stopped_one() {
           to 1: 3/0 progress t
         > ack 1 through 3
         > ack 2 through 1
-          to 2: 2/1 gap 2..=2
+          to 2: 3/1 gap 2..=3
         > ack 2 through 2
-          to 2: 3/1 progress u
         ",
     );
 }

@@ -201,10 +201,13 @@ fn limits_of_zero_still_allow_live_events() {
           to backend: request 7 token t
         > backend progress t
           to 1: 1/0 progress t
+          hold 0
+        > ack 1 through 1
+          release 0
         > backend response 7
           to 1: 2/0 response 7
-          report ResponseEvicted { stream: Request(0), id: 7 }
           close 1: Complete
+        > ack 1 through 2
         > post 2 batch [request 8]
           rejected: client: the batch has more than 0 messages
         > backend request q1

@@ -16,4 +16,4 @@ mod routing;
 mod server_requests;
 mod slow_readers;
 mod standalone;
-mod window;
+mod room;

@@ -249,15 +249,16 @@ fn event_larger_than_session_bytes_max_is_kept_alone() {
           close 2: Complete
         > get 3 after 0
           to 3: 1 gap 1..=1
+        > closed 2
         > backend notification
-          to 3: 2 notification
           report ResponseEvicted { stream: Request(0), id: 7 }
+          to 3: 2 notification
         ",
     );
 }
 
 #[test]
-fn response_is_replaced_by_a_failure_if_session_bytes_max_is_zero() {
+fn response_is_kept_alone_if_session_bytes_max_is_zero() {
     let config = Config { session_bytes_max: 0, ..Config::default() };
     check_live(
         "2025-06-18",
@@ -267,15 +268,14 @@ fn response_is_replaced_by_a_failure_if_session_bytes_max_is_zero() {
           to backend: request 7
         > closed 1
         > backend response 7
-          report ResponseEvicted { stream: Request(0), id: 7 }
         > get 2 after 0/0
-          to 2: 1/0 failure 7 Evicted
+          to 2: 1/0 response 7
           close 2: Complete
+        > closed 2 through 1
         > post 3 request 8
           to backend: request 8
         > backend response 8
           to 3: 1/1 response 8
-          report ResponseEvicted { stream: Request(1), id: 8 }
           close 3: Complete
         ",
     );

@@ -236,10 +236,10 @@ fn acknowledged_then_oldest_streams_are_evicted_first() {
           to 5: 1/1 failure 2 Expired
           close 5: Complete
         > backend notification (136 bytes)
-          report ResponseEvicted { stream: Request(0), id: 1 }
+          report ResponseEvicted { stream: Request(2), id: 3 }
         > get 6 after 0/0
           cut 4: Replaced
-          to 6: 1/0 failure 1 Evicted
+          to 6: 1/0 response 1 (136 bytes)
           close 6: Complete
         ",
     );

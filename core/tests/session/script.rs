@@ -167,7 +167,7 @@ fn at_fault(rejection: &Rejection) -> &'static str {
         Rejection::Client(_) => "client: ",
         Rejection::Backend(_) => "backend: ",
         Rejection::ApiMisuse(_) => "driver: ",
-        Rejection::Closed(_) => "",
+        Rejection::Closed(_) | Rejection::Full => "",
     }
 }
 
@@ -199,13 +199,18 @@ fn parse_input(text: &str) -> Input<String> {
             retry: option(rest, "retry").map(duration),
         },
         "backend" if rest == "gone" => Input::BackendGone,
-        "backend" => Input::BackendMessage {
-            message: message(rest),
-            related: option(rest, "related").map(id),
-            overflow: Overflow::Hold,
-        },
+        "backend" => parse_backend_message(rest, Overflow::Hold),
+        "backend-evicting" => parse_backend_message(rest, Overflow::Evict),
         "tick" => Input::Tick,
         _ => panic!("unknown input: {text}"),
+    }
+}
+
+fn parse_backend_message(text: &str, overflow: Overflow) -> Input<String> {
+    Input::BackendMessage {
+        message: message(text),
+        related: option(text, "related").map(id),
+        overflow,
     }
 }
 

@@ -1,0 +1,210 @@
+//! Room: one budget in bytes for what is logged and in flight.
+
+use std::time::Duration;
+
+use rejoin_core::Config;
+
+use crate::script::{check_live, check_pending};
+
+/// Two messages of 308 bytes cost 1,000 bytes.
+fn config() -> Config {
+    Config { session_bytes_max: 1_000, stall_disconnect_timeout: None, ..Config::default() }
+}
+
+#[test]
+fn message_waits_until_a_reader_has_acknowledged() {
+    check_pending(
+        2,
+        config(),
+        "
+        > backend progress t (308 bytes)
+          to 1: 1/0 progress t (308 bytes)
+        > backend progress u (308 bytes)
+          to 2: 1/1 progress u (308 bytes)
+        > backend progress u
+          hold 1
+          rejected: the session has no room for the message until its readers have caught up
+        > ack 1 through 1
+          release 1
+        > backend progress u
+          to 2: 2/1 progress u
+        ",
+    );
+}
+
+#[test]
+fn response_without_room_stays_pending() {
+    check_pending(
+        2,
+        config(),
+        "
+        > backend progress t (700 bytes)
+          to 1: 1/0 progress t (700 bytes)
+        > backend response 8 (700 bytes)
+          hold 1
+          rejected: the session has no room for the message until its readers have caught up
+        > backend response 8
+          hold 1
+          rejected: the session has no room for the message until its readers have caught up
+        > backend response 8 (700 bytes)
+          hold 1
+          rejected: the session has no room for the message until its readers have caught up
+        > closed 1
+          release 1
+        > backend response 8 (700 bytes)
+          to 2: 1/1 response 8 (700 bytes)
+          close 2: Complete
+        ",
+    );
+}
+
+#[test]
+fn single_message_may_be_larger_than_the_limit() {
+    check_pending(
+        2,
+        config(),
+        "
+        > backend progress t (9000 bytes)
+          to 1: 1/0 progress t (9000 bytes)
+        > backend progress u
+          hold 1
+          rejected: the session has no room for the message until its readers have caught up
+        > ack 1 through 1
+          release 1
+        > backend progress u (9000 bytes)
+          to 2: 1/1 progress u (9000 bytes)
+        ",
+    );
+}
+
+#[test]
+fn events_in_flight_are_not_evicted() {
+    check_pending(
+        2,
+        config(),
+        "
+        > backend progress t (308 bytes)
+          to 1: 1/0 progress t (308 bytes)
+        > +10s backend progress t (308 bytes)
+          to 1: 2/0 progress t (308 bytes)
+        > backend progress u (308 bytes)
+          hold 1
+          cut 1: Stalled
+          release 1
+          rejected: the session has no room for the message until its readers have caught up
+        > backend progress u (308 bytes)
+          to 2: 1/1 progress u (308 bytes)
+        ",
+    );
+}
+
+#[test]
+fn sender_that_cannot_wait_evicts_what_was_not_sent() {
+    let config = Config { window_events_max: 1, ..config() };
+    check_pending(
+        2,
+        config,
+        "
+        > backend progress t (308 bytes)
+          to 1: 1/0 progress t (308 bytes)
+        > backend progress t (308 bytes)
+        > backend-evicting progress u (308 bytes)
+          to 2: 1/1 progress u (308 bytes)
+        > backend-evicting progress u (308 bytes)
+        > backend-evicting response 8 (900 bytes)
+          report ResponseEvicted { stream: Request(1), id: 8 }
+        > ack 1 through 1
+          to 1: 2/0 gap 2..=2
+        > ack 2 through 1
+          to 2: 2/1 gap 2..=2
+        > ack 2 through 2
+          to 2: 3/1 failure 8 Evicted
+          close 2: Complete
+        ",
+    );
+}
+
+#[test]
+fn server_request_that_is_evicted_at_once_fails() {
+    check_live(
+        "2025-11-25",
+        config(),
+        "
+        > post 1 request 7 token t
+          to 1: 0/0 priming
+          to backend: request 7 token t
+        > backend progress t (700 bytes)
+          to 1: 1/0 progress t (700 bytes)
+        > backend-evicting request 5 (700 bytes)
+          fail 5: Evicted
+        > get 2
+          to 2: 1 gap 1..=1
+        ",
+    );
+}
+
+#[test]
+fn longest_silent_stopped_reader_is_cut_first() {
+    let config = Config { stall_timeout_min: Duration::from_secs(2), ..config() };
+    check_pending(
+        3,
+        config,
+        "
+        > backend progress u (308 bytes)
+          to 2: 1/1 progress u (308 bytes)
+        > +1s backend progress t (308 bytes)
+          to 1: 1/0 progress t (308 bytes)
+        > backend progress v (308 bytes)
+          hold 2
+          rejected: the session has no room for the message until its readers have caught up
+        > +999ms tick
+        > +1ms tick
+          cut 2: Stalled
+          release 2
+        > backend progress v (308 bytes)
+          to 3: 1/2 progress v (308 bytes)
+        ",
+    );
+}
+
+#[test]
+fn reader_is_not_cut_within_twice_its_longest_pause() {
+    check_pending(
+        2,
+        config(),
+        "
+        > backend progress t (700 bytes)
+          to 1: 1/0 progress t (700 bytes)
+        > +3s ack 1 through 0
+        > backend progress u (300 bytes)
+          hold 1
+          rejected: the session has no room for the message until its readers have caught up
+        > +6s tick
+        > +1ms tick
+          cut 1: Stalled
+          release 1
+        ",
+    );
+}
+
+#[test]
+fn draining_connection_of_a_removed_stream_counts() {
+    let config = Config { retention: Some(Duration::ZERO), ..config() };
+    check_pending(
+        2,
+        config,
+        "
+        > backend response 7 (700 bytes)
+          to 1: 1/0 response 7 (700 bytes)
+          close 1: Complete
+        > backend response 8 (700 bytes)
+          hold 1
+          rejected: the session has no room for the message until its readers have caught up
+        > ack 1 through 1
+          release 1
+        > backend response 8 (700 bytes)
+          to 2: 1/1 response 8 (700 bytes)
+          close 2: Complete
+        ",
+    );
+}
