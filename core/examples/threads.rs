@@ -14,8 +14,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
 use rejoin_core::{
     ANSWER_INDEX, Action, Actions, Answer, AnswerFormat, Config, ConnectionId, Event, EventId,
-    Input, Instant, Message, Overflow, Parsed, Post, Rejected, RequestId, Session, StreamId,
-    ValidConfig, parse_head,
+    Input, Instant, Message, Overflow, Parsed, Post, Rejected, Rejection, RequestId, Session,
+    StreamId, ValidConfig, parse_head,
 };
 
 type Body = Arc<str>;
@@ -86,17 +86,20 @@ impl Driver {
         result
     }
 
-    /// Reports a message of the backend, and waits while a stream is held.
+    /// Reports a message of the backend, and waits while a stream is held. If there is no room
+    /// for the message, it is reported again.
     fn send(&self, json: &str) -> Result<(), Box<dyn Error>> {
-        let input = Input::BackendMessage {
-            message: message(json)?,
-            related: None,
-            overflow: Overflow::Hold,
-        };
+        let (message, overflow) = (message(json)?, Overflow::Hold);
+        let mut input = Input::BackendMessage { message, related: None, overflow };
         let mut state = self.state.lock();
-        self.handle_locked(&mut state, input)?;
-        self.changed.wait_while(&mut state, |state| !state.held.is_empty());
-        Ok(())
+        loop {
+            let result = self.handle_locked(&mut state, input);
+            self.changed.wait_while(&mut state, |state| !state.held.is_empty());
+            match result {
+                Err(rejected) if rejected.reason == Rejection::Full => input = rejected.input,
+                result => return Ok(result?),
+            }
+        }
     }
 
     /// Waits for the next item of a connection, and acknowledges it. `None` is the end.
@@ -184,10 +187,10 @@ fn buffer(buffers: &mut Buffers, connection: ConnectionId) -> &mut Buffer {
 }
 
 fn message(json: &str) -> Result<Message<Body>, Box<dyn Error>> {
-    match parse_head(json.as_bytes(), 1)? {
-        Parsed::Single(head) => Ok(Message { head, body: json.into(), bytes: json.len() }),
-        Parsed::Batch(_) => Err("a batch".into()),
-    }
+    let Parsed::Single(head) = parse_head(json.as_bytes(), 1)? else {
+        return Err("a batch".into());
+    };
+    Ok(Message { head, body: json.into(), bytes: json.len() })
 }
 
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize"}"#;
@@ -204,9 +207,9 @@ fn serve(driver: &Driver, commands: &Receiver<Command>) -> Result<(), Box<dyn Er
         match command {
             Command::Handle(body) if &*body == INITIALIZE => driver.send(INITIALIZED)?,
             Command::Handle(_) => {
-                for json in [PROGRESS, PROGRESS, RESPONSE] {
-                    driver.send(json)?;
-                }
+                [PROGRESS, PROGRESS, RESPONSE]
+                    .into_iter()
+                    .try_for_each(|json| driver.send(json))?;
             }
             Command::Forget(id) => println!("no response to {id}"),
         }

@@ -33,6 +33,8 @@
 //!   them from the log, whether its client has resumed or reads slowly: both are an
 //!   [`Action::Send`]. Senders are held while a slow reader makes progress. A reader that has
 //!   *stalled*, acknowledging nothing for its stall timeout, no longer holds them.
+//! - A session *keeps* a limited number of bytes: everything that is in a log or was sent and not
+//!   acknowledged. A message for which there is no room waits with its sender ([`Overflow`]).
 //! - One connection is *attached* to a stream. A further GET is a *shadow*, without events
 //!   until it is *promoted*. A connection that the session has closed is *draining* until its
 //!   body has ended.
@@ -54,7 +56,7 @@
 //!
 //! use rejoin_core::{
 //!     ANSWER_INDEX, Action, Actions, Answer, AnswerFormat, Config, ConnectionId, Event, EventId,
-//!     Input, Instant, Message, Parsed, Post, Rejected, RequestId, Session, parse_head,
+//!     Input, Instant, Message, Overflow, Parsed, Post, Rejected, RequestId, Session, parse_head,
 //! };
 //!
 //! /// What the HTTP body of a connection has yet to write.
@@ -116,7 +118,7 @@
 //!                 Action::Cut { connection, .. } => {
 //!                     buffers.insert(connection, Buffer { is_closing: true, ..Buffer::default() });
 //!                 }
-//!                 // The sender of the message waits until its stream is released.
+//!                 // For senders that can wait, see `Overflow`.
 //!                 Action::Hold { .. } | Action::Release { .. } => {}
 //!                 // The last action: the backend is told of the requests that end here.
 //!                 Action::SessionClosed { pending_requests, server_requests, .. } => {
@@ -170,12 +172,15 @@
 //!     let post = Post::Single(message(json)?);
 //!     Ok::<_, Box<dyn std::error::Error>>(Input::Post { connection, format: AnswerFormat::Sse, post })
 //! };
+//! let from_backend = |message| {
+//!     Input::BackendMessage { message, related: None, overflow: Overflow::Evict }
+//! };
 //! let [first, second, third] = [1, 2, 3].map(ConnectionId);
 //!
 //! // The handshake.
 //! driver.handle(now, post(first, r#"{"jsonrpc":"2.0","id":0,"method":"initialize"}"#)?)?;
 //! let response = message(r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25"}}"#)?;
-//! driver.handle(now, Input::BackendMessage { message: response, related: None, overflow: Overflow::Evict })?;
+//! driver.handle(now, from_backend(response))?;
 //! assert!(matches!(driver.pull(now, first), Some(Item::Answer(Answer::Message(_)))));
 //! driver.on_closed(now, first);
 //!
@@ -184,7 +189,7 @@
 //! let Some(Item::Event(id, Event::Priming { .. })) = driver.pull(now, second) else { panic!() };
 //! driver.on_closed(now, second);
 //! let response = message(r#"{"jsonrpc":"2.0","id":7,"result":{}}"#)?;
-//! driver.handle(now, Input::BackendMessage { message: response, related: None, overflow: Overflow::Evict })?;
+//! driver.handle(now, from_backend(response))?;
 //!
 //! // The client resumes after the last event id that it saw, and gets the response.
 //! driver.handle(now, Input::Get { connection: third, last_event_id: Some(id) })?;
