@@ -180,6 +180,18 @@ impl<M> Log<M> {
         self.events.get(self.position(index))
     }
 
+    /// Returns the oldest event whose index is not in `range`, excluding failures.
+    #[inline]
+    pub(crate) fn oldest_outside(&self, range: Range<u64>) -> Option<&Logged<M>> {
+        match self.events.front() {
+            Some(Logged { index, entry: Entry::Message { .. }, .. }) if !range.contains(index) => {
+                self.events.front()
+            }
+            Some(_) => self.outside(range).next(),
+            None => None,
+        }
+    }
+
     /// Iterates over the events whose index is not in `range`, excluding failures.
     pub(crate) fn outside(&self, range: Range<u64>) -> impl Iterator<Item = &Logged<M>> {
         let before = self.events.range(..self.position(range.start));

@@ -64,24 +64,25 @@ impl<M> Session<M> {
             && if cost > 0 { kept > 0 } else { !self.keeps_single_event() }
     }
 
-    /// Returns whether a log exceeds the limits of a stream, without what is in flight.
+    /// Returns whether a log exceeds the limits of a stream. Without a reader, what is still in
+    /// flight does not count.
     #[inline]
     fn exceeds_stream_limits(&self, stream: StreamKey) -> bool {
         let log = &self.streams[stream].log;
-        self.exceeds_stream_limits_with(log.len(), log.bytes())
-            && self.exceeds_stream_limits_unsent(stream)
+        self.are_stream_limits_exceeded_by(log.len(), log.bytes())
+            && (self.reader(stream).is_some() || self.is_unsent_above_stream_limits(stream))
     }
 
     #[cold]
-    fn exceeds_stream_limits_unsent(&self, stream: StreamKey) -> bool {
-        let log = &self.streams[stream].log;
-        let in_flight = log.range(self.in_flight(stream)).map(|logged| logged.entry.cost());
-        let in_flight = in_flight.filter(|cost| *cost > 0);
-        let (events, bytes) = in_flight.fold((0, 0), |(n, sum), cost| (n + 1, sum + cost));
-        self.exceeds_stream_limits_with(log.len() - events, log.bytes() - bytes)
+    fn is_unsent_above_stream_limits(&self, stream: StreamKey) -> bool {
+        let unsent = self.streams[stream].log.outside(self.in_flight(stream));
+        let costs = unsent.map(|logged| logged.entry.cost());
+        let (events, bytes) =
+            costs.fold((0, 0), |(events, bytes), cost| (events + 1, bytes + cost));
+        self.are_stream_limits_exceeded_by(events, bytes)
     }
 
-    fn exceeds_stream_limits_with(&self, events: usize, bytes: usize) -> bool {
+    fn are_stream_limits_exceeded_by(&self, events: usize, bytes: usize) -> bool {
         let bytes_max = self.config.stream_bytes_max;
         // A single event that exceeds the limit is still kept for its reader.
         let exempt_events = usize::from(bytes_max > 0);
@@ -102,7 +103,7 @@ impl<M> Session<M> {
 
     /// Returns the index of the oldest event of a stream that is not in `range`.
     fn oldest_outside(&self, key: StreamKey, range: Range<u64>) -> Option<u64> {
-        self.streams[key].log.outside(range).next().map(|oldest| oldest.index)
+        self.streams[key].log.oldest_outside(range).map(|oldest| oldest.index)
     }
 
     /// Returns the number in the session-wide sequence of an event in the log of a stream.
