@@ -251,7 +251,9 @@ impl<M> Log<M> {
 
     /// Evicts the event at `index`. A response leaves a failure in its place.
     pub(crate) fn evict(&mut self, index: u64) -> Option<Evicted> {
-        let position = self.position(index);
+        // Usually the oldest one.
+        let is_oldest = self.events.front().is_some_and(|oldest| oldest.index == index);
+        let position = if is_oldest { 0 } else { self.position(index) };
         let logged = self.events.get_mut(position).filter(|logged| logged.index == index)?;
         let Entry::Message { bytes, kind, .. } = &logged.entry else {
             return None;

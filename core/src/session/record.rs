@@ -11,13 +11,12 @@ use crate::{ANSWER_INDEX, Action, Actions, Answer, Entry, Event, EventId, Messag
 impl<M: Clone> Session<M> {
     /// Records an event on an open stream: sends it if possible, and logs it.
     pub(super) fn record(&mut self, stream: StreamKey, entry: Entry<M>, out: &mut Actions<M>) {
-        let cost = entry.cost();
-        self.make_room(cost, out);
+        let fits = self.make_room(entry.cost(), out);
         let reader = self.streams[stream].attached;
         let reader = reader.filter(|reader| self.may_send_next(stream, *reader));
         let index = self.allocate_index(stream);
         let entry = match entry {
-            Entry::Message { kind, .. } if !self.fits(cost) => self.evict_new(stream, kind, out),
+            Entry::Message { kind, .. } if !fits => self.evict_new(stream, kind, out),
             Entry::Message { .. } | Entry::Failure(_) => Some(entry),
         };
         match entry {

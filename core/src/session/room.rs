@@ -64,16 +64,13 @@ impl<M> Session<M> {
             && if cost > 0 { kept > 0 } else { !self.keeps_single_event() }
     }
 
-    /// Returns whether a log exceeds the limits of a stream. Without a reader, what is still in
-    /// flight does not count.
-    #[inline]
+    /// Returns whether a log exceeds the limits of a stream.
     fn exceeds_stream_limits(&self, stream: StreamKey) -> bool {
         let log = &self.streams[stream].log;
         self.are_stream_limits_exceeded_by(log.len(), log.bytes())
-            && (self.reader(stream).is_some() || self.is_unsent_above_stream_limits(stream))
     }
 
-    #[cold]
+    /// Returns whether a log exceeds the limits of a stream without what is in flight.
     fn is_unsent_above_stream_limits(&self, stream: StreamKey) -> bool {
         let unsent = self.streams[stream].log.outside(self.in_flight(stream));
         let costs = unsent.map(|logged| logged.entry.cost());
@@ -132,16 +129,18 @@ impl<M> Session<M> {
 }
 
 impl<M: Clone> Session<M> {
-    /// Evicts events and streams until a new event can be kept, as far as possible.
+    /// Evicts events and streams until a new event can be kept. Returns whether it can.
     #[inline]
-    pub(super) fn make_room(&mut self, cost: usize, out: &mut Actions<M>) {
+    pub(super) fn make_room(&mut self, cost: usize, out: &mut Actions<M>) -> bool {
         let max = self.config.session_bytes_max;
         // The last quarter is for events that were not acknowledged.
         let acknowledged_max = max - max.div_ceil(4);
-        if self.kept_bytes().saturating_add(cost) > acknowledged_max {
-            self.evict_acknowledged(cost, acknowledged_max, out);
-            self.evict_unacknowledged(cost, max, out);
+        if self.kept_bytes().saturating_add(cost) <= acknowledged_max {
+            return true;
         }
+        self.evict_acknowledged(cost, acknowledged_max, out);
+        self.evict_unacknowledged(cost, max, out);
+        self.fits(cost)
     }
 
     /// Evicts acknowledged events and fully acknowledged streams.
@@ -177,10 +176,21 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Evicts acknowledged events of a stream until its limits hold, as far as possible.
+    /// Evicts events of a stream until its limits hold, as far as possible. Without a reader, what
+    /// is still in flight does not count.
+    #[inline]
     pub(super) fn enforce_stream_limits(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+        if self.exceeds_stream_limits(stream) {
+            self.evict_by_stream_limits(stream, out);
+        }
+    }
+
+    fn evict_by_stream_limits(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+        let has_reader = self.reader(stream).is_some();
+        let awaited = self.awaited(stream);
         while self.exceeds_stream_limits(stream)
-            && let Some(index) = self.oldest_outside(stream, self.awaited(stream))
+            && (has_reader || self.is_unsent_above_stream_limits(stream))
+            && let Some(index) = self.oldest_outside(stream, awaited.clone())
         {
             self.evict(stream, index, out);
         }
