@@ -13,8 +13,8 @@ use std::{
 };
 
 use rejoin_core::{
-    ANSWER_INDEX, Action, Actions, CloseReason, ConnectionId, Input, Instant, Overflow, Rejected,
-    Session, ValidConfig,
+    ANSWER_INDEX, Action, Actions, CloseReason, ConnectionId, Input, Instant, Rejected, Session,
+    ValidConfig,
 };
 
 use crate::laws::{Checker, ObservedSession, Violation};
@@ -316,7 +316,8 @@ impl LawCheck {
 #[cfg(test)]
 mod tests {
     use rejoin_core::{
-        AnswerFormat, Config, EventId, Head, Message, Method, Notification, Post, StreamId,
+        AnswerFormat, Config, EventId, Head, Message, Method, Notification, Overflow, Post,
+        StreamId,
     };
 
     use super::*;

@@ -231,6 +231,7 @@ kinds! {
         Rejection::ApiMisuse(ApiMisuse::ConnectionInUse(_)) => "rejection: connection in use",
         Rejection::ApiMisuse(ApiMisuse::UnknownStream(_)) => "rejection: abandon unknown stream",
         Rejection::Closed(_) => "rejection: closed",
+        Rejection::Full => "rejection: full",
     }
     never {
         Rejection::Backend(_) | Rejection::ApiMisuse(_) => {

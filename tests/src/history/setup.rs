@@ -74,10 +74,7 @@ impl Setup {
 
 fn set_limits(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
     let mut next = || selectors.next().unwrap_or_default();
-    let window = next();
-    config.window_events_max = choose(window, 16, &[1, 2, 3, 4, 6, 8, 1]);
-    config.window_bytes_max =
-        choose(window >> 3, 8 << 20, &[0, 200, 400, 600, 1_000, 2_000, 6_000, 8 << 20]);
+    config.window_events_max = choose(next(), 16, &[1, 2, 3, 4, 6, 8, 1]);
     let streams = next();
     config.streams_max = choose(streams, 1_024, &[1, 2, 3, 4, 6, 8, 16]);
     config.pending_requests_max = choose(streams >> 3, 1_024, &[1, 2, 3, 4, 6, 8, 16]);
@@ -90,10 +87,13 @@ fn set_limits(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
         choose(message, 4 << 20, &[0, 40, 200, 1_000, 1_000, 4 << 20, 4 << 20]);
     config.shadows_max = choose(message >> 3, 32, &[0, 1, 2, 3, 4, 1, 2]);
     config.stream_events_max = choose(next(), 1_000, &[0, 1, 2, 3, 4, 6, 8, 12, 32]);
-    let bytes = next();
-    config.stream_bytes_max = choose(bytes, 1 << 20, &[0, 192, 250, 400, 800, 1_600, 4_000]);
-    config.session_bytes_max =
-        choose(bytes >> 3, 16 << 20, &[0, 192, 400, 1_000, 2_000, 6_000, 18_000]);
+    config.stream_bytes_max = choose(next(), 1 << 20, &[0, 192, 250, 400, 800, 1_600, 4_000]);
+    // Most of these have room for a few messages.
+    config.session_bytes_max = choose(
+        next(),
+        16 << 20,
+        &[0, 192, 400, 600, 800, 1_000, 1_000, 1_500, 2_000, 3_000, 6_000, 18_000],
+    );
     let retained = next();
     config.retained_unacknowledged_max = choose(retained, 1_024, &[0, 1, 2, 3, 4, 8, 16]);
     config.retained_acknowledged_max = choose(retained >> 3, 64, &[0, 1, 2, 3, 4, 8, 16]);

@@ -61,11 +61,7 @@ impl Parameters {
     pub fn draw(seed: u64) -> Self {
         let mut rng = Rng::new(seed, 0, 0);
         let clients = rng.size(2, 7);
-        let mut config = config(&mut rng);
-        let mut window_rng = Rng::new(seed, 0, 1);
-        if window_rng.chance(350) {
-            config.window_bytes_max = window_rng.size(0, 3_000);
-        }
+        let config = config(&mut rng);
         Self {
             seed,
             clients: (0..clients).collect(),

@@ -28,7 +28,6 @@ impl Model {
                 self.acknowledge(connection, through);
             }
             self.remove_connection(connection);
-            self.is_over_window = false;
         }
     }
 

@@ -65,11 +65,9 @@ impl Model {
         let Some(stream) = it.stream.filter(|_| it.role == Role::Attached) else {
             return;
         };
-        while let Some((sent, event, is_response)) = self.next_event(connection, stream) {
-            let it = &self.connections[connection];
-            if !it.admits(sent, self.bytes_in_flight(), &self.config) {
-                break;
-            }
+        while let Some((sent, event, is_response)) = self.next_event(connection, stream)
+            && self.connections[connection].admits(sent.0, &self.config)
+        {
             self.send_event(connection, stream, sent, event, is_response);
         }
         self.close_if_complete(stream);
@@ -126,11 +124,11 @@ impl Model {
         })
     }
 
-    /// Returns whether a connection is attached to `stream`, is at its head, and its window
-    /// admits an event.
-    pub(super) fn may_send(&self, stream: StreamId, sent: (u64, usize)) -> bool {
+    /// Returns the connection that is attached to `stream`, if it is at the head, and its window
+    /// admits the event at `index`.
+    pub(super) fn live(&self, stream: StreamId, index: u64) -> Option<&Connection> {
         let attached = self.attached(stream).filter(|_| self.is_at_head(stream));
-        attached.is_some_and(|attached| attached.admits(sent, self.bytes_in_flight(), &self.config))
+        attached.filter(|attached| attached.admits(index, &self.config))
     }
 
     /// Sends an event as SSE.
@@ -143,21 +141,18 @@ impl Model {
     ) {
         self.connections[connection].is_sse = true;
         self.emit(Action::Send { connection, id, event });
-        self.note_sent(connection, (id.index, cost));
+        self.note_sent(connection, id.index, cost);
     }
 
     /// Sends the whole answer to a POST.
     pub(super) fn respond(&mut self, connection: ConnectionId, cost: usize, answer: Answer<u64>) {
         self.emit(Action::Respond { connection, answer });
-        self.note_sent(connection, (1, cost));
+        self.note_sent(connection, 1, cost);
     }
 
-    fn note_sent(&mut self, connection: ConnectionId, sent: (u64, usize)) {
+    fn note_sent(&mut self, connection: ConnectionId, index: u64, cost: usize) {
         let stamp = self.stamp();
-        self.connections[connection].note_sent(sent, stamp);
-        if sent.1 > 0 {
-            self.check_window_bytes();
-        }
+        self.connections[connection].note_sent(index, cost, stamp);
     }
 
     /// Closes a connection, which drains.

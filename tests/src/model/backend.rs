@@ -2,7 +2,7 @@
 
 use rejoin_core::{
     Action, BackendFault, EVENT_OVERHEAD_BYTES, FailureReason, Head, Message, Notification,
-    Rejection, Report, RequestId, StreamId, UnansweredReason, UndeliverableReason,
+    Overflow, Rejection, Report, RequestId, StreamId, UnansweredReason, UndeliverableReason,
     UnrelatedRouting,
 };
 
@@ -13,10 +13,14 @@ use super::{
 };
 
 impl Model {
-    pub(super) fn check_backend(&self, message: &Message<u64>) -> Result<(), Rejection> {
+    pub(super) fn check_backend(
+        &self,
+        message: &Message<u64>,
+        related: Option<&RequestId>,
+        overflow: Overflow,
+    ) -> Result<(), Rejection> {
         let max = self.config.message_bytes_max;
-        let is_response = matches!(message.head, Head::Response { .. } | Head::Error { .. });
-        if message.bytes > max && !is_response {
+        if message.bytes > max && !is_response(message) {
             return Err(BackendFault::MessageTooLarge { max }.into());
         }
         if let Head::Request { id, .. } = &message.head {
@@ -28,7 +32,36 @@ impl Model {
                 return Err(BackendFault::TooManyRequests { max }.into());
             }
         }
+        let is_recorded = message.bytes <= max && self.stream_for(message, related).is_some();
+        if overflow == Overflow::Hold && is_recorded && !self.has_room(cost(message)) {
+            return Err(Rejection::Full);
+        }
         Ok(())
+    }
+
+    /// Returns the stream that a message of the backend is recorded on.
+    pub(super) fn stream_for(
+        &self,
+        message: &Message<u64>,
+        related: Option<&RequestId>,
+    ) -> Option<StreamId> {
+        match &message.head {
+            Head::Response { id, .. } | Head::Error { id: Some(id) } => self.stream_of(id),
+            Head::Error { id: None } => None,
+            Head::Notification(Notification::Progress { token }) => {
+                let of_task = || self.tasks.contains(token).then_some(StreamId::Standalone);
+                self.stream_of_token(token).or_else(of_task)
+            }
+            Head::Notification(Notification::Cancelled { request }) => {
+                Some(self.stream_of_cancellation(request))
+            }
+            Head::Notification(Notification::Log) => Some(self.stream_related_to(related, true)),
+            Head::Notification(Notification::Other) => Some(self.stream_related_to(related, false)),
+            Head::Request { .. } => {
+                let is_initialized = matches!(self.stage, Stage::Initialized(_));
+                is_initialized.then(|| self.stream_related_to(related, true))
+            }
+        }
     }
 
     /// Handles a message of the backend. Returns the stream that it was recorded on.
@@ -36,89 +69,79 @@ impl Model {
         &mut self,
         message: &Message<u64>,
         related: Option<&RequestId>,
+        overflow: Overflow,
     ) -> Option<StreamId> {
-        let entry = Entry::Message(message.body);
-        let cost = message.bytes.saturating_add(EVENT_OVERHEAD_BYTES);
-        match &message.head {
-            Head::Response { id, .. } => self.answer_request(Some(id), message, cost),
-            Head::Error { id } => self.answer_request(id.as_ref(), message, cost),
-            Head::Notification(Notification::Progress { token }) => {
-                let of_task = || self.tasks.contains(token).then_some(StreamId::Standalone);
-                let Some(stream) = self.stream_of_token(token).or_else(of_task) else {
-                    let token = token.clone();
-                    self.emit(Action::Report(Report::UnknownProgressToken { token }));
-                    return None;
-                };
-                self.record(stream, Kind::Notification, entry, cost);
-                Some(stream)
+        let Some(stream) = self.stream_for(message, related) else {
+            self.drop_message(message);
+            return None;
+        };
+        let kind = match &message.head {
+            Head::Response { id, .. } | Head::Error { id: Some(id) } => {
+                self.answer_request(stream, id, message, overflow);
+                return Some(stream);
             }
-            Head::Notification(Notification::Cancelled { request }) => {
-                let stream = self.stream_of_cancellation(request);
-                self.remove_server_request(request);
-                self.record(stream, Kind::Notification, entry, cost);
-                Some(stream)
-            }
-            Head::Notification(Notification::Log) => {
-                let stream = self.stream_related_to(related, true);
-                self.record(stream, Kind::Notification, entry, cost);
-                Some(stream)
-            }
-            Head::Notification(Notification::Other) => {
-                let stream = self.stream_related_to(related, false);
-                self.record(stream, Kind::Notification, entry, cost);
-                Some(stream)
-            }
-            Head::Request { id, .. } if !matches!(self.stage, Stage::Initialized(_)) => {
-                self.fail_server_request(id.clone(), UnansweredReason::Undelivered);
-                None
-            }
-            Head::Request { id, .. } => {
-                let stream = self.stream_related_to(related, true);
-                self.record(stream, Kind::Request(id.clone()), entry, cost);
-                Some(stream)
-            }
+            Head::Request { id, .. } => Kind::Request(id.clone()),
+            Head::Notification(_) | Head::Error { id: None } => Kind::Notification,
+        };
+        if let Head::Notification(Notification::Cancelled { request }) = &message.head {
+            self.remove_server_request(request);
         }
+        self.record(stream, kind, Entry::Message(message.body), cost(message), overflow);
+        Some(stream)
     }
 
     fn answer_request(
         &mut self,
-        id: Option<&RequestId>,
+        stream: StreamId,
+        id: &RequestId,
         message: &Message<u64>,
-        cost: usize,
-    ) -> Option<StreamId> {
-        let reason = match id {
-            Some(id) if self.is_unanswered_initialize(id) => {
-                self.answer_initialize(id, message);
-                return None;
+        overflow: Overflow,
+    ) {
+        let kind = Kind::Response(id.clone());
+        if message.bytes > self.config.message_bytes_max {
+            self.record(stream, kind, Entry::Failure(FailureReason::Evicted), 0, overflow);
+            self.emit(Action::Report(Report::ResponseEvicted { stream, id: id.clone() }));
+        } else {
+            let entry = Entry::Message(message.body);
+            let recorded = self.record(stream, kind, entry.clone(), cost(message), overflow);
+            if recorded == entry {
+                self.note_task(stream, id, &message.head);
             }
+        }
+        self.streams[stream].set_status(id, Status::Answered);
+        self.complete_if_answered(stream);
+    }
+
+    /// Handles a message of the backend that is not recorded on a stream.
+    fn drop_message(&mut self, message: &Message<u64>) {
+        match &message.head {
+            Head::Response { id, .. } | Head::Error { id: Some(id) }
+                if self.is_unanswered_initialize(id) =>
+            {
+                self.answer_initialize(id, message);
+            }
+            Head::Response { id, .. } => self.drop_response(Some(id)),
+            Head::Error { id } => self.drop_response(id.as_ref()),
+            Head::Request { id, .. } => {
+                self.fail_server_request(id.clone(), UnansweredReason::Undelivered);
+            }
+            Head::Notification(Notification::Progress { token }) => {
+                let token = token.clone();
+                self.emit(Action::Report(Report::UnknownProgressToken { token }));
+            }
+            Head::Notification(_) => unreachable!("{message:?} is recorded"),
+        }
+    }
+
+    fn drop_response(&mut self, id: Option<&RequestId>) {
+        let reason = match id {
             Some(id) if self.is_id_reserved(id) => {
                 self.free_id(id);
                 UndeliverableReason::CancelledRequest
             }
-            Some(id) => {
-                if let Some(stream) = self.stream_of(id) {
-                    self.streams[stream].set_status(id, Status::Answered);
-                    if message.bytes > self.config.message_bytes_max {
-                        let entry = Entry::Failure(FailureReason::Evicted);
-                        self.record(stream, Kind::Response(id.clone()), entry, 0);
-                        self.emit(Action::Report(Report::ResponseEvicted {
-                            stream,
-                            id: id.clone(),
-                        }));
-                    } else {
-                        self.note_task(stream, id, &message.head);
-                        let entry = Entry::Message(message.body);
-                        self.record(stream, Kind::Response(id.clone()), entry, cost);
-                    }
-                    self.complete_if_answered(stream);
-                    return Some(stream);
-                }
-                UndeliverableReason::UnknownRequest
-            }
-            None => UndeliverableReason::UnknownRequest,
+            Some(_) | None => UndeliverableReason::UnknownRequest,
         };
         self.emit(Action::Report(Report::Undeliverable { id: id.cloned(), reason }));
-        None
     }
 
     /// Keeps the progress token of a request whose response creates a task.
@@ -152,4 +175,13 @@ impl Model {
         };
         stream.unwrap_or(StreamId::Standalone)
     }
+}
+
+fn is_response(message: &Message<u64>) -> bool {
+    matches!(message.head, Head::Response { .. } | Head::Error { .. })
+}
+
+/// Returns what the event of a message costs.
+pub(super) fn cost(message: &Message<u64>) -> usize {
+    message.bytes.saturating_add(EVENT_OVERHEAD_BYTES)
 }

@@ -1,25 +1,50 @@
-//! Section "Backpressure".
+//! Section "Backpressure": held senders, and stuck streams.
 
 use std::time::Duration;
 
-use rejoin_core::{Action, ConnectionId, StreamId};
+use rejoin_core::{Action, ConnectionId, Input, StreamId};
 
 use super::{
     Model,
+    backend::cost,
     connection::{Connection, Role},
     state::Stamp,
     stream::Phase,
 };
 
+/// A stream that holds its senders.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    pub(super) stream: StreamId,
+    /// If it waits for room: the cost of the smallest message that was rejected as `Full`.
+    pub(super) room: Option<usize>,
+}
+
 impl Model {
-    /// Holds the sender of a message of the backend that was recorded on `stream`.
-    pub(super) fn hold_sender(&mut self, stream: Option<StreamId>) {
-        if let Some(stream) = stream.filter(|stream| self.is_held(*stream)) {
-            if !self.held_streams.contains(&stream) {
-                self.held_streams.push(stream);
-            }
-            self.emit(Action::Hold { stream });
+    /// Holds the sender of a message of the backend that was recorded on `stream`, if its
+    /// reader lags.
+    pub(super) fn hold_above_mark(&mut self, stream: Option<StreamId>) {
+        if let Some(stream) = stream.filter(|stream| self.is_above_mark(*stream)) {
+            self.hold(Held { stream, room: None });
         }
+    }
+
+    /// Holds the sender of a message of the backend that was rejected as `Full`.
+    pub(super) fn hold_for_room(&mut self, input: &Input<u64>) {
+        if let Input::BackendMessage { message, related, .. } = input
+            && let Some(stream) = self.stream_for(message, related.as_ref())
+        {
+            self.hold(Held { stream, room: Some(cost(message)) });
+        }
+    }
+
+    fn hold(&mut self, held: Held) {
+        let stream = held.stream;
+        match self.held.iter_mut().find(|known| known.stream == stream) {
+            Some(known) => known.room = known.room.into_iter().chain(held.room).min(),
+            None => self.held.push(held),
+        }
+        self.emit(Action::Hold { stream });
     }
 
     /// Releases the senders of streams that need not be held any longer.
@@ -27,18 +52,45 @@ impl Model {
         if self.closed.is_some() {
             return;
         }
-        self.held_streams.sort();
-        for stream in self.held_streams.clone() {
-            if !self.is_held(stream) {
-                self.held_streams.retain(|held| *held != stream);
+        self.held.sort_by_key(|held| held.stream);
+        for held in self.held.clone() {
+            let stream = held.stream;
+            if !self.is_above_mark(stream) && !self.lacks_room(&held) {
+                self.held.retain(|held| held.stream != stream);
                 self.emit(Action::Release { stream });
             }
         }
     }
 
+    /// Returns whether a stream waits for room, and there is none.
+    pub(super) fn lacks_room(&self, held: &Held) -> bool {
+        self.awaited_room(held).is_some_and(|cost| !self.has_room(cost))
+    }
+
+    /// Returns the room that a stream waits for, unless it has been removed.
+    fn awaited_room(&self, held: &Held) -> Option<usize> {
+        held.room.filter(|_| self.streams.get(held.stream).is_some())
+    }
+
+    /// Returns after which timeouts a sender may no longer have to wait, and since when they run.
+    pub(super) fn wait_timeouts(&self) -> Vec<(Stamp, Duration)> {
+        let stuck = self.held.iter().filter_map(|held| self.stuck_timeout(held.stream));
+        let mut timeouts: Vec<_> = stuck.collect();
+        if self.held.iter().any(|held| self.awaited_room(held).is_some()) {
+            timeouts.extend(self.streams.iter().filter_map(|it| self.stuck_timeout(it.id)));
+            timeouts.extend(self.connections.iter().filter_map(|it| self.stop_timeout(it)));
+        }
+        timeouts
+    }
+
     /// Returns the connection that is attached to `stream`, unless its reader is stalled.
     pub(super) fn reader(&self, stream: StreamId) -> Option<&Connection> {
         self.attached(stream).filter(|attached| !attached.is_stalled)
+    }
+
+    /// Returns the reader of `stream`, unless the stream is stuck.
+    pub(super) fn active_reader(&self, stream: StreamId) -> Option<&Connection> {
+        self.reader(stream).filter(|_| !self.is_stuck(stream))
     }
 
     /// Adds the silence of a connection that is about to be detached to that of its stream.
@@ -69,36 +121,30 @@ impl Model {
     /// Returns whether the readers of a stream were silent for so long that senders do not
     /// wait for them.
     pub(super) fn is_stuck(&self, stream: StreamId) -> bool {
-        let stuck_timeout = self.stuck_timeout(stream);
-        let due = stuck_timeout.and_then(|(stamp, left)| stamp.deadline(Some(left)));
-        due.is_some_and(|due| due <= self.now)
+        self.stuck_timeout(stream).is_some_and(|it| self.has_passed(it))
     }
 
-    /// Returns whether the session is half full and the reader lags: by half of the limits of
-    /// its stream, or in a full session.
-    fn is_held(&self, stream: StreamId) -> bool {
+    /// Returns whether a timeout has passed.
+    pub(super) fn has_passed(&self, (since, timeout): (Stamp, Duration)) -> bool {
+        since.deadline(Some(timeout)).is_some_and(|due| due <= self.now)
+    }
+
+    /// Returns whether the session is half full, and the reader lags by half of the limits of
+    /// its stream.
+    fn is_above_mark(&self, stream: StreamId) -> bool {
         let Some(it) = self.streams.get(stream) else {
             return false;
         };
         if !matches!(it.phase, Phase::Standalone | Phase::Open)
-            || self.logged_bytes().saturating_mul(2) < self.config.session_bytes_max
+            || self.kept_bytes().saturating_mul(2) < self.config.session_bytes_max
             || self.is_stuck(stream)
         {
             return false;
         }
         let (events, cost) = self.lag(stream);
-        let above_high_water_mark = events.saturating_mul(2) >= self.config.stream_events_max
-            || cost.saturating_mul(2) >= self.config.stream_bytes_max;
-        events > 0 && (above_high_water_mark || self.is_full())
-    }
-
-    /// Returns whether three quarters of `session_bytes_max` are used, and all readers
-    /// together lag by as much.
-    fn is_full(&self) -> bool {
-        let is_full = |cost: usize| cost.saturating_mul(4) >= 3 * self.config.session_bytes_max;
-        let non_empty = self.streams.iter().filter(|stream| stream.oldest().is_some());
-        let lags = non_empty.map(|stream| self.lag(stream.id).1);
-        is_full(self.logged_bytes()) && is_full(lags.fold(0, usize::saturating_add))
+        events > 0
+            && (events.saturating_mul(2) >= self.config.stream_events_max
+                || cost.saturating_mul(2) >= self.config.stream_bytes_max)
     }
 
     /// Returns how many events of the log the reader did not acknowledge, and the cost of

@@ -67,10 +67,10 @@ impl Model {
     fn fail_pending(&mut self, stream: StreamId, reason: FailureReason) {
         for id in self.streams[stream].pending() {
             let index = self.streams[stream].last + 1;
-            if self.may_send(stream, (index, 0)) {
+            if let Some(live) = self.live(stream, index).map(|live| live.id) {
                 self.streams[stream].last = index;
                 self.streams[stream].set_status(&id, Status::Answered);
-                self.send_live(stream, &RecordedEvent::failure(index, id, reason));
+                self.send_live(live, stream, &RecordedEvent::failure(index, id, reason));
             }
         }
     }

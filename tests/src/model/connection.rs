@@ -113,34 +113,19 @@ impl Connection {
         }
     }
 
-    /// Returns whether its window admits an event, where `in_flight` bytes are in flight on
-    /// all connections together.
-    pub(super) fn admits(
-        &self,
-        (index, cost): (u64, usize),
-        in_flight: usize,
-        config: &Config,
-    ) -> bool {
-        let fits = cost == 0 || in_flight.saturating_add(cost) <= config.window_bytes_max;
+    /// Returns whether its window admits the event at `index`.
+    pub(super) fn admits(&self, index: u64, config: &Config) -> bool {
         self.in_flight.is_empty()
-            || (index - self.first_unacknowledged < u64::from(config.window_events_max) && fits)
+            || index - self.first_unacknowledged < u64::from(config.window_events_max)
     }
 
-    /// Returns the cost of what is in flight on it, in bytes.
-    pub(super) fn bytes_in_flight(&self) -> usize {
-        self.in_flight.iter().fold(0, |bytes, (_, cost)| bytes.saturating_add(*cost))
-    }
-
-    /// Returns whether its reader has stopped.
-    pub(super) fn has_stopped(&self, now: Instant, config: &Config) -> bool {
-        self.silent_since.is_some_and(|silent_since| {
-            let silence = now.since(silent_since.at);
-            silence >= config.stall_timeout_min && silence > self.longest_pause.saturating_mul(2)
-        })
+    /// Returns whether an event that costs something is in flight on it.
+    pub(super) fn keeps_events(&self) -> bool {
+        self.in_flight.iter().any(|(_, cost)| *cost > 0)
     }
 
     /// Notes that the event at `index` is sent on it.
-    pub(super) fn note_sent(&mut self, (index, cost): (u64, usize), stamp: Stamp) {
+    pub(super) fn note_sent(&mut self, index: u64, cost: usize, stamp: Stamp) {
         if self.in_flight.is_empty() {
             self.first_unacknowledged = index;
             self.silent_since = Some(stamp);

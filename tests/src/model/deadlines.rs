@@ -1,7 +1,7 @@
 //! Section "Deadlines".
 
 use rejoin_core::{
-    Action, CloseReason, ConnectionId, FailureReason, Instant, RequestId, StreamId,
+    Action, CloseReason, ConnectionId, FailureReason, Instant, Overflow, RequestId, StreamId,
     UnansweredReason,
 };
 
@@ -15,7 +15,8 @@ use super::{
 #[derive(Clone, Debug)]
 enum Timer {
     Initialize,
-    Stuck,
+    /// A sender may no longer have to wait.
+    Wait,
     Stall(ConnectionId),
     StallDisconnect(ConnectionId),
     Delivery(RequestId),
@@ -32,7 +33,7 @@ impl Timer {
     fn rank(&self) -> u8 {
         match self {
             Self::Initialize => 0,
-            Self::Stuck => 2,
+            Self::Wait => 2,
             Self::Stall(_) => 3,
             Self::StallDisconnect(_) => 4,
             Self::Delivery(_) => 5,
@@ -68,8 +69,7 @@ impl Model {
             let is_tombstone = matches!(timer, Timer::Tombstone(_));
             self.fire(timer);
             if !is_tombstone {
-                self.cut_stopped_readers();
-                self.release_senders();
+                self.settle();
             }
         }
         if self.closed.is_none() && self.idle_deadline().is_some_and(|due| due <= self.now) {
@@ -80,8 +80,8 @@ impl Model {
     fn fire(&mut self, timer: Timer) {
         match timer {
             Timer::Initialize => self.close(CloseReason::InitializeTimeout),
-            // The stream is stuck from now on, so its sender is released below.
-            Timer::Stuck => {}
+            // Step 6 of handling an input follows, as it does each timer.
+            Timer::Wait => {}
             Timer::Stall(connection) => {
                 let order = self.stamp().order;
                 let it = &mut self.connections[connection];
@@ -111,7 +111,7 @@ impl Model {
             self.reserve_id(id.clone());
             self.streams[stream].set_status(&id, Status::Answered);
             let entry = Entry::Failure(FailureReason::Orphaned);
-            self.record(stream, Kind::Response(id), entry, 0);
+            self.record(stream, Kind::Response(id), entry, 0, Overflow::Hold);
         }
         self.complete_if_answered(stream);
     }
@@ -172,9 +172,11 @@ impl Model {
                 Timer::StallDisconnect(id),
             );
         }
-        for stream in &self.held_streams {
-            let (stamp, left) = self.stuck_timeout(*stream).unzip();
-            add(stamp, left, Timer::Stuck);
+        for (stamp, timeout) in self.wait_timeouts() {
+            // Whatever was due before was taken into account then.
+            if stamp.deadline(Some(timeout)).is_some_and(|due| due > self.settled_at) {
+                add(Some(stamp), Some(timeout), Timer::Wait);
+            }
         }
         for request in &self.server_requests {
             let id = request.id.clone();

@@ -32,6 +32,6 @@ impl Model {
 
     /// Returns whether a priming event with a retry could be sent now.
     pub(super) fn may_send_retry(&self, stream: StreamId) -> bool {
-        self.is_priming_on() && self.may_send(stream, (self.streams[stream].last + 1, 0))
+        self.is_priming_on() && self.live(stream, self.streams[stream].last + 1).is_some()
     }
 }

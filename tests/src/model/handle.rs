@@ -32,7 +32,13 @@ impl Model {
             self.close(reason);
             return Err(Rejection::Closed(reason));
         }
-        self.check(&input)?;
+        if let Err(rejection) = self.check(&input) {
+            if rejection == Rejection::Full {
+                self.hold_for_room(&input);
+                self.settle();
+            }
+            return Err(rejection);
+        }
         let is_of_backend =
             matches!(input, Input::BackendMessage { .. } | Input::Disconnect { .. });
         let resets_idle_timer = input != Input::Tick && !(is_of_backend && self.is_idle());
@@ -41,10 +47,16 @@ impl Model {
         if resets_idle_timer {
             self.reset_idle_timer();
         }
-        self.cut_stopped_readers();
-        self.hold_sender(recorded_on);
-        self.release_senders();
+        self.hold_above_mark(recorded_on);
+        self.settle();
         Ok(())
+    }
+
+    /// Does what follows each input and each timer: cuts connections, and releases senders.
+    pub(super) fn settle(&mut self) {
+        self.cut_stopped_readers();
+        self.release_senders();
+        self.settled_at = self.now;
     }
 
     fn check(&self, input: &Input<u64>) -> Result<(), Rejection> {
@@ -53,7 +65,9 @@ impl Model {
             Input::Post { connection, post, .. } => self.check_post(*connection, post),
             Input::Get { connection, last_event_id } => self.check_get(*connection, *last_event_id),
             Input::Abandon { stream } => self.check_abandon(*stream),
-            Input::BackendMessage { message, .. } => self.check_backend(message),
+            Input::BackendMessage { message, related, overflow } => {
+                self.check_backend(message, related.as_ref(), *overflow)
+            }
             Input::Disconnect { stream, retry } => self.check_disconnect(*stream, retry.is_some()),
             Input::Acknowledged { .. }
             | Input::ConnectionClosed { .. }
@@ -85,8 +99,8 @@ impl Model {
             Input::Abandon { stream } => self.abandon(stream),
             Input::Delete => self.close(CloseReason::Deleted),
             Input::CloseSession { reason } => self.close(reason),
-            Input::BackendMessage { message, related, overflow: _ } => {
-                return self.backend(&message, related.as_ref());
+            Input::BackendMessage { message, related, overflow } => {
+                return self.backend(&message, related.as_ref(), overflow);
             }
             Input::Disconnect { stream, retry } => self.disconnect(stream, retry),
             Input::BackendGone => self.close(CloseReason::BackendGone),

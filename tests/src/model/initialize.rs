@@ -1,12 +1,13 @@
 //! Section "Initialization".
 
 use rejoin_core::{
-    Action, Answer, ClientFault, CloseReason, ConnectionId, EVENT_OVERHEAD_BYTES, EndReason,
-    Failure, FailureReason, Head, Input, Message, Method, Post, Profile, Rejection, RequestId,
+    Action, Answer, ClientFault, CloseReason, ConnectionId, EndReason, Failure, FailureReason,
+    Head, Input, Message, Method, Post, Profile, Rejection, RequestId,
 };
 
 use super::{
     Model,
+    backend::cost,
     connection::{Connection, Origin, Role},
     state::Stage,
 };
@@ -53,7 +54,7 @@ impl Model {
             | Head::Error { .. } => None,
         };
         let (answer, cost) = if fits {
-            (Answer::Message(message.body), message.bytes.saturating_add(EVENT_OVERHEAD_BYTES))
+            (Answer::Message(message.body), cost(message))
         } else {
             (Answer::Failure(Failure { id: id.clone(), reason: FailureReason::Evicted }), 0)
         };

@@ -23,14 +23,15 @@ mod deadlines;
 mod disconnect;
 mod get;
 mod handle;
-mod in_flight;
 mod initialize;
 mod post;
 mod record;
 mod requests;
 mod retention;
+mod room;
 mod server_requests;
 mod state;
+mod stopped;
 mod stream;
 mod table;
 

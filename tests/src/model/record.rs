@@ -1,6 +1,9 @@
 //! Section "Recording".
 
-use rejoin_core::{Action, FailureReason, Report, StreamId, UnansweredReason};
+use rejoin_core::{
+    Action, ConnectionId, Event, EventId, FailureReason, Overflow, Report, StreamId,
+    UnansweredReason,
+};
 
 use super::{
     Model,
@@ -8,127 +11,158 @@ use super::{
 };
 
 impl Model {
-    /// Records an event.
-    pub(super) fn record(&mut self, stream: StreamId, kind: Kind, entry: Entry, cost: usize) {
-        let index = self.streams[stream].last + 1;
+    /// Records an event. Returns what the log has in its place.
+    pub(super) fn record(
+        &mut self,
+        stream: StreamId,
+        kind: Kind,
+        entry: Entry,
+        cost: usize,
+        overflow: Overflow,
+    ) -> Entry {
+        self.streams[stream].last += 1;
+        let index = self.streams[stream].last;
+        if let Kind::Request(id) = &kind {
+            self.add_server_request(id.clone(), stream, index);
+        }
         let order = self.stamp().order;
-        let event = RecordedEvent { index, order, kind: kind.clone(), cost, entry };
-        if self.may_send(stream, event.index_and_cost()) {
-            self.send_live(stream, &event);
+        let mut event = RecordedEvent { index, order, kind, cost, entry };
+        self.evict_acknowledged(cost);
+        self.evict_unacknowledged(cost, overflow);
+        let live = self.live(stream, index).map(|live| (live.id, live.next));
+        if !self.has_room(cost) {
+            event.entry = self.evict(stream, &event);
         }
-        let it = &mut self.streams[stream];
-        it.last = index;
-        it.events.push(event);
-        if let Kind::Request(id) = kind {
-            self.add_server_request(id, stream, index);
+        if let Some((connection, next)) = live {
+            if event.is_in_log() {
+                self.send_live(connection, stream, &event);
+            } else {
+                let id = EventId::new(stream, index);
+                self.send(connection, 0, id, Event::Gap { first: next });
+            }
         }
-        self.enforce_limits(stream);
+        let entry = event.entry.clone();
+        self.streams[stream].append(event);
+        self.enforce_stream_limits(stream);
+        entry
     }
 
     /// Sends an event on the connection that is attached to the stream.
-    pub(super) fn send_live(&mut self, stream: StreamId, event: &RecordedEvent) {
-        if let Some(attached) = self.attached(stream) {
-            let is_response = matches!(event.kind, Kind::Response(_));
-            let sent = event.index_and_cost();
-            self.send_event(attached.id, stream, sent, event.to_event(), is_response);
-        }
+    pub(super) fn send_live(
+        &mut self,
+        connection: ConnectionId,
+        stream: StreamId,
+        event: &RecordedEvent,
+    ) {
+        let is_response = matches!(event.kind, Kind::Response(_));
+        let sent = event.index_and_cost();
+        self.send_event(connection, stream, sent, event.to_event(), is_response);
     }
 
-    /// Evicts events until the limits of `stream` and of the session are kept.
-    fn enforce_limits(&mut self, stream: StreamId) {
-        self.enforce_stream_limits(stream);
-        let max = self.config.session_bytes_max;
-        let is_full = |it: &Self| it.logged_bytes().saturating_mul(4) > 3 * max;
-        while is_full(self) && !self.has_single_event() {
+    /// Evicts acknowledged events, to record an event with this cost.
+    fn evict_acknowledged(&mut self, cost: usize) {
+        let max = three_quarters(self.config.session_bytes_max);
+        while self.exceeds(cost, max) {
             if let Some(first) = self.first_retained(true) {
                 self.leave_tombstone(first, false);
                 continue;
             }
-            let candidates = self.streams.iter().filter(|it| self.may_lose_acknowledged(it.id));
-            let oldest_first = |it: &&Stream| it.oldest().map(|oldest| oldest.order);
-            let Some(stream) = candidates.min_by_key(oldest_first).map(|it| it.id) else {
-                break;
-            };
-            while is_full(self) && !self.has_single_event() && self.may_lose_acknowledged(stream) {
-                self.evict(stream);
-            }
-        }
-        let exceeds = |it: &Self| it.logged_bytes() > max && !it.has_single_event();
-        while exceeds(self) {
-            let candidates = self.streams.iter().filter(|it| it.oldest().is_some());
-            let first = candidates.min_by_key(|it| {
-                let is_read = self.reader(it.id).is_some();
-                let oldest_first = it.oldest().map(|oldest| oldest.order);
-                (is_read, is_read && !self.is_stuck(it.id), oldest_first)
+            let candidates = self.streams.iter().filter_map(|it| {
+                let oldest = self.oldest_acknowledged(it)?;
+                Some((oldest.order, it.id))
             });
-            let Some(stream) = first.map(|it| it.id) else {
+            let Some((_, stream)) = candidates.min() else {
                 break;
             };
-            while exceeds(self) && self.streams[stream].oldest().is_some() {
-                self.evict(stream);
+            while self.exceeds(cost, max)
+                && let Some(oldest) = self.oldest_acknowledged(&self.streams[stream]).cloned()
+            {
+                self.evict_logged(stream, &oldest);
             }
         }
     }
 
-    /// Evicts the oldest events of `stream` until its own limits are kept, or its reader has
-    /// not acknowledged the oldest one.
-    pub(super) fn enforce_stream_limits(&mut self, stream: StreamId) {
-        while self.exceeds_limits(stream) && !self.is_protected(stream) {
-            self.evict(stream);
+    /// Evicts unacknowledged events, to record an event with this cost.
+    fn evict_unacknowledged(&mut self, cost: usize, overflow: Overflow) {
+        let max = self.config.session_bytes_max;
+        while self.exceeds(cost, max) {
+            let candidates = self.streams.iter().filter_map(|it| {
+                let is_read = self.reader(it.id).is_some();
+                let is_active = is_read && !self.is_stuck(it.id);
+                let is_candidate = !is_active || overflow == Overflow::Evict;
+                let oldest = self.oldest_not_in_flight(it).filter(|_| is_candidate)?;
+                Some(((is_read, is_active, oldest.order), it.id))
+            });
+            let Some((_, stream)) = candidates.min() else {
+                break;
+            };
+            while self.exceeds(cost, max)
+                && let Some(oldest) = self.oldest_not_in_flight(&self.streams[stream]).cloned()
+            {
+                self.evict_logged(stream, &oldest);
+            }
         }
     }
 
-    /// Returns whether the oldest event of a stream was acknowledged, and may be evicted.
-    fn may_lose_acknowledged(&self, stream: StreamId) -> bool {
-        let it = &self.streams[stream];
-        let is_acknowledged = it.oldest().is_some_and(|oldest| oldest.index <= it.acknowledged);
-        is_acknowledged && !self.is_protected(stream)
-    }
-
-    fn is_protected(&self, stream: StreamId) -> bool {
-        let oldest = self.streams[stream].oldest();
-        oldest
-            .zip(self.reader(stream))
-            .is_some_and(|(oldest, reader)| oldest.index >= reader.first_unacknowledged)
+    /// Evicts the oldest events of `stream` that its reader has acknowledged, until its own
+    /// limits are kept.
+    pub(super) fn enforce_stream_limits(&mut self, stream: StreamId) {
+        while self.exceeds_limits(stream)
+            && let Some(oldest) = self.oldest_read(&self.streams[stream]).cloned()
+        {
+            self.evict_logged(stream, &oldest);
+        }
     }
 
     fn exceeds_limits(&self, stream: StreamId) -> bool {
         let it = &self.streams[stream];
-        let is_only_one = it.event_count() == 1 && self.config.stream_bytes_max > 0;
-        let too_many = it.event_count() > self.config.stream_events_max;
-        too_many || (it.logged_bytes() > self.config.stream_bytes_max && !is_only_one)
+        let events = it.logged_messages().count();
+        let bytes: usize = it.logged_messages().map(|event| event.cost).sum();
+        let is_single = events == 1 && self.config.stream_bytes_max > 0;
+        events > self.config.stream_events_max
+            || (bytes > self.config.stream_bytes_max && !is_single)
     }
 
-    /// Returns whether all logs together have a single event, which is kept at any size.
-    fn has_single_event(&self) -> bool {
-        let events: usize = self.streams.iter().map(Stream::event_count).sum();
-        events == 1 && self.config.session_bytes_max > 0
+    fn oldest_not_in_flight<'a>(&self, stream: &'a Stream) -> Option<&'a RecordedEvent> {
+        stream.logged_messages().find(|event| !self.is_in_flight(stream.id, event.index))
     }
 
-    /// Evicts the oldest event of a log.
-    fn evict(&mut self, stream: StreamId) {
-        let oldest = self.streams[stream].oldest().cloned();
-        let Some(RecordedEvent { index, kind, .. }) = oldest else {
-            return;
-        };
-        if let Kind::Response(id) = kind {
-            let events = self.streams[stream].events.iter_mut();
-            for event in events.filter(|event| event.index == index) {
-                event.entry = Entry::Failure(FailureReason::Evicted);
-            }
-            self.emit(Action::Report(Report::ResponseEvicted { stream, id }));
-        } else {
-            let it = &mut self.streams[stream];
-            it.missed = it.missed.max(index);
-            it.remove_from_log(index);
-            let is_sent = self
-                .attached(stream)
-                .is_some_and(|it| it.in_flight.iter().any(|(sent, _)| *sent == index));
-            let unacknowledged = self.unacknowledged_server_requests(stream);
-            let request = unacknowledged.into_iter().find(|request| request.index == index);
-            if let Some(request) = request.filter(|_| !is_sent) {
-                self.fail_server_request(request.id, UnansweredReason::Evicted);
-            }
+    /// Returns the oldest event that is not in flight, and that the reader has acknowledged, if
+    /// there is one.
+    fn oldest_read<'a>(&self, stream: &'a Stream) -> Option<&'a RecordedEvent> {
+        self.oldest_not_in_flight(stream).filter(|event| {
+            self.reader(stream.id).is_none_or(|reader| event.index < reader.first_unacknowledged)
+        })
+    }
+
+    /// Returns the oldest event as of [`Self::oldest_read`] that was acknowledged.
+    fn oldest_acknowledged<'a>(&self, stream: &'a Stream) -> Option<&'a RecordedEvent> {
+        self.oldest_read(stream).filter(|event| event.index <= stream.acknowledged)
+    }
+
+    fn evict_logged(&mut self, stream: StreamId, event: &RecordedEvent) {
+        let entry = self.evict(stream, event);
+        self.streams[stream].replace(event.index, entry);
+    }
+
+    /// Evicts an event. Returns what takes its place.
+    fn evict(&mut self, stream: StreamId, event: &RecordedEvent) -> Entry {
+        if let Kind::Response(id) = &event.kind {
+            self.emit(Action::Report(Report::ResponseEvicted { stream, id: id.clone() }));
+            return Entry::Failure(FailureReason::Evicted);
         }
+        let it = &mut self.streams[stream];
+        it.missed = it.missed.max(event.index);
+        let unacknowledged = self.unacknowledged_server_requests(stream);
+        let request = unacknowledged.into_iter().find(|request| request.index == event.index);
+        if let Some(request) = request {
+            self.fail_server_request(request.id, UnansweredReason::Evicted);
+        }
+        Entry::Removed
     }
+}
+
+/// Returns three quarters of `bytes`, rounded down.
+fn three_quarters(bytes: usize) -> usize {
+    bytes / 4 * 3 + bytes % 4 * 3 / 4
 }

@@ -2,7 +2,7 @@
 
 use rejoin_core::{Action, RequestId, StreamId, UnansweredReason};
 
-use super::{Model, state::Stamp};
+use super::{Model, state::Stamp, stream::Entry};
 
 /// A server request that has no response yet.
 #[derive(Clone, Debug)]
@@ -101,7 +101,7 @@ impl Model {
     pub(super) fn fail_undelivered(&mut self, id: RequestId) {
         if let Some(ServerRequest { stream, index, .. }) = self.server_request(&id).cloned() {
             self.fail_server_request(id, UnansweredReason::Undelivered);
-            self.streams[stream].remove_from_log(index);
+            self.streams[stream].replace(index, Entry::Removed);
         }
     }
 }

@@ -8,6 +8,7 @@ use rejoin_core::{
 };
 
 use super::{
+    backpressure::Held,
     connection::Connection,
     requests::ReservedId,
     retention::Tombstone,
@@ -43,10 +44,10 @@ pub struct Model {
     pub(super) tasks: Vec<ProgressToken>,
     /// The ids of cancelled requests, by reservation.
     pub(super) reserved_ids: Vec<ReservedId>,
-    /// The streams whose senders are held.
-    pub(super) held_streams: Vec<StreamId>,
-    /// Whether an event was sent that exceeds `window_bytes_max`.
-    pub(super) is_over_window: bool,
+    /// The streams that hold their senders.
+    pub(super) held: Vec<Held>,
+    /// When connections were last cut, and senders released, as far as necessary.
+    pub(super) settled_at: Instant,
     /// The actions of the input that is being handled.
     pub(super) actions: Vec<Action<u64>>,
 }
@@ -99,8 +100,8 @@ impl Model {
             server_requests: Vec::new(),
             tasks: Vec::new(),
             reserved_ids: Vec::new(),
-            held_streams: Vec::new(),
-            is_over_window: false,
+            held: Vec::new(),
+            settled_at: now,
             actions: Vec::new(),
         }
     }
@@ -122,12 +123,6 @@ impl Model {
     #[must_use]
     pub fn pending_requests(&self) -> usize {
         self.streams.iter().map(|stream| stream.pending().len()).sum()
-    }
-
-    /// Returns the cost of all logs together, in bytes, while the session is open.
-    #[must_use]
-    pub fn logged_bytes(&self) -> usize {
-        self.streams.iter().map(Stream::logged_bytes).sum()
     }
 
     /// Returns the known connections, by id.

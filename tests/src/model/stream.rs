@@ -115,11 +115,11 @@ impl RecordedEvent {
         }
     }
 
-    pub(super) fn is_message(&self) -> bool {
+    fn is_message(&self) -> bool {
         matches!(self.entry, Entry::Message(_))
     }
 
-    fn is_in_log(&self) -> bool {
+    pub(super) fn is_in_log(&self) -> bool {
         self.entry != Entry::Removed
     }
 }
@@ -168,9 +168,9 @@ impl Stream {
         self.acknowledged >= self.last
     }
 
-    /// Returns the oldest event of the log.
-    pub(super) fn oldest(&self) -> Option<&RecordedEvent> {
-        self.events.iter().find(|event| event.is_message())
+    /// Iterates over the events of the log, failures not counted.
+    pub(super) fn logged_messages(&self) -> impl Iterator<Item = &RecordedEvent> {
+        self.events.iter().filter(|event| event.is_message())
     }
 
     /// Iterates over what the log has at or after `index`.
@@ -182,22 +182,20 @@ impl Stream {
         self.logged_from(index).any(|event| event.index == index)
     }
 
-    /// Returns how many events the log has, failures not counted.
-    pub(super) fn event_count(&self) -> usize {
-        self.events.iter().filter(|event| event.is_message()).count()
+    pub(super) fn append(&mut self, event: RecordedEvent) {
+        self.events.push(event);
+        self.forget_removed();
     }
 
-    /// Returns the cost of the log, in bytes.
-    pub(super) fn logged_bytes(&self) -> usize {
-        let messages = self.events.iter().filter(|event| event.is_message());
-        messages.map(|event| event.cost).sum()
-    }
-
-    /// Removes the event at `index` from the log.
-    pub(super) fn remove_from_log(&mut self, index: u64) {
+    /// Replaces what the log has at `index`.
+    pub(super) fn replace(&mut self, index: u64, entry: Entry) {
         for event in self.events.iter_mut().filter(|event| event.index == index) {
-            event.entry = Entry::Removed;
+            event.entry = entry.clone();
         }
+        self.forget_removed();
+    }
+
+    fn forget_removed(&mut self) {
         while self.events.first().is_some_and(|event| !event.is_in_log()) {
             self.events.remove(0);
         }

@@ -43,7 +43,7 @@ impl Outcome {
             deadline: model.deadline(),
             closed: model.close_reason(),
             pending: model.pending_requests(),
-            bytes: model.logged_bytes(),
+            bytes: model.kept_bytes(),
             connections: model.connections(),
         }
     }

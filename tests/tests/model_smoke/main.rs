@@ -4,5 +4,6 @@
 mod lifecycle;
 mod limits;
 mod requests;
+mod room;
 mod script;
 mod standalone;

@@ -56,6 +56,19 @@ impl Script {
         assert_eq!(out, []);
     }
 
+    /// Applies a message of the backend, and expects that it is rejected as `Full`, and these
+    /// actions.
+    #[track_caller]
+    pub(crate) fn expect_full<const N: usize>(
+        &mut self,
+        input: Input<u64>,
+        actions: [Action<u64>; N],
+    ) {
+        let (result, out) = self.model.handle(self.now, input);
+        assert_eq!(result, Err(Rejection::Full));
+        assert_eq!(out, Vec::from(actions));
+    }
+
     /// Expects the next deadline in so many milliseconds.
     #[track_caller]
     pub(crate) fn expect_deadline_in(&self, millis: u64) {
@@ -160,7 +173,20 @@ pub(crate) fn response(id: i64, body: u64) -> Input<u64> {
     backend(response_head(id), body, None)
 }
 
-/// A notification of the backend. An event with it costs 100 bytes.
+/// The cost of an event with a message.
+pub(crate) const COST: usize = 228;
+
+/// The same message of a sender that cannot wait.
+pub(crate) fn without_waiting(input: Input<u64>) -> Input<u64> {
+    match input {
+        Input::BackendMessage { message, related, overflow: _ } => {
+            Input::BackendMessage { message, related, overflow: Overflow::Evict }
+        }
+        input => input,
+    }
+}
+
+/// A notification of the backend.
 pub(crate) fn notify(body: u64, related: Option<i64>) -> Input<u64> {
     backend(Head::Notification(Notification::Other), body, related)
 }
@@ -236,6 +262,14 @@ pub(crate) fn discard(connection: u64) -> Action<u64> {
 pub(crate) fn session_closed(reason: CloseReason, pending: &[i64]) -> Action<u64> {
     let pending_requests = pending.iter().map(|id| RequestId::from(*id)).collect();
     Action::SessionClosed { reason, pending_requests, server_requests: Vec::new() }
+}
+
+pub(crate) fn hold(stream: StreamId) -> Action<u64> {
+    Action::Hold { stream }
+}
+
+pub(crate) fn release(stream: StreamId) -> Action<u64> {
+    Action::Release { stream }
 }
 
 pub(crate) fn cut(connection: u64, reason: CutReason) -> Action<u64> {

@@ -1,0 +1,48 @@
+//! Section "Backpressure": readers that have stopped, and are cut while a stream waits for room.
+
+use std::time::Duration;
+
+use rejoin_core::ConnectionId;
+
+use super::{
+    Model,
+    connection::{Connection, Role},
+    state::Stamp,
+};
+
+impl Model {
+    /// Cuts connections whose readers have stopped, while a stream waits for room.
+    pub(super) fn cut_stopped_readers(&mut self) {
+        while self.closed.is_none()
+            && self.held.iter().any(|held| self.lacks_room(held))
+            && let Some(connection) = self.longest_stopped()
+        {
+            self.cut_stalled(connection);
+        }
+    }
+
+    /// Returns since when a reader is silent, and after how long it has stopped.
+    pub(super) fn stop_timeout(&self, connection: &Connection) -> Option<(Stamp, Duration)> {
+        let nanosecond = Duration::from_nanos(1);
+        let more_than_twice = connection.longest_pause.saturating_mul(2).saturating_add(nanosecond);
+        let timeout = self.config.stall_timeout_min.max(more_than_twice);
+        let silent_since = connection.silent_since.filter(|_| connection.keeps_events())?;
+        Some((silent_since, timeout))
+    }
+
+    fn longest_stopped(&self) -> Option<ConnectionId> {
+        let stopped = self.connections.iter().filter(|it| self.has_stopped(it));
+        let since = |connection: &&Connection| {
+            (connection.silent_since.map(|silent_since| silent_since.at), connection.id)
+        };
+        stopped.min_by_key(since).map(|connection| connection.id)
+    }
+
+    fn has_stopped(&self, connection: &Connection) -> bool {
+        let attached_stream = connection.stream.filter(|_| connection.role == Role::Attached);
+        connection.keeps_events()
+            && (self.stop_timeout(connection).is_some_and(|it| self.has_passed(it))
+                || connection.is_stalled
+                || attached_stream.is_some_and(|stream| self.is_stuck(stream)))
+    }
+}
