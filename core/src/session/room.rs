@@ -25,6 +25,9 @@ impl<M> Session<M> {
     pub(super) fn room(&self, wanted: usize) -> usize {
         let (kept, max) = (self.kept_bytes(), self.config.session_bytes_max);
         let needed = kept.min(kept.saturating_add(wanted).saturating_sub(max));
+        if needed == 0 {
+            return wanted;
+        }
         let mut evictable = 0_usize;
         for key in self.streams.non_empty() {
             let awaited = match self.reader_state(key) {

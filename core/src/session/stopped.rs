@@ -15,15 +15,17 @@ impl<M> Session<M> {
     }
 
     fn has_stopped(&self, key: ConnectionKey) -> bool {
-        let is_stuck = || self.stuck_on(key).is_some_and(|deadline| deadline <= self.now);
-        self.connections[key].is_stalled || self.stops_at(key) <= self.now || is_stuck()
+        let has_passed = |deadline: Option<Instant>| deadline.is_some_and(|it| it <= self.now);
+        self.connections[key].is_stalled
+            || has_passed(self.stops_at(key))
+            || has_passed(self.stuck_on(key))
     }
 
-    /// Returns when a reader stops by its silence; [`Instant::MAX`] is never.
-    fn stops_at(&self, key: ConnectionKey) -> Instant {
+    /// Returns when a reader stops by its silence.
+    fn stops_at(&self, key: ConnectionKey) -> Option<Instant> {
         let connection = &self.connections[key];
         let timeout = connection.stall_estimator.stop_timeout(self.config.timeouts().stall);
-        connection.silent_since.deadline_after(timeout)
+        connection.silent_since.deadline_after(timeout).finite()
     }
 
     /// Returns when the stream that a connection is attached to becomes stuck.
@@ -40,10 +42,10 @@ impl<M> Session<M> {
     pub(super) fn next_stop(&self) -> Option<Instant> {
         let all = self.connections.iter().map(|(_, key)| key);
         let deadlines = all.flat_map(|key| {
-            let stops_at = self.has_kept_in_flight(key).then(|| self.stops_at(key));
+            let stops_at = self.stops_at(key).filter(|_| self.has_kept_in_flight(key));
             stops_at.into_iter().chain(self.stuck_on(key))
         });
-        deadlines.filter(|deadline| *deadline > self.now).min().and_then(Instant::finite)
+        deadlines.filter(|deadline| *deadline > self.now).min()
     }
 }
 

@@ -78,6 +78,41 @@ fn single_message_may_be_larger_than_the_limit() {
 }
 
 #[test]
+fn larger_message_waits_until_nothing_is_kept() {
+    check_pending(
+        2,
+        Config { stream_events_max: 0, ..config() },
+        "
+        > backend progress t
+          to 1: 1/0 progress t
+        > backend progress u (9000 bytes)
+          hold 1
+          rejected: the session has no room for the message until its readers have caught up
+        > ack 1 through 1
+          release 1
+        > backend progress u (9000 bytes)
+          to 2: 1/1 progress u (9000 bytes)
+          hold 1
+        ",
+    );
+}
+
+#[test]
+fn reader_does_not_stop_when_the_clock_ends() {
+    check_pending(
+        2,
+        config(),
+        "
+        > +20000000000s backend progress t (700 bytes)
+          to 1: 1/0 progress t (700 bytes)
+        > backend progress u (700 bytes)
+          hold 1
+          rejected: the session has no room for the message until its readers have caught up
+        ",
+    );
+}
+
+#[test]
 fn events_in_flight_are_not_evicted() {
     check_pending(
         2,
