@@ -74,32 +74,38 @@ impl Setup {
 
 fn set_limits(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {
     let mut next = || selectors.next().unwrap_or_default();
-    config.window_events_max = choose(next(), 16, &[1, 2, 3, 4, 6, 8, 1]);
+    config.window_events_max = choose(next(), config.window_events_max, &[1, 2, 3, 4, 6, 8, 1]);
     let streams = next();
-    config.streams_max = choose(streams, 1_024, &[1, 2, 3, 4, 6, 8, 16]);
-    config.pending_requests_max = choose(streams >> 3, 1_024, &[1, 2, 3, 4, 6, 8, 16]);
-    config.connections_max = choose(next(), 2_048, &[1, 2, 3, 4, 6, 8, 16]);
+    config.streams_max = choose(streams, config.streams_max, &[1, 2, 3, 4, 6, 8, 16]);
+    config.pending_requests_max =
+        choose(streams >> 3, config.pending_requests_max, &[1, 2, 3, 4, 6, 8, 16]);
+    config.connections_max = choose(next(), config.connections_max, &[1, 2, 3, 4, 6, 8, 16]);
     let few = next();
-    config.server_requests_max = choose(few, 1_024, &[0, 1, 2, 4, 8, 16, 32]);
-    config.batch_max = choose(few >> 3, 64, &[0, 1, 2, 3, 4, 64, 64]);
+    config.server_requests_max = choose(few, config.server_requests_max, &[0, 1, 2, 4, 8, 16, 32]);
+    config.batch_max = choose(few >> 3, config.batch_max, &[0, 1, 2, 3, 4, 64, 64]);
     let message = next();
     config.message_bytes_max =
-        choose(message, 4 << 20, &[0, 40, 200, 1_000, 1_000, 4 << 20, 4 << 20]);
-    config.shadows_max = choose(message >> 3, 32, &[0, 1, 2, 3, 4, 1, 2]);
-    config.stream_events_max = choose(next(), 1_000, &[0, 1, 2, 3, 4, 6, 8, 12, 32]);
-    config.stream_bytes_max = choose(next(), 1 << 20, &[0, 192, 250, 400, 800, 1_600, 4_000]);
+        choose(message, config.message_bytes_max, &[0, 40, 200, 1_000, 1_000, 4 << 20, 4 << 20]);
+    config.shadows_max = choose(message >> 3, config.shadows_max, &[0, 1, 2, 3, 4, 1, 2]);
+    config.stream_events_max =
+        choose(next(), config.stream_events_max, &[0, 1, 2, 3, 4, 6, 8, 12, 32]);
+    config.stream_bytes_max =
+        choose(next(), config.stream_bytes_max, &[0, 192, 250, 400, 800, 1_600, 4_000]);
     // Most of these have room for a few messages.
     config.session_bytes_max = choose(
         next(),
-        16 << 20,
+        config.session_bytes_max,
         &[0, 192, 400, 600, 800, 1_000, 1_000, 1_500, 2_000, 3_000, 6_000, 18_000],
     );
     let retained = next();
-    config.retained_unacknowledged_max = choose(retained, 1_024, &[0, 1, 2, 3, 4, 8, 16]);
-    config.retained_acknowledged_max = choose(retained >> 3, 64, &[0, 1, 2, 3, 4, 8, 16]);
+    config.retained_unacknowledged_max =
+        choose(retained, config.retained_unacknowledged_max, &[0, 1, 2, 3, 4, 8, 16]);
+    config.retained_acknowledged_max =
+        choose(retained >> 3, config.retained_acknowledged_max, &[0, 1, 2, 3, 4, 8, 16]);
     let tombstones = next();
-    config.tombstones_max = choose(tombstones, 512, &[0, 1, 2, 3, 4, 8, 16]);
-    config.cancelled_requests_max = choose(tombstones >> 3, 1_024, &[0, 1, 2, 3, 4, 8, 16]);
+    config.tombstones_max = choose(tombstones, config.tombstones_max, &[0, 1, 2, 3, 4, 8, 16]);
+    config.cancelled_requests_max =
+        choose(tombstones >> 3, config.cancelled_requests_max, &[0, 1, 2, 3, 4, 8, 16]);
 }
 
 fn set_timeouts(config: &mut Config, selectors: &mut impl Iterator<Item = u8>) {

@@ -62,21 +62,21 @@ impl Model {
         }
     }
 
-    /// Returns whether a stream waits for room, and there is none.
-    pub(super) fn lacks_room(&self, held: &Held) -> bool {
-        self.awaited_room(held).is_some_and(|cost| !self.has_room(cost))
+    /// Returns whether any stream waits for room, and there is none.
+    pub(super) fn any_lacks_room(&self) -> bool {
+        self.held.iter().any(|held| self.lacks_room(held))
     }
 
-    /// Returns the room that a stream waits for, unless it has been removed.
-    fn awaited_room(&self, held: &Held) -> Option<usize> {
-        held.room.filter(|_| self.streams.get(held.stream).is_some())
+    fn lacks_room(&self, held: &Held) -> bool {
+        let room = held.room.filter(|_| self.streams.get(held.stream).is_some());
+        room.is_some_and(|cost| !self.has_room(cost))
     }
 
     /// Returns after which timeouts a sender may no longer have to wait, and since when they run.
     pub(super) fn wait_timeouts(&self) -> Vec<(Stamp, Duration)> {
         let stuck = self.held.iter().filter_map(|held| self.stuck_timeout(held.stream));
         let mut timeouts: Vec<_> = stuck.collect();
-        if self.held.iter().any(|held| self.awaited_room(held).is_some()) {
+        if self.lacked_room {
             timeouts.extend(self.streams.iter().filter_map(|it| self.stuck_timeout(it.id)));
             timeouts.extend(self.connections.iter().filter_map(|it| self.stop_timeout(it)));
         }

@@ -57,6 +57,7 @@ impl Model {
         self.cut_stopped_readers();
         self.release_senders();
         self.settled_at = self.now;
+        self.lacked_room = self.any_lacks_room();
     }
 
     fn check(&self, input: &Input<u64>) -> Result<(), Rejection> {

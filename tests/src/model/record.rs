@@ -115,16 +115,20 @@ impl Model {
     }
 
     fn exceeds_limits(&self, stream: StreamId) -> bool {
-        let it = &self.streams[stream];
-        let events = it.logged_messages().count();
-        let bytes: usize = it.logged_messages().map(|event| event.cost).sum();
-        let is_single = events == 1 && self.config.stream_bytes_max > 0;
-        events > self.config.stream_events_max
+        let costs = self.not_in_flight(&self.streams[stream]).map(|event| event.cost);
+        let costs: Vec<usize> = costs.collect();
+        let is_single = costs.len() == 1 && self.config.stream_bytes_max > 0;
+        let bytes = costs.iter().fold(0usize, |bytes, cost| bytes.saturating_add(*cost));
+        costs.len() > self.config.stream_events_max
             || (bytes > self.config.stream_bytes_max && !is_single)
     }
 
+    fn not_in_flight<'a>(&self, stream: &'a Stream) -> impl Iterator<Item = &'a RecordedEvent> {
+        stream.logged_messages().filter(|event| !self.is_in_flight(stream.id, event.index))
+    }
+
     fn oldest_not_in_flight<'a>(&self, stream: &'a Stream) -> Option<&'a RecordedEvent> {
-        stream.logged_messages().find(|event| !self.is_in_flight(stream.id, event.index))
+        self.not_in_flight(stream).next()
     }
 
     /// Returns the oldest event that is not in flight, and that the reader has acknowledged, if
@@ -135,7 +139,7 @@ impl Model {
         })
     }
 
-    /// Returns the oldest event as of [`Self::oldest_read`] that was acknowledged.
+    /// Returns that event, if it was acknowledged.
     fn oldest_acknowledged<'a>(&self, stream: &'a Stream) -> Option<&'a RecordedEvent> {
         self.oldest_read(stream).filter(|event| event.index <= stream.acknowledged)
     }

@@ -48,6 +48,8 @@ pub struct Model {
     pub(super) held: Vec<Held>,
     /// When connections were last cut, and senders released, as far as necessary.
     pub(super) settled_at: Instant,
+    /// Whether a stream still waited for room then.
+    pub(super) lacked_room: bool,
     /// The actions of the input that is being handled.
     pub(super) actions: Vec<Action<u64>>,
 }
@@ -102,6 +104,7 @@ impl Model {
             reserved_ids: Vec::new(),
             held: Vec::new(),
             settled_at: now,
+            lacked_room: false,
             actions: Vec::new(),
         }
     }

@@ -14,7 +14,7 @@ impl Model {
     /// Cuts connections whose readers have stopped, while a stream waits for room.
     pub(super) fn cut_stopped_readers(&mut self) {
         while self.closed.is_none()
-            && self.held.iter().any(|held| self.lacks_room(held))
+            && self.any_lacks_room()
             && let Some(connection) = self.longest_stopped()
         {
             self.cut_stalled(connection);
