@@ -12,7 +12,7 @@ use rejoin_core::{
     Report, StreamId, UnansweredReason, UndeliverableReason,
 };
 
-use crate::laws::Step;
+use crate::{laws::Step, model::Case};
 
 /// How often each kind of input, rejection, action and event was seen.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +43,11 @@ impl Stats {
             Err(fault) => {
                 self.rejected += 1;
                 self.add(rejection(fault));
+                if let (Rejection::Full, Input::BackendMessage { message, .. }) =
+                    (fault, &step.input)
+                {
+                    self.add(full(&message.head));
+                }
             }
         }
         step.actions.iter().for_each(|done| self.add(action(done)));
@@ -53,6 +58,11 @@ impl Stats {
             Some(event)
         });
         sent.for_each(|event| self.add(sent_event(event)));
+    }
+
+    /// Counts a case that a model has reached.
+    pub fn count_case(&mut self, reached: Case) {
+        self.add(case(&reached));
     }
 
     /// Adds the counts of another instance.
@@ -66,9 +76,21 @@ impl Stats {
         self.longest = self.longest.max(other.longest);
     }
 
-    /// Iterates over the kinds that were expected but not seen.
+    /// Iterates over the kinds that every long run must see, and that were not seen.
     pub fn missing(&self) -> impl Iterator<Item = &'static str> {
-        expected().filter(|kind| !self.counts.contains_key(kind))
+        self.unseen(expected())
+    }
+
+    /// Iterates over the kinds that a long run with a model must see, and that were not seen.
+    pub fn missing_with_model(&self) -> impl Iterator<Item = &'static str> {
+        self.unseen(expected().chain(expected_with_model()))
+    }
+
+    fn unseen(
+        &self,
+        kinds: impl Iterator<Item = &'static str>,
+    ) -> impl Iterator<Item = &'static str> {
+        kinds.filter(|kind| !self.counts.contains_key(kind))
     }
 
     fn add(&mut self, kind: &'static str) {
@@ -81,7 +103,7 @@ impl fmt::Display for Stats {
         let Self { accepted, rejected, sessions, longest, .. } = self;
         writeln!(f, "{accepted:>10}  inputs accepted, {rejected} rejected")?;
         writeln!(f, "{sessions:>10}  sessions, the longest of {longest} inputs")?;
-        for kind in expected() {
+        for kind in expected().chain(expected_with_model()) {
             writeln!(f, "{:>10}  {kind}", self.counts.get(kind).copied().unwrap_or(0))?;
         }
         Ok(())
@@ -92,6 +114,11 @@ impl fmt::Display for Stats {
 fn expected() -> impl Iterator<Item = &'static str> {
     let kinds = [INPUT, MESSAGES, REJECTION, ACTION, SENT_EVENT];
     kinds.into_iter().flatten().copied()
+}
+
+/// Iterates over the other kinds that a long run with a model must see.
+fn expected_with_model() -> impl Iterator<Item = &'static str> {
+    [FULL, CASE].into_iter().flatten().copied()
 }
 
 macro_rules! kinds {
@@ -241,6 +268,39 @@ kinds! {
 }
 
 kinds! {
+    full of Head, FULL {
+        Head::Request { .. } => "full: server request",
+        Head::Notification(Notification::Progress { .. }) => "full: progress",
+        Head::Notification(Notification::Cancelled { .. }) => "full: cancellation",
+        Head::Notification(Notification::Log) => "full: log message",
+        Head::Notification(Notification::Other) => "full: notification",
+        Head::Response { .. } => "full: response",
+        Head::Error { id: Some(_) } => "full: error",
+    }
+    never {
+        Head::Error { id: None } => unreachable!("an error without an id is not recorded"),
+    }
+}
+
+kinds! {
+    case of Case, CASE {
+        Case::LargerEvent => "case: larger event",
+        Case::EvictedStream => "case: evicted stream",
+        Case::EvictedAcknowledged => "case: evicted acknowledged event",
+        Case::EvictedWithoutReader => "case: evicted event of a stream without a reader",
+        Case::EvictedStuck => "case: evicted event of a stuck stream",
+        Case::EvictedUnsent => "case: evicted unsent event",
+        Case::EvictedNewResponse => "case: evicted new response",
+        Case::EvictedNewRequest => "case: evicted new server request",
+        Case::EvictedNewNotification => "case: evicted new notification",
+        Case::CutForRoom => "case: cut for room",
+        Case::ReleasedForRoom => "case: released for room",
+        Case::Waited => "case: waited",
+    }
+    never {}
+}
+
+kinds! {
     action of Action<u64>, ACTION {
         Action::Forward { .. } => "action: forward",
         Action::Send { event: Event::Gap { .. }, id: EventId { stream: StreamId::Standalone, .. }, .. } => "action: gap, standalone",
@@ -315,7 +375,7 @@ mod tests {
 
     #[test]
     fn names_of_kinds_are_unique() {
-        let mut kinds: Vec<&str> = expected().collect();
+        let mut kinds: Vec<&str> = expected().chain(expected_with_model()).collect();
         let count = kinds.len();
         kinds.sort_unstable();
         kinds.dedup();
@@ -328,5 +388,8 @@ mod tests {
         assert_eq!(stats.missing().count(), expected().count());
         stats.add("input: tick");
         assert_eq!(stats.missing().count(), expected().count() - 1);
+        stats.count_case(Case::CutForRoom);
+        let with_model = expected_with_model().count() - 1;
+        assert_eq!(stats.missing_with_model().count(), stats.missing().count() + with_model);
     }
 }

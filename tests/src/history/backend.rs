@@ -21,7 +21,7 @@ impl Environment {
         };
         let message =
             self.message(head, usize::from(self.chance).min(self.config.message_bytes_max));
-        Input::BackendMessage { message, related: None, overflow: Overflow::Hold }
+        Input::BackendMessage { message, related: None, overflow: self.overflow() }
     }
 
     /// Makes a response or an error.
@@ -53,7 +53,7 @@ impl Environment {
         Input::BackendMessage {
             message,
             related: self.related(how, which),
-            overflow: Overflow::Hold,
+            overflow: self.overflow(),
         }
     }
 
@@ -78,7 +78,7 @@ impl Environment {
         Input::BackendMessage {
             message,
             related: self.related(related, which),
-            overflow: Overflow::Hold,
+            overflow: self.overflow(),
         }
     }
 
@@ -109,7 +109,7 @@ impl Environment {
         Input::BackendMessage {
             message,
             related: self.related(related, which),
-            overflow: Overflow::Hold,
+            overflow: self.overflow(),
         }
     }
 
@@ -125,7 +125,7 @@ impl Environment {
         Input::BackendMessage {
             message,
             related: self.related(fault, which),
-            overflow: Overflow::Hold,
+            overflow: self.overflow(),
         }
     }
 
@@ -145,6 +145,11 @@ impl Environment {
             40..=255 => ids::pick(&resumable, which).copied(),
         };
         Input::Disconnect { stream: stream.unwrap_or(StreamId::Standalone), retry }
+    }
+
+    /// Returns whether a sender waits for room, as most do.
+    fn overflow(&self) -> Overflow {
+        if self.chance % 6 == 5 { Overflow::Evict } else { Overflow::Hold }
     }
 
     /// Returns the request that a message names as related.

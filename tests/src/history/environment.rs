@@ -48,6 +48,10 @@ pub struct Environment {
     /// The server requests: unanswered and finished ones.
     pub(super) server_requests: Vec<RequestId>,
     pub(super) finished_server_requests: VecDeque<RequestId>,
+    /// The messages that the session had no room for, with the stream that holds their sender.
+    pub(super) refused: VecDeque<(StreamId, Input<u64>)>,
+    /// Those whose sender was released: they are sent again.
+    pub(super) released: VecDeque<Input<u64>>,
     /// How many inputs came after the close.
     pub(super) steps_after_close: u8,
 }
@@ -118,6 +122,8 @@ impl Environment {
             used_tokens: VecDeque::new(),
             server_requests: Vec::new(),
             finished_server_requests: VecDeque::new(),
+            refused: VecDeque::new(),
+            released: VecDeque::new(),
             steps_after_close: 0,
         }
     }
@@ -171,15 +177,21 @@ impl Environment {
                 let id = id.clone();
                 (self.chance > 70).then(|| self.initialize_response(id))
             }
-            Phase::Ready => {
-                let (connection, it) = self.connections.first_key_value()?;
-                let (index, _) = it.buffer.front()?;
-                let is_urgent = it.origin == Origin::Initialize && self.chance > 15;
-                is_urgent
-                    .then_some(Input::Acknowledged { connection: *connection, through: *index })
-            }
+            Phase::Ready => self.initialize_acknowledgement().or_else(|| self.released_message()),
             Phase::Closed => None,
         }
+    }
+
+    fn initialize_acknowledgement(&self) -> Option<Input<u64>> {
+        let (connection, it) = self.connections.first_key_value()?;
+        let (index, _) = it.buffer.front()?;
+        let is_urgent = it.origin == Origin::Initialize && self.chance > 15;
+        is_urgent.then_some(Input::Acknowledged { connection: *connection, through: *index })
+    }
+
+    /// Returns a message that is sent again, after its sender was released.
+    fn released_message(&mut self) -> Option<Input<u64>> {
+        if self.chance > 60 { self.released.pop_front() } else { None }
     }
 
     fn input(&mut self, kind: OpKind) -> Input<u64> {

@@ -134,12 +134,15 @@ impl Environment {
                 Action::Close { connection, reason } => self.observe_close(*connection, *reason),
                 Action::Cut { connection, reason } => self.observe_cut(*connection, *reason),
                 Action::FailServerRequest { id, .. } => self.finish_server_request(id),
+                Action::Hold { stream } if step.result == Err(Rejection::Full) => {
+                    remember(&mut self.refused, (*stream, step.input.clone()));
+                }
+                Action::Release { stream } => self.observe_release(*stream),
                 Action::Send { .. }
                 | Action::Respond { .. }
                 | Action::Forward { .. }
                 | Action::CancelRequest { .. }
                 | Action::Hold { .. }
-                | Action::Release { .. }
                 | Action::SessionClosed { .. }
                 | Action::Report(_) => {}
             }
@@ -159,6 +162,16 @@ impl Environment {
                 remember(&mut self.detached, stream);
             }
             _ => {}
+        }
+    }
+
+    fn observe_release(&mut self, stream: StreamId) {
+        for (held_by, input) in std::mem::take(&mut self.refused) {
+            if held_by == stream {
+                remember(&mut self.released, input);
+            } else {
+                self.refused.push_back((held_by, input));
+            }
         }
     }
 

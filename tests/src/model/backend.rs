@@ -102,11 +102,9 @@ impl Model {
             self.record(stream, kind, Entry::Failure(FailureReason::Evicted), 0, overflow);
             self.emit(Action::Report(Report::ResponseEvicted { stream, id: id.clone() }));
         } else {
+            self.note_task(stream, id, &message.head);
             let entry = Entry::Message(message.body);
-            let recorded = self.record(stream, kind, entry.clone(), cost(message), overflow);
-            if recorded == entry {
-                self.note_task(stream, id, &message.head);
-            }
+            self.record(stream, kind, entry, cost(message), overflow);
         }
         self.streams[stream].set_status(id, Status::Answered);
         self.complete_if_answered(stream);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rejoin_core::{Action, ConnectionId, Input, StreamId};
 
 use super::{
-    Model,
+    Case, Model,
     backend::cost,
     connection::{Connection, Role},
     state::Stamp,
@@ -57,6 +57,9 @@ impl Model {
             let stream = held.stream;
             if !self.is_above_mark(stream) && !self.lacks_room(&held) {
                 self.held.retain(|held| held.stream != stream);
+                if held.room.is_some() {
+                    self.reach(Case::ReleasedForRoom);
+                }
                 self.emit(Action::Release { stream });
             }
         }

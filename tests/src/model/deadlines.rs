@@ -6,7 +6,7 @@ use rejoin_core::{
 };
 
 use super::{
-    Model,
+    Case, Model,
     state::{Stage, Stamp},
     stream::{Entry, Kind, Status},
 };
@@ -81,7 +81,7 @@ impl Model {
         match timer {
             Timer::Initialize => self.close(CloseReason::InitializeTimeout),
             // Step 6 of handling an input follows, as it does each timer.
-            Timer::Wait => {}
+            Timer::Wait => self.reach(Case::Waited),
             Timer::Stall(connection) => {
                 let order = self.stamp().order;
                 let it = &mut self.connections[connection];

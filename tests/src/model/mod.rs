@@ -16,6 +16,7 @@ mod acknowledge;
 mod attach;
 mod backend;
 mod backpressure;
+mod case;
 mod close;
 mod complete;
 mod connection;
@@ -35,4 +36,5 @@ mod stopped;
 mod stream;
 mod table;
 
+pub use case::Case;
 pub use state::Model;

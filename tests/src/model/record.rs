@@ -6,12 +6,12 @@ use rejoin_core::{
 };
 
 use super::{
-    Model,
+    Case, Model,
     stream::{Entry, Kind, RecordedEvent, Stream},
 };
 
 impl Model {
-    /// Records an event. Returns what the log has in its place.
+    /// Records an event.
     pub(super) fn record(
         &mut self,
         stream: StreamId,
@@ -19,7 +19,7 @@ impl Model {
         entry: Entry,
         cost: usize,
         overflow: Overflow,
-    ) -> Entry {
+    ) {
         self.streams[stream].last += 1;
         let index = self.streams[stream].last;
         if let Kind::Request(id) = &kind {
@@ -31,7 +31,12 @@ impl Model {
         self.evict_unacknowledged(cost, overflow);
         let live = self.live(stream, index).map(|live| (live.id, live.next));
         if !self.has_room(cost) {
-            event.entry = self.evict(stream, &event);
+            self.reach(match &event.kind {
+                Kind::Response(_) => Case::EvictedNewResponse,
+                Kind::Request(_) => Case::EvictedNewRequest,
+                Kind::Notification => Case::EvictedNewNotification,
+            });
+            event = RecordedEvent { entry: self.evict(stream, &event), cost: 0, ..event };
         }
         if let Some((connection, next)) = live {
             if event.is_in_log() {
@@ -41,10 +46,11 @@ impl Model {
                 self.send(connection, 0, id, Event::Gap { first: next });
             }
         }
-        let entry = event.entry.clone();
         self.streams[stream].append(event);
         self.enforce_stream_limits(stream);
-        entry
+        if self.kept_bytes() > self.config.session_bytes_max {
+            self.reach(Case::LargerEvent);
+        }
     }
 
     /// Sends an event on the connection that is attached to the stream.
@@ -64,6 +70,7 @@ impl Model {
         let max = three_quarters(self.config.session_bytes_max);
         while self.exceeds(cost, max) {
             if let Some(first) = self.first_retained(true) {
+                self.reach(Case::EvictedStream);
                 self.leave_tombstone(first, false);
                 continue;
             }
@@ -77,6 +84,7 @@ impl Model {
             while self.exceeds(cost, max)
                 && let Some(oldest) = self.oldest_acknowledged(&self.streams[stream]).cloned()
             {
+                self.reach(Case::EvictedAcknowledged);
                 self.evict_logged(stream, &oldest);
             }
         }
@@ -93,12 +101,17 @@ impl Model {
                 let oldest = self.oldest_not_in_flight(it).filter(|_| is_candidate)?;
                 Some(((is_read, is_active, oldest.order), it.id))
             });
-            let Some((_, stream)) = candidates.min() else {
+            let Some(((is_read, is_active, _), stream)) = candidates.min() else {
                 break;
             };
             while self.exceeds(cost, max)
                 && let Some(oldest) = self.oldest_not_in_flight(&self.streams[stream]).cloned()
             {
+                self.reach(match (is_read, is_active) {
+                    (false, _) => Case::EvictedWithoutReader,
+                    (true, false) => Case::EvictedStuck,
+                    (true, true) => Case::EvictedUnsent,
+                });
                 self.evict_logged(stream, &oldest);
             }
         }
@@ -115,20 +128,18 @@ impl Model {
     }
 
     fn exceeds_limits(&self, stream: StreamId) -> bool {
-        let costs = self.not_in_flight(&self.streams[stream]).map(|event| event.cost);
-        let costs: Vec<usize> = costs.collect();
+        let has_reader = self.reader(stream).is_some();
+        let events = self.streams[stream].logged_messages();
+        let counted = events.filter(|it| has_reader || !self.is_in_flight(stream, it.index));
+        let costs: Vec<usize> = counted.map(|event| event.cost).collect();
         let is_single = costs.len() == 1 && self.config.stream_bytes_max > 0;
         let bytes = costs.iter().fold(0usize, |bytes, cost| bytes.saturating_add(*cost));
         costs.len() > self.config.stream_events_max
             || (bytes > self.config.stream_bytes_max && !is_single)
     }
 
-    fn not_in_flight<'a>(&self, stream: &'a Stream) -> impl Iterator<Item = &'a RecordedEvent> {
-        stream.logged_messages().filter(|event| !self.is_in_flight(stream.id, event.index))
-    }
-
     fn oldest_not_in_flight<'a>(&self, stream: &'a Stream) -> Option<&'a RecordedEvent> {
-        self.not_in_flight(stream).next()
+        stream.logged_messages().find(|event| !self.is_in_flight(stream.id, event.index))
     }
 
     /// Returns the oldest event that is not in flight, and that the reader has acknowledged, if

@@ -9,6 +9,7 @@ use rejoin_core::{
 
 use super::{
     backpressure::Held,
+    case::Case,
     connection::Connection,
     requests::ReservedId,
     retention::Tombstone,
@@ -52,6 +53,8 @@ pub struct Model {
     pub(super) lacked_room: bool,
     /// The actions of the input that is being handled.
     pub(super) actions: Vec<Action<u64>>,
+    /// The cases that were reached.
+    pub(super) cases: Vec<Case>,
 }
 
 /// The stage of `initialize`.
@@ -106,6 +109,7 @@ impl Model {
             settled_at: now,
             lacked_room: false,
             actions: Vec::new(),
+            cases: Vec::new(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rejoin_core::ConnectionId;
 
 use super::{
-    Model,
+    Case, Model,
     connection::{Connection, Role},
     state::Stamp,
 };
@@ -17,6 +17,7 @@ impl Model {
             && self.any_lacks_room()
             && let Some(connection) = self.longest_stopped()
         {
+            self.reach(Case::CutForRoom);
             self.cut_stalled(connection);
         }
     }

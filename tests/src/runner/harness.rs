@@ -131,6 +131,7 @@ impl<'a> Harness<'a> {
         self.environment.observe(&step);
         let outcome = Outcome::of_model(&mut self.model, step.now, step.input.clone());
         let compared = Outcome::of(&step).compare(outcome);
+        self.model.take_cases().into_iter().for_each(|case| stats.count_case(case));
         let checked = self.checker.check(&step, twin.unwrap_or(&step));
         if self.steps.len() == STEPS_SHOWN {
             self.steps.pop_front();
