@@ -249,8 +249,9 @@ impl<M> Log<M> {
         cost
     }
 
-    /// Evicts the event at `index`. A response leaves a failure in its place.
-    pub(crate) fn evict(&mut self, index: u64) -> Option<Evicted> {
+    /// Evicts the event at `index`. A response leaves a failure in its place. Returns what was
+    /// evicted, and its cost in bytes.
+    pub(crate) fn evict(&mut self, index: u64) -> Option<(Evicted, usize)> {
         // Usually the oldest one.
         let is_oldest = self.events.front().is_some_and(|oldest| oldest.index == index);
         let position = if is_oldest { 0 } else { self.position(index) };
@@ -258,25 +259,22 @@ impl<M> Log<M> {
         let Entry::Message { bytes, kind, .. } = &logged.entry else {
             return None;
         };
-        self.bytes -= cost(*bytes);
-        match kind.clone() {
+        let cost = cost(*bytes);
+        self.bytes -= cost;
+        let evicted = match kind {
             MessageKind::Response(id) => {
-                let reason = FailureReason::Evicted;
-                logged.entry = Entry::Failure(Failure { id: id.clone(), reason });
+                let failure = Failure { id: id.clone(), reason: FailureReason::Evicted };
+                let evicted = Evicted::Response(id.clone());
+                logged.entry = Entry::Failure(failure);
                 self.failures += 1;
-                Some(Evicted::Response(id))
+                return Some((evicted, cost));
             }
-            MessageKind::Request(_) => {
-                self.note_missed(index);
-                self.remove(position);
-                Some(Evicted::ServerRequest)
-            }
-            MessageKind::Notification => {
-                self.note_missed(index);
-                self.remove(position);
-                Some(Evicted::Notification)
-            }
-        }
+            MessageKind::Request(_) => Evicted::ServerRequest,
+            MessageKind::Notification => Evicted::Notification,
+        };
+        self.note_missed(index);
+        self.remove(position);
+        Some((evicted, cost))
     }
 
     /// Records that the event at `index` was evicted without a failure in its place.

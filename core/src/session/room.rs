@@ -189,8 +189,10 @@ impl<M: Clone> Session<M> {
     }
 
     fn evict_by_stream_limits(&mut self, stream: StreamKey, out: &mut Actions<M>) {
-        let has_reader = self.reader(stream).is_some();
-        let awaited = self.awaited(stream);
+        let (awaited, has_reader) = match self.reader(stream) {
+            Some(reader) => (reader.cursor.first_unacknowledged()..u64::MAX, true),
+            None => (self.in_flight(stream), false),
+        };
         while self.exceeds_stream_limits(stream)
             && (has_reader || self.is_unsent_above_stream_limits(stream))
             && let Some(index) = self.oldest_outside(stream, awaited.clone())
@@ -201,19 +203,17 @@ impl<M: Clone> Session<M> {
 
     /// Evicts an event that is not in flight.
     fn evict(&mut self, stream: StreamKey, index: u64, out: &mut Actions<M>) {
-        let log = &mut self.streams[stream].log;
-        let before = log.bytes();
-        let evicted = log.evict(index);
-        self.logged_bytes -= before - log.bytes();
+        let Some((evicted, cost)) = self.streams[stream].log.evict(index) else { return };
+        self.logged_bytes -= cost;
         match evicted {
-            Some(Evicted::Response(request)) => self.report_evicted(stream, request, out),
-            Some(Evicted::ServerRequest) if index > self.streams[stream].acknowledged => {
+            Evicted::Response(request) => self.report_evicted(stream, request, out),
+            Evicted::ServerRequest if index > self.streams[stream].acknowledged => {
                 let id = self.streams[stream].id;
                 if let Some(request) = self.server_requests.at_event(id, index) {
                     self.fail_server_request(request, UnansweredReason::Evicted, out);
                 }
             }
-            Some(Evicted::ServerRequest | Evicted::Notification) | None => {}
+            Evicted::ServerRequest | Evicted::Notification => {}
         }
     }
 
