@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::{
     Phase, Session,
     requests::failure,
-    stream::{STANDALONE, StreamKey, answered_next},
+    stream::{STANDALONE, StreamKey, answered_last},
 };
 use crate::{
     Action, Actions, EndReason, Entry, FailureReason, Head, Initialized, Message, MessageKind,
@@ -99,7 +99,7 @@ impl<M: Clone> Session<M> {
             self.complete_initialize(connection, id, initialized, message, out);
             return None;
         }
-        let Some((stream, token)) = self.resolve(&id, answered_next) else {
+        let Some(stream) = self.requests.pending.get(&id) else {
             let reason = match self.requests.cancelled.find(&id) {
                 Some(cancelled) => {
                     self.release_id(cancelled);
@@ -111,17 +111,22 @@ impl<M: Clone> Session<M> {
             return None;
         };
         let Message { head, body, bytes } = message;
-        if bytes > self.config.message_bytes_max {
+        let is_too_large = bytes > self.config.message_bytes_max;
+        if is_too_large {
             let report =
                 Report::ResponseEvicted { stream: self.streams[stream].id, id: id.clone() };
-            self.record(stream, failure(id, FailureReason::Evicted), out);
+            self.record(stream, failure(id.clone(), FailureReason::Evicted), out);
             out.push(Action::Report(report));
         } else {
-            if let (Head::Response { creates_task: true, .. }, Some(token)) = (head, token) {
-                self.requests.tasks.add(token, self.config.pending_requests_max);
-            }
-            let kind = MessageKind::Response(id);
+            let kind = MessageKind::Response(id.clone());
             self.record(stream, Entry::Message { body, bytes, kind }, out);
+        }
+        // Until now it was pending: other streams that are stuck because of it made room.
+        let token = self.resolve(&id, answered_last).and_then(|(_, token)| token);
+        if let (Head::Response { creates_task: true, .. }, Some(token)) = (head, token)
+            && !is_too_large
+        {
+            self.requests.tasks.add(token, self.config.pending_requests_max);
         }
         if self.streams[stream].pending > 0 {
             return Some(self.streams[stream].id);

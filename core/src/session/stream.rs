@@ -309,7 +309,7 @@ impl<M> IndexMut<StreamKey> for Streams<M> {
     }
 }
 
-/// Returns the outcome of a request whose response is the next event.
-pub(crate) fn answered_next<M>(log: &Log<M>) -> Outcome {
-    Outcome::Answered { index: log.last().saturating_add(1) }
+/// Returns the outcome of a request whose response is the last event.
+pub(crate) fn answered_last<M>(log: &Log<M>) -> Outcome {
+    Outcome::Answered { index: log.last() }
 }

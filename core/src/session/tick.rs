@@ -6,7 +6,7 @@ use super::{
     Session,
     connection::ConnectionKey,
     requests::{ServerRequestKey, failure},
-    stream::{Stage, StreamKey, answered_next},
+    stream::{Stage, StreamKey, answered_last},
 };
 use crate::{
     Action, Actions, CloseReason, FailureReason, RequestId, UnansweredReason,
@@ -109,9 +109,9 @@ impl<M: Clone> Session<M> {
         let pending: SmallVec<[RequestId; 1]> = self.streams[stream].pending().cloned().collect();
         for id in pending {
             out.push(Action::CancelRequest { id: id.clone() });
-            self.resolve(&id, answered_next);
-            self.reserve_id(id.clone());
-            self.record(stream, failure(id, FailureReason::Orphaned), out);
+            self.record(stream, failure(id.clone(), FailureReason::Orphaned), out);
+            self.resolve(&id, answered_last);
+            self.reserve_id(id);
         }
         self.complete(stream, out);
     }

@@ -134,6 +134,34 @@ fn events_in_flight_are_not_evicted() {
 }
 
 #[test]
+fn response_evicts_from_a_stream_that_is_stuck_because_of_its_request() {
+    let hold_timeout = Some(Duration::from_millis(250));
+    check_pending(
+        2,
+        Config { window_events_max: 1, hold_timeout, ..config() },
+        "
+        > backend progress u (8 bytes)
+          to 2: 1/1 progress u (8 bytes)
+        > backend progress u (8 bytes)
+        > backend progress u (8 bytes)
+        > backend progress t (8 bytes)
+          to 1: 1/0 progress t (8 bytes)
+        > backend progress t (8 bytes)
+        > +200ms ack 2 through 1
+          to 2: 2/1 progress u (8 bytes)
+        > +50ms backend response 8 (208 bytes)
+        > ack 2 through 2
+          to 2: 3/1 progress u (8 bytes)
+        > ack 2 through 3
+          to 2: 4/1 response 8 (208 bytes)
+          close 2: Complete
+        > ack 1 through 1
+          to 1: 2/0 gap 2..=2
+        ",
+    );
+}
+
+#[test]
 fn sender_that_cannot_wait_evicts_what_was_not_sent() {
     let config = Config { window_events_max: 1, ..config() };
     check_pending(
