@@ -108,10 +108,10 @@ impl Model {
         self.reset_idle_timer();
         for id in self.streams[stream].pending() {
             self.emit(Action::CancelRequest { id: id.clone() });
-            self.reserve_id(id.clone());
-            self.streams[stream].set_status(&id, Status::Answered);
             let entry = Entry::Failure(FailureReason::Orphaned);
-            self.record(stream, Kind::Response(id), entry, 0, Overflow::Hold);
+            self.record(stream, Kind::Response(id.clone()), entry, 0, Overflow::Hold);
+            self.streams[stream].set_status(&id, Status::Answered);
+            self.reserve_id(id);
         }
         self.complete_if_answered(stream);
     }
