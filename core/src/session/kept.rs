@@ -22,13 +22,6 @@ impl<M> Session<M> {
         self.logged_bytes.saturating_add(self.unlogged_bytes)
     }
 
-    /// Returns whether all logs and connections together have at most one event.
-    pub(super) fn keeps_single_event(&self) -> bool {
-        let mut non_empty = self.streams.non_empty();
-        let first = non_empty.next().map_or(0, |key| self.streams[key].log.len());
-        first <= 1 && non_empty.next().is_none() && (first == 0 || self.unlogged_bytes == 0)
-    }
-
     /// Counts an event in flight that is not, or no longer, logged.
     pub(super) fn add_unlogged(&mut self, key: ConnectionKey, event: UnloggedEvent) {
         if event.cost > 0 {

@@ -63,8 +63,7 @@ impl<M> Session<M> {
     /// may be larger.
     fn exceeds(&self, cost: usize, bytes_max: usize) -> bool {
         let kept = self.kept_bytes();
-        kept.saturating_add(cost) > bytes_max
-            && if cost > 0 { kept > 0 } else { !self.keeps_single_event() }
+        kept > 0 && kept.saturating_add(cost) > bytes_max
     }
 
     /// Returns whether a log exceeds the limits of a stream.
@@ -132,13 +131,14 @@ impl<M> Session<M> {
 }
 
 impl<M: Clone> Session<M> {
-    /// Evicts events and streams until a new event can be kept. Returns whether it can.
+    /// Evicts events and streams until a new event can be kept, if it costs something. Returns
+    /// whether it can.
     #[inline]
     pub(super) fn make_room(&mut self, cost: usize, out: &mut Actions<M>) -> bool {
         let max = self.config.session_bytes_max;
         // The last quarter is for events that were not acknowledged.
         let acknowledged_max = max - max.div_ceil(4);
-        if self.kept_bytes().saturating_add(cost) <= acknowledged_max {
+        if cost == 0 || self.kept_bytes().saturating_add(cost) <= acknowledged_max {
             return true;
         }
         self.evict_acknowledged(cost, acknowledged_max, out);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rejoin_core::Config;
 
-use crate::script::{check_live, check_pending};
+use crate::script::{check, check_live, check_pending};
 
 /// Two messages of 308 bytes cost 1,000 bytes.
 fn config() -> Config {
@@ -157,6 +157,32 @@ fn response_evicts_from_a_stream_that_is_stuck_because_of_its_request() {
           close 2: Complete
         > ack 1 through 1
           to 1: 2/0 gap 2..=2
+        ",
+    );
+}
+
+#[test]
+fn failure_evicts_nothing() {
+    check(
+        Config { window_events_max: 1, message_bytes_max: 308, ..config() },
+        "
+        > post 0 initialize 0
+          to backend: initialize 0
+        > backend notification (308 bytes)
+        > backend notification (308 bytes)
+        > backend response 0 version 2025-06-18
+          answer 0: response 0 version 2025-06-18
+          close 0: Complete
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > get 2
+          to 2: 1 notification (308 bytes)
+        > backend response 7 (309 bytes)
+          to 1: 1/0 failure 7 Evicted
+          report ResponseEvicted { stream: Request(0), id: 7 }
+          close 1: Complete
+        > ack 2 through 1
+          to 2: 2 notification (308 bytes)
         ",
     );
 }

@@ -27,10 +27,12 @@ impl Model {
         }
         let order = self.stamp().order;
         let mut event = RecordedEvent { index, order, kind, cost, entry };
-        self.evict_acknowledged(cost);
-        self.evict_unacknowledged(cost, overflow);
+        if cost > 0 {
+            self.evict_acknowledged(cost);
+            self.evict_unacknowledged(cost, overflow);
+        }
         let live = self.live(stream, index).map(|live| (live.id, live.next));
-        if !self.has_room(cost) {
+        if cost > 0 && !self.has_room(cost) {
             self.reach(match &event.kind {
                 Kind::Response(_) => Case::EvictedNewResponse,
                 Kind::Request(_) => Case::EvictedNewRequest,

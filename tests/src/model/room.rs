@@ -27,17 +27,13 @@ impl Model {
                 kept.remove(&(Some(stream.id), event.index));
             }
         }
-        cost == 0
-            || kept.is_empty()
-            || total(&kept).saturating_add(cost) <= self.config.session_bytes_max
+        kept.is_empty() || total(&kept).saturating_add(cost) <= self.config.session_bytes_max
     }
 
-    /// Returns whether kept events are too many for a new one with this cost: together they
-    /// cost more than `max`, and are not a single event.
+    /// Returns whether events are kept that together with a new one of this cost exceed `max`.
     pub(super) fn exceeds(&self, cost: usize, max: usize) -> bool {
         let kept = self.kept();
-        let events = kept.len() + usize::from(cost > 0);
-        events > 1 && total(&kept).saturating_add(cost) > max
+        !kept.is_empty() && total(&kept).saturating_add(cost) > max
     }
 
     /// Returns whether the event of a stream at `index` is in flight.
