@@ -100,8 +100,12 @@ impl<M: Clone> Session<M> {
         out: &mut Actions<M>,
     ) {
         let Stream { attached, draining, .. } = &mut self.streams[stream];
-        for old in [attached.take(), draining.take()].into_iter().flatten() {
-            self.cut_replaced(old, out);
+        let (attached, draining) = (attached.take(), draining.take());
+        if let Some(attached) = attached {
+            self.cut_replaced(attached, out);
+        }
+        if let Some(draining) = draining {
+            self.cut_replaced(draining, out);
         }
         self.unretain(stream);
         self.acknowledge_stream(stream, index, out);
