@@ -29,12 +29,12 @@ use alloc::{boxed::Box, vec::Vec};
 use self::{
     backpressure::HeldStream,
     check::PostEffect,
-    connection::{Connections, Subject},
+    connection::{Connections, Role},
     requests::{Requests, ServerRequests},
     stream::Streams,
 };
 pub(crate) use self::{
-    connection::{ConnectionKey, Role},
+    connection::ConnectionKey,
     stream::{STANDALONE, StreamKey},
 };
 #[cfg(feature = "serde")]
@@ -302,12 +302,9 @@ impl<M> Session<M> {
     /// Returns the stream that a connection is attached to.
     #[must_use]
     pub fn stream_on(&self, connection: ConnectionId) -> Option<StreamId> {
-        let connection = &self.connections[self.connections.find(connection)?];
-        match (connection.role, connection.subject) {
-            (Role::Attached, Subject::Stream(key)) => Some(self.streams[key].id),
-            (Role::Attached, Subject::Initialize | Subject::Removed(_))
-            | (Role::Shadow | Role::Draining, _) => None,
-        }
+        let key = self.connections.find(connection)?;
+        let stream = self.connections[key].role.attached_to()?;
+        Some(self.streams[stream].id)
     }
 
     /// Returns whether closing the session now would lose events on a connection: it is attached
@@ -316,11 +313,7 @@ impl<M> Session<M> {
     #[must_use]
     pub fn has_backlog(&self, connection: ConnectionId) -> bool {
         let Some(key) = self.connections.find(connection) else { return false };
-        let (Role::Attached, Subject::Stream(stream)) =
-            (self.connections[key].role, self.connections[key].subject)
-        else {
-            return false;
-        };
+        let Role::Attached(stream) = self.connections[key].role else { return false };
         let is_behind = !self.is_at_head(stream, key);
         let has_pending = self.streams[stream].pending > 0;
         let admits_failure = || self.may_send_next(stream, key);

@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::{
     AnswerFormat, CloseReason, ConnectionId, Cursor, Initialized, Log, ProgressToken, RequestId,
     StreamId,
-    session::{Role, StreamRequest, UnloggedEvent},
+    session::{StreamRequest, UnloggedEvent},
 };
 
 /// A session at a point in time: its logs, and everything else, which has no message bodies.
@@ -93,6 +93,7 @@ pub(crate) struct StreamState {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum StageState {
+    Standalone,
     Open,
     Complete { revived: bool },
     Retained,
@@ -112,8 +113,7 @@ pub(crate) struct TombstoneState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ConnectionState {
     pub(crate) id: ConnectionId,
-    pub(crate) subject: SubjectState,
-    pub(crate) role: Role,
+    pub(crate) role: RoleState,
     pub(crate) cursor: Cursor,
     pub(crate) unlogged: Vec<UnloggedEvent>,
     pub(crate) format: AnswerFormat,
@@ -122,7 +122,15 @@ pub(crate) struct ConnectionState {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum SubjectState {
+pub(crate) enum RoleState {
+    Initialize,
+    Attached(StreamId),
+    Shadow,
+    Draining(SourceState),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum SourceState {
     Initialize,
     Stream(StreamId),
     Removed(StreamId),

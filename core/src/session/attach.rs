@@ -2,12 +2,12 @@
 
 use super::{
     Session,
-    connection::{Connection, ConnectionKey, Role, Subject},
+    connection::{Connection, ConnectionKey, Role, Source},
     stream::{STANDALONE, Stage, Stream, StreamKey},
 };
 use crate::{
     Action, Actions, AnswerFormat, ConnectionId, CutReason, EndReason, Event, EventId, Logged,
-    Report, config::StallTimeout, time::Timeout, timers::TimerKind,
+    Report, StreamId, config::StallTimeout, time::Timeout, timers::TimerKind,
 };
 
 impl<M: Clone> Session<M> {
@@ -41,8 +41,7 @@ impl<M: Clone> Session<M> {
         };
         self.acknowledge(key, through, out);
         self.arm_stall_timer(key);
-        let Connection { role, subject, .. } = self.connections[key];
-        if let (Role::Attached, Subject::Stream(stream)) = (role, subject) {
+        if let Role::Attached(stream) = self.connections[key].role {
             self.enforce_stream_limits(stream, out);
             self.send_logged(stream, key, out);
         }
@@ -68,24 +67,24 @@ impl<M: Clone> Session<M> {
 
     /// Removes a connection, and detaches it from its stream.
     pub(super) fn detach(&mut self, key: ConnectionKey, out: &mut Actions<M>) {
-        let Connection { subject, role, format, cursor, .. } = self.connections[key];
+        let Connection { role, format, cursor, .. } = self.connections[key];
         let first_unacknowledged = cursor.first_unacknowledged();
         self.remove_connection(key);
-        let (stream, id) = match subject {
-            Subject::Initialize => {
+        let stream = match role {
+            Role::Initialize | Role::Draining(Source::Initialize) => {
                 return self.on_initialize_connection_closed(first_unacknowledged, out);
             }
-            Subject::Stream(stream) => (Some(stream), self.streams[stream].id),
-            Subject::Removed(id) => (None, id),
+            Role::Attached(stream) | Role::Draining(Source::Stream(stream)) => {
+                self.streams[stream].id
+            }
+            Role::Shadow => StreamId::Standalone,
+            Role::Draining(Source::Removed(id)) => id,
         };
         if format == AnswerFormat::Json && first_unacknowledged <= 1 {
-            out.push(Action::Report(Report::ResponseLost { stream: id }));
+            out.push(Action::Report(Report::ResponseLost { stream }));
         }
-        let Some(stream) = stream else {
-            return;
-        };
         match role {
-            Role::Attached => {
+            Role::Attached(stream) => {
                 self.streams[stream].attached = None;
                 match self.pop_shadow(stream) {
                     Some(shadow) => self.promote(shadow, out),
@@ -93,11 +92,12 @@ impl<M: Clone> Session<M> {
                 }
             }
             Role::Shadow => self.connections.shadows.retain(|shadow| *shadow != key),
-            Role::Draining => {
+            Role::Draining(Source::Stream(stream)) => {
                 if self.streams[stream].draining == Some(key) {
                     self.streams[stream].draining = None;
                 }
             }
+            Role::Initialize | Role::Draining(Source::Initialize | Source::Removed(_)) => {}
         }
     }
 
@@ -115,12 +115,17 @@ impl<M: Clone> Session<M> {
             // The client no longer waits for a JSON response.
             connection.format = AnswerFormat::Sse;
         }
-        let was_attached = connection.role == Role::Attached;
-        connection.role = Role::Draining;
-        if let (true, Subject::Stream(stream)) = (was_attached, connection.subject) {
-            self.streams[stream].attached = None;
-            self.streams[stream].draining = Some(key);
-        }
+        let source = match connection.role {
+            Role::Initialize => Source::Initialize,
+            Role::Attached(stream) => {
+                self.streams[stream].attached = None;
+                self.streams[stream].draining = Some(key);
+                Source::Stream(stream)
+            }
+            Role::Shadow => Source::Stream(STANDALONE),
+            Role::Draining(source) => source,
+        };
+        connection.role = Role::Draining(source);
         self.arm_stall_timer(key);
     }
 
@@ -192,7 +197,7 @@ impl<M: Clone> Session<M> {
         let has_unacknowledged = connection.cursor.has_unacknowledged();
         if connection.is_stalled
             || connection.stall_timer.is_some()
-            || !has_unacknowledged && connection.role != Role::Draining
+            || !has_unacknowledged && !matches!(connection.role, Role::Draining(_))
         {
             return;
         }
@@ -232,9 +237,9 @@ impl<M: Clone> Session<M> {
         let Some(acknowledged) = acknowledged else {
             return;
         };
-        let subject = connection.subject;
+        let stream = connection.role.stream();
         self.remove_unlogged(key, acknowledged);
-        if let Subject::Stream(stream) = subject {
+        if let Some(stream) = stream {
             self.acknowledge_stream(stream, acknowledged, out);
         }
     }
@@ -256,14 +261,9 @@ impl<M: Clone> Session<M> {
 
     /// Returns whether a connection is attached to a stream that has events it was not sent.
     fn is_behind(&self, key: ConnectionKey) -> bool {
-        let Connection { role, subject, cursor, .. } = &self.connections[key];
-        match (role, subject) {
-            (Role::Attached, Subject::Stream(stream)) => {
-                !self.streams[*stream].log.ends_before(cursor.next())
-            }
-            (Role::Attached, Subject::Initialize | Subject::Removed(_))
-            | (Role::Shadow | Role::Draining, _) => false,
-        }
+        let Connection { role, cursor, .. } = &self.connections[key];
+        let stream = role.attached_to();
+        stream.is_some_and(|stream| !self.streams[stream].log.ends_before(cursor.next()))
     }
 
     /// Removes a connection, its timer and what it has in flight.
@@ -279,7 +279,7 @@ impl<M: Clone> Session<M> {
     /// Adds the silence of an attached connection to that of the stream's previous readers.
     fn add_silence(&mut self, key: ConnectionKey) {
         let connection = &self.connections[key];
-        if let (Role::Attached, Subject::Stream(stream)) = (connection.role, connection.subject) {
+        if let Role::Attached(stream) = connection.role {
             let earlier = &mut self.streams[stream].earlier_silence;
             *earlier = earlier.saturating_add(connection.silence(self.now));
         }
@@ -296,7 +296,7 @@ impl<M: Clone> Session<M> {
         let primes = !self.connections[shadow].has_acknowledged && self.uses_priming();
         let connection = &mut self.connections[shadow];
         connection.cursor.skip(acknowledged);
-        connection.role = Role::Attached;
+        connection.role = Role::Attached(STANDALONE);
         self.attach(STANDALONE, shadow, primes, out);
     }
 
@@ -305,10 +305,9 @@ impl<M: Clone> Session<M> {
         let deadline =
             self.client_expected_at(stream).deadline_after(self.config.timeouts().orphan);
         match &mut self.streams[stream].stage {
+            Stage::Standalone => self.start_delivery_timers(stream, out),
             Stage::Open { orphan_timer } => {
-                if stream != STANDALONE {
-                    *orphan_timer = Some(self.timers.insert(TimerKind::Orphan, stream.0, deadline));
-                }
+                *orphan_timer = Some(self.timers.insert(TimerKind::Orphan, stream.0, deadline));
                 self.start_delivery_timers(stream, out);
             }
             Stage::Complete { .. } => self.retain(stream, out),

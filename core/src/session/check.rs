@@ -272,7 +272,7 @@ impl<M> Session<M> {
             StreamId::Request(number) => match self.streams.lookup(number) {
                 Some(StreamRef::Stream(key)) => {
                     let needs_slot = match self.streams[key].stage {
-                        Stage::Open { .. } | Stage::Complete { .. } => false,
+                        Stage::Standalone | Stage::Open { .. } | Stage::Complete { .. } => false,
                         Stage::Retained { .. } => true,
                     };
                     let last = self.streams[key].log.last();

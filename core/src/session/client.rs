@@ -3,7 +3,7 @@
 use super::{
     Phase, Session,
     check::GetEffect,
-    connection::{Connection, ConnectionKey, Role, Subject},
+    connection::{Connection, ConnectionKey, Role},
     stall_estimator::StallEstimator,
     stream::{Outcome, STANDALONE, Stage, Stream, StreamKey, StreamRequest},
 };
@@ -160,10 +160,10 @@ impl<M: Clone> Session<M> {
     }
 
     fn add_connection(&mut self, id: ConnectionId, stream: StreamKey, index: u64) -> ConnectionKey {
-        let subject = Subject::Stream(stream);
+        let role = Role::Attached(stream);
         let cursor = Cursor::after(index);
         let estimator = StallEstimator::new(self.config.timeouts().stall);
-        self.connections.add(Connection::new(id, subject, Role::Attached, cursor, estimator))
+        self.connections.add(Connection::new(id, role, cursor, estimator))
     }
 
     /// Registers the requests that open a stream as pending.

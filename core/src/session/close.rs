@@ -40,7 +40,7 @@ impl<M: Clone> Session<M> {
             self.fail_pending(stream, failure, out);
         }
         for (id, key) in self.connections.iter() {
-            if self.connections[key].role != Role::Draining {
+            if !matches!(self.connections[key].role, Role::Draining(_)) {
                 let reason = EndReason::SessionClosed;
                 out.push(Action::Close { connection: id, reason });
             }

@@ -22,7 +22,6 @@ pub(crate) struct ConnectionKey(pub(crate) Key);
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
-    pub(crate) subject: Subject,
     pub(crate) role: Role,
     pub(crate) cursor: Cursor,
     /// The events in flight that no log has.
@@ -44,24 +43,46 @@ pub(crate) struct Connection {
     pub(crate) stall_timer: Option<TimerKey>,
 }
 
-/// What a connection delivers.
+/// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Subject {
-    /// The response to `initialize`.
+pub(crate) enum Role {
+    /// It awaits the response to `initialize`.
     Initialize,
-    /// A stream.
+    /// It is sent the events of a stream.
+    Attached(StreamKey),
+    /// It may be promoted to the standalone stream.
+    Shadow,
+    /// It was closed, and its end was not reported yet.
+    Draining(Source),
+}
+
+/// Where the events on a draining connection came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Initialize,
     Stream(StreamKey),
-    /// A stream that was removed; such a connection is draining.
+    /// A stream that was removed.
     Removed(StreamId),
 }
 
-/// The relation of a connection to its stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub(crate) enum Role {
-    Attached,
-    Shadow,
-    Draining,
+impl Role {
+    /// Returns the stream whose events are in flight on the connection.
+    pub(crate) fn stream(self) -> Option<StreamKey> {
+        match self {
+            Self::Attached(stream) | Self::Draining(Source::Stream(stream)) => Some(stream),
+            Self::Initialize
+            | Self::Shadow
+            | Self::Draining(Source::Initialize | Source::Removed(_)) => None,
+        }
+    }
+
+    /// Returns the stream that the connection is attached to.
+    pub(crate) fn attached_to(self) -> Option<StreamKey> {
+        match self {
+            Self::Attached(stream) => Some(stream),
+            Self::Initialize | Self::Shadow | Self::Draining(_) => None,
+        }
+    }
 }
 
 /// All known connections of a session, by key and by id.
@@ -76,14 +97,12 @@ pub(crate) struct Connections {
 impl Connection {
     pub(crate) fn new(
         id: ConnectionId,
-        subject: Subject,
         role: Role,
         cursor: Cursor,
         stall_estimator: StallEstimator,
     ) -> Self {
         Self {
             id,
-            subject,
             role,
             cursor,
             unlogged: Vec::new(),
@@ -147,7 +166,7 @@ impl Connections {
     /// Returns the draining connection of a removed stream, if there is one.
     pub(crate) fn draining_from_removed(&self, stream: StreamId) -> Option<ConnectionKey> {
         let mut keys = self.ids.iter().map(|(_, key)| key);
-        keys.find(|key| self[*key].subject == Subject::Removed(stream))
+        keys.find(|key| self[*key].role == Role::Draining(Source::Removed(stream)))
     }
 
     pub(crate) fn add(&mut self, connection: Connection) -> ConnectionKey {

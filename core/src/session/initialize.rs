@@ -4,7 +4,7 @@
 
 use super::{
     Phase, Session,
-    connection::{Connection, ConnectionKey, Role, Subject},
+    connection::{Connection, ConnectionKey, Role},
     stall_estimator::StallEstimator,
 };
 use crate::{
@@ -22,8 +22,7 @@ impl<M: Clone> Session<M> {
     ) {
         let connection = self.connections.add(Connection::new(
             connection,
-            Subject::Initialize,
-            Role::Attached,
+            Role::Initialize,
             Cursor::after(0),
             StallEstimator::new(self.config.timeouts().stall),
         ));

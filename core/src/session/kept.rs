@@ -1,10 +1,6 @@
 //! Kept bytes: the cost of all events that are logged or in flight.
 
-use super::{
-    Session,
-    connection::{ConnectionKey, Subject},
-    stream::StreamKey,
-};
+use super::{Session, connection::ConnectionKey, stream::StreamKey};
 use crate::Entry;
 
 /// An event in flight that no log has, and its cost in bytes.
@@ -61,10 +57,6 @@ impl<M> Session<M> {
             let mut in_flight = self.streams[stream].log.range(connection.cursor.in_flight());
             in_flight.any(|logged| matches!(logged.entry, Entry::Message { .. }))
         };
-        match connection.subject {
-            _ if !connection.unlogged.is_empty() => true,
-            Subject::Stream(stream) => is_logged(stream),
-            Subject::Initialize | Subject::Removed(_) => false,
-        }
+        !connection.unlogged.is_empty() || connection.role.stream().is_some_and(is_logged)
     }
 }

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::{
     Phase, Session,
     backpressure::HeldStream,
-    connection::{Connection, ConnectionKey, Role, Subject},
+    connection::{Connection, ConnectionKey, Role, Source},
     requests::ServerRequest,
     stall_estimator::StallEstimator,
     stream::{Outcome, STANDALONE, Stage, Stream, StreamKey},
@@ -18,8 +18,8 @@ use crate::{
     Actions, ConnectionId, Instant, Log, ProgressToken, RequestId, StreamId, ValidConfig,
     config::BYTES_MAX,
     snapshot::{
-        ConnectionState, HeldStreamState, PhaseState, RestoreError, ServerRequestState, Snapshot,
-        StageState, StreamState, SubjectState, TimerState, TimerTarget, TombstoneState,
+        ConnectionState, HeldStreamState, PhaseState, RestoreError, RoleState, ServerRequestState,
+        Snapshot, SourceState, StageState, StreamState, TimerState, TimerTarget, TombstoneState,
     },
     time::saturating_nanos,
     timers::{TimerKey, TimerKind},
@@ -94,13 +94,15 @@ impl<M: Clone> Session<M> {
                 StreamId::Standalone => {
                     let is_first = self.streams[STANDALONE].log.last() == 0;
                     ensure(is_first && self.streams.in_use == 0, "duplicate standalone stream")?;
-                    ensure(state.stage == StageState::Open, "standalone stream is not open")?;
+                    ensure(state.stage == StageState::Standalone, "standalone stream has a stage")?;
                     ensure(state.requests.is_empty(), "standalone stream has requests")?;
                     self.streams[STANDALONE] = restored_stream(id, state, log, self.now);
                 }
                 StreamId::Request(number) => {
                     ensure(number < self.streams.next, "stream number was never allocated")?;
                     ensure(self.streams.lookup(number).is_none(), "duplicate stream number")?;
+                    let is_request = state.stage != StageState::Standalone;
+                    ensure(is_request, "request stream has no stage")?;
                     let is_retained = state.stage == StageState::Retained;
                     let key = self.streams.add(number, restored_stream(id, state, log, self.now));
                     if is_retained {
@@ -137,29 +139,23 @@ impl<M: Clone> Session<M> {
     }
 
     fn restore_connection(&mut self, state: ConnectionState) -> Result<(), RestoreError> {
-        let ConnectionState {
-            id,
-            subject,
-            role,
-            cursor,
-            unlogged,
-            format,
-            has_acknowledged,
-            is_stalled,
-        } = state;
+        let ConnectionState { id, role, cursor, unlogged, format, has_acknowledged, is_stalled } =
+            state;
         ensure(self.connections.find(id).is_none(), "duplicate connection id")?;
-        let (subject, is_consistent) = match subject {
-            SubjectState::Initialize => (Subject::Initialize, role != Role::Shadow),
-            SubjectState::Removed(id) => (Subject::Removed(id), role == Role::Draining),
-            SubjectState::Stream(id) => {
-                let key =
-                    self.streams.find(id).ok_or(RestoreError("connection of an unknown stream"))?;
-                (Subject::Stream(key), role != Role::Shadow || key == STANDALONE)
-            }
+        let find =
+            |id| self.streams.find(id).ok_or(RestoreError("connection of an unknown stream"));
+        let role = match role {
+            RoleState::Initialize => Role::Initialize,
+            RoleState::Attached(id) => Role::Attached(find(id)?),
+            RoleState::Shadow => Role::Shadow,
+            RoleState::Draining(source) => Role::Draining(match source {
+                SourceState::Initialize => Source::Initialize,
+                SourceState::Stream(id) => Source::Stream(find(id)?),
+                SourceState::Removed(id) => Source::Removed(id),
+            }),
         };
-        ensure(is_consistent, "connection role does not fit its subject")?;
         let estimator = StallEstimator::new(self.config.timeouts().stall);
-        let mut connection = Connection::new(id, subject, role, cursor, estimator);
+        let mut connection = Connection::new(id, role, cursor, estimator);
         connection.format = format;
         connection.has_acknowledged = has_acknowledged;
         connection.is_stalled = is_stalled;
@@ -168,13 +164,12 @@ impl<M: Clone> Session<M> {
         for event in unlogged {
             self.add_unlogged(key, event);
         }
-        let Subject::Stream(stream) = subject else {
-            return Ok(());
-        };
         let slot = match role {
-            Role::Attached => &mut self.streams[stream].attached,
-            Role::Draining if stream != STANDALONE => &mut self.streams[stream].draining,
-            Role::Draining | Role::Shadow => return Ok(()),
+            Role::Attached(stream) => &mut self.streams[stream].attached,
+            Role::Draining(Source::Stream(stream)) if stream != STANDALONE => {
+                &mut self.streams[stream].draining
+            }
+            Role::Initialize | Role::Shadow | Role::Draining(_) => return Ok(()),
         };
         ensure(slot.replace(key).is_none(), "several connections in the same role")
     }
@@ -198,14 +193,13 @@ impl<M: Clone> Session<M> {
     }
 
     fn restore_phase(&mut self, phase: PhaseState) -> Result<(), RestoreError> {
-        let for_initialize: Vec<ConnectionKey> = self
-            .connections
-            .iter()
-            .map(|(_, key)| key)
-            .filter(|key| self.connections[*key].subject == Subject::Initialize)
-            .collect();
-        ensure(for_initialize.len() <= 1, "several connections for `initialize`")?;
-        let has_role = |role| for_initialize.iter().all(|key| self.connections[*key].role == role);
+        let with_role = |role| -> Vec<ConnectionKey> {
+            let all = self.connections.iter().map(|(_, key)| key);
+            all.filter(|key| self.connections[*key].role == role).collect()
+        };
+        let waiting = with_role(Role::Initialize);
+        let draining = with_role(Role::Draining(Source::Initialize)).len();
+        ensure(waiting.len() + draining <= 1, "several connections for `initialize`")?;
         self.phase = match phase {
             PhaseState::New => {
                 ensure(self.connections.len() == 0, "connection before `initialize`")?;
@@ -215,12 +209,11 @@ impl<M: Clone> Session<M> {
                 let connection = self.connections.find(connection);
                 let connection =
                     connection.ok_or(RestoreError("no connection for `initialize`"))?;
-                ensure(for_initialize.contains(&connection), "connection is not for `initialize`")?;
-                ensure(has_role(Role::Attached), "connection for `initialize` is not attached")?;
+                ensure(waiting == [connection], "connection is not for `initialize`")?;
                 Phase::Initializing { id, connection }
             }
             PhaseState::Live => {
-                ensure(has_role(Role::Draining), "connection for `initialize` is not draining")?;
+                ensure(waiting.is_empty(), "connection for `initialize` is not draining")?;
                 Phase::Live
             }
             PhaseState::Closed(reason) => Phase::Closed(reason),
@@ -378,9 +371,13 @@ impl<M: Clone> Session<M> {
             (Stage::Open { orphan_timer }, TimerKind::Orphan) => {
                 orphan_timer.get_or_insert(TimerKey::NONE)
             }
-            (Stage::Open { .. } | Stage::Complete { .. } | Stage::Retained { .. }, _) => {
-                return Err(error);
-            }
+            (
+                Stage::Standalone
+                | Stage::Open { .. }
+                | Stage::Complete { .. }
+                | Stage::Retained { .. },
+                _,
+            ) => return Err(error),
         };
         ensure(*slot == TimerKey::NONE, "duplicate stream timer")?;
         *slot = self.timers.insert_weighted(kind, key.0, deadline, weight);
@@ -394,6 +391,7 @@ impl<M: Clone> Session<M> {
             let is_attached = stream.attached.is_some();
             let has_pending = stream.pending > 0;
             let is_consistent = match stream.stage {
+                Stage::Standalone => false,
                 Stage::Open { orphan_timer } => {
                     has_pending && is_attached == orphan_timer.is_none()
                 }
@@ -424,6 +422,7 @@ impl<M: Clone> Session<M> {
 fn restored_stream<M>(id: StreamId, stored: StreamState, log: Log<M>, now: Instant) -> Stream<M> {
     let StreamState { stage, requests, acknowledged, silence, is_primed, retry_in } = stored;
     let stage = match stage {
+        StageState::Standalone => Stage::Standalone,
         StageState::Open => Stage::Open { orphan_timer: None },
         StageState::Complete { revived } => Stage::Complete { revived },
         StageState::Retained => Stage::Retained { timer: TimerKey::NONE },

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::{
     Session,
-    connection::Subject,
+    connection::{Role, Source},
     requests::failure,
     stream::{Outcome, Stage, Stream, StreamKey, StreamRequest},
     tombstones::{Responses, Tombstone},
@@ -162,7 +162,7 @@ impl<M: Clone> Session<M> {
             self.timers.remove(timer);
         }
         if let Some(draining) = draining {
-            self.connections[*draining].subject = Subject::Removed(*id);
+            self.connections[*draining].role = Role::Draining(Source::Removed(*id));
         }
         let is_in_use = !matches!(stage, Stage::Retained { .. });
         self.streams.in_use -= usize::from(is_in_use);
@@ -206,7 +206,7 @@ fn stage_timer(stage: &Stage) -> Option<TimerKey> {
     match stage {
         Stage::Retained { timer } => Some(*timer),
         Stage::Open { orphan_timer } => *orphan_timer,
-        Stage::Complete { .. } => None,
+        Stage::Standalone | Stage::Complete { .. } => None,
     }
 }
 

@@ -5,14 +5,15 @@ use core::time::Duration;
 
 use super::{
     Phase, Session,
-    connection::{ConnectionKey, Subject},
+    connection::{ConnectionKey, Role, Source},
     stream::{STANDALONE, Stage, StreamKey},
 };
 use crate::{
     ConnectionId, Instant,
     snapshot::{
-        ConnectionState, Format, HeldStreamState, PhaseState, ServerRequestState, Snapshot,
-        StageState, State, StreamState, SubjectState, TimerState, TimerTarget, TombstoneState,
+        ConnectionState, Format, HeldStreamState, PhaseState, RoleState, ServerRequestState,
+        Snapshot, SourceState, StageState, State, StreamState, TimerState, TimerTarget,
+        TombstoneState,
     },
     timers::TimerKind,
 };
@@ -101,6 +102,7 @@ impl<M: Clone> Session<M> {
         let stream = &self.streams[key];
         StreamState {
             stage: match stream.stage {
+                Stage::Standalone => StageState::Standalone,
                 Stage::Open { .. } => StageState::Open,
                 Stage::Complete { revived } => StageState::Complete { revived },
                 Stage::Retained { .. } => StageState::Retained,
@@ -138,12 +140,16 @@ impl<M: Clone> Session<M> {
         let connection = &self.connections[key];
         ConnectionState {
             id,
-            subject: match connection.subject {
-                Subject::Initialize => SubjectState::Initialize,
-                Subject::Stream(stream) => SubjectState::Stream(self.streams[stream].id),
-                Subject::Removed(id) => SubjectState::Removed(id),
+            role: match connection.role {
+                Role::Initialize => RoleState::Initialize,
+                Role::Attached(stream) => RoleState::Attached(self.streams[stream].id),
+                Role::Shadow => RoleState::Shadow,
+                Role::Draining(source) => RoleState::Draining(match source {
+                    Source::Initialize => SourceState::Initialize,
+                    Source::Stream(stream) => SourceState::Stream(self.streams[stream].id),
+                    Source::Removed(id) => SourceState::Removed(id),
+                }),
             },
-            role: connection.role,
             cursor: connection.cursor,
             unlogged: connection.unlogged.clone(),
             format: connection.format,

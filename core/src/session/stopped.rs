@@ -1,9 +1,6 @@
 //! Stopped readers, whose connections are cut while a message waits for room.
 
-use super::{
-    Session,
-    connection::{ConnectionKey, Role, Subject},
-};
+use super::{Session, connection::ConnectionKey};
 use crate::{Actions, Instant};
 
 impl<M> Session<M> {
@@ -30,11 +27,7 @@ impl<M> Session<M> {
 
     /// Returns when the stream that a connection is attached to becomes stuck.
     fn stuck_on(&self, key: ConnectionKey) -> Option<Instant> {
-        match (self.connections[key].role, self.connections[key].subject) {
-            (Role::Attached, Subject::Stream(stream)) => self.stuck_at(stream),
-            (Role::Attached, Subject::Initialize | Subject::Removed(_))
-            | (Role::Shadow | Role::Draining, _) => None,
-        }
+        self.stuck_at(self.connections[key].role.attached_to()?)
     }
 
     /// Returns when there may be more room without an input: the next reader stops, or the next

@@ -51,7 +51,8 @@ pub(crate) struct Stream<M> {
 /// The stage in the life of a stream.
 #[derive(Debug)]
 pub(crate) enum Stage {
-    /// The standalone stream is always open, and has no orphan timer.
+    /// That of the standalone stream, which is always open.
+    Standalone,
     Open {
         orphan_timer: Option<TimerKey>,
     },
@@ -143,7 +144,7 @@ impl<M> Stream<M> {
 
     /// Returns whether events may be recorded on it.
     pub(crate) fn is_open(&self) -> bool {
-        matches!(self.stage, Stage::Open { .. })
+        matches!(self.stage, Stage::Standalone | Stage::Open { .. })
     }
 
     /// Returns the connection on which its events are in flight, if they are.
@@ -189,8 +190,7 @@ impl<M> Stream<M> {
 impl<M> Streams<M> {
     pub(crate) fn new() -> Self {
         let mut slab = Slab::with_capacity(1);
-        let open = Stage::Open { orphan_timer: None };
-        slab.insert(Stream::new(StreamId::Standalone, open, Log::new()));
+        slab.insert(Stream::new(StreamId::Standalone, Stage::Standalone, Log::new()));
         Self { slab, ended: None, numbers: AscendingMap::new(), next: 0, in_use: 0 }
     }
 

@@ -51,14 +51,11 @@ fn initialize_has_exactly_one_connection() {
     for (damages, expected) in [
         (&[Set("/state/connections", "[]")][..], "no connection for `initialize`"),
         (
-            &[Set("/state/connections/0/role", r#""Draining""#)],
-            "connection for `initialize` is not attached",
+            &[Set("/state/connections/0/role", r#"{"Draining":"Initialize"}"#)],
+            "connection is not for `initialize`",
         ),
         (
-            &[
-                Set("/state/connections/0/subject", r#"{"Removed":{"Request":0}}"#),
-                Set("/state/connections/0/role", r#""Draining""#),
-            ],
+            &[Set("/state/connections/0/role", r#"{"Draining":{"Removed":{"Request":0}}}"#)],
             "connection is not for `initialize`",
         ),
         (&[Set("/state/phase", r#""New""#)], "connection before `initialize`"),
@@ -68,13 +65,13 @@ fn initialize_has_exactly_one_connection() {
     }
     for (damages, expected) in [
         (
-            &[Set("/state/connections/3/subject", r#""Initialize""#)][..],
+            &[Set("/state/connections/3/role", r#""Initialize""#)][..],
             "connection for `initialize` is not draining",
         ),
         (
             &[
-                Set("/state/connections/1/subject", r#""Initialize""#),
-                Set("/state/connections/2/subject", r#""Initialize""#),
+                Set("/state/connections/1/role", r#""Initialize""#),
+                Set("/state/connections/2/role", r#""Initialize""#),
             ],
             "several connections for `initialize`",
         ),
@@ -90,7 +87,7 @@ fn initialize_has_exactly_one_connection() {
 #[test]
 fn requests_belong_to_one_stream() {
     const REQUEST: &str = r#"[{"id":9,"token":null,"outcome":"Cancelled"}]"#;
-    const STREAM: &str = r#"{"stage":"Open","requests":[],"acknowledged":0,"holds_sender":false,
+    const STREAM: &str = r#"{"stage":"Standalone","requests":[],"acknowledged":0,
         "silence":{"secs":0,"nanos":0},"is_primed":false,"retry_in":null}"#;
     const LOG: &str =
         r#"["Standalone",{"events":[],"last":0,"missed_through":0,"recorded_bytes":0}]"#;
