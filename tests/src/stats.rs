@@ -284,7 +284,7 @@ kinds! {
 
 kinds! {
     case of Case, CASE {
-        Case::LargerEvent => "case: larger event",
+        Case::AboveLimit => "case: above the limit",
         Case::EvictedStream => "case: evicted stream",
         Case::EvictedAcknowledged => "case: evicted acknowledged event",
         Case::EvictedWithoutReader => "case: evicted event of a stream without a reader",

@@ -5,8 +5,8 @@ use super::Model;
 /// A case that a long run must reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Case {
-    /// The only event that is kept costs more than `session_bytes_max`.
-    LargerEvent,
+    /// The events that are kept cost more than `session_bytes_max`.
+    AboveLimit,
     /// A retained stream was replaced by its tombstone to make room.
     EvictedStream,
     /// An acknowledged event was evicted to make room.

@@ -51,7 +51,7 @@ impl Model {
         self.streams[stream].append(event);
         self.enforce_stream_limits(stream);
         if self.kept_bytes() > self.config.session_bytes_max {
-            self.reach(Case::LargerEvent);
+            self.reach(Case::AboveLimit);
         }
     }
 

@@ -77,7 +77,7 @@ pub(super) enum Kind {
 }
 
 /// What the log has in the place of an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
     Message(u64),
     Failure(FailureReason),
@@ -190,7 +190,7 @@ impl Stream {
     /// Replaces what the log has at `index`.
     pub(super) fn replace(&mut self, index: u64, entry: Entry) {
         for event in self.events.iter_mut().filter(|event| event.index == index) {
-            event.entry = entry.clone();
+            event.entry = entry;
         }
         self.forget_removed();
     }

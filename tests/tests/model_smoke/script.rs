@@ -13,6 +13,8 @@ use rejoin_tests::model::Model;
 pub(crate) const STANDALONE: StreamId = StreamId::Standalone;
 pub(crate) const FIRST: StreamId = StreamId::Request(0);
 pub(crate) const SECOND: StreamId = StreamId::Request(1);
+/// The cost of an event with a message.
+pub(crate) const COST: usize = 228;
 
 /// A model, and the current time.
 pub(crate) struct Script {
@@ -173,17 +175,12 @@ pub(crate) fn response(id: i64, body: u64) -> Input<u64> {
     backend(response_head(id), body, None)
 }
 
-/// The cost of an event with a message.
-pub(crate) const COST: usize = 228;
-
-/// The same message of a sender that cannot wait.
-pub(crate) fn without_waiting(input: Input<u64>) -> Input<u64> {
-    match input {
-        Input::BackendMessage { message, related, overflow: _ } => {
-            Input::BackendMessage { message, related, overflow: Overflow::Evict }
-        }
-        input => input,
+/// Turns a message of the backend into one of a sender that cannot wait.
+pub(crate) fn without_waiting(mut input: Input<u64>) -> Input<u64> {
+    if let Input::BackendMessage { overflow, .. } = &mut input {
+        *overflow = Overflow::Evict;
     }
+    input
 }
 
 /// A notification of the backend.

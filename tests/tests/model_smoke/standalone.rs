@@ -1,8 +1,7 @@
 //! The standalone stream: shadows, gaps, and server requests.
 
 use rejoin_core::{
-    Action, ClientFault, ConcurrentGet, Config, EndReason, Input, UnansweredReason,
-    UnrelatedRouting,
+    ClientFault, ConcurrentGet, Config, EndReason, Input, UnansweredReason, UnrelatedRouting,
 };
 
 use crate::script::*;
