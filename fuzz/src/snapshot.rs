@@ -19,7 +19,13 @@ pub fn snapshot(data: &[u8]) -> bool {
     let Ok(snapshot) = serde_json::from_slice::<Snapshot<u64>>(data) else {
         return false;
     };
-    let config = Config { window_events_max: 2, stream_events_max: 4, ..Config::default() };
+    // Too small for all messages.
+    let config = Config {
+        window_events_max: 2,
+        stream_events_max: 4,
+        session_bytes_max: 2_000,
+        ..Config::default()
+    };
     let Ok(config) = config.validate() else {
         return false;
     };
@@ -64,8 +70,9 @@ fn inputs() -> Vec<Input<u64>> {
         inputs.extend([
             get(110 + number, after),
             request(120 + number, id),
-            backend(progress(id)),
-            backend(response(id)),
+            backend(progress(id), Overflow::Hold),
+            backend(progress(id), Overflow::Evict),
+            backend(response(id), Overflow::Hold),
             Input::Acknowledged { connection: ConnectionId(110 + number), through: number },
             Input::ConnectionClosed { connection: ConnectionId(120 + number), through: None },
             Input::Post {
@@ -92,8 +99,8 @@ fn request(connection: u64, id: i64) -> Input<u64> {
     }
 }
 
-fn backend(head: Head) -> Input<u64> {
-    Input::BackendMessage { message: message(head), related: None, overflow: Overflow::Hold }
+fn backend(head: Head, overflow: Overflow) -> Input<u64> {
+    Input::BackendMessage { message: message(head), related: None, overflow }
 }
 
 fn progress(token: i64) -> Head {
