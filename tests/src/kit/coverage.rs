@@ -7,7 +7,7 @@ use super::Fault;
 use crate::stats::Stats;
 
 /// The counters that many simulations must hit, besides those of the faults.
-const EXPECTED: [&str; 32] = [
+const EXPECTED: [&str; 34] = [
     "simulations",
     "sessions",
     "requests",
@@ -36,6 +36,8 @@ const EXPECTED: [&str; 32] = [
     "server requests: answered",
     "server requests: failed",
     "server requests: cancelled",
+    "messages: rejected as full",
+    "messages: sent again",
     "senders: held",
     "senders: released",
     "events received",

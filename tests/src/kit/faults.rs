@@ -66,7 +66,7 @@ pub enum Fault {
     UnknownResponse,
     /// The backend sends many messages at once.
     MessageBurst,
-    /// The backend ignores backpressure.
+    /// A sender of the backend cannot wait.
     IgnoresBackpressure,
     /// The backend disconnects a stream.
     Disconnect,

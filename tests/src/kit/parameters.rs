@@ -61,7 +61,12 @@ impl Parameters {
     pub fn draw(seed: u64) -> Self {
         let mut rng = Rng::new(seed, 0, 0);
         let clients = rng.size(2, 7);
-        let config = config(&mut rng);
+        let mut config = config(&mut rng);
+        let mut room_rng = Rng::new(seed, 0, 1);
+        if room_rng.chance(350) {
+            // Room for a few messages.
+            config.session_bytes_max = room_rng.size(0, 3_000);
+        }
         Self {
             seed,
             clients: (0..clients).collect(),

@@ -4,19 +4,19 @@ use std::fmt;
 
 use rejoin_core::{Config, Instant};
 
-use super::law1_nothing_queued::Lag;
 use super::law4_in_order::StreamEvents;
-use super::law4_without_gap::AllowedLosses;
+use super::law4_without_gap::ResponseIndexes;
 use super::law5_one_stream::Locations;
 use super::law6_no_request_lost::Requests;
-use super::law7_bounded::ServerRequests;
 use super::law7_cancelled::Cancelled;
+use super::law7_room::Waiting;
 use super::readers::Readers;
+use super::server_requests::ServerRequests;
 use super::silence::Silence;
 use super::{
     Step, View, law1_nothing_queued, law2_deadline, law3_rejection, law4_in_order,
     law4_without_gap, law5_one_stream, law6_no_request_lost, law7_bounded, law7_cancelled,
-    law8_end, law9_deterministic,
+    law7_room, law8_end, law9_deterministic,
 };
 
 /// Checks every step of one session, from its beginning, against the laws.
@@ -26,13 +26,13 @@ pub struct Checker {
     last: Instant,
     before: View,
     readers: Readers,
-    lag: Lag,
     streams: StreamEvents,
     silence: Silence,
-    allowed_losses: AllowedLosses,
+    responses: ResponseIndexes,
     locations: Locations,
     requests: Requests,
-    waiting: ServerRequests,
+    server_requests: ServerRequests,
+    waiting: Waiting,
     cancelled: Cancelled,
 }
 
@@ -71,13 +71,13 @@ impl Checker {
             last: now,
             before: view,
             readers: Readers::default(),
-            lag: Lag::default(),
             streams: StreamEvents::default(),
             silence: Silence::default(),
-            allowed_losses: AllowedLosses::default(),
+            responses: ResponseIndexes::default(),
             locations: Locations::default(),
             requests: Requests::default(),
-            waiting: ServerRequests::default(),
+            server_requests: ServerRequests::default(),
+            waiting: Waiting::default(),
             cancelled: Cancelled::default(),
         }
     }
@@ -91,32 +91,39 @@ impl Checker {
     pub fn check(&mut self, step: &Step, twin: &Step) -> Result<(), Violation> {
         let Self { config, before, .. } = self;
         self.last = self.last.max(step.now);
+        let now = self.last;
         let sent = self.readers.follow(before, step);
-        let results = [
+        let mut results = vec![
             (8, law8_end::check(before, step)),
             (9, law9_deterministic::check(step, twin)),
-            (3, law3_rejection::check(step, twin)),
-            (2, law2_deadline::check(self.last, before, step)),
-            (1, law1_nothing_queued::check(&mut self.lag, config, step, &self.readers)),
+            (3, law3_rejection::check(now, before, step, twin)),
+            (2, law2_deadline::check(now, before, step)),
+            (1, law1_nothing_queued::check(config, step, &self.readers)),
             (4, law4_in_order::check(&mut self.streams, step, &sent)),
             (
                 4,
                 law4_without_gap::check(
-                    &mut self.allowed_losses,
+                    &mut self.responses,
                     config,
-                    self.last,
+                    now,
                     before,
                     step,
                     &self.silence,
                 ),
             ),
+            (4, law4_without_gap::check_in_flight(before, step, &self.readers)),
             (5, law5_one_stream::check(&mut self.locations, step, &sent)),
-            (6, law6_no_request_lost::check(&mut self.requests, step, &sent)),
-            (7, law7_bounded::check(&mut self.waiting, config, step, &self.readers, &sent)),
-            (7, law7_bounded::check_logs(config, self.last, before, step, &self.silence)),
-            (7, law7_cancelled::check(&mut self.cancelled, config, self.last, before, step)),
+            (6, law6_no_request_lost::check(&mut self.requests, config, step, &sent)),
+            (6, self.server_requests.follow(step)),
+            (7, law7_bounded::check(&self.server_requests, config, step, &self.readers)),
+            (7, law7_bounded::check_kept(config, step, &self.readers)),
+            (7, law7_bounded::check_logs(config, now, before, step, &self.silence)),
+            (7, law7_cancelled::check(&mut self.cancelled, config, now, before, step)),
         ];
-        self.silence.follow(self.last, before, step);
+        self.silence.follow(now, before, step);
+        let room =
+            law7_room::check(&mut self.waiting, config, now, step, &self.readers, &self.silence);
+        results.push((7, room));
         self.before.clone_from(&step.after);
         for (law, result) in results {
             result.map_err(|details| Violation { law, details })?;

@@ -14,7 +14,8 @@ pub(super) fn step(input: Input<u64>) -> Step {
 
 /// A log of the standalone stream with the last index `last`.
 pub(super) fn log(last: u64) -> LogView {
-    LogView { stream: StreamId::Standalone, last, missed: 0, events: 0, bytes: 0, newest: None }
+    let stream = StreamId::Standalone;
+    LogView { stream, last, missed: 0, events: 0, bytes: 0, in_flight: Vec::new(), newest: None }
 }
 
 /// A connection that is attached to the standalone stream after `index`.
@@ -28,7 +29,7 @@ pub(super) fn attached(connection: u64, index: u64) -> ConnectionView {
             has_unacknowledged: false,
         }),
         next_logged: None,
-        next_cost: 0,
+        awaited_bytes: 0,
     }
 }
 

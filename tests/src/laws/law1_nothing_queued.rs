@@ -1,50 +1,27 @@
 //! Law 1: when `handle` returns, nothing is left queued inside.
 //!
 //! Every attached cursor is at the head of its log, or its window is full. The window of
-//! a connection without events in flight is not full, whatever its cursor says. A
-//! connection that fell behind because others exceed `window_bytes_max` catches up when
-//! it acknowledges something, even if the event that did not fit was evicted since.
+//! a connection without events in flight is not full, whatever its cursor says.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use rejoin_core::{Config, ConnectionId, EVENT_OVERHEAD_BYTES, Input, StreamId};
+use rejoin_core::Config;
 
 use super::readers::Readers;
 use super::{ConnectionView, Step};
 
-/// What is known of connections that may be behind.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Lag {
-    /// The connections that were not at the head.
-    behind: BTreeSet<ConnectionId>,
-    /// The missed index of each stream.
-    missed: BTreeMap<StreamId, u64>,
-}
-
 /// Checks every attached connection.
-pub(super) fn check(
-    lag: &mut Lag,
-    config: &Config,
-    step: &Step,
-    readers: &Readers,
-) -> Result<(), String> {
-    lag.behind.retain(|connection| step.after.connection(*connection).is_some());
+pub(super) fn check(config: &Config, step: &Step, readers: &Readers) -> Result<(), String> {
     let empty = readers.empty_connections();
-    step.after.connections.iter().try_for_each(|view| {
-        let is_empty = empty.contains(&view.connection);
-        check_connection(lag, config, step, view, is_empty, readers.peak_bytes())
-    })?;
-    lag.missed = step.after.logs.iter().map(|log| (log.stream, log.missed)).collect();
-    Ok(())
+    step.after
+        .connections
+        .iter()
+        .try_for_each(|view| check_connection(config, step, view, empty.contains(&view.connection)))
 }
 
 fn check_connection(
-    lag: &mut Lag,
     config: &Config,
     step: &Step,
     view: &ConnectionView,
     is_empty: bool,
-    peak: usize,
 ) -> Result<(), String> {
     let Some(stream) = view.stream else {
         return Ok(());
@@ -64,24 +41,11 @@ fn check_connection(
     let gap_end = view.next_logged.map_or(log.missed, |logged| log.missed.min(logged - 1));
     let gap = (log.missed >= cursor.next && !is_logged).then_some(gap_end);
     let Some(following) = gap.or(view.next_logged) else {
-        lag.behind.remove(&connection);
         return Ok(());
     };
-    let is_acknowledged =
-        matches!(&step.input, Input::Acknowledged { connection: it, .. } if *it == connection);
-    let was_behind = !lag.behind.insert(connection);
-    // The event that did not fit may have been evicted at once.
-    let mut cost = if gap.is_some() { 0 } else { view.next_cost };
-    if let Input::BackendMessage { message, .. } = &step.input {
-        cost = cost.max(message.bytes.saturating_add(EVENT_OVERHEAD_BYTES));
-    }
-    let fits_window = cost == 0 || peak.saturating_add(cost) <= config.window_bytes_max;
-    let was_evicted = lag.missed.get(&stream).is_some_and(|missed| log.missed > *missed);
-    let may_be_behind = !was_behind && !was_evicted || is_acknowledged;
     let window_end =
         cursor.first_unacknowledged.saturating_add(u64::from(config.window_events_max));
-    let fits_events = !cursor.has_unacknowledged || following < window_end;
-    if is_empty || fits_events && fits_window && may_be_behind {
+    if !cursor.has_unacknowledged || following < window_end {
         return Err(format!(
             "connection {connection} is at {cursor:?} of {log:?}, and was not sent {following}"
         ));
@@ -91,37 +55,40 @@ fn check_connection(
 
 #[cfg(test)]
 mod tests {
-    use rejoin_core::{EventId, Input, StreamId};
+    use rejoin_core::{ConnectionId, EventId, Input, StreamId};
 
     use super::super::View;
     use super::super::fixtures::{attached, log, position, step};
     use super::*;
 
+    fn run(step: &Step) -> Result<(), String> {
+        check(&Config { window_events_max: 2, ..Config::default() }, step, &Readers::default())
+    }
+
     #[test]
     fn an_unsent_event_is_detected() {
         let mut lagging = step(Input::Tick);
-        lagging.after.logs = vec![log(2)];
+        lagging.after.logs = vec![log(3)];
         lagging.after.connections = vec![attached(1, 1)];
-        assert!(
-            check(&mut Lag::default(), &Config::default(), &lagging, &Readers::default()).is_ok()
-        );
+        assert!(run(&lagging).is_ok());
         lagging.after.connections[0].next_logged = Some(2);
-        assert!(
-            check(&mut Lag::default(), &Config::default(), &lagging, &Readers::default()).is_err()
-        );
+        assert!(run(&lagging).is_err());
+        lagging.after.connections[0].cursor = Some(position(1, 0));
+        assert!(run(&lagging).is_err(), "the window admits one more");
+        lagging.after.connections[0].cursor = Some(position(2, 0));
+        lagging.after.connections[0].next_logged = Some(3);
+        assert!(run(&lagging).is_ok(), "the window is full");
     }
 
     #[test]
     fn a_connection_without_log_or_cursor_is_detected() {
         let mut tick = step(Input::Tick);
         tick.after.connections = vec![attached(1, 1)];
-        let check =
-            |step: &Step| check(&mut Lag::default(), &Config::default(), step, &Readers::default());
-        assert!(check(&tick).is_err(), "no log");
+        assert!(run(&tick).is_err(), "no log");
         tick.after.logs = vec![log(1)];
-        assert!(check(&tick).is_ok());
+        assert!(run(&tick).is_ok());
         tick.after.connections[0].cursor = None;
-        assert!(check(&tick).is_err(), "no cursor");
+        assert!(run(&tick).is_err(), "no cursor");
     }
 
     #[test]
@@ -130,8 +97,6 @@ mod tests {
         lagging.after.logs = vec![log(2)];
         lagging.after.logs[0].missed = 2;
         lagging.after.connections = vec![attached(1, 1)];
-        let run =
-            |step: &Step| check(&mut Lag::default(), &Config::default(), step, &Readers::default());
         assert!(run(&lagging).is_err());
         lagging.after.connections = vec![attached(1, 2)];
         assert!(run(&lagging).is_ok());
@@ -146,8 +111,8 @@ mod tests {
         get.after.connections = vec![attached(1, 1)];
         let mut readers = Readers::default();
         readers.follow(&View::default(), &get);
-        assert!(check(&mut Lag::default(), &Config::default(), &get, &readers).is_ok());
+        assert!(check(&Config::default(), &get, &readers).is_ok());
         get.after.connections[0].cursor = Some(position(1, 0));
-        assert!(check(&mut Lag::default(), &Config::default(), &get, &readers).is_err());
+        assert!(check(&Config::default(), &get, &readers).is_err());
     }
 }

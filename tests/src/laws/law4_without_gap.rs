@@ -1,77 +1,106 @@
-//! Law 4, no gap for a reader that keeps reading: an event that an attached connection has
-//! not acknowledged is not evicted, unless its reader acknowledged nothing for
-//! `stall_timeout_min` or `hold_timeout`.
-//!
-//! Senders are held instead. In a full session, this is checked as long as no sender was
-//! told to hold (it may have gone on), and nothing else used up the last quarter of
-//! `session_bytes_max`: a response, which cannot be held; a client that resumed; a reader
-//! that was silent for as long; or a message that is larger than that quarter.
+//! Law 4, no gap for a reader that keeps reading: an event that an active reader has not
+//! acknowledged is not evicted, unless the sender of a message cannot wait and the session is
+//! full. An event that is in flight is never evicted.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use rejoin_core::{
-    Action, Config, ConnectionId, EVENT_OVERHEAD_BYTES, Input, Instant, Report, RequestId, StreamId,
+    Action, Config, EVENT_OVERHEAD_BYTES, Input, Instant, Message, Overflow, Report, RequestId,
+    StreamId, UnansweredReason,
 };
 
+use super::readers::Readers;
 use super::silence::Silence;
-use super::{ConnectionView, Step, View, answered_id};
+use super::{ConnectionView, LogView, Step, View, answered_id};
 
-/// When readers may miss events, and the indexes of responses.
+/// The index of the response to each request.
 #[derive(Clone, Debug, Default)]
-pub(super) struct AllowedLosses {
-    /// The index of the response to each request.
-    responses: BTreeMap<(StreamId, RequestId), u64>,
-    /// Whether the session may be full although every held sender waits.
-    may_be_full: bool,
-}
+pub(super) struct ResponseIndexes(BTreeMap<(StreamId, RequestId), u64>);
 
-/// Checks every stream that has a reader.
+/// Checks every stream that has an active reader.
 pub(super) fn check(
-    allowed_losses: &mut AllowedLosses,
+    responses: &mut ResponseIndexes,
     config: &Config,
     now: Instant,
     before: &View,
     step: &Step,
     silence: &Silence,
 ) -> Result<(), String> {
-    allowed_losses.note_response(config, before, step);
-    let is_reading = |reader| is_reading(config, silence.total(now, reader));
-    let result = allowed_losses.check(config, before, step, is_reading);
-    allowed_losses.note_fullness(config, step, silence.readers().all(is_reading));
-    result
-}
-
-/// Returns whether a reader that was silent for so long counts as reading.
-fn is_reading(config: &Config, silence: Duration) -> bool {
-    let hold_timeout = config.hold_timeout.unwrap_or(Duration::MAX);
-    silence.is_zero() || silence < config.stall_timeout_min.min(hold_timeout)
-}
-
-impl AllowedLosses {
-    fn check(
-        &self,
-        config: &Config,
-        before: &View,
-        step: &Step,
-        is_reading: impl Fn(ConnectionId) -> bool,
-    ) -> Result<(), String> {
-        let cost = cost(step);
-        let is_full = before.bytes.saturating_add(cost) > config.session_bytes_max;
-        let is_large = cost.saturating_mul(4) > config.session_bytes_max;
-        if is_full && (self.may_be_full || is_large) {
-            return Ok(());
-        }
-        let mut read = before.connections.iter().filter(|view| {
-            let stays_attached = step.after.stream_on(view.connection) == view.stream;
-            stays_attached && !step.acknowledges(view.connection) && is_reading(view.connection)
-        });
-        let missed =
-            read.find_map(|view| Some((view.connection, self.missed(before, step, view)?)));
-        missed.map_or(Ok(()), |(connection, missed)| {
-            Err(format!("connection {connection} keeps reading, but misses {missed}"))
-        })
+    responses.follow(config, before, step);
+    check_recorded(config, now, before, step)?;
+    if may_evict(config, before, step) {
+        return Ok(());
     }
+    for view in &step.after.connections {
+        let stays_attached = before.stream_on(view.connection) == view.stream;
+        if stays_attached
+            && silence.is_active(config, now, view.connection)
+            && let Some(missed) = responses.missed(before, step, view)
+        {
+            let connection = view.connection;
+            return Err(format!("connection {connection} keeps reading, but misses {missed}"));
+        }
+    }
+    Ok(())
+}
 
+/// Checks that events in flight stay in the log of their stream, unless a server request fails
+/// as undelivered.
+pub(super) fn check_in_flight(before: &View, step: &Step, readers: &Readers) -> Result<(), String> {
+    let is_undelivered = |action: &Action<u64>| {
+        matches!(action, Action::FailServerRequest { reason: UnansweredReason::Undelivered, .. })
+    };
+    if step.actions.iter().any(is_undelivered) {
+        return Ok(());
+    }
+    let evicted = readers.in_flight().find(|event| {
+        let is_logged = |view: &View| {
+            let log = view.log(event.stream?)?;
+            Some(log.in_flight.iter().any(|(index, _)| *index == event.index))
+        };
+        is_logged(before) == Some(true) && is_logged(&step.after) == Some(false)
+    });
+    evicted.map_or(Ok(()), |event| Err(format!("{event:?} is in flight, but was evicted")))
+}
+
+/// Returns whether unacknowledged events of an active reader may be evicted: the sender of the
+/// message cannot wait, and the session is full.
+fn may_evict(config: &Config, before: &View, step: &Step) -> bool {
+    let Input::BackendMessage { message, overflow: Overflow::Evict, .. } = &step.input else {
+        return false;
+    };
+    let cost = message.bytes.saturating_add(EVENT_OVERHEAD_BYTES);
+    step.result.is_ok() && before.bytes.saturating_add(cost) > config.session_bytes_max
+}
+
+/// Checks that a message whose sender can wait is not evicted as soon as it is recorded, unless
+/// the stream limits are zero. If a timer has fired, or a connection was cut, this is not certain.
+fn check_recorded(config: &Config, now: Instant, before: &View, step: &Step) -> Result<(), String> {
+    let Some(message) = held_message(step) else {
+        return Ok(());
+    };
+    let is_due = before.deadline.is_some_and(|deadline| deadline <= now);
+    let has_cut = step.actions.iter().any(|action| matches!(action, Action::Cut { .. }));
+    let has_log = config.stream_events_max > 0 && config.stream_bytes_max > 0;
+    if is_due || has_cut || !has_log {
+        return Ok(());
+    }
+    let has_grown =
+        |log: &LogView| before.log(log.stream).is_some_and(|earlier| earlier.last < log.last);
+    let mut logs = step.after.logs.iter();
+    let evicted = logs.find(|log| has_grown(log) && log.newest.is_none());
+    evicted.map_or(Ok(()), |log| Err(format!("{message:?} was evicted at once: {log:?}")))
+}
+
+/// Returns the accepted message of a sender that can wait.
+fn held_message(step: &Step) -> Option<&Message<u64>> {
+    match (&step.input, &step.result) {
+        (Input::BackendMessage { message, overflow: Overflow::Hold, .. }, Ok(())) => Some(message),
+        (_, Ok(()) | Err(_)) => None,
+    }
+}
+
+impl ResponseIndexes {
     /// Returns the index of an event that a step evicted although the attached connection
     /// has not acknowledged it.
     fn missed(&self, before: &View, step: &Step, view: &ConnectionView) -> Option<u64> {
@@ -81,10 +110,7 @@ impl AllowedLosses {
             let Action::Report(Report::ResponseEvicted { stream, id }) = action else {
                 return None;
             };
-            self.responses
-                .get(&(*stream, id.clone()))
-                .filter(|_| view.stream == Some(*stream))
-                .copied()
+            self.0.get(&(*stream, id.clone())).filter(|_| view.stream == Some(*stream)).copied()
         });
         let others = (is.missed > was.missed).then_some(is.missed);
         let first_unacknowledged = view.cursor?.first_unacknowledged;
@@ -92,55 +118,30 @@ impl AllowedLosses {
     }
 
     /// Notes the index of a response that is not replaced because of its size.
-    fn note_response(&mut self, config: &Config, before: &View, step: &Step) {
-        self.responses.retain(|(stream, _), _| step.after.log(*stream).is_some());
-        let Input::BackendMessage { message, .. } = &step.input else { return };
+    fn follow(&mut self, config: &Config, before: &View, step: &Step) {
+        self.0.retain(|(stream, _), _| step.after.log(*stream).is_some());
+        let (Input::BackendMessage { message, .. }, Ok(())) = (&step.input, &step.result) else {
+            return;
+        };
         let Some(id) = answered_id(&message.head) else { return };
         let Some(stream) = before.stream_of(id) else { return };
         if let Some(log) = step.after.log(stream)
             && message.bytes <= config.message_bytes_max
         {
-            self.responses.insert((stream, id.clone()), log.last);
+            self.0.insert((stream, id.clone()), log.last);
         }
-    }
-
-    /// Notes what may use up the last quarter of `session_bytes_max`.
-    fn note_fullness(&mut self, config: &Config, step: &Step, are_all_reading: bool) {
-        if step.after.bytes.saturating_mul(4) < config.session_bytes_max.saturating_mul(3) {
-            self.may_be_full = false;
-            return;
-        }
-        let is_response = matches!(&step.input, Input::BackendMessage { message, .. }
-            if answered_id(&message.head).is_some());
-        let is_resume = matches!(&step.input, Input::Get { .. });
-        let is_held = step.actions.iter().any(|action| matches!(action, Action::Hold { .. }));
-        self.may_be_full |= is_response || is_resume || is_held || !are_all_reading;
-    }
-}
-
-/// Returns the maximum cost of what is recorded in a step, in bytes.
-fn cost(step: &Step) -> usize {
-    match &step.input {
-        Input::BackendMessage { message, .. } => message.bytes.saturating_add(EVENT_OVERHEAD_BYTES),
-        Input::Post { .. }
-        | Input::Get { .. }
-        | Input::Acknowledged { .. }
-        | Input::ConnectionClosed { .. }
-        | Input::Abandon { .. }
-        | Input::Delete
-        | Input::CloseSession { .. }
-        | Input::Disconnect { .. }
-        | Input::BackendGone
-        | Input::Tick => 0,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use rejoin_core::Event;
+    use std::time::Duration;
 
-    use super::super::LogView;
-    use super::super::fixtures::{attached, backend, log, notification, position, response, step};
+    use rejoin_core::{ConnectionId, Event, EventId};
+
+    use super::super::fixtures::{
+        attached, backend, log, notification, position, response, send, step,
+    };
     use super::*;
 
     fn at(seconds: u64) -> Instant {
@@ -162,57 +163,78 @@ mod tests {
     }
 
     /// Evicts an unacknowledged event so many seconds after it was sent.
-    fn evict(seconds: u64, config: &Config) -> Result<(), String> {
+    fn evict(seconds: u64, config: &Config, overflow: Overflow) -> Result<(), String> {
         let mut silence = Silence::default();
         let mut before = recorded(1);
         before.after.connections[0].cursor = Some(position(1, 0));
         silence.follow(at(1), &View::default(), &before);
         let mut after = before.clone();
-        after.after.logs = vec![LogView { missed: 1, ..log(2) }];
-        let allowed_losses = &mut AllowedLosses::default();
-        check(allowed_losses, config, at(1 + seconds), &before.after, &after, &silence)
+        after.after.logs = vec![LogView { missed: 1, ..recorded(2).after.logs.remove(0) }];
+        if let Input::BackendMessage { overflow: it, .. } = &mut after.input {
+            *it = overflow;
+        }
+        let responses = &mut ResponseIndexes::default();
+        check(responses, config, at(1 + seconds), &before.after, &after, &silence)
     }
 
     #[test]
     fn an_event_missed_by_a_reader_is_detected() {
-        assert!(evict(1, &config()).is_err());
-        assert!(evict(2, &config()).is_ok(), "the reader may be stalled");
+        let hold = Overflow::Hold;
+        assert!(evict(1, &config(), hold).is_err());
+        assert!(evict(2, &config(), hold).is_ok(), "the reader may be stalled");
         let hold_timeout = Some(Duration::from_secs(1));
         assert!(
-            evict(1, &Config { hold_timeout, ..config() }).is_ok(),
+            evict(1, &Config { hold_timeout, ..config() }, hold).is_ok(),
             "senders no longer wait for it"
         );
-        let tiny = Config { session_bytes_max: 0, ..config() };
-        assert!(evict(1, &tiny).is_ok(), "the message is too large for the session");
     }
 
     #[test]
-    fn a_full_session_allows_no_loss_while_every_sender_waits() {
-        let config = Config { session_bytes_max: 4 * EVENT_OVERHEAD_BYTES, ..config() };
-        let mut full = recorded(1);
-        full.after.bytes = config.session_bytes_max;
-        let mut after = recorded(2);
-        after.after.logs[0].missed = 1;
-        after.after.bytes = config.session_bytes_max;
-        let run = |actions| {
-            let mut allowed_losses = AllowedLosses::default();
-            let silence = Silence::default();
-            let full_step = Step { actions, ..full.clone() };
-            check(&mut allowed_losses, &config, at(1), &recorded(0).after, &full_step, &silence)?;
-            check(&mut allowed_losses, &config, at(1), &full_step.after, &after, &silence)
+    fn a_full_session_allows_a_loss_only_for_a_sender_that_cannot_wait() {
+        let tiny = Config { session_bytes_max: 0, ..config() };
+        assert!(evict(1, &tiny, Overflow::Hold).is_err());
+        assert!(evict(1, &tiny, Overflow::Evict).is_ok());
+        assert!(evict(1, &config(), Overflow::Evict).is_err(), "there is room");
+    }
+
+    #[test]
+    fn a_message_that_is_evicted_at_once_is_detected() {
+        let run = |config: &Config, newest| {
+            let mut after = recorded(2);
+            after.after.connections.clear();
+            after.after.logs[0].newest = newest;
+            let responses = &mut ResponseIndexes::default();
+            check(responses, config, at(1), &recorded(1).after, &after, &Silence::default())
         };
-        assert!(run(Vec::new()).is_err());
-        assert!(
-            run(vec![Action::Hold { stream: StreamId::Standalone }]).is_ok(),
-            "the sender did not wait"
-        );
+        assert!(run(&config(), Some(Event::Message(2))).is_ok());
+        assert!(run(&config(), None).is_err());
+        assert!(run(&Config { stream_events_max: 0, ..config() }, None).is_ok());
+    }
+
+    #[test]
+    fn an_evicted_event_in_flight_is_detected() {
+        let connection = ConnectionId(1);
+        let last_event_id = Some(EventId::new(StreamId::Standalone, 0));
+        let mut readers = Readers::default();
+        readers.follow(&View::default(), &step(Input::Get { connection, last_event_id }));
+        let mut sent = recorded(1);
+        sent.actions = vec![send(1, StreamId::Standalone, 1, Event::Message(1))];
+        sent.after.logs[0].in_flight = vec![(1, EVENT_OVERHEAD_BYTES)];
+        readers.follow(&View::default(), &sent);
+        let mut evicted = recorded(2);
+        let run = |evicted: &Step| check_in_flight(&sent.after, evicted, &readers);
+        assert!(run(&evicted).is_err());
+        evicted.after.logs[0].in_flight = vec![(1, EVENT_OVERHEAD_BYTES)];
+        assert!(run(&evicted).is_ok());
+        evicted.after.logs.clear();
+        assert!(run(&evicted).is_ok(), "its stream was removed");
     }
 
     #[test]
     fn a_response_missed_by_a_reader_is_detected() {
         let stream = StreamId::Standalone;
         let evict = |bytes| {
-            let mut allowed_losses = AllowedLosses::default();
+            let mut responses = ResponseIndexes::default();
             let silence = Silence::default();
             let mut before = recorded(0);
             before.after.requests = vec![(7.into(), stream)];
@@ -221,11 +243,11 @@ mod tests {
                 message.bytes = bytes;
             }
             answered.after = recorded(1).after;
-            check(&mut allowed_losses, &config(), at(1), &before.after, &answered, &silence)?;
+            check(&mut responses, &config(), at(1), &before.after, &answered, &silence)?;
             let mut evicted = recorded(2);
             evicted.actions =
                 vec![Action::Report(Report::ResponseEvicted { stream, id: 7.into() })];
-            check(&mut allowed_losses, &config(), at(1), &answered.after, &evicted, &silence)
+            check(&mut responses, &config(), at(1), &answered.after, &evicted, &silence)
         };
         assert!(evict(0).is_err());
         assert!(evict(config().message_bytes_max + 1).is_ok(), "the response was never in the log");

@@ -1,12 +1,14 @@
 //! Law 6: no request is lost.
 //!
 //! A forwarded request has exactly one outcome: its response is acknowledged or retained,
-//! it is cancelled, the session is closed, or the client gets a `Failure`.
+//! it is cancelled, the session is closed, or the client gets a `Failure`. A session that closes
+//! lists the requests that are still pending.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rejoin_core::{
-    Action, Event, Failure, FailureReason, Head, Input, Method, RequestId, StreamId,
+    Action, Config, Event, Failure, FailureReason, Head, Input, Message, Method, Overflow,
+    RequestId, StreamId,
 };
 
 use super::readers::{Sent, SentEvent};
@@ -33,9 +35,15 @@ enum Outcome {
 }
 
 /// Checks the effect of a step on requests.
-pub(super) fn check(requests: &mut Requests, step: &Step, sent: &[Sent]) -> Result<(), String> {
+pub(super) fn check(
+    requests: &mut Requests,
+    config: &Config,
+    step: &Step,
+    sent: &[Sent],
+) -> Result<(), String> {
     requests.note_orphaned(step)?;
-    requests.note_input(step, sent)?;
+    requests.note_input(config, step, sent)?;
+    requests.check_listed(step)?;
     if step.after.closed.is_some() {
         for (id, stream) in std::mem::take(&mut requests.pending) {
             requests.outcomes.entry(stream).or_default().insert(id, Outcome::SessionClosed);
@@ -69,7 +77,7 @@ impl Requests {
         Ok(())
     }
 
-    fn note_input(&mut self, step: &Step, sent: &[Sent]) -> Result<(), String> {
+    fn note_input(&mut self, config: &Config, step: &Step, sent: &[Sent]) -> Result<(), String> {
         if step.result.is_err() {
             return Ok(());
         }
@@ -79,8 +87,11 @@ impl Requests {
                 self.pending.retain(|_, other| other != stream);
                 Ok(())
             }
-            Input::BackendMessage { message, .. } => match answered_id(&message.head) {
-                Some(id) => self.note_response(step, sent, id, message.body),
+            Input::BackendMessage { message, overflow, .. } => match answered_id(&message.head) {
+                Some(id) => {
+                    let may_fail = may_fail(config, message, *overflow);
+                    self.note_response(step, sent, (id, message.body), may_fail)
+                }
                 None => Ok(()),
             },
             Input::Get { .. }
@@ -113,21 +124,25 @@ impl Requests {
                 Some(stream) => {
                     self.pending.insert(id.clone(), stream);
                 }
-                None if is_cancelled || step.after.closed.is_some() => {}
+                None if is_cancelled => {}
+                // The session closes with it.
+                None if step.after.closed.is_some() => {
+                    self.pending.insert(id.clone(), StreamId::Standalone);
+                }
                 None => return Err(format!("{id} was accepted, but is not pending")),
             }
         }
         Ok(())
     }
 
-    /// Checks that the response to a pending request is sent or logged, and that any other
-    /// response is neither.
+    /// Checks that the response to a pending request is sent or logged, or a failure if that is
+    /// possible, and that any other response is neither.
     fn note_response(
         &mut self,
         step: &Step,
         sent: &[Sent],
-        id: &RequestId,
-        body: u64,
+        (id, body): (&RequestId, u64),
+        may_fail: bool,
     ) -> Result<(), String> {
         let sent_at = sent.iter().find_map(|sent| {
             let SentEvent { index, event, .. } = sent.event.as_ref()?;
@@ -149,7 +164,7 @@ impl Requests {
         let log = step.after.log(stream);
         let logged_at = log.filter(|log| match &log.newest {
             Some(Event::Message(logged)) => *logged == body,
-            Some(Event::Failure(failure)) => failure.id == *id,
+            Some(Event::Failure(failure)) => failure.id == *id && may_fail,
             Some(Event::Priming { .. } | Event::Gap { .. }) | None => false,
         });
         let location = sent_at.or(logged_at.map(|log| log.last));
@@ -160,6 +175,25 @@ impl Requests {
                 "the response to {id} is neither sent nor logged on {stream}: {log:?}"
             ));
         }
+        Ok(())
+    }
+
+    /// Checks that a session that closes lists the requests that are pending.
+    fn check_listed(&mut self, step: &Step) -> Result<(), String> {
+        let listed = step.actions.iter().find_map(|action| {
+            let Action::SessionClosed { pending_requests, .. } = action else {
+                return None;
+            };
+            Some(pending_requests)
+        });
+        let Some(listed) = listed else {
+            return Ok(());
+        };
+        let pending: BTreeSet<&RequestId> = self.pending.keys().chain(&self.initialize).collect();
+        if !listed.iter().eq(pending.iter().copied()) {
+            return Err(format!("{pending:?} were pending at the close, but it lists {listed:?}"));
+        }
+        self.initialize = None;
         Ok(())
     }
 
@@ -205,9 +239,18 @@ impl Requests {
     }
 }
 
+/// Returns whether a response may be replaced by a failure as soon as it is recorded: it is too
+/// large, its sender cannot wait for room, or the log of its stream cannot have it.
+fn may_fail(config: &Config, message: &Message<u64>, overflow: Overflow) -> bool {
+    message.bytes > config.message_bytes_max
+        || overflow == Overflow::Evict
+        || config.stream_events_max == 0
+        || config.stream_bytes_max == 0
+}
+
 #[cfg(test)]
 mod tests {
-    use rejoin_core::{CloseReason, ConnectionId, EndReason, EventId};
+    use rejoin_core::{CloseReason, ConnectionId, EndReason, EventId, Post, Rejection};
 
     use super::super::fixtures::{backend, gap, log, post, response, send, step};
     use super::super::readers::Readers;
@@ -222,7 +265,7 @@ mod tests {
         let mut before = View::default();
         steps.iter().try_for_each(|step| {
             let sent = readers.follow(&before, step);
-            check(&mut requests, step, &sent)?;
+            check(&mut requests, &Config::default(), step, &sent)?;
             before = step.after.clone();
             Ok(())
         })
@@ -258,15 +301,56 @@ mod tests {
         assert!(run(&[requested()]).is_ok());
         assert!(run(&[step(post(1, 7, 70))]).is_err());
         assert!(run(&[requested(), step(Input::Tick)]).is_err());
-        let mut closed = step(Input::Delete);
-        closed.after.closed = Some(CloseReason::Deleted);
-        assert!(run(&[requested(), closed]).is_ok());
+    }
+
+    #[test]
+    fn a_pending_request_that_is_not_listed_at_the_close_is_detected() {
+        let initialize = || {
+            let mut initialize = step(post(1, 7, 70));
+            if let Input::Post { post: Post::Single(message), .. } = &mut initialize.input {
+                let method = Method::Initialize { version: None };
+                message.head = Head::Request { id: 7.into(), method, progress_token: None };
+            }
+            initialize
+        };
+        let run = |first: Step, listed: &[i64]| {
+            let mut closed = step(Input::Delete);
+            closed.actions = vec![Action::SessionClosed {
+                reason: CloseReason::Deleted,
+                pending_requests: listed.iter().map(|id| (*id).into()).collect(),
+                server_requests: Vec::new(),
+            }];
+            closed.after.closed = Some(CloseReason::Deleted);
+            run(&[first, closed]).is_ok()
+        };
+        for first in [requested(), initialize()] {
+            assert!(run(first.clone(), &[7]));
+            assert!(!run(first.clone(), &[]) && !run(first, &[7, 7]));
+        }
+        assert!(run(step(Input::Tick), &[]) && !run(step(Input::Tick), &[7]));
+    }
+
+    #[test]
+    fn a_request_that_does_not_stay_pending_in_a_full_session_is_detected() {
+        let mut full = step(backend(response(7), 80));
+        full.result = Err(Rejection::Full);
+        assert!(run(&[requested(), full.clone()]).is_err());
+        full.after = requested().after;
+        assert!(run(&[requested(), full]).is_ok());
     }
 
     #[test]
     fn a_dropped_response_is_detected() {
         assert!(run(&[requested(), answered(Some(Event::Message(80)))]).is_ok());
-        assert!(run(&[requested(), answered(Some(failure(FailureReason::Evicted)))]).is_ok());
+        let failed = |overflow| {
+            let mut failed = answered(Some(failure(FailureReason::Evicted)));
+            if let Input::BackendMessage { overflow: it, .. } = &mut failed.input {
+                *it = overflow;
+            }
+            failed
+        };
+        assert!(run(&[requested(), failed(Overflow::Evict)]).is_ok());
+        assert!(run(&[requested(), failed(Overflow::Hold)]).is_err(), "its sender can wait");
         assert!(run(&[requested(), answered(Some(Event::Message(81)))]).is_err());
         assert!(run(&[requested(), answered(None)]).is_err());
     }

@@ -2,33 +2,21 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use rejoin_core::{Action, Config, Head, Input, Instant, RequestId, StreamId};
+use rejoin_core::{Config, EVENT_OVERHEAD_BYTES, Event, Input, Instant, StreamId};
 
-use super::readers::{Readers, Sent};
+use super::readers::Readers;
+use super::server_requests::ServerRequests;
 use super::silence::Silence;
-use super::{Step, View, answered_id, cancelled_id, posted, request_id};
+use super::{LogView, Step, View, sent_event};
 
-/// The unanswered server requests.
-pub(super) type ServerRequests = BTreeSet<RequestId>;
-
-/// Checks all limits except those of single logs.
+/// Checks the limits of everything that is counted.
 pub(super) fn check(
-    waiting: &mut ServerRequests,
+    waiting: &ServerRequests,
     config: &Config,
     step: &Step,
     readers: &Readers,
-    sent: &[Sent],
 ) -> Result<(), String> {
-    update(waiting, step);
     let view = &step.after;
-    let events: usize = view.logs.iter().map(|log| log.events).sum();
-    if events > 1 || config.session_bytes_max == 0 {
-        check_limit("bytes", view.bytes, config.session_bytes_max)?;
-    }
-    let bytes: usize = view.logs.iter().map(|log| log.bytes).sum();
-    if view.closed.is_none() && bytes != view.bytes {
-        return Err(format!("the logs cost {bytes} bytes, but the session counts {}", view.bytes));
-    }
     check_limit("pending requests", view.pending, config.pending_requests_max)?;
     check_limit("connections", view.connections.len(), config.connections_max)?;
     let attached_streams = view.connections.iter().filter_map(|view| view.stream);
@@ -40,21 +28,49 @@ pub(super) fn check(
     let retained_max =
         config.retained_unacknowledged_max.saturating_add(config.retained_acknowledged_max);
     check_limit("retained streams", retained, retained_max)?;
-    check_limit("server requests", waiting.len(), config.server_requests_max)?;
+    check_limit("server requests", waiting.count(), config.server_requests_max)?;
     check_limit("shadows", readers.shadows(), config.shadows_max)?;
     let window = usize::try_from(config.window_events_max).unwrap_or(usize::MAX);
     for (connection, events) in readers.events_in_flight() {
         check_limit(&format!("events on connection {connection}"), events, window)?;
     }
-    for bytes in sent.iter().filter_map(|sent| sent.bytes_in_flight) {
-        check_limit("bytes in flight", bytes, config.window_bytes_max)?;
+    Ok(())
+}
+
+/// Checks what a session keeps: the logs, and what is in flight and in no log. The response to
+/// `initialize` comes on top.
+pub(super) fn check_kept(config: &Config, step: &Step, readers: &Readers) -> Result<(), String> {
+    let view = &step.after;
+    let is_logged = |stream: StreamId, index: u64| {
+        let in_flight = view.log(stream).into_iter().flat_map(|log| &log.in_flight);
+        in_flight.into_iter().any(|(logged, _)| *logged == index)
+    };
+    let mut bytes: usize = view.logs.iter().map(|log| log.bytes).sum();
+    let mut events: usize = view.logs.iter().map(|log| log.events).sum();
+    let mut initialize_bytes = 0;
+    for event in readers.in_flight() {
+        match event.stream {
+            None => initialize_bytes += event.cost,
+            Some(stream) if is_logged(stream, event.index) => {}
+            Some(_) => {
+                bytes += event.cost;
+                events += 1;
+            }
+        }
+    }
+    let all = bytes + initialize_bytes;
+    if view.bytes < all || view.bytes > all && readers.is_exact() {
+        return Err(format!("{all} bytes are kept, but the session counts {}", view.bytes));
+    }
+    if events > 1 {
+        check_limit("bytes", view.bytes - initialize_bytes, config.session_bytes_max)?;
     }
     Ok(())
 }
 
 /// Checks the limits of logs on which something was recorded, unless they may have a reader:
-/// what a reader has not acknowledged is limited by the session only, and stays until the
-/// next event when the reader leaves.
+/// what is in flight, and what a reader has not acknowledged, is limited by the session only, and
+/// the latter stays until the next event when the reader leaves.
 pub(super) fn check_logs(
     config: &Config,
     now: Instant,
@@ -67,7 +83,8 @@ pub(super) fn check_logs(
         return Ok(());
     }
     for log in &step.after.logs {
-        let grew = before.log(log.stream).is_none_or(|earlier| earlier.last < log.last);
+        let earlier = before.log(log.stream);
+        let grew = earlier.is_none_or(|earlier| earlier.last < log.last);
         let mut views = before.connections.iter().chain(&step.after.connections);
         let is_read = views.any(|view| {
             view.stream == Some(log.stream)
@@ -76,12 +93,33 @@ pub(super) fn check_logs(
         if !grew || is_read {
             continue;
         }
-        check_limit("events in a log", log.events, config.stream_events_max)?;
-        if log.events > 1 || config.stream_bytes_max == 0 {
-            check_limit("bytes in a log", log.bytes, config.stream_bytes_max)?;
+        // When an event was recorded, more may have been in flight than after the step.
+        let earlier_in_flight = earlier.into_iter().flat_map(|earlier| &earlier.in_flight);
+        let mut in_flight: BTreeSet<_> = earlier_in_flight.chain(&log.in_flight).copied().collect();
+        in_flight.extend(sent_message(before, step, log));
+        let bytes_in_flight: usize = in_flight.iter().map(|(_, cost)| cost).sum();
+        let events = log.events.saturating_sub(in_flight.len());
+        check_limit("events in a log", events, config.stream_events_max)?;
+        if events > 1 || config.stream_bytes_max == 0 {
+            let bytes = log.bytes.saturating_sub(bytes_in_flight);
+            check_limit("bytes in a log", bytes, config.stream_bytes_max)?;
         }
     }
     Ok(())
+}
+
+/// Returns index and cost of the message that a step recorded on a stream, if it was sent.
+fn sent_message(before: &View, step: &Step, log: &LogView) -> Option<(u64, usize)> {
+    let Input::BackendMessage { message, .. } = &step.input else {
+        return None;
+    };
+    let is_it = |action| {
+        let (connection, _, id, event) = sent_event(action)?;
+        let stream = id.map_or_else(|| before.stream_on(connection), |id| Some(id.stream));
+        let is_here = stream == Some(log.stream) && event == Event::Message(message.body);
+        is_here.then_some((log.last, message.bytes.saturating_add(EVENT_OVERHEAD_BYTES)))
+    };
+    step.actions.iter().find_map(is_it)
 }
 
 /// Returns whether a reader that was silent for so long is certainly stalled.
@@ -96,53 +134,25 @@ fn check_limit(what: &str, count: usize, max: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Adds new server requests, and removes those that were answered, cancelled or failed.
-fn update(waiting: &mut ServerRequests, step: &Step) {
-    let head = backend_head(step);
-    let mut new_request = head.and_then(request_id).cloned();
-    for action in &step.actions {
-        let Action::FailServerRequest { id, .. } = action else {
-            continue;
-        };
-        if !waiting.remove(id) && new_request.as_ref() == Some(id) {
-            new_request = None;
-        }
-    }
-    waiting.extend(new_request);
-    if let Some(id) = head.and_then(cancelled_id) {
-        waiting.remove(id);
-    }
-    let posted = if step.result.is_ok() { posted(&step.input) } else { &[] };
-    for id in posted.iter().filter_map(|message| answered_id(&message.head)) {
-        waiting.remove(id);
-    }
-    if step.after.closed.is_some() {
-        waiting.clear();
-    }
-}
-
-/// Returns the head of an accepted message of the backend.
-fn backend_head(step: &Step) -> Option<&Head> {
-    let (Input::BackendMessage { message, .. }, Ok(())) = (&step.input, &step.result) else {
-        return None;
-    };
-    Some(&message.head)
-}
-
 #[cfg(test)]
 mod tests {
-    use rejoin_core::{ConnectionId, EVENT_OVERHEAD_BYTES, Event, EventId};
+    use rejoin_core::{Action, Answer, ConnectionId, EventId};
 
-    use super::super::fixtures::{attached, backend, log, position, request, send, step};
-    use super::super::{ConnectionView, LogView, View};
+    use super::super::ConnectionView;
+    use super::super::fixtures::{
+        attached, backend, log, position, post, request, response, send, step,
+    };
     use super::*;
 
     fn run(config: &Config, step: &Step) -> Result<(), String> {
         let mut readers = Readers::default();
-        let sent = readers.follow(&View::default(), step);
+        readers.follow(&View::default(), step);
         let silence = Silence::default();
         check_logs(config, Instant::EPOCH, &View::default(), step, &silence)?;
-        check(&mut ServerRequests::new(), config, step, &readers, &sent)
+        check_kept(config, step, &readers)?;
+        let mut waiting = ServerRequests::default();
+        waiting.follow(step)?;
+        check(&waiting, config, step, &readers)
     }
 
     #[test]
@@ -160,7 +170,6 @@ mod tests {
         assert!(run(&Config { stream_bytes_max: 299, ..Config::default() }, &full).is_ok());
         assert!(run(&Config { stream_bytes_max: 0, ..Config::default() }, &full).is_err());
         assert!(run(&Config { session_bytes_max: 299, ..Config::default() }, &full).is_ok());
-        assert!(run(&Config { session_bytes_max: 0, ..Config::default() }, &full).is_err());
         full.after.bytes = 299;
         assert!(run(&Config::default(), &full).is_err(), "the sum of the logs differs");
     }
@@ -194,22 +203,43 @@ mod tests {
     }
 
     #[test]
-    fn too_many_bytes_in_flight_are_detected() {
-        let config = Config { window_bytes_max: EVENT_OVERHEAD_BYTES, ..Config::default() };
-        let mut readers = Readers::default();
+    fn what_is_in_flight_and_not_logged_is_counted() {
         let stream = StreamId::Standalone;
+        let connection = ConnectionId(1);
         let last_event_id = Some(EventId::new(stream, 0));
-        let get = step(Input::Get { connection: ConnectionId(1), last_event_id });
-        readers.follow(&View::default(), &get);
-        let mut run = |index: u64| {
-            let mut sent = step(backend(request(9), index));
-            sent.actions = vec![send(1, stream, index, Event::Message(index))];
-            let view = View::default();
-            let events = readers.follow(&view, &sent);
-            check(&mut ServerRequests::new(), &config, &sent, &readers, &events)
-        };
-        assert!(run(1).is_ok(), "one fits, however large it is");
-        assert!(run(2).is_err());
+        let mut readers = Readers::default();
+        readers.follow(&View::default(), &step(Input::Get { connection, last_event_id }));
+        let mut sent = step(backend(request(9), 1));
+        sent.actions = vec![send(1, stream, 1, Event::Message(1))];
+        sent.after.bytes = EVENT_OVERHEAD_BYTES;
+        readers.follow(&View::default(), &sent);
+        assert!(check_kept(&Config::default(), &sent, &readers).is_ok());
+        sent.after.logs = vec![LogView { bytes: EVENT_OVERHEAD_BYTES, events: 1, ..log(2) }];
+        assert!(check_kept(&Config::default(), &sent, &readers).is_err());
+        sent.after.bytes = 2 * EVENT_OVERHEAD_BYTES;
+        assert!(check_kept(&Config::default(), &sent, &readers).is_ok());
+        let tiny = Config { session_bytes_max: EVENT_OVERHEAD_BYTES, ..Config::default() };
+        assert!(check_kept(&tiny, &sent, &readers).is_err());
+        sent.after.logs[0].in_flight = vec![(1, EVENT_OVERHEAD_BYTES)];
+        sent.after.bytes = EVENT_OVERHEAD_BYTES;
+        assert!(check_kept(&tiny, &sent, &readers).is_ok(), "it is logged, too");
+    }
+
+    #[test]
+    fn the_response_to_initialize_comes_on_top() {
+        let mut readers = Readers::default();
+        readers.follow(&View::default(), &step(post(1, 7, 70)));
+        let mut sent = step(backend(response(7), 1));
+        let answer = Answer::Message(1);
+        sent.actions = vec![Action::Respond { connection: ConnectionId(1), answer }];
+        readers.follow(&View::default(), &sent);
+        sent.after.logs = vec![LogView { bytes: 300, events: 2, ..log(2) }];
+        sent.after.bytes = 300 + EVENT_OVERHEAD_BYTES;
+        let limited = |session_bytes_max| Config { session_bytes_max, ..Config::default() };
+        assert!(check_kept(&limited(300), &sent, &readers).is_ok());
+        assert!(check_kept(&limited(299), &sent, &readers).is_err());
+        sent.after.bytes = 300;
+        assert!(check_kept(&limited(300), &sent, &readers).is_err(), "it is not counted");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! A [`Checker`] sees what a driver could see: the configuration, each input with its
 //! time, the result, the actions, the contents of replays, and the getters of the
 //! session. Each file has one law, or a part of one. `Readers` tracks what each
-//! connection was sent, for several laws.
+//! connection was sent, `Silence` for how long its reader has acknowledged nothing, and
+//! `ServerRequests` what the client has yet to answer, for several laws.
 
 mod checker;
 #[cfg(test)]
@@ -18,10 +19,12 @@ mod law5_one_stream;
 mod law6_no_request_lost;
 mod law7_bounded;
 mod law7_cancelled;
+mod law7_room;
 mod law8_end;
 mod law9_deterministic;
 mod observed;
 mod readers;
+mod server_requests;
 mod silence;
 mod step;
 

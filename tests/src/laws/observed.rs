@@ -1,6 +1,9 @@
 //! Sessions whose state is read after every input.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use rejoin_core::{
     Action, Actions, ConnectionId, EVENT_OVERHEAD_BYTES, Entry, Event, Input, Instant, Logged,
@@ -16,6 +19,8 @@ pub struct ObservedSession {
     clock: ClockOffset,
     actions: Actions<u64>,
     streams: BTreeSet<StreamId>,
+    /// The stream that each known connection is, or was, attached to.
+    streams_on: BTreeMap<ConnectionId, StreamId>,
     requests: Vec<RequestId>,
 }
 
@@ -45,6 +50,7 @@ impl ObservedSession {
             clock: ClockOffset { outer: now, inner: now },
             actions: Actions::new(),
             streams: BTreeSet::from([StreamId::Standalone]),
+            streams_on: BTreeMap::new(),
             requests: Vec::new(),
         }
     }
@@ -71,6 +77,7 @@ impl ObservedSession {
             clock: ClockOffset { outer: now, inner: restored_now },
             actions: Actions::new(),
             streams: self.streams.clone(),
+            streams_on: BTreeMap::new(),
             requests: self.requests.clone(),
         };
         Ok((restored, actions.drain().collect()))
@@ -98,7 +105,13 @@ impl ObservedSession {
             assert_eq!(rejected.input, input, "a rejected input comes back unchanged");
             rejected.reason
         });
-        let actions = self.actions.drain().collect();
+        let actions: Vec<Action<u64>> = self.actions.drain().collect();
+        for action in &actions {
+            // A connection may be attached and closed within one step.
+            if let Action::Send { connection, id, .. } = action {
+                self.streams_on.insert(*connection, id.stream);
+            }
+        }
         if result.is_ok() {
             let ids = posted(&input).iter().filter_map(|message| request_id(&message.head));
             self.requests.extend(ids.cloned());
@@ -109,11 +122,18 @@ impl ObservedSession {
 
     /// Reads the state of the session.
     pub fn view(&mut self) -> View {
-        let Self { session, clock, streams, requests, .. } = self;
+        let Self { session, clock, streams, streams_on, requests, .. } = self;
         let connections: Vec<ConnectionView> =
             session.connections().map(|id| connection_view(session, id)).collect();
         streams.extend(connections.iter().filter_map(|view| view.stream));
-        let logs: Vec<LogView> = streams.iter().filter_map(|id| log_view(session, *id)).collect();
+        streams_on.retain(|id, _| session.cursor(*id).is_some());
+        streams_on.extend(connections.iter().filter_map(|it| Some((it.connection, it.stream?))));
+        let mut logs: Vec<LogView> =
+            streams.iter().filter_map(|id| log_view(session, *id)).collect();
+        for log in &mut logs {
+            let on_it = streams_on.iter().filter(|(_, stream)| **stream == log.stream);
+            log.in_flight = on_it.flat_map(|(id, _)| in_flight(session, log.stream, *id)).collect();
+        }
         if logs.len() != streams.len() {
             *streams = logs.iter().map(|log| log.stream).collect();
             streams.insert(StreamId::Standalone);
@@ -150,19 +170,41 @@ fn event(logged: &Logged<u64>) -> (u64, Event<u64>) {
     (logged.index, event)
 }
 
+/// Returns the cost of an event, in bytes.
+fn cost(logged: &Logged<u64>) -> usize {
+    match &logged.entry {
+        Entry::Message { bytes, .. } => bytes.saturating_add(EVENT_OVERHEAD_BYTES),
+        Entry::Failure(_) => 0,
+    }
+}
+
 fn connection_view(session: &Session<u64>, connection: ConnectionId) -> ConnectionView {
     let cursor = session.cursor(connection).map(Position::from);
     let stream = session.stream_on(connection);
-    let first = stream.zip(cursor).and_then(|(stream, cursor)| {
-        let logged = session.log(stream)?.range(cursor.next..u64::MAX).next()?;
-        let cost = match &logged.entry {
-            Entry::Message { bytes, .. } => bytes.saturating_add(EVENT_OVERHEAD_BYTES),
-            Entry::Failure(_) => 0,
-        };
-        Some((logged.index, cost))
-    });
-    let (first, cost) = first.unzip();
-    ConnectionView { connection, stream, cursor, next_logged: first, next_cost: cost.unwrap_or(0) }
+    let log = stream.and_then(|stream| session.log(stream)).zip(cursor);
+    let next = log.and_then(|(log, cursor)| log.range(cursor.next..u64::MAX).next());
+    let awaited = log.map(|(log, cursor)| log.range(cursor.first_unacknowledged..u64::MAX));
+    ConnectionView {
+        connection,
+        stream,
+        cursor,
+        next_logged: next.map(|logged| logged.index),
+        awaited_bytes: awaited.into_iter().flatten().map(cost).sum(),
+    }
+}
+
+/// Returns index and cost of the logged messages that are in flight on a connection.
+fn in_flight(
+    session: &Session<u64>,
+    stream: StreamId,
+    connection: ConnectionId,
+) -> Vec<(u64, usize)> {
+    let cursor = session.cursor(connection).filter(|cursor| cursor.has_unacknowledged());
+    let Some((cursor, log)) = cursor.zip(session.log(stream)) else {
+        return Vec::new();
+    };
+    let sent = log.range(cursor.first_unacknowledged()..cursor.next());
+    sent.map(|logged| (logged.index, cost(logged))).filter(|(_, cost)| *cost > 0).collect()
 }
 
 fn log_view(session: &Session<u64>, stream: StreamId) -> Option<LogView> {
@@ -174,6 +216,7 @@ fn log_view(session: &Session<u64>, stream: StreamId) -> Option<LogView> {
         missed: log.missed_through(),
         events: log.len(),
         bytes: log.bytes(),
+        in_flight: Vec::new(),
         newest: log.range(last..last.saturating_add(1)).next().map(|logged| event(logged).1),
     })
 }

@@ -16,8 +16,6 @@ pub(super) struct Readers {
     acknowledged: AcknowledgedRange,
     /// The costs of recorded messages, in bytes.
     costs: BTreeMap<(StreamId, u64), usize>,
-    /// The maximum number of bytes that may have been in flight in the last step.
-    peak_bytes: usize,
 }
 
 /// Bounds of the acknowledged index of the standalone stream. Between the two are indexes
@@ -66,9 +64,19 @@ pub(super) struct Sent {
     pub(super) gaps: Vec<RangeInclusive<u64>>,
     /// Another connection on which the same event is in flight.
     pub(super) also_on: Option<ConnectionId>,
-    /// The minimum number of bytes in flight with it; `None` if it is alone on its
-    /// connection or costs nothing.
-    pub(super) bytes_in_flight: Option<usize>,
+}
+
+/// An event in flight.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InFlight {
+    /// The connection.
+    pub(super) connection: ConnectionId,
+    /// The stream of the connection, `None` for that of `initialize`.
+    pub(super) stream: Option<StreamId>,
+    /// Its index.
+    pub(super) index: u64,
+    /// Its cost, in bytes.
+    pub(super) cost: usize,
 }
 
 /// An event that was sent.
@@ -88,15 +96,11 @@ impl Readers {
         let min = self.acknowledged.min;
         self.add_reader(before, step);
         self.record_cost(before, step);
-        self.peak_bytes = self.bytes_in_flight(None);
         self.acknowledge(step, true);
         let is_due = before.deadline.is_some_and(|deadline| step.now >= deadline);
         let may_be_promoted = is_due && self.acknowledges_on_shadow(step);
-        let mut sent = self.follow_actions(min, before, step);
+        let sent = self.follow_actions(min, before, step);
         if may_be_promoted {
-            for sent in &mut sent {
-                sent.bytes_in_flight = None;
-            }
             // Some of it may have been sent before the acknowledgement.
             self.acknowledge(step, false);
         }
@@ -122,28 +126,39 @@ impl Readers {
         self.by_connection.iter().map(|(connection, reader)| (*connection, reader.in_flight.len()))
     }
 
-    /// Returns the maximum number of bytes that may have been in flight in the last step.
-    pub(super) fn peak_bytes(&self) -> usize {
-        self.peak_bytes
+    /// Iterates over the events in flight that cost something: all of them, if that
+    /// [is known exactly](Self::is_exact).
+    pub(super) fn in_flight(&self) -> impl Iterator<Item = InFlight> {
+        let all = self.by_connection.iter().flat_map(|(connection, reader)| {
+            let (connection, stream) = (*connection, reader.stream);
+            let events = reader.in_flight.iter();
+            events.map(move |(index, cost)| InFlight {
+                connection,
+                stream,
+                index: *index,
+                cost: *cost,
+            })
+        });
+        all.filter(|event| event.cost > 0)
     }
 
-    /// Returns the bytes in flight on all connections but one.
-    fn bytes_in_flight(&self, but: Option<ConnectionId>) -> usize {
-        let others = self.by_connection.iter().filter(|(connection, _)| Some(**connection) != but);
-        others.flat_map(|(_, reader)| &reader.in_flight).map(|(_, cost)| cost).sum()
+    /// Returns whether it is known exactly what is in flight.
+    pub(super) fn is_exact(&self) -> bool {
+        self.by_connection.values().all(|reader| reader.is_exact)
     }
 
     /// Notes the cost of the message that a step records.
     fn record_cost(&mut self, before: &View, step: &Step) {
-        let Input::BackendMessage { message, .. } = &step.input else {
+        let (Input::BackendMessage { message, .. }, Ok(())) = (&step.input, &step.result) else {
             return;
         };
         let cost = message.bytes.saturating_add(EVENT_OVERHEAD_BYTES);
         self.costs.retain(|(stream, _), _| step.after.log(*stream).is_some());
         for log in &step.after.logs {
-            if before.log(log.stream).is_none_or(|earlier| earlier.last < log.last) {
-                self.costs.insert((log.stream, log.last), cost);
-            }
+            // A priming event, which costs nothing, may follow.
+            let last = before.log(log.stream).map_or(0, |earlier| earlier.last);
+            let new = last.saturating_add(1)..=log.last;
+            self.costs.extend(new.map(|index| ((log.stream, index), cost)));
         }
     }
 
@@ -170,20 +185,10 @@ impl Readers {
     ) -> Sent {
         let (index, id_stream) = (event.index, event.id_stream);
         let cost = self.cost(step, id_stream, &event);
-        let closed = if let Input::ConnectionClosed { connection, .. } = &step.input {
-            Some(*connection)
-        } else {
-            None
-        };
         let reader = self.by_connection.get_mut(&connection);
-        let is_alone = reader.as_ref().is_none_or(|reader| reader.in_flight.is_empty());
         let sent = send(reader, connection, bounds, event, cost);
-        self.peak_bytes = self.peak_bytes.saturating_add(cost);
-        let is_exact = self.by_connection.values().all(|reader| reader.is_exact);
-        let bytes_in_flight =
-            (is_exact && !is_alone && cost > 0).then(|| self.bytes_in_flight(closed));
         let also_on = self.other_holder(step, connection, id_stream, index);
-        Sent { also_on, bytes_in_flight, ..sent }
+        Sent { also_on, ..sent }
     }
 
     /// Returns the connections that certainly have nothing in flight.
@@ -234,6 +239,11 @@ impl Readers {
             | Input::BackendGone
             | Input::Tick => return,
         };
+        if may_replace(step) {
+            // An attached connection becomes a shadow, and may be promoted within the step.
+            let others = self.by_connection.values_mut();
+            others.for_each(|other| other.is_attached &= other.stream != reader.stream);
+        }
         self.by_connection.insert(*connection, reader);
     }
 
@@ -255,12 +265,16 @@ impl Readers {
         else {
             return;
         };
-        if step.cuts(*connection) {
-            return;
-        }
         let Some(reader) = self.by_connection.get_mut(connection) else {
             return;
         };
+        if step.cuts(*connection) {
+            // Before the acknowledgement, or after it to make room.
+            if reader.stream == Some(StreamId::Standalone) {
+                self.acknowledged.raise(0, reader.expected_after.min(*index));
+            }
+            return;
+        }
         let acknowledged = reader.in_flight.iter().take_while(|(sent, _)| sent <= index).count();
         let last = reader.in_flight.drain(..acknowledged).next_back().map(|(sent, _)| sent);
         reader.acknowledged = last.unwrap_or(reader.acknowledged);
@@ -357,9 +371,19 @@ impl Readers {
             skipped: reader.expected_after.saturating_add(1)..log.last.saturating_add(1),
             gaps: reader.gaps,
             also_on: None,
-            bytes_in_flight: None,
         })
     }
+}
+
+/// Returns whether the connection that the input opens may have been attached in place of another.
+fn may_replace(step: &Step) -> bool {
+    let Input::Get { connection, last_event_id } = &step.input else {
+        return false;
+    };
+    let is_cut = |action: &Action<u64>| matches!(action, Action::Cut { .. });
+    last_event_id.is_some()
+        || step.after.stream_on(*connection).is_some()
+        || step.actions.iter().any(is_cut)
 }
 
 /// Notes an event that is sent to a reader. On an unknown or closed connection, no event
@@ -376,17 +400,7 @@ fn send(
         let event = Some(event);
         let (floor, skipped) = (u64::MAX, 0..0);
         let gaps = Vec::new();
-        let (also_on, bytes_in_flight) = (None, None);
-        return Sent {
-            connection,
-            stream: None,
-            event,
-            floor,
-            skipped,
-            gaps,
-            also_on,
-            bytes_in_flight,
-        };
+        return Sent { connection, stream: None, event, floor, skipped, gaps, also_on: None };
     };
     reader.attach(min, max);
     reader.stream = reader.stream.or(event.id_stream);
@@ -398,7 +412,6 @@ fn send(
         skipped: reader.expected_after.saturating_add(1)..index,
         gaps: reader.gaps.clone(),
         also_on: None,
-        bytes_in_flight: None,
     };
     reader.floor = index;
     reader.expected_after = index;

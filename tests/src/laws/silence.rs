@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use rejoin_core::{ConnectionId, Input, Instant, StreamId};
+use rejoin_core::{Config, ConnectionId, Input, Instant, StreamId};
 
 use super::{Position, Step, View};
 
@@ -11,6 +11,8 @@ use super::{Position, Step, View};
 pub(super) struct Silence {
     /// Since when the reader of a connection with events in flight is silent.
     since: BTreeMap<ConnectionId, Instant>,
+    /// The longest pause that the reader of a connection has made.
+    longest_pause: BTreeMap<ConnectionId, Duration>,
     /// The stream that a connection is, or was, attached to.
     streams: BTreeMap<ConnectionId, StreamId>,
     /// For how long the earlier readers of a stream were silent, since a new event was
@@ -33,9 +35,21 @@ impl Silence {
         self.current(now, reader).saturating_add(earlier.unwrap_or_default())
     }
 
-    /// Iterates over the readers with events in flight.
-    pub(super) fn readers(&self) -> impl Iterator<Item = ConnectionId> {
-        self.since.keys().copied()
+    /// Returns whether a reader is certainly active, if it is attached: neither stalled, nor is
+    /// its stream stuck.
+    pub(super) fn is_active(&self, config: &Config, now: Instant, reader: ConnectionId) -> bool {
+        let silence = self.total(now, reader);
+        let hold_timeout = config.hold_timeout.unwrap_or(Duration::MAX);
+        silence.is_zero() || silence < config.stall_timeout_min.min(hold_timeout)
+    }
+
+    /// Returns whether a reader has certainly stopped, if something that costs something is in
+    /// flight.
+    pub(super) fn has_stopped(&self, config: &Config, now: Instant, reader: ConnectionId) -> bool {
+        let silence = self.current(now, reader);
+        let longest = self.longest_pause.get(&reader).copied().unwrap_or_default();
+        silence >= config.stall_timeout_min && silence > longest.saturating_mul(2)
+            || config.stall_timeout_max.is_some_and(|timeout| silence >= timeout)
     }
 
     /// Applies a step.
@@ -43,11 +57,13 @@ impl Silence {
         self.note_detached(now, before, step);
         self.note_acknowledged(before, step);
         self.since.retain(|connection, _| step.after.connection(*connection).is_some());
+        self.longest_pause.retain(|connection, _| step.after.connection(*connection).is_some());
         self.streams.retain(|connection, _| step.after.connection(*connection).is_some());
         for view in &step.after.connections {
             self.streams.extend(view.stream.map(|stream| (view.connection, stream)));
             let Some(cursor) = view.cursor.filter(Position::has_unacknowledged) else {
-                self.since.remove(&view.connection);
+                let since = self.since.remove(&view.connection);
+                self.note_pause(view.connection, since, now);
                 continue;
             };
             let earlier = before.connection(view.connection).and_then(|view| view.cursor);
@@ -57,9 +73,17 @@ impl Silence {
                 || step.acknowledges(view.connection)
                 || !self.since.contains_key(&view.connection)
             {
-                self.since.insert(view.connection, now);
+                let since = self.since.insert(view.connection, now);
+                self.note_pause(view.connection, since, now);
             }
         }
+    }
+
+    /// Notes that a reader was silent since a time, and no longer is.
+    fn note_pause(&mut self, reader: ConnectionId, since: Option<Instant>, now: Instant) {
+        let pause = since.map_or(Duration::ZERO, |since| now.since(since));
+        let longest = self.longest_pause.entry(reader).or_default();
+        *longest = pause.max(*longest);
     }
 
     /// Adds the silence of connections that the step detached.
@@ -79,13 +103,12 @@ impl Silence {
     fn note_acknowledged(&mut self, before: &View, step: &Step) {
         let (stream, min, max) = match &step.input {
             Input::Acknowledged { connection, through }
-            | Input::ConnectionClosed { connection, through: Some(through) }
-                if !step.cuts(*connection) =>
-            {
+            | Input::ConnectionClosed { connection, through: Some(through) } => {
                 let cursor = before.connection(*connection).and_then(|view| view.cursor);
                 let Some(stream) = self.streams.get(connection) else { return };
+                // The connection may have been cut before.
                 let first = cursor
-                    .filter(Position::has_unacknowledged)
+                    .filter(|cursor| cursor.has_unacknowledged() && !step.cuts(*connection))
                     .map(|cursor| cursor.first_unacknowledged);
                 let last = step.after.log(*stream).map_or(0, |log| log.last);
                 (*stream, first.filter(|first| first <= through), last.min(*through))
@@ -95,8 +118,7 @@ impl Silence {
             }
             Input::Post { .. }
             | Input::Get { .. }
-            | Input::Acknowledged { .. }
-            | Input::ConnectionClosed { .. }
+            | Input::ConnectionClosed { through: None, .. }
             | Input::Abandon { .. }
             | Input::Delete
             | Input::CloseSession { .. }

@@ -23,11 +23,17 @@ pub struct Step {
 }
 
 impl Step {
-    /// Returns whether the input had an effect: it was accepted, or it closed the session.
+    /// Returns whether the input had an effect: it was accepted, its sender is held until there
+    /// is room, or it closed the session.
     #[must_use]
     pub fn is_applied(&self) -> bool {
-        let is_last = matches!(self.actions.last(), Some(Action::SessionClosed { .. }));
-        self.result.is_ok() || is_last && matches!(self.result, Err(Rejection::Closed(_)))
+        let closes = matches!(self.actions.last(), Some(Action::SessionClosed { .. }));
+        match &self.result {
+            Ok(()) | Err(Rejection::Full) => true,
+            // Any other reason is that of a timer.
+            Err(Rejection::Closed(reason)) => closes && *reason == CloseReason::ExpectedInitialize,
+            Err(Rejection::Client(_) | Rejection::Backend(_) | Rejection::ApiMisuse(_)) => false,
+        }
     }
 }
 
@@ -52,7 +58,7 @@ pub struct View {
     pub closed: Option<CloseReason>,
     /// How many requests of the client are pending.
     pub pending: usize,
-    /// The cost of all logs, in bytes.
+    /// The cost of all events that are kept, in bytes.
     pub bytes: usize,
     /// The connections, by id.
     pub connections: Vec<ConnectionView>,
@@ -73,8 +79,8 @@ pub struct ConnectionView {
     pub cursor: Option<Position>,
     /// The index of the first logged event at or after the cursor, if it is attached.
     pub next_logged: Option<u64>,
-    /// The cost of that event, in bytes.
-    pub next_cost: usize,
+    /// The cost of the logged events that it has not acknowledged, in bytes, if it is attached.
+    pub awaited_bytes: usize,
 }
 
 /// The state of a cursor.
@@ -101,6 +107,8 @@ pub struct LogView {
     pub events: usize,
     /// Their cost, in bytes.
     pub bytes: usize,
+    /// Index and cost of those of them that are in flight.
+    pub in_flight: Vec<(u64, usize)>,
     /// The event at the last index, if it is in the log.
     pub newest: Option<Event<u64>>,
 }

@@ -24,14 +24,32 @@ pub(super) enum LinkOrigin {
 
 impl Simulation {
     /// Passes an input to a session, checks the step, and applies its actions. Returns the
-    /// stream that holds the sender, if there is one.
+    /// result.
     pub(super) fn handle_input(
         &mut self,
         no: ServerNo,
         input: Input<u64>,
-    ) -> Result<Result<Option<StreamId>, Rejection>, String> {
+    ) -> Result<Result<(), Rejection>, String> {
         let now = self.clock();
-        self.handle_input_at(no, now, input)
+        Ok(self.handle_input_at(no, now, input)?.result)
+    }
+
+    /// Passes a message of the backend. Returns the result, and the stream that holds its sender,
+    /// if there is one.
+    pub(super) fn handle_backend_message(
+        &mut self,
+        no: ServerNo,
+        input: Input<u64>,
+    ) -> Result<(Result<(), Rejection>, Option<StreamId>), String> {
+        let now = self.clock();
+        let step = self.handle_input_at(no, now, input)?;
+        let held_by = step.actions.iter().fold(None, |held_by, action| match action {
+            Action::Hold { stream } => Some(*stream),
+            // There may be room at once, if a connection was cut.
+            Action::Release { stream } => held_by.filter(|held_by| held_by != stream),
+            _ => held_by,
+        });
+        Ok((step.result, held_by))
     }
 
     /// Passes an input at a given time. See [`handle_input`](Self::handle_input).
@@ -40,7 +58,7 @@ impl Simulation {
         no: ServerNo,
         now: Instant,
         input: Input<u64>,
-    ) -> Result<Result<Option<StreamId>, Rejection>, String> {
+    ) -> Result<Step, String> {
         self.failed_session = Some(no);
         let Some(server) = self.servers.get_mut(no) else {
             return Err(format!("unknown server {no}"));
@@ -56,10 +74,7 @@ impl Simulation {
         }
         self.apply_actions(no, &step);
         self.arm_timer(no);
-        let held_by = step.actions.iter().find_map(|action| {
-            if let Action::Hold { stream } = action { Some(*stream) } else { None }
-        });
-        Ok(step.result.map(|()| held_by))
+        Ok(step)
     }
 
     /// Applies the actions of a step.
@@ -196,7 +211,7 @@ impl Simulation {
         if let Some(server) = self.servers.get_mut(no) {
             server.timer.take_if(|armed| *armed <= at);
         }
-        self.handle_input(no, Input::Tick).map(|_| ())
+        self.handle_input(no, Input::Tick).map(drop)
     }
 
     /// Delivers a packet to its server.
@@ -218,7 +233,7 @@ impl Simulation {
                         post,
                     },
                 )? {
-                    Ok(_) => self.on_message_accepted(cancels),
+                    Ok(()) => self.on_message_accepted(cancels),
                     Err(Rejection::Closed(_)) => self.leave_session(client, server),
                     Err(Rejection::Client(ClientFault::NotInitialized))
                         if self.clients.get(&client).is_some_and(|it| !it.is_initialized) =>
@@ -270,7 +285,8 @@ impl Simulation {
         let resumed =
             if let Input::Get { last_event_id, .. } = &input { *last_event_id } else { None };
         let result = self.handle_input(server_no, input)?;
-        if let (Some(id), Ok(_), Some(server)) = (resumed, &result, self.servers.get_mut(server_no))
+        if let (Some(id), Ok(()), Some(server)) =
+            (resumed, &result, self.servers.get_mut(server_no))
         {
             server.note_acknowledged(id);
         }
@@ -279,7 +295,7 @@ impl Simulation {
         };
         link.connection = Some(connection);
         match result {
-            Ok(_) => {
+            Ok(()) => {
                 link.is_open_at_server = true;
                 self.wake_body(no);
                 let view = self.servers.get(server_no).map(|server| &server.view);

@@ -83,11 +83,11 @@ impl Simulation {
             matches!(invalid, InvalidInput::ConnectionInUse | InvalidInput::UnknownStream);
         let result = self.handle_input(no, input)?;
         let is_expected = match &result {
-            Ok(_) => invalid == InvalidInput::ValidBatch && batches,
+            Ok(()) => invalid == InvalidInput::ValidBatch && batches,
             Err(Rejection::Closed(_)) => true,
             Err(Rejection::ApiMisuse(_)) => is_of_driver,
             Err(Rejection::Client(_)) => !is_of_driver,
-            Err(Rejection::Backend(_)) => false,
+            Err(Rejection::Backend(_) | Rejection::Full) => false,
         };
         if is_expected {
             self.coverage.hit_fault(Fault::InvalidInput);

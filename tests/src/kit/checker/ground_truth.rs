@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use rejoin_core::{
-    Action, Event, Head, Input, Instant, Message, Notification, Overflow, ProgressToken, Report,
-    RequestId, StreamId, UnansweredReason, UnrelatedRouting,
+    Action, Event, Head, Input, Instant, Message, Notification, Overflow, ProgressToken, Rejection,
+    Report, RequestId, StreamId, UnansweredReason, UnrelatedRouting,
 };
 
 use crate::laws::{LogView, Step, View, answered_id, request_id, sent_event};
@@ -41,7 +41,8 @@ impl GroundTruth {
     ///
     /// # Errors
     ///
-    /// A backend message was recorded on the wrong stream, or not at all.
+    /// A backend message was recorded on the wrong stream, or not at all; or it was rejected as
+    /// full, and its sender cannot wait or is not held by its stream.
     pub fn record_step(
         &mut self,
         unrelated: UnrelatedRouting,
@@ -59,9 +60,7 @@ impl GroundTruth {
                 self.evicted.insert(id.clone());
             }
         }
-        let (Input::BackendMessage { message, related, overflow: _ }, Ok(())) =
-            (&step.input, &step.result)
-        else {
+        let Input::BackendMessage { message, related, overflow } = &step.input else {
             return Ok(None);
         };
         let pending = |id: &RequestId| {
@@ -75,6 +74,14 @@ impl GroundTruth {
             Some(id) => pending(id),
             None => default_stream(&message.head, unrelated),
         };
+        match &step.result {
+            Ok(()) => {}
+            Err(Rejection::Full) => {
+                check_held(step, message, *overflow, expected)?;
+                return Ok(None);
+            }
+            Err(_) => return Ok(None),
+        }
         let position = find_position(step, message, expected);
         if let (Some(expected), Some((stream, _))) = (expected, position)
             && expected != stream
@@ -232,6 +239,26 @@ fn find_position(
     })
 }
 
+/// Checks that a message that was rejected as full is held by its stream, and can wait.
+fn check_held(
+    step: &Step,
+    message: &Message<u64>,
+    overflow: Overflow,
+    expected: Option<StreamId>,
+) -> Result<(), String> {
+    let held_by = step
+        .actions
+        .iter()
+        .find_map(|action| if let Action::Hold { stream } = action { Some(*stream) } else { None });
+    if overflow == Overflow::Hold
+        && held_by.is_some()
+        && (expected.is_none() || held_by == expected)
+    {
+        return Ok(());
+    }
+    Err(format!("{message:?} belongs on {expected:?}, but was rejected and held by {held_by:?}"))
+}
+
 /// Checks that a message may be recorded nowhere: it answers nothing, or was evicted at once.
 fn check_dropped(
     before: &View,
@@ -267,8 +294,15 @@ mod tests {
     const STREAM: StreamId = StreamId::Request(3);
 
     fn before() -> View {
-        let log =
-            |stream| LogView { stream, last: 4, missed: 0, events: 1, bytes: 0, newest: None };
+        let log = |stream| LogView {
+            stream,
+            last: 4,
+            missed: 0,
+            events: 1,
+            bytes: 0,
+            in_flight: Vec::new(),
+            newest: None,
+        };
         View {
             pending: 1,
             requests: vec![(7.into(), STREAM)],
@@ -327,6 +361,25 @@ mod tests {
         assert!(record(&nowhere).is_ok(), "it was recorded, and evicted at once");
         nowhere.after.logs.pop();
         assert!(record(&nowhere).is_ok(), "its stream no longer exists");
+    }
+
+    #[test]
+    fn detects_message_held_by_wrong_stream() {
+        let progress = || Head::Notification(Notification::Progress { token: 7.into() });
+        let full = |stream, overflow| {
+            let mut full = sent(progress(), None, None);
+            full.result = Err(Rejection::Full);
+            full.actions = vec![Action::Hold { stream }];
+            if let Input::BackendMessage { overflow: it, .. } = &mut full.input {
+                *it = overflow;
+            }
+            full
+        };
+        assert_eq!(record(&full(STREAM, Overflow::Hold)), Ok(None));
+        assert!(record(&full(StreamId::Standalone, Overflow::Hold)).is_err());
+        assert!(record(&full(STREAM, Overflow::Evict)).is_err());
+        let not_held = Step { actions: Vec::new(), ..full(STREAM, Overflow::Hold) };
+        assert!(record(&not_held).is_err());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use rejoin_core::{Event, EventId, Failure, FailureReason, Overflow, StreamId};
+use rejoin_core::{Event, EventId, Failure, FailureReason, StreamId};
 
 use super::ground_truth::GroundTruth;
 
@@ -148,7 +148,8 @@ fn check_identity(
 #[cfg(test)]
 mod tests {
     use rejoin_core::{
-        Action, ConnectionId, Head, Input, Instant, Message, Notification, UnrelatedRouting,
+        Action, ConnectionId, Head, Input, Instant, Message, Notification, Overflow,
+        UnrelatedRouting,
     };
 
     use super::*;

@@ -6,7 +6,7 @@ mod task;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use rejoin_core::{Head, IdValue, Notification, ProgressToken, RequestId, StreamId};
+use rejoin_core::{Head, IdValue, Message, Notification, ProgressToken, RequestId, StreamId};
 
 use super::Simulation;
 use super::event_queue::{ServerNo, SimEvent, TaskNo};
@@ -30,10 +30,20 @@ struct Task {
     /// The progress token of the request.
     token: Option<ProgressToken>,
     actions: VecDeque<(Duration, BackendAction)>,
-    /// The stream whose reader holds this task.
+    /// The stream that holds this task.
     held: Option<StreamId>,
-    /// Whether the task goes on when it is held.
+    /// The message that was rejected because the session was full, and is sent again.
+    rejected: Option<Outgoing>,
+    /// Whether the task cannot wait: it goes on when it is held.
     ignores_backpressure: bool,
+}
+
+/// A message to the session.
+#[derive(Clone, Debug)]
+struct Outgoing {
+    action: BackendAction,
+    message: Message<u64>,
+    related: Option<RequestId>,
 }
 
 impl Backend {

@@ -43,7 +43,8 @@ impl Simulation {
             (None, _) => plan_unrelated(&mut actions, rng, &faults, coverage),
         }
         let ignores_backpressure = rng.chance(faults.rate(Fault::IgnoresBackpressure));
-        let task = Task { request, token, actions, held: None, ignores_backpressure };
+        let (held, rejected) = (None, None);
+        let task = Task { request, token, actions, held, rejected, ignores_backpressure };
         let first = task.actions.front().map(|(delay, _)| *delay);
         let task_no = backend.next_task;
         backend.next_task += 1;

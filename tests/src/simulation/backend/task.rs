@@ -7,14 +7,24 @@ use rejoin_core::{
     RequestId, StreamId,
 };
 
+use super::Outgoing;
 use crate::kit::{BackendAction, Fault};
 use crate::laws::request_id;
 use crate::simulation::Simulation;
 use crate::simulation::checker::check_server_request;
 use crate::simulation::event_queue::{ServerNo, SimEvent, TaskNo};
 
+/// What comes after an action of a task.
+enum Next {
+    /// The next action.
+    Action,
+    /// The task waits for the release of a stream, if one holds it, and sends its message again
+    /// if that was rejected.
+    Wait { held: Option<StreamId>, rejected: Option<Outgoing> },
+}
+
 impl Simulation {
-    /// Executes the next action of a task.
+    /// Executes the next action of a task, or sends its rejected message again.
     pub(in crate::simulation) fn run_task(
         &mut self,
         no: ServerNo,
@@ -27,52 +37,67 @@ impl Simulation {
             return Ok(());
         };
         let (request, token) = (task.request.clone(), task.token.clone());
-        let ignores_backpressure = task.ignores_backpressure;
-        let Some((_, action)) = task.actions.pop_front() else {
-            backend.tasks.remove(&task_no);
-            if request.is_none() && !self.is_fault_free {
-                self.start_task(no, None, Method::Other, None);
+        let overflow = if task.ignores_backpressure { Overflow::Evict } else { Overflow::Hold };
+        let next = if let Some(outgoing) = task.rejected.take() {
+            self.coverage.hit("messages: sent again");
+            self.send(no, outgoing, overflow)?
+        } else {
+            let Some((_, action)) = task.actions.pop_front() else {
+                backend.tasks.remove(&task_no);
+                if request.is_none() && !self.is_fault_free {
+                    self.start_task(no, None, Method::Other, None);
+                }
+                return Ok(());
+            };
+            if action == BackendAction::Response && backend.is_overtaking(task_no) {
+                self.coverage.hit("responses: out of order");
             }
-            return Ok(());
+            self.perform(no, request.as_ref(), token, action, overflow)?
         };
-        if action == BackendAction::Response && backend.is_overtaking(task_no) {
-            self.coverage.hit("responses: out of order");
-        }
-        let held = self.perform(no, request.as_ref(), token, action)?;
-        let is_held = held.is_some() && !ignores_backpressure;
-        if held.is_some() && ignores_backpressure {
-            self.coverage.hit_fault(Fault::IgnoresBackpressure);
-        }
         let Some(task) = self.backend(no).and_then(|backend| backend.tasks.get_mut(&task_no))
         else {
             return Ok(());
         };
-        if is_held {
-            task.held = held;
-            self.coverage.hit("senders: held");
-            return Ok(());
-        }
-        let delay = task.actions.front().map_or(Duration::from_millis(100), |(delay, _)| *delay);
+        let delay = match next {
+            Next::Wait { held: Some(stream), rejected } => {
+                task.held = Some(stream);
+                task.rejected = rejected;
+                self.coverage.hit("senders: held");
+                return Ok(());
+            }
+            // Released at once.
+            Next::Wait { held: None, rejected } => {
+                task.rejected = rejected;
+                Duration::ZERO
+            }
+            Next::Action => {
+                task.actions.front().map_or(Duration::from_millis(100), |(delay, _)| *delay)
+            }
+        };
         self.schedule_after(delay, SimEvent::BackendTask(no, task_no));
         Ok(())
     }
 
-    /// Executes an action. Returns the stream that holds the task, if one does.
+    /// Executes an action.
     fn perform(
         &mut self,
         no: ServerNo,
         request: Option<&RequestId>,
         token: Option<ProgressToken>,
         action: BackendAction,
-    ) -> Result<Option<StreamId>, String> {
+        overflow: Overflow,
+    ) -> Result<Next, String> {
         let head = match action {
             BackendAction::Exit => {
                 if self.handle_input(no, Input::BackendGone)?.is_ok() {
                     self.coverage.hit_fault(Fault::BackendExit);
                 }
-                return Ok(None);
+                return Ok(Next::Action);
             }
-            BackendAction::Disconnect => return self.disconnect(no, request).map(|()| None),
+            BackendAction::Disconnect => {
+                self.disconnect(no, request)?;
+                return Ok(Next::Action);
+            }
             BackendAction::Initialized
             | BackendAction::Progress
             | BackendAction::Log
@@ -84,47 +109,63 @@ impl Simulation {
             | BackendAction::UnknownResponse => self.head_of(no, request, token, action),
         };
         let bytes = self.message_bytes(no);
-        let message = self.messages.create(no, head.clone(), bytes);
+        let message = self.messages.create(no, head, bytes);
         let related = request
             .cloned()
             .filter(|_| self.backend(no).is_some_and(|backend| backend.rng.chance(850)));
-        let is_initialized = action == BackendAction::Initialized;
-        let mut server_request = request_id(&head).cloned();
+        self.send(no, Outgoing { action, message, related }, overflow)
+    }
+
+    /// Sends a message to the session.
+    fn send(
+        &mut self,
+        no: ServerNo,
+        outgoing: Outgoing,
+        overflow: Overflow,
+    ) -> Result<Next, String> {
+        let Outgoing { action, message, related } = outgoing.clone();
+        let mut server_request = request_id(&message.head).cloned();
         if let (Some(id), Some(backend)) = (&server_request, self.backend(no)) {
             // Inserted first, because the request may fail at once. Its id may be in use
             // already.
             let is_new = backend.server_requests.insert(id.clone());
             server_request = server_request.filter(|_| is_new);
         }
-        match self.handle_input(
-            no,
-            Input::BackendMessage { message, related, overflow: Overflow::Hold },
-        )? {
-            Ok(held_by) => {
-                if let Some(id) = server_request {
-                    let timeout = self.parameters.server_request_timeout;
-                    self.schedule_after(timeout, SimEvent::ServerRequestTimeout(no, id));
-                }
-                if action == BackendAction::DuplicateResponse {
-                    self.coverage.hit_fault(Fault::DuplicateResponse);
-                } else if action == BackendAction::UnknownResponse {
-                    self.coverage.hit_fault(Fault::UnknownResponse);
-                }
-                if is_initialized {
-                    self.start_task(no, None, Method::Other, None);
-                }
-                Ok(held_by)
+        let input = Input::BackendMessage { message, related, overflow };
+        let (result, held) = self.handle_backend_message(no, input)?;
+        let Err(rejection) = result else {
+            if let Some(id) = server_request {
+                let timeout = self.parameters.server_request_timeout;
+                self.schedule_after(timeout, SimEvent::ServerRequestTimeout(no, id));
             }
-            Err(rejection) => {
-                if let Some(id) = server_request {
-                    self.remove_server_request(no, &id);
+            match action {
+                BackendAction::DuplicateResponse => {
+                    self.coverage.hit_fault(Fault::DuplicateResponse);
                 }
-                match rejection {
-                    Rejection::Backend(_) | Rejection::Closed(_) => Ok(None),
-                    Rejection::Client(_) | Rejection::ApiMisuse(_) => {
-                        Err(format!("a backend message was rejected: {rejection}"))
-                    }
-                }
+                BackendAction::UnknownResponse => self.coverage.hit_fault(Fault::UnknownResponse),
+                BackendAction::Initialized => self.start_task(no, None, Method::Other, None),
+                _ => {}
+            }
+            if held.is_some() && overflow == Overflow::Evict {
+                self.coverage.hit_fault(Fault::IgnoresBackpressure);
+                return Ok(Next::Action);
+            }
+            return Ok(match held {
+                Some(_) => Next::Wait { held, rejected: None },
+                None => Next::Action,
+            });
+        };
+        if let Some(id) = server_request {
+            self.remove_server_request(no, &id);
+        }
+        match rejection {
+            Rejection::Full => {
+                self.coverage.hit("messages: rejected as full");
+                Ok(Next::Wait { held, rejected: Some(outgoing) })
+            }
+            Rejection::Backend(_) | Rejection::Closed(_) => Ok(Next::Action),
+            Rejection::Client(_) | Rejection::ApiMisuse(_) => {
+                Err(format!("a backend message was rejected: {rejection}"))
             }
         }
     }
@@ -203,7 +244,7 @@ impl Simulation {
         let rng = &mut server.backend.rng;
         let retry = rng.chance(600).then(|| rng.millis(0, 400));
         match self.handle_input(no, Input::Disconnect { stream, retry })? {
-            Ok(_) => {
+            Ok(()) => {
                 self.coverage.hit_fault(Fault::Disconnect);
                 Ok(())
             }
@@ -246,10 +287,8 @@ impl Simulation {
         }
         let head = Head::Notification(Notification::Cancelled { request });
         let message = self.messages.create(no, head, 60);
-        self.handle_input(
-            no,
-            Input::BackendMessage { message, related: None, overflow: Overflow::Hold },
-        )
-        .map(|_| ())
+        // No task waits for it.
+        let overflow = Overflow::Evict;
+        self.handle_input(no, Input::BackendMessage { message, related: None, overflow }).map(drop)
     }
 }

@@ -50,6 +50,7 @@ mod tests {
             missed: 0,
             events: 1,
             bytes: 200,
+            in_flight: Vec::new(),
             newest: None,
         };
         View { bytes: 200, logs: vec![log], ..View::default() }

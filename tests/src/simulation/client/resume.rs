@@ -250,7 +250,8 @@ fn is_expected_rejection(
         Rejection::Client(_)
         | Rejection::Backend(_)
         | Rejection::ApiMisuse(_)
-        | Rejection::Closed(_) => false,
+        | Rejection::Closed(_)
+        | Rejection::Full => false,
     };
     is_limit || is_known
 }

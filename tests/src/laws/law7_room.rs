@@ -1,0 +1,232 @@
+//! Law 7, room: a message is rejected as full only if there is no room for it. Its sender is
+//! released as soon as there is, and meanwhile no reader that has stopped keeps its connection.
+//!
+//! What cannot be evicted is known by bounds: all that is in flight, and what readers have yet
+//! to acknowledge, if they are active.
+
+use std::collections::BTreeMap;
+
+use rejoin_core::{
+    Action, Config, ConnectionId, EVENT_OVERHEAD_BYTES, Input, Instant, Rejection, StreamId,
+};
+
+use super::readers::Readers;
+use super::silence::Silence;
+use super::{ConnectionView, Step, View};
+
+/// The streams that wait for room, and the cost of their smallest message, in bytes.
+pub(super) type Waiting = BTreeMap<StreamId, usize>;
+
+/// Bounds of the kept bytes that cannot be evicted.
+#[derive(Clone, Copy, Debug)]
+struct Unevictable {
+    min: usize,
+    max: usize,
+}
+
+/// Checks the streams that wait for room after a step.
+pub(super) fn check(
+    waiting: &mut Waiting,
+    config: &Config,
+    now: Instant,
+    step: &Step,
+    readers: &Readers,
+    silence: &Silence,
+) -> Result<(), String> {
+    let rejected = update(waiting, step);
+    if !readers.is_exact() {
+        return Ok(());
+    }
+    let unevictable = Unevictable::after(config, now, step, readers, silence);
+    if let Some(cost) = rejected
+        && !step.actions.iter().any(|action| matches!(action, Action::Cut { .. }))
+        && unevictable.certainly_has_room(config, cost)
+    {
+        return Err(format!(
+            "a message that costs {cost} bytes was rejected as full, but {unevictable:?}"
+        ));
+    }
+    for (stream, cost) in waiting.iter() {
+        if unevictable.certainly_has_room(config, *cost) && !may_be_behind(config, step, *stream) {
+            return Err(format!("{stream} waits for room for {cost} bytes, but {unevictable:?}"));
+        }
+        let stopped = readers.in_flight().map(|event| event.connection);
+        if unevictable.certainly_lacks_room(config, *cost)
+            && let Some(stopped) = certainly_stopped(config, now, silence, stopped)
+        {
+            return Err(format!(
+                "{stream} waits for room for {cost} bytes, but connection {stopped}, whose reader has stopped, is not cut"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Follows a step. Returns the cost of its message, if that was rejected as full.
+fn update(waiting: &mut Waiting, step: &Step) -> Option<usize> {
+    let rejected = match (&step.input, &step.result) {
+        (Input::BackendMessage { message, .. }, Err(Rejection::Full)) => {
+            Some(message.bytes.saturating_add(EVENT_OVERHEAD_BYTES))
+        }
+        (_, Ok(()) | Err(_)) => None,
+    };
+    for action in &step.actions {
+        match (action, rejected) {
+            (Action::Hold { stream }, Some(cost)) => {
+                let smallest = waiting.entry(*stream).or_insert(cost);
+                *smallest = cost.min(*smallest);
+            }
+            (Action::Release { stream }, _) => {
+                waiting.remove(stream);
+            }
+            (Action::SessionClosed { .. }, _) => waiting.clear(),
+            _ => {}
+        }
+    }
+    rejected
+}
+
+/// Returns whether a stream may hold its senders because its reader is too far behind.
+fn may_be_behind(config: &Config, step: &Step, stream: StreamId) -> bool {
+    let is_half_full = step.after.bytes.saturating_mul(2) >= config.session_bytes_max;
+    is_half_full && step.after.connections.iter().any(|view| view.stream == Some(stream))
+}
+
+/// Returns one of some connections with events in flight, whose reader has certainly stopped.
+fn certainly_stopped(
+    config: &Config,
+    now: Instant,
+    silence: &Silence,
+    mut connections: impl Iterator<Item = ConnectionId>,
+) -> Option<ConnectionId> {
+    connections.find(|connection| silence.has_stopped(config, now, *connection))
+}
+
+impl Unevictable {
+    fn after(
+        config: &Config,
+        now: Instant,
+        step: &Step,
+        readers: &Readers,
+        silence: &Silence,
+    ) -> Self {
+        let in_flight: usize = readers.in_flight().map(|event| event.cost).sum();
+        let mut bounds = Self { min: in_flight, max: in_flight };
+        for view in &step.after.connections {
+            let awaited = view.awaited_bytes.saturating_sub(logged_in_flight(&step.after, view));
+            bounds.max = bounds.max.saturating_add(awaited);
+            if silence.is_active(config, now, view.connection) {
+                bounds.min = bounds.min.saturating_add(awaited);
+            }
+        }
+        bounds
+    }
+
+    fn certainly_has_room(self, config: &Config, cost: usize) -> bool {
+        self.max == 0 || self.max.saturating_add(cost) <= config.session_bytes_max
+    }
+
+    fn certainly_lacks_room(self, config: &Config, cost: usize) -> bool {
+        self.min > 0 && self.min.saturating_add(cost) > config.session_bytes_max
+    }
+}
+
+/// Returns the cost of the logged events in flight that the reader of a connection awaits.
+fn logged_in_flight(view: &View, connection: &ConnectionView) -> usize {
+    let log = connection.stream.and_then(|stream| view.log(stream)).zip(connection.cursor);
+    log.map_or(0, |(log, cursor)| {
+        let awaited =
+            log.in_flight.iter().filter(|(index, _)| *index >= cursor.first_unacknowledged);
+        awaited.map(|(_, cost)| cost).sum()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rejoin_core::{Event, EventId};
+
+    use super::super::LogView;
+    use super::super::fixtures::{attached, backend, log, notification, position, send, step};
+    use super::*;
+
+    const STREAM: StreamId = StreamId::Standalone;
+    const COST: usize = EVENT_OVERHEAD_BYTES;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::new(Duration::from_secs(seconds))
+    }
+
+    /// A reader of the standalone stream that was sent one event, and is silent since second 1.
+    fn sent() -> (Readers, Silence, View) {
+        let (mut readers, mut silence) = (Readers::default(), Silence::default());
+        let connection = ConnectionId(1);
+        let last_event_id = Some(EventId::new(STREAM, 0));
+        readers.follow(&View::default(), &step(Input::Get { connection, last_event_id }));
+        let mut sent = step(backend(notification(), 1));
+        sent.actions = vec![send(1, STREAM, 1, Event::Message(1))];
+        sent.after.logs = vec![LogView { bytes: COST, in_flight: vec![(1, COST)], ..log(1) }];
+        sent.after.connections = vec![attached(1, 0)];
+        sent.after.connections[0].cursor = Some(position(1, 0));
+        sent.after.connections[0].awaited_bytes = COST;
+        sent.after.bytes = COST;
+        readers.follow(&View::default(), &sent);
+        silence.follow(at(1), &View::default(), &sent);
+        (readers, silence, sent.after)
+    }
+
+    fn full(after: &View) -> Step {
+        let actions = vec![Action::Hold { stream: STREAM }];
+        let result = Err(Rejection::Full);
+        Step { result, actions, after: after.clone(), ..step(backend(notification(), 2)) }
+    }
+
+    fn config(events: usize) -> Config {
+        let stall_timeout_min = Duration::from_secs(2);
+        Config { session_bytes_max: events * COST, stall_timeout_min, ..Config::default() }
+    }
+
+    #[test]
+    fn a_message_that_is_rejected_although_there_is_room_is_detected() {
+        let (readers, silence, after) = sent();
+        let run = |config: &Config| {
+            check(&mut Waiting::new(), config, at(1), &full(&after), &readers, &silence)
+        };
+        assert!(run(&config(1)).is_ok());
+        assert!(run(&config(2)).is_err());
+        let (readers, silence) = (Readers::default(), Silence::default());
+        let nothing = full(&View::default());
+        assert!(
+            check(&mut Waiting::new(), &config(0), at(1), &nothing, &readers, &silence).is_err()
+        );
+    }
+
+    #[test]
+    fn a_sender_that_is_not_released_although_there_is_room_is_detected() {
+        let (_, silence, mut after) = sent();
+        let mut waiting = Waiting::from([(STREAM, COST)]);
+        after.bytes = 0;
+        after.connections[0].awaited_bytes = 0;
+        after.logs[0].in_flight.clear();
+        let mut acknowledged = Step { after, ..step(Input::Tick) };
+        let mut run = |step: &Step| {
+            check(&mut waiting, &config(1), at(1), step, &Readers::default(), &silence)
+        };
+        assert!(run(&acknowledged).is_err());
+        acknowledged.actions = vec![Action::Release { stream: STREAM }];
+        assert!(run(&acknowledged).is_ok());
+    }
+
+    #[test]
+    fn a_reader_that_has_stopped_and_is_not_cut_is_detected() {
+        let (readers, silence, after) = sent();
+        let run = |seconds| {
+            let mut waiting = Waiting::from([(STREAM, COST)]);
+            let tick = Step { after: after.clone(), ..step(Input::Tick) };
+            check(&mut waiting, &config(1), at(seconds), &tick, &readers, &silence)
+        };
+        assert!(run(2).is_ok());
+        assert!(run(3).is_err());
+    }
+}
