@@ -52,7 +52,6 @@ pub(crate) fn options(parameters: &Parameters, journals: &Path) -> Vec<String> {
         ("max-message", config.message_bytes_max),
         ("max-stream-events", config.stream_events_max),
         ("max-stream-bytes", config.stream_bytes_max),
-        ("max-window-bytes", config.window_bytes_max),
         ("max-session-bytes", config.session_bytes_max),
         ("max-retained-unacknowledged", config.retained_unacknowledged_max),
         ("max-retained-acknowledged", config.retained_acknowledged_max),

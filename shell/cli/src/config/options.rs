@@ -273,7 +273,7 @@ options! {
         ///
         /// A single event may be larger, up to --max-message.
         max_stream_bytes: Size => sessions.session.stream_bytes_max;
-        /// Maximum memory for the events kept per session
+        /// Maximum memory for all that a session keeps for its client, sent or to be sent
         ///
         /// A single event may be larger, up to --max-message, if it is the only one.
         max_session_bytes: Size => sessions.session.session_bytes_max;
@@ -295,10 +295,6 @@ options! {
     "Slow clients" {
         /// Maximum number of events in flight per connection
         max_window_events: u32 => sessions.session.window_events_max;
-        /// Maximum memory for events in flight on all connections of a session
-        ///
-        /// A single event per connection may exceed it.
-        max_window_bytes: Size => sessions.session.window_bytes_max;
         /// Minimum time that a client may hold back the server by not reading
         ///
         /// A client that usually pauses for longer gets more, up to --stall-timeout-max.
