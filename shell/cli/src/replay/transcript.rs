@@ -4,7 +4,10 @@ use std::io::{self, Write};
 
 use rejoin::{
     journal::Header,
-    rejoin_core::{Action, Answer, AnswerFormat, Event, Failure, Input, Instant, Post, Rejection},
+    rejoin_core::{
+        Action, Answer, AnswerFormat, Event, Failure, Input, Instant, Message, Overflow, Post,
+        Rejection,
+    },
 };
 
 use super::Step;
@@ -56,11 +59,14 @@ fn describe_input(input: &Input<String>) -> String {
         Input::Abandon { stream } => format!("abandon {stream}"),
         Input::Delete => "DELETE".to_owned(),
         Input::CloseSession { reason } => format!("close: {reason:?}"),
-        Input::BackendMessage { message, related: None, overflow: _ } => {
-            format!("backend: {} ({} bytes)", message.body, message.bytes)
-        }
-        Input::BackendMessage { message, related: Some(id), overflow: _ } => {
-            format!("backend: {} ({} bytes), related to {id}", message.body, message.bytes)
+        Input::BackendMessage { message, related, overflow } => {
+            let related = related.as_ref().map(|id| format!(", related to {id}"));
+            let overflow = match overflow {
+                Overflow::Hold => "",
+                Overflow::Evict => ", without waiting for room",
+            };
+            let (Message { body, bytes, .. }, related) = (message, related.unwrap_or_default());
+            format!("backend: {body} ({bytes} bytes){related}{overflow}")
         }
         Input::Disconnect { stream, retry } => {
             let retry = retry.map(|retry| format!(", retry after {retry:?}"));
@@ -128,6 +134,6 @@ fn party_at_fault(rejection: &Rejection) -> &'static str {
         Rejection::Client(_) => "the client",
         Rejection::Backend(_) => "the backend",
         Rejection::ApiMisuse(_) => "the driver",
-        Rejection::Closed(_) => "nobody",
+        Rejection::Closed(_) | Rejection::Full => "nobody",
     }
 }

@@ -160,7 +160,9 @@ impl From<SessionError> for Refusal {
                 Self::from_client_fault(&fault, message)
             }
             SessionError::Rejected(Rejection::Closed(_)) => ManagerError::NotFound.into(),
-            SessionError::Rejected(Rejection::Backend(_) | Rejection::ApiMisuse(_))
+            SessionError::Rejected(
+                Rejection::Backend(_) | Rejection::ApiMisuse(_) | Rejection::Full,
+            )
             | SessionError::NotReserved
             | SessionError::WrongOperation => Self::new(StatusCode::INTERNAL_SERVER_ERROR, message),
         }

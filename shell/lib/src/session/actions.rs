@@ -65,6 +65,7 @@ impl LockedSession<'_> {
                 Action::CancelRequest { id } => self.send_to_backend(render::cancellation(&id)),
                 Action::Hold { stream } => held_by = Some(stream),
                 Action::Release { stream } => {
+                    held_by.take_if(|held_by| *held_by == stream);
                     let senders = &mut self.state.held_senders;
                     let released = senders.extract_if(.., |(held_by, _)| *held_by == stream);
                     self.after_unlock.released_senders.extend(released.map(|(_, sender)| sender));

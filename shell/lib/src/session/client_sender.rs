@@ -1,26 +1,22 @@
 //! The sender of messages from a backend to its client.
 
 use std::{
-    pin::Pin,
     sync::{Arc, Weak},
-    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
-use rejoin_core::{
-    ApiMisuse, BackendFault, Head, Input, Overflow, ParseError, Post, Rejection, RequestId,
-};
-use smallvec::SmallVec;
-use thiserror::Error;
+use rejoin_core::{Head, Input, Overflow, Post, RequestId};
+use smallvec::smallvec;
 
-use super::{ReleaseReceiver, SessionInner};
+use super::{
+    SessionInner,
+    backend_message::BackendMessage,
+    sent::{SendError, Sent},
+};
 #[cfg(feature = "stdio")]
 use crate::render;
-use crate::{
-    SessionId,
-    message::{self, TooDeep},
-};
+use crate::{SessionId, message};
 
 /// Sends messages of a backend to the client of one session.
 ///
@@ -43,14 +39,21 @@ impl ClientSender {
     }
 
     /// Sends a message, or a batch of them, to the client: at once, whether or not the result is
-    /// awaited. See [`Sent`] for errors and backpressure.
+    /// awaited, if the session has room for it. See [`Sent`] for errors, and for what awaiting it
+    /// means.
     ///
     /// `related` is the client's request that a server request or notification belongs to, if
     /// the backend knows it: the message is then sent on the stream of that request.
     pub fn send(&self, message: impl Into<ServerMessage>, related: Option<RequestId>) -> Sent {
-        let mut backpressure = SmallVec::new();
-        let result = self.record_all(message.into(), related, &mut backpressure);
-        Sent { result, backpressure }
+        self.record(message.into(), related, Overflow::Hold).unwrap_or_else(Sent::rejected)
+    }
+
+    /// Sends a message without waiting for room: in place of another one, or of a response that
+    /// would never come.
+    #[cfg(any(feature = "rmcp", feature = "stdio"))]
+    pub(crate) fn send_now(&self, message: impl Into<ServerMessage>) {
+        // An error means that the session has ended, and the request with it.
+        drop(self.record(message.into(), None, Overflow::Evict));
     }
 
     /// Sends a message whose head is known. If it is a request that is rejected, the backend gets
@@ -63,57 +66,46 @@ impl ClientSender {
         related: Option<RequestId>,
         code: i32,
     ) -> Sent {
-        let request = match &head {
-            Head::Request { id, .. } => Some(id.clone()),
-            Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => None,
-        };
-        let error_response = |rejection: &Rejection| {
-            let error = SendError::from(rejection.clone());
-            let request = request.filter(|_| error != SendError::Ended)?;
-            Some(render::error(Some(&request), code, &error.to_string()))
-        };
-        let mut backpressure = SmallVec::new();
-        let result = self.session().and_then(|session| {
-            let message = Input::BackendMessage {
-                message: message::with_head(head, body),
-                related,
-                overflow: Overflow::Hold,
-            };
-            backpressure.extend(session.backend_message(message, error_response)?);
-            Ok(())
-        });
-        Sent { result, backpressure }
+        let message = message::with_head(head, body);
+        let message = BackendMessage { message, related, error_code: Some(code) };
+        self.session().map_or_else(Sent::rejected, |session| {
+            Sent::record(&session, smallvec![message], Overflow::Hold)
+        })
     }
 
-    /// Records the valid messages, and adds their backpressure.
-    fn record_all(
+    /// Records the valid messages.
+    fn record(
         &self,
         message: ServerMessage,
         related: Option<RequestId>,
-        backpressure: &mut Backpressure,
-    ) -> Result<(), SendError> {
+        overflow: Overflow,
+    ) -> Result<Sent, SendError> {
         let session = self.session()?;
         let depth_max = session.json_depth_max();
-        let mut record = |message, related| {
-            let message = Input::BackendMessage { message, related, overflow: Overflow::Hold };
-            backpressure.extend(session.backend_message(message, |_| None)?);
-            Ok(())
-        };
-        let messages = match message.0 {
+        let post = match message.0 {
             Form::WithHead(head, body) => {
                 message::check_depth(&body, depth_max)?;
-                return record(message::with_head(head, body), related);
+                Post::Single(message::with_head(head, body))
             }
             Form::Json(bytes) => {
                 message::check_depth(&bytes, depth_max)?;
-                match message::parse_message(bytes, session.batch_max())? {
-                    Post::Single(message) => return record(message, related),
-                    Post::Batch(messages) => messages,
-                }
+                message::parse_message(bytes, session.batch_max())?
             }
         };
-        let record = |message| record(message, related.clone());
-        messages.into_iter().map(record).fold(Ok(()), Result::and)
+        let messages = match post {
+            Post::Single(message) => {
+                smallvec![BackendMessage { message, related, error_code: None }]
+            }
+            Post::Batch(messages) => messages
+                .into_iter()
+                .map(|message| BackendMessage {
+                    message,
+                    related: related.clone(),
+                    error_code: None,
+                })
+                .collect(),
+        };
+        Ok(Sent::record(&session, messages, overflow))
     }
 
     /// Returns whether this request of the client is pending.
@@ -135,8 +127,7 @@ impl ClientSender {
     pub(crate) fn fail_request(&self, request: RequestId, message: &str) {
         let error = render::error(Some(&request), render::INTERNAL_ERROR, message);
         let head = Head::Error { id: Some(request) };
-        // An error means that the session has ended, and the request with it.
-        drop(self.send(ServerMessage::with_head(head, error), None));
+        self.send_now(ServerMessage::with_head(head, error));
     }
 
     /// Responds to a server request with an error, through the backend's queue.
@@ -213,81 +204,5 @@ impl ServerMessage {
 impl<T: Into<Bytes>> From<T> for ServerMessage {
     fn from(json: T) -> Self {
         Self(Form::Json(json.into()))
-    }
-}
-
-/// A message that was sent by [`ClientSender::send`], or rejected.
-///
-/// As a future, it waits only for backpressure: while a client that reads slowly lags so far
-/// behind that it would miss events. If it is dropped instead, slow readers can miss events of a
-/// backend that sends a lot. Cancel-safe.
-///
-/// # Errors
-///
-/// The backend is at fault, or the session has ended. The valid messages of a batch were sent.
-#[derive(Debug)]
-#[must_use = "await it, for backpressure, or drop it"]
-pub struct Sent {
-    result: Result<(), SendError>,
-    backpressure: Backpressure,
-}
-
-/// The backpressure of messages that were sent.
-type Backpressure = SmallVec<[ReleaseReceiver; 1]>;
-
-impl Sent {
-    /// Returns whether the message was sent, without waiting.
-    ///
-    /// # Errors
-    ///
-    /// It was not, or not all messages of a batch were.
-    pub fn result(&self) -> Result<(), &SendError> {
-        self.result.as_ref().copied()
-    }
-}
-
-impl Future for Sent {
-    type Output = Result<(), SendError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        while let Some(released) = self.backpressure.last_mut() {
-            // An error means that the session has ended, which releases every sender.
-            let _ = ready!(Pin::new(released).poll(cx));
-            self.backpressure.pop();
-        }
-        Poll::Ready(self.result.clone())
-    }
-}
-
-/// Why a message of a backend was not sent.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum SendError {
-    /// The bytes are not a valid JSON-RPC message: the backend is at fault.
-    #[error(transparent)]
-    Malformed(#[from] ParseError),
-    /// The JSON is nested too deeply: the backend is at fault.
-    #[error(transparent)]
-    TooDeep(#[from] TooDeep),
-    /// The session rejected the message: the backend is at fault.
-    #[error(transparent)]
-    Rejected(BackendFault),
-    /// The stream cannot be disconnected: the backend is at fault, or too late.
-    #[error(transparent)]
-    CannotDisconnect(ApiMisuse),
-    /// The client has no such pending request: the backend is at fault, or too late.
-    #[error("the client has no such pending request")]
-    NotPending,
-    /// The session has ended.
-    #[error("the session has ended")]
-    Ended,
-}
-
-impl From<Rejection> for SendError {
-    fn from(rejection: Rejection) -> Self {
-        match rejection {
-            Rejection::Backend(fault) => Self::Rejected(fault),
-            Rejection::ApiMisuse(fault) => Self::CannotDisconnect(fault),
-            Rejection::Client(_) | Rejection::Closed(_) => Self::Ended,
-        }
     }
 }

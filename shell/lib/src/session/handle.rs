@@ -180,7 +180,7 @@ impl SessionHandle {
     #[doc(alias = "establish_common_channel")]
     pub fn standalone(&self) -> Result<Connection, SessionError> {
         Ok(self.inner.connect(|locked, connection| {
-            locked.handle(Input::Get { connection, last_event_id: None }, None).map(drop)
+            locked.handle(Input::Get { connection, last_event_id: None }, None)
         })?)
     }
 

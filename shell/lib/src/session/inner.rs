@@ -6,19 +6,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use rejoin_core::{CloseReason, ConnectionId, Input, Instant, Rejection, Session};
+use rejoin_core::{CloseReason, ConnectionId, Input, Instant, Overflow, Rejection, Session};
 
 use super::{
+    backend_message::{BackendMessage, Recorded},
     client_messages::{BackendQueue, ClientMessages},
     connection::Connection,
     state::{LockedSession, SessionState},
 };
-use crate::{
-    SessionId, log,
-    manager::Shared,
-    permits::WeakPermit,
-    sync::{Mutex, oneshot},
-};
+use crate::{SessionId, log, manager::Shared, permits::WeakPermit, sync::Mutex};
 
 /// A session, with all that its actions need.
 #[derive(Debug)]
@@ -34,9 +30,6 @@ pub(crate) struct SessionInner {
 
 /// The result of every operation on a session that has panicked.
 pub(super) const PANICKED: Rejection = Rejection::Closed(CloseReason::Cancelled);
-
-/// Backpressure on a sender that is held: ready when the reader of the stream has caught up.
-pub(crate) type ReleaseReceiver = oneshot::Receiver<()>;
 
 impl SessionInner {
     /// Creates a session, and the messages for its backend.
@@ -92,7 +85,7 @@ impl SessionInner {
 
     /// Handles an input that forwards no message.
     pub(crate) fn input(self: &Arc<Self>, input: Input<Bytes>) -> Result<(), Rejection> {
-        self.with_lock(Err(PANICKED), |locked| locked.handle(input, None).map(drop))
+        self.with_lock(Err(PANICKED), |locked| locked.handle(input, None))
     }
 
     /// Opens a connection by an input of the client. Its buffer is added first, for events that
@@ -112,30 +105,13 @@ impl SessionInner {
         Ok(Connection::new(Arc::clone(self), connection))
     }
 
-    /// Handles a message of the backend. Returns the backpressure on its sender.
-    ///
-    /// If the message is rejected, the backend gets what `error_response` returns, before any
-    /// later message of the client.
-    pub(crate) fn backend_message(
+    /// Records a message of the backend, unless it is rejected or there is no room for it.
+    pub(super) fn record(
         self: &Arc<Self>,
-        message: Input<Bytes>,
-        error_response: impl FnOnce(&Rejection) -> Option<Bytes>,
-    ) -> Result<Option<ReleaseReceiver>, Rejection> {
-        self.with_lock(Err(PANICKED), |locked| {
-            locked.check_backend()?;
-            let held_by = locked.handle(message, None).inspect_err(|rejection| {
-                if let Some(response) = error_response(rejection) {
-                    locked.send_to_backend(response);
-                }
-            })?;
-            Ok(held_by.map(|stream| {
-                let (sender, released) = oneshot::channel();
-                let held_senders = &mut locked.state.held_senders;
-                held_senders.retain(|(_, sender)| !sender.is_closed());
-                held_senders.push((stream, sender));
-                released
-            }))
-        })
+        message: BackendMessage,
+        overflow: Overflow,
+    ) -> Result<Recorded, Rejection> {
+        self.with_lock(Err(PANICKED), |locked| locked.record(message, overflow))
     }
 
     /// Queues a message of the session itself for the backend.

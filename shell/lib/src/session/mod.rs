@@ -6,6 +6,7 @@
 
 mod actions;
 mod after_unlock;
+mod backend_message;
 mod buffer;
 mod buffers;
 mod client_messages;
@@ -16,6 +17,7 @@ mod handle;
 mod inner;
 mod post;
 mod request_timeouts;
+mod sent;
 mod state;
 #[cfg(test)]
 #[cfg(not(shuttle))]
@@ -24,11 +26,12 @@ mod unused;
 
 #[cfg(feature = "http")]
 pub(crate) use self::buffer::MessagePart;
-pub(crate) use self::inner::{ReleaseReceiver, SessionInner};
+pub(crate) use self::inner::SessionInner;
 pub use self::{
     buffer::SseEvent,
     client_messages::ClientMessages,
-    client_sender::{ClientSender, SendError, Sent, ServerMessage},
+    client_sender::{ClientSender, ServerMessage},
     connection::Connection,
     handle::{SessionError, SessionHandle},
+    sent::{SendError, Sent},
 };

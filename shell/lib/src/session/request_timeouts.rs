@@ -82,7 +82,7 @@ impl LockedSession<'_> {
             let error = render::error(Some(&id), render::INTERNAL_ERROR, &text);
             let message = message::with_head(Head::Error { id: Some(id) }, error);
             // Only rejected if the session is closed.
-            self.apply(Input::BackendMessage { message, related: None, overflow: Overflow::Hold });
+            self.apply(Input::BackendMessage { message, related: None, overflow: Overflow::Evict });
         }
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rejoin_core::{
-    Actions, ConnectionId, EventId, Input, Instant, Rejection, Session, StreamId, ValidConfig,
+    Actions, ConnectionId, EventId, Input, Instant, Rejected, Rejection, Session, StreamId,
+    ValidConfig,
 };
 
 use super::{
@@ -122,13 +123,22 @@ impl LockedSession<'_> {
     }
 
     /// Handles an input, and carries out its actions. `permits` are for messages that it forwards.
-    ///
-    /// Returns the stream for whose release the sender of the message must wait, if it must.
     pub(super) fn handle(
         &mut self,
         input: Input<Bytes>,
         permits: Option<&mut QueuePermits<'_>>,
-    ) -> Result<Option<StreamId>, Rejection> {
+    ) -> Result<(), Rejection> {
+        let (result, _) = self.handle_rejectable(input, permits);
+        result.map_err(|rejected| rejected.reason)
+    }
+
+    /// Handles an input, which is returned if it is rejected. Also returns the stream for whose
+    /// release the sender of the message must wait, if it must.
+    pub(super) fn handle_rejectable(
+        &mut self,
+        input: Input<Bytes>,
+        permits: Option<&mut QueuePermits<'_>>,
+    ) -> (Result<(), Box<Rejected<Bytes>>>, Option<StreamId>) {
         let now = self.now();
         #[cfg(feature = "journal")]
         if let Some(recorder) = &mut self.state.recorder
@@ -138,11 +148,10 @@ impl LockedSession<'_> {
         }
         let mut actions = Actions::new();
         let result = self.core().handle(now, input, &mut actions);
-        let result = result.map_err(|rejected| rejected.reason);
         // Also if the input was rejected: timers that were due have fired.
         let held_by = self.carry_out(&mut actions, permits);
         self.note_opened();
-        result.map(|()| held_by)
+        (result, held_by)
     }
 
     /// Returns the core.

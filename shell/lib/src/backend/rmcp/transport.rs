@@ -76,7 +76,7 @@ impl SessionTransport {
 
     /// Sends an error to the client, without waiting.
     fn send_error(&self, id: &RequestId, code: i32, message: &str) {
-        drop(self.client.send(render::error(Some(id), code, message), None));
+        self.client.send_now(render::error(Some(id), code, message));
     }
 
     /// Handles a client message that rmcp cannot parse: responds to a request with an error, and
@@ -106,8 +106,9 @@ impl SessionTransport {
 impl Transport<RoleServer> for SessionTransport {
     type Error = TransportError;
 
-    /// Sends the message immediately, so that messages keep their order. The future only waits
-    /// while the client is slow.
+    /// Sends the message immediately, so that messages keep their order: the future only waits
+    /// while the client is slow. Only if the session has no room for a message does it wait in
+    /// the future, for which its sender waits in turn.
     fn send(
         &mut self,
         message: ServerJsonRpcMessage,

@@ -38,6 +38,8 @@ pub(crate) struct StdoutForwarder {
     line: Bytes,
     /// The rest of the line: at most as many parts as [`split_line`] returns.
     parts: IntoIter<Part>,
+    /// The part that was sent last, while the client is slow.
+    sent: Option<Sent>,
     uncertain: UncertainRequests,
 }
 
@@ -47,7 +49,7 @@ impl StdoutForwarder {
         let (batch_max, depth_max) = client.message_limits().unwrap_or_default();
         let limits = LineLimits { batch_max, depth_max };
         let (line, parts) = (Bytes::new(), IntoIter::default());
-        Self { client, limits, line, parts, uncertain: UncertainRequests::default() }
+        Self { client, limits, line, parts, sent: None, uncertain: UncertainRequests::default() }
     }
 
     /// Forwards stdout until it ends. Cancel-safe, except for the rest of a line that is too
@@ -108,24 +110,30 @@ impl StdoutForwarder {
 
     /// Forwards the rest of the line, and waits while the client is slow. Cancel-safe.
     async fn forward_rest(&mut self) {
-        while let Some(part) = self.parts.next() {
-            if let Some(sent) = self.forward_part(part) {
-                // An error was handled when the part was sent.
-                let _ = sent.await;
+        loop {
+            if let Some(sent) = &mut self.sent {
+                let result = sent.await;
+                self.sent = None;
+                if let Err(error) = result {
+                    self.log_rejection(&self.line, &error);
+                }
             }
+            let Some(part) = self.parts.next() else { break };
+            self.sent = self.forward_part(part);
         }
         self.line = Bytes::new();
     }
 
     /// Forwards the rest of the line, even if the client is slow.
     fn forward_rest_without_waiting(&mut self) {
+        self.sent = None;
         while let Some(part) = self.parts.next() {
             drop(self.forward_part(part));
         }
         self.line = Bytes::new();
     }
 
-    /// Forwards one part. Returns what to wait for before the next one.
+    /// Forwards one part, unless it is rejected. Returns what to wait for before the next one.
     fn forward_part(&mut self, part: Part) -> Option<Sent> {
         match part {
             Part::Message { head, body } => {
@@ -188,9 +196,9 @@ impl StdoutForwarder {
             }
         };
         let sent = self.client.send_or_reject(head, body.clone(), related, INVALID_REQUEST);
-        match sent.result() {
-            Ok(()) | Err(SendError::Ended) => {}
-            Err(error) => self.log_ignored(body, &error.to_string()),
+        if let Err(error) = sent.result() {
+            self.log_rejection(body, error);
+            return None;
         }
         Some(sent)
     }
@@ -215,6 +223,12 @@ impl StdoutForwarder {
             let session = self.client.session_id().short();
             tracing::warn!(%session, %id, "request failed: unreadable response from stdio process");
             self.client.fail_request(id, &format!("unreadable response from the server: {reason}"));
+        }
+    }
+
+    fn log_rejection(&self, line: &[u8], error: &SendError) {
+        if *error != SendError::Ended {
+            self.log_ignored(line, &error.to_string());
         }
     }
 

@@ -1,0 +1,73 @@
+//! Messages of the backend for its client: they are recorded, or have to wait for room.
+
+use bytes::Bytes;
+use rejoin_core::{Head, Input, Message, Overflow, Rejected, Rejection, RequestId, StreamId};
+
+use super::state::LockedSession;
+use crate::{render, sync::oneshot};
+
+/// A message of the backend for its client.
+#[derive(Debug)]
+pub(super) struct BackendMessage {
+    pub(super) message: Message<Bytes>,
+    /// The client's request that it belongs to, if the backend knows it.
+    pub(super) related: Option<RequestId>,
+    /// If the message is a request, and is rejected, the backend gets an error with this code.
+    pub(super) error_code: Option<i32>,
+}
+
+/// What became of a message that was not rejected.
+#[derive(Debug)]
+pub(super) enum Recorded {
+    /// It was recorded. Its sender waits for the release, if there is one.
+    Yes(Option<ReleaseReceiver>),
+    /// There is no room for it: it is sent again after the release, or at once if there is none.
+    Full(BackendMessage, Option<ReleaseReceiver>),
+}
+
+/// Ready when the senders that a stream holds are released.
+pub(super) type ReleaseReceiver = oneshot::Receiver<()>;
+
+impl LockedSession<'_> {
+    /// Records a message, unless it is rejected or there is no room for it.
+    ///
+    /// The error for a rejected request precedes any later message of the client.
+    pub(super) fn record(
+        &mut self,
+        message: BackendMessage,
+        overflow: Overflow,
+    ) -> Result<Recorded, Rejection> {
+        self.check_backend()?;
+        let BackendMessage { message, related, error_code } = message;
+        let input = Input::BackendMessage { message, related, overflow };
+        let (result, held_by) = self.handle_rejectable(input, None);
+        let released = held_by.map(|stream| self.hold_sender(stream));
+        let Err(rejected) = result else { return Ok(Recorded::Yes(released)) };
+        match *rejected {
+            Rejected {
+                reason: Rejection::Full,
+                input: Input::BackendMessage { message, related, .. },
+            } => Ok(Recorded::Full(BackendMessage { message, related, error_code }, released)),
+            Rejected { reason, input } => {
+                if let Rejection::Backend(fault) = &reason
+                    && let Some(code) = error_code
+                    && let Input::BackendMessage { message, .. } = &input
+                    && let Head::Request { id, .. } = &message.head
+                {
+                    self.send_to_backend(render::error(Some(id), code, &fault.to_string()));
+                }
+                Err(reason)
+            }
+        }
+    }
+
+    /// Lets a sender wait until the stream releases its senders.
+    fn hold_sender(&mut self, stream: StreamId) -> ReleaseReceiver {
+        let (sender, released) = oneshot::channel();
+        let held_senders = &mut self.state.held_senders;
+        let no_longer_wait = held_senders.extract_if(.., |(_, sender)| sender.is_closed());
+        self.after_unlock.released_senders.extend(no_longer_wait.map(|(_, sender)| sender));
+        held_senders.push((stream, sender));
+        released
+    }
+}
