@@ -2,11 +2,12 @@
 
 use std::{future::poll_fn, time::Duration};
 
-use rejoin::{ManagerConfig, SendError, SessionError, SseEvent};
-use rejoin_core::{AnswerFormat, CloseReason, Config, Rejection, RequestId};
+use bytes::Bytes;
+use rejoin::{Connection, ManagerConfig, SendError, Sent, SessionError, SessionHandle, SseEvent};
+use rejoin_core::{AnswerFormat, BackendFault, CloseReason, Config, Rejection, RequestId};
 
 use crate::index_of;
-use crate::support::{Server, message, next, post};
+use crate::support::{BackendSession, Server, message, next, post};
 
 #[tokio::test(start_paused = true)]
 async fn sender_waits_for_an_active_reader_and_not_for_a_stalled_one() {
@@ -103,6 +104,124 @@ async fn batch_is_sent_even_if_its_sender_stops_waiting() {
     assert!(sent.is_err(), "the sender waits for the slow reader");
     assert!(matches!(next(&mut connection).await, Some(SseEvent::Message { .. })));
     assert!(matches!(next(&mut connection).await, Some(SseEvent::Message { .. })));
+}
+
+/// A session whose client has not read the first event of request 1, so that another one of the
+/// same size has no room.
+struct FullSession {
+    session: SessionHandle,
+    backend: BackendSession,
+    unread: Connection,
+    /// The connection of request 2.
+    other: Connection,
+}
+
+const LARGE: usize = 60_000;
+
+impl FullSession {
+    async fn new() -> (Server, Self) {
+        let config = Config { session_bytes_max: 100_000, ..Config::default() };
+        let server = Server::with(ManagerConfig { session: config, ..ManagerConfig::default() });
+        let session = server.initialized_as("2025-03-26").await;
+        let backend = server.backend().await;
+        let request = async |id: u32| {
+            let request = post(&format!(r#""id":{id},"method":"a""#));
+            session.request(request, AnswerFormat::Sse).await.unwrap()
+        };
+        let (unread, other) = (request(1).await, request(2).await);
+        backend.client().send(large(r#""method":"n""#), Some(1.into())).await.unwrap();
+        (server, Self { session, backend, unread, other })
+    }
+
+    fn respond(&self) -> Sent {
+        self.backend.client().send(large(r#""id":2,"result":{}"#), None)
+    }
+}
+
+/// Returns a message with the given members, and white space.
+fn large(members: &str) -> Bytes {
+    message(&format!("{members}{:LARGE$}", ""))
+}
+
+fn data(event: Option<SseEvent>) -> Bytes {
+    let Some(SseEvent::Message { data, .. }) = event else { panic!("{event:?}") };
+    data
+}
+
+/// Waits, but lets no time pass.
+async fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(Duration::ZERO, future).await.ok()
+}
+
+#[tokio::test(start_paused = true)]
+async fn response_waits_until_there_is_room_for_it() {
+    let (_server, mut full) = FullSession::new().await;
+    let mut sent = full.respond();
+    assert_eq!(sent.result(), Ok(()));
+    assert_eq!(now(&mut sent).await, None);
+    assert_eq!(now(next(&mut full.other)).await, None);
+    assert_eq!(data(next(&mut full.unread).await), large(r#""method":"n""#));
+    assert_eq!(now(sent).await, Some(Ok(())));
+    assert_eq!(data(next(&mut full.other).await), large(r#""id":2,"result":{}"#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn response_whose_sender_stops_waiting_is_replaced_by_an_error() {
+    let (_server, mut full) = FullSession::new().await;
+    let mut sent = full.respond();
+    assert_eq!(now(&mut sent).await, None);
+    drop(sent);
+    let response = data(now(next(&mut full.other)).await.flatten());
+    let response: serde_json::Value = serde_json::from_slice(&response).unwrap();
+    assert!(response["id"] == 2 && response["error"].is_object(), "{response}");
+    assert_eq!(data(next(&mut full.unread).await), large(r#""method":"n""#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rest_of_a_batch_waits_behind_a_message_that_has_no_room() {
+    let (_server, mut full) = FullSession::new().await;
+    let messages =
+        [large(r#""method":"a""#), message(r#""method":"b""#), message(r#""id":2,"result":{}"#)];
+    let batch = [&b"["[..], &messages.join(&b','), b"]"].concat();
+    let mut sent = full.backend.client().send(batch, Some(2.into()));
+    assert_eq!(now(&mut sent).await, None);
+    assert_eq!(now(next(&mut full.other)).await, None);
+    next(&mut full.unread).await;
+    assert_eq!(now(sent).await, Some(Ok(())));
+    for message in messages {
+        assert_eq!(data(next(&mut full.other).await), message);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn message_has_room_at_once_if_a_reader_has_stopped() {
+    let (_server, mut full) = FullSession::new().await;
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert_eq!(now(full.respond()).await, Some(Ok(())));
+    assert_eq!(data(next(&mut full.other).await), large(r#""id":2,"result":{}"#));
+    assert!(next(&mut full.unread).await.is_none(), "its connection was cut");
+}
+
+#[tokio::test(start_paused = true)]
+async fn message_that_waits_for_room_ends_with_its_session() {
+    let (_server, full) = FullSession::new().await;
+    let mut sent = full.respond();
+    assert_eq!(now(&mut sent).await, None);
+    full.session.delete().unwrap();
+    assert_eq!(now(sent).await, Some(Err(SendError::Ended)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_that_waits_for_room_can_be_rejected_later() {
+    let (_server, mut full) = FullSession::new().await;
+    let client = full.backend.client();
+    let request = || large(r#""id":7,"method":"ping""#);
+    let mut sent = client.send(request(), Some(2.into()));
+    assert_eq!(now(&mut sent).await, None);
+    client.send(message(r#""id":7,"method":"ping""#), Some(2.into())).await.unwrap();
+    next(&mut full.unread).await;
+    let in_use = BackendFault::RequestIdInUse(7.into());
+    assert_eq!(now(sent).await, Some(Err(SendError::Rejected(in_use))));
 }
 
 #[tokio::test(start_paused = true)]

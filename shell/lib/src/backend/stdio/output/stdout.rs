@@ -250,13 +250,13 @@ mod tests {
 
     use futures_core::Stream as _;
     use parking_lot::Mutex;
-    use rejoin_core::{AnswerFormat, Config};
+    use rejoin_core::{AnswerFormat, Config, Post};
     use tokio::time::timeout;
 
     use super::*;
     use crate::{
-        Backend, ClientMessages, Connection, ManagerConfig, OpenError, SessionManager, SseEvent,
-        message,
+        Backend, ClientMessages, Connection, ManagerConfig, OpenError, SessionHandle,
+        SessionManager, SseEvent, message,
     };
 
     const MESSAGES: u64 = 8;
@@ -280,6 +280,43 @@ mod tests {
         poll_fn(|cx| Pin::new(&mut *connection).poll_next(cx)).await
     }
 
+    /// A session that is initialized, and the forwarder of its child.
+    struct Fixture {
+        _sessions: SessionManager,
+        session: SessionHandle,
+        forwarder: StdoutForwarder,
+        _messages: ClientMessages,
+    }
+
+    impl Fixture {
+        async fn new(session: Config) -> Self {
+            let backend = TestBackend::default();
+            let opened = std::sync::Arc::clone(&backend.0);
+            let config = ManagerConfig { session, ..ManagerConfig::default() };
+            let sessions = SessionManager::new(backend, config).unwrap();
+            let initialize = post(r#"{"jsonrpc":"2.0","id":0,"method":"initialize"}"#);
+            let (session, mut connection) =
+                sessions.initialize_session(initialize, AnswerFormat::Sse).await.unwrap();
+            let (client, messages) = opened.lock().pop().unwrap();
+            let mut forwarder = StdoutForwarder::new(client);
+            forwarder.start_line(
+                r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25"}}"#.into(),
+            );
+            forwarder.forward_rest().await;
+            while next(&mut connection).await.is_some() {}
+            Self { _sessions: sessions, session, forwarder, _messages: messages }
+        }
+    }
+
+    fn post(message: &'static str) -> Post<Bytes> {
+        message::parse_message(Bytes::from_static(message.as_bytes()), 0).unwrap()
+    }
+
+    /// Waits for a short time in vain.
+    async fn is_held(forwarder: &mut StdoutForwarder) -> bool {
+        timeout(Duration::from_millis(1), forwarder.forward_rest()).await.is_err()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn rest_of_a_line_is_forwarded_without_waiting_for_a_slow_reader() {
         // Half of the session's byte limit is less than three events.
@@ -289,28 +326,13 @@ mod tests {
             session_bytes_max: 1_000,
             ..Config::default()
         };
-        let backend = TestBackend::default();
-        let opened = std::sync::Arc::clone(&backend.0);
-        let config = ManagerConfig { session, ..ManagerConfig::default() };
-        let sessions = SessionManager::new(backend, config).unwrap();
-        let post = r#"{"jsonrpc":"2.0","id":0,"method":"initialize"}"#;
-        let post = message::parse_message(Bytes::from_static(post.as_bytes()), 0).unwrap();
-        let (session, mut connection) =
-            sessions.initialize_session(post, AnswerFormat::Sse).await.unwrap();
-        let (client, _messages) = opened.lock().pop().unwrap();
-        let mut forwarder = StdoutForwarder::new(client);
-        forwarder.start_line(
-            r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25"}}"#.into(),
-        );
-        forwarder.forward_rest().await;
-        while next(&mut connection).await.is_some() {}
+        let Fixture { session, forwarder, .. } = &mut Fixture::new(session).await;
         let mut standalone = session.standalone().unwrap();
         assert!(matches!(next(&mut standalone).await, Some(SseEvent::Priming { .. })));
 
         let messages = [r#"{"jsonrpc":"2.0","method":"n"}"#; 8].join("");
         forwarder.start_line(messages.into());
-        let held = timeout(Duration::from_millis(1), forwarder.forward_rest()).await;
-        assert!(held.is_err() && forwarder.parts.len() > 0, "a slow reader holds the forwarder");
+        assert!(is_held(forwarder).await && forwarder.parts.len() > 0, "by a slow reader");
         forwarder.forward_rest_without_waiting();
         let is_last = |event: &SseEvent| matches!(event, SseEvent::Message { id: Some(id), .. } if id.index == MESSAGES);
         let mut is_received = false;
@@ -318,5 +340,26 @@ mod tests {
             is_received = is_last(&event);
         }
         assert!(is_received);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_waits_for_room_is_sent_later() {
+        let session = Config { session_bytes_max: 1_000, ..Config::default() };
+        let Fixture { session, forwarder, .. } = &mut Fixture::new(session).await;
+        let mut standalone = session.standalone().unwrap();
+        let call = post(r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#);
+        let mut connection = session.request(call, AnswerFormat::Sse).await.unwrap();
+        while timeout(Duration::ZERO, next(&mut connection)).await.is_ok() {}
+
+        let notification = format!(r#"{{"jsonrpc":"2.0","method":"n"{:600}}}"#, "");
+        let response = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{}}{:600}}}"#, "");
+        forwarder.start_line(notification.into());
+        forwarder.forward_rest().await;
+        forwarder.start_line(response.clone().into());
+        assert!(is_held(forwarder).await && is_held(forwarder).await);
+        while timeout(Duration::ZERO, next(&mut standalone)).await.is_ok() {}
+        assert!(!is_held(forwarder).await);
+        let Some(SseEvent::Message { data, .. }) = next(&mut connection).await else { panic!() };
+        assert_eq!(data, response);
     }
 }
