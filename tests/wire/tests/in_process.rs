@@ -12,7 +12,7 @@ const SUITE: Suite = Suite {
 };
 
 /// The counters that many simulations must hit.
-const EXPECTED: [&str; 63] = [
+const EXPECTED: [&str; 64] = [
     "responses",
     "responses: late",
     "responses: never",
@@ -69,6 +69,7 @@ const EXPECTED: [&str; 63] = [
     "resumes: old id",
     "resumes: refused",
     "senders: released",
+    "senders: waiting for room",
     "senders: ignoring backpressure",
     "sessions: shut down",
     "keep-alive comments",

@@ -20,8 +20,10 @@ pub(super) struct History {
     pub(super) ground_truth: GroundTruth,
     /// All messages, by body.
     messages: BTreeMap<u64, ReceivedMessage>,
-    /// The bodies of the backend's messages, in order.
+    /// The bodies of the backend's messages, in the order in which it sent them.
     backend_messages: Vec<u64>,
+    /// Those that wait for room, with their position in that order.
+    waiting: Vec<(usize, Message<u64>)>,
     /// When each event was sent, and sent again, since the session was opened.
     pub(super) sent: BTreeMap<EventId, Vec<Duration>>,
     /// The requests of each request stream.
@@ -77,8 +79,11 @@ impl History {
             self.add(message);
         }
         if let Input::BackendMessage { message, .. } = &step.input {
-            self.add(message);
-            self.backend_messages.push(message.body);
+            let is_full = step.result == Err(Rejection::Full);
+            self.add_backend_message(message, is_full);
+            if is_full {
+                coverage.hit("senders: waiting for room");
+            }
             if self.reports_refused_requests
                 && let Err(Rejection::Backend(_)) = &step.result
                 && let Some(id) = request_id(&message.head)
@@ -111,6 +116,24 @@ impl History {
         let received =
             ReceivedMessage { head: message.head.clone(), bytes: message.bytes, number: None };
         self.messages.insert(message.body, received);
+    }
+
+    /// Adds a message, unless it was added before. One that waited for room is sent again, and is
+    /// recognized by its head and its size.
+    fn add_backend_message(&mut self, message: &Message<u64>, is_full: bool) {
+        self.add(message);
+        let is_same =
+            |other: &Message<u64>| (&other.head, other.bytes) == (&message.head, message.bytes);
+        let known = self.waiting.iter().position(|(_, waiting)| is_same(waiting));
+        let position =
+            known.map_or(self.backend_messages.len(), |known| self.waiting.remove(known).0);
+        match self.backend_messages.get_mut(position) {
+            Some(body) => *body = message.body,
+            None => self.backend_messages.push(message.body),
+        }
+        if is_full {
+            self.waiting.push((position, message.clone()));
+        }
     }
 
     fn record_requests(&mut self, step: &Step) {

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use rejoin_core::{EventId, Overflow, StreamId};
+use rejoin_core::{EventId, StreamId};
 use tokio::time::Instant;
 
 use super::history::History;
@@ -106,7 +106,7 @@ fn check_prompt(
 mod tests {
     use bytes::Bytes;
     use rejoin_core::{
-        Action, ConnectionId, Event, Head, Input, Message, Notification, UnrelatedRouting,
+        Action, ConnectionId, Event, Head, Input, Message, Notification, Overflow, UnrelatedRouting,
     };
     use rejoin_tests::kit::Coverage;
     use rejoin_tests::laws::{Step, View};
