@@ -121,8 +121,14 @@ impl Checker {
             (7, law7_cancelled::check(&mut self.cancelled, config, now, before, step)),
         ];
         self.silence.follow(now, before, step);
-        let room =
-            law7_room::check(&mut self.waiting, config, now, step, &self.readers, &self.silence);
+        let room = law7_room::check(
+            &mut self.waiting,
+            config,
+            now,
+            (before, step),
+            &self.readers,
+            &self.silence,
+        );
         results.push((7, room));
         self.before.clone_from(&step.after);
         for (law, result) in results {

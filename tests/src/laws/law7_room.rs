@@ -1,14 +1,13 @@
 //! Law 7, room: a message is rejected as full only if there is no room for it. Its sender is
-//! released as soon as there is, and meanwhile no reader that has stopped keeps its connection.
+//! released as soon as there is, and not before; meanwhile no reader that has stopped keeps its
+//! connection.
 //!
 //! What cannot be evicted is known by bounds: all that is in flight, and what readers have yet
 //! to acknowledge, if they are active.
 
 use std::collections::BTreeMap;
 
-use rejoin_core::{
-    Action, Config, ConnectionId, EVENT_OVERHEAD_BYTES, Input, Instant, Rejection, StreamId,
-};
+use rejoin_core::{Action, Config, EVENT_OVERHEAD_BYTES, Input, Instant, Rejection, StreamId};
 
 use super::readers::Readers;
 use super::silence::Silence;
@@ -24,82 +23,95 @@ struct Unevictable {
     max: usize,
 }
 
+/// What a step did about messages that wait for room.
+#[derive(Debug, Default)]
+struct Changes {
+    /// The cost of a message that was rejected as full.
+    rejected: Option<usize>,
+    /// The streams that no longer wait, and the cost of their smallest message.
+    released: Vec<(StreamId, usize)>,
+}
+
 /// Checks the streams that wait for room after a step.
 pub(super) fn check(
     waiting: &mut Waiting,
     config: &Config,
     now: Instant,
-    step: &Step,
+    (before, step): (&View, &Step),
     readers: &Readers,
     silence: &Silence,
 ) -> Result<(), String> {
-    let rejected = update(waiting, step);
-    if !readers.is_exact() {
+    let changes = update(waiting, step);
+    if !readers.is_exact() || waiting.is_empty() && changes.is_empty() {
         return Ok(());
     }
     let unevictable = Unevictable::after(config, now, step, readers, silence);
-    if let Some(cost) = rejected
-        && !step.actions.iter().any(|action| matches!(action, Action::Cut { .. }))
+    // A connection that was cut may have made room, and a timer may have fired before the input.
+    let has_cut = step.actions.iter().any(|action| matches!(action, Action::Cut { .. }));
+    let is_due = before.deadline.is_some_and(|deadline| deadline <= now);
+    if let Some(cost) = changes.rejected
+        && !has_cut
         && unevictable.certainly_has_room(config, cost)
     {
-        return Err(format!(
-            "a message that costs {cost} bytes was rejected as full, but {unevictable:?}"
-        ));
+        return Err(format!("a message of {cost} bytes is rejected as full, but {unevictable:?}"));
+    }
+    for (stream, cost) in changes.released {
+        let is_removed = step.after.log(stream).is_none();
+        if !is_due && !is_removed && unevictable.certainly_lacks_room(config, cost) {
+            return Err(format!(
+                "{stream} no longer waits for room for {cost} bytes, but {unevictable:?}"
+            ));
+        }
     }
     for (stream, cost) in waiting.iter() {
         if unevictable.certainly_has_room(config, *cost) && !may_be_behind(config, step, *stream) {
             return Err(format!("{stream} waits for room for {cost} bytes, but {unevictable:?}"));
         }
-        let stopped = readers.in_flight().map(|event| event.connection);
+        let mut connections = readers.in_flight().map(|event| event.connection);
         if unevictable.certainly_lacks_room(config, *cost)
-            && let Some(stopped) = certainly_stopped(config, now, silence, stopped)
+            && let Some(stopped) = connections.find(|it| silence.has_stopped(config, now, *it))
         {
             return Err(format!(
-                "{stream} waits for room for {cost} bytes, but connection {stopped}, whose reader has stopped, is not cut"
+                "{stream} waits for room, but connection {stopped}, whose reader has stopped, is not cut"
             ));
         }
     }
     Ok(())
 }
 
-/// Follows a step. Returns the cost of its message, if that was rejected as full.
-fn update(waiting: &mut Waiting, step: &Step) -> Option<usize> {
-    let rejected = match (&step.input, &step.result) {
-        (Input::BackendMessage { message, .. }, Err(Rejection::Full)) => {
-            Some(message.bytes.saturating_add(EVENT_OVERHEAD_BYTES))
-        }
-        (_, Ok(()) | Err(_)) => None,
-    };
+/// Follows a step.
+fn update(waiting: &mut Waiting, step: &Step) -> Changes {
+    let mut changes = Changes::default();
+    if let (Input::BackendMessage { message, .. }, Err(Rejection::Full)) =
+        (&step.input, &step.result)
+    {
+        changes.rejected = Some(message.bytes.saturating_add(EVENT_OVERHEAD_BYTES));
+    }
     for action in &step.actions {
-        match (action, rejected) {
-            (Action::Hold { stream }, Some(cost)) => {
-                let smallest = waiting.entry(*stream).or_insert(cost);
-                *smallest = cost.min(*smallest);
-            }
-            (Action::Release { stream }, _) => {
-                waiting.remove(stream);
-            }
-            (Action::SessionClosed { .. }, _) => waiting.clear(),
-            _ => {}
+        if let (Action::Hold { stream }, Some(cost)) = (action, changes.rejected) {
+            let smallest = waiting.entry(*stream).or_insert(cost);
+            *smallest = cost.min(*smallest);
+        } else if let Action::Release { stream } = action {
+            changes.released.extend(waiting.remove_entry(stream));
         }
     }
-    rejected
+    if step.after.closed.is_some() {
+        waiting.clear();
+        return Changes::default();
+    }
+    changes
+}
+
+impl Changes {
+    fn is_empty(&self) -> bool {
+        self.rejected.is_none() && self.released.is_empty()
+    }
 }
 
 /// Returns whether a stream may hold its senders because its reader is too far behind.
 fn may_be_behind(config: &Config, step: &Step, stream: StreamId) -> bool {
     let is_half_full = step.after.bytes.saturating_mul(2) >= config.session_bytes_max;
     is_half_full && step.after.connections.iter().any(|view| view.stream == Some(stream))
-}
-
-/// Returns one of some connections with events in flight, whose reader has certainly stopped.
-fn certainly_stopped(
-    config: &Config,
-    now: Instant,
-    silence: &Silence,
-    mut connections: impl Iterator<Item = ConnectionId>,
-) -> Option<ConnectionId> {
-    connections.find(|connection| silence.has_stopped(config, now, *connection))
 }
 
 impl Unevictable {
@@ -145,7 +157,7 @@ fn logged_in_flight(view: &View, connection: &ConnectionView) -> usize {
 mod tests {
     use std::time::Duration;
 
-    use rejoin_core::{Event, EventId};
+    use rejoin_core::{ConnectionId, Event, EventId};
 
     use super::super::LogView;
     use super::super::fixtures::{attached, backend, log, notification, position, send, step};
@@ -187,44 +199,66 @@ mod tests {
         Config { session_bytes_max: events * COST, stall_timeout_min, ..Config::default() }
     }
 
+    fn run(
+        waiting: &mut Waiting,
+        config: &Config,
+        seconds: u64,
+        step: &Step,
+        (readers, silence): (&Readers, &Silence),
+    ) -> Result<(), String> {
+        check(waiting, config, at(seconds), (&View::default(), step), readers, silence)
+    }
+
     #[test]
     fn a_message_that_is_rejected_although_there_is_room_is_detected() {
         let (readers, silence, after) = sent();
-        let run = |config: &Config| {
-            check(&mut Waiting::new(), config, at(1), &full(&after), &readers, &silence)
+        let full = full(&after);
+        let run = |config: &Config, step: &Step, readers: &Readers| {
+            run(&mut Waiting::new(), config, 1, step, (readers, &silence))
         };
-        assert!(run(&config(1)).is_ok());
-        assert!(run(&config(2)).is_err());
-        let (readers, silence) = (Readers::default(), Silence::default());
-        let nothing = full(&View::default());
-        assert!(
-            check(&mut Waiting::new(), &config(0), at(1), &nothing, &readers, &silence).is_err()
-        );
+        assert!(run(&config(1), &full, &readers).is_ok());
+        assert!(run(&config(2), &full, &readers).is_err());
+        let nothing = Step { after: View::default(), ..full };
+        assert!(run(&config(0), &nothing, &Readers::default()).is_err(), "nothing is kept");
     }
 
     #[test]
     fn a_sender_that_is_not_released_although_there_is_room_is_detected() {
         let (_, silence, mut after) = sent();
-        let mut waiting = Waiting::from([(STREAM, COST)]);
         after.bytes = 0;
         after.connections[0].awaited_bytes = 0;
         after.logs[0].in_flight.clear();
         let mut acknowledged = Step { after, ..step(Input::Tick) };
-        let mut run = |step: &Step| {
-            check(&mut waiting, &config(1), at(1), step, &Readers::default(), &silence)
-        };
+        let mut waiting = Waiting::from([(STREAM, COST)]);
+        let readers = Readers::default();
+        let mut run = |step: &Step| run(&mut waiting, &config(1), 1, step, (&readers, &silence));
         assert!(run(&acknowledged).is_err());
         acknowledged.actions = vec![Action::Release { stream: STREAM }];
         assert!(run(&acknowledged).is_ok());
     }
 
     #[test]
+    fn a_sender_that_is_released_although_there_is_no_room_is_detected() {
+        let (readers, silence, after) = sent();
+        let mut released = Step { after, ..step(Input::Tick) };
+        released.actions = vec![Action::Release { stream: STREAM }];
+        let run = |config: &Config, step: &Step| {
+            let mut waiting = Waiting::from([(STREAM, COST)]);
+            run(&mut waiting, config, 1, step, (&readers, &silence))
+        };
+        assert!(run(&config(2), &released).is_ok());
+        assert!(run(&config(1), &released).is_err());
+        released.after.logs.clear();
+        assert!(run(&config(1), &released).is_ok(), "the stream was removed");
+    }
+
+    #[test]
     fn a_reader_that_has_stopped_and_is_not_cut_is_detected() {
         let (readers, silence, after) = sent();
+        let tick = Step { after, ..step(Input::Tick) };
         let run = |seconds| {
             let mut waiting = Waiting::from([(STREAM, COST)]);
-            let tick = Step { after: after.clone(), ..step(Input::Tick) };
-            check(&mut waiting, &config(1), at(seconds), &tick, &readers, &silence)
+            run(&mut waiting, &config(1), seconds, &tick, (&readers, &silence))
         };
         assert!(run(2).is_ok());
         assert!(run(3).is_err());

@@ -46,10 +46,15 @@ impl Silence {
     /// Returns whether a reader has certainly stopped, if something that costs something is in
     /// flight.
     pub(super) fn has_stopped(&self, config: &Config, now: Instant, reader: ConnectionId) -> bool {
-        let silence = self.current(now, reader);
+        let Some(since) = self.since.get(&reader) else {
+            return false;
+        };
         let longest = self.longest_pause.get(&reader).copied().unwrap_or_default();
-        silence >= config.stall_timeout_min && silence > longest.saturating_mul(2)
-            || config.stall_timeout_max.is_some_and(|timeout| silence >= timeout)
+        let more_than_twice = longest.saturating_mul(2).saturating_add(Duration::from_nanos(1));
+        let timeout = config.stall_timeout_min.max(more_than_twice);
+        let timeout = timeout.min(config.stall_timeout_max.unwrap_or(Duration::MAX));
+        let end = since.saturating_add(timeout);
+        end <= now && end < Instant::MAX
     }
 
     /// Applies a step.
@@ -173,6 +178,27 @@ mod tests {
         let acknowledged = Input::Acknowledged { connection: two, through: 1 };
         silence.follow(at(6), &sent(2, 0), &after(acknowledged, sent(2, 1)));
         assert_eq!(silence.total(at(7), two), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_reader_has_stopped_after_more_than_twice_its_longest_pause() {
+        let mut silence = Silence::default();
+        let one = ConnectionId(1);
+        silence.follow(at(1), &View::default(), &after(Input::Tick, sent(1, 0)));
+        let config = Config {
+            stall_timeout_min: Duration::from_secs(2),
+            stall_timeout_max: Some(Duration::from_secs(8)),
+            ..Config::default()
+        };
+        let stopped = |silence: &Silence, now| silence.has_stopped(&config, at(now), one);
+        assert!(!stopped(&silence, 2) && stopped(&silence, 3));
+        let acknowledged = Input::Acknowledged { connection: one, through: 1 };
+        silence.follow(at(4), &sent(1, 0), &after(acknowledged.clone(), sent(1, 1)));
+        assert!(!stopped(&silence, 10) && stopped(&silence, 11), "its longest pause was 3 s");
+        silence.follow(at(9), &sent(1, 1), &after(acknowledged, sent(1, 2)));
+        assert!(!stopped(&silence, 16) && stopped(&silence, 17), "it is stalled");
+        silence.follow(at(10), &sent(1, 2), &after(Input::Tick, sent(1, 3)));
+        assert!(!stopped(&silence, 99), "nothing is in flight");
     }
 
     #[test]

@@ -43,12 +43,15 @@ impl Simulation {
     ) -> Result<(Result<(), Rejection>, Option<StreamId>), String> {
         let now = self.clock();
         let step = self.handle_input_at(no, now, input)?;
-        let held_by = step.actions.iter().fold(None, |held_by, action| match action {
-            Action::Hold { stream } => Some(*stream),
-            // There may be room at once, if a connection was cut.
-            Action::Release { stream } => held_by.filter(|held_by| held_by != stream),
-            _ => held_by,
-        });
+        let mut held_by = None;
+        for action in &step.actions {
+            if let Action::Hold { stream } = action {
+                held_by = Some(*stream);
+            } else if let Action::Release { stream } = action {
+                // There may be room at once, if a connection was cut.
+                held_by = held_by.filter(|held_by| held_by != stream);
+            }
+        }
         Ok((step.result, held_by))
     }
 

@@ -138,13 +138,12 @@ impl Simulation {
                 let timeout = self.parameters.server_request_timeout;
                 self.schedule_after(timeout, SimEvent::ServerRequestTimeout(no, id));
             }
-            match action {
-                BackendAction::DuplicateResponse => {
-                    self.coverage.hit_fault(Fault::DuplicateResponse);
-                }
-                BackendAction::UnknownResponse => self.coverage.hit_fault(Fault::UnknownResponse),
-                BackendAction::Initialized => self.start_task(no, None, Method::Other, None),
-                _ => {}
+            if action == BackendAction::DuplicateResponse {
+                self.coverage.hit_fault(Fault::DuplicateResponse);
+            } else if action == BackendAction::UnknownResponse {
+                self.coverage.hit_fault(Fault::UnknownResponse);
+            } else if action == BackendAction::Initialized {
+                self.start_task(no, None, Method::Other, None);
             }
             if held.is_some() && overflow == Overflow::Evict {
                 self.coverage.hit_fault(Fault::IgnoresBackpressure);
